@@ -1,0 +1,87 @@
+"""The error tree: what an auditor must be able to tell apart.
+
+    FitchainError
+    ├── Refuted    exit 1   we checked, and it does not hold
+    │   ├── DigestMismatch      bytes, a tree or a file are not what their digest says
+    │   ├── SignatureMismatch   a signature is by another key
+    │   ├── DatasetChanged      the records are not those that were registered
+    │   └── ClaimMismatch       a certificate's field disagrees with the chain, the recipe or the model
+    └── Unusable   exit 3   we could not check, or could not do what was asked
+        ├── InputRefused        an input (file, recipe, graph, table) is malformed or beyond a limit
+        ├── NotFound            an object, key, job or deployment is not there
+        ├── AccessRefused       wrong passphrase, missing permission
+        ├── EnvironmentRefused  this host does not reproduce the environment class
+        ├── ChainUnusable       node unreachable, wrong chain, contracts missing, transaction reverted
+        └── StoreUnusable       the store or its node does not answer
+
+First in the flow: it knows nothing of the rest. A message states what is false, the two values, where they first part; `hint`
+says what to do next. Usage errors (exit 2) are typer's.
+"""
+
+from __future__ import annotations
+
+
+class FitchainError(Exception):
+    """Any error that Fitchain reports on purpose.
+
+    Args:
+        message: one sentence: what is false, the two values, where they first part.
+        hint: one sentence: what to do next; empty where there is nothing to do.
+    """
+
+    exit_code = 3
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class Refuted(FitchainError):
+    """We checked, and it does not hold."""
+
+    exit_code = 1
+
+
+class DigestMismatch(Refuted):
+    """Bytes, a tree or a file are not what their digest says."""
+
+
+class SignatureMismatch(Refuted):
+    """A signature is by another key than the one claimed."""
+
+
+class DatasetChanged(Refuted):
+    """The records are not those that were registered."""
+
+
+class ClaimMismatch(Refuted):
+    """A claim disagrees with the chain, the recipe or the model."""
+
+
+class Unusable(FitchainError):
+    """We could not check, or could not do what was asked."""
+
+
+class InputRefused(Unusable):
+    """An input is malformed, unknown or beyond a limit."""
+
+
+class NotFound(Unusable):
+    """An object, key, job or deployment is not there."""
+
+
+class AccessRefused(Unusable):
+    """A passphrase is wrong or a permission is missing."""
+
+
+class EnvironmentRefused(Unusable):
+    """This host does not reproduce the environment class."""
+
+
+class ChainUnusable(Unusable):
+    """A node is unreachable, a chain is another, contracts are missing, a transaction reverted."""
+
+
+class StoreUnusable(Unusable):
+    """The store or its node does not answer."""
