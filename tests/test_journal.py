@@ -1,0 +1,86 @@
+"""What a pod must find again after a power cut."""
+
+from __future__ import annotations
+
+import multiprocessing
+import stat
+from pathlib import Path
+
+import pytest
+
+from pod.digest import Digest, sha256
+from pod.errors import NotFound
+from pod.journal import DatasetRow, Decision, Journal, ModelRow, RequestRow
+
+JOB, OTHER = sha256(b"job"), sha256(b"other job")
+
+
+def test_history_is_kept_in_order_and_read_on_from_a_line(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    for index in range(3):
+        journal.record(JOB, "checkpoint", index=index)
+    journal.record(OTHER, "accepted")
+    first, *rest = journal.history(JOB)
+    assert [entry.body["index"] for entry in [first, *rest]] == [0, 1, 2]
+    assert journal.history(JOB, after=first.id) == rest
+
+
+def test_a_line_recorded_once_is_there_once(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    assert journal.record(JOB, "anchored", once="64", block=7)
+    assert not journal.record(JOB, "anchored", once="64", block=8)
+    assert journal.record(JOB, "anchored", once="128")
+    assert journal.record(OTHER, "anchored", once="64")
+    assert [entry.body for entry in journal.history(JOB)] == [{"block": 7}, {}]
+
+
+def test_everything_survives_closing(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    dataset = DatasetRow(JOB, Path("/data/table.csv"), {"drop": ["name"]}, b"salt", OTHER, b"{}", "bafk")
+    model = ModelRow(OTHER, "Classifier", Path("/models/1"), JOB, OTHER, "bafy")
+    request = RequestRow(JOB, OTHER, {"price": "1"}, "bafy", b"{}")
+    journal.keep_dataset(dataset)
+    journal.keep_model(model)
+    journal.keep_request(request)
+    journal.decide(JOB, "approve")
+    journal.decide(JOB, "reject", "too cheap")
+    journal.keep_fact(JOB, "delivery", "bafy")
+    journal.close()
+    again = Journal(tmp_path / "journal.db")
+    assert again.dataset(JOB) == dataset
+    assert again.model(OTHER) == model
+    assert again.requests() == [request]
+    assert again.decision(JOB) == Decision("reject", "too cheap")
+    assert again.fact(JOB, "delivery") == "bafy"
+    assert again.decision(OTHER) is None
+
+
+def test_what_is_not_there_is_said(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    with pytest.raises(NotFound, match=str(JOB)):
+        journal.dataset(JOB)
+    with pytest.raises(NotFound, match=str(JOB)):
+        journal.model(JOB)
+    assert journal.fact(JOB, "delivery") is None
+
+
+def test_nobody_else_may_read_it(tmp_path: Path) -> None:
+    Journal(tmp_path / "home" / "journal.db").record(JOB, "accepted")
+    assert stat.S_IMODE((tmp_path / "home" / "journal.db").stat().st_mode) == 0o600
+
+
+def _write_many(path: Path, job: Digest) -> None:
+    journal = Journal(path)
+    for index in range(50):
+        journal.record(job, "checkpoint", once=str(index))
+
+
+def test_two_processes_may_write_at_once(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=_write_many, args=(tmp_path / "journal.db", JOB)) for _ in range(2)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+        assert writer.exitcode == 0
+    assert len(Journal(tmp_path / "journal.db").history(JOB)) == 50
