@@ -1,0 +1,44 @@
+# Two commands are enough: `make demo` and `make test`. Each sets up first what is missing.
+# make demo ARGS="--data digits" hands arguments on.
+
+export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
+PYTHON ?=
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench nightly conformance lock
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile | expand -t 20
+
+setup: ## install everything into .venv and node_modules (again: a second)
+	@PYTHON="$(PYTHON)" sh scripts/setup.sh
+
+demo: setup ## the main job from end to end, in about a minute
+	@fitchain demo $(ARGS)
+
+test: setup ## lint, types, contracts, all tests
+	@scripts/check $(ARGS)
+
+lint: setup ## formatting, lint and types alone
+	@scripts/check lint
+
+bench: setup ## the figures that the project promises
+	@python -m scripts.bench $(ARGS)
+
+nightly: setup ## the long runs: deep fuzzing and invariants, slow tests
+	@scripts/check nightly
+
+conformance: setup ## what an environment class's exactness rests on
+	@python -m scripts.conformance $(ARGS)
+
+# The lock leaves out torch and what torch alone pulls: a first resolution with torch fixes the versions that both need, a
+# second one without it writes the file. Versions stay as they are where they can; ARGS=--upgrade takes the newest.
+lock: setup ## bring requirements.lock up to pyproject.toml
+	@python -m pip install --quiet uv
+	@resolved=$$(mktemp) && cp requirements.lock "$$resolved" && \
+	    uv pip compile --quiet --universal --all-extras --no-header --no-annotate --output-file "$$resolved" pyproject.toml $(ARGS) && \
+	    uv pip compile --quiet --universal --extra demo --extra dev --extra node --constraint "$$resolved" \
+	        --generate-hashes --no-emit-index-url --no-header --no-annotate \
+	        --output-file requirements.lock pyproject.toml && \
+	    rm "$$resolved"
