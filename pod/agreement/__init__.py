@@ -1,0 +1,45 @@
+"""Agreements: terms and life cycle, as typed calls and events.
+
+Stands after `registry` and before `environment` in the flow. `terms` holds the values, `calls` the transactions and reads,
+`story` what a checker reads of an agreement's whole life. It knows roots, digests and money; how a transcript or a peak comes
+about it does not know. Nothing here imports torch.
+"""
+
+from pod.agreement.calls import Agreements
+from pod.agreement.story import Story, read_story
+from pod.agreement.terms import (
+    Agreement,
+    Anchor,
+    AuditTerms,
+    Ending,
+    LeafOpening,
+    Mode,
+    Permit,
+    Proof,
+    State,
+    Terms,
+    agreement_id,
+    commit_nonce,
+    context,
+    order_seed,
+)
+
+__all__ = [
+    "Agreement",
+    "Agreements",
+    "Anchor",
+    "AuditTerms",
+    "Ending",
+    "LeafOpening",
+    "Mode",
+    "Permit",
+    "Proof",
+    "State",
+    "Story",
+    "Terms",
+    "agreement_id",
+    "commit_nonce",
+    "context",
+    "order_seed",
+    "read_story",
+]
