@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {AgreementId} from "../types/Ids.sol";
+import {Ending, Run, TrainedModel} from "../types/Run.sol";
+import {IAgreements} from "./IAgreements.sol";
+
+/// @title ProofOfTrain
+/// @notice The transcript of a run while it happens: its seed, its anchors, its root; and the identity of what it trained.
+/// @dev The transcript is an RFC 6962 tree over leaf digests. A group holds a power of two of leaves, so its root is a node
+///      of that tree; the chain commits to the perfect subtrees over all groups (the peaks), callers pass them, and the
+///      contract itself bags them into the root.
+interface IProofOfTrain {
+    /// @notice The seed block's hash is kept, whatever the chain forgets.
+    event SeedFixed(AgreementId indexed id, uint256 seedBlock, bytes32 blockHash);
+    /// @notice The run began; `seed` orders its records.
+    event Begun(AgreementId indexed id, bytes32 ctx, bytes32 seed, bytes32 nonce);
+    /// @notice The first `count` leaves are fixed; `root` is that of the group that completes them.
+    event Anchored(AgreementId indexed id, uint32 count, bytes32 root, bytes noteCid);
+    /// @notice The run ended after all its steps with the model `modelRoot`.
+    event Finished(
+        AgreementId indexed id,
+        bytes32 transcriptRoot,
+        bytes32 indexed modelRoot,
+        uint32 count,
+        bytes weightsCid,
+        bytes keyCid
+    );
+    /// @notice The run ended at `step`, its last finite leaf, with the model `modelRoot`.
+    event DivergedAt(
+        AgreementId indexed id,
+        bytes32 transcriptRoot,
+        bytes32 indexed modelRoot,
+        uint32 count,
+        uint32 step,
+        bytes weightsCid,
+        bytes keyCid
+    );
+
+    /// @notice The agreement is not accepted, or its run began already: there is no seed to fix.
+    error SeedNotAwaited(AgreementId id);
+    /// @notice The seed block's hash is kept already.
+    error SeedAlreadyFixed(AgreementId id, bytes32 blockHash);
+    /// @notice A block's hash is known from the next block on.
+    error SeedBlockIsCurrent(uint256 seedBlock);
+    /// @notice The chain has forgotten the seed block and it is never drawn again; `expire` is the way out.
+    error SeedBlockMissed(uint256 seedBlock, uint256 currentBlock);
+    /// @notice The nonce is not the one committed to.
+    error NonceDiffers(bytes32 commitment, bytes32 agreed);
+    /// @notice The run has not begun.
+    error RunNotBegun(AgreementId id);
+    /// @notice The run has ended and its transcript is fixed.
+    error RunHasEnded(AgreementId id);
+    /// @notice The run has not ended.
+    error RunHasNotEnded(AgreementId id);
+    /// @notice All groups that the transcript can fill are anchored.
+    error GroupsAreComplete(uint32 groups);
+    /// @notice The root of a group is a hash, not zero.
+    error GroupRootIsZero();
+    /// @notice The note has more than `limit` bytes.
+    error NoteTooLong(uint256 length, uint256 limit);
+    /// @notice The peaks are not those that the chain commits to.
+    error PeaksDiffer(bytes28 given, bytes28 kept);
+    /// @notice Every full group of the transcript is anchored before the run ends, and none beyond it.
+    error GroupCountDiffers(uint32 anchored, uint32 needed);
+    /// @notice The transcript has another number of leaves.
+    error LeafCountDiffers(uint256 given, uint256 agreed);
+    /// @notice The last leaf stands at another step.
+    error StepDiffers(uint256 given, uint256 agreed);
+    /// @notice A run that reached its last step is finished, not diverged.
+    error RunIsComplete(uint256 step, uint256 steps);
+    /// @notice The leaves after the last full group make up another number of perfect subtrees.
+    error TailLengthDiffers(uint256 given, uint256 needed);
+    /// @notice The last leaf lies at another depth of the smallest subtree.
+    error PathLengthDiffers(uint256 given, uint256 needed);
+    /// @notice The last leaf is not the last leaf of the tree: its path leads to another root.
+    error LastLeafDiffers(bytes32 computed, bytes32 subtree);
+
+    /// @notice Keeps the hash of the seed block while the chain can still give it; open to anyone.
+    function fix(AgreementId id) external;
+
+    /// @notice Reveals the owner's nonce and begins the run.
+    function begin(AgreementId id, bytes32 nonce) external;
+
+    /// @notice Fixes the next A leaves of the transcript.
+    /// @param peaks The perfect subtrees over the groups anchored so far, largest first.
+    /// @param groupRoot RFC 6962 root of the next A leaves.
+    /// @param noteCid Binary CID of a note sealed to the scientist; may be empty.
+    function anchor(AgreementId id, bytes32[] calldata peaks, bytes32 groupRoot, bytes calldata noteCid) external;
+
+    /// @notice Ends a run after its last step: fixes the transcript's root and the trained model.
+    function finish(AgreementId id, Ending calldata ending) external;
+
+    /// @notice Ends a run that left the finite numbers at its last finite leaf, before its last step.
+    function diverge(AgreementId id, Ending calldata ending) external;
+
+    /// @notice The proof of a run; owner zero where none began.
+    function run(AgreementId id) external view returns (Run memory);
+
+    /// @notice What an ended run trained, and from what.
+    /// @dev Reverts with RunHasNotEnded. `parent` is the registered model that the run began with.
+    function trainedModel(AgreementId id) external view returns (TrainedModel memory);
+
+    /// @notice The seed block's hash as kept by `fix`; zero if nobody called it.
+    function fixedHash(AgreementId id) external view returns (bytes32);
+
+    /// @notice The contract that holds terms and money.
+    function agreements() external view returns (IAgreements);
+}
