@@ -1,0 +1,196 @@
+"""Sealed envelopes: age files for named recipients (https://age-encryption.org/v1, X25519).
+
+Stands after `model` and before `store`: whatever is private is sealed here before it is stored, because what a store holds is
+public for ever. It knows bytes and files, not what they mean. pyrage's exceptions end here.
+
+Files are streamed in pieces of 64 KiB and both ways of reading them keep the interpreter's lock only while a piece is
+ciphered, so a training in another thread goes on. The target of a file appears at once and whole (written beside it, flushed,
+renamed): plaintext that was not authenticated to its last byte is never left under the target's name.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+from uuid import uuid4
+
+import pyrage
+
+from pod.errors import AccessRefused, DigestMismatch, InputRefused, NotFound, Unusable
+
+MOST_RECIPIENTS = 64
+_NO_KEY = "No matching keys found"
+
+
+def new_identity() -> tuple[str, str]:
+    """Make a fresh X25519 identity from the system's random source.
+
+    Returns:
+        (secret, recipient): `AGE-SECRET-KEY-1...`, which is never published, and `age1...`, which may be.
+    """
+    identity = pyrage.x25519.Identity.generate()
+    return str(identity), str(identity.to_public())
+
+
+def recipient_of(secret: str) -> str:
+    """Compute the recipient to whom an identity answers.
+
+    Raises:
+        InputRefused: the text is no age identity (it is not repeated in the message, because it may be a secret).
+    """
+    return str(_identity(secret).to_public())
+
+
+def check_recipient(text: str) -> str:
+    """Refuse a text that is not the canonical form of an X25519 recipient.
+
+    Returns:
+        The text itself.
+
+    Raises:
+        InputRefused: it is anything but `age1...` with a valid checksum.
+    """
+    _recipient(text)
+    return text
+
+
+def seal(plaintext: bytes, recipients: Sequence[str]) -> bytes:
+    """Seal bytes for the recipients, each of whom can open them alone.
+
+    Args:
+        plaintext: what to seal.
+        recipients: `age1...` texts, at least one.
+
+    Returns:
+        A binary age file; two seals of the same bytes differ.
+
+    Raises:
+        InputRefused: no recipient, too many, or one that is not an age recipient.
+    """
+    return bytes(pyrage.encrypt(plaintext, _recipients(recipients)))
+
+
+def open_sealed(data: bytes, identity: str) -> bytes:
+    """Open sealed bytes.
+
+    Args:
+        data: a binary age file.
+        identity: the secret text of one of its recipients.
+
+    Raises:
+        AccessRefused: it was sealed to others.
+        DigestMismatch: it was altered or cut short after it was sealed, or is no age file.
+        InputRefused: the identity is none.
+    """
+    secret, plaintext = _identity(identity), io.BytesIO()
+    with _opening("the sealed message"):
+        pyrage.decrypt_io(io.BytesIO(data), plaintext, [secret])
+    return plaintext.getvalue()
+
+
+def seal_file(source: Path, target: Path, recipients: Sequence[str]) -> None:
+    """Seal a file for the recipients, in bounded memory; the target appears whole or not at all.
+
+    Raises:
+        InputRefused: no recipient, too many, or one that is not an age recipient.
+        NotFound: the source is missing.
+        Unusable: the source cannot be read or the target cannot be written.
+    """
+    keys = _recipients(recipients)
+
+    def encrypt(reader: BinaryIO, writer: BinaryIO) -> None:
+        try:
+            pyrage.encrypt_io(reader, writer, keys)
+        except pyrage.EncryptError as error:
+            raise Unusable(f"{source} cannot be sealed into {target}: {error}") from None
+
+    _through(source, target, encrypt)
+
+
+def open_file(source: Path, target: Path, identity: str) -> None:
+    """Open a sealed file, in bounded memory; the target appears whole and authenticated or not at all.
+
+    Raises:
+        AccessRefused: it was sealed to others.
+        DigestMismatch: it was altered or cut short after it was sealed, or is no age file.
+        InputRefused: the identity is none.
+        NotFound: the source is missing.
+        Unusable: the source cannot be read or the target cannot be written.
+    """
+    secret = _identity(identity)
+
+    def decrypt(reader: BinaryIO, writer: BinaryIO) -> None:
+        with _opening(f"the sealed file {source}"):
+            pyrage.decrypt_io(reader, writer, [secret])
+
+    _through(source, target, decrypt)
+
+
+def _recipients(texts: Sequence[str]) -> list[pyrage.x25519.Recipient]:
+    if not 1 <= len(texts) <= MOST_RECIPIENTS:
+        raise InputRefused(f"an envelope has 1 to {MOST_RECIPIENTS} recipients, not {len(texts)}")
+    return [_recipient(text) for text in texts]
+
+
+def _recipient(text: str) -> pyrage.x25519.Recipient:
+    try:
+        recipient = pyrage.x25519.Recipient.from_str(text)
+    except (pyrage.RecipientError, TypeError) as error:
+        raise InputRefused(f"{text!r} is no age recipient (age1...): {error}") from None
+    if str(recipient) != text:
+        raise InputRefused(f"{text!r} is not the lower-case form of its recipient, {recipient}")
+    return recipient
+
+
+def _identity(secret: str) -> pyrage.x25519.Identity:
+    try:
+        return pyrage.x25519.Identity.from_str(secret)
+    except (pyrage.IdentityError, TypeError) as error:
+        raise InputRefused(f"the text is no age identity (AGE-SECRET-KEY-1...): {error}") from None
+
+
+@contextmanager
+def _opening(what: str) -> Iterator[None]:
+    """Translate what pyrage says about a file that does not open.
+
+    Another identity and an altered recipient line look alike in age: both are a file that this identity cannot open.
+    """
+    try:
+        yield
+    except pyrage.DecryptError as error:
+        if _NO_KEY in str(error):
+            raise AccessRefused(
+                f"{what} is sealed to other recipients than this identity",
+                "open it with the identity it was sealed to; a job's result is sealed to the job's own identity",
+            ) from None
+        raise _altered(what, error) from None
+    except OSError as error:
+        if error.errno is not None:  # the disk's, not the cipher's
+            raise
+        raise _altered(what, error) from None
+
+
+def _altered(what: str, error: Exception) -> DigestMismatch:
+    return DigestMismatch(f"{what} is not as it was sealed ({error})", "fetch it again, or ask its sender")
+
+
+def _through(source: Path, target: Path, convert: Callable[[BinaryIO, BinaryIO], None]) -> None:
+    """Convert a file into a new one that appears whole or not at all."""
+    part = target.with_name(f".{target.name}.{uuid4().hex}.part")
+    try:
+        with source.open("rb") as reader, part.open("xb") as writer:
+            part.chmod(0o600)
+            convert(reader, writer)
+            writer.flush()
+            os.fsync(writer.fileno())
+        part.replace(target)
+    except FileNotFoundError as error:
+        raise NotFound(f"there is no file {error.filename}") from None
+    except OSError as error:
+        raise Unusable(f"{source} cannot be turned into {target}: {error}") from None
+    finally:
+        part.unlink(missing_ok=True)
