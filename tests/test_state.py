@@ -1,0 +1,241 @@
+"""Laws, examples and attacks: `pod.state`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.numpy import load_file, save
+
+from pod.digest import ZERO, Digest, blake3_digest, canonical_json, sha256, tagged, tree_root
+from pod.errors import InputRefused, NotFound
+from pod.state import (
+    ITEM_BYTES,
+    Limits,
+    TensorBytes,
+    model_root,
+    optimizer_root,
+    read_safetensors,
+    safetensors_pieces,
+    split_state,
+    state_digest,
+    tensor_entry,
+    write_safetensors,
+)
+
+NAMES = st.text(st.characters(categories=("L", "N"), include_characters="._-"), min_size=1, max_size=12)
+
+
+@st.composite
+def tensors(draw: st.DrawFn, kinds: tuple[str, ...] = ("parameter", "buffer")) -> TensorBytes:
+    dtype = draw(st.sampled_from(sorted(ITEM_BYTES)))
+    shape = tuple(draw(st.lists(st.integers(0, 3), max_size=3)))
+    count = ITEM_BYTES[dtype] * int(np.prod(shape))
+    values = st.integers(0, 1) if dtype == "BOOL" else st.integers(0, 255)
+    data = bytes(draw(st.lists(values, min_size=count, max_size=count)))
+    return TensorBytes(draw(st.sampled_from(kinds)), dtype, shape, memoryview(data))
+
+
+def floats(*values: float, kind: str = "parameter") -> TensorBytes:
+    return TensorBytes(kind, "F32", (len(values),), memoryview(np.array(values, "<f4").tobytes()))
+
+
+def file_bytes(header: object, body: bytes = b"") -> bytes:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + body
+
+
+def line(shape: list[int], start: int, stop: int, dtype: str = "F32") -> dict[str, object]:
+    return {"dtype": dtype, "shape": shape, "data_offsets": [start, stop]}
+
+
+@given(st.dictionaries(NAMES, tensors(("parameter", "buffer", "optimizer")), max_size=5))
+def test_read_gives_back_what_was_written(state: dict[str, TensorBytes]) -> None:
+    data = b"".join(safetensors_pieces(state, {"note": "x"}))
+    again, metadata = read_safetensors(data)
+    assert again == state and metadata == {"note": "x"}
+
+
+@given(st.dictionaries(NAMES, tensors(), max_size=5))
+def test_file_does_not_depend_on_the_order_of_tensors(state: dict[str, TensorBytes]) -> None:
+    backwards = dict(reversed(list(state.items())))
+    assert list(safetensors_pieces(state)) == list(safetensors_pieces(backwards))
+
+
+@given(st.dictionaries(NAMES, tensors(), max_size=5))
+def test_root_does_not_depend_on_the_order_of_tensors(state: dict[str, TensorBytes]) -> None:
+    assert model_root(state) == model_root(dict(reversed(list(state.items()))))
+
+
+@given(st.binary(max_size=200))
+def test_read_refuses_or_understands_any_bytes(data: bytes) -> None:
+    try:
+        read_safetensors(data)
+    except InputRefused as refused:
+        assert refused.message
+
+
+@given(
+    st.recursive(
+        st.none() | st.integers(-2, 9) | st.text(max_size=3), lambda x: st.lists(x) | st.dictionaries(NAMES, x)
+    )
+)
+def test_read_refuses_or_understands_any_header(value: object) -> None:
+    for header in (value, {"x": value}, {"x": {"dtype": value, "shape": value, "data_offsets": [0, 4]}}):
+        try:
+            read_safetensors(file_bytes(header, bytes(4)))
+        except InputRefused as refused:
+            assert refused.message
+
+
+def test_model_root_follows_its_definition() -> None:
+    weight, seen = floats(1.0, 2.0), floats(3.0, kind="buffer")
+    entries = [
+        tagged(
+            "fitchain/tensor/v1",
+            sha256(canonical_json([tensor.kind, name, "F32", list(tensor.shape)])),
+            blake3_digest(tensor.data),
+        )
+        for name, tensor in (("a", seen), ("b", weight))
+    ]
+    assert model_root({"b": weight, "a": seen}) == tagged("fitchain/model/v1", 2, tree_root(entries))
+
+
+def test_optimizer_root_of_nothing() -> None:
+    assert optimizer_root({}) == tagged("fitchain/optimizer/v1", 0, sha256(b""))
+
+
+def test_state_digest_follows_its_definition() -> None:
+    one = Digest(bytes([1] * 32))
+    assert state_digest(ZERO, one) == tagged("fitchain/state/v1", ZERO, one)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"b": floats(1.0)},
+        {"a": floats(1.0, kind="buffer")},
+        {"a": TensorBytes("parameter", "I32", (1,), floats(1.0).data)},
+        {"a": TensorBytes("parameter", "F32", (1, 1), floats(1.0).data)},
+        {"a": floats(1.0000001)},
+        {"a": floats(1.0), "b": floats()},
+    ],
+    ids=["name", "kind", "dtype", "shape", "data", "another"],
+)
+def test_model_root_changes_with_everything(changed: dict[str, TensorBytes]) -> None:
+    assert model_root(changed) != model_root({"a": floats(1.0)})
+
+
+def test_roots_take_only_their_own_kinds() -> None:
+    with pytest.raises(InputRefused, match="'m' is of kind optimizer"):
+        model_root({"m": floats(1.0, kind="optimizer")})
+    with pytest.raises(InputRefused, match="'w' is of kind parameter"):
+        optimizer_root({"w": floats(1.0)})
+
+
+def test_split_state_parts_model_and_optimizer() -> None:
+    state = {"w": floats(1.0), "s": floats(2.0, kind="buffer"), "m": floats(3.0, kind="optimizer")}
+    model, optimizer = split_state(state)
+    assert set(model) == {"w", "s"} and set(optimizer) == {"m"}
+
+
+def test_a_known_data_digest_is_not_taken_again() -> None:
+    digest = blake3_digest(floats(5.0).data)
+    assert tensor_entry("w", floats(1.0), digest) == tensor_entry("w", floats(5.0))
+    assert model_root({"w": floats(1.0)}, {"w": digest}) == model_root({"w": floats(5.0)})
+
+
+def test_other_readers_understand_our_file(tmp_path: Path) -> None:
+    write_safetensors(tmp_path / "m.safetensors", {"b": floats(1.5, 2.5), "a": floats(3.0, kind="buffer")})
+    found = load_file(tmp_path / "m.safetensors")
+    assert found["b"].tolist() == [1.5, 2.5] and found["a"].tolist() == [3.0]
+
+
+def test_we_understand_the_files_of_other_writers() -> None:
+    found, metadata = read_safetensors(save({"w": np.ones((2, 3), np.float32)}, {"format": "pt"}))
+    assert found["w"].shape == (2, 3) and found["w"].kind == "parameter" and metadata == {"format": "pt"}
+
+
+def test_tensors_begin_at_a_multiple_of_their_item_size() -> None:
+    state = {"a": TensorBytes("buffer", "BOOL", (3,), memoryview(bytes(3))), "b": floats(1.0)}
+    state["c"] = TensorBytes("buffer", "I64", (), memoryview(bytes(8)))
+    assert list(read_safetensors(b"".join(safetensors_pieces(state)))[0]) == ["c", "b", "a"]
+
+
+def test_write_replaces_an_older_file_and_leaves_nothing_beside(tmp_path: Path) -> None:
+    for value in (1.0, 2.0):
+        write_safetensors(tmp_path / "s.safetensors", {"w": floats(value)})
+    assert read_safetensors(tmp_path / "s.safetensors")[0] == {"w": floats(2.0)}
+    assert [path.name for path in tmp_path.iterdir()] == ["s.safetensors"]
+
+
+def test_write_that_is_refused_leaves_the_older_file(tmp_path: Path) -> None:
+    write_safetensors(tmp_path / "s.safetensors", {"w": floats(1.0)})
+    with pytest.raises(InputRefused, match="is taken"):
+        write_safetensors(tmp_path / "s.safetensors", {"w": floats(2.0)}, {"fitchain": "{}"})
+    assert read_safetensors(tmp_path / "s.safetensors")[0] == {"w": floats(1.0)}
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_read_of_no_file_is_not_found(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="there is no file"):
+        read_safetensors(tmp_path / "none")
+
+
+def test_tensor_refuses_bytes_that_do_not_fit() -> None:
+    with pytest.raises(InputRefused, match=r"F32\[2\] needs 8 bytes in a row, not 4"):
+        TensorBytes("parameter", "F32", (2,), memoryview(bytes(4)))
+    with pytest.raises(InputRefused, match="needs 4 bytes in a row"):
+        TensorBytes("parameter", "F32", (1,), memoryview(bytes(8))[::2])
+
+
+@pytest.mark.parametrize(
+    ("header", "body", "words"),
+    [
+        ({"w": line([2], 0, 4)}, 4, "tensor bytes do not match the header"),
+        ({"w": line([1], 0, 4)}, 8, "describes 4 bytes, and the file holds 8"),
+        ({"w": line([2], 0, 8)}, 4, "describes 8 bytes, and the file holds 4"),
+        ({"a": line([1], 0, 4), "b": line([1], 0, 4)}, 4, "'b' begins at 0"),
+        ({"a": line([1], 0, 4), "b": line([1], 8, 12)}, 12, "'b' begins at 8"),
+        ({"w": line([-1], 0, 4)}, 4, "non-negative"),
+        ({"w": line([True], 0, 4)}, 4, "non-negative"),
+        ({"w": line([1] * 9, 0, 4)}, 4, "at most 8"),
+        ({"w": line([2**62, 2**62], 0, 4)}, 4, "do not match"),
+        ({"w": line([1], 0, 4, "F8")}, 4, "dtype 'F8'"),
+        ({"w": line([1], 0, 1, "BOOL")}, b"\x02", "BOOL"),
+        ({"w": {"dtype": "F32"}}, 4, "has dtype, shape and data_offsets"),
+        ({"w" * 600: line([1], 0, 4)}, 4, "512"),
+        ({"\ud800": line([1], 0, 4)}, 4, "printable"),
+        ({"__metadata__": {"a": 1}}, 0, "maps text to text"),
+        ({"__metadata__": {"fitchain": '{"w":"buffer"}'}}, 0, "no such tensor"),
+        ({"w": line([1], 0, 4), "__metadata__": {"fitchain": '{"w":"code"}'}}, 4, "no such tensor or kind"),
+        (b'{"w":1,"w":2}', 0, "stands twice"),
+        (b"[]", 0, "JSON object"),
+        (b"{", 0, "not JSON"),
+    ],
+)
+def test_read_refuses_a_header_that_lies(header: object, body: int | bytes, words: str) -> None:
+    with pytest.raises(InputRefused, match=words):
+        read_safetensors(file_bytes(header, body if isinstance(body, bytes) else bytes(body)))
+
+
+def test_read_refuses_what_is_beyond_its_limits() -> None:
+    data = b"".join(safetensors_pieces({"a": floats(1.0), "b": floats(2.0)}))
+    for limits, words in (
+        (Limits(tensors=1), "2 tensors and the limit is 1"),
+        (Limits(header_bytes=16), "the limit is 16"),
+        (Limits(total_bytes=4), "8 bytes and the limit is 4"),
+    ):
+        with pytest.raises(InputRefused, match=words):
+            read_safetensors(data, limits)
+
+
+def test_read_refuses_a_file_cut_off_anywhere() -> None:
+    data = b"".join(safetensors_pieces({"a": floats(1.0), "b": floats(2.0)}))
+    for length in range(len(data)):
+        with pytest.raises(InputRefused):
+            read_safetensors(data[:length])
