@@ -241,9 +241,8 @@ def read_safetensors(source: Path | Buffer, limits: Limits = Limits()) -> tuple[
     if len(header) > limits.tensors:
         raise InputRefused(f"the file holds {len(header)} tensors and the limit is {limits.tensors}")
     kinds = _parse_kinds(metadata.pop(KINDS_KEY, "{}"), set(header))
-    entries = sorted(
-        (_Entry.parse(name, value, limits) for name, value in header.items()), key=lambda entry: entry.start
-    )
+    entries = [_Entry.parse(name, value, limits) for name, value in header.items()]
+    entries.sort(key=lambda entry: (entry.start, entry.stop))  # an empty tensor shares its start with the next
     _check_contiguous(entries, len(body))
     return {entry.name: entry.read(body, kinds.get(entry.name, "parameter")) for entry in entries}, metadata
 
