@@ -11,7 +11,10 @@
         ├── NotFound            an object, key, job or deployment is not there
         ├── AccessRefused       wrong passphrase, missing permission
         ├── EnvironmentRefused  this host does not reproduce the environment class
-        ├── ChainUnusable       node unreachable, wrong chain, contracts missing, transaction reverted
+        ├── ChainUnusable       wrong chain, contracts missing, balance too small
+        │   ├── NodeUnreachable     no answer from the node: later may be better
+        │   ├── NodeRefused         the node answered with an error of its own
+        │   └── Reverted            a contract refuses: sending the same again will not help
         └── StoreUnusable       the store or its node does not answer
 
 First in the flow: it knows nothing of the rest. A message states what is false, the two values, where they first part; `hint`
@@ -81,6 +84,40 @@ class EnvironmentRefused(Unusable):
 
 class ChainUnusable(Unusable):
     """A node is unreachable, a chain is another, contracts are missing, a transaction reverted."""
+
+
+class NodeUnreachable(ChainUnusable):
+    """No node answers, or it answers with nothing that can be understood; it may do so later."""
+
+
+class NodeRefused(ChainUnusable):
+    """The node answered a request with an error of its own.
+
+    Args:
+        message, hint: as ever.
+        code: the error's JSON-RPC code.
+        data: what came with it: the revert data of a call, as hex digits, say.
+    """
+
+    def __init__(self, message: str, hint: str = "", code: int = 0, data: object = None) -> None:
+        super().__init__(message, hint)
+        self.code = code
+        self.data = data
+
+
+class Reverted(ChainUnusable):
+    """A contract refuses a call or refused a mined transaction.
+
+    Args:
+        message, hint: as ever.
+        error: name of the contract's error; empty where it gave none.
+        values: the error's arguments by name.
+    """
+
+    def __init__(self, message: str, hint: str = "", error: str = "", values: dict[str, object] | None = None) -> None:
+        super().__init__(message, hint)
+        self.error = error
+        self.values = values or {}
 
 
 class StoreUnusable(Unusable):
