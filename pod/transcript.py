@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
+from pod.agreement.terms import Ending, LeafOpening
 from pod.digest import Digest, inclusion_path, node_hash, peaks, published_root, tree_root
 from pod.errors import ClaimMismatch, InputRefused
 from pod.leaf import Checkpoint, Leaf, verify_chain
+from pod.store.base import Cid
 
-__all__ = ["Checkpoint", "Ending", "Group", "Leaf", "Transcript", "check_anchors"]
+__all__ = ["Checkpoint", "Group", "Leaf", "Transcript", "check_anchors"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +32,6 @@ class Group:
     root: Digest
     count: int
     """Leaves anchored once this group is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """What the last transaction opens on chain."""
-
-    peaks: tuple[Digest, ...]
-    """Peaks of the anchored groups, largest first."""
-    tail: tuple[Digest, ...]
-    """Roots of the perfect subtrees of the last, partial group, largest first."""
-    last: Leaf
-    path: tuple[Digest, ...]
-    """Left siblings of the last leaf inside the smallest peak, from the leaf upwards."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +60,7 @@ class Transcript:
     @property
     def peaks(self) -> tuple[Digest, ...]:
         """The perfect subtrees that make up the tree, largest first."""
-        return tuple(root for root, _ in peaks(self.digests))
+        return _roots(peaks(self.digests))
 
     def verify(self, steps: int | None = None, segment: int | None = None) -> None:
         """Check that the leaves form one chain, and that they stand where the terms say.
@@ -111,11 +100,13 @@ class Transcript:
             standing = _grown(standing, root, index)
         return tuple(found)
 
-    def ending(self, group: int) -> Ending:
+    def ending(self, group: int, weights: Cid, key: Cid | None = None) -> Ending:
         """What `finish` or `diverge` passes for these leaves.
 
         Args:
             group: leaves an anchor covers (A), a power of two.
+            weights: CID of the weights sealed to the job's identity.
+            key: CID of that identity sealed to the scientist; None while it is withheld.
 
         Raises:
             InputRefused: there is no leaf, or A is not a power of two.
@@ -126,8 +117,7 @@ class Transcript:
         before, tail = peaks(self.digests[:anchored]), peaks(self.digests[anchored:])
         smallest = (before + tail)[-1][1]
         path = inclusion_path(self.digests[self.count - smallest :], smallest - 1)
-        roots = tuple(root for root, _ in before)
-        return Ending(roots, tuple(root for root, _ in tail), self.leaves[-1], tuple(path))
+        return Ending(_roots(before), _roots(tail), _opening(self.leaves[-1]), tuple(path), weights, key)
 
 
 class Anchored(Protocol):
@@ -169,6 +159,14 @@ def check_anchors(transcript: Transcript, anchors: Sequence[Anchored], group: in
                 f"leaves {own.first} to {own.count - 1} have the root {own.root}, and the chain anchored {anchor.root}",
                 "the leaves are not those of this training: ask the owner for the transcript of this agreement",
             )
+
+
+def _roots(found: Sequence[tuple[Digest, int]]) -> tuple[Digest, ...]:
+    return tuple(root for root, _ in found)
+
+
+def _opening(leaf: Leaf) -> LeafOpening:
+    return LeafOpening(leaf.index, leaf.step, leaf.model, leaf.optimizer, leaf.records, leaf.metrics, leaf.previous)
 
 
 def _grown(standing: Sequence[Digest], root: Digest, index: int) -> list[Digest]:
