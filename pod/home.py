@@ -1,0 +1,104 @@
+"""A pod's home: one folder with everything that a pod owns, opened.
+
+Stands after `journal` and before `owner` and `scientist`, which work on an opened home.
+
+    <home>/settings.toml     which node, store and key, where they differ from the defaults
+    <home>/keys/             the account and the age identity, encrypted
+    <home>/journal.db        what must survive a power cut
+    <home>/transactions.db   signed transactions, written before they are sent
+    <home>/jobs/<id>/        one folder a job
+    <home>/models/<id>/      published models
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from pod.agreement import Agreements
+from pod.chain.client import Chain, connect
+from pod.digest import Digest
+from pod.errors import AccessRefused
+from pod.journal import Journal
+from pod.keys import Keys, unlock
+from pod.registry import Registry
+from pod.settings import Settings
+from pod.store import Store, open_store
+
+
+@dataclass
+class Home(AbstractContextManager["Home"]):
+    """An opened home.
+
+    Args:
+        settings: as put together for this home.
+        chain: the connection, which signs as this pod where a key was opened.
+        store: the content store.
+        journal: what must survive a power cut.
+        opened: the pod's keys; None where the home was opened for reading alone.
+    """
+
+    settings: Settings
+    chain: Chain
+    store: Store
+    journal: Journal
+    opened: Keys | None
+
+    @classmethod
+    def open(cls, settings: Settings, passphrase: Callable[[], str] | None = None) -> Home:
+        """Open a home.
+
+        Args:
+            settings: which folder, node, store and key.
+            passphrase: asked once for the key's passphrase; None opens the home for reading alone.
+
+        Raises:
+            AccessRefused: the passphrase is wrong.
+            NotFound: the home has no such key, or no deployment is known.
+            ChainUnusable: the node or its contracts are not there.
+        """
+        keys = unlock(settings.home, settings.key, passphrase()) if passphrase else None
+        chain = connect(settings, keys)
+        return cls(chain.settings, chain, open_store(chain.settings), Journal(settings.home / "journal.db"), keys)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.journal.close()
+
+    @property
+    def keys(self) -> Keys:
+        """The pod's keys.
+
+        Raises:
+            AccessRefused: the home was opened for reading alone.
+        """
+        if self.opened is None:
+            raise AccessRefused("the home was opened without its key", "give the passphrase")
+        return self.opened
+
+    @property
+    def registry(self) -> Registry:
+        """The registry, as this pod calls it."""
+        return Registry(self.chain)
+
+    @property
+    def agreements(self) -> Agreements:
+        """The agreements, as this pod calls them."""
+        return Agreements(self.chain)
+
+    def job_folder(self, agreement: Digest) -> Path:
+        """The folder of one job, made when absent, for this pod's eyes alone."""
+        return _private(self.settings.home / "jobs" / str(agreement))
+
+    def model_folder(self, model: Digest) -> Path:
+        """The folder of one published model, made when absent."""
+        return _private(self.settings.home / "models" / str(model))
+
+
+def _private(folder: Path) -> Path:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder

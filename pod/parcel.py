@@ -1,0 +1,157 @@
+"""Parcels: what travels between pods, sealed, through the store.
+
+Stands after `certificate` and before `worker`. Objects in the store are public for ever, so every parcel is made of age files for
+named recipients. It knows what a parcel is made of and to whom it is sealed, and nothing of when it is sent.
+
+    offer      scientist -> owner        a folder: recipe.json, graph.json, initial.safetensors
+    note       owner -> scientist        one group's leaves, with what the owner's policy lets out of its metrics
+    delivery   owner -> the job          a folder: model.safetensors, certificate.json
+    key        owner -> scientist        the job's own age identity, which opens the delivery
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pod.digest import Digest, canonical_json, parse_json
+from pod.errors import InputRefused
+from pod.sealed import open_file, open_sealed, seal, seal_file
+from pod.store import Cid, Store
+
+OFFER_FILES = ("recipe.json", "graph.json", "initial.safetensors")
+DELIVERY_FILES = ("model.safetensors", "certificate.json")
+NOTE_VERSION = "fitchain/note/v1"
+KEY_VERSION = "fitchain/key/v1"
+SMALL_BYTES = 16 << 20
+FOLDER_LIMIT_BYTES = 8 << 30
+
+
+@dataclass(frozen=True)
+class NoteLeaf:
+    """A leaf as a note tells it; `metrics` and `salt` (hex) stand there only where the owner's policy lets them out."""
+
+    index: int
+    step: int
+    leaf: str
+    metrics: dict[str, float] | None = None
+    salt: str | None = None
+
+
+@dataclass(frozen=True)
+class Note:
+    """What the owner tells the scientist of one group while training runs.
+
+    Args:
+        agreement: the job.
+        leaves: the group's leaves, in order.
+        metrics: the group's mean metrics, rounded, where the policy lets out that and no more.
+    """
+
+    agreement: Digest
+    leaves: tuple[NoteLeaf, ...]
+    metrics: dict[str, float] | None = None
+
+
+def send_folder(store: Store, folder: Path, names: Sequence[str], recipients: Sequence[str]) -> Cid:
+    """Seal the named files of a folder, each by itself, and add them to the store as one folder.
+
+    Args:
+        store: where to.
+        folder: holds the plain files.
+        names: which of them travel; each is called `<name>.age` there.
+        recipients: age recipients, any of whom may open them.
+
+    Returns:
+        the CID of the folder of sealed files.
+    """
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".sealed-") as scratch:
+        for name in names:
+            seal_file(folder / name, Path(scratch) / f"{name}.age", recipients)
+        return store.add_folder(Path(scratch))
+
+
+def fetch_folder(
+    store: Store, cid: Cid, folder: Path, names: Sequence[str], identity: str, limit_bytes: int = FOLDER_LIMIT_BYTES
+) -> None:
+    """Fetch a folder of sealed files and open them.
+
+    Args:
+        store: where from.
+        cid: as `send_folder` returned it; foreign input.
+        folder: where the plain files go; made when absent.
+        names: exactly the files that must be there.
+        identity: an age secret they are sealed to.
+        limit_bytes: the largest folder that is fetched.
+
+    Raises:
+        InputRefused: the folder holds other files than the named ones, or is too large.
+        AccessRefused: it is not sealed to this identity.
+        NotFound: the store does not have it.
+        DigestMismatch: its bytes are not those of its CID.
+    """
+    wanted = {f"{name}.age" for name in names}
+    entries = store.entries(cid)
+    if set(entries) != wanted:
+        raise InputRefused(f"the parcel {cid} holds {sorted(entries)} and should hold {sorted(wanted)}")
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".opened-") as scratch:
+        store.fetch(cid, Path(scratch) / "sealed", limit_bytes=limit_bytes)
+        for name in names:
+            open_file(Path(scratch) / "sealed" / f"{name}.age", folder / name, identity)
+
+
+def send_note(store: Store, note: Note, recipient: str) -> Cid:
+    """Seal a note and add it to the store."""
+    body = {
+        "version": NOTE_VERSION,
+        "agreement": str(note.agreement),
+        "leaves": [asdict(leaf) for leaf in note.leaves],
+        "metrics": note.metrics,
+    }
+    return store.add(seal(canonical_json(body), [recipient]))
+
+
+def fetch_note(store: Store, cid: Cid, identity: str) -> Note:
+    """Fetch and open a note.
+
+    Raises:
+        InputRefused: it is not a note.
+        AccessRefused: it is not sealed to this identity.
+        NotFound: the store does not have it.
+    """
+    body = _fetch_json(store, cid, identity, NOTE_VERSION)
+    try:
+        leaves = tuple(NoteLeaf(**leaf) for leaf in body["leaves"])
+        return Note(Digest.parse(body["agreement"]), leaves, body["metrics"])
+    except (KeyError, TypeError) as error:
+        raise InputRefused(f"the object {cid} is not a note: {error}") from None
+
+
+def send_key(store: Store, agreement: Digest, secret: str, recipient: str) -> Cid:
+    """Seal a job's age identity to the scientist and add it to the store."""
+    body = {"version": KEY_VERSION, "agreement": str(agreement), "identity": secret}
+    return store.add(seal(canonical_json(body), [recipient]))
+
+
+def fetch_key(store: Store, agreement: Digest, cid: Cid, identity: str) -> str:
+    """Fetch and open a job's age identity.
+
+    Raises:
+        InputRefused: it is no key, or the key of another job.
+        AccessRefused: it is not sealed to this identity.
+        NotFound: the store does not have it.
+    """
+    body = _fetch_json(store, cid, identity, KEY_VERSION)
+    if body.get("agreement") != str(agreement) or not isinstance(body.get("identity"), str):
+        raise InputRefused(f"the object {cid} is the key of {body.get('agreement')} and not of {agreement}")
+    return str(body["identity"])
+
+
+def _fetch_json(store: Store, cid: Cid, identity: str, version: str) -> dict[str, object] | object:
+    body = parse_json(open_sealed(store.cat(cid, SMALL_BYTES), identity))
+    if not isinstance(body, dict) or body.get("version") != version:
+        raise InputRefused(f"the object {cid} is not {version}")
+    return body
