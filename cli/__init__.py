@@ -1,0 +1,10 @@
+"""The command `fitchain`: a thin layer over `pod` that parses, calls one function and prints."""
+
+from __future__ import annotations
+
+
+def main() -> None:
+    """Run the command line of this process and exit with its code."""
+    from cli.app import main as run
+
+    run()

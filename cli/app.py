@@ -1,0 +1,106 @@
+"""The commands of `fitchain` put together, and the one error boundary.
+
+    devnet, deploy, keys    a chain to try things on, the contracts, who one is
+    data, model, job        what an owner offers, what a scientist brings, what they agree on
+    pod                     the long-running side of either
+    proof                   what anyone may check
+    demo                    all of it in half a minute
+
+There is one error boundary, `run`, and it answers with the exit code: 0 done or holds, 1 refuted, 2 wrong command line, 3 could
+not check or could not do it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.exceptions import TyperException
+
+from cli import command, data, demo, deploy, devnet, job, keys, model, pod, proof
+from cli.command import PlainGroup
+from cli.output import report_bug, report_error, report_usage
+from pod.errors import FitchainError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="fitchain",
+    help="Train where the data lives, prove what was trained.",
+    epilog="Supported on Linux x86-64; `proof verify` runs anywhere. Exit codes: 0 done, 1 refuted, 2 usage, 3 could not check.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+for group in (devnet, keys, data, model, job, pod, proof):
+    app.add_typer(group.app)
+for single in (deploy, demo):
+    single.register(app)
+
+
+def main() -> None:
+    """The command `fitchain`."""
+    if not sys.warnoptions and "--debug" not in sys.argv:
+        warnings.simplefilter("ignore")  # a library's warning is no news to a user
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line: the error boundary.
+
+    Args:
+        arguments: what stands after `fitchain`.
+
+    Returns:
+        the exit code.
+    """
+    try:
+        code = app(args=list(arguments), prog_name="fitchain", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except FitchainError as error:
+        return report_error(error, arguments)
+    except TyperException as error:
+        return _usage(error)
+    except (typer.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader went away (`| head`)
+        return 0
+    except Exception as error:
+        return report_bug(error)
+
+
+def _usage(error: TyperException) -> int:
+    context: Any = getattr(error, "ctx", None)
+    path = context.command_path if context else "fitchain"
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(error.format_message(), file=sys.stderr)
+        return 2
+    message = error.format_message().rstrip(".")
+    return report_usage(message[:1].lower() + message[1:], f"see `{path} --help`")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"fitchain {version('fitchain')}")
+        raise typer.Exit
+
+
+def _root(context: typer.Context, version: bool = False, **common: Any) -> None:
+    """Train where the data lives, prove what was trained."""
+    context.obj = command.Flags(**common)
+
+
+_VERSION = Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")]
+command.describe(_root, [inspect.Parameter("version", inspect.Parameter.KEYWORD_ONLY, annotation=_VERSION, default=False)])
+app.callback(cls=PlainGroup)(_root)

@@ -1,0 +1,64 @@
+"""Identifiers as people type them: a unique prefix of six hex digits or more stands for the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pod.digest import Digest
+from pod.errors import InputRefused, NotFound
+
+if TYPE_CHECKING:
+    from pod.home import Home
+
+AgreementId = Annotated[str, typer.Argument(metavar="AGREEMENT", help="Its id, or the first six digits or more.")]
+DatasetId = Annotated[str, typer.Argument(metavar="DATASET", help="Its id, or the first six digits or more.")]
+ModelId = Annotated[str, typer.Argument(metavar="MODEL", help="Its id, or the first six digits or more.")]
+
+SHORTEST_PREFIX = 6
+_WHOLE = 64
+
+
+def match_id(text: str, known: Callable[[], Iterable[Digest]], what: str, listing: str) -> Digest:
+    """Find the identifier that a person means.
+
+    Args:
+        text: the whole identifier or a prefix of it, with or without 0x.
+        known: yields the identifiers to choose from; not asked when the text is whole.
+        what: the word for the thing, `agreement` say.
+        listing: the command that lists them.
+
+    Raises:
+        InputRefused: the text is no hex number, too short, or begins several identifiers.
+        NotFound: no identifier begins so.
+    """
+    digits = text.lower().removeprefix("0x")
+    if len(digits) > _WHOLE or not set(digits) <= set("0123456789abcdef"):
+        raise InputRefused(f"{text!r} does not name a {what}: an id is 0x and {_WHOLE} hex digits", f"see `{listing}`")
+    if len(digits) == _WHOLE:
+        return Digest(bytes.fromhex(digits))
+    if len(digits) < SHORTEST_PREFIX:
+        raise InputRefused(f"{text!r} has {len(digits)} hex digits and a shortened id needs {SHORTEST_PREFIX}", f"see `{listing}`")
+    found = sorted({id for id in known() if str(id)[2:].startswith(digits)})
+    if not found:
+        raise NotFound(f"no {what} begins with 0x{digits}", f"see `{listing}`")
+    if len(found) > 1:
+        raise InputRefused(f"0x{digits} begins {len(found)} {what}s: {found[0]} and {found[1]}", "give more digits")
+    return found[0]
+
+
+def find_agreement(home: Home, text: str) -> Digest:
+    """The agreement that a person means, among those of this deployment."""
+    return match_id(text, home.agreements.list, "agreement", "fitchain job list")
+
+
+def find_dataset(home: Home, text: str) -> Digest:
+    """The dataset that a person means, among those registered."""
+    return match_id(text, lambda: (entry.id for entry in home.registry.datasets()), "dataset", "fitchain data list")
+
+
+def find_model(home: Home, text: str) -> Digest:
+    """The model that a person means, among those published."""
+    return match_id(text, lambda: (entry.id for entry in home.registry.models()), "model", "fitchain model list")

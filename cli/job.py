@@ -1,0 +1,227 @@
+"""`fitchain job`: what a scientist asks for and an owner decides, from request to payment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.amounts import format_fit, parse_duration, parse_fit
+from cli.command import Session, command, group
+from cli.ids import AgreementId, find_agreement, find_dataset, find_model
+from cli.output import Facts, Report, Rows
+from pod.errors import InputRefused
+
+if TYPE_CHECKING:
+    from pod.chain.base import Receipt
+    from pod.digest import Digest
+
+app = group("job", "Ask for a training, decide on it, follow it, pay for it.")
+
+
+@command(app, "request")
+def request(
+    session: Session,
+    dataset: Annotated[str, typer.Option("--dataset", metavar="ID", help="The dataset to train on.", show_default=False)],
+    model: Annotated[str, typer.Option("--model", metavar="ID", help="The model to train.", show_default=False)],
+    recipe: Annotated[
+        Path | None, typer.Option("--recipe", metavar="FILE.toml", help="What differs from the defaults.", show_default=False)
+    ] = None,
+    price: Annotated[
+        str | None, typer.Option("--price", metavar="FIT", help="What you pay; else the card's price.", show_default=False)
+    ] = None,
+    bond: Annotated[
+        str | None, typer.Option("--bond", metavar="FIT", help="What the owner risks; else the price.", show_default=False)
+    ] = None,
+    acceptance_window: Annotated[str, typer.Option(metavar="TIME", help="Within which the owner accepts.")] = "1d",
+    training_window: Annotated[str, typer.Option(metavar="TIME", help="Within which it trains.")] = "1d",
+    dispute_window: Annotated[str, typer.Option(metavar="TIME", help="After which silence pays it.")] = "1d",
+) -> Report:
+    """Ask an owner for a training; the price is locked until the job ends."""
+    from pod import scientist
+
+    home = session.home
+    windows = [parse_duration(window) for window in (acceptance_window, training_window, dispute_window)]
+    id = scientist.request_job(
+        home,
+        find_dataset(home, dataset),
+        find_model(home, model),
+        recipe_overrides=_read_recipe(recipe),
+        price=None if price is None else parse_fit(price),
+        bond=None if bond is None else parse_fit(bond),
+        windows=windows,
+    )
+    terms = home.agreements.read(id).terms
+    values = {"agreement": id, "owner": terms.owner, "price": format_fit(terms.price), "bond": format_fit(terms.bond)}
+    pairs = [
+        ("agreement", id),
+        ("owner", terms.owner),
+        ("price", f"{values['price']} FIT, locked; the owner risks {values['bond']} FIT"),
+        ("next", f"fitchain job watch {id.short}"),
+    ]
+    return Report(values, [Facts(pairs)])
+
+
+@command(app, "list")
+def list_(
+    session: Session,
+    every: Annotated[bool, typer.Option("--all", help="Every job of the deployment, not only this home's.")] = False,
+) -> Report:
+    """List jobs, oldest first."""
+    home = session.reader
+    mine = None if every else _address(session)
+    found = [home.agreements.read(id) for id in home.agreements.list()]
+    shown = [job for job in found if mine is None or mine in (job.scientist, job.terms.owner)]
+    rows = [
+        (
+            job.id.short,
+            job.state.name.capitalize(),
+            _role(mine, job.terms.owner, job.scientist),
+            job.terms.dataset.short,
+            job.terms.steps,
+            format_fit(job.terms.price),
+        )
+        for job in shown
+    ]
+    values = [
+        {
+            "agreement": job.id,
+            "state": job.state.name.capitalize(),
+            "owner": job.terms.owner,
+            "scientist": job.scientist,
+            "dataset": job.terms.dataset,
+            "model": job.terms.model,
+            "steps": job.terms.steps,
+            "price": format_fit(job.terms.price),
+        }
+        for job in shown
+    ]
+    headers = ("job", "state", "you are", "dataset", "steps", "price FIT")
+    return Report({"jobs": values}, [Rows(headers, rows, right=("steps", "price FIT"), empty="no job yet")])
+
+
+@command(app, "show")
+def show(session: Session, agreement: AgreementId) -> Report:
+    """Show where a job stands, what it cost so far and its history."""
+    from cli import story
+
+    home = session.reader
+    standing = story.Reader(home, find_agreement(home, agreement)).read()
+    lines = [story.sentence(entry) for entry in standing.history if entry.kind not in ("checkpoint", "training")]
+    return Report(story.values(standing), [story.describe(standing), *(["", *lines] if lines else [])])
+
+
+@command(app, "watch")
+def watch(
+    session: Session,
+    agreement: AgreementId,
+    until_settled: Annotated[bool, typer.Option("--until-settled", help="Go on until money has moved.")] = False,
+) -> Report:
+    """Follow a job until its training ends; exits 0 if it was trained, 3 if it ended otherwise."""
+    from cli import story
+    from cli import watch as watching
+
+    home = session.reader
+    standing = watching.watch(story.Reader(home, find_agreement(home, agreement)), until_settled)
+    trained = standing.proof.end_block is not None and not standing.diverged
+    session.exit_code = 0 if trained else 3
+    return Report(story.values(standing), [f"{standing.agreement.id} {story.state_name(standing)}"])
+
+
+@command(app, "approve")
+def approve(session: Session, agreement: AgreementId) -> Report:
+    """Say yes to a request, as the owner; the owner's pod acts on it."""
+    from pod import owner
+
+    id = find_agreement(session.reader, agreement)
+    owner.approve(session.reader, id)
+    return _decided(id, "approved", "the owner's pod checks it, accepts it and trains")
+
+
+@command(app, "reject")
+def reject(
+    session: Session,
+    agreement: AgreementId,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Kept in this pod's journal.")] = "",
+) -> Report:
+    """Say no to a request, as the owner; the scientist gets its money back."""
+    from pod import owner
+
+    id = find_agreement(session.reader, agreement)
+    owner.reject(session.home, id, reason)
+    return _decided(id, "rejected", "the scientist gets its money back")
+
+
+@command(app, "accept")
+def accept(session: Session, agreement: AgreementId) -> Report:
+    """Accept a result, as the scientist; the price goes to the owner at once."""
+    from pod import scientist
+
+    id = find_agreement(session.reader, agreement)
+    scientist.accept_result(session.home, id)
+    return _decided(id, "accepted", "the price is the owner's, its bond is free")
+
+
+@command(app, "cancel")
+def cancel(session: Session, agreement: AgreementId) -> Report:
+    """Take a request back, as the scientist, once the owner let the acceptance window pass."""
+    id = find_agreement(session.reader, agreement)
+    return _sent(id, "cancelled", session.home.agreements.cancel(id))
+
+
+@command(app, "settle")
+def settle(session: Session, agreement: AgreementId) -> Report:
+    """Settle a job whose time is up, as anyone: by the scientist's silence, or by the owner's."""
+    from pod.agreement import State
+
+    id = find_agreement(session.reader, agreement)
+    late = session.reader.agreements.read(id).state in (State.ACCEPTED, State.TRAINING)
+    calls = session.home.agreements
+    return _sent(id, "forfeited", calls.expire(id)) if late else _sent(id, "settled", calls.settle(id))
+
+
+@command(app, "withdraw")
+def withdraw(session: Session) -> Report:
+    """Collect the payments that are waiting for this account."""
+    home = session.home
+    address = home.keys.address
+    owed = home.agreements.owed(address)
+    if not owed:
+        return Report({"withdrawn": "0", "address": address}, ["nothing is waiting for this account"])
+    receipt = home.agreements.withdraw()
+    values = {"withdrawn": format_fit(owed), "address": address, "transaction": receipt.transaction}
+    return Report(values, [Facts([("withdrawn", f"{values['withdrawn']} FIT"), ("to", address)])])
+
+
+def _decided(id: Digest, what: str, next: str) -> Report:
+    return Report({"agreement": id, "decision": what}, [f"{what} {id.short}: {next}"])
+
+
+def _sent(id: Digest, what: str, receipt: Receipt) -> Report:
+    values = {"agreement": id, "result": what, "transaction": receipt.transaction, "gas": receipt.gas_used}
+    return Report(values, [f"{what} {id.short} ({receipt.gas_used:,} gas)"])
+
+
+def _read_recipe(path: Path | None) -> dict[str, Any]:
+    import tomllib
+
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputRefused(f"the recipe {path} cannot be read: {error}") from None
+
+
+def _address(session: Session) -> str | None:
+    """This home's account, if it has one; no passphrase is needed."""
+    from pod import keys
+
+    settings = session.settings
+    return next((key.address for key in keys.list_keys(settings.home) if key.name == settings.key), None)
+
+
+def _role(mine: str | None, owner: str, scientist: str) -> str:
+    return "owner" if mine == owner else "scientist" if mine == scientist else "-"
+

@@ -1,0 +1,63 @@
+"""Where a passphrase comes from: the first line of a file, or the terminal.
+
+Never the command line, which every process can read, and never the environment, which every child inherits."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from pathlib import Path
+
+from pod.errors import AccessRefused, NotFound
+
+LONGEST_BYTES = 4096
+VARIABLE = "FITCHAIN_PASSPHRASE_FILE"
+
+
+def find_passphrase(path: Path | None, again: bool = False) -> str:
+    """Read the passphrase from a file where one is named, else ask for it.
+
+    Args:
+        path: the file; where absent, the environment may name one.
+        again: whether it is typed twice, for new keys.
+    """
+    named = path or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
+    return read_passphrase(named) if named else ask_passphrase(again)
+
+
+def read_passphrase(path: Path) -> str:
+    """Read a passphrase from the first line of a file.
+
+    Raises:
+        NotFound: the file cannot be read.
+        AccessRefused: its first line is empty.
+    """
+    try:
+        with path.open("rb") as file:
+            line = file.readline(LONGEST_BYTES)
+        passphrase = line.decode().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise NotFound(f"the passphrase file {path} cannot be read: {error}") from None
+    if not passphrase:
+        raise AccessRefused(f"the first line of {path} is empty and should be the passphrase")
+    return passphrase
+
+
+def ask_passphrase(again: bool = False) -> str:
+    """Ask for a passphrase on the terminal, without echo.
+
+    Args:
+        again: whether it is typed twice, for new keys.
+
+    Raises:
+        AccessRefused: there is no terminal to ask on, nothing was typed, or the two differ.
+    """
+    if not sys.stdin.isatty():
+        raise AccessRefused("no passphrase was given and there is no terminal to ask on", "give --passphrase-file FILE")
+    passphrase = getpass.getpass("passphrase: ")
+    if not passphrase:
+        raise AccessRefused("the passphrase is empty")
+    if again and getpass.getpass("once more: ") != passphrase:
+        raise AccessRefused("the two passphrases differ", "nothing was written; try again")
+    return passphrase

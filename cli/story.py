@@ -1,0 +1,251 @@
+"""A job as the command line tells it: where it stands, what it has cost, and its history in sentences.
+
+What is true of an agreement is read from the chain; the journal of this home adds what only this pod knows (metrics from the
+notes, errors, decisions). `job show` prints it once, `job watch` again and again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cli.amounts import format_duration, format_fit
+from cli.output import Facts
+from pod.agreement import Agreement, Anchor, Proof, State
+from pod.journal import Entry
+
+if TYPE_CHECKING:
+    from pod.digest import Digest
+    from pod.home import Home
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A job at one moment.
+
+    Args:
+        agreement, proof: as the chain has them.
+        transactions: how many the job took so far, from request on.
+        gas: what they used in all.
+        losses: (step, loss) as far as this home knows them.
+        accuracy: the newest, if this home knows one.
+        history: what this home's pod wrote down, oldest first.
+    """
+
+    agreement: Agreement
+    proof: Proof
+    transactions: int
+    gas: int
+    losses: tuple[tuple[int, float], ...]
+    accuracy: float | None
+    history: tuple[Entry, ...]
+
+    @property
+    def leaf_count(self) -> int:
+        """Checkpoints that the whole run has, leaf 0 included."""
+        terms = self.agreement.terms
+        return -(-terms.steps // terms.segment) + 1
+
+    @property
+    def checkpoints(self) -> int:
+        """Checkpoints known so far: anchored ones, or newer ones of this home's own training."""
+        own = [entry.body["index"] + 1 for entry in self.history if entry.kind == "checkpoint"]
+        return max([self.proof.count, *own])
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the training ended before its last step."""
+        return self.proof.end_block is not None and self.proof.step < self.agreement.terms.steps
+
+
+class Reader:
+    """Reads one job's standing again and again; receipts, which never change, only once."""
+
+    def __init__(self, home: Home, id: Digest) -> None:
+        self._home, self._id = home, id
+        self._gas: dict[Digest, int] = {}
+
+    def read(self) -> Standing:
+        """The job as it stands now."""
+        home = self._home
+        agreement = home.agreements.read(self._id)
+        history = tuple(home.journal.history(self._id))
+        for transaction in {event.transaction for event in home.agreements.events(self._id)} - set(self._gas):
+            receipt = home.chain.receipt(transaction)
+            if receipt is not None:
+                self._gas[transaction] = receipt.gas_used
+        losses, accuracy = _metrics(history, agreement)
+        proof = home.agreements.proof(self._id)
+        return Standing(agreement, proof, len(self._gas), sum(self._gas.values()), losses, accuracy, history)
+
+
+def _metrics(history: Sequence[Entry], agreement: Agreement) -> tuple[tuple[tuple[int, float], ...], float | None]:
+    losses: dict[int, float] = {}
+    accuracy = None
+    for entry in history:
+        metrics = entry.body.get("metrics") or {}
+        loss = entry.body.get("loss", metrics.get("loss"))
+        if loss is not None:
+            step = entry.body.get("step", (entry.body.get("count", 1) - 1) * agreement.terms.segment)
+            losses[min(step, agreement.terms.steps)] = float(loss)
+        accuracy = entry.body.get("accuracy", metrics.get("accuracy", accuracy))
+    return tuple(sorted(losses.items())), accuracy
+
+
+def sparkline(values: Sequence[float], width: int = 40) -> str:
+    """Draw values as a line of blocks, at most `width` of them, each the mean of those it stands for."""
+    if not values:
+        return ""
+    count = min(width, len(values))
+    cuts = [len(values) * i // count for i in range(count + 1)]
+    means = [sum(values[low:high]) / (high - low) for low, high in zip(cuts, cuts[1:], strict=False)]
+    low, high = min(means), max(means)
+    scale = (len(BLOCKS) - 1) / (high - low) if high > low else 0.0
+    return "".join(BLOCKS[round((mean - low) * scale)] for mean in means)
+
+
+def bar(done: int, of: int, width: int = 40) -> str:
+    """Draw how much is done."""
+    filled = width * done // max(of, 1)
+    return "━" * filled + "╺" * (width - filled)
+
+
+def state_name(standing: Standing) -> str:
+    """The state in one word, `Diverged` surviving its settlement."""
+    state = standing.agreement.state
+    if state is State.SETTLED and standing.diverged:
+        return "Settled (diverged)"
+    return state.name.capitalize()
+
+
+def describe(standing: Standing) -> Facts:
+    """Where a job stands, in labelled lines."""
+    agreement, proof, terms = standing.agreement, standing.proof, standing.agreement.terms
+    pairs: list[tuple[str, Any]] = [
+        ("agreement", agreement.id),
+        ("state", state_name(standing) + _deadline(agreement)),
+        ("owner", terms.owner),
+        ("scientist", agreement.scientist),
+        ("dataset", terms.dataset),
+        ("model", terms.model),
+        ("recipe", terms.recipe),
+        ("training", f"{terms.steps} steps in {standing.leaf_count} checkpoints, anchored {terms.group} at a time"),
+        ("money", f"price {format_fit(terms.price)} FIT, bond {format_fit(terms.bond)} FIT"),
+        ("anchored", f"{proof.count} checkpoints in {len(proof.anchors)} anchors{_blocks(proof.anchors)}"),
+    ]
+    if standing.losses:
+        pairs.append(("loss", f"{sparkline([loss for _, loss in standing.losses])}  {standing.losses[-1][1]:.4f}"))
+    if proof.end_block is not None:
+        pairs += [("transcript", proof.transcript_root), ("trained", proof.model_root)]
+    pairs.append(("gas", f"{standing.gas:,} in {standing.transactions} transactions"))
+    return Facts(pairs)
+
+
+def _blocks(anchors: Sequence[Anchor]) -> str:
+    if not anchors:
+        return ""
+    shown = ", ".join(str(anchor.block) for anchor in anchors[-6:])
+    return f", block{'s' if len(anchors) > 1 else ''} {'… ' if len(anchors) > 6 else ''}{shown}"
+
+
+def _deadline(agreement: Agreement, now: Callable[[], float] = time.time) -> str:
+    deadlines = {
+        State.REQUESTED: ("the owner may accept", agreement.acceptance_deadline),
+        State.ACCEPTED: ("the owner must finish", agreement.training_deadline),
+        State.TRAINING: ("the owner must finish", agreement.training_deadline),
+        State.TRAINED: ("the scientist may accept", agreement.dispute_deadline),
+        State.DIVERGED: ("the scientist may accept", agreement.dispute_deadline),
+    }
+    if agreement.state not in deadlines:
+        return ""
+    what, deadline = deadlines[agreement.state]
+    left = deadline - now()
+    return f"; {what} within {format_duration(left)}" if left > 0 else f"; the time for it passed {format_duration(-left)} ago"
+
+
+def values(standing: Standing) -> dict[str, Any]:
+    """The JSON form of a job's standing."""
+    agreement, proof, terms = standing.agreement, standing.proof, standing.agreement.terms
+    return {
+        "agreement": agreement.id,
+        "state": agreement.state.name.capitalize(),
+        "diverged": standing.diverged,
+        "owner": terms.owner,
+        "scientist": agreement.scientist,
+        "dataset": terms.dataset,
+        "model": terms.model,
+        "recipe": terms.recipe,
+        "steps": terms.steps,
+        "segment": terms.segment,
+        "group": terms.group,
+        "price": format_fit(terms.price),
+        "bond": format_fit(terms.bond),
+        "acceptance_deadline": agreement.acceptance_deadline,
+        "training_deadline": agreement.training_deadline,
+        "dispute_deadline": agreement.dispute_deadline,
+        "checkpoints": standing.checkpoints,
+        "checkpoints_of": standing.leaf_count,
+        "anchors": [
+            {"count": anchor.count, "root": anchor.root, "block": anchor.block, "transaction": anchor.transaction}
+            for anchor in proof.anchors
+        ],
+        "transcript_root": proof.transcript_root if proof.end_block is not None else None,
+        "model_root": proof.model_root if proof.end_block is not None else None,
+        "loss": standing.losses[-1][1] if standing.losses else None,
+        "accuracy": standing.accuracy,
+        "transactions": standing.transactions,
+        "gas": standing.gas,
+        "history": [{"time": entry.time, "kind": entry.kind, **entry.body} for entry in standing.history],
+    }
+
+
+def sentence(entry: Entry) -> str:
+    """One line of a job's history for people, with the time of day."""
+    body = {name: _short(value) for name, value in entry.body.items()}
+    pattern = SENTENCES.get(entry.kind)
+    try:
+        text = pattern.format(**body) if pattern else ""
+    except (KeyError, IndexError):
+        text = ""
+    details = ", ".join(f"{name} {value}" for name, value in body.items())
+    told = text or f"{entry.kind.replace('_', ' ')}{': ' if details else ''}{details}"
+    return f"{time.strftime('%H:%M:%S', time.localtime(entry.time))}  {told}"
+
+
+SENTENCES = {
+    "requested": "requested",
+    "checking": "checking the request: graph, policy, environment, a rehearsal on mock data",
+    "checked": "checked: it can be trained here",
+    "approval_needed": "waits for a person: fitchain job approve, or job reject",
+    "refused": "refused: {reason}",
+    "rejected": "rejected; the scientist has its money back",
+    "accepted": "accepted, the bond is locked ({gas} gas)",
+    "begun": "begun; the order of the records is fixed by seed {seed}",
+    "training": "at step {step} of {steps}",
+    "anchored": "anchored {count} checkpoints in block {block} ({gas} gas)",
+    "delivered": "delivered, sealed to the scientist",
+    "finished": "finished; transcript {transcript_root}, model {model_root} ({gas} gas)",
+    "received": "received and opened: {model}",
+    "result_accepted": "the scientist accepted the result",
+    "settled": "settled",
+    "forfeited": "forfeited; the owner loses its bond",
+    "cancelled": "cancelled",
+    "error": "error: {message}",
+    "resumed": "resumed at step {step}",
+}
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, str) and len(value) == 66 and value.startswith("0x"):
+        return value[:10]
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    if isinstance(value, dict):
+        return " ".join(f"{name} {_short(inner)}" for name, inner in value.items())
+    return value
