@@ -1,0 +1,60 @@
+"""Datasets: from an owner's file to records that are registered, described, ordered and assembled into batches.
+
+table     CSV and NPZ sources -> columns -> record bytes
+policy    what the owner asks of a job
+card      what is published: schema, transform constants, licence, price, policy
+records   record leaves, root, openings, "is it still what was registered?"
+order     the keyed batch order
+assemble  indices -> a model's inputs and target
+mock      data of the same schema for rehearsals
+"""
+
+from __future__ import annotations
+
+from pod.dataset.assemble import Assemble, assemble, class_numbers
+from pod.dataset.card import Card, Transform, fit_transform, target_categories
+from pod.dataset.mock import mock_table
+from pod.dataset.order import batches, batches_per_epoch
+from pod.dataset.policy import MODES, Disclosure, Policy
+from pod.dataset.records import (
+    Opening,
+    Registration,
+    check_unchanged,
+    dataset_root,
+    open_record,
+    open_records,
+    record_leaves,
+    register,
+    salt,
+    verify_record,
+)
+from pod.dataset.table import DTYPES, Column, Table
+
+__all__ = [
+    "DTYPES",
+    "MODES",
+    "Assemble",
+    "Card",
+    "Column",
+    "Disclosure",
+    "Opening",
+    "Policy",
+    "Registration",
+    "Table",
+    "Transform",
+    "assemble",
+    "batches",
+    "batches_per_epoch",
+    "check_unchanged",
+    "class_numbers",
+    "dataset_root",
+    "fit_transform",
+    "mock_table",
+    "open_record",
+    "open_records",
+    "record_leaves",
+    "register",
+    "salt",
+    "target_categories",
+    "verify_record",
+]
