@@ -1,0 +1,39 @@
+"""Recipe: what to train and how, identified by its digest.
+
+Stands after `digest` and before `state`. `terms` holds the recipe itself: parsed, bounded, frozen; `schedule` makes
+learning-rate tables; `draft` fills in what a scientist left out; `fields` reads foreign JSON strictly. It knows neither torch
+nor data.
+"""
+
+from __future__ import annotations
+
+from pod.recipe.draft import argument_columns, draft
+from pod.recipe.terms import (
+    LOSSES,
+    METRICS,
+    MODES,
+    OPTIMIZERS,
+    Audit,
+    Categories,
+    Choice,
+    Environment,
+    Recipe,
+    Standardise,
+    Transform,
+)
+
+__all__ = [
+    "LOSSES",
+    "METRICS",
+    "MODES",
+    "OPTIMIZERS",
+    "Audit",
+    "Categories",
+    "Choice",
+    "Environment",
+    "Recipe",
+    "Standardise",
+    "Transform",
+    "argument_columns",
+    "draft",
+]

@@ -1,0 +1,274 @@
+"""Laws, examples and attacks: `pod.recipe`."""
+
+from __future__ import annotations
+
+import json
+import math
+import tomllib
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pod.digest import Digest, canonical_json, sha256
+from pod.errors import InputRefused
+from pod.recipe import Categories, Recipe, Standardise, argument_columns, draft
+from pod.recipe.schedule import MOST_RUNS, learning_rates
+
+GRAPH, MODEL, DATA = (sha256(word) for word in (b"graph", b"model", b"data"))
+CARD: dict[str, Any] = {
+    "root": str(DATA),
+    "records": 455,
+    "columns": [
+        {"name": "radius", "dtype": "float64", "shape": []},
+        {"name": "scan", "dtype": "uint8", "shape": [8, 8]},
+        {"name": "texture", "dtype": "float64", "shape": []},
+        {"name": "diagnosis", "dtype": "int64", "shape": []},
+    ],
+    "target": "diagnosis",
+    "transform": {
+        "radius": {"mean": 14.1, "scale": 3.5},
+        "texture": {"mean": 19.3, "scale": 4.3},
+        "diagnosis": {"categories": ["benign", "malignant"]},
+    },
+    "policy": {"minimum_batch": 8},
+}
+
+
+def drafted(**terms: Any) -> Recipe:
+    return draft(GRAPH, MODEL, CARD, "2.13.0+cpu", terms)
+
+
+def changed(path: str, value: Any) -> bytes:
+    """A recipe's JSON with one field changed; the path is dotted."""
+    tree: Any = json.loads(drafted().encode())
+    *folders, last = path.split(".")
+    place = tree
+    for folder in folders:
+        place = place[folder]
+    place[last] = value
+    return canonical_json(tree)
+
+
+def test_draft_fills_in_everything() -> None:
+    recipe = drafted()
+    assert recipe.inputs == (("radius", "texture"), ("scan",))
+    assert recipe.target == "diagnosis" and recipe.rows == (0, 455) and recipe.loss.name == "cross_entropy"
+    assert (recipe.batch_size, recipe.steps, recipe.segment, recipe.group) == (32, 280, 6, 16)
+    assert recipe.learning_rates == ((280, 0.001),) and recipe.optimizer.name == "AdamW"
+    assert recipe.transform["radius"] == Standardise(14.1, 3.5)
+    assert recipe.transform["diagnosis"] == Categories(("benign", "malignant"))
+    assert recipe.environment.name == "cpu-x86-64-v3" and recipe.metrics == ("loss", "accuracy")
+
+
+def test_draft_takes_the_terms_of_a_toml_file() -> None:
+    terms = tomllib.loads(
+        """
+        epochs = 2.5
+        batch_size = 45
+        optimizer = "SGD"
+        momentum = 0.9
+        nesterov = true
+        learning_rate = 0.1
+        schedule = "cosine"
+        warmup_steps = 2
+        inputs = ["radius"]
+        rows = [0, 450]
+        threads = 2
+        [loss]
+        name = "cross_entropy"
+        label_smoothing = 0.1
+        [audit]
+        segments = 3
+        """
+    )
+    recipe = drafted(**terms)
+    assert recipe.steps == 25 and recipe.inputs == (("radius",),) and set(recipe.transform) == {"radius", "diagnosis"}
+    assert recipe.optimizer.json() == {"name": "SGD", "arguments": {"momentum": 0.9, "nesterov": True}}
+    assert recipe.loss.arguments == {"label_smoothing": 0.1}
+    assert recipe.learning_rate(2) == 0.1 and recipe.learning_rate(24) < 0.01
+    assert recipe.audit.segments == 3 and recipe.environment.threads == 2
+
+
+def test_draft_of_a_real_target_takes_the_squared_error() -> None:
+    recipe = drafted(target="radius")
+    assert recipe.loss.name == "mse_loss" and recipe.metrics == ("loss",)
+    assert recipe.inputs == (("texture", "diagnosis"), ("scan",))
+
+
+def test_argument_columns_parts_scalars_from_tensors() -> None:
+    assert argument_columns(CARD, "texture") == (("radius", "diagnosis"), ("scan",))
+
+
+@pytest.mark.parametrize(
+    ("terms", "words", "hint"),
+    [
+        ({"learnig_rate": 0.1}, "'learnig_rate'", "learning_rate"),
+        ({"optimizer": "Adamw"}, "not 'Adamw'", "AdamW"),
+        ({"optimizer": "RMSprop"}, "not 'RMSprop'", ""),
+        ({"loss": "ctc_loss"}, "not 'ctc_loss'", ""),
+        ({"optimizer": "AdamW", "momentum": 0.9}, "AdamW has an unknown field 'momentum'", ""),
+        ({"epochs": 1, "steps": 1}, "twice", ""),
+        ({"epochs": math.nan}, "finite", ""),
+        ({"epochs": 10**400}, "finite", ""),
+        ({"steps": True}, "steps is an integer", ""),
+        ({"steps": 2.0}, "steps is an integer", ""),
+        ({"batch_size": 456}, "456 records does not fit into 455 rows", ""),
+        ({"rows": [0, 456]}, "0 to 455, not 456", ""),
+        ({"rows": [5, 5]}, "no row", ""),
+        ({"rows": 5}, "list", ""),
+        ({"inputs": ["radiu"]}, "not 'radiu'", "radius"),
+        ({"inputs": [["radius"], ["radius"]]}, "'radius' is used twice", ""),
+        ({"inputs": ["diagnosis"]}, "'diagnosis' is used twice", ""),
+        ({"target": "age"}, "no column 'age'", ""),
+        ({"schedule": "cosin"}, "not 'cosin'", "cosine"),
+        ({"learning_rate": -0.1}, "learning_rate", ""),
+        ({"warmup_steps": 281}, "0 to 280", ""),
+        ({"group": 12}, "power of two, not 12", ""),
+        ({"segment": 1}, "2 to", ""),
+        ({"metrics": ["f1"]}, "not 'f1'", ""),
+        ({"metrics": ["loss", "loss"]}, "twice", ""),
+        ({"target": "radius", "metrics": ["accuracy"]}, "accuracy is of classes", ""),
+        ({"audit": {"segmens": 3}}, "'segmens'", "segments"),
+        ({"audit": {"verifiers": 256}}, "0 to 255", ""),
+        ({"audit": {"mode": "onsite"}}, "not 'onsite'", "on-site"),
+        ({"audit": 3}, "table", ""),
+        ({"environment": "../x"}, "letters", ""),
+        ({"threads": 0}, "1 to 1024", ""),
+        ({"optimizer": "SGD", "nesterov": True}, "momentum above 0", ""),
+        ({"betas": [0.9]}, "2 to 2 items", ""),
+        ({"betas": [0.9, 1.0]}, "betas", ""),
+        ({"weight_decay": "no"}, "finite number", ""),
+        ({"transform": {"radius": {"mean": 0, "scale": 0}}}, "not 0", ""),
+        ({"transform": {"age": {"mean": 0, "scale": 1}}}, "'age'", ""),
+        ({"transform": {"radius": {"categories": ["a", "a"]}}}, "distinct", ""),
+        ({"transform": {"radius": {"categories": [1, True]}}}, "distinct", ""),
+        ({"transform": 1}, "JSON object", ""),
+    ],
+)
+def test_draft_refuses_a_bad_term_by_name(terms: Mapping[str, Any], words: str, hint: str) -> None:
+    with pytest.raises(InputRefused, match=words) as refused:
+        drafted(**terms)
+    assert hint in refused.value.hint
+
+
+@given(
+    st.integers(1, 10_000),
+    st.integers(2, 300),
+    st.sampled_from(("constant", "linear_warmup", "cosine", "step")),
+    st.sampled_from(("SGD", "Adam", "AdamW")),
+)
+def test_parse_gives_back_what_was_encoded(steps: int, segment: int, schedule: str, optimizer: str) -> None:
+    recipe = drafted(steps=steps, segment=segment, schedule=schedule, optimizer=optimizer)
+    again = Recipe.parse(recipe.encode())
+    assert again == recipe and again.digest == recipe.digest == sha256(recipe.encode())
+
+
+@given(st.integers(1, 10_000), st.integers(2, 300))
+def test_leaves_cover_every_step(steps: int, segment: int) -> None:
+    recipe = drafted(steps=steps, segment=segment)
+    places = [recipe.step_of(leaf) for leaf in range(recipe.leaf_count)]
+    assert places[0] == 0 and places[-1] == steps
+    assert all(0 < later - earlier <= segment for earlier, later in pairwise(places))
+
+
+def test_there_is_no_leaf_and_no_step_beyond_the_last() -> None:
+    recipe = drafted(steps=10, segment=4)
+    with pytest.raises(InputRefused, match="4 leaves and none of index 4"):
+        recipe.step_of(4)
+    with pytest.raises(InputRefused, match="10 steps and none of index 10"):
+        recipe.learning_rate(10)
+
+
+@given(st.integers(1, 2000), st.sampled_from(("constant", "linear_warmup", "cosine", "step")), st.integers(0, 50))
+def test_a_table_covers_its_steps_with_neighbours_that_differ(steps: int, schedule: str, warmup: int) -> None:
+    table = learning_rates(schedule, 0.1, steps, min(warmup, steps), 7, 0.5)
+    assert sum(count for count, _ in table) == steps and all(0 <= rate <= 0.1 for _, rate in table)
+    assert all(left[1] != right[1] for left, right in pairwise(table))
+
+
+def test_learning_rate_is_the_tables() -> None:
+    recipe = drafted(steps=6, schedule="step", step_size=2, gamma=0.5, learning_rate=0.4)
+    assert [recipe.learning_rate(step) for step in range(6)] == [0.4, 0.4, 0.2, 0.2, 0.1, 0.1]
+
+
+def test_a_table_of_many_steps_stays_small() -> None:
+    table = learning_rates("cosine", 0.1, 3_000_000)
+    assert len(table) <= MOST_RUNS and sum(count for count, _ in table) == 3_000_000
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        *(("version", value) for value in ("fitchain/recipe/v2", 1, None)),
+        *(("graph", value) for value in ("0x00", None, 7, "0x" + "g" * 64)),
+        *(("steps", value) for value in (0, -1, 2**32, True, 1.5, "280", None)),
+        *(("rows", value) for value in ([], [0], [10, 0], [0, 2**60], [False, 5], {})),
+        *(("learning_rates", value) for value in ([], [[280]], [[279, 0.1]], [[140, 0.1], [140, 0.1]], [[280, -1.0]])),
+        *(("learning_rates", value) for value in ([[280, "0.1"]], [[280, True]], [[0, 0.2], [280, 0.1]], "x")),
+        *(("inputs", value) for value in ([], [[]], [["a"] * 2], [[1]], "ab", [["x" * 201]], [["a\n"]])),
+        *(("loss", value) for value in ({}, {"name": "mse_loss"}, {"name": "eval", "arguments": {}}, "mse_loss")),
+        ("loss", {"name": "mse_loss", "arguments": {"reduction": "none"}}),
+        ("loss", {"name": "mse_loss", "arguments": {"weight": 1}}),
+        *(("environment.threads", value) for value in (0, True, 1.5, None)),
+        *(("environment.probe", value) for value in ("", 0, "0x")),
+        *(("environment.class", value) for value in ("", "a b", "x" * 81, None)),
+        ("dtype", "float16"),
+        ("audit.panel", "none"),
+        ("extra", 1),
+        ("transform.radius", {"mean": 0.0}),
+        ("transform.radius", {"mean": 0.0, "scale": 1.0, "code": "x"}),
+        ("transform.radius", {"categories": []}),
+    ],
+)
+def test_parse_refuses_a_field_out_of_bounds(path: str, value: Any) -> None:
+    with pytest.raises(InputRefused):
+        Recipe.parse(changed(path, value))
+
+
+def test_parse_refuses_a_missing_field() -> None:
+    whole = json.loads(drafted().encode())
+    for key in whole:
+        with pytest.raises(InputRefused, match=f"no field '{key}'"):
+            Recipe.parse(canonical_json({name: whole[name] for name in whole if name != key}))
+
+
+def test_parse_refuses_json_that_is_not_canonical() -> None:
+    data = drafted().encode()
+    for other in (b" " + data, data.replace(b",", b", ", 1), json.dumps(json.loads(data), indent=1).encode()):
+        with pytest.raises(InputRefused, match="not canonical"):
+            Recipe.parse(other)
+
+
+@given(st.binary(max_size=100) | st.text(max_size=50).map(str.encode))
+def test_parse_refuses_or_understands_any_bytes(data: bytes) -> None:
+    with pytest.raises(InputRefused):
+        Recipe.parse(data)
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        {"learning_rate": 0.002},
+        {"batch_size": 31},
+        {"steps": 281},
+        {"segment": 7},
+        {"weight_decay": 0.02},
+        {"rows": [0, 454]},
+        {"threads": 2},
+        {"label_smoothing": 0.1},
+        {"transform": {"radius": {"mean": 14.1, "scale": 3.5000000000000004}}},
+    ],
+)
+def test_digest_changes_with_every_term(terms: Mapping[str, Any]) -> None:
+    assert drafted(**terms).digest != drafted().digest
+
+
+def test_probe_and_panel_travel() -> None:
+    probe, panel = sha256(b"probe"), sha256(b"panel")
+    recipe = draft(GRAPH, MODEL, CARD, "2.13.0", {"audit": {"panel": str(panel)}}, probe)
+    again = Recipe.parse(recipe.encode())
+    assert again.environment.probe == probe and again.audit.panel == panel and isinstance(again.graph, Digest)
