@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from pod.digest import Digest, canonical_json, sha256
 from pod.errors import InputRefused
-from pod.recipe import Categories, Recipe, Standardise, argument_columns, draft
+from pod.recipe import Recipe, argument_columns, draft
 from pod.recipe.schedule import MOST_RUNS, learning_rates
 
 GRAPH, MODEL, DATA = (sha256(word) for word in (b"graph", b"model", b"data"))
 CARD: dict[str, Any] = {
     "root": str(DATA),
-    "records": 455,
+    "count": 455,
     "columns": [
         {"name": "radius", "dtype": "float64", "shape": []},
         {"name": "scan", "dtype": "uint8", "shape": [8, 8]},
@@ -59,8 +59,8 @@ def test_draft_fills_in_everything() -> None:
     assert recipe.target == "diagnosis" and recipe.rows == (0, 455) and recipe.loss.name == "cross_entropy"
     assert (recipe.batch_size, recipe.steps, recipe.segment, recipe.group) == (32, 280, 6, 16)
     assert recipe.learning_rates == ((280, 0.001),) and recipe.optimizer.name == "AdamW"
-    assert recipe.transform["radius"] == Standardise(14.1, 3.5)
-    assert recipe.transform["diagnosis"] == Categories(("benign", "malignant"))
+    assert recipe.transform["radius"] == {"mean": 14.1, "scale": 3.5}
+    assert recipe.transform["diagnosis"] == {"categories": ["benign", "malignant"]}
     assert recipe.environment.name == "cpu-x86-64-v3" and recipe.metrics == ("loss", "accuracy")
 
 
@@ -142,10 +142,10 @@ def test_argument_columns_parts_scalars_from_tensors() -> None:
         ({"betas": [0.9]}, "2 to 2 items", ""),
         ({"betas": [0.9, 1.0]}, "betas", ""),
         ({"weight_decay": "no"}, "finite number", ""),
-        ({"transform": {"radius": {"mean": 0, "scale": 0}}}, "not 0", ""),
+        ({"transform": {"radius": {"mean": 0, "scale": 0}}}, "above 0", ""),
         ({"transform": {"age": {"mean": 0, "scale": 1}}}, "'age'", ""),
-        ({"transform": {"radius": {"categories": ["a", "a"]}}}, "distinct", ""),
-        ({"transform": {"radius": {"categories": [1, True]}}}, "distinct", ""),
+        ({"transform": {"radius": {"categories": ["a", "a"]}}}, "rising", ""),
+        ({"transform": {"radius": {"categories": [1, True]}}}, "rising", ""),
         ({"transform": 1}, "JSON object", ""),
     ],
 )

@@ -14,11 +14,9 @@ from pod.recipe.terms import (
     MODES,
     OPTIMIZERS,
     Audit,
-    Categories,
     Choice,
     Environment,
     Recipe,
-    Standardise,
     Transform,
 )
 
@@ -28,11 +26,9 @@ __all__ = [
     "MODES",
     "OPTIMIZERS",
     "Audit",
-    "Categories",
     "Choice",
     "Environment",
     "Recipe",
-    "Standardise",
     "Transform",
     "argument_columns",
     "draft",

@@ -60,7 +60,7 @@ def draft(
     Args:
         graph: digest of the graph.
         initial_model: model root of the initial weights.
-        card: the dataset's card: `root`, `records`, `columns` (name, dtype, shape), `target`, `transform`, `policy`.
+        card: the dataset's card as JSON: `root`, `count`, `columns` (name, dtype, shape), `target`, `transform`, `policy`.
         torch: torch's exact version, part of the environment.
         terms: any of `TERMS`, as a TOML file gives them; the rest is filled in.
         probe: digest of the environment class's probe, where the class does not ship it.
@@ -138,7 +138,7 @@ def _inputs(card: Mapping[str, Any], target: str, terms: Mapping[str, Any]) -> S
 
 
 def _rows(card: Mapping[str, Any], terms: Mapping[str, Any]) -> list[int]:
-    count = card["records"]
+    count = card["count"]
     start, stop = (integer("rows", row, 0, count) for row in items("rows", terms.get("rows", [0, count]), 2, 2))
     return [start, stop]
 

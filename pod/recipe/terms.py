@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import accumulate, pairwise
+from types import MappingProxyType
 from typing import Any
 
 from pod.digest import Digest, Json, canonical_json, parse_json, sha256
@@ -93,56 +94,36 @@ class Choice:
         fields = Fields(what, value, ("name", "arguments"))
         name = fields.choice("name", known)
         arguments = Fields(f"{what} {name}", value["arguments"], (), known[name]).value
-        return cls(name, {key: known[name][key](f"{what} {name}: {key}", arguments[key]) for key in arguments})
+        read = {key: known[name][key](f"{what} {name}: {key}", arguments[key]) for key in arguments}
+        return cls(name, MappingProxyType(read))
 
     def json(self) -> dict[str, Json]:
         """The form that stands in a recipe."""
         return {"name": self.name, "arguments": dict(self.arguments)}
 
 
-@dataclass(frozen=True, slots=True)
-class Standardise:
-    """(value - mean) / scale, taken in float64."""
-
-    mean: float
-    scale: float
-
-    def json(self) -> dict[str, Json]:
-        """The form that stands in a recipe or card."""
-        return {"mean": self.mean, "scale": self.scale}
-
-
-@dataclass(frozen=True, slots=True)
-class Categories:
-    """A value's place in the list of categories, as int64."""
-
-    values: tuple[str, ...] | tuple[int, ...]
-
-    def json(self) -> dict[str, Json]:
-        """The form that stands in a recipe or card."""
-        return {"categories": list(self.values)}
-
-
-Transform = Standardise | Categories
+Transform = Mapping[str, Any]
+"""A column's constants: `{"mean", "scale"}` (a number x enters as (x - mean) / scale, taken in float64), or `{"categories"}` (a
+value enters as its place among them, int64)."""
 
 
 def parse_transform(column: str, value: Any) -> Transform:
-    """Read a column's transform: `{"mean", "scale"}` or `{"categories"}`.
+    """Read a column's constants.
 
     Raises:
-        InputRefused: it is neither, the scale is zero, or the categories are not distinct texts or distinct integers.
+        InputRefused: they are neither mean and positive scale, nor texts or integers in rising order.
     """
     what = f"the transform of {column!r}"
     if isinstance(value, Mapping) and "categories" in value:
         found = Fields(what, value, ("categories",)).items("categories", 1, MOST_CATEGORIES)
-        if {type(category) for category in found} not in ({str}, {int}) or len(set(found)) != len(found):
-            raise InputRefused(f"{what}: categories are distinct texts or distinct integers")
-        return Categories(tuple(found))
+        if {type(category) for category in found} not in ({str}, {int}) or found != sorted(set(found)):
+            raise InputRefused(f"{what}: categories are texts or integers in rising order")
+        return MappingProxyType({"categories": found})
     fields = Fields(what, value, ("mean", "scale"))
     scale = fields.real("scale")
-    if scale == 0:
-        raise InputRefused(f"{what}: the scale divides, so it is not 0")
-    return Standardise(fields.real("mean"), scale)
+    if scale <= 0:
+        raise InputRefused(f"{what}: the scale is above 0, not {scale}")
+    return MappingProxyType({"mean": fields.real("mean"), "scale": scale})
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,7 +312,7 @@ class Recipe:
             "inputs": [list(columns) for columns in self.inputs],
             "target": self.target,
             "rows": list(self.rows),
-            "transform": {column: transform.json() for column, transform in self.transform.items()},
+            "transform": {column: dict(transform) for column, transform in self.transform.items()},
             "loss": self.loss.json(),
             "optimizer": self.optimizer.json(),
             "learning_rates": [[count, rate] for count, rate in self.learning_rates],
@@ -399,11 +380,11 @@ def _inputs(fields: Fields) -> tuple[tuple[str, ...], ...]:
     )
 
 
-def _transforms(value: Any, used: list[str]) -> dict[str, Transform]:
+def _transforms(value: Any, used: list[str]) -> Mapping[str, Transform]:
     if not isinstance(value, Mapping):
         raise InputRefused("the recipe: transform is a JSON object")
     refuse_unknown("the recipe's transform", value, used)
-    return {column: parse_transform(column, value[column]) for column in value}
+    return MappingProxyType({column: parse_transform(column, value[column]) for column in value})
 
 
 def _optimizer(value: Any) -> Choice:
