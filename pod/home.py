@@ -8,6 +8,7 @@ Stands after `journal` and before `owner` and `scientist`, which work on an open
     <home>/transactions.db   signed transactions, written before they are sent
     <home>/jobs/<id>/        one folder a job
     <home>/models/<id>/      published models
+    <home>/datasets/<id>/    what was computed of registered datasets; their records stay where they are
 """
 
 from __future__ import annotations
@@ -67,6 +68,10 @@ class Home(AbstractContextManager["Home"]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close what is open."""
         self.journal.close()
 
     @property
@@ -97,6 +102,10 @@ class Home(AbstractContextManager["Home"]):
     def model_folder(self, model: Digest) -> Path:
         """The folder of one published model, made when absent."""
         return _private(self.settings.home / "models" / str(model))
+
+    def dataset_folder(self, dataset: Digest) -> Path:
+        """The folder of one registered dataset (never its records), made when absent."""
+        return _private(self.settings.home / "datasets" / str(dataset))
 
 
 def _private(folder: Path) -> Path:

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pod.digest import Digest, canonical_json, parse_json
 from pod.errors import InputRefused
@@ -30,28 +31,21 @@ FOLDER_LIMIT_BYTES = 8 << 30
 
 
 @dataclass(frozen=True)
-class NoteLeaf:
-    """A leaf as a note tells it; `metrics` and `salt` (hex) stand there only where the owner's policy lets them out."""
-
-    index: int
-    step: int
-    leaf: str
-    metrics: dict[str, float] | None = None
-    salt: str | None = None
-
-
-@dataclass(frozen=True)
 class Note:
     """What the owner tells the scientist of one group while training runs.
 
     Args:
         agreement: the job.
-        leaves: the group's leaves, in order.
-        metrics: the group's mean metrics, rounded, where the policy lets out that and no more.
+        first: index of the group's first leaf.
+        step: the step after which the group's last leaf stands.
+        leaves: digests of the group's leaves, in order; their tree is the anchored root.
+        metrics: mean of each metric over the group, to three significant digits; None where the owner's policy keeps metrics in.
     """
 
     agreement: Digest
-    leaves: tuple[NoteLeaf, ...]
+    first: int
+    step: int
+    leaves: tuple[Digest, ...]
     metrics: dict[str, float] | None = None
 
 
@@ -108,7 +102,9 @@ def send_note(store: Store, note: Note, recipient: str) -> Cid:
     body = {
         "version": NOTE_VERSION,
         "agreement": str(note.agreement),
-        "leaves": [asdict(leaf) for leaf in note.leaves],
+        "first": note.first,
+        "step": note.step,
+        "leaves": [str(leaf) for leaf in note.leaves],
         "metrics": note.metrics,
     }
     return store.add(seal(canonical_json(body), [recipient]))
@@ -124,9 +120,10 @@ def fetch_note(store: Store, cid: Cid, identity: str) -> Note:
     """
     body = _fetch_json(store, cid, identity, NOTE_VERSION)
     try:
-        leaves = tuple(NoteLeaf(**leaf) for leaf in body["leaves"])
-        return Note(Digest.parse(body["agreement"]), leaves, body["metrics"])
-    except (KeyError, TypeError) as error:
+        leaves = tuple(Digest.parse(leaf) for leaf in body["leaves"])
+        metrics = None if body["metrics"] is None else {str(k): float(v) for k, v in body["metrics"].items()}
+        return Note(Digest.parse(body["agreement"]), int(body["first"]), int(body["step"]), leaves, metrics)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputRefused(f"the object {cid} is not a note: {error}") from None
 
 
@@ -150,7 +147,7 @@ def fetch_key(store: Store, agreement: Digest, cid: Cid, identity: str) -> str:
     return str(body["identity"])
 
 
-def _fetch_json(store: Store, cid: Cid, identity: str, version: str) -> dict[str, object] | object:
+def _fetch_json(store: Store, cid: Cid, identity: str, version: str) -> dict[str, Any]:
     body = parse_json(open_sealed(store.cat(cid, SMALL_BYTES), identity))
     if not isinstance(body, dict) or body.get("version") != version:
         raise InputRefused(f"the object {cid} is not {version}")
