@@ -87,8 +87,9 @@ def test_draft_takes_the_terms_of_a_toml_file() -> None:
     )
     recipe = drafted(**terms)
     assert recipe.steps == 25 and recipe.inputs == (("radius",),) and set(recipe.transform) == {"radius", "diagnosis"}
-    assert recipe.optimizer.json() == {"name": "SGD", "arguments": {"momentum": 0.9, "nesterov": True}}
-    assert recipe.loss.arguments == {"label_smoothing": 0.1}
+    assert recipe.optimizer.name == "SGD"
+    assert recipe.optimizer.arguments == {"momentum": 0.9, "nesterov": True, "weight_decay": 0.0}
+    assert recipe.loss.arguments == {"label_smoothing": 0.1, "reduction": "mean"}
     assert recipe.learning_rate(2) == 0.1 and recipe.learning_rate(24) < 0.01
     assert recipe.audit.segments == 3 and recipe.environment.threads == 2
 
@@ -138,7 +139,7 @@ def test_argument_columns_parts_scalars_from_tensors() -> None:
         ({"audit": 3}, "table", ""),
         ({"environment": "../x"}, "letters", ""),
         ({"threads": 0}, "1 to 1024", ""),
-        ({"optimizer": "SGD", "nesterov": True}, "momentum above 0", ""),
+        ({"optimizer": "SGD", "nesterov": True, "momentum": 0.0}, "momentum above 0", ""),
         ({"betas": [0.9]}, "2 to 2 items", ""),
         ({"betas": [0.9, 1.0]}, "betas", ""),
         ({"weight_decay": "no"}, "finite number", ""),

@@ -34,6 +34,15 @@ DEFAULT_SEGMENTS = 50
 """Segments of a draft that names no segment length: enough for an audit to draw from, few enough to keep every state."""
 DEFAULT_ANCHORS = 3
 
+_ADAM = {"betas": [0.9, 0.999], "eps": 1e-8}
+DEFAULT_ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
+    **{loss: {"reduction": "mean"} for loss in LOSSES},
+    "SGD": {"momentum": 0.9, "weight_decay": 0.0},
+    "Adam": {**_ADAM, "weight_decay": 0.0},
+    "AdamW": {**_ADAM, "weight_decay": 0.01},
+}
+"""What a draft writes out where a scientist says nothing."""
+
 _SCHEDULE_TERMS = ("learning_rate", "schedule", "warmup_steps", "step_size", "gamma", "minimum_learning_rate")
 _OPTIMIZER_TERMS = tuple(sorted({term for terms in OPTIMIZERS.values() for term in terms}))
 _LOSS_TERMS = tuple(sorted({term for terms in LOSSES.values() for term in terms}))
@@ -164,7 +173,7 @@ def _named(terms: Mapping[str, Any], key: str, default: str, known: Mapping[str,
     name = choice(key, inside.pop("name", default), known)
     beside = {term: terms[term] for term in terms if any(term in arguments for arguments in known.values())}
     refuse_unknown(f"{key} {name}", [*inside, *beside], known[name])
-    return {"name": name, "arguments": {**beside, **inside}}
+    return {"name": name, "arguments": {**DEFAULT_ARGUMENTS[name], **beside, **inside}}
 
 
 def _batch_size(card: Mapping[str, Any], rows: list[int], terms: Mapping[str, Any]) -> int:
