@@ -63,8 +63,8 @@ interface IProofOfTrain {
     error PeaksDiffer(bytes28 given, bytes28 kept);
     /// @notice Every full group of the transcript is anchored before the run ends, and none beyond it.
     error GroupCountDiffers(uint32 anchored, uint32 needed);
-    /// @notice The transcript has another number of leaves.
-    error LeafCountDiffers(uint256 given, uint256 agreed);
+    /// @notice The last leaf of a finished run has another index.
+    error LastIndexDiffers(uint32 given, uint32 agreed);
     /// @notice The last leaf stands at another step.
     error StepDiffers(uint256 given, uint256 agreed);
     /// @notice A run that reached its last step is finished, not diverged.

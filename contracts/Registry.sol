@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {IRegistry} from "./interfaces/IRegistry.sol";
+import {CallerIsNotOwner, requireCid} from "./types/Errors.sol";
+import {DatasetId, ModelId, NO_MODEL, PanelId} from "./types/Ids.sol";
+
+/// @title Registry
+/// @notice Who takes part and with what; what it promises stands in IRegistry.
+contract Registry is IRegistry {
+    uint256 private constant RECIPIENT_LIMIT = 128;
+    uint256 private constant ENDPOINT_LIMIT = 512;
+    uint256 private constant PANEL_NAME_LIMIT = 64;
+
+    mapping(address account => Pod) private _pods;
+    mapping(DatasetId id => Dataset) private _datasets;
+    mapping(ModelId id => Model) private _models;
+    mapping(PanelId id => Panel) private _panels;
+    mapping(PanelId id => mapping(address member => bool)) private _listed;
+
+    // --- pods
+
+    /// @inheritdoc IRegistry
+    function registerPod(Role role, string calldata recipient, bytes calldata endpoint) external {
+        if (role == Role.None) revert RoleIsNone();
+        if (_pods[msg.sender].role != Role.None) revert PodAlreadyRegistered(msg.sender);
+        _requireReachable(recipient, endpoint);
+
+        _pods[msg.sender] = Pod(role, uint40(block.timestamp), recipient, endpoint);
+
+        emit PodRegistered(msg.sender, role, recipient, endpoint);
+    }
+
+    /// @inheritdoc IRegistry
+    function updatePod(string calldata recipient, bytes calldata endpoint) external {
+        Pod storage known = _pods[msg.sender];
+        if (known.role == Role.None) revert PodNotRegistered(msg.sender);
+        _requireReachable(recipient, endpoint);
+
+        known.recipient = recipient;
+        known.endpoint = endpoint;
+
+        emit PodUpdated(msg.sender, recipient, endpoint);
+    }
+
+    // --- datasets
+
+    /// @inheritdoc IRegistry
+    function registerDataset(bytes32 root, uint64 count, bytes calldata cardCid) external returns (DatasetId id) {
+        id = DatasetId.wrap(
+            keccak256(abi.encode(block.chainid, address(this), msg.sender, root, count, keccak256(cardCid)))
+        );
+        if (root == 0 || count == 0) revert DatasetIsEmpty(root, count);
+        if (_datasets[id].owner != address(0)) revert DatasetAlreadyRegistered(id);
+        requireCid(cardCid);
+
+        _datasets[id] = Dataset(msg.sender, count, true, root, cardCid);
+
+        emit DatasetRegistered(id, msg.sender, root, count, cardCid);
+    }
+
+    /// @inheritdoc IRegistry
+    function retireDataset(DatasetId id) external {
+        Dataset storage known = _datasets[id];
+        if (known.owner == address(0)) revert DatasetNotRegistered(id);
+        if (msg.sender != known.owner) revert CallerIsNotOwner(msg.sender, known.owner);
+        if (!known.active) revert DatasetIsRetired(id);
+
+        known.active = false;
+
+        emit DatasetRetired(id);
+    }
+
+    // --- models
+
+    /// @inheritdoc IRegistry
+    function registerModel(bytes32 graph, bytes32 initialRoot, ModelId parent) external returns (ModelId id) {
+        id = ModelId.wrap(
+            keccak256(abi.encode(block.chainid, address(this), msg.sender, graph, initialRoot, parent))
+        );
+        if (graph == 0 || initialRoot == 0) revert ModelIsEmpty(graph, initialRoot);
+        if (_models[id].author != address(0)) revert ModelAlreadyRegistered(id);
+        if (parent != NO_MODEL && _models[parent].author == address(0)) revert ModelNotRegistered(parent);
+
+        _models[id] = Model(msg.sender, true, graph, initialRoot, parent);
+
+        emit ModelRegistered(id, msg.sender, graph, initialRoot, parent);
+    }
+
+    /// @inheritdoc IRegistry
+    function retireModel(ModelId id) external {
+        Model storage known = _models[id];
+        if (known.author == address(0)) revert ModelNotRegistered(id);
+        if (msg.sender != known.author) revert CallerIsNotOwner(msg.sender, known.author);
+        if (!known.active) revert ModelIsRetired(id);
+
+        known.active = false;
+
+        emit ModelRetired(id);
+    }
+
+    // --- panels
+
+    /// @inheritdoc IRegistry
+    function createPanel(string calldata name, address[] calldata members) external returns (PanelId id) {
+        uint256 length = bytes(name).length;
+        id = PanelId.wrap(keccak256(abi.encode(block.chainid, address(this), msg.sender, keccak256(bytes(name)))));
+        if (length == 0 || length > PANEL_NAME_LIMIT) revert PanelNameLengthRefused(length, PANEL_NAME_LIMIT);
+        if (_panels[id].creator != address(0)) revert PanelAlreadyCreated(id);
+
+        _panels[id].creator = msg.sender;
+        _panels[id].name = name;
+        _append(id, members);
+
+        emit PanelCreated(id, msg.sender, name, members);
+    }
+
+    /// @inheritdoc IRegistry
+    function extendPanel(PanelId id, address[] calldata members) external {
+        address creator = _panels[id].creator;
+        if (creator == address(0)) revert PanelNotCreated(id);
+        if (msg.sender != creator) revert CallerIsNotOwner(msg.sender, creator);
+
+        _append(id, members);
+
+        emit PanelExtended(id, members);
+    }
+
+    // --- views
+
+    /// @inheritdoc IRegistry
+    function pod(address account) external view returns (Pod memory) {
+        return _pods[account];
+    }
+
+    /// @inheritdoc IRegistry
+    function dataset(DatasetId id) external view returns (Dataset memory) {
+        return _datasets[id];
+    }
+
+    /// @inheritdoc IRegistry
+    function model(ModelId id) external view returns (Model memory) {
+        return _models[id];
+    }
+
+    /// @inheritdoc IRegistry
+    function panel(PanelId id) external view returns (Panel memory) {
+        return _panels[id];
+    }
+
+    /// @inheritdoc IRegistry
+    function offeredDataset(DatasetId id) external view returns (address owner, bytes32 root) {
+        Dataset storage known = _datasets[id];
+        if (known.owner == address(0)) revert DatasetNotRegistered(id);
+        if (!known.active) revert DatasetIsRetired(id);
+        return (known.owner, known.root);
+    }
+
+    /// @inheritdoc IRegistry
+    function offeredModel(ModelId id) external view returns (bytes32 initialRoot) {
+        Model storage known = _models[id];
+        if (known.author == address(0)) revert ModelNotRegistered(id);
+        if (!known.active) revert ModelIsRetired(id);
+        return known.initialRoot;
+    }
+
+    /// @inheritdoc IRegistry
+    function panelLength(PanelId id) external view returns (uint256) {
+        if (_panels[id].creator == address(0)) revert PanelNotCreated(id);
+        return _panels[id].members.length;
+    }
+
+    function _requireReachable(string calldata recipient, bytes calldata endpoint) private pure {
+        uint256 length = bytes(recipient).length;
+        if (length == 0 || length > RECIPIENT_LIMIT) revert RecipientLengthRefused(length, RECIPIENT_LIMIT);
+        if (endpoint.length > ENDPOINT_LIMIT) revert EndpointTooLong(endpoint.length, ENDPOINT_LIMIT);
+    }
+
+    function _append(PanelId id, address[] calldata members) private {
+        for (uint256 i = 0; i < members.length; i++) {
+            address member = members[i];
+            if (member == address(0)) revert MemberIsZero(id);
+            if (_listed[id][member]) revert MemberAlreadyListed(id, member);
+            _listed[id][member] = true;
+            _panels[id].members.push(member);
+        }
+    }
+}

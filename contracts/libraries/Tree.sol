@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+/// @title Tree
+/// @notice RFC 6962 Merkle trees over SHA-256 (section 2.1), kept as their peaks: the roots of the perfect subtrees that the
+///         binary digits of the count name, largest first.
+/// @dev Merging equal neighbours on append and bagging from right to left is what the deposit contract of Ethereum and
+///      Merkle mountain ranges do; it yields the RFC's root because the RFC splits a tree at the largest power of two.
+library Tree {
+    /// @notice Hash of a leaf: SHA-256(0x00 || entry).
+    function leafHash(bytes32 entry) internal pure returns (bytes32) {
+        return sha256(abi.encodePacked(bytes1(0x00), entry));
+    }
+
+    /// @notice Hash of an inner node: SHA-256(0x01 || left || right).
+    function nodeHash(bytes32 left, bytes32 right) internal pure returns (bytes32) {
+        return sha256(abi.encodePacked(bytes1(0x01), left, right));
+    }
+
+    /// @notice The peaks after one more subtree of the smallest size.
+    /// @param peaks As many as `count` has ones.
+    /// @param count Subtrees of the smallest size so far; its trailing ones are the peaks that merge.
+    /// @param node The new subtree.
+    function append(bytes32[] calldata peaks, uint256 count, bytes32 node)
+        internal
+        pure
+        returns (bytes32[] memory grown)
+    {
+        uint256 kept = peaks.length;
+        for (; count & 1 == 1; count >>= 1) {
+            node = nodeHash(peaks[--kept], node);
+        }
+
+        grown = new bytes32[](kept + 1);
+        for (uint256 i = 0; i < kept; i++) {
+            grown[i] = peaks[i];
+        }
+        grown[kept] = node;
+    }
+
+    /// @notice Bags the peaks, then the smaller ones of `tail`, from right to left into the tree's root.
+    /// @dev The two together hold at least one.
+    function bag(bytes32[] calldata peaks, bytes32[] calldata tail) internal pure returns (bytes32 root) {
+        uint256 left = peaks.length;
+        if (tail.length == 0) {
+            root = peaks[--left];
+        } else {
+            root = tail[tail.length - 1];
+            for (uint256 i = tail.length - 1; i > 0; i--) {
+                root = nodeHash(tail[i - 1], root);
+            }
+        }
+        for (; left > 0; left--) {
+            root = nodeHash(peaks[left - 1], root);
+        }
+    }
+
+    /// @notice Root of the perfect subtree whose last leaf holds `entry`.
+    /// @param path Siblings from the leaf upwards; of a last leaf they all stand on the left.
+    function rootOverLast(bytes32 entry, bytes32[] calldata path) internal pure returns (bytes32 root) {
+        root = leafHash(entry);
+        for (uint256 i = 0; i < path.length; i++) {
+            root = nodeHash(path[i], root);
+        }
+    }
+
+    /// @notice How many peaks a tree of `count` leaves has: the ones in its binary form.
+    function peakCount(uint256 count) internal pure returns (uint256 ones) {
+        for (; count != 0; count &= count - 1) {
+            ones++;
+        }
+    }
+
+    /// @notice Height of the last peak of a tree of `count` > 0 leaves: the zeros at the end of its binary form.
+    function lastPeakHeight(uint256 count) internal pure returns (uint256 zeros) {
+        for (; count & 1 == 0; count >>= 1) {
+            zeros++;
+        }
+    }
+}

@@ -1,0 +1,137 @@
+"""Compile the contracts into the artifacts that pods ship with: `python -m scripts.compile_contracts`.
+
+Compiler settings come from foundry.toml, so that what forge tests is what is deployed; the compiler is scripts/solc (npm's
+solc) driven through py-solc-x. The artifacts hold no path of this machine, no time and no metadata hash: equal sources give
+equal bytes, and tests/test_contracts.py compiles again and compares.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import solcx
+
+from pod.chain import node_tools
+
+ROOT = Path(__file__).resolve().parent.parent
+ARTIFACTS = ROOT / "pod" / "chain" / "artifacts"
+SOLC = ROOT / "scripts" / "solc"
+CONTRACTS = ("FitCoin", "Registry", "Agreements", "ProofOfTrain")
+LIBRARIES = {"@openzeppelin/": ROOT / "node_modules" / "@openzeppelin"}
+
+IMPORT = re.compile(r"^import\s[^;]*?\"([^\"]+)\";", re.MULTILINE | re.DOTALL)
+
+
+def artifacts() -> dict[str, str]:
+    """Compile and describe every contract.
+
+    Returns:
+        for each contract the text of its artifact.
+
+    Raises:
+        NotFound: the tools are not installed.
+        solcx.exceptions.SolcError: the sources do not compile.
+    """
+    settings = compiler_settings()
+    output, version = _compile(_closure(*map(_source, CONTRACTS)), settings)
+    return {
+        name: _encode(
+            {
+                "contract": name,
+                "source": _source(name),
+                "compiler": version,
+                "settings": settings,
+                "sources_sha256": _digests(_closure(_source(name))),
+                "abi": output[_source(name)][name]["abi"],
+                "bytecode": "0x" + output[_source(name)][name]["evm"]["bytecode"]["object"],
+            }
+        )
+        for name in CONTRACTS
+    }
+
+
+def compiler_settings() -> dict[str, Any]:
+    """The settings of foundry.toml's default profile, as solc names them."""
+    with (ROOT / "foundry.toml").open("rb") as file:
+        profile = tomllib.load(file)["profile"]["default"]
+    return {
+        "evmVersion": profile["evm_version"],
+        "optimizer": {"enabled": profile["optimizer"], "runs": profile["optimizer_runs"]},
+        "metadata": {"bytecodeHash": profile["bytecode_hash"], "appendCBOR": profile["cbor_metadata"]},
+    }
+
+
+def main() -> int:
+    """Write the artifacts and say which changed."""
+    ARTIFACTS.mkdir(parents=True, exist_ok=True)
+    for name, text in artifacts().items():
+        path = ARTIFACTS / f"{name}.json"
+        changed = not path.is_file() or path.read_text() != text
+        path.write_text(text)
+        print(f"{name}: {'written' if changed else 'unchanged'}", file=sys.stderr)
+    return 0
+
+
+def _compile(sources: dict[str, str], settings: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    request = {
+        "language": "Solidity",
+        "sources": {name: {"content": text} for name, text in sorted(sources.items())},
+        "settings": {
+            **settings,
+            "outputSelection": {_source(n): {n: ["abi", "evm.bytecode.object"]} for n in CONTRACTS},
+        },
+    }
+    os.environ.update(node_tools.variables())  # py-solc-x starts scripts/solc in this process's environment
+    version = solcx.wrapper.get_version_str_from_solc_binary(SOLC)
+    return solcx.compile_standard(request, solc_binary=SOLC)["contracts"], version
+
+
+def _source(contract: str) -> str:
+    return f"contracts/{contract}.sol"
+
+
+def _closure(*roots: str) -> dict[str, str]:
+    """The sources named and all that they import, by source name."""
+    found: dict[str, str] = {}
+    todo = list(roots)
+    while todo:
+        name = todo.pop()
+        if name not in found:
+            found[name] = _path(name).read_text()
+            todo += _imports(name, found[name])
+    return found
+
+
+def _digests(sources: dict[str, str]) -> dict[str, str]:
+    return {name: hashlib.sha256(text.encode()).hexdigest() for name, text in sorted(sources.items())}
+
+
+def _imports(name: str, text: str) -> list[str]:
+    folder = os.path.dirname(name)
+    return [os.path.normpath(os.path.join(folder, to)) if to.startswith(".") else to for to in IMPORT.findall(text)]
+
+
+def _path(name: str) -> Path:
+    for prefix, folder in LIBRARIES.items():
+        if name.startswith(prefix):
+            return folder / name.removeprefix(prefix)
+    return ROOT / name
+
+
+def _encode(artifact: dict[str, Any]) -> str:
+    """JSON with one line for each entry of the ABI, so that a change of the interface is a readable diff."""
+    fields = {key: json.dumps(value, sort_keys=key != "abi") for key, value in artifact.items()}
+    fields["abi"] = "[\n" + ",\n".join("    " + json.dumps(entry) for entry in artifact["abi"]) + "\n  ]"
+    fields["sources_sha256"] = json.dumps(artifact["sources_sha256"], indent=4).replace("\n}", "\n  }")
+    return "{\n" + ",\n".join(f"  {json.dumps(key)}: {text}" for key, text in fields.items()) + "\n}\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
