@@ -52,7 +52,9 @@ def parse_duration(text: str) -> int:
     """
     units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
     if len(text) < 2 or text[-1] not in units or not (text.isascii() and text[:-1].isdigit()):
-        raise InputRefused(f"the length of time {text!r} is not a whole number with a unit", "write it as 90s, 10m, 12h or 7d")
+        raise InputRefused(
+            f"the length of time {text!r} is not a whole number with a unit", "write it as 90s, 10m, 12h or 7d"
+        )
     return int(text[:-1]) * units[text[-1]]
 
 

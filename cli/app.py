@@ -74,7 +74,7 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader went away (`| head`)
         return 0
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - what is left is a bug, and it must not look like `refuted`
         return report_bug(error)
 
 
@@ -102,5 +102,7 @@ def _root(context: typer.Context, version: bool = False, **common: Any) -> None:
 
 
 _VERSION = Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")]
-command.describe(_root, [inspect.Parameter("version", inspect.Parameter.KEYWORD_ONLY, annotation=_VERSION, default=False)])
+command.describe(
+    _root, [inspect.Parameter("version", inspect.Parameter.KEYWORD_ONLY, annotation=_VERSION, default=False)]
+)
 app.callback(cls=PlainGroup)(_root)

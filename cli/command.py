@@ -21,6 +21,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from cli.output import Report, print_report
 from cli.passphrase import find_passphrase
+from pod.errors import NotFound
 
 if TYPE_CHECKING:
     from pod.home import Home
@@ -50,12 +51,18 @@ def _option(*names: str, **how: Any) -> Any:
 
 
 COMMON = {
-    "home": Annotated[Path | None, _option("--home", metavar="FOLDER", help="The pod's home; else FITCHAIN_HOME, else ~/.fitchain.")],
+    "home": Annotated[
+        Path | None, _option("--home", metavar="FOLDER", help="The pod's home; else FITCHAIN_HOME, else ~/.fitchain.")
+    ],
     "rpc": Annotated[str | None, _option("--rpc", metavar="URL", help="The chain's node.")],
     "store": Annotated[str | None, _option("--store", metavar="FOLDER", help="The store of sealed objects.")],
     "passphrase_file": Annotated[
         Path | None,
-        _option("--passphrase-file", metavar="FILE", help="Its first line is the passphrase; else FITCHAIN_PASSPHRASE_FILE names it."),
+        _option(
+            "--passphrase-file",
+            metavar="FILE",
+            help="Its first line is the passphrase; else FITCHAIN_PASSPHRASE_FILE names it.",
+        ),
     ],
     "json": Annotated[bool, _option("--json", help="Print one JSON object; amounts are decimal FIT.")],
     "debug": Annotated[bool, _option("--debug", help="Print tracebacks.")],
@@ -94,6 +101,20 @@ class Session:
     def new_passphrase(self) -> str:
         """A passphrase for new keys: typed twice where no file gives it."""
         return find_passphrase(self.flags.passphrase_file, again=True)
+
+    def own_address(self) -> str:
+        """The account of this home's key; no passphrase is needed.
+
+        Raises:
+            NotFound: the home has no such key.
+        """
+        from pod import keys
+
+        settings = self.settings
+        for key in keys.list_keys(settings.home):
+            if key.name == settings.key:
+                return key.address
+        raise NotFound(f"the home {settings.home} has no key {settings.key!r}", "make one: fitchain keys new")
 
     def close(self) -> None:
         """Close what was opened."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,10 +11,11 @@ import typer
 from cli.amounts import format_fit, parse_fit
 from cli.command import Session, command, group
 from cli.ids import DatasetId, find_dataset
-from cli.output import Facts, Report, Rows
+from cli.output import Facts, Report, Rows, say
+from pod.errors import ClaimMismatch, FitchainError, InputRefused
 
 if TYPE_CHECKING:
-    from pod.dataset import Card
+    from pod.dataset import Card, Policy
     from pod.home import Home
     from pod.registry import DatasetEntry
 
@@ -23,41 +25,98 @@ app = group("data", "Offer a dataset for training; its records stay where they a
 @command(app, "register")
 def register(
     session: Session,
-    source: Annotated[Path, typer.Argument(metavar="FILE", help="A table: .csv or .npz.")],
-    target: Annotated[str, typer.Option("--target", metavar="COLUMN", help="What is to be predicted.", show_default=False)],
-    name: Annotated[str | None, typer.Option("--name", metavar="TEXT", help="Else the file's name.", show_default=False)] = None,
-    description: Annotated[str, typer.Option("--description", metavar="TEXT", help="For the card.")] = "",
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="A table, .csv or .npz; it must stay where it is.")],
+    target: Annotated[
+        str, typer.Option("--target", metavar="COLUMN", help="What is to be predicted.", show_default=False)
+    ],
+    name: Annotated[str, typer.Option("--name", metavar="TEXT", help="Else the file's name.", show_default=False)] = "",
+    description: Annotated[str, typer.Option(metavar="TEXT", help="For the card.", show_default=False)] = "",
+    licence: Annotated[str, typer.Option(metavar="TEXT", help="For the card.", show_default=False)] = "",
     drop: Annotated[
         list[str] | None,
-        typer.Option("--drop", metavar="COLUMN", help="Leave a column out (names, codes); may be repeated.", show_default=False),
+        typer.Option(
+            metavar="COLUMN", help="Leave a column out, a name or a code; repeat it for more.", show_default=False
+        ),
     ] = None,
-    licence: Annotated[str, typer.Option("--licence", metavar="TEXT", help="Terms of use, for the card.")] = "unspecified",
-    price: Annotated[str, typer.Option("--price", metavar="FIT", help="What a training should cost.")] = "10",
+    price: Annotated[str, typer.Option(metavar="FIT", help="What a training costs.")] = "10",
     minimum_price: Annotated[
-        str | None, typer.Option("--minimum-price", metavar="FIT", help="Refuse less; else the price.", show_default=False)
+        str, typer.Option(metavar="FIT", help="Less is refused; else the price.", show_default=False)
+    ] = "",
+    maximum_steps: Annotated[
+        int | None, typer.Option(metavar="N", help="More is refused.", min=1, show_default=False)
     ] = None,
-    maximum_steps: Annotated[int, typer.Option("--maximum-steps", metavar="N", help="Refuse more.", min=1)] = 1_000_000,
-    minimum_batch: Annotated[int, typer.Option("--minimum-batch", metavar="N", help="Refuse smaller ones.", min=1)] = 8,
+    minimum_batch: Annotated[int, typer.Option(metavar="N", help="Smaller batches are refused.", min=1)] = 8,
+    scientist: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ADDRESS", help="Only this account may ask; repeat it for more.", show_default=False),
+    ] = None,
     manual_approval: Annotated[
         bool, typer.Option("--manual-approval/--automatic", help="Whether a person says yes to each request.")
     ] = True,
-    metrics: Annotated[bool, typer.Option("--metrics/--no-metrics", help="Whether rounded losses go to the scientist.")] = True,
+    metrics_leave: Annotated[
+        bool, typer.Option("--metrics/--no-metrics", help="Whether rounded losses go to the scientist.")
+    ] = True,
+    transform: Annotated[
+        str, typer.Option(metavar="NAME", help="standard: publish each column's mean and deviation; ranges; none.")
+    ] = "standard",
+    range_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--range",
+            metavar="COLUMN=LOW:HIGH",
+            help="Scale a column by a range instead; repeat it.",
+            show_default=False,
+        ),
+    ] = None,
+    mock_records: Annotated[int, typer.Option(metavar="N", help="Made-up records to rehearse on.", min=0)] = 256,
 ) -> Report:
-    """Register a table: its root and its card become public, its records stay here."""
-    from pod import owner
+    """Register a table.
 
+    Its root, its card and made-up records of the same form become public. The records themselves stay in the file.
+    """
+    from pod import owner
+    from pod.dataset import Policy
+
+    units = parse_fit(price)
+    policy = Policy(
+        minimum_price=parse_fit(minimum_price) if minimum_price else units,
+        maximum_steps=maximum_steps,
+        minimum_batch=minimum_batch,
+        manual_approval=manual_approval,
+        metrics_leave=metrics_leave,
+        scientists=tuple(account.lower() for account in scientist or ()),
+    )
     registered = owner.register_dataset(
         session.home,
         source,
         name=name or source.stem,
         target=target,
         drop=tuple(drop or ()),
-        price=parse_fit(price),
-        licence=licence,
         description=description,
-        policy=owner.Policy(),
+        licence=licence,
+        price=units,
+        policy=policy,
+        transform=transform,
+        ranges=dict(_range(text) for text in range_ or ()),
+        mock_records=mock_records,
     )
-    return Report({"dataset": registered.id}, [])
+    values = {
+        "dataset": registered.id,
+        "name": registered.card.name,
+        "records": registered.count,
+        "columns": [column.name for column in registered.card.columns],
+        "dropped": list(drop or ()),
+        "root": registered.root,
+        "card": str(registered.card_cid),
+    }
+    pairs = [
+        ("dataset", registered.id),
+        ("records", f"{registered.count} of {len(registered.card.columns)} columns, target {target}"),
+        ("root", registered.root),
+        ("card", registered.card_cid),
+        ("stays here", source.absolute()),
+    ]
+    return Report(values, [Facts(pairs)])
 
 
 @command(app, "list")
@@ -70,12 +129,28 @@ def list_(
     own = {row.id for row in home.journal.datasets()}
     entries = [entry for entry in home.registry.datasets() if not mine or entry.id in own]
     cards = [_card(home, entry) for entry in entries]
-    values = [_values(entry, card) for entry, card in zip(entries, cards, strict=True)]
     rows = [
-        (value["dataset"].short, value["name"], value["records"], value["price"], "yes" if value["active"] else "retired")
-        for value in values
+        (
+            entry.id.short,
+            card.name if card else "(its card is not in this store)",
+            entry.count,
+            format_fit(card.price) if card else None,
+            "open" if entry.active else "retired",
+        )
+        for entry, card in zip(entries, cards, strict=True)
     ]
-    headers = ("dataset", "name", "records", "price FIT", "open")
+    values = [
+        {
+            "dataset": entry.id,
+            "name": card.name if card else None,
+            "owner": entry.owner,
+            "records": entry.count,
+            "price": format_fit(card.price) if card else None,
+            "active": entry.active,
+        }
+        for entry, card in zip(entries, cards, strict=True)
+    ]
+    headers = ("dataset", "name", "records", "price FIT", "state")
     return Report({"datasets": values}, [Rows(headers, rows, right=("records", "price FIT"), empty="no dataset yet")])
 
 
@@ -84,7 +159,36 @@ def show(session: Session, dataset: DatasetId) -> Report:
     """Show a dataset's card: columns, price, licence, policy."""
     home = session.reader
     entry = home.registry.dataset(find_dataset(home, dataset))
-    return Report({}, [str(entry)])
+    card = read_card(home, entry)
+    values = {
+        "dataset": entry.id,
+        "owner": entry.owner,
+        "active": entry.active,
+        "card_cid": str(entry.card),
+        "card": json.loads(card.encode()),
+    }
+    policy = card.policy
+    pairs: list[tuple[str, Any]] = [
+        ("dataset", entry.id),
+        ("name", card.name),
+        ("description", card.description or None),
+        ("owner", entry.owner),
+        ("records", card.count),
+        ("target", _target(card)),
+        ("licence", card.licence or None),
+        ("price", f"{format_fit(card.price)} FIT, at least {format_fit(policy.minimum_price)} FIT"),
+        ("asks for", _conditions(policy)),
+        ("root", entry.root),
+        ("card", entry.card),
+        ("mock data", card.mock),
+        ("state", "open" if entry.active else "retired"),
+    ]
+    columns = [
+        (column.name, column.dtype, " x ".join(map(str, column.shape)), *_constants(card, column.name))
+        for column in card.columns
+    ]
+    table = Rows(("column", "type", "shape", "mean", "deviation"), columns, right=("mean", "deviation"))
+    return Report(values, [Facts(pairs), table])
 
 
 @command(app, "retire")
@@ -94,3 +198,56 @@ def retire(session: Session, dataset: DatasetId) -> Report:
     id = find_dataset(home, dataset)
     home.registry.retire_dataset(id)
     return Report({"dataset": id, "active": False}, [f"retired {id.short}: no new request can name it"])
+
+
+def _range(text: str) -> tuple[str, tuple[float, float]]:
+    """Read `COLUMN=LOW:HIGH`."""
+    name, _, limits = text.rpartition("=")
+    low, _, high = limits.partition(":")
+    try:
+        return name, (float(low), float(high))
+    except ValueError:
+        raise InputRefused(f"the range {text!r} is not COLUMN=LOW:HIGH", "write it as age=0:120") from None
+
+
+def read_card(home: Home, entry: DatasetEntry) -> Card:
+    """A dataset's card from the store, checked against what the chain says of it."""
+    from pod.dataset import Card
+    from pod.dataset.card import CARD_LIMIT_BYTES
+
+    card = Card.parse(home.store.cat(entry.card, CARD_LIMIT_BYTES))
+    if (card.root, card.count) != (entry.root, entry.count):
+        raise ClaimMismatch(
+            f"the card {entry.card} describes {card.count} records under {card.root}, and the chain has {entry.count} under {entry.root}"
+        )
+    return card
+
+
+def _card(home: Home, entry: DatasetEntry) -> Card | None:
+    """The card, for a list in which one missing or broken card must not hide the others."""
+    try:
+        return read_card(home, entry)
+    except FitchainError as error:
+        say(f"the card of {entry.id.short} is left out: {error}")
+        return None
+
+
+def _target(card: Card) -> str:
+    classes = ", ".join(str(category) for category in card.categories[:8])
+    more = ", …" if len(card.categories) > 8 else ""
+    return f"{card.target}{': ' if classes else ''}{classes}{more}"
+
+
+def _conditions(policy: Policy) -> str:
+    conditions = [f"batches of {policy.minimum_batch} or more"]
+    if policy.maximum_steps is not None:
+        conditions.append(f"at most {policy.maximum_steps} steps")
+    if policy.scientists:
+        conditions.append(f"one of {len(policy.scientists)} named accounts")
+    conditions.append("a person's yes" if policy.manual_approval else "no person's yes")
+    return ", ".join(conditions)
+
+
+def _constants(card: Card, column: str) -> tuple[str, str]:
+    constants = card.transform.get(column, {})
+    return tuple(f"{constants[name]:.6g}" if name in constants else "" for name in ("mean", "scale"))  # type: ignore[return-value]

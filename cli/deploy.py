@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from cli.command import Session, command
@@ -13,11 +15,30 @@ def register(app: typer.Typer) -> None:
     command(app, "deploy")(deploy)
 
 
-def deploy(session: Session) -> Report:
-    """Deploy the contracts, or go on where an interrupted deployment stopped."""
-    from pod.chain import deploy as deploying
+def deploy(
+    session: Session,
+    key: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The key that pays; a devnet needs none.", show_default=False),
+    ] = None,
+) -> Report:
+    """Put the contracts on the chain.
 
-    deployment = deploying.deploy(session.settings)
-    values = {"chain_id": deployment.chain_id, "block": deployment.block, "contracts": dict(deployment.addresses)}
-    pairs = [("chain", deployment.chain_id), *deployment.addresses.items()]
+    An interrupted deployment goes on where it stopped; a complete one is found and left as it is.
+    """
+    from pod import keys
+    from pod.chain.deploy import deploy as put_contracts
+    from pod.chain.deploy import record_path
+
+    settings = session.settings
+    account = keys.unlock(settings.home, key, session.passphrase()) if key else None
+    deployment = put_contracts(settings, account)
+    path = record_path(settings, deployment.chain_id)
+    values = {
+        "chain_id": deployment.chain_id,
+        "block": deployment.block,
+        "contracts": dict(deployment.addresses),
+        "file": path,
+    }
+    pairs = [("chain", deployment.chain_id), *deployment.addresses.items(), ("written to", path)]
     return Report(values, [Facts(pairs)])

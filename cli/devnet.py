@@ -19,12 +19,16 @@ app = group("devnet", "Run a test chain on this machine.")
 @command(app, "up")
 def up(
     session: Session,
-    port: Annotated[int, typer.Option("--port", metavar="PORT", help="TCP port; 0 takes a free one.", min=0, max=65535)] = 8545,
+    port: Annotated[int, typer.Option(metavar="PORT", help="TCP port; 0 takes a free one.", min=0, max=65535)] = 8545,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget the chain that an earlier devnet left.")] = False,
 ) -> Report:
-    """Start the test chain, or find it running; it is the default chain until `devnet down`."""
+    """Start the test chain, or find it running.
+
+    It goes on with the chain that it left. It is the default chain of every command until `devnet down`.
+    """
     from pod.chain import devnet
 
-    return _running(session, devnet.up(session.settings.devnet, port))
+    return _running(session, devnet.up(session.settings.devnet, port, fresh))
 
 
 @command(app, "status")
@@ -35,14 +39,15 @@ def status(session: Session) -> Report:
     record = devnet.status(session.settings.devnet)
     if record is None:
         return Report(
-            {"running": False, "folder": session.settings.devnet}, ["the devnet is not running; `fitchain devnet up` starts it"]
+            {"running": False, "folder": session.settings.devnet},
+            ["the devnet is not running; `fitchain devnet up` starts it"],
         )
     return _running(session, record)
 
 
 @command(app, "down")
 def down(session: Session) -> Report:
-    """Stop the test chain; what was on it is gone."""
+    """Stop the test chain; its state is kept for the next `up`."""
     from pod.chain import devnet
 
     stopped = devnet.down(session.settings.devnet)
@@ -52,17 +57,20 @@ def down(session: Session) -> Report:
 @command(app, "fund")
 def fund(
     session: Session,
-    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="An account, as `keys list` shows it.")],
-    eth: Annotated[str, typer.Option("--eth", metavar="AMOUNT", help="For gas.")] = "10",
-    fit: Annotated[str, typer.Option("--fit", metavar="AMOUNT", help="For prices and bonds.")] = "1000",
+    address: Annotated[
+        str | None, typer.Argument(metavar="[ADDRESS]", help="An account; else this home's own.", show_default=False)
+    ] = None,
+    eth: Annotated[str, typer.Option(metavar="AMOUNT", help="For gas.")] = "10",
+    fit: Annotated[str, typer.Option(metavar="AMOUNT", help="For prices and bonds.")] = "1000",
 ) -> Report:
     """Give an account test ETH and FIT."""
     from pod.chain import devnet
 
     wei, units = parse_fit(eth), parse_fit(fit)
-    devnet.fund(session.settings, address, wei, units)
-    given = {"address": address, "eth": format_fit(wei), "fit": format_fit(units)}
-    return Report(given, [Facts([("funded", address), ("with", f"{given['eth']} ETH and {given['fit']} FIT")])])
+    to = address or session.own_address()
+    devnet.fund(session.settings, to, wei, units)
+    given = {"address": to, "eth": format_fit(wei), "fit": format_fit(units)}
+    return Report(given, [Facts([("funded", to), ("with", f"{given['eth']} ETH and {given['fit']} FIT")])])
 
 
 def _running(session: Session, record: DevnetRecord) -> Report:
@@ -71,12 +79,15 @@ def _running(session: Session, record: DevnetRecord) -> Report:
         "rpc": record.rpc,
         "chain_id": record.chain_id,
         "pid": record.pid,
+        "version": record.version,
         "store": record.store,
         "folder": session.settings.devnet,
     }
     pairs = [
-        ("node", f"{record.rpc}, chain {record.chain_id}, process {record.pid}"),
+        ("devnet", "running"),
+        ("node", f"{record.rpc}, chain {record.chain_id}"),
+        ("process", f"{record.pid}, {record.version}"),
         ("store", record.store),
         ("folder", session.settings.devnet),
     ]
-    return Report(values, ["the devnet is running", Facts(pairs)])
+    return Report(values, [Facts(pairs)])

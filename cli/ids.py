@@ -40,7 +40,9 @@ def match_id(text: str, known: Callable[[], Iterable[Digest]], what: str, listin
     if len(digits) == _WHOLE:
         return Digest(bytes.fromhex(digits))
     if len(digits) < SHORTEST_PREFIX:
-        raise InputRefused(f"{text!r} has {len(digits)} hex digits and a shortened id needs {SHORTEST_PREFIX}", f"see `{listing}`")
+        raise InputRefused(
+            f"{text!r} has {len(digits)} hex digits and a shortened id needs {SHORTEST_PREFIX}", f"see `{listing}`"
+        )
     found = sorted({id for id in known() if str(id)[2:].startswith(digits)})
     if not found:
         raise NotFound(f"no {what} begins with 0x{digits}", f"see `{listing}`")

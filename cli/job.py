@@ -23,16 +23,21 @@ app = group("job", "Ask for a training, decide on it, follow it, pay for it.")
 @command(app, "request")
 def request(
     session: Session,
-    dataset: Annotated[str, typer.Option("--dataset", metavar="ID", help="The dataset to train on.", show_default=False)],
+    dataset: Annotated[
+        str, typer.Option("--dataset", metavar="ID", help="The dataset to train on.", show_default=False)
+    ],
     model: Annotated[str, typer.Option("--model", metavar="ID", help="The model to train.", show_default=False)],
     recipe: Annotated[
-        Path | None, typer.Option("--recipe", metavar="FILE.toml", help="What differs from the defaults.", show_default=False)
+        Path | None,
+        typer.Option("--recipe", metavar="FILE.toml", help="What differs from the defaults.", show_default=False),
     ] = None,
     price: Annotated[
-        str | None, typer.Option("--price", metavar="FIT", help="What you pay; else the card's price.", show_default=False)
+        str | None,
+        typer.Option("--price", metavar="FIT", help="What you pay; else the card's price.", show_default=False),
     ] = None,
     bond: Annotated[
-        str | None, typer.Option("--bond", metavar="FIT", help="What the owner risks; else the price.", show_default=False)
+        str | None,
+        typer.Option("--bond", metavar="FIT", help="What the owner risks; else the price.", show_default=False),
     ] = None,
     acceptance_window: Annotated[str, typer.Option(metavar="TIME", help="Within which the owner accepts.")] = "1d",
     training_window: Annotated[str, typer.Option(metavar="TIME", help="Within which it trains.")] = "1d",
@@ -70,7 +75,7 @@ def list_(
 ) -> Report:
     """List jobs, oldest first."""
     home = session.reader
-    mine = None if every else _address(session)
+    mine = None if every else session.own_address()
     found = [home.agreements.read(id) for id in home.agreements.list()]
     shown = [job for job in found if mine is None or mine in (job.scientist, job.terms.owner)]
     rows = [
@@ -214,14 +219,5 @@ def _read_recipe(path: Path | None) -> dict[str, Any]:
         raise InputRefused(f"the recipe {path} cannot be read: {error}") from None
 
 
-def _address(session: Session) -> str | None:
-    """This home's account, if it has one; no passphrase is needed."""
-    from pod import keys
-
-    settings = session.settings
-    return next((key.address for key in keys.list_keys(settings.home) if key.name == settings.key), None)
-
-
 def _role(mine: str | None, owner: str, scientist: str) -> str:
     return "owner" if mine == owner else "scientist" if mine == scientist else "-"
-

@@ -20,13 +20,18 @@ app = group("model", "Bring a model; fetch what became of it.")
 def publish(
     session: Session,
     source: Annotated[
-        str, typer.Argument(metavar="FILE.py:NAME", help="NAME: a class or a factory without arguments, or an instance.")
+        str,
+        typer.Argument(metavar="FILE.py:NAME", help="NAME: a class or a factory without arguments, or an instance."),
     ],
     dataset: Annotated[
-        str, typer.Option("--dataset", metavar="ID", help="The shapes of the inputs come from its columns.", show_default=False)
+        str,
+        typer.Option(
+            "--dataset", metavar="ID", help="The shapes of the inputs come from its columns.", show_default=False
+        ),
     ],
     parent: Annotated[
-        str | None, typer.Option("--parent", metavar="MODEL", help="The model that it descends from.", show_default=False)
+        str | None,
+        typer.Option("--parent", metavar="MODEL", help="The model that it descends from.", show_default=False),
     ] = None,
 ) -> Report:
     """Export an nn.Module as a graph and weights, and register them."""
@@ -65,7 +70,9 @@ def list_(session: Session) -> Report:
         }
         for entry in entries
     ]
-    rows = [(entry.id.short, names.get(entry.id), entry.author, "yes" if entry.active else "retired") for entry in entries]
+    rows = [
+        (entry.id.short, names.get(entry.id), entry.author, "yes" if entry.active else "retired") for entry in entries
+    ]
     return Report({"models": values}, [Rows(("model", "name here", "author", "open"), rows, empty="no model yet")])
 
 
@@ -84,8 +91,12 @@ def show(session: Session, model: ModelId) -> Report:
         "active": entry.active,
         "jobs": [{"agreement": job.id, "state": job.state.name.capitalize()} for job in jobs],
     }
-    facts = Facts([(label.replace("_", " "), str(value)) for label, value in values.items() if label not in ("jobs", "active")])
-    return Report(values, [facts, Rows(("job", "state"), [(job.id.short, job.state.name.capitalize()) for job in jobs])])
+    facts = Facts(
+        [(label.replace("_", " "), str(value)) for label, value in values.items() if label not in ("jobs", "active")]
+    )
+    return Report(
+        values, [facts, Rows(("job", "state"), [(job.id.short, job.state.name.capitalize()) for job in jobs])]
+    )
 
 
 @command(app, "fetch")

@@ -117,7 +117,9 @@ def report_error(error: FitchainError, arguments: Sequence[str]) -> int:
     _write_error(error.message, error.hint)
     if "--json" in arguments:
         kind = type(error).__name__
-        print_json({"error": {"kind": kind, "message": error.message, "hint": error.hint, "exit_code": error.exit_code}})
+        print_json(
+            {"error": {"kind": kind, "message": error.message, "hint": error.hint, "exit_code": error.exit_code}}
+        )
     return error.exit_code
 
 

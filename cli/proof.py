@@ -1,4 +1,8 @@
 """placeholder"""
+
 from cli.command import group
+
 app = group("proof", "x")
+
+
 def register(app): ...

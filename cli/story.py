@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from cli.amounts import format_duration, format_fit
@@ -102,7 +103,7 @@ def sparkline(values: Sequence[float], width: int = 40) -> str:
         return ""
     count = min(width, len(values))
     cuts = [len(values) * i // count for i in range(count + 1)]
-    means = [sum(values[low:high]) / (high - low) for low, high in zip(cuts, cuts[1:], strict=False)]
+    means = [sum(values[low:high]) / (high - low) for low, high in pairwise(cuts)]
     low, high = min(means), max(means)
     scale = (len(BLOCKS) - 1) / (high - low) if high > low else 0.0
     return "".join(BLOCKS[round((mean - low) * scale)] for mean in means)
@@ -164,7 +165,11 @@ def _deadline(agreement: Agreement, now: Callable[[], float] = time.time) -> str
         return ""
     what, deadline = deadlines[agreement.state]
     left = deadline - now()
-    return f"; {what} within {format_duration(left)}" if left > 0 else f"; the time for it passed {format_duration(-left)} ago"
+    return (
+        f"; {what} within {format_duration(left)}"
+        if left > 0
+        else f"; the time for it passed {format_duration(-left)} ago"
+    )
 
 
 def values(standing: Standing) -> dict[str, Any]:

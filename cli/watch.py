@@ -96,5 +96,7 @@ def draw(standing: Standing) -> RenderableType:
         grid.add_row("accuracy", f"{standing.accuracy:.1%}", "")
     grid.add_row("gas spent", f"{standing.gas:,} in {standing.transactions} transactions", "")
     history = [entry for entry in standing.history if entry.kind not in ("checkpoint", "training", "note")]
-    lines = [Text(printable(sentence(entry)), style="dim", overflow="ellipsis", no_wrap=True) for entry in history[-LINES:]]
+    lines = [
+        Text(printable(sentence(entry)), style="dim", overflow="ellipsis", no_wrap=True) for entry in history[-LINES:]
+    ]
     return Group(grid, Text(""), *lines)

@@ -1,0 +1,174 @@
+"""The stage of the demonstration: one folder, two homes with fresh keys, two pods as processes of their own.
+
+    <folder>/1/owner/        the owner's home, with its passphrase file and its private table
+    <folder>/1/scientist/    the scientist's home, with its passphrase file, its test table and what it receives
+    <folder>/1/*.log         what the two pods said
+
+Every run takes the next number, so that nothing of an earlier one is touched.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from pod.errors import FitchainError, InputRefused, Unusable
+from pod.settings import DevnetRecord, Settings, load
+
+STOP_S = 15
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two parties.
+
+    Args:
+        name: `owner` or `scientist`.
+        settings: of its home, on the devnet.
+        passphrase_file: mode 0600, made for this run.
+    """
+
+    name: str
+    settings: Settings
+    passphrase_file: Path
+
+    @property
+    def home(self) -> Path:
+        """Its home's folder."""
+        return self.settings.home
+
+    def passphrase(self) -> str:
+        """The passphrase of its keys."""
+        return self.passphrase_file.read_text().strip()
+
+    def command(self, *arguments: str) -> list[str]:
+        """A command line of this side, for a process of its own."""
+        chosen = ["--home", str(self.home), "--rpc", self.settings.rpc, "--store", str(self.settings.store)]
+        return [sys.executable, "-m", "cli", *arguments, *chosen, "--passphrase-file", str(self.passphrase_file)]
+
+    def environment(self) -> dict[str, str]:
+        """The environment of such a process: none of the person's own settings."""
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("FITCHAIN_")}
+        return clean | {"FITCHAIN_DEVNET": str(self.settings.devnet)}
+
+
+def next_folder(folder: Path) -> Path:
+    """Make the folder of this run: the first number not yet used.
+
+    Raises:
+        InputRefused: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        taken = [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
+        run = folder / str(max(taken, default=0) + 1)
+        run.mkdir(mode=0o700)
+    except OSError as error:
+        raise InputRefused(f"the folder {folder} cannot be used: {error}", "choose another with --folder") from None
+    return run.absolute()
+
+
+def make_side(run: Path, name: str, record: DevnetRecord, devnet: Path) -> Side:
+    """Make one side's home with a fresh passphrase in a file of mode 0600."""
+    home = run / name
+    home.mkdir(mode=0o700)
+    path = home / "passphrase"
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secrets.token_hex(16) + "\n")
+    settings = load(
+        home, record.rpc, record.chain_id, record.store, devnet, "default", environ={"HOME": os.environ.get("HOME", "")}
+    )
+    return Side(name, settings, path)
+
+
+class Pod:
+    """A pod that runs as a process of its own and writes to a log."""
+
+    def __init__(self, side: Side, arguments: Sequence[str], log: Path) -> None:
+        self._name, self._log = side.name, log
+        self._file: IO[bytes] = log.open("wb")
+        command = side.command("pod", side.name, *arguments)
+        self._process = subprocess.Popen(
+            command, env=side.environment(), stdin=subprocess.DEVNULL, stdout=self._file, stderr=self._file
+        )
+
+    def check(self) -> None:
+        """See that it still runs.
+
+        Raises:
+            Unusable: it ended.
+        """
+        if self._process.poll() is not None:
+            raise Unusable(
+                f"the {self._name}'s pod ended with exit code {self._process.returncode}: {last_line(self._log)}",
+                f"see {self._log}",
+            )
+
+    def stop(self) -> None:
+        """End it as Ctrl-C would, and at last by force."""
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._file.close()
+
+
+@contextmanager
+def pods(sides: Sequence[tuple[Side, Sequence[str]]], run: Path) -> Iterator[list[Pod]]:
+    """Run a pod for each side as long as the block lasts."""
+    started: list[Pod] = []
+    try:
+        for side, arguments in sides:
+            started.append(Pod(side, arguments, run / f"{side.name}.log"))
+        yield started
+    finally:
+        for pod in started:
+            pod.stop()
+
+
+def last_line(log: Path) -> str:
+    """The last error in a log, else its last line."""
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    return (errors or lines or ["it said nothing"])[-1]
+
+
+class Part:
+    """One command of a side, running beside the demonstration."""
+
+    def __init__(self, side: Side, *arguments: str) -> None:
+        self._arguments = arguments
+        self._process = subprocess.Popen(
+            side.command(*arguments, "--json"),
+            env=side.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def result(self) -> dict[str, object]:
+        """Wait for it, and read the object it printed.
+
+        Raises:
+            FitchainError: it did not end well; the error is its own.
+        """
+        import json
+
+        out, err = self._process.communicate()
+        values = json.loads(out.splitlines()[-1]) if out.strip() else {}
+        if self._process.returncode:
+            told = values.get("error", {"message": err.strip() or "it said nothing", "hint": ""})
+            error = FitchainError(f"`fitchain {' '.join(self._arguments)}`: {told['message']}", told["hint"])
+            error.exit_code = self._process.returncode
+            raise error
+        return dict(values)

@@ -1,0 +1,132 @@
+"""What the demonstration says at its end, for somebody who has never heard of it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cli.amounts import format_fit
+
+WIDTH = 96
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the demonstration's job.
+
+    Args:
+        agreement: its id.
+        state: where it ended.
+        sample: the dataset's name in words.
+        records: how many the owner registered.
+        tested: how many records the scientist tested on.
+        weights: numbers that the model is made of.
+        steps, checkpoints, anchors: of the training.
+        transactions, gas: from request to settlement.
+        price: FIT in base units, paid to the owner.
+        accuracy: on the test table, 0 to 1.
+        assurance: the certificate's level.
+        replayed: segments that were trained again.
+        segments: how many there are.
+        owner, scientist: folders of the two homes.
+        model, certificate: paths of what was delivered.
+        setup_s, train_s, total_s: seconds.
+    """
+
+    agreement: str
+    state: str
+    sample: str
+    records: int
+    tested: int
+    weights: int
+    steps: int
+    checkpoints: int
+    anchors: int
+    transactions: int
+    gas: int
+    price: int
+    accuracy: float
+    assurance: str
+    replayed: int
+    segments: int
+    owner: Path
+    scientist: Path
+    model: Path
+    certificate: Path
+    setup_s: float
+    train_s: float
+    total_s: float
+
+    def values(self) -> dict[str, Any]:
+        """The JSON object of `fitchain demo --json`."""
+        return {
+            "agreement": self.agreement,
+            "state": self.state,
+            "dataset_records": self.records,
+            "steps": self.steps,
+            "checkpoints": self.checkpoints,
+            "anchors": self.anchors,
+            "transactions": self.transactions,
+            "gas_total": self.gas,
+            "test_accuracy": self.accuracy,
+            "model": str(self.model),
+            "certificate": str(self.certificate),
+            "replayed_segments": self.replayed,
+            "seconds": {
+                "setup": round(self.setup_s, 2),
+                "train": round(self.train_s, 2),
+                "total": round(self.total_s, 2),
+            },
+        }
+
+    def paragraphs(self) -> list[tuple[str, list[str]]]:
+        """The summary: titles with their lines, wrapped by whoever prints them."""
+        happened = (
+            f"An owner kept {self.records} records ({self.sample}) to itself. A scientist brought a model of "
+            f"{self.weights:,} numbers. The model was trained beside the data, {self.steps} steps, and came back sealed. "
+            f"On {self.tested} records that it had never seen it is right in {self.accuracy:.1%}."
+        )
+        cost = (
+            f"{format_fit(self.price)} FIT, paid to the owner; {self.transactions} transactions with {self.gas:,} gas in all, "
+            f"from request to settlement; {self.total_s:.0f} s, of them {self.train_s:.0f} s from request to payment."
+        )
+        proven = [
+            f"This very file came out of the agreed recipe on the registered records: {self.checkpoints} checkpoints stand "
+            f"under a root that the chain computed from {self.anchors} anchors sent while training ran.",
+            "Nobody could choose the order of the records: it follows from a block's hash and a nonce fixed before.",
+            f"Trained again from their first states, {self.replayed} of {self.segments} segments gave the same bytes.",
+        ]
+        open_ = [
+            f"The replay was the owner's own: the certificate says '{self.assurance}', and no more. Independent verifiers "
+            "are not part of this version.",
+            "Whether the records are true, and whether the model is good: the certificate shows how it was trained.",
+            "On this machine one person plays both parts, and the chain is a test chain with free money.",
+        ]
+        return [
+            ("What happened", [happened]),
+            ("What it cost", [cost]),
+            ("What is proven", proven),
+            ("What is not", open_),
+            ("What to try next", self.commands()),
+        ]
+
+    def commands(self) -> list[str]:
+        """Command lines that work as they stand."""
+        scientist, job = f"--home {shown(self.scientist)}", self.agreement[:10]
+        return [
+            f"fitchain proof verify {shown(self.model)} {shown(self.certificate)}",
+            f"fitchain job show {job} {scientist}",
+            f"fitchain proof show {job} {scientist}",
+            "fitchain demo --data digits",
+            "fitchain devnet down",
+        ]
+
+
+def shown(path: Path) -> str:
+    """A path as short as it can be from here."""
+    try:
+        return str(path.relative_to(os.getcwd()))
+    except ValueError:
+        return str(path)

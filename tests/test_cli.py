@@ -1,0 +1,267 @@
+"""The command line: what it takes, what it answers, with which exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cli.amounts import format_duration, format_fit, parse_duration, parse_fit
+from cli.app import app, run
+from cli.ids import match_id
+from cli.output import Facts, Report, Rows, print_report, printable
+from cli.story import sparkline
+from pod.digest import Digest, sha256
+from pod.errors import FitchainError, InputRefused, NotFound
+
+ROOT = Path(__file__).parent.parent
+
+
+def ids(*words: str) -> list[Digest]:
+    return [Digest(bytes.fromhex(word.ljust(64, "0"))) for word in words]
+
+
+# Amounts
+
+
+@given(st.integers(min_value=0, max_value=(1 << 128) - 1))
+def test_an_amount_written_and_read_is_the_same(units: int) -> None:
+    assert parse_fit(format_fit(units)) == units
+
+
+@pytest.mark.parametrize(("text", "units"), [("0", 0), ("12.5", 125 * 10**17), (".5", 5 * 10**17), ("1.", 10**18)])
+def test_an_amount_is_read_in_base_units(text: str, units: int) -> None:
+    assert parse_fit(text) == units
+
+
+@pytest.mark.parametrize(
+    "text", ["", ".", "-1", "1e3", "1,5", "0x10", "NaN", "\u0661", "1" * 30, "0." + "1" * 19, "1 "]
+)
+def test_what_is_no_amount_is_refused(text: str) -> None:
+    with pytest.raises(InputRefused):
+        parse_fit(text)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("10m", 600), ("12h", 43200), ("7d", 604800)])
+def test_a_length_of_time_is_read_in_seconds(text: str, seconds: int) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "s", "10", "1.5h", "-1d", "1w"])
+def test_what_is_no_length_of_time_is_refused(text: str) -> None:
+    with pytest.raises(InputRefused):
+        parse_duration(text)
+
+
+def test_a_length_of_time_is_told_in_its_two_largest_units() -> None:
+    assert [format_duration(s) for s in (0, 59, 3661, 90000)] == ["0s", "59s", "1h 1m", "1d 1h"]
+
+
+# Identifiers
+
+
+def test_a_unique_prefix_names_an_identifier() -> None:
+    first, second = ids("abcdef01", "abcdef02")
+    assert match_id("0xabcdef01", lambda: [first, second], "agreement", "fitchain job list") == first
+
+
+def test_a_whole_identifier_needs_no_list() -> None:
+    whole = sha256(b"x")
+    assert match_id(str(whole), lambda: pytest.fail("asked"), "agreement", "") == whole
+
+
+@pytest.mark.parametrize("text", ["abcde", "", "0x", "zzzzzz", "0x" + "a" * 65])
+def test_what_is_no_identifier_is_refused(text: str) -> None:
+    with pytest.raises(InputRefused):
+        match_id(text, lambda: ids("abcdef"), "agreement", "")
+
+
+def test_a_prefix_of_two_identifiers_is_refused() -> None:
+    with pytest.raises(InputRefused, match="begins 2 agreements"):
+        match_id("abcdef", lambda: ids("abcdef01", "abcdef02"), "agreement", "")
+
+
+def test_a_prefix_of_nothing_is_not_found() -> None:
+    with pytest.raises(NotFound):
+        match_id("123456", lambda: ids("abcdef"), "agreement", "")
+
+
+# What is printed
+
+
+def test_foreign_text_cannot_drive_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    evil = "\x1b[2J\x07[bold]x[/bold]\r\n"
+    print_report(Report({}, [Facts([("name", evil)]), Rows(["name"], [[evil]])]), as_json=False)
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown and "\x07" not in shown and "[bold]x[/bold]" in shown
+    assert printable(evil) == "\\x1b[2J\\x07[bold]x[/bold]\\r\\n"
+
+
+def test_json_is_one_line_of_text_for_digests_and_paths(capsys: pytest.CaptureFixture[str]) -> None:
+    print_report(Report({"id": sha256(b""), "file": Path("a\nb")}, ["not this"]), as_json=True)
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1
+    assert json.loads(out) == {"id": str(sha256(b"")), "file": "a\nb"}
+
+
+def test_a_sparkline_falls_with_its_values() -> None:
+    assert sparkline([8, 7, 6, 5, 4, 3, 2, 1]) == "█▇▆▅▄▃▂▁"
+
+
+@given(st.lists(st.floats(-1e6, 1e6), max_size=300))
+def test_a_sparkline_is_never_wider_than_asked(values: list[float]) -> None:
+    assert len(sparkline(values, width=40)) == min(40, len(values))
+
+
+# The error boundary
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["job", "shw"],
+        ["job", "show"],
+        ["job", "show", "abcdef", "--no-such"],
+        ["devnet", "up", "--port", "x"],
+    ],
+)
+def test_a_wrong_command_line_answers_2_and_points_to_help(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.splitlines()[0].startswith("error: ") and told.err.splitlines()[1].startswith(
+        " hint: see `fitchain"
+    )
+
+
+def test_an_error_is_one_line_and_one_hint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["devnet", "fund", "0x00", "--fit", "many", "--home", str(tmp_path)]) == 3
+    assert capsys.readouterr().err.splitlines() == [
+        "error: the amount 'many' is not a decimal number of FIT",
+        " hint: write it as 12.5",
+    ]
+
+
+def test_with_json_an_error_is_an_object_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["devnet", "fund", "0x00", "--fit", "many", "--home", str(tmp_path), "--json"]) == 3
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert (error["kind"], error["exit_code"]) == ("InputRefused", 3)
+
+
+def test_debug_shows_where_an_error_comes_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(["devnet", "fund", "0x00", "--fit", "many", "--home", str(tmp_path), "--debug"])
+    assert "Traceback" in capsys.readouterr().err
+
+
+# Keys and passphrases
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    (tmp_path / "passphrase").write_text("correct horse\n")
+    return tmp_path
+
+
+def keys(home: Path, *arguments: str) -> int:
+    return run(["keys", *arguments, "--home", str(home), "--passphrase-file", str(home / "passphrase"), "--json"])
+
+
+def test_a_new_key_is_listed_without_its_secrets(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert keys(home, "new") == 0
+    made = json.loads(capsys.readouterr().out)
+    assert keys(home, "list") == 0
+    assert json.loads(capsys.readouterr().out)["keys"] == [{key: made[key] for key in ("name", "address", "recipient")}]
+
+
+def test_a_backup_is_the_same_key_in_another_home(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys(home, "new")
+    keys(home, "backup", str(home / "key.backup"))
+    capsys.readouterr()
+    other = ["--home", str(tmp_path / "other"), "--passphrase-file", str(home / "passphrase")]
+    assert run(["keys", "import", str(home / "key.backup"), *other, "--json"]) == 0
+    imported = json.loads(capsys.readouterr().out)
+    keys(home, "list")
+    assert imported["address"] == json.loads(capsys.readouterr().out)["keys"][0]["address"]
+
+
+def test_the_options_of_every_command_may_stand_before_it(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--home", str(home), "--json", "keys", "list"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"keys": []}
+
+
+def test_without_a_terminal_no_passphrase_is_asked_for(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "cli", "keys", "new", "--home", str(home)],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 3
+    assert "no terminal to ask on" in done.stderr and "--passphrase-file" in done.stderr
+
+
+def test_an_empty_passphrase_file_is_refused(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (home / "passphrase").write_text("\n")
+    assert keys(home, "new") == 3
+    assert "is empty" in capsys.readouterr().err
+
+
+# The whole
+
+
+def test_the_command_names_every_group(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--help"]) == 0
+    shown = capsys.readouterr().out
+    for group in ("devnet", "deploy", "keys", "data", "model", "job", "pod", "proof", "demo"):
+        assert f"\n  {group} " in shown
+
+
+def test_help_waits_for_nothing_heavy() -> None:
+    heavy = ("torch", "web3", "sklearn", "numpy", "rich", "eth_account", "requests")
+    asked = f"import sys; from cli.app import run; run(['--help']); print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def commands() -> list[list[str]]:
+    import typer.main
+
+    found = []
+    for name, group in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+        found += [[name, inner] for inner in getattr(group, "commands", [])] or [[name]]
+    return found
+
+
+@pytest.mark.parametrize("path", commands(), ids=" ".join)
+def test_every_command_explains_itself_and_takes_the_common_options(
+    path: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*path, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(option in shown for option in ("--home", "--rpc", "--store", "--passphrase-file", "--json", "--debug"))
+
+
+def test_a_closed_pipe_is_no_error(home: Path) -> None:
+    command = f"{sys.executable} -m cli keys list --home {home} | true"
+    done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], cwd=ROOT, capture_output=True, text=True)
+    assert done.stderr == ""
+
+
+def test_every_error_has_an_exit_code_that_an_auditor_can_tell_apart() -> None:
+    def leaves(kind: type[FitchainError]) -> set[int]:
+        return {kind.exit_code}.union(*(leaves(inner) for inner in kind.__subclasses__()))
+
+    assert leaves(FitchainError) == {1, 3}
+    assert os.EX_OK == 0
