@@ -140,9 +140,10 @@ def _recipient(text: str) -> pyrage.x25519.Recipient:
     try:
         recipient = pyrage.x25519.Recipient.from_str(text)
     except (pyrage.RecipientError, TypeError) as error:
-        raise InputRefused(f"{text!r} is no age recipient (age1...): {error}") from None
+        # only its start: somebody may have given an identity, which is a secret, by mistake
+        raise InputRefused(f"{text!r:.12}... is no age recipient (age1...): {error}") from None
     if str(recipient) != text:
-        raise InputRefused(f"{text!r} is not the lower-case form of its recipient, {recipient}")
+        raise InputRefused(f"{text!r:.80} is not the canonical form of its recipient, {recipient}")
     return recipient
 
 

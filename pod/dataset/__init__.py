@@ -11,8 +11,8 @@ mock      data of the same schema for rehearsals
 
 from __future__ import annotations
 
-from pod.dataset.assemble import Assemble, assemble, class_numbers
-from pod.dataset.card import Card, Transform, fit_transform, target_categories
+from pod.dataset.assembly import Assemble, assemble, class_numbers
+from pod.dataset.card import Card, Constants, fit_transform, target_categories
 from pod.dataset.mock import mock_table
 from pod.dataset.order import batches, batches_per_epoch
 from pod.dataset.policy import MODES, Disclosure, Policy
@@ -36,12 +36,12 @@ __all__ = [
     "Assemble",
     "Card",
     "Column",
+    "Constants",
     "Disclosure",
     "Opening",
     "Policy",
     "Registration",
     "Table",
-    "Transform",
     "assemble",
     "batches",
     "batches_per_epoch",

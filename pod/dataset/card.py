@@ -15,18 +15,20 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pod.dataset.policy import NOTHING_DISCLOSED, Disclosure, JobLike, Policy, parse_amount
-from pod.dataset.table import MOST_CATEGORIES, MOST_COLUMNS, SLAB_ROWS, Array, Column, Table
+from pod.dataset.policy import NOTHING_DISCLOSED, Disclosure, JobLike, Policy, amount
+from pod.dataset.table import DTYPES, MOST_COLUMNS, MOST_NAME, MOST_RANK, SLAB_ROWS, Array, Column, Table
 from pod.digest import Digest, canonical_json, parse_json, sha256
 from pod.errors import ClaimMismatch, InputRefused
+from pod.recipe.fields import Fields, integer, refuse_unknown
+from pod.recipe.terms import MOST_CATEGORIES, MOST_ROWS, parse_transform
 from pod.store.base import Cid
 
 VERSION = "fitchain/card/v1"
-CARD_LIMIT_BYTES = 8 << 20
+CARD_BYTES = 8 << 20
 CLASSES_BY_DEFAULT = 100
-_TEXT_LIMITS = {"name": 200, "description": 20_000, "licence": 200}
+_TEXTS = {"name": 200, "description": 20_000, "licence": 200}
 
-Transform = dict[str, dict[str, Any]]  # column -> {"mean": x, "scale": y} or {"categories": [...]}
+Constants = dict[str, dict[str, Any]]  # by column: {"mean": x, "scale": y} or {"categories": [...]}, as in a recipe
 
 
 class RecipeLike(JobLike, Protocol):
@@ -76,70 +78,67 @@ class Card:
     probes: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for label, limit in _TEXT_LIMITS.items():
-            text = getattr(self, label)
-            if not isinstance(text, str) or len(text) > limit:
-                raise InputRefused(f"the card's {label} is a text of at most {limit} characters")
         names = [column.name for column in self.columns]
         if not names or len(names) > MOST_COLUMNS or len(set(names)) != len(names):
             raise InputRefused(f"a card has 1 to {MOST_COLUMNS} columns of different names, not {len(names)}")
         if self.target is not None and self.target not in names:
             raise InputRefused(f"the card's target {self.target!r} is none of its columns")
-        if not isinstance(self.count, int) or not 1 <= self.count < 1 << 53:
-            raise InputRefused(f"a card's count is a positive integer, not {self.count!r:.40}")
-        for name, constants in self.transform.items():
-            if name not in names:
-                raise InputRefused(f"the card transforms {name!r}, which is none of its columns")
-            check_constants(name, constants)
+        refuse_unknown("the card's transform", self.transform, names)
 
     @classmethod
     def parse(cls, data: bytes) -> Card:
         """Read a card; it comes from strangers.
 
         Raises:
-            InputRefused: it is no card of this version, or says what cannot be.
+            InputRefused: it is no canonical JSON, no card of this version, or says what cannot be.
         """
-        value = parse_json(data, CARD_LIMIT_BYTES)
-        fields = {"version", *cls.__dataclass_fields__}
-        if not isinstance(value, dict) or value.get("version") != VERSION:
-            raise InputRefused(f"the text is not a card of version {VERSION}")
-        if set(value) != fields:
-            raise InputRefused(
-                f"a card has the fields {', '.join(sorted(fields))}; these differ: {set(value) ^ fields}"
-            )
-        del value["version"]
-        try:
-            card = cls(
-                **value
-                | {
-                    "columns": tuple(_parse_column(column) for column in value["columns"]),
-                    "root": Digest.parse(value["root"]),
-                    "price": parse_amount(value["price"]),
-                    "policy": Policy.from_json(value["policy"]),
-                    "mock": None if value["mock"] is None else Cid.parse(value["mock"]["cid"]),
-                    "transform": {name: _parse_constants(of) for name, of in value["transform"].items()},
-                    "probes": {str(name): str(probe) for name, probe in value["probes"].items()},
-                }
-            )
-        except (TypeError, AttributeError, KeyError) as error:
-            raise InputRefused(f"the card is malformed: {error}") from None
+        card = cls.from_json(parse_json(data, CARD_BYTES))
+        if card.encode() != data:
+            raise InputRefused("the card is not canonical JSON (RFC 8785)", "encode it with Card.encode")
         return card
 
-    def encode(self) -> bytes:
-        """The card's canonical JSON."""
-        return canonical_json(
-            {
-                **{name: getattr(self, name) for name in ("name", "description", "licence", "target", "count")},
-                "version": VERSION,
-                "columns": [asdict(column) | {"shape": list(column.shape)} for column in self.columns],
-                "root": str(self.root),
-                "transform": {name: dict(constants) for name, constants in self.transform.items()},
-                "price": str(self.price),
-                "policy": self.policy.to_json(),
-                "mock": None if self.mock is None else {"cid": str(self.mock)},
-                "probes": dict(self.probes),
-            }
+    @classmethod
+    def from_json(cls, value: Any) -> Card:
+        """Read a card from its JSON value, checking every field.
+
+        Raises:
+            InputRefused: a field is missing, unknown, of the wrong type or out of bounds.
+        """
+        fields = Fields("the card", value, ("version", *cls.__dataclass_fields__))
+        fields.choice("version", (VERSION,))
+        texts = {label: _text(label, value[label], longest) for label, longest in _TEXTS.items()}
+        transform = Fields("the card's transform", value["transform"], (), value["transform"]).value
+        probes = Fields("the card's probes", value["probes"], (), value["probes"]).value
+        return cls(
+            **texts,
+            columns=tuple(_column(column) for column in fields.items("columns", 1, MOST_COLUMNS)),
+            target=None if value["target"] is None else fields.text("target", MOST_NAME),
+            count=fields.integer("count", 1, MOST_ROWS),
+            root=fields.digest("root"),
+            transform={name: dict(parse_transform(name, constants)) for name, constants in transform.items()},
+            price=amount("the card: price", value["price"]),
+            policy=Policy.from_json(value["policy"]),
+            mock=None if value["mock"] is None else Cid.parse(Fields("mock", value["mock"], ("cid",)).text("cid", 100)),
+            probes={name: str(Digest.parse(probe)) for name, probe in probes.items()},
         )
+
+    def json(self) -> dict[str, Any]:
+        """The JSON value that `encode` writes."""
+        return {
+            **{name: getattr(self, name) for name in ("name", "description", "licence", "target", "count")},
+            "version": VERSION,
+            "columns": [asdict(column) | {"shape": list(column.shape)} for column in self.columns],
+            "root": str(self.root),
+            "transform": {name: dict(constants) for name, constants in self.transform.items()},
+            "price": str(self.price),
+            "policy": self.policy.json(),
+            "mock": None if self.mock is None else {"cid": str(self.mock)},
+            "probes": dict(self.probes),
+        }
+
+    def encode(self) -> bytes:
+        """The card as canonical JSON."""
+        return canonical_json(self.json())
 
     @property
     def digest(self) -> Digest:
@@ -166,6 +165,20 @@ class Card:
         """The same card, naming its mock data."""
         return replace(self, mock=cid)
 
+    def check_table(self, table: Table) -> None:
+        """Refuse a table (mock data, a test table) of another schema; units do not count.
+
+        Raises:
+            InputRefused: the first column that differs.
+        """
+        mine = {column.name: (column.dtype, column.shape) for column in self.columns}
+        theirs = {column.name: (column.dtype, column.shape) for column in table.columns}
+        for name in (*mine, *theirs):
+            if mine.get(name) != theirs.get(name):
+                raise InputRefused(
+                    f"column {name!r} is {mine.get(name)} in the card and {theirs.get(name)} in the table"
+                )
+
     def check_recipe(self, recipe: RecipeLike) -> None:
         """Refuse a recipe that asks for what this dataset does not have.
 
@@ -183,7 +196,7 @@ class Card:
         if not 0 <= low < high <= self.count:
             raise InputRefused(f"the recipe uses the rows {low} to {high} and the dataset has {self.count} records")
         for name, constants in recipe.transform.items():
-            if _parse_constants(constants) != self.transform.get(name):
+            if dict(constants) != self.transform.get(name):
                 raise InputRefused(
                     f"the recipe's constants of {name!r} are {dict(constants)!r:.200} and the card's "
                     f"{self.transform.get(name)!r:.200}",
@@ -204,7 +217,7 @@ class Card:
 
 def fit_transform(
     table: Table, mode: str = "standard", ranges: Mapping[str, tuple[float, float]] | None = None
-) -> Transform:
+) -> Constants:
     """Compute the constants that the card publishes.
 
     A number x enters the model as (x - mean) / scale. For a column of arrays one mean and one scale serve all cells.
@@ -224,7 +237,7 @@ def fit_transform(
     """
     if mode not in ("standard", "ranges", "none"):
         raise InputRefused(f"the transform {mode!r} is none of standard, ranges, none")
-    found: Transform = {}
+    found: Constants = {}
     for name, (low, high) in (ranges or {}).items():
         table.column(name)
         if not low < high:
@@ -254,47 +267,26 @@ def target_categories(table: Table) -> list[Any] | None:
 def _mean_and_scale(array: Array) -> dict[str, float]:
     """Mean and population deviation of all cells in float64, slab by slab: no second copy of a large array."""
     slabs = [array[low : low + SLAB_ROWS] for low in range(0, len(array), SLAB_ROWS)]
-    mean = math.fsum(float(slab.sum(dtype=np.float64)) for slab in slabs) / array.size
-    squares = math.fsum(float(np.square(slab.astype(np.float64) - mean).sum()) for slab in slabs)
+    try:
+        with np.errstate(over="raise"):
+            mean = math.fsum(float(slab.sum(dtype=np.float64)) for slab in slabs) / array.size
+            squares = math.fsum(float(np.square(slab.astype(np.float64) - mean).sum()) for slab in slabs)
+    except (FloatingPointError, OverflowError):
+        raise InputRefused("a column's numbers are too large for their mean and deviation", "rescale it") from None
     scale = math.sqrt(squares / array.size)
-    if not math.isfinite(mean) or not math.isfinite(scale):
-        raise InputRefused("a column's numbers are too large for their mean and deviation", "rescale the column")
     return {"mean": mean, "scale": scale if scale > 0 else 1.0}
 
 
-def check_constants(name: str, constants: Any) -> None:
-    """Refuse what is neither mean and scale nor categories.
-
-    Raises:
-        InputRefused: it is anything else.
-    """
-    if not isinstance(constants, Mapping):
-        raise InputRefused(f"the constants of {name!r} are an object, not {constants!r:.100}")
-    if set(constants) == {"mean", "scale"}:
-        mean, scale = constants["mean"], constants["scale"]
-        numbers = all(isinstance(x, int | float) and not isinstance(x, bool) for x in (mean, scale))
-        if numbers and math.isfinite(mean) and math.isfinite(scale) and scale > 0:
-            return
-    elif set(constants) == {"categories"} and isinstance(constants["categories"], list):
-        classes = constants["categories"]
-        texts = all(isinstance(x, str) for x in classes)
-        whole = all(isinstance(x, int) and not isinstance(x, bool) and abs(x) < 1 << 53 for x in classes)
-        if 1 <= len(classes) <= MOST_CATEGORIES and (texts or whole) and classes == sorted(set(classes)):
-            return
-    raise InputRefused(f"the constants of {name!r} are mean and positive scale, or categories in rising order")
+def _text(label: str, value: Any, longest: int) -> str:
+    """Text for people: it may be empty and may have several lines."""
+    if not isinstance(value, str) or len(value) > longest:
+        raise InputRefused(f"the card: {label} is a text of at most {longest} characters")
+    return value
 
 
-def _parse_constants(constants: Mapping[str, Any]) -> dict[str, Any]:
-    """Mean and scale as floats: canonical JSON writes 2.0 as 2."""
-    if set(constants) == {"mean", "scale"}:
-        return {name: float(constants[name]) for name in ("mean", "scale")}
-    return {name: list(values) if isinstance(values, tuple) else values for name, values in constants.items()}
-
-
-def _parse_column(value: Mapping[str, Any]) -> Column:
-    sizes = value["shape"]
-    if not isinstance(sizes, list) or not all(isinstance(size, int) and not isinstance(size, bool) for size in sizes):
-        raise InputRefused(f"a column's shape is a list of integers, not {sizes!r:.100}")
-    if not all(isinstance(value[name], str) for name in ("name", "dtype", "unit")):
-        raise InputRefused("a column's name, dtype and unit are texts")
-    return Column(**{**value, "shape": tuple(sizes)})
+def _column(value: Any) -> Column:
+    fields = Fields("a column", value, ("name", "dtype", "shape", "unit"))
+    shape = tuple(integer("a column: shape", size, 1, MOST_ROWS) for size in fields.items("shape", 0, MOST_RANK))
+    return Column(
+        fields.text("name", MOST_NAME), fields.choice("dtype", DTYPES), shape, _text("unit", value["unit"], 100)
+    )

@@ -15,12 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from pod.dataset.assemble import class_numbers
+from pod.dataset.assembly import class_numbers
 from pod.dataset.card import Card
 from pod.dataset.table import Array, Column, Table
 from pod.errors import InputRefused
 
-RARE_RECORDS, RARE_SHARE = 10, 0.05
+RARE_RECORDS, RARE_SHARE = (
+    10,
+    0.05,
+)  # a category is rare with fewer records, or with less than this part of an even share
 SPREAD = 2.0  # a range from constants: mean - 2 scale to mean + 2 scale
 
 
@@ -61,7 +64,8 @@ def _draw(column: Column, card: Card, table: Table, count: int, random: np.rando
         limits = np.iinfo(np.dtype(column.dtype))
         first, last = max(limits.min, math.floor(low)), min(limits.max, math.ceil(high))
         return random.integers(first, last, shape, dtype=np.dtype(column.dtype).type, endpoint=True)
-    return _draw_unlike(table.arrays[column.name], low, high, shape, random)
+    most = float(np.finfo(np.dtype(column.dtype)).max) / 4  # so that the range's width is finite too
+    return _draw_unlike(table.arrays[column.name], max(low, -most), min(high, most), shape, random)
 
 
 def _draw_classes(

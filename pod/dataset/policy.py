@@ -6,11 +6,13 @@ the same words to every request. It knows numbers and names, not the chain.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from pod.errors import InputRefused
+from pod.recipe.fields import Fields
+from pod.recipe.terms import MOST_BATCH, MOST_ROWS, MOST_STEPS
 
 MODES = ("on-site", "sampled", "open")  # each discloses more than the one before
 
@@ -66,21 +68,6 @@ class Policy:
     metrics_leave: bool = True
     scientists: tuple[str, ...] = ()
 
-    def __post_init__(self) -> None:
-        for name, low in (("minimum_price", 0), ("minimum_batch", 1)):
-            _check_count(name, getattr(self, name), low)
-        for name, low in (("maximum_steps", 1), ("disclosure_cap", 0)):
-            if getattr(self, name) is not None:
-                _check_count(name, getattr(self, name), low)
-        for name in ("manual_approval", "metrics_leave"):
-            if not isinstance(getattr(self, name), bool):
-                raise InputRefused(f"the policy's {name} is true or false, not {getattr(self, name)!r}")
-        if self.disclosure_mode not in MODES:
-            raise InputRefused(f"the disclosure mode {self.disclosure_mode!r} is none of {', '.join(MODES)}")
-        for account in self.scientists:
-            if not isinstance(account, str) or len(account) != 42 or account != account.lower():
-                raise InputRefused(f"a scientist's account is 0x and 40 lower-case hex digits, not {account!r}")
-
     def admit(
         self, job: JobLike, price: int, scientist: str | None = None, disclosure: Disclosure = NOTHING_DISCLOSED
     ) -> None:
@@ -115,38 +102,43 @@ class Policy:
         if disclosure.mode != "on-site" and self.disclosure_cap is not None and total > self.disclosure_cap:
             raise InputRefused(f"the audit would bring the opened records to {total}; the cap is {self.disclosure_cap}")
 
-    def to_json(self) -> dict[str, Any]:
+    def json(self) -> dict[str, Any]:
         """The policy as it stands in a card."""
         return asdict(self) | {"minimum_price": str(self.minimum_price), "scientists": list(self.scientists)}
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Policy:
-        """Read the card's form.
+    def from_json(cls, value: Any) -> Policy:
+        """Read the card's form, checking every field.
 
         Raises:
-            InputRefused: a field is unknown, missing or of another type.
+            InputRefused: a field is missing, unknown, of the wrong type or out of bounds.
         """
-        fields = set(cls.__dataclass_fields__)
-        if not isinstance(value, Mapping) or set(value) != fields:
-            raise InputRefused(f"a policy has the fields {', '.join(sorted(fields))}, not {sorted(value)!r:.200}")
-        price, scientists = value["minimum_price"], value["scientists"]
-        if not isinstance(scientists, list):
-            raise InputRefused(f"the policy's scientists are a list, not {scientists!r:.100}")
-        return cls(**{**value, "minimum_price": parse_amount(price), "scientists": tuple(scientists)})
+        fields = Fields("the policy", value, cls.__dataclass_fields__)
+        steps, cap = value["maximum_steps"], value["disclosure_cap"]
+        return cls(
+            minimum_price=amount("the policy: minimum_price", value["minimum_price"]),
+            maximum_steps=None if steps is None else fields.integer("maximum_steps", 1, MOST_STEPS),
+            minimum_batch=fields.integer("minimum_batch", 1, MOST_BATCH),
+            manual_approval=fields.flag("manual_approval"),
+            disclosure_mode=fields.choice("disclosure_mode", MODES),
+            disclosure_cap=None if cap is None else fields.integer("disclosure_cap", 0, MOST_ROWS),
+            metrics_leave=fields.flag("metrics_leave"),
+            scientists=tuple(_account(account) for account in fields.items("scientists", 0, 10_000)),
+        )
 
 
-def parse_amount(text: Any) -> int:
-    """Read an amount in base units: a decimal string, because JSON's numbers end at 2**53.
+def amount(what: str, value: Any) -> int:
+    """Read an amount in base units: a decimal string, because JSON's numbers are exact only below 2**53.
 
     Raises:
         InputRefused: it is no plain decimal below 2**128, the contracts' limit.
     """
-    plain = isinstance(text, str) and text.isascii() and text.isdigit() and len(text) <= 39
-    if not plain or str(int(text)) != text or int(text) >= 1 << 128:
-        raise InputRefused(f"an amount is a plain decimal string below 2**128, not {text!r:.60}")
-    return int(text)
+    if not isinstance(value, str) or not re.fullmatch(r"0|[1-9][0-9]{0,38}", value) or int(value) >= 1 << 128:
+        raise InputRefused(f"{what} is a plain decimal string below 2**128, not {value!r:.60}")
+    return int(value)
 
 
-def _check_count(name: str, value: Any, low: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value < 1 << 128:
-        raise InputRefused(f"the policy's {name} is an integer of at least {low}, not {value!r:.60}")
+def _account(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch("0x[0-9a-f]{40}", value):
+        raise InputRefused(f"the policy: an account is 0x and 40 lower-case hex digits, not {value!r:.60}")
+    return value

@@ -21,6 +21,8 @@ from pod.dataset.policy import Policy
 from pod.dataset.table import Array, Column, Table, schema_bytes
 from pod.digest import Digest, root_from_path, tagged
 from pod.errors import DatasetChanged, DigestMismatch, InputRefused
+from pod.recipe.fields import Fields
+from pod.recipe.terms import MOST_ROWS
 
 RECORD_TAG, DATASET_TAG = "fitchain/record/v1", "fitchain/dataset/v1"
 KEY_BYTES = SALT_BYTES = 32
@@ -63,7 +65,7 @@ class Opening:
     record: bytes
     path: tuple[Digest, ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def json(self) -> dict[str, Any]:
         """The opening as JSON; bytes in hex."""
         return {
             "index": self.index,
@@ -74,23 +76,22 @@ class Opening:
         }
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Opening:
+    def from_json(cls, value: Any) -> Opening:
         """Read the JSON form.
 
         Raises:
             InputRefused: it is malformed.
         """
+        fields = Fields("the record's opening", value, cls.__dataclass_fields__)
         try:
-            index, count = value["index"], value["count"]
-            salt, record = bytes.fromhex(value["salt"]), bytes.fromhex(value["record"])
-            path = tuple(Digest.parse(node) for node in value["path"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputRefused(f"the record's opening is malformed: {error}") from None
-        if not all(isinstance(number, int) and not isinstance(number, bool) for number in (index, count)):
-            raise InputRefused(f"an opening's index and count are integers, not {index!r:.40} and {count!r:.40}")
-        if len(salt) != SALT_BYTES or len(path) > 64:
-            raise InputRefused(f"an opening has a salt of {SALT_BYTES} bytes and a path of at most 64 nodes")
-        return cls(index, count, salt, record, path)
+            record_salt, record = bytes.fromhex(value["salt"]), bytes.fromhex(value["record"])
+        except (TypeError, ValueError):
+            raise InputRefused("the record's opening: salt and record are texts of hex digits") from None
+        if len(record_salt) != SALT_BYTES:
+            raise InputRefused(f"the record's opening: a salt has {SALT_BYTES} bytes, not {len(record_salt)}")
+        index, count = fields.integer("index", 0, MOST_ROWS), fields.integer("count", 1, MOST_ROWS)
+        path = tuple(Digest.parse(node) for node in fields.items("path", 0, 64))
+        return cls(index, count, record_salt, record, path)
 
     def cells(self, columns: Sequence[Column]) -> dict[str, Array]:
         """The record's cells by column, `[*shape]`.
@@ -163,7 +164,9 @@ def register(
         policy=policy or Policy(),
         probes=dict(probes or {}),
     )
-    return Registration(root, table.count, card, b"".join(leaves))
+    return Registration(
+        root, table.count, Card.from_json(card.json()), b"".join(leaves)
+    )  # what is published can be read
 
 
 def salt(key: bytes, index: int) -> bytes:

@@ -13,8 +13,8 @@ import numpy as np
 
 from pod.dataset.table import Array, Table
 from pod.errors import InputRefused
+from pod.recipe.terms import CLASSIFICATION, Choice
 
-CLASS_LOSSES = frozenset({"cross_entropy", "nll_loss"})
 KEPT_BYTES = 256 << 20
 
 Assemble = Callable[[Array], tuple[tuple[Array, ...], Array]]
@@ -30,10 +30,12 @@ class AssembleLike(Protocol):
     @property
     def transform(self) -> Mapping[str, Any]: ...
     @property
-    def loss(self) -> Any: ...
+    def loss(self) -> Choice: ...
 
 
-def assemble(recipe: AssembleLike, table: Table, dtypes: Sequence[str] | None = None) -> Assemble:
+def assemble(
+    recipe: AssembleLike, table: Table, dtypes: Sequence[str] | None = None, kept_bytes: int = KEPT_BYTES
+) -> Assemble:
     """Prepare a recipe's inputs and target for taking batches of them.
 
     Args:
@@ -41,6 +43,8 @@ def assemble(recipe: AssembleLike, table: Table, dtypes: Sequence[str] | None = 
         table: the records; row i is record i.
         dtypes: what each argument wants, `float32` or `int64` (class or token numbers, taken untransformed); by default all
             float32.
+        kept_bytes: a column is transformed once and kept if it has at most this many bytes then; else batch by batch, with
+            the same result.
 
     Returns:
         A function from indices `[B]` to (inputs, target): for several scalar columns `[B, n]`, for a single column `[B, *shape]`
@@ -55,10 +59,10 @@ def assemble(recipe: AssembleLike, table: Table, dtypes: Sequence[str] | None = 
     if len(wants) != len(recipe.inputs):
         raise InputRefused(f"the recipe has {len(recipe.inputs)} inputs and the model takes {len(wants)}")
     arguments = [
-        _kept(_argument(table, columns, recipe.transform, want), table.count)
+        _kept(_argument(table, columns, recipe.transform, want), table.count, kept_bytes)
         for columns, want in zip(recipe.inputs, wants, strict=True)
     ]
-    target = _kept(_target(table, recipe), table.count)
+    target = _kept(_target(table, recipe), table.count, kept_bytes)
 
     def take(indices: Array) -> tuple[tuple[Array, ...], Array]:
         return tuple(argument(indices) for argument in arguments), target(indices)
@@ -69,9 +73,9 @@ def assemble(recipe: AssembleLike, table: Table, dtypes: Sequence[str] | None = 
 Take = Callable[[Array], Array]
 
 
-def _kept(take: Take, count: int) -> Take:
+def _kept(take: Take, count: int, most_bytes: int) -> Take:
     """Transform the whole column once if that is small; the numbers are the same either way."""
-    if take(np.zeros(1, np.uint64)).nbytes * count > KEPT_BYTES:
+    if take(np.zeros(1, np.uint64)).nbytes * count > most_bytes:
         return take
     whole = take(np.arange(count, dtype=np.uint64))
     return lambda indices: whole[indices]
@@ -99,18 +103,24 @@ def _numbers(table: Table, name: str, constants: Mapping[str, Any] | None, want:
         if not table.column(name).integral:
             raise InputRefused(f"the model takes int64 and column {name!r} holds {array.dtype}")
         return lambda indices: array[indices].astype(np.int64)
-    if constants is None:
-        return lambda indices: array[indices].astype(np.float64).astype(np.float32)
+    constants = {"mean": 0.0, "scale": 1.0} if constants is None else constants
     if "mean" not in constants:
         raise InputRefused(f"the input column {name!r} has categories as its constants", "only a target has categories")
     mean, scale = np.float64(constants["mean"]), np.float64(constants["scale"])
-    return lambda indices: ((array[indices].astype(np.float64) - mean) / scale).astype(np.float32)
+
+    def numbers(indices: Array) -> Array:
+        with np.errstate(
+            over="ignore"
+        ):  # beyond float32 is infinite, here and at every verifier: the run ends as diverged
+            return ((array[indices].astype(np.float64) - mean) / scale).astype(np.float32)
+
+    return numbers
 
 
 def _target(table: Table, recipe: AssembleLike) -> Take:
     array, constants = table.arrays[table.column(recipe.target).name], recipe.transform.get(recipe.target)
-    loss = recipe.loss["name"] if isinstance(recipe.loss, Mapping) else recipe.loss.name
-    classes = loss in CLASS_LOSSES
+    loss = recipe.loss.name
+    classes = loss in CLASSIFICATION
     if constants is not None and "categories" in constants:
         numbers = class_numbers(table, recipe.target, constants["categories"])
         return lambda indices: numbers[indices] if classes else numbers[indices].astype(np.float32)

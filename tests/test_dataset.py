@@ -1,0 +1,412 @@
+"""Records, cards, policies and mock data: what is registered, what is published, what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from pod.dataset import (
+    Card,
+    Column,
+    Disclosure,
+    Opening,
+    Policy,
+    Table,
+    check_unchanged,
+    dataset_root,
+    fit_transform,
+    mock_table,
+    open_record,
+    open_records,
+    record_leaves,
+    register,
+    verify_record,
+)
+from pod.digest import ZERO, Digest, blake3_digest, canonical_json, inclusion_path, published_root, tagged
+from pod.errors import ClaimMismatch, DatasetChanged, DigestMismatch, InputRefused
+from pod.store import Cid
+
+KEY = bytes(range(32))
+CID = Cid.parse("bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku")
+FLOATS = st.floats(-1e6, 1e6, allow_subnormal=False)
+
+
+def small_table(count: int = 40, seed: int = 1) -> Table:
+    random = np.random.default_rng(seed)
+    return Table.of(
+        {
+            "age": np.round(random.uniform(20, 80, count), 1),
+            "image": random.integers(0, 255, (count, 2, 2), dtype=np.uint8),
+            "sick": np.arange(count) % 2,
+        },
+        target="sick",
+    )
+
+
+TABLE = small_table()
+REGISTRATION = register(TABLE, KEY, "People", units={"age": "years"}, licence="CC0-1.0", price=5 * 10**18)
+CARD, LEAVES = REGISTRATION.card, record_leaves(TABLE, KEY)
+
+
+def changed(table: Table, name: str, index: int, value: Any) -> Table:
+    array = table.arrays[name].copy()
+    array[index] = value
+    return Table.of({**table.arrays, name: array}, table.target)
+
+
+# --- leaves and roots --------------------------------------------------------------------------------------------------
+
+
+def test_a_leaf_and_a_root_are_as_defined() -> None:
+    import hmac
+
+    salt = Digest(hmac.digest(KEY, (3).to_bytes(8, "big"), "sha256"))
+    leaf = tagged("fitchain/record/v1", 3, salt, blake3_digest(TABLE.record(3)))
+    assert LEAVES[3] == leaf.value
+    assert REGISTRATION.root == published_root("fitchain/dataset/v1", [Digest(leaf) for leaf in LEAVES])
+
+
+def test_the_root_of_version_1_never_changes() -> None:
+    table = Table.of({"x": np.array([0.5, -1.0, 2.0]), "y": np.array([0, 1, 1])}, target="y")
+    assert (
+        str(register(table, KEY, "golden").root) == "0x18a3798660604222ebffeaf602cac8a0ea4dcc56d0c3d38cc739fcc4d4bdc7d5"
+    )
+
+
+@given(st.integers(0, 39), st.sampled_from(["age", "sick"]))
+def test_changing_one_cell_changes_the_root_and_is_named(index: int, name: str) -> None:
+    now = changed(TABLE, name, index, 99)
+    with pytest.raises(DatasetChanged, match=f"record {index} is the first that differs"):
+        check_unchanged(now, KEY, REGISTRATION.root, REGISTRATION.leaves)
+
+
+def test_an_unchanged_dataset_yields_its_leaves() -> None:
+    assert check_unchanged(small_table(), KEY, REGISTRATION.root) == LEAVES
+
+
+def test_a_dataset_with_a_record_less_is_changed() -> None:
+    with pytest.raises(DatasetChanged, match="40 records were registered and there are 39"):
+        check_unchanged(TABLE.select(0, 39), KEY, REGISTRATION.root, REGISTRATION.leaves)
+
+
+def test_the_same_records_under_another_key_share_no_leaf() -> None:
+    assert not set(LEAVES) & set(record_leaves(TABLE, bytes(32)))
+
+
+def test_equal_records_have_different_leaves() -> None:
+    assert len(set(record_leaves(Table.of({"x": np.zeros(50)}), KEY))) == 50
+
+
+def test_a_short_key_is_refused() -> None:
+    with pytest.raises(InputRefused, match="32 bytes, not 5"):
+        register(TABLE, b"short", "x")
+
+
+# --- openings ----------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=40)
+@given(st.integers(1, 40), st.data())
+def test_every_record_opens_with_the_trees_path(count: int, data: st.DataObject) -> None:
+    table, leaves = TABLE.select(0, count), LEAVES[:count]
+    index = data.draw(st.integers(0, count - 1))
+    opening = open_record(table, KEY, leaves, index)
+    assert list(opening.path) == inclusion_path([Digest(leaf) for leaf in leaves], index)
+    verify_record(Opening.from_json(opening.json()), dataset_root(leaves))
+
+
+def test_an_opening_gives_back_the_cells() -> None:
+    cells = open_record(TABLE, KEY, LEAVES, 7).cells(CARD.columns)
+    assert all(np.array_equal(cells[name], TABLE.arrays[name][7]) for name in ("age", "image", "sick"))
+
+
+OPENING = open_record(TABLE, KEY, LEAVES, 7)
+FORGED = [
+    replace(OPENING, record=OPENING.record[:-1] + b"\x01"),
+    replace(OPENING, salt=bytes(32)),
+    replace(OPENING, index=6),
+    replace(OPENING, count=39),
+    replace(OPENING, path=OPENING.path[:-1]),
+    replace(OPENING, path=(*OPENING.path, ZERO)),
+    replace(OPENING, path=(ZERO, *OPENING.path[1:])),
+]
+
+
+@pytest.mark.parametrize("forged", FORGED)
+def test_a_forged_opening_is_not_accepted(forged: Opening) -> None:
+    with pytest.raises((DigestMismatch, InputRefused)):
+        verify_record(forged, REGISTRATION.root)
+
+
+def test_an_opening_under_another_schema_is_refuted() -> None:
+    with pytest.raises(DigestMismatch, match="another schema"):
+        OPENING.cells([Column("size", "float64"), *CARD.columns[1:]])
+
+
+@pytest.mark.parametrize(
+    "change", [{"index": -1}, {"index": True}, {"salt": "00"}, {"record": "zz"}, {"path": ["0x"]}, {"more": 1}]
+)
+def test_a_malformed_opening_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(InputRefused):
+        Opening.from_json(OPENING.json() | change)
+
+
+def test_there_is_no_opening_outside_the_dataset() -> None:
+    with pytest.raises(InputRefused, match="none of index 40"):
+        list(open_records(TABLE, KEY, LEAVES, [0, 40]))
+
+
+# --- cards -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_card_reads_back() -> None:
+    card = CARD.with_mock(CID)
+    assert Card.parse(card.encode()) == card
+    assert card.digest != CARD.digest
+
+
+@given(hnp.arrays(np.float64, st.integers(1, 30), elements=st.floats(-1e150, 1e150)))
+def test_constants_survive_json_bit_for_bit(numbers: Any) -> None:
+    card = register(Table.of({"x": numbers}), KEY, "x").card
+    assert Card.parse(card.encode()).transform == card.transform
+    assert card.transform["x"]["scale"] > 0
+
+
+def test_numbers_too_large_for_a_deviation_are_refused() -> None:
+    with pytest.raises(InputRefused, match="too large"):
+        fit_transform(Table.of({"x": np.array([1e200, -1e200])}))
+
+
+def test_a_card_holds_what_a_reader_needs() -> None:
+    value = CARD.json()
+    assert value["columns"][0] == {"name": "age", "dtype": "float64", "shape": [], "unit": "years"}
+    assert value["transform"]["sick"] == {"categories": [0, 1]}
+    assert value["transform"]["age"]["mean"] == pytest.approx(TABLE.arrays["age"].mean(), rel=1e-15)
+    assert value["transform"]["image"]["scale"] == pytest.approx(TABLE.arrays["image"].std(), rel=1e-12)
+    assert (value["count"], value["price"], value["root"]) == (40, "5000000000000000000", str(REGISTRATION.root))
+
+
+BAD_CARDS: list[dict[str, Any]] = [
+    {"version": "fitchain/card/v2"},
+    {"more": 1},
+    {"columns": []},
+    {"columns": [{"name": "age", "dtype": "object", "shape": [], "unit": ""}]},
+    {"columns": [{"name": "age", "dtype": "float64", "shape": [-1], "unit": ""}]},
+    {"columns": [{"name": "age", "dtype": "float64", "shape": [], "unit": ""}] * 2},
+    {"target": "nobody"},
+    {"count": 0},
+    {"count": 40.5},
+    {"root": "0x12"},
+    {"price": "-1"},
+    {"price": 5},
+    {"price": str(1 << 128)},
+    {"transform": {"age": {"mean": 0, "scale": 0}}},
+    {"transform": {"age": {"mean": "0", "scale": 1}}},
+    {"transform": {"nobody": {"mean": 0, "scale": 1}}},
+    {"transform": {"sick": {"categories": [1, 0]}}},
+    {"transform": [1]},
+    {"policy": {}},
+    {"mock": {"cid": "Qm"}},
+    {"mock": "bafk"},
+    {"probes": {"cpu-native": "0x12"}},
+    {"name": 5},
+    {"description": "x" * 20_001},
+]
+
+
+@pytest.mark.parametrize("change", BAD_CARDS)
+def test_a_malformed_card_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(InputRefused):
+        Card.parse(canonical_json(CARD.json() | change))
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"{}", b"\xff", CARD.encode() + b" "])
+def test_what_is_no_canonical_card_is_refused(data: bytes) -> None:
+    with pytest.raises(InputRefused):
+        Card.parse(data)
+
+
+def test_a_given_range_publishes_nothing_of_the_records() -> None:
+    constants = fit_transform(TABLE, "ranges", {"age": (0, 120)})
+    assert constants == {"age": {"mean": 0.0, "scale": 120.0}, "sick": {"categories": [0, 1]}}
+
+
+def test_without_transform_only_the_classes_are_published() -> None:
+    assert fit_transform(TABLE, "none") == {"sick": {"categories": [0, 1]}}
+
+
+def test_a_constant_column_has_scale_one() -> None:
+    assert fit_transform(Table.of({"x": np.full(5, 3.0)})) == {"x": {"mean": 3.0, "scale": 1.0}}
+
+
+def test_a_targets_texts_are_its_categories(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("x,label\n1,well\n2,sick\n")
+    table = Table.read(tmp_path / "t.csv", target="label")
+    assert register(table, KEY, "x").card.categories == ("sick", "well")
+
+
+def test_a_target_of_real_numbers_is_a_regressions() -> None:
+    table = Table.of({"x": np.arange(3.0), "y": np.array([0.5, 1.0, 2.0])}, target="y")
+    assert set(fit_transform(table)["y"]) == {"mean", "scale"}
+
+
+@pytest.mark.parametrize(
+    ("mode", "ranges"), [("minmax", {}), ("ranges", {"agee": (0, 1)}), ("ranges", {"age": (1, 1)})]
+)
+def test_a_transform_that_cannot_be_is_refused(mode: str, ranges: dict[str, tuple[float, float]]) -> None:
+    with pytest.raises(InputRefused):
+        fit_transform(TABLE, mode, ranges)
+
+
+def test_a_table_of_another_schema_is_refused() -> None:
+    CARD.check_table(TABLE)
+    with pytest.raises(InputRefused, match=r"column 'age' is .*float64.* in the card and .*float32.* in the table"):
+        CARD.check_table(Table.of({**TABLE.arrays, "age": TABLE.arrays["age"].astype(np.float32)}))
+
+
+# --- recipes against cards and policies --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a card and a policy read of a recipe."""
+
+    dataset: Digest = REGISTRATION.root
+    inputs: tuple[tuple[str, ...], ...] = (("age",), ("image",))
+    target: str = "sick"
+    rows: tuple[int, int] = (0, 40)
+    transform: dict[str, Any] = field(default_factory=lambda: dict(CARD.transform))
+    batch_size: int = 8
+    steps: int = 100
+
+
+def test_a_recipe_copied_from_the_card_is_admitted() -> None:
+    CARD.admit(Plan(), price=0)
+    CARD.admit(Plan(transform={}), price=0)
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        (Plan(target="sik"), "no column 'sik'"),
+        (Plan(inputs=(("ages",),)), "no column 'ages'"),
+        (Plan(rows=(0, 41)), "the rows 0 to 41 and the dataset has 40"),
+        (Plan(transform={"age": {"mean": 0.0, "scale": 1.0}}), "constants of 'age'"),
+    ],
+)
+def test_a_recipe_that_does_not_fit_the_dataset_is_refused(plan: Plan, message: str) -> None:
+    with pytest.raises(InputRefused, match=message):
+        CARD.check_recipe(plan)
+
+
+def test_a_recipe_for_another_dataset_is_refuted() -> None:
+    with pytest.raises(ClaimMismatch, match=str(ZERO)):
+        CARD.check_recipe(Plan(dataset=ZERO))
+
+
+ALICE = "0x" + "ab" * 20
+
+
+@pytest.mark.parametrize(
+    ("policy", "price", "disclosure", "message"),
+    [
+        (Policy(minimum_price=10), 9, Disclosure(), "price 9 is below the policy's minimum 10"),
+        (Policy(maximum_steps=99), 0, Disclosure(), "100 steps and the policy admits 99"),
+        (Policy(minimum_batch=9), 0, Disclosure(), "batch size 8 is below the policy's minimum 9"),
+        (Policy(scientists=("0x" + "cd" * 20,)), 0, Disclosure(), "may not ask"),
+        (Policy(), 0, Disclosure("sampled", 5), "shows more than the policy's on-site"),
+        (Policy(disclosure_mode="sampled"), 0, Disclosure("open", 5), "shows more than the policy's sampled"),
+        (
+            Policy(disclosure_mode="open", disclosure_cap=9),
+            0,
+            Disclosure("open", 5, 5),
+            "opened records to 10; the cap is 9",
+        ),
+        (Policy(), 0, Disclosure("secret"), "is none of"),
+    ],
+)
+def test_a_policy_refuses(policy: Policy, price: int, disclosure: Disclosure, message: str) -> None:
+    with pytest.raises(InputRefused, match=message):
+        policy.admit(Plan(), price, ALICE, disclosure)
+
+
+@pytest.mark.parametrize(
+    ("policy", "disclosure"),
+    [
+        (Policy(minimum_price=10, maximum_steps=100, minimum_batch=8, scientists=(ALICE,)), Disclosure()),
+        (Policy(disclosure_mode="sampled", disclosure_cap=10), Disclosure("sampled", 5, 5)),
+        (Policy(disclosure_mode="open", disclosure_cap=None), Disclosure("on-site", 10**9)),
+    ],
+)
+def test_a_policy_admits_what_meets_it_exactly(policy: Policy, disclosure: Disclosure) -> None:
+    policy.admit(Plan(), 10, ALICE.upper().replace("X", "x"), disclosure)
+    assert Policy.from_json(policy.json()) == policy
+
+
+@pytest.mark.parametrize(
+    "policy", [Policy(minimum_batch=0), Policy(scientists=("0xABC",)), Policy(disclosure_mode="all")]
+)
+def test_a_policy_that_could_not_be_read_is_not_registered(policy: Policy) -> None:
+    with pytest.raises(InputRefused):
+        register(TABLE, KEY, "x", policy=policy)
+
+
+# --- mock data ---------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=30, deadline=None)
+@given(hnp.arrays(np.float32, st.integers(5, 40), elements=st.floats(-100, 100, width=32)), st.booleans())
+def test_no_real_number_is_copied_into_mock_data(numbers: Any, standard: bool) -> None:
+    table = Table.of({"x": numbers, "z": np.round(numbers, 1)})
+    card = register(table, KEY, "x", transform="standard" if standard else "none").card
+    mock = mock_table(card, table, 500, KEY)
+    assert not any(np.isin(mock.arrays[name], table.arrays[name]).any() for name in ("x", "z"))
+
+
+def test_mock_data_has_the_schema_and_is_marked(tmp_path: Path) -> None:
+    mock = mock_table(CARD, TABLE, 25, KEY)
+    CARD.check_table(mock)
+    mock.write_npz(tmp_path / "mock.npz")
+    again = Table.read(tmp_path / "mock.npz", target="sick")
+    assert again.mock and again.count == 25
+    with pytest.raises(InputRefused, match="marked as mock data"):
+        register(again, KEY, "x")
+
+
+def test_mock_csv_says_so_in_its_first_line(tmp_path: Path) -> None:
+    table = Table.of({"x": np.arange(40.0), "y": np.arange(40) % 2}, target="y")
+    mock_table(register(table, KEY, "x").card, table, 5, KEY).write_csv(tmp_path / "mock.csv", ["no", "yes"])
+    lines = (tmp_path / "mock.csv").read_text().splitlines()
+    assert lines[:2] == ["# mock data made by fitchain, no real record", "x,y"]
+    assert Table.read(tmp_path / "mock.csv", target="y", categories=["no", "yes"]).mock
+
+
+def test_rare_categories_do_not_occur_in_mock_data() -> None:
+    table = Table.of({"y": np.array([3] * 60 + [5] * 40 + [9] * 4)}, target="y")
+    mock = mock_table(register(table, KEY, "x").card, table, 300, KEY)
+    assert set(mock.arrays["y"].tolist()) == {3, 5}
+
+
+def test_integers_stay_within_what_their_type_holds() -> None:
+    table = Table.of({"x": np.array([0, 255, 255], np.uint8), "w": np.array([-(2**63), 2**63 - 1, 0])})
+    mock = mock_table(register(table, KEY, "x").card, table, 100, KEY)
+    assert mock.arrays["x"].dtype == np.uint8
+
+
+def test_mock_data_shows_no_extreme_value() -> None:
+    table = Table.of({"x": np.array([1.25, 7.3, 93.7])})
+    card = register(table, KEY, "x", transform="none").card
+    drawn = mock_table(card, table, 4000, KEY).arrays["x"]
+    assert 1.0 <= drawn.min() < 1.25 and 93.7 < drawn.max() <= 100.0
+
+
+def test_the_same_key_draws_the_same_mock_data() -> None:
+    first, second = (mock_table(CARD, TABLE, 5, KEY) for _ in range(2))
+    assert first.record(4) == second.record(4) != mock_table(CARD, TABLE, 5, bytes(32)).record(4)

@@ -1,0 +1,185 @@
+"""The batch order against its definition, and assembling."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pod.dataset import Table, assemble, batches
+from pod.dataset.order import epoch_draws, permutation
+from pod.digest import Digest, sha256, tagged
+from pod.errors import InputRefused
+from pod.recipe import Choice
+
+SEED = sha256(b"order seed")
+CROSS_ENTROPY = Choice("cross_entropy", {})
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the order and assembling read of a recipe."""
+
+    rows: tuple[int, int] = (0, 10)
+    batch_size: int = 3
+    steps: int = 9
+    inputs: tuple[tuple[str, ...], ...] = (("a", "b"),)
+    target: str = "y"
+    transform: dict[str, Any] = field(default_factory=dict)
+    loss: Choice = CROSS_ENTROPY
+
+
+def order_as_defined(count: int, draws: list[int]) -> list[int]:
+    """Step 3 of the definition, word by word."""
+    order, stream = list(range(count)), iter(draws)
+    for i in range(count - 1, 0, -1):
+        x = next(x for x in stream if x < 2**64 - 2**64 % (i + 1))
+        order[i], order[x % (i + 1)] = order[x % (i + 1)], order[i]
+    return order
+
+
+def draws_as_defined(seed: Digest, epoch: int, blocks: int) -> list[int]:
+    """Steps 1 and 2 of the definition, word by word."""
+    key = bytes(tagged("fitchain/epoch/v1", seed, epoch))
+    stream = b"".join(hashlib.sha256(key + c.to_bytes(8, "big")).digest() for c in range(blocks))
+    return [int.from_bytes(stream[place : place + 8], "big") for place in range(0, len(stream), 8)]
+
+
+@given(st.integers(1, 200), st.integers(0, 50))
+def test_a_permutation_is_as_defined(count: int, epoch: int) -> None:
+    expected = order_as_defined(count, draws_as_defined(SEED, epoch, count))
+    assert permutation(count, epoch_draws(SEED, epoch)).tolist() == expected
+
+
+@given(
+    st.integers(2, 12), st.lists(st.sampled_from([0, 5, 2**63, *range(2**64 - 12, 2**64)]), min_size=12, max_size=12)
+)
+def test_draws_that_would_favour_a_place_are_rejected(count: int, start: list[int]) -> None:
+    stream = start + [7, 11, 13, 1, 2, 3] * 5
+
+    def draws(first: int, how_many: int) -> Any:
+        return np.array(stream[first : first + how_many], np.uint64)
+
+    assert permutation(count, draws).tolist() == order_as_defined(count, stream)
+
+
+def test_the_order_of_version_1_never_changes() -> None:
+    assert permutation(10, epoch_draws(SEED, 0)).tolist() == [9, 3, 6, 1, 2, 0, 8, 7, 4, 5]
+    digest = hashlib.sha256(permutation(5000, epoch_draws(SEED, 3)).tobytes()).hexdigest()
+    assert digest == "31b4f4fd5ddf18982040fa67d08fdbba5eeb8ba1142fb3dcdeb77e34f77ac840"
+
+
+@given(st.integers(0, 30), st.integers(1, 40), st.integers(1, 12))
+def test_every_epoch_uses_each_row_at_most_once_and_only_its_rows(low: int, count: int, size: int) -> None:
+    size = min(size, count)
+    per_epoch = count // size
+    plan = Plan(rows=(low, low + count), batch_size=size, steps=2 * per_epoch)
+    taken = [batch.tolist() for batch in batches(plan, SEED)]
+    for epoch in (taken[:per_epoch], taken[per_epoch:]):
+        rows = [row for batch in epoch for row in batch]
+        assert len(rows) == len(set(rows)) == per_epoch * size
+        assert all(low <= row < low + count for row in rows)
+
+
+@given(st.integers(0, 9))
+def test_a_later_start_continues_the_same_order(start: int) -> None:
+    whole = [batch.tolist() for batch in batches(Plan(), SEED)]
+    assert [batch.tolist() for batch in batches(Plan(), SEED, start)] == whole[start:]
+
+
+def test_another_seed_and_another_epoch_give_another_order() -> None:
+    plan = Plan(rows=(0, 100), batch_size=100, steps=2)
+    first, second = (batch.tolist() for batch in batches(plan, SEED))
+    other = next(iter(batches(plan, sha256(b"another")))).tolist()
+    assert first != second
+    assert first != other
+
+
+def test_a_batch_larger_than_the_rows_is_refused() -> None:
+    with pytest.raises(InputRefused, match="a batch of 11 cannot be taken from 10 rows"):
+        next(batches(Plan(batch_size=11), SEED))
+
+
+# --- assembling --------------------------------------------------------------------------------------------------------
+
+TABLE = Table.of(
+    {
+        "a": np.array([1.0, 2.0, 3.0]),
+        "b": np.array([10, 20, 30], np.int32),
+        "image": np.arange(12, dtype=np.uint8).reshape(3, 2, 2),
+        "y": np.array([2.0, 5.0, 2.0]),
+    },
+    target="y",
+)
+CLASSES = {"y": {"categories": [2, 5]}}
+
+
+def test_scalar_columns_are_stacked_and_transformed_in_float64() -> None:
+    constants = {"a": {"mean": 0.1, "scale": 0.3}}
+    (x,), y = assemble(Plan(transform=constants | CLASSES), TABLE)(np.array([2, 0], np.uint64))
+    expected = [[np.float32((3.0 - 0.1) / 0.3), 30.0], [np.float32((1.0 - 0.1) / 0.3), 10.0]]
+    assert x.dtype == np.float32 and x.tolist() == expected
+    assert y.dtype == np.int64 and y.tolist() == [0, 0]
+
+
+def test_an_array_column_keeps_its_shape() -> None:
+    plan = Plan(inputs=(("image",), ("a",)), transform={"image": {"mean": 0.0, "scale": 16.0}} | CLASSES)
+    (image, a), _ = assemble(plan, TABLE)(np.array([1], np.uint64))
+    assert image.tolist() == [[[4 / 16, 5 / 16], [6 / 16, 7 / 16]]]
+    assert a.shape == (1, 1)
+
+
+def test_a_batch_holds_the_same_numbers_whatever_stands_beside_it() -> None:
+    plan = Plan(transform={"a": {"mean": 0.7, "scale": 0.11}} | CLASSES)
+    kept = assemble(plan, TABLE)(np.array([0, 1, 2], np.uint64))[0][0]
+    fresh = assemble(plan, TABLE, kept_bytes=0)(np.array([1], np.uint64))[0][0]
+    assert fresh.tobytes() == kept[1:2].tobytes()
+
+
+def test_class_and_token_numbers_enter_as_int64() -> None:
+    (tokens,), _ = assemble(Plan(inputs=(("b",),), transform=CLASSES), TABLE, ["int64"])(np.array([1], np.uint64))
+    assert tokens.dtype == np.int64 and tokens.tolist() == [[20]]
+
+
+@pytest.mark.parametrize(
+    ("transform", "expected"),
+    [({}, [5.0]), (CLASSES, [1.0]), ({"y": {"mean": 3.0, "scale": 2.0}}, [1.0])],
+)
+def test_a_regressions_target_is_float32(transform: dict[str, Any], expected: list[float]) -> None:
+    plan = Plan(transform=transform, loss=Choice("mse_loss", {}))
+    _, y = assemble(plan, TABLE)(np.array([1], np.uint64))
+    assert y.dtype == np.float32 and y.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        (Plan(inputs=(("a", "image"),), transform=CLASSES), "mixes arrays"),
+        (Plan(inputs=(("aa",),), transform=CLASSES), "'aa' is not in the table"),
+        (Plan(target="z"), "'z' is not in the table"),
+        (Plan(), "wants class numbers"),
+        (Plan(transform={"y": {"categories": [2, 4]}}), "record 1: its 'y' is none of the 2 categories"),
+        (
+            Plan(transform=CLASSES | {"a": {"categories": [1]}}),
+            "only a target has categories|categories as its constants",
+        ),
+    ],
+)
+def test_what_cannot_be_assembled_is_refused(plan: Plan, message: str) -> None:
+    with pytest.raises(InputRefused, match=message):
+        assemble(plan, TABLE)
+
+
+def test_a_model_that_takes_another_number_of_inputs_is_refused() -> None:
+    with pytest.raises(InputRefused, match="the recipe has 1 inputs and the model takes 2"):
+        assemble(Plan(transform=CLASSES), TABLE, ["float32", "float32"])
+
+
+def test_batches_end_with_the_last_step() -> None:
+    assert len(list(islice(batches(Plan(steps=4), SEED), 10))) == 4

@@ -1,0 +1,282 @@
+"""Tables: what is read, and how each kind of bad input is refused without showing a cell."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from pod.dataset import Column, Table
+from pod.errors import InputRefused, NotFound
+
+GOOD = "id,age,dose,label\n7,41,0.5,sick\n8,59,1.25,well\n9,33,2,sick\n"
+
+
+def csv_file(folder: Path, text: str | bytes, name: str = "t.csv") -> Path:
+    path = folder / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def npz_file(folder: Path, members: dict[str, bytes], name: str = "t.npz") -> Path:
+    with zipfile.ZipFile(folder / name, "w") as archive:
+        for member, data in members.items():
+            archive.writestr(member, data)
+    return folder / name
+
+
+def npy(array: Any, allow_pickle: bool = False) -> bytes:
+    file = io.BytesIO()
+    np.lib.format.write_array(file, np.asarray(array), allow_pickle=allow_pickle)
+    return file.getvalue()
+
+
+# --- CSV ---------------------------------------------------------------------------------------------------------------
+
+
+def test_read_gives_numbers_and_sorted_categories(tmp_path: Path) -> None:
+    table = Table.read(csv_file(tmp_path, GOOD), drop=["id"], target="label")
+    assert table.columns == (Column("age", "float64"), Column("dose", "float64"), Column("label", "int64"))
+    assert table.categories == ("sick", "well")
+    assert table.arrays["dose"].tolist() == [0.5, 1.25, 2.0]
+    assert table.arrays["label"].tolist() == [0, 1, 0]
+
+
+def test_dropped_columns_may_hold_anything(tmp_path: Path) -> None:
+    text = "name,age\nMüller,41\n,59\n"
+    assert Table.read(csv_file(tmp_path, text), drop=["name"]).arrays["age"].tolist() == [41.0, 59.0]
+
+
+def test_categories_given_beforehand_keep_their_numbers(tmp_path: Path) -> None:
+    path = csv_file(tmp_path, "x,label\n1,well\n")
+    assert Table.read(path, target="label", categories=["sick", "well"]).arrays["label"].tolist() == [1]
+    with pytest.raises(InputRefused, match=r"line 2, column 'label': the cell is none of the 1 categories"):
+        Table.read(path, target="label", categories=["sick"])
+
+
+def test_a_byte_order_mark_blank_lines_and_quotes_are_read_over(tmp_path: Path) -> None:
+    text = b'\xef\xbb\xbf"a",b\r\n1, 2\r\n\r\n"3",4e0\r\n'
+    table = Table.read(csv_file(tmp_path, text))
+    assert {name: array.tolist() for name, array in table.arrays.items()} == {"a": [1, 3], "b": [2, 4]}
+
+
+BAD_CSV = [
+    ("", "no header line"),
+    ("a,b\n", "no record"),
+    ("a,b\n1,2\n3\n", "line 3 has 1 cells and the header has 2"),
+    ("a,b\n1,2,3\n", "line 2 has 3 cells and the header has 2"),
+    ("a,a\n1,2\n", "line 1: the column 'a' stands twice"),
+    ("a,\n1,2\n", "line 1: column 2 has no name"),
+    ("a,b\n1,\n", "line 2, column 'b': the cell is missing"),
+    ("a,b\n1,2\n3,NaN\n", "line 3, column 'b': the cell is missing"),
+    ("a,b\n1,2\n\n\n?,4\n", "line 5, column 'a': the cell is missing"),
+    ("a,b\n1,2\n3,tall\n", "line 3, column 'b': the cell is a text of 4 characters"),
+    ("a,b\n1,inf\n", "line 2, column 'b': the cell is a text of 3 characters and no finite number"),
+    ("a,b\n1,1e999\n", "line 2, column 'b'"),
+    ("a,b\n1,1_000\n", "line 2, column 'b'"),
+    ("a,b\n1,\u0661\n", "line 2, column 'b'"),
+    ('a,b\n1,"2\n', "line 2: unexpected end of data"),
+    ("a;b\n1;2\n", "the header has a single column"),
+    (b"a,b\n1,2\n\xff,3\n", "line 3: the text is not UTF-8"),
+    ("a,b\n1,2\n".encode("utf-16"), "the text is UTF-16"),
+    (b"PK\x03\x04....", "zip archive"),
+    ("a\n" + "x" * 200_000, "line 2: field larger than field limit"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), BAD_CSV)
+def test_bad_csv_is_refused_with_its_place(tmp_path: Path, text: str | bytes, message: str) -> None:
+    with pytest.raises(InputRefused, match=message) as caught:
+        Table.read(csv_file(tmp_path, text))
+    assert str(caught.value).startswith("t.csv: ")
+
+
+def test_a_bad_cell_far_down_is_named_by_its_line(tmp_path: Path) -> None:
+    lines = ["a,label"] + [f"{n},x" for n in range(10_000)]
+    lines[9_000] = "4,"
+    with pytest.raises(InputRefused, match="line 9001, column 'label': the cell is missing"):
+        Table.read(csv_file(tmp_path, "\n".join(lines)), target="label")
+
+
+def test_a_target_that_begins_with_numbers_stays_numeric(tmp_path: Path) -> None:
+    with pytest.raises(InputRefused, match="line 3, column 'y'"):
+        Table.read(csv_file(tmp_path, "x,y\n1,3\n1,four\n"), target="y")
+
+
+def test_no_message_repeats_a_cell(tmp_path: Path) -> None:
+    with pytest.raises(InputRefused) as caught:
+        Table.read(csv_file(tmp_path, "name,age\nAda Lovelace,36\n"))
+    assert "Ada" not in caught.value.message + caught.value.hint
+    assert "drop the column" in caught.value.hint
+
+
+@pytest.mark.parametrize(("drop", "target"), [(["agee"], None), ([], "agee")])
+def test_an_unknown_column_is_refused_with_near_ones(tmp_path: Path, drop: list[str], target: str | None) -> None:
+    with pytest.raises(InputRefused, match="'agee' is not in the table") as caught:
+        Table.read(csv_file(tmp_path, GOOD), drop=drop, target=target)
+    assert "'age'" in caught.value.hint
+
+
+def test_a_dropped_target_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputRefused, match="is the target and is to be dropped"):
+        Table.read(csv_file(tmp_path, GOOD), drop=["label"], target="label")
+
+
+def test_a_missing_file_and_an_unknown_ending_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(NotFound):
+        Table.read(tmp_path / "none.csv")
+    with pytest.raises(InputRefused, match=r"neither .csv nor .npz"):
+        Table.read(csv_file(tmp_path, GOOD, "t.xlsx"))
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(*[st.floats(allow_nan=False, allow_infinity=False)] * 2), min_size=1, max_size=20))
+def test_written_csv_reads_back_bit_for_bit(tmp_path_factory: pytest.TempPathFactory, rows: list[Any]) -> None:
+    path = tmp_path_factory.mktemp("csv") / "t.csv"
+    table = Table.of({"a": np.array([a for a, _ in rows]), "b": np.array([b for _, b in rows])})
+    table.write_csv(path)
+    assert [bytes(r) for r in Table.read(path).records()] == [bytes(r) for r in table.records()]
+
+
+# --- NPZ ---------------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=50)
+@given(
+    hnp.arrays(
+        st.sampled_from(["<f4", ">f8", "i1", "<u8", "?"]),
+        (3, 2, 2),
+        elements={"allow_nan": False, "allow_infinity": False},
+    ),
+    st.booleans(),
+)
+def test_npz_reads_back_bit_for_bit(tmp_path_factory: pytest.TempPathFactory, array: Any, fortran: bool) -> None:
+    folder = tmp_path_factory.mktemp("npz")
+    np.savez(folder / "t.npz", x=np.asfortranarray(array) if fortran else array, y=np.arange(3))
+    table = Table.read(folder / "t.npz", target="y")
+    table.write_npz(folder / "again.npz")
+    assert np.array_equal(table.arrays["x"], array)
+    assert Table.read(folder / "again.npz", target="y").record(2) == table.record(2)
+
+
+def test_npz_bytes_depend_on_the_table_alone(tmp_path: Path) -> None:
+    table = Table.of({"x": np.arange(4), "file": np.arange(4.0)})
+    table.write_npz(tmp_path / "a.npz")
+    table.write_npz(tmp_path / "b.npz")
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_pickled_objects_are_refused(tmp_path: Path) -> None:
+    path = npz_file(tmp_path, {"x.npy": npy(np.array([{"a": 1}], dtype=object), allow_pickle=True)})
+    with pytest.raises(InputRefused, match="column 'x' has dtype object"):
+        Table.read(path)
+
+
+BAD_NPZ = [
+    ({"x.npy": npy(np.arange(3)), "y.npy": npy(np.arange(4))}, "column 'x' has 3 records and column 'y' 4"),
+    ({"x.npy": npy(np.array(["a"]))}, "column 'x' has dtype <U1"),
+    ({"x.npy": npy(np.zeros(3, np.float16))}, "column 'x' has dtype float16"),
+    ({"x.npy": npy(np.zeros(3, np.complex64))}, "column 'x' has dtype complex64"),
+    ({"x.npy": npy(np.array([0.0, np.nan]))}, "record 1, column 'x'"),
+    ({"x.npy": npy(np.array(3.0))}, "single value"),
+    ({"x.npy": npy(np.zeros((0, 3)))}, "no record"),
+    ({"x.npy": npy(np.zeros((3, 0)))}, "none empty"),
+    ({"x.npy": npy(np.zeros((1,) * 10))}, "at most rank 8"),
+    ({}, "no column"),
+    ({"x.txt": b"hello"}, "no .npy array"),
+    ({"x.npy": b"hello"}, "no readable array header"),
+    ({"x.npy": npy(np.arange(3))[:-1]}, "promises 24 bytes and the archive holds 23"),
+    ({"x.npy": npy(np.arange(3)) + b"z"}, "promises 24 bytes and the archive holds 25"),
+    ({"x.npy": npy(np.arange(6)).replace(b"(6,), }   ", b"(-2,-3), }")}, "promises 48 bytes"),
+    ({"a\nb.npy": npy(np.arange(3))}, "printable"),
+]
+
+
+@pytest.mark.parametrize(("members", "message"), BAD_NPZ)
+def test_bad_npz_is_refused(tmp_path: Path, members: dict[str, bytes], message: str) -> None:
+    with pytest.raises(InputRefused, match=message):
+        Table.read(npz_file(tmp_path, members))
+
+
+def test_an_array_twice_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "t.npz", "w") as archive:
+        archive.writestr("x.npy", npy(np.arange(3)))
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("x.npy", npy(np.arange(3)))
+    with pytest.raises(InputRefused, match="'x' stands twice"):
+        Table.read(tmp_path / "t.npz")
+
+
+def test_an_array_beyond_the_limit_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = npz_file(tmp_path, {"x.npy": npy(np.zeros(1000))})
+    with pytest.raises(InputRefused, match="the limit is 1000"):
+        Table.read(path, limit_bytes=1000)
+
+
+@settings(max_examples=100)
+@given(st.integers(min_value=0), st.integers(min_value=1, max_value=255))
+def test_a_damaged_archive_reads_the_same_or_is_refused(
+    tmp_path_factory: pytest.TempPathFactory, place: int, change: int
+) -> None:
+    folder = tmp_path_factory.mktemp("npz")
+    table = Table.of({"x": np.arange(4.0), "y": np.arange(4)})
+    table.write_npz(folder / "t.npz")
+    data = bytearray((folder / "t.npz").read_bytes())
+    data[place % len(data)] ^= change
+    (folder / "t.npz").write_bytes(data)
+    try:
+        read = Table.read(folder / "t.npz")
+    except InputRefused:
+        return
+    assert sorted(array.tolist() for array in read.arrays.values()) == [[0, 1, 2, 3], [0, 1, 2, 3]]
+
+
+# --- tables ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_record_is_the_schemas_digest_and_its_cells() -> None:
+    table = Table.of(
+        {"a": np.array([1.0, 2.0]), "b": np.array([[1, 2], [3, 4]], np.uint8), "c": np.array([True, False])}
+    )
+    assert table.record(1)[32:] == np.float64(2).tobytes() + bytes([3, 4, 0])
+    assert len(table.record(1)) == table.record_bytes
+
+
+def test_records_are_the_same_one_by_one_and_in_slabs() -> None:
+    table = Table.of({"a": np.arange(5000.0), "b": np.arange(5000, dtype=">i4")})
+    rows = [bytes(row) for row in table.records()]
+    assert all(rows[index] == table.record(index) for index in (0, 1, 4095, 4096, 4999))
+
+
+@pytest.mark.parametrize("change", [{"z": np.arange(3.0)}, {"x": np.arange(3, dtype=np.int64).astype("f4")}])
+def test_the_same_bytes_under_another_schema_are_another_record(change: dict[str, Any]) -> None:
+    first = Table.of({"x": np.arange(3.0)}).record(0)
+    assert Table.of(change).record(0)[:32] != first[:32]
+
+
+@pytest.mark.parametrize("index", [-1, 3])
+def test_there_is_no_record_outside_the_table(index: int) -> None:
+    with pytest.raises(InputRefused, match="none of index"):
+        Table.of({"x": np.arange(3)}).record(index)
+
+
+def test_selected_rows_are_the_same_records() -> None:
+    table = Table.of({"x": np.arange(10)})
+    assert table.select(4, 6).record(1) == table.record(5)
+
+
+def test_the_arrays_cannot_be_written_to() -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        Table.of({"x": np.arange(3)}).arrays["x"][0] = 9
+
+
+def test_tensors_are_not_written_as_csv(tmp_path: Path) -> None:
+    with pytest.raises(InputRefused, match="column 'x' holds arrays"):
+        Table.of({"x": np.zeros((2, 2))}).write_csv(tmp_path / "t.csv")
