@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 
 from pod.agreement import Agreements
-from pod.chain.client import Chain, connect
+from pod.chain import Chain, connect
 from pod.digest import Digest
 from pod.errors import AccessRefused
 from pod.journal import Journal

@@ -171,7 +171,12 @@ _ENVIRONMENT = {
     "devnet": "FITCHAIN_DEVNET",
     "key": "FITCHAIN_KEY",
 }
-_NUMBERS = {"chain_id": int, "confirmations": int, "poll_s": float, "fee_cap_gwei": float}
+_NUMBERS: dict[str, type[int] | type[float]] = {
+    "chain_id": int,
+    "confirmations": int,
+    "poll_s": float,
+    "fee_cap_gwei": float,
+}
 _NAMES = (*_ENVIRONMENT, "confirmations", "poll_s", "fee_cap_gwei")
 
 
@@ -194,18 +199,20 @@ def _read_file(path: Path) -> dict[str, Any]:
 
 def _checked(name: str, value: Any) -> Any:
     """One chosen value in its type."""
-    if name in ("store", "devnet"):
-        return Path(value).expanduser().absolute()
-    if name not in _NUMBERS:
-        if not isinstance(value, str) or not value:
-            raise InputRefused(f"the setting {name} is a text, not {value!r}")
-        return value
+    if name in _NUMBERS:
+        return _number(name, value)
+    if not isinstance(value, str | Path) or not str(value):
+        raise InputRefused(f"the setting {name} is a text, not {value!r}")
+    return Path(value).expanduser().absolute() if name in ("store", "devnet") else str(value)
+
+
+def _number(name: str, value: Any) -> int | float:
     try:
         number = _NUMBERS[name](value)
     except (ValueError, TypeError):
-        raise InputRefused(f"the setting {name} is a number, not {value!r}") from None
-    if not 0 <= number < 2**53:
-        raise InputRefused(f"the setting {name} is {value}, and it must not be negative or beyond 2**53")
+        number = -1
+    if isinstance(value, bool) or not 0 <= number < 2**53:
+        raise InputRefused(f"the setting {name} is a number from 0 to 2**53, not {value!r}")
     return number
 
 

@@ -266,7 +266,7 @@ def order_seed(ctx: Digest, block_hash: Digest, nonce: Digest) -> Digest:
 
 
 def _keccak(types: list[str], values: list[Any]) -> Digest:
-    from eth_abi import encode
-    from eth_utils import keccak
+    from eth_abi.abi import encode
+    from eth_utils.crypto import keccak
 
     return Digest(bytes(keccak(encode(types, values))))

@@ -48,11 +48,13 @@ class Deployment:
         chain_id: the chain.
         addresses: contract name -> address with checksum.
         block: the block of the first deployment transaction; no event of these contracts is older.
+        transactions: contract name -> hash of its creation (ProofOfTrain is created by Agreements).
     """
 
     chain_id: int
     addresses: Mapping[str, str]
     block: int
+    transactions: Mapping[str, str] = field(default_factory=dict)
 
     def encode(self) -> bytes:
         """The deployment's file."""
@@ -61,6 +63,7 @@ class Deployment:
             "chain_id": self.chain_id,
             "block": self.block,
             "contracts": dict(self.addresses),
+            "transactions": dict(self.transactions),
         }
         return (json.dumps(body, indent=2) + "\n").encode()
 
@@ -76,7 +79,7 @@ class Deployment:
             if body["version"] != DEPLOYMENT_VERSION:
                 raise ValueError(f"its version is {body['version']!r}, not {DEPLOYMENT_VERSION!r}")
             addresses = {name: str(body["contracts"][name]) for name in CONTRACTS}
-            return cls(int(body["chain_id"]), addresses, int(body["block"]))
+            return cls(int(body["chain_id"]), addresses, int(body["block"]), dict(body.get("transactions", {})))
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError, OSError) as error:

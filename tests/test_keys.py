@@ -1,0 +1,175 @@
+"""Keys: encrypted at rest, opened by one passphrase, never printed; derived secrets; signatures."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pod.digest import Digest, sha256
+from pod.errors import AccessRefused, InputRefused, NotFound
+from pod.keys import Keys, backup, create, hkdf, import_key, list_keys, recover_signer, unlock
+from pod.sealed import open_sealed, recipient_of, seal
+
+QUICK = 2
+PASSPHRASE = "correct horse"
+
+
+def new(home: Path, name: str = "default") -> Keys:
+    return create(home, name, PASSPHRASE, work=QUICK)
+
+
+def test_unlock_finds_the_same_account_and_identity(tmp_path: Path) -> None:
+    made, opened = new(tmp_path), unlock(tmp_path, "default", PASSPHRASE)
+    assert (opened.address, opened.recipient, opened.identity) == (made.address, made.recipient, made.identity)
+
+
+def test_unlock_with_a_wrong_passphrase_is_refused(tmp_path: Path) -> None:
+    new(tmp_path)
+    with pytest.raises(AccessRefused, match="the passphrase does not open"):
+        unlock(tmp_path, "default", "wrong")
+
+
+def test_unlock_of_a_missing_key_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(NotFound) as error:
+        unlock(tmp_path, "default", PASSPHRASE)
+    assert "fitchain keys new" in error.value.hint
+
+
+def test_create_refuses_a_taken_name(tmp_path: Path) -> None:
+    new(tmp_path)
+    with pytest.raises(InputRefused, match="already"):
+        new(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["", ".hidden", "a/b", "..", "a b", "x" * 65])
+def test_create_refuses_a_malformed_name(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputRefused, match="name"):
+        new(tmp_path, name)
+
+
+def test_create_refuses_an_empty_passphrase(tmp_path: Path) -> None:
+    with pytest.raises(InputRefused, match="passphrase is empty"):
+        create(tmp_path, "default", "", work=QUICK)
+
+
+def test_files_are_for_the_owner_alone_and_hold_no_secret(tmp_path: Path) -> None:
+    made = new(tmp_path)
+    folder = tmp_path / "keys" / "default"
+    for file in ("account.json", "identity.json"):
+        text = (folder / file).read_text()
+        assert (folder / file).stat().st_mode & 0o777 == 0o600
+        assert json.loads(text)["version"] == 3
+        assert made._scalar.hex() not in text
+        assert bytes(made._account.key).hex() not in text
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_no_secret_is_printed_or_pickled(tmp_path: Path) -> None:
+    made = new(tmp_path)
+    assert repr(made) == f"Keys('default', {made.address})"
+    with pytest.raises(TypeError):
+        pickle.dumps(made)
+
+
+def test_list_needs_no_passphrase(tmp_path: Path) -> None:
+    made = [new(tmp_path, name) for name in ("a", "b")]
+    assert [(key.name, key.address, key.recipient) for key in list_keys(tmp_path)] == [
+        (key.name, key.address, key.recipient) for key in made
+    ]
+    assert list_keys(tmp_path / "elsewhere") == []
+
+
+def test_backup_restores_both_secrets_elsewhere(tmp_path: Path) -> None:
+    made = new(tmp_path / "a")
+    file = backup(tmp_path / "a", "default", tmp_path)
+    restored = import_key(tmp_path / "b", "again", file, PASSPHRASE, work=QUICK)
+    assert (restored.address, restored.identity) == (made.address, made.identity)
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_backup_never_overwrites(tmp_path: Path) -> None:
+    new(tmp_path)
+    file = backup(tmp_path, "default", tmp_path / "copy.json")
+    with pytest.raises(InputRefused, match="exists already"):
+        backup(tmp_path, "default", file)
+
+
+def test_import_of_a_backup_with_a_wrong_passphrase_keeps_nothing(tmp_path: Path) -> None:
+    new(tmp_path / "a")
+    file = backup(tmp_path / "a", "default", tmp_path)
+    with pytest.raises(AccessRefused):
+        import_key(tmp_path / "b", "again", file, "wrong", work=QUICK)
+    assert list_keys(tmp_path / "b") == []
+
+
+def test_import_of_a_private_key_in_hex(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("0x" + f"{1:064x}" + "\n")
+    key = import_key(tmp_path, "one", tmp_path / "key", PASSPHRASE, work=QUICK)
+    assert key.address == "0x7E5F4552091A69125d5DfCb7b8C2659029395Bdf"  # the well-known address of the private key 1
+
+
+def test_import_of_a_keystore_of_another_tool(tmp_path: Path) -> None:
+    made = new(tmp_path)
+    key = import_key(tmp_path, "copy", tmp_path / "keys" / "default" / "account.json", PASSPHRASE, work=QUICK)
+    assert key.address == made.address
+    assert key.recipient != made.recipient
+
+
+@pytest.mark.parametrize("text", ["", "hello", "[]", "{}", "0" * 64, "f" * 64, '{"version": 3}', "ab" * 31])
+def test_import_of_anything_else_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "file").write_text(text)
+    with pytest.raises(InputRefused):
+        import_key(tmp_path, "name", tmp_path / "file", PASSPHRASE, work=QUICK)
+    assert list_keys(tmp_path) == []
+
+
+def test_altered_recipient_is_noticed(tmp_path: Path) -> None:
+    new(tmp_path)
+    other = new(tmp_path / "other")
+    file = tmp_path / "keys" / "default" / "identity.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"recipient": other.recipient}))
+    with pytest.raises(InputRefused, match="names the recipient"):
+        unlock(tmp_path, "default", PASSPHRASE)
+
+
+def test_identity_opens_what_is_sealed_to_its_recipient(tmp_path: Path) -> None:
+    made = new(tmp_path)
+    assert open_sealed(seal(b"weights", [made.recipient]), made.identity) == b"weights"
+
+
+@given(st.binary(min_size=32, max_size=32))
+def test_identity_text_is_what_age_reads(scalar: bytes) -> None:
+    key = Keys("law", (1).to_bytes(32, "big"), scalar)
+    assert recipient_of(key.identity) == key.recipient
+
+
+def test_derived_secrets_survive_a_restart_and_differ_by_purpose_and_words(tmp_path: Path) -> None:
+    made, word = new(tmp_path), sha256(b"agreement")
+    secrets = [made.derive("a/v1"), made.derive("b/v1"), made.derive("a/v1", word), made.derive("a/v1", word, 1)]
+    assert len(set(secrets)) == 4
+    assert unlock(tmp_path, "default", PASSPHRASE).derive("a/v1", word, 1) == secrets[3]
+
+
+def test_hkdf_is_that_of_rfc_5869() -> None:
+    """Appendix A.1: its output's first 32 bytes are one block."""
+    found = hkdf(b"\x0b" * 22, bytes(range(13)), bytes(range(0xF0, 0xFA)))
+    assert found.hex() == "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf"
+
+
+def test_signature_names_its_account(tmp_path: Path) -> None:
+    made, digest = new(tmp_path), sha256(b"certificate")
+    signature = made.sign_digest(digest)
+    assert len(signature) == 65
+    assert recover_signer(digest, signature) == made.address
+    assert recover_signer(sha256(b"another"), signature) != made.address
+
+
+@pytest.mark.parametrize("signature", [b"", bytes(65), b"\xff" * 64 + b"\x1b", bytes(64) + b"\x1b"])
+def test_malformed_signature_is_refused(signature: bytes) -> None:
+    with pytest.raises(InputRefused, match="signature"):
+        recover_signer(Digest(b"\x01" * 32), signature)
