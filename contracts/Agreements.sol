@@ -289,11 +289,9 @@ contract Agreements is IAgreements {
 
     /// @dev A permit is public before it is mined and anyone may spend it first, so its failure says nothing: the allowance
     ///      decides (EIP-2612, security considerations).
-    function _collect(uint256 amount, Permit calldata permit) private {
-        if (permit.deadline != 0) {
-            try fitCoin.permit(
-                msg.sender, address(this), permit.value, permit.deadline, permit.v, permit.r, permit.s
-            ) {} catch {}
+    function _collect(uint256 amount, Permit calldata p) private {
+        if (p.deadline != 0) {
+            try fitCoin.permit(msg.sender, address(this), p.value, p.deadline, p.v, p.r, p.s) {} catch {}
         }
         fitCoin.safeTransferFrom(msg.sender, address(this), amount);
     }

@@ -7,7 +7,7 @@ import {SeedBlock} from "./libraries/SeedBlock.sol";
 import {Transcript} from "./libraries/Transcript.sol";
 import {Tree} from "./libraries/Tree.sol";
 import {Agreement, State} from "./types/Agreement.sol";
-import {CallerIsNotOwner, CID_LIMIT, DeadlinePassed, requireCid} from "./types/Errors.sol";
+import {CID_LIMIT, CallerIsNotOwner, DeadlinePassed, requireCid} from "./types/Errors.sol";
 import {AgreementId} from "./types/Ids.sol";
 import {Ending, Leaf, Run, TrainedModel} from "./types/Run.sol";
 

@@ -75,9 +75,7 @@ contract Registry is IRegistry {
 
     /// @inheritdoc IRegistry
     function registerModel(bytes32 graph, bytes32 initialRoot, ModelId parent) external returns (ModelId id) {
-        id = ModelId.wrap(
-            keccak256(abi.encode(block.chainid, address(this), msg.sender, graph, initialRoot, parent))
-        );
+        id = ModelId.wrap(keccak256(abi.encode(block.chainid, address(this), msg.sender, graph, initialRoot, parent)));
         if (graph == 0 || initialRoot == 0) revert ModelIsEmpty(graph, initialRoot);
         if (_models[id].author != address(0)) revert ModelAlreadyRegistered(id);
         if (parent != NO_MODEL && _models[parent].author == address(0)) revert ModelNotRegistered(parent);

@@ -31,9 +31,7 @@ library Transcript {
     function leafDigest(bytes32 ctx, bytes32 seed, Leaf calldata leaf) internal pure returns (bytes32) {
         bytes32 state = stateDigest(leaf.modelRoot, leaf.optimizerRoot);
         return sha256(
-            abi.encode(
-                LEAF_TAG, ctx, seed, leaf.index, leaf.step, state, leaf.records, leaf.metrics, leaf.previous
-            )
+            abi.encode(LEAF_TAG, ctx, seed, leaf.index, leaf.step, state, leaf.records, leaf.metrics, leaf.previous)
         );
     }
 
