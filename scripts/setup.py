@@ -17,6 +17,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -91,6 +92,8 @@ def main() -> int:
 
 
 def set_up() -> None:
+    if (sys.platform, platform.machine()) != ("linux", "x86_64"):
+        raise SetupStopped(f"Fitchain runs on Linux on x86-64, and this is {sys.platform} on {platform.machine()}")
     discard_unusable_environment()
     todo = [stage for stage in stages() if not stage.done]
     for number, stage in enumerate(todo, 1):
@@ -173,7 +176,7 @@ def make_environment() -> None:
     has_pip = (
         PYTHON.exists() and subprocess.run([PYTHON, "-m", "pip", "--version"], capture_output=True).returncode == 0
     )
-    if not has_pip and find_spec("ensurepip"):
+    if not has_pip and find_spec("ensurepip.__main__"):
         run([sys.executable, "-m", "venv", "--clear", VENV])
     elif not has_pip:  # Debian without python3-venv: the system's pip furnishes the environment from outside
         run([sys.executable, "-m", "venv", "--clear", "--without-pip", VENV])

@@ -4,12 +4,15 @@
 set -eu
 cd "$(dirname "$0")/.."
 
+# Not the Python inside .venv, which set-up may have to replace.
+PATH=$(printf '%s' "$PATH" | tr ':' '\n' | grep -vxF "$PWD/.venv/bin" | paste -sd: -)
 fits='import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))'
 names="${PYTHON:-python3 python python3.14 python3.13 python3.12 python3.11}"
 
-for needs in ensurepip pip; do # Debian splits ensurepip off; pip can then furnish the environment from outside
+# Debian splits ensurepip off; pip can then furnish the environment from outside.
+for needs in ensurepip.bootstrap pip.__version__; do
     for name in $names; do
-        if "$name" -c "$fits" >/dev/null 2>&1 && "$name" -c "import $needs" >/dev/null 2>&1; then
+        if "$name" -c "$fits" >/dev/null 2>&1 && "$name" -c "import ${needs%%.*}; $needs" >/dev/null 2>&1; then
             exec "$name" scripts/setup.py "$@"
         fi
     done
