@@ -97,7 +97,7 @@ class Transcript:
             first = index * size
             root = tree_root(self.digests[first : first + size])
             found.append(Group(index, first, tuple(standing), root, first + size))
-            standing = _grown(standing, root, index)
+            standing = grow(standing, root, index)
         return tuple(found)
 
     def ending(self, group: int, weights: Cid, key: Cid | None = None) -> Ending:
@@ -169,8 +169,14 @@ def _opening(leaf: Leaf) -> LeafOpening:
     return LeafOpening(leaf.index, leaf.step, leaf.model, leaf.optimizer, leaf.records, leaf.metrics, leaf.previous)
 
 
-def _grown(standing: Sequence[Digest], root: Digest, index: int) -> list[Digest]:
-    """Peaks after one more group: it merges with as many as the count before it has trailing ones, as a counter carries."""
+def grow(standing: Sequence[Digest], root: Digest, index: int) -> list[Digest]:
+    """Peaks after one more group: it merges with as many as the count before it has trailing ones, as a counter carries.
+
+    Args:
+        standing: the peaks before the group, largest first.
+        root: the group's root.
+        index: how many groups stand before it.
+    """
     grown = list(standing)
     while index & 1:
         root, index = node_hash(grown.pop(), root), index >> 1
