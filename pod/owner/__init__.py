@@ -1,0 +1,16 @@
+"""The owner's pod: data that stay, requests that are examined, trainings that are anchored, delivered and settled.
+
+Last but two in the flow.
+
+    data      registering a dataset, and reading it again as it was registered
+    examine   everything that is checked before a request is accepted
+    anchors   groups of leaves to the chain, while training runs
+    run       one job, from acceptance to delivery
+    pod       the loop that follows the chain
+"""
+
+from pod.owner.data import RegisteredDataset, read_registered, register_dataset
+from pod.owner.pod import Owner, approve, reject
+from pod.owner.run import Run
+
+__all__ = ["Owner", "RegisteredDataset", "Run", "approve", "read_registered", "register_dataset", "reject"]

@@ -1,0 +1,137 @@
+"""Anchors: each full group of leaves goes to the chain while the training runs, with a note to the scientist."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pod.agreement import Proof
+from pod.chain import Pending
+from pod.digest import Digest, tree_root
+from pod.errors import ClaimMismatch
+from pod.home import Home
+from pod.leaf import Checkpoint
+from pod.parcel import Note, send_note
+from pod.transcript import grow
+
+METRIC_DIGITS = 3
+
+
+class Anchors:
+    """Takes checkpoints in order and anchors each group that is complete, unless the chain has it already.
+
+    Args:
+        home: the owner's.
+        id: the agreement.
+        proof: what the chain has of the run.
+        group: leaves that an anchor covers, A.
+        recipient: the scientist's age recipient, for the notes.
+        metrics_leave: whether the owner's policy lets rounded metrics out.
+    """
+
+    def __init__(
+        self, home: Home, id: Digest, proof: Proof, group: int, recipient: str, metrics_leave: bool
+    ) -> None:
+        self.home, self.id, self.proof, self.group = home, id, proof, group
+        self.recipient, self.metrics_leave = recipient, metrics_leave
+        self._open: list[Checkpoint] = []
+        self._peaks: list[Digest] = []
+        self._groups = 0
+        self._pending: list[tuple[Pending, int]] = []
+
+    def take(self, checkpoint: Checkpoint) -> None:
+        """Take the next checkpoint.
+
+        Raises:
+            ClaimMismatch: the chain has another root for the group that it completes.
+            ChainUnusable, StoreUnusable: chain or store do not answer.
+        """
+        self._open.append(checkpoint)
+        if len(self._open) < self.group:
+            return
+        leaves = tuple(each.leaf.digest(self.proof.ctx, self.proof.seed) for each in self._open)
+        root = tree_root(leaves)
+        if self._groups < len(self.proof.anchors):
+            self._compare(root)
+        else:
+            self._submit(leaves, root)
+        self._peaks = grow(self._peaks, root, self._groups)
+        self._groups, self._open = self._groups + 1, []
+
+    def wait(self) -> None:
+        """Wait until every anchor that was sent is mined.
+
+        Raises:
+            ChainUnusable: one was reverted; its reason is in the message.
+        """
+        for pending, count in self._pending:
+            receipt = self.home.agreements.chain.wait(pending)
+            self.home.journal.record(
+                self.id,
+                "anchored",
+                once=str(count),
+                count=count,
+                block=receipt.block,
+                transaction=str(receipt.transaction),
+                gas=receipt.gas_used,
+            )
+        self._pending.clear()
+
+    def _submit(self, leaves: tuple[Digest, ...], root: Digest) -> None:
+        last = self._open[-1].leaf
+        note = Note(self.id, self._open[0].leaf.index, last.step, leaves, self._metrics())
+        cid = send_note(self.home.store, note, self.recipient)
+        pending = self.home.agreements.submit_anchor(self.id, tuple(self._peaks), root, cid)
+        self._pending.append((pending, last.index + 1))
+
+    def _compare(self, root: Digest) -> None:
+        anchor = self.proof.anchors[self._groups]
+        if anchor.root != root:
+            raise ClaimMismatch(
+                f"group {self._groups} of the leaves on disk has the root {root} and the chain anchored {anchor.root}",
+                "the job's folder is not the one that trained this agreement: restore it",
+            )
+
+    def _metrics(self) -> dict[str, float] | None:
+        """Mean of each metric over the group, rounded: what the policy lets out."""
+        if not self.metrics_leave:
+            return None
+        rows = [each.metrics for each in self._open if each.metrics]
+        names = rows[0].keys() if rows else ()
+        return {name: _rounded(sum(row[name] for row in rows) / len(rows)) for name in names}
+
+
+class LeafFile:
+    """A growing `leaves.jsonl`, read on from where it was left.
+
+    Args:
+        path: the file; it may not be there yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._place = path, 0
+
+    def more(self) -> Iterator[Checkpoint]:
+        """The whole lines that came since the last call."""
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as file:
+            file.seek(self._place)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                self._place += len(line)
+                yield Checkpoint.from_line(line)
+
+
+def read_checkpoints(path: Path) -> Sequence[Checkpoint]:
+    """Every checkpoint of a `leaves.jsonl`.
+
+    Raises:
+        InputRefused: a line is no checkpoint.
+    """
+    return tuple(LeafFile(path).more())
+
+
+def _rounded(number: float) -> float:
+    return float(f"{number:.{METRIC_DIGITS}g}")
