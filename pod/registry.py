@@ -7,18 +7,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 from pod.chain.client import Chain
 from pod.digest import ZERO, Digest
+from pod.errors import InputRefused, NotFound, Reverted
 from pod.store.base import Cid
 
 
 class Role(IntEnum):
-    """What a pod does."""
+    """What a pod does; set once."""
 
-    OWNER = 0
-    SCIENTIST = 1
-    VERIFIER = 2
+    OWNER = 1
+    SCIENTIST = 2
+    VERIFIER = 3
 
 
 @dataclass(frozen=True)
@@ -66,12 +68,33 @@ class Registry:
         self.chain = chain
 
     def register_pod(self, role: Role, recipient: str, endpoint: bytes = b"") -> None:
-        """Register this account as a pod; registering what already stands is harmless."""
-        raise NotImplementedError
+        """Register this account as a pod, or bring its entry up to date; harmless where all stands already.
+
+        Args:
+            role: set once.
+            recipient: age recipient.
+            endpoint: where the pod can be reached, at most 512 bytes.
+
+        Raises:
+            ChainUnusable: the contract refuses, or the account cannot pay.
+            InputRefused: the account is registered in another role.
+        """
+        try:
+            known = self.pod(self.chain.address)
+        except NotFound:
+            self.chain.send("Registry", "registerPod", role, recipient, endpoint)
+            return
+        if known.role != role:
+            raise InputRefused(
+                f"the account {known.address} is registered as {known.role.name.lower()}, not as {role.name.lower()}",
+                "a pod's role never changes: use another key",
+            )
+        if (known.recipient, known.endpoint) != (recipient, endpoint):
+            self.update_pod(recipient, endpoint)
 
     def update_pod(self, recipient: str, endpoint: bytes = b"") -> None:
         """Change this pod's recipient and endpoint."""
-        raise NotImplementedError
+        self.chain.send("Registry", "updatePod", recipient, endpoint)
 
     def pod(self, address: str) -> Pod:
         """One pod.
@@ -79,35 +102,67 @@ class Registry:
         Raises:
             NotFound: no pod of that address is registered.
         """
-        raise NotImplementedError
+        found = self.chain.call("Registry", "pod", address)
+        if not found["role"]:
+            raise NotFound(f"no pod is registered for the account {address}", "its owner registers it by starting it")
+        return Pod(address, Role(found["role"]), found["recipient"], found["endpoint"])
 
     def register_dataset(self, root: Digest, count: int, card: Cid) -> Digest:
-        """Register a dataset as its owner; the id."""
-        raise NotImplementedError
+        """Register a dataset as its owner.
+
+        Args:
+            root: its published root.
+            count: records.
+            card: CID of its card.
+
+        Returns:
+            its id; of a dataset that stands already, the same.
+
+        Raises:
+            ChainUnusable: the contract refuses (it was retired, say), or the account cannot pay.
+        """
+        return self._registered("Dataset", root, count, bytes(card))
 
     def retire_dataset(self, id: Digest) -> None:
         """Let no new request name the dataset."""
-        raise NotImplementedError
+        self.chain.send("Registry", "retireDataset", id)
 
     def dataset(self, id: Digest) -> DatasetEntry:
         """One dataset.
 
         Raises:
             NotFound: none of that id is registered.
+            InputRefused: its owner registered it with a card that is no CID.
         """
-        raise NotImplementedError
+        found = self.chain.call("Registry", "dataset", id)
+        if not found["count"]:
+            raise NotFound(f"no dataset {id} is registered in this deployment", "see `fitchain data list`")
+        return _dataset(id, found)
 
     def datasets(self, owner: str | None = None) -> list[DatasetEntry]:
-        """Every dataset, oldest first, of one owner where given."""
-        raise NotImplementedError
+        """Every dataset, oldest first, of one owner where given; without those whose card is no CID."""
+        found = self._all("Dataset", {"owner": owner} if owner else {})
+        return [_dataset(id, entry) for id, entry in found if _is_cid(entry["cardCid"])]
 
     def register_model(self, graph: Digest, initial_root: Digest, parent: Digest = ZERO) -> Digest:
-        """Register a model as its author; the id. Registering the same again returns the same id."""
-        raise NotImplementedError
+        """Register a model as its author.
+
+        Args:
+            graph: digest of its graph.
+            initial_root: root over its initial tensors.
+            parent: the registered model it grew out of; zero for none.
+
+        Returns:
+            its id; of a model that stands already, the same.
+
+        Raises:
+            ChainUnusable: the contract refuses (it was retired, say), or the account cannot pay.
+        """
+        return self._registered("Model", graph, initial_root, parent)
 
     def retire_model(self, id: Digest) -> None:
         """Let no new request name the model."""
-        raise NotImplementedError
+        self.chain.send("Registry", "retireModel", id)
 
     def model(self, id: Digest) -> ModelEntry:
         """One model.
@@ -115,8 +170,47 @@ class Registry:
         Raises:
             NotFound: none of that id is registered.
         """
-        raise NotImplementedError
+        found = self.chain.call("Registry", "model", id)
+        if found["graph"] == ZERO:
+            raise NotFound(f"no model {id} is registered in this deployment", "see `fitchain model list`")
+        return _model(id, found)
 
     def models(self, author: str | None = None) -> list[ModelEntry]:
         """Every model, oldest first, of one author where given."""
-        raise NotImplementedError
+        return [_model(id, entry) for id, entry in self._all("Model", {"author": author} if author else {})]
+
+    def _registered(self, kind: str, *args: Any) -> Digest:
+        try:
+            receipt = self.chain.send("Registry", f"register{kind}", *args)
+        except Reverted as refusal:
+            id = refusal.values.get("id")
+            if refusal.error != f"{kind}AlreadyRegistered" or not isinstance(id, Digest):
+                raise
+            if not self.chain.call("Registry", kind.lower(), id)["active"]:
+                raise
+            return id
+        id = receipt.event(f"{kind}Registered").args["id"]
+        assert isinstance(id, Digest)
+        return id
+
+    def _all(self, kind: str, indexed: dict[str, str]) -> list[tuple[Digest, dict[str, Any]]]:
+        """Every entry of a kind, with what stands in the contract now."""
+        ids = [event.args["id"] for event in self.chain.events("Registry", f"{kind}Registered", **indexed)]
+        return list(zip(ids, self.chain.call_many([("Registry", kind.lower(), (id,)) for id in ids]), strict=True))
+
+
+def _dataset(id: Digest, found: dict[str, Any]) -> DatasetEntry:
+    card = Cid.decode(found["cardCid"])
+    return DatasetEntry(id, found["owner"], found["root"], found["count"], card, found["active"])
+
+
+def _model(id: Digest, found: dict[str, Any]) -> ModelEntry:
+    return ModelEntry(id, found["author"], found["graph"], found["initialRoot"], found["parent"], found["active"])
+
+
+def _is_cid(data: bytes) -> bool:
+    try:
+        Cid.decode(data)
+    except InputRefused:
+        return False
+    return True

@@ -1,21 +1,31 @@
-"""What a checker reads of an agreement's whole life, from the chain alone."""
+"""What a checker reads of an agreement's whole life, from the chain alone and without a key."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pod.agreement.terms import Agreement, Proof, State
+from pod.agreement.calls import Agreements
+from pod.agreement.terms import Agreement, Proof, State, Terms
 from pod.chain.base import Block, Event
 from pod.chain.client import Chain
 from pod.digest import Digest
 
+FAILED = (State.DIVERGED, State.CANCELLED, State.FORFEITED)
+
 
 @dataclass(frozen=True)
 class Related:
-    """Another agreement of the same owner, dataset or model that did not end well."""
+    """Another agreement of the same owner, dataset or model that failed or was given up.
+
+    Args:
+        id: the agreement.
+        outcome: Diverged (settled by now or not), Cancelled (rejected or taken back) or Forfeited.
+        same_owner, same_dataset, same_model: what it shares.
+    """
 
     id: Digest
-    state: State
+    outcome: State
     same_owner: bool
     same_dataset: bool
     same_model: bool
@@ -29,11 +39,11 @@ class Story:
         agreement, proof: as they stand.
         events: every event of the agreement, in order.
         blocks: number -> block (hash, time) of every block that an event stands in.
-        dataset_root, model_graph, initial_model_root: what the registry has under the terms' ids.
-        dataset_card: CID bytes of the dataset's card.
-        paid_to_owner, paid_to_scientist, burned: FIT in base units, by the settlement; 0 before.
+        dataset_root, dataset_count, dataset_card: what the registry has under the terms' dataset; the card's CID in bytes.
+        model_graph, initial_model_root, model_parent: what it has under their model.
+        paid_to_owner, paid_to_scientist, burned: FIT in base units, credited by the settlement, the bond included; 0 before.
         related: other agreements of the same owner, dataset or model that were forfeited, diverged or cancelled.
-        verified_at: the block up to which the chain was read.
+        seen_at: the newest block when the chain was read.
     """
 
     agreement: Agreement
@@ -41,21 +51,66 @@ class Story:
     events: tuple[Event, ...]
     blocks: dict[int, Block]
     dataset_root: Digest
+    dataset_count: int
     dataset_card: bytes
     model_graph: Digest
     initial_model_root: Digest
+    model_parent: Digest
     paid_to_owner: int
     paid_to_scientist: int
     burned: int
     related: tuple[Related, ...]
-    verified_at: Block
+    seen_at: Block
 
 
 def read_story(chain: Chain, id: Digest) -> Story:
-    """Read an agreement's whole life by raw RPC; needs no key.
+    """Read an agreement's whole life; needs no key.
+
+    Args:
+        chain: a connection by the checker's own settings.
+        id: the agreement.
 
     Raises:
         NotFound: this deployment has no agreement of that id.
         ChainUnusable: the node does not answer.
     """
-    raise NotImplementedError
+    calls = Agreements(chain)
+    seen_at = chain.block(chain.head())
+    agreement = calls.read(id)
+    events = tuple(calls.events(id))
+    entries = [("Registry", "dataset", (agreement.terms.dataset,)), ("Registry", "model", (agreement.terms.model,))]
+    dataset, model = chain.call_many(entries)
+    return Story(
+        agreement=agreement,
+        proof=calls.proof(id),
+        events=events,
+        blocks=chain.blocks(event.block for event in events),
+        dataset_root=dataset["root"],
+        dataset_count=dataset["count"],
+        dataset_card=dataset["cardCid"],
+        model_graph=model["graph"],
+        initial_model_root=model["initialRoot"],
+        model_parent=model["parent"],
+        paid_to_owner=_sum(events, "toOwner"),
+        paid_to_scientist=_sum(events, "toScientist"),
+        burned=_sum(events, "burned"),
+        related=tuple(_related(calls, agreement)),
+        seen_at=seen_at,
+    )
+
+
+def _sum(events: Iterable[Event], name: str) -> int:
+    return sum(event.args.get(name, 0) for event in events)
+
+
+def _related(calls: Agreements, told: Agreement) -> Iterable[Related]:
+    others = [id for id in calls.list() if id != told.id and any(_shared(calls.terms(id), told.terms))]
+    for other in calls.read_many(others):
+        outcome = State.DIVERGED if other.diverged else other.state
+        if outcome in FAILED:
+            yield Related(other.id, outcome, *_shared(other.terms, told.terms))
+
+
+def _shared(one: Terms, other: Terms) -> tuple[bool, bool, bool]:
+    """Whether owner, dataset, model are the same."""
+    return one.owner == other.owner, one.dataset == other.dataset, one.model == other.model

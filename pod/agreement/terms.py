@@ -114,7 +114,9 @@ class Agreement:
         state: where it stands.
         nonce_commitment: keccak256 of the owner's nonce, zero before acceptance.
         seed_block: the block of acceptance, 0 before.
-        acceptance_deadline, training_deadline, dispute_deadline: seconds since 1970; 0 while not known.
+        steps_done: steps that the ended training proves, 0 before.
+        acceptance_deadline, training_deadline, dispute_deadline: seconds since 1970, to be met up to and including; 0 while not
+            known.
     """
 
     id: Digest
@@ -123,9 +125,15 @@ class Agreement:
     state: State
     nonce_commitment: Digest
     seed_block: int
+    steps_done: int
     acceptance_deadline: int
     training_deadline: int
     dispute_deadline: int
+
+    @property
+    def diverged(self) -> bool:
+        """Whether its training ended before the last step."""
+        return 0 < self.steps_done < self.terms.steps or self.state is State.DIVERGED
 
 
 @dataclass(frozen=True)
@@ -135,7 +143,7 @@ class Anchor:
     Args:
         count: leaves anchored so far, this group included.
         root: RFC 6962 root of the group's leaves.
-        note: CID of the note sealed to the scientist, if there is one.
+        note: CID of the note sealed to the scientist; None if there is none, or if it is no CID.
         block: number of its block.
         transaction: hash of its transaction.
     """
@@ -155,10 +163,10 @@ class Proof:
         ctx: the context that stands in every leaf.
         seed: the order seed; zero before `begin`.
         nonce: the owner's revealed nonce; zero before `begin`.
-        count: leaves anchored so far, or in all after the end.
+        count: leaves anchored so far; after the end, all leaves.
         step: steps that the ending covers; 0 before.
         transcript_root, model_root: recorded by the ending; zero before.
-        weights, key: CIDs of the sealed weights and of the sealed job identity, if published.
+        weights, key: CIDs of the sealed weights and of the sealed job identity; None before the end, or if they are no CIDs.
         anchors: in order.
         end_block: block of the ending, None before.
     """
@@ -263,6 +271,42 @@ def context(
 def order_seed(ctx: Digest, block_hash: Digest, nonce: Digest) -> Digest:
     """The seed of every order and generator: keccak256(abi.encode(ctx, hash of the seed block, nonce))."""
     return _keccak(["bytes32"] * 3, [bytes(ctx), bytes(block_hash), bytes(nonce)])
+
+
+def permit_digest(chain_id: int, coin: str, holder: str, spender: str, value: int, nonce: int, deadline: int) -> Digest:
+    """What a permit signs, bound to one token on one chain.
+
+    Args:
+        chain_id: the chain.
+        coin: address of FitCoin.
+        holder, spender: whose FIT who may take.
+        value: base units.
+        nonce: the holder's permits so far.
+        deadline: seconds since 1970.
+
+    Source: EIP-2612, "Specification"; EIP-712, "Definition of domainSeparator".
+    """
+    domain = _keccak(
+        ["bytes32", "bytes32", "bytes32", "uint256", "address"],
+        [_text_hash(_DOMAIN), _text_hash("FitCoin"), _text_hash("1"), chain_id, coin],
+    )
+    message = _keccak(
+        ["bytes32", "address", "address", "uint256", "uint256", "uint256"],
+        [_text_hash(_PERMIT), holder, spender, value, nonce, deadline],
+    )
+    from eth_utils.crypto import keccak
+
+    return Digest(bytes(keccak(b"\x19\x01" + bytes(domain) + bytes(message))))
+
+
+_DOMAIN = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+_PERMIT = "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"
+
+
+def _text_hash(text: str) -> bytes:
+    from eth_utils.crypto import keccak
+
+    return bytes(keccak(text=text))
 
 
 def _keccak(types: list[str], values: list[Any]) -> Digest:

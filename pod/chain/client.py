@@ -119,6 +119,10 @@ class Chain:
             raise NotFound(f"the node at {self.node.shown} has no block {wanted[answers.index(None)]}")
         return {number: self._block(found) for number, found in zip(wanted, answers, strict=True)}
 
+    def time_of(self, number: int) -> int:
+        """Time of a block, in seconds since 1970; each is read once."""
+        return self._times[number] if number in self._times else self.block(number).timestamp
+
     def balance(self, address: str) -> int:
         """ETH in wei."""
         return int(self.node.request("eth_getBalance", address, "latest"), 16)
@@ -241,10 +245,20 @@ class Chain:
         wanted = {"address": self.deployment.addresses[contract], "topics": topics}
         return self._decoded(self._logs(wanted, first, last))
 
-    def events_of(self, id: Digest, contracts: Sequence[str], first: int, last: int) -> list[Event]:
-        """Every event of some contracts whose first indexed argument is this id, in the order of the chain."""
+    def events_of(
+        self, contracts: Sequence[str], id: Digest | None, from_block: int | None = None, to_block: int | None = None
+    ) -> list[Event]:
+        """Every event of several contracts in the order of the chain.
+
+        Args:
+            contracts: by name.
+            id: wanted value of the first indexed argument; None takes all.
+            from_block, to_block: as in `events`.
+        """
+        first = self.deployment.block if from_block is None else from_block
+        last = self.head() if to_block is None else to_block
         addresses = [self.deployment.addresses[contract] for contract in contracts]
-        return self._decoded(self._logs({"address": addresses, "topics": [None, str(id)]}, first, last))
+        return self._decoded(self._logs({"address": addresses, "topics": [None, str(id)] if id else []}, first, last))
 
     # Below the surface
 
@@ -262,9 +276,6 @@ class Chain:
         block = Block(int(found["number"], 16), Digest.parse(found["hash"]), int(found["timestamp"], 16))
         self._times[block.number] = block.timestamp
         return block
-
-    def _time_of(self, number: int) -> int:
-        return self._times[number] if number in self._times else self.block(number).timestamp
 
     def _estimate(self, sender: str, to: str | None, data: bytes, what: str, value: int) -> int:
         """Gas for a call, with a quarter to spare for what changes before it is mined."""
@@ -344,7 +355,7 @@ class Chain:
             block=number,
             transaction=Digest.parse(log["transactionHash"]),
             log_index=int(log["logIndex"], 16),
-            clock=self._time_of,
+            clock=self.time_of,
         )
 
 
