@@ -25,7 +25,7 @@ def parse_fit(text: str) -> int:
     whole, _, decimals = text.partition(".")
     if len(decimals) > DECIMALS:
         raise InputRefused(f"the amount {text} has {len(decimals)} decimals and FIT has {DECIMALS}")
-    units = int(whole or "0") * 10**DECIMALS + int((decimals + "0" * DECIMALS)[:DECIMALS])
+    units: int = int(whole or "0") * 10**DECIMALS + int((decimals + "0" * DECIMALS)[:DECIMALS])
     if units > LARGEST:
         raise InputRefused(f"the amount {text} FIT is beyond what a contract can hold")
     return units

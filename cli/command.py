@@ -170,7 +170,7 @@ def command(app: typer.Typer, name: str) -> Callable[[Command], Command]:
             if session.exit_code:
                 raise typer.Exit(session.exit_code)
 
-        del run.__wrapped__  # type: ignore[attr-defined]
+        del run.__wrapped__
         describe(run, own)
         app.command(name, cls=PlainCommand)(run)
         return function

@@ -213,9 +213,9 @@ def _range(text: str) -> tuple[str, tuple[float, float]]:
 def read_card(home: Home, entry: DatasetEntry) -> Card:
     """A dataset's card from the store, checked against what the chain says of it."""
     from pod.dataset import Card
-    from pod.dataset.card import CARD_LIMIT_BYTES
+    from pod.dataset.card import CARD_BYTES
 
-    card = Card.parse(home.store.cat(entry.card, CARD_LIMIT_BYTES))
+    card = Card.parse(home.store.cat(entry.card, CARD_BYTES))
     if (card.root, card.count) != (entry.root, entry.count):
         raise ClaimMismatch(
             f"the card {entry.card} describes {card.count} records under {card.root}, and the chain has {entry.count} under {entry.root}"

@@ -1,8 +1,295 @@
-"""placeholder"""
+"""`fitchain demo`: the main job from end to end, on real data, with two pods in processes of their own.
 
-from cli.command import group
+Read `play` from top to bottom: it does what the README's two terminals do. What takes long runs side by side, so that two cores
+need about half a minute.
+"""
 
-app = group("demo", "x")
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.amounts import format_fit
+from cli.command import Session, command
+from cli.output import Report, Wrapped
+from cli.samples import Sample
+from cli.stage import Part, Pod, Side, WrittenSample, equip, make_side, next_folder, pods, start_chain
+from cli.story import Reader, Standing, sparkline
+from cli.summary import Outcome, shown
+from cli.teller import Teller
+from pod.digest import Digest
+from pod.errors import InputRefused, Unusable
+from pod.journal import Entry
+
+if TYPE_CHECKING:
+    from pod.home import Home
+    from pod.owner import RegisteredDataset
+
+FIT = 10**18
+PRICE = 10 * FIT
+REPLAYED_SEGMENTS = 5
+PATIENCE_S = 300
+POLL_S = 0.05
+EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
-def register(app): ...
+@dataclass(frozen=True)
+class Play:
+    """One of the demonstrations: a sample's name, the scientist's module, what its recipe says."""
+
+    sample: str
+    module: str
+    terms: dict[str, Any]
+
+
+PLAYS = {
+    "breast-cancer": Play(
+        "breast-cancer",
+        "breast_cancer.py:Classifier",
+        {"epochs": 40, "batch_size": 32, "learning_rate": 0.002, "segment": 10, "group": 16},
+    ),
+    "digits": Play(
+        "digits",
+        "digits.py:Classifier",
+        {"epochs": 8, "batch_size": 32, "learning_rate": 0.003, "segment": 6, "group": 16},
+    ),
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    command(app, "demo")(demo)
+
+
+def demo(
+    session: Session,
+    data: Annotated[str, typer.Option(metavar="NAME", help=f"One of {', '.join(PLAYS)}.")] = "breast-cancer",
+    folder: Annotated[Path, typer.Option(metavar="FOLDER", help="Each run takes a new number below it.")] = Path(
+        "demo-run"
+    ),
+    port: Annotated[int, typer.Option(metavar="PORT", help="Of the devnet, unless it runs.", min=0, max=65535)] = 8545,
+) -> Report:
+    """See the main job from end to end, in half a minute."""
+    if data not in PLAYS:
+        raise InputRefused(f"there is no demonstration {data!r}", f"choose one of {', '.join(PLAYS)}")
+    run = next_folder(folder)
+    tell = Teller(f"Two pods, one private table, one certified training. Everything of this run lies in {shown(run)}")
+    outcome = play(PLAYS[data], session, run, port, tell)
+    return Report(outcome.values(), ["", *(Wrapped(*paragraph) for paragraph in outcome.paragraphs())])
+
+
+def play(which: Play, session: Session, run: Path, port: int, tell: Teller) -> Outcome:
+    """Do the whole job.
+
+    Args:
+        which: data, module and recipe.
+        session: whose devnet is used.
+        run: this run's folder.
+        port: of the devnet, where it must be started.
+        tell: is told each step.
+    """
+    with ExitStack() as stack, tell:
+        tell.next("chain", "starting a test chain")
+        writing = WrittenSample(which.sample, run)
+        record = start_chain(session.settings, port)
+        tell.done(f"test chain at {record.rpc}, contracts in place")
+
+        tell.next("keys", "making two homes with their keys")
+        sides = [make_side(run, name, record, session.settings.devnet) for name in ("owner", "scientist")]
+        owner, scientist = (stack.enter_context(equip(side, 100 * FIT)) for side in sides)
+        tell.done("two homes with fresh keys; their passphrases lie in files beside them, as this is a demonstration")
+
+        tell.next("owner", "registering its table")
+        sample = writing.result()
+        dataset = offer(owner, sample)
+        tell.done(
+            f"registers {dataset.count} records ({sample.name}): their root {dataset.root.short} goes on the chain, the records stay"
+        )
+
+        tell.next("scientist", "exporting its module")
+        running = stack.enter_context(pods([(sides[0], []), (sides[1], ["--auto-accept"])], run))
+        published = Part(
+            sides[1], "model", "publish", str(EXAMPLES / which.module), "--dataset", str(dataset.id)
+        ).result()
+        tell.done(f"publishes {which.module} as a graph and weights, never as code: {str(published['model'])[:10]}")
+
+        tell.next("scientist", "asking")
+        job = ask(scientist, dataset, Digest.parse(str(published["model"])), which)
+        setup_s = tell.seconds
+        tell.done(f"asks for a training and locks {format_fit(PRICE)} FIT")
+
+        follow = Follower(job, owner, scientist, running)
+        tell.next("owner", "checking the request and rehearsing it on made-up records")
+        follow.until(lambda: follow.has(owner, "approval_needed"))
+        approve(owner, job)
+        tell.done("checked graph, policy and host, rehearsed on made-up records; a person says yes")
+
+        tell.next("owner", "training")
+        follow.until(lambda: follow.standing().proof.end_block is not None)
+        standing = follow.standing()
+        tell.done(told_training(standing))
+
+        tell.next("scientist", "opening the delivery")
+        follow.until(lambda: follow.standing().agreement.state.ended)
+        standing = follow.standing()
+        train_s = tell.seconds - setup_s
+        tell.done(f"opened the delivery, its certificate holds, accepted: {format_fit(PRICE)} FIT go to the owner")
+
+        tell.next("check", "certificate, replay and test, side by side")
+        checked = check(job, sides, scientist, sample.test)
+        tell.done(told_checks(checked))
+    return Outcome(
+        agreement=str(job),
+        state=standing.agreement.state.name.capitalize(),
+        sample=sample.name,
+        records=dataset.count,
+        tested=checked.tested,
+        weights=checked.weights,
+        steps=standing.proof.step,
+        checkpoints=standing.proof.count,
+        anchors=len(standing.proof.anchors),
+        transactions=standing.transactions,
+        gas=standing.gas,
+        price=PRICE,
+        accuracy=checked.accuracy,
+        assurance=checked.assurance,
+        replayed=checked.replayed,
+        segments=standing.leaf_count - 1,
+        owner=sides[0].home,
+        scientist=sides[1].home,
+        model=checked.model,
+        certificate=checked.certificate,
+        setup_s=setup_s,
+        train_s=train_s,
+        total_s=tell.seconds,
+    )
+
+
+def offer(home: Home, sample: Sample) -> RegisteredDataset:
+    """Register the owner's table under a policy that asks a person about every request."""
+    from pod.dataset import Policy
+    from pod.owner import register_dataset
+
+    return register_dataset(
+        home,
+        sample.private,
+        name=sample.name,
+        target=sample.target,
+        drop=sample.drop,
+        price=PRICE,
+        policy=Policy(minimum_price=PRICE, minimum_batch=8),
+    )
+
+
+def ask(home: Home, dataset: RegisteredDataset, model: Digest, which: Play) -> Digest:
+    """Ask for the training; the agreement's id."""
+    from pod.scientist import request_job
+
+    return request_job(home, dataset.id, model, recipe_overrides=which.terms, price=PRICE, bond=PRICE)
+
+
+def approve(home: Home, job: Digest) -> None:
+    """Say yes for the owner."""
+    from pod import owner
+
+    owner.approve(home, job)
+
+
+class Follower:
+    """Follows the job through both pods' eyes.
+
+    Args:
+        job: the agreement.
+        owner, scientist: the two homes.
+        running: the pods' processes, which must stay alive.
+    """
+
+    def __init__(self, job: Digest, owner: Home, scientist: Home, running: Sequence[Pod]) -> None:
+        self._job, self._homes, self._running = job, (owner, scientist), running
+        self._reader = Reader(owner, job)
+
+    def standing(self) -> Standing:
+        """The job as it stands now."""
+        return self._reader.read()
+
+    def has(self, home: Home, kind: str) -> bool:
+        """Whether a pod's history has a line of a kind."""
+        return home.journal.happened(self._job, kind)
+
+    def until(self, reached: Callable[[], bool]) -> None:
+        """Wait until something is reached.
+
+        Raises:
+            Unusable: a pod ended or reported an error, the job ended without it, or nothing happened for minutes.
+        """
+        deadline = time.monotonic() + PATIENCE_S
+        while not reached():
+            for pod in self._running:
+                pod.check()
+            for entry in self._errors():
+                raise Unusable(str(entry.body.get("message") or entry.body.get("reason")), entry.body.get("hint", ""))
+            if time.monotonic() > deadline:
+                raise Unusable(f"the job {self._job} did not move for {PATIENCE_S} s", "see the pods' logs")
+            time.sleep(POLL_S)
+
+    def _errors(self) -> list[Entry]:
+        entries = [entry for home in self._homes for entry in home.journal.history(self._job)]
+        return [entry for entry in entries if entry.kind in ("error", "refused", "rejected")]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the three checks found."""
+
+    model: Path
+    certificate: Path
+    assurance: str
+    replayed: int
+    accuracy: float
+    tested: int
+    weights: int
+
+
+def check(job: Digest, sides: Sequence[Side], home: Home, test: Path) -> Checked:
+    """Verify the certificate in a process without torch, let the owner replay, test the model: side by side."""
+    from pod import scientist
+    from pod.state import read_safetensors
+
+    owner_side, scientist_side = sides
+    replaying = Part(owner_side, "proof", "replay", str(job), "--segments", str(REPLAYED_SEGMENTS))
+    delivery = scientist.delivery(home, job)
+    verifying = Part(scientist_side, "proof", "verify", str(delivery.model), str(delivery.certificate))
+    tested = scientist.evaluate(home, job, test)
+    tensors, _ = read_safetensors(delivery.model)
+    return Checked(
+        model=delivery.model,
+        certificate=delivery.certificate,
+        assurance=str(verifying.result()["assurance"]),
+        replayed=int(str(replaying.result()["replayed"])),
+        accuracy=tested.metrics["accuracy"],
+        tested=tested.records,
+        weights=sum(len(tensor.data) // 4 for tensor in tensors.values() if tensor.dtype == "F32"),
+    )
+
+
+def told_training(standing: Standing) -> str:
+    """The training in a line."""
+    anchors = ", ".join(str(anchor.block) for anchor in standing.proof.anchors)
+    losses = [loss for _, loss in standing.losses]
+    curve = f"; loss {sparkline(losses, 24)} {losses[-1]:.3f}" if losses else ""
+    count = len(standing.proof.anchors)
+    return f"trains {standing.proof.step} steps: {standing.proof.count} checkpoints, {count} anchors (blocks {anchors}){curve}"
+
+
+def told_checks(checked: Checked) -> str:
+    """The checks in a line."""
+    return (
+        f"the certificate holds ({checked.assurance}); {checked.replayed} segments trained again, equal to the bit; "
+        f"{checked.accuracy:.1%} right on {checked.tested} unseen records"
+    )

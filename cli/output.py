@@ -12,20 +12,19 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pod.digest import Digest
 from pod.errors import FitchainError
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console
+    from rich.text import Text
 
 PLAIN_WIDTH = 160  # where the output is no terminal: nothing that matters is folded
 
-Cell = str | int | float | Digest | Path | None
+Cell = object  # whatever has a text form; None is shown as a dash
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,6 @@ class Facts:
     """A block of labelled values, one a line."""
 
     pairs: Sequence[tuple[str, Cell]]
-    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,16 @@ class Rows:
     empty: str = "none"
 
 
-View = str | Facts | Rows
+@dataclass(frozen=True)
+class Wrapped:
+    """A title with lines below it, wrapped with a hanging indent; `plain` lines are commands and stay as they are."""
+
+    title: str
+    lines: Sequence[str]
+    plain: bool = False
+
+
+View = str | Facts | Rows | Wrapped
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,8 @@ def print_report(report: Report, as_json: bool) -> None:
     for number, view in enumerate(report.views):
         if number and not isinstance(view, str):
             out.print()
-        out.print(_drawn(view), soft_wrap=isinstance(view, str))
+        for line in _drawn(view, out.width):
+            out.print(line, soft_wrap=True)
 
 
 def print_json(values: Mapping[str, Any]) -> None:
@@ -145,34 +153,59 @@ def _write_error(message: str, hint: str) -> None:
         err.print(printable(hint), soft_wrap=True)
 
 
-def _drawn(view: View) -> RenderableType:
+def _drawn(view: View, width: int) -> Iterator[Text]:
+    """A view as lines, wrapped here so that nothing is padded and an identifier is never broken."""
     if isinstance(view, Facts):
-        return _facts(view)
+        return _facts(view, width)
     if isinstance(view, Rows):
         return _rows(view)
-    return view
+    if isinstance(view, Wrapped):
+        return _wrapped(view, width)
+    return _plain(view)
 
 
-def _facts(facts: Facts) -> RenderableType:
-    from rich.table import Table
+def _plain(view: str) -> Iterator[Text]:
+    from rich.text import Text
 
-    grid = Table.grid(padding=(0, 2))
-    grid.title, grid.title_style, grid.title_justify = facts.title or None, "bold", "left"
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold")
+    yield Text(view)
+
+
+def _facts(facts: Facts, width: int) -> Iterator[Text]:
+    from rich.text import Text
+
+    indent = max(len(label) for label, _ in facts.pairs) + 2
     for label, value in facts.pairs:
-        grid.add_row(label, printable(value))
-    return grid
+        lines = fold(printable(value), width - indent)
+        yield Text.assemble((label.ljust(indent), "dim"), lines[0])
+        yield from (Text(" " * indent + line) for line in lines[1:])
 
 
-def _rows(rows: Rows) -> RenderableType:
-    from rich.table import Table
+def _rows(rows: Rows) -> Iterator[Text]:
+    from rich.text import Text
 
     if not rows.rows:
-        return rows.empty
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    for header in rows.headers:
-        table.add_column(header, justify="right" if header in rows.right else "left", overflow="fold")
-    for row in rows.rows:
-        table.add_row(*(printable(cell) for cell in row))
-    return table
+        yield Text(rows.empty)
+        return
+    cells = [[printable(cell) for cell in row] for row in rows.rows]
+    widths = [max(map(len, column)) for column in zip(rows.headers, *cells, strict=True)]
+    for number, row in enumerate([list(rows.headers), *cells]):
+        sides = [
+            cell.rjust(width) if header in rows.right else cell.ljust(width)
+            for header, cell, width in zip(rows.headers, row, widths, strict=True)
+        ]
+        yield Text("  ".join(sides).rstrip(), style="dim" if number == 0 else "")
+
+
+def _wrapped(view: Wrapped, width: int) -> Iterator[Text]:
+    from rich.text import Text
+
+    yield Text(view.title, style="bold")
+    for line in view.lines:
+        yield from (Text("  " + part) for part in ([line] if view.plain else fold(printable(line), width - 2)))
+
+
+def fold(text: str, width: int) -> list[str]:
+    """Break a text into lines at its spaces, never inside a word."""
+    import textwrap
+
+    return textwrap.wrap(text, max(width, 20), break_long_words=False, break_on_hyphens=False) or [""]

@@ -12,18 +12,29 @@ import typer
 
 from cli.command import Session, command, group
 from cli.output import say_at
+from pod.digest import ZERO, Digest
 
 app = group("pod", "Run the long-running side of an owner or a scientist.")
 
 
 @command(app, "owner")
-def owner(session: Session) -> None:
-    """Serve this home's datasets: check requests, train, anchor, deliver. Ctrl-C stops it; nothing is lost."""
+def owner(
+    session: Session,
+    keep_states: Annotated[
+        bool, typer.Option("--keep-states/--wipe-states", help="Whether a settled job can be replayed from the middle.")
+    ] = True,
+    keep_every: Annotated[int, typer.Option(metavar="N", help="Keep the state of every N-th checkpoint.", min=1)] = 1,
+) -> None:
+    """Serve this home's datasets.
+
+    It examines requests, trains, anchors and delivers. Ctrl-C stops it; started again, it goes on where it was.
+    """
     from pod.owner import Owner
 
     home = session.home
     with stopping() as stop:
-        Owner(home, say_at).run(stop)
+        say_at(f"owner {home.keys.address} serves {len(home.journal.datasets())} datasets; Ctrl-C stops")
+        Owner(home, say_of, keep_states, keep_every).run(stop)
 
 
 @command(app, "scientist")
@@ -33,12 +44,21 @@ def scientist(
         bool, typer.Option("--auto-accept", help="Accept a result as soon as its certificate holds.")
     ] = False,
 ) -> None:
-    """Follow this home's jobs: notes, delivery, certificate. Ctrl-C stops it; nothing is lost."""
+    """Follow this home's jobs.
+
+    It reads notes, opens deliveries and checks their certificates. Ctrl-C stops it; nothing is lost.
+    """
     from pod.scientist import Scientist
 
     home = session.home
     with stopping() as stop:
-        Scientist(home, auto_accept, say_at).run(stop)
+        say_at(f"scientist {home.keys.address} follows {len(home.journal.requests())} requests; Ctrl-C stops")
+        Scientist(home, auto_accept, say_of).run(stop)
+
+
+def say_of(id: Digest, text: str) -> None:
+    """Say one line about a job, or, with the zero digest, about the pod."""
+    say_at(text if id == ZERO else f"{id.short}  {text}")
 
 
 @contextmanager

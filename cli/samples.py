@@ -40,6 +40,14 @@ class Sample:
     drop: tuple[str, ...]
 
 
+def describe_sample(name: str, owner: Path, scientist: Path) -> Sample:
+    """Where a sample's files lie and how its table is registered."""
+    if name == "digits":
+        return Sample("handwritten digits", owner / "digits.npz", scientist / "digits_test.npz", "digit", ())
+    private, test = owner / "breast_cancer.csv", scientist / "breast_cancer_test.csv"
+    return Sample("breast cancer", private, test, "diagnosis", ("patient",))
+
+
 def breast_cancer(owner: Path, scientist: Path) -> Sample:
     """Write 569 real records of breast cancer as CSV: 455 for the owner, 114 for the scientist.
 
@@ -51,12 +59,12 @@ def breast_cancer(owner: Path, scientist: Path) -> Sample:
         [f"P-{number:04d}", *(repr(float(value)) for value in features), data.target_names[target]]
         for number, (features, target) in enumerate(zip(data.data, data.target, strict=True))
     ]
-    private, test = owner / "breast_cancer.csv", scientist / "breast_cancer_test.csv"
-    for path, chosen in zip((private, test), _split(len(rows)), strict=True):
+    sample = describe_sample("breast-cancer", owner, scientist)
+    for path, chosen in zip((sample.private, sample.test), _split(len(rows)), strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w", newline="") as file:
             csv.writer(file).writerows([header, *(rows[i] for i in chosen)])
-    return Sample("breast cancer", private, test, "diagnosis", ("patient",))
+    return sample
 
 
 def digits(owner: Path, scientist: Path) -> Sample:
@@ -69,11 +77,11 @@ def digits(owner: Path, scientist: Path) -> Sample:
     data = _load("load_digits")
     image_N1HW = data.images.astype(np.float32)[:, None]
     digit_N = data.target.astype(np.int64)
-    private, test = owner / "digits.npz", scientist / "digits_test.npz"
-    for path, chosen in zip((private, test), _split(len(digit_N)), strict=True):
+    sample = describe_sample("digits", owner, scientist)
+    for path, chosen in zip((sample.private, sample.test), _split(len(digit_N)), strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
         np.savez(path, image=image_N1HW[chosen], digit=digit_N[chosen])
-    return Sample("digits", private, test, "digit", ())
+    return sample
 
 
 SAMPLES = {"breast-cancer": breast_cancer, "digits": digits}

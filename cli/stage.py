@@ -15,14 +15,19 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
+from cli.samples import Sample, describe_sample
 from pod.errors import FitchainError, InputRefused, Unusable
 from pod.settings import DevnetRecord, Settings, load
 
+if TYPE_CHECKING:
+    from pod.home import Home
+
 STOP_S = 15
+GAS_WEI = 10**18
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,50 @@ def make_side(run: Path, name: str, record: DevnetRecord, devnet: Path) -> Side:
         home, record.rpc, record.chain_id, record.store, devnet, "default", environ={"HOME": os.environ.get("HOME", "")}
     )
     return Side(name, settings, path)
+
+
+def start_chain(settings: Settings, port: int) -> DevnetRecord:
+    """Start the devnet, or find it running, with the contracts in place."""
+    from pod.chain import devnet
+    from pod.chain.deploy import deploy
+
+    record = devnet.up(settings.devnet, port)
+    deploy(replace(settings, rpc=record.rpc, chain_id=record.chain_id))
+    return record
+
+
+def equip(side: Side, units: int) -> Home:
+    """Make a side's keys, give it test money and open its home."""
+    from pod import keys
+    from pod.chain import devnet
+    from pod.home import Home
+
+    made = keys.create(side.home, side.settings.key, side.passphrase())
+    devnet.fund(side.settings, made.address, GAS_WEI, units)
+    return Home.open(side.settings, side.passphrase)
+
+
+class WrittenSample:
+    """A sample's two files, being written by a process of its own: scikit-learn takes seconds to import."""
+
+    def __init__(self, name: str, run: Path) -> None:
+        self._name, self._folders = name, (run / "owner" / "data", run / "scientist" / "data")
+        command = [sys.executable, "-m", "cli.samples", name, *map(str, self._folders)]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+
+    def result(self) -> Sample:
+        """Wait for the files.
+
+        Raises:
+            Unusable: they were not written.
+        """
+        _, err = self._process.communicate()
+        if self._process.returncode:
+            last = err.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
+            raise Unusable(f"the sample {self._name} was not written: {last[0]}", "run `make setup`")
+        return describe_sample(self._name, *self._folders)
 
 
 class Pod:

@@ -49,12 +49,13 @@ class Standing:
     def leaf_count(self) -> int:
         """Checkpoints that the whole run has, leaf 0 included."""
         terms = self.agreement.terms
-        return -(-terms.steps // terms.segment) + 1
+        count: int = -(-terms.steps // terms.segment) + 1
+        return count
 
     @property
     def checkpoints(self) -> int:
         """Checkpoints known so far: anchored ones, or newer ones of this home's own training."""
-        own = [entry.body["index"] + 1 for entry in self.history if entry.kind == "checkpoint"]
+        own: list[int] = [entry.body["index"] + 1 for entry in self.history if entry.kind == "checkpoint"]
         return max([self.proof.count, *own])
 
     @property
