@@ -193,7 +193,7 @@ class Registry:
         assert isinstance(id, Digest)
         return id
 
-    def _all(self, kind: str, indexed: dict[str, str]) -> list[tuple[Digest, dict[str, Any]]]:
+    def _all(self, kind: str, indexed: dict[str, Any]) -> list[tuple[Digest, dict[str, Any]]]:
         """Every entry of a kind, with what stands in the contract now."""
         ids = [event.args["id"] for event in self.chain.events("Registry", f"{kind}Registered", **indexed)]
         return list(zip(ids, self.chain.call_many([("Registry", kind.lower(), (id,)) for id in ids]), strict=True))

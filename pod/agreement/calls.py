@@ -192,15 +192,6 @@ class Agreements:
         """
         return Cid.decode(self._requested(id).args["offerCid"])
 
-    def list(
-        self, owner: str | None = None, scientist: str | None = None, from_block: int | None = None
-    ) -> list[Digest]:
-        """Ids of the agreements requested, oldest first, of one owner or one scientist where given."""
-        wanted = {name: address for name, address in (("owner", owner), ("scientist", scientist)) if address}
-        events = self.chain.events("Agreements", "Requested", from_block, **wanted)
-        self._requests |= {event.args["id"]: event for event in events}
-        return [event.args["id"] for event in events]
-
     def events(
         self, id: Digest | None = None, from_block: int | None = None, to_block: int | None = None
     ) -> list[Event]:
@@ -233,6 +224,17 @@ class Agreements:
             terms.segment,
             terms.group,
         )
+
+    def list(
+        self, owner: str | None = None, scientist: str | None = None, from_block: int | None = None
+    ) -> list[Digest]:
+        """Ids of the agreements requested, oldest first, of one owner or one scientist where given."""
+        wanted: dict[str, Any] = {
+            name: address for name, address in (("owner", owner), ("scientist", scientist)) if address
+        }
+        events = self.chain.events("Agreements", "Requested", from_block, **wanted)
+        self._requests |= {event.args["id"]: event for event in events}
+        return [event.args["id"] for event in events]
 
     def _at(self, contract: str) -> str:
         return self.chain.deployment.addresses[contract]

@@ -133,7 +133,7 @@ class Agreement:
     @property
     def diverged(self) -> bool:
         """Whether its training ended before the last step."""
-        return 0 < self.steps_done < self.terms.steps or self.state is State.DIVERGED
+        return self.state in (State.DIVERGED, State.SETTLED) and self.steps_done < self.terms.steps
 
 
 @dataclass(frozen=True)
