@@ -182,3 +182,11 @@ class Store(Protocol):
     def list_pins(self) -> list[Cid]:
         """What this pod has pinned, sorted."""
         ...
+
+    def gc(self) -> int:
+        """Remove what no pod has pinned.
+
+        Returns:
+            How many bytes became free.
+        """
+        ...
