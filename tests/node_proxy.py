@@ -1,0 +1,60 @@
+"""A provider's front door: it stands before a real node and refuses what a test wants refused, as providers do."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.request import Request, urlopen
+
+Verdict = tuple[int, dict[str, Any] | None] | None
+"""None lets a request pass; else the HTTP status, and the JSON-RPC error to answer with."""
+
+
+@contextmanager
+def proxy(upstream: str, judge: Callable[[dict[str, Any]], Verdict]) -> Iterator[str]:
+    """Run a proxy before a node; yields its URL.
+
+    Args:
+        upstream: the node's URL.
+        judge: says of every single JSON-RPC request whether it passes.
+    """
+
+    class Door(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            calls = json.loads(body)
+            for call in calls if isinstance(calls, list) else [calls]:
+                if (verdict := judge(call)) is not None:
+                    status, error = verdict
+                    return self.answer(
+                        status, json.dumps({"jsonrpc": "2.0", "id": call["id"], "error": error}).encode()
+                    )
+            with urlopen(Request(upstream, body, {"Content-Type": "application/json"})) as response:
+                return self.answer(200, response.read())
+
+        def answer(self, status: int, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

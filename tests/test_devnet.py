@@ -1,0 +1,133 @@
+"""The devnet: starts once, survives its starter, keeps its chain, gives money, and is not taken for another program's."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pod import settings
+from pod.chain import Chain, connect, devnet
+from pod.chain.deploy import deploy
+from pod.errors import ChainUnusable, InputRefused
+from pod.settings import DevnetRecord, Settings, process_start
+from tests.chain_fixtures import ETHER, Account, Devnet
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path / "devnet"
+    devnet.down(tmp_path / "devnet")
+
+
+def settings_of(folder: Path) -> Settings:
+    return settings.load(home=folder / "home", devnet=folder, environ={})
+
+
+def test_up_twice_finds_it_running(folder: Path) -> None:
+    assert devnet.up(folder, 0) == devnet.up(folder, 0) == devnet.status(folder)
+
+
+def test_down_twice_is_harmless(folder: Path) -> None:
+    record = devnet.up(folder, 0)
+    assert devnet.down(folder)
+    assert not devnet.down(folder)
+    assert process_start(record.pid) is None
+    assert devnet.status(folder) is None
+
+
+def test_devnet_survives_the_process_that_started_it(folder: Path) -> None:
+    code = f"from pathlib import Path; from pod.chain import devnet; print(devnet.up(Path({str(folder)!r}), 0).pid)"
+    pid = int(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
+    assert pid != os.getpid()
+    found = devnet.status(folder)
+    assert found is not None
+    assert found.pid == pid
+
+
+def test_taken_port_is_told(folder: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(ChainUnusable, match=f"the port {port} is taken"):
+            devnet.up(folder, port)
+    assert devnet.status(folder) is None
+
+
+def test_record_of_a_dead_node_is_cleared_away(folder: Path) -> None:
+    folder.mkdir()
+    record = DevnetRecord("http://127.0.0.1:1", 31337, os.getpid(), 1, 1, "store", "v")
+    (folder / "devnet.json").write_text(json.dumps(vars(record)))
+    assert devnet.status(folder) is None
+    assert not (folder / "devnet.json").exists()
+    assert not devnet.down(folder)
+
+
+def test_restart_goes_on_with_the_chain_and_its_deployment(folder: Path) -> None:
+    devnet.up(folder, 0)
+    deployment = deploy(settings_of(folder))
+    coins = connect(settings_of(folder)).events("FitCoin", "Transfer")
+    devnet.down(folder)
+    devnet.up(folder, 0)
+    chain = connect(settings_of(folder))
+    assert chain.deployment == deployment == deploy(settings_of(folder))
+    assert chain.events("FitCoin", "Transfer") == coins
+
+
+def test_fresh_start_forgets_the_chain(folder: Path) -> None:
+    devnet.up(folder, 0)
+    deploy(settings_of(folder))
+    devnet.down(folder)
+    devnet.up(folder, 0, fresh=True)
+    assert not (folder / "deployments").exists()
+
+
+def test_altered_chain_file_does_not_come_up_in_silence(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "chain.json").write_text("no chain")
+    with pytest.raises(ChainUnusable, match="anvil did not come up") as error:
+        devnet.up(folder, 0)
+    assert "--fresh" in error.value.hint
+    assert devnet.status(folder) is None
+
+
+def test_store_is_in_the_record(running_devnet: Devnet) -> None:
+    assert settings_of(running_devnet.folder).store == running_devnet.folder / "store"
+
+
+def test_time_passes_without_transactions(reader: Chain, pass_time: Callable[[int], None]) -> None:
+    before = reader.block("latest").timestamp
+    pass_time(3600)
+    assert reader.block("latest").timestamp >= before + 3600
+
+
+def test_fund_gives_eth_and_fit(open_account: Callable[..., Account]) -> None:
+    account = open_account(wei=3 * ETHER, units=7)
+    assert (account.chain.balance(account.address), account.chain.fit_balance(account.address)) == (3 * ETHER, 7)
+
+
+def test_fund_refuses_what_is_no_address(running_devnet: Devnet) -> None:
+    with pytest.raises(InputRefused, match="is not an address"):
+        devnet.fund(settings_of(running_devnet.folder), "me", 1, 1)
+
+
+def test_fund_says_when_the_treasury_is_empty(running_devnet: Devnet, reader: Chain) -> None:
+    place, address = settings_of(running_devnet.folder), reader.deployment.addresses["Registry"]
+    with pytest.raises(ChainUnusable, match=r"has .* FIT and funding .* needs 2000000000 FIT"):
+        devnet.fund(place, address, 0, 2 * 10**9 * ETHER)
+    with pytest.raises(ChainUnusable, match="treasury has"):
+        devnet.fund(place, address, 10**12 * ETHER, 0)
+
+
+def test_fund_refuses_another_chain(running_devnet: Devnet) -> None:
+    place = replace(settings_of(running_devnet.folder), chain_id=1)
+    with pytest.raises(ChainUnusable, match="is on chain 31337, and the settings say 1"):
+        devnet.fund(place, "0x" + "11" * 20, 1, 1)
