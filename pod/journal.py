@@ -167,7 +167,8 @@ class Journal:
         """The lines of a job's history with an id above `after`, oldest first."""
         rows = self._rows("SELECT * FROM history WHERE agreement = ? AND id > ? ORDER BY id", str(agreement), after)
         return [
-            Entry(row["id"], Digest.parse(row["agreement"]), row["time"], row["kind"], json.loads(row["body"])) for row in rows
+            Entry(row["id"], Digest.parse(row["agreement"]), row["time"], row["kind"], json.loads(row["body"]))
+            for row in rows
         ]
 
     # What a person decided
@@ -201,7 +202,15 @@ class Journal:
         with self._writing() as database:
             database.execute(
                 "REPLACE INTO datasets VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (str(row.id), str(row.source), json.dumps(row.reading), row.salt, str(row.root), row.card, row.card_cid),
+                (
+                    str(row.id),
+                    str(row.source),
+                    json.dumps(row.reading),
+                    row.salt,
+                    str(row.root),
+                    row.card,
+                    row.card_cid,
+                ),
             )
 
     def datasets(self) -> list[DatasetRow]:

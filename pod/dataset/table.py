@@ -15,7 +15,7 @@ import io
 import math
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cached_property
@@ -105,6 +105,7 @@ class Table:
         drop: Sequence[str] = (),
         target: str | None = None,
         categories: Sequence[str] = (),
+        only: Sequence[str] | None = None,
         limit_bytes: int = 64 << 30,
     ) -> Table:
         """Read a CSV file (UTF-8, comma, a header line) or an NPZ file (never with pickled objects).
@@ -114,6 +115,7 @@ class Table:
             drop: columns that must not be registered, such as names and other identifiers.
             target: the column to be predicted; the only one that may hold texts (CSV).
             categories: for a target of texts, the categories to use, in their order; else those found, sorted.
+            only: the columns wanted, where others may stand beside them and are left out; None wants all.
             limit_bytes: the most bytes of arrays or of text that are read.
 
         Raises:
@@ -125,7 +127,13 @@ class Table:
         if reader is None:
             raise InputRefused(f"{path.name} is neither .csv nor .npz", "convert it to one of the two")
         try:
-            table = reader(path, frozenset(drop), target, tuple(categories), limit_bytes)
+            table = reader(
+                path,
+                Wanted(frozenset(drop), None if only is None else tuple(only)),
+                target,
+                tuple(categories),
+                limit_bytes,
+            )
         except FileNotFoundError:
             raise NotFound(f"there is no file {path}") from None
         except OSError as error:
@@ -259,6 +267,30 @@ def _known(name: str | None, names: Mapping[str, Any] | Sequence[str], what: str
     raise InputRefused(f"{what} {name!r} is not in the table", f"did you mean {', '.join(map(repr, shown))}?")
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """Which columns of a file are read: those that are not dropped and, where `only` names some, no others."""
+
+    drop: frozenset[str]
+    only: tuple[str, ...] | None = None
+
+    def among(self, names: Iterable[str], target: str | None) -> frozenset[str]:
+        """The wanted ones of a file's columns.
+
+        Raises:
+            InputRefused: a column to drop, a wanted one or the target is not there, or the target is dropped.
+        """
+        found = tuple(names)
+        for name in sorted(self.drop):
+            _known(name, found, "the column to drop")
+        for name in self.only or ():
+            _known(name, found, "the column")
+        _known(target, found, "the target")
+        if target in self.drop:
+            raise InputRefused(f"the column {target!r} is the target and is to be dropped", "choose one of the two")
+        return frozenset(self.only or found) - self.drop
+
+
 def _plain(name: str, array: Array) -> Array:
     """An array in the one form that is hashed: little-endian, C order, read-only, finite."""
     if array.ndim == 0:
@@ -279,9 +311,7 @@ def _plain(name: str, array: Array) -> Array:
 # --- CSV ---------------------------------------------------------------------------------------------------------------
 
 
-def _read_csv(
-    path: Path, drop: frozenset[str], target: str | None, categories: tuple[str, ...], limit_bytes: int
-) -> Table:
+def _read_csv(path: Path, wanted: Wanted, target: str | None, categories: tuple[str, ...], limit_bytes: int) -> Table:
     if path.stat().st_size > limit_bytes:
         raise InputRefused(f"the file has {path.stat().st_size} bytes and the limit is {limit_bytes}")
     with path.open("rb") as raw:
@@ -289,7 +319,7 @@ def _read_csv(
         raw.seek(0)
         file = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
         try:
-            return _CsvReader(file, drop, target, categories).table()
+            return _CsvReader(file, wanted, target, categories).table()
         except UnicodeDecodeError:
             raise InputRefused(
                 f"line {_first_undecodable_line(path)}: the text is not UTF-8", "save it as UTF-8"
@@ -316,17 +346,13 @@ def _first_undecodable_line(path: Path) -> int:
 class _CsvReader:
     """Reads one CSV file, some thousand lines at a time, so that no more than these are held as text."""
 
-    def __init__(self, file: io.TextIOWrapper, drop: frozenset[str], target: str | None, categories: tuple[str, ...]):
+    def __init__(self, file: io.TextIOWrapper, wanted: Wanted, target: str | None, categories: tuple[str, ...]):
         self.mock = _skip_mark(file)
         self.skipped_lines = 1 if self.mock else 0
         self.rows = csv.reader(file, strict=True)
         self.names = self._header()
-        for name in drop:
-            _known(name, self.names, "the column to drop")
-        _known(target, self.names, "the target")
-        if target in drop:
-            raise InputRefused(f"the column {target!r} is the target and is to be dropped", "choose one of the two")
-        self.kept = [place for place, name in enumerate(self.names) if name not in drop]
+        kept = wanted.among(self.names, target)
+        self.kept = [place for place, name in enumerate(self.names) if name in kept]
         self.target = target
         self.given = categories
         self.codes = {text: code for code, text in enumerate(categories)}
@@ -454,18 +480,12 @@ def _numbers(cells: list[str]) -> Array | None:
 # --- NPZ ---------------------------------------------------------------------------------------------------------------
 
 
-def _read_npz(
-    path: Path, drop: frozenset[str], target: str | None, categories: tuple[str, ...], limit_bytes: int
-) -> Table:
+def _read_npz(path: Path, wanted: Wanted, target: str | None, categories: tuple[str, ...], limit_bytes: int) -> Table:
     try:
         with zipfile.ZipFile(path) as archive:
             members = _members(archive)
-            for name in drop:
-                _known(name, members, "the column to drop")
-            _known(target, members, "the target")
-            if target in drop:
-                raise InputRefused(f"the column {target!r} is the target and is to be dropped", "choose one of the two")
-            kept = {name: member for name, member in members.items() if name not in drop}
+            names = wanted.among(members, target)
+            kept = {name: member for name, member in members.items() if name in names}
             total_bytes = sum(member.file_size for member in kept.values())
             if total_bytes > limit_bytes:
                 raise InputRefused(f"the arrays have {total_bytes} bytes and the limit is {limit_bytes}")

@@ -6,11 +6,23 @@ Last but two in the flow.
     examine   everything that is checked before a request is accepted
     anchors   groups of leaves to the chain, while training runs
     run       one job, from acceptance to delivery
+    replay    segments of an ended job trained again
     pod       the loop that follows the chain
 """
 
 from pod.owner.data import RegisteredDataset, read_registered, register_dataset
 from pod.owner.pod import Owner, approve, reject
+from pod.owner.replay import Replay, replay_job
 from pod.owner.run import Run
 
-__all__ = ["Owner", "RegisteredDataset", "Run", "approve", "read_registered", "register_dataset", "reject"]
+__all__ = [
+    "Owner",
+    "RegisteredDataset",
+    "Replay",
+    "Run",
+    "approve",
+    "read_registered",
+    "register_dataset",
+    "reject",
+    "replay_job",
+]

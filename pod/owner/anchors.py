@@ -29,9 +29,7 @@ class Anchors:
         metrics_leave: whether the owner's policy lets rounded metrics out.
     """
 
-    def __init__(
-        self, home: Home, id: Digest, proof: Proof, group: int, recipient: str, metrics_leave: bool
-    ) -> None:
+    def __init__(self, home: Home, id: Digest, proof: Proof, group: int, recipient: str, metrics_leave: bool) -> None:
         self.home, self.id, self.proof, self.group = home, id, proof, group
         self.recipient, self.metrics_leave = recipient, metrics_leave
         self._open: list[Checkpoint] = []

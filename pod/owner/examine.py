@@ -72,7 +72,9 @@ def check_terms(home: Home, agreement: Agreement, recipe: Recipe, graph: Graph) 
     _same("the registered initial model", model.initial_root, "the recipe's", recipe.initial_model)
     for name in ("steps", "segment", "group"):
         if getattr(terms, name) != getattr(recipe, name):
-            raise ClaimMismatch(f"the terms agree on {name} {getattr(terms, name)} and the recipe on {getattr(recipe, name)}")
+            raise ClaimMismatch(
+                f"the terms agree on {name} {getattr(terms, name)} and the recipe on {getattr(recipe, name)}"
+            )
     agreed = (terms.audit.segments, terms.audit.verifiers, terms.audit.mode)
     offered = (recipe.audit.segments, recipe.audit.verifiers, MODES[recipe.audit.mode])
     if agreed != offered:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 import threading
-from pathlib import Path
 from uuid import uuid4
 
 from pod.agreement import Ending, LeafOpening, Proof, State
@@ -65,8 +64,8 @@ class Run:
             Stopped: the pod was asked to stop.
             FitchainError: what stopped it; calling again goes on from there.
         """
-        proof = self.begin()
-        if proof.end_block is None:
+        if self.agreement.state in (State.ACCEPTED, State.TRAINING):
+            proof = self.begin()
             ended = self.train(proof)
             self.end(proof, ended)
 
@@ -81,7 +80,7 @@ class Run:
 
     def train(self, proof: Proof) -> Event:
         """Train in a worker, anchoring each group of leaves as it is complete; the event with which the training ended."""
-        self._prepare(proof)
+        prepare(self.home, self.id, proof, self.keep_every)
         policy = Card.parse(self.row.card).policy
         anchors = Anchors(self.home, self.id, proof, self.recipe.group, self.recipient, policy.metrics_leave)
         leaves = LeafFile(self.folder / LEAVES)
@@ -119,16 +118,6 @@ class Run:
             gas=receipt.gas_used,
         )
         (self.folder / RECORDS).unlink(missing_ok=True)
-
-    def _prepare(self, proof: Proof) -> None:
-        """Lay out the worker's folder; the records are read again and must still be the registered ones."""
-        table = read_registered(self.home, self.row)
-        part = self.folder / f".{uuid4().hex}.part"
-        part.touch(mode=0o600)
-        table.write_npz(part)
-        part.replace(self.folder / RECORDS)
-        salt_key = self.home.keys.derive("fitchain/metrics/v1", self.id)
-        Order("train", proof.ctx, proof.seed, salt_key, keep_every=self.keep_every).write(self.folder)
 
     def _deliver(self, transcript: Transcript) -> tuple[Cid, Cid]:
         """Seal weights and certificate to the job's identity and that identity to the scientist; once."""
@@ -172,6 +161,22 @@ class Run:
                 self.home.journal.record(self.id, event["event"], **body)
 
 
+def prepare(home: Home, id: Digest, proof: Proof, keep_every: int = 1) -> None:
+    """Lay out the worker's folder of a job; the records are read again and must still be the registered ones.
+
+    Raises:
+        DatasetChanged: they are not.
+    """
+    folder = home.job_folder(id)
+    table = read_registered(home, home.journal.dataset(home.agreements.read(id).terms.dataset))
+    part = folder / f".{uuid4().hex}.part"
+    part.touch(mode=0o600)
+    table.write_npz(part)
+    part.replace(folder / RECORDS)
+    salt_key = home.keys.derive("fitchain/metrics/v1", id)
+    Order("train", proof.ctx, proof.seed, salt_key, keep_every=keep_every).write(folder)
+
+
 def order_nonce(home: Home, id: Digest) -> Digest:
     """The owner's nonce of a job: derived from the pod's secret, so that a restart finds it."""
     return Digest(home.keys.derive("fitchain/nonce/v1", id))
@@ -181,7 +186,5 @@ def _ending(transcript: Transcript, group: int, weights: Cid, key: Cid) -> Endin
     """What the last transaction opens on chain."""
     ending = transcript.ending(group)
     last = ending.last
-    opening = LeafOpening(
-        last.index, last.step, last.model, last.optimizer, last.records, last.metrics, last.previous
-    )
+    opening = LeafOpening(last.index, last.step, last.model, last.optimizer, last.records, last.metrics, last.previous)
     return Ending(ending.peaks, ending.tail, opening, ending.path, weights, key)

@@ -1,0 +1,77 @@
+"""Replaying segments of one's own training: the same records, order and states must give the same leaves again.
+
+What is compared with is not the folder's word: its leaves must add up to the transcript root that the chain computed.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import uuid4
+
+from pod.digest import Digest
+from pod.errors import ClaimMismatch, InputRefused, NotFound
+from pod.home import Home
+from pod.owner.anchors import read_checkpoints
+from pod.owner.data import read_registered
+from pod.owner.run import LEAVES, RECORDS
+from pod.transcript import Transcript
+from pod.worker import Event, Replayed
+from pod.worker import replay as replay_folder
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What a replay found: its segments' verdicts, in order, and how many segments the training has."""
+
+    verdicts: tuple[Replayed, ...]
+    segments: int
+
+    @property
+    def equal(self) -> bool:
+        """Whether every replayed segment came out as in its leaf."""
+        return all(verdict.equal for verdict in self.verdicts)
+
+
+def replay(home: Home, id: Digest, count: int, on_event: Callable[[Event], None] | None = None) -> Replay:
+    """Train segments of an ended job again and compare them with the leaves that the chain recorded.
+
+    Args:
+        home: the owner's, opened with its key, with the dataset's file where it was.
+        id: the agreement.
+        count: how many segments: the last, the first, and others drawn at random; all if there are no more.
+        on_event: told the worker's events.
+
+    Raises:
+        NotFound: the job was not trained from this home, or has not ended.
+        ClaimMismatch: the folder's leaves are not those of the chain.
+        DatasetChanged: the records are not those that were registered.
+        EnvironmentRefused: this host does not reproduce the recipe's class.
+    """
+    if count < 1:
+        raise InputRefused(f"at least one segment is replayed, not {count}")
+    proof, folder = home.agreements.proof(id), home.job_folder(id)
+    if proof.end_block is None or not (folder / LEAVES).exists():
+        raise NotFound(f"the job {id} has no ended training in this home", "only who has the data can replay it")
+    leaves = tuple(checkpoint.leaf for checkpoint in read_checkpoints(folder / LEAVES))
+    root = Transcript(proof.ctx, proof.seed, leaves).root
+    if root != proof.transcript_root:
+        raise ClaimMismatch(f"the leaves in {folder} have the root {root} and the chain has {proof.transcript_root}")
+    table = read_registered(home, home.journal.dataset(home.agreements.read(id).terms.dataset))
+    part = folder / f".{uuid4().hex}.part"
+    part.touch(mode=0o600)
+    table.write_npz(part)
+    part.replace(folder / RECORDS)
+    try:
+        return Replay(replay_folder(folder, _drawn(len(leaves) - 1, count), on_event), len(leaves) - 1)
+    finally:
+        (folder / RECORDS).unlink(missing_ok=True)
+
+
+def _drawn(segments: int, count: int) -> list[int]:
+    """The last segment, the first, then inner ones by the system's randomness."""
+    if segments < 1:
+        raise NotFound("the training ended at its first leaf: there is no segment to replay")
+    inner = random.SystemRandom().sample(range(1, segments - 1), max(0, min(count, segments) - 2)) if segments > 2 else []
+    return sorted({*[segments - 1, 0][:count], *inner})

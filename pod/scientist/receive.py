@@ -1,0 +1,138 @@
+"""Receiving a result: the delivery is fetched, opened with the job's identity, and checked before anything is accepted."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pod.agreement import State
+from pod.certificate import Verdict, verify
+from pod.dataset import Card, Table
+from pod.digest import ZERO, Digest
+from pod.errors import NotFound, Unusable
+from pod.home import Home
+from pod.parcel import DELIVERY_FILES, OFFER_FILES, fetch_folder, fetch_key
+from pod.recipe import Recipe
+from pod.scientist.publish import read_card
+from pod.worker import Order, run_worker
+
+ENDED = (State.TRAINED, State.DIVERGED, State.SETTLED)
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What a job delivered, opened: the trained model and its certificate."""
+
+    model: Path
+    certificate: Path
+
+
+def delivery(home: Home, id: Digest) -> Delivery:
+    """Where a job's delivery lies once it has been received.
+
+    Raises:
+        NotFound: it has not been received here.
+    """
+    folder = home.job_folder(id)
+    model, certificate = (folder / name for name in DELIVERY_FILES)
+    if not model.exists() or not certificate.exists():
+        raise NotFound(f"the job {id} has not been received here", f"run `fitchain model fetch {id.short}`")
+    return Delivery(model, certificate)
+
+
+def receive(home: Home, id: Digest) -> Delivery:
+    """Fetch and open what a job delivered, unless that is done, and check its certificate.
+
+    Raises:
+        NotFound: the job has not ended, or the store lacks something.
+        Refused: AccessRefused or DigestMismatch, if the delivery does not open.
+        Refuted: the certificate does not hold; nothing is accepted then.
+    """
+    folder = home.job_folder(id)
+    if not all((folder / name).exists() for name in DELIVERY_FILES):
+        agreement, proof = home.agreements.read(id), home.agreements.proof(id)
+        if agreement.state not in ENDED or proof.weights is None or proof.key is None:
+            raise NotFound(f"the job {id} is {agreement.state.name.lower()} and has delivered nothing yet")
+        identity = fetch_key(home.store, id, proof.key, home.keys.identity)
+        fetch_folder(home.store, proof.weights, folder, DELIVERY_FILES, identity)
+    found = delivery(home, id)
+    verdict = check(home, found)
+    home.journal.record(
+        id,
+        "received",
+        once="",
+        model=str(found.model),
+        certificate=str(found.certificate),
+        assurance=str(verdict.assurance),
+    )
+    return found
+
+
+def check(home: Home, found: Delivery) -> Verdict:
+    """Verify a delivery's certificate against the chain.
+
+    Raises:
+        Refuted: it does not hold.
+    """
+    return verify(found.model, found.certificate.read_bytes(), home.chain)
+
+
+def accept_result(home: Home, id: Digest) -> None:
+    """Accept a result as its scientist, after checking it; the price goes to the owner.
+
+    Raises:
+        Refuted: the certificate does not hold.
+        Unusable: there is no result to accept.
+    """
+    state = home.agreements.read(id).state
+    if state not in (State.TRAINED, State.DIVERGED):
+        raise Unusable(f"the job {id} is {state.name.lower()}: there is no result to accept now")
+    receive(home, id)
+    receipt = home.agreements.accept_result(id)
+    home.journal.record(id, "result_accepted", once="", transaction=str(receipt.transaction), gas=receipt.gas_used)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How a trained model does on a table of the scientist's own: metrics by name, over so many records."""
+
+    records: int
+    metrics: Mapping[str, float]
+
+
+def evaluate(home: Home, id: Digest, source: Path) -> Evaluation:
+    """Run a received model on a table of the scientist's own, in the worker's sandbox.
+
+    Args:
+        home: the scientist's.
+        id: the agreement.
+        source: a CSV or NPZ file with at least the recipe's columns.
+
+    Raises:
+        NotFound: the model has not been received, or there is no such table.
+        InputRefused: the table does not fit the recipe.
+    """
+    found, folder = delivery(home, id), home.job_folder(id)
+    recipe = Recipe.parse((folder / "recipe.json").read_bytes())
+    card = read_card(home, home.agreements.read(id).terms.dataset)
+    table = _matching(card, source)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".evaluation-") as scratch:
+        place = Path(scratch)
+        for name in OFFER_FILES:
+            shutil.copyfile(folder / name, place / name)
+        os.link(found.model, place / "final.safetensors")
+        table.write_npz(place / "records.npz")
+        Order("evaluate", ctx=ZERO, seed=ZERO, salt_key=bytes(32)).write(place)
+        ended = run_worker(place, environment=recipe.environment)
+    return Evaluation(int(ended["records"]), {name: float(value) for name, value in ended["metrics"].items()})
+
+
+def _matching(card: Card, source: Path) -> Table:
+    """Read a table with the card's columns, in the card's terms; other columns are left out."""
+    wanted = [column.name for column in card.columns]
+    texts = [category for category in card.categories if isinstance(category, str)]
+    return Table.read(source, only=wanted, target=card.target, categories=texts)

@@ -1,0 +1,138 @@
+"""Asking for a training: a recipe is drafted, rehearsed, sealed to the owner, and requested on chain."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pod import environment
+from pod.agreement import AuditTerms, Terms, agreement_id
+from pod.dataset import Card
+from pod.digest import Digest
+from pod.errors import InputRefused
+from pod.graph import Graph
+from pod.home import Home
+from pod.journal import RequestRow
+from pod.parcel import OFFER_FILES, send_folder
+from pod.recipe import DEFAULT_CLASS, Recipe, draft
+from pod.rehearsal import rehearse
+from pod.scientist.publish import MODEL_FILES, read_card
+from pod.store import Cid
+
+DAY_S = 86_400
+WINDOWS = (DAY_S, DAY_S, DAY_S)
+
+
+def request_job(
+    home: Home,
+    dataset: Digest,
+    model: Digest,
+    *,
+    recipe_overrides: Mapping[str, Any] | None = None,
+    price: int | None = None,
+    bond: int | None = None,
+    windows: Sequence[int] = WINDOWS,
+    audit: AuditTerms | None = None,
+    rehearsed: bool = True,
+) -> Digest:
+    """Ask the owner of a dataset to train a model.
+
+    An identical request that was interrupted before it reached the chain is taken up again, so that asking twice pays once.
+
+    Args:
+        home: the scientist's, opened with its key.
+        dataset: what to train on.
+        model: what to train; published from this home.
+        recipe_overrides: terms of the recipe that differ from the defaults (`pod.recipe.TERMS`).
+        price: in base units of FIT, locked now; None takes the card's.
+        bond: in base units of FIT, what the owner risks; None asks for as much as the price.
+        windows: seconds for acceptance, training and dispute.
+        audit: audit terms; none yet where no audits are deployed.
+        rehearsed: train the first segments on the card's mock data here first.
+
+    Returns:
+        the agreement's id.
+
+    Raises:
+        NotFound: no such dataset or model, or its owner has no pod.
+        InputRefused: the recipe does not fit the dataset, the graph or the policy.
+        ChainUnusable: too little FIT or ETH, or the contract refuses.
+    """
+    card, row = read_card(home, dataset), home.journal.model(model)
+    price = card.price if price is None else price
+    recipe = draft_recipe(home, card, row.graph, row.initial_model, recipe_overrides or {})
+    card.admit(recipe, price, home.keys.address)
+    Graph.parse((row.folder / "graph.json").read_bytes()).check(recipe.environment.name)
+    owner = home.registry.dataset(dataset).owner
+    terms = Terms(
+        owner=owner,
+        dataset=dataset,
+        model=model,
+        recipe=recipe.digest,
+        steps=recipe.steps,
+        segment=recipe.segment,
+        group=recipe.group,
+        price=price,
+        bond=price if bond is None else bond,
+        acceptance_window=windows[0],
+        training_window=windows[1],
+        dispute_window=windows[2],
+        audit=audit or AuditTerms(),
+    )
+    request = _interrupted(home, terms) or _prepare(home, terms, recipe, row.folder, card, rehearsed)
+    id = home.agreements.request(request.salt, terms, Cid.parse(request.offer))
+    home.journal.record(id, "requested", once="", dataset=str(dataset), model=str(model), price=str(price))
+    return id
+
+
+def draft_recipe(home: Home, card: Card, graph: Digest, initial_model: Digest, overrides: Mapping[str, Any]) -> Recipe:
+    """Draft a recipe for this host's torch and, where its class ships no probe, the probe that the card publishes.
+
+    Raises:
+        InputRefused: a term is unknown or out of bounds.
+        EnvironmentRefused: this host is not of the wanted class.
+    """
+    name = overrides.get("environment", DEFAULT_CLASS)
+    probe = Digest.parse(card.probes[name]) if name in card.probes else None
+    torch = environment.installed_torch()
+    return draft(graph, initial_model, json.loads(card.encode()), torch, overrides, probe)
+
+
+def _prepare(home: Home, terms: Terms, recipe: Recipe, model_folder: Path, card: Card, rehearsed: bool) -> RequestRow:
+    """Rehearse, seal the offer and write the request down, before anything is sent."""
+    salt = Digest(secrets.token_bytes(32))
+    addresses = home.chain.deployment.addresses
+    id = agreement_id(home.chain.deployment.chain_id, addresses["Agreements"], home.keys.address, salt)
+    folder = home.job_folder(id)
+    for name in MODEL_FILES:
+        shutil.copyfile(model_folder / name, folder / name)
+    (folder / "recipe.json").write_bytes(recipe.encode())
+    if rehearsed:
+        rehearse(home.store, folder, card)
+    recipients = [home.registry.pod(terms.owner).recipient, home.keys.recipient]
+    offer = send_folder(home.store, folder, OFFER_FILES, recipients)
+    request = RequestRow(id, salt, _plain(terms), str(offer), recipe.encode())
+    home.journal.keep_request(request)
+    return request
+
+
+def _interrupted(home: Home, terms: Terms) -> RequestRow | None:
+    """A request of the same terms that was written down and never reached the chain."""
+    on_chain = set(home.agreements.list(scientist=home.keys.address))
+    for request in home.journal.requests():
+        if request.agreement not in on_chain and request.terms == _plain(terms):
+            if not home.store.has(Cid.parse(request.offer)):
+                raise InputRefused(f"the offer {request.offer} of an interrupted request is gone from the store")
+            return request
+    return None
+
+
+def _plain(terms: Terms) -> dict[str, Any]:
+    """Terms as JSON values, to be compared."""
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(terms), default=str))
+    return plain
