@@ -8,14 +8,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from uuid import uuid4
 
 from pod.digest import Digest
 from pod.errors import ClaimMismatch, InputRefused, NotFound
 from pod.home import Home
 from pod.owner.anchors import read_checkpoints
-from pod.owner.data import read_registered
-from pod.owner.run import LEAVES, RECORDS
+from pod.owner.run import LEAVES, RECORDS, prepare
 from pod.transcript import Transcript
 from pod.worker import Event, Replayed
 from pod.worker import replay as replay_folder
@@ -34,7 +32,7 @@ class Replay:
         return all(verdict.equal for verdict in self.verdicts)
 
 
-def replay(home: Home, id: Digest, count: int, on_event: Callable[[Event], None] | None = None) -> Replay:
+def replay_job(home: Home, id: Digest, count: int, on_event: Callable[[Event], None] | None = None) -> Replay:
     """Train segments of an ended job again and compare them with the leaves that the chain recorded.
 
     Args:
@@ -58,11 +56,7 @@ def replay(home: Home, id: Digest, count: int, on_event: Callable[[Event], None]
     root = Transcript(proof.ctx, proof.seed, leaves).root
     if root != proof.transcript_root:
         raise ClaimMismatch(f"the leaves in {folder} have the root {root} and the chain has {proof.transcript_root}")
-    table = read_registered(home, home.journal.dataset(home.agreements.read(id).terms.dataset))
-    part = folder / f".{uuid4().hex}.part"
-    part.touch(mode=0o600)
-    table.write_npz(part)
-    part.replace(folder / RECORDS)
+    prepare(home, id, proof)
     try:
         return Replay(replay_folder(folder, _drawn(len(leaves) - 1, count), on_event), len(leaves) - 1)
     finally:
@@ -73,5 +67,7 @@ def _drawn(segments: int, count: int) -> list[int]:
     """The last segment, the first, then inner ones by the system's randomness."""
     if segments < 1:
         raise NotFound("the training ended at its first leaf: there is no segment to replay")
-    inner = random.SystemRandom().sample(range(1, segments - 1), max(0, min(count, segments) - 2)) if segments > 2 else []
+    inner = (
+        random.SystemRandom().sample(range(1, segments - 1), max(0, min(count, segments) - 2)) if segments > 2 else []
+    )
     return sorted({*[segments - 1, 0][:count], *inner})
