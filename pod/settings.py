@@ -111,7 +111,7 @@ class Settings:
     def on_chain(self, chain_id: int) -> Settings:
         """These settings once the node has told its chain: what nobody chose takes that chain's default."""
         follow = {name: value for name, value in chain_defaults(chain_id).items() if name in self.defaulted}
-        return dataclasses.replace(self, chain_id=chain_id, **follow)
+        return dataclasses.replace(self, chain_id=chain_id, defaulted=frozenset(), **follow)
 
     def deployment_paths(self, chain_id: int) -> tuple[Path, Path]:
         """Where a deployment's record is looked for, first match first: in the home, in the devnet's folder."""

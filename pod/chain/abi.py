@@ -20,8 +20,6 @@ from pod.errors import InputRefused
 Parameter = dict[str, Any]
 """One parameter as the ABI's JSON has it: name, type, components of a tuple, indexed for an event's."""
 
-ERROR_STRING = bytes.fromhex("08c379a0")  # Error(string), Solidity's require with a text
-PANIC = bytes.fromhex("4e487b71")  # Panic(uint256), Solidity's own checks
 _PANICS = {
     0x01: "an assertion is false",
     0x11: "an arithmetic result is out of range",
@@ -147,9 +145,15 @@ def interface(contract: str) -> Interface:
     )
 
 
+# What Solidity itself reverts with: require with a text, and its own checks.
+_ERROR = Item("Solidity", "Error", [{"name": "message", "type": "string"}])
+_PANIC = Item("Solidity", "Panic", [{"name": "code", "type": "uint256"}])
+
+
 @lru_cache
 def _errors() -> dict[bytes, Item]:
-    return {selector: item for contract in CONTRACTS for selector, item in interface(contract).errors.items()}
+    ours = {selector: item for contract in CONTRACTS for selector, item in interface(contract).errors.items()}
+    return ours | {item.selector: item for item in (_ERROR, _PANIC)}
 
 
 def decode_revert(data: bytes) -> tuple[str, dict[str, Any], str]:
@@ -163,17 +167,19 @@ def decode_revert(data: bytes) -> tuple[str, dict[str, Any], str]:
     """
     if not data:
         return "", {}, "without giving a reason"
-    if data[:4] == ERROR_STRING:
-        text = decode([{"type": "string"}], data[4:])[0]
-        return "Error", {"message": text}, f"saying {text!r}"
-    if data[:4] == PANIC:
-        code = decode([{"type": "uint256"}], data[4:])[0]
-        return "Panic", {"code": code}, f"because {_PANICS.get(code, f'of panic {code:#x}')}"
-    if (item := _errors().get(data[:4])) is None:
+    item = _errors().get(data[:4])
+    try:
+        values = decode(item.inputs, data[4:]) if item else []
+    except InputRefused:
+        item = None
+    if item is None:
         return "", {}, f"with the unknown error 0x{data[:4].hex()}"
-    names = [parameter["name"] for parameter in item.inputs]
-    values = dict(zip(names, decode(item.inputs, data[4:]), strict=True))
-    return item.name, values, f"with {item.name}({', '.join(f'{name}={value}' for name, value in values.items())})"
+    named = dict(zip((parameter["name"] for parameter in item.inputs), values, strict=True))
+    if item is _ERROR:
+        return item.name, named, f"saying {named['message']!r}"
+    if item is _PANIC:
+        return item.name, named, f"because {_PANICS.get(named['code'], 'of panic {code:#x}'.format(**named))}"
+    return item.name, named, f"with {item.name}({', '.join(f'{name}={value}' for name, value in named.items())})"
 
 
 def encode(what: str, parameters: Sequence[Parameter], args: Sequence[Any]) -> bytes:

@@ -15,7 +15,7 @@ from pod.chain.queue import funding_hint
 from pod.chain.rpc import Node
 from pod.chain.sender import Message, Sender
 from pod.digest import Digest
-from pod.errors import ChainUnusable, NodeRefused, NotFound, Reverted
+from pod.errors import ChainUnusable, InputRefused, NodeRefused, NotFound, Reverted
 from pod.settings import Settings
 
 WAIT_S = 900.0
@@ -372,7 +372,7 @@ def _translated(what: str, refusal: NodeRefused) -> ChainUnusable:
 def _topics(item: Item, indexed: Mapping[str, Any]) -> list[str | None]:
     parameters = [parameter for parameter in item.inputs if parameter["indexed"]]
     if unknown := set(indexed) - {parameter["name"] for parameter in parameters}:
-        raise NotFound(f"the event {item.name} has no indexed argument {sorted(unknown)[0]!r}")
+        raise InputRefused(f"the event {item.name} has no indexed argument {sorted(unknown)[0]!r}")
     topics: list[str | None] = ["0x" + item.hash.hex()]
     for parameter in parameters:
         wanted = indexed.get(parameter["name"])

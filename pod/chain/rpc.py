@@ -65,10 +65,9 @@ class Node:
         for start in range(0, len(calls), BATCH):
             part: list[Any] = list(calls[start : start + BATCH])
             answers = self._patiently(partial(self._provider.make_batch_request, part), self.patience_s)
-            if not isinstance(answers, list):
-                self._result("batch", answers)
-            if len(answers) != len(part):
-                raise NodeUnreachable(f"{self.shown} gave {len(answers)} answers to {len(part)} requests")
+            if not isinstance(answers, list) or len(answers) != len(part):
+                self._result("several requests at once", answers)
+                raise NodeUnreachable(f"{self.shown} does not answer several requests at once")
             found += [self._result(method, answer) for (method, _), answer in zip(part, answers, strict=True)]
         return found
 
@@ -88,7 +87,7 @@ class Node:
         while True:
             try:
                 return ask()
-            except (requests.RequestException, Web3Exception, ValueError, OSError) as error:
+            except (requests.RequestException, Web3Exception, ValueError, KeyError, TypeError, OSError) as error:
                 if time.monotonic() + pause_s > deadline or not _passing(error):
                     raise NodeUnreachable(
                         f"no node answers at {self.shown}: {_reason(error)}",
@@ -98,12 +97,13 @@ class Node:
             pause_s *= 2
 
     def _result(self, method: str, answer: Any) -> Any:
-        if not isinstance(answer, dict) or ("result" not in answer and "error" not in answer):
+        error = answer.get("error") if isinstance(answer, dict) else None
+        if error is None:
+            if isinstance(answer, dict) and "result" in answer:
+                return answer["result"]
             raise NodeUnreachable(
-                f"{self.shown} does not speak JSON-RPC: it answered {method} with {str(answer)[:80]!r}"
+                f"{self.shown} does not speak JSON-RPC: it answers {method} with {str(answer)[:80]!r}"
             )
-        if (error := answer.get("error")) is None:
-            return answer["result"]
         if not isinstance(error, dict):
             error = {"message": str(error)}
         message = f"the node at {self.shown} refuses {method}: {error.get('message', 'without a reason')}"
