@@ -1,0 +1,87 @@
+"""Verifying: from a model's file and a certificate to a verdict, with nothing but a node to ask.
+
+Part of `certificate`. Every comparison stands in `claims`; here is their order. Node and deployment come from the checker's settings,
+never from the certificate.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pod.agreement import Story, read_story
+from pod.certificate import claims
+from pod.certificate.envelope import unseal
+from pod.certificate.statement import MOST_ANCESTORS, Statement
+from pod.certificate.verdict import Assurance, Moment, Verdict
+from pod.chain import Chain
+from pod.digest import Digest
+from pod.errors import ClaimMismatch, NotFound
+from pod.registry import Registry
+
+
+def verify(model: Path, certificate: bytes, chain: Chain, require: Assurance | None = None) -> Verdict:
+    """Check where a model comes from.
+
+    Args:
+        model: the file that the certificate is said to be about.
+        certificate: the certificate's bytes.
+        chain: a connection by the checker's own settings; it needs no key.
+        require: the least assurance that will do.
+
+    Returns:
+        what holds.
+
+    Raises:
+        Refuted: something is false; the message says what, and where it parts from the truth.
+        Unusable: it could not be checked: another chain or deployment, a node that does not answer, a run that has not ended.
+    """
+    payload, signer = unseal(certificate)
+    statement = Statement.parse(payload)
+    claims.check_deployment(statement, chain.deployment)
+    story = _story(chain, statement)
+    claims.check_ended(story)
+    claims.check_agreement(statement, story, signer, chain.deployment)
+    claims.check_registered(statement, story)
+    claims.check_recipe(statement, story.agreement.terms)
+    model_id = story.agreement.terms.model
+    claims.check_lineage(statement, claims.ancestors_of(Registry(chain), model_id, MOST_ANCESTORS), model_id)
+    claims.check_leaves(statement)
+    claims.check_transcript(statement, story)
+    orders_checked = claims.check_orders(statement)
+    claims.check_file(statement, model)
+    assurance = assurance_of(story)
+    if require is not None and assurance < require:
+        raise ClaimMismatch(
+            f"the assurance is {assurance.label}, and at least {require.label} is required",
+            "everything else holds; an audit would raise the assurance",
+        )
+    return Verdict(statement, story, assurance, orders_checked, _moments(story), _origins(chain, statement))
+
+
+def assurance_of(story: Story) -> Assurance:
+    """Who but the owner has checked a training, by the chain: nobody, until the contracts have audits."""
+    return Assurance.UNAUDITED
+
+
+def _story(chain: Chain, statement: Statement) -> Story:
+    try:
+        return read_story(chain, statement.agreement)
+    except NotFound:
+        raise ClaimMismatch(
+            f"the chain has no agreement {statement.agreement} up to block {chain.head()}",
+            "a node that lags behind must catch up first",
+        ) from None
+
+
+def _moments(story: Story) -> tuple[Moment, ...]:
+    return tuple(Moment(event.name, event.block, story.blocks[event.block].timestamp) for event in story.events)
+
+
+def _origins(chain: Chain, statement: Statement) -> tuple[Digest, ...]:
+    """Agreements that ended with the model that this training began with."""
+    endings = [
+        event
+        for name in ("Finished", "DivergedAt")
+        for event in chain.events("ProofOfTrain", name, modelRoot=statement.initial_model)
+    ]
+    return tuple(event.args["id"] for event in endings if event.args["id"] != statement.agreement)
