@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pod.digest import Digest, canonical_json, sha256
-from pod.environment.classes import clean_variables, expected_probe, installed_torch, refuse_other_host
+from pod.environment.classes import clean_variables, expected_probe, installed_torch, refuse_other_host, shipped_probe
 from pod.errors import EnvironmentRefused, InputRefused
 from pod.recipe import Environment
 
@@ -52,7 +52,7 @@ def here(name: str, threads: int, cache: Path | None = None) -> Environment:
     """
     environment = Environment(name, threads, installed_torch())
     refuse_other_host(environment)
-    if name == "cpu-native":
+    if shipped_probe(environment) is None:
         return replace(environment, probe=probe(environment, cache))
     check(environment, cache)
     return environment

@@ -1,0 +1,150 @@
+"""Do other processors give the same bits? Runs the probe's cases here and on emulated CPUs, and compares them case by case.
+
+A developer's tool (`make conformance`), never a user's: it wants `qemu-x86_64` (Debian: qemu-user) and takes minutes. What it
+shows equal may stand in `cpu-x86-64-v3`; what it shows different may not. Emulated reciprocal square roots may differ from real
+silicon, so a second real machine is better evidence: run `python -m pod.environment probe cpu-x86-64-v3 1` there.
+
+    python scripts/conformance.py [--threads N] [--cpu MODEL]... [--coverage]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from pod.environment import Environment, clean_variables, configure, installed_torch  # noqa: E402
+
+CLASS = "cpu-x86-64-v3"
+PROCESSORS = ("Haswell-v4", "EPYC-Rome")
+
+
+def main() -> int:
+    """Compare, or be the process that computes.
+
+    Returns:
+        0 where all cases that a class admits are equal, 1 where one differs, 3 without an emulator.
+    """
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--cpu", action="append", help=f"an emulator's CPU model (default: {', '.join(PROCESSORS)})")
+    parser.add_argument("--coverage", action="store_true", help="name the admitted operators that no case reaches")
+    parser.add_argument("--compute", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    environment = Environment(CLASS, given.threads, installed_torch())
+    if given.compute:
+        return compute(environment)
+    if given.coverage:
+        return coverage()
+    emulator = shutil.which("qemu-x86_64")
+    if emulator is None:
+        print("there is no qemu-x86_64 here: install qemu-user", file=sys.stderr)
+        return 3
+    return compare(environment, emulator, tuple(given.cpu or PROCESSORS))
+
+
+def compute(environment: Environment) -> int:
+    """Print a line for each case: its name and its digest."""
+    configure(environment)
+    from pod.environment.probe import all_cases, case_digest, probe_digest
+
+    for name, case in {**all_cases(), **suspects()}.items():
+        print(name, case_digest(name, case), flush=True)
+    print("probe", probe_digest(), flush=True)
+    return 0
+
+
+def compare(environment: Environment, emulator: str, processors: tuple[str, ...]) -> int:
+    """Run all cases here and on each processor, and name those that differ."""
+    here = dict(cases_on(environment, []))
+    print(f"{len(here)} cases here, {environment.threads} threads; probe {here['probe']}")
+    failed = False
+    for processor in processors:
+        there = dict(cases_on(environment, [emulator, "-cpu", processor]))
+        differing = [name for name in here if there.get(name, "did not run") != here[name]]
+        admitted = [name for name in differing if not name.startswith("suspect/")]
+        failed |= bool(admitted)
+        print(f"{processor}: {len(here) - len(differing)} equal, admitted but different: {admitted or 'none'}")
+        print(f"  suspects that differ: {sorted(set(differing) - set(admitted)) or 'none'}")
+    return int(failed)
+
+
+def cases_on(environment: Environment, emulator: list[str]) -> Iterator[tuple[str, str]]:
+    """Each case's digest as a process of its own gives it."""
+    command = [*emulator, sys.executable, __file__, "--compute", "--threads", str(environment.threads)]
+    variables = clean_variables(environment, Path(os.environ.get("TMPDIR", "/tmp")))
+    done = subprocess.run(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        print(f"  stopped with exit code {done.returncode}: {done.stderr.strip()[-300:]}", file=sys.stderr)
+    for line in done.stdout.splitlines():
+        name, _, digest = line.partition(" ")
+        yield name, digest
+
+
+def suspects() -> dict[str, Callable[[], list[object]]]:
+    """Cases outside the class, each with the reason for which it stays outside."""
+    import torch
+
+    uniform_N = torch.rand(5003, generator=torch.Generator().manual_seed(1))
+    loops = {
+        "rmsprop": torch.optim.RMSprop,
+        "nadam": torch.optim.NAdam,
+        "adadelta": torch.optim.Adadelta,
+        "radam": torch.optim.RAdam,
+        "adamax": torch.optim.Adamax,
+    }
+
+    def loop(kind: type[torch.optim.Optimizer]) -> list[object]:
+        parameter = uniform_N.clone().requires_grad_()
+        optimizer = kind([parameter])  # type: ignore[call-arg]
+        for step in range(8):
+            parameter.grad = uniform_N * (step + 1) - 0.5
+            optimizer.step()
+        return [parameter]
+
+    functions = ("sqrt", "asin", "acos", "atan", "atanh", "asinh", "tan", "cosh", "lgamma", "digamma", "erfc", "erfinv")
+    return {
+        **{f"suspect/{name}": lambda name=name: [getattr(torch, name)(uniform_N)] for name in functions},  # MKL
+        "suspect/acosh": lambda: [torch.acosh(uniform_N + 1)],
+        "suspect/atan2": lambda: [torch.atan2(uniform_N, uniform_N.flip(0))],
+        "suspect/pow_0.5": lambda: [uniform_N**0.5],  # goes through sqrt
+        "suspect/pow_1.7": lambda: [uniform_N**1.7],
+        "suspect/pow_tensor": lambda: [uniform_N ** uniform_N.flip(0)],
+        "suspect/sqrt_in_double": lambda: [uniform_N.double().sqrt().float()],
+        "suspect/cdist": lambda: [torch.cdist(uniform_N[:1000].reshape(20, 50), uniform_N[1000:2000].reshape(20, 50))],
+        "suspect/randn": lambda: [torch.randn(5003, generator=torch.Generator().manual_seed(1))],  # vector width
+        **{f"suspect/{name}": lambda kind=kind: loop(kind) for name, kind in loops.items()},
+    }
+
+
+def coverage() -> int:
+    """Name the operators that the class admits and that no case of the probe reaches."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    from pod.environment.probe import all_cases
+    from pod.graph import allowed
+
+    reached: set[str] = set()
+
+    class Listener(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+            reached.add(str(func))
+            return func(*args, **(kwargs or {}))
+
+    for case in all_cases().values():
+        with Listener():
+            case()
+    missing = sorted(allowed(CLASS) - reached)
+    print(f"{len(allowed(CLASS))} operators are admitted; {len(missing)} are reached by no case:", *missing, sep="\n  ")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
