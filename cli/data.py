@@ -12,7 +12,7 @@ from cli.amounts import format_fit, parse_fit
 from cli.command import Session, command, group
 from cli.ids import DatasetId, find_dataset
 from cli.output import Facts, Report, Rows, say
-from pod.errors import ClaimMismatch, FitchainError, InputRefused
+from pod.errors import FitchainError, InputRefused
 
 if TYPE_CHECKING:
     from pod.dataset import Card, Policy
@@ -157,9 +157,11 @@ def list_(
 @command(app, "show")
 def show(session: Session, dataset: DatasetId) -> Report:
     """Show a dataset's card: columns, price, licence, policy."""
+    from pod.scientist import read_card
+
     home = session.reader
     entry = home.registry.dataset(find_dataset(home, dataset))
-    card = read_card(home, entry)
+    card = read_card(home, entry.id)
     values = {
         "dataset": entry.id,
         "owner": entry.owner,
@@ -210,23 +212,12 @@ def _range(text: str) -> tuple[str, tuple[float, float]]:
         raise InputRefused(f"the range {text!r} is not COLUMN=LOW:HIGH", "write it as age=0:120") from None
 
 
-def read_card(home: Home, entry: DatasetEntry) -> Card:
-    """A dataset's card from the store, checked against what the chain says of it."""
-    from pod.dataset import Card
-    from pod.dataset.card import CARD_BYTES
-
-    card = Card.parse(home.store.cat(entry.card, CARD_BYTES))
-    if (card.root, card.count) != (entry.root, entry.count):
-        raise ClaimMismatch(
-            f"the card {entry.card} describes {card.count} records under {card.root}, and the chain has {entry.count} under {entry.root}"
-        )
-    return card
-
-
 def _card(home: Home, entry: DatasetEntry) -> Card | None:
     """The card, for a list in which one missing or broken card must not hide the others."""
+    from pod.scientist import read_card
+
     try:
-        return read_card(home, entry)
+        return read_card(home, entry.id)
     except FitchainError as error:
         say(f"the card of {entry.id.short} is left out: {error}")
         return None

@@ -42,6 +42,7 @@ def request(
     acceptance_window: Annotated[str, typer.Option(metavar="TIME", help="Within which the owner accepts.")] = "1d",
     training_window: Annotated[str, typer.Option(metavar="TIME", help="Within which it trains.")] = "1d",
     dispute_window: Annotated[str, typer.Option(metavar="TIME", help="After which silence pays it.")] = "1d",
+    rehearsal: Annotated[bool, typer.Option(help="Train a few steps on mock data here first.")] = True,
 ) -> Report:
     """Ask an owner for a training; the price is locked until the job ends."""
     from pod import scientist
@@ -56,6 +57,7 @@ def request(
         price=None if price is None else parse_fit(price),
         bond=None if bond is None else parse_fit(bond),
         windows=windows,
+        rehearsed=rehearsal,
     )
     terms = home.agreements.read(id).terms
     values = {"agreement": id, "owner": terms.owner, "price": format_fit(terms.price), "bond": format_fit(terms.bond)}
@@ -129,7 +131,7 @@ def watch(
 
     home = session.reader
     standing = watching.watch(story.Reader(home, find_agreement(home, agreement)), until_settled)
-    trained = standing.proof.end_block is not None and not standing.diverged
+    trained = standing.proof.end_block is not None and not standing.agreement.diverged
     session.exit_code = 0 if trained else 3
     return Report(story.values(standing), [f"{standing.agreement.id} {story.state_name(standing)}"])
 

@@ -100,11 +100,35 @@ def show(session: Session, model: ModelId) -> Report:
 
 
 @command(app, "fetch")
-def fetch(session: Session, agreement: AgreementId) -> Report:
-    """Fetch, open and check the model that a job trained."""
+def fetch(
+    session: Session,
+    agreement: AgreementId,
+    to: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Copy the two files there too.", show_default=False)
+    ] = None,
+) -> Report:
+    """Fetch, open and check what a job trained."""
     from pod import scientist
 
     home = session.home
     delivery = scientist.receive(home, find_agreement(home, agreement))
     values = {"model": delivery.model, "certificate": delivery.certificate}
+    if to is not None:
+        values = {name: _copy(path, to) for name, path in values.items()}
     return Report(values, [Facts(list(values.items()))])
+
+
+def _copy(path: Path, folder: Path) -> Path:
+    """Copy a file into a folder, beside nothing of the same name.
+
+    Raises:
+        InputRefused: there is a file of that name, or the folder cannot be written.
+    """
+    target = folder / path.name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with target.open("xb") as file:
+            file.write(path.read_bytes())
+    except OSError as error:
+        raise InputRefused(f"{target} cannot be written: {error.strerror}", "choose another folder") from None
+    return target

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
+from cli.amounts import format_fit
 from cli.command import Session, command, group
 from cli.ids import AgreementId, find_agreement
-from cli.output import Facts, Report, Rows
+from cli.output import Facts, Report, Rows, say
+from pod.errors import NotFound, Refuted
+
+if TYPE_CHECKING:
+    from pod.certificate import Verdict
 
 app = group("proof", "Check what was trained.")
 
@@ -62,7 +72,143 @@ def show(session: Session, agreement: AgreementId) -> Report:
     return Report(values, [Facts(pairs), table])
 
 
-def _clock(seconds: int) -> str:
-    import time
+@command(app, "replay")
+def replay(
+    session: Session,
+    agreement: AgreementId,
+    segments: Annotated[
+        int, typer.Option(metavar="N", help="How many: the last, the first, others at random.", min=1)
+    ] = 5,
+) -> Report:
+    """Train segments again and compare them, bit for bit.
 
+    For whoever has the data: the owner. The leaves that it compares with must add up to the root on the chain.
+    """
+    from pod import owner
+
+    home = session.home
+    id = find_agreement(home, agreement)
+    found = owner.replay_job(home, id, segments, _say_segment)
+    values = {
+        "agreement": id,
+        "replayed": len(found.verdicts),
+        "segments": found.segments,
+        "equal": found.equal,
+        "verdicts": [asdict(verdict) for verdict in found.verdicts],
+    }
+    session.exit_code = 0 if found.equal else Refuted.exit_code
+    differing = [f"segment {verdict.index}: {verdict.difference}" for verdict in found.verdicts if not verdict.equal]
+    told = f"{len(found.verdicts)} of {found.segments} segments replayed, all equal to the bit"
+    return Report(values, differing or [told])
+
+
+@command(app, "verify")
+def verify(
+    session: Session,
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The delivered file, .safetensors.")],
+    certificate: Annotated[Path, typer.Argument(metavar="CERT", help="Its certificate, .json.")],
+    require: Annotated[
+        str | None,
+        typer.Option(metavar="LEVEL", help="At least: owner-replay, on-site, sampled or open.", show_default=False),
+    ] = None,
+) -> Report:
+    """Check where a model file comes from.
+
+    Needs no key, no data and no torch; node and deployment are yours, never the certificate's. Exits 0 if it holds, 1 if it is
+    refuted, 3 if it could not be checked.
+    """
+    from pod.certificate import Assurance
+    from pod.certificate import verify as check
+    from pod.chain.connect import connect
+
+    level = Assurance.parse(require) if require else None
+    verdict = check(model, _read(certificate), connect(session.settings), level)
+    return told_verdict(verdict, model)
+
+
+def told_verdict(verdict: Verdict, model: Path) -> Report:
+    """A verdict as values and for people: what holds, what was read from the chain, what it does not say."""
+    statement, story = verdict.statement, verdict.story
+    values = {
+        "holds": True,
+        "assurance": verdict.assurance.label,
+        "model": model,
+        "sha256": statement.subject,
+        "agreement": statement.agreement,
+        "chain_id": statement.chain_id,
+        "state": verdict.state.name.capitalize(),
+        "complete": verdict.complete,
+        "owner": statement.owner,
+        "scientist": statement.scientist,
+        "initial_model": statement.initial_model,
+        "final_model": statement.final_model,
+        "recipe": statement.recipe.digest,
+        "dataset": statement.dataset,
+        "dataset_root": statement.dataset_root,
+        "records": statement.card.count,
+        "environment": statement.environment.name,
+        "transcript_root": statement.transcript_root,
+        "checkpoints": statement.count,
+        "steps": statement.steps,
+        "orders_checked": verdict.orders_checked,
+        "paid_to_owner": format_fit(story.paid_to_owner),
+        "moments": [asdict(moment) for moment in verdict.moments],
+        "origins": list(verdict.origins),
+        "related": [{"agreement": other.id, "outcome": other.outcome.name.capitalize()} for other in story.related],
+    }
+    pairs: list[tuple[str, Any]] = [
+        ("model", model),
+        ("sha-256", statement.subject),
+        ("agreement", f"{statement.agreement}, {values['state']}"),
+        ("trained", f"{statement.steps} of {statement.recipe.steps} steps in {statement.count} checkpoints"),
+        ("on", f"{statement.card.count} records: {statement.card.name}"),
+        ("by", f"{statement.owner} for {statement.scientist}"),
+        ("when", _when(verdict)),
+        ("environment", f"{statement.environment.name}, torch {statement.environment.torch}"),
+        ("transcript", statement.transcript_root),
+        ("assurance", f"{verdict.assurance.label}: {ASSURANCES[verdict.assurance.label]}"),
+        ("beside it", _related(verdict)),
+    ]
+    return Report(values, ["the certificate holds", Facts(pairs)])
+
+
+ASSURANCES = {
+    "unaudited": "nobody but the owner has replayed any of it",
+    "owner-replay": "replayed on the owner's own machine",
+    "on-site": "replayed by a verifier on its hardware at the owner's",
+    "sampled": "segments that the chain drew were replayed by drawn verifiers",
+    "open": "the data are public: anyone may replay all of it",
+}
+
+
+def _when(verdict: Verdict) -> str:
+    if not verdict.moments:
+        return "-"
+    first, last = verdict.moments[0], verdict.moments[-1]
+    return f"{_clock(first.time)} {first.what} (block {first.block}) to {_clock(last.time)} {last.what} (block {last.block})"
+
+
+def _related(verdict: Verdict) -> str:
+    """Other agreements that did not end well, so that a lucky run among many failed ones shows."""
+    others = verdict.story.related
+    if not others:
+        return "no other agreement of this owner, dataset or model failed or was given up"
+    told = ", ".join(f"{other.id.short} {other.outcome.name.lower()}" for other in others[:5])
+    return f"{len(others)} other agreements of this owner, dataset or model failed or were given up: {told}"
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise NotFound(f"the certificate {path} cannot be read: {error.strerror}") from None
+
+
+def _say_segment(event: dict[str, Any]) -> None:
+    if event["event"] == "segment":
+        told = "equal" if event["equal"] else f"differs: {event['difference']}"
+        say(f"segment {event['index']}, up to step {event['step']}: {told}")
+
+
+def _clock(seconds: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))

@@ -58,11 +58,6 @@ class Standing:
         own: list[int] = [entry.body["index"] + 1 for entry in self.history if entry.kind == "checkpoint"]
         return max([self.proof.count, *own])
 
-    @property
-    def diverged(self) -> bool:
-        """Whether the training ended before its last step."""
-        return self.proof.end_block is not None and self.proof.step < self.agreement.terms.steps
-
 
 class Reader:
     """Reads one job's standing again and again; receipts, which never change, only once."""
@@ -119,7 +114,7 @@ def bar(done: int, of: int, width: int = 40) -> str:
 def state_name(standing: Standing) -> str:
     """The state in one word, `Diverged` surviving its settlement."""
     state = standing.agreement.state
-    if state is State.SETTLED and standing.diverged:
+    if state is State.SETTLED and standing.agreement.diverged:
         return "Settled (diverged)"
     return state.name.capitalize()
 
@@ -179,7 +174,7 @@ def values(standing: Standing) -> dict[str, Any]:
     return {
         "agreement": agreement.id,
         "state": agreement.state.name.capitalize(),
-        "diverged": standing.diverged,
+        "diverged": standing.agreement.diverged,
         "owner": terms.owner,
         "scientist": agreement.scientist,
         "dataset": terms.dataset,

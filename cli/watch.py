@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from cli.output import console, printable
-from cli.story import Reader, Standing, bar, sentence, sparkline, state_name
+from cli.story import Standing, bar, sentence, sparkline, state_name
 from pod.agreement import State
 
 if TYPE_CHECKING:
@@ -18,7 +18,15 @@ POLL_S = 0.4
 LINES = 8  # of history below the figures
 
 
-def watch(reader: Reader, until_settled: bool) -> Standing:
+class Reads(Protocol):
+    """Whatever reads a job's standing; `cli.story.Reader` is one."""
+
+    def read(self) -> Standing:
+        """The job as it stands now."""
+        ...
+
+
+def watch(reader: Reads, until_settled: bool) -> Standing:
     """Show a job until it ends.
 
     Args:
@@ -30,7 +38,7 @@ def watch(reader: Reader, until_settled: bool) -> Standing:
     """
     out = console(stderr=True)
     states = _states(reader, until_settled)
-    return _watch_live(states) if out.is_terminal else _watch_lines(states)
+    return watch_live(states) if out.is_terminal else watch_lines(states, sys.stderr.write)
 
 
 def over(standing: Standing, until_settled: bool) -> bool:
@@ -39,7 +47,7 @@ def over(standing: Standing, until_settled: bool) -> bool:
     return state.ended or (not until_settled and state in (State.TRAINED, State.DIVERGED))
 
 
-def _states(reader: Reader, until_settled: bool) -> Iterator[Standing]:
+def _states(reader: Reads, until_settled: bool) -> Iterator[Standing]:
     while True:
         standing = reader.read()
         yield standing
@@ -48,7 +56,8 @@ def _states(reader: Reader, until_settled: bool) -> Iterator[Standing]:
         time.sleep(POLL_S)
 
 
-def _watch_live(states: Iterator[Standing]) -> Standing:
+def watch_live(states: Iterator[Standing]) -> Standing:
+    """Redraw the standing in place."""
     from rich.live import Live
 
     standing = next(states)
@@ -58,7 +67,8 @@ def _watch_live(states: Iterator[Standing]) -> Standing:
     return standing
 
 
-def _watch_lines(states: Iterator[Standing], write: Callable[[str], object] = sys.stderr.write) -> Standing:
+def watch_lines(states: Iterator[Standing], write: Callable[[str], object]) -> Standing:
+    """Tell each change and each line of the history once."""
     told, last = 0, ""
     for standing in states:
         if state_name(standing) != last:

@@ -1,0 +1,127 @@
+"""What `job show` and `job watch` tell of a job, from made-up standings."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from cli import watch
+from cli.output import console
+from cli.story import Standing, describe, sentence, state_name, values
+from pod.agreement import Agreement, Anchor, Proof, State, Terms
+from pod.digest import ZERO, Digest, sha256
+from pod.journal import Entry
+
+JOB = sha256(b"job")
+OWNER, SCIENTIST = "0x" + "11" * 20, "0x" + "22" * 20
+TERMS = Terms(OWNER, sha256(b"d"), sha256(b"m"), sha256(b"r"), 560, 10, 16, 10 * 10**18, 10**18, 600, 600, 600)
+
+
+def anchor(count: int) -> Anchor:
+    return Anchor(count, sha256(bytes([count])), None, 100 + count, sha256(b"t"))
+
+
+def standing(
+    state: State, count: int = 0, step: int = 0, ended: bool = False, history: tuple[Entry, ...] = ()
+) -> Standing:
+    agreement = Agreement(JOB, SCIENTIST, TERMS, state, ZERO, 5, step, 0, 0, 0)
+    anchors = tuple(anchor(covered) for covered in range(16, count + 1, 16))
+    proof = Proof(
+        sha256(b"c"), sha256(b"s"), ZERO, count, step, ZERO, ZERO, None, None, anchors, 130 if ended else None
+    )
+    losses = tuple((10 * i, 1 / (i + 1)) for i in range(count))
+    return Standing(agreement, proof, 5, 412_345, losses, 0.96 if count else None, history)
+
+
+def entry(id: int, kind: str, **body: Any) -> Entry:
+    return Entry(id, JOB, 1_800_000_000.0 + id, kind, body)
+
+
+TRAINED = standing(State.TRAINED, 57, 560, ended=True)
+
+
+@pytest.mark.parametrize(
+    ("job", "name"),
+    [
+        (standing(State.REQUESTED), "Requested"),
+        (TRAINED, "Trained"),
+        (standing(State.SETTLED, 57, 560, ended=True), "Settled"),
+        (standing(State.SETTLED, 20, 190, ended=True), "Settled (diverged)"),
+        (standing(State.FORFEITED, 20), "Forfeited"),
+    ],
+)
+def test_a_state_is_told_in_a_word(job: Standing, name: str) -> None:
+    assert state_name(job) == name
+
+
+@pytest.mark.parametrize("state", list(State)[1:])
+def test_watching_ends_when_the_training_does_or_the_money_has_moved(state: State) -> None:
+    job = standing(state)
+    assert watch.over(job, until_settled=True) == (state in (State.SETTLED, State.CANCELLED, State.FORFEITED))
+    assert watch.over(job, until_settled=False) == (state not in (State.REQUESTED, State.ACCEPTED, State.TRAINING))
+
+
+def test_checkpoints_of_this_pod_count_before_they_are_anchored() -> None:
+    assert standing(State.TRAINING, 16, history=(entry(1, "checkpoint", index=40),)).checkpoints == 41
+
+
+def test_the_terminal_shows_progress_anchors_loss_and_gas() -> None:
+    out = console()
+    with out.capture() as captured:
+        out.print(watch.draw(TRAINED))
+    shown = captured.get()
+    for wanted in ("57 of 57", "48↦block 148", "▁", "96.0%", "412,345 in 5 transactions", "Trained"):
+        assert wanted in shown
+
+
+def test_lines_tell_each_thing_once() -> None:
+    first = entry(1, "accepted", gas=60000)
+    second = entry(2, "anchored", count=16, block=7, gas=41000)
+    jobs = [standing(State.TRAINING, history=(first,)), standing(State.TRAINING, history=(first, second)), TRAINED]
+    told: list[str] = []
+    watch.watch_lines(iter(jobs), told.append)
+    assert [line[10:].strip() for line in told] == [
+        "Training",
+        "accepted, the bond is locked (60,000 gas)",
+        "anchored 16 checkpoints in block 7 (41,000 gas)",
+        "Trained",
+    ]
+
+
+def test_an_entry_that_is_not_known_is_told_in_full() -> None:
+    assert sentence(entry(1, "something_new", root=str(JOB), n=3)).endswith(f"something new: root {str(JOB)[:10]}, n 3")
+
+
+def test_an_entry_without_what_its_sentence_needs_is_told_as_it_is() -> None:
+    assert sentence(entry(1, "anchored", count=3)).endswith("anchored: count 3")
+
+
+def test_json_gives_amounts_as_decimal_fit() -> None:
+    told = values(TRAINED)
+    assert (told["price"], told["bond"], told["checkpoints"], told["diverged"]) == ("10", "1", 57, False)
+
+
+def test_a_reason_cannot_break_a_sentence() -> None:
+    assert sentence(entry(1, "refused", reason="{0} {gas} \n")).endswith("refused: {0} {gas} \n")
+
+
+def test_described_before_anything_was_anchored() -> None:
+    pairs = dict(describe(standing(State.REQUESTED)).pairs)
+    assert pairs["anchored"] == "0 checkpoints in 0 anchors" and "transcript" not in pairs
+
+
+def test_a_standing_is_read_until_the_job_ends() -> None:
+    class Reader:
+        def __init__(self, jobs: Iterator[Standing]) -> None:
+            self.read = jobs.__next__
+
+    jobs = iter([TRAINED, dataclasses.replace(TRAINED)])
+    assert watch.watch(Reader(jobs), until_settled=False) is TRAINED
+    assert len(list(jobs)) == 1
+
+
+def test_digest_is_shown_whole_where_it_is_asked_for() -> None:
+    assert Digest.parse(str(dict(describe(TRAINED).pairs)["agreement"])) == JOB
