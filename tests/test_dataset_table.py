@@ -54,6 +54,18 @@ def test_dropped_columns_may_hold_anything(tmp_path: Path) -> None:
     assert Table.read(csv_file(tmp_path, text), drop=["name"]).arrays["age"].tolist() == [41.0, 59.0]
 
 
+@pytest.mark.parametrize("ending", ["csv", "npz"])
+def test_only_the_wanted_columns_are_read(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"t.{ending}"
+    table = Table.of({"a": np.arange(2.0), "b": np.arange(2.0), "c": np.arange(2.0)})
+    (table.write_csv if ending == "csv" else table.write_npz)(path)
+    assert [column.name for column in Table.read(path, only=["c", "a"]).columns] == ["a", "c"]
+    with pytest.raises(InputRefused, match="'d' is not in the table"):
+        Table.read(path, only=["a", "d"])
+    with pytest.raises(InputRefused, match="no column"):
+        Table.read(path, only=["a"], drop=["a"])
+
+
 def test_categories_given_beforehand_keep_their_numbers(tmp_path: Path) -> None:
     path = csv_file(tmp_path, "x,label\n1,well\n")
     assert Table.read(path, target="label", categories=["sick", "well"]).arrays["label"].tolist() == [1]

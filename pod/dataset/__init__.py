@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from pod.dataset.assembly import Assemble, assemble, class_numbers
 from pod.dataset.card import Card, Constants, fit_transform, target_categories
+from pod.dataset.columns import DTYPES, Column
 from pod.dataset.mock import mock_table
 from pod.dataset.order import batches, batches_per_epoch
 from pod.dataset.policy import MODES, Disclosure, Policy
@@ -28,7 +29,7 @@ from pod.dataset.records import (
     salt,
     verify_record,
 )
-from pod.dataset.table import DTYPES, Column, Table
+from pod.dataset.table import Table
 
 __all__ = [
     "DTYPES",

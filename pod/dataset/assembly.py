@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pod.dataset.table import Array, Table
+from pod.dataset.columns import Array
+from pod.dataset.table import Table
 from pod.errors import InputRefused
 from pod.recipe.terms import CLASSIFICATION, Choice
 

@@ -3,7 +3,8 @@
 Part of `dataset`. A card is canonical JSON (`fitchain/card/v1`) that everyone may read: schema, units, transform constants,
 licence, price, policy, mock data, root. The transform constants are computed over the registered records once, at registration,
 and are published on purpose: a verifier sees only a segment, so nothing may be fitted while training. Whoever must not publish
-means and deviations gives ranges of their own (`ranges`) or none.
+means and deviations gives ranges of their own (`ranges`) or none; so should the owner of very few records, or of a column that is
+the same for all, whose mean is that value.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from pod.dataset.columns import DTYPES, MOST_COLUMNS, MOST_NAME, MOST_RANK, SLAB_ROWS, Array, Column
 from pod.dataset.policy import NOTHING_DISCLOSED, Disclosure, JobLike, Policy, amount
-from pod.dataset.table import DTYPES, MOST_COLUMNS, MOST_NAME, MOST_RANK, SLAB_ROWS, Array, Column, Table
+from pod.dataset.table import Table
 from pod.digest import Digest, canonical_json, parse_json, sha256
 from pod.errors import ClaimMismatch, InputRefused
 from pod.recipe.fields import Fields, integer, refuse_unknown

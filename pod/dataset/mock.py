@@ -17,7 +17,8 @@ import numpy as np
 
 from pod.dataset.assembly import class_numbers
 from pod.dataset.card import Card
-from pod.dataset.table import Array, Column, Table
+from pod.dataset.columns import Array, Column
+from pod.dataset.table import Table
 from pod.errors import InputRefused
 
 RARE_RECORDS, RARE_SHARE = (

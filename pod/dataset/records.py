@@ -17,8 +17,9 @@ import numpy as np
 from blake3 import blake3
 
 from pod.dataset.card import Card, fit_transform
+from pod.dataset.columns import Array, Column, schema_bytes
 from pod.dataset.policy import Policy
-from pod.dataset.table import Array, Column, Table, schema_bytes
+from pod.dataset.table import Table
 from pod.digest import Digest, root_from_path, tagged
 from pod.errors import DatasetChanged, DigestMismatch, InputRefused
 from pod.recipe.fields import Fields
