@@ -15,8 +15,9 @@ from pod.home import Home
 from pod.owner.anchors import read_checkpoints
 from pod.owner.run import LEAVES, RECORDS, prepare
 from pod.transcript import Transcript
-from pod.worker import Event, Replayed
+from pod.worker import Event
 from pod.worker import replay as replay_folder
+from pod.worker.parent import Replayed
 
 
 @dataclass(frozen=True)
