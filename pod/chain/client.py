@@ -84,6 +84,8 @@ class Chain:
 
     def call_many(self, calls: Sequence[tuple[str, str, Sequence[Any]]], block: int | str | None = None) -> list[Any]:
         """Read several view functions of the same block in one round trip; arguments, values and errors as `call`'s."""
+        if not calls:
+            return []
         tag = self._tag(block)
         items = [interface(contract).function(name) for contract, name, _ in calls]
         requests = [
@@ -181,7 +183,7 @@ class Chain:
             ChainUnusable: another transaction took its nonce, or it is not mined for a quarter of an hour.
         """
         started = nudged = time.monotonic()
-        attempts = [pending.transaction]
+        attempts = self._attempts(pending)
         while (mined := self._mined(attempts)) is None:
             now = time.monotonic()
             if now - started > WAIT_S:
@@ -191,12 +193,7 @@ class Chain:
                 )
             if now - nudged > NUDGE_S and self.sender is not None:
                 self.sender.nudge()
-                attempts, nudged = self.sender.attempts(pending), now
-                if not attempts:
-                    raise ChainUnusable(
-                        f"another transaction of {pending.sender} took the nonce {pending.nonce} of {pending.what}",
-                        "let only this home send from the account, then do it again",
-                    )
+                attempts, nudged = self._attempts(pending), now
             time.sleep(self.settings.poll_s)
         if self.sender is not None:
             self.sender.settle(pending)
@@ -284,6 +281,16 @@ class Chain:
             return int(self.node.request("eth_estimateGas", fields), 16) * 5 // 4
         except NodeRefused as refusal:
             raise _translated(what, refusal) from None
+
+    def _attempts(self, pending: Pending) -> list[Digest]:
+        """The transactions one of which should be mined in the end."""
+        attempts = self.sender.attempts(pending) if self.sender is not None else [pending.transaction]
+        if not attempts:
+            raise ChainUnusable(
+                f"another transaction of {pending.sender} took the nonce {pending.nonce} of {pending.what}",
+                "let only this home send from the account, then do it again",
+            )
+        return attempts
 
     def _mined(self, attempts: Sequence[Digest]) -> Any:
         """The receipt of whichever attempt was mined and has its confirmations."""

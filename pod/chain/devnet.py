@@ -137,7 +137,7 @@ def _start(folder: Path, port: int) -> DevnetRecord:
     pid = _spawn(_command(folder, port), log)
     started = process_start(pid)
     try:
-        rpc = f"http://127.0.0.1:{_listening_port(pid, log)}"
+        rpc = f"http://127.0.0.1:{listening_port(pid, log)}"
         version = str(Node(rpc).request("web3_clientVersion"))
     except ChainUnusable:
         if started is not None:
@@ -179,7 +179,7 @@ def _spawn(command: list[str], log: Path) -> int:
     return os.posix_spawn(command[0], command, os.environ, file_actions=streams, setsid=True)
 
 
-def _listening_port(pid: int, log: Path) -> int:
+def listening_port(pid: int, log: Path) -> int:
     """Wait until the node says where it listens.
 
     Raises:

@@ -1,0 +1,179 @@
+"""The nonce queue: nothing is lost or sent twice when a process, the node or the connection goes away."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pod.chain import Chain, connect, devnet
+from pod.chain.deploy import deploy
+from pod.chain.queue import Queue
+from pod.errors import ChainUnusable, NodeUnreachable
+from tests.chain_fixtures import PASSPHRASE, Account, Devnet
+from tests.node_proxy import proxy
+
+TARGET = "0x" + "11" * 20
+GAS = 100_000
+
+
+def queue_of(chain: Chain) -> Queue:
+    assert isinstance(chain.sender, Queue)
+    return chain.sender
+
+
+def states(chain: Chain) -> list[tuple[int, str]]:
+    """(nonce, state) of every row of a home."""
+    with closing(sqlite3.connect(chain.settings.home / "transactions.db")) as database:
+        return database.execute("SELECT nonce, state FROM transactions ORDER BY nonce, time").fetchall()
+
+
+def mined_nonces(chain: Chain) -> int:
+    return int(chain.node.request("eth_getTransactionCount", chain.address, "latest"), 16)
+
+
+@pytest.fixture
+def account(open_account: Callable[..., Account]) -> Account:
+    return open_account()
+
+
+@pytest.fixture
+def stopped_mining(reader: Chain) -> Iterator[None]:
+    """Blocks come only when a test asks for one."""
+    reader.node.request("evm_setAutomine", False)
+    reader.node.request("evm_setIntervalMining", 0)
+    yield
+    reader.node.request("evm_setAutomine", True)
+
+
+def without_sending(call: dict[str, Any]) -> tuple[int, None] | None:
+    return (403, None) if call["method"] == "eth_sendRawTransaction" else None
+
+
+def cut_off(account: Account, rpc: str, value: int) -> None:
+    """Write a transaction down and lose the node before it is sent."""
+    with proxy(rpc, without_sending) as url:
+        chain = connect(replace(account.chain.settings, rpc=url), account.keys)
+        with pytest.raises(NodeUnreachable):
+            chain.submit("FitCoin", "transfer", TARGET, value)
+
+
+def test_pipelined_transactions_are_mined_in_the_order_sent(account: Account) -> None:
+    chain = account.chain
+    pending = [chain.submit("FitCoin", "transfer", TARGET, value, gas=GAS) for value in range(10)]
+    receipts = [chain.wait(one) for one in pending]
+    assert [receipt.event("Transfer").args["value"] for receipt in receipts] == list(range(10))
+    assert [one.nonce for one in pending] == list(range(10))
+    assert states(chain) == [(nonce, "mined") for nonce in range(10)]
+
+
+def test_processes_of_one_home_never_share_a_nonce(account: Account, running_devnet: Devnet) -> None:
+    home = account.chain.settings.home
+    code = f"""
+from pathlib import Path
+from pod import keys, settings
+from pod.chain import connect
+place = settings.load(home=Path({str(home)!r}), devnet=Path({str(running_devnet.folder)!r}), environ={{}})
+chain = connect(place, keys.unlock(place.home, "default", {PASSPHRASE!r}))
+for pending in [chain.submit("FitCoin", "transfer", {TARGET!r}, 1, gas={GAS}) for _ in range(10)]:
+    chain.wait(pending)
+"""
+    processes = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(3)]
+    assert [process.wait() for process in processes] == [0, 0, 0]
+    assert states(account.chain) == [(nonce, "mined") for nonce in range(30)]
+
+
+def test_transaction_is_written_before_it_is_sent_and_sent_at_the_next_start(
+    account: Account, running_devnet: Devnet
+) -> None:
+    cut_off(account, running_devnet.record.rpc, 7)
+    assert states(account.chain) == [(0, "signed")]
+    again = connect(account.chain.settings, account.keys)
+    (pending,) = queue_of(again).pending()
+    assert again.wait(pending).event("Transfer").args["value"] == 7
+
+
+def test_next_transaction_sends_what_was_cut_off_first(account: Account, running_devnet: Devnet) -> None:
+    cut_off(account, running_devnet.record.rpc, 7)
+    receipt = account.chain.send("FitCoin", "transfer", TARGET, 8)
+    assert (mined_nonces(account.chain), receipt.event("Transfer").args["value"]) == (2, 8)
+
+
+def test_transaction_that_the_node_forgot_is_sent_again(account: Account, stopped_mining: None) -> None:
+    chain = account.chain
+    pending = [chain.submit("FitCoin", "transfer", TARGET, value, gas=GAS) for value in (1, 2)]
+    chain.node.request("anvil_dropAllTransactions")
+    assert connect(chain.settings, account.keys).sender is not None
+    chain.node.request("evm_mine")
+    assert [chain.wait(one).event("Transfer").args["value"] for one in pending] == [1, 2]
+
+
+def test_price_is_raised_when_gas_became_dearer(account: Account, stopped_mining: None) -> None:
+    chain = account.chain
+    pending = [chain.submit("FitCoin", "transfer", TARGET, value, gas=GAS) for value in (1, 2)]
+    for _ in range(2):  # dearer for the block that leaves them out, and still so for the next
+        chain.node.request("anvil_setNextBlockBaseFeePerGas", hex(20 * 10**9))
+        chain.node.request("evm_mine")
+        queue_of(chain).nudge()
+    receipts = [chain.wait(one) for one in pending]
+    assert [receipt.event("Transfer").args["value"] for receipt in receipts] == [1, 2]
+    assert [receipt.transaction for receipt in receipts] != [one.transaction for one in pending]
+    assert mined_nonces(chain) == 2
+
+
+def test_nonce_taken_by_a_stranger_is_told(account: Account, running_devnet: Devnet, tmp_path: Path) -> None:
+    cut_off(account, running_devnet.record.rpc, 7)
+    (pending,) = queue_of(account.chain).pending()
+    elsewhere = connect(replace(account.chain.settings, home=tmp_path), account.keys)
+    elsewhere.send("FitCoin", "transfer", TARGET, 8)
+    queue_of(account.chain).nudge()
+    assert states(account.chain) == [(0, "dropped")]
+    with pytest.raises(ChainUnusable, match=r"took the nonce 0 of FitCoin\.transfer"):
+        account.chain.wait(pending)
+    assert account.chain.send("FitCoin", "transfer", TARGET, 9).event("Transfer").args["value"] == 9
+
+
+def test_transaction_that_the_node_refuses_leaves_no_gap(account: Account, running_devnet: Devnet) -> None:
+    def refusing(call: dict[str, Any]) -> tuple[int, dict[str, Any]] | None:
+        refusal = {"code": -32000, "message": "exceeds the configured cap"}
+        return (200, refusal) if call["method"] == "eth_sendRawTransaction" else None
+
+    with proxy(running_devnet.record.rpc, refusing) as url:
+        chain = connect(replace(account.chain.settings, rpc=url), account.keys)
+        with pytest.raises(ChainUnusable, match=r"was not sent: the node at .* exceeds the configured cap"):
+            chain.submit("FitCoin", "transfer", TARGET, 1)
+    assert account.chain.send("FitCoin", "transfer", TARGET, 2).event("Transfer").args["value"] == 2
+    assert mined_nonces(account.chain) == 1
+
+
+def test_other_devnet_is_not_given_yesterdays_transactions(
+    account: Account, running_devnet: Devnet, tmp_path: Path
+) -> None:
+    cut_off(account, running_devnet.record.rpc, 7)
+    other = tmp_path / "other"
+    record = devnet.up(other, 0)
+    try:
+        place = replace(account.chain.settings, devnet=other, rpc=record.rpc)
+        deploy(place)
+        devnet.fund(place, account.address, 10**18, 10)
+        chain = connect(place, account.keys)
+        assert chain.deployment.addresses == running_devnet.deployment.addresses
+        assert queue_of(chain).pending() == []
+        assert chain.send("FitCoin", "transfer", TARGET, 8).event("Transfer").args["value"] == 8
+        assert mined_nonces(chain) == 1
+    finally:
+        devnet.down(other)
+
+
+def test_file_holds_no_key_and_is_for_the_owner_alone(account: Account) -> None:
+    account.chain.send("FitCoin", "transfer", TARGET, 1)
+    path = account.chain.settings.home / "transactions.db"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert bytes(account.keys._account.key) not in path.read_bytes()
