@@ -7,7 +7,7 @@ nor data.
 
 from __future__ import annotations
 
-from pod.recipe.draft import argument_columns, draft
+from pod.recipe.draft import DEFAULT_CLASS, argument_columns, draft
 from pod.recipe.terms import (
     LOSSES,
     METRICS,
@@ -21,6 +21,7 @@ from pod.recipe.terms import (
 )
 
 __all__ = [
+    "DEFAULT_CLASS",
     "LOSSES",
     "METRICS",
     "MODES",
