@@ -1,0 +1,125 @@
+"""The demonstration, as `make demo` runs it, on a devnet and in a home folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.samples import SAMPLES
+from cli.stage import next_folder
+
+ROOT = Path(__file__).parent.parent
+FIELDS = {
+    *("agreement", "state", "dataset_records", "steps", "checkpoints", "anchors", "transactions", "gas_total"),
+    *("test_accuracy", "model", "certificate", "replayed_segments", "seconds"),
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("demo")
+    yield folder
+    fitchain(folder, "devnet", "down")
+
+
+def fitchain(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    variables = {**os.environ, "HOME": str(folder), "FITCHAIN_DEVNET": str(folder / "devnet"), "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, "-m", "cli", *arguments],
+        cwd=folder,
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+
+def play(folder: Path, data: str) -> tuple[dict[str, Any], str]:
+    done = fitchain(folder, "demo", "--data", data, "--port", "0", "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1]), done.stderr
+
+
+@pytest.fixture(scope="module")
+def played(place: Path) -> dict[str, Any]:
+    return play(place, "breast-cancer")[0]
+
+
+def test_the_demonstration_prints_one_object_with_the_agreed_fields(played: dict[str, Any]) -> None:
+    assert set(played) == FIELDS and set(played["seconds"]) == {"setup", "train", "total"}
+    assert (played["state"], played["dataset_records"], played["replayed_segments"]) == ("Settled", 455, 5)
+    assert played["test_accuracy"] > 0.9
+    assert played["checkpoints"] == -(-played["steps"] // 10) + 1 and played["anchors"] == played["checkpoints"] // 16
+
+
+def test_a_whole_job_stays_within_its_budget_of_gas(played: dict[str, Any]) -> None:
+    assert played["anchors"] == 3
+    assert played["transactions"] <= 8 and played["gas_total"] <= 800_000
+
+
+def test_its_model_verifies_afterwards_and_an_altered_one_is_refuted(place: Path, played: dict[str, Any]) -> None:
+    assert fitchain(place, "proof", "verify", played["model"], played["certificate"]).returncode == 0
+    altered = place / "altered.safetensors"
+    data = bytearray(Path(played["model"]).read_bytes())
+    data[-1] ^= 1
+    altered.write_bytes(data)
+    refuted = fitchain(place, "proof", "verify", str(altered), played["certificate"])
+    assert refuted.returncode == 1 and refuted.stderr.startswith("error: ")
+
+
+def test_an_unmet_level_of_assurance_is_not_passed(place: Path, played: dict[str, Any]) -> None:
+    done = fitchain(place, "proof", "verify", played["model"], played["certificate"], "--require", "sampled")
+    assert done.returncode != 0
+
+
+def test_what_it_leaves_can_be_inspected(place: Path, played: dict[str, Any]) -> None:
+    home = ["--home", str(place / "demo-run" / "1" / "scientist"), "--json"]
+    job = played["agreement"][:10]
+    shown = json.loads(fitchain(place, "job", "show", job, *home).stdout)
+    proof = json.loads(fitchain(place, "proof", "show", job, *home).stdout)
+    watched = fitchain(place, "job", "watch", job, *home)
+    assert shown["gas"] == played["gas_total"] and len(proof["anchors"]) == played["anchors"]
+    assert watched.returncode == 0 and json.loads(watched.stdout)["state"] == "Settled"
+
+
+def test_its_passphrases_are_for_their_owner_alone(place: Path, played: dict[str, Any]) -> None:
+    for side in ("owner", "scientist"):
+        assert (place / "demo-run" / "1" / side / "passphrase").stat().st_mode & 0o077 == 0
+
+
+def test_a_second_run_uses_the_same_chain_and_a_folder_of_its_own(place: Path, played: dict[str, Any]) -> None:
+    again, told = play(place, "digits")
+    assert again["agreement"] != played["agreement"]
+    assert str(place / "demo-run" / "2") in again["model"] and "demo-run/2" in told
+    assert again["state"] == "Settled" and again["test_accuracy"] > 0.9 and again["dataset_records"] == 1438
+
+
+def test_an_unknown_demonstration_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    done = fitchain(tmp_path, "demo", "--data", "mnist")
+    assert done.returncode == 3 and "breast-cancer, digits" in done.stderr
+    assert not (tmp_path / "demo-run").exists()
+
+
+def test_every_run_takes_the_next_number(tmp_path: Path) -> None:
+    assert [next_folder(tmp_path).name for _ in range(3)] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_sample_is_written_alike_every_time(name: str, tmp_path: Path) -> None:
+    one, two = (SAMPLES[name](tmp_path / run / "owner", tmp_path / run / "scientist") for run in "ab")
+    assert one.private.read_bytes() == two.private.read_bytes() and one.test.read_bytes() == two.test.read_bytes()
+
+
+def test_no_patient_is_in_both_parts_of_the_sample(tmp_path: Path) -> None:
+    sample = SAMPLES["breast-cancer"](tmp_path, tmp_path)
+    parts = [
+        {line.split(",")[0] for line in path.read_text().splitlines()[1:]} for path in (sample.private, sample.test)
+    ]
+    assert (len(parts[0]), len(parts[1]), parts[0] & parts[1]) == (455, 114, set())
