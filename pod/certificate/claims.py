@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from pod.agreement import State, Story, Terms, context
+from pod.agreement import State, Story, Terms
 from pod.certificate.statement import Ancestor, Outline, Statement
 from pod.chain.base import Deployment
 from pod.dataset import batches
@@ -72,8 +72,19 @@ def check_ended(story: Story) -> None:
     )
 
 
-def check_agreement(statement: Statement, story: Story, signer: str, deployment: Deployment) -> None:
-    """Compare the parties, the signature and what was agreed with the chain."""
+def check_agreement(statement: Statement, story: Story, signer: str, recomputed: Digest) -> None:
+    """Compare the parties, the signature and what was agreed with the chain.
+
+    Args:
+        statement: what is claimed.
+        story: what the chain says.
+        signer: who signed the certificate.
+        recomputed: the context of the chain's terms with the claimed dataset and initial model.
+
+    Raises:
+        SignatureMismatch: another account than the owner's signed.
+        ClaimMismatch: something else is false.
+    """
     agreement, terms = story.agreement, story.agreement.terms
     _same("the owner", statement.owner, terms.owner)
     if signer != terms.owner:
@@ -83,22 +94,8 @@ def check_agreement(statement: Statement, story: Story, signer: str, deployment:
     _same("the recipe's digest", statement.recipe.digest, terms.recipe)
     for field in fields(terms.audit):
         _same(f"the audit's {field.name}", getattr(statement.audit, field.name), getattr(terms.audit, field.name))
-    recomputed = context(
-        deployment.chain_id,
-        deployment.addresses["Agreements"],
-        deployment.addresses["ProofOfTrain"],
-        agreement.id,
-        terms.owner,
-        agreement.scientist,
-        statement.recipe.digest,
-        statement.dataset_root,
-        statement.initial_model,
-        statement.recipe.steps,
-        statement.recipe.segment,
-        statement.recipe.group,
-    )
     _same("the context", statement.ctx, story.proof.ctx)
-    _same("the context of what it claims", recomputed, story.proof.ctx)
+    _same("the context of what was agreed", story.proof.ctx, recomputed, "and the terms give", who="the chain")
     _same("the order seed", statement.seed, story.proof.seed)
 
 

@@ -88,7 +88,8 @@ def recover(digest: Digest, signature: bytes) -> str:
         SignatureMismatch: no key can have made it.
     """
     from eth_keys.datatypes import Signature
-    from eth_keys.exceptions import BadSignature, ValidationError
+    from eth_keys.exceptions import BadSignature
+    from eth_utils.exceptions import ValidationError
 
     if len(signature) != SIGNATURE_BYTES or signature[-1] not in (27, 28):
         raise SignatureMismatch(

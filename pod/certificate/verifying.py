@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pod.agreement import Story, read_story
+from pod.agreement import Agreements, Story, read_story
 from pod.certificate import claims
 from pod.certificate.envelope import unseal
 from pod.certificate.statement import MOST_ANCESTORS, Statement
@@ -40,7 +40,8 @@ def verify(model: Path, certificate: bytes, chain: Chain, require: Assurance | N
     claims.check_deployment(statement, chain.deployment)
     story = _story(chain, statement)
     claims.check_ended(story)
-    claims.check_agreement(statement, story, signer, chain.deployment)
+    ctx = Agreements(chain).context(story.agreement, statement.dataset_root, statement.initial_model)
+    claims.check_agreement(statement, story, signer, ctx)
     claims.check_registered(statement, story)
     claims.check_recipe(statement, story.agreement.terms)
     model_id = story.agreement.terms.model

@@ -1,0 +1,545 @@
+"""Laws, examples and attacks: `pod.certificate`, against a real chain, with a transcript that was not trained but fits."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from io import BytesIO
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pod.agreement import Agreements, State, Terms, commit_nonce
+from pod.certificate import Assurance, Statement, Verdict, issue, verify
+from pod.certificate.claims import card_cid, check_orders
+from pod.certificate.envelope import HALF_ORDER, seal, unseal
+from pod.chain import Chain
+from pod.dataset import Card, Table, batches, register
+from pod.digest import ZERO, Digest, canonical_json, sha256
+from pod.errors import (
+    AccessRefused,
+    ClaimMismatch,
+    DigestMismatch,
+    FitchainError,
+    NotFound,
+    Refuted,
+    SignatureMismatch,
+)
+from pod.keys import Keys
+from pod.leaf import Leaf, metrics_digest, records_digest
+from pod.recipe import Recipe, draft
+from pod.registry import Registry
+from pod.state import TensorBytes, Tensors, model_root, optimizer_root, write_safetensors
+from pod.store.base import Cid
+from pod.store.unixfs import add_file, chunks
+from pod.transcript import Transcript
+from tests.chain_fixtures import Account
+
+FIT = 10**18
+NONCE = sha256(b"nonce")
+OTHER = "0x" + "7" * 64
+SOMETHING = Cid.of(0x55, bytes(32))
+
+
+def tensors(after: int) -> Tensors:
+    """A model's tensors after so many steps; no training, but a different model at each."""
+    weight = np.arange(6, dtype=np.float32) + after
+    return {
+        "layer.weight": TensorBytes("parameter", "F32", (2, 3), memoryview(weight.tobytes())),
+        "layer.seen": TensorBytes("buffer", "I64", (), memoryview(np.int64(after).tobytes())),
+    }
+
+
+@dataclass(frozen=True)
+class Parties:
+    """Owner and scientist with what they registered."""
+
+    owner: Account
+    scientist: Account
+    card: Card
+    recipe: Recipe
+    dataset: Digest
+    model: Digest
+
+    def request(self, salt: bytes, recipe: Recipe | None = None, model: Digest | None = None) -> Digest:
+        agreed = recipe or self.recipe
+        terms = Terms(
+            owner=self.owner.address,
+            dataset=self.dataset,
+            model=model or self.model,
+            recipe=agreed.digest,
+            steps=agreed.steps,
+            segment=agreed.segment,
+            group=agreed.group,
+            price=5 * FIT,
+            bond=2 * FIT,
+            acceptance_window=600,
+            training_window=6000,
+            dispute_window=600,
+        )
+        return Agreements(self.scientist.chain).request(sha256(salt), terms, SOMETHING)
+
+    def begin(self, id: Digest) -> tuple[Digest, Digest]:
+        calls = Agreements(self.owner.chain)
+        calls.accept(id, commit_nonce(NONCE))
+        calls.begin(id, NONCE)
+        proof = calls.proof(id)
+        return proof.ctx, proof.seed
+
+
+def leaves_of(recipe: Recipe, ctx: Digest, seed: Digest, upto: int) -> Transcript:
+    """A transcript as an honest owner's recorder writes it, up to a leaf."""
+    leaves: list[Leaf] = []
+    previous, stream = ZERO, batches(recipe, seed)
+    for index in range(upto):
+        step = recipe.step_of(index)
+        used = list(islice(stream, step - (leaves[-1].step if leaves else 0)))
+        records = records_digest(np.concatenate(used) if used else np.empty(0, np.uint64))
+        salted = metrics_digest({"loss": 1 / (1 + step)} if step else {}, sha256(b"salt %d" % index))
+        root = recipe.initial_model if index == 0 else model_root(tensors(step))
+        optimizer = optimizer_root({}) if index == 0 else sha256(b"optimizer %d" % index)
+        leaves.append(Leaf(index, step, root, optimizer, records, salted, previous))
+        previous = leaves[-1].digest(ctx, seed)
+    return Transcript(ctx, seed, tuple(leaves))
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job whose run has ended on chain, with what was delivered."""
+
+    parties: Parties
+    id: Digest
+    transcript: Transcript
+    recipe: Recipe
+    model: Path
+    certificate: bytes
+
+    @property
+    def statement(self) -> dict[str, Any]:
+        return dict(json.loads(unseal(self.certificate)[0]))
+
+    @property
+    def keys(self) -> Keys:
+        return self.parties.owner.keys
+
+    def issue(self, **changes: Any) -> bytes:
+        given = {"recipe": self.recipe, "card": self.parties.card, "transcript": self.transcript, "model": self.model}
+        return issue(self.parties.owner.chain, self.keys, self.id, **(given | changes))
+
+
+Play = Callable[..., Job]
+
+
+@pytest.fixture(scope="module")
+def parties(open_account: Callable[..., Account], tmp_path_factory: pytest.TempPathFactory) -> Parties:
+    owner, scientist = open_account(), open_account()
+    source = tmp_path_factory.mktemp("data") / "table.npz"
+    generator = np.random.default_rng(0)
+    np.savez(source, size=generator.normal(size=50), kind=np.arange(50) % 2)
+    card = register(Table.read(source, target="kind"), bytes(32), "A table", price=FIT).card
+    shape = {"steps": 20, "segment": 2, "group": 4, "batch_size": 8}
+    recipe = draft(sha256(b"graph"), model_root(tensors(0)), card.json(), "2.13.0+cpu", shape)
+    cid = _cid(card)
+    dataset = Registry(owner.chain).register_dataset(card.root, card.count, cid)
+    model = Registry(scientist.chain).register_model(recipe.graph, recipe.initial_model)
+    return Parties(owner, scientist, card, recipe, dataset, model)
+
+
+def _cid(card: Card) -> Cid:
+    return add_file(chunks(BytesIO(card.encode())), lambda cid, block: None).cid
+
+
+@pytest.fixture(scope="module")
+def play(parties: Parties, tmp_path_factory: pytest.TempPathFactory) -> Play:
+    """Plays a job up to its end: `play(salt, bend=…)`, `bend` making the owner dishonest about its leaves."""
+
+    def played(
+        salt: bytes,
+        upto: int | None = None,
+        bend: Callable[[Transcript], Transcript] | None = None,
+        recipe: Recipe = parties.recipe,
+        model: Digest | None = None,
+    ) -> Job:
+        id = parties.request(salt, recipe, model)
+        ctx, seed = parties.begin(id)
+        transcript = leaves_of(recipe, ctx, seed, upto or recipe.leaf_count)
+        transcript = bend(transcript) if bend else transcript
+        calls = Agreements(parties.owner.chain)
+        for group in transcript.groups(recipe.group):
+            calls.chain.wait(calls.submit_anchor(id, group.peaks, group.root, None))
+        ending = transcript.ending(recipe.group, SOMETHING, SOMETHING)
+        (calls.diverge if upto else calls.finish)(id, ending)
+        path = tmp_path_factory.mktemp("delivery") / "model.safetensors"
+        write_safetensors(path, tensors(transcript.leaves[-1].step))
+        job = Job(parties, id, transcript, recipe, path, b"")
+        return replace(job, certificate=b"" if bend else job.issue())
+
+    return played
+
+
+@pytest.fixture(scope="module")
+def job(play: Play) -> Job:
+    return play(b"the job")
+
+
+def resealed(statement: dict[str, Any], keys: Keys) -> bytes:
+    return seal(canonical_json(statement), keys)
+
+
+# --- what holds --------------------------------------------------------------------------------------------------------
+
+
+def test_certificate_of_a_finished_job_holds(job: Job, reader: Chain) -> None:
+    verdict = verify(job.model, job.certificate, reader)
+    assert (verdict.assurance, verdict.state, verdict.complete) == (Assurance.UNAUDITED, State.TRAINED, True)
+    assert verdict.orders_checked == verdict.statement.count == 11
+    assert [moment.what for moment in verdict.moments] == [
+        *("Requested", "Accepted", "Begun", "Anchored", "Anchored", "Finished"),
+    ]
+    assert [moment.time for moment in verdict.moments] == sorted(moment.time for moment in verdict.moments)
+    assert verdict.origins == ()
+
+
+def test_statement_reads_back_what_it_wrote(job: Job) -> None:
+    payload, signer = unseal(job.certificate)
+    assert Statement.parse(payload).encode() == payload
+    assert signer == job.keys.address
+
+
+def test_settlement_is_read_from_the_chain_and_not_from_the_file(play: Play, reader: Chain) -> None:
+    job = play(b"settled")
+    before = verify(job.model, job.certificate, reader)
+    Agreements(job.parties.scientist.chain).accept_result(job.id)
+    after = verify(job.model, job.certificate, reader)
+    assert (before.state, after.state) == (State.TRAINED, State.SETTLED)
+    assert (before.story.paid_to_owner, after.story.paid_to_owner) == (0, 7 * FIT)
+
+
+def test_certificate_of_a_diverged_job_says_at_which_step(play: Play, reader: Chain) -> None:
+    job = play(b"diverged", upto=6)
+    verdict = verify(job.model, job.certificate, reader)
+    assert (verdict.state, verdict.complete, verdict.statement.steps) == (State.DIVERGED, False, 10)
+
+
+def test_model_trained_further_names_where_it_began(play: Play, job: Job, reader: Chain) -> None:
+    root = job.transcript.leaves[-1].model
+    parties = job.parties
+    model = Registry(parties.scientist.chain).register_model(parties.recipe.graph, root, parties.model)
+    recipe = replace(parties.recipe, initial_model=root)
+    further = play(b"further", recipe=recipe, model=model)
+    verdict = verify(further.model, further.certificate, reader)
+    assert [ancestor.id for ancestor in verdict.statement.lineage] == [model, parties.model]
+    assert job.id in verdict.origins and further.id not in verdict.origins
+
+
+def test_too_low_an_assurance_is_refuted(job: Job, reader: Chain) -> None:
+    with pytest.raises(Refuted, match="the assurance is unaudited, and at least sampled is required"):
+        verify(job.model, job.certificate, reader, require=Assurance.SAMPLED)
+
+
+def test_assurance_levels_are_ordered_and_named() -> None:
+    labels = ["unaudited", "owner-replay", "on-site", "sampled", "open"]
+    assert [level.label for level in sorted(Assurance)] == labels
+    assert [Assurance.parse(label) for label in labels] == sorted(Assurance)
+
+
+# --- every field -------------------------------------------------------------------------------------------------------
+
+
+def fields(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The paths of every scalar in a JSON value, and of every empty list and object."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    if items is None or not value:
+        yield path
+        return
+    for key, each in items:
+        yield from fields(each, (*path, key))
+
+
+def objects(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The paths of every object in a JSON value."""
+    if isinstance(value, dict):
+        yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, each in items:
+        yield from objects(each, (*path, key))
+
+
+def altered(value: Any) -> Any:
+    """Another value of the same type, as near as can be."""
+    match value:
+        case bool():
+            return not value
+        case int() | float():
+            return value + 1
+        case str() if value.startswith("0x") or len(value) == 64:
+            return value[:-1] + ("0" if value[-1] != "0" else "1")
+        case str():
+            return value + "1" if value.isdigit() else value + "x"
+        case None:
+            return OTHER
+        case list():
+            return [0]
+        case _:
+            return {"x": 0}
+
+
+def with_field(statement: dict[str, Any], path: tuple[Any, ...], change: Callable[[Any], Any]) -> dict[str, Any]:
+    changed = copy.deepcopy(statement)
+    place: Any = changed
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = change(place[path[-1]])
+    return changed
+
+
+def outcome(job: Job, certificate: bytes, chain: Chain) -> type[FitchainError] | Verdict:
+    try:
+        return verify(job.model, certificate, chain)
+    except FitchainError as error:
+        return type(error)
+
+
+OF_ANOTHER_DEPLOYMENT = {("predicate", "agreement", "chain_id")} | {
+    ("predicate", "agreement", "contracts", name) for name in ("FitCoin", "Registry", "Agreements", "ProofOfTrain")
+}
+"""Fields that say of which deployment a certificate is: with others it is another's, and nothing can be said of it here."""
+
+
+def test_any_altered_field_breaks_the_signature(job: Job, reader: Chain) -> None:
+    signature = json.loads(job.certificate)
+    for path in fields(job.statement):
+        payload = canonical_json(with_field(job.statement, path, altered))
+        forged = canonical_json(signature | {"payload": base64.b64encode(payload).decode()})
+        assert outcome(job, forged, reader) is SignatureMismatch, path
+
+
+def test_any_field_that_the_owner_alters_and_signs_anew_is_refuted(job: Job, reader: Chain) -> None:
+    for path in fields(job.statement):
+        found = outcome(job, resealed(with_field(job.statement, path, altered), job.keys), reader)
+        expected = NotFound if path in OF_ANOTHER_DEPLOYMENT else Refuted
+        assert isinstance(found, type) and issubclass(found, expected), (path, found)
+
+
+def test_any_field_that_the_owner_leaves_out_or_adds_is_refuted(job: Job, reader: Chain) -> None:
+    short = with_field(job.statement, ("predicate", "transcript", "leaves"), lambda leaves: leaves[:1])
+    for path in objects(short):
+        target: Any = short
+        for key in path:
+            target = target[key]
+        fewer = [{name: each for name, each in target.items() if name != gone} for gone in target]
+        for new in [*fewer, target | {"x": 0}]:
+            certificate = resealed(with_field({"all": short}, ("all", *path), lambda _: new)["all"], job.keys)  # noqa: B023
+            found = outcome(job, certificate, reader)
+            assert isinstance(found, type) and issubclass(found, Refuted), (path, new, found)
+
+
+def test_leaves_left_out_or_repeated_are_refuted(job: Job, reader: Chain) -> None:
+    where = ("predicate", "transcript", "leaves")
+    for change in (lambda x: x[:-1], lambda x: x[1:], lambda x: [*x, x[-1]], lambda x: [x[0], x[2], x[1], *x[3:]]):
+        assert outcome(job, resealed(with_field(job.statement, where, change), job.keys), reader) is ClaimMismatch
+
+
+# --- the envelope ------------------------------------------------------------------------------------------------------
+
+
+@given(st.data())
+def test_no_single_byte_of_the_envelope_can_be_changed(job: Job, data: st.DataObject) -> None:
+    place = data.draw(st.integers(0, len(job.certificate) - 1))
+    byte = data.draw(st.integers(0, 255).filter(lambda byte: byte != job.certificate[place]))
+    with pytest.raises(Refuted):
+        unseal(job.certificate[:place] + bytes((byte,)) + job.certificate[place + 1 :])
+
+
+def test_signature_by_another_key_is_refuted(job: Job, reader: Chain) -> None:
+    scientist = job.parties.scientist.keys
+    forged = resealed(job.statement, scientist)
+    with pytest.raises(SignatureMismatch, match=f"signed by {scientist.address}, and the agreement's owner is"):
+        verify(job.model, forged, reader)
+    claiming = json.loads(forged)
+    claiming["signatures"][0]["keyid"] = job.keys.address
+    with pytest.raises(SignatureMismatch, match="its signature is"):
+        verify(job.model, canonical_json(claiming), reader)
+
+
+def test_twin_of_the_signature_is_refuted(job: Job) -> None:
+    envelope = json.loads(job.certificate)
+    signature = base64.b64decode(envelope["signatures"][0]["sig"])
+    order = 2 * HALF_ORDER + 1
+    twin = signature[:32] + (order - int.from_bytes(signature[32:64], "big")).to_bytes(32, "big")
+    twin += bytes((55 - signature[64],))
+    envelope["signatures"][0]["sig"] = base64.b64encode(twin).decode()
+    with pytest.raises(SignatureMismatch, match="upper half"):
+        unseal(canonical_json(envelope))
+
+
+@pytest.mark.parametrize("text", [b"", b"{}", b"[]", b"\x89PNG", b'{"payload":1,"payloadType":"x","signatures":[]}'])
+def test_what_is_no_certificate_is_refuted(text: bytes) -> None:
+    with pytest.raises(ClaimMismatch, match="the file is no certificate"):
+        unseal(text)
+
+
+# --- the file ----------------------------------------------------------------------------------------------------------
+
+
+def test_model_altered_by_one_byte_is_refuted(job: Job, reader: Chain, tmp_path: Path) -> None:
+    data = bytearray(job.model.read_bytes())
+    data[-1] ^= 1
+    (tmp_path / "model").write_bytes(data)
+    with pytest.raises(DigestMismatch, match="has the root"):
+        verify(tmp_path / "model", job.certificate, reader)
+
+
+def test_file_whose_bytes_alone_differ_is_told_from_another_model(job: Job, reader: Chain, tmp_path: Path) -> None:
+    data = job.model.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    padded = (length + 8).to_bytes(8, "little") + data[8 : 8 + length] + b" " * 8 + data[8 + length :]
+    (tmp_path / "model").write_bytes(padded)
+    with pytest.raises(DigestMismatch, match="only the file's bytes differ"):
+        verify(tmp_path / "model", job.certificate, reader)
+
+
+def test_another_model_is_refuted(job: Job, reader: Chain, tmp_path: Path) -> None:
+    write_safetensors(tmp_path / "model", tensors(19))
+    with pytest.raises(DigestMismatch, match="has the root"):
+        verify(tmp_path / "model", job.certificate, reader)
+
+
+def test_file_that_is_no_model_is_refuted_and_a_missing_one_is_not(job: Job, reader: Chain, tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("no tensors")
+    with pytest.raises(DigestMismatch, match="is not the certified one"):
+        verify(tmp_path / "text", job.certificate, reader)
+    with pytest.raises(NotFound, match="there is no file"):
+        verify(tmp_path / "nothing", job.certificate, reader)
+
+
+# --- the chain ---------------------------------------------------------------------------------------------------------
+
+
+def test_certificate_of_an_unknown_deployment_cannot_be_checked(job: Job, reader: Chain) -> None:
+    known = reader.deployment
+    elsewhere = replace(known, addresses=dict(known.addresses) | {"Agreements": known.addresses["Registry"]})
+    with pytest.raises(NotFound, match="of a deployment whose Agreements is"):
+        verify(job.model, job.certificate, Chain(reader.node, reader.settings, elsewhere))
+    with pytest.raises(NotFound, match="on chain 5"):
+        verify(job.model, job.certificate, Chain(reader.node, reader.settings, replace(known, chain_id=5)))
+
+
+def test_run_that_has_not_ended_cannot_be_checked(job: Job, reader: Chain) -> None:
+    parties = job.parties
+    id = parties.request(b"unfinished")
+    transcript = leaves_of(parties.recipe, *parties.begin(id), parties.recipe.leaf_count)
+    early = replace(job, id=id).issue(transcript=transcript)
+    with pytest.raises(NotFound, match="no result on chain yet: its state is training"):
+        verify(job.model, early, reader)
+
+
+def test_agreement_that_was_rejected_certifies_nothing(job: Job, reader: Chain) -> None:
+    parties = job.parties
+    id = parties.request(b"rejected")
+    Agreements(parties.owner.chain).reject(id)
+    invented = with_field(job.statement, ("predicate", "agreement", "id"), lambda _: str(id))
+    with pytest.raises(ClaimMismatch, match="ended as cancelled, without a trained model"):
+        verify(job.model, resealed(invented, job.keys), reader)
+
+
+def test_certificate_of_one_job_does_not_serve_another(job: Job, play: Play, reader: Chain) -> None:
+    other = play(b"another")
+    borrowed = with_field(job.statement, ("predicate", "agreement", "id"), lambda _: str(other.id))
+    with pytest.raises(ClaimMismatch, match="the context"):
+        verify(job.model, resealed(borrowed, job.keys), reader)
+
+
+# --- an owner that lies on chain as well ---------------------------------------------------------------------------------
+
+
+def bent(transcript: Transcript, index: int, **changes: Digest) -> Transcript:
+    """The transcript with one leaf changed and every later one chained to it anew."""
+    leaves: list[Leaf] = []
+    for leaf in transcript.leaves:
+        new = replace(leaf, **(changes if leaf.index == index else {}))
+        previous = leaves[-1].digest(transcript.ctx, transcript.seed) if leaves else ZERO
+        leaves.append(replace(new, previous=previous))
+    return replace(transcript, leaves=tuple(leaves))
+
+
+def as_told(job: Job) -> bytes:
+    """A certificate of exactly what the owner told the chain, though its own check would refuse to sign it."""
+    honest = leaves_of(job.recipe, job.transcript.ctx, job.transcript.seed, job.recipe.leaf_count)
+    statement = json.loads(unseal(job.issue(transcript=honest))[0])
+    leaves = [leaf.to_json() for leaf in job.transcript.leaves]
+    statement["predicate"]["transcript"] |= {"root": str(job.transcript.root), "leaves": leaves}
+    return resealed(statement, job.keys)
+
+
+def test_segment_over_other_records_is_refuted(play: Play, reader: Chain) -> None:
+    def easier(transcript: Transcript) -> Transcript:
+        return bent(transcript, 3, records=records_digest(np.zeros(16, np.uint64)))
+
+    job = play(b"easier records", bend=easier)
+    with pytest.raises(ClaimMismatch, match="the records of leaf 3"):
+        verify(job.model, as_told(job), reader)
+
+
+def test_training_that_began_elsewhere_is_refuted(play: Play, reader: Chain) -> None:
+    def elsewhere(transcript: Transcript) -> Transcript:
+        return bent(transcript, 0, model=model_root(tensors(7)))
+
+    job = play(b"another beginning", bend=elsewhere)
+    with pytest.raises(ClaimMismatch, match=r"the initial model: .* and its first leaf has"):
+        verify(job.model, as_told(job), reader)
+    with pytest.raises(ClaimMismatch, match="the initial model"):
+        job.issue()
+
+
+def test_optimizer_that_was_not_fresh_is_refuted(play: Play, reader: Chain) -> None:
+    def warm(transcript: Transcript) -> Transcript:
+        return bent(transcript, 0, optimizer=sha256(b"momentum"))
+
+    job = play(b"warm optimizer", bend=warm)
+    with pytest.raises(ClaimMismatch, match="the first leaf's optimizer"):
+        verify(job.model, as_told(job), reader)
+
+
+# --- long transcripts, and issuing ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("upto", [None, 6, 8, 1])
+def test_outline_of_a_long_transcript_holds_and_any_altered_node_is_refuted(
+    play: Play, reader: Chain, upto: int | None
+) -> None:
+    job = play(b"outline %d" % (upto or 0), upto=upto)
+    certificate = job.issue(most_leaves=0)
+    assert verify(job.model, certificate, reader).orders_checked == 0
+    statement = dict(json.loads(unseal(certificate)[0]))
+    outline = {("predicate", "transcript", *path) for path in fields(statement["predicate"]["transcript"])}
+    for path in outline:
+        found = outcome(job, resealed(with_field(statement, path, altered), job.keys), reader)
+        assert isinstance(found, type) and issubclass(found, Refuted), (path, found)
+
+
+def test_order_is_checked_as_far_as_it_is_cheap(job: Job) -> None:
+    statement = Statement.parse(unseal(job.certificate)[0])
+    assert check_orders(statement, most_draws=50) == 4  # one epoch: 6 batches, 3 segments, leaves 0 to 3
+    assert check_orders(statement) == 11
+
+
+def test_card_has_the_cid_that_stores_give_it(job: Job) -> None:
+    assert card_cid(Statement.parse(unseal(job.certificate)[0])) == _cid(job.parties.card)
+
+
+def test_only_the_owner_issues_and_only_the_truth(job: Job, tmp_path: Path) -> None:
+    scientist = job.parties.scientist
+    with pytest.raises(AccessRefused, match="is not the owner"):
+        issue(scientist.chain, scientist.keys, job.id, job.recipe, job.parties.card, job.transcript, job.model)
+    write_safetensors(tmp_path / "model", tensors(3))
+    with pytest.raises(DigestMismatch, match="has the root"):
+        job.issue(model=tmp_path / "model")
