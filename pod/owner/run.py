@@ -53,7 +53,7 @@ class Run:
         self.home, self.id, self.stop, self.keep_every = home, id, stop, keep_every
         self.folder = home.job_folder(id)
         self.agreement = home.agreements.read(id)
-        self.row = home.journal.dataset(self.agreement.terms.dataset)
+        self.card = Card.parse(home.journal.dataset(self.agreement.terms.dataset).card)
         self.recipe = Recipe.parse((self.folder / "recipe.json").read_bytes())
         self.recipient = home.registry.pod(self.agreement.scientist).recipient
 
@@ -81,8 +81,8 @@ class Run:
     def train(self, proof: Proof) -> Event:
         """Train in a worker, anchoring each group of leaves as it is complete; the event with which the training ended."""
         prepare(self.home, self.id, proof, self.keep_every)
-        policy = Card.parse(self.row.card).policy
-        anchors = Anchors(self.home, self.id, proof, self.recipe.group, self.recipient, policy.metrics_leave)
+        leave = self.card.policy.metrics_leave
+        anchors = Anchors(self.home, self.id, proof, self.recipe.group, self.recipient, leave)
         leaves = LeafFile(self.folder / LEAVES)
         ended: Event | None = None
         with Worker(self.folder, self.recipe.environment) as worker:
@@ -129,7 +129,7 @@ class Run:
         model = self.folder / "model.safetensors"
         if not model.exists():
             os.link(self.folder / "final.safetensors", model)
-        certificate = issue(self.home, self.id, self.recipe, transcript, model)
+        certificate = issue(self.home.chain, self.home.keys, self.id, self.recipe, self.card, transcript, model)
         (self.folder / "certificate.json").write_bytes(certificate)
         secret = self._identity()
         weights = send_folder(self.home.store, self.folder, DELIVERY_FILES, [recipient_of(secret)])
