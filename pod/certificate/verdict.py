@@ -28,6 +28,9 @@ class Assurance(IntEnum):
         """As it is written: `unaudited`, `owner-replay`, `on-site`, `sampled`, `open`."""
         return self.name.lower().replace("_", "-")
 
+    def __str__(self) -> str:
+        return self.label
+
     @classmethod
     def parse(cls, text: str) -> Assurance:
         """Read a label.
