@@ -16,7 +16,7 @@ import os
 import threading
 from uuid import uuid4
 
-from pod.agreement import Ending, LeafOpening, Proof, State
+from pod.agreement import Proof, State
 from pod.certificate import issue
 from pod.dataset import Card
 from pod.digest import Digest
@@ -103,7 +103,7 @@ class Run:
         transcript = Transcript(proof.ctx, proof.seed, tuple(each.leaf for each in checkpoints))
         transcript.verify(self.recipe.steps, self.recipe.segment)
         weights, key = self._deliver(transcript)
-        ending = _ending(transcript, self.recipe.group, weights, key)
+        ending = transcript.ending(self.recipe.group, weights, key)
         calls = self.home.agreements
         receipt = (calls.finish if ended["event"] == "finished" else calls.diverge)(self.id, ending)
         self.home.journal.record(
@@ -180,11 +180,3 @@ def prepare(home: Home, id: Digest, proof: Proof, keep_every: int = 1) -> None:
 def order_nonce(home: Home, id: Digest) -> Digest:
     """The owner's nonce of a job: derived from the pod's secret, so that a restart finds it."""
     return Digest(home.keys.derive("fitchain/nonce/v1", id))
-
-
-def _ending(transcript: Transcript, group: int, weights: Cid, key: Cid) -> Ending:
-    """What the last transaction opens on chain."""
-    ending = transcript.ending(group)
-    last = ending.last
-    opening = LeafOpening(last.index, last.step, last.model, last.optimizer, last.records, last.metrics, last.previous)
-    return Ending(ending.peaks, ending.tail, opening, ending.path, weights, key)
