@@ -29,6 +29,15 @@ from pod.errors import FitchainError
 
 INTERRUPTED = 130
 
+
+class RootGroup(PlainGroup):
+    """The top: its commands in the order in which one meets them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names of the commands."""
+        return ["demo", "devnet", "deploy", "keys", "data", "model", "job", "pod", "proof"]
+
+
 app = typer.Typer(
     name="fitchain",
     help="Train where the data lives, prove what was trained.",
@@ -105,4 +114,4 @@ _VERSION = Annotated[bool, typer.Option("--version", callback=_version, is_eager
 command.describe(
     _root, [inspect.Parameter("version", inspect.Parameter.KEYWORD_ONLY, annotation=_VERSION, default=False)]
 )
-app.callback(cls=PlainGroup)(_root)
+app.callback(cls=RootGroup)(_root)

@@ -70,7 +70,7 @@ def register(
     ] = None,
     mock_records: Annotated[int, typer.Option(metavar="N", help="Made-up records to rehearse on.", min=0)] = 256,
 ) -> Report:
-    """Register a table.
+    """Register a table; its records stay here.
 
     Its root, its card and made-up records of the same form become public. The records themselves stay in the file.
     """

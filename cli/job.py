@@ -44,7 +44,10 @@ def request(
     dispute_window: Annotated[str, typer.Option(metavar="TIME", help="After which silence pays it.")] = "1d",
     rehearsal: Annotated[bool, typer.Option(help="Train a few steps on mock data here first.")] = True,
 ) -> Report:
-    """Ask an owner for a training; the price is locked until the job ends."""
+    """Ask an owner for a training.
+
+    The price is locked until the job ends. The first steps are rehearsed here on mock data before.
+    """
     from pod import scientist
 
     home = session.home
@@ -110,7 +113,7 @@ def list_(
 
 @command(app, "show")
 def show(session: Session, agreement: AgreementId) -> Report:
-    """Show where a job stands, what it cost so far and its history."""
+    """Show where a job stands, its cost and its history."""
     from cli import story
 
     home = session.reader
@@ -125,7 +128,10 @@ def watch(
     agreement: AgreementId,
     until_settled: Annotated[bool, typer.Option("--until-settled", help="Go on until money has moved.")] = False,
 ) -> Report:
-    """Follow a job until its training ends; exits 0 if it was trained, 3 if it ended otherwise."""
+    """Follow a job until its training ends.
+
+    Exits 0 if it was trained to its last step, 3 if it ended otherwise. Progress goes to stderr.
+    """
     from cli import story
     from cli import watch as watching
 
@@ -138,7 +144,7 @@ def watch(
 
 @command(app, "approve")
 def approve(session: Session, agreement: AgreementId) -> Report:
-    """Say yes to a request, as the owner; the owner's pod acts on it."""
+    """Say yes to a request, as its owner; the pod acts on it."""
     from pod import owner
 
     id = find_agreement(session.reader, agreement)
@@ -152,7 +158,10 @@ def reject(
     agreement: AgreementId,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Kept in this pod's journal.")] = "",
 ) -> Report:
-    """Say no to a request, as the owner; the scientist gets its money back."""
+    """Say no to a request, as its owner.
+
+    The scientist gets its money back.
+    """
     from pod import owner
 
     id = find_agreement(session.reader, agreement)
@@ -162,7 +171,10 @@ def reject(
 
 @command(app, "accept")
 def accept(session: Session, agreement: AgreementId) -> Report:
-    """Accept a result, as the scientist; the price goes to the owner at once."""
+    """Accept a result, as its scientist.
+
+    Its certificate is checked first; then the price is the owner's.
+    """
     from pod import scientist
 
     id = find_agreement(session.reader, agreement)
@@ -172,14 +184,20 @@ def accept(session: Session, agreement: AgreementId) -> Report:
 
 @command(app, "cancel")
 def cancel(session: Session, agreement: AgreementId) -> Report:
-    """Take a request back, as the scientist, once the owner let the acceptance window pass."""
+    """Take a request back that nobody accepted.
+
+    As its scientist, once the owner let the acceptance window pass.
+    """
     id = find_agreement(session.reader, agreement)
     return _sent(id, "cancelled", session.home.agreements.cancel(id))
 
 
 @command(app, "settle")
 def settle(session: Session, agreement: AgreementId) -> Report:
-    """Settle a job whose time is up, as anyone: by the scientist's silence, or by the owner's."""
+    """Settle a job whose time is up, as anyone.
+
+    A result that the scientist met with silence is paid; a training that the owner did not end in time forfeits its bond.
+    """
     from pod.agreement import State
 
     id = find_agreement(session.reader, agreement)
@@ -190,7 +208,7 @@ def settle(session: Session, agreement: AgreementId) -> Report:
 
 @command(app, "withdraw")
 def withdraw(session: Session) -> Report:
-    """Collect the payments that are waiting for this account."""
+    """Collect the payments that wait for this account."""
     home = session.home
     address = home.keys.address
     owed = home.agreements.owed(address)

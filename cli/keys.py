@@ -33,7 +33,10 @@ def import_(
     source: Annotated[Path, typer.Argument(metavar="FILE", help="A backup, a keystore V3 file, or 64 hex digits.")],
     name: Name = None,
 ) -> Report:
-    """Take a key from a file; the passphrase is the file's and stays the key's."""
+    """Take a key from a file.
+
+    The passphrase is the one that opens the file; it stays the key's.
+    """
     from pod import keys
 
     settings = session.settings
@@ -64,7 +67,10 @@ def backup(
     target: Annotated[Path, typer.Argument(metavar="FILE", help="A new file, or a folder to put one in.")],
     name: Name = None,
 ) -> Report:
-    """Write a key, still encrypted, into one file that `keys import` takes."""
+    """Write a key, still encrypted, into one file.
+
+    `keys import` takes it, with the same passphrase.
+    """
     from pod import keys
 
     settings = session.settings

@@ -23,7 +23,7 @@ app = group("proof", "Check what was trained.")
 
 @command(app, "show")
 def show(session: Session, agreement: AgreementId) -> Report:
-    """Show what the chain keeps of a training: order seed, anchors, roots."""
+    """Show what the chain keeps of a training."""
     home = session.reader
     id = find_agreement(home, agreement)
     job, proof = home.agreements.read(id), home.agreements.proof(id)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 STOP_S = 15
 GAS_WEI = 10**18
+KEY_WORK = 1 << 12  # scrypt's N: a passphrase of 128 random bits needs no more
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def next_folder(folder: Path) -> Path:
 def make_side(run: Path, name: str, record: DevnetRecord, devnet: Path) -> Side:
     """Make one side's home with a fresh passphrase in a file of mode 0600."""
     home = run / name
-    home.mkdir(mode=0o700)
+    home.mkdir(mode=0o700, exist_ok=True)  # its table may be on its way into it
     path = home / "passphrase"
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(secrets.token_hex(16) + "\n")
@@ -109,7 +110,7 @@ def equip(side: Side, units: int) -> Home:
     from pod.chain import devnet
     from pod.home import Home
 
-    made = keys.create(side.home, side.settings.key, side.passphrase())
+    made = keys.create(side.home, side.settings.key, side.passphrase(), KEY_WORK)
     devnet.fund(side.settings, made.address, GAS_WEI, units)
     return Home.open(side.settings, side.passphrase)
 
@@ -132,8 +133,8 @@ class WrittenSample:
         """
         _, err = self._process.communicate()
         if self._process.returncode:
-            last = err.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
-            raise Unusable(f"the sample {self._name} was not written: {last[0]}", "run `make setup`")
+            last = last_error(err.decode(errors="replace"))
+            raise Unusable(f"the sample {self._name} was not written: {last}", "run `make setup`")
         return describe_sample(self._name, *self._folders)
 
 
@@ -156,7 +157,7 @@ class Pod:
         """
         if self._process.poll() is not None:
             raise Unusable(
-                f"the {self._name}'s pod ended with exit code {self._process.returncode}: {last_line(self._log)}",
+                f"the {self._name}'s pod ended with exit code {self._process.returncode}: {last_error(self._log.read_text(errors='replace'))}",
                 f"see {self._log}",
             )
 
@@ -184,9 +185,9 @@ def pods(sides: Sequence[tuple[Side, Sequence[str]]], run: Path) -> Iterator[lis
             pod.stop()
 
 
-def last_line(log: Path) -> str:
-    """The last error in a log, else its last line."""
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+def last_error(text: str) -> str:
+    """The last error that a process told, else its last line."""
+    lines = [line for line in text.splitlines() if line.strip()]
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     return (errors or lines or ["it said nothing"])[-1]
 
@@ -216,8 +217,8 @@ class Part:
         out, err = self._process.communicate()
         values = json.loads(out.splitlines()[-1]) if out.strip() else {}
         if self._process.returncode:
-            told = values.get("error", {"message": err.strip() or "it said nothing", "hint": ""})
-            error = FitchainError(f"`fitchain {' '.join(self._arguments)}`: {told['message']}", told["hint"])
+            told = values.get("error", {"message": last_error(err), "hint": ""})
+            error = FitchainError(f"`fitchain {' '.join(self._arguments[:2])}`: {told['message']}", told["hint"])
             error.exit_code = self._process.returncode
             raise error
         return dict(values)
