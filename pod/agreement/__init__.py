@@ -6,7 +6,7 @@ about it does not know. Nothing here imports torch.
 """
 
 from pod.agreement.calls import Agreements
-from pod.agreement.story import Story, read_story
+from pod.agreement.story import Related, Story, read_story
 from pod.agreement.terms import (
     Agreement,
     Anchor,
@@ -34,6 +34,7 @@ __all__ = [
     "Mode",
     "Permit",
     "Proof",
+    "Related",
     "State",
     "Story",
     "Terms",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
@@ -137,11 +138,13 @@ class Agreements:
     # The proof's side
 
     def begin(self, id: Digest, nonce: Digest) -> Receipt:
-        """Reveal the nonce as the owner; fixes the order seed. The seed block's hash is known from the next block on."""
+        """Reveal the nonce as the owner; fixes the order seed. Waits for the block after the seed block, if need be."""
+        self._await_seed(id)
         return self.chain.send("ProofOfTrain", "begin", id, nonce)
 
     def fix(self, id: Digest) -> Receipt:
-        """Keep the seed block's hash while the chain can still give it, as anyone."""
+        """Keep the seed block's hash while the chain can still give it, as anyone. Waits as `begin` does."""
+        self._await_seed(id)
         return self.chain.send("ProofOfTrain", "fix", id)
 
     def submit_anchor(self, id: Digest, peaks: Sequence[Digest], root: Digest, note: Cid | None) -> Pending:
@@ -235,6 +238,12 @@ class Agreements:
         events = self.chain.events("Agreements", "Requested", from_block, **wanted)
         self._requests |= {event.args["id"]: event for event in events}
         return [event.args["id"] for event in events]
+
+    def _await_seed(self, id: Digest) -> None:
+        """Wait until the seed block has a successor: a block's hash is known from the next one on."""
+        seed_block = self.chain.call("Agreements", "agreement", id, block="latest")["seedBlock"]
+        while seed_block and self.chain.block("latest").number <= seed_block:
+            time.sleep(self.chain.settings.poll_s)
 
     def _at(self, contract: str) -> str:
         return self.chain.deployment.addresses[contract]

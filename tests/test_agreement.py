@@ -1,0 +1,352 @@
+"""An agreement's life through the bindings, on a real node: money, deadlines, permits, proofs, and what a checker reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import count
+from typing import NamedTuple
+
+import pytest
+
+from pod.agreement import (
+    Agreements,
+    AuditTerms,
+    Ending,
+    Permit,
+    Related,
+    State,
+    Terms,
+    agreement_id,
+    commit_nonce,
+    context,
+    order_seed,
+    read_story,
+)
+from pod.chain import Chain
+from pod.digest import ZERO, Digest, sha256
+from pod.errors import AccessRefused, ChainUnusable, NotFound, Reverted
+from pod.leaf import Leaf
+from pod.registry import Registry
+from pod.store.base import RAW, Cid
+from pod.transcript import Transcript
+from tests.chain_fixtures import ETHER, MONEY, Account, Devnet
+
+PRICE, BOND = 10 * ETHER, 4 * ETHER
+WINDOW = 600
+NONCE = sha256(b"the owner's nonce")
+STEPS, SEGMENT, GROUP = 30, 4, 4  # leaves 0..8: two groups and one leaf over
+SALTS = count()
+
+
+def cid(text: str) -> Cid:
+    return Cid.of(RAW, bytes(sha256(text.encode())))
+
+
+WEIGHTS, KEY, OFFER, NOTE = cid("weights"), cid("key"), cid("offer"), cid("note")
+
+
+class Parties(NamedTuple):
+    """An owner with a dataset, a scientist with a model, and the terms they would agree on."""
+
+    owner: Account
+    scientist: Account
+    terms: Terms
+    dataset_root: Digest
+    initial_root: Digest
+
+    @property
+    def by_owner(self) -> Agreements:
+        return Agreements(self.owner.chain)
+
+    @property
+    def by_scientist(self) -> Agreements:
+        return Agreements(self.scientist.chain)
+
+    def request(self, **changes: object) -> Digest:
+        salt = sha256(str(next(SALTS)).encode())
+        return self.by_scientist.request(salt, replace(self.terms, **changes), OFFER)  # type: ignore[arg-type]
+
+    def accepted(self, **changes: object) -> Digest:
+        id = self.request(**changes)
+        self.by_owner.accept(id, commit_nonce(NONCE))
+        return id
+
+    def begun(self, **changes: object) -> Digest:
+        id = self.accepted(**changes)
+        self.by_owner.begin(id, NONCE)
+        return id
+
+
+@pytest.fixture(scope="module")
+def parties(open_account: Callable[..., Account]) -> Parties:
+    owner, scientist = open_account(), open_account()
+    dataset_root, initial_root = sha256(b"dataset"), sha256(b"initial model")
+    dataset = Registry(owner.chain).register_dataset(dataset_root, 455, cid("card"))
+    model = Registry(scientist.chain).register_model(sha256(b"graph"), initial_root)
+    windows = (WINDOW, WINDOW, WINDOW)
+    terms = Terms(
+        owner.address, dataset, model, sha256(b"recipe"), STEPS, SEGMENT, GROUP, PRICE, BOND, *windows, AuditTerms(3)
+    )
+    return Parties(owner, scientist, terms, dataset_root, initial_root)
+
+
+def transcript(ctx: Digest, seed: Digest, leaves: int) -> Transcript:
+    """Made-up leaves, chained as real ones are."""
+    found: list[Leaf] = []
+    for index in range(leaves):
+        words = [sha256(f"{name} {index}".encode()) for name in ("model", "optimizer", "records", "metrics")]
+        previous = found[-1].digest(ctx, seed) if found else ZERO
+        found.append(Leaf(index, min(index * SEGMENT, STEPS), *words, previous))
+    return Transcript(ctx, seed, tuple(found))
+
+
+def anchored(parties: Parties, id: Digest, leaves: int) -> Transcript:
+    """Anchor what full groups these leaves have, one after another without waiting."""
+    calls = parties.by_owner
+    proof = calls.proof(id)
+    made = transcript(proof.ctx, proof.seed, leaves)
+    groups = made.groups(GROUP)
+    pending = [calls.submit_anchor(id, group.peaks, group.root, NOTE if group.index else None) for group in groups]
+    for one in pending:
+        calls.chain.wait(one)
+    return made
+
+
+def finished(parties: Parties) -> tuple[Digest, Transcript]:
+    id = parties.begun()
+    made = anchored(parties, id, 9)
+    parties.by_owner.finish(id, made.ending(GROUP, WEIGHTS, KEY))
+    return id, made
+
+
+# Hashes equal to the contracts'
+
+
+def test_id_context_and_seed_are_what_the_contracts_compute(parties: Parties, running_devnet: Devnet) -> None:
+    salt = sha256(b"a salt")
+    id = parties.by_scientist.request(salt, parties.terms, OFFER)
+    addresses, chain = running_devnet.deployment.addresses, parties.owner.chain
+    assert id == agreement_id(31337, addresses["Agreements"], parties.scientist.address, salt)
+    parties.by_owner.accept(id, commit_nonce(NONCE))
+    parties.by_owner.begin(id, NONCE)
+    agreement, proof = parties.by_owner.read(id), parties.by_owner.proof(id)
+    roots = parties.dataset_root, parties.initial_root
+    contracts = addresses["Agreements"], addresses["ProofOfTrain"]
+    who = parties.owner.address, parties.scientist.address
+    terms = STEPS, SEGMENT, GROUP
+    assert proof.ctx == context(31337, *contracts, id, *who, parties.terms.recipe, *roots, *terms)
+    assert proof.ctx == parties.by_owner.context(agreement, *roots)
+    assert proof.seed == order_seed(proof.ctx, chain.block(agreement.seed_block).hash, NONCE)
+
+
+# The life of an agreement
+
+
+def test_request_is_read_back_with_all_its_terms(parties: Parties, reader: Chain) -> None:
+    id = parties.request()
+    calls = Agreements(reader)
+    found = calls.read(id)
+    assert (found.id, found.terms, found.state) == (id, parties.terms, State.REQUESTED)
+    requested = reader.block(calls.events(id)[0].block).timestamp
+    assert (found.acceptance_deadline, found.training_deadline, found.dispute_deadline) == (requested + WINDOW, 0, 0)
+    assert calls.offer(id) == OFFER
+
+
+def test_request_and_acceptance_lock_the_money_in_one_transaction_each(parties: Parties, reader: Chain) -> None:
+    before = [reader.fit_balance(one.address) for one in (parties.scientist, parties.owner)]
+    parties.accepted()
+    after = [reader.fit_balance(one.address) for one in (parties.scientist, parties.owner)]
+    assert [have - has for have, has in zip(before, after, strict=True)] == [PRICE, BOND]
+
+
+def test_whole_life_from_request_to_withdrawal(parties: Parties, reader: Chain) -> None:
+    id, made = finished(parties)
+    trained = parties.by_scientist.read(id)
+    assert (trained.state, trained.steps_done) == (State.TRAINED, STEPS)
+    assert trained.training_deadline == reader.time_of(trained.seed_block) + WINDOW
+    proof = parties.by_scientist.proof(id)
+    assert (proof.transcript_root, proof.model_root) == (made.root, made.leaves[-1].model)
+    assert (proof.count, proof.step, proof.weights, proof.key) == (9, STEPS, WEIGHTS, KEY)
+    assert [(anchor.count, anchor.root, anchor.note) for anchor in proof.anchors] == [
+        (group.count, group.root, NOTE if group.index else None) for group in made.groups(GROUP)
+    ]
+    assert trained.dispute_deadline == reader.time_of(proof.end_block or 0) + WINDOW
+    owed = parties.by_owner.owed(parties.owner.address)
+    parties.by_scientist.accept_result(id)
+    assert parties.by_owner.read(id).state is State.SETTLED
+    assert parties.by_owner.owed(parties.owner.address) - owed == PRICE + BOND
+    before = reader.fit_balance(parties.owner.address)
+    parties.by_owner.withdraw()
+    assert reader.fit_balance(parties.owner.address) == before + owed + PRICE + BOND
+
+
+def test_divergence_pays_pro_rata(parties: Parties) -> None:
+    id = parties.begun()
+    made = anchored(parties, id, 6)
+    owed = parties.by_owner.owed(parties.owner.address)
+    parties.by_owner.diverge(id, made.ending(GROUP, WEIGHTS, KEY))
+    proof = parties.by_owner.proof(id)
+    assert (proof.count, proof.step, proof.transcript_root) == (6, 20, made.root)
+    assert parties.by_owner.read(id).state is State.DIVERGED
+    parties.by_scientist.accept_result(id)
+    settled = parties.by_owner.read(id)
+    assert (settled.state, settled.diverged) == (State.SETTLED, True)
+    assert parties.by_owner.owed(parties.owner.address) - owed == BOND + PRICE * 20 // STEPS
+
+
+def test_divergence_before_the_first_step_pays_nothing(parties: Parties) -> None:
+    id = parties.begun()
+    made = anchored(parties, id, 1)
+    parties.by_owner.diverge(id, made.ending(GROUP, WEIGHTS, KEY))
+    parties.by_scientist.accept_result(id)
+    assert parties.by_owner.read(id).diverged
+
+
+def test_rejection_and_cancellation_give_the_price_back(parties: Parties, pass_time: Callable[[int], None]) -> None:
+    owed = parties.by_scientist.owed(parties.scientist.address)
+    rejected, taken_back = parties.request(), parties.request()
+    parties.by_owner.reject(rejected)
+    with pytest.raises(Reverted, match="DeadlineNotPassed"):
+        parties.by_scientist.cancel(taken_back)
+    pass_time(WINDOW + 1)
+    parties.by_scientist.cancel(taken_back)
+    assert [parties.by_owner.read(id).state for id in (rejected, taken_back)] == [State.CANCELLED] * 2
+    assert parties.by_scientist.owed(parties.scientist.address) - owed == 2 * PRICE
+
+
+def test_missed_deadline_forfeits_the_bond(
+    parties: Parties, pass_time: Callable[[int], None], open_account: Callable[..., Account]
+) -> None:
+    id = parties.begun()
+    owed = parties.by_scientist.owed(parties.scientist.address)
+    pass_time(WINDOW + 1)
+    with pytest.raises(Reverted, match="DeadlinePassed"):
+        parties.by_owner.finish(id, transcript(ZERO, ZERO, 9).ending(GROUP, WEIGHTS, KEY))
+    Agreements(open_account().chain).expire(id)
+    assert parties.by_owner.read(id).state is State.FORFEITED
+    assert parties.by_scientist.owed(parties.scientist.address) - owed == PRICE + BOND // 2
+
+
+def test_silence_settles(
+    parties: Parties, pass_time: Callable[[int], None], open_account: Callable[..., Account]
+) -> None:
+    id, _ = finished(parties)
+    pass_time(WINDOW + 1)
+    Agreements(open_account().chain).settle(id)
+    assert parties.by_owner.read(id).state is State.SETTLED
+
+
+def test_fixed_seed_serves_a_later_beginning(parties: Parties, open_account: Callable[..., Account]) -> None:
+    id = parties.accepted()
+    Agreements(open_account().chain).fix(id)
+    parties.by_owner.begin(id, NONCE)
+    seed_block = parties.owner.chain.block(parties.by_owner.read(id).seed_block)
+    proof = parties.by_owner.proof(id)
+    assert proof.seed == order_seed(proof.ctx, seed_block.hash, NONCE)
+
+
+# Refusals
+
+
+def test_permit_used_up_by_somebody_else_still_serves(parties: Parties, open_account: Callable[..., Account]) -> None:
+    permit = parties.by_scientist.permit(PRICE)
+    spender = parties.owner.chain.deployment.addresses["Agreements"]
+    words = (permit.value, permit.deadline, permit.v, permit.r, permit.s)
+    open_account().chain.send("FitCoin", "permit", parties.scientist.address, spender, *words)
+    id = parties.by_scientist.request(sha256(b"front-run"), parties.terms, OFFER, permit)
+    assert parties.by_scientist.read(id).state is State.REQUESTED
+
+
+def test_worthless_permit_is_told_by_the_missing_allowance(parties: Parties) -> None:
+    with pytest.raises(Reverted, match="ERC20InsufficientAllowance") as error:
+        parties.by_scientist.request(sha256(b"no permit"), parties.terms, OFFER, Permit())
+    assert error.value.values["needed"] == PRICE
+
+
+def test_permit_needs_a_key(reader: Chain) -> None:
+    with pytest.raises(AccessRefused, match="permit"):
+        Agreements(reader).permit(1)
+
+
+def test_permit_of_nothing_is_none(reader: Chain) -> None:
+    assert Agreements(reader).permit(0) == Permit()
+
+
+def test_too_little_fit_is_told_before_anything_is_sent(parties: Parties) -> None:
+    with pytest.raises(ChainUnusable, match=r"FIT and the request needs 2000 FIT") as error:
+        parties.request(price=2 * MONEY)
+    assert error.value.hint == f"fitchain devnet fund {parties.scientist.address}"
+
+
+def test_audits_are_not_available_yet(parties: Parties) -> None:
+    with pytest.raises(Reverted, match=r"AuditsUnavailable\(verifiers=3\)"):
+        parties.request(audit=AuditTerms(segments=3, verifiers=3))
+
+
+def test_stranger_cannot_accept(parties: Parties, open_account: Callable[..., Account]) -> None:
+    id = parties.request()
+    with pytest.raises(Reverted, match="CallerIsNotOwner") as error:
+        Agreements(open_account().chain).accept(id, commit_nonce(NONCE))
+    assert error.value.values["owner"] == parties.owner.address
+
+
+def test_another_nonce_is_refused(parties: Parties) -> None:
+    id = parties.accepted()
+    with pytest.raises(Reverted, match="NonceDiffers"):
+        parties.by_owner.begin(id, sha256(b"another"))
+
+
+def test_ending_that_does_not_open_the_last_leaf_is_refused(parties: Parties) -> None:
+    id = parties.begun()
+    made = anchored(parties, id, 9)
+    ending = made.ending(GROUP, WEIGHTS, KEY)
+    forged = replace(ending, last=replace(ending.last, model_root=sha256(b"another model")))
+    with pytest.raises(Reverted, match="LastLeafDiffers"):
+        parties.by_owner.finish(id, forged)
+    assert isinstance(forged, Ending)
+
+
+def test_unknown_agreement_is_not_found(reader: Chain) -> None:
+    for read in (Agreements(reader).read, Agreements(reader).proof, Agreements(reader).offer, Agreements(reader).terms):
+        with pytest.raises(NotFound, match="has no agreement"):
+            read(sha256(b"none"))
+
+
+# What is read
+
+
+def test_list_is_by_party_and_in_order(parties: Parties, reader: Chain) -> None:
+    ids = [parties.request(), parties.request()]
+    calls = Agreements(reader)
+    assert calls.list(owner=parties.owner.address)[-2:] == ids
+    assert calls.list(scientist=parties.scientist.address)[-2:] == ids
+    assert calls.list(scientist=parties.owner.address) == []
+
+
+def test_events_tell_a_life_in_order(parties: Parties, reader: Chain) -> None:
+    id, _ = finished(parties)
+    parties.by_scientist.accept_result(id)
+    names = [event.name for event in Agreements(reader).events(id)]
+    assert names == ["Requested", "Accepted", "Begun", "Anchored", "Anchored", "Finished", "Settled"]
+    every = Agreements(reader).events()
+    assert [(event.block, event.log_index) for event in every] == sorted((e.block, e.log_index) for e in every)
+
+
+def test_story_has_what_a_checker_needs(parties: Parties, reader: Chain) -> None:
+    id, made = finished(parties)
+    forsaken = parties.request()
+    parties.by_owner.reject(forsaken)
+    parties.by_scientist.accept_result(id)
+    story = read_story(reader, id)
+    assert (story.dataset_root, story.dataset_count, story.initial_model_root) == (
+        parties.dataset_root,
+        455,
+        parties.initial_root,
+    )
+    assert (story.paid_to_owner, story.paid_to_scientist, story.burned) == (PRICE + BOND, 0, 0)
+    assert story.proof.transcript_root == made.root
+    for anchor in story.proof.anchors:
+        assert story.blocks[anchor.block] == reader.block(anchor.block)
+    assert Related(forsaken, State.CANCELLED, True, True, True) in story.related
+    assert id not in [other.id for other in story.related]
