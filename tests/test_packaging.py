@@ -37,7 +37,8 @@ def imported_distributions(*folders: str) -> set[str]:
                     modules |= {alias.name.split(".")[0] for alias in node.names}
                 elif isinstance(node, ast.ImportFrom) and node.module:
                     modules.add(node.module.split(".")[0])
-    foreign = modules - set(sys.stdlib_module_names) - {"pod", "cli", "scripts", "tests"}
+    own_or_for_types = {"pod", "cli", "scripts", "tests", "_typeshed"}
+    foreign = modules - set(sys.stdlib_module_names) - own_or_for_types
     providers = packages_distributions()
     return {canonicalize_name(providers[module][0]) for module in foreign}
 
@@ -55,6 +56,11 @@ def test_dependencies_are_what_pod_and_cli_import() -> None:
     declared = names(PROJECT["dependencies"])
     optional = names(EXTRAS["train"]) | names(EXTRAS["demo"])
     assert imported_distributions("pod", "cli") - optional == declared - BEHIND_ANOTHER
+
+
+def test_scripts_and_tests_import_what_the_dev_extra_declares() -> None:
+    declared = names(PROJECT["dependencies"]) | names(EXTRAS["dev"]) | names(EXTRAS["demo"]) | names(EXTRAS["train"])
+    assert imported_distributions("scripts", "tests") <= declared
 
 
 @pytest.mark.parametrize("group", ["dependencies", "demo", "dev", "node"])
