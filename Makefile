@@ -30,7 +30,7 @@ nightly: setup ## the long runs: deep fuzzing and invariants, slow tests
 	@scripts/check nightly
 
 conformance: setup ## what an environment class's exactness rests on
-	@python -m scripts.conformance $(ARGS)
+	@python scripts/conformance.py $(ARGS)
 
 # The lock leaves out torch and what torch alone pulls: a first resolution with torch fixes the versions that both need, a
 # second one without it writes the file. Versions stay as they are where they can; ARGS=--upgrade takes the newest.
