@@ -8,6 +8,7 @@
     │   └── ClaimMismatch       a certificate's field disagrees with the chain, the recipe or the model
     └── Unusable   exit 3   we could not check, or could not do what was asked
         ├── InputRefused        an input (file, recipe, graph, table) is malformed or beyond a limit
+        │   └── OperatorFailed  an operator of a graph cannot compute what it is given
         ├── NotFound            an object, key, job or deployment is not there
         ├── AccessRefused       wrong passphrase, missing permission
         ├── EnvironmentRefused  this host does not reproduce the environment class
@@ -68,6 +69,10 @@ class Unusable(FitchainError):
 
 class InputRefused(Unusable):
     """An input is malformed, unknown or beyond a limit."""
+
+
+class OperatorFailed(InputRefused):
+    """An operator of a graph cannot compute what it is given; on the same input it never can."""
 
 
 class NotFound(Unusable):

@@ -7,6 +7,7 @@ writes its JSON, bounded and checked before anything is allocated.
 from __future__ import annotations
 
 from pod.graph.document import (
+    LIMITS,
     Argument,
     Form,
     Graph,
@@ -26,6 +27,7 @@ from pod.graph.operators import CLASSES, KNOWN, NATIVE, V3, allowed, refusal
 __all__ = [
     "CLASSES",
     "KNOWN",
+    "LIMITS",
     "NATIVE",
     "V3",
     "Argument",

@@ -60,6 +60,9 @@ class Limits:
     arguments: int = 4096
 
 
+LIMITS = Limits()
+
+
 @dataclass(frozen=True, slots=True)
 class Input:
     """One argument of a model.
@@ -160,7 +163,7 @@ class Graph:
     evaluation: Form
 
     @classmethod
-    def parse(cls, data: bytes, limits: Limits = Limits()) -> Graph:
+    def parse(cls, data: bytes, limits: Limits = LIMITS) -> Graph:
         """Read a graph that somebody sent.
 
         Args:

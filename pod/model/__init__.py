@@ -1,16 +1,15 @@
 """Model: from an `nn.Module` to a graph and weights, and from these to something that trains (torch).
 
-Stands after `graph` and before `sealed`. Sketch of the public names; the code follows.
-
-    load_module(path, name) -> nn.Module                       runs the scientist's own file
-    export(module, inputs, batch) -> (Graph, dict[str, TensorBytes])
-    dry_run(graph, batch, limits) -> Cost                      shapes and bytes on torch's meta device, nothing allocated
-    Program(graph, tensors, limits)                            `.parameters`, `.buffers`: dict[str, torch.Tensor] that it owns;
-                                                               `.trainable`: those parameters that an optimizer moves;
-                                                               `.frozen`: names that training can never change
-    program(*inputs, training=True) -> torch.Tensor            buffers are updated in place when training
-    tensor_bytes(kind, tensor) -> TensorBytes                  a view of a contiguous CPU tensor's memory, no copy
-    restore(module, tensors)                                   copies trained tensors back into the scientist's module
+Stands after `graph` and before `sealed`. `load` and `export` run in the scientist's process, on the scientist's own code; `kernels`,
+`plan`, `dry` and `program` run what anyone sent, and never anybody's code. All tensors are on the CPU; B is the batch dimension.
 """
 
 from __future__ import annotations
+
+from pod.model.dry import Cost, dry_run
+from pod.model.export import export
+from pod.model.load import load_module, restore
+from pod.model.program import Program
+from pod.model.tensors import fill, new_tensor, tensor_bytes
+
+__all__ = ["Cost", "Program", "dry_run", "export", "fill", "load_module", "new_tensor", "restore", "tensor_bytes"]

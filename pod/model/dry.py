@@ -1,0 +1,227 @@
+"""Dry runs: what a graph would cost, found without allocating a byte of it.
+
+After `plan`. A form runs on torch's meta device, where tensors have shapes and no memory. Since no admitted operator makes a shape
+of a value, the shapes found here are those of every run at the same batch size; so what is checked here, before memory is taken
+and before a kernel sees a pointer, holds then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from pod.errors import InputRefused
+from pod.graph import LIMITS, V3, Graph, Limits, Node
+from pod.model.kernels import Kernel
+from pod.model.plan import Plan
+from pod.model.tensors import DTYPES, dtype_name
+
+MOST_PIECES = 65_536
+META = torch.device("meta")
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one forward pass of one form does.
+
+    Args:
+        activation_bytes: of all values that it makes.
+        calls: of torch's kernels.
+        dtype, shape: of its output, batch first.
+        written: the parameters and buffers that it changes in place.
+    """
+
+    activation_bytes: int
+    calls: int
+    dtype: str
+    shape: tuple[int, ...]
+    written: frozenset[str]
+
+
+def dry_run(graph: Graph, batch: int, training: bool = True, limits: Limits = LIMITS, class_name: str = V3) -> Cost:
+    """Find out what a forward pass of a graph costs, and that it fits together.
+
+    Args:
+        graph: from anyone.
+        batch: records in the batch.
+        training: which form.
+        limits: bounds on bytes and calls; reaching one ends the dry run.
+        class_name: the environment class, whose kernels it will be run with.
+
+    Returns:
+        What it costs; shapes and bytes hold for every run at this batch size.
+
+    Raises:
+        InputRefused: beyond a limit, the output is no tensor, or the evaluation form changes the model.
+        OperatorFailed: an operator cannot compute what it is given.
+    """
+    meter = _Meter(limits)
+    tensors = _meta_tensors(graph)
+    form = graph.training if training else graph.evaluation
+    inputs = [torch.empty((batch, *one.shape), dtype=DTYPES[one.dtype], device=META) for one in graph.inputs]
+    with torch.set_grad_enabled(training):
+        plan = Plan(graph, form, tensors, class_name, META, _Guarded(meter, limits))
+        with meter:
+            output = plan.run(inputs)
+    if not isinstance(output, Tensor):
+        raise InputRefused(f"the graph's output is a {type(output).__name__}, and a single tensor is needed")
+    written = _written(tensors, meter.written)
+    if written and not training:
+        raise InputRefused(
+            f"the evaluation form changes the buffer {min(written)!r}: evaluating must not change a model"
+        )
+    shape = tuple(output.shape)
+    return Cost(meter.bytes, meter.calls, dtype_name("the output", output.dtype), shape, written)
+
+
+def _meta_tensors(graph: Graph) -> dict[str, Tensor]:
+    return {
+        name: torch.empty(spec.shape, dtype=DTYPES[spec.dtype], device=META, requires_grad=spec.trainable)
+        for name, spec in graph.tensors.items()
+    }
+
+
+def _written(tensors: Mapping[str, Tensor], storages: set[int]) -> frozenset[str]:
+    """Torch counts the changes in place of each tensor, views included; running statistics are told by the guards."""
+    return frozenset(name for name, tensor in tensors.items() if tensor._version or _storage(tensor) in storages)
+
+
+def _storage(tensor: Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)
+
+
+class _Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Adds up what the kernels below every operator would make; stops the run at a limit."""
+
+    def __init__(self, limits: Limits) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.limits = limits
+        self.bytes = self.calls = 0
+        self.written: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run one kernel on meta tensors and count what it returns, views aside."""
+        self.calls += 1
+        if self.calls > self.limits.calls:
+            raise InputRefused(f"a forward pass runs more than {self.limits.calls} kernels, the limit")
+        made = func(*args, **(kwargs or {}))
+        if not any(result.alias_info for result in func._schema.returns):
+            self.count(made)
+        return made
+
+    def count(self, made: Any) -> None:
+        """Add the bytes of what a kernel returned."""
+        for tensor in made if isinstance(made, tuple | list) else (made,):
+            if isinstance(tensor, Tensor):
+                self.bytes += tensor.numel() * tensor.element_size()
+                if tensor.dim() > self.limits.rank:
+                    raise InputRefused(f"a value has {tensor.dim()} dimensions and the limit is {self.limits.rank}")
+        if self.bytes > self.limits.activation_bytes:
+            raise InputRefused(
+                f"a forward pass makes more than {self.limits.activation_bytes} bytes of values, the limit",
+                "choose a smaller batch or model",
+            )
+
+
+class _Guarded:
+    """Puts a check before operators that could misread memory or flood Python with objects."""
+
+    def __init__(self, meter: _Meter, limits: Limits) -> None:
+        self.meter, self.limits = meter, limits
+
+    def __call__(self, node: Node, call: Kernel) -> Kernel:
+        guards: dict[str, Callable[..., None]] = {
+            "aten.unbind.int": _guard_unbind,
+            "aten.split.Tensor": _guard_split,
+            "aten.chunk.default": _guard_chunk,
+            "aten.tensor_split.sections": _guard_chunk,
+            "aten.lstm.input": _guard_recurrent(4),
+            "aten.gru.input": _guard_recurrent(3),
+            "aten.rnn_tanh.input": _guard_recurrent(1),
+            "aten.rnn_relu.input": _guard_recurrent(1),
+            "aten.embedding.default": _guard_embedding,
+            "aten.batch_norm.default": self.statistics,
+            "aten.instance_norm.default": self.statistics,
+        }
+        guard = guards.get(node.operator)
+        if guard is None:
+            return call
+
+        def run(*arguments: Any, **options: Any) -> Any:
+            if options:
+                raise InputRefused(f"the operator {node.operator} takes its arguments by place")
+            guard(*arguments)
+            return call(*arguments)
+
+        return run
+
+    def statistics(self, *arguments: Any) -> None:
+        """Running statistics are written where torch's own schema does not say so."""
+        mean, variance, training = arguments[3:6]
+        if training:
+            self.meter.written |= {_storage(tensor) for tensor in (mean, variance) if isinstance(tensor, Tensor)}
+
+
+def _guard_unbind(tensor: Tensor, dimension: int = 0) -> None:
+    _check_pieces(tensor.shape[dimension])
+
+
+def _guard_split(tensor: Tensor, size: int, dimension: int = 0) -> None:
+    _check_pieces(tensor.shape[dimension] // max(size, 1))
+
+
+def _guard_chunk(tensor: Tensor, pieces: int, dimension: int = 0) -> None:
+    _check_pieces(pieces)
+
+
+def _check_pieces(count: int) -> None:
+    if count > MOST_PIECES:
+        raise InputRefused(f"a tensor is cut into {count} pieces and the limit is {MOST_PIECES}")
+
+
+def _guard_embedding(weight: Tensor, indices: Tensor, *rest: Any) -> None:
+    if len(rest) > 2 and rest[2]:
+        raise InputRefused("embedding with sparse gradients is refused", "leave sparse out")
+
+
+def _guard_recurrent(gates: int) -> Callable[..., None]:
+    """Recurrent kernels take sizes from some tensors and read others by them: every shape is checked here."""
+
+    def guard(
+        x: Tensor,
+        hidden: Any,
+        weights: list[Tensor],
+        biases: bool,
+        layers: int,
+        dropout: float,
+        training: bool,
+        both: bool,
+        batch_first: bool,
+    ) -> None:
+        states = hidden if isinstance(hidden, list) else [hidden]
+        directions = 2 if both else 1
+        per_cell = 4 if biases else 2
+        if x.dim() != 3 or len(states) != (2 if gates == 4 else 1) or layers < 1:
+            raise InputRefused("a recurrent layer takes [B, T, n] or [T, B, n] and its hidden state")
+        if len(weights) != layers * directions * per_cell:
+            raise InputRefused(f"a recurrent layer of {layers} layers has {layers * directions * per_cell} weights")
+        size, batch, width = states[0].shape[-1], x.shape[0 if batch_first else 1], x.shape[2]
+        for state in states:
+            _check_shape("a hidden state", state, (layers * directions, batch, size))
+        for cell in range(layers * directions):
+            entering = width if cell < directions else size * directions
+            shapes = [(gates * size, entering), (gates * size, size), (gates * size,), (gates * size,)]
+            for weight, shape in zip(weights[cell * per_cell : (cell + 1) * per_cell], shapes, strict=False):
+                _check_shape("a recurrent weight", weight, shape)
+
+    return guard
+
+
+def _check_shape(what: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
+    if tuple(tensor.shape) != shape:
+        raise InputRefused(f"{what} has shape {list(tensor.shape)} and not {list(shape)}")

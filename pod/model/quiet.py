@@ -1,0 +1,153 @@
+"""Quiet: what torch says while it exports, caught and kept from the user.
+
+Used by `export`. Torch prints warnings, log lines and whole graphs; a user gets one sentence instead. Two things are kept, because
+that sentence needs them: the line of the user's code at which torch began to treat the batch size as special, and the attributes
+that the module assigned on the way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import re
+import sys
+import sysconfig
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType, TracebackType
+
+import torch
+
+_SHAPES_LOGGER = "torch.fx.experimental.symbolic_shapes"
+_NOT_THE_USERS = tuple(
+    str(Path(folder).resolve())
+    for folder in (Path(torch.__file__).parent, Path(__file__).parent, sysconfig.get_path("stdlib"))
+)
+_ASSIGNED = re.compile(r"The tensor attributes? (.*?) (?:was|were) assigned during export")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A line of somebody's source."""
+
+    file: str
+    line: int
+    source: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}" + (f" `{self.source}`" if self.source else "")
+
+
+@dataclass(slots=True)
+class Heard:
+    """What was caught.
+
+    Args:
+        guards: condition on a size, and the user's line that led to it.
+        assigned: attributes that hold a tensor which forward put there.
+    """
+
+    guards: list[tuple[str, Place]] = field(default_factory=list)
+    assigned: list[str] = field(default_factory=list)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[Heard]:
+    """Keep torch's warnings, logs and prints to ourselves for a while.
+
+    Yields:
+        What is worth keeping of them; complete once the context has been left.
+    """
+    heard = Heard()
+    with (
+        warnings.catch_warnings(record=True) as caught,
+        _loggers(_Listener(heard)),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
+        warnings.simplefilter("always")
+        try:
+            yield heard
+        finally:
+            for warning in caught:
+                if found := _ASSIGNED.search(str(warning.message)):
+                    heard.assigned += found[1].split(", ")
+
+
+@contextlib.contextmanager
+def _loggers(listener: logging.Handler) -> Iterator[None]:
+    """Take the handlers from every logger of torch, and listen to the one that tells of sizes."""
+    names = [name for name in logging.root.manager.loggerDict if name == "torch" or name.startswith("torch.")]
+    loggers = [logging.getLogger(name) for name in {*names, "torch", _SHAPES_LOGGER}]
+    before = [(logger, logger.handlers, logger.propagate, logger.level) for logger in loggers]
+    for logger in loggers:
+        logger.handlers, logger.propagate = [logging.NullHandler()], False
+    shapes = logging.getLogger(_SHAPES_LOGGER)
+    shapes.handlers = [listener]
+    shapes.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        for logger, handlers, propagate, level in before:
+            logger.handlers, logger.propagate = handlers, propagate
+            logger.setLevel(level)
+
+
+class _Listener(logging.Handler):
+    """Notes the user's line for each condition that torch puts on a size."""
+
+    def __init__(self, heard: Heard) -> None:
+        super().__init__(logging.INFO)
+        self.heard = heard
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """The record is made while the user's forward is still on the stack."""
+        found = re.match(r"eval (.*?) \[guard added\]", record.getMessage())
+        place = _calling_place(sys._getframe()) if found else None
+        if found and place:
+            self.heard.guards.append((found[1], place))
+
+
+def _calling_place(frame: FrameType | None) -> Place | None:
+    while frame is not None:
+        if place := _place(frame.f_code.co_filename, frame.f_lineno):
+            return place
+        frame = frame.f_back
+    return None
+
+
+def raising_place(traceback: TracebackType | None) -> Place | None:
+    """The deepest line of a traceback that is neither torch's, nor ours, nor the standard library's."""
+    found = None
+    while traceback is not None:
+        found = _place(traceback.tb_frame.f_code.co_filename, traceback.tb_lineno) or found
+        traceback = traceback.tb_next
+    return found
+
+
+def noted_place(stack: str | None) -> Place | None:
+    """The deepest such line of a stack that torch noted as text beside a node."""
+    lines = re.findall(r'File "(.*?)", line (\d+)', stack or "")
+    places = [place for file, line in lines if (place := _place(file, int(line)))]
+    return places[-1] if places else None
+
+
+def _place(file: str, line: int) -> Place | None:
+    if file.startswith("<"):
+        return None
+    path = str(Path(file).resolve())
+    if "site-packages" not in path and path.startswith(_NOT_THE_USERS[2]):
+        return None
+    if path.startswith(_NOT_THE_USERS[:2]):
+        return None
+    return Place(file, line, _source(path, line))
+
+
+def _source(path: str, line: int) -> str:
+    try:
+        return Path(path).read_text(errors="replace").splitlines()[line - 1].strip()
+    except (OSError, IndexError):
+        return ""
