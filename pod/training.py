@@ -22,9 +22,9 @@ from torch.optim import Optimizer
 
 from pod.dataset import Assemble
 from pod.digest import Digest, tagged
-from pod.errors import InputRefused, Unusable
+from pod.errors import InputRefused, OperatorFailed, Unusable
 from pod.leaf import Indices
-from pod.model import Program
+from pod.model.program import Program
 from pod.recipe import Recipe
 from pod.recipe.terms import CLASSIFICATION, Choice
 
@@ -39,11 +39,12 @@ class Diverged(Exception):
     Args:
         step: completed steps when it happened.
         reason: what happened, without a number from the data.
+        detail: what torch says of it, which may show a number from the data.
     """
 
-    def __init__(self, step: int, reason: str) -> None:
+    def __init__(self, step: int, reason: str, detail: str = "") -> None:
         super().__init__(f"after step {step}: {reason}")
-        self.step, self.reason = step, reason
+        self.step, self.reason, self.detail = step, reason, detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,16 +134,15 @@ def as_tensors(inputs: tuple[np.ndarray, ...], target: np.ndarray) -> tuple[tupl
 
 @contextmanager
 def operator_errors_end_it(step: int) -> Iterator[None]:
-    """Turn an operator's failure on these numbers into the training's end; lack of memory is the host's and stays an error.
-
-    Torch's message may show a record's value, so only its kind is told.
-    """
+    """Turn an operator's failure on these numbers into the training's end; lack of memory is the host's and stays an error."""
     try:
         yield
+    except OperatorFailed as error:
+        raise Diverged(step, error.message.partition(":")[0], error.message) from error
     except (RuntimeError, IndexError, ValueError, ArithmeticError) as error:
         if "allocate memory" in str(error):
             raise Unusable(f"memory ran out in step {step + 1}", "raise the worker's memory limit") from error
-        raise Diverged(step, f"an operator of the model or the loss raised {type(error).__name__}") from error
+        raise Diverged(step, f"the loss or its gradient raised {type(error).__name__}", str(error)) from error
 
 
 # Loss and accuracy

@@ -23,7 +23,7 @@ from pod.checkpoint.files import KeptState, append_leaf, write_state
 from pod.digest import ZERO, Digest, blake3_digest
 from pod.errors import DigestMismatch
 from pod.leaf import Checkpoint, Indices, Leaf, Metrics, metrics_digest, metrics_salt, records_digest
-from pod.model import tensor_bytes
+from pod.model.tensors import tensor_bytes
 from pod.recipe import Recipe
 from pod.state import Tensors, model_root, optimizer_root
 from pod.training import Diverged
@@ -149,8 +149,13 @@ class Recorder(AbstractContextManager["Recorder"]):
     ) -> None:
         self._taken.put(None)
         self._thread.join()
-        if error is None:
+        if error is None or isinstance(error, Diverged):  # an earlier leaf's failure decides where a training ends
             self._raise()
+
+    @property
+    def count(self) -> int:
+        """Leaves recorded or found equal so far; final once the context is left."""
+        return self._next
 
     # On the training thread
 

@@ -42,14 +42,10 @@ class Limits:
     Args:
         memory_bytes: address space beyond what torch takes when it is imported.
         file_bytes: size of any one file that it writes.
-        graph_bytes: size of the graph.
-        nodes: operators in the graph.
     """
 
     memory_bytes: int = 16 << 30
     file_bytes: int = 16 << 30
-    graph_bytes: int = 16 << 20
-    nodes: int = 20_000
 
 
 @dataclass(frozen=True)
