@@ -95,9 +95,9 @@ def transcript(ctx: Digest, seed: Digest, leaves: int) -> Transcript:
     """Made-up leaves, chained as real ones are."""
     found: list[Leaf] = []
     for index in range(leaves):
-        words = [sha256(f"{name} {index}".encode()) for name in ("model", "optimizer", "records", "metrics")]
+        made = {name: sha256(f"{name} {index}".encode()) for name in ("model", "optimizer", "records", "metrics")}
         previous = found[-1].digest(ctx, seed) if found else ZERO
-        found.append(Leaf(index, min(index * SEGMENT, STEPS), *words, previous))
+        found.append(Leaf(index=index, step=min(index * SEGMENT, STEPS), previous=previous, **made))
     return Transcript(ctx, seed, tuple(found))
 
 

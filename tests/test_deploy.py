@@ -65,6 +65,13 @@ def test_deploy_twice_is_once(place: Settings) -> None:
     assert creations(place.rpc, deployer) == 3
 
 
+def test_devnet_with_contracts_of_another_version_gets_new_ones(place: Settings) -> None:
+    first = deploy(place)
+    older = dict(first.transactions) | {"Registry": first.transactions["FitCoin"]}
+    record_path(place, 31337).write_bytes(replace(first, transactions=older).encode())
+    assert deploy(place).addresses["Registry"] != first.addresses["Registry"]
+
+
 def test_deploy_refuses_another_chain(place: Settings) -> None:
     with pytest.raises(ChainUnusable, match="is on chain 31337, and the settings say 1"):
         deploy(replace(place, chain_id=1))

@@ -61,6 +61,29 @@ class Item:
         """
         return self.selector + encode(f"{self.contract}.{self.name}", self.inputs, args)
 
+    def decode_result(self, answer: str) -> Any:
+        """What a call returned, from hex: its one value, or a tuple of several."""
+        values = decode(self.outputs, _bytes(answer))
+        return values[0] if len(values) == 1 else tuple(values)
+
+    def topics(self, indexed: Mapping[str, Any]) -> list[str | None]:
+        """An event's topics to search for.
+
+        Args:
+            indexed: wanted values of indexed arguments, by name.
+
+        Raises:
+            InputRefused: an argument of that name is not indexed, or a value does not fit.
+        """
+        parameters = [parameter for parameter in self.inputs if parameter["indexed"]]
+        if unknown := sorted(set(indexed) - {parameter["name"] for parameter in parameters}):
+            raise InputRefused(f"the event {self.name} has no indexed argument {unknown[0]!r}")
+        words = [
+            encode(self.name, [parameter], [indexed[parameter["name"]]]) if parameter["name"] in indexed else None
+            for parameter in parameters
+        ]
+        return ["0x" + word.hex() if word is not None else None for word in [self.hash, *words]]
+
     def decode_log(self, log: Mapping[str, Any]) -> dict[str, Any]:
         """An event's arguments by name, from a log as JSON-RPC gives it."""
         topics = iter(log["topics"][1:])

@@ -9,13 +9,13 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pod.chain.abi import Item, decode, decode_revert, encode, interface
+from pod.chain.abi import decode_revert, interface
 from pod.chain.base import Block, Deployment, Event, Pending, Receipt, Signer, amount_text
 from pod.chain.queue import funding_hint
 from pod.chain.rpc import Node
 from pod.chain.sender import Message, Sender
 from pod.digest import Digest
-from pod.errors import ChainUnusable, InputRefused, NodeRefused, NotFound, Reverted
+from pod.errors import ChainUnusable, NodeRefused, NotFound, Reverted
 from pod.settings import Settings
 
 WAIT_S = 900.0
@@ -93,10 +93,10 @@ class Chain:
             for item, (_, _, args) in zip(items, calls, strict=True)
         ]
         try:
-            answers = self.node.batch(requests) if len(requests) > 1 else [self.node.request(*_flat(requests[0]))]
+            answers = self.node.batch(requests)
         except NodeRefused as refusal:
             raise _translated(" or ".join(sorted({f"{i.contract}.{i.name}" for i in items})), refusal) from None
-        return [_unpacked(item, answer) for item, answer in zip(items, answers, strict=True)]
+        return [item.decode_result(answer) for item, answer in zip(items, answers, strict=True)]
 
     def head(self) -> int:
         """Number of the newest block that has enough confirmations."""
@@ -111,7 +111,7 @@ class Chain:
         found = self.node.request("eth_getBlockByNumber", self._tag(number), False)
         if found is None:
             raise NotFound(f"the node at {self.node.shown} has no block {number}")
-        return self._block(found)
+        return _block(found)
 
     def blocks(self, numbers: Iterable[int]) -> dict[int, Block]:
         """Several blocks by number, in few round trips."""
@@ -119,11 +119,15 @@ class Chain:
         answers = self.node.batch([("eth_getBlockByNumber", [hex(number), False]) for number in wanted])
         if None in answers:
             raise NotFound(f"the node at {self.node.shown} has no block {wanted[answers.index(None)]}")
-        return {number: self._block(found) for number, found in zip(wanted, answers, strict=True)}
+        found = {number: _block(answer) for number, answer in zip(wanted, answers, strict=True)}
+        self._times |= {number: block.timestamp for number, block in found.items()}
+        return found
 
     def time_of(self, number: int) -> int:
         """Time of a block, in seconds since 1970; each is read once."""
-        return self._times[number] if number in self._times else self.block(number).timestamp
+        if number not in self._times:
+            self._times[number] = self.block(number).timestamp
+        return self._times[number]
 
     def balance(self, address: str) -> int:
         """ETH in wei."""
@@ -236,7 +240,7 @@ class Chain:
         Raises:
             ChainUnusable: the node does not give its logs.
         """
-        topics = _topics(interface(contract).event(name), indexed) if name else []
+        topics = interface(contract).event(name).topics(indexed) if name else []
         first = self.deployment.block if from_block is None else from_block
         last = self.head() if to_block is None else to_block
         wanted = {"address": self.deployment.addresses[contract], "topics": topics}
@@ -268,11 +272,6 @@ class Chain:
         if block is None:
             return "latest" if self.settings.confirmations == 0 else hex(self.head())
         return hex(block) if isinstance(block, int) else block
-
-    def _block(self, found: Mapping[str, Any]) -> Block:
-        block = Block(int(found["number"], 16), Digest.parse(found["hash"]), int(found["timestamp"], 16))
-        self._times[block.number] = block.timestamp
-        return block
 
     def _estimate(self, sender: str, to: str | None, data: bytes, what: str, value: int) -> int:
         """Gas for a call, with a quarter to spare for what changes before it is mined."""
@@ -376,24 +375,8 @@ def _translated(what: str, refusal: NodeRefused) -> ChainUnusable:
     return Reverted(f"{what} reverted {sentence}", error=name, values=values)
 
 
-def _topics(item: Item, indexed: Mapping[str, Any]) -> list[str | None]:
-    parameters = [parameter for parameter in item.inputs if parameter["indexed"]]
-    if unknown := set(indexed) - {parameter["name"] for parameter in parameters}:
-        raise InputRefused(f"the event {item.name} has no indexed argument {sorted(unknown)[0]!r}")
-    topics: list[str | None] = ["0x" + item.hash.hex()]
-    for parameter in parameters:
-        wanted = indexed.get(parameter["name"])
-        topics.append(None if wanted is None else _hex(encode(item.name, [parameter], [wanted])))
-    return topics
-
-
-def _unpacked(item: Item, answer: str) -> Any:
-    values = decode(item.outputs, bytes.fromhex(answer.removeprefix("0x")))
-    return values[0] if len(values) == 1 else tuple(values)
-
-
-def _flat(request: tuple[str, list[Any]]) -> list[Any]:
-    return [request[0], *request[1]]
+def _block(found: Mapping[str, Any]) -> Block:
+    return Block(int(found["number"], 16), Digest.parse(found["hash"]), int(found["timestamp"], 16))
 
 
 def _hex(data: bytes) -> str:

@@ -70,7 +70,10 @@ def _bare_chain(node: Node, settings: Settings, genesis: Digest, account: Signer
 
 
 def _standing(chain: Chain, path: Path) -> Deployment | None:
-    """The recorded deployment, if its contracts stand; a devnet that was started afresh gets a new one."""
+    """The recorded deployment, if its contracts stand.
+
+    A devnet gets a new one where they do not (it was started afresh) or are of an older Fitchain.
+    """
     if (recorded := Deployment.read(path)) is None:
         return None
     try:
@@ -80,7 +83,16 @@ def _standing(chain: Chain, path: Path) -> Deployment | None:
             return None
         hint = "let the node catch up with its chain; to deploy anew, move that file away"
         raise ChainUnusable(f"{path} records a deployment, but {fault.message}", hint) from None
-    return recorded
+    return recorded if chain.chain_id != DEVNET_CHAIN_ID or _of_these_artifacts(chain, recorded) else None
+
+
+def _of_these_artifacts(chain: Chain, recorded: Deployment) -> bool:
+    """Whether the recorded creations carried the code that ships with this Fitchain."""
+    for name, transaction in recorded.transactions.items():
+        found = chain.node.request("eth_getTransactionByHash", transaction)
+        if found is None or not found["input"].startswith("0x" + interface(name).bytecode.hex()):
+            return False
+    return True
 
 
 class _Work:

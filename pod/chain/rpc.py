@@ -114,14 +114,13 @@ def _provider(url: str) -> HTTPProvider:
     import requests
     from web3 import HTTPProvider
 
-    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
         raise InputRefused(f"a node's URL begins with http:// or https://, not {url!r}")
-    return HTTPProvider(
-        url,
-        request_kwargs={"timeout": TIMEOUT_S},
-        session=requests.Session(),
-        exception_retry_configuration=None,
-    )
+    session = requests.Session()
+    # A proxy for the web is none for this machine's own node.
+    session.trust_env = parts.hostname not in ("127.0.0.1", "localhost", "::1")
+    return HTTPProvider(url, request_kwargs={"timeout": TIMEOUT_S}, session=session, exception_retry_configuration=None)
 
 
 def _passing(error: Exception) -> bool:
