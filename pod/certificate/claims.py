@@ -119,13 +119,10 @@ def check_recipe(statement: Statement, terms: Terms) -> None:
     _same("the dataset's root", statement.dataset_root, recipe.dataset, found)
     _same("the environment", statement.environment, recipe.environment, found)
     audit = statement.audit
-    agreed = (audit.segments, audit.verifiers, MODES[audit.mode], audit.panel)
-    _same(
-        "the audit terms",
-        agreed,
-        (recipe.audit.segments, recipe.audit.verifiers, recipe.audit.mode, recipe.audit.panel or ZERO),
-        found,
-    )
+    _same("the audited segments", audit.segments, recipe.audit.segments, found)
+    _same("the verifiers", audit.verifiers, recipe.audit.verifiers, found)
+    _same("the disclosure mode", MODES[audit.mode], recipe.audit.mode, found)
+    _same("the panel", audit.panel, recipe.audit.panel or ZERO, found)
     _same("the card's root", card.root, statement.dataset_root, "and its dataset has the root")
     try:
         card.check_recipe(recipe)

@@ -1,6 +1,6 @@
 """Issuing: the owner states what it trained and signs for it, before the run ends on chain.
 
-Part of `certificate`. Nothing is signed that the owner's own check would refute.
+Part of `certificate`. Nothing is signed whose parts contradict each other or the file.
 """
 
 from __future__ import annotations
