@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +15,10 @@ from typing import Any
 import pytest
 
 from pod.chain import Chain, connect, devnet
+from pod.chain.base import Receipt
 from pod.chain.deploy import deploy
 from pod.chain.queue import Queue
-from pod.errors import ChainUnusable, NodeUnreachable
+from pod.errors import ChainUnusable, NodeUnreachable, Reverted
 from tests.chain_fixtures import PASSPHRASE, Account, Devnet
 from tests.node_proxy import proxy
 
@@ -90,6 +92,13 @@ for pending in [chain.submit("FitCoin", "transfer", {TARGET!r}, 1, gas={GAS}) fo
     assert states(account.chain) == [(nonce, "mined") for nonce in range(30)]
 
 
+def test_threads_of_one_process_never_share_a_nonce(account: Account) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        receipts = list(pool.map(lambda value: account.chain.send("FitCoin", "transfer", TARGET, value), range(12)))
+    assert [receipt.event("Transfer").args["value"] for receipt in receipts] == list(range(12))
+    assert states(account.chain) == [(nonce, "mined") for nonce in range(12)]
+
+
 def test_transaction_is_written_before_it_is_sent_and_sent_at_the_next_start(
     account: Account, running_devnet: Devnet
 ) -> None:
@@ -98,6 +107,20 @@ def test_transaction_is_written_before_it_is_sent_and_sent_at_the_next_start(
     again = connect(account.chain.settings, account.keys)
     (pending,) = queue_of(again).pending()
     assert again.wait(pending).event("Transfer").args["value"] == 7
+
+
+def test_cut_off_pod_catches_up_before_it_reads(account: Account, stopped_mining: None) -> None:
+    chain = account.chain
+    chain.submit("Agreements", "withdraw", gas=GAS)
+    chain.submit("FitCoin", "transfer", TARGET, 7, gas=GAS)
+    again = connect(chain.settings, account.keys)
+    chain.node.request("evm_mine")
+    (refused, reason), (sent, receipt) = again.catch_up()
+    assert (refused.what, sent.what) == ("Agreements.withdraw", "FitCoin.transfer")
+    assert isinstance(reason, Reverted)
+    assert reason.error == "NothingOwed"
+    assert isinstance(receipt, Receipt)
+    assert again.catch_up() == []
 
 
 def test_next_transaction_sends_what_was_cut_off_first(account: Account, running_devnet: Devnet) -> None:

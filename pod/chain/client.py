@@ -15,7 +15,7 @@ from pod.chain.queue import funding_hint
 from pod.chain.rpc import Node
 from pod.chain.sender import Message, Sender
 from pod.digest import Digest
-from pod.errors import ChainUnusable, NodeRefused, NotFound, Reverted
+from pod.errors import ChainUnusable, NodeRefused, NodeUnreachable, NotFound, Reverted
 from pod.settings import Settings
 
 WAIT_S = 900.0
@@ -205,6 +205,19 @@ class Chain:
             raise self._why_reverted(pending.what, mined)
         return self._receipt(mined)
 
+    def catch_up(self) -> list[tuple[Pending, Receipt | ChainUnusable]]:
+        """Wait for every transaction that this home sent before and has not seen mined.
+
+        A pod that was cut off does this first: what it then reads of the chain holds all that it did.
+
+        Returns:
+            each of them with its receipt, or with what was refused (a mined revert, a nonce that a stranger took).
+
+        Raises:
+            NodeUnreachable: the node does not answer.
+        """
+        return [(pending, self._outcome(pending)) for pending in self._sending().pending()]
+
     def receipt(self, transaction: Digest) -> Receipt | None:
         """The receipt of a transaction; None while it is not mined.
 
@@ -280,6 +293,14 @@ class Chain:
             return int(self.node.request("eth_estimateGas", fields), 16) * 5 // 4
         except NodeRefused as refusal:
             raise _translated(what, refusal) from None
+
+    def _outcome(self, pending: Pending) -> Receipt | ChainUnusable:
+        try:
+            return self.wait(pending)
+        except NodeUnreachable:
+            raise
+        except ChainUnusable as refusal:
+            return refusal
 
     def _attempts(self, pending: Pending) -> list[Digest]:
         """The transactions one of which should be mined in the end."""

@@ -125,7 +125,7 @@ class Queue:
                     self._broadcast_again(row)
 
     def pending(self) -> list[Pending]:
-        """What was written and not yet seen mined, by nonce."""
+        """What was written and not yet seen mined, in the order sent."""
         return [Pending(Digest.parse(row["hash"]), self.address, row["nonce"], row["what"]) for row in self._newest()]
 
     # Steps; those that write or send are under the lock

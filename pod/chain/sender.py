@@ -43,6 +43,10 @@ class Sender(Protocol):
         """Send without waiting."""
         ...
 
+    def pending(self) -> list[Pending]:
+        """What was sent before and not yet seen mined, in the order sent."""
+        ...
+
     def attempts(self, pending: Pending) -> list[Digest]:
         """The transactions that have used up, or still may, the pending one's nonce; none if a stranger's did."""
         ...
@@ -75,6 +79,10 @@ class Unlocked:
         # Never sent twice: the node would sign a second transaction.
         answer = self.node.request("eth_sendTransaction", fields, repeat=False)
         return Pending(Digest.parse(answer), self.address, NO_NONCE, message.what)
+
+    def pending(self) -> list[Pending]:
+        """None: nothing is written down for a key that the node holds."""
+        return []
 
     def attempts(self, pending: Pending) -> list[Digest]:
         """The transaction itself: the node replaces none."""
