@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from pod.agreement import Agreements, State, Terms, commit_nonce
 from pod.certificate import Assurance, Statement, Verdict, issue, verify
-from pod.certificate.claims import card_cid, check_orders
+from pod.certificate.claims import card_cid, check_file, check_leaves, check_orders
 from pod.certificate.envelope import HALF_ORDER, seal, unseal
 from pod.chain import Chain
 from pod.dataset import Card, Table, batches, register
@@ -543,3 +543,16 @@ def test_only_the_owner_issues_and_only_the_truth(job: Job, tmp_path: Path) -> N
     write_safetensors(tmp_path / "model", tensors(3))
     with pytest.raises(DigestMismatch, match="has the root"):
         job.issue(model=tmp_path / "model")
+
+
+# --- golden bytes ------------------------------------------------------------------------------------------------------
+
+
+def test_golden_certificate_holds_as_far_as_it_needs_no_chain() -> None:
+    folder = Path(__file__).parent / "golden" / "v1" / "certificate"
+    payload, signer = unseal((folder / "certificate.json").read_bytes())
+    statement = Statement.parse(payload)
+    assert signer == statement.owner == "0x1a642f0E3c3aF545E7AcBD38b07251B3990914F1"
+    check_leaves(statement)
+    check_file(statement, folder / "model.safetensors")
+    assert check_orders(statement) == statement.count == 8

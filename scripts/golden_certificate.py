@@ -1,0 +1,119 @@
+"""Write tests/golden/v1/certificate: a certificate and its model, as bytes that must hold for ever once version 1 is frozen.
+
+    python -m scripts.golden_certificate
+
+It is run only while the format may still change; afterwards a difference is a broken promise, not a reason to run it again. Nothing
+here was trained or is on any chain: the golden file fixes forms (envelope, statement, recipe, card, leaves, tree, tensors), and the
+tests check everything of it that needs no chain.
+"""
+
+from __future__ import annotations
+
+import sys
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from pod.agreement import AuditTerms
+from pod.certificate.envelope import seal
+from pod.certificate.statement import Ancestor, Statement
+from pod.dataset import Card, batches
+from pod.dataset.columns import Column
+from pod.digest import ZERO, Digest, sha256, sha256_file
+from pod.keys import Keys
+from pod.leaf import Leaf, metrics_digest, records_digest
+from pod.recipe import Recipe, draft
+from pod.state import TensorBytes, Tensors, model_root, optimizer_root, write_safetensors
+from pod.transcript import Transcript
+
+FOLDER = Path(__file__).resolve().parent.parent / "tests" / "golden" / "v1" / "certificate"
+CONTRACTS = {
+    "FitCoin": "0x5FbDB2315678afecb367f032d93F642f64180aa3",
+    "Registry": "0xe7f1725E7734CE288F8367e1Bb143E90bb3F0512",
+    "Agreements": "0x9fE46736679d2D9a65F0992F2272dE9f3c7fa6e0",
+    "ProofOfTrain": "0xCf7Ed3AccA5a467e9e704C703E8D87F634fB0Fc9",
+}
+
+
+def main() -> int:
+    """Write the two files."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    recipe, card = recipe_and_card()
+    transcript = transcript_of(recipe)
+    model = FOLDER / "model.safetensors"
+    write_safetensors(model, tensors(recipe.steps))
+    statement = Statement(
+        subject=sha256_file(model),
+        agreement=sha256(b"agreement"),
+        chain_id=31337,
+        contracts=CONTRACTS,
+        owner=signer().address,
+        scientist="0x70997970C51812dc3A010C7d01b50e0d17dc79C8",
+        initial_model=recipe.initial_model,
+        final_model=transcript.leaves[-1].model,
+        lineage=(Ancestor(sha256(b"model"), recipe.graph, recipe.initial_model),),
+        recipe=recipe,
+        environment=recipe.environment,
+        dataset=sha256(b"dataset"),
+        dataset_root=card.root,
+        card=card,
+        audit=AuditTerms(),
+        ctx=transcript.ctx,
+        seed=transcript.seed,
+        transcript_root=transcript.root,
+        count=transcript.count,
+        steps=transcript.leaves[-1].step,
+        leaves=transcript.leaves,
+    )
+    (FOLDER / "certificate.json").write_bytes(seal(statement.encode(), signer()))
+    return 0
+
+
+def signer() -> Keys:
+    """An account that everyone has: its key is 32 times the byte 1."""
+    return Keys("golden", bytes([1]) * 32, bytes([2]) * 32)
+
+
+def recipe_and_card() -> tuple[Recipe, Card]:
+    """What was agreed, over a dataset that is only a root."""
+    columns = (Column("size", "float64", (), "mm"), Column("kind", "int64", (), ""))
+    transform = {"size": {"mean": 0.1, "scale": 2.5}, "kind": {"categories": ["benign", "malignant"]}}
+    card = Card("Golden", columns, "kind", 50, sha256(b"records"), transform, "A card.", "CC-BY-4.0", 10**18)
+    shape = {"steps": 20, "segment": 3, "group": 4, "batch_size": 8}
+    return draft(sha256(b"graph"), model_root(tensors(0)), card.json(), "2.13.0+cpu", shape), card
+
+
+def tensors(after: int) -> Tensors:
+    """A model's tensors after so many steps."""
+    weight = (np.arange(6, dtype="<f4") + after).tobytes()
+    seen = np.array(after, "<i8").tobytes()
+    return {
+        "layer.weight": TensorBytes("parameter", "F32", (2, 3), memoryview(weight)),
+        "layer.seen": TensorBytes("buffer", "I64", (), memoryview(seen)),
+    }
+
+
+def transcript_of(recipe: Recipe) -> Transcript:
+    """Leaves over the records that the order seed gives."""
+    ctx, seed = sha256(b"context"), sha256(b"order seed")
+    leaves: list[Leaf] = []
+    previous, stream, done = ZERO, batches(recipe, seed), 0
+    for index in range(recipe.leaf_count):
+        step = recipe.step_of(index)
+        used = np.concatenate([np.empty(0, np.uint64), *islice(stream, step - done)])
+        optimizer = sha256(b"optimizer %d" % step) if step else optimizer_root({})
+        leaves.append(
+            Leaf(index, step, model_root(tensors(step)), optimizer, records_digest(used), salted(step), previous)
+        )
+        previous, done = leaves[-1].digest(ctx, seed), step
+    return Transcript(ctx, seed, tuple(leaves))
+
+
+def salted(step: int) -> Digest:
+    """The digest of a segment's metrics."""
+    return metrics_digest({"loss": 1 / (1 + step)} if step else {}, sha256(b"salt %d" % step))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
