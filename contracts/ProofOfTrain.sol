@@ -69,10 +69,8 @@ contract ProofOfTrain is IProofOfTrain {
     /// @inheritdoc IProofOfTrain
     function anchor(AgreementId id, bytes32[] calldata peaks, bytes32 groupRoot, bytes calldata noteCid) external {
         Run storage proof = _runs[id];
-        uint32 groups = proof.groups;
-        uint32 leaves = proof.leaves;
-        uint8 groupBits = proof.groupBits;
         _requireRunning(id, proof);
+        (uint32 groups, uint32 leaves, uint8 groupBits) = (proof.groups, proof.leaves, proof.groupBits);
         if (groups >= leaves >> groupBits) revert GroupsAreComplete(groups);
         if (groupRoot == 0) revert GroupRootIsZero();
         if (noteCid.length > CID_LIMIT) revert NoteTooLong(noteCid.length, CID_LIMIT);
@@ -80,8 +78,7 @@ contract ProofOfTrain is IProofOfTrain {
 
         bytes32[] memory grown = Tree.append(peaks, groups, groupRoot);
         groups++;
-        proof.groups = groups;
-        proof.peaks = _commit(groups, grown);
+        (proof.groups, proof.peaks) = (groups, _commit(groups, grown));
 
         emit Anchored(id, groups << groupBits, groupRoot, noteCid);
     }
@@ -152,14 +149,15 @@ contract ProofOfTrain is IProofOfTrain {
     }
 
     function _requireRunning(AgreementId id, Run storage proof) private view {
-        if (proof.owner == address(0)) revert RunNotBegun(id);
-        if (msg.sender != proof.owner) revert CallerIsNotOwner(msg.sender, proof.owner);
-        if (proof.ended) revert RunHasEnded(id);
-        if (block.timestamp > proof.deadline) revert DeadlinePassed(proof.deadline, block.timestamp);
+        (address owner, uint256 deadline, bool ended) = (proof.owner, proof.deadline, proof.ended);
+        if (owner == address(0)) revert RunNotBegun(id);
+        if (msg.sender != owner) revert CallerIsNotOwner(msg.sender, owner);
+        if (ended) revert RunHasEnded(id);
+        if (block.timestamp > deadline) revert DeadlinePassed(deadline, block.timestamp);
     }
 
     function _requirePeaks(Run storage proof, uint32 groups, bytes32[] calldata peaks) private view {
-        bytes28 given = _commit(groups, peaks);
+        bytes28 given = bytes28(keccak256(abi.encode(groups, peaks)));
         if (given != proof.peaks) revert PeaksDiffer(given, proof.peaks);
     }
 

@@ -36,7 +36,7 @@ library Transcript {
     }
 
     /// @notice Root of the transcript as it is published.
-    function root(uint32 count, Ending calldata ending) internal pure returns (bytes32) {
+    function root(uint32 count, Ending calldata ending) internal view returns (bytes32) {
         return sha256(abi.encode(TRANSCRIPT_TAG, count, Tree.bag(ending.peaks, ending.tail)));
     }
 }

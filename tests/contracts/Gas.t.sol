@@ -10,12 +10,14 @@ import {Ending} from "../../contracts/types/Run.sol";
 import {Permit, Terms} from "../../contracts/types/Terms.sol";
 import {Fixture} from "./Fixture.sol";
 import {ReferenceTree} from "./ReferenceTree.sol";
+import {TreeCaller} from "./TreeCaller.sol";
 
 /// @notice What a job and a deployment cost, as whole transactions. The figures are kept in snapshots/, and `forge test`
 ///         fails when one changes: `FORGE_SNAPSHOT_CHECK=false forge test --mc GasTest` writes the new ones for review.
 /// forge-config: default.isolate = true
 contract GasTest is Fixture {
     uint256 private total;
+    TreeCaller private tree = new TreeCaller();
 
     function test_job_costsWhatTheSnapshotSays() public {
         Terms memory terms = defaultTerms();
@@ -50,6 +52,42 @@ contract GasTest is Fixture {
         vm.snapshotValue("Job", "whole", total);
         assertState(id, State.Settled);
         vm.assertLe(total, 800_000, "a whole job costs more than 0.8 M gas");
+    }
+
+    function test_deployment_costsWhatTheSnapshotSays() public {
+        uint256 start = gasleft();
+        FitCoin coin = new FitCoin(address(this));
+        uint256 afterCoin = gasleft();
+        Registry entries = new Registry();
+        uint256 afterRegistry = gasleft();
+        new Agreements(coin, entries);
+        uint256 end = gasleft();
+
+        vm.snapshotValue("Deployment", "1 FitCoin", start - afterCoin);
+        vm.snapshotValue("Deployment", "2 Registry", afterCoin - afterRegistry);
+        vm.snapshotValue("Deployment", "3 Agreements with ProofOfTrain", afterRegistry - end);
+        vm.snapshotValue("Deployment", "whole", start - end);
+        vm.assertLe(start - end, 7_000_000, "a deployment costs more than 7 M gas");
+    }
+
+    /// @dev Peaks stand in no slot, so only their calldata and hashing grow. The costliest anchors are those for which every
+    ///      peak merges: the ones after 2^n - 1 groups.
+    function test_anchor_staysWithin45kForAThousandGroups() public {
+        Terms memory terms = defaultTerms();
+        terms.steps = 4 * 1024;
+        AgreementId id = begun(terms);
+        bytes32[] memory peaks;
+
+        for (uint256 groups = 0; groups < 1000; groups++) {
+            bytes32 root = keccak256(abi.encode(groups));
+            vm.prank(owner);
+            proof.anchor(id, peaks, root, cid("note"));
+            uint256 used = vm.lastCallGas().gasTotalUsed;
+            vm.assertLe(used, 45_000, "an anchor costs more than 45 k gas");
+            if (groups == 63) vm.snapshotValue("Anchor", "after 63 groups", used);
+            if (groups == 511) vm.snapshotValue("Anchor", "after 511 groups", used);
+            peaks = tree.append(peaks, groups, root);
+        }
     }
 
     function anchorGroup(AgreementId id, bytes32[] memory digests, uint256 group) private {

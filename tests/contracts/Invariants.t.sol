@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {Agreements} from "../../contracts/Agreements.sol";
+import {FitCoin} from "../../contracts/FitCoin.sol";
+import {Registry} from "../../contracts/Registry.sol";
+import {State} from "../../contracts/types/Agreement.sol";
+import {Run} from "../../contracts/types/Run.sol";
+import {Handler, Job} from "./Handler.sol";
+import {ReferenceTree} from "./ReferenceTree.sol";
+import {Vm} from "./Vm.sol";
+
+/// @notice What holds whatever anybody does, in sentences.
+contract Invariants {
+    Vm private constant vm = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
+    uint256 private constant SUPPLY = 1e9 ether;
+
+    FitCoin private fit;
+    Agreements private agreements;
+    Handler private handler;
+
+    function setUp() public {
+        vm.warp(1_800_000_000);
+        vm.roll(1000);
+        vm.etch(0x0000F90827F1C53a10cb7A02335B175320002935, "");
+        fit = new FitCoin(address(this));
+        Registry registry = new Registry();
+        agreements = new Agreements(fit, registry);
+        handler = new Handler(fit, registry, agreements);
+        for (uint256 i = 0; i < 4; i++) {
+            fit.transfer(handler.actors(i), SUPPLY / 4);
+        }
+    }
+
+    function targetContracts() public view returns (address[] memory targets) {
+        targets = new address[](1);
+        targets[0] = address(handler);
+    }
+
+    /// @notice Money in equals money out: the contract holds what live agreements have locked and what is owed, to the last
+    ///         unit, and of the supply only what was forfeited is gone.
+    function invariant_moneyInEqualsMoneyOut() public view {
+        uint256 due;
+        for (uint256 i = 0; i < 4; i++) {
+            due += agreements.owed(handler.actors(i));
+        }
+        Job[] memory jobs = handler.jobs();
+        for (uint256 i = 0; i < jobs.length; i++) {
+            if (handler.isLive(jobs[i].state)) due += jobs[i].locked;
+        }
+
+        vm.assertEq(fit.balanceOf(address(agreements)), due, "the contract holds more or less than it owes");
+        vm.assertEq(fit.totalSupply() + handler.burned(), SUPPLY, "money appeared or vanished");
+    }
+
+    /// @notice Each payment happens once: a closed agreement has paid out all that it locked, in one settlement; a live one
+    ///         has paid nothing.
+    function invariant_eachPaymentHappensOnce() public view {
+        Job[] memory jobs = handler.jobs();
+        for (uint256 i = 0; i < jobs.length; i++) {
+            bool live = handler.isLive(jobs[i].state);
+            vm.assertEq(jobs[i].settlements, live ? 0 : 1, "an agreement settled early, late or twice");
+            vm.assertEq(jobs[i].paid, live ? 0 : jobs[i].locked, "an agreement paid more or less than it locked");
+        }
+    }
+
+    /// @notice An anchored root never changes: the chain commits to the peaks over the groups in their order, and a
+    ///         transcript's root, once there, stays.
+    function invariant_anAnchoredRootNeverChanges() public view {
+        Job[] memory jobs = handler.jobs();
+        for (uint256 i = 0; i < jobs.length; i++) {
+            if (jobs[i].digests.length == 0) continue;
+            Run memory run = handler.proof().run(jobs[i].id);
+            bytes32[] memory peaks = ReferenceTree.peaks(jobs[i].digests, 0, jobs[i].groups * jobs[i].terms.group);
+
+            vm.assertEq(run.groups, jobs[i].groups, "a group appeared or vanished");
+            vm.assertEq(
+                run.peaks, bytes28(keccak256(abi.encode(jobs[i].groups, peaks))), "the chain commits to other peaks"
+            );
+            vm.assertEq(run.transcriptRoot, jobs[i].transcriptRoot, "a transcript's root is another");
+        }
+    }
+
+    /// @notice A call succeeds if and only if the table of states allows it: to this party, in this state, in time.
+    function invariant_aCallSucceedsOnlyWhereTheTableAllowsIt() public view {
+        if (handler.surpriseCount() != 0) vm.assertEq(bytes(handler.surprises(0)), "", "a call surprised");
+        Job[] memory jobs = handler.jobs();
+        for (uint256 i = 0; i < jobs.length; i++) {
+            State found = agreements.agreement(jobs[i].id).state;
+            vm.assertEq(uint256(found), uint256(jobs[i].state), "an agreement stands in another state");
+        }
+    }
+
+    /// @notice Every state that is reached has an exit on time-out, after which everybody can withdraw and nothing is left.
+    /// @dev forge discards what an invariant changes.
+    function invariant_everyStateHasAnExitOnTimeOut() public {
+        vm.warp(block.timestamp + 365 days);
+        Job[] memory jobs = handler.jobs();
+        for (uint256 i = 0; i < jobs.length; i++) {
+            exit(jobs[i]);
+            vm.assertTrue(!handler.isLive(agreements.agreement(jobs[i].id).state), "an agreement cannot be closed");
+        }
+        for (uint256 i = 0; i < 4; i++) {
+            address actor = handler.actors(i);
+            if (agreements.owed(actor) == 0) continue;
+            vm.prank(actor);
+            agreements.withdraw();
+        }
+
+        vm.assertEq(fit.balanceOf(address(agreements)), 0, "somebody's money is stuck");
+    }
+
+    function exit(Job memory job) private {
+        if (job.state == State.Requested) {
+            vm.prank(job.scientist);
+            agreements.cancel(job.id);
+        }
+        if (job.state == State.Accepted || job.state == State.Training) agreements.expire(job.id);
+        if (job.state == State.Trained || job.state == State.Diverged) agreements.settle(job.id);
+    }
+}
