@@ -82,8 +82,13 @@ class Registry:
         try:
             known = self.pod(self.chain.address)
         except NotFound:
-            self.chain.send("Registry", "registerPod", role, recipient, endpoint)
-            return
+            try:
+                self.chain.send("Registry", "registerPod", role, recipient, endpoint)
+                return
+            except Reverted as refusal:
+                if refusal.error != "PodAlreadyRegistered":
+                    raise
+                known = self.pod(self.chain.address)  # another process of this home was quicker
         if known.role != role:
             raise InputRefused(
                 f"the account {known.address} is registered as {known.role.name.lower()}, not as {role.name.lower()}",

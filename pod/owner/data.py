@@ -13,6 +13,7 @@ from pod.dataset import Card, Policy, Table, check_unchanged, mock_table, regist
 from pod.digest import Digest, sha256
 from pod.home import Home
 from pod.journal import DatasetRow
+from pod.registry import Role
 from pod.store import Cid
 
 MOCK_RECORDS = 256
@@ -66,6 +67,7 @@ def register_dataset(
         ChainUnusable, StoreUnusable: chain or store do not answer.
     """
     table = Table.read(source, drop=drop, target=target)
+    home.registry.register_pod(Role.OWNER, home.keys.recipient)  # offers are sealed to it from now on
     salt = secrets.token_bytes(32)
     key = registration_key(home, salt)
     registration = register(

@@ -20,6 +20,7 @@ from pod.home import Home
 from pod.journal import RequestRow
 from pod.parcel import OFFER_FILES, send_folder
 from pod.recipe import DEFAULT_CLASS, Recipe, draft
+from pod.registry import Role
 from pod.rehearsal import rehearse
 from pod.scientist.publish import MODEL_FILES, read_card
 from pod.store import Cid
@@ -84,6 +85,7 @@ def request_job(
         dispute_window=windows[2],
         audit=audit or AuditTerms(),
     )
+    home.registry.register_pod(Role.SCIENTIST, home.keys.recipient)  # the owner seals notes and delivery to it
     request = _interrupted(home, terms) or _prepare(home, terms, recipe, row.folder, card, rehearsed)
     id = home.agreements.request(request.salt, terms, Cid.parse(request.offer))
     home.journal.record(id, "requested", once="", dataset=str(dataset), model=str(model), price=str(price))

@@ -1,0 +1,306 @@
+"""Fixtures of whole jobs: an owner's and a scientist's home on one devnet, private tables, tiny modules, pods in threads or processes.
+
+Nothing here stands in for anything: the chain is anvil, the store a folder that both homes share, the worker a process of its own.
+"""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cli.stage import Side
+from pod import environment, keys
+from pod.agreement import State
+from pod.chain import devnet
+from pod.dataset import Policy
+from pod.digest import Digest
+from pod.environment import Environment, installed_torch
+from pod.home import Home
+from pod.owner import Owner, RegisteredDataset, register_dataset
+from pod.recipe import DEFAULT_CLASS
+from pod.scientist import PublishedModel, Scientist, publish_model, request_job
+from tests.chain_fixtures import ETHER, MONEY, PASSPHRASE, QUICK_WORK, Devnet
+
+PRICE, BOND = 12 * ETHER, 6 * ETHER
+HOUR_S = 3600
+LIMIT_S = 120
+RECIPE = {"steps": 12, "batch_size": 8, "segment": 2, "group": 2, "learning_rate": 0.01}
+"""Seven leaves: three anchors of two, and one leaf over."""
+
+LONG = RECIPE | {"steps": 60_000, "segment": 2_000, "group": 4}
+"""Long enough to be interrupted: some ten seconds."""
+
+MODULES = '''
+import torch
+from torch import nn
+
+
+class Tiny(nn.Module):
+    """Four numbers to two classes."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+class Pixels(nn.Module):
+    """One image of 6 x 6 pixels to three classes, with buffers and dropout."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(0.2), nn.Linear(64, 3)
+        )
+
+    def forward(self, image):
+        return self.layers(image)
+
+
+def other():
+    torch.manual_seed(7)
+    return Tiny()
+'''
+
+
+@dataclass
+class Party:
+    """One side: its opened home and how its pod is run.
+
+    Args:
+        side: as the command line runs it.
+        home: opened with its key.
+        said: what its pod said while it ran in a thread.
+    """
+
+    side: Side
+    home: Home
+    said: list[str] = field(default_factory=list)
+
+    @property
+    def address(self) -> str:
+        """Its account."""
+        return self.home.keys.address
+
+    def kinds(self, id: Digest) -> list[str]:
+        """What its history says happened to a job, in order."""
+        return [entry.kind for entry in self.home.journal.history(id)]
+
+    def told(self, id: Digest, kind: str) -> dict[str, Any]:
+        """The newest line of a kind in a job's history."""
+        return [entry.body for entry in self.home.journal.history(id) if entry.kind == kind][-1]
+
+    def has(self, id: Digest, kind: str) -> Callable[[], bool]:
+        """Asks whether a job's history has a line of a kind."""
+        return lambda: self.home.journal.happened(id, kind)
+
+    def say(self, id: Digest, text: str) -> None:
+        """Takes down what the pod says."""
+        self.said.append(f"{id.short} {text}")
+
+    def state(self, id: Digest) -> State:
+        """Where a job stands on the chain."""
+        return self.home.agreements.read(id).state
+
+    def fit(self) -> int:
+        """Its FIT in base units."""
+        return self.home.chain.fit_balance(self.address)
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """An owner and a scientist who know each other's dataset and model."""
+
+    owner: Party
+    scientist: Party
+    dataset: RegisteredDataset
+    model: PublishedModel
+
+    def request(self, **changes: Any) -> Digest:
+        """Ask for a training; the agreement's id."""
+        asked: dict[str, Any] = {"price": PRICE, "bond": BOND, "windows": (HOUR_S,) * 3, "rehearsed": False}
+        asked |= {"recipe_overrides": RECIPE, "dataset": self.dataset.id, "model": self.model.id} | changes
+        return request_job(self.scientist.home, asked.pop("dataset"), asked.pop("model"), **asked)
+
+    def until(self, reached: Callable[[], bool], limit_s: float = LIMIT_S) -> None:
+        """Wait until something is reached; what both sides said is in the error."""
+        deadline = time.monotonic() + limit_s
+        while not reached():
+            assert time.monotonic() < deadline, "\n".join([*self.owner.said[-12:], *self.scientist.said[-12:]])
+            time.sleep(0.05)
+
+    def until_state(self, id: Digest, *states: State) -> None:
+        """Wait until a job stands where it should."""
+        self.until(lambda: self.scientist.state(id) in states)
+
+
+def private_table(path: Path, rows: int = 40, seed: int = 1) -> Path:
+    """Write a CSV of four measurements with many digits, two classes, and names that must stay out."""
+    numbers = np.random.default_rng(seed)
+    x_N4 = numbers.normal(size=(rows, 4)) * 3
+    labels = np.where(x_N4.sum(1) > 0, "ill", "well")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["patient", "alpha", "beta", "gamma", "delta", "finding"])
+        for index, (row, label) in enumerate(zip(x_N4.tolist(), labels.tolist(), strict=True)):
+            writer.writerow([f"Anna-Lisa Nr. {index:05d}", *map(repr, row), label])
+    return path
+
+
+def private_images(path: Path, rows: int = 48) -> Path:
+    """Write an NPZ of images of 6 x 6 pixels and three classes."""
+    numbers = np.random.default_rng(2)
+    kinds_N = numbers.integers(0, 3, rows)
+    images_N1HW = (numbers.normal(size=(rows, 1, 6, 6)) + kinds_N[:, None, None, None]).astype(np.float32)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, image=images_N1HW, kind=kinds_N)
+    return path
+
+
+def offer_table(owner: Party, source: Path, **changes: Any) -> RegisteredDataset:
+    """Register the private table under a policy that asks nobody, without mock data."""
+    how = {"name": "findings", "target": "finding", "drop": ("patient",), "price": PRICE, "mock_records": 0} | changes
+    policy = how.pop("policy", Policy(manual_approval=False))
+    return register_dataset(owner.home, source, policy=policy, **how)
+
+
+def module_file(folder: Path) -> Path:
+    """The scientist's own file of modules."""
+    path = folder / "modules.py"
+    path.write_text(MODULES)
+    return path
+
+
+@contextmanager
+def running(pod: Owner | Scientist) -> Iterator[None]:
+    """Run a pod in a thread as long as the block lasts."""
+    stop, failed = threading.Event(), list[BaseException]()
+
+    def run() -> None:
+        try:
+            pod.run(stop)
+        except BaseException as error:
+            failed.append(error)
+            raise
+
+    thread = threading.Thread(target=run, name=type(pod).__name__)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(60)
+        assert not thread.is_alive()
+    assert not failed
+
+
+@contextmanager
+def owner_runs(party: Party, **how: Any) -> Iterator[Owner]:
+    """Run the owner's pod in a thread."""
+    pod = Owner(party.home, party.say, look_s=0.05, **how)
+    with running(pod):
+        yield pod
+
+
+@contextmanager
+def scientist_runs(party: Party, auto_accept: bool = True) -> Iterator[Scientist]:
+    """Run the scientist's pod in a thread."""
+    pod = Scientist(party.home, auto_accept, party.say, look_s=0.05)
+    with running(pod):
+        yield pod
+
+
+class PodProcess:
+    """A pod as a process of its own, as a person starts it.
+
+    Args:
+        party: whose.
+        log: where its output goes.
+        arguments: of `fitchain pod owner|scientist`.
+        wrapper: a command that runs it, such as a sandbox.
+    """
+
+    def __init__(self, party: Party, log: Path, *arguments: str, wrapper: tuple[str, ...] = ()) -> None:
+        side = party.side
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [*wrapper, *side.command("pod", side.name, *arguments)],
+                env=side.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.process.kill()
+        assert self.process.wait() == -signal.SIGKILL
+
+    def stop(self) -> None:
+        """End it as Ctrl-C would."""
+        self.process.terminate()
+        try:
+            assert self.process.wait(30) == 0
+        finally:
+            self.process.kill()
+
+
+@pytest.fixture(scope="session")
+def probed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that remembers this host's probe, which takes seconds."""
+    folder = tmp_path_factory.mktemp("probed")
+    environment.check(Environment(DEFAULT_CLASS, 1, installed_torch()), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def open_party(
+    running_devnet: Devnet, tmp_path_factory: pytest.TempPathFactory, probed: Path
+) -> Iterator[Callable[..., Party]]:
+    """Makes a side: a home with a key, money, and the host's probe."""
+    opened: list[Home] = []
+
+    def make(name: str, wei: int = 10 * ETHER, units: int = MONEY) -> Party:
+        settings = running_devnet.settings(tmp_path_factory.mktemp(name))
+        made = keys.create(settings.home, "default", PASSPHRASE, work=QUICK_WORK)
+        devnet.fund(settings, made.address, wei, units)
+        shutil.copytree(probed / "probes", settings.home / "probes")
+        passphrase = settings.home / "passphrase"
+        passphrase.write_text(PASSPHRASE)
+        home = Home.open(settings, lambda: PASSPHRASE)
+        opened.append(home)
+        return Party(Side(name, home.settings, passphrase), home)
+
+    yield make
+    for home in opened:
+        home.close()
+
+
+@pytest.fixture(scope="module")
+def table_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The owner's private table, outside both homes."""
+    return private_table(tmp_path_factory.mktemp("private") / "findings.csv")
+
+
+@pytest.fixture(scope="module")
+def workshop(open_party: Callable[..., Party], table_path: Path) -> Workshop:
+    """Owner, scientist, dataset and model."""
+    owner, scientist = open_party("owner"), open_party("scientist")
+    dataset = offer_table(owner, table_path)
+    model = publish_model(scientist.home, module_file(scientist.home.settings.home), "Tiny", dataset.id)
+    return Workshop(owner, scientist, dataset, model)
