@@ -1,0 +1,355 @@
+"""The test vectors of docs/format.md, section 8: how each is parsed out of the document and computed by the code.
+
+A vector is a fenced JSON block `{"vector": NAME, "given": {...}, "gives": {...}}`. `COMPUTE[NAME]` is a function from what is given to
+what the code gives for it; tests/test_format.py compares that with what the document says. `python -m tests.format_vectors` writes
+the document's vectors anew, for review as a diff.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from eth_abi.abi import encode
+from eth_utils.crypto import keccak
+
+from pod.agreement import agreement_id, commit_nonce, context, order_seed
+from pod.certificate.envelope import PAYLOAD_TYPE, recover, signed_digest
+from pod.certificate.envelope import seal as seal_envelope
+from pod.dataset import Table, batches, dataset_root, record_leaves
+from pod.dataset import salt as record_salt
+from pod.dataset.assembly import assemble
+from pod.dataset.columns import schema_bytes
+from pod.dataset.order import epoch_draws
+from pod.digest import (
+    Digest,
+    blake3_digest,
+    canonical_json,
+    inclusion_path,
+    parse_json,
+    peaks,
+    published_root,
+    sha256,
+    tagged,
+    tree_root,
+)
+from pod.keys import Keys
+from pod.leaf import Leaf, metrics_digest, metrics_salt, records_digest
+from pod.recipe import Choice
+from pod.state import (
+    TensorBytes,
+    model_root,
+    optimizer_root,
+    safetensors_pieces,
+    split_state,
+    state_digest,
+    tensor_entry,
+)
+from pod.store.base import Cid
+from pod.store.unixfs import add_file, chunks
+from pod.transcript import grow
+
+DOCUMENT = Path(__file__).parent.parent / "docs" / "format.md"
+BLOCK = re.compile(r'```json\n(\{"vector": .*?\})\n```', re.DOTALL)
+
+Values = dict[str, Any]
+
+
+def read_vectors(text: str) -> dict[str, Values]:
+    """The vectors that stand in the document, by name."""
+    found = [parse_json(block.encode()) for block in BLOCK.findall(text)]
+    return {vector["vector"]: vector for vector in found}
+
+
+# Digests
+
+
+def _tagged(given: Values) -> Values:
+    words = [word if isinstance(word, int) else Digest.parse(word) for word in given["words"]]
+    return {"sha256 of the tag": sha256(given["tag"].encode()), "H": tagged(given["tag"], *words)}
+
+
+def _tree(given: Values) -> Values:
+    """Entry i is the integer i as 32 bytes, big-endian."""
+    return {str(count): tree_root(_entries(count)) for count in given["counts"]}
+
+
+def _json(given: Values) -> Values:
+    canonical = canonical_json(parse_json(given["text"].encode()))
+    return {"canonical": canonical.decode(), "sha256": sha256(canonical)}
+
+
+def _entries(count: int) -> list[Digest]:
+    return [Digest(i.to_bytes(32, "big")) for i in range(count)]
+
+
+# States
+
+
+def _state(given: Values) -> Values:
+    model, optimizer = split_state(_tensors(given))
+    roots = model_root(model), optimizer_root(optimizer)
+    return {
+        "entries": {name: tensor_entry(name, tensor) for name, tensor in sorted({**model, **optimizer}.items())},
+        "model root": roots[0],
+        "optimizer root": roots[1],
+        "optimizer root before the first step": optimizer_root({}),
+        "state digest": state_digest(*roots),
+    }
+
+
+def _safetensors(given: Values) -> Values:
+    file = b"".join(safetensors_pieces(_tensors(given)))
+    length = int.from_bytes(file[:8], "little")
+    return {"header": file[8 : 8 + length].decode(), "bytes": len(file), "sha256": sha256(file)}
+
+
+def _tensors(given: Values) -> dict[str, TensorBytes]:
+    return {
+        name: TensorBytes(kind, dtype, tuple(shape), memoryview(bytes.fromhex(data)))
+        for name, (kind, dtype, shape, data) in given["tensors"].items()
+    }
+
+
+# Datasets
+
+
+def _dataset(given: Values) -> Values:
+    table = Table.of({name: np.array(cells, dtype) for name, (dtype, cells) in given["columns"].items()})
+    key = bytes.fromhex(given["key"])
+    leaves = record_leaves(table, key)
+    return {
+        "schema": schema_bytes(table.columns).decode(),
+        "record 0": table.record(0).hex(),
+        "salt 0": record_salt(key, 0).hex(),
+        "leaf 0": Digest(leaves[0]),
+        "leaf 1": Digest(leaves[1]),
+        "dataset root": dataset_root(leaves),
+    }
+
+
+class _Taking:
+    """A recipe as far as assembling reads it."""
+
+    inputs, target, loss = (("a", "b"),), "t", Choice("cross_entropy", {})
+
+    def __init__(self, transform: Values) -> None:
+        self.transform = transform
+
+
+def _transform(given: Values) -> Values:
+    arrays = {name: np.array([given["record"][name]], dtype) for name, dtype in (("a", "f8"), ("b", "f4"), ("t", "i8"))}
+    (inputs,), target = assemble(_Taking(given["transform"]), Table.of(arrays))(np.zeros(1, np.uint64))
+    return {"input": inputs.astype("<f4").tobytes().hex(), "class": int(target[0])}
+
+
+class _Order:
+    """A recipe as far as the batch order reads it."""
+
+    def __init__(self, given: Values) -> None:
+        self.rows, self.batch_size, self.steps = tuple(given["rows"]), given["batch_size"], given["steps"]
+
+
+def _order(given: Values) -> Values:
+    from pod.training import step_seed
+
+    seed = Digest.parse(given["seed"])
+    return {
+        "key of epoch 0": tagged("fitchain/epoch/v1", seed, 0),
+        "first draws of epoch 0": [str(draw) for draw in epoch_draws(seed, 0)(0, 2)],
+        "batches": [batch.tolist() for batch in batches(_Order(given), seed)],
+        "generator seeds": [str(step_seed(seed, step)) for step in range(2)],
+    }
+
+
+# Agreements and transcripts
+
+
+def _ids(given: Values) -> Values:
+    chain, at, owner, scientist = given["chain_id"], given["contracts"], given["owner"], given["scientist"]
+    words = {name: Digest.parse(given[name]) for name in ("salt", "recipe", "dataset_root", "graph", "initial_model")}
+    card, nonce, seed_block = Cid.parse(given["card"]), Digest.parse(given["nonce"]), Digest.parse(given["seed_block"])
+    dataset = _keccak(
+        ("uint256", chain),
+        ("address", at["Registry"]),
+        ("address", owner),
+        ("bytes32", words["dataset_root"]),
+        ("uint64", given["count"]),
+        ("bytes32", keccak(bytes(card))),
+    )
+    model = _keccak(
+        ("uint256", chain),
+        ("address", at["Registry"]),
+        ("address", scientist),
+        ("bytes32", words["graph"]),
+        ("bytes32", words["initial_model"]),
+        ("bytes32", bytes(32)),
+    )
+    id = agreement_id(chain, at["Agreements"], scientist, words["salt"])
+    ctx = context(
+        chain,
+        at["Agreements"],
+        at["ProofOfTrain"],
+        id,
+        owner,
+        scientist,
+        words["recipe"],
+        words["dataset_root"],
+        words["initial_model"],
+        given["steps"],
+        given["segment"],
+        given["group"],
+    )
+    return {
+        "dataset id": dataset,
+        "model id": model,
+        "agreement id": id,
+        "ctx": ctx,
+        "commitment": commit_nonce(nonce),
+        "order seed": order_seed(ctx, seed_block, nonce),
+    }
+
+
+def _keccak(*typed: tuple[str, Any]) -> Digest:
+    return Digest(keccak(encode([kind for kind, _ in typed], [_plain(value) for _, value in typed])))
+
+
+def _plain(value: Any) -> Any:
+    return bytes(value) if isinstance(value, Digest) else value
+
+
+def _leaf(given: Values) -> Values:
+    salt = metrics_salt(bytes.fromhex(given["salt_key"]), given["index"])
+    records = records_digest(np.array(given["record_indices"], np.uint64))
+    metrics = metrics_digest(given["metrics"], salt)
+    roots = (Digest.parse(given[name]) for name in ("model", "optimizer"))
+    leaf = Leaf(given["index"], given["step"], *roots, records, metrics, Digest.parse(given["previous"]))
+    return {
+        "salt": salt,
+        "records digest": records,
+        "metrics digest": metrics,
+        "leaf": leaf.digest(Digest.parse(given["ctx"]), Digest.parse(given["seed"])),
+    }
+
+
+def _transcript(given: Values) -> Values:
+    """Leaf digest i is the integer i as 32 bytes, big-endian."""
+    leaves, group = _entries(given["leaves"]), given["group"]
+    full = len(leaves) // group
+    standing: list[Digest] = []
+    anchors = []
+    for index in range(full):
+        root = tree_root(leaves[index * group : (index + 1) * group])
+        anchors.append({"peaks before": standing, "root": root})
+        standing = grow(standing, root, index)
+    smallest = peaks(leaves)[-1][1]
+    return {
+        "anchors": anchors,
+        "peaks": standing,
+        "tail": [root for root, _ in peaks(leaves[full * group :])],
+        "path": inclusion_path(leaves[-smallest:], smallest - 1),
+        "transcript root": published_root("fitchain/transcript/v1", leaves),
+    }
+
+
+# What travels, and who signs
+
+
+def _cid(given: Values) -> Values:
+    """The content is the bytes 0 to 250, again and again, up to the length."""
+    block = bytes(range(251))
+    found = {}
+    for length in given["lengths"]:
+        content = (block * (length // 251 + 1))[:length]
+        found[str(length)] = str(add_file(chunks(BytesIO(content)), lambda cid, block: None).cid)
+    return found
+
+
+def _keys(given: Values) -> Values:
+    keys = _open(given)
+    words = [Digest.parse(word) for word in given["words"]]
+    return {
+        "address": keys.address,
+        "identity": keys.identity,
+        "recipient": keys.recipient,
+        "derived": keys.derive(given["purpose"], *words).hex(),
+    }
+
+
+def _envelope(given: Values) -> Values:
+    payload = given["payload"].encode()
+    envelope = json.loads(seal_envelope(payload, _open(given)))
+    signed = signed_digest(PAYLOAD_TYPE, payload)
+    (signature,) = envelope["signatures"]
+    assert recover(signed, base64.b64decode(signature["sig"])) == signature["keyid"]
+    return {"signed digest": signed, "envelope": envelope}
+
+
+def _open(given: Values) -> Keys:
+    return Keys("vector", bytes.fromhex(given["private_key"]), bytes.fromhex(given["scalar"]))
+
+
+def _bulk(given: Values) -> Values:
+    data = bytes.fromhex(given["data"])
+    return {"blake3": blake3_digest(data), "sha256": Digest(hashlib.sha256(data).digest())}
+
+
+COMPUTE: dict[str, Callable[[Values], Values]] = {
+    "bulk": _bulk,
+    "tagged": _tagged,
+    "tree": _tree,
+    "json": _json,
+    "state": _state,
+    "safetensors": _safetensors,
+    "dataset": _dataset,
+    "transform": _transform,
+    "order": _order,
+    "ids": _ids,
+    "leaf": _leaf,
+    "transcript": _transcript,
+    "cid": _cid,
+    "keys": _keys,
+    "envelope": _envelope,
+}
+
+
+def compute(vector: Values) -> Values:
+    """What the code gives for a vector, as JSON values."""
+    plain: Values = json.loads(json.dumps(COMPUTE[vector["vector"]](vector["given"]), default=str))
+    return plain
+
+
+# Writing them anew
+
+
+def shown(vector: Values) -> str:
+    """A vector as it stands in the document: one line for each value."""
+
+    def lines(values: Values) -> str:
+        return ",\n".join(
+            f"    {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()
+        )
+
+    head = f'{{"vector": {json.dumps(vector["vector"])},'
+    return f'{head}\n  "given": {{\n{lines(vector["given"])}}},\n  "gives": {{\n{lines(vector["gives"])}}}}}'
+
+
+def rewritten(text: str) -> str:
+    """The document with what the code gives now."""
+
+    def renew(block: re.Match[str]) -> str:
+        vector = json.loads(block[1])
+        return f"```json\n{shown({**vector, 'gives': compute(vector)})}\n```"
+
+    return BLOCK.sub(renew, text)
+
+
+if __name__ == "__main__":
+    DOCUMENT.write_text(rewritten(DOCUMENT.read_text()))
