@@ -282,7 +282,7 @@ def install_npm(node: Path | None) -> None:
     path = os.pathsep.join([*own, *os.get_exec_path()])
     npm = shutil.which("npm", path=path)
     assert npm, "the stage before has seen to it"
-    run([npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"], PATH=path)
+    run([npm, "ci", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"], PATH=path)
 
 
 # --- processes and stamps ------------------------------------------------------------------------------------------------------
