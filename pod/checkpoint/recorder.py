@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
@@ -40,7 +41,7 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class LiveState:
-    """A state as the training has it: its own tensors, which the next step moves.
+    """A state as the training has it: its own tensors, which the next step moves; one object serves as long as they are the same.
 
     Args:
         parameters, buffers: by name.
@@ -53,16 +54,19 @@ class LiveState:
     optimizer: Mapping[str, Tensor]
     frozen: frozenset[str] = frozenset()
 
-    def tensors(self, frozen: bool) -> dict[Key, Tensor]:
-        """Those that never change, or all others."""
-        model = (("parameter", self.parameters), ("buffer", self.buffers))
-        found = {
-            (kind, name): tensor
-            for kind, part in model
-            for name, tensor in part.items()
-            if (name in self.frozen) == frozen
-        }
-        return found if frozen else found | {("optimizer", name): tensor for name, tensor in self.optimizer.items()}
+    @cached_property
+    def moving(self) -> dict[Key, Tensor]:
+        """The tensors that a step may change."""
+        return {key: tensor for key, tensor in self._tensors() if key[0] == "optimizer" or key[1] not in self.frozen}
+
+    @cached_property
+    def never(self) -> dict[Key, Tensor]:
+        """The tensors that no step changes."""
+        return {key: tensor for key, tensor in self._tensors() if key[0] != "optimizer" and key[1] in self.frozen}
+
+    def _tensors(self) -> Iterator[tuple[Key, Tensor]]:
+        parts = {"parameter": self.parameters, "buffer": self.buffers, "optimizer": self.optimizer}
+        return (((kind, name), tensor) for kind, part in parts.items() for name, tensor in part.items())
 
 
 class Buffer:
@@ -76,7 +80,7 @@ class Buffer:
         sizes = [tensor.numel() * tensor.element_size() for tensor in live.values()]
         starts = np.cumsum([0, *(-(-size // ALIGNMENT_BYTES) * ALIGNMENT_BYTES for size in sizes)]).tolist()
         block = torch.ones(starts[-1], dtype=torch.uint8)  # written, so that its pages are there before they are needed
-        self.keys = list(live)
+        self.keys = live.keys()
         self._views = [
             block[start : start + size].view(tensor.dtype).view(tensor.shape)
             for tensor, start, size in zip(live.values(), starts, sizes, strict=False)
@@ -87,8 +91,9 @@ class Buffer:
 
     def copy(self, live: Mapping[Key, Tensor]) -> None:
         """Copy tensors of the same keys, shapes and dtypes in."""
-        for view, tensor in zip(self._views, live.values(), strict=True):
-            view.copy_(tensor)
+        if self._views:
+            with torch.no_grad():  # in one call: with small tensors the calls cost more than the bytes
+                torch._foreach_copy_(self._views, list(live.values()))
 
 
 @dataclass(frozen=True)
@@ -174,14 +179,13 @@ class Recorder(AbstractContextManager["Recorder"]):
             OSError: the folder cannot be written.
         """
         if self._frozen is None:
-            self._frozen = Buffer(never := live.tensors(frozen=True))
-            self._frozen.copy(never)
-        moving = live.tensors(frozen=False)
+            self._frozen = Buffer(live.never)
+            self._frozen.copy(live.never)
         buffer = self._free.get()  # waits while both are busy
         self._raise()
-        if buffer is None or buffer.keys != list(moving):  # the optimizer has no tensors before its first step
-            buffer = Buffer(moving)
-        buffer.copy(moving)
+        if buffer is None or buffer.keys != live.moving.keys():  # the optimizer has no tensors before its first step
+            buffer = Buffer(live.moving)
+        buffer.copy(live.moving)
         self._taken.put(_Taken(step, buffer, indices, metrics))
 
     def _raise(self) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 import torch._dynamo  # the optimizers import it at their first use, when it would be too late
 
-from pod.environment import configure
+from pod.environment import Environment, configure, installed_torch
 from pod.errors import FitchainError, Unusable
 from pod.recipe import Recipe
 from pod.recipe.terms import RECIPE_BYTES
@@ -83,6 +83,8 @@ def work(folder: Path, events: Events) -> None:
     enforcement = confine(folder, order.limits.memory_bytes, order.limits.file_bytes)
     recipe = Recipe.parse(read(folder, RECIPE, RECIPE_BYTES))
     environment = recipe.environment
+    if order.mode == "evaluate":  # nothing is compared, so any host may
+        environment = Environment("cpu-native", environment.threads, installed_torch())
     configure(environment)
     events.tell(
         "started",

@@ -26,21 +26,29 @@ RECIPE, GRAPH, INITIAL, RECORDS = "recipe.json", "graph.json", "initial.safetens
 _INPUT_DTYPES = {"F32": "float32", "F64": "float64", "I64": "int64"}
 
 
-@dataclass(frozen=True)
 class Place:
-    """Where a training stands: its step, its model and its optimizer."""
+    """Where a training stands.
 
-    step: int
-    program: Program
-    optimizer: Optimizer
+    Args:
+        step: completed steps when it stood there first.
+        program: the model, which moves as the training goes on.
+        optimizer: likewise.
+    """
+
+    def __init__(self, step: int, program: Program, optimizer: Optimizer) -> None:
+        self.step, self.program, self.optimizer = step, program, optimizer
+        self._state: LiveState | None = None
+        self._count = 0
 
     @property
     def state(self) -> LiveState:
         """The state, as the training has it."""
-        program = self.program
-        return LiveState(
-            program.parameters, program.buffers, optimizer_tensors(self.optimizer, program), program.frozen
-        )
+        count = sum(map(len, self.optimizer.state.values()))
+        if self._state is None or self._count != count:  # an optimizer's tensors appear with its first step
+            self._count = count
+            optimizer = optimizer_tensors(self.optimizer, self.program)
+            self._state = LiveState(self.program.parameters, self.program.buffers, optimizer, self.program.frozen)
+        return self._state
 
 
 @dataclass(frozen=True)

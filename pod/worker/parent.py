@@ -19,7 +19,7 @@ from pod.errors import FitchainError, NotFound, Unusable
 from pod.recipe import Recipe
 from pod.worker.order import ENDINGS, Event, Order
 
-LOG = "worker.log"
+LOG, SCRATCH = "worker.log", ".scratch"
 GRACE_S = 5
 
 
@@ -38,7 +38,9 @@ class Worker(AbstractContextManager["Worker"]):
         self.folder, self.environment = folder.absolute(), environment
 
     def __enter__(self) -> Worker:
-        variables = clean_variables(self.environment, self.folder)
+        scratch = self.folder / SCRATCH
+        scratch.mkdir(exist_ok=True)
+        variables = clean_variables(self.environment, scratch)
         variables["PYTHONPATH"] = str(Path(__file__).parents[2])
         with (self.folder / LOG).open("ab") as log:
             self.process = subprocess.Popen(

@@ -1,0 +1,144 @@
+"""What a checkpoint costs the training thread, against k steps of a small MLP.
+
+Measured is the time that taking a state takes away from the training thread, over the time of the k steps before it, both in one
+process and alternating; medians. For comparison, what code for proof of learning usually does at the same place: `torch.save` and
+SHA-256. It runs in a process of its own, because a class's variables must be set before torch is imported.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+from pod.digest import ZERO, sha256
+from pod.environment import Environment, clean_variables, configure, installed_torch
+from pod.worker import Order
+from scripts.bench.figures import Figure
+
+if TYPE_CHECKING:  # imported late otherwise: importing torch before the class's variables are set would spoil them
+    from torch import Tensor
+
+    from pod.worker.job import Job
+
+ROOT = Path(__file__).parents[2]
+SEGMENT, BATCH, FEATURES, CLASSES, RECORDS = 10, 64, 64, 10, 2048
+ENVIRONMENT = Environment("cpu-x86-64-v3", 1, installed_torch())
+LEAVES, WARM_UP = 100, 5
+"""Leaves left out: the first ones make the buffers."""
+
+
+def measure() -> Iterator[Figure]:
+    """Yield the figures of this bench."""
+    with tempfile.TemporaryDirectory() as home:
+        variables = {**clean_variables(ENVIRONMENT, Path(home)), "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-m", "scripts.bench.bench_checkpoint"]
+        done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    detail = f"{found['state_kB']:.0f} kB; {{:.0f}} us over {found['steps_us']:.0f} us of {SEGMENT} steps"
+    for what, took, goal in (
+        ("checkpoint on the training thread / k = 10 steps, MLP", found["checkpoint_us"], 0.02),
+        ("the same with torch.save and SHA-256", found["save_us"], None),
+    ):
+        yield Figure(what, took / found["steps_us"], goal=goal, detail=detail.format(took))
+
+
+def compute() -> dict[str, float]:
+    """Train a small MLP with a checkpoint every ten steps.
+
+    Returns:
+        Median microseconds of ten steps, of a checkpoint on the training thread, of torch.save with SHA-256; kB of the state.
+    """
+    import numpy as np
+
+    from pod.checkpoint.recorder import Recorder
+    from pod.worker.modes import leaves_after
+
+    configure(ENVIRONMENT)
+    times: dict[str, list[float]] = {"steps_us": [], "checkpoint_us": [], "save_us": []}
+    with tempfile.TemporaryDirectory() as folder:
+        job = small_job(Path(folder), LEAVES * SEGMENT)
+        place = job.start()
+        with Recorder(job.folder, ZERO, ZERO, job.recipe, bytes(32), keep_every=LEAVES) as recorder:
+            recorder.record(0, place.state, np.empty(0, np.uint64), {})
+            before = time.perf_counter()
+            for _, step, segment in leaves_after(job, 0, place, lambda step: None):
+                trained = time.perf_counter()
+                recorder.record(step, place.state, segment.records(), segment.values(job.recipe.metrics))
+                recorded = time.perf_counter()
+                save_and_hash(place.state.moving)
+                saved = time.perf_counter()
+                for name, took in zip(times, (trained - before, recorded - trained, saved - recorded), strict=True):
+                    times[name].append(took * 1e6)
+                before = time.perf_counter()
+        state_bytes = sum(tensor.nbytes for tensor in place.state.moving.values())
+    return {"state_kB": state_bytes / 1e3, **{name: median(all_us[WARM_UP:]) for name, all_us in times.items()}}
+
+
+def small_job(folder: Path, steps: int) -> Job:
+    """A job of a small MLP on random records."""
+    import numpy as np
+    import torch
+    from torch import nn
+
+    from pod.dataset import Table
+    from pod.graph import Input
+    from pod.model import export
+    from pod.recipe import Recipe
+    from pod.state import model_root
+    from pod.worker.job import Job
+
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        *(nn.Linear(FEATURES, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU()),
+        nn.Linear(64, CLASSES),
+    )
+    graph, initial = export(net, (Input("x", "F32", (FEATURES,)),), 2)
+    numbers = np.random.default_rng(0)
+    columns = {"x": numbers.random((RECORDS, FEATURES)), "kind": numbers.integers(0, CLASSES, RECORDS)}
+    recipe = Recipe.from_json(
+        {
+            "version": "fitchain/recipe/v1",
+            "graph": str(graph.digest),
+            "initial_model": str(model_root(initial)),
+            "dataset": str(ZERO),
+            "inputs": [["x"]],
+            "target": "kind",
+            "rows": [0, RECORDS],
+            "transform": {},
+            "loss": {"name": "cross_entropy", "arguments": {}},
+            "optimizer": {"name": "AdamW", "arguments": {}},
+            "learning_rates": [[steps, 0.001]],
+            "batch_size": BATCH,
+            "steps": steps,
+            "segment": SEGMENT,
+            "group": 64,
+            "dtype": "float32",
+            "environment": ENVIRONMENT.json(),
+            "metrics": ["loss", "accuracy"],
+            "audit": {"segments": 0, "verifiers": 0, "mode": "open", "panel": None},
+        }
+    )
+    order = Order("train", ZERO, sha256(b"seed"), bytes(32))
+    return Job(folder, order, recipe, graph, initial, Table.of(columns, target="kind"))
+
+
+def save_and_hash(tensors: Mapping[tuple[str, str], Tensor]) -> bytes:
+    """What code for proof of learning usually does at a checkpoint."""
+    import torch
+
+    file = io.BytesIO()
+    torch.save({"/".join(key): tensor for key, tensor in tensors.items()}, file)
+    return hashlib.sha256(file.getvalue()).digest()
+
+
+if __name__ == "__main__":
+    print(json.dumps(compute()))

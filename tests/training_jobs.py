@@ -1,0 +1,115 @@
+"""Tiny jobs for the tests of training, recorder and worker: a folder as a worker finds it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from pod.dataset import Table
+from pod.digest import Digest, sha256
+from pod.environment import installed_torch
+from pod.graph import Graph, Input
+from pod.leaf import Checkpoint
+from pod.model import export
+from pod.recipe import Recipe
+from pod.state import TensorBytes, model_root, write_safetensors
+from pod.worker import Order
+
+CTX, SEED, SALT_KEY = sha256(b"ctx"), sha256(b"seed"), bytes(range(32))
+COLUMNS = ("a", "b", "c", "d")
+
+
+class Net(nn.Module):
+    """Linear, batch norm, dropout, and a parameter that is never trained."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(4, 8)
+        self.norm = nn.BatchNorm1d(8)
+        self.drop = nn.Dropout(0.2)
+        self.last = nn.Linear(8, 3)
+        self.scale = nn.Parameter(torch.tensor([1.0, 2.0, 0.5]), requires_grad=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # [B, 4] -> [B, 3]
+        return self.last(self.drop(torch.relu(self.norm(self.first(x))))) * self.scale
+
+
+@cache
+def exported() -> tuple[Graph, dict[str, TensorBytes]]:
+    """The net's graph and its initial weights, the same in every run."""
+    torch.manual_seed(0)
+    return export(Net(), (Input("x", "F32", (4,)),), 2)
+
+
+def table(rows: int = 40) -> Table:
+    """Fixed records: four numbers and one of three classes."""
+    numbers = np.random.default_rng(1)
+    arrays = {name: numbers.random(rows) * 4 - 2 for name in COLUMNS}
+    arrays["kind"] = numbers.integers(0, 3, rows)
+    return Table.of(arrays, target="kind")
+
+
+def recipe(
+    graph: Graph | None = None, initial: dict[str, TensorBytes] | None = None, rows: int = 40, **changes: Any
+) -> Recipe:
+    """A recipe of 22 steps in segments of 4: the last segment is shorter."""
+    own_graph, own_initial = exported()
+    steps = changes.get("steps", 22)
+    return Recipe.from_json(
+        {
+            "version": "fitchain/recipe/v1",
+            "graph": str((graph or own_graph).digest),
+            "initial_model": str(model_root(initial or own_initial)),
+            "dataset": str(sha256(b"dataset")),
+            "inputs": [list(COLUMNS)],
+            "target": "kind",
+            "rows": [0, rows],
+            "transform": {"a": {"mean": 0.25, "scale": 1.5}},
+            "loss": {"name": "cross_entropy", "arguments": {}},
+            "optimizer": {"name": "AdamW", "arguments": {"weight_decay": 0.01}},
+            "learning_rates": [[steps // 2, 0.01], [steps - steps // 2, 0.005]],
+            "batch_size": 8,
+            "steps": steps,
+            "segment": 4,
+            "group": 4,
+            "dtype": "float32",
+            "environment": {"class": "cpu-x86-64-v3", "threads": 1, "torch": installed_torch(), "probe": None},
+            "metrics": ["loss", "accuracy"],
+            "audit": {"segments": 0, "verifiers": 0, "mode": "open", "panel": None},
+            **changes,
+        }
+    )
+
+
+def job_folder(
+    folder: Path,
+    given: Recipe | None = None,
+    mode: str = "train",
+    records: Table | None = None,
+    seed: Digest = SEED,
+    keep_every: int = 1,
+    initial: dict[str, TensorBytes] | None = None,
+    **order: Any,
+) -> Path:
+    """Lay a job out in a folder."""
+    graph, weights = exported()
+    weights = initial or weights
+    given = replace(given or recipe(), initial_model=model_root(weights))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "recipe.json").write_bytes(given.encode())
+    (folder / "graph.json").write_bytes(graph.encode())
+    write_safetensors(folder / "initial.safetensors", weights)
+    (records or table()).write_npz(folder / "records.npz")
+    Order(mode, CTX, seed, SALT_KEY, keep_every=keep_every, **order).write(folder)
+    return folder
+
+
+def leaf_digests(checkpoints: tuple[Checkpoint, ...], seed: Digest = SEED) -> list[Digest]:
+    """The digests of recorded leaves."""
+    return [checkpoint.leaf.digest(CTX, seed) for checkpoint in checkpoints]
