@@ -17,12 +17,13 @@ import typer
 
 from cli.amounts import format_fit
 from cli.command import Session, command
-from cli.output import Report, Wrapped
+from cli.output import Report
 from cli.samples import Sample
 from cli.stage import Part, Pod, Side, WrittenSample, equip, make_side, next_folder, pods, start_chain
 from cli.story import Reader, Standing, sparkline
 from cli.summary import Outcome, shown
 from cli.teller import Teller
+from pod.agreement import State
 from pod.digest import Digest
 from pod.errors import InputRefused, Unusable
 from pod.journal import Entry
@@ -35,7 +36,8 @@ FIT = 10**18
 PRICE = 10 * FIT
 REPLAYED_SEGMENTS = 5
 PATIENCE_S = 300
-POLL_S = 0.05
+POLL_S = 0.1
+WRONG = ("error", "refuted", "refused", "rejected")
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
@@ -81,7 +83,7 @@ def demo(
     run = next_folder(folder)
     tell = Teller(f"Two pods, one private table, one certified training. Everything of this run lies in {shown(run)}")
     outcome = play(PLAYS[data], session, run, port, tell)
-    return Report(outcome.values(), ["", *(Wrapped(*paragraph) for paragraph in outcome.paragraphs())])
+    return Report(outcome.values(), outcome.summary())
 
 
 def play(which: Play, session: Session, run: Path, port: int, tell: Teller) -> Outcome:
@@ -114,35 +116,35 @@ def play(which: Play, session: Session, run: Path, port: int, tell: Teller) -> O
 
         tell.next("scientist", "exporting its module")
         running = stack.enter_context(pods([(sides[0], []), (sides[1], ["--auto-accept"])], run))
-        published = Part(
-            sides[1], "model", "publish", str(EXAMPLES / which.module), "--dataset", str(dataset.id)
-        ).result()
-        tell.done(f"publishes {which.module} as a graph and weights, never as code: {str(published['model'])[:10]}")
+        follower = Follower(owner, scientist, running)
+        publishing = Part(sides[1], "model", "publish", str(EXAMPLES / which.module), "--dataset", str(dataset.id))
+        model = Digest.parse(str(publishing.result()["model"]))
+        tell.done(f"publishes {which.module} as {model.short}: a graph and weights, never code")
 
         tell.next("scientist", "asking")
-        job = ask(scientist, dataset, Digest.parse(str(published["model"])), which)
-        setup_s = tell.seconds
-        tell.done(f"asks for a training and locks {format_fit(PRICE)} FIT")
+        follower.until(follower.registered)
+        job = ask(scientist, dataset, model, which)
+        setup_s, reader = tell.seconds, follower.follow(job)
+        tell.done(f"asks for a training, {job.short}, and locks {format_fit(PRICE)} FIT")
 
-        follow = Follower(job, owner, scientist, running)
-        tell.next("owner", "checking the request and rehearsing it on made-up records")
-        follow.until(lambda: follow.has(owner, "approval_needed"))
+        tell.next("owner", "checking the request, its own host, and a rehearsal on made-up records")
+        follower.until(lambda: owner.journal.happened(job, "approval_needed"))
         approve(owner, job)
-        tell.done("checked graph, policy and host, rehearsed on made-up records; a person says yes")
+        tell.done("checked the request and its own host, rehearsed on made-up records; a person says yes")
 
         tell.next("owner", "training")
-        follow.until(lambda: follow.standing().proof.end_block is not None)
-        standing = follow.standing()
-        tell.done(told_training(standing))
+        follower.until(lambda: owner.agreements.read(job).state >= State.TRAINED)
+        tell.done(told_training(reader.read()))
 
         tell.next("scientist", "opening the delivery")
-        follow.until(lambda: follow.standing().agreement.state.ended)
-        standing = follow.standing()
-        train_s = tell.seconds - setup_s
-        tell.done(f"opened the delivery, its certificate holds, accepted: {format_fit(PRICE)} FIT go to the owner")
+        follower.until(lambda: owner.agreements.read(job).state.ended)
+        standing, train_s = reader.read(), tell.seconds - setup_s
+        tell.done(
+            f"opens the delivery, finds that its certificate holds, accepts: the owner gets {format_fit(PRICE)} FIT"
+        )
 
         tell.next("check", "certificate, replay and test, side by side")
-        checked = check(job, sides, scientist, sample.test)
+        checked = check(job, sides, scientist, sample.test, run / "result")
         tell.done(told_checks(checked))
     return Outcome(
         agreement=str(job),
@@ -188,10 +190,10 @@ def offer(home: Home, sample: Sample) -> RegisteredDataset:
 
 
 def ask(home: Home, dataset: RegisteredDataset, model: Digest, which: Play) -> Digest:
-    """Ask for the training; the agreement's id."""
+    """Ask for the training, leaving the rehearsal to the owner; the agreement's id."""
     from pod.scientist import request_job
 
-    return request_job(home, dataset.id, model, recipe_overrides=which.terms, price=PRICE, bond=PRICE)
+    return request_job(home, dataset.id, model, recipe_overrides=which.terms, price=PRICE, bond=PRICE, rehearsed=False)
 
 
 def approve(home: Home, job: Digest) -> None:
@@ -205,42 +207,58 @@ class Follower:
     """Follows the job through both pods' eyes.
 
     Args:
-        job: the agreement.
         owner, scientist: the two homes.
         running: the pods' processes, which must stay alive.
     """
 
-    def __init__(self, job: Digest, owner: Home, scientist: Home, running: Sequence[Pod]) -> None:
-        self._job, self._homes, self._running = job, (owner, scientist), running
-        self._reader = Reader(owner, job)
+    def __init__(self, owner: Home, scientist: Home, running: Sequence[Pod]) -> None:
+        self._homes, self._running = (owner, scientist), running
+        self._job: Digest | None = None
+        self._told = [0, 0]
 
-    def standing(self) -> Standing:
-        """The job as it stands now."""
-        return self._reader.read()
-
-    def has(self, home: Home, kind: str) -> bool:
-        """Whether a pod's history has a line of a kind."""
-        return home.journal.happened(self._job, kind)
+    def follow(self, job: Digest) -> Reader:
+        """Take notice of what goes wrong with a job from now on; what reads its standing."""
+        self._job = job
+        return Reader(self._homes[0], job)
 
     def until(self, reached: Callable[[], bool]) -> None:
         """Wait until something is reached.
 
         Raises:
-            Unusable: a pod ended or reported an error, the job ended without it, or nothing happened for minutes.
+            Unusable: a pod ended or reported an error, or nothing happened for minutes.
         """
         deadline = time.monotonic() + PATIENCE_S
         while not reached():
             for pod in self._running:
                 pod.check()
             for entry in self._errors():
-                raise Unusable(str(entry.body.get("message") or entry.body.get("reason")), entry.body.get("hint", ""))
+                told = entry.body.get("message") or entry.body.get("reason")
+                raise Unusable(f"{entry.kind}: {told}", entry.body.get("hint", ""))
             if time.monotonic() > deadline:
-                raise Unusable(f"the job {self._job} did not move for {PATIENCE_S} s", "see the pods' logs")
+                raise Unusable(f"nothing happened for {PATIENCE_S} s", "see the pods' logs")
             time.sleep(POLL_S)
 
+    def registered(self) -> bool:
+        """Whether both pods stand in the registry, so that they can seal for each other."""
+        from pod.errors import NotFound
+
+        try:
+            for home in self._homes:
+                home.registry.pod(home.keys.address)
+        except NotFound:
+            return False
+        return True
+
     def _errors(self) -> list[Entry]:
-        entries = [entry for home in self._homes for entry in home.journal.history(self._job)]
-        return [entry for entry in entries if entry.kind in ("error", "refused", "rejected")]
+        """What went wrong since the last look, by either pod's history."""
+        if self._job is None:
+            return []
+        found: list[Entry] = []
+        for side, home in enumerate(self._homes):
+            for entry in home.journal.history(self._job, self._told[side]):
+                self._told[side] = entry.id
+                found += [entry] if entry.kind in WRONG else []
+        return found
 
 
 @dataclass(frozen=True)
@@ -256,20 +274,22 @@ class Checked:
     weights: int
 
 
-def check(job: Digest, sides: Sequence[Side], home: Home, test: Path) -> Checked:
-    """Verify the certificate in a process without torch, let the owner replay, test the model: side by side."""
+def check(job: Digest, sides: Sequence[Side], home: Home, test: Path, result: Path) -> Checked:
+    """Let the owner replay, verify the certificate in a process without torch, test the model: side by side."""
+    from cli.model import copy_into
     from pod import scientist
     from pod.state import read_safetensors
 
     owner_side, scientist_side = sides
     replaying = Part(owner_side, "proof", "replay", str(job), "--segments", str(REPLAYED_SEGMENTS))
     delivery = scientist.delivery(home, job)
-    verifying = Part(scientist_side, "proof", "verify", str(delivery.model), str(delivery.certificate))
+    model, certificate = (copy_into(path, result) for path in (delivery.model, delivery.certificate))
+    verifying = Part(scientist_side, "proof", "verify", str(model), str(certificate))
     tested = scientist.evaluate(home, job, test)
-    tensors, _ = read_safetensors(delivery.model)
+    tensors, _ = read_safetensors(model)
     return Checked(
-        model=delivery.model,
-        certificate=delivery.certificate,
+        model=model,
+        certificate=certificate,
         assurance=str(verifying.result()["assurance"]),
         replayed=int(str(replaying.result()["replayed"])),
         accuracy=tested.metrics["accuracy"],

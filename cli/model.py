@@ -114,11 +114,11 @@ def fetch(
     delivery = scientist.receive(home, find_agreement(home, agreement))
     values = {"model": delivery.model, "certificate": delivery.certificate}
     if to is not None:
-        values = {name: _copy(path, to) for name, path in values.items()}
+        values = {name: copy_into(path, to) for name, path in values.items()}
     return Report(values, [Facts(list(values.items()))])
 
 
-def _copy(path: Path, folder: Path) -> Path:
+def copy_into(path: Path, folder: Path) -> Path:
     """Copy a file into a folder, beside nothing of the same name.
 
     Raises:

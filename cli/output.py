@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 PLAIN_WIDTH = 160  # where the output is no terminal: nothing that matters is folded
+PROSE_WIDTH = 96  # longer lines of prose are hard to read
 
 Cell = object  # whatever has a text form; None is shown as a dash
 
@@ -45,15 +46,15 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Wrapped:
-    """A title with lines below it, wrapped with a hanging indent; `plain` lines are commands and stay as they are."""
+class Prose:
+    """A title with paragraphs below it, wrapped; several are set off by dashes, `verbatim` ones stay as they are."""
 
     title: str
-    lines: Sequence[str]
-    plain: bool = False
+    paragraphs: Sequence[str]
+    verbatim: bool = False
 
 
-View = str | Facts | Rows | Wrapped
+View = str | Facts | Rows | Prose
 
 
 @dataclass(frozen=True)
@@ -159,8 +160,8 @@ def _drawn(view: View, width: int) -> Iterator[Text]:
         return _facts(view, width)
     if isinstance(view, Rows):
         return _rows(view)
-    if isinstance(view, Wrapped):
-        return _wrapped(view, width)
+    if isinstance(view, Prose):
+        return _prose(view, width)
     return _plain(view)
 
 
@@ -196,12 +197,16 @@ def _rows(rows: Rows) -> Iterator[Text]:
         yield Text("  ".join(sides).rstrip(), style="dim" if number == 0 else "")
 
 
-def _wrapped(view: Wrapped, width: int) -> Iterator[Text]:
+def _prose(view: Prose, width: int) -> Iterator[Text]:
     from rich.text import Text
 
     yield Text(view.title, style="bold")
-    for line in view.lines:
-        yield from (Text("  " + part) for part in ([line] if view.plain else fold(printable(line), width - 2)))
+    first = "- " if len(view.paragraphs) > 1 and not view.verbatim else ""
+    for paragraph in view.paragraphs:
+        text = printable(paragraph)
+        lines = [text] if view.verbatim else fold(text, min(width, PROSE_WIDTH) - 2 - len(first))
+        for number, line in enumerate(lines):
+            yield Text("  " + (" " * len(first) if number else first) + line)
 
 
 def fold(text: str, width: int) -> list[str]:

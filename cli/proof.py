@@ -162,7 +162,8 @@ def told_verdict(verdict: Verdict, model: Path) -> Report:
         ("agreement", f"{statement.agreement}, {values['state']}"),
         ("trained", f"{statement.steps} of {statement.recipe.steps} steps in {statement.count} checkpoints"),
         ("on", f"{statement.card.count} records: {statement.card.name}"),
-        ("by", f"{statement.owner} for {statement.scientist}"),
+        ("owner", statement.owner),
+        ("scientist", statement.scientist),
         ("when", _when(verdict)),
         ("environment", f"{statement.environment.name}, torch {statement.environment.torch}"),
         ("transcript", statement.transcript_root),
@@ -185,7 +186,7 @@ def _when(verdict: Verdict) -> str:
     if not verdict.moments:
         return "-"
     first, last = verdict.moments[0], verdict.moments[-1]
-    return f"{_clock(first.time)} {first.what} (block {first.block}) to {_clock(last.time)} {last.what} (block {last.block})"
+    return f"{_clock(first.time)} to {_clock(last.time)}, blocks {first.block} to {last.block}"
 
 
 def _related(verdict: Verdict) -> str:

@@ -207,36 +207,38 @@ def values(standing: Standing) -> dict[str, Any]:
 def sentence(entry: Entry) -> str:
     """One line of a job's history for people, with the time of day."""
     body = {name: _short(value) for name, value in entry.body.items()}
-    pattern = SENTENCES.get(entry.kind)
     try:
-        text = pattern.format(**body) if pattern else ""
-    except (KeyError, IndexError):
-        text = ""
-    details = ", ".join(f"{name} {value}" for name, value in body.items())
-    told = text or f"{entry.kind.replace('_', ' ')}{': ' if details else ''}{details}"
+        told = SENTENCES[entry.kind].format(**body)
+    except (KeyError, ValueError):  # a kind, or a body, of another release: told as it is
+        details = ", ".join(f"{name} {value}" for name, value in body.items() if value not in (None, ""))
+        told = f"{entry.kind.replace('_', ' ')}{': ' if details else ''}{details}"
     return f"{time.strftime('%H:%M:%S', time.localtime(entry.time))}  {told}"
 
 
 SENTENCES = {
-    "requested": "requested",
-    "checking": "checking the request: graph, policy, environment, a rehearsal on mock data",
+    "requested": "requested; the price is locked",
+    "checking": "checking the request: graph, policy, host, a rehearsal on mock data",
     "checked": "checked: it can be trained here",
     "approval_needed": "waits for a person: fitchain job approve, or job reject",
     "refused": "refused: {reason}",
     "rejected": "rejected; the scientist has its money back",
-    "accepted": "accepted, the bond is locked ({gas} gas)",
-    "begun": "begun; the order of the records is fixed by seed {seed}",
-    "training": "at step {step} of {steps}",
-    "anchored": "anchored {count} checkpoints in block {block} ({gas} gas)",
+    "accepted": "accepted, the bond is locked ({gas:,} gas)",
+    "begun": "begun: the order of the records is fixed ({gas:,} gas)",
+    "training": "training: {mode} in {class} on {threads} thread",
+    "checkpoint": "checkpoint {index} at step {step}: {metrics}",
+    "anchored": "anchored {count} checkpoints in block {block} ({gas:,} gas)",
+    "note": "{count} checkpoints anchored in block {block}: {metrics}",
     "delivered": "delivered, sealed to the scientist",
-    "finished": "finished; transcript {transcript_root}, model {model_root} ({gas} gas)",
-    "received": "received and opened: {model}",
-    "result_accepted": "the scientist accepted the result",
+    "finished": "finished: transcript {transcript_root}, model {model_root} ({gas:,} gas)",
+    "received": "received and opened; its certificate holds",
+    "result_accepted": "accepted the result ({gas:,} gas)",
     "settled": "settled",
-    "forfeited": "forfeited; the owner loses its bond",
+    "forfeited": "forfeited: the owner loses its bond",
     "cancelled": "cancelled",
     "error": "error: {message}",
+    "refuted": "refuted: {message}",
     "resumed": "resumed at step {step}",
+    "wiped": "wiped the records' copy and the job's identity",
 }
 
 
@@ -245,8 +247,6 @@ def _short(value: Any) -> Any:
         return value[:10]
     if isinstance(value, float):
         return f"{value:.4g}"
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
     if isinstance(value, dict):
         return " ".join(f"{name} {_short(inner)}" for name, inner in value.items())
     return value

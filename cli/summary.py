@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.amounts import format_fit
-
-WIDTH = 96
+from cli.output import Prose
 
 
 @dataclass(frozen=True)
@@ -81,8 +80,8 @@ class Outcome:
             },
         }
 
-    def paragraphs(self) -> list[tuple[str, list[str]]]:
-        """The summary: titles with their lines, wrapped by whoever prints them."""
+    def summary(self) -> list[Prose]:
+        """What happened, what it cost, what is proven and what is not, what to try next."""
         happened = (
             f"An owner kept {self.records} records ({self.sample}) to itself. A scientist brought a model of "
             f"{self.weights:,} numbers. The model was trained beside the data, {self.steps} steps, and came back sealed. "
@@ -105,11 +104,11 @@ class Outcome:
             "On this machine one person plays both parts, and the chain is a test chain with free money.",
         ]
         return [
-            ("What happened", [happened]),
-            ("What it cost", [cost]),
-            ("What is proven", proven),
-            ("What is not", open_),
-            ("What to try next", self.commands()),
+            Prose("What happened", [happened]),
+            Prose("What it cost", [cost]),
+            Prose("What is proven", proven),
+            Prose("What is not", open_),
+            Prose("What to try next", self.commands(), verbatim=True),
         ]
 
     def commands(self) -> list[str]:
