@@ -1,0 +1,244 @@
+"""Leaves, groups, peaks and endings: the same as the contract's algorithm, for any count of leaves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pod.digest import ZERO, Digest, bag, leaf_hash, node_hash, sha256, tagged, tree_root
+from pod.errors import ClaimMismatch, DigestMismatch, InputRefused
+from pod.leaf import Checkpoint, Leaf, metrics_digest, metrics_salt, records_digest
+from pod.store.base import Cid
+from pod.transcript import Transcript, check_anchors, grow
+
+CTX, SEED = sha256(b"ctx"), sha256(b"seed")
+WEIGHTS = Cid.parse("bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku")
+
+counts = st.integers(1, 70)
+groups = st.sampled_from([1, 2, 4, 8, 64])
+digests = st.binary(min_size=32, max_size=32).map(Digest)
+
+
+def transcript(count: int, segment: int = 10, steps: int | None = None) -> Transcript:
+    """A chain of leaves with made-up roots."""
+    leaves: list[Leaf] = []
+    previous = ZERO
+    for index in range(count):
+        step = index * segment if steps is None else min(index * segment, steps)
+        roots = [sha256(f"{what} {index}".encode()) for what in ("model", "optimizer", "records", "metrics")]
+        leaves.append(Leaf(index, step, *roots, previous))
+        previous = leaves[-1].digest(CTX, SEED)
+    return Transcript(CTX, SEED, tuple(leaves))
+
+
+def changed(whole: Transcript, place: int, /, **fields: object) -> Transcript:
+    """The transcript with one leaf altered and nothing else."""
+    leaves = list(whole.leaves)
+    leaves[place] = replace(leaves[place], **fields)  # type: ignore[arg-type]
+    return replace(whole, leaves=tuple(leaves))
+
+
+class Contract:
+    """What ProofOfTrain does, written down a second time: peaks that carry like a binary counter."""
+
+    def __init__(self, group: int) -> None:
+        self.group, self.count, self.peaks = group, 0, tuple[Digest, ...]()
+
+    def anchor(self, peaks: tuple[Digest, ...], root: Digest) -> None:
+        assert peaks == self.peaks
+        standing, groups = list(peaks), self.count // self.group
+        while groups % 2:
+            root, groups = node_hash(standing.pop(), root), groups // 2
+        self.peaks, self.count = (*standing, root), self.count + self.group
+
+    def finish(
+        self, peaks: tuple[Digest, ...], tail: tuple[Digest, ...], last: Leaf, path: tuple[Digest, ...]
+    ) -> Digest:
+        assert peaks == self.peaks
+        count, rest = last.index + 1, last.index + 1 - self.count
+        assert len(tail) == rest.bit_count()
+        node, smallest = leaf_hash(last.digest(CTX, SEED)), (*peaks, *tail)[-1]
+        for left in path:
+            node = node_hash(left, node)
+        assert node == smallest
+        assert 1 << len(path) == count & -count
+        return tagged("fitchain/transcript/v1", count, bag((*peaks, *tail)))
+
+
+@given(counts, groups)
+def test_ending_opens_the_last_leaf_as_the_contract_does(count: int, group: int) -> None:
+    whole, contract = transcript(count), Contract(group)
+    for each in whole.groups(group):
+        contract.anchor(each.peaks, each.root)
+        assert contract.count == each.count
+    ending = whole.ending(group, WEIGHTS)
+    last = whole.leaves[-1]
+    assert ending.last.model_root == last.model
+    assert contract.finish(ending.peaks, ending.tail, last, ending.path) == whole.root
+
+
+@given(counts)
+def test_peaks_bag_into_the_tree(count: int) -> None:
+    whole = transcript(count)
+    assert bag(whole.peaks) == tree_root(whole.digests)
+
+
+@given(st.integers(0, 40))
+def test_grow_keeps_a_peak_for_each_one_in_the_count(count: int) -> None:
+    peaks: list[Digest] = []
+    for index in range(count):
+        peaks = grow(peaks, sha256(bytes([index])), index)
+    assert len(peaks) == count.bit_count()
+
+
+@given(st.integers(1, 40), st.integers(2, 9))
+def test_verify_accepts_an_undisturbed_chain(count: int, segment: int) -> None:
+    transcript(count, segment).verify(steps=max(1, (count - 1) * segment), segment=segment)
+
+
+@pytest.mark.parametrize("field", ["model", "optimizer", "records", "metrics"])
+def test_verify_names_the_leaf_after_the_altered_one(field: str) -> None:
+    with pytest.raises(ClaimMismatch, match=r"leaf 4 names .* as the leaf before it"):
+        changed(transcript(9), 3, **{field: ZERO}).verify()
+
+
+def test_every_field_changes_the_root() -> None:
+    whole = transcript(9)
+    last = {
+        "index": 9,
+        "step": 81,
+        "model": ZERO,
+        "optimizer": ZERO,
+        "records": ZERO,
+        "metrics": ZERO,
+        "previous": ZERO,
+    }
+    roots = [changed(whole, 8, **{name: value}).root for name, value in last.items()]
+    others = [Transcript(ZERO, SEED, whole.leaves).root, Transcript(CTX, ZERO, whole.leaves).root]
+    assert len({whole.root, *roots, *others}) == 10
+
+
+def test_verify_refuses_swapped_leaves() -> None:
+    whole = transcript(5)
+    leaves = (*whole.leaves[:2], whole.leaves[3], whole.leaves[2], whole.leaves[4])
+    with pytest.raises(ClaimMismatch, match="leaf 2 calls itself leaf 3"):
+        replace(whole, leaves=leaves).verify()
+
+
+def test_verify_refuses_a_first_leaf_that_does_not_stand_at_the_start() -> None:
+    with pytest.raises(ClaimMismatch, match="leaf 0 stands after step 10"):
+        changed(transcript(1), 0, step=10).verify()
+
+
+def test_verify_compares_steps_with_the_terms() -> None:
+    with pytest.raises(ClaimMismatch, match="leaf 3 stands after step 30, and the terms say 25"):
+        transcript(4).verify(steps=25, segment=10)
+
+
+def test_verify_refuses_more_leaves_than_agreed() -> None:
+    with pytest.raises(ClaimMismatch, match="has 6 leaves, and 40 steps by 10 give 5"):
+        transcript(6).verify(steps=40, segment=10)
+
+
+def test_ending_of_no_leaf_is_refused() -> None:
+    with pytest.raises(InputRefused):
+        Transcript(CTX, SEED, ()).ending(4, WEIGHTS)
+
+
+@pytest.mark.parametrize("group", [0, -2, 3, 12])
+def test_group_must_be_a_power_of_two(group: int) -> None:
+    with pytest.raises(InputRefused, match="power of two"):
+        transcript(4).groups(group)
+
+
+# Anchors
+
+
+@dataclass
+class Anchor:
+    count: int
+    root: Digest
+
+
+def anchors(whole: Transcript, group: int) -> list[Anchor]:
+    return [Anchor(each.count, each.root) for each in whole.groups(group)]
+
+
+def test_anchors_of_the_same_leaves_pass() -> None:
+    whole = transcript(11)
+    check_anchors(whole, anchors(whole, 4), 4)
+    check_anchors(whole, anchors(whole, 4)[:1], 4)
+
+
+def test_anchors_of_other_leaves_are_refuted_at_the_first_group_that_differs() -> None:
+    with pytest.raises(ClaimMismatch, match="leaves 4 to 7 have the root"):
+        check_anchors(changed(transcript(11), 6, model=ZERO), anchors(transcript(11), 4), 4)
+
+
+def test_fewer_leaves_than_anchored_are_refuted() -> None:
+    with pytest.raises(ClaimMismatch, match="the chain has 2 anchors"):
+        check_anchors(transcript(7), anchors(transcript(8), 4), 4)
+
+
+def test_an_anchor_of_another_size_is_refuted() -> None:
+    whole = transcript(8)
+    with pytest.raises(ClaimMismatch, match="anchor 0 ends with leaf 2"):
+        check_anchors(whole, [Anchor(3, whole.groups(4)[0].root)], 4)
+
+
+# Leaves and checkpoints
+
+
+metrics = st.dictionaries(st.sampled_from(["loss", "accuracy"]), st.floats(allow_nan=False, allow_infinity=False))
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), st.lists(digests, min_size=6, max_size=6), metrics)
+def test_checkpoint_is_read_back_from_its_line(
+    index: int, step: int, parts: list[Digest], values: dict[str, float]
+) -> None:
+    checkpoint = Checkpoint(Leaf(index, step, *parts[:5]), values, parts[5])
+    assert Checkpoint.from_line(checkpoint.to_line()) == checkpoint
+
+
+def test_checkpoint_refuses_metrics_that_do_not_open_its_leaf() -> None:
+    salt = metrics_salt(bytes(32), 3)
+    leaf = Leaf(3, 30, ZERO, ZERO, ZERO, metrics_digest({"loss": 0.5}, salt), ZERO)
+    Checkpoint(leaf, {"loss": 0.5}, salt).verify()
+    with pytest.raises(DigestMismatch, match="the metrics of leaf 3"):
+        Checkpoint(leaf, {"loss": 0.4}, salt).verify()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"{}",
+        b"[]",
+        b'{"leaf":{},"metrics":{},"salt":"0x"}',
+        b'{"leaf":',
+        b'{"leaf":1,"metrics":{"loss":true},"salt":2}',
+    ],
+)
+def test_checkpoint_refuses_what_is_none(line: bytes) -> None:
+    with pytest.raises(InputRefused):
+        Checkpoint.from_line(line)
+
+
+def test_leaf_is_hashed_as_written_down() -> None:
+    leaf = Leaf(1, 10, *(sha256(bytes([place])) for place in range(5)))
+    state = tagged("fitchain/state/v1", leaf.model, leaf.optimizer)
+    words = (CTX, SEED, 1, 10, state, leaf.records, leaf.metrics, leaf.previous)
+    assert leaf.digest(CTX, SEED) == tagged("fitchain/leaf/v1", *words)
+
+
+def test_salts_differ_by_leaf_and_by_key() -> None:
+    assert len({metrics_salt(key, index) for key in (bytes(32), bytes([1]) * 32) for index in range(3)}) == 6
+
+
+def test_records_digest_depends_on_the_order() -> None:
+    forth, back = (np.array(order, np.uint64) for order in ([1, 2, 3], [3, 2, 1]))
+    assert records_digest(forth) != records_digest(back)
+    assert records_digest(forth) == records_digest(np.array([9, 1, 9, 2, 9, 3, 9], np.uint64)[1::2])
