@@ -1,0 +1,203 @@
+"""Make tests/golden/v1/job: a small job, really done, with every format it uses as a file.
+
+    python -m tests.golden.make
+
+Two pods in one process do a job of 12 steps on 40 made-up records, on a devnet of their own; then the files are collected, the
+chain's state among them, so that the certificate can be verified as on the day it was made. Keys and salts are fresh each time, so
+each time the bytes are others: make them anew only while version 1 may still change. The secrets in these files belong to nobody.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pod import keys, settings
+from pod.agreement import Proof, State
+from pod.chain import devnet
+from pod.chain.deploy import deploy
+from pod.dataset import Policy, Table, batches, open_record, record_leaves
+from pod.digest import Digest
+from pod.home import Home
+from pod.owner import Owner, register_dataset
+from pod.owner.anchors import read_checkpoints
+from pod.owner.data import registration_key
+from pod.parcel import DELIVERY_FILES
+from pod.recipe import Recipe
+from pod.registry import Role
+from pod.scientist import Scientist, delivery, publish_model, request_job
+from pod.store import Cid
+from pod.transcript import Transcript
+
+FOLDER = Path(__file__).parent / "v1" / "job"
+OWNERS = ("leaves.jsonl", "graph.json", "recipe.json", "initial.safetensors", "model.safetensors", "certificate.json")
+RECIPE = {"steps": 12, "batch_size": 8, "segment": 2, "group": 2, "learning_rate": 0.01}
+FIT, ETH = 10**18, 10**18
+PATIENCE_S = 120
+
+MODULE = '''
+from torch import nn
+
+
+def small():
+    """Three numbers to two classes, with running statistics and dropout."""
+    return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Dropout(0.25), nn.Linear(4, 2))
+'''
+
+
+def main() -> int:
+    """Do the job and collect its files."""
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir(parents=True)
+    write_table(FOLDER / "table.csv")
+    with tempfile.TemporaryDirectory() as scratch:
+        place = Path(scratch)
+        devnet.up(place / "devnet", port=0)
+        try:
+            deploy(settings.load(home=place / "nobody", devnet=place / "devnet", environ={}))
+            owner, scientist = (make_home(place / name, place / "devnet") for name in ("owner", "scientist"))
+            job = do_job(owner, scientist, place)
+            collect(owner, scientist, job)
+        finally:
+            devnet.down(place / "devnet")
+        keep_chain(place / "devnet")
+    return 0
+
+
+def write_table(path: Path) -> None:
+    """Write 40 records of three numbers and two kinds; the name stays out of the dataset."""
+    numbers = np.random.default_rng(2026).normal(size=(40, 3)).round(3)
+    kinds = np.where(numbers.sum(1) > 0, "round", "long")
+    rows = [f"R-{i:02d},{a},{b},{c},{kind}" for i, ((a, b, c), kind) in enumerate(zip(numbers, kinds, strict=True))]
+    path.write_text("\n".join(["name,width,height,weight,kind", *rows, ""]))
+
+
+def make_home(folder: Path, net: Path) -> Home:
+    """Make a home with a fresh key and money."""
+    place = settings.load(home=folder, devnet=net, environ={})
+    fresh = keys.create(folder, "default", "golden", work=2)
+    devnet.fund(place, fresh.address, ETH, 100 * FIT)
+    return Home.open(place, lambda: "golden")
+
+
+def do_job(owner: Home, scientist: Home, place: Path) -> Digest:
+    """From the dataset's registration to the settlement; the agreement's id."""
+    (place / "module.py").write_text(MODULE)
+    how: dict[str, Any] = {"name": "golden", "target": "kind", "drop": ("name",), "price": FIT, "mock_records": 64}
+    policy = Policy(manual_approval=False, minimum_batch=4)
+    dataset = register_dataset(owner, FOLDER / "table.csv", policy=policy, licence="CC0-1.0", **how)
+    model = publish_model(scientist, place / "module.py", "small", dataset.id)
+    owner.registry.register_pod(Role.OWNER, owner.keys.recipient)
+    stop = threading.Event()
+    pods = [Owner(owner, say), Scientist(scientist, True, say)]
+    threads = [threading.Thread(target=pod.run, args=(stop,)) for pod in pods]
+    for thread in threads:
+        thread.start()
+    try:
+        job = request_job(scientist, dataset.id, model.id, recipe_overrides=RECIPE, bond=FIT)
+        until(lambda: scientist.journal.happened(job, State.SETTLED.name.lower()), stop)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    return job
+
+
+def say(id: Digest, text: str) -> None:
+    """Tell what a pod tells."""
+    print(id.short, text, file=sys.stderr)
+
+
+def until(reached: Callable[[], bool], pause: threading.Event) -> None:
+    """Wait until something is reached."""
+    for _ in range(PATIENCE_S * 20):
+        if reached():
+            return
+        pause.wait(0.05)
+    raise TimeoutError(f"nothing happened for {PATIENCE_S} s")
+
+
+def collect(owner: Home, scientist: Home, job: Digest) -> None:
+    """Copy the job's files, and write down what they follow from."""
+    folder, found = owner.job_folder(job), delivery(scientist, job)
+    for name in OWNERS:
+        shutil.copyfile(folder / name, FOLDER / name)
+    assert found.model.read_bytes() == (FOLDER / "model.safetensors").read_bytes()
+    assert found.certificate.read_bytes() == (FOLDER / "certificate.json").read_bytes()
+    shutil.copyfile(folder / "states" / "6.safetensors", FOLDER / "state-6.safetensors")
+    row = owner.journal.datasets()[0]
+    (FOLDER / "card.json").write_bytes(row.card)
+    table = Table.read(FOLDER / "table.csv", drop=("name",), target="kind")
+    write("dataset.json", dataset_of(table, registration_key(owner, row.salt)))
+    proof = owner.agreements.proof(job)
+    recipe = Recipe.parse((FOLDER / "recipe.json").read_bytes())
+    order = [batch.tolist() for batch in islice(batches(recipe, proof.seed), recipe.steps)]
+    write("batches.json", {"seed": str(proof.seed), "batches": order})
+    write("transcript.json", transcript_of(proof, recipe))
+    write(
+        "secrets.json",
+        {"scientist": scientist.keys.identity, "metrics": owner.keys.derive("fitchain/metrics/v1", job).hex()},
+    )
+    keep_parcels(scientist.store, proof)
+
+
+def dataset_of(table: Table, key: bytes) -> dict[str, Any]:
+    """The registration key with what it leads to."""
+    leaves = record_leaves(table, key)
+    opening = open_record(table, key, leaves, 7)
+    return {"key": key.hex(), "leaves": [leaf.hex() for leaf in leaves], "opening": opening.json()}
+
+
+def transcript_of(proof: Proof, recipe: Recipe) -> dict[str, Any]:
+    """What the chain recorded, and what `finish` was given."""
+    assert proof.weights is not None and proof.key is not None
+    leaves = tuple(each.leaf for each in read_checkpoints(FOLDER / "leaves.jsonl"))
+    ending = Transcript(proof.ctx, proof.seed, leaves).ending(recipe.group, proof.weights, proof.key)
+    return {
+        "ctx": str(proof.ctx),
+        "seed": str(proof.seed),
+        "root": str(proof.transcript_root),
+        "model": str(proof.model_root),
+        "anchors": [{"count": anchor.count, "root": str(anchor.root)} for anchor in proof.anchors],
+        "ending": {name: [str(node) for node in getattr(ending, name)] for name in ("peaks", "tail", "path")},
+    }
+
+
+def keep_parcels(store: Any, proof: Proof) -> None:
+    """Keep what travelled, as the store has it: sealed."""
+
+    def keep(cid: Cid | None, name: str) -> None:
+        assert cid is not None
+        store.fetch(cid, FOLDER / name)
+
+    keep(proof.anchors[0].note, "note.age")
+    keep(proof.key, "key.age")
+    keep(proof.weights, "delivery")
+    assert {path.name for path in (FOLDER / "delivery").iterdir()} == {f"{name}.age" for name in DELIVERY_FILES}
+
+
+def keep_chain(net: Path) -> None:
+    """Keep the chain's state as its node wrote it, and where the contracts stand."""
+    (FOLDER / "chain").mkdir()
+    state = json.dumps(json.loads((net / "chain.json").read_bytes()), separators=(",", ":")).encode()
+    (FOLDER / "chain" / "chain.json.gz").write_bytes(gzip.compress(state, 9, mtime=0))
+    shutil.copyfile(net / "deployments" / "31337.json", FOLDER / "chain" / "31337.json")
+
+
+def write(name: str, value: Any) -> None:
+    """Write a JSON file for people."""
+    (FOLDER / name).write_text(json.dumps(value, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

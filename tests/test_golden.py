@@ -1,0 +1,271 @@
+"""Golden bytes: the committed files of version 1 are read, recomputed and verified, as they must be for ever once it is frozen.
+
+They are one small job that was really done (tests/golden/make.py): every format as a file, and the state of the chain it was done on.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from io import BytesIO
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+from eth_abi.abi import encode
+from eth_utils.crypto import keccak
+
+from pod import settings
+from pod.agreement import State, order_seed
+from pod.certificate import Assurance, Statement, verify
+from pod.certificate.claims import card_cid, check_file, check_leaves, check_orders
+from pod.certificate.envelope import unseal
+from pod.chain import Chain, connect, devnet
+from pod.dataset import Card, Opening, Table, batches, dataset_root, record_leaves, verify_record
+from pod.digest import Digest, parse_json, tree_root
+from pod.environment import check, installed_torch
+from pod.errors import EnvironmentRefused
+from pod.graph import Graph
+from pod.leaf import Checkpoint, metrics_salt
+from pod.recipe import Recipe
+from pod.sealed import open_sealed
+from pod.state import model_root, optimizer_root, read_safetensors, safetensors_pieces, split_state
+from pod.store.unixfs import add_file, chunks
+from pod.transcript import Transcript, check_anchors
+from pod.worker import Order, run_worker
+from tests.format_vectors import DOCUMENT
+
+JOB = Path(__file__).parent / "golden" / "v1" / "job"
+RECIPE = Recipe.parse((JOB / "recipe.json").read_bytes())
+CARD = Card.parse((JOB / "card.json").read_bytes())
+GRAPH = Graph.parse((JOB / "graph.json").read_bytes())
+
+
+def value(name: str) -> Any:
+    return json.loads((JOB / name).read_text())
+
+
+def table() -> Table:
+    return Table.read(JOB / "table.csv", drop=("name",), target="kind")
+
+
+def checkpoints() -> tuple[Checkpoint, ...]:
+    return tuple(Checkpoint.from_line(line) for line in (JOB / "leaves.jsonl").read_bytes().splitlines())
+
+
+def transcript() -> Transcript:
+    found = value("transcript.json")
+    leaves = tuple(checkpoint.leaf for checkpoint in checkpoints())
+    return Transcript(Digest.parse(found["ctx"]), Digest.parse(found["seed"]), leaves)
+
+
+def statement() -> Statement:
+    return Statement.parse(unseal((JOB / "certificate.json").read_bytes())[0])
+
+
+# --- graph, recipe, card -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "read"), [("graph", GRAPH), ("recipe", RECIPE), ("card", CARD)])
+def test_golden_document_is_written_as_it_was_read(name: str, read: Graph | Recipe | Card) -> None:
+    assert read.encode() == (JOB / f"{name}.json").read_bytes()
+
+
+def test_golden_recipe_names_graph_model_and_dataset() -> None:
+    initial, _ = read_safetensors(JOB / "initial.safetensors")
+    assert (RECIPE.graph, RECIPE.initial_model, RECIPE.dataset) == (GRAPH.digest, model_root(initial), CARD.root)
+    CARD.admit(RECIPE, CARD.price)
+    GRAPH.check(RECIPE.environment.name)
+
+
+def fields_of(text: str) -> set[str]:
+    """The names in the first column of the first table of fields in a text."""
+    rows = text.split("| field | value |\n|---|---|\n", 1)[1].split("\n\n", 1)[0]
+    return {name for row in rows.splitlines() for name in re.findall(r"`([^`]+)`", row.split("|")[1])}
+
+
+@pytest.mark.parametrize("heading", ["### Graph", "### Recipe", "### Card", "## 7. Certificate"])
+def test_document_lists_the_fields_of_the_golden_files(heading: str) -> None:
+    section = DOCUMENT.read_text().split(f"\n{heading}\n", 1)[1]
+    name = heading.split()[-1].lower()
+    found = statement().json()["predicate"] if name == "certificate" else value(f"{name}.json")
+    assert fields_of(section) == set(found)
+
+
+def test_document_names_every_field_of_policy_environment_and_node() -> None:
+    names = {*CARD.policy.json(), *RECIPE.environment.json(), *value("graph.json")["training"]["nodes"][0]}
+    text = DOCUMENT.read_text()
+    assert [name for name in names if f"`{name}`" not in text and f'"{name}"' not in text] == []
+
+
+# --- tensors -------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["initial.safetensors", "model.safetensors", "state-6.safetensors"])
+def test_golden_tensors_are_written_as_they_were_read(name: str) -> None:
+    tensors, metadata = read_safetensors(JOB / name)
+    assert b"".join(safetensors_pieces(tensors, metadata)) == (JOB / name).read_bytes()
+
+
+def test_golden_states_are_those_of_their_leaves() -> None:
+    first, *_, last = checkpoints()
+    middle = next(each.leaf for each in checkpoints() if each.leaf.step == 6)
+    model, optimizer = split_state(read_safetensors(JOB / "state-6.safetensors")[0])
+    stripped = {name.removeprefix("model/"): tensor for name, tensor in model.items()}
+    moments = {name.removeprefix("optimizer/"): tensor for name, tensor in optimizer.items()}
+    assert (model_root(stripped), optimizer_root(moments)) == (middle.model, middle.optimizer)
+    assert first.leaf.model == RECIPE.initial_model and first.leaf.optimizer == optimizer_root({})
+    assert last.leaf.model == model_root(read_safetensors(JOB / "model.safetensors")[0])
+
+
+# --- dataset and order ---------------------------------------------------------------------------------------------------------
+
+
+def test_golden_records_have_the_registered_root() -> None:
+    found = value("dataset.json")
+    leaves = record_leaves(table(), bytes.fromhex(found["key"]))
+    assert [leaf.hex() for leaf in leaves] == found["leaves"]
+    assert (dataset_root(leaves), len(leaves)) == (CARD.root, CARD.count)
+    CARD.check_table(table())
+
+
+def test_golden_opening_shows_a_registered_record() -> None:
+    opening = Opening.from_json(value("dataset.json")["opening"])
+    verify_record(opening, CARD.root)
+    assert opening.record == table().record(opening.index)
+
+
+def test_golden_batches_follow_from_the_order_seed() -> None:
+    found = value("batches.json")
+    order = islice(batches(RECIPE, Digest.parse(found["seed"])), RECIPE.steps)
+    assert [batch.tolist() for batch in order] == found["batches"]
+
+
+# --- transcript ----------------------------------------------------------------------------------------------------------------
+
+
+def test_golden_leaves_make_the_root_that_the_chain_recorded() -> None:
+    found, leaves = value("transcript.json"), transcript()
+    leaves.verify(RECIPE.steps, RECIPE.segment)
+    assert (str(leaves.root), str(leaves.leaves[-1].model)) == (found["root"], found["model"])
+    assert leaves.count == RECIPE.leaf_count
+
+
+def test_golden_anchors_and_ending_follow_from_the_leaves() -> None:
+    found, leaves = value("transcript.json"), transcript()
+    groups = leaves.groups(RECIPE.group)
+    assert [{"count": group.count, "root": str(group.root)} for group in groups] == found["anchors"]
+    ending = leaves.ending(RECIPE.group, cid_of(b""))
+    assert {name: [str(node) for node in getattr(ending, name)] for name in found["ending"]} == found["ending"]
+
+
+def test_golden_checkpoints_open_their_metrics_and_are_written_as_they_were_read() -> None:
+    key = bytes.fromhex(value("secrets.json")["metrics"])
+    for checkpoint in checkpoints():
+        checkpoint.verify()
+        assert checkpoint.salt == metrics_salt(key, checkpoint.leaf.index)
+    assert b"".join(each.to_line() for each in checkpoints()) == (JOB / "leaves.jsonl").read_bytes()
+
+
+def cid_of(content: bytes) -> Any:
+    return add_file(chunks(BytesIO(content)), lambda cid, block: None).cid
+
+
+# --- what travelled ------------------------------------------------------------------------------------------------------------
+
+
+def test_golden_note_opens_and_holds_the_leaves_of_its_anchor() -> None:
+    note = parse_json(open_sealed((JOB / "note.age").read_bytes(), value("secrets.json")["scientist"]))
+    leaves = [Digest.parse(leaf) for leaf in note["leaves"]]
+    assert str(tree_root(leaves)) == value("transcript.json")["anchors"][0]["root"]
+    assert set(note) == {"version", "agreement", "first", "step", "leaves", "metrics"}
+    assert (note["first"], note["step"]) == (0, RECIPE.step_of(RECIPE.group - 1))
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "certificate.json"])
+def test_golden_key_opens_the_delivery(name: str) -> None:
+    key = parse_json(open_sealed((JOB / "key.age").read_bytes(), value("secrets.json")["scientist"]))
+    delivered = open_sealed((JOB / "delivery" / f"{name}.age").read_bytes(), key["identity"])
+    assert delivered == (JOB / name).read_bytes()
+    assert key == {"version": "fitchain/key/v1", "agreement": str(statement().agreement), "identity": key["identity"]}
+
+
+# --- certificate ---------------------------------------------------------------------------------------------------------------
+
+
+def test_golden_certificate_holds_as_far_as_it_needs_no_chain() -> None:
+    payload, signer = unseal((JOB / "certificate.json").read_bytes())
+    claimed = Statement.parse(payload)
+    assert signer == claimed.owner and claimed.encode() == payload
+    assert (claimed.recipe, claimed.card, claimed.leaves) == (RECIPE, CARD, transcript().leaves)
+    check_leaves(claimed)
+    check_file(claimed, JOB / "model.safetensors")
+    check_anchors(transcript(), transcript().groups(RECIPE.group), RECIPE.group)
+    assert check_orders(claimed) == claimed.count
+
+
+def test_golden_ids_are_those_of_the_document() -> None:
+    claimed = statement()
+    place = [claimed.chain_id, claimed.contracts["Registry"]]
+    card = keccak(bytes(card_cid(claimed)))
+    dataset = [*place, claimed.owner, bytes(claimed.dataset_root), CARD.count, card]
+    assert claimed.dataset == digest_of(["uint256", "address", "address", "bytes32", "uint64", "bytes32"], dataset)
+    model = [*place, claimed.scientist, bytes(RECIPE.graph), bytes(RECIPE.initial_model), bytes(32)]
+    words = ["uint256", "address", "address", "bytes32", "bytes32", "bytes32"]
+    assert claimed.lineage[0].id == digest_of(words, model)
+
+
+def digest_of(kinds: list[str], values: list[Any]) -> Digest:
+    return Digest(keccak(encode(kinds, values)))
+
+
+@pytest.fixture(scope="module")
+def golden_chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+    """The chain on which the golden job was done, started again from its node's own state."""
+    folder = tmp_path_factory.mktemp("golden")
+    (folder / "chain.json").write_bytes(gzip.decompress((JOB / "chain" / "chain.json.gz").read_bytes()))
+    (folder / "deployments").mkdir()
+    shutil.copyfile(JOB / "chain" / "31337.json", folder / "deployments" / "31337.json")
+    devnet.up(folder, port=0)
+    try:
+        yield connect(settings.load(home=folder / "nobody", devnet=folder, environ={}))
+    finally:
+        devnet.down(folder)
+
+
+def test_golden_certificate_verifies_on_the_chain_it_was_made_on(golden_chain: Chain) -> None:
+    verdict = verify(JOB / "model.safetensors", (JOB / "certificate.json").read_bytes(), golden_chain)
+    assert (verdict.state, verdict.assurance, verdict.complete) == (State.SETTLED, Assurance.UNAUDITED, True)
+    assert [moment.what for moment in verdict.moments] == [
+        *("Requested", "Accepted", "Begun", "Anchored", "Anchored", "Anchored", "Finished", "Settled"),
+    ]
+    proof, agreement = verdict.story.proof, verdict.story.agreement
+    seed_block = golden_chain.block(agreement.seed_block).hash
+    assert (proof.ctx, proof.seed) == (transcript().ctx, transcript().seed)
+    assert proof.seed == order_seed(proof.ctx, seed_block, proof.nonce)
+
+
+# --- the training itself -------------------------------------------------------------------------------------------------------
+
+
+def test_golden_training_done_again_gives_the_same_leaves(tmp_path: Path) -> None:
+    if RECIPE.environment.torch != installed_torch():
+        pytest.skip(f"the golden job was trained by torch {RECIPE.environment.torch}, and this is {installed_torch()}")
+    try:
+        check(RECIPE.environment)
+    except EnvironmentRefused as refusal:
+        pytest.skip(refusal.message)
+    for name in ("recipe.json", "graph.json", "initial.safetensors"):
+        shutil.copyfile(JOB / name, tmp_path / name)
+    table().write_npz(tmp_path / "records.npz")
+    salt_key = bytes.fromhex(value("secrets.json")["metrics"])
+    Order("train", transcript().ctx, transcript().seed, salt_key).write(tmp_path)
+    ended = run_worker(tmp_path)
+    assert ended["model"] == value("transcript.json")["model"]
+    for name, made in (("leaves.jsonl", "leaves.jsonl"), ("model.safetensors", "final.safetensors")):
+        assert (tmp_path / made).read_bytes() == (JOB / name).read_bytes()
+    assert (tmp_path / "states" / "6.safetensors").read_bytes() == (JOB / "state-6.safetensors").read_bytes()
