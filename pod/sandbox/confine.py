@@ -84,7 +84,8 @@ def hide(folder: Path) -> None:
     if not hidden.is_dir():
         raise Unusable(f"there is no folder {hidden} to hide")
     on_the_way = [hidden, *hidden.parents]
-    beside = [path for parent in hidden.parents for path in parent.iterdir() if path not in on_the_way]
+    neighbours = [path for parent in hidden.parents for path in parent.iterdir() if path not in on_the_way]
+    beside = [path for path in neighbours if not path.is_symlink()]  # a link may lead to a folder on the way
     enforce(READ & ~Files.EXECUTE, dict.fromkeys(beside, READ), network=True)
 
 
