@@ -105,12 +105,6 @@ def sparkline(values: Sequence[float], width: int = 40) -> str:
     return "".join(BLOCKS[round((mean - low) * scale)] for mean in means)
 
 
-def bar(done: int, of: int, width: int = 40) -> str:
-    """Draw how much is done."""
-    filled = width * done // max(of, 1)
-    return "━" * filled + "╺" * (width - filled)
-
-
 def state_name(standing: Standing) -> str:
     """The state in one word, `Diverged` surviving its settlement."""
     state = standing.agreement.state

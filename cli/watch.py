@@ -8,14 +8,15 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from cli.output import console, printable
-from cli.story import Standing, bar, sentence, sparkline, state_name
+from cli.story import Standing, sentence, sparkline, state_name
 from pod.agreement import State
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.text import Text
 
 POLL_S = 0.4
 LINES = 8  # of history below the figures
+BAR = 40
 
 
 class Reads(Protocol):
@@ -81,32 +82,46 @@ def watch_lines(states: Iterator[Standing], write: Callable[[str], object]) -> S
     return standing
 
 
-def draw(standing: Standing) -> RenderableType:
+def draw(standing: Standing) -> Text:
     """Draw a job's standing for a terminal."""
-    from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(no_wrap=True)
-    grid.add_column()
-    done, of = standing.checkpoints, standing.leaf_count
-    anchors = standing.proof.anchors
-    grid.add_row("agreement", str(standing.agreement.id), "")
-    grid.add_row("state", Text(state_name(standing), style="bold"), "")
-    grid.add_row("checkpoints", Text(bar(done, of), style="green"), f"{done} of {of}")
-    grid.add_row("anchored", Text(bar(standing.proof.count, of), style="cyan"), f"{standing.proof.count} of {of}")
-    if anchors:
-        grid.add_row("anchors", "  ".join(f"{anchor.count}↦block {anchor.block}" for anchor in anchors[-4:]), "")
+    done, anchored, of = standing.checkpoints, standing.proof.count, standing.leaf_count
+    lines = [
+        _line("agreement", Text(str(standing.agreement.id))),
+        _line("state", Text(state_name(standing), style="bold")),
+        _line("checkpoints", _bar(done, of, "green"), f"{done} of {of}"),
+        _line("anchored", _bar(anchored, of, "cyan"), f"{anchored} of {of}{_blocks(standing)}"),
+    ]
     if standing.losses:
         losses = [loss for _, loss in standing.losses]
-        grid.add_row("loss", Text(sparkline(losses), style="yellow"), f"{losses[-1]:.4f}")
-    if standing.accuracy is not None:
-        grid.add_row("accuracy", f"{standing.accuracy:.1%}", "")
-    grid.add_row("gas spent", f"{standing.gas:,} in {standing.transactions} transactions", "")
+        curve = Text(sparkline(losses, BAR).ljust(BAR), style="yellow")
+        accuracy = "" if standing.accuracy is None else f"   accuracy {standing.accuracy:.1%}"
+        lines.append(_line("loss", curve, f"{losses[-1]:.4f}{accuracy}"))
+    lines.append(_line("gas", Text(f"{standing.gas:,} in {standing.transactions} transactions")))
     history = [entry for entry in standing.history if entry.kind not in ("checkpoint", "training", "note")]
-    lines = [
-        Text(printable(sentence(entry)), style="dim", overflow="ellipsis", no_wrap=True) for entry in history[-LINES:]
-    ]
-    return Group(grid, Text(""), *lines)
+    told = [Text(printable(sentence(entry)), style="dim") for entry in history[-LINES:]]
+    return Text("\n").join([*lines, Text(""), *told])
+
+
+def _line(label: str, value: Text, note: str = "") -> Text:
+    from rich.text import Text
+
+    return Text.assemble((label.ljust(13), "dim"), value, f"  {note}" if note else "")
+
+
+def _bar(done: int, of: int, style: str) -> Text:
+    from rich.text import Text
+
+    filled = BAR * done // max(of, 1)
+    return Text.assemble(("━" * filled, style), ("─" * (BAR - filled), "dim"))
+
+
+def _blocks(standing: Standing) -> str:
+    """The blocks of the newest anchors."""
+    blocks = [str(anchor.block) for anchor in standing.proof.anchors]
+    return (
+        f"   block{'s' if len(blocks) > 1 else ''} {'… ' if len(blocks) > 4 else ''}{', '.join(blocks[-4:])}"
+        if blocks
+        else ""
+    )
