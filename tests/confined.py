@@ -43,7 +43,8 @@ def _beside(folder: Path) -> list[Path]:
     """Everything that stands beside the folder or beside one of the folders that lead to it."""
     paths = []
     for inner, outer in zip([folder, *folder.parents], folder.parents, strict=False):
-        paths += [outer / name for name in os.listdir(outer) if name != inner.name]
+        # A link may lead to a folder on the way: pytest keeps one to its newest folder.
+        paths += [outer / name for name in os.listdir(outer) if name != inner.name and not (outer / name).is_symlink()]
     return paths
 
 
