@@ -80,7 +80,7 @@ def cases_on(environment: Environment, emulator: list[str]) -> Iterator[tuple[st
     """Each case's digest as a process of its own gives it."""
     command = [*emulator, sys.executable, __file__, "--compute", "--threads", str(environment.threads)]
     variables = clean_variables(environment, Path(os.environ.get("TMPDIR", "/tmp")))
-    done = subprocess.run(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    done = subprocess.run(command, env=variables, capture_output=True, text=True)
     if done.returncode:
         print(f"  stopped with exit code {done.returncode}: {done.stderr.strip()[-300:]}", file=sys.stderr)
     for line in done.stdout.splitlines():
