@@ -63,8 +63,8 @@ class Times:
         return (high - low) / self.median
 
     def told(self) -> str:
-        """Median and noise for people."""
-        return f"{told_seconds(self.median)} (noise {self.noise:.0%})"
+        """Median, best and noise for people; the best of many is what an idle machine would give."""
+        return f"{told_seconds(self.median)} (best {told_seconds(min(self.seconds))}, noise {self.noise:.0%})"
 
 
 def side_by_side(sides: Mapping[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[str, Times]:
@@ -97,3 +97,8 @@ def told_seconds(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds / size:.3g} {unit}"
     return f"{seconds / 1e-6:.3g} us"
+
+
+def told_sides(times: Mapping[str, Times]) -> str:
+    """Every side with its median and noise."""
+    return ", ".join(f"{name} {each.told()}" for name, each in times.items())

@@ -1,0 +1,101 @@
+"""`make bench`: the figures that the project promises, measured here and now.
+
+    python -m scripts.bench [NAME ...]      all benches, or the named ones; `--list` names them
+
+Each bench runs in a process of its own and is a file beside this one. Whether a goal is met is printed and never fails: a busy
+machine is no error. The exit code is 1 only if a bench could not be run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+
+from scripts.bench.figures import Figure
+
+HERE = Path(__file__).parent
+BENCHES = tuple(sorted(path.stem.removeprefix("bench_") for path in HERE.glob("bench_*.py")))
+WIDTHS = (54, 14, 20)
+
+
+def main() -> int:
+    """Run benches and print their figures."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__.split("\n", 1)[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHES)}; default: all")
+    parser.add_argument("--list", action="store_true", help="name the benches")
+    parser.add_argument("--measure", metavar="NAME", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.list:
+        print(*BENCHES, sep="\n")
+        return 0
+    if given.measure:
+        return tell(given.measure)
+    if unknown := set(given.names) - set(BENCHES):
+        parser.error(f"there is no bench {min(unknown)!r}; there are {', '.join(BENCHES)}")
+    print(machine())
+    print(row("", "measured", "goal", ""))
+    return max([show(name) for name in given.names or BENCHES])
+
+
+def tell(name: str) -> int:
+    """Measure one bench and print each figure as a line of JSON."""
+    for figure in import_module(f"scripts.bench.bench_{name}").measure():
+        print(json.dumps(asdict(figure)), flush=True)
+    return 0
+
+
+def show(name: str) -> int:
+    """Run one bench in a process of its own and print its figures as they come."""
+    command = [sys.executable, "-m", "scripts.bench", "--measure", name]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for figure in (Figure(**json.loads(line)) for line in process.stdout):
+            for line in lines(figure):
+                print(line, flush=True)
+    if process.returncode:
+        print(f"the bench {name} ended with exit code {process.returncode}", file=sys.stderr)
+    return int(process.returncode != 0)
+
+
+def lines(figure: Figure) -> Iterator[str]:
+    """A figure as it is printed."""
+    goal, met = "", ""
+    if figure.goal is not None:
+        goal = f"at {'least' if figure.at_least else 'most'} {number(figure.goal, figure)}"
+        met = "met" if figure.met else "missed"
+    yield row(figure.what, number(figure.value, figure), goal, met)
+    if figure.detail:
+        yield f"    {figure.detail}"
+
+
+def number(value: float, figure: Figure) -> str:
+    """A value with its unit: counts in full, shares in percent, the rest with three digits."""
+    if figure.unit in ("gas", "transactions"):
+        return f"{value:,.0f}" + (" gas" if figure.unit == "gas" else "")
+    if not figure.unit and figure.goal is not None and figure.goal < 0.5:
+        return f"{value:.2%}"
+    return f"{value:#.3g} {figure.unit}".rstrip()
+
+
+def row(*cells: str) -> str:
+    """Cells in their columns."""
+    return "".join(cell.ljust(width) for cell, width in zip(cells, (*WIDTHS, 0), strict=True)).rstrip()
+
+
+def machine() -> str:
+    """Which processor, how many cores, how busy: what the figures hold for."""
+    found = re.search(r"^model name\s*:\s*(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    cores, load = len(os.sched_getaffinity(0)), os.getloadavg()[0]
+    return f"{found[1] if found else 'an unnamed processor'}, {cores} cores, load {load:.1f} before the first bench\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

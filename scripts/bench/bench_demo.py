@@ -1,0 +1,75 @@
+"""The whole job, live: `make demo` twice on a devnet of its own, and what the second run cost on the chain.
+
+It is the job of the promise: m = 0, three anchors, from request to settlement. Gas and transactions are read from the node's
+receipts; they do not depend on how busy the machine is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pod import settings
+from pod.agreement import Agreements
+from pod.chain import Chain, connect, devnet
+from pod.digest import Digest
+from scripts.bench.figures import Figure, told_seconds
+
+ROOT = Path(__file__).parents[2]
+
+
+def measure() -> Iterator[Figure]:
+    """Yield the figures of this bench."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        try:
+            first_s, _ = demo(place)
+            second_s, told = demo(place)
+            parts = told["seconds"]
+            detail = f"the job itself {told_seconds(parts['total'])}; first run {told_seconds(first_s)}"
+            yield Figure("make demo, second run", second_s, "s", 30, detail=detail)
+            chain = connect(settings.load(home=place / "nobody", devnet=place / "devnet", environ={}))
+            yield from gas(chain, told)
+        finally:
+            devnet.down(place / "devnet")
+
+
+def demo(place: Path) -> tuple[float, dict[str, Any]]:
+    """Run the demonstration as a person does; its seconds and the object that it prints."""
+    arguments = f"--json --port 0 --folder {place / 'runs'}"
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("FITCHAIN_", "MAKE", "MFLAGS"))}
+    homes = {"FITCHAIN_HOME": str(place / "home"), "FITCHAIN_DEVNET": str(place / "devnet")}
+    command = ["make", "--no-print-directory", "demo", f"ARGS={arguments}"]
+    started = time.perf_counter()
+    done = subprocess.run(command, cwd=ROOT, env=clean | homes, stdout=subprocess.PIPE, text=True, check=True)
+    return time.perf_counter() - started, json.loads(done.stdout.splitlines()[-1])
+
+
+def gas(chain: Chain, told: dict[str, Any]) -> Iterator[Figure]:
+    """What the job and the deployment used, by the receipts."""
+    calls, id = Agreements(chain), Digest.parse(told["agreement"])
+    transactions = {event.transaction: None for event in calls.events(id)}
+    used = dict(zip(transactions, gas_used(chain, transactions), strict=True))
+    names = {event.transaction: event.name for event in calls.events(id)}
+    detail = ", ".join(f"{names[transaction]} {units:,}" for transaction, units in used.items())
+    yield Figure("a whole job, from request to settlement", sum(used.values()), "gas", 800_000, detail=detail)
+    yield Figure("its transactions", len(used), "transactions", 8)
+    anchors = [used[anchor.transaction] for anchor in calls.proof(id).anchors]
+    detail = f"{len(anchors)} anchors: {', '.join(f'{units:,}' for units in anchors)}"
+    yield Figure("anchor after the first, with its note", max(anchors[1:]), "gas", 45_000, detail=detail)
+    created = {Digest.parse(text): name for name, text in chain.deployment.transactions.items()}
+    each = gas_used(chain, created)
+    detail = ", ".join(f"{name} {units:,}" for name, units in zip(created.values(), each, strict=True))
+    yield Figure("deployment of all contracts", sum(each), "gas", 7_000_000, detail=detail)
+
+
+def gas_used(chain: Chain, transactions: Iterable[Digest]) -> list[int]:
+    """Gas of each transaction, by its receipt."""
+    receipts = [chain.receipt(transaction) for transaction in transactions]
+    return [receipt.gas_used for receipt in receipts if receipt is not None]

@@ -1,0 +1,28 @@
+"""How long `fitchain --help` takes once everything is in the file cache, beside Python's own start."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from scripts.bench.figures import Figure, side_by_side, told_sides
+
+
+def measure() -> Iterator[Figure]:
+    """Yield the figure of this bench."""
+    fitchain = Path(sys.executable).with_name("fitchain")
+    times = side_by_side(
+        {
+            "fitchain --help": command(str(fitchain), "--help"),
+            "python -c pass": command(sys.executable, "-c", "pass"),
+        },
+        rounds=11,
+    )
+    yield Figure("fitchain --help, warm", times["fitchain --help"].median, "s", 0.3, detail=told_sides(times))
+
+
+def command(*words: str) -> Callable[[], object]:
+    """Run a command to its end."""
+    return lambda: subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
