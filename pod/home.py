@@ -9,20 +9,25 @@ Stands after `journal` and before `owner` and `scientist`, which work on an open
     <home>/jobs/<id>/        one folder a job
     <home>/models/<id>/      published models
     <home>/datasets/<id>/    what was computed of registered datasets; their records stay where they are
+    <home>/pod.lock          held by the home's running pod
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
 from pod.agreement import Agreements
 from pod.chain import Chain, connect
 from pod.digest import Digest
-from pod.errors import AccessRefused
+from pod.errors import AccessRefused, Unusable
 from pod.journal import Journal
 from pod.keys import Keys, unlock
 from pod.registry import Registry
@@ -85,12 +90,30 @@ class Home(AbstractContextManager["Home"]):
             raise AccessRefused("the home was opened without its key", "give the passphrase")
         return self.opened
 
-    @property
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Be the home's only running pod as long as the block lasts; the kernel lets go when a process dies.
+
+        Raises:
+            Unusable: another one runs.
+        """
+        lock = os.open(self.settings.home / "pod.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise Unusable(f"another pod runs from the home {self.settings.home}", "stop it first") from None
+        try:
+            yield
+        finally:
+            os.close(lock)
+
+    @cached_property
     def registry(self) -> Registry:
         """The registry, as this pod calls it."""
         return Registry(self.chain)
 
-    @property
+    @cached_property
     def agreements(self) -> Agreements:
         """The agreements, as this pod calls them."""
         return Agreements(self.chain)
@@ -106,6 +129,19 @@ class Home(AbstractContextManager["Home"]):
     def dataset_folder(self, dataset: Digest) -> Path:
         """The folder of one registered dataset (never its records), made when absent."""
         return _private(self.settings.home / "datasets" / str(dataset))
+
+
+def sweep(folder: Path) -> None:
+    """Remove from a job's folder what a killed process had on its way: half-written files, opened or sealed copies.
+
+    Nobody else may be at work in the folder.
+    """
+    for pattern in (".*.part", ".opened-*", ".sealed-*", ".rehearsal-*", ".evaluation-*"):
+        for path in folder.glob(pattern):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
 
 def _private(folder: Path) -> Path:

@@ -163,6 +163,17 @@ class Journal:
         """Say whether the job's history has a line of this kind."""
         return bool(self._rows("SELECT 1 FROM history WHERE agreement = ? AND kind = ? LIMIT 1", str(agreement), kind))
 
+    def last(self, agreement: Digest, kind: str) -> Entry:
+        """The newest line of one kind in a job's history.
+
+        Raises:
+            NotFound: there is none.
+        """
+        for entry in reversed(self.history(agreement)):
+            if entry.kind == kind:
+                return entry
+        raise NotFound(f"the history of {agreement} has no line {kind!r}")
+
     def history(self, agreement: Digest, after: int = 0) -> list[Entry]:
         """The lines of a job's history with an id above `after`, oldest first."""
         rows = self._rows("SELECT * FROM history WHERE agreement = ? AND id > ? ORDER BY id", str(agreement), after)

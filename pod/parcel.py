@@ -12,13 +12,14 @@ named recipients. It knows what a parcel is made of and to whom it is sealed, an
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pod.digest import Digest, canonical_json, parse_json
-from pod.errors import InputRefused
+from pod.errors import AccessRefused, DigestMismatch, InputRefused, StoreUnusable
 from pod.sealed import open_file, open_sealed, seal, seal_file
 from pod.store import Cid, Store
 
@@ -84,17 +85,24 @@ def fetch_folder(
         InputRefused: the folder holds other files than the named ones, or is too large.
         AccessRefused: it is not sealed to this identity.
         NotFound: the store does not have it.
-        DigestMismatch: its bytes are not those of its CID.
+        DigestMismatch: it was sealed badly, or altered after that.
+        StoreUnusable: the store's copy is altered; whoever has the object can mend it by adding it again.
     """
     wanted = {f"{name}.age" for name in names}
-    entries = store.entries(cid)
+    with _stored(cid):
+        entries = store.entries(cid)
     if set(entries) != wanted:
         raise InputRefused(f"the parcel {cid} holds {sorted(entries)} and should hold {sorted(wanted)}")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".opened-") as scratch:
-        store.fetch(cid, Path(scratch) / "sealed", limit_bytes=limit_bytes)
+        with _stored(cid):
+            store.fetch(cid, Path(scratch) / "sealed", limit_bytes=limit_bytes)
         for name in names:
-            open_file(Path(scratch) / "sealed" / f"{name}.age", folder / name, identity)
+            try:
+                open_file(Path(scratch) / "sealed" / f"{name}.age", folder / name, identity)
+            except (AccessRefused, DigestMismatch) as error:
+                problem = error.message.replace(f"{scratch}/sealed/", "")
+                raise type(error)(f"the parcel {cid} does not open: {problem}", error.hint) from None
 
 
 def send_note(store: Store, note: Note, recipient: str) -> Cid:
@@ -116,7 +124,7 @@ def fetch_note(store: Store, cid: Cid, identity: str) -> Note:
     Raises:
         InputRefused: it is not a note.
         AccessRefused: it is not sealed to this identity.
-        NotFound: the store does not have it.
+        NotFound, StoreUnusable: the store does not have it, or only an altered copy.
     """
     body = _fetch_json(store, cid, identity, NOTE_VERSION)
     try:
@@ -139,7 +147,7 @@ def fetch_key(store: Store, agreement: Digest, cid: Cid, identity: str) -> str:
     Raises:
         InputRefused: it is no key, or the key of another job.
         AccessRefused: it is not sealed to this identity.
-        NotFound: the store does not have it.
+        NotFound, StoreUnusable: the store does not have it, or only an altered copy.
     """
     body = _fetch_json(store, cid, identity, KEY_VERSION)
     if body.get("agreement") != str(agreement) or not isinstance(body.get("identity"), str):
@@ -147,8 +155,19 @@ def fetch_key(store: Store, agreement: Digest, cid: Cid, identity: str) -> str:
     return str(body["identity"])
 
 
+@contextmanager
+def _stored(cid: Cid) -> Iterator[None]:
+    """Tell a store's bad copy, which whoever has the object can mend, from an object that was bad when it was sent."""
+    try:
+        yield
+    except DigestMismatch as error:
+        raise StoreUnusable(f"the store's copy of {cid} is altered: {error.message}", error.hint) from None
+
+
 def _fetch_json(store: Store, cid: Cid, identity: str, version: str) -> dict[str, Any]:
-    body = parse_json(open_sealed(store.cat(cid, SMALL_BYTES), identity))
+    with _stored(cid):
+        sealed = store.cat(cid, SMALL_BYTES)
+    body = parse_json(open_sealed(sealed, identity))
     if not isinstance(body, dict) or body.get("version") != version:
         raise InputRefused(f"the object {cid} is not {version}")
     return body

@@ -45,7 +45,7 @@ def rehearse(store: Store, folder: Path, card: Card) -> Event | None:
         ended = run_worker(place)
     if ended["event"] == "diverged":
         raise InputRefused(
-            f"the job leaves the finite numbers at step {ended['step'] + 1} on mock data: {ended['reason']}",
+            f"the job leaves the finite numbers at step {ended['at'] + 1} on mock data: {ended['reason']}",
             "lower the learning rate, or start from other weights",
         )
     return ended

@@ -41,6 +41,7 @@ FLOW = [
     "rehearsal",
     "journal",
     "home",
+    "patience",
     "owner",
     "scientist",
     "verifier",

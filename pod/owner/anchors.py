@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 
 from pod.agreement import Proof
-from pod.chain import Pending
+from pod.chain import Pending, Receipt
+from pod.checkpoint import LEAVES
 from pod.digest import Digest, tree_root
 from pod.errors import ClaimMismatch
 from pod.home import Home
@@ -35,7 +37,7 @@ class Anchors:
         self._open: list[Checkpoint] = []
         self._peaks: list[Digest] = []
         self._groups = 0
-        self._pending: list[tuple[Pending, int]] = []
+        self._pending: deque[tuple[Pending, int]] = deque()
 
     def take(self, checkpoint: Checkpoint) -> None:
         """Take the next checkpoint.
@@ -62,18 +64,26 @@ class Anchors:
         Raises:
             ChainUnusable: one was reverted; its reason is in the message.
         """
-        for pending, count in self._pending:
-            receipt = self.home.agreements.chain.wait(pending)
-            self.home.journal.record(
-                self.id,
-                "anchored",
-                once=str(count),
-                count=count,
-                block=receipt.block,
-                transaction=str(receipt.transaction),
-                gas=receipt.gas_used,
-            )
-        self._pending.clear()
+        while self._pending:
+            pending, count = self._pending[0]
+            self._record(count, self.home.chain.wait(pending))
+            self._pending.popleft()
+
+    def _look(self) -> None:
+        """Record what is mined by now; a refused anchor ends a long training here and not only at its end."""
+        while self._pending and (mined := self.home.chain.receipt(self._pending[0][0].transaction)) is not None:
+            self._record(self._pending.popleft()[1], mined)
+
+    def _record(self, count: int, receipt: Receipt) -> None:
+        self.home.journal.record(
+            self.id,
+            "anchored",
+            once=str(count),
+            count=count,
+            block=receipt.block,
+            transaction=str(receipt.transaction),
+            gas=receipt.gas_used,
+        )
 
     def _submit(self, leaves: tuple[Digest, ...], root: Digest) -> None:
         last = self._open[-1].leaf
@@ -81,6 +91,7 @@ class Anchors:
         cid = send_note(self.home.store, note, self.recipient)
         pending = self.home.agreements.submit_anchor(self.id, tuple(self._peaks), root, cid)
         self._pending.append((pending, last.index + 1))
+        self._look()
 
     def _compare(self, root: Digest) -> None:
         anchor = self.proof.anchors[self._groups]
@@ -89,6 +100,8 @@ class Anchors:
                 f"group {self._groups} of the leaves on disk has the root {root} and the chain anchored {anchor.root}",
                 "the job's folder is not the one that trained this agreement: restore it",
             )
+        if (mined := self.home.chain.receipt(anchor.transaction)) is not None:
+            self._record(anchor.count, mined)  # the process that sent it may not have come to that
 
     def _metrics(self) -> dict[str, float] | None:
         """Mean of each metric over the group, rounded: what the policy lets out."""
@@ -103,11 +116,11 @@ class LeafFile:
     """A growing `leaves.jsonl`, read on from where it was left.
 
     Args:
-        path: the file; it may not be there yet.
+        folder: the job's folder; the file may not be there yet.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path, self._place = path, 0
+    def __init__(self, folder: Path) -> None:
+        self._path, self._place = folder / LEAVES, 0
 
     def more(self) -> Iterator[Checkpoint]:
         """The whole lines that came since the last call."""
@@ -120,15 +133,6 @@ class LeafFile:
                     return
                 self._place += len(line)
                 yield Checkpoint.from_line(line)
-
-
-def read_checkpoints(path: Path) -> Sequence[Checkpoint]:
-    """Every checkpoint of a `leaves.jsonl`.
-
-    Raises:
-        InputRefused: a line is no checkpoint.
-    """
-    return tuple(LeafFile(path).more())
 
 
 def _rounded(number: float) -> float:

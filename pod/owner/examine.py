@@ -1,50 +1,101 @@
 """Examining a request: everything that an owner's pod checks before its bond and its data are at stake.
 
-Whatever does not hold is a reason to decline; what could not be checked (chain or store do not answer) is tried again. The order is
-from cheap to dear: offer, terms, recipe, policy, graph, environment, the records, a rehearsal on mock data in the worker's
-sandbox.
+Whatever does not hold is a reason to decline; what could not be checked (chain or store do not answer, something is not there) is
+tried again. The order is from cheap to dear: offer, terms, recipe, policy, graph, environment, the records, a rehearsal on mock
+data in the worker's sandbox. What holds and may still cost the owner its bond is a concern, for a person to say yes to.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from platformdirs import user_cache_path
-
 from pod import environment
 from pod.agreement import Agreement, Mode
 from pod.dataset import Card, Disclosure
 from pod.digest import Digest, sha256
 from pod.errors import ClaimMismatch, InputRefused
-from pod.graph import Graph
-from pod.home import Home
+from pod.graph import LIMITS, Graph
+from pod.home import Home, sweep
+from pod.journal import DatasetRow
 from pod.owner.data import read_registered
 from pod.parcel import OFFER_FILES, fetch_folder
 from pod.recipe import Recipe
+from pod.recipe.terms import RECIPE_BYTES
 from pod.rehearsal import rehearse
+from pod.sealed import check_recipient
 from pod.state import model_root, read_safetensors
+from pod.worker import Event
 
 OFFER_LIMIT_BYTES = 4 << 30
+RECIPIENT = "recipient"
+WINDOW_SHARE = 0.5
+"""How much of the training window a rehearsal may foretell before a person is asked."""
 
 
-def examine(home: Home, agreement: Agreement) -> None:
+def examine(home: Home, agreement: Agreement) -> list[str]:
     """Check a request wholly and rehearse it; its files lie in the job's folder afterwards.
 
+    Returns:
+        concerns: what a person should say yes to, even where the policy asks nobody.
+
     Raises:
-        FitchainError: why the request cannot be accepted; ChainUnusable and StoreUnusable say that it could not be examined now.
+        FitchainError: why the request cannot be accepted; ChainUnusable, StoreUnusable and NotFound say that it could not be examined
+            now.
     """
-    row = home.journal.dataset(agreement.terms.dataset)
+    row, card = dataset_of(home, agreement)
+    keep_recipient(home, agreement)
     folder = home.job_folder(agreement.id)
+    sweep(folder)
     offer = home.agreements.offer(agreement.id)
     fetch_folder(home.store, offer, folder, OFFER_FILES, home.keys.identity, OFFER_LIMIT_BYTES)
     recipe, graph = read_offer(folder)
     check_terms(home, agreement, recipe, graph)
-    card = Card.parse(row.card)
     card.admit(recipe, agreement.terms.price, agreement.scientist, _disclosure(agreement))
     graph.check(recipe.environment.name)
-    environment.check(recipe.environment, user_cache_path("fitchain"))  # what holds for this host holds for every home
+    environment.check(recipe.environment, home.settings.home)
     read_registered(home, row)
-    rehearse(home.store, folder, card)
+    return concerns(agreement, rehearse(home.store, folder, card))
+
+
+def dataset_of(home: Home, agreement: Agreement) -> tuple[DatasetRow, Card]:
+    """The dataset that an agreement is about, as this home registered it.
+
+    Raises:
+        NotFound: it did not.
+    """
+    row = home.journal.dataset(agreement.terms.dataset)
+    return row, Card.parse(row.card)
+
+
+def keep_recipient(home: Home, agreement: Agreement) -> None:
+    """Fix to whom notes and delivery are sealed: who asks could else change it to one that no envelope can be made for.
+
+    Raises:
+        NotFound: the scientist has no pod yet.
+        InputRefused: its recipient is none.
+    """
+    if home.journal.fact(agreement.id, RECIPIENT) is None:
+        recipient = home.registry.pod(agreement.scientist).recipient
+        home.journal.keep_fact(agreement.id, RECIPIENT, check_recipient(recipient))
+
+
+def concerns(agreement: Agreement, rehearsed: Event | None) -> list[str]:
+    """What speaks against accepting unasked: a bond beyond the price, a training that may outlast its window.
+
+    Args:
+        agreement: the request.
+        rehearsed: the rehearsal's last event, if there was one.
+    """
+    terms, found = agreement.terms, list[str]()
+    if terms.bond > terms.price:
+        found.append("the bond is higher than the price")
+    if rehearsed and rehearsed["step"]:
+        needed_s = rehearsed["seconds"] / rehearsed["step"] * terms.steps
+        if needed_s > WINDOW_SHARE * terms.training_window:
+            found.append(
+                f"by its rehearsal it trains for {needed_s:.0f} s, and its window is {terms.training_window} s"
+            )
+    return found
 
 
 def read_offer(folder: Path) -> tuple[Recipe, Graph]:
@@ -54,8 +105,8 @@ def read_offer(folder: Path) -> tuple[Recipe, Graph]:
         InputRefused: a part is malformed or beyond a limit.
         ClaimMismatch: the recipe names another graph or another initial model than those beside it.
     """
-    recipe = Recipe.parse((folder / "recipe.json").read_bytes())
-    graph = Graph.parse((folder / "graph.json").read_bytes())
+    recipe = Recipe.parse(_read(folder / "recipe.json", RECIPE_BYTES))
+    graph = Graph.parse(_read(folder / "graph.json", LIMITS.graph_bytes))
     tensors, _ = read_safetensors(folder / "initial.safetensors")
     _same("the recipe's graph", recipe.graph, "the offered graph", graph.digest)
     _same("the recipe's initial model", recipe.initial_model, "the offered weights", model_root(tensors))
@@ -93,6 +144,13 @@ def _disclosure(agreement: Agreement) -> Disclosure:
     if not audit.verifiers:
         return Disclosure()
     raise InputRefused("the request asks for verifiers, and no audits are deployed")
+
+
+def _read(path: Path, limit_bytes: int) -> bytes:
+    """Read a file that a stranger made, no more of it than may be there."""
+    if (size := path.stat().st_size) > limit_bytes:
+        raise InputRefused(f"the offered {path.name} has {size} bytes, and {limit_bytes} are admitted")
+    return path.read_bytes()
 
 
 def _same(what: str, one: Digest, other_what: str, other: Digest) -> None:

@@ -2,6 +2,12 @@
 
 The chain says where an agreement stands, the journal what a person decided, the job's folder what is trained already; so the pod
 keeps nothing in memory that matters, and killing it at any moment costs no more than the step it was in.
+
+    Requested   examine, ask a person if the policy says so, accept
+    Accepted    begin, at once: the chain forgets the seed block
+    Training    train, anchor, deliver, end; one job after the other
+    Trained     settle, once the scientist's silence has lasted long enough
+    ended       clear away what must not outlive the job
 """
 
 from __future__ import annotations
@@ -13,17 +19,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 from pod.agreement import Agreement, State, commit_nonce
-from pod.dataset import Card
-from pod.digest import Digest
-from pod.errors import AccessRefused, ChainUnusable, FitchainError, StoreUnusable, Unusable
+from pod.digest import ZERO, Digest
+from pod.errors import AccessRefused, ChainUnusable, FitchainError, NotFound, Reverted, StoreUnusable, Unusable
 from pod.home import Home
-from pod.owner.examine import examine
-from pod.owner.run import IDENTITY, RECORDS, Run, Stopped, order_nonce
+from pod.owner.data import read_registered
+from pod.owner.examine import dataset_of, examine
+from pod.owner.run import ENDED, IDENTITY, RECORDS, Run, begin, order_nonce, record_end
+from pod.patience import RETRY_S, Patience, Say
 from pod.registry import Role
 
 LOOK_S = 0.2
-RETRY_S = 5.0
-Say = Callable[[Digest, str], None]
+NOT_NOW = (ChainUnusable, StoreUnusable, NotFound)
+"""What says nothing against a request: it could not be examined, and is again later."""
 
 
 def approve(home: Home, id: Digest) -> None:
@@ -47,7 +54,7 @@ def reject(home: Home, id: Digest, reason: str = "") -> None:
     """
     _require_request(home, id)
     home.journal.decide(id, "reject", reason)
-    _decline(home, id, reason)
+    decline(home, id, reason)
 
 
 class Owner:
@@ -59,16 +66,24 @@ class Owner:
         keep_states: keep a job's states after it is settled, so that it can be replayed from the middle.
         keep_every: which states a training keeps: every a-th leaf's, and the last.
         look_s: seconds between two looks at the chain.
+        retry_s: seconds until something that failed is tried again.
     """
 
     def __init__(
-        self, home: Home, say: Say, keep_states: bool = True, keep_every: int = 1, look_s: float = LOOK_S
+        self,
+        home: Home,
+        say: Say,
+        keep_states: bool = True,
+        keep_every: int = 1,
+        look_s: float = LOOK_S,
+        retry_s: float = RETRY_S,
     ) -> None:
         self.home, self.say = home, say
         self.keep_states, self.keep_every, self.look_s = keep_states, keep_every, look_s
+        self._patience = Patience(home, say, retry_s)
         self._stop = threading.Event()
-        self._ended: set[Digest] = set()
-        self._errors: dict[Digest, str] = {}
+        self._busy: dict[Digest, Future[None]] = {}
+        self._over: set[Digest] = set()
 
     def run(self, stop: threading.Event) -> None:
         """Follow the chain until `stop` is set.
@@ -76,119 +91,136 @@ class Owner:
         Requests are examined beside a training; jobs train one after the other.
 
         Raises:
+            Unusable: another pod runs from this home.
             FitchainError: this pod cannot be registered.
         """
         self._stop = stop
-        self.home.registry.register_pod(Role.OWNER, self.home.keys.recipient)
-        with ThreadPoolExecutor(1, "examine") as examining, ThreadPoolExecutor(1, "train") as training:
-            self._pools = {State.REQUESTED: examining, State.ACCEPTED: training, State.TRAINING: training}
-            self._busy: dict[Digest, Future[None]] = {}
+        with (
+            self.home.alone(),
+            ThreadPoolExecutor(1, "answer") as answering,
+            ThreadPoolExecutor(1, "train") as training,
+        ):
+            self.home.chain.catch_up()
+            self.home.registry.register_pod(Role.OWNER, self.home.keys.recipient)
+            pools = {State.REQUESTED: answering, State.ACCEPTED: answering, State.TRAINING: training}
             while not stop.is_set():
-                self._guard(None, self._look)
+                if self._patience.due(ZERO):
+                    self._patience.attempt(ZERO, partial(self._look, pools))
                 stop.wait(self.look_s)
 
-    def _look(self) -> None:
+    def _look(self, pools: dict[State, ThreadPoolExecutor]) -> None:
         """Give every agreement that has not ended to whoever takes it on."""
-        for id in self.home.agreements.list(owner=self.home.keys.address):
-            if id in self._ended or (id in self._busy and not self._busy[id].done()):
-                continue
-            agreement = self.home.agreements.read(id)
-            pool = self._pools.get(agreement.state)
-            if pool is None:
-                self._guard(id, partial(self._settle, agreement))
+        calls = self.home.agreements
+        open_ids = [id for id in calls.list(owner=self.home.keys.address) if id not in self._over and self._free(id)]
+        now = self.home.chain.block("latest").timestamp
+        for agreement in calls.read_many(open_ids):
+            act = partial(self._attempt, agreement.id, partial(self._advance, agreement, now))
+            if agreement.state in pools:
+                self._busy[agreement.id] = pools[agreement.state].submit(act)
             else:
-                self._busy[id] = pool.submit(self._guard, id, partial(self._advance, agreement))
+                act()
 
-    def _guard(self, id: Digest | None, act: Callable[[], None]) -> None:
-        """Do one thing; what goes wrong is told once, and tried again after a while."""
-        try:
-            act()
-            self._errors.pop(id or Digest(bytes(32)), None)
-        except Stopped:
-            return
-        except FitchainError as error:
-            self._tell_error(id, error)
-            self._stop.wait(RETRY_S)
+    def _free(self, id: Digest) -> bool:
+        """Whether nobody is at work for a job, and nothing puts it off."""
+        return (id not in self._busy or self._busy[id].done()) and self._patience.due(id)
 
-    def _tell_error(self, id: Digest | None, error: FitchainError) -> None:
-        key = id or Digest(bytes(32))
-        if self._errors.get(key) == error.message:
-            return
-        self._errors[key] = error.message
-        self.say(key, f"{error.message} ({error.hint})" if error.hint else error.message)
-        if id is not None:
-            self.home.journal.record(id, "error", message=error.message, hint=error.hint)
+    def _attempt(self, id: Digest, act: Callable[[], None]) -> None:
+        if not self._stop.is_set():  # what waited for its turn when the pod was asked to stop waits on
+            self._patience.attempt(id, act)
 
-    def _advance(self, agreement: Agreement) -> None:
-        if agreement.state == State.REQUESTED:
-            self._answer(agreement)
-        else:
-            self.say(agreement.id, "training")
-            Run(self.home, agreement.id, self._stop, self.keep_every)()
-            self.say(agreement.id, "trained and delivered")
+    def _advance(self, agreement: Agreement, now: int) -> None:
+        """Take an agreement from where it stands to its next state.
+
+        Args:
+            agreement: as the chain has it.
+            now: the chain's time, in seconds since 1970.
+        """
+        id = agreement.id
+        match agreement.state:
+            case State.REQUESTED if now > agreement.acceptance_deadline:
+                self._give_up(id, "the time to accept it has passed; the scientist may take it back")
+            case State.REQUESTED:
+                self._answer(agreement)
+            case State.ACCEPTED | State.TRAINING if now > agreement.training_deadline:
+                self._give_up(
+                    id, "the training deadline has passed; anyone may settle it, and half of the bond is lost"
+                )
+            case State.ACCEPTED:
+                begin(self.home, id)
+            case State.TRAINING:
+                self.say(id, "training")
+                self.say(id, Run(self.home, id, self._stop, self.keep_every)())
+            case State.TRAINED | State.DIVERGED:
+                if not any(self.home.journal.happened(id, kind) for kind in ENDED.values()):
+                    record_end(self.home, id)  # it was cut off after the last transaction
+                if now > agreement.dispute_deadline:
+                    self.home.agreements.settle(id)
+            case state if state.ended:
+                self._end(agreement)
 
     def _answer(self, agreement: Agreement) -> None:
-        """Examine a request, ask a person if the policy says so, accept."""
+        """Examine a request, ask a person if policy or examination say so, accept."""
         home, id = self.home, agreement.id
-        if not home.journal.happened(id, "checked") and not self._examine(agreement):
-            return
-        card = Card.parse(home.journal.dataset(agreement.terms.dataset).card)
         decision = home.journal.decision(id)
         if decision is not None and decision.decision == "reject":
-            _decline(home, id, decision.reason)
-        elif card.policy.manual_approval and decision is None:
-            if home.journal.record(id, "approval_needed", once=""):
-                self.say(id, f"asks for approval: fitchain job approve {id.short}")
-        else:
-            self._accept(agreement)
+            decline(home, id, decision.reason)
+            return
+        row, card = dataset_of(home, agreement)
+        examined = home.journal.happened(id, "checked")
+        if not examined and not self._holds(agreement, partial(self._examine, agreement)):
+            return
+        concerns = home.journal.last(id, "checked").body["concerns"]
+        if decision is None and (card.policy.manual_approval or concerns):
+            if home.journal.record(id, "approval_needed", once="", why=concerns):
+                why = f" ({'; '.join(concerns)})" if concerns else ""
+                self.say(id, f"asks for approval{why}: fitchain job approve {id.short}")
+            return
+        # A person may have taken days, and from acceptance on changed records cost the bond.
+        if not examined or self._holds(agreement, lambda: read_registered(home, row)):
+            self._accept(id)
 
-    def _examine(self, agreement: Agreement) -> bool:
-        """Whether the request may be accepted; if it may not, it is declined on chain with the reason in the journal."""
-        self.home.journal.record(agreement.id, "checking")
-        self.say(agreement.id, "examining the request")
+    def _examine(self, agreement: Agreement) -> None:
+        if self.home.journal.record(agreement.id, "checking", once=""):
+            self.say(agreement.id, "examining the request")
+        concerns = examine(self.home, agreement)
+        self.home.journal.record(agreement.id, "checked", once="", concerns=concerns)
+
+    def _holds(self, agreement: Agreement, check: Callable[[], object]) -> bool:
+        """Whether a check lets the request pass; if not, it is declined on chain with the reason in the journal."""
         try:
-            examine(self.home, agreement)
-        except (ChainUnusable, StoreUnusable):
+            check()
+            return True
+        except NOT_NOW:
             raise
         except FitchainError as error:
-            reason = f"{error.message}{'; ' + error.hint if error.hint else ''}"
-            self.home.journal.record(agreement.id, "refused", reason=reason)
+            reason = f"{error.message}; {error.hint}" if error.hint else error.message
+            self.home.journal.record(agreement.id, "refused", once="", reason=reason)
             self.say(agreement.id, f"declined: {reason}")
-            _decline(self.home, agreement.id, reason)
+            decline(self.home, agreement.id, reason)
             return False
-        self.home.journal.record(agreement.id, "checked", once="")
-        return True
 
-    def _accept(self, agreement: Agreement) -> None:
-        commitment = commit_nonce(order_nonce(self.home, agreement.id))
-        receipt = self.home.agreements.accept(agreement.id, commitment)
-        self.home.journal.record(
-            agreement.id, "accepted", once="", transaction=str(receipt.transaction), gas=receipt.gas_used
-        )
-        self.say(agreement.id, "accepted")
+    def _accept(self, id: Digest) -> None:
+        receipt = self.home.agreements.accept(id, commit_nonce(order_nonce(self.home, id)))
+        self.home.journal.record(id, "accepted", once="", transaction=str(receipt.transaction), gas=receipt.gas_used)
+        self.say(id, "accepted")
 
-    def _settle(self, agreement: Agreement) -> None:
-        """Collect what silence settles, and clear away what an ended agreement needs no more."""
+    def _give_up(self, id: Digest, reason: str) -> None:
+        """Tell once that a deadline was missed; what is left is for others to do."""
+        if self.home.journal.record(id, "late", once=reason, reason=reason):
+            self.say(id, reason)
+
+    def _end(self, agreement: Agreement) -> None:
+        """Clear away what an ended agreement needs no more: the records' copy and the job's identity, states unless they are kept."""
         home, id = self.home, agreement.id
-        if agreement.state in (State.TRAINED, State.DIVERGED):
-            now = home.chain.block("latest").timestamp
-            if now > agreement.dispute_deadline:
-                home.agreements.settle(id)
-            return
-        if agreement.state.ended:
-            home.journal.record(id, agreement.state.name.lower(), once="")
-            self._clear(id)
-            self._ended.add(id)
-            self.say(id, agreement.state.name.lower())
-
-    def _clear(self, id: Digest) -> None:
-        """Wipe what must not outlive the job: the records' copy and the job's identity, and the states unless they are kept."""
-        folder = self.home.job_folder(id)
+        folder, fresh = home.job_folder(id), home.journal.record(id, agreement.state.name.lower(), once="")
         for name in (RECORDS, IDENTITY):
             (folder / name).unlink(missing_ok=True)
         if not self.keep_states:
             shutil.rmtree(folder / "states", ignore_errors=True)
-        self.home.journal.record(id, "wiped", once="", states=not self.keep_states)
+        home.journal.record(id, "wiped", once="", states=not self.keep_states)
+        self._over.add(id)
+        if fresh:
+            self.say(id, agreement.state.name.lower())
 
 
 def _require_request(home: Home, id: Digest) -> None:
@@ -199,10 +231,16 @@ def _require_request(home: Home, id: Digest) -> None:
         raise Unusable(f"the agreement {id} is {agreement.state.name.lower()} and no longer a request")
 
 
-def _decline(home: Home, id: Digest, reason: str) -> None:
-    """Send the refusal unless it is sent."""
-    if home.agreements.read(id).state == State.REQUESTED:
+def decline(home: Home, id: Digest, reason: str) -> None:
+    """Send the refusal unless it is sent, by this process or another one of this home."""
+    if home.agreements.read(id).state != State.REQUESTED:
+        return
+    try:
         receipt = home.agreements.reject(id)
-        home.journal.record(
-            id, "rejected", once="", reason=reason, transaction=str(receipt.transaction), gas=receipt.gas_used
-        )
+    except Reverted:
+        if home.agreements.read(id).state == State.CANCELLED:
+            return
+        raise
+    home.journal.record(
+        id, "rejected", once="", reason=reason, transaction=str(receipt.transaction), gas=receipt.gas_used
+    )

@@ -9,11 +9,11 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pod.checkpoint import LEAVES, read_leaves
 from pod.digest import Digest
 from pod.errors import ClaimMismatch, InputRefused, NotFound
 from pod.home import Home
-from pod.owner.anchors import read_checkpoints
-from pod.owner.run import LEAVES, RECORDS, prepare
+from pod.owner.run import RECORDS, prepare
 from pod.transcript import Transcript
 from pod.worker import Event
 from pod.worker import replay as replay_folder
@@ -53,7 +53,7 @@ def replay_job(home: Home, id: Digest, count: int, on_event: Callable[[Event], N
     proof, folder = home.agreements.proof(id), home.job_folder(id)
     if proof.end_block is None or not (folder / LEAVES).exists():
         raise NotFound(f"the job {id} has no ended training in this home", "only who has the data can replay it")
-    leaves = tuple(checkpoint.leaf for checkpoint in read_checkpoints(folder / LEAVES))
+    leaves = tuple(checkpoint.leaf for checkpoint in read_leaves(folder))
     root = Transcript(proof.ctx, proof.seed, leaves).root
     if root != proof.transcript_root:
         raise ClaimMismatch(f"the leaves in {folder} have the root {root} and the chain has {proof.transcript_root}")

@@ -1,4 +1,4 @@
-"""One job from the owner's side, top to bottom: begin, train and anchor, deliver, end.
+"""One training from the owner's side, top to bottom: begin, train and anchor, deliver, end.
 
 Every step asks first what is done already (on chain, in the job's folder, in the journal), so that whatever was cut off is taken up
 again and nothing is sent, trained or paid twice.
@@ -18,12 +18,13 @@ from uuid import uuid4
 
 from pod.agreement import Proof, State
 from pod.certificate import issue
-from pod.dataset import Card
+from pod.checkpoint import read_leaves
 from pod.digest import Digest
-from pod.errors import Unusable
-from pod.home import Home
-from pod.owner.anchors import Anchors, LeafFile, read_checkpoints
+from pod.errors import NotFound
+from pod.home import Home, sweep
+from pod.owner.anchors import Anchors, LeafFile
 from pod.owner.data import read_registered
+from pod.owner.examine import RECIPIENT, dataset_of
 from pod.parcel import DELIVERY_FILES, send_folder, send_key
 from pod.recipe import Recipe
 from pod.sealed import new_identity, open_sealed, recipient_of, seal
@@ -31,66 +32,79 @@ from pod.store import Cid
 from pod.transcript import Transcript
 from pod.worker import Event, Order, Worker
 
-LEAVES, RECORDS, IDENTITY = "leaves.jsonl", "records.npz", "identity.age"
-ENDINGS = ("finished", "diverged")
+RECORDS, IDENTITY = "records.npz", "identity.age"
+ENDINGS = {"finished": "trained", "diverged": "diverged"}
+"""The worker's last event, and how people call what it means."""
+ENDED = {"Finished": "finished", "DivergedAt": "diverged"}
+"""The chain's event of an end, and its kind in the job's history."""
 
 
-class Stopped(Unusable):
-    """The pod was asked to stop; the job goes on when it starts again."""
+def begin(home: Home, id: Digest) -> None:
+    """Reveal the nonce of an accepted job; its seed is fixed from then on."""
+    receipt = home.agreements.begin(id, order_nonce(home, id))
+    seed = str(receipt.event("Begun").args["seed"])
+    home.journal.record(id, "begun", once="", seed=seed, transaction=str(receipt.transaction), gas=receipt.gas_used)
 
 
 class Run:
-    """One job on its way from acceptance to delivery.
+    """One begun job on its way to delivery.
 
     Args:
         home: the owner's.
         id: the agreement.
         stop: set when the pod shall end.
         keep_every: which states stay on disk: every a-th leaf's, and the last.
+
+    Raises:
+        NotFound: the job was not accepted from this home.
     """
 
     def __init__(self, home: Home, id: Digest, stop: threading.Event, keep_every: int = 1) -> None:
         self.home, self.id, self.stop, self.keep_every = home, id, stop, keep_every
         self.folder = home.job_folder(id)
-        self.agreement = home.agreements.read(id)
-        self.card = Card.parse(home.journal.dataset(self.agreement.terms.dataset).card)
+        _, self.card = dataset_of(home, home.agreements.read(id))
         self.recipe = Recipe.parse((self.folder / "recipe.json").read_bytes())
-        self.recipient = home.registry.pod(self.agreement.scientist).recipient
+        if (recipient := home.journal.fact(id, RECIPIENT)) is None:
+            raise NotFound(f"the journal does not know the request {id}", "restore the home that accepted it")
+        self.recipient = recipient
 
-    def __call__(self) -> None:
+    def __call__(self) -> str:
         """Bring the job from where it stands to its end.
 
+        Returns:
+            how it went: `trained`, `diverged`, or `stopped` where the pod was asked to stop.
+
         Raises:
-            Stopped: the pod was asked to stop.
             FitchainError: what stopped it; calling again goes on from there.
         """
-        if self.agreement.state in (State.ACCEPTED, State.TRAINING):
-            proof = self.begin()
-            ended = self.train(proof)
-            self.end(proof, ended)
+        self.home.chain.catch_up()  # else what was sent and is not mined yet would be sent again
+        if self.home.agreements.read(self.id).state != State.TRAINING:
+            return "ended before"
+        proof = self.home.agreements.proof(self.id)
+        ended = self.train(proof)
+        if ended is None:
+            return "stopped"
+        self.end(proof, ended)
+        return ENDINGS[ended["event"]]
 
-    def begin(self) -> Proof:
-        """Reveal the nonce, unless that is done."""
-        if self.agreement.state == State.ACCEPTED:
-            receipt = self.home.agreements.begin(self.id, order_nonce(self.home, self.id))
-            self.home.journal.record(
-                self.id, "begun", once="", transaction=str(receipt.transaction), gas=receipt.gas_used
-            )
-        return self.home.agreements.proof(self.id)
+    def train(self, proof: Proof) -> Event | None:
+        """Train in a worker, anchoring each group of leaves as it is complete.
 
-    def train(self, proof: Proof) -> Event:
-        """Train in a worker, anchoring each group of leaves as it is complete; the event with which the training ended."""
+        Returns:
+            the event with which the training ended; None if the pod was asked to stop.
+        """
         prepare(self.home, self.id, proof, self.keep_every)
         leave = self.card.policy.metrics_leave
         anchors = Anchors(self.home, self.id, proof, self.recipe.group, self.recipient, leave)
-        leaves = LeafFile(self.folder / LEAVES)
+        leaves = LeafFile(self.folder)
         ended: Event | None = None
         with Worker(self.folder, self.recipe.environment) as worker:
             for event in worker:
                 if self.stop.is_set():
-                    raise Stopped("the pod was asked to stop", "start it again: the job goes on")
-                for checkpoint in leaves.more():
-                    anchors.take(checkpoint)
+                    return None
+                if event["event"] != "started":  # before it goes on, a worker drops what a power cut left of a line
+                    for checkpoint in leaves.more():
+                        anchors.take(checkpoint)
                 self._tell(event)
                 ended = event if event["event"] in ENDINGS else ended
         assert ended is not None  # a worker that ends otherwise raises
@@ -99,24 +113,14 @@ class Run:
 
     def end(self, proof: Proof, ended: Event) -> None:
         """Deliver what was trained and end the run on chain."""
-        checkpoints = read_checkpoints(self.folder / LEAVES)
-        transcript = Transcript(proof.ctx, proof.seed, tuple(each.leaf for each in checkpoints))
+        leaves = tuple(checkpoint.leaf for checkpoint in read_leaves(self.folder))
+        transcript = Transcript(proof.ctx, proof.seed, leaves)
         transcript.verify(self.recipe.steps, self.recipe.segment)
         weights, key = self._deliver(transcript)
         ending = transcript.ending(self.recipe.group, weights, key)
         calls = self.home.agreements
-        receipt = (calls.finish if ended["event"] == "finished" else calls.diverge)(self.id, ending)
-        self.home.journal.record(
-            self.id,
-            ended["event"],
-            once="",
-            step=transcript.leaves[-1].step,
-            reason=ended.get("reason", ""),
-            transcript_root=str(transcript.root),
-            model_root=str(transcript.leaves[-1].model),
-            transaction=str(receipt.transaction),
-            gas=receipt.gas_used,
-        )
+        (calls.finish if ended["event"] == "finished" else calls.diverge)(self.id, ending)
+        record_end(self.home, self.id, ended.get("reason", ""))
         (self.folder / RECORDS).unlink(missing_ok=True)
 
     def _deliver(self, transcript: Transcript) -> tuple[Cid, Cid]:
@@ -154,11 +158,35 @@ class Run:
         body = {name: value for name, value in event.items() if name != "event"}
         match event["event"]:
             case "started":
-                self.home.journal.record(self.id, "training", **body)
+                told = {"steps": self.recipe.steps, "pid": body["pid"], "sandbox": body["sandbox"]}
+                self.home.journal.record(self.id, "training", step=0, **told)
             case "leaf":
                 self.home.journal.record(self.id, "checkpoint", once=str(body["index"]), **body)
             case "resumed" | "skipped":
                 self.home.journal.record(self.id, event["event"], **body)
+
+
+def record_end(home: Home, id: Digest, reason: str = "") -> None:
+    """Put the end of a training into the job's history, as the chain has it.
+
+    Args:
+        home: the owner's.
+        id: an agreement whose training has ended.
+        reason: why it ended early, where that is known.
+    """
+    event = next(event for event in home.agreements.events(id) if event.name in ENDED)
+    receipt = home.chain.receipt(event.transaction)
+    body = {"reason": reason} if event.name == "DivergedAt" else {}
+    home.journal.record(
+        id,
+        ENDED[event.name],
+        once="",
+        **body,
+        transcript_root=str(event.args["transcriptRoot"]),
+        model_root=str(event.args["modelRoot"]),
+        transaction=str(event.transaction),
+        gas=receipt.gas_used if receipt else None,
+    )
 
 
 def prepare(home: Home, id: Digest, proof: Proof, keep_every: int = 1) -> None:
@@ -168,6 +196,7 @@ def prepare(home: Home, id: Digest, proof: Proof, keep_every: int = 1) -> None:
         DatasetChanged: they are not.
     """
     folder = home.job_folder(id)
+    sweep(folder)
     table = read_registered(home, home.journal.dataset(home.agreements.read(id).terms.dataset))
     part = folder / f".{uuid4().hex}.part"
     part.touch(mode=0o600)

@@ -7,19 +7,19 @@ jobs, again and again. Whatever is written to the history is written once.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from functools import partial
 
 from pod.agreement import Agreement, Anchor, State
 from pod.digest import ZERO, Digest, tree_root
-from pod.errors import ClaimMismatch, FitchainError, Refuted
+from pod.errors import ClaimMismatch, FitchainError
 from pod.home import Home
 from pod.parcel import Note, fetch_note
+from pod.patience import RETRY_S, Patience, Say
 from pod.registry import Role
 from pod.scientist.receive import accept_result, receive
 
 LOOK_S = 0.2
-RETRY_S = 5.0
-Say = Callable[[Digest, str], None]
+ENDED = (State.TRAINED, State.DIVERGED, State.SETTLED)
 
 
 class Scientist:
@@ -30,56 +30,46 @@ class Scientist:
         auto_accept: accept a result as soon as its certificate holds; else a person accepts, or silence does.
         say: told what happens, one line each.
         look_s: seconds between two looks at the chain.
+        retry_s: seconds until something that failed is tried again.
     """
 
-    def __init__(self, home: Home, auto_accept: bool, say: Say, look_s: float = LOOK_S) -> None:
+    def __init__(
+        self, home: Home, auto_accept: bool, say: Say, look_s: float = LOOK_S, retry_s: float = RETRY_S
+    ) -> None:
         self.home, self.auto_accept, self.say, self.look_s = home, auto_accept, say, look_s
-        self._ended: set[Digest] = set()
-        self._errors: dict[Digest, str] = {}
+        self._patience = Patience(home, say, retry_s)
+        self._over: set[Digest] = set()
 
     def run(self, stop: threading.Event) -> None:
         """Follow the chain until `stop` is set.
 
         Raises:
+            Unusable: another pod runs from this home.
             FitchainError: this pod cannot be registered.
         """
-        self.home.registry.register_pod(Role.SCIENTIST, self.home.keys.recipient)
-        while not stop.is_set():
-            stop.wait(self.look_s if self._look() else RETRY_S)
+        with self.home.alone():
+            self.home.chain.catch_up()
+            self.home.registry.register_pod(Role.SCIENTIST, self.home.keys.recipient)
+            while not stop.is_set():
+                if self._patience.due(ZERO):
+                    self._patience.attempt(ZERO, self._look)
+                stop.wait(self.look_s)
 
-    def _look(self) -> bool:
-        """Follow every job that has not ended; False if something could not be done now."""
-        well = True
-        try:
-            ids = self.home.agreements.list(scientist=self.home.keys.address)
-        except FitchainError as error:
-            self._tell_error(ZERO, error)
-            return False
-        for id in ids:
-            if id in self._ended:
-                continue
-            try:
-                if follow(self.home, id, self.auto_accept, self.say).ended:
-                    self._ended.add(id)
-                self._errors.pop(id, None)
-            except FitchainError as error:
-                self._tell_error(id, error)
-                well = False
-        return well
+    def _look(self) -> None:
+        """Follow every job that has not ended."""
+        for id in self.home.agreements.list(scientist=self.home.keys.address):
+            if id not in self._over and self._patience.due(id):
+                self._patience.attempt(id, partial(self._follow, id))
 
-    def _tell_error(self, id: Digest, error: FitchainError) -> None:
-        """Tell what went wrong, once."""
-        if self._errors.get(id) == error.message:
-            return
-        self._errors[id] = error.message
-        self.say(id, f"{error.message} ({error.hint})" if error.hint else error.message)
-        if id != ZERO:
-            kind = "refuted" if isinstance(error, Refuted) else "error"
-            self.home.journal.record(id, kind, message=error.message, hint=error.hint)
+    def _follow(self, id: Digest) -> None:
+        if follow(self.home, id, self.auto_accept, self.say).ended:
+            self._over.add(id)
 
 
 def follow(home: Home, id: Digest, auto_accept: bool, say: Say) -> State:
     """Look at one job: read its new notes, receive its result, accept it if told to.
+
+    A note that is missing or wrong keeps nobody from receiving the result; a wrong one keeps it from being accepted unasked.
 
     Returns:
         where the job stands now.
@@ -89,42 +79,67 @@ def follow(home: Home, id: Digest, auto_accept: bool, say: Say) -> State:
         FitchainError: something could not be done now; calling again goes on from there.
     """
     agreement = home.agreements.read(id)
-    if agreement.state not in (State.REQUESTED, State.ACCEPTED, State.CANCELLED):
-        _read_notes(home, agreement, say)
-    if agreement.state in (State.TRAINED, State.DIVERGED, State.SETTLED):
-        fresh = not home.journal.happened(id, "received")
+    problem = _read_notes(home, agreement, say)
+    if agreement.state in ENDED and not home.journal.happened(id, "received"):
         receive(home, id)
-        if fresh:
-            say(id, "received the trained model; its certificate holds")
-    if auto_accept and agreement.state in (State.TRAINED, State.DIVERGED):
+        say(id, "received the trained model; its certificate holds")
+    if isinstance(problem, ClaimMismatch):
+        raise problem
+    if auto_accept and agreement.state in (State.TRAINED, State.DIVERGED) and _in_time(home, agreement):
         accept_result(home, id)
         say(id, "accepted the result")
     state = home.agreements.read(id).state
-    if home.journal.record(id, state.name.lower(), once=""):
+    # That it was requested is for whoever asked to write down: it tells a finished request from an interrupted one.
+    if state != State.REQUESTED and home.journal.record(id, state.name.lower(), once=""):
         say(id, state.name.lower())
+    if problem is not None and not state.ended:
+        raise problem
     return state
 
 
-def _read_notes(home: Home, agreement: Agreement, say: Say) -> None:
-    """Open the notes of anchors that have not been read yet."""
+def _in_time(home: Home, agreement: Agreement) -> bool:
+    return home.chain.block("latest").timestamp <= agreement.dispute_deadline
+
+
+def _read_notes(home: Home, agreement: Agreement, say: Say) -> FitchainError | None:
+    """Open the notes of anchors that have not been read yet.
+
+    Returns:
+        what is wrong with the first that could not be read, or is not the note of its anchor.
+    """
     read = {entry.body["count"] for entry in home.journal.history(agreement.id) if entry.kind == "note"}
+    problem: FitchainError | None = None
     for index, anchor in enumerate(home.agreements.proof(agreement.id).anchors):
         if anchor.count in read or anchor.note is None:
             continue
-        note = fetch_note(home.store, anchor.note, home.keys.identity)
-        _check_note(agreement, anchor, note, index)
+        try:
+            note = _note(home, agreement, anchor, index)
+        except FitchainError as error:
+            problem = problem if isinstance(problem, ClaimMismatch) else error
+            continue
         body = {"count": anchor.count, "step": note.step, "metrics": note.metrics, "block": anchor.block}
         home.journal.record(agreement.id, "note", once=str(anchor.count), **body)
         say(agreement.id, f"{anchor.count} checkpoints anchored in block {anchor.block}{_told(note)}")
+    return problem
 
 
-def _check_note(agreement: Agreement, anchor: Anchor, note: Note, index: int) -> None:
+def _note(home: Home, agreement: Agreement, anchor: Anchor, index: int) -> Note:
+    """Fetch and open the note of an anchor.
+
+    Raises:
+        ClaimMismatch: it is about another job, or about other leaves than those anchored.
+        FitchainError: it is not there, does not open, or is no note.
+    """
+    assert anchor.note is not None
+    note = fetch_note(home.store, anchor.note, home.keys.identity)
     root = tree_root(note.leaves)
     if note.agreement != agreement.id or note.first != index * agreement.terms.group or root != anchor.root:
         raise ClaimMismatch(
-            f"the note of anchor {index} is about leaves from {note.first} under {root}, and the chain has {anchor.root}",
+            f"the note of anchor {index} is about leaves from {note.first} of {note.agreement} under {root}, and the chain has"
+            f" {anchor.root}",
             "the owner's note and its anchor disagree: do not accept the result before it explains",
         )
+    return note
 
 
 def _told(note: Note) -> str:

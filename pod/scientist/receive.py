@@ -13,7 +13,7 @@ from pod.agreement import State
 from pod.certificate import Verdict, verify
 from pod.dataset import Card, Table
 from pod.digest import ZERO, Digest
-from pod.errors import NotFound, Unusable
+from pod.errors import ClaimMismatch, NotFound, Unusable
 from pod.home import Home
 from pod.parcel import DELIVERY_FILES, OFFER_FILES, fetch_folder, fetch_key
 from pod.recipe import Recipe
@@ -60,7 +60,7 @@ def receive(home: Home, id: Digest) -> Delivery:
         identity = fetch_key(home.store, id, proof.key, home.keys.identity)
         fetch_folder(home.store, proof.weights, folder, DELIVERY_FILES, identity)
     found = delivery(home, id)
-    verdict = check(home, found)
+    verdict = check(home, id, found)
     home.journal.record(
         id,
         "received",
@@ -72,13 +72,19 @@ def receive(home: Home, id: Digest) -> Delivery:
     return found
 
 
-def check(home: Home, found: Delivery) -> Verdict:
-    """Verify a delivery's certificate against the chain.
+def check(home: Home, id: Digest, found: Delivery) -> Verdict:
+    """Verify a delivery's certificate against the chain, as that of this job and no other.
 
     Raises:
-        Refuted: it does not hold.
+        Refuted: it does not hold, or holds for another job.
     """
-    return verify(found.model, found.certificate.read_bytes(), home.chain)
+    verdict = verify(found.model, found.certificate.read_bytes(), home.chain)
+    if verdict.statement.agreement != id:
+        raise ClaimMismatch(
+            f"the job {id} was delivered the certificate of {verdict.statement.agreement}",
+            "its owner delivered another job's result: do not accept it",
+        )
+    return verdict
 
 
 def accept_result(home: Home, id: Digest) -> None:

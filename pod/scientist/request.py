@@ -14,7 +14,6 @@ from pod import environment
 from pod.agreement import AuditTerms, Terms, agreement_id
 from pod.dataset import Card
 from pod.digest import Digest
-from pod.errors import InputRefused
 from pod.graph import Graph
 from pod.home import Home
 from pod.journal import RequestRow
@@ -43,7 +42,7 @@ def request_job(
 ) -> Digest:
     """Ask the owner of a dataset to train a model.
 
-    An identical request that was interrupted before it reached the chain is taken up again, so that asking twice pays once.
+    An identical request that was interrupted is taken up again, so that asking twice pays once.
 
     Args:
         home: the scientist's, opened with its key.
@@ -86,10 +85,14 @@ def request_job(
         audit=audit or AuditTerms(),
     )
     home.registry.register_pod(Role.SCIENTIST, home.keys.recipient)  # the owner seals notes and delivery to it
+    home.chain.catch_up()
     request = _interrupted(home, terms) or _prepare(home, terms, recipe, row.folder, card, rehearsed)
-    id = home.agreements.request(request.salt, terms, Cid.parse(request.offer))
-    home.journal.record(id, "requested", once="", dataset=str(dataset), model=str(model), price=str(price))
-    return id
+    if request.agreement not in home.agreements.list(scientist=home.keys.address):
+        home.agreements.request(request.salt, terms, Cid.parse(request.offer))
+    home.journal.record(
+        request.agreement, "requested", once="", dataset=str(dataset), model=str(model), price=str(price)
+    )
+    return request.agreement
 
 
 def draft_recipe(home: Home, card: Card, graph: Digest, initial_model: Digest, overrides: Mapping[str, Any]) -> Recipe:
@@ -124,12 +127,11 @@ def _prepare(home: Home, terms: Terms, recipe: Recipe, model_folder: Path, card:
 
 
 def _interrupted(home: Home, terms: Terms) -> RequestRow | None:
-    """A request of the same terms that was written down and never reached the chain."""
+    """A request of the same terms that was written down, and whose asker never heard that it went through."""
     on_chain = set(home.agreements.list(scientist=home.keys.address))
     for request in home.journal.requests():
-        if request.agreement not in on_chain and request.terms == _plain(terms):
-            if not home.store.has(Cid.parse(request.offer)):
-                raise InputRefused(f"the offer {request.offer} of an interrupted request is gone from the store")
+        unheard = request.terms == _plain(terms) and not home.journal.happened(request.agreement, "requested")
+        if unheard and (request.agreement in on_chain or home.store.has(Cid.parse(request.offer))):
             return request
     return None
 
