@@ -27,9 +27,10 @@ struct Job {
     uint256 locked;
     uint256 paid;
     uint256 settlements;
-    /// The transcript that the owner would prove, from `begin` on.
-    bytes32[] digests;
+    /// Leaves of the transcript that the owner would prove, from `begin` on, and what of it the chain must have.
+    uint256 leaves;
     uint256 groups;
+    bytes28 peaks;
     bytes32 transcriptRoot;
 }
 
@@ -38,7 +39,7 @@ struct Job {
 contract Handler {
     Vm private constant vm = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
     bytes32 private constant NONCE = keccak256("nonce");
-    uint256 private constant MOST_JOBS = 8;
+    uint256 private constant MOST_JOBS = 6;
 
     FitCoin public immutable fit;
     Agreements public immutable agreements;
@@ -51,6 +52,7 @@ contract Handler {
     ModelId private model;
 
     Job[] private _jobs;
+    mapping(AgreementId id => bytes32[]) private _digests;
     uint256 public burned;
     string[] public surprises;
 
@@ -87,13 +89,13 @@ contract Handler {
     // --- moves
 
     function pass(uint256 time, uint256 blocks) external {
-        vm.warp(block.timestamp + time % 2 hours);
+        vm.warp(block.timestamp + time % 10 minutes);
         vm.roll(block.number + 1 + (blocks % 16 == 0 ? 300 : blocks % 4));
     }
 
-    function request(uint256 who, uint256 at, uint96 price, uint96 bond, uint8 steps, uint8 shape) external {
+    function request(uint256 who, uint256 where, uint96 price, uint96 bond, uint8 steps, uint8 shape) external {
         if (_jobs.length == MOST_JOBS) return;
-        uint256 ownerIndex = at % 2;
+        uint256 ownerIndex = where % 2;
         address scientist = actors[1 + who % 2];
         Terms memory terms = Terms({
             owner: actors[ownerIndex],
@@ -121,6 +123,32 @@ contract Handler {
         (job.owner, job.scientist, job.terms) = (terms.owner, scientist, terms);
         (job.state, job.locked) = (State.Requested, terms.price);
         job.deadline = block.timestamp + terms.acceptanceWindow;
+    }
+
+    /// @dev To a deadline, or the second after it, where there is one to come.
+    function passToDeadline(uint256 which, bool beyond) external {
+        if (_jobs.length == 0) return;
+        uint256 time = _jobs[which % _jobs.length].deadline + (beyond ? 1 : 0);
+        if (time > block.timestamp) vm.warp(time);
+    }
+
+    /// @dev One to eight of the next right moves by the right party, so that many jobs come far.
+    function advance(uint256 which, uint256 moves, uint256 luck) external {
+        if (_jobs.length == 0) return;
+        for (moves %= 8; moves < 8; moves++) {
+            _advance(which, _jobs[which % _jobs.length], luck >> (8 * moves));
+        }
+    }
+
+    function _advance(uint256 which, Job storage job, uint256 luck) private {
+        if (job.state == State.Requested) this.accept(which, 1);
+        if (job.state == State.Accepted) vm.roll(block.number + 1);
+        if (job.state == State.Accepted) this.begin(which, 1);
+        if (job.state != State.Training) return;
+        uint256 proven = job.groups * job.terms.group;
+        if (luck % 16 == 0) this.diverge(which, 1, proven + (luck >> 4) % job.terms.group, 1);
+        else if (proven + job.terms.group <= job.leaves) this.anchor(which, 1, 1);
+        else this.finish(which, 1, 1);
     }
 
     function accept(uint256 which, uint256 who) external {
@@ -178,24 +206,31 @@ contract Handler {
 
     function anchor(uint256 which, uint256 who, uint256 forge) external {
         (Job storage job, address actor, bool exists) = _pick(which, who, true);
-        if (!exists || job.digests.length == 0) return;
-        uint256 group = job.terms.group;
-        uint256 from = job.groups * group;
-        bool fits = from + group <= job.digests.length;
+        if (!exists || job.leaves == 0) return;
         bool forged = forge % 8 == 0;
+        bool fits = (job.groups + 1) * job.terms.group <= job.leaves;
         bool may = actor == job.owner && job.state == State.Training && _inTime(job) && fits && !forged;
-        bytes32[] memory peaks = ReferenceTree.peaks(job.digests, 0, from);
-        if (forged) peaks = new bytes32[](peaks.length + 1);
-        bytes32 root = fits ? ReferenceTree.root(job.digests, from, from + group) : bytes32("beyond");
 
-        (bool ok,) = _call(actor, address(proof), abi.encodeCall(proof.anchor, (job.id, peaks, root, cid())));
-        if (_note("anchor", may, ok)) job.groups++;
+        (bool ok,) = _call(actor, address(proof), _nextAnchor(job, fits, forged));
+        if (!_note("anchor", may, ok)) return;
+
+        job.groups++;
+        job.peaks = _commit(job.groups, ReferenceTree.peaks(_digests[job.id], 0, job.groups * job.terms.group));
+    }
+
+    function _nextAnchor(Job storage job, bool fits, bool forged) private view returns (bytes memory) {
+        bytes32[] memory digests = _digests[job.id];
+        uint256 from = job.groups * job.terms.group;
+        bytes32[] memory peaks = ReferenceTree.peaks(digests, 0, from);
+        if (forged) peaks = new bytes32[](peaks.length + 1);
+        bytes32 root = fits ? ReferenceTree.root(digests, from, from + job.terms.group) : bytes32("beyond");
+        return abi.encodeCall(proof.anchor, (job.id, peaks, root, cid()));
     }
 
     function finish(uint256 which, uint256 who, uint256 forge) external {
         (Job storage job, address actor, bool exists) = _pick(which, who, true);
-        if (!exists || job.digests.length == 0) return;
-        uint256 count = job.digests.length;
+        if (!exists || job.leaves == 0) return;
+        uint256 count = job.leaves;
         bool forged = forge % 8 == 0;
         bool may = actor == job.owner && job.state == State.Training && _inTime(job)
             && job.groups == count / job.terms.group && !forged;
@@ -207,11 +242,11 @@ contract Handler {
 
     function diverge(uint256 which, uint256 who, uint256 last, uint256 forge) external {
         (Job storage job, address actor, bool exists) = _pick(which, who, true);
-        if (!exists || job.digests.length == 0) return;
-        uint256 count = last % job.digests.length + 1;
+        if (!exists || job.leaves == 0) return;
+        uint256 count = last % job.leaves + 1;
         bool forged = forge % 8 == 0;
         bool may = actor == job.owner && job.state == State.Training && _inTime(job)
-            && job.groups == count / job.terms.group && count < job.digests.length && !forged;
+            && job.groups == count / job.terms.group && count < job.leaves && !forged;
 
         Ending memory ending = _ending(job, count, forged);
         (bool ok,) = _call(actor, address(proof), abi.encodeCall(proof.diverge, (job.id, ending)));
@@ -330,12 +365,14 @@ contract Handler {
         bytes32 previous;
         for (uint256 j = 0; j < count; j++) {
             previous = tree.leafDigest(ctx, seed, _leaf(job, j, previous));
-            job.digests.push(previous);
+            _digests[job.id].push(previous);
         }
+        job.leaves = count;
+        job.peaks = _commit(0, new bytes32[](0));
     }
 
     function _ending(Job storage job, uint256 count, bool forged) private view returns (Ending memory ending) {
-        bytes32[] memory digests = job.digests;
+        bytes32[] memory digests = _digests[job.id];
         uint256 grouped = count - count % job.terms.group;
         ending.peaks = ReferenceTree.peaks(digests, 0, grouped);
         ending.tail = ReferenceTree.peaks(digests, grouped, count);
@@ -346,10 +383,14 @@ contract Handler {
     }
 
     function _end(Job storage job, uint256 count, State to) private {
-        bytes32[] memory proven = ReferenceTree.prefix(job.digests, count);
+        bytes32[] memory proven = ReferenceTree.prefix(_digests[job.id], count);
         job.transcriptRoot = sha256(abi.encode(sha256("fitchain/transcript/v1"), count, ReferenceTree.root(proven)));
         job.state = to;
         job.deadline = block.timestamp + job.terms.disputeWindow;
+    }
+
+    function _commit(uint256 groups, bytes32[] memory peaks) private pure returns (bytes28) {
+        return bytes28(keccak256(abi.encode(groups, peaks)));
     }
 
     function _noPermit() private pure returns (Permit memory) {

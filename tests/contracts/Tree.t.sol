@@ -82,7 +82,7 @@ contract TreeTest {
         vm.assertEq(digest, vm.parseJsonBytes32(vectors(), ".leaf"), "the leaf is not the pods'");
     }
 
-    function test_tags_areTheHashesOfTheirNames() public view {
+    function test_tags_areTheHashesOfTheirNames() public pure {
         vm.assertEq(Transcript.STATE_TAG, sha256("fitchain/state/v1"), "another tag for states");
         vm.assertEq(Transcript.LEAF_TAG, sha256("fitchain/leaf/v1"), "another tag for leaves");
         vm.assertEq(Transcript.TRANSCRIPT_TAG, sha256("fitchain/transcript/v1"), "another tag for transcripts");
@@ -90,6 +90,7 @@ contract TreeTest {
 
     // --- against the RFC
 
+    /// forge-config: default.fuzz.runs = 64
     function testFuzz_append_keepsTheReferencePeaks(uint16 count, bytes16 salt) public view {
         bytes32[] memory all = entries(uint256(count) % 700 + 1, bytes32(uint256(uint128(salt))));
         bytes32[] memory peaks;
@@ -102,6 +103,7 @@ contract TreeTest {
         vm.assertEq(tree.bag(peaks, none), ReferenceTree.root(all), "the root is not the RFC's");
     }
 
+    /// forge-config: default.fuzz.runs = 64
     function testFuzz_bag_doesNotDependOnWhereTheTailBegins(uint16 count, uint8 groupBits) public view {
         bytes32[] memory all = entries(uint256(count) % 700 + 1, 0);
         uint256 group = uint256(1) << (groupBits % 10);
@@ -121,7 +123,7 @@ contract TreeTest {
         vm.assertEq(tree.rootOverLast(all[all.length - 1], path), peaks[peaks.length - 1], "the path leads elsewhere");
     }
 
-    function testFuzz_peakCount_isThatOfTheReference(uint16 count) public view {
+    function testFuzz_peakCount_isThatOfTheReference(uint16 count) public pure {
         bytes32[] memory all = new bytes32[](uint256(count) % 700 + 1);
 
         vm.assertEq(

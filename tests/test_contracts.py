@@ -1,0 +1,97 @@
+"""The contracts as they are shipped: artifacts, vectors, sizes. What they do is tested in Solidity (tests/contracts, by forge)."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pod.chain import node_tools
+from pod.errors import NotFound
+from scripts import compile_contracts, contract_vectors
+
+CODE_LIMIT_BYTES = 24_576  # EIP-170
+INITCODE_LIMIT_BYTES = 49_152  # EIP-3860
+
+
+def artifact(contract: str) -> dict[str, Any]:
+    parsed: dict[str, Any] = json.loads((compile_contracts.ARTIFACTS / f"{contract}.json").read_text())
+    return parsed
+
+
+def inspect(contract: str, what: str) -> str:
+    """Ask forge for a part of what it compiled (and let it compile, if the sources are newer)."""
+    command = [node_tools.binary("forge"), "inspect", contract, what]
+    environment = node_tools.variables()
+    done: subprocess.CompletedProcess[str] = subprocess.run(
+        command, cwd=compile_contracts.ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def size_bytes(code: str) -> int:
+    return len(code.removeprefix("0x")) // 2
+
+
+@pytest.fixture(scope="module")
+def compiled() -> dict[str, str]:
+    return compile_contracts.artifacts()
+
+
+@pytest.mark.parametrize("contract", compile_contracts.CONTRACTS)
+def test_committed_artifact_is_what_the_sources_compile_to(contract: str, compiled: dict[str, str]) -> None:
+    committed = (compile_contracts.ARTIFACTS / f"{contract}.json").read_text()
+
+    assert committed == compiled[contract], "run `python -m scripts.compile_contracts` and commit the artifacts"
+
+
+def test_no_artifact_holds_a_path_of_this_machine(compiled: dict[str, str]) -> None:
+    assert not [name for name, text in compiled.items() if str(compile_contracts.ROOT) in text]
+
+
+@pytest.mark.parametrize("contract", compile_contracts.CONTRACTS)
+def test_forge_tests_the_code_that_is_shipped(contract: str) -> None:
+    assert inspect(contract, "bytecode") == artifact(contract)["bytecode"]
+
+
+@pytest.mark.parametrize("contract", compile_contracts.CONTRACTS)
+def test_code_stays_within_the_chains_limits(contract: str) -> None:
+    assert size_bytes(inspect(contract, "deployedBytecode")) <= CODE_LIMIT_BYTES
+    assert size_bytes(artifact(contract)["bytecode"]) <= INITCODE_LIMIT_BYTES
+
+
+def test_every_function_event_and_error_is_explained() -> None:
+    unexplained = [
+        f"{path.name}: {line.strip()}"
+        for path in (compile_contracts.ROOT / "contracts" / "interfaces").glob("*.sol")
+        for before, line in pairwise(path.read_text().splitlines())
+        if re.match(r"    (function|event|error) ", line) and not before.startswith("    ///")
+    ]
+
+    assert not unexplained
+
+
+def test_committed_vectors_are_those_of_the_pods() -> None:
+    committed = contract_vectors.PATH.read_text()
+
+    assert committed == contract_vectors.vectors() + "\n", "run `python -m scripts.contract_vectors`"
+
+
+def test_binary_names_the_platforms_own_file() -> None:
+    anvil = node_tools.binary("anvil")
+
+    assert anvil.is_file() and anvil.name == "anvil"
+
+
+def test_binary_that_is_nowhere_is_not_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with pytest.raises(NotFound) as refusal:
+        node_tools.binary("no-such-tool")
+
+    assert refusal.value.hint == "run `make setup`"
