@@ -287,8 +287,8 @@ contract Agreements is IAgreements {
         emit Settled(id, toOwner, toScientist, 0);
     }
 
-    /// @dev A permit is public before it is mined and anyone may spend it first, so its failure says nothing: the allowance
-    ///      decides (EIP-2612, security considerations).
+    /// @dev A permit is public before it is mined and anyone may spend it first, so its failure says nothing: the
+    ///      allowance decides (EIP-2612, security considerations).
     function _collect(uint256 amount, Permit calldata p) private {
         if (p.deadline != 0) {
             try fitCoin.permit(msg.sender, address(this), p.value, p.deadline, p.v, p.r, p.s) {} catch {}

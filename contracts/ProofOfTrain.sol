@@ -13,8 +13,8 @@ import {Ending, Leaf, Run, TrainedModel} from "./types/Run.sol";
 
 /// @title ProofOfTrain
 /// @notice Transcripts of runs; what it promises stands in IProofOfTrain.
-/// @dev Every function runs checks, effects, event, interaction in this order; state and deadline of the agreement itself are
-///      checked by Agreements, which deploys this contract and believes nobody else.
+/// @dev Every function runs checks, effects, event, interaction in this order; state and deadline of the agreement
+///      itself are checked by Agreements, which deploys this contract and believes nobody else.
 contract ProofOfTrain is IProofOfTrain {
     IAgreements public immutable agreements;
 
@@ -161,8 +161,8 @@ contract ProofOfTrain is IProofOfTrain {
         if (given != proof.peaks) revert PeaksDiffer(given, proof.peaks);
     }
 
-    /// @dev The leaf at index count - 1 is the last one of the smallest perfect subtree, which is the last of the tail or, if
-    ///      the groups take in every leaf, the last peak.
+    /// @dev The leaf at index count - 1 is the last one of the smallest perfect subtree, which is the last of the tail
+    ///      or, if the groups take in every leaf, the last peak.
     function _requireLastLeaf(Run storage proof, bytes32 ctx, uint32 count, Ending calldata ending) private view {
         requireCid(ending.weightsCid);
         requireCid(ending.keyCid);

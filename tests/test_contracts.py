@@ -26,7 +26,7 @@ def artifact(contract: str) -> dict[str, Any]:
 
 def inspect(contract: str, what: str) -> str:
     """Ask forge for a part of what it compiled (and let it compile, if the sources are newer)."""
-    command = [node_tools.binary("forge"), "inspect", contract, what]
+    command: list[str | Path] = [node_tools.binary("forge"), "inspect", contract, what]
     environment = node_tools.variables()
     done: subprocess.CompletedProcess[str] = subprocess.run(
         command, cwd=compile_contracts.ROOT, env=environment, capture_output=True, text=True, check=True

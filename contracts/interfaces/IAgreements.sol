@@ -18,8 +18,8 @@ import {IRegistry} from "./IRegistry.sol";
 ///      | Training          | owner: `ProofOfTrain.finish` -> Trained,    | anyone: `expire` -> Forfeited |
 ///      |                   |        `ProofOfTrain.diverge` -> Diverged   |                               |
 ///      | Trained, Diverged | scientist: `acceptResult` -> Settled        | anyone: `settle` -> Settled   |
-///      A step is in time up to and including its deadline and late after it. Payments are credited and withdrawn, never
-///      pushed; a credit has no deadline.
+///      A step is in time up to and including its deadline and late after it. Payments are credited and withdrawn,
+///      never pushed; a credit has no deadline.
 interface IAgreements {
     /// @notice `scientist` asks `owner` for a training and has locked the price.
     event Requested(

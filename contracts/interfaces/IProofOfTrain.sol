@@ -6,10 +6,11 @@ import {Ending, Run, TrainedModel} from "../types/Run.sol";
 import {IAgreements} from "./IAgreements.sol";
 
 /// @title ProofOfTrain
-/// @notice The transcript of a run while it happens: its seed, its anchors, its root; and the identity of what it trained.
-/// @dev The transcript is an RFC 6962 tree over leaf digests. A group holds a power of two of leaves, so its root is a node
-///      of that tree; the chain commits to the perfect subtrees over all groups (the peaks), callers pass them, and the
-///      contract itself bags them into the root.
+/// @notice The transcript of a run while it happens: its seed, its anchors, its root; and the identity of what it
+///         trained.
+/// @dev The transcript is an RFC 6962 tree over leaf digests. A group holds a power of two of leaves, so its root is a
+///      node of that tree; the chain commits to the perfect subtrees over all groups (the peaks), callers pass them,
+///      and the contract itself bags them into the root.
 interface IProofOfTrain {
     /// @notice The seed block's hash is kept, whatever the chain forgets.
     event SeedFixed(AgreementId indexed id, uint256 seedBlock, bytes32 blockHash);

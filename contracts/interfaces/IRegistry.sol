@@ -4,8 +4,9 @@ pragma solidity ^0.8.28;
 import {DatasetId, ModelId, PanelId} from "../types/Ids.sol";
 
 /// @title Registry
-/// @notice Who takes part and with what: pods, datasets, models, panels of verifiers. What identifies an entry is set once
-///         and never changes; its owner may retire it, which refuses new requests and touches no agreement that stands.
+/// @notice Who takes part and with what: pods, datasets, models, panels of verifiers. What identifies an entry is set
+///         once and never changes; its owner may retire it, which refuses new requests and touches no agreement that
+///         stands.
 interface IRegistry {
     enum Role {
         None,

@@ -4,7 +4,8 @@ pragma solidity ^0.8.28;
 /// @title SeedBlock
 /// @notice The hash of an earlier block, for as long as the chain can give it.
 library SeedBlock {
-    /// @dev The history contract of EIP-2935: called with a block number it returns the hash of one of the last 8191 blocks.
+    /// @dev The history contract of EIP-2935: called with a block number it returns the hash of one of the last 8191
+    ///      blocks.
     address internal constant HISTORY = 0x0000F90827F1C53a10cb7A02335B175320002935;
 
     /// @notice Hash of block `number`: from the BLOCKHASH instruction within 256 blocks, beyond them from the history

@@ -15,7 +15,8 @@ library Transcript {
     /// @dev sha256("fitchain/transcript/v1")
     bytes32 internal constant TRANSCRIPT_TAG = 0x2a34323789a9c0c6352922b77876b5d834da644b247c23e09bfc3730e68f9ac2;
 
-    /// @notice Leaves of a whole run: one before the first step and one after each segment, the last of which may be short.
+    /// @notice Leaves of a whole run: one before the first step and one after each segment, the last of which may be
+    ///         short.
     /// @param steps T >= 1.
     /// @param segment k >= 2, so that the sum cannot overflow.
     function leafCount(uint32 steps, uint32 segment) internal pure returns (uint32) {

@@ -2,8 +2,8 @@
 pragma solidity ^0.8.28;
 
 /// @title Tree
-/// @notice RFC 6962 Merkle trees over SHA-256 (section 2.1), kept as their peaks: the roots of the perfect subtrees that the
-///         binary digits of the count name, largest first.
+/// @notice RFC 6962 Merkle trees over SHA-256 (section 2.1), kept as their peaks: the roots of the perfect subtrees
+///         that the binary digits of the count name, largest first.
 /// @dev Merging equal neighbours on append and bagging from right to left is what the deposit contract of Ethereum and
 ///      Merkle mountain ranges do; it yields the RFC's root because the RFC splits a tree at the largest power of two.
 library Tree {
@@ -13,8 +13,8 @@ library Tree {
     }
 
     /// @notice Hash of an inner node: SHA-256(0x01 || left || right).
-    /// @dev In assembly because `sha256(abi.encodePacked(...))` copies its argument twice: 330 gas more a node, and an anchor
-    ///      after many groups would cost more than 45,000.
+    /// @dev In assembly because `sha256(abi.encodePacked(...))` copies its argument twice: 330 gas more a node, and an
+    ///      anchor after many groups would cost more than 45,000.
     function nodeHash(bytes32 left, bytes32 right) internal view returns (bytes32 node) {
         assembly ("memory-safe") {
             let free := mload(0x40)

@@ -64,7 +64,8 @@ abstract contract Fixture {
 
     // --- what a job is made of
 
-    /// @dev 36 bytes, as a binary CIDv1 has. (Made with keccak256: SHA-256 is a call to a precompile and would use up a prank.)
+    /// @dev 36 bytes, as a binary CIDv1 has. (Made with keccak256: SHA-256 is a call to a precompile and would use up a
+    ///      prank.)
     function cid(string memory of_) internal pure returns (bytes memory) {
         return abi.encodePacked(hex"01551220", keccak256(bytes(of_)));
     }

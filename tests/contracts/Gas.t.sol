@@ -12,9 +12,9 @@ import {Fixture} from "./Fixture.sol";
 import {ReferenceTree} from "./ReferenceTree.sol";
 import {TreeCaller} from "./TreeCaller.sol";
 
-/// @notice What a job and a deployment cost, as whole transactions. The figures are kept in snapshots/, and `forge test`
-///         fails when one changes: `FORGE_SNAPSHOT_CHECK=false forge test --mc GasTest` writes the new ones for review.
-/// forge-config: default.isolate = true
+/// @notice What a job and a deployment cost, as whole transactions. The figures are kept in snapshots/, and `forge
+///         test` fails when one changes: `FORGE_SNAPSHOT_CHECK=false forge test --mc GasTest` writes the new ones for
+///         review. forge-config: default.isolate = true
 contract GasTest is Fixture {
     uint256 private total;
     TreeCaller private tree = new TreeCaller();
@@ -70,8 +70,8 @@ contract GasTest is Fixture {
         vm.assertLe(start - end, 7_000_000, "a deployment costs more than 7 M gas");
     }
 
-    /// @dev Peaks stand in no slot, so only their calldata and hashing grow. The costliest anchors are those for which every
-    ///      peak merges: the ones after 2^n - 1 groups.
+    /// @dev Peaks stand in no slot, so only their calldata and hashing grow. The costliest anchors are those for which
+    ///      every peak merges: the ones after 2^n - 1 groups.
     function test_anchor_staysWithin45kForAThousandGroups() public {
         Terms memory terms = defaultTerms();
         terms.steps = 4 * 1024;

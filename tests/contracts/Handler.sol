@@ -34,8 +34,8 @@ struct Job {
     bytes32 transcriptRoot;
 }
 
-/// @notice Random actors make random calls, right and wrong, early and late. For each call the handler says by the table of
-///         states beforehand whether it must succeed, and notes a surprise if it does not behave so.
+/// @notice Random actors make random calls, right and wrong, early and late. For each call the handler says by the
+///         table of states beforehand whether it must succeed, and notes a surprise if it does not behave so.
 contract Handler {
     Vm private constant vm = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
     bytes32 private constant NONCE = keccak256("nonce");

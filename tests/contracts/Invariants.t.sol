@@ -36,8 +36,8 @@ contract Invariants {
         targets[0] = address(handler);
     }
 
-    /// @notice Money in equals money out: the contract holds what live agreements have locked and what is owed, to the last
-    ///         unit, and of the supply only what was forfeited is gone.
+    /// @notice Money in equals money out: the contract holds what live agreements have locked and what is owed, to the
+    ///         last unit, and of the supply only what was forfeited is gone.
     function invariant_moneyInEqualsMoneyOut() public view {
         uint256 due;
         for (uint256 i = 0; i < 4; i++) {
@@ -52,8 +52,8 @@ contract Invariants {
         vm.assertEq(fit.totalSupply() + handler.burned(), SUPPLY, "money appeared or vanished");
     }
 
-    /// @notice Each payment happens once: a closed agreement has paid out all that it locked, in one settlement; a live one
-    ///         has paid nothing.
+    /// @notice Each payment happens once: a closed agreement has paid out all that it locked, in one settlement; a live
+    ///         one has paid nothing.
     function invariant_eachPaymentHappensOnce() public view {
         Job[] memory jobs = handler.jobs();
         for (uint256 i = 0; i < jobs.length; i++) {
@@ -86,7 +86,8 @@ contract Invariants {
         }
     }
 
-    /// @notice Every state that is reached has an exit on time-out, after which everybody can withdraw and nothing is left.
+    /// @notice Every state that is reached has an exit on time-out, after which everybody can withdraw and nothing is
+    ///         left.
     /// @dev forge discards what an invariant changes.
     function invariant_everyStateHasAnExitOnTimeOut() public {
         vm.warp(block.timestamp + 365 days);

@@ -2,7 +2,8 @@
 pragma solidity ^0.8.28;
 
 /// @title ReferenceTree
-/// @notice RFC 6962 section 2.1 as it is written, by recursion over all leaves: what the contracts' peaks are checked against.
+/// @notice RFC 6962 section 2.1 as it is written, by recursion over all leaves: what the contracts' peaks are checked
+///         against.
 library ReferenceTree {
     /// @notice Merkle tree hash of entries[low:high], at least one.
     function root(bytes32[] memory entries, uint256 low, uint256 high) internal pure returns (bytes32) {

@@ -8,7 +8,8 @@ import {ReferenceTree} from "./ReferenceTree.sol";
 import {TreeCaller} from "./TreeCaller.sol";
 import {Vm} from "./Vm.sol";
 
-/// @notice The contracts' trees against the pods' (vectors.json, up to 300 entries) and against the RFC's recursion (beyond).
+/// @notice The contracts' trees against the pods' (vectors.json, up to 300 entries) and against the RFC's recursion
+///         (beyond).
 contract TreeTest {
     Vm private constant vm = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
     uint256 private constant LARGEST = 300;
