@@ -1,4 +1,4 @@
-"""docs/format.md is true: its vectors are what the code computes, its tags and its fields are the code's."""
+"""The documents are true: the format's vectors are what the code computes, its tags are the code's, the tour names every module."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.format_vectors import COMPUTE, DOCUMENT, compute, read_vectors, rewritten
+from tests.test_layers import FLOW
 
 ROOT = DOCUMENT.parent.parent
 TEXT = DOCUMENT.read_text()
@@ -34,3 +35,10 @@ def test_every_tag_of_the_code_is_in_the_document_and_none_besides() -> None:
 def sources() -> Iterator[Path]:
     for folder, pattern in (("pod", "*.py"), ("cli", "*.py"), ("contracts", "*.sol")):
         yield from (ROOT / folder).rglob(pattern)
+
+
+def test_tour_has_a_line_for_every_module() -> None:
+    table = (ROOT / "docs" / "architecture.md").read_text().split("## The modules", 1)[1].split("\n## ", 1)[0]
+    told = re.findall(r"^\| `([a-z]+)` \|", table, re.MULTILINE)
+    there = {path.stem for path in (ROOT / "pod").iterdir() if not path.name.startswith("_")}
+    assert told == [module for module in FLOW if module in there]
