@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pod.errors import NotFound
+from cli.output import report_error
+from pod.errors import FitchainError, NotFound
 
 SPLIT_SEED = 2026
 TEST_SHARE = 0.2
@@ -106,7 +107,10 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 3 or arguments[0] not in SAMPLES:
         print(f"usage: python -m cli.samples {'|'.join(SAMPLES)} OWNER_FOLDER SCIENTIST_FOLDER", file=sys.stderr)
         return 2
-    sample = SAMPLES[arguments[0]](Path(arguments[1]), Path(arguments[2]))
+    try:
+        sample = SAMPLES[arguments[0]](Path(arguments[1]), Path(arguments[2]))
+    except FitchainError as error:
+        return report_error(error, arguments)
     print(f"{sample.private}\n{sample.test}")
     return 0
 

@@ -1,4 +1,4 @@
-"""Run a command that cannot read one folder: `python tests/confined.py FOLDER COMMAND ...` (Landlock, Linux >= 5.13).
+"""Run a command that cannot read one folder: `python tests/confined.py FOLDER COMMAND ...` (Landlock, Linux >= 5.19).
 
 File modes do not stop root, and tests often run as root. Landlock only ever allows, so everything beside the path to the folder
 is allowed by name, as it stands when the command starts.
@@ -17,15 +17,15 @@ from pathlib import Path
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
 QUERY_VERSION, PATH_BENEATH, PR_SET_NO_NEW_PRIVS = 1, 1, 38
 READ_FILE, READ_DIR = 1 << 2, 1 << 3
-FILE_RIGHTS = READ_FILE
-RIGHTS = READ_FILE | READ_DIR
+REFER = 1 << 13  # moving between folders, which every ruleset forbids unless it says otherwise
+RIGHTS = READ_FILE | READ_DIR | REFER
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def landlock_version() -> int:
-    """The kernel's Landlock version; 0 where it has none."""
-    return max(0, int(_libc.syscall(CREATE_RULESET, None, 0, QUERY_VERSION)))
+def can_confine() -> bool:
+    """Whether the kernel's Landlock is recent enough (version 2)."""
+    return int(_libc.syscall(CREATE_RULESET, None, 0, QUERY_VERSION)) >= 2
 
 
 def forbid(folder: Path) -> None:
@@ -40,7 +40,7 @@ def forbid(folder: Path) -> None:
 
 
 def _beside(folder: Path) -> list[Path]:
-    """Everything that stands beside the folder or beside one of the folders that lead to it."""
+    """Everything that stands beside the folder or beside one of the folders that lead to it; no link, as it may lead there."""
     paths = []
     for inner, outer in zip([folder, *folder.parents], folder.parents, strict=False):
         # A link may lead to a folder on the way: pytest keeps one to its newest folder.
@@ -53,7 +53,7 @@ def _allow(ruleset: int, path: Path) -> None:
         file = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except FileNotFoundError:
         return  # it went away meanwhile
-    rights = RIGHTS if path.is_dir() else FILE_RIGHTS
+    rights = RIGHTS if path.is_dir() else READ_FILE
     rule = struct.pack("=Qi", rights, file)
     _check(_libc.syscall(ADD_RULE, ruleset, PATH_BENEATH, rule, 0), f"landlock_add_rule {path}")
     os.close(file)
