@@ -21,6 +21,8 @@ from pod.recipe import Recipe
 from pod.state import TensorBytes, model_root, write_safetensors
 from pod.worker import Order
 
+torch.set_num_threads(1)  # as the recipes say; and two threads on a busy machine wait for each other most of the time
+
 CTX, SEED, SALT_KEY = sha256(b"ctx"), sha256(b"seed"), bytes(range(32))
 COLUMNS = ("a", "b", "c", "d")
 
@@ -47,29 +49,30 @@ def exported() -> tuple[Graph, dict[str, TensorBytes]]:
     return export(Net(), (Input("x", "F32", (4,)),), 2)
 
 
-def table(rows: int = 40) -> Table:
-    """Fixed records: four numbers and one of three classes."""
+def table(rows: int = 40, change: tuple[str, int, float] | None = None) -> Table:
+    """Fixed records: four numbers and one of three classes; one cell may be changed (column, row, value)."""
     numbers = np.random.default_rng(1)
     arrays = {name: numbers.random(rows) * 4 - 2 for name in COLUMNS}
     arrays["kind"] = numbers.integers(0, 3, rows)
+    if change is not None:
+        column, row, value = change
+        arrays[column][row] = value
     return Table.of(arrays, target="kind")
 
 
-def recipe(
-    graph: Graph | None = None, initial: dict[str, TensorBytes] | None = None, rows: int = 40, **changes: Any
-) -> Recipe:
+def recipe(**changes: Any) -> Recipe:
     """A recipe of 22 steps in segments of 4: the last segment is shorter."""
-    own_graph, own_initial = exported()
+    graph, initial = exported()
     steps = changes.get("steps", 22)
     return Recipe.from_json(
         {
             "version": "fitchain/recipe/v1",
-            "graph": str((graph or own_graph).digest),
-            "initial_model": str(model_root(initial or own_initial)),
+            "graph": str(graph.digest),
+            "initial_model": str(model_root(initial)),
             "dataset": str(sha256(b"dataset")),
             "inputs": [list(COLUMNS)],
             "target": "kind",
-            "rows": [0, rows],
+            "rows": [0, 40],
             "transform": {"a": {"mean": 0.25, "scale": 1.5}},
             "loss": {"name": "cross_entropy", "arguments": {}},
             "optimizer": {"name": "AdamW", "arguments": {"weight_decay": 0.01}},
