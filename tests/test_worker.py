@@ -1,0 +1,403 @@
+"""The worker: foreign recipes train confined, whatever happens the transcript is the same, and a replay tells the difference."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pod.checkpoint import read_leaves, state_steps
+from pod.checkpoint.files import state_path
+from pod.digest import Digest, sha256, sha256_file
+from pod.environment import installed_torch
+from pod.errors import ClaimMismatch, DigestMismatch, EnvironmentRefused, InputRefused, NotFound, Unusable
+from pod.recipe import Recipe
+from pod.state import TensorBytes, model_root, read_safetensors
+from pod.transcript import Transcript
+from pod.worker import Event, Order, Worker, replay, run_worker
+from pod.worker.job import Job
+from pod.worker.modes import MODES
+from tests.training_jobs import COLUMNS, CTX, SALT_KEY, SEED, exported, job_folder, leaf_digests, recipe, table
+
+
+def root(folder: Path, seed: Digest = SEED) -> Digest:
+    """The transcript root of a folder's leaves."""
+    return Transcript(CTX, seed, tuple(checkpoint.leaf for checkpoint in read_leaves(folder))).root
+
+
+def work_here(folder: Path) -> list[Event]:
+    """Do a folder's order in this process: the same code without a sandbox, for what needs no process of its own."""
+    order, events = Order.read(folder), list[Event]()
+    job = Job.open(folder, order, Recipe.parse((folder / "recipe.json").read_bytes()))
+    MODES[order.mode](job, lambda event, **body: events.append({"event": event, **body}))
+    return events
+
+
+def named(events: list[Event], name: str) -> list[Event]:
+    return [event for event in events if event["event"] == name]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Event], dict[str, str]]:
+    """A training in a worker of its own: its folder, its events, and the process's environment as the kernel had it."""
+    folder, events, variables = job_folder(tmp_path_factory.mktemp("trained") / "job"), list[Event](), dict[str, str]()
+
+    def note(event: Event) -> None:
+        events.append(event)
+        if event["event"] == "started":
+            environ = Path(f"/proc/{event['pid']}/environ").read_text().rstrip("\0").split("\0")
+            variables.update({name: value for name, _, value in (line.partition("=") for line in environ)})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FITCHAIN_KEY", "secret")
+        patch.setenv("MKL_CBWR", "AVX512")
+        run_worker(folder, note)
+    return folder, events, variables
+
+
+@pytest.fixture
+def copy(trained: tuple[Path, list[Event], dict[str, str]], tmp_path: Path) -> Path:
+    """A copy of the trained folder, to be spoilt."""
+    return Path(shutil.copytree(trained[0], tmp_path / "job"))
+
+
+# Training
+
+
+def test_a_worker_tells_of_every_leaf_and_of_the_model(trained: tuple[Path, list[Event], dict[str, str]]) -> None:
+    folder, events, _ = trained
+    last, leaves = events[-1], read_leaves(folder)
+    assert [event["digest"] for event in named(events, "leaf")] == [str(digest) for digest in leaf_digests(leaves)]
+    assert (last["event"], last["step"], last["leaves"]) == ("finished", 22, 7)
+    assert last["sha256"] == str(sha256_file(folder / "final.safetensors"))
+    assert (
+        last["model"]
+        == str(leaves[-1].leaf.model)
+        == str(model_root(read_safetensors(folder / "final.safetensors")[0]))
+    )
+
+
+def test_a_worker_is_confined_and_says_so(trained: tuple[Path, list[Event], dict[str, str]]) -> None:
+    (started,) = named(trained[1], "started")
+    assert started["sandbox"]["missing"] == []
+    assert [what.partition(":")[0] for what in started["sandbox"]["enforced"]][-2:] == ["files", "system calls"]
+
+
+def test_a_worker_has_its_classs_variables_and_no_secret(trained: tuple[Path, list[Event], dict[str, str]]) -> None:
+    variables = trained[2]
+    assert (variables["MKL_CBWR"], variables["ATEN_CPU_CAPABILITY"]) == ("COMPATIBLE", "avx2")
+    assert not [name for name in variables if name.startswith("FITCHAIN")]
+
+
+def test_no_record_stands_in_log_leaves_or_order(trained: tuple[Path, list[Event], dict[str, str]]) -> None:
+    folder, events, _ = trained
+    cell = repr(float(table().arrays["a"][0]))
+    for text in (
+        json.dumps(events),
+        *((folder / name).read_text() for name in ("worker.log", "leaves.jsonl", "order.json")),
+    ):
+        assert cell not in text
+
+
+def test_an_order_keeps_its_key_out_of_sight() -> None:
+    assert SALT_KEY.hex() not in repr(Order("train", CTX, SEED, SALT_KEY))
+    assert repr(SALT_KEY) not in repr(Order("train", CTX, SEED, SALT_KEY))
+
+
+def test_killed_at_any_moment_a_training_ends_in_the_same_transcript(tmp_path: Path) -> None:
+    given = recipe(steps=240, group=16)
+    undisturbed, killed = job_folder(tmp_path / "a", given), job_folder(tmp_path / "b", given, keep_every=3)
+    last = run_worker(undisturbed)
+    for moment in (2, 17):
+        kill_at(killed, moment)
+    events = list[Event]()
+    resumed = run_worker(killed, events.append)
+    assert (root(killed), resumed["sha256"]) == (root(undisturbed), last["sha256"])
+    assert named(events, "resumed")[0]["step"] >= 4 * 3
+
+
+def kill_at(folder: Path, leaf: int) -> None:
+    """Start a worker and end it by force once it has told of a leaf."""
+    with Worker(folder, recipe().environment) as worker:
+        for event in worker:
+            if event["event"] == "leaf" and event["index"] >= leaf:
+                worker.kill()
+                break
+
+
+def test_a_worker_that_is_ended_by_force_is_told_from_one_that_finished(tmp_path: Path) -> None:
+    folder = job_folder(tmp_path / "job", recipe(steps=4000, segment=2000))
+    with (
+        pytest.raises(Unusable, match="the worker was ended by SIGKILL"),
+        Worker(folder, recipe().environment) as worker,
+    ):
+        for event in worker:
+            if event["event"] == "leaf":
+                worker.kill()
+
+
+# Resuming, without a process of its own
+
+
+def test_resuming_a_finished_training_changes_nothing(copy: Path) -> None:
+    before = (copy / "leaves.jsonl").read_bytes()
+    events = work_here(copy)
+    assert (copy / "leaves.jsonl").read_bytes() == before
+    assert named(events, "leaf") == []
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Path:
+    """A training recorded in this process, whose kernels a resumption here has too."""
+    folder = job_folder(tmp_path / "recorded")
+    work_here(folder)
+    return folder
+
+
+def spoil(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("disturb", "step", "reason"),
+    [
+        (spoil, 20, "the state's (model|optimizer) has the root"),
+        (lambda path: path.write_bytes(path.read_bytes()[:100]), 20, "header|bytes"),
+    ],
+    ids=["altered", "torn"],
+)
+def test_a_spoilt_state_is_passed_over_and_told(
+    recorded: Path, disturb: Callable[[Path], None], step: int, reason: str
+) -> None:
+    before = root(recorded)
+    disturb(state_path(recorded, 22))
+    events = work_here(recorded)
+    (skipped,), (resumed,) = named(events, "skipped"), named(events, "resumed")
+    assert (skipped["step"], resumed["step"]) == (22, step)
+    assert re.search(reason, skipped["reason"])
+    assert root(recorded) == before
+
+
+def test_half_a_line_and_lost_states_are_recomputed(recorded: Path) -> None:
+    before = (recorded / "leaves.jsonl").read_bytes()
+    (recorded / "leaves.jsonl").write_bytes(before[:-50])
+    for step in state_steps(recorded):
+        if step > 8:
+            state_path(recorded, step).unlink()
+    (resumed,) = named(work_here(recorded), "resumed")
+    assert (resumed["step"], resumed["leaves"], resumed["dropped_bytes"] > 0) == (8, 6, True)
+    assert (recorded / "leaves.jsonl").read_bytes() == before
+
+
+def test_recomputed_leaves_must_equal_the_recorded_ones(recorded: Path) -> None:
+    table(change=("a", 3, 0.125)).write_npz(recorded / "records.npz")
+    shutil.rmtree(recorded / "states")
+    with pytest.raises(DigestMismatch, match=r"leaf 1 comes out as .*: metrics"):
+        work_here(recorded)
+
+
+def test_leaves_of_another_job_are_refuted(recorded: Path) -> None:
+    replace(Order.read(recorded), ctx=sha256(b"another")).write(recorded)
+    with pytest.raises(ClaimMismatch, match="leaf 1 names"):
+        work_here(recorded)
+
+
+# What changes the transcript, and what does not
+
+
+def changed_weights() -> dict[str, TensorBytes]:
+    """The initial weights with one bit of one of them flipped."""
+    weights = dict(exported()[1])
+    data = bytearray(weights["first.weight"].data)
+    data[5] ^= 1
+    weights["first.weight"] = replace(weights["first.weight"], data=memoryview(data))
+    return weights
+
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "one record": {"records": table(change=("a", 3, 0.125))},
+    "one hyper-parameter": {"given": recipe(optimizer={"name": "AdamW", "arguments": {"weight_decay": 0.02}})},
+    "one weight": {"initial": changed_weights()},
+    "the order seed": {"seed": sha256(b"another")},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_transcript_changes_with(recorded: Path, tmp_path: Path, change: str) -> None:
+    other = job_folder(tmp_path / "other", **CHANGES[change])
+    work_here(other)
+    assert root(other, CHANGES[change].get("seed", SEED)) != root(recorded)
+    assert read_leaves(other)[-1].leaf.model != read_leaves(recorded)[-1].leaf.model
+
+
+def test_the_same_job_gives_the_same_transcript_whatever_is_kept(recorded: Path, tmp_path: Path) -> None:
+    again = job_folder(tmp_path / "again", keep_every=4)
+    work_here(again)
+    assert (again / "leaves.jsonl").read_bytes() == (recorded / "leaves.jsonl").read_bytes()
+    assert state_steps(again) == [16, 22]
+
+
+# Divergence
+
+
+def test_a_diverged_training_ends_at_its_last_finite_leaf(tmp_path: Path) -> None:
+    rates = [[9, 0.01], [13, 1e6]]
+    folder = job_folder(tmp_path / "job", recipe(optimizer={"name": "SGD", "arguments": {}}, learning_rates=rates))
+    end = work_here(folder)[-1]
+    last, (final, _) = read_leaves(folder)[-1].leaf, read_safetensors(folder / "final.safetensors")
+    assert (end["event"], end["step"], end["index"]) == ("diverged", last.step, last.index)
+    assert 8 <= end["step"] <= end["at"] < 22
+    assert str(model_root(final)) == end["model"] == str(last.model)
+    assert work_here(folder)[-1] == end
+
+
+def test_a_training_that_diverges_at_once_ends_at_leaf_0(tmp_path: Path) -> None:
+    folder = job_folder(tmp_path / "job", recipe(batch_size=40), records=table(change=("kind", 0, 7)))
+    end = work_here(folder)[-1]
+    assert (end["event"], end["step"], end["index"], end["at"]) == ("diverged", 0, 0, 0)
+    assert end["model"] == str(recipe().initial_model)
+
+
+def test_a_rehearsal_says_what_torch_says(tmp_path: Path) -> None:
+    folder = job_folder(tmp_path / "job", recipe(batch_size=40), records=table(change=("kind", 0, 7)), mode="rehearse")
+    assert "7" in work_here(folder)[-1]["reason"]
+
+
+# Rehearsing
+
+
+def test_a_rehearsal_trains_two_segments_on_fewer_records(tmp_path: Path) -> None:
+    folder = job_folder(tmp_path / "job", recipe(rows=[0, 4000]), records=table(12), mode="rehearse")
+    last = work_here(folder)[-1]
+    assert (last["event"], last["step"], last["leaves"]) == ("finished", 8, 3)
+
+
+# Replaying
+
+
+def test_a_replay_in_a_worker_finds_every_segment_equal(copy: Path) -> None:
+    verdicts = replay(copy, [5, 0, 3, 3])
+    assert [(verdict.index, verdict.step, verdict.equal) for verdict in verdicts] == [
+        (0, 4, True),
+        (3, 16, True),
+        (5, 22, True),
+    ]
+    assert Order.read(copy).mode == "train"
+
+
+def replay_here(folder: Path, *segments: int) -> list[Event]:
+    replace(Order.read(folder), mode="replay", segments=segments).write(folder)
+    return work_here(folder)
+
+
+def test_a_replay_without_states_starts_at_leaf_0(recorded: Path) -> None:
+    shutil.rmtree(recorded / "states")
+    assert replay_here(recorded, 4)[-1] == {"event": "replayed", "segments": 1, "equal": True}
+
+
+def test_a_replay_names_the_first_difference(recorded: Path) -> None:
+    """A record that was changed after the training: the segments that use it come out differently, from there on alone."""
+    table(change=("a", 3, 0.125)).write_npz(recorded / "records.npz")
+    segments = named(replay_here(recorded, *range(6)), "segment")
+    different = [segment for segment in segments if not segment["equal"]]
+    assert 0 < len(different) < 6
+    assert all(segment["difference"].startswith("metrics 0x") for segment in different)
+
+
+def test_a_replay_of_a_forged_last_leaf_is_refuted(recorded: Path) -> None:
+    lines = (recorded / "leaves.jsonl").read_bytes().splitlines(keepends=True)
+    forged = lines[-1].replace(str(read_leaves(recorded)[-1].leaf.model).encode(), str(sha256(b"forged")).encode())
+    (recorded / "leaves.jsonl").write_bytes(b"".join([*lines[:-1], forged]))
+    segment, verdict = replay_here(recorded, 5)
+    assert (segment["equal"], verdict["equal"]) == (False, False)
+    assert segment["difference"].endswith(f"not {sha256(b'forged')}")
+
+
+def test_a_segment_that_is_not_there_is_refused(recorded: Path) -> None:
+    with pytest.raises(InputRefused, match="the training has 6 segments"):
+        replay_here(recorded, 6)
+
+
+# Evaluating
+
+
+def test_an_evaluation_tells_metrics_and_writes_outputs(recorded: Path) -> None:
+    table(11).write_npz(recorded / "records.npz")
+    replace(Order.read(recorded), mode="evaluate").write(recorded)
+    (told,) = work_here(recorded)
+    outputs = np.load(recorded / "predictions.npz")["output"]
+    hits = (outputs.argmax(1) == table(11).arrays["kind"]).mean()
+    assert (told["records"], outputs.shape, told["metrics"]["accuracy"]) == (11, (11, 3), hits)
+
+
+def test_an_evaluation_needs_a_model(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match=r"no final\.safetensors"):
+        work_here(job_folder(tmp_path / "job", mode="evaluate"))
+
+
+# Bad input
+
+
+def test_a_worker_of_another_torch_refuses_with_its_own_error(tmp_path: Path) -> None:
+    environment = replace(recipe().environment, torch="2.0.0+cpu")
+    folder = job_folder(tmp_path / "job", replace(recipe(), environment=environment))
+    with pytest.raises(EnvironmentRefused, match=f"torch here is {installed_torch()}".replace("+", r"\+")):
+        run_worker(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("initial.safetensors", DigestMismatch),
+        ("graph.json", (DigestMismatch, InputRefused)),
+        ("records.npz", InputRefused),
+    ],
+)
+def test_an_altered_file_is_refused(tmp_path: Path, name: str, error: Any) -> None:
+    folder = job_folder(tmp_path / "job")
+    spoil(folder / name)
+    with pytest.raises(error):
+        work_here(folder)
+
+
+@pytest.mark.parametrize("name", ["initial.safetensors", "graph.json", "records.npz", "order.json"])
+def test_a_missing_file_is_told_by_name(tmp_path: Path, name: str) -> None:
+    folder = job_folder(tmp_path / "job")
+    (folder / name).unlink()
+    with pytest.raises(NotFound, match=name):
+        work_here(folder)
+
+
+def test_fewer_records_than_the_recipes_rows_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputRefused, match="rows up to 40, and the table has 12"):
+        work_here(job_folder(tmp_path / "job", records=table(12)))
+
+
+def test_a_target_that_is_not_in_the_table_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputRefused, match="species"):
+        work_here(job_folder(tmp_path / "job", recipe(target="species", inputs=[list(COLUMNS)])))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"mode": "pickle"}, {"salt_key": b"short"}, {"keep_every": 0}, {"segments": (-1,)}, {"model": "../elsewhere"}],
+)
+def test_an_order_out_of_bounds_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(InputRefused):
+        replace(Order("train", CTX, SEED, SALT_KEY), **change)
+
+
+def test_an_order_is_read_back(tmp_path: Path) -> None:
+    order = Order("replay", CTX, SEED, SALT_KEY, keep_every=7, segments=(3, 5))
+    order.write(tmp_path)
+    assert Order.read(tmp_path) == order
+    assert (tmp_path / "order.json").stat().st_mode & 0o777 == 0o600
