@@ -105,7 +105,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         "lookup, with indices that the kernel checks",
-        _aten("embedding gather index_select index.Tensor take_along_dim"),
+        _aten("embedding gather index_select index.Tensor"),
     ),
     Family(
         "shape",

@@ -106,21 +106,21 @@ class _Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run one kernel on meta tensors and count what it returns, views aside."""
-        self.calls += 1
-        if self.calls > self.limits.calls:
-            raise InputRefused(f"a forward pass runs more than {self.limits.calls} kernels, the limit")
         made = func(*args, **(kwargs or {}))
-        if not any(result.alias_info for result in func._schema.returns):
-            self.count(made)
+        tensors = [one for one in (made if isinstance(made, tuple | list) else (made,)) if isinstance(one, Tensor)]
+        for tensor in tensors:
+            if tensor.dim() > self.limits.rank:
+                raise InputRefused(f"a value has {tensor.dim()} dimensions and the limit is {self.limits.rank}")
+        view = any(result.alias_info for result in func._schema.returns)
+        self.add(0 if view else sum(tensor.numel() * tensor.element_size() for tensor in tensors), 1)
         return made
 
-    def count(self, made: Any) -> None:
-        """Add the bytes of what a kernel returned."""
-        for tensor in made if isinstance(made, tuple | list) else (made,):
-            if isinstance(tensor, Tensor):
-                self.bytes += tensor.numel() * tensor.element_size()
-                if tensor.dim() > self.limits.rank:
-                    raise InputRefused(f"a value has {tensor.dim()} dimensions and the limit is {self.limits.rank}")
+    def add(self, made_bytes: int, calls: int) -> None:
+        """Count bytes and calls, and stop at a limit."""
+        self.bytes += made_bytes
+        self.calls += calls
+        if self.calls > self.limits.calls:
+            raise InputRefused(f"a forward pass runs more than {self.limits.calls} kernels, the limit")
         if self.bytes > self.limits.activation_bytes:
             raise InputRefused(
                 f"a forward pass makes more than {self.limits.activation_bytes} bytes of values, the limit",
@@ -140,25 +140,53 @@ class _Guarded:
             "aten.split.Tensor": _guard_split,
             "aten.chunk.default": _guard_chunk,
             "aten.tensor_split.sections": _guard_chunk,
-            "aten.lstm.input": _guard_recurrent(4),
-            "aten.gru.input": _guard_recurrent(3),
-            "aten.rnn_tanh.input": _guard_recurrent(1),
-            "aten.rnn_relu.input": _guard_recurrent(1),
             "aten.embedding.default": _guard_embedding,
             "aten.batch_norm.default": self.statistics,
             "aten.instance_norm.default": self.statistics,
         }
         guard = guards.get(node.operator)
-        if guard is None:
+        gates = _GATES.get(node.operator)
+        if guard is None and gates is None:
             return call
 
         def run(*arguments: Any, **options: Any) -> Any:
             if options:
                 raise InputRefused(f"the operator {node.operator} takes its arguments by place")
-            guard(*arguments)
+            if gates is not None:
+                return self.recur(gates, *arguments)
+            if guard is not None:
+                guard(*arguments)
             return call(*arguments)
 
         return run
+
+    def recur(
+        self,
+        gates: int,
+        x: Tensor,
+        hidden: Any,
+        weights: list[Tensor],
+        biases: bool,
+        layers: int,
+        dropout: float,
+        training: bool,
+        both: bool,
+        batch_first: bool,
+    ) -> tuple[Tensor, ...]:
+        """A recurrent layer's outputs, without walking through time; every shape that its kernels rely on is checked."""
+        states = hidden if isinstance(hidden, list) else [hidden]
+        directions = 2 if both else 1
+        if x.dim() != 3 or len(states) != (2 if gates == 4 else 1) or layers < 1:
+            raise InputRefused("a recurrent layer takes [B, T, n] or [T, B, n] and its hidden state")
+        (batch, time), size = x.shape[:2] if batch_first else x.shape[1::-1], states[0].shape[-1]
+        for state in states:
+            _check_shape("a hidden state", state, (layers * directions, batch, size))
+        _check_recurrent_weights(gates, x.shape[2], size, weights, biases, layers, directions)
+        steps = time * layers * directions
+        self.meter.add(steps * batch * size * (gates + 4) * x.element_size(), steps * gates)
+        leading = (batch, time) if batch_first else (time, batch)
+        output = torch.empty((*leading, size * directions), dtype=x.dtype, device=META)
+        return (output, *(torch.empty_like(state) for state in states))
 
     def statistics(self, *arguments: Any) -> None:
         """Running statistics are written where torch's own schema does not say so."""
@@ -189,37 +217,24 @@ def _guard_embedding(weight: Tensor, indices: Tensor, *rest: Any) -> None:
         raise InputRefused("embedding with sparse gradients is refused", "leave sparse out")
 
 
-def _guard_recurrent(gates: int) -> Callable[..., None]:
-    """Recurrent kernels take sizes from some tensors and read others by them: every shape is checked here."""
+_GATES = {"aten.lstm.input": 4, "aten.gru.input": 3, "aten.rnn_tanh.input": 1, "aten.rnn_relu.input": 1}
 
-    def guard(
-        x: Tensor,
-        hidden: Any,
-        weights: list[Tensor],
-        biases: bool,
-        layers: int,
-        dropout: float,
-        training: bool,
-        both: bool,
-        batch_first: bool,
-    ) -> None:
-        states = hidden if isinstance(hidden, list) else [hidden]
-        directions = 2 if both else 1
-        per_cell = 4 if biases else 2
-        if x.dim() != 3 or len(states) != (2 if gates == 4 else 1) or layers < 1:
-            raise InputRefused("a recurrent layer takes [B, T, n] or [T, B, n] and its hidden state")
-        if len(weights) != layers * directions * per_cell:
-            raise InputRefused(f"a recurrent layer of {layers} layers has {layers * directions * per_cell} weights")
-        size, batch, width = states[0].shape[-1], x.shape[0 if batch_first else 1], x.shape[2]
-        for state in states:
-            _check_shape("a hidden state", state, (layers * directions, batch, size))
-        for cell in range(layers * directions):
-            entering = width if cell < directions else size * directions
-            shapes = [(gates * size, entering), (gates * size, size), (gates * size,), (gates * size,)]
-            for weight, shape in zip(weights[cell * per_cell : (cell + 1) * per_cell], shapes, strict=False):
-                _check_shape("a recurrent weight", weight, shape)
 
-    return guard
+def _check_recurrent_weights(
+    gates: int, width: int, size: int, weights: list[Tensor], biases: bool, layers: int, directions: int
+) -> None:
+    """Recurrent kernels take sizes from some tensors and read others by them."""
+    per_cell = 4 if biases else 2
+    if len(weights) != layers * directions * per_cell:
+        raise InputRefused(
+            f"a recurrent layer of {layers} layers has {layers * directions * per_cell} weights, not {len(weights)}",
+            "projections (proj_size) are not supported",
+        )
+    for place, weight in enumerate(weights):
+        cell, role = divmod(place, per_cell)
+        entering = width if cell < directions else size * directions
+        expected = ((gates * size, entering), (gates * size, size), (gates * size,), (gates * size,))[role]
+        _check_shape("a recurrent weight", weight, expected)
 
 
 def _check_shape(what: str, tensor: Tensor, shape: tuple[int, ...]) -> None:

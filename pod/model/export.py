@@ -17,11 +17,13 @@ from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, fx, nn
+from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 
 from pod.digest import blake3_digest
 from pod.errors import InputRefused
-from pod.graph import Argument, Form, Graph, Input, InputRef, Node, NodeRef, Symbol, TensorRef, TensorSpec
-from pod.graph.operators import CLOSE_GRADIENT, KNOWN, OPEN_GRADIENT, allowed, refusal
+from pod.graph import NATIVE, Argument, Form, Graph, Input, InputRef, Node, NodeRef, Symbol, TensorRef, TensorSpec
+from pod.graph.operators import CLOSE_GRADIENT, KNOWN, OPEN_GRADIENT, allowed, refusal, refuses_exponent
+from pod.model.dry import dry_run
 from pod.model.quiet import Heard, Place, noted_place, quiet, raising_place
 from pod.model.tensors import DTYPES, dtype_name, tensor_bytes
 from pod.state import TensorBytes
@@ -87,6 +89,8 @@ def export(
     specs = {name: _spec(name, tensor) for name, tensor in tensors.items()}
     written = Graph(tuple(inputs), specs, forms[True], forms[False])
     graph = Graph.parse(written.encode())
+    for mode in (True, False):
+        dry_run(graph, max(2, batch), mode, class_name=class_name or NATIVE)
     return graph, {name: _copied(graph.tensors[name].kind, tensors[name]) for name in graph.tensors}
 
 
@@ -135,16 +139,16 @@ def _trace(
     if module.training != training:
         raise InputRefused(f"{type(module).__name__}.train({training}) leaves the module in the other mode")
     examples = tuple(_example(one, max(2, batch)) for one in inputs)
-    numbers = _plain_attributes(module)
+    before, after = _plain_attributes(module), dict[str, Any]()
     failure: BaseException | None = None
-    with quiet() as heard, _slow_path():
+    with quiet() as heard, _slow_path(), _after_forward(module, lambda: after.update(_plain_attributes(module))):
         try:
             program = _export(module, examples)
         except Exception as error:  # noqa: BLE001 - the module's code is the user's, and may raise anything
             failure = error
     if failure is not None:
         _refuse(failure, heard)
-    _refuse_hidden_state(module, heard, numbers)
+    _refuse_hidden_state(module, heard, before, after)
     return _Writer(program, module, tensors, class_name).form()
 
 
@@ -199,10 +203,19 @@ def _plain_attributes(module: nn.Module) -> dict[str, Any]:
     }
 
 
-def _refuse_hidden_state(module: nn.Module, heard: Heard, before: Mapping[str, Any]) -> None:
+@contextlib.contextmanager
+def _after_forward(module: nn.Module, look: Callable[[], None]) -> Iterator[None]:
+    """Look at a module right after its forward: torch puts its attributes back when the trace is done."""
+    hook = module.register_forward_hook(lambda *_: look())
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _refuse_hidden_state(module: nn.Module, heard: Heard, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
     """What forward keeps outside buffers would outlive a step in eager mode, and not in a graph."""
     kept = [name.removeprefix("self.") for name in heard.assigned if "._flat_weights[" not in name]
-    after = _plain_attributes(module)
     kept += [name for name in after if name not in before or repr(before[name]) != repr(after[name])]
     if kept:
         raise InputRefused(
@@ -305,6 +318,8 @@ class _Writer:
                 self.refuse(node, "operator.getitem")
         elif target is torch.ops.higher_order.wrap_with_set_grad_enabled:
             self.bracket(traced, node)
+        elif free_unbacked_symbols(node.meta.get("val")):
+            raise InputRefused(_at(noted_place(node.stack_trace), _DATA_DEPENDENT), "choose with torch.where")
         else:
             self.values[node] = self.append(node, self.name(node), node.args, node.kwargs)
 
@@ -326,6 +341,8 @@ class _Writer:
 
     def append(self, node: fx.Node, name: str, arguments: Sequence[Any], options: Mapping[str, Any]) -> NodeRef:
         """Add a node; its arguments are written as a graph holds them."""
+        if self.class_name and len(arguments) > 1 and refuses_exponent(self.class_name, name, arguments[1]):
+            self.refuse(node, name)
         given = tuple(self.argument(node, value) for value in arguments)
         named = {key: self.argument(node, value) for key, value in options.items() if value is not None}
         self.nodes.append(Node(name, given, named))

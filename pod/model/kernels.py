@@ -37,13 +37,24 @@ def kernel(name: str, class_name: str) -> Kernel:
         return _OWN[name]
     if class_name != NATIVE and name in _EXACT:
         return _EXACT[name]
+    stock: Kernel = _overload(name)._op  # the operator itself, without the wrapper that looks it up at each call
+    return _without_onednn(stock) if class_name == V3 and name == "aten.lstm.input" else stock
+
+
+def takes_device(name: str) -> bool:
+    """Whether an operator makes a tensor out of no tensor, and must be told where."""
+    if not name.startswith("aten."):
+        return False
+    arguments = _overload(name)._schema.arguments
+    return any(a.name == "device" for a in arguments) and not any("Tensor" in str(a.type) for a in arguments)
+
+
+def _overload(name: str) -> Any:
     _, packet, overload = name.split(".")
     try:
-        found = getattr(getattr(torch.ops.aten, packet), overload)
+        return getattr(getattr(torch.ops.aten, packet), overload)
     except AttributeError:
         raise InputRefused(f"torch {torch.__version__} has no operator {name}") from None
-    stock: Kernel = found._op  # the operator itself, without the wrapper that looks it up again at each call
-    return _without_onednn(stock) if class_name == V3 and name == "aten.lstm.input" else stock
 
 
 def _without_onednn(stock: Kernel) -> Kernel:

@@ -19,7 +19,7 @@ from torch import Tensor
 from pod.errors import OperatorFailed, Unusable
 from pod.graph import Argument, Form, Graph, InputRef, Node, NodeRef, Ref, Symbol, TensorRef, references
 from pod.graph.operators import CLOSE_GRADIENT, OPEN_GRADIENT
-from pod.model.kernels import Kernel, kernel
+from pod.model.kernels import Kernel, kernel, takes_device
 from pod.model.tensors import DTYPES
 
 FAILURES = (RuntimeError, IndexError, ValueError, TypeError, ZeroDivisionError, OverflowError)
@@ -177,6 +177,8 @@ class _Compiler:
         """Options that are constants, and the slots of those that are not."""
         moving = {key for key, value in node.options.items() if any(True for _ in references(value))}
         fixed = {key: self.layout.constant(value) for key, value in node.options.items() if key not in moving}
+        if takes_device(node.operator):
+            fixed["device"] = self.layout.device  # what a graph leaves out would be torch's default device
         return fixed, {key: self.place(index, node.options[key]) for key in node.options if key in moving}
 
     def place(self, index: int, value: Argument) -> int:
