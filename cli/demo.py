@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +20,13 @@ from cli.amounts import format_fit
 from cli.command import Session, command
 from cli.output import Report
 from cli.samples import Sample
-from cli.stage import Part, Pod, Side, WrittenSample, equip, make_side, next_folder, pods, start_chain
+from cli.stage import Part, Pod, WrittenSample, equip, make_side, next_folder, pods, start_chain
 from cli.story import Reader, Standing, sparkline
 from cli.summary import Outcome, shown
 from cli.teller import Teller
 from pod.agreement import State
 from pod.digest import Digest
-from pod.errors import InputRefused, Unusable
+from pod.errors import ClaimMismatch, InputRefused, Unusable
 from pod.journal import Entry
 
 if TYPE_CHECKING:
@@ -75,7 +76,10 @@ def demo(
     folder: Annotated[Path, typer.Option(metavar="FOLDER", help="Each run takes a new number below it.")] = Path(
         "demo-run"
     ),
-    port: Annotated[int, typer.Option(metavar="PORT", help="Of the devnet, unless it runs.", min=0, max=65535)] = 8545,
+    port: Annotated[
+        int | None,
+        typer.Option(metavar="PORT", help="Of the devnet, unless it runs.", min=0, max=65535, show_default="8545"),
+    ] = None,
 ) -> Report:
     """See the main job from end to end, in half a minute."""
     if data not in PLAYS:
@@ -86,7 +90,7 @@ def demo(
     return Report(outcome.values(), outcome.summary())
 
 
-def play(which: Play, session: Session, run: Path, port: int, tell: Teller) -> Outcome:
+def play(which: Play, session: Session, run: Path, port: int | None, tell: Teller) -> Outcome:
     """Do the whole job.
 
     Args:
@@ -108,6 +112,7 @@ def play(which: Play, session: Session, run: Path, port: int, tell: Teller) -> O
         tell.done("two homes with fresh keys; their passphrases lie in files beside them, as this is a demonstration")
 
         tell.next("owner", "registering its table")
+        running = stack.enter_context(pods([(sides[0], []), (sides[1], ["--auto-accept"])], run))
         sample = writing.result()
         dataset = offer(owner, sample)
         tell.done(
@@ -115,13 +120,14 @@ def play(which: Play, session: Session, run: Path, port: int, tell: Teller) -> O
         )
 
         tell.next("scientist", "exporting its module")
-        running = stack.enter_context(pods([(sides[0], []), (sides[1], ["--auto-accept"])], run))
+        probing = probe_beside(stack)
         follower = Follower(owner, scientist, running)
         publishing = Part(sides[1], "model", "publish", str(EXAMPLES / which.module), "--dataset", str(dataset.id))
         model = Digest.parse(str(publishing.result()["model"]))
         tell.done(f"publishes {which.module} as {model.short}: a graph and weights, never code")
 
         tell.next("scientist", "asking")
+        probing.result()
         follower.until(follower.registered)
         job = ask(scientist, dataset, model, which)
         setup_s, reader = tell.seconds, follower.follow(job)
@@ -144,7 +150,7 @@ def play(which: Play, session: Session, run: Path, port: int, tell: Teller) -> O
         )
 
         tell.next("check", "certificate, replay and test, side by side")
-        checked = check(job, sides, scientist, sample.test, run / "result")
+        checked = check(job, owner, scientist, sample.test, run / "result")
         tell.done(told_checks(checked))
     return Outcome(
         agreement=str(job),
@@ -171,6 +177,17 @@ def play(which: Play, session: Session, run: Path, port: int, tell: Teller) -> O
         train_s=train_s,
         total_s=tell.seconds,
     )
+
+
+def probe_beside(stack: ExitStack) -> Future[Digest]:
+    """Let this host show, beside whatever else goes on, that it reproduces the class: the owner's pod will want to know."""
+    from platformdirs import user_cache_path
+
+    from pod.environment import Environment, check, installed_torch
+    from pod.recipe import DEFAULT_CLASS
+
+    beside = stack.enter_context(ThreadPoolExecutor(1))
+    return beside.submit(check, Environment(DEFAULT_CLASS, 1, installed_torch()), user_cache_path("fitchain"))
 
 
 def offer(home: Home, sample: Sample) -> RegisteredDataset:
@@ -274,24 +291,32 @@ class Checked:
     weights: int
 
 
-def check(job: Digest, sides: Sequence[Side], home: Home, test: Path, result: Path) -> Checked:
-    """Let the owner replay, verify the certificate in a process without torch, test the model: side by side."""
+def check(job: Digest, owner: Home, home: Home, test: Path, result: Path) -> Checked:
+    """Let the owner replay, verify the certificate, test the model: side by side, and torch only in the workers."""
     from cli.model import copy_into
     from pod import scientist
+    from pod.certificate import verify
+    from pod.owner import replay_job
     from pod.state import read_safetensors
 
-    owner_side, scientist_side = sides
-    replaying = Part(owner_side, "proof", "replay", str(job), "--segments", str(REPLAYED_SEGMENTS))
-    delivery = scientist.delivery(home, job)
-    model, certificate = (copy_into(path, result) for path in (delivery.model, delivery.certificate))
-    verifying = Part(scientist_side, "proof", "verify", str(model), str(certificate))
-    tested = scientist.evaluate(home, job, test)
+    with ThreadPoolExecutor(1) as beside:
+        replaying = beside.submit(replay_job, owner, job, REPLAYED_SEGMENTS)
+        delivery = scientist.delivery(home, job)
+        model, certificate = (copy_into(path, result) for path in (delivery.model, delivery.certificate))
+        verdict = verify(model, certificate.read_bytes(), home.chain)
+        tested = scientist.evaluate(home, job, test)
+        replayed = replaying.result()
+    for segment in replayed.verdicts:
+        if not segment.equal:
+            raise ClaimMismatch(
+                f"segment {segment.index} came out differently when it was replayed: {segment.difference}"
+            )
     tensors, _ = read_safetensors(model)
     return Checked(
         model=model,
         certificate=certificate,
-        assurance=str(verifying.result()["assurance"]),
-        replayed=int(str(replaying.result()["replayed"])),
+        assurance=verdict.assurance.label,
+        replayed=len(replayed.verdicts),
         accuracy=tested.metrics["accuracy"],
         tested=tested.records,
         weights=sum(len(tensor.data) // 4 for tensor in tensors.values() if tensor.dtype == "F32"),

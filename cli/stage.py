@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from cli.samples import Sample, describe_sample
-from pod.errors import FitchainError, InputRefused, Unusable
+from pod.errors import ChainUnusable, FitchainError, InputRefused, Unusable
 from pod.settings import DevnetRecord, Settings, load
 
 if TYPE_CHECKING:
@@ -94,12 +94,22 @@ def make_side(run: Path, name: str, record: DevnetRecord, devnet: Path) -> Side:
     return Side(name, settings, path)
 
 
-def start_chain(settings: Settings, port: int) -> DevnetRecord:
-    """Start the devnet, or find it running, with the contracts in place."""
+def start_chain(settings: Settings, port: int | None) -> DevnetRecord:
+    """Start the devnet, or find it running, with the contracts in place.
+
+    Args:
+        settings: which devnet.
+        port: TCP port; None takes the usual one, or a free one where that is taken.
+    """
     from pod.chain import devnet
     from pod.chain.deploy import deploy
 
-    record = devnet.up(settings.devnet, port)
+    try:
+        record = devnet.up(settings.devnet, devnet.DEFAULT_PORT if port is None else port)
+    except ChainUnusable:
+        if port is not None:
+            raise
+        record = devnet.up(settings.devnet, 0)
     deploy(replace(settings, rpc=record.rpc, chain_id=record.chain_id))
     return record
 
