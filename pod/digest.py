@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,11 @@ Buffer = bytes | bytearray | memoryview
 Json = dict[str, Any] | list[Any] | str | int | float | bool | None
 
 DIGEST_BYTES = 32
+DEEPEST = 100
+"""Levels of nesting that JSON may have."""
+
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -146,9 +152,25 @@ def parse_json(data: bytes, limit_bytes: int = 64 << 20) -> Any:
     if len(data) > limit_bytes:
         raise InputRefused(f"the JSON has {len(data)} bytes and the limit is {limit_bytes}")
     try:
-        return json.loads(data, object_pairs_hook=_unique_keys, parse_constant=_no_constant, parse_float=_finite)
+        _refuse_depth(data)
+        return json.loads(
+            data.decode(), object_pairs_hook=_unique_keys, parse_constant=_no_constant, parse_float=_finite
+        )
     except (ValueError, RecursionError) as error:
         raise InputRefused(f"the text is not JSON: {error}") from None
+
+
+def _refuse_depth(data: bytes) -> None:
+    """Refuse deep nesting before the parser recurses into it.
+
+    Its own guard is Python's recursion limit, which belongs to the process: py_ecc, under eth-account, raises it beyond what the C
+    stack holds, and 100,000 brackets from a stranger would then end the pod.
+    """
+    depth = 0
+    for bracket in _STRING.sub(b"", data).translate(None, _NO_BRACKETS):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > DEEPEST:
+            raise ValueError(f"it is nested deeper than {DEEPEST} levels")
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

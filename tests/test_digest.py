@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -145,11 +147,30 @@ def test_a_value_without_canonical_form_is_refused(value: object) -> None:
         (b"[" * 100_000, "not JSON"),
         (b"\xff", "not JSON"),
         (b"{", "not JSON"),
+        ("[1]".encode("utf-16"), "not JSON"),
     ],
 )
 def test_json_that_two_readers_could_understand_differently_is_refused(text: bytes, reason: str) -> None:
     with pytest.raises(InputRefused, match=reason):
         parse_json(text)
+
+
+@pytest.mark.parametrize(
+    "text", [b"[" * 200_000, b'{"a":' * 100_000, b'["]]]]",' * 100_000, b'"\\"' * 100_000 + b"[" * 200_000]
+)
+def test_deep_json_is_refused_whatever_recursion_limit_a_library_has_set(text: bytes) -> None:
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(1_000_000)
+    try:
+        with pytest.raises(InputRefused, match="nested deeper than 100 levels"):
+            parse_json(text)
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def test_brackets_in_texts_are_no_nesting() -> None:
+    value = {"a": "[" * 1000 + '\\"' + "{" * 1000, "b": [[]] * 1000}
+    assert parse_json(json.dumps(value).encode()) == value
 
 
 def test_json_over_the_limit_is_refused() -> None:
