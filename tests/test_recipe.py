@@ -201,22 +201,27 @@ def test_a_table_of_many_steps_stays_small() -> None:
     assert len(table) <= MOST_RUNS and sum(count for count, _ in table) == 3_000_000
 
 
+def each(path: str, *values: Any) -> list[tuple[str, Any]]:
+    """A field with each of several values."""
+    return [(path, value) for value in values]
+
+
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        *(("version", value) for value in ("fitchain/recipe/v2", 1, None)),
-        *(("graph", value) for value in ("0x00", None, 7, "0x" + "g" * 64)),
-        *(("steps", value) for value in (0, -1, 2**32, True, 1.5, "280", None)),
-        *(("rows", value) for value in ([], [0], [10, 0], [0, 2**60], [False, 5], {})),
-        *(("learning_rates", value) for value in ([], [[280]], [[279, 0.1]], [[140, 0.1], [140, 0.1]], [[280, -1.0]])),
-        *(("learning_rates", value) for value in ([[280, "0.1"]], [[280, True]], [[0, 0.2], [280, 0.1]], "x")),
-        *(("inputs", value) for value in ([], [[]], [["a"] * 2], [[1]], "ab", [["x" * 201]], [["a\n"]])),
-        *(("loss", value) for value in ({}, {"name": "mse_loss"}, {"name": "eval", "arguments": {}}, "mse_loss")),
+        *each("version", "fitchain/recipe/v2", 1, None),
+        *each("graph", "0x00", None, 7, "0x" + "g" * 64),
+        *each("steps", 0, -1, 2**32, True, 1.5, "280", None),
+        *each("rows", [], [0], [10, 0], [0, 2**60], [False, 5], {}),
+        *each("learning_rates", [], [[280]], [[279, 0.1]], [[140, 0.1], [140, 0.1]], [[280, -1.0]]),
+        *each("learning_rates", [[280, "0.1"]], [[280, True]], [[0, 0.2], [280, 0.1]], "x"),
+        *each("inputs", [], [[]], [["a"] * 2], [[1]], "ab", [["x" * 201]], [["a\n"]]),
+        *each("loss", {}, {"name": "mse_loss"}, {"name": "eval", "arguments": {}}, "mse_loss"),
         ("loss", {"name": "mse_loss", "arguments": {"reduction": "none"}}),
         ("loss", {"name": "mse_loss", "arguments": {"weight": 1}}),
-        *(("environment.threads", value) for value in (0, True, 1.5, None)),
-        *(("environment.probe", value) for value in ("", 0, "0x")),
-        *(("environment.class", value) for value in ("", "a b", "x" * 81, None)),
+        *each("environment.threads", 0, True, 1.5, None),
+        *each("environment.probe", "", 0, "0x"),
+        *each("environment.class", "", "a b", "x" * 81, None),
         ("dtype", "float16"),
         ("audit.panel", "none"),
         ("extra", 1),
