@@ -22,7 +22,7 @@ from torch.optim import Optimizer
 
 from pod.dataset import Assemble
 from pod.digest import Digest, tagged
-from pod.errors import InputRefused, OperatorFailed, Unusable
+from pod.errors import InputRefused, Unusable
 from pod.leaf import Indices
 from pod.model.program import Program
 from pod.recipe import Recipe
@@ -91,7 +91,7 @@ def train(
 
     Raises:
         Diverged: the training ends here.
-        InputRefused: the model's output does not fit the target.
+        Unusable: memory ran out.
     """
     compute_loss, count_accuracy = loss_function(recipe.loss), "accuracy" in recipe.metrics
     for step, indices_B in enumerate(batches, start_step):
@@ -134,10 +134,13 @@ def as_tensors(inputs: tuple[np.ndarray, ...], target: np.ndarray) -> tuple[tupl
 
 @contextmanager
 def operator_errors_end_it(step: int) -> Iterator[None]:
-    """Turn an operator's failure on these numbers into the training's end; lack of memory is the host's and stays an error."""
+    """Turn what fails here and would fail on every host into the training's end; lack of memory is the host's and stays an error.
+
+    A recipe that cannot be computed must not cost its owner the bond.
+    """
     try:
         yield
-    except OperatorFailed as error:
+    except InputRefused as error:  # an operator's failure among them; what follows the colon is torch's, with numbers
         raise Diverged(step, error.message.partition(":")[0], error.message) from error
     except (RuntimeError, IndexError, ValueError, ArithmeticError) as error:
         if "allocate memory" in str(error):

@@ -250,8 +250,9 @@ def test_the_same_job_gives_the_same_transcript_whatever_is_kept(recorded: Path,
 
 
 def test_a_diverged_training_ends_at_its_last_finite_leaf(tmp_path: Path) -> None:
-    rates = [[9, 0.01], [13, 1e6]]
-    folder = job_folder(tmp_path / "job", recipe(optimizer={"name": "SGD", "arguments": {}}, learning_rates=rates))
+    exploding = {"name": "SGD", "arguments": {"weight_decay": 1e6}}
+    given = recipe(optimizer=exploding, learning_rates=[[9, 1e-9], [13, 1e6]])
+    folder = job_folder(tmp_path / "job", given)
     end = work_here(folder)[-1]
     last, (final, _) = read_leaves(folder)[-1].leaf, read_safetensors(folder / "final.safetensors")
     assert (end["event"], end["step"], end["index"]) == ("diverged", last.step, last.index)
@@ -265,6 +266,22 @@ def test_a_training_that_diverges_at_once_ends_at_leaf_0(tmp_path: Path) -> None
     end = work_here(folder)[-1]
     assert (end["event"], end["step"], end["index"], end["at"]) == ("diverged", 0, 0, 0)
     assert end["model"] == str(recipe().initial_model)
+
+
+def test_a_recipe_that_cannot_be_computed_ends_at_leaf_0(tmp_path: Path) -> None:
+    """The model puts out three numbers and the loss wants one: the owner must not lose its bond over it."""
+    given = recipe(loss={"name": "mse_loss", "arguments": {}}, metrics=["loss"])
+    end = work_here(job_folder(tmp_path / "job", given))[-1]
+    assert (end["event"], end["step"]) == ("diverged", 0)
+    assert end["reason"] == "the model's output is [8, 3], and mse_loss needs the target's [8]"
+
+
+def test_initial_weights_that_are_not_finite_end_at_leaf_0(tmp_path: Path) -> None:
+    weights = dict(exported()[1])
+    data = memoryview(np.full(32, np.nan, np.float32).tobytes())
+    weights["first.weight"] = replace(weights["first.weight"], data=data)
+    end = work_here(job_folder(tmp_path / "job", initial=weights))[-1]
+    assert (end["event"], end["step"], end["reason"]) == ("diverged", 0, "the loss is nan")
 
 
 def test_a_rehearsal_says_what_torch_says(tmp_path: Path) -> None:

@@ -208,7 +208,8 @@ class Recorder(AbstractContextManager["Recorder"]):
         """Make the leaf of a state, compare or append it, keep the state if it is due."""
         state = self._state(taken.buffer)
         index, salt = self._next, metrics_salt(self.salt_key, self._next)
-        refuse_not_finite(state.model, taken.step)
+        if index > 0:  # leaf 0 is what was agreed on, whatever it is
+            refuse_not_finite(state.model, taken.step)
         leaf = Leaf(
             index=index,
             step=taken.step,

@@ -91,8 +91,9 @@ def hide(folder: Path) -> None:
 
 def interpreter() -> list[Path]:
     """What running Python and torch needs to read: the interpreter, its packages, system libraries, a little of the kernel's."""
-    own = [Path(sys.prefix), Path(sys.base_prefix) / "lib", Path(sys.executable).resolve(), Path(__file__).parents[1]]
-    return [path.resolve() for path in own] + [Path(path) for path in (*SYSTEM, *KERNEL)]
+    own = [Path(sys.prefix), Path(sys.base_prefix) / "lib", Path(sys.executable), Path(__file__).parents[1]]
+    packages = [Path(path) for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+    return [path.resolve() for path in own + packages] + [Path(path) for path in (*SYSTEM, *KERNEL)]
 
 
 def _limit(memory_bytes: int, file_bytes: int) -> list[str]:

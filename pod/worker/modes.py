@@ -25,6 +25,7 @@ from pod.training import Diverged, SegmentMetrics, as_tensors, count_correct, fi
 from pod.worker.job import Job, Place, rehearsed
 from pod.worker.order import REHEARSED_SEGMENTS
 
+PARENT = os.getppid()
 FINAL, PREDICTIONS = "final.safetensors", "predictions.npz"
 PROGRESS_S = 0.25
 EVALUATED_AT_ONCE = 256
@@ -260,11 +261,11 @@ def _tell_leaf(tell: Tell, recorded: Recorded) -> None:
 
 def _ticker(tell: Tell, steps: int) -> Callable[[int], None]:
     """Tells of progress a few times a second, and ends an orphan: a pod that starts again starts a worker of its own."""
-    parent, told = os.getppid(), time.monotonic()
+    told = time.monotonic()
 
     def tick(step: int) -> None:
         nonlocal told
-        if os.getppid() != parent:
+        if os.getppid() != PARENT:
             raise Unusable("the process that started this worker is gone")
         if (now := time.monotonic()) - told >= PROGRESS_S:
             told = now

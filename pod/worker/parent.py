@@ -69,6 +69,8 @@ class Worker(AbstractContextManager["Worker"]):
         ended = False
         assert self.process.stdout is not None
         for line in self.process.stdout:
+            if not line.endswith(b"\n"):
+                break  # the process was ended in the middle of a word
             event = json.loads(line)
             if event["event"] == "error":
                 self.process.wait()
