@@ -29,8 +29,8 @@ def transcript(count: int, segment: int = 10, steps: int | None = None) -> Trans
     previous = ZERO
     for index in range(count):
         step = index * segment if steps is None else min(index * segment, steps)
-        roots = [sha256(f"{what} {index}".encode()) for what in ("model", "optimizer", "records", "metrics")]
-        leaves.append(Leaf(index, step, *roots, previous))
+        model, optimizer, records, metrics = (sha256(f"{what} {index}".encode()) for what in range(4))
+        leaves.append(Leaf(index, step, model, optimizer, records, metrics, previous))
         previous = leaves[-1].digest(CTX, SEED)
     return Transcript(CTX, SEED, tuple(leaves))
 
