@@ -4,7 +4,7 @@ A developer's tool (`make conformance`), never a user's: it wants `qemu-x86_64` 
 shows equal may stand in `cpu-x86-64-v3`; what it shows different may not. Emulated reciprocal square roots may differ from real
 silicon, so a second real machine is better evidence: run `python -m pod.environment probe cpu-x86-64-v3 1` there.
 
-    python scripts/conformance.py [--threads N] [--cpu MODEL]... [--coverage]
+    python scripts/conformance.py [--threads N] [--cpu MODEL]...
 """
 
 from __future__ import annotations
@@ -14,18 +14,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from pod.environment import Environment, clean_variables, configure, installed_torch  # noqa: E402
-
-if TYPE_CHECKING:
-    import torch
 
 CLASS = "cpu-x86-64-v3"
 PROCESSORS = ("Haswell-v4", "EPYC-Rome")
@@ -40,14 +35,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--cpu", action="append", help=f"an emulator's CPU model (default: {', '.join(PROCESSORS)})")
-    parser.add_argument("--coverage", action="store_true", help="name the admitted operators that no case reaches")
     parser.add_argument("--compute", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     environment = Environment(CLASS, given.threads, installed_torch())
     if given.compute:
         return compute(environment)
-    if given.coverage:
-        return coverage()
     emulator = shutil.which("qemu-x86_64")
     if emulator is None:
         print("there is no qemu-x86_64 here: install qemu-user", file=sys.stderr)
@@ -59,8 +51,9 @@ def compute(environment: Environment) -> int:
     """Print a line for each case: its name and its digest."""
     configure(environment)
     from pod.environment.probe import all_cases, case_digest, probe_digest
+    from scripts.conformance_cases import wider_cases
 
-    for name, case in {**all_cases(), **suspects()}.items():
+    for name, case in {**all_cases(), **wider_cases()}.items():
         print(name, case_digest(name, case), flush=True)
     print("probe", probe_digest(), flush=True)
     return 0
@@ -91,67 +84,6 @@ def cases_on(environment: Environment, emulator: list[str]) -> Iterator[tuple[st
     for line in done.stdout.splitlines():
         name, _, digest = line.partition(" ")
         yield name, digest
-
-
-def suspects() -> dict[str, Callable[[], list[torch.Tensor]]]:
-    """Cases outside the class, each with the reason for which it stays outside."""
-    import torch
-
-    uniform_N = torch.rand(5003, generator=torch.Generator().manual_seed(1))
-    loops = {
-        "rmsprop": torch.optim.RMSprop,
-        "nadam": torch.optim.NAdam,
-        "adadelta": torch.optim.Adadelta,
-        "radam": torch.optim.RAdam,
-        "adamax": torch.optim.Adamax,
-    }
-
-    def applied(name: str) -> list[torch.Tensor]:
-        return [getattr(torch, name)(uniform_N)]
-
-    def loop(kind: type[torch.optim.Optimizer]) -> list[torch.Tensor]:
-        parameter = uniform_N.clone().requires_grad_()
-        optimizer = kind([parameter])  # type: ignore[call-arg]
-        for step in range(8):
-            parameter.grad = uniform_N * (step + 1) - 0.5
-            optimizer.step()
-        return [parameter]
-
-    functions = ("sqrt", "asin", "acos", "atan", "atanh", "asinh", "tan", "cosh", "lgamma", "digamma", "erfc", "erfinv")
-    return {
-        **{f"suspect/{name}": partial(applied, name) for name in functions},  # MKL
-        "suspect/acosh": lambda: [torch.acosh(uniform_N + 1)],
-        "suspect/atan2": lambda: [torch.atan2(uniform_N, uniform_N.flip(0))],
-        "suspect/pow_0.5": lambda: [uniform_N**0.5],  # goes through sqrt
-        "suspect/pow_1.7": lambda: [uniform_N**1.7],
-        "suspect/pow_tensor": lambda: [uniform_N ** uniform_N.flip(0)],
-        "suspect/sqrt_in_double": lambda: [uniform_N.double().sqrt().float()],
-        "suspect/cdist": lambda: [torch.cdist(uniform_N[:1000].reshape(20, 50), uniform_N[1000:2000].reshape(20, 50))],
-        "suspect/randn": lambda: [torch.randn(5003, generator=torch.Generator().manual_seed(1))],  # vector width
-        **{f"suspect/{name}": partial(loop, kind) for name, kind in loops.items()},
-    }
-
-
-def coverage() -> int:
-    """Name the operators that the class admits and that no case of the probe reaches."""
-    from torch.utils._python_dispatch import TorchDispatchMode
-
-    from pod.environment.probe import all_cases
-    from pod.graph import allowed
-
-    reached: set[str] = set()
-
-    class Listener(TorchDispatchMode):  # type: ignore[no-untyped-call]
-        def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
-            reached.add(str(func))
-            return func(*args, **(kwargs or {}))
-
-    for case in all_cases().values():
-        with Listener():  # type: ignore[no-untyped-call]
-            case()
-    missing = sorted(allowed(CLASS) - reached)
-    print(f"{len(allowed(CLASS))} operators are admitted; {len(missing)} are reached by no case:", *missing, sep="\n  ")
-    return 0
 
 
 if __name__ == "__main__":

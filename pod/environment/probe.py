@@ -32,7 +32,7 @@ def probe_digest() -> Digest:
 
 def all_cases() -> dict[str, Case]:
     """Every case by name: trainings and operators."""
-    return {**_trainings(), **{name: partial(_run, case) for name, case in OPERATORS.items()}}
+    return {**_trainings(), **{name: partial(run, case) for name, case in OPERATORS.items()}}
 
 
 def case_digest(name: str, case: Case) -> Digest:
@@ -103,7 +103,7 @@ Operator = tuple[Callable[..., Tensor], tuple[tuple[int, ...], ...]]
 """A function, and the shapes of its arguments, which are uniform in [-1, 1)."""
 
 
-def _run(case: Operator) -> list[Tensor]:
+def run(case: Operator) -> list[Tensor]:
     """Value and gradients of one operator; its arguments are fixed numbers and its generator's seed is 1."""
     function, shapes = case
     arguments = [(make(*shape) * 2 - 1).requires_grad_() for make, shape in zip(_uniform(), shapes, strict=False)]
