@@ -7,6 +7,7 @@ named recipients. It knows what a parcel is made of and to whom it is sealed, an
     note       owner -> scientist        one group's leaves, with what the owner's policy lets out of its metrics
     delivery   owner -> the job          a folder: model.safetensors, certificate.json
     key        owner -> scientist        the job's own age identity, which opens the delivery
+    refusal    owner -> scientist        why a request was declined
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from pod.digest import Digest, canonical_json, parse_json
 from pod.errors import AccessRefused, DigestMismatch, InputRefused, StoreUnusable
+from pod.recipe import METRICS
 from pod.sealed import open_file, open_sealed, seal, seal_file
 from pod.store import Cid, Store
 
@@ -27,6 +30,7 @@ OFFER_FILES = ("recipe.json", "graph.json", "initial.safetensors")
 DELIVERY_FILES = ("model.safetensors", "certificate.json")
 NOTE_VERSION = "fitchain/note/v1"
 KEY_VERSION = "fitchain/key/v1"
+REFUSAL_VERSION = "fitchain/refusal/v1"
 SMALL_BYTES = 16 << 20
 FOLDER_LIMIT_BYTES = 8 << 30
 
@@ -129,7 +133,9 @@ def fetch_note(store: Store, cid: Cid, identity: str) -> Note:
     body = _fetch_json(store, cid, identity, NOTE_VERSION)
     try:
         leaves = tuple(Digest.parse(leaf) for leaf in body["leaves"])
-        metrics = None if body["metrics"] is None else {str(k): float(v) for k, v in body["metrics"].items()}
+        metrics = None if body["metrics"] is None else {name: float(value) for name, value in body["metrics"].items()}
+        if not set(metrics or ()) <= set(METRICS) or not all(map(isfinite, (metrics or {}).values())):
+            raise ValueError(f"its metrics are {metrics!r:.80}")
         return Note(Digest.parse(body["agreement"]), int(body["first"]), int(body["step"]), leaves, metrics)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputRefused(f"the object {cid} is not a note: {error}") from None
@@ -153,6 +159,26 @@ def fetch_key(store: Store, agreement: Digest, cid: Cid, identity: str) -> str:
     if body.get("agreement") != str(agreement) or not isinstance(body.get("identity"), str):
         raise InputRefused(f"the object {cid} is the key of {body.get('agreement')} and not of {agreement}")
     return str(body["identity"])
+
+
+def send_refusal(store: Store, agreement: Digest, reason: str, recipient: str) -> Cid:
+    """Seal the reason of a refusal to the scientist and add it to the store."""
+    body = {"version": REFUSAL_VERSION, "agreement": str(agreement), "reason": reason}
+    return store.add(seal(canonical_json(body), [recipient]))
+
+
+def fetch_refusal(store: Store, agreement: Digest, cid: Cid, identity: str) -> str:
+    """Fetch and open the reason of a refusal.
+
+    Raises:
+        InputRefused: it is none, or that of another request.
+        AccessRefused: it is not sealed to this identity.
+        NotFound, StoreUnusable: the store does not have it, or only an altered copy.
+    """
+    body = _fetch_json(store, cid, identity, REFUSAL_VERSION)
+    if body.get("agreement") != str(agreement) or not isinstance(body.get("reason"), str):
+        raise InputRefused(f"the object {cid} is about {body.get('agreement')} and not about {agreement}")
+    return str(body["reason"])
 
 
 @contextmanager

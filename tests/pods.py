@@ -39,6 +39,9 @@ LIMIT_S = 120
 RECIPE = {"steps": 12, "batch_size": 8, "segment": 2, "group": 2, "learning_rate": 0.01}
 """Seven leaves: three anchors of two, and one leaf over."""
 
+EXPLODING = RECIPE | {"learning_rate": 1e6, "loss": "mse_loss", "optimizer": "SGD"}
+"""With `Line`: finite for a few segments, then not."""
+
 LONG = RECIPE | {"steps": 60_000, "segment": 2_000, "group": 4}
 """Long enough to be interrupted: some ten seconds."""
 
@@ -56,6 +59,17 @@ class Tiny(nn.Module):
 
     def forward(self, x):
         return self.layers(x)
+
+
+class Line(nn.Module):
+    """Four numbers to one: with the squared error and a high rate it leaves the finite numbers in a few steps."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 1)
+
+    def forward(self, x):
+        return self.layer(x)
 
 
 class Pixels(nn.Module):
@@ -174,7 +188,13 @@ def private_images(path: Path, rows: int = 48) -> Path:
 
 def offer_table(owner: Party, source: Path, **changes: Any) -> RegisteredDataset:
     """Register the private table under a policy that asks nobody, without mock data."""
-    how = {"name": "findings", "target": "finding", "drop": ("patient",), "price": PRICE, "mock_records": 0} | changes
+    how: dict[str, Any] = {
+        "name": "findings",
+        "target": "finding",
+        "drop": ("patient",),
+        "price": PRICE,
+        "mock_records": 0,
+    } | changes
     policy = how.pop("policy", Policy(manual_approval=False))
     return register_dataset(owner.home, source, policy=policy, **how)
 

@@ -68,8 +68,31 @@ def request_job(
     recipe = draft_recipe(home, card, row.graph, row.initial_model, recipe_overrides or {})
     card.admit(recipe, price, home.keys.address)
     Graph.parse((row.folder / "graph.json").read_bytes()).check(recipe.environment.name)
-    owner = home.registry.dataset(dataset).owner
-    terms = Terms(
+    terms = terms_of(home.registry.dataset(dataset).owner, dataset, model, recipe, price, bond, windows, audit)
+    home.chain.require_fit(price, "the request")
+    home.registry.register_pod(Role.SCIENTIST, home.keys.recipient)  # the owner seals notes and delivery to it
+    home.chain.catch_up()
+    request = _interrupted(home, terms) or _prepare(home, terms, recipe, row.folder, card, rehearsed)
+    if request.agreement not in home.agreements.list(scientist=home.keys.address):
+        home.agreements.request(request.salt, terms, Cid.parse(request.offer))
+    home.journal.record(
+        request.agreement, "requested", once="", dataset=str(dataset), model=str(model), price=str(price)
+    )
+    return request.agreement
+
+
+def terms_of(
+    owner: str,
+    dataset: Digest,
+    model: Digest,
+    recipe: Recipe,
+    price: int,
+    bond: int | None = None,
+    windows: Sequence[int] = WINDOWS,
+    audit: AuditTerms | None = None,
+) -> Terms:
+    """Put an agreement's terms together; the arguments are those of `request_job`."""
+    return Terms(
         owner=owner,
         dataset=dataset,
         model=model,
@@ -84,15 +107,6 @@ def request_job(
         dispute_window=windows[2],
         audit=audit or AuditTerms(),
     )
-    home.registry.register_pod(Role.SCIENTIST, home.keys.recipient)  # the owner seals notes and delivery to it
-    home.chain.catch_up()
-    request = _interrupted(home, terms) or _prepare(home, terms, recipe, row.folder, card, rehearsed)
-    if request.agreement not in home.agreements.list(scientist=home.keys.address):
-        home.agreements.request(request.salt, terms, Cid.parse(request.offer))
-    home.journal.record(
-        request.agreement, "requested", once="", dataset=str(dataset), model=str(model), price=str(price)
-    )
-    return request.agreement
 
 
 def draft_recipe(home: Home, card: Card, graph: Digest, initial_model: Digest, overrides: Mapping[str, Any]) -> Recipe:

@@ -1,0 +1,379 @@
+"""Whole jobs, from request to payment: two pods on a real chain, real workers, silence, divergence, refusals and missed deadlines."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from pod.agreement import State
+from pod.certificate import Verdict, verify
+from pod.chain import Chain, devnet
+from pod.checkpoint import read_leaves
+from pod.dataset import Policy
+from pod.digest import Digest, sha256
+from pod.errors import AccessRefused, DatasetChanged, Reverted, Unusable
+from pod.owner import Owner, Replay, approve, read_registered, reject, replay_job
+from pod.scientist import Evaluation, accept_result, delivery, evaluate, publish_model, receive
+from pod.transcript import Transcript
+from tests.chain_fixtures import Devnet
+from tests.pods import (
+    BOND,
+    EXPLODING,
+    HOUR_S,
+    PRICE,
+    RECIPE,
+    Party,
+    Workshop,
+    module_file,
+    offer_table,
+    owner_runs,
+    private_images,
+    private_table,
+    running,
+    scientist_runs,
+)
+
+PassTime = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Done:
+    """A job that went through, and what was seen on the way."""
+
+    id: Digest
+    workshop: Workshop
+    before: tuple[int, int]
+    replayed: Replay
+    evaluated: Evaluation
+    verdict: Verdict
+
+    @property
+    def owner_folder(self) -> Path:
+        return self.workshop.owner.home.job_folder(self.id)
+
+    @property
+    def scientist_folder(self) -> Path:
+        return self.workshop.scientist.home.job_folder(self.id)
+
+
+@pytest.fixture(scope="module")
+def asked(workshop: Workshop, table_path: Path) -> Workshop:
+    """A dataset whose owner is asked about every job, with mock data to rehearse on."""
+    policy = Policy(minimum_price=PRICE, minimum_batch=4, maximum_steps=100)
+    dataset = offer_table(workshop.owner, table_path, policy=policy, mock_records=16)
+    return replace(workshop, dataset=dataset)
+
+
+@pytest.fixture(scope="module")
+def done(asked: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Done:
+    """The main job, both pods running."""
+    owner, scientist = asked.owner, asked.scientist
+    before = owner.fit(), scientist.fit()
+    with owner_runs(owner), scientist_runs(scientist):
+        id = asked.request(rehearsed=True)
+        asked.until(owner.has(id, "approval_needed"))
+        approve(owner.home, id)
+        asked.until(owner.has(id, "wiped"))
+        asked.until(scientist.has(id, "settled"))
+    owner.home.agreements.withdraw()
+    replayed = replay_job(owner.home, id, 4)
+    test_table = private_table(tmp_path_factory.mktemp("test") / "mine.csv", rows=10, seed=5)
+    evaluated = evaluate(scientist.home, id, test_table)
+    found = delivery(scientist.home, id)
+    verdict = verify(found.model, found.certificate.read_bytes(), scientist.home.chain)
+    return Done(id, asked, before, replayed, evaluated, verdict)
+
+
+# The main job
+
+
+def test_owner_pod_takes_a_job_through_its_states_in_order(done: Done) -> None:
+    kinds = [kind for kind in done.workshop.owner.kinds(done.id) if kind not in ("checkpoint", "anchored")]
+    assert kinds == [
+        *("checking", "checked", "approval_needed", "accepted", "begun", "training", "delivered", "finished"),
+        *("settled", "wiped"),
+    ]
+
+
+def test_scientist_pod_reads_notes_receives_and_accepts(done: Done) -> None:
+    kinds = [kind for kind in done.workshop.scientist.kinds(done.id) if kind not in ("accepted", "training", "trained")]
+    assert [kind for kind in kinds if kind != "note"] == ["requested", "received", "result_accepted", "settled"]
+    assert kinds.count("note") == 3
+
+
+def test_money_ends_where_it_belongs(done: Done) -> None:
+    owner, scientist = done.workshop.owner, done.workshop.scientist
+    assert (owner.fit() - done.before[0], scientist.fit() - done.before[1]) == (PRICE, -PRICE)
+    assert owner.home.agreements.owed(owner.address) == scientist.home.agreements.owed(scientist.address) == 0
+
+
+def test_whole_job_takes_eight_transactions_and_little_gas(done: Done) -> None:
+    home = done.workshop.owner.home
+    transactions = {event.transaction for event in home.agreements.events(done.id)}
+    receipts = [home.chain.receipt(transaction) for transaction in transactions]
+    assert len(transactions) == 8
+    assert sum(receipt.gas_used for receipt in receipts if receipt) < 800_000
+
+
+def test_transcript_on_chain_is_that_of_the_leaves_on_disk(done: Done) -> None:
+    proof = done.workshop.owner.home.agreements.proof(done.id)
+    leaves = tuple(checkpoint.leaf for checkpoint in read_leaves(done.owner_folder))
+    transcript = Transcript(proof.ctx, proof.seed, leaves)
+    transcript.verify(steps=12, segment=2)
+    assert (proof.count, proof.transcript_root, proof.model_root) == (7, transcript.root, leaves[-1].model)
+    assert [anchor.root for anchor in proof.anchors] == [group.root for group in transcript.groups(2)]
+
+
+def test_notes_tell_rounded_metrics_and_no_more(done: Done) -> None:
+    notes = [entry.body for entry in done.workshop.scientist.home.journal.history(done.id) if entry.kind == "note"]
+    assert [note["count"] for note in notes] == [2, 4, 6]
+    for note in notes:
+        assert set(note["metrics"]) == {"loss", "accuracy"}
+        assert all(value == float(f"{value:.3g}") for value in note["metrics"].values())
+
+
+def test_certificate_of_the_delivery_holds(done: Done) -> None:
+    assert done.verdict.state == State.SETTLED
+    assert done.verdict.complete
+    assert done.verdict.statement.agreement == done.id
+
+
+def test_delivered_model_runs_on_a_table_of_ones_own(done: Done) -> None:
+    assert done.evaluated.records == 10
+    assert 0 <= done.evaluated.metrics["accuracy"] <= 1
+    assert done.evaluated.metrics["loss"] > 0
+
+
+def test_replayed_segments_come_out_equal(done: Done) -> None:
+    assert done.replayed.equal
+    assert (len(done.replayed.verdicts), done.replayed.segments) == (4, 6)
+
+
+def test_ended_job_leaves_no_records_and_no_identity_behind(done: Done) -> None:
+    names = {path.name for path in done.owner_folder.iterdir()}
+    assert {"leaves.jsonl", "states", "model.safetensors", "certificate.json"} <= names
+    assert not names & {"records.npz", "identity.age"}
+    assert not [name for name in names if name.endswith(".part") or name.startswith((".sealed", ".opened", ".rehears"))]
+
+
+def test_result_is_accepted_once(done: Done) -> None:
+    with pytest.raises(Unusable, match="settled"):
+        accept_result(done.workshop.scientist.home, done.id)
+
+
+def test_answered_request_cannot_be_answered_again(done: Done) -> None:
+    with pytest.raises(Unusable, match="no longer a request"):
+        approve(done.workshop.owner.home, done.id)
+
+
+# Two jobs at once, and silence
+
+
+@pytest.fixture(scope="module")
+def pair(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory, pass_time: PassTime) -> tuple[Digest, Digest]:
+    """Two jobs on two datasets asked for at once; the scientist never says a word."""
+    owner, scientist = workshop.owner, workshop.scientist
+    images = private_images(tmp_path_factory.mktemp("images") / "images.npz")
+    policy = Policy(manual_approval=False, metrics_leave=False)
+    pixels = offer_table(owner, images, name="images", target="kind", drop=(), policy=policy)
+    convolution = publish_model(scientist.home, module_file(scientist.home.settings.home), "Pixels", pixels.id)
+    first = workshop.request()
+    second = workshop.request(dataset=pixels.id, model=convolution.id, recipe_overrides=RECIPE | {"optimizer": "SGD"})
+    with owner_runs(owner, keep_states=False, keep_every=3):
+        workshop.until_state(first, State.TRAINED)
+        workshop.until_state(second, State.TRAINED)
+        pass_time(HOUR_S + 1)
+        workshop.until(owner.has(first, "wiped"))
+        workshop.until(owner.has(second, "wiped"))
+    return first, second
+
+
+def test_silence_pays_the_owner(workshop: Workshop, pair: tuple[Digest, Digest]) -> None:
+    owner = workshop.owner
+    assert [workshop.scientist.state(id) for id in pair] == [State.SETTLED] * 2
+    owed, before = owner.home.agreements.owed(owner.address), owner.fit()
+    assert owed >= 2 * (PRICE + BOND)
+    owner.home.agreements.withdraw()
+    assert owner.fit() == before + owed
+
+
+def test_each_of_two_jobs_has_its_own_model(workshop: Workshop, pair: tuple[Digest, Digest]) -> None:
+    proofs = [workshop.owner.home.agreements.proof(id) for id in pair]
+    assert len({proof.ctx for proof in proofs}) == len({proof.model_root for proof in proofs}) == 2
+
+
+def test_result_is_received_after_silence_settled_it(workshop: Workshop, pair: tuple[Digest, Digest]) -> None:
+    with scientist_runs(workshop.scientist):
+        for id in pair:
+            workshop.until(workshop.scientist.has(id, "settled"))
+    for id in pair:
+        assert delivery(workshop.scientist.home, id).model.exists()
+
+
+def test_metrics_stay_where_the_policy_keeps_them(workshop: Workshop, pair: tuple[Digest, Digest]) -> None:
+    with scientist_runs(workshop.scientist):
+        workshop.until(workshop.scientist.has(pair[1], "note"))
+    assert workshop.scientist.told(pair[1], "note")["metrics"] is None
+
+
+def test_states_are_wiped_where_they_are_not_kept(workshop: Workshop, pair: tuple[Digest, Digest]) -> None:
+    assert not (workshop.owner.home.job_folder(pair[0]) / "states").exists()
+    assert workshop.owner.told(pair[0], "wiped") == {"states": True}
+
+
+# Divergence, with a scientist who changes its recipient
+
+
+@pytest.fixture(scope="module")
+def diverged(asked: Workshop, workshop: Workshop) -> Digest:
+    """A job whose rate explodes, and whose scientist makes its registered recipient unusable."""
+    owner, scientist = asked.owner, asked.scientist
+    dataset = workshop.dataset
+    line = publish_model(scientist.home, module_file(scientist.home.settings.home), "Line", dataset.id)
+    with owner_runs(owner), scientist_runs(scientist, auto_accept=False):
+        id = asked.request(dataset=dataset.id, model=line.id, recipe_overrides=EXPLODING, bond=2 * PRICE)
+        asked.until(owner.has(id, "approval_needed"))
+        scientist.home.registry.update_pod("age1nobody")
+        approve(owner.home, id)
+        asked.until(scientist.has(id, "received"))
+    scientist.home.registry.update_pod(scientist.home.keys.recipient)
+    return id
+
+
+def test_bond_beyond_the_price_asks_a_person_even_where_the_policy_does_not(asked: Workshop, diverged: Digest) -> None:
+    assert asked.owner.told(diverged, "approval_needed")["why"] == ["the bond is higher than the price"]
+
+
+def test_divergence_ends_at_the_last_finite_leaf(asked: Workshop, diverged: Digest) -> None:
+    agreement = asked.owner.home.agreements.read(diverged)
+    assert agreement.state == State.DIVERGED
+    assert agreement.steps_done < 12
+    assert agreement.steps_done == 2 * (asked.owner.home.agreements.proof(diverged).count - 1)
+    assert asked.owner.told(diverged, "diverged")["reason"]
+
+
+def test_scientist_opens_a_diverged_delivery_whose_certificate_holds(asked: Workshop, diverged: Digest) -> None:
+    found = receive(asked.scientist.home, diverged)
+    verdict = verify(found.model, found.certificate.read_bytes(), asked.scientist.home.chain)
+    assert not verdict.complete
+    assert verdict.statement.steps == asked.owner.home.agreements.read(diverged).steps_done
+
+
+def test_divergence_is_paid_pro_rata(asked: Workshop, diverged: Digest) -> None:
+    owner, scientist = asked.owner, asked.scientist
+    before = [party.home.agreements.owed(party.address) for party in (owner, scientist)]
+    accept_result(scientist.home, diverged)
+    after = [party.home.agreements.owed(party.address) for party in (owner, scientist)]
+    due = PRICE * owner.home.agreements.read(diverged).steps_done // 12
+    assert [after[0] - before[0], after[1] - before[1]] == [due + 2 * PRICE, PRICE - due]
+    assert scientist.state(diverged) == State.SETTLED
+
+
+# Refusals and missed deadlines
+
+
+def test_person_rejects_and_the_money_goes_back(asked: Workshop) -> None:
+    owner, scientist = asked.owner, asked.scientist
+    owed = scientist.home.agreements.owed(scientist.address)
+    with owner_runs(owner):
+        id = asked.request()
+        asked.until(owner.has(id, "approval_needed"))
+        reject(owner.home, id, "not this week")
+        asked.until(owner.has(id, "cancelled"))
+    assert scientist.state(id) == State.CANCELLED
+    assert scientist.home.agreements.owed(scientist.address) == owed + PRICE
+    assert owner.told(id, "rejected")["reason"] == "not this week"
+    assert not [line for line in owner.said if line.startswith(id.short) and "revert" in line]
+
+
+def test_scientist_cannot_answer_for_the_owner(asked: Workshop, pass_time: PassTime) -> None:
+    id = asked.request()
+    with pytest.raises(AccessRefused, match="another home"):
+        approve(asked.scientist.home, id)
+    with pytest.raises(Reverted, match="CallerIsNotOwner"):
+        asked.scientist.home.agreements.reject(id)
+    pass_time(HOUR_S + 1)
+
+
+def test_request_that_nobody_accepts_is_taken_back_after_its_window(workshop: Workshop, pass_time: PassTime) -> None:
+    owner, scientist = workshop.owner, workshop.scientist
+    id, owed = workshop.request(), scientist.home.agreements.owed(scientist.address)
+    with pytest.raises(Reverted, match="DeadlineNotPassed"):
+        scientist.home.agreements.cancel(id)
+    pass_time(HOUR_S + 1)
+    with owner_runs(owner):
+        workshop.until(owner.has(id, "late"))
+        scientist.home.agreements.cancel(id)
+        workshop.until(owner.has(id, "cancelled"))
+    assert "checking" not in owner.kinds(id)
+    assert scientist.home.agreements.owed(scientist.address) == owed + PRICE
+
+
+def test_owner_that_misses_the_training_deadline_loses_half_to_the_scientist_and_half_to_the_fire(
+    workshop: Workshop, pass_time: PassTime, reader: Chain
+) -> None:
+    owner, scientist = workshop.owner, workshop.scientist
+    id = workshop.request()
+    owner.home.agreements.accept(id, sha256(b"a nonce that is never revealed"))
+    owed, supply = scientist.home.agreements.owed(scientist.address), reader.call("FitCoin", "totalSupply")
+    pass_time(HOUR_S + 1)
+    with owner_runs(owner):
+        workshop.until(owner.has(id, "late"))
+        scientist.home.agreements.expire(id)
+        workshop.until(owner.has(id, "forfeited"))
+    assert "training" not in owner.kinds(id)
+    assert scientist.home.agreements.owed(scientist.address) == owed + PRICE + BOND // 2
+    assert reader.call("FitCoin", "totalSupply") == supply - BOND // 2
+    with pytest.raises(Reverted, match="StateForbids"):
+        scientist.home.agreements.expire(id)
+
+
+# What stands in the way
+
+
+def test_owner_without_the_bond_says_so_and_accepts_once_it_has_it(
+    open_party: Callable[..., Party], workshop: Workshop, table_path: Path, running_devnet: Devnet
+) -> None:
+    poor = open_party("poor", units=BOND - 1)
+    dataset = offer_table(poor, table_path)
+    id = workshop.request(dataset=dataset.id)
+    with running(Owner(poor.home, poor.say, look_s=0.05, retry_s=0.1)):
+        workshop.until(poor.has(id, "error"))
+        assert "the bond needs 6 FIT" in poor.told(id, "error")["message"]
+        assert workshop.scientist.state(id) == State.REQUESTED
+        devnet.fund(running_devnet.settings(poor.home.settings.home), poor.address, 0, 1)
+        workshop.until(poor.has(id, "begun"))
+
+
+def test_dataset_changed_before_acceptance_is_declined(asked: Workshop, tmp_path: Path) -> None:
+    owner = asked.owner
+    source = private_table(tmp_path / "findings.csv", rows=20)
+    dataset = offer_table(owner, source, policy=Policy())
+    id = asked.request(dataset=dataset.id)
+    with owner_runs(owner):
+        asked.until(owner.has(id, "approval_needed"))
+        lines = source.read_text().splitlines()
+        lines[8] = lines[8].replace(",ill", ",well") if ",ill" in lines[8] else lines[8].replace(",well", ",ill")
+        source.write_text("\n".join(lines) + "\n")
+        approve(owner.home, id)
+        asked.until(owner.has(id, "rejected"))
+    assert "record 7 is the first that differs" in owner.told(id, "refused")["reason"]
+    with pytest.raises(DatasetChanged):
+        read_registered(owner.home, owner.home.journal.dataset(dataset.id))
+
+
+def test_registered_card_is_on_chain_and_holds_no_cell(asked: Workshop, table_path: Path) -> None:
+    card = asked.owner.home.store.cat(asked.dataset.card_cid).decode()
+    cells = {cell for line in table_path.read_text().splitlines()[1:] for cell in line.split(",")[:5]}
+    assert json.loads(card)["root"] == str(asked.owner.home.registry.dataset(asked.dataset.id).root)
+    assert not [cell for cell in cells if cell in card]
+
+
+def test_second_pod_of_one_home_is_refused(workshop: Workshop) -> None:
+    with workshop.owner.home.alone(), pytest.raises(Unusable, match="another pod runs"):
+        Owner(workshop.owner.home, workshop.owner.say).run(threading.Event())
