@@ -9,7 +9,7 @@ import {IProofOfTrain} from "./interfaces/IProofOfTrain.sol";
 import {IRegistry} from "./interfaces/IRegistry.sol";
 import {Tree} from "./libraries/Tree.sol";
 import {Agreement, State} from "./types/Agreement.sol";
-import {CallerIsNotOwner, DeadlinePassed, requireCid} from "./types/Errors.sol";
+import {CID_LIMIT, CallerIsNotOwner, CidLengthRefused, DeadlinePassed, requireCid} from "./types/Errors.sol";
 import {AgreementId, NO_PANEL} from "./types/Ids.sol";
 import {Permit, Terms} from "./types/Terms.sol";
 
@@ -77,16 +77,17 @@ contract Agreements is IAgreements {
     }
 
     /// @inheritdoc IAgreements
-    function reject(AgreementId id) external {
+    function reject(AgreementId id, bytes calldata reasonCid) external {
         Agreement storage known = _agreements[id];
         _requireOwner(known);
         _requireState(id, known.state == State.Requested);
         _requireInTime(known);
+        if (reasonCid.length > CID_LIMIT) revert CidLengthRefused(reasonCid.length, CID_LIMIT);
 
         known.state = State.Cancelled;
         owed[known.scientist] += known.price;
 
-        emit Rejected(id, known.price);
+        emit Rejected(id, known.price, reasonCid);
     }
 
     /// @inheritdoc IAgreements

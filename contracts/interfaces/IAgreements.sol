@@ -27,8 +27,8 @@ interface IAgreements {
     );
     /// @notice The owner locked its bond; the block of this event is the seed block.
     event Accepted(AgreementId indexed id, bytes32 nonceCommitment, uint40 trainingDeadline);
-    /// @notice The owner declined; the price went back.
-    event Rejected(AgreementId indexed id, uint256 toScientist);
+    /// @notice The owner declined; the price went back. `reasonCid` names a reason sealed to the scientist, or is empty.
+    event Rejected(AgreementId indexed id, uint256 toScientist, bytes reasonCid);
     /// @notice The scientist took back an unanswered request.
     event Cancelled(AgreementId indexed id, uint256 toScientist);
     /// @notice The run is paid: `toOwner` holds the bond and the price due, `toScientist` the rest of the price.
@@ -86,7 +86,8 @@ interface IAgreements {
     function accept(AgreementId id, bytes32 nonceCommitment, Permit calldata permit) external;
 
     /// @notice Declines a request in time; the price is the scientist's again.
-    function reject(AgreementId id) external;
+    /// @param reasonCid Binary CID of a reason sealed to the scientist; may be empty.
+    function reject(AgreementId id, bytes calldata reasonCid) external;
 
     /// @notice Takes back a request that nobody answered in time.
     function cancel(AgreementId id) external;

@@ -85,9 +85,9 @@ class Agreements:
         self.chain.require_fit(bond, "the bond")
         return self.chain.send("Agreements", "accept", id, nonce_commitment, _struct(permit or self.permit(bond)))
 
-    def reject(self, id: Digest) -> Receipt:
-        """Decline a request as its owner; the scientist gets its money back."""
-        return self.chain.send("Agreements", "reject", id)
+    def reject(self, id: Digest, reason: Cid | None = None) -> Receipt:
+        """Decline a request as its owner; the scientist gets its money back, and the reason if one was sealed to it."""
+        return self.chain.send("Agreements", "reject", id, _cid_out(reason))
 
     def cancel(self, id: Digest) -> Receipt:
         """Take a request back as its scientist, once the acceptance window has passed."""
@@ -194,6 +194,11 @@ class Agreements:
             InputRefused: the request carried no CID.
         """
         return Cid.decode(self._requested(id).args["offerCid"])
+
+    def refusal(self, id: Digest) -> Cid | None:
+        """CID of the reason that the owner gave for declining; None where it did not decline, or gave none."""
+        declined = [event for event in self.events(id) if event.name == "Rejected"]
+        return _cid_in(declined[0].args["reasonCid"]) if declined else None
 
     def events(
         self, id: Digest | None = None, from_block: int | None = None, to_block: int | None = None

@@ -20,17 +20,30 @@ from functools import partial
 
 from pod.agreement import Agreement, State, commit_nonce
 from pod.digest import ZERO, Digest
-from pod.errors import AccessRefused, ChainUnusable, FitchainError, NotFound, Reverted, StoreUnusable, Unusable
+from pod.errors import (
+    AccessRefused,
+    ChainUnusable,
+    DatasetChanged,
+    FitchainError,
+    NotFound,
+    Reverted,
+    StoreUnusable,
+    Unusable,
+)
 from pod.home import Home
 from pod.owner.data import read_registered
 from pod.owner.examine import dataset_of, examine
 from pod.owner.run import ENDED, IDENTITY, RECORDS, Run, begin, order_nonce, record_end
+from pod.parcel import send_refusal
 from pod.patience import RETRY_S, Patience, Say
 from pod.registry import Role
+from pod.store import Cid
 
 LOOK_S = 0.2
 NOT_NOW = (ChainUnusable, StoreUnusable, NotFound)
 """What says nothing against a request: it could not be examined, and is again later."""
+UNTOLD = "the dataset cannot be served now"
+"""What the scientist is told of a reason that speaks of the owner's records."""
 
 
 def approve(home: Home, id: Digest) -> None:
@@ -196,7 +209,7 @@ class Owner:
             reason = f"{error.message}; {error.hint}" if error.hint else error.message
             self.home.journal.record(agreement.id, "refused", once="", reason=reason)
             self.say(agreement.id, f"declined: {reason}")
-            decline(self.home, agreement.id, reason)
+            decline(self.home, agreement.id, UNTOLD if isinstance(error, DatasetChanged) else reason)
             return False
 
     def _accept(self, id: Digest) -> None:
@@ -231,12 +244,21 @@ def _require_request(home: Home, id: Digest) -> None:
         raise Unusable(f"the agreement {id} is {agreement.state.name.lower()} and no longer a request")
 
 
+def _sealed_reason(home: Home, id: Digest, reason: str) -> Cid | None:
+    """The reason as a parcel for the scientist; none if nothing was said, or to a scientist without a pod."""
+    try:
+        recipient = home.registry.pod(home.agreements.read(id).scientist).recipient
+    except NotFound:
+        return None
+    return send_refusal(home.store, id, reason, recipient) if reason else None
+
+
 def decline(home: Home, id: Digest, reason: str) -> None:
     """Send the refusal unless it is sent, by this process or another one of this home."""
     if home.agreements.read(id).state != State.REQUESTED:
         return
     try:
-        receipt = home.agreements.reject(id)
+        receipt = home.agreements.reject(id, _sealed_reason(home, id, reason))
     except Reverted:
         if home.agreements.read(id).state == State.CANCELLED:
             return

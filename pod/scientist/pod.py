@@ -13,7 +13,7 @@ from pod.agreement import Agreement, Anchor, State
 from pod.digest import ZERO, Digest, tree_root
 from pod.errors import ClaimMismatch, FitchainError
 from pod.home import Home
-from pod.parcel import Note, fetch_note
+from pod.parcel import Note, fetch_note, fetch_refusal
 from pod.patience import RETRY_S, Patience, Say
 from pod.registry import Role
 from pod.scientist.receive import accept_result, receive
@@ -89,12 +89,24 @@ def follow(home: Home, id: Digest, auto_accept: bool, say: Say) -> State:
         accept_result(home, id)
         say(id, "accepted the result")
     state = home.agreements.read(id).state
+    if state == State.CANCELLED:
+        _read_refusal(home, id, say)
     # That it was requested is for whoever asked to write down: it tells a finished request from an interrupted one.
     if state != State.REQUESTED and home.journal.record(id, state.name.lower(), once=""):
         say(id, state.name.lower())
     if problem is not None and not state.ended:
         raise problem
     return state
+
+
+def _read_refusal(home: Home, id: Digest, say: Say) -> None:
+    """Open the reason that the owner gave for declining, if it gave one."""
+    cid = home.agreements.refusal(id)
+    if cid is None or home.journal.happened(id, "refused"):
+        return
+    reason = fetch_refusal(home.store, id, cid, home.keys.identity)
+    home.journal.record(id, "refused", once="", reason=reason)
+    say(id, f"the owner declined: {reason}")
 
 
 def _in_time(home: Home, agreement: Agreement) -> bool:

@@ -4,7 +4,7 @@ pragma solidity ^0.8.28;
 import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
 import {IAgreements} from "../../contracts/interfaces/IAgreements.sol";
 import {Agreement, State} from "../../contracts/types/Agreement.sol";
-import {CallerIsNotOwner, DeadlinePassed} from "../../contracts/types/Errors.sol";
+import {CallerIsNotOwner, CidLengthRefused, DeadlinePassed} from "../../contracts/types/Errors.sol";
 import {AgreementId} from "../../contracts/types/Ids.sol";
 import {Permit} from "../../contracts/types/Terms.sol";
 import {Fixture} from "./Fixture.sol";
@@ -135,9 +135,9 @@ contract AnswerTest is Fixture {
         AgreementId id = requested();
 
         vm.expectEmit(address(agreements));
-        emit IAgreements.Rejected(id, PRICE);
+        emit IAgreements.Rejected(id, PRICE, cid("reason"));
         vm.prank(owner);
-        agreements.reject(id);
+        agreements.reject(id, cid("reason"));
 
         assertState(id, State.Cancelled);
         assertOwed(scientist, PRICE);
@@ -149,7 +149,7 @@ contract AnswerTest is Fixture {
 
         vm.expectRevert(abi.encodeWithSelector(CallerIsNotOwner.selector, stranger, owner));
         vm.prank(stranger);
-        agreements.reject(id);
+        agreements.reject(id, "");
     }
 
     function test_reject_refusesAfterAcceptance() public {
@@ -157,7 +157,7 @@ contract AnswerTest is Fixture {
 
         vm.expectRevert(abi.encodeWithSelector(IAgreements.StateForbids.selector, id, State.Accepted));
         vm.prank(owner);
-        agreements.reject(id);
+        agreements.reject(id, "");
     }
 
     function test_reject_refusesAfterItsDeadline() public {
@@ -166,7 +166,15 @@ contract AnswerTest is Fixture {
 
         vm.expectRevert(abi.encodeWithSelector(DeadlinePassed.selector, block.timestamp - 1, block.timestamp));
         vm.prank(owner);
-        agreements.reject(id);
+        agreements.reject(id, "");
+    }
+
+    function test_reject_refusesAnOversizedReason() public {
+        AgreementId id = requested();
+
+        vm.expectRevert(abi.encodeWithSelector(CidLengthRefused.selector, 65, 64));
+        vm.prank(owner);
+        agreements.reject(id, new bytes(65));
     }
 
     // --- cancel

@@ -171,7 +171,7 @@ contract Handler {
         if (!exists) return;
         bool may = actor == job.owner && job.state == State.Requested && _inTime(job);
 
-        _settle("reject", job, actor, may, abi.encodeCall(agreements.reject, (job.id)), State.Cancelled);
+        _settle("reject", job, actor, may, abi.encodeCall(agreements.reject, (job.id, "")), State.Cancelled);
     }
 
     function cancel(uint256 which, uint256 who) external {

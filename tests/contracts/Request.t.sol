@@ -159,7 +159,7 @@ contract RequestTest is Fixture {
     function test_request_refusesASaltOfACancelledRequest() public {
         AgreementId id = requested();
         vm.prank(owner);
-        agreements.reject(id);
+        agreements.reject(id, "");
 
         refuses(defaultTerms(), abi.encodeWithSelector(IAgreements.AgreementExists.selector, id));
     }

@@ -253,7 +253,7 @@ contract SettlementTest is Fixture {
     function test_withdraw_neverExpires() public {
         AgreementId id = requested();
         vm.prank(owner);
-        agreements.reject(id);
+        agreements.reject(id, "");
         vm.warp(block.timestamp + 100 * 365 days);
 
         vm.prank(scientist);
