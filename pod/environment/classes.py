@@ -37,8 +37,9 @@ _V3_FLAGS = frozenset({"avx2", "fma", "bmi1", "bmi2", "f16c", "movbe"})
 """What /proc/cpuinfo calls the features of x86-64-v3 (System V ABI, AMD64 supplement, section 3.1.1)."""
 
 SHIPPED: Mapping[tuple[str, str, int], str] = {
-    ("cpu-x86-64-v3", "2.13.0+cu130", 1): "0xb8497b347e3bc815f6c59b0d897b1d170cc8d10da8be42e4655ffde78d88d772",
-    ("cpu-x86-64-v3", "2.13.0+cu130", 2): "0x38633176290a160653056fac675b6102551020f340e0ec570896c6deec2dedaf",
+    ("cpu-x86-64-v3", "2.13.0+cu130", 1): "0x6fb1a99d306ad3d1779cd482ad30aaa843329f0b10a7aa6dcb92ec13921bd2a7",
+    ("cpu-x86-64-v3", "2.13.0+cu130", 2): "0x219cc05d7af0603d463cb24b74f5ec3bddb0677ad23ce58b156d00797e5c3735",
+    ("cpu-x86-64-v3", "2.13.0+cu130", 4): "0xd1acb5ae0ef8b04c3e43f1b8338ee8348a505f6c8019163cffd8472f68ea7451",
 }
 """Probe digests that ship, by class, torch build and threads; the same on an AMD processor with AVX-512 and, emulated, on an Intel
 Haswell and an AMD Rome (`make conformance`)."""

@@ -138,10 +138,7 @@ _ELEMENTWISE: dict[str, Operator] = {
             *("sinh", "square", "tanh", "trunc"),
         )
     },
-    **{
-        name: (_positive(getattr(torch, name)), (_FLAT,))
-        for name in ("log", "log10", "log1p", "log2", "reciprocal", "rsqrt")
-    },
+    **{name: (_positive(getattr(torch, name)), (_FLAT,)) for name in ("log", "log1p", "reciprocal", "rsqrt")},
     **{
         name: (_wide(getattr(F, name)), (_FLAT,))
         for name in (
