@@ -52,8 +52,9 @@ def match_id(text: str, known: Callable[[], Iterable[Digest]], what: str, listin
 
 
 def find_agreement(home: Home, text: str) -> Digest:
-    """The agreement that a person means, among those of this deployment."""
-    return match_id(text, home.agreements.list, "agreement", "fitchain job list")
+    """The agreement that a person means, which is one of this deployment."""
+    id = match_id(text, home.agreements.list, "agreement", "fitchain job list")
+    return home.agreements.read(id).id
 
 
 def find_dataset(home: Home, text: str) -> Digest:

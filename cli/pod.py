@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ import typer
 from cli.command import Session, command, group
 from cli.output import say_at
 from pod.digest import ZERO, Digest
+
+STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 app = group("pod", "Run the long-running side of an owner or a scientist.")
 
@@ -63,18 +66,34 @@ def say_of(id: Digest, text: str) -> None:
 
 @contextmanager
 def stopping() -> Iterator[threading.Event]:
-    """An event that SIGTERM and SIGINT set; a second one ends the process at once."""
-    stop = threading.Event()
+    """An event that SIGTERM and SIGINT set; a second one ends the process at once.
 
-    def ask(number: int, frame: object) -> None:
-        say_at("stopping")
-        stop.set()
-        for one in (signal.SIGTERM, signal.SIGINT):
+    A signal may arrive anywhere, inside a print or while the event's own lock is held: so its handler does next to nothing, and a
+    thread that waits at a pipe does the rest.
+    """
+    stop = threading.Event()
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+
+    def listen() -> None:
+        if os.read(reading, 1):
+            say_at("stopping")
+            stop.set()
+
+    def end_at_the_next(number: int, frame: object) -> None:
+        for one in STOPPING:
             signal.signal(one, signal.SIG_DFL)
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    listener = threading.Thread(target=listen, name="signals")
+    listener.start()
+    signal.set_wakeup_fd(writing)
+    before = {number: signal.signal(number, end_at_the_next) for number in STOPPING}
     try:
         yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(-1)
+        os.close(writing)
+        listener.join()
+        os.close(reading)

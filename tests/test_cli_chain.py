@@ -1,0 +1,224 @@
+"""Commands on a chain: datasets by hand, and what happens when something is not as it should be."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.app import run
+from pod import keys
+from tests.chain_fixtures import PASSPHRASE, Account, Devnet
+
+ROOT = Path(__file__).parent.parent
+TABLE = "patient,age,dose,outcome\n" + "".join(
+    f"P-{i:03},{40 + i},{i * 0.5},{'well' if i % 2 else 'ill'}\n" for i in range(40)
+)
+
+
+@pytest.fixture(scope="module")
+def home(open_account: Callable[..., Account]) -> Path:
+    folder = made_home(open_account)
+    (folder / "table.csv").write_text(TABLE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def other_home(open_account: Callable[..., Account]) -> Path:
+    return made_home(open_account)
+
+
+def made_home(open_account: Callable[..., Account]) -> Path:
+    folder = open_account().chain.settings.home
+    (folder / "passphrase").write_text(PASSPHRASE + "\n")
+    return folder
+
+
+@pytest.fixture
+def fitchain(
+    home: Path, running_devnet: Devnet, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, dict[str, Any], str]]:
+    """Runs a command of the home: exit code, JSON object, what was told on stderr."""
+    monkeypatch.setenv("FITCHAIN_DEVNET", str(running_devnet.folder))
+    monkeypatch.setenv("FITCHAIN_HOME", str(home))
+    monkeypatch.setenv("FITCHAIN_PASSPHRASE_FILE", str(home / "passphrase"))
+
+    def command(*arguments: str) -> tuple[int, dict[str, Any], str]:
+        code = run([*arguments, "--json"])
+        told = capsys.readouterr()
+        return code, json.loads(told.out.splitlines()[-1]) if told.out else {}, told.err
+
+    return command
+
+
+Fitchain = Callable[..., tuple[int, dict[str, Any], str]]
+
+
+def test_a_devnet_says_where_it_is(fitchain: Fitchain, running_devnet: Devnet) -> None:
+    code, told, _ = fitchain("devnet", "status")
+    assert code == 0 and told["running"] and told["rpc"] == running_devnet.record.rpc
+
+
+def test_deploying_again_finds_what_stands(fitchain: Fitchain, running_devnet: Devnet) -> None:
+    assert fitchain("deploy")[1]["contracts"] == dict(running_devnet.deployment.addresses)
+
+
+def test_a_dataset_is_registered_listed_shown_and_retired(fitchain: Fitchain, home: Path) -> None:
+    register = (
+        "data",
+        "register",
+        str(home / "table.csv"),
+        "--target",
+        "outcome",
+        "--drop",
+        "patient",
+        "--price",
+        "2.5",
+    )
+    code, made, _ = fitchain(*register, "--minimum-batch", "4", "--automatic")
+    assert code == 0 and made["records"] == 40 and made["columns"] == ["age", "dose", "outcome"]
+    listed = fitchain("data", "list")[1]["datasets"][-1]
+    assert (listed["dataset"], listed["price"], listed["active"]) == (made["dataset"], "2.5", True)
+    shown = fitchain("data", "show", made["dataset"][:8])[1]
+    policy = shown["card"]["policy"]
+    assert (policy["minimum_batch"], policy["manual_approval"], shown["card"]["target"]) == (4, False, "outcome")
+    assert fitchain("data", "retire", made["dataset"][:8])[0] == 0
+    assert not fitchain("data", "show", made["dataset"])[1]["active"]
+
+
+def test_a_dataset_is_shown_to_people_too(fitchain: Fitchain, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fitchain("data", "register", str(home / "table.csv"), "--target", "outcome", "--drop", "patient")
+    assert run(["data", "list"]) == 0
+    assert capsys.readouterr().out.splitlines()[0].split() == ["dataset", "name", "records", "price", "FIT", "state"]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda text: text.replace("P-003,43,", "P-003,,"), "age"),
+        (lambda text: text.replace("P-003,43,", "P-003,many,"), "age"),
+        (lambda text: text.replace("outcome", "result"), "outcome"),
+    ],
+    ids=["a missing cell", "a cell that is no number", "no such target"],
+)
+def test_a_table_that_cannot_be_registered_is_refused(
+    change: Callable[[str], str], told: str, fitchain: Fitchain, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.csv").write_text(change(TABLE))
+    before = fitchain("data", "list")[1]
+    code, error, _ = fitchain("data", "register", str(tmp_path / "bad.csv"), "--target", "outcome", "--drop", "patient")
+    assert code == 3 and told in error["error"]["message"]
+    assert fitchain("data", "list")[1] == before
+
+
+def test_a_wrong_passphrase_opens_nothing(fitchain: Fitchain, tmp_path: Path) -> None:
+    (tmp_path / "wrong").write_text("incorrect horse\n")
+    code, error, _ = fitchain("job", "withdraw", "--passphrase-file", str(tmp_path / "wrong"))
+    assert (code, error["error"]["kind"]) == (3, "AccessRefused")
+
+
+def test_a_home_without_a_key_says_how_to_make_one(fitchain: Fitchain, tmp_path: Path) -> None:
+    code, error, _ = fitchain("devnet", "fund", "--home", str(tmp_path))
+    assert code == 3 and "fitchain keys new" in error["error"]["hint"]
+
+
+def test_nothing_is_withdrawn_where_nothing_waits(fitchain: Fitchain) -> None:
+    assert fitchain("job", "withdraw")[1]["withdrawn"] == "0"
+
+
+def test_no_job_is_an_empty_list(fitchain: Fitchain) -> None:
+    assert fitchain("job", "list", "--all") == (0, {"jobs": []}, "")
+
+
+@pytest.mark.parametrize("command", ["show", "watch", "approve", "reject", "accept", "cancel", "settle"])
+@pytest.mark.parametrize("id", ["abcdef", "0x" + "12" * 32])
+def test_a_job_that_is_not_there_is_not_found(command: str, id: str, fitchain: Fitchain) -> None:
+    code, error, _ = fitchain("job", command, id)
+    assert code == 3 and error["error"]["kind"] == "NotFound"
+
+
+def test_a_module_must_be_named_with_its_file(fitchain: Fitchain) -> None:
+    code, error, _ = fitchain("model", "publish", "model.py", "--dataset", "abcdef")
+    assert code == 3 and "FILE.py:NAME" in error["error"]["hint"]
+
+
+def test_a_recipe_that_is_no_toml_is_refused(fitchain: Fitchain, tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text("epochs = ")
+    code, error, _ = fitchain(
+        "job",
+        "request",
+        "--dataset",
+        "0x" + "1" * 64,
+        "--model",
+        "0x" + "2" * 64,
+        "--recipe",
+        str(tmp_path / "recipe.toml"),
+    )
+    assert code == 3 and "recipe.toml" in error["error"]["message"]
+
+
+def test_funding_more_than_there_is_tells_both_amounts(fitchain: Fitchain) -> None:
+    code, error, _ = fitchain("devnet", "fund", "--fit", "5000000000")
+    assert code == 3 and "5000000000 FIT" in error["error"]["message"]
+
+
+def test_a_node_on_another_chain_is_refused(fitchain: Fitchain, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FITCHAIN_CHAIN_ID", "1")
+    code, error, _ = fitchain("data", "list")
+    assert code == 3 and "31337" in error["error"]["message"]
+
+
+def test_a_deployment_that_is_not_known_is_named(
+    fitchain: Fitchain, running_devnet: Devnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FITCHAIN_DEVNET", str(tmp_path))
+    code, error, _ = fitchain("data", "list", "--rpc", running_devnet.record.rpc)
+    assert (code, error["error"]["kind"]) == (3, "NotFound")
+
+
+def test_a_node_that_is_not_there_is_tried_and_then_named(fitchain: Fitchain) -> None:
+    code, error, _ = fitchain("data", "list", "--rpc", "http://127.0.0.1:9")
+    assert code == 3 and "no node answers at http://127.0.0.1:9" in error["error"]["message"]
+
+
+def test_what_is_no_certificate_is_refuted(fitchain: Fitchain, tmp_path: Path) -> None:
+    (tmp_path / "model").write_bytes(b"")
+    (tmp_path / "certificate").write_text("{}")
+    assert fitchain("proof", "verify", str(tmp_path / "model"), str(tmp_path / "certificate"))[0] == 1
+
+
+def test_a_certificate_that_is_not_there_cannot_be_checked(fitchain: Fitchain, tmp_path: Path) -> None:
+    assert fitchain("proof", "verify", str(tmp_path / "model"), str(tmp_path / "certificate"))[0] == 3
+
+
+def test_a_backup_is_for_its_owner_alone(fitchain: Fitchain, home: Path, tmp_path: Path) -> None:
+    code, told, _ = fitchain("keys", "backup", str(tmp_path / "backup"))
+    assert code == 0 and Path(told["file"]).stat().st_mode & 0o077 == 0
+    assert keys.list_keys(home)[0].recipient in Path(told["file"]).read_text()
+
+
+@pytest.mark.parametrize("role", ["owner", "scientist"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_pod_stops_cleanly_when_it_is_asked_to(
+    role: str, number: signal.Signals, home: Path, other_home: Path, running_devnet: Devnet
+) -> None:
+    place = {"owner": home, "scientist": other_home}[role]
+    variables = {
+        "FITCHAIN_DEVNET": str(running_devnet.folder),
+        "FITCHAIN_HOME": str(place),
+        "FITCHAIN_PASSPHRASE_FILE": str(place / "passphrase"),
+        "HOME": str(place),
+    }
+    command = [sys.executable, "-m", "cli", "pod", role]
+    with subprocess.Popen(command, cwd=ROOT, env=variables, stderr=subprocess.PIPE, text=True) as pod:
+        assert pod.stderr is not None
+        assert "Ctrl-C stops" in pod.stderr.readline()
+        pod.send_signal(number)
+        assert pod.wait(30) == 0, pod.stderr.read()
+        assert pod.stderr.read().splitlines()[0].endswith("stopping")
