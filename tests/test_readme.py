@@ -53,7 +53,8 @@ class Terminal:
             text=True,
         )
         self._lines: queue.Queue[str | None] = queue.Queue()
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
         self.log = ""
 
     def _read(self) -> None:
@@ -80,6 +81,9 @@ class Terminal:
         self._bash.stdin.write("kill $(jobs -p) 2>/dev/null; wait; exit\n")
         self._bash.stdin.close()
         self._bash.wait(30)
+        self._reader.join(30)
+        assert self._bash.stdout is not None
+        self._bash.stdout.close()
 
 
 @pytest.fixture
