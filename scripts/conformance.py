@@ -50,7 +50,7 @@ def main() -> int:
 def compute(environment: Environment) -> int:
     """Print a line for each case: its name and its digest."""
     configure(environment)
-    from pod.environment.probe import all_cases, case_digest, probe_digest
+    from pod.environment.probing import all_cases, case_digest, probe_digest
     from scripts.conformance_cases import wider_cases
 
     for name, case in {**all_cases(), **wider_cases()}.items():

@@ -1,13 +1,13 @@
 """Environment classes: what makes a replay exact, and the probe by which a host shows that it reproduces a class.
 
-Stands after `agreement` and before `sandbox` in the flow. `classes` says which variables and settings a class means, `probe` is
-the work whose digest identifies it, `check` runs that work in a process of its own and compares. Nothing here imports torch when
+Stands after `agreement` and before `sandbox` in the flow. `classes` says which variables and settings a class means, `probing` is
+the work whose digest identifies it, `checking` runs that work in a process of its own and compares. Nothing here imports torch when
 it is imported: the variables of a class must be set before torch is, so the probe and every training run in a fresh process.
 """
 
 from __future__ import annotations
 
-from pod.environment.check import check, here, probe
+from pod.environment.checking import check, here, probe
 from pod.environment.classes import CLASSES, clean_variables, configure, expected_probe, installed_torch, variables
 from pod.recipe import Environment
 

@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> int:
         refuse_other_host(environment)
         os.environ.update(variables(environment.name, environment.threads))
         configure(environment)
-        from pod.environment.probe import probe_digest
+        from pod.environment.probing import probe_digest
 
         print(probe_digest())
     except FitchainError as error:

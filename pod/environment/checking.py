@@ -104,7 +104,7 @@ def _host(environment: Environment) -> str:
         installed_torch(),
         environment.name,
         environment.threads,
-        sha256(Path(__file__).with_name("probe.py").read_bytes()).short,
+        sha256(Path(__file__).with_name("probing.py").read_bytes()).short,
     ]
     return sha256(canonical_json(facts)).value.hex()[:32]
 
