@@ -22,8 +22,8 @@ from pod.graph.operators import CLOSE_GRADIENT, OPEN_GRADIENT
 from pod.model.kernels import Kernel, kernel, takes_device
 from pod.model.tensors import DTYPES
 
-FAILURES = (RuntimeError, IndexError, ValueError, TypeError, ZeroDivisionError, OverflowError)
-"""What an operator raises when it cannot compute; NotImplementedError is a RuntimeError."""
+FAILURES = (RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, AssertionError, AttributeError)
+"""What an operator raises when it cannot compute: kernels raise the first ones, torch's shape functions in Python the others."""
 
 _MEMORY_FORMATS = {
     "contiguous": torch.contiguous_format,
