@@ -145,9 +145,12 @@ def play(which: Play, session: Session, run: Path, port: int | None, tell: Telle
         tell.next("scientist", "opening the delivery")
         follower.until(lambda: owner.agreements.read(job).state.ended)
         standing, train_s = reader.read(), tell.seconds - setup_s
-        tell.done(
-            f"opens the delivery, finds that its certificate holds, accepts: the owner gets {format_fit(PRICE)} FIT"
-        )
+        tell.done("opens the delivery, finds that its certificate holds, accepts the result")
+
+        tell.next("owner", "collecting its payment")
+        collected = owner.agreements.owed(owner.keys.address)
+        owner.agreements.withdraw()
+        tell.done(f"collects {format_fit(collected)} FIT: the price, and its bond back")
 
         tell.next("check", "certificate, replay and test, side by side")
         checked = check(job, owner, scientist, sample.test, run / "result")

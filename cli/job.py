@@ -14,6 +14,7 @@ from cli.output import Facts, Report, Rows
 from pod.errors import InputRefused
 
 if TYPE_CHECKING:
+    from cli.story import Standing
     from pod.chain.base import Receipt
     from pod.digest import Digest
 
@@ -139,7 +140,7 @@ def watch(
     standing = watching.watch(story.Reader(home, find_agreement(home, agreement)), until_settled)
     trained = standing.proof.end_block is not None and not standing.agreement.diverged
     session.exit_code = 0 if trained else 3
-    return Report(story.values(standing), [f"{standing.agreement.id} {story.state_name(standing)}"])
+    return Report(story.values(standing), [_ending(standing)])
 
 
 @command(app, "approve")
@@ -217,6 +218,15 @@ def withdraw(session: Session) -> Report:
     receipt = home.agreements.withdraw()
     values = {"withdrawn": format_fit(owed), "address": address, "transaction": receipt.transaction}
     return Report(values, [Facts([("withdrawn", f"{values['withdrawn']} FIT"), ("to", address)])])
+
+
+def _ending(standing: Standing) -> str:
+    """How a watched job ended, and what a person may do now."""
+    from cli import story
+
+    id, ended = standing.agreement.id.short, story.state_name(standing)
+    waits = standing.agreement.state.name in ("TRAINED", "DIVERGED")
+    return f"{id} {ended}{f'; next: fitchain model fetch {id}, fitchain job accept {id}' if waits else ''}"
 
 
 def _decided(id: Digest, what: str, next: str) -> Report:

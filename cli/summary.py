@@ -91,17 +91,19 @@ class Outcome:
             f"{format_fit(self.price)} FIT, paid to the owner; {self.transactions} transactions with {self.gas:,} gas in all, "
             f"from request to settlement; {self.total_s:.0f} s, of them {self.train_s:.0f} s from request to payment."
         )
+        rest = self.segments - self.replayed
         proven = [
-            f"This very file came out of the agreed recipe on the registered records: {self.checkpoints} checkpoints stand "
-            f"under a root that the chain computed from {self.anchors} anchors sent while training ran.",
-            "Nobody could choose the order of the records: it follows from a block's hash and a nonce fixed before.",
-            f"Trained again from their first states, {self.replayed} of {self.segments} segments gave the same bytes.",
+            f"The file is the model that the training's {self.checkpoints} checkpoints end in. They are chained under a root "
+            f"that the chain computed itself, from {self.anchors} anchors sent while training ran: none can be changed now.",
+            "The owner could not choose the order of the records: it follows from a block's hash and from a nonce that the "
+            "owner had committed to before.",
+            f"{self.replayed} of the {self.segments} segments between checkpoints, trained again, gave the same bytes.",
         ]
         open_ = [
-            f"The replay was the owner's own: the certificate says '{self.assurance}', and no more. Independent verifiers "
-            "are not part of this version.",
-            "Whether the records are true, and whether the model is good: the certificate shows how it was trained.",
-            "On this machine one person plays both parts, and the chain is a test chain with free money.",
+            f"That the other {rest} segments were trained as agreed. Nobody but the owner replayed any, and the certificate "
+            f"says so: '{self.assurance}'. Independent verifiers are not part of this version.",
+            "That the records are true, or the model good: a certificate is about how it was trained.",
+            "Anything about two parties: on this machine one person played both, on a test chain with free money.",
         ]
         return [
             Prose("What happened", [happened]),

@@ -56,3 +56,4 @@ class Teller(AbstractContextManager["Teller"]):
     ) -> None:
         if self._status is not None:
             self._status.stop()
+        self._out.print()

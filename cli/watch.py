@@ -65,6 +65,7 @@ def watch_live(states: Iterator[Standing]) -> Standing:
     with Live(draw(standing), console=console(stderr=True), auto_refresh=False, transient=False) as live:
         for standing in states:
             live.update(draw(standing), refresh=True)
+        live.console.print()
     return standing
 
 
