@@ -42,3 +42,11 @@ def test_tour_has_a_line_for_every_module() -> None:
     told = re.findall(r"^\| `([a-z]+)` \|", table, re.MULTILINE)
     there = {path.stem for path in (ROOT / "pod").iterdir() if not path.name.startswith("_")}
     assert told == [module for module in FLOW if module in there]
+
+
+@pytest.mark.parametrize(
+    "name", ["README.md", "CONTRIBUTING.md", "docs/format.md", "docs/trust.md", "docs/architecture.md"]
+)
+def test_files_that_a_document_names_are_there(name: str) -> None:
+    named = re.findall(r"`((?:pod|cli|scripts|tests|contracts|docs|examples)/[\w./-]+)`", (ROOT / name).read_text())
+    assert [path for path in named if not (ROOT / path).exists()] == []
