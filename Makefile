@@ -14,7 +14,7 @@ help: ## this list
 setup: ## install everything into .venv and node_modules (again: a second)
 	@PYTHON="$(PYTHON)" sh scripts/setup.sh
 
-demo: setup ## the main job from end to end, in about a minute
+demo: setup ## the main job from end to end
 	@fitchain demo $(ARGS)
 
 test: setup ## lint, types, contracts, all tests
