@@ -7,6 +7,7 @@ is tried.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 
 from pod.digest import ZERO, Digest
@@ -14,6 +15,7 @@ from pod.errors import FitchainError, Refuted
 from pod.home import Home
 
 RETRY_S = 5.0
+DOUBLINGS = 4
 Say = Callable[[Digest, str], None]
 """Told what happens, one line each, and about which job; the zero digest stands for the pod itself."""
 
@@ -24,13 +26,14 @@ class Patience:
     Args:
         home: in whose journal errors are kept.
         say: told each error once.
-        retry_s: seconds until something that failed is tried again.
+        retry_s: seconds until something that failed is tried again; each further failure doubles them, up to sixteen times as long.
     """
 
     def __init__(self, home: Home, say: Say, retry_s: float = RETRY_S) -> None:
         self.home, self.say, self.retry_s = home, say, retry_s
         self._told: dict[Digest, str] = {}
         self._due: dict[Digest, float] = {}
+        self._failures: Counter[Digest] = Counter()
 
     def due(self, id: Digest) -> bool:
         """Whether a job may be tried now."""
@@ -41,10 +44,12 @@ class Patience:
         try:
             act()
         except FitchainError as error:
-            self._due[id] = time.monotonic() + self.retry_s
+            self._due[id] = time.monotonic() + self.retry_s * (1 << min(self._failures[id], DOUBLINGS))
+            self._failures[id] += 1
             self.tell(id, error)
         else:
             self._told.pop(id, None)
+            self._failures.pop(id, None)
 
     def tell(self, id: Digest, error: FitchainError) -> None:
         """Tell an error and put it into the job's history, unless it was told last."""

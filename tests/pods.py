@@ -6,14 +6,15 @@ Nothing here stands in for anything: the chain is anvil, the store a folder that
 from __future__ import annotations
 
 import csv
-import shutil
+import os
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +22,19 @@ import numpy as np
 import pytest
 
 from cli.stage import Side
-from pod import environment, keys
-from pod.agreement import State
+from pod import keys
+from pod.agreement import State, Terms
 from pod.chain import devnet
 from pod.dataset import Policy
 from pod.digest import Digest
-from pod.environment import Environment, installed_torch
 from pod.home import Home
 from pod.owner import Owner, RegisteredDataset, register_dataset
-from pod.recipe import DEFAULT_CLASS
-from pod.scientist import PublishedModel, Scientist, publish_model, request_job
+from pod.parcel import send_folder
+from pod.recipe import Recipe
+from pod.registry import Role
+from pod.scientist import PublishedModel, Scientist, draft_recipe, publish_model, request_job
+from pod.scientist.publish import MODEL_FILES
+from pod.scientist.request import terms_of
 from tests.chain_fixtures import ETHER, MONEY, PASSPHRASE, QUICK_WORK, Devnet
 
 PRICE, BOND = 12 * ETHER, 6 * ETHER
@@ -162,6 +166,51 @@ class Workshop:
         self.until(lambda: self.scientist.state(id) in states)
 
 
+@dataclass
+class Offer:
+    """A request as a dishonest scientist may make one: every part can be replaced before it is sent.
+
+    Args:
+        home: the scientist's.
+        recipe: what it says it wants.
+        terms: what it writes on the chain.
+        files: the parcel's plain files by name.
+        recipients: to whom the parcel is sealed.
+    """
+
+    home: Home
+    recipe: Recipe
+    terms: Terms
+    files: dict[str, bytes]
+    recipients: list[str]
+
+    @classmethod
+    def honest(cls, workshop: Workshop, **overrides: Any) -> Offer:
+        """What `request_job` would send."""
+        home, dataset = workshop.scientist.home, workshop.dataset
+        row = home.journal.model(workshop.model.id)
+        recipe = draft_recipe(home, dataset.card, row.graph, row.initial_model, RECIPE | overrides)
+        owner = workshop.owner
+        terms = terms_of(owner.address, dataset.id, row.id, recipe, PRICE, BOND, (HOUR_S,) * 3)
+        files = {name: (row.folder / name).read_bytes() for name in MODEL_FILES}
+        return cls(home, recipe, terms, files | {"recipe.json": recipe.encode()}, [owner.home.keys.recipient])
+
+    def with_recipe(self, **changes: Any) -> Offer:
+        """Ask for another recipe, on the chain too."""
+        self.recipe = replace(self.recipe, **changes)
+        self.files["recipe.json"] = self.recipe.encode()
+        self.terms = replace(self.terms, recipe=self.recipe.digest)
+        return self
+
+    def send(self) -> Digest:
+        """Seal and send it; the agreement's id."""
+        with tempfile.TemporaryDirectory() as folder:
+            for name, data in self.files.items():
+                (Path(folder) / name).write_bytes(data)
+            cid = send_folder(self.home.store, Path(folder), list(self.files), self.recipients)
+        return self.home.agreements.request(Digest(os.urandom(32)), self.terms, cid)
+
+
 def private_table(path: Path, rows: int = 40, seed: int = 1) -> Path:
     """Write a CSV of four measurements with many digits, two classes, and names that must stay out."""
     numbers = np.random.default_rng(seed)
@@ -280,26 +329,15 @@ class PodProcess:
             self.process.kill()
 
 
-@pytest.fixture(scope="session")
-def probed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that remembers this host's probe, which takes seconds."""
-    folder = tmp_path_factory.mktemp("probed")
-    environment.check(Environment(DEFAULT_CLASS, 1, installed_torch()), folder)
-    return folder
-
-
 @pytest.fixture(scope="module")
-def open_party(
-    running_devnet: Devnet, tmp_path_factory: pytest.TempPathFactory, probed: Path
-) -> Iterator[Callable[..., Party]]:
-    """Makes a side: a home with a key, money, and the host's probe."""
+def open_party(running_devnet: Devnet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Party]]:
+    """Makes a side: a home with a key and money."""
     opened: list[Home] = []
 
     def make(name: str, wei: int = 10 * ETHER, units: int = MONEY) -> Party:
         settings = running_devnet.settings(tmp_path_factory.mktemp(name))
         made = keys.create(settings.home, "default", PASSPHRASE, work=QUICK_WORK)
         devnet.fund(settings, made.address, wei, units)
-        shutil.copytree(probed / "probes", settings.home / "probes")
         passphrase = settings.home / "passphrase"
         passphrase.write_text(PASSPHRASE)
         home = Home.open(settings, lambda: PASSPHRASE)
@@ -323,4 +361,5 @@ def workshop(open_party: Callable[..., Party], table_path: Path) -> Workshop:
     owner, scientist = open_party("owner"), open_party("scientist")
     dataset = offer_table(owner, table_path)
     model = publish_model(scientist.home, module_file(scientist.home.settings.home), "Tiny", dataset.id)
+    scientist.home.registry.register_pod(Role.SCIENTIST, scientist.home.keys.recipient)
     return Workshop(owner, scientist, dataset, model)

@@ -11,6 +11,7 @@ from typing import Any
 
 from pod.dataset import Card, Policy, Table, check_unchanged, mock_table, register
 from pod.digest import Digest, sha256
+from pod.errors import DatasetChanged, InputRefused
 from pod.home import Home
 from pod.journal import DatasetRow
 from pod.registry import Role
@@ -98,11 +99,14 @@ def read_registered(home: Home, row: DatasetRow) -> Table:
     """Read a registered dataset's table again and check that it is still the one that was registered.
 
     Raises:
-        DatasetChanged: a record, its order or its number differs.
-        NotFound, InputRefused: the source is missing or malformed by now.
+        DatasetChanged: a record, its order or its number differs, or the source is malformed by now.
+        NotFound: the source is missing.
     """
     reading = row.reading
-    table = Table.read(row.source, drop=reading["drop"], target=reading["target"], categories=reading["categories"])
+    try:
+        table = Table.read(row.source, drop=reading["drop"], target=reading["target"], categories=reading["categories"])
+    except InputRefused as error:
+        raise DatasetChanged(f"the dataset is not the registered one: {error.message}", error.hint) from None
     leaves = home.dataset_folder(row.id) / LEAVES
     known = leaves.read_bytes() if leaves.exists() else None
     check_unchanged(table, registration_key(home, row.salt), row.root, known)

@@ -7,31 +7,35 @@ data in the worker's sandbox. What holds and may still cost the owner its bond i
 
 from __future__ import annotations
 
+import shutil
+from functools import partial
 from pathlib import Path
 
 from platformdirs import user_cache_path
 
 from pod import environment
 from pod.agreement import Agreement, Mode
-from pod.dataset import Card, Disclosure
+from pod.dataset import Card, Disclosure, Table, mock_table
 from pod.digest import Digest, sha256
 from pod.errors import ClaimMismatch, InputRefused
 from pod.graph import LIMITS, Graph
 from pod.home import Home, sweep
 from pod.journal import DatasetRow
-from pod.owner.data import read_registered
+from pod.owner.data import MOCK_RECORDS, read_registered, registration_key
 from pod.parcel import OFFER_FILES, fetch_folder
 from pod.recipe import Recipe
 from pod.recipe.terms import RECIPE_BYTES
-from pod.rehearsal import rehearse
+from pod.rehearsal import MOCK_LIMIT_BYTES, rehearse
 from pod.sealed import check_recipient
-from pod.state import model_root, read_safetensors
+from pod.state import byte_count, model_root, read_safetensors
 from pod.worker import Event
 
 OFFER_LIMIT_BYTES = 4 << 30
 RECIPIENT = "recipient"
 WINDOW_SHARE = 0.5
 """How much of the training window a rehearsal may foretell before a person is asked."""
+STATE_MODELS, DISK_SHARE = 3, 0.5
+"""A kept state is at most so many times its model (the model, and two moments of each parameter); the part of the disk for them."""
 
 
 def examine(home: Home, agreement: Agreement) -> list[str]:
@@ -55,8 +59,20 @@ def examine(home: Home, agreement: Agreement) -> list[str]:
     card.admit(recipe, agreement.terms.price, agreement.scientist, _disclosure(agreement))
     graph.check(recipe.environment.name)
     environment.check(recipe.environment, user_cache_path("fitchain"))  # what holds for this host holds for each home
-    read_registered(home, row)
-    return concerns(agreement, rehearse(home.store, folder, card))
+    table = read_registered(home, row)
+    rehearsed = rehearse(folder, partial(put_mock, home, row, card, table))
+    return concerns(agreement, recipe, graph, rehearsed, shutil.disk_usage(folder).free)
+
+
+def put_mock(home: Home, row: DatasetRow, card: Card, table: Table, path: Path) -> None:
+    """Write mock data to rehearse on: what the card publishes, else as many records drawn here for nobody else.
+
+    Without a rehearsal a job that cannot be trained would be noticed only when the bond is at stake.
+    """
+    if card.mock is not None:
+        home.store.fetch(card.mock, path, limit_bytes=MOCK_LIMIT_BYTES)
+    else:
+        mock_table(card, table, MOCK_RECORDS, registration_key(home, row.salt)).write_npz(path)
 
 
 def dataset_of(home: Home, agreement: Agreement) -> tuple[DatasetRow, Card]:
@@ -81,22 +97,24 @@ def keep_recipient(home: Home, agreement: Agreement) -> None:
         home.journal.keep_fact(agreement.id, RECIPIENT, check_recipient(recipient))
 
 
-def concerns(agreement: Agreement, rehearsed: Event | None) -> list[str]:
-    """What speaks against accepting unasked: a bond beyond the price, a training that may outlast its window.
+def concerns(agreement: Agreement, recipe: Recipe, graph: Graph, rehearsed: Event, free_bytes: int) -> list[str]:
+    """What speaks against accepting unasked: a bond beyond the price, a training that may outlast its window or fill the disk.
 
     Args:
         agreement: the request.
-        rehearsed: the rehearsal's last event, if there was one.
+        recipe, graph: what it offers.
+        rehearsed: the rehearsal's last event.
+        free_bytes: room on the disk of the job's folder.
     """
     terms, found = agreement.terms, list[str]()
     if terms.bond > terms.price:
         found.append("the bond is higher than the price")
-    if rehearsed and rehearsed["step"]:
-        needed_s = rehearsed["seconds"] / rehearsed["step"] * terms.steps
-        if needed_s > WINDOW_SHARE * terms.training_window:
-            found.append(
-                f"by its rehearsal it trains for {needed_s:.0f} s, and its window is {terms.training_window} s"
-            )
+    needed_s = rehearsed["seconds"] / max(rehearsed["step"], 1) * terms.steps
+    if needed_s > WINDOW_SHARE * terms.training_window:
+        found.append(f"by its rehearsal it trains for {needed_s:.0f} s, and its window is {terms.training_window} s")
+    model_bytes = sum(byte_count(tensor.dtype, tensor.shape) for tensor in graph.tensors.values())
+    if (states_bytes := STATE_MODELS * model_bytes * recipe.leaf_count) > DISK_SHARE * free_bytes:
+        found.append(f"its states may take {states_bytes >> 20} MiB, and {free_bytes >> 20} MiB are free")
     return found
 
 

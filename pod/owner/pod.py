@@ -25,6 +25,7 @@ from pod.errors import (
     ChainUnusable,
     DatasetChanged,
     FitchainError,
+    InputRefused,
     NotFound,
     Reverted,
     StoreUnusable,
@@ -37,6 +38,7 @@ from pod.owner.run import ENDED, IDENTITY, RECORDS, Run, begin, order_nonce, rec
 from pod.parcel import send_refusal
 from pod.patience import RETRY_S, Patience, Say
 from pod.registry import Role
+from pod.sealed import check_recipient
 from pod.store import Cid
 
 LOOK_S = 0.2
@@ -97,6 +99,7 @@ class Owner:
         self._stop = threading.Event()
         self._busy: dict[Digest, Future[None]] = {}
         self._over: set[Digest] = set()
+        self._begun: set[Digest] = set()
 
     def run(self, stop: threading.Event) -> None:
         """Follow the chain until `stop` is set.
@@ -161,7 +164,9 @@ class Owner:
             case State.ACCEPTED:
                 begin(self.home, id)
             case State.TRAINING:
-                self.say(id, "training")
+                if id not in self._begun:
+                    self.say(id, "training")
+                    self._begun.add(id)
                 self.say(id, Run(self.home, id, self._stop, self.keep_every)())
             case State.TRAINED | State.DIVERGED:
                 if not any(self.home.journal.happened(id, kind) for kind in ENDED.values()):
@@ -245,10 +250,10 @@ def _require_request(home: Home, id: Digest) -> None:
 
 
 def _sealed_reason(home: Home, id: Digest, reason: str) -> Cid | None:
-    """The reason as a parcel for the scientist; none if nothing was said, or to a scientist without a pod."""
+    """The reason as a parcel for the scientist; none if nothing was said, or to a scientist without a pod that could read it."""
     try:
-        recipient = home.registry.pod(home.agreements.read(id).scientist).recipient
-    except NotFound:
+        recipient = check_recipient(home.registry.pod(home.agreements.read(id).scientist).recipient)
+    except (NotFound, InputRefused):
         return None
     return send_refusal(home.store, id, reason, recipient) if reason else None
 

@@ -89,11 +89,11 @@ def follow(home: Home, id: Digest, auto_accept: bool, say: Say) -> State:
         accept_result(home, id)
         say(id, "accepted the result")
     state = home.agreements.read(id).state
-    if state == State.CANCELLED:
-        _read_refusal(home, id, say)
     # That it was requested is for whoever asked to write down: it tells a finished request from an interrupted one.
     if state != State.REQUESTED and home.journal.record(id, state.name.lower(), once=""):
         say(id, state.name.lower())
+    if state == State.CANCELLED:
+        _read_refusal(home, id, say)
     if problem is not None and not state.ended:
         raise problem
     return state

@@ -20,7 +20,7 @@ from pod.journal import RequestRow
 from pod.parcel import OFFER_FILES, send_folder
 from pod.recipe import DEFAULT_CLASS, Recipe, draft
 from pod.registry import Role
-from pod.rehearsal import rehearse
+from pod.rehearsal import MOCK_LIMIT_BYTES, rehearse
 from pod.scientist.publish import MODEL_FILES, read_card
 from pod.store import Cid
 
@@ -131,8 +131,8 @@ def _prepare(home: Home, terms: Terms, recipe: Recipe, model_folder: Path, card:
     for name in MODEL_FILES:
         shutil.copyfile(model_folder / name, folder / name)
     (folder / "recipe.json").write_bytes(recipe.encode())
-    if rehearsed:
-        rehearse(home.store, folder, card)
+    if rehearsed and (mock := card.mock):
+        rehearse(folder, lambda path: home.store.fetch(mock, path, limit_bytes=MOCK_LIMIT_BYTES))
     recipients = [home.registry.pod(terms.owner).recipient, home.keys.recipient]
     offer = send_folder(home.store, folder, OFFER_FILES, recipients)
     request = RequestRow(id, salt, _plain(terms), str(offer), recipe.encode())
