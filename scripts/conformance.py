@@ -66,11 +66,16 @@ def compare(environment: Environment, emulator: str, processors: tuple[str, ...]
     failed = False
     for processor in processors:
         there = dict(cases_on(environment, [emulator, "-cpu", processor]))
-        differing = [name for name in here if there.get(name, "did not run") != here[name]]
+        missing = here.keys() - there.keys()
+        differing = [name for name in there if there[name] != here[name]]
         admitted = [name for name in differing if not name.startswith("suspect/")]
-        failed |= bool(admitted)
-        print(f"{processor}: {len(here) - len(differing)} equal, admitted but different: {admitted or 'none'}")
+        failed |= bool(admitted or missing)
+        print(f"{processor}: {len(there) - len(differing)} equal, admitted but different: {admitted or 'none'}")
         print(f"  suspects that differ: {sorted(set(differing) - set(admitted)) or 'none'}")
+        if missing:
+            print(
+                f"  {len(missing)} did not run; the first of them would have been {next(each for each in here if each in missing)}"
+            )
     return int(failed)
 
 

@@ -60,6 +60,8 @@ def main(arguments: list[str]) -> int:
     try:
         work(Path(arguments[0]).resolve(), events)
         return 0
+    except BrokenPipeError:
+        return Unusable.exit_code  # the pod is gone, and nobody is left to tell
     except FitchainError as error:
         return _told(events, error)
     except (OSError, MemoryError) as error:
