@@ -80,7 +80,7 @@ def number(value: float, figure: Figure) -> str:
     """A value with its unit: counts in full, shares in percent, the rest with three digits."""
     if figure.unit in ("gas", "transactions"):
         return f"{value:,.0f}" + (" gas" if figure.unit == "gas" else "")
-    if not figure.unit and figure.goal is not None and figure.goal < 0.5:
+    if not figure.unit and value < 0.5:
         return f"{value:.2%}"
     return f"{value:#.3g} {figure.unit}".rstrip()
 

@@ -47,7 +47,9 @@ def demo(place: Path) -> tuple[float, dict[str, Any]]:
     homes = {"FITCHAIN_HOME": str(place / "home"), "FITCHAIN_DEVNET": str(place / "devnet")}
     command = ["make", "--no-print-directory", "demo", f"ARGS={arguments}"]
     started = time.perf_counter()
-    done = subprocess.run(command, cwd=ROOT, env=clean | homes, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(command, cwd=ROOT, env=clean | homes, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"make demo ended with exit code {done.returncode}:\n{done.stderr}")
     return time.perf_counter() - started, json.loads(done.stdout.splitlines()[-1])
 
 

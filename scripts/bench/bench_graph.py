@@ -1,4 +1,4 @@
-"""What a graph costs over the module it was made of, and how fast a state is digested.
+"""What a graph costs over the module it was made of.
 
 Legend: B batch, H height, W width, K classes.
 """
@@ -7,25 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pod.digest import ZERO
 from pod.graph import NATIVE, Input
 from pod.model import Program, export
-from pod.state import TensorBytes, model_root, state_digest
-from scripts.bench.figures import Figure, ratio, side_by_side
+from scripts.bench.figures import Figure, ratio, side_by_side, told_sides
 
 BATCH, STEPS = 64, 20
-STATE_BYTES = 395_000_000
 
 
 def measure() -> Iterator[Figure]:
-    """Yield the figures of this bench."""
+    """Yield the figure of this bench."""
     yield interpreter()
-    yield digest()
 
 
 def interpreter() -> Figure:
@@ -45,8 +40,9 @@ def interpreter() -> Figure:
     }
     times = side_by_side(sides, rounds=15)
     torch.set_num_threads(threads)
-    told = ", ".join(f"{name} {time.told()}" for name, time in times.items())
-    return Figure("graph interpreter / eager training, CNN", ratio(times, "graph", "eager"), "", 1.05, detail=told)
+    return Figure(
+        "graph interpreter / eager training, CNN", ratio(times, "graph", "eager"), "", 1.05, detail=told_sides(times)
+    )
 
 
 def _training(model: Callable[[Tensor], Tensor], parameters: list[Tensor]) -> Callable[[], None]:
@@ -61,15 +57,3 @@ def _training(model: Callable[[Tensor], Tensor], parameters: list[Tensor]) -> Ca
             optimizer.step()
 
     return train
-
-
-def digest() -> Figure:
-    """Bytes of state digested in a second by one core: a hundred tensors, parameters and buffers."""
-    floats = STATE_BYTES // 4 // 100
-    rows = np.random.default_rng(0).random((100, floats), np.float32)
-    state = {
-        f"layer{i}.weight": TensorBytes("parameter", "F32", (floats,), memoryview(row)) for i, row in enumerate(rows)
-    }
-    times = side_by_side({"digest": lambda: state_digest(model_root(state), ZERO)})["digest"]
-    speed = floats * 4 * 100 / times.median / 1e9
-    return Figure("state digest, 395 MB, one core", speed, "GB/s", 3.5, at_least=True, detail=times.told())
