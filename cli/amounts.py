@@ -66,3 +66,8 @@ def format_duration(seconds: float) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return " ".join(parts[:2]) or "0s"
+
+
+def counted(count: int, noun: str) -> str:
+    """A number with its noun: `1 anchor`, `3 anchors`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.amounts import format_fit, parse_duration, parse_fit
+from cli.amounts import format_duration, format_fit, parse_duration, parse_fit
 from cli.command import Session, command, group
 from cli.ids import AgreementId, find_agreement, find_dataset, find_model
 from cli.output import Facts, Report, Rows
-from pod.errors import InputRefused
+from pod.agreement import State
+from pod.errors import InputRefused, Unusable
 
 if TYPE_CHECKING:
     from cli.story import Standing
@@ -190,6 +191,9 @@ def cancel(session: Session, agreement: AgreementId) -> Report:
     As its scientist, once the owner let the acceptance window pass.
     """
     id = find_agreement(session.reader, agreement)
+    job = session.reader.agreements.read(id)
+    if job.state is State.REQUESTED:
+        _require_over(session, job.acceptance_deadline, f"the owner may still accept {id.short}")
     return _sent(id, "cancelled", session.home.agreements.cancel(id))
 
 
@@ -199,12 +203,15 @@ def settle(session: Session, agreement: AgreementId) -> Report:
 
     A result that the scientist met with silence is paid; a training that the owner did not end in time forfeits its bond.
     """
-    from pod.agreement import State
-
     id = find_agreement(session.reader, agreement)
-    late = session.reader.agreements.read(id).state in (State.ACCEPTED, State.TRAINING)
-    calls = session.home.agreements
-    return _sent(id, "forfeited", calls.expire(id)) if late else _sent(id, "settled", calls.settle(id))
+    job = session.reader.agreements.read(id)
+    if job.state in (State.ACCEPTED, State.TRAINING):
+        _require_over(session, job.training_deadline, f"the owner may still end the training of {id.short}")
+        return _sent(id, "forfeited", session.home.agreements.expire(id))
+    if job.state not in (State.TRAINED, State.DIVERGED):
+        raise Unusable(f"{id.short} is {job.state.name.lower()}: there is nothing to settle")
+    _require_over(session, job.dispute_deadline, f"the scientist may still answer the result of {id.short}")
+    return _sent(id, "settled", session.home.agreements.settle(id))
 
 
 @command(app, "withdraw")
@@ -225,8 +232,15 @@ def _ending(standing: Standing) -> str:
     from cli import story
 
     id, ended = standing.agreement.id.short, story.state_name(standing)
-    waits = standing.agreement.state.name in ("TRAINED", "DIVERGED")
+    waits = standing.agreement.state in (State.TRAINED, State.DIVERGED)
     return f"{id} {ended}{f'; next: fitchain model fetch {id}, fitchain job accept {id}' if waits else ''}"
+
+
+def _require_over(session: Session, deadline: int, who: str) -> None:
+    """Refuse before a transaction is paid for in vain."""
+    left = deadline + 1 - session.reader.chain.block("latest").timestamp
+    if left > 0:
+        raise Unusable(f"{who} for {format_duration(left)}", "do this after that time")
 
 
 def _decided(id: Digest, what: str, next: str) -> Report:

@@ -92,7 +92,7 @@ def show(session: Session, model: ModelId) -> Report:
         "jobs": [{"agreement": job.id, "state": job.state.name.capitalize()} for job in jobs],
     }
     facts = Facts(
-        [(label.replace("_", " "), str(value)) for label, value in values.items() if label not in ("jobs", "active")]
+        [(label.replace("_", " "), value) for label, value in values.items() if label not in ("jobs", "active")]
     )
     return Report(
         values, [facts, Rows(("job", "state"), [(job.id.short, job.state.name.capitalize()) for job in jobs])]

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from cli.amounts import counted
 from cli.command import Session, command, group
 from cli.output import say_at
 from pod.digest import ZERO, Digest
@@ -36,7 +37,7 @@ def owner(
 
     home = session.home
     with stopping() as stop:
-        say_at(f"owner {home.keys.address} serves {len(home.journal.datasets())} datasets; Ctrl-C stops")
+        say_at(f"owner {home.keys.address} serves {counted(len(home.journal.datasets()), 'dataset')}; Ctrl-C stops")
         Owner(home, say_of, keep_states, keep_every).run(stop)
 
 
@@ -55,7 +56,9 @@ def scientist(
 
     home = session.home
     with stopping() as stop:
-        say_at(f"scientist {home.keys.address} follows {len(home.journal.requests())} requests; Ctrl-C stops")
+        say_at(
+            f"scientist {home.keys.address} follows {counted(len(home.journal.requests()), 'request')}; Ctrl-C stops"
+        )
         Scientist(home, auto_accept, say_of).run(stop)
 
 

@@ -13,6 +13,7 @@ from cli.amounts import format_fit
 from cli.command import Session, command, group
 from cli.ids import AgreementId, find_agreement
 from cli.output import Facts, Report, Rows, say
+from pod.digest import ZERO
 from pod.errors import NotFound, Refuted
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ def show(session: Session, agreement: AgreementId) -> Report:
         "agreement": id,
         "state": job.state.name.capitalize(),
         "context": proof.ctx,
-        "order_seed": proof.seed,
-        "nonce": proof.nonce,
+        "order_seed": None if proof.seed == ZERO else proof.seed,
+        "nonce": None if proof.nonce == ZERO else proof.nonce,
         "seed_block": job.seed_block,
         "checkpoints": proof.count,
         "step": proof.step,
@@ -59,7 +60,7 @@ def show(session: Session, agreement: AgreementId) -> Report:
         ("agreement", id),
         ("state", values["state"]),
         ("context", proof.ctx),
-        ("order seed", f"{proof.seed}"),
+        ("order seed", values["order_seed"]),
         ("checkpoints", f"{proof.count} of {-(-job.terms.steps // job.terms.segment) + 1}"),
         ("transcript", values["transcript_root"]),
         ("model", values["model_root"]),

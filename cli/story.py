@@ -7,12 +7,12 @@ notes, errors, decisions). `job show` prints it once, `job watch` again and agai
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from cli.amounts import format_duration, format_fit
+from cli.amounts import counted, format_duration, format_fit
 from cli.output import Facts
 from pod.agreement import Agreement, Anchor, Proof, State
 from pod.journal import Entry
@@ -35,6 +35,7 @@ class Standing:
         losses: (step, loss) as far as this home knows them.
         accuracy: the newest, if this home knows one.
         history: what this home's pod wrote down, oldest first.
+        now: the chain's own time, seconds since 1970.
     """
 
     agreement: Agreement
@@ -44,6 +45,7 @@ class Standing:
     losses: tuple[tuple[int, float], ...]
     accuracy: float | None
     history: tuple[Entry, ...]
+    now: int
 
     @property
     def leaf_count(self) -> int:
@@ -77,7 +79,8 @@ class Reader:
                 self._gas[transaction] = receipt.gas_used
         losses, accuracy = _metrics(history, agreement)
         proof = home.agreements.proof(self._id)
-        return Standing(agreement, proof, len(self._gas), sum(self._gas.values()), losses, accuracy, history)
+        now = home.chain.block("latest").timestamp
+        return Standing(agreement, proof, len(self._gas), sum(self._gas.values()), losses, accuracy, history, now)
 
 
 def _metrics(history: Sequence[Entry], agreement: Agreement) -> tuple[tuple[tuple[int, float], ...], float | None]:
@@ -113,12 +116,17 @@ def state_name(standing: Standing) -> str:
     return state.name.capitalize()
 
 
+def spent(standing: Standing) -> str:
+    """The gas used so far, and in how many transactions."""
+    return f"{standing.gas:,} in {counted(standing.transactions, 'transaction')}"
+
+
 def describe(standing: Standing) -> Facts:
     """Where a job stands, in labelled lines."""
     agreement, proof, terms = standing.agreement, standing.proof, standing.agreement.terms
     pairs: list[tuple[str, Any]] = [
         ("agreement", agreement.id),
-        ("state", state_name(standing) + _deadline(agreement)),
+        ("state", state_name(standing) + _deadline(agreement, standing.now)),
         ("owner", terms.owner),
         ("scientist", agreement.scientist),
         ("dataset", terms.dataset),
@@ -126,13 +134,16 @@ def describe(standing: Standing) -> Facts:
         ("recipe", terms.recipe),
         ("training", f"{terms.steps} steps in {standing.leaf_count} checkpoints, anchored {terms.group} at a time"),
         ("money", f"price {format_fit(terms.price)} FIT, bond {format_fit(terms.bond)} FIT"),
-        ("anchored", f"{proof.count} checkpoints in {len(proof.anchors)} anchors{_blocks(proof.anchors)}"),
+        (
+            "anchored",
+            f"{counted(proof.count, 'checkpoint')} in {counted(len(proof.anchors), 'anchor')}{_blocks(proof.anchors)}",
+        ),
     ]
     if standing.losses:
         pairs.append(("loss", f"{sparkline([loss for _, loss in standing.losses])}  {standing.losses[-1][1]:.4f}"))
     if proof.end_block is not None:
         pairs += [("transcript", proof.transcript_root), ("trained", proof.model_root)]
-    pairs.append(("gas", f"{standing.gas:,} in {standing.transactions} transactions"))
+    pairs.append(("gas", spent(standing)))
     return Facts(pairs)
 
 
@@ -143,7 +154,7 @@ def _blocks(anchors: Sequence[Anchor]) -> str:
     return f", block{'s' if len(anchors) > 1 else ''} {'… ' if len(anchors) > 6 else ''}{shown}"
 
 
-def _deadline(agreement: Agreement, now: Callable[[], float] = time.time) -> str:
+def _deadline(agreement: Agreement, now: int) -> str:
     deadlines = {
         State.REQUESTED: ("the owner may accept", agreement.acceptance_deadline),
         State.ACCEPTED: ("the owner must finish", agreement.training_deadline),
@@ -154,7 +165,7 @@ def _deadline(agreement: Agreement, now: Callable[[], float] = time.time) -> str
     if agreement.state not in deadlines:
         return ""
     what, deadline = deadlines[agreement.state]
-    left = deadline - now()
+    left = deadline - now
     return (
         f"; {what} within {format_duration(left)}"
         if left > 0

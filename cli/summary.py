@@ -85,7 +85,7 @@ class Outcome:
         happened = (
             f"An owner kept {self.records} records ({self.sample}) to itself. A scientist brought a model of "
             f"{self.weights:,} numbers. The model was trained beside the data, {self.steps} steps, and came back sealed. "
-            f"On {self.tested} records that it had never seen it is right in {self.accuracy:.1%}."
+            f"It is right on {self.accuracy:.1%} of {self.tested} records that it had never seen."
         )
         cost = (
             f"{format_fit(self.price)} FIT, paid to the owner; {self.transactions} transactions with {self.gas:,} gas in all, "

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from cli.output import console, printable
-from cli.story import Standing, sentence, sparkline, state_name
+from cli.story import Standing, sentence, sparkline, spent, state_name
 from pod.agreement import State
 
 if TYPE_CHECKING:
@@ -73,13 +73,13 @@ def watch_lines(states: Iterator[Standing], write: Callable[[str], object]) -> S
     """Tell each change and each line of the history once."""
     told, last = 0, ""
     for standing in states:
-        if state_name(standing) != last:
-            last = state_name(standing)
-            write(f"{time.strftime('%H:%M:%S')}  {last}\n")
         for entry in standing.history:
             if entry.id > told:
                 told = entry.id
                 write(printable(sentence(entry)) + "\n")
+        if state_name(standing) != last:
+            last = state_name(standing)
+            write(f"{time.strftime('%H:%M:%S')}  {last}\n")
     return standing
 
 
@@ -99,7 +99,7 @@ def draw(standing: Standing) -> Text:
         curve = Text(sparkline(losses, BAR).ljust(BAR), style="yellow")
         accuracy = "" if standing.accuracy is None else f"   accuracy {standing.accuracy:.1%}"
         lines.append(_line("loss", curve, f"{losses[-1]:.4f}{accuracy}"))
-    lines.append(_line("gas", Text(f"{standing.gas:,} in {standing.transactions} transactions")))
+    lines.append(_line("gas", Text(spent(standing))))
     history = [entry for entry in standing.history if entry.kind not in ("checkpoint", "training", "note")]
     told = [Text(printable(sentence(entry)), style="dim") for entry in history[-LINES:]]
     return Text("\n").join([*lines, Text(""), *told])

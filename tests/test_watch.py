@@ -32,7 +32,7 @@ def standing(
         sha256(b"c"), sha256(b"s"), ZERO, count, step, ZERO, ZERO, None, None, anchors, 130 if ended else None
     )
     losses = tuple((10 * i, 1 / (i + 1)) for i in range(count))
-    return Standing(agreement, proof, 5, 412_345, losses, 0.96 if count else None, history)
+    return Standing(agreement, proof, 5, 412_345, losses, 0.96 if count else None, history, 0)
 
 
 def entry(id: int, kind: str, **body: Any) -> Entry:
@@ -80,8 +80,8 @@ def test_lines_tell_each_thing_once() -> None:
     told: list[str] = []
     watch.watch_lines(iter(jobs), told.append)
     assert [line[10:].strip() for line in told] == [
-        "Training",
         "accepted, the bond is locked (60,000 gas)",
+        "Training",
         "anchored 16 checkpoints in block 7 (41,000 gas)",
         "Trained",
     ]
