@@ -1,16 +1,16 @@
 """Graph: a model's computation as data, in a training and an evaluation form (no torch).
 
-Stands after `state` and before `model`. `operators` says what a graph may do in which environment class, `document` reads and
-writes its JSON, bounded and checked before anything is allocated.
+Stands after `state` and before `model`. `operators` says what a graph may do in which environment class, `nodes` what it is made
+of, `document` reads it, bounded and checked before anything is allocated.
 """
 
 from __future__ import annotations
 
-from pod.graph.document import (
+from pod.graph.document import Graph
+from pod.graph.nodes import (
     LIMITS,
     Argument,
     Form,
-    Graph,
     Input,
     InputRef,
     Limits,

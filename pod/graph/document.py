@@ -1,28 +1,35 @@
-"""The graph: nodes over named operators with JSON arguments, in a training and an evaluation form.
+"""The graph: read from what a stranger sent, bounded and resolved, and written canonically.
 
-Second in `graph`, after `operators`. `Graph.parse` reads what a stranger sent: everything is bounded and every reference resolves
-before anything is allocated. A node's arguments are JSON values, read here into `Argument`:
-
-    JSON                                        meaning
-    null, true, 3, "mean", [..]                 itself (integers up to 2**53)
-    {"integer": "9223372036854775807"}          an integer beyond 2**53
-    {"float": 0.5}, {"float": "-inf"}           a float: JSON cannot tell 1.0 from 1, and torch must
-    {"node": 4}, {"node": 4, "item": 1}         the value of an earlier node; one of its several values
-    {"tensor": "fc.weight"}, {"input": 0}       a parameter or buffer; an argument of the model
-    {"dtype": "F32"}, {"layout": "strided"}, {"memory_format": "contiguous"}, {"device": "model"}
+Last in `graph`. `Graph.parse` checks every limit and every reference before anything is allocated; `pod.graph.nodes` says what the
+JSON means.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-from pod.digest import Digest, Json, canonical_json, parse_json, sha256
+from pod.digest import Digest, canonical_json, parse_json, sha256
 from pod.errors import InputRefused
+from pod.graph.nodes import (
+    LIMITS,
+    ODD_FLOATS,
+    SAFE_INTEGER,
+    Argument,
+    Form,
+    Input,
+    InputRef,
+    Limits,
+    Node,
+    NodeRef,
+    Symbol,
+    TensorRef,
+    TensorSpec,
+    form_json,
+)
 from pod.graph.operators import CLOSE_GRADIENT, KNOWN, OPEN_GRADIENT, allowed, refusal, refuses_exponent
 from pod.recipe.fields import Fields, integer, items, text
 from pod.state import ITEM_BYTES, byte_count
@@ -30,120 +37,7 @@ from pod.state import ITEM_BYTES, byte_count
 VERSION = "fitchain/graph/v1"
 INPUT_DTYPES = ("F32", "F64", "I64")
 MEMORY_FORMATS = ("contiguous", "preserve", "channels_last", "channels_last_3d")
-SAFE_INTEGER = (1 << 53) - 1
 MOST_INTEGER = (1 << 63) - 1
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a graph may hold at most.
-
-    Args:
-        graph_bytes: of its JSON.
-        nodes: of each form.
-        tensors: parameters and buffers.
-        rank, size: dimensions of a tensor, and the size of one.
-        state_bytes: of all parameters and buffers together.
-        activation_bytes: of all values that one forward pass makes, together, at the batch size it is run with.
-        calls: kernels that one forward pass runs.
-        arguments: of a node, and items of a list among them.
-    """
-
-    graph_bytes: int = 16 << 20
-    nodes: int = 20_000
-    tensors: int = 10_000
-    rank: int = 8
-    size: int = 1 << 40
-    state_bytes: int = 8 << 30
-    activation_bytes: int = 8 << 30
-    calls: int = 1_000_000
-    arguments: int = 4096
-
-
-LIMITS = Limits()
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """One argument of a model.
-
-    Args:
-        name: what its module calls it.
-        dtype: F32, F64 or I64.
-        shape: of one record, without the batch dimension, which always comes first.
-    """
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class TensorSpec:
-    """What a graph says of one tensor.
-
-    Args:
-        kind: parameter or buffer.
-        dtype: a key of `pod.state.ITEM_BYTES`.
-        shape: its sizes.
-        trainable: whether an optimizer moves it; a frozen parameter and a buffer are not.
-    """
-
-    kind: str
-    dtype: str
-    shape: tuple[int, ...]
-    trainable: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Symbol:
-    """What is neither a number nor a tensor: a dtype, a layout, a memory format, the model's device."""
-
-    what: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class TensorRef:
-    """A parameter or buffer, by name."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class InputRef:
-    """An argument of the model, by its place."""
-
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class NodeRef:
-    """The value of a node, or one item of it."""
-
-    index: int
-    item: int | None = None
-
-
-Ref = TensorRef | InputRef | NodeRef
-Argument = None | bool | int | float | str | Symbol | Ref | tuple["Argument", ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """One operation: its operator's name, positional arguments and named options."""
-
-    operator: str
-    arguments: tuple[Argument, ...]
-    options: Mapping[str, Argument]
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """One form of a graph: nodes in the order in which they run, and the value that they are run for."""
-
-    nodes: tuple[Node, ...]
-    output: Ref
 
 
 @dataclass(frozen=True)
@@ -193,8 +87,8 @@ class Graph:
                     name: {"kind": t.kind, "dtype": t.dtype, "shape": list(t.shape), "trainable": t.trainable}
                     for name, t in self.tensors.items()
                 },
-                "training": _form_json(self.training),
-                "evaluation": _form_json(self.evaluation),
+                "training": form_json(self.training),
+                "evaluation": form_json(self.evaluation),
             }
         )
 
@@ -236,15 +130,6 @@ class Graph:
                         f"the class {class_name} does not admit the operator {node.operator} (node {index} of {form_name})",
                         refusal(node.operator, class_name),
                     )
-
-
-def references(value: Argument) -> Iterator[Ref]:
-    """Every reference in an argument, lists included."""
-    if isinstance(value, tuple):
-        for item in value:
-            yield from references(item)
-    elif isinstance(value, TensorRef | InputRef | NodeRef):
-        yield value
 
 
 def _inputs(fields: Fields, limits: Limits) -> tuple[Input, ...]:
@@ -353,16 +238,15 @@ class _Reader:
                 return _symbol(what, tag, of)
 
 
-_ODD_FLOATS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan, "-0": -0.0}
 _SYMBOLS = {"dtype": tuple(ITEM_BYTES), "layout": ("strided",), "memory_format": MEMORY_FORMATS, "device": ("model",)}
 
 
 def _float(what: str, value: Any) -> float:
-    if isinstance(value, str) and value in _ODD_FLOATS:
-        return _ODD_FLOATS[value]
+    if isinstance(value, str) and value in ODD_FLOATS:
+        return ODD_FLOATS[value]
     if type(value) is float or (type(value) is int and abs(value) <= 1 << 1023):
         return float(value)
-    raise InputRefused(f"{what}: a float is a number, or one of {', '.join(_ODD_FLOATS)}")
+    raise InputRefused(f"{what}: a float is a number, or one of {', '.join(ODD_FLOATS)}")
 
 
 def _large_integer(what: str, value: Any) -> int:
@@ -393,40 +277,3 @@ def _check_brackets(name: str, nodes: tuple[Node, ...]) -> None:
             break
     if depth:
         raise InputRefused(f"the {name} form does not pair {OPEN_GRADIENT} with {CLOSE_GRADIENT}")
-
-
-def _form_json(form: Form) -> dict[str, Json]:
-    return {"nodes": [_node_json(node) for node in form.nodes], "output": _json(form.output)}
-
-
-def _node_json(node: Node) -> dict[str, Json]:
-    plain: dict[str, Json] = {"operator": node.operator, "arguments": [_json(value) for value in node.arguments]}
-    options = {key: _json(value) for key, value in node.options.items()}
-    return {**plain, "options": options} if options else plain
-
-
-def _json(value: Argument) -> Json:
-    match value:
-        case tuple():
-            return [_json(item) for item in value]
-        case float():
-            return {"float": _float_json(value)}
-        case Symbol(what, name):
-            return {what: name}
-        case TensorRef(name):
-            return {"tensor": name}
-        case InputRef(index):
-            return {"input": index}
-        case NodeRef(index, None):
-            return {"node": index}
-        case NodeRef(index, item):
-            return {"node": index, "item": item}
-        case int() if abs(value) > SAFE_INTEGER:
-            return {"integer": str(value)}
-    return value
-
-
-def _float_json(value: float) -> Json:
-    if math.isfinite(value) and (value or math.copysign(1, value) > 0):
-        return value
-    return next(name for name, odd in _ODD_FLOATS.items() if repr(odd) == repr(value))

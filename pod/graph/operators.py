@@ -4,8 +4,8 @@ First in `graph`. A graph comes from a stranger, so an operator is admitted only
 it reads nothing but its arguments, checks every index it is given, and makes shapes that depend on shapes alone. Never admitted:
 
 - uninitialised, foreign or out-of-bounds memory: `empty*`, `new_empty*`, `as_strided*`, `set_`, `resize_*`, `from_file`,
-  `embedding_renorm_`, `max_unpool*`, `_*` internals;
-- shapes or branches that depend on values: `nonzero`, `masked_select`, `unique*`, `item`, `one_hot`;
+  `embedding_renorm_`, `max_unpool*`;
+- shapes or branches that depend on values: `nonzero`, `masked_select`, `unique*`, `item`, `one_hot` without a number of classes;
 - anything sparse, quantised, complex, on disk, or with a kernel of its own.
 
 `cpu-native` admits all that is named: two hosts of one CPU vendor and vector width run the same kernels. `cpu-x86-64-v3` promises
@@ -58,7 +58,9 @@ def _aten(text: str) -> tuple[str, ...]:
 POWERS = _aten("pow.Tensor_Scalar pow_.Scalar")
 ROOT_EXPONENTS = (0.5, 1.5)
 
-INTEGERS = tuple(f"int.{name}" for name in ("size", "add", "sub", "mul", "floordiv", "mod", "neg", "max", "min"))
+INTEGERS = tuple(
+    f"int.{name}" for name in ("size", "numel", "add", "sub", "mul", "floordiv", "mod", "neg", "max", "min")
+)
 REALS = tuple(f"real.{name}" for name in ("of", "add", "sub", "mul", "div", "neg"))
 
 FAMILIES: tuple[Family, ...] = (
@@ -75,7 +77,7 @@ FAMILIES: tuple[Family, ...] = (
             " conv_transpose3d.input"
         ),
     ),
-    Family("normalisation", _aten("batch_norm layer_norm group_norm instance_norm rms_norm")),
+    Family("normalisation", _aten("batch_norm layer_norm group_norm instance_norm rms_norm _weight_norm")),
     Family(
         "activations",
         _aten(
@@ -99,6 +101,12 @@ FAMILIES: tuple[Family, ...] = (
             " adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d"
         ),
     ),
+    Family(
+        "resizing: the overloads whose sizes and scales cannot contradict each other",
+        _aten(
+            "upsample_nearest1d.vec upsample_nearest2d.vec upsample_nearest3d.vec upsample_linear1d.vec upsample_bilinear2d.vec"
+        ),
+    ),
     Family("attention", _aten("scaled_dot_product_attention")),
     Family(
         "recurrent",
@@ -106,7 +114,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         "lookup, with indices that the kernel checks",
-        _aten("embedding gather index_select index.Tensor"),
+        _aten("embedding gather index_select index.Tensor one_hot"),
     ),
     Family(
         "shape",
@@ -199,7 +207,6 @@ _HINTS = {
     "aten.empty": "uninitialised memory would enter the model; use zeros",
     "aten.item": "the computation may not depend on a value read back into Python; use torch.where",
     "aten.nonzero": "shapes may not depend on values; use torch.where or a mask",
-    "aten.one_hot": "write (index[..., None] == torch.arange(n)).float() instead",
     "aten.as_strided": "it reads memory without checks; use slices, views or unfold",
     "aten.pow": "its root differs between CPU vendors in the last bit; x.sqrt() and x * x.sqrt() are exact here",
 }
@@ -229,5 +236,5 @@ def refusal(operator: str, class_name: str | None = None) -> str:
     for prefix, reason in _HINTS.items():
         if operator.replace(".new_", ".").startswith(prefix):
             return reason
-    near = get_close_matches(operator, KNOWN, n=3)
+    near = get_close_matches(operator, KNOWN, n=3, cutoff=0.8)
     return f"near ones are {', '.join(near)}" if near else "rewrite the module without it"

@@ -141,6 +141,7 @@ class _Guarded:
             "aten.chunk.default": _guard_chunk,
             "aten.tensor_split.sections": _guard_chunk,
             "aten.embedding.default": _guard_embedding,
+            "aten.one_hot.default": _guard_one_hot,
             "aten.batch_norm.default": self.statistics,
             "aten.instance_norm.default": self.statistics,
         }
@@ -215,6 +216,11 @@ def _check_pieces(count: int) -> None:
 def _guard_embedding(weight: Tensor, indices: Tensor, *rest: Any) -> None:
     if len(rest) > 2 and rest[2]:
         raise InputRefused("embedding with sparse gradients is refused", "leave sparse out")
+
+
+def _guard_one_hot(indices: Tensor, classes: int = -1) -> None:
+    if classes < 1:
+        raise InputRefused("one_hot needs its number of classes: a shape may not depend on values")
 
 
 _GATES = {"aten.lstm.input": 4, "aten.gru.input": 3, "aten.rnn_tanh.input": 1, "aten.rnn_relu.input": 1}

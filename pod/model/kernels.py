@@ -128,6 +128,7 @@ def _real(compute: Callable[..., float]) -> Kernel:
 
 _OWN: dict[str, Kernel] = {
     "int.size": _size,
+    "int.numel": Tensor.numel,
     "int.add": _bounded(operator.add),
     "int.sub": _bounded(operator.sub),
     "int.mul": _bounded(operator.mul),
