@@ -30,6 +30,7 @@ from pod.digest import Digest, parse_json, tree_root
 from pod.environment import check, installed_torch
 from pod.errors import EnvironmentRefused
 from pod.graph import Graph
+from pod.keys import import_key
 from pod.leaf import Checkpoint, metrics_salt
 from pod.recipe import Recipe
 from pod.sealed import open_sealed
@@ -145,6 +146,14 @@ def test_golden_batches_follow_from_the_order_seed() -> None:
     assert [batch.tolist() for batch in order] == found["batches"]
 
 
+def test_golden_mock_data_are_the_cards_and_marked(tmp_path: Path) -> None:
+    mock = Table.read(JOB / "mock.npz", target="kind")
+    assert mock.mock and CARD.mock == cid_of((JOB / "mock.npz").read_bytes())
+    CARD.check_table(mock)
+    mock.write_npz(tmp_path / "again.npz")
+    assert (tmp_path / "again.npz").read_bytes() == (JOB / "mock.npz").read_bytes()
+
+
 # --- transcript ----------------------------------------------------------------------------------------------------------------
 
 
@@ -192,6 +201,17 @@ def test_golden_key_opens_the_delivery(name: str) -> None:
     delivered = open_sealed((JOB / "delivery" / f"{name}.age").read_bytes(), key["identity"])
     assert delivered == (JOB / name).read_bytes()
     assert key == {"version": "fitchain/key/v1", "agreement": str(statement().agreement), "identity": key["identity"]}
+
+
+def test_golden_refusal_opens() -> None:
+    refusal = parse_json(open_sealed((JOB / "refusal.age").read_bytes(), value("secrets.json")["scientist"]))
+    words = {"version": "fitchain/refusal/v1", "agreement": str(statement().agreement)}
+    assert refusal == words | {"reason": "the price is below the minimum"}
+
+
+def test_golden_backup_of_a_key_opens(tmp_path: Path) -> None:
+    opened = import_key(tmp_path, "again", JOB / "key-backup.json", "golden", work=2)
+    assert (opened.address, opened.identity) == (statement().scientist, value("secrets.json")["scientist"])
 
 
 # --- certificate ---------------------------------------------------------------------------------------------------------------

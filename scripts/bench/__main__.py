@@ -23,7 +23,7 @@ from scripts.bench.figures import Figure
 
 HERE = Path(__file__).parent
 BENCHES = tuple(sorted(path.stem.removeprefix("bench_") for path in HERE.glob("bench_*.py")))
-WIDTHS = (54, 14, 20)
+WIDTHS = (54, 15, 24)
 
 
 def main() -> int:

@@ -26,17 +26,17 @@ from pod import keys, settings
 from pod.agreement import Proof, State
 from pod.chain import devnet
 from pod.chain.deploy import deploy
-from pod.dataset import Policy, Table, batches, open_record, record_leaves
+from pod.checkpoint import read_leaves
+from pod.dataset import Card, Policy, Table, batches, open_record, record_leaves
 from pod.digest import Digest
 from pod.home import Home
 from pod.owner import Owner, register_dataset
-from pod.owner.anchors import read_checkpoints
 from pod.owner.data import registration_key
-from pod.parcel import DELIVERY_FILES
+from pod.parcel import DELIVERY_FILES, send_refusal
 from pod.recipe import Recipe
 from pod.registry import Role
 from pod.scientist import Scientist, delivery, publish_model, request_job
-from pod.store import Cid
+from pod.store import Cid, Store
 from pod.transcript import Transcript
 
 FOLDER = Path(__file__).parent / "v1" / "job"
@@ -148,7 +148,11 @@ def collect(owner: Home, scientist: Home, job: Digest) -> None:
         "secrets.json",
         {"scientist": scientist.keys.identity, "metrics": owner.keys.derive("fitchain/metrics/v1", job).hex()},
     )
+    keys.backup(scientist.settings.home, "default", FOLDER / "key-backup.json")
     keep_parcels(scientist.store, proof)
+    store, card = scientist.store, Card.parse(row.card)
+    keep(store, card.mock, "mock.npz")
+    keep(store, send_refusal(store, job, "the price is below the minimum", scientist.keys.recipient), "refusal.age")
 
 
 def dataset_of(table: Table, key: bytes) -> dict[str, Any]:
@@ -161,7 +165,7 @@ def dataset_of(table: Table, key: bytes) -> dict[str, Any]:
 def transcript_of(proof: Proof, recipe: Recipe) -> dict[str, Any]:
     """What the chain recorded, and what `finish` was given."""
     assert proof.weights is not None and proof.key is not None
-    leaves = tuple(each.leaf for each in read_checkpoints(FOLDER / "leaves.jsonl"))
+    leaves = tuple(each.leaf for each in read_leaves(FOLDER))
     ending = Transcript(proof.ctx, proof.seed, leaves).ending(recipe.group, proof.weights, proof.key)
     return {
         "ctx": str(proof.ctx),
@@ -173,17 +177,18 @@ def transcript_of(proof: Proof, recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def keep_parcels(store: Any, proof: Proof) -> None:
+def keep_parcels(store: Store, proof: Proof) -> None:
     """Keep what travelled, as the store has it: sealed."""
-
-    def keep(cid: Cid | None, name: str) -> None:
-        assert cid is not None
-        store.fetch(cid, FOLDER / name)
-
-    keep(proof.anchors[0].note, "note.age")
-    keep(proof.key, "key.age")
-    keep(proof.weights, "delivery")
+    keep(store, proof.anchors[0].note, "note.age")
+    keep(store, proof.key, "key.age")
+    keep(store, proof.weights, "delivery")
     assert {path.name for path in (FOLDER / "delivery").iterdir()} == {f"{name}.age" for name in DELIVERY_FILES}
+
+
+def keep(store: Store, cid: Cid | None, name: str) -> None:
+    """Keep one object of the store."""
+    assert cid is not None
+    store.fetch(cid, FOLDER / name)
 
 
 def keep_chain(net: Path) -> None:
