@@ -13,7 +13,7 @@ from pod.agreement import State
 from pod.certificate import Verdict, verify
 from pod.dataset import Card, Table
 from pod.digest import ZERO, Digest
-from pod.errors import ClaimMismatch, NotFound, Unusable
+from pod.errors import ClaimMismatch, NotFound, Refuted, Unusable
 from pod.home import Home
 from pod.parcel import DELIVERY_FILES, OFFER_FILES, fetch_folder, fetch_key
 from pod.recipe import Recipe
@@ -49,18 +49,15 @@ def receive(home: Home, id: Digest) -> Delivery:
 
     Raises:
         NotFound: the job has not ended, or the store lacks something.
-        Refused: AccessRefused or DigestMismatch, if the delivery does not open.
-        Refuted: the certificate does not hold; nothing is accepted then.
+        AccessRefused, InputRefused, DigestMismatch: the delivery does not open, or is none.
+        Refuted: the certificate does not hold; nothing is received then.
     """
     folder = home.job_folder(id)
-    if not all((folder / name).exists() for name in DELIVERY_FILES):
-        agreement, proof = home.agreements.read(id), home.agreements.proof(id)
-        if agreement.state not in ENDED or proof.weights is None or proof.key is None:
-            raise NotFound(f"the job {id} is {agreement.state.name.lower()} and has delivered nothing yet")
-        identity = fetch_key(home.store, id, proof.key, home.keys.identity)
-        fetch_folder(home.store, proof.weights, folder, DELIVERY_FILES, identity)
+    if all((folder / name).exists() for name in DELIVERY_FILES):
+        verdict = check(home, id, delivery(home, id))
+    else:
+        verdict = _fetch(home, id, folder)
     found = delivery(home, id)
-    verdict = check(home, id, found)
     home.journal.record(
         id,
         "received",
@@ -70,6 +67,24 @@ def receive(home: Home, id: Digest) -> Delivery:
         assurance=str(verdict.assurance),
     )
     return found
+
+
+def _fetch(home: Home, id: Digest, folder: Path) -> Verdict:
+    """Fetch, open and check a delivery; only one that holds gets its place in the job's folder."""
+    agreement, proof = home.agreements.read(id), home.agreements.proof(id)
+    if agreement.state not in ENDED or proof.weights is None or proof.key is None:
+        raise NotFound(f"the job {id} is {agreement.state.name.lower()} and has delivered nothing yet")
+    identity = fetch_key(home.store, id, proof.key, home.keys.identity)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".opened-") as scratch:
+        place = Path(scratch)
+        fetch_folder(home.store, proof.weights, place, DELIVERY_FILES, identity)
+        try:
+            verdict = check(home, id, Delivery(*(place / name for name in DELIVERY_FILES)))
+        except Refuted as error:  # told by the files' own names: where they lie now has a new name every time
+            raise type(error)(error.message.replace(f"{place}/", ""), error.hint) from None
+        for name in DELIVERY_FILES:
+            (place / name).replace(folder / name)
+    return verdict
 
 
 def check(home: Home, id: Digest, found: Delivery) -> Verdict:

@@ -1,0 +1,216 @@
+"""Attacks on a scientist's pod by the owner: no forged note or delivery is accepted, and what is wrong is told."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pod.agreement import State, commit_nonce
+from pod.certificate import issue
+from pod.digest import Digest, sha256
+from pod.errors import AccessRefused, ClaimMismatch, DigestMismatch, FitchainError, InputRefused, NotFound, Refuted
+from pod.leaf import Leaf, metrics_digest, metrics_salt, records_digest
+from pod.parcel import Note, send_folder, send_key, send_note
+from pod.recipe import Recipe
+from pod.scientist import accept_result, delivery, follow, receive
+from pod.sealed import new_identity
+from pod.state import optimizer_root
+from pod.store import Cid
+from pod.transcript import Transcript
+from tests.pods import RECIPE, Workshop
+
+
+@dataclass
+class Forger:
+    """An owner who ends a job at its first leaf by hand, and delivers what it likes.
+
+    The chain takes that: a training may diverge at once. So every part of the delivery can be forged without training anything.
+    """
+
+    workshop: Workshop
+    id: Digest
+    recipe: Recipe
+    transcript: Transcript
+    files: dict[str, bytes]
+    secret: str
+    key_of: Digest
+    key_for: str
+    delivery_for: str
+
+    @classmethod
+    def begun(cls, workshop: Workshop) -> Forger:
+        """Accept a job, begin it, and make an honest delivery of its untrained model."""
+        owner, scientist = workshop.owner.home, workshop.scientist.home
+        id, nonce = workshop.request(recipe_overrides=RECIPE | {"group": 1}), sha256(b"nonce")
+        owner.agreements.accept(id, commit_nonce(nonce))
+        owner.chain.node.request("evm_mine")  # the seed block has a successor at once
+        owner.agreements.begin(id, nonce)
+        proof, folder = owner.agreements.proof(id), scientist.job_folder(id)
+        recipe = Recipe.parse((folder / "recipe.json").read_bytes())
+        none = np.empty(0, np.uint64)
+        leaf = Leaf(
+            index=0,
+            step=0,
+            model=recipe.initial_model,
+            optimizer=optimizer_root({}),
+            records=records_digest(none),
+            metrics=metrics_digest({}, metrics_salt(bytes(32), 0)),
+            previous=Digest(bytes(32)),
+        )
+        transcript = Transcript(proof.ctx, proof.seed, (leaf,))
+        certificate = issue(
+            owner.chain, owner.keys, id, recipe, workshop.dataset.card, transcript, folder / "initial.safetensors"
+        )
+        files = {
+            "model.safetensors": (folder / "initial.safetensors").read_bytes(),
+            "certificate.json": certificate,
+        }
+        secret, recipient = new_identity()
+        return cls(workshop, id, recipe, transcript, files, secret, id, scientist.keys.recipient, recipient)
+
+    def anchor(self, note: Note) -> None:
+        """Anchor the one leaf, with a note of one's own making."""
+        owner = self.workshop.owner.home
+        cid = send_note(owner.store, note, self.workshop.scientist.home.keys.recipient)
+        root = self.transcript.groups(1)[0].root
+        owner.chain.wait(owner.agreements.submit_anchor(self.id, (), root, cid))
+
+    def note(self) -> Note:
+        """The honest note."""
+        return Note(self.id, 0, 0, self.transcript.digests)
+
+    def deliver(self) -> Digest:
+        """Seal, store and end the job on chain; its id."""
+        owner = self.workshop.owner.home
+        with tempfile.TemporaryDirectory() as folder:
+            for name, data in self.files.items():
+                (Path(folder) / name).write_bytes(data)
+            weights = send_folder(owner.store, Path(folder), list(self.files), [self.delivery_for])
+        key = send_key(owner.store, self.key_of, self.secret, self.key_for)
+        return self.end(weights, key)
+
+    def end(self, weights: Cid, key: Cid) -> Digest:
+        """End the job on chain."""
+        if not self.workshop.owner.home.agreements.proof(self.id).anchors:
+            self.anchor(self.note())
+        self.workshop.owner.home.agreements.diverge(self.id, self.transcript.ending(1, weights, key))
+        return self.id
+
+
+@pytest.fixture
+def forger(workshop: Workshop) -> Forger:
+    """A job whose delivery is still to be made."""
+    return Forger.begun(workshop)
+
+
+def refused(workshop: Workshop, id: Digest, error: type[FitchainError], words: str) -> None:
+    """The scientist's pod refuses the delivery, accepts nothing, and so does whoever accepts by hand."""
+    home = workshop.scientist.home
+    for act in (lambda: follow(home, id, True, workshop.scientist.say), lambda: accept_result(home, id)):
+        with pytest.raises(error, match=words):
+            act()
+    assert workshop.scientist.state(id) == State.DIVERGED
+    assert not home.journal.happened(id, "received")
+    with pytest.raises(NotFound):
+        delivery(home, id)
+
+
+def test_honest_delivery_of_the_forger_is_received(workshop: Workshop, forger: Forger) -> None:
+    id = forger.deliver()
+    assert follow(workshop.scientist.home, id, True, workshop.scientist.say) == State.SETTLED
+
+
+def test_model_altered_by_one_byte_is_refuted(workshop: Workshop, forger: Forger) -> None:
+    model = bytearray(forger.files["model.safetensors"])
+    model[-1] ^= 1
+    forger.files["model.safetensors"] = bytes(model)
+    refused(workshop, forger.deliver(), DigestMismatch, "the model in model.safetensors has the root")
+
+
+def test_certificate_altered_by_one_byte_is_refuted(workshop: Workshop, forger: Forger) -> None:
+    certificate = bytearray(forger.files["certificate.json"])
+    certificate[len(certificate) // 2] ^= 1
+    forger.files["certificate.json"] = bytes(certificate)
+    refused(workshop, forger.deliver(), Refuted, ".")
+
+
+def test_replayed_certificate_of_an_earlier_job_is_refuted(workshop: Workshop, forger: Forger) -> None:
+    earlier = Forger.begun(workshop)
+    earlier.deliver()
+    forger.files = earlier.files
+    refused(workshop, forger.deliver(), ClaimMismatch, f"was delivered the certificate of {earlier.id}")
+
+
+def test_key_of_another_job_is_refused(workshop: Workshop, forger: Forger) -> None:
+    forger.key_of = sha256(b"another job")
+    refused(workshop, forger.deliver(), InputRefused, "is the key of")
+
+
+def test_key_sealed_to_somebody_else_is_refused(workshop: Workshop, forger: Forger) -> None:
+    forger.key_for = new_identity()[1]
+    refused(workshop, forger.deliver(), AccessRefused, "sealed")
+
+
+def test_delivery_sealed_to_somebody_else_is_refused(workshop: Workshop, forger: Forger) -> None:
+    forger.delivery_for = new_identity()[1]
+    refused(workshop, forger.deliver(), AccessRefused, "does not open")
+
+
+def test_delivery_with_more_in_it_is_refused(workshop: Workshop, forger: Forger) -> None:
+    forger.files["setup.py"] = b"print('run me')"
+    refused(workshop, forger.deliver(), InputRefused, "should hold")
+
+
+def test_delivery_without_its_certificate_is_refused(workshop: Workshop, forger: Forger) -> None:
+    del forger.files["certificate.json"]
+    refused(workshop, forger.deliver(), InputRefused, "should hold")
+
+
+def test_delivery_that_is_no_parcel_is_refused(workshop: Workshop, forger: Forger) -> None:
+    store = workshop.owner.home.store
+    key = send_key(store, forger.id, forger.secret, forger.key_for)
+    refused(workshop, forger.end(store.add(b"no parcel"), key), InputRefused, "is a file and not a folder")
+
+
+def test_note_of_another_job_is_refuted_and_keeps_the_result_from_being_accepted_unasked(
+    workshop: Workshop, forger: Forger
+) -> None:
+    forger.anchor(replace(forger.note(), agreement=sha256(b"another job")))
+    id, scientist = forger.deliver(), workshop.scientist
+    with pytest.raises(ClaimMismatch, match="the note of anchor 0"):
+        follow(scientist.home, id, True, scientist.say)
+    assert scientist.state(id) == State.DIVERGED
+    assert receive(scientist.home, id).model.exists()
+
+
+def test_note_of_other_leaves_is_refuted(workshop: Workshop, forger: Forger) -> None:
+    forger.anchor(replace(forger.note(), leaves=(sha256(b"another leaf"),)))
+    with pytest.raises(ClaimMismatch, match="the chain has"):
+        follow(workshop.scientist.home, forger.deliver(), True, workshop.scientist.say)
+
+
+def test_note_for_somebody_else_is_told_and_stands_in_nobodys_way(workshop: Workshop, forger: Forger) -> None:
+    owner, scientist = workshop.owner.home, workshop.scientist
+    cid = send_note(owner.store, forger.note(), new_identity()[1])
+    owner.chain.wait(owner.agreements.submit_anchor(forger.id, (), forger.transcript.groups(1)[0].root, cid))
+    with pytest.raises(AccessRefused):
+        follow(scientist.home, forger.id, True, scientist.say)
+    assert follow(scientist.home, forger.deliver(), True, scientist.say) == State.SETTLED
+
+
+def test_job_of_another_deployment_is_not_found(workshop: Workshop) -> None:
+    with pytest.raises(FitchainError, match="has no agreement"):
+        receive(workshop.scientist.home, sha256(b"elsewhere"))
+
+
+def test_received_model_altered_on_disk_is_refuted_when_it_is_accepted(workshop: Workshop, forger: Forger) -> None:
+    id = forger.deliver()
+    model = receive(workshop.scientist.home, id).model
+    model.write_bytes(model.read_bytes()[:-1] + b"\x7f")
+    with pytest.raises(DigestMismatch):
+        accept_result(workshop.scientist.home, id)
+    assert workshop.scientist.state(id) == State.DIVERGED
