@@ -92,6 +92,46 @@ class Decoder(nn.Module):
         return logits_BTK[:, -1]
 
 
+class Attention(nn.Module):
+    """Causal attention written out: a mask of infinities, split heads, a softmax with dropout."""
+
+    mask_TT: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding, self.positions = nn.Embedding(K, 8), nn.Embedding(6, 8)
+        self.enter, self.leave, self.head = nn.Linear(8, 24), nn.Linear(8, 8), nn.Linear(8, K)
+        self.norm, self.dropout = nn.LayerNorm(8), nn.Dropout(0.1)
+        self.register_buffer("mask_TT", torch.ones(6, 6).tril(), persistent=False)
+
+    def forward(self, token_BT: Tensor) -> Tensor:
+        size, time = token_BT.size()
+        x = self.embedding(token_BT) + self.positions(torch.arange(time, device=token_BT.device))
+        parts = self.enter(self.norm(x)).split(8, dim=2)
+        q, k, v = (part.view(size, time, 2, 4).transpose(1, 2) for part in parts)
+        scores = (q @ k.transpose(-2, -1) / k.size(-1) ** 0.5).masked_fill(self.mask_TT[:time, :time] == 0, -torch.inf)
+        mixed = (self.dropout(scores.softmax(-1)) @ v).transpose(1, 2).contiguous().view(size, time, 8)
+        logits_BTK: Tensor = self.head(x + self.leave(mixed))
+        return logits_BTK[:, -1]
+
+
+class Segmenting(nn.Module):
+    """Down, up by a transposed convolution and by interpolation, and a skip connection."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.GroupNorm(2, 4), nn.SiLU())
+        self.deep, self.up = nn.Conv2d(4, 8, 3, padding=1), nn.ConvTranspose2d(8, 4, 2, 2)
+        self.head = nn.Conv2d(16, K, 1)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        wide = self.down(x_BCHW)
+        deep = F.hardswish(self.deep(F.avg_pool2d(wide, 2)))
+        grown = F.interpolate(deep, scale_factor=2, mode="bilinear")
+        scores_BKHW: Tensor = self.head(torch.cat([wide, self.up(deep), grown], 1))
+        return scores_BKHW.mean((2, 3))
+
+
 class Recurrent(nn.Module):
     """Two recurrent layers with dropout between them."""
 
@@ -162,6 +202,8 @@ EXAMPLES = {
     "residual": Example(Residual, floats((1, 8, 8))),
     "encoder": Example(Encoder, floats((6, 8))),
     "decoder": Example(Decoder, (Input("tokens", "I64", (6,)),)),
+    "attention": Example(Attention, (Input("tokens", "I64", (6,)),)),
+    "segmenting": Example(Segmenting, floats((1, 8, 8))),
     "lstm": Example(lambda: Recurrent(nn.LSTM), floats((6, 5))),
     "gru": Example(lambda: Recurrent(nn.GRU, bidirectional=True), floats((6, 5))),
     "odd": Example(Odd, floats((4,), (3,))),
