@@ -46,8 +46,8 @@ RECIPE = {"steps": 12, "batch_size": 8, "segment": 2, "group": 2, "learning_rate
 EXPLODING = RECIPE | {"learning_rate": 1e6, "loss": "mse_loss", "optimizer": "SGD"}
 """With `Line`: finite for a few segments, then not."""
 
-LONG = RECIPE | {"steps": 60_000, "segment": 2_000, "group": 4}
-"""Long enough to be interrupted: some ten seconds."""
+LONG = RECIPE | {"steps": 12_000, "segment": 200, "group": 8}
+"""Long enough to be interrupted: some five seconds, 61 leaves, seven anchors and five leaves over."""
 
 MODULES = '''
 import torch
