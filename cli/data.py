@@ -69,6 +69,14 @@ def register(
         ),
     ] = None,
     mock_records: Annotated[int, typer.Option(metavar="N", help="Made-up records to rehearse on.", min=0)] = 256,
+    environment: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CLASS",
+            help="Publish this host's probe of a class that ships none, cpu-native say.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> Report:
     """Register a table; its records stay here.
 
@@ -99,6 +107,7 @@ def register(
         transform=transform,
         ranges=dict(_range(text) for text in range_ or ()),
         mock_records=mock_records,
+        environments=tuple(environment or ()),
     )
     values = {
         "dataset": registered.id,

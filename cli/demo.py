@@ -30,6 +30,7 @@ from pod.errors import ClaimMismatch, InputRefused, Unusable
 from pod.journal import Entry
 
 if TYPE_CHECKING:
+    from pod.environment import Environment
     from pod.home import Home
     from pod.owner import RegisteredDataset
 
@@ -182,15 +183,13 @@ def play(which: Play, session: Session, run: Path, port: int | None, tell: Telle
     )
 
 
-def probe_beside(stack: ExitStack) -> Future[Digest]:
+def probe_beside(stack: ExitStack) -> Future[Environment]:
     """Let this host show, beside whatever else goes on, that it reproduces the class: the owner's pod will want to know."""
-    from platformdirs import user_cache_path
-
-    from pod.environment import Environment, check, installed_torch
+    from pod.environment import here, host_cache
     from pod.recipe import DEFAULT_CLASS
 
     beside = stack.enter_context(ThreadPoolExecutor(1))
-    return beside.submit(check, Environment(DEFAULT_CLASS, 1, installed_torch()), user_cache_path("fitchain"))
+    return beside.submit(here, DEFAULT_CLASS, 1, host_cache())
 
 
 def offer(home: Home, sample: Sample) -> RegisteredDataset:

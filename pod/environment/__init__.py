@@ -7,8 +7,16 @@ it is imported: the variables of a class must be set before torch is, so the pro
 
 from __future__ import annotations
 
-from pod.environment.checking import check, here, probe
-from pod.environment.classes import CLASSES, clean_variables, configure, expected_probe, installed_torch, variables
+from pod.environment.checking import check, here, host_cache, probe
+from pod.environment.classes import (
+    CLASSES,
+    clean_variables,
+    configure,
+    expected_probe,
+    installed_torch,
+    shipped_probe,
+    variables,
+)
 from pod.recipe import Environment
 
 __all__ = [
@@ -19,7 +27,9 @@ __all__ = [
     "configure",
     "expected_probe",
     "here",
+    "host_cache",
     "installed_torch",
     "probe",
+    "shipped_probe",
     "variables",
 ]

@@ -11,6 +11,8 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from platformdirs import user_cache_path
+
 from pod.digest import Digest, canonical_json, sha256
 from pod.environment.classes import clean_variables, expected_probe, installed_torch, refuse_other_host, shipped_probe
 from pod.errors import EnvironmentRefused, InputRefused
@@ -42,6 +44,11 @@ def check(environment: Environment, cache: Path | None = None) -> Digest:
             "this host cannot replay jobs of that class exactly: use another host or class",
         )
     return found
+
+
+def host_cache() -> Path:
+    """The folder that remembers probes for every home on this host."""
+    return user_cache_path("fitchain")
 
 
 def here(name: str, threads: int, cache: Path | None = None) -> Environment:

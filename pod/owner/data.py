@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pod import environment
 from pod.dataset import Card, Policy, Table, check_unchanged, mock_table, register
 from pod.digest import Digest, sha256
 from pod.errors import DatasetChanged, InputRefused
@@ -46,6 +47,7 @@ def register_dataset(
     transform: str = "standard",
     ranges: Mapping[str, tuple[float, float]] | None = None,
     mock_records: int = MOCK_RECORDS,
+    environments: Sequence[str] = (),
 ) -> RegisteredDataset:
     """Register a table as a dataset that scientists can ask for.
 
@@ -62,8 +64,10 @@ def register_dataset(
         policy: the owner's conditions; None asks the owner about every job.
         transform, ranges: how the published constants come about (`fit_transform`).
         mock_records: how many mock records are published; 0 publishes none, and nobody can rehearse.
+        environments: classes that ship no probe (`cpu-native`), for which this host's is published.
 
     Raises:
+        EnvironmentRefused: this host is not of such a class.
         NotFound, InputRefused: the table is missing or malformed.
         ChainUnusable, StoreUnusable: chain or store do not answer.
     """
@@ -81,6 +85,7 @@ def register_dataset(
         policy=policy or Policy(),
         transform=transform,
         ranges=ranges,
+        probes={name: str(probe) for name in environments if (probe := _probe(name)) is not None},
     )
     card = registration.card
     if mock_records:
@@ -93,6 +98,11 @@ def register_dataset(
         DatasetRow(id, source.absolute(), reading, salt, registration.root, card.encode(), str(card_cid))
     )
     return RegisteredDataset(id, registration.root, registration.count, card_cid, card)
+
+
+def _probe(name: str) -> Digest | None:
+    """This host's probe of a class, with one thread; None where the class ships one."""
+    return environment.here(name, 1, environment.host_cache()).probe
 
 
 def read_registered(home: Home, row: DatasetRow) -> Table:

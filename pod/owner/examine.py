@@ -11,8 +11,6 @@ import shutil
 from functools import partial
 from pathlib import Path
 
-from platformdirs import user_cache_path
-
 from pod import environment
 from pod.agreement import Agreement, Mode
 from pod.dataset import Card, Disclosure, Table, mock_table
@@ -58,7 +56,7 @@ def examine(home: Home, agreement: Agreement) -> list[str]:
     check_terms(home, agreement, recipe, graph)
     card.admit(recipe, agreement.terms.price, agreement.scientist, _disclosure(agreement))
     graph.check(recipe.environment.name)
-    environment.check(recipe.environment, user_cache_path("fitchain"))  # what holds for this host holds for each home
+    environment.check(recipe.environment, environment.host_cache())  # what holds for this host holds for each home
     table = read_registered(home, row)
     rehearsed = rehearse(folder, partial(put_mock, home, row, card, table))
     return concerns(agreement, recipe, graph, rehearsed, shutil.disk_usage(folder).free)

@@ -6,7 +6,7 @@ import json
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from pod.graph import Graph
 from pod.home import Home
 from pod.journal import RequestRow
 from pod.parcel import OFFER_FILES, send_folder
-from pod.recipe import DEFAULT_CLASS, Recipe, draft
+from pod.recipe import Recipe, draft
 from pod.registry import Role
 from pod.rehearsal import MOCK_LIMIT_BYTES, rehearse
 from pod.scientist.publish import MODEL_FILES, read_card
@@ -110,16 +110,23 @@ def terms_of(
 
 
 def draft_recipe(home: Home, card: Card, graph: Digest, initial_model: Digest, overrides: Mapping[str, Any]) -> Recipe:
-    """Draft a recipe for this host's torch and, where its class ships no probe, the probe that the card publishes.
+    """Draft a recipe for this host's torch; where none ships for it, with the probe that the card publishes, else this host's.
 
     Raises:
         InputRefused: a term is unknown or out of bounds.
         EnvironmentRefused: this host is not of the wanted class.
     """
-    name = overrides.get("environment", DEFAULT_CLASS)
-    probe = Digest.parse(card.probes[name]) if name in card.probes else None
-    torch = environment.installed_torch()
-    return draft(graph, initial_model, json.loads(card.encode()), torch, overrides, probe)
+    recipe = draft(graph, initial_model, json.loads(card.encode()), environment.installed_torch(), overrides)
+    wanted = recipe.environment
+    if environment.shipped_probe(wanted):
+        return recipe
+    published = card.probes.get(wanted.name)
+    probe = (
+        Digest.parse(published)
+        if published
+        else environment.here(wanted.name, wanted.threads, environment.host_cache()).probe
+    )
+    return replace(recipe, environment=replace(wanted, probe=probe))
 
 
 def _prepare(home: Home, terms: Terms, recipe: Recipe, model_folder: Path, card: Card, rehearsed: bool) -> RequestRow:
