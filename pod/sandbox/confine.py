@@ -75,7 +75,8 @@ def hide(folder: Path) -> None:
     """Make one folder unreadable for this thread and all that it starts, even as root, for good.
 
     Landlock knows only grants, so every neighbour of the folder and of its parents is granted: what appears later beside them
-    cannot be read either, nor can the parents be listed. Writing stays as it is.
+    cannot be read either, nor can the parents be listed. Writing stays as it is. Moving a file from one folder to another has to
+    be granted too, since Landlock withholds it from everyone whom it withholds anything (before ABI 2 without exception).
 
     Raises:
         Unusable: the kernel has no Landlock, or there is no such folder.
@@ -86,7 +87,7 @@ def hide(folder: Path) -> None:
     on_the_way = [hidden, *hidden.parents]
     neighbours = [path for parent in hidden.parents for path in parent.iterdir() if path not in on_the_way]
     beside = [path for path in neighbours if not path.is_symlink()]  # a link may lead to a folder on the way
-    enforce(READ & ~Files.EXECUTE, dict.fromkeys(beside, READ), network=True)
+    enforce(READ & ~Files.EXECUTE | Files.REFER, dict.fromkeys(beside, READ | Files.REFER), network=True)
 
 
 def interpreter() -> list[Path]:
