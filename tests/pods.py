@@ -6,15 +6,13 @@ Nothing here stands in for anything: the chain is anvil, the store a folder that
 from __future__ import annotations
 
 import csv
-import os
 import signal
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +21,14 @@ import pytest
 
 from cli.stage import Side
 from pod import keys
-from pod.agreement import State, Terms
+from pod.agreement import State
 from pod.chain import devnet
 from pod.dataset import Policy
 from pod.digest import Digest
 from pod.home import Home
 from pod.owner import Owner, RegisteredDataset, register_dataset
-from pod.parcel import send_folder
-from pod.recipe import Recipe
 from pod.registry import Role
-from pod.scientist import PublishedModel, Scientist, draft_recipe, publish_model, request_job
-from pod.scientist.publish import MODEL_FILES
-from pod.scientist.request import terms_of
+from pod.scientist import PublishedModel, Scientist, publish_model, request_job
 from tests.chain_fixtures import ETHER, MONEY, PASSPHRASE, QUICK_WORK, Devnet
 
 PRICE, BOND = 12 * ETHER, 6 * ETHER
@@ -164,51 +158,6 @@ class Workshop:
     def until_state(self, id: Digest, *states: State) -> None:
         """Wait until a job stands where it should."""
         self.until(lambda: self.scientist.state(id) in states)
-
-
-@dataclass
-class Offer:
-    """A request as a dishonest scientist may make one: every part can be replaced before it is sent.
-
-    Args:
-        home: the scientist's.
-        recipe: what it says it wants.
-        terms: what it writes on the chain.
-        files: the parcel's plain files by name.
-        recipients: to whom the parcel is sealed.
-    """
-
-    home: Home
-    recipe: Recipe
-    terms: Terms
-    files: dict[str, bytes]
-    recipients: list[str]
-
-    @classmethod
-    def honest(cls, workshop: Workshop, **overrides: Any) -> Offer:
-        """What `request_job` would send."""
-        home, dataset = workshop.scientist.home, workshop.dataset
-        row = home.journal.model(workshop.model.id)
-        recipe = draft_recipe(home, dataset.card, row.graph, row.initial_model, RECIPE | overrides)
-        owner = workshop.owner
-        terms = terms_of(owner.address, dataset.id, row.id, recipe, PRICE, BOND, (HOUR_S,) * 3)
-        files = {name: (row.folder / name).read_bytes() for name in MODEL_FILES}
-        return cls(home, recipe, terms, files | {"recipe.json": recipe.encode()}, [owner.home.keys.recipient])
-
-    def with_recipe(self, **changes: Any) -> Offer:
-        """Ask for another recipe, on the chain too."""
-        self.recipe = replace(self.recipe, **changes)
-        self.files["recipe.json"] = self.recipe.encode()
-        self.terms = replace(self.terms, recipe=self.recipe.digest)
-        return self
-
-    def send(self) -> Digest:
-        """Seal and send it; the agreement's id."""
-        with tempfile.TemporaryDirectory() as folder:
-            for name, data in self.files.items():
-                (Path(folder) / name).write_bytes(data)
-            cid = send_folder(self.home.store, Path(folder), list(self.files), self.recipients)
-        return self.home.agreements.request(Digest(os.urandom(32)), self.terms, cid)
 
 
 def private_table(path: Path, rows: int = 40, seed: int = 1) -> Path:

@@ -2,103 +2,18 @@
 
 from __future__ import annotations
 
-import tempfile
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
-import numpy as np
 import pytest
 
-from pod.agreement import State, commit_nonce
-from pod.certificate import issue
+from pod.agreement import State
 from pod.digest import Digest, sha256
 from pod.errors import AccessRefused, ClaimMismatch, DigestMismatch, FitchainError, InputRefused, NotFound, Refuted
-from pod.leaf import Leaf, metrics_digest, metrics_salt, records_digest
-from pod.parcel import Note, send_folder, send_key, send_note
-from pod.recipe import Recipe
+from pod.parcel import send_key, send_note
 from pod.scientist import accept_result, delivery, follow, receive
 from pod.sealed import new_identity
-from pod.state import optimizer_root
-from pod.store import Cid
-from pod.transcript import Transcript
-from tests.pods import RECIPE, Workshop
-
-
-@dataclass
-class Forger:
-    """An owner who ends a job at its first leaf by hand, and delivers what it likes.
-
-    The chain takes that: a training may diverge at once. So every part of the delivery can be forged without training anything.
-    """
-
-    workshop: Workshop
-    id: Digest
-    recipe: Recipe
-    transcript: Transcript
-    files: dict[str, bytes]
-    secret: str
-    key_of: Digest
-    key_for: str
-    delivery_for: str
-
-    @classmethod
-    def begun(cls, workshop: Workshop) -> Forger:
-        """Accept a job, begin it, and make an honest delivery of its untrained model."""
-        owner, scientist = workshop.owner.home, workshop.scientist.home
-        id, nonce = workshop.request(recipe_overrides=RECIPE | {"group": 1}), sha256(b"nonce")
-        owner.agreements.accept(id, commit_nonce(nonce))
-        owner.chain.node.request("evm_mine")  # the seed block has a successor at once
-        owner.agreements.begin(id, nonce)
-        proof, folder = owner.agreements.proof(id), scientist.job_folder(id)
-        recipe = Recipe.parse((folder / "recipe.json").read_bytes())
-        none = np.empty(0, np.uint64)
-        leaf = Leaf(
-            index=0,
-            step=0,
-            model=recipe.initial_model,
-            optimizer=optimizer_root({}),
-            records=records_digest(none),
-            metrics=metrics_digest({}, metrics_salt(bytes(32), 0)),
-            previous=Digest(bytes(32)),
-        )
-        transcript = Transcript(proof.ctx, proof.seed, (leaf,))
-        certificate = issue(
-            owner.chain, owner.keys, id, recipe, workshop.dataset.card, transcript, folder / "initial.safetensors"
-        )
-        files = {
-            "model.safetensors": (folder / "initial.safetensors").read_bytes(),
-            "certificate.json": certificate,
-        }
-        secret, recipient = new_identity()
-        return cls(workshop, id, recipe, transcript, files, secret, id, scientist.keys.recipient, recipient)
-
-    def anchor(self, note: Note) -> None:
-        """Anchor the one leaf, with a note of one's own making."""
-        owner = self.workshop.owner.home
-        cid = send_note(owner.store, note, self.workshop.scientist.home.keys.recipient)
-        root = self.transcript.groups(1)[0].root
-        owner.chain.wait(owner.agreements.submit_anchor(self.id, (), root, cid))
-
-    def note(self) -> Note:
-        """The honest note."""
-        return Note(self.id, 0, 0, self.transcript.digests)
-
-    def deliver(self) -> Digest:
-        """Seal, store and end the job on chain; its id."""
-        owner = self.workshop.owner.home
-        with tempfile.TemporaryDirectory() as folder:
-            for name, data in self.files.items():
-                (Path(folder) / name).write_bytes(data)
-            weights = send_folder(owner.store, Path(folder), list(self.files), [self.delivery_for])
-        key = send_key(owner.store, self.key_of, self.secret, self.key_for)
-        return self.end(weights, key)
-
-    def end(self, weights: Cid, key: Cid) -> Digest:
-        """End the job on chain."""
-        if not self.workshop.owner.home.agreements.proof(self.id).anchors:
-            self.anchor(self.note())
-        self.workshop.owner.home.agreements.diverge(self.id, self.transcript.ending(1, weights, key))
-        return self.id
+from tests.forgery import Forger
+from tests.pods import Workshop
 
 
 @pytest.fixture

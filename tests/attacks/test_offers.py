@@ -22,7 +22,8 @@ from pod.registry import Role
 from pod.scientist import follow
 from pod.sealed import new_identity
 from pod.state import TensorBytes, model_root, read_safetensors, write_safetensors
-from tests.pods import PRICE, Offer, Party, Workshop, offer_table, owner_runs
+from tests.forgery import Offer
+from tests.pods import PRICE, Party, Workshop, offer_table, owner_runs
 
 ROOT = Path(__file__).parent.parent.parent
 

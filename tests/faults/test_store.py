@@ -1,0 +1,107 @@
+"""A store that lacks an object, or has an altered copy: the pods say so, wait, and go on when it is there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pod.agreement import State
+from pod.dataset import Policy
+from pod.digest import Digest
+from pod.errors import InputRefused
+from pod.owner import Owner, reject
+from pod.scientist import Scientist
+from pod.store import Cid
+from tests.forgery import Forger
+from tests.pods import Party, Workshop, offer_table, running
+
+RETRY_S = 0.1
+
+
+def blocks_of(party: Party, cid: Cid) -> dict[Path, bytes]:
+    """The files of an object's blocks with what is in them, one level deep."""
+    store, folder = party.home.store, party.home.settings.store / "blocks"
+    try:
+        cids = [cid, *store.entries(cid).values()]
+    except InputRefused:
+        cids = [cid]
+    paths = [folder / str(one)[-2:] / str(one) for one in cids]
+    return {path: path.read_bytes() for path in paths}
+
+
+def remove(blocks: dict[Path, bytes]) -> None:
+    for path in blocks:
+        path.unlink()
+
+
+def alter(blocks: dict[Path, bytes]) -> None:
+    for path, data in blocks.items():
+        path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+
+
+def restore(blocks: dict[Path, bytes]) -> None:
+    for path, data in blocks.items():
+        path.write_bytes(data)
+
+
+def wait_for(workshop: Workshop, party: Party, id: Digest, words: str) -> None:
+    """Wait until a pod tells an error about a job in these words."""
+    workshop.until(
+        lambda: any(words in entry.body["message"] for entry in party.home.journal.history(id) if entry.kind == "error")
+    )
+
+
+@pytest.fixture(scope="module")
+def asked(workshop: Workshop, table_path: Path) -> Workshop:
+    """A dataset whose owner is asked about every job, with mock data."""
+    return replace(workshop, dataset=offer_table(workshop.owner, table_path, policy=Policy(), mock_records=16))
+
+
+def test_owner_waits_for_an_offer_and_for_mock_data(asked: Workshop) -> None:
+    owner, id = asked.owner, asked.request()
+    mock = asked.dataset.card.mock
+    assert mock is not None
+    offer, mocks = blocks_of(owner, owner.home.agreements.offer(id)), blocks_of(owner, mock)
+    remove(offer | mocks)
+    with running(Owner(owner.home, owner.say, look_s=0.05, retry_s=RETRY_S)):
+        wait_for(asked, owner, id, "is not in the store")
+        alter(offer)
+        wait_for(asked, owner, id, "is altered")
+        restore(offer)
+        wait_for(asked, owner, id, f"the block {mock} is not in the store")
+        assert asked.scientist.state(id) == State.REQUESTED
+        restore(mocks)
+        asked.until(owner.has(id, "approval_needed"))
+    reject(owner.home, id)
+
+
+def test_scientist_waits_for_key_and_delivery(workshop: Workshop) -> None:
+    scientist, id = workshop.scientist, Forger.begun(workshop).deliver()
+    proof = scientist.home.agreements.proof(id)
+    assert proof.key is not None
+    assert proof.weights is not None
+    key, weights = blocks_of(scientist, proof.key), blocks_of(scientist, proof.weights)
+    remove(key | weights)
+    with running(Scientist(scientist.home, True, scientist.say, look_s=0.05, retry_s=RETRY_S)):
+        wait_for(workshop, scientist, id, f"the block {proof.key} is not in the store")
+        alter(key)
+        wait_for(workshop, scientist, id, f"the store's copy of {proof.key} is altered")
+        restore(key)
+        wait_for(workshop, scientist, id, f"the block {proof.weights} is not in the store")
+        alter(weights)
+        wait_for(workshop, scientist, id, f"the store's copy of {proof.weights} is altered")
+        assert not scientist.home.journal.happened(id, "received")
+        restore(weights)
+        workshop.until(scientist.has(id, "settled"))
+
+
+def test_missing_note_is_told_and_the_result_received(workshop: Workshop) -> None:
+    scientist, id = workshop.scientist, Forger.begun(workshop).deliver()
+    note = scientist.home.agreements.proof(id).anchors[0].note
+    assert note is not None
+    remove(blocks_of(scientist, note))
+    with running(Scientist(scientist.home, False, scientist.say, look_s=0.05, retry_s=RETRY_S)):
+        wait_for(workshop, scientist, id, f"the block {note} is not in the store")
+        workshop.until(scientist.has(id, "received"))

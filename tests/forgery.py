@@ -1,0 +1,152 @@
+"""Dishonest parties for attacks and faults: a scientist who forges offers, an owner who forges notes and deliveries.
+
+Neither trains anything. What they send is made of honest parts, any of which can be replaced before it is sent.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pod.agreement import Terms, commit_nonce
+from pod.certificate import issue
+from pod.digest import ZERO, Digest, sha256
+from pod.home import Home
+from pod.leaf import Leaf, metrics_digest, metrics_salt, records_digest
+from pod.parcel import Note, send_folder, send_key, send_note
+from pod.recipe import Recipe
+from pod.scientist import draft_recipe
+from pod.scientist.publish import MODEL_FILES
+from pod.scientist.request import terms_of
+from pod.sealed import new_identity
+from pod.state import optimizer_root
+from pod.store import Cid
+from pod.transcript import Transcript
+from tests.pods import BOND, HOUR_S, PRICE, RECIPE, Workshop
+
+
+@dataclass
+class Offer:
+    """A request as a dishonest scientist may make one: every part can be replaced before it is sent.
+
+    Args:
+        home: the scientist's.
+        recipe: what it says it wants.
+        terms: what it writes on the chain.
+        files: the parcel's plain files by name.
+        recipients: to whom the parcel is sealed.
+    """
+
+    home: Home
+    recipe: Recipe
+    terms: Terms
+    files: dict[str, bytes]
+    recipients: list[str]
+
+    @classmethod
+    def honest(cls, workshop: Workshop, **overrides: Any) -> Offer:
+        """What `request_job` would send."""
+        home, dataset = workshop.scientist.home, workshop.dataset
+        row = home.journal.model(workshop.model.id)
+        recipe = draft_recipe(home, dataset.card, row.graph, row.initial_model, RECIPE | overrides)
+        owner = workshop.owner
+        terms = terms_of(owner.address, dataset.id, row.id, recipe, PRICE, BOND, (HOUR_S,) * 3)
+        files = {name: (row.folder / name).read_bytes() for name in MODEL_FILES}
+        return cls(home, recipe, terms, files | {"recipe.json": recipe.encode()}, [owner.home.keys.recipient])
+
+    def with_recipe(self, **changes: Any) -> Offer:
+        """Ask for another recipe, on the chain too."""
+        self.recipe = replace(self.recipe, **changes)
+        self.files["recipe.json"] = self.recipe.encode()
+        self.terms = replace(self.terms, recipe=self.recipe.digest)
+        return self
+
+    def send(self) -> Digest:
+        """Seal and send it; the agreement's id."""
+        with tempfile.TemporaryDirectory() as folder:
+            for name, data in self.files.items():
+                (Path(folder) / name).write_bytes(data)
+            cid = send_folder(self.home.store, Path(folder), list(self.files), self.recipients)
+        return self.home.agreements.request(Digest(os.urandom(32)), self.terms, cid)
+
+
+@dataclass
+class Forger:
+    """An owner who ends a job at its first leaf by hand, and delivers what it likes.
+
+    The chain takes that: a training may diverge at once. So every part of the delivery can be forged without training anything.
+    """
+
+    workshop: Workshop
+    id: Digest
+    recipe: Recipe
+    transcript: Transcript
+    files: dict[str, bytes]
+    secret: str
+    key_of: Digest
+    key_for: str
+    delivery_for: str
+
+    @classmethod
+    def begun(cls, workshop: Workshop) -> Forger:
+        """Accept a job, begin it, and make an honest delivery of its untrained model."""
+        owner, scientist = workshop.owner.home, workshop.scientist.home
+        id, nonce = workshop.request(recipe_overrides=RECIPE | {"group": 1}), sha256(b"nonce")
+        owner.agreements.accept(id, commit_nonce(nonce))
+        owner.chain.node.request("evm_mine")  # the seed block has a successor at once
+        owner.agreements.begin(id, nonce)
+        proof, folder = owner.agreements.proof(id), scientist.job_folder(id)
+        recipe = Recipe.parse((folder / "recipe.json").read_bytes())
+        none = np.empty(0, np.uint64)
+        leaf = Leaf(
+            index=0,
+            step=0,
+            model=recipe.initial_model,
+            optimizer=optimizer_root({}),
+            records=records_digest(none),
+            metrics=metrics_digest({}, metrics_salt(bytes(32), 0)),
+            previous=ZERO,
+        )
+        transcript = Transcript(proof.ctx, proof.seed, (leaf,))
+        certificate = issue(
+            owner.chain, owner.keys, id, recipe, workshop.dataset.card, transcript, folder / "initial.safetensors"
+        )
+        files = {
+            "model.safetensors": (folder / "initial.safetensors").read_bytes(),
+            "certificate.json": certificate,
+        }
+        secret, recipient = new_identity()
+        return cls(workshop, id, recipe, transcript, files, secret, id, scientist.keys.recipient, recipient)
+
+    def anchor(self, note: Note) -> None:
+        """Anchor the one leaf, with a note of one's own making."""
+        owner = self.workshop.owner.home
+        cid = send_note(owner.store, note, self.workshop.scientist.home.keys.recipient)
+        root = self.transcript.groups(1)[0].root
+        owner.chain.wait(owner.agreements.submit_anchor(self.id, (), root, cid))
+
+    def note(self) -> Note:
+        """The honest note."""
+        return Note(self.id, 0, 0, self.transcript.digests)
+
+    def deliver(self) -> Digest:
+        """Seal, store and end the job on chain; its id."""
+        owner = self.workshop.owner.home
+        with tempfile.TemporaryDirectory() as folder:
+            for name, data in self.files.items():
+                (Path(folder) / name).write_bytes(data)
+            weights = send_folder(owner.store, Path(folder), list(self.files), [self.delivery_for])
+        key = send_key(owner.store, self.key_of, self.secret, self.key_for)
+        return self.end(weights, key)
+
+    def end(self, weights: Cid, key: Cid) -> Digest:
+        """End the job on chain."""
+        if not self.workshop.owner.home.agreements.proof(self.id).anchors:
+            self.anchor(self.note())
+        self.workshop.owner.home.agreements.diverge(self.id, self.transcript.ending(1, weights, key))
+        return self.id
