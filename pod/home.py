@@ -136,7 +136,7 @@ def sweep(folder: Path) -> None:
 
     Nobody else may be at work in the folder.
     """
-    for pattern in (".*.part", ".opened-*", ".sealed-*", ".rehearsal-*", ".evaluation-*"):
+    for pattern in (".*.part", ".opened-*", ".sealed-*", ".rehearsal-*", ".evaluation-*", ".replay-*"):
         for path in folder.glob(pattern):
             if path.is_dir():
                 shutil.rmtree(path)

@@ -5,15 +5,20 @@ What is compared with is not the folder's word: its leaves must add up to the tr
 
 from __future__ import annotations
 
+import os
 import random
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from pod.checkpoint import LEAVES, read_leaves
+from pod.checkpoint.files import STATES
 from pod.digest import Digest
 from pod.errors import ClaimMismatch, InputRefused, NotFound
 from pod.home import Home
-from pod.owner.run import RECORDS, prepare
+from pod.owner.run import prepare
+from pod.parcel import OFFER_FILES
 from pod.transcript import Transcript
 from pod.worker import Event
 from pod.worker import replay as replay_folder
@@ -57,11 +62,19 @@ def replay_job(home: Home, id: Digest, count: int, on_event: Callable[[Event], N
     root = Transcript(proof.ctx, proof.seed, leaves).root
     if root != proof.transcript_root:
         raise ClaimMismatch(f"the leaves in {folder} have the root {root} and the chain has {proof.transcript_root}")
-    prepare(home, id, proof)
-    try:
-        return Replay(replay_folder(folder, _drawn(len(leaves) - 1, count), on_event), len(leaves) - 1)
-    finally:
-        (folder / RECORDS).unlink(missing_ok=True)
+    # In a folder of its own: the pod may be at work in the job's, clearing it away say.
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".replay-") as scratch:
+        place = Path(scratch)
+        _link(folder, place)
+        prepare(home, id, proof, place)
+        return Replay(replay_folder(place, _drawn(len(leaves) - 1, count), on_event), len(leaves) - 1)
+
+
+def _link(folder: Path, place: Path) -> None:
+    """Lay out what a training left behind: its offer, its leaves, its kept states."""
+    (place / STATES).mkdir()
+    for path in (*(folder / name for name in (*OFFER_FILES, LEAVES)), *(folder / STATES).glob("*.safetensors")):
+        os.link(path, place / path.relative_to(folder))
 
 
 def _drawn(segments: int, count: int) -> list[int]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import threading
+from pathlib import Path
 from uuid import uuid4
 
 from pod.agreement import Proof, State
@@ -93,7 +94,8 @@ class Run:
         Returns:
             the event with which the training ended; None if the pod was asked to stop.
         """
-        prepare(self.home, self.id, proof, self.keep_every)
+        sweep(self.folder)
+        prepare(self.home, self.id, proof, self.folder, self.keep_every)
         leave = self.card.policy.metrics_leave
         anchors = Anchors(self.home, self.id, proof, self.recipe.group, self.recipient, leave)
         leaves = LeafFile(self.folder)
@@ -189,14 +191,12 @@ def record_end(home: Home, id: Digest, reason: str = "") -> None:
     )
 
 
-def prepare(home: Home, id: Digest, proof: Proof, keep_every: int = 1) -> None:
-    """Lay out the worker's folder of a job; the records are read again and must still be the registered ones.
+def prepare(home: Home, id: Digest, proof: Proof, folder: Path, keep_every: int = 1) -> None:
+    """Give a worker's folder its records and its order; the records are read again and must still be the registered ones.
 
     Raises:
         DatasetChanged: they are not.
     """
-    folder = home.job_folder(id)
-    sweep(folder)
     table = read_registered(home, home.journal.dataset(home.agreements.read(id).terms.dataset))
     part = folder / f".{uuid4().hex}.part"
     part.touch(mode=0o600)
