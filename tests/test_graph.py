@@ -166,6 +166,7 @@ def test_an_unknown_class_is_refused() -> None:
     ("operator", "arguments", "hint"),
     [
         ("aten.atan.default", [], "atan2"),
+        ("aten.upsample_bilinear2d.vec", [], "transposed convolution"),
         ("aten.sqrt_.default", [], "sqrt()"),
         ("aten.pow.Tensor_Scalar", [{"float": 0.5}], "sqrt()"),
         ("aten.pow.Tensor_Scalar", [{"float": 1.5}], "sqrt()"),

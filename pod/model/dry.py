@@ -73,7 +73,8 @@ def dry_run(graph: Graph, batch: int, training: bool = True, limits: Limits = LI
     written = _written(tensors, meter.written)
     if written and not training:
         raise InputRefused(
-            f"the evaluation form changes the buffer {min(written)!r}: evaluating must not change a model"
+            f"the evaluation form changes the buffer {min(written)!r}: evaluating must not change a model",
+            "change buffers only where self.training is true",
         )
     shape = tuple(output.shape)
     return Cost(meter.bytes, meter.calls, dtype_name("the output", output.dtype), shape, written)

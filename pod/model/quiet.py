@@ -22,10 +22,8 @@ from types import FrameType, TracebackType
 import torch
 
 _SHAPES_LOGGER = "torch.fx.experimental.symbolic_shapes"
-_NOT_THE_USERS = tuple(
-    str(Path(folder).resolve())
-    for folder in (Path(torch.__file__).parent, Path(__file__).parent, sysconfig.get_path("stdlib"))
-)
+_TORCH, _OURS = (str(Path(file).resolve().parent) for file in (torch.__file__, __file__))
+_STANDARD = str(Path(sysconfig.get_path("stdlib")).resolve())
 _ASSIGNED = re.compile(r"The tensor attributes? (.*?) (?:was|were) assigned during export")
 
 
@@ -139,9 +137,8 @@ def _place(file: str, line: int) -> Place | None:
     if file.startswith("<"):
         return None
     path = str(Path(file).resolve())
-    if "site-packages" not in path and path.startswith(_NOT_THE_USERS[2]):
-        return None
-    if path.startswith(_NOT_THE_USERS[:2]):
+    standard = path.startswith(_STANDARD) and "site-packages" not in path
+    if standard or path.startswith((_TORCH, _OURS)):
         return None
     return Place(file, line, _source(path, line))
 
