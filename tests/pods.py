@@ -37,8 +37,8 @@ LIMIT_S = 120
 RECIPE = {"steps": 12, "batch_size": 8, "segment": 2, "group": 2, "learning_rate": 0.01}
 """Seven leaves: three anchors of two, and one leaf over."""
 
-EXPLODING = RECIPE | {"learning_rate": 1e6, "loss": "mse_loss", "optimizer": "SGD"}
-"""With `Line`: finite for a few segments, then not."""
+EXPLODING = RECIPE | {"learning_rate": 300, "loss": "mse_loss", "optimizer": "SGD"}
+"""With `Line`: finite for the two segments of a rehearsal and a little longer, then not."""
 
 LONG = RECIPE | {"steps": 12_000, "segment": 200, "group": 8}
 """Long enough to be interrupted: some five seconds, 61 leaves, seven anchors and five leaves over."""

@@ -119,7 +119,8 @@ def interrupted(
             stopped_at.append(leaves())
             workers.append(owner.told(id, "training")["pid"])
             third = PodProcess(owner, log)
-            time.sleep(1)
+            workshop.until(lambda: log.read_text().count("serves") == 3)
+            time.sleep(1)  # so that it would have sent the anchor again, did it not wait for the one on its way
         workshop.until(lambda: leaves() > stopped_at[1] + 2)
         restart_node(running_devnet, away_s=6)
         workshop.until_state(id, State.TRAINED)

@@ -1,0 +1,210 @@
+"""The scientist's side by itself: publishing, asking once, and what is refused before any money moves."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pod.agreement import State
+from pod.dataset import Policy
+from pod.digest import Digest, sha256
+from pod.errors import (
+    AccessRefused,
+    ChainUnusable,
+    ClaimMismatch,
+    InputRefused,
+    NodeUnreachable,
+    NotFound,
+    Reverted,
+    Unusable,
+)
+from pod.graph import Graph
+from pod.home import Home
+from pod.owner import replay_job
+from pod.scientist import Scientist, accept_result, delivery, evaluate, publish_model, read_card, receive
+from pod.state import model_root, read_safetensors
+from tests.chain_fixtures import PASSPHRASE
+from tests.node_proxy import proxy
+from tests.pods import EXPLODING, PRICE, RECIPE, Party, Workshop, module_file, offer_table
+
+
+@contextmanager
+def asking_through(workshop: Workshop, judge: Callable[[dict[str, Any]], Any]) -> Iterator[Workshop]:
+    """The workshop with its scientist on a node that refuses what the judge refuses."""
+    scientist = workshop.scientist
+    with (
+        proxy(scientist.home.settings.rpc, judge) as url,
+        Home.open(replace(scientist.home.settings, rpc=url), lambda: PASSPHRASE) as home,
+    ):
+        home.chain.node.patience_s = 0.2
+        yield replace(workshop, scientist=replace(scientist, home=home))
+
+
+def requests(workshop: Workshop) -> list[Digest]:
+    """Every agreement that the scientist asked for."""
+    return workshop.scientist.home.agreements.list(scientist=workshop.scientist.address)
+
+
+# Publishing
+
+
+def test_published_model_is_on_chain_and_in_the_home(workshop: Workshop) -> None:
+    home, model = workshop.scientist.home, workshop.model
+    entry, row = home.registry.model(model.id), home.journal.model(model.id)
+    assert (entry.author, entry.graph, entry.initial_root) == (home.keys.address, model.graph, model.initial_model)
+    assert Graph.parse((row.folder / "graph.json").read_bytes()).digest == model.graph
+    assert model_root(read_safetensors(row.folder / "initial.safetensors")[0]) == model.initial_model
+
+
+def test_same_model_published_twice_is_one_model(workshop: Workshop) -> None:
+    home = workshop.scientist.home
+    published = [
+        publish_model(home, module_file(home.settings.home), "other", workshop.dataset.id).id for _ in range(2)
+    ]
+    assert published[0] == published[1] != workshop.model.id
+
+
+def test_model_names_its_parent(workshop: Workshop) -> None:
+    home = workshop.scientist.home
+    child = publish_model(home, module_file(home.settings.home), "Line", workshop.dataset.id, workshop.model.id)
+    assert home.registry.model(child.id).parent == workshop.model.id
+
+
+def test_module_that_cannot_be_published_leaves_nothing(workshop: Workshop, tmp_path: Path) -> None:
+    home, source = workshop.scientist.home, tmp_path / "wrong.py"
+    source.write_text(
+        "from torch import nn\n\n\nclass Wrong(nn.Module):\n    def forward(self, x):\n        return x.nope()\n"
+    )
+    before = sorted((home.settings.home / "models").iterdir())
+    with pytest.raises(InputRefused, match=r"wrong\.py:6"):
+        publish_model(home, source, "Wrong", workshop.dataset.id)
+    assert sorted((home.settings.home / "models").iterdir()) == before
+
+
+def test_card_about_other_records_than_the_registry_says_is_refuted(workshop: Workshop) -> None:
+    owner = workshop.owner.home
+    id = owner.registry.register_dataset(sha256(b"other records"), 40, workshop.dataset.card_cid)
+    with pytest.raises(ClaimMismatch, match="is about 40 records under"):
+        read_card(workshop.scientist.home, id)
+    with pytest.raises(NotFound, match="no dataset"):
+        read_card(workshop.scientist.home, sha256(b"nowhere"))
+
+
+# Asking
+
+
+def test_request_that_never_left_is_taken_up_again(workshop: Workshop) -> None:
+    def judge(call: dict[str, Any]) -> Any:
+        full = 200, {"code": -32000, "message": "the transaction pool is full"}
+        return full if call["method"] == "eth_sendRawTransaction" else None
+
+    before, price = requests(workshop), PRICE + 1
+    with asking_through(workshop, judge) as cut_off, pytest.raises(ChainUnusable, match="pool is full"):
+        cut_off.request(price=price)
+    written = workshop.scientist.home.journal.requests()[-1]
+    assert requests(workshop) == before
+    assert workshop.request(price=price) == written.agreement
+    assert requests(workshop) == [*before, written.agreement]
+
+
+def test_request_whose_answer_was_lost_is_not_paid_twice(workshop: Workshop) -> None:
+    lost = threading.Event()
+
+    def judge(call: dict[str, Any]) -> Any:
+        if lost.is_set() and call["method"] == "eth_getTransactionReceipt":
+            return 503, None
+        if call["method"] == "eth_sendRawTransaction":
+            lost.set()
+        return None
+
+    before, price = requests(workshop), PRICE + 2
+    with asking_through(workshop, judge) as cut_off, pytest.raises(NodeUnreachable):
+        cut_off.request(price=price)
+    fit = workshop.scientist.fit()
+    id = workshop.request(price=price)
+    assert requests(workshop) == [*before, id]
+    assert workshop.scientist.fit() == fit
+    assert workshop.request(price=price) != id  # whoever heard of the first may well want a second
+
+
+def test_too_little_fit_is_told_before_anything_is_done(workshop: Workshop, open_party: Callable[..., Party]) -> None:
+    poor = open_party("poor", units=PRICE - 1)
+    model = publish_model(poor.home, module_file(poor.home.settings.home), "Tiny", workshop.dataset.id)
+    with pytest.raises(ChainUnusable, match="the request needs 12 FIT"):
+        replace(workshop, scientist=poor, model=model).request()
+    assert poor.home.journal.requests() == []
+
+
+def test_job_that_explodes_on_mock_data_is_never_asked_for(workshop: Workshop, table_path: Path) -> None:
+    home, before = workshop.scientist.home, requests(workshop)
+    dataset = offer_table(workshop.owner, table_path, policy=Policy(), mock_records=16)
+    line = publish_model(home, module_file(home.settings.home), "Line", dataset.id)
+    faster = EXPLODING | {"segment": 6}
+    with pytest.raises(InputRefused, match=r"leaves the finite numbers at step \d+ on mock data"):
+        workshop.request(dataset=dataset.id, model=line.id, recipe_overrides=faster, rehearsed=True)
+    assert requests(workshop) == before
+
+
+@pytest.mark.parametrize(
+    ("terms", "words"),
+    [
+        ({"price": PRICE - 1}, "below the policy's minimum"),
+        ({"recipe_overrides": RECIPE | {"steps": 101}}, "the policy admits 100"),
+        ({"recipe_overrides": RECIPE | {"batch_size": 2}}, "below the policy's minimum 4"),
+        ({"recipe_overrides": RECIPE | {"inputs": ["alpha", "patient"]}}, "patient"),
+        ({"recipe_overrides": RECIPE | {"target": "outcome"}}, "outcome"),
+        ({"recipe_overrides": RECIPE | {"learningrate": 1}}, "unknown"),
+        ({"recipe_overrides": RECIPE | {"rows": [0, 41]}}, "rows"),
+    ],
+)
+def test_what_the_card_does_not_admit_is_never_asked_for(
+    workshop: Workshop, table_path: Path, terms: dict[str, Any], words: str
+) -> None:
+    policy = Policy(minimum_price=PRICE, maximum_steps=100, minimum_batch=4)
+    dataset, before = offer_table(workshop.owner, table_path, policy=policy), requests(workshop)
+    with pytest.raises(InputRefused, match=words):
+        workshop.request(dataset=dataset.id, **terms)
+    assert requests(workshop) == before
+
+
+def test_retired_dataset_is_refused_by_the_chain(workshop: Workshop, table_path: Path) -> None:
+    dataset = offer_table(workshop.owner, table_path)
+    workshop.owner.home.registry.retire_dataset(dataset.id)
+    with pytest.raises(Reverted, match="Dataset"):
+        workshop.request(dataset=dataset.id)
+
+
+# Before there is a result
+
+
+def test_result_that_is_not_there_yet_is_not_found(workshop: Workshop, tmp_path: Path) -> None:
+    home, id = workshop.scientist.home, workshop.request(price=PRICE + 3)
+    with pytest.raises(NotFound, match="is requested and has delivered nothing yet"):
+        receive(home, id)
+    with pytest.raises(NotFound, match="has not been received"):
+        delivery(home, id)
+    with pytest.raises(NotFound):
+        evaluate(home, id, tmp_path / "none.csv")
+    with pytest.raises(Unusable, match="no result to accept"):
+        accept_result(home, id)
+    with pytest.raises(NotFound, match="no ended training"):
+        replay_job(workshop.owner.home, id, 3)
+    assert workshop.scientist.state(id) == State.REQUESTED
+
+
+def test_home_without_its_key_cannot_ask(workshop: Workshop) -> None:
+    with Home.open(workshop.scientist.home.settings) as reading:
+        assert reading.agreements.list(scientist=workshop.scientist.address) is not None
+        with pytest.raises(AccessRefused, match="without its key"):
+            _ = reading.keys
+
+
+def test_second_pod_of_one_home_is_refused(workshop: Workshop) -> None:
+    with workshop.scientist.home.alone(), pytest.raises(Unusable, match="another pod runs"):
+        Scientist(workshop.scientist.home, True, workshop.scientist.say).run(threading.Event())
