@@ -18,7 +18,8 @@ from pod.dataset import Policy
 from pod.digest import Digest, sha256
 from pod.errors import AccessRefused, DatasetChanged, Reverted, Unusable
 from pod.owner import Owner, Replay, approve, read_registered, reject, replay_job
-from pod.scientist import Evaluation, accept_result, delivery, evaluate, publish_model, receive
+from pod.owner.pod import UNTOLD
+from pod.scientist import Evaluation, accept_result, delivery, evaluate, follow, publish_model, receive
 from pod.transcript import Transcript
 from tests.chain_fixtures import Devnet
 from tests.pods import (
@@ -363,8 +364,16 @@ def test_dataset_changed_before_acceptance_is_declined(asked: Workshop, tmp_path
         approve(owner.home, id)
         asked.until(owner.has(id, "rejected"))
     assert "record 7 is the first that differs" in owner.told(id, "refused")["reason"]
-    with pytest.raises(DatasetChanged):
-        read_registered(owner.home, owner.home.journal.dataset(dataset.id))
+    follow(asked.scientist.home, id, False, asked.scientist.say)
+    assert asked.scientist.told(id, "refused")["reason"] == UNTOLD  # which records differ is nobody else's business
+
+
+def test_source_that_no_longer_parses_counts_as_changed(workshop: Workshop, tmp_path: Path) -> None:
+    source = private_table(tmp_path / "findings.csv", rows=20)
+    dataset = offer_table(workshop.owner, source)
+    source.write_text(source.read_text().replace(",ill", ",ill,1", 1))
+    with pytest.raises(DatasetChanged, match="not the registered one"):
+        read_registered(workshop.owner.home, workshop.owner.home.journal.dataset(dataset.id))
 
 
 def test_registered_card_is_on_chain_and_holds_no_cell(asked: Workshop, table_path: Path) -> None:

@@ -16,7 +16,6 @@ from pod.agreement import State
 from pod.dataset import Policy
 from pod.digest import Digest, canonical_json, sha256
 from pod.graph import Graph
-from pod.owner import reject
 from pod.recipe import Environment
 from pod.registry import Role
 from pod.scientist import follow
@@ -222,15 +221,6 @@ def test_recipient_that_nothing_can_be_sealed_to_is_declined(
     stranger.home.registry.register_pod(Role.SCIENTIST, "age1nobody")
     id = replace(Offer.honest(workshop), home=stranger.home).send()
     assert "no age recipient" in declined(workshop, id)
-
-
-def test_bond_beyond_the_price_is_not_risked_unasked(workshop: Workshop) -> None:
-    offer = Offer.honest(workshop)
-    offer.terms = replace(offer.terms, bond=PRICE + 1)
-    id = offer.send()
-    workshop.until(workshop.owner.has(id, "approval_needed"))
-    assert workshop.owner.told(id, "approval_needed")["why"] == ["the bond is higher than the price"]
-    reject(workshop.owner.home, id)
 
 
 def test_importing_the_owners_pod_loads_neither_torch_nor_the_loader_of_modules() -> None:
