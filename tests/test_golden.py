@@ -150,8 +150,9 @@ def test_golden_mock_data_are_the_cards_and_marked(tmp_path: Path) -> None:
     mock = Table.read(JOB / "mock.npz", target="kind")
     assert mock.mock and CARD.mock == cid_of((JOB / "mock.npz").read_bytes())
     CARD.check_table(mock)
-    mock.write_npz(tmp_path / "again.npz")
-    assert (tmp_path / "again.npz").read_bytes() == (JOB / "mock.npz").read_bytes()
+    mock.write_npz(tmp_path / "again.npz")  # its bytes may differ: Python's releases write other zip headers
+    again = Table.read(tmp_path / "again.npz", target="kind")
+    assert again.mock and list(again.records()) == list(mock.records())
 
 
 # --- transcript ----------------------------------------------------------------------------------------------------------------

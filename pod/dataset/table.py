@@ -162,7 +162,7 @@ class Table:
         return replace(self, arrays={name: array[low:high] for name, array in self.arrays.items()})
 
     def write_npz(self, path: Path) -> None:
-        """Write the arrays as an NPZ file whose bytes depend on nothing but the table."""
+        """Write the arrays as an NPZ file whose bytes depend on nothing but the table and the Python that writes it."""
         write_npz(path, ((column.name, self.arrays[column.name]) for column in self.columns), self.mock)
 
     def write_csv(self, path: Path, categories: Sequence[str] = ()) -> None:
