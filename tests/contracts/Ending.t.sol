@@ -293,6 +293,17 @@ contract EndingTest is Fixture {
         refusesToDiverge(id, end, abi.encodeWithSelector(IProofOfTrain.RunIsComplete.selector, 12, 11));
     }
 
+    function test_diverge_refusesARunThatReachedItsLastStepExactly() public {
+        Terms memory terms = defaultTerms();
+        terms.steps = 12;
+        AgreementId run = requested("another", terms);
+        accept(run);
+        begin(run);
+        anchor(run, terms, 7);
+
+        refusesToDiverge(run, ending(run, terms), abi.encodeWithSelector(IProofOfTrain.RunIsComplete.selector, 12, 12));
+    }
+
     function test_diverge_refusesTheHighestIndex() public {
         Ending memory forged = end;
         forged.last.index = type(uint32).max;
