@@ -102,15 +102,6 @@ def sha256_file(path: Path) -> Digest:
         return Digest(hashlib.file_digest(file, "sha256").digest())
 
 
-def blake3_file(path: Path) -> Digest:
-    """BLAKE3-256 of a file, read in bounded memory."""
-    hasher = blake3.blake3()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            hasher.update(block)
-    return Digest(hasher.digest())
-
-
 def tagged(tag: str, *words: Word) -> Digest:
     """Hash a structure of 32-byte words under its version tag.
 

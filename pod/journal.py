@@ -169,18 +169,15 @@ class Journal:
         Raises:
             NotFound: there is none.
         """
-        for entry in reversed(self.history(agreement)):
-            if entry.kind == kind:
-                return entry
+        query = "SELECT * FROM history WHERE agreement = ? AND kind = ? ORDER BY id DESC LIMIT 1"
+        for row in self._rows(query, str(agreement), kind):
+            return _entry(row)
         raise NotFound(f"the history of {agreement} has no line {kind!r}")
 
     def history(self, agreement: Digest, after: int = 0) -> list[Entry]:
         """The lines of a job's history with an id above `after`, oldest first."""
         rows = self._rows("SELECT * FROM history WHERE agreement = ? AND id > ? ORDER BY id", str(agreement), after)
-        return [
-            Entry(row["id"], Digest.parse(row["agreement"]), row["time"], row["kind"], json.loads(row["body"]))
-            for row in rows
-        ]
+        return [_entry(row) for row in rows]
 
     # What a person decided
 
@@ -307,3 +304,7 @@ class Journal:
             )
             for row in self._rows("SELECT * FROM requests ORDER BY rowid")
         ]
+
+
+def _entry(row: sqlite3.Row) -> Entry:
+    return Entry(row["id"], Digest.parse(row["agreement"]), row["time"], row["kind"], json.loads(row["body"]))

@@ -143,8 +143,7 @@ def fetch_note(store: Store, cid: Cid, identity: str) -> Note:
 
 def send_key(store: Store, agreement: Digest, secret: str, recipient: str) -> Cid:
     """Seal a job's age identity to the scientist and add it to the store."""
-    body = {"version": KEY_VERSION, "agreement": str(agreement), "identity": secret}
-    return store.add(seal(canonical_json(body), [recipient]))
+    return _send_text(store, KEY_VERSION, agreement, "identity", secret, recipient)
 
 
 def fetch_key(store: Store, agreement: Digest, cid: Cid, identity: str) -> str:
@@ -155,16 +154,12 @@ def fetch_key(store: Store, agreement: Digest, cid: Cid, identity: str) -> str:
         AccessRefused: it is not sealed to this identity.
         NotFound, StoreUnusable: the store does not have it, or only an altered copy.
     """
-    body = _fetch_json(store, cid, identity, KEY_VERSION)
-    if body.get("agreement") != str(agreement) or not isinstance(body.get("identity"), str):
-        raise InputRefused(f"the object {cid} is the key of {body.get('agreement')} and not of {agreement}")
-    return str(body["identity"])
+    return _fetch_text(store, cid, identity, KEY_VERSION, agreement, "identity")
 
 
 def send_refusal(store: Store, agreement: Digest, reason: str, recipient: str) -> Cid:
     """Seal the reason of a refusal to the scientist and add it to the store."""
-    body = {"version": REFUSAL_VERSION, "agreement": str(agreement), "reason": reason}
-    return store.add(seal(canonical_json(body), [recipient]))
+    return _send_text(store, REFUSAL_VERSION, agreement, "reason", reason, recipient)
 
 
 def fetch_refusal(store: Store, agreement: Digest, cid: Cid, identity: str) -> str:
@@ -175,10 +170,22 @@ def fetch_refusal(store: Store, agreement: Digest, cid: Cid, identity: str) -> s
         AccessRefused: it is not sealed to this identity.
         NotFound, StoreUnusable: the store does not have it, or only an altered copy.
     """
-    body = _fetch_json(store, cid, identity, REFUSAL_VERSION)
-    if body.get("agreement") != str(agreement) or not isinstance(body.get("reason"), str):
-        raise InputRefused(f"the object {cid} is about {body.get('agreement')} and not about {agreement}")
-    return str(body["reason"])
+    return _fetch_text(store, cid, identity, REFUSAL_VERSION, agreement, "reason")
+
+
+def _send_text(store: Store, version: str, agreement: Digest, name: str, text: str, recipient: str) -> Cid:
+    """Seal one text about a job to the scientist and add it to the store."""
+    body = {"version": version, "agreement": str(agreement), name: text}
+    return store.add(seal(canonical_json(body), [recipient]))
+
+
+def _fetch_text(store: Store, cid: Cid, identity: str, version: str, agreement: Digest, name: str) -> str:
+    """Fetch and open what `_send_text` sent about this job."""
+    body = _fetch_json(store, cid, identity, version)
+    if body.get("agreement") != str(agreement) or not isinstance(body.get(name), str):
+        kind = version.split("/")[1]
+        raise InputRefused(f"the object {cid} is the {kind} of {body.get('agreement')} and not of {agreement}")
+    return str(body[name])
 
 
 @contextmanager

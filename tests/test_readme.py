@@ -29,14 +29,11 @@ WORDS = {"dataset": "DATASET", "model": "MODEL", "agreement": "JOB"}
 
 
 def walk() -> list[tuple[str, str]]:
-    """The commands as (terminal, command), from the README once it has them."""
-    for document in (ROOT / "README.md", ROOT / "tests" / "walk.md"):
-        text = document.read_text() if document.exists() else ""
-        blocks = re.findall(r"^```console\n(.*?)^```", text, re.M | re.S)
-        found = [match.groups() for block in blocks for line in block.splitlines() if (match := PROMPT.match(line))]
-        if found:
-            return [(str(terminal), str(command)) for terminal, command in found]
-    raise AssertionError("no document shows the walk")
+    """The README's commands as (terminal, command)."""
+    blocks = re.findall(r"^```console\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+    found = [match.groups() for block in blocks for line in block.splitlines() if (match := PROMPT.match(line))]
+    assert found, "the README shows no walk"
+    return [(str(terminal), str(command)) for terminal, command in found]
 
 
 class Terminal:

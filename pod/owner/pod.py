@@ -249,21 +249,22 @@ def _require_request(home: Home, id: Digest) -> None:
         raise Unusable(f"the agreement {id} is {agreement.state.name.lower()} and no longer a request")
 
 
-def _sealed_reason(home: Home, id: Digest, reason: str) -> Cid | None:
+def _sealed_reason(home: Home, agreement: Agreement, reason: str) -> Cid | None:
     """The reason as a parcel for the scientist; none if nothing was said, or to a scientist without a pod that could read it."""
     try:
-        recipient = check_recipient(home.registry.pod(home.agreements.read(id).scientist).recipient)
+        recipient = check_recipient(home.registry.pod(agreement.scientist).recipient)
     except (NotFound, InputRefused):
         return None
-    return send_refusal(home.store, id, reason, recipient) if reason else None
+    return send_refusal(home.store, agreement.id, reason, recipient) if reason else None
 
 
 def decline(home: Home, id: Digest, reason: str) -> None:
     """Send the refusal unless it is sent, by this process or another one of this home."""
-    if home.agreements.read(id).state != State.REQUESTED:
+    agreement = home.agreements.read(id)
+    if agreement.state != State.REQUESTED:
         return
     try:
-        receipt = home.agreements.reject(id, _sealed_reason(home, id, reason))
+        receipt = home.agreements.reject(id, _sealed_reason(home, agreement, reason))
     except Reverted:
         if home.agreements.read(id).state == State.CANCELLED:
             return

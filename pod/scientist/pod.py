@@ -16,10 +16,9 @@ from pod.home import Home
 from pod.parcel import Note, fetch_note, fetch_refusal
 from pod.patience import RETRY_S, Patience, Say
 from pod.registry import Role
-from pod.scientist.receive import accept_result, receive
+from pod.scientist.receive import ENDED, accept_result, receive
 
 LOOK_S = 0.2
-ENDED = (State.TRAINED, State.DIVERGED, State.SETTLED)
 
 
 class Scientist:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,5 +89,5 @@ def model_inputs(card: Card) -> tuple[Input, ...]:
     shapes = {column.name: column.shape for column in card.columns}
     return tuple(
         Input(f"x{place}", "F32", shapes[columns[0]] or (len(columns),))
-        for place, columns in enumerate(argument_columns(json.loads(card.encode())))
+        for place, columns in enumerate(argument_columns(card.json()))
     )

@@ -116,7 +116,7 @@ def draft_recipe(home: Home, card: Card, graph: Digest, initial_model: Digest, o
         InputRefused: a term is unknown or out of bounds.
         EnvironmentRefused: this host is not of the wanted class.
     """
-    recipe = draft(graph, initial_model, json.loads(card.encode()), environment.installed_torch(), overrides)
+    recipe = draft(graph, initial_model, card.json(), environment.installed_torch(), overrides)
     wanted = recipe.environment
     if environment.shipped_probe(wanted):
         return recipe
