@@ -6,13 +6,16 @@ PYTHON ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench nightly conformance lock
+.PHONY: help setup kubo demo test lint bench nightly conformance lock
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile | expand -t 20
 
 setup: ## install everything into .venv and node_modules (again: a second)
 	@PYTHON="$(PYTHON)" sh scripts/setup.sh
+
+kubo: setup ## an IPFS node: the one on PATH, or Kubo built from source, about two minutes and once
+	@python -m scripts.kubo
 
 demo: setup ## the main job from end to end
 	@fitchain demo $(ARGS)

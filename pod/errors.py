@@ -17,6 +17,7 @@
         │   ├── NodeRefused         the node answered with an error of its own
         │   └── Reverted            a contract refuses: sending the same again will not help
         └── StoreUnusable       the store or its node does not answer
+            └── StoreUnreachable    no answer from the store's node: later may be better
 
 First in the flow: it knows nothing of the rest. A message states what is false, the two values, where they first part; `hint`
 says what to do next. Usage errors (exit 2) are typer's.
@@ -127,3 +128,7 @@ class Reverted(ChainUnusable):
 
 class StoreUnusable(Unusable):
     """The store or its node does not answer."""
+
+
+class StoreUnreachable(StoreUnusable):
+    """No answer from the store's node, or it broke off; it may answer later."""

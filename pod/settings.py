@@ -34,7 +34,7 @@ class DevnetRecord:
         pid: process id of the node, which leads a process group of its own.
         started: when that process started, in the kernel's clock ticks since boot: a reused process id has another.
         port: TCP port of the node.
-        store: the folder that pods on this devnet share as their store.
+        store: the store that pods on this devnet share unless they choose: a folder, or a Kubo node's RPC address.
         version: version of the node.
     """
 
@@ -88,24 +88,30 @@ class Settings:
         home: this pod's folder: keys, journal, transactions, deployments.
         rpc: URL of the chain's node.
         chain_id: the chain that the node must be on; None takes the node's.
-        store: folder of the content store.
+        store: the content store: a folder; or, as text, the RPC address of a Kubo node (`ipfs:/ip4/127.0.0.1/tcp/5001` or an URL).
         devnet: folder of the devnet.
         key: name of the key in the home.
         confirmations: blocks that must follow a block before it is acted on.
         poll_s: seconds between two looks at the node.
         fee_cap_wei: the most that is ever offered for a unit of gas.
+        store_authorization: what a Kubo node asks for, as its `--api-auth` takes it: `bearer:<token>` or `basic:<user>:<password>`.
+        store_gateways: URLs of trustless gateways that are asked for blocks which no peer gives.
+        store_patience_s: seconds without any progress after which a Kubo node, or an object, is given up.
         defaulted: names of the settings that nobody chose and that may still follow the chain.
     """
 
     home: Path
     rpc: str
     chain_id: int | None
-    store: Path
+    store: Path | str
     devnet: Path
     key: str
     confirmations: int
     poll_s: float
     fee_cap_wei: int = 200 * GWEI
+    store_authorization: str = dataclasses.field(default="", repr=False)
+    store_gateways: tuple[str, ...] = ()
+    store_patience_s: float = 60.0
     defaulted: frozenset[str] = frozenset()
 
     def on_chain(self, chain_id: int) -> Settings:
@@ -142,7 +148,8 @@ def load(
     Args:
         home, rpc, chain_id, store, devnet, key, confirmations, poll_s: what the caller chose; None leaves the choice to the
             environment (`FITCHAIN_HOME`, `FITCHAIN_RPC`, `FITCHAIN_CHAIN_ID`, `FITCHAIN_STORE`, `FITCHAIN_DEVNET`,
-            `FITCHAIN_KEY`), then `<home>/settings.toml`, then the running devnet, then the default.
+            `FITCHAIN_KEY`; also `FITCHAIN_STORE_AUTHORIZATION`, `FITCHAIN_STORE_GATEWAYS` with commas,
+            `FITCHAIN_STORE_PATIENCE_S`), then `<home>/settings.toml`, then the running devnet, then the default.
         environ: the environment; the process's own when None.
 
     Raises:
@@ -170,12 +177,16 @@ _ENVIRONMENT = {
     "store": "FITCHAIN_STORE",
     "devnet": "FITCHAIN_DEVNET",
     "key": "FITCHAIN_KEY",
+    "store_authorization": "FITCHAIN_STORE_AUTHORIZATION",
+    "store_gateways": "FITCHAIN_STORE_GATEWAYS",
+    "store_patience_s": "FITCHAIN_STORE_PATIENCE_S",
 }
 _NUMBERS: dict[str, type[int] | type[float]] = {
     "chain_id": int,
     "confirmations": int,
     "poll_s": float,
     "fee_cap_gwei": float,
+    "store_patience_s": float,
 }
 _NAMES = (*_ENVIRONMENT, "confirmations", "poll_s", "fee_cap_gwei")
 
@@ -201,9 +212,26 @@ def _checked(name: str, value: Any) -> Any:
     """One chosen value in its type."""
     if name in _NUMBERS:
         return _number(name, value)
+    if name == "store_gateways":
+        return _gateways(value)
     if not isinstance(value, str | Path) or not str(value):
         raise InputRefused(f"the setting {name} is a text, not {value!r}")
+    if name == "store" and names_node(value):
+        return str(value)
     return Path(value).expanduser().absolute() if name in ("store", "devnet") else str(value)
+
+
+def names_node(store: Path | str) -> bool:
+    """Whether a store is a Kubo node's RPC address and not a folder."""
+    return isinstance(store, str) and store.startswith(("ipfs:", "http://", "https://"))
+
+
+def _gateways(value: Any) -> tuple[str, ...]:
+    """URLs, from a TOML list or from a text with commas."""
+    urls = [url.strip() for url in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(urls, list | tuple) or not all(str(url).startswith(("http://", "https://")) for url in urls):
+        raise InputRefused(f"the setting store_gateways is a list of http URLs, not {value!r}")
+    return tuple(str(url).rstrip("/") for url in urls)
 
 
 def _number(name: str, value: Any) -> int | float:
@@ -224,7 +252,8 @@ def _complete(home: Path, chosen: dict[str, Any]) -> Settings:
     devnet = chosen.get("devnet") or default_devnet()
     record = DevnetRecord.read(devnet)
     if record and record.alive and chosen.get("rpc", record.rpc) == record.rpc:
-        chosen = {"rpc": record.rpc, "chain_id": record.chain_id, "store": Path(record.store)} | chosen
+        store = _checked("store", record.store)
+        chosen = {"rpc": record.rpc, "chain_id": record.chain_id, "store": store} | chosen
     defaults = chain_defaults(chosen.get("chain_id"))
     values = {"rpc": DEFAULT_RPC, "chain_id": None, "store": home / "store", "key": "default", **defaults} | chosen
     cap = int(values.pop("fee_cap_gwei", 200) * GWEI)

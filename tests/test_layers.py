@@ -16,6 +16,7 @@ ROOT = Path(__file__).parent.parent
 FLOW = [
     "errors",
     "settings",
+    "detached",
     "digest",
     "recipe",
     "state",

@@ -17,11 +17,9 @@ import json
 import os
 import re
 import shutil
-import signal
-import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -30,6 +28,7 @@ from pod.chain.client import checksum
 from pod.chain.connect import connect_unlocked
 from pod.chain.node_tools import binary
 from pod.chain.rpc import Node
+from pod.detached import port_is_free, running, spawn, stop
 from pod.errors import ChainUnusable, InputRefused
 from pod.settings import DEVNET_CHAIN_ID, DEVNET_RECORD, DevnetRecord, Settings, process_start
 
@@ -37,7 +36,6 @@ DEFAULT_PORT = 8545
 BLOCK_TIME_S = 1
 SAVE_EVERY_S = 5
 START_S = 20.0
-STOP_S = 20.0
 TREASURY_ETH = 1_000_000_000
 _LISTENING = re.compile(rb"Listening on 127\.0\.0\.1:(\d+)")
 
@@ -83,14 +81,14 @@ def down(folder: Path) -> bool:
         whether it was running.
 
     Raises:
-        ChainUnusable: it does not stop.
+        Unusable: it does not stop.
     """
     if not folder.is_dir():
         return False
     with _alone(folder):
         if (record := status(folder)) is None:
             return False
-        _stop(record.pid, record.started)
+        stop(record.pid, record.started)
         (folder / DEVNET_RECORD).unlink(missing_ok=True)
         return True
 
@@ -128,20 +126,20 @@ def fund(settings: Settings, address: str, wei: int, units: int) -> tuple[Receip
 
 def _start(folder: Path, port: int) -> DevnetRecord:
     log = folder / "anvil.log"
-    if port and not _free(port):
+    if not port_is_free(port):
         raise ChainUnusable(
             f"the port {port} is taken by another program",
             "stop it, or choose another: `devnet up --port 0` takes a free one",
         )
     log.write_bytes(b"")
-    pid = _spawn(_command(folder, port), log)
+    pid = spawn(_command(folder, port), log, os.environ)
     started = process_start(pid)
     try:
         rpc = f"http://127.0.0.1:{listening_port(pid, log)}"
         version = str(Node(rpc).request("web3_clientVersion"))
     except ChainUnusable:
         if started is not None:
-            _stop(pid, started)
+            stop(pid, started)
         raise
     store = str((folder / "store").absolute())
     record = DevnetRecord(rpc, DEVNET_CHAIN_ID, pid, started or 0, int(rpc.rpartition(":")[2]), store, version)
@@ -168,17 +166,6 @@ def _command(folder: Path, port: int) -> list[str]:
     ]
 
 
-def _spawn(command: list[str], log: Path) -> int:
-    """Start a process of its own session, so that it outlives us and no Ctrl-C of ours reaches it."""
-    write = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    streams = [
-        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-        (os.POSIX_SPAWN_OPEN, 1, str(log), write, 0o644),
-        (os.POSIX_SPAWN_DUP2, 1, 2),
-    ]
-    return os.posix_spawn(command[0], command, os.environ, file_actions=streams, setsid=True)
-
-
 def listening_port(pid: int, log: Path) -> int:
     """Wait until the node says where it listens.
 
@@ -187,46 +174,13 @@ def listening_port(pid: int, log: Path) -> int:
     """
     deadline = time.monotonic() + START_S
     while (found := _LISTENING.search(log.read_bytes())) is None:
-        if not _running(pid) or time.monotonic() > deadline:
+        if not running(pid) or time.monotonic() > deadline:
             last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
             raise ChainUnusable(
                 f"anvil did not come up: {last[0]}", f"read {log}; `devnet up --fresh` forgets the old chain"
             )
         time.sleep(0.01)
     return int(found[1])
-
-
-def _stop(pid: int, started: int) -> None:
-    """End a process: ask, wait, insist.
-
-    Raises:
-        ChainUnusable: it is still there.
-    """
-    for ask in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            os.kill(pid, ask)
-        deadline = time.monotonic() + STOP_S
-        while time.monotonic() < deadline:
-            if not _running(pid) or process_start(pid) != started:
-                return
-            time.sleep(0.01)
-    raise ChainUnusable(f"the devnet's process {pid} does not stop")
-
-
-def _running(pid: int) -> bool:
-    with suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)  # if it was our child, let the kernel forget it
-    return process_start(pid) is not None
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """What a store is: content goes in, its CID comes out, and what comes back is checked against that CID.
 
-After `sealed` and before `dataset`. The interface has one back end now, `local` (a folder shared by the pods of one machine), and
-leaves the place of another over IPFS: both give the same CIDs, those of Kubo's profile `unixfs-v1-2025` (IPIP-499), so the rest
-of the code cannot tell them apart. Objects in a store are public for ever; whatever is private was sealed before.
+After `sealed` and before `dataset`. The interface has two back ends, `local` (a folder shared by the pods of one machine) and `ipfs`
+(a Kubo node of one's own). Both give the same CIDs, those of Kubo's profile `unixfs-v1-2025` (IPIP-499), so the rest of the code
+cannot tell them apart. Objects in a store are public for ever; whatever is private was sealed before.
 """
 
 from __future__ import annotations
@@ -103,6 +103,14 @@ def _check(parts: dict[str, object], value: bytes) -> None:
         raise InputRefused(f"a CID here names raw bytes or dag-pb, and these bytes name codec 0x{value[1]:x}")
 
 
+@dataclass(frozen=True, slots=True)
+class Garbage:
+    """What no pod has pinned: how many blocks, and their bytes."""
+
+    blocks: int
+    size_bytes: int
+
+
 class Store(Protocol):
     """Where objects live: files and folders of files, by their CIDs.
 
@@ -181,6 +189,21 @@ class Store(Protocol):
 
     def list_pins(self) -> list[Cid]:
         """What this pod has pinned, sorted."""
+        ...
+
+    def meet(self, endpoint: bytes) -> None:
+        """Take notice of where another pod's store can be reached, as its registry entry says.
+
+        What it says is a stranger's: malformed or forbidden addresses are left out, and nothing is raised.
+        """
+        ...
+
+    def endpoint(self) -> bytes:
+        """Where this pod's store can be reached by others, for its registry entry: at most 512 bytes."""
+        ...
+
+    def garbage(self) -> Garbage:
+        """What `gc` would remove now."""
         ...
 
     def gc(self) -> int:

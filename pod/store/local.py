@@ -16,7 +16,6 @@ import fcntl
 import hashlib
 import io
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,9 +23,9 @@ from typing import BinaryIO
 from uuid import uuid4
 
 from pod.errors import DigestMismatch, FitchainError, InputRefused, NotFound, StoreUnusable
-from pod.store import unixfs
-from pod.store.base import MOST_BYTES, SMALL_BYTES, Cid
-from pod.store.unixfs import FOLDER, Budget, Link
+from pod.store import landing, unixfs
+from pod.store.base import MOST_BYTES, SMALL_BYTES, Cid, Garbage
+from pod.store.unixfs import Budget, Link
 
 
 class LocalStore:
@@ -73,15 +72,24 @@ class LocalStore:
         with self._used():
             return sorted(Cid.parse(path.name) for path in self._mine.glob("*"))
 
+    def garbage(self) -> Garbage:
+        """What `gc` would remove now (`Store.garbage`)."""
+        with self._used():
+            sizes = [path.stat().st_size for path in self._doomed()]
+        return Garbage(len(sizes), sum(sizes))
+
     def gc(self) -> int:
         """Remove every block that no pod's pin reaches, and what was left on its way (`Store.gc`)."""
         with self._used(), self._locked(fcntl.LOCK_EX):
-            kept = {str(block) for pin in self._pins.glob("*/*") for block in self._held(Cid.parse(pin.name))}
-            doomed = [path for path in self._blocks.glob("*/*") if path.name not in kept]
+            doomed = self._doomed()
             freed = sum(path.stat().st_size for path in doomed)
             for path in (*doomed, *self._parts.glob("*")):
                 path.unlink()
             return freed
+
+    def _doomed(self) -> list[Path]:
+        kept = {str(block) for pin in self._pins.glob("*/*") for block in self._held(Cid.parse(pin.name))}
+        return [path for path in self._blocks.glob("*/*") if path.name not in kept]
 
     def _held(self, cid: Cid) -> Iterator[Cid]:
         """What a pin keeps; a damaged object keeps what can still be reached, so that one bad block frees no other's."""
@@ -110,34 +118,8 @@ class LocalStore:
 
     def fetch(self, cid: Cid, target: Path, limit_bytes: int = MOST_BYTES) -> None:
         """Fetch a file or a folder, every byte checked (`Store.fetch`)."""
-        part = target.with_name(f".{target.name}.{uuid4().hex}.part")
-        budget = Budget(limit_bytes)
         with self._used():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                self._fetch(cid, part, budget, unixfs.MOST_DEPTH)
-                if part.is_dir() and target.exists():
-                    raise InputRefused(f"{target} exists already and would be overwritten", "fetch into a new folder")
-                part.replace(target)
-            finally:
-                if part.is_dir():
-                    shutil.rmtree(part)
-                part.unlink(missing_ok=True)
-
-    def _fetch(self, cid: Cid, target: Path, budget: Budget, depth: int) -> None:
-        if depth == 0:
-            raise InputRefused(f"the folder is nested more than {unixfs.MOST_DEPTH} levels deep")
-        node = unixfs.read_node(cid, self._get, budget)
-        if node is not None and node.kind == FOLDER:
-            target.mkdir()
-            for link in node.links:
-                self._fetch(link.cid, target / unixfs.check_name(link.name), budget, depth - 1)
-            return
-        with target.open("xb") as file:
-            for piece in unixfs.read_file(cid, self._get, budget):
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
+            landing.fetch(cid, target, limit_bytes, self._get)
 
     def cat(self, cid: Cid, limit_bytes: int = SMALL_BYTES) -> bytes:
         """Fetch a small file into memory (`Store.cat`)."""
@@ -147,14 +129,18 @@ class LocalStore:
     def entries(self, cid: Cid) -> dict[str, Cid]:
         """What a folder holds (`Store.entries`)."""
         with self._used():
-            node = unixfs.read_node(cid, self._get, Budget(0))
-        if node is None or node.kind != FOLDER:
-            raise InputRefused(f"{cid} is a file and not a folder")
-        return {link.name: link.cid for link in node.links}
+            return landing.entries(cid, self._get)
 
     def has(self, cid: Cid) -> bool:
         """Whether the object's first block is in the store (`Store.has`)."""
         return self._path(cid).exists()
+
+    def meet(self, endpoint: bytes) -> None:
+        """Nothing to do: whoever shares the folder has met (`Store.meet`)."""
+
+    def endpoint(self) -> bytes:
+        """Nothing: a folder is reached by its path (`Store.endpoint`)."""
+        return b""
 
     def _get(self, cid: Cid) -> bytes:
         """Read a block and compare it with its CID."""

@@ -192,7 +192,21 @@ def add_file(pieces: Iterable[bytes], put: Put) -> Link:
     Returns:
         The link to its root. What is held meanwhile is a link a chunk, 20 MB for a file of 64 GiB.
     """
-    links = [_put(RAW, piece, len(piece), len(piece), put) for piece in pieces]
+    return join_leaves([leaf(piece, put) for piece in pieces], put)
+
+
+def leaf(piece: bytes, put: Put) -> Link:
+    """Turn one chunk of a file into its block."""
+    return _put(RAW, piece, len(piece), len(piece), put)
+
+
+def join_leaves(links: Sequence[Link], put: Put) -> Link:
+    """Put the nodes above a file's chunks.
+
+    Args:
+        links: to the chunks in their order; one at least.
+        put: keeps a block.
+    """
     while len(links) > 1:
         links = [_put_node(links[at : at + LINKS_PER_NODE], put) for at in range(0, len(links), LINKS_PER_NODE)]
     return links[0]
@@ -328,3 +342,25 @@ def reachable(cid: Cid, get: Get) -> Iterator[Cid]:
             below = {link.cid for link in Node.decode(get(at)).links} - seen
             seen |= below
             waiting.extend(below)
+
+
+def walk(cid: Cid, get: Get, budget: Budget) -> Iterator[tuple[Cid, bytes]]:
+    """Every block of an object with its bytes, in the order in which a reader meets them, as often as they are linked.
+
+    Raises:
+        InputRefused: it is no UnixFS, is nested too deeply, or is beyond the budget.
+    """
+    yield from _walk(cid, get, budget, 2 * MOST_DEPTH)
+
+
+def _walk(cid: Cid, get: Get, budget: Budget, depth: int) -> Iterator[tuple[Cid, bytes]]:
+    if depth == 0:
+        raise InputRefused(f"the object is nested more than {2 * MOST_DEPTH} levels deep")
+    budget.block()
+    block = get(cid)
+    yield cid, block
+    if cid.codec == RAW:
+        budget.content(len(block))
+        return
+    for link in Node.decode(block).links:
+        yield from _walk(link.cid, get, budget, depth - 1)
