@@ -4,6 +4,7 @@
     data, model, job        what an owner offers, what a scientist brings, what they agree on
     pod                     the long-running side of either
     proof                   what anyone may check
+    store                   the objects that all of it names
     demo                    all of it in half a minute
 
 There is one error boundary, `run`, and it answers with the exit code: 0 done or holds, 1 refuted, 2 wrong command line, 3 could
@@ -22,7 +23,7 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from cli import command, data, demo, deploy, devnet, job, keys, model, pod, proof
+from cli import command, data, demo, deploy, devnet, job, keys, model, pod, proof, store
 from cli.command import PlainGroup
 from cli.output import report_bug, report_error, report_usage
 from pod.errors import FitchainError
@@ -35,7 +36,7 @@ class RootGroup(PlainGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Names of the commands."""
-        return ["demo", "devnet", "deploy", "keys", "data", "model", "job", "pod", "proof"]
+        return ["demo", "devnet", "deploy", "keys", "data", "model", "job", "pod", "proof", "store"]
 
 
 app = typer.Typer(
@@ -48,7 +49,7 @@ app = typer.Typer(
     add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for group in (devnet, keys, data, model, job, pod, proof):
+for group in (devnet, keys, data, model, job, pod, proof, store):
     app.add_typer(group.app)
 for single in (deploy, demo):
     single.register(app)

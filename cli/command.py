@@ -55,7 +55,12 @@ COMMON = {
         Path | None, _option("--home", metavar="FOLDER", help="The pod's home; else FITCHAIN_HOME, else ~/.fitchain.")
     ],
     "rpc": Annotated[str | None, _option("--rpc", metavar="URL", help="The chain's node.")],
-    "store": Annotated[str | None, _option("--store", metavar="FOLDER", help="The store of sealed objects.")],
+    "store": Annotated[
+        str | None,
+        _option(
+            "--store", metavar="PLACE", help="The store of sealed objects: a folder, or ipfs:/ip4/127.0.0.1/tcp/5001."
+        ),
+    ],
     "passphrase_file": Annotated[
         Path | None,
         _option(

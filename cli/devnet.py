@@ -21,14 +21,22 @@ def up(
     session: Session,
     port: Annotated[int, typer.Option(metavar="PORT", help="TCP port; 0 takes a free one.", min=0, max=65535)] = 8545,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget the chain that an earlier devnet left.")] = False,
+    ipfs: Annotated[bool, typer.Option("--ipfs", help="Start a private pair of IPFS nodes beside it.")] = False,
 ) -> Report:
     """Start the test chain, or find it running.
 
-    It goes on with the chain that it left. It is the default chain of every command until `devnet down`.
+    It goes on with the chain that it left. It is the default chain of every command until `devnet down`. With --ipfs the
+    first of two IPFS nodes, which know nobody but each other, is the default store; name the second with --store.
     """
     from pod.chain import devnet
+    from pod.store import swarm
 
-    return _running(session, devnet.up(session.settings.devnet, port, fresh))
+    folder = session.settings.devnet
+    if not ipfs:
+        return _running(session, devnet.up(folder, port, fresh))
+    nodes = swarm.up(folder).nodes
+    devnet.up(folder, port, fresh)
+    return _running(session, devnet.choose_store(folder, nodes[0].store))
 
 
 @command(app, "status")
@@ -47,10 +55,12 @@ def status(session: Session) -> Report:
 
 @command(app, "down")
 def down(session: Session) -> Report:
-    """Stop the test chain; its state is kept for the next `up`."""
+    """Stop the test chain, and its IPFS nodes; what they hold is kept for the next `up`."""
     from pod.chain import devnet
+    from pod.store import swarm
 
     stopped = devnet.down(session.settings.devnet)
+    stopped = swarm.down(session.settings.devnet) or stopped
     return Report({"stopped": stopped}, ["the devnet is stopped" if stopped else "the devnet was not running"])
 
 
@@ -74,6 +84,14 @@ def fund(
 
 
 def _running(session: Session, record: DevnetRecord) -> Report:
+    from pod.store import swarm
+
+    pair = swarm.status(session.settings.devnet)
+    nodes = (
+        [{"store": node.store, "peer": node.peer, "pid": node.pid, "running": node.alive} for node in pair.nodes]
+        if pair
+        else []
+    )
     values = {
         "running": True,
         "rpc": record.rpc,
@@ -81,6 +99,8 @@ def _running(session: Session, record: DevnetRecord) -> Report:
         "pid": record.pid,
         "version": record.version,
         "store": record.store,
+        "ipfs_version": pair.version if pair else None,
+        "ipfs": nodes,
         "folder": session.settings.devnet,
     }
     pairs = [
@@ -90,4 +110,7 @@ def _running(session: Session, record: DevnetRecord) -> Report:
         ("store", record.store),
         ("folder", session.settings.devnet),
     ]
+    if pair:
+        pairs += [(f"IPFS node {number}", node["store"]) for number, node in enumerate(nodes, 1)]
+        pairs.append(("IPFS", f"Kubo {pair.version}, connected with each other alone"))
     return Report(values, [Facts(pairs)])

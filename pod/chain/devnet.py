@@ -20,7 +20,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from pod.chain.base import Receipt, amount_text, write_file
@@ -63,6 +63,23 @@ def up(folder: Path, port: int = DEFAULT_PORT, fresh: bool = False) -> DevnetRec
             (folder / "chain.json").unlink(missing_ok=True)
             shutil.rmtree(folder / "deployments", ignore_errors=True)
         return _start(folder, port)
+
+
+def choose_store(folder: Path, store: str) -> DevnetRecord:
+    """Make a store the one that pods on the running devnet share unless they choose.
+
+    Args:
+        folder: the devnet's.
+        store: a folder, or the address of a Kubo node's RPC.
+
+    Raises:
+        ChainUnusable: the devnet does not run.
+    """
+    with _alone(folder):
+        record = status(folder)
+        if record is None:
+            raise ChainUnusable(f"no devnet runs from {folder}", "start it: fitchain devnet up")
+        return _write_record(folder, replace(record, store=store))
 
 
 def status(folder: Path) -> DevnetRecord | None:
@@ -143,6 +160,10 @@ def _start(folder: Path, port: int) -> DevnetRecord:
         raise
     store = str((folder / "store").absolute())
     record = DevnetRecord(rpc, DEVNET_CHAIN_ID, pid, started or 0, int(rpc.rpartition(":")[2]), store, version)
+    return _write_record(folder, record)
+
+
+def _write_record(folder: Path, record: DevnetRecord) -> DevnetRecord:
     write_file(folder / DEVNET_RECORD, (json.dumps(asdict(record), indent=2) + "\n").encode())
     return record
 

@@ -7,6 +7,7 @@ cannot tell them apart. Objects in a store are public for ever; whatever is priv
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -171,6 +172,23 @@ class Store(Protocol):
         """
         ...
 
+    def blocks(self, cid: Cid, limit_bytes: int = MOST_BYTES) -> Iterator[tuple[Cid, bytes]]:
+        """Every block of an object with its bytes, verified, in the order in which a reader meets them.
+
+        Raises:
+            NotFound, DigestMismatch, InputRefused: as `fetch`.
+        """
+        ...
+
+    def add_blocks(self, root: Cid, blocks: Iterable[tuple[Cid, bytes]]) -> None:
+        """Add an object from its blocks, which have been verified, and pin it.
+
+        Raises:
+            NotFound: a block of it is missing; what came is left for `gc`.
+            InputRefused: it is no file or folder in UnixFS.
+        """
+        ...
+
     def has(self, cid: Cid) -> bool:
         """Whether the object's first block is in the store; nothing is checked and nothing is fetched."""
         ...
@@ -200,6 +218,10 @@ class Store(Protocol):
 
     def endpoint(self) -> bytes:
         """Where this pod's store can be reached by others, for its registry entry: at most 512 bytes."""
+        ...
+
+    def status(self) -> dict[str, object]:
+        """What the store is: `kind`, `address`, `size_bytes`, `blocks`, `pins`; of a node also its `version`, `peer` and `peers`."""
         ...
 
     def garbage(self) -> Garbage:

@@ -13,7 +13,7 @@ import hashlib
 import io
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,11 +22,11 @@ from typing import Any, BinaryIO, TypeVar
 import libipld
 
 from pod.errors import DigestMismatch, InputRefused, NotFound, StoreUnreachable, StoreUnusable
-from pod.store import landing, unixfs
+from pod.store import car, landing, unixfs
 from pod.store.base import MOST_BYTES, SMALL_BYTES, Cid, Garbage
-from pod.store.node import Node, Patience
+from pod.store.node import Node, Patience, bounded
 from pod.store.peers import Endpoint
-from pod.store.transfer import Reader, Telling
+from pod.store.transfer import Reader, Telling, verify
 from pod.store.unixfs import Budget, Link
 from pod.store.wire import NodeError, multipart
 
@@ -161,6 +161,29 @@ class IpfsStore:
         if told != str(cid):
             raise DigestMismatch(f"the IPFS node at {self.node.address} files the block {cid} under {told}")
 
+    def add_blocks(self, root: Cid, blocks: Iterable[tuple[Cid, bytes]]) -> None:
+        """Add an object from its blocks and pin it (`Store.add_blocks`)."""
+        self._greet()
+        headers, body = multipart("blocks.car", car.encode(root, blocks))
+        self.node.ask("dag/import", data=body, headers=headers, timeout_s=ADD_S, pin_roots=False)
+        for cid in unixfs.reachable(root, self._local_block):
+            if not self._here(cid):
+                raise self._missing(cid, root)
+        self._pin(root)
+
+    def _local_block(self, cid: Cid) -> bytes:
+        """A block that the node has."""
+        try:
+            pieces = self.node.stream("block/get", str(cid), offline=True)
+            block = bounded(pieces, unixfs.BLOCK_BYTES, f"{self.node.address} on the block {cid}")
+        except NodeError:
+            raise self._missing(cid, cid) from None
+        verify(cid, block, self.node.address)
+        return block
+
+    def _missing(self, cid: Cid, root: Cid) -> NotFound:
+        return NotFound(f"the block {cid} of {root} is not in the IPFS node at {self.node.address}", "add it again")
+
     # --- pins --------------------------------------------------------------------------------------------------------------
 
     def pin(self, cid: Cid) -> None:
@@ -171,7 +194,10 @@ class IpfsStore:
 
     def _pin(self, cid: Cid) -> None:
         """Pin what is here."""
-        self._patiently(lambda: self.node.ask("pin/add", str(cid), offline=True, name=PIN_NAME, timeout_s=ADD_S))
+        # It is all there, so this is quick; were it not (the node's owner collected garbage just now), Kubo would look for it.
+        self._patiently(
+            lambda: self.node.ask("pin/add", str(cid), name=PIN_NAME, timeout=f"{ADD_S:.0f}s", timeout_s=ADD_S + 5)
+        )
         try:
             self._patiently(lambda: self.node.ask("files/cp", f"/ipfs/{cid}", f"{self._mine}/{cid}", parents=True))
         except NodeError as error:
@@ -310,7 +336,7 @@ class IpfsStore:
 
     # --- the node ------------------------------------------------------------------------------------------------------------
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> dict[str, object]:
         """What the node says about itself: version, peer id, addresses, peers, bytes used and allowed, this pod's pins."""
         self._greet()
         peer, addresses = self.node.id()

@@ -16,7 +16,7 @@ import fcntl
 import hashlib
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -54,13 +54,23 @@ class LocalStore:
         with self._adding() as adding:
             return adding.pinned(adding.folder(path))
 
+    def add_blocks(self, root: Cid, blocks: Iterable[tuple[Cid, bytes]]) -> None:
+        """Add an object from its blocks and pin it (`Store.add_blocks`)."""
+        with self._adding() as adding:
+            for cid, block in blocks:
+                adding.put(cid, block)
+            self._pin(root, adding)
+
     def pin(self, cid: Cid) -> None:
         """Keep the object for this pod (`Store.pin`)."""
         with self._adding() as adding:
-            for block in unixfs.reachable(cid, self._get):
-                if not self._path(block).exists():
-                    raise self._missing(block)
-            adding.pinned(Link(cid, 0))
+            self._pin(cid, adding)
+
+    def _pin(self, cid: Cid, adding: _Adding) -> None:
+        for block in unixfs.reachable(cid, self._get):
+            if not self._path(block).exists():
+                raise self._missing(block)
+        adding.pinned(Link(cid, 0))
 
     def unpin(self, cid: Cid) -> None:
         """Give up this pod's pin (`Store.unpin`)."""
@@ -131,9 +141,26 @@ class LocalStore:
         with self._used():
             return landing.entries(cid, self._get)
 
+    def blocks(self, cid: Cid, limit_bytes: int = MOST_BYTES) -> Iterator[tuple[Cid, bytes]]:
+        """Every block of an object (`Store.blocks`)."""
+        with self._used():
+            yield from unixfs.walk(cid, self._get, Budget(limit_bytes))
+
     def has(self, cid: Cid) -> bool:
         """Whether the object's first block is in the store (`Store.has`)."""
         return self._path(cid).exists()
+
+    def status(self) -> dict[str, object]:
+        """Where the store is and what is in it (`Store.status`)."""
+        with self._used():
+            sizes = [path.stat().st_size for path in self._blocks.glob("*/*")]
+            return {
+                "kind": "local",
+                "address": str(self.folder),
+                "size_bytes": sum(sizes),
+                "blocks": len(sizes),
+                "pins": len(self.list_pins()),
+            }
 
     def meet(self, endpoint: bytes) -> None:
         """Nothing to do: whoever shares the folder has met (`Store.meet`)."""
