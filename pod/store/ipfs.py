@@ -12,9 +12,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -26,28 +24,14 @@ from pod.store import car, landing, unixfs
 from pod.store.base import MOST_BYTES, SMALL_BYTES, Cid, Garbage
 from pod.store.node import Node, Patience, bounded
 from pod.store.peers import Endpoint
-from pod.store.transfer import Reader, Telling, verify
+from pod.store.sending import ADD_S, Sending
+from pod.store.transfer import EMPTY, Reader, Telling, verify
 from pod.store.unixfs import Budget, Link
 from pod.store.wire import NodeError, multipart
 
 CLAIMS = "/fitchain"
 PIN_NAME = "fitchain"
-ADD_S = 60.0
 MOST_MET = 64
-AHEAD = 4  # chunks that are hashed while others are on their way
-# Kubo's profile unixfs-v1-2025, said with every request, so that a node's own settings do not matter.
-LAYOUT: Mapping[str, str | int | bool] = {
-    "cid_version": 1,
-    "hash": "sha2-256",
-    "chunker": f"size-{unixfs.CHUNK_BYTES}",
-    "raw_leaves": True,
-    "max_file_links": unixfs.LINKS_PER_NODE,
-    "trickle": False,
-    "inline": False,
-    "wrap_with_directory": False,
-    "progress": False,
-}
-
 Say = Callable[[str], None]
 Progress = Callable[[str, int], None]
 Result = TypeVar("Result")
@@ -99,19 +83,26 @@ class IpfsStore:
         if isinstance(source, Path) and not source.is_file():
             raise NotFound(f"there is no file {source}")
         with _opened(source) as file:
-            start = _start(file)
-            patience = self._patience()
-            while True:
-                try:
-                    link = self._send(file, pin=True)
-                    break
-                except StoreUnreachable as error:
-                    if start is None:
-                        raise
-                    patience.wait(error)
-                    file.seek(start)
-            self._pin(link.cid)
-            return link.cid
+            link = self._send(file, pin=True)
+        self._pin(link.cid)
+        return link.cid
+
+    def _send(self, file: BinaryIO, pin: bool) -> Link:
+        """Send a file, and again from where it stood when the node breaks off: each time further, or until patience ends."""
+        self._greet()
+        start, patience, furthest = _start(file), self._patience(), 0
+        while True:
+            sending = Sending(self.node, Telling(lambda count: self._progress("adding", count)))
+            try:
+                return sending.send(file, pin)
+            except StoreUnreachable as error:
+                if start is None:
+                    raise
+                if sending.sent_bytes > furthest:
+                    furthest = sending.sent_bytes
+                    patience.moved()
+                patience.wait(error)
+                file.seek(start)
 
     def add_folder(self, path: Path) -> Cid:
         """Add a folder with all below it and pin it (`Store.add_folder`)."""
@@ -132,22 +123,7 @@ class IpfsStore:
         if path.is_dir():
             return self._folder(path)
         with path.open("rb") as file:
-            return self._patiently(lambda: self._send(_from_start(file), pin=False))
-
-    def _send(self, file: BinaryIO, pin: bool) -> Link:
-        """Send a file to the node, hash it meanwhile, and compare."""
-        self._greet()
-        with _Hashing(Telling(lambda count: self._progress("adding", count))) as hashing:
-            headers, body = multipart("content", hashing.passed(unixfs.chunks(file)))
-            answer = self.node.ask("add", data=body, headers=headers, timeout_s=ADD_S, pin=pin, **LAYOUT)
-            link = hashing.link()
-        told = str(answer[-1].get("Hash")) if answer else "nothing"
-        if told != str(link.cid):
-            raise DigestMismatch(
-                f"the IPFS node at {self.node.address} files the bytes of {link.cid} under {told}",
-                "it needs Kubo 0.40 or later, and must give what it was given",
-            )
-        return link
+            return self._send(file, pin=False)
 
     def _put(self, cid: Cid, block: bytes) -> None:
         """Give the node one block."""
@@ -188,8 +164,9 @@ class IpfsStore:
 
     def pin(self, cid: Cid) -> None:
         """Keep the object for this pod; what the node lacks of it is fetched first (`Store.pin`)."""
-        for _ in self.blocks(cid):
-            pass
+        for block, content in self.blocks(cid):
+            if block == EMPTY:
+                self._put(block, content)
         self._pin(cid)
 
     def _pin(self, cid: Cid) -> None:
@@ -373,41 +350,6 @@ class IpfsStore:
                 patience.wait(error)
 
 
-class _Hashing:
-    """Hashes chunks in a thread while they are on their way elsewhere; holds a few of them at a time."""
-
-    def __init__(self, telling: Telling) -> None:
-        self._pool = ThreadPoolExecutor(1, "hashing")
-        self._waiting: deque[Future[Link]] = deque()
-        self._links: list[Link] = []
-        self._telling = telling
-
-    def __enter__(self) -> _Hashing:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
-
-    def passed(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        """The same chunks again."""
-        count = 0
-        for piece in pieces:
-            self._waiting.append(self._pool.submit(unixfs.leaf, piece, _nowhere))
-            yield piece
-            count += len(piece)
-            self._telling(count)
-            if len(self._waiting) > AHEAD:
-                self._links.append(self._waiting.popleft().result())
-
-    def link(self) -> Link:
-        """The link to what passed."""
-        return unixfs.join_leaves([*self._links, *(waiting.result() for waiting in self._waiting)], _nowhere)
-
-
-def _nowhere(cid: Cid, block: bytes) -> None:
-    """Keep no block: the node does."""
-
-
 @contextmanager
 def _opened(source: Path | bytes | BinaryIO) -> Iterator[BinaryIO]:
     if isinstance(source, Path):
@@ -423,11 +365,6 @@ def _start(file: BinaryIO) -> int | None:
         return file.tell() if file.seekable() else None
     except AttributeError:  # a reader of our caller's own that can do nothing but read
         return None
-
-
-def _from_start(file: BinaryIO) -> BinaryIO:
-    file.seek(0)
-    return file
 
 
 def _name(path: Path) -> str:

@@ -14,6 +14,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 
 from pod.errors import DigestMismatch, FitchainError, InputRefused, NotFound, StoreUnreachable, StoreUnusable
@@ -24,9 +25,12 @@ from pod.store.unixfs import BLOCK_BYTES, FILE, Link
 from pod.store.unixfs import Node as Block
 from pod.store.wire import NodeError
 
-SLICE_S = 10.0  # how long a node looks for a block before the peers are dialled again
 SPARE_S = 5.0
+STALL_S = 2.0  # without a byte, after which we say so and dial the peers again, twice as long each time
+LONGEST_STALL_S = 10.0
+BEFORE_GATEWAYS_S = 10.0
 AHEAD = 4  # chunks that a stream may be ahead of who reads it
+EMPTY = Cid.of(RAW, hashlib.sha256(b"").digest())  # bitswap does not carry it
 _ABSENT = ("not found", "deadline exceeded", "context canceled", "could not find", "no providers", "timed out")
 
 
@@ -57,6 +61,7 @@ class Reader:
         self._patience_s, self._progress, self._say = patience_s, progress, say
         self._patience = Patience(patience_s, say)
         self._run: _Run | None = None
+        self._by_gateway = False
         self._came_bytes = 0
 
     def __enter__(self) -> Reader:
@@ -74,6 +79,8 @@ class Reader:
             InputRefused: it is larger than a block may be.
             StoreUnusable: the node does not answer, or refuses.
         """
+        if cid == EMPTY:
+            return b""
         block = self._from_run(cid) if self._run and self._run.next == cid else None
         if block is None:
             block = self._by_itself(cid)
@@ -89,18 +96,24 @@ class Reader:
     def _plan(self, cid: Cid, block: bytes) -> None:
         """Stream the chunks of a file's node, which are asked for next and in their order."""
         self._stop()
+        if self._by_gateway:
+            return
         node = Block.decode(block)
         if node.kind == FILE and len(node.links) > 1 and all(link.cid.codec == RAW for link in node.links):
             if max(link.size_bytes for link in node.links) > BLOCK_BYTES:
                 raise InputRefused(f"the file {cid} declares a chunk of more than {BLOCK_BYTES} bytes")
-            self._run = _Run(self._node, cid, node.links, min(SLICE_S, self._patience_s))
+            self._run = _Run(self._node, cid, node.links, self._patience_s)
 
     def _from_run(self, cid: Cid) -> bytes | None:
-        """The next chunk of the stream; None where the stream broke off."""
+        """The next chunk of the stream; None where the stream broke off, or is not what the links say.
+
+        Whether the node lies or the object's sizes do shows when the chunk is asked for by itself.
+        """
         assert self._run is not None
-        block = self._run.take()
-        if block is not None:
-            verify(cid, block, self._node.address)
+        block = self._awaited(self._run.take, cid)
+        if block is not None and hashlib.sha256(block).digest() != cid.sha256:
+            self._stop()
+            return None
         return block
 
     def _stop(self) -> None:
@@ -112,36 +125,53 @@ class Reader:
 
     def _by_itself(self, cid: Cid) -> bytes:
         """A block, asked for by itself until it comes or patience ends."""
-        asked: Sequence[str] = ()
         while True:
-            left_s = self._patience.left_s
             try:
-                if asked or self._patience_s > left_s + 1:
-                    asked = self._dial()
-                seconds = max(1.0, min(SLICE_S, left_s))
-                pieces = self._node.stream(
-                    "block/get", str(cid), timeout_s=seconds + SPARE_S, timeout=f"{seconds:.0f}s"
-                )
-                block = bounded(pieces, BLOCK_BYTES, f"{self._node.address} on the block {cid}")
+                block = self._awaited(_beside(lambda: self._ask(cid)).result, cid)
             except StoreUnreachable as error:
                 self._patience.wait(error)
                 continue
             except NodeError as error:
                 if not any(sign in error.told.lower() for sign in _ABSENT):
                     raise
-                absent = self._absent(cid, asked := self._dial())
-                block_or_none = self._from_gateways(cid)
-                if block_or_none is None:
-                    self._patience.wait(absent)
+                found = self._from_gateways(cid)
+                if found is None:
+                    self._patience.wait(self._absent(cid, self._dial()))
                     continue
-                block = block_or_none
+                block = found
+            assert block is not None
             verify(cid, block, self._node.address)
             return block
+
+    def _ask(self, cid: Cid) -> bytes:
+        """Ask the node, which asks its peers."""
+        most_s = 0.0 if self._by_gateway else BEFORE_GATEWAYS_S if self._gateways else self._patience_s
+        seconds = max(1.0, min(most_s, self._patience.left_s))
+        pieces = self._node.stream(
+            "block/get", str(cid), timeout_s=seconds + SPARE_S, timeout=f"{seconds:.0f}s", offline=self._by_gateway
+        )
+        return bounded(pieces, BLOCK_BYTES, f"{self._node.address} on the block {cid}")
+
+    def _awaited(self, take: Callable[[float], bytes | None], cid: Cid) -> bytes | None:
+        """Wait for a block; when it does not come, say so and dial the peers, which may have been away."""
+        pause_s = STALL_S
+        while True:
+            try:
+                return take(pause_s)
+            except TimeoutError:
+                if pause_s == STALL_S:
+                    left_s = max(self._patience.left_s, 0)
+                    self._say(f"waiting for up to {left_s:.0f} s: the block {cid} of {self._root} does not come")
+                self._dial()
+                pause_s = min(2 * pause_s, LONGEST_STALL_S)
 
     def _from_gateways(self, cid: Cid) -> bytes | None:
         for url in self._gateways:
             try:
-                return gateway.block(url, cid)
+                block = gateway.block(url, cid)
+                self._by_gateway = True
+                self._stop()
+                return block
             except (NotFound, StoreUnusable, DigestMismatch) as error:
                 self._say(f"{error.message}")
         return None
@@ -155,6 +185,20 @@ class Reader:
             f"({peers}){gates} for {self._patience_s:.0f} s",
             "check that its author's pod and node run and are connected with yours (`fitchain store status`), then try again",
         )
+
+
+def _beside(attempt: Callable[[], bytes]) -> Future[bytes | None]:
+    """Do something in a thread that keeps nobody from leaving."""
+    future: Future[bytes | None] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(attempt())
+        except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True, name="ipfs block").start()
+    return future
 
 
 class _Run:
@@ -174,12 +218,19 @@ class _Run:
         """The chunk that comes next; None at the end."""
         return self._links[self._at].cid if self._at < len(self._links) else None
 
-    def take(self) -> bytes | None:
-        """The next chunk's bytes, of the length that its link declares; None where the stream breaks off."""
+    def take(self, pause_s: float) -> bytes | None:
+        """The next chunk's bytes, of the length that its link declares; None where the stream breaks off.
+
+        Raises:
+            TimeoutError: it has not come yet; ask again.
+        """
         if self._pieces is None:
             self._open()
         assert self._pieces is not None
-        piece = self._pieces.get()
+        try:
+            piece = self._pieces.get(timeout=pause_s)
+        except queue.Empty:
+            raise TimeoutError from None
         self._at += 1
         if piece is None:
             self._pieces = None

@@ -227,9 +227,12 @@ def parse_address(address: str) -> str:
     if address.startswith("ipfs:"):
         place = address.removeprefix("ipfs:")
         try:
-            return str(multiaddr.Multiaddr(place))
-        except (ValueError, TypeError, multiaddr.exceptions.Error):
-            raise _bad_address(address) from None
+            parsed = multiaddr.Multiaddr(place)
+            if next(iter(parsed.items()))[0].name in ("ip4", "ip6", "dns", "dns4", "dns6"):
+                return str(parsed)
+        except (ValueError, TypeError, StopIteration, multiaddr.exceptions.Error):
+            pass  # as any other that is none
+        raise _bad_address(address)
     try:
         url = urllib.parse.urlsplit(address)
         port = url.port or (443 if url.scheme == "https" else 80)
