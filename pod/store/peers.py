@@ -90,7 +90,7 @@ def _may_dial(address: str, private: bool) -> bool:
     except InputRefused:
         return False
     inner = getattr(host, "ipv4_mapped", None) or getattr(host, "sixtofour", None) or host
-    if inner.is_multicast or inner.is_unspecified or inner.is_reserved:
+    if inner.is_multicast or inner.is_unspecified or (inner.is_reserved and not inner.is_loopback):
         return False
     return private or (host.is_global and inner.is_global)
 
