@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from cli.output import Report, print_report
+from cli.output import Report, print_report, say
 from cli.passphrase import find_passphrase
 from pod.errors import NotFound
 
@@ -128,7 +128,7 @@ class Session:
     def _open(self, passphrase: Callable[[], str] | None) -> Home:
         from pod.home import Home
 
-        return self._stack.enter_context(Home.open(self.settings, passphrase))
+        return self._stack.enter_context(Home.open(self.settings, passphrase, say))
 
 
 @contextmanager

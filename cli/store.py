@@ -5,9 +5,9 @@ All of it is sealed, or meant for everybody. No chain and no key is asked for.
 
 from __future__ import annotations
 
-from contextlib import closing, nullcontext
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -153,8 +153,7 @@ def _store(session: Session) -> AbstractContextManager[Store]:
     """The store of this home; what takes long is told on stderr."""
     from pod.store import open_store
 
-    store: Any = open_store(session.settings, say, lambda what, count: say(f"{what}: {_size(count)}"))
-    return closing(store) if hasattr(store, "close") else nullcontext(store)
+    return closing(open_store(session.settings, say, lambda what, count: say(f"{what}: {_size(count)}")))
 
 
 def _size(count: object) -> str:

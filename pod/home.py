@@ -17,9 +17,10 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -27,12 +28,15 @@ from types import TracebackType
 from pod.agreement import Agreements
 from pod.chain import Chain, connect
 from pod.digest import Digest
-from pod.errors import AccessRefused, Unusable
+from pod.errors import AccessRefused, NotFound, Unusable
 from pod.journal import Journal
 from pod.keys import Keys, unlock
-from pod.registry import Registry
+from pod.registry import Registry, Role
 from pod.settings import Settings
 from pod.store import Store, open_store
+
+MEET_AGAIN_S = 30.0
+"""How long what the registry said of a pod's store is taken for true."""
 
 
 @dataclass
@@ -52,14 +56,21 @@ class Home(AbstractContextManager["Home"]):
     store: Store
     journal: Journal
     opened: Keys | None
+    _met_at: dict[str, float] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def open(cls, settings: Settings, passphrase: Callable[[], str] | None = None) -> Home:
+    def open(
+        cls,
+        settings: Settings,
+        passphrase: Callable[[], str] | None = None,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> Home:
         """Open a home.
 
         Args:
             settings: which folder, node, store and key.
             passphrase: asked once for the key's passphrase; None opens the home for reading alone.
+            say: is told when the store waits for its node, and why.
 
         Raises:
             AccessRefused: the passphrase is wrong.
@@ -68,7 +79,7 @@ class Home(AbstractContextManager["Home"]):
         """
         keys = unlock(settings.home, settings.key, passphrase()) if passphrase else None
         chain = connect(settings, keys)
-        return cls(chain.settings, chain, open_store(chain.settings), Journal(settings.home / "journal.db"), keys)
+        return cls(chain.settings, chain, open_store(chain.settings, say), Journal(settings.home / "journal.db"), keys)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -78,6 +89,33 @@ class Home(AbstractContextManager["Home"]):
     def close(self) -> None:
         """Close what is open."""
         self.journal.close()
+        self.store.close()
+
+    def enlist(self, role: Role) -> None:
+        """Register this pod, or bring its entry up to date: to whom things are sealed, and where its store is reached.
+
+        Raises:
+            ChainUnusable: the contract refuses, or the account cannot pay.
+            InputRefused: the account is registered in another role.
+            StoreUnusable: the store's node does not say where it is.
+        """
+        self.registry.register_pod(role, self.keys.recipient, self.store.endpoint())
+
+    def meet(self, address: str) -> None:
+        """Let the store know where another pod's is reached, before something is fetched that comes from there.
+
+        Raises:
+            ChainUnusable: the chain does not say.
+        """
+        met_at = self._met_at.get(address)
+        if met_at is not None and time.monotonic() - met_at < MEET_AGAIN_S:
+            return
+        self._met_at[address] = time.monotonic()
+        try:
+            endpoint = self.registry.pod(address).endpoint
+        except NotFound:
+            return  # it never ran a pod, and whether its objects are somewhere all the same shows when they are fetched
+        self.store.meet(endpoint)
 
     @property
     def keys(self) -> Keys:

@@ -81,7 +81,7 @@ class Nodes:
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+def ipfs_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     """Two nodes, `a` and `b`, that know nobody."""
     nodes = Nodes(tmp_path_factory.mktemp("nodes"))
     try:

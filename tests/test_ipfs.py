@@ -26,13 +26,13 @@ pytestmark = pytest.mark.ipfs
 
 
 @pytest.fixture
-def a(pair: Nodes) -> IpfsStore:
-    return pair.store("a")
+def a(ipfs_pair: Nodes) -> IpfsStore:
+    return ipfs_pair.store("a")
 
 
 @pytest.fixture
-def b(pair: Nodes, a: IpfsStore) -> IpfsStore:
-    store = pair.store("b")
+def b(ipfs_pair: Nodes, a: IpfsStore) -> IpfsStore:
+    store = ipfs_pair.store("b")
     store.meet(a.endpoint())
     return store
 
@@ -70,10 +70,10 @@ def test_the_nodes_cid_of_a_file_with_two_levels_is_the_golden_one(a: IpfsStore)
     assert str(a.add(cycle(1_074_790_400))) == KUBO[1_074_790_400]
 
 
-def test_a_folders_cid_is_the_golden_one_and_kubos_own(pair: Nodes, a: IpfsStore, tmp_path: Path) -> None:
+def test_a_folders_cid_is_the_golden_one_and_kubos_own(ipfs_pair: Nodes, a: IpfsStore, tmp_path: Path) -> None:
     folder = written_folder(tmp_path / "in")
     assert str(a.add_folder(folder)) == KUBO_FOLDER
-    assert ipfs(pair, "a", "add", "-r", "-Q", "-n", str(folder)).decode().strip() == KUBO_FOLDER
+    assert ipfs(ipfs_pair, "a", "add", "-r", "-Q", "-n", str(folder)).decode().strip() == KUBO_FOLDER
 
 
 # --- two nodes ---------------------------------------------------------------------------------------------------------
@@ -108,8 +108,8 @@ def test_the_local_store_gives_the_same_cids(a: IpfsStore, tmp_path: Path) -> No
     assert (local.add(b"x"), local.add_folder(folder)) == (a.add(b"x"), a.add_folder(folder))
 
 
-def test_a_node_that_nobody_told_about_does_not_find_the_object(pair: Nodes, a: IpfsStore, tmp_path: Path) -> None:
-    alone = pair.store("b", patience_s=1.0)
+def test_a_node_that_nobody_told_about_does_not_find_the_object(ipfs_pair: Nodes, a: IpfsStore, tmp_path: Path) -> None:
+    alone = ipfs_pair.store("b", patience_s=1.0)
     for peer in alone.node.peers():
         alone.node.ask("swarm/disconnect", f"/p2p/{peer}")
     cid = a.add(os.urandom(100))
@@ -158,8 +158,8 @@ def test_a_link_in_a_folder_is_refused(a: IpfsStore, tmp_path: Path) -> None:
 # --- pins --------------------------------------------------------------------------------------------------------------
 
 
-def test_pods_that_share_a_node_keep_their_own_pins(pair: Nodes) -> None:
-    owner, scientist = pair.store("a", "owner"), pair.store("a", "scientist")
+def test_pods_that_share_a_node_keep_their_own_pins(ipfs_pair: Nodes) -> None:
+    owner, scientist = ipfs_pair.store("a", "owner"), ipfs_pair.store("a", "scientist")
     data, gone = os.urandom(MIB + 5), os.urandom(10)
     cid, other = owner.add(data), owner.add(gone)
     scientist.pin(cid)
@@ -188,8 +188,8 @@ def test_pinning_fetches_first(a: IpfsStore, b: IpfsStore) -> None:
     assert b.cat(cid) == data and not a.has(cid)
 
 
-def test_what_a_person_pinned_stays_pinned(pair: Nodes, a: IpfsStore) -> None:
-    cid = ipfs(pair, "a", "add", "-Q", "--cid-version=1", data=b"a person's").decode().strip()
+def test_what_a_person_pinned_stays_pinned(ipfs_pair: Nodes, a: IpfsStore) -> None:
+    cid = ipfs(ipfs_pair, "a", "add", "-Q", "--cid-version=1", data=b"a person's").decode().strip()
     a.gc()
     assert a.has(Cid.parse(cid))
 
@@ -197,13 +197,13 @@ def test_what_a_person_pinned_stays_pinned(pair: Nodes, a: IpfsStore) -> None:
 # --- CAR ---------------------------------------------------------------------------------------------------------------
 
 
-def test_car_files_are_kubos_to_the_byte(pair: Nodes, a: IpfsStore, tmp_path: Path) -> None:
+def test_car_files_are_kubos_to_the_byte(ipfs_pair: Nodes, a: IpfsStore, tmp_path: Path) -> None:
     cid = a.add_folder(written_folder(tmp_path / "in"))
     car.write(tmp_path / "x.car", cid, a.blocks(cid))
-    assert ipfs(pair, "a", "dag", "export", "-p=false", str(cid)) == (tmp_path / "x.car").read_bytes()
+    assert ipfs(ipfs_pair, "a", "dag", "export", "-p=false", str(cid)) == (tmp_path / "x.car").read_bytes()
 
 
-def test_a_car_moves_an_object_between_stores_of_either_kind(pair: Nodes, a: IpfsStore, tmp_path: Path) -> None:
+def test_a_car_moves_an_object_between_stores_of_either_kind(ipfs_pair: Nodes, a: IpfsStore, tmp_path: Path) -> None:
     local = LocalStore(tmp_path / "store", tmp_path / "home")
     data = os.urandom(3 * MIB)
     cid = local.add(data)
@@ -211,17 +211,17 @@ def test_a_car_moves_an_object_between_stores_of_either_kind(pair: Nodes, a: Ipf
     a.add_blocks(*car.read(io.BytesIO(exported)))
     assert cid in a.list_pins() and a.cat(cid) == data
     other = LocalStore(tmp_path / "other", tmp_path / "home")
-    other.add_blocks(*car.read(io.BytesIO(ipfs(pair, "a", "dag", "export", "-p=false", str(cid)))))
+    other.add_blocks(*car.read(io.BytesIO(ipfs(ipfs_pair, "a", "dag", "export", "-p=false", str(cid)))))
     assert other.cat(cid) == data and other.list_pins() == [cid]
 
 
-def test_kubo_imports_our_car(pair: Nodes, tmp_path: Path) -> None:
+def test_kubo_imports_our_car(ipfs_pair: Nodes, tmp_path: Path) -> None:
     local = LocalStore(tmp_path / "store", tmp_path / "home")
     data = os.urandom(2 * MIB)
     cid = local.add(data)
     car.write(tmp_path / "x.car", cid, local.blocks(cid))
-    assert str(cid) in ipfs(pair, "b", "dag", "import", str(tmp_path / "x.car")).decode()
-    assert ipfs(pair, "b", "cat", "--offline", str(cid)) == data
+    assert str(cid) in ipfs(ipfs_pair, "b", "dag", "import", str(tmp_path / "x.car")).decode()
+    assert ipfs(ipfs_pair, "b", "cat", "--offline", str(cid)) == data
 
 
 def test_a_car_that_lacks_a_block_is_not_taken_for_whole(a: IpfsStore, tmp_path: Path) -> None:
@@ -405,7 +405,7 @@ def test_a_full_disk_is_told(nodes: Nodes) -> None:
         store.add(os.urandom(3 * MIB))
 
 
-def test_status_tells_the_version_and_the_peers(a: IpfsStore, b: IpfsStore, pair: Nodes) -> None:
+def test_status_tells_the_version_and_the_peers(a: IpfsStore, b: IpfsStore, ipfs_pair: Nodes) -> None:
     found = b.status()
     assert found["kind"] == "ipfs" and str(found["version"]).startswith("0.")
-    assert found["peers"] == [pair.running["a"].peer]
+    assert found["peers"] == [ipfs_pair.running["a"].peer]

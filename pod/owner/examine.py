@@ -51,6 +51,7 @@ def examine(home: Home, agreement: Agreement) -> list[str]:
     folder = home.job_folder(agreement.id)
     sweep(folder)
     offer = home.agreements.offer(agreement.id)
+    home.meet(agreement.scientist)
     fetch_folder(home.store, offer, folder, OFFER_FILES, home.keys.identity, OFFER_LIMIT_BYTES)
     recipe, graph = read_offer(folder)
     check_terms(home, agreement, recipe, graph)

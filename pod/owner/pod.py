@@ -117,7 +117,7 @@ class Owner:
             ThreadPoolExecutor(1, "train") as training,
         ):
             self.home.chain.catch_up()
-            self.home.registry.register_pod(Role.OWNER, self.home.keys.recipient)
+            self.home.enlist(Role.OWNER)
             pools = {State.REQUESTED: answering, State.ACCEPTED: answering, State.TRAINING: training}
             while not stop.is_set():
                 if self._patience.due(ZERO):

@@ -48,7 +48,7 @@ class Scientist:
         """
         with self.home.alone():
             self.home.chain.catch_up()
-            self.home.registry.register_pod(Role.SCIENTIST, self.home.keys.recipient)
+            self.home.enlist(Role.SCIENTIST)
             while not stop.is_set():
                 if self._patience.due(ZERO):
                     self._patience.attempt(ZERO, self._look)
@@ -142,6 +142,7 @@ def _note(home: Home, agreement: Agreement, anchor: Anchor, index: int) -> Note:
         FitchainError: it is not there, does not open, or is no note.
     """
     assert anchor.note is not None
+    home.meet(agreement.terms.owner)
     note = fetch_note(home.store, anchor.note, home.keys.identity)
     root = tree_root(note.leaves)
     if note.agreement != agreement.id or note.first != index * agreement.terms.group or root != anchor.root:

@@ -40,6 +40,7 @@ def read_card(home: Home, dataset: Digest) -> Card:
         ClaimMismatch: the card is about other records than the registry says.
     """
     entry = home.registry.dataset(dataset)
+    home.meet(entry.owner)
     card = Card.parse(home.store.cat(entry.card))
     if (card.root, card.count) != (entry.root, entry.count):
         raise ClaimMismatch(f"the card {entry.card} is about {card.count} records under {card.root}, not {entry.root}")

@@ -74,6 +74,7 @@ def _fetch(home: Home, id: Digest, folder: Path) -> Verdict:
     agreement, proof = home.agreements.read(id), home.agreements.proof(id)
     if agreement.state not in ENDED or proof.weights is None or proof.key is None:
         raise NotFound(f"the job {id} is {agreement.state.name.lower()} and has delivered nothing yet")
+    home.meet(agreement.terms.owner)
     identity = fetch_key(home.store, id, proof.key, home.keys.identity)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".opened-") as scratch:
         place = Path(scratch)

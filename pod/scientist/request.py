@@ -70,7 +70,7 @@ def request_job(
     Graph.parse((row.folder / "graph.json").read_bytes()).check(recipe.environment.name)
     terms = terms_of(home.registry.dataset(dataset).owner, dataset, model, recipe, price, bond, windows, audit)
     home.chain.require_fit(price, "the request")
-    home.registry.register_pod(Role.SCIENTIST, home.keys.recipient)  # the owner seals notes and delivery to it
+    home.enlist(Role.SCIENTIST)  # the owner seals notes and delivery to it
     home.chain.catch_up()
     request = _interrupted(home, terms) or _prepare(home, terms, recipe, row.folder, card, rehearsed)
     if request.agreement not in home.agreements.list(scientist=home.keys.address):

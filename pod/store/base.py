@@ -220,6 +220,10 @@ class Store(Protocol):
         """Where this pod's store can be reached by others, for its registry entry: at most 512 bytes."""
         ...
 
+    def close(self) -> None:
+        """Close connections, where the store has any; using it opens them again."""
+        ...
+
     def status(self) -> dict[str, object]:
         """What the store is: `kind`, `address`, `size_bytes`, `blocks`, `pins`; of a node also its `version`, `peer` and `peers`."""
         ...

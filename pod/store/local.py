@@ -150,6 +150,9 @@ class LocalStore:
         """Whether the object's first block is in the store (`Store.has`)."""
         return self._path(cid).exists()
 
+    def close(self) -> None:
+        """Nothing is open (`Store.close`)."""
+
     def status(self) -> dict[str, object]:
         """Where the store is and what is in it (`Store.status`)."""
         with self._used():

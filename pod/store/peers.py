@@ -73,7 +73,7 @@ class Endpoint:
     def of(cls, peer: str, addresses: Sequence[str], private: bool) -> Endpoint:
         """The endpoint of one's own node: of what it says about itself, the addresses that others may dial."""
         named = (address.partition("/p2p/")[0] for address in addresses if "/p2p-circuit" not in address)
-        return cls(peer, tuple(address for address in named if _may_dial(address, private)))
+        return cls(peer, tuple(sorted(address for address in named if _may_dial(address, private))))
 
     def dialled(self, private: bool) -> list[str]:
         """The addresses to dial, each with the peer id.

@@ -1,0 +1,86 @@
+"""A whole job between two pods that share nothing but the chain: each has its own Kubo node, and one of them goes away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from pod.agreement import State
+from pod.digest import Digest
+from pod.scientist import delivery, publish_model
+from pod.state import read_safetensors
+from pod.store import open_store
+from pod.store.peers import Endpoint
+from tests.ipfs_fixtures import Nodes
+from tests.pods import Party, Workshop, module_file, offer_table, owner_runs, scientist_runs
+
+pytestmark = pytest.mark.ipfs
+
+
+@dataclass(frozen=True)
+class Done:
+    id: Digest
+    workshop: Workshop
+    nodes: Nodes
+    heard: list[str]
+
+
+@pytest.fixture(scope="module")
+def done(
+    open_party: Callable[..., Party], table_path: Path, ipfs_pair: Nodes, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Done]:
+    """A job over two nodes; the owner's node dies when the result is to be fetched, and comes back."""
+    heard: list[str] = []
+    parties = {name: open_party(name) for name in ("owner", "scientist")}
+    for node, party in zip("ab", parties.values(), strict=True):
+        settings = replace(party.home.settings, store=ipfs_pair.running[node].store)
+        party.home.store = open_store(settings, heard.append)
+    owner, scientist = parties["owner"], parties["scientist"]
+    dataset = offer_table(owner, table_path, mock_records=16)
+    model = publish_model(scientist.home, module_file(scientist.home.settings.home), "Tiny", dataset.id)
+    workshop = Workshop(owner, scientist, dataset, model)
+    id = workshop.request(rehearsed=True)
+    with owner_runs(owner):
+        workshop.until_state(id, State.TRAINED)
+    ipfs_pair.kill("a")
+    with owner_runs(owner), scientist_runs(scientist):
+        workshop.until(lambda: any("waiting" in line for line in heard))
+        assert not scientist.home.journal.happened(id, "received")
+        ipfs_pair.start("a")
+        workshop.until_state(id, State.SETTLED)
+        workshop.until(scientist.has(id, "settled"))
+    yield Done(id, workshop, ipfs_pair, heard)
+    for party in parties.values():
+        party.home.store.close()
+
+
+def test_the_job_waits_for_a_node_that_is_away_says_so_and_completes(done: Done) -> None:
+    assert "waiting" in "".join(done.heard)
+    assert done.workshop.scientist.home.journal.happened(done.id, "received")
+    assert delivery(done.workshop.scientist.home, done.id).model.is_file()
+
+
+def test_the_registry_says_where_each_pods_node_is(done: Done) -> None:
+    registry = done.workshop.owner.home.registry
+    for node, party in zip("ab", (done.workshop.owner, done.workshop.scientist), strict=True):
+        endpoint = Endpoint.parse(registry.pod(party.address).endpoint)
+        running = done.nodes.running[node]
+        assert endpoint == Endpoint(running.peer, (running.address,))
+
+
+def test_nothing_readable_is_ever_published(done: Done, table_path: Path) -> None:
+    """Neither repository holds a name, a measurement or a tensor, and no store holds the other's unsealed files."""
+    _, *rows = table_path.read_text().splitlines()
+    plain = [cell.encode() for row in rows for cell in row.split(",")[:5]]
+    for folder in (done.workshop.owner.home.job_folder(done.id), done.workshop.scientist.home.job_folder(done.id)):
+        for path in folder.rglob("*.safetensors"):
+            tensors, _ = read_safetensors(path)
+            plain += [bytes(tensor.data[:16]) for tensor in tensors.values() if any(tensor.data[:16])]
+    assert len(plain) > 200
+    blocks = [path.read_bytes() for path in done.nodes.folder.glob("?/blocks/*/*.data")]
+    assert len(blocks) > 10
+    found = [text for text in plain for block in blocks if text in block]
+    assert found == []
