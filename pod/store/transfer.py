@@ -257,18 +257,21 @@ class _Run:
         wanted = sum(link.size_bytes for link in self._links[first:])
         came = bytearray()
         links = iter(self._links[first:])
-        link = next(links)
+        link = next(links, None)
         for part in self._node.stream(
             "cat", str(self._cid), offset=offset, length=wanted, progress=False, timeout_s=self._silence_s
         ):
+            if link is not None and not came and len(part) == link.size_bytes:
+                yield part  # most pieces are just a chunk, and are not copied
+                link = next(links, None)
+                continue
             came += part
-            while len(came) >= link.size_bytes:
+            while link is not None and len(came) >= link.size_bytes:
                 yield bytes(memoryview(came)[: link.size_bytes])
                 del came[: link.size_bytes]
-                following = next(links, None)
-                if following is None:
-                    return
-                link = following
+                link = next(links, None)
+            if link is None:
+                return
 
     def _put(self, pieces: queue.Queue[bytes | None], piece: bytes | None) -> bool:
         """Hand a chunk over; False when nobody wants it any more."""

@@ -4,7 +4,7 @@ After `base` and before `node`. ipfshttpclient 0.7 speaks today's RPC, but for t
 
 - it refuses Kubo's version when it is asked to connect: it is not asked;
 - it reads an answer chunk by chunk as Kubo sends it, 4 KiB at a time, which costs more time than the bytes: here it is read in
-  pieces of 256 KiB;
+  pieces of 1 MiB;
 - its patched sessions use an argument that urllib3 gives up, the environment's proxy even for this machine's own node, and a
   `.netrc` in place of our authorization: here they are plain sessions that take nothing from the environment;
 - what breaks in the middle of an answer comes out as an exception of `requests` or `urllib3`: all become Fitchain's errors.
@@ -34,7 +34,7 @@ from pod.errors import InputRefused, StoreUnreachable, StoreUnusable
 
 CONNECT_S = 5.0
 QUICK_S = 30.0
-PIECE_BYTES = 256 << 10
+PIECE_BYTES = 1 << 20  # the chunks of a file, so that most pieces are chunks and need no cutting
 START = "start it (`ipfs daemon`), or name another with --store or FITCHAIN_STORE"
 _FULL = ("no space left on device", "storage limit", "maximum storage", "disk quota", "not enough space")
 _REFUSALS = {401: "it wants an authorization", 403: "it refuses this pod's authorization"}

@@ -1,0 +1,175 @@
+"""The store over IPFS against Kubo's own command: adding and fetching the same 400 MB, sealed beforehand.
+
+Every round adds and fetches bytes that are new to the node; `ipfs add` and our adding, `ipfs cat` into a file and our fetching take
+turns, each flushed to the disk before the clock stops. Memory is the peak of a process that does nothing else, over what it had
+before it began. Without Kubo nothing is measured, and that is said.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+from pod.detached import stop
+from pod.sealed import new_identity, seal_file
+from pod.store import Cid, swarm
+from pod.store.ipfs import IpfsStore
+from pod.store.kubo import kubo
+from pod.store.swarm import Running
+from scripts.bench.figures import Figure, told_seconds
+
+ROOT = Path(__file__).parents[2]
+SIZE_BYTES = 400 << 20
+CHUNK_BYTES = 1 << 20
+ROUNDS = 3
+INTERRUPTED_AT = 0.6
+
+Pair = tuple[Running, Running]
+
+
+def measure() -> Iterator[Figure]:
+    """Yield the figures of this bench."""
+    found = kubo()
+    if found is None:
+        print("bench ipfs: there is no Kubo here; `make kubo` builds it", file=sys.stderr)
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        key = swarm.new_swarm_key()
+        pair = swarm.start(found, folder / "1", key), swarm.start(found, folder / "2", key)
+        try:
+            swarm.join(list(pair))
+            yield from _compared(found, folder, pair)
+            yield from _resumed(folder, pair)
+        finally:
+            for node in pair:
+                stop(node.pid, node.started)
+
+
+def _compared(ipfs: Path, folder: Path, pair: Pair) -> Iterator[Figure]:
+    plain, sealed, out = folder / "plain", folder / "sealed", folder / "out"
+    plain.write_bytes(b"")
+    os.truncate(plain, SIZE_BYTES)
+    sealing_s = _timed(lambda: seal_file(plain, sealed, [new_identity()[1]]))
+    environment = swarm.environment(folder / "1")
+    store = IpfsStore(pair[0].store, folder / "home")
+    options = ["-Q", "--cid-version=1", "--chunker=size-1048576", "--max-file-links=1024", "--progress=false"]
+
+    def kubo_adds() -> None:
+        subprocess.run([ipfs, "add", *options, sealed], env=environment, stdout=subprocess.DEVNULL, check=True)
+
+    def kubo_cats(cid: Cid) -> None:
+        with out.open("wb") as file:
+            subprocess.run([ipfs, "cat", "--progress=false", str(cid)], env=environment, stdout=file, check=True)
+            os.fsync(file.fileno())
+
+    times: dict[str, list[float]] = {"ipfs add": [], "add": [], "ipfs cat": [], "fetch": []}
+    for turn in range(ROUNDS):
+        adding: list[tuple[str, Callable[[], object]]] = [("ipfs add", kubo_adds), ("add", partial(store.add, sealed))]
+        for name, act in adding if turn % 2 else reversed(adding):
+            _freshen(sealed)
+            times[name].append(_timed(act))
+        cid = store.add(sealed)
+        fetching = [("ipfs cat", partial(kubo_cats, cid)), ("fetch", partial(store.fetch, cid, out))]
+        for name, act in fetching if turn % 2 else reversed(fetching):
+            times[name].append(_timed(act))
+        for pin in store.list_pins():
+            store.unpin(pin)
+        store.gc()
+    for ours, theirs in (("add", "ipfs add"), ("fetch", "ipfs cat")):
+        speed = median(its / mine for mine, its in zip(times[ours], times[theirs], strict=True))
+        detail = f"{told_seconds(median(times[ours]))} against {told_seconds(median(times[theirs]))} of `{theirs}`"
+        yield Figure(f"{ours} 400 MB over IPFS / {theirs}, speed", speed, goal=0.8, at_least=True, detail=detail)
+    yield Figure("sealing 400 MB", sealing_s, "s")
+    cid = store.add(sealed)
+    for what, node, home in (("adding", pair[0], "a"), ("fetching from another node", pair[1], "b")):
+        done = [
+            sys.executable,
+            "-m",
+            "scripts.bench.bench_ipfs",
+            what,
+            node.store,
+            str(folder / home),
+            str(sealed),
+            str(cid),
+        ]
+        told = subprocess.run(done, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        found = json.loads(told)
+        detail = told_seconds(found["seconds"])
+        yield Figure(f"memory of {what} 400 MB, over idle", found["peak_mb"], "MB", goal=150, detail=detail)
+    store.close()
+
+
+def _resumed(folder: Path, pair: Pair) -> Iterator[Figure]:
+    """How much a second fetch gets again after a first one was interrupted."""
+    source = folder / "sealed"
+    _freshen(source)
+    cid = IpfsStore(pair[0].store, folder / "home").add(source)
+
+    class Interrupted(Exception):
+        pass
+
+    def interrupt(what: str, count: int) -> None:
+        if count >= INTERRUPTED_AT * SIZE_BYTES:
+            raise Interrupted
+
+    try:
+        IpfsStore(pair[1].store, folder / "home", progress=interrupt).fetch(cid, folder / "out")
+    except Interrupted:
+        time.sleep(0.5)  # what the node has asked for already comes
+    again = IpfsStore(pair[1].store, folder / "home")
+    before = _received(again)
+    again.fetch(cid, folder / "out")
+    share = (_received(again) - before) / SIZE_BYTES
+    yield Figure("re-fetched after an interruption at 60 %", share, goal=0.45)
+
+
+def _received(store: IpfsStore) -> int:
+    return int(store.node.one("bitswap/stat")["DataReceived"])
+
+
+def _freshen(path: Path) -> None:
+    """Make every chunk one that no node has seen."""
+    with path.open("r+b") as file:
+        for place in range(0, path.stat().st_size, CHUNK_BYTES):
+            file.seek(place)
+            file.write(os.urandom(32))
+        os.fsync(file.fileno())
+
+
+def _timed(act: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    act()
+    return time.perf_counter() - start
+
+
+def alone(what: str, address: str, home: str, source: str, cid: str) -> dict[str, float]:
+    """Add or fetch in this process: seconds, and the peak of memory over what there was before, in MB."""
+    store = IpfsStore(address, Path(home))
+    store.status()
+    idle_kb = _peak_kb()
+    act: Callable[[], object] = (
+        (lambda: store.add(Path(source)))
+        if what == "adding"
+        else lambda: store.fetch(Cid.parse(cid), Path(home).with_suffix(".out"))
+    )
+    seconds = _timed(act)
+    return {"seconds": seconds, "peak_mb": (_peak_kb() - idle_kb) / 1e3}
+
+
+def _peak_kb() -> int:
+    """The most memory that this process itself has had; getrusage would count what it was before it became this program."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0])
+
+
+if __name__ == "__main__":
+    print(json.dumps(alone(*sys.argv[1:])))
