@@ -93,19 +93,20 @@ def pin(
 @command(app, "gc")
 def gc(
     session: Session,
-    yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove it; else it is only told.")] = False,
 ) -> Report:
-    """Say what nobody has pinned, then remove it."""
+    """Say what nobody has pinned; with --yes remove it."""
     with _store(session) as store:
         garbage = store.garbage()
-        told = f"{garbage.blocks} blocks that no pod has pinned, {_size(garbage.size_bytes)}"
+        values = {"blocks": garbage.blocks, "size_bytes": garbage.size_bytes, "freed_bytes": 0}
         if not garbage.blocks:
-            return Report({"blocks": 0, "freed_bytes": 0}, ["nothing to remove: every block is pinned"])
+            return Report(values, ["nothing to remove: every block is pinned"])
+        told = f"{garbage.blocks} blocks that nobody has pinned, {_size(garbage.size_bytes)}"
         if not yes:
-            say(f"would remove {told}")
-            typer.confirm("Remove them?", abort=True, err=True)
-        freed = store.gc()
-    return Report({"blocks": garbage.blocks, "freed_bytes": freed}, [f"removed {told}"])
+            return Report(values, [f"would remove {told}", "`fitchain store gc --yes` removes them"])
+        say(f"removing {told}")
+        values["freed_bytes"] = store.gc()
+    return Report(values, [f"removed {told}"])
 
 
 @command(app, "export")
