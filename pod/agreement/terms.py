@@ -30,14 +30,16 @@ class State(IntEnum):
     TRAINING = 3
     TRAINED = 4
     DIVERGED = 5
-    SETTLED = 6
-    CANCELLED = 7
-    FORFEITED = 8
+    AUDITING = 6
+    SETTLED = 7
+    CANCELLED = 8
+    FORFEITED = 9
+    REFUNDED = 10
 
     @property
     def ended(self) -> bool:
         """Whether nothing more can happen to the agreement."""
-        return self in (State.SETTLED, State.CANCELLED, State.FORFEITED)
+        return self in (State.SETTLED, State.CANCELLED, State.FORFEITED, State.REFUNDED)
 
 
 @dataclass(frozen=True)
@@ -46,17 +48,21 @@ class AuditTerms:
 
     Args:
         segments: inner segments that are drawn, q.
-        verifiers: seats, m; 0 means that nobody audits.
+        verifiers: seats, m; 0 means that nobody audits unless the scientist disputes.
+        dispute_verifiers: seats of a dispute where m = 0; 0 means that there is none.
         mode: what is disclosed.
         panel: who may be drawn; zero for the whole pool.
+        window: seconds of each phase of an audit.
         fee: FIT, base units, for the verifiers.
         counter_bond: FIT, base units, that a disputing scientist locks.
     """
 
     segments: int = 0
     verifiers: int = 0
+    dispute_verifiers: int = 0
     mode: Mode = Mode.OPEN
     panel: Digest = ZERO
+    window: int = 0
     fee: int = 0
     counter_bond: int = 0
 
@@ -133,7 +139,7 @@ class Agreement:
     @property
     def diverged(self) -> bool:
         """Whether its training ended before the last step."""
-        return self.state in (State.DIVERGED, State.SETTLED) and self.steps_done < self.terms.steps
+        return self.state in (State.DIVERGED, State.AUDITING, State.SETTLED, State.REFUNDED) and self.steps_done < self.terms.steps
 
 
 @dataclass(frozen=True)
