@@ -5,6 +5,7 @@ a job; nothing of torch, of transactions, or of how evidence travels.
 
 challenge  which segments are audited
 vote       outcome, trace and commitment
+cost       how likely a fake is found, and what that discloses and costs
 """
 
 from __future__ import annotations
