@@ -8,21 +8,13 @@ next.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import IntEnum
 
+from pod.agreement import Outcome
 from pod.digest import Digest, tagged
 
+__all__ = ["TRACE_TAG", "Outcome", "commitment", "trace_digest"]
+
 TRACE_TAG = "fitchain/trace/v1"
-
-
-class Outcome(IntEnum):
-    """What a verifier votes for; the contract's numbers."""
-
-    NONE = 0
-    MATCH = 1
-    MISMATCH = 2
-    WITHHELD = 3
-    INCONCLUSIVE = 4
 
 
 def trace_digest(ctx: Digest, challenge: Digest, round: int, states: Sequence[Digest]) -> Digest:
