@@ -10,11 +10,12 @@ import typer
 from cli.amounts import format_duration, format_fit, parse_duration, parse_fit
 from cli.command import Session, command, group
 from cli.ids import AgreementId, find_agreement, find_dataset, find_model
-from cli.output import Facts, Report, Rows
+from cli.output import Facts, Report, Rows, say
 from pod.agreement import State
 from pod.errors import InputRefused, Unusable
 
 if TYPE_CHECKING:
+    from cli.cost import Plan
     from cli.story import Standing
     from pod.chain.base import Receipt
     from pod.digest import Digest
@@ -39,37 +40,88 @@ def request(
     ] = None,
     bond: Annotated[
         str | None,
-        typer.Option("--bond", metavar="FIT", help="What the owner risks; else the price.", show_default=False),
+        typer.Option(
+            "--bond",
+            metavar="FIT",
+            help="What the owner risks; else the price, or what an audit needs.",
+            show_default=False,
+        ),
     ] = None,
     acceptance_window: Annotated[str, typer.Option(metavar="TIME", help="Within which the owner accepts.")] = "1d",
     training_window: Annotated[str, typer.Option(metavar="TIME", help="Within which it trains.")] = "1d",
     dispute_window: Annotated[str, typer.Option(metavar="TIME", help="After which silence pays it.")] = "1d",
     rehearsal: Annotated[bool, typer.Option(help="Train a few steps on mock data here first.")] = True,
+    verifiers: Annotated[
+        int | None, typer.Option(metavar="M", help="Verifiers that audit it.", min=0, max=15, show_default=False)
+    ] = None,
+    segments: Annotated[
+        int | None,
+        typer.Option(
+            metavar="Q", help="Segments they draw; else enough for a tenth.", min=0, max=65535, show_default=False
+        ),
+    ] = None,
+    panel: Annotated[
+        str | None, typer.Option(metavar="PANEL", help="Whom to draw from; else all verifiers.", show_default=False)
+    ] = None,
+    mode: Annotated[
+        str | None,
+        typer.Option(metavar="MODE", help="What they see: open, sampled or on-site; else open.", show_default=False),
+    ] = None,
+    audit_fee: Annotated[
+        str | None,
+        typer.Option(metavar="FIT", help="For all verifiers; else their share of the price.", show_default=False),
+    ] = None,
+    audit_window: Annotated[
+        str | None, typer.Option(metavar="TIME", help="For each phase of the audit; else 1h.", show_default=False)
+    ] = None,
+    dispute_verifiers: Annotated[
+        int | None,
+        typer.Option(metavar="M", help="Verifiers of a dispute, without others.", min=0, max=15, show_default=False),
+    ] = None,
+    counter_bond: Annotated[
+        str | None,
+        typer.Option(metavar="FIT", help="What you risk in a dispute; else the fee.", show_default=False),
+    ] = None,
 ) -> Report:
     """Ask an owner for a training.
 
     The price is locked until the job ends. The first steps are rehearsed here on mock data before.
     """
+    from cli.wishes import Wishes, asked
     from pod import scientist
 
     home = session.home
     windows = [parse_duration(window) for window in (acceptance_window, training_window, dispute_window)]
+    on, of = find_dataset(home, dataset), find_model(home, model)
+    paid, risked = (None if amount is None else parse_fit(amount) for amount in (price, bond))
+    how = (verifiers, segments, panel, mode, audit_fee, audit_window, dispute_verifiers, counter_bond)
+    ask = asked(home, on, of, _read_recipe(recipe), paid, risked, Wishes(*how))
+    for label, told in audit_pairs(ask.plan):
+        say(f"{label}: {told}")  # before anything is signed
     id = scientist.request_job(
         home,
-        find_dataset(home, dataset),
-        find_model(home, model),
-        recipe_overrides=_read_recipe(recipe),
-        price=None if price is None else parse_fit(price),
-        bond=None if bond is None else parse_fit(bond),
+        on,
+        of,
+        recipe_overrides=ask.overrides,
+        price=paid,
+        bond=ask.bond,
         windows=windows,
+        audit=ask.audit,
         rehearsed=rehearsal,
     )
     terms = home.agreements.read(id).terms
-    values = {"agreement": id, "owner": terms.owner, "price": format_fit(terms.price), "bond": format_fit(terms.bond)}
-    pairs = [
+    values: dict[str, Any] = {
+        "agreement": id,
+        "owner": terms.owner,
+        "price": format_fit(terms.price),
+        "bond": format_fit(terms.bond),
+        "audit": audit_values(ask.plan),
+    }
+    pairs: list[tuple[str, Any]] = [
         ("agreement", id),
         ("owner", terms.owner),
         ("price", f"{values['price']} FIT, locked; the owner risks {values['bond']} FIT"),
+        *audit_pairs(ask.plan),
         ("next", f"fitchain job watch {id.short}"),
     ]
     return Report(values, [Facts(pairs)])
@@ -225,6 +277,20 @@ def withdraw(session: Session) -> Report:
     receipt = home.agreements.withdraw()
     values = {"withdrawn": format_fit(owed), "address": address, "transaction": receipt.transaction}
     return Report(values, [Facts([("withdrawn", f"{values['withdrawn']} FIT"), ("to", address)])])
+
+
+def audit_pairs(plan: Plan | None) -> list[tuple[str, Any]]:
+    """What the audit of a request finds and costs, in labelled lines; none where nobody is to audit."""
+    from cli.cost import pairs_of
+
+    return [] if plan is None else pairs_of(plan)
+
+
+def audit_values(plan: Plan | None) -> dict[str, Any] | None:
+    """The same for `--json`."""
+    from cli.cost import values
+
+    return None if plan is None else values(plan)
 
 
 def _ending(standing: Standing) -> str:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.amounts import format_fit
+from cli.amounts import format_fit, parse_fit
 from cli.command import Session, command, group
 from cli.ids import AgreementId, find_agreement
 from cli.output import Facts, Report, Rows, say
+from pod.audit.cost import Sampling
 from pod.digest import ZERO
 from pod.errors import NotFound, Refuted
 
@@ -101,6 +102,63 @@ def replay(
     differing = [f"segment {verdict.index}: {verdict.difference}" for verdict in found.verdicts if not verdict.equal]
     told = f"{len(found.verdicts)} of {found.segments} segments replayed, all equal to the bit"
     return Report(values, differing or [told])
+
+
+@command(app, "cost")
+def cost(
+    session: Session,
+    agreement: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="AGREEMENT", help="Its id, or the first six digits or more; else the options.", show_default=False
+        ),
+    ] = None,
+    steps: Annotated[int, typer.Option(metavar="T", help="Steps of the training.", min=1)] = 1000,
+    segment_steps: Annotated[int, typer.Option(metavar="K", help="Steps between two checkpoints.", min=1)] = 20,
+    segments: Annotated[
+        int | None,
+        typer.Option(
+            metavar="Q", help="Segments drawn; else enough for a tenth.", min=0, max=65535, show_default=False
+        ),
+    ] = None,
+    verifiers: Annotated[int, typer.Option(metavar="M", help="Verifiers.", min=1, max=15)] = 3,
+    price: Annotated[str, typer.Option(metavar="FIT", help="What the training costs.")] = "10",
+    audit_fee: Annotated[
+        str | None,
+        typer.Option(metavar="FIT", help="For all verifiers; else their share of the price.", show_default=False),
+    ] = None,
+    bond: Annotated[
+        str | None, typer.Option(metavar="FIT", help="What the owner would risk.", show_default=False)
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(metavar="N", help="Records of a step.", min=1, show_default=False)
+    ] = None,
+    records: Annotated[
+        int | None, typer.Option(metavar="N", help="Records of the dataset.", min=1, show_default=False)
+    ] = None,
+    wanted: Annotated[str, typer.Option(metavar="P", help="The chance of detection to draw for.")] = "95%",
+) -> Report:
+    """Show what an audit would find, disclose and cost.
+
+    Of an agreement, or, before anybody signs, of terms given as options.
+    """
+    from cli import cost as costs
+
+    chance = costs.parse_share("chance", wanted)
+    if agreement is not None:
+        home = session.reader
+        job = home.agreements.read(find_agreement(home, agreement))
+        plan = costs.Plan.of(job.terms, costs.recipe_here(home, job))
+        head: dict[str, Any] = {"agreement": job.id}
+    else:
+        drawn = costs.default_draws(steps, segment_steps) if segments is None else segments
+        paid, sampling = parse_fit(price), Sampling.of(steps, segment_steps, drawn)
+        fee = costs.fair_fee(paid, sampling, verifiers) if audit_fee is None else parse_fit(audit_fee)
+        risked = None if bond is None else parse_fit(bond)
+        sizes = (batch_size, records)
+        plan = costs.Plan(steps, segment_steps, drawn, verifiers, False, paid, fee, risked, *sizes)
+        head = {"agreement": None}
+    return Report(head | costs.values(plan, chance), costs.views(plan, chance))
 
 
 @command(app, "verify")

@@ -2,39 +2,55 @@
 pragma solidity ^0.8.28;
 
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {Audits} from "./Audits.sol";
 import {ProofOfTrain} from "./ProofOfTrain.sol";
 import {IAgreements} from "./interfaces/IAgreements.sol";
+import {IAudits} from "./interfaces/IAudits.sol";
 import {IFitCoin} from "./interfaces/IFitCoin.sol";
 import {IProofOfTrain} from "./interfaces/IProofOfTrain.sol";
 import {IRegistry} from "./interfaces/IRegistry.sol";
+import {Payment} from "./libraries/Payment.sol";
 import {Tree} from "./libraries/Tree.sol";
 import {Agreement, State} from "./types/Agreement.sol";
-import {CID_LIMIT, CallerIsNotOwner, CidLengthRefused, DeadlinePassed, requireCid} from "./types/Errors.sol";
+import {AgreedAudit, FULL_STAKE, Outcome, SEAT_LIMIT} from "./types/Audit.sol";
+import {
+    CID_LIMIT,
+    CallerIsNotOwner,
+    CidLengthRefused,
+    DeadlineNotPassed,
+    DeadlinePassed,
+    requireCid
+} from "./types/Errors.sol";
 import {AgreementId, NO_PANEL} from "./types/Ids.sol";
-import {Permit, Terms} from "./types/Terms.sol";
+import {AuditTerms, DisclosureMode, Permit, Terms} from "./types/Terms.sol";
 
 /// @title Agreements
 /// @notice Terms, money and life cycle of jobs; what it promises stands in IAgreements.
 /// @dev Every function runs checks, effects, event, interaction in this order, so no callee can find it half done.
 contract Agreements is IAgreements {
     using SafeERC20 for IFitCoin;
+    using Payment for IFitCoin;
 
     uint32 private constant MINIMUM_SEGMENT = 2;
+    uint32 private constant MAXIMUM_AUDIT_WINDOW = 1 days;
     /// @dev On a private chain for trials windows may be as short as a test needs.
     uint256 private constant DEVNET_CHAIN_ID = 31337;
 
     IFitCoin public immutable fitCoin;
     IRegistry public immutable registry;
     IProofOfTrain public immutable proofOfTrain;
+    IAudits public immutable audits;
     uint32 public immutable minimumWindow;
 
     mapping(AgreementId id => Agreement) private _agreements;
+    mapping(AgreementId id => AgreedAudit) private _agreedAudits;
     mapping(address account => uint256) public owed;
 
     constructor(IFitCoin fitCoin_, IRegistry registry_) {
         fitCoin = fitCoin_;
         registry = registry_;
         proofOfTrain = new ProofOfTrain(this);
+        audits = new Audits(this, fitCoin_, registry_);
         minimumWindow = block.chainid == DEVNET_CHAIN_ID ? 1 : 600;
     }
 
@@ -52,10 +68,11 @@ contract Agreements is IAgreements {
         bytes32 ctx = _context(id, terms);
 
         _store(id, terms, ctx);
+        _storeAudit(id, terms.audit);
 
         emit Requested(id, msg.sender, terms.owner, terms, offerCid);
 
-        _collect(terms.price, permit);
+        fitCoin.collect(terms.price + _auditFee(id), permit);
     }
 
     /// @inheritdoc IAgreements
@@ -65,6 +82,7 @@ contract Agreements is IAgreements {
         _requireState(id, known.state == State.Requested);
         _requireInTime(known);
         if (nonceCommitment == 0) revert NonceCommitmentIsZero();
+        if (isAudited(id)) _requireVerifiers(id, known);
 
         known.state = State.Accepted;
         known.deadline = uint40(block.timestamp) + known.trainingWindow;
@@ -73,7 +91,7 @@ contract Agreements is IAgreements {
 
         emit Accepted(id, nonceCommitment, known.deadline);
 
-        _collect(known.bond, permit);
+        fitCoin.collect(known.bond, permit);
     }
 
     /// @inheritdoc IAgreements
@@ -84,10 +102,7 @@ contract Agreements is IAgreements {
         _requireInTime(known);
         if (reasonCid.length > CID_LIMIT) revert CidLengthRefused(reasonCid.length, CID_LIMIT);
 
-        known.state = State.Cancelled;
-        owed[known.scientist] += known.price;
-
-        emit Rejected(id, known.price, reasonCid);
+        emit Rejected(id, _cancel(id, known), reasonCid);
     }
 
     /// @inheritdoc IAgreements
@@ -97,10 +112,7 @@ contract Agreements is IAgreements {
         _requireState(id, known.state == State.Requested);
         _requireTimedOut(known);
 
-        known.state = State.Cancelled;
-        owed[known.scientist] += known.price;
-
-        emit Cancelled(id, known.price);
+        emit Cancelled(id, _cancel(id, known));
     }
 
     // --- the run, as ProofOfTrain reports it
@@ -122,9 +134,13 @@ contract Agreements is IAgreements {
         _requireState(id, known.state == State.Training);
         _requireInTime(known);
 
-        known.state = stepsDone == known.steps ? State.Trained : State.Diverged;
-        known.deadline = uint40(block.timestamp) + known.disputeWindow;
         known.stepsDone = stepsDone;
+        if (isAudited(id)) {
+            _openAudit(id, known, false);
+        } else {
+            known.state = stepsDone == known.steps ? State.Trained : State.Diverged;
+            known.deadline = uint40(block.timestamp) + known.disputeWindow;
+        }
     }
 
     // --- after the run
@@ -136,7 +152,24 @@ contract Agreements is IAgreements {
         _requireState(id, known.state == State.Trained || known.state == State.Diverged);
         _requireInTime(known);
 
-        _settle(id, known);
+        _settle(id, known, 0, 0, 0);
+    }
+
+    /// @inheritdoc IAgreements
+    function dispute(AgreementId id, Permit calldata permit) external {
+        Agreement storage known = _agreements[id];
+        AgreedAudit memory agreed = _agreedAudits[id];
+        _requireScientist(known);
+        _requireState(id, known.state == State.Trained || known.state == State.Diverged);
+        _requireInTime(known);
+        if (agreed.disputeVerifiers == 0) revert DisputeNotAgreed(id);
+        _requireVerifiers(id, known);
+        uint256 locked = uint256(agreed.fee) + agreed.counterBond;
+
+        emit Disputed(id, locked);
+
+        _openAudit(id, known, true);
+        fitCoin.collect(locked, permit);
     }
 
     /// @inheritdoc IAgreements
@@ -145,7 +178,7 @@ contract Agreements is IAgreements {
         _requireState(id, known.state == State.Trained || known.state == State.Diverged);
         _requireTimedOut(known);
 
-        _settle(id, known);
+        _settle(id, known, 0, 0, 0);
     }
 
     /// @inheritdoc IAgreements
@@ -153,16 +186,49 @@ contract Agreements is IAgreements {
         Agreement storage known = _agreements[id];
         _requireState(id, known.state == State.Accepted || known.state == State.Training);
         _requireTimedOut(known);
-        uint256 toScientist = known.price + known.bond / 2;
-        uint256 burned = known.bond - known.bond / 2;
 
-        known.state = State.Forfeited;
-        owed[known.scientist] += toScientist;
-
-        emit Forfeited(id, toScientist, burned);
-
-        fitCoin.burn(burned);
+        _forfeit(id, known, known.bond, _auditFee(id));
     }
+
+    // --- the audit, as Audits reports it
+
+    /// @inheritdoc IAgreements
+    function concludeAudit(AgreementId id, Outcome verdict, uint256 paidSeats) external {
+        Agreement storage known = _agreements[id];
+        _requireAudits(id, known);
+        AgreedAudit memory agreed = _agreedAudits[id];
+        uint256 fees = paidSeats * agreed.feePerSeat();
+        bool caught = verdict == Outcome.Mismatch || verdict == Outcome.Withheld;
+        uint256 rest = caught ? agreed.fee : agreed.fee - fees;
+
+        _credit(known.scientist, rest);
+
+        emit AuditPaid(id, fees, rest);
+
+        uint256 counterBond = agreed.verifiers == 0 ? agreed.counterBond : 0;
+        if (caught) _forfeit(id, known, known.bond - fees, counterBond);
+        else if (agreed.verifiers == 0) _settleDispute(id, known, verdict, counterBond);
+        else if (verdict == Outcome.Inconclusive) _refund(id, known);
+        fitCoin.safeTransfer(address(audits), fees);
+    }
+
+    /// @inheritdoc IAgreements
+    function settleAudited(AgreementId id) external {
+        Agreement storage known = _agreements[id];
+        _requireAudits(id, known);
+
+        _settle(id, known, 0, 0, 0);
+    }
+
+    /// @inheritdoc IAgreements
+    function forfeitAudited(AgreementId id) external {
+        Agreement storage known = _agreements[id];
+        _requireAudits(id, known);
+
+        _forfeit(id, known, known.bond, 0);
+    }
+
+    // --- payments and views
 
     /// @inheritdoc IAgreements
     function withdraw() external {
@@ -181,11 +247,24 @@ contract Agreements is IAgreements {
         return _agreements[id];
     }
 
+    /// @inheritdoc IAgreements
+    function parties(AgreementId id) external view returns (address owner, address scientist) {
+        return (_agreements[id].owner, _agreements[id].scientist);
+    }
+
+    /// @inheritdoc IAgreements
+    function agreedAudit(AgreementId id) external view returns (AgreedAudit memory) {
+        return _agreedAudits[id];
+    }
+
+    /// @inheritdoc IAgreements
+    function isAudited(AgreementId id) public view returns (bool) {
+        return _agreedAudits[id].verifiers > 0;
+    }
+
     // --- checks
 
     function _requireSound(Terms calldata terms) private view {
-        if (terms.audit.verifiers != 0) revert AuditsUnavailable(terms.audit.verifiers);
-        if (terms.audit.panel != NO_PANEL) registry.panelLength(terms.audit.panel);
         if (terms.recipe == 0) revert RecipeIsZero();
         if (terms.steps == 0) revert StepsAreZero();
         if (terms.segment < MINIMUM_SEGMENT) revert SegmentTooShort(terms.segment, MINIMUM_SEGMENT);
@@ -195,6 +274,29 @@ contract Agreements is IAgreements {
         _requireWindow(terms.acceptanceWindow);
         _requireWindow(terms.trainingWindow);
         _requireWindow(terms.disputeWindow);
+        _requireSoundAudit(terms.audit, terms.bond);
+    }
+
+    function _requireSoundAudit(AuditTerms calldata terms, uint128 bond) private view {
+        uint256 length = terms.panel == NO_PANEL ? 0 : registry.panelLength(terms.panel);
+        uint8 seats = _seatCount(terms);
+        if (seats == 0) return;
+        if (seats > SEAT_LIMIT) revert TooManySeats(seats, SEAT_LIMIT);
+        if (length > type(uint16).max) revert PanelTooLong(length, type(uint16).max);
+        if (terms.mode != DisclosureMode.Open && terms.panel == NO_PANEL) revert PanelNeeded(terms.mode);
+        _requireAmount(terms.fee);
+        _requireAmount(terms.counterBond);
+        if (terms.fee / seats > FULL_STAKE) revert FeeAboveStake(terms.fee / seats, FULL_STAKE);
+        if (bond < terms.fee) revert BondBelowFee(bond, terms.fee);
+        _requireWindow(terms.window);
+        if (terms.window > MAXIMUM_AUDIT_WINDOW) revert WindowTooLong(terms.window, MAXIMUM_AUDIT_WINDOW);
+    }
+
+    function _requireVerifiers(AgreementId id, Agreement storage known) private view {
+        AgreedAudit memory agreed = _agreedAudits[id];
+        uint256 needed = agreed.seatCount();
+        uint256 available = audits.available(agreed.panel, known.owner, known.scientist, needed);
+        if (available < needed) revert TooFewVerifiers(available, needed);
     }
 
     function _requireAmount(uint128 amount) private pure {
@@ -215,6 +317,11 @@ contract Agreements is IAgreements {
 
     function _requireProofOfTrain() private view {
         if (msg.sender != address(proofOfTrain)) revert CallerIsNotProofOfTrain(msg.sender, address(proofOfTrain));
+    }
+
+    function _requireAudits(AgreementId id, Agreement storage known) private view {
+        if (msg.sender != address(audits)) revert CallerIsNotAudits(msg.sender, address(audits));
+        _requireState(id, known.state == State.Auditing);
     }
 
     function _requireState(AgreementId id, bool allowed) private view {
@@ -275,25 +382,85 @@ contract Agreements is IAgreements {
         });
     }
 
-    /// @dev The owner is due the price for the steps proven, rounded down, and has its bond back.
-    function _settle(AgreementId id, Agreement storage known) private {
-        uint256 due = uint256(known.price) * known.stepsDone / known.steps;
-        uint256 toOwner = due + known.bond;
-        uint256 toScientist = known.price - due;
-
-        known.state = State.Settled;
-        owed[known.owner] += toOwner;
-        owed[known.scientist] += toScientist;
-
-        emit Settled(id, toOwner, toScientist, 0);
+    function _storeAudit(AgreementId id, AuditTerms calldata terms) private {
+        if (_seatCount(terms) == 0) return;
+        AgreedAudit storage agreed = _agreedAudits[id];
+        (agreed.fee, agreed.counterBond) = (uint96(terms.fee), uint96(terms.counterBond));
+        (agreed.window, agreed.segments) = (terms.window, terms.segments);
+        (agreed.verifiers, agreed.disputeVerifiers) = (terms.verifiers, terms.disputeVerifiers);
+        if (terms.panel != NO_PANEL) agreed.panel = terms.panel;
     }
 
-    /// @dev A permit is public before it is mined and anyone may spend it first, so its failure says nothing: the
-    ///      allowance decides (EIP-2612, security considerations).
-    function _collect(uint256 amount, Permit calldata p) private {
-        if (p.deadline != 0) {
-            try fitCoin.permit(msg.sender, address(this), p.value, p.deadline, p.v, p.r, p.s) {} catch {}
-        }
-        fitCoin.safeTransferFrom(msg.sender, address(this), amount);
+    function _seatCount(AuditTerms calldata terms) private pure returns (uint8) {
+        return terms.verifiers > 0 ? terms.verifiers : terms.disputeVerifiers;
+    }
+
+    /// @dev What a request locks beside the price.
+    function _auditFee(AgreementId id) private view returns (uint256) {
+        return isAudited(id) ? _agreedAudits[id].fee : 0;
+    }
+
+    function _openAudit(AgreementId id, Agreement storage known, bool disputed) private {
+        AgreedAudit memory agreed = _agreedAudits[id];
+        known.state = State.Auditing;
+        audits.open(id, agreed.panel, agreed.seatCount(), agreed.window, disputed);
+    }
+
+    function _cancel(AgreementId id, Agreement storage known) private returns (uint256 toScientist) {
+        toScientist = known.price + _auditFee(id);
+        known.state = State.Cancelled;
+        _credit(known.scientist, toScientist);
+    }
+
+    /// @dev The owner is due the price for the steps proven, rounded down, and has its bond back.
+    function _settle(
+        AgreementId id,
+        Agreement storage known,
+        uint256 moreToOwner,
+        uint256 moreToScientist,
+        uint256 burned
+    ) private {
+        uint256 due = uint256(known.price) * known.stepsDone / known.steps;
+        uint256 toOwner = due + known.bond + moreToOwner;
+        uint256 toScientist = known.price - due + moreToScientist;
+
+        known.state = State.Settled;
+        _credit(known.owner, toOwner);
+        _credit(known.scientist, toScientist);
+
+        emit Settled(id, toOwner, toScientist, burned);
+
+        if (burned > 0) fitCoin.burn(burned);
+    }
+
+    /// @dev The model is out already, so without verdict the run counts as undisputed.
+    function _settleDispute(AgreementId id, Agreement storage known, Outcome verdict, uint256 counterBond) private {
+        if (verdict == Outcome.Inconclusive) _settle(id, known, 0, counterBond, 0);
+        else _settle(id, known, counterBond / 2, 0, counterBond - counterBond / 2);
+    }
+
+    function _refund(AgreementId id, Agreement storage known) private {
+        known.state = State.Refunded;
+        _credit(known.owner, known.bond);
+        _credit(known.scientist, known.price);
+
+        emit Refunded(id, known.bond, known.price);
+    }
+
+    /// @dev The scientist has the price, half of what is left of the bond, and `more`.
+    function _forfeit(AgreementId id, Agreement storage known, uint256 bond, uint256 more) private {
+        uint256 toScientist = known.price + bond / 2 + more;
+        uint256 burned = bond - bond / 2;
+
+        known.state = State.Forfeited;
+        _credit(known.scientist, toScientist);
+
+        emit Forfeited(id, toScientist, burned);
+
+        fitCoin.burn(burned);
+    }
+
+    function _credit(address account, uint256 amount) private {
+        if (amount > 0) owed[account] += amount;
     }
 }

@@ -91,6 +91,7 @@ contract ProofOfTrain is IProofOfTrain {
         uint32 count = proof.leaves;
         if (ending.last.index != count - 1) revert LastIndexDiffers(ending.last.index, count - 1);
         if (ending.last.step != agreed.steps) revert StepDiffers(ending.last.step, agreed.steps);
+        _requireDelivery(id, ending);
         _requireLastLeaf(proof, agreed.ctx, count, ending);
 
         bytes32 root = _end(proof, count, ending);
@@ -110,6 +111,7 @@ contract ProofOfTrain is IProofOfTrain {
         if (reached >= agreed.steps) revert RunIsComplete(reached, agreed.steps);
         if (step != reached) revert StepDiffers(step, reached);
         uint32 count = ending.last.index + 1;
+        _requireDelivery(id, ending);
         _requireLastLeaf(proof, agreed.ctx, count, ending);
 
         bytes32 root = _end(proof, count, ending);
@@ -161,11 +163,15 @@ contract ProofOfTrain is IProofOfTrain {
         if (given != proof.peaks) revert PeaksDiffer(given, proof.peaks);
     }
 
+    function _requireDelivery(AgreementId id, Ending calldata ending) private view {
+        requireCid(ending.weightsCid);
+        if (!agreements.isAudited(id)) requireCid(ending.keyCid);
+        else if (ending.keyCid.length != 0) revert KeyBeforeVerdict(id);
+    }
+
     /// @dev The leaf at index count - 1 is the last one of the smallest perfect subtree, which is the last of the tail
     ///      or, if the groups take in every leaf, the last peak.
     function _requireLastLeaf(Run storage proof, bytes32 ctx, uint32 count, Ending calldata ending) private view {
-        requireCid(ending.weightsCid);
-        requireCid(ending.keyCid);
         uint32 groups = count >> proof.groupBits;
         uint32 rest = count - (groups << proof.groupBits);
         if (groups != proof.groups) revert GroupCountDiffers(proof.groups, groups);

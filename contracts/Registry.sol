@@ -168,6 +168,11 @@ contract Registry is IRegistry {
         return _panels[id].members.length;
     }
 
+    /// @inheritdoc IRegistry
+    function panelMember(PanelId id, uint256 index) external view returns (address) {
+        return _panels[id].members[index];
+    }
+
     function _requireReachable(string calldata recipient, bytes calldata endpoint) private pure {
         uint256 length = bytes(recipient).length;
         if (length == 0 || length > RECIPIENT_LIMIT) revert RecipientLengthRefused(length, RECIPIENT_LIMIT);

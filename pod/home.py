@@ -25,7 +25,7 @@ from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
-from pod.agreement import Agreements
+from pod.agreement import Agreements, Audits
 from pod.chain import Chain, connect
 from pod.digest import Digest
 from pod.errors import AccessRefused, NotFound, Unusable
@@ -165,6 +165,11 @@ class Home(AbstractContextManager["Home"]):
         """The agreements, as this pod calls them."""
         return Agreements(self.chain)
 
+    @cached_property
+    def audits(self) -> Audits:
+        """The audits, as this pod calls them."""
+        return Audits(self.chain)
+
     def job_folder(self, agreement: Digest) -> Path:
         """The folder of one job, made when absent, for this pod's eyes alone."""
         return _private(self.settings.home / "jobs" / str(agreement))
@@ -183,7 +188,7 @@ def sweep(folder: Path) -> None:
 
     Nobody else may be at work in the folder.
     """
-    for pattern in (".*.part", ".opened-*", ".sealed-*", ".rehearsal-*", ".evaluation-*", ".replay-*"):
+    for pattern in (".*.part", ".opened-*", ".sealed-*", ".rehearsal-*", ".evaluation-*", ".replay-*", ".evidence-*"):
         for path in folder.glob(pattern):
             if path.is_dir():
                 shutil.rmtree(path)

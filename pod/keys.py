@@ -21,13 +21,14 @@ from typing import Any
 
 from pod.digest import DIGEST_BYTES, Digest, Word
 from pod.errors import AccessRefused, InputRefused, NotFound
-from pod.sealed import new_identity, recipient_of
+from pod.sealed import bech32, new_identity, recipient_of, unbech32
 
 WORK = 1 << 17
 """Scrypt's N: 128 MiB and 0.4 s a guess, what OWASP asks of stored passwords (Password Storage Cheat Sheet, scrypt)."""
 
 BACKUP_VERSION = "fitchain/keys/v1"
 SIGNATURE_BYTES = 65
+_AGE_PREFIX = "age-secret-key-"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _HEX_KEY = re.compile(r"(?:0x)?([0-9a-fA-F]{64})")
 _FILES = ("account.json", "identity.json")
@@ -71,7 +72,7 @@ class Keys:
     @property
     def identity(self) -> str:
         """The age identity, AGE-SECRET-KEY-1...: for `pod.sealed` and nothing else."""
-        return _bech32(_AGE_PREFIX, self._scalar).upper()
+        return bech32(_AGE_PREFIX, self._scalar).upper()
 
     def sign_transaction(self, fields: Mapping[str, Any]) -> bytes:
         """The raw signed transaction.
@@ -342,43 +343,4 @@ def _keys(name: str, private_key: bytes, scalar: bytes, where: Path) -> Keys:
 
 
 def _new_scalar() -> bytes:
-    return _unbech32(new_identity()[0])
-
-
-# Bech32 (BIP-173), in which age writes its identities
-
-_AGE_PREFIX = "age-secret-key-"
-_DIGITS = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
-_CHECKSUM_DIGITS = 6
-
-
-def _bech32(prefix: str, data: bytes) -> str:
-    """Write bytes in Bech32 under a prefix (BIP-173)."""
-    spare = -len(data) * 8 % 5
-    number = int.from_bytes(data, "big") << spare
-    digits = [number >> shift & 31 for shift in range(len(data) * 8 + spare - 5, -1, -5)]
-    expanded = [ord(letter) >> 5 for letter in prefix] + [0] + [ord(letter) & 31 for letter in prefix]
-    remainder = _polymod([*expanded, *digits, *[0] * _CHECKSUM_DIGITS]) ^ 1
-    checksum = [remainder >> 5 * (5 - place) & 31 for place in range(_CHECKSUM_DIGITS)]
-    return f"{prefix}1" + "".join(_DIGITS[digit] for digit in digits + checksum)
-
-
-def _unbech32(text: str) -> bytes:
-    """The bytes of a Bech32 text whose checksum its maker vouches for."""
-    digits = text.lower().rpartition("1")[2][:-_CHECKSUM_DIGITS]
-    number = 0
-    for digit in digits:
-        number = number << 5 | _DIGITS.index(digit)
-    bits = len(digits) * 5
-    return (number >> bits % 8).to_bytes(bits // 8, "big")
-
-
-def _polymod(digits: list[int]) -> int:
-    """The checksum's polynomial remainder (BIP-173)."""
-    remainder = 1
-    for digit in digits:
-        top = remainder >> 25
-        remainder = (remainder & 0x1FFFFFF) << 5 ^ digit
-        for place, generator in enumerate((0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)):
-            remainder ^= generator if top >> place & 1 else 0
-    return remainder
+    return unbech32(new_identity()[0])

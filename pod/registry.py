@@ -1,10 +1,11 @@
-"""The registry: pods, datasets and models by name, as typed calls.
+"""The registry: pods, datasets, models and panels by name, as typed calls.
 
 Stands after `keys` and before `agreement` in the flow. Identities are set once; owners may retire them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -55,6 +56,16 @@ class ModelEntry:
     initial_root: Digest
     parent: Digest
     active: bool
+
+
+@dataclass(frozen=True)
+class PanelEntry:
+    """A panel: verifiers by name, of which audits are drawn; members are only ever added."""
+
+    id: Digest
+    creator: str
+    name: str
+    members: tuple[str, ...]
 
 
 class Registry:
@@ -183,6 +194,40 @@ class Registry:
     def models(self, author: str | None = None) -> list[ModelEntry]:
         """Every model, oldest first, of one author where given."""
         return [_model(id, entry) for id, entry in self._all("Model", {"author": author} if author else {})]
+
+    def create_panel(self, name: str, members: Sequence[str]) -> Digest:
+        """Name verifiers of whom audits may be drawn.
+
+        Args:
+            name: for people; each account has its own names.
+            members: their addresses, in the order in which they are drawn from.
+
+        Returns:
+            the panel's id.
+        """
+        receipt = self.chain.send("Registry", "createPanel", name, list(members))
+        id = receipt.event("PanelCreated").args["id"]
+        assert isinstance(id, Digest)
+        return id
+
+    def extend_panel(self, id: Digest, members: Sequence[str]) -> None:
+        """Add members as the panel's creator; audits that are open already do not draw them."""
+        self.chain.send("Registry", "extendPanel", id, list(members))
+
+    def panel(self, id: Digest) -> PanelEntry:
+        """One panel.
+
+        Raises:
+            NotFound: there is none of that id.
+        """
+        found = self.chain.call("Registry", "panel", id)
+        if not found["name"]:
+            raise NotFound(f"no panel {id} was created in this deployment", "its creator knows its id")
+        return PanelEntry(id, found["creator"], found["name"], tuple(found["members"]))
+
+    def panels(self) -> list[PanelEntry]:
+        """Every panel, oldest first."""
+        return [self.panel(event.args["id"]) for event in self.chain.events("Registry", "PanelCreated")]
 
     def _registered(self, kind: str, *args: Any) -> Digest:
         try:

@@ -38,6 +38,18 @@ MOST_RECIPIENTS = 64
 APART_BYTES = 8 << 20
 """From this size on a file is sealed or opened in a process of its own, which takes a tenth of a second to start."""
 _NO_KEY = "No matching keys found"
+_FIELD = (1 << 255) - 19
+_LOW_ORDER = (
+    0,
+    1,
+    _FIELD - 1,
+    325606250916557431795983626356110631294008115727848805560023387167927233504,
+    39382357235489614581723060781553021112529911719440698176882885853963445705823,
+)
+"""Public keys whose shared secret is zero, by their number; age gives up on them with a panic, which no `except` expects.
+
+Source: https://cr.yp.to/ecdh.html, "How do I validate Curve25519 public keys?"; RFC 7748, section 6.1.
+"""
 
 
 def new_identity() -> tuple[str, str]:
@@ -70,6 +82,24 @@ def check_recipient(text: str) -> str:
     """
     _recipient(text)
     return text
+
+
+def recipient_bytes(text: str) -> bytes:
+    """The raw public key, 32 bytes, of a recipient.
+
+    Raises:
+        InputRefused: it is none.
+    """
+    return unbech32(check_recipient(text))
+
+
+def recipient_from_bytes(key: bytes) -> str:
+    """The recipient of a raw public key; foreign input.
+
+    Raises:
+        InputRefused: nothing can be sealed to it.
+    """
+    return check_recipient(bech32("age", key))
 
 
 def seal(plaintext: bytes, recipients: Sequence[str]) -> bytes:
@@ -210,6 +240,8 @@ def _recipient(text: str) -> pyrage.x25519.Recipient:
         raise InputRefused(f"{text!r:.12}... is no age recipient (age1...): {error}") from None
     if str(recipient) != text:
         raise InputRefused(f"{text!r:.80} is not the canonical form of its recipient, {recipient}")
+    if int.from_bytes(unbech32(text), "little") % (1 << 255) % _FIELD in _LOW_ORDER:
+        raise InputRefused(f"{text!r:.80} is a point of low order: whatever is sealed to it, anyone can open")
     return recipient
 
 
@@ -261,6 +293,44 @@ def _through(source: Path, target: Path, convert: Callable[[BinaryIO, BinaryIO],
         raise Unusable(f"{source} cannot be turned into {target}: {error}") from None
     finally:
         part.unlink(missing_ok=True)
+
+
+# Bech32 (BIP-173), in which age writes its keys
+
+_DIGITS = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
+_CHECKSUM_DIGITS = 6
+
+
+def bech32(prefix: str, data: bytes) -> str:
+    """Write bytes in Bech32 under a prefix (BIP-173)."""
+    spare = -len(data) * 8 % 5
+    number = int.from_bytes(data, "big") << spare
+    digits = [number >> shift & 31 for shift in range(len(data) * 8 + spare - 5, -1, -5)]
+    expanded = [ord(letter) >> 5 for letter in prefix] + [0] + [ord(letter) & 31 for letter in prefix]
+    remainder = _polymod([*expanded, *digits, *[0] * _CHECKSUM_DIGITS]) ^ 1
+    checksum = [remainder >> 5 * (5 - place) & 31 for place in range(_CHECKSUM_DIGITS)]
+    return f"{prefix}1" + "".join(_DIGITS[digit] for digit in digits + checksum)
+
+
+def unbech32(text: str) -> bytes:
+    """The bytes of a Bech32 text whose checksum its maker vouches for."""
+    digits = text.lower().rpartition("1")[2][:-_CHECKSUM_DIGITS]
+    number = 0
+    for digit in digits:
+        number = number << 5 | _DIGITS.index(digit)
+    bits = len(digits) * 5
+    return (number >> bits % 8).to_bytes(bits // 8, "big")
+
+
+def _polymod(digits: list[int]) -> int:
+    """The checksum's polynomial remainder (BIP-173)."""
+    remainder = 1
+    for digit in digits:
+        top = remainder >> 25
+        remainder = (remainder & 0x1FFFFFF) << 5 ^ digit
+        for place, generator in enumerate((0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)):
+            remainder ^= generator if top >> place & 1 else 0
+    return remainder
 
 
 if __name__ == "__main__":

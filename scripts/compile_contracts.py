@@ -23,7 +23,7 @@ from pod.chain import node_tools
 ROOT = Path(__file__).resolve().parent.parent
 ARTIFACTS = ROOT / "pod" / "chain" / "artifacts"
 SOLC = ROOT / "scripts" / "solc"
-CONTRACTS = ("FitCoin", "Registry", "Agreements", "ProofOfTrain")
+CONTRACTS = ("FitCoin", "Registry", "Agreements", "ProofOfTrain", "Audits")
 LIBRARIES = {"@openzeppelin/": ROOT / "node_modules" / "@openzeppelin"}
 
 IMPORT = re.compile(r"^import\s[^;]*?\"([^\"]+)\";", re.MULTILINE | re.DOTALL)

@@ -1,4 +1,4 @@
-"""The test vectors of docs/format.md, section 8: how each is parsed out of the document and computed by the code.
+"""The test vectors of docs/format.md, section 9: how each is parsed out of the document and computed by the code.
 
 A vector is a fenced JSON block `{"vector": NAME, "given": {...}, "gives": {...}}`. `COMPUTE[NAME]` is a function from what is given to
 what the code gives for it; tests/test_format.py compares that with what the document says. `python -m tests.format_vectors` writes
@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,12 @@ from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
 from pod.agreement import agreement_id, commit_nonce, context, order_seed
+from pod.audit.challenge import challenge_seed, drawn_segments
+from pod.audit.records import write_opened
+from pod.audit.vote import Outcome, commitment, trace_digest
 from pod.certificate.envelope import PAYLOAD_TYPE, recover, signed_digest
 from pod.certificate.envelope import seal as seal_envelope
-from pod.dataset import Table, batches, dataset_root, record_leaves
+from pod.dataset import Table, batches, dataset_root, open_records, record_leaves
 from pod.dataset import salt as record_salt
 from pod.dataset.assembly import assemble
 from pod.dataset.columns import schema_bytes
@@ -283,6 +287,36 @@ def _keys(given: Values) -> Values:
     }
 
 
+def _challenge(given: Values) -> Values:
+    seed = challenge_seed(Digest.parse(given["agreement"]), Digest.parse(given["block"]))
+    drawn = drawn_segments(seed, given["segments"], given["count"])
+    return {
+        "challenge seed": seed,
+        "key": tagged("fitchain/challenge/v1", seed),
+        "segments": drawn,
+        "segments of a run of three": drawn_segments(seed, 3, given["count"]),
+    }
+
+
+def _opened(given: Values) -> Values:
+    table = Table.of({name: np.array(cells, dtype) for name, (dtype, cells) in given["columns"].items()})
+    key = bytes.fromhex(given["key"])
+    openings = open_records(table, key, record_leaves(table, key), given["open"])
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "records.bin"
+        write_opened(path, table.columns, table.count, openings, len(given["open"]))
+        return {"file": path.read_bytes().hex()}
+
+
+def _vote(given: Values) -> Values:
+    id, ctx, challenge, salt = (Digest.parse(given[name]) for name in ("agreement", "ctx", "challenge", "salt"))
+    trace = trace_digest(ctx, challenge, given["round"], [Digest.parse(state) for state in given["states"]])
+    return {
+        "trace": trace,
+        "commitment": commitment(id, given["round"], given["voter"], Outcome(given["outcome"]), trace, salt),
+    }
+
+
 def _envelope(given: Values) -> Values:
     payload = given["payload"].encode()
     envelope = json.loads(seal_envelope(payload, _open(given)))
@@ -316,6 +350,9 @@ COMPUTE: dict[str, Callable[[Values], Values]] = {
     "transcript": _transcript,
     "cid": _cid,
     "keys": _keys,
+    "challenge": _challenge,
+    "vote": _vote,
+    "opened": _opened,
     "envelope": _envelope,
 }
 

@@ -279,9 +279,9 @@ def test_too_little_fit_is_told_before_anything_is_sent(parties: Parties) -> Non
     assert error.value.hint == f"fitchain devnet fund {parties.scientist.address}"
 
 
-def test_audits_are_not_available_yet(parties: Parties) -> None:
-    with pytest.raises(Reverted, match=r"AuditsUnavailable\(verifiers=3\)"):
-        parties.request(audit=AuditTerms(segments=3, verifiers=3))
+def test_audited_job_is_not_accepted_while_nobody_could_audit_it(parties: Parties) -> None:
+    with pytest.raises(Reverted, match=r"TooFewVerifiers\(available=0, needed=3\)"):
+        parties.accepted(audit=AuditTerms(segments=3, verifiers=3, window=WINDOW))
 
 
 def test_stranger_cannot_accept(parties: Parties, open_account: Callable[..., Account]) -> None:

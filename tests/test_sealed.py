@@ -15,6 +15,8 @@ from pod.sealed import (
     new_identity,
     open_file,
     open_sealed,
+    recipient_bytes,
+    recipient_from_bytes,
     recipient_of,
     seal,
     seal_file,
@@ -142,6 +144,19 @@ def test_a_full_disk_is_unusable_and_refutes_nothing(tmp_path: Path) -> None:
 def test_a_malformed_recipient_is_refused(recipient: str) -> None:
     with pytest.raises(InputRefused):
         check_recipient(recipient)
+
+
+@pytest.mark.parametrize("number", [0, 1, (1 << 255) - 20, (1 << 255) - 19, (1 << 255) - 18, 1 << 255])
+def test_a_recipient_that_anyone_can_open_is_refused(number: int) -> None:
+    """age would end the whole process with a panic."""
+    with pytest.raises(InputRefused, match="low order"):
+        recipient_from_bytes(number.to_bytes(32, "little"))
+
+
+def test_a_recipient_is_known_by_its_raw_key() -> None:
+    assert recipient_from_bytes(recipient_bytes(ALICE[1])) == ALICE[1]
+    with pytest.raises(InputRefused):
+        recipient_bytes("age1xyz")
 
 
 def test_an_envelope_without_recipients_is_refused() -> None:

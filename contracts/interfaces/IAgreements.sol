@@ -2,8 +2,10 @@
 pragma solidity ^0.8.28;
 
 import {Agreement, State} from "../types/Agreement.sol";
+import {AgreedAudit, Outcome} from "../types/Audit.sol";
 import {AgreementId} from "../types/Ids.sol";
-import {Permit, Terms} from "../types/Terms.sol";
+import {DisclosureMode, Permit, Terms} from "../types/Terms.sol";
+import {IAudits} from "./IAudits.sol";
 import {IFitCoin} from "./IFitCoin.sol";
 import {IProofOfTrain} from "./IProofOfTrain.sol";
 import {IRegistry} from "./IRegistry.sol";
@@ -16,8 +18,12 @@ import {IRegistry} from "./IRegistry.sol";
 ///      |                   |        `reject` -> Cancelled                |           -> Cancelled        |
 ///      | Accepted          | owner: `ProofOfTrain.begin` -> Training     | anyone: `expire` -> Forfeited |
 ///      | Training          | owner: `ProofOfTrain.finish` -> Trained,    | anyone: `expire` -> Forfeited |
-///      |                   |        `ProofOfTrain.diverge` -> Diverged   |                               |
-///      | Trained, Diverged | scientist: `acceptResult` -> Settled        | anyone: `settle` -> Settled   |
+///      |                   |        `ProofOfTrain.diverge` -> Diverged;  |                               |
+///      |                   |        with verifiers both -> Auditing      |                               |
+///      | Trained, Diverged | scientist: `acceptResult` -> Settled,       | anyone: `settle` -> Settled   |
+///      |                   |            `dispute` -> Auditing            |                               |
+///      | Auditing          | as Audits concludes -> Settled, Forfeited   | anyone: `Audits.advance`      |
+///      |                   | or Refunded                                 |                               |
 ///      A step is in time up to and including its deadline and late after it. Payments are credited and withdrawn,
 ///      never pushed; a credit has no deadline.
 interface IAgreements {
@@ -31,10 +37,19 @@ interface IAgreements {
     event Rejected(AgreementId indexed id, uint256 toScientist, bytes reasonCid);
     /// @notice The scientist took back an unanswered request.
     event Cancelled(AgreementId indexed id, uint256 toScientist);
-    /// @notice The run is paid: `toOwner` holds the bond and the price due, `toScientist` the rest of the price.
+    /// @notice The scientist disputes the result and has locked audit fee and counter-bond.
+    event Disputed(AgreementId indexed id, uint256 locked);
+    /// @notice An audit is paid: `toVerifiers` went to Audits; `toScientist` is what it has back of the audit fee.
+    event AuditPaid(AgreementId indexed id, uint256 toVerifiers, uint256 toScientist);
+    /// @notice The run is paid: `toOwner` holds the bond and the price due, `toScientist` the rest of the price. Of a
+    ///         counter-bond the owner has half and half is burned where the dispute is lost; where it ends without
+    ///         verdict the scientist has it back.
     event Settled(AgreementId indexed id, uint256 toOwner, uint256 toScientist, uint256 burned);
-    /// @notice The owner let the training deadline pass: `toScientist` holds the price and half of the bond.
+    /// @notice The owner let the training deadline pass, or an audit found against it: `toScientist` holds the price,
+    ///         half of the bond (less the verifiers' fees) and whatever else the scientist had locked.
     event Forfeited(AgreementId indexed id, uint256 toScientist, uint256 burned);
+    /// @notice An audit ended without verdict: `toOwner` holds the bond, `toScientist` the price.
+    event Refunded(AgreementId indexed id, uint256 toOwner, uint256 toScientist);
     /// @notice `account` collected what it was owed.
     event Withdrawn(address indexed account, uint256 amount);
 
@@ -46,10 +61,24 @@ interface IAgreements {
     error CallerIsNotScientist(address caller, address scientist);
     /// @notice The call is the ProofOfTrain contract's to make.
     error CallerIsNotProofOfTrain(address caller, address proofOfTrain);
-    /// @notice The time-out has not come yet (both Unix time).
-    error DeadlineNotPassed(uint256 deadline, uint256 present);
-    /// @notice No contract for audits is deployed, so no verifier can be drawn.
-    error AuditsUnavailable(uint8 verifiers);
+    /// @notice The call is the Audits contract's to make.
+    error CallerIsNotAudits(address caller, address audits);
+    /// @notice An audit has at most `limit` seats.
+    error TooManySeats(uint8 seats, uint8 limit);
+    /// @notice A verifier's stake must cover the fee that an absent seat loses.
+    error FeeAboveStake(uint256 feePerSeat, uint256 stake);
+    /// @notice The fees of a caught owner come out of its bond.
+    error BondBelowFee(uint128 bond, uint128 fee);
+    /// @notice Stakes stay bound for the longest audit, so its phases have a longest window.
+    error WindowTooLong(uint32 window, uint32 maximum);
+    /// @notice Data that is not public goes to members of a panel that both parties named.
+    error PanelNeeded(DisclosureMode mode);
+    /// @notice A panel to draw from has at most `limit` members.
+    error PanelTooLong(uint256 length, uint256 limit);
+    /// @notice Too few members of the panel, or of the pool, have staked and are no party.
+    error TooFewVerifiers(uint256 available, uint256 needed);
+    /// @notice The terms name no verifiers for a dispute.
+    error DisputeNotAgreed(AgreementId id);
     /// @notice A window is shorter than the pods need.
     error WindowTooShort(uint32 window, uint32 minimum);
     /// @notice A run has at least one step.
@@ -69,12 +98,12 @@ interface IAgreements {
     /// @notice There is nothing to withdraw.
     error NothingOwed(address account);
 
-    /// @notice Asks the owner of a dataset for a training and locks the price.
+    /// @notice Asks the owner of a dataset for a training and locks the price, with verifiers also the audit fee.
     /// @dev The permit is tried and may fail (it can be spent by anyone who sees it); the allowance decides.
     /// @param salt The caller's choice, once.
     /// @param terms What is offered.
     /// @param offerCid Binary CID of the sealed offer (recipe, graph, weights).
-    /// @param permit For the price; deadline 0 if the allowance stands already.
+    /// @param permit For what is locked; deadline 0 if the allowance stands already.
     /// @return id keccak256(abi.encode(chain id, this, caller, salt)).
     function request(bytes32 salt, Terms calldata terms, bytes calldata offerCid, Permit calldata permit)
         external
@@ -85,7 +114,7 @@ interface IAgreements {
     /// @param permit For the bond; deadline 0 if the allowance stands already.
     function accept(AgreementId id, bytes32 nonceCommitment, Permit calldata permit) external;
 
-    /// @notice Declines a request in time; the price is the scientist's again.
+    /// @notice Declines a request in time; what it locked is the scientist's again.
     /// @param reasonCid Binary CID of a reason sealed to the scientist; may be empty.
     function reject(AgreementId id, bytes calldata reasonCid) external;
 
@@ -94,6 +123,10 @@ interface IAgreements {
 
     /// @notice The scientist accepts the result before the dispute window ends.
     function acceptResult(AgreementId id) external;
+
+    /// @notice The scientist has a run without verifiers audited before the dispute window ends.
+    /// @param permit For audit fee and counter-bond; deadline 0 if the allowance stands already.
+    function dispute(AgreementId id, Permit calldata permit) external;
 
     /// @notice Settles a result once the dispute window has passed in silence; open to anyone.
     function settle(AgreementId id) external;
@@ -110,8 +143,26 @@ interface IAgreements {
     /// @notice ProofOfTrain reports that the run ended after `stepsDone` of its steps.
     function endTraining(AgreementId id, uint32 stepsDone) external;
 
+    /// @notice Audits reports a verdict: pays `paidSeats` seats, and whatever no release has to wait for.
+    function concludeAudit(AgreementId id, Outcome verdict, uint256 paidSeats) external;
+
+    /// @notice Audits reports that the key of a matched run is released.
+    function settleAudited(AgreementId id) external;
+
+    /// @notice Audits reports that nobody released the key of a matched run in time.
+    function forfeitAudited(AgreementId id) external;
+
     /// @notice An agreement; state None where there is none.
     function agreement(AgreementId id) external view returns (Agreement memory);
+
+    /// @notice Owner and scientist; zero where there is no agreement.
+    function parties(AgreementId id) external view returns (address owner, address scientist);
+
+    /// @notice What was agreed on audits; all zero where no seats are.
+    function agreedAudit(AgreementId id) external view returns (AgreedAudit memory);
+
+    /// @notice Whether verifiers audit the run without a dispute.
+    function isAudited(AgreementId id) external view returns (bool);
 
     /// @notice What an account can withdraw, in base units of FIT.
     function owed(address account) external view returns (uint256);
@@ -127,4 +178,7 @@ interface IAgreements {
 
     /// @notice The contract that proves runs; this one deploys it.
     function proofOfTrain() external view returns (IProofOfTrain);
+
+    /// @notice The contract that audits runs; this one deploys it.
+    function audits() external view returns (IAudits);
 }

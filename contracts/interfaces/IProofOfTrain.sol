@@ -18,7 +18,7 @@ interface IProofOfTrain {
     event Begun(AgreementId indexed id, bytes32 ctx, bytes32 seed, bytes32 nonce);
     /// @notice The first `count` leaves are fixed; `root` is that of the group that completes them.
     event Anchored(AgreementId indexed id, uint32 count, bytes32 root, bytes noteCid);
-    /// @notice The run ended after all its steps with the model `modelRoot`.
+    /// @notice The run ended after all its steps with the model `modelRoot`; `keyCid` is empty where it is audited.
     event Finished(
         AgreementId indexed id,
         bytes32 transcriptRoot,
@@ -27,7 +27,7 @@ interface IProofOfTrain {
         bytes weightsCid,
         bytes keyCid
     );
-    /// @notice The run ended at `step`, its last finite leaf, with the model `modelRoot`.
+    /// @notice The run ended at `step`, its last finite leaf, with the model `modelRoot`; `keyCid` as in Finished.
     event DivergedAt(
         AgreementId indexed id,
         bytes32 transcriptRoot,
@@ -74,6 +74,8 @@ interface IProofOfTrain {
     error TailLengthDiffers(uint256 given, uint256 needed);
     /// @notice The last leaf lies at another depth of the smallest subtree.
     error PathLengthDiffers(uint256 given, uint256 needed);
+    /// @notice With verifiers the job's identity is handed over after the verdict, by `Audits.release`.
+    error KeyBeforeVerdict(AgreementId id);
     /// @notice The last leaf is not the last leaf of the tree: its path leads to another root.
     error LastLeafDiffers(bytes32 computed, bytes32 subtree);
 

@@ -169,4 +169,8 @@ interface IRegistry {
     /// @notice How many members a panel has.
     /// @dev Reverts with PanelNotCreated.
     function panelLength(PanelId id) external view returns (uint256);
+
+    /// @notice Entry `index` of a panel, from 0.
+    /// @dev Reverts beyond the panel's length.
+    function panelMember(PanelId id, uint256 index) external view returns (address);
 }

@@ -3,8 +3,9 @@ pragma solidity ^0.8.28;
 
 import {ModelId} from "./Ids.sol";
 
-/// @dev Requested -> Accepted -> Training -> Trained or Diverged -> Settled; Cancelled from Requested; Forfeited from
-///      Accepted or Training when the training deadline passes.
+/// @dev Requested -> Accepted -> Training -> Trained or Diverged -> Settled; with verifiers Training -> Auditing ->
+///      Settled, Forfeited or Refunded; a dispute leads from Trained or Diverged to Auditing. Cancelled from Requested;
+///      Forfeited also from Accepted or Training when the training deadline passes.
 enum State {
     None,
     Requested,
@@ -12,9 +13,11 @@ enum State {
     Training,
     Trained,
     Diverged,
+    Auditing,
     Settled,
     Cancelled,
-    Forfeited
+    Forfeited,
+    Refunded
 }
 
 /// @dev What the chain keeps of an agreement, packed by the moment of its writing; the other terms stand in `Requested`
@@ -22,7 +25,8 @@ enum State {
 struct Agreement {
     address scientist;
     State state;
-    /// Unix time up to which the state's next step may be taken: acceptance, then training, then dispute deadline.
+    /// Unix time up to which the state's next step may be taken: acceptance, then training, then dispute deadline; an
+    /// audit has deadlines of its own.
     uint40 deadline;
     /// The block of acceptance; 0 before it.
     uint40 seedBlock;

@@ -7,6 +7,9 @@ error CallerIsNotOwner(address caller, address owner);
 /// @notice The call came after its deadline (both Unix time).
 error DeadlinePassed(uint256 deadline, uint256 present);
 
+/// @notice The time-out has not come yet (both Unix time).
+error DeadlineNotPassed(uint256 deadline, uint256 present);
+
 /// @notice A binary CID has between 1 and `limit` bytes.
 error CidLengthRefused(uint256 length, uint256 limit);
 

@@ -50,7 +50,7 @@ struct Ending {
     bytes32[] path;
     /// Weights sealed to the job's identity.
     bytes weightsCid;
-    /// The job's identity sealed to the scientist.
+    /// The job's identity sealed to the scientist; empty where verifiers audit the run.
     bytes keyCid;
 }
 

@@ -11,18 +11,22 @@ enum DisclosureMode {
     OnSite
 }
 
-/// @dev How a run may be audited or disputed.
+/// @dev How a run is audited, or may be disputed.
 struct AuditTerms {
     /// q: inner segments drawn, besides the first and the last.
     uint16 segments;
-    /// m: verifiers drawn; 0 until audits are deployed.
+    /// m: verifiers drawn when the run ends; 0: it is audited only if it is disputed.
     uint8 verifiers;
+    /// With m = 0, verifiers drawn by a dispute; 0: no dispute can be opened.
+    uint8 disputeVerifiers;
     DisclosureMode mode;
-    /// The verifiers to draw from; zero: none is named.
+    /// The verifiers to draw from; zero: all that have staked.
     PanelId panel;
-    /// Base units of FIT; with m = 0 locked only when a dispute is opened.
+    /// Seconds of each phase of an audit.
+    uint32 window;
+    /// Base units of FIT, divided equally over the seats; with m = 0 locked only when a dispute is opened.
     uint128 fee;
-    /// Base units of FIT that whoever disputes locks beside the fee.
+    /// Base units of FIT that a dispute locks beside the fee.
     uint128 counterBond;
 }
 
@@ -49,7 +53,7 @@ struct Terms {
     AuditTerms audit;
 }
 
-/// @dev An EIP-2612 permit for the Agreements contract; deadline 0: none is given and the allowance stands already.
+/// @dev An EIP-2612 permit for the contract that is called; deadline 0: none is given and the allowance stands already.
 struct Permit {
     uint256 value;
     uint256 deadline;

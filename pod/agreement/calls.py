@@ -36,7 +36,12 @@ PERMIT_S = 3600
 ANCHOR_GAS, ANCHOR_GAS_PER_PEAK = 150_000, 5_000
 """An anchor's limit. It cannot be estimated: the anchor before it may not be mined yet."""
 
-BOTH = ("Agreements", "ProofOfTrain")
+CONTRACTS = ("Agreements", "ProofOfTrain", "Audits")
+"""Whose events tell the life of an agreement."""
+
+
+DISPUTABLE = (State.TRAINED, State.DIVERGED, State.AUDITING, State.SETTLED)
+"""States up to which, without verifiers, the deadline kept is that of the dispute window."""
 
 
 class Agreements:
@@ -56,7 +61,7 @@ class Agreements:
     # The parties' side
 
     def request(self, salt: Digest, terms: Terms, offer: Cid, permit: Permit | None = None) -> Digest:
-        """Ask an owner for a training; locks the price in one transaction.
+        """Ask an owner for a training; locks the price, and the fee of an agreed audit, in one transaction.
 
         Args:
             salt: 32 bytes not used before; the id follows from it (`agreement_id`), so an interrupted request is found again.
@@ -67,10 +72,10 @@ class Agreements:
         Returns:
             the agreement's id.
         """
-        locked = terms.price + (terms.audit.fee if terms.audit.verifiers else 0)
+        locked = terms.price + terms.audit.locked
         self.chain.require_fit(locked, "the request")
         signed = permit or self.permit(locked)
-        self.chain.send("Agreements", "request", salt, _terms_out(terms), bytes(offer), _struct(signed))
+        self.chain.send("Agreements", "request", salt, _terms_out(terms), bytes(offer), struct_of(signed))
         return agreement_id(self.chain.chain_id, self._at("Agreements"), self.chain.address, salt)
 
     def accept(self, id: Digest, nonce_commitment: Digest, permit: Permit | None = None) -> Receipt:
@@ -83,11 +88,11 @@ class Agreements:
         """
         bond = self.terms(id).bond
         self.chain.require_fit(bond, "the bond")
-        return self.chain.send("Agreements", "accept", id, nonce_commitment, _struct(permit or self.permit(bond)))
+        return self.chain.send("Agreements", "accept", id, nonce_commitment, struct_of(permit or self.permit(bond)))
 
     def reject(self, id: Digest, reason: Cid | None = None) -> Receipt:
         """Decline a request as its owner; the scientist gets its money back, and the reason if one was sealed to it."""
-        return self.chain.send("Agreements", "reject", id, _cid_out(reason))
+        return self.chain.send("Agreements", "reject", id, cid_out(reason))
 
     def cancel(self, id: Digest) -> Receipt:
         """Take a request back as its scientist, once the acceptance window has passed."""
@@ -100,6 +105,18 @@ class Agreements:
     def settle(self, id: Digest) -> Receipt:
         """Settle after the dispute window, as anyone."""
         return self.chain.send("Agreements", "settle", id)
+
+    def dispute(self, id: Digest, permit: Permit | None = None) -> Receipt:
+        """Have an ended training without verifiers audited, as its scientist; locks the fee of the audit and the counter-bond.
+
+        Args:
+            id: the agreement.
+            permit: a signed allowance for both; one is signed here where none is given.
+        """
+        audit = self.terms(id).audit
+        locked = audit.fee + audit.counter_bond
+        self.chain.require_fit(locked, "the dispute")
+        return self.chain.send("Agreements", "dispute", id, struct_of(permit or self.permit(locked)))
 
     def expire(self, id: Digest) -> Receipt:
         """Forfeit the bond of an owner that missed the training deadline, as anyone."""
@@ -114,26 +131,8 @@ class Agreements:
         return int(self.chain.call("Agreements", "owed", address))
 
     def permit(self, value: int) -> Permit:
-        """Sign an allowance of this account's FIT for the Agreements contract (EIP-2612), good for an hour.
-
-        Whoever sees it may spend it: what it grants is an allowance for the contract and nothing else, so a request or an
-        acceptance that carries a spent permit goes through by that allowance.
-
-        Args:
-            value: FIT in base units; 0 needs none.
-
-        Raises:
-            AccessRefused: the connection has no key of ours.
-        """
-        if value == 0:
-            return Permit()
-        if (signer := self.chain.account) is None:
-            raise AccessRefused("a permit needs a key of ours to sign it", "choose one with --key")
-        nonce = self.chain.call("FitCoin", "nonces", signer.address, block="latest")
-        deadline = self.chain.block("latest").timestamp + PERMIT_S
-        chain_id, coin, spender = self.chain.chain_id, self._at("FitCoin"), self._at("Agreements")
-        signature = signer.sign_digest(permit_digest(chain_id, coin, signer.address, spender, value, nonce, deadline))
-        return Permit(value, deadline, signature[64], Digest(signature[:32]), Digest(signature[32:64]))
+        """Sign an allowance for the Agreements contract; see `sign_permit`."""
+        return sign_permit(self.chain, "Agreements", value)
 
     # The proof's side
 
@@ -157,7 +156,7 @@ class Agreements:
             note: CID of the sealed note.
         """
         gas = ANCHOR_GAS + ANCHOR_GAS_PER_PEAK * len(peaks)
-        return self.chain.submit("ProofOfTrain", "anchor", id, list(peaks), root, _cid_out(note), gas=gas)
+        return self.chain.submit("ProofOfTrain", "anchor", id, list(peaks), root, cid_out(note), gas=gas)
 
     def finish(self, id: Digest, ending: Ending) -> Receipt:
         """End a completed training, once its anchors are mined."""
@@ -198,20 +197,20 @@ class Agreements:
     def refusal(self, id: Digest) -> Cid | None:
         """CID of the reason that the owner gave for declining; None where it did not decline, or gave none."""
         declined = [event for event in self.events(id) if event.name == "Rejected"]
-        return _cid_in(declined[0].args["reasonCid"]) if declined else None
+        return cid_in(declined[0].args["reasonCid"]) if declined else None
 
     def parcels(self, id: Digest) -> list[Cid]:
-        """Every object that an agreement's events name: offer, notes, delivery, key, the reason of a refusal."""
+        """Every object that an agreement's events name: offer, notes, delivery, evidence, keys, the reason of a refusal."""
         named = (event.args[name] for event in self.events(id) for name in event.args if name.endswith("Cid"))
-        return [cid for data in named if (cid := _cid_in(data)) is not None]
+        return [cid for data in named if (cid := cid_in(data)) is not None]
 
     def events(
         self, id: Digest | None = None, from_block: int | None = None, to_block: int | None = None
     ) -> list[Event]:
-        """All events of both contracts in the order of the chain, of one agreement where given, up to `chain.head()`."""
+        """All events of these contracts and of Audits in the order of the chain, of one agreement where given, up to `chain.head()`."""
         if from_block is None and id in self._requests:
             from_block = self._requests[id].block
-        return self.chain.events_of(BOTH, id, from_block, to_block)
+        return self.chain.events_of(CONTRACTS, id, from_block, to_block)
 
     def proof(self, id: Digest) -> Proof:
         """What the chain keeps of its training, anchors included. Raises as `read`."""
@@ -284,8 +283,35 @@ class Agreements:
             steps_done=kept["stepsDone"],
             acceptance_deadline=requested.timestamp + terms.acceptance_window,
             training_deadline=accepted + terms.training_window if accepted else 0,
-            dispute_deadline=kept["deadline"] if state in (State.TRAINED, State.DIVERGED, State.SETTLED) else 0,
+            dispute_deadline=kept["deadline"] if state in DISPUTABLE and not terms.audit.verifiers else 0,
         )
+
+
+def sign_permit(chain: Chain, spender: str, value: int) -> Permit:
+    """Sign an allowance of this account's FIT for a contract (EIP-2612), good for an hour.
+
+    Whoever sees it may spend it: what it grants is an allowance for the contract and nothing else, so a call that carries a spent
+    permit goes through by that allowance.
+
+    Args:
+        chain: the connection.
+        spender: the contract, by name.
+        value: FIT in base units; 0 needs none.
+
+    Raises:
+        AccessRefused: the connection has no key of ours.
+    """
+    if value == 0:
+        return Permit()
+    if (signer := chain.account) is None:
+        raise AccessRefused("a permit needs a key of ours to sign it", "choose one with --key")
+    nonce = chain.call("FitCoin", "nonces", signer.address, block="latest")
+    deadline = chain.block("latest").timestamp + PERMIT_S
+    coin, contract = (chain.deployment.addresses[name] for name in ("FitCoin", spender))
+    signature = signer.sign_digest(
+        permit_digest(chain.chain_id, coin, signer.address, contract, value, nonce, deadline)
+    )
+    return Permit(value, deadline, signature[64], Digest(signature[:32]), Digest(signature[32:64]))
 
 
 def _proof(ctx: Digest, steps: int, events: Sequence[Event]) -> Proof:
@@ -303,8 +329,8 @@ def _proof(ctx: Digest, steps: int, events: Sequence[Event]) -> Proof:
         step=ended.get("step", steps if ended else 0),
         transcript_root=ended.get("transcriptRoot", ZERO),
         model_root=ended.get("modelRoot", ZERO),
-        weights=_cid_in(ended.get("weightsCid", b"")),
-        key=_cid_in(ended.get("keyCid", b"")),
+        weights=cid_in(ended.get("weightsCid", b"")),
+        key=cid_in(ended.get("keyCid", b"")),
         anchors=anchors,
         end_block=end.block if end else None,
     )
@@ -312,10 +338,10 @@ def _proof(ctx: Digest, steps: int, events: Sequence[Event]) -> Proof:
 
 def _anchor(event: Event) -> Anchor:
     args = event.args
-    return Anchor(args["count"], args["root"], _cid_in(args["noteCid"]), event.block, event.transaction)
+    return Anchor(args["count"], args["root"], cid_in(args["noteCid"]), event.block, event.transaction)
 
 
-def _cid_in(data: bytes) -> Cid | None:
+def cid_in(data: bytes) -> Cid | None:
     """A CID that a stranger wrote; None where it is none."""
     try:
         return Cid.decode(data)
@@ -323,17 +349,18 @@ def _cid_in(data: bytes) -> Cid | None:
         return None
 
 
-def _cid_out(cid: Cid | None) -> bytes:
+def cid_out(cid: Cid | None) -> bytes:
+    """A CID as the contracts take it; nothing for None."""
     return b"" if cid is None else bytes(cid)
 
 
-def _struct(value: DataclassInstance) -> dict[str, Any]:
+def struct_of(value: DataclassInstance) -> dict[str, Any]:
     """A dataclass as the contract's struct of the same fields: acceptance_window is acceptanceWindow there."""
     return {_camel(field.name): getattr(value, field.name) for field in fields(value)}
 
 
 def _terms_out(terms: Terms) -> dict[str, Any]:
-    return _struct(terms) | {"audit": _struct(terms.audit)}
+    return struct_of(terms) | {"audit": struct_of(terms.audit)}
 
 
 def _terms_in(body: dict[str, Any]) -> Terms:
@@ -360,4 +387,4 @@ def _ending_out(ending: Ending) -> dict[str, Any]:
         "previous": last.previous,
     }
     subtrees = {"peaks": list(ending.peaks), "tail": list(ending.tail), "last": leaf, "path": list(ending.path)}
-    return subtrees | {"weightsCid": bytes(ending.weights), "keyCid": _cid_out(ending.key)}
+    return subtrees | {"weightsCid": bytes(ending.weights), "keyCid": cid_out(ending.key)}

@@ -30,14 +30,45 @@ class State(IntEnum):
     TRAINING = 3
     TRAINED = 4
     DIVERGED = 5
-    SETTLED = 6
-    CANCELLED = 7
-    FORFEITED = 8
+    AUDITING = 6
+    SETTLED = 7
+    CANCELLED = 8
+    FORFEITED = 9
+    REFUNDED = 10
 
     @property
     def ended(self) -> bool:
         """Whether nothing more can happen to the agreement."""
-        return self in (State.SETTLED, State.CANCELLED, State.FORFEITED)
+        return self in (State.SETTLED, State.CANCELLED, State.FORFEITED, State.REFUNDED)
+
+
+class Phase(IntEnum):
+    """Where an audit stands; what leads from one to the next stands in contracts/interfaces/IAudits.sol."""
+
+    NONE = 0
+    AWAITING = 1
+    JOINING = 2
+    EVIDENCE = 3
+    COMMITTING = 4
+    REVEALING = 5
+    MATCHED = 6
+    RELEASED = 7
+    CONCLUDED = 8
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left to do but to release the key once more."""
+        return self in (Phase.RELEASED, Phase.CONCLUDED)
+
+
+class Outcome(IntEnum):
+    """What a verifier votes for, and what an audit concludes."""
+
+    NONE = 0
+    MATCH = 1
+    MISMATCH = 2
+    WITHHELD = 3
+    INCONCLUSIVE = 4
 
 
 @dataclass(frozen=True)
@@ -46,19 +77,33 @@ class AuditTerms:
 
     Args:
         segments: inner segments that are drawn, q.
-        verifiers: seats, m; 0 means that nobody audits.
+        verifiers: seats, m; 0 means that nobody audits unless the scientist disputes.
+        dispute_verifiers: seats of a dispute where m = 0; 0 means that there is none.
         mode: what is disclosed.
         panel: who may be drawn; zero for the whole pool.
-        fee: FIT, base units, for the verifiers.
+        window: seconds of each phase of an audit.
+        fee: FIT, base units, for the verifiers; with m = 0 locked only with a dispute.
         counter_bond: FIT, base units, that a disputing scientist locks.
     """
 
     segments: int = 0
     verifiers: int = 0
+    dispute_verifiers: int = 0
     mode: Mode = Mode.OPEN
     panel: Digest = ZERO
+    window: int = 0
     fee: int = 0
     counter_bond: int = 0
+
+    @property
+    def seats(self) -> int:
+        """Seats of an audit, or of a dispute where there is no audit; 0: there is neither."""
+        return self.verifiers or self.dispute_verifiers
+
+    @property
+    def locked(self) -> int:
+        """FIT, base units, that a request locks beside its price."""
+        return self.fee if self.verifiers else 0
 
 
 @dataclass(frozen=True)
@@ -133,7 +178,10 @@ class Agreement:
     @property
     def diverged(self) -> bool:
         """Whether its training ended before the last step."""
-        return self.state in (State.DIVERGED, State.SETTLED) and self.steps_done < self.terms.steps
+        return (
+            self.state in (State.DIVERGED, State.AUDITING, State.SETTLED, State.REFUNDED)
+            and self.steps_done < self.terms.steps
+        )
 
 
 @dataclass(frozen=True)

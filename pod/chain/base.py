@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from pod.digest import Digest
 from pod.errors import InputRefused
 
-CONTRACTS = ("FitCoin", "Registry", "Agreements", "ProofOfTrain")
+CONTRACTS = ("FitCoin", "Registry", "Agreements", "ProofOfTrain", "Audits")
 DEPLOYMENT_VERSION = "fitchain/deployment/v1"
 DECIMALS = 18
 
@@ -48,7 +48,7 @@ class Deployment:
         chain_id: the chain.
         addresses: contract name -> address with checksum.
         block: the block of the first deployment transaction; no event of these contracts is older.
-        transactions: contract name -> hash of its creation (ProofOfTrain is created by Agreements).
+        transactions: contract name -> hash of its creation (Agreements creates ProofOfTrain and Audits).
     """
 
     chain_id: int

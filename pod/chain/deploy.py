@@ -118,9 +118,10 @@ class _Work:
         receipts["Agreements"] = self._create("Agreements", [coin, registry])
         addresses = {name: _created(receipt) for name, receipt in receipts.items()}
         first = min(receipt.block for receipt in receipts.values())
-        # Agreements creates ProofOfTrain itself, as its first creation.
+        # Agreements creates ProofOfTrain and Audits itself.
         there = Chain(self.chain.node, self.chain.settings, Deployment(self.chain.chain_id, addresses, first))
         addresses["ProofOfTrain"] = there.call("Agreements", "proofOfTrain", block="latest")
+        addresses["Audits"] = there.call("Agreements", "audits", block="latest")
         transactions = {name: str(receipt.transaction) for name, receipt in receipts.items()}
         deployment = Deployment(self.chain.chain_id, addresses, first, transactions)
         write_file(self.path, deployment.encode())

@@ -4,7 +4,7 @@ pragma solidity ^0.8.28;
 import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
 import {IAgreements} from "../../contracts/interfaces/IAgreements.sol";
 import {Agreement, State} from "../../contracts/types/Agreement.sol";
-import {CallerIsNotOwner, CidLengthRefused, DeadlinePassed} from "../../contracts/types/Errors.sol";
+import {CallerIsNotOwner, CidLengthRefused, DeadlineNotPassed, DeadlinePassed} from "../../contracts/types/Errors.sol";
 import {AgreementId} from "../../contracts/types/Ids.sol";
 import {Permit} from "../../contracts/types/Terms.sol";
 import {Fixture} from "./Fixture.sol";
@@ -197,7 +197,7 @@ contract AnswerTest is Fixture {
         uint256 deadline = agreements.agreement(id).deadline;
         vm.warp(deadline);
 
-        vm.expectRevert(abi.encodeWithSelector(IAgreements.DeadlineNotPassed.selector, deadline, deadline));
+        vm.expectRevert(abi.encodeWithSelector(DeadlineNotPassed.selector, deadline, deadline));
         vm.prank(scientist);
         agreements.cancel(id);
     }

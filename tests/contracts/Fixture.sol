@@ -85,7 +85,7 @@ abstract contract Fixture {
             acceptanceWindow: 1 hours,
             trainingWindow: 1 days,
             disputeWindow: 2 hours,
-            audit: AuditTerms(29, 0, DisclosureMode.Sampled, NO_PANEL, 7 ether, 8 ether)
+            audit: AuditTerms(29, 0, 0, DisclosureMode.Sampled, NO_PANEL, 1 hours, 7 ether, 8 ether)
         });
     }
 

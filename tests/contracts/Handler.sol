@@ -110,7 +110,7 @@ contract Handler {
             acceptanceWindow: 1 hours,
             trainingWindow: 4 hours,
             disputeWindow: 2 hours,
-            audit: AuditTerms(0, 0, DisclosureMode.Open, NO_PANEL, 0, 0)
+            audit: AuditTerms(0, 0, 0, DisclosureMode.Open, NO_PANEL, 0, 0, 0)
         });
         bytes32 salt = bytes32(_jobs.length);
 

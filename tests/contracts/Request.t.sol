@@ -164,13 +164,6 @@ contract RequestTest is Fixture {
         refuses(defaultTerms(), abi.encodeWithSelector(IAgreements.AgreementExists.selector, id));
     }
 
-    function test_request_refusesVerifiers() public {
-        Terms memory terms = defaultTerms();
-        terms.audit.verifiers = 3;
-
-        refuses(terms, abi.encodeWithSelector(IAgreements.AuditsUnavailable.selector, 3));
-    }
-
     function test_request_refusesAnUnknownPanel() public {
         Terms memory terms = defaultTerms();
         terms.audit.panel = PanelId.wrap("none");

@@ -3,7 +3,7 @@ pragma solidity ^0.8.28;
 
 import {IAgreements} from "../../contracts/interfaces/IAgreements.sol";
 import {State} from "../../contracts/types/Agreement.sol";
-import {DeadlinePassed} from "../../contracts/types/Errors.sol";
+import {DeadlineNotPassed, DeadlinePassed} from "../../contracts/types/Errors.sol";
 import {AgreementId} from "../../contracts/types/Ids.sol";
 import {Ending} from "../../contracts/types/Run.sol";
 import {Terms} from "../../contracts/types/Terms.sol";
@@ -129,7 +129,7 @@ contract SettlementTest is Fixture {
         uint256 deadline = agreements.agreement(id).deadline;
         vm.warp(deadline);
 
-        vm.expectRevert(abi.encodeWithSelector(IAgreements.DeadlineNotPassed.selector, deadline, deadline));
+        vm.expectRevert(abi.encodeWithSelector(DeadlineNotPassed.selector, deadline, deadline));
         agreements.settle(id);
     }
 
@@ -202,7 +202,7 @@ contract SettlementTest is Fixture {
         uint256 deadline = agreements.agreement(id).deadline;
         vm.warp(deadline);
 
-        vm.expectRevert(abi.encodeWithSelector(IAgreements.DeadlineNotPassed.selector, deadline, deadline));
+        vm.expectRevert(abi.encodeWithSelector(DeadlineNotPassed.selector, deadline, deadline));
         agreements.expire(id);
     }
 
