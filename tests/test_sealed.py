@@ -140,7 +140,11 @@ def test_a_full_disk_is_unusable_and_refutes_nothing(tmp_path: Path) -> None:
         seal_file(tmp_path / "plain", tmp_path / "taken", [ALICE[1]])
 
 
-@pytest.mark.parametrize("recipient", ["", "age1xyz", ALICE[1].upper(), ALICE[0], ALICE[1] + "\n"])
+@pytest.mark.parametrize(
+    "recipient",
+    ["", "age1xyz", ALICE[1].upper(), ALICE[0], ALICE[1] + "\n"],
+    ids=["empty", "short", "in capitals", "an identity", "with a line's end"],
+)
 def test_a_malformed_recipient_is_refused(recipient: str) -> None:
     with pytest.raises(InputRefused):
         check_recipient(recipient)
