@@ -1,4 +1,4 @@
-"""The test vectors of docs/format.md, section 8: how each is parsed out of the document and computed by the code.
+"""The test vectors of docs/format.md, section 9: how each is parsed out of the document and computed by the code.
 
 A vector is a fenced JSON block `{"vector": NAME, "given": {...}, "gives": {...}}`. `COMPUTE[NAME]` is a function from what is given to
 what the code gives for it; tests/test_format.py compares that with what the document says. `python -m tests.format_vectors` writes
@@ -21,6 +21,8 @@ from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
 from pod.agreement import agreement_id, commit_nonce, context, order_seed
+from pod.audit.challenge import challenge_seed, drawn_segments
+from pod.audit.vote import Outcome, commitment, trace_digest
 from pod.certificate.envelope import PAYLOAD_TYPE, recover, signed_digest
 from pod.certificate.envelope import seal as seal_envelope
 from pod.dataset import Table, batches, dataset_root, record_leaves
@@ -283,6 +285,26 @@ def _keys(given: Values) -> Values:
     }
 
 
+def _challenge(given: Values) -> Values:
+    seed = challenge_seed(Digest.parse(given["agreement"]), Digest.parse(given["block"]))
+    drawn = drawn_segments(seed, given["segments"], given["count"])
+    return {
+        "challenge seed": seed,
+        "key": tagged("fitchain/challenge/v1", seed),
+        "segments": drawn,
+        "segments of a run of three": drawn_segments(seed, 3, given["count"]),
+    }
+
+
+def _vote(given: Values) -> Values:
+    id, ctx, challenge, salt = (Digest.parse(given[name]) for name in ("agreement", "ctx", "challenge", "salt"))
+    trace = trace_digest(ctx, challenge, given["round"], [Digest.parse(state) for state in given["states"]])
+    return {
+        "trace": trace,
+        "commitment": commitment(id, given["round"], given["voter"], Outcome(given["outcome"]), trace, salt),
+    }
+
+
 def _envelope(given: Values) -> Values:
     payload = given["payload"].encode()
     envelope = json.loads(seal_envelope(payload, _open(given)))
@@ -316,6 +338,8 @@ COMPUTE: dict[str, Callable[[Values], Values]] = {
     "transcript": _transcript,
     "cid": _cid,
     "keys": _keys,
+    "challenge": _challenge,
+    "vote": _vote,
     "envelope": _envelope,
 }
 

@@ -82,7 +82,12 @@ def batches_per_epoch(count: int, batch_size: int) -> int:
 
 def epoch_draws(seed: Digest, epoch: int) -> Draws:
     """An epoch's stream of uniform 64-bit draws (steps 1 and 2 above)."""
-    key = tagged(EPOCH_TAG, seed, epoch).value
+    return keyed_draws(tagged(EPOCH_TAG, seed, epoch))
+
+
+def keyed_draws(stream_key: Digest) -> Draws:
+    """A key's stream of uniform 64-bit draws (step 2 above)."""
+    key = stream_key.value
 
     def draws(first: int, count: int) -> Indices:
         blocks = range(first // DRAWS_PER_BLOCK, -(-(first + count) // DRAWS_PER_BLOCK))
@@ -104,11 +109,30 @@ def permutation(count: int, draws: Draws) -> Indices:
         `[count]` uint64.
     """
     order = list(range(count))
-    bounds = np.arange(count, 1, -1, dtype=np.uint64)  # i + 1, for i = n-1 down to 1
-    places = (_accepted(bounds, draws) % bounds).tolist()
-    for i, j in zip(range(count - 1, 0, -1), places, strict=True):
+    for i, j in zip(range(count - 1, 0, -1), _swaps(count, 1, draws), strict=True):
         order[i], order[j] = order[j], order[i]
     return np.array(order, np.uint64)
+
+
+def permutation_end(count: int, wanted: int, draws: Draws) -> list[int]:
+    """The last places of `permutation(count, draws)`, in time and memory of how many are wanted: the shuffle begins there.
+
+    Args:
+        count: how many are shuffled.
+        wanted: how many places; at most `count`.
+        draws: the stream.
+    """
+    moved: dict[int, int] = {}
+    for i, j in zip(range(count - 1, 0, -1), _swaps(count, max(count - wanted, 1), draws), strict=False):
+        moved[i], moved[j] = moved.get(j, j), moved.get(i, i)
+    return [moved.get(i, i) for i in range(count - wanted, count)]
+
+
+def _swaps(count: int, lowest: int, draws: Draws) -> list[int]:
+    """The places j with which i = count-1 down to `lowest` are swapped."""
+    bounds = np.arange(count, lowest, -1, dtype=np.uint64)  # i + 1
+    places: list[int] = (_accepted(bounds, draws) % bounds).tolist()
+    return places
 
 
 def _accepted(bounds: Indices, draws: Draws) -> Indices:
