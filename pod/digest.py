@@ -261,6 +261,30 @@ def inclusion_path(entries: Sequence[Digest], index: int) -> list[Digest]:
     return path[::-1]
 
 
+def tree_levels(entries: Sequence[bytes]) -> list[list[bytes]]:
+    """All levels of the RFC 6962 tree over entries of 32 bytes, leaf hashes first; a node without a sibling moves up as it is.
+
+    The same tree as `tree_root`'s, kept so that many paths cost one building.
+    """
+    sha = hashlib.sha256
+    levels = [[sha(b"\x00" + entry).digest() for entry in entries]]
+    while len(levels[-1]) > 1:
+        row = levels[-1]
+        above = [sha(b"\x01" + row[i] + row[i + 1]).digest() for i in range(0, len(row) - 1, 2)]
+        levels.append(above + row[len(above) * 2 :])
+    return levels
+
+
+def path_in(levels: Sequence[Sequence[bytes]], index: int) -> tuple[Digest, ...]:
+    """Audit path of an entry, as `inclusion_path` gives it, out of `tree_levels`."""
+    path = []
+    for row in levels[:-1]:
+        if index ^ 1 < len(row):
+            path.append(Digest(row[index ^ 1]))
+        index >>= 1
+    return tuple(path)
+
+
 def root_from_path(entry: Digest, index: int, count: int, path: Sequence[Digest]) -> Digest:
     """Recompute a tree's root from one entry and its audit path (RFC 6962 section 2.1.1, RFC 9162 section 2.1.3.2).
 

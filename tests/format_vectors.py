@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,11 @@ from eth_utils.crypto import keccak
 
 from pod.agreement import agreement_id, commit_nonce, context, order_seed
 from pod.audit.challenge import challenge_seed, drawn_segments
+from pod.audit.records import write_opened
 from pod.audit.vote import Outcome, commitment, trace_digest
 from pod.certificate.envelope import PAYLOAD_TYPE, recover, signed_digest
 from pod.certificate.envelope import seal as seal_envelope
-from pod.dataset import Table, batches, dataset_root, record_leaves
+from pod.dataset import Table, batches, dataset_root, open_records, record_leaves
 from pod.dataset import salt as record_salt
 from pod.dataset.assembly import assemble
 from pod.dataset.columns import schema_bytes
@@ -296,6 +298,16 @@ def _challenge(given: Values) -> Values:
     }
 
 
+def _opened(given: Values) -> Values:
+    table = Table.of({name: np.array(cells, dtype) for name, (dtype, cells) in given["columns"].items()})
+    key = bytes.fromhex(given["key"])
+    openings = open_records(table, key, record_leaves(table, key), given["open"])
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "records.bin"
+        write_opened(path, table.columns, table.count, openings, len(given["open"]))
+        return {"file": path.read_bytes().hex()}
+
+
 def _vote(given: Values) -> Values:
     id, ctx, challenge, salt = (Digest.parse(given[name]) for name in ("agreement", "ctx", "challenge", "salt"))
     trace = trace_digest(ctx, challenge, given["round"], [Digest.parse(state) for state in given["states"]])
@@ -340,6 +352,7 @@ COMPUTE: dict[str, Callable[[Values], Values]] = {
     "keys": _keys,
     "challenge": _challenge,
     "vote": _vote,
+    "opened": _opened,
     "envelope": _envelope,
 }
 

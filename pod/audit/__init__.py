@@ -4,6 +4,10 @@ Stands after `transcript` and before `certificate` in the flow. It knows leaves,
 a job; nothing of torch, of transactions, or of how evidence travels.
 
 challenge  which segments are audited
+facts      what the chain says of an ended training
+records    opened records as one file
+evidence   what the owner discloses: writing it, reading it with limits
+checking   everything that can be checked without training again
 vote       outcome, trace and commitment
 """
 

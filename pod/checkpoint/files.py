@@ -131,11 +131,21 @@ def read_state(folder: Path, step: int) -> KeptState:
         NotFound: no state is kept after that step.
         InputRefused: the file is torn or no state.
     """
-    tensors, _ = read_safetensors(state_path(folder, step))
+    return read_state_file(state_path(folder, step))
+
+
+def read_state_file(path: Path) -> KeptState:
+    """Read a state wherever it lies.
+
+    Raises:
+        NotFound: there is no such file.
+        InputRefused: the file is torn or no state.
+    """
+    tensors, _ = read_safetensors(path)
     model = _part(tensors, _MODEL)
     optimizer = _part(tensors, _OPTIMIZER)
     if len(model) + len(optimizer) != len(tensors):
-        raise InputRefused(f"the state after step {step} holds a tensor that is neither a model's nor an optimizer's")
+        raise InputRefused(f"the state {path.name} holds a tensor that is neither a model's nor an optimizer's")
     return KeptState(model, optimizer)
 
 

@@ -20,7 +20,7 @@ from pod.dataset.card import Card, fit_transform
 from pod.dataset.columns import Array, Column, schema_bytes
 from pod.dataset.policy import Policy
 from pod.dataset.table import Table
-from pod.digest import Digest, root_from_path, tagged
+from pod.digest import Digest, path_in, root_from_path, tagged, tree_levels
 from pod.errors import DatasetChanged, DigestMismatch, InputRefused
 from pod.recipe.fields import Fields
 from pod.recipe.terms import MOST_ROWS
@@ -201,7 +201,7 @@ def record_leaves(table: Table, key: bytes) -> list[bytes]:
 
 def dataset_root(leaves: Sequence[bytes]) -> Digest:
     """The published root over the leaves: `tagged("fitchain/dataset/v1", count, tree)`."""
-    return tagged(DATASET_TAG, len(leaves), Digest(_levels(leaves)[-1][0]))
+    return tagged(DATASET_TAG, len(leaves), Digest(tree_levels(leaves)[-1][0]))
 
 
 def check_unchanged(table: Table, key: bytes, root: Digest, leaves: bytes | None = None) -> list[bytes]:
@@ -248,9 +248,9 @@ def open_records(table: Table, key: bytes, leaves: Sequence[bytes], indices: Seq
     Raises:
         InputRefused: there is no record of that index.
     """
-    levels = _levels(leaves)
+    levels = tree_levels(leaves)
     for index in indices:
-        yield Opening(index, table.count, salt(key, index), table.record(index), _path(levels, index))
+        yield Opening(index, table.count, salt(key, index), table.record(index), path_in(levels, index))
 
 
 def open_record(table: Table, key: bytes, leaves: Sequence[bytes], index: int) -> Opening:
@@ -273,26 +273,3 @@ def verify_record(opening: Opening, root: Digest) -> None:
     found = tagged(DATASET_TAG, opening.count, root_from_path(leaf, opening.index, opening.count, opening.path))
     if found != root:
         raise DigestMismatch(f"record {opening.index} leads to the dataset root {found} and not to {root}")
-
-
-def _levels(leaves: Sequence[bytes]) -> list[list[bytes]]:
-    """All levels of the RFC 6962 tree, leaf hashes first; a node without a sibling moves up as it is.
-
-    The same tree as `digest.tree_root`'s, kept so that many paths cost one building.
-    """
-    sha = hashlib.sha256
-    levels = [[sha(b"\x00" + leaf).digest() for leaf in leaves]]
-    while len(levels[-1]) > 1:
-        row = levels[-1]
-        above = [sha(b"\x01" + row[i] + row[i + 1]).digest() for i in range(0, len(row) - 1, 2)]
-        levels.append(above + row[len(above) * 2 :])
-    return levels
-
-
-def _path(levels: Sequence[Sequence[bytes]], index: int) -> tuple[Digest, ...]:
-    path = []
-    for row in levels[:-1]:
-        if index ^ 1 < len(row):
-            path.append(Digest(row[index ^ 1]))
-        index >>= 1
-    return tuple(path)
