@@ -256,12 +256,31 @@ def optimizer_tensors(optimizer: Optimizer, program: Program) -> dict[str, Tenso
 def load_optimizer(optimizer: Optimizer, program: Program, tensors: Mapping[str, Tensor]) -> None:
     """Put an optimizer back to where `optimizer_tensors` found it; the tensors become its own.
 
+    The tensors may be a stranger's, and a fused kernel takes their shapes on trust.
+
     Raises:
-        InputRefused: a tensor belongs to no parameter.
+        InputRefused: a tensor belongs to no parameter or is not of its shape and dtype, or a parameter has not all that it needs.
     """
     optimizer.state.clear()
     for name, tensor in tensors.items():
         parameter, _, key = name.rpartition("/")
         if parameter not in program.trainable:
             raise InputRefused(f"the optimizer's tensor {name!r} belongs to no parameter that training moves")
-        optimizer.state[program.trainable[parameter]][key] = tensor
+        moved = program.trainable[parameter]
+        wanted = ((), torch.float32) if key == "step" else (tuple(moved.shape), moved.dtype)
+        if (tuple(tensor.shape), tensor.dtype) != wanted:
+            raise InputRefused(
+                f"the optimizer's tensor {name!r} is {tensor.dtype}{list(tensor.shape)}, not as its parameter"
+            )
+        optimizer.state[moved][key] = tensor
+    keys = _state_keys(optimizer)
+    for name, parameter_tensor in program.trainable.items():
+        if (found := optimizer.state.get(parameter_tensor)) and found.keys() != keys:
+            raise InputRefused(f"the optimizer keeps {sorted(keys)} of {name!r}, not {sorted(found)}")
+
+
+def _state_keys(optimizer: Optimizer) -> set[str]:
+    """What an optimizer keeps of each parameter that it has moved."""
+    if isinstance(optimizer, torch.optim.SGD):
+        return {"momentum_buffer"} if optimizer.defaults["momentum"] else set()
+    return {"step", "exp_avg", "exp_avg_sq"} | ({"max_exp_avg_sq"} if optimizer.defaults["amsgrad"] else set())

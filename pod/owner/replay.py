@@ -65,12 +65,12 @@ def replay_job(home: Home, id: Digest, count: int, on_event: Callable[[Event], N
     # In a folder of its own: the pod may be at work in the job's, clearing it away say.
     with tempfile.TemporaryDirectory(dir=folder, prefix=".replay-") as scratch:
         place = Path(scratch)
-        _link(folder, place)
+        link_training(folder, place)
         prepare(home, id, proof, place)
         return Replay(replay_folder(place, _drawn(len(leaves) - 1, count), on_event), len(leaves) - 1)
 
 
-def _link(folder: Path, place: Path) -> None:
+def link_training(folder: Path, place: Path) -> None:
     """Lay out what a training left behind: its offer, its leaves, its kept states."""
     (place / STATES).mkdir()
     for path in (*(folder / name for name in (*OFFER_FILES, LEAVES)), *(folder / STATES).glob("*.safetensors")):

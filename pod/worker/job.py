@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from torch.optim import Optimizer
 
+from pod.audit.evidence import Evidence, records_of
 from pod.checkpoint import KeptState, read_state, state_steps
 from pod.checkpoint.recorder import LiveState
 from pod.dataset import Assemble, Table, assemble, batches
@@ -53,7 +54,14 @@ class Place:
 
 @dataclass(frozen=True)
 class Job:
-    """A job folder's contents."""
+    """A job folder's contents.
+
+    Args:
+        folder, order, recipe, graph, initial: its files.
+        table: its records.
+        rows: of an audit, which of the dataset's records the table's rows are, rising; None where they are all.
+        evidence: of an audit.
+    """
 
     folder: Path
     order: Order
@@ -61,6 +69,8 @@ class Job:
     graph: Graph
     initial: Mapping[str, TensorBytes]
     table: Table
+    rows: Indices | None = None
+    evidence: Evidence | None = None
 
     @classmethod
     def open(cls, folder: Path, order: Order, recipe: Recipe) -> Job:
@@ -78,6 +88,10 @@ class Job:
         initial, _ = read_safetensors(folder / INITIAL)
         if (root := model_root(initial)) != recipe.initial_model:
             raise DigestMismatch(f"{INITIAL} has the model root {root}, and the recipe says {recipe.initial_model}")
+        if order.mode == "audit":
+            evidence = Evidence.read(folder)
+            rows = records_of(recipe, order.seed, order.segments)
+            return cls(folder, order, recipe, graph, initial, evidence.records.table(rows), rows, evidence)
         if not (folder / RECORDS).exists():
             raise NotFound(f"there is no {RECORDS} in {folder}")
         return cls(folder, order, recipe, graph, initial, Table.read(folder / RECORDS))
@@ -85,10 +99,15 @@ class Job:
     @property
     def assemble(self) -> Assemble:
         """Record indices to inputs and target, as tensors' arrays."""
-        return assemble(self.recipe, self.table, [_INPUT_DTYPES[each.dtype] for each in self.graph.inputs])
+        take = assemble(self.recipe, self.table, [_INPUT_DTYPES[each.dtype] for each in self.graph.inputs])
+        if (rows := self.rows) is None:
+            return take
+        return lambda indices: take(np.searchsorted(rows, indices))
 
     def batches(self, step: int) -> Iterator[Indices]:
         """Record indices of the steps from one on; mock data may be fewer than the records they stand for."""
+        if self.rows is not None:  # the table has the records that these batches are of, and no others
+            return batches(self.recipe, self.order.seed, step)
         if self.order.mode != "rehearse":
             if (stop := self.recipe.rows[1]) > self.table.count:
                 raise InputRefused(f"the recipe uses rows up to {stop}, and the table has {self.table.count} records")

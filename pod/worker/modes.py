@@ -1,4 +1,4 @@
-"""The four things a worker does: train, rehearse, replay, evaluate (torch)."""
+"""The things a worker does: train, rehearse, replay, restate, audit, evaluate (torch)."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
 
-from pod.checkpoint import read_leaves, trim_leaves
-from pod.checkpoint.recorder import Recorded, Recorder, difference
-from pod.digest import sha256_file
+from pod.checkpoint import KeptState, read_leaves, read_state_file, trim_leaves, write_state
+from pod.checkpoint.recorder import Recorded, Recorder, difference, refuse_not_finite
+from pod.digest import ZERO, Digest, sha256_file
 from pod.errors import DigestMismatch, InputRefused, NotFound, Unusable
 from pod.leaf import Checkpoint, Leaf, metrics_digest, records_digest, verify_chain
 from pod.model.program import Program
 from pod.model.tensors import tensor_bytes
 from pod.recipe.terms import CLASSIFICATION, METRICS, Choice
-from pod.state import model_root, optimizer_root, read_safetensors, write_safetensors
+from pod.state import TensorBytes, model_root, optimizer_root, read_safetensors, state_digest, write_safetensors
 from pod.training import Diverged, SegmentMetrics, as_tensors, count_correct, fit, loss_function
 from pod.worker.job import Job, Place, rehearsed
 from pod.worker.order import REHEARSED_SEGMENTS
@@ -93,6 +94,50 @@ def replay(job: Job, tell: Tell) -> None:
     tell("replayed", segments=len(verdicts), equal=all(verdicts))
 
 
+def restate(job: Job, tell: Tell) -> None:
+    """Train up to the ordered leaves again, from the newest kept states before them, and keep their states too.
+
+    Raises:
+        InputRefused: there is no such leaf.
+        DigestMismatch: a state comes out otherwise than its leaf says.
+    """
+    checkpoints = read_leaves(job.folder)
+    verify_chain([checkpoint.leaf for checkpoint in checkpoints], job.order.ctx, job.order.seed)
+    for wanted in job.order.segments:
+        if not 0 < wanted < len(checkpoints):
+            raise InputRefused(
+                f"the training has {len(checkpoints)} leaves, and the order asks for the state at {wanted}"
+            )
+        leaf = checkpoints[wanted].leaf
+        index, place = job.newest(
+            checkpoints[: wanted + 1], lambda step, reason: tell("skipped", step=step, reason=reason)
+        )
+        for at, _, _ in leaves_after(job, index, place, _ticker(tell, job.recipe.steps)) if index < wanted else ():
+            if at == wanted:
+                break
+        state = KeptState(place.program.tensors(), _optimizer_bytes(place))
+        state.verify(leaf)
+        write_state(
+            job.folder, leaf.step, state, {"ctx": job.order.ctx, "leaf": leaf.digest(job.order.ctx, job.order.seed)}
+        )
+        tell("restated", index=wanted, step=leaf.step)
+    tell("kept", states=len(job.order.segments))
+
+
+def audit(job: Job, tell: Tell) -> None:
+    """Replay the ordered segments out of evidence; a segment without a leaf at its end must not reach it.
+
+    What does not come out is told, not raised.
+    """
+    findings = []
+    for index in job.order.segments:
+        problem, before = _audit_one(job, index, _ticker(tell, job.recipe.steps))
+        findings.append(not problem)
+        end = min((index + 1) * job.recipe.segment, job.recipe.steps)
+        tell("audited", index=index, step=end, equal=not problem, difference=problem, before=str(before))
+    tell("replayed", segments=len(findings), equal=all(findings))
+
+
 def evaluate(job: Job, tell: Tell) -> None:
     """Run a model over the whole table in evaluation mode; write its outputs and tell its metrics.
 
@@ -127,6 +172,8 @@ MODES: Mapping[str, Callable[[Job, Tell], None]] = {
     "train": train,
     "rehearse": rehearse,
     "replay": replay,
+    "restate": restate,
+    "audit": audit,
     "evaluate": evaluate,
 }
 
@@ -179,19 +226,83 @@ def _replay_one(job: Job, checkpoints: tuple[Checkpoint, ...], index: int, tell:
 
 
 def _leaf(
-    job: Job, checkpoints: tuple[Checkpoint, ...], index: int, step: int, segment: SegmentMetrics, place: Place
+    job: Job,
+    checkpoints: Mapping[int, Checkpoint] | tuple[Checkpoint, ...],
+    index: int,
+    step: int,
+    segment: SegmentMetrics,
+    place: Place,
 ) -> Leaf:
     """The leaf that a replay comes to, under the salt of the one that it is compared with."""
-    optimizer = {name: tensor_bytes("optimizer", tensor) for name, tensor in place.state.optimizer.items()}
     return Leaf(
         index=index,
         step=step,
         model=model_root(place.program.tensors()),
-        optimizer=optimizer_root(optimizer),
+        optimizer=optimizer_root(_optimizer_bytes(place)),
         records=records_digest(segment.records()),
         metrics=metrics_digest(segment.values(job.recipe.metrics), checkpoints[index].salt),
         previous=checkpoints[index - 1].leaf.digest(job.order.ctx, job.order.seed),
     )
+
+
+def _optimizer_bytes(place: Place) -> dict[str, TensorBytes]:
+    return {name: tensor_bytes("optimizer", tensor) for name, tensor in place.state.optimizer.items()}
+
+
+# Auditing
+
+
+def _audit_one(job: Job, index: int, tick: Callable[[int], None]) -> tuple[str, Digest]:
+    """Replay one segment out of evidence.
+
+    Returns:
+        The first difference, empty where there is none; and the digest of the state before the segment's last step, zero where the
+        segment cannot be replayed.
+    """
+    assert job.evidence is not None
+    leaves = {at: opened.checkpoint for at, opened in job.evidence.leaves.items()}
+    ends = index + 1 not in leaves
+    end = min((index + 1) * job.recipe.segment, job.recipe.steps)
+    try:
+        place = _audited_place(job, index)
+    except InputRefused as error:  # a state whose tensors are not the graph's: its leaf names it all the same
+        return f"the state does not fit the graph: {error.message}", ZERO
+    segment, before = SegmentMetrics(), ZERO
+    try:
+        steps = job.go_on(place)
+        for at in range(place.step, end):
+            if at == end - 1:
+                before = _state_digest(place)
+            segment.add(next(steps))
+            tick(at + 1)
+        refuse_not_finite(place.program.tensors(), end)
+    except Diverged as over:
+        found = "" if ends else f"the training ends after step {over.step}: {over.reason}"
+        return found, before if before != ZERO else _state_after(job, index, over.step)
+    if ends:
+        return f"the training goes on to step {end}, and was said to end before", before
+    return difference(_leaf(job, leaves, index + 1, end, segment, place), leaves[index + 1].leaf), before
+
+
+def _audited_place(job: Job, index: int) -> Place:
+    """Where an audited segment begins: its state was compared with its leaf before this process started."""
+    assert job.evidence is not None
+    if index == 0:
+        return job.start()
+    state = read_state_file(job.evidence.state_file(index))
+    return job.place(job.recipe.step_of(index), state)
+
+
+def _state_after(job: Job, index: int, step: int) -> Digest:
+    """The state before a step that failed: trained again, since the failing step may have moved a buffer."""
+    place = _audited_place(job, index)
+    for _ in islice(job.go_on(place), step - place.step):
+        pass
+    return _state_digest(place)
+
+
+def _state_digest(place: Place) -> Digest:
+    return state_digest(model_root(place.program.tensors()), optimizer_root(_optimizer_bytes(place)))
 
 
 # Endings

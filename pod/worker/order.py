@@ -11,7 +11,7 @@ from pod.digest import Digest, canonical_json, parse_json
 from pod.errors import InputRefused, NotFound
 
 VERSION = "fitchain/order/v1"
-MODES = ("train", "rehearse", "replay", "evaluate")
+MODES = ("train", "rehearse", "replay", "restate", "audit", "evaluate")
 ORDER_BYTES = 16 << 20
 REHEARSED_SEGMENTS = 2
 
@@ -24,14 +24,17 @@ Event = dict[str, Any]
     progress    step, steps
     leaf        index, step, digest, metrics, kept; for each leaf that is recorded for the first time
     segment     index, step, equal, difference; for each segment replayed
+    restated    index, step; for each state that was trained again and kept
+    audited     index, step, equal, difference, before; for each segment of an audit
     diverged    step, index, reason: the training ended at leaf `index`, after `step` steps
     finished    step, leaves, model, sha256, file, seconds; train and rehearse
-    replayed    segments, equal
+    replayed    segments, equal; replay and audit
+    kept        states
     evaluated   records, metrics, file
     error       type, message, hint
 """
 
-ENDINGS = ("finished", "diverged", "replayed", "evaluated")
+ENDINGS = ("finished", "diverged", "replayed", "kept", "evaluated")
 """The events with which a worker ends well."""
 
 
@@ -58,7 +61,7 @@ class Order:
         seed: the order seed.
         salt_key: 32 bytes from which the salts of the metrics derive.
         keep_every: which states are kept: those of every a-th leaf, and the last.
-        segments: segments to replay; segment j leads from leaf j to leaf j+1.
+        segments: segments to replay or audit; segment j leads from leaf j to leaf j+1. To restate, the leaves.
         model: the file that an evaluation takes.
         limits: what the process may use.
     """

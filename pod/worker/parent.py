@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
+from pod.digest import Digest
 from pod.environment import Environment, clean_variables
 from pod.errors import NotFound, Unusable, as_told
 from pod.recipe import Recipe
@@ -110,7 +111,7 @@ def run_worker(
         environment: the recipe's, if not given.
 
     Returns:
-        The last event: `finished`, `diverged`, `replayed` or `evaluated`.
+        The last event: one of `ENDINGS`.
 
     Raises:
         FitchainError: the error that the worker reported, of its own type.
@@ -174,6 +175,84 @@ def replay(
     finally:
         order.write(folder)
     return tuple(verdicts)
+
+
+def restate(folder: Path, leaves: Sequence[int], on_event: Callable[[Event], None] | None = None) -> None:
+    """Train a recorded training's states at some leaves again and keep them.
+
+    Args:
+        folder: the job folder of the training: its order, leaves, kept states and records.
+        leaves: which.
+        on_event: called with each event, in this thread.
+
+    Raises:
+        NotFound, InputRefused: the folder lacks something, or there is no such leaf.
+        DigestMismatch: a state comes out otherwise than its leaf says.
+        EnvironmentRefused: this host does not reproduce the recipe's class.
+    """
+    order = Order.read(folder)
+    replace(order, mode="restate", segments=tuple(sorted(set(leaves)))).write(folder)
+    try:
+        run_worker(folder, on_event)
+    finally:
+        order.write(folder)
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """What an audit's replay says of one segment.
+
+    Args:
+        index: segment j, from leaf j to leaf j+1.
+        step: steps completed at its end.
+        equal: whether it came out as the evidence says: state, records and metrics as in the leaf; or, where no leaf ends it, not to
+            its end.
+        difference: the first thing that did not, with both values; empty where all are equal.
+        before: digest of the state before its last step; zero where it could not be replayed.
+    """
+
+    index: int
+    step: int
+    equal: bool
+    difference: str
+    before: Digest
+
+
+def audit(
+    folder: Path,
+    ctx: Digest,
+    seed: Digest,
+    segments: Sequence[int],
+    on_event: Callable[[Event], None] | None = None,
+) -> tuple[Audited, ...]:
+    """Replay segments out of evidence whose checks have held.
+
+    Args:
+        folder: the opened evidence; an order and a log are written beside it.
+        ctx, seed: the chain's.
+        segments: which.
+        on_event: called with each event, in this thread.
+
+    Returns:
+        One finding a segment, in the order in which they stand in the training.
+
+    Raises:
+        InputRefused: the offer is none that can be trained.
+        EnvironmentRefused: this host does not reproduce the recipe's class.
+        Unusable: the worker ended without a word, or memory ran out.
+    """
+    Order("audit", ctx, seed, bytes(32), segments=tuple(sorted(set(segments)))).write(folder)
+    findings: list[Audited] = []
+
+    def note(event: Event) -> None:
+        if event["event"] == "audited":
+            index, step, equal, difference = (event[name] for name in ("index", "step", "equal", "difference"))
+            findings.append(Audited(index, step, equal, difference, Digest.parse(event["before"])))
+        if on_event is not None:
+            on_event(event)
+
+    run_worker(folder, note)
+    return tuple(findings)
 
 
 def _recipe(folder: Path) -> Recipe:
