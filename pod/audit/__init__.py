@@ -9,6 +9,7 @@ records    opened records as one file
 evidence   what the owner discloses: writing it, reading it with limits
 checking   everything that can be checked without training again
 vote       outcome, trace and commitment
+diagnosis  where a disagreement begins
 """
 
 from __future__ import annotations
