@@ -13,7 +13,7 @@ from pod.digest import sha256
 from pod.errors import InputRefused, NotFound
 from pod.recipe import Recipe
 from pod.store.local import LocalStore
-from pod.worker import Order
+from pod.worker import Order, explain
 from tests.attacks import cheats
 from tests.audits import CTX, SEED, Case, trained_here, work_here
 
@@ -59,6 +59,16 @@ def test_two_honest_sides_agree_in_every_moment(honest: Case) -> None:
     ]
     assert mine == theirs
     assert first_disagreement(mine, shown(case)) is None
+
+
+def test_a_worker_explains_evidence_in_its_sandbox(honest: Case) -> None:
+    case = honest.copy("sandboxed")
+    replace(Order.read(case.folder), mode="restate", segments=(1, 3, 5)).write(case.folder)
+    work_here(case.folder)
+    place, _ = case.plain(case.facts(None))
+    moments = explain(place, Order("audit", CTX, SEED, bytes(32)), [3])
+    assert [(moment.segment, moment.step) for moment in moments] == [(3, step) for step in range(12, 17)]
+    assert moments[0] == Moment.of(3, 12, cheats.state_at(case.folder, 3))
 
 
 def test_another_learning_rate_shows_after_the_step_that_used_it(honest: Case) -> None:
