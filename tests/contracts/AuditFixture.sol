@@ -156,16 +156,24 @@ abstract contract AuditFixture is Fixture {
     }
 
     function reveal(AgreementId id, uint8 seat, Outcome outcome) internal {
-        address account = seatOf(id, seat);
+        revealAs(seatOf(id, seat), id, seat, outcome);
+    }
+
+    function revealAs(address account, AgreementId id, uint8 seat, Outcome outcome) internal {
         vm.prank(account);
         audits.reveal(id, seat, outcome, traceOf(outcome), SALT);
     }
 
-    function vote(AgreementId id, Outcome[3] memory outcomes) internal {
+    /// @dev All three votes, committed and revealed, and not yet counted.
+    function cast(AgreementId id, Outcome[3] memory outcomes) internal {
         commitAll(id, outcomes);
         for (uint8 seat = 0; seat < 3; seat++) {
             reveal(id, seat, outcomes[seat]);
         }
+    }
+
+    function vote(AgreementId id, Outcome[3] memory outcomes) internal {
+        cast(id, outcomes);
         audits.advance(id);
     }
 
