@@ -39,7 +39,7 @@ contract GasTest is AuditFixture {
 
         auditedJob("AuditedJob", terms);
 
-        vm.assertLe(total, 1_500_000, "an audited job costs more than 1.5 M gas");
+        vm.assertLe(total, 1_510_000, "an audited job costs more than 1.51 M gas");
     }
 
     function test_auditedJobOfAPanel_costsWhatTheSnapshotSays() public {
@@ -100,7 +100,7 @@ contract GasTest is AuditFixture {
         vm.snapshotValue("Deployment", "2 Registry", afterCoin - afterRegistry);
         vm.snapshotValue("Deployment", "3 Agreements with ProofOfTrain and Audits", afterRegistry - end);
         vm.snapshotValue("Deployment", "whole", start - end);
-        vm.assertLe(start - end, 10_000_000, "a deployment costs more than 10 M gas");
+        vm.assertLe(start - end, 11_500_000, "a deployment costs more than 11.5 M gas");
     }
 
     /// @dev Peaks stand in no slot, so only their calldata and hashing grow. The costliest anchors are those for which
