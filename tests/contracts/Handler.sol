@@ -4,8 +4,10 @@ pragma solidity ^0.8.28;
 import {Agreements} from "../../contracts/Agreements.sol";
 import {FitCoin} from "../../contracts/FitCoin.sol";
 import {Registry} from "../../contracts/Registry.sol";
+import {IAudits} from "../../contracts/interfaces/IAudits.sol";
 import {IProofOfTrain} from "../../contracts/interfaces/IProofOfTrain.sol";
 import {State} from "../../contracts/types/Agreement.sol";
+import {Audit, FULL_STAKE, Outcome, Phase, Verifier} from "../../contracts/types/Audit.sol";
 import {AgreementId, DatasetId, ModelId, NO_MODEL, NO_PANEL} from "../../contracts/types/Ids.sol";
 import {Ending, Leaf} from "../../contracts/types/Run.sol";
 import {AuditTerms, DisclosureMode, Permit, Terms} from "../../contracts/types/Terms.sol";
@@ -39,20 +41,26 @@ struct Job {
 contract Handler {
     Vm private constant vm = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
     bytes32 private constant NONCE = keccak256("nonce");
+    bytes32 private constant SALT = keccak256("salt");
     uint256 private constant MOST_JOBS = 6;
 
     FitCoin public immutable fit;
     Agreements public immutable agreements;
     IProofOfTrain public immutable proof;
+    IAudits public immutable audits;
     TreeCaller private immutable tree;
 
     /// Two owners, the second of whom is a scientist too; another scientist; a stranger.
     address[4] public actors = [address(0xA0), address(0xA1), address(0xA2), address(0xA3)];
+    /// No parties, but anybody's judges.
+    address[6] public verifiers =
+        [address(0xB0), address(0xB1), address(0xB2), address(0xB3), address(0xB4), address(0xB5)];
     DatasetId[2] private datasets;
     ModelId private model;
 
     Job[] private _jobs;
     mapping(AgreementId id => bytes32[]) private _digests;
+    mapping(AgreementId id => mapping(uint256 seat => Outcome)) private _outcomes;
     uint256 public burned;
     string[] public surprises;
 
@@ -60,6 +68,7 @@ contract Handler {
         fit = fit_;
         agreements = agreements_;
         proof = agreements_.proofOfTrain();
+        audits = agreements_.audits();
         tree = new TreeCaller();
         for (uint256 i = 0; i < 2; i++) {
             vm.prank(actors[i]);
@@ -69,6 +78,10 @@ contract Handler {
         for (uint256 i = 0; i < 4; i++) {
             vm.prank(actors[i]);
             fit.approve(address(agreements), type(uint256).max);
+        }
+        for (uint256 i = 0; i < 6; i++) {
+            vm.prank(verifiers[i]);
+            fit.approve(address(audits), type(uint256).max);
         }
     }
 
@@ -83,7 +96,7 @@ contract Handler {
     }
 
     function isLive(State state) public pure returns (bool) {
-        return state != State.Settled && state != State.Cancelled && state != State.Forfeited;
+        return state != State.Settled && state != State.Cancelled && state != State.Forfeited && state != State.Refunded;
     }
 
     // --- moves
@@ -110,7 +123,7 @@ contract Handler {
             acceptanceWindow: 1 hours,
             trainingWindow: 4 hours,
             disputeWindow: 2 hours,
-            audit: AuditTerms(0, 0, 0, DisclosureMode.Open, NO_PANEL, 0, 0, 0)
+            audit: _auditTerms(where >> 1, bond % 1e24)
         });
         bytes32 salt = bytes32(_jobs.length);
 
@@ -122,13 +135,26 @@ contract Handler {
         job.id = abi.decode(answer, (AgreementId));
         (job.owner, job.scientist, job.terms) = (terms.owner, scientist, terms);
         (job.state, job.locked) = (State.Requested, terms.price);
+        if (_isAudited(job)) job.locked += terms.audit.fee;
         job.deadline = block.timestamp + terms.acceptanceWindow;
+    }
+
+    /// @dev A third without seats, a third with a dispute, a third with an audit, of two or three seats.
+    function _auditTerms(uint256 luck, uint256 bond) private pure returns (AuditTerms memory terms) {
+        uint8 seats = uint8(2 + (luck >> 2) % 2);
+        terms.window = 30 minutes;
+        terms.fee = uint128(bond % 100 ether);
+        terms.counterBond = uint128((luck >> 4) % 50 ether);
+        if (luck % 3 == 1) terms.disputeVerifiers = seats;
+        if (luck % 3 == 2) terms.verifiers = seats;
     }
 
     /// @dev To a deadline, or the second after it, where there is one to come.
     function passToDeadline(uint256 which, bool beyond) external {
         if (_jobs.length == 0) return;
-        uint256 time = _jobs[which % _jobs.length].deadline + (beyond ? 1 : 0);
+        Job storage job = _jobs[which % _jobs.length];
+        uint256 deadline = job.state == State.Auditing ? audits.audit(job.id).deadline : job.deadline;
+        uint256 time = deadline + (beyond ? 1 : 0);
         if (time > block.timestamp) vm.warp(time);
     }
 
@@ -136,7 +162,7 @@ contract Handler {
     function advance(uint256 which, uint256 moves, uint256 luck) external {
         if (_jobs.length == 0) return;
         for (moves %= 8; moves < 8; moves++) {
-            _advance(which, _jobs[which % _jobs.length], luck >> (8 * moves));
+            _advance(which, _jobs[which % _jobs.length], uint256(keccak256(abi.encode(luck, moves))));
         }
     }
 
@@ -144,6 +170,8 @@ contract Handler {
         if (job.state == State.Requested) this.accept(which, 1);
         if (job.state == State.Accepted) vm.roll(block.number + 1);
         if (job.state == State.Accepted) this.begin(which, 1);
+        if (_hasEnded(job) && luck % 2 == 0) this.dispute(which, 1);
+        if (job.state == State.Auditing) _advanceAudit(which, luck);
         if (job.state != State.Training) return;
         uint256 proven = job.groups * job.terms.group;
         if (luck % 16 == 0) this.diverge(which, 1, proven + (luck >> 4) % job.terms.group, 1);
@@ -151,10 +179,17 @@ contract Handler {
         else this.finish(which, 1, 1);
     }
 
+    /// @dev A phase as its seats like it, to its end or to its time-out.
+    function _advanceAudit(uint256 which, uint256 luck) private {
+        this.audit(which, luck);
+        if ((luck >> 200) % 8 == 0) this.passToDeadline(which, true);
+        this.advanceAudit(which);
+    }
+
     function accept(uint256 which, uint256 who) external {
         (Job storage job, address actor, bool exists) = _pick(which, who, true);
         if (!exists) return;
-        bool may = actor == job.owner && job.state == State.Requested && _inTime(job);
+        bool may = actor == job.owner && job.state == State.Requested && _inTime(job) && _enoughVerifiers(job);
         bytes32 commitment = keccak256(abi.encode(NONCE));
 
         (bool ok,) =
@@ -269,6 +304,208 @@ contract Handler {
         _settle("settle", job, actor, may, abi.encodeCall(agreements.settle, (job.id)), State.Settled);
     }
 
+    // --- moves of audits
+
+    function dispute(uint256 which, uint256 who) external {
+        (Job storage job, address actor, bool exists) = _pick(which, who, false);
+        if (!exists) return;
+        AuditTerms memory terms = job.terms.audit;
+        bool may = actor == job.scientist && _hasEnded(job) && _inTime(job) && terms.disputeVerifiers > 0
+            && _enoughVerifiers(job);
+
+        (bool ok,) = _call(actor, address(agreements), abi.encodeCall(agreements.dispute, (job.id, _noPermit())));
+        if (!_note("dispute", may, ok)) return;
+
+        job.state = State.Auditing;
+        job.locked += terms.fee + terms.counterBond;
+    }
+
+    function stake(uint256 who) external {
+        address verifier = verifiers[who % 6];
+        Verifier memory known = audits.verifier(verifier);
+        bool may = !audits.membership(verifier).isActive() && block.timestamp >= known.unbonded;
+
+        (bool ok,) = _call(verifier, address(audits), abi.encodeCall(audits.stake, (_noPermit())));
+        if (_note("stake", may, ok)) _note("full stake", true, audits.verifier(verifier).stake == FULL_STAKE);
+    }
+
+    function unstake(uint256 who) external {
+        if (who % 8 != 0) return;
+        address verifier = verifiers[(who >> 3) % 6];
+        Verifier memory known = audits.verifier(verifier);
+
+        (bool ok,) = _call(verifier, address(audits), abi.encodeCall(audits.unstake, ()));
+        _note("unstake", known.stake > 0 && known.unbonded == 0, ok);
+    }
+
+    function collect(uint256 who) external {
+        address verifier = verifiers[who % 6];
+        Verifier memory known = audits.verifier(verifier);
+        bool unbonded = known.unbonded != 0 && block.timestamp >= known.unbonded;
+        uint256 due = known.earned + (unbonded ? known.stake : 0);
+        uint256 before = fit.balanceOf(verifier);
+
+        (bool ok,) = _call(verifier, address(audits), abi.encodeCall(audits.withdraw, ()));
+        if (_note("collect", due > 0, ok)) _note("collect all", true, fit.balanceOf(verifier) == before + due);
+    }
+
+    /// @dev One phase's right moves, of which `luck` leaves some out.
+    function audit(uint256 which, uint256 luck) external {
+        if (_jobs.length == 0) return;
+        Job storage job = _jobs[which % _jobs.length];
+        Audit memory known = audits.audit(job.id);
+        bool inTime = block.timestamp <= known.deadline;
+        if (known.phase == Phase.Awaiting) _draw(job, inTime);
+        if (known.phase == Phase.Evidence && luck % 8 != 0) _submit(job, inTime);
+        if (known.phase == Phase.Matched && luck % 4 != 0) _release(job, inTime);
+        for (uint8 seat = 0; seat < known.seats; seat++) {
+            uint256 own = luck >> (8 * seat);
+            if (known.phase == Phase.Joining) _join(job, seat, own);
+            if (known.phase == Phase.Committing && own % 8 != 0) _commitVote(job, seat, own);
+            if (known.phase == Phase.Revealing && own % 8 != 1) _reveal(job, seat);
+        }
+    }
+
+    function advanceAudit(uint256 which) external {
+        if (_jobs.length == 0) return;
+        Job storage job = _jobs[which % _jobs.length];
+        Audit memory known = audits.audit(job.id);
+        bool over = known.phase == Phase.None || known.phase == Phase.Released || known.phase == Phase.Concluded;
+        bool may = !over && (block.timestamp > known.deadline || _nobodyCanAct(job, known));
+
+        _auditCall("advance", job, address(this), may, abi.encodeCall(audits.advance, (job.id)));
+    }
+
+    /// @dev Anybody's call to any step; right only by chance.
+    function meddle(uint256 which, uint256 who, uint8 seat, uint256 kind) external {
+        if (_jobs.length == 0) return;
+        Job storage job = _jobs[which % _jobs.length];
+        Phase phase = audits.audit(job.id).phase;
+        address actor = who % 2 == 0 ? actors[(who >> 1) % 4] : address(agreements);
+        bytes memory data = abi.encodeCall(audits.join, (job.id, seat, "recipient"));
+        if (kind % 5 == 1) data = abi.encodeCall(audits.decline, (job.id, seat));
+        if (kind % 5 == 2) data = abi.encodeCall(audits.commit, (job.id, seat, "commitment"));
+        if (kind % 5 == 3) data = abi.encodeCall(audits.reveal, (job.id, seat, Outcome.Match, "trace", SALT));
+        if (kind % 5 == 4) data = abi.encodeCall(agreements.concludeAudit, (job.id, Outcome.Match, 3));
+
+        (bool ok,) = _call(actor, kind % 5 == 4 ? address(agreements) : address(audits), data);
+        _note("meddle", false, ok);
+        _note("meddle with the phase", true, audits.audit(job.id).phase == phase);
+    }
+
+    function _draw(Job storage job, bool inTime) private {
+        vm.roll(block.number + 1);
+        _auditCall("draw", job, address(this), inTime, abi.encodeCall(audits.draw, (job.id)));
+    }
+
+    function _submit(Job storage job, bool inTime) private {
+        _auditCall("submit", job, job.owner, inTime, abi.encodeCall(audits.submit, (job.id, cid())));
+    }
+
+    function _release(Job storage job, bool inTime) private {
+        _auditCall("release", job, job.owner, inTime, abi.encodeCall(audits.release, (job.id, cid())));
+    }
+
+    function _join(Job storage job, uint8 seat, uint256 luck) private {
+        (Audit memory known, address verifier) = _seat(job, seat);
+        if (verifier == address(0) || luck % 8 == 0) return;
+        bool may = _stepIsOpen(known, Phase.Joining) && (known.joined | known.declined) >> seat & 1 == 0;
+        bytes memory data = abi.encodeCall(audits.join, (job.id, seat, "recipient"));
+        if (luck % 8 == 1) data = abi.encodeCall(audits.decline, (job.id, seat));
+
+        _auditCall("join", job, verifier, may, data);
+    }
+
+    function _commitVote(Job storage job, uint8 seat, uint256 luck) private {
+        (Audit memory known, address verifier) = _seat(job, seat);
+        if (verifier == address(0)) return;
+        bool may =
+            _stepIsOpen(known, Phase.Committing) && known.joined >> seat & 1 == 1 && known.committed >> seat & 1 == 0;
+        bool honest = luck % 4 != 0;
+        Outcome outcome = Outcome((honest ? uint256(AgreementId.unwrap(job.id)) : luck >> 4) % 4 + 1);
+        bytes32 vote = keccak256(abi.encode(job.id, uint256(known.round), verifier, outcome, _trace(outcome), SALT));
+
+        if (_auditCall("commit", job, verifier, may, abi.encodeCall(audits.commit, (job.id, seat, vote)))) {
+            _outcomes[job.id][seat] = outcome;
+        }
+    }
+
+    function _reveal(Job storage job, uint8 seat) private {
+        (Audit memory known, address verifier) = _seat(job, seat);
+        if (verifier == address(0)) return;
+        bool may =
+            _stepIsOpen(known, Phase.Revealing) && known.committed >> seat & 1 == 1 && known.revealed >> seat & 1 == 0;
+        Outcome outcome = _outcomes[job.id][seat];
+
+        bytes memory data = abi.encodeCall(audits.reveal, (job.id, seat, outcome, _trace(outcome), SALT));
+        _auditCall("reveal", job, verifier, may, data);
+    }
+
+    function _trace(Outcome outcome) private pure returns (bytes32) {
+        return outcome == Outcome.Match || outcome == Outcome.Mismatch ? bytes32("trace") : bytes32(0);
+    }
+
+    function _seat(Job storage job, uint8 seat) private view returns (Audit memory known, address verifier) {
+        known = audits.audit(job.id);
+        verifier = audits.seated(job.id)[seat];
+    }
+
+    function _stepIsOpen(Audit memory known, Phase phase) private view returns (bool) {
+        return known.phase == phase && block.timestamp <= known.deadline;
+    }
+
+    function _nobodyCanAct(Job storage job, Audit memory known) private view returns (bool) {
+        if (known.phase == Phase.Revealing) return known.revealed == known.committed;
+        if (known.phase != Phase.Joining) return false;
+        address[] memory seats = audits.seated(job.id);
+        for (uint256 seat = 0; seat < seats.length; seat++) {
+            bool decided = (known.joined | known.declined) >> seat & 1 == 1;
+            if (seats[seat] != address(0) && !decided) return false;
+        }
+        return true;
+    }
+
+    /// @dev What leaves Agreements is credited to a party, earned by a verifier, or burned and no stake.
+    function _auditCall(string memory move, Job storage job, address actor, bool may, bytes memory data)
+        private
+        returns (bool ok)
+    {
+        (uint256 credits, uint256 supply) = (_credits(), fit.totalSupply());
+        (uint256 stakes, uint256 earned) = _stakes();
+        (ok,) = _call(actor, address(audits), data);
+        if (!_note(move, may, ok)) return false;
+
+        (uint256 stakesLeft, uint256 earnedNow) = _stakes();
+        uint256 gone = supply - fit.totalSupply();
+        burned += gone;
+        job.paid += _credits() - credits + earnedNow - earned + gone - (stakes - stakesLeft);
+        _follow(job);
+    }
+
+    /// @dev The state that a verdict leads to, by the table.
+    function _follow(Job storage job) private {
+        Audit memory known = audits.audit(job.id);
+        bool live = isLive(job.state);
+        if (known.verdict == Outcome.Inconclusive) job.state = known.disputed ? State.Settled : State.Refunded;
+        if (known.verdict == Outcome.Mismatch || known.verdict == Outcome.Withheld) job.state = State.Forfeited;
+        bool paysOut = known.disputed || known.phase == Phase.Released;
+        if (known.verdict == Outcome.Match && paysOut) job.state = State.Settled;
+        if (live && !isLive(job.state)) job.settlements++;
+    }
+
+    function _stakes() private view returns (uint256 stakes, uint256 earned) {
+        for (uint256 i = 0; i < 6; i++) {
+            Verifier memory known = audits.verifier(verifiers[i]);
+            stakes += known.stake;
+            earned += known.earned;
+        }
+    }
+
+    function stakesAndEarned() external view returns (uint256) {
+        (uint256 stakes, uint256 earned) = _stakes();
+        return stakes + earned;
+    }
+
     function expire(uint256 which, uint256 who) external {
         (Job storage job, address actor, bool exists) = _pick(which, who, false);
         if (!exists) return;
@@ -294,6 +531,20 @@ contract Handler {
 
     function _seedIsKnown(Job storage job) private view returns (bool) {
         return block.number > job.seedBlock && block.number <= job.seedBlock + 256;
+    }
+
+    function _isAudited(Job storage job) private view returns (bool) {
+        return job.terms.audit.verifiers > 0;
+    }
+
+    function _enoughVerifiers(Job storage job) private view returns (bool) {
+        AuditTerms memory terms = job.terms.audit;
+        uint256 active;
+        for (uint256 i = 0; i < 6; i++) {
+            if (audits.membership(verifiers[i]).isActive()) active++;
+        }
+        if (job.state == State.Requested) return active >= terms.verifiers;
+        return active >= terms.disputeVerifiers;
     }
 
     function _hasEnded(Job storage job) private view returns (bool) {
@@ -378,14 +629,14 @@ contract Handler {
         ending.tail = ReferenceTree.peaks(digests, grouped, count);
         ending.last = _leaf(job, count - 1, count == 1 ? bytes32(0) : digests[count - 2]);
         ending.path = ReferenceTree.lastPath(digests, count);
-        (ending.weightsCid, ending.keyCid) = (cid(), cid());
+        (ending.weightsCid, ending.keyCid) = (cid(), _isAudited(job) ? bytes("") : cid());
         if (forged) ending.last.modelRoot = keccak256("another model");
     }
 
     function _end(Job storage job, uint256 count, State to) private {
         bytes32[] memory proven = ReferenceTree.prefix(_digests[job.id], count);
         job.transcriptRoot = sha256(abi.encode(sha256("fitchain/transcript/v1"), count, ReferenceTree.root(proven)));
-        job.state = to;
+        job.state = _isAudited(job) ? State.Auditing : to;
         job.deadline = block.timestamp + job.terms.disputeWindow;
     }
 

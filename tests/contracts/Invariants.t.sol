@@ -4,7 +4,9 @@ pragma solidity ^0.8.28;
 import {Agreements} from "../../contracts/Agreements.sol";
 import {FitCoin} from "../../contracts/FitCoin.sol";
 import {Registry} from "../../contracts/Registry.sol";
+import {IAudits} from "../../contracts/interfaces/IAudits.sol";
 import {State} from "../../contracts/types/Agreement.sol";
+import {Phase} from "../../contracts/types/Audit.sol";
 import {Run} from "../../contracts/types/Run.sol";
 import {Handler, Job} from "./Handler.sol";
 import {Vm} from "./Vm.sol";
@@ -27,8 +29,13 @@ contract Invariants {
         agreements = new Agreements(fit, registry);
         handler = new Handler(fit, registry, agreements);
         for (uint256 i = 0; i < 4; i++) {
-            fit.transfer(handler.actors(i), SUPPLY / 4);
+            fit.transfer(handler.actors(i), SUPPLY / 8);
         }
+        for (uint256 i = 0; i < 6; i++) {
+            fit.transfer(handler.verifiers(i), SUPPLY / 16);
+            if (i < 4) handler.stake(i);
+        }
+        vm.roll(1001);
     }
 
     function targetContracts() public view returns (address[] memory targets) {
@@ -36,8 +43,9 @@ contract Invariants {
         targets[0] = address(handler);
     }
 
-    /// @notice Money in equals money out: the contract holds what live agreements have locked and what is owed, to the
-    ///         last unit, and of the supply only what was forfeited is gone.
+    /// @notice Money in equals money out: the contract holds what live agreements have locked and not yet paid and what
+    ///         is owed, to the last unit; Audits holds stakes and unpaid fees; and of the supply only what was forfeited
+    ///         is gone.
     function invariant_moneyInEqualsMoneyOut() public view {
         uint256 due;
         for (uint256 i = 0; i < 4; i++) {
@@ -45,21 +53,28 @@ contract Invariants {
         }
         Job[] memory jobs = handler.jobs();
         for (uint256 i = 0; i < jobs.length; i++) {
-            if (handler.isLive(jobs[i].state)) due += jobs[i].locked;
+            if (handler.isLive(jobs[i].state)) due += jobs[i].locked - jobs[i].paid;
         }
 
         vm.assertEq(fit.balanceOf(address(agreements)), due, "the contract holds more or less than it owes");
+        vm.assertEq(
+            fit.balanceOf(address(agreements.audits())),
+            handler.stakesAndEarned(),
+            "Audits holds more or less than stakes and fees"
+        );
         vm.assertEq(fit.totalSupply() + handler.burned(), SUPPLY, "money appeared or vanished");
     }
 
     /// @notice Each payment happens once: a closed agreement has paid out all that it locked, in one settlement; a live
-    ///         one has paid nothing.
+    ///         one has paid nothing, or the audit fee if only the key of a Match is missing.
     function invariant_eachPaymentHappensOnce() public view {
         Job[] memory jobs = handler.jobs();
         for (uint256 i = 0; i < jobs.length; i++) {
             bool live = handler.isLive(jobs[i].state);
             vm.assertEq(jobs[i].settlements, live ? 0 : 1, "an agreement settled early, late or twice");
-            vm.assertEq(jobs[i].paid, live ? 0 : jobs[i].locked, "an agreement paid more or less than it locked");
+            bool matched = agreements.audits().audit(jobs[i].id).phase == Phase.Matched;
+            uint256 due = !live ? jobs[i].locked : matched ? jobs[i].terms.audit.fee : 0;
+            vm.assertEq(jobs[i].paid, due, "an agreement paid more or less than it locked");
         }
     }
 
@@ -112,6 +127,11 @@ contract Invariants {
             agreements.cancel(job.id);
         }
         if (job.state == State.Accepted || job.state == State.Training) agreements.expire(job.id);
+        IAudits audits = agreements.audits();
+        while (agreements.agreement(job.id).state == State.Auditing) {
+            vm.warp(vm.getBlockTimestamp() + 1 days + 1);
+            audits.advance(job.id);
+        }
         if (job.state == State.Trained || job.state == State.Diverged) agreements.settle(job.id);
     }
 }
