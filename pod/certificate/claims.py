@@ -7,7 +7,6 @@ cannot be compared (another deployment, a run that has not ended) raises an Unus
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
@@ -72,6 +71,10 @@ def check_ended(story: Story) -> None:
     )
 
 
+AUDIT_TERMS = ("segments", "verifiers", "mode", "panel", "fee", "counter_bond")
+"""What a certificate says of the audit's terms; windows and the seats of a dispute are the chain's."""
+
+
 def check_agreement(statement: Statement, story: Story, signer: str, recomputed: Digest) -> None:
     """Compare the parties, the signature and what was agreed with the chain.
 
@@ -92,8 +95,8 @@ def check_agreement(statement: Statement, story: Story, signer: str, recomputed:
     _same("the scientist", statement.scientist, agreement.scientist)
     _same("the dataset", statement.dataset, terms.dataset)
     _same("the recipe's digest", statement.recipe.digest, terms.recipe)
-    for field in fields(terms.audit):
-        _same(f"the audit's {field.name}", getattr(statement.audit, field.name), getattr(terms.audit, field.name))
+    for name in AUDIT_TERMS:
+        _same(f"the audit's {name}", getattr(statement.audit, name), getattr(terms.audit, name))
     _same("the context", statement.ctx, story.proof.ctx)
     _same("the context of what was agreed", story.proof.ctx, recomputed, "and the terms give", who="the chain")
     _same("the order seed", statement.seed, story.proof.seed)
