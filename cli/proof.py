@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli import audits
 from cli.amounts import format_fit, parse_fit
 from cli.command import Session, command, group
 from cli.ids import AgreementId, find_agreement
-from cli.output import Facts, Report, Rows, say
+from cli.output import Facts, Report, Rows, View, say
 from pod.audit.cost import Sampling
 from pod.digest import ZERO
 from pod.errors import NotFound, Refuted
@@ -30,6 +32,9 @@ def show(session: Session, agreement: AgreementId) -> Report:
     id = find_agreement(home, agreement)
     job, proof = home.agreements.read(id), home.agreements.proof(id)
     ended = proof.end_block is not None
+    now = home.chain.block("latest").timestamp
+    hearing = audits.read_hearing(home, id) if ended and job.terms.audit.seats else None
+    drawn = audits.segments_of(hearing.audit, proof.count, job.terms.audit.segments, job.diverged) if hearing else ()
     times = {anchor.block: home.chain.block(anchor.block).timestamp for anchor in proof.anchors}
     values = {
         "agreement": id,
@@ -56,6 +61,7 @@ def show(session: Session, agreement: AgreementId) -> Report:
             }
             for anchor in proof.anchors
         ],
+        "audit": {**audits.values(hearing, now), "segments": list(drawn)} if hearing else None,
     }
     pairs: list[tuple[str, Any]] = [
         ("agreement", id),
@@ -71,7 +77,17 @@ def show(session: Session, agreement: AgreementId) -> Report:
     table = Rows(
         ("checkpoints", "root", "block", "time"), anchors, right=("checkpoints", "block"), empty="no anchor yet"
     )
-    return Report(values, [Facts(pairs), table])
+    return Report(values, [Facts(pairs), table, *_audit_views(hearing, drawn, now)])
+
+
+def _audit_views(hearing: audits.Hearing | None, drawn: Sequence[int], now: int) -> list[View]:
+    if hearing is None:
+        return []
+    pairs = [pair for pair in audits.pairs_of(hearing, now) if pair[0] != "seats"]
+    if drawn:
+        shown = ", ".join(map(str, drawn[:20]))
+        pairs.append(("segments", f"{shown}{f' and {len(drawn) - 20} more' if len(drawn) > 20 else ''}"))
+    return [Facts(pairs), audits.rows_of(hearing)]
 
 
 @command(app, "replay")
