@@ -23,7 +23,6 @@ from pod.owner.data import read_registered, registration_key
 from pod.owner.replay import link_training
 from pod.owner.run import IDENTITY, prepare
 from pod.parcel import send_folder
-from pod.sealed import open_sealed
 from pod.store import Cid
 from pod.transcript import Transcript
 from pod.worker import restate
@@ -92,7 +91,4 @@ def job_identity(home: Home, folder: Path) -> str:
     Raises:
         NotFound: it is gone, or was never made.
     """
-    try:
-        return open_sealed((folder / IDENTITY).read_bytes(), home.keys.identity).decode()
-    except FileNotFoundError:
-        raise NotFound(f"there is no {IDENTITY} in {folder}", "it is kept until the job is settled") from None
+    return home.read_secret(folder / IDENTITY)
