@@ -242,6 +242,8 @@ def dispute(session: Session, agreement: AgreementId) -> Report:
 
     Locks the agreed fee and counter-bond, which are lost if the result is found to be as agreed.
     """
+    from pod import scientist
+
     home = session.home
     id = find_agreement(home, agreement)
     job = home.agreements.read(id)
@@ -260,15 +262,15 @@ def dispute(session: Session, agreement: AgreementId) -> Report:
         raise Unusable(f"{id.short} is {job.state.name.lower()}: there is no result to dispute", _see(id))
     if home.chain.block("latest").timestamp > job.dispute_deadline:
         raise Unusable(f"the time to dispute {id.short} is over", f"fitchain job settle {id.short} pays its owner")
-    receipt = home.agreements.dispute(id)
-    home.journal.record(id, "disputed", once="", gas=receipt.gas_used)
+    scientist.dispute(home, id)
+    sent = home.journal.last(id, "disputed").body
     values = {
         "agreement": id,
         "result": "disputed",
         "fee": format_fit(audit.fee),
         "counter_bond": format_fit(audit.counter_bond),
-        "transaction": receipt.transaction,
-        "gas": receipt.gas_used,
+        "transaction": sent["transaction"],
+        "gas": sent["gas"],
     }
     locked = f"{values['fee']} FIT for {counted(audit.seats, 'verifier')} and {values['counter_bond']} FIT counter-bond"
     pairs = [("disputed", id), ("locked", locked), ("next", f"fitchain job watch {id.short} --until-settled")]

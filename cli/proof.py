@@ -20,6 +20,7 @@ from pod.digest import ZERO
 from pod.errors import NotFound, Refuted
 
 if TYPE_CHECKING:
+    from pod.agreement import Related, Story
     from pod.certificate import Verdict
 
 app = group("proof", "Check what was trained.")
@@ -207,6 +208,8 @@ def told_verdict(verdict: Verdict, model: Path) -> Report:
     values = {
         "holds": True,
         "assurance": verdict.assurance.label,
+        "reason": verdict.reason,
+        "audit": _audit_values(story),
         "model": model,
         "sha256": statement.subject,
         "agreement": statement.agreement,
@@ -227,9 +230,17 @@ def told_verdict(verdict: Verdict, model: Path) -> Report:
         "steps": statement.steps,
         "orders_checked": verdict.orders_checked,
         "paid_to_owner": format_fit(story.paid_to_owner),
+        "paid_to_verifiers": format_fit(story.paid_to_verifiers),
         "moments": [asdict(moment) for moment in verdict.moments],
         "origins": list(verdict.origins),
-        "related": [{"agreement": other.id, "outcome": other.outcome.name.capitalize()} for other in story.related],
+        "related": [
+            {
+                "agreement": other.id,
+                "outcome": other.outcome.name.capitalize(),
+                "verdict": other.verdict.name.capitalize() if other.verdict else None,
+            }
+            for other in story.related
+        ],
     }
     pairs: list[tuple[str, Any]] = [
         ("model", model),
@@ -243,6 +254,7 @@ def told_verdict(verdict: Verdict, model: Path) -> Report:
         ("environment", f"{statement.environment.name}, torch {statement.environment.torch}"),
         ("transcript", statement.transcript_root),
         ("assurance", f"{verdict.assurance.label}: {ASSURANCES[verdict.assurance.label]}"),
+        ("because", verdict.reason),
         ("beside it", _related(verdict)),
     ]
     return Report(values, ["the certificate holds", Facts(pairs)])
@@ -257,6 +269,21 @@ ASSURANCES = {
 }
 
 
+def _audit_values(story: Story) -> dict[str, Any] | None:
+    audit, concluded = story.audit, story.concluded
+    if audit is None:
+        return None
+    return {
+        "disputed": audit.disputed,
+        "phase": audit.phase.name.capitalize(),
+        "round": audit.round,
+        "verdict": audit.verdict.name.capitalize() if audit.verdict else None,
+        "block": concluded.block if concluded else None,
+        "quorum": audit.quorum,
+        "seats": [seat.verifier or None for seat in audit.seats],
+    }
+
+
 def _when(verdict: Verdict) -> str:
     if not verdict.moments:
         return "-"
@@ -269,8 +296,14 @@ def _related(verdict: Verdict) -> str:
     others = verdict.story.related
     if not others:
         return "no other agreement of this owner, dataset or model failed or was given up"
-    told = ", ".join(f"{other.id.short} {other.outcome.name.lower()}" for other in others[:5])
+    told = ", ".join(f"{other.id.short} {_failure(other)}" for other in others[:5])
     return f"{len(others)} other agreements of this owner, dataset or model failed or were given up: {told}"
+
+
+def _failure(other: Related) -> str:
+    """How an agreement failed: its state, and the verdict that brought it there."""
+    outcome = other.outcome.name.lower()
+    return f"{outcome} ({other.verdict.name.lower()})" if other.verdict else outcome
 
 
 def _read(path: Path) -> bytes:
