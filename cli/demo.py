@@ -1,13 +1,13 @@
-"""`fitchain demo`: the main job from end to end, on real data, with two pods in processes of their own.
+"""`fitchain demo`: the main job from end to end, on real data, with each party's pod in a process of its own.
 
-Read `play` from top to bottom: it does what the README's two terminals do. What takes long runs side by side, so that two cores
-need about half a minute.
+Read `play` from top to bottom: it does what the README's two terminals do, and has three verifiers look at it (`cli.court`). What
+takes long runs side by side, so that two cores need about a minute, and half of one without verifiers.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli import court
 from cli.amounts import format_fit
 from cli.command import Session, command
 from cli.output import Report
@@ -41,12 +42,15 @@ from pod.errors import ClaimMismatch, InputRefused, Unusable
 from pod.journal import Entry
 
 if TYPE_CHECKING:
+    from pod.agreement import AuditTerms
     from pod.environment import Environment
     from pod.home import Home
     from pod.owner import RegisteredDataset
 
 FIT = 10**18
 PRICE = 10 * FIT
+FUNDS = 1100 * FIT  # a verifier's stake is 1000
+OWNERS = ("owner", "cheat")
 REPLAYED_SEGMENTS = 5
 PATIENCE_S = 300
 POLL_S = 0.1
@@ -85,6 +89,9 @@ def register(app: typer.Typer) -> None:
 def demo(
     session: Session,
     data: Annotated[str, typer.Option(metavar="NAME", help=f"One of {', '.join(PLAYS)}.")] = "breast-cancer",
+    audit: Annotated[
+        bool, typer.Option("--audit/--no-audit", help="With three verifiers and an owner that cheats, or without.")
+    ] = True,
     folder: Annotated[Path, typer.Option(metavar="FOLDER", help="Each run takes a new number below it.")] = Path(
         "demo-run"
     ),
@@ -93,21 +100,22 @@ def demo(
         typer.Option(metavar="PORT", help="Of the devnet, unless it runs.", min=0, max=65535, show_default="8545"),
     ] = None,
 ) -> Report:
-    """See the main job from end to end, in half a minute.
+    """See the main job from end to end, in about a minute.
 
-    Where Kubo is at hand each pod has an IPFS node of its own, else both share a folder; --store local or --store ipfs
+    Where Kubo is at hand each side has an IPFS node of its own, else all share a folder; --store local or --store ipfs
     chooses.
     """
     if data not in PLAYS:
         raise InputRefused(f"there is no demonstration {data!r}", f"choose one of {', '.join(PLAYS)}")
     kind = choose_stores(session.flags.store)
     run = next_folder(folder)
-    tell = Teller(f"Two pods, one private table, one certified training. Everything of this run lies in {shown(run)}")
-    outcome = play(PLAYS[data], session, run, port, kind, tell)
+    who = "Two owners, a scientist, three verifiers" if audit else "Two pods, one private table, one certified training"
+    tell = Teller(f"{who}. Everything of this run lies in {shown(run)}")
+    outcome = play(PLAYS[data], session, run, port, kind, audit, tell)
     return Report(outcome.values(), outcome.summary())
 
 
-def play(which: Play, session: Session, run: Path, port: int | None, kind: str, tell: Teller) -> Outcome:
+def play(which: Play, session: Session, run: Path, port: int | None, kind: str, audited: bool, tell: Teller) -> Outcome:
     """Do the whole job.
 
     Args:
@@ -116,28 +124,34 @@ def play(which: Play, session: Session, run: Path, port: int | None, kind: str, 
         run: this run's folder.
         port: of the devnet, where it must be started.
         kind: of the stores, `local` or `ipfs`.
+        audited: whether verifiers audit the training, and a second owner cheats.
         tell: is told each step.
     """
     with ExitStack() as stack, tell:
         tell.next("chain", "starting a test chain")
         writing = WrittenSample(which.sample, run)
         devnet = session.settings.devnet
-        storing = stack.enter_context(ThreadPoolExecutor(1)).submit(start_stores, kind, devnet)
+        beside = stack.enter_context(ThreadPoolExecutor(1))
+        storing = beside.submit(start_stores, kind, devnet)
         record = start_chain(session.settings, port)
         tell.done(f"test chain at {record.rpc}, contracts in place")
 
-        tell.next("stores", "starting what the two pods exchange sealed files through")
+        tell.next("stores", "starting what the pods exchange sealed files through")
         stores = storing.result()
         tell.done(stores.told())
 
-        tell.next("keys", "making two homes with their keys")
-        places = {"owner": stores.owner, "scientist": stores.scientist}
-        sides = [make_side(run, name, record, devnet, place) for name, place in places.items()]
-        owner, scientist = (stack.enter_context(equip(side, 100 * FIT)) for side in sides)
-        tell.done("two homes with fresh keys; their passphrases lie in files beside them, as this is a demonstration")
+        tell.next("keys", "making homes with their keys")
+        names = ["owner", "scientist", *(court.NAMES if audited else ())]
+        places = {name: stores.owner if name in OWNERS else stores.scientist for name in names}
+        sides = {name: make_side(run, name, record, devnet, place) for name, place in places.items()}
+        homes = {name: stack.enter_context(equip(side, FUNDS)) for name, side in sides.items()}
+        owner, scientist = homes["owner"], homes["scientist"]
+        told = f"{len(homes)} homes with fresh keys; their passphrases lie in files beside them"
+        tell.done(f"{told}, as this is a demonstration")
 
         tell.next("owner", "registering its table")
-        running = stack.enter_context(pods([(sides[0], []), (sides[1], ["--auto-accept"])], run))
+        both = [(sides["owner"], ["owner"]), (sides["scientist"], ["scientist", "--auto-accept"])]
+        running = stack.enter_context(pods(both, run))
         sample = writing.result()
         dataset = offer(owner, sample)
         tell.done(
@@ -146,17 +160,25 @@ def play(which: Play, session: Session, run: Path, port: int | None, kind: str, 
 
         tell.next("scientist", "exporting its module")
         probing = probe_beside(stack)
-        follower = Follower(owner, scientist, running)
-        publishing = Part(sides[1], "model", "publish", str(EXAMPLES / which.module), "--dataset", str(dataset.id))
+        seating = beside.submit(court.convene, sides, homes, run, stack) if audited else None
+        follower = Follower([owner, scientist], running)
+        publishing = Part(
+            sides["scientist"], "model", "publish", str(EXAMPLES / which.module), "--dataset", str(dataset.id)
+        )
         model = Digest.parse(str(publishing.result()["model"]))
         tell.done(f"publishes {which.module} as {model.short}: a graph and weights, never code")
 
         tell.next("scientist", "asking")
         probing.result()
-        follower.until(follower.registered)
-        job = ask(scientist, dataset, model, which)
+        terms = None
+        if seating is not None:
+            panel, judging = seating.result()
+            running += judging
+            terms = court.terms(panel)
+        follower.until(lambda: registered(homes.values() if audited else [owner, scientist], {"cheat"}))
+        job = ask(scientist, dataset, model, which, terms)
         setup_s, reader = tell.seconds, follower.follow(job)
-        tell.done(f"asks for a training, {job.short}, and locks {format_fit(PRICE)} FIT")
+        tell.done(f"asks for a training, {job.short}, and locks {format_fit(PRICE)} FIT{told_terms(terms)}")
 
         tell.next("owner", "checking the request, its own host, and a rehearsal on made-up records")
         follower.until(lambda: owner.journal.happened(job, "approval_needed"))
@@ -167,10 +189,20 @@ def play(which: Play, session: Session, run: Path, port: int | None, kind: str, 
         follower.until(lambda: owner.agreements.read(job).state >= State.TRAINED)
         tell.done(told_training(reader.read()))
 
+        cheat = None
+        if terms is not None:
+            tell.next("verifiers", "training drawn segments again")
+            cheat = court.Cheat(sides["cheat"], homes["cheat"], run, stack)
+            cheat.tempt(offer(homes["cheat"], sample), lambda dataset: ask(scientist, dataset, model, which, terms))
+            follower.until(lambda: owner.agreements.read(job).state.ended)
+            tell.done(court.told_audit(scientist, job))
+
         tell.next("scientist", "opening the delivery")
         follower.until(lambda: owner.agreements.read(job).state.ended)
+        follower.until(lambda: scientist.journal.happened(job, "received"))
         standing, train_s = reader.read(), tell.seconds - setup_s
-        tell.done("opens the delivery, finds that its certificate holds, accepts the result")
+        accepted = "" if audited else ", accepts the result"
+        tell.done(f"opens the delivery, finds that its certificate holds{accepted}")
 
         tell.next("owner", "collecting its payment")
         collected = owner.agreements.owed(owner.keys.address)
@@ -178,8 +210,14 @@ def play(which: Play, session: Session, run: Path, port: int | None, kind: str, 
         tell.done(f"collects {format_fit(collected)} FIT: the price, and its bond back")
 
         tell.next("check", "certificate, replay and test, side by side")
-        checked = check(job, owner, scientist, sample.test, run / "result")
+        checked = check(job, owner, scientist, sample.test, run / "result", 0 if audited else REPLAYED_SEGMENTS)
         tell.done(told_checks(checked))
+
+        caught = None
+        if cheat is not None:
+            tell.next("cheat", "a second owner shuffles the diagnoses before it trains")
+            caught = cheat.end(follower)
+            tell.done(caught.told())
     return Outcome(
         stores=stores,
         agreement=str(job),
@@ -196,10 +234,12 @@ def play(which: Play, session: Session, run: Path, port: int | None, kind: str, 
         price=PRICE,
         accuracy=checked.accuracy,
         assurance=checked.assurance,
-        replayed=checked.replayed,
+        replayed=court.replayed(scientist, job) if audited else checked.replayed,
         segments=standing.leaf_count - 1,
-        owner=sides[0].home,
-        scientist=sides[1].home,
+        verifiers=terms.verifiers if terms else 0,
+        caught=caught,
+        owner=sides["owner"].home,
+        scientist=sides["scientist"].home,
         model=checked.model,
         certificate=checked.certificate,
         setup_s=setup_s,
@@ -229,15 +269,16 @@ def offer(home: Home, sample: Sample) -> RegisteredDataset:
         target=sample.target,
         drop=sample.drop,
         price=PRICE,
-        policy=Policy(minimum_price=PRICE, minimum_batch=8),
+        policy=Policy(minimum_price=PRICE, minimum_batch=8, disclosure_mode="sampled", disclosure_cap=None),
     )
 
 
-def ask(home: Home, dataset: RegisteredDataset, model: Digest, which: Play) -> Digest:
+def ask(home: Home, dataset: RegisteredDataset, model: Digest, which: Play, audit: AuditTerms | None) -> Digest:
     """Ask for the training, leaving the rehearsal to the owner; the agreement's id."""
     from pod.scientist import request_job
 
-    return request_job(home, dataset.id, model, recipe_overrides=which.terms, price=PRICE, bond=PRICE, rehearsed=False)
+    how: dict[str, Any] = {"price": PRICE, "bond": PRICE, "rehearsed": False, "audit": audit}
+    return request_job(home, dataset.id, model, recipe_overrides=which.terms, **how)
 
 
 def approve(home: Home, job: Digest) -> None:
@@ -247,18 +288,31 @@ def approve(home: Home, job: Digest) -> None:
     owner.approve(home, job)
 
 
+def registered(homes: Iterable[Home], besides: Collection[str]) -> bool:
+    """Whether the pods of these homes stand in the registry, so that they can seal for each other."""
+    from pod.errors import NotFound
+
+    try:
+        for home in homes:
+            if home.settings.home.name not in besides:
+                home.registry.pod(home.keys.address)
+    except NotFound:
+        return False
+    return True
+
+
 class Follower:
-    """Follows the job through both pods' eyes.
+    """Follows a job through its parties' eyes.
 
     Args:
-        owner, scientist: the two homes.
+        homes: of the parties.
         running: the pods' processes, which must stay alive.
     """
 
-    def __init__(self, owner: Home, scientist: Home, running: Sequence[Pod]) -> None:
-        self._homes, self._running = (owner, scientist), running
+    def __init__(self, homes: Sequence[Home], running: Sequence[Pod]) -> None:
+        self._homes, self._running = homes, running
         self._job: Digest | None = None
-        self._told = [0, 0]
+        self._told = [0] * len(homes)
 
     def follow(self, job: Digest) -> Reader:
         """Take notice of what goes wrong with a job from now on; what reads its standing."""
@@ -281,17 +335,6 @@ class Follower:
             if time.monotonic() > deadline:
                 raise Unusable(f"nothing happened for {PATIENCE_S} s", "see the pods' logs")
             time.sleep(POLL_S)
-
-    def registered(self) -> bool:
-        """Whether both pods stand in the registry, so that they can seal for each other."""
-        from pod.errors import NotFound
-
-        try:
-            for home in self._homes:
-                home.registry.pod(home.keys.address)
-        except NotFound:
-            return False
-        return True
 
     def _errors(self) -> list[Entry]:
         """What went wrong since the last look, by either pod's history."""
@@ -318,8 +361,8 @@ class Checked:
     weights: int
 
 
-def check(job: Digest, owner: Home, home: Home, test: Path, result: Path) -> Checked:
-    """Let the owner replay, verify the certificate, test the model: side by side, and torch only in the workers."""
+def check(job: Digest, owner: Home, home: Home, test: Path, result: Path, replays: int) -> Checked:
+    """Let the owner replay, if that is worth something, verify the certificate, test the model: side by side."""
     from cli.model import copy_into
     from pod import scientist
     from pod.certificate import verify
@@ -327,13 +370,13 @@ def check(job: Digest, owner: Home, home: Home, test: Path, result: Path) -> Che
     from pod.state import read_safetensors
 
     with ThreadPoolExecutor(1) as beside:
-        replaying = beside.submit(replay_job, owner, job, REPLAYED_SEGMENTS)
+        replaying = beside.submit(lambda: replay_job(owner, job, replays).verdicts if replays else ())
         delivery = scientist.delivery(home, job)
         model, certificate = (copy_into(path, result) for path in (delivery.model, delivery.certificate))
         verdict = verify(model, certificate.read_bytes(), home.chain)
         tested = scientist.evaluate(home, job, test)
         replayed = replaying.result()
-    for segment in replayed.verdicts:
+    for segment in replayed:
         if not segment.equal:
             raise ClaimMismatch(
                 f"segment {segment.index} came out differently when it was replayed: {segment.difference}"
@@ -343,7 +386,7 @@ def check(job: Digest, owner: Home, home: Home, test: Path, result: Path) -> Che
         model=model,
         certificate=certificate,
         assurance=verdict.assurance.label,
-        replayed=len(replayed.verdicts),
+        replayed=len(replayed),
         accuracy=tested.metrics["accuracy"],
         tested=tested.records,
         weights=sum(len(tensor.data) // 4 for tensor in tensors.values() if tensor.dtype == "F32"),
@@ -362,6 +405,16 @@ def told_training(standing: Standing) -> str:
 def told_checks(checked: Checked) -> str:
     """The checks in a line."""
     return (
-        f"the certificate holds ({checked.assurance}); {checked.replayed} segments trained again, equal to the bit; "
+        f"the certificate holds ({checked.assurance}); {told_replays(checked.replayed)}"
         f"{checked.accuracy:.1%} right on {checked.tested} unseen records"
     )
+
+
+def told_replays(count: int) -> str:
+    """What the owner's own replay came to, if there was one."""
+    return f"{count} segments trained again, equal to the bit; " if count else ""
+
+
+def told_terms(terms: AuditTerms | None) -> str:
+    """Who is to audit, and for how much."""
+    return f"; and {format_fit(terms.fee)} FIT for {terms.verifiers} verifiers" if terms else ""

@@ -1,8 +1,9 @@
-"""The stage of the demonstration: one folder, two homes with fresh keys, two pods as processes of their own.
+"""The stage of the demonstration: one folder, a home with fresh keys for each party, their pods as processes of their own.
 
     <folder>/1/owner/        the owner's home, with its passphrase file and its private table
     <folder>/1/scientist/    the scientist's home, with its passphrase file, its test table and what it receives
-    <folder>/1/*.log         what the two pods said
+    <folder>/1/verifier-1/   a verifier's home; there are three of them, and a second owner's, `cheat`, where training is audited
+    <folder>/1/*.log         what the pods said
 
 Every run takes the next number, so that nothing of an earlier one is touched.
 """
@@ -34,17 +35,19 @@ KEY_WORK = 1 << 12  # scrypt's N: a passphrase of 128 random bits needs no more
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two parties.
+    """One of the parties.
 
     Args:
-        name: `owner` or `scientist`.
+        name: `owner`, `scientist`, `verifier-1` and so on.
         settings: of its home, on the devnet.
         passphrase_file: mode 0600, made for this run.
+        program: what runs its pod: the command line, or another Python file that takes the same arguments.
     """
 
     name: str
     settings: Settings
     passphrase_file: Path
+    program: tuple[str, ...] = ("-m", "cli")
 
     @property
     def home(self) -> Path:
@@ -58,7 +61,7 @@ class Side:
     def command(self, *arguments: str) -> list[str]:
         """A command line of this side, for a process of its own."""
         chosen = ["--home", str(self.home), "--rpc", self.settings.rpc, "--store", str(self.settings.store)]
-        return [sys.executable, "-m", "cli", *arguments, *chosen, "--passphrase-file", str(self.passphrase_file)]
+        return [sys.executable, *self.program, *arguments, *chosen, "--passphrase-file", str(self.passphrase_file)]
 
     def environment(self) -> dict[str, str]:
         """The environment of such a process: none of the person's own settings."""
@@ -100,7 +103,7 @@ class Stores:
     def told(self) -> str:
         """What they are, in a line."""
         if self.kind == "ipfs":
-            return f"two IPFS nodes (Kubo {self.version}), each pod its own, joined by bitswap alone"
+            return f"two IPFS nodes (Kubo {self.version}), the owner's and the scientist's, joined by bitswap alone"
         return "a folder that both pods share, where two IPFS nodes would stand"
 
 
@@ -201,12 +204,18 @@ class WrittenSample:
 
 
 class Pod:
-    """A pod that runs as a process of its own and writes to a log."""
+    """A pod that runs as a process of its own and writes to a log.
+
+    Args:
+        side: whose.
+        arguments: of `fitchain pod`.
+        log: where it writes to.
+    """
 
     def __init__(self, side: Side, arguments: Sequence[str], log: Path) -> None:
         self._name, self._log = side.name, log
         self._file: IO[bytes] = log.open("wb")
-        command = side.command("pod", side.name, *arguments)
+        command = side.command("pod", *arguments)
         self._process = subprocess.Popen(
             command, env=side.environment(), stdin=subprocess.DEVNULL, stdout=self._file, stderr=self._file
         )
@@ -219,7 +228,7 @@ class Pod:
         """
         if self._process.poll() is not None:
             raise Unusable(
-                f"the {self._name}'s pod ended with exit code {self._process.returncode}: {last_error(self._log.read_text(errors='replace'))}",
+                f"the pod of {self._name} ended with exit code {self._process.returncode}: {last_error(self._log.read_text(errors='replace'))}",
                 f"see {self._log}",
             )
 

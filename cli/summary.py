@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from cli.amounts import format_fit
+from cli.court import Caught
 from cli.output import Prose
 from cli.stage import Stores
+from pod.audit.cost import Sampling
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Outcome:
         assurance: the certificate's level.
         replayed: segments that were trained again.
         segments: how many there are.
+        verifiers: who audited the training; 0 for nobody.
+        caught: what became of the owner that cheated; None without one.
         owner, scientist: folders of the two homes.
         model, certificate: paths of what was delivered.
         setup_s, train_s, total_s: seconds.
@@ -53,6 +58,8 @@ class Outcome:
     assurance: str
     replayed: int
     segments: int
+    verifiers: int
+    caught: Caught | None
     owner: Path
     scientist: Path
     model: Path
@@ -76,6 +83,9 @@ class Outcome:
             "model": str(self.model),
             "certificate": str(self.certificate),
             "replayed_segments": self.replayed,
+            "assurance": self.assurance,
+            "verifiers": self.verifiers,
+            "cheat": self.caught.values() if self.caught else None,
             "store": self.stores.kind,
             "ipfs_version": self.stores.version,
             "seconds": {
@@ -96,27 +106,52 @@ class Outcome:
             f"{format_fit(self.price)} FIT, paid to the owner; {self.transactions} transactions with {self.gas:,} gas in all, "
             f"from request to settlement; {self.total_s:.0f} s, of them {self.train_s:.0f} s from request to payment."
         )
-        rest = self.segments - self.replayed
-        proven = [
+        return [
+            Prose("What happened", [happened, *([self._caught(self.caught)] if self.caught else [])]),
+            Prose("What it cost", [cost]),
+            Prose("What is proven", self._proven()),
+            Prose("What is not", self._open()),
+            Prose("What to try next", self.commands(), verbatim=True),
+        ]
+
+    def _caught(self, caught: Caught) -> str:
+        return (
+            "A second owner took the same job, shuffled the diagnoses before it trained, and did everything else as agreed. "
+            f"The verifiers' verdict was {caught.verdict.name.capitalize()}: of its bond of {format_fit(caught.lost)} FIT the verifiers "
+            f"had {format_fit(caught.to_verifiers)}, {format_fit(caught.burned)} were burned, and the scientist has its money back "
+            f"with the rest, {format_fit(caught.to_scientist)} FIT."
+        )
+
+    def _proven(self) -> list[str]:
+        who = f"each by {self.verifiers} verifiers that the chain drew, " if self.verifiers else ""
+        return [
             f"The file is the model that the training's {self.checkpoints} checkpoints end in. They are chained under a root "
             f"that the chain computed itself, from {self.anchors} anchors sent while training ran: none can be changed now.",
             "The owner could not choose the order of the records: it follows from a block's hash and from a nonce that the "
             "owner had committed to before.",
-            f"{self.replayed} of the {self.segments} segments between checkpoints, trained again, gave the same bytes.",
+            f"{self.replayed} of the {self.segments} segments between checkpoints, trained again, {who}gave the same bytes.",
         ]
-        open_ = [
-            f"That the other {rest} segments were trained as agreed. Nobody but the owner replayed any, and the certificate "
-            f"says so: '{self.assurance}'. Independent verifiers are not part of this version.",
-            "That the records are true, or the model good: a certificate is about how it was trained.",
-            "Anything about two parties: on this machine one person played both, on a test chain with free money.",
-        ]
+
+    def _open(self) -> list[str]:
+        rest = self.segments - self.replayed
+        if self.verifiers:
+            unseen = (
+                f"That the other {rest} segments were trained as agreed. Which ones are looked at is drawn after the training, "
+                f"so whoever fakes a tenth of them is found with {self._found():.0%} by these terms (`fitchain proof cost`)."
+            )
+        else:
+            unseen = (
+                f"That the other {rest} segments were trained as agreed. Nobody but the owner replayed any, and the certificate "
+                f"says so: '{self.assurance}'."
+            )
         return [
-            Prose("What happened", [happened]),
-            Prose("What it cost", [cost]),
-            Prose("What is proven", proven),
-            Prose("What is not", open_),
-            Prose("What to try next", self.commands(), verbatim=True),
+            unseen,
+            "That the records are true, or the model good: a certificate is about how it was trained.",
+            "Anything about separate parties: on this machine one person played all, on a test chain with free money.",
         ]
+
+    def _found(self) -> float:
+        return float(Sampling(self.segments, self.replayed - 2).detection(Fraction(1, 10)))
 
     def commands(self) -> list[str]:
         """Command lines that work as they stand."""
@@ -125,7 +160,9 @@ class Outcome:
             f"fitchain proof verify {shown(self.model)} {shown(self.certificate)}",
             f"fitchain job show {job} {scientist}",
             f"fitchain proof show {job} {scientist}",
-            "fitchain demo --data digits",
+            *([f"fitchain proof cost {job} {scientist}"] if self.verifiers else []),
+            *([f"fitchain job show {str(self.caught.agreement)[:10]} {scientist}"] if self.caught else []),
+            "fitchain demo --data digits --no-audit",
             "fitchain devnet down",
         ]
 

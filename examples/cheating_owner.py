@@ -1,0 +1,35 @@
+"""A data owner that cheats, for the demonstration: it shuffles the column to be learnt before it trains, and does everything else as
+agreed. Its checkpoints are chained and anchored in time like an honest owner's, and its certificate is signed.
+
+    python examples/cheating_owner.py pod owner --home ...
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from cli import main
+from pod.agreement import Proof
+from pod.digest import Digest
+from pod.home import Home
+from pod.owner import run
+
+honestly_prepare = run.prepare
+
+
+def prepare(home: Home, id: Digest, proof: Proof, folder: Path, keep_every: int = 1) -> None:
+    """Give the worker the registered records, with their targets shuffled."""
+    honestly_prepare(home, id, proof, folder, keep_every)
+    target = json.loads((folder / "recipe.json").read_bytes())["target"]
+    with np.load(folder / run.RECORDS) as file:
+        columns = dict(file)
+    columns[target] = np.random.default_rng(0).permutation(columns[target])
+    np.savez(folder / run.RECORDS, **columns)
+
+
+if __name__ == "__main__":
+    run.prepare = prepare
+    main()
