@@ -1,0 +1,305 @@
+"""Cheating owners: what an owner may do to an honest job before its leaves go to the chain, and to its evidence before it is sealed.
+
+Each cheat of a job takes the folder of an honest training and leaves it consistent: the states that it keeps are those that its leaves
+name, its leaves form one chain, its model is that of the last leaf. So no comparison of the owner's own files finds it; only the check
+that is meant for it does. A cheat of evidence takes the folder of plain evidence.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from pod.audit.evidence import EVIDENCE, RECORDS
+from pod.audit.records import OpenedRecords, write_opened
+from pod.checkpoint import KeptState, append_leaf, read_leaves, read_state, write_state
+from pod.checkpoint.files import LEAVES
+from pod.dataset import Opening, Table
+from pod.digest import ZERO, Digest, canonical_json, sha256
+from pod.leaf import Checkpoint, metrics_digest
+from pod.parcel import OFFER_FILES
+from pod.recipe import Recipe
+from pod.state import TensorBytes, Tensors, model_root, optimizer_root, read_safetensors, write_safetensors
+from pod.worker import Order, run_worker
+
+FINAL = "final.safetensors"
+Work = Callable[[Path], object]
+"""Does what the order in a folder says: a worker."""
+
+Change = Callable[[str, TensorBytes], TensorBytes]
+
+
+# What cheats are made of
+
+
+def state_at(folder: Path, index: int) -> KeptState:
+    """The state at a leaf."""
+    if index == 0:
+        return KeptState(read_safetensors(folder / "initial.safetensors")[0], {})
+    return read_state(folder, read_leaves(folder)[index].leaf.step)
+
+
+def put_state(folder: Path, index: int, state: KeptState) -> None:
+    """Let leaf `index` be of another state; links and the trained model are brought up to date by `relink`."""
+    checkpoints = list(read_leaves(folder))
+    leaf = replace(checkpoints[index].leaf, model=model_root(state.model), optimizer=optimizer_root(state.optimizer))
+    checkpoints[index] = replace(checkpoints[index], leaf=leaf)
+    write_state(folder, leaf.step, state, {})
+    relink(folder, checkpoints)
+
+
+def put_metrics(folder: Path, index: int, metrics: dict[str, float]) -> None:
+    """Let leaf `index` tell other metrics."""
+    checkpoints = list(read_leaves(folder))
+    old = checkpoints[index]
+    leaf = replace(old.leaf, metrics=metrics_digest(metrics, old.salt))
+    checkpoints[index] = Checkpoint(leaf, metrics, old.salt)
+    relink(folder, checkpoints)
+
+
+def put_records(folder: Path, digests: Sequence[Digest]) -> None:
+    """Let the leaves be of other records."""
+    found = zip(read_leaves(folder), digests, strict=True)
+    relink(folder, [replace(each, leaf=replace(each.leaf, records=digest)) for each, digest in found])
+
+
+def relink(folder: Path, checkpoints: Sequence[Checkpoint]) -> None:
+    """Write leaves anew so that each names the one before it, and the trained model of the last."""
+    order, previous = Order.read(folder), ZERO
+    (folder / LEAVES).unlink()
+    for checkpoint in checkpoints:
+        leaf = replace(checkpoint.leaf, previous=previous)
+        append_leaf(folder, replace(checkpoint, leaf=leaf))
+        previous = leaf.digest(order.ctx, order.seed)
+    model = dict(state_at(folder, len(checkpoints) - 1).model)
+    write_safetensors(folder / FINAL, model)
+
+
+def trained_again(
+    folder: Path,
+    work: Work,
+    *,
+    recipe: Recipe | None = None,
+    seed: Digest | None = None,
+    records: Table | None = None,
+) -> Path:
+    """Train the job again beside it, with something changed; where that lies."""
+    place = folder.with_name(f"{folder.name}-again")
+    place.mkdir()
+    for name in (*OFFER_FILES, "records.npz"):
+        shutil.copyfile(folder / name, place / name)
+    order = Order.read(folder)
+    replace(order, mode="train", seed=seed or order.seed, keep_every=1).write(place)
+    if recipe is not None:
+        (place / "recipe.json").write_bytes(recipe.encode())
+    if records is not None:
+        records.write_npz(place / "records.npz")
+    work(place)
+    return place
+
+
+def take_over(folder: Path, other: Path) -> None:
+    """Let the job's leaves be of another training's states and metrics; it has the same number of leaves."""
+    for index, checkpoint in enumerate(read_leaves(other)):
+        if index > 0:
+            put_state(folder, index, state_at(other, index))
+            put_metrics(folder, index, dict(checkpoint.metrics))
+
+
+def changed(tensors: Tensors, change: Change) -> dict[str, TensorBytes]:
+    """Tensors with a change made to each."""
+    return {name: change(name, tensor) for name, tensor in tensors.items()}
+
+
+def numbers(tensor: TensorBytes) -> np.ndarray:
+    """A float32 tensor's numbers."""
+    return np.frombuffer(tensor.data, "<f4").reshape(tensor.shape)
+
+
+def of_numbers(tensor: TensorBytes, values: np.ndarray) -> TensorBytes:
+    """The tensor with other numbers."""
+    return replace(tensor, data=memoryview(np.ascontiguousarray(values, "<f4").tobytes()))
+
+
+def only(wanted: str, change: Callable[[np.ndarray], np.ndarray]) -> Change:
+    """Changes the float32 tensors whose names end so."""
+
+    def apply(name: str, tensor: TensorBytes) -> TensorBytes:
+        return of_numbers(tensor, change(numbers(tensor))) if name.endswith(wanted) else tensor
+
+    return apply
+
+
+# Cheats of a job
+
+
+def another_order(folder: Path, work: Work = run_worker) -> None:
+    """Train in an order of the owner's liking, and say so in the leaves."""
+    other = trained_again(folder, work, seed=sha256(b"a better order"))
+    take_over(folder, other)
+    put_records(folder, [checkpoint.leaf.records for checkpoint in read_leaves(other)])
+
+
+def another_order_denied(folder: Path, work: Work = run_worker) -> None:
+    """Train in an order of the owner's liking, and name the records of the agreed one."""
+    take_over(folder, trained_again(folder, work, seed=sha256(b"a better order")))
+
+
+def other_data(folder: Path, records: Table, work: Work = run_worker) -> None:
+    """Train on other records than the registered ones."""
+    take_over(folder, trained_again(folder, work, records=records))
+
+
+def other_learning_rate(folder: Path, rate: float, work: Work = run_worker) -> None:
+    """Train with another learning rate than was agreed."""
+    recipe = Recipe.parse((folder / "recipe.json").read_bytes())
+    take_over(folder, trained_again(folder, work, recipe=replace(recipe, learning_rates=((recipe.steps, rate),))))
+
+
+def repeated_segment(folder: Path, index: int) -> None:
+    """Show the state of leaf `index` again at the next leaf, and be one segment late from there on."""
+    states = [state_at(folder, at) for at in range(len(read_leaves(folder)))]
+    for at in range(index + 1, len(states)):
+        put_state(folder, at, states[at - 1])
+
+
+def interpolated(folder: Path) -> None:
+    """Keep the first and the last state, and let those between lie on a line between the two."""
+    count = len(read_leaves(folder))
+    first, last = state_at(folder, 0), state_at(folder, count - 1)
+    for at in range(1, count - 1):
+        share = np.float32(at / (count - 1))
+
+        def between(name: str, tensor: TensorBytes, share: np.float32 = share) -> TensorBytes:
+            if tensor.dtype != "F32":
+                return tensor
+            start = numbers(first.model[name])
+            return of_numbers(tensor, start + share * (numbers(tensor) - start))
+
+        put_state(folder, at, KeptState(changed(last.model, between), last.optimizer))
+
+
+def stopped_early(folder: Path, index: int) -> None:
+    """Stop at leaf `index`, and say that the training diverged there."""
+    relink(folder, read_leaves(folder)[: index + 1])
+
+
+def tampered_state(folder: Path, index: int, wanted: str = "first.weight") -> None:
+    """Add a little to the weights at a leaf."""
+    state = state_at(folder, index)
+    put_state(folder, index, replace(state, model=changed(state.model, only(wanted, lambda w: w + np.float32(1e-6)))))
+
+
+def other_buffer(folder: Path, index: int) -> None:
+    """Change a buffer at a leaf."""
+    tampered_state(folder, index, "norm.running_mean")
+
+
+def other_optimizer(folder: Path, index: int) -> None:
+    """Change the optimizer's momentum at a leaf, and nothing of the model."""
+    state = state_at(folder, index)
+    optimizer = changed(state.optimizer, only("/exp_avg", lambda moment: moment * np.float32(2)))
+    put_state(folder, index, replace(state, optimizer=optimizer))
+
+
+def misshapen_optimizer(folder: Path, index: int) -> None:
+    """Keep optimizer tensors that are smaller than their parameters: a fused kernel would read beyond them."""
+    state = state_at(folder, index)
+    small = TensorBytes("optimizer", "F32", (1,), memoryview(bytes(4)))
+    optimizer = {name: small if name.endswith("/exp_avg") else tensor for name, tensor in state.optimizer.items()}
+    put_state(folder, index, replace(state, optimizer=optimizer))
+
+
+def forged_metrics(folder: Path, index: int) -> None:
+    """Tell better metrics of a segment."""
+    put_metrics(folder, index, {name: value / 2 for name, value in read_leaves(folder)[index].metrics.items()})
+
+
+def random_weights(folder: Path) -> None:
+    """Deliver weights that were never trained."""
+    index, dice = len(read_leaves(folder)) - 1, np.random.default_rng(3)
+    state = state_at(folder, index)
+    drawn = only("weight", lambda weight: dice.normal(size=weight.shape).astype("f4"))
+    put_state(folder, index, replace(state, model=changed(state.model, drawn)))
+
+
+# Cheats of evidence
+
+
+def _edited(place: Path, edit: Callable[[dict[str, object]], None]) -> None:
+    document = json.loads((place / EVIDENCE).read_bytes())
+    edit(document)
+    (place / EVIDENCE).unlink()
+    (place / EVIDENCE).write_bytes(canonical_json(document))
+
+
+def other_path(place: Path) -> None:
+    """Give a leaf the path of another."""
+
+    def edit(document: dict[str, object]) -> None:
+        leaves = document["leaves"]
+        assert isinstance(leaves, list)
+        leaves[1]["path"] = leaves[2]["path"]
+
+    _edited(place, edit)
+
+
+def other_metrics(place: Path) -> None:
+    """Show metrics that are not those of the leaf."""
+
+    def edit(document: dict[str, object]) -> None:
+        leaves = document["leaves"]
+        assert isinstance(leaves, list)
+        leaves[1]["metrics"]["loss"] = 0.0
+
+    _edited(place, edit)
+
+
+def other_segments(place: Path) -> None:
+    """Answer another challenge: leave the state before an inner segment and its leaves away."""
+
+    def edit(document: dict[str, object]) -> None:
+        document["segments"] = [segment for segment in list(document["segments"]) if segment != 2]  # type: ignore[call-overload]
+
+    _edited(place, edit)
+
+
+def other_identity(place: Path, secret: str) -> None:
+    """Show an identity that does not open the delivery."""
+    _edited(place, lambda document: document.update(identity=secret))
+
+
+def forged_opening(place: Path, index: int) -> None:
+    """Change a cell of an opened record."""
+
+    def forge(opening: Opening) -> Opening:
+        flipped = bytearray(opening.record)
+        flipped[34] ^= 1
+        return replace(opening, record=bytes(flipped))
+
+    _reopened(place, lambda openings: [forge(each) if each.index == index else each for each in openings])
+
+
+def left_out_record(place: Path, index: int) -> None:
+    """Leave an opened record away."""
+    _reopened(place, lambda openings: [each for each in openings if each.index != index])
+
+
+def _reopened(place: Path, change: Callable[[list[Opening]], list[Opening]]) -> None:
+    opened = OpenedRecords.read(place / RECORDS)
+    openings = change(list(opened))
+    (place / RECORDS).unlink()
+    write_opened(place / RECORDS, opened.columns, opened.count, openings, len(openings))
+
+
+def other_state_file(place: Path, segment: int) -> None:
+    """Show a state that is not the one that the leaf names."""
+    path = place / f"{segment}.safetensors"
+    tensors, _ = read_safetensors(path)
+    path.unlink()  # it is a link to the job's own
+    write_safetensors(path, changed(tensors, only("first.weight", lambda weight: weight * np.float32(2))))

@@ -1,0 +1,271 @@
+"""Cheating owners against verifiers: each cheat is consistent in itself, and each is caught by the check that is meant for it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from pod.audit.checking import check, check_delivery
+from pod.checkpoint import read_leaves
+from pod.digest import sha256
+from pod.errors import InputRefused, NotFound
+from pod.leaf import metrics_digest
+from pod.state import optimizer_root
+from pod.store.local import LocalStore
+from tests.attacks import cheats
+from tests.audits import Case, Tamper, trained_here, work_here
+from tests.training_jobs import table
+
+EVERY = [0, 1, 2, 3, 4, 5]
+NUMBERS = "metrics|model root|optimizer root"
+"""What differs first where training itself was another: metrics, unless they came out equal."""
+
+
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    """An honest job of six segments."""
+    place = tmp_path_factory.mktemp("honest")
+    return trained_here(place / "job", LocalStore(place / "store", place / "home"))
+
+
+@pytest.fixture
+def case(honest: Case, request: pytest.FixtureRequest) -> Case:
+    """The honest job in a folder of its own, to be spoilt."""
+    return honest.copy(sha256(request.node.name.encode()).short)
+
+
+# Cheats of the training, caught by the replay
+
+REPLAYED: dict[str, tuple[Callable[[Path], None], list[int], str]] = {
+    "another order, denied": (partial(cheats.another_order_denied, work=work_here), EVERY, NUMBERS),
+    # one record is another; the segments that do not use it are honest
+    "other data": (
+        partial(cheats.other_data, records=table(change=("a", 3, 0.125)), work=work_here),
+        [0, 1, 2, 4],
+        NUMBERS,
+    ),
+    "another learning rate": (partial(cheats.other_learning_rate, rate=0.02, work=work_here), EVERY, NUMBERS),
+    "a repeated segment": (partial(cheats.repeated_segment, index=2), [2, 3, 4, 5], NUMBERS),
+    "interpolated states": (cheats.interpolated, EVERY, NUMBERS),
+    "a tampered state": (partial(cheats.tampered_state, index=3), [2, 3], "model root"),
+    "another buffer": (partial(cheats.other_buffer, index=3), [2, 3], "model root"),
+    "another optimizer's state": (partial(cheats.other_optimizer, index=3), [2, 3], "optimizer root"),
+    "a misshapen optimizer": (partial(cheats.misshapen_optimizer, index=3), [2, 3], "optimizer root"),
+    "forged metrics": (partial(cheats.forged_metrics, index=4), [3], "metrics"),
+    "random weights": (cheats.random_weights, [5], "model root"),
+    "a divergence that was none": (partial(cheats.stopped_early, index=3), [3], "the training goes on to step 16"),
+}
+
+
+@pytest.mark.parametrize("cheat", REPLAYED)
+def test_replay_catches(case: Case, cheat: str) -> None:
+    spoil, segments, what = REPLAYED[cheat]
+    spoil(case.folder)
+    problems = case.replayed_here(case.facts(case.deliver()))
+    assert [problem.segment for problem in problems] == segments
+    assert re.search(f"^{what}", problems[0].what), problems[0].what
+
+
+def test_replay_has_nothing_to_say_of_an_honest_job(honest: Case) -> None:
+    assert honest.replayed_here(honest.facts(None)) == []
+
+
+def test_replay_refuses_a_state_that_would_be_read_beyond_its_end(case: Case) -> None:
+    cheats.misshapen_optimizer(case.folder, 3)
+    problems = case.replayed_here(case.facts(None))
+    assert "the state does not fit the graph: the optimizer's tensor" in problems[1].what
+
+
+def test_a_segment_that_was_not_drawn_hides_its_cheat(case: Case) -> None:
+    """What sampling costs: section 10.7 of the protocol says how much."""
+    cheats.forged_metrics(case.folder, 4)
+    facts = case.facts(None, drawn=1)
+    drawn_it = 3 in facts.audited
+    assert bool(case.replayed_here(facts)) == drawn_it
+
+
+# Cheats that a check without a replay catches
+
+
+def first_optimizer(folder: Path) -> None:
+    """Begin with an optimizer that has a momentum already."""
+    checkpoints = list(read_leaves(folder))
+    leaf = replace(checkpoints[0].leaf, optimizer=optimizer_root(cheats.state_at(folder, 3).optimizer))
+    cheats.relink(folder, [replace(checkpoints[0], leaf=leaf), *checkpoints[1:]])
+
+
+def other_start(folder: Path) -> None:
+    """Begin with a model that was trained before."""
+    checkpoints = list(read_leaves(folder))
+    leaf = replace(checkpoints[0].leaf, model=checkpoints[3].leaf.model)
+    cheats.relink(folder, [replace(checkpoints[0], leaf=leaf), *checkpoints[1:]])
+
+
+def shorter_segment(folder: Path) -> None:
+    """Let a leaf stand after a step fewer than was agreed."""
+    checkpoints = list(read_leaves(folder))
+    checkpoints[2] = replace(checkpoints[2], leaf=replace(checkpoints[2].leaf, step=7))
+    shutil.copyfile(folder / "states" / "8.safetensors", folder / "states" / "7.safetensors")
+    cheats.relink(folder, checkpoints)
+
+
+def broken_link(folder: Path) -> None:
+    """Let a leaf name another one before it."""
+    checkpoints = list(read_leaves(folder))
+    cheats.relink(folder, checkpoints)
+    leaves = [*checkpoints]
+    leaves[3] = replace(leaves[3], leaf=replace(leaves[3].leaf, previous=sha256(b"another")))
+    (folder / "leaves.jsonl").write_bytes(b"".join(each.to_line() for each in leaves))
+
+
+def unasked_metrics(folder: Path) -> None:
+    """Tell of something that the recipe does not ask for."""
+    old = read_leaves(folder)[2]
+    cheats.put_metrics(folder, 2, {"loss": old.metrics["loss"]})
+    assert read_leaves(folder)[2].leaf.metrics == metrics_digest({"loss": old.metrics["loss"]}, old.salt)
+
+
+OF_THE_JOB: dict[str, tuple[Callable[[Path], None], list[int | None], str]] = {
+    "another order": (
+        partial(cheats.another_order, work=work_here),
+        [0, 1, 2, 3, 4, 5],
+        "leaf 1 is of records with the digest .*, and the order seed says",
+    ),
+    "a first optimizer": (first_optimizer, [None], "leaf 0's optimizer has the root .*, and a fresh one says"),
+    "another start": (other_start, [None], "leaf 0's model has the root .*, and the agreement says"),
+    "a shorter segment": (shorter_segment, [None], "leaf 2 stands after step 7, and the agreement says 8"),
+    "a broken link": (broken_link, [None], "leaf 3 names as the leaf before it .*, and leaf 2 says"),
+    "unasked metrics": (unasked_metrics, [None], "leaf 2 has the metrics"),
+}
+
+
+@pytest.mark.parametrize("cheat", OF_THE_JOB)
+def test_check_catches_in_the_leaves(case: Case, cheat: str) -> None:
+    spoil, segments, what = OF_THE_JOB[cheat]
+    spoil(case.folder)
+    facts = case.facts(None)
+    problems = check(case.evidence(facts), facts)
+    assert [problem.segment for problem in problems] == segments
+    assert re.search(what, problems[0].what), problems[0].what
+
+
+def another_recipe(place: Path) -> None:
+    text = (place / "recipe.json").read_bytes().replace(b'"weight_decay":0.01', b'"weight_decay":0.02')
+    (place / "recipe.json").unlink()
+    (place / "recipe.json").write_bytes(text)
+
+
+def another_graph(place: Path) -> None:
+    (place / "graph.json").unlink()
+    (place / "graph.json").write_bytes(b"{}")
+
+
+def another_initial(place: Path) -> None:
+    (place / "initial.safetensors").unlink()
+    shutil.copyfile(place / "2.safetensors", place / "initial.safetensors")
+
+
+OF_THE_EVIDENCE: dict[str, tuple[Tamper, list[int | None], str]] = {
+    "another leaf's path": (cheats.other_path, [None], "leaf 1 leads to the transcript root"),
+    "other metrics": (cheats.other_metrics, [None], "the metrics of leaf 1 digest to"),
+    "other segments": (cheats.other_segments, [None], "the evidence is about the segments .*, and the challenge says"),
+    "another recipe": (another_recipe, [None], "recipe.json has the digest .*, and the agreement says"),
+    "another graph": (another_graph, [None], "graph.json has the digest .*, and the agreement says"),
+    "other initial weights": (another_initial, [None], "tensor|model root"),
+    "a forged record": (partial(cheats.forged_opening, index=3), [0, 1, 2, 4], "record 3 leads to the dataset root"),
+    "a record left out": (partial(cheats.left_out_record, index=3), [0, 1, 2, 4], "records.bin lacks record 3"),
+    "another state": (
+        partial(cheats.other_state_file, segment=4),
+        [4],
+        "4.safetensors: the state's model has the root .*, and leaf 4 says",
+    ),
+}
+
+
+@pytest.mark.parametrize("cheat", OF_THE_EVIDENCE)
+def test_check_catches_in_the_evidence(honest: Case, cheat: str) -> None:
+    tamper, segments, what = OF_THE_EVIDENCE[cheat]
+    facts = honest.facts(None)
+    problems = check(honest.evidence(facts, tamper), facts)
+    assert [problem.segment for problem in problems] == segments
+    assert re.search(what, problems[0].what), problems[0].what
+
+
+def test_check_catches_records_of_another_registration(case: Case) -> None:
+    cheats.other_data(case.folder, table(change=("a", 3, 0.125)), work_here)
+    other, facts = replace(case, records=table(change=("a", 3, 0.125))), case.facts(None)
+    problems = check(other.evidence(facts), facts)
+    assert [problem.segment for problem in problems] == EVERY
+    assert "leads to the dataset root" in problems[0].what
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"agreement": sha256(b"another")}, "the evidence is about the agreement"),
+        ({"round": 1}, "the evidence is for the round 0, and the chain says 1"),
+        ({"challenge": sha256(b"another"), "drawn": 2}, "the evidence is about the segments"),
+        ({"dataset_root": sha256(b"another")}, "the recipe's dataset is"),
+        ({"steps": 23}, "the evidence is about the segments|the recipe's number of steps is 22"),
+        ({"dataset_count": 30}, "the recipe uses rows up to 40 of 30 records"),
+        ({"ctx": sha256(b"another")}, "leaf 0 leads to the transcript root"),
+        ({"seed": sha256(b"another")}, "leaf 0 leads to the transcript root"),
+        ({"transcript_root": sha256(b"another")}, "leaf 0 leads to the transcript root"),
+        ({"model_root": sha256(b"another")}, "the last leaf's model has the root"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_check_holds_evidence_to_the_chain(honest: Case, change: dict[str, object], what: str) -> None:
+    evidence = honest.evidence(honest.facts(None))
+    (problem,) = check(evidence, replace(honest.facts(None), **change))  # type: ignore[arg-type]
+    assert re.search(what, problem.what), problem.what
+
+
+@pytest.mark.parametrize("name", ["recipe.json", "records.bin", "evidence.json", "3.safetensors"])
+def test_evidence_that_lacks_a_file_is_none(honest: Case, name: str) -> None:
+    with pytest.raises(NotFound, match=f"lacks {name}|there is no {name}"):
+        honest.evidence(honest.facts(None), lambda place: (place / name).unlink())
+
+
+def cut(place: Path) -> None:
+    data = (place / "records.bin").read_bytes()
+    (place / "records.bin").write_bytes(data[:90])
+
+
+def many(place: Path) -> None:
+    data = bytearray((place / "records.bin").read_bytes())
+    start = 36 + int.from_bytes(data[32:36], "big")
+    data[start + 8 : start + 16] = (1 << 60).to_bytes(8, "big")
+    (place / "records.bin").write_bytes(data)
+
+
+@pytest.mark.parametrize("tamper", [cut, many, lambda place: (place / "evidence.json").write_bytes(b"[]")])
+def test_evidence_that_is_malformed_is_none(honest: Case, tamper: Tamper) -> None:
+    with pytest.raises(InputRefused):
+        honest.evidence(honest.facts(None), tamper)
+
+
+@pytest.mark.parametrize("extra", [b"\0", b"\0" * 200])
+def test_records_that_go_on_are_a_problem_of_the_whole(honest: Case, extra: bytes) -> None:
+    facts = honest.facts(None)
+
+    def more(place: Path) -> None:
+        (place / "records.bin").write_bytes((place / "records.bin").read_bytes() + extra)
+
+    (problem,) = check(honest.evidence(facts, more), facts)
+    assert (problem.segment, problem.what) == (None, "records.bin goes on after its last record")
+
+
+def test_another_delivered_model_is_found(honest: Case, tmp_path: Path) -> None:
+    other = tmp_path / "model.safetensors"
+    shutil.copyfile(honest.folder / "initial.safetensors", other)
+    problem = check_delivery(other, honest.facts(None))
+    assert problem is not None
+    assert problem.what.startswith("the delivered model has the root")
+    assert check_delivery(honest.folder / "final.safetensors", honest.facts(None)) is None

@@ -1,0 +1,151 @@
+"""Audits without a chain: an owner's trained folder, what the chain would say of it, evidence sealed through a store, an examination.
+
+`trained` and `Case.examined` do it in real worker processes; `trained_here` and `Case.replayed_here` run the worker's code in this
+process, whose kernels both then have, because a process takes seconds and there are many cheats.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pod.audit.checking import Problem, check
+from pod.audit.evidence import Evidence, write_evidence
+from pod.audit.facts import Facts
+from pod.checkpoint import read_leaves
+from pod.dataset import Table, dataset_root, record_leaves
+from pod.digest import Digest, sha256
+from pod.parcel import DELIVERY_FILES, send_folder
+from pod.recipe import Recipe
+from pod.sealed import new_identity, recipient_of
+from pod.store import Cid, Store
+from pod.transcript import Transcript
+from pod.verifier import Examination, examine
+from pod.worker import Event, Order, run_worker
+from pod.worker.job import Job
+from pod.worker.modes import MODES
+from tests.training_jobs import CTX, SEED, job_folder, recipe, table
+
+ID, CHALLENGE, KEY = sha256(b"agreement"), sha256(b"challenge"), bytes(range(32, 64))
+JOB_SECRET, JOB_RECIPIENT = new_identity()
+VERIFIER_SECRET, VERIFIER_RECIPIENT = new_identity()
+ALL = 99
+"""More inner segments than any of these jobs has: all are drawn."""
+
+Work = Callable[[Path], object]
+Tamper = Callable[[Path], object]
+
+
+@dataclass(frozen=True)
+class Case:
+    """An owner's side of an audit."""
+
+    folder: Path
+    store: Store
+    records: Table
+
+    @property
+    def recipe(self) -> Recipe:
+        return Recipe.parse((self.folder / "recipe.json").read_bytes())
+
+    def copy(self, name: str) -> Case:
+        """The same job in a folder of its own, to be spoilt."""
+        return Case(Path(shutil.copytree(self.folder, self.folder.with_name(name))), self.store, self.records)
+
+    def deliver(self, tamper: Tamper | None = None) -> Cid:
+        """Seal the trained model to the job's identity, as the owner's pod does."""
+        place = self.folder.with_name(f".delivery-{os.urandom(4).hex()}")
+        place.mkdir()
+        shutil.copyfile(self.folder / "final.safetensors", place / "model.safetensors")
+        (place / "certificate.json").write_bytes(b"{}")
+        if tamper is not None:
+            tamper(place)
+        return send_folder(self.store, place, DELIVERY_FILES, [JOB_RECIPIENT])
+
+    def facts(self, weights: Cid | None, drawn: int = ALL, round: int = 0) -> Facts:
+        """What the chain would say once the job's leaves are on it."""
+        leaves, given = tuple(checkpoint.leaf for checkpoint in read_leaves(self.folder)), self.recipe
+        return Facts(
+            agreement=ID,
+            ctx=CTX,
+            seed=SEED,
+            recipe=given.digest,
+            graph=given.graph,
+            initial_model=given.initial_model,
+            dataset_root=registered_root(),
+            dataset_count=table().count,
+            steps=given.steps,
+            segment=given.segment,
+            group=given.group,
+            drawn=drawn,
+            count=len(leaves),
+            step=leaves[-1].step,
+            transcript_root=Transcript(CTX, SEED, leaves).root,
+            model_root=leaves[-1].model,
+            weights=weights,
+            challenge=CHALLENGE,
+            round=round,
+        )
+
+    def plain(self, facts: Facts, tamper: Tamper | None = None) -> tuple[Path, tuple[str, ...]]:
+        """Write the evidence, and what a cheat makes of it."""
+        place = self.folder.with_name(f".plain-{os.urandom(4).hex()}")
+        place.mkdir()
+        leaves = record_leaves(self.records, KEY)
+        names = write_evidence(
+            self.folder, place, facts, read_leaves(self.folder), self.records, KEY, leaves, JOB_SECRET
+        )
+        if tamper is not None:
+            tamper(place)
+        return place, tuple(name for name in names if (place / name).exists())
+
+    def evidence(self, facts: Facts, tamper: Tamper | None = None) -> Evidence:
+        """Evidence as a verifier reads it once it is opened."""
+        return Evidence.read(self.plain(facts, tamper)[0])
+
+    def examined(self, facts: Facts, tamper: Tamper | None = None) -> Examination:
+        """Seal the evidence, and let a verifier examine it."""
+        place, names = self.plain(facts, tamper)
+        cid = send_folder(self.store, place, names, [VERIFIER_RECIPIENT, recipient_of(JOB_SECRET)])
+        return examine(self.store, cid, VERIFIER_SECRET, facts, place.with_name(f"{place.name}-opened"))
+
+    def replayed_here(self, facts: Facts, tamper: Tamper | None = None) -> list[Problem]:
+        """Check plain evidence and replay what the checks leave, in this process; what does not hold."""
+        evidence = self.evidence(facts, tamper)
+        problems = list(check(evidence, facts))
+        spoilt = {problem.segment for problem in problems}
+        if None not in spoilt:
+            segments = tuple(segment for segment in facts.audited if segment not in spoilt)
+            Order("audit", CTX, SEED, bytes(32), segments=segments).write(evidence.folder)
+            told = [event for event in work_here(evidence.folder) if event["event"] == "audited"]
+            problems += [Problem(event["index"], event["difference"]) for event in told if not event["equal"]]
+        return problems
+
+
+def work_here(folder: Path) -> list[Event]:
+    """Do a folder's order in this process."""
+    order, events = Order.read(folder), list[Event]()
+    job = Job.open(folder, order, Recipe.parse((folder / "recipe.json").read_bytes()))
+    MODES[order.mode](job, lambda event, **body: events.append({"event": event, **body}))
+    return events
+
+
+def registered_root() -> Digest:
+    """The root of the registered records."""
+    return dataset_root(record_leaves(table(), KEY))
+
+
+def trained(folder: Path, store: Store, work: Work = run_worker, keep_every: int = 1, **changes: Any) -> Case:
+    """An honest training, of a real worker unless it says otherwise."""
+    job_folder(folder, recipe(dataset=str(registered_root()), **changes), keep_every=keep_every)
+    work(folder)
+    return Case(folder, store, table())
+
+
+def trained_here(folder: Path, store: Store, **changes: Any) -> Case:
+    """An honest training in this process."""
+    return trained(folder, store, work_here, **changes)

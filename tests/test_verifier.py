@@ -1,0 +1,223 @@
+"""Examining evidence: an honest job matches, with one trace for all; what is kept back is withheld; and no host is made to guess."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pod.agreement import State
+from pod.audit.facts import read_facts
+from pod.audit.vote import Outcome, trace_digest
+from pod.checkpoint import read_leaves, state_steps
+from pod.checkpoint.files import state_path
+from pod.digest import ZERO
+from pod.errors import EnvironmentRefused
+from pod.owner.evidence import build_evidence
+from pod.parcel import DELIVERY_FILES, send_folder
+from pod.sealed import new_identity
+from pod.store import Cid
+from pod.store.local import LocalStore
+from pod.verifier import examine
+from pod.worker import Order
+from tests.attacks import cheats
+from tests.audits import (
+    CHALLENGE,
+    JOB_RECIPIENT,
+    VERIFIER_RECIPIENT,
+    VERIFIER_SECRET,
+    Case,
+    Tamper,
+    trained,
+    trained_here,
+    work_here,
+)
+from tests.pods import Workshop, owner_runs
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> LocalStore:
+    place = tmp_path_factory.mktemp("store")
+    return LocalStore(place / "store", place / "home")
+
+
+@pytest.fixture(scope="module")
+def honest(store: LocalStore, tmp_path_factory: pytest.TempPathFactory) -> Case:
+    """A job trained by a worker."""
+    return trained(tmp_path_factory.mktemp("honest") / "job", store)
+
+
+@pytest.fixture(scope="module")
+def delivered(honest: Case) -> Cid:
+    """Its delivery."""
+    return honest.deliver()
+
+
+def test_an_honest_job_matches_with_one_trace(honest: Case, delivered: Cid) -> None:
+    facts = honest.facts(delivered, drawn=2)
+    one, other = honest.examined(facts), honest.examined(facts)
+    assert (one.outcome, one.problems, one.lasting) == (Outcome.MATCH, (), True)
+    assert tuple(each.index for each in one.audited) == facts.audited
+    assert (one.outcome, one.trace) == (other.outcome, other.trace)
+    states = [each.before for each in one.audited]
+    assert one.trace == trace_digest(facts.ctx, facts.challenge, 0, states)
+    assert not {leaf.leaf.state for leaf in read_leaves(honest.folder)} & set(states)  # no leaf gives a trace away
+    assert ZERO not in states
+
+
+def test_a_cheat_and_another_delivery_mismatch(honest: Case) -> None:
+    case = honest.copy("cheat")
+    cheats.tampered_state(case.folder, 3)
+    weights = case.deliver(
+        lambda place: shutil.copyfile(case.folder / "initial.safetensors", place / DELIVERY_FILES[0])
+    )
+    found = case.examined(case.facts(weights), lambda place: cheats.forged_opening(place, 3))
+    assert found.outcome == Outcome.MISMATCH
+    assert [problem.segment for problem in found.problems] == [0, 1, 2, 4, None, 3]
+    assert [each.index for each in found.audited] == [3, 5]
+    states = {each.index: each.before for each in found.audited}
+    traced = [states.get(index, ZERO) for index in range(6)]
+    assert found.trace == trace_digest(case.facts(weights).ctx, CHALLENGE, 0, traced)
+
+
+def test_a_problem_of_the_whole_leaves_nothing_to_replay(honest: Case, delivered: Cid) -> None:
+    facts = honest.facts(delivered)
+    found = honest.examined(facts, cheats.other_path)
+    assert (found.outcome, len(found.problems), found.audited) == (Outcome.MISMATCH, 1, ())
+    assert found.trace == trace_digest(facts.ctx, facts.challenge, 0, [ZERO] * 6)
+
+
+# Withheld
+
+
+STRANGER = new_identity()
+
+WITHHELD: dict[str, tuple[Tamper, str]] = {
+    "a file is missing": (lambda place: (place / "2.safetensors").unlink(), "should hold"),
+    "the evidence is none": (
+        lambda place: ((place / "evidence.json").unlink(), (place / "evidence.json").write_bytes(b"{}")),
+        "evidence.json is a fitchain/evidence/v1",
+    ),
+    "the identity opens nothing": (lambda place: cheats.other_identity(place, STRANGER[0]), "does not open"),
+    "the identity is none": (lambda place: cheats.other_identity(place, "secret"), "the text is no age identity"),
+}
+
+
+@pytest.mark.parametrize("what", WITHHELD)
+def test_evidence_is_withheld_where(honest: Case, delivered: Cid, what: str) -> None:
+    tamper, reason = WITHHELD[what]
+    found = honest.examined(honest.facts(delivered), tamper)
+    assert (found.outcome, found.trace, found.audited, found.lasting) == (Outcome.WITHHELD, ZERO, (), True)
+    assert reason in found.problems[0].what
+
+
+def garbage(store: LocalStore, place: Path) -> Cid:
+    """A delivery that is no age file."""
+    place.mkdir()
+    for name in DELIVERY_FILES:
+        (place / f"{name}.age").write_bytes(b"garbage" * 100)
+    return store.add_folder(place)
+
+
+def test_a_delivery_of_garbage_is_withheld(honest: Case, store: LocalStore, tmp_path: Path) -> None:
+    found = honest.examined(honest.facts(garbage(store, tmp_path / "garbage")))
+    assert (found.outcome, found.lasting) == (Outcome.WITHHELD, True)
+    assert "not as it was sealed" in found.problems[0].what
+
+
+def test_a_delivery_that_nobody_can_name_is_withheld(honest: Case) -> None:
+    assert honest.examined(honest.facts(None)).outcome == Outcome.WITHHELD
+
+
+def test_evidence_for_others_is_withheld(honest: Case, delivered: Cid, tmp_path: Path) -> None:
+    facts = honest.facts(delivered)
+    place, names = honest.plain(facts)
+    cid = send_folder(honest.store, place, names, [STRANGER[1], JOB_RECIPIENT])
+    found = examine(honest.store, cid, VERIFIER_SECRET, facts, tmp_path)
+    assert (found.outcome, found.lasting) == (Outcome.WITHHELD, True)
+
+
+def test_what_the_store_lacks_may_still_come(honest: Case, delivered: Cid, tmp_path: Path) -> None:
+    elsewhere = LocalStore(tmp_path / "store", tmp_path / "home")
+    facts = honest.facts(delivered)
+    place, names = honest.plain(facts)
+    cid = send_folder(elsewhere, place, names, [VERIFIER_RECIPIENT])
+    found = examine(honest.store, cid, VERIFIER_SECRET, facts, tmp_path / "opened")
+    assert (found.outcome, found.lasting) == (Outcome.WITHHELD, False)
+
+
+def test_a_host_of_another_class_has_no_say(store: LocalStore, tmp_path: Path) -> None:
+    environment = {"class": "cpu-x86-64-v3", "threads": 1, "torch": "1.0.0+other", "probe": None}
+    case = trained_here(tmp_path / "job", store, environment=environment, steps=4)
+    with pytest.raises(EnvironmentRefused):
+        case.examined(case.facts(case.deliver()))
+
+
+# Runs that diverged
+
+EXPLODING: dict[str, Any] = {"optimizer": {"name": "SGD", "arguments": {"weight_decay": 10.0}}}
+"""With a rate of a million every step multiplies the weights by ten million: some five steps to the end of the finite numbers."""
+
+DIVERGING: dict[str, dict[str, Any]] = {
+    "in the first segment": {"learning_rates": [[22, 1e6]], "segment": 11},
+    "later": {"learning_rates": [[9, 0.01], [13, 1e6]]},
+    "in a segment of two steps": {"learning_rates": [[9, 0.01], [13, 1e6]], "segment": 2},
+    "in a segment of three steps": {"learning_rates": [[9, 0.01], [13, 1e6]], "segment": 3},
+}
+
+
+@pytest.mark.parametrize("where", DIVERGING)
+def test_a_run_that_diverged_diverges_again(store: LocalStore, tmp_path: Path, where: str) -> None:
+    case = trained_here(tmp_path / "job", store, **EXPLODING, **DIVERGING[where])
+    facts = case.facts(None)
+    assert facts.diverged
+    assert facts.audited[-1] == facts.count - 1
+    assert case.replayed_here(facts) == []
+
+
+def test_the_trace_of_a_divergence_is_the_state_before_the_failing_step(store: LocalStore, tmp_path: Path) -> None:
+    """However the steps are cut into segments: the same step fails, and a buffer that it has moved is not in the trace."""
+    told = []
+    for segment in (4, 7, 11):
+        case = trained_here(tmp_path / str(segment), store, **EXPLODING, **DIVERGING["later"] | {"segment": segment})
+        facts = case.facts(None)
+        place, _ = case.plain(facts)
+        Order("audit", facts.ctx, facts.seed, bytes(32), segments=facts.audited[-1:]).write(place)
+        (audited,) = (event for event in work_here(place) if event["event"] == "audited")
+        told.append((facts.diverged, audited["equal"], audited["before"]))
+    assert set(told) == {(True, True, told[0][2])}
+    assert told[0][2] != str(ZERO)
+
+
+# States that were not kept
+
+
+def test_states_that_were_not_kept_are_trained_again(store: LocalStore, tmp_path: Path) -> None:
+    case = trained_here(tmp_path / "job", store, keep_every=4)
+    assert state_steps(case.folder) == [16, 22]
+    replace(Order.read(case.folder), mode="restate", segments=(1, 2, 5)).write(case.folder)
+    work_here(case.folder)
+    assert state_steps(case.folder) == [4, 8, 16, 20, 22]
+    state = cheats.read_state(case.folder, 20)
+    state.verify(read_leaves(case.folder)[5].leaf)
+
+
+# With a chain
+
+
+def test_an_owner_builds_evidence_that_a_verifier_examines(workshop: Workshop, tmp_path: Path) -> None:
+    owner, scientist = workshop.owner, workshop.scientist
+    with owner_runs(owner, keep_every=2):
+        id = workshop.request()
+        workshop.until_state(id, State.TRAINED)
+        workshop.until(owner.has(id, "finished"))
+    assert not state_path(owner.home.job_folder(id), 10).exists()
+    mine, other = new_identity(), new_identity()
+    cid = build_evidence(owner.home, id, CHALLENGE, 1, [mine[1], other[1]])
+    facts = read_facts(scientist.home.chain, id, CHALLENGE, 1)
+    found = examine(scientist.home.store, cid, mine[0], facts, tmp_path)
+    assert (found.outcome, found.problems, facts.audited) == (Outcome.MATCH, (), (0, 5))
+    assert not list(owner.home.job_folder(id).glob(".evidence-*"))
