@@ -278,12 +278,13 @@ contract Agreements is IAgreements {
     }
 
     function _requireSoundAudit(AuditTerms calldata terms, uint128 bond) private view {
-        uint256 length = terms.panel == NO_PANEL ? 0 : registry.panelLength(terms.panel);
+        uint256 panel = _panelNumber(terms);
         uint8 seats = _seatCount(terms);
         if (seats == 0) return;
         if (seats > SEAT_LIMIT) revert TooManySeats(seats, SEAT_LIMIT);
+        if (panel == 0 && terms.mode != DisclosureMode.Open) revert PanelNeeded(terms.mode);
+        uint256 length = panel == 0 ? 0 : registry.panelLength(panel);
         if (length > type(uint16).max) revert PanelTooLong(length, type(uint16).max);
-        if (terms.mode != DisclosureMode.Open && terms.panel == NO_PANEL) revert PanelNeeded(terms.mode);
         _requireAmount(terms.fee);
         _requireAmount(terms.counterBond);
         if (terms.fee / seats > FULL_STAKE) revert FeeAboveStake(terms.fee / seats, FULL_STAKE);
@@ -386,9 +387,13 @@ contract Agreements is IAgreements {
         if (_seatCount(terms) == 0) return;
         AgreedAudit storage agreed = _agreedAudits[id];
         (agreed.fee, agreed.counterBond) = (uint96(terms.fee), uint96(terms.counterBond));
-        (agreed.window, agreed.segments) = (terms.window, terms.segments);
+        (agreed.window, agreed.panel) = (uint24(terms.window), uint24(_panelNumber(terms)));
         (agreed.verifiers, agreed.disputeVerifiers) = (terms.verifiers, terms.disputeVerifiers);
-        if (terms.panel != NO_PANEL) agreed.panel = terms.panel;
+    }
+
+    /// @dev 0 where none is named.
+    function _panelNumber(AuditTerms calldata terms) private view returns (uint256) {
+        return terms.panel == NO_PANEL ? 0 : registry.panelNumber(terms.panel);
     }
 
     function _seatCount(AuditTerms calldata terms) private pure returns (uint8) {

@@ -3,7 +3,6 @@ pragma solidity ^0.8.28;
 
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
-import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
 import {IAgreements} from "./interfaces/IAgreements.sol";
 import {IAudits} from "./interfaces/IAudits.sol";
 import {IFitCoin} from "./interfaces/IFitCoin.sol";
@@ -11,9 +10,9 @@ import {IRegistry} from "./interfaces/IRegistry.sol";
 import {Payment} from "./libraries/Payment.sol";
 import {Seats} from "./libraries/Seats.sol";
 import {SeedBlock} from "./libraries/SeedBlock.sol";
-import {Audit, FULL_STAKE, Outcome, Phase, ROUND_LIMIT, Verifier} from "./types/Audit.sol";
+import {Audit, FULL_STAKE, Membership, Outcome, Phase, ROUND_LIMIT, Verifier} from "./types/Audit.sol";
 import {CallerIsNotOwner, DeadlineNotPassed, DeadlinePassed, requireCid} from "./types/Errors.sol";
-import {AgreementId, NO_PANEL, PanelId} from "./types/Ids.sol";
+import {AgreementId} from "./types/Ids.sol";
 import {Permit} from "./types/Terms.sol";
 
 /// @title Audits
@@ -23,16 +22,15 @@ import {Permit} from "./types/Terms.sol";
 contract Audits is IAudits {
     using SafeERC20 for IFitCoin;
     using Payment for IFitCoin;
-    using Checkpoints for Checkpoints.Trace208;
     using Seats for uint256;
 
     /// @dev How a draw looks for verifiers.
     struct Drawing {
         address owner;
         address scientist;
-        PanelId panel;
+        uint256 panel;
         uint256 length;
-        uint48 lastBlock;
+        uint256 openedBlock;
         bytes32 seed;
         uint256 round;
         uint256 counter;
@@ -63,8 +61,7 @@ contract Audits is IAudits {
     /// @dev A commitment, then what `_ballot` makes of the revealed vote.
     mapping(AgreementId id => mapping(uint256 seat => bytes32)) private _votes;
     mapping(address account => Verifier) private _verifiers;
-    /// @dev By block: the account's number while it can be drawn, 0 while it cannot.
-    mapping(address account => Checkpoints.Trace208) private _history;
+    mapping(address account => Membership) private _memberships;
     mapping(uint256 number => address) private _pool;
     uint128 private _poolLength;
     uint128 private _activeCount;
@@ -80,14 +77,12 @@ contract Audits is IAudits {
     /// @inheritdoc IAudits
     function stake(Permit calldata permit) external {
         Verifier storage known = _verifiers[msg.sender];
-        if (known.active) revert StakedAlready(msg.sender);
+        if (_memberships[msg.sender].isActive()) revert StakedAlready(msg.sender);
         if (block.timestamp < known.unbonded) revert StakeIsUnbonding(known.unbonded, block.timestamp);
         uint256 missing = FULL_STAKE - known.stake;
-        uint16 number = known.number;
-        if (number == 0) number = _enlist();
 
-        (known.stake, known.unbonded, known.number) = (FULL_STAKE, 0, number);
-        _setActive(msg.sender, known, true);
+        (known.stake, known.unbonded) = (FULL_STAKE, 0);
+        uint16 number = _activate(msg.sender);
 
         emit Staked(msg.sender, missing, number);
 
@@ -100,7 +95,7 @@ contract Audits is IAudits {
         if (known.stake == 0 || known.unbonded != 0) revert NotStaked(msg.sender);
 
         known.unbonded = uint40(block.timestamp + unbondingTime);
-        if (known.active) _setActive(msg.sender, known, false);
+        _deactivate(msg.sender);
 
         emit Unstaked(msg.sender, known.unbonded);
     }
@@ -123,12 +118,12 @@ contract Audits is IAudits {
     // --- opening and draw
 
     /// @inheritdoc IAudits
-    function open(AgreementId id, PanelId panel, uint8 seats, uint32 window, bool disputed) external {
+    function open(AgreementId id, uint256 panel, uint8 seats, uint24 window, bool disputed) external {
         if (msg.sender != address(agreements)) revert CallerIsNotAgreements(msg.sender, address(agreements));
-        uint256 length = panel == NO_PANEL ? _poolLength : registry.panelLength(panel);
+        uint256 length = panel == 0 ? _poolLength : registry.panelLength(panel);
 
         Audit storage known = _audits[id];
-        (known.seats, known.window, known.disputed) = (seats, uint24(window), disputed);
+        (known.seats, known.window, known.disputed) = (seats, window, disputed);
         (known.openedBlock, known.challengeBlock) = (uint32(block.number), uint32(block.number));
         known.panelLength = uint16(Math.min(length, type(uint16).max));
         _enter(known, Phase.Awaiting);
@@ -330,6 +325,11 @@ contract Audits is IAudits {
     }
 
     /// @inheritdoc IAudits
+    function membership(address account) external view returns (Membership memory) {
+        return _memberships[account];
+    }
+
+    /// @inheritdoc IAudits
     function poolLength() external view returns (uint256) {
         return _poolLength;
     }
@@ -340,21 +340,21 @@ contract Audits is IAudits {
     }
 
     /// @inheritdoc IAudits
-    function available(PanelId panel, address owner, address scientist, uint256 enough)
+    function available(uint256 panel, address owner, address scientist, uint256 enough)
         external
         view
         returns (uint256 count)
     {
-        if (panel == NO_PANEL) {
+        if (panel == 0) {
             count = _activeCount;
-            if (_verifiers[owner].active) count--;
-            if (scientist != owner && _verifiers[scientist].active) count--;
+            if (_memberships[owner].isActive()) count--;
+            if (scientist != owner && _memberships[scientist].isActive()) count--;
             return count;
         }
         uint256 length = registry.panelLength(panel);
         for (uint256 i = 0; i < length && count < enough; i++) {
             address member = registry.panelMember(panel, i);
-            if (member != owner && member != scientist && _verifiers[member].active) count++;
+            if (member != owner && member != scientist && _memberships[member].isActive()) count++;
         }
     }
 
@@ -420,29 +420,32 @@ contract Audits is IAudits {
     function _seat(AgreementId id, Audit storage known, uint16 kept) private {
         Drawing memory drawing = _drawing(id, known);
         uint256 round = drawing.round;
-        uint256 tries;
-        for (uint256 seat = 0; seat < known.seats; seat++) {
+        address[] memory accounts = new address[](known.seats);
+        uint256 limit;
+        for (uint256 seat = 0; seat < accounts.length; seat++) {
+            uint256 number;
             if (kept >> seat & 1 == 1) {
-                drawing.seats[round] = drawing.seats[round].put(seat, drawing.seats[round - 1].numberAt(seat));
+                number = drawing.seats[round - 1].numberAt(seat);
+                accounts[seat] = _pool[number];
             } else {
-                tries += TRIES_PER_SEAT;
-                drawing.seats[round] = drawing.seats[round].put(seat, _drawOne(drawing, tries));
+                limit += TRIES_PER_SEAT;
+                (number, accounts[seat]) = _drawOne(drawing, limit);
             }
+            drawing.seats[round] = drawing.seats[round].put(seat, number);
         }
-        uint256 seats = drawing.seats[round];
 
-        _seats[id][round] = seats;
+        _seats[id][round] = drawing.seats[round];
         (known.joined, known.declined, known.committed, known.revealed) = (kept, 0, 0, 0);
         _enter(known, Phase.Joining);
 
-        emit Drawn(id, round, drawing.seed, _addresses(seats, known.seats));
+        emit Drawn(id, round, drawing.seed, accounts);
     }
 
     function _drawing(AgreementId id, Audit storage known) private view returns (Drawing memory drawing) {
         (drawing.owner, drawing.scientist) = agreements.parties(id);
         drawing.panel = agreements.agreedAudit(id).panel;
         drawing.length = known.panelLength;
-        drawing.lastBlock = known.openedBlock - 1;
+        drawing.openedBlock = known.openedBlock;
         drawing.seed = known.seed;
         drawing.round = known.round;
         for (uint256 round = 0; round < drawing.round; round++) {
@@ -450,23 +453,29 @@ contract Audits is IAudits {
         }
     }
 
-    /// @dev Uniform over whoever can be drawn, for rejected entries are drawn again; 0 if no try before number `limit`
-    ///      finds one.
-    function _drawOne(Drawing memory drawing, uint256 limit) private view returns (uint256 number) {
-        if (drawing.length == 0) return 0;
+    /// @dev Uniform over whoever can be drawn, for rejected entries are drawn again; zero if no try before number
+    ///      `limit` finds one.
+    function _drawOne(Drawing memory drawing, uint256 limit) private view returns (uint256 number, address account) {
+        if (drawing.length == 0) return (0, address(0));
         while (drawing.counter < limit) {
             bytes32 random = keccak256(abi.encode(drawing.seed, drawing.round, drawing.counter++));
-            number = _drawable(drawing, uint256(random) % drawing.length);
-            if (number != 0 && !_wasSeated(drawing, number)) return number;
+            account = _entry(drawing.panel, uint256(random) % drawing.length);
+            number = _drawable(drawing, account);
+            if (number != 0) return (number, account);
         }
-        return 0;
+        return (0, address(0));
     }
 
-    /// @dev The number of who stands at an entry of the panel or pool; 0 if it cannot be drawn.
-    function _drawable(Drawing memory drawing, uint256 entry) private view returns (uint256) {
-        address account = drawing.panel == NO_PANEL ? _pool[entry + 1] : registry.panelMember(drawing.panel, entry);
+    function _entry(uint256 panel, uint256 index) private view returns (address) {
+        return panel == 0 ? _pool[index + 1] : registry.panelMember(panel, index);
+    }
+
+    /// @dev The account's number; 0 if it cannot be drawn.
+    function _drawable(Drawing memory drawing, address account) private view returns (uint256) {
         if (account == drawing.owner || account == drawing.scientist) return 0;
-        return _history[account].upperLookupRecent(drawing.lastBlock);
+        Membership memory known = _memberships[account];
+        if (!known.wasActiveBefore(drawing.openedBlock) || _wasSeated(drawing, known.number)) return 0;
+        return known.number;
     }
 
     function _wasSeated(Drawing memory drawing, uint256 number) private pure returns (bool) {
@@ -537,19 +546,29 @@ contract Audits is IAudits {
 
     // --- effects and interactions
 
-    function _enlist() private returns (uint16 number) {
+    /// @dev Whoever returns keeps its number.
+    function _activate(address account) private returns (uint16 number) {
+        Membership storage known = _memberships[account];
+        number = known.number;
+        if (number == 0) number = known.number = _enlist(account);
+        (known.earlierSince, known.earlierUntil) = (known.since, known.until);
+        (known.since, known.until) = (uint48(block.number), 0);
+        _activeCount++;
+    }
+
+    function _deactivate(address account) private {
+        Membership storage known = _memberships[account];
+        if (known.until != 0) return;
+        known.until = uint48(block.number);
+        _activeCount--;
+    }
+
+    function _enlist(address account) private returns (uint16 number) {
         uint256 length = _poolLength;
         if (length == type(uint16).max) revert PoolIsFull(length);
         number = uint16(length + 1);
         _poolLength = number;
-        _pool[number] = msg.sender;
-    }
-
-    function _setActive(address account, Verifier storage known, bool active) private {
-        known.active = active;
-        _history[account].push(uint48(block.number), active ? known.number : 0);
-        if (active) _activeCount++;
-        else _activeCount--;
+        _pool[number] = account;
     }
 
     function _enter(Audit storage known, Phase phase) private {
@@ -613,7 +632,7 @@ contract Audits is IAudits {
         if (taken == 0) return 0;
 
         known.stake -= uint96(taken);
-        if (known.active) _setActive(account, known, false);
+        _deactivate(account);
 
         emit Penalised(account, id, taken);
     }

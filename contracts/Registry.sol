@@ -15,7 +15,9 @@ contract Registry is IRegistry {
     mapping(address account => Pod) private _pods;
     mapping(DatasetId id => Dataset) private _datasets;
     mapping(ModelId id => Model) private _models;
-    mapping(PanelId id => Panel) private _panels;
+    mapping(PanelId id => uint256) private _panelNumbers;
+    mapping(uint256 number => Panel) private _panels;
+    uint256 private _panelCount;
     mapping(PanelId id => mapping(address member => bool)) private _listed;
 
     // --- pods
@@ -104,22 +106,24 @@ contract Registry is IRegistry {
         uint256 length = bytes(name).length;
         id = PanelId.wrap(keccak256(abi.encode(block.chainid, address(this), msg.sender, keccak256(bytes(name)))));
         if (length == 0 || length > PANEL_NAME_LIMIT) revert PanelNameLengthRefused(length, PANEL_NAME_LIMIT);
-        if (_panels[id].creator != address(0)) revert PanelAlreadyCreated(id);
+        if (_panelNumbers[id] != 0) revert PanelAlreadyCreated(id);
 
-        _panels[id].creator = msg.sender;
-        _panels[id].name = name;
-        _append(id, members);
+        uint256 number = ++_panelCount;
+        _panelNumbers[id] = number;
+        _panels[number].creator = msg.sender;
+        _panels[number].name = name;
+        _append(id, number, members);
 
         emit PanelCreated(id, msg.sender, name, members);
     }
 
     /// @inheritdoc IRegistry
     function extendPanel(PanelId id, address[] calldata members) external {
-        address creator = _panels[id].creator;
-        if (creator == address(0)) revert PanelNotCreated(id);
+        uint256 number = panelNumber(id);
+        address creator = _panels[number].creator;
         if (msg.sender != creator) revert CallerIsNotOwner(msg.sender, creator);
 
-        _append(id, members);
+        _append(id, number, members);
 
         emit PanelExtended(id, members);
     }
@@ -143,7 +147,7 @@ contract Registry is IRegistry {
 
     /// @inheritdoc IRegistry
     function panel(PanelId id) external view returns (Panel memory) {
-        return _panels[id];
+        return _panels[_panelNumbers[id]];
     }
 
     /// @inheritdoc IRegistry
@@ -163,14 +167,19 @@ contract Registry is IRegistry {
     }
 
     /// @inheritdoc IRegistry
-    function panelLength(PanelId id) external view returns (uint256) {
-        if (_panels[id].creator == address(0)) revert PanelNotCreated(id);
-        return _panels[id].members.length;
+    function panelNumber(PanelId id) public view returns (uint256 number) {
+        number = _panelNumbers[id];
+        if (number == 0) revert PanelNotCreated(id);
     }
 
     /// @inheritdoc IRegistry
-    function panelMember(PanelId id, uint256 index) external view returns (address) {
-        return _panels[id].members[index];
+    function panelLength(uint256 number) external view returns (uint256) {
+        return _panels[number].members.length;
+    }
+
+    /// @inheritdoc IRegistry
+    function panelMember(uint256 number, uint256 index) external view returns (address) {
+        return _panels[number].members[index];
     }
 
     function _requireReachable(string calldata recipient, bytes calldata endpoint) private pure {
@@ -179,13 +188,13 @@ contract Registry is IRegistry {
         if (endpoint.length > ENDPOINT_LIMIT) revert EndpointTooLong(endpoint.length, ENDPOINT_LIMIT);
     }
 
-    function _append(PanelId id, address[] calldata members) private {
+    function _append(PanelId id, uint256 number, address[] calldata members) private {
         for (uint256 i = 0; i < members.length; i++) {
             address member = members[i];
             if (member == address(0)) revert MemberIsZero(id);
             if (_listed[id][member]) revert MemberAlreadyListed(id, member);
             _listed[id][member] = true;
-            _panels[id].members.push(member);
+            _panels[number].members.push(member);
         }
     }
 }

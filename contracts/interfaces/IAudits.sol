@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {Audit, Outcome, Phase, Verifier} from "../types/Audit.sol";
-import {AgreementId, PanelId} from "../types/Ids.sol";
+import {Audit, Membership, Outcome, Phase, Verifier} from "../types/Audit.sol";
+import {AgreementId} from "../types/Ids.sol";
 import {Permit} from "../types/Terms.sol";
 import {IAgreements} from "./IAgreements.sol";
 import {IFitCoin} from "./IFitCoin.sol";
@@ -111,7 +111,8 @@ interface IAudits {
     // --- audits
 
     /// @notice Agreements opens an audit or a dispute over an ended run.
-    function open(AgreementId id, PanelId panel, uint8 seats, uint32 window, bool disputed) external;
+    /// @param panel The panel's number; 0: the whole pool.
+    function open(AgreementId id, uint256 panel, uint8 seats, uint24 window, bool disputed) external;
 
     /// @notice Draws the verifiers once the challenge block has a successor; open to anyone.
     /// @dev Try number c of round r looks at entry keccak256(abi.encode(seed, r, c)) % panelLength of the panel or pool;
@@ -155,8 +156,11 @@ interface IAudits {
     /// @notice Who sits in each seat in the present round; zero where nobody does.
     function seated(AgreementId id) external view returns (address[] memory);
 
-    /// @notice A verifier's account; number 0 where there is none.
+    /// @notice A verifier's money; all zero where there is none.
     function verifier(address account) external view returns (Verifier memory);
+
+    /// @notice When an account could be drawn; number 0 where it never staked.
+    function membership(address account) external view returns (Membership memory);
 
     /// @notice How many accounts ever staked.
     function poolLength() external view returns (uint256);
@@ -165,7 +169,8 @@ interface IAudits {
     function poolMember(uint256 index) external view returns (address);
 
     /// @notice How many verifiers could be drawn now besides the parties, counted no further than `enough` in a panel.
-    function available(PanelId panel, address owner, address scientist, uint256 enough) external view returns (uint256);
+    /// @param panel The panel's number; 0: the whole pool.
+    function available(uint256 panel, address owner, address scientist, uint256 enough) external view returns (uint256);
 
     /// @notice What each verifier locks, in base units of FIT.
     function fullStake() external view returns (uint256);

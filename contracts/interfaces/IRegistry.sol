@@ -166,11 +166,14 @@ interface IRegistry {
     /// @dev Reverts with ModelNotRegistered or ModelIsRetired.
     function offeredModel(ModelId id) external view returns (bytes32 initialRoot);
 
-    /// @notice How many members a panel has.
+    /// @notice The short name of a panel for contracts: panels count from 1 in the order of their creation.
     /// @dev Reverts with PanelNotCreated.
-    function panelLength(PanelId id) external view returns (uint256);
+    function panelNumber(PanelId id) external view returns (uint256);
 
-    /// @notice Entry `index` of a panel, from 0.
+    /// @notice How many members the panel of that number has; 0 where there is none.
+    function panelLength(uint256 number) external view returns (uint256);
+
+    /// @notice Entry `index`, from 0, of the panel of that number.
     /// @dev Reverts beyond the panel's length.
-    function panelMember(PanelId id, uint256 index) external view returns (address);
+    function panelMember(uint256 number, uint256 index) external view returns (address);
 }

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {PanelId} from "./Ids.sol";
-
 /// @dev What a verifier locks: the same for all, so that a seat says nothing about who holds it.
 uint96 constant FULL_STAKE = 1000 ether;
 
@@ -64,29 +62,49 @@ struct Audit {
     bytes32 seed;
 }
 
-/// @dev A verifier's account.
+/// @dev A verifier's money.
 struct Verifier {
     uint96 stake;
     /// Fees not yet withdrawn.
     uint96 earned;
     /// Unix time from which a leaving verifier may withdraw its stake; 0: it is not leaving.
     uint40 unbonded;
-    /// Its number in the pool, from 1; 0: it never staked.
-    uint16 number;
-    /// Whether it can be drawn for audits that are opened in later blocks.
-    bool active;
 }
 
-/// @dev What Agreements keeps of the audit terms.
+/// @dev When a verifier could be drawn: in its present or last spell, and in the one before, so that whoever falls below
+///      the stake and tops it up stays in the draws of audits that were opened before.
+struct Membership {
+    /// Its number in the pool, from 1; 0: it never staked.
+    uint16 number;
+    /// First and last block of the spell; `until` is 0 while it lasts.
+    uint48 since;
+    uint48 until;
+    uint48 earlierSince;
+    uint48 earlierUntil;
+}
+
+using {isActive, wasActiveBefore} for Membership global;
+
+/// @dev Whether it can be drawn for audits that are opened in later blocks.
+function isActive(Membership memory membership) pure returns (bool) {
+    return membership.since != 0 && membership.until == 0;
+}
+
+/// @dev Whether it could be drawn at the end of the block before `opened`.
+function wasActiveBefore(Membership memory membership, uint256 opened) pure returns (bool) {
+    if (membership.since < opened) return membership.isActive() || membership.until >= opened;
+    return membership.earlierSince < opened && membership.earlierUntil >= opened;
+}
+
+/// @dev What Agreements keeps of the audit terms, in one slot.
 struct AgreedAudit {
     uint96 fee;
     uint96 counterBond;
-    uint32 window;
+    uint24 window;
     uint8 verifiers;
     uint8 disputeVerifiers;
-    uint16 segments;
-    // --- next slot
-    PanelId panel;
+    /// The panel's number in the registry; 0: the whole pool.
+    uint24 panel;
 }
 
 using {seatCount, feePerSeat} for AgreedAudit global;

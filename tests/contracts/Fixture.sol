@@ -94,10 +94,14 @@ abstract contract Fixture {
     }
 
     function signedPermit(uint256 key, uint256 value) internal view returns (Permit memory) {
+        return signedPermit(key, value, address(agreements));
+    }
+
+    function signedPermit(uint256 key, uint256 value, address spender) internal view returns (Permit memory) {
         bytes32 kind = keccak256("Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)");
         address signer = vm.addr(key);
         uint256 deadline = block.timestamp + 1 hours;
-        bytes32 message = keccak256(abi.encode(kind, signer, address(agreements), value, fit.nonces(signer), deadline));
+        bytes32 message = keccak256(abi.encode(kind, signer, spender, value, fit.nonces(signer), deadline));
         (uint8 v, bytes32 r, bytes32 s) =
             vm.sign(key, keccak256(abi.encodePacked(hex"1901", fit.DOMAIN_SEPARATOR(), message)));
         return Permit(value, deadline, v, r, s);
@@ -146,7 +150,7 @@ abstract contract Fixture {
             last: leaves[count - 1],
             path: ReferenceTree.lastPath(digests, count),
             weightsCid: cid("weights"),
-            keyCid: cid("key")
+            keyCid: agreements.isAudited(id) ? bytes("") : cid("key")
         });
     }
 
@@ -162,7 +166,7 @@ abstract contract Fixture {
 
     function requested(bytes32 salt, Terms memory terms) internal returns (AgreementId id) {
         vm.prank(scientist);
-        fit.approve(address(agreements), terms.price);
+        fit.approve(address(agreements), terms.price + (terms.audit.verifiers > 0 ? terms.audit.fee : 0));
         vm.prank(scientist);
         id = agreements.request(salt, terms, cid("offer"), noPermit());
     }
@@ -210,9 +214,13 @@ abstract contract Fixture {
         }
     }
 
-    function anchored() internal returns (AgreementId id) {
-        id = begun();
-        anchor(id, defaultTerms(), leafCount(defaultTerms()));
+    function anchored(Terms memory terms) internal returns (AgreementId id) {
+        id = begun(terms);
+        anchor(id, terms, leafCount(terms));
+    }
+
+    function anchored() internal returns (AgreementId) {
+        return anchored(defaultTerms());
     }
 
     function finish(AgreementId id, Ending memory end) internal {
@@ -220,9 +228,13 @@ abstract contract Fixture {
         proof.finish(id, end);
     }
 
-    function trained() internal returns (AgreementId id) {
-        id = anchored();
-        finish(id, ending(id, defaultTerms()));
+    function trained(Terms memory terms) internal returns (AgreementId id) {
+        id = anchored(terms);
+        finish(id, ending(id, terms));
+    }
+
+    function trained() internal returns (AgreementId) {
+        return trained(defaultTerms());
     }
 
     /// @dev A run that ended after `count` of its leaves.

@@ -5,53 +5,86 @@ import {Agreements} from "../../contracts/Agreements.sol";
 import {FitCoin} from "../../contracts/FitCoin.sol";
 import {Registry} from "../../contracts/Registry.sol";
 import {State} from "../../contracts/types/Agreement.sol";
-import {AgreementId} from "../../contracts/types/Ids.sol";
+import {Outcome} from "../../contracts/types/Audit.sol";
+import {AgreementId, NO_PANEL} from "../../contracts/types/Ids.sol";
 import {Ending} from "../../contracts/types/Run.sol";
-import {Permit, Terms} from "../../contracts/types/Terms.sol";
-import {Fixture} from "./Fixture.sol";
+import {DisclosureMode, Permit, Terms} from "../../contracts/types/Terms.sol";
+import {AuditFixture} from "./AuditFixture.sol";
 import {ReferenceTree} from "./ReferenceTree.sol";
 import {TreeCaller} from "./TreeCaller.sol";
 
 /// @notice What a job and a deployment cost, as whole transactions. The figures are kept in snapshots/, and `forge
 ///         test` fails when one changes: `FORGE_SNAPSHOT_CHECK=false forge test --mc GasTest` writes the new ones for
 ///         review. forge-config: default.isolate = true
-contract GasTest is Fixture {
+contract GasTest is AuditFixture {
     uint256 private total;
     TreeCaller private tree = new TreeCaller();
 
     function test_job_costsWhatTheSnapshotSays() public {
-        Terms memory terms = defaultTerms();
-        Permit memory permit = signedPermit(SCIENTIST_KEY, PRICE);
-        vm.prank(scientist);
-        AgreementId id = agreements.request(keccak256("salt"), terms, cid("offer"), permit);
-        note("1 request");
-
-        permit = signedPermit(OWNER_KEY, BOND);
-        vm.prank(owner);
-        agreements.accept(id, commitment(), permit);
-        note("2 accept");
-
-        begin(id);
-        note("3 begin");
-
-        (, bytes32[] memory digests) = transcript(id, terms, leafCount(terms));
-        for (uint256 group = 0; group < 3; group++) {
-            anchorGroup(id, digests, group);
-            note(["4 anchor", "5 anchor", "6 anchor"][group]);
-        }
-
-        Ending memory end = ending(id, terms);
-        vm.prank(owner);
-        proof.finish(id, end);
-        note("7 finish");
+        AgreementId id = train("Job", disputableTerms(3));
 
         vm.prank(scientist);
         agreements.acceptResult(id);
-        note("8 acceptResult");
+        note("Job", "08 acceptResult");
 
         vm.snapshotValue("Job", "whole", total);
         assertState(id, State.Settled);
         vm.assertLe(total, 800_000, "a whole job costs more than 0.8 M gas");
+    }
+
+    /// @dev Public data, verifiers from the whole pool.
+    function test_auditedJob_costsWhatTheSnapshotSays() public {
+        Terms memory terms = auditedTerms(3);
+        (terms.audit.mode, terms.audit.panel) = (DisclosureMode.Open, NO_PANEL);
+
+        auditedJob("AuditedJob", terms);
+
+        vm.assertLe(total, 1_500_000, "an audited job costs more than 1.5 M gas");
+    }
+
+    function test_auditedJobOfAPanel_costsWhatTheSnapshotSays() public {
+        auditedJob("AuditedJobOfPanel", auditedTerms(3));
+
+        vm.assertLe(total, 1_550_000, "an audited job of a panel costs more than 1.55 M gas");
+    }
+
+    /// @dev The fee is divisible by the seats, so that nothing of it is left over.
+    function auditedJob(string memory group, Terms memory terms) private {
+        terms.audit.fee = 90 ether;
+        AgreementId id = train(group, terms);
+        draw(id);
+        note(group, "08 draw");
+        for (uint8 seat = 0; seat < 3; seat++) {
+            join(id, seat);
+            note(group, ["09 join", "10 join", "11 join"][seat]);
+        }
+        submit(id);
+        note(group, "12 submit");
+        for (uint8 seat = 0; seat < 3; seat++) {
+            commit(id, seat, Outcome.Match);
+            note(group, ["13 commit", "14 commit", "15 commit"][seat]);
+        }
+        for (uint8 seat = 0; seat < 3; seat++) {
+            reveal(id, seat, Outcome.Match);
+            note(group, ["16 reveal", "17 reveal", "18 reveal"][seat]);
+        }
+        audits.advance(id);
+        note(group, "19 advance");
+        release(id);
+        note(group, "20 release");
+
+        vm.snapshotValue(group, "whole", total);
+        assertState(id, State.Settled);
+    }
+
+    function test_draw_ofFiveStaysWithin150k() public {
+        AgreementId id = opened(5);
+
+        draw(id);
+
+        uint256 used = vm.lastCallGas().gasTotalUsed;
+        vm.snapshotValue("Draw", "five of a panel of ten", used);
+        vm.assertLe(used, 150_000, "a draw costs more than 150 k gas");
     }
 
     function test_deployment_costsWhatTheSnapshotSays() public {
@@ -90,6 +123,32 @@ contract GasTest is Fixture {
         }
     }
 
+    /// @dev A job up to the end of its run.
+    function train(string memory group, Terms memory terms) private returns (AgreementId id) {
+        uint256 locked = terms.price + (terms.audit.verifiers > 0 ? terms.audit.fee : 0);
+        Permit memory permit = signedPermit(SCIENTIST_KEY, locked);
+        vm.prank(scientist);
+        id = agreements.request(keccak256("salt"), terms, cid("offer"), permit);
+        note(group, "01 request");
+
+        permit = signedPermit(OWNER_KEY, BOND);
+        vm.prank(owner);
+        agreements.accept(id, commitment(), permit);
+        note(group, "02 accept");
+
+        begin(id);
+        note(group, "03 begin");
+
+        (, bytes32[] memory digests) = transcript(id, terms, leafCount(terms));
+        for (uint256 i = 0; i < 3; i++) {
+            anchorGroup(id, digests, i);
+            note(group, ["04 anchor", "05 anchor", "06 anchor"][i]);
+        }
+
+        finish(id, ending(id, terms));
+        note(group, "07 finish");
+    }
+
     function anchorGroup(AgreementId id, bytes32[] memory digests, uint256 group) private {
         bytes32[] memory peaks = ReferenceTree.peaks(digests, 0, 2 * group);
         bytes32 root = ReferenceTree.root(digests, 2 * group, 2 * group + 2);
@@ -97,9 +156,9 @@ contract GasTest is Fixture {
         proof.anchor(id, peaks, root, cid("note"));
     }
 
-    function note(string memory step) private {
+    function note(string memory group, string memory step) private {
         uint256 used = vm.lastCallGas().gasTotalUsed;
         total += used;
-        vm.snapshotValue("Job", step, used);
+        vm.snapshotValue(group, step, used);
     }
 }

@@ -309,7 +309,7 @@ contract RegistryTest is Fixture {
         IRegistry.Panel memory known = registry.panel(id);
         vm.assertEq(known.creator, address(this), "the creator is another");
         vm.assertEq(bytes(known.name), "hospitals", "the name is another");
-        vm.assertEq(registry.panelLength(id), 2, "the panel has another length");
+        vm.assertEq(registry.panelLength(registry.panelNumber(id)), 2, "the panel has another length");
         vm.assertEq(known.members[1], address(2), "the second member is another");
     }
 
@@ -389,8 +389,8 @@ contract RegistryTest is Fixture {
         registry.extendPanel(NO_SUCH_PANEL, members(address(3), address(4)));
     }
 
-    function test_panelLength_refusesTheUnknown() public {
+    function test_panelNumber_refusesTheUnknown() public {
         vm.expectRevert(abi.encodeWithSelector(IRegistry.PanelNotCreated.selector, NO_SUCH_PANEL));
-        registry.panelLength(NO_SUCH_PANEL);
+        registry.panelNumber(NO_SUCH_PANEL);
     }
 }
