@@ -9,6 +9,7 @@ records    opened records as one file
 evidence   what the owner discloses: writing it, reading it with limits
 checking   everything that can be checked without training again
 vote       outcome, trace and commitment
+cost       how likely a fake is found, and what that discloses and costs
 """
 
 from __future__ import annotations
