@@ -185,8 +185,10 @@ class Audits:
 
     def verifiers(self, addresses: Sequence[str]) -> list[Verifier]:
         """Several accounts in one round trip."""
-        found = self.chain.call_many([("Audits", "verifier", (address,)) for address in addresses])
-        return [Verifier(address, **record) for address, record in zip(addresses, found, strict=True)]
+        names = ("verifier", "membership")
+        found = self.chain.call_many([("Audits", name, (address,)) for address in addresses for name in names])
+        kept = zip(addresses, found[::2], found[1::2], strict=True)
+        return [Verifier(address, **money, **_membership(spell)) for address, money, spell in kept]
 
     def pool(self) -> list[str]:
         """Every account that ever staked, by number."""
@@ -201,7 +203,8 @@ class Audits:
             owner, scientist: the parties.
             enough: in a panel nobody is counted beyond this number.
         """
-        return int(self.chain.call("Audits", "available", panel, owner, scientist, enough))
+        number = self.chain.call("Registry", "panelNumber", panel) if panel != ZERO else 0
+        return int(self.chain.call("Audits", "available", number, owner, scientist, enough))
 
     def full_stake(self) -> int:
         """What each verifier locks, in base units of FIT."""
@@ -324,6 +327,10 @@ class Audits:
 def _seat(number: int, account: str, kept: dict[str, Any]) -> Seat:
     bits = [bool(kept[name] >> number & 1) for name in ("joined", "declined", "committed", "revealed")]
     return Seat(number, _somebody(account), *bits)
+
+
+def _membership(spell: dict[str, Any]) -> dict[str, Any]:
+    return {"number": spell["number"], "active": bool(spell["since"]) and not spell["until"]}
 
 
 def _draw(event: Event) -> Draw:
