@@ -72,3 +72,16 @@ def find_panel(home: Home, text: str) -> Digest:
     """The panel that a person means, among those of this deployment."""
     id = match_id(text, lambda: (entry.id for entry in home.registry.panels()), "panel", "fitchain panel list")
     return home.registry.panel(id).id
+
+
+def find_address(text: str) -> str:
+    """An account as a person types it, with its checksum.
+
+    Raises:
+        InputRefused: it is none.
+    """
+    from eth_utils.address import is_address, to_checksum_address
+
+    if not is_address(text):
+        raise InputRefused(f"{text!r} is not an address", "see `fitchain keys list`")
+    return str(to_checksum_address(text))

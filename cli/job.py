@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.amounts import format_duration, format_fit, parse_duration, parse_fit
+from cli.amounts import counted, format_duration, format_fit, parse_duration, parse_fit
 from cli.command import Session, command, group
 from cli.ids import AgreementId, find_agreement, find_dataset, find_model
 from cli.output import Facts, Report, Rows, say
-from pod.agreement import State
-from pod.errors import InputRefused, Unusable
+from pod.agreement import Phase, State
+from pod.errors import AccessRefused, InputRefused, Unusable
 
 if TYPE_CHECKING:
     from cli.cost import Plan
@@ -236,6 +236,47 @@ def accept(session: Session, agreement: AgreementId) -> Report:
     return _decided(id, "accepted", "the price is the owner's, its bond is free")
 
 
+@command(app, "dispute")
+def dispute(session: Session, agreement: AgreementId) -> Report:
+    """Have an unaudited result audited, as its scientist.
+
+    Locks the agreed fee and counter-bond, which are lost if the result is found to be as agreed.
+    """
+    from pod import scientist
+
+    home = session.home
+    id = find_agreement(home, agreement)
+    job = home.agreements.read(id)
+    audit = job.terms.audit
+    if job.scientist != home.keys.address:
+        raise AccessRefused(
+            f"the scientist of {id.short} is {job.scientist}, and this home's account is {home.keys.address}",
+            "only the scientist can dispute a result",
+        )
+    if audit.verifiers or not audit.dispute_verifiers:
+        raise Unusable(
+            f"the terms of {id.short} name no verifiers of a dispute",
+            f"they are {'audited in any case' if audit.verifiers else 'agreed with job request --dispute-verifiers'}",
+        )
+    if job.state not in (State.TRAINED, State.DIVERGED):
+        raise Unusable(f"{id.short} is {job.state.name.lower()}: there is no result to dispute", _see(id))
+    if home.chain.block("latest").timestamp > job.dispute_deadline:
+        raise Unusable(f"the time to dispute {id.short} is over", f"fitchain job settle {id.short} pays its owner")
+    scientist.dispute(home, id)
+    sent = home.journal.last(id, "disputed").body
+    values = {
+        "agreement": id,
+        "result": "disputed",
+        "fee": format_fit(audit.fee),
+        "counter_bond": format_fit(audit.counter_bond),
+        "transaction": sent["transaction"],
+        "gas": sent["gas"],
+    }
+    locked = f"{values['fee']} FIT for {counted(audit.seats, 'verifier')} and {values['counter_bond']} FIT counter-bond"
+    pairs = [("disputed", id), ("locked", locked), ("next", f"fitchain job watch {id.short} --until-settled")]
+    return Report(values, [Facts(pairs)])
+
+
 @command(app, "cancel")
 def cancel(session: Session, agreement: AgreementId) -> Report:
     """Take a request back that nobody accepted.
@@ -253,15 +294,18 @@ def cancel(session: Session, agreement: AgreementId) -> Report:
 def settle(session: Session, agreement: AgreementId) -> Report:
     """Settle a job whose time is up, as anyone.
 
-    A result that the scientist met with silence is paid; a training that the owner did not end in time forfeits its bond.
+    A result that the scientist met with silence is paid; a training that the owner did not end in time forfeits its bond; an audit
+    that waits is drawn, or goes on without whom it waited for.
     """
     id = find_agreement(session.reader, agreement)
     job = session.reader.agreements.read(id)
     if job.state in (State.ACCEPTED, State.TRAINING):
         _require_over(session, job.training_deadline, f"the owner may still end the training of {id.short}")
         return _sent(id, "forfeited", session.home.agreements.expire(id))
+    if job.state is State.AUDITING:
+        return _advanced(session, id)
     if job.state not in (State.TRAINED, State.DIVERGED):
-        raise Unusable(f"{id.short} is {job.state.name.lower()}: there is nothing to settle")
+        raise Unusable(f"{id.short} is {job.state.name.lower()}: there is nothing to settle", _see(id))
     _require_over(session, job.dispute_deadline, f"the scientist may still answer the result of {id.short}")
     return _sent(id, "settled", session.home.agreements.settle(id))
 
@@ -299,7 +343,40 @@ def _ending(standing: Standing) -> str:
 
     id, ended = standing.agreement.id.short, story.state_name(standing)
     waits = standing.agreement.state in (State.TRAINED, State.DIVERGED)
+    if standing.agreement.state is State.AUDITING:
+        return f"{id} has ended its training and is {ended.lower()}; next: fitchain job watch {id} --until-settled"
     return f"{id} {ended}{f'; next: fitchain model fetch {id}, fitchain job accept {id}' if waits else ''}"
+
+
+def _advanced(session: Session, id: Digest) -> Report:
+    """Draw an audit's verifiers, or take it out of a phase whose time is up or in which nobody is left to act."""
+    from cli import audits
+
+    audit = session.reader.audits.read(id)
+    now = session.reader.chain.block("latest").timestamp
+    waits_for_draw = audit.phase is Phase.AWAITING and now <= audit.deadline
+    if not waits_for_draw and not audit.may_advance(now):
+        left = format_duration(audit.deadline + 1 - now)
+        raise Unusable(f"{audits.AWAITED[audit.phase]} for {left}: the audit of {id.short} is under way", _see(id))
+    step = session.home.audits.draw if waits_for_draw else session.home.audits.advance
+    receipt = step(id)
+    after = session.reader.audits.read(id)
+    told = (
+        f"advanced {id.short} from {audits.phase_name(audit)} to {audits.phase_name(after)} ({receipt.gas_used:,} gas)"
+    )
+    values = {
+        "agreement": id,
+        "result": "advanced",
+        "phase": after.phase.name.capitalize(),
+        "verdict": after.verdict.name.capitalize() if after.verdict else None,
+        "transaction": receipt.transaction,
+        "gas": receipt.gas_used,
+    }
+    return Report(values, [told, *([verdict] if (verdict := audits.verdict_told(after)) else [])])
+
+
+def _see(id: Digest) -> str:
+    return f"see `fitchain job show {id.short}`"
 
 
 def _require_over(session: Session, deadline: int, who: str) -> None:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli import audits
 from cli.amounts import format_fit, parse_fit
 from cli.command import Session, command, group
 from cli.ids import AgreementId, find_agreement
-from cli.output import Facts, Report, Rows, say
+from cli.output import Facts, Report, Rows, View, say
 from pod.audit.cost import Sampling
 from pod.digest import ZERO
 from pod.errors import NotFound, Refuted
 
 if TYPE_CHECKING:
+    from pod.agreement import Related, Story
     from pod.certificate import Verdict
 
 app = group("proof", "Check what was trained.")
@@ -30,6 +33,9 @@ def show(session: Session, agreement: AgreementId) -> Report:
     id = find_agreement(home, agreement)
     job, proof = home.agreements.read(id), home.agreements.proof(id)
     ended = proof.end_block is not None
+    now = home.chain.block("latest").timestamp
+    hearing = audits.read_hearing(home, id) if ended and job.terms.audit.seats else None
+    drawn = audits.segments_of(hearing.audit, proof.count, job.terms.audit.segments, job.diverged) if hearing else ()
     times = {anchor.block: home.chain.block(anchor.block).timestamp for anchor in proof.anchors}
     values = {
         "agreement": id,
@@ -56,6 +62,7 @@ def show(session: Session, agreement: AgreementId) -> Report:
             }
             for anchor in proof.anchors
         ],
+        "audit": {**audits.values(hearing, now), "segments": list(drawn)} if hearing else None,
     }
     pairs: list[tuple[str, Any]] = [
         ("agreement", id),
@@ -71,7 +78,17 @@ def show(session: Session, agreement: AgreementId) -> Report:
     table = Rows(
         ("checkpoints", "root", "block", "time"), anchors, right=("checkpoints", "block"), empty="no anchor yet"
     )
-    return Report(values, [Facts(pairs), table])
+    return Report(values, [Facts(pairs), table, *_audit_views(hearing, drawn, now)])
+
+
+def _audit_views(hearing: audits.Hearing | None, drawn: Sequence[int], now: int) -> list[View]:
+    if hearing is None:
+        return []
+    pairs = [pair for pair in audits.pairs_of(hearing, now) if pair[0] != "seats"]
+    if drawn:
+        shown = ", ".join(map(str, drawn[:20]))
+        pairs.append(("segments", f"{shown}{f' and {len(drawn) - 20} more' if len(drawn) > 20 else ''}"))
+    return [Facts(pairs), audits.rows_of(hearing)]
 
 
 @command(app, "replay")
@@ -191,6 +208,8 @@ def told_verdict(verdict: Verdict, model: Path) -> Report:
     values = {
         "holds": True,
         "assurance": verdict.assurance.label,
+        "reason": verdict.reason,
+        "audit": _audit_values(story),
         "model": model,
         "sha256": statement.subject,
         "agreement": statement.agreement,
@@ -211,9 +230,17 @@ def told_verdict(verdict: Verdict, model: Path) -> Report:
         "steps": statement.steps,
         "orders_checked": verdict.orders_checked,
         "paid_to_owner": format_fit(story.paid_to_owner),
+        "paid_to_verifiers": format_fit(story.paid_to_verifiers),
         "moments": [asdict(moment) for moment in verdict.moments],
         "origins": list(verdict.origins),
-        "related": [{"agreement": other.id, "outcome": other.outcome.name.capitalize()} for other in story.related],
+        "related": [
+            {
+                "agreement": other.id,
+                "outcome": other.outcome.name.capitalize(),
+                "verdict": other.verdict.name.capitalize() if other.verdict else None,
+            }
+            for other in story.related
+        ],
     }
     pairs: list[tuple[str, Any]] = [
         ("model", model),
@@ -227,6 +254,7 @@ def told_verdict(verdict: Verdict, model: Path) -> Report:
         ("environment", f"{statement.environment.name}, torch {statement.environment.torch}"),
         ("transcript", statement.transcript_root),
         ("assurance", f"{verdict.assurance.label}: {ASSURANCES[verdict.assurance.label]}"),
+        ("because", verdict.reason),
         ("beside it", _related(verdict)),
     ]
     return Report(values, ["the certificate holds", Facts(pairs)])
@@ -241,6 +269,21 @@ ASSURANCES = {
 }
 
 
+def _audit_values(story: Story) -> dict[str, Any] | None:
+    audit, concluded = story.audit, story.concluded
+    if audit is None:
+        return None
+    return {
+        "disputed": audit.disputed,
+        "phase": audit.phase.name.capitalize(),
+        "round": audit.round,
+        "verdict": audit.verdict.name.capitalize() if audit.verdict else None,
+        "block": concluded.block if concluded else None,
+        "quorum": audit.quorum,
+        "seats": [seat.verifier or None for seat in audit.seats],
+    }
+
+
 def _when(verdict: Verdict) -> str:
     if not verdict.moments:
         return "-"
@@ -253,8 +296,14 @@ def _related(verdict: Verdict) -> str:
     others = verdict.story.related
     if not others:
         return "no other agreement of this owner, dataset or model failed or was given up"
-    told = ", ".join(f"{other.id.short} {other.outcome.name.lower()}" for other in others[:5])
+    told = ", ".join(f"{other.id.short} {_failure(other)}" for other in others[:5])
     return f"{len(others)} other agreements of this owner, dataset or model failed or were given up: {told}"
+
+
+def _failure(other: Related) -> str:
+    """How an agreement failed: its state, and the verdict that brought it there."""
+    outcome = other.outcome.name.lower()
+    return f"{outcome} ({other.verdict.name.lower()})" if other.verdict else outcome
 
 
 def _read(path: Path) -> bytes:

@@ -7,6 +7,7 @@ cannot be compared (another deployment, a run that has not ended) raises an Unus
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from pod.agreement import State, Story, Terms
+from pod.agreement import Outcome, State, Story, Terms
 from pod.certificate.statement import Ancestor, Outline, Statement
 from pod.chain.base import Deployment
 from pod.dataset import batches
@@ -27,6 +28,12 @@ from pod.state import model_root, optimizer_root, read_safetensors
 from pod.store.base import Cid
 from pod.store.unixfs import add_file, chunks
 from pod.transcript import Transcript, check_anchors, grow
+
+REFUTING = {
+    Outcome.MISMATCH: "drawn segments, trained again by drawn verifiers, do not give the states that the owner claims",
+    Outcome.WITHHELD: "the owner did not show in time what it must, or not so that it could be opened",
+}
+"""Verdicts that refute a certificate, in words."""
 
 MOST_DRAWS = 5_000_000
 """Places of epochs that are drawn anew to check the order of records: a few seconds."""
@@ -71,8 +78,20 @@ def check_ended(story: Story) -> None:
     )
 
 
-AUDIT_TERMS = ("segments", "verifiers", "mode", "panel", "fee", "counter_bond")
-"""What a certificate says of the audit's terms; windows and the seats of a dispute are the chain's."""
+def check_verdict(story: Story) -> None:
+    """Check that no audit has found against the training.
+
+    Raises:
+        ClaimMismatch: one concluded with Mismatch or Withheld.
+    """
+    audit, concluded = story.audit, story.concluded
+    if audit is None or concluded is None or audit.verdict not in REFUTING:
+        return
+    raise ClaimMismatch(
+        f"the audit of the agreement {story.agreement.id} concluded {audit.verdict.name.capitalize()} in block {concluded.block}: "
+        f"{REFUTING[audit.verdict]}",
+        f"see `fitchain proof show {story.agreement.id.short}`",
+    )
 
 
 def check_agreement(statement: Statement, story: Story, signer: str, recomputed: Digest) -> None:
@@ -95,8 +114,8 @@ def check_agreement(statement: Statement, story: Story, signer: str, recomputed:
     _same("the scientist", statement.scientist, agreement.scientist)
     _same("the dataset", statement.dataset, terms.dataset)
     _same("the recipe's digest", statement.recipe.digest, terms.recipe)
-    for name in AUDIT_TERMS:
-        _same(f"the audit's {name}", getattr(statement.audit, name), getattr(terms.audit, name))
+    for field in fields(terms.audit):
+        _same(f"the audit's {field.name}", getattr(statement.audit, field.name), getattr(terms.audit, field.name))
     _same("the context", statement.ctx, story.proof.ctx)
     _same("the context of what was agreed", story.proof.ctx, recomputed, "and the terms give", who="the chain")
     _same("the order seed", statement.seed, story.proof.seed)
