@@ -18,7 +18,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -212,21 +212,24 @@ class Home(AbstractContextManager["Home"]):
         return _private(self.settings.home / "datasets" / str(dataset))
 
 
-def sweep(folder: Path) -> None:
+LEFT_BEHIND = (
+    ".*.part",
+    ".opened-*",
+    ".sealed-*",
+    ".rehearsal-*",
+    ".evaluation-*",
+    ".replay-*",
+    ".evidence-*",
+    ".audit-*",
+)
+
+
+def sweep(folder: Path, patterns: Sequence[str] = LEFT_BEHIND) -> None:
     """Remove from a job's folder what a killed process had on its way: half-written files, opened or sealed copies.
 
-    Nobody else may be at work in the folder.
+    Nobody else may be at work on them.
     """
-    for pattern in (
-        ".*.part",
-        ".opened-*",
-        ".sealed-*",
-        ".rehearsal-*",
-        ".evaluation-*",
-        ".replay-*",
-        ".evidence-*",
-        ".audit-*",
-    ):
+    for pattern in patterns:
         for path in folder.glob(pattern):
             if path.is_dir():
                 shutil.rmtree(path)

@@ -9,11 +9,14 @@ from pod.agreement import Agreement, Audit, Phase
 from pod.digest import Digest
 from pod.docket import OWNER_RANK, Docket, send
 from pod.errors import NotFound
-from pod.home import Home
+from pod.home import Home, sweep
 from pod.owner.evidence import build_evidence, job_identity
 from pod.owner.examine import RECIPIENT
 from pod.parcel import send_key
 from pod.store import Cid
+
+EVIDENCE_LEFT = (".evidence-*",)
+"""Opened records that a killed process left behind; a replay by hand may be at work beside them."""
 
 
 def answer_audit(home: Home, docket: Docket, id: Digest) -> str:
@@ -49,6 +52,7 @@ def _submit(home: Home, audit: Audit) -> str:
     """Hand over the evidence of this round; sealed once."""
     id, name = audit.id, f"evidence/{audit.round}"
     if (known := home.journal.fact(id, name)) is None:
+        sweep(home.job_folder(id), EVIDENCE_LEFT)
         # Where nothing can be sealed to anyone who sits there, the evidence is given all the same.
         recipients = list(home.audits.recipients(audit).values()) or [home.keys.recipient]
         known = str(build_evidence(home, id, audit.seed, audit.round, recipients))

@@ -10,16 +10,15 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from pod.audit.evidence import write_evidence
+from pod.audit.evidence import FOLDER_BYTES, write_evidence
 from pod.audit.facts import Facts, read_facts
 from pod.checkpoint import LEAVES, read_leaves
 from pod.checkpoint.files import state_path
-from pod.dataset import record_leaves
 from pod.digest import Digest
-from pod.errors import ClaimMismatch, NotFound
+from pod.errors import ClaimMismatch, NotFound, Unusable
 from pod.home import Home
 from pod.leaf import Checkpoint
-from pod.owner.data import read_registered, registration_key
+from pod.owner.data import read_with_leaves, registration_key
 from pod.owner.replay import link_training
 from pod.owner.run import IDENTITY, prepare
 from pod.parcel import send_folder
@@ -45,12 +44,13 @@ def build_evidence(home: Home, id: Digest, challenge: Digest, round: int, recipi
         NotFound: the job was not trained from this home, or its files are gone.
         ClaimMismatch: the folder's leaves are not those of the chain.
         DatasetChanged: the records are not those that were registered.
+        Unusable: the evidence is larger than verifiers fetch.
         EnvironmentRefused: a state must be trained again, and this host does not reproduce the recipe's class.
     """
     facts, folder = read_facts(home.chain, id, challenge, round), home.job_folder(id)
     checkpoints = read_transcript(folder, facts)
     row = home.journal.dataset(home.agreements.read(id).terms.dataset)
-    table, key = read_registered(home, row), registration_key(home, row.salt)
+    (table, leaves), key = read_with_leaves(home, row), registration_key(home, row.salt)
     identity = job_identity(home, folder)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".evidence-") as scratch:
         job, place = Path(scratch) / "job", Path(scratch) / "plain"
@@ -60,8 +60,9 @@ def build_evidence(home: Home, id: Digest, challenge: Digest, round: int, recipi
         if missing := missing_states(job, facts):
             prepare(home, id, home.agreements.proof(id), job)
             restate(job, missing)
-        leaves = record_leaves(table, key)
         names = write_evidence(job, place, facts, checkpoints, table, key, leaves, identity)
+        if (size := sum((place / name).stat().st_size for name in names)) > FOLDER_BYTES:
+            raise Unusable(f"the evidence has {size} bytes, and no verifier fetches more than {FOLDER_BYTES}")
         return send_folder(home.store, place, names, recipients)
 
 

@@ -33,8 +33,8 @@ from pod.errors import (
     StoreUnusable,
     Unusable,
 )
-from pod.home import Home
-from pod.owner.answer import answer_audit, release_after_others
+from pod.home import Home, sweep
+from pod.owner.answer import EVIDENCE_LEFT, answer_audit, release_after_others
 from pod.owner.data import read_registered
 from pod.owner.examine import dataset_of, examine
 from pod.owner.run import ENDED, IDENTITY, RECORDS, Run, begin, order_nonce, record_end
@@ -257,6 +257,7 @@ class Owner:
         folder, fresh = home.job_folder(id), home.journal.record(id, agreement.state.name.lower(), once="")
         for name in (RECORDS, IDENTITY):
             (folder / name).unlink(missing_ok=True)
+        sweep(folder, EVIDENCE_LEFT)
         if not self.keep_states:
             shutil.rmtree(folder / "states", ignore_errors=True)
         home.journal.record(id, "wiped", once="", states=not self.keep_states)

@@ -258,6 +258,7 @@ class Verifier:
         facts, folder = read_facts(home.chain, id, audit.seed, audit.round), self._folder(id)
         home.meet(home.agreements.read(id).terms.owner)
         secret = home.read_secret(folder / SEAT)
+        sweep(folder)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".audit-") as scratch:
             found = self.examiner(home.store, cid, secret, facts, Path(scratch))
             if not found.lasting and not self._is_late(audit):
