@@ -18,7 +18,8 @@ from cli.app import run
 from cli.cost import Plan, parse_share, percent, views
 from cli.output import Facts
 from cli.wishes import Wishes, asked
-from pod.agreement import Audits, AuditTerms, Mode, Outcome
+from pod.agreement import Audits, AuditTerms, Mode, Outcome, State
+from pod.audit.diagnosis import Moment
 from pod.dataset import Policy
 from pod.digest import ZERO, Digest
 from pod.errors import InputRefused
@@ -26,7 +27,7 @@ from pod.registry import Role
 from pod.scientist import publish_model
 from tests.chain_fixtures import ETHER, PASSPHRASE, Account, Devnet
 from tests.hearings import DISPUTE, FULL_STAKE, TERMS, Bench
-from tests.pods import Workshop, module_file, offer_table
+from tests.pods import Workshop, module_file, offer_table, owner_runs
 from tests.test_agreement import GROUP, KEY, WEIGHTS, Parties, anchored, parties
 
 __all__ = ["parties"]
@@ -312,6 +313,35 @@ def test_dispute_is_the_scientists_and_only_where_it_was_agreed(
     code, error, _ = fitchain(parties.scientist, "job", "dispute", str(disputed))
     assert code == 3 and error["error"]["hint"].startswith("see `fitchain job show")
     assert "Auditing (disputed, awaiting)" in shown("job", "show", str(disputed))
+
+
+# Explaining a disagreement
+
+
+def test_two_sides_compare_their_moments_and_name_where_they_part(
+    audited: Workshop, fitchain: Fitchain, tmp_path: Path
+) -> None:
+    with owner_runs(audited.owner):
+        id = audited.request()
+        audited.until_state(id, State.TRAINED)
+    owner = Account(audited.owner.home.keys, audited.owner.home.chain)
+    file = tmp_path / "moments.jsonl"
+    explain = ("proof", "explain", str(id), "--segment", "1")
+    code, told, said = fitchain(owner, *explain, "--to", str(file))
+    assert (code, told["agree"], told["moments"], told["segments"]) == (0, True, 3, [1]), said
+    lines = file.read_bytes().splitlines(keepends=True)
+    moment = Moment.from_line(lines[1])
+    other = replace(moment, tensors=moment.tensors | {"model/layers.0.bias": ZERO})
+    file.write_bytes(lines[0] + other.to_line())
+    code, told, _ = fitchain(owner, *explain, "--with", str(file))
+    found = told["disagreement"]
+    assert (code, found["segment"], found["step"], found["agreed"]) == (1, 1, moment.step, moment.step - 1)
+    assert found["tensor"] == "model/layers.0.bias"
+    code, error, _ = fitchain(owner, "proof", "explain", str(id))
+    assert code == 3 and "--segment" in error["error"]["hint"]
+    scientist = Account(audited.scientist.home.keys, audited.scientist.home.chain)
+    code, error, _ = fitchain(scientist, *explain)
+    assert code == 3 and "neither the training" in error["error"]["message"]
 
 
 # The pod
