@@ -137,9 +137,9 @@ def explain(
         Path | None, typer.Option("--to", metavar="FILE", help="Write this side's moments there.", show_default=False)
     ] = None,
 ) -> Report:
-    """Find where two sides of an audit part: the segment, the step, the tensor.
+    """Find where two sides of an audit part.
 
-    Trains the segments again here. Moments hold digests and no data: hand your file to the other side. It moves no money.
+    Down to the segment, the step and the tensor. Trains the segments again here. Moments hold digests and no data: hand your file to the other side. It moves no money.
     """
     from cli import explain as explaining
     from pod.audit.diagnosis import first_disagreement
