@@ -86,7 +86,7 @@ def follow(home: Home, id: Digest, auto_accept: bool, say: Say) -> State:
     A note that is missing or wrong keeps nobody from receiving the result; a wrong one keeps it from being accepted unasked.
 
     Returns:
-        where the job stands now.
+        where the job stood.
 
     Raises:
         Refuted: a note or the delivery is not what the chain says; nothing is accepted.
@@ -102,7 +102,8 @@ def follow(home: Home, id: Digest, auto_accept: bool, say: Say) -> State:
     if auto_accept and agreement.state in (State.TRAINED, State.DIVERGED) and _in_time(home, agreement):
         accept_result(home, id)
         say(id, "accepted the result")
-    state = home.agreements.read(id).state
+        agreement = home.agreements.read(id)
+    state = agreement.state  # not where it stands by now: what came since is received in the next look
     # That it was requested is for whoever asked to write down: it tells a finished request from an interrupted one.
     if state != State.REQUESTED and home.journal.record(id, state.name.lower(), once=""):
         say(id, state.name.lower())
