@@ -24,7 +24,10 @@ def create(
     name: Annotated[str, typer.Argument(metavar="NAME", help="For people; each account has its own names.")],
     members: Members,
 ) -> Report:
-    """Name a panel of verifiers; members can be added later and never removed."""
+    """Name a panel of verifiers.
+
+    Members can be added later and are never removed.
+    """
     if not 0 < len(name.encode()) <= NAME_BYTES:
         raise InputRefused(f"a panel's name has 1 to {NAME_BYTES} bytes, not {len(name.encode())}", "choose another")
     addresses = _distinct(members)
@@ -36,7 +39,10 @@ def create(
 
 @command(app, "extend")
 def extend(session: Session, panel: PanelId, members: Members) -> Report:
-    """Add verifiers to a panel of yours; audits that are open already do not draw them."""
+    """Add verifiers to a panel of yours.
+
+    Audits that are open already do not draw them.
+    """
     home = session.home
     found = home.registry.panel(find_panel(home, panel))
     if found.creator != home.keys.address:

@@ -18,7 +18,7 @@ from pod.digest import ZERO, Digest
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 
-app = group("pod", "Run the long-running side of an owner, a scientist or a verifier.")
+app = group("pod", "Run the long-running side of a party.")
 
 
 @command(app, "owner")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import audits
-from cli.amounts import format_fit, parse_fit
+from cli.amounts import counted, format_fit, parse_fit
 from cli.command import Session, command, group
 from cli.ids import AgreementId, find_agreement
 from cli.output import Facts, Report, Rows, View, say
@@ -119,6 +119,58 @@ def replay(
     differing = [f"segment {verdict.index}: {verdict.difference}" for verdict in found.verdicts if not verdict.equal]
     told = f"{len(found.verdicts)} of {found.segments} segments replayed, all equal to the bit"
     return Report(values, differing or [told])
+
+
+@command(app, "explain")
+def explain(
+    session: Session,
+    agreement: AgreementId,
+    segment: Annotated[
+        list[int] | None,
+        typer.Option(metavar="J", help="Which segment, else those drawn; repeat it.", min=0, show_default=False),
+    ] = None,
+    other: Annotated[
+        Path | None,
+        typer.Option("--with", metavar="FILE", help="The other side's moments, to compare with.", show_default=False),
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FILE", help="Write this side's moments there.", show_default=False)
+    ] = None,
+) -> Report:
+    """Find where two sides of an audit part.
+
+    Down to the segment, the step and the tensor. Trains the segments again here. Moments hold digests and no data: hand your file to the other side. It moves no money.
+    """
+    from cli import explain as explaining
+    from pod.audit.diagnosis import first_disagreement
+
+    home = session.home
+    id = find_agreement(home, agreement)
+    mine = explaining.moments_of(home, id, segment or (), _say_segment)
+    if to is not None:
+        explaining.write_moments(to, mine)
+    if other is not None:
+        found, beside = explaining.compare(mine, other), f"the moments in {other.name}"
+    else:
+        kept = explaining.kept_ends(home, id, {moment.segment for moment in mine})
+        found, beside = first_disagreement(mine, kept), f"{counted(len(kept), 'state')} kept here"
+    values = {
+        "agreement": id,
+        "moments": len(mine),
+        "segments": sorted({moment.segment for moment in mine}),
+        "file": to,
+        "agree": found is None,
+        "disagreement": None if found is None else asdict(found),
+    }
+    session.exit_code = 0 if found is None else Refuted.exit_code
+    agreed = f"{counted(len(mine), 'moment')} trained again here; no difference from {beside}"
+    told = [agreed if found is None else str(found)]
+    next = (
+        []
+        if other or to
+        else ["next: write this side's moments with --to FILE, and compare the other side's with --with FILE"]
+    )
+    return Report(values, [*told, *next])
 
 
 @command(app, "cost")

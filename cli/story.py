@@ -251,6 +251,8 @@ SENTENCES = {
     "delivered": "delivered, sealed to the scientist",
     "finished": "finished: transcript {transcript_root}, model {model_root} ({gas:,} gas)",
     "disputed": "disputed: drawn verifiers train it again ({gas:,} gas)",
+    "audit_draw": "drew the verifiers ({gas:,} gas)",
+    "audit_advance": "brought the audit on from {phase} ({gas:,} gas)",
     "drawn": "drawn as a verifier",
     "joined": "took the seat ({gas:,} gas)",
     "declined": "declined the seat: {reason}",

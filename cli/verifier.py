@@ -22,7 +22,10 @@ app = group("verifier", "Stake, be drawn, collect fees.")
 
 @command(app, "stake")
 def stake(session: Session) -> Report:
-    """Lock the stake of a verifier, or what is missing of it; from the next block on this account can be drawn."""
+    """Lock a verifier's stake, or what is missing of it.
+
+    From the next block on this account can be drawn.
+    """
     home = session.home
     before = home.audits.verifier(home.keys.address)
     if before.active:
@@ -38,7 +41,10 @@ def stake(session: Session) -> Report:
 
 @command(app, "unstake")
 def unstake(session: Session) -> Report:
-    """Leave: no later audit draws this account, and its stake is free after the unbonding time."""
+    """Leave; the stake is free after the unbonding time.
+
+    No audit that is opened later draws this account. What it sits in already, it must still do.
+    """
     home = session.home
     before = home.audits.verifier(home.keys.address)
     if not before.stake:
@@ -56,7 +62,7 @@ def status(
         str | None, typer.Argument(metavar="ADDRESS", help="Another account than this home's.", show_default=False)
     ] = None,
 ) -> Report:
-    """Show a verifier's stake, its earnings and the audits in which it sits."""
+    """Show a verifier's stake, fees and open audits."""
     home = session.reader
     record = home.audits.verifier(find_address(address) if address else session.own_address())
     report, audits = _standing(home, record), _seats_of(home, record.address)

@@ -36,26 +36,34 @@ class Bench:
     def gather(self, chain: Chain, id: Digest) -> None:
         """Draw the verifiers and let them join."""
         Audits(chain).draw(id)
+        self.join(chain, id)
+
+    def join(self, chain: Chain, id: Digest) -> None:
+        """Let the drawn verifiers join."""
         for seat, calls in self.seats(chain, id):
             calls.join(id, seat, new_identity()[1])
 
     def hear(self, chain: Chain, id: Digest, outcome: Outcome) -> Audit:
-        """Take an audit from its opening to a verdict on which all agree.
+        """Take an audit from its opening to a verdict on which all agree; the arguments are those of `vote`."""
+        self.gather(chain, id)
+        self.vote(chain, id, outcome)
+        Audits(chain).advance(id)
+        return Audits(chain).read(id)
+
+    def vote(self, chain: Chain, id: Digest, outcome: Outcome) -> None:
+        """Let the owner submit evidence, and the verifiers vote.
 
         Args:
             chain: the owner's.
             id: the agreement.
             outcome: what every verifier votes.
         """
-        self.gather(chain, id)
         Audits(chain).submit(id, EVIDENCE)
         trace = sha256(b"trace") if outcome in (Outcome.MATCH, Outcome.MISMATCH) else ZERO
         for seat, calls in self.seats(chain, id):
             calls.commit(id, seat, commitment(id, 0, calls.chain.address, outcome, trace, SALT))
         for seat, calls in self.seats(chain, id):
             calls.reveal(id, seat, outcome, trace, SALT)
-        Audits(chain).advance(id)
-        return Audits(chain).read(id)
 
 
 @pytest.fixture(scope="module")
