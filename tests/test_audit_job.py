@@ -13,7 +13,10 @@ from pod.agreement import AuditTerms, Mode, Outcome, Phase, State
 from pod.dataset import Policy
 from pod.digest import ZERO, Digest, sha256
 from pod.errors import EnvironmentRefused, InputRefused, Unusable
+from pod.owner.answer import evidence_file
 from pod.scientist import delivery, dispute, publish_model
+from pod.store import car
+from pod.store.local import LocalStore
 from pod.verifier import Examination, examine
 from tests.chain_fixtures import ETHER
 from tests.pods import (
@@ -270,3 +273,28 @@ def test_diverged_run_is_audited_and_paid_pro_rata(court: Court) -> None:
 def test_audit_that_shows_more_than_the_policy_admits_is_never_asked_for(court: Court) -> None:
     with pytest.raises(InputRefused, match="shows more than the policy's sampled"):
         court.workshop.request(audit=court.terms(3, mode=Mode.OPEN))
+
+
+def test_on_site_evidence_is_carried_by_hand_and_stands_in_no_store(court: Court, tmp_path: Path) -> None:
+    workshop, verifier = court.workshop, court.verifiers[0]
+    terms = court.terms(1, verifiers=1, mode=Mode.ON_SITE, fee=ETHER)
+    shared = verifier.home.store
+    with owner_runs(workshop.owner), scientist_runs(workshop.scientist):
+        with verifier_runs(verifier):
+            id = workshop.request(audit=terms)
+            court.until_phase(id, Phase.EVIDENCE)
+        court.until_phase(id, Phase.COMMITTING)
+        verifier.home.store = on_site = LocalStore(tmp_path / "store", verifier.home.settings.home)
+        audit = workshop.owner.home.audits.read(id)
+        evidence = workshop.owner.home.audits.evidence(audit)
+        assert evidence is not None and not shared.has(evidence)
+        with evidence_file(workshop.owner.home, audit).open("rb") as file:
+            on_site.add_blocks(*car.read(file))
+        weights = workshop.owner.home.agreements.proof(id).weights
+        assert weights is not None
+        on_site.add_blocks(weights, shared.blocks(weights))
+        with verifier_runs(verifier):
+            workshop.until_state(id, State.SETTLED)
+            workshop.until(verifier.has(id, "wiped"))
+    verifier.home.store = shared
+    assert workshop.scientist.home.audits.read(id).verdict == Outcome.MATCH

@@ -216,7 +216,7 @@ def test_an_owner_builds_evidence_that_a_verifier_examines(workshop: Workshop, t
         workshop.until(owner.has(id, "finished"))
     assert not state_path(owner.home.job_folder(id), 10).exists()
     mine, other = new_identity(), new_identity()
-    cid = build_evidence(owner.home, id, CHALLENGE, 1, [mine[1], other[1]])
+    cid = build_evidence(owner.home, owner.home.store, id, CHALLENGE, 1, [mine[1], other[1]])
     facts = read_facts(scientist.home.chain, id, CHALLENGE, 1)
     found = examine(scientist.home.store, cid, mine[0], facts, tmp_path)
     assert (found.outcome, found.problems, facts.audited) == (Outcome.MATCH, (), (0, 5))

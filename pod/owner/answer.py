@@ -5,7 +5,11 @@ Part of `owner`. Every step asks the chain first where the audit stands; what wa
 
 from __future__ import annotations
 
-from pod.agreement import Agreement, Audit, Phase
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from pod.agreement import Agreement, Audit, Mode, Phase
 from pod.digest import Digest
 from pod.docket import OWNER_RANK, Docket, send
 from pod.errors import NotFound
@@ -13,7 +17,8 @@ from pod.home import Home, sweep
 from pod.owner.evidence import build_evidence, job_identity
 from pod.owner.examine import RECIPIENT
 from pod.parcel import send_key
-from pod.store import Cid
+from pod.store import Cid, car
+from pod.store.local import LocalStore
 
 EVIDENCE_LEFT = (".evidence-*",)
 """Opened records that a killed process left behind; a replay by hand may be at work beside them."""
@@ -55,14 +60,35 @@ def _submit(home: Home, audit: Audit) -> str:
         sweep(home.job_folder(id), EVIDENCE_LEFT)
         # Where nothing can be sealed to anyone who sits there, the evidence is given all the same.
         recipients = list(home.audits.recipients(audit).values()) or [home.keys.recipient]
-        known = str(build_evidence(home, id, audit.seed, audit.round, recipients))
+        on_site = home.agreements.terms(id).audit.mode == Mode.ON_SITE
+        known = str((_build_on_site if on_site else _build)(home, audit, recipients))
         home.journal.keep_fact(id, name, known)
     receipt = send(home, audit, home.audits.submit, Cid.parse(known))
     if receipt is None:
         return ""
     told = {"evidence": known, "transaction": str(receipt.transaction), "gas": receipt.gas_used}
     home.journal.record(id, "evidence", str(audit.round), round=audit.round, **told)
+    if (path := evidence_file(home, audit)).exists():
+        return f"put the evidence into {path}: on the verifiers' machine here, `fitchain store import` takes it"
     return f"gave evidence to {len(audit.joined)} verifiers"
+
+
+def evidence_file(home: Home, audit: Audit) -> Path:
+    """Where the evidence of an on-site audit lies, for verifiers at the owner's place."""
+    return home.job_folder(audit.id) / f"evidence-{audit.round}.car"
+
+
+def _build(home: Home, audit: Audit, recipients: Sequence[str]) -> Cid:
+    return build_evidence(home, home.store, audit.id, audit.seed, audit.round, recipients)
+
+
+def _build_on_site(home: Home, audit: Audit, recipients: Sequence[str]) -> Cid:
+    """The evidence as a file to be handed over by a person: sealed all the same, and in no store that others reach."""
+    with tempfile.TemporaryDirectory(dir=home.job_folder(audit.id), prefix=".evidence-") as scratch:
+        store = LocalStore(Path(scratch), home.settings.home)
+        cid = build_evidence(home, store, audit.id, audit.seed, audit.round, recipients)
+        car.write(evidence_file(home, audit), cid, store.blocks(cid))
+    return cid
 
 
 def _release(home: Home, audit: Audit) -> str:

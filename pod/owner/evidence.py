@@ -22,16 +22,19 @@ from pod.owner.data import read_with_leaves, registration_key
 from pod.owner.replay import link_training
 from pod.owner.run import IDENTITY, prepare
 from pod.parcel import send_folder
-from pod.store import Cid
+from pod.store import Cid, Store
 from pod.transcript import Transcript
 from pod.worker import restate
 
 
-def build_evidence(home: Home, id: Digest, challenge: Digest, round: int, recipients: Sequence[str]) -> Cid:
-    """Make the evidence of an ended job and add it to the store.
+def build_evidence(
+    home: Home, store: Store, id: Digest, challenge: Digest, round: int, recipients: Sequence[str]
+) -> Cid:
+    """Make the evidence of an ended job and add it to a store.
 
     Args:
         home: the owner's, opened with its key, with the dataset's file where it was.
+        store: the pod's; one of its own where nothing may leave the owner's place.
         id: the agreement.
         challenge: the challenge seed of its audit.
         round: of the audit, from 0.
@@ -63,7 +66,7 @@ def build_evidence(home: Home, id: Digest, challenge: Digest, round: int, recipi
         names = write_evidence(job, place, facts, checkpoints, table, key, leaves, identity)
         if (size := sum((place / name).stat().st_size for name in names)) > FOLDER_BYTES:
             raise Unusable(f"the evidence has {size} bytes, and no verifier fetches more than {FOLDER_BYTES}")
-        return send_folder(home.store, place, names, recipients)
+        return send_folder(store, place, names, recipients)
 
 
 def read_transcript(folder: Path, facts: Facts) -> tuple[Checkpoint, ...]:
