@@ -20,7 +20,18 @@ from cli.amounts import format_fit
 from cli.command import Session, command
 from cli.output import Report
 from cli.samples import Sample
-from cli.stage import Part, Pod, WrittenSample, equip, make_side, next_folder, pods, start_chain
+from cli.stage import (
+    Part,
+    Pod,
+    WrittenSample,
+    choose_stores,
+    equip,
+    make_side,
+    next_folder,
+    pods,
+    start_chain,
+    start_stores,
+)
 from cli.story import Reader, Standing, sparkline
 from cli.summary import Outcome, shown
 from cli.teller import Teller
@@ -82,16 +93,21 @@ def demo(
         typer.Option(metavar="PORT", help="Of the devnet, unless it runs.", min=0, max=65535, show_default="8545"),
     ] = None,
 ) -> Report:
-    """See the main job from end to end, in half a minute."""
+    """See the main job from end to end, in half a minute.
+
+    Where Kubo is at hand each pod has an IPFS node of its own, else both share a folder; --store local or --store ipfs
+    chooses.
+    """
     if data not in PLAYS:
         raise InputRefused(f"there is no demonstration {data!r}", f"choose one of {', '.join(PLAYS)}")
+    kind = choose_stores(session.flags.store)
     run = next_folder(folder)
     tell = Teller(f"Two pods, one private table, one certified training. Everything of this run lies in {shown(run)}")
-    outcome = play(PLAYS[data], session, run, port, tell)
+    outcome = play(PLAYS[data], session, run, port, kind, tell)
     return Report(outcome.values(), outcome.summary())
 
 
-def play(which: Play, session: Session, run: Path, port: int | None, tell: Teller) -> Outcome:
+def play(which: Play, session: Session, run: Path, port: int | None, kind: str, tell: Teller) -> Outcome:
     """Do the whole job.
 
     Args:
@@ -99,16 +115,24 @@ def play(which: Play, session: Session, run: Path, port: int | None, tell: Telle
         session: whose devnet is used.
         run: this run's folder.
         port: of the devnet, where it must be started.
+        kind: of the stores, `local` or `ipfs`.
         tell: is told each step.
     """
     with ExitStack() as stack, tell:
         tell.next("chain", "starting a test chain")
         writing = WrittenSample(which.sample, run)
+        devnet = session.settings.devnet
+        storing = stack.enter_context(ThreadPoolExecutor(1)).submit(start_stores, kind, devnet)
         record = start_chain(session.settings, port)
         tell.done(f"test chain at {record.rpc}, contracts in place")
 
+        tell.next("stores", "starting what the two pods exchange sealed files through")
+        stores = storing.result()
+        tell.done(stores.told())
+
         tell.next("keys", "making two homes with their keys")
-        sides = [make_side(run, name, record, session.settings.devnet) for name in ("owner", "scientist")]
+        places = {"owner": stores.owner, "scientist": stores.scientist}
+        sides = [make_side(run, name, record, devnet, place) for name, place in places.items()]
         owner, scientist = (stack.enter_context(equip(side, 100 * FIT)) for side in sides)
         tell.done("two homes with fresh keys; their passphrases lie in files beside them, as this is a demonstration")
 
@@ -157,6 +181,7 @@ def play(which: Play, session: Session, run: Path, port: int | None, tell: Telle
         checked = check(job, owner, scientist, sample.test, run / "result")
         tell.done(told_checks(checked))
     return Outcome(
+        stores=stores,
         agreement=str(job),
         state=standing.agreement.state.name.capitalize(),
         sample=sample.name,

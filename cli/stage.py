@@ -9,6 +9,7 @@ Every run takes the next number, so that nothing of an earlier one is touched.
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import subprocess
@@ -21,7 +22,7 @@ from typing import IO, TYPE_CHECKING
 
 from cli.samples import Sample, describe_sample
 from pod.errors import ChainUnusable, FitchainError, InputRefused, Unusable
-from pod.settings import DevnetRecord, Settings, load
+from pod.settings import SETTINGS_FILE, DevnetRecord, Settings, load
 
 if TYPE_CHECKING:
     from pod.home import Home
@@ -81,15 +82,66 @@ def next_folder(folder: Path) -> Path:
     return run.absolute()
 
 
-def make_side(run: Path, name: str, record: DevnetRecord, devnet: Path) -> Side:
-    """Make one side's home with a fresh passphrase in a file of mode 0600."""
+@dataclass(frozen=True)
+class Stores:
+    """What stands between the two parties.
+
+    Args:
+        kind: `local` or `ipfs`.
+        owner, scientist: their stores: one folder, or each its own Kubo node.
+        version: of Kubo; None without.
+    """
+
+    kind: str
+    owner: str
+    scientist: str
+    version: str | None = None
+
+    def told(self) -> str:
+        """What they are, in a line."""
+        if self.kind == "ipfs":
+            return f"two IPFS nodes (Kubo {self.version}), each pod its own, joined by bitswap alone"
+        return "a folder that both pods share, where two IPFS nodes would stand"
+
+
+def choose_stores(asked: str | None) -> str:
+    """What the two parties exchange sealed files through: `ipfs` where Kubo is at hand, else `local`, unless one is asked for.
+
+    Raises:
+        InputRefused: there is no such kind.
+        NotFound: IPFS is asked for and there is no Kubo.
+    """
+    from pod.store.kubo import kubo, require_kubo
+
+    if asked not in (None, "local", "ipfs"):
+        raise InputRefused(f"the demonstration has no store {asked!r}", "choose --store local or --store ipfs")
+    if asked == "ipfs":
+        require_kubo()
+    return asked or ("ipfs" if kubo() else "local")
+
+
+def start_stores(kind: str, devnet: Path) -> Stores:
+    """Start a private pair of IPFS nodes, or name the folder beside the devnet."""
+    from pod.store import swarm
+
+    if kind == "local":
+        folder = str((devnet / "store").absolute())
+        return Stores(kind, folder, folder)
+    pair = swarm.up(devnet)
+    one, two = pair.nodes
+    return Stores(kind, one.store, two.store, pair.version)
+
+
+def make_side(run: Path, name: str, record: DevnetRecord, devnet: Path, store: str) -> Side:
+    """Make one side's home with a fresh passphrase in a file of mode 0600; later commands on it find its store again."""
     home = run / name
     home.mkdir(mode=0o700, exist_ok=True)  # its table may be on its way into it
     path = home / "passphrase"
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(secrets.token_hex(16) + "\n")
+    (home / SETTINGS_FILE).write_text(f"store = {json.dumps(store)}\n")
     settings = load(
-        home, record.rpc, record.chain_id, record.store, devnet, "default", environ={"HOME": os.environ.get("HOME", "")}
+        home, record.rpc, record.chain_id, devnet=devnet, key="default", environ={"HOME": os.environ.get("HOME", "")}
     )
     return Side(name, settings, path)
 
@@ -222,8 +274,6 @@ class Part:
         Raises:
             FitchainError: it did not end well; the error is its own.
         """
-        import json
-
         out, err = self._process.communicate()
         values = json.loads(out.splitlines()[-1]) if out.strip() else {}
         if self._process.returncode:

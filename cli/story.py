@@ -244,6 +244,7 @@ SENTENCES = {
     "refuted": "refuted: {message}",
     "resumed": "resumed at step {step}",
     "wiped": "wiped the records' copy and the job's identity",
+    "let_go": "keeps the sealed files no longer (`fitchain store gc` removes them)",
 }
 
 

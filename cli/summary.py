@@ -9,6 +9,7 @@ from typing import Any
 
 from cli.amounts import format_fit
 from cli.output import Prose
+from cli.stage import Stores
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,7 @@ class Outcome:
     """What became of the demonstration's job.
 
     Args:
+        stores: what its pods exchanged sealed files through.
         agreement: its id.
         state: where it ended.
         sample: the dataset's name in words.
@@ -34,6 +36,7 @@ class Outcome:
         setup_s, train_s, total_s: seconds.
     """
 
+    stores: Stores
     agreement: str
     state: str
     sample: str
@@ -73,6 +76,8 @@ class Outcome:
             "model": str(self.model),
             "certificate": str(self.certificate),
             "replayed_segments": self.replayed,
+            "store": self.stores.kind,
+            "ipfs_version": self.stores.version,
             "seconds": {
                 "setup": round(self.setup_s, 2),
                 "train": round(self.train_s, 2),
@@ -84,7 +89,7 @@ class Outcome:
         """What happened, what it cost, what is proven and what is not, what to try next."""
         happened = (
             f"An owner kept {self.records} records ({self.sample}) to itself. A scientist brought a model of "
-            f"{self.weights:,} numbers. The model was trained beside the data, {self.steps} steps, and came back sealed. "
+            f"{self.weights:,} numbers. The model was trained beside the data, {self.steps} steps, and came back sealed, through {self.stores.told()}. "
             f"It is right on {self.accuracy:.1%} of {self.tested} records that it had never seen."
         )
         cost = (

@@ -132,3 +132,11 @@ class StoreUnusable(Unusable):
 
 class StoreUnreachable(StoreUnusable):
     """No answer from the store's node, or it broke off; it may answer later."""
+
+
+def as_told(kind: str, message: str, hint: str) -> FitchainError:
+    """An error that another process of ours told, as an exception of the type that it named."""
+    found = globals().get(kind)
+    if isinstance(found, type) and issubclass(found, FitchainError):
+        return found(message, hint)
+    return Unusable(message, hint)

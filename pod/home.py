@@ -117,6 +117,15 @@ class Home(AbstractContextManager["Home"]):
             return  # it never ran a pod, and whether its objects are somewhere all the same shows when they are fetched
         self.store.meet(endpoint)
 
+    def let_go(self, agreement: Digest) -> None:
+        """Keep the sealed objects of an agreement no longer; `fitchain store gc` removes what nobody else keeps.
+
+        Raises:
+            ChainUnusable, StoreUnusable: chain or store do not answer.
+        """
+        for cid in self.agreements.parcels(agreement):
+            self.store.unpin(cid)
+
     @property
     def keys(self) -> Keys:
         """The pod's keys.

@@ -3,15 +3,19 @@
 Stands after `model` and before `store`: whatever is private is sealed here before it is stored, because what a store holds is
 public for ever. It knows bytes and files, not what they mean. pyrage's exceptions end here.
 
-Files are streamed in pieces of 64 KiB and both ways of reading them keep the interpreter's lock only while a piece is
-ciphered, so a training in another thread goes on. The target of a file appears at once and whole (written beside it, flushed,
-renamed): plaintext that was not authenticated to its last byte is never left under the target's name.
+Files are streamed in pieces of 64 KiB, and large ones in a process of their own: pyrage asks for the interpreter's lock at every
+piece, so that beside one busy Python thread it would take a hundred times as long (`scripts/bench/bench_ipfs.py`). The target of
+a file appears at once and whole (written beside it, flushed, renamed): plaintext that was not authenticated to its last byte is
+never left under the target's name.
 """
 
 from __future__ import annotations
 
 import io
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,9 +24,19 @@ from uuid import uuid4
 
 import pyrage
 
-from pod.errors import AccessRefused, DigestMismatch, InputRefused, NotFound, Unusable
+from pod.errors import (
+    AccessRefused,
+    DigestMismatch,
+    FitchainError,
+    InputRefused,
+    NotFound,
+    Unusable,
+    as_told,
+)
 
 MOST_RECIPIENTS = 64
+APART_BYTES = 8 << 20
+"""From this size on a file is sealed or opened in a process of its own, which takes a tenth of a second to start."""
 _NO_KEY = "No matching keys found"
 
 
@@ -100,15 +114,8 @@ def seal_file(source: Path, target: Path, recipients: Sequence[str]) -> None:
         NotFound: the source is missing.
         Unusable: the source cannot be read or the target cannot be written.
     """
-    keys = _recipients(recipients)
-
-    def encrypt(reader: BinaryIO, writer: BinaryIO) -> None:
-        try:
-            pyrage.encrypt_io(reader, writer, keys)
-        except pyrage.EncryptError as error:
-            raise Unusable(f"{source} cannot be sealed into {target}: {error}") from None
-
-    _through(source, target, encrypt)
+    _recipients(recipients)
+    _convert("seal", source, target, recipients)
 
 
 def open_file(source: Path, target: Path, identity: str) -> None:
@@ -121,13 +128,72 @@ def open_file(source: Path, target: Path, identity: str) -> None:
         NotFound: the source is missing.
         Unusable: the source cannot be read or the target cannot be written.
     """
-    secret = _identity(identity)
+    _identity(identity)
+    _convert("open", source, target, [identity])
+
+
+def _convert(act: str, source: Path, target: Path, keys: Sequence[str]) -> None:
+    """Seal or open a file: here, or beside this process where that is worth starting one."""
+    if source.is_file() and source.stat().st_size >= APART_BYTES:
+        _apart(act, source, target, keys)
+    else:
+        _ACTS[act](source, target, keys)
+
+
+def _apart(act: str, source: Path, target: Path, keys: Sequence[str]) -> None:
+    """Do it in a process of its own; the keys go through its standard input, and its last words come back as an error."""
+    order = {"act": act, "source": str(source.absolute()), "target": str(target.absolute()), "keys": list(keys)}
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "pod.sealed"],
+        input=json.dumps(order),
+        env={"PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode == 0:
+        return
+    try:
+        error = as_told(**json.loads(done.stdout))
+    except (ValueError, TypeError):
+        error = Unusable(f"the process that was to {act} {source} ended with status {done.returncode}", "try again")
+    raise error
+
+
+def _apart_main() -> int:
+    """What that process does."""
+    order = json.load(sys.stdin)
+    try:
+        _ACTS[order["act"]](Path(order["source"]), Path(order["target"]), order["keys"])
+    except FitchainError as error:
+        print(json.dumps({"kind": type(error).__name__, "message": error.message, "hint": error.hint}))
+        return error.exit_code
+    return 0
+
+
+def _seal_file(source: Path, target: Path, recipients: Sequence[str]) -> None:
+    keys = _recipients(recipients)
+
+    def encrypt(reader: BinaryIO, writer: BinaryIO) -> None:
+        try:
+            pyrage.encrypt_io(reader, writer, keys)
+        except pyrage.EncryptError as error:
+            raise Unusable(f"{source} cannot be sealed into {target}: {error}") from None
+
+    _through(source, target, encrypt)
+
+
+def _open_file(source: Path, target: Path, identities: Sequence[str]) -> None:
+    secrets = [_identity(identity) for identity in identities]
 
     def decrypt(reader: BinaryIO, writer: BinaryIO) -> None:
         with _opening(f"the sealed file {source}"):
-            pyrage.decrypt_io(reader, writer, [secret])
+            pyrage.decrypt_io(reader, writer, secrets)
 
     _through(source, target, decrypt)
+
+
+_ACTS = {"seal": _seal_file, "open": _open_file}
 
 
 def _recipients(texts: Sequence[str]) -> list[pyrage.x25519.Recipient]:
@@ -195,3 +261,7 @@ def _through(source: Path, target: Path, convert: Callable[[BinaryIO, BinaryIO],
         raise Unusable(f"{source} cannot be turned into {target}: {error}") from None
     finally:
         part.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    sys.exit(_apart_main())

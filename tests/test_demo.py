@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ import pytest
 
 from cli.samples import SAMPLES
 from cli.stage import next_folder
+from pod.store.kubo import kubo, version
 
 ROOT = Path(__file__).parent.parent
 FIELDS = {
     *("agreement", "state", "dataset_records", "steps", "checkpoints", "anchors", "transactions", "gas_total"),
-    *("test_accuracy", "model", "certificate", "replayed_segments", "seconds"),
+    *("test_accuracy", "model", "certificate", "replayed_segments", "seconds", "store", "ipfs_version"),
 }
 
 
@@ -41,8 +43,8 @@ def fitchain(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def play(folder: Path, data: str) -> tuple[dict[str, Any], str]:
-    done = fitchain(folder, "demo", "--data", data, "--port", "0", "--json")
+def play(folder: Path, data: str, *how: str) -> tuple[dict[str, Any], str]:
+    done = fitchain(folder, "demo", "--data", data, "--port", "0", "--json", *how)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1]), done.stderr
 
@@ -57,6 +59,20 @@ def test_the_demonstration_prints_one_object_with_the_agreed_fields(played: dict
     assert (played["state"], played["dataset_records"], played["replayed_segments"]) == ("Settled", 455, 5)
     assert played["test_accuracy"] > 0.9
     assert played["checkpoints"] == -(-played["steps"] // 10) + 1 and played["anchors"] == played["checkpoints"] // 16
+
+
+def test_each_pod_has_an_ipfs_node_of_its_own_where_kubo_is(place: Path, played: dict[str, Any]) -> None:
+    found = kubo()
+    assert (played["store"], played["ipfs_version"]) == (("ipfs", version(found)) if found else ("local", None))
+    homes = [place / "demo-run" / "1" / name / "settings.toml" for name in ("owner", "scientist")]
+    stores = {tomllib.loads(path.read_text())["store"] for path in homes}
+    assert len(stores) == (2 if found else 1)
+
+
+def test_an_unknown_store_is_refused(tmp_path: Path) -> None:
+    done = fitchain(tmp_path, "demo", "--store", "cloud")
+    assert done.returncode == 3 and "--store local or --store ipfs" in done.stderr
+    assert not (tmp_path / "demo-run").exists()
 
 
 def test_a_whole_job_stays_within_its_budget_of_gas(played: dict[str, Any]) -> None:
@@ -95,7 +111,8 @@ def test_its_passphrases_are_for_their_owner_alone(place: Path, played: dict[str
 
 
 def test_a_second_run_uses_the_same_chain_and_a_folder_of_its_own(place: Path, played: dict[str, Any]) -> None:
-    again, told = play(place, "digits")
+    again, told = play(place, "digits", "--store", "local")
+    assert (again["store"], again["ipfs_version"]) == ("local", None)
     assert again["agreement"] != played["agreement"]
     assert str(place / "demo-run" / "2") in again["model"] and "demo-run/2" in told
     assert again["state"] == "Settled" and again["test_accuracy"] > 0.9 and again["dataset_records"] == 1438

@@ -18,7 +18,7 @@ from pod.dataset import Policy
 from pod.digest import Digest, sha256
 from pod.errors import AccessRefused, DatasetChanged, Reverted, Unusable
 from pod.owner import Owner, Replay, approve, read_registered, reject, replay_job
-from pod.owner.pod import UNTOLD
+from pod.owner.pod import KEEP_S, UNTOLD
 from pod.scientist import Evaluation, accept_result, delivery, evaluate, follow, publish_model, receive
 from pod.transcript import Transcript
 from tests.chain_fixtures import Devnet
@@ -79,7 +79,7 @@ def done(asked: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Done:
         id = asked.request(rehearsed=True)
         asked.until(owner.has(id, "approval_needed"))
         approve(owner.home, id)
-        asked.until(owner.has(id, "wiped"))
+        asked.until(owner.has(id, "let_go"))
         asked.until(scientist.has(id, "settled"))
     owner.home.agreements.withdraw()
     replayed = replay_job(owner.home, id, 4)
@@ -97,7 +97,7 @@ def test_owner_pod_takes_a_job_through_its_states_in_order(done: Done) -> None:
     kinds = [kind for kind in done.workshop.owner.kinds(done.id) if kind not in ("checkpoint", "anchored")]
     assert kinds == [
         *("checking", "checked", "approval_needed", "accepted", "begun", "training", "delivered", "finished"),
-        *("settled", "wiped"),
+        *("settled", "wiped", "let_go"),
     ]
 
 
@@ -162,6 +162,12 @@ def test_ended_job_leaves_no_records_and_no_identity_behind(done: Done) -> None:
     assert not [name for name in names if name.endswith(".part") or name.startswith((".sealed", ".opened", ".rehears"))]
 
 
+def test_sealed_objects_of_an_accepted_job_are_kept_no_longer(done: Done) -> None:
+    """The owner's as soon as the scientist has said that it has them, the scientist's offer when the job has ended."""
+    for party in (done.workshop.owner, done.workshop.scientist):
+        assert not set(party.home.agreements.parcels(done.id)) & set(party.home.store.list_pins())
+
+
 def test_result_is_accepted_once(done: Done) -> None:
     with pytest.raises(Unusable, match="settled"):
         accept_result(done.workshop.scientist.home, done.id)
@@ -191,6 +197,12 @@ def pair(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory, pass_time
         pass_time(HOUR_S + 1)
         workshop.until(owner.has(first, "wiped"))
         workshop.until(owner.has(second, "wiped"))
+        sealed = {cid for id in (first, second) for cid in owner.home.agreements.parcels(id)}
+        assert len(sealed & set(owner.home.store.list_pins())) == 2 * 5  # three notes, weights, key
+        pass_time(KEEP_S)
+        workshop.until(owner.has(first, "let_go"))
+        workshop.until(owner.has(second, "let_go"))
+        assert not sealed & set(owner.home.store.list_pins())
     return first, second
 
 

@@ -9,7 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pod.errors import AccessRefused, DigestMismatch, InputRefused, NotFound, Refuted, Unusable
-from pod.sealed import check_recipient, new_identity, open_file, open_sealed, recipient_of, seal, seal_file
+from pod.sealed import (
+    APART_BYTES,
+    check_recipient,
+    new_identity,
+    open_file,
+    open_sealed,
+    recipient_of,
+    seal,
+    seal_file,
+)
 
 ALICE, BOB, EVE = (new_identity() for _ in range(3))
 
@@ -67,6 +76,38 @@ def test_a_file_survives_sealing_and_opening(tmp_path: Path) -> None:
     assert opened.stat().st_mode & 0o077 == 0
 
 
+def test_a_large_file_is_sealed_and_opened_by_a_process_of_its_own(tmp_path: Path) -> None:
+    plain, sealed, opened = tmp_path / "plain", tmp_path / "sealed", tmp_path / "opened"
+    plain.write_bytes(bytes(APART_BYTES))
+    seal_file(plain, sealed, [ALICE[1]])
+    open_file(sealed, opened, ALICE[0])
+    assert opened.read_bytes() == plain.read_bytes()
+    with pytest.raises(AccessRefused, match="other recipients"):  # its errors are this process's
+        open_file(sealed, opened, EVE[0])
+    sealed.write_bytes(sealed.read_bytes()[:-1])
+    with pytest.raises(DigestMismatch, match="not as it was sealed"):
+        open_file(sealed, tmp_path / "other", ALICE[0])
+    with pytest.raises(Unusable, match="taken"):
+        (tmp_path / "taken").mkdir()
+        seal_file(plain, tmp_path / "taken", [ALICE[1]])
+
+
+def test_a_large_file_never_waits_for_this_interpreters_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here each of its pieces would: beside a busy thread that takes a hundred times as long."""
+
+    def refuse(*arguments: object) -> None:
+        raise AssertionError("ciphered in this process")
+
+    monkeypatch.setattr("pyrage.encrypt_io", refuse)
+    monkeypatch.setattr("pyrage.decrypt_io", refuse)
+    (tmp_path / "plain").write_bytes(bytes(APART_BYTES))
+    seal_file(tmp_path / "plain", tmp_path / "sealed", [ALICE[1]])
+    open_file(tmp_path / "sealed", tmp_path / "opened", ALICE[0])
+    with pytest.raises(AssertionError):
+        (tmp_path / "plain").write_bytes(bytes(APART_BYTES - 1))
+        seal_file(tmp_path / "plain", tmp_path / "sealed", [ALICE[1]])
+
+
 def test_a_file_cut_after_its_first_pieces_leaves_no_plaintext(tmp_path: Path) -> None:
     plain, sealed, opened = tmp_path / "plain", tmp_path / "sealed", tmp_path / "opened"
     plain.write_bytes(bytes(300_000))
@@ -97,7 +138,11 @@ def test_a_full_disk_is_unusable_and_refutes_nothing(tmp_path: Path) -> None:
         seal_file(tmp_path / "plain", tmp_path / "taken", [ALICE[1]])
 
 
-@pytest.mark.parametrize("recipient", ["", "age1xyz", ALICE[1].upper(), ALICE[0], ALICE[1] + "\n"])
+@pytest.mark.parametrize(
+    "recipient",
+    ["", "age1xyz", ALICE[1].upper(), ALICE[0], ALICE[1] + "\n"],
+    ids=["empty", "short", "in capitals", "an identity", "with a line's end"],
+)
 def test_a_malformed_recipient_is_refused(recipient: str) -> None:
     with pytest.raises(InputRefused):
         check_recipient(recipient)

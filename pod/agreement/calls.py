@@ -200,6 +200,11 @@ class Agreements:
         declined = [event for event in self.events(id) if event.name == "Rejected"]
         return _cid_in(declined[0].args["reasonCid"]) if declined else None
 
+    def parcels(self, id: Digest) -> list[Cid]:
+        """Every object that an agreement's events name: offer, notes, delivery, key, the reason of a refusal."""
+        named = (event.args[name] for event in self.events(id) for name in event.args if name.endswith("Cid"))
+        return [cid for data in named if (cid := _cid_in(data)) is not None]
+
     def events(
         self, id: Digest | None = None, from_block: int | None = None, to_block: int | None = None
     ) -> list[Event]:

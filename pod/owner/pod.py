@@ -44,6 +44,8 @@ from pod.store import Cid
 LOOK_S = 0.2
 NOT_NOW = (ChainUnusable, StoreUnusable, NotFound)
 """What says nothing against a request: it could not be examined, and is again later."""
+KEEP_S = 30 * 86_400
+"""How long the sealed objects of an ended job stay for a scientist who has not said that it has them."""
 UNTOLD = "the dataset cannot be served now"
 """What the scientist is told of a reason that speaks of the owner's records."""
 
@@ -99,6 +101,7 @@ class Owner:
         self._stop = threading.Event()
         self._busy: dict[Digest, Future[None]] = {}
         self._over: set[Digest] = set()
+        self._kept: dict[Digest, int] = {}
         self._begun: set[Digest] = set()
 
     def run(self, stop: threading.Event) -> None:
@@ -129,6 +132,8 @@ class Owner:
         calls = self.home.agreements
         open_ids = [id for id in calls.list(owner=self.home.keys.address) if id not in self._over and self._free(id)]
         now = self.home.chain.block("latest").timestamp
+        for id in [id for id, until in self._kept.items() if now > until]:
+            self._attempt(id, partial(self._let_go, id))
         for agreement in calls.read_many(open_ids):
             act = partial(self._attempt, agreement.id, partial(self._advance, agreement, now))
             if agreement.state in pools:
@@ -236,9 +241,23 @@ class Owner:
         if not self.keep_states:
             shutil.rmtree(folder / "states", ignore_errors=True)
         home.journal.record(id, "wiped", once="", states=not self.keep_states)
+        if not home.journal.happened(id, "let_go"):
+            self._kept[id] = self._needed_until(agreement)
         self._over.add(id)
         if fresh:
             self.say(id, agreement.state.name.lower())
+
+    def _needed_until(self, agreement: Agreement) -> int:
+        """Up to when, in seconds since 1970, the scientist may still fetch what was sealed to it: it said that it has it, or did not."""
+        last = self.home.agreements.events(agreement.id)[-1]
+        received = last.name == "Settled" and last.timestamp <= agreement.dispute_deadline
+        return last.timestamp + (0 if received else KEEP_S)
+
+    def _let_go(self, id: Digest) -> None:
+        """Give up the sealed objects of an ended job: the scientist has them, or had time to fetch them."""
+        self.home.let_go(id)
+        self.home.journal.record(id, "let_go", once="")
+        del self._kept[id]
 
 
 def _require_request(home: Home, id: Digest) -> None:

@@ -62,6 +62,7 @@ class Scientist:
 
     def _follow(self, id: Digest) -> None:
         if follow(self.home, id, self.auto_accept, self.say).ended:
+            self.home.let_go(id)
             self._over.add(id)
 
 

@@ -13,9 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
-import pod.errors
 from pod.environment import Environment, clean_variables
-from pod.errors import FitchainError, NotFound, Unusable
+from pod.errors import NotFound, Unusable, as_told
 from pod.recipe import Recipe
 from pod.worker.order import ENDINGS, Event, Order
 
@@ -74,7 +73,7 @@ class Worker(AbstractContextManager["Worker"]):
             event = json.loads(line)
             if event["event"] == "error":
                 self.process.wait()
-                raise _error(event)
+                raise as_told(event["type"], event["message"], event["hint"])
             ended |= event["event"] in ENDINGS
             yield event
         code = self.process.wait()
@@ -182,13 +181,6 @@ def _recipe(folder: Path) -> Recipe:
         return Recipe.parse((folder / "recipe.json").read_bytes())
     except FileNotFoundError:
         raise NotFound(f"there is no recipe.json in {folder}") from None
-
-
-def _error(event: Event) -> FitchainError:
-    """The worker's error as an exception of the type it named."""
-    kind = getattr(pod.errors, event["type"], Unusable)
-    known = isinstance(kind, type) and issubclass(kind, FitchainError)
-    return (kind if known else Unusable)(event["message"], event["hint"])
 
 
 def _cause(code: int) -> str:
