@@ -17,7 +17,8 @@ import {Permit} from "./types/Terms.sol";
 
 /// @title Audits
 /// @notice Verifiers and verdicts; what it promises stands in IAudits.
-/// @dev Every function runs checks, effects, event, interaction in this order. Payments between the parties are made by
+/// @dev Every function runs checks, effects, event, interaction in this order; `release` does so twice, where it also
+///      concludes, and whoever it calls is known. Payments between the parties are made by
 ///      Agreements, which deploys this contract and believes nobody else.
 contract Audits is IAudits {
     using SafeERC20 for IFitCoin;
@@ -227,6 +228,7 @@ contract Audits is IAudits {
     /// @inheritdoc IAudits
     function release(AgreementId id, bytes calldata keyCid) external {
         Audit storage known = _audits[id];
+        if (known.phase == Phase.Revealing && _isComplete(id, known)) _closeRevealing(id, known);
         Phase phase = known.phase;
         if (phase != Phase.Matched && phase != Phase.Released) revert PhaseForbids(id, phase);
         _requireInTime(known);

@@ -16,7 +16,7 @@ contract VerdictsTest is AuditFixture {
     uint256 private constant EACH = FEE / 3;
 
     /// @dev Every unit of FIT is with somebody, owed to somebody, staked, or burned.
-    function assertAllPaid() private {
+    function assertAllPaid() private view {
         assertBalanced();
         vm.assertEq(
             fit.balanceOf(address(agreements)),
