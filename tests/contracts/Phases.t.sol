@@ -542,6 +542,16 @@ contract PhasesTest is AuditFixture {
         assertState(id, State.Settled);
     }
 
+    function test_release_countsTheVotesAlsoWhenNobodyDidInTime() public {
+        AgreementId id = revealed([Outcome.Match, Outcome.Match, Outcome.Match]);
+        auditTimesOut(id);
+
+        release(id);
+
+        assertPhase(id, Phase.Released);
+        assertState(id, State.Settled);
+    }
+
     function test_release_refusesWhileAVoteIsHidden() public {
         AgreementId id = committed([Outcome.Match, Outcome.Match, Outcome.Match]);
         reveal(id, 0, Outcome.Match);

@@ -237,6 +237,20 @@ contract VerdictsTest is AuditFixture {
         assertAllPaid();
     }
 
+    function test_match_releasedWithoutACountPaysTheSame() public {
+        AgreementId id = revealed([Outcome.Match, Outcome.Match, Outcome.Mismatch]);
+
+        release(id);
+
+        assertState(id, State.Settled);
+        assertOwed(owner, PRICE + BOND);
+        assertOwed(scientist, FEE - 2 * EACH);
+        assertEarned(seatOf(id, 0), EACH);
+        assertEarned(seatOf(id, 1), EACH);
+        assertStake(seatOf(id, 2), 0);
+        assertAllPaid();
+    }
+
     /// @dev Whatever three seats say or leave unsaid: the money adds up.
     function testFuzz_verdict_paysAllThereIs(uint8[3] memory votes, bool released) public {
         AgreementId id = evident(3);
