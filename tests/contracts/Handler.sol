@@ -358,13 +358,13 @@ contract Handler {
         if (known.phase == Phase.Awaiting) _draw(job, inTime);
         if (known.phase == Phase.Evidence && luck % 8 != 0) _submit(job, inTime);
         if (known.phase == Phase.Matched && luck % 4 != 0) _release(job, inTime);
-        if (known.phase == Phase.Revealing && luck % 4 == 0) _release(job, _awaitsKey(job, known));
         for (uint8 seat = 0; seat < known.seats; seat++) {
             uint256 own = luck >> (8 * seat);
             if (known.phase == Phase.Joining) _join(job, seat, own);
             if (known.phase == Phase.Committing && own % 8 != 0) _commitVote(job, seat, own);
             if (known.phase == Phase.Revealing && own % 8 != 1) _reveal(job, seat);
         }
+        if (known.phase == Phase.Revealing && luck % 4 != 1) _release(job, _awaitsKey(job, audits.audit(job.id)));
     }
 
     function advanceAudit(uint256 which) external {
