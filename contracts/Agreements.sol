@@ -149,7 +149,7 @@ contract Agreements is IAgreements {
     function acceptResult(AgreementId id) external {
         Agreement storage known = _agreements[id];
         _requireScientist(known);
-        _requireState(id, known.state == State.Trained || known.state == State.Diverged);
+        _requireEnded(id, known);
         _requireInTime(known);
 
         _settle(id, known, 0, 0, 0);
@@ -160,7 +160,7 @@ contract Agreements is IAgreements {
         Agreement storage known = _agreements[id];
         AgreedAudit memory agreed = _agreedAudits[id];
         _requireScientist(known);
-        _requireState(id, known.state == State.Trained || known.state == State.Diverged);
+        _requireEnded(id, known);
         _requireInTime(known);
         if (agreed.disputeVerifiers == 0) revert DisputeNotAgreed(id);
         _requireVerifiers(id, known);
@@ -175,7 +175,7 @@ contract Agreements is IAgreements {
     /// @inheritdoc IAgreements
     function settle(AgreementId id) external {
         Agreement storage known = _agreements[id];
-        _requireState(id, known.state == State.Trained || known.state == State.Diverged);
+        _requireEnded(id, known);
         _requireTimedOut(known);
 
         _settle(id, known, 0, 0, 0);
@@ -325,6 +325,11 @@ contract Agreements is IAgreements {
         _requireState(id, known.state == State.Auditing);
     }
 
+    function _requireEnded(AgreementId id, Agreement storage known) private view {
+        State state = known.state;
+        _requireState(id, state == State.Trained || state == State.Diverged);
+    }
+
     function _requireState(AgreementId id, bool allowed) private view {
         if (!allowed) revert StateForbids(id, _agreements[id].state);
     }
@@ -435,7 +440,7 @@ contract Agreements is IAgreements {
 
         emit Settled(id, toOwner, toScientist, burned);
 
-        if (burned > 0) fitCoin.burn(burned);
+        _burn(burned);
     }
 
     /// @dev The model is out already, so without verdict the run counts as undisputed.
@@ -462,10 +467,14 @@ contract Agreements is IAgreements {
 
         emit Forfeited(id, toScientist, burned);
 
-        fitCoin.burn(burned);
+        _burn(burned);
     }
 
     function _credit(address account, uint256 amount) private {
         if (amount > 0) owed[account] += amount;
+    }
+
+    function _burn(uint256 amount) private {
+        if (amount > 0) fitCoin.burn(amount);
     }
 }

@@ -17,7 +17,8 @@ import {Permit} from "./types/Terms.sol";
 
 /// @title Audits
 /// @notice Verifiers and verdicts; what it promises stands in IAudits.
-/// @dev Every function runs checks, effects, event, interaction in this order. Payments between the parties are made by
+/// @dev Every function runs checks, effects, event, interaction in this order; `release` does so twice, where it also
+///      concludes, and whoever it calls is known. Payments between the parties are made by
 ///      Agreements, which deploys this contract and believes nobody else.
 contract Audits is IAudits {
     using SafeERC20 for IFitCoin;
@@ -180,7 +181,7 @@ contract Audits is IAudits {
     function submit(AgreementId id, bytes calldata evidenceCid) external {
         Audit storage known = _audits[id];
         _requireStep(id, known, Phase.Evidence);
-        (address owner,) = agreements.parties(id);
+        address owner = _ownerOf(id);
         if (msg.sender != owner) revert CallerIsNotOwner(msg.sender, owner);
         requireCid(evidenceCid);
 
@@ -227,6 +228,7 @@ contract Audits is IAudits {
     /// @inheritdoc IAudits
     function release(AgreementId id, bytes calldata keyCid) external {
         Audit storage known = _audits[id];
+        if (known.phase == Phase.Revealing && _isComplete(id, known)) _closeRevealing(id, known);
         Phase phase = known.phase;
         if (phase != Phase.Matched && phase != Phase.Released) revert PhaseForbids(id, phase);
         _requireInTime(known);
@@ -376,13 +378,21 @@ contract Audits is IAudits {
     }
 
     function _requireKeyHolder(AgreementId id, Audit storage known) private view {
-        (address owner,) = agreements.parties(id);
+        address owner = _ownerOf(id);
         if (msg.sender == owner) return;
         uint256 seats = _seats[id][known.round];
         for (uint256 seat = 0; seat < known.seats; seat++) {
             if (known.joined >> seat & 1 == 1 && _pool[seats.numberAt(seat)] == msg.sender) return;
         }
         revert CallerHasNoKey(msg.sender);
+    }
+
+    function _ownerOf(AgreementId id) private view returns (address owner) {
+        (owner,) = agreements.parties(id);
+    }
+
+    function _feePerSeat(AgreementId id) private view returns (uint256) {
+        return agreements.agreedAudit(id).feePerSeat();
     }
 
     function _mayRedraw(Audit storage known) private view returns (bool) {
@@ -591,7 +601,7 @@ contract Audits is IAudits {
 
     function _conclude(AgreementId id, Audit storage known, Ruling memory ruling) private {
         uint256 seats = _seats[id][known.round];
-        uint256 fee = agreements.agreedAudit(id).feePerSeat();
+        uint256 fee = _feePerSeat(id);
         known.verdict = ruling.verdict;
         bool awaitsKey = ruling.verdict == Outcome.Match && !known.disputed;
         _enter(known, awaitsKey ? Phase.Matched : Phase.Concluded);
@@ -600,7 +610,7 @@ contract Audits is IAudits {
 
         emit Concluded(id, known.round, ruling.verdict);
 
-        if (taken > 0) fitCoin.burn(taken);
+        _burn(taken);
         agreements.concludeAudit(id, ruling.verdict, paidSeats);
     }
 
@@ -615,8 +625,8 @@ contract Audits is IAudits {
     /// @dev Burns the fee of each absent seat.
     function _penalise(AgreementId id, uint256 seats, uint16 absent) private {
         if (absent == 0) return;
-        uint256 taken = _take(id, seats, absent, agreements.agreedAudit(id).feePerSeat());
-        if (taken > 0) fitCoin.burn(taken);
+        uint256 taken = _take(id, seats, absent, _feePerSeat(id));
+        _burn(taken);
     }
 
     /// @dev Takes up to `amount` of the stake of each seat; what is left of it may be less, and that is all there is.
@@ -635,5 +645,9 @@ contract Audits is IAudits {
         _deactivate(account);
 
         emit Penalised(account, id, taken);
+    }
+
+    function _burn(uint256 amount) private {
+        if (amount > 0) fitCoin.burn(amount);
     }
 }

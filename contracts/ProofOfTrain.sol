@@ -29,7 +29,7 @@ contract ProofOfTrain is IProofOfTrain {
 
     /// @inheritdoc IProofOfTrain
     function fix(AgreementId id) external {
-        Agreement memory agreed = agreements.agreement(id);
+        Agreement memory agreed = _agreed(id);
         if (agreed.state != State.Accepted) revert SeedNotAwaited(id);
         if (fixedHash[id] != 0) revert SeedAlreadyFixed(id, fixedHash[id]);
         if (block.timestamp > agreed.deadline) revert DeadlinePassed(agreed.deadline, block.timestamp);
@@ -42,7 +42,7 @@ contract ProofOfTrain is IProofOfTrain {
 
     /// @inheritdoc IProofOfTrain
     function begin(AgreementId id, bytes32 nonce) external {
-        Agreement memory agreed = agreements.agreement(id);
+        Agreement memory agreed = _agreed(id);
         if (msg.sender != agreed.owner) revert CallerIsNotOwner(msg.sender, agreed.owner);
         if (agreed.state != State.Accepted) revert SeedNotAwaited(id);
         bytes32 commitment = keccak256(abi.encode(nonce));
@@ -87,14 +87,11 @@ contract ProofOfTrain is IProofOfTrain {
     function finish(AgreementId id, Ending calldata ending) external {
         Run storage proof = _runs[id];
         _requireRunning(id, proof);
-        Agreement memory agreed = agreements.agreement(id);
+        Agreement memory agreed = _agreed(id);
         uint32 count = proof.leaves;
         if (ending.last.index != count - 1) revert LastIndexDiffers(ending.last.index, count - 1);
         if (ending.last.step != agreed.steps) revert StepDiffers(ending.last.step, agreed.steps);
-        _requireDelivery(id, ending);
-        _requireLastLeaf(proof, agreed.ctx, count, ending);
-
-        bytes32 root = _end(proof, count, ending);
+        bytes32 root = _end(id, proof, agreed.ctx, count, ending);
 
         emit Finished(id, root, ending.last.modelRoot, count, ending.weightsCid, ending.keyCid);
 
@@ -105,16 +102,13 @@ contract ProofOfTrain is IProofOfTrain {
     function diverge(AgreementId id, Ending calldata ending) external {
         Run storage proof = _runs[id];
         _requireRunning(id, proof);
-        Agreement memory agreed = agreements.agreement(id);
+        Agreement memory agreed = _agreed(id);
         uint32 step = ending.last.step;
         uint256 reached = uint256(ending.last.index) * agreed.segment;
         if (reached >= agreed.steps) revert RunIsComplete(reached, agreed.steps);
         if (step != reached) revert StepDiffers(step, reached);
         uint32 count = ending.last.index + 1;
-        _requireDelivery(id, ending);
-        _requireLastLeaf(proof, agreed.ctx, count, ending);
-
-        bytes32 root = _end(proof, count, ending);
+        bytes32 root = _end(id, proof, agreed.ctx, count, ending);
 
         emit DivergedAt(id, root, ending.last.modelRoot, count, step, ending.weightsCid, ending.keyCid);
 
@@ -132,7 +126,7 @@ contract ProofOfTrain is IProofOfTrain {
     function trainedModel(AgreementId id) external view returns (TrainedModel memory) {
         Run storage proof = _runs[id];
         if (!proof.ended) revert RunHasNotEnded(id);
-        Agreement memory agreed = agreements.agreement(id);
+        Agreement memory agreed = _agreed(id);
         return TrainedModel({
             modelRoot: proof.modelRoot,
             transcriptRoot: proof.transcriptRoot,
@@ -140,6 +134,10 @@ contract ProofOfTrain is IProofOfTrain {
             leaves: proof.leaves,
             steps: agreed.stepsDone
         });
+    }
+
+    function _agreed(AgreementId id) private view returns (Agreement memory) {
+        return agreements.agreement(id);
     }
 
     // --- checks
@@ -189,7 +187,13 @@ contract ProofOfTrain is IProofOfTrain {
 
     // --- effects
 
-    function _end(Run storage proof, uint32 count, Ending calldata ending) private returns (bytes32 root) {
+    function _end(AgreementId id, Run storage proof, bytes32 ctx, uint32 count, Ending calldata ending)
+        private
+        returns (bytes32 root)
+    {
+        _requireDelivery(id, ending);
+        _requireLastLeaf(proof, ctx, count, ending);
+
         root = Transcript.root(count, ending);
         proof.ended = true;
         proof.leaves = count;

@@ -25,10 +25,11 @@ contract Registry is IRegistry {
     /// @inheritdoc IRegistry
     function registerPod(Role role, string calldata recipient, bytes calldata endpoint) external {
         if (role == Role.None) revert RoleIsNone();
-        if (_pods[msg.sender].role != Role.None) revert PodAlreadyRegistered(msg.sender);
-        _requireReachable(recipient, endpoint);
+        Pod storage known = _pods[msg.sender];
+        if (known.role != Role.None) revert PodAlreadyRegistered(msg.sender);
 
-        _pods[msg.sender] = Pod(role, uint40(block.timestamp), recipient, endpoint);
+        (known.role, known.since) = (role, uint40(block.timestamp));
+        _reach(known, recipient, endpoint);
 
         emit PodRegistered(msg.sender, role, recipient, endpoint);
     }
@@ -37,10 +38,8 @@ contract Registry is IRegistry {
     function updatePod(string calldata recipient, bytes calldata endpoint) external {
         Pod storage known = _pods[msg.sender];
         if (known.role == Role.None) revert PodNotRegistered(msg.sender);
-        _requireReachable(recipient, endpoint);
 
-        known.recipient = recipient;
-        known.endpoint = endpoint;
+        _reach(known, recipient, endpoint);
 
         emit PodUpdated(msg.sender, recipient, endpoint);
     }
@@ -53,10 +52,12 @@ contract Registry is IRegistry {
             keccak256(abi.encode(block.chainid, address(this), msg.sender, root, count, keccak256(cardCid)))
         );
         if (root == 0 || count == 0) revert DatasetIsEmpty(root, count);
-        if (_datasets[id].owner != address(0)) revert DatasetAlreadyRegistered(id);
+        Dataset storage known = _datasets[id];
+        if (known.owner != address(0)) revert DatasetAlreadyRegistered(id);
         requireCid(cardCid);
 
-        _datasets[id] = Dataset(msg.sender, count, true, root, cardCid);
+        (known.owner, known.count, known.active) = (msg.sender, count, true);
+        (known.root, known.cardCid) = (root, cardCid);
 
         emit DatasetRegistered(id, msg.sender, root, count, cardCid);
     }
@@ -182,10 +183,12 @@ contract Registry is IRegistry {
         return _panels[number].members[index];
     }
 
-    function _requireReachable(string calldata recipient, bytes calldata endpoint) private pure {
+    function _reach(Pod storage known, string calldata recipient, bytes calldata endpoint) private {
         uint256 length = bytes(recipient).length;
         if (length == 0 || length > RECIPIENT_LIMIT) revert RecipientLengthRefused(length, RECIPIENT_LIMIT);
         if (endpoint.length > ENDPOINT_LIMIT) revert EndpointTooLong(endpoint.length, ENDPOINT_LIMIT);
+
+        (known.recipient, known.endpoint) = (recipient, endpoint);
     }
 
     function _append(PanelId id, uint256 number, address[] calldata members) private {

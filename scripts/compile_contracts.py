@@ -58,11 +58,13 @@ def artifacts() -> dict[str, str]:
 
 
 def compiler_settings() -> dict[str, Any]:
-    """The settings of foundry.toml's default profile, as solc names them."""
+    """The settings of foundry.toml's default profile for what is deployed, as solc names them."""
     with (ROOT / "foundry.toml").open("rb") as file:
         profile = tomllib.load(file)["profile"]["default"]
+    (deployed,) = profile["additional_compiler_profiles"]
     return {
         "evmVersion": profile["evm_version"],
+        "viaIR": deployed["via_ir"],
         "optimizer": {"enabled": profile["optimizer"], "runs": profile["optimizer_runs"]},
         "metadata": {"bytecodeHash": profile["bytecode_hash"], "appendCBOR": profile["cbor_metadata"]},
     }

@@ -145,6 +145,8 @@ interface IAudits {
 
     /// @notice After a Match: hands the job's identity to the scientist, which pays the owner. Until the deadline the
     ///         owner and each joined seat may release it again, lest a wrong one stands alone.
+    /// @dev Once every vote is revealed it takes the way out of Revealing itself, as `advance` does; if that leads to
+    ///      anything but a Match that awaits its key, the call is refused with PhaseForbids of that phase.
     /// @param keyCid Binary CID of the job's identity sealed to the scientist.
     function release(AgreementId id, bytes calldata keyCid) external;
 

@@ -88,6 +88,12 @@ abstract contract AuditFixture is Fixture {
         commitAll(id, outcomes);
     }
 
+    /// @dev Three revealed votes that nobody has counted yet.
+    function revealed(Outcome[3] memory outcomes) internal returns (AgreementId id) {
+        id = evident(3);
+        cast(id, outcomes);
+    }
+
     function matched() internal returns (AgreementId id) {
         id = evident(3);
         vote(id, [Outcome.Match, Outcome.Match, Outcome.Match]);

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {Agreements} from "../../contracts/Agreements.sol";
-import {FitCoin} from "../../contracts/FitCoin.sol";
-import {Registry} from "../../contracts/Registry.sol";
+import {IAgreements} from "../../contracts/interfaces/IAgreements.sol";
+import {IFitCoin} from "../../contracts/interfaces/IFitCoin.sol";
 import {IProofOfTrain} from "../../contracts/interfaces/IProofOfTrain.sol";
 import {IRegistry} from "../../contracts/interfaces/IRegistry.sol";
 import {Transcript} from "../../contracts/libraries/Transcript.sol";
@@ -11,6 +10,7 @@ import {Agreement, State} from "../../contracts/types/Agreement.sol";
 import {AgreementId, DatasetId, ModelId, NO_MODEL, NO_PANEL} from "../../contracts/types/Ids.sol";
 import {Ending, Leaf} from "../../contracts/types/Run.sol";
 import {AuditTerms, DisclosureMode, Permit, Terms} from "../../contracts/types/Terms.sol";
+import {Deployment} from "./Deployment.sol";
 import {ReferenceTree} from "./ReferenceTree.sol";
 import {Vm} from "./Vm.sol";
 
@@ -31,9 +31,9 @@ abstract contract Fixture {
     uint128 internal constant BOND = 301 ether + 1;
     bytes32 internal constant NONCE = keccak256("the owner's nonce");
 
-    FitCoin internal fit;
-    Registry internal registry;
-    Agreements internal agreements;
+    IFitCoin internal fit;
+    IRegistry internal registry;
+    IAgreements internal agreements;
     IProofOfTrain internal proof;
     LeafHasher internal hasher;
 
@@ -48,9 +48,7 @@ abstract contract Fixture {
     function setUp() public virtual {
         vm.warp(1_800_000_000);
         vm.roll(1000);
-        fit = new FitCoin(address(this));
-        registry = new Registry();
-        agreements = new Agreements(fit, registry);
+        (fit, registry, agreements) = Deployment.all(vm);
         proof = agreements.proofOfTrain();
         hasher = new LeafHasher();
         fit.transfer(owner, 1e6 ether);

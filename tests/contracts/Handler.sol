@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {Agreements} from "../../contracts/Agreements.sol";
-import {FitCoin} from "../../contracts/FitCoin.sol";
-import {Registry} from "../../contracts/Registry.sol";
+import {IAgreements} from "../../contracts/interfaces/IAgreements.sol";
 import {IAudits} from "../../contracts/interfaces/IAudits.sol";
+import {IFitCoin} from "../../contracts/interfaces/IFitCoin.sol";
 import {IProofOfTrain} from "../../contracts/interfaces/IProofOfTrain.sol";
+import {IRegistry} from "../../contracts/interfaces/IRegistry.sol";
 import {State} from "../../contracts/types/Agreement.sol";
 import {Audit, FULL_STAKE, Outcome, Phase, Verifier} from "../../contracts/types/Audit.sol";
 import {AgreementId, DatasetId, ModelId, NO_MODEL, NO_PANEL} from "../../contracts/types/Ids.sol";
@@ -44,8 +44,8 @@ contract Handler {
     bytes32 private constant SALT = keccak256("salt");
     uint256 private constant MOST_JOBS = 6;
 
-    FitCoin public immutable fit;
-    Agreements public immutable agreements;
+    IFitCoin public immutable fit;
+    IAgreements public immutable agreements;
     IProofOfTrain public immutable proof;
     IAudits public immutable audits;
     TreeCaller private immutable tree;
@@ -64,7 +64,7 @@ contract Handler {
     uint256 public burned;
     string[] public surprises;
 
-    constructor(FitCoin fit_, Registry registry, Agreements agreements_) {
+    constructor(IFitCoin fit_, IRegistry registry, IAgreements agreements_) {
         fit = fit_;
         agreements = agreements_;
         proof = agreements_.proofOfTrain();
@@ -364,6 +364,7 @@ contract Handler {
             if (known.phase == Phase.Committing && own % 8 != 0) _commitVote(job, seat, own);
             if (known.phase == Phase.Revealing && own % 8 != 1) _reveal(job, seat);
         }
+        if (known.phase == Phase.Revealing && luck % 4 != 1) _release(job, _awaitsKey(job, audits.audit(job.id)));
     }
 
     function advanceAudit(uint256 which) external {
@@ -404,6 +405,16 @@ contract Handler {
 
     function _release(Job storage job, bool inTime) private {
         _auditCall("release", job, job.owner, inTime, abi.encodeCall(audits.release, (job.id, cid())));
+    }
+
+    /// @dev Whether every vote is revealed and more than half of the seats replayed to a Match (all name one trace).
+    function _awaitsKey(Job storage job, Audit memory known) private view returns (bool) {
+        uint256 matches;
+        for (uint256 seat = 0; seat < known.seats; seat++) {
+            bool isRevealed = known.revealed >> seat & 1 == 1;
+            if (isRevealed && _outcomes[job.id][seat] == Outcome.Match) matches++;
+        }
+        return !known.disputed && known.revealed == known.committed && 2 * matches > known.seats;
     }
 
     function _join(Job storage job, uint8 seat, uint256 luck) private {

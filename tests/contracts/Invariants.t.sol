@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {Agreements} from "../../contracts/Agreements.sol";
-import {FitCoin} from "../../contracts/FitCoin.sol";
-import {Registry} from "../../contracts/Registry.sol";
+import {IAgreements} from "../../contracts/interfaces/IAgreements.sol";
 import {IAudits} from "../../contracts/interfaces/IAudits.sol";
+import {IFitCoin} from "../../contracts/interfaces/IFitCoin.sol";
+import {IRegistry} from "../../contracts/interfaces/IRegistry.sol";
 import {State} from "../../contracts/types/Agreement.sol";
 import {Phase} from "../../contracts/types/Audit.sol";
 import {Run} from "../../contracts/types/Run.sol";
+import {Deployment} from "./Deployment.sol";
 import {Handler, Job} from "./Handler.sol";
 import {Vm} from "./Vm.sol";
 
@@ -16,17 +17,16 @@ contract Invariants {
     Vm private constant vm = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
     uint256 private constant SUPPLY = 1e9 ether;
 
-    FitCoin private fit;
-    Agreements private agreements;
+    IFitCoin private fit;
+    IAgreements private agreements;
     Handler private handler;
 
     function setUp() public {
         vm.warp(1_800_000_000);
         vm.roll(1000);
         vm.etch(0x0000F90827F1C53a10cb7A02335B175320002935, "");
-        fit = new FitCoin(address(this));
-        Registry registry = new Registry();
-        agreements = new Agreements(fit, registry);
+        IRegistry registry;
+        (fit, registry, agreements) = Deployment.all(vm);
         handler = new Handler(fit, registry, agreements);
         for (uint256 i = 0; i < 4; i++) {
             fit.transfer(handler.actors(i), SUPPLY / 8);

@@ -517,6 +517,78 @@ contract PhasesTest is AuditFixture {
         release(id);
     }
 
+    function test_release_countsTheVotesItself() public {
+        AgreementId id = revealed([Outcome.Match, Outcome.Withheld, Outcome.Match]);
+
+        vm.expectEmit(address(audits));
+        emit IAudits.Concluded(id, 0, Outcome.Match);
+        vm.expectEmit(address(audits));
+        emit IAudits.Released(id, owner, cid("key"));
+        release(id);
+
+        assertPhase(id, Phase.Released);
+        assertVerdict(id, Outcome.Match);
+        assertState(id, State.Settled);
+    }
+
+    function test_release_ofAJoinedSeatCountsTheVotesToo() public {
+        AgreementId id = revealed([Outcome.Match, Outcome.Match, Outcome.Match]);
+        address account = seatOf(id, 1);
+
+        vm.prank(account);
+        audits.release(id, cid("key"));
+
+        assertPhase(id, Phase.Released);
+        assertState(id, State.Settled);
+    }
+
+    function test_release_countsTheVotesAlsoWhenNobodyDidInTime() public {
+        AgreementId id = revealed([Outcome.Match, Outcome.Match, Outcome.Match]);
+        auditTimesOut(id);
+
+        release(id);
+
+        assertPhase(id, Phase.Released);
+        assertState(id, State.Settled);
+    }
+
+    function test_release_refusesWhileAVoteIsHidden() public {
+        AgreementId id = committed([Outcome.Match, Outcome.Match, Outcome.Match]);
+        reveal(id, 0, Outcome.Match);
+        reveal(id, 1, Outcome.Match);
+
+        refusesPhase(id);
+        release(id);
+    }
+
+    function test_release_refusesVotesThatAreNoMatch() public {
+        AgreementId id = revealed([Outcome.Mismatch, Outcome.Match, Outcome.Mismatch]);
+
+        vm.expectRevert(abi.encodeWithSelector(IAudits.PhaseForbids.selector, id, Phase.Concluded));
+        release(id);
+    }
+
+    function test_release_ofVotesRefusesWhoHasNoKey() public {
+        AgreementId id = revealed([Outcome.Match, Outcome.Match, Outcome.Match]);
+
+        vm.expectRevert(abi.encodeWithSelector(IAudits.CallerHasNoKey.selector, scientist));
+        vm.prank(scientist);
+        audits.release(id, cid("key"));
+
+        assertPhase(id, Phase.Revealing);
+    }
+
+    function test_release_isNoPartOfADispute() public {
+        AgreementId id = disputed(3);
+        draw(id);
+        joinAll(id);
+        submit(id);
+        cast(id, [Outcome.Match, Outcome.Match, Outcome.Match]);
+
+        vm.expectRevert(abi.encodeWithSelector(IAudits.PhaseForbids.selector, id, Phase.Concluded));
+        release(id);
+    }
+
     function test_release_refusesWhoHasNoKey() public {
         AgreementId id = matched();
 

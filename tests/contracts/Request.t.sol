@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
-import {Agreements} from "../../contracts/Agreements.sol";
 import {IAgreements} from "../../contracts/interfaces/IAgreements.sol";
 import {IRegistry} from "../../contracts/interfaces/IRegistry.sol";
+import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
 import {Agreement, State} from "../../contracts/types/Agreement.sol";
 import {CID_LIMIT, CidLengthRefused} from "../../contracts/types/Errors.sol";
 import {AgreementId, DatasetId, ModelId, PanelId} from "../../contracts/types/Ids.sol";
 import {Permit, Terms} from "../../contracts/types/Terms.sol";
+import {Deployment} from "./Deployment.sol";
 import {Fixture} from "./Fixture.sol";
 
 contract RequestTest is Fixture {
@@ -239,7 +239,7 @@ contract RequestTest is Fixture {
 
     function test_request_refusesShortWindowsOffTheDevnet() public {
         vm.chainId(1);
-        agreements = new Agreements(fit, registry);
+        agreements = Deployment.agreements(vm, fit, registry);
         vm.assertEq(agreements.minimumWindow(), 600, "the shortest window is not ten minutes");
         bytes memory reason = abi.encodeWithSelector(IAgreements.WindowTooShort.selector, 599, 600);
 

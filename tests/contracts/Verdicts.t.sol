@@ -16,7 +16,7 @@ contract VerdictsTest is AuditFixture {
     uint256 private constant EACH = FEE / 3;
 
     /// @dev Every unit of FIT is with somebody, owed to somebody, staked, or burned.
-    function assertAllPaid() private {
+    function assertAllPaid() private view {
         assertBalanced();
         vm.assertEq(
             fit.balanceOf(address(agreements)),
@@ -234,6 +234,20 @@ contract VerdictsTest is AuditFixture {
         assertStake(seatOf(id, 2), STAKE);
         assertEarned(seatOf(id, 0), 0);
         assertEarned(seatOf(id, 2), EACH);
+        assertAllPaid();
+    }
+
+    function test_match_releasedWithoutACountPaysTheSame() public {
+        AgreementId id = revealed([Outcome.Match, Outcome.Match, Outcome.Mismatch]);
+
+        release(id);
+
+        assertState(id, State.Settled);
+        assertOwed(owner, PRICE + BOND);
+        assertOwed(scientist, FEE - 2 * EACH);
+        assertEarned(seatOf(id, 0), EACH);
+        assertEarned(seatOf(id, 1), EACH);
+        assertStake(seatOf(id, 2), 0);
         assertAllPaid();
     }
 

@@ -19,6 +19,7 @@ interface Vm {
 
     function addr(uint256 privateKey) external pure returns (address);
     function sign(uint256 privateKey, bytes32 digest) external pure returns (uint8 v, bytes32 r, bytes32 s);
+    function getCode(string calldata contract_) external view returns (bytes memory);
     function label(address account, string calldata name) external;
 
     function prank(address sender) external;
