@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +82,11 @@ def top_segments(field: Field) -> Caught:
     assert hidden.outcome == Outcome.MATCH, "the draw that the owner hopes for"
     assert {each.index for each in hidden.audited} == shown | {0, 5}
     return caught(field.examine(case))
+
+
+def false_end(field: Field) -> Caught:
+    """Stop half way and say that the training diverged: the segment after the last leaf is always audited, whatever is drawn."""
+    return replace(of_the_job(partial(cheats.stopped_early, index=3))(field), step="the last segment", faked=None)
 
 
 def another_job(field: Field) -> Caught:

@@ -86,8 +86,8 @@ ATTACKS = (
     Attack(
         "an end that was none",
         "half of the steps, then the claim that the training diverged",
-        segments(REPLAY, (3,), "Mismatch: the training goes on to step 16"),
-        of_the_job(partial(cheats.stopped_early, index=3)),
+        Caught(REPLAY, "the last segment", "Mismatch: the training goes on to step 16"),
+        owners.false_end,
     ),
     Attack(
         "repeated segments",
