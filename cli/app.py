@@ -2,7 +2,8 @@
 
     devnet, deploy, keys    a chain to try things on, the contracts, who one is
     data, model, job        what an owner offers, what a scientist brings, what they agree on
-    pod                     the long-running side of either
+    panel, verifier         who audits: panels by name, the stake of a verifier
+    pod                     the long-running side of each
     proof                   what anyone may check
     store                   the objects that all of it names
     demo                    all of it in half a minute
@@ -23,7 +24,7 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from cli import command, data, demo, deploy, devnet, job, keys, model, pod, proof, store
+from cli import command, data, demo, deploy, devnet, job, keys, model, panel, pod, proof, store, verifier
 from cli.command import PlainGroup
 from cli.output import report_bug, report_error, report_usage
 from pod.errors import FitchainError
@@ -36,7 +37,20 @@ class RootGroup(PlainGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Names of the commands."""
-        return ["demo", "devnet", "deploy", "keys", "data", "model", "job", "pod", "proof", "store"]
+        return [
+            "demo",
+            "devnet",
+            "deploy",
+            "keys",
+            "data",
+            "model",
+            "job",
+            "panel",
+            "verifier",
+            "pod",
+            "proof",
+            "store",
+        ]
 
 
 app = typer.Typer(
@@ -49,7 +63,7 @@ app = typer.Typer(
     add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for group in (devnet, keys, data, model, job, pod, proof, store):
+for group in (devnet, keys, data, model, job, panel, verifier, pod, proof, store):
     app.add_typer(group.app)
 for single in (deploy, demo):
     single.register(app)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.amounts import format_fit, parse_fit
+from cli.amounts import counted, format_fit, parse_fit
 from cli.command import Session, command, group
 from cli.ids import DatasetId, find_dataset
 from cli.output import Facts, Report, Rows, say
@@ -53,6 +53,13 @@ def register(
     manual_approval: Annotated[
         bool, typer.Option("--manual-approval/--automatic", help="Whether a person says yes to each request.")
     ] = True,
+    disclose: Annotated[
+        str, typer.Option(metavar="MODE", help="The most that an audit may show: on-site, sampled or open.")
+    ] = "on-site",
+    disclose_records: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="How many verifiers may ever see; else all.", min=0, show_default=False),
+    ] = None,
     metrics_leave: Annotated[
         bool, typer.Option("--metrics/--no-metrics", help="Whether rounded losses go to the scientist.")
     ] = True,
@@ -82,6 +89,7 @@ def register(
 
     Its root, its card and made-up records of the same form become public. The records themselves stay in the file.
     """
+    from cli.wishes import mode_of
     from pod import owner
     from pod.dataset import Policy
 
@@ -91,6 +99,8 @@ def register(
         maximum_steps=maximum_steps,
         minimum_batch=minimum_batch,
         manual_approval=manual_approval,
+        disclosure_mode=mode_of(disclose),
+        disclosure_cap=0 if disclose == "on-site" and disclose_records is None else disclose_records,
         metrics_leave=metrics_leave,
         scientists=tuple(account.lower() for account in scientist or ()),
     )
@@ -244,6 +254,7 @@ def _conditions(policy: Policy) -> str:
         conditions.append(f"at most {policy.maximum_steps} steps")
     if policy.scientists:
         conditions.append(f"one of {len(policy.scientists)} named accounts")
+    conditions.append(f"audits that show no more than {_shown(policy)}")
     conditions.append("a person's yes" if policy.manual_approval else "no person's yes")
     return ", ".join(conditions)
 
@@ -251,3 +262,11 @@ def _conditions(policy: Policy) -> str:
 def _constants(card: Card, column: str) -> tuple[str, str]:
     constants = card.transform.get(column, {})
     return tuple(f"{constants[name]:.6g}" if name in constants else "" for name in ("mean", "scale"))  # type: ignore[return-value]
+
+
+def _shown(policy: Policy) -> str:
+    """What an audit may show, in words."""
+    if policy.disclosure_mode == "on-site":
+        return "digests (on-site)"
+    cap = "every record" if policy.disclosure_cap is None else counted(policy.disclosure_cap, "record")
+    return f"{cap} ({policy.disclosure_mode})"

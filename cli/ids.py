@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 AgreementId = Annotated[str, typer.Argument(metavar="AGREEMENT", help="Its id, or the first six digits or more.")]
 DatasetId = Annotated[str, typer.Argument(metavar="DATASET", help="Its id, or the first six digits or more.")]
+PanelId = Annotated[str, typer.Argument(metavar="PANEL", help="Its id, or the first six digits or more.")]
 ModelId = Annotated[str, typer.Argument(metavar="MODEL", help="Its id, or the first six digits or more.")]
 
 SHORTEST_PREFIX = 6
@@ -65,3 +66,22 @@ def find_dataset(home: Home, text: str) -> Digest:
 def find_model(home: Home, text: str) -> Digest:
     """The model that a person means, among those published."""
     return match_id(text, lambda: (entry.id for entry in home.registry.models()), "model", "fitchain model list")
+
+
+def find_panel(home: Home, text: str) -> Digest:
+    """The panel that a person means, among those of this deployment."""
+    id = match_id(text, lambda: (entry.id for entry in home.registry.panels()), "panel", "fitchain panel list")
+    return home.registry.panel(id).id
+
+
+def find_address(text: str) -> str:
+    """An account as a person types it, with its checksum.
+
+    Raises:
+        InputRefused: it is none.
+    """
+    from eth_utils.address import is_address, to_checksum_address
+
+    if not is_address(text):
+        raise InputRefused(f"{text!r} is not an address", "see `fitchain keys list`")
+    return str(to_checksum_address(text))

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.amounts import format_duration, format_fit, parse_duration, parse_fit
+from cli.amounts import counted, format_duration, format_fit, parse_duration, parse_fit
 from cli.command import Session, command, group
 from cli.ids import AgreementId, find_agreement, find_dataset, find_model
-from cli.output import Facts, Report, Rows
-from pod.agreement import State
-from pod.errors import InputRefused, Unusable
+from cli.output import Facts, Report, Rows, say
+from pod.agreement import Phase, State
+from pod.errors import AccessRefused, InputRefused, Unusable
 
 if TYPE_CHECKING:
+    from cli.cost import Plan
     from cli.story import Standing
     from pod.chain.base import Receipt
     from pod.digest import Digest
@@ -39,37 +40,88 @@ def request(
     ] = None,
     bond: Annotated[
         str | None,
-        typer.Option("--bond", metavar="FIT", help="What the owner risks; else the price.", show_default=False),
+        typer.Option(
+            "--bond",
+            metavar="FIT",
+            help="What the owner risks; else the price, or what an audit needs.",
+            show_default=False,
+        ),
     ] = None,
     acceptance_window: Annotated[str, typer.Option(metavar="TIME", help="Within which the owner accepts.")] = "1d",
     training_window: Annotated[str, typer.Option(metavar="TIME", help="Within which it trains.")] = "1d",
     dispute_window: Annotated[str, typer.Option(metavar="TIME", help="After which silence pays it.")] = "1d",
     rehearsal: Annotated[bool, typer.Option(help="Train a few steps on mock data here first.")] = True,
+    verifiers: Annotated[
+        int | None, typer.Option(metavar="M", help="Verifiers that audit it.", min=0, max=15, show_default=False)
+    ] = None,
+    segments: Annotated[
+        int | None,
+        typer.Option(
+            metavar="Q", help="Segments they draw; else enough for a tenth.", min=0, max=65535, show_default=False
+        ),
+    ] = None,
+    panel: Annotated[
+        str | None, typer.Option(metavar="PANEL", help="Whom to draw from; else all verifiers.", show_default=False)
+    ] = None,
+    mode: Annotated[
+        str | None,
+        typer.Option(metavar="MODE", help="What they see: open, sampled or on-site; else open.", show_default=False),
+    ] = None,
+    audit_fee: Annotated[
+        str | None,
+        typer.Option(metavar="FIT", help="For all verifiers; else their share of the price.", show_default=False),
+    ] = None,
+    audit_window: Annotated[
+        str | None, typer.Option(metavar="TIME", help="For each phase of the audit; else 1h.", show_default=False)
+    ] = None,
+    dispute_verifiers: Annotated[
+        int | None,
+        typer.Option(metavar="M", help="Verifiers of a dispute, without others.", min=0, max=15, show_default=False),
+    ] = None,
+    counter_bond: Annotated[
+        str | None,
+        typer.Option(metavar="FIT", help="What you risk in a dispute; else the fee.", show_default=False),
+    ] = None,
 ) -> Report:
     """Ask an owner for a training.
 
     The price is locked until the job ends. The first steps are rehearsed here on mock data before.
     """
+    from cli.wishes import Wishes, asked
     from pod import scientist
 
     home = session.home
     windows = [parse_duration(window) for window in (acceptance_window, training_window, dispute_window)]
+    on, of = find_dataset(home, dataset), find_model(home, model)
+    paid, risked = (None if amount is None else parse_fit(amount) for amount in (price, bond))
+    how = (verifiers, segments, panel, mode, audit_fee, audit_window, dispute_verifiers, counter_bond)
+    ask = asked(home, on, of, _read_recipe(recipe), paid, risked, Wishes(*how))
+    for label, told in audit_pairs(ask.plan):
+        say(f"{label}: {told}")  # before anything is signed
     id = scientist.request_job(
         home,
-        find_dataset(home, dataset),
-        find_model(home, model),
-        recipe_overrides=_read_recipe(recipe),
-        price=None if price is None else parse_fit(price),
-        bond=None if bond is None else parse_fit(bond),
+        on,
+        of,
+        recipe_overrides=ask.overrides,
+        price=paid,
+        bond=ask.bond,
         windows=windows,
+        audit=ask.audit,
         rehearsed=rehearsal,
     )
     terms = home.agreements.read(id).terms
-    values = {"agreement": id, "owner": terms.owner, "price": format_fit(terms.price), "bond": format_fit(terms.bond)}
-    pairs = [
+    values: dict[str, Any] = {
+        "agreement": id,
+        "owner": terms.owner,
+        "price": format_fit(terms.price),
+        "bond": format_fit(terms.bond),
+        "audit": audit_values(ask.plan),
+    }
+    pairs: list[tuple[str, Any]] = [
         ("agreement", id),
         ("owner", terms.owner),
         ("price", f"{values['price']} FIT, locked; the owner risks {values['bond']} FIT"),
+        *audit_pairs(ask.plan),
         ("next", f"fitchain job watch {id.short}"),
     ]
     return Report(values, [Facts(pairs)])
@@ -184,6 +236,47 @@ def accept(session: Session, agreement: AgreementId) -> Report:
     return _decided(id, "accepted", "the price is the owner's, its bond is free")
 
 
+@command(app, "dispute")
+def dispute(session: Session, agreement: AgreementId) -> Report:
+    """Have an unaudited result audited, as its scientist.
+
+    Locks the agreed fee and counter-bond, which are lost if the result is found to be as agreed.
+    """
+    from pod import scientist
+
+    home = session.home
+    id = find_agreement(home, agreement)
+    job = home.agreements.read(id)
+    audit = job.terms.audit
+    if job.scientist != home.keys.address:
+        raise AccessRefused(
+            f"the scientist of {id.short} is {job.scientist}, and this home's account is {home.keys.address}",
+            "only the scientist can dispute a result",
+        )
+    if audit.verifiers or not audit.dispute_verifiers:
+        raise Unusable(
+            f"the terms of {id.short} name no verifiers of a dispute",
+            f"they are {'audited in any case' if audit.verifiers else 'agreed with job request --dispute-verifiers'}",
+        )
+    if job.state not in (State.TRAINED, State.DIVERGED):
+        raise Unusable(f"{id.short} is {job.state.name.lower()}: there is no result to dispute", _see(id))
+    if home.chain.block("latest").timestamp > job.dispute_deadline:
+        raise Unusable(f"the time to dispute {id.short} is over", f"fitchain job settle {id.short} pays its owner")
+    scientist.dispute(home, id)
+    sent = home.journal.last(id, "disputed").body
+    values = {
+        "agreement": id,
+        "result": "disputed",
+        "fee": format_fit(audit.fee),
+        "counter_bond": format_fit(audit.counter_bond),
+        "transaction": sent["transaction"],
+        "gas": sent["gas"],
+    }
+    locked = f"{values['fee']} FIT for {counted(audit.seats, 'verifier')} and {values['counter_bond']} FIT counter-bond"
+    pairs = [("disputed", id), ("locked", locked), ("next", f"fitchain job watch {id.short} --until-settled")]
+    return Report(values, [Facts(pairs)])
+
+
 @command(app, "cancel")
 def cancel(session: Session, agreement: AgreementId) -> Report:
     """Take a request back that nobody accepted.
@@ -201,15 +294,18 @@ def cancel(session: Session, agreement: AgreementId) -> Report:
 def settle(session: Session, agreement: AgreementId) -> Report:
     """Settle a job whose time is up, as anyone.
 
-    A result that the scientist met with silence is paid; a training that the owner did not end in time forfeits its bond.
+    A result that the scientist met with silence is paid; a training that the owner did not end in time forfeits its bond; an audit
+    that waits is drawn, or goes on without whom it waited for.
     """
     id = find_agreement(session.reader, agreement)
     job = session.reader.agreements.read(id)
     if job.state in (State.ACCEPTED, State.TRAINING):
         _require_over(session, job.training_deadline, f"the owner may still end the training of {id.short}")
         return _sent(id, "forfeited", session.home.agreements.expire(id))
+    if job.state is State.AUDITING:
+        return _advanced(session, id)
     if job.state not in (State.TRAINED, State.DIVERGED):
-        raise Unusable(f"{id.short} is {job.state.name.lower()}: there is nothing to settle")
+        raise Unusable(f"{id.short} is {job.state.name.lower()}: there is nothing to settle", _see(id))
     _require_over(session, job.dispute_deadline, f"the scientist may still answer the result of {id.short}")
     return _sent(id, "settled", session.home.agreements.settle(id))
 
@@ -227,13 +323,60 @@ def withdraw(session: Session) -> Report:
     return Report(values, [Facts([("withdrawn", f"{values['withdrawn']} FIT"), ("to", address)])])
 
 
+def audit_pairs(plan: Plan | None) -> list[tuple[str, Any]]:
+    """What the audit of a request finds and costs, in labelled lines; none where nobody is to audit."""
+    from cli.cost import pairs_of
+
+    return [] if plan is None else pairs_of(plan)
+
+
+def audit_values(plan: Plan | None) -> dict[str, Any] | None:
+    """The same for `--json`."""
+    from cli.cost import values
+
+    return None if plan is None else values(plan)
+
+
 def _ending(standing: Standing) -> str:
     """How a watched job ended, and what a person may do now."""
     from cli import story
 
     id, ended = standing.agreement.id.short, story.state_name(standing)
     waits = standing.agreement.state in (State.TRAINED, State.DIVERGED)
+    if standing.agreement.state is State.AUDITING:
+        return f"{id} has ended its training and is {ended.lower()}; next: fitchain job watch {id} --until-settled"
     return f"{id} {ended}{f'; next: fitchain model fetch {id}, fitchain job accept {id}' if waits else ''}"
+
+
+def _advanced(session: Session, id: Digest) -> Report:
+    """Draw an audit's verifiers, or take it out of a phase whose time is up or in which nobody is left to act."""
+    from cli import audits
+
+    audit = session.reader.audits.read(id)
+    now = session.reader.chain.block("latest").timestamp
+    waits_for_draw = audit.phase is Phase.AWAITING and now <= audit.deadline
+    if not waits_for_draw and not audit.may_advance(now):
+        left = format_duration(audit.deadline + 1 - now)
+        raise Unusable(f"{audits.AWAITED[audit.phase]} for {left}: the audit of {id.short} is under way", _see(id))
+    step = session.home.audits.draw if waits_for_draw else session.home.audits.advance
+    receipt = step(id)
+    after = session.reader.audits.read(id)
+    told = (
+        f"advanced {id.short} from {audits.phase_name(audit)} to {audits.phase_name(after)} ({receipt.gas_used:,} gas)"
+    )
+    values = {
+        "agreement": id,
+        "result": "advanced",
+        "phase": after.phase.name.capitalize(),
+        "verdict": after.verdict.name.capitalize() if after.verdict else None,
+        "transaction": receipt.transaction,
+        "gas": receipt.gas_used,
+    }
+    return Report(values, [told, *([verdict] if (verdict := audits.verdict_told(after)) else [])])
+
+
+def _see(id: Digest) -> str:
+    return f"see `fitchain job show {id.short}`"
 
 
 def _require_over(session: Session, deadline: int, who: str) -> None:

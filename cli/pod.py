@@ -1,4 +1,4 @@
-"""`fitchain pod`: the long-running side of an owner or a scientist."""
+"""`fitchain pod`: the long-running side of an owner, a scientist or a verifier."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pod.digest import ZERO, Digest
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 
-app = group("pod", "Run the long-running side of an owner or a scientist.")
+app = group("pod", "Run the long-running side of a party.")
 
 
 @command(app, "owner")
@@ -60,6 +60,24 @@ def scientist(
             f"scientist {home.keys.address} follows {counted(len(home.journal.requests()), 'request')}; Ctrl-C stops"
         )
         Scientist(home, auto_accept, say_of).run(stop)
+
+
+@command(app, "verifier")
+def verifier(session: Session) -> None:
+    """Take this home's seat in each audit that it is drawn for.
+
+    It trains drawn segments again, votes and collects its fees. Ctrl-C stops it; started again, it goes on where it was, and what it
+    was drawn for does not wait: an absent verifier loses a fee.
+    """
+    from pod.verifier import Verifier
+
+    home = session.home
+    address = home.keys.address
+    if not home.audits.verifier(address).active:
+        say_at(f"verifier {address} cannot be drawn: it has no full stake, see fitchain verifier stake")
+    with stopping() as stop:
+        say_at(f"verifier {address} waits to be drawn; Ctrl-C stops")
+        Verifier(home, say_of).run(stop)
 
 
 def say_of(id: Digest, text: str) -> None:

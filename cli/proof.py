@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.amounts import format_fit
+from cli import audits
+from cli.amounts import counted, format_fit, parse_fit
 from cli.command import Session, command, group
 from cli.ids import AgreementId, find_agreement
-from cli.output import Facts, Report, Rows, say
+from cli.output import Facts, Report, Rows, View, say
+from pod.audit.cost import Sampling
 from pod.digest import ZERO
 from pod.errors import NotFound, Refuted
 
 if TYPE_CHECKING:
+    from pod.agreement import Related, Story
     from pod.certificate import Verdict
 
 app = group("proof", "Check what was trained.")
@@ -29,6 +33,9 @@ def show(session: Session, agreement: AgreementId) -> Report:
     id = find_agreement(home, agreement)
     job, proof = home.agreements.read(id), home.agreements.proof(id)
     ended = proof.end_block is not None
+    now = home.chain.block("latest").timestamp
+    hearing = audits.read_hearing(home, id) if ended and job.terms.audit.seats else None
+    drawn = audits.segments_of(hearing.audit, proof.count, job.terms.audit.segments, job.diverged) if hearing else ()
     times = {anchor.block: home.chain.block(anchor.block).timestamp for anchor in proof.anchors}
     values = {
         "agreement": id,
@@ -55,6 +62,7 @@ def show(session: Session, agreement: AgreementId) -> Report:
             }
             for anchor in proof.anchors
         ],
+        "audit": {**audits.values(hearing, now), "segments": list(drawn)} if hearing else None,
     }
     pairs: list[tuple[str, Any]] = [
         ("agreement", id),
@@ -70,7 +78,17 @@ def show(session: Session, agreement: AgreementId) -> Report:
     table = Rows(
         ("checkpoints", "root", "block", "time"), anchors, right=("checkpoints", "block"), empty="no anchor yet"
     )
-    return Report(values, [Facts(pairs), table])
+    return Report(values, [Facts(pairs), table, *_audit_views(hearing, drawn, now)])
+
+
+def _audit_views(hearing: audits.Hearing | None, drawn: Sequence[int], now: int) -> list[View]:
+    if hearing is None:
+        return []
+    pairs = [pair for pair in audits.pairs_of(hearing, now) if pair[0] != "seats"]
+    if drawn:
+        shown = ", ".join(map(str, drawn[:20]))
+        pairs.append(("segments", f"{shown}{f' and {len(drawn) - 20} more' if len(drawn) > 20 else ''}"))
+    return [Facts(pairs), audits.rows_of(hearing)]
 
 
 @command(app, "replay")
@@ -103,6 +121,115 @@ def replay(
     return Report(values, differing or [told])
 
 
+@command(app, "explain")
+def explain(
+    session: Session,
+    agreement: AgreementId,
+    segment: Annotated[
+        list[int] | None,
+        typer.Option(metavar="J", help="Which segment, else those drawn; repeat it.", min=0, show_default=False),
+    ] = None,
+    other: Annotated[
+        Path | None,
+        typer.Option("--with", metavar="FILE", help="The other side's moments, to compare with.", show_default=False),
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FILE", help="Write this side's moments there.", show_default=False)
+    ] = None,
+) -> Report:
+    """Find where two sides of an audit part.
+
+    Down to the segment, the step and the tensor. Trains the segments again here. Moments hold digests and no data: hand your file to the other side. It moves no money.
+    """
+    from cli import explain as explaining
+    from pod.audit.diagnosis import first_disagreement
+
+    home = session.home
+    id = find_agreement(home, agreement)
+    mine = explaining.moments_of(home, id, segment or (), _say_segment)
+    if to is not None:
+        explaining.write_moments(to, mine)
+    if other is not None:
+        found, beside = explaining.compare(mine, other), f"the moments in {other.name}"
+    else:
+        kept = explaining.kept_ends(home, id, {moment.segment for moment in mine})
+        found, beside = first_disagreement(mine, kept), f"{counted(len(kept), 'state')} kept here"
+    values = {
+        "agreement": id,
+        "moments": len(mine),
+        "segments": sorted({moment.segment for moment in mine}),
+        "file": to,
+        "agree": found is None,
+        "disagreement": None if found is None else asdict(found),
+    }
+    session.exit_code = 0 if found is None else Refuted.exit_code
+    agreed = f"{counted(len(mine), 'moment')} trained again here; no difference from {beside}"
+    told = [agreed if found is None else str(found)]
+    next = (
+        []
+        if other or to
+        else ["next: write this side's moments with --to FILE, and compare the other side's with --with FILE"]
+    )
+    return Report(values, [*told, *next])
+
+
+@command(app, "cost")
+def cost(
+    session: Session,
+    agreement: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="AGREEMENT", help="Its id, or the first six digits or more; else the options.", show_default=False
+        ),
+    ] = None,
+    steps: Annotated[int, typer.Option(metavar="T", help="Steps of the training.", min=1)] = 1000,
+    segment_steps: Annotated[int, typer.Option(metavar="K", help="Steps between two checkpoints.", min=1)] = 20,
+    segments: Annotated[
+        int | None,
+        typer.Option(
+            metavar="Q", help="Segments drawn; else enough for a tenth.", min=0, max=65535, show_default=False
+        ),
+    ] = None,
+    verifiers: Annotated[int, typer.Option(metavar="M", help="Verifiers.", min=1, max=15)] = 3,
+    price: Annotated[str, typer.Option(metavar="FIT", help="What the training costs.")] = "10",
+    audit_fee: Annotated[
+        str | None,
+        typer.Option(metavar="FIT", help="For all verifiers; else their share of the price.", show_default=False),
+    ] = None,
+    bond: Annotated[
+        str | None, typer.Option(metavar="FIT", help="What the owner would risk.", show_default=False)
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(metavar="N", help="Records of a step.", min=1, show_default=False)
+    ] = None,
+    records: Annotated[
+        int | None, typer.Option(metavar="N", help="Records of the dataset.", min=1, show_default=False)
+    ] = None,
+    wanted: Annotated[str, typer.Option(metavar="P", help="The chance of detection to draw for.")] = "95%",
+) -> Report:
+    """Show what an audit would find, disclose and cost.
+
+    Of an agreement, or, before anybody signs, of terms given as options.
+    """
+    from cli import cost as costs
+
+    chance = costs.parse_share("chance", wanted)
+    if agreement is not None:
+        home = session.reader
+        job = home.agreements.read(find_agreement(home, agreement))
+        plan = costs.Plan.of(job.terms, costs.recipe_here(home, job))
+        head: dict[str, Any] = {"agreement": job.id}
+    else:
+        drawn = costs.default_draws(steps, segment_steps) if segments is None else segments
+        paid, sampling = parse_fit(price), Sampling.of(steps, segment_steps, drawn)
+        fee = costs.fair_fee(paid, sampling, verifiers) if audit_fee is None else parse_fit(audit_fee)
+        risked = None if bond is None else parse_fit(bond)
+        sizes = (batch_size, records)
+        plan = costs.Plan(steps, segment_steps, drawn, verifiers, False, paid, fee, risked, *sizes)
+        head = {"agreement": None}
+    return Report(head | costs.values(plan, chance), costs.views(plan, chance))
+
+
 @command(app, "verify")
 def verify(
     session: Session,
@@ -133,6 +260,8 @@ def told_verdict(verdict: Verdict, model: Path) -> Report:
     values = {
         "holds": True,
         "assurance": verdict.assurance.label,
+        "reason": verdict.reason,
+        "audit": _audit_values(story),
         "model": model,
         "sha256": statement.subject,
         "agreement": statement.agreement,
@@ -153,9 +282,17 @@ def told_verdict(verdict: Verdict, model: Path) -> Report:
         "steps": statement.steps,
         "orders_checked": verdict.orders_checked,
         "paid_to_owner": format_fit(story.paid_to_owner),
+        "paid_to_verifiers": format_fit(story.paid_to_verifiers),
         "moments": [asdict(moment) for moment in verdict.moments],
         "origins": list(verdict.origins),
-        "related": [{"agreement": other.id, "outcome": other.outcome.name.capitalize()} for other in story.related],
+        "related": [
+            {
+                "agreement": other.id,
+                "outcome": other.outcome.name.capitalize(),
+                "verdict": other.verdict.name.capitalize() if other.verdict else None,
+            }
+            for other in story.related
+        ],
     }
     pairs: list[tuple[str, Any]] = [
         ("model", model),
@@ -169,6 +306,7 @@ def told_verdict(verdict: Verdict, model: Path) -> Report:
         ("environment", f"{statement.environment.name}, torch {statement.environment.torch}"),
         ("transcript", statement.transcript_root),
         ("assurance", f"{verdict.assurance.label}: {ASSURANCES[verdict.assurance.label]}"),
+        ("because", verdict.reason),
         ("beside it", _related(verdict)),
     ]
     return Report(values, ["the certificate holds", Facts(pairs)])
@@ -183,6 +321,21 @@ ASSURANCES = {
 }
 
 
+def _audit_values(story: Story) -> dict[str, Any] | None:
+    audit, concluded = story.audit, story.concluded
+    if audit is None:
+        return None
+    return {
+        "disputed": audit.disputed,
+        "phase": audit.phase.name.capitalize(),
+        "round": audit.round,
+        "verdict": audit.verdict.name.capitalize() if audit.verdict else None,
+        "block": concluded.block if concluded else None,
+        "quorum": audit.quorum,
+        "seats": [seat.verifier or None for seat in audit.seats],
+    }
+
+
 def _when(verdict: Verdict) -> str:
     if not verdict.moments:
         return "-"
@@ -195,8 +348,14 @@ def _related(verdict: Verdict) -> str:
     others = verdict.story.related
     if not others:
         return "no other agreement of this owner, dataset or model failed or was given up"
-    told = ", ".join(f"{other.id.short} {other.outcome.name.lower()}" for other in others[:5])
+    told = ", ".join(f"{other.id.short} {_failure(other)}" for other in others[:5])
     return f"{len(others)} other agreements of this owner, dataset or model failed or were given up: {told}"
+
+
+def _failure(other: Related) -> str:
+    """How an agreement failed: its state, and the verdict that brought it there."""
+    outcome = other.outcome.name.lower()
+    return f"{outcome} ({other.verdict.name.lower()})" if other.verdict else outcome
 
 
 def _read(path: Path) -> bytes:

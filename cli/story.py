@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from cli import audits, cost
 from cli.amounts import counted, format_duration, format_fit
 from cli.output import Facts
 from pod.agreement import Agreement, Anchor, Proof, State
@@ -36,6 +37,7 @@ class Standing:
         accuracy: the newest, if this home knows one.
         history: what this home's pod wrote down, oldest first.
         now: the chain's own time, seconds since 1970.
+        hearing: its audit; None where none was opened.
     """
 
     agreement: Agreement
@@ -46,6 +48,7 @@ class Standing:
     accuracy: float | None
     history: tuple[Entry, ...]
     now: int
+    hearing: audits.Hearing | None = None
 
     @property
     def leaf_count(self) -> int:
@@ -80,7 +83,11 @@ class Reader:
         losses, accuracy = _metrics(history, agreement)
         proof = home.agreements.proof(self._id)
         now = home.chain.block("latest").timestamp
-        return Standing(agreement, proof, len(self._gas), sum(self._gas.values()), losses, accuracy, history, now)
+        hearing = (
+            audits.read_hearing(home, self._id) if proof.end_block is not None and agreement.terms.audit.seats else None
+        )
+        spent = (len(self._gas), sum(self._gas.values()))
+        return Standing(agreement, proof, *spent, losses, accuracy, history, now, hearing)
 
 
 def _metrics(history: Sequence[Entry], agreement: Agreement) -> tuple[tuple[tuple[int, float], ...], float | None]:
@@ -109,8 +116,10 @@ def sparkline(values: Sequence[float], width: int = 40) -> str:
 
 
 def state_name(standing: Standing) -> str:
-    """The state in one word, `Diverged` surviving its settlement."""
+    """The state in one word, `Diverged` surviving its settlement, and the phase of a running audit."""
     state = standing.agreement.state
+    if state is State.AUDITING and standing.hearing is not None:
+        return f"Auditing ({audits.phase_name(standing.hearing.audit)})"
     if state is State.SETTLED and standing.agreement.diverged:
         return "Settled (diverged)"
     return state.name.capitalize()
@@ -139,6 +148,10 @@ def describe(standing: Standing) -> Facts:
             f"{counted(proof.count, 'checkpoint')} in {counted(len(proof.anchors), 'anchor')}{_blocks(proof.anchors)}",
         ),
     ]
+    if terms.audit.seats:
+        pairs += cost.pairs_of(cost.Plan.of(terms))
+    if standing.hearing is not None:
+        pairs += audits.pairs_of(standing.hearing, standing.now)
     if standing.losses:
         pairs.append(("loss", f"{sparkline([loss for _, loss in standing.losses])}  {standing.losses[-1][1]:.4f}"))
     if proof.end_block is not None:
@@ -201,6 +214,8 @@ def values(standing: Standing) -> dict[str, Any]:
         ],
         "transcript_root": proof.transcript_root if proof.end_block is not None else None,
         "model_root": proof.model_root if proof.end_block is not None else None,
+        "audit_terms": cost.values(cost.Plan.of(terms)) if terms.audit.seats else None,
+        "audit": audits.values(standing.hearing, standing.now) if standing.hearing is not None else None,
         "loss": standing.losses[-1][1] if standing.losses else None,
         "accuracy": standing.accuracy,
         "transactions": standing.transactions,
@@ -235,6 +250,22 @@ SENTENCES = {
     "note": "{count} checkpoints anchored in block {block}: {metrics}",
     "delivered": "delivered, sealed to the scientist",
     "finished": "finished: transcript {transcript_root}, model {model_root} ({gas:,} gas)",
+    "disputed": "disputed: drawn verifiers train it again ({gas:,} gas)",
+    "audit_draw": "drew the verifiers ({gas:,} gas)",
+    "audit_advance": "brought the audit on from {phase} ({gas:,} gas)",
+    "drawn": "drawn as a verifier",
+    "joined": "took the seat ({gas:,} gas)",
+    "declined": "declined the seat: {reason}",
+    "evidence": "sealed the evidence to the verifiers ({gas:,} gas)",
+    "cannot_replay": "cannot replay it here: {reason}",
+    "examined": "examined the evidence: {outcome}, {segments} segments trained again",
+    "committed": "committed to a vote ({gas:,} gas)",
+    "revealed": "voted {outcome} ({gas:,} gas)",
+    "verdict": "audited: {verdict}",
+    "released": "released the model's key to the scientist ({gas:,} gas)",
+    "collected": "collected the fee ({gas:,} gas)",
+    "auditing": "is audited",
+    "refunded": "refunded: its audit came to no verdict, and everybody has its own back",
     "received": "received and opened; its certificate holds",
     "result_accepted": "accepted the result ({gas:,} gas)",
     "settled": "settled",

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
+from cli import audits
 from cli.output import console, printable
 from cli.story import Standing, sentence, sparkline, spent, state_name
 from pod.agreement import State
@@ -45,7 +46,7 @@ def watch(reader: Reads, until_settled: bool) -> Standing:
 def over(standing: Standing, until_settled: bool) -> bool:
     """Whether there is nothing more to wait for."""
     state = standing.agreement.state
-    return state.ended or (not until_settled and state in (State.TRAINED, State.DIVERGED))
+    return state.ended or (not until_settled and state in (State.TRAINED, State.DIVERGED, State.AUDITING))
 
 
 def _states(reader: Reads, until_settled: bool) -> Iterator[Standing]:
@@ -99,10 +100,13 @@ def draw(standing: Standing) -> Text:
         curve = Text(sparkline(losses, BAR).ljust(BAR), style="yellow")
         accuracy = "" if standing.accuracy is None else f"   accuracy {standing.accuracy:.1%}"
         lines.append(_line("loss", curve, f"{losses[-1]:.4f}{accuracy}"))
+    if standing.hearing is not None:
+        told = audits.pairs_of(standing.hearing, standing.now)
+        lines += [_line(label, Text(printable(text))) for label, text in told]
     lines.append(_line("gas", Text(spent(standing))))
     history = [entry for entry in standing.history if entry.kind not in ("checkpoint", "training", "note")]
-    told = [Text(printable(sentence(entry)), style="dim") for entry in history[-LINES:]]
-    return Text("\n").join([*lines, Text(""), *told])
+    newest = [Text(printable(sentence(entry)), style="dim") for entry in history[-LINES:]]
+    return Text("\n").join([*lines, Text(""), *newest])
 
 
 def _line(label: str, value: Text, note: str = "") -> Text:

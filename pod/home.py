@@ -18,12 +18,13 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
+from uuid import uuid4
 
 from pod.agreement import Agreements, Audits
 from pod.chain import Chain, connect
@@ -32,6 +33,7 @@ from pod.errors import AccessRefused, NotFound, Unusable
 from pod.journal import Journal
 from pod.keys import Keys, unlock
 from pod.registry import Registry, Role
+from pod.sealed import new_identity, open_sealed, seal
 from pod.settings import Settings
 from pod.store import Store, open_store
 
@@ -126,6 +128,33 @@ class Home(AbstractContextManager["Home"]):
         for cid in self.agreements.parcels(agreement):
             self.store.unpin(cid)
 
+    def kept_identity(self, path: Path) -> str:
+        """An age identity made for one purpose: made once, and kept in a file that is sealed to this pod.
+
+        Args:
+            path: the file; who removes it forgets the identity.
+        """
+        if not path.exists():
+            self.keep_secret(path, new_identity()[0])
+        return self.read_secret(path)
+
+    def keep_secret(self, path: Path, secret: str) -> None:
+        """Keep a text in a file that is sealed to this pod and appears whole or not at all."""
+        part = path.parent / f".{uuid4().hex}.part"
+        part.write_bytes(seal(secret.encode(), [self.keys.recipient]))
+        part.replace(path)
+
+    def read_secret(self, path: Path) -> str:
+        """Open such a file.
+
+        Raises:
+            NotFound: there is none.
+        """
+        try:
+            return open_sealed(path.read_bytes(), self.keys.identity).decode()
+        except FileNotFoundError:
+            raise NotFound(f"there is no {path.name} in {path.parent}", "it is kept until the job is over") from None
+
     @property
     def keys(self) -> Keys:
         """The pod's keys.
@@ -183,12 +212,24 @@ class Home(AbstractContextManager["Home"]):
         return _private(self.settings.home / "datasets" / str(dataset))
 
 
-def sweep(folder: Path) -> None:
+LEFT_BEHIND = (
+    ".*.part",
+    ".opened-*",
+    ".sealed-*",
+    ".rehearsal-*",
+    ".evaluation-*",
+    ".replay-*",
+    ".evidence-*",
+    ".audit-*",
+)
+
+
+def sweep(folder: Path, patterns: Sequence[str] = LEFT_BEHIND) -> None:
     """Remove from a job's folder what a killed process had on its way: half-written files, opened or sealed copies.
 
-    Nobody else may be at work in the folder.
+    Nobody else may be at work on them.
     """
-    for pattern in (".*.part", ".opened-*", ".sealed-*", ".rehearsal-*", ".evaluation-*", ".replay-*", ".evidence-*"):
+    for pattern in patterns:
         for path in folder.glob(pattern):
             if path.is_dir():
                 shutil.rmtree(path)

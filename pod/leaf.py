@@ -117,7 +117,10 @@ class Checkpoint:
         metrics = fields["metrics"]
         if not isinstance(metrics, dict) or not all(_is_number(number) for number in metrics.values()):
             raise InputRefused(f"a checkpoint's metrics are numbers by name, not {metrics!r}")
-        exact = {name: float(number) for name, number in metrics.items()}
+        try:
+            exact = {name: float(number) for name, number in metrics.items()}
+        except OverflowError:
+            raise InputRefused("a checkpoint's metrics are doubles, and one is an integer beyond them") from None
         return cls(Leaf.from_json(fields["leaf"]), exact, Digest.parse(fields["salt"]))
 
     def to_line(self) -> bytes:

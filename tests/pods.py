@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from pod.home import Home
 from pod.owner import Owner, RegisteredDataset, register_dataset
 from pod.registry import Role
 from pod.scientist import PublishedModel, Scientist, publish_model, request_job
+from pod.verifier import Verifier
 from tests.chain_fixtures import ETHER, MONEY, PASSPHRASE, QUICK_WORK, Devnet
 
 PRICE, BOND = 12 * ETHER, 6 * ETHER
@@ -205,7 +206,7 @@ def module_file(folder: Path) -> Path:
 
 
 @contextmanager
-def running(pod: Owner | Scientist) -> Iterator[None]:
+def running(pod: Owner | Scientist | Verifier) -> Iterator[None]:
     """Run a pod in a thread as long as the block lasts."""
     stop, failed = threading.Event(), list[BaseException]()
 
@@ -230,7 +231,7 @@ def running(pod: Owner | Scientist) -> Iterator[None]:
 @contextmanager
 def owner_runs(party: Party, **how: Any) -> Iterator[Owner]:
     """Run the owner's pod in a thread."""
-    pod = Owner(party.home, party.say, look_s=0.05, **how)
+    pod = Owner(party.home, party.say, look_s=0.05, turn_s=0, **how)
     with running(pod):
         yield pod
 
@@ -238,9 +239,18 @@ def owner_runs(party: Party, **how: Any) -> Iterator[Owner]:
 @contextmanager
 def scientist_runs(party: Party, auto_accept: bool = True) -> Iterator[Scientist]:
     """Run the scientist's pod in a thread."""
-    pod = Scientist(party.home, auto_accept, party.say, look_s=0.05)
+    pod = Scientist(party.home, auto_accept, party.say, look_s=0.05, turn_s=0)
     with running(pod):
         yield pod
+
+
+@contextmanager
+def verifier_runs(*parties: Party, **how: Any) -> Iterator[None]:
+    """Run verifiers' pods, each in a thread."""
+    with ExitStack() as stack:
+        for party in parties:
+            stack.enter_context(running(Verifier(party.home, party.say, look_s=0.05, retry_s=0.2, turn_s=0, **how)))
+        yield
 
 
 class PodProcess:
@@ -312,3 +322,15 @@ def workshop(open_party: Callable[..., Party], table_path: Path) -> Workshop:
     model = publish_model(scientist.home, module_file(scientist.home.settings.home), "Tiny", dataset.id)
     scientist.home.registry.register_pod(Role.SCIENTIST, scientist.home.keys.recipient)
     return Workshop(owner, scientist, dataset, model)
+
+
+@pytest.fixture(scope="module")
+def open_verifier(open_party: Callable[..., Party]) -> Callable[[str], Party]:
+    """Makes a verifier that has staked."""
+
+    def make(name: str) -> Party:
+        party = open_party(name, units=2 * MONEY)
+        party.home.audits.stake()
+        return party
+
+    return make

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -17,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pod.agreement import Agreements, State, Terms, commit_nonce
+from pod.agreement import Agreements, Audits, AuditTerms, Mode, Outcome, State, Terms, commit_nonce
 from pod.certificate import Assurance, Statement, Verdict, issue, verify
 from pod.certificate.claims import card_cid, check_file, check_leaves, check_orders
 from pod.certificate.envelope import HALF_ORDER, seal, unseal
@@ -35,18 +36,20 @@ from pod.errors import (
 )
 from pod.keys import Keys
 from pod.leaf import Leaf, metrics_digest, records_digest
-from pod.recipe import Recipe, draft
+from pod.recipe import MODES, Audit, Recipe, draft
 from pod.registry import Registry
 from pod.state import TensorBytes, Tensors, model_root, optimizer_root, write_safetensors
 from pod.store.base import Cid
 from pod.store.unixfs import add_file, chunks
 from pod.transcript import Transcript
 from tests.chain_fixtures import Account
+from tests.hearings import DISPUTE, TERMS, Bench
 
 FIT = 10**18
 NONCE = sha256(b"nonce")
 OTHER = "0x" + "7" * 64
 SOMETHING = Cid.of(0x55, bytes(32))
+NO_AUDIT = AuditTerms()
 
 
 def tensors(after: int) -> Tensors:
@@ -69,7 +72,13 @@ class Parties:
     dataset: Digest
     model: Digest
 
-    def request(self, salt: bytes, recipe: Recipe | None = None, model: Digest | None = None) -> Digest:
+    def request(
+        self,
+        salt: bytes,
+        recipe: Recipe | None = None,
+        model: Digest | None = None,
+        audit: AuditTerms = NO_AUDIT,
+    ) -> Digest:
         agreed = recipe or self.recipe
         terms = Terms(
             owner=self.owner.address,
@@ -80,10 +89,11 @@ class Parties:
             segment=agreed.segment,
             group=agreed.group,
             price=5 * FIT,
-            bond=2 * FIT,
+            bond=max(2 * FIT, audit.fee),
             acceptance_window=600,
             training_window=6000,
             dispute_window=600,
+            audit=audit,
         )
         return Agreements(self.scientist.chain).request(sha256(salt), terms, SOMETHING)
 
@@ -177,17 +187,20 @@ def played(
     bend: Callable[[Transcript], Transcript] | None = None,
     recipe: Recipe | None = None,
     model: Digest | None = None,
+    audit: AuditTerms = NO_AUDIT,
 ) -> Job:
     """Play a job up to its end, its model in a file."""
-    recipe = recipe or parties.recipe
-    id = parties.request(salt, recipe, model)
+    panel = None if audit.panel == ZERO else audit.panel
+    agreed = Audit(audit.segments, audit.verifiers, MODES[audit.mode], panel)
+    recipe = replace(recipe or parties.recipe, audit=agreed)
+    id = parties.request(salt, recipe, model, audit)
     ctx, seed = parties.begin(id)
     transcript = leaves_of(recipe, ctx, seed, upto or recipe.leaf_count)
     transcript = bend(transcript) if bend else transcript
     calls = Agreements(parties.owner.chain)
     for group in transcript.groups(recipe.group):
         calls.chain.wait(calls.submit_anchor(id, group.peaks, group.root, None))
-    ending = transcript.ending(recipe.group, SOMETHING, SOMETHING)
+    ending = transcript.ending(recipe.group, SOMETHING, None if audit.verifiers else SOMETHING)
     (calls.diverge if upto else calls.finish)(id, ending)
     write_safetensors(path, tensors(transcript.leaves[-1].step))
     job = Job(parties, id, transcript, recipe, path, b"")
@@ -318,7 +331,8 @@ def outcome(job: Job, certificate: bytes, chain: Chain) -> type[FitchainError] |
 
 
 OF_ANOTHER_DEPLOYMENT = {("predicate", "agreement", "chain_id")} | {
-    ("predicate", "agreement", "contracts", name) for name in ("FitCoin", "Registry", "Agreements", "ProofOfTrain")
+    ("predicate", "agreement", "contracts", name)
+    for name in ("FitCoin", "Registry", "Agreements", "ProofOfTrain", "Audits")
 }
 """Fields that say of which deployment a certificate is: with others it is another's, and nothing can be said of it here."""
 
@@ -465,6 +479,104 @@ def test_certificate_of_one_job_does_not_serve_another(job: Job, play: Play, rea
     borrowed = with_field(job.statement, ("predicate", "agreement", "id"), lambda _: str(other.id))
     with pytest.raises(ClaimMismatch, match="the context"):
         verify(job.model, resealed(borrowed, job.keys), reader)
+
+
+# --- audits --------------------------------------------------------------------------------------------------------------
+
+
+def ended(reason: str) -> str:
+    """What the reason of an assurance ends with, after the block."""
+    return re.sub(r"in block \d+", "in block N", reason)
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_match_assures_what_was_agreed_to_be_disclosed(
+    mode: Mode, play: Play, parties: Parties, bench: Bench, reader: Chain
+) -> None:
+    panel = Registry(parties.scientist.chain).create_panel(mode.name, [one.address for one in bench.verifiers])
+    job = play(b"audited %d" % mode, audit=replace(TERMS, mode=mode, panel=panel))
+    opened = verify(job.model, job.certificate, reader)
+    assert (opened.assurance, opened.state) == (Assurance.UNAUDITED, State.AUDITING)
+    assert opened.reason == "its audit is under way: awaiting, round 1"
+    owner = parties.owner.chain
+    bench.hear(owner, job.id, Outcome.MATCH)
+    matched = verify(job.model, job.certificate, reader)
+    assert matched.reason.endswith("; the model's key is not released yet")
+    Audits(owner).release(job.id, SOMETHING)
+    verdict = verify(job.model, job.certificate, reader, require=Assurance.parse(MODES[mode]))
+    assert (verdict.assurance.label, verdict.state) == (MODES[mode], State.SETTLED)
+    assert ended(verdict.reason) == (
+        "its audit concluded match in block N, with at least 2 of 3 drawn verifiers over 4 of 10 segments"
+    )
+    paid = verdict.story
+    assert (paid.paid_to_owner, paid.paid_to_scientist, paid.paid_to_verifiers) == (8 * FIT, 0, 3 * FIT)
+    assert "Drawn" in [moment.what for moment in verdict.moments]
+
+
+@pytest.mark.parametrize("outcome", [Outcome.MISMATCH, Outcome.WITHHELD])
+@pytest.mark.parametrize("terms", [TERMS, DISPUTE], ids=["audit", "dispute"])
+def test_verdict_against_the_owner_refutes(
+    terms: AuditTerms, outcome: Outcome, play: Play, bench: Bench, reader: Chain
+) -> None:
+    job = play(b"%s %d" % (outcome.name.encode(), terms.verifiers), audit=terms)
+    if not terms.verifiers:
+        Agreements(job.parties.scientist.chain).dispute(job.id)
+    bench.hear(job.parties.owner.chain, job.id, outcome)
+    with pytest.raises(ClaimMismatch, match=rf"concluded {outcome.name.capitalize()} in block \d+: "):
+        verify(job.model, job.certificate, reader)
+
+
+def test_key_that_is_not_released_refutes(
+    play: Play, bench: Bench, reader: Chain, pass_time: Callable[[int], None]
+) -> None:
+    job = play(b"never released", audit=TERMS)
+    bench.hear(job.parties.owner.chain, job.id, Outcome.MATCH)
+    pass_time(TERMS.window + 1)
+    Audits(job.parties.owner.chain).advance(job.id)
+    with pytest.raises(ClaimMismatch, match="concluded Withheld"):
+        verify(job.model, job.certificate, reader)
+
+
+def test_audit_without_verdict_assures_nothing_and_says_so(play: Play, bench: Bench, reader: Chain) -> None:
+    job = play(b"inconclusive", audit=TERMS)
+    bench.hear(job.parties.owner.chain, job.id, Outcome.INCONCLUSIVE)
+    verdict = verify(job.model, job.certificate, reader)
+    assert (verdict.assurance, verdict.state) == (Assurance.UNAUDITED, State.REFUNDED)
+    assert ended(verdict.reason) == "its audit came to no verdict in block N: inconclusive"
+    with pytest.raises(Refuted, match="the assurance is unaudited") as refusal:
+        verify(job.model, job.certificate, reader, require=Assurance.ON_SITE)
+    assert "came to no verdict" in refusal.value.hint
+
+
+def test_dispute_that_the_owner_wins_assures_as_an_audit_does(play: Play, bench: Bench, reader: Chain) -> None:
+    job = play(b"disputed", audit=DISPUTE)
+    assert verify(job.model, job.certificate, reader).reason == "an audit is only for a dispute, and there was none"
+    Agreements(job.parties.scientist.chain).dispute(job.id)
+    bench.gather(job.parties.owner.chain, job.id)
+    under_way = verify(job.model, job.certificate, reader)
+    assert under_way.reason == "the audit that its scientist asked for is under way: evidence, round 1"
+    assert under_way.assurance is Assurance.UNAUDITED
+
+
+def test_dispute_that_finds_a_match_raises_the_assurance(play: Play, bench: Bench, reader: Chain) -> None:
+    job = play(b"disputed in vain", audit=DISPUTE, upto=6)
+    Agreements(job.parties.scientist.chain).dispute(job.id)
+    bench.hear(job.parties.owner.chain, job.id, Outcome.MATCH)
+    verdict = verify(job.model, job.certificate, reader, require=Assurance.OPEN)
+    assert (verdict.assurance, verdict.state, verdict.complete) == (Assurance.OPEN, State.SETTLED, False)
+    assert "over 5 of 6 segments" in verdict.reason  # one of them led from the last leaf to no other
+
+
+def test_failed_audits_stand_beside_every_other_job(play: Play, job: Job, bench: Bench, reader: Chain) -> None:
+    failed = {}
+    for outcome in (Outcome.MISMATCH, Outcome.WITHHELD, Outcome.INCONCLUSIVE):
+        other = play(b"beside %d" % outcome, audit=TERMS)
+        bench.hear(job.parties.owner.chain, other.id, outcome)
+        failed[other.id] = outcome
+    found = {other.id: other for other in verify(job.model, job.certificate, reader).story.related}
+    assert {id: found[id].verdict for id in failed} == failed
+    states = [found[id].outcome for id in failed]
+    assert states == [State.FORFEITED, State.FORFEITED, State.REFUNDED]
 
 
 # --- an owner that lies on chain as well ---------------------------------------------------------------------------------

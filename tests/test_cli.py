@@ -224,7 +224,20 @@ def test_an_empty_passphrase_file_is_refused(home: Path, capsys: pytest.CaptureF
 def test_the_command_names_every_group(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--help"]) == 0
     shown = capsys.readouterr().out
-    for group in ("devnet", "deploy", "keys", "data", "model", "job", "pod", "proof", "store", "demo"):
+    for group in (
+        "devnet",
+        "deploy",
+        "keys",
+        "data",
+        "model",
+        "job",
+        "panel",
+        "verifier",
+        "pod",
+        "proof",
+        "store",
+        "demo",
+    ):
         assert f"\n  {group} " in shown
 
 

@@ -9,11 +9,18 @@ from pathlib import Path
 import pytest
 
 from pod.agreement import State
+from pod.checkpoint import read_leaves
 from pod.digest import Digest
+from pod.owner.run import prepare
+from pod.parcel import OFFER_FILES, fetch_folder, send_folder
 from pod.scientist import delivery, publish_model
+from pod.sealed import new_identity
 from pod.state import read_safetensors
 from pod.store import open_store
+from pod.store.local import LocalStore
 from pod.store.peers import Endpoint
+from pod.transcript import Transcript
+from pod.worker import run_worker
 from tests.ipfs_fixtures import Nodes
 from tests.pods import Party, Workshop, module_file, offer_table, owner_runs, scientist_runs
 
@@ -69,6 +76,18 @@ def test_the_registry_says_where_each_pods_node_is(done: Done) -> None:
         endpoint = Endpoint.parse(registry.pod(party.address).endpoint)
         running = done.nodes.running[node]
         assert endpoint == Endpoint(running.peer, (running.address,))
+
+
+def test_the_same_context_and_seed_give_the_same_transcript_over_the_local_store(done: Done, tmp_path: Path) -> None:
+    owner = done.workshop.owner.home
+    proof, secret = owner.agreements.proof(done.id), new_identity()
+    store, folder = LocalStore(tmp_path / "store", tmp_path / "home"), tmp_path / "job"
+    offer = send_folder(store, owner.job_folder(done.id), OFFER_FILES, [secret[1]])
+    fetch_folder(store, offer, folder, OFFER_FILES, secret[0])
+    prepare(owner, done.id, proof, folder)
+    run_worker(folder)
+    leaves = tuple(checkpoint.leaf for checkpoint in read_leaves(folder))
+    assert Transcript(proof.ctx, proof.seed, leaves).root == proof.transcript_root
 
 
 def test_nothing_readable_is_ever_published(done: Done, table_path: Path) -> None:

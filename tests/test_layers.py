@@ -43,6 +43,7 @@ FLOW = [
     "journal",
     "home",
     "patience",
+    "docket",
     "owner",
     "scientist",
     "verifier",

@@ -142,6 +142,25 @@ def test_an_optimizers_tensor_of_no_parameter_is_refused() -> None:
         load_optimizer(run.optimizer, run.program, {"elsewhere/step": torch.zeros(())})
 
 
+MISFITS = {
+    "another shape": ({"first.weight/exp_avg": torch.zeros(1)}, "'first.weight/exp_avg' is torch.float32"),
+    "another dtype": ({"first.weight/step": torch.zeros((), dtype=torch.int64)}, "'first.weight/step' is torch.int64"),
+    "too few": ({"first.weight/step": torch.zeros(())}, "keeps .* of 'first.weight', not"),
+    "too many": (
+        {f"first.bias/{key}": torch.zeros(8) for key in ("exp_avg", "exp_avg_sq", "other")}
+        | {"first.bias/step": torch.zeros(())},
+        "keeps .* of 'first.bias', not",
+    ),
+}
+
+
+@pytest.mark.parametrize("misfit", MISFITS)
+def test_an_optimizers_tensors_that_a_kernel_would_misread_are_refused(misfit: str) -> None:
+    run, (tensors, what) = Run(recipe()), MISFITS[misfit]
+    with pytest.raises(InputRefused, match=what):
+        load_optimizer(run.optimizer, run.program, tensors)
+
+
 @given(st.integers(0, 2**32 - 1))
 def test_step_seeds_fit_every_generator(step: int) -> None:
     assert 0 <= step_seed(SEED, step) < 1 << 63

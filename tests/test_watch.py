@@ -59,7 +59,9 @@ def test_a_state_is_told_in_a_word(job: Standing, name: str) -> None:
 @pytest.mark.parametrize("state", list(State)[1:])
 def test_watching_ends_when_the_training_does_or_the_money_has_moved(state: State) -> None:
     job = standing(state)
-    assert watch.over(job, until_settled=True) == (state in (State.SETTLED, State.CANCELLED, State.FORFEITED))
+    assert watch.over(job, until_settled=True) == (
+        state in (State.SETTLED, State.CANCELLED, State.FORFEITED, State.REFUNDED)
+    )
     assert watch.over(job, until_settled=False) == (state not in (State.REQUESTED, State.ACCEPTED, State.TRAINING))
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pod.agreement.audits import Audit, Audits
 from pod.agreement.calls import Agreements
-from pod.agreement.terms import Agreement, Proof, State, Terms
+from pod.agreement.terms import Agreement, Outcome, Phase, Proof, State, Terms
 from pod.chain.base import Block, Event
 from pod.chain.client import Chain
 from pod.digest import Digest
 
-FAILED = (State.DIVERGED, State.CANCELLED, State.FORFEITED)
+FAILED = (State.DIVERGED, State.CANCELLED, State.FORFEITED, State.REFUNDED)
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,10 @@ class Related:
 
     Args:
         id: the agreement.
-        outcome: Diverged (settled by now or not), Cancelled (rejected or taken back) or Forfeited.
+        outcome: Diverged (settled by now or not), Cancelled (rejected or taken back), Forfeited (late, or an audit's Mismatch or Withheld)
+            or Refunded (an audit without verdict).
         same_owner, same_dataset, same_model: what it shares.
+        verdict: what its audit concluded; NONE where there was none.
     """
 
     id: Digest
@@ -29,6 +32,7 @@ class Related:
     same_owner: bool
     same_dataset: bool
     same_model: bool
+    verdict: Outcome = Outcome.NONE
 
 
 @dataclass(frozen=True)
@@ -42,8 +46,10 @@ class Story:
         dataset_root, dataset_count, dataset_card: what the registry has under the terms' dataset; the card's CID in bytes.
         model_graph, initial_model_root, model_parent: what it has under their model.
         paid_to_owner, paid_to_scientist, burned: FIT in base units, credited by the settlement, the bond included; 0 before.
-        related: other agreements of the same owner, dataset or model that were forfeited, diverged or cancelled.
+        related: other agreements of the same owner, dataset or model that were forfeited, refunded, diverged or cancelled.
         seen_at: the newest block when the chain was read.
+        audit: its audit or dispute as it stands; None where none was opened.
+        paid_to_verifiers: FIT in base units, credited to the verifiers of its audit.
     """
 
     agreement: Agreement
@@ -61,6 +67,14 @@ class Story:
     burned: int
     related: tuple[Related, ...]
     seen_at: Block
+    audit: Audit | None = None
+    paid_to_verifiers: int = 0
+
+    @property
+    def concluded(self) -> Event | None:
+        """The event of the audit's verdict, the newest where a Match was followed by Withheld; None while there is none."""
+        found = [event for event in self.events if event.name == "Concluded"]
+        return found[-1] if found else None
 
 
 def read_story(chain: Chain, id: Digest) -> Story:
@@ -96,7 +110,16 @@ def read_story(chain: Chain, id: Digest) -> Story:
         burned=_sum(events, "burned"),
         related=tuple(_related(calls, agreement)),
         seen_at=seen_at,
+        audit=_audit(chain, agreement),
+        paid_to_verifiers=_sum(events, "toVerifiers"),
     )
+
+
+def _audit(chain: Chain, agreement: Agreement) -> Audit | None:
+    if not agreement.terms.audit.seats:
+        return None
+    audit = Audits(chain).read(agreement.id)
+    return None if audit.phase == Phase.NONE else audit
 
 
 def _sum(events: Iterable[Event], name: str) -> int:
@@ -106,9 +129,11 @@ def _sum(events: Iterable[Event], name: str) -> int:
 def _related(calls: Agreements, told: Agreement) -> Iterable[Related]:
     others = [id for id in calls.list() if id != told.id and any(_shared(calls.terms(id), told.terms))]
     for other in calls.read_many(others):
-        outcome = State.DIVERGED if other.diverged else other.state
+        outcome = State.DIVERGED if other.diverged and other.state is not State.REFUNDED else other.state
         if outcome in FAILED:
-            yield Related(other.id, outcome, *_shared(other.terms, told.terms))
+            audit = _audit(calls.chain, other) if outcome in (State.FORFEITED, State.REFUNDED) else None
+            verdict = audit.verdict if audit else Outcome.NONE
+            yield Related(other.id, outcome, *_shared(other.terms, told.terms), verdict)
 
 
 def _shared(one: Terms, other: Terms) -> tuple[bool, bool, bool]:

@@ -10,6 +10,8 @@ evidence   what the owner discloses: writing it, reading it with limits
 checking   everything that can be checked without training again
 vote       outcome, trace and commitment
 cost       how likely a fake is found, and what that discloses and costs
+diagnosis  where a disagreement begins
+disclosure what it opens at most, in the words of a policy
 """
 
 from __future__ import annotations

@@ -145,6 +145,8 @@ class OpenedRecords:
         Raises:
             InputRefused: the file lacks one, or one is of another schema or holds a cell that no table holds.
         """
+        if len(wanted) > self.number:  # before memory is taken for shapes that a stranger claims
+            raise InputRefused(f"{self.path.name} holds {self.number} records and not the {len(wanted)} wanted")
         arrays = {column.name: _empty(column, len(wanted)) for column in self.columns}
         schema, row = self.schema, 0
         for opening in self:

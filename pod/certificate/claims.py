@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from pod.agreement import State, Story, Terms
+from pod.agreement import Outcome, State, Story, Terms
 from pod.certificate.statement import Ancestor, Outline, Statement
 from pod.chain.base import Deployment
 from pod.dataset import batches
@@ -28,6 +28,12 @@ from pod.state import model_root, optimizer_root, read_safetensors
 from pod.store.base import Cid
 from pod.store.unixfs import add_file, chunks
 from pod.transcript import Transcript, check_anchors, grow
+
+REFUTING = {
+    Outcome.MISMATCH: "drawn segments, trained again by drawn verifiers, do not give the states that the owner claims",
+    Outcome.WITHHELD: "the owner did not show in time what it must, or not so that it could be opened",
+}
+"""Verdicts that refute a certificate, in words."""
 
 MOST_DRAWS = 5_000_000
 """Places of epochs that are drawn anew to check the order of records: a few seconds."""
@@ -69,6 +75,22 @@ def check_ended(story: Story) -> None:
     raise NotFound(
         f"the agreement {story.agreement.id} has no result on chain yet: its state is {state.name.lower()}",
         "check again when the run has ended",
+    )
+
+
+def check_verdict(story: Story) -> None:
+    """Check that no audit has found against the training.
+
+    Raises:
+        ClaimMismatch: one concluded with Mismatch or Withheld.
+    """
+    audit, concluded = story.audit, story.concluded
+    if audit is None or concluded is None or audit.verdict not in REFUTING:
+        return
+    raise ClaimMismatch(
+        f"the audit of the agreement {story.agreement.id} concluded {audit.verdict.name.capitalize()} in block {concluded.block}: "
+        f"{REFUTING[audit.verdict]}",
+        f"see `fitchain proof show {story.agreement.id.short}`",
     )
 
 

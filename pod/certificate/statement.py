@@ -231,20 +231,25 @@ def _audit_json(audit: AuditTerms) -> dict[str, Json]:
     return {
         "segments": audit.segments,
         "verifiers": audit.verifiers,
+        "dispute_verifiers": audit.dispute_verifiers,
         "mode": MODES[audit.mode],
         "panel": str(audit.panel),
+        "window": audit.window,
         "fee": str(audit.fee),
         "counter_bond": str(audit.counter_bond),
     }
 
 
 def _audit(value: Any) -> AuditTerms:
-    fields = Fields("the audit", value, ("segments", "verifiers", "mode", "panel", "fee", "counter_bond"))
+    known = ("segments", "verifiers", "dispute_verifiers", "mode", "panel", "window", "fee", "counter_bond")
+    fields = Fields("the audit", value, known)
     return AuditTerms(
         segments=fields.integer("segments", 0, (1 << 16) - 1),
         verifiers=fields.integer("verifiers", 0, (1 << 8) - 1),
+        dispute_verifiers=fields.integer("dispute_verifiers", 0, (1 << 8) - 1),
         mode=Mode(MODES.index(fields.choice("mode", MODES))),
         panel=fields.digest("panel"),
+        window=fields.integer("window", 0, (1 << 32) - 1),
         fee=_units(fields, "fee"),
         counter_bond=_units(fields, "counter_bond"),
     )

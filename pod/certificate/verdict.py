@@ -64,6 +64,7 @@ class Verdict:
         orders_checked: leaves whose records were found to be those that the order seed gives; the rest was too long to compute.
         moments: what happened when, oldest first.
         origins: agreements whose trained model this training began with.
+        reason: why the assurance is what it is: what was agreed, or what the audit came to and when.
     """
 
     statement: Statement
@@ -72,6 +73,7 @@ class Verdict:
     orders_checked: int
     moments: tuple[Moment, ...]
     origins: tuple[Digest, ...]
+    reason: str = ""
 
     @property
     def state(self) -> State:

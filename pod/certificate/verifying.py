@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pod.agreement import Agreements, Story, read_story
+from pod.agreement import Agreements, Mode, Outcome, Phase, Story, read_story
+from pod.audit.cost import Sampling
 from pod.certificate import claims
 from pod.certificate.envelope import unseal
 from pod.certificate.statement import MOST_ANCESTORS, Statement
@@ -42,6 +43,7 @@ def verify(model: Path, certificate: bytes, chain: Chain, require: Assurance | N
     claims.check_ended(story)
     ctx = Agreements(chain).context(story.agreement, statement.dataset_root, statement.initial_model)
     claims.check_agreement(statement, story, signer, ctx)
+    claims.check_verdict(story)
     claims.check_registered(statement, story)
     claims.check_recipe(statement, story.agreement.terms)
     model_id = story.agreement.terms.model
@@ -50,18 +52,42 @@ def verify(model: Path, certificate: bytes, chain: Chain, require: Assurance | N
     claims.check_transcript(statement, story)
     orders_checked = claims.check_orders(statement)
     claims.check_file(statement, model)
-    assurance = assurance_of(story)
+    assurance, reason = assurance_of(story)
     if require is not None and assurance < require:
         raise ClaimMismatch(
             f"the assurance is {assurance.label}, and at least {require.label} is required",
-            "everything else holds; an audit would raise the assurance",
+            f"everything else holds; {reason}",
         )
-    return Verdict(statement, story, assurance, orders_checked, _moments(story), _origins(chain, statement))
+    return Verdict(statement, story, assurance, orders_checked, _moments(story), _origins(chain, statement), reason)
 
 
-def assurance_of(story: Story) -> Assurance:
-    """Who but the owner has checked a training, by the chain: nobody, until the contracts have audits."""
-    return Assurance.UNAUDITED
+LEVELS = {Mode.ON_SITE: Assurance.ON_SITE, Mode.SAMPLED: Assurance.SAMPLED, Mode.OPEN: Assurance.OPEN}
+"""What a Match assures, by what was disclosed."""
+
+
+def assurance_of(story: Story) -> tuple[Assurance, str]:
+    """Who but the owner has checked a training, by the chain, and why that is so.
+
+    A dispute counts as much as an audit: its verifiers are drawn and vote likewise. A verdict against the owner is not for here, since
+    `check_verdict` refutes the certificate.
+    """
+    terms, audit, concluded = story.agreement.terms.audit, story.audit, story.concluded
+    if audit is None:
+        told = "an audit is only for a dispute, and there was none" if terms.seats else "no audit was agreed on"
+        return Assurance.UNAUDITED, told
+    which = "the audit that its scientist asked for" if audit.disputed else "its audit"
+    if concluded is None:
+        return Assurance.UNAUDITED, f"{which} is under way: {audit.phase.name.lower()}, round {audit.round + 1}"
+    when = f"in block {concluded.block}"
+    if audit.verdict is not Outcome.MATCH:
+        return Assurance.UNAUDITED, f"{which} came to no verdict {when}: {audit.verdict.name.lower()}"
+    sampling, last = Sampling(story.proof.count - 1, terms.segments), int(story.agreement.diverged)
+    looked = f"over {sampling.audited + last} of {sampling.segments + last} segments"
+    told = (
+        f"{which} concluded match {when}, with at least {audit.quorum} of {len(audit.seats)} drawn verifiers {looked}"
+    )
+    unpaid = "; the model's key is not released yet" if audit.phase is Phase.MATCHED else ""
+    return LEVELS[terms.mode], told + unpaid
 
 
 def _story(chain: Chain, statement: Statement) -> Story:

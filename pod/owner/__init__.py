@@ -7,6 +7,8 @@ Last but two in the flow.
     anchors   groups of leaves to the chain, while training runs
     run       one job, from acceptance to delivery
     replay    segments of an ended job trained again
+    evidence  what the verifiers of an ended job are shown
+    answer    what an audit asks of the owner
     pod       the loop that follows the chain
 """
 

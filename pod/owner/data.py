@@ -112,6 +112,11 @@ def read_registered(home: Home, row: DatasetRow) -> Table:
         DatasetChanged: a record, its order or its number differs, or the source is malformed by now.
         NotFound: the source is missing.
     """
+    return read_with_leaves(home, row)[0]
+
+
+def read_with_leaves(home: Home, row: DatasetRow) -> tuple[Table, list[bytes]]:
+    """The same, with the leaves of the records' tree, for openings. Raises as `read_registered`."""
     reading = row.reading
     try:
         table = Table.read(row.source, drop=reading["drop"], target=reading["target"], categories=reading["categories"])
@@ -119,8 +124,7 @@ def read_registered(home: Home, row: DatasetRow) -> Table:
         raise DatasetChanged(f"the dataset is not the registered one: {error.message}", error.hint) from None
     leaves = home.dataset_folder(row.id) / LEAVES
     known = leaves.read_bytes() if leaves.exists() else None
-    check_unchanged(table, registration_key(home, row.salt), row.root, known)
-    return table
+    return table, check_unchanged(table, registration_key(home, row.salt), row.root, known)
 
 
 def registration_key(home: Home, salt: bytes) -> bytes:

@@ -10,20 +10,18 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from pod.audit.evidence import write_evidence
+from pod.audit.evidence import FOLDER_BYTES, write_evidence
 from pod.audit.facts import Facts, read_facts
 from pod.checkpoint import LEAVES, read_leaves
 from pod.checkpoint.files import state_path
-from pod.dataset import record_leaves
 from pod.digest import Digest
-from pod.errors import ClaimMismatch, NotFound
+from pod.errors import ClaimMismatch, NotFound, Unusable
 from pod.home import Home
 from pod.leaf import Checkpoint
-from pod.owner.data import read_registered, registration_key
+from pod.owner.data import read_with_leaves, registration_key
 from pod.owner.replay import link_training
 from pod.owner.run import IDENTITY, prepare
 from pod.parcel import send_folder
-from pod.sealed import open_sealed
 from pod.store import Cid
 from pod.transcript import Transcript
 from pod.worker import restate
@@ -46,12 +44,13 @@ def build_evidence(home: Home, id: Digest, challenge: Digest, round: int, recipi
         NotFound: the job was not trained from this home, or its files are gone.
         ClaimMismatch: the folder's leaves are not those of the chain.
         DatasetChanged: the records are not those that were registered.
+        Unusable: the evidence is larger than verifiers fetch.
         EnvironmentRefused: a state must be trained again, and this host does not reproduce the recipe's class.
     """
     facts, folder = read_facts(home.chain, id, challenge, round), home.job_folder(id)
     checkpoints = read_transcript(folder, facts)
     row = home.journal.dataset(home.agreements.read(id).terms.dataset)
-    table, key = read_registered(home, row), registration_key(home, row.salt)
+    (table, leaves), key = read_with_leaves(home, row), registration_key(home, row.salt)
     identity = job_identity(home, folder)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".evidence-") as scratch:
         job, place = Path(scratch) / "job", Path(scratch) / "plain"
@@ -61,8 +60,9 @@ def build_evidence(home: Home, id: Digest, challenge: Digest, round: int, recipi
         if missing := missing_states(job, facts):
             prepare(home, id, home.agreements.proof(id), job)
             restate(job, missing)
-        leaves = record_leaves(table, key)
         names = write_evidence(job, place, facts, checkpoints, table, key, leaves, identity)
+        if (size := sum((place / name).stat().st_size for name in names)) > FOLDER_BYTES:
+            raise Unusable(f"the evidence has {size} bytes, and no verifier fetches more than {FOLDER_BYTES}")
         return send_folder(home.store, place, names, recipients)
 
 
@@ -92,7 +92,4 @@ def job_identity(home: Home, folder: Path) -> str:
     Raises:
         NotFound: it is gone, or was never made.
     """
-    try:
-        return open_sealed((folder / IDENTITY).read_bytes(), home.keys.identity).decode()
-    except FileNotFoundError:
-        raise NotFound(f"there is no {IDENTITY} in {folder}", "it is kept until the job is settled") from None
+    return home.read_secret(folder / IDENTITY)

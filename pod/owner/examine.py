@@ -13,8 +13,9 @@ from pathlib import Path
 
 from pod import environment
 from pod.agreement import Agreement, Mode
+from pod.audit.disclosure import MODES, disclosure
 from pod.dataset import Card, Disclosure, Table, mock_table
-from pod.digest import Digest, sha256
+from pod.digest import ZERO, Digest, sha256
 from pod.errors import ClaimMismatch, InputRefused
 from pod.graph import LIMITS, Graph
 from pod.home import Home, sweep
@@ -29,7 +30,7 @@ from pod.state import byte_count, model_root, read_safetensors
 from pod.worker import Event
 
 OFFER_LIMIT_BYTES = 4 << 30
-RECIPIENT = "recipient"
+RECIPIENT, DISCLOSED = "recipient", "disclosed"
 WINDOW_SHARE = 0.5
 """How much of the training window a rehearsal may foretell before a person is asked."""
 STATE_MODELS, DISK_SHARE = 3, 0.5
@@ -55,7 +56,7 @@ def examine(home: Home, agreement: Agreement) -> list[str]:
     fetch_folder(home.store, offer, folder, OFFER_FILES, home.keys.identity, OFFER_LIMIT_BYTES)
     recipe, graph = read_offer(folder)
     check_terms(home, agreement, recipe, graph)
-    card.admit(recipe, agreement.terms.price, agreement.scientist, _disclosure(agreement))
+    card.admit(recipe, agreement.terms.price, agreement.scientist, _disclosure(home, agreement, recipe))
     graph.check(recipe.environment.name)
     environment.check(recipe.environment, environment.host_cache())  # what holds for this host holds for each home
     table = read_registered(home, row)
@@ -147,22 +148,33 @@ def check_terms(home: Home, agreement: Agreement, recipe: Recipe, graph: Graph) 
             raise ClaimMismatch(
                 f"the terms agree on {name} {getattr(terms, name)} and the recipe on {getattr(recipe, name)}"
             )
-    agreed = (terms.audit.segments, terms.audit.verifiers, terms.audit.mode)
-    offered = (recipe.audit.segments, recipe.audit.verifiers, MODES[recipe.audit.mode])
+    agreed = (terms.audit.segments, terms.audit.verifiers, terms.audit.mode, terms.audit.panel)
+    audit = recipe.audit
+    offered = (audit.segments, audit.verifiers, MODES[audit.mode], audit.panel or ZERO)
     if agreed != offered:
         raise ClaimMismatch(f"the terms agree on the audit {agreed} and the recipe on {offered}")
 
 
-MODES = {"open": Mode.OPEN, "sampled": Mode.SAMPLED, "on-site": Mode.ON_SITE}
-"""The recipe's words for the chain's audit modes."""
+def _disclosure(home: Home, agreement: Agreement, recipe: Recipe) -> Disclosure:
+    """What an audit of the job would open at most, besides what other jobs on the dataset have agreed to open.
 
-
-def _disclosure(agreement: Agreement) -> Disclosure:
-    """What an audit of the job would open at most: nothing where no verifier is agreed."""
+    Raises:
+        InputRefused: the audit would be on-site, which this pod does not do: it seals evidence for verifiers elsewhere.
+    """
     audit = agreement.terms.audit
-    if not audit.verifiers:
-        return Disclosure()
-    raise InputRefused("the request asks for verifiers, and no audits are deployed")
+    if audit.seats and audit.mode == Mode.ON_SITE:
+        raise InputRefused("the request asks for on-site audits, and this pod sends its evidence to the verifiers")
+    found = disclosure(audit, recipe, _opened(home, agreement))
+    home.journal.keep_fact(agreement.id, DISCLOSED, str(found.records))
+    return found
+
+
+def _opened(home: Home, agreement: Agreement) -> int:
+    """How many records audits of other accepted jobs on the dataset may open, or have opened."""
+    calls = home.agreements
+    others = [id for id in calls.list(owner=home.keys.address) if id != agreement.id]
+    agreed = {id: home.journal.fact(id, DISCLOSED) for id in others if home.journal.happened(id, "accepted")}
+    return sum(int(count or 0) for id, count in agreed.items() if calls.terms(id).dataset == agreement.terms.dataset)
 
 
 def _read(path: Path, limit_bytes: int) -> bytes:

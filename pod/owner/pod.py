@@ -7,6 +7,7 @@ keeps nothing in memory that matters, and killing it at any moment costs no more
     Accepted    begin, at once: the chain forgets the seed block
     Training    train, anchor, deliver, end; one job after the other
     Trained     settle, once the scientist's silence has lasted long enough
+    Auditing    draw, give evidence for each round, release the job's identity after a match
     ended       clear away what must not outlive the job
 """
 
@@ -20,6 +21,7 @@ from functools import partial
 
 from pod.agreement import Agreement, State, commit_nonce
 from pod.digest import ZERO, Digest
+from pod.docket import TURN_S, Docket, tell_verdict
 from pod.errors import (
     AccessRefused,
     ChainUnusable,
@@ -31,7 +33,8 @@ from pod.errors import (
     StoreUnusable,
     Unusable,
 )
-from pod.home import Home
+from pod.home import Home, sweep
+from pod.owner.answer import EVIDENCE_LEFT, answer_audit, release_after_others
 from pod.owner.data import read_registered
 from pod.owner.examine import dataset_of, examine
 from pod.owner.run import ENDED, IDENTITY, RECORDS, Run, begin, order_nonce, record_end
@@ -84,6 +87,7 @@ class Owner:
         keep_every: which states a training keeps: every a-th leaf's, and the last.
         look_s: seconds between two looks at the chain.
         retry_s: seconds until something that failed is tried again.
+        turn_s: see `Docket`.
     """
 
     def __init__(
@@ -94,8 +98,10 @@ class Owner:
         keep_every: int = 1,
         look_s: float = LOOK_S,
         retry_s: float = RETRY_S,
+        turn_s: float = TURN_S,
     ) -> None:
         self.home, self.say = home, say
+        self._docket = Docket(home, turn_s)
         self.keep_states, self.keep_every, self.look_s = keep_states, keep_every, look_s
         self._patience = Patience(home, say, retry_s)
         self._stop = threading.Event()
@@ -107,7 +113,7 @@ class Owner:
     def run(self, stop: threading.Event) -> None:
         """Follow the chain until `stop` is set.
 
-        Requests are examined beside a training; jobs train one after the other.
+        Requests are examined and audits answered beside a training; jobs train one after the other.
 
         Raises:
             Unusable: another pod runs from this home.
@@ -118,10 +124,12 @@ class Owner:
             self.home.alone(),
             ThreadPoolExecutor(1, "answer") as answering,
             ThreadPoolExecutor(1, "train") as training,
+            ThreadPoolExecutor(1, "audit") as auditing,
         ):
             self.home.chain.catch_up()
             self.home.enlist(Role.OWNER)
             pools = {State.REQUESTED: answering, State.ACCEPTED: answering, State.TRAINING: training}
+            pools |= {State.AUDITING: auditing}
             while not stop.is_set():
                 if self._patience.due(ZERO):
                     self._patience.attempt(ZERO, partial(self._look, pools))
@@ -174,12 +182,23 @@ class Owner:
                     self._begun.add(id)
                 self.say(id, Run(self.home, id, self._stop, self.keep_every)())
             case State.TRAINED | State.DIVERGED:
-                if not any(self.home.journal.happened(id, kind) for kind in ENDED.values()):
-                    record_end(self.home, id)  # it was cut off after the last transaction
+                self._note_end(id)
                 if now > agreement.dispute_deadline:
                     self.home.agreements.settle(id)
+            case State.AUDITING:
+                self._note_end(id)
+                if done := answer_audit(self.home, self._docket, id):
+                    self.say(id, done)
             case state if state.ended:
+                release_after_others(self.home, agreement)
+                if verdict := tell_verdict(self.home, self.home.audits.read(id)):
+                    self.say(id, verdict)
                 self._end(agreement)
+
+    def _note_end(self, id: Digest) -> None:
+        """Write the end of a training into the history, unless it was: the pod may have been cut off after the last transaction."""
+        if not any(self.home.journal.happened(id, kind) for kind in ENDED.values()):
+            record_end(self.home, id)
 
     def _answer(self, agreement: Agreement) -> None:
         """Examine a request, ask a person if policy or examination say so, accept."""
@@ -238,6 +257,7 @@ class Owner:
         folder, fresh = home.job_folder(id), home.journal.record(id, agreement.state.name.lower(), once="")
         for name in (RECORDS, IDENTITY):
             (folder / name).unlink(missing_ok=True)
+        sweep(folder, EVIDENCE_LEFT)
         if not self.keep_states:
             shutil.rmtree(folder / "states", ignore_errors=True)
         home.journal.record(id, "wiped", once="", states=not self.keep_states)

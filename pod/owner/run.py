@@ -6,7 +6,7 @@ again and nothing is sent, trained or paid twice.
     <job folder>/recipe.json graph.json initial.safetensors         the opened offer
                  records.npz                                        the records, while the job trains
                  order.json leaves.jsonl states/ final.safetensors  the worker's (see `worker`)
-                 identity.age                                       the job's own age identity, sealed to this pod; gone once settled
+                 identity.age                                       the job's own age identity, sealed to this pod; gone once nothing is left to do
                  model.safetensors certificate.json                 what is delivered
 """
 
@@ -28,7 +28,7 @@ from pod.owner.data import read_registered
 from pod.owner.examine import RECIPIENT, dataset_of
 from pod.parcel import DELIVERY_FILES, send_folder, send_key
 from pod.recipe import Recipe
-from pod.sealed import new_identity, open_sealed, recipient_of, seal
+from pod.sealed import recipient_of
 from pod.store import Cid
 from pod.transcript import Transcript
 from pod.worker import Event, Order, Worker
@@ -125,35 +125,30 @@ class Run:
         record_end(self.home, self.id, ended.get("reason", ""))
         (self.folder / RECORDS).unlink(missing_ok=True)
 
-    def _deliver(self, transcript: Transcript) -> tuple[Cid, Cid]:
-        """Seal weights and certificate to the job's identity and that identity to the scientist; once."""
-        journal, sent = self.home.journal, ("weights", "key")
-        known = [journal.fact(self.id, name) for name in sent]
-        if all(known):
-            weights, key = (Cid.parse(str(cid)) for cid in known)
-            return weights, key
-        model = self.folder / "model.safetensors"
+    def _deliver(self, transcript: Transcript) -> tuple[Cid, Cid | None]:
+        """Seal weights and certificate to the job's identity, and that identity to the scientist unless an audit comes first; once."""
+        audited = bool(self.home.agreements.terms(self.id).audit.verifiers)
+        journal, sent = self.home.journal, ("weights",) if audited else ("weights", "key")
+        if not all(journal.fact(self.id, name) for name in sent):
+            self._seal(transcript, audited)
+        known = {name: journal.fact(self.id, name) for name in sent}
+        weights, key = (Cid.parse(cid) if (cid := known.get(name)) else None for name in ("weights", "key"))
+        assert weights is not None
+        return weights, key
+
+    def _seal(self, transcript: Transcript, audited: bool) -> None:
+        journal, model = self.home.journal, self.folder / "model.safetensors"
         if not model.exists():
             os.link(self.folder / "final.safetensors", model)
         certificate = issue(self.home.chain, self.home.keys, self.id, self.recipe, self.card, transcript, model)
         (self.folder / "certificate.json").write_bytes(certificate)
-        secret = self._identity()
-        weights = send_folder(self.home.store, self.folder, DELIVERY_FILES, [recipient_of(secret)])
-        key = send_key(self.home.store, self.id, secret, self.recipient)
-        for name, cid in zip(sent, (weights, key), strict=True):
+        secret = self.home.kept_identity(self.folder / IDENTITY)
+        sent = {"weights": send_folder(self.home.store, self.folder, DELIVERY_FILES, [recipient_of(secret)])}
+        if not audited:
+            sent["key"] = send_key(self.home.store, self.id, secret, self.recipient)
+        for name, cid in sent.items():
             journal.keep_fact(self.id, name, str(cid))
-        journal.record(self.id, "delivered", once="", weights=str(weights), key=str(key))
-        return weights, key
-
-    def _identity(self) -> str:
-        """The job's own age identity, made once and kept sealed to this pod until the job is settled."""
-        path = self.folder / IDENTITY
-        if not path.exists():
-            secret, _ = new_identity()
-            part = self.folder / f".{uuid4().hex}.part"
-            part.write_bytes(seal(secret.encode(), [self.home.keys.recipient]))
-            part.replace(path)
-        return open_sealed(path.read_bytes(), self.home.keys.identity).decode()
+        journal.record(self.id, "delivered", once="", **{name: str(cid) for name, cid in sent.items()})
 
     def _tell(self, event: Event) -> None:
         """Put the worker's events into the job's history."""

@@ -5,9 +5,11 @@ Last but one in the flow.
     publish   a module of the scientist's own becomes a graph and weights
     request   a recipe is drafted, rehearsed, sealed to the owner, requested
     receive   what was delivered is opened, checked, accepted, evaluated
+    dispute   a result without verifiers is audited
     pod       the loop that follows the chain
 """
 
+from pod.scientist.dispute import dispute
 from pod.scientist.pod import Scientist, follow
 from pod.scientist.publish import PublishedModel, publish_model, read_card
 from pod.scientist.receive import Delivery, Evaluation, accept_result, check, delivery, evaluate, receive
@@ -21,6 +23,7 @@ __all__ = [
     "accept_result",
     "check",
     "delivery",
+    "dispute",
     "draft_recipe",
     "evaluate",
     "follow",

@@ -11,6 +11,7 @@ from functools import partial
 
 from pod.agreement import Agreement, Anchor, State
 from pod.digest import ZERO, Digest, tree_root
+from pod.docket import SCIENTIST_RANK, TURN_S, Docket, tell_verdict
 from pod.errors import ClaimMismatch, FitchainError
 from pod.home import Home
 from pod.parcel import Note, fetch_note, fetch_refusal
@@ -30,11 +31,19 @@ class Scientist:
         say: told what happens, one line each.
         look_s: seconds between two looks at the chain.
         retry_s: seconds until something that failed is tried again.
+        turn_s: see `Docket`.
     """
 
     def __init__(
-        self, home: Home, auto_accept: bool, say: Say, look_s: float = LOOK_S, retry_s: float = RETRY_S
+        self,
+        home: Home,
+        auto_accept: bool,
+        say: Say,
+        look_s: float = LOOK_S,
+        retry_s: float = RETRY_S,
+        turn_s: float = TURN_S,
     ) -> None:
+        self._docket = Docket(home, turn_s)
         self.home, self.auto_accept, self.say, self.look_s = home, auto_accept, say, look_s
         self._patience = Patience(home, say, retry_s)
         self._over: set[Digest] = set()
@@ -61,7 +70,12 @@ class Scientist:
                 self._patience.attempt(id, partial(self._follow, id))
 
     def _follow(self, id: Digest) -> None:
+        audited = self.home.agreements.read(id).state == State.AUDITING
+        if audited and self._docket.bring_on(self.home.audits.read(id), SCIENTIST_RANK):
+            self.say(id, "brought the audit on")
         if follow(self.home, id, self.auto_accept, self.say).ended:
+            if verdict := tell_verdict(self.home, self.home.audits.read(id)):
+                self.say(id, verdict)
             self.home.let_go(id)
             self._over.add(id)
 
@@ -72,7 +86,7 @@ def follow(home: Home, id: Digest, auto_accept: bool, say: Say) -> State:
     A note that is missing or wrong keeps nobody from receiving the result; a wrong one keeps it from being accepted unasked.
 
     Returns:
-        where the job stands now.
+        where the job stood.
 
     Raises:
         Refuted: a note or the delivery is not what the chain says; nothing is accepted.
@@ -80,7 +94,7 @@ def follow(home: Home, id: Digest, auto_accept: bool, say: Say) -> State:
     """
     agreement = home.agreements.read(id)
     problem = _read_notes(home, agreement, say)
-    if agreement.state in ENDED and not home.journal.happened(id, "received"):
+    if _delivered(agreement) and not home.journal.happened(id, "received"):
         receive(home, id)
         say(id, "received the trained model; its certificate holds")
     if isinstance(problem, ClaimMismatch):
@@ -88,7 +102,8 @@ def follow(home: Home, id: Digest, auto_accept: bool, say: Say) -> State:
     if auto_accept and agreement.state in (State.TRAINED, State.DIVERGED) and _in_time(home, agreement):
         accept_result(home, id)
         say(id, "accepted the result")
-    state = home.agreements.read(id).state
+        agreement = home.agreements.read(id)
+    state = agreement.state  # not where it stands by now: what came since is received in the next look
     # That it was requested is for whoever asked to write down: it tells a finished request from an interrupted one.
     if state != State.REQUESTED and home.journal.record(id, state.name.lower(), once=""):
         say(id, state.name.lower())
@@ -97,6 +112,12 @@ def follow(home: Home, id: Digest, auto_accept: bool, say: Say) -> State:
     if problem is not None and not state.ended:
         raise problem
     return state
+
+
+def _delivered(agreement: Agreement) -> bool:
+    """Whether there is something to receive: a result, and where verifiers audit it, its key."""
+    audited = bool(agreement.terms.audit.verifiers)
+    return agreement.state in ENDED and not (audited and agreement.state == State.AUDITING)
 
 
 def _read_refusal(home: Home, id: Digest, say: Say) -> None:

@@ -9,18 +9,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pod.agreement import State
+from pod.agreement import Proof, Release, State
 from pod.certificate import Verdict, verify
 from pod.dataset import Card, Table
 from pod.digest import ZERO, Digest
-from pod.errors import ClaimMismatch, NotFound, Refuted, Unusable
+from pod.errors import (
+    AccessRefused,
+    ClaimMismatch,
+    DigestMismatch,
+    FitchainError,
+    InputRefused,
+    NotFound,
+    Refuted,
+    StoreUnusable,
+    Unusable,
+)
 from pod.home import Home
 from pod.parcel import DELIVERY_FILES, OFFER_FILES, fetch_folder, fetch_key
 from pod.recipe import Recipe
 from pod.scientist.publish import read_card
+from pod.store import Cid
 from pod.worker import Order, run_worker
 
-ENDED = (State.TRAINED, State.DIVERGED, State.SETTLED)
+ENDED = (State.TRAINED, State.DIVERGED, State.AUDITING, State.SETTLED)
 
 
 @dataclass(frozen=True)
@@ -72,13 +83,36 @@ def receive(home: Home, id: Digest) -> Delivery:
 def _fetch(home: Home, id: Digest, folder: Path) -> Verdict:
     """Fetch, open and check a delivery; only one that holds gets its place in the job's folder."""
     agreement, proof = home.agreements.read(id), home.agreements.proof(id)
-    if agreement.state not in ENDED or proof.weights is None or proof.key is None:
+    keys = _keys(home, id, proof)
+    if agreement.state not in ENDED or proof.weights is None or not keys:
         raise NotFound(f"the job {id} is {agreement.state.name.lower()} and has delivered nothing yet")
     home.meet(agreement.terms.owner)
-    identity = fetch_key(home.store, id, proof.key, home.keys.identity)
+    problem: FitchainError | None = None
+    for released in keys:
+        try:
+            return _open(home, id, folder, proof.weights, released)
+        except (AccessRefused, InputRefused, DigestMismatch, NotFound, StoreUnusable) as error:
+            problem = problem or error
+    assert problem is not None
+    raise problem
+
+
+def _keys(home: Home, id: Digest, proof: Proof) -> list[Release]:
+    """The sealed job identities that the scientist may try: the owner's with its ending, or whoever released one after an audit."""
+    if proof.key is not None:
+        return [Release("", proof.key)]
+    return [release for release in home.audits.releases(id) if release.key is not None]
+
+
+def _open(home: Home, id: Digest, folder: Path, weights: Cid, released: Release) -> Verdict:
+    """Open a delivery with one of the identities released."""
+    assert released.key is not None
+    if released.by:
+        home.meet(released.by)
+    identity = fetch_key(home.store, id, released.key, home.keys.identity)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".opened-") as scratch:
         place = Path(scratch)
-        fetch_folder(home.store, proof.weights, place, DELIVERY_FILES, identity)
+        fetch_folder(home.store, weights, place, DELIVERY_FILES, identity)
         try:
             verdict = check(home, id, Delivery(*(place / name for name in DELIVERY_FILES)))
         except Refuted as error:  # told by the files' own names: where they lie now has a new name every time

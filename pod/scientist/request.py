@@ -12,8 +12,9 @@ from typing import Any
 
 from pod import environment
 from pod.agreement import AuditTerms, Terms, agreement_id
+from pod.audit.disclosure import MODES, disclosure
 from pod.dataset import Card
-from pod.digest import Digest
+from pod.digest import ZERO, Digest
 from pod.graph import Graph
 from pod.home import Home
 from pod.journal import RequestRow
@@ -49,10 +50,10 @@ def request_job(
         dataset: what to train on.
         model: what to train; published from this home.
         recipe_overrides: terms of the recipe that differ from the defaults (`pod.recipe.TERMS`).
-        price: in base units of FIT, locked now; None takes the card's.
+        price: in base units of FIT, locked now together with the fee of an agreed audit; None takes the card's.
         bond: in base units of FIT, what the owner risks; None asks for as much as the price.
         windows: seconds for acceptance, training and dispute.
-        audit: audit terms; none yet where no audits are deployed.
+        audit: who audits the training, or a dispute about it; None: nobody. They stand in the recipe, whatever its overrides say.
         rehearsed: train the first segments on the card's mock data here first.
 
     Returns:
@@ -65,11 +66,13 @@ def request_job(
     """
     card, row = read_card(home, dataset), home.journal.model(model)
     price = card.price if price is None else price
-    recipe = draft_recipe(home, card, row.graph, row.initial_model, recipe_overrides or {})
-    card.admit(recipe, price, home.keys.address)
+    audit = audit or AuditTerms()
+    overrides = dict(recipe_overrides or {}) | ({"audit": _recipe_audit(audit)} if audit.seats else {})
+    recipe = draft_recipe(home, card, row.graph, row.initial_model, overrides)
+    card.admit(recipe, price, home.keys.address, disclosure(audit, recipe))
     Graph.parse((row.folder / "graph.json").read_bytes()).check(recipe.environment.name)
     terms = terms_of(home.registry.dataset(dataset).owner, dataset, model, recipe, price, bond, windows, audit)
-    home.chain.require_fit(price, "the request")
+    home.chain.require_fit(price + audit.locked, "the request")
     home.enlist(Role.SCIENTIST)  # the owner seals notes and delivery to it
     home.chain.catch_up()
     request = _interrupted(home, terms) or _prepare(home, terms, recipe, row.folder, card, rehearsed)
@@ -107,6 +110,13 @@ def terms_of(
         dispute_window=windows[2],
         audit=audit or AuditTerms(),
     )
+
+
+def _recipe_audit(audit: AuditTerms) -> dict[str, Any]:
+    """Audit terms as a recipe has them."""
+    mode = next(name for name, mode in MODES.items() if mode == audit.mode)
+    panel = None if audit.panel == ZERO else str(audit.panel)
+    return {"segments": audit.segments, "verifiers": audit.verifiers, "mode": mode, "panel": panel}
 
 
 def draft_recipe(home: Home, card: Card, graph: Digest, initial_model: Digest, overrides: Mapping[str, Any]) -> Recipe:

@@ -4,7 +4,7 @@ Stands after `certificate` in the flow. `order` says what a job folder holds and
 relays its events and ends it; `child` is what runs inside, and the only part that imports torch. Nothing in the folder is ever
 imported, evaluated or unpickled.
 
-    <job folder>/order.json            what to do: train, rehearse, replay, restate, audit or evaluate
+    <job folder>/order.json            what to do: train, rehearse, replay, restate, audit, explain or evaluate
                  recipe.json           canonical
                  graph.json            canonical
                  initial.safetensors   the agreed initial weights
@@ -13,6 +13,7 @@ imported, evaluated or unpickled.
                  states/<step>.safetensors   kept states
                  final.safetensors     the trained model
                  predictions.npz       what an evaluation yields
+                 moments.jsonl         what an explanation yields
                  worker.log            what the process wrote to its standard error
 
 An audit's folder holds an order and the opened evidence (`pod/audit/evidence.py`) in place of all but the offer.
@@ -21,6 +22,18 @@ An audit's folder holds an order and the opened evidence (`pod/audit/evidence.py
 from __future__ import annotations
 
 from pod.worker.order import MODES, Event, Limits, Order
-from pod.worker.parent import Audited, Worker, audit, replay, restate, run_worker
+from pod.worker.parent import Audited, Worker, audit, explain, replay, restate, run_worker
 
-__all__ = ["MODES", "Audited", "Event", "Limits", "Order", "Worker", "audit", "replay", "restate", "run_worker"]
+__all__ = [
+    "MODES",
+    "Audited",
+    "Event",
+    "Limits",
+    "Order",
+    "Worker",
+    "audit",
+    "explain",
+    "replay",
+    "restate",
+    "run_worker",
+]

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from torch.optim import Optimizer
 
-from pod.audit.evidence import Evidence, records_of
-from pod.checkpoint import KeptState, read_state, state_steps
+from pod.audit.evidence import EVIDENCE, Evidence, records_of
+from pod.checkpoint import KeptState, read_state, read_state_file, state_steps
 from pod.checkpoint.recorder import LiveState
 from pod.dataset import Assemble, Table, assemble, batches
 from pod.errors import DigestMismatch, FitchainError, InputRefused, NotFound
@@ -88,7 +88,7 @@ class Job:
         initial, _ = read_safetensors(folder / INITIAL)
         if (root := model_root(initial)) != recipe.initial_model:
             raise DigestMismatch(f"{INITIAL} has the model root {root}, and the recipe says {recipe.initial_model}")
-        if order.mode == "audit":
+        if order.mode in ("audit", "explain") and (folder / EVIDENCE).exists():
             evidence = Evidence.read(folder)
             rows = records_of(recipe, order.seed, order.segments)
             return cls(folder, order, recipe, graph, initial, evidence.records.table(rows), rows, evidence)
@@ -126,6 +126,17 @@ class Job:
         optimizer = fresh_optimizer(program, self.recipe)
         load_optimizer(optimizer, program, {name: new_tensor(each) for name, each in state.optimizer.items()})
         return Place(step, program, optimizer)
+
+    def audited_place(self, index: int) -> Place:
+        """Where an audited segment begins, out of evidence whose state was compared with its leaf before this process started.
+
+        Raises:
+            InputRefused: the state does not fit the graph or the optimizer.
+        """
+        assert self.evidence is not None
+        if index == 0:
+            return self.start()
+        return self.place(self.recipe.step_of(index), read_state_file(self.evidence.state_file(index)))
 
     def newest(self, checkpoints: tuple[Checkpoint, ...], skipped: Callable[[int, str], None]) -> tuple[int, Place]:
         """The last place to which a kept state leads whose digest its leaf names.

@@ -1,4 +1,4 @@
-"""The things a worker does: train, rehearse, replay, restate, audit, evaluate (torch)."""
+"""The things a worker does: train, rehearse, replay, restate, audit, explain, evaluate (torch)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from pod.checkpoint import KeptState, read_leaves, read_state_file, trim_leaves, write_state
+from pod.audit.diagnosis import MOMENTS, Moment
+from pod.checkpoint import KeptState, read_leaves, trim_leaves, write_state
 from pod.checkpoint.recorder import Recorded, Recorder, difference, refuse_not_finite
 from pod.digest import ZERO, Digest, sha256_file
 from pod.errors import DigestMismatch, InputRefused, NotFound, Unusable
@@ -102,24 +103,12 @@ def restate(job: Job, tell: Tell) -> None:
         DigestMismatch: a state comes out otherwise than its leaf says.
     """
     checkpoints = read_leaves(job.folder)
-    verify_chain([checkpoint.leaf for checkpoint in checkpoints], job.order.ctx, job.order.seed)
     for wanted in job.order.segments:
-        if not 0 < wanted < len(checkpoints):
-            raise InputRefused(
-                f"the training has {len(checkpoints)} leaves, and the order asks for the state at {wanted}"
-            )
-        leaf = checkpoints[wanted].leaf
-        index, place = job.newest(
-            checkpoints[: wanted + 1], lambda step, reason: tell("skipped", step=step, reason=reason)
-        )
-        for at, _, _ in leaves_after(job, index, place, _ticker(tell, job.recipe.steps)) if index < wanted else ():
-            if at == wanted:
-                break
-        state = KeptState(place.program.tensors(), _optimizer_bytes(place))
+        place = _recorded_place(job, wanted, tell)
+        leaf, state = checkpoints[wanted].leaf, _kept(place)
         state.verify(leaf)
-        write_state(
-            job.folder, leaf.step, state, {"ctx": job.order.ctx, "leaf": leaf.digest(job.order.ctx, job.order.seed)}
-        )
+        names = {"ctx": job.order.ctx, "leaf": leaf.digest(job.order.ctx, job.order.seed)}
+        write_state(job.folder, leaf.step, state, names)
         tell("restated", index=wanted, step=leaf.step)
     tell("kept", states=len(job.order.segments))
 
@@ -136,6 +125,23 @@ def audit(job: Job, tell: Tell) -> None:
         end = min((index + 1) * job.recipe.segment, job.recipe.steps)
         tell("audited", index=index, step=end, equal=not problem, difference=problem, before=str(before))
     tell("replayed", segments=len(findings), equal=all(findings))
+
+
+def explain(job: Job, tell: Tell) -> None:
+    """Train the ordered segments again, and write the digests of all tensors after each of their steps."""
+    part = job.folder / f".{MOMENTS}.part"
+    with part.open("wb") as file:
+        for index in job.order.segments:
+            place = job.audited_place(index) if job.evidence is not None else _recorded_place(job, index, tell)
+            end = min((index + 1) * job.recipe.segment, job.recipe.steps)
+            file.write(_moment(index, place.step, place))
+            try:
+                for done in islice(job.go_on(place), end - place.step):
+                    file.write(_moment(index, done.step, place))
+            except Diverged:
+                continue  # its last moment says after which step
+    part.replace(job.folder / MOMENTS)
+    tell("explained", segments=len(job.order.segments), file=MOMENTS)
 
 
 def evaluate(job: Job, tell: Tell) -> None:
@@ -174,6 +180,7 @@ MODES: Mapping[str, Callable[[Job, Tell], None]] = {
     "replay": replay,
     "restate": restate,
     "audit": audit,
+    "explain": explain,
     "evaluate": evaluate,
 }
 
@@ -245,6 +252,34 @@ def _leaf(
     )
 
 
+def _recorded_place(job: Job, wanted: int, tell: Tell) -> Place:
+    """Where a leaf of a recorded training stands, trained again from the newest kept state before it.
+
+    Raises:
+        InputRefused: there is no such leaf.
+        ClaimMismatch: the leaves form no chain.
+    """
+    checkpoints = read_leaves(job.folder)
+    verify_chain([checkpoint.leaf for checkpoint in checkpoints], job.order.ctx, job.order.seed)
+    if wanted >= len(checkpoints):
+        raise InputRefused(f"the training has {len(checkpoints)} leaves, and the order asks for leaf {wanted}")
+    before = checkpoints[: wanted + 1]
+    index, place = job.newest(before, lambda step, reason: tell("skipped", step=step, reason=reason))
+    for at, step, _ in leaves_after(job, index, place, _ticker(tell, job.recipe.steps)) if index < wanted else ():
+        if at == wanted:
+            return Place(step, place.program, place.optimizer)
+    return place
+
+
+def _kept(place: Place) -> KeptState:
+    """The state at a place, as a file keeps it."""
+    return KeptState(place.program.tensors(), _optimizer_bytes(place))
+
+
+def _moment(segment: int, step: int, place: Place) -> bytes:
+    return Moment.of(segment, step, _kept(place)).to_line()
+
+
 def _optimizer_bytes(place: Place) -> dict[str, TensorBytes]:
     return {name: tensor_bytes("optimizer", tensor) for name, tensor in place.state.optimizer.items()}
 
@@ -264,7 +299,7 @@ def _audit_one(job: Job, index: int, tick: Callable[[int], None]) -> tuple[str, 
     ends = index + 1 not in leaves
     end = min((index + 1) * job.recipe.segment, job.recipe.steps)
     try:
-        place = _audited_place(job, index)
+        place = job.audited_place(index)
     except InputRefused as error:  # a state whose tensors are not the graph's: its leaf names it all the same
         return f"the state does not fit the graph: {error.message}", ZERO
     segment, before = SegmentMetrics(), ZERO
@@ -284,18 +319,9 @@ def _audit_one(job: Job, index: int, tick: Callable[[int], None]) -> tuple[str, 
     return difference(_leaf(job, leaves, index + 1, end, segment, place), leaves[index + 1].leaf), before
 
 
-def _audited_place(job: Job, index: int) -> Place:
-    """Where an audited segment begins: its state was compared with its leaf before this process started."""
-    assert job.evidence is not None
-    if index == 0:
-        return job.start()
-    state = read_state_file(job.evidence.state_file(index))
-    return job.place(job.recipe.step_of(index), state)
-
-
 def _state_after(job: Job, index: int, step: int) -> Digest:
     """The state before a step that failed: trained again, since the failing step may have moved a buffer."""
-    place = _audited_place(job, index)
+    place = job.audited_place(index)
     for _ in islice(job.go_on(place), step - place.step):
         pass
     return _state_digest(place)

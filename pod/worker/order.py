@@ -11,7 +11,7 @@ from pod.digest import Digest, canonical_json, parse_json
 from pod.errors import InputRefused, NotFound
 
 VERSION = "fitchain/order/v1"
-MODES = ("train", "rehearse", "replay", "restate", "audit", "evaluate")
+MODES = ("train", "rehearse", "replay", "restate", "audit", "explain", "evaluate")
 ORDER_BYTES = 16 << 20
 REHEARSED_SEGMENTS = 2
 
@@ -30,11 +30,12 @@ Event = dict[str, Any]
     finished    step, leaves, model, sha256, file, seconds; train and rehearse
     replayed    segments, equal; replay and audit
     kept        states
+    explained   segments, file
     evaluated   records, metrics, file
     error       type, message, hint
 """
 
-ENDINGS = ("finished", "diverged", "replayed", "kept", "evaluated")
+ENDINGS = ("finished", "diverged", "replayed", "kept", "explained", "evaluated")
 """The events with which a worker ends well."""
 
 
@@ -56,12 +57,12 @@ class Order:
     """What to do with a job folder.
 
     Args:
-        mode: one of `MODES`.
+        mode: one of `MODES`. `explain` works on a training's folder or, where it holds none, on evidence.
         ctx: the agreement's context.
         seed: the order seed.
         salt_key: 32 bytes from which the salts of the metrics derive.
         keep_every: which states are kept: those of every a-th leaf, and the last.
-        segments: segments to replay or audit; segment j leads from leaf j to leaf j+1. To restate, the leaves.
+        segments: segments to replay, audit or explain; segment j leads from leaf j to leaf j+1. To restate, the leaves.
         model: the file that an evaluation takes.
         limits: what the process may use.
     """

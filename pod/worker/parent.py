@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
+from pod.audit.diagnosis import MOMENTS, Moment, read_moments
 from pod.digest import Digest
 from pod.environment import Environment, clean_variables
 from pod.errors import NotFound, Unusable, as_told
@@ -253,6 +254,32 @@ def audit(
 
     run_worker(folder, note)
     return tuple(findings)
+
+
+def explain(
+    folder: Path, order: Order, segments: Sequence[int], on_event: Callable[[Event], None] | None = None
+) -> tuple[Moment, ...]:
+    """Train segments again, and tell each of their moments.
+
+    Args:
+        folder: a training's, or opened evidence whose checks have held; `moments.jsonl` is written into it.
+        order: of the training; of evidence, one with the chain's context and order seed.
+        segments: which.
+        on_event: called with each event, in this thread.
+
+    Returns:
+        Their moments, in order.
+
+    Raises:
+        NotFound, InputRefused: the folder lacks something, or there is no such segment.
+        EnvironmentRefused: this host does not reproduce the recipe's class.
+    """
+    replace(order, mode="explain", segments=tuple(sorted(set(segments)))).write(folder)
+    try:
+        run_worker(folder, on_event)
+    finally:
+        order.write(folder)
+    return read_moments(folder / MOMENTS)
 
 
 def _recipe(folder: Path) -> Recipe:

@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -89,6 +90,8 @@ def _compared(ipfs: Path, folder: Path, pair: Pair) -> Iterator[Figure]:
         detail = f"{told_seconds(median(times[ours]))} against {told_seconds(median(times[theirs]))} of `{theirs}`"
         yield Figure(f"{ours} 400 MB over IPFS / {theirs}, speed", speed, goal=0.8, at_least=True, detail=detail)
     yield Figure("sealing 400 MB", sealing_s, "s")
+    beside_s = _timed(lambda: _beside_a_busy_thread(lambda: seal_file(plain, sealed, [new_identity()[1]])))
+    yield Figure("sealing beside a busy Python thread / alone", beside_s / sealing_s, detail=told_seconds(beside_s))
     cid = store.add(sealed)
     for what, node, home in (("adding", pair[0], "a"), ("fetching from another node", pair[1], "b")):
         done = [
@@ -106,6 +109,18 @@ def _compared(ipfs: Path, folder: Path, pair: Pair) -> Iterator[Figure]:
         detail = told_seconds(found["seconds"])
         yield Figure(f"memory of {what} 400 MB, over idle", found["peak_mb"], "MB", goal=150, detail=detail)
     store.close()
+
+
+def _beside_a_busy_thread(act: Callable[[], object]) -> None:
+    """Do something while another thread of this interpreter computes without a pause."""
+    stop = threading.Event()
+    busy = threading.Thread(target=lambda: sum(1 for _ in iter(stop.is_set, True)))
+    busy.start()
+    try:
+        act()
+    finally:
+        stop.set()
+        busy.join()
 
 
 def _resumed(folder: Path, pair: Pair) -> Iterator[Figure]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 from collections.abc import Callable
@@ -9,9 +10,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pod.audit.checking import check, check_delivery
+from pod.audit.records import OpenedRecords
 from pod.checkpoint import read_leaves
 from pod.digest import sha256
 from pod.errors import InputRefused, NotFound
@@ -228,3 +233,42 @@ def test_another_delivered_model_is_found(honest: Case, tmp_path: Path) -> None:
     assert problem is not None
     assert problem.what.startswith("the delivered model has the root")
     assert check_delivery(honest.folder / "final.safetensors", honest.facts(None)) is None
+
+
+def flip(path: Path, place: int, bit: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[place % len(data)] ^= 1 << bit
+    path.write_bytes(data)
+
+
+@given(name=st.sampled_from(["evidence.json", "records.bin"]), place=st.integers(0, 1 << 20), bit=st.integers(0, 7))
+@settings(max_examples=60)
+def test_no_bit_of_evidence_can_be_flipped_unseen(honest: Case, name: str, place: int, bit: int) -> None:
+    """Nor does it raise what nobody expects. What a flip may leave is the same in capital digits; and the identity, which opens the
+    delivery or does not."""
+    facts = honest.facts(None)
+    try:
+        evidence = honest.evidence(facts, lambda plain: flip(plain / name, place, bit))
+    except (InputRefused, NotFound):
+        return
+    if not check(evidence, facts):
+        assert evidence.leaves == honest.evidence(facts).leaves
+        assert list(evidence.records) == list(honest.evidence(facts).records)
+
+
+def test_a_metric_beyond_a_double_is_refused(honest: Case) -> None:
+    def huge(place: Path) -> None:
+        text = (place / "evidence.json").read_text()
+        (place / "evidence.json").write_text(re.sub(r'"loss":[0-9.e-]+', '"loss":1' + "0" * 400, text, count=1))
+
+    with pytest.raises(InputRefused, match="beyond them"):
+        honest.evidence(honest.facts(None), huge)
+
+
+def test_records_that_are_claimed_and_not_there_take_no_memory(honest: Case, tmp_path: Path) -> None:
+    schema = b'[["a","float64",[1000000,1000000]]]'
+    head = hashlib.sha256(b"fitchain/opened/v1").digest() + len(schema).to_bytes(4, "big") + schema
+    (tmp_path / "records.bin").write_bytes(head + (40).to_bytes(8, "big") + bytes(8))
+    opened = OpenedRecords.read(tmp_path / "records.bin")
+    with pytest.raises(InputRefused, match="holds 0 records"):
+        opened.table(np.arange(3, dtype=np.uint64))

@@ -1,0 +1,171 @@
+"""An audit as the command line tells it: its phase, who is awaited until when, its seats, votes and verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cli.amounts import format_duration, format_fit
+from cli.output import Rows
+from pod.agreement import Audit, Outcome, Phase, Seat, Vote
+from pod.digest import ZERO
+
+if TYPE_CHECKING:
+    from pod.digest import Digest
+    from pod.home import Home
+
+ROUNDS = 3  # the first draw and two redraws
+
+AWAITED = {
+    Phase.AWAITING: "anyone may draw the verifiers (fitchain job settle)",
+    Phase.JOINING: "the drawn verifiers may join",
+    Phase.EVIDENCE: "the owner must show its evidence",
+    Phase.COMMITTING: "the verifiers must commit to their votes",
+    Phase.REVEALING: "the verifiers must reveal their votes",
+    Phase.MATCHED: "the owner or a verifier must release the key",
+}
+"""Who is awaited in each phase, and to do what."""
+
+VERDICTS = {
+    Outcome.MATCH: "what was drawn and trained again is equal to the bit",
+    Outcome.MISMATCH: "what was drawn and trained again differs",
+    Outcome.WITHHELD: "the owner did not show what it must, or not so that it could be opened",
+    Outcome.INCONCLUSIVE: "too few verifiers agreed, or took part",
+}
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """An audit with what its events tell.
+
+    Args:
+        audit: as it stands.
+        votes: revealed in any round.
+        penalties: what verifiers lost, in base units.
+    """
+
+    audit: Audit
+    votes: tuple[Vote, ...] = ()
+    penalties: tuple[tuple[str, int], ...] = ()
+
+    def vote_of(self, seat: Seat) -> Vote | None:
+        """The vote that a seat revealed in the present round."""
+        votes = [vote for vote in self.votes if (vote.round, vote.verifier) == (self.audit.round, seat.verifier)]
+        return votes[-1] if votes else None
+
+
+def read_hearing(home: Home, id: Digest) -> Hearing | None:
+    """An agreement's audit; None where none was opened."""
+    audit = home.audits.read(id)
+    if audit.phase == Phase.NONE:
+        return None
+    votes = home.audits.votes(audit) if audit.phase >= Phase.REVEALING or audit.round else []
+    penalties = home.audits.penalties(id) if audit.round or audit.verdict else {}
+    return Hearing(audit, tuple(votes), tuple(penalties.items()))
+
+
+def phase_name(audit: Audit) -> str:
+    """Phase and round, and whether it is a dispute: `joining`, `disputed, committing, round 2`."""
+    told = [*(["disputed"] if audit.disputed else []), audit.phase.name.lower()]
+    return ", ".join([*told, *([f"round {audit.round + 1}"] if audit.round else [])])
+
+
+def awaited(audit: Audit, now: int) -> str:
+    """Who is awaited until when; empty where nobody is."""
+    if audit.phase not in AWAITED:
+        return ""
+    if audit.complete:
+        return "all who could act have acted: anyone may go on, fitchain job settle"
+    left = audit.deadline - now
+    if left < 0:
+        return f"{AWAITED[audit.phase]}; the time for it passed {format_duration(-left)} ago: fitchain job settle"
+    return f"{AWAITED[audit.phase]} within {format_duration(left)}"
+
+
+def verdict_told(audit: Audit) -> str | None:
+    """The verdict and what it means; None before there is one."""
+    if audit.verdict == Outcome.NONE:
+        return None
+    late = audit.verdict == Outcome.WITHHELD and audit.phase == Phase.CONCLUDED
+    told = VERDICTS[audit.verdict] if not late else f"{VERDICTS[audit.verdict]}, in time"
+    return f"{audit.verdict.name.capitalize()}: {told}"
+
+
+def pairs_of(hearing: Hearing, now: int) -> list[tuple[str, Any]]:
+    """Where an audit stands, in labelled lines."""
+    audit = hearing.audit
+    pairs: list[tuple[str, Any]] = [("phase", f"{phase_name(audit)}, of {ROUNDS} rounds at most")]
+    if told := awaited(audit, now):
+        pairs.append(("awaited", told))
+    if audit.seed != ZERO:
+        pairs.append(("seats", ", ".join(f"{_who(seat)} {_did(hearing, seat)}" for seat in audit.seats)))
+    if verdict := verdict_told(audit):
+        pairs.append(("verdict", verdict))
+    if hearing.penalties:
+        lost = ", ".join(f"{account} lost {format_fit(units)} FIT" for account, units in hearing.penalties)
+        pairs.append(("penalties", lost))
+    return pairs
+
+
+def rows_of(hearing: Hearing) -> Rows:
+    """The seats as a table."""
+    rows = [
+        (
+            seat.number,
+            seat.verifier or None,
+            _did(hearing, seat),
+            vote.trace.short if (vote := hearing.vote_of(seat)) else None,
+        )
+        for seat in hearing.audit.seats
+    ]
+    return Rows(("seat", "verifier", "so far", "trace"), rows, right=("seat",), empty="nobody is drawn yet")
+
+
+def values(hearing: Hearing, now: int) -> dict[str, Any]:
+    """The JSON form of an audit's standing."""
+    audit = hearing.audit
+    return {
+        "phase": audit.phase.name.capitalize(),
+        "round": audit.round,
+        "disputed": audit.disputed,
+        "verdict": None if audit.verdict == Outcome.NONE else audit.verdict.name.capitalize(),
+        "awaited": AWAITED.get(audit.phase),
+        "deadline": None if audit.phase.over else audit.deadline,
+        "may_advance": audit.may_advance(now),
+        "challenge_block": audit.challenge_block,
+        "seed": None if audit.seed == ZERO else audit.seed,
+        "quorum": audit.quorum,
+        "seats": [_seat_values(hearing, seat) for seat in audit.seats],
+        "penalties": {account: format_fit(units) for account, units in hearing.penalties},
+    }
+
+
+def segments_of(audit: Audit, leaves: int, wanted: int, diverged: bool) -> Sequence[int]:
+    """The segments that the challenge drew; none before the draw."""
+    from pod.audit.challenge import audited_segments
+
+    return audited_segments(audit.seed, leaves - 1, wanted, diverged) if audit.seed != ZERO else ()
+
+
+def _seat_values(hearing: Hearing, seat: Seat) -> dict[str, Any]:
+    vote = hearing.vote_of(seat)
+    done = {name: getattr(seat, name) for name in ("joined", "declined", "committed", "revealed")}
+    told = {"outcome": vote.outcome.name.capitalize() if vote else None, "trace": vote.trace if vote else None}
+    return {"seat": seat.number, "verifier": seat.verifier or None} | done | told
+
+
+def _who(seat: Seat) -> str:
+    return seat.verifier[:10] if seat.verifier else "an empty seat"
+
+
+def _did(hearing: Hearing, seat: Seat) -> str:
+    """The last thing that a seat did."""
+    if not seat.verifier:
+        return "found nobody"
+    if vote := hearing.vote_of(seat):
+        return f"voted {vote.outcome.name.lower()}"
+    for name in ("committed", "declined", "joined"):
+        if getattr(seat, name):
+            return name
+    return "drawn"

@@ -1,0 +1,74 @@
+"""A pod as a process of its own that ends by SIGKILL at a given point: `python -m tests.faults.mortal ORDER`, the order as JSON.
+
+A point is `<call>:<name>:before` or `:after`, where the call is `send` (name: a contract's function), `keep_fact` or `record` (name:
+what is written to the journal), `write` (the plain evidence; no name) or `replay` (what a verifier does with it; no name). After a
+send, the transaction is in the queue and on its way, and nobody has waited for it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pod import settings
+from pod.chain import Chain
+from pod.digest import Digest
+from pod.home import Home
+from pod.journal import Journal
+from pod.owner import Owner
+from pod.scientist import Scientist
+from pod.verifier import Verifier
+from tests.chain_fixtures import PASSPHRASE
+
+
+def say(id: Digest, text: str) -> None:
+    print(f"{id.short} {text}", flush=True)
+
+
+def mortal(call: str, place: int | None, made: Callable[..., Any], point: str) -> Callable[..., Any]:
+    """A call that ends this process before or after it is made, where its argument at a place is the one named."""
+
+    def called(*args: Any, **named: Any) -> Any:
+        here = f"{call}:{'' if place is None else args[place]}"
+        if point == f"{here}:before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = made(*args, **named)
+        if point == f"{here}:after":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    return called
+
+
+def main(order: dict[str, str]) -> None:
+    """Run the pod until it is killed, or asked to stop."""
+    point, stop = order["point"], threading.Event()
+    Chain.submit = mortal("send", 2, Chain.submit, point)  # type: ignore[method-assign]
+    Journal.keep_fact = mortal("keep_fact", 2, Journal.keep_fact, point)  # type: ignore[method-assign]
+    Journal.record = mortal("record", 2, Journal.record, point)  # type: ignore[method-assign]
+    for call, place, name in (
+        ("write", "pod.owner.evidence", "write_evidence"),
+        ("replay", "pod.verifier.examine", "audit"),
+    ):
+        module = importlib.import_module(place)
+        setattr(module, name, mortal(call, None, getattr(module, name), point))
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    chosen = settings.load(home=Path(order["home"]), devnet=Path(order["devnet"]), environ={})
+    with Home.open(chosen, lambda: PASSPHRASE) as home:
+        pods = {
+            "owner": lambda: Owner(home, say, retry_s=0.2, turn_s=0),
+            "scientist": lambda: Scientist(home, True, say, retry_s=0.2),
+            "verifier": lambda: Verifier(home, say, retry_s=0.2),
+        }
+        pods[order["role"]]().run(stop)
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

@@ -1,0 +1,176 @@
+"""Pods killed at each step of an audit, with SIGKILL, and started again: the audit ends as the undisturbed one does."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from pod.agreement import AuditTerms, Mode, Outcome, State
+from pod.chain import Chain
+from pod.dataset import Policy
+from pod.digest import Digest
+from pod.scientist import delivery, publish_model
+from tests.chain_fixtures import ETHER, Devnet
+from tests.pods import BOND, HOUR_S, PRICE, Party, Workshop, module_file, offer_table
+
+ROOT = Path(__file__).parents[2]
+FEE, STAKE = ETHER, 1000 * ETHER
+POINTS = {
+    "owner": [
+        "send:draw:after",
+        "write::after",
+        "keep_fact:evidence/0:before",
+        "keep_fact:evidence/0:after",
+        "send:submit:after",
+        "send:advance:after",
+        "keep_fact:key:before",
+        "send:release:after",
+    ],
+    "verifier": [
+        "send:join:before",
+        "send:join:after",
+        "replay::before",
+        "keep_fact:ballot/0:before",
+        "keep_fact:ballot/0:after",
+        "send:commit:after",
+        "send:reveal:after",
+        "send:withdraw:after",
+    ],
+    "scientist": ["record:received:before"],
+}
+
+
+class Mortal:
+    """One party's pod, started again each time that it was killed, with the next point to die at.
+
+    Args:
+        role: of the pod.
+        party: whose.
+        devnet: where.
+        log: where its output goes.
+    """
+
+    def __init__(self, role: str, party: Party, devnet: Path, log: Path) -> None:
+        self.role, self.party, self.devnet, self.log = role, party, devnet, log
+        self.died: list[str] = []
+        self._stopping = False
+        self._process = self._start()
+        self._thread = threading.Thread(target=self._live)
+        self._thread.start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        point = [*POINTS[self.role], "never"][len(self.died)]
+        order = {
+            "role": self.role,
+            "home": str(self.party.home.settings.home),
+            "devnet": str(self.devnet),
+            "point": point,
+        }
+        with self.log.open("ab") as output:
+            command = [sys.executable, "-m", "tests.faults.mortal", json.dumps(order)]
+            return subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output)
+
+    def _live(self) -> None:
+        while self._process.wait() == -signal.SIGKILL and not self._stopping:
+            self.died.append(POINTS[self.role][len(self.died)])
+            self._process = self._start()
+
+    @property
+    def lives(self) -> bool:
+        """Whether it runs, or will again."""
+        return self._thread.is_alive()
+
+    def end(self) -> int:
+        """Ask the last one to stop; its exit status."""
+        self._stopping = True
+        self._process.terminate()
+        self._thread.join(60)
+        return self._process.wait(10)
+
+
+@dataclass(frozen=True)
+class Survived:
+    """The job, where each pod died, and what they wrote."""
+
+    id: Digest
+    verifier: Party
+    died: dict[str, list[str]]
+    statuses: list[int]
+    log: str
+
+
+@contextmanager
+def mortals(devnet: Path, log: Path, **parties: Party) -> Iterator[dict[str, Mortal]]:
+    """Run mortal pods as long as the block lasts."""
+    with ExitStack() as stack:
+        started = {role: Mortal(role, party, devnet, log) for role, party in parties.items()}
+        for one in started.values():
+            stack.callback(one.end)
+        yield started
+
+
+@pytest.fixture(scope="module")
+def job(
+    workshop: Workshop,
+    table_path: Path,
+    open_verifier: Callable[[str], Party],
+    running_devnet: Devnet,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Survived:
+    owner, scientist, verifier = workshop.owner, workshop.scientist, open_verifier("verifier")
+    policy = Policy(manual_approval=False, disclosure_mode="open", disclosure_cap=None)
+    dataset = offer_table(owner, table_path, policy=policy)
+    model = publish_model(scientist.home, module_file(scientist.home.settings.home), "Tiny", dataset.id)
+    here = replace(workshop, dataset=dataset, model=model)
+    id = here.request(audit=AuditTerms(2, verifiers=1, mode=Mode.OPEN, window=HOUR_S, fee=FEE))
+    log = tmp_path_factory.mktemp("mortals") / "log"
+    with mortals(running_devnet.folder, log, owner=owner, verifier=verifier, scientist=scientist) as pods:
+        over = owner.has(id, "wiped"), verifier.has(id, "wiped"), scientist.has(id, "settled")
+        here.until(lambda: all(reached() for reached in over) or not all(pod.lives for pod in pods.values()))
+        statuses = [pod.end() for pod in pods.values()]
+    return Survived(id, verifier, {role: pod.died for role, pod in pods.items()}, statuses, log.read_text())
+
+
+def test_every_pod_died_at_every_step(job: Survived) -> None:
+    assert job.died == POINTS, job.log
+    assert job.statuses == [0, 0, 0], job.log
+
+
+def test_audit_ends_as_the_undisturbed_one(workshop: Workshop, job: Survived) -> None:
+    home = workshop.owner.home
+    assert home.audits.read(job.id).verdict == Outcome.MATCH
+    assert home.agreements.read(job.id).state == State.SETTLED
+    assert home.agreements.owed(workshop.owner.address) == PRICE + BOND
+    assert delivery(workshop.scientist.home, job.id).model.exists()
+    assert job.verifier.fit() == STAKE + FEE
+
+
+def test_every_step_was_taken_once_and_nothing_reverted(workshop: Workshop, job: Survived, reader: Chain) -> None:
+    names = [event.name for event in workshop.owner.home.agreements.events(job.id)]
+    steps = ("Drawn", "Joined", "EvidenceSubmitted", "Committed", "Revealed", "Concluded", "Released", "Settled")
+    assert [names.count(step) for step in steps] == [1] * len(steps)
+    senders = {party.address.lower() for party in (workshop.owner, workshop.scientist, job.verifier)}
+    sent = [
+        transaction["hash"]
+        for number in range(reader.deployment.block, reader.head() + 1)
+        for transaction in reader.node.request("eth_getBlockByNumber", hex(number), True)["transactions"]
+        if transaction["from"] in senders
+    ]
+    receipts = [reader.node.request("eth_getTransactionReceipt", transaction) for transaction in sent]
+    assert [receipt["status"] for receipt in receipts] == ["0x1"] * len(receipts)
+
+
+def test_no_identity_and_no_evidence_is_left(workshop: Workshop, job: Survived) -> None:
+    assert list(job.verifier.home.job_folder(job.id).iterdir()) == []
+    folder = workshop.owner.home.job_folder(job.id)
+    names = {path.name for path in folder.iterdir()}
+    assert not [name for name in names if name.endswith((".age", ".part")) or name.startswith((".evidence", ".sealed"))]

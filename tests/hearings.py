@@ -1,0 +1,75 @@
+"""Audits driven by hand: verifiers that stake, are drawn and vote as they are told, without evidence or replay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from pod.agreement import Audit, Audits, AuditTerms, Outcome
+from pod.audit.vote import commitment
+from pod.chain import Chain
+from pod.digest import ZERO, Digest, sha256
+from pod.sealed import new_identity
+from pod.store.base import Cid
+from tests.chain_fixtures import ETHER, Account
+
+FULL_STAKE = 1000 * ETHER
+EVIDENCE = Cid.of(0x55, bytes(range(32)))
+SALT = sha256(b"salt of a vote")
+TERMS = AuditTerms(segments=2, verifiers=3, window=600, fee=3 * ETHER)
+DISPUTE = AuditTerms(segments=2, dispute_verifiers=3, window=600, fee=3 * ETHER, counter_bond=ETHER)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Four verifiers that have staked."""
+
+    verifiers: list[Account]
+
+    def seats(self, chain: Chain, id: Digest) -> list[tuple[int, Audits]]:
+        """The seats of an audit, and how each one's verifier calls."""
+        by_address = {one.address: Audits(one.chain) for one in self.verifiers}
+        return [(seat.number, by_address[seat.verifier]) for seat in Audits(chain).read(id).seats if seat.verifier]
+
+    def gather(self, chain: Chain, id: Digest) -> None:
+        """Draw the verifiers and let them join."""
+        Audits(chain).draw(id)
+        self.join(chain, id)
+
+    def join(self, chain: Chain, id: Digest) -> None:
+        """Let the drawn verifiers join."""
+        for seat, calls in self.seats(chain, id):
+            calls.join(id, seat, new_identity()[1])
+
+    def hear(self, chain: Chain, id: Digest, outcome: Outcome) -> Audit:
+        """Take an audit from its opening to a verdict on which all agree; the arguments are those of `vote`."""
+        self.gather(chain, id)
+        self.vote(chain, id, outcome)
+        Audits(chain).advance(id)
+        return Audits(chain).read(id)
+
+    def vote(self, chain: Chain, id: Digest, outcome: Outcome) -> None:
+        """Let the owner submit evidence, and the verifiers vote.
+
+        Args:
+            chain: the owner's.
+            id: the agreement.
+            outcome: what every verifier votes.
+        """
+        Audits(chain).submit(id, EVIDENCE)
+        trace = sha256(b"trace") if outcome in (Outcome.MATCH, Outcome.MISMATCH) else ZERO
+        for seat, calls in self.seats(chain, id):
+            calls.commit(id, seat, commitment(id, 0, calls.chain.address, outcome, trace, SALT))
+        for seat, calls in self.seats(chain, id):
+            calls.reveal(id, seat, outcome, trace, SALT)
+
+
+@pytest.fixture(scope="module")
+def bench(open_account: Callable[..., Account]) -> Bench:
+    """Four verifiers on the module's devnet."""
+    verifiers = [open_account(units=FULL_STAKE) for _ in range(4)]
+    for one in verifiers:
+        Audits(one.chain).stake()
+    return Bench(verifiers)

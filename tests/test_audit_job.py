@@ -1,0 +1,272 @@
+"""Whole jobs with audits: pods of all three kinds on a real chain, real replays, absence, laziness, silence and disputes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pod.agreement import AuditTerms, Mode, Outcome, Phase, State
+from pod.dataset import Policy
+from pod.digest import ZERO, Digest, sha256
+from pod.errors import EnvironmentRefused, InputRefused, Unusable
+from pod.scientist import delivery, dispute, publish_model
+from pod.verifier import Examination, examine
+from tests.chain_fixtures import ETHER
+from tests.pods import (
+    BOND,
+    EXPLODING,
+    HOUR_S,
+    PRICE,
+    Party,
+    Workshop,
+    module_file,
+    offer_table,
+    owner_runs,
+    scientist_runs,
+    verifier_runs,
+)
+
+FEE, COUNTER_BOND, STAKE = 3 * ETHER, 2 * ETHER, 1000 * ETHER
+PassTime = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Court:
+    """A workshop whose dataset may be audited, and four verifiers that have staked, of whom tests make panels."""
+
+    workshop: Workshop
+    verifiers: tuple[Party, ...]
+
+    def terms(self, members: int, **changes: Any) -> AuditTerms:
+        """Terms of an audit by a panel of the first verifiers."""
+        named = [party.address for party in self.verifiers[:members]]
+        registry = self.workshop.scientist.home.registry
+        known = [panel.id for panel in registry.panels() if list(panel.members) == named]
+        panel = known[0] if known else registry.create_panel(f"the first {members}", named)
+        told: dict[str, Any] = {"segments": 2, "verifiers": 3, "mode": Mode.SAMPLED, "panel": panel}
+        return AuditTerms(**told | {"window": HOUR_S, "fee": FEE, "counter_bond": COUNTER_BOND} | changes)
+
+    def until_phase(self, id: Digest, phase: Phase) -> None:
+        """Wait until an audit stands where it should."""
+        self.workshop.until(lambda: self.workshop.scientist.home.audits.read(id).phase == phase)
+
+    def owed(self) -> list[int]:
+        """What owner and scientist could withdraw."""
+        parties = self.workshop.owner, self.workshop.scientist
+        return [party.home.agreements.owed(party.address) for party in parties]
+
+    def seated(self, id: Digest) -> list[Party]:
+        """Who sits in an audit, by seat."""
+        by_address = {party.address: party for party in self.verifiers}
+        return [by_address[seat.verifier] for seat in self.workshop.owner.home.audits.read(id).seats]
+
+    def names(self, id: Digest) -> list[str]:
+        """The chain's events of an agreement."""
+        return [event.name for event in self.workshop.owner.home.agreements.events(id)]
+
+
+@pytest.fixture(scope="module")
+def court(workshop: Workshop, table_path: Path, open_verifier: Callable[[str], Party]) -> Court:
+    policy = Policy(manual_approval=False, disclosure_mode="sampled", disclosure_cap=None)
+    dataset = offer_table(workshop.owner, table_path, policy=policy)
+    model = publish_model(
+        workshop.scientist.home, module_file(workshop.scientist.home.settings.home), "Tiny", dataset.id
+    )
+    verifiers = tuple(open_verifier(f"verifier-{number}") for number in range(4))
+    return Court(replace(workshop, dataset=dataset, model=model), verifiers)
+
+
+def changed(before: list[int], after: list[int]) -> list[int]:
+    return [have - had for had, have in zip(before, after, strict=True)]
+
+
+def lazy(*args: Any) -> Examination:
+    """Votes Match with a trace of its own making."""
+    return replace(examine(*args), outcome=Outcome.MATCH, trace=sha256(b"no replay"))
+
+
+def elsewhere(*args: Any) -> Examination:
+    """Reproduces no class."""
+    raise EnvironmentRefused("the probe gives something else here")
+
+
+# An honest job
+
+
+@pytest.fixture(scope="module")
+def honest(court: Court) -> Digest:
+    """A job that three verifiers audit, everybody running."""
+    workshop = court.workshop
+    with owner_runs(workshop.owner), scientist_runs(workshop.scientist), verifier_runs(*court.verifiers[:3]):
+        id = workshop.request(audit=court.terms(3))
+        workshop.until(workshop.scientist.has(id, "settled"))
+        for party in court.verifiers[:3]:
+            workshop.until(party.has(id, "wiped"))
+        workshop.until(workshop.owner.has(id, "wiped"))
+    return id
+
+
+def test_honest_job_matches_and_its_model_is_received(court: Court, honest: Digest) -> None:
+    scientist = court.workshop.scientist
+    assert scientist.state(honest) == State.SETTLED
+    assert delivery(scientist.home, honest).model.exists()
+    assert "result_accepted" not in scientist.kinds(honest)
+    assert scientist.told(honest, "verdict")["verdict"] == "MATCH"
+
+
+def test_audit_takes_twenty_transactions_at_most(court: Court, honest: Digest) -> None:
+    names = court.names(honest)
+    assert [names.count(name) for name in ("Drawn", "Joined", "EvidenceSubmitted", "Revealed", "Released")] == [
+        *(1, 3, 1, 3, 1)
+    ]
+    home = court.workshop.owner.home
+    transactions = {event.transaction for event in home.agreements.events(honest)}
+    receipts = [home.chain.receipt(transaction) for transaction in transactions]
+    assert len(transactions) == 20
+    assert sum(receipt.gas_used for receipt in receipts if receipt) < 1_800_000
+
+
+def test_every_verifier_replayed_and_collected_its_fee(court: Court, honest: Digest) -> None:
+    for party in court.verifiers[:3]:
+        told = party.told(honest, "examined")
+        assert (told["outcome"], told["segments"], told["problems"]) == ("MATCH", 4, [])
+        assert party.fit() >= STAKE + FEE // 3
+        kinds = [kind for kind in party.kinds(honest) if not kind.startswith("audit_")]
+        assert kinds == ["drawn", "joined", "examined", "committed", "revealed", "verdict", "collected", "wiped"]
+
+
+def test_nothing_secret_outlives_the_audit(court: Court, honest: Digest) -> None:
+    folders = [party.home.job_folder(honest) for party in (court.workshop.owner, *court.verifiers[:3])]
+    assert [list(folder.glob("*.age")) for folder in folders] == [[]] * 4
+    assert [list(folder.iterdir()) for folder in folders[1:]] == [[]] * 3
+
+
+# Who is absent, and who does not replay
+
+
+def test_absent_verifier_is_replaced_and_a_lazy_one_slashed(court: Court, pass_time: PassTime) -> None:
+    workshop, before = court.workshop, court.owed()
+    with owner_runs(workshop.owner), scientist_runs(workshop.scientist):
+        id = workshop.request(audit=court.terms(4))
+        court.until_phase(id, Phase.JOINING)
+        absent, sluggard, worker = court.seated(id)
+        (reserve,) = [party for party in court.verifiers if party not in (absent, sluggard, worker)]
+        with verifier_runs(worker, reserve), verifier_runs(sluggard, examiner=lazy):
+            workshop.until(worker.has(id, "joined"))
+            workshop.until(sluggard.has(id, "joined"))
+            pass_time(HOUR_S + 1)
+            workshop.until(workshop.scientist.has(id, "received"))
+            workshop.until(sluggard.has(id, "wiped"))
+    audits = workshop.owner.home.audits
+    audit = audits.read(id)
+    assert (audit.verdict, audit.round) == (Outcome.MATCH, 1)
+    assert [seat.verifier for seat in audit.seats] == [party.address for party in (reserve, sluggard, worker)]
+    assert audits.penalties(id) == {absent.address: FEE // 3, sluggard.address: STAKE}
+    assert changed(before, court.owed()) == [PRICE + BOND, FEE // 3]
+    for party in (absent, sluggard):
+        party.home.audits.stake()
+
+
+# No evidence
+
+
+def test_owner_without_evidence_pays_for_it(court: Court, pass_time: PassTime) -> None:
+    workshop, before = court.workshop, court.owed()
+    with scientist_runs(workshop.scientist):
+        with owner_runs(workshop.owner):
+            id = workshop.request(audit=court.terms(3))
+            workshop.until_state(id, State.AUDITING)
+        with verifier_runs(*court.verifiers[:3]):
+            court.until_phase(id, Phase.EVIDENCE)
+            pass_time(HOUR_S + 1)
+            workshop.until(workshop.scientist.has(id, "forfeited"))
+            for party in court.verifiers[:3]:
+                workshop.until(party.has(id, "wiped"))
+    with owner_runs(workshop.owner):
+        workshop.until(workshop.owner.has(id, "wiped"))
+    assert workshop.owner.home.audits.read(id).verdict == Outcome.WITHHELD
+    assert changed(before, court.owed()) == [0, PRICE + FEE + (BOND - FEE) // 2]
+    assert "received" not in workshop.scientist.kinds(id)
+    assert not (workshop.owner.home.job_folder(id) / "identity.age").exists()
+
+
+# Another environment
+
+
+def test_verifiers_of_another_class_decline_and_everybody_has_its_money_back(
+    court: Court, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop, before = court.workshop, court.owed()
+    monkeypatch.setattr("pod.verifier.pod.check_host", elsewhere)
+    with owner_runs(workshop.owner), scientist_runs(workshop.scientist), verifier_runs(*court.verifiers[:3]):
+        id = workshop.request(audit=court.terms(3))
+        workshop.until(workshop.scientist.has(id, "refunded"))
+    audit = workshop.owner.home.audits.read(id)
+    assert (audit.verdict, audit.round) == (Outcome.INCONCLUSIVE, 2)
+    assert court.names(id).count("Declined") == 3
+    assert workshop.owner.home.audits.penalties(id) == {}
+    assert changed(before, court.owed()) == [BOND, PRICE + FEE]
+
+
+def test_verifiers_that_cannot_replay_the_evidence_say_so_and_are_not_punished(court: Court) -> None:
+    workshop, before = court.workshop, court.owed()
+    with (
+        owner_runs(workshop.owner),
+        scientist_runs(workshop.scientist),
+        verifier_runs(*court.verifiers[:3], examiner=elsewhere),
+    ):
+        id = workshop.request(audit=court.terms(3))
+        workshop.until(workshop.scientist.has(id, "refunded"))
+    votes = workshop.owner.home.audits.votes(workshop.owner.home.audits.read(id))
+    assert [(vote.outcome, vote.trace) for vote in votes] == [(Outcome.INCONCLUSIVE, ZERO)] * 3
+    assert workshop.owner.home.audits.penalties(id) == {}
+    assert changed(before, court.owed()) == [BOND, PRICE + FEE]
+
+
+# Disputes
+
+
+def test_disputed_job_without_verifiers_is_audited_and_the_loser_pays(court: Court) -> None:
+    workshop = court.workshop
+    terms = court.terms(3, verifiers=0, dispute_verifiers=1)
+    with owner_runs(workshop.owner), scientist_runs(workshop.scientist, auto_accept=False):
+        id = workshop.request(audit=terms)
+        workshop.until(workshop.scientist.has(id, "received"))
+        before, spent = court.owed(), workshop.scientist.fit()
+        dispute(workshop.scientist.home, id)
+        assert spent - workshop.scientist.fit() == FEE + COUNTER_BOND
+        with verifier_runs(*court.verifiers[:3]):
+            workshop.until(workshop.scientist.has(id, "settled"))
+    assert workshop.owner.home.audits.read(id).verdict == Outcome.MATCH
+    assert changed(before, court.owed()) == [PRICE + BOND + COUNTER_BOND // 2, 0]
+    with pytest.raises(Unusable, match="no result to dispute now"):
+        dispute(workshop.scientist.home, id)
+
+
+# A run that left the finite numbers
+
+
+def test_diverged_run_is_audited_and_paid_pro_rata(court: Court) -> None:
+    workshop, before = court.workshop, court.owed()
+    home = workshop.scientist.home
+    line = publish_model(home, module_file(home.settings.home), "Line", workshop.dataset.id)
+    with owner_runs(workshop.owner), scientist_runs(workshop.scientist), verifier_runs(*court.verifiers[:3]):
+        terms = court.terms(3, verifiers=1, fee=ETHER)
+        id = workshop.request(model=line.id, recipe_overrides=EXPLODING, audit=terms)
+        workshop.until(workshop.scientist.has(id, "received"))
+    agreement = home.agreements.read(id)
+    assert (agreement.state, agreement.diverged) == (State.SETTLED, True)
+    due = PRICE * agreement.steps_done // 12
+    assert changed(before, court.owed()) == [due + BOND, PRICE - due]
+
+
+# What is never asked for
+
+
+def test_audit_that_shows_more_than_the_policy_admits_is_never_asked_for(court: Court) -> None:
+    with pytest.raises(InputRefused, match="shows more than the policy's sampled"):
+        court.workshop.request(audit=court.terms(3, mode=Mode.OPEN))

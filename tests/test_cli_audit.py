@@ -1,0 +1,367 @@
+"""Commands about audits: what they cost, panels, stakes, disputes, and what is told of an audit as it goes."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.app import run
+from cli.cost import Plan, parse_share, percent, views
+from cli.output import Facts
+from cli.wishes import Wishes, asked
+from pod.agreement import Audits, AuditTerms, Mode, Outcome, State
+from pod.audit.diagnosis import Moment
+from pod.dataset import Policy
+from pod.digest import ZERO, Digest
+from pod.errors import InputRefused
+from pod.registry import Role
+from pod.scientist import publish_model
+from tests.chain_fixtures import ETHER, PASSPHRASE, Account, Devnet
+from tests.hearings import DISPUTE, FULL_STAKE, TERMS, Bench
+from tests.pods import Workshop, module_file, offer_table, owner_runs
+from tests.test_agreement import GROUP, KEY, WEIGHTS, Parties, anchored, parties
+
+__all__ = ["parties"]
+
+ROOT = Path(__file__).parent.parent
+SOMEBODY, ANOTHER = "0x" + "1" * 40, "0x" + "2" * 40
+
+Fitchain = Callable[..., tuple[int, dict[str, Any], str]]
+"""Runs a command of an account's home: exit code, JSON object, what was told on stderr."""
+
+
+@pytest.fixture
+def fitchain(running_devnet: Devnet, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Fitchain:
+    monkeypatch.setenv("FITCHAIN_DEVNET", str(running_devnet.folder))
+
+    def command(account: Account, *arguments: str) -> tuple[int, dict[str, Any], str]:
+        home = account.chain.settings.home
+        (home / "passphrase").write_text(PASSPHRASE + "\n")
+        code = run([*arguments, "--home", str(home), "--passphrase-file", str(home / "passphrase"), "--json"])
+        told = capsys.readouterr()
+        return code, json.loads(told.out.splitlines()[-1]) if told.out else {}, told.err
+
+    return command
+
+
+@pytest.fixture
+def shown(fitchain: Fitchain, parties: Parties, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """What a command shows to people, as the owner runs it."""
+
+    def command(*arguments: str) -> str:
+        assert run([*arguments, "--home", str(parties.owner.chain.settings.home)]) == 0
+        return capsys.readouterr().out
+
+    return command
+
+
+def ended(parties: Parties, terms: AuditTerms) -> Digest:
+    """A training that has ended: eight segments."""
+    id = parties.begun(audit=terms)
+    made = anchored(parties, id, 9)
+    parties.by_owner.finish(id, made.ending(GROUP, WEIGHTS, None if terms.verifiers else KEY))
+    return id
+
+
+# What an audit costs
+
+
+def test_costs_are_told_before_anybody_signs(fitchain: Fitchain, parties: Parties) -> None:
+    options = ("--steps", "100", "--segment-steps", "4", "--segments", "3", "--verifiers", "2", "--price", "9")
+    sizes = ("--audit-fee", "1", "--bond", "2", "--batch-size", "8", "--records", "150", "--wanted", "99%")
+    code, told, _ = fitchain(parties.owner, "proof", "cost", *options, *sizes)
+    assert code == 0
+    assert (told["segments"], told["drawn"], told["audited"], told["verifiers"]) == (25, 3, 5, 2)
+    assert (told["bond_needed"], told["bond_enough"], told["records_disclosed"]) == ("2", True, 150)
+    assert (told["work_per_verifier"], told["work"]) == (0.2, 0.4)
+    tenth = told["detection"][2]
+    assert (tenth["faked_share"], tenth["faked"]) == (0.1, 3)
+    assert tenth["found"] == pytest.approx(1 - (20 * 19 * 18) / (23 * 22 * 21))
+    assert [row["draws_needed"] for row in told["detection"]] == [23, 21, 18, 6]
+
+
+def test_costs_of_an_agreement_are_those_of_its_terms(
+    fitchain: Fitchain, parties: Parties, shown: Callable[..., str]
+) -> None:
+    id = parties.request(audit=DISPUTE)
+    told = fitchain(parties.owner, "proof", "cost", str(id))[1]
+    assert (told["agreement"], told["verifiers"], told["only_if_disputed"]) == (str(id), 3, True)
+    assert (told["segments"], told["fee"], told["bond"], told["records_disclosed"]) == (8, "3", "4", None)
+    assert "only if the scientist disputes" in shown("proof", "cost", str(id))
+    assert "nobody but the owner" in shown("proof", "cost", str(parties.request()))
+
+
+def test_what_a_request_would_be_audited_for_is_shown_before_it_is_approved(
+    parties: Parties, shown: Callable[..., str]
+) -> None:
+    lines = dict(
+        re.split(r"  +", line, maxsplit=1)
+        for line in shown("job", "show", str(parties.request(audit=TERMS))).splitlines()
+    )
+    assert lines["audit"] == "3 verifiers replay 4 of 8 segments: the first, the last and 2 drawn"
+    assert lines["bond"] == "faking pays nobody from 4.111111111111111112 FIT on; agreed are only 4 FIT"
+
+
+def test_no_draw_is_told_to_be_no_safeguard() -> None:
+    facts = views(Plan(100, 4, 0, 3, False, ETHER, 0, ETHER))[0]
+    assert isinstance(facts, Facts)
+    assert "no bond is enough" in dict(facts.pairs)["bond"]
+
+
+@pytest.mark.parametrize(
+    ("share", "told"), [(1, "100 %"), (0.99996, "> 99.9 %"), (0.0004, "< 0.1 %"), (0, "0 %"), (0.125, "12.5 %")]
+)
+def test_a_chance_is_never_rounded_to_certainty(share: float, told: str) -> None:
+    assert percent(share) == told
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "1.5", "101%", "1e-3"])
+def test_what_is_no_chance_is_refused(text: str) -> None:
+    with pytest.raises(InputRefused, match="chance"):
+        parse_share("chance", text)
+
+
+# Asking for an audit
+
+
+@pytest.fixture(scope="module")
+def audited(workshop: Workshop, table_path: Path) -> Workshop:
+    """A workshop whose dataset may be shown to verifiers."""
+    policy = Policy(manual_approval=False, disclosure_mode="open", disclosure_cap=None)
+    dataset = offer_table(workshop.owner, table_path, policy=policy)
+    scientist = workshop.scientist.home
+    model = publish_model(scientist, module_file(scientist.settings.home), "Tiny", dataset.id)
+    workshop.owner.home.enlist(Role.OWNER)
+    return replace(workshop, dataset=dataset, model=model)
+
+
+def ask(workshop: Workshop, **wishes: Any) -> Any:
+    home, recipe = workshop.scientist.home, {"steps": 100, "segment": 4, "batch_size": 8}
+    return asked(home, workshop.dataset.id, workshop.model.id, recipe, 9 * ETHER, None, Wishes(**wishes))
+
+
+def test_what_is_left_open_follows_from_the_training(audited: Workshop) -> None:
+    request = ask(audited, verifiers=2)
+    assert request.overrides["audit"] == {"verifiers": 2, "segments": 14}
+    assert request.audit == AuditTerms(segments=14, verifiers=2, window=3600, fee=2 * 576 * ETHER // 100)
+    assert request.plan.disclosed == 40  # of every record, since the segments go over them more than once
+    assert request.bond == request.plan.bond_needed == 12_520_000_000_000_000_000
+
+
+def test_dispute_is_asked_for_with_a_counter_bond(audited: Workshop) -> None:
+    audit = ask(audited, dispute_verifiers=1, segments=3, fee="1", window="10m").audit
+    assert audit == AuditTerms(3, 0, 1, Mode.OPEN, ZERO, 600, ETHER, ETHER)
+    assert ask(audited) == ask(audited, verifiers=0)
+    assert ask(audited).audit is None
+
+
+@pytest.mark.parametrize(
+    ("wishes", "told"),
+    [
+        ({"segments": 3}, "--segments says how an audit goes, and nobody is to audit"),
+        ({"fee": "3", "verifiers": 0}, "--audit-fee says how"),
+        ({"verifiers": 1, "mode": "sampled"}, "none is named"),
+        ({"verifiers": 1, "mode": "secret"}, "there is no mode 'secret'"),
+        ({"verifiers": 1, "panel": "0x" + "9" * 64}, "no panel"),
+    ],
+)
+def test_wishes_that_contradict_each_other_are_refused(audited: Workshop, wishes: dict[str, Any], told: str) -> None:
+    with pytest.raises(Exception, match=told) as refusal:
+        ask(audited, **wishes)
+    assert refusal.value.hint  # type: ignore[attr-defined]
+
+
+def test_request_tells_its_audit_before_and_after(audited: Workshop, fitchain: Fitchain, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text("steps = 100\nsegment = 4\nbatch_size = 8\n")
+    what = ("--dataset", str(audited.dataset.id), "--model", str(audited.model.id), "--recipe", str(recipe))
+    how = ("--verifiers", "3", "--segments", "5", "--audit-fee", "3", "--no-rehearsal", "--price", "12")
+    home = audited.scientist.home
+    code, told, said = fitchain(Account(home.keys, home.chain), "job", "request", *what, *how)
+    assert code == 0, said
+    assert "3 verifiers replay 7 of 25 segments" in said and "at most 40 of 40 records" in said
+    assert (told["bond"], told["audit"]["bond_needed"], told["audit"]["bond_enough"]) == (
+        "12",
+        "4.333333333333333334",
+        True,
+    )
+    terms = home.agreements.terms(Digest.parse(told["agreement"]))
+    assert terms.audit == AuditTerms(segments=5, verifiers=3, window=3600, fee=3 * ETHER)
+
+
+# Panels
+
+
+def test_panel_is_made_extended_shown_and_listed(fitchain: Fitchain, parties: Parties, bench: Bench) -> None:
+    members = [one.address for one in bench.verifiers]
+    code, made, _ = fitchain(parties.owner, "panel", "create", "clinic", members[0].lower(), SOMEBODY)
+    assert code == 0 and made["members"] == [members[0], SOMEBODY]
+    short = made["panel"][:10]
+    assert fitchain(parties.owner, "panel", "extend", short, members[1])[1]["members"][2] == members[1]
+    shown = fitchain(parties.scientist, "panel", "show", short)[1]
+    assert [member["active"] for member in shown["members"]] == [True, False, True]
+    assert fitchain(parties.owner, "panel", "list")[1]["panels"][-1]["name"] == "clinic"
+    for arguments, kind in (
+        (("extend", short, SOMEBODY), "InputRefused"),
+        (("extend", short, ANOTHER, ANOTHER), "InputRefused"),
+        (("create", "x", "nobody"), "InputRefused"),
+        (("create", "", ANOTHER), "InputRefused"),
+        (("show", "0x" + "9" * 64), "NotFound"),
+    ):
+        code, error, _ = fitchain(parties.owner, "panel", *arguments)
+        assert (code, error["error"]["kind"]) == (3, kind) and error["error"]["hint"], arguments
+    code, error, _ = fitchain(parties.scientist, "panel", "extend", short, ANOTHER)
+    assert (code, error["error"]["kind"]) == (3, "AccessRefused")
+
+
+# A verifier's stake
+
+
+def test_verifier_stakes_leaves_and_takes_its_stake_back(
+    fitchain: Fitchain, open_account: Callable[..., Account], pass_time: Callable[[int], None]
+) -> None:
+    one = open_account(units=FULL_STAKE)
+
+    def call(name: str) -> tuple[int, dict[str, Any]]:
+        code, told, _ = fitchain(one, "verifier", name)
+        return code, told
+
+    assert call("status")[1]["number"] is None
+    assert "fitchain verifier stake" in call("unstake")[1]["error"]["hint"]
+    assert call("stake")[1]["active"]
+    assert call("stake") == (0, call("stake")[1])
+    assert call("withdraw")[1]["withdrawn"] == "0"
+    left = call("unstake")[1]
+    assert not left["active"] and left["unbonded"]
+    assert [call(name)[0] for name in ("unstake", "stake")] == [3, 3]
+    assert call("withdraw")[1]["withdrawn"] == "0"
+    pass_time(Audits(one.chain).unbonding_time() + 1)
+    assert call("withdraw")[1]["withdrawn"] == "1000"
+    assert call("stake")[1]["active"]
+    call("unstake")
+
+
+# An audit as it goes
+
+
+def test_audit_is_told_from_its_opening_to_its_verdict(
+    fitchain: Fitchain, parties: Parties, bench: Bench, shown: Callable[..., str]
+) -> None:
+    id, owner = ended(parties, TERMS), parties.owner
+
+    def phase() -> dict[str, Any]:
+        return dict(fitchain(owner, "job", "show", str(id))[1]["audit"])
+
+    opened = phase()
+    assert (opened["phase"], opened["verdict"], opened["seed"]) == ("Awaiting", None, None)
+    assert fitchain(owner, "job", "settle", str(id))[1]["phase"] == "Joining"
+    code, error, _ = fitchain(owner, "job", "settle", str(id))
+    assert code == 3 and "the drawn verifiers may join for" in error["error"]["message"]
+    seats = bench.seats(owner.chain, id)
+    seat = next(one for one in bench.verifiers if one.address == seats[0][1].chain.address)
+    sits = fitchain(seat, "verifier", "status")[1]["audits"]
+    assert [(one["agreement"], one["seat"], one["phase"]) for one in sits] == [(str(id), 0, "Joining")]
+    bench.join(owner.chain, id)
+    assert "the owner must show its evidence within" in shown("job", "show", str(id))
+    bench.vote(owner.chain, id, Outcome.MATCH)
+    assert [one["outcome"] for one in phase()["seats"]] == ["Match"] * 3
+    assert "Auditing (revealing)" in shown("job", "show", str(id))
+    assert fitchain(owner, "job", "settle", str(id))[1]["verdict"] == "Match"
+    code, watched, _ = fitchain(owner, "job", "watch", str(id))
+    assert (code, watched["state"], watched["audit"]["phase"]) == (0, "Auditing", "Matched")
+    Audits(owner.chain).release(id, KEY)
+    proof = fitchain(owner, "proof", "show", str(id))[1]["audit"]
+    assert (proof["verdict"], proof["phase"], proof["awaited"]) == ("Match", "Released", None)
+    assert len(proof["segments"]) == 4 and {0, 7} <= set(proof["segments"])
+    assert "Match: what was drawn and trained again is equal to the bit" in shown("proof", "show", str(id))
+    assert fitchain(seat, "verifier", "withdraw")[1]["withdrawn"] == "1"
+
+
+def test_audit_in_which_nobody_acts_goes_on_without_them(
+    fitchain: Fitchain, parties: Parties, bench: Bench, pass_time: Callable[[int], None], shown: Callable[..., str]
+) -> None:
+    id = ended(parties, TERMS)
+    bench.gather(parties.owner.chain, id)
+    pass_time(TERMS.window + 1)
+    assert "the time for it passed" in shown("job", "show", str(id))
+    code, told, _ = fitchain(parties.scientist, "job", "settle", str(id))
+    assert (code, told["verdict"]) == (0, "Withheld")
+    assert fitchain(parties.owner, "job", "show", str(id))[1]["state"] == "Forfeited"
+    code, error, _ = fitchain(parties.owner, "job", "settle", str(id))
+    assert code == 3 and "nothing to settle" in error["error"]["message"]
+
+
+def test_dispute_is_the_scientists_and_only_where_it_was_agreed(
+    fitchain: Fitchain, parties: Parties, shown: Callable[..., str]
+) -> None:
+    plain, disputed = ended(parties, AuditTerms()), ended(parties, DISPUTE)
+    code, error, _ = fitchain(parties.owner, "job", "dispute", str(disputed))
+    assert (code, error["error"]["kind"]) == (3, "AccessRefused")
+    code, error, _ = fitchain(parties.scientist, "job", "dispute", str(plain))
+    assert code == 3 and "--dispute-verifiers" in error["error"]["hint"]
+    code, told, _ = fitchain(parties.scientist, "job", "dispute", str(disputed))
+    assert (code, told["fee"], told["counter_bond"]) == (0, "3", "1")
+    code, error, _ = fitchain(parties.scientist, "job", "dispute", str(disputed))
+    assert code == 3 and error["error"]["hint"].startswith("see `fitchain job show")
+    assert "Auditing (disputed, awaiting)" in shown("job", "show", str(disputed))
+
+
+# Explaining a disagreement
+
+
+def test_two_sides_compare_their_moments_and_name_where_they_part(
+    audited: Workshop, fitchain: Fitchain, tmp_path: Path
+) -> None:
+    with owner_runs(audited.owner):
+        id = audited.request()
+        audited.until_state(id, State.TRAINED)
+    owner = Account(audited.owner.home.keys, audited.owner.home.chain)
+    file = tmp_path / "moments.jsonl"
+    explain = ("proof", "explain", str(id), "--segment", "1")
+    code, told, said = fitchain(owner, *explain, "--to", str(file))
+    assert (code, told["agree"], told["moments"], told["segments"]) == (0, True, 3, [1]), said
+    lines = file.read_bytes().splitlines(keepends=True)
+    moment = Moment.from_line(lines[1])
+    other = replace(moment, tensors=moment.tensors | {"model/layers.0.bias": ZERO})
+    file.write_bytes(lines[0] + other.to_line())
+    code, told, _ = fitchain(owner, *explain, "--with", str(file))
+    found = told["disagreement"]
+    assert (code, found["segment"], found["step"], found["agreed"]) == (1, 1, moment.step, moment.step - 1)
+    assert found["tensor"] == "model/layers.0.bias"
+    code, error, _ = fitchain(owner, "proof", "explain", str(id))
+    assert code == 3 and "--segment" in error["error"]["hint"]
+    scientist = Account(audited.scientist.home.keys, audited.scientist.home.chain)
+    code, error, _ = fitchain(scientist, *explain)
+    assert code == 3 and "neither the training" in error["error"]["message"]
+
+
+# The pod
+
+
+def test_verifiers_pod_says_what_it_lacks_and_stops_cleanly(
+    open_account: Callable[..., Account], running_devnet: Devnet
+) -> None:
+    home = open_account().chain.settings.home
+    (home / "passphrase").write_text(PASSPHRASE + "\n")
+    variables = {
+        "FITCHAIN_DEVNET": str(running_devnet.folder),
+        "FITCHAIN_HOME": str(home),
+        "FITCHAIN_PASSPHRASE_FILE": str(home / "passphrase"),
+        "HOME": str(home),
+    }
+    command = [sys.executable, "-m", "cli", "pod", "verifier"]
+    with subprocess.Popen(command, cwd=ROOT, env=variables, stderr=subprocess.PIPE, text=True) as pod:
+        assert pod.stderr is not None
+        assert "see fitchain verifier stake" in pod.stderr.readline()
+        assert "Ctrl-C stops" in pod.stderr.readline()
+        pod.send_signal(signal.SIGTERM)
+        assert pod.wait(30) == 0, pod.stderr.read()

@@ -1,0 +1,122 @@
+"""Diagnosis: a disagreement is narrowed to a segment, a step and a tensor."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pod.audit.diagnosis import MOMENTS, Moment, first_disagreement, read_moments
+from pod.checkpoint import read_leaves
+from pod.digest import sha256
+from pod.errors import InputRefused, NotFound
+from pod.recipe import Recipe
+from pod.store.local import LocalStore
+from pod.worker import Order, explain
+from tests.attacks import cheats
+from tests.audits import CTX, SEED, Case, trained_here, work_here
+
+SEGMENTS = (2, 3, 4)
+
+
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    place = tmp_path_factory.mktemp("honest")
+    return trained_here(place / "job", LocalStore(place / "store", place / "home"), keep_every=2)
+
+
+def owners(case: Case) -> tuple[Moment, ...]:
+    """What an owner's folder gives, trained again there."""
+    replace(Order.read(case.folder), mode="explain", segments=SEGMENTS).write(case.folder)
+    work_here(case.folder)
+    return read_moments(case.folder / MOMENTS)
+
+
+def verifiers(case: Case) -> tuple[Moment, ...]:
+    """What evidence gives."""
+    place, _ = case.plain(case.facts(None))
+    Order("explain", CTX, SEED, bytes(32), segments=SEGMENTS).write(place)
+    work_here(place)
+    return read_moments(place / MOMENTS)
+
+
+def shown(case: Case) -> list[Moment]:
+    """What an owner's leaves stand for: the states in its folder, as the ends of their segments."""
+    leaves = [checkpoint.leaf for checkpoint in read_leaves(case.folder)]
+    return [Moment.of(at - 1, leaves[at].step, cheats.state_at(case.folder, at)) for at in (3, 4, 5)]
+
+
+def test_two_honest_sides_agree_in_every_moment(honest: Case) -> None:
+    case = honest.copy("complete")
+    replace(Order.read(case.folder), mode="restate", segments=(1, 3, 5)).write(case.folder)
+    work_here(case.folder)
+    mine, theirs = owners(honest), verifiers(case)
+    assert [(moment.segment, moment.step) for moment in mine] == [
+        *((2, step) for step in range(8, 13)),
+        *((3, step) for step in range(12, 17)),
+        *((4, step) for step in range(16, 21)),
+    ]
+    assert mine == theirs
+    assert first_disagreement(mine, shown(case)) is None
+
+
+def test_a_worker_explains_evidence_in_its_sandbox(honest: Case) -> None:
+    case = honest.copy("sandboxed")
+    replace(Order.read(case.folder), mode="restate", segments=(1, 3, 5)).write(case.folder)
+    work_here(case.folder)
+    place, _ = case.plain(case.facts(None))
+    moments = explain(place, Order("audit", CTX, SEED, bytes(32)), [3])
+    assert [(moment.segment, moment.step) for moment in moments] == [(3, step) for step in range(12, 17)]
+    assert moments[0] == Moment.of(3, 12, cheats.state_at(case.folder, 3))
+
+
+def test_another_learning_rate_shows_after_the_step_that_used_it(honest: Case) -> None:
+    case = honest.copy("rate")
+    recipe = Recipe.parse((case.folder / "recipe.json").read_bytes())
+    (case.folder / "recipe.json").write_bytes(
+        replace(recipe, learning_rates=((11, 0.01), (2, 0.005), (1, 0.006), (8, 0.005))).encode()
+    )
+    found = first_disagreement(owners(honest), owners(case))
+    assert found is not None
+    assert (found.segment, found.step, found.agreed, found.tensor) == (3, 14, 13, "model/first.bias")
+    assert str(found).startswith(
+        "segment 3: the two sides differ after step 14, and agree after step 13, in model/first.bias and"
+    )
+
+
+def test_a_tampered_tensor_is_named(honest: Case) -> None:
+    case = honest.copy("tampered")
+    replace(Order.read(case.folder), mode="restate", segments=(1, 3, 5)).write(case.folder)
+    work_here(case.folder)
+    mine = owners(honest)
+    cheats.other_buffer(case.folder, 4)
+    found = first_disagreement(mine, shown(case))
+    assert found is not None
+    assert (found.segment, found.step, found.tensor, found.others) == (3, 16, "model/norm.running_mean", 0)
+
+
+def test_moments_of_a_run_that_diverged_end_where_it_does(tmp_path: Path) -> None:
+    how = {"optimizer": {"name": "SGD", "arguments": {"weight_decay": 10.0}}, "learning_rates": [[9, 0.01], [13, 1e6]]}
+    case = trained_here(tmp_path / "job", LocalStore(tmp_path / "store", tmp_path / "home"), **how)
+    last = len(read_leaves(case.folder)) - 1
+    replace(Order.read(case.folder), mode="explain", segments=(last,)).write(case.folder)
+    work_here(case.folder)
+    moments = read_moments(case.folder / MOMENTS)
+    assert moments[0].step == last * 4
+    assert moments[-1].step <= last * 4 + 4
+
+
+@pytest.mark.parametrize("line", [b"{}", b'{"segment":1,"step":2,"tensors":{"a":1}}', b"[1", b'{"segment":1}'])
+def test_moments_of_a_stranger_are_parsed_with_care(tmp_path: Path, line: bytes) -> None:
+    (tmp_path / MOMENTS).write_bytes(line + b"\n")
+    with pytest.raises(InputRefused):
+        read_moments(tmp_path / MOMENTS)
+
+
+def test_moments_come_back_from_their_lines(tmp_path: Path) -> None:
+    moment = Moment(1, 5, {"model/a": sha256(b"a")})
+    (tmp_path / MOMENTS).write_bytes(moment.to_line() * 2)
+    assert read_moments(tmp_path / MOMENTS) == (moment, moment)
+    with pytest.raises(NotFound):
+        read_moments(tmp_path / "elsewhere")
