@@ -6,7 +6,7 @@ PYTHON ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup kubo demo test lint bench nightly conformance lock
+.PHONY: help setup kubo demo test lint bench attacks nightly conformance lock
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile | expand -t 20
@@ -28,6 +28,9 @@ lint: setup ## formatting, lint and types alone
 
 bench: setup ## the figures that the project promises
 	@python -m scripts.bench $(ARGS)
+
+attacks: setup ## every attack, played: what catches it, and how often a draw finds it
+	@python -m scripts.attacks $(ARGS)
 
 nightly: setup ## the long runs: deep fuzzing and invariants, slow tests
 	@scripts/check nightly

@@ -47,6 +47,13 @@ class Account:
         return self.keys.address
 
 
+def funded_account(place: Settings, wei: int = 10 * ETHER, units: int = MONEY) -> Account:
+    """A fresh account with money, in a home."""
+    key = keys.create(place.home, "default", PASSPHRASE, work=QUICK_WORK)
+    devnet.fund(place, key.address, wei, units)
+    return Account(key, connect(place, key))
+
+
 @pytest.fixture(scope="module")
 def devnet_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the module's devnet lies."""
@@ -75,10 +82,7 @@ def open_account(running_devnet: Devnet, tmp_path_factory: pytest.TempPathFactor
     """Makes a fresh account with money: `open_account(wei=…, units=…)`."""
 
     def opened(wei: int = 10 * ETHER, units: int = MONEY) -> Account:
-        place = running_devnet.settings(tmp_path_factory.mktemp("home"))
-        key = keys.create(place.home, "default", PASSPHRASE, work=QUICK_WORK)
-        devnet.fund(place, key.address, wei, units)
-        return Account(key, connect(place, key))
+        return funded_account(running_devnet.settings(tmp_path_factory.mktemp("home")), wei, units)
 
     return opened
 

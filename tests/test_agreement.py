@@ -80,7 +80,10 @@ class Parties(NamedTuple):
 
 @pytest.fixture(scope="module")
 def parties(open_account: Callable[..., Account]) -> Parties:
-    owner, scientist = open_account(), open_account()
+    return registered(open_account(), open_account())
+
+
+def registered(owner: Account, scientist: Account) -> Parties:
     dataset_root, initial_root = sha256(b"dataset"), sha256(b"initial model")
     dataset = Registry(owner.chain).register_dataset(dataset_root, 455, cid("card"))
     model = Registry(scientist.chain).register_model(sha256(b"graph"), initial_root)

@@ -150,8 +150,10 @@ Play = Callable[..., Job]
 
 @pytest.fixture(scope="module")
 def parties(open_account: Callable[..., Account], tmp_path_factory: pytest.TempPathFactory) -> Parties:
-    owner, scientist = open_account(), open_account()
-    source = tmp_path_factory.mktemp("data") / "table.npz"
+    return registered(open_account(), open_account(), tmp_path_factory.mktemp("data") / "table.npz")
+
+
+def registered(owner: Account, scientist: Account, source: Path) -> Parties:
     generator = np.random.default_rng(0)
     np.savez(source, size=generator.normal(size=50), kind=np.arange(50) % 2)
     card = register(Table.read(source, target="kind"), bytes(32), "A table", price=FIT).card
@@ -171,32 +173,38 @@ def _cid(card: Card) -> Cid:
 def play(parties: Parties, tmp_path_factory: pytest.TempPathFactory) -> Play:
     """Plays a job up to its end: `play(salt, bend=…)`, `bend` making the owner dishonest about its leaves."""
 
-    def played(
-        salt: bytes,
-        upto: int | None = None,
-        bend: Callable[[Transcript], Transcript] | None = None,
-        recipe: Recipe = parties.recipe,
-        model: Digest | None = None,
-        audit: AuditTerms = NO_AUDIT,
-    ) -> Job:
-        panel = None if audit.panel == ZERO else audit.panel
-        agreed = Audit(audit.segments, audit.verifiers, MODES[audit.mode], panel)
-        recipe = replace(recipe, audit=agreed)
-        id = parties.request(salt, recipe, model, audit)
-        ctx, seed = parties.begin(id)
-        transcript = leaves_of(recipe, ctx, seed, upto or recipe.leaf_count)
-        transcript = bend(transcript) if bend else transcript
-        calls = Agreements(parties.owner.chain)
-        for group in transcript.groups(recipe.group):
-            calls.chain.wait(calls.submit_anchor(id, group.peaks, group.root, None))
-        ending = transcript.ending(recipe.group, SOMETHING, None if audit.verifiers else SOMETHING)
-        (calls.diverge if upto else calls.finish)(id, ending)
-        path = tmp_path_factory.mktemp("delivery") / "model.safetensors"
-        write_safetensors(path, tensors(transcript.leaves[-1].step))
-        job = Job(parties, id, transcript, recipe, path, b"")
-        return replace(job, certificate=b"" if bend else job.issue())
+    def play_it(salt: bytes, **how: Any) -> Job:
+        return played(parties, tmp_path_factory.mktemp("delivery") / "model.safetensors", salt, **how)
 
-    return played
+    return play_it
+
+
+def played(
+    parties: Parties,
+    path: Path,
+    salt: bytes,
+    upto: int | None = None,
+    bend: Callable[[Transcript], Transcript] | None = None,
+    recipe: Recipe | None = None,
+    model: Digest | None = None,
+    audit: AuditTerms = NO_AUDIT,
+) -> Job:
+    """Play a job up to its end, its model in a file."""
+    panel = None if audit.panel == ZERO else audit.panel
+    agreed = Audit(audit.segments, audit.verifiers, MODES[audit.mode], panel)
+    recipe = replace(recipe or parties.recipe, audit=agreed)
+    id = parties.request(salt, recipe, model, audit)
+    ctx, seed = parties.begin(id)
+    transcript = leaves_of(recipe, ctx, seed, upto or recipe.leaf_count)
+    transcript = bend(transcript) if bend else transcript
+    calls = Agreements(parties.owner.chain)
+    for group in transcript.groups(recipe.group):
+        calls.chain.wait(calls.submit_anchor(id, group.peaks, group.root, None))
+    ending = transcript.ending(recipe.group, SOMETHING, None if audit.verifiers else SOMETHING)
+    (calls.diverge if upto else calls.finish)(id, ending)
+    write_safetensors(path, tensors(transcript.leaves[-1].step))
+    job = Job(parties, id, transcript, recipe, path, b"")
+    return replace(job, certificate=b"" if bend else job.issue())
 
 
 @pytest.fixture(scope="module")

@@ -184,6 +184,18 @@ def interpolated(folder: Path) -> None:
         put_state(folder, at, KeptState(changed(last.model, between), last.optimizer))
 
 
+def untrained(folder: Path) -> None:
+    """Train nothing: show the agreed initial model at every leaf, with the metrics that a training might have had."""
+    for at in range(1, len(read_leaves(folder))):
+        put_state(folder, at, state_at(folder, 0))
+
+
+def fewer_steps(folder: Path, index: int) -> None:
+    """Stop at leaf `index`, and show its state at every later leaf."""
+    for at in range(index + 1, len(read_leaves(folder))):
+        put_state(folder, at, state_at(folder, index))
+
+
 def stopped_early(folder: Path, index: int) -> None:
     """Stop at leaf `index`, and say that the training diverged there."""
     relink(folder, read_leaves(folder)[: index + 1])

@@ -1,0 +1,182 @@
+"""Play every attack of the suite for real, and measure how often the draw of segments finds a fake.
+
+Cheating owners train in worker processes, their evidence is sealed, fetched, checked and replayed as a verifier does it; attacks on
+draws, votes and deadlines run against the contracts on a devnet of their own. The second table is 1,000 draws for each share of faked
+segments against the exact formula.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from cli.output import console, print_json, printable, say
+from pod.errors import FitchainError
+from tests.attacks import detection
+from tests.attacks.field import Caught, Field
+from tests.attacks.rows import ATTACKS, UNCAUGHT, Attack
+
+TROUBLE = (FitchainError, AssertionError, OSError, KeyError, ValueError)
+"""What a play may end with; it is a row that is not caught as it says, and the others are still played."""
+
+
+@dataclass(frozen=True)
+class Played:
+    """An attack as it was played: what caught it, how the table differs from that, how often a draw finds it."""
+
+    attack: Attack
+    caught: Caught
+    differs: str
+    rate: detection.Rate | None
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is caught as its row says, as often as the formula says."""
+        return not self.differs and (self.rate is None or self.rate.holds)
+
+
+def main() -> int:
+    """Play and print.
+
+    Returns:
+        0 where every attack is caught as its row says and every rate lies in its interval, else 1.
+    """
+    parser = argparse.ArgumentParser(prog="make attacks", description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
+    parser.add_argument("--here", action="store_true", help="replay in this process: quicker, and less like a verifier")
+    parser.add_argument("names", nargs="*", metavar="WORD", help="only attacks whose name holds one of these words")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="fitchain-attacks-") as place:
+        field = Field(Path(place), processes=not given.here)
+        try:
+            caught = list(played(field, chosen(ATTACKS, given.names)))
+            uncaught = list(played(field, chosen(UNCAUGHT, given.names)))
+        finally:
+            field.close()
+    rates = [] if given.names else detection.table()
+    holds = all(each.holds for each in (*caught, *uncaught)) and all(rate.holds for rate in rates)
+    if given.json:
+        print_json(
+            {
+                "attacks": [as_values(each) for each in caught],
+                "not_caught": [as_values(each) for each in uncaught],
+                "detection": [as_rate(rate) for rate in rates],
+                "holds": holds,
+            }
+        )
+    else:
+        show(caught, uncaught, rates)
+    return int(not holds)
+
+
+def chosen(attacks: Sequence[Attack], words: Sequence[str]) -> list[Attack]:
+    """The attacks that somebody wants to see."""
+    return [attack for attack in attacks if not words or any(word in attack.name for word in words)]
+
+
+def played(field: Field, attacks: Sequence[Attack]) -> Iterator[Played]:
+    """Play one after another."""
+    for attack in attacks:
+        started = time.monotonic()
+        try:
+            found = attack.play(field)
+            differs = attack.differs(found)
+        except TROUBLE as error:
+            found, differs = Caught("nobody", "-", "-"), f"it could not be played: {type(error).__name__}: {error}"
+        rate = detection.of_attack(found.faked) if found.faked else None
+        say(f"{attack.name}: {differs or 'as its row says'} ({time.monotonic() - started:.1f} s)")
+        yield Played(attack, found, differs, rate)
+
+
+def show(caught: Sequence[Played], uncaught: Sequence[Played], rates: Sequence[detection.Rate]) -> None:
+    """Print the tables, folded to the terminal, and what does not hold."""
+    out, wide = console(), console().width >= WIDE
+    heads = ("attack", "how it is tried", "what catches it", "at which step", "found", *(["it says"] if wide else []))
+    for title, rows in (("", caught), ("Not caught, and what happens then", uncaught)):
+        if rows:
+            out.print(folded(title, heads, [cells(each, wide) for each in rows]))
+    out.print(
+        f"found: of {detection.DRAWS:,} draws of {detection.PLAYED_DRAWN} inner segments of the {detection.PLAYED_SEGMENTS} that"
+        " are played, those that find it; in brackets the formula\n",
+        style="dim",
+    )
+    if rates:
+        title = f"{detection.DRAWS:,} draws for each share of faked segments, against the formula"
+        out.print(folded(title, DETECTION, [rate_cells(rate) for rate in rates]))
+    for each in (*caught, *uncaught):
+        if not each.holds:
+            out.print(f"{each.attack.name}: {reason(each)}", style="bold")
+    out.print(f"{sum(each.holds for each in caught)} of {len(caught)} attacks are caught as their rows say")
+    if rates:
+        out.print(f"{sum(rate.holds for rate in rates)} of {len(rates)} rates lie in the formula's 99 % interval")
+
+
+def folded(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """A table without rules whose cells are folded."""
+    table = Table(box=None, pad_edge=False, title=title or None, title_justify="left", header_style="dim")
+    for head in heads:
+        table.add_column(head, overflow="fold")
+    for row in rows:
+        table.add_row(*map(printable, row))
+    table.caption = " "
+    return table
+
+
+def cells(row: Played, wide: bool) -> list[str]:
+    """A row for people."""
+    always = "never" if row.caught.by == "nobody" else "always"
+    found = found_share(row.rate) if row.rate else always
+    told = [row.attack.name, row.attack.tried, row.caught.by, row.caught.step, found]
+    return [*told, short(row.caught.says)] if wide else told
+
+
+def rate_cells(rate: detection.Rate) -> list[str]:
+    """A rate for people."""
+    draws = detection.DRAWS
+    interval = f"{rate.low / draws:.1%} to {rate.high / draws:.1%}"
+    counts = [str(rate.segments), str(rate.drawn), str(rate.faked)]
+    return [*counts, f"{rate.hits / draws:.1%}", f"{float(rate.chance):.2%}", interval, "" if rate.holds else "outside"]
+
+
+DETECTION = ("N", "q", "faked", "found", "formula", "99 % interval", "")
+WIDE = 130
+"""Columns from which on a terminal has room for what catches an attack says."""
+
+
+def found_share(rate: detection.Rate) -> str:
+    """Measured, and by the formula."""
+    return f"{rate.hits / detection.DRAWS:.1%} ({float(rate.chance):.1%})"
+
+
+def reason(row: Played) -> str:
+    """Why a row does not hold."""
+    return row.differs or f"{row.rate.hits if row.rate else 0} hits lie outside the interval"
+
+
+def short(text: str, words: int = 14) -> str:
+    """The beginning of a sentence; digests are cut."""
+    parts = [part if len(part) <= 42 else f"{part[:10]}…" for part in text.split()]
+    return " ".join(parts[:words]) + (" …" if len(parts) > words else "")
+
+
+def as_values(row: Played) -> dict[str, Any]:
+    """A row for `--json`."""
+    said = {"name": row.attack.name, "tried": row.attack.tried, "holds": row.holds, "differs": row.differs}
+    return said | asdict(row.caught) | {"detection": as_rate(row.rate) if row.rate else None}
+
+
+def as_rate(rate: detection.Rate) -> dict[str, Any]:
+    """A rate for `--json`."""
+    return asdict(rate) | {"draws": detection.DRAWS, "chance": float(rate.chance), "holds": rate.holds}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

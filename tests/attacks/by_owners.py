@@ -1,0 +1,151 @@
+"""Cheating owners against a verifier who examines: each cheat is consistent in itself, and is played through sealed evidence."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from pod.audit.checking import Problem
+from pod.audit.vote import Outcome
+from pod.digest import sha256
+from pod.parcel import DELIVERY_FILES, send_folder
+from pod.sealed import new_identity
+from pod.state import read_safetensors, write_safetensors
+from pod.verifier import Examination, examine
+from tests.attacks import cheats
+from tests.attacks.detection import missed_segments
+from tests.attacks.field import Caught, Field
+from tests.audits import VERIFIER_SECRET, trained
+from tests.training_jobs import table
+
+Play = Callable[[Field], Caught]
+
+OPENING, CHECKS, DELIVERY, REPLAY = "opening", "checks of the evidence", "check of the delivery", "replay"
+WHOLE = "the whole"
+"""Where something is caught that concerns no segment alone."""
+
+
+def caught(examination: Examination) -> Caught:
+    """What an examination says of a cheat."""
+    if examination.outcome == Outcome.MATCH:
+        return Caught("nobody", "nowhere", "Match")
+    first = examination.problems[0]
+    says = f"{examination.outcome.name.title()}: {first.what}"
+    if examination.outcome == Outcome.WITHHELD:
+        return Caught(OPENING, WHOLE, says)
+    replayed = [Problem(each.index, each.difference) for each in examination.audited if not each.equal]
+    by = REPLAY if first in replayed else DELIVERY if first.what.startswith("the delivered model") else CHECKS
+    segments = tuple(sorted(problem.segment for problem in examination.problems if problem.segment is not None))
+    if first.segment is None:
+        return Caught(by, WHOLE, says)
+    return Caught(by, named(segments), says, segments)
+
+
+def named(segments: tuple[int, ...]) -> str:
+    """Segments in words: `segments 2, 3`."""
+    return f"segment{'s' * (len(segments) > 1)} {', '.join(map(str, segments))}"
+
+
+# Cheats of the training
+
+
+def of_the_job(cheat: Callable[[Path], object]) -> Play:
+    """A cheat of the job's folder."""
+
+    def play(field: Field) -> Caught:
+        case = field.copy()
+        cheat(case.folder)
+        return caught(field.examine(case))
+
+    return play
+
+
+def retrained(cheat: Callable[..., object], **how: object) -> Play:
+    """A cheat that trains again, by whatever trains on this field."""
+    return lambda field: of_the_job(lambda folder: cheat(folder, work=field.work, **how))(field)
+
+
+other_data = retrained(cheats.other_data, records=table(change=("a", 3, 0.125)))
+
+
+def top_segments(field: Field) -> Caught:
+    """Spoil the leaf between the inner segments 2 and 3, and leave the segments honest that the owner would like to show."""
+    case = field.copy()
+    cheats.tampered_state(case.folder, 3)
+    shown, seed = {1, 4}, missed_segments(6, 2, {1, 4})
+    hidden = field.examine(case, drawn=2, challenge=seed)
+    assert hidden.outcome == Outcome.MATCH, "the draw that the owner hopes for"
+    assert {each.index for each in hidden.audited} == shown | {0, 5}
+    return caught(field.examine(case))
+
+
+def false_end(field: Field) -> Caught:
+    """Stop half way and say that the training diverged: the segment after the last leaf is always audited, whatever is drawn."""
+    return replace(of_the_job(partial(cheats.stopped_early, index=3))(field), step="the last segment", faked=None)
+
+
+def another_job(field: Field) -> Caught:
+    """Let the chain know the job under another context than its leaves were made for."""
+    return caught(field.examine(field.copy(), ctx=sha256(b"another job")))
+
+
+def explosion(field: Field) -> Caught:
+    """Ask for a training that leaves the finite numbers; its owner ends it there, and the audit finds that it does diverge."""
+    exploding = {"name": "SGD", "arguments": {"weight_decay": 1e6}}
+    rates = [[9, 1e-9], [13, 1e6]]
+    place = field.place / f"exploding-{os.urandom(2).hex()}"
+    case = trained(place, field.store, field.work, optimizer=exploding, learning_rates=rates)
+    facts = case.facts(None)
+    assert facts.diverged, "it did not explode"
+    found = field.examine(case)
+    assert [each.index for each in found.audited] == [*range(facts.count)]
+    return Caught(REPLAY, "the last segment", f"{found.outcome.name.title()}: it diverges")
+
+
+# Cheats of the evidence and the delivery
+
+
+def of_the_evidence(cheat: Callable[[Path], object]) -> Play:
+    """A cheat of plain evidence, before it is sealed."""
+    return lambda field: caught(field.examine(field.honest, tamper=cheat))
+
+
+def sealed_to_others(field: Field) -> Caught:
+    """Seal the evidence to somebody who was not drawn."""
+    case = field.honest
+    facts = case.facts(case.deliver())
+    place, names = case.plain(facts)
+    cid = send_folder(field.store, place, names, [new_identity()[1]])
+    return caught(examine(field.store, cid, VERIFIER_SECRET, facts, field.place / f"opened-{os.urandom(4).hex()}"))
+
+
+def garbage(field: Field) -> Caught:
+    """Train honestly, and deliver bytes that no identity opens."""
+    place = field.place / f"garbage-{os.urandom(4).hex()}"
+    place.mkdir()
+    for name in DELIVERY_FILES:
+        (place / f"{name}.age").write_bytes(b"garbage" * 100)
+    return caught(field.examine(field.honest, field.store.add_folder(place)))
+
+
+def other_model(field: Field) -> Caught:
+    """Train honestly, and deliver weights drawn at random."""
+    dice = np.random.default_rng(3)
+    draw = cheats.only("weight", lambda weight: dice.normal(size=weight.shape).astype("f4"))
+
+    def exchange(place: Path) -> None:
+        tensors, _ = read_safetensors(field.honest.folder / "final.safetensors")
+        (place / DELIVERY_FILES[0]).unlink()
+        write_safetensors(place / DELIVERY_FILES[0], cheats.changed(tensors, draw))
+
+    return caught(field.examine(field.honest, field.honest.deliver(exchange)))
+
+
+def left_out(name: str) -> Callable[[Path], object]:
+    """Leave a file of the evidence away."""
+    return lambda place: (place / name).unlink()

@@ -1,0 +1,289 @@
+"""The field on which attacks are played: an honest job trained once, and a devnet with parties, verifiers and the real contracts.
+
+Nothing is made before an attack needs it, so an attack on a replay starts no chain.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from unittest.mock import patch
+
+from pod import settings
+from pod.agreement import Agreements, Audits, AuditTerms, Outcome, State
+from pod.audit.vote import commitment
+from pod.chain import devnet
+from pod.chain.deploy import deploy
+from pod.digest import Digest
+from pod.errors import FitchainError, Reverted
+from pod.settings import Settings
+from pod.store import Cid
+from pod.store.local import LocalStore
+from pod.verifier import Examination
+from pod.worker import Event, run_worker
+from tests.audits import Case, Tamper, trained, work_here
+from tests.chain_fixtures import ETHER, Account, Devnet, funded_account
+from tests.test_agreement import WINDOW, Parties, registered
+from tests.test_audits import EVIDENCE, SALT, STAKE, TERMS, Court
+
+SEATED, FREE = 3, 3
+"""Seats of an audit, and verifiers that are left for as many redraws."""
+
+Vote = tuple[Outcome, Digest]
+
+
+@dataclass(frozen=True)
+class Caught:
+    """What caught an attack.
+
+    Args:
+        by: who or what.
+        step: where.
+        says: what it says, or what it costs whom; of an owner's cheat, the outcome and the first thing found.
+        faked: of an owner's cheat the segments that do not replay, where everything is audited; None where the draw does not matter.
+    """
+
+    by: str
+    step: str
+    says: str
+    faked: tuple[int, ...] | None = None
+
+
+class Field:
+    """Where attacks are played.
+
+    Args:
+        place: a folder for everything.
+        processes: whether replays run in worker processes, as everywhere else; otherwise in this one, because a process takes seconds.
+    """
+
+    def __init__(self, place: Path, processes: bool) -> None:
+        self.place, self.processes = place, processes
+        self._open = ExitStack()
+        self._accounts = 0
+
+    def close(self) -> None:
+        """Stop the devnet, if one was started."""
+        self._open.close()
+
+    # An owner's side
+
+    @cached_property
+    def store(self) -> LocalStore:
+        """A store that owner and verifiers share."""
+        return LocalStore(self.place / "store", self.place / "store-home")
+
+    @property
+    def work(self) -> Callable[[Path], object]:
+        """How a training is done."""
+        return run_worker if self.processes else work_here
+
+    @cached_property
+    def honest(self) -> Case:
+        """An honest job of six segments."""
+        return trained(self.place / "job", self.store, self.work)
+
+    def copy(self) -> Case:
+        """The honest job in a folder of its own, to be spoilt."""
+        return self.honest.copy(os.urandom(4).hex())
+
+    def examine(
+        self, case: Case, weights: Cid | None = None, tamper: Tamper | None = None, **facts: object
+    ) -> Examination:
+        """Let a verifier examine a job whose every segment is audited: sealed evidence and delivery, the checks, the replay."""
+        given = replace(case.facts(weights or case.deliver()), **facts)  # type: ignore[arg-type]
+        with self._replaying():
+            return case.examined(given, tamper)
+
+    @contextmanager
+    def _replaying(self) -> Iterator[None]:
+        """Run what a worker would do in this process, whose class is that of its tests, unless processes are wanted."""
+        if self.processes:
+            yield
+            return
+        with patch("pod.worker.parent.run_worker", _run_here), patch("pod.environment.check"):
+            yield
+
+    # The chain
+
+    @cached_property
+    def net(self) -> Devnet:
+        """A fresh devnet with the contracts deployed."""
+        folder = self.place / "devnet"
+        folder.mkdir()
+        record = devnet.up(folder, port=0)
+        self._open.callback(devnet.down, folder)
+        nobody = settings.load(home=folder / "nobody", devnet=folder, environ={})
+        return Devnet(folder, record, deploy(nobody))
+
+    def home(self) -> Path:
+        """A folder for one more home."""
+        self._accounts += 1
+        return self.place / f"home-{self._accounts}"
+
+    def account(self, units: int = 1000 * ETHER, of: Settings | None = None) -> Account:
+        """A fresh account with money."""
+        return funded_account(of or self.net.settings(self.home()), units=units)
+
+    @cached_property
+    def parties(self) -> Parties:
+        """Owner and scientist with what they registered."""
+        return registered(self.account(10_000 * ETHER), self.account(10_000 * ETHER))
+
+    @cached_property
+    def _verifiers(self) -> list[Account]:
+        return []
+
+    def staked(self) -> Account:
+        """A fresh verifier."""
+        self._verifiers.append(self.account(STAKE))
+        Audits(self._verifiers[-1].chain).stake()
+        return self._verifiers[-1]
+
+    @property
+    def court(self) -> Court:
+        """The parties, and as many verifiers with their whole stake as an audit and its redraws may need."""
+        calls = Audits(self.parties.owner.chain)
+        active = sum(found.active for found in calls.verifiers([one.address for one in self._verifiers]))
+        for _ in range(SEATED + FREE - active):
+            self.staked()
+        return Court(self.parties, self._verifiers)
+
+    def lookalike(self) -> Settings:
+        """The settings of somebody's own deployment of the same contracts on the same chain."""
+        folder = self.place / "lookalike"
+        place = settings.load(home=folder, devnet=folder, rpc=self.net.record.rpc, environ={})
+        deploy(place)
+        return place
+
+    def pass_time(self, seconds: int = WINDOW + 1) -> None:
+        """Let seconds pass on the chain at once."""
+        node = self.parties.owner.chain.node
+        node.request("evm_increaseTime", seconds)
+        node.request("evm_mine")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """An audit that is played by hand: who sits there votes as the attack wants.
+
+    Args:
+        field: where.
+        court: the parties and the verifiers.
+        id: the agreement.
+        earned: what verifiers had earned before.
+    """
+
+    field: Field
+    court: Court
+    id: Digest
+    earned: Mapping[str, int]
+
+    @classmethod
+    def opened(cls, field: Field, terms: AuditTerms = TERMS) -> Trial:
+        """An ended training whose audit awaits its draw."""
+        court = field.court
+        return cls.of(field, court, court.ended(terms))
+
+    @classmethod
+    def of(cls, field: Field, court: Court, id: Digest) -> Trial:
+        """The audit of an ended training."""
+        found = court.reader.verifiers([one.address for one in court.verifiers])
+        return cls(field, court, id, {one.address: one.earned for one in found})
+
+    @classmethod
+    def voting(cls, field: Field, terms: AuditTerms = TERMS) -> Trial:
+        """An audit whose seats have joined, and whose owner gave its evidence."""
+        trial = cls.opened(field, terms)
+        trial.join()
+        trial.calls.submit(trial.id, EVIDENCE)
+        return trial
+
+    @property
+    def calls(self) -> Audits:
+        """The contract, called by the owner."""
+        return self.court.reader
+
+    @property
+    def owner(self) -> Agreements:
+        """The agreements, called by the owner."""
+        return self.court.parties.by_owner
+
+    @property
+    def state(self) -> State:
+        """Where the agreement stands."""
+        return self.owner.read(self.id).state
+
+    def join(self) -> None:
+        """Draw and let every seat join."""
+        self.court.joined(self.id)
+
+    def seats(self) -> list[tuple[int, Audits]]:
+        """Who sits where."""
+        return self.court.seated(self.id)
+
+    def commit(self, votes: Sequence[Vote | None], round: int = 0) -> None:
+        """Let the seats commit, in order; None does not."""
+        for (seat, calls), vote in zip(self.seats(), votes, strict=True):
+            if vote is not None:
+                calls.commit(self.id, seat, commitment(self.id, round, calls.chain.address, *vote, SALT))
+
+    def reveal(self, votes: Sequence[Vote | None]) -> None:
+        """Let the seats reveal, in order; None does not."""
+        for (seat, calls), vote in zip(self.seats(), votes, strict=True):
+            if vote is not None:
+                calls.reveal(self.id, seat, *vote, SALT)
+
+    def conclude(self, late: bool = False) -> Outcome:
+        """Advance to the verdict."""
+        if late:
+            self.field.pass_time()
+        self.calls.advance(self.id)
+        return self.calls.read(self.id).verdict
+
+    def vote(self, votes: Sequence[Vote]) -> Outcome:
+        """Commit, reveal and advance; the verdict."""
+        self.commit(votes)
+        self.reveal(votes)
+        return self.conclude()
+
+    def ruling(self, seat: int | None = None) -> str:
+        """The verdict, where bond and price went, and what a seat lost and earned, in words."""
+        audit = self.calls.read(self.id)
+        told = [audit.verdict.name.title()]
+        if self.state in _MONEY:
+            told.append(_MONEY[self.state])
+        if seat is not None:
+            who = audit.seats[seat].verifier
+            lost = self.calls.penalties(self.id).get(who, 0)
+            earned = max(self.calls.verifier(who).earned - self.earned[who], 0)  # it may have withdrawn
+            told.append(f"loses {lost / ETHER:g} FIT and earns {earned / ETHER:g}")
+        return "; ".join(told)
+
+
+_MONEY = {
+    State.FORFEITED: "price back to the scientist, bond forfeited",
+    State.REFUNDED: "price back to the scientist, bond back to the owner",
+    State.SETTLED: "price due and bond to the owner",
+}
+
+
+def refused(act: Callable[[], object]) -> str:
+    """The name of the error with which something is refused; `taken` where it is not."""
+    try:
+        act()
+    except Reverted as error:
+        return error.error
+    except FitchainError as error:
+        return type(error).__name__
+    return "taken"
+
+
+def _run_here(folder: Path, on_event: Callable[[Event], None] | None = None) -> None:
+    for event in work_here(folder):
+        if on_event is not None:
+            on_event(event)

@@ -1,0 +1,370 @@
+"""The attacks, one a row: how each is tried, what catches it, where. `scripts/attacks.py` prints them, test_rows.py plays them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from pod.sealed import new_identity
+from tests.attacks import by_owners as owners
+from tests.attacks import cheats
+from tests.attacks import on_chain as chain
+from tests.attacks.by_owners import (
+    CHECKS,
+    DELIVERY,
+    OPENING,
+    REPLAY,
+    WHOLE,
+    named,
+    of_the_evidence,
+    of_the_job,
+    retrained,
+)
+from tests.attacks.field import Caught, Field
+from tests.attacks.on_chain import CONTRACT, DEADLINE, DRAW, RELEASE, TALLY, VERIFIER
+
+EVERY = (0, 1, 2, 3, 4, 5)
+LOST = "price back to the scientist, bond forfeited"
+KEPT = "price due and bond to the owner"
+
+
+@dataclass(frozen=True)
+class Attack:
+    """An attack.
+
+    Args:
+        name: what it is called, also in docs/trust.md.
+        tried: how it is tried.
+        caught: what catches it, where, and how what it says begins.
+        play: plays it; what really caught it.
+    """
+
+    name: str
+    tried: str
+    caught: Caught
+    play: Callable[[Field], Caught]
+
+    def differs(self, played: Caught) -> str:
+        """What the row says otherwise than was played; empty where it is caught as it says."""
+        row = self.caught
+        for what, says, was in (
+            ("what catches it", row.by, played.by),
+            ("the step", row.step, played.step),
+            ("the segments", row.faked, played.faked),
+        ):
+            if says != was:
+                return f"{what} is {was!r} and the table says {says!r}"
+        return "" if played.says.startswith(row.says) else f"it says {played.says!r} and the table says {row.says!r}"
+
+
+def segments(by: str, faked: tuple[int, ...], says: str) -> Caught:
+    """Caught in segments, where all are audited."""
+    return Caught(by, named(faked), says, faked)
+
+
+ATTACKS = (
+    # A training that is none, or another
+    Attack(
+        "no training",
+        "the agreed initial model at every leaf, with invented metrics",
+        segments(REPLAY, EVERY, "Mismatch: "),
+        of_the_job(cheats.untrained),
+    ),
+    Attack(
+        "random weights returned",
+        "an honest training, and random weights as its last state and delivery",
+        segments(REPLAY, (5,), "Mismatch: model root"),
+        of_the_job(cheats.random_weights),
+    ),
+    Attack(
+        "fewer steps",
+        "half of the steps, then the same state at every leaf",
+        segments(REPLAY, (3, 4, 5), "Mismatch: "),
+        of_the_job(partial(cheats.fewer_steps, index=3)),
+    ),
+    Attack(
+        "an end that was none",
+        "half of the steps, then the claim that the training diverged",
+        Caught(REPLAY, "the last segment", "Mismatch: the training goes on to step 16"),
+        owners.false_end,
+    ),
+    Attack(
+        "repeated segments",
+        "a state shown again at the next leaf, and one segment late from there on",
+        segments(REPLAY, (2, 3, 4, 5), "Mismatch: "),
+        of_the_job(partial(cheats.repeated_segment, index=2)),
+    ),
+    Attack(
+        "other data",
+        "one cell of one record changed before training",
+        segments(REPLAY, (0, 1, 2, 4), "Mismatch: "),
+        owners.other_data,
+    ),
+    Attack(
+        "other order",
+        "batches in an order of the owner's liking, told in the leaves",
+        segments(CHECKS, EVERY, "Mismatch: leaf 1 is of records with the digest"),
+        retrained(cheats.another_order),
+    ),
+    Attack(
+        "precomputed trajectory",
+        "a training made before the order seed was known, its leaves brought up to date",
+        segments(REPLAY, EVERY, "Mismatch: "),
+        retrained(cheats.another_order_denied),
+    ),
+    Attack(
+        "other learning rate",
+        "the agreed training with another rate",
+        segments(REPLAY, EVERY, "Mismatch: "),
+        retrained(cheats.other_learning_rate, rate=0.02),
+    ),
+    Attack(
+        "interpolated checkpoints",
+        "honest first and last states, and a straight line between them",
+        segments(REPLAY, EVERY, "Mismatch: "),
+        of_the_job(cheats.interpolated),
+    ),
+    Attack(
+        "top-q honest segments only",
+        "as many honest inner segments as are drawn, in the hope that just these are",
+        segments(REPLAY, (2, 3), "Mismatch: model root"),
+        owners.top_segments,
+    ),
+    Attack(
+        "tampered checkpoint",
+        "a millionth added to the weights of one state",
+        segments(REPLAY, (2, 3), "Mismatch: model root"),
+        of_the_job(partial(cheats.tampered_state, index=3)),
+    ),
+    Attack(
+        "changed optimizer state",
+        "the momentum doubled between two segments",
+        segments(REPLAY, (2, 3), "Mismatch: optimizer root"),
+        of_the_job(partial(cheats.other_optimizer, index=3)),
+    ),
+    Attack(
+        "changed buffers",
+        "a batch norm's running mean changed between two segments",
+        segments(REPLAY, (2, 3), "Mismatch: model root"),
+        of_the_job(partial(cheats.other_buffer, index=3)),
+    ),
+    Attack(
+        "forged metrics",
+        "half of the loss told for one segment",
+        segments(REPLAY, (3,), "Mismatch: metrics"),
+        of_the_job(partial(cheats.forged_metrics, index=4)),
+    ),
+    Attack(
+        "replay of another job",
+        "an earlier job's groups and last leaf for a new agreement",
+        Caught(CONTRACT, "finish: LastLeafDiffers", "the run does not end"),
+        chain.another_jobs_leaves,
+    ),
+    Attack(
+        "replay of another job's inner leaves",
+        "leaves that were made for another context, shown as evidence",
+        Caught(CHECKS, WHOLE, "Mismatch: leaf 0 leads to the transcript root"),
+        owners.another_job,
+    ),
+    # Evidence and delivery
+    Attack(
+        "forged record opening",
+        "a cell changed in the evidence",
+        segments(CHECKS, (0, 1, 2, 4), "Mismatch: record 3 leads to the dataset root"),
+        of_the_evidence(partial(cheats.forged_opening, index=3)),
+    ),
+    Attack(
+        "another state in the evidence",
+        "a state that is not the one its leaf names",
+        segments(CHECKS, (4,), "Mismatch: 4.safetensors: the state's model has the root"),
+        of_the_evidence(partial(cheats.other_state_file, segment=4)),
+    ),
+    Attack(
+        "another challenge answered",
+        "evidence that leaves a drawn segment out",
+        Caught(CHECKS, WHOLE, "Mismatch: the evidence is about the segments"),
+        of_the_evidence(cheats.other_segments),
+    ),
+    Attack(
+        "withheld evidence",
+        "no evidence before the deadline",
+        Caught(DEADLINE, "Evidence", f"Withheld; {LOST}"),
+        chain.no_evidence,
+    ),
+    Attack(
+        "evidence with a file missing",
+        "the state before a drawn segment left out",
+        Caught(OPENING, WHOLE, "Withheld: "),
+        of_the_evidence(owners.left_out("2.safetensors")),
+    ),
+    Attack(
+        "evidence for somebody else",
+        "evidence that no drawn verifier can open",
+        Caught(OPENING, WHOLE, "Withheld: "),
+        owners.sealed_to_others,
+    ),
+    Attack(
+        "garbage delivered after honest training",
+        "a delivery that nothing opens",
+        Caught(OPENING, WHOLE, "Withheld: "),
+        owners.garbage,
+    ),
+    Attack(
+        "another model delivered after honest training",
+        "random weights sealed as the result",
+        Caught(DELIVERY, WHOLE, "Mismatch: the delivered model has the root"),
+        owners.other_model,
+    ),
+    Attack(
+        "an identity that does not open the delivery",
+        "another age identity in the evidence",
+        Caught(OPENING, WHOLE, "Withheld: "),
+        of_the_evidence(partial(cheats.other_identity, secret=new_identity()[0])),
+    ),
+    Attack(
+        "withheld key",
+        "an audit won, and its key kept back",
+        Caught(DEADLINE, "Matched", f"Withheld; {LOST}"),
+        chain.no_key,
+    ),
+    Attack(
+        "worthless key released",
+        "an audit won, and garbage released as its key",
+        Caught(RELEASE, "Released", f"Match; {KEPT}; the scientist can try 2 keys"),
+        chain.worthless_key,
+    ),
+    Attack(
+        "a cheat voted down",
+        "whatever the replay caught, before the contract",
+        Caught(TALLY, "Revealing", f"Mismatch; {LOST}"),
+        chain.caught_cheat,
+    ),
+    # Grinding
+    Attack(
+        "seed grinding by re-acceptance",
+        "another acceptance, another nonce, a forgotten block, for an order seed of the owner's liking",
+        Caught(CONTRACT, "accept: StateForbids; begin: NonceDiffers; fix: SeedBlockMissed; expire", LOST),
+        chain.other_nonce,
+    ),
+    Attack(
+        "audit grinding",
+        "a second draw and a second end of the run, for a challenge of the owner's liking",
+        Caught(CONTRACT, "draw: PhaseForbids; finish: RunHasEnded", "the challenge stays"),
+        chain.other_challenge,
+    ),
+    Attack(
+        "pool stuffing after the challenge is visible",
+        "four verifiers staked once the block that draws is known",
+        Caught(DRAW, "Awaiting", "0 of 4 newcomers are drawn"),
+        chain.pool_stuffing,
+    ),
+    # Verifiers
+    Attack(
+        "lazy verifier",
+        "Match, with a trace made of the states that the evidence shows",
+        Caught(TALLY, "Revealing", "Match; loses 1000 FIT and earns 0"),
+        chain.lazy,
+    ),
+    Attack(
+        "lazy verifier that votes Withheld",
+        "Withheld without looking, which asks for no trace",
+        Caught(TALLY, "Revealing", "Match; loses 0 FIT and earns 0"),
+        chain.lazy_and_careful,
+    ),
+    Attack(
+        "copying verifier",
+        "another's commitment, sent as one's own and revealed after it",
+        Caught(CONTRACT, "reveal: VoteDiffers", "Match; loses 1 FIT and earns 0"),
+        chain.copied_commitment,
+    ),
+    Attack(
+        "copying verifier that waits",
+        "a commitment made once the others have revealed",
+        Caught(CONTRACT, "commit: PhaseForbids", "Match; loses 1 FIT and earns 0"),
+        chain.late_commitment,
+    ),
+    Attack(
+        "copying verifier of an earlier round",
+        "the trace that was revealed before a redraw",
+        Caught(TALLY, "Revealing", "Match; loses 1000 FIT and earns 0"),
+        chain.trace_of_a_round,
+    ),
+    Attack(
+        "absent verifier",
+        "a seat that is not taken",
+        Caught(DEADLINE, "Joining", "another is drawn; it loses 1 FIT"),
+        chain.no_join,
+    ),
+    Attack(
+        "absent verifier that joined",
+        "a seat that does not vote",
+        Caught(DEADLINE, "Committing", "Match; loses 1 FIT and earns 0"),
+        chain.no_commitment,
+    ),
+    Attack(
+        "liar that falls silent",
+        "a false vote that is not revealed once the others show theirs",
+        Caught(DEADLINE, "Revealing", f"Mismatch; {LOST}; loses 1 FIT and earns 0"),
+        chain.silent_liar,
+    ),
+    Attack(
+        "liar that leaves",
+        "the stake taken back before the false vote counts",
+        Caught(CONTRACT, "withdraw: NothingToWithdraw", "Match; loses 1000 FIT and earns 0"),
+        chain.leaving_liar,
+    ),
+    Attack(
+        "colluding minority of verifiers",
+        "Match for a cheating owner, by one of three",
+        Caught(TALLY, "Revealing", f"Mismatch; {LOST}; loses 1000 FIT and earns 0"),
+        chain.colluding_minority,
+    ),
+    # Others
+    Attack(
+        "a recipe that explodes to take the bond",
+        "a training that leaves the finite numbers before its end",
+        Caught(CONTRACT, "diverge", f"Match; {KEPT}; 20 of 30 steps and the bond are 10.67 FIT"),
+        chain.exploding_recipe,
+    ),
+    Attack(
+        "a recipe that explodes, in the replay",
+        "the same training, examined by a verifier",
+        Caught(REPLAY, "the last segment", "Match: it diverges"),
+        owners.explosion,
+    ),
+    Attack(
+        "unfounded dispute",
+        "an honest training disputed, to keep its price",
+        Caught(TALLY, "Revealing", f"Match; {KEPT}; the owner gets 15 FIT"),
+        chain.unfounded_dispute,
+    ),
+    Attack(
+        "look-alike contracts",
+        "a certificate of a job on one's own deployment of the same contracts",
+        Caught(VERIFIER, "deployment: exit 3", "the certificate is of a deployment whose"),
+        chain.lookalike,
+    ),
+)
+
+UNCAUGHT = (
+    Attack(
+        "split vote",
+        "a cheating owner with one colluder of three, and evidence that one honest verifier cannot open",
+        Caught("nobody", "Revealing", "Inconclusive; price back to the scientist, bond back to the owner"),
+        chain.split_vote,
+    ),
+    Attack(
+        "a colluder of two",
+        "a cheating owner with one colluder, where two verifiers were agreed on",
+        Caught("nobody", "Revealing", "Inconclusive; price back to the scientist, bond back to the owner"),
+        chain.even_seats,
+    ),
+    Attack(
+        "a majority that votes Withheld",
+        "two of three vote Withheld without looking, against an honest owner",
+        Caught("nobody", "Revealing", f"Withheld; {LOST}; loses 0 FIT and earns 1"),
+        chain.withheld_by_a_majority,
+    ),
+)
+"""What is not caught, played so that docs/trust.md says of it what happens."""

@@ -1,0 +1,73 @@
+"""Every attack of the registry is caught as its row says; and a draw finds fakes as often as the formula says."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+from math import comb
+from pathlib import Path
+
+import pytest
+
+from pod.audit.vote import Outcome
+from tests.attacks import detection
+from tests.attacks.field import Field
+from tests.attacks.rows import ATTACKS, UNCAUGHT, Attack
+
+DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "trust.md"
+
+
+@pytest.fixture(scope="module")
+def field(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
+    made = Field(tmp_path_factory.mktemp("field"), processes="FITCHAIN_ATTACKS_PROCESSES" in os.environ)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+def test_is_caught_as_its_row_says(field: Field, attack: Attack) -> None:
+    assert attack.differs(attack.play(field)) == ""
+
+
+@pytest.mark.parametrize("attack", UNCAUGHT, ids=lambda attack: attack.name)
+def test_what_is_not_caught_ends_as_its_row_says(field: Field, attack: Attack) -> None:
+    assert attack.differs(attack.play(field)) == ""
+
+
+def test_honest_job_matches(field: Field) -> None:
+    found = field.examine(field.honest)
+    assert (found.outcome, found.problems) == (Outcome.MATCH, ())
+
+
+def test_every_attack_has_a_name_of_its_own() -> None:
+    names = [attack.name for attack in (*ATTACKS, *UNCAUGHT)]
+    assert len(set(names)) == len(names)
+
+
+def test_document_names_exactly_the_attacks() -> None:
+    section = DOCUMENT.read_text().partition("\n## Attacks\n")[2].partition("\n## ")[0]
+    caught, _, uncaught = section.partition("\n### What is not caught\n")
+    for text, attacks in ((caught, ATTACKS), (uncaught, UNCAUGHT)):
+        assert re.findall(r"^\| (?!attack |---)([^|]+?) \|", text, re.MULTILINE) == [attack.name for attack in attacks]
+
+
+# Detection
+
+
+@pytest.mark.parametrize("rate", detection.table(), ids=lambda rate: f"{rate.faked} of {rate.segments}, q={rate.drawn}")
+def test_draws_find_fakes_as_often_as_the_formula_says(rate: detection.Rate) -> None:
+    assert rate.holds, f"{rate.hits} of {detection.DRAWS} draws, and the interval is {rate.low} to {rate.high}"
+
+
+@pytest.mark.parametrize("attack", [one for one in ATTACKS if one.caught.faked], ids=lambda attack: attack.name)
+def test_draws_find_an_attack_as_often_as_the_formula_says(attack: Attack) -> None:
+    assert detection.of_attack(attack.caught.faked).holds
+
+
+def test_interval_holds_its_share_and_no_less() -> None:
+    low, high = detection.interval(1000, Fraction(1, 3))
+    mass = [comb(1000, hits) * Fraction(1, 3) ** hits * Fraction(2, 3) ** (1000 - hits) for hits in range(1001)]
+    assert sum(mass[:low]) <= Fraction(1, 200) < sum(mass[: low + 1])
+    assert sum(mass[high + 1 :]) <= Fraction(1, 200) < sum(mass[high:])
