@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -254,7 +255,10 @@ class Audits:
         return self._send("advance", id)
 
     def release(self, id: Digest, key: Cid) -> Receipt:
-        """After a Match, hand the sealed job identity to the scientist, as the owner or a joined seat; pays the owner."""
+        """After a Match, hand the sealed job identity to the scientist, as the owner or a joined seat; pays the owner.
+
+        Once all votes are revealed it counts them itself, where they are a Match that awaits its key.
+        """
         return self._send("release", id, cid_out(key))
 
     # Reads
@@ -299,6 +303,12 @@ class Audits:
         names = ("round", "seat", "verifier", "outcome", "trace")
         found = [{name: event.args[name] for name in names} for event in self._events("Revealed", audit)]
         return [Vote(**one | {"outcome": Outcome(one["outcome"])}) for one in found]
+
+    def majority(self, audit: Audit) -> Outcome:
+        """What more than half of the seats have revealed alike in the present round; NONE where there is no such vote."""
+        votes = [vote for vote in self.votes(audit) if vote.round == audit.round]
+        alike = Counter((vote.outcome, vote.trace) for vote in votes).most_common(1)
+        return alike[0][0][0] if alike and alike[0][1] >= audit.quorum else Outcome.NONE
 
     def releases(self, id: Digest) -> list[Release]:
         """Who released the job's identity, in the order of the chain."""
