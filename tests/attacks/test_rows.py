@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from fractions import Fraction
@@ -21,7 +20,7 @@ DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "trust.md"
 
 @pytest.fixture(scope="module")
 def field(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
-    made = Field(tmp_path_factory.mktemp("field"), processes="FITCHAIN_ATTACKS_PROCESSES" in os.environ)
+    made = Field(tmp_path_factory.mktemp("field"), processes=False)
     yield made
     made.close()
 
