@@ -518,19 +518,32 @@ contract Audits is IAudits {
         return Ruling(Outcome.Inconclusive, false, 0, 0, absent);
     }
 
+    /// @dev Whoever trained segments again is paid, if its vote is not against the verdict. A Withheld vote takes no work, so
+    ///      it earns nothing; else two who never look would agree on it.
     function _tally(AgreementId id, Audit storage known) private view returns (Ruling memory ruling) {
         bytes32[] memory ballots = _ballots(id, known);
         bytes32 winner = _winner(known, ballots);
-        ruling.quorum = winner != 0;
-        ruling.verdict = ruling.quorum ? _outcomeOf(winner) : Outcome.Inconclusive;
+        Outcome verdict = winner == 0 ? _withoutWinner(known, ballots) : _outcomeOf(winner);
+        (ruling.verdict, ruling.quorum) = (verdict, verdict != Outcome.Inconclusive || winner != 0);
         ruling.absent = known.joined & ~known.revealed;
         for (uint256 seat = 0; seat < ballots.length; seat++) {
+            Outcome outcome = _outcomeOf(ballots[seat]);
+            if (!_isReplay(outcome)) continue;
             uint16 bit = uint16(1 << seat);
-            bool replayed = _isReplay(_outcomeOf(ballots[seat]));
-            bool agrees = ballots[seat] == winner;
-            if (ruling.verdict == Outcome.Inconclusive ? replayed : agrees) ruling.paid |= bit;
-            else if (replayed && _isReplay(ruling.verdict)) ruling.slashed |= bit;
+            if (_isReplay(verdict) && ballots[seat] != winner) ruling.slashed |= bit;
+            else if (verdict != Outcome.Withheld || outcome == Outcome.Mismatch) ruling.paid |= bit;
         }
+    }
+
+    /// @dev Where no votes of a quorum are equal, those against the owner count together: one colluder, and evidence that
+    ///      one honest verifier cannot open, would let it go free.
+    function _withoutWinner(Audit storage known, bytes32[] memory ballots) private view returns (Outcome) {
+        uint256 count;
+        for (uint256 seat = 0; seat < ballots.length; seat++) {
+            Outcome outcome = _outcomeOf(ballots[seat]);
+            if (outcome == Outcome.Mismatch || outcome == Outcome.Withheld) count++;
+        }
+        return _isQuorum(known, count) ? Outcome.Withheld : Outcome.Inconclusive;
     }
 
     /// @dev The revealed votes; zero where a seat revealed none.

@@ -23,8 +23,9 @@ import {IRegistry} from "./IRegistry.sol";
 ///      | Matched    | owner or a joined seat: `release` -> Released| Withheld                                       |
 ///      A phase lasts one window from its beginning; a step is in time up to and including the deadline. `advance`
 ///      works at once where nobody is left who could act: every seat joined, declined or is empty; every commitment is
-///      revealed. A quorum is more than half of all seats with equal outcome and trace. In a redraw everyone votes
-///      again, over new evidence. Whoever is absent loses the fee of a seat; whoever voted Match or Mismatch against a
+///      revealed. A quorum is more than half of all seats with equal outcome and trace; where there is none, Mismatch
+///      and Withheld from more than half count together as Withheld. In a redraw everyone votes again, over new
+///      evidence. Paid are replays that are not against the verdict, and with Withheld by time-out whoever joined. Whoever is absent loses the fee of a seat; whoever voted Match or Mismatch against a
 ///      quorum of one of them loses its stake; both are burned. The balance of this contract is the sum of all stakes
 ///      and unpaid fees.
 interface IAudits {

@@ -336,7 +336,7 @@ def split_vote(field: Field) -> Caught:
     """Cheat with one colluding verifier of three, and seal the evidence so that one honest verifier cannot open it."""
     trial = Trial.voting(field)
     trial.vote([MISMATCH, WITHHELD, FALSE_MATCH])
-    return Caught("nobody", "Revealing", trial.ruling(2))
+    return Caught(TALLY, "Revealing", trial.ruling(2))
 
 
 def withheld_by_a_majority(field: Field) -> Caught:

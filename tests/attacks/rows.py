@@ -320,6 +320,12 @@ ATTACKS = (
         Caught(TALLY, "Revealing", f"Mismatch; {LOST}; loses 1000 FIT and earns 0"),
         chain.colluding_minority,
     ),
+    Attack(
+        "split vote",
+        "a cheating owner with one colluder of three, and evidence that one honest verifier cannot open",
+        Caught(TALLY, "Revealing", f"Withheld; {LOST}; loses 0 FIT and earns 0"),
+        chain.split_vote,
+    ),
     # Others
     Attack(
         "a recipe that explodes to take the bond",
@@ -349,12 +355,6 @@ ATTACKS = (
 
 UNCAUGHT = (
     Attack(
-        "split vote",
-        "a cheating owner with one colluder of three, and evidence that one honest verifier cannot open",
-        Caught("nobody", "Revealing", "Inconclusive; price back to the scientist, bond back to the owner"),
-        chain.split_vote,
-    ),
-    Attack(
         "a colluder of two",
         "a cheating owner with one colluder, where two verifiers were agreed on",
         Caught("nobody", "Revealing", "Inconclusive; price back to the scientist, bond back to the owner"),
@@ -363,7 +363,7 @@ UNCAUGHT = (
     Attack(
         "a majority that votes Withheld",
         "two of three vote Withheld without looking, against an honest owner",
-        Caught("nobody", "Revealing", f"Withheld; {LOST}; loses 0 FIT and earns 1"),
+        Caught("nobody", "Revealing", f"Withheld; {LOST}; loses 0 FIT and earns 0"),
         chain.withheld_by_a_majority,
     ),
 )

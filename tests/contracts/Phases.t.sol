@@ -469,7 +469,7 @@ contract PhasesTest is AuditFixture {
     function test_revealing_withoutAQuorumAndWithoutSilenceEndsInconclusive() public {
         AgreementId id = evident(3);
 
-        vote(id, [Outcome.Match, Outcome.Mismatch, Outcome.Withheld]);
+        vote(id, [Outcome.Match, Outcome.Mismatch, Outcome.Inconclusive]);
 
         assertRound(id, 0);
         assertVerdict(id, Outcome.Inconclusive);

@@ -187,15 +187,30 @@ contract VerdictsTest is AuditFixture {
         assertAllPaid();
     }
 
-    function test_withheld_byQuorumSlashesNobody() public {
+    /// @dev Else two who never look would agree on a vote that takes no work.
+    function test_withheld_byQuorumSlashesNobodyAndPaysNobody() public {
         AgreementId id = evident(3);
         vote(id, [Outcome.Withheld, Outcome.Match, Outcome.Withheld]);
 
         assertState(id, State.Forfeited);
+        assertAllEarned(id, 0);
+        assertStake(seatOf(id, 1), STAKE);
+        assertOwed(scientist, PRICE + FEE + BOND / 2);
+        assertAllPaid();
+    }
+
+    /// @dev A colluder, and evidence that one honest verifier cannot open, must not give a cheating owner its bond back.
+    function test_withheld_byVotesAgainstTheOwnerThatAreNotEqual() public {
+        AgreementId id = evident(3);
+        vote(id, [Outcome.Mismatch, Outcome.Withheld, Outcome.Match]);
+
+        assertVerdict(id, Outcome.Withheld);
+        assertState(id, State.Forfeited);
         assertEarned(seatOf(id, 0), EACH);
         assertEarned(seatOf(id, 1), 0);
-        assertStake(seatOf(id, 1), STAKE);
-        uint256 rest = BOND - 2 * EACH;
+        assertEarned(seatOf(id, 2), 0);
+        assertStake(seatOf(id, 2), STAKE);
+        uint256 rest = BOND - EACH;
         assertOwed(scientist, PRICE + FEE + rest / 2);
         assertAllPaid();
     }
