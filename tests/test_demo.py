@@ -21,6 +21,7 @@ ROOT = Path(__file__).parent.parent
 FIELDS = {
     *("agreement", "state", "dataset_records", "steps", "checkpoints", "anchors", "transactions", "gas_total"),
     *("test_accuracy", "model", "certificate", "replayed_segments", "seconds", "store", "ipfs_version"),
+    *("assurance", "verifiers", "cheat"),
 }
 
 
@@ -56,7 +57,7 @@ def played(place: Path) -> dict[str, Any]:
 
 def test_the_demonstration_prints_one_object_with_the_agreed_fields(played: dict[str, Any]) -> None:
     assert set(played) == FIELDS and set(played["seconds"]) == {"setup", "train", "total"}
-    assert (played["state"], played["dataset_records"], played["replayed_segments"]) == ("Settled", 455, 5)
+    assert (played["state"], played["dataset_records"], played["replayed_segments"]) == ("Settled", 455, 7)
     assert played["test_accuracy"] > 0.9
     assert played["checkpoints"] == -(-played["steps"] // 10) + 1 and played["anchors"] == played["checkpoints"] // 16
 
@@ -75,9 +76,18 @@ def test_an_unknown_store_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "demo-run").exists()
 
 
-def test_a_whole_job_stays_within_its_budget_of_gas(played: dict[str, Any]) -> None:
-    assert played["anchors"] == 3
-    assert played["transactions"] <= 8 and played["gas_total"] <= 800_000
+def test_an_audited_job_stays_within_its_budget_of_gas(played: dict[str, Any]) -> None:
+    assert (played["anchors"], played["verifiers"], played["assurance"]) == (3, 3, "sampled")
+    assert played["transactions"] <= 22 and played["gas_total"] <= 1_500_000
+
+
+def test_the_owner_that_cheats_is_caught_and_the_scientist_refunded(place: Path, played: dict[str, Any]) -> None:
+    cheat = played["cheat"]
+    assert (cheat["verdict"], cheat["state"], cheat["bond_lost"]) == ("Mismatch", "Forfeited", "10")
+    assert (cheat["to_verifiers"], cheat["to_scientist"], cheat["burned"]) == ("3", "16.5", "3.5")
+    home = ["--home", str(place / "demo-run" / "1" / "scientist"), "--json"]
+    shown = json.loads(fitchain(place, "job", "show", cheat["agreement"][:10], *home).stdout)
+    assert (shown["state"], shown["audit"]["verdict"]) == ("Forfeited", "Mismatch")
 
 
 def test_its_model_verifies_afterwards_and_an_altered_one_is_refuted(place: Path, played: dict[str, Any]) -> None:
@@ -91,7 +101,7 @@ def test_its_model_verifies_afterwards_and_an_altered_one_is_refuted(place: Path
 
 
 def test_an_unmet_level_of_assurance_is_not_passed(place: Path, played: dict[str, Any]) -> None:
-    done = fitchain(place, "proof", "verify", played["model"], played["certificate"], "--require", "sampled")
+    done = fitchain(place, "proof", "verify", played["model"], played["certificate"], "--require", "open")
     assert done.returncode != 0
 
 
@@ -106,12 +116,14 @@ def test_what_it_leaves_can_be_inspected(place: Path, played: dict[str, Any]) ->
 
 
 def test_its_passphrases_are_for_their_owner_alone(place: Path, played: dict[str, Any]) -> None:
-    for side in ("owner", "scientist"):
+    for side in ("owner", "scientist", "verifier-1", "cheat"):
         assert (place / "demo-run" / "1" / side / "passphrase").stat().st_mode & 0o077 == 0
 
 
 def test_a_second_run_uses_the_same_chain_and_a_folder_of_its_own(place: Path, played: dict[str, Any]) -> None:
-    again, told = play(place, "digits", "--store", "local")
+    again, told = play(place, "digits", "--store", "local", "--no-audit")
+    assert again["transactions"] <= 8 and again["gas_total"] <= 800_000
+    assert (again["assurance"], again["verifiers"], again["cheat"]) == ("unaudited", 0, None)
     assert (again["store"], again["ipfs_version"]) == ("local", None)
     assert again["agreement"] != played["agreement"]
     assert str(place / "demo-run" / "2") in again["model"] and "demo-run/2" in told
