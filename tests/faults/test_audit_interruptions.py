@@ -31,7 +31,6 @@ POINTS = {
         "keep_fact:evidence/0:before",
         "keep_fact:evidence/0:after",
         "send:submit:after",
-        "send:advance:after",
         "keep_fact:key:before",
         "send:release:after",
     ],
