@@ -237,19 +237,21 @@ def owner_runs(party: Party, **how: Any) -> Iterator[Owner]:
 
 
 @contextmanager
-def scientist_runs(party: Party, auto_accept: bool = True) -> Iterator[Scientist]:
+def scientist_runs(party: Party, auto_accept: bool = True, turn_s: float = 0) -> Iterator[Scientist]:
     """Run the scientist's pod in a thread."""
-    pod = Scientist(party.home, auto_accept, party.say, look_s=0.05, turn_s=0)
+    pod = Scientist(party.home, auto_accept, party.say, look_s=0.05, turn_s=turn_s)
     with running(pod):
         yield pod
 
 
 @contextmanager
-def verifier_runs(*parties: Party, **how: Any) -> Iterator[None]:
+def verifier_runs(*parties: Party, turn_s: float = 0, **how: Any) -> Iterator[None]:
     """Run verifiers' pods, each in a thread."""
     with ExitStack() as stack:
         for party in parties:
-            stack.enter_context(running(Verifier(party.home, party.say, look_s=0.05, retry_s=0.2, turn_s=0, **how)))
+            stack.enter_context(
+                running(Verifier(party.home, party.say, look_s=0.05, retry_s=0.2, turn_s=turn_s, **how))
+            )
         yield
 
 

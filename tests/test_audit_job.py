@@ -103,8 +103,8 @@ def elsewhere(*args: Any) -> Examination:
 @pytest.fixture(scope="module")
 def honest(court: Court) -> Digest:
     """A job that three verifiers audit, everybody running."""
-    workshop = court.workshop
-    with owner_runs(workshop.owner), scientist_runs(workshop.scientist), verifier_runs(*court.verifiers[:3]):
+    workshop, judging = court.workshop, court.verifiers[:3]
+    with owner_runs(workshop.owner), scientist_runs(workshop.scientist, turn_s=60), verifier_runs(*judging, turn_s=60):
         id = workshop.request(audit=court.terms(3))
         workshop.until(workshop.scientist.has(id, "settled"))
         for party in court.verifiers[:3]:

@@ -54,8 +54,11 @@ def fitchain(running_devnet: Devnet, monkeypatch: pytest.MonkeyPatch, capsys: py
 
 
 @pytest.fixture
-def shown(fitchain: Fitchain, parties: Parties, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+def shown(
+    fitchain: Fitchain, parties: Parties, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., str]:
     """What a command shows to people, as the owner runs it."""
+    monkeypatch.delenv("COLUMNS", raising=False)
 
     def command(*arguments: str) -> str:
         assert run([*arguments, "--home", str(parties.owner.chain.settings.home)]) == 0
