@@ -159,6 +159,10 @@ def pairs_of(plan: Plan) -> list[tuple[str, Any]]:
     pairs.append(("costs", f"{format_fit(plan.fee)} FIT; each verifier trains {percent(sampling.work)} of it again"))
     pairs.append(("discloses", _disclosed(plan)))
     pairs.append(("bond", bond_told(plan)))
+    if plan.seats % 2 == 0:
+        pairs.append(
+            ("mind", f"of {plan.seats} verifiers, half can end the audit without a verdict: an odd number is safer")
+        )
     return pairs
 
 

@@ -104,7 +104,7 @@ class Stores:
         """What they are, in a line."""
         if self.kind == "ipfs":
             return f"two IPFS nodes (Kubo {self.version}), the owner's and the scientist's, joined by bitswap alone"
-        return "a folder that both pods share, where two IPFS nodes would stand"
+        return "a folder that all pods share (`make kubo` brings IPFS)"
 
 
 def choose_stores(asked: str | None) -> str:

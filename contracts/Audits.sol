@@ -35,6 +35,8 @@ contract Audits is IAudits {
         bytes32 seed;
         uint256 round;
         uint256 counter;
+        /// Which of the first 256 entries were looked at in this draw, as a bitmap.
+        uint256 tried;
         /// The seats of each round up to this one.
         uint256[ROUND_LIMIT] seats;
     }
@@ -469,11 +471,22 @@ contract Audits is IAudits {
         if (drawing.length == 0) return (0, address(0));
         while (drawing.counter < limit) {
             bytes32 random = keccak256(abi.encode(drawing.seed, drawing.round, drawing.counter++));
-            account = _entry(drawing.panel, uint256(random) % drawing.length);
+            uint256 index = uint256(random) % drawing.length;
+            if (_wasTried(drawing, index)) continue;
+            account = _entry(drawing.panel, index);
             number = _drawable(drawing, account);
             if (number != 0) return (number, account);
         }
         return (0, address(0));
+    }
+
+    /// @dev Notes an entry and says whether it had been noted: drawn or rejected, it is not looked at twice. In a small
+    ///      panel most tries after the first seats hit such an entry.
+    function _wasTried(Drawing memory drawing, uint256 index) private pure returns (bool tried) {
+        if (index >= 256) return false;
+        uint256 bit = 1 << index;
+        tried = drawing.tried & bit != 0;
+        drawing.tried |= bit;
     }
 
     function _entry(uint256 panel, uint256 index) private view returns (address) {

@@ -103,6 +103,11 @@ def test_costs_of_an_agreement_are_those_of_its_terms(
     assert "nobody but the owner" in shown("proof", "cost", str(parties.request()))
 
 
+def test_even_numbers_of_verifiers_are_warned_of(shown: Callable[..., str]) -> None:
+    assert "half can end the audit without a verdict" in shown("proof", "cost", "--verifiers", "2")
+    assert "without a verdict" not in shown("proof", "cost", "--verifiers", "3")
+
+
 def test_what_a_request_would_be_audited_for_is_shown_before_it_is_approved(
     parties: Parties, shown: Callable[..., str]
 ) -> None:
