@@ -37,6 +37,12 @@ def test_the_pair_is_found_again_moves_an_object_and_goes(folder: Path, tmp_path
     assert one.cat(one.add(data)) == data
 
 
+def test_new_nodes_stay_clear_of_the_ports_that_every_kubo_has_by_default(folder: Path) -> None:
+    """A person's own node may start there any moment, or another pair that starts beside this one."""
+    places = [node.store for node in swarm.up(folder).nodes] + [node.address for node in swarm.up(folder).nodes]
+    assert not [place for place in places if place.endswith(("/tcp/5001", "/tcp/4001", "/tcp/8080"))]
+
+
 def test_a_node_that_died_is_started_again(folder: Path) -> None:
     pair = swarm.up(folder)
     os.kill(pair.nodes[1].pid, 9)

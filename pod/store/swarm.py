@@ -172,6 +172,7 @@ def start(
     if not (repository / "config").is_file():
         repository.mkdir(parents=True, exist_ok=True, mode=0o700)
         _run(ipfs, variables, "init", "--empty-repo", f"--profile={PROFILE}")
+        _configure(repository / "config", CONFIG)  # else it would take the port that every Kubo has by default
     _configure(repository / "config", CONFIG | (config or {}) | _places(repository / "config"))
     _write(repository / "swarm.key", swarm_key)
     for left in ("api", "gateway"):
