@@ -5,12 +5,13 @@ After `settings`. A process is known by its id and by when it started, since ids
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pod.errors import Unusable
@@ -74,3 +75,14 @@ def port_is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Let one process at a time start or stop what a lock file stands for; the others wait."""
+    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -219,9 +218,8 @@ class Audits:
 
     def draw(self, id: Digest) -> Receipt:
         """Draw the verifiers as anyone; waits for the block after the challenge block, if need be."""
-        challenge_block = self.chain.call("Audits", "audit", id, block="latest")["challengeBlock"]
-        while challenge_block and self.chain.block("latest").number <= challenge_block:
-            time.sleep(self.chain.settings.poll_s)
+        if challenge_block := self.chain.call("Audits", "audit", id, block="latest")["challengeBlock"]:
+            self.chain.wait_beyond(challenge_block)
         return self._send("draw", id)
 
     def join(self, id: Digest, seat: int, recipient: str) -> Receipt:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
@@ -249,10 +248,9 @@ class Agreements:
         return [event.args["id"] for event in events]
 
     def _await_seed(self, id: Digest) -> None:
-        """Wait until the seed block has a successor: a block's hash is known from the next one on."""
-        seed_block = self.chain.call("Agreements", "agreement", id, block="latest")["seedBlock"]
-        while seed_block and self.chain.block("latest").number <= seed_block:
-            time.sleep(self.chain.settings.poll_s)
+        """Wait until the seed block, where there is one, has a successor."""
+        if seed_block := self.chain.call("Agreements", "agreement", id, block="latest")["seedBlock"]:
+            self.chain.wait_beyond(seed_block)
 
     def _at(self, contract: str) -> str:
         return self.chain.deployment.addresses[contract]

@@ -10,6 +10,7 @@ from enum import IntEnum
 from typing import Any
 
 from pod.digest import ZERO, Digest
+from pod.recipe import MODES
 from pod.store.base import Cid
 
 
@@ -19,6 +20,11 @@ class Mode(IntEnum):
     OPEN = 0
     SAMPLED = 1
     ON_SITE = 2
+
+    @property
+    def word(self) -> str:
+        """The recipe's word for it: `open`, `sampled` or `on-site`."""
+        return MODES[self]
 
 
 class State(IntEnum):

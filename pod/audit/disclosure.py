@@ -5,13 +5,10 @@ Part of `audit`. Scientist and owner ask here before a request is made and befor
 
 from __future__ import annotations
 
-from pod.agreement import AuditTerms, Mode
+from pod.agreement import AuditTerms
 from pod.audit.cost import Sampling
 from pod.dataset import Disclosure
 from pod.recipe import Recipe
-
-MODES = {"open": Mode.OPEN, "sampled": Mode.SAMPLED, "on-site": Mode.ON_SITE}
-"""The recipe's words for the chain's audit modes."""
 
 
 def disclosure(terms: AuditTerms, recipe: Recipe, already: int = 0) -> Disclosure:
@@ -24,7 +21,6 @@ def disclosure(terms: AuditTerms, recipe: Recipe, already: int = 0) -> Disclosur
     """
     if not terms.seats:
         return Disclosure()
-    name = next(name for name, mode in MODES.items() if mode == terms.mode)
     sampling = Sampling.of(recipe.steps, recipe.segment, terms.segments)
     records = sampling.disclosed(recipe.segment, recipe.batch_size, recipe.rows[1] - recipe.rows[0])
-    return Disclosure(name, records, already)
+    return Disclosure(terms.mode.word, records, already)

@@ -22,7 +22,6 @@ from pod.dataset import batches
 from pod.digest import ZERO, Digest, bag, leaf_hash, node_hash, sha256_file, tagged
 from pod.errors import ChainUnusable, ClaimMismatch, DigestMismatch, InputRefused, NotFound, SignatureMismatch
 from pod.leaf import Leaf, records_digest
-from pod.recipe import MODES
 from pod.registry import Registry
 from pod.state import model_root, optimizer_root, read_safetensors
 from pod.store.base import Cid
@@ -143,7 +142,7 @@ def check_recipe(statement: Statement, terms: Terms) -> None:
     audit = statement.audit
     _same("the audited segments", audit.segments, recipe.audit.segments, found)
     _same("the verifiers", audit.verifiers, recipe.audit.verifiers, found)
-    _same("the disclosure mode", MODES[audit.mode], recipe.audit.mode, found)
+    _same("the disclosure mode", audit.mode.word, recipe.audit.mode, found)
     _same("the panel", audit.panel, recipe.audit.panel or ZERO, found)
     _same("the card's root", card.root, statement.dataset_root, "and its dataset has the root")
     try:

@@ -113,6 +113,11 @@ class Chain:
             raise NotFound(f"the node at {self.node.shown} has no block {number}")
         return _block(found)
 
+    def wait_beyond(self, number: int) -> None:
+        """Wait until a block has a successor: its hash is known from the next one on."""
+        while self.block("latest").number <= number:
+            time.sleep(self.settings.poll_s)
+
     def blocks(self, numbers: Iterable[int]) -> dict[int, Block]:
         """Several blocks by number, in few round trips."""
         wanted = sorted(set(numbers))

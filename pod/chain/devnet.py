@@ -12,14 +12,11 @@ window ever passes). It runs on after the command that started it. Its folder ho
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -28,11 +25,12 @@ from pod.chain.client import checksum
 from pod.chain.connect import connect_unlocked
 from pod.chain.node_tools import binary
 from pod.chain.rpc import Node
-from pod.detached import port_is_free, running, spawn, stop
+from pod.detached import alone, port_is_free, running, spawn, stop
 from pod.errors import ChainUnusable, InputRefused
 from pod.settings import DEVNET_CHAIN_ID, DEVNET_RECORD, DevnetRecord, Settings, process_start
 
 DEFAULT_PORT = 8545
+LOCK = ".lock"
 BLOCK_TIME_S = 1
 SAVE_EVERY_S = 5
 START_S = 20.0
@@ -56,7 +54,7 @@ def up(folder: Path, port: int = DEFAULT_PORT, fresh: bool = False) -> DevnetRec
         NotFound: anvil is not installed.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder):
+    with alone(folder / LOCK):
         if (record := status(folder)) is not None:
             return record
         if fresh:
@@ -75,7 +73,7 @@ def choose_store(folder: Path, store: str) -> DevnetRecord:
     Raises:
         ChainUnusable: the devnet does not run.
     """
-    with _alone(folder):
+    with alone(folder / LOCK):
         record = status(folder)
         if record is None:
             raise ChainUnusable(f"no devnet runs from {folder}", "start it: fitchain devnet up")
@@ -102,7 +100,7 @@ def down(folder: Path) -> bool:
     """
     if not folder.is_dir():
         return False
-    with _alone(folder):
+    with alone(folder / LOCK):
         if (record := status(folder)) is None:
             return False
         stop(record.pid, record.started)
@@ -202,14 +200,3 @@ def listening_port(pid: int, log: Path) -> int:
             )
         time.sleep(0.01)
     return int(found[1])
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Let one process at a time start or stop this devnet."""
-    lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)

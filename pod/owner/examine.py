@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pod import environment
 from pod.agreement import Agreement
-from pod.audit.disclosure import MODES, disclosure
+from pod.audit.disclosure import disclosure
 from pod.dataset import Card, Disclosure, Table, mock_table
 from pod.digest import ZERO, Digest, sha256
 from pod.errors import ClaimMismatch, InputRefused
@@ -148,9 +148,9 @@ def check_terms(home: Home, agreement: Agreement, recipe: Recipe, graph: Graph) 
             raise ClaimMismatch(
                 f"the terms agree on {name} {getattr(terms, name)} and the recipe on {getattr(recipe, name)}"
             )
-    agreed = (terms.audit.segments, terms.audit.verifiers, terms.audit.mode, terms.audit.panel)
+    agreed = (terms.audit.segments, terms.audit.verifiers, terms.audit.mode.word, terms.audit.panel)
     audit = recipe.audit
-    offered = (audit.segments, audit.verifiers, MODES[audit.mode], audit.panel or ZERO)
+    offered = (audit.segments, audit.verifiers, audit.mode, audit.panel or ZERO)
     if agreed != offered:
         raise ClaimMismatch(f"the terms agree on the audit {agreed} and the recipe on {offered}")
 

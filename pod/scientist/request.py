@@ -12,7 +12,7 @@ from typing import Any
 
 from pod import environment
 from pod.agreement import AuditTerms, Terms, agreement_id
-from pod.audit.disclosure import MODES, disclosure
+from pod.audit.disclosure import disclosure
 from pod.dataset import Card
 from pod.digest import ZERO, Digest
 from pod.graph import Graph
@@ -114,9 +114,8 @@ def terms_of(
 
 def _recipe_audit(audit: AuditTerms) -> dict[str, Any]:
     """Audit terms as a recipe has them."""
-    mode = next(name for name, mode in MODES.items() if mode == audit.mode)
     panel = None if audit.panel == ZERO else str(audit.panel)
-    return {"segments": audit.segments, "verifiers": audit.verifiers, "mode": mode, "panel": panel}
+    return {"segments": audit.segments, "verifiers": audit.verifiers, "mode": audit.mode.word, "panel": panel}
 
 
 def draft_recipe(home: Home, card: Card, graph: Digest, initial_model: Digest, overrides: Mapping[str, Any]) -> Recipe:

@@ -14,26 +14,23 @@ Source: https://github.com/ipfs/kubo/blob/master/docs/config.md, docs/experiment
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import secrets
-import shutil
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pod.detached import port_is_free, running, spawn, stop
+from pod.detached import alone, port_is_free, running, spawn, stop
 from pod.errors import InputRefused, StoreUnreachable, StoreUnusable
 from pod.settings import process_start
 from pod.store.kubo import require_kubo, version
 from pod.store.node import Node
 
-RECORD = "ipfs.json"
+RECORD, LOCK = "ipfs.json", ".ipfs.lock"
 PAIR = 2
 START_S = 60.0
 LOOPBACK = "/ip4/127.0.0.1/tcp/0"
@@ -106,7 +103,7 @@ def up(folder: Path) -> Swarm:
     """
     ipfs = require_kubo()
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder):
+    with alone(folder / LOCK):
         known = _read(folder)
         if known and all(node.alive for node in known.nodes):
             return known
@@ -144,7 +141,7 @@ def down(folder: Path) -> bool:
     """
     if _read(folder) is None:
         return False
-    with _alone(folder):
+    with alone(folder / LOCK):
         swarm = _read(folder)
         ran = [node for node in swarm.nodes if node.alive] if swarm else []
         for node in ran:
@@ -293,19 +290,3 @@ def _write(path: Path, text: str) -> None:
     with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(text)
     part.replace(path)
-
-
-def forget(folder: Path) -> None:
-    """Remove the repositories of a pair that does not run."""
-    shutil.rmtree(folder / "ipfs", ignore_errors=True)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Let one process at a time start or stop this pair."""
-    lock = os.open(folder / ".ipfs.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)

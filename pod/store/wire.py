@@ -196,26 +196,17 @@ def multipart(name: str, pieces: Iterable[bytes]) -> tuple[dict[str, str], Itera
     Source: RFC 7578
     """
     boundary = secrets.token_hex(16)
-    return {"Content-Type": f"multipart/form-data; boundary={boundary}"}, _parts(boundary, [(name, False, pieces)])
+    return {"Content-Type": f"multipart/form-data; boundary={boundary}"}, _body(boundary, name, pieces)
 
 
-def multipart_folder(entries: Iterable[tuple[str, bool, Iterable[bytes]]]) -> tuple[dict[str, str], Iterator[bytes]]:
-    """The body of a request that sends a folder: (path, whether it is a folder, its bytes), folders before what they hold."""
-    boundary = secrets.token_hex(16)
-    return {"Content-Type": f"multipart/form-data; boundary={boundary}"}, _parts(boundary, entries)
-
-
-def _parts(boundary: str, entries: Iterable[tuple[str, bool, Iterable[bytes]]]) -> Iterator[bytes]:
-    for name, folder, pieces in entries:
-        kind = "application/x-directory" if folder else "application/octet-stream"
-        filename = urllib.parse.quote(name, safe="")
-        yield (
-            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{filename}"\r\n'
-            f"Content-Type: {kind}\r\n\r\n"
-        ).encode()
-        yield from (piece for piece in pieces if piece)
-        yield b"\r\n"
-    yield f"--{boundary}--\r\n".encode()
+def _body(boundary: str, name: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    filename = urllib.parse.quote(name, safe="")
+    yield (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{filename}"\r\n'
+        "Content-Type: application/octet-stream\r\n\r\n"
+    ).encode()
+    yield from (piece for piece in pieces if piece)
+    yield f"\r\n--{boundary}--\r\n".encode()
 
 
 def parse_address(address: str) -> str:

@@ -36,6 +36,7 @@ from pod.errors import EnvironmentRefused, NotFound, StoreUnusable, Unusable
 from pod.home import Home, sweep
 from pod.parcel import send_key
 from pod.patience import RETRY_S, Patience, Say
+from pod.recipe import DEFAULT_CLASS
 from pod.registry import Role
 from pod.sealed import check_recipient, recipient_of
 from pod.verifier.examine import EVIDENCE, Examination, examine
@@ -43,7 +44,7 @@ from pod.verifier.examine import EVIDENCE, Examination, examine
 LOOK_S = 0.2
 SEAT, JOB = "seat.age", "job.age"
 """The identity that evidence is sealed to, and the job's own, both sealed to this pod."""
-DEFAULT_CLASS, DEFAULT_THREADS = "cpu-x86-64-v3", 1
+DEFAULT_THREADS = 1
 WAIT_SHARE = 0.75
 """How much of the time to vote is waited for a store that lacks something or does not answer."""
 RELEASE_SHARE = 0.5

@@ -19,12 +19,13 @@ from pathlib import Path
 import torch
 import torch._dynamo  # the optimizers import it at their first use, when it would be too late
 
+from pod.audit.evidence import RECIPE
 from pod.environment import Environment, configure, installed_torch
 from pod.errors import FitchainError, Unusable
 from pod.recipe import Recipe
 from pod.recipe.terms import RECIPE_BYTES
 from pod.sandbox import confine
-from pod.worker.job import RECIPE, Job, read
+from pod.worker.job import Job, read
 from pod.worker.modes import MODES
 from pod.worker.order import Order
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from torch.optim import Optimizer
 
-from pod.audit.evidence import EVIDENCE, Evidence, records_of
+from pod.audit.evidence import EVIDENCE, GRAPH, INITIAL, Evidence, records_of
 from pod.checkpoint import KeptState, read_state, read_state_file, state_steps
 from pod.checkpoint.recorder import LiveState
 from pod.dataset import Assemble, Table, assemble, batches
@@ -23,7 +23,7 @@ from pod.state import TensorBytes, model_root, read_safetensors
 from pod.training import StepDone, fresh_optimizer, load_optimizer, optimizer_tensors, train
 from pod.worker.order import Order
 
-RECIPE, GRAPH, INITIAL, RECORDS = "recipe.json", "graph.json", "initial.safetensors", "records.npz"
+RECORDS = "records.npz"
 _INPUT_DTYPES = {"F32": "float32", "F64": "float64", "I64": "int64"}
 
 
