@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pod.errors import InputRefused
+from pod.values.errors import InputRefused
 
 DECIMALS = 18
 LARGEST = (1 << 128) - 1  # the contracts hold amounts in uint128

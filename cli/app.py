@@ -27,7 +27,7 @@ from typer.exceptions import TyperException
 from cli import command, data, demo, deploy, devnet, job, keys, model, panel, pod, proof, store, verifier
 from cli.command import PlainGroup
 from cli.output import report_bug, report_error, report_usage
-from pod.errors import FitchainError
+from pod.values.errors import FitchainError
 
 INTERRUPTED = 130
 

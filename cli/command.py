@@ -21,11 +21,11 @@ from typer.core import TyperCommand, TyperGroup
 
 from cli.output import Report, print_report, say
 from cli.passphrase import find_passphrase
-from pod.errors import NotFound
+from pod.values.errors import NotFound
 
 if TYPE_CHECKING:
-    from pod.home import Home
-    from pod.settings import Settings
+    from pod.jobs.home import Home
+    from pod.ports.settings import Settings
 
 EVERYWHERE = "Options of every command"
 
@@ -85,7 +85,7 @@ class Session:
     @cached_property
     def settings(self) -> Settings:
         """The settings, from flags, environment, files and defaults in that order."""
-        from pod import settings
+        from pod.ports import settings
 
         return settings.load(home=self.flags.home, rpc=self.flags.rpc, store=self.flags.store)
 
@@ -113,7 +113,7 @@ class Session:
         Raises:
             NotFound: the home has no such key.
         """
-        from pod import keys
+        from pod.ports import keys
 
         settings = self.settings
         for key in keys.list_keys(settings.home):
@@ -126,7 +126,7 @@ class Session:
         self._stack.close()
 
     def _open(self, passphrase: Callable[[], str] | None) -> Home:
-        from pod.home import Home
+        from pod.jobs.home import Home
 
         return self._stack.enter_context(Home.open(self.settings, passphrase, say))
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from cli.amounts import format_fit
 from cli.stage import Pod, Side, pods
-from pod.agreement import AuditTerms, Mode, Outcome
-from pod.digest import Digest
+from pod.ports.agreement import AuditTerms, Mode, Outcome
+from pod.values.digest import Digest
 
 if TYPE_CHECKING:
     from cli.demo import Follower
-    from pod.home import Home
-    from pod.owner import RegisteredDataset
+    from pod.jobs.home import Home
+    from pod.parties.owner import RegisteredDataset
 
 VERIFIERS = ("verifier-1", "verifier-2", "verifier-3")
 NAMES = (*VERIFIERS, "cheat")
@@ -50,7 +50,7 @@ def terms(panel: Digest) -> AuditTerms:
 
 def audited_segments(home: Home, job: Digest) -> tuple[int, ...]:
     """The segments that the chain drew."""
-    from pod.audit.facts import read_facts
+    from pod.proof.audit.facts import read_facts
 
     audit = home.audits.read(job)
     return read_facts(home.chain, job, audit.seed, audit.round).audited
@@ -124,7 +124,7 @@ class Cheat:
 
     def tempt(self, dataset: RegisteredDataset, ask: Callable[[RegisteredDataset], Digest]) -> None:
         """Be asked for a training of the table that it offers, and say yes."""
-        from pod import owner
+        from pod.parties import owner
 
         (running,) = self.stack.enter_context(pods([(self.side, ["owner"])], self.run))
         self.job = ask(dataset)

@@ -26,9 +26,9 @@ def deploy(
 
     An interrupted deployment goes on where it stopped; a complete one is found and left as it is.
     """
-    from pod import keys
-    from pod.chain.deploy import deploy as put_contracts
-    from pod.chain.deploy import record_path
+    from pod.ports import keys
+    from pod.ports.chain.deploy import deploy as put_contracts
+    from pod.ports.chain.deploy import record_path
 
     settings = session.settings
     account = keys.unlock(settings.home, key, session.passphrase()) if key else None

@@ -13,12 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pod.audit.diagnosis import Disagreement, Moment, first_disagreement, read_moments
-from pod.errors import InputRefused, NotFound
+from pod.proof.audit.diagnosis import Disagreement, Moment, first_disagreement, read_moments
+from pod.values.errors import InputRefused, NotFound
 
 if TYPE_CHECKING:
-    from pod.digest import Digest
-    from pod.home import Home
+    from pod.jobs.home import Home
+    from pod.values.digest import Digest
 
 Tell = Callable[[dict[str, Any]], None]
 
@@ -36,8 +36,8 @@ def moments_of(home: Home, id: Digest, segments: Sequence[int], tell: Tell) -> t
         NotFound: this home has neither the training nor the evidence, or the job has no such segment.
         FitchainError: it cannot be trained again here, or what is here is not what the chain says.
     """
-    from pod.checkpoint import LEAVES
-    from pod.verifier.pod import SEAT
+    from pod.compute.checkpoint import LEAVES
+    from pod.parties.verifier.pod import SEAT
 
     audit, folder = home.audits.read(id), home.settings.home / "jobs" / str(id)
     drawn = _drawn(home, id)
@@ -88,8 +88,8 @@ def write_moments(path: Path, moments: Iterable[Moment]) -> None:
 
 def kept_ends(home: Home, id: Digest, segments: Iterable[int]) -> tuple[Moment, ...]:
     """The states that an owner kept at the ends of segments, as moments; of a home without any: none."""
-    from pod.checkpoint import LEAVES, read_leaves, read_state
-    from pod.checkpoint.files import state_path
+    from pod.compute.checkpoint import LEAVES, read_leaves, read_state
+    from pod.compute.checkpoint.files import state_path
 
     folder = home.settings.home / "jobs" / str(id)
     if not (folder / LEAVES).exists():
@@ -114,9 +114,9 @@ def _drawn(home: Home, id: Digest) -> tuple[int, ...]:
 
 
 def _of_training(home: Home, id: Digest, segments: Sequence[int], tell: Tell) -> tuple[Moment, ...]:
-    from pod.owner.replay import link_training
-    from pod.owner.run import prepare
-    from pod.worker import Order, explain
+    from pod.jobs.worker import Order, explain
+    from pod.parties.owner.replay import link_training
+    from pod.parties.owner.run import prepare
 
     proof, folder = home.agreements.proof(id), home.job_folder(id)
     for segment in segments:
@@ -130,13 +130,13 @@ def _of_training(home: Home, id: Digest, segments: Sequence[int], tell: Tell) ->
 
 
 def _of_evidence(home: Home, id: Digest, segments: Sequence[int], tell: Tell) -> tuple[Moment, ...]:
-    from pod.audit.checking import check
-    from pod.audit.evidence import FOLDER_BYTES, Evidence, files_of
-    from pod.audit.facts import read_facts
-    from pod.errors import ClaimMismatch
-    from pod.parcel import fetch_folder
-    from pod.verifier.pod import SEAT
-    from pod.worker import Order, explain
+    from pod.jobs.parcel import fetch_folder
+    from pod.jobs.worker import Order, explain
+    from pod.parties.verifier.pod import SEAT
+    from pod.proof.audit.checking import check
+    from pod.proof.audit.evidence import FOLDER_BYTES, Evidence, files_of
+    from pod.proof.audit.facts import read_facts
+    from pod.values.errors import ClaimMismatch
 
     audit, folder = home.audits.read(id), home.job_folder(id)
     if (cid := home.audits.evidence(audit)) is None:

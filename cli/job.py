@@ -11,14 +11,14 @@ from cli.amounts import counted, format_duration, format_fit, parse_duration, pa
 from cli.command import Session, command, group
 from cli.ids import AgreementId, find_agreement, find_dataset, find_model
 from cli.output import Facts, Report, Rows, say
-from pod.agreement import Phase, State
-from pod.errors import AccessRefused, InputRefused, Unusable
+from pod.ports.agreement import Phase, State
+from pod.values.errors import AccessRefused, InputRefused, Unusable
 
 if TYPE_CHECKING:
     from cli.cost import Plan
     from cli.story import Standing
-    from pod.chain.base import Receipt
-    from pod.digest import Digest
+    from pod.ports.chain.base import Receipt
+    from pod.values.digest import Digest
 
 app = group("job", "Ask for a training, decide on it, follow it, pay for it.")
 
@@ -88,7 +88,7 @@ def request(
     The price is locked until the job ends. The first steps are rehearsed here on mock data before.
     """
     from cli.wishes import Wishes, asked
-    from pod import scientist
+    from pod.parties import scientist
 
     home = session.home
     windows = [parse_duration(window) for window in (acceptance_window, training_window, dispute_window)]
@@ -199,7 +199,7 @@ def watch(
 @command(app, "approve")
 def approve(session: Session, agreement: AgreementId) -> Report:
     """Say yes to a request, as its owner; the pod acts on it."""
-    from pod import owner
+    from pod.parties import owner
 
     id = find_agreement(session.reader, agreement)
     owner.approve(session.reader, id)
@@ -216,7 +216,7 @@ def reject(
 
     The scientist gets its money back.
     """
-    from pod import owner
+    from pod.parties import owner
 
     id = find_agreement(session.reader, agreement)
     owner.reject(session.home, id, reason)
@@ -229,7 +229,7 @@ def accept(session: Session, agreement: AgreementId) -> Report:
 
     Its certificate is checked first; then the price is the owner's.
     """
-    from pod import scientist
+    from pod.parties import scientist
 
     id = find_agreement(session.reader, agreement)
     scientist.accept_result(session.home, id)
@@ -242,7 +242,7 @@ def dispute(session: Session, agreement: AgreementId) -> Report:
 
     Locks the agreed fee and counter-bond, which are lost if the result is found to be as agreed.
     """
-    from pod import scientist
+    from pod.parties import scientist
 
     home = session.home
     id = find_agreement(home, agreement)

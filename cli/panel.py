@@ -10,7 +10,7 @@ from cli.amounts import counted
 from cli.command import Session, command, group
 from cli.ids import PanelId, find_address, find_panel
 from cli.output import Facts, Report, Rows
-from pod.errors import AccessRefused, InputRefused
+from pod.values.errors import AccessRefused, InputRefused
 
 app = group("panel", "Name the verifiers of whom audits may be drawn.")
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.output import report_error
-from pod.errors import FitchainError, NotFound
+from pod.values.errors import FitchainError, NotFound
 
 SPLIT_SEED = 2026
 TEST_SHARE = 0.2

@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from cli.samples import Sample, describe_sample
-from pod.errors import ChainUnusable, FitchainError, InputRefused, Unusable
-from pod.settings import SETTINGS_FILE, DevnetRecord, Settings, load
+from pod.ports.settings import SETTINGS_FILE, DevnetRecord, Settings, load
+from pod.values.errors import ChainUnusable, FitchainError, InputRefused, Unusable
 
 if TYPE_CHECKING:
-    from pod.home import Home
+    from pod.jobs.home import Home
 
 STOP_S = 15
 GAS_WEI = 10**18
@@ -114,7 +114,7 @@ def choose_stores(asked: str | None) -> str:
         InputRefused: there is no such kind.
         NotFound: IPFS is asked for and there is no Kubo.
     """
-    from pod.store.kubo import kubo, require_kubo
+    from pod.ports.store.kubo import kubo, require_kubo
 
     if asked not in (None, "local", "ipfs"):
         raise InputRefused(f"the demonstration has no store {asked!r}", "choose --store local or --store ipfs")
@@ -125,7 +125,7 @@ def choose_stores(asked: str | None) -> str:
 
 def start_stores(kind: str, devnet: Path) -> Stores:
     """Start a private pair of IPFS nodes, or name the folder beside the devnet."""
-    from pod.store import swarm
+    from pod.ports.store import swarm
 
     if kind == "local":
         folder = str((devnet / "store").absolute())
@@ -156,8 +156,8 @@ def start_chain(settings: Settings, port: int | None) -> DevnetRecord:
         settings: which devnet.
         port: TCP port; None takes the usual one, or a free one where that is taken.
     """
-    from pod.chain import devnet
-    from pod.chain.deploy import deploy
+    from pod.ports.chain import devnet
+    from pod.ports.chain.deploy import deploy
 
     try:
         record = devnet.up(settings.devnet, devnet.DEFAULT_PORT if port is None else port)
@@ -171,9 +171,9 @@ def start_chain(settings: Settings, port: int | None) -> DevnetRecord:
 
 def equip(side: Side, units: int) -> Home:
     """Make a side's keys, give it test money and open its home."""
-    from pod import keys
-    from pod.chain import devnet
-    from pod.home import Home
+    from pod.jobs.home import Home
+    from pod.ports import keys
+    from pod.ports.chain import devnet
 
     made = keys.create(side.home, side.settings.key, side.passphrase(), KEY_WORK)
     devnet.fund(side.settings, made.address, GAS_WEI, units)

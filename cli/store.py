@@ -17,7 +17,7 @@ from cli.output import Facts, Report, Rows, say
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from pod.store import Store
+    from pod.ports.store import Store
 
 app = group("store", "Look into the store of sealed objects, fill it, empty it.")
 
@@ -65,7 +65,7 @@ def get(
     target: Annotated[Path | None, typer.Argument(metavar="[PATH]", help="Else the CID.", show_default=False)] = None,
 ) -> Report:
     """Fetch a file or a folder; every byte is checked."""
-    from pod.store import Cid
+    from pod.ports.store import Cid
 
     target = target or Path(cid)
     with _store(session) as store:
@@ -80,7 +80,7 @@ def pin(
     remove: Annotated[bool, typer.Option("--remove", help="Give up the pin instead.")] = False,
 ) -> Report:
     """Keep an object for this home, fetching it first where that is needed."""
-    from pod.store import Cid
+    from pod.ports.store import Cid
 
     with _store(session) as store:
         if remove:
@@ -116,8 +116,8 @@ def export(
     target: Annotated[Path, typer.Argument(metavar="FILE", help="A CAR, as `ipfs dag import` reads it.")],
 ) -> Report:
     """Write an object with all its blocks into one file, to carry it elsewhere."""
-    from pod.errors import StoreUnusable
-    from pod.store import Cid, car
+    from pod.ports.store import Cid, car
+    from pod.values.errors import StoreUnusable
 
     parsed = Cid.parse(cid)
     with _store(session) as store:
@@ -137,8 +137,8 @@ def import_car(
     source: Annotated[Path, typer.Argument(metavar="FILE", help="A CAR, as `ipfs dag export` writes it.")],
 ) -> Report:
     """Add and pin the object that such a file holds; every block is checked."""
-    from pod.errors import NotFound
-    from pod.store import car
+    from pod.ports.store import car
+    from pod.values.errors import NotFound
 
     try:
         file = source.open("rb")
@@ -152,7 +152,7 @@ def import_car(
 
 def _store(session: Session) -> AbstractContextManager[Store]:
     """The store of this home; what takes long is told on stderr."""
-    from pod.store import open_store
+    from pod.ports.store import open_store
 
     return closing(open_store(session.settings, say, lambda what, count: say(f"{what}: {_size(count)}")))
 

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 from cli import audits, cost
 from cli.amounts import counted, format_duration, format_fit
 from cli.output import Facts
-from pod.agreement import Agreement, Anchor, Proof, State
-from pod.journal import Entry
+from pod.jobs.journal import Entry
+from pod.ports.agreement import Agreement, Anchor, Proof, State
 
 if TYPE_CHECKING:
-    from pod.digest import Digest
-    from pod.home import Home
+    from pod.jobs.home import Home
+    from pod.values.digest import Digest
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 

@@ -12,7 +12,7 @@ from cli.amounts import format_fit
 from cli.court import Caught
 from cli.output import Prose
 from cli.stage import Stores
-from pod.audit.cost import Sampling
+from pod.proof.audit.cost import Sampling
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from cli.amounts import format_duration, format_fit
 from cli.command import Session, command, group
 from cli.ids import find_address
 from cli.output import Facts, Report, Rows
-from pod.errors import Unusable
+from pod.values.errors import Unusable
 
 if TYPE_CHECKING:
-    from pod.agreement import Audit, Verifier
-    from pod.home import Home
+    from pod.jobs.home import Home
+    from pod.ports.agreement import Audit, Verifier
 
 app = group("verifier", "Stake, be drawn, collect fees.")
 

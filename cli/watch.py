@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from cli import audits
 from cli.output import console, printable
 from cli.story import Standing, sentence, sparkline, spent, state_name
-from pod.agreement import State
+from pod.ports.agreement import State
 
 if TYPE_CHECKING:
     from rich.text import Text

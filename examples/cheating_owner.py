@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from cli import main
-from pod.agreement import Proof
-from pod.digest import Digest
-from pod.home import Home
-from pod.owner import run
+from pod.jobs.home import Home
+from pod.parties.owner import run
+from pod.ports.agreement import Proof
+from pod.values.digest import Digest
 
 honestly_prepare = run.prepare
 

@@ -19,7 +19,7 @@ from typing import Any
 from rich.table import Table
 
 from cli.output import console, print_json, printable, say
-from pod.errors import FitchainError
+from pod.values.errors import FitchainError
 from tests.attacks import detection
 from tests.attacks.field import Caught, Field
 from tests.attacks.rows import ATTACKS, UNCAUGHT, Attack

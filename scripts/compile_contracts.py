@@ -18,10 +18,10 @@ from typing import Any
 
 import solcx
 
-from pod.chain import node_tools
+from pod.ports.chain import node_tools
 
 ROOT = Path(__file__).resolve().parent.parent
-ARTIFACTS = ROOT / "pod" / "chain" / "artifacts"
+ARTIFACTS = ROOT / "pod" / "ports" / "chain" / "artifacts"
 SOLC = ROOT / "scripts" / "solc"
 CONTRACTS = ("FitCoin", "Registry", "Agreements", "ProofOfTrain", "Audits")
 LIBRARIES = {"@openzeppelin/": ROOT / "node_modules" / "@openzeppelin"}

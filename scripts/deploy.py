@@ -12,10 +12,10 @@ import getpass
 import sys
 from pathlib import Path
 
-from pod import keys, settings
-from pod.chain.deploy import deploy
-from pod.errors import FitchainError
-from pod.settings import DEVNET_CHAIN_ID
+from pod.ports import keys, settings
+from pod.ports.chain.deploy import deploy
+from pod.ports.settings import DEVNET_CHAIN_ID
+from pod.values.errors import FitchainError
 
 
 def main() -> int:

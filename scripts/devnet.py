@@ -11,10 +11,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from pod import settings
-from pod.chain import devnet
-from pod.chain.deploy import deploy
-from pod.errors import FitchainError
+from pod.ports import settings
+from pod.ports.chain import devnet
+from pod.ports.chain.deploy import deploy
+from pod.values.errors import FitchainError
 
 
 def main() -> int:

@@ -13,20 +13,20 @@ from typing import Any
 
 import numpy as np
 
-from pod.agreement import Terms, commit_nonce
-from pod.certificate import issue
-from pod.digest import ZERO, Digest, sha256
-from pod.home import Home
-from pod.leaf import Leaf, metrics_digest, metrics_salt, records_digest
-from pod.parcel import Note, send_folder, send_key, send_note
-from pod.recipe import Recipe
-from pod.scientist import draft_recipe
-from pod.scientist.publish import MODEL_FILES
-from pod.scientist.request import terms_of
-from pod.sealed import new_identity
-from pod.state import optimizer_root
-from pod.store import Cid
-from pod.transcript import Transcript
+from pod.jobs.home import Home
+from pod.jobs.parcel import Note, send_folder, send_key, send_note
+from pod.parties.scientist import draft_recipe
+from pod.parties.scientist.publish import MODEL_FILES
+from pod.parties.scientist.request import terms_of
+from pod.ports.agreement import Terms, commit_nonce
+from pod.ports.sealed import new_identity
+from pod.ports.store import Cid
+from pod.proof.certificate import issue
+from pod.proof.transcript import Transcript
+from pod.values.digest import ZERO, Digest, sha256
+from pod.values.leaf import Leaf, metrics_digest, metrics_salt, records_digest
+from pod.values.recipe import Recipe
+from pod.values.state import optimizer_root
 from tests.pods import BOND, HOUR_S, PRICE, RECIPE, Workshop
 
 

@@ -21,18 +21,22 @@ import numpy as np
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
-from pod.agreement import agreement_id, commit_nonce, context, order_seed
-from pod.audit.challenge import challenge_seed, drawn_segments
-from pod.audit.records import write_opened
-from pod.audit.vote import Outcome, commitment, trace_digest
-from pod.certificate.envelope import PAYLOAD_TYPE, recover, signed_digest
-from pod.certificate.envelope import seal as seal_envelope
-from pod.dataset import Table, batches, dataset_root, open_records, record_leaves
-from pod.dataset import salt as record_salt
-from pod.dataset.assembly import assemble
-from pod.dataset.columns import schema_bytes
-from pod.dataset.order import epoch_draws
-from pod.digest import (
+from pod.compute.dataset import Table, batches, dataset_root, open_records, record_leaves
+from pod.compute.dataset import salt as record_salt
+from pod.compute.dataset.assembly import assemble
+from pod.compute.dataset.columns import schema_bytes
+from pod.compute.dataset.order import epoch_draws
+from pod.ports.agreement import agreement_id, commit_nonce, context, order_seed
+from pod.ports.keys import Keys
+from pod.ports.store.base import Cid
+from pod.ports.store.unixfs import add_file, chunks
+from pod.proof.audit.challenge import challenge_seed, drawn_segments
+from pod.proof.audit.records import write_opened
+from pod.proof.audit.vote import Outcome, commitment, trace_digest
+from pod.proof.certificate.envelope import PAYLOAD_TYPE, recover, signed_digest
+from pod.proof.certificate.envelope import seal as seal_envelope
+from pod.proof.transcript import grow
+from pod.values.digest import (
     Digest,
     blake3_digest,
     canonical_json,
@@ -44,10 +48,9 @@ from pod.digest import (
     tagged,
     tree_root,
 )
-from pod.keys import Keys
-from pod.leaf import Leaf, metrics_digest, metrics_salt, records_digest
-from pod.recipe import Choice
-from pod.state import (
+from pod.values.leaf import Leaf, metrics_digest, metrics_salt, records_digest
+from pod.values.recipe import Choice
+from pod.values.state import (
     TensorBytes,
     model_root,
     optimizer_root,
@@ -56,9 +59,6 @@ from pod.state import (
     state_digest,
     tensor_entry,
 )
-from pod.store.base import Cid
-from pod.store.unixfs import add_file, chunks
-from pod.transcript import grow
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "format.md"
 BLOCK = re.compile(r'```json\n(\{"vector": .*?\})\n```', re.DOTALL)
@@ -162,7 +162,7 @@ class _Order:
 
 
 def _order(given: Values) -> Values:
-    from pod.training import step_seed
+    from pod.compute.training import step_seed
 
     seed = Digest.parse(given["seed"])
     return {

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from pod.detached import stop
-from pod.store import swarm
-from pod.store.ipfs import IpfsStore
-from pod.store.kubo import kubo, version
-from pod.store.swarm import Running
+from pod.ports.detached import stop
+from pod.ports.store import swarm
+from pod.ports.store.ipfs import IpfsStore
+from pod.ports.store.kubo import kubo, version
+from pod.ports.store.swarm import Running
 
 WANTS_KUBO = "there is no Kubo here: `make kubo` builds it"
 

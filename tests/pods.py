@@ -20,16 +20,16 @@ import numpy as np
 import pytest
 
 from cli.stage import Side
-from pod import keys
-from pod.agreement import State
-from pod.chain import devnet
-from pod.dataset import Policy
-from pod.digest import Digest
-from pod.home import Home
-from pod.owner import Owner, RegisteredDataset, register_dataset
-from pod.registry import Role
-from pod.scientist import PublishedModel, Scientist, publish_model, request_job
-from pod.verifier import Verifier
+from pod.compute.dataset import Policy
+from pod.jobs.home import Home
+from pod.parties.owner import Owner, RegisteredDataset, register_dataset
+from pod.parties.scientist import PublishedModel, Scientist, publish_model, request_job
+from pod.parties.verifier import Verifier
+from pod.ports import keys
+from pod.ports.agreement import State
+from pod.ports.chain import devnet
+from pod.ports.registry import Role
+from pod.values.digest import Digest
 from tests.chain_fixtures import ETHER, MONEY, PASSPHRASE, QUICK_WORK, Devnet
 
 PRICE, BOND = 12 * ETHER, 6 * ETHER

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from pod.agreement import (
+from pod.ports.agreement import (
     Agreements,
     AuditTerms,
     Ending,
@@ -23,13 +23,13 @@ from pod.agreement import (
     order_seed,
     read_story,
 )
-from pod.chain import Chain
-from pod.digest import ZERO, Digest, sha256
-from pod.errors import AccessRefused, ChainUnusable, NotFound, Reverted
-from pod.leaf import Leaf
-from pod.registry import Registry
-from pod.store.base import RAW, Cid
-from pod.transcript import Transcript
+from pod.ports.chain import Chain
+from pod.ports.registry import Registry
+from pod.ports.store.base import RAW, Cid
+from pod.proof.transcript import Transcript
+from pod.values.digest import ZERO, Digest, sha256
+from pod.values.errors import AccessRefused, ChainUnusable, NotFound, Reverted
+from pod.values.leaf import Leaf
 from tests.chain_fixtures import ETHER, MONEY, Account, Devnet
 
 PRICE, BOND = 10 * ETHER, 4 * ETHER

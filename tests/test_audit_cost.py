@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pod.audit.challenge import drawn_segments
-from pod.audit.cost import ANSWERED, SHARES, Sampling, draws_needed
-from pod.digest import sha256
-from pod.errors import InputRefused
+from pod.proof.audit.challenge import drawn_segments
+from pod.proof.audit.cost import ANSWERED, SHARES, Sampling, draws_needed
+from pod.values.digest import sha256
+from pod.values.errors import InputRefused
 
 FIT = 10**18
 shares = st.fractions(min_value=Fraction(1, 1000), max_value=1, max_denominator=1000)

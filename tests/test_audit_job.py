@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from pod.agreement import AuditTerms, Mode, Outcome, Phase, State
-from pod.dataset import Policy
-from pod.digest import ZERO, Digest, sha256
-from pod.errors import EnvironmentRefused, InputRefused, Unusable
-from pod.owner.answer import evidence_file
-from pod.scientist import delivery, dispute, publish_model
-from pod.store import car
-from pod.store.local import LocalStore
-from pod.verifier import Examination, examine
+from pod.compute.dataset import Policy
+from pod.parties.owner.answer import evidence_file
+from pod.parties.scientist import delivery, dispute, publish_model
+from pod.parties.verifier import Examination, examine
+from pod.ports.agreement import AuditTerms, Mode, Outcome, Phase, State
+from pod.ports.store import car
+from pod.ports.store.local import LocalStore
+from pod.values.digest import ZERO, Digest, sha256
+from pod.values.errors import EnvironmentRefused, InputRefused, Unusable
 from tests.chain_fixtures import ETHER
 from tests.pods import (
     BOND,
@@ -204,7 +204,7 @@ def test_verifiers_of_another_class_decline_and_everybody_has_its_money_back(
     court: Court, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workshop, before = court.workshop, court.owed()
-    monkeypatch.setattr("pod.verifier.pod.check_host", elsewhere)
+    monkeypatch.setattr("pod.parties.verifier.pod.check_host", elsewhere)
     with owner_runs(workshop.owner), scientist_runs(workshop.scientist), verifier_runs(*court.verifiers[:3]):
         id = workshop.request(audit=court.terms(3))
         workshop.until(workshop.scientist.has(id, "refunded"))

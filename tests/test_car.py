@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pod.errors import DigestMismatch, InputRefused, NotFound
-from pod.store import Cid, car
-from pod.store.local import LocalStore
+from pod.ports.store import Cid, car
+from pod.ports.store.local import LocalStore
+from pod.values.errors import DigestMismatch, InputRefused, NotFound
 
 DATA = b"content" * 100
 

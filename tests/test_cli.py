@@ -17,8 +17,8 @@ from cli.app import app, run
 from cli.ids import match_id
 from cli.output import Facts, Report, Rows, print_report, printable
 from cli.story import sparkline
-from pod.digest import Digest, sha256
-from pod.errors import FitchainError, InputRefused, NotFound
+from pod.values.digest import Digest, sha256
+from pod.values.errors import FitchainError, InputRefused, NotFound
 
 ROOT = Path(__file__).parent.parent
 

@@ -18,13 +18,13 @@ from cli.app import run
 from cli.cost import Plan, parse_share, percent, views
 from cli.output import Facts
 from cli.wishes import Wishes, asked
-from pod.agreement import Audits, AuditTerms, Mode, Outcome, State
-from pod.audit.diagnosis import Moment
-from pod.dataset import Policy
-from pod.digest import ZERO, Digest
-from pod.errors import InputRefused
-from pod.registry import Role
-from pod.scientist import publish_model
+from pod.compute.dataset import Policy
+from pod.parties.scientist import publish_model
+from pod.ports.agreement import Audits, AuditTerms, Mode, Outcome, State
+from pod.ports.registry import Role
+from pod.proof.audit.diagnosis import Moment
+from pod.values.digest import ZERO, Digest
+from pod.values.errors import InputRefused
 from tests.chain_fixtures import ETHER, PASSPHRASE, Account, Devnet
 from tests.hearings import DISPUTE, FULL_STAKE, TERMS, Bench
 from tests.pods import Workshop, module_file, offer_table, owner_runs

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from cli.app import run
-from pod import keys
+from pod.ports import keys
 from tests.chain_fixtures import PASSPHRASE, Account, Devnet
 
 ROOT = Path(__file__).parent.parent

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from cli.app import run
-from pod.chain import devnet
-from pod.settings import load
-from pod.store import swarm
+from pod.ports.chain import devnet
+from pod.ports.settings import load
+from pod.ports.store import swarm
 
 Fitchain = Callable[..., tuple[int, dict[str, Any], str]]
 

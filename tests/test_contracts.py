@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from pod.chain import node_tools
-from pod.errors import NotFound
+from pod.ports.chain import node_tools
+from pod.values.errors import NotFound
 from scripts import compile_contracts, contract_vectors
 
 CODE_LIMIT_BYTES = 24_576  # EIP-170

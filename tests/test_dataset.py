@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pod.dataset import (
+from pod.compute.dataset import (
     Card,
     Column,
     Disclosure,
@@ -29,9 +29,9 @@ from pod.dataset import (
     register,
     verify_record,
 )
-from pod.digest import ZERO, Digest, blake3_digest, canonical_json, inclusion_path, published_root, tagged
-from pod.errors import ClaimMismatch, DatasetChanged, DigestMismatch, InputRefused
-from pod.store import Cid
+from pod.ports.store import Cid
+from pod.values.digest import ZERO, Digest, blake3_digest, canonical_json, inclusion_path, published_root, tagged
+from pod.values.errors import ClaimMismatch, DatasetChanged, DigestMismatch, InputRefused
 
 KEY = bytes(range(32))
 CID = Cid.parse("bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku")

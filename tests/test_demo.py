@@ -15,7 +15,7 @@ import pytest
 
 from cli.samples import SAMPLES
 from cli.stage import next_folder
-from pod.store.kubo import kubo, version
+from pod.ports.store.kubo import kubo, version
 
 ROOT = Path(__file__).parent.parent
 FIELDS = {

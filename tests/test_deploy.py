@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from pod import keys, settings
-from pod.chain import connect, devnet
-from pod.chain.client import checksum
-from pod.chain.deploy import deploy, record_path
-from pod.chain.node_tools import binary
-from pod.chain.rpc import Node
-from pod.errors import AccessRefused, ChainUnusable, InputRefused, NodeUnreachable
-from pod.settings import Settings
+from pod.ports import keys, settings
+from pod.ports.chain import connect, devnet
+from pod.ports.chain.client import checksum
+from pod.ports.chain.deploy import deploy, record_path
+from pod.ports.chain.node_tools import binary
+from pod.ports.chain.rpc import Node
+from pod.ports.settings import Settings
+from pod.values.errors import AccessRefused, ChainUnusable, InputRefused, NodeUnreachable
 from tests.chain_fixtures import ETHER, PASSPHRASE, QUICK_WORK
 from tests.node_proxy import proxy
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from pod.audit.diagnosis import MOMENTS, Moment, first_disagreement, read_moments
-from pod.checkpoint import read_leaves
-from pod.digest import sha256
-from pod.errors import InputRefused, NotFound
-from pod.recipe import Recipe
-from pod.store.local import LocalStore
-from pod.worker import Order, explain
+from pod.compute.checkpoint import read_leaves
+from pod.jobs.worker import Order, explain
+from pod.ports.store.local import LocalStore
+from pod.proof.audit.diagnosis import MOMENTS, Moment, first_disagreement, read_moments
+from pod.values.digest import sha256
+from pod.values.errors import InputRefused, NotFound
+from pod.values.recipe import Recipe
 from tests.attacks import cheats
 from tests.audits import CTX, SEED, Case, trained_here, work_here
 

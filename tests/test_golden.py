@@ -19,25 +19,25 @@ import pytest
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
-from pod import settings
-from pod.agreement import State, order_seed
-from pod.certificate import Assurance, Statement, verify
-from pod.certificate.claims import card_cid, check_file, check_leaves, check_orders
-from pod.certificate.envelope import unseal
-from pod.chain import Chain, connect, devnet
-from pod.dataset import Card, Opening, Table, batches, dataset_root, record_leaves, verify_record
-from pod.digest import Digest, parse_json, tree_root
-from pod.environment import check, installed_torch
-from pod.errors import EnvironmentRefused
-from pod.graph import Graph
-from pod.keys import import_key
-from pod.leaf import Checkpoint, metrics_salt
-from pod.recipe import Recipe
-from pod.sealed import open_sealed
-from pod.state import model_root, optimizer_root, read_safetensors, safetensors_pieces, split_state
-from pod.store.unixfs import add_file, chunks
-from pod.transcript import Transcript, check_anchors
-from pod.worker import Order, run_worker
+from pod.compute.dataset import Card, Opening, Table, batches, dataset_root, record_leaves, verify_record
+from pod.compute.environment import check, installed_torch
+from pod.jobs.worker import Order, run_worker
+from pod.ports import settings
+from pod.ports.agreement import State, order_seed
+from pod.ports.chain import Chain, connect, devnet
+from pod.ports.keys import import_key
+from pod.ports.sealed import open_sealed
+from pod.ports.store.unixfs import add_file, chunks
+from pod.proof.certificate import Assurance, Statement, verify
+from pod.proof.certificate.claims import card_cid, check_file, check_leaves, check_orders
+from pod.proof.certificate.envelope import unseal
+from pod.proof.transcript import Transcript, check_anchors
+from pod.values.digest import Digest, parse_json, tree_root
+from pod.values.errors import EnvironmentRefused
+from pod.values.graph import Graph
+from pod.values.leaf import Checkpoint, metrics_salt
+from pod.values.recipe import Recipe
+from pod.values.state import model_root, optimizer_root, read_safetensors, safetensors_pieces, split_state
 from tests.format_vectors import DOCUMENT
 
 JOB = Path(__file__).parent / "golden" / "v1" / "job"

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from pod.errors import DigestMismatch, InputRefused, NotFound, StoreUnreachable, StoreUnusable
-from pod.settings import load
-from pod.store import open_store, unixfs
-from pod.store.base import DAG_PB, Cid
-from pod.store.ipfs import IpfsStore
-from pod.store.unixfs import FILE, Link, Node
+from pod.ports.settings import load
+from pod.ports.store import open_store, unixfs
+from pod.ports.store.base import DAG_PB, Cid
+from pod.ports.store.ipfs import IpfsStore
+from pod.ports.store.unixfs import FILE, Link, Node
+from pod.values.errors import DigestMismatch, InputRefused, NotFound, StoreUnreachable, StoreUnusable
 from tests.fake_kubo import Fake, said, serving, told
 
 MIB = 1 << 20

@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from pod.agreement import State
-from pod.checkpoint import read_leaves
-from pod.digest import Digest
-from pod.owner.run import prepare
-from pod.parcel import OFFER_FILES, fetch_folder, send_folder
-from pod.scientist import delivery, publish_model
-from pod.sealed import new_identity
-from pod.state import read_safetensors
-from pod.store import open_store
-from pod.store.local import LocalStore
-from pod.store.peers import Endpoint
-from pod.transcript import Transcript
-from pod.worker import run_worker
+from pod.compute.checkpoint import read_leaves
+from pod.jobs.parcel import OFFER_FILES, fetch_folder, send_folder
+from pod.jobs.worker import run_worker
+from pod.parties.owner.run import prepare
+from pod.parties.scientist import delivery, publish_model
+from pod.ports.agreement import State
+from pod.ports.sealed import new_identity
+from pod.ports.store import open_store
+from pod.ports.store.local import LocalStore
+from pod.ports.store.peers import Endpoint
+from pod.proof.transcript import Transcript
+from pod.values.digest import Digest
+from pod.values.state import read_safetensors
 from tests.ipfs_fixtures import Nodes
 from tests.pods import Party, Workshop, module_file, offer_table, owner_runs, scientist_runs
 

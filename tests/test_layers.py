@@ -1,4 +1,4 @@
-"""The modules stand in the order of the data flow, and a verifier needs no torch."""
+"""Six storeys: no import runs upward, no circle inside a storey, and a verifier needs no torch."""
 
 from __future__ import annotations
 
@@ -6,56 +6,27 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
 
-# The one place where the order stands. A module imports only from modules above it; a new one gets its place here.
-FLOW = [
-    "errors",
-    "settings",
-    "detached",
-    "digest",
-    "recipe",
-    "state",
-    "leaf",
-    "graph",
-    "model",
-    "sealed",
-    "store",
-    "dataset",
-    "chain",
-    "keys",
-    "registry",
-    "agreement",
-    "environment",
-    "sandbox",
-    "training",
-    "checkpoint",
-    "transcript",
-    "audit",
-    "certificate",
-    "parcel",
-    "worker",
-    "rehearsal",
-    "journal",
-    "home",
-    "patience",
-    "docket",
-    "owner",
-    "scientist",
-    "verifier",
-]
+# From the ground up. A module imports only from its own storey and those below it.
+STOREYS = ["values", "ports", "compute", "proof", "jobs", "parties"]
 
-MODULES = sorted(
-    path for path in (ROOT / "pod").rglob("*.py") if path.parent != ROOT / "pod" or path.name != "__init__.py"
-)
+MODULES = sorted((ROOT / "pod").rglob("*.py"))
 
 
-def stage_of(path: Path) -> str:
-    return path.relative_to(ROOT / "pod").parts[0].removesuffix(".py")
+def storey_of(path: Path) -> str:
+    return path.relative_to(ROOT / "pod").parts[0]
+
+
+def member_of(path: Path) -> str:
+    """A module of a storey: a file, or a folder of the same rank; empty for what belongs to none."""
+    parts = path.relative_to(ROOT / "pod").parts
+    return ".".join(parts[:2]).removesuffix(".py") if len(parts) > 1 and parts[1] != "__init__.py" else ""
 
 
 def imports_of(path: Path) -> Iterator[tuple[int, str]]:
@@ -69,22 +40,74 @@ def imports_of(path: Path) -> Iterator[tuple[int, str]]:
             yield from ((node.lineno, f"{node.module}.{name.name}") for name in node.names)
 
 
-def pod_stages(path: Path) -> Iterator[tuple[int, str]]:
+def pod_imports(path: Path) -> Iterator[tuple[int, str, str]]:
+    """What a file imports of `pod`, as (line, storey, member)."""
     for line, name in imports_of(path):
         parts = name.split(".")
-        if parts[0] == "pod" and len(parts) > 1 and parts[1] in FLOW:
-            yield line, parts[1]
+        if parts[0] == "pod" and len(parts) > 1:
+            yield line, parts[1], ".".join(parts[1:3])
 
 
-def test_every_module_has_its_place_in_the_flow() -> None:
-    assert {stage_of(path) for path in MODULES} <= set(FLOW)
+def importers_of(package: str) -> set[str]:
+    """The members of `pod` that import somebody else's package."""
+    return {member_of(path) for path in MODULES for _, name in imports_of(path) if name.split(".")[0] == package}
+
+
+def test_pod_has_its_six_storeys_and_nothing_beside() -> None:
+    beside = {path.name for path in (ROOT / "pod").iterdir() if path.name not in ("__init__.py", "__pycache__")}
+    assert beside == set(STOREYS)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_module_imports_only_from_earlier_stages(path: Path) -> None:
-    own = FLOW.index(stage_of(path))
-    later = [f"line {line} imports {stage}" for line, stage in pod_stages(path) if FLOW.index(stage) > own]
-    assert later == []
+def test_no_import_runs_upward(path: Path) -> None:
+    if path.parent == ROOT / "pod":
+        assert list(pod_imports(path)) == []
+        return
+    own = STOREYS.index(storey_of(path))
+    upward = [f"line {line} imports {storey}" for line, storey, _ in pod_imports(path) if STOREYS.index(storey) > own]
+    assert upward == []
+
+
+@pytest.mark.parametrize("storey", STOREYS)
+def test_no_circle_inside_a_storey(storey: str) -> None:
+    graph: dict[str, set[str]] = {}
+    for path in MODULES:
+        if storey_of(path) == storey and (own := member_of(path)):
+            inside = {member for _, of, member in pod_imports(path) if of == storey and "." in member}
+            graph.setdefault(own, set()).update(inside - {own})
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+def test_compute_reaches_the_world_for_content_identifiers_alone() -> None:
+    reached = {
+        member
+        for path in MODULES
+        if storey_of(path) == "compute"
+        for _, storey, member in pod_imports(path)
+        if storey == "ports" and "." in member
+    }
+    assert reached == {"ports.store"}
+
+
+def test_only_what_computes_imports_torch() -> None:
+    assert importers_of("torch") == {
+        "compute.checkpoint",
+        "compute.environment",
+        "compute.model",
+        "compute.training",
+        "jobs.worker",
+    }
+
+
+def test_parties_know_nothing_of_one_another() -> None:
+    known = [
+        f"{path.relative_to(ROOT)}:{line} imports {member}"
+        for path in MODULES
+        if storey_of(path) == "parties"
+        for line, storey, member in pod_imports(path)
+        if storey == "parties" and "." in member and member != member_of(path)
+    ]
+    assert known == []
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -118,7 +141,15 @@ sys.meta_path.insert(0, NoTorch())
 
 
 @pytest.mark.parametrize(
-    "module", ["pod.certificate", "pod.transcript", "pod.agreement", "pod.registry", "cli", "cli.proof"]
+    "module",
+    [
+        "pod.proof.certificate",
+        "pod.proof.transcript",
+        "pod.ports.agreement",
+        "pod.ports.registry",
+        "cli",
+        "cli.proof",
+    ],
 )
 def test_what_a_verifier_imports_works_without_torch(module: str) -> None:
     done = subprocess.run(

@@ -107,7 +107,7 @@ def test_wheel_holds_the_packages_and_the_contracts_artifacts(tmp_path: Path) ->
         ["git", "ls-files", "pod", "cli"], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout.split()
     assert set(tracked) <= inside
-    artifacts = [name for name in inside if name.startswith("pod/chain/artifacts/")]
+    artifacts = [name for name in inside if name.startswith("pod/ports/chain/artifacts/")]
     assert {"FitCoin", "Registry", "Agreements", "ProofOfTrain"} <= {Path(name).stem for name in artifacts}
     assert all("abi" in json.loads(zipfile.ZipFile(wheel).read(name)) for name in artifacts if name.endswith(".json"))
 

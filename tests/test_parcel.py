@@ -8,9 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pod.digest import canonical_json, sha256
-from pod.errors import AccessRefused, DigestMismatch, InputRefused, NotFound, StoreUnusable
-from pod.parcel import (
+from pod.jobs.parcel import (
     KEY_VERSION,
     NOTE_VERSION,
     Note,
@@ -21,9 +19,11 @@ from pod.parcel import (
     send_key,
     send_note,
 )
-from pod.sealed import new_identity, seal
-from pod.store.base import Cid
-from pod.store.local import LocalStore
+from pod.ports.sealed import new_identity, seal
+from pod.ports.store.base import Cid
+from pod.ports.store.local import LocalStore
+from pod.values.digest import canonical_json, sha256
+from pod.values.errors import AccessRefused, DigestMismatch, InputRefused, NotFound, StoreUnusable
 
 JOB, OTHER = sha256(b"job"), sha256(b"other job")
 NAMES = ("recipe.json", "graph.json")

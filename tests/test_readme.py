@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from pod.dataset import Table
+from pod.compute.dataset import Table
 from tests.confined import can_confine
 
 ROOT = Path(__file__).parent.parent

@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 
-from pod.agreement import State
-from pod.dataset import Policy
-from pod.digest import Digest, sha256
-from pod.errors import (
+from pod.compute.dataset import Policy
+from pod.jobs.home import Home
+from pod.parties.owner import replay_job
+from pod.parties.scientist import Scientist, accept_result, delivery, evaluate, publish_model, read_card, receive
+from pod.ports.agreement import State
+from pod.values.digest import Digest, sha256
+from pod.values.errors import (
     AccessRefused,
     ChainUnusable,
     ClaimMismatch,
@@ -24,11 +27,8 @@ from pod.errors import (
     Reverted,
     Unusable,
 )
-from pod.graph import Graph
-from pod.home import Home
-from pod.owner import replay_job
-from pod.scientist import Scientist, accept_result, delivery, evaluate, publish_model, read_card, receive
-from pod.state import model_root, read_safetensors
+from pod.values.graph import Graph
+from pod.values.state import model_root, read_safetensors
 from tests.chain_fixtures import PASSPHRASE
 from tests.node_proxy import proxy
 from tests.pods import EXPLODING, PRICE, RECIPE, Party, Workshop, module_file, offer_table

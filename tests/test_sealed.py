@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pod.errors import AccessRefused, DigestMismatch, InputRefused, NotFound, Refuted, Unusable
-from pod.sealed import (
+from pod.ports.sealed import (
     APART_BYTES,
     check_recipient,
     new_identity,
@@ -21,6 +20,7 @@ from pod.sealed import (
     seal,
     seal_file,
 )
+from pod.values.errors import AccessRefused, DigestMismatch, InputRefused, NotFound, Refuted, Unusable
 
 ALICE, BOB, EVE = (new_identity() for _ in range(3))
 

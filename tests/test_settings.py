@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pod.errors import InputRefused
-from pod.settings import DEVNET_CHAIN_ID, DevnetRecord, Settings, load, process_start
+from pod.ports.settings import DEVNET_CHAIN_ID, DevnetRecord, Settings, load, process_start
+from pod.values.errors import InputRefused
 
 
 def in_home(home: Path, text: str = "", environ: dict[str, str] | None = None, **flags: object) -> Settings:
@@ -117,7 +117,9 @@ def test_zombie_does_not_count_as_running() -> None:
     os.waitpid(child, 0)
 
 
-@pytest.mark.parametrize("module", ["pod.settings", "pod.keys", "pod.chain", "pod.registry", "pod.agreement"])
+@pytest.mark.parametrize(
+    "module", ["pod.ports.settings", "pod.ports.keys", "pod.ports.chain", "pod.ports.registry", "pod.ports.agreement"]
+)
 def test_import_is_light(module: str) -> None:
     code = f"import sys, {module}; sys.exit(any(name in sys.modules for name in ('torch', 'web3', 'eth_account', 'requests')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from pod.errors import NotFound
-from pod.settings import process_start
-from pod.store import kubo, swarm
-from pod.store.ipfs import IpfsStore
+from pod.ports.settings import process_start
+from pod.ports.store import kubo, swarm
+from pod.ports.store.ipfs import IpfsStore
+from pod.values.errors import NotFound
 
 pytestmark = pytest.mark.ipfs
 

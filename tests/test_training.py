@@ -12,14 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from pod.dataset import Table, assemble, batches
-from pod.digest import ZERO, Digest, sha256
-from pod.errors import InputRefused
-from pod.leaf import Indices
-from pod.model import Program, tensor_bytes
-from pod.recipe import Recipe
-from pod.recipe.terms import Choice
-from pod.training import (
+from pod.compute.dataset import Table, assemble, batches
+from pod.compute.model import Program, tensor_bytes
+from pod.compute.training import (
     Diverged,
     SegmentMetrics,
     StepDone,
@@ -31,6 +26,11 @@ from pod.training import (
     step_seed,
     train,
 )
+from pod.values.digest import ZERO, Digest, sha256
+from pod.values.errors import InputRefused
+from pod.values.leaf import Indices
+from pod.values.recipe import Recipe
+from pod.values.recipe.terms import Choice
 from tests.training_jobs import SEED, Net, exported, recipe, table
 
 ADAMW = {"name": "AdamW", "arguments": {"weight_decay": 0.01, "betas": [0.8, 0.99]}}

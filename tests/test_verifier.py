@@ -9,20 +9,20 @@ from typing import Any
 
 import pytest
 
-from pod.agreement import State
-from pod.audit.facts import read_facts
-from pod.audit.vote import Outcome, trace_digest
-from pod.checkpoint import read_leaves, state_steps
-from pod.checkpoint.files import state_path
-from pod.digest import ZERO
-from pod.errors import EnvironmentRefused
-from pod.owner.evidence import build_evidence
-from pod.parcel import DELIVERY_FILES, send_folder
-from pod.sealed import new_identity
-from pod.store import Cid
-from pod.store.local import LocalStore
-from pod.verifier import examine
-from pod.worker import Order
+from pod.compute.checkpoint import read_leaves, state_steps
+from pod.compute.checkpoint.files import state_path
+from pod.jobs.parcel import DELIVERY_FILES, send_folder
+from pod.jobs.worker import Order
+from pod.parties.owner.evidence import build_evidence
+from pod.parties.verifier import examine
+from pod.ports.agreement import State
+from pod.ports.sealed import new_identity
+from pod.ports.store import Cid
+from pod.ports.store.local import LocalStore
+from pod.proof.audit.facts import read_facts
+from pod.proof.audit.vote import Outcome, trace_digest
+from pod.values.digest import ZERO
+from pod.values.errors import EnvironmentRefused
 from tests.attacks import cheats
 from tests.audits import (
     CHALLENGE,

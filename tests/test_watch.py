@@ -10,9 +10,9 @@ import pytest
 
 from cli import watch
 from cli.story import Standing, describe, sentence, state_name, values
-from pod.agreement import Agreement, Anchor, Proof, State, Terms
-from pod.digest import ZERO, Digest, sha256
-from pod.journal import Entry
+from pod.jobs.journal import Entry
+from pod.ports.agreement import Agreement, Anchor, Proof, State, Terms
+from pod.values.digest import ZERO, Digest, sha256
 
 JOB = sha256(b"job")
 OWNER, SCIENTIST = "0x" + "11" * 20, "0x" + "22" * 20

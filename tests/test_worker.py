@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pod.checkpoint import read_leaves, state_steps
-from pod.checkpoint.files import state_path
-from pod.digest import Digest, sha256, sha256_file
-from pod.environment import installed_torch
-from pod.errors import ClaimMismatch, DigestMismatch, EnvironmentRefused, InputRefused, NotFound, Unusable
-from pod.recipe import Recipe
-from pod.state import TensorBytes, model_root, read_safetensors
-from pod.transcript import Transcript
-from pod.worker import Event, Order, Worker, replay, run_worker
-from pod.worker.job import Job
-from pod.worker.modes import MODES
+from pod.compute.checkpoint import read_leaves, state_steps
+from pod.compute.checkpoint.files import state_path
+from pod.compute.environment import installed_torch
+from pod.jobs.worker import Event, Order, Worker, replay, run_worker
+from pod.jobs.worker.job import Job
+from pod.jobs.worker.modes import MODES
+from pod.proof.transcript import Transcript
+from pod.values.digest import Digest, sha256, sha256_file
+from pod.values.errors import ClaimMismatch, DigestMismatch, EnvironmentRefused, InputRefused, NotFound, Unusable
+from pod.values.recipe import Recipe
+from pod.values.state import TensorBytes, model_root, read_safetensors
 from tests.training_jobs import COLUMNS, CTX, SALT_KEY, SEED, exported, job_folder, leaf_digests, recipe, table
 
 

@@ -15,10 +15,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pod import settings
-from pod.agreement import Agreements
-from pod.chain import Chain, connect, devnet
-from pod.digest import Digest
+from pod.ports import settings
+from pod.ports.agreement import Agreements
+from pod.ports.chain import Chain, connect, devnet
+from pod.values.digest import Digest
 from scripts.bench.figures import Figure, told_seconds
 
 ROOT = Path(__file__).parents[2]

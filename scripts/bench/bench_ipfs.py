@@ -19,12 +19,12 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from pod.detached import stop
-from pod.sealed import new_identity, seal_file
-from pod.store import Cid, swarm
-from pod.store.ipfs import IpfsStore
-from pod.store.kubo import kubo
-from pod.store.swarm import Running
+from pod.ports.detached import stop
+from pod.ports.sealed import new_identity, seal_file
+from pod.ports.store import Cid, swarm
+from pod.ports.store.ipfs import IpfsStore
+from pod.ports.store.kubo import kubo
+from pod.ports.store.swarm import Running
 from scripts.bench.figures import Figure, told_seconds
 
 ROOT = Path(__file__).parents[2]

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pod.audit.checking import Problem
-from pod.audit.vote import Outcome
-from pod.digest import sha256
-from pod.parcel import DELIVERY_FILES, send_folder
-from pod.sealed import new_identity
-from pod.state import read_safetensors, write_safetensors
-from pod.verifier import Examination, examine
+from pod.jobs.parcel import DELIVERY_FILES, send_folder
+from pod.parties.verifier import Examination, examine
+from pod.ports.sealed import new_identity
+from pod.proof.audit.checking import Problem
+from pod.proof.audit.vote import Outcome
+from pod.values.digest import sha256
+from pod.values.state import read_safetensors, write_safetensors
 from tests.attacks import cheats
 from tests.attacks.detection import missed_segments
 from tests.attacks.field import Caught, Field

@@ -15,17 +15,17 @@ from pathlib import Path
 
 import numpy as np
 
-from pod.audit.evidence import EVIDENCE, RECORDS
-from pod.audit.records import OpenedRecords, write_opened
-from pod.checkpoint import KeptState, append_leaf, read_leaves, read_state, write_state
-from pod.checkpoint.files import LEAVES
-from pod.dataset import Opening, Table
-from pod.digest import ZERO, Digest, canonical_json, sha256
-from pod.leaf import Checkpoint, metrics_digest
-from pod.parcel import OFFER_FILES
-from pod.recipe import Recipe
-from pod.state import TensorBytes, Tensors, model_root, optimizer_root, read_safetensors, write_safetensors
-from pod.worker import Order, run_worker
+from pod.compute.checkpoint import KeptState, append_leaf, read_leaves, read_state, write_state
+from pod.compute.checkpoint.files import LEAVES
+from pod.compute.dataset import Opening, Table
+from pod.jobs.parcel import OFFER_FILES
+from pod.jobs.worker import Order, run_worker
+from pod.proof.audit.evidence import EVIDENCE, RECORDS
+from pod.proof.audit.records import OpenedRecords, write_opened
+from pod.values.digest import ZERO, Digest, canonical_json, sha256
+from pod.values.leaf import Checkpoint, metrics_digest
+from pod.values.recipe import Recipe
+from pod.values.state import TensorBytes, Tensors, model_root, optimizer_root, read_safetensors, write_safetensors
 
 FINAL = "final.safetensors"
 Work = Callable[[Path], object]

@@ -6,12 +6,20 @@ from dataclasses import replace
 
 import pytest
 
-from pod.agreement import State
-from pod.digest import Digest, sha256
-from pod.errors import AccessRefused, ClaimMismatch, DigestMismatch, FitchainError, InputRefused, NotFound, Refuted
-from pod.parcel import send_key, send_note
-from pod.scientist import accept_result, delivery, follow, receive
-from pod.sealed import new_identity
+from pod.jobs.parcel import send_key, send_note
+from pod.parties.scientist import accept_result, delivery, follow, receive
+from pod.ports.agreement import State
+from pod.ports.sealed import new_identity
+from pod.values.digest import Digest, sha256
+from pod.values.errors import (
+    AccessRefused,
+    ClaimMismatch,
+    DigestMismatch,
+    FitchainError,
+    InputRefused,
+    NotFound,
+    Refuted,
+)
 from tests.forgery import Forger
 from tests.pods import Workshop
 

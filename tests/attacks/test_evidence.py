@@ -15,14 +15,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pod.audit.checking import check, check_delivery
-from pod.audit.records import OpenedRecords
-from pod.checkpoint import read_leaves
-from pod.digest import sha256
-from pod.errors import InputRefused, NotFound
-from pod.leaf import metrics_digest
-from pod.state import optimizer_root
-from pod.store.local import LocalStore
+from pod.compute.checkpoint import read_leaves
+from pod.ports.store.local import LocalStore
+from pod.proof.audit.checking import check, check_delivery
+from pod.proof.audit.records import OpenedRecords
+from pod.values.digest import sha256
+from pod.values.errors import InputRefused, NotFound
+from pod.values.leaf import metrics_digest
+from pod.values.state import optimizer_root
 from tests.attacks import cheats
 from tests.audits import Case, Tamper, trained_here, work_here
 from tests.training_jobs import table

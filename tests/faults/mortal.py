@@ -17,14 +17,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pod import settings
-from pod.chain import Chain
-from pod.digest import Digest
-from pod.home import Home
-from pod.journal import Journal
-from pod.owner import Owner
-from pod.scientist import Scientist
-from pod.verifier import Verifier
+from pod.jobs.home import Home
+from pod.jobs.journal import Journal
+from pod.parties.owner import Owner
+from pod.parties.scientist import Scientist
+from pod.parties.verifier import Verifier
+from pod.ports import settings
+from pod.ports.chain import Chain
+from pod.values.digest import Digest
 from tests.chain_fixtures import PASSPHRASE
 
 
@@ -54,8 +54,8 @@ def main(order: dict[str, str]) -> None:
     Journal.keep_fact = mortal("keep_fact", 2, Journal.keep_fact, point)  # type: ignore[method-assign]
     Journal.record = mortal("record", 2, Journal.record, point)  # type: ignore[method-assign]
     for call, place, name in (
-        ("write", "pod.owner.evidence", "write_evidence"),
-        ("replay", "pod.verifier.examine", "audit"),
+        ("write", "pod.parties.owner.evidence", "write_evidence"),
+        ("replay", "pod.parties.verifier.examine", "audit"),
     ):
         module = importlib.import_module(place)
         setattr(module, name, mortal(call, None, getattr(module, name), point))

@@ -15,14 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from pod.agreement import State
-from pod.chain import Chain, devnet
-from pod.checkpoint import read_leaves
-from pod.digest import Digest
-from pod.leaf import verify_chain
-from pod.settings import process_start
-from pod.transcript import Transcript
-from pod.worker import run_worker
+from pod.compute.checkpoint import read_leaves
+from pod.jobs.worker import run_worker
+from pod.ports.agreement import State
+from pod.ports.chain import Chain, devnet
+from pod.ports.settings import process_start
+from pod.proof.transcript import Transcript
+from pod.values.digest import Digest
+from pod.values.leaf import verify_chain
 from tests.chain_fixtures import Devnet
 from tests.pods import BOND, LONG, PRICE, PodProcess, Workshop, scientist_runs
 

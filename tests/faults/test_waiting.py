@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from pod.agreement import State
-from pod.dataset import Policy
-from pod.digest import Digest
-from pod.errors import InputRefused
-from pod.owner import Owner, reject
-from pod.scientist import Scientist
-from pod.store import Cid
+from pod.compute.dataset import Policy
+from pod.parties.owner import Owner, reject
+from pod.parties.scientist import Scientist
+from pod.ports.agreement import State
+from pod.ports.store import Cid
+from pod.values.digest import Digest
+from pod.values.errors import InputRefused
 from tests.forgery import Forger
 from tests.pods import Party, Workshop, offer_table, running
 

@@ -1,0 +1,153 @@
+"""What a job folder keeps of a training: leaves, one checkpoint a line, and states, one file each (no torch).
+
+leaves.jsonl                 appended to, on disk before anybody is told
+states/<step>.safetensors    `model/<name>` and `optimizer/<parameter>/<key>`, whole or not there at all
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pod.values.digest import Digest
+from pod.values.errors import DigestMismatch, InputRefused
+from pod.values.leaf import Checkpoint, Leaf
+from pod.values.state import TensorBytes, model_root, optimizer_root, read_safetensors, write_safetensors
+
+LEAVES = "leaves.jsonl"
+STATES = "states"
+_MODEL, _OPTIMIZER = "model/", "optimizer/"
+
+
+def read_leaves(folder: Path) -> tuple[Checkpoint, ...]:
+    """Read the checkpoints of a job folder; a line that is still being written is left out.
+
+    Args:
+        folder: the job folder; a training may be running in it.
+
+    Raises:
+        InputRefused: a whole line is no checkpoint.
+        DigestMismatch: a checkpoint's metrics do not open its leaf.
+    """
+    return _read(folder)[0]
+
+
+def trim_leaves(folder: Path) -> tuple[tuple[Checkpoint, ...], int]:
+    """Read the checkpoints and drop what a power cut left after them: half a line, or a last line that is none.
+
+    Returns:
+        The checkpoints, and how many bytes were dropped.
+
+    Raises:
+        InputRefused: a line before the last is no checkpoint.
+        DigestMismatch: a checkpoint's metrics do not open its leaf.
+    """
+    checkpoints, kept_bytes, all_bytes = _read(folder, torn_end=True)
+    if kept_bytes < all_bytes:
+        with (folder / LEAVES).open("r+b") as file:
+            file.truncate(kept_bytes)
+            os.fsync(file.fileno())
+    return checkpoints, all_bytes - kept_bytes
+
+
+def append_leaf(folder: Path, checkpoint: Checkpoint) -> None:
+    """Append a checkpoint; on return it is on disk."""
+    with (folder / LEAVES).open("ab") as file:
+        file.write(checkpoint.to_line())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _read(folder: Path, torn_end: bool = False) -> tuple[tuple[Checkpoint, ...], int, int]:
+    """Checkpoints, bytes of their lines, bytes of the file."""
+    path = folder / LEAVES
+    data = path.read_bytes() if path.exists() else b""
+    lines = data.split(b"\n")[:-1]
+    checkpoints: list[Checkpoint] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            checkpoint = Checkpoint.from_line(line)
+        except InputRefused as error:
+            if torn_end and number == len(lines):
+                lines.pop()
+                break
+            hint = f"remove {path} to record all leaves anew from the first state"
+            raise InputRefused(f"line {number} of {path} is no checkpoint: {error.message}", hint) from None
+        checkpoint.verify()
+        checkpoints.append(checkpoint)
+    return tuple(checkpoints), sum(len(line) + 1 for line in lines), len(data)
+
+
+@dataclass(frozen=True)
+class KeptState:
+    """A state as a file keeps it: its model and its optimizer by their own names."""
+
+    model: Mapping[str, TensorBytes]
+    optimizer: Mapping[str, TensorBytes]
+
+    def verify(self, leaf: Leaf) -> None:
+        """Check that it is the state that a leaf names.
+
+        Raises:
+            DigestMismatch: it is another.
+        """
+        for what, found, named in (
+            ("model", model_root(self.model), leaf.model),
+            ("optimizer", optimizer_root(self.optimizer), leaf.optimizer),
+        ):
+            if found != named:
+                raise DigestMismatch(f"the state's {what} has the root {found}, and leaf {leaf.index} says {named}")
+
+
+def state_path(folder: Path, step: int) -> Path:
+    """Where the state after a step is kept."""
+    return folder / STATES / f"{step}.safetensors"
+
+
+def state_steps(folder: Path) -> list[int]:
+    """The steps after which a state is kept, rising."""
+    return sorted(int(path.stem) for path in (folder / STATES).glob("*.safetensors") if path.stem.isdigit())
+
+
+def write_state(folder: Path, step: int, state: KeptState, job: Mapping[str, Digest]) -> None:
+    """Keep a state, atomically.
+
+    Args:
+        job: what else the file says of itself, for people who find it.
+    """
+    path = state_path(folder, step)
+    path.parent.mkdir(exist_ok=True)
+    tensors = {_MODEL + name: tensor for name, tensor in state.model.items()}
+    tensors |= {_OPTIMIZER + name: tensor for name, tensor in state.optimizer.items()}
+    write_safetensors(path, tensors, {"step": str(step), **{name: str(digest) for name, digest in job.items()}})
+
+
+def read_state(folder: Path, step: int) -> KeptState:
+    """Read a kept state; `KeptState.verify` says whether it is the one that its leaf names.
+
+    Raises:
+        NotFound: no state is kept after that step.
+        InputRefused: the file is torn or no state.
+    """
+    return read_state_file(state_path(folder, step))
+
+
+def read_state_file(path: Path) -> KeptState:
+    """Read a state wherever it lies.
+
+    Raises:
+        NotFound: there is no such file.
+        InputRefused: the file is torn or no state.
+    """
+    tensors, _ = read_safetensors(path)
+    model = _part(tensors, _MODEL)
+    optimizer = _part(tensors, _OPTIMIZER)
+    if len(model) + len(optimizer) != len(tensors):
+        raise InputRefused(f"the state {path.name} holds a tensor that is neither a model's nor an optimizer's")
+    return KeptState(model, optimizer)
+
+
+def _part(tensors: Mapping[str, TensorBytes], prefix: str) -> dict[str, TensorBytes]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,279 @@
+"""The recorder: takes states from the training thread, and does all the rest beside it (torch).
+
+The training thread copies a state into one of two buffers that are reused, and goes on; a background thread hashes it (BLAKE3
+releases the interpreter lock), appends its leaf to `leaves.jsonl` and keeps every a-th state as a file. When both buffers are
+busy the training waits. An error behind the scenes stops the training at its next checkpoint.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pod.compute.checkpoint.files import KeptState, append_leaf, write_state
+from pod.compute.model.tensors import tensor_bytes
+from pod.compute.training import Diverged
+from pod.values.digest import ZERO, Digest, blake3_digest
+from pod.values.errors import DigestMismatch
+from pod.values.leaf import Checkpoint, Indices, Leaf, Metrics, metrics_digest, metrics_salt, records_digest
+from pod.values.recipe import Recipe
+from pod.values.state import Tensors, model_root, optimizer_root
+
+BUFFERS = 2
+ALIGNMENT_BYTES = 64
+_FLOATS = {"F32": np.float32, "F64": np.float64}
+_PARTS = {"model": "model root", "optimizer": "optimizer root", "previous": "leaf before"}
+
+
+Key = tuple[str, str]
+"""Kind and name of a tensor."""
+
+
+@dataclass(frozen=True)
+class LiveState:
+    """A state as the training has it: its own tensors, which the next step moves; one object serves as long as they are the same.
+
+    Args:
+        parameters, buffers: by name.
+        optimizer: by `<parameter>/<key>`.
+        frozen: names of parameters and buffers that training never changes.
+    """
+
+    parameters: Mapping[str, Tensor]
+    buffers: Mapping[str, Tensor]
+    optimizer: Mapping[str, Tensor]
+    frozen: frozenset[str] = frozenset()
+
+    @cached_property
+    def moving(self) -> dict[Key, Tensor]:
+        """The tensors that a step may change."""
+        return {key: tensor for key, tensor in self._tensors() if key[0] == "optimizer" or key[1] not in self.frozen}
+
+    @cached_property
+    def never(self) -> dict[Key, Tensor]:
+        """The tensors that no step changes."""
+        return {key: tensor for key, tensor in self._tensors() if key[0] != "optimizer" and key[1] in self.frozen}
+
+    def _tensors(self) -> Iterator[tuple[Key, Tensor]]:
+        parts = {"parameter": self.parameters, "buffer": self.buffers, "optimizer": self.optimizer}
+        return (((kind, name), tensor) for kind, part in parts.items() for name, tensor in part.items())
+
+
+class Buffer:
+    """One preallocated copy of tensors: a block of memory, and views of it.
+
+    Args:
+        live: tensors whose shapes and dtypes it takes.
+    """
+
+    def __init__(self, live: Mapping[Key, Tensor]) -> None:
+        sizes = [tensor.numel() * tensor.element_size() for tensor in live.values()]
+        starts = np.cumsum([0, *(-(-size // ALIGNMENT_BYTES) * ALIGNMENT_BYTES for size in sizes)]).tolist()
+        block = torch.ones(starts[-1], dtype=torch.uint8)  # written, so that its pages are there before they are needed
+        self.keys = live.keys()
+        self._views = [
+            block[start : start + size].view(tensor.dtype).view(tensor.shape)
+            for tensor, start, size in zip(live.values(), starts, sizes, strict=False)
+        ]
+        copies = list(zip(self.keys, self._views, strict=True))
+        self.model = {name: tensor_bytes(kind, view) for (kind, name), view in copies if kind != "optimizer"}
+        self.optimizer = {name: tensor_bytes(kind, view) for (kind, name), view in copies if kind == "optimizer"}
+
+    def copy(self, live: Mapping[Key, Tensor]) -> None:
+        """Copy tensors of the same keys, shapes and dtypes in."""
+        if self._views:
+            with torch.no_grad():  # in one call: with small tensors the calls cost more than the bytes
+                torch._foreach_copy_(self._views, list(live.values()))
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """A state on its way to the background thread."""
+
+    step: int
+    buffer: Buffer
+    indices: Indices
+    metrics: Metrics
+
+
+class Recorder(AbstractContextManager["Recorder"]):
+    """Record a training's states as leaves; leaving the context waits until all are on disk.
+
+    Args:
+        folder: the job folder.
+        ctx: the agreement's context.
+        seed: the order seed.
+        recipe: which steps have leaves.
+        salt_key: 32 bytes from which the salts of the metrics derive.
+        keep_every: which states are kept: those of every a-th leaf, and the last. Leaf 0's is the initial model itself.
+        known: checkpoints recorded before; those taken again must come out equal.
+        first: index of the first leaf that will be recorded.
+        on_leaf: called on the background thread once a leaf is on disk, and its state if that is kept.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        ctx: Digest,
+        seed: Digest,
+        recipe: Recipe,
+        salt_key: bytes,
+        keep_every: int = 1,
+        *,
+        known: Sequence[Checkpoint] = (),
+        first: int = 0,
+        on_leaf: Callable[[Recorded], None] | None = None,
+    ) -> None:
+        self.folder, self.ctx, self.seed, self.recipe = folder, ctx, seed, recipe
+        self.salt_key, self.keep_every, self.on_leaf = salt_key, keep_every, on_leaf
+        self.checkpoints = list(known)
+        self._next = first
+        self._previous = self.checkpoints[first - 1].leaf.digest(ctx, seed) if first else ZERO
+        self._frozen: Buffer | None = None
+        self._frozen_digests: dict[str, Digest] = {}
+        self._free: queue.SimpleQueue[Buffer | None] = queue.SimpleQueue()
+        for _ in range(BUFFERS):
+            self._free.put(None)  # made when the first state comes
+        self._taken: queue.SimpleQueue[_Taken | None] = queue.SimpleQueue()
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+        self._thread.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._taken.put(None)
+        self._thread.join()
+        if error is None or isinstance(error, Diverged):  # an earlier leaf's failure decides where a training ends
+            self._raise()
+
+    @property
+    def count(self) -> int:
+        """Leaves recorded or found equal so far; final once the context is left."""
+        return self._next
+
+    # On the training thread
+
+    def record(self, step: int, live: LiveState, indices: Indices, metrics: Metrics) -> None:
+        """Take the state after a step; on return the training may move its tensors.
+
+        Args:
+            step: completed steps: those of the next leaf.
+            live: the state.
+            indices: `[n]`, the segment's records in the order of training.
+            metrics: of the segment.
+
+        Raises:
+            Diverged: a parameter of an earlier leaf is not finite.
+            DigestMismatch: an earlier leaf differs from the one recorded before.
+            OSError: the folder cannot be written.
+        """
+        if self._frozen is None:
+            self._frozen = Buffer(live.never)
+            self._frozen.copy(live.never)
+        buffer = self._free.get()  # waits while both are busy
+        self._raise()
+        if buffer is None or buffer.keys != live.moving.keys():  # the optimizer has no tensors before its first step
+            buffer = Buffer(live.moving)
+        buffer.copy(live.moving)
+        self._taken.put(_Taken(step, buffer, indices, metrics))
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    # On the background thread
+
+    def _run(self) -> None:
+        while (taken := self._taken.get()) is not None:
+            try:
+                if self._error is None:
+                    self._keep(taken)
+            except BaseException as error:  # noqa: BLE001  it belongs to the training thread, which raises it
+                self._error = error
+            finally:
+                self._free.put(taken.buffer)
+
+    def _keep(self, taken: _Taken) -> None:
+        """Make the leaf of a state, compare or append it, keep the state if it is due."""
+        state = self._state(taken.buffer)
+        index, salt = self._next, metrics_salt(self.salt_key, self._next)
+        if index > 0:  # leaf 0 is what was agreed on, whatever it is
+            refuse_not_finite(state.model, taken.step)
+        leaf = Leaf(
+            index=index,
+            step=taken.step,
+            model=model_root(state.model, self._frozen_digests),
+            optimizer=optimizer_root(state.optimizer),
+            records=records_digest(taken.indices),
+            metrics=metrics_digest(taken.metrics, salt),
+            previous=self._previous,
+        )
+        checkpoint, digest = Checkpoint(leaf, taken.metrics, salt), leaf.digest(self.ctx, self.seed)
+        if new := index == len(self.checkpoints):
+            append_leaf(self.folder, checkpoint)
+            self.checkpoints.append(checkpoint)
+        elif digest != (known := self.checkpoints[index].leaf.digest(self.ctx, self.seed)):
+            raise DigestMismatch(
+                f"leaf {index} comes out as {digest}, and {known} was recorded before: {difference(leaf, self.checkpoints[index].leaf)}",
+                "the host, its torch or the job's files changed since: nothing more can be recorded on top of these leaves",
+            )
+        if kept := index > 0 and (index % self.keep_every == 0 or index == self.recipe.leaf_count - 1):
+            write_state(self.folder, taken.step, state, {"ctx": self.ctx, "leaf": digest})
+        self._next, self._previous = index + 1, digest
+        if self.on_leaf is not None:
+            self.on_leaf(Recorded(checkpoint, digest, new, kept))
+
+    def _state(self, buffer: Buffer) -> KeptState:
+        """The copy as named bytes; tensors that never change are hashed here, once."""
+        assert self._frozen is not None
+        if not self._frozen_digests:
+            self._frozen_digests = {name: blake3_digest(tensor.data) for name, tensor in self._frozen.model.items()}
+        return KeptState({**self._frozen.model, **buffer.model}, buffer.optimizer)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A leaf that is on disk.
+
+    Args:
+        checkpoint: the leaf with what opens its metrics.
+        digest: of the leaf.
+        new: whether it was recorded for the first time.
+        kept: whether its state was kept.
+    """
+
+    checkpoint: Checkpoint
+    digest: Digest
+    new: bool
+    kept: bool
+
+
+def refuse_not_finite(model: Tensors, step: int) -> None:
+    """End a training whose parameters are no longer all finite; a buffer may hold infinities (an attention mask, say).
+
+    Raises:
+        Diverged: a parameter holds a NaN or an infinity.
+    """
+    for name, tensor in model.items():
+        floats = _FLOATS.get(tensor.dtype) if tensor.kind == "parameter" else None
+        if floats is not None and not np.isfinite(np.frombuffer(tensor.data, floats)).all():
+            raise Diverged(step, f"the parameter {name} is not finite")
+
+
+def difference(found: Leaf, named: Leaf) -> str:
+    """The first part in which two leaves of one place differ, with both values; empty where they are equal."""
+    for part in ("step", "records", "metrics", "model", "optimizer", "previous"):
+        if getattr(found, part) != getattr(named, part):
+            return f"{_PARTS.get(part, part)} {getattr(found, part)}, not {getattr(named, part)}"
+    return ""

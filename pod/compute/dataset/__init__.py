@@ -1,0 +1,61 @@
+"""Datasets: from an owner's file to records that are registered, described, ordered and assembled into batches.
+
+table     CSV and NPZ sources -> columns -> record bytes
+policy    what the owner asks of a job
+card      what is published: schema, transform constants, licence, price, policy
+records   record leaves, root, openings, "is it still what was registered?"
+order     the keyed batch order
+assemble  indices -> a model's inputs and target
+mock      data of the same schema for rehearsals
+"""
+
+from __future__ import annotations
+
+from pod.compute.dataset.assembly import Assemble, assemble, class_numbers
+from pod.compute.dataset.card import Card, Constants, fit_transform, target_categories
+from pod.compute.dataset.columns import DTYPES, Column
+from pod.compute.dataset.mock import mock_table
+from pod.compute.dataset.order import batches, batches_per_epoch
+from pod.compute.dataset.policy import MODES, Disclosure, Policy
+from pod.compute.dataset.records import (
+    Opening,
+    Registration,
+    check_unchanged,
+    dataset_root,
+    open_record,
+    open_records,
+    record_leaves,
+    register,
+    salt,
+    verify_record,
+)
+from pod.compute.dataset.table import Table
+
+__all__ = [
+    "DTYPES",
+    "MODES",
+    "Assemble",
+    "Card",
+    "Column",
+    "Constants",
+    "Disclosure",
+    "Opening",
+    "Policy",
+    "Registration",
+    "Table",
+    "assemble",
+    "batches",
+    "batches_per_epoch",
+    "check_unchanged",
+    "class_numbers",
+    "dataset_root",
+    "fit_transform",
+    "mock_table",
+    "open_record",
+    "open_records",
+    "record_leaves",
+    "register",
+    "salt",
+    "target_categories",
+    "verify_record",
+]

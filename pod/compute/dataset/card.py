@@ -1,0 +1,294 @@
+"""Cards: what is published about a dataset.
+
+Part of `dataset`. A card is canonical JSON (`fitchain/card/v1`) that everyone may read: schema, units, transform constants,
+licence, price, policy, mock data, root. The transform constants are computed over the registered records once, at registration,
+and are published on purpose: a verifier sees only a segment, so nothing may be fitted while training. Whoever must not publish
+means and deviations gives ranges of their own (`ranges`) or none; so should the owner of very few records, or of a column that is
+the same for all, whose mean is that value.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from pod.compute.dataset.columns import DTYPES, MOST_COLUMNS, MOST_NAME, MOST_RANK, SLAB_ROWS, Array, Column
+from pod.compute.dataset.policy import NOTHING_DISCLOSED, Disclosure, JobLike, Policy, amount
+from pod.compute.dataset.table import Table
+from pod.ports.store.base import Cid
+from pod.values.digest import Digest, canonical_json, parse_json, sha256
+from pod.values.errors import ClaimMismatch, InputRefused
+from pod.values.recipe.fields import Fields, integer, refuse_unknown
+from pod.values.recipe.terms import MOST_CATEGORIES, MOST_ROWS, parse_transform
+
+VERSION = "fitchain/card/v1"
+CARD_BYTES = 8 << 20
+CLASSES_BY_DEFAULT = 100
+_TEXTS = {"name": 200, "description": 20_000, "licence": 200}
+
+Constants = dict[str, dict[str, Any]]  # by column: {"mean": x, "scale": y} or {"categories": [...]}, as in a recipe
+
+
+class RecipeLike(JobLike, Protocol):
+    """What a card compares a recipe with."""
+
+    @property
+    def dataset(self) -> Digest: ...
+    @property
+    def inputs(self) -> tuple[tuple[str, ...], ...]: ...
+    @property
+    def target(self) -> str: ...
+    @property
+    def rows(self) -> tuple[int, int]: ...
+    @property
+    def transform(self) -> Mapping[str, Any]: ...
+
+
+@dataclass(frozen=True)
+class Card:
+    """A dataset's public description.
+
+    Args:
+        name: a short title.
+        columns: the schema, in the order of a record's bytes, with units.
+        target: the column to be predicted, or None.
+        count: how many records are registered.
+        root: the dataset's root.
+        transform: constants by column, exact: `{"mean", "scale"}` of numbers, `{"categories"}` of a classification's target.
+        description, licence: for people.
+        price: what a job costs, in base units of the token; the policy's minimum is what binds.
+        policy: the owner's conditions.
+        mock: CID of the mock data (NPZ), once there is one.
+        probes: environment classes of the owner's host with their probes' digests, where a class ships none.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    target: str | None
+    count: int
+    root: Digest
+    transform: Mapping[str, Any]
+    description: str = ""
+    licence: str = ""
+    price: int = 0
+    policy: Policy = field(default_factory=Policy)
+    mock: Cid | None = None
+    probes: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        names = [column.name for column in self.columns]
+        if not names or len(names) > MOST_COLUMNS or len(set(names)) != len(names):
+            raise InputRefused(f"a card has 1 to {MOST_COLUMNS} columns of different names, not {len(names)}")
+        if self.target is not None and self.target not in names:
+            raise InputRefused(f"the card's target {self.target!r} is none of its columns")
+        refuse_unknown("the card's transform", self.transform, names)
+
+    @classmethod
+    def parse(cls, data: bytes) -> Card:
+        """Read a card; it comes from strangers.
+
+        Raises:
+            InputRefused: it is no canonical JSON, no card of this version, or says what cannot be.
+        """
+        card = cls.from_json(parse_json(data, CARD_BYTES))
+        if card.encode() != data:
+            raise InputRefused("the card is not canonical JSON (RFC 8785)", "encode it with Card.encode")
+        return card
+
+    @classmethod
+    def from_json(cls, value: Any) -> Card:
+        """Read a card from its JSON value, checking every field.
+
+        Raises:
+            InputRefused: a field is missing, unknown, of the wrong type or out of bounds.
+        """
+        fields = Fields("the card", value, ("version", *cls.__dataclass_fields__))
+        fields.choice("version", (VERSION,))
+        texts = {label: _text(label, value[label], longest) for label, longest in _TEXTS.items()}
+        transform = Fields("the card's transform", value["transform"], (), value["transform"]).value
+        probes = Fields("the card's probes", value["probes"], (), value["probes"]).value
+        return cls(
+            **texts,
+            columns=tuple(_column(column) for column in fields.items("columns", 1, MOST_COLUMNS)),
+            target=None if value["target"] is None else fields.text("target", MOST_NAME),
+            count=fields.integer("count", 1, MOST_ROWS),
+            root=fields.digest("root"),
+            transform={name: dict(parse_transform(name, constants)) for name, constants in transform.items()},
+            price=amount("the card: price", value["price"]),
+            policy=Policy.from_json(value["policy"]),
+            mock=None if value["mock"] is None else Cid.parse(Fields("mock", value["mock"], ("cid",)).text("cid", 100)),
+            probes={name: str(Digest.parse(probe)) for name, probe in probes.items()},
+        )
+
+    def json(self) -> dict[str, Any]:
+        """The JSON value that `encode` writes."""
+        return {
+            **{name: getattr(self, name) for name in ("name", "description", "licence", "target", "count")},
+            "version": VERSION,
+            "columns": [asdict(column) | {"shape": list(column.shape)} for column in self.columns],
+            "root": str(self.root),
+            "transform": {name: dict(constants) for name, constants in self.transform.items()},
+            "price": str(self.price),
+            "policy": self.policy.json(),
+            "mock": None if self.mock is None else {"cid": str(self.mock)},
+            "probes": dict(self.probes),
+        }
+
+    def encode(self) -> bytes:
+        """The card as canonical JSON."""
+        return canonical_json(self.json())
+
+    @property
+    def digest(self) -> Digest:
+        """SHA-256 of the canonical JSON."""
+        return sha256(self.encode())
+
+    @property
+    def categories(self) -> tuple[Any, ...]:
+        """The target's categories, in the order of its class numbers; empty for a regression."""
+        return tuple(self.transform.get(self.target or "", {}).get("categories", ()))
+
+    def column(self, name: str) -> Column:
+        """Find a column.
+
+        Raises:
+            InputRefused: there is none.
+        """
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise InputRefused(f"the dataset has no column {name!r}", f"it has {', '.join(c.name for c in self.columns)}")
+
+    def with_mock(self, cid: Cid) -> Card:
+        """The same card, naming its mock data."""
+        return replace(self, mock=cid)
+
+    def check_table(self, table: Table) -> None:
+        """Refuse a table (mock data, a test table) of another schema; units do not count.
+
+        Raises:
+            InputRefused: the first column that differs.
+        """
+        mine = {column.name: (column.dtype, column.shape) for column in self.columns}
+        theirs = {column.name: (column.dtype, column.shape) for column in table.columns}
+        for name in (*mine, *theirs):
+            if mine.get(name) != theirs.get(name):
+                raise InputRefused(
+                    f"column {name!r} is {mine.get(name)} in the card and {theirs.get(name)} in the table"
+                )
+
+    def check_recipe(self, recipe: RecipeLike) -> None:
+        """Refuse a recipe that asks for what this dataset does not have.
+
+        A recipe may leave the constants of a column away (then its numbers enter as they are), but not change them.
+
+        Raises:
+            ClaimMismatch: another dataset's root.
+            InputRefused: an unknown column, rows beyond the records, constants other than the card's.
+        """
+        if recipe.dataset != self.root:
+            raise ClaimMismatch(f"the recipe names the dataset root {recipe.dataset} and the card {self.root}")
+        for name in (*(name for argument in recipe.inputs for name in argument), recipe.target):
+            self.column(name)
+        low, high = recipe.rows
+        if not 0 <= low < high <= self.count:
+            raise InputRefused(f"the recipe uses the rows {low} to {high} and the dataset has {self.count} records")
+        for name, constants in recipe.transform.items():
+            if dict(constants) != self.transform.get(name):
+                raise InputRefused(
+                    f"the recipe's constants of {name!r} are {dict(constants)!r:.200} and the card's "
+                    f"{self.transform.get(name)!r:.200}",
+                    "copy them from the card, exactly",
+                )
+
+    def admit(
+        self, recipe: RecipeLike, price: int, scientist: str | None = None, disclosure: Disclosure = NOTHING_DISCLOSED
+    ) -> None:
+        """Refuse a recipe that does not fit the dataset or its policy.
+
+        Raises:
+            ClaimMismatch, InputRefused: as `check_recipe` and `Policy.admit`.
+        """
+        self.check_recipe(recipe)
+        self.policy.admit(recipe, price, scientist, disclosure)
+
+
+def fit_transform(
+    table: Table, mode: str = "standard", ranges: Mapping[str, tuple[float, float]] | None = None
+) -> Constants:
+    """Compute the constants that the card publishes.
+
+    A number x enters the model as (x - mean) / scale. For a column of arrays one mean and one scale serve all cells.
+
+    Args:
+        table: the records to be registered.
+        mode: `standard`: mean and population deviation over the records; `ranges`: only columns with a given range, low and
+            high - low, so that nothing about the records is published; `none`.
+        ranges: (low, high) by column; they take precedence over `standard` too.
+
+    Returns:
+        Constants by column. The target has its categories if it is a classification's (texts, integers, or at most 100
+        different whole numbers), and is otherwise treated as a number.
+
+    Raises:
+        InputRefused: another mode, an unknown column, an empty range.
+    """
+    if mode not in ("standard", "ranges", "none"):
+        raise InputRefused(f"the transform {mode!r} is none of standard, ranges, none")
+    found: Constants = {}
+    for name, (low, high) in (ranges or {}).items():
+        table.column(name)
+        if not low < high:
+            raise InputRefused(f"the range of {name!r} from {low} to {high} is empty")
+        found[name] = {"mean": float(low), "scale": float(high) - float(low)}
+    for column in table.columns:
+        classes = target_categories(table) if column.name == table.target else None
+        if classes is not None:
+            found[column.name] = {"categories": classes}
+        elif mode == "standard" and column.name not in found and column.dtype != "bool":
+            found[column.name] = _mean_and_scale(table.arrays[column.name])
+    return found
+
+
+def target_categories(table: Table) -> list[Any] | None:
+    """The classes of a classification's target: its texts, or its different whole numbers, rising; None for a regression."""
+    if table.target is None or table.column(table.target).shape:
+        return None
+    if table.categories:
+        return list(table.categories)
+    values = np.unique(table.arrays[table.target])
+    whole = bool((values == np.round(values)).all()) and abs(float(values[-1])) < 2**53 > abs(float(values[0]))
+    most = MOST_CATEGORIES if table.column(table.target).integral else CLASSES_BY_DEFAULT
+    return [int(value) for value in values] if whole and len(values) <= most else None
+
+
+def _mean_and_scale(array: Array) -> dict[str, float]:
+    """Mean and population deviation of all cells in float64, slab by slab: no second copy of a large array."""
+    slabs = [array[low : low + SLAB_ROWS] for low in range(0, len(array), SLAB_ROWS)]
+    try:
+        with np.errstate(over="raise"):
+            mean = math.fsum(float(slab.sum(dtype=np.float64)) for slab in slabs) / array.size
+            squares = math.fsum(float(np.square(slab.astype(np.float64) - mean).sum()) for slab in slabs)
+    except (FloatingPointError, OverflowError):
+        raise InputRefused("a column's numbers are too large for their mean and deviation", "rescale it") from None
+    scale = math.sqrt(squares / array.size)
+    return {"mean": mean, "scale": scale if scale > 0 else 1.0}
+
+
+def _text(label: str, value: Any, longest: int) -> str:
+    """Text for people: it may be empty and may have several lines."""
+    if not isinstance(value, str) or len(value) > longest:
+        raise InputRefused(f"the card: {label} is a text of at most {longest} characters")
+    return value
+
+
+def _column(value: Any) -> Column:
+    fields = Fields("a column", value, ("name", "dtype", "shape", "unit"))
+    shape = tuple(integer("a column: shape", size, 1, MOST_ROWS) for size in fields.items("shape", 0, MOST_RANK))
+    return Column(
+        fields.text("name", MOST_NAME), fields.choice("dtype", DTYPES), shape, _text("unit", value["unit"], 100)
+    )

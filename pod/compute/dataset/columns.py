@@ -1,0 +1,119 @@
+"""Columns: what a cell may be, and which columns of a file are wanted.
+
+First in `dataset`. It knows names, types and shapes, and no data.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pod.values.digest import canonical_json
+from pod.values.errors import InputRefused
+
+Array = npt.NDArray[Any]
+
+DTYPES = ("float64", "float32", "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8", "bool")
+MOCK_MARK = "mock data made by fitchain, no real record"
+MOST_COLUMNS, MOST_RANK, MOST_NAME = 10_000, 8, 200
+SLAB_ROWS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table.
+
+    Args:
+        name: unique in its table, 1 to 200 printable characters.
+        dtype: one of `DTYPES`, little-endian.
+        shape: of one record's cell; () for a scalar.
+        unit: for people; no part of what is hashed into a record.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...] = ()
+    unit: str = ""
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.name) <= MOST_NAME or not self.name.isprintable() or self.name != self.name.strip():
+            raise InputRefused(f"a column's name has 1 to {MOST_NAME} printable characters, not {self.name!r}")
+        if self.dtype not in DTYPES:
+            raise InputRefused(f"column {self.name!r} has dtype {self.dtype}, not one of {', '.join(DTYPES)}")
+        if len(self.shape) > MOST_RANK or any(size < 1 for size in self.shape):
+            raise InputRefused(
+                f"column {self.name!r} has cells of shape {self.shape}; at most rank {MOST_RANK}, none empty"
+            )
+
+    @property
+    def cell_bytes(self) -> int:
+        """How many bytes one record's cell has."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+    @property
+    def integral(self) -> bool:
+        """Whether the cells are integers or truth values."""
+        return np.dtype(self.dtype).kind in "iub"
+
+
+def schema_bytes(columns: Sequence[Column]) -> bytes:
+    """Canonical JSON of what a record's bytes mean: `[[name, dtype, [shape...]], ...]` in the columns' order."""
+    return canonical_json([[column.name, column.dtype, list(column.shape)] for column in columns])
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which columns of a file are read: those that are not dropped and, where `only` names some, no others."""
+
+    drop: frozenset[str]
+    only: tuple[str, ...] | None = None
+
+    def among(self, names: Iterable[str], target: str | None) -> frozenset[str]:
+        """The wanted ones of a file's columns.
+
+        Raises:
+            InputRefused: a column to drop, a wanted one or the target is not there, or the target is dropped.
+        """
+        found = tuple(names)
+        for name in sorted(self.drop):
+            known(name, found, "the column to drop")
+        for name in self.only or ():
+            known(name, found, "the column")
+        known(target, found, "the target")
+        if target in self.drop:
+            raise InputRefused(f"the column {target!r} is the target and is to be dropped", "choose one of the two")
+        return frozenset(self.only or found) - self.drop
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a file held.
+
+    Args:
+        arrays: the wanted columns.
+        categories: the texts that the target's integers stand for; empty unless the target was a column of texts.
+        mock: whether the file is marked as mock data.
+    """
+
+    arrays: Mapping[str, Array]
+    categories: tuple[str, ...]
+    mock: bool
+
+
+def known(name: str | None, names: Mapping[str, Any] | Sequence[str], what: str) -> None:
+    """Refuse a name that is not there; None is no name.
+
+    Raises:
+        InputRefused: it is not there; the hint names near ones.
+    """
+    if name is None or name in names:
+        return
+    near = get_close_matches(name, list(names), n=3, cutoff=0.5)
+    shown = near or list(names)[:10]
+    raise InputRefused(f"{what} {name!r} is not in the table", f"did you mean {', '.join(map(repr, shown))}?")

@@ -1,0 +1,192 @@
+"""CSV files: UTF-8, commas, a header line, numbers, and texts in the target's column alone.
+
+After `columns`. A message about a bad cell names its line and column and never repeats the cell: messages end in logs, records
+must not.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+
+from pod.compute.dataset.columns import MOCK_MARK, MOST_COLUMNS, SLAB_ROWS, Array, Found, Wanted
+from pod.values.errors import InputRefused
+from pod.values.recipe.terms import MOST_CATEGORIES
+
+MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "-"})
+
+
+def read_csv(path: Path, wanted: Wanted, target: str | None, categories: tuple[str, ...], limit_bytes: int) -> Found:
+    """Read a CSV file (the terms are `Table.read`'s).
+
+    Raises:
+        InputRefused: it is no such table.
+    """
+    if path.stat().st_size > limit_bytes:
+        raise InputRefused(f"the file has {path.stat().st_size} bytes and the limit is {limit_bytes}")
+    with path.open("rb") as raw:
+        _check_encoding(raw.read(4))
+        raw.seek(0)
+        file = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
+        try:
+            return _CsvReader(file, wanted, target, categories).found()
+        except UnicodeDecodeError:
+            raise InputRefused(
+                f"line {_first_undecodable_line(path)}: the text is not UTF-8", "save it as UTF-8"
+            ) from None
+
+
+def _check_encoding(start: bytes) -> None:
+    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise InputRefused("the text is UTF-16 and must be UTF-8", "save it as UTF-8")
+    if start[:4] == b"PK\x03\x04":
+        raise InputRefused("the file is a zip archive and not CSV", "a spreadsheet must be exported as CSV")
+
+
+def _first_undecodable_line(path: Path) -> int:
+    with path.open("rb") as raw:
+        for number, line in enumerate(raw, 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                return number
+    return 1
+
+
+class _CsvReader:
+    """Reads one CSV file, some thousand lines at a time, so that no more than these are held as text."""
+
+    def __init__(self, file: io.TextIOWrapper, wanted: Wanted, target: str | None, categories: tuple[str, ...]):
+        self.mock = _skip_mark(file)
+        self.skipped_lines = 1 if self.mock else 0
+        self.rows = csv.reader(file, strict=True)
+        self.names = self._header()
+        kept = wanted.among(self.names, target)
+        self.kept = [place for place, name in enumerate(self.names) if name in kept]
+        self.target = target
+        self.given = categories
+        self.codes = {text: code for code, text in enumerate(categories)}
+        self.texts: bool | None = True if categories else None  # is the target a column of texts? its first cell tells
+
+    def found(self) -> Found:
+        parts: dict[str, list[Array]] = {self.names[place]: [] for place in self.kept}
+        while slab := self._slab():
+            lines, rows = zip(*slab, strict=True)
+            for place in self.kept:
+                name = self.names[place]
+                parts[name].append(self._cells(name, [row[place] for row in rows], lines))
+        if not all(parts.values()):
+            raise InputRefused("the table has no record")
+        arrays = {name: np.concatenate(pieces) for name, pieces in parts.items()}
+        categories = self.given
+        if self.texts and self.target is not None and not categories:
+            categories, arrays[self.target] = self._sorted(arrays[self.target])
+        return Found(arrays, categories, self.mock)
+
+    def _header(self) -> list[str]:
+        names = [name.strip() for name in self._next() or []]
+        if not names:
+            raise InputRefused("the table is empty: it has no header line")
+        if len(names) > MOST_COLUMNS:
+            raise InputRefused(f"the table has {len(names)} columns and the limit is {MOST_COLUMNS}")
+        for place, name in enumerate(names):
+            if not name:
+                raise InputRefused(f"line {self._line()}: column {place + 1} has no name", "name every column")
+            if name in names[:place]:
+                raise InputRefused(f"line {self._line()}: the column {name!r} stands twice", "rename one of them")
+        if len(names) == 1 and (";" in names[0] or "\t" in names[0]):
+            raise InputRefused("the header has a single column", "separate the columns by commas, not ';' or tabs")
+        return names
+
+    def _next(self) -> list[str] | None:
+        try:
+            return next(self.rows, None)
+        except csv.Error as error:
+            raise InputRefused(f"line {self._line()}: {error}") from None
+
+    def _line(self) -> int:
+        return self.rows.line_num + self.skipped_lines
+
+    def _slab(self) -> list[tuple[int, list[str]]]:
+        slab: list[tuple[int, list[str]]] = []
+        while len(slab) < SLAB_ROWS and (row := self._next()) is not None:
+            if not row:  # a blank line is no record
+                continue
+            if len(row) != len(self.names):
+                raise InputRefused(f"line {self._line()} has {len(row)} cells and the header has {len(self.names)}")
+            slab.append((self._line(), row))
+        return slab
+
+    def _cells(self, name: str, cells: list[str], lines: Sequence[int]) -> Array:
+        if name == self.target and self.texts is None:
+            self.texts = not _is_number(cells[0])
+        if name == self.target and self.texts:
+            return self._category_codes(name, cells, lines)
+        numbers = _numbers(cells)
+        if numbers is None:
+            bad = next(place for place, cell in enumerate(cells) if not _is_number(cell))
+            self._refuse_cell(name, cells, lines, bad)
+        return numbers
+
+    def _category_codes(self, name: str, cells: list[str], lines: Sequence[int]) -> Array:
+        codes = np.empty(len(cells), np.int64)
+        for place, cell in enumerate(cells):
+            text = cell.strip()
+            if _is_missing(text):
+                self._refuse_cell(name, cells, lines, place)
+            if text not in self.codes:
+                if self.given or len(self.codes) == MOST_CATEGORIES:
+                    known = f"none of the {len(self.codes)} categories" if self.given else "a category too many"
+                    raise InputRefused(f"line {lines[place]}, column {name!r}: the cell is {known}")
+                self.codes[text] = len(self.codes)
+            codes[place] = self.codes[text]
+        return codes
+
+    def _sorted(self, codes: Array) -> tuple[tuple[str, ...], Array]:
+        """Number the categories in their sorted order instead of the order of their first appearance."""
+        categories = tuple(sorted(self.codes))
+        places = {text: place for place, text in enumerate(categories)}
+        return categories, np.array([places[text] for text in self.codes], np.int64)[codes]
+
+    def _refuse_cell(self, name: str, cells: list[str], lines: Sequence[int], place: int) -> NoReturn:
+        where = f"line {lines[place]}, column {name!r}"
+        if _is_missing(cells[place]):
+            raise InputRefused(f"{where}: the cell is missing", "fill it, or leave that record out")
+        raise InputRefused(
+            f"{where}: the cell is a text of {len(cells[place])} characters and no finite number",
+            "drop the column if it identifies people, or give numbers; only the target may hold texts",
+        )
+
+
+def _skip_mark(file: io.TextIOWrapper) -> bool:
+    """Read the line that marks mock data, if the text begins with it."""
+    start = file.tell()
+    if file.readline(len(MOCK_MARK) + 4).rstrip("\r\n") == f"# {MOCK_MARK}":
+        return True
+    file.seek(start)
+    return False
+
+
+def _is_missing(cell: str) -> bool:
+    return cell.strip().lower() in MISSING
+
+
+def _is_number(cell: str) -> bool:
+    return _numbers([cell]) is not None
+
+
+def _numbers(cells: list[str]) -> Array | None:
+    """The cells as finite float64, or None; Python's own liberties (1_000, digits of other scripts) are refused."""
+    text = "".join(cells)
+    if "_" in text or not text.isascii():
+        return None
+    try:
+        numbers = np.array(list(map(float, cells)), np.float64)
+    except ValueError:
+        return None
+    return numbers if np.isfinite(numbers).all() else None

@@ -1,0 +1,117 @@
+"""Mock data: a table of the same schema on which anyone can rehearse a job.
+
+Part of `dataset`. It is drawn from what is public already or says next to nothing: a number from a range made of the card's
+constants or, where the card has none, from the column's smallest and largest value, rounded outwards to one digit; a class from
+the categories that are not rare. No quantile and no joint statistic enters it. A drawn number that happens to equal a real cell
+of its column is drawn again, for columns of real numbers; integers and truth values are drawn without looking.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pod.compute.dataset.assembly import class_numbers
+from pod.compute.dataset.card import Card
+from pod.compute.dataset.columns import Array, Column
+from pod.compute.dataset.table import Table
+from pod.values.errors import InputRefused
+
+RARE_RECORDS, RARE_SHARE = (
+    10,
+    0.05,
+)  # a category is rare with fewer records, or with less than this part of an even share
+SPREAD = 2.0  # a range from constants: mean - 2 scale to mean + 2 scale
+
+
+def mock_table(card: Card, table: Table, count: int, key: bytes) -> Table:
+    """Draw mock records.
+
+    Args:
+        card: the dataset's.
+        table: the real records: their coarse ranges, and the cells that must not be copied.
+        count: how many records to draw.
+        key: secret bytes; the same key draws the same records.
+
+    Returns:
+        A table of the card's schema, marked as mock.
+
+    Raises:
+        InputRefused: no record is asked for, or the card and the table differ.
+    """
+    if count < 1:
+        raise InputRefused(f"mock data has at least one record, not {count}")
+    arrays = {}
+    for column in card.columns:
+        seed = hashlib.sha256(b"fitchain/mock/v1" + key + column.name.encode()).digest()
+        random = np.random.Generator(np.random.Philox(int.from_bytes(seed[:16], "big")))
+        arrays[column.name] = _draw(column, card, table, count, random)
+    return Table.of(arrays, card.target, table.categories, mock=True)
+
+
+def _draw(column: Column, card: Card, table: Table, count: int, random: np.random.Generator) -> Array:
+    constants = card.transform.get(column.name, {})
+    shape = (count, *column.shape)
+    if "categories" in constants:
+        return _draw_classes(table, column, constants["categories"], count, random)
+    if column.dtype == "bool":
+        return random.integers(0, 2, shape).astype(np.bool_)
+    low, high = public_range(constants, table.arrays[column.name])
+    if column.integral:
+        limits = np.iinfo(np.dtype(column.dtype))
+        first, last = max(limits.min, math.floor(low)), min(limits.max, math.ceil(high))
+        return random.integers(first, last, shape, dtype=np.dtype(column.dtype).type, endpoint=True)
+    most = float(np.finfo(np.dtype(column.dtype)).max) / 4  # so that the range's width is finite too
+    return _draw_unlike(table.arrays[column.name], max(low, -most), min(high, most), shape, random)
+
+
+def _draw_classes(
+    table: Table, column: Column, categories: list[Any], count: int, random: np.random.Generator
+) -> Array:
+    """Draw evenly among the categories that enough records have, so that a rare one is not shown to occur."""
+    numbers = class_numbers(table, column.name, categories)
+    counts = np.bincount(numbers, minlength=len(categories))
+    common = np.flatnonzero(counts >= max(RARE_RECORDS, RARE_SHARE * table.count / len(categories)))
+    places = random.choice(common if common.size else np.array([counts.argmax()]), count)
+    texts = isinstance(categories[0], str)
+    values = places if texts else np.array(categories)[places]
+    return values.astype(np.dtype(column.dtype))
+
+
+def _draw_unlike(real: Array, low: float, high: float, shape: tuple[int, ...], random: np.random.Generator) -> Array:
+    """Draw numbers between low and high, none of which is a real cell."""
+    drawn = random.uniform(low, high, shape).astype(real.dtype)
+    while (same := np.isin(drawn, real)).any():
+        drawn[same] = random.uniform(low, high, int(same.sum())).astype(real.dtype)
+    return drawn
+
+
+def public_range(constants: Mapping[str, Any], real: Array) -> tuple[float, float]:
+    """A range that says no more than the card or one rounded digit.
+
+    Args:
+        constants: the card's for the column; may be empty.
+        real: the column.
+
+    Returns:
+        (low, high), low < high, each of one significant digit.
+    """
+    if constants:
+        mean, scale = float(constants["mean"]), float(constants["scale"])
+        low, high = mean - SPREAD * scale, mean + SPREAD * scale
+    else:
+        low, high = float(real.min()), float(real.max())
+    low, high = _outwards(low, math.floor), _outwards(high, math.ceil)
+    return (low, high) if low < high else (low - 1.0, high + 1.0)
+
+
+def _outwards(number: float, towards: Any) -> float:
+    """Round to one significant digit, downwards or upwards."""
+    if number == 0:
+        return 0.0
+    unit = 10.0 ** math.floor(math.log10(abs(number)))
+    return float(towards(number / unit) * unit)

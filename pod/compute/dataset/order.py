@@ -1,0 +1,151 @@
+"""Batch order: a keyed permutation of the rows for every epoch.
+
+Part of `dataset`. The order is a function of the order seed alone, so a verifier, another host or another language finds the
+same batches; `torch.randperm` would tie it to one library. Byte by byte, for the rows low to high (n = high - low) and batch size B:
+
+1. Epoch e has the key K = H("fitchain/epoch/v1", order seed, e), 32 bytes.
+2. Its stream of draws: for c = 0, 1, 2, ... the 32 bytes SHA-256(K || uint64 big-endian c) are four draws, each uint64
+   big-endian.
+3. p = [0, 1, ..., n-1]. For i = n-1, n-2, ..., 1: take draws until one, x, is below 2**64 - (2**64 mod (i+1)) (so that no
+   place is likelier than another), let j = x mod (i+1), and swap p[i] and p[j] (Fisher and Yates; Durstenfeld, 1964).
+4. Batch b of the epoch holds the records low + p[b*B], ..., low + p[b*B + B-1], for b < floor(n/B); the rest of the epoch is
+   dropped.
+5. Step s (counted from 0) trains on batch s mod floor(n/B) of epoch s div floor(n/B).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from pod.values.digest import Digest, tagged
+from pod.values.errors import InputRefused
+
+EPOCH_TAG = "fitchain/epoch/v1"
+DRAWS_PER_BLOCK = 4
+
+Indices = npt.NDArray[np.uint64]
+Draws = Callable[[int, int], Indices]  # (first draw, how many) -> draws
+
+
+class OrderLike(Protocol):
+    """What the order reads of a recipe."""
+
+    @property
+    def rows(self) -> tuple[int, int]: ...
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def steps(self) -> int: ...
+
+
+def batches(recipe: OrderLike, seed: Digest, start_step: int = 0) -> Iterator[Indices]:
+    """The record indices of every step's batch.
+
+    Args:
+        recipe: rows (low, high exclusive), batch size, steps.
+        seed: the order seed.
+        start_step: how many steps are already done.
+
+    Yields:
+        `[batch_size]` uint64 record indices for the steps start_step, ..., steps-1.
+
+    Raises:
+        InputRefused: the batch is larger than the rows.
+    """
+    low, high = recipe.rows
+    count, size = high - low, recipe.batch_size
+    per_epoch = batches_per_epoch(count, size)
+    epoch, order = -1, np.empty(0, np.uint64)
+    for step in range(start_step, recipe.steps):
+        if step // per_epoch != epoch:
+            epoch = step // per_epoch
+            order = permutation(count, epoch_draws(seed, epoch)) + np.uint64(low)
+        place = step % per_epoch * size
+        yield order[place : place + size]
+
+
+def batches_per_epoch(count: int, batch_size: int) -> int:
+    """floor(count / batch_size).
+
+    Raises:
+        InputRefused: it is 0, or a number is not positive.
+    """
+    if batch_size < 1 or count < batch_size:
+        raise InputRefused(f"a batch of {batch_size} cannot be taken from {count} rows", "choose a smaller batch size")
+    return count // batch_size
+
+
+def epoch_draws(seed: Digest, epoch: int) -> Draws:
+    """An epoch's stream of uniform 64-bit draws (steps 1 and 2 above)."""
+    return keyed_draws(tagged(EPOCH_TAG, seed, epoch))
+
+
+def keyed_draws(stream_key: Digest) -> Draws:
+    """A key's stream of uniform 64-bit draws (step 2 above)."""
+    key = stream_key.value
+
+    def draws(first: int, count: int) -> Indices:
+        blocks = range(first // DRAWS_PER_BLOCK, -(-(first + count) // DRAWS_PER_BLOCK))
+        stream = b"".join([hashlib.sha256(key + block.to_bytes(8, "big")).digest() for block in blocks])
+        skip = first % DRAWS_PER_BLOCK
+        return np.frombuffer(stream, ">u8")[skip : skip + count].astype(np.uint64)
+
+    return draws
+
+
+def permutation(count: int, draws: Draws) -> Indices:
+    """Shuffle 0, ..., count-1 (step 3 above).
+
+    Args:
+        count: how many.
+        draws: the stream, by first draw and number of draws.
+
+    Returns:
+        `[count]` uint64.
+    """
+    order = list(range(count))
+    for i, j in zip(range(count - 1, 0, -1), _swaps(count, 1, draws), strict=True):
+        order[i], order[j] = order[j], order[i]
+    return np.array(order, np.uint64)
+
+
+def permutation_end(count: int, wanted: int, draws: Draws) -> list[int]:
+    """The last places of `permutation(count, draws)`, in time and memory of how many are wanted: the shuffle begins there.
+
+    Args:
+        count: how many are shuffled.
+        wanted: how many places; at most `count`.
+        draws: the stream.
+    """
+    moved: dict[int, int] = {}
+    for i, j in zip(range(count - 1, 0, -1), _swaps(count, max(count - wanted, 1), draws), strict=False):
+        moved[i], moved[j] = moved.get(j, j), moved.get(i, i)
+    return [moved.get(i, i) for i in range(count - wanted, count)]
+
+
+def _swaps(count: int, lowest: int, draws: Draws) -> list[int]:
+    """The places j with which i = count-1 down to `lowest` are swapped."""
+    bounds = np.arange(count, lowest, -1, dtype=np.uint64)  # i + 1
+    places: list[int] = (_accepted(bounds, draws) % bounds).tolist()
+    return places
+
+
+def _accepted(bounds: Indices, draws: Draws) -> Indices:
+    """For each bound the first draw, in order, that is not rejected.
+
+    A rejection is rarer than n in 2**64, so all are drawn at once and the stream is shifted by one where one is due.
+    """
+    most = np.uint64(2**64 - 1)
+    # the largest accepted draw, 2**64 - (2**64 mod bound) - 1; 2**64 mod bound = ((2**64 - 1) mod bound + 1) mod bound
+    largest = most - (most % bounds + np.uint64(1)) % bounds
+    taken, used = draws(0, len(bounds)), len(bounds)
+    while (rejected := np.flatnonzero(taken > largest)).size:
+        first = rejected[0]
+        taken = np.concatenate([taken[:first], taken[first + 1 :], draws(used, 1)])
+        used += 1
+    return taken

@@ -1,0 +1,144 @@
+"""Policies: what an owner asks of every job on a dataset.
+
+Part of `dataset`. A policy is published in the dataset's card, so a scientist can read it before asking; the owner's pod applies
+the same words to every request. It knows numbers and names, not the chain.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from pod.values.errors import InputRefused
+from pod.values.recipe.fields import Fields
+from pod.values.recipe.terms import MOST_BATCH, MOST_ROWS, MOST_STEPS
+
+MODES = ("on-site", "sampled", "open")  # each discloses more than the one before
+
+
+class JobLike(Protocol):
+    """What a policy reads of a recipe."""
+
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def steps(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Disclosure:
+    """What an audit of a job may show to others at most.
+
+    Args:
+        mode: one of `MODES`; None where no audit was agreed and nothing is disclosed.
+        records: how many records it may open, repeats included.
+        already: how many records of this dataset earlier audits have opened.
+    """
+
+    mode: str | None = None
+    records: int = 0
+    already: int = 0
+
+
+NOTHING_DISCLOSED = Disclosure()
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The owner's conditions.
+
+    Args:
+        minimum_price: the least price of a job, in base units of the token.
+        maximum_steps: the most steps of a job; None sets no limit.
+        minimum_batch: the least batch size: a step on a single record would show it.
+        manual_approval: whether a person says yes to each job.
+        disclosure_mode: the most disclosing audit mode that is admitted, one of `MODES`.
+        disclosure_cap: how many records may ever be opened to verifiers; None sets no limit.
+        metrics_leave: whether notes to the scientist carry the (rounded) metrics; it refuses no job.
+        scientists: the accounts that may ask, lower-case 0x...; empty admits everyone.
+    """
+
+    minimum_price: int = 0
+    maximum_steps: int | None = None
+    minimum_batch: int = 1
+    manual_approval: bool = True
+    disclosure_mode: str = "on-site"
+    disclosure_cap: int | None = 0
+    metrics_leave: bool = True
+    scientists: tuple[str, ...] = ()
+
+    def admit(
+        self, job: JobLike, price: int, scientist: str | None = None, disclosure: Disclosure = NOTHING_DISCLOSED
+    ) -> None:
+        """Refuse a job that the policy does not admit; a person's yes (`manual_approval`) is asked elsewhere.
+
+        Args:
+            job: a recipe.
+            price: in base units of the token.
+            scientist: the account that asks; None where it is not known.
+            disclosure: what an audit of the job may show.
+
+        Raises:
+            InputRefused: the first condition that does not hold, with both values.
+        """
+        if self.scientists and (scientist or "").lower() not in self.scientists:
+            raise InputRefused(f"the account {scientist} may not ask for this dataset", "ask its owner to be named")
+        if price < self.minimum_price:
+            raise InputRefused(f"the price {price} is below the policy's minimum {self.minimum_price}", "offer more")
+        if self.maximum_steps is not None and job.steps > self.maximum_steps:
+            raise InputRefused(f"the job has {job.steps} steps and the policy admits {self.maximum_steps}")
+        if job.batch_size < self.minimum_batch:
+            raise InputRefused(f"the batch size {job.batch_size} is below the policy's minimum {self.minimum_batch}")
+        if disclosure.mode is not None:
+            self._admit_disclosure(disclosure)
+
+    def _admit_disclosure(self, disclosure: Disclosure) -> None:
+        if disclosure.mode not in MODES:
+            raise InputRefused(f"the disclosure mode {disclosure.mode!r} is none of {', '.join(MODES)}")
+        if MODES.index(disclosure.mode) > MODES.index(self.disclosure_mode):
+            raise InputRefused(f"the audit mode {disclosure.mode} shows more than the policy's {self.disclosure_mode}")
+        total = disclosure.already + disclosure.records
+        if disclosure.mode != "on-site" and self.disclosure_cap is not None and total > self.disclosure_cap:
+            raise InputRefused(f"the audit would bring the opened records to {total}; the cap is {self.disclosure_cap}")
+
+    def json(self) -> dict[str, Any]:
+        """The policy as it stands in a card."""
+        return asdict(self) | {"minimum_price": str(self.minimum_price), "scientists": list(self.scientists)}
+
+    @classmethod
+    def from_json(cls, value: Any) -> Policy:
+        """Read the card's form, checking every field.
+
+        Raises:
+            InputRefused: a field is missing, unknown, of the wrong type or out of bounds.
+        """
+        fields = Fields("the policy", value, cls.__dataclass_fields__)
+        steps, cap = value["maximum_steps"], value["disclosure_cap"]
+        return cls(
+            minimum_price=amount("the policy: minimum_price", value["minimum_price"]),
+            maximum_steps=None if steps is None else fields.integer("maximum_steps", 1, MOST_STEPS),
+            minimum_batch=fields.integer("minimum_batch", 1, MOST_BATCH),
+            manual_approval=fields.flag("manual_approval"),
+            disclosure_mode=fields.choice("disclosure_mode", MODES),
+            disclosure_cap=None if cap is None else fields.integer("disclosure_cap", 0, MOST_ROWS),
+            metrics_leave=fields.flag("metrics_leave"),
+            scientists=tuple(_account(account) for account in fields.items("scientists", 0, 10_000)),
+        )
+
+
+def amount(what: str, value: Any) -> int:
+    """Read an amount in base units: a decimal string, because JSON's numbers are exact only below 2**53.
+
+    Raises:
+        InputRefused: it is no plain decimal below 2**128, the contracts' limit.
+    """
+    if not isinstance(value, str) or not re.fullmatch(r"0|[1-9][0-9]{0,38}", value) or int(value) >= 1 << 128:
+        raise InputRefused(f"{what} is a plain decimal string below 2**128, not {value!r:.60}")
+    return int(value)
+
+
+def _account(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch("0x[0-9a-f]{40}", value):
+        raise InputRefused(f"the policy: an account is 0x and 40 lower-case hex digits, not {value!r:.60}")
+    return value

@@ -1,0 +1,275 @@
+"""Records: leaves, the dataset's root, openings of single records, and whether the data is still what was registered.
+
+Part of `dataset`. Leaf i is H("fitchain/record/v1", i, salt_i, BLAKE3(record bytes)) with salt_i = HMAC-SHA256(key, uint64
+big-endian i) and a key fresh for each registration, so that one record can be opened alone and none can be guessed from its
+hash. The root is H("fitchain/dataset/v1", count, RFC 6962 tree over the leaves).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from blake3 import blake3
+
+from pod.compute.dataset.card import Card, fit_transform
+from pod.compute.dataset.columns import Array, Column, schema_bytes
+from pod.compute.dataset.policy import Policy
+from pod.compute.dataset.table import Table
+from pod.values.digest import Digest, path_in, root_from_path, tagged, tree_levels
+from pod.values.errors import DatasetChanged, DigestMismatch, InputRefused
+from pod.values.recipe.fields import Fields
+from pod.values.recipe.terms import MOST_ROWS
+
+RECORD_TAG, DATASET_TAG = "fitchain/record/v1", "fitchain/dataset/v1"
+KEY_BYTES = SALT_BYTES = 32
+_RECORD_TAG_BYTES = hashlib.sha256(RECORD_TAG.encode()).digest()
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What registering yields.
+
+    Args:
+        root: the dataset's root, for the chain.
+        count: how many records.
+        card: what is published, still without mock data.
+        leaves: every record's leaf digest, 32 bytes each, end to end; they reveal no record and let the owner name the first
+            that changed.
+    """
+
+    root: Digest
+    count: int
+    card: Card
+    leaves: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """One record with what proves that it was registered.
+
+    Args:
+        index: its place in the dataset.
+        count: how many records the dataset has.
+        salt: 32 bytes.
+        record: its bytes (the schema's digest, then the cells).
+        path: the tree's siblings, from the leaf upwards.
+    """
+
+    index: int
+    count: int
+    salt: bytes
+    record: bytes
+    path: tuple[Digest, ...]
+
+    def json(self) -> dict[str, Any]:
+        """The opening as JSON; bytes in hex."""
+        return {
+            "index": self.index,
+            "count": self.count,
+            "salt": self.salt.hex(),
+            "record": self.record.hex(),
+            "path": [str(node) for node in self.path],
+        }
+
+    @classmethod
+    def from_json(cls, value: Any) -> Opening:
+        """Read the JSON form.
+
+        Raises:
+            InputRefused: it is malformed.
+        """
+        fields = Fields("the record's opening", value, cls.__dataclass_fields__)
+        try:
+            record_salt, record = bytes.fromhex(value["salt"]), bytes.fromhex(value["record"])
+        except (TypeError, ValueError):
+            raise InputRefused("the record's opening: salt and record are texts of hex digits") from None
+        if len(record_salt) != SALT_BYTES:
+            raise InputRefused(f"the record's opening: a salt has {SALT_BYTES} bytes, not {len(record_salt)}")
+        index, count = fields.integer("index", 0, MOST_ROWS), fields.integer("count", 1, MOST_ROWS)
+        path = tuple(Digest.parse(node) for node in fields.items("path", 0, 64))
+        return cls(index, count, record_salt, record, path)
+
+    def cells(self, columns: Sequence[Column]) -> dict[str, Array]:
+        """The record's cells by column, `[*shape]`.
+
+        Args:
+            columns: the schema that the dataset's card publishes.
+
+        Raises:
+            DigestMismatch: the record was registered under another schema, or has another length.
+        """
+        schema = hashlib.sha256(schema_bytes(columns)).digest()
+        if self.record[: len(schema)] != schema:
+            raise DigestMismatch(f"record {self.index} was registered under another schema than the card's")
+        cells, place = {}, len(schema)
+        for column in columns:
+            data = self.record[place : place + column.cell_bytes]
+            if len(data) != column.cell_bytes:
+                raise DigestMismatch(f"record {self.index} ends inside the column {column.name!r}")
+            dtype = np.dtype(column.dtype).newbyteorder("<")
+            cells[column.name] = np.frombuffer(data, dtype).reshape(column.shape)
+            place += column.cell_bytes
+        if place != len(self.record):
+            raise DigestMismatch(f"record {self.index} has {len(self.record)} bytes and its schema {place}")
+        return cells
+
+
+def register(
+    table: Table,
+    key: bytes,
+    name: str,
+    *,
+    transform: str = "standard",
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+    units: Mapping[str, str] | None = None,
+    description: str = "",
+    licence: str = "",
+    price: int = 0,
+    policy: Policy | None = None,
+    probes: Mapping[str, str] | None = None,
+) -> Registration:
+    """Compute a dataset's leaves, root and card.
+
+    Args:
+        table: only what may be trained on: identifiers were dropped when it was read.
+        key: 32 secret bytes, fresh for this registration; whoever loses them can open no record.
+        name, description, licence, price, policy, probes: for the card.
+        transform, ranges: as `fit_transform`. The constants are published.
+        units: by column, for the card.
+
+    Raises:
+        InputRefused: mock data, a key of another length, an unknown column.
+    """
+    if table.mock:
+        raise InputRefused("the table is marked as mock data and is no dataset", "register the real records")
+    leaves = record_leaves(table, key)
+    root = dataset_root(leaves)
+    for column in units or {}:
+        table.column(column)
+    columns = tuple(Column(c.name, c.dtype, c.shape, (units or {}).get(c.name, "")) for c in table.columns)
+    card = Card(
+        name=name,
+        columns=columns,
+        target=table.target,
+        count=table.count,
+        root=root,
+        transform=fit_transform(table, transform, ranges),
+        description=description,
+        licence=licence,
+        price=price,
+        policy=policy or Policy(),
+        probes=dict(probes or {}),
+    )
+    return Registration(
+        root, table.count, Card.from_json(card.json()), b"".join(leaves)
+    )  # what is published can be read
+
+
+def salt(key: bytes, index: int) -> bytes:
+    """The salt of a record: HMAC-SHA256(key, uint64 big-endian index) (RFC 2104).
+
+    Raises:
+        InputRefused: the key has not 32 bytes.
+    """
+    if len(key) != KEY_BYTES:
+        raise InputRefused(f"a registration key has {KEY_BYTES} bytes, not {len(key)}")
+    return hmac.digest(key, index.to_bytes(8, "big"), "sha256")
+
+
+def record_leaf(index: int, record_salt: bytes, record: bytes | memoryview) -> bytes:
+    """A record's leaf, 32 bytes: `tagged("fitchain/record/v1", index, salt, BLAKE3(record))`.
+
+    Written out rather than called through `tagged`, because registering a large table is this line.
+    """
+    place = index.to_bytes(32, "big")
+    return hashlib.sha256(_RECORD_TAG_BYTES + place + record_salt + blake3(record).digest()).digest()
+
+
+def record_leaves(table: Table, key: bytes) -> list[bytes]:
+    """Every record's leaf, in order.
+
+    Raises:
+        InputRefused: the key has not 32 bytes.
+    """
+    return [record_leaf(index, salt(key, index), record) for index, record in enumerate(table.records())]
+
+
+def dataset_root(leaves: Sequence[bytes]) -> Digest:
+    """The published root over the leaves: `tagged("fitchain/dataset/v1", count, tree)`."""
+    return tagged(DATASET_TAG, len(leaves), Digest(tree_levels(leaves)[-1][0]))
+
+
+def check_unchanged(table: Table, key: bytes, root: Digest, leaves: bytes | None = None) -> list[bytes]:
+    """Refuse a table whose records are not those registered.
+
+    Args:
+        table: read again, as it was read for registration.
+        key: the registration's key.
+        root: the registered root.
+        leaves: the registration's leaf digests, if they are at hand: with them the first changed record is named.
+
+    Returns:
+        The leaves, for openings.
+
+    Raises:
+        DatasetChanged: another root.
+    """
+    now = record_leaves(table, key)
+    found = dataset_root(now)
+    if found == root:
+        return now
+    hint = "restore the file as it was registered, or register it anew as another dataset"
+    raise DatasetChanged(f"the dataset's root is {found} and {root} was registered{_first_change(now, leaves)}", hint)
+
+
+def _first_change(now: Sequence[bytes], leaves: bytes | None) -> str:
+    if leaves is None:
+        return ""
+    before = [leaves[place : place + 32] for place in range(0, len(leaves), 32)]
+    for index, (old, new) in enumerate(zip(before, now, strict=False)):
+        if old != new:
+            return f"; record {index} is the first that differs"
+    return f"; {len(before)} records were registered and there are {len(now)}"
+
+
+def open_records(table: Table, key: bytes, leaves: Sequence[bytes], indices: Sequence[int]) -> Iterator[Opening]:
+    """Open records: the tree is built once for all of them.
+
+    Args:
+        table, key: the registered ones.
+        leaves: what `check_unchanged` returned.
+        indices: which records.
+
+    Raises:
+        InputRefused: there is no record of that index.
+    """
+    levels = tree_levels(leaves)
+    for index in indices:
+        yield Opening(index, table.count, salt(key, index), table.record(index), path_in(levels, index))
+
+
+def open_record(table: Table, key: bytes, leaves: Sequence[bytes], index: int) -> Opening:
+    """Open one record.
+
+    Raises:
+        InputRefused: there is no record of that index.
+    """
+    return next(open_records(table, key, leaves, [index]))
+
+
+def verify_record(opening: Opening, root: Digest) -> None:
+    """Check that an opened record was registered at its place.
+
+    Raises:
+        DigestMismatch: it was not.
+        InputRefused: the opening's index, count and path do not fit together.
+    """
+    leaf = Digest(record_leaf(opening.index, opening.salt, opening.record))
+    found = tagged(DATASET_TAG, opening.count, root_from_path(leaf, opening.index, opening.count, opening.path))
+    if found != root:
+        raise DigestMismatch(f"record {opening.index} leads to the dataset root {found} and not to {root}")

@@ -1,0 +1,219 @@
+"""Tables: what an owner's CSV or NPZ file becomes before anything is registered.
+
+After `csv_file` and `npz_file`. A table is a set of named columns of one length: scalar columns of CSV files, arrays of any rank of
+NPZ files. Numbers of a CSV file are float64; texts are admitted in the target's column alone and become int64 indices into the
+sorted categories. It knows nothing of trees, cards or money.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from pod.compute.dataset.columns import (
+    DTYPES,
+    MOCK_MARK,
+    MOST_COLUMNS,
+    SLAB_ROWS,
+    Array,
+    Column,
+    Wanted,
+    known,
+    schema_bytes,
+)
+from pod.compute.dataset.csv_file import read_csv
+from pod.compute.dataset.npz_file import read_npz, write_npz
+from pod.values.errors import FitchainError, InputRefused, NotFound
+
+
+@dataclass(frozen=True)
+class Table:
+    """Named columns of one length.
+
+    Args:
+        columns: in the order of the source.
+        arrays: by column name; `[count, *shape]`, little-endian, C order, read-only.
+        target: the column to be predicted, or None.
+        categories: the texts that the target's integers stand for; empty unless the target was a column of texts.
+        mock: whether the source is marked as mock data.
+    """
+
+    columns: tuple[Column, ...]
+    arrays: Mapping[str, Array]
+    target: str | None = None
+    categories: tuple[str, ...] = ()
+    mock: bool = False
+
+    @classmethod
+    def read(
+        cls,
+        path: Path,
+        drop: Sequence[str] = (),
+        target: str | None = None,
+        categories: Sequence[str] = (),
+        only: Sequence[str] | None = None,
+        limit_bytes: int = 64 << 30,
+    ) -> Table:
+        """Read a CSV file (UTF-8, comma, a header line) or an NPZ file (never with pickled objects).
+
+        Args:
+            path: a file ending in .csv or .npz.
+            drop: columns that must not be registered, such as names and other identifiers.
+            target: the column to be predicted; the only one that may hold texts (CSV).
+            categories: for a target of texts, the categories to use, in their order; else those found, sorted.
+            only: the columns wanted, where others may stand beside them and are left out; None wants all.
+            limit_bytes: the most bytes of arrays or of text that are read.
+
+        Raises:
+            NotFound: there is no such file.
+            InputRefused: it is no such table; the message names line and column, never the cell's content.
+        """
+        readers = {".csv": read_csv, ".npz": read_npz}
+        reader = readers.get(path.suffix.lower())
+        if reader is None:
+            raise InputRefused(f"{path.name} is neither .csv nor .npz", "convert it to one of the two")
+        wanted = Wanted(frozenset(drop), None if only is None else tuple(only))
+        try:
+            found = reader(path, wanted, target, tuple(categories), limit_bytes)
+            return cls.of(found.arrays, target, found.categories, found.mock)
+        except FileNotFoundError:
+            raise NotFound(f"there is no file {path}") from None
+        except OSError as error:
+            raise InputRefused(f"{path} cannot be read: {error.strerror or error}") from None
+        except FitchainError as error:
+            raise type(error)(f"{path.name}: {error.message}", error.hint) from None
+
+    @classmethod
+    def of(
+        cls,
+        arrays: Mapping[str, Array],
+        target: str | None = None,
+        categories: Sequence[str] = (),
+        mock: bool = False,
+    ) -> Table:
+        """Make a table of arrays `[count, *shape]`, checked as those of a file are.
+
+        Raises:
+            InputRefused: no record, counts that differ, a dtype that is not admitted, a cell that is not finite.
+        """
+        if not arrays:
+            raise InputRefused("the table has no column")
+        if len(arrays) > MOST_COLUMNS:
+            raise InputRefused(f"the table has {len(arrays)} columns and the limit is {MOST_COLUMNS}")
+        known(target, arrays, "the target")
+        plain = {name: _plain(name, array) for name, array in arrays.items()}
+        counts = {name: len(array) for name, array in plain.items()}
+        first = next(iter(counts))
+        for name, count in counts.items():
+            if count != counts[first]:
+                raise InputRefused(f"column {first!r} has {counts[first]} records and column {name!r} {count}")
+        if counts[first] == 0:
+            raise InputRefused("the table has no record")
+        columns = tuple(Column(name, array.dtype.name, array.shape[1:]) for name, array in plain.items())
+        return cls(columns, plain, target, tuple(categories), mock)
+
+    @property
+    def count(self) -> int:
+        """How many records there are."""
+        return len(self.arrays[self.columns[0].name])
+
+    def column(self, name: str) -> Column:
+        """Find a column by its name.
+
+        Raises:
+            InputRefused: there is none; the hint names near ones.
+        """
+        known(name, self.arrays, "the column")
+        return next(column for column in self.columns if column.name == name)
+
+    @cached_property
+    def schema(self) -> bytes:
+        """The 32 bytes that begin every record: SHA-256 of `schema_bytes`."""
+        return hashlib.sha256(schema_bytes(self.columns)).digest()
+
+    @property
+    def record_bytes(self) -> int:
+        """How many bytes a record has."""
+        return len(self.schema) + sum(column.cell_bytes for column in self.columns)
+
+    def record(self, index: int) -> bytes:
+        """The bytes of a record: the schema's 32 bytes, then each column's cell, little-endian in C order.
+
+        Raises:
+            InputRefused: there is no record of that index.
+        """
+        if not 0 <= index < self.count:
+            raise InputRefused(f"the table has {self.count} records and none of index {index}")
+        return bytes(next(self.records(index, index + 1)))
+
+    def records(self, start: int = 0, stop: int | None = None) -> Iterator[memoryview]:
+        """The bytes of the records in order, made for many at once in bounded memory."""
+        end = self.count if stop is None else stop
+        step_rows = max(1, min(SLAB_ROWS, (64 << 20) // self.record_bytes))
+        for low in range(start, end, step_rows):
+            high = min(low + step_rows, end)
+            schema = np.frombuffer(self.schema, np.uint8)
+            parts = [np.broadcast_to(schema, (high - low, len(schema)))]
+            parts += [_bytes_of(self.arrays[column.name][low:high]) for column in self.columns]
+            slab = np.concatenate(parts, axis=1)  # [rows, record_bytes]
+            yield from (memoryview(row) for row in slab)
+
+    def select(self, low: int, high: int) -> Table:
+        """The records low to high (exclusive) as a table of their own."""
+        if not 0 <= low < high <= self.count:
+            raise InputRefused(f"the table has {self.count} records and not the rows {low} to {high}")
+        return replace(self, arrays={name: array[low:high] for name, array in self.arrays.items()})
+
+    def write_npz(self, path: Path) -> None:
+        """Write the arrays as an NPZ file whose bytes depend on nothing but the table and the Python that writes it."""
+        write_npz(path, ((column.name, self.arrays[column.name]) for column in self.columns), self.mock)
+
+    def write_csv(self, path: Path, categories: Sequence[str] = ()) -> None:
+        """Write the table for people, the target's integers as the categories' texts.
+
+        Raises:
+            InputRefused: a column's cells are not scalars.
+        """
+        names = tuple(categories) or self.categories
+        tensors = [column.name for column in self.columns if column.shape]
+        if tensors:
+            raise InputRefused(f"column {tensors[0]!r} holds arrays and CSV holds scalars", "write it as .npz")
+        columns = [self.arrays[column.name].tolist() for column in self.columns]
+        for place, column in enumerate(self.columns):
+            if column.name == self.target and names:
+                columns[place] = [names[cell] for cell in columns[place]]
+        with path.open("w", newline="", encoding="utf-8") as file:
+            if self.mock:
+                file.write(f"# {MOCK_MARK}\n")
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow([column.name for column in self.columns])
+            writer.writerows(zip(*columns, strict=True))
+
+
+def _bytes_of(array: Array) -> npt.NDArray[np.uint8]:
+    """An array's cells as bytes, [rows, cell_bytes], without copying them."""
+    return np.ascontiguousarray(array).view(np.uint8).reshape(len(array), -1)
+
+
+def _plain(name: str, array: Array) -> Array:
+    """An array in the one form that is hashed: little-endian, C order, read-only, finite."""
+    if array.ndim == 0:
+        raise InputRefused(f"column {name!r} is a single value and has no records")
+    if array.dtype.name not in DTYPES:
+        raise InputRefused(f"column {name!r} has dtype {array.dtype}, not one of {', '.join(DTYPES)}")
+    plain = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    if plain.dtype.kind == "f" and not np.isfinite(plain).all():
+        row = int(np.argwhere(~np.isfinite(plain))[0][0])
+        raise InputRefused(
+            f"record {row}, column {name!r}: the cell is missing or not finite", "fill or drop such records"
+        )
+    plain = plain.view()
+    plain.flags.writeable = False
+    return plain

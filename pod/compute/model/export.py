@@ -1,0 +1,187 @@
+"""Export: from a scientist's `nn.Module` to a graph and its tensors.
+
+After `quiet`. `torch.export` traces the module twice, in training and in evaluation mode, with the batch size left open, into the
+operators that eager mode itself would call, in the same order, in place where it works in place. They are written down as they
+are: nothing is decomposed, so a program computes, and differentiates, exactly what the module does.
+
+What is refused here is what a graph cannot say: branches and shapes that depend on values, a batch size that is not free, state
+outside parameters and buffers, more than one tensor as output. The one error names the line of the module.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor, nn
+
+from pod.compute.model.dry import dry_run
+from pod.compute.model.quiet import Heard, quiet, raising_place
+from pod.compute.model.tensors import DTYPES, dtype_name, tensor_bytes
+from pod.compute.model.writer import DATA_DEPENDENT, Writer, at
+from pod.values.errors import InputRefused
+from pod.values.graph import NATIVE, Form, Graph, Input, TensorSpec
+from pod.values.state import TensorBytes
+
+MOST_BATCH = 1 << 16
+"""The batch size that export leaves open ends here; programs run larger ones all the same."""
+
+
+def export(
+    module: nn.Module, inputs: Sequence[Input], batch: int = 2, class_name: str | None = None
+) -> tuple[Graph, dict[str, TensorBytes]]:
+    """Write a module down as a graph and tensors.
+
+    Args:
+        module: on the CPU; it is left as it was.
+        inputs: its arguments; the batch dimension stands before each shape.
+        batch: a batch size to trace with; the graph holds for others.
+        class_name: an environment class that must admit it; None for any.
+
+    Returns:
+        The graph, and the bytes of all parameters, buffers and constants: copies.
+
+    Raises:
+        InputRefused: it cannot be written down; the message names the line.
+    """
+    tensors = _named_tensors(module)
+    modes = [(part, part.training) for part in module.modules()]
+    try:
+        forms = {mode: _trace(module, inputs, batch, mode, tensors, class_name) for mode in (True, False)}
+    finally:
+        for part, mode in modes:
+            part.training = mode
+    specs = {name: _spec(name, tensor) for name, tensor in tensors.items()}
+    written = Graph(tuple(inputs), specs, forms[True], forms[False])
+    graph = Graph.parse(written.encode())
+    for mode in (True, False):
+        dry_run(graph, max(2, batch), mode, class_name=class_name or NATIVE)
+    return graph, {name: _copied(graph.tensors[name].kind, tensors[name]) for name in graph.tensors}
+
+
+def _named_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers by name, one that has several names by its first."""
+    named: dict[str, Tensor] = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    memory: dict[int, str] = {}
+    for name, tensor in named.items():
+        if tensor.device.type != "cpu":
+            raise InputRefused(f"the tensor {name!r} lies on {tensor.device}", "move the module with .cpu()")
+        if not tensor.is_contiguous():
+            raise InputRefused(f"the tensor {name!r} is not laid out row by row", "replace it by its .contiguous()")
+        if tensor.numel() and (other := memory.setdefault(tensor.untyped_storage().data_ptr(), name)) != name:
+            raise InputRefused(
+                f"the tensors {name!r} and {other!r} share memory without being one", "clone one of them"
+            )
+    return named
+
+
+def _spec(name: str, tensor: Tensor) -> TensorSpec:
+    kind = "parameter" if isinstance(tensor, nn.Parameter) else "buffer"
+    dtype = dtype_name(f"the tensor {name!r}", tensor.dtype)
+    trainable = kind == "parameter" and tensor.requires_grad
+    if trainable and dtype not in ("F32", "F64"):
+        raise InputRefused(
+            f"the parameter {name!r} is {dtype}, and training moves F32", "convert the module with .float()"
+        )
+    return TensorSpec(kind, dtype, tuple(tensor.shape), trainable)
+
+
+def _copied(kind: str, tensor: Tensor) -> TensorBytes:
+    lent = tensor_bytes(kind, tensor.detach())
+    return TensorBytes(kind, lent.dtype, lent.shape, memoryview(bytes(lent.data)))
+
+
+def _trace(
+    module: nn.Module,
+    inputs: Sequence[Input],
+    batch: int,
+    training: bool,
+    tensors: dict[str, Tensor],
+    class_name: str | None,
+) -> Form:
+    """Trace one mode; constants that the trace finds are added to the tensors."""
+    module.train(training)
+    if module.training != training:
+        raise InputRefused(f"{type(module).__name__}.train({training}) leaves the module in the other mode")
+    examples = tuple(_example(one, max(2, batch)) for one in inputs)
+    before, after = _plain_attributes(module), dict[str, Any]()
+    failure: BaseException | None = None
+    with quiet() as heard, _slow_path(), _after_forward(module, lambda: after.update(_plain_attributes(module))):
+        try:
+            program = _export(module, examples)
+        except Exception as error:  # noqa: BLE001 - the module's code is the user's, and may raise anything
+            failure = error
+    if failure is not None:
+        _refuse(failure, heard)
+    _refuse_hidden_state(module, heard, before, after)
+    return Writer(program, module, tensors, class_name).form()
+
+
+def _example(one: Input, batch: int) -> Tensor:
+    return torch.zeros((batch, *one.shape), dtype=DTYPES[one.dtype])
+
+
+def _export(module: nn.Module, examples: tuple[Tensor, ...]) -> torch.export.ExportedProgram:
+    dimension = torch.export.Dim("batch", min=2, max=max(MOST_BATCH, examples[0].shape[0]))
+    shapes = tuple({0: dimension} for _ in examples)
+    return torch.export.export(module, examples, dynamic_shapes=shapes, strict=False)
+
+
+@contextlib.contextmanager
+def _slow_path() -> Iterator[None]:
+    """Keep transformer layers off their inference kernels, which training never runs."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+def _refuse(error: BaseException, heard: Heard) -> NoReturn:
+    """Say in one sentence why torch could not trace the module."""
+    told = (str(error).strip().splitlines() or ["no message"])[0]
+    if "Constraints violated" in told:
+        place = next((place for what, place in reversed(heard.guards) if what.startswith("Eq(")), None)
+        place = place or (heard.guards[0][1] if heard.guards else None)
+        raise InputRefused(
+            at(place, "the computation holds only for some batch sizes, and a graph must hold for all"),
+            "write x.shape[0] or -1 in place of a number, and do not branch on it",
+        ) from None
+    place = raising_place(error.__traceback__)
+    if "data-dependent" in told or "Dynamo" in type(error).__name__ or "DataDependent" in type(error).__name__:
+        raise InputRefused(at(place, DATA_DEPENDENT), "compute both cases and choose with torch.where") from None
+    raise InputRefused(at(place, f"the module cannot be traced: {type(error).__name__}: {told}")) from None
+
+
+def _plain_attributes(module: nn.Module) -> dict[str, Any]:
+    """Numbers and texts that a module keeps outside its buffers."""
+    return {
+        f"{name}.{key}".lstrip("."): value
+        for name, part in module.named_modules()
+        for key, value in vars(part).items()
+        if isinstance(value, bool | int | float | str | None) and key != "training"
+    }
+
+
+@contextlib.contextmanager
+def _after_forward(module: nn.Module, look: Callable[[], None]) -> Iterator[None]:
+    """Look at a module right after its forward: torch puts its attributes back when the trace is done."""
+    hook = module.register_forward_hook(lambda *_: look())
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _refuse_hidden_state(module: nn.Module, heard: Heard, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    """What forward keeps outside buffers would outlive a step in eager mode, and not in a graph."""
+    kept = [name.removeprefix("self.") for name in heard.assigned if "._flat_weights[" not in name]
+    kept += [name for name in after if name not in before or repr(before[name]) != repr(after[name])]
+    if kept:
+        raise InputRefused(
+            f"forward assigns the attribute {kept[0]!r} of {type(module).__name__}: what lives longer than a step is a buffer",
+            "keep it with register_buffer and change it in place, or do not keep it",
+        )

@@ -1,0 +1,110 @@
+"""Loading and restoring a scientist's own module, in the scientist's own process.
+
+Beside `export`. This is the only place that runs a module's code, and it never runs anybody else's: what an owner or verifier gets
+is a graph.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+from difflib import get_close_matches
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from pod.compute.model.quiet import Place, raising_place
+from pod.compute.model.tensors import fill
+from pod.values.errors import InputRefused, NotFound
+from pod.values.state import Tensors
+
+
+def load_module(path: Path, name: str) -> nn.Module:
+    """Run the scientist's own file and take a module out of it.
+
+    Args:
+        path: a Python file of one's own; files beside it can be imported.
+        name: of a class or factory without arguments, or of an instance.
+
+    Raises:
+        NotFound: there is no such file.
+        InputRefused: the file fails (its line is named), has no such name, or the name stands for no `nn.Module`.
+    """
+    if not path.is_file():
+        raise NotFound(f"there is no file {path}")
+    found = _attribute(path, _run(path), name)
+    if not isinstance(found, nn.Module):
+        if not callable(found):
+            raise InputRefused(f"{name} in {path} is a {type(found).__name__}, neither an nn.Module nor what makes one")
+        found = _make(path, name, found)
+    if not isinstance(found, nn.Module):
+        raise InputRefused(f"{name}() in {path} gives a {type(found).__name__}, and an nn.Module is needed")
+    return found
+
+
+def restore(module: nn.Module, tensors: Tensors) -> None:
+    """Copy trained tensors back into the module that they were exported from.
+
+    Args:
+        module: with every parameter and buffer that it had then.
+        tensors: the model; tensors that export made out of constants are left out.
+
+    Raises:
+        InputRefused: a parameter or buffer is missing, or has another shape or dtype.
+    """
+    own = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    for name, tensor in own.items():
+        if name not in tensors:
+            raise InputRefused(
+                f"the model has no tensor {name!r}, which the module has", "restore the module it was made of"
+            )
+        with torch.no_grad():
+            fill(tensor.detach(), tensors[name])
+
+
+def _run(path: Path) -> ModuleType:
+    resolved = path.resolve()
+    unique = f"_fitchain_module_{hashlib.sha256(str(resolved).encode()).hexdigest()[:16]}"
+    spec = importlib.util.spec_from_file_location(unique, resolved)
+    if spec is None or spec.loader is None:
+        raise InputRefused(f"{path} is no Python file", "name a file that ends in .py")
+    loaded = importlib.util.module_from_spec(spec)
+    sys.modules[unique] = loaded  # dataclasses and inspect look a module up by its name
+    sys.path.insert(0, str(resolved.parent))
+    try:
+        spec.loader.exec_module(loaded)
+    except Exception as error:  # noqa: BLE001 - it is the user's code, and any error in it is the user's to know
+        raise _failure(path, error) from None
+    finally:
+        sys.path.remove(str(resolved.parent))
+    return loaded
+
+
+def _attribute(path: Path, loaded: ModuleType, name: str) -> Any:
+    try:
+        return getattr(loaded, name)
+    except AttributeError:
+        known = [known for known in vars(loaded) if not known.startswith("_")]
+        near = get_close_matches(name, known, n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else ""
+        raise InputRefused(f"{path} defines no {name!r}", hint) from None
+
+
+def _make(path: Path, name: str, factory: Any) -> Any:
+    try:
+        return factory()
+    except Exception as error:  # noqa: BLE001 - as above
+        raise _failure(path, error, f"{name}() takes no arguments here: ") from None
+
+
+def _failure(path: Path, error: Exception, before: str = "") -> InputRefused:
+    if isinstance(error, SyntaxError):
+        place = Place(error.filename or str(path), error.lineno or 0, (error.text or "").strip())
+    else:
+        place = raising_place(error.__traceback__) or Place(str(path), 0, "")
+    told = str(error.msg if isinstance(error, SyntaxError) else error).strip().splitlines()
+    return InputRefused(f"{place}: {before}{type(error).__name__}: {told[0] if told else 'no message'}")

@@ -1,0 +1,127 @@
+"""Programs: a graph with its tensors, which compute what the module computed.
+
+After `dry`. A program owns its memory: what it is given is copied, what it lends is a view. Training changes parameters (through an
+optimizer) and buffers (in place, as the eager module does); evaluation changes nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from pod.compute.model.dry import dry_run
+from pod.compute.model.plan import Plan
+from pod.compute.model.tensors import DTYPES, dtype_name, fill, new_tensor, tensor_bytes
+from pod.values.errors import InputRefused
+from pod.values.graph import LIMITS, V3, Graph, Limits
+from pod.values.state import TensorBytes, Tensors
+
+CPU = torch.device("cpu")
+
+
+class Program:
+    """A model that trains and evaluates.
+
+    Args:
+        graph: what to compute.
+        tensors: a byte for byte value for every parameter and buffer that the graph names, and nothing else; copied.
+        class_name: the environment class, whose kernels compute.
+        limits: bounds on what a forward pass makes, checked before the first of each batch size.
+
+    Raises:
+        InputRefused: an operator is outside the class, or the tensors are not those of the graph.
+
+    Attributes:
+        parameters: by name; those that training moves require a gradient, frozen ones do not.
+        buffers: by name.
+    """
+
+    def __init__(self, graph: Graph, tensors: Tensors, class_name: str = V3, limits: Limits = LIMITS) -> None:
+        graph.check(class_name)
+        _check_tensors(graph, tensors)
+        self.graph, self.class_name, self.limits = graph, class_name, limits
+        own = {name: new_tensor(tensors[name]).requires_grad_(spec.trainable) for name, spec in graph.tensors.items()}
+        self.parameters: dict[str, Tensor] = {name: own[name] for name in graph.parameters}
+        self.buffers: dict[str, Tensor] = {name: own[name] for name in graph.buffers}
+        self._plans = {
+            True: Plan(graph, graph.training, own, class_name, CPU),
+            False: Plan(graph, graph.evaluation, own, class_name, CPU),
+        }
+        self._admitted: set[tuple[bool, tuple[tuple[torch.Size, torch.dtype], ...]]] = set()
+
+    def __call__(self, *inputs: Tensor, training: bool) -> Tensor:
+        """Compute the model's output.
+
+        Args:
+            inputs: the model's arguments, [B, *shape] each.
+            training: in training mode, which updates buffers; else in evaluation mode, which records no gradient.
+
+        Returns:
+            The output, batch first.
+
+        Raises:
+            InputRefused: the inputs are not those of the graph, or a limit is reached.
+            OperatorFailed: an operator cannot compute what it is given.
+        """
+        key = (training, tuple([(x.shape, x.dtype) for x in inputs]))
+        if key not in self._admitted:
+            self._admit(inputs, training)
+            self._admitted.add(key)
+        with contextlib.nullcontext() if training else torch.no_grad():
+            output: Tensor = self._plans[training].run(inputs)
+        return output
+
+    @property
+    def trainable(self) -> dict[str, Tensor]:
+        """The parameters that an optimizer moves, by name."""
+        return {name: tensor for name, tensor in self.parameters.items() if tensor.requires_grad}
+
+    @cached_property
+    def frozen(self) -> frozenset[str]:
+        """The parameters and buffers that training never changes: their digests need be taken only once."""
+        written = dry_run(self.graph, 2, True, self.limits, self.class_name).written
+        return frozenset(
+            name for name, spec in self.graph.tensors.items() if not spec.trainable and name not in written
+        )
+
+    def tensors(self) -> dict[str, TensorBytes]:
+        """The parameters and buffers as they are now: views of the program's own memory."""
+        own = {**self.parameters, **self.buffers}
+        return {name: tensor_bytes(spec.kind, own[name]) for name, spec in self.graph.tensors.items()}
+
+    def load(self, tensors: Tensors) -> None:
+        """Take on another state, copied into the program's own memory.
+
+        Raises:
+            InputRefused: the tensors are not those of the graph; then nothing is changed.
+        """
+        _check_tensors(self.graph, tensors)
+        for name, tensor in {**self.parameters, **self.buffers}.items():
+            fill(tensor, tensors[name])
+
+    def _admit(self, inputs: tuple[Tensor, ...], training: bool) -> None:
+        """Check inputs against the graph, and the shapes of everything they lead to."""
+        expected = self.graph.inputs
+        if len(inputs) != len(expected):
+            raise InputRefused(f"the model takes {len(expected)} inputs and got {len(inputs)}")
+        batch = inputs[0].shape[0] if inputs[0].dim() else 0
+        for one, x in zip(expected, inputs, strict=True):
+            if tuple(x.shape) != (batch, *one.shape) or x.dtype != DTYPES[one.dtype]:
+                have = f"{dtype_name('the input', x.dtype)}{list(x.shape)}"
+                raise InputRefused(f"the input {one.name!r} is {have} and not {one.dtype}{[batch, *one.shape]}")
+        dry_run(self.graph, batch, training, self.limits, self.class_name)
+
+
+def _check_tensors(graph: Graph, tensors: Tensors) -> None:
+    """Refuse tensors that are not exactly those that the graph names."""
+    for name in graph.tensors.keys() ^ tensors.keys():
+        where = "the graph" if name in graph.tensors else "the weights"
+        raise InputRefused(f"the tensor {name!r} is only in {where}", "publish graph and weights together")
+    for name, spec in graph.tensors.items():
+        given = tensors[name]
+        have, want = (f"{t.kind} {t.dtype}{list(t.shape)}" for t in (given, spec))
+        if have != want:
+            raise InputRefused(f"the tensor {name!r} is a {have} in the weights and a {want} in the graph")

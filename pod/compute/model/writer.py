@@ -1,0 +1,234 @@
+"""Writing a traced program down as a form of a graph, node by node.
+
+After `quiet`; `export` traces, this writes. Nothing is decomposed or reordered: the nodes are the operators that eager mode calls,
+in its order. Stretches under `torch.no_grad()` are laid open between brackets; constants that the module holds outside its
+buffers become buffers.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor, fx, nn
+from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
+
+from pod.compute.model.quiet import Place, noted_place
+from pod.compute.model.tensors import dtype_name, tensor_bytes
+from pod.values.digest import blake3_digest
+from pod.values.errors import InputRefused
+from pod.values.graph import Argument, Form, InputRef, Node, NodeRef, Symbol, TensorRef
+from pod.values.graph.operators import CLOSE_GRADIENT, KNOWN, OPEN_GRADIENT, allowed, refusal, refuses_exponent
+
+DATA_DEPENDENT = "a branch or a shape depends on a tensor's values"
+_SIZES = {
+    operator.add: "add",
+    operator.sub: "sub",
+    operator.mul: "mul",
+    operator.floordiv: "floordiv",
+    operator.mod: "mod",
+    operator.neg: "neg",
+    operator.truediv: "div",
+    torch.sym_max: "max",
+    torch.sym_min: "min",
+    torch.sym_float: "of",
+}
+_CHECKS = frozenset(
+    {
+        *(operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge, operator.and_, torch.sym_not),
+        torch.ops.aten._assert_scalar.default,
+        torch.ops.aten._assert_tensor_metadata.default,
+        torch.ops.aten.sym_constrain_range.default,
+        torch.ops.aten.sym_constrain_range_for_size.default,
+    }
+)
+"""What torch puts beside a computation to check sizes; a dry run checks them all."""
+_MEMORY_FORMATS = {
+    torch.contiguous_format: "contiguous",
+    torch.preserve_format: "preserve",
+    torch.channels_last: "channels_last",
+    torch.channels_last_3d: "channels_last_3d",
+}
+
+
+class Writer:
+    """Writes a traced program down, node by node."""
+
+    def __init__(
+        self,
+        program: torch.export.ExportedProgram,
+        module: nn.Module,
+        tensors: dict[str, Tensor],
+        class_name: str | None,
+    ) -> None:
+        self.program, self.module, self.tensors = program, module, tensors
+        self.admitted = KNOWN if class_name is None else allowed(class_name)
+        self.class_name = class_name
+        self.nodes: list[Node] = []
+        self.values: dict[fx.Node, Argument] = {}
+
+    def form(self) -> Form:
+        """The whole form."""
+        self.placeholders()
+        output = self.walk(self.program.graph_module)
+        returned = self.program.call_spec.out_spec
+        if len(output) != 1 or returned is None or not returned.is_leaf():
+            kind = "nothing" if returned is None or returned.type is None else returned.type.__name__
+            raise InputRefused(f"the module returns {kind} of {len(output)} values, and a single tensor is needed")
+        if not isinstance(output[0], TensorRef | InputRef | NodeRef):
+            raise InputRefused(f"the module returns {output[0]!r}, and a single tensor is needed")
+        return Form(tuple(self.nodes), output[0])
+
+    def placeholders(self) -> None:
+        """Give each input of the traced program its meaning: a tensor by name, or an argument by place."""
+        canonical = {id(tensor): name for name, tensor in self.tensors.items()}
+        every = {**dict(self._all(self.module.named_parameters)), **dict(self._all(self.module.named_buffers))}
+        arguments = 0
+        nodes = {node.name: node for node in self.program.graph.nodes if node.op == "placeholder"}
+        for spec in self.program.graph_signature.input_specs:
+            node = nodes[spec.arg.name]
+            if spec.kind.name == "USER_INPUT":
+                self.values[node] = InputRef(arguments)
+                arguments += 1
+            elif spec.kind.name in ("PARAMETER", "BUFFER"):
+                self.values[node] = TensorRef(canonical[id(every[str(spec.target)])])
+            elif spec.kind.name == "CONSTANT_TENSOR":
+                self.values[node] = TensorRef(self.constant(str(spec.target)))
+            else:
+                raise InputRefused(f"the module uses {spec.target}, a {spec.kind.name}, which a graph cannot hold")
+
+    @staticmethod
+    def _all(named: Callable[..., Iterator[tuple[str, Tensor]]]) -> Iterator[tuple[str, Tensor]]:
+        return named(remove_duplicate=False)
+
+    def constant(self, target: str) -> str:
+        """Keep a tensor that the module holds outside its buffers as a buffer: by its own name, or by its content."""
+        value = self.program.constants[target]
+        if not isinstance(value, Tensor) or value.device.type != "cpu":
+            raise InputRefused(f"the constant {target} is a {type(value).__name__} that a graph cannot hold")
+        value = value.detach().contiguous()
+        lent = tensor_bytes("buffer", value)
+        content = f"{lent.dtype}{list(lent.shape)}".encode() + bytes(lent.data)
+        name = (
+            target
+            if _attribute(self.module, target) is not None
+            else f"constant.{blake3_digest(content).value.hex()[:16]}"
+        )
+        kept = self.tensors.setdefault(name, value)
+        if kept.dtype != value.dtype or kept.shape != value.shape or not torch.equal(kept, value):
+            raise InputRefused(f"the constant {name!r} has the name of another tensor", "rename one of them")
+        return name
+
+    def walk(self, traced: fx.GraphModule) -> list[Argument]:
+        """Write down the nodes of a traced graph; returns its outputs."""
+        for node in traced.graph.nodes:
+            if node.op == "call_function":
+                self.call(traced, node)
+            elif node.op == "output":
+                outputs = node.args[0]
+                return [self.argument(node, value) for value in outputs] if isinstance(outputs, tuple | list) else []
+        return []
+
+    def call(self, traced: fx.GraphModule, node: fx.Node) -> None:
+        """Write down one node."""
+        target = node.target
+        if target in _CHECKS:
+            return
+        if target is operator.getitem:
+            whole, item = node.args
+            value = self.values[whole] if isinstance(whole, fx.Node) else whole
+            if isinstance(value, tuple) and isinstance(item, int):  # the outputs of a bracketed stretch
+                self.values[node] = value[item]
+            elif isinstance(value, NodeRef) and value.item is None and isinstance(item, int):
+                self.values[node] = NodeRef(value.index, item)
+            else:
+                self.refuse(node, "operator.getitem")
+        elif target is torch.ops.higher_order.wrap_with_set_grad_enabled:
+            self.bracket(traced, node)
+        elif free_unbacked_symbols(node.meta.get("val")):
+            raise InputRefused(at(noted_place(node.stack_trace), DATA_DEPENDENT), "choose with torch.where")
+        else:
+            self.values[node] = self.append(node, self.name(node), node.args, node.kwargs)
+
+    def name(self, node: fx.Node) -> str:
+        """The operator's name, admitted."""
+        target = node.target
+        if target is torch.ops.aten.sym_size.int:
+            found = "int.size"
+        elif target is torch.ops.aten.sym_numel.default:
+            found = "int.numel"
+        elif target in _SIZES:
+            real = isinstance(node.meta.get("val"), float | torch.SymFloat)
+            found = f"{'real' if real else 'int'}.{_SIZES[target]}"
+        elif isinstance(target, torch._ops.OpOverload):
+            found = str(target)
+        else:
+            found = getattr(target, "__name__", str(target))
+        if found not in self.admitted:
+            self.refuse(node, found)
+        return found
+
+    def append(self, node: fx.Node, name: str, arguments: Sequence[Any], options: Mapping[str, Any]) -> NodeRef:
+        """Add a node; its arguments are written as a graph holds them."""
+        if self.class_name and len(arguments) > 1 and refuses_exponent(self.class_name, name, arguments[1]):
+            self.refuse(node, name)
+        given = tuple(self.argument(node, value) for value in arguments)
+        named = {key: self.argument(node, value) for key, value in options.items() if value is not None}
+        self.nodes.append(Node(name, given, named))
+        return NodeRef(len(self.nodes) - 1)
+
+    def bracket(self, traced: fx.GraphModule, node: fx.Node) -> None:
+        """Write down a stretch that records gradients or does not, in place."""
+        recording, inner, *arguments = node.args
+        stretch = traced.get_submodule(str(getattr(inner, "target", "")))
+        if not isinstance(stretch, fx.GraphModule):
+            self.refuse(node, "wrap_with_set_grad_enabled")
+        holders = [one for one in stretch.graph.nodes if one.op == "placeholder"]
+        for holder, value in zip(holders, arguments, strict=True):
+            self.values[holder] = self.argument(node, value)
+        self.nodes.append(Node(OPEN_GRADIENT, (bool(recording),), {}))
+        self.values[node] = tuple(self.walk(stretch))
+        self.nodes.append(Node(CLOSE_GRADIENT, (), {}))
+
+    def argument(self, node: fx.Node, value: Any) -> Argument:
+        """What a graph writes for an argument of a traced node."""
+        match value:
+            case fx.Node():
+                return self.values[value] if value in self.values else self.refuse(value, str(value.target))
+            case list() | tuple():
+                return tuple(self.argument(node, item) for item in value)
+            case torch.dtype():
+                return Symbol("dtype", dtype_name("a value", value))
+            case torch.layout() if value is torch.strided:
+                return Symbol("layout", "strided")
+            case torch.memory_format():
+                return Symbol("memory_format", _MEMORY_FORMATS[value])
+            case torch.device():
+                return Symbol("device", "model")
+            case None | bool() | int() | float() | str():
+                return value
+        raise InputRefused(at(noted_place(node.stack_trace), f"a graph cannot hold the argument {value!r:.80}"))
+
+    def refuse(self, node: fx.Node, name: str) -> NoReturn:
+        """Refuse an operator by name, with the line that uses it."""
+        who = "no class admits" if self.class_name is None else f"the class {self.class_name} does not admit"
+        if name == "aten.item.default":
+            raise InputRefused(at(noted_place(node.stack_trace), DATA_DEPENDENT), refusal(name))
+        raise InputRefused(
+            at(noted_place(node.stack_trace), f"{who} the operator {name}"), refusal(name, self.class_name)
+        )
+
+
+def _attribute(module: nn.Module, path: str) -> Tensor | None:
+    """A tensor that a module holds under a dotted path."""
+    found: Any = module
+    for part in path.split("."):
+        found = getattr(found, part, None)
+    return found if isinstance(found, Tensor) else None
+
+
+def at(place: Place | None, sentence: str) -> str:
+    """A sentence about a line, or about none."""
+    return f"{place}: {sentence}" if place else sentence

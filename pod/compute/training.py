@@ -1,0 +1,286 @@
+"""Training: the loop, from a state to the next, and nothing else (torch).
+
+Stands after `sandbox` and before `checkpoint` in the flow; it knows neither files nor digests of states. A step is a function of
+(parameters, buffers, optimizer, step number, recipe, order seed) alone: before each one every generator is seeded from the order
+seed and the step's number, so any segment replays from its first state.
+
+Legend: B batch, K classes or outputs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.optim import Optimizer
+
+from pod.compute.dataset import Assemble
+from pod.compute.model.program import Program
+from pod.values.digest import Digest, tagged
+from pod.values.errors import InputRefused, Unusable
+from pod.values.leaf import Indices
+from pod.values.recipe import Recipe
+from pod.values.recipe.terms import CLASSIFICATION, Choice
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+class Diverged(Exception):
+    """The training cannot go on: a loss or a parameter is not finite, or an operator fails on these numbers.
+
+    An end, not an error: the transcript stops at the last leaf before it, and a replay comes to the same end.
+
+    Args:
+        step: completed steps when it happened.
+        reason: what happened, without a number from the data.
+        detail: what torch says of it, which may show a number from the data.
+    """
+
+    def __init__(self, step: int, reason: str, detail: str = "") -> None:
+        super().__init__(f"after step {step}: {reason}")
+        self.step, self.reason, self.detail = step, reason, detail
+
+
+@dataclass(frozen=True, slots=True)
+class StepDone:
+    """What a step leaves behind besides the new state.
+
+    Args:
+        step: completed steps, this one included.
+        loss: before the step's update.
+        correct: predictions that hit their target; 0 where accuracy is not asked for.
+        compared: how many there were.
+        indices: `[B]`, the records it trained on.
+    """
+
+    step: int
+    loss: float
+    correct: int
+    compared: int
+    indices: Indices
+
+
+def train(
+    program: Program,
+    recipe: Recipe,
+    batches: Iterable[Indices],
+    assemble: Assemble,
+    seed: Digest,
+    start_step: int,
+    optimizer: Optimizer,
+) -> Iterator[StepDone]:
+    """Train from one state on, step by step.
+
+    Args:
+        program: graph with the state's parameters and buffers, which each step moves in place.
+        recipe: loss, learning rates, metrics.
+        batches: record indices `[B]` of the steps from `start_step` on.
+        assemble: indices to inputs and target.
+        seed: the order seed.
+        start_step: steps completed so far.
+        optimizer: of `fresh_optimizer`, with the state's tensors.
+
+    Yields:
+        What each step did; between two steps the caller may read the state.
+
+    Raises:
+        Diverged: the training ends here.
+        Unusable: memory ran out.
+    """
+    compute_loss, count_accuracy = loss_function(recipe.loss), "accuracy" in recipe.metrics
+    for step, indices_B in enumerate(batches, start_step):
+        inputs, target_B = as_tensors(*assemble(indices_B))
+        seed_generators(seed, step)
+        set_learning_rate(optimizer, recipe.learning_rate(step))
+        with operator_errors_end_it(step):
+            output_BK = program(*inputs, training=True)
+            prediction_BK = fit(output_BK, target_B, recipe.loss)
+            loss = compute_loss(prediction_BK, target_B)  # []
+            if not math.isfinite(loss_value := loss.item()):
+                raise Diverged(step, f"the loss is {loss_value}")
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        correct = count_correct(prediction_BK, target_B, recipe.loss) if count_accuracy else 0
+        yield StepDone(step + 1, loss_value, correct, target_B.numel(), indices_B)
+
+
+def step_seed(seed: Digest, step: int) -> int:
+    """The seed of every generator before the step that follows `step` completed ones: 63 bits of a tagged hash."""
+    return int.from_bytes(tagged("fitchain/step/v1", seed, step).value[:8], "big") & (1 << 63) - 1
+
+
+def seed_generators(seed: Digest, step: int) -> None:
+    """Seed every generator that an operator may draw from: on a CPU that is torch's default one."""
+    torch.default_generator.manual_seed(step_seed(seed, step))
+
+
+def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
+    """Set the rate of the next step."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def as_tensors(inputs: tuple[np.ndarray, ...], target: np.ndarray) -> tuple[tuple[Tensor, ...], Tensor]:
+    """Wrap a batch's arrays as tensors, without a copy."""
+    return tuple(torch.from_numpy(array) for array in inputs), torch.from_numpy(target)
+
+
+@contextmanager
+def operator_errors_end_it(step: int) -> Iterator[None]:
+    """Turn what fails here and would fail on every host into the training's end; lack of memory is the host's and stays an error.
+
+    A recipe that cannot be computed must not cost its owner the bond.
+    """
+    try:
+        yield
+    except InputRefused as error:  # an operator's failure among them; what follows the colon is torch's, with numbers
+        raise Diverged(step, error.message.partition(":")[0], error.message) from error
+    except (RuntimeError, IndexError, ValueError, ArithmeticError) as error:
+        if "allocate memory" in str(error):
+            raise Unusable(f"memory ran out in step {step + 1}", "raise the worker's memory limit") from error
+        raise Diverged(step, f"the loss or its gradient raised {type(error).__name__}", str(error)) from error
+
+
+# Loss and accuracy
+
+
+def loss_function(choice: Choice) -> Loss:
+    """The recipe's loss with its arguments; the names are those of `torch.nn.functional`."""
+    function, arguments = getattr(F, choice.name), dict(choice.arguments)
+
+    def loss(prediction_BK: Tensor, target_B: Tensor) -> Tensor:
+        value: Tensor = function(prediction_BK, target_B, **arguments)
+        return value
+
+    return loss
+
+
+def fit(output: Tensor, target_B: Tensor, choice: Choice) -> Tensor:
+    """Drop a trailing dimension of one that the target lacks; torch would broadcast `[B, 1]` against `[B]` to `[B, B]`.
+
+    Raises:
+        InputRefused: the shapes do not fit the loss.
+    """
+    found, wanted = tuple(output.shape), tuple(target_B.shape)
+    if choice.name in CLASSIFICATION:
+        if len(found) < 2 or (found[0], *found[2:]) != wanted:
+            raise InputRefused(
+                f"the model's output is {list(found)} and {choice.name} against targets {list(wanted)} needs"
+                f" {[wanted[0], 'classes', *wanted[1:]]}",
+                "let the model put out one number a class",
+            )
+        return output
+    if found == (*wanted, 1):
+        return output.squeeze(-1)
+    if found != wanted:
+        raise InputRefused(
+            f"the model's output is {list(found)}, and {choice.name} needs the target's {list(wanted)}",
+            "let the model put out one number for each number of the target",
+        )
+    return output
+
+
+def count_correct(prediction_BK: Tensor, target_B: Tensor, choice: Choice) -> int:
+    """How many predictions hit: the largest class, or for a binary loss the sign of the logit."""
+    if choice.name in CLASSIFICATION:
+        hits = prediction_BK.argmax(1) == target_B
+    else:
+        hits = (prediction_BK > 0) == (target_B > 0.5)
+    return int(hits.sum())
+
+
+@dataclass
+class SegmentMetrics:
+    """Metrics of one segment: sums over its steps in their order, in exact doubles, so that a replay finds the same."""
+
+    losses: float = 0.0
+    steps: int = 0
+    correct: int = 0
+    compared: int = 0
+    indices: list[Indices] = field(default_factory=list)
+
+    def add(self, done: StepDone) -> None:
+        """Count one more step."""
+        self.losses += done.loss
+        self.steps += 1
+        self.correct += done.correct
+        self.compared += done.compared
+        self.indices.append(done.indices)
+
+    def values(self, names: Iterable[str]) -> dict[str, float]:
+        """The metrics asked for: `loss` is the mean of the steps' losses, `accuracy` the share of hits."""
+        known = {"loss": self.losses / self.steps, "accuracy": self.correct / self.compared}
+        return {name: known[name] for name in names}
+
+    def records(self) -> Indices:
+        """`[n]`: the records of the segment in the order of training."""
+        return np.concatenate(self.indices)
+
+
+# Optimizer
+
+
+def fresh_optimizer(program: Program, recipe: Recipe) -> Optimizer:
+    """The recipe's optimizer before its first step, in its fused form.
+
+    Raises:
+        InputRefused: the model has nothing to train.
+    """
+    if not program.trainable:
+        raise InputRefused("the model has no parameter that training may move")
+    arguments = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in recipe.optimizer.arguments.items()
+    }
+    kind = getattr(torch.optim, recipe.optimizer.name)
+    optimizer: Optimizer = kind(list(program.trainable.values()), lr=recipe.learning_rate(0), fused=True, **arguments)
+    return optimizer
+
+
+def optimizer_tensors(optimizer: Optimizer, program: Program) -> dict[str, Tensor]:
+    """The optimizer's tensors by `<parameter>/<key>`, not copied; none before the first step."""
+    found = {}
+    for name, parameter in program.trainable.items():
+        for key, value in optimizer.state.get(parameter, {}).items():
+            if value is not None:
+                found[f"{name}/{key}"] = value
+    return found
+
+
+def load_optimizer(optimizer: Optimizer, program: Program, tensors: Mapping[str, Tensor]) -> None:
+    """Put an optimizer back to where `optimizer_tensors` found it; the tensors become its own.
+
+    The tensors may be a stranger's, and a fused kernel takes their shapes on trust.
+
+    Raises:
+        InputRefused: a tensor belongs to no parameter or is not of its shape and dtype, or a parameter has not all that it needs.
+    """
+    optimizer.state.clear()
+    for name, tensor in tensors.items():
+        parameter, _, key = name.rpartition("/")
+        if parameter not in program.trainable:
+            raise InputRefused(f"the optimizer's tensor {name!r} belongs to no parameter that training moves")
+        moved = program.trainable[parameter]
+        wanted = ((), torch.float32) if key == "step" else (tuple(moved.shape), moved.dtype)
+        if (tuple(tensor.shape), tensor.dtype) != wanted:
+            raise InputRefused(
+                f"the optimizer's tensor {name!r} is {tensor.dtype}{list(tensor.shape)}, not as its parameter"
+            )
+        optimizer.state[moved][key] = tensor
+    keys = _state_keys(optimizer)
+    for name, parameter_tensor in program.trainable.items():
+        if (found := optimizer.state.get(parameter_tensor)) and found.keys() != keys:
+            raise InputRefused(f"the optimizer keeps {sorted(keys)} of {name!r}, not {sorted(found)}")
+
+
+def _state_keys(optimizer: Optimizer) -> set[str]:
+    """What an optimizer keeps of each parameter that it has moved."""
+    if isinstance(optimizer, torch.optim.SGD):
+        return {"momentum_buffer"} if optimizer.defaults["momentum"] else set()
+    return {"step", "exp_avg", "exp_avg_sq"} | ({"max_exp_avg_sq"} if optimizer.defaults["amsgrad"] else set())

@@ -1,0 +1,242 @@
+"""A pod's home: one folder with everything that a pod owns, opened.
+
+Stands after `journal` and before `owner` and `scientist`, which work on an opened home.
+
+    <home>/settings.toml     which node, store and key, where they differ from the defaults
+    <home>/keys/             the account and the age identity, encrypted
+    <home>/journal.db        what must survive a power cut
+    <home>/transactions.db   signed transactions, written before they are sent
+    <home>/jobs/<id>/        one folder a job
+    <home>/models/<id>/      published models
+    <home>/datasets/<id>/    what was computed of registered datasets; their records stay where they are
+    <home>/pod.lock          held by the home's running pod
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from uuid import uuid4
+
+from pod.jobs.journal import Journal
+from pod.ports.agreement import Agreements, Audits
+from pod.ports.chain import Chain, connect
+from pod.ports.keys import Keys, unlock
+from pod.ports.registry import Registry, Role
+from pod.ports.sealed import new_identity, open_sealed, seal
+from pod.ports.settings import Settings
+from pod.ports.store import Store, open_store
+from pod.values.digest import Digest
+from pod.values.errors import AccessRefused, NotFound, Unusable
+
+MEET_AGAIN_S = 30.0
+"""How long what the registry said of a pod's store is taken for true."""
+
+
+@dataclass
+class Home(AbstractContextManager["Home"]):
+    """An opened home.
+
+    Args:
+        settings: as put together for this home.
+        chain: the connection, which signs as this pod where a key was opened.
+        store: the content store.
+        journal: what must survive a power cut.
+        opened: the pod's keys; None where the home was opened for reading alone.
+    """
+
+    settings: Settings
+    chain: Chain
+    store: Store
+    journal: Journal
+    opened: Keys | None
+    _met_at: dict[str, float] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def open(
+        cls,
+        settings: Settings,
+        passphrase: Callable[[], str] | None = None,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> Home:
+        """Open a home.
+
+        Args:
+            settings: which folder, node, store and key.
+            passphrase: asked once for the key's passphrase; None opens the home for reading alone.
+            say: is told when the store waits for its node, and why.
+
+        Raises:
+            AccessRefused: the passphrase is wrong.
+            NotFound: the home has no such key, or no deployment is known.
+            ChainUnusable: the node or its contracts are not there.
+        """
+        keys = unlock(settings.home, settings.key, passphrase()) if passphrase else None
+        chain = connect(settings, keys)
+        return cls(chain.settings, chain, open_store(chain.settings, say), Journal(settings.home / "journal.db"), keys)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close what is open."""
+        self.journal.close()
+        self.store.close()
+
+    def enlist(self, role: Role) -> None:
+        """Register this pod, or bring its entry up to date: to whom things are sealed, and where its store is reached.
+
+        Raises:
+            ChainUnusable: the contract refuses, or the account cannot pay.
+            InputRefused: the account is registered in another role.
+            StoreUnusable: the store's node does not say where it is.
+        """
+        self.registry.register_pod(role, self.keys.recipient, self.store.endpoint())
+
+    def meet(self, address: str) -> None:
+        """Let the store know where another pod's is reached, before something is fetched that comes from there.
+
+        Raises:
+            ChainUnusable: the chain does not say.
+        """
+        met_at = self._met_at.get(address)
+        if met_at is not None and time.monotonic() - met_at < MEET_AGAIN_S:
+            return
+        self._met_at[address] = time.monotonic()
+        try:
+            endpoint = self.registry.pod(address).endpoint
+        except NotFound:
+            return  # it never ran a pod, and whether its objects are somewhere all the same shows when they are fetched
+        self.store.meet(endpoint)
+
+    def let_go(self, agreement: Digest) -> None:
+        """Keep the sealed objects of an agreement no longer; `fitchain store gc` removes what nobody else keeps.
+
+        Raises:
+            ChainUnusable, StoreUnusable: chain or store do not answer.
+        """
+        for cid in self.agreements.parcels(agreement):
+            self.store.unpin(cid)
+
+    def kept_identity(self, path: Path) -> str:
+        """An age identity made for one purpose: made once, and kept in a file that is sealed to this pod.
+
+        Args:
+            path: the file; who removes it forgets the identity.
+        """
+        if not path.exists():
+            self.keep_secret(path, new_identity()[0])
+        return self.read_secret(path)
+
+    def keep_secret(self, path: Path, secret: str) -> None:
+        """Keep a text in a file that is sealed to this pod and appears whole or not at all."""
+        part = path.parent / f".{uuid4().hex}.part"
+        part.write_bytes(seal(secret.encode(), [self.keys.recipient]))
+        part.replace(path)
+
+    def read_secret(self, path: Path) -> str:
+        """Open such a file.
+
+        Raises:
+            NotFound: there is none.
+        """
+        try:
+            return open_sealed(path.read_bytes(), self.keys.identity).decode()
+        except FileNotFoundError:
+            raise NotFound(f"there is no {path.name} in {path.parent}", "it is kept until the job is over") from None
+
+    @property
+    def keys(self) -> Keys:
+        """The pod's keys.
+
+        Raises:
+            AccessRefused: the home was opened for reading alone.
+        """
+        if self.opened is None:
+            raise AccessRefused("the home was opened without its key", "give the passphrase")
+        return self.opened
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Be the home's only running pod as long as the block lasts; the kernel lets go when a process dies.
+
+        Raises:
+            Unusable: another one runs.
+        """
+        lock = os.open(self.settings.home / "pod.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise Unusable(f"another pod runs from the home {self.settings.home}", "stop it first") from None
+        try:
+            yield
+        finally:
+            os.close(lock)
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The registry, as this pod calls it."""
+        return Registry(self.chain)
+
+    @cached_property
+    def agreements(self) -> Agreements:
+        """The agreements, as this pod calls them."""
+        return Agreements(self.chain)
+
+    @cached_property
+    def audits(self) -> Audits:
+        """The audits, as this pod calls them."""
+        return Audits(self.chain)
+
+    def job_folder(self, agreement: Digest) -> Path:
+        """The folder of one job, made when absent, for this pod's eyes alone."""
+        return _private(self.settings.home / "jobs" / str(agreement))
+
+    def model_folder(self, model: Digest) -> Path:
+        """The folder of one published model, made when absent."""
+        return _private(self.settings.home / "models" / str(model))
+
+    def dataset_folder(self, dataset: Digest) -> Path:
+        """The folder of one registered dataset (never its records), made when absent."""
+        return _private(self.settings.home / "datasets" / str(dataset))
+
+
+LEFT_BEHIND = (
+    ".*.part",
+    ".opened-*",
+    ".sealed-*",
+    ".rehearsal-*",
+    ".evaluation-*",
+    ".replay-*",
+    ".evidence-*",
+    ".audit-*",
+)
+
+
+def sweep(folder: Path, patterns: Sequence[str] = LEFT_BEHIND) -> None:
+    """Remove from a job's folder what a killed process had on its way: half-written files, opened or sealed copies.
+
+    Nobody else may be at work on them.
+    """
+    for pattern in patterns:
+        for path in folder.glob(pattern):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
+def _private(folder: Path) -> Path:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder

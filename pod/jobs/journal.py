@@ -1,0 +1,310 @@
+"""The journal: what a pod must remember across a power cut (SQLite).
+
+Stands after `worker` and before `home`. The chain is the truth about agreements; the journal holds what the chain cannot know:
+where a dataset's source lies, which registration salts belong to it, what a person decided, which request is on its way, and the
+history that `job show` and `job watch` print and that the owner keeps as its audit record. An intent is written here before its
+effect is attempted, so that whatever was cut off is found again. Several processes of one home may use it at once. No key, no
+passphrase and no record of a dataset is ever written to it.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pod.values.digest import Digest
+from pod.values.errors import NotFound
+
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE datasets(
+  id TEXT PRIMARY KEY, source TEXT NOT NULL, reading TEXT NOT NULL, salt BLOB NOT NULL, root TEXT NOT NULL, card BLOB NOT NULL,
+  card_cid TEXT NOT NULL);
+CREATE TABLE models(
+  id TEXT PRIMARY KEY, name TEXT NOT NULL, folder TEXT NOT NULL, graph TEXT NOT NULL, initial_model TEXT NOT NULL,
+  cid TEXT NOT NULL);
+CREATE TABLE requests(
+  agreement TEXT PRIMARY KEY, salt TEXT NOT NULL, terms TEXT NOT NULL, offer TEXT NOT NULL, recipe BLOB NOT NULL);
+CREATE TABLE decisions(agreement TEXT PRIMARY KEY, decision TEXT NOT NULL, reason TEXT NOT NULL);
+CREATE TABLE facts(agreement TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (agreement, name));
+CREATE TABLE history(
+  id INTEGER PRIMARY KEY AUTOINCREMENT, agreement TEXT NOT NULL, time REAL NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL,
+  once TEXT);
+CREATE INDEX history_of ON history(agreement, id);
+CREATE UNIQUE INDEX history_once ON history(agreement, kind, once);
+"""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a job's history; `time` in seconds since 1970 by this pod's clock."""
+
+    id: int
+    agreement: Digest
+    time: float
+    kind: str
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class DatasetRow:
+    """A dataset of this pod: its source's path, how it is read, and the fresh salt its registration key derives from."""
+
+    id: Digest
+    source: Path
+    reading: dict[str, Any]
+    salt: bytes
+    root: Digest
+    card: bytes
+    card_cid: str
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """A model this pod published, with the folder that holds its graph and weights."""
+
+    id: Digest
+    name: str
+    folder: Path
+    graph: Digest
+    initial_model: Digest
+    cid: str
+
+
+@dataclass(frozen=True)
+class RequestRow:
+    """A request this pod made or was about to make: enough to send it again."""
+
+    agreement: Digest
+    salt: Digest
+    terms: dict[str, Any]
+    offer: str
+    recipe: bytes
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a person said of a request: `approve` or `reject`, with a reason."""
+
+    decision: str
+    reason: str
+
+
+class Journal:
+    """A pod's durable memory.
+
+    Args:
+        path: the database file; made with mode 0600 when absent.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600, exist_ok=True)
+        self._lock = threading.RLock()
+        self._database = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+        self._database.row_factory = sqlite3.Row
+        self._database.execute("PRAGMA journal_mode = WAL")
+        self._database.execute("PRAGMA synchronous = FULL")
+        with self._writing() as database:
+            if database.execute("PRAGMA user_version").fetchone()[0] < SCHEMA_VERSION:
+                for statement in _SCHEMA.split(";"):
+                    database.execute(statement)
+                database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._database
+            except BaseException:
+                self._database.execute("ROLLBACK")
+                raise
+            self._database.execute("COMMIT")
+
+    def _rows(self, query: str, *values: Any) -> list[sqlite3.Row]:
+        with self._lock:
+            return self._database.execute(query, values).fetchall()
+
+    # History
+
+    def record(self, agreement: Digest, kind: str, once: str | None = None, **body: Any) -> bool:
+        """Append one line to a job's history.
+
+        Args:
+            agreement: the job.
+            kind: what happened, one word.
+            once: where given, the line is appended only if the job has none of this kind with the same `once`.
+            body: JSON values.
+
+        Returns:
+            whether the line was appended.
+        """
+        with self._writing() as database:
+            cursor = database.execute(
+                "INSERT OR IGNORE INTO history(agreement, time, kind, body, once) VALUES (?, ?, ?, ?, ?)",
+                (str(agreement), time.time(), kind, json.dumps(body), once),
+            )
+            return cursor.rowcount == 1
+
+    def happened(self, agreement: Digest, kind: str) -> bool:
+        """Say whether the job's history has a line of this kind."""
+        return bool(self._rows("SELECT 1 FROM history WHERE agreement = ? AND kind = ? LIMIT 1", str(agreement), kind))
+
+    def last(self, agreement: Digest, kind: str) -> Entry:
+        """The newest line of one kind in a job's history.
+
+        Raises:
+            NotFound: there is none.
+        """
+        query = "SELECT * FROM history WHERE agreement = ? AND kind = ? ORDER BY id DESC LIMIT 1"
+        for row in self._rows(query, str(agreement), kind):
+            return _entry(row)
+        raise NotFound(f"the history of {agreement} has no line {kind!r}")
+
+    def history(self, agreement: Digest, after: int = 0) -> list[Entry]:
+        """The lines of a job's history with an id above `after`, oldest first."""
+        rows = self._rows("SELECT * FROM history WHERE agreement = ? AND id > ? ORDER BY id", str(agreement), after)
+        return [_entry(row) for row in rows]
+
+    # What a person decided
+
+    def decide(self, agreement: Digest, decision: str, reason: str = "") -> None:
+        """Keep a person's decision on a request; the last one counts."""
+        with self._writing() as database:
+            database.execute("REPLACE INTO decisions VALUES (?, ?, ?)", (str(agreement), decision, reason))
+
+    def decision(self, agreement: Digest) -> Decision | None:
+        """The decision on a request, if a person made one."""
+        rows = self._rows("SELECT * FROM decisions WHERE agreement = ?", str(agreement))
+        return Decision(rows[0]["decision"], rows[0]["reason"]) if rows else None
+
+    # Small facts about a job that must not be worked out twice (the CID of a delivery, say)
+
+    def keep_fact(self, agreement: Digest, name: str, value: str) -> None:
+        """Keep a fact about a job; the last value counts."""
+        with self._writing() as database:
+            database.execute("REPLACE INTO facts VALUES (?, ?, ?)", (str(agreement), name, value))
+
+    def fact(self, agreement: Digest, name: str) -> str | None:
+        """A fact kept about a job."""
+        rows = self._rows("SELECT value FROM facts WHERE agreement = ? AND name = ?", str(agreement), name)
+        return rows[0]["value"] if rows else None
+
+    # Datasets
+
+    def keep_dataset(self, row: DatasetRow) -> None:
+        """Keep a dataset; the same id replaces."""
+        with self._writing() as database:
+            database.execute(
+                "REPLACE INTO datasets VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    str(row.id),
+                    str(row.source),
+                    json.dumps(row.reading),
+                    row.salt,
+                    str(row.root),
+                    row.card,
+                    row.card_cid,
+                ),
+            )
+
+    def datasets(self) -> list[DatasetRow]:
+        """Every dataset of this pod, in the order of registration."""
+        return [
+            DatasetRow(
+                Digest.parse(row["id"]),
+                Path(row["source"]),
+                json.loads(row["reading"]),
+                row["salt"],
+                Digest.parse(row["root"]),
+                row["card"],
+                row["card_cid"],
+            )
+            for row in self._rows("SELECT * FROM datasets ORDER BY rowid")
+        ]
+
+    def dataset(self, id: Digest) -> DatasetRow:
+        """One dataset.
+
+        Raises:
+            NotFound: this pod did not register it.
+        """
+        for row in self.datasets():
+            if row.id == id:
+                return row
+        raise NotFound(f"the dataset {id} was not registered from this home", "see `fitchain data list`")
+
+    # Models
+
+    def keep_model(self, row: ModelRow) -> None:
+        """Keep a published model; the same id replaces."""
+        with self._writing() as database:
+            database.execute(
+                "REPLACE INTO models VALUES (?, ?, ?, ?, ?, ?)",
+                (str(row.id), row.name, str(row.folder), str(row.graph), str(row.initial_model), row.cid),
+            )
+
+    def models(self) -> list[ModelRow]:
+        """Every model this pod published, in that order."""
+        return [
+            ModelRow(
+                Digest.parse(row["id"]),
+                row["name"],
+                Path(row["folder"]),
+                Digest.parse(row["graph"]),
+                Digest.parse(row["initial_model"]),
+                row["cid"],
+            )
+            for row in self._rows("SELECT * FROM models ORDER BY rowid")
+        ]
+
+    def model(self, id: Digest) -> ModelRow:
+        """One published model.
+
+        Raises:
+            NotFound: this pod did not publish it.
+        """
+        for row in self.models():
+            if row.id == id:
+                return row
+        raise NotFound(f"the model {id} was not published from this home", "see `fitchain model list`")
+
+    # Requests
+
+    def keep_request(self, row: RequestRow) -> None:
+        """Keep a request before it is sent."""
+        with self._writing() as database:
+            database.execute(
+                "REPLACE INTO requests VALUES (?, ?, ?, ?, ?)",
+                (str(row.agreement), str(row.salt), json.dumps(row.terms), row.offer, row.recipe),
+            )
+
+    def requests(self) -> list[RequestRow]:
+        """Every request this pod made, in that order."""
+        return [
+            RequestRow(
+                Digest.parse(row["agreement"]),
+                Digest.parse(row["salt"]),
+                json.loads(row["terms"]),
+                row["offer"],
+                row["recipe"],
+            )
+            for row in self._rows("SELECT * FROM requests ORDER BY rowid")
+        ]
+
+
+def _entry(row: sqlite3.Row) -> Entry:
+    return Entry(row["id"], Digest.parse(row["agreement"]), row["time"], row["kind"], json.loads(row["body"]))

@@ -1,0 +1,206 @@
+"""Parcels: what travels between pods, sealed, through the store.
+
+Stands after `certificate` and before `worker`. Objects in the store are public for ever, so every parcel is made of age files for
+named recipients. It knows what a parcel is made of and to whom it is sealed, and nothing of when it is sent.
+
+    offer      scientist -> owner        a folder: recipe.json, graph.json, initial.safetensors
+    note       owner -> scientist        one group's leaves, with what the owner's policy lets out of its metrics
+    delivery   owner -> the job          a folder: model.safetensors, certificate.json
+    key        owner -> scientist        the job's own age identity, which opens the delivery
+    refusal    owner -> scientist        why a request was declined
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from pod.ports.sealed import open_file, open_sealed, seal, seal_file
+from pod.ports.store import Cid, Store
+from pod.values.digest import Digest, canonical_json, parse_json
+from pod.values.errors import AccessRefused, DigestMismatch, InputRefused, StoreUnusable
+from pod.values.recipe import METRICS
+
+OFFER_FILES = ("recipe.json", "graph.json", "initial.safetensors")
+DELIVERY_FILES = ("model.safetensors", "certificate.json")
+NOTE_VERSION = "fitchain/note/v1"
+KEY_VERSION = "fitchain/key/v1"
+REFUSAL_VERSION = "fitchain/refusal/v1"
+SMALL_BYTES = 16 << 20
+FOLDER_LIMIT_BYTES = 8 << 30
+
+
+@dataclass(frozen=True)
+class Note:
+    """What the owner tells the scientist of one group while training runs.
+
+    Args:
+        agreement: the job.
+        first: index of the group's first leaf.
+        step: the step after which the group's last leaf stands.
+        leaves: digests of the group's leaves, in order; their tree is the anchored root.
+        metrics: mean of each metric over the group, to three significant digits; None where the owner's policy keeps metrics in.
+    """
+
+    agreement: Digest
+    first: int
+    step: int
+    leaves: tuple[Digest, ...]
+    metrics: dict[str, float] | None = None
+
+
+def send_folder(store: Store, folder: Path, names: Sequence[str], recipients: Sequence[str]) -> Cid:
+    """Seal the named files of a folder, each by itself, and add them to the store as one folder.
+
+    Args:
+        store: where to.
+        folder: holds the plain files.
+        names: which of them travel; each is called `<name>.age` there.
+        recipients: age recipients, any of whom may open them.
+
+    Returns:
+        the CID of the folder of sealed files.
+    """
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".sealed-") as scratch:
+        for name in names:
+            seal_file(folder / name, Path(scratch) / f"{name}.age", recipients)
+        return store.add_folder(Path(scratch))
+
+
+def fetch_folder(
+    store: Store, cid: Cid, folder: Path, names: Sequence[str], identity: str, limit_bytes: int = FOLDER_LIMIT_BYTES
+) -> None:
+    """Fetch a folder of sealed files and open them.
+
+    Args:
+        store: where from.
+        cid: as `send_folder` returned it; foreign input.
+        folder: where the plain files go; made when absent.
+        names: exactly the files that must be there.
+        identity: an age secret they are sealed to.
+        limit_bytes: the largest folder that is fetched.
+
+    Raises:
+        InputRefused: the folder holds other files than the named ones, or is too large.
+        AccessRefused: it is not sealed to this identity.
+        NotFound: the store does not have it.
+        DigestMismatch: it was sealed badly, or altered after that.
+        StoreUnusable: the store's copy is altered; whoever has the object can mend it by adding it again.
+    """
+    wanted = {f"{name}.age" for name in names}
+    with _stored(cid):
+        entries = store.entries(cid)
+    if set(entries) != wanted:
+        raise InputRefused(f"the parcel {cid} holds {sorted(entries)} and should hold {sorted(wanted)}")
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".opened-") as scratch:
+        with _stored(cid):
+            store.fetch(cid, Path(scratch) / "sealed", limit_bytes=limit_bytes)
+        for name in names:
+            try:
+                open_file(Path(scratch) / "sealed" / f"{name}.age", folder / name, identity)
+            except (AccessRefused, DigestMismatch) as error:
+                problem = error.message.replace(f"{scratch}/sealed/", "")
+                raise type(error)(f"the parcel {cid} does not open: {problem}", error.hint) from None
+
+
+def send_note(store: Store, note: Note, recipient: str) -> Cid:
+    """Seal a note and add it to the store."""
+    body = {
+        "version": NOTE_VERSION,
+        "agreement": str(note.agreement),
+        "first": note.first,
+        "step": note.step,
+        "leaves": [str(leaf) for leaf in note.leaves],
+        "metrics": note.metrics,
+    }
+    return store.add(seal(canonical_json(body), [recipient]))
+
+
+def fetch_note(store: Store, cid: Cid, identity: str) -> Note:
+    """Fetch and open a note.
+
+    Raises:
+        InputRefused: it is not a note.
+        AccessRefused: it is not sealed to this identity.
+        NotFound, StoreUnusable: the store does not have it, or only an altered copy.
+    """
+    body = _fetch_json(store, cid, identity, NOTE_VERSION)
+    try:
+        leaves = tuple(Digest.parse(leaf) for leaf in body["leaves"])
+        metrics = None if body["metrics"] is None else {name: float(value) for name, value in body["metrics"].items()}
+        if not set(metrics or ()) <= set(METRICS) or not all(map(isfinite, (metrics or {}).values())):
+            raise ValueError(f"its metrics are {metrics!r:.80}")
+        return Note(Digest.parse(body["agreement"]), int(body["first"]), int(body["step"]), leaves, metrics)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputRefused(f"the object {cid} is not a note: {error}") from None
+
+
+def send_key(store: Store, agreement: Digest, secret: str, recipient: str) -> Cid:
+    """Seal a job's age identity to the scientist and add it to the store."""
+    return _send_text(store, KEY_VERSION, agreement, "identity", secret, recipient)
+
+
+def fetch_key(store: Store, agreement: Digest, cid: Cid, identity: str) -> str:
+    """Fetch and open a job's age identity.
+
+    Raises:
+        InputRefused: it is no key, or the key of another job.
+        AccessRefused: it is not sealed to this identity.
+        NotFound, StoreUnusable: the store does not have it, or only an altered copy.
+    """
+    return _fetch_text(store, cid, identity, KEY_VERSION, agreement, "identity")
+
+
+def send_refusal(store: Store, agreement: Digest, reason: str, recipient: str) -> Cid:
+    """Seal the reason of a refusal to the scientist and add it to the store."""
+    return _send_text(store, REFUSAL_VERSION, agreement, "reason", reason, recipient)
+
+
+def fetch_refusal(store: Store, agreement: Digest, cid: Cid, identity: str) -> str:
+    """Fetch and open the reason of a refusal.
+
+    Raises:
+        InputRefused: it is none, or that of another request.
+        AccessRefused: it is not sealed to this identity.
+        NotFound, StoreUnusable: the store does not have it, or only an altered copy.
+    """
+    return _fetch_text(store, cid, identity, REFUSAL_VERSION, agreement, "reason")
+
+
+def _send_text(store: Store, version: str, agreement: Digest, name: str, text: str, recipient: str) -> Cid:
+    """Seal one text about a job to the scientist and add it to the store."""
+    body = {"version": version, "agreement": str(agreement), name: text}
+    return store.add(seal(canonical_json(body), [recipient]))
+
+
+def _fetch_text(store: Store, cid: Cid, identity: str, version: str, agreement: Digest, name: str) -> str:
+    """Fetch and open what `_send_text` sent about this job."""
+    body = _fetch_json(store, cid, identity, version)
+    if body.get("agreement") != str(agreement) or not isinstance(body.get(name), str):
+        kind = version.split("/")[1]
+        raise InputRefused(f"the object {cid} is the {kind} of {body.get('agreement')} and not of {agreement}")
+    return str(body[name])
+
+
+@contextmanager
+def _stored(cid: Cid) -> Iterator[None]:
+    """Tell a store's bad copy, which whoever has the object can mend, from an object that was bad when it was sent."""
+    try:
+        yield
+    except DigestMismatch as error:
+        raise StoreUnusable(f"the store's copy of {cid} is altered: {error.message}", error.hint) from None
+
+
+def _fetch_json(store: Store, cid: Cid, identity: str, version: str) -> dict[str, Any]:
+    with _stored(cid):
+        sealed = store.cat(cid, SMALL_BYTES)
+    body = parse_json(open_sealed(sealed, identity))
+    if not isinstance(body, dict) or body.get("version") != version:
+        raise InputRefused(f"the object {cid} is not {version}")
+    return body

@@ -1,0 +1,47 @@
+"""Rehearsal: the first segments of a job on mock data, before anyone's money or data are at stake.
+
+Stands after `worker` and before `journal`. The scientist rehearses before it asks, the owner before it accepts; both run the same
+worker in the same sandbox, on what the dataset's card publishes or, where it publishes nothing, the owner on mock data of its own.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from pod.jobs.parcel import OFFER_FILES
+from pod.jobs.worker import Event, Order, run_worker
+from pod.values.digest import ZERO
+from pod.values.errors import InputRefused
+
+MOCK_LIMIT_BYTES = 1 << 30
+
+
+def rehearse(folder: Path, put_records: Callable[[Path], object]) -> Event:
+    """Train the offer in a folder for its first segments on mock data.
+
+    Args:
+        folder: holds recipe.json, graph.json and initial.safetensors; nothing in it is changed.
+        put_records: writes the mock data to a path, as NPZ.
+
+    Returns:
+        the worker's last event.
+
+    Raises:
+        FitchainError: what would have stopped the training.
+    """
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".rehearsal-") as scratch:
+        place = Path(scratch)
+        for name in OFFER_FILES:
+            shutil.copyfile(folder / name, place / name)
+        put_records(place / "records.npz")
+        Order("rehearse", ctx=ZERO, seed=ZERO, salt_key=bytes(32), keep_every=1 << 30).write(place)
+        ended = run_worker(place)
+    if ended["event"] == "diverged":
+        raise InputRefused(
+            f"the job leaves the finite numbers at step {ended['at'] + 1} on mock data: {ended['reason']}",
+            "lower the learning rate, or start from other weights",
+        )
+    return ended

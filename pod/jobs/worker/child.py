@@ -1,0 +1,127 @@
+"""The worker from inside: what happens before foreign input is touched, and how anything that goes wrong is told (torch).
+
+Everything is imported first; then the process confines itself; then the job is opened. Standard output carries events alone:
+whatever a library prints goes to the log with the errors.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sys
+import threading
+import time
+import traceback
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+import torch._dynamo  # the optimizers import it at their first use, when it would be too late
+
+from pod.compute.environment import Environment, configure, installed_torch
+from pod.compute.sandbox import confine
+from pod.jobs.worker.job import Job, read
+from pod.jobs.worker.modes import MODES
+from pod.jobs.worker.order import Order
+from pod.proof.audit.evidence import RECIPE
+from pod.values.errors import FitchainError, Unusable
+from pod.values.recipe import Recipe
+from pod.values.recipe.terms import RECIPE_BYTES
+
+LOCK = ".worker.lock"
+LOCK_S = 30
+
+
+class Events:
+    """The worker's standard output, one JSON object a line, from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._output = os.fdopen(os.dup(1), "wb", buffering=0)
+        os.dup2(2, 1)
+
+    def tell(self, event: str, **body: object) -> None:
+        """Write one event."""
+        line = json.dumps({"event": event, **body}).encode() + b"\n"
+        with self._lock:
+            self._output.write(line)
+
+
+def main(arguments: list[str]) -> int:
+    """Do what a job folder's order says.
+
+    Returns:
+        0, or 1 or 3 as the error says that was told, 2 for a wrong call.
+    """
+    if len(arguments) != 1:
+        print("usage: python -m pod.jobs.worker FOLDER", file=sys.stderr)
+        return 2
+    events = Events()
+    try:
+        work(Path(arguments[0]).resolve(), events)
+        return 0
+    except BrokenPipeError:
+        return Unusable.exit_code  # the pod is gone, and nobody is left to tell
+    except FitchainError as error:
+        return _told(events, error)
+    except (OSError, MemoryError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "memory ran out"
+        return _told(events, Unusable(f"the worker cannot go on: {reason}", "free space or raise the worker's limits"))
+    except Exception as error:  # noqa: BLE001  a bug: its message may show data, so only its kind and place are kept
+        print(*traceback.format_tb(error.__traceback__), type(error).__name__, file=sys.stderr)
+        return _told(
+            events, Unusable(f"the worker has a bug ({type(error).__name__})", "its log says where: report it")
+        )
+
+
+def work(folder: Path, events: Events) -> None:
+    """Lock the folder, put up the sandbox, open the job, do it.
+
+    Raises:
+        FitchainError: whatever stands against it.
+    """
+    order = Order.read(folder)
+    lock = _lock(folder)
+    enforcement = confine(folder, order.limits.memory_bytes, order.limits.file_bytes)
+    recipe = Recipe.parse(read(folder, RECIPE, RECIPE_BYTES))
+    environment = recipe.environment
+    if order.mode == "evaluate":  # nothing is compared, so any host may
+        environment = Environment("cpu-native", environment.threads, installed_torch())
+    configure(environment)
+    events.tell(
+        "started",
+        mode=order.mode,
+        pid=os.getpid(),
+        environment=environment.json(),
+        torch=torch.__version__,
+        sandbox=asdict(enforcement),
+    )
+    try:
+        MODES[order.mode](Job.open(folder, order, recipe), events.tell)
+    finally:
+        os.close(lock)
+
+
+def _lock(folder: Path) -> int:
+    """Take the folder for this process alone; a worker that lost its pod needs a moment to notice.
+
+    Raises:
+        Unusable: another worker holds it.
+    """
+    lock, until = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600), time.monotonic() + LOCK_S
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return lock
+        except BlockingIOError:
+            if time.monotonic() > until:
+                os.close(lock)
+                raise Unusable(f"another worker is at work in {folder}", "wait for it, or end it") from None
+            time.sleep(0.1)
+
+
+def _told(events: Events, error: FitchainError) -> int:
+    kind = type(error).__name__
+    events.tell("error", type=kind, message=error.message, hint=error.hint)
+    return error.exit_code

@@ -1,0 +1,196 @@
+"""A job folder opened inside the worker: everything foreign, parsed and checked before it is used (torch)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from torch.optim import Optimizer
+
+from pod.compute.checkpoint import KeptState, read_state, read_state_file, state_steps
+from pod.compute.checkpoint.recorder import LiveState
+from pod.compute.dataset import Assemble, Table, assemble, batches
+from pod.compute.model.program import Program
+from pod.compute.model.tensors import new_tensor
+from pod.compute.training import StepDone, fresh_optimizer, load_optimizer, optimizer_tensors, train
+from pod.jobs.worker.order import Order
+from pod.proof.audit.evidence import EVIDENCE, GRAPH, INITIAL, Evidence, records_of
+from pod.values.errors import DigestMismatch, FitchainError, InputRefused, NotFound
+from pod.values.graph import LIMITS, Graph
+from pod.values.leaf import Checkpoint, Indices
+from pod.values.recipe import Recipe
+from pod.values.state import TensorBytes, model_root, read_safetensors
+
+RECORDS = "records.npz"
+_INPUT_DTYPES = {"F32": "float32", "F64": "float64", "I64": "int64"}
+
+
+class Place:
+    """Where a training stands.
+
+    Args:
+        step: completed steps when it stood there first.
+        program: the model, which moves as the training goes on.
+        optimizer: likewise.
+    """
+
+    def __init__(self, step: int, program: Program, optimizer: Optimizer) -> None:
+        self.step, self.program, self.optimizer = step, program, optimizer
+        self._state: LiveState | None = None
+        self._count = 0
+
+    @property
+    def state(self) -> LiveState:
+        """The state, as the training has it."""
+        count = sum(map(len, self.optimizer.state.values()))
+        if self._state is None or self._count != count:  # an optimizer's tensors appear with its first step
+            self._count = count
+            optimizer = optimizer_tensors(self.optimizer, self.program)
+            self._state = LiveState(self.program.parameters, self.program.buffers, optimizer, self.program.frozen)
+        return self._state
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job folder's contents.
+
+    Args:
+        folder, order, recipe, graph, initial: its files.
+        table: its records.
+        rows: of an audit, which of the dataset's records the table's rows are, rising; None where they are all.
+        evidence: of an audit.
+    """
+
+    folder: Path
+    order: Order
+    recipe: Recipe
+    graph: Graph
+    initial: Mapping[str, TensorBytes]
+    table: Table
+    rows: Indices | None = None
+    evidence: Evidence | None = None
+
+    @classmethod
+    def open(cls, folder: Path, order: Order, recipe: Recipe) -> Job:
+        """Read and check a job's files.
+
+        Raises:
+            NotFound: a file is missing.
+            InputRefused: one is malformed or beyond a limit.
+            DigestMismatch: graph or initial model are not those of the recipe.
+        """
+        graph = Graph.parse(read(folder, GRAPH, LIMITS.graph_bytes))
+        if graph.digest != recipe.graph:
+            raise DigestMismatch(f"{GRAPH} has the digest {graph.digest}, and the recipe says {recipe.graph}")
+        graph.check(recipe.environment.name)
+        initial, _ = read_safetensors(folder / INITIAL)
+        if (root := model_root(initial)) != recipe.initial_model:
+            raise DigestMismatch(f"{INITIAL} has the model root {root}, and the recipe says {recipe.initial_model}")
+        if order.mode in ("audit", "explain") and (folder / EVIDENCE).exists():
+            evidence = Evidence.read(folder)
+            rows = records_of(recipe, order.seed, order.segments)
+            return cls(folder, order, recipe, graph, initial, evidence.records.table(rows), rows, evidence)
+        if not (folder / RECORDS).exists():
+            raise NotFound(f"there is no {RECORDS} in {folder}")
+        return cls(folder, order, recipe, graph, initial, Table.read(folder / RECORDS))
+
+    @property
+    def assemble(self) -> Assemble:
+        """Record indices to inputs and target, as tensors' arrays."""
+        take = assemble(self.recipe, self.table, [_INPUT_DTYPES[each.dtype] for each in self.graph.inputs])
+        if (rows := self.rows) is None:
+            return take
+        return lambda indices: take(np.searchsorted(rows, indices))
+
+    def batches(self, step: int) -> Iterator[Indices]:
+        """Record indices of the steps from one on; mock data may be fewer than the records they stand for."""
+        if self.rows is not None:  # the table has the records that these batches are of, and no others
+            return batches(self.recipe, self.order.seed, step)
+        if self.order.mode != "rehearse":
+            if (stop := self.recipe.rows[1]) > self.table.count:
+                raise InputRefused(f"the recipe uses rows up to {stop}, and the table has {self.table.count} records")
+            return batches(self.recipe, self.order.seed, step)
+        count = np.uint64(self.table.count)
+        return (indices % count for indices in batches(self.recipe, self.order.seed, step))
+
+    def start(self) -> Place:
+        """Leaf 0: the agreed initial model and the recipe's fresh optimizer."""
+        program = Program(self.graph, self.initial, self.recipe.environment.name)
+        return Place(0, program, fresh_optimizer(program, self.recipe))
+
+    def place(self, step: int, state: KeptState) -> Place:
+        """Stand where a kept state was taken."""
+        program = Program(self.graph, state.model, self.recipe.environment.name)
+        optimizer = fresh_optimizer(program, self.recipe)
+        load_optimizer(optimizer, program, {name: new_tensor(each) for name, each in state.optimizer.items()})
+        return Place(step, program, optimizer)
+
+    def audited_place(self, index: int) -> Place:
+        """Where an audited segment begins, out of evidence whose state was compared with its leaf before this process started.
+
+        Raises:
+            InputRefused: the state does not fit the graph or the optimizer.
+        """
+        assert self.evidence is not None
+        if index == 0:
+            return self.start()
+        return self.place(self.recipe.step_of(index), read_state_file(self.evidence.state_file(index)))
+
+    def newest(self, checkpoints: tuple[Checkpoint, ...], skipped: Callable[[int, str], None]) -> tuple[int, Place]:
+        """The last place to which a kept state leads whose digest its leaf names.
+
+        Args:
+            checkpoints: those recorded so far, or up to the one of interest.
+            skipped: told of each state that is not used, and why.
+
+        Returns:
+            The leaf's index and the place; leaf 0 where no state can be used.
+        """
+        indices = {checkpoint.leaf.step: checkpoint.leaf.index for checkpoint in checkpoints}
+        for step in reversed(state_steps(self.folder)):
+            if step not in indices:
+                continue
+            index = indices[step]
+            try:
+                state = read_state(self.folder, step)
+                state.verify(checkpoints[index].leaf)
+                return index, self.place(step, state)
+            except FitchainError as error:
+                skipped(step, error.message)
+        return 0, self.start()
+
+    def go_on(self, place: Place) -> Iterator[StepDone]:
+        """Train from a place on, to the recipe's last step."""
+        seed, step = self.order.seed, place.step
+        return train(place.program, self.recipe, self.batches(step), self.assemble, seed, step, place.optimizer)
+
+
+def rehearsed(recipe: Recipe, segments: int) -> Recipe:
+    """The recipe cut down to its first segments."""
+    if (steps := min(recipe.steps, segments * recipe.segment)) == recipe.steps:
+        return recipe
+    rates, left = [], steps
+    for count, rate in recipe.learning_rates:
+        if left > 0:
+            rates.append((min(count, left), rate))
+            left -= count
+    return replace(recipe, steps=steps, learning_rates=tuple(rates))
+
+
+def read(folder: Path, name: str, limit_bytes: int) -> bytes:
+    """Read one of a job's files.
+
+    Raises:
+        NotFound: it is not there.
+        InputRefused: it is too large.
+    """
+    try:
+        with (folder / name).open("rb") as file:
+            data = file.read(limit_bytes + 1)
+    except FileNotFoundError:
+        raise NotFound(f"there is no {name} in {folder}") from None
+    if len(data) > limit_bytes:
+        raise InputRefused(f"{name} has more than {limit_bytes} bytes")
+    return data

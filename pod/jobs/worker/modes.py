@@ -1,0 +1,411 @@
+"""The things a worker does: train, rehearse, replay, restate, audit, explain, evaluate (torch)."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from pod.compute.checkpoint import KeptState, read_leaves, trim_leaves, write_state
+from pod.compute.checkpoint.recorder import Recorded, Recorder, difference, refuse_not_finite
+from pod.compute.model.program import Program
+from pod.compute.model.tensors import tensor_bytes
+from pod.compute.training import Diverged, SegmentMetrics, as_tensors, count_correct, fit, loss_function
+from pod.jobs.worker.job import Job, Place, rehearsed
+from pod.jobs.worker.order import REHEARSED_SEGMENTS
+from pod.proof.audit.diagnosis import MOMENTS, Moment
+from pod.values.digest import ZERO, Digest, sha256_file
+from pod.values.errors import DigestMismatch, InputRefused, NotFound, Unusable
+from pod.values.leaf import Checkpoint, Leaf, metrics_digest, records_digest, verify_chain
+from pod.values.recipe.terms import CLASSIFICATION, METRICS, Choice
+from pod.values.state import TensorBytes, model_root, optimizer_root, read_safetensors, state_digest, write_safetensors
+
+PARENT = os.getppid()
+FINAL, PREDICTIONS = "final.safetensors", "predictions.npz"
+PROGRESS_S = 0.25
+EVALUATED_AT_ONCE = 256
+
+
+class Tell(Protocol):
+    """Tells the parent of an event."""
+
+    def __call__(self, event: str, **body: object) -> None: ...
+
+
+def train(job: Job, tell: Tell) -> None:
+    """Train from the newest usable state to the recipe's end, recording every leaf; write the trained model.
+
+    Raises:
+        DigestMismatch: what was recorded before comes out differently now.
+        Unusable: the folder cannot be written, or memory ran out.
+    """
+    started = time.monotonic()
+    checkpoints, dropped = trim_leaves(job.folder)
+    verify_chain([checkpoint.leaf for checkpoint in checkpoints], job.order.ctx, job.order.seed)
+    index, place = job.newest(checkpoints, lambda step, reason: tell("skipped", step=step, reason=reason))
+    if checkpoints or dropped:
+        tell("resumed", step=place.step, leaves=len(checkpoints), dropped_bytes=dropped)
+    recorder = Recorder(
+        *(job.folder, job.order.ctx, job.order.seed, job.recipe, job.order.salt_key, job.order.keep_every),
+        known=checkpoints,
+        first=index + 1 if index else 0,
+        on_leaf=lambda recorded: _tell_leaf(tell, recorded),
+    )
+    try:
+        with recorder:
+            if index == 0:
+                recorder.record(0, place.state, np.empty(0, np.uint64), {})
+            for _, step, segment in leaves_after(job, index, place, _ticker(tell, job.recipe.steps)):
+                recorder.record(step, place.state, segment.records(), segment.values(job.recipe.metrics))
+    except Diverged as end:
+        _end(job, recorder, end, tell)
+        return
+    _finish(job, recorder.checkpoints[-1].leaf, place.program, tell, started)
+
+
+def rehearse(job: Job, tell: Tell) -> None:
+    """Train the recipe's first segments on mock data, as `train` would."""
+    train(replace(job, recipe=rehearsed(job.recipe, REHEARSED_SEGMENTS)), tell)
+
+
+def replay(job: Job, tell: Tell) -> None:
+    """Train the ordered segments again, each from the state before it, and compare with its leaf.
+
+    Raises:
+        InputRefused: there is no such segment.
+        ClaimMismatch: the leaves form no chain.
+    """
+    checkpoints, wanted = read_leaves(job.folder), sorted(set(job.order.segments))
+    verify_chain([checkpoint.leaf for checkpoint in checkpoints], job.order.ctx, job.order.seed)
+    if not wanted or wanted[-1] > len(checkpoints) - 2:
+        raise InputRefused(f"the training has {max(len(checkpoints) - 1, 0)} segments, and the order asks for {wanted}")
+    verdicts = []
+    for index in wanted:
+        problem = _replay_one(job, checkpoints, index, tell)
+        verdicts.append(not problem)
+        step = checkpoints[index + 1].leaf.step
+        tell("segment", index=index, step=step, equal=not problem, difference=problem)
+    tell("replayed", segments=len(verdicts), equal=all(verdicts))
+
+
+def restate(job: Job, tell: Tell) -> None:
+    """Train up to the ordered leaves again, from the newest kept states before them, and keep their states too.
+
+    Raises:
+        InputRefused: there is no such leaf.
+        DigestMismatch: a state comes out otherwise than its leaf says.
+    """
+    checkpoints = read_leaves(job.folder)
+    for wanted in job.order.segments:
+        place = _recorded_place(job, wanted, tell)
+        leaf, state = checkpoints[wanted].leaf, _kept(place)
+        state.verify(leaf)
+        names = {"ctx": job.order.ctx, "leaf": leaf.digest(job.order.ctx, job.order.seed)}
+        write_state(job.folder, leaf.step, state, names)
+        tell("restated", index=wanted, step=leaf.step)
+    tell("kept", states=len(job.order.segments))
+
+
+def audit(job: Job, tell: Tell) -> None:
+    """Replay the ordered segments out of evidence; a segment without a leaf at its end must not reach it.
+
+    What does not come out is told, not raised.
+    """
+    findings = []
+    for index in job.order.segments:
+        problem, before = _audit_one(job, index, _ticker(tell, job.recipe.steps))
+        findings.append(not problem)
+        end = min((index + 1) * job.recipe.segment, job.recipe.steps)
+        tell("audited", index=index, step=end, equal=not problem, difference=problem, before=str(before))
+    tell("replayed", segments=len(findings), equal=all(findings))
+
+
+def explain(job: Job, tell: Tell) -> None:
+    """Train the ordered segments again, and write the digests of all tensors after each of their steps."""
+    part = job.folder / f".{MOMENTS}.part"
+    with part.open("wb") as file:
+        for index in job.order.segments:
+            place = job.audited_place(index) if job.evidence is not None else _recorded_place(job, index, tell)
+            end = min((index + 1) * job.recipe.segment, job.recipe.steps)
+            file.write(_moment(index, place.step, place))
+            try:
+                for done in islice(job.go_on(place), end - place.step):
+                    file.write(_moment(index, done.step, place))
+            except Diverged:
+                continue  # its last moment says after which step
+    part.replace(job.folder / MOMENTS)
+    tell("explained", segments=len(job.order.segments), file=MOMENTS)
+
+
+def evaluate(job: Job, tell: Tell) -> None:
+    """Run a model over the whole table in evaluation mode; write its outputs and tell its metrics.
+
+    Raises:
+        NotFound: the model's file is not there.
+        InputRefused: the model is not of the graph, or the table does not fit the recipe.
+    """
+    if not (job.folder / job.order.model).exists():
+        raise NotFound(f"there is no {job.order.model} in {job.folder}")
+    model, _ = read_safetensors(job.folder / job.order.model)
+    program, loss = Program(job.graph, model, job.recipe.environment.name), job.recipe.loss
+    compute_loss = loss_function(Choice(loss.name, {**loss.arguments, "reduction": "mean"}))
+    outputs, losses, correct, compared = [], 0.0, 0, 0
+    for first in range(0, job.table.count, EVALUATED_AT_ONCE):
+        indices_B = np.arange(first, min(first + EVALUATED_AT_ONCE, job.table.count), dtype=np.uint64)
+        inputs, target_B = as_tensors(*job.assemble(indices_B))
+        with torch.no_grad():
+            output_BK = program(*inputs, training=False)
+            prediction_BK = fit(output_BK, target_B, loss)
+            losses += compute_loss(prediction_BK, target_B).item() * len(indices_B)
+        correct += count_correct(prediction_BK, target_B, loss)
+        compared += target_B.numel()
+        outputs.append(output_BK.numpy())
+    known = dict(zip(METRICS, (losses / job.table.count, correct / compared), strict=True))
+    classes = loss.name in (*CLASSIFICATION, "binary_cross_entropy_with_logits")
+    _write_predictions(job.folder, np.concatenate(outputs))
+    metrics = known if classes else {"loss": known["loss"]}
+    tell("evaluated", records=job.table.count, metrics=metrics, file=PREDICTIONS)
+
+
+MODES: Mapping[str, Callable[[Job, Tell], None]] = {
+    "train": train,
+    "rehearse": rehearse,
+    "replay": replay,
+    "restate": restate,
+    "audit": audit,
+    "explain": explain,
+    "evaluate": evaluate,
+}
+
+
+# Training, leaf by leaf
+
+
+def leaves_after(
+    job: Job, index: int, place: Place, tick: Callable[[int], None]
+) -> Iterator[tuple[int, int, SegmentMetrics]]:
+    """Train from leaf `index` on and stop at every leaf.
+
+    Args:
+        place: where leaf `index` stands; its tensors move.
+        tick: called after every step.
+
+    Yields:
+        The next leaf's index, its step, and what its segment did.
+
+    Raises:
+        Diverged: the training ends.
+    """
+    segment = SegmentMetrics()
+    for done in job.go_on(place):
+        segment.add(done)
+        tick(done.step)
+        if done.step == job.recipe.step_of(index + 1):
+            index += 1
+            yield index, done.step, segment
+            segment = SegmentMetrics()
+
+
+def _replay_one(job: Job, checkpoints: tuple[Checkpoint, ...], index: int, tell: Tell) -> str:
+    """Train segment `index` again from the newest kept state before it; leaves on the way are compared too.
+
+    Returns:
+        The first difference, with both values; empty where the segment comes out equal.
+    """
+    newest, place = job.newest(checkpoints[: index + 1], lambda step, reason: tell("skipped", step=step, reason=reason))
+    try:
+        for at, step, segment in leaves_after(job, newest, place, _ticker(tell, job.recipe.steps)):
+            problem = difference(_leaf(job, checkpoints, at, step, segment, place), checkpoints[at].leaf)
+            if problem and at <= index:
+                return f"leaf {at}, on the way to the segment: {problem}"
+            if at == index + 1:
+                return problem
+    except Diverged as end:
+        return f"the training ends after step {end.step}: {end.reason}"
+    raise InputRefused(f"the recipe ends before leaf {index + 1}")
+
+
+def _leaf(
+    job: Job,
+    checkpoints: Mapping[int, Checkpoint] | tuple[Checkpoint, ...],
+    index: int,
+    step: int,
+    segment: SegmentMetrics,
+    place: Place,
+) -> Leaf:
+    """The leaf that a replay comes to, under the salt of the one that it is compared with."""
+    return Leaf(
+        index=index,
+        step=step,
+        model=model_root(place.program.tensors()),
+        optimizer=optimizer_root(_optimizer_bytes(place)),
+        records=records_digest(segment.records()),
+        metrics=metrics_digest(segment.values(job.recipe.metrics), checkpoints[index].salt),
+        previous=checkpoints[index - 1].leaf.digest(job.order.ctx, job.order.seed),
+    )
+
+
+def _recorded_place(job: Job, wanted: int, tell: Tell) -> Place:
+    """Where a leaf of a recorded training stands, trained again from the newest kept state before it.
+
+    Raises:
+        InputRefused: there is no such leaf.
+        ClaimMismatch: the leaves form no chain.
+    """
+    checkpoints = read_leaves(job.folder)
+    verify_chain([checkpoint.leaf for checkpoint in checkpoints], job.order.ctx, job.order.seed)
+    if wanted >= len(checkpoints):
+        raise InputRefused(f"the training has {len(checkpoints)} leaves, and the order asks for leaf {wanted}")
+    before = checkpoints[: wanted + 1]
+    index, place = job.newest(before, lambda step, reason: tell("skipped", step=step, reason=reason))
+    for at, step, _ in leaves_after(job, index, place, _ticker(tell, job.recipe.steps)) if index < wanted else ():
+        if at == wanted:
+            return Place(step, place.program, place.optimizer)
+    return place
+
+
+def _kept(place: Place) -> KeptState:
+    """The state at a place, as a file keeps it."""
+    return KeptState(place.program.tensors(), _optimizer_bytes(place))
+
+
+def _moment(segment: int, step: int, place: Place) -> bytes:
+    return Moment.of(segment, step, _kept(place)).to_line()
+
+
+def _optimizer_bytes(place: Place) -> dict[str, TensorBytes]:
+    return {name: tensor_bytes("optimizer", tensor) for name, tensor in place.state.optimizer.items()}
+
+
+# Auditing
+
+
+def _audit_one(job: Job, index: int, tick: Callable[[int], None]) -> tuple[str, Digest]:
+    """Replay one segment out of evidence.
+
+    Returns:
+        The first difference, empty where there is none; and the digest of the state before the segment's last step, zero where the
+        segment cannot be replayed.
+    """
+    assert job.evidence is not None
+    leaves = {at: opened.checkpoint for at, opened in job.evidence.leaves.items()}
+    ends = index + 1 not in leaves
+    end = min((index + 1) * job.recipe.segment, job.recipe.steps)
+    try:
+        place = job.audited_place(index)
+    except InputRefused as error:  # a state whose tensors are not the graph's: its leaf names it all the same
+        return f"the state does not fit the graph: {error.message}", ZERO
+    segment, before = SegmentMetrics(), ZERO
+    try:
+        steps = job.go_on(place)
+        for at in range(place.step, end):
+            if at == end - 1:
+                before = _state_digest(place)
+            segment.add(next(steps))
+            tick(at + 1)
+        refuse_not_finite(place.program.tensors(), end)
+    except Diverged as over:
+        found = "" if ends else f"the training ends after step {over.step}: {over.reason}"
+        return found, before if before != ZERO else _state_after(job, index, over.step)
+    if ends:
+        return f"the training goes on to step {end}, and was said to end before", before
+    return difference(_leaf(job, leaves, index + 1, end, segment, place), leaves[index + 1].leaf), before
+
+
+def _state_after(job: Job, index: int, step: int) -> Digest:
+    """The state before a step that failed: trained again, since the failing step may have moved a buffer."""
+    place = job.audited_place(index)
+    for _ in islice(job.go_on(place), step - place.step):
+        pass
+    return _state_digest(place)
+
+
+def _state_digest(place: Place) -> Digest:
+    return state_digest(model_root(place.program.tensors()), optimizer_root(_optimizer_bytes(place)))
+
+
+# Endings
+
+
+def _finish(job: Job, last: Leaf, program: Program, tell: Tell, started: float) -> None:
+    """Write the trained model and tell its names."""
+    file = _write_model(job, program)
+    seconds = round(time.monotonic() - started, 3)
+    leaves = last.index + 1
+    tell("finished", step=last.step, leaves=leaves, model=str(last.model), sha256=file, file=FINAL, seconds=seconds)
+
+
+def _end(job: Job, recorder: Recorder, end: Diverged, tell: Tell) -> None:
+    """Write the model of the last finite leaf and tell where the training ended.
+
+    Raises:
+        DigestMismatch: leaves beyond that one were recorded before.
+    """
+    if recorder.count < len(recorder.checkpoints):
+        raise DigestMismatch(
+            f"the training ends at leaf {recorder.count - 1} ({end}), and {len(recorder.checkpoints)} leaves were recorded before",
+            "the host, its torch or the job's files changed since: nothing more can be recorded on top of these leaves",
+        )
+    last = recorder.checkpoints[-1].leaf
+    index, place = job.newest(tuple(recorder.checkpoints), lambda step, reason: None)
+    for at, _, _ in leaves_after(job, index, place, lambda step: None) if index < last.index else ():
+        if at == last.index:
+            break
+    file = _write_model(job, place.program)
+    detail = end.detail if job.order.mode == "rehearse" else ""  # it may show a number from the data
+    reason = f"{end.reason} ({detail})" if detail else end.reason
+    tell(
+        "diverged",
+        step=last.step,
+        index=last.index,
+        at=end.step,
+        reason=reason,
+        model=str(last.model),
+        sha256=file,
+        file=FINAL,
+    )
+
+
+def _write_model(job: Job, program: Program) -> str:
+    """Write the model's canonical file; the SHA-256 of its bytes."""
+    write_safetensors(job.folder / FINAL, program.tensors())
+    return str(sha256_file(job.folder / FINAL))
+
+
+def _write_predictions(folder: Path, outputs_NK: np.ndarray) -> None:
+    part = folder / f".{PREDICTIONS}.part"
+    with part.open("wb") as file:
+        np.savez(file, output=outputs_NK)
+    part.replace(folder / PREDICTIONS)
+
+
+# Progress
+
+
+def _tell_leaf(tell: Tell, recorded: Recorded) -> None:
+    if recorded.new:
+        leaf = recorded.checkpoint.leaf
+        metrics = dict(recorded.checkpoint.metrics)
+        tell("leaf", index=leaf.index, step=leaf.step, digest=str(recorded.digest), metrics=metrics, kept=recorded.kept)
+
+
+def _ticker(tell: Tell, steps: int) -> Callable[[int], None]:
+    """Tells of progress a few times a second, and ends an orphan: a pod that starts again starts a worker of its own."""
+    told = time.monotonic()
+
+    def tick(step: int) -> None:
+        nonlocal told
+        if os.getppid() != PARENT:
+            raise Unusable("the process that started this worker is gone")
+        if (now := time.monotonic()) - told >= PROGRESS_S:
+            told = now
+            tell("progress", step=step, steps=steps)
+
+    return tick

@@ -1,0 +1,145 @@
+"""What a worker is asked to do, as `order.json`, and what it answers."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from pod.values.digest import Digest, canonical_json, parse_json
+from pod.values.errors import InputRefused, NotFound
+
+VERSION = "fitchain/order/v1"
+MODES = ("train", "rehearse", "replay", "restate", "audit", "explain", "evaluate")
+ORDER_BYTES = 16 << 20
+REHEARSED_SEGMENTS = 2
+
+Event = dict[str, Any]
+"""One line of the worker's standard output. `event` names it:
+
+    started     mode, class, threads, torch, sandbox (what is enforced and what the kernel lacks)
+    skipped     step, reason: a kept state that was not used
+    resumed     step, leaves, dropped_bytes
+    progress    step, steps
+    leaf        index, step, digest, metrics, kept; for each leaf that is recorded for the first time
+    segment     index, step, equal, difference; for each segment replayed
+    restated    index, step; for each state that was trained again and kept
+    audited     index, step, equal, difference, before; for each segment of an audit
+    diverged    step, index, reason: the training ended at leaf `index`, after `step` steps
+    finished    step, leaves, model, sha256, file, seconds; train and rehearse
+    replayed    segments, equal; replay and audit
+    kept        states
+    explained   segments, file
+    evaluated   records, metrics, file
+    error       type, message, hint
+"""
+
+ENDINGS = ("finished", "diverged", "replayed", "kept", "explained", "evaluated")
+"""The events with which a worker ends well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the process may use at most.
+
+    Args:
+        memory_bytes: address space beyond what torch takes when it is imported.
+        file_bytes: size of any one file that it writes.
+    """
+
+    memory_bytes: int = 16 << 30
+    file_bytes: int = 16 << 30
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to do with a job folder.
+
+    Args:
+        mode: one of `MODES`. `explain` works on a training's folder or, where it holds none, on evidence.
+        ctx: the agreement's context.
+        seed: the order seed.
+        salt_key: 32 bytes from which the salts of the metrics derive.
+        keep_every: which states are kept: those of every a-th leaf, and the last.
+        segments: segments to replay, audit or explain; segment j leads from leaf j to leaf j+1. To restate, the leaves.
+        model: the file that an evaluation takes.
+        limits: what the process may use.
+    """
+
+    mode: str
+    ctx: Digest
+    seed: Digest
+    salt_key: bytes = field(repr=False)
+    keep_every: int = 1
+    segments: tuple[int, ...] = ()
+    model: str = "final.safetensors"
+    limits: Limits = Limits()
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise InputRefused(f"a worker's mode is one of {', '.join(MODES)}, not {self.mode!r}")
+        if len(self.salt_key) != 32:
+            raise InputRefused(f"the salt key has 32 bytes, not {len(self.salt_key)}")
+        if self.keep_every < 1 or any(segment < 0 for segment in self.segments):
+            raise InputRefused(
+                f"keep_every is at least 1 and segments at least 0, not {self.keep_every}, {self.segments}"
+            )
+        if Path(self.model).name != self.model:
+            raise InputRefused(f"the model is a file in the job folder, not {self.model!r}")
+
+    def encode(self) -> bytes:
+        """The order as canonical JSON."""
+        return canonical_json(
+            {
+                "version": VERSION,
+                "mode": self.mode,
+                "ctx": str(self.ctx),
+                "seed": str(self.seed),
+                "salt_key": self.salt_key.hex(),
+                "keep_every": self.keep_every,
+                "segments": list(self.segments),
+                "model": self.model,
+                "limits": asdict(self.limits),
+            }
+        )
+
+    @classmethod
+    def parse(cls, data: bytes) -> Order:
+        """Read the JSON form.
+
+        Raises:
+            InputRefused: it is no order.
+        """
+        value = parse_json(data, ORDER_BYTES)
+        names = {"version", *(item.name for item in fields(cls))}
+        if not isinstance(value, dict) or value.keys() != names or value.pop("version") != VERSION:
+            raise InputRefused(f"an order is a {VERSION} with the fields {sorted(names)}")
+        try:
+            value["limits"] = Limits(**value["limits"])
+            value["salt_key"] = bytes.fromhex(value["salt_key"])
+            value["segments"] = tuple(int(segment) for segment in value["segments"])
+        except (TypeError, ValueError) as error:
+            raise InputRefused(f"an order's field is not of its type: {error}") from None
+        return cls(**{**value, "ctx": Digest.parse(value["ctx"]), "seed": Digest.parse(value["seed"])})
+
+    def write(self, folder: Path) -> None:
+        """Write `order.json` for the owner's eyes alone, whole or not at all."""
+        part = folder / f".order.{os.getpid()}.part"
+        part.unlink(missing_ok=True)
+        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(self.encode())
+        part.replace(folder / "order.json")
+
+    @classmethod
+    def read(cls, folder: Path) -> Order:
+        """Read a job folder's order.
+
+        Raises:
+            NotFound: there is none.
+            InputRefused: it is no order.
+        """
+        try:
+            return cls.parse((folder / "order.json").read_bytes())
+        except FileNotFoundError:
+            raise NotFound(f"there is no order.json in {folder}") from None

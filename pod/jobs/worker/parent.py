@@ -1,0 +1,297 @@
+"""The worker seen from the pod: start the process, read its events, end it (no torch)."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+
+from pod.compute.environment import Environment, clean_variables
+from pod.jobs.worker.order import ENDINGS, Event, Order
+from pod.proof.audit.diagnosis import MOMENTS, Moment, read_moments
+from pod.values.digest import Digest
+from pod.values.errors import NotFound, Unusable, as_told
+from pod.values.recipe import Recipe
+
+LOG, SCRATCH = "worker.log", ".scratch"
+GRACE_S = 5
+
+
+class Worker(AbstractContextManager["Worker"]):
+    """A running worker process.
+
+    Its environment holds the class's variables and hardly anything else: nothing of the caller's, so no secret. Leaving the
+    context ends the process if it still runs; what it had recorded stays, and the next worker resumes from it.
+
+    Args:
+        folder: the job folder; `order.json` says what to do.
+        environment: the class, as in the recipe.
+    """
+
+    def __init__(self, folder: Path, environment: Environment) -> None:
+        self.folder, self.environment = folder.absolute(), environment
+
+    def __enter__(self) -> Worker:
+        scratch = self.folder / SCRATCH
+        scratch.mkdir(exist_ok=True)
+        variables = clean_variables(self.environment, scratch)
+        variables["PYTHONPATH"] = str(Path(__file__).parents[3])
+        with (self.folder / LOG).open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "pod.jobs.worker", str(self.folder)],
+                env=variables,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,  # a Ctrl-C at the pod's terminal is the pod's to deal with
+            )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.terminate()
+
+    def __iter__(self) -> Iterator[Event]:
+        """Yield the worker's events until it ends.
+
+        Raises:
+            FitchainError: the error that the worker reported, of its own type.
+            Unusable: the worker ended without a word.
+        """
+        ended = False
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if not line.endswith(b"\n"):
+                break  # the process was ended in the middle of a word
+            event = json.loads(line)
+            if event["event"] == "error":
+                self.process.wait()
+                raise as_told(event["type"], event["message"], event["hint"])
+            ended |= event["event"] in ENDINGS
+            yield event
+        code = self.process.wait()
+        if not ended:
+            raise Unusable(
+                _cause(code), f"its log is {self.folder / LOG}; run the job again to resume from its last kept state"
+            )
+
+    def terminate(self) -> None:
+        """End the process: by request, then by force."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(GRACE_S)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+
+    def kill(self) -> None:
+        """End the process by force; whatever it was writing is resumed or dropped by the next one."""
+        self.process.kill()
+        self.process.wait()
+
+
+def run_worker(
+    folder: Path, on_event: Callable[[Event], None] | None = None, environment: Environment | None = None
+) -> Event:
+    """Run a worker on a job folder to its end.
+
+    Args:
+        folder: the job folder, with `order.json` and what the mode needs.
+        on_event: called with each event, in this thread.
+        environment: the recipe's, if not given.
+
+    Returns:
+        The last event: one of `ENDINGS`.
+
+    Raises:
+        FitchainError: the error that the worker reported, of its own type.
+        Unusable: the worker ended without a word.
+    """
+    last: Event = {}
+    with Worker(folder, environment or _recipe(folder).environment) as worker:
+        for event in worker:
+            if on_event is not None:
+                on_event(event)
+            last = event
+    return last
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What a replay says of one segment.
+
+    Args:
+        index: segment j, from leaf j to leaf j+1.
+        step: steps completed at its end.
+        equal: whether state, records and metrics all came out as in the leaf.
+        difference: the first thing that did not, with both values; empty where all are equal.
+    """
+
+    index: int
+    step: int
+    equal: bool
+    difference: str
+
+
+def replay(
+    folder: Path, segments: Sequence[int], on_event: Callable[[Event], None] | None = None
+) -> tuple[Replayed, ...]:
+    """Replay segments of a recorded training and compare them with its leaves.
+
+    Args:
+        folder: the job folder of the training: its order, leaves, kept states and records.
+        segments: which; segment j leads from leaf j to leaf j+1.
+        on_event: called with each event, in this thread.
+
+    Returns:
+        One verdict a segment, in the order in which they stand in the training.
+
+    Raises:
+        NotFound, InputRefused: the folder lacks something, or there is no such segment.
+        EnvironmentRefused: this host does not reproduce the recipe's class.
+    """
+    order = Order.read(folder)
+    replace(order, mode="replay", segments=tuple(sorted(set(segments)))).write(folder)
+    verdicts: list[Replayed] = []
+
+    def note(event: Event) -> None:
+        if event["event"] == "segment":
+            verdicts.append(Replayed(*(event[name] for name in Replayed.__slots__)))
+        if on_event is not None:
+            on_event(event)
+
+    try:
+        run_worker(folder, note)
+    finally:
+        order.write(folder)
+    return tuple(verdicts)
+
+
+def restate(folder: Path, leaves: Sequence[int], on_event: Callable[[Event], None] | None = None) -> None:
+    """Train a recorded training's states at some leaves again and keep them.
+
+    Args:
+        folder: the job folder of the training: its order, leaves, kept states and records.
+        leaves: which.
+        on_event: called with each event, in this thread.
+
+    Raises:
+        NotFound, InputRefused: the folder lacks something, or there is no such leaf.
+        DigestMismatch: a state comes out otherwise than its leaf says.
+        EnvironmentRefused: this host does not reproduce the recipe's class.
+    """
+    order = Order.read(folder)
+    replace(order, mode="restate", segments=tuple(sorted(set(leaves)))).write(folder)
+    try:
+        run_worker(folder, on_event)
+    finally:
+        order.write(folder)
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """What an audit's replay says of one segment.
+
+    Args:
+        index: segment j, from leaf j to leaf j+1.
+        step: steps completed at its end.
+        equal: whether it came out as the evidence says: state, records and metrics as in the leaf; or, where no leaf ends it, not to
+            its end.
+        difference: the first thing that did not, with both values; empty where all are equal.
+        before: digest of the state before its last step; zero where it could not be replayed.
+    """
+
+    index: int
+    step: int
+    equal: bool
+    difference: str
+    before: Digest
+
+
+def audit(
+    folder: Path,
+    ctx: Digest,
+    seed: Digest,
+    segments: Sequence[int],
+    on_event: Callable[[Event], None] | None = None,
+) -> tuple[Audited, ...]:
+    """Replay segments out of evidence whose checks have held.
+
+    Args:
+        folder: the opened evidence; an order and a log are written beside it.
+        ctx, seed: the chain's.
+        segments: which.
+        on_event: called with each event, in this thread.
+
+    Returns:
+        One finding a segment, in the order in which they stand in the training.
+
+    Raises:
+        InputRefused: the offer is none that can be trained.
+        EnvironmentRefused: this host does not reproduce the recipe's class.
+        Unusable: the worker ended without a word, or memory ran out.
+    """
+    Order("audit", ctx, seed, bytes(32), segments=tuple(sorted(set(segments)))).write(folder)
+    findings: list[Audited] = []
+
+    def note(event: Event) -> None:
+        if event["event"] == "audited":
+            index, step, equal, difference = (event[name] for name in ("index", "step", "equal", "difference"))
+            findings.append(Audited(index, step, equal, difference, Digest.parse(event["before"])))
+        if on_event is not None:
+            on_event(event)
+
+    run_worker(folder, note)
+    return tuple(findings)
+
+
+def explain(
+    folder: Path, order: Order, segments: Sequence[int], on_event: Callable[[Event], None] | None = None
+) -> tuple[Moment, ...]:
+    """Train segments again, and tell each of their moments.
+
+    Args:
+        folder: a training's, or opened evidence whose checks have held; `moments.jsonl` is written into it.
+        order: of the training; of evidence, one with the chain's context and order seed.
+        segments: which.
+        on_event: called with each event, in this thread.
+
+    Returns:
+        Their moments, in order.
+
+    Raises:
+        NotFound, InputRefused: the folder lacks something, or there is no such segment.
+        EnvironmentRefused: this host does not reproduce the recipe's class.
+    """
+    replace(order, mode="explain", segments=tuple(sorted(set(segments)))).write(folder)
+    try:
+        run_worker(folder, on_event)
+    finally:
+        order.write(folder)
+    return read_moments(folder / MOMENTS)
+
+
+def _recipe(folder: Path) -> Recipe:
+    try:
+        return Recipe.parse((folder / "recipe.json").read_bytes())
+    except FileNotFoundError:
+        raise NotFound(f"there is no recipe.json in {folder}") from None
+
+
+def _cause(code: int) -> str:
+    if code == -signal.SIGSYS:
+        return "the worker was ended by its sandbox for a forbidden system call"
+    if code < 0:
+        return f"the worker was ended by {signal.Signals(-code).name}"
+    return f"the worker ended with exit code {code} and no last event ({os.fspath(LOG)} may say why)"

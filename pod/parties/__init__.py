@@ -1,0 +1,6 @@
+"""The three pods, which know nothing of one another.
+
+owner       answers requests, trains, proves
+scientist   publishes, asks, receives, checks
+verifier    takes seats, replays, votes
+"""

@@ -1,0 +1,139 @@
+"""Anchors: each full group of leaves goes to the chain while the training runs, with a note to the scientist."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+from pod.compute.checkpoint import LEAVES
+from pod.jobs.home import Home
+from pod.jobs.parcel import Note, send_note
+from pod.ports.agreement import Proof
+from pod.ports.chain import Pending, Receipt
+from pod.proof.transcript import grow
+from pod.values.digest import Digest, tree_root
+from pod.values.errors import ClaimMismatch
+from pod.values.leaf import Checkpoint
+
+METRIC_DIGITS = 3
+
+
+class Anchors:
+    """Takes checkpoints in order and anchors each group that is complete, unless the chain has it already.
+
+    Args:
+        home: the owner's.
+        id: the agreement.
+        proof: what the chain has of the run.
+        group: leaves that an anchor covers, A.
+        recipient: the scientist's age recipient, for the notes.
+        metrics_leave: whether the owner's policy lets rounded metrics out.
+    """
+
+    def __init__(self, home: Home, id: Digest, proof: Proof, group: int, recipient: str, metrics_leave: bool) -> None:
+        self.home, self.id, self.proof, self.group = home, id, proof, group
+        self.recipient, self.metrics_leave = recipient, metrics_leave
+        self._open: list[Checkpoint] = []
+        self._peaks: list[Digest] = []
+        self._groups = 0
+        self._pending: deque[tuple[Pending, int]] = deque()
+
+    def take(self, checkpoint: Checkpoint) -> None:
+        """Take the next checkpoint.
+
+        Raises:
+            ClaimMismatch: the chain has another root for the group that it completes.
+            ChainUnusable, StoreUnusable: chain or store do not answer.
+        """
+        self._open.append(checkpoint)
+        if len(self._open) < self.group:
+            return
+        leaves = tuple(each.leaf.digest(self.proof.ctx, self.proof.seed) for each in self._open)
+        root = tree_root(leaves)
+        if self._groups < len(self.proof.anchors):
+            self._compare(root)
+        else:
+            self._submit(leaves, root)
+        self._peaks = grow(self._peaks, root, self._groups)
+        self._groups, self._open = self._groups + 1, []
+
+    def wait(self) -> None:
+        """Wait until every anchor that was sent is mined.
+
+        Raises:
+            ChainUnusable: one was reverted; its reason is in the message.
+        """
+        while self._pending:
+            pending, count = self._pending[0]
+            self._record(count, self.home.chain.wait(pending))
+            self._pending.popleft()
+
+    def _look(self) -> None:
+        """Record what is mined by now; a refused anchor ends a long training here and not only at its end."""
+        while self._pending and (mined := self.home.chain.receipt(self._pending[0][0].transaction)) is not None:
+            self._record(self._pending.popleft()[1], mined)
+
+    def _record(self, count: int, receipt: Receipt) -> None:
+        self.home.journal.record(
+            self.id,
+            "anchored",
+            once=str(count),
+            count=count,
+            block=receipt.block,
+            transaction=str(receipt.transaction),
+            gas=receipt.gas_used,
+        )
+
+    def _submit(self, leaves: tuple[Digest, ...], root: Digest) -> None:
+        last = self._open[-1].leaf
+        note = Note(self.id, self._open[0].leaf.index, last.step, leaves, self._metrics())
+        cid = send_note(self.home.store, note, self.recipient)
+        pending = self.home.agreements.submit_anchor(self.id, tuple(self._peaks), root, cid)
+        self._pending.append((pending, last.index + 1))
+        self._look()
+
+    def _compare(self, root: Digest) -> None:
+        anchor = self.proof.anchors[self._groups]
+        if anchor.root != root:
+            raise ClaimMismatch(
+                f"group {self._groups} of the leaves on disk has the root {root} and the chain anchored {anchor.root}",
+                "the job's folder is not the one that trained this agreement: restore it",
+            )
+        if (mined := self.home.chain.receipt(anchor.transaction)) is not None:
+            self._record(anchor.count, mined)  # the process that sent it may not have come to that
+
+    def _metrics(self) -> dict[str, float] | None:
+        """Mean of each metric over the group, rounded: what the policy lets out."""
+        if not self.metrics_leave:
+            return None
+        rows = [each.metrics for each in self._open if each.metrics]
+        names = rows[0].keys() if rows else ()
+        return {name: _rounded(sum(row[name] for row in rows) / len(rows)) for name in names}
+
+
+class LeafFile:
+    """A growing `leaves.jsonl`, read on from where it was left.
+
+    Args:
+        folder: the job's folder; the file may not be there yet.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path, self._place = folder / LEAVES, 0
+
+    def more(self) -> Iterator[Checkpoint]:
+        """The whole lines that came since the last call."""
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as file:
+            file.seek(self._place)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                self._place += len(line)
+                yield Checkpoint.from_line(line)
+
+
+def _rounded(number: float) -> float:
+    return float(f"{number:.{METRIC_DIGITS}g}")

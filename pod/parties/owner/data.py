@@ -1,0 +1,139 @@
+"""Registering a dataset: the owner's table becomes a root on chain and a card in the store; the records stay."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pod.compute import environment
+from pod.compute.dataset import Card, Policy, Table, check_unchanged, mock_table, register
+from pod.jobs.home import Home
+from pod.jobs.journal import DatasetRow
+from pod.ports.registry import Role
+from pod.ports.store import Cid
+from pod.values.digest import Digest, sha256
+from pod.values.errors import DatasetChanged, InputRefused
+
+MOCK_RECORDS = 256
+LEAVES = "leaves"
+
+
+@dataclass(frozen=True)
+class RegisteredDataset:
+    """A dataset as it was registered."""
+
+    id: Digest
+    root: Digest
+    count: int
+    card_cid: Cid
+    card: Card
+
+
+def register_dataset(
+    home: Home,
+    source: Path,
+    *,
+    name: str,
+    target: str | None,
+    drop: Sequence[str] = (),
+    description: str = "",
+    licence: str = "",
+    price: int = 0,
+    policy: Policy | None = None,
+    transform: str = "standard",
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+    mock_records: int = MOCK_RECORDS,
+    environments: Sequence[str] = (),
+) -> RegisteredDataset:
+    """Register a table as a dataset that scientists can ask for.
+
+    The records are read, hashed and left where they are; what is published is the card and mock data. The same table registered
+    again is another dataset, because its salts are fresh.
+
+    Args:
+        home: the owner's, opened with its key.
+        source: a CSV or NPZ file; it must stay where it is, unchanged, as long as jobs may ask for it.
+        name, description, licence: for people, published.
+        target: the column to be predicted.
+        drop: columns that never enter the tree, such as names and identifiers.
+        price: what a job costs, in base units of FIT.
+        policy: the owner's conditions; None asks the owner about every job.
+        transform, ranges: how the published constants come about (`fit_transform`).
+        mock_records: how many mock records are published; 0 publishes none, and nobody can rehearse.
+        environments: classes that ship no probe (`cpu-native`), for which this host's is published.
+
+    Raises:
+        EnvironmentRefused: this host is not of such a class.
+        NotFound, InputRefused: the table is missing or malformed.
+        ChainUnusable, StoreUnusable: chain or store do not answer.
+    """
+    table = Table.read(source, drop=drop, target=target)
+    home.enlist(Role.OWNER)  # offers are sealed to it from now on
+    salt = secrets.token_bytes(32)
+    key = registration_key(home, salt)
+    registration = register(
+        table,
+        key,
+        name,
+        description=description,
+        licence=licence,
+        price=price,
+        policy=policy or Policy(),
+        transform=transform,
+        ranges=ranges,
+        probes={name: str(probe) for name in environments if (probe := _probe(name)) is not None},
+    )
+    card = registration.card
+    if mock_records:
+        card = card.with_mock(_publish_mock(home, card, table, mock_records, key))
+    card_cid = home.store.add(card.encode())
+    reading: dict[str, Any] = {"drop": list(drop), "target": target, "categories": list(table.categories)}
+    id = home.registry.register_dataset(registration.root, registration.count, card_cid)
+    (home.dataset_folder(id) / LEAVES).write_bytes(registration.leaves)
+    home.journal.keep_dataset(
+        DatasetRow(id, source.absolute(), reading, salt, registration.root, card.encode(), str(card_cid))
+    )
+    return RegisteredDataset(id, registration.root, registration.count, card_cid, card)
+
+
+def _probe(name: str) -> Digest | None:
+    """This host's probe of a class, with one thread; None where the class ships one."""
+    return environment.here(name, 1, environment.host_cache()).probe
+
+
+def read_registered(home: Home, row: DatasetRow) -> Table:
+    """Read a registered dataset's table again and check that it is still the one that was registered.
+
+    Raises:
+        DatasetChanged: a record, its order or its number differs, or the source is malformed by now.
+        NotFound: the source is missing.
+    """
+    return read_with_leaves(home, row)[0]
+
+
+def read_with_leaves(home: Home, row: DatasetRow) -> tuple[Table, list[bytes]]:
+    """The same, with the leaves of the records' tree, for openings. Raises as `read_registered`."""
+    reading = row.reading
+    try:
+        table = Table.read(row.source, drop=reading["drop"], target=reading["target"], categories=reading["categories"])
+    except InputRefused as error:
+        raise DatasetChanged(f"the dataset is not the registered one: {error.message}", error.hint) from None
+    leaves = home.dataset_folder(row.id) / LEAVES
+    known = leaves.read_bytes() if leaves.exists() else None
+    return table, check_unchanged(table, registration_key(home, row.salt), row.root, known)
+
+
+def registration_key(home: Home, salt: bytes) -> bytes:
+    """The key of a registration's record salts: derived from the pod's secret and a salt fresh for each registration."""
+    return home.keys.derive("fitchain/registration/v1", sha256(salt))
+
+
+def _publish_mock(home: Home, card: Card, table: Table, count: int, key: bytes) -> Cid:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "mock.npz"
+        mock_table(card, table, count, key).write_npz(path)
+        return home.store.add(path)

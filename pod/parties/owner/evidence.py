@@ -1,0 +1,98 @@
+"""The owner's evidence: what the drawn verifiers are shown, sealed to them, under one CID.
+
+Records are read again from the registered table, and must still be those registered. States that were not kept are trained again
+by a worker, from the newest kept state before them.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from pod.compute.checkpoint import LEAVES, read_leaves
+from pod.compute.checkpoint.files import state_path
+from pod.jobs.home import Home
+from pod.jobs.parcel import send_folder
+from pod.jobs.worker import restate
+from pod.parties.owner.data import read_with_leaves, registration_key
+from pod.parties.owner.replay import link_training
+from pod.parties.owner.run import IDENTITY, prepare
+from pod.ports.store import Cid, Store
+from pod.proof.audit.evidence import FOLDER_BYTES, write_evidence
+from pod.proof.audit.facts import Facts, read_facts
+from pod.proof.transcript import Transcript
+from pod.values.digest import Digest
+from pod.values.errors import ClaimMismatch, NotFound, Unusable
+from pod.values.leaf import Checkpoint
+
+
+def build_evidence(
+    home: Home, store: Store, id: Digest, challenge: Digest, round: int, recipients: Sequence[str]
+) -> Cid:
+    """Make the evidence of an ended job and add it to a store.
+
+    Args:
+        home: the owner's, opened with its key, with the dataset's file where it was.
+        store: the pod's; one of its own where nothing may leave the owner's place.
+        id: the agreement.
+        challenge: the challenge seed of its audit.
+        round: of the audit, from 0.
+        recipients: the age recipients of everybody who sits in this round.
+
+    Returns:
+        CID of the sealed folder.
+
+    Raises:
+        NotFound: the job was not trained from this home, or its files are gone.
+        ClaimMismatch: the folder's leaves are not those of the chain.
+        DatasetChanged: the records are not those that were registered.
+        Unusable: the evidence is larger than verifiers fetch.
+        EnvironmentRefused: a state must be trained again, and this host does not reproduce the recipe's class.
+    """
+    facts, folder = read_facts(home.chain, id, challenge, round), home.job_folder(id)
+    checkpoints = read_transcript(folder, facts)
+    row = home.journal.dataset(home.agreements.read(id).terms.dataset)
+    (table, leaves), key = read_with_leaves(home, row), registration_key(home, row.salt)
+    identity = job_identity(home, folder)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".evidence-") as scratch:
+        job, place = Path(scratch) / "job", Path(scratch) / "plain"
+        job.mkdir()
+        place.mkdir()
+        link_training(folder, job)
+        if missing := missing_states(job, facts):
+            prepare(home, id, home.agreements.proof(id), job)
+            restate(job, missing)
+        names = write_evidence(job, place, facts, checkpoints, table, key, leaves, identity)
+        if (size := sum((place / name).stat().st_size for name in names)) > FOLDER_BYTES:
+            raise Unusable(f"the evidence has {size} bytes, and no verifier fetches more than {FOLDER_BYTES}")
+        return send_folder(store, place, names, recipients)
+
+
+def read_transcript(folder: Path, facts: Facts) -> tuple[Checkpoint, ...]:
+    """Read a job folder's checkpoints, which must be those whose root the chain has.
+
+    Raises:
+        NotFound: there are none.
+        ClaimMismatch: they are others.
+    """
+    if not (checkpoints := read_leaves(folder)):
+        raise NotFound(f"there is no {LEAVES} in {folder}", "only who trained the job can give evidence of it")
+    root = Transcript(facts.ctx, facts.seed, tuple(checkpoint.leaf for checkpoint in checkpoints)).root
+    if root != facts.transcript_root:
+        raise ClaimMismatch(f"the leaves in {folder} have the root {root} and the chain has {facts.transcript_root}")
+    return checkpoints
+
+
+def missing_states(job: Path, facts: Facts) -> list[int]:
+    """The audited segments whose state before them is not kept."""
+    return [segment for segment in facts.audited[1:] if not state_path(job, facts.step_of(segment)).exists()]
+
+
+def job_identity(home: Home, folder: Path) -> str:
+    """The job's own age identity, as the owner keeps it until the job is settled.
+
+    Raises:
+        NotFound: it is gone, or was never made.
+    """
+    return home.read_secret(folder / IDENTITY)

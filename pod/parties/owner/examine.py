@@ -1,0 +1,182 @@
+"""Examining a request: everything that an owner's pod checks before its bond and its data are at stake.
+
+Whatever does not hold is a reason to decline; what could not be checked (chain or store do not answer, something is not there) is
+tried again. The order is from cheap to dear: offer, terms, recipe, policy, graph, environment, the records, a rehearsal on mock
+data in the worker's sandbox. What holds and may still cost the owner its bond is a concern, for a person to say yes to.
+"""
+
+from __future__ import annotations
+
+import shutil
+from functools import partial
+from pathlib import Path
+
+from pod.compute import environment
+from pod.compute.dataset import Card, Disclosure, Table, mock_table
+from pod.jobs.home import Home, sweep
+from pod.jobs.journal import DatasetRow
+from pod.jobs.parcel import OFFER_FILES, fetch_folder
+from pod.jobs.rehearsal import MOCK_LIMIT_BYTES, rehearse
+from pod.jobs.worker import Event
+from pod.parties.owner.data import MOCK_RECORDS, read_registered, registration_key
+from pod.ports.agreement import Agreement
+from pod.ports.sealed import check_recipient
+from pod.proof.audit.disclosure import disclosure
+from pod.values.digest import ZERO, Digest, sha256
+from pod.values.errors import ClaimMismatch, InputRefused
+from pod.values.graph import LIMITS, Graph
+from pod.values.recipe import Recipe
+from pod.values.recipe.terms import RECIPE_BYTES
+from pod.values.state import byte_count, model_root, read_safetensors
+
+OFFER_LIMIT_BYTES = 4 << 30
+RECIPIENT, DISCLOSED = "recipient", "disclosed"
+WINDOW_SHARE = 0.5
+"""How much of the training window a rehearsal may foretell before a person is asked."""
+STATE_MODELS, DISK_SHARE = 3, 0.5
+"""A kept state is at most so many times its model (the model, and two moments of each parameter); the part of the disk for them."""
+
+
+def examine(home: Home, agreement: Agreement) -> list[str]:
+    """Check a request wholly and rehearse it; its files lie in the job's folder afterwards.
+
+    Returns:
+        concerns: what a person should say yes to, even where the policy asks nobody.
+
+    Raises:
+        FitchainError: why the request cannot be accepted; ChainUnusable, StoreUnusable and NotFound say that it could not be examined
+            now.
+    """
+    row, card = dataset_of(home, agreement)
+    keep_recipient(home, agreement)
+    folder = home.job_folder(agreement.id)
+    sweep(folder)
+    offer = home.agreements.offer(agreement.id)
+    home.meet(agreement.scientist)
+    fetch_folder(home.store, offer, folder, OFFER_FILES, home.keys.identity, OFFER_LIMIT_BYTES)
+    recipe, graph = read_offer(folder)
+    check_terms(home, agreement, recipe, graph)
+    card.admit(recipe, agreement.terms.price, agreement.scientist, _disclosure(home, agreement, recipe))
+    graph.check(recipe.environment.name)
+    environment.check(recipe.environment, environment.host_cache())  # what holds for this host holds for each home
+    table = read_registered(home, row)
+    rehearsed = rehearse(folder, partial(put_mock, home, row, card, table))
+    return concerns(agreement, recipe, graph, rehearsed, shutil.disk_usage(folder).free)
+
+
+def put_mock(home: Home, row: DatasetRow, card: Card, table: Table, path: Path) -> None:
+    """Write mock data to rehearse on: what the card publishes, else as many records drawn here for nobody else.
+
+    Without a rehearsal a job that cannot be trained would be noticed only when the bond is at stake.
+    """
+    if card.mock is not None:
+        home.store.fetch(card.mock, path, limit_bytes=MOCK_LIMIT_BYTES)
+    else:
+        mock_table(card, table, MOCK_RECORDS, registration_key(home, row.salt)).write_npz(path)
+
+
+def dataset_of(home: Home, agreement: Agreement) -> tuple[DatasetRow, Card]:
+    """The dataset that an agreement is about, as this home registered it.
+
+    Raises:
+        NotFound: it did not.
+    """
+    row = home.journal.dataset(agreement.terms.dataset)
+    return row, Card.parse(row.card)
+
+
+def keep_recipient(home: Home, agreement: Agreement) -> None:
+    """Fix to whom notes and delivery are sealed: who asks could else change it to one that no envelope can be made for.
+
+    Raises:
+        NotFound: the scientist has no pod yet.
+        InputRefused: its recipient is none.
+    """
+    if home.journal.fact(agreement.id, RECIPIENT) is None:
+        recipient = home.registry.pod(agreement.scientist).recipient
+        home.journal.keep_fact(agreement.id, RECIPIENT, check_recipient(recipient))
+
+
+def concerns(agreement: Agreement, recipe: Recipe, graph: Graph, rehearsed: Event, free_bytes: int) -> list[str]:
+    """What speaks against accepting unasked: a bond beyond the price, a training that may outlast its window or fill the disk.
+
+    Args:
+        agreement: the request.
+        recipe, graph: what it offers.
+        rehearsed: the rehearsal's last event.
+        free_bytes: room on the disk of the job's folder.
+    """
+    terms, found = agreement.terms, list[str]()
+    if terms.bond > terms.price:
+        found.append("the bond is higher than the price")
+    needed_s = rehearsed["seconds"] / max(rehearsed["step"], 1) * terms.steps
+    if needed_s > WINDOW_SHARE * terms.training_window:
+        found.append(f"by its rehearsal it trains for {needed_s:.0f} s, and its window is {terms.training_window} s")
+    model_bytes = sum(byte_count(tensor.dtype, tensor.shape) for tensor in graph.tensors.values())
+    if (states_bytes := STATE_MODELS * model_bytes * recipe.leaf_count) > DISK_SHARE * free_bytes:
+        found.append(f"its states may take {states_bytes >> 20} MiB, and {free_bytes >> 20} MiB are free")
+    return found
+
+
+def read_offer(folder: Path) -> tuple[Recipe, Graph]:
+    """Read the opened offer of a job's folder and check that its parts belong together.
+
+    Raises:
+        InputRefused: a part is malformed or beyond a limit.
+        ClaimMismatch: the recipe names another graph or another initial model than those beside it.
+    """
+    recipe = Recipe.parse(_read(folder / "recipe.json", RECIPE_BYTES))
+    graph = Graph.parse(_read(folder / "graph.json", LIMITS.graph_bytes))
+    tensors, _ = read_safetensors(folder / "initial.safetensors")
+    _same("the recipe's graph", recipe.graph, "the offered graph", graph.digest)
+    _same("the recipe's initial model", recipe.initial_model, "the offered weights", model_root(tensors))
+    return recipe, graph
+
+
+def check_terms(home: Home, agreement: Agreement, recipe: Recipe, graph: Graph) -> None:
+    """Compare what the chain says with what was offered.
+
+    Raises:
+        ClaimMismatch: they differ; the message names the first difference.
+    """
+    terms, model = agreement.terms, home.registry.model(agreement.terms.model)
+    _same("the agreed recipe", terms.recipe, "the offered recipe", sha256(recipe.encode()))
+    _same("the registered graph", model.graph, "the offered graph", graph.digest)
+    _same("the registered initial model", model.initial_root, "the recipe's", recipe.initial_model)
+    for name in ("steps", "segment", "group"):
+        if getattr(terms, name) != getattr(recipe, name):
+            raise ClaimMismatch(
+                f"the terms agree on {name} {getattr(terms, name)} and the recipe on {getattr(recipe, name)}"
+            )
+    agreed = (terms.audit.segments, terms.audit.verifiers, terms.audit.mode.word, terms.audit.panel)
+    audit = recipe.audit
+    offered = (audit.segments, audit.verifiers, audit.mode, audit.panel or ZERO)
+    if agreed != offered:
+        raise ClaimMismatch(f"the terms agree on the audit {agreed} and the recipe on {offered}")
+
+
+def _disclosure(home: Home, agreement: Agreement, recipe: Recipe) -> Disclosure:
+    """What an audit of the job would open at most, besides what other jobs on the dataset have agreed to open."""
+    found = disclosure(agreement.terms.audit, recipe, _opened(home, agreement))
+    home.journal.keep_fact(agreement.id, DISCLOSED, str(found.records))
+    return found
+
+
+def _opened(home: Home, agreement: Agreement) -> int:
+    """How many records audits of other accepted jobs on the dataset may open, or have opened."""
+    calls = home.agreements
+    others = [id for id in calls.list(owner=home.keys.address) if id != agreement.id]
+    agreed = {id: home.journal.fact(id, DISCLOSED) for id in others if home.journal.happened(id, "accepted")}
+    return sum(int(count or 0) for id, count in agreed.items() if calls.terms(id).dataset == agreement.terms.dataset)
+
+
+def _read(path: Path, limit_bytes: int) -> bytes:
+    """Read a file that a stranger made, no more of it than may be there."""
+    if (size := path.stat().st_size) > limit_bytes:
+        raise InputRefused(f"the offered {path.name} has {size} bytes, and {limit_bytes} are admitted")
+    return path.read_bytes()
+
+
+def _same(what: str, one: Digest, other_what: str, other: Digest) -> None:
+    if one != other:
+        raise ClaimMismatch(f"{what} is {one} and {other_what} is {other}")

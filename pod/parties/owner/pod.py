@@ -1,0 +1,313 @@
+"""The owner's pod: follows the chain and takes each agreement on its data to its next state.
+
+The chain says where an agreement stands, the journal what a person decided, the job's folder what is trained already; so the pod
+keeps nothing in memory that matters, and killing it at any moment costs no more than the step it was in.
+
+    Requested   examine, ask a person if the policy says so, accept
+    Accepted    begin, at once: the chain forgets the seed block
+    Training    train, anchor, deliver, end; one job after the other
+    Trained     settle, once the scientist's silence has lasted long enough
+    Auditing    draw, give evidence for each round, release the job's identity after a match
+    ended       clear away what must not outlive the job
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+
+from pod.jobs.docket import TURN_S, Docket, tell_verdict
+from pod.jobs.home import Home, sweep
+from pod.jobs.parcel import send_refusal
+from pod.jobs.patience import RETRY_S, Patience, Say
+from pod.parties.owner.answer import EVIDENCE_LEFT, answer_audit, release_after_others
+from pod.parties.owner.data import read_registered
+from pod.parties.owner.examine import dataset_of, examine
+from pod.parties.owner.run import ENDED, IDENTITY, RECORDS, Run, begin, order_nonce, record_end
+from pod.ports.agreement import Agreement, State, commit_nonce
+from pod.ports.registry import Role
+from pod.ports.sealed import check_recipient
+from pod.ports.store import Cid
+from pod.values.digest import ZERO, Digest
+from pod.values.errors import (
+    AccessRefused,
+    ChainUnusable,
+    DatasetChanged,
+    FitchainError,
+    InputRefused,
+    NotFound,
+    Reverted,
+    StoreUnusable,
+    Unusable,
+)
+
+LOOK_S = 0.2
+NOT_NOW = (ChainUnusable, StoreUnusable, NotFound)
+"""What says nothing against a request: it could not be examined, and is again later."""
+KEEP_S = 30 * 86_400
+"""How long the sealed objects of an ended job stay for a scientist who has not said that it has them."""
+UNTOLD = "the dataset cannot be served now"
+"""What the scientist is told of a reason that speaks of the owner's records."""
+
+
+def approve(home: Home, id: Digest) -> None:
+    """Say yes to a request; the owner's pod acts on it, at once if it runs.
+
+    Raises:
+        NotFound: there is no such agreement.
+        AccessRefused: its dataset is not this home's.
+        Unusable: the request is answered already.
+    """
+    _require_request(home, id)
+    home.journal.decide(id, "approve")
+
+
+def reject(home: Home, id: Digest, reason: str = "") -> None:
+    """Say no to a request; the scientist gets its money back.
+
+    Raises:
+        NotFound, AccessRefused, Unusable: as `approve`.
+        ChainUnusable: the chain does not take it.
+    """
+    _require_request(home, id)
+    home.journal.decide(id, "reject", reason)
+    decline(home, id, reason)
+
+
+class Owner:
+    """The owner's pod.
+
+    Args:
+        home: opened with its key.
+        say: told what happens, one line each.
+        keep_states: keep a job's states after it is settled, so that it can be replayed from the middle.
+        keep_every: which states a training keeps: every a-th leaf's, and the last.
+        look_s: seconds between two looks at the chain.
+        retry_s: seconds until something that failed is tried again.
+        turn_s: see `Docket`.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        say: Say,
+        keep_states: bool = True,
+        keep_every: int = 1,
+        look_s: float = LOOK_S,
+        retry_s: float = RETRY_S,
+        turn_s: float = TURN_S,
+    ) -> None:
+        self.home, self.say = home, say
+        self._docket = Docket(home, turn_s)
+        self.keep_states, self.keep_every, self.look_s = keep_states, keep_every, look_s
+        self._patience = Patience(home, say, retry_s)
+        self._stop = threading.Event()
+        self._busy: dict[Digest, Future[None]] = {}
+        self._over: set[Digest] = set()
+        self._kept: dict[Digest, int] = {}
+        self._begun: set[Digest] = set()
+
+    def run(self, stop: threading.Event) -> None:
+        """Follow the chain until `stop` is set.
+
+        Requests are examined and audits answered beside a training; jobs train one after the other.
+
+        Raises:
+            Unusable: another pod runs from this home.
+            FitchainError: this pod cannot be registered.
+        """
+        self._stop = stop
+        with (
+            self.home.alone(),
+            ThreadPoolExecutor(1, "answer") as answering,
+            ThreadPoolExecutor(1, "train") as training,
+            ThreadPoolExecutor(1, "audit") as auditing,
+        ):
+            self.home.chain.catch_up()
+            self.home.enlist(Role.OWNER)
+            pools = {State.REQUESTED: answering, State.ACCEPTED: answering, State.TRAINING: training}
+            pools |= {State.AUDITING: auditing}
+            while not stop.is_set():
+                if self._patience.due(ZERO):
+                    self._patience.attempt(ZERO, partial(self._look, pools))
+                stop.wait(self.look_s)
+
+    def _look(self, pools: dict[State, ThreadPoolExecutor]) -> None:
+        """Give every agreement that has not ended to whoever takes it on."""
+        calls = self.home.agreements
+        open_ids = [id for id in calls.list(owner=self.home.keys.address) if id not in self._over and self._free(id)]
+        now = self.home.chain.block("latest").timestamp
+        for id in [id for id, until in self._kept.items() if now > until]:
+            self._attempt(id, partial(self._let_go, id))
+        for agreement in calls.read_many(open_ids):
+            act = partial(self._attempt, agreement.id, partial(self._advance, agreement, now))
+            if agreement.state in pools:
+                self._busy[agreement.id] = pools[agreement.state].submit(act)
+            else:
+                act()
+
+    def _free(self, id: Digest) -> bool:
+        """Whether nobody is at work for a job, and nothing puts it off."""
+        return (id not in self._busy or self._busy[id].done()) and self._patience.due(id)
+
+    def _attempt(self, id: Digest, act: Callable[[], None]) -> None:
+        if not self._stop.is_set():  # what waited for its turn when the pod was asked to stop waits on
+            self._patience.attempt(id, act)
+
+    def _advance(self, agreement: Agreement, now: int) -> None:
+        """Take an agreement from where it stands to its next state.
+
+        Args:
+            agreement: as the chain has it.
+            now: the chain's time, in seconds since 1970.
+        """
+        id = agreement.id
+        match agreement.state:
+            case State.REQUESTED if now > agreement.acceptance_deadline:
+                self._give_up(id, "the time to accept it has passed; the scientist may take it back")
+            case State.REQUESTED:
+                self._answer(agreement)
+            case State.ACCEPTED | State.TRAINING if now > agreement.training_deadline:
+                self._give_up(
+                    id, "the training deadline has passed; anyone may settle it, and half of the bond is lost"
+                )
+            case State.ACCEPTED:
+                begin(self.home, id)
+            case State.TRAINING:
+                if id not in self._begun:
+                    self.say(id, "training")
+                    self._begun.add(id)
+                self.say(id, Run(self.home, id, self._stop, self.keep_every)())
+            case State.TRAINED | State.DIVERGED:
+                self._note_end(id)
+                if now > agreement.dispute_deadline:
+                    self.home.agreements.settle(id)
+            case State.AUDITING:
+                self._note_end(id)
+                if done := answer_audit(self.home, self._docket, id):
+                    self.say(id, done)
+            case state if state.ended:
+                release_after_others(self.home, agreement)
+                if verdict := tell_verdict(self.home, self.home.audits.read(id)):
+                    self.say(id, verdict)
+                self._end(agreement)
+
+    def _note_end(self, id: Digest) -> None:
+        """Write the end of a training into the history, unless it was: the pod may have been cut off after the last transaction."""
+        if not any(self.home.journal.happened(id, kind) for kind in ENDED.values()):
+            record_end(self.home, id)
+
+    def _answer(self, agreement: Agreement) -> None:
+        """Examine a request, ask a person if policy or examination say so, accept."""
+        home, id = self.home, agreement.id
+        decision = home.journal.decision(id)
+        if decision is not None and decision.decision == "reject":
+            decline(home, id, decision.reason)
+            return
+        row, card = dataset_of(home, agreement)
+        examined = home.journal.happened(id, "checked")
+        if not examined and not self._holds(agreement, partial(self._examine, agreement)):
+            return
+        concerns = home.journal.last(id, "checked").body["concerns"]
+        if decision is None and (card.policy.manual_approval or concerns):
+            if home.journal.record(id, "approval_needed", once="", why=concerns):
+                why = f" ({'; '.join(concerns)})" if concerns else ""
+                self.say(id, f"asks for approval{why}: fitchain job approve {id.short}")
+            return
+        # A person may have taken days, and from acceptance on changed records cost the bond.
+        if not examined or self._holds(agreement, lambda: read_registered(home, row)):
+            self._accept(id)
+
+    def _examine(self, agreement: Agreement) -> None:
+        if self.home.journal.record(agreement.id, "checking", once=""):
+            self.say(agreement.id, "examining the request")
+        concerns = examine(self.home, agreement)
+        self.home.journal.record(agreement.id, "checked", once="", concerns=concerns)
+
+    def _holds(self, agreement: Agreement, check: Callable[[], object]) -> bool:
+        """Whether a check lets the request pass; if not, it is declined on chain with the reason in the journal."""
+        try:
+            check()
+            return True
+        except NOT_NOW:
+            raise
+        except FitchainError as error:
+            reason = f"{error.message}; {error.hint}" if error.hint else error.message
+            self.home.journal.record(agreement.id, "refused", once="", reason=reason)
+            self.say(agreement.id, f"declined: {reason}")
+            decline(self.home, agreement.id, UNTOLD if isinstance(error, DatasetChanged) else reason)
+            return False
+
+    def _accept(self, id: Digest) -> None:
+        receipt = self.home.agreements.accept(id, commit_nonce(order_nonce(self.home, id)))
+        self.home.journal.record(id, "accepted", once="", transaction=str(receipt.transaction), gas=receipt.gas_used)
+        self.say(id, "accepted")
+
+    def _give_up(self, id: Digest, reason: str) -> None:
+        """Tell once that a deadline was missed; what is left is for others to do."""
+        if self.home.journal.record(id, "late", once=reason, reason=reason):
+            self.say(id, reason)
+
+    def _end(self, agreement: Agreement) -> None:
+        """Clear away what an ended agreement needs no more: the records' copy and the job's identity, states unless they are kept."""
+        home, id = self.home, agreement.id
+        folder, fresh = home.job_folder(id), home.journal.record(id, agreement.state.name.lower(), once="")
+        for name in (RECORDS, IDENTITY):
+            (folder / name).unlink(missing_ok=True)
+        sweep(folder, EVIDENCE_LEFT)
+        if not self.keep_states:
+            shutil.rmtree(folder / "states", ignore_errors=True)
+        home.journal.record(id, "wiped", once="", states=not self.keep_states)
+        if not home.journal.happened(id, "let_go"):
+            self._kept[id] = self._needed_until(agreement)
+        self._over.add(id)
+        if fresh:
+            self.say(id, agreement.state.name.lower())
+
+    def _needed_until(self, agreement: Agreement) -> int:
+        """Up to when, in seconds since 1970, the scientist may still fetch what was sealed to it: it said that it has it, or did not."""
+        last = self.home.agreements.events(agreement.id)[-1]
+        received = last.name == "Settled" and last.timestamp <= agreement.dispute_deadline
+        return last.timestamp + (0 if received else KEEP_S)
+
+    def _let_go(self, id: Digest) -> None:
+        """Give up the sealed objects of an ended job: the scientist has them, or had time to fetch them."""
+        self.home.let_go(id)
+        self.home.journal.record(id, "let_go", once="")
+        del self._kept[id]
+
+
+def _require_request(home: Home, id: Digest) -> None:
+    agreement = home.agreements.read(id)
+    if agreement.terms.dataset not in {row.id for row in home.journal.datasets()}:
+        raise AccessRefused(f"the agreement {id} is about a dataset of another home", "see `fitchain data list --mine`")
+    if agreement.state != State.REQUESTED:
+        raise Unusable(f"the agreement {id} is {agreement.state.name.lower()} and no longer a request")
+
+
+def _sealed_reason(home: Home, agreement: Agreement, reason: str) -> Cid | None:
+    """The reason as a parcel for the scientist; none if nothing was said, or to a scientist without a pod that could read it."""
+    try:
+        recipient = check_recipient(home.registry.pod(agreement.scientist).recipient)
+    except (NotFound, InputRefused):
+        return None
+    return send_refusal(home.store, agreement.id, reason, recipient) if reason else None
+
+
+def decline(home: Home, id: Digest, reason: str) -> None:
+    """Send the refusal unless it is sent, by this process or another one of this home."""
+    agreement = home.agreements.read(id)
+    if agreement.state != State.REQUESTED:
+        return
+    try:
+        receipt = home.agreements.reject(id, _sealed_reason(home, agreement, reason))
+    except Reverted:
+        if home.agreements.read(id).state == State.CANCELLED:
+            return
+        raise
+    home.journal.record(
+        id, "rejected", once="", reason=reason, transaction=str(receipt.transaction), gas=receipt.gas_used
+    )

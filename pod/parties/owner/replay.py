@@ -1,0 +1,87 @@
+"""Replaying segments of one's own training: the same records, order and states must give the same leaves again.
+
+What is compared with is not the folder's word: its leaves must add up to the transcript root that the chain computed.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pod.compute.checkpoint import LEAVES, read_leaves
+from pod.compute.checkpoint.files import STATES
+from pod.jobs.home import Home
+from pod.jobs.parcel import OFFER_FILES
+from pod.jobs.worker import Event
+from pod.jobs.worker import replay as replay_folder
+from pod.jobs.worker.parent import Replayed
+from pod.parties.owner.run import prepare
+from pod.proof.transcript import Transcript
+from pod.values.digest import Digest
+from pod.values.errors import ClaimMismatch, InputRefused, NotFound
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What a replay found: its segments' verdicts, in order, and how many segments the training has."""
+
+    verdicts: tuple[Replayed, ...]
+    segments: int
+
+    @property
+    def equal(self) -> bool:
+        """Whether every replayed segment came out as in its leaf."""
+        return all(verdict.equal for verdict in self.verdicts)
+
+
+def replay_job(home: Home, id: Digest, count: int, on_event: Callable[[Event], None] | None = None) -> Replay:
+    """Train segments of an ended job again and compare them with the leaves that the chain recorded.
+
+    Args:
+        home: the owner's, opened with its key, with the dataset's file where it was.
+        id: the agreement.
+        count: how many segments: the last, the first, and others drawn at random; all if there are no more.
+        on_event: told the worker's events.
+
+    Raises:
+        NotFound: the job was not trained from this home, or has not ended.
+        ClaimMismatch: the folder's leaves are not those of the chain.
+        DatasetChanged: the records are not those that were registered.
+        EnvironmentRefused: this host does not reproduce the recipe's class.
+    """
+    if count < 1:
+        raise InputRefused(f"at least one segment is replayed, not {count}")
+    proof, folder = home.agreements.proof(id), home.job_folder(id)
+    if proof.end_block is None or not (folder / LEAVES).exists():
+        raise NotFound(f"the job {id} has no ended training in this home", "only who has the data can replay it")
+    leaves = tuple(checkpoint.leaf for checkpoint in read_leaves(folder))
+    root = Transcript(proof.ctx, proof.seed, leaves).root
+    if root != proof.transcript_root:
+        raise ClaimMismatch(f"the leaves in {folder} have the root {root} and the chain has {proof.transcript_root}")
+    # In a folder of its own: the pod may be at work in the job's, clearing it away say.
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".replay-") as scratch:
+        place = Path(scratch)
+        link_training(folder, place)
+        prepare(home, id, proof, place)
+        return Replay(replay_folder(place, _drawn(len(leaves) - 1, count), on_event), len(leaves) - 1)
+
+
+def link_training(folder: Path, place: Path) -> None:
+    """Lay out what a training left behind: its offer, its leaves, its kept states."""
+    (place / STATES).mkdir()
+    for path in (*(folder / name for name in (*OFFER_FILES, LEAVES)), *(folder / STATES).glob("*.safetensors")):
+        os.link(path, place / path.relative_to(folder))
+
+
+def _drawn(segments: int, count: int) -> list[int]:
+    """The last segment, the first, then inner ones by the system's randomness."""
+    if segments < 1:
+        raise NotFound("the training ended at its first leaf: there is no segment to replay")
+    inner = (
+        random.SystemRandom().sample(range(1, segments - 1), max(0, min(count, segments) - 2)) if segments > 2 else []
+    )
+    return sorted({*[segments - 1, 0][:count], *inner})

@@ -1,0 +1,206 @@
+"""One training from the owner's side, top to bottom: begin, train and anchor, deliver, end.
+
+Every step asks first what is done already (on chain, in the job's folder, in the journal), so that whatever was cut off is taken up
+again and nothing is sent, trained or paid twice.
+
+    <job folder>/recipe.json graph.json initial.safetensors         the opened offer
+                 records.npz                                        the records, while the job trains
+                 order.json leaves.jsonl states/ final.safetensors  the worker's (see `worker`)
+                 identity.age                                       the job's own age identity, sealed to this pod; gone once nothing is left to do
+                 model.safetensors certificate.json                 what is delivered
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from uuid import uuid4
+
+from pod.compute.checkpoint import read_leaves
+from pod.jobs.home import Home, sweep
+from pod.jobs.parcel import DELIVERY_FILES, send_folder, send_key
+from pod.jobs.worker import Event, Order, Worker
+from pod.parties.owner.anchors import Anchors, LeafFile
+from pod.parties.owner.data import read_registered
+from pod.parties.owner.examine import RECIPIENT, dataset_of
+from pod.ports.agreement import Proof, State
+from pod.ports.sealed import recipient_of
+from pod.ports.store import Cid
+from pod.proof.certificate import issue
+from pod.proof.transcript import Transcript
+from pod.values.digest import Digest
+from pod.values.errors import NotFound
+from pod.values.recipe import Recipe
+
+RECORDS, IDENTITY = "records.npz", "identity.age"
+ENDINGS = {"finished": "trained", "diverged": "diverged"}
+"""The worker's last event, and how people call what it means."""
+ENDED = {"Finished": "finished", "DivergedAt": "diverged"}
+"""The chain's event of an end, and its kind in the job's history."""
+
+
+def begin(home: Home, id: Digest) -> None:
+    """Reveal the nonce of an accepted job; its seed is fixed from then on."""
+    receipt = home.agreements.begin(id, order_nonce(home, id))
+    seed = str(receipt.event("Begun").args["seed"])
+    home.journal.record(id, "begun", once="", seed=seed, transaction=str(receipt.transaction), gas=receipt.gas_used)
+
+
+class Run:
+    """One begun job on its way to delivery.
+
+    Args:
+        home: the owner's.
+        id: the agreement.
+        stop: set when the pod shall end.
+        keep_every: which states stay on disk: every a-th leaf's, and the last.
+
+    Raises:
+        NotFound: the job was not accepted from this home.
+    """
+
+    def __init__(self, home: Home, id: Digest, stop: threading.Event, keep_every: int = 1) -> None:
+        self.home, self.id, self.stop, self.keep_every = home, id, stop, keep_every
+        self.folder = home.job_folder(id)
+        _, self.card = dataset_of(home, home.agreements.read(id))
+        self.recipe = Recipe.parse((self.folder / "recipe.json").read_bytes())
+        if (recipient := home.journal.fact(id, RECIPIENT)) is None:
+            raise NotFound(f"the journal does not know the request {id}", "restore the home that accepted it")
+        self.recipient = recipient
+
+    def __call__(self) -> str:
+        """Bring the job from where it stands to its end.
+
+        Returns:
+            how it went: `trained`, `diverged`, or `stopped` where the pod was asked to stop.
+
+        Raises:
+            FitchainError: what stopped it; calling again goes on from there.
+        """
+        self.home.chain.catch_up()  # else what was sent and is not mined yet would be sent again
+        if self.home.agreements.read(self.id).state != State.TRAINING:
+            return "ended before"
+        proof = self.home.agreements.proof(self.id)
+        ended = self.train(proof)
+        if ended is None:
+            return "stopped"
+        self.end(proof, ended)
+        return ENDINGS[ended["event"]]
+
+    def train(self, proof: Proof) -> Event | None:
+        """Train in a worker, anchoring each group of leaves as it is complete.
+
+        Returns:
+            the event with which the training ended; None if the pod was asked to stop.
+        """
+        sweep(self.folder)
+        prepare(self.home, self.id, proof, self.folder, self.keep_every)
+        leave = self.card.policy.metrics_leave
+        anchors = Anchors(self.home, self.id, proof, self.recipe.group, self.recipient, leave)
+        leaves = LeafFile(self.folder)
+        ended: Event | None = None
+        with Worker(self.folder, self.recipe.environment) as worker:
+            for event in worker:
+                if self.stop.is_set():
+                    return None
+                if event["event"] != "started":  # before it goes on, a worker drops what a power cut left of a line
+                    for checkpoint in leaves.more():
+                        anchors.take(checkpoint)
+                self._tell(event)
+                ended = event if event["event"] in ENDINGS else ended
+        assert ended is not None  # a worker that ends otherwise raises
+        anchors.wait()
+        return ended
+
+    def end(self, proof: Proof, ended: Event) -> None:
+        """Deliver what was trained and end the run on chain."""
+        leaves = tuple(checkpoint.leaf for checkpoint in read_leaves(self.folder))
+        transcript = Transcript(proof.ctx, proof.seed, leaves)
+        transcript.verify(self.recipe.steps, self.recipe.segment)
+        weights, key = self._deliver(transcript)
+        ending = transcript.ending(self.recipe.group, weights, key)
+        calls = self.home.agreements
+        (calls.finish if ended["event"] == "finished" else calls.diverge)(self.id, ending)
+        record_end(self.home, self.id, ended.get("reason", ""))
+        (self.folder / RECORDS).unlink(missing_ok=True)
+
+    def _deliver(self, transcript: Transcript) -> tuple[Cid, Cid | None]:
+        """Seal weights and certificate to the job's identity, and that identity to the scientist unless an audit comes first; once."""
+        audited = bool(self.home.agreements.terms(self.id).audit.verifiers)
+        journal, sent = self.home.journal, ("weights",) if audited else ("weights", "key")
+        if not all(journal.fact(self.id, name) for name in sent):
+            self._seal(transcript, audited)
+        known = {name: journal.fact(self.id, name) for name in sent}
+        weights, key = (Cid.parse(cid) if (cid := known.get(name)) else None for name in ("weights", "key"))
+        assert weights is not None
+        return weights, key
+
+    def _seal(self, transcript: Transcript, audited: bool) -> None:
+        journal, model = self.home.journal, self.folder / "model.safetensors"
+        if not model.exists():
+            os.link(self.folder / "final.safetensors", model)
+        certificate = issue(self.home.chain, self.home.keys, self.id, self.recipe, self.card, transcript, model)
+        (self.folder / "certificate.json").write_bytes(certificate)
+        secret = self.home.kept_identity(self.folder / IDENTITY)
+        sent = {"weights": send_folder(self.home.store, self.folder, DELIVERY_FILES, [recipient_of(secret)])}
+        if not audited:
+            sent["key"] = send_key(self.home.store, self.id, secret, self.recipient)
+        for name, cid in sent.items():
+            journal.keep_fact(self.id, name, str(cid))
+        journal.record(self.id, "delivered", once="", **{name: str(cid) for name, cid in sent.items()})
+
+    def _tell(self, event: Event) -> None:
+        """Put the worker's events into the job's history."""
+        body = {name: value for name, value in event.items() if name != "event"}
+        match event["event"]:
+            case "started":
+                told = {"steps": self.recipe.steps, "pid": body["pid"], "sandbox": body["sandbox"]}
+                self.home.journal.record(self.id, "training", step=0, **told)
+            case "leaf":
+                self.home.journal.record(self.id, "checkpoint", once=str(body["index"]), **body)
+            case "resumed" | "skipped":
+                self.home.journal.record(self.id, event["event"], **body)
+
+
+def record_end(home: Home, id: Digest, reason: str = "") -> None:
+    """Put the end of a training into the job's history, as the chain has it.
+
+    Args:
+        home: the owner's.
+        id: an agreement whose training has ended.
+        reason: why it ended early, where that is known.
+    """
+    event = next(event for event in home.agreements.events(id) if event.name in ENDED)
+    receipt = home.chain.receipt(event.transaction)
+    body = {"reason": reason} if event.name == "DivergedAt" else {}
+    home.journal.record(
+        id,
+        ENDED[event.name],
+        once="",
+        **body,
+        transcript_root=str(event.args["transcriptRoot"]),
+        model_root=str(event.args["modelRoot"]),
+        transaction=str(event.transaction),
+        gas=receipt.gas_used if receipt else None,
+    )
+
+
+def prepare(home: Home, id: Digest, proof: Proof, folder: Path, keep_every: int = 1) -> None:
+    """Give a worker's folder its records and its order; the records are read again and must still be the registered ones.
+
+    Raises:
+        DatasetChanged: they are not.
+    """
+    table = read_registered(home, home.journal.dataset(home.agreements.read(id).terms.dataset))
+    part = folder / f".{uuid4().hex}.part"
+    part.touch(mode=0o600)
+    table.write_npz(part)
+    part.replace(folder / RECORDS)
+    salt_key = home.keys.derive("fitchain/metrics/v1", id)
+    Order("train", proof.ctx, proof.seed, salt_key, keep_every=keep_every).write(folder)
+
+
+def order_nonce(home: Home, id: Digest) -> Digest:
+    """The owner's nonce of a job: derived from the pod's secret, so that a restart finds it."""
+    return Digest(home.keys.derive("fitchain/nonce/v1", id))

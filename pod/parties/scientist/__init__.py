@@ -1,0 +1,34 @@
+"""The scientist's pod: models that are published, trainings that are asked for, results that are checked.
+
+Last but one in the flow.
+
+    publish   a module of the scientist's own becomes a graph and weights
+    request   a recipe is drafted, rehearsed, sealed to the owner, requested
+    receive   what was delivered is opened, checked, accepted, evaluated
+    dispute   a result without verifiers is audited
+    pod       the loop that follows the chain
+"""
+
+from pod.parties.scientist.dispute import dispute
+from pod.parties.scientist.pod import Scientist, follow
+from pod.parties.scientist.publish import PublishedModel, publish_model, read_card
+from pod.parties.scientist.receive import Delivery, Evaluation, accept_result, check, delivery, evaluate, receive
+from pod.parties.scientist.request import draft_recipe, request_job
+
+__all__ = [
+    "Delivery",
+    "Evaluation",
+    "PublishedModel",
+    "Scientist",
+    "accept_result",
+    "check",
+    "delivery",
+    "dispute",
+    "draft_recipe",
+    "evaluate",
+    "follow",
+    "publish_model",
+    "read_card",
+    "receive",
+    "request_job",
+]

@@ -1,0 +1,181 @@
+"""The scientist's pod: follows its jobs, reads the owner's notes, receives and checks results, accepts them if told to.
+
+`follow` is one look at one job and may be called by anyone who holds the home (a waiting command, say); the pod calls it for all
+jobs, again and again. Whatever is written to the history is written once.
+"""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+
+from pod.jobs.docket import SCIENTIST_RANK, TURN_S, Docket, tell_verdict
+from pod.jobs.home import Home
+from pod.jobs.parcel import Note, fetch_note, fetch_refusal
+from pod.jobs.patience import RETRY_S, Patience, Say
+from pod.parties.scientist.receive import ENDED, accept_result, receive
+from pod.ports.agreement import Agreement, Anchor, State
+from pod.ports.registry import Role
+from pod.values.digest import ZERO, Digest, tree_root
+from pod.values.errors import ClaimMismatch, FitchainError
+
+LOOK_S = 0.2
+
+
+class Scientist:
+    """The scientist's pod.
+
+    Args:
+        home: opened with its key.
+        auto_accept: accept a result as soon as its certificate holds; else a person accepts, or silence does.
+        say: told what happens, one line each.
+        look_s: seconds between two looks at the chain.
+        retry_s: seconds until something that failed is tried again.
+        turn_s: see `Docket`.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        auto_accept: bool,
+        say: Say,
+        look_s: float = LOOK_S,
+        retry_s: float = RETRY_S,
+        turn_s: float = TURN_S,
+    ) -> None:
+        self._docket = Docket(home, turn_s)
+        self.home, self.auto_accept, self.say, self.look_s = home, auto_accept, say, look_s
+        self._patience = Patience(home, say, retry_s)
+        self._over: set[Digest] = set()
+
+    def run(self, stop: threading.Event) -> None:
+        """Follow the chain until `stop` is set.
+
+        Raises:
+            Unusable: another pod runs from this home.
+            FitchainError: this pod cannot be registered.
+        """
+        with self.home.alone():
+            self.home.chain.catch_up()
+            self.home.enlist(Role.SCIENTIST)
+            while not stop.is_set():
+                if self._patience.due(ZERO):
+                    self._patience.attempt(ZERO, self._look)
+                stop.wait(self.look_s)
+
+    def _look(self) -> None:
+        """Follow every job that has not ended."""
+        for id in self.home.agreements.list(scientist=self.home.keys.address):
+            if id not in self._over and self._patience.due(id):
+                self._patience.attempt(id, partial(self._follow, id))
+
+    def _follow(self, id: Digest) -> None:
+        audited = self.home.agreements.read(id).state == State.AUDITING
+        if audited and self._docket.bring_on(self.home.audits.read(id), SCIENTIST_RANK):
+            self.say(id, "brought the audit on")
+        if follow(self.home, id, self.auto_accept, self.say).ended:
+            if verdict := tell_verdict(self.home, self.home.audits.read(id)):
+                self.say(id, verdict)
+            self.home.let_go(id)
+            self._over.add(id)
+
+
+def follow(home: Home, id: Digest, auto_accept: bool, say: Say) -> State:
+    """Look at one job: read its new notes, receive its result, accept it if told to.
+
+    A note that is missing or wrong keeps nobody from receiving the result; a wrong one keeps it from being accepted unasked.
+
+    Returns:
+        where the job stood.
+
+    Raises:
+        Refuted: a note or the delivery is not what the chain says; nothing is accepted.
+        FitchainError: something could not be done now; calling again goes on from there.
+    """
+    agreement = home.agreements.read(id)
+    problem = _read_notes(home, agreement, say)
+    if _delivered(agreement) and not home.journal.happened(id, "received"):
+        receive(home, id)
+        say(id, "received the trained model; its certificate holds")
+    if isinstance(problem, ClaimMismatch):
+        raise problem
+    if auto_accept and agreement.state in (State.TRAINED, State.DIVERGED) and _in_time(home, agreement):
+        accept_result(home, id)
+        say(id, "accepted the result")
+        agreement = home.agreements.read(id)
+    state = agreement.state  # not where it stands by now: what came since is received in the next look
+    # That it was requested is for whoever asked to write down: it tells a finished request from an interrupted one.
+    if state != State.REQUESTED and home.journal.record(id, state.name.lower(), once=""):
+        say(id, state.name.lower())
+    if state == State.CANCELLED:
+        _read_refusal(home, id, say)
+    if problem is not None and not state.ended:
+        raise problem
+    return state
+
+
+def _delivered(agreement: Agreement) -> bool:
+    """Whether there is something to receive: a result, and where verifiers audit it, its key."""
+    audited = bool(agreement.terms.audit.verifiers)
+    return agreement.state in ENDED and not (audited and agreement.state == State.AUDITING)
+
+
+def _read_refusal(home: Home, id: Digest, say: Say) -> None:
+    """Open the reason that the owner gave for declining, if it gave one."""
+    cid = home.agreements.refusal(id)
+    if cid is None or home.journal.happened(id, "refused"):
+        return
+    home.meet(home.agreements.read(id).terms.owner)
+    reason = fetch_refusal(home.store, id, cid, home.keys.identity)
+    home.journal.record(id, "refused", once="", reason=reason)
+    say(id, f"the owner declined: {reason}")
+
+
+def _in_time(home: Home, agreement: Agreement) -> bool:
+    return home.chain.block("latest").timestamp <= agreement.dispute_deadline
+
+
+def _read_notes(home: Home, agreement: Agreement, say: Say) -> FitchainError | None:
+    """Open the notes of anchors that have not been read yet.
+
+    Returns:
+        what is wrong with the first that could not be read, or is not the note of its anchor.
+    """
+    read = {entry.body["count"] for entry in home.journal.history(agreement.id) if entry.kind == "note"}
+    problem: FitchainError | None = None
+    for index, anchor in enumerate(home.agreements.proof(agreement.id).anchors):
+        if anchor.count in read or anchor.note is None:
+            continue
+        try:
+            note = _note(home, agreement, anchor, index)
+        except FitchainError as error:
+            problem = problem if isinstance(problem, ClaimMismatch) else error
+            continue
+        body = {"count": anchor.count, "step": note.step, "metrics": note.metrics, "block": anchor.block}
+        home.journal.record(agreement.id, "note", once=str(anchor.count), **body)
+        say(agreement.id, f"{anchor.count} checkpoints anchored in block {anchor.block}{_told(note)}")
+    return problem
+
+
+def _note(home: Home, agreement: Agreement, anchor: Anchor, index: int) -> Note:
+    """Fetch and open the note of an anchor.
+
+    Raises:
+        ClaimMismatch: it is about another job, or about other leaves than those anchored.
+        FitchainError: it is not there, does not open, or is no note.
+    """
+    assert anchor.note is not None
+    home.meet(agreement.terms.owner)
+    note = fetch_note(home.store, anchor.note, home.keys.identity)
+    root = tree_root(note.leaves)
+    if note.agreement != agreement.id or note.first != index * agreement.terms.group or root != anchor.root:
+        raise ClaimMismatch(
+            f"the note of anchor {index} is about leaves from {note.first} of {note.agreement} under {root}, and the chain has"
+            f" {anchor.root}",
+            "the owner's note and its anchor disagree: do not accept the result before it explains",
+        )
+    return note
+
+
+def _told(note: Note) -> str:
+    return "".join(f", {name} {value:g}" for name, value in (note.metrics or {}).items())

@@ -1,0 +1,94 @@
+"""Publishing a model: a scientist's module becomes a graph and weights, named on chain by their digests."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from pod.compute.dataset import Card
+from pod.jobs.home import Home
+from pod.jobs.journal import ModelRow
+from pod.jobs.parcel import send_folder
+from pod.ports.store import Cid
+from pod.values.digest import ZERO, Digest
+from pod.values.errors import ClaimMismatch
+from pod.values.graph import Input
+from pod.values.recipe import argument_columns
+from pod.values.state import model_root, write_safetensors
+
+MODEL_FILES = ("graph.json", "initial.safetensors")
+EXAMPLE_BATCH = 4
+
+
+@dataclass(frozen=True)
+class PublishedModel:
+    """A model as it was published; `cid` names its sealed files, which only this pod opens."""
+
+    id: Digest
+    graph: Digest
+    initial_model: Digest
+    cid: Cid
+
+
+def read_card(home: Home, dataset: Digest) -> Card:
+    """Fetch the card of a dataset and compare it with the registry.
+
+    Raises:
+        NotFound: the registry has no such dataset, or the store no such card.
+        ClaimMismatch: the card is about other records than the registry says.
+    """
+    entry = home.registry.dataset(dataset)
+    home.meet(entry.owner)
+    card = Card.parse(home.store.cat(entry.card))
+    if (card.root, card.count) != (entry.root, entry.count):
+        raise ClaimMismatch(f"the card {entry.card} is about {card.count} records under {card.root}, not {entry.root}")
+    return card
+
+
+def publish_model(home: Home, source: Path, name: str, dataset: Digest, parent: Digest | None = None) -> PublishedModel:
+    """Export a module of the scientist's own file and register it.
+
+    The file runs here, in the scientist's process; what leaves is a graph and weights.
+
+    Args:
+        home: the scientist's, opened with its key.
+        source: a Python file.
+        name: a class or a factory without arguments in it, or an instance.
+        dataset: the dataset whose columns give the shapes of the inputs.
+        parent: the registered model that it descends from.
+
+    Raises:
+        InputRefused: the module cannot be exported; the message names its line.
+        NotFound: there is no such file, name or dataset.
+    """
+    from pod.compute.model import export, load_module
+
+    card = read_card(home, dataset)
+    module = load_module(source, name)
+    graph, tensors = export(module, model_inputs(card), EXAMPLE_BATCH)
+    folder = home.settings.home / "models" / f".{uuid4().hex}.part"
+    folder.mkdir(mode=0o700, parents=True)
+    try:
+        (folder / "graph.json").write_bytes(graph.encode())
+        write_safetensors(folder / "initial.safetensors", tensors)
+        root = model_root(tensors)
+        cid = send_folder(home.store, folder, MODEL_FILES, [home.keys.recipient])
+        id = home.registry.register_model(graph.digest, root, parent or ZERO)
+        target = home.model_folder(id)
+        for file in MODEL_FILES:
+            (folder / file).replace(target / file)
+    finally:
+        shutil.rmtree(folder)
+    home.journal.keep_model(ModelRow(id, name, target, graph.digest, root, str(cid)))
+    return PublishedModel(id, graph.digest, root, cid)
+
+
+def model_inputs(card: Card) -> tuple[Input, ...]:
+    """What a model takes that trains on all columns of a card: one argument of its scalars, one for each column of arrays."""
+    shapes = {column.name: column.shape for column in card.columns}
+    return tuple(
+        Input(f"x{place}", "F32", shapes[columns[0]] or (len(columns),))
+        for place, columns in enumerate(argument_columns(card.json()))
+    )

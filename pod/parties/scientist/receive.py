@@ -1,0 +1,194 @@
+"""Receiving a result: the delivery is fetched, opened with the job's identity, and checked before anything is accepted."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pod.compute.dataset import Card, Table
+from pod.jobs.home import Home
+from pod.jobs.parcel import DELIVERY_FILES, OFFER_FILES, fetch_folder, fetch_key
+from pod.jobs.worker import Order, run_worker
+from pod.parties.scientist.publish import read_card
+from pod.ports.agreement import Proof, Release, State
+from pod.ports.store import Cid
+from pod.proof.certificate import Verdict, verify
+from pod.values.digest import ZERO, Digest
+from pod.values.errors import (
+    AccessRefused,
+    ClaimMismatch,
+    DigestMismatch,
+    FitchainError,
+    InputRefused,
+    NotFound,
+    Refuted,
+    StoreUnusable,
+    Unusable,
+)
+from pod.values.recipe import Recipe
+
+ENDED = (State.TRAINED, State.DIVERGED, State.AUDITING, State.SETTLED)
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What a job delivered, opened: the trained model and its certificate."""
+
+    model: Path
+    certificate: Path
+
+
+def delivery(home: Home, id: Digest) -> Delivery:
+    """Where a job's delivery lies once it has been received.
+
+    Raises:
+        NotFound: it has not been received here.
+    """
+    folder = home.job_folder(id)
+    model, certificate = (folder / name for name in DELIVERY_FILES)
+    if not model.exists() or not certificate.exists():
+        raise NotFound(f"the job {id} has not been received here", f"run `fitchain model fetch {id.short}`")
+    return Delivery(model, certificate)
+
+
+def receive(home: Home, id: Digest) -> Delivery:
+    """Fetch and open what a job delivered, unless that is done, and check its certificate.
+
+    Raises:
+        NotFound: the job has not ended, or the store lacks something.
+        AccessRefused, InputRefused, DigestMismatch: the delivery does not open, or is none.
+        Refuted: the certificate does not hold; nothing is received then.
+    """
+    folder = home.job_folder(id)
+    if all((folder / name).exists() for name in DELIVERY_FILES):
+        verdict = check(home, id, delivery(home, id))
+    else:
+        verdict = _fetch(home, id, folder)
+    found = delivery(home, id)
+    home.journal.record(
+        id,
+        "received",
+        once="",
+        model=str(found.model),
+        certificate=str(found.certificate),
+        assurance=str(verdict.assurance),
+    )
+    return found
+
+
+def _fetch(home: Home, id: Digest, folder: Path) -> Verdict:
+    """Fetch, open and check a delivery; only one that holds gets its place in the job's folder."""
+    agreement, proof = home.agreements.read(id), home.agreements.proof(id)
+    keys = _keys(home, id, proof)
+    if agreement.state not in ENDED or proof.weights is None or not keys:
+        raise NotFound(f"the job {id} is {agreement.state.name.lower()} and has delivered nothing yet")
+    home.meet(agreement.terms.owner)
+    problem: FitchainError | None = None
+    for released in keys:
+        try:
+            return _open(home, id, folder, proof.weights, released)
+        except (AccessRefused, InputRefused, DigestMismatch, NotFound, StoreUnusable) as error:
+            problem = problem or error
+    assert problem is not None
+    raise problem
+
+
+def _keys(home: Home, id: Digest, proof: Proof) -> list[Release]:
+    """The sealed job identities that the scientist may try: the owner's with its ending, or whoever released one after an audit."""
+    if proof.key is not None:
+        return [Release("", proof.key)]
+    return [release for release in home.audits.releases(id) if release.key is not None]
+
+
+def _open(home: Home, id: Digest, folder: Path, weights: Cid, released: Release) -> Verdict:
+    """Open a delivery with one of the identities released."""
+    assert released.key is not None
+    if released.by:
+        home.meet(released.by)
+    identity = fetch_key(home.store, id, released.key, home.keys.identity)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".opened-") as scratch:
+        place = Path(scratch)
+        fetch_folder(home.store, weights, place, DELIVERY_FILES, identity)
+        try:
+            verdict = check(home, id, Delivery(*(place / name for name in DELIVERY_FILES)))
+        except Refuted as error:  # told by the files' own names: where they lie now has a new name every time
+            raise type(error)(error.message.replace(f"{place}/", ""), error.hint) from None
+        for name in DELIVERY_FILES:
+            (place / name).replace(folder / name)
+    return verdict
+
+
+def check(home: Home, id: Digest, found: Delivery) -> Verdict:
+    """Verify a delivery's certificate against the chain, as that of this job and no other.
+
+    Raises:
+        Refuted: it does not hold, or holds for another job.
+    """
+    verdict = verify(found.model, found.certificate.read_bytes(), home.chain)
+    if verdict.statement.agreement != id:
+        raise ClaimMismatch(
+            f"the job {id} was delivered the certificate of {verdict.statement.agreement}",
+            "its owner delivered another job's result: do not accept it",
+        )
+    return verdict
+
+
+def accept_result(home: Home, id: Digest) -> None:
+    """Accept a result as its scientist, after checking it; the price goes to the owner.
+
+    Raises:
+        Refuted: the certificate does not hold.
+        Unusable: there is no result to accept.
+    """
+    state = home.agreements.read(id).state
+    if state not in (State.TRAINED, State.DIVERGED):
+        raise Unusable(f"the job {id} is {state.name.lower()}: there is no result to accept now")
+    receive(home, id)
+    receipt = home.agreements.accept_result(id)
+    home.journal.record(id, "result_accepted", once="", transaction=str(receipt.transaction), gas=receipt.gas_used)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How a trained model does on a table of the scientist's own: metrics by name, over so many records."""
+
+    records: int
+    metrics: Mapping[str, float]
+
+
+def evaluate(home: Home, id: Digest, source: Path) -> Evaluation:
+    """Run a received model on a table of the scientist's own, in the worker's sandbox.
+
+    Args:
+        home: the scientist's.
+        id: the agreement.
+        source: a CSV or NPZ file with at least the recipe's columns.
+
+    Raises:
+        NotFound: the model has not been received, or there is no such table.
+        InputRefused: the table does not fit the recipe.
+    """
+    found, folder = delivery(home, id), home.job_folder(id)
+    recipe = Recipe.parse((folder / "recipe.json").read_bytes())
+    card = read_card(home, home.agreements.read(id).terms.dataset)
+    table = _matching(card, source)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".evaluation-") as scratch:
+        place = Path(scratch)
+        for name in OFFER_FILES:
+            shutil.copyfile(folder / name, place / name)
+        os.link(found.model, place / "final.safetensors")
+        table.write_npz(place / "records.npz")
+        Order("evaluate", ctx=ZERO, seed=ZERO, salt_key=bytes(32)).write(place)
+        ended = run_worker(place, environment=recipe.environment)
+    return Evaluation(int(ended["records"]), {name: float(value) for name, value in ended["metrics"].items()})
+
+
+def _matching(card: Card, source: Path) -> Table:
+    """Read a table with the card's columns, in the card's terms; other columns are left out."""
+    wanted = [column.name for column in card.columns]
+    texts = [category for category in card.categories if isinstance(category, str)]
+    return Table.read(source, only=wanted, target=card.target, categories=texts)

@@ -1,0 +1,172 @@
+"""Asking for a training: a recipe is drafted, rehearsed, sealed to the owner, and requested on chain."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from pod.compute import environment
+from pod.compute.dataset import Card
+from pod.jobs.home import Home
+from pod.jobs.journal import RequestRow
+from pod.jobs.parcel import OFFER_FILES, send_folder
+from pod.jobs.rehearsal import MOCK_LIMIT_BYTES, rehearse
+from pod.parties.scientist.publish import MODEL_FILES, read_card
+from pod.ports.agreement import AuditTerms, Terms, agreement_id
+from pod.ports.registry import Role
+from pod.ports.store import Cid
+from pod.proof.audit.disclosure import disclosure
+from pod.values.digest import ZERO, Digest
+from pod.values.graph import Graph
+from pod.values.recipe import Recipe, draft
+
+DAY_S = 86_400
+WINDOWS = (DAY_S, DAY_S, DAY_S)
+
+
+def request_job(
+    home: Home,
+    dataset: Digest,
+    model: Digest,
+    *,
+    recipe_overrides: Mapping[str, Any] | None = None,
+    price: int | None = None,
+    bond: int | None = None,
+    windows: Sequence[int] = WINDOWS,
+    audit: AuditTerms | None = None,
+    rehearsed: bool = True,
+) -> Digest:
+    """Ask the owner of a dataset to train a model.
+
+    An identical request that was interrupted is taken up again, so that asking twice pays once.
+
+    Args:
+        home: the scientist's, opened with its key.
+        dataset: what to train on.
+        model: what to train; published from this home.
+        recipe_overrides: terms of the recipe that differ from the defaults (`pod.values.recipe.TERMS`).
+        price: in base units of FIT, locked now together with the fee of an agreed audit; None takes the card's.
+        bond: in base units of FIT, what the owner risks; None asks for as much as the price.
+        windows: seconds for acceptance, training and dispute.
+        audit: who audits the training, or a dispute about it; None: nobody. They stand in the recipe, whatever its overrides say.
+        rehearsed: train the first segments on the card's mock data here first.
+
+    Returns:
+        the agreement's id.
+
+    Raises:
+        NotFound: no such dataset or model, or its owner has no pod.
+        InputRefused: the recipe does not fit the dataset, the graph or the policy.
+        ChainUnusable: too little FIT or ETH, or the contract refuses.
+    """
+    card, row = read_card(home, dataset), home.journal.model(model)
+    price = card.price if price is None else price
+    audit = audit or AuditTerms()
+    overrides = dict(recipe_overrides or {}) | ({"audit": _recipe_audit(audit)} if audit.seats else {})
+    recipe = draft_recipe(home, card, row.graph, row.initial_model, overrides)
+    card.admit(recipe, price, home.keys.address, disclosure(audit, recipe))
+    Graph.parse((row.folder / "graph.json").read_bytes()).check(recipe.environment.name)
+    terms = terms_of(home.registry.dataset(dataset).owner, dataset, model, recipe, price, bond, windows, audit)
+    home.chain.require_fit(price + audit.locked, "the request")
+    home.enlist(Role.SCIENTIST)  # the owner seals notes and delivery to it
+    home.chain.catch_up()
+    request = _interrupted(home, terms) or _prepare(home, terms, recipe, row.folder, card, rehearsed)
+    if request.agreement not in home.agreements.list(scientist=home.keys.address):
+        home.agreements.request(request.salt, terms, Cid.parse(request.offer))
+    home.journal.record(
+        request.agreement, "requested", once="", dataset=str(dataset), model=str(model), price=str(price)
+    )
+    return request.agreement
+
+
+def terms_of(
+    owner: str,
+    dataset: Digest,
+    model: Digest,
+    recipe: Recipe,
+    price: int,
+    bond: int | None = None,
+    windows: Sequence[int] = WINDOWS,
+    audit: AuditTerms | None = None,
+) -> Terms:
+    """Put an agreement's terms together; the arguments are those of `request_job`."""
+    return Terms(
+        owner=owner,
+        dataset=dataset,
+        model=model,
+        recipe=recipe.digest,
+        steps=recipe.steps,
+        segment=recipe.segment,
+        group=recipe.group,
+        price=price,
+        bond=price if bond is None else bond,
+        acceptance_window=windows[0],
+        training_window=windows[1],
+        dispute_window=windows[2],
+        audit=audit or AuditTerms(),
+    )
+
+
+def _recipe_audit(audit: AuditTerms) -> dict[str, Any]:
+    """Audit terms as a recipe has them."""
+    panel = None if audit.panel == ZERO else str(audit.panel)
+    return {"segments": audit.segments, "verifiers": audit.verifiers, "mode": audit.mode.word, "panel": panel}
+
+
+def draft_recipe(home: Home, card: Card, graph: Digest, initial_model: Digest, overrides: Mapping[str, Any]) -> Recipe:
+    """Draft a recipe for this host's torch; where none ships for it, with the probe that the card publishes, else this host's.
+
+    Raises:
+        InputRefused: a term is unknown or out of bounds.
+        EnvironmentRefused: this host is not of the wanted class.
+    """
+    recipe = draft(graph, initial_model, card.json(), environment.installed_torch(), overrides)
+    wanted = recipe.environment
+    if environment.shipped_probe(wanted):
+        return recipe
+    published = card.probes.get(wanted.name)
+    probe = (
+        Digest.parse(published)
+        if published
+        else environment.here(wanted.name, wanted.threads, environment.host_cache()).probe
+    )
+    return replace(recipe, environment=replace(wanted, probe=probe))
+
+
+def _prepare(home: Home, terms: Terms, recipe: Recipe, model_folder: Path, card: Card, rehearsed: bool) -> RequestRow:
+    """Rehearse, seal the offer and write the request down, before anything is sent."""
+    salt = Digest(secrets.token_bytes(32))
+    addresses = home.chain.deployment.addresses
+    id = agreement_id(home.chain.deployment.chain_id, addresses["Agreements"], home.keys.address, salt)
+    folder = home.job_folder(id)
+    for name in MODEL_FILES:
+        shutil.copyfile(model_folder / name, folder / name)
+    (folder / "recipe.json").write_bytes(recipe.encode())
+    if rehearsed and (mock := card.mock):
+        rehearse(folder, lambda path: home.store.fetch(mock, path, limit_bytes=MOCK_LIMIT_BYTES))
+    recipients = [home.registry.pod(terms.owner).recipient, home.keys.recipient]
+    offer = send_folder(home.store, folder, OFFER_FILES, recipients)
+    request = RequestRow(id, salt, _plain(terms), str(offer), recipe.encode())
+    home.journal.keep_request(request)
+    return request
+
+
+def _interrupted(home: Home, terms: Terms) -> RequestRow | None:
+    """A request of the same terms that was written down, and whose asker never heard that it went through."""
+    on_chain = set(home.agreements.list(scientist=home.keys.address))
+    for request in home.journal.requests():
+        unheard = request.terms == _plain(terms) and not home.journal.happened(request.agreement, "requested")
+        if unheard and (request.agreement in on_chain or home.store.has(Cid.parse(request.offer))):
+            return request
+    return None
+
+
+def _plain(terms: Terms) -> dict[str, Any]:
+    """Terms as JSON values, to be compared."""
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(terms), default=str))
+    return plain

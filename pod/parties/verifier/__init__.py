@@ -1,0 +1,14 @@
+"""The verifier's pod: a seat in each audit that it is drawn for, from joining to the vote.
+
+Last in the flow.
+
+    examine   from evidence to an outcome; it needs the store and a worker, and neither keys nor transactions
+    pod       the loop that follows the chain
+"""
+
+from __future__ import annotations
+
+from pod.parties.verifier.examine import Examination, examine
+from pod.parties.verifier.pod import Verifier, check_host
+
+__all__ = ["Examination", "Verifier", "check_host", "examine"]

@@ -1,0 +1,132 @@
+"""Examining evidence: fetch and open it, open the delivery with it, check, replay, and come to an outcome.
+
+Every honest verifier comes to the same outcome and trace: what is checked depends on the evidence and the chain alone, what is
+replayed on the checks, and the replay is exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pod.compute import environment
+from pod.jobs.parcel import DELIVERY_FILES, fetch_folder
+from pod.jobs.worker import Audited, Event, audit
+from pod.ports.store import Cid, Store
+from pod.proof.audit.checking import Problem, check, check_delivery
+from pod.proof.audit.evidence import FOLDER_BYTES, RECIPE, Evidence, files_of
+from pod.proof.audit.facts import Facts
+from pod.proof.audit.vote import Outcome, trace_digest
+from pod.values.digest import ZERO, Digest
+from pod.values.errors import AccessRefused, DigestMismatch, InputRefused, NotFound, StoreUnreachable, StoreUnusable
+from pod.values.recipe import Recipe
+
+EVIDENCE, DELIVERY = "evidence", "delivery"
+"""Folders below the one that `examine` is given."""
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What an examination came to.
+
+    Args:
+        outcome: Match, Mismatch or Withheld.
+        trace: what is voted together with it; zero where it is Withheld.
+        problems: what does not hold, in words: first what the checks found, then what the replay did.
+        audited: the replayed segments.
+        lasting: False where the store did not have something, or had an altered copy: looking again may come to another outcome, so
+            it is worth waiting for as long as there is time to vote.
+    """
+
+    outcome: Outcome
+    trace: Digest
+    problems: tuple[Problem, ...] = ()
+    audited: tuple[Audited, ...] = ()
+    lasting: bool = True
+
+
+class _Withheld(Exception):
+    """Something that the owner had to show cannot be had or opened."""
+
+    def __init__(self, what: str, lasting: bool) -> None:
+        super().__init__(what)
+        self.what, self.lasting = what, lasting
+
+
+def examine(
+    store: Store,
+    cid: Cid,
+    identity: str,
+    facts: Facts,
+    folder: Path,
+    on_event: Callable[[Event], None] | None = None,
+) -> Examination:
+    """Examine the evidence of an audit.
+
+    Args:
+        store: where evidence and delivery are fetched from.
+        cid: of the sealed evidence; foreign input.
+        identity: the age secret that this verifier made for this audit.
+        facts: what the chain says of the job and its challenge.
+        folder: for the opened evidence and delivery; made when absent. They are the owner's secrets: the caller wipes them.
+        on_event: told the worker's events.
+
+    Raises:
+        EnvironmentRefused: this host does not reproduce the recipe's class, so it has no vote but Inconclusive.
+        StoreUnreachable: the store does not answer now.
+        Unusable: this host cannot replay the job (memory, disk, an offer that no worker here takes): likewise.
+    """
+    try:
+        evidence = _fetch_evidence(store, cid, identity, facts, folder / EVIDENCE)
+        _fetch_delivery(store, evidence, facts, folder / DELIVERY)
+    except _Withheld as gone:
+        return Examination(Outcome.WITHHELD, ZERO, (Problem(None, gone.what),), lasting=gone.lasting)
+    problems = check(evidence, facts)
+    delivered = check_delivery(folder / DELIVERY / DELIVERY_FILES[0], facts)
+    audited = _replay(evidence, facts, problems, on_event)
+    found = [*problems, *([delivered] if delivered else [])]
+    found += [Problem(each.index, each.difference) for each in audited if not each.equal]
+    states = {each.index: each.before for each in audited}
+    trace = trace_digest(facts.ctx, facts.challenge, facts.round, [states.get(j, ZERO) for j in facts.audited])
+    return Examination(Outcome.MISMATCH if found else Outcome.MATCH, trace, tuple(found), audited)
+
+
+def _fetch_evidence(store: Store, cid: Cid, identity: str, facts: Facts, folder: Path) -> Evidence:
+    """Fetch, open and read the evidence; nothing of it is checked yet."""
+    _fetch(store, cid, folder, files_of(facts.audited), identity, FOLDER_BYTES)
+    try:
+        return Evidence.read(folder)
+    except (InputRefused, NotFound) as error:
+        raise _Withheld(f"the evidence cannot be read: {error.message}", lasting=True) from None
+
+
+def _fetch_delivery(store: Store, evidence: Evidence, facts: Facts, folder: Path) -> None:
+    """Fetch the delivery and open it with the job's identity."""
+    if facts.weights is None:
+        raise _Withheld("the chain names no delivery that can be fetched", lasting=True)
+    _fetch(store, facts.weights, folder, DELIVERY_FILES, evidence.identity)
+
+
+def _fetch(store: Store, cid: Cid, folder: Path, names: tuple[str, ...], identity: str, *limit: int) -> None:
+    try:
+        fetch_folder(store, cid, folder, names, identity, *limit)
+    except StoreUnreachable:
+        raise
+    except (AccessRefused, DigestMismatch, InputRefused) as error:
+        raise _Withheld(error.message, lasting=True) from None
+    except (NotFound, StoreUnusable) as error:
+        raise _Withheld(error.message, lasting=False) from None
+
+
+def _replay(
+    evidence: Evidence, facts: Facts, problems: tuple[Problem, ...], on_event: Callable[[Event], None] | None
+) -> tuple[Audited, ...]:
+    """Replay the segments whose checks have held."""
+    spoilt = {problem.segment for problem in problems}
+    segments = [segment for segment in facts.audited if segment not in spoilt]
+    if None in spoilt or not segments:
+        return ()
+    recipe = Recipe.parse((evidence.folder / RECIPE).read_bytes())
+    environment.check(recipe.environment, environment.host_cache())
+    return audit(evidence.folder, facts.ctx, facts.seed, segments, on_event)

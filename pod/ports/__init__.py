@@ -1,0 +1,13 @@
+"""Everything that talks to the world outside a pod: files of settings, processes, keys, the store and the chain.
+
+    settings    which home, node, store and key
+    detached    processes that run on after the command that started them
+    sealed      age envelopes for named recipients
+    store       objects by content identifier, in a folder or on a Kubo node
+    chain       JSON-RPC, ABI, transactions that survive a power cut, deployment, the devnet
+    keys        account and age identity, encrypted at rest
+    registry    pods, datasets and models as the chain knows them
+    agreement   terms, life cycle, audits and proof, as typed calls
+
+Imports `values`; nothing here imports torch.
+"""

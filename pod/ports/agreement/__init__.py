@@ -1,0 +1,59 @@
+"""Agreements: terms and life cycle, as typed calls and events.
+
+Stands after `registry` and before `environment` in the flow. `terms` holds the values, `calls` and `audits` the transactions and
+reads, `story` what a checker reads of an agreement's whole life. It knows roots, digests and money; how a transcript or a peak comes
+about it does not know. Nothing here imports torch.
+"""
+
+from pod.ports.agreement.audits import Audit, Audits, Draw, Release, Seat, Verifier, Vote
+from pod.ports.agreement.calls import Agreements, sign_permit
+from pod.ports.agreement.story import Related, Story, read_story
+from pod.ports.agreement.terms import (
+    Agreement,
+    Anchor,
+    AuditTerms,
+    Ending,
+    LeafOpening,
+    Mode,
+    Outcome,
+    Permit,
+    Phase,
+    Proof,
+    State,
+    Terms,
+    agreement_id,
+    commit_nonce,
+    context,
+    order_seed,
+)
+
+__all__ = [
+    "Agreement",
+    "Agreements",
+    "Anchor",
+    "Audit",
+    "AuditTerms",
+    "Audits",
+    "Draw",
+    "Ending",
+    "LeafOpening",
+    "Mode",
+    "Outcome",
+    "Permit",
+    "Phase",
+    "Proof",
+    "Related",
+    "Release",
+    "Seat",
+    "State",
+    "Story",
+    "Terms",
+    "Verifier",
+    "Vote",
+    "agreement_id",
+    "commit_nonce",
+    "context",
+    "order_seed",
+    "read_story",
+    "sign_permit",
+]

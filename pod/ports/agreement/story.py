@@ -1,0 +1,141 @@
+"""What a checker reads of an agreement's whole life, from the chain alone and without a key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pod.ports.agreement.audits import Audit, Audits
+from pod.ports.agreement.calls import Agreements
+from pod.ports.agreement.terms import Agreement, Outcome, Phase, Proof, State, Terms
+from pod.ports.chain.base import Block, Event
+from pod.ports.chain.client import Chain
+from pod.values.digest import Digest
+
+FAILED = (State.DIVERGED, State.CANCELLED, State.FORFEITED, State.REFUNDED)
+
+
+@dataclass(frozen=True)
+class Related:
+    """Another agreement of the same owner, dataset or model that failed or was given up.
+
+    Args:
+        id: the agreement.
+        outcome: Diverged (settled by now or not), Cancelled (rejected or taken back), Forfeited (late, or an audit's Mismatch or Withheld)
+            or Refunded (an audit without verdict).
+        same_owner, same_dataset, same_model: what it shares.
+        verdict: what its audit concluded; NONE where there was none.
+    """
+
+    id: Digest
+    outcome: State
+    same_owner: bool
+    same_dataset: bool
+    same_model: bool
+    verdict: Outcome = Outcome.NONE
+
+
+@dataclass(frozen=True)
+class Story:
+    """An agreement's whole life.
+
+    Args:
+        agreement, proof: as they stand.
+        events: every event of the agreement, in order.
+        blocks: number -> block (hash, time) of every block that an event stands in.
+        dataset_root, dataset_count, dataset_card: what the registry has under the terms' dataset; the card's CID in bytes.
+        model_graph, initial_model_root, model_parent: what it has under their model.
+        paid_to_owner, paid_to_scientist, burned: FIT in base units, credited by the settlement, the bond included; 0 before.
+        related: other agreements of the same owner, dataset or model that were forfeited, refunded, diverged or cancelled.
+        seen_at: the newest block when the chain was read.
+        audit: its audit or dispute as it stands; None where none was opened.
+        paid_to_verifiers: FIT in base units, credited to the verifiers of its audit.
+    """
+
+    agreement: Agreement
+    proof: Proof
+    events: tuple[Event, ...]
+    blocks: dict[int, Block]
+    dataset_root: Digest
+    dataset_count: int
+    dataset_card: bytes
+    model_graph: Digest
+    initial_model_root: Digest
+    model_parent: Digest
+    paid_to_owner: int
+    paid_to_scientist: int
+    burned: int
+    related: tuple[Related, ...]
+    seen_at: Block
+    audit: Audit | None = None
+    paid_to_verifiers: int = 0
+
+    @property
+    def concluded(self) -> Event | None:
+        """The event of the audit's verdict, the newest where a Match was followed by Withheld; None while there is none."""
+        found = [event for event in self.events if event.name == "Concluded"]
+        return found[-1] if found else None
+
+
+def read_story(chain: Chain, id: Digest) -> Story:
+    """Read an agreement's whole life; needs no key.
+
+    Args:
+        chain: a connection by the checker's own settings.
+        id: the agreement.
+
+    Raises:
+        NotFound: this deployment has no agreement of that id.
+        ChainUnusable: the node does not answer.
+    """
+    calls = Agreements(chain)
+    seen_at = chain.block(chain.head())
+    agreement = calls.read(id)
+    events = tuple(calls.events(id))
+    entries = [("Registry", "dataset", (agreement.terms.dataset,)), ("Registry", "model", (agreement.terms.model,))]
+    dataset, model = chain.call_many(entries)
+    return Story(
+        agreement=agreement,
+        proof=calls.proof(id),
+        events=events,
+        blocks=chain.blocks(event.block for event in events),
+        dataset_root=dataset["root"],
+        dataset_count=dataset["count"],
+        dataset_card=dataset["cardCid"],
+        model_graph=model["graph"],
+        initial_model_root=model["initialRoot"],
+        model_parent=model["parent"],
+        paid_to_owner=_sum(events, "toOwner"),
+        paid_to_scientist=_sum(events, "toScientist"),
+        burned=_sum(events, "burned"),
+        related=tuple(_related(calls, agreement)),
+        seen_at=seen_at,
+        audit=_audit(chain, agreement),
+        paid_to_verifiers=_sum(events, "toVerifiers"),
+    )
+
+
+def _audit(chain: Chain, agreement: Agreement) -> Audit | None:
+    if not agreement.terms.audit.seats:
+        return None
+    audit = Audits(chain).read(agreement.id)
+    return None if audit.phase == Phase.NONE else audit
+
+
+def _sum(events: Iterable[Event], name: str) -> int:
+    return sum(event.args.get(name, 0) for event in events)
+
+
+def _related(calls: Agreements, told: Agreement) -> Iterable[Related]:
+    others = [id for id in calls.list() if id != told.id and any(_shared(calls.terms(id), told.terms))]
+    for other in calls.read_many(others):
+        outcome = State.DIVERGED if other.diverged and other.state is not State.REFUNDED else other.state
+        if outcome in FAILED:
+            audit = _audit(calls.chain, other) if outcome in (State.FORFEITED, State.REFUNDED) else None
+            verdict = audit.verdict if audit else Outcome.NONE
+            yield Related(other.id, outcome, *_shared(other.terms, told.terms), verdict)
+
+
+def _shared(one: Terms, other: Terms) -> tuple[bool, bool, bool]:
+    """Whether owner, dataset, model are the same."""
+    return one.owner == other.owner, one.dataset == other.dataset, one.model == other.model

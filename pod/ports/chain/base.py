@@ -1,0 +1,185 @@
+"""Values that the chain's parts exchange: a deployment, a block, an event, a receipt, a pending transaction, a signer."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Protocol
+
+from pod.values.digest import Digest
+from pod.values.errors import InputRefused
+
+CONTRACTS = ("FitCoin", "Registry", "Agreements", "ProofOfTrain", "Audits")
+DEPLOYMENT_VERSION = "fitchain/deployment/v1"
+DECIMALS = 18
+
+
+def amount_text(base_units: int) -> str:
+    """An amount of ETH or FIT for people: 18 decimals, no trailing zeros."""
+    return f"{Decimal(base_units).scaleb(-DECIMALS).normalize():f}"
+
+
+class Signer(Protocol):
+    """Whoever can sign for one account; `pod.ports.keys.Keys` is one."""
+
+    @property
+    def address(self) -> str:
+        """The account's address with its EIP-55 checksum."""
+        ...
+
+    def sign_transaction(self, fields: Mapping[str, Any]) -> bytes:
+        """The raw signed transaction (EIP-1559 fields as eth-account takes them)."""
+        ...
+
+    def sign_digest(self, digest: Digest) -> bytes:
+        """A 65-byte signature r || s || v over the digest, v being 27 or 28."""
+        ...
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """Where the contracts of one deployment stand.
+
+    Args:
+        chain_id: the chain.
+        addresses: contract name -> address with checksum.
+        block: the block of the first deployment transaction; no event of these contracts is older.
+        transactions: contract name -> hash of its creation (Agreements creates ProofOfTrain and Audits).
+    """
+
+    chain_id: int
+    addresses: Mapping[str, str]
+    block: int
+    transactions: Mapping[str, str] = field(default_factory=dict)
+
+    def encode(self) -> bytes:
+        """The deployment's file."""
+        body = {
+            "version": DEPLOYMENT_VERSION,
+            "chain_id": self.chain_id,
+            "block": self.block,
+            "contracts": dict(self.addresses),
+            "transactions": dict(self.transactions),
+        }
+        return (json.dumps(body, indent=2) + "\n").encode()
+
+    @classmethod
+    def read(cls, path: Path) -> Deployment | None:
+        """Read a deployment's file; None where there is none.
+
+        Raises:
+            InputRefused: the file is not a deployment's.
+        """
+        try:
+            body = json.loads(path.read_text())
+            if body["version"] != DEPLOYMENT_VERSION:
+                raise ValueError(f"its version is {body['version']!r}, not {DEPLOYMENT_VERSION!r}")
+            addresses = {name: str(body["contracts"][name]) for name in CONTRACTS}
+            return cls(int(body["chain_id"]), addresses, int(body["block"]), dict(body.get("transactions", {})))
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            raise InputRefused(f"{path} is not a deployment's record: {error!r}") from None
+
+
+def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Write a small file so that a reader, or a power cut, sees the old one or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block's number, hash and time (seconds since 1970)."""
+
+    number: int
+    hash: Digest
+    timestamp: int
+
+
+@dataclass(frozen=True)
+class Event:
+    """One decoded event.
+
+    Args:
+        contract: name of the contract that emitted it.
+        name: name of the event.
+        args: argument name -> value: int, bool, str (texts and addresses with checksum), bytes, Digest for bytes32, dict for a
+            struct, list for an array.
+        block: number of its block.
+        transaction: hash of its transaction.
+        log_index: its place among the block's logs.
+    """
+
+    contract: str
+    name: str
+    args: dict[str, Any]
+    block: int
+    transaction: Digest
+    log_index: int
+    clock: Callable[[int], int] = field(repr=False, compare=False)
+
+    @property
+    def timestamp(self) -> int:
+        """Time of the event's block, in seconds since 1970; read from the node when first asked for."""
+        return self.clock(self.block)
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A transaction that was journaled and sent, and not yet seen mined.
+
+    Args:
+        transaction: its hash.
+        sender: the account.
+        nonce: the account's transaction count that it uses up.
+        what: `Contract.function`, for messages.
+    """
+
+    transaction: Digest
+    sender: str
+    nonce: int
+    what: str
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """A mined transaction that succeeded.
+
+    Args:
+        transaction: its hash.
+        sender: the account that sent it.
+        block: number of its block.
+        gas_used: units of gas.
+        gas_price: wei paid for a unit.
+        events: the events of the deployment's contracts, in order.
+        contract_address: where a creation put its contract.
+    """
+
+    transaction: Digest
+    sender: str
+    block: int
+    gas_used: int
+    gas_price: int
+    events: tuple[Event, ...]
+    contract_address: str | None = None
+
+    def event(self, name: str) -> Event:
+        """The one event of that name.
+
+        Raises:
+            InputRefused: there is none, or more than one.
+        """
+        found = [event for event in self.events if event.name == name]
+        if len(found) != 1:
+            raise InputRefused(f"the transaction {self.transaction} emitted {len(found)} events {name}, not one")
+        return found[0]

@@ -1,0 +1,202 @@
+"""The devnet: a chain of one's own on this machine, on which time passes and transactions do not wait.
+
+anvil mines a block every second and, beside that, one for every transaction (on an automining node time stands still, so no
+window ever passes). It runs on after the command that started it. Its folder holds
+
+    devnet.json          the record: URL, process, store (`pod.ports.settings.DevnetRecord`)
+    chain.json           the chain itself, written every few seconds and at the end, so that a restart goes on with it
+    anvil.log            what the node says
+    deployments/31337.json
+    store/               the store that its pods share
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from pod.ports.chain.base import Receipt, amount_text, write_file
+from pod.ports.chain.client import checksum
+from pod.ports.chain.connect import connect_unlocked
+from pod.ports.chain.node_tools import binary
+from pod.ports.chain.rpc import Node
+from pod.ports.detached import alone, port_is_free, running, spawn, stop
+from pod.ports.settings import DEVNET_CHAIN_ID, DEVNET_RECORD, DevnetRecord, Settings, process_start
+from pod.values.errors import ChainUnusable, InputRefused
+
+DEFAULT_PORT = 8545
+LOCK = ".lock"
+BLOCK_TIME_S = 1
+SAVE_EVERY_S = 5
+START_S = 20.0
+TREASURY_ETH = 1_000_000_000
+_LISTENING = re.compile(rb"Listening on 127\.0\.0\.1:(\d+)")
+
+
+def up(folder: Path, port: int = DEFAULT_PORT, fresh: bool = False) -> DevnetRecord:
+    """Start the devnet, or find it running.
+
+    Args:
+        folder: where its state lies; made when absent.
+        port: TCP port on 127.0.0.1; 0 takes a free one.
+        fresh: forget the chain and the deployment that the folder holds; the store is kept.
+
+    Returns:
+        its record.
+
+    Raises:
+        ChainUnusable: the port is taken, or the node does not come up.
+        NotFound: anvil is not installed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with alone(folder / LOCK):
+        if (record := status(folder)) is not None:
+            return record
+        if fresh:
+            (folder / "chain.json").unlink(missing_ok=True)
+            shutil.rmtree(folder / "deployments", ignore_errors=True)
+        return _start(folder, port)
+
+
+def choose_store(folder: Path, store: str) -> DevnetRecord:
+    """Make a store the one that pods on the running devnet share unless they choose.
+
+    Args:
+        folder: the devnet's.
+        store: a folder, or the address of a Kubo node's RPC.
+
+    Raises:
+        ChainUnusable: the devnet does not run.
+    """
+    with alone(folder / LOCK):
+        record = status(folder)
+        if record is None:
+            raise ChainUnusable(f"no devnet runs from {folder}", "start it: fitchain devnet up")
+        return _write_record(folder, replace(record, store=store))
+
+
+def status(folder: Path) -> DevnetRecord | None:
+    """The record of the devnet that runs from a folder; None if none does. A stale record is cleared away."""
+    record = DevnetRecord.read(folder)
+    if record is None or record.alive:
+        return record
+    (folder / DEVNET_RECORD).unlink(missing_ok=True)
+    return None
+
+
+def down(folder: Path) -> bool:
+    """Stop the devnet and wait until it has gone; its chain is kept for the next `up`.
+
+    Returns:
+        whether it was running.
+
+    Raises:
+        Unusable: it does not stop.
+    """
+    if not folder.is_dir():
+        return False
+    with alone(folder / LOCK):
+        if (record := status(folder)) is None:
+            return False
+        stop(record.pid, record.started)
+        (folder / DEVNET_RECORD).unlink(missing_ok=True)
+        return True
+
+
+def fund(settings: Settings, address: str, wei: int, units: int) -> tuple[Receipt, ...]:
+    """Give an account ETH and FIT out of the devnet's treasury.
+
+    Args:
+        settings: which devnet, with its deployment.
+        address: the account.
+        wei: ETH in wei.
+        units: FIT in base units.
+
+    Raises:
+        InputRefused: the address is none.
+        ChainUnusable: the chain is not a devnet, or the treasury is empty.
+    """
+    from eth_utils.address import is_address
+
+    if not is_address(address):
+        raise InputRefused(f"{address!r} is not an address", "see `fitchain keys list`")
+    chain = connect_unlocked(settings)
+    if chain.chain_id != DEVNET_CHAIN_ID:
+        raise ChainUnusable(f"chain {chain.chain_id} is not a devnet, which is chain {DEVNET_CHAIN_ID}")
+    if units:
+        chain.require_fit(units, f"funding {address}")
+    if (have := chain.balance(chain.address)) < wei:
+        raise ChainUnusable(
+            f"the devnet's treasury has {amount_text(have)} ETH and {amount_text(wei)} ETH are asked for"
+        )
+    sent = [chain.submit_raw(checksum(address), b"", "funding", value=wei)] if wei else []
+    sent += [chain.submit("FitCoin", "transfer", address, units)] if units else []
+    return tuple(chain.wait(pending) for pending in sent)
+
+
+def _start(folder: Path, port: int) -> DevnetRecord:
+    log = folder / "anvil.log"
+    if not port_is_free(port):
+        raise ChainUnusable(
+            f"the port {port} is taken by another program",
+            "stop it, or choose another: `devnet up --port 0` takes a free one",
+        )
+    log.write_bytes(b"")
+    pid = spawn(_command(folder, port), log, os.environ)
+    started = process_start(pid)
+    try:
+        rpc = f"http://127.0.0.1:{listening_port(pid, log)}"
+        version = str(Node(rpc).request("web3_clientVersion"))
+    except ChainUnusable:
+        if started is not None:
+            stop(pid, started)
+        raise
+    store = str((folder / "store").absolute())
+    record = DevnetRecord(rpc, DEVNET_CHAIN_ID, pid, started or 0, int(rpc.rpartition(":")[2]), store, version)
+    return _write_record(folder, record)
+
+
+def _write_record(folder: Path, record: DevnetRecord) -> DevnetRecord:
+    write_file(folder / DEVNET_RECORD, (json.dumps(asdict(record), indent=2) + "\n").encode())
+    return record
+
+
+def _command(folder: Path, port: int) -> list[str]:
+    flags = {
+        "--host": "127.0.0.1",
+        "--port": port,
+        "--chain-id": DEVNET_CHAIN_ID,
+        "--block-time": BLOCK_TIME_S,
+        "--accounts": 1,
+        "--balance": TREASURY_ETH,
+        "--state": folder.absolute() / "chain.json",
+        "--state-interval": SAVE_EVERY_S,
+    }
+    return [
+        str(binary("anvil")),
+        "--mixed-mining",
+        "--no-cors",
+        *(str(part) for pair in flags.items() for part in pair),
+    ]
+
+
+def listening_port(pid: int, log: Path) -> int:
+    """Wait until the node says where it listens.
+
+    Raises:
+        ChainUnusable: it ends, or says nothing in time.
+    """
+    deadline = time.monotonic() + START_S
+    while (found := _LISTENING.search(log.read_bytes())) is None:
+        if not running(pid) or time.monotonic() > deadline:
+            last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
+            raise ChainUnusable(
+                f"anvil did not come up: {last[0]}", f"read {log}; `devnet up --fresh` forgets the old chain"
+            )
+        time.sleep(0.01)
+    return int(found[1])

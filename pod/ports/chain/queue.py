@@ -1,0 +1,292 @@
+"""The nonce queue: transactions are signed and written down before they are sent.
+
+Several processes of one home may send from one account at once. A lock on `<home>/transactions.lock` orders them: under it a
+process takes the next nonce, signs, writes the raw transaction into `<home>/transactions.db` and sends it. What was cut off
+between writing and sending is sent by whoever comes next, so an account's nonces have no gap. Rows belong to one network, named
+by the hash of its genesis block: a devnet that was started afresh has the same chain id and the same contract addresses, and
+must not be given yesterday's transactions.
+
+A row is an attempt at using up one nonce: `signed` (written), `sent` (the node has taken it), `mined`, or `dropped` (refused
+for good, or another transaction took the nonce). A nonce has several attempts when gas became dearer than the first one offered.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from pod.ports.chain.base import Pending, Signer, amount_text
+from pod.ports.chain.rpc import Node
+from pod.ports.chain.sender import Message
+from pod.ports.settings import DEVNET_CHAIN_ID, GWEI
+from pod.values.digest import Digest
+from pod.values.errors import ChainUnusable, NodeRefused
+
+TAKEN_NONCES = 5
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS transactions(
+  network TEXT NOT NULL, sender TEXT NOT NULL, nonce INTEGER NOT NULL, hash TEXT PRIMARY KEY, raw BLOB NOT NULL,
+  fields TEXT NOT NULL, what TEXT NOT NULL, state TEXT NOT NULL, time REAL NOT NULL)
+"""
+
+
+class Queue:
+    """The transactions of one key on one network.
+
+    Args:
+        home: the pod's folder.
+        node: the node.
+        network: hash of the genesis block.
+        chain_id: signed into every transaction.
+        signer: whoever signs.
+        fee_cap_wei: the most that is offered for a unit of gas.
+        confirmations: blocks after which a used-up nonce counts as used up.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        node: Node,
+        network: Digest,
+        chain_id: int,
+        signer: Signer,
+        fee_cap_wei: int,
+        confirmations: int = 0,
+    ) -> None:
+        home.mkdir(parents=True, exist_ok=True)
+        self.path = home / "transactions.db"
+        self.path.touch(mode=0o600)
+        self.node = node
+        self.chain_id = chain_id
+        self.signer = signer
+        self.fee_cap_wei = fee_cap_wei
+        self.confirmations = confirmations
+        self._key = (str(network), signer.address)
+        with closing(self._connect()) as database:
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute(SCHEMA)
+
+    @property
+    def address(self) -> str:
+        """The account."""
+        return self.signer.address
+
+    # What the client calls
+
+    def submit(self, message: Message) -> Pending:
+        """Take the next nonce, sign, write down and send.
+
+        Raises:
+            ChainUnusable: the account cannot pay for it, gas costs more than the cap, or the node refuses it.
+            NodeUnreachable: the node went away; a transaction that was written by then is sent at the next chance.
+        """
+        fees = self._fees()
+        self._require_balance(message, fees["maxFeePerGas"])
+        for _ in range(TAKEN_NONCES):
+            with self._alone():
+                self._send_unsent()
+                pending = self._sign(self._fields(message, self._next_nonce(), fees), message.what)
+                if self._broadcast_new(pending):
+                    return pending
+        raise ChainUnusable(
+            f"another program uses the account {self.address}: it took {TAKEN_NONCES} nonces in a row",
+            "let only this home send from the account",
+        )
+
+    def attempts(self, pending: Pending) -> list[Digest]:
+        """The transactions that have used up, or still may, the pending one's nonce; none if a stranger's did."""
+        rows = self._rows("nonce = ? AND state != 'dropped'", pending.nonce)
+        return [Digest.parse(row["hash"]) for row in rows]
+
+    def settle(self, pending: Pending) -> None:
+        """Note that one of the attempts was mined."""
+        self._close(pending.nonce, "mined")
+
+    def nudge(self) -> None:
+        """Look up what is unconfirmed and send it again, in nonce order; offer more where gas became dearer.
+
+        Called when a process starts and, while one waits, every few seconds.
+        """
+        with self._alone():
+            if not (rows := self._newest()):
+                return
+            count = self._count(hex(max(0, int(self.node.request("eth_blockNumber"), 16) - self.confirmations)))
+            for row in rows:
+                if row["nonce"] < count:
+                    self._look_up(row["nonce"])
+                elif not self._offer_more(row):
+                    self._broadcast_again(row)
+
+    def pending(self) -> list[Pending]:
+        """What was written and not yet seen mined, in the order sent."""
+        return [Pending(Digest.parse(row["hash"]), self.address, row["nonce"], row["what"]) for row in self._newest()]
+
+    # Steps; those that write or send are under the lock
+
+    def _send_unsent(self) -> None:
+        """Send what a cut-off process had only written."""
+        for row in self._rows("state = 'signed'"):
+            self._broadcast_again(row)
+
+    def _broadcast_new(self, pending: Pending) -> bool:
+        """Send a fresh transaction; False if a stranger's transaction has its nonce."""
+        raw = self._rows("hash = ?", str(pending.transaction))[0]["raw"]
+        try:
+            taken = self._broadcast(pending.transaction, raw)
+        except NodeRefused as refusal:
+            self._mark(pending.transaction, "dropped")
+            raise ChainUnusable(f"{pending.what} was not sent: {refusal.message}", refusal.hint) from None
+        self._mark(pending.transaction, "sent" if taken else "dropped")
+        return taken
+
+    def _broadcast_again(self, row: sqlite3.Row) -> None:
+        """Send a transaction that may have been sent before; what was never sent and cannot be is dropped."""
+        hash = Digest.parse(row["hash"])
+        try:
+            taken = self._broadcast(hash, row["raw"])
+        except NodeRefused:
+            # One that was sent once stays: later nonces stand on it, and the node may take it again (a lower base fee, more ETH).
+            if row["state"] == "signed":
+                self._mark(hash, "dropped")
+            return
+        if taken:
+            self._mark(hash, "sent")
+        else:
+            self._look_up(row["nonce"])
+
+    def _broadcast(self, hash: Digest, raw: bytes) -> bool:
+        """Whether the node has the transaction now; False if another one has its nonce."""
+        try:
+            self.node.request("eth_sendRawTransaction", "0x" + raw.hex())
+        except NodeRefused as refusal:
+            words = refusal.message.lower()
+            if "already known" in words or "already imported" in words or "known transaction" in words:
+                return True
+            if "nonce too low" in words or "replacement" in words:
+                return self._mined(hash)
+            raise
+        return True
+
+    def _offer_more(self, row: sqlite3.Row) -> bool:
+        """Replace an attempt whose price fell below the base fee, where the cap allows; whether that was done."""
+        fields = json.loads(row["fields"])
+        if fields["maxFeePerGas"] >= self._base_fee():
+            return False
+        fees = self._fees()
+        least = {name: fields[name] * 9 // 8 + 1 for name in fees}  # nodes want an eighth more for a replacement
+        fees = {name: max(fees[name], least[name]) for name in fees}
+        if fees["maxFeePerGas"] > self.fee_cap_wei:
+            return False
+        replacement = self._sign(fields | fees, row["what"])
+        self._broadcast_again(self._rows("hash = ?", str(replacement.transaction))[0])
+        return True
+
+    def _look_up(self, nonce: int) -> None:
+        """Close a nonce that is used up on the chain: by one of our attempts, or by a stranger's transaction."""
+        rows = self._rows("nonce = ?", nonce)
+        self._close(nonce, "mined" if any(self._mined(Digest.parse(row["hash"])) for row in rows) else "dropped")
+
+    def _mined(self, hash: Digest) -> bool:
+        return self.node.request("eth_getTransactionReceipt", str(hash)) is not None
+
+    def _next_nonce(self) -> int:
+        return max(self._count("pending"), *(int(row["nonce"]) + 1 for row in self._newest()), 0)
+
+    def _count(self, block: str) -> int:
+        return int(self.node.request("eth_getTransactionCount", self.address, block), 16)
+
+    # Price
+
+    def _base_fee(self) -> int:
+        return int(self.node.request("eth_getBlockByNumber", "latest", False)["baseFeePerGas"], 16)
+
+    def _fees(self) -> dict[str, int]:
+        """What is offered for a unit of gas: room for the base fee to double, within the cap (EIP-1559)."""
+        base, cap = self._base_fee(), self.fee_cap_wei
+        tip = min(int(self.node.request("eth_maxPriorityFeePerGas"), 16), cap)
+        if base > cap:
+            raise ChainUnusable(
+                f"a unit of gas costs {base / GWEI:g} gwei and the cap is {cap / GWEI:g} gwei",
+                "wait, or raise fee_cap_gwei in settings.toml",
+            )
+        return {"maxFeePerGas": min(2 * base + tip, cap), "maxPriorityFeePerGas": tip}
+
+    def _require_balance(self, message: Message, max_fee: int) -> None:
+        have = int(self.node.request("eth_getBalance", self.address, "latest"), 16)
+        need = message.gas * max_fee + message.value
+        if have < need:
+            raise ChainUnusable(
+                f"the account {self.address} has {amount_text(have)} ETH and {message.what} may need {amount_text(need)} ETH",
+                funding_hint(self.chain_id, self.address),
+            )
+
+    # The file
+
+    def _fields(self, message: Message, nonce: int, fees: dict[str, int]) -> dict[str, Any]:
+        fields: dict[str, Any] = {"type": 2, "chainId": self.chain_id, "nonce": nonce, "gas": message.gas}
+        fields |= {"value": message.value, "data": "0x" + message.data.hex()} | fees
+        return fields | ({"to": message.to} if message.to else {})
+
+    def _sign(self, fields: dict[str, Any], what: str) -> Pending:
+        """Sign and write down."""
+        from eth_utils.crypto import keccak
+
+        raw = self.signer.sign_transaction(fields)
+        hash = Digest(bytes(keccak(raw)))
+        row = (*self._key, fields["nonce"], str(hash), raw, json.dumps(fields), what, "signed", time.time())
+        again = "ON CONFLICT(hash) DO UPDATE SET state = 'signed'"  # the same transaction was dropped before
+        self._write(f"INSERT INTO transactions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) {again}", *row)
+        return Pending(hash, self.address, fields["nonce"], what)
+
+    def _newest(self) -> list[sqlite3.Row]:
+        """The newest open attempt at every open nonce, by nonce."""
+        return list({row["nonce"]: row for row in self._rows("state IN ('signed', 'sent')")}.values())
+
+    def _rows(self, condition: str, *values: Any) -> list[sqlite3.Row]:
+        query = f"SELECT * FROM transactions WHERE network = ? AND sender = ? AND {condition} ORDER BY nonce, time"
+        with closing(self._connect()) as database:
+            rows: list[sqlite3.Row] = database.execute(query, (*self._key, *values)).fetchall()
+            return rows
+
+    def _mark(self, hash: Digest, state: str) -> None:
+        self._write("UPDATE transactions SET state = ? WHERE hash = ?", state, str(hash))
+
+    def _close(self, nonce: int, state: str) -> None:
+        condition = "network = ? AND sender = ? AND nonce = ?"
+        self._write(f"UPDATE transactions SET state = ? WHERE {condition}", state, *self._key, nonce)
+
+    def _write(self, statement: str, *values: Any) -> None:
+        with closing(self._connect()) as database:
+            database.execute("BEGIN IMMEDIATE")
+            database.execute(statement, values)
+            database.execute("COMMIT")
+
+    def _connect(self) -> sqlite3.Connection:
+        database = sqlite3.connect(self.path, timeout=30, isolation_level=None)
+        database.row_factory = sqlite3.Row
+        database.execute("PRAGMA synchronous = FULL")
+        return database
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep every other sender of this home out; the kernel lets go when a process dies."""
+        lock = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
+
+
+def funding_hint(chain_id: int, address: str) -> str:
+    """What to do about an account without enough money."""
+    if chain_id == DEVNET_CHAIN_ID:
+        return f"fitchain devnet fund {address}"
+    return f"send ETH or FIT to {address} on chain {chain_id}"

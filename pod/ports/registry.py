@@ -1,0 +1,266 @@
+"""The registry: pods, datasets, models and panels by name, as typed calls.
+
+Stands after `keys` and before `agreement` in the flow. Identities are set once; owners may retire them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from pod.ports.chain.client import Chain
+from pod.ports.store.base import Cid
+from pod.values.digest import ZERO, Digest
+from pod.values.errors import InputRefused, NotFound, Reverted
+
+
+class Role(IntEnum):
+    """What a pod does; set once."""
+
+    OWNER = 1
+    SCIENTIST = 2
+    VERIFIER = 3
+
+
+@dataclass(frozen=True)
+class Pod:
+    """A registered pod: its account, its age recipient, where it can be reached (at most 512 bytes)."""
+
+    address: str
+    role: Role
+    recipient: str
+    endpoint: bytes
+
+
+@dataclass(frozen=True)
+class DatasetEntry:
+    """A registered dataset: `root` over `count` records, `card` the CID of its card, `active` until it is retired."""
+
+    id: Digest
+    owner: str
+    root: Digest
+    count: int
+    card: Cid
+    active: bool
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A registered model: digest of its graph, root of its initial tensors, the model it descends from (zero: none)."""
+
+    id: Digest
+    author: str
+    graph: Digest
+    initial_root: Digest
+    parent: Digest
+    active: bool
+
+
+@dataclass(frozen=True)
+class PanelEntry:
+    """A panel: verifiers by name, of which audits are drawn; members are only ever added."""
+
+    id: Digest
+    creator: str
+    name: str
+    members: tuple[str, ...]
+
+
+class Registry:
+    """The contract Registry of one chain.
+
+    Args:
+        chain: the connection; without a signer it only reads.
+    """
+
+    def __init__(self, chain: Chain) -> None:
+        self.chain = chain
+
+    def register_pod(self, role: Role, recipient: str, endpoint: bytes = b"") -> None:
+        """Register this account as a pod, or bring its entry up to date; harmless where all stands already.
+
+        Args:
+            role: set once.
+            recipient: age recipient.
+            endpoint: where the pod can be reached, at most 512 bytes.
+
+        Raises:
+            ChainUnusable: the contract refuses, or the account cannot pay.
+            InputRefused: the account is registered in another role.
+        """
+        try:
+            known = self.pod(self.chain.address)
+        except NotFound:
+            try:
+                self.chain.send("Registry", "registerPod", role, recipient, endpoint)
+                return
+            except Reverted as refusal:
+                if refusal.error != "PodAlreadyRegistered":
+                    raise
+                known = self.pod(self.chain.address)  # another process of this home was quicker
+        if known.role != role:
+            raise InputRefused(
+                f"the account {known.address} is registered as {known.role.name.lower()}, not as {role.name.lower()}",
+                "a pod's role never changes: use another key",
+            )
+        if (known.recipient, known.endpoint) != (recipient, endpoint):
+            self.update_pod(recipient, endpoint)
+
+    def update_pod(self, recipient: str, endpoint: bytes = b"") -> None:
+        """Change this pod's recipient and endpoint."""
+        self.chain.send("Registry", "updatePod", recipient, endpoint)
+
+    def pod(self, address: str) -> Pod:
+        """One pod.
+
+        Raises:
+            NotFound: no pod of that address is registered.
+        """
+        found = self.chain.call("Registry", "pod", address)
+        if not found["role"]:
+            raise NotFound(f"no pod is registered for the account {address}", "its owner registers it by starting it")
+        return Pod(address, Role(found["role"]), found["recipient"], found["endpoint"])
+
+    def register_dataset(self, root: Digest, count: int, card: Cid) -> Digest:
+        """Register a dataset as its owner.
+
+        Args:
+            root: its published root.
+            count: records.
+            card: CID of its card.
+
+        Returns:
+            its id; of a dataset that stands already, the same.
+
+        Raises:
+            ChainUnusable: the contract refuses (it was retired, say), or the account cannot pay.
+        """
+        return self._registered("Dataset", root, count, bytes(card))
+
+    def retire_dataset(self, id: Digest) -> None:
+        """Let no new request name the dataset."""
+        self.chain.send("Registry", "retireDataset", id)
+
+    def dataset(self, id: Digest) -> DatasetEntry:
+        """One dataset.
+
+        Raises:
+            NotFound: none of that id is registered.
+            InputRefused: its owner registered it with a card that is no CID.
+        """
+        found = self.chain.call("Registry", "dataset", id)
+        if not found["count"]:
+            raise NotFound(f"no dataset {id} is registered in this deployment", "see `fitchain data list`")
+        return _dataset(id, found)
+
+    def datasets(self, owner: str | None = None) -> list[DatasetEntry]:
+        """Every dataset, oldest first, of one owner where given; without those whose card is no CID."""
+        found = self._all("Dataset", {"owner": owner} if owner else {})
+        return [_dataset(id, entry) for id, entry in found if _is_cid(entry["cardCid"])]
+
+    def register_model(self, graph: Digest, initial_root: Digest, parent: Digest = ZERO) -> Digest:
+        """Register a model as its author.
+
+        Args:
+            graph: digest of its graph.
+            initial_root: root over its initial tensors.
+            parent: the registered model it grew out of; zero for none.
+
+        Returns:
+            its id; of a model that stands already, the same.
+
+        Raises:
+            ChainUnusable: the contract refuses (it was retired, say), or the account cannot pay.
+        """
+        return self._registered("Model", graph, initial_root, parent)
+
+    def retire_model(self, id: Digest) -> None:
+        """Let no new request name the model."""
+        self.chain.send("Registry", "retireModel", id)
+
+    def model(self, id: Digest) -> ModelEntry:
+        """One model.
+
+        Raises:
+            NotFound: none of that id is registered.
+        """
+        found = self.chain.call("Registry", "model", id)
+        if found["graph"] == ZERO:
+            raise NotFound(f"no model {id} is registered in this deployment", "see `fitchain model list`")
+        return _model(id, found)
+
+    def models(self, author: str | None = None) -> list[ModelEntry]:
+        """Every model, oldest first, of one author where given."""
+        return [_model(id, entry) for id, entry in self._all("Model", {"author": author} if author else {})]
+
+    def create_panel(self, name: str, members: Sequence[str]) -> Digest:
+        """Name verifiers of whom audits may be drawn.
+
+        Args:
+            name: for people; each account has its own names.
+            members: their addresses, in the order in which they are drawn from.
+
+        Returns:
+            the panel's id.
+        """
+        receipt = self.chain.send("Registry", "createPanel", name, list(members))
+        id = receipt.event("PanelCreated").args["id"]
+        assert isinstance(id, Digest)
+        return id
+
+    def extend_panel(self, id: Digest, members: Sequence[str]) -> None:
+        """Add members as the panel's creator; audits that are open already do not draw them."""
+        self.chain.send("Registry", "extendPanel", id, list(members))
+
+    def panel(self, id: Digest) -> PanelEntry:
+        """One panel.
+
+        Raises:
+            NotFound: there is none of that id.
+        """
+        found = self.chain.call("Registry", "panel", id)
+        if not found["name"]:
+            raise NotFound(f"no panel {id} was created in this deployment", "its creator knows its id")
+        return PanelEntry(id, found["creator"], found["name"], tuple(found["members"]))
+
+    def panels(self) -> list[PanelEntry]:
+        """Every panel, oldest first."""
+        return [self.panel(event.args["id"]) for event in self.chain.events("Registry", "PanelCreated")]
+
+    def _registered(self, kind: str, *args: Any) -> Digest:
+        try:
+            receipt = self.chain.send("Registry", f"register{kind}", *args)
+        except Reverted as refusal:
+            id = refusal.values.get("id")
+            if refusal.error != f"{kind}AlreadyRegistered" or not isinstance(id, Digest):
+                raise
+            if not self.chain.call("Registry", kind.lower(), id)["active"]:
+                raise
+            return id
+        id = receipt.event(f"{kind}Registered").args["id"]
+        assert isinstance(id, Digest)
+        return id
+
+    def _all(self, kind: str, indexed: dict[str, Any]) -> list[tuple[Digest, dict[str, Any]]]:
+        """Every entry of a kind, with what stands in the contract now."""
+        ids = [event.args["id"] for event in self.chain.events("Registry", f"{kind}Registered", **indexed)]
+        return list(zip(ids, self.chain.call_many([("Registry", kind.lower(), (id,)) for id in ids]), strict=True))
+
+
+def _dataset(id: Digest, found: dict[str, Any]) -> DatasetEntry:
+    card = Cid.decode(found["cardCid"])
+    return DatasetEntry(id, found["owner"], found["root"], found["count"], card, found["active"])
+
+
+def _model(id: Digest, found: dict[str, Any]) -> ModelEntry:
+    return ModelEntry(id, found["author"], found["graph"], found["initialRoot"], found["parent"], found["active"])
+
+
+def _is_cid(data: bytes) -> bool:
+    try:
+        Cid.decode(data)
+    except InputRefused:
+        return False
+    return True

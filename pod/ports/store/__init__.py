@@ -1,0 +1,46 @@
+"""The store: content-addressed files and folders.
+
+`open_store(settings)` gives the back end that the settings name; `Cid` names what is in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pod.ports.settings import DEVNET_CHAIN_ID, Settings
+from pod.ports.store.base import MOST_BYTES, SMALL_BYTES, Cid, Garbage, Store
+
+__all__ = ["MOST_BYTES", "SMALL_BYTES", "Cid", "Garbage", "Store", "open_store"]
+
+
+def open_store(
+    settings: Settings,
+    say: Callable[[str], None] = lambda text: None,
+    progress: Callable[[str, int], None] = lambda what, count: None,
+) -> Store:
+    """Open the store that the settings name, as the pod whose home they name.
+
+    Args:
+        settings: `store` is a folder, or the address of a Kubo node's RPC.
+        say: is told when the store waits for a node, and why.
+        progress: is told, twice a second, what a node is doing and how many bytes have passed.
+
+    Raises:
+        InputRefused: the address is malformed. Whether a node answers there shows when it is first asked.
+    """
+    if isinstance(settings.store, str):
+        from pod.ports.store.ipfs import IpfsStore
+
+        return IpfsStore(
+            settings.store,
+            settings.home,
+            settings.store_authorization,
+            settings.store_gateways,
+            settings.store_patience_s,
+            settings.chain_id == DEVNET_CHAIN_ID,
+            say,
+            progress,
+        )
+    from pod.ports.store.local import LocalStore
+
+    return LocalStore(settings.store, settings.home)

@@ -1,0 +1,379 @@
+"""The back end over IPFS: a pod's own Kubo node, which gets from other pods' nodes what it lacks.
+
+After `transfer`; a `pod.ports.store.base.Store` like `local`, and the one that pods use which share nothing but the chain. Nothing that
+the node says is believed: what is added is hashed here too, and what is read is compared with its CID block by block.
+
+What a pod has pinned is a folder in the node's own file tree (MFS), `/fitchain/<pod>/<cid>`, beside a recursive pin named
+`fitchain`: so several pods can share a node, and one does not drop what another keeps.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+import libipld
+
+from pod.ports.store import car, landing, unixfs
+from pod.ports.store.base import MOST_BYTES, SMALL_BYTES, Cid, Garbage
+from pod.ports.store.node import Node, Patience, bounded
+from pod.ports.store.peers import Endpoint
+from pod.ports.store.sending import ADD_S, Sending
+from pod.ports.store.transfer import EMPTY, Reader, Telling, verify
+from pod.ports.store.unixfs import Budget, Link
+from pod.ports.store.wire import NodeError, multipart
+from pod.values.errors import DigestMismatch, InputRefused, NotFound, StoreUnreachable, StoreUnusable
+
+CLAIMS = "/fitchain"
+PIN_NAME = "fitchain"
+MOST_MET = 64
+Say = Callable[[str], None]
+Progress = Callable[[str, int], None]
+Result = TypeVar("Result")
+
+
+class IpfsStore:
+    """A content store over a Kubo node.
+
+    Args:
+        address: of the node's RPC.
+        home: of the pod that uses it; pins are kept by home.
+        authorization: what the node asks for.
+        gateways: URLs of trustless gateways for blocks that no peer gives.
+        patience_s: seconds without progress after which the node, or an object, is given up.
+        private: whether private addresses are dialled: on the devnet alone.
+        say: is told when it waits, and why.
+        progress: is told, twice a second, what is being done and how many bytes have passed.
+
+    Raises:
+        InputRefused: the address or the authorization is malformed.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        home: Path,
+        authorization: str = "",
+        gateways: Sequence[str] = (),
+        patience_s: float = 60.0,
+        private: bool = False,
+        say: Say = lambda text: None,
+        progress: Progress = lambda what, count: None,
+    ) -> None:
+        self.node = Node(address, authorization)
+        self._gateways, self._patience_s, self._private = tuple(gateways), patience_s, private
+        self._say, self._progress = say, progress
+        self._mine = f"{CLAIMS}/{hashlib.sha256(os.fsencode(home.absolute())).hexdigest()[:16]}"
+        self._met: dict[str, list[str]] = {}
+        self._greeted = False
+
+    def close(self) -> None:
+        """Close the connections with the node."""
+        self.node.close()
+
+    # --- adding ------------------------------------------------------------------------------------------------------------
+
+    def add(self, source: Path | bytes | BinaryIO) -> Cid:
+        """Add a file in bounded memory and pin it (`Store.add`)."""
+        if isinstance(source, Path) and not source.is_file():
+            raise NotFound(f"there is no file {source}")
+        with _opened(source) as file:
+            link = self._send(file, pin=True)
+        self._pin(link.cid)
+        return link.cid
+
+    def _send(self, file: BinaryIO, pin: bool) -> Link:
+        """Send a file, and again from where it stood when the node breaks off: each time further, or until patience ends."""
+        self._greet()
+        start, patience, furthest = _start(file), self._patience(), 0
+        while True:
+            sending = Sending(self.node, Telling(lambda count: self._progress("adding", count)))
+            try:
+                return sending.send(file, pin)
+            except StoreUnreachable as error:
+                if start is None:
+                    raise
+                if sending.sent_bytes > furthest:
+                    furthest = sending.sent_bytes
+                    patience.moved()
+                patience.wait(error)
+                file.seek(start)
+
+    def add_folder(self, path: Path) -> Cid:
+        """Add a folder with all below it and pin it (`Store.add_folder`)."""
+        if not path.is_dir():
+            raise NotFound(f"there is no folder {path}")
+        link = self._folder(path)
+        self._pin(link.cid)
+        return link.cid
+
+    def _folder(self, path: Path) -> Link:
+        return unixfs.add_folder([(_name(entry), self._entry(entry)) for entry in path.iterdir()], self._put)
+
+    def _entry(self, path: Path) -> Link:
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            raise InputRefused(
+                f"{path} is neither a file nor a folder", "links and devices are not added; copy the content"
+            )
+        if path.is_dir():
+            return self._folder(path)
+        with path.open("rb") as file:
+            return self._send(file, pin=False)
+
+    def _put(self, cid: Cid, block: bytes) -> None:
+        """Give the node one block."""
+
+        def send() -> list[dict[str, Any]]:
+            headers, body = multipart("block", [block])
+            codec = "raw" if cid.codec == 0x55 else "dag-pb"
+            return self.node.ask("block/put", data=body, headers=headers, cid_codec=codec, mhtype="sha2-256")
+
+        told = str(self._patiently(send)[0].get("Key"))
+        if told != str(cid):
+            raise DigestMismatch(f"the IPFS node at {self.node.address} files the block {cid} under {told}")
+
+    def add_blocks(self, root: Cid, blocks: Iterable[tuple[Cid, bytes]]) -> None:
+        """Add an object from its blocks and pin it (`Store.add_blocks`)."""
+        self._greet()
+        headers, body = multipart("blocks.car", car.encode(root, blocks))
+        self.node.ask("dag/import", data=body, headers=headers, timeout_s=ADD_S, pin_roots=False)
+        for cid in unixfs.reachable(root, self._local_block):
+            if not self._here(cid):
+                raise self._missing(cid, root)
+        self._pin(root)
+
+    def _local_block(self, cid: Cid) -> bytes:
+        """A block that the node has."""
+        try:
+            pieces = self.node.stream("block/get", str(cid), offline=True)
+            block = bounded(pieces, unixfs.BLOCK_BYTES, f"{self.node.address} on the block {cid}")
+        except NodeError:
+            raise self._missing(cid, cid) from None
+        verify(cid, block, self.node.address)
+        return block
+
+    def _missing(self, cid: Cid, root: Cid) -> NotFound:
+        return NotFound(f"the block {cid} of {root} is not in the IPFS node at {self.node.address}", "add it again")
+
+    # --- pins --------------------------------------------------------------------------------------------------------------
+
+    def pin(self, cid: Cid) -> None:
+        """Keep the object for this pod; what the node lacks of it is fetched first (`Store.pin`)."""
+        for block, content in self.blocks(cid):
+            if block == EMPTY:
+                self._put(block, content)
+        self._pin(cid)
+
+    def _pin(self, cid: Cid) -> None:
+        """Pin what is here."""
+        # It is all there, so this is quick; were it not (the node's owner collected garbage just now), Kubo would look for it.
+        self._patiently(
+            lambda: self.node.ask("pin/add", str(cid), name=PIN_NAME, timeout=f"{ADD_S:.0f}s", timeout_s=ADD_S + 5)
+        )
+        try:
+            self._patiently(lambda: self.node.ask("files/cp", f"/ipfs/{cid}", f"{self._mine}/{cid}", parents=True))
+        except NodeError as error:
+            if "already" not in error.told:
+                raise
+
+    def unpin(self, cid: Cid) -> None:
+        """Give up this pod's pin (`Store.unpin`); the node's goes with the last pod's."""
+        if cid not in self.list_pins():
+            return
+        self._patiently(lambda: self.node.ask("files/rm", f"{self._mine}/{cid}", force=True))
+        if any(str(cid) in self._files(f"{CLAIMS}/{pod}") for pod in self._files(CLAIMS)):
+            return
+        try:
+            self._patiently(lambda: self.node.ask("pin/rm", str(cid)))
+        except NodeError as error:
+            if "not pinned" not in error.told:
+                raise
+
+    def list_pins(self) -> list[Cid]:
+        """What this pod has pinned, sorted (`Store.list_pins`)."""
+        return sorted(Cid.parse(name) for name in self._files(self._mine))
+
+    def _files(self, folder: str) -> list[str]:
+        """Names in a folder of the node's file tree; none where there is no such folder."""
+        try:
+            found = self._patiently(lambda: self.node.one("files/ls", folder))
+        except NodeError as error:
+            if "does not exist" not in error.told:
+                raise
+            return []
+        return [str(entry.get("Name")) for entry in found.get("Entries") or []]
+
+    def garbage(self) -> Garbage:
+        """What `gc` would remove now, others' blocks on this node included (`Store.garbage`)."""
+        doomed = self._doomed()
+        sizes = (self.node.one("block/stat", one, offline=True).get("Size", 0) for one in doomed)
+        return Garbage(len(doomed), sum(int(size) for size in sizes))
+
+    def _doomed(self) -> list[str]:
+        """CIDs of the blocks that neither a pin nor the node's file tree keeps."""
+        pins = self.node.one("pin/ls", type="all", timeout_s=ADD_S).get("Keys") or {}
+        root = str(self.node.one("files/stat", "/").get("Hash"))
+        tree = self.node.ask("refs", root, recursive=True, unique=True, offline=True, timeout_s=ADD_S)
+        kept = {_hash(name) for name in (*pins, root, *(str(one.get("Ref")) for one in tree))}
+        here = (str(one.get("Ref")) for one in self.node.ask("refs/local", timeout_s=ADD_S))
+        return [name for name in here if _hash(name) not in kept]
+
+    def gc(self) -> int:
+        """Remove what neither a pod nor anybody else has pinned on this node (`Store.gc`)."""
+        before = int(self.node.one("repo/stat", size_only=True).get("RepoSize", 0))
+        self.node.ask("repo/gc", timeout_s=10 * ADD_S)
+        return max(0, before - int(self.node.one("repo/stat", size_only=True).get("RepoSize", 0)))
+
+    # --- fetching ----------------------------------------------------------------------------------------------------------
+
+    def fetch(self, cid: Cid, target: Path, limit_bytes: int = MOST_BYTES) -> None:
+        """Fetch a file or a folder, every byte checked (`Store.fetch`)."""
+        try:
+            with self._reader(cid, "fetching") as reader:
+                landing.fetch(cid, target, limit_bytes, reader.get)
+        except OSError as error:
+            raise StoreUnusable(f"{target} cannot be written: {error}", "check the folder and its disk") from None
+
+    def cat(self, cid: Cid, limit_bytes: int = SMALL_BYTES) -> bytes:
+        """Fetch a small file into memory (`Store.cat`)."""
+        with self._reader(cid, "fetching") as reader:
+            return b"".join(unixfs.read_file(cid, reader.get, Budget(limit_bytes)))
+
+    def entries(self, cid: Cid) -> dict[str, Cid]:
+        """What a folder holds (`Store.entries`)."""
+        with self._reader(cid, "fetching") as reader:
+            return landing.entries(cid, reader.get)
+
+    def has(self, cid: Cid) -> bool:
+        """Whether the node has the object's first block (`Store.has`)."""
+        return self._patiently(lambda: self._here(cid))
+
+    def blocks(self, cid: Cid, limit_bytes: int = MOST_BYTES) -> Iterator[tuple[Cid, bytes]]:
+        """Every block of an object (`Store.blocks`); what the node lacks is fetched."""
+        with self._reader(cid, "reading") as reader:
+            yield from unixfs.walk(cid, reader.get, Budget(limit_bytes))
+
+    def _here(self, cid: Cid) -> bool:
+        try:
+            self.node.one("block/stat", str(cid), offline=True)
+        except NodeError:
+            return False
+        return True
+
+    def _reader(self, cid: Cid, verb: str) -> Reader:
+        self._greet()
+        telling = Telling(lambda count: self._progress(f"{verb} {cid}", count))
+        return Reader(cid, self.node, self._dial, self._gateways, self._patience_s, self._say, telling)
+
+    # --- other pods --------------------------------------------------------------------------------------------------------
+
+    def endpoint(self) -> bytes:
+        """Where this pod's node can be reached (`Store.endpoint`)."""
+        peer, addresses = self._patiently(self.node.id)
+        return Endpoint.of(peer, addresses, self._private).encode()
+
+    def meet(self, endpoint: bytes) -> None:
+        """Remember another pod's node, and connect with it (`Store.meet`)."""
+        try:
+            found = Endpoint.parse(endpoint)
+        except InputRefused as error:
+            self._say(f"a pod's endpoint is left out: {error.message}")
+            return
+        if found is None or not (addresses := found.dialled(self._private)):
+            return
+        if found.peer not in self._met and len(self._met) >= MOST_MET:
+            self._met.pop(next(iter(self._met)))
+        self._met[found.peer] = addresses
+        self._dial()
+
+    def _dial(self) -> list[str]:
+        """Connect with the nodes that we have met and are not connected with; the peers that there are then."""
+        try:
+            connected = set(self.node.peers())
+            for peer, addresses in self._met.items():
+                if peer not in connected and self._connect(addresses):
+                    connected.add(peer)
+        except StoreUnreachable:
+            return []
+        return sorted(connected)
+
+    def _connect(self, addresses: Sequence[str]) -> bool:
+        for address in addresses:
+            try:
+                self.node.connect(address)
+                return True
+            except NodeError:
+                continue  # the next address may do; whether any did is seen in who is connected
+        return False
+
+    # --- the node ------------------------------------------------------------------------------------------------------------
+
+    def status(self) -> dict[str, object]:
+        """What the node says about itself: version, peer id, addresses, peers, bytes used and allowed, this pod's pins."""
+        self._greet()
+        peer, addresses = self.node.id()
+        stat = self.node.one("repo/stat")
+        return {
+            "kind": "ipfs",
+            "address": self.node.address,
+            "version": self.node.version(),
+            "peer": peer,
+            "addresses": addresses,
+            "peers": self.node.peers(),
+            "size_bytes": int(stat.get("RepoSize", 0)),
+            "most_bytes": int(stat.get("StorageMax", 0)),
+            "blocks": int(stat.get("NumObjects", 0)),
+            "pins": len(self.list_pins()),
+        }
+
+    def _greet(self) -> None:
+        """Make sure, once, that a Kubo answers: what is wrong shows best before a large file is on its way."""
+        if not self._greeted:
+            self._patiently(self.node.version)
+            self._greeted = True
+
+    def _patience(self) -> Patience:
+        return Patience(self._patience_s, self._say)
+
+    def _patiently(self, attempt: Callable[[], Result]) -> Result:
+        """Try until the node answers, or patience ends."""
+        patience = self._patience()
+        while True:
+            try:
+                return attempt()
+            except StoreUnreachable as error:
+                patience.wait(error)
+
+
+@contextmanager
+def _opened(source: Path | bytes | BinaryIO) -> Iterator[BinaryIO]:
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            yield file
+    else:
+        yield io.BytesIO(source) if isinstance(source, bytes) else source
+
+
+def _start(file: BinaryIO) -> int | None:
+    """Where a stream stands; None for one that cannot be read again from there."""
+    try:
+        return file.tell() if file.seekable() else None
+    except AttributeError:  # a reader of our caller's own that can do nothing but read
+        return None
+
+
+def _name(path: Path) -> str:
+    try:
+        return os.fsencode(path.name).decode()
+    except UnicodeDecodeError:
+        raise InputRefused(f"the name {path.name!r} is not UTF-8", "rename it") from None
+
+
+def _hash(name: str) -> bytes:
+    """What a CID names, whatever its version and codec."""
+    return bytes(libipld.decode_cid(name)["hash"]["digest"])

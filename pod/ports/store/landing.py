@@ -1,0 +1,68 @@
+"""How an object lands on the disk: file or folder, every block from a verified source, whole or not at all.
+
+Between `unixfs` and the back ends, which give it their `get`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from uuid import uuid4
+
+from pod.ports.store import unixfs
+from pod.ports.store.base import Cid
+from pod.ports.store.unixfs import FOLDER, Budget, Get
+from pod.values.errors import InputRefused
+
+
+def fetch(cid: Cid, target: Path, limit_bytes: int, get: Get) -> None:
+    """Write a file or a folder beside its place, then put it there (`Store.fetch`).
+
+    Args:
+        cid, target, limit_bytes: as `Store.fetch`.
+        get: gives a block, verified against its CID.
+
+    Raises:
+        InputRefused: the object is no file or folder, beyond the limit, or would overwrite something.
+        OSError: the target cannot be written.
+    """
+    part = target.with_name(f".{target.name}.{uuid4().hex}.part")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        _write(cid, part, Budget(limit_bytes), unixfs.MOST_DEPTH, get)
+        if part.is_dir() and target.exists():
+            raise InputRefused(f"{target} exists already and would be overwritten", "fetch into a new folder")
+        part.replace(target)
+    finally:
+        if part.is_dir():
+            shutil.rmtree(part)
+        part.unlink(missing_ok=True)
+
+
+def _write(cid: Cid, target: Path, budget: Budget, depth: int, get: Get) -> None:
+    if depth == 0:
+        raise InputRefused(f"the folder is nested more than {unixfs.MOST_DEPTH} levels deep")
+    node = unixfs.read_node(cid, get, budget)
+    if node is not None and node.kind == FOLDER:
+        target.mkdir()
+        for link in node.links:
+            _write(link.cid, target / unixfs.check_name(link.name), budget, depth - 1, get)
+        return
+    with target.open("xb") as file:
+        for piece in unixfs.read_file(cid, get, budget):
+            file.write(piece)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def entries(cid: Cid, get: Get) -> dict[str, Cid]:
+    """What a folder holds (`Store.entries`).
+
+    Raises:
+        InputRefused: it is a file.
+    """
+    node = unixfs.read_node(cid, get, Budget(0))
+    if node is None or node.kind != FOLDER:
+        raise InputRefused(f"{cid} is a file and not a folder")
+    return {link.name: link.cid for link in node.links}

@@ -1,0 +1,6 @@
+"""What checks: needs no torch, no key, and but for an audit's evidence no data.
+
+transcript    all leaves under one root; groups, peaks, the ending
+audit         the challenge, the evidence, every check that needs no training, the vote
+certificate   one file that says all of it, and every comparison that verifying makes
+"""

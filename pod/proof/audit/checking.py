@@ -1,0 +1,209 @@
+"""Checking: everything in evidence that can be checked without training again (no torch).
+
+Part of `audit`. What does not hold is a `Problem`. One that concerns the whole (the offer, a leaf, the transcript) leaves nothing to
+replay; one that concerns a segment leaves the others. So all honest verifiers replay the same segments and come to the same trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pod.compute.checkpoint import read_state_file
+from pod.compute.dataset import verify_record
+from pod.proof.audit.evidence import GRAPH, INITIAL, RECIPE, RECORDS, Evidence, segment_records, state_name
+from pod.proof.audit.facts import Facts
+from pod.values.digest import ZERO, Digest, root_from_path, sha256_file, tagged
+from pod.values.errors import ClaimMismatch, DigestMismatch, InputRefused, Refuted
+from pod.values.leaf import Indices, Leaf, records_digest
+from pod.values.recipe import Recipe
+from pod.values.state import model_root, optimizer_root, read_safetensors
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something in evidence that does not hold.
+
+    Args:
+        segment: the segment that it concerns; None where it concerns the whole.
+        what: what is false, with both values.
+    """
+
+    segment: int | None
+    what: str
+
+    def __str__(self) -> str:
+        return self.what if self.segment is None else f"segment {self.segment}: {self.what}"
+
+
+def check(evidence: Evidence, facts: Facts) -> tuple[Problem, ...]:
+    """Check evidence against the chain.
+
+    Args:
+        evidence: as it was read.
+        facts: what the chain says.
+
+    Returns:
+        The first problem of the whole, or else the first of each segment that has one; nothing where all holds.
+
+    Raises:
+        Unusable: the job is larger than an audit looks at.
+    """
+    try:
+        recipe = check_offer(evidence, facts)
+        check_leaves(evidence, facts, recipe)
+        return tuple(check_segments(evidence, facts, recipe))
+    except (Refuted, InputRefused) as error:
+        return (Problem(None, error.message),)
+
+
+def check_delivery(model: Path, facts: Facts) -> Problem | None:
+    """Compare the delivered model with the one that the chain recorded."""
+    try:
+        _same("the delivered model has the root", model_root(read_safetensors(model)[0]), facts.model_root, "the chain")
+    except (Refuted, InputRefused) as error:
+        return Problem(None, error.message)
+    return None
+
+
+def check_offer(evidence: Evidence, facts: Facts) -> Recipe:
+    """Check that the evidence is about this audit, and its recipe, graph and initial model those agreed on.
+
+    Raises:
+        ClaimMismatch, DigestMismatch: they are not.
+        InputRefused: a file is malformed.
+    """
+    _same("the evidence is about the agreement", evidence.agreement, facts.agreement, "the chain")
+    _same("the evidence is for the round", evidence.round, facts.round, "the chain")
+    _same("the evidence is about the segments", evidence.segments, facts.audited, "the challenge")
+    folder = evidence.folder
+    _same(f"{RECIPE} has the digest", sha256_file(folder / RECIPE), facts.recipe, "the agreement")
+    recipe = Recipe.parse((folder / RECIPE).read_bytes())
+    for what, found, agreed in (
+        ("graph", recipe.graph, facts.graph),
+        ("initial model", recipe.initial_model, facts.initial_model),
+        ("dataset", recipe.dataset, facts.dataset_root),
+        ("number of steps", recipe.steps, facts.steps),
+        ("segment length", recipe.segment, facts.segment),
+        ("anchor group", recipe.group, facts.group),
+    ):
+        _same(f"the recipe's {what} is", found, agreed, "the agreement")
+    if recipe.rows[1] > facts.dataset_count:
+        raise ClaimMismatch(f"the recipe uses rows up to {recipe.rows[1]} of {facts.dataset_count} records")
+    _same(f"{GRAPH} has the digest", sha256_file(folder / GRAPH), facts.graph, "the agreement")
+    initial = model_root(read_safetensors(folder / INITIAL)[0])
+    _same(f"{INITIAL} has the model root", initial, facts.initial_model, "the agreement")
+    return recipe
+
+
+def check_leaves(evidence: Evidence, facts: Facts, recipe: Recipe) -> None:
+    """Check that the opened leaves are those of the transcript, that neighbours are linked, and what the first and the last say.
+
+    Raises:
+        ClaimMismatch, DigestMismatch: one is not, or says something else than was agreed.
+        InputRefused: a path does not fit the transcript.
+    """
+    _same("the evidence opens the leaves", tuple(sorted(evidence.leaves)), facts.leaves, "the challenge")
+    digests = {index: _check_leaf(evidence, facts, recipe, index) for index in facts.leaves}
+    _check_first(evidence.leaves[0].checkpoint.leaf, facts)
+    for index, digest in digests.items():
+        if index + 1 in digests:
+            previous = evidence.leaves[index + 1].checkpoint.leaf.previous
+            _same(f"leaf {index + 1} names as the leaf before it", previous, digest, f"leaf {index}")
+    last = evidence.leaves[facts.count - 1].checkpoint.leaf
+    _same("the last leaf's model has the root", last.model, facts.model_root, "the chain")
+    _same("the last leaf stands after step", last.step, facts.step, "the chain")
+
+
+def _check_leaf(evidence: Evidence, facts: Facts, recipe: Recipe, index: int) -> Digest:
+    """One leaf by itself: its step, its metrics, its path; its digest."""
+    opened = evidence.leaves[index]
+    leaf = opened.checkpoint.leaf
+    _same(f"leaf {index} stands after step", leaf.step, facts.step_of(index), "the agreement")
+    opened.checkpoint.verify()
+    agreed = set(recipe.metrics) if index else set()
+    _same(f"leaf {index} has the metrics", sorted(opened.checkpoint.metrics), sorted(agreed), "the recipe")
+    digest = leaf.digest(facts.ctx, facts.seed)
+    tree = root_from_path(digest, index, facts.count, opened.path)
+    root = tagged("fitchain/transcript/v1", facts.count, tree)
+    if root != facts.transcript_root:
+        raise DigestMismatch(
+            f"leaf {index} leads to the transcript root {root}, and the chain has {facts.transcript_root}"
+        )
+    return digest
+
+
+def _check_first(leaf: Leaf, facts: Facts) -> None:
+    """Leaf 0 is of the agreed model, of an optimizer without tensors, and of no record."""
+    _same("leaf 0's model has the root", leaf.model, facts.initial_model, "the agreement")
+    _same("leaf 0's optimizer has the root", leaf.optimizer, optimizer_root({}), "a fresh one")
+    _same("leaf 0's records have the digest", leaf.records, records_digest(np.empty(0, np.uint64)), "no record")
+    _same("leaf 0 names as the leaf before it", leaf.previous, ZERO, "the format")
+
+
+def check_segments(evidence: Evidence, facts: Facts, recipe: Recipe) -> Iterator[Problem]:
+    """Check each audited segment's state and records; yields the first problem of each that has one.
+
+    Raises:
+        InputRefused: `records.bin` is malformed.
+        Unusable: the job is larger than an audit looks at.
+    """
+    opened = _openings(evidence, facts.dataset_root)
+    for segment in facts.audited:
+        try:
+            _check_state(evidence, segment)
+            _check_records(evidence, segment, segment_records(recipe, facts.seed, segment), opened)
+        except (Refuted, InputRefused) as error:
+            yield Problem(segment, error.message)
+
+
+def _check_state(evidence: Evidence, segment: int) -> None:
+    """The state before a segment is the one that its leaf names; the first is the initial model, which was checked."""
+    if segment == 0:
+        return
+    try:
+        read_state_file(evidence.state_file(segment)).verify(evidence.checkpoint(segment).leaf)
+    except (Refuted, InputRefused) as error:
+        raise type(error)(f"{state_name(segment)}: {error.message}") from None
+
+
+def _check_records(evidence: Evidence, segment: int, indices: Indices, opened: Mapping[int, str]) -> None:
+    """The leaf after a segment is of the records that the order seed gives, and each of them was registered."""
+    if segment + 1 in evidence.leaves:
+        leaf = evidence.leaves[segment + 1].checkpoint.leaf
+        found = f"leaf {leaf.index} is of records with the digest"
+        _same(found, leaf.records, records_digest(indices), "the order seed")
+    for index in np.unique(indices).tolist():
+        if problem := opened.get(index, f"{RECORDS} lacks record {index}"):
+            raise DigestMismatch(problem)
+
+
+def _openings(evidence: Evidence, root: Digest) -> dict[int, str]:
+    """What is wrong with each opened record, by its index; empty texts where nothing is."""
+    schema, found = evidence.records.schema, dict[int, str]()
+    for opening in evidence.records:
+        found[opening.index] = ""
+        try:
+            verify_record(opening, root)
+            if opening.record[:32] != schema:
+                raise DigestMismatch(f"record {opening.index} is of another schema than {RECORDS} says")
+        except (Refuted, InputRefused) as error:
+            found[opening.index] = error.message
+    return found
+
+
+def _same(what: str, found: object, wanted: object, whose: str) -> None:
+    """Refuse a value that is not the wanted one.
+
+    Raises:
+        ClaimMismatch: it is another; the message names both.
+    """
+    if found != wanted:
+        raise ClaimMismatch(f"{what} {_shown(found)}, and {whose} says {_shown(wanted)}")
+
+
+def _shown(value: object) -> str:
+    return f"{value!s:.200}"

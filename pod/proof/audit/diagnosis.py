@@ -1,0 +1,141 @@
+"""Diagnosis: where a disagreement begins, down to a segment, a step and the first tensor.
+
+Last in `audit`. It explains, and moves no money. Each side trains the segment in question again on its own host (the worker's mode
+`explain`) and keeps, after every step, the digest of every tensor: moments. They show no number of a model or a record, so one side can
+hand its file to the other. States that lie in a folder are moments too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pod.compute.checkpoint import KeptState
+from pod.values.digest import Digest, canonical_json, parse_json
+from pod.values.errors import InputRefused, NotFound
+from pod.values.state import tensor_entry
+
+MOMENTS = "moments.jsonl"
+LINE_BYTES, MOST_MOMENTS = 4 << 20, 1 << 20
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The tensors after one step of a segment.
+
+    Args:
+        segment: segment j, from leaf j to leaf j+1.
+        step: completed steps; the segment's first moment is the state that it starts from.
+        tensors: each one's digest (kind, name, dtype, shape and bytes), by `model/<name>` and `optimizer/<parameter>/<key>`.
+    """
+
+    segment: int
+    step: int
+    tensors: Mapping[str, Digest]
+
+    @classmethod
+    def of(cls, segment: int, step: int, state: KeptState) -> Moment:
+        """A state as a moment."""
+        tensors = {f"model/{name}": tensor_entry(name, tensor) for name, tensor in state.model.items()}
+        tensors |= {f"optimizer/{name}": tensor_entry(name, tensor) for name, tensor in state.optimizer.items()}
+        return cls(segment, step, tensors)
+
+    def to_line(self) -> bytes:
+        """The moment as one line of `moments.jsonl`."""
+        tensors = {name: str(digest) for name, digest in self.tensors.items()}
+        return canonical_json({"segment": self.segment, "step": self.step, "tensors": tensors}) + b"\n"
+
+    @classmethod
+    def from_line(cls, line: bytes) -> Moment:
+        """Read one line of `moments.jsonl`.
+
+        Raises:
+            InputRefused: it is no moment.
+        """
+        match parse_json(line, LINE_BYTES):
+            case {"segment": int(segment), "step": int(step), "tensors": dict(tensors), **rest} if not rest:
+                return cls(segment, step, {name: Digest.parse(digest) for name, digest in tensors.items()})
+        raise InputRefused("a moment has a segment, a step and the digests of tensors")
+
+
+def read_moments(path: Path) -> tuple[Moment, ...]:
+    """Read a file of moments; it may be another side's.
+
+    Raises:
+        NotFound: there is no such file.
+        InputRefused: it is no such file.
+    """
+    found: list[Moment] = []
+    try:
+        with path.open("rb") as file:
+            while line := file.readline(LINE_BYTES + 1):
+                if len(found) == MOST_MOMENTS:
+                    raise InputRefused(f"{path.name} has more than {MOST_MOMENTS} moments")
+                found.append(Moment.from_line(line))
+    except FileNotFoundError:
+        raise NotFound(f"there is no file {path}") from None
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """Where two sides part.
+
+    Args:
+        segment: the first one in which they do.
+        step: the first step after which both hold a state and it differs.
+        agreed: the last step before it after which both hold the same state; None where there is none.
+        tensor: the first tensor, by name, that differs.
+        mine, theirs: its digests; None where a side has no such tensor.
+        others: how many more tensors differ then.
+    """
+
+    segment: int
+    step: int
+    agreed: int | None
+    tensor: str
+    mine: Digest | None
+    theirs: Digest | None
+    others: int
+
+    def __str__(self) -> str:
+        since = "from the start of what both hold" if self.agreed is None else f"and agree after step {self.agreed}"
+        also = f" and {self.others} more tensors" if self.others else ""
+        return (
+            f"segment {self.segment}: the two sides differ after step {self.step}, {since}, in {self.tensor}{also}:"
+            f" {self.mine or 'nothing'} here, {self.theirs or 'nothing'} there"
+        )
+
+
+def first_disagreement(mine: Iterable[Moment], theirs: Iterable[Moment]) -> Disagreement | None:
+    """Find where two sides part.
+
+    Args:
+        mine, theirs: their moments, in any order; those that only one side has say nothing.
+
+    Returns:
+        The first disagreement; None where they agree in all that both hold.
+    """
+    ours, others = _by_place(mine), _by_place(theirs)
+    agreed: tuple[int, int] | None = None
+    for place in sorted(ours.keys() & others.keys()):
+        differing = _differing(ours[place].tensors, others[place].tensors)
+        if differing:
+            segment, step = place
+            before = agreed[1] if agreed is not None and agreed[0] == segment else None
+            name = differing[0]
+            digests = ours[place].tensors.get(name), others[place].tensors.get(name)
+            return Disagreement(segment, step, before, name, *digests, len(differing) - 1)
+        agreed = place
+    return None
+
+
+def _by_place(moments: Iterable[Moment]) -> dict[tuple[int, int], Moment]:
+    return {(moment.segment, moment.step): moment for moment in moments}
+
+
+def _differing(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> Sequence[str]:
+    """Names of the tensors that differ, the model's first."""
+    return [name for name in sorted(mine.keys() | theirs.keys()) if mine.get(name) != theirs.get(name)]

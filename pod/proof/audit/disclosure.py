@@ -1,0 +1,26 @@
+"""What an audit opens at most, in the words of an owner's policy.
+
+Part of `audit`. Scientist and owner ask here before a request is made and before it is accepted.
+"""
+
+from __future__ import annotations
+
+from pod.compute.dataset import Disclosure
+from pod.ports.agreement import AuditTerms
+from pod.proof.audit.cost import Sampling
+from pod.values.recipe import Recipe
+
+
+def disclosure(terms: AuditTerms, recipe: Recipe, already: int = 0) -> Disclosure:
+    """What an audit of a job, or a dispute about it, opens at most: nothing where neither is agreed.
+
+    Args:
+        terms: of the audit.
+        recipe: what is trained.
+        already: how many records of the dataset earlier audits have opened.
+    """
+    if not terms.seats:
+        return Disclosure()
+    sampling = Sampling.of(recipe.steps, recipe.segment, terms.segments)
+    records = sampling.disclosed(recipe.segment, recipe.batch_size, recipe.rows[1] - recipe.rows[0])
+    return Disclosure(terms.mode.word, records, already)

@@ -1,0 +1,228 @@
+"""Evidence: what an owner discloses of a training so that a stranger can replay the audited segments. Writing it, reading it.
+
+Part of `audit`. A folder, sealed file by file to the drawn verifiers:
+
+    evidence.json                                   which leaves, opened; the job's identity
+    recipe.json graph.json initial.safetensors      the offer, which no verifier has seen
+    <j>.safetensors                                 the state before audited segment j > 0
+    records.bin                                     the records that the audited segments use (see `records`)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pod.compute.checkpoint.files import state_path
+from pod.compute.dataset import Table, batches, open_records
+from pod.proof.audit.facts import Facts
+from pod.proof.audit.records import OpenedRecords, write_opened
+from pod.proof.transcript import Transcript
+from pod.values.digest import Digest, canonical_json, parse_json, path_in, tree_levels
+from pod.values.errors import InputRefused, NotFound, Unusable
+from pod.values.leaf import Checkpoint, Indices
+from pod.values.recipe import Recipe
+
+VERSION = "fitchain/evidence/v1"
+EVIDENCE, RECORDS = "evidence.json", "records.bin"
+RECIPE, GRAPH, INITIAL = "recipe.json", "graph.json", "initial.safetensors"
+OFFER = (RECIPE, GRAPH, INITIAL)
+EVIDENCE_BYTES = 256 << 20
+"""The largest `evidence.json` that is read."""
+FOLDER_BYTES = 64 << 30
+"""The largest evidence that is fetched: an owner whose evidence is larger has withheld it."""
+MOST_ROWS, MOST_INDICES = 1 << 26, 1 << 28
+"""The rows of a recipe, and the records that a segment takes, up to which an audit recomputes the order."""
+_FIELDS = ("version", "agreement", "round", "segments", "leaves", "identity")
+
+
+@dataclass(frozen=True)
+class OpenedLeaf:
+    """A leaf with what opens its metrics, and its path to the transcript's root."""
+
+    checkpoint: Checkpoint
+    path: tuple[Digest, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The form that stands in `evidence.json`."""
+        return {**self.checkpoint.to_json(), "path": [str(node) for node in self.path]}
+
+    @classmethod
+    def from_json(cls, value: Any) -> OpenedLeaf:
+        """Read the JSON form.
+
+        Raises:
+            InputRefused: it is none.
+        """
+        if not isinstance(value, dict) or not isinstance(path := value.pop("path", None), list) or len(path) > 64:
+            raise InputRefused("an opened leaf is a checkpoint with its path")
+        return cls(Checkpoint.from_json(value), tuple(Digest.parse(node) for node in path))
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A folder of evidence whose `evidence.json` and head of `records.bin` have been read; nothing of it is checked yet.
+
+    Args:
+        folder: where it lies, opened.
+        agreement, round, segments: what it says that it is about.
+        leaves: by their index.
+        records: the opened records.
+        identity: the job's age identity, which opens the delivery; a secret.
+    """
+
+    folder: Path
+    agreement: Digest
+    round: int
+    segments: tuple[int, ...]
+    leaves: Mapping[int, OpenedLeaf]
+    records: OpenedRecords
+    identity: str = field(repr=False)
+
+    @classmethod
+    def read(cls, folder: Path) -> Evidence:
+        """Read an opened folder.
+
+        Raises:
+            NotFound: a file is missing.
+            InputRefused: one is malformed or beyond a limit.
+        """
+        value = parse_json(_bytes_of(folder / EVIDENCE), EVIDENCE_BYTES)
+        if not isinstance(value, dict) or value.keys() != set(_FIELDS) or value["version"] != VERSION:
+            raise InputRefused(f"{EVIDENCE} is a {VERSION} with the fields {', '.join(_FIELDS)}")
+        if not isinstance(value["leaves"], list) or not isinstance(value["identity"], str):
+            raise InputRefused(f"{EVIDENCE} has a list of leaves, and a text as identity")
+        segments = _counts(value["segments"])
+        for name in files_of(segments):
+            if not (folder / name).is_file():
+                raise NotFound(f"the evidence lacks {name}")
+        leaves = {leaf.checkpoint.leaf.index: leaf for leaf in map(OpenedLeaf.from_json, value["leaves"])}
+        if len(leaves) < len(value["leaves"]):
+            raise InputRefused(f"{EVIDENCE} opens a leaf twice")
+        (round,), agreement = _counts([value["round"]]), Digest.parse(value["agreement"])
+        return cls(folder, agreement, round, segments, leaves, OpenedRecords.read(folder / RECORDS), value["identity"])
+
+    def checkpoint(self, index: int) -> Checkpoint:
+        """An opened leaf's checkpoint.
+
+        Raises:
+            NotFound: the evidence does not open that leaf.
+        """
+        if index not in self.leaves:
+            raise NotFound(f"the evidence does not open leaf {index}")
+        return self.leaves[index].checkpoint
+
+    def state_file(self, segment: int) -> Path:
+        """The file of the state before a segment other than the first."""
+        return self.folder / state_name(segment)
+
+
+def files_of(segments: Sequence[int]) -> tuple[str, ...]:
+    """The names of the files of evidence about these segments."""
+    return (EVIDENCE, *OFFER, RECORDS, *(state_name(segment) for segment in segments if segment > 0))
+
+
+def state_name(segment: int) -> str:
+    """The name of the state before a segment."""
+    return f"{segment}.safetensors"
+
+
+def segment_records(recipe: Recipe, seed: Digest, segment: int) -> Indices:
+    """The records of a segment in the order of training, `[n]`: a function of the order seed alone.
+
+    Raises:
+        Unusable: they are more than an audit looks at.
+    """
+    start = segment * recipe.segment
+    steps, rows = min(recipe.segment, recipe.steps - start), recipe.rows[1] - recipe.rows[0]
+    if rows > MOST_ROWS or steps * recipe.batch_size > MOST_INDICES:
+        raise Unusable(f"the order of {rows} rows in segments of {recipe.segment} steps is more than an audit looks at")
+    return np.concatenate(list(islice(batches(recipe, seed, start), steps)))
+
+
+def records_of(recipe: Recipe, seed: Digest, segments: Sequence[int]) -> Indices:
+    """The records that segments use, each once, rising."""
+    used = np.empty(0, np.uint64)
+    for segment in segments:
+        used = np.union1d(used, segment_records(recipe, seed, segment))
+    return used
+
+
+def write_evidence(
+    job: Path,
+    place: Path,
+    facts: Facts,
+    checkpoints: Sequence[Checkpoint],
+    table: Table,
+    key: bytes,
+    record_leaves: Sequence[bytes],
+    identity: str,
+) -> tuple[str, ...]:
+    """Write the evidence for a challenge.
+
+    Args:
+        job: the folder of the training: its offer, and a state before each audited segment but the first.
+        place: a folder for the plain evidence, on the same file system.
+        facts: what the chain says.
+        checkpoints: all of the training, whose transcript the chain has.
+        table, key, record_leaves: the registered records, their registration's key, and the leaves of their tree.
+        identity: the job's age identity.
+
+    Returns:
+        The names of the files written.
+
+    Raises:
+        NotFound: a file or a state is missing.
+    """
+    names = files_of(facts.audited)
+    for name in OFFER:
+        _link(job / name, place / name)
+    for segment in facts.audited[1:]:
+        _link(state_path(job, facts.step_of(segment)), place / state_name(segment))
+    recipe = Recipe.parse((job / RECIPE).read_bytes())
+    used = records_of(recipe, facts.seed, facts.audited).tolist()
+    openings = open_records(table, key, record_leaves, used)
+    write_opened(place / RECORDS, table.columns, table.count, openings, len(used))
+    (place / EVIDENCE).write_bytes(canonical_json(_document(facts, checkpoints, identity)))
+    return names
+
+
+def _document(facts: Facts, checkpoints: Sequence[Checkpoint], identity: str) -> dict[str, Any]:
+    transcript = Transcript(facts.ctx, facts.seed, tuple(checkpoint.leaf for checkpoint in checkpoints))
+    levels = tree_levels([bytes(digest) for digest in transcript.digests])
+    leaves = [OpenedLeaf(checkpoints[index], path_in(levels, index)).to_json() for index in facts.leaves]
+    return {
+        "version": VERSION,
+        "agreement": str(facts.agreement),
+        "round": facts.round,
+        "segments": list(facts.audited),
+        "leaves": leaves,
+        "identity": identity,
+    }
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise NotFound(f"there is no file {source}") from None
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(EVIDENCE_BYTES + 1)
+    except FileNotFoundError:
+        raise NotFound(f"the evidence lacks {path.name}") from None
+
+
+def _counts(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list) or not all(type(item) is int and 0 <= item < 1 << 32 for item in value):
+        raise InputRefused(f"round and segments are counts below 2**32, not {value!r:.80}")
+    return tuple(value)

@@ -1,0 +1,130 @@
+"""Facts: what the chain says of an ended training, and nothing that a party says.
+
+Part of `audit`. Everything in evidence is compared with these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from pod.ports.agreement import Agreement, Agreements, Proof
+from pod.ports.chain.client import Chain
+from pod.ports.store.base import Cid
+from pod.proof.audit.challenge import audited_segments
+from pod.values.digest import Digest
+
+
+@dataclass(frozen=True)
+class Facts:
+    """An ended training as the chain has it, and the challenge that it has to answer.
+
+    Args:
+        agreement: its id.
+        ctx, seed: what stands in every leaf; the order seed.
+        recipe, graph, initial_model, dataset_root, dataset_count: as agreed and registered.
+        steps, segment, group, drawn: T, k, A, q of the terms.
+        count: leaves of the transcript.
+        step: steps that the ending covers; fewer than T where the run diverged.
+        transcript_root, model_root: recorded by the ending.
+        weights: CID of the sealed delivery; None where the chain has none that can be read.
+        challenge: the challenge seed.
+        round: of the audit, from 0.
+    """
+
+    agreement: Digest
+    ctx: Digest
+    seed: Digest
+    recipe: Digest
+    graph: Digest
+    initial_model: Digest
+    dataset_root: Digest
+    dataset_count: int
+    steps: int
+    segment: int
+    group: int
+    drawn: int
+    count: int
+    step: int
+    transcript_root: Digest
+    model_root: Digest
+    weights: Cid | None
+    challenge: Digest
+    round: int
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the run ended before its last step."""
+        return self.step < self.steps
+
+    @cached_property
+    def audited(self) -> tuple[int, ...]:
+        """The segments that are audited, rising."""
+        return audited_segments(self.challenge, self.count - 1, self.drawn, self.diverged)
+
+    @cached_property
+    def leaves(self) -> tuple[int, ...]:
+        """The leaves that the evidence opens, rising: those at both ends of each audited segment."""
+        return tuple(sorted({leaf for j in self.audited for leaf in (j, j + 1) if leaf < self.count}))
+
+    def step_of(self, leaf: int) -> int:
+        """Steps completed at a leaf."""
+        return min(leaf * self.segment, self.steps)
+
+
+def read_facts(chain: Chain, id: Digest, challenge: Digest, round: int) -> Facts:
+    """Read the facts of an ended training.
+
+    Args:
+        chain: a connection by the reader's own settings.
+        id: the agreement.
+        challenge: the challenge seed.
+        round: of the audit.
+
+    Raises:
+        NotFound: this deployment has no agreement of that id.
+        ChainUnusable: the node does not answer.
+    """
+    calls = Agreements(chain)
+    agreement, proof = calls.read(id), calls.proof(id)
+    entries = [("Registry", "dataset", (agreement.terms.dataset,)), ("Registry", "model", (agreement.terms.model,))]
+    dataset, model = chain.call_many(entries)
+    registered = {"dataset_root": dataset["root"], "dataset_count": dataset["count"]}
+    registered |= {"graph": model["graph"], "initial_model": model["initialRoot"]}
+    return facts_of(agreement, proof, challenge=challenge, round=round, **registered)
+
+
+def facts_of(
+    agreement: Agreement,
+    proof: Proof,
+    *,
+    dataset_root: Digest,
+    dataset_count: int,
+    graph: Digest,
+    initial_model: Digest,
+    challenge: Digest,
+    round: int,
+) -> Facts:
+    """Put facts together from what has been read of the chain already."""
+    terms = agreement.terms
+    return Facts(
+        agreement=agreement.id,
+        ctx=proof.ctx,
+        seed=proof.seed,
+        recipe=terms.recipe,
+        graph=graph,
+        initial_model=initial_model,
+        dataset_root=dataset_root,
+        dataset_count=dataset_count,
+        steps=terms.steps,
+        segment=terms.segment,
+        group=terms.group,
+        drawn=terms.audit.segments,
+        count=proof.count,
+        step=proof.step,
+        transcript_root=proof.transcript_root,
+        model_root=proof.model_root,
+        weights=proof.weights,
+        challenge=challenge,
+        round=round,
+    )

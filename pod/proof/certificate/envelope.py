@@ -1,0 +1,119 @@
+"""The envelope: a payload and the owner's signature over it.
+
+Part of `certificate`. It knows bytes and addresses, not what is claimed.
+
+Source: DSSE v1 (https://github.com/secure-systems-lab/dsse); the signature is over keccak256 of its pre-authentication encoding,
+65 bytes r || s || v with v = 27 or 28, as Ethereum accounts sign, and `keyid` is the account's address with its checksum (EIP-55).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+from pod.ports.chain.base import Signer
+from pod.values.digest import Digest, canonical_json, parse_json
+from pod.values.errors import ClaimMismatch, InputRefused, SignatureMismatch
+from pod.values.recipe.fields import Fields
+
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+CERTIFICATE_BYTES = 256 << 20
+SIGNATURE_BYTES = 65
+HALF_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141 // 2
+"""Half of secp256k1's group order: a signature with a larger s has a twin with a smaller one, and only that is admitted (EIP-2)."""
+
+
+def seal(payload: bytes, signer: Signer) -> bytes:
+    """Sign a payload.
+
+    Args:
+        payload: an in-toto statement's bytes.
+        signer: the account to sign with.
+
+    Returns:
+        the envelope as canonical JSON.
+    """
+    signature = signer.sign_digest(signed_digest(PAYLOAD_TYPE, payload))
+    signatures = [{"keyid": signer.address, "sig": _encode(signature)}]
+    return canonical_json({"payload": _encode(payload), "payloadType": PAYLOAD_TYPE, "signatures": list(signatures)})
+
+
+def unseal(data: bytes) -> tuple[bytes, str]:
+    """Check an envelope's signature.
+
+    Returns:
+        the payload, and the address that signed it.
+
+    Raises:
+        SignatureMismatch: the signature is another key's than the envelope says, or none.
+        ClaimMismatch: the bytes are no envelope of a certificate.
+    """
+    try:
+        fields = Fields(
+            "the certificate", parse_json(data, CERTIFICATE_BYTES), ("payload", "payloadType", "signatures")
+        )
+        signed = Fields("its signature", fields.items("signatures", 1, 1)[0], ("keyid", "sig"))
+        payload, signature = _decode("payload", fields.value["payload"]), _decode("sig", signed.value["sig"])
+        kind, keyid = fields.text("payloadType", 200), signed.text("keyid", 200)
+    except InputRefused as error:
+        raise ClaimMismatch(f"the file is no certificate: {error.message}", "ask for the certificate again") from None
+    signer = recover(signed_digest(kind, payload), signature)
+    if signer != keyid:
+        raise SignatureMismatch(
+            f"the certificate says that {keyid} signed it, and its signature is {signer}'s over other bytes or none at all",
+            "it was altered, or signed by somebody else: ask the owner for it again",
+        )
+    if kind != PAYLOAD_TYPE:
+        raise ClaimMismatch(f"the certificate's payload is of type {kind!r}, not {PAYLOAD_TYPE!r}")
+    return payload, signer
+
+
+def signed_digest(payload_type: str, payload: bytes) -> Digest:
+    """keccak256 of the pre-authentication encoding: "DSSEv1", type and payload, each with its length."""
+    from eth_utils.crypto import keccak
+
+    kind = payload_type.encode()
+    return Digest(keccak(b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)))
+
+
+def recover(digest: Digest, signature: bytes) -> str:
+    """The address whose key made a signature.
+
+    Args:
+        digest: what was signed.
+        signature: r || s || v.
+
+    Raises:
+        SignatureMismatch: no key can have made it.
+    """
+    from eth_keys.datatypes import Signature
+    from eth_keys.exceptions import BadSignature
+    from eth_utils.exceptions import ValidationError
+
+    if len(signature) != SIGNATURE_BYTES or signature[-1] not in (27, 28):
+        raise SignatureMismatch(
+            f"a signature has {SIGNATURE_BYTES} bytes and ends with 27 or 28, unlike {signature.hex()}"
+        )
+    if int.from_bytes(signature[32:64], "big") > HALF_ORDER:
+        raise SignatureMismatch("the signature's s lies in the upper half of the group's order, where no account signs")
+    try:
+        plain = Signature(signature[:-1] + bytes((signature[-1] - 27,)))
+        return str(plain.recover_public_key_from_msg_hash(bytes(digest)).to_checksum_address())
+    except (BadSignature, ValidationError) as error:
+        raise SignatureMismatch(f"no key can have made the signature: {error}") from None
+
+
+def _encode(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _decode(name: str, text: Any) -> bytes:
+    """Base64 in its one form: what decodes to the same bytes but is written otherwise is refused."""
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError, TypeError):
+        raise InputRefused(f"its {name} is not base64") from None
+    if _encode(data) != text:
+        raise InputRefused(f"its {name} is not canonical base64")
+    return data

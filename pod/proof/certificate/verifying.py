@@ -1,0 +1,114 @@
+"""Verifying: from a model's file and a certificate to a verdict, with nothing but a node to ask.
+
+Part of `certificate`. Every comparison stands in `claims`; here is their order. Node and deployment come from the checker's settings,
+never from the certificate.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pod.ports.agreement import Agreements, Mode, Outcome, Phase, Story, read_story
+from pod.ports.chain import Chain
+from pod.ports.registry import Registry
+from pod.proof.audit.cost import Sampling
+from pod.proof.certificate import claims
+from pod.proof.certificate.envelope import unseal
+from pod.proof.certificate.statement import MOST_ANCESTORS, Statement
+from pod.proof.certificate.verdict import Assurance, Moment, Verdict
+from pod.values.digest import Digest
+from pod.values.errors import ClaimMismatch, NotFound
+
+
+def verify(model: Path, certificate: bytes, chain: Chain, require: Assurance | None = None) -> Verdict:
+    """Check where a model comes from.
+
+    Args:
+        model: the file that the certificate is said to be about.
+        certificate: the certificate's bytes.
+        chain: a connection by the checker's own settings; it needs no key.
+        require: the least assurance that will do.
+
+    Returns:
+        what holds.
+
+    Raises:
+        Refuted: something is false; the message says what, and where it parts from the truth.
+        Unusable: it could not be checked: another chain or deployment, a node that does not answer, a run that has not ended.
+    """
+    payload, signer = unseal(certificate)
+    statement = Statement.parse(payload)
+    claims.check_deployment(statement, chain.deployment)
+    story = _story(chain, statement)
+    claims.check_ended(story)
+    ctx = Agreements(chain).context(story.agreement, statement.dataset_root, statement.initial_model)
+    claims.check_agreement(statement, story, signer, ctx)
+    claims.check_verdict(story)
+    claims.check_registered(statement, story)
+    claims.check_recipe(statement, story.agreement.terms)
+    model_id = story.agreement.terms.model
+    claims.check_lineage(statement, claims.ancestors_of(Registry(chain), model_id, MOST_ANCESTORS), model_id)
+    claims.check_leaves(statement)
+    claims.check_transcript(statement, story)
+    orders_checked = claims.check_orders(statement)
+    claims.check_file(statement, model)
+    assurance, reason = assurance_of(story)
+    if require is not None and assurance < require:
+        raise ClaimMismatch(
+            f"the assurance is {assurance.label}, and at least {require.label} is required",
+            f"everything else holds; {reason}",
+        )
+    return Verdict(statement, story, assurance, orders_checked, _moments(story), _origins(chain, statement), reason)
+
+
+LEVELS = {Mode.ON_SITE: Assurance.ON_SITE, Mode.SAMPLED: Assurance.SAMPLED, Mode.OPEN: Assurance.OPEN}
+"""What a Match assures, by what was disclosed."""
+
+
+def assurance_of(story: Story) -> tuple[Assurance, str]:
+    """Who but the owner has checked a training, by the chain, and why that is so.
+
+    A dispute counts as much as an audit: its verifiers are drawn and vote likewise. A verdict against the owner is not for here, since
+    `check_verdict` refutes the certificate.
+    """
+    terms, audit, concluded = story.agreement.terms.audit, story.audit, story.concluded
+    if audit is None:
+        told = "an audit is only for a dispute, and there was none" if terms.seats else "no audit was agreed on"
+        return Assurance.UNAUDITED, told
+    which = "the audit that its scientist asked for" if audit.disputed else "its audit"
+    if concluded is None:
+        return Assurance.UNAUDITED, f"{which} is under way: {audit.phase.name.lower()}, round {audit.round + 1}"
+    when = f"in block {concluded.block}"
+    if audit.verdict is not Outcome.MATCH:
+        return Assurance.UNAUDITED, f"{which} came to no verdict {when}: {audit.verdict.name.lower()}"
+    sampling, last = Sampling(story.proof.count - 1, terms.segments), int(story.agreement.diverged)
+    looked = f"over {sampling.audited + last} of {sampling.segments + last} segments"
+    told = (
+        f"{which} concluded match {when}, with at least {audit.quorum} of {len(audit.seats)} drawn verifiers {looked}"
+    )
+    unpaid = "; the model's key is not released yet" if audit.phase is Phase.MATCHED else ""
+    return LEVELS[terms.mode], told + unpaid
+
+
+def _story(chain: Chain, statement: Statement) -> Story:
+    try:
+        return read_story(chain, statement.agreement)
+    except NotFound:
+        raise ClaimMismatch(
+            f"the chain has no agreement {statement.agreement} up to block {chain.head()}",
+            "a node that lags behind must catch up first",
+        ) from None
+
+
+def _moments(story: Story) -> tuple[Moment, ...]:
+    return tuple(Moment(event.name, event.block, story.blocks[event.block].timestamp) for event in story.events)
+
+
+def _origins(chain: Chain, statement: Statement) -> tuple[Digest, ...]:
+    """Agreements that ended with the model that this training began with."""
+    endings = [
+        event
+        for name in ("Finished", "DivergedAt")
+        for event in chain.events("ProofOfTrain", name, modelRoot=statement.initial_model)
+    ]
+    return tuple(event.args["id"] for event in endings if event.args["id"] != statement.agreement)

@@ -1,0 +1,189 @@
+"""The transcript: all leaves of a training under one root, and what the chain is told of them.
+
+Stands after `checkpoint`, which writes the leaves; before `audit` and `certificate`, which read them back. It knows leaves and
+trees, nothing of torch, files or transactions. A transcript's tree is RFC 6962's over the leaves' digests; because an anchor
+group holds a power of two of leaves, its root is a node of that tree, and the contract grows the tree's peaks group by group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+from pod.ports.agreement.terms import Ending, LeafOpening
+from pod.ports.store.base import Cid
+from pod.values.digest import Digest, inclusion_path, node_hash, peaks, published_root, tree_root
+from pod.values.errors import ClaimMismatch, InputRefused
+from pod.values.leaf import Checkpoint, Leaf, verify_chain
+
+__all__ = ["Checkpoint", "Group", "Leaf", "Transcript", "check_anchors"]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A full group of leaves as it is anchored."""
+
+    index: int
+    first: int
+    peaks: tuple[Digest, ...]
+    """The tree's peaks before this group, largest first; the caller of `anchor` passes them."""
+    root: Digest
+    count: int
+    """Leaves anchored once this group is."""
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """The leaves of a training so far, within its job."""
+
+    ctx: Digest
+    seed: Digest
+    leaves: tuple[Leaf, ...]
+
+    @property
+    def count(self) -> int:
+        """How many leaves there are."""
+        return len(self.leaves)
+
+    @cached_property
+    def digests(self) -> tuple[Digest, ...]:
+        """The leaves' digests, in order."""
+        return tuple(leaf.digest(self.ctx, self.seed) for leaf in self.leaves)
+
+    @cached_property
+    def root(self) -> Digest:
+        """The published root: count and tree under the transcript's tag."""
+        return published_root("fitchain/transcript/v1", self.digests)
+
+    @property
+    def peaks(self) -> tuple[Digest, ...]:
+        """The perfect subtrees that make up the tree, largest first."""
+        return _roots(peaks(self.digests))
+
+    def verify(self, steps: int | None = None, segment: int | None = None) -> None:
+        """Check that the leaves form one chain, and that they stand where the terms say.
+
+        Args:
+            steps: the agreed number of steps T; None to leave it open.
+            segment: the agreed segment length k; None to leave it open.
+
+        Raises:
+            ClaimMismatch: a link, a number or a step is wrong; the message names the first such leaf.
+        """
+        verify_chain(self.leaves, self.ctx, self.seed)
+        if steps is None or segment is None:
+            return
+        if self.count > (agreed := -(-steps // segment) + 1):
+            raise ClaimMismatch(f"the transcript has {self.count} leaves, and {steps} steps by {segment} give {agreed}")
+        for leaf in self.leaves:
+            if leaf.step != (agreed := min(leaf.index * segment, steps)):
+                raise ClaimMismatch(f"leaf {leaf.index} stands after step {leaf.step}, and the terms say {agreed}")
+
+    def groups(self, group: int) -> tuple[Group, ...]:
+        """The full groups so far, each with the peaks before it.
+
+        Args:
+            group: leaves an anchor covers (A), a power of two.
+
+        Raises:
+            InputRefused: A is not a power of two.
+        """
+        size = _power_of_two(group)
+        found: list[Group] = []
+        standing: list[Digest] = []
+        for index in range(self.count // size):
+            first = index * size
+            root = tree_root(self.digests[first : first + size])
+            found.append(Group(index, first, tuple(standing), root, first + size))
+            standing = grow(standing, root, index)
+        return tuple(found)
+
+    def ending(self, group: int, weights: Cid, key: Cid | None = None) -> Ending:
+        """What `finish` or `diverge` passes for these leaves.
+
+        Args:
+            group: leaves an anchor covers (A), a power of two.
+            weights: CID of the weights sealed to the job's identity.
+            key: CID of that identity sealed to the scientist; None while it is withheld.
+
+        Raises:
+            InputRefused: there is no leaf, or A is not a power of two.
+        """
+        if not self.leaves:
+            raise InputRefused("a transcript without a leaf has no ending")
+        anchored = self.count - self.count % _power_of_two(group)
+        before, tail = peaks(self.digests[:anchored]), peaks(self.digests[anchored:])
+        smallest = (before + tail)[-1][1]
+        path = inclusion_path(self.digests[self.count - smallest :], smallest - 1)
+        return Ending(_roots(before), _roots(tail), _opening(self.leaves[-1]), tuple(path), weights, key)
+
+
+class Anchored(Protocol):
+    """An anchor as read back from the chain."""
+
+    @property
+    def count(self) -> int:
+        """Leaves anchored with it."""
+
+    @property
+    def root(self) -> Digest:
+        """The root of its group."""
+
+
+def check_anchors(transcript: Transcript, anchors: Sequence[Anchored], group: int) -> None:
+    """Compare the leaves with what was anchored while the training ran.
+
+    Args:
+        transcript: the leaves that somebody shows.
+        anchors: the chain's anchors, in order, from the first on.
+        group: leaves an anchor covers (A), a power of two.
+
+    Raises:
+        ClaimMismatch: an anchor covers other leaves than these; the message names the first such group.
+    """
+    groups = transcript.groups(group)
+    if len(anchors) > len(groups):
+        raise ClaimMismatch(
+            f"the chain has {len(anchors)} anchors of {group} leaves, and the transcript's {transcript.count} leaves"
+            f" make {len(groups)}"
+        )
+    for own, anchor in zip(groups, anchors, strict=False):
+        if anchor.count != own.count:
+            raise ClaimMismatch(
+                f"anchor {own.index} ends with leaf {anchor.count - 1}, and group {own.index} with leaf {own.count - 1}"
+            )
+        if anchor.root != own.root:
+            raise ClaimMismatch(
+                f"leaves {own.first} to {own.count - 1} have the root {own.root}, and the chain anchored {anchor.root}",
+                "the leaves are not those of this training: ask the owner for the transcript of this agreement",
+            )
+
+
+def _roots(found: Sequence[tuple[Digest, int]]) -> tuple[Digest, ...]:
+    return tuple(root for root, _ in found)
+
+
+def _opening(leaf: Leaf) -> LeafOpening:
+    return LeafOpening(leaf.index, leaf.step, leaf.model, leaf.optimizer, leaf.records, leaf.metrics, leaf.previous)
+
+
+def grow(standing: Sequence[Digest], root: Digest, index: int) -> list[Digest]:
+    """Peaks after one more group: it merges with as many as the count before it has trailing ones, as a counter carries.
+
+    Args:
+        standing: the peaks before the group, largest first.
+        root: the group's root.
+        index: how many groups stand before it.
+    """
+    grown = list(standing)
+    while index & 1:
+        root, index = node_hash(grown.pop(), root), index >> 1
+    return [*grown, root]
+
+
+def _power_of_two(group: int) -> int:
+    if group < 1 or group & (group - 1):
+        raise InputRefused(f"an anchor covers a power of two of leaves, not {group}")
+    return group

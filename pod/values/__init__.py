@@ -1,0 +1,11 @@
+"""What is agreed and hashed: values parsed once, and the bytes and digests that name them.
+
+    errors    what fails: *refuted* (exit 1) or *unusable* (exit 3)
+    digest    canonical JSON, BLAKE3, tagged SHA-256, RFC 6962 trees and paths
+    recipe    what to train and how
+    state     named tensors as bytes, and their roots
+    leaf      what a transcript says of one checkpoint
+    graph     a model as data, and the operators that it may use
+
+Imports no other storey.
+"""

@@ -1,0 +1,36 @@
+"""Recipe: what to train and how, identified by its digest.
+
+Stands after `digest` and before `state`. `terms` holds the recipe itself: parsed, bounded, frozen; `schedule` makes
+learning-rate tables; `draft` fills in what a scientist left out; `fields` reads foreign JSON strictly. It knows neither torch
+nor data.
+"""
+
+from __future__ import annotations
+
+from pod.values.recipe.draft import DEFAULT_CLASS, argument_columns, draft
+from pod.values.recipe.terms import (
+    LOSSES,
+    METRICS,
+    MODES,
+    OPTIMIZERS,
+    Audit,
+    Choice,
+    Environment,
+    Recipe,
+    Transform,
+)
+
+__all__ = [
+    "DEFAULT_CLASS",
+    "LOSSES",
+    "METRICS",
+    "MODES",
+    "OPTIMIZERS",
+    "Audit",
+    "Choice",
+    "Environment",
+    "Recipe",
+    "Transform",
+    "argument_columns",
+    "draft",
+]

@@ -1,0 +1,221 @@
+"""Drafting: a whole recipe out of a dataset's card and the few terms that a scientist gave.
+
+Last in `recipe`. What a draft fills in is written out in the recipe, so that nothing depends on a default of a later release.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pod.values.digest import Digest
+from pod.values.errors import InputRefused
+from pod.values.recipe.fields import choice, integer, items, real, refuse_unknown, text
+from pod.values.recipe.schedule import SCHEDULES, Runs, learning_rates
+from pod.values.recipe.terms import (
+    CLASSIFICATION,
+    LOSSES,
+    METRICS,
+    MOST_BATCH,
+    MOST_COLUMNS,
+    MOST_STEPS,
+    OPTIMIZERS,
+    VERSION,
+    Audit,
+    Environment,
+    Recipe,
+)
+
+DEFAULT_CLASS = "cpu-x86-64-v3"
+DEFAULT_EPOCHS = 20
+DEFAULT_BATCH = 32
+DEFAULT_SEGMENTS = 50
+"""Segments of a draft that names no segment length: enough for an audit to draw from, few enough to keep every state."""
+DEFAULT_ANCHORS = 3
+
+_ADAM = {"betas": [0.9, 0.999], "eps": 1e-8}
+DEFAULT_ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
+    **{loss: {"reduction": "mean"} for loss in LOSSES},
+    "SGD": {"momentum": 0.9, "weight_decay": 0.0},
+    "Adam": {**_ADAM, "weight_decay": 0.0},
+    "AdamW": {**_ADAM, "weight_decay": 0.01},
+}
+"""What a draft writes out where a scientist says nothing."""
+
+_SCHEDULE_TERMS = ("learning_rate", "schedule", "warmup_steps", "step_size", "gamma", "minimum_learning_rate")
+_OPTIMIZER_TERMS = tuple(sorted({term for terms in OPTIMIZERS.values() for term in terms}))
+_LOSS_TERMS = tuple(sorted({term for terms in LOSSES.values() for term in terms}))
+TERMS = (
+    *("inputs", "target", "rows", "transform", "batch_size", "epochs", "steps", "segment", "group", "metrics", "audit"),
+    *("environment", "threads", "loss", "optimizer"),
+    *_LOSS_TERMS,
+    *_OPTIMIZER_TERMS,
+    *_SCHEDULE_TERMS,
+)
+"""Every term that a recipe file may give."""
+
+
+def draft(
+    graph: Digest,
+    initial_model: Digest,
+    card: Mapping[str, Any],
+    torch: str,
+    terms: Mapping[str, Any] | None = None,
+    probe: Digest | None = None,
+) -> Recipe:
+    """Make a recipe of a card and the terms that a scientist gave.
+
+    Args:
+        graph: digest of the graph.
+        initial_model: model root of the initial weights.
+        card: the dataset's card as JSON: `root`, `count`, `columns` (name, dtype, shape), `target`, `transform`, `policy`.
+        torch: torch's exact version, part of the environment.
+        terms: any of `TERMS`, as a TOML file gives them; the rest is filled in.
+        probe: digest of the environment class's probe, where the class does not ship it.
+
+    Returns:
+        A recipe that parses.
+
+    Raises:
+        InputRefused: a term is unknown (near ones are named), out of bounds, or does not fit the card.
+    """
+    terms = terms or {}
+    refuse_unknown("the recipe's terms", terms, TERMS)
+    target = text("target", terms.get("target", card["target"]), 200)
+    inputs = _inputs(card, target, terms)
+    rows = _rows(card, terms)
+    loss = _loss(card, target, terms)
+    batch_size = _batch_size(card, rows, terms)
+    steps = _steps(rows, batch_size, terms)
+    segment = integer("segment", terms.get("segment", max(2, -(-steps // DEFAULT_SEGMENTS))), 2, MOST_STEPS)
+    metrics = [metric for metric in METRICS if metric == "loss" or loss["name"] in CLASSIFICATION]
+    optimizer = _named(terms, "optimizer", "AdamW", OPTIMIZERS)
+    return Recipe.from_json(
+        {
+            "version": VERSION,
+            "graph": str(graph),
+            "initial_model": str(initial_model),
+            "dataset": str(card["root"]),
+            "inputs": inputs,
+            "target": target,
+            "rows": rows,
+            "transform": terms.get("transform", _transform(card, inputs, target)),
+            "loss": loss,
+            "optimizer": optimizer,
+            "learning_rates": _learning_rates(optimizer["name"], steps, terms),
+            "batch_size": batch_size,
+            "steps": steps,
+            "segment": segment,
+            "group": terms.get("group", _group(-(-steps // segment) + 1)),
+            "dtype": "float32",
+            "environment": _environment(torch, terms, probe),
+            "metrics": terms.get("metrics", metrics),
+            "audit": {**Audit().json(), **_table(terms, "audit")},
+        }
+    )
+
+
+def argument_columns(card: Mapping[str, Any], target: str | None = None) -> tuple[tuple[str, ...], ...]:
+    """Part a card's columns into the arguments of a model that takes them all.
+
+    Args:
+        card: a dataset's card.
+        target: the column left out; the card's own target if None.
+
+    Returns:
+        One argument of all scalar columns, in the card's order, then one for each tensor column.
+    """
+    target = card["target"] if target is None else target
+    columns = [column for column in card["columns"] if column["name"] != target]
+    if len(columns) == len(card["columns"]):
+        raise InputRefused(f"the dataset has no column {target!r} for a target")
+    scalars = tuple(column["name"] for column in columns if not column["shape"])
+    return (*([scalars] if scalars else []), *((column["name"],) for column in columns if column["shape"]))
+
+
+def _inputs(card: Mapping[str, Any], target: str, terms: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
+    """The columns of each argument; a flat list is one argument."""
+    if "inputs" not in terms:
+        return argument_columns(card, target)
+    given = items("inputs", terms["inputs"], 1, MOST_COLUMNS)
+    nested = [given] if all(isinstance(column, str) for column in given) else given
+    arguments = [items("inputs", columns, 1, MOST_COLUMNS) for columns in nested]
+    for column in (column for columns in arguments for column in columns):
+        choice("inputs", column, (known["name"] for known in card["columns"]))
+    return arguments
+
+
+def _rows(card: Mapping[str, Any], terms: Mapping[str, Any]) -> list[int]:
+    count = card["count"]
+    start, stop = (integer("rows", row, 0, count) for row in items("rows", terms.get("rows", [0, count]), 2, 2))
+    return [start, stop]
+
+
+def _transform(card: Mapping[str, Any], inputs: Sequence[Sequence[Any]], target: str) -> dict[str, Any]:
+    used = {target, *(column for columns in inputs for column in columns)}
+    return {column: transform for column, transform in card.get("transform", {}).items() if column in used}
+
+
+def _loss(card: Mapping[str, Any], target: str, terms: Mapping[str, Any]) -> dict[str, Any]:
+    """Cross entropy where the target is a class or an integer, else the mean squared error."""
+    column = next((column for column in card["columns"] if column["name"] == target), None)
+    if column is None:
+        raise InputRefused(f"the dataset has no column {target!r} for a target")
+    classes = "categories" in card.get("transform", {}).get(target, {}) or "int" in column["dtype"]
+    return _named(terms, "loss", "cross_entropy" if classes else "mse_loss", LOSSES)
+
+
+def _named(terms: Mapping[str, Any], key: str, default: str, known: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Read `key = "NAME"` with its arguments beside it, or `[key]` with `name` and the arguments inside."""
+    value = terms.get(key, default)
+    inside = dict(value) if isinstance(value, Mapping) else {"name": value}
+    name = choice(key, inside.pop("name", default), known)
+    beside = {term: terms[term] for term in terms if any(term in arguments for arguments in known.values())}
+    refuse_unknown(f"{key} {name}", [*inside, *beside], known[name])
+    return {"name": name, "arguments": {**DEFAULT_ARGUMENTS[name], **beside, **inside}}
+
+
+def _batch_size(card: Mapping[str, Any], rows: list[int], terms: Mapping[str, Any]) -> int:
+    least = card.get("policy", {}).get("minimum_batch", 1)
+    size = terms.get("batch_size", min(max(DEFAULT_BATCH, least), max(1, rows[1] - rows[0])))
+    return integer("batch_size", size, 1, MOST_BATCH)
+
+
+def _steps(rows: list[int], batch_size: int, terms: Mapping[str, Any]) -> int:
+    if "steps" in terms and "epochs" in terms:
+        raise InputRefused("epochs and steps say the same twice", "give one of them")
+    if "steps" in terms:
+        return integer("steps", terms["steps"], 1, MOST_STEPS)
+    epochs = real("epochs", terms.get("epochs", DEFAULT_EPOCHS), 0, 1e6)
+    return max(1, math.floor(epochs * ((rows[1] - rows[0]) // batch_size)))
+
+
+def _learning_rates(optimizer: str, steps: int, terms: Mapping[str, Any]) -> Runs:
+    schedule = choice("schedule", terms.get("schedule", "constant"), SCHEDULES)
+    warmup = -(-steps // 20) if schedule == "linear_warmup" else 0
+    return learning_rates(
+        schedule,
+        real("learning_rate", terms.get("learning_rate", 0.01 if optimizer == "SGD" else 0.001), 0, 1e6),
+        steps,
+        integer("warmup_steps", terms.get("warmup_steps", warmup), 0, steps),
+        integer("step_size", terms.get("step_size", max(1, steps // 3)), 1, MOST_STEPS),
+        real("gamma", terms.get("gamma", 0.1), 0, 1),
+        real("minimum_learning_rate", terms.get("minimum_learning_rate", 0.0), 0, 1e6),
+    )
+
+
+def _group(leaves: int) -> int:
+    """The smallest power of two with which about `DEFAULT_ANCHORS` anchors cover the leaves."""
+    return 1 << max(0, (leaves // (DEFAULT_ANCHORS + 1)).bit_length())
+
+
+def _environment(torch: str, terms: Mapping[str, Any], probe: Digest | None) -> Any:
+    return Environment(terms.get("environment", DEFAULT_CLASS), terms.get("threads", 1), torch, probe).json()
+
+
+def _table(terms: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = terms.get(key, {})
+    if not isinstance(value, Mapping):
+        raise InputRefused(f"{key} is a table of terms, not {value!r:.80}")
+    return value

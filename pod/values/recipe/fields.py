@@ -1,0 +1,138 @@
+"""Strict reading of JSON objects that somebody else wrote.
+
+First in `recipe`; `graph` uses it too. Python's JSON types are loose (True is an int, 1 and 1.0 are equal); here a value has the
+type and the bounds that its field says, or is refused by the field's name.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from pod.values.digest import Digest
+from pod.values.errors import InputRefused
+
+
+class Fields:
+    """A JSON object whose keys are known, read field by field.
+
+    Args:
+        what: how messages call the object, such as "the recipe".
+        value: what was parsed.
+        required: keys that must be there.
+        optional: keys that may be there.
+
+    Raises:
+        InputRefused: it is no object, a key is missing, or a key is unknown (near ones are named).
+    """
+
+    def __init__(self, what: str, value: Any, required: Iterable[str], optional: Iterable[str] = ()) -> None:
+        if not isinstance(value, Mapping):
+            raise InputRefused(f"{what} is a JSON object, not {_shown(value)}")
+        required = tuple(required)
+        self.what, self.value = what, value
+        refuse_unknown(what, value, (*required, *optional))
+        for key in required:
+            if key not in value:
+                raise InputRefused(f"{what} has no field {key!r}")
+
+    def integer(self, key: str, low: int, high: int) -> int:
+        """An integer from low to high, both included."""
+        return integer(f"{self.what}: {key}", self.value[key], low, high)
+
+    def real(self, key: str, low: float = -math.inf, high: float = math.inf) -> float:
+        """A finite number from low to high, both included, as a float."""
+        return real(f"{self.what}: {key}", self.value[key], low, high)
+
+    def text(self, key: str, longest: int) -> str:
+        """Printable text of 1 to `longest` characters."""
+        return text(f"{self.what}: {key}", self.value[key], longest)
+
+    def flag(self, key: str) -> bool:
+        """True or false."""
+        return flag(f"{self.what}: {key}", self.value[key])
+
+    def digest(self, key: str) -> Digest:
+        """A digest in its text form."""
+        return Digest.parse(self.value[key])
+
+    def choice(self, key: str, among: Iterable[str]) -> str:
+        """One of some words."""
+        return choice(f"{self.what}: {key}", self.value[key], among)
+
+    def items(self, key: str, fewest: int, most: int) -> list[Any]:
+        """A list of some length."""
+        return items(f"{self.what}: {key}", self.value[key], fewest, most)
+
+
+def refuse_unknown(what: str, keys: Iterable[Any], known: Iterable[str]) -> None:
+    """Refuse the first key that is not known, naming near ones.
+
+    Raises:
+        InputRefused: there is such a key.
+    """
+    known = tuple(known)
+    for key in keys:
+        if key not in known:
+            near = get_close_matches(str(key), known, n=3)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(sorted(known))}"
+            raise InputRefused(f"{what} has an unknown field {_shown(key)}", hint)
+
+
+def integer(what: str, value: Any, low: int, high: int) -> int:
+    """Read an integer from low to high, both included; a boolean is none."""
+    if type(value) is not int or not low <= value <= high:
+        raise InputRefused(f"{what} is an integer from {low} to {high}, not {_shown(value)}")
+    return value
+
+
+def real(what: str, value: Any, low: float = -math.inf, high: float = math.inf) -> float:
+    """Read a finite number from low to high, both included, as a float; a boolean is none."""
+    if type(value) not in (int, float) or not abs(value) <= sys.float_info.max or not low <= value <= high:
+        bounds = "" if (low, high) == (-math.inf, math.inf) else f" from {low:g} to {high:g}"
+        raise InputRefused(f"{what} is a finite number{bounds}, not {_shown(value)}")
+    return float(value)
+
+
+def text(what: str, value: Any, longest: int) -> str:
+    """Read printable text of 1 to `longest` characters."""
+    if not isinstance(value, str) or not 1 <= len(value) <= longest or not value.isprintable():
+        raise InputRefused(f"{what} is 1 to {longest} printable characters, not {_shown(value)}")
+    return value
+
+
+def flag(what: str, value: Any) -> bool:
+    """Read true or false."""
+    if not isinstance(value, bool):
+        raise InputRefused(f"{what} is true or false, not {_shown(value)}")
+    return value
+
+
+def choice(what: str, value: Any, among: Iterable[str]) -> str:
+    """Read one of some words; near ones are named."""
+    words = tuple(among)
+    if not isinstance(value, str) or value not in words:
+        near = get_close_matches(value, words, n=3) if isinstance(value, str) else []
+        hint = f"did you mean {' or '.join(near)}?" if near else ""
+        raise InputRefused(f"{what} is one of {', '.join(words)}, not {_shown(value)}", hint)
+    return value
+
+
+def items(what: str, value: Any, fewest: int, most: int) -> list[Any]:
+    """Read a list of some length."""
+    if not isinstance(value, list | tuple) or not fewest <= len(value) <= most:
+        raise InputRefused(f"{what} is a list of {fewest} to {most} items, not {_shown(value)}")
+    return list(value)
+
+
+def _shown(value: Any) -> str:
+    """What a message shows of a foreign value: enough to find it, never a flood."""
+    if isinstance(value, str | int | float | bool | None):
+        shown = ascii(value) if not isinstance(value, int) or value.bit_length() < 200 else "a very long integer"
+        return shown if len(shown) <= 80 else shown[:77] + "..."
+    if isinstance(value, list | tuple):
+        return f"a list of {len(value)} items"
+    return "an object" if isinstance(value, Mapping) else f"a {type(value).__name__}"

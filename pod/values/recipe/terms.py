@@ -1,0 +1,434 @@
+"""The recipe: parsed once into a value that cannot be wrong, and encoded canonically.
+
+Between `schedule` and `draft`. Everything that decides a training's outcome stands here or is named here by a digest: the graph,
+the initial model, the records and their transform with its constants, loss, optimizer, the learning rate of every step, batch
+size, steps, and the environment class. Two recipes that differ anywhere have different digests.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from itertools import accumulate, pairwise
+from types import MappingProxyType
+from typing import Any
+
+from pod.values.digest import Digest, Json, canonical_json, parse_json, sha256
+from pod.values.errors import InputRefused
+from pod.values.recipe.fields import Fields, choice, flag, integer, items, real, refuse_unknown, text
+from pod.values.recipe.schedule import Runs
+
+VERSION = "fitchain/recipe/v1"
+RECIPE_BYTES = 32 << 20
+MOST_STEPS = (1 << 32) - 1
+MOST_ROWS = 1 << 48
+MOST_BATCH = 1 << 20
+MOST_COLUMNS = 10_000
+MOST_ARGUMENTS = 16
+MOST_CATEGORIES = 10_000
+NAME_LENGTH = 200
+METRICS = ("loss", "accuracy")
+MODES = ("open", "sampled", "on-site")
+CLASSIFICATION = ("cross_entropy", "nll_loss")
+"""Losses whose targets are class indices (int64); those of the others are float32."""
+
+
+def _reals(what: str, value: Any, count: int, low: float, high: float) -> list[float]:
+    return [real(what, number, low, high) for number in items(what, value, count, count)]
+
+
+_REDUCTION = {"reduction": partial(choice, among=("mean", "sum"))}
+
+LOSSES: Mapping[str, Mapping[str, Any]] = {
+    "cross_entropy": {**_REDUCTION, "label_smoothing": partial(real, low=0, high=1)},
+    "nll_loss": _REDUCTION,
+    "mse_loss": _REDUCTION,
+    "l1_loss": _REDUCTION,
+    "smooth_l1_loss": {**_REDUCTION, "beta": partial(real, low=0, high=1e30)},
+    "huber_loss": {**_REDUCTION, "delta": partial(real, low=1e-30, high=1e30)},
+    "binary_cross_entropy_with_logits": _REDUCTION,
+}
+"""Losses by their name in `torch.nn.functional`: a reader for each argument that a recipe may give; what it leaves out has
+torch's default."""
+
+_WEIGHT_DECAY = {"weight_decay": partial(real, low=0, high=1e6)}
+_ADAM = {
+    **_WEIGHT_DECAY,
+    "betas": partial(_reals, count=2, low=0, high=1 - 2**-53),
+    "eps": partial(real, low=0, high=1),
+    "amsgrad": flag,
+}
+
+OPTIMIZERS: Mapping[str, Mapping[str, Any]] = {
+    "SGD": {
+        **_WEIGHT_DECAY,
+        "momentum": partial(real, low=0, high=1),
+        "dampening": partial(real, low=0, high=1),
+        "nesterov": flag,
+    },
+    "Adam": _ADAM,
+    "AdamW": _ADAM,
+}
+"""Optimizers by their name in `torch.optim`, in their fused form: what has no fused form on the CPU (RMSprop, say) reaches a
+square root that differs from host to host, and has no place here until one is shown equal."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A loss or an optimizer: its name in torch, and its arguments (JSON values)."""
+
+    name: str
+    arguments: Mapping[str, Any]
+
+    @classmethod
+    def parse(cls, what: str, value: Any, known: Mapping[str, Mapping[str, Any]]) -> Choice:
+        """Read one of the known names with arguments that it knows.
+
+        Raises:
+            InputRefused: the name or an argument is unknown, or an argument's value is out of bounds.
+        """
+        fields = Fields(what, value, ("name", "arguments"))
+        name = fields.choice("name", known)
+        arguments = Fields(f"{what} {name}", value["arguments"], (), known[name]).value
+        read = {key: known[name][key](f"{what} {name}: {key}", arguments[key]) for key in arguments}
+        return cls(name, MappingProxyType(read))
+
+    def json(self) -> dict[str, Json]:
+        """The form that stands in a recipe."""
+        return {"name": self.name, "arguments": dict(self.arguments)}
+
+
+Transform = Mapping[str, Any]
+"""A column's constants: `{"mean", "scale"}` (a number x enters as (x - mean) / scale, taken in float64), or `{"categories"}` (a
+value enters as its place among them, int64)."""
+
+
+def parse_transform(column: str, value: Any) -> Transform:
+    """Read a column's constants.
+
+    Raises:
+        InputRefused: they are neither mean and positive scale, nor texts or integers in rising order.
+    """
+    what = f"the transform of {column!r}"
+    if isinstance(value, Mapping) and "categories" in value:
+        found = Fields(what, value, ("categories",)).items("categories", 1, MOST_CATEGORIES)
+        if {type(category) for category in found} not in ({str}, {int}) or found != sorted(set(found)):
+            raise InputRefused(f"{what}: categories are texts or integers in rising order")
+        return MappingProxyType({"categories": found})
+    fields = Fields(what, value, ("mean", "scale"))
+    scale = fields.real("scale")
+    if scale <= 0:
+        raise InputRefused(f"{what}: the scale is above 0, not {scale}")
+    return MappingProxyType({"mean": fields.real("mean"), "scale": scale})
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What makes replay exact: the class, its thread count, torch's exact build, and the probe a host must reproduce.
+
+    Args:
+        name: of the class, such as `cpu-x86-64-v3`.
+        threads: intra-op threads.
+        torch: `torch.__version__`, such as `2.13.0+cpu`.
+        probe: digest of the class's probe; None where the class ships it for each build.
+    """
+
+    name: str
+    threads: int
+    torch: str
+    probe: Digest | None = None
+
+    @classmethod
+    def parse(cls, value: Any) -> Environment:
+        """Read the form that stands in a recipe.
+
+        Raises:
+            InputRefused: a field is missing, unknown or out of bounds.
+        """
+        fields = Fields("the environment", value, ("class", "threads", "torch", "probe"))
+        for key in ("class", "torch"):
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,79}", fields.text(key, 80)):
+                raise InputRefused(f"the environment: {key} is made of letters, digits and .+_-, not {value[key]!r}")
+        probe = None if value["probe"] is None else fields.digest("probe")
+        return cls(value["class"], fields.integer("threads", 1, 1024), value["torch"], probe)
+
+    def json(self) -> dict[str, Json]:
+        """The form that stands in a recipe."""
+        probe = None if self.probe is None else str(self.probe)
+        return {"class": self.name, "threads": self.threads, "torch": self.torch, "probe": probe}
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """Audit terms: how many inner segments are drawn, how many verifiers, from which panel, with what disclosure.
+
+    Args:
+        segments: q; 0 without audit.
+        verifiers: m; 0 without audit.
+        mode: `open`, `sampled` or `on-site`.
+        panel: the panel's id; None for the whole pool.
+    """
+
+    segments: int = 0
+    verifiers: int = 0
+    mode: str = "open"
+    panel: Digest | None = None
+
+    @classmethod
+    def parse(cls, value: Any) -> Audit:
+        """Read the form that stands in a recipe.
+
+        Raises:
+            InputRefused: a field is missing, unknown or out of bounds.
+        """
+        fields = Fields("the audit terms", value, ("segments", "verifiers", "mode", "panel"))
+        panel = None if value["panel"] is None else fields.digest("panel")
+        counts = fields.integer("segments", 0, (1 << 16) - 1), fields.integer("verifiers", 0, (1 << 8) - 1)
+        return cls(*counts, fields.choice("mode", MODES), panel)
+
+    def json(self) -> dict[str, Json]:
+        """The form that stands in a recipe."""
+        panel = None if self.panel is None else str(self.panel)
+        return {"segments": self.segments, "verifiers": self.verifiers, "mode": self.mode, "panel": panel}
+
+
+_FIELDS = (
+    *("version", "graph", "initial_model", "dataset", "inputs", "target", "rows", "transform", "loss", "optimizer"),
+    *("learning_rates", "batch_size", "steps", "segment", "group", "dtype", "environment", "metrics", "audit"),
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to train and how.
+
+    Args:
+        graph: digest of the graph's canonical JSON.
+        initial_model: model root of the initial weights.
+        dataset: root of the registered records.
+        inputs: for each argument of the model, its columns; scalar columns are stacked to [B, n], a single tensor column gives
+            [B, *shape].
+        target: the column that the loss compares with.
+        rows: the records used, from the first to before the last.
+        transform: by column; a column without one is used as it is.
+        loss: its reduction and arguments.
+        optimizer: in its fused form.
+        learning_rates: runs of (steps, rate).
+        batch_size: B; the last, smaller batch of an epoch is dropped.
+        steps: T.
+        segment: k, the steps from one leaf to the next.
+        group: A, the leaves that an anchor covers; a power of two.
+        environment: what makes replay exact.
+        metrics: what each segment reports.
+        audit: terms.
+        dtype: float32.
+    """
+
+    graph: Digest
+    initial_model: Digest
+    dataset: Digest
+    inputs: tuple[tuple[str, ...], ...]
+    target: str
+    rows: tuple[int, int]
+    transform: Mapping[str, Transform]
+    loss: Choice
+    optimizer: Choice
+    learning_rates: Runs
+    batch_size: int
+    steps: int
+    segment: int
+    group: int
+    environment: Environment
+    metrics: tuple[str, ...]
+    audit: Audit
+    dtype: str = "float32"
+
+    @classmethod
+    def parse(cls, data: bytes) -> Recipe:
+        """Read a recipe that somebody sent.
+
+        Args:
+            data: canonical JSON; other JSON of the same meaning would have another digest and is refused.
+
+        Raises:
+            InputRefused: it is not JSON, not canonical, or a field is missing, unknown, of the wrong type or out of bounds.
+        """
+        value = parse_json(data, RECIPE_BYTES)
+        recipe = cls.from_json(value)
+        if recipe.encode() != data:
+            raise InputRefused("the recipe is not canonical JSON (RFC 8785)", "encode it with Recipe.encode")
+        return recipe
+
+    @classmethod
+    def from_json(cls, value: Any) -> Recipe:
+        """Read a recipe from its JSON value, checking every field.
+
+        Raises:
+            InputRefused: a field is missing, unknown, of the wrong type or out of bounds.
+        """
+        fields = Fields("the recipe", value, _FIELDS)
+        fields.choice("version", (VERSION,))
+        steps = fields.integer("steps", 1, MOST_STEPS)
+        start, stop = _rows(fields)
+        inputs = _inputs(fields)
+        target = fields.text("target", NAME_LENGTH)
+        used = [*(column for columns in inputs for column in columns), target]
+        if len(set(used)) != len(used):
+            twice = Counter(used).most_common(1)[0][0]
+            raise InputRefused(f"the column {twice!r} is used twice in inputs and target")
+        loss = Choice.parse("the loss", value["loss"], LOSSES)
+        return cls(
+            graph=fields.digest("graph"),
+            initial_model=fields.digest("initial_model"),
+            dataset=fields.digest("dataset"),
+            inputs=inputs,
+            target=target,
+            rows=(start, stop),
+            transform=_transforms(value["transform"], used),
+            loss=loss,
+            optimizer=_optimizer(value["optimizer"]),
+            learning_rates=_learning_rates(fields, steps),
+            batch_size=_batch_size(fields, stop - start),
+            steps=steps,
+            segment=fields.integer("segment", 2, MOST_STEPS),
+            group=_group(fields),
+            environment=Environment.parse(value["environment"]),
+            metrics=_metrics(fields, loss),
+            audit=Audit.parse(value["audit"]),
+            dtype=fields.choice("dtype", ("float32",)),
+        )
+
+    def json(self) -> dict[str, Json]:
+        """The JSON value that `encode` writes."""
+        return {
+            "version": VERSION,
+            "graph": str(self.graph),
+            "initial_model": str(self.initial_model),
+            "dataset": str(self.dataset),
+            "inputs": [list(columns) for columns in self.inputs],
+            "target": self.target,
+            "rows": list(self.rows),
+            "transform": {column: dict(transform) for column, transform in self.transform.items()},
+            "loss": self.loss.json(),
+            "optimizer": self.optimizer.json(),
+            "learning_rates": [[count, rate] for count, rate in self.learning_rates],
+            "batch_size": self.batch_size,
+            "steps": self.steps,
+            "segment": self.segment,
+            "group": self.group,
+            "dtype": self.dtype,
+            "environment": self.environment.json(),
+            "metrics": list(self.metrics),
+            "audit": self.audit.json(),
+        }
+
+    def encode(self) -> bytes:
+        """The recipe as canonical JSON."""
+        return canonical_json(self.json())
+
+    @cached_property
+    def digest(self) -> Digest:
+        """SHA-256 of the canonical JSON: the recipe's name."""
+        return sha256(self.encode())
+
+    @property
+    def leaf_count(self) -> int:
+        """Leaves of a whole transcript: one before the first step, then one after each segment, the last perhaps shorter."""
+        return -(-self.steps // self.segment) + 1
+
+    def step_of(self, leaf: int) -> int:
+        """Steps completed at a leaf.
+
+        Raises:
+            InputRefused: there is no such leaf.
+        """
+        if not 0 <= leaf < self.leaf_count:
+            raise InputRefused(f"the transcript has {self.leaf_count} leaves and none of index {leaf}")
+        return min(leaf * self.segment, self.steps)
+
+    def learning_rate(self, step: int) -> float:
+        """The rate of the step that follows `step` completed ones.
+
+        Raises:
+            InputRefused: there is no such step.
+        """
+        if not 0 <= step < self.steps:
+            raise InputRefused(f"the recipe has {self.steps} steps and none of index {step}")
+        return self.learning_rates[bisect_right(self._run_ends, step)][1]
+
+    @cached_property
+    def _run_ends(self) -> list[int]:
+        return list(accumulate(count for count, _ in self.learning_rates))
+
+
+def _rows(fields: Fields) -> tuple[int, int]:
+    start, stop = (integer("the recipe: rows", row, 0, MOST_ROWS) for row in fields.items("rows", 2, 2))
+    if start >= stop:
+        raise InputRefused(f"the recipe: rows go from {start} to before {stop}, which is no row")
+    return start, stop
+
+
+def _inputs(fields: Fields) -> tuple[tuple[str, ...], ...]:
+    what = "the recipe: inputs"
+    return tuple(
+        tuple(text(what, column, NAME_LENGTH) for column in items(what, columns, 1, MOST_COLUMNS))
+        for columns in fields.items("inputs", 1, MOST_ARGUMENTS)
+    )
+
+
+def _transforms(value: Any, used: list[str]) -> Mapping[str, Transform]:
+    if not isinstance(value, Mapping):
+        raise InputRefused("the recipe: transform is a JSON object")
+    refuse_unknown("the recipe's transform", value, used)
+    return MappingProxyType({column: parse_transform(column, value[column]) for column in value})
+
+
+def _optimizer(value: Any) -> Choice:
+    optimizer = Choice.parse("the optimizer", value, OPTIMIZERS)
+    terms = optimizer.arguments
+    if terms.get("nesterov") and (not terms.get("momentum") or terms.get("dampening")):
+        raise InputRefused("the optimizer SGD: nesterov needs a momentum above 0 and no dampening")
+    return optimizer
+
+
+def _learning_rates(fields: Fields, steps: int) -> Runs:
+    what = "the recipe: learning_rates"
+    runs = [items(what, run, 2, 2) for run in fields.items("learning_rates", 1, 1 << 20)]
+    table = tuple((integer(what, count, 1, steps), real(what, rate, 0, 1e6)) for count, rate in runs)
+    covered = sum(count for count, _ in table)
+    if covered != steps:
+        raise InputRefused(f"the recipe: learning_rates cover {covered} steps, and the recipe has {steps}")
+    if any(left[1] == right[1] for left, right in pairwise(table)):
+        raise InputRefused("the recipe: learning_rates have neighbouring runs of one rate", "join them")
+    return table
+
+
+def _batch_size(fields: Fields, rows: int) -> int:
+    batch_size = fields.integer("batch_size", 1, MOST_BATCH)
+    if batch_size > rows:
+        raise InputRefused(
+            f"a batch of {batch_size} records does not fit into {rows} rows", "choose a smaller batch_size"
+        )
+    return batch_size
+
+
+def _group(fields: Fields) -> int:
+    group = fields.integer("group", 1, 1 << 31)
+    if group & (group - 1):
+        raise InputRefused(f"the recipe: group is a power of two, not {group}")
+    return group
+
+
+def _metrics(fields: Fields, loss: Choice) -> tuple[str, ...]:
+    metrics = tuple(
+        choice("the recipe: metrics", metric, METRICS) for metric in fields.items("metrics", 0, len(METRICS))
+    )
+    if len(set(metrics)) != len(metrics):
+        raise InputRefused("the recipe: metrics name one of them twice")
+    if "accuracy" in metrics and loss.name not in (*CLASSIFICATION, "binary_cross_entropy_with_logits"):
+        raise InputRefused(f"the recipe: accuracy is of classes, and {loss.name} has none", "leave it out of metrics")
+    return metrics

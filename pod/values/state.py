@@ -1,0 +1,352 @@
+"""State: named tensors as bytes, their safetensors file, and the roots that name them.
+
+Stands after `recipe` and before `graph`: it knows tensors as (kind, dtype, shape, bytes) and neither torch nor what they mean.
+Digests are taken over memory views, so a state is never copied to be hashed. Byte order is little-endian throughout.
+
+A file written here is canonical: the same tensors and metadata always give the same bytes. A file read here may come from any
+safetensors writer, but its header must describe its bytes exactly: no gap, no overlap, no byte too many.
+
+Source: the safetensors format, https://huggingface.co/docs/safetensors (version 0.8 of the reference reader).
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from pod.values.digest import Buffer, Digest, blake3_digest, canonical_json, parse_json, published_root, sha256, tagged
+from pod.values.errors import InputRefused, NotFound
+
+Kind = Literal["parameter", "buffer", "optimizer"]
+KINDS: tuple[Kind, ...] = ("parameter", "buffer", "optimizer")
+
+ITEM_BYTES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+"""Bytes per item of each dtype that a state may hold, under its safetensors name."""
+
+TENSOR_TAG = "fitchain/tensor/v1"
+MODEL_TAG = "fitchain/model/v1"
+OPTIMIZER_TAG = "fitchain/optimizer/v1"
+STATE_TAG = "fitchain/state/v1"
+KINDS_KEY = "fitchain"
+"""The metadata key under which the kinds of all tensors that are not parameters travel."""
+
+_LENGTH_BYTES = 8
+_ALIGNMENT_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a file of tensors may hold at most, checked before anything is allocated for its tensors."""
+
+    header_bytes: int = 16 << 20
+    tensors: int = 10_000
+    rank: int = 8
+    name_length: int = 512
+    total_bytes: int = 16 << 30
+
+
+@dataclass(frozen=True)
+class TensorBytes:
+    """One tensor: its little-endian bytes in row-major order, and what they mean.
+
+    Args:
+        kind: parameter, buffer or optimizer.
+        dtype: a key of `ITEM_BYTES`.
+        shape: non-negative sizes; empty for a scalar.
+        data: a contiguous view of exactly as many bytes as dtype and shape need.
+
+    Raises:
+        InputRefused: one of these does not hold.
+    """
+
+    kind: str
+    dtype: str
+    shape: tuple[int, ...]
+    data: memoryview
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise InputRefused(f"a tensor is of kind parameter, buffer or optimizer, not {self.kind!r}")
+        expected = byte_count(self.dtype, self.shape)
+        if not self.data.contiguous or self.data.nbytes != expected:
+            raise InputRefused(
+                f"{self.dtype}{list(self.shape)} needs {expected} bytes in a row, not {self.data.nbytes}"
+            )
+        object.__setattr__(self, "data", self.data.cast("B") if expected else memoryview(b""))
+
+
+Tensors = Mapping[str, TensorBytes]
+
+
+def byte_count(dtype: str, shape: tuple[int, ...]) -> int:
+    """Bytes that a tensor takes.
+
+    Raises:
+        InputRefused: the dtype is unknown, or a size is not a non-negative integer.
+    """
+    if not isinstance(dtype, str) or dtype not in ITEM_BYTES:
+        raise InputRefused(f"the dtype {dtype!r} is not one of {', '.join(ITEM_BYTES)}")
+    if any(type(size) is not int or size < 0 for size in shape):
+        raise InputRefused(f"a shape is made of non-negative integers, not {shape!r}")
+    return ITEM_BYTES[dtype] * prod(shape)
+
+
+def tensor_entry(name: str, tensor: TensorBytes, data_digest: Digest | None = None) -> Digest:
+    """Digest one tensor as an entry of a root.
+
+    Args:
+        name: the tensor's name.
+        tensor: what it is.
+        data_digest: BLAKE3 of its bytes where the caller knows it already (a frozen tensor); else it is taken here.
+
+    Returns:
+        tagged("fitchain/tensor/v1", sha256(canonical [kind, name, dtype, shape]), blake3(data)).
+    """
+    meaning = canonical_json([tensor.kind, name, tensor.dtype, list(tensor.shape)])
+    return tagged(TENSOR_TAG, sha256(meaning), data_digest or blake3_digest(tensor.data))
+
+
+def model_root(tensors: Tensors, data_digests: Mapping[str, Digest] | None = None) -> Digest:
+    """Name a model: the root over all its parameters and buffers, sorted by name.
+
+    Args:
+        tensors: parameters and buffers; nothing else.
+        data_digests: BLAKE3 of the bytes of tensors that have not changed since it was taken.
+
+    Raises:
+        InputRefused: a tensor belongs to an optimizer.
+    """
+    return _root(MODEL_TAG, ("parameter", "buffer"), tensors, data_digests or {})
+
+
+def optimizer_root(tensors: Tensors, data_digests: Mapping[str, Digest] | None = None) -> Digest:
+    """Name an optimizer's state: the root over all its tensors and scalars, sorted by name; it may be empty.
+
+    Raises:
+        InputRefused: a tensor belongs to a model.
+    """
+    return _root(OPTIMIZER_TAG, ("optimizer",), tensors, data_digests or {})
+
+
+def state_digest(model: Digest, optimizer: Digest) -> Digest:
+    """Name a whole state by its model root and its optimizer root."""
+    return tagged(STATE_TAG, model, optimizer)
+
+
+def split_state(tensors: Tensors) -> tuple[dict[str, TensorBytes], dict[str, TensorBytes]]:
+    """Part a state into its model (parameters and buffers) and its optimizer."""
+    model = {name: tensor for name, tensor in tensors.items() if tensor.kind != "optimizer"}
+    return model, {name: tensor for name, tensor in tensors.items() if tensor.kind == "optimizer"}
+
+
+def _root(tag: str, kinds: tuple[Kind, ...], tensors: Tensors, data_digests: Mapping[str, Digest]) -> Digest:
+    for name, tensor in tensors.items():
+        if tensor.kind not in kinds:
+            raise InputRefused(
+                f"the tensor {name!r} is of kind {tensor.kind}, and this root covers {' and '.join(kinds)}"
+            )
+    return published_root(tag, [tensor_entry(name, tensors[name], data_digests.get(name)) for name in sorted(tensors)])
+
+
+def write_safetensors(path: Path, tensors: Tensors, metadata: Mapping[str, str] | None = None) -> None:
+    """Write tensors as one file, atomically: it is there whole and on disk, or not at all.
+
+    Args:
+        path: where; an older file of that name is replaced.
+        tensors: what; their kinds travel in the metadata.
+        metadata: further text for the header.
+
+    Raises:
+        InputRefused: the metadata uses the key that the kinds need.
+    """
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with part.open("xb") as file:
+            for piece in safetensors_pieces(tensors, metadata):
+                file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+        _sync_folder(path.parent)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def safetensors_pieces(tensors: Tensors, metadata: Mapping[str, str] | None = None) -> Iterator[Buffer]:
+    """Yield the bytes of the canonical file, without copying a tensor.
+
+    Tensors stand by falling item size, then by name, so that each begins at a multiple of its item size; the header is canonical
+    JSON, filled with spaces to a multiple of 8 bytes.
+
+    Yields:
+        The header with its length, then each tensor's bytes.
+
+    Raises:
+        InputRefused: the metadata uses the key that the kinds need, or a tensor has the name of the metadata.
+    """
+    order = sorted(tensors, key=lambda name: (-ITEM_BYTES[tensors[name].dtype], name))
+    header: dict[str, Any] = {"__metadata__": _metadata(tensors, metadata or {})}
+    start = 0
+    for name in order:
+        if name == "__metadata__":
+            raise InputRefused("a tensor cannot be named __metadata__: the file's header uses that name")
+        tensor = tensors[name]
+        stop = start + tensor.data.nbytes
+        header[name] = {"dtype": tensor.dtype, "shape": list(tensor.shape), "data_offsets": [start, stop]}
+        start = stop
+    text = canonical_json(header)
+    text += b" " * (-len(text) % _ALIGNMENT_BYTES)
+    yield len(text).to_bytes(_LENGTH_BYTES, "little") + text
+    for name in order:
+        yield tensors[name].data
+
+
+def _metadata(tensors: Tensors, metadata: Mapping[str, str]) -> dict[str, str]:
+    if KINDS_KEY in metadata:
+        raise InputRefused(f"the metadata key {KINDS_KEY!r} is taken: the kinds of tensors stand there")
+    kinds = {name: tensor.kind for name, tensor in tensors.items() if tensor.kind != "parameter"}
+    return {**metadata, KINDS_KEY: canonical_json(kinds).decode()}
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_safetensors(source: Path | Buffer, limits: Limits = Limits()) -> tuple[dict[str, TensorBytes], dict[str, str]]:
+    """Read a file of tensors, refusing whatever its header does not describe exactly.
+
+    Args:
+        source: a path, read whole into memory so that nobody can change it afterwards; or the bytes, of which views are kept.
+        limits: what the file may hold at most.
+
+    Returns:
+        The tensors by name, as views of one block of memory, in the order of the file; and the rest of the metadata.
+
+    Raises:
+        InputRefused: the header is not a header, or does not describe the bytes: a gap, an overlap, bytes missing or left over.
+        NotFound: there is no such file.
+    """
+    data = memoryview(_read_file(source, limits) if isinstance(source, Path) else source).cast("B")
+    header, body = _split_header(data, limits)
+    metadata = _parse_metadata(header.pop("__metadata__", {}))
+    if len(header) > limits.tensors:
+        raise InputRefused(f"the file holds {len(header)} tensors and the limit is {limits.tensors}")
+    kinds = _parse_kinds(metadata.pop(KINDS_KEY, "{}"), set(header))
+    entries = [_Entry.parse(name, value, limits) for name, value in header.items()]
+    entries.sort(key=lambda entry: (entry.start, entry.stop))  # an empty tensor shares its start with the next
+    _check_contiguous(entries, len(body))
+    return {entry.name: entry.read(body, kinds.get(entry.name, "parameter")) for entry in entries}, metadata
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A line of the header: where a tensor stands in the file's body."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    stop: int
+
+    @classmethod
+    def parse(cls, name: str, value: Any, limits: Limits) -> _Entry:
+        if not name or len(name) > limits.name_length or not name.isprintable():
+            raise InputRefused(f"a tensor's name is 1 to {limits.name_length} printable characters, not {name!r:.80}")
+        if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:
+            raise InputRefused(f"the header of {name!r} has dtype, shape and data_offsets, not {value!r:.80}")
+        shape, offsets = value["shape"], value["data_offsets"]
+        if not _is_counts(shape) or len(shape) > limits.rank:
+            raise InputRefused(
+                f"the shape of {name!r} is at most {limits.rank} non-negative integers, not {shape!r:.80}"
+            )
+        if not _is_counts(offsets) or len(offsets) != 2:
+            raise InputRefused(f"the data_offsets of {name!r} are two non-negative integers, not {offsets!r:.80}")
+        entry = cls(name, value["dtype"], tuple(shape), *offsets)
+        expected = byte_count(entry.dtype, entry.shape)
+        if entry.stop - entry.start != expected:
+            raise InputRefused(
+                f"the tensor bytes do not match the header: {name!r} is {entry.dtype}{shape}, which is {expected} bytes,"
+                f" but its offsets span {entry.stop - entry.start}"
+            )
+        return entry
+
+    def read(self, body: memoryview, kind: Kind) -> TensorBytes:
+        data = body[self.start : self.stop]
+        if self.dtype == "BOOL" and bytes(data).strip(b"\x00\x01"):
+            raise InputRefused(f"a BOOL tensor is made of the bytes 0 and 1, and {self.name!r} holds others")
+        return TensorBytes(kind, self.dtype, self.shape, data)
+
+
+def _is_counts(value: Any) -> bool:
+    return isinstance(value, list) and all(type(item) is int and item >= 0 for item in value)
+
+
+def _read_file(path: Path, limits: Limits) -> bytearray:
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > limits.total_bytes + limits.header_bytes:
+                raise InputRefused(f"{path} has {size} bytes and the limit is {limits.total_bytes}")
+            data = bytearray(size)
+            read = file.readinto(data)
+    except FileNotFoundError:
+        raise NotFound(f"there is no file {path}") from None
+    if read != size:
+        raise InputRefused(f"{path} shrank from {size} to {read} bytes while it was read")
+    return data
+
+
+def _split_header(data: memoryview, limits: Limits) -> tuple[dict[str, Any], memoryview]:
+    """The header's JSON object, and the body after it."""
+    length = int.from_bytes(data[:_LENGTH_BYTES], "little")
+    if len(data) < _LENGTH_BYTES or length > len(data) - _LENGTH_BYTES:
+        raise InputRefused(f"the file has {len(data)} bytes, fewer than the header it announces ({length})")
+    if length > limits.header_bytes:
+        raise InputRefused(f"the header has {length} bytes and the limit is {limits.header_bytes}")
+    header = parse_json(bytes(data[_LENGTH_BYTES : _LENGTH_BYTES + length]), limits.header_bytes)
+    body = data[_LENGTH_BYTES + length :]
+    if not isinstance(header, dict):
+        raise InputRefused("the header of a safetensors file is a JSON object, and this one is not")
+    if len(body) > limits.total_bytes:
+        raise InputRefused(f"the tensors have {len(body)} bytes and the limit is {limits.total_bytes}")
+    return header, body
+
+
+def _parse_metadata(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+        raise InputRefused(f"the metadata of a safetensors file maps text to text, and this is {value!r:.80}")
+    return dict(value)
+
+
+def _parse_kinds(text: str, names: set[str]) -> dict[str, Kind]:
+    kinds = parse_json(text.encode(errors="replace"))
+    if not isinstance(kinds, dict):
+        raise InputRefused(f"the kinds of tensors are a JSON object, not {text!r:.80}")
+    for name, kind in kinds.items():
+        if kind not in KINDS or name not in names:
+            raise InputRefused(f"the metadata says that {name!r} is a {kind!r}, and there is no such tensor or kind")
+    return cast("dict[str, Kind]", kinds)
+
+
+def _check_contiguous(entries: list[_Entry], body_bytes: int) -> None:
+    place = 0
+    for entry in entries:
+        if entry.start != place:
+            raise InputRefused(
+                f"the tensor bytes do not match the header: {entry.name!r} begins at {entry.start}, and the bytes"
+                f" described before it end at {place}"
+            )
+        place = entry.stop
+    if place != body_bytes:
+        raise InputRefused(
+            f"the tensor bytes do not match the header: it describes {place} bytes, and the file holds {body_bytes}"
+        )

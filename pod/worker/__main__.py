@@ -1,8 +1,0 @@
-"""`python -m pod.worker FOLDER`: the process that `Worker` starts."""
-
-import sys
-
-from pod.worker.child import main
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
