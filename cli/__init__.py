@@ -5,6 +5,6 @@ from __future__ import annotations
 
 def main() -> None:
     """Run the command line of this process and exit with its code."""
-    from cli.app import main as run
+    from fitchain.cli.app import main as run
 
     run()

@@ -1,7 +1,7 @@
-"""`python -m cli`: the same command where it is not installed, and how pods are started beside this process."""
+"""`python -m fitchain.cli`: the same command where it is not installed, and how pods are started beside this process."""
 
 from __future__ import annotations
 
-from cli import main
+from fitchain.cli import main
 
 main()

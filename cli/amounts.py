@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pod.values.errors import InputRefused
+from fitchain.pod.values.errors import InputRefused
 
 DECIMALS = 18
 LARGEST = (1 << 128) - 1  # the contracts hold amounts in uint128

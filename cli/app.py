@@ -24,10 +24,10 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from cli import command, data, demo, deploy, devnet, job, keys, model, panel, pod, proof, store, verifier
-from cli.command import PlainGroup
-from cli.output import report_bug, report_error, report_usage
-from pod.values.errors import FitchainError
+from fitchain.cli import command, data, demo, deploy, devnet, job, keys, model, panel, pod, proof, store, verifier
+from fitchain.cli.command import PlainGroup
+from fitchain.cli.output import report_bug, report_error, report_usage
+from fitchain.pod.values.errors import FitchainError
 
 INTERRUPTED = 130
 

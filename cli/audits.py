@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cli.amounts import format_duration, format_fit
-from cli.output import Rows
-from pod.ports.agreement import Audit, Outcome, Phase, Seat, Vote
-from pod.values.digest import ZERO
+from fitchain.cli.amounts import format_duration, format_fit
+from fitchain.cli.output import Rows
+from fitchain.pod.ports.agreement import Audit, Outcome, Phase, Seat, Vote
+from fitchain.pod.values.digest import ZERO
 
 if TYPE_CHECKING:
-    from pod.jobs.home import Home
-    from pod.values.digest import Digest
+    from fitchain.pod.jobs.home import Home
+    from fitchain.pod.values.digest import Digest
 
 ROUNDS = 3  # the first draw and two redraws
 
@@ -143,7 +143,7 @@ def values(hearing: Hearing, now: int) -> dict[str, Any]:
 
 def segments_of(audit: Audit, leaves: int, wanted: int, diverged: bool) -> Sequence[int]:
     """The segments that the challenge drew; none before the draw."""
-    from pod.proof.audit.challenge import audited_segments
+    from fitchain.pod.proof.audit.challenge import audited_segments
 
     return audited_segments(audit.seed, leaves - 1, wanted, diverged) if audit.seed != ZERO else ()
 

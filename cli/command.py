@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from cli.output import Report, print_report, say
-from cli.passphrase import find_passphrase
-from pod.values.errors import NotFound
+from fitchain.cli.output import Report, print_report, say
+from fitchain.cli.passphrase import find_passphrase
+from fitchain.pod.values.errors import NotFound
 
 if TYPE_CHECKING:
-    from pod.jobs.home import Home
-    from pod.ports.settings import Settings
+    from fitchain.pod.jobs.home import Home
+    from fitchain.pod.ports.settings import Settings
 
 EVERYWHERE = "Options of every command"
 
@@ -85,7 +85,7 @@ class Session:
     @cached_property
     def settings(self) -> Settings:
         """The settings, from flags, environment, files and defaults in that order."""
-        from pod.ports import settings
+        from fitchain.pod.ports import settings
 
         return settings.load(home=self.flags.home, rpc=self.flags.rpc, store=self.flags.store)
 
@@ -113,7 +113,7 @@ class Session:
         Raises:
             NotFound: the home has no such key.
         """
-        from pod.ports import keys
+        from fitchain.pod.ports import keys
 
         settings = self.settings
         for key in keys.list_keys(settings.home):
@@ -126,7 +126,7 @@ class Session:
         self._stack.close()
 
     def _open(self, passphrase: Callable[[], str] | None) -> Home:
-        from pod.jobs.home import Home
+        from fitchain.pod.jobs.home import Home
 
         return self._stack.enter_context(Home.open(self.settings, passphrase, say))
 

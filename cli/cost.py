@@ -1,6 +1,6 @@
 """What an audit would find and cost, told: `fitchain proof cost`, and beside every request.
 
-The numbers are `pod.proof.audit.cost`'s; here they become text. Both parties see them before they sign.
+The numbers are `fitchain.pod.proof.audit.cost`'s; here they become text. Both parties see them before they sign.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from cli.amounts import counted, format_fit
-from cli.output import Facts, Rows, View
-from pod.proof.audit.cost import ANSWERED, SHARES, Sampling, draws_needed
-from pod.values.errors import InputRefused
+from fitchain.cli.amounts import counted, format_fit
+from fitchain.cli.output import Facts, Rows, View
+from fitchain.pod.proof.audit.cost import ANSWERED, SHARES, Sampling, draws_needed
+from fitchain.pod.values.errors import InputRefused
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pod.jobs.home import Home
-    from pod.ports.agreement import Agreement, Terms
-    from pod.values.recipe import Recipe
+    from fitchain.pod.jobs.home import Home
+    from fitchain.pod.ports.agreement import Agreement, Terms
+    from fitchain.pod.values.recipe import Recipe
 
 ALWAYS = 2  # segments that are audited in any case: the first and the last
 TOLD = (Fraction(1, 10), Fraction(95, 100))
@@ -210,9 +210,9 @@ def parse_share(name: str, text: str) -> Fraction:
 
 def recipe_here(home: Home, agreement: Agreement) -> Recipe | None:
     """An agreement's recipe, where this home has it: its own offer, or one that its pod examined."""
-    from pod.values.digest import sha256
-    from pod.values.recipe import Recipe
-    from pod.values.recipe.terms import RECIPE_BYTES
+    from fitchain.pod.values.digest import sha256
+    from fitchain.pod.values.recipe import Recipe
+    from fitchain.pod.values.recipe.terms import RECIPE_BYTES
 
     path: Path = home.settings.home / "jobs" / str(agreement.id) / "recipe.json"
     if not path.is_file() or path.stat().st_size > RECIPE_BYTES:

@@ -9,15 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.amounts import format_fit
-from cli.stage import Pod, Side, pods
-from pod.ports.agreement import AuditTerms, Mode, Outcome
-from pod.values.digest import Digest
+from fitchain.cli.amounts import format_fit
+from fitchain.cli.stage import Pod, Side, pods
+from fitchain.pod.ports.agreement import AuditTerms, Mode, Outcome
+from fitchain.pod.values.digest import Digest
 
 if TYPE_CHECKING:
-    from cli.demo import Follower
-    from pod.jobs.home import Home
-    from pod.parties.owner import RegisteredDataset
+    from fitchain.cli.demo import Follower
+    from fitchain.pod.jobs.home import Home
+    from fitchain.pod.parties.owner import RegisteredDataset
 
 VERIFIERS = ("verifier-1", "verifier-2", "verifier-3")
 NAMES = (*VERIFIERS, "cheat")
@@ -25,7 +25,7 @@ FEE = 3 * 10**18
 WINDOW_S = 120
 DRAWN = 5
 POLL_S = 0.1
-CHEATING = Path(__file__).parent.parent / "examples" / "cheating_owner.py"
+CHEATING = Path(__file__).resolve().parent.parent / "examples" / "cheating_owner.py"
 
 
 def convene(
@@ -50,7 +50,7 @@ def terms(panel: Digest) -> AuditTerms:
 
 def audited_segments(home: Home, job: Digest) -> tuple[int, ...]:
     """The segments that the chain drew."""
-    from pod.proof.audit.facts import read_facts
+    from fitchain.pod.proof.audit.facts import read_facts
 
     audit = home.audits.read(job)
     return read_facts(home.chain, job, audit.seed, audit.round).audited
@@ -124,7 +124,7 @@ class Cheat:
 
     def tempt(self, dataset: RegisteredDataset, ask: Callable[[RegisteredDataset], Digest]) -> None:
         """Be asked for a training of the table that it offers, and say yes."""
-        from pod.parties import owner
+        from fitchain.pod.parties import owner
 
         (running,) = self.stack.enter_context(pods([(self.side, ["owner"])], self.run))
         self.job = ask(dataset)

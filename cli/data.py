@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.amounts import counted, format_fit, parse_fit
-from cli.command import Session, command, group
-from cli.ids import DatasetId, find_dataset
-from cli.output import Facts, Report, Rows, say
-from pod.values.errors import FitchainError, InputRefused
+from fitchain.cli.amounts import counted, format_fit, parse_fit
+from fitchain.cli.command import Session, command, group
+from fitchain.cli.ids import DatasetId, find_dataset
+from fitchain.cli.output import Facts, Report, Rows, say
+from fitchain.pod.values.errors import FitchainError, InputRefused
 
 if TYPE_CHECKING:
-    from pod.compute.dataset import Card, Policy
-    from pod.jobs.home import Home
-    from pod.ports.registry import DatasetEntry
+    from fitchain.pod.compute.dataset import Card, Policy
+    from fitchain.pod.jobs.home import Home
+    from fitchain.pod.ports.registry import DatasetEntry
 
 app = group("data", "Offer a dataset for training; its records stay where they are.")
 
@@ -89,9 +89,9 @@ def register(
 
     Its root, its card and made-up records of the same form become public. The records themselves stay in the file.
     """
-    from cli.wishes import mode_of
-    from pod.compute.dataset import Policy
-    from pod.parties import owner
+    from fitchain.cli.wishes import mode_of
+    from fitchain.pod.compute.dataset import Policy
+    from fitchain.pod.parties import owner
 
     units = parse_fit(price)
     policy = Policy(
@@ -176,7 +176,7 @@ def list_(
 @command(app, "show")
 def show(session: Session, dataset: DatasetId) -> Report:
     """Show a dataset's card: columns, price, licence, policy."""
-    from pod.parties.scientist import read_card
+    from fitchain.pod.parties.scientist import read_card
 
     home = session.reader
     entry = home.registry.dataset(find_dataset(home, dataset))
@@ -233,7 +233,7 @@ def _range(text: str) -> tuple[str, tuple[float, float]]:
 
 def _card(home: Home, entry: DatasetEntry) -> Card | None:
     """The card, for a list in which one missing or broken card must not hide the others."""
-    from pod.parties.scientist import read_card
+    from fitchain.pod.parties.scientist import read_card
 
     try:
         return read_card(home, entry.id)

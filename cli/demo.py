@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import court
-from cli.amounts import format_fit
-from cli.command import Session, command
-from cli.output import Report
-from cli.samples import Sample
-from cli.stage import (
+from fitchain.cli import court
+from fitchain.cli.amounts import format_fit
+from fitchain.cli.command import Session, command
+from fitchain.cli.output import Report
+from fitchain.cli.samples import Sample
+from fitchain.cli.stage import (
     Part,
     Pod,
     WrittenSample,
@@ -33,19 +33,19 @@ from cli.stage import (
     start_chain,
     start_stores,
 )
-from cli.story import Reader, Standing, sparkline
-from cli.summary import Outcome, shown
-from cli.teller import Teller
-from pod.jobs.journal import Entry
-from pod.ports.agreement import State
-from pod.values.digest import Digest
-from pod.values.errors import ClaimMismatch, InputRefused, Unusable
+from fitchain.cli.story import Reader, Standing, sparkline
+from fitchain.cli.summary import Outcome, shown
+from fitchain.cli.teller import Teller
+from fitchain.pod.jobs.journal import Entry
+from fitchain.pod.ports.agreement import State
+from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.errors import ClaimMismatch, InputRefused, Unusable
 
 if TYPE_CHECKING:
-    from pod.compute.environment import Environment
-    from pod.jobs.home import Home
-    from pod.parties.owner import RegisteredDataset
-    from pod.ports.agreement import AuditTerms
+    from fitchain.pod.compute.environment import Environment
+    from fitchain.pod.jobs.home import Home
+    from fitchain.pod.parties.owner import RegisteredDataset
+    from fitchain.pod.ports.agreement import AuditTerms
 
 FIT = 10**18
 PRICE = 10 * FIT
@@ -55,7 +55,7 @@ REPLAYED_SEGMENTS = 5
 PATIENCE_S = 300
 POLL_S = 0.1
 WRONG = ("error", "refuted", "refused", "rejected")
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
 
 @dataclass(frozen=True)
@@ -250,8 +250,8 @@ def play(which: Play, session: Session, run: Path, port: int | None, kind: str, 
 
 def probe_beside(stack: ExitStack) -> Future[Environment]:
     """Let this host show, beside whatever else goes on, that it reproduces the class: the owner's pod will want to know."""
-    from pod.compute.environment import here, host_cache
-    from pod.values.recipe import DEFAULT_CLASS
+    from fitchain.pod.compute.environment import here, host_cache
+    from fitchain.pod.values.recipe import DEFAULT_CLASS
 
     beside = stack.enter_context(ThreadPoolExecutor(1))
     return beside.submit(here, DEFAULT_CLASS, 1, host_cache())
@@ -259,8 +259,8 @@ def probe_beside(stack: ExitStack) -> Future[Environment]:
 
 def offer(home: Home, sample: Sample) -> RegisteredDataset:
     """Register the owner's table under a policy that asks a person about every request."""
-    from pod.compute.dataset import Policy
-    from pod.parties.owner import register_dataset
+    from fitchain.pod.compute.dataset import Policy
+    from fitchain.pod.parties.owner import register_dataset
 
     return register_dataset(
         home,
@@ -275,7 +275,7 @@ def offer(home: Home, sample: Sample) -> RegisteredDataset:
 
 def ask(home: Home, dataset: RegisteredDataset, model: Digest, which: Play, audit: AuditTerms | None) -> Digest:
     """Ask for the training, leaving the rehearsal to the owner; the agreement's id."""
-    from pod.parties.scientist import request_job
+    from fitchain.pod.parties.scientist import request_job
 
     how: dict[str, Any] = {"price": PRICE, "bond": PRICE, "rehearsed": False, "audit": audit}
     return request_job(home, dataset.id, model, recipe_overrides=which.terms, **how)
@@ -283,14 +283,14 @@ def ask(home: Home, dataset: RegisteredDataset, model: Digest, which: Play, audi
 
 def approve(home: Home, job: Digest) -> None:
     """Say yes for the owner."""
-    from pod.parties import owner
+    from fitchain.pod.parties import owner
 
     owner.approve(home, job)
 
 
 def registered(homes: Iterable[Home], besides: Collection[str]) -> bool:
     """Whether the pods of these homes stand in the registry, so that they can seal for each other."""
-    from pod.values.errors import NotFound
+    from fitchain.pod.values.errors import NotFound
 
     try:
         for home in homes:
@@ -363,11 +363,11 @@ class Checked:
 
 def check(job: Digest, owner: Home, home: Home, test: Path, result: Path, replays: int) -> Checked:
     """Let the owner replay, if that is worth something, verify the certificate, test the model: side by side."""
-    from cli.model import copy_into
-    from pod.parties import scientist
-    from pod.parties.owner import replay_job
-    from pod.proof.certificate import verify
-    from pod.values.state import read_safetensors
+    from fitchain.cli.model import copy_into
+    from fitchain.pod.parties import scientist
+    from fitchain.pod.parties.owner import replay_job
+    from fitchain.pod.proof.certificate import verify
+    from fitchain.pod.values.state import read_safetensors
 
     with ThreadPoolExecutor(1) as beside:
         replaying = beside.submit(lambda: replay_job(owner, job, replays).verdicts if replays else ())

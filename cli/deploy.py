@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from cli.command import Session, command
-from cli.output import Facts, Report
+from fitchain.cli.command import Session, command
+from fitchain.cli.output import Facts, Report
 
 
 def register(app: typer.Typer) -> None:
@@ -26,9 +26,9 @@ def deploy(
 
     An interrupted deployment goes on where it stopped; a complete one is found and left as it is.
     """
-    from pod.ports import keys
-    from pod.ports.chain.deploy import deploy as put_contracts
-    from pod.ports.chain.deploy import record_path
+    from fitchain.pod.ports import keys
+    from fitchain.pod.ports.chain.deploy import deploy as put_contracts
+    from fitchain.pod.ports.chain.deploy import record_path
 
     settings = session.settings
     account = keys.unlock(settings.home, key, session.passphrase()) if key else None

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.amounts import format_fit, parse_fit
-from cli.command import Session, command, group
-from cli.output import Facts, Report
+from fitchain.cli.amounts import format_fit, parse_fit
+from fitchain.cli.command import Session, command, group
+from fitchain.cli.output import Facts, Report
 
 if TYPE_CHECKING:
-    from pod.ports.settings import DevnetRecord
+    from fitchain.pod.ports.settings import DevnetRecord
 
 app = group("devnet", "Run a test chain on this machine.")
 
@@ -28,8 +28,8 @@ def up(
     It goes on with the chain that it left. It is the default chain of every command until `devnet down`. With --ipfs the
     first of two IPFS nodes, which know nobody but each other, is the default store; name the second with --store.
     """
-    from pod.ports.chain import devnet
-    from pod.ports.store import swarm
+    from fitchain.pod.ports.chain import devnet
+    from fitchain.pod.ports.store import swarm
 
     folder = session.settings.devnet
     if not ipfs:
@@ -42,7 +42,7 @@ def up(
 @command(app, "status")
 def status(session: Session) -> Report:
     """Say whether the test chain runs."""
-    from pod.ports.chain import devnet
+    from fitchain.pod.ports.chain import devnet
 
     record = devnet.status(session.settings.devnet)
     if record is None:
@@ -56,8 +56,8 @@ def status(session: Session) -> Report:
 @command(app, "down")
 def down(session: Session) -> Report:
     """Stop the test chain, and its IPFS nodes; what they hold is kept for the next `up`."""
-    from pod.ports.chain import devnet
-    from pod.ports.store import swarm
+    from fitchain.pod.ports.chain import devnet
+    from fitchain.pod.ports.store import swarm
 
     stopped = devnet.down(session.settings.devnet)
     stopped = swarm.down(session.settings.devnet) or stopped
@@ -74,7 +74,7 @@ def fund(
     fit: Annotated[str, typer.Option(metavar="AMOUNT", help="For prices and bonds.")] = "1000",
 ) -> Report:
     """Give an account test ETH and FIT."""
-    from pod.ports.chain import devnet
+    from fitchain.pod.ports.chain import devnet
 
     wei, units = parse_fit(eth), parse_fit(fit)
     to = address or session.own_address()
@@ -84,7 +84,7 @@ def fund(
 
 
 def _running(session: Session, record: DevnetRecord) -> Report:
-    from pod.ports.store import swarm
+    from fitchain.pod.ports.store import swarm
 
     pair = swarm.status(session.settings.devnet)
     nodes = (

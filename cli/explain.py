@@ -13,12 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pod.proof.audit.diagnosis import Disagreement, Moment, first_disagreement, read_moments
-from pod.values.errors import InputRefused, NotFound
+from fitchain.pod.proof.audit.diagnosis import Disagreement, Moment, first_disagreement, read_moments
+from fitchain.pod.values.errors import InputRefused, NotFound
 
 if TYPE_CHECKING:
-    from pod.jobs.home import Home
-    from pod.values.digest import Digest
+    from fitchain.pod.jobs.home import Home
+    from fitchain.pod.values.digest import Digest
 
 Tell = Callable[[dict[str, Any]], None]
 
@@ -36,8 +36,8 @@ def moments_of(home: Home, id: Digest, segments: Sequence[int], tell: Tell) -> t
         NotFound: this home has neither the training nor the evidence, or the job has no such segment.
         FitchainError: it cannot be trained again here, or what is here is not what the chain says.
     """
-    from pod.compute.checkpoint import LEAVES
-    from pod.parties.verifier.pod import SEAT
+    from fitchain.pod.compute.checkpoint import LEAVES
+    from fitchain.pod.parties.verifier.pod import SEAT
 
     audit, folder = home.audits.read(id), home.settings.home / "jobs" / str(id)
     drawn = _drawn(home, id)
@@ -88,8 +88,8 @@ def write_moments(path: Path, moments: Iterable[Moment]) -> None:
 
 def kept_ends(home: Home, id: Digest, segments: Iterable[int]) -> tuple[Moment, ...]:
     """The states that an owner kept at the ends of segments, as moments; of a home without any: none."""
-    from pod.compute.checkpoint import LEAVES, read_leaves, read_state
-    from pod.compute.checkpoint.files import state_path
+    from fitchain.pod.compute.checkpoint import LEAVES, read_leaves, read_state
+    from fitchain.pod.compute.checkpoint.files import state_path
 
     folder = home.settings.home / "jobs" / str(id)
     if not (folder / LEAVES).exists():
@@ -104,7 +104,7 @@ def kept_ends(home: Home, id: Digest, segments: Iterable[int]) -> tuple[Moment, 
 
 
 def _drawn(home: Home, id: Digest) -> tuple[int, ...]:
-    from cli.audits import segments_of
+    from fitchain.cli.audits import segments_of
 
     audit = home.audits.read(id)
     job, proof = home.agreements.read(id), home.agreements.proof(id)
@@ -114,9 +114,9 @@ def _drawn(home: Home, id: Digest) -> tuple[int, ...]:
 
 
 def _of_training(home: Home, id: Digest, segments: Sequence[int], tell: Tell) -> tuple[Moment, ...]:
-    from pod.jobs.worker import Order, explain
-    from pod.parties.owner.replay import link_training
-    from pod.parties.owner.run import prepare
+    from fitchain.pod.jobs.worker import Order, explain
+    from fitchain.pod.parties.owner.replay import link_training
+    from fitchain.pod.parties.owner.run import prepare
 
     proof, folder = home.agreements.proof(id), home.job_folder(id)
     for segment in segments:
@@ -130,13 +130,13 @@ def _of_training(home: Home, id: Digest, segments: Sequence[int], tell: Tell) ->
 
 
 def _of_evidence(home: Home, id: Digest, segments: Sequence[int], tell: Tell) -> tuple[Moment, ...]:
-    from pod.jobs.parcel import fetch_folder
-    from pod.jobs.worker import Order, explain
-    from pod.parties.verifier.pod import SEAT
-    from pod.proof.audit.checking import check
-    from pod.proof.audit.evidence import FOLDER_BYTES, Evidence, files_of
-    from pod.proof.audit.facts import read_facts
-    from pod.values.errors import ClaimMismatch
+    from fitchain.pod.jobs.parcel import fetch_folder
+    from fitchain.pod.jobs.worker import Order, explain
+    from fitchain.pod.parties.verifier.pod import SEAT
+    from fitchain.pod.proof.audit.checking import check
+    from fitchain.pod.proof.audit.evidence import FOLDER_BYTES, Evidence, files_of
+    from fitchain.pod.proof.audit.facts import read_facts
+    from fitchain.pod.values.errors import ClaimMismatch
 
     audit, folder = home.audits.read(id), home.job_folder(id)
     if (cid := home.audits.evidence(audit)) is None:

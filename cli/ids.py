@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pod.values.digest import Digest
-from pod.values.errors import InputRefused, NotFound
+from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.errors import InputRefused, NotFound
 
 if TYPE_CHECKING:
-    from pod.jobs.home import Home
+    from fitchain.pod.jobs.home import Home
 
 AgreementId = Annotated[str, typer.Argument(metavar="AGREEMENT", help="Its id, or the first six digits or more.")]
 DatasetId = Annotated[str, typer.Argument(metavar="DATASET", help="Its id, or the first six digits or more.")]

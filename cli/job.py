@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.amounts import counted, format_duration, format_fit, parse_duration, parse_fit
-from cli.command import Session, command, group
-from cli.ids import AgreementId, find_agreement, find_dataset, find_model
-from cli.output import Facts, Report, Rows, say
-from pod.ports.agreement import Phase, State
-from pod.values.errors import AccessRefused, InputRefused, Unusable
+from fitchain.cli.amounts import counted, format_duration, format_fit, parse_duration, parse_fit
+from fitchain.cli.command import Session, command, group
+from fitchain.cli.ids import AgreementId, find_agreement, find_dataset, find_model
+from fitchain.cli.output import Facts, Report, Rows, say
+from fitchain.pod.ports.agreement import Phase, State
+from fitchain.pod.values.errors import AccessRefused, InputRefused, Unusable
 
 if TYPE_CHECKING:
-    from cli.cost import Plan
-    from cli.story import Standing
-    from pod.ports.chain.base import Receipt
-    from pod.values.digest import Digest
+    from fitchain.cli.cost import Plan
+    from fitchain.cli.story import Standing
+    from fitchain.pod.ports.chain.base import Receipt
+    from fitchain.pod.values.digest import Digest
 
 app = group("job", "Ask for a training, decide on it, follow it, pay for it.")
 
@@ -87,8 +87,8 @@ def request(
 
     The price is locked until the job ends. The first steps are rehearsed here on mock data before.
     """
-    from cli.wishes import Wishes, asked
-    from pod.parties import scientist
+    from fitchain.cli.wishes import Wishes, asked
+    from fitchain.pod.parties import scientist
 
     home = session.home
     windows = [parse_duration(window) for window in (acceptance_window, training_window, dispute_window)]
@@ -168,7 +168,7 @@ def list_(
 @command(app, "show")
 def show(session: Session, agreement: AgreementId) -> Report:
     """Show where a job stands, its cost and its history."""
-    from cli import story
+    from fitchain.cli import story
 
     home = session.reader
     standing = story.Reader(home, find_agreement(home, agreement)).read()
@@ -186,8 +186,8 @@ def watch(
 
     Exits 0 if it was trained to its last step, 3 if it ended otherwise. Progress goes to stderr.
     """
-    from cli import story
-    from cli import watch as watching
+    from fitchain.cli import story
+    from fitchain.cli import watch as watching
 
     home = session.reader
     standing = watching.watch(story.Reader(home, find_agreement(home, agreement)), until_settled)
@@ -199,7 +199,7 @@ def watch(
 @command(app, "approve")
 def approve(session: Session, agreement: AgreementId) -> Report:
     """Say yes to a request, as its owner; the pod acts on it."""
-    from pod.parties import owner
+    from fitchain.pod.parties import owner
 
     id = find_agreement(session.reader, agreement)
     owner.approve(session.reader, id)
@@ -216,7 +216,7 @@ def reject(
 
     The scientist gets its money back.
     """
-    from pod.parties import owner
+    from fitchain.pod.parties import owner
 
     id = find_agreement(session.reader, agreement)
     owner.reject(session.home, id, reason)
@@ -229,7 +229,7 @@ def accept(session: Session, agreement: AgreementId) -> Report:
 
     Its certificate is checked first; then the price is the owner's.
     """
-    from pod.parties import scientist
+    from fitchain.pod.parties import scientist
 
     id = find_agreement(session.reader, agreement)
     scientist.accept_result(session.home, id)
@@ -242,7 +242,7 @@ def dispute(session: Session, agreement: AgreementId) -> Report:
 
     Locks the agreed fee and counter-bond, which are lost if the result is found to be as agreed.
     """
-    from pod.parties import scientist
+    from fitchain.pod.parties import scientist
 
     home = session.home
     id = find_agreement(home, agreement)
@@ -325,21 +325,21 @@ def withdraw(session: Session) -> Report:
 
 def audit_pairs(plan: Plan | None) -> list[tuple[str, Any]]:
     """What the audit of a request finds and costs, in labelled lines; none where nobody is to audit."""
-    from cli.cost import pairs_of
+    from fitchain.cli.cost import pairs_of
 
     return [] if plan is None else pairs_of(plan)
 
 
 def audit_values(plan: Plan | None) -> dict[str, Any] | None:
     """The same for `--json`."""
-    from cli.cost import values
+    from fitchain.cli.cost import values
 
     return None if plan is None else values(plan)
 
 
 def _ending(standing: Standing) -> str:
     """How a watched job ended, and what a person may do now."""
-    from cli import story
+    from fitchain.cli import story
 
     id, ended = standing.agreement.id.short, story.state_name(standing)
     waits = standing.agreement.state in (State.TRAINED, State.DIVERGED)
@@ -350,7 +350,7 @@ def _ending(standing: Standing) -> str:
 
 def _advanced(session: Session, id: Digest) -> Report:
     """Draw an audit's verifiers, or take it out of a phase whose time is up or in which nobody is left to act."""
-    from cli import audits
+    from fitchain.cli import audits
 
     audit = session.reader.audits.read(id)
     now = session.reader.chain.block("latest").timestamp

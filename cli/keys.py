@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.command import Session, command, group
-from cli.output import Facts, Report, Rows
+from fitchain.cli.command import Session, command, group
+from fitchain.cli.output import Facts, Report, Rows
 
 if TYPE_CHECKING:
-    from pod.ports.keys import Keys
+    from fitchain.pod.ports.keys import Keys
 
 app = group("keys", "Make, import, list and back up keys.")
 
@@ -21,7 +21,7 @@ Name = Annotated[str | None, typer.Option("--name", metavar="NAME", help="The ke
 @command(app, "new")
 def new(session: Session, name: Name = None) -> Report:
     """Make a new account and age identity under a passphrase."""
-    from pod.ports import keys
+    from fitchain.pod.ports import keys
 
     settings = session.settings
     return _made(session, keys.create(settings.home, name or settings.key, session.new_passphrase()))
@@ -37,7 +37,7 @@ def import_(
 
     The passphrase is the one that opens the file; it stays the key's.
     """
-    from pod.ports import keys
+    from fitchain.pod.ports import keys
 
     settings = session.settings
     return _made(session, keys.import_key(settings.home, name or settings.key, source, session.passphrase()))
@@ -46,7 +46,7 @@ def import_(
 @command(app, "list")
 def list_(session: Session) -> Report:
     """List the keys of this home; no passphrase is needed."""
-    from pod.ports import keys
+    from fitchain.pod.ports import keys
 
     found = keys.list_keys(session.settings.home)
     return Report(
@@ -71,7 +71,7 @@ def backup(
 
     `keys import` takes it, with the same passphrase.
     """
-    from pod.ports import keys
+    from fitchain.pod.ports import keys
 
     settings = session.settings
     path = keys.backup(settings.home, name or settings.key, target)

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from cli.command import Session, command, group
-from cli.ids import AgreementId, ModelId, find_agreement, find_dataset, find_model
-from cli.output import Facts, Report, Rows
-from pod.values.digest import ZERO
-from pod.values.errors import InputRefused
+from fitchain.cli.command import Session, command, group
+from fitchain.cli.ids import AgreementId, ModelId, find_agreement, find_dataset, find_model
+from fitchain.cli.output import Facts, Report, Rows
+from fitchain.pod.values.digest import ZERO
+from fitchain.pod.values.errors import InputRefused
 
 app = group("model", "Bring a model; fetch what became of it.")
 
@@ -35,7 +35,7 @@ def publish(
     ] = None,
 ) -> Report:
     """Export an nn.Module as a graph and weights, and register them."""
-    from pod.parties import scientist
+    from fitchain.pod.parties import scientist
 
     path, colon, name = source.rpartition(":")
     if not colon or not name.isidentifier():
@@ -108,7 +108,7 @@ def fetch(
     ] = None,
 ) -> Report:
     """Fetch, open and check what a job trained."""
-    from pod.parties import scientist
+    from fitchain.pod.parties import scientist
 
     home = session.home
     delivery = scientist.receive(home, find_agreement(home, agreement))

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pod.values.errors import FitchainError
+from fitchain.pod.values.errors import FitchainError
 
 if TYPE_CHECKING:
     from rich.console import Console

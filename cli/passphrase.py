@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from pod.values.errors import AccessRefused, NotFound
+from fitchain.pod.values.errors import AccessRefused, NotFound
 
 LONGEST_BYTES = 4096
 VARIABLE = "FITCHAIN_PASSPHRASE_FILE"

@@ -11,10 +11,10 @@ from typing import Annotated
 
 import typer
 
-from cli.amounts import counted
-from cli.command import Session, command, group
-from cli.output import say_at
-from pod.values.digest import ZERO, Digest
+from fitchain.cli.amounts import counted
+from fitchain.cli.command import Session, command, group
+from fitchain.cli.output import say_at
+from fitchain.pod.values.digest import ZERO, Digest
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 
@@ -33,7 +33,7 @@ def owner(
 
     It examines requests, trains, anchors and delivers. Ctrl-C stops it; started again, it goes on where it was.
     """
-    from pod.parties.owner import Owner
+    from fitchain.pod.parties.owner import Owner
 
     home = session.home
     with stopping() as stop:
@@ -52,7 +52,7 @@ def scientist(
 
     It reads notes, opens deliveries and checks their certificates. Ctrl-C stops it; nothing is lost.
     """
-    from pod.parties.scientist import Scientist
+    from fitchain.pod.parties.scientist import Scientist
 
     home = session.home
     with stopping() as stop:
@@ -69,7 +69,7 @@ def verifier(session: Session) -> None:
     It trains drawn segments again, votes and collects its fees. Ctrl-C stops it; started again, it goes on where it was, and what it
     was drawn for does not wait: an absent verifier loses a fee.
     """
-    from pod.parties.verifier import Verifier
+    from fitchain.pod.parties.verifier import Verifier
 
     home = session.home
     address = home.keys.address

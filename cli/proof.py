@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import audits
-from cli.amounts import counted, format_fit, parse_fit
-from cli.command import Session, command, group
-from cli.ids import AgreementId, find_agreement
-from cli.output import Facts, Report, Rows, View, say
-from pod.proof.audit.cost import Sampling
-from pod.values.digest import ZERO
-from pod.values.errors import NotFound, Refuted
+from fitchain.cli import audits
+from fitchain.cli.amounts import counted, format_fit, parse_fit
+from fitchain.cli.command import Session, command, group
+from fitchain.cli.ids import AgreementId, find_agreement
+from fitchain.cli.output import Facts, Report, Rows, View, say
+from fitchain.pod.proof.audit.cost import Sampling
+from fitchain.pod.values.digest import ZERO
+from fitchain.pod.values.errors import NotFound, Refuted
 
 if TYPE_CHECKING:
-    from pod.ports.agreement import Related, Story
-    from pod.proof.certificate import Verdict
+    from fitchain.pod.ports.agreement import Related, Story
+    from fitchain.pod.proof.certificate import Verdict
 
 app = group("proof", "Check what was trained.")
 
@@ -103,7 +103,7 @@ def replay(
 
     For whoever has the data: the owner. The leaves that it compares with must add up to the root on the chain.
     """
-    from pod.parties import owner
+    from fitchain.pod.parties import owner
 
     home = session.home
     id = find_agreement(home, agreement)
@@ -141,8 +141,8 @@ def explain(
 
     Down to the segment, the step and the tensor. Trains the segments again here. Moments hold digests and no data: hand your file to the other side. It moves no money.
     """
-    from cli import explain as explaining
-    from pod.proof.audit.diagnosis import first_disagreement
+    from fitchain.cli import explain as explaining
+    from fitchain.pod.proof.audit.diagnosis import first_disagreement
 
     home = session.home
     id = find_agreement(home, agreement)
@@ -211,7 +211,7 @@ def cost(
 
     Of an agreement, or, before anybody signs, of terms given as options.
     """
-    from cli import cost as costs
+    from fitchain.cli import cost as costs
 
     chance = costs.parse_share("chance", wanted)
     if agreement is not None:
@@ -245,9 +245,9 @@ def verify(
     Needs no key, no data and no torch; node and deployment are yours, never the certificate's. Exits 0 if it holds, 1 if it is
     refuted, 3 if it could not be checked.
     """
-    from pod.ports.chain.connect import connect
-    from pod.proof.certificate import Assurance
-    from pod.proof.certificate import verify as check
+    from fitchain.pod.ports.chain.connect import connect
+    from fitchain.pod.proof.certificate import Assurance
+    from fitchain.pod.proof.certificate import verify as check
 
     level = Assurance.parse(require) if require else None
     verdict = check(model, _read(certificate), connect(session.settings), level)

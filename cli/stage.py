@@ -21,12 +21,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from cli.samples import Sample, describe_sample
-from pod.ports.settings import SETTINGS_FILE, DevnetRecord, Settings, load
-from pod.values.errors import ChainUnusable, FitchainError, InputRefused, Unusable
+from fitchain.cli.samples import Sample, describe_sample
+from fitchain.pod.ports.settings import SETTINGS_FILE, DevnetRecord, Settings, load
+from fitchain.pod.values.errors import ChainUnusable, FitchainError, InputRefused, Unusable
 
 if TYPE_CHECKING:
-    from pod.jobs.home import Home
+    from fitchain.pod.jobs.home import Home
 
 STOP_S = 15
 GAS_WEI = 10**18
@@ -47,7 +47,7 @@ class Side:
     name: str
     settings: Settings
     passphrase_file: Path
-    program: tuple[str, ...] = ("-m", "cli")
+    program: tuple[str, ...] = ("-m", "fitchain.cli")
 
     @property
     def home(self) -> Path:
@@ -114,7 +114,7 @@ def choose_stores(asked: str | None) -> str:
         InputRefused: there is no such kind.
         NotFound: IPFS is asked for and there is no Kubo.
     """
-    from pod.ports.store.kubo import kubo, require_kubo
+    from fitchain.pod.ports.store.kubo import kubo, require_kubo
 
     if asked not in (None, "local", "ipfs"):
         raise InputRefused(f"the demonstration has no store {asked!r}", "choose --store local or --store ipfs")
@@ -125,7 +125,7 @@ def choose_stores(asked: str | None) -> str:
 
 def start_stores(kind: str, devnet: Path) -> Stores:
     """Start a private pair of IPFS nodes, or name the folder beside the devnet."""
-    from pod.ports.store import swarm
+    from fitchain.pod.ports.store import swarm
 
     if kind == "local":
         folder = str((devnet / "store").absolute())
@@ -156,8 +156,8 @@ def start_chain(settings: Settings, port: int | None) -> DevnetRecord:
         settings: which devnet.
         port: TCP port; None takes the usual one, or a free one where that is taken.
     """
-    from pod.ports.chain import devnet
-    from pod.ports.chain.deploy import deploy
+    from fitchain.pod.ports.chain import devnet
+    from fitchain.pod.ports.chain.deploy import deploy
 
     try:
         record = devnet.up(settings.devnet, devnet.DEFAULT_PORT if port is None else port)
@@ -171,9 +171,9 @@ def start_chain(settings: Settings, port: int | None) -> DevnetRecord:
 
 def equip(side: Side, units: int) -> Home:
     """Make a side's keys, give it test money and open its home."""
-    from pod.jobs.home import Home
-    from pod.ports import keys
-    from pod.ports.chain import devnet
+    from fitchain.pod.jobs.home import Home
+    from fitchain.pod.ports import keys
+    from fitchain.pod.ports.chain import devnet
 
     made = keys.create(side.home, side.settings.key, side.passphrase(), KEY_WORK)
     devnet.fund(side.settings, made.address, GAS_WEI, units)
@@ -185,7 +185,7 @@ class WrittenSample:
 
     def __init__(self, name: str, run: Path) -> None:
         self._name, self._folders = name, (run / "owner" / "data", run / "scientist" / "data")
-        command = [sys.executable, "-m", "cli.samples", name, *map(str, self._folders)]
+        command = [sys.executable, "-m", "fitchain.cli.samples", name, *map(str, self._folders)]
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.command import Session, command, group
-from cli.output import Facts, Report, Rows, say
+from fitchain.cli.command import Session, command, group
+from fitchain.cli.output import Facts, Report, Rows, say
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from pod.ports.store import Store
+    from fitchain.pod.ports.store import Store
 
 app = group("store", "Look into the store of sealed objects, fill it, empty it.")
 
@@ -65,7 +65,7 @@ def get(
     target: Annotated[Path | None, typer.Argument(metavar="[PATH]", help="Else the CID.", show_default=False)] = None,
 ) -> Report:
     """Fetch a file or a folder; every byte is checked."""
-    from pod.ports.store import Cid
+    from fitchain.pod.ports.store import Cid
 
     target = target or Path(cid)
     with _store(session) as store:
@@ -80,7 +80,7 @@ def pin(
     remove: Annotated[bool, typer.Option("--remove", help="Give up the pin instead.")] = False,
 ) -> Report:
     """Keep an object for this home, fetching it first where that is needed."""
-    from pod.ports.store import Cid
+    from fitchain.pod.ports.store import Cid
 
     with _store(session) as store:
         if remove:
@@ -116,8 +116,8 @@ def export(
     target: Annotated[Path, typer.Argument(metavar="FILE", help="A CAR, as `ipfs dag import` reads it.")],
 ) -> Report:
     """Write an object with all its blocks into one file, to carry it elsewhere."""
-    from pod.ports.store import Cid, car
-    from pod.values.errors import StoreUnusable
+    from fitchain.pod.ports.store import Cid, car
+    from fitchain.pod.values.errors import StoreUnusable
 
     parsed = Cid.parse(cid)
     with _store(session) as store:
@@ -137,8 +137,8 @@ def import_car(
     source: Annotated[Path, typer.Argument(metavar="FILE", help="A CAR, as `ipfs dag export` writes it.")],
 ) -> Report:
     """Add and pin the object that such a file holds; every block is checked."""
-    from pod.ports.store import car
-    from pod.values.errors import NotFound
+    from fitchain.pod.ports.store import car
+    from fitchain.pod.values.errors import NotFound
 
     try:
         file = source.open("rb")
@@ -152,7 +152,7 @@ def import_car(
 
 def _store(session: Session) -> AbstractContextManager[Store]:
     """The store of this home; what takes long is told on stderr."""
-    from pod.ports.store import open_store
+    from fitchain.pod.ports.store import open_store
 
     return closing(open_store(session.settings, say, lambda what, count: say(f"{what}: {_size(count)}")))
 

@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from cli import audits, cost
-from cli.amounts import counted, format_duration, format_fit
-from cli.output import Facts
-from pod.jobs.journal import Entry
-from pod.ports.agreement import Agreement, Anchor, Proof, State
+from fitchain.cli import audits, cost
+from fitchain.cli.amounts import counted, format_duration, format_fit
+from fitchain.cli.output import Facts
+from fitchain.pod.jobs.journal import Entry
+from fitchain.pod.ports.agreement import Agreement, Anchor, Proof, State
 
 if TYPE_CHECKING:
-    from pod.jobs.home import Home
-    from pod.values.digest import Digest
+    from fitchain.pod.jobs.home import Home
+    from fitchain.pod.values.digest import Digest
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 

@@ -8,11 +8,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from cli.amounts import format_fit
-from cli.court import Caught
-from cli.output import Prose
-from cli.stage import Stores
-from pod.proof.audit.cost import Sampling
+from fitchain.cli.amounts import format_fit
+from fitchain.cli.court import Caught
+from fitchain.cli.output import Prose
+from fitchain.cli.stage import Stores
+from fitchain.pod.proof.audit.cost import Sampling
 
 
 @dataclass(frozen=True)

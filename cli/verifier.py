@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.amounts import format_duration, format_fit
-from cli.command import Session, command, group
-from cli.ids import find_address
-from cli.output import Facts, Report, Rows
-from pod.values.errors import Unusable
+from fitchain.cli.amounts import format_duration, format_fit
+from fitchain.cli.command import Session, command, group
+from fitchain.cli.ids import find_address
+from fitchain.cli.output import Facts, Report, Rows
+from fitchain.pod.values.errors import Unusable
 
 if TYPE_CHECKING:
-    from pod.jobs.home import Home
-    from pod.ports.agreement import Audit, Verifier
+    from fitchain.pod.jobs.home import Home
+    from fitchain.pod.ports.agreement import Audit, Verifier
 
 app = group("verifier", "Stake, be drawn, collect fees.")
 

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
-from cli import audits
-from cli.output import console, printable
-from cli.story import Standing, sentence, sparkline, spent, state_name
-from pod.ports.agreement import State
+from fitchain.cli import audits
+from fitchain.cli.output import console, printable
+from fitchain.cli.story import Standing, sentence, sparkline, spent, state_name
+from fitchain.pod.ports.agreement import State
 
 if TYPE_CHECKING:
     from rich.text import Text

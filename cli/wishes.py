@@ -10,18 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cli import cost
-from cli.amounts import parse_duration, parse_fit
-from cli.ids import find_panel
-from pod.ports.agreement import AuditTerms, Mode, Terms
-from pod.proof.audit.cost import Sampling
-from pod.values.digest import ZERO, Digest
-from pod.values.errors import InputRefused
-from pod.values.recipe import MODES
+from fitchain.cli import cost
+from fitchain.cli.amounts import parse_duration, parse_fit
+from fitchain.cli.ids import find_panel
+from fitchain.pod.ports.agreement import AuditTerms, Mode, Terms
+from fitchain.pod.proof.audit.cost import Sampling
+from fitchain.pod.values.digest import ZERO, Digest
+from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.recipe import MODES
 
 if TYPE_CHECKING:
-    from pod.jobs.home import Home
-    from pod.values.recipe import Recipe
+    from fitchain.pod.jobs.home import Home
+    from fitchain.pod.values.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -141,8 +141,8 @@ def mode_of(text: str) -> str:
 
 def _drafted(home: Home, dataset: Digest, model: Digest, overrides: Mapping[str, Any]) -> tuple[Recipe, int]:
     """The recipe as the request will draft it, and the card's price."""
-    from pod.parties.scientist.publish import read_card
-    from pod.parties.scientist.request import draft_recipe
+    from fitchain.pod.parties.scientist.publish import read_card
+    from fitchain.pod.parties.scientist.request import draft_recipe
 
     card, row = read_card(home, dataset), home.journal.model(model)
     return draft_recipe(home, card, row.graph, row.initial_model, overrides), card.price

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from cli import main
-from pod.jobs.home import Home
-from pod.parties.owner import run
-from pod.ports.agreement import Proof
-from pod.values.digest import Digest
+from fitchain.cli import main
+from fitchain.pod.jobs.home import Home
+from fitchain.pod.parties.owner import run
+from fitchain.pod.ports.agreement import Proof
+from fitchain.pod.values.digest import Digest
 
 honestly_prepare = run.prepare
 

@@ -18,8 +18,8 @@ from typing import Any
 
 from rich.table import Table
 
-from cli.output import console, print_json, printable, say
-from pod.values.errors import FitchainError
+from fitchain.cli.output import console, print_json, printable, say
+from fitchain.pod.values.errors import FitchainError
 from tests.attacks import detection
 from tests.attacks.field import Caught, Field
 from tests.attacks.rows import ATTACKS, UNCAUGHT, Attack

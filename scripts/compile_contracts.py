@@ -18,7 +18,7 @@ from typing import Any
 
 import solcx
 
-from pod.ports.chain import node_tools
+from fitchain.pod.ports.chain import node_tools
 
 ROOT = Path(__file__).resolve().parent.parent
 ARTIFACTS = ROOT / "pod" / "ports" / "chain" / "artifacts"

@@ -2,7 +2,7 @@
 
 A developer's tool (`make conformance`), never a user's: it wants `qemu-x86_64` (Debian: qemu-user) and takes minutes. What it
 shows equal may stand in `cpu-x86-64-v3`; what it shows different may not. Emulated reciprocal square roots may differ from real
-silicon, so a second real machine is better evidence: run `python -m pod.compute.environment probe cpu-x86-64-v3 1` there.
+silicon, so a second real machine is better evidence: run `python -m fitchain.pod.compute.environment probe cpu-x86-64-v3 1` there.
 
     python scripts/conformance.py [--threads N] [--cpu MODEL]...
 """
@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from pod.compute.environment import Environment, clean_variables, configure, installed_torch  # noqa: E402
+from fitchain.pod.compute.environment import Environment, clean_variables, configure, installed_torch  # noqa: E402
 
 CLASS = "cpu-x86-64-v3"
 PROCESSORS = ("Haswell-v4", "EPYC-Rome")
@@ -50,7 +50,7 @@ def main() -> int:
 def compute(environment: Environment) -> int:
     """Print a line for each case: its name and its digest."""
     configure(environment)
-    from pod.compute.environment.probing import all_cases, case_digest, probe_digest
+    from fitchain.pod.compute.environment.probing import all_cases, case_digest, probe_digest
     from scripts.conformance_cases import wider_cases
 
     for name, case in {**all_cases(), **wider_cases()}.items():

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pod.compute.environment.probing import Case, Operator, run
+from fitchain.pod.compute.environment.probing import Case, Operator, run
 
 SCANNED = 1 << 20
 _TABLE, _IMAGES, _SEQUENCE, _SIGNAL, _BODY = (37, 129), (4, 6, 12, 12), (4, 16, 32), (4, 6, 40), (2, 3, 6, 6, 6)

@@ -10,8 +10,8 @@ import json
 import sys
 from pathlib import Path
 
-from pod.values.digest import peaks, published_root, sha256, tree_root
-from pod.values.leaf import Leaf
+from fitchain.pod.values.digest import peaks, published_root, sha256, tree_root
+from fitchain.pod.values.leaf import Leaf
 
 PATH = Path(__file__).resolve().parent.parent / "tests" / "contracts" / "vectors.json"
 LARGEST = 300

@@ -12,10 +12,10 @@ import getpass
 import sys
 from pathlib import Path
 
-from pod.ports import keys, settings
-from pod.ports.chain.deploy import deploy
-from pod.ports.settings import DEVNET_CHAIN_ID
-from pod.values.errors import FitchainError
+from fitchain.pod.ports import keys, settings
+from fitchain.pod.ports.chain.deploy import deploy
+from fitchain.pod.ports.settings import DEVNET_CHAIN_ID
+from fitchain.pod.values.errors import FitchainError
 
 
 def main() -> int:

@@ -11,10 +11,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from pod.ports import settings
-from pod.ports.chain import devnet
-from pod.ports.chain.deploy import deploy
-from pod.values.errors import FitchainError
+from fitchain.pod.ports import settings
+from fitchain.pod.ports.chain import devnet
+from fitchain.pod.ports.chain.deploy import deploy
+from fitchain.pod.values.errors import FitchainError
 
 
 def main() -> int:

@@ -15,17 +15,17 @@ from pathlib import Path
 
 import numpy as np
 
-from pod.compute.dataset import Card, batches
-from pod.compute.dataset.columns import Column
-from pod.ports.agreement import AuditTerms
-from pod.ports.keys import Keys
-from pod.proof.certificate.envelope import seal
-from pod.proof.certificate.statement import Ancestor, Statement
-from pod.proof.transcript import Transcript
-from pod.values.digest import ZERO, Digest, sha256, sha256_file
-from pod.values.leaf import Leaf, metrics_digest, records_digest
-from pod.values.recipe import Recipe, draft
-from pod.values.state import TensorBytes, Tensors, model_root, optimizer_root, write_safetensors
+from fitchain.pod.compute.dataset import Card, batches
+from fitchain.pod.compute.dataset.columns import Column
+from fitchain.pod.ports.agreement import AuditTerms
+from fitchain.pod.ports.keys import Keys
+from fitchain.pod.proof.certificate.envelope import seal
+from fitchain.pod.proof.certificate.statement import Ancestor, Statement
+from fitchain.pod.proof.transcript import Transcript
+from fitchain.pod.values.digest import ZERO, Digest, sha256, sha256_file
+from fitchain.pod.values.leaf import Leaf, metrics_digest, records_digest
+from fitchain.pod.values.recipe import Recipe, draft
+from fitchain.pod.values.state import TensorBytes, Tensors, model_root, optimizer_root, write_safetensors
 
 FOLDER = Path(__file__).resolve().parent.parent / "tests" / "golden" / "v1" / "certificate"
 CONTRACTS = {

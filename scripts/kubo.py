@@ -17,8 +17,8 @@ import sys
 import venv
 from pathlib import Path
 
-from pod.ports.store.kubo import BUILT, ROOT, kubo, version
-from pod.values.errors import FitchainError, StoreUnusable
+from fitchain.pod.ports.store.kubo import BUILT, ROOT, kubo, version
+from fitchain.pod.values.errors import FitchainError, StoreUnusable
 
 MODULE = ROOT / "tools" / "kubo"
 TOOLS = BUILT.parent

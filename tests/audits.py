@@ -13,21 +13,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pod.compute.checkpoint import read_leaves
-from pod.compute.dataset import Table, dataset_root, record_leaves
-from pod.jobs.parcel import DELIVERY_FILES, send_folder
-from pod.jobs.worker import Event, Order, run_worker
-from pod.jobs.worker.job import Job
-from pod.jobs.worker.modes import MODES
-from pod.parties.verifier import Examination, examine
-from pod.ports.sealed import new_identity, recipient_of
-from pod.ports.store import Cid, Store
-from pod.proof.audit.checking import Problem, check
-from pod.proof.audit.evidence import Evidence, write_evidence
-from pod.proof.audit.facts import Facts
-from pod.proof.transcript import Transcript
-from pod.values.digest import Digest, sha256
-from pod.values.recipe import Recipe
+from fitchain.pod.compute.checkpoint import read_leaves
+from fitchain.pod.compute.dataset import Table, dataset_root, record_leaves
+from fitchain.pod.jobs.parcel import DELIVERY_FILES, send_folder
+from fitchain.pod.jobs.worker import Event, Order, run_worker
+from fitchain.pod.jobs.worker.job import Job
+from fitchain.pod.jobs.worker.modes import MODES
+from fitchain.pod.parties.verifier import Examination, examine
+from fitchain.pod.ports.sealed import new_identity, recipient_of
+from fitchain.pod.ports.store import Cid, Store
+from fitchain.pod.proof.audit.checking import Problem, check
+from fitchain.pod.proof.audit.evidence import Evidence, write_evidence
+from fitchain.pod.proof.audit.facts import Facts
+from fitchain.pod.proof.transcript import Transcript
+from fitchain.pod.values.digest import Digest, sha256
+from fitchain.pod.values.recipe import Recipe
 from tests.training_jobs import CTX, SEED, job_folder, recipe, table
 
 ID, CHALLENGE, KEY = sha256(b"agreement"), sha256(b"challenge"), bytes(range(32, 64))

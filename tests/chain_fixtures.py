@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pod.ports import keys, settings
-from pod.ports.chain import Chain, Deployment, connect, devnet
-from pod.ports.chain.deploy import deploy
-from pod.ports.settings import DevnetRecord, Settings
+from fitchain.pod.ports import keys, settings
+from fitchain.pod.ports.chain import Chain, Deployment, connect, devnet
+from fitchain.pod.ports.chain.deploy import deploy
+from fitchain.pod.ports.settings import DevnetRecord, Settings
 
 QUICK_WORK = 2
 """Scrypt's N for keys that protect nothing."""

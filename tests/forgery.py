@@ -13,20 +13,20 @@ from typing import Any
 
 import numpy as np
 
-from pod.jobs.home import Home
-from pod.jobs.parcel import Note, send_folder, send_key, send_note
-from pod.parties.scientist import draft_recipe
-from pod.parties.scientist.publish import MODEL_FILES
-from pod.parties.scientist.request import terms_of
-from pod.ports.agreement import Terms, commit_nonce
-from pod.ports.sealed import new_identity
-from pod.ports.store import Cid
-from pod.proof.certificate import issue
-from pod.proof.transcript import Transcript
-from pod.values.digest import ZERO, Digest, sha256
-from pod.values.leaf import Leaf, metrics_digest, metrics_salt, records_digest
-from pod.values.recipe import Recipe
-from pod.values.state import optimizer_root
+from fitchain.pod.jobs.home import Home
+from fitchain.pod.jobs.parcel import Note, send_folder, send_key, send_note
+from fitchain.pod.parties.scientist import draft_recipe
+from fitchain.pod.parties.scientist.publish import MODEL_FILES
+from fitchain.pod.parties.scientist.request import terms_of
+from fitchain.pod.ports.agreement import Terms, commit_nonce
+from fitchain.pod.ports.sealed import new_identity
+from fitchain.pod.ports.store import Cid
+from fitchain.pod.proof.certificate import issue
+from fitchain.pod.proof.transcript import Transcript
+from fitchain.pod.values.digest import ZERO, Digest, sha256
+from fitchain.pod.values.leaf import Leaf, metrics_digest, metrics_salt, records_digest
+from fitchain.pod.values.recipe import Recipe
+from fitchain.pod.values.state import optimizer_root
 from tests.pods import BOND, HOUR_S, PRICE, RECIPE, Workshop
 
 

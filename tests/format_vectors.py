@@ -21,22 +21,22 @@ import numpy as np
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
-from pod.compute.dataset import Table, batches, dataset_root, open_records, record_leaves
-from pod.compute.dataset import salt as record_salt
-from pod.compute.dataset.assembly import assemble
-from pod.compute.dataset.columns import schema_bytes
-from pod.compute.dataset.order import epoch_draws
-from pod.ports.agreement import agreement_id, commit_nonce, context, order_seed
-from pod.ports.keys import Keys
-from pod.ports.store.base import Cid
-from pod.ports.store.unixfs import add_file, chunks
-from pod.proof.audit.challenge import challenge_seed, drawn_segments
-from pod.proof.audit.records import write_opened
-from pod.proof.audit.vote import Outcome, commitment, trace_digest
-from pod.proof.certificate.envelope import PAYLOAD_TYPE, recover, signed_digest
-from pod.proof.certificate.envelope import seal as seal_envelope
-from pod.proof.transcript import grow
-from pod.values.digest import (
+from fitchain.pod.compute.dataset import Table, batches, dataset_root, open_records, record_leaves
+from fitchain.pod.compute.dataset import salt as record_salt
+from fitchain.pod.compute.dataset.assembly import assemble
+from fitchain.pod.compute.dataset.columns import schema_bytes
+from fitchain.pod.compute.dataset.order import epoch_draws
+from fitchain.pod.ports.agreement import agreement_id, commit_nonce, context, order_seed
+from fitchain.pod.ports.keys import Keys
+from fitchain.pod.ports.store.base import Cid
+from fitchain.pod.ports.store.unixfs import add_file, chunks
+from fitchain.pod.proof.audit.challenge import challenge_seed, drawn_segments
+from fitchain.pod.proof.audit.records import write_opened
+from fitchain.pod.proof.audit.vote import Outcome, commitment, trace_digest
+from fitchain.pod.proof.certificate.envelope import PAYLOAD_TYPE, recover, signed_digest
+from fitchain.pod.proof.certificate.envelope import seal as seal_envelope
+from fitchain.pod.proof.transcript import grow
+from fitchain.pod.values.digest import (
     Digest,
     blake3_digest,
     canonical_json,
@@ -48,9 +48,9 @@ from pod.values.digest import (
     tagged,
     tree_root,
 )
-from pod.values.leaf import Leaf, metrics_digest, metrics_salt, records_digest
-from pod.values.recipe import Choice
-from pod.values.state import (
+from fitchain.pod.values.leaf import Leaf, metrics_digest, metrics_salt, records_digest
+from fitchain.pod.values.recipe import Choice
+from fitchain.pod.values.state import (
     TensorBytes,
     model_root,
     optimizer_root,
@@ -162,7 +162,7 @@ class _Order:
 
 
 def _order(given: Values) -> Values:
-    from pod.compute.training import step_seed
+    from fitchain.pod.compute.training import step_seed
 
     seed = Digest.parse(given["seed"])
     return {

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import pytest
 
-from pod.ports.agreement import Audit, Audits, AuditTerms, Outcome
-from pod.ports.chain import Chain
-from pod.ports.sealed import new_identity
-from pod.ports.store.base import Cid
-from pod.proof.audit.vote import commitment
-from pod.values.digest import ZERO, Digest, sha256
+from fitchain.pod.ports.agreement import Audit, Audits, AuditTerms, Outcome
+from fitchain.pod.ports.chain import Chain
+from fitchain.pod.ports.sealed import new_identity
+from fitchain.pod.ports.store.base import Cid
+from fitchain.pod.proof.audit.vote import commitment
+from fitchain.pod.values.digest import ZERO, Digest, sha256
 from tests.chain_fixtures import ETHER, Account
 
 FULL_STAKE = 1000 * ETHER

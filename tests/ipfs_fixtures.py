@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from pod.ports.detached import stop
-from pod.ports.store import swarm
-from pod.ports.store.ipfs import IpfsStore
-from pod.ports.store.kubo import kubo, version
-from pod.ports.store.swarm import Running
+from fitchain.pod.ports.detached import stop
+from fitchain.pod.ports.store import swarm
+from fitchain.pod.ports.store.ipfs import IpfsStore
+from fitchain.pod.ports.store.kubo import kubo, version
+from fitchain.pod.ports.store.swarm import Running
 
 WANTS_KUBO = "there is no Kubo here: `make kubo` builds it"
 

@@ -19,17 +19,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cli.stage import Side
-from pod.compute.dataset import Policy
-from pod.jobs.home import Home
-from pod.parties.owner import Owner, RegisteredDataset, register_dataset
-from pod.parties.scientist import PublishedModel, Scientist, publish_model, request_job
-from pod.parties.verifier import Verifier
-from pod.ports import keys
-from pod.ports.agreement import State
-from pod.ports.chain import devnet
-from pod.ports.registry import Role
-from pod.values.digest import Digest
+from fitchain.cli.stage import Side
+from fitchain.pod.compute.dataset import Policy
+from fitchain.pod.jobs.home import Home
+from fitchain.pod.parties.owner import Owner, RegisteredDataset, register_dataset
+from fitchain.pod.parties.scientist import PublishedModel, Scientist, publish_model, request_job
+from fitchain.pod.parties.verifier import Verifier
+from fitchain.pod.ports import keys
+from fitchain.pod.ports.agreement import State
+from fitchain.pod.ports.chain import devnet
+from fitchain.pod.ports.registry import Role
+from fitchain.pod.values.digest import Digest
 from tests.chain_fixtures import ETHER, MONEY, PASSPHRASE, QUICK_WORK, Devnet
 
 PRICE, BOND = 12 * ETHER, 6 * ETHER

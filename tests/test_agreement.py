@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from pod.ports.agreement import (
+from fitchain.pod.ports.agreement import (
     Agreements,
     AuditTerms,
     Ending,
@@ -23,13 +23,13 @@ from pod.ports.agreement import (
     order_seed,
     read_story,
 )
-from pod.ports.chain import Chain
-from pod.ports.registry import Registry
-from pod.ports.store.base import RAW, Cid
-from pod.proof.transcript import Transcript
-from pod.values.digest import ZERO, Digest, sha256
-from pod.values.errors import AccessRefused, ChainUnusable, NotFound, Reverted
-from pod.values.leaf import Leaf
+from fitchain.pod.ports.chain import Chain
+from fitchain.pod.ports.registry import Registry
+from fitchain.pod.ports.store.base import RAW, Cid
+from fitchain.pod.proof.transcript import Transcript
+from fitchain.pod.values.digest import ZERO, Digest, sha256
+from fitchain.pod.values.errors import AccessRefused, ChainUnusable, NotFound, Reverted
+from fitchain.pod.values.leaf import Leaf
 from tests.chain_fixtures import ETHER, MONEY, Account, Devnet
 
 PRICE, BOND = 10 * ETHER, 4 * ETHER

@@ -8,10 +8,10 @@ from eth_utils.crypto import keccak
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pod.compute.dataset.order import epoch_draws, permutation, permutation_end
-from pod.proof.audit.challenge import audited_segments, challenge_seed, drawn_segments
-from pod.proof.audit.vote import Outcome, commitment, trace_digest
-from pod.values.digest import ZERO, Digest, sha256
+from fitchain.pod.compute.dataset.order import epoch_draws, permutation, permutation_end
+from fitchain.pod.proof.audit.challenge import audited_segments, challenge_seed, drawn_segments
+from fitchain.pod.proof.audit.vote import Outcome, commitment, trace_digest
+from fitchain.pod.values.digest import ZERO, Digest, sha256
 from tests.training_jobs import CTX, SEED
 
 VOTER = "0x5555555555555555555555555555555555555555"

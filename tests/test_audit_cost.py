@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pod.proof.audit.challenge import drawn_segments
-from pod.proof.audit.cost import ANSWERED, SHARES, Sampling, draws_needed
-from pod.values.digest import sha256
-from pod.values.errors import InputRefused
+from fitchain.pod.proof.audit.challenge import drawn_segments
+from fitchain.pod.proof.audit.cost import ANSWERED, SHARES, Sampling, draws_needed
+from fitchain.pod.values.digest import sha256
+from fitchain.pod.values.errors import InputRefused
 
 FIT = 10**18
 shares = st.fractions(min_value=Fraction(1, 1000), max_value=1, max_denominator=1000)

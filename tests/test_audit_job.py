@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from pod.compute.dataset import Policy
-from pod.parties.owner.answer import evidence_file
-from pod.parties.scientist import delivery, dispute, publish_model
-from pod.parties.verifier import Examination, examine
-from pod.ports.agreement import AuditTerms, Mode, Outcome, Phase, State
-from pod.ports.store import car
-from pod.ports.store.local import LocalStore
-from pod.values.digest import ZERO, Digest, sha256
-from pod.values.errors import EnvironmentRefused, InputRefused, Unusable
+from fitchain.pod.compute.dataset import Policy
+from fitchain.pod.parties.owner.answer import evidence_file
+from fitchain.pod.parties.scientist import delivery, dispute, publish_model
+from fitchain.pod.parties.verifier import Examination, examine
+from fitchain.pod.ports.agreement import AuditTerms, Mode, Outcome, Phase, State
+from fitchain.pod.ports.store import car
+from fitchain.pod.ports.store.local import LocalStore
+from fitchain.pod.values.digest import ZERO, Digest, sha256
+from fitchain.pod.values.errors import EnvironmentRefused, InputRefused, Unusable
 from tests.chain_fixtures import ETHER
 from tests.pods import (
     BOND,
@@ -204,7 +204,7 @@ def test_verifiers_of_another_class_decline_and_everybody_has_its_money_back(
     court: Court, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workshop, before = court.workshop, court.owed()
-    monkeypatch.setattr("pod.parties.verifier.pod.check_host", elsewhere)
+    monkeypatch.setattr("fitchain.pod.parties.verifier.pod.check_host", elsewhere)
     with owner_runs(workshop.owner), scientist_runs(workshop.scientist), verifier_runs(*court.verifiers[:3]):
         id = workshop.request(audit=court.terms(3))
         workshop.until(workshop.scientist.has(id, "refunded"))

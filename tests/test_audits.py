@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from pod.ports.agreement import Audit, Audits, AuditTerms, Outcome, Phase, State, Verifier
-from pod.ports.chain import Chain
-from pod.ports.registry import Registry
-from pod.ports.sealed import new_identity
-from pod.proof.audit.challenge import challenge_seed
-from pod.proof.audit.vote import commitment
-from pod.values.digest import ZERO, Digest, sha256
-from pod.values.errors import ChainUnusable, NotFound, Reverted
+from fitchain.pod.ports.agreement import Audit, Audits, AuditTerms, Outcome, Phase, State, Verifier
+from fitchain.pod.ports.chain import Chain
+from fitchain.pod.ports.registry import Registry
+from fitchain.pod.ports.sealed import new_identity
+from fitchain.pod.proof.audit.challenge import challenge_seed
+from fitchain.pod.proof.audit.vote import commitment
+from fitchain.pod.values.digest import ZERO, Digest, sha256
+from fitchain.pod.values.errors import ChainUnusable, NotFound, Reverted
 from tests.chain_fixtures import ETHER, Account
 from tests.test_agreement import BOND, GROUP, KEY, PRICE, WEIGHTS, WINDOW, Parties, anchored, cid, parties
 

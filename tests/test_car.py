@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pod.ports.store import Cid, car
-from pod.ports.store.local import LocalStore
-from pod.values.errors import DigestMismatch, InputRefused, NotFound
+from fitchain.pod.ports.store import Cid, car
+from fitchain.pod.ports.store.local import LocalStore
+from fitchain.pod.values.errors import DigestMismatch, InputRefused, NotFound
 
 DATA = b"content" * 100
 

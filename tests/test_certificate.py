@@ -1,4 +1,4 @@
-"""Laws, examples and attacks: `pod.proof.certificate`, against a real chain, with a transcript that was not trained but fits."""
+"""Laws, examples and attacks: `fitchain.pod.proof.certificate`, against a real chain, with a transcript that was not trained but fits."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pod.compute.dataset import Card, Table, batches, register
-from pod.ports.agreement import Agreements, Audits, AuditTerms, Mode, Outcome, State, Terms, commit_nonce
-from pod.ports.chain import Chain
-from pod.ports.keys import Keys
-from pod.ports.registry import Registry
-from pod.ports.store.base import Cid
-from pod.ports.store.unixfs import add_file, chunks
-from pod.proof.certificate import Assurance, Statement, Verdict, issue, verify
-from pod.proof.certificate.claims import card_cid, check_file, check_leaves, check_orders
-from pod.proof.certificate.envelope import HALF_ORDER, seal, unseal
-from pod.proof.transcript import Transcript
-from pod.values.digest import ZERO, Digest, canonical_json, sha256
-from pod.values.errors import (
+from fitchain.pod.compute.dataset import Card, Table, batches, register
+from fitchain.pod.ports.agreement import Agreements, Audits, AuditTerms, Mode, Outcome, State, Terms, commit_nonce
+from fitchain.pod.ports.chain import Chain
+from fitchain.pod.ports.keys import Keys
+from fitchain.pod.ports.registry import Registry
+from fitchain.pod.ports.store.base import Cid
+from fitchain.pod.ports.store.unixfs import add_file, chunks
+from fitchain.pod.proof.certificate import Assurance, Statement, Verdict, issue, verify
+from fitchain.pod.proof.certificate.claims import card_cid, check_file, check_leaves, check_orders
+from fitchain.pod.proof.certificate.envelope import HALF_ORDER, seal, unseal
+from fitchain.pod.proof.transcript import Transcript
+from fitchain.pod.values.digest import ZERO, Digest, canonical_json, sha256
+from fitchain.pod.values.errors import (
     AccessRefused,
     ClaimMismatch,
     DigestMismatch,
@@ -39,9 +39,9 @@ from pod.values.errors import (
     Refuted,
     SignatureMismatch,
 )
-from pod.values.leaf import Leaf, metrics_digest, records_digest
-from pod.values.recipe import MODES, Audit, Recipe, draft
-from pod.values.state import TensorBytes, Tensors, model_root, optimizer_root, write_safetensors
+from fitchain.pod.values.leaf import Leaf, metrics_digest, records_digest
+from fitchain.pod.values.recipe import MODES, Audit, Recipe, draft
+from fitchain.pod.values.state import TensorBytes, Tensors, model_root, optimizer_root, write_safetensors
 from tests.chain_fixtures import Account
 from tests.hearings import DISPUTE, TERMS, Bench
 

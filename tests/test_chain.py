@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from pod.ports.chain import Chain, connect
-from pod.ports.chain.abi import decode_revert, interface
-from pod.ports.chain.base import CONTRACTS, Deployment
-from pod.ports.chain.rpc import Node
-from pod.values.digest import ZERO, Digest, sha256
-from pod.values.errors import ChainUnusable, InputRefused, NodeUnreachable, NotFound, Reverted
+from fitchain.pod.ports.chain import Chain, connect
+from fitchain.pod.ports.chain.abi import decode_revert, interface
+from fitchain.pod.ports.chain.base import CONTRACTS, Deployment
+from fitchain.pod.ports.chain.rpc import Node
+from fitchain.pod.values.digest import ZERO, Digest, sha256
+from fitchain.pod.values.errors import ChainUnusable, InputRefused, NodeUnreachable, NotFound, Reverted
 from tests.chain_fixtures import ETHER, Account, Devnet
 from tests.node_proxy import proxy
 
@@ -239,7 +239,7 @@ def test_too_little_fit_is_told_by_the_token_itself(account: Account, reader: Ch
 
 
 def test_dear_gas_is_not_paid_beyond_the_cap(account: Account) -> None:
-    from pod.ports.chain.connect import connect as again
+    from fitchain.pod.ports.chain.connect import connect as again
 
     chain = again(replace(account.chain.settings, fee_cap_wei=1), account.keys)
     with pytest.raises(ChainUnusable, match="and the cap is"):
@@ -306,7 +306,7 @@ def test_deployment_record_is_its_own_inverse(running_devnet: Devnet, tmp_path: 
 
 
 def test_ether_is_written_for_people() -> None:
-    from pod.ports.chain import amount_text
+    from fitchain.pod.ports.chain import amount_text
 
     assert [amount_text(n) for n in (0, 1, ETHER, 25 * ETHER // 10)] == ["0", "0.000000000000000001", "1", "2.5"]
     assert Digest(bytes(32)) == ZERO

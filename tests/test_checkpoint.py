@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from pod.compute.checkpoint import read_leaves, read_state, state_steps, trim_leaves
-from pod.compute.checkpoint.files import state_path
-from pod.compute.checkpoint.recorder import LiveState, Recorded, Recorder
-from pod.compute.model import tensor_bytes
-from pod.compute.training import Diverged
-from pod.values.errors import DigestMismatch, InputRefused, NotFound
-from pod.values.leaf import Checkpoint, verify_chain
-from pod.values.state import model_root, optimizer_root
+from fitchain.pod.compute.checkpoint import read_leaves, read_state, state_steps, trim_leaves
+from fitchain.pod.compute.checkpoint.files import state_path
+from fitchain.pod.compute.checkpoint.recorder import LiveState, Recorded, Recorder
+from fitchain.pod.compute.model import tensor_bytes
+from fitchain.pod.compute.training import Diverged
+from fitchain.pod.values.errors import DigestMismatch, InputRefused, NotFound
+from fitchain.pod.values.leaf import Checkpoint, verify_chain
+from fitchain.pod.values.state import model_root, optimizer_root
 from tests.training_jobs import CTX, SALT_KEY, SEED, leaf_digests, recipe
 
 RECIPE = recipe(steps=16)  # leaves after 0, 4, 8, 12 and 16 steps

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.amounts import format_duration, format_fit, parse_duration, parse_fit
-from cli.app import app, run
-from cli.ids import match_id
-from cli.output import Facts, Report, Rows, print_report, printable
-from cli.story import sparkline
-from pod.values.digest import Digest, sha256
-from pod.values.errors import FitchainError, InputRefused, NotFound
+from fitchain.cli.amounts import format_duration, format_fit, parse_duration, parse_fit
+from fitchain.cli.app import app, run
+from fitchain.cli.ids import match_id
+from fitchain.cli.output import Facts, Report, Rows, print_report, printable
+from fitchain.cli.story import sparkline
+from fitchain.pod.values.digest import Digest, sha256
+from fitchain.pod.values.errors import FitchainError, InputRefused, NotFound
 
 ROOT = Path(__file__).parent.parent
 
@@ -202,7 +202,7 @@ def test_the_options_of_every_command_may_stand_before_it(home: Path, capsys: py
 
 def test_without_a_terminal_no_passphrase_is_asked_for(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "cli", "keys", "new", "--home", str(home)],
+        [sys.executable, "-m", "fitchain.cli", "keys", "new", "--home", str(home)],
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -243,7 +243,7 @@ def test_the_command_names_every_group(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_help_waits_for_nothing_heavy() -> None:
     heavy = ("torch", "web3", "sklearn", "numpy", "rich", "eth_account", "requests")
-    asked = f"import sys; from cli.app import run; run(['--help']); print([m for m in {heavy} if m in sys.modules])"
+    asked = f"import sys; from fitchain.cli.app import run; run(['--help']); print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
 

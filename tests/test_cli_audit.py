@@ -14,17 +14,17 @@ from typing import Any
 
 import pytest
 
-from cli.app import run
-from cli.cost import Plan, parse_share, percent, views
-from cli.output import Facts
-from cli.wishes import Wishes, asked
-from pod.compute.dataset import Policy
-from pod.parties.scientist import publish_model
-from pod.ports.agreement import Audits, AuditTerms, Mode, Outcome, State
-from pod.ports.registry import Role
-from pod.proof.audit.diagnosis import Moment
-from pod.values.digest import ZERO, Digest
-from pod.values.errors import InputRefused
+from fitchain.cli.app import run
+from fitchain.cli.cost import Plan, parse_share, percent, views
+from fitchain.cli.output import Facts
+from fitchain.cli.wishes import Wishes, asked
+from fitchain.pod.compute.dataset import Policy
+from fitchain.pod.parties.scientist import publish_model
+from fitchain.pod.ports.agreement import Audits, AuditTerms, Mode, Outcome, State
+from fitchain.pod.ports.registry import Role
+from fitchain.pod.proof.audit.diagnosis import Moment
+from fitchain.pod.values.digest import ZERO, Digest
+from fitchain.pod.values.errors import InputRefused
 from tests.chain_fixtures import ETHER, PASSPHRASE, Account, Devnet
 from tests.hearings import DISPUTE, FULL_STAKE, TERMS, Bench
 from tests.pods import Workshop, module_file, offer_table, owner_runs
@@ -366,7 +366,7 @@ def test_verifiers_pod_says_what_it_lacks_and_stops_cleanly(
         "FITCHAIN_PASSPHRASE_FILE": str(home / "passphrase"),
         "HOME": str(home),
     }
-    command = [sys.executable, "-m", "cli", "pod", "verifier"]
+    command = [sys.executable, "-m", "fitchain.cli", "pod", "verifier"]
     with subprocess.Popen(command, cwd=ROOT, env=variables, stderr=subprocess.PIPE, text=True) as pod:
         assert pod.stderr is not None
         assert "see fitchain verifier stake" in pod.stderr.readline()

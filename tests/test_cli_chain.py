@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from cli.app import run
-from pod.ports import keys
+from fitchain.cli.app import run
+from fitchain.pod.ports import keys
 from tests.chain_fixtures import PASSPHRASE, Account, Devnet
 
 ROOT = Path(__file__).parent.parent
@@ -215,7 +215,7 @@ def test_a_pod_stops_cleanly_when_it_is_asked_to(
         "FITCHAIN_PASSPHRASE_FILE": str(place / "passphrase"),
         "HOME": str(place),
     }
-    command = [sys.executable, "-m", "cli", "pod", role]
+    command = [sys.executable, "-m", "fitchain.cli", "pod", role]
     with subprocess.Popen(command, cwd=ROOT, env=variables, stderr=subprocess.PIPE, text=True) as pod:
         assert pod.stderr is not None
         assert "Ctrl-C stops" in pod.stderr.readline()

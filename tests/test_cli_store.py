@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from cli.app import run
-from pod.ports.chain import devnet
-from pod.ports.settings import load
-from pod.ports.store import swarm
+from fitchain.cli.app import run
+from fitchain.pod.ports.chain import devnet
+from fitchain.pod.ports.settings import load
+from fitchain.pod.ports.store import swarm
 
 Fitchain = Callable[..., tuple[int, dict[str, Any], str]]
 

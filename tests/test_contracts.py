@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from pod.ports.chain import node_tools
-from pod.values.errors import NotFound
+from fitchain.pod.ports.chain import node_tools
+from fitchain.pod.values.errors import NotFound
 from scripts import compile_contracts, contract_vectors
 
 CODE_LIMIT_BYTES = 24_576  # EIP-170

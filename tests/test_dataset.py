@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pod.compute.dataset import (
+from fitchain.pod.compute.dataset import (
     Card,
     Column,
     Disclosure,
@@ -29,9 +29,17 @@ from pod.compute.dataset import (
     register,
     verify_record,
 )
-from pod.ports.store import Cid
-from pod.values.digest import ZERO, Digest, blake3_digest, canonical_json, inclusion_path, published_root, tagged
-from pod.values.errors import ClaimMismatch, DatasetChanged, DigestMismatch, InputRefused
+from fitchain.pod.ports.store import Cid
+from fitchain.pod.values.digest import (
+    ZERO,
+    Digest,
+    blake3_digest,
+    canonical_json,
+    inclusion_path,
+    published_root,
+    tagged,
+)
+from fitchain.pod.values.errors import ClaimMismatch, DatasetChanged, DigestMismatch, InputRefused
 
 KEY = bytes(range(32))
 CID = Cid.parse("bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku")

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pod.compute.dataset import Table, assemble, batches
-from pod.compute.dataset.order import epoch_draws, permutation
-from pod.values.digest import Digest, sha256, tagged
-from pod.values.errors import InputRefused
-from pod.values.recipe import Choice
+from fitchain.pod.compute.dataset import Table, assemble, batches
+from fitchain.pod.compute.dataset.order import epoch_draws, permutation
+from fitchain.pod.values.digest import Digest, sha256, tagged
+from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.recipe import Choice
 
 SEED = sha256(b"order seed")
 CROSS_ENTROPY = Choice("cross_entropy", {})

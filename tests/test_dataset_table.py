@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pod.compute.dataset import Column, Table
-from pod.values.errors import InputRefused, NotFound
+from fitchain.pod.compute.dataset import Column, Table
+from fitchain.pod.values.errors import InputRefused, NotFound
 
 GOOD = "id,age,dose,label\n7,41,0.5,sick\n8,59,1.25,well\n9,33,2,sick\n"
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from cli.samples import SAMPLES
-from cli.stage import next_folder
-from pod.ports.store.kubo import kubo, version
+from fitchain.cli.samples import SAMPLES
+from fitchain.cli.stage import next_folder
+from fitchain.pod.ports.store.kubo import kubo, version
 
 ROOT = Path(__file__).parent.parent
 FIELDS = {
@@ -35,7 +35,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def fitchain(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     variables = {**os.environ, "HOME": str(folder), "FITCHAIN_DEVNET": str(folder / "devnet"), "PYTHONPATH": str(ROOT)}
     return subprocess.run(
-        [sys.executable, "-m", "cli", *arguments],
+        [sys.executable, "-m", "fitchain.cli", *arguments],
         cwd=folder,
         env=variables,
         capture_output=True,

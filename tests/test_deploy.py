@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from pod.ports import keys, settings
-from pod.ports.chain import connect, devnet
-from pod.ports.chain.client import checksum
-from pod.ports.chain.deploy import deploy, record_path
-from pod.ports.chain.node_tools import binary
-from pod.ports.chain.rpc import Node
-from pod.ports.settings import Settings
-from pod.values.errors import AccessRefused, ChainUnusable, InputRefused, NodeUnreachable
+from fitchain.pod.ports import keys, settings
+from fitchain.pod.ports.chain import connect, devnet
+from fitchain.pod.ports.chain.client import checksum
+from fitchain.pod.ports.chain.deploy import deploy, record_path
+from fitchain.pod.ports.chain.node_tools import binary
+from fitchain.pod.ports.chain.rpc import Node
+from fitchain.pod.ports.settings import Settings
+from fitchain.pod.values.errors import AccessRefused, ChainUnusable, InputRefused, NodeUnreachable
 from tests.chain_fixtures import ETHER, PASSPHRASE, QUICK_WORK
 from tests.node_proxy import proxy
 

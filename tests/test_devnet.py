@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from pod.ports import settings
-from pod.ports.chain import Chain, connect, devnet
-from pod.ports.chain.deploy import deploy
-from pod.ports.settings import DevnetRecord, Settings, process_start
-from pod.values.errors import ChainUnusable, InputRefused
+from fitchain.pod.ports import settings
+from fitchain.pod.ports.chain import Chain, connect, devnet
+from fitchain.pod.ports.chain.deploy import deploy
+from fitchain.pod.ports.settings import DevnetRecord, Settings, process_start
+from fitchain.pod.values.errors import ChainUnusable, InputRefused
 from tests.chain_fixtures import ETHER, Account, Devnet
 
 
@@ -44,9 +44,7 @@ def test_down_twice_is_harmless(folder: Path) -> None:
 
 
 def test_devnet_survives_the_process_that_started_it(folder: Path) -> None:
-    code = (
-        f"from pathlib import Path; from pod.ports.chain import devnet; print(devnet.up(Path({str(folder)!r}), 0).pid)"
-    )
+    code = f"from pathlib import Path; from fitchain.pod.ports.chain import devnet; print(devnet.up(Path({str(folder)!r}), 0).pid)"
     pid = int(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
     assert pid != os.getpid()
     found = devnet.status(folder)

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from pod.compute.checkpoint import read_leaves
-from pod.jobs.worker import Order, explain
-from pod.ports.store.local import LocalStore
-from pod.proof.audit.diagnosis import MOMENTS, Moment, first_disagreement, read_moments
-from pod.values.digest import sha256
-from pod.values.errors import InputRefused, NotFound
-from pod.values.recipe import Recipe
+from fitchain.pod.compute.checkpoint import read_leaves
+from fitchain.pod.jobs.worker import Order, explain
+from fitchain.pod.ports.store.local import LocalStore
+from fitchain.pod.proof.audit.diagnosis import MOMENTS, Moment, first_disagreement, read_moments
+from fitchain.pod.values.digest import sha256
+from fitchain.pod.values.errors import InputRefused, NotFound
+from fitchain.pod.values.recipe import Recipe
 from tests.attacks import cheats
 from tests.audits import CTX, SEED, Case, trained_here, work_here
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pod.values.digest import (
+from fitchain.pod.values.digest import (
     Digest,
     bag,
     blake3_digest,
@@ -28,7 +28,7 @@ from pod.values.digest import (
     tagged,
     tree_root,
 )
-from pod.values.errors import InputRefused
+from fitchain.pod.values.errors import InputRefused
 
 
 def entries(count: int) -> list[Digest]:

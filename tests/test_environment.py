@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from pod.compute import environment
-from pod.compute.environment import Environment
-from pod.compute.environment.classes import SHIPPED
-from pod.values.digest import ZERO, Digest
-from pod.values.errors import EnvironmentRefused
+from fitchain.pod.compute import environment
+from fitchain.pod.compute.environment import Environment
+from fitchain.pod.compute.environment.classes import SHIPPED
+from fitchain.pod.values.digest import ZERO, Digest
+from fitchain.pod.values.errors import EnvironmentRefused
 
 V3 = Environment("cpu-x86-64-v3", 1, environment.installed_torch())
 NATIVE = replace(V3, name="cpu-native")

@@ -19,25 +19,25 @@ import pytest
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
-from pod.compute.dataset import Card, Opening, Table, batches, dataset_root, record_leaves, verify_record
-from pod.compute.environment import check, installed_torch
-from pod.jobs.worker import Order, run_worker
-from pod.ports import settings
-from pod.ports.agreement import State, order_seed
-from pod.ports.chain import Chain, connect, devnet
-from pod.ports.keys import import_key
-from pod.ports.sealed import open_sealed
-from pod.ports.store.unixfs import add_file, chunks
-from pod.proof.certificate import Assurance, Statement, verify
-from pod.proof.certificate.claims import card_cid, check_file, check_leaves, check_orders
-from pod.proof.certificate.envelope import unseal
-from pod.proof.transcript import Transcript, check_anchors
-from pod.values.digest import Digest, parse_json, tree_root
-from pod.values.errors import EnvironmentRefused
-from pod.values.graph import Graph
-from pod.values.leaf import Checkpoint, metrics_salt
-from pod.values.recipe import Recipe
-from pod.values.state import model_root, optimizer_root, read_safetensors, safetensors_pieces, split_state
+from fitchain.pod.compute.dataset import Card, Opening, Table, batches, dataset_root, record_leaves, verify_record
+from fitchain.pod.compute.environment import check, installed_torch
+from fitchain.pod.jobs.worker import Order, run_worker
+from fitchain.pod.ports import settings
+from fitchain.pod.ports.agreement import State, order_seed
+from fitchain.pod.ports.chain import Chain, connect, devnet
+from fitchain.pod.ports.keys import import_key
+from fitchain.pod.ports.sealed import open_sealed
+from fitchain.pod.ports.store.unixfs import add_file, chunks
+from fitchain.pod.proof.certificate import Assurance, Statement, verify
+from fitchain.pod.proof.certificate.claims import card_cid, check_file, check_leaves, check_orders
+from fitchain.pod.proof.certificate.envelope import unseal
+from fitchain.pod.proof.transcript import Transcript, check_anchors
+from fitchain.pod.values.digest import Digest, parse_json, tree_root
+from fitchain.pod.values.errors import EnvironmentRefused
+from fitchain.pod.values.graph import Graph
+from fitchain.pod.values.leaf import Checkpoint, metrics_salt
+from fitchain.pod.values.recipe import Recipe
+from fitchain.pod.values.state import model_root, optimizer_root, read_safetensors, safetensors_pieces, split_state
 from tests.format_vectors import DOCUMENT
 
 JOB = Path(__file__).parent / "golden" / "v1" / "job"

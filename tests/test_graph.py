@@ -1,4 +1,4 @@
-"""Laws, examples and attacks: `pod.values.graph`."""
+"""Laws, examples and attacks: `fitchain.pod.values.graph`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pod.values.digest import canonical_json, sha256
-from pod.values.errors import InputRefused
-from pod.values.graph import CLASSES, KNOWN, NATIVE, V3, Graph, Limits, TensorRef, allowed
+from fitchain.pod.values.digest import canonical_json, sha256
+from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.graph import CLASSES, KNOWN, NATIVE, V3, Graph, Limits, TensorRef, allowed
 
 LINEAR = {"operator": "aten.linear.default", "arguments": [{"input": 0}, {"tensor": "w"}, {"tensor": "b"}]}
 

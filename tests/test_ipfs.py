@@ -14,11 +14,11 @@ from typing import BinaryIO, cast
 
 import pytest
 
-from pod.ports.store import Cid, car, swarm
-from pod.ports.store.ipfs import IpfsStore
-from pod.ports.store.kubo import kubo
-from pod.ports.store.local import LocalStore
-from pod.values.errors import InputRefused, NotFound, StoreUnreachable, StoreUnusable
+from fitchain.pod.ports.store import Cid, car, swarm
+from fitchain.pod.ports.store.ipfs import IpfsStore
+from fitchain.pod.ports.store.kubo import kubo
+from fitchain.pod.ports.store.local import LocalStore
+from fitchain.pod.values.errors import InputRefused, NotFound, StoreUnreachable, StoreUnusable
 from tests.ipfs_fixtures import Nodes
 from tests.test_store import BYTES, KUBO, KUBO_FOLDER, MIB, Cycle, cycle
 
@@ -311,7 +311,7 @@ class Halfway:
 @pytest.fixture
 def prompt(monkeypatch: pytest.MonkeyPatch) -> None:
     """Progress is told after every block."""
-    monkeypatch.setattr("pod.ports.store.transfer.Telling.EVERY_S", 0.0)
+    monkeypatch.setattr("fitchain.pod.ports.store.transfer.Telling.EVERY_S", 0.0)
 
 
 @pytest.mark.usefixtures("prompt")

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from pod.ports.settings import load
-from pod.ports.store import open_store, unixfs
-from pod.ports.store.base import DAG_PB, Cid
-from pod.ports.store.ipfs import IpfsStore
-from pod.ports.store.unixfs import FILE, Link, Node
-from pod.values.errors import DigestMismatch, InputRefused, NotFound, StoreUnreachable, StoreUnusable
+from fitchain.pod.ports.settings import load
+from fitchain.pod.ports.store import open_store, unixfs
+from fitchain.pod.ports.store.base import DAG_PB, Cid
+from fitchain.pod.ports.store.ipfs import IpfsStore
+from fitchain.pod.ports.store.unixfs import FILE, Link, Node
+from fitchain.pod.values.errors import DigestMismatch, InputRefused, NotFound, StoreUnreachable, StoreUnusable
 from tests.fake_kubo import Fake, said, serving, told
 
 MIB = 1 << 20

@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from pod.compute.checkpoint import read_leaves
-from pod.jobs.parcel import OFFER_FILES, fetch_folder, send_folder
-from pod.jobs.worker import run_worker
-from pod.parties.owner.run import prepare
-from pod.parties.scientist import delivery, publish_model
-from pod.ports.agreement import State
-from pod.ports.sealed import new_identity
-from pod.ports.store import open_store
-from pod.ports.store.local import LocalStore
-from pod.ports.store.peers import Endpoint
-from pod.proof.transcript import Transcript
-from pod.values.digest import Digest
-from pod.values.state import read_safetensors
+from fitchain.pod.compute.checkpoint import read_leaves
+from fitchain.pod.jobs.parcel import OFFER_FILES, fetch_folder, send_folder
+from fitchain.pod.jobs.worker import run_worker
+from fitchain.pod.parties.owner.run import prepare
+from fitchain.pod.parties.scientist import delivery, publish_model
+from fitchain.pod.ports.agreement import State
+from fitchain.pod.ports.sealed import new_identity
+from fitchain.pod.ports.store import open_store
+from fitchain.pod.ports.store.local import LocalStore
+from fitchain.pod.ports.store.peers import Endpoint
+from fitchain.pod.proof.transcript import Transcript
+from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.state import read_safetensors
 from tests.ipfs_fixtures import Nodes
 from tests.pods import Party, Workshop, module_file, offer_table, owner_runs, scientist_runs
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pod.jobs.journal import DatasetRow, Decision, Journal, ModelRow, RequestRow
-from pod.values.digest import Digest, sha256
-from pod.values.errors import NotFound
+from fitchain.pod.jobs.journal import DatasetRow, Decision, Journal, ModelRow, RequestRow
+from fitchain.pod.values.digest import Digest, sha256
+from fitchain.pod.values.errors import NotFound
 
 JOB, OTHER = sha256(b"job"), sha256(b"other job")
 

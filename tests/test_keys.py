@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pod.ports.keys import Keys, backup, create, hkdf, import_key, list_keys, recover_signer, unlock
-from pod.ports.sealed import open_sealed, recipient_of, seal
-from pod.values.digest import Digest, sha256
-from pod.values.errors import AccessRefused, InputRefused, NotFound
+from fitchain.pod.ports.keys import Keys, backup, create, hkdf, import_key, list_keys, recover_signer, unlock
+from fitchain.pod.ports.sealed import open_sealed, recipient_of, seal
+from fitchain.pod.values.digest import Digest, sha256
+from fitchain.pod.values.errors import AccessRefused, InputRefused, NotFound
 
 QUICK = 2
 PASSPHRASE = "correct horse"

@@ -44,8 +44,8 @@ def pod_imports(path: Path) -> Iterator[tuple[int, str, str]]:
     """What a file imports of `pod`, as (line, storey, member)."""
     for line, name in imports_of(path):
         parts = name.split(".")
-        if parts[0] == "pod" and len(parts) > 1:
-            yield line, parts[1], ".".join(parts[1:3])
+        if parts[:2] == ["fitchain", "pod"] and len(parts) > 2:
+            yield line, parts[2], ".".join(parts[2:4])
 
 
 def importers_of(package: str) -> set[str]:
@@ -113,9 +113,24 @@ def test_parties_know_nothing_of_one_another() -> None:
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_pod_imports_neither_cli_nor_scripts_nor_tests(path: Path) -> None:
     outside = [
-        f"line {line}: {name}" for line, name in imports_of(path) if name.split(".")[0] in ("cli", "scripts", "tests")
+        f"line {line}: {name}"
+        for line, name in imports_of(path)
+        if name.startswith("fitchain.cli") or name.split(".")[0] in ("scripts", "tests")
     ]
     assert outside == []
+
+
+def test_everything_is_imported_by_its_one_name() -> None:
+    """`import pod` works in a checkout, and would make every class exist twice."""
+    python = [*(ROOT / "pod").rglob("*.py"), *(ROOT / "cli").rglob("*.py")]
+    python += [path for folder in ("scripts", "tests", "examples") for path in (ROOT / folder).rglob("*.py")]
+    other_name = [
+        f"{path.relative_to(ROOT)}:{line} imports {name}"
+        for path in python
+        for line, name in imports_of(path)
+        if name.split(".")[0] in ("pod", "cli")
+    ]
+    assert other_name == []
 
 
 def test_cli_imports_neither_scripts_nor_tests() -> None:
@@ -143,12 +158,12 @@ sys.meta_path.insert(0, NoTorch())
 @pytest.mark.parametrize(
     "module",
     [
-        "pod.proof.certificate",
-        "pod.proof.transcript",
-        "pod.ports.agreement",
-        "pod.ports.registry",
-        "cli",
-        "cli.proof",
+        "fitchain.pod.proof.certificate",
+        "fitchain.pod.proof.transcript",
+        "fitchain.pod.ports.agreement",
+        "fitchain.pod.ports.registry",
+        "fitchain.cli",
+        "fitchain.cli.proof",
     ],
 )
 def test_what_a_verifier_imports_works_without_torch(module: str) -> None:

@@ -1,4 +1,4 @@
-"""Bit-identity with eager modules, exports that are refused, attacks on programs: `pod.compute.model`.
+"""Bit-identity with eager modules, exports that are refused, attacks on programs: `fitchain.pod.compute.model`.
 
 Legend: B batch, T time, F features, C channels, H height, W width, K classes.
 """
@@ -20,11 +20,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pod.compute.model import Program, dry_run, export, load_module, restore, tensor_bytes
-from pod.values.digest import canonical_json
-from pod.values.errors import FitchainError, InputRefused, NotFound, OperatorFailed
-from pod.values.graph import KNOWN, NATIVE, V3, Graph, Input, Limits
-from pod.values.state import TensorBytes, model_root
+from fitchain.pod.compute.model import Program, dry_run, export, load_module, restore, tensor_bytes
+from fitchain.pod.values.digest import canonical_json
+from fitchain.pod.values.errors import FitchainError, InputRefused, NotFound, OperatorFailed
+from fitchain.pod.values.graph import KNOWN, NATIVE, V3, Graph, Input, Limits
+from fitchain.pod.values.state import TensorBytes, model_root
 
 B, K, STEPS = 8, 3, 25
 

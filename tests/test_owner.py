@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from pod.compute.checkpoint import read_leaves
-from pod.compute.dataset import Policy
-from pod.parties.owner import Owner, Replay, approve, read_registered, reject, replay_job
-from pod.parties.owner.pod import KEEP_S, UNTOLD
-from pod.parties.scientist import Evaluation, accept_result, delivery, evaluate, follow, publish_model, receive
-from pod.ports.agreement import State
-from pod.ports.chain import Chain, devnet
-from pod.proof.certificate import Verdict, verify
-from pod.proof.transcript import Transcript
-from pod.values.digest import Digest, sha256
-from pod.values.errors import AccessRefused, DatasetChanged, Reverted, Unusable
+from fitchain.pod.compute.checkpoint import read_leaves
+from fitchain.pod.compute.dataset import Policy
+from fitchain.pod.parties.owner import Owner, Replay, approve, read_registered, reject, replay_job
+from fitchain.pod.parties.owner.pod import KEEP_S, UNTOLD
+from fitchain.pod.parties.scientist import Evaluation, accept_result, delivery, evaluate, follow, publish_model, receive
+from fitchain.pod.ports.agreement import State
+from fitchain.pod.ports.chain import Chain, devnet
+from fitchain.pod.proof.certificate import Verdict, verify
+from fitchain.pod.proof.transcript import Transcript
+from fitchain.pod.values.digest import Digest, sha256
+from fitchain.pod.values.errors import AccessRefused, DatasetChanged, Reverted, Unusable
 from tests.chain_fixtures import Devnet
 from tests.pods import (
     BOND,

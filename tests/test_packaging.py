@@ -40,7 +40,7 @@ def imported_distributions(*folders: str) -> set[str]:
                     modules |= {alias.name.split(".")[0] for alias in node.names}
                 elif isinstance(node, ast.ImportFrom) and node.module:
                     modules.add(node.module.split(".")[0])
-    own_or_for_types = {"pod", "cli", "scripts", "tests", "_typeshed"}
+    own_or_for_types = {"fitchain", "scripts", "tests", "_typeshed"}
     foreign = modules - set(sys.stdlib_module_names) - own_or_for_types
     providers = packages_distributions()
     return {canonicalize_name(providers[module][0]) for module in foreign}
@@ -106,8 +106,8 @@ def test_wheel_holds_the_packages_and_the_contracts_artifacts(tmp_path: Path) ->
     tracked = subprocess.run(
         ["git", "ls-files", "pod", "cli"], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout.split()
-    assert set(tracked) <= inside
-    artifacts = [name for name in inside if name.startswith("pod/ports/chain/artifacts/")]
+    assert {f"fitchain/{name}" for name in tracked} <= inside
+    artifacts = [name for name in inside if name.startswith("fitchain/pod/ports/chain/artifacts/")]
     assert {"FitCoin", "Registry", "Agreements", "ProofOfTrain"} <= {Path(name).stem for name in artifacts}
     assert all("abi" in json.loads(zipfile.ZipFile(wheel).read(name)) for name in artifacts if name.endswith(".json"))
 

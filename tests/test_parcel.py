@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pod.jobs.parcel import (
+from fitchain.pod.jobs.parcel import (
     KEY_VERSION,
     NOTE_VERSION,
     Note,
@@ -19,11 +19,11 @@ from pod.jobs.parcel import (
     send_key,
     send_note,
 )
-from pod.ports.sealed import new_identity, seal
-from pod.ports.store.base import Cid
-from pod.ports.store.local import LocalStore
-from pod.values.digest import canonical_json, sha256
-from pod.values.errors import AccessRefused, DigestMismatch, InputRefused, NotFound, StoreUnusable
+from fitchain.pod.ports.sealed import new_identity, seal
+from fitchain.pod.ports.store.base import Cid
+from fitchain.pod.ports.store.local import LocalStore
+from fitchain.pod.values.digest import canonical_json, sha256
+from fitchain.pod.values.errors import AccessRefused, DigestMismatch, InputRefused, NotFound, StoreUnusable
 
 JOB, OTHER = sha256(b"job"), sha256(b"other job")
 NAMES = ("recipe.json", "graph.json")

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pod.ports.store.ipfs import IpfsStore
-from pod.ports.store.peers import ENDPOINT_BYTES, Endpoint
-from pod.values.errors import InputRefused
+from fitchain.pod.ports.store.ipfs import IpfsStore
+from fitchain.pod.ports.store.peers import ENDPOINT_BYTES, Endpoint
+from fitchain.pod.values.errors import InputRefused
 from tests.fake_kubo import said, serving, told
 
 PEER = "12D3KooWQYV9dGMFoRzNStwpXztXaBUjtPqi6aU76ZgUriHhKust"

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pod.compute.dataset import Policy, Table
-from pod.compute.sandbox import landlock_abi
-from pod.parties.owner import RegisteredDataset
-from pod.ports.agreement import State
-from pod.ports.chain import Chain
-from pod.values.digest import Digest
+from fitchain.pod.compute.dataset import Policy, Table
+from fitchain.pod.compute.sandbox import landlock_abi
+from fitchain.pod.parties.owner import RegisteredDataset
+from fitchain.pod.ports.agreement import State
+from fitchain.pod.ports.chain import Chain
+from fitchain.pod.values.digest import Digest
 from tests.pods import RECIPE, Party, PodProcess, Workshop, module_file, offer_table, private_table
 
 COLUMNS = ("alpha", "beta", "gamma", "delta")
@@ -74,7 +74,7 @@ def exposed(open_party: Callable[..., Party], tmp_path_factory: pytest.TempPathF
     dataset = offer_table(owner, source, policy=Policy(manual_approval=False), mock_records=16)
     modules, terms = module_file(scientist.home.settings.home), scientist.home.settings.home / "recipe.toml"
     terms.write_text("".join(f"{name} = {value}\n" for name, value in RECIPE.items()))
-    hidden = (sys.executable, "-m", "pod.compute.sandbox", "--hide", str(source.parent), "--")
+    hidden = (sys.executable, "-m", "fitchain.pod.compute.sandbox", "--hide", str(source.parent), "--")
     owners = PodProcess(owner, logs / "owner.log")
     try:
         model = command(scientist, hidden, "model", "publish", f"{modules}:Tiny", "--dataset", str(dataset.id))["model"]

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from pod.ports.chain import Chain, connect, devnet
-from pod.ports.chain.base import Receipt
-from pod.ports.chain.deploy import deploy
-from pod.ports.chain.queue import Queue
-from pod.values.errors import ChainUnusable, NodeUnreachable, Reverted
+from fitchain.pod.ports.chain import Chain, connect, devnet
+from fitchain.pod.ports.chain.base import Receipt
+from fitchain.pod.ports.chain.deploy import deploy
+from fitchain.pod.ports.chain.queue import Queue
+from fitchain.pod.values.errors import ChainUnusable, NodeUnreachable, Reverted
 from tests.chain_fixtures import PASSPHRASE, Account, Devnet
 from tests.node_proxy import proxy
 
@@ -80,8 +80,8 @@ def test_processes_of_one_home_never_share_a_nonce(account: Account, running_dev
     home = account.chain.settings.home
     code = f"""
 from pathlib import Path
-from pod.ports import keys, settings
-from pod.ports.chain import connect
+from fitchain.pod.ports import keys, settings
+from fitchain.pod.ports.chain import connect
 place = settings.load(home=Path({str(home)!r}), devnet=Path({str(running_devnet.folder)!r}), environ={{}})
 chain = connect(place, keys.unlock(place.home, "default", {PASSPHRASE!r}))
 for pending in [chain.submit("FitCoin", "transfer", {TARGET!r}, 1, gas={GAS}) for _ in range(10)]:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from pod.compute.dataset import Table
+from fitchain.pod.compute.dataset import Table
 from tests.confined import can_confine
 
 ROOT = Path(__file__).parent.parent
@@ -86,7 +86,7 @@ class Terminal:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder that looks like the clone, so that what the walk writes stays out of it."""
-    for name in ("pod", "cli", "examples", "node_modules"):
+    for name in ("fitchain", "pod", "cli", "examples", "node_modules"):
         (tmp_path / name).symlink_to(ROOT / name)
     return tmp_path
 

@@ -1,4 +1,4 @@
-"""Laws, examples and attacks: `pod.values.recipe`."""
+"""Laws, examples and attacks: `fitchain.pod.values.recipe`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pod.values.digest import Digest, canonical_json, sha256
-from pod.values.errors import InputRefused
-from pod.values.recipe import Recipe, argument_columns, draft
-from pod.values.recipe.schedule import MOST_RUNS, learning_rates
+from fitchain.pod.values.digest import Digest, canonical_json, sha256
+from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.recipe import Recipe, argument_columns, draft
+from fitchain.pod.values.recipe.schedule import MOST_RUNS, learning_rates
 
 GRAPH, MODEL, DATA = (sha256(word) for word in (b"graph", b"model", b"data"))
 CARD: dict[str, Any] = {

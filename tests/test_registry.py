@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
-from pod.ports.chain import Chain
-from pod.ports.chain.base import Event
-from pod.ports.registry import DatasetEntry, ModelEntry, Pod, Registry, Role
-from pod.ports.sealed import new_identity
-from pod.ports.store.base import RAW, Cid
-from pod.values.digest import ZERO, sha256
-from pod.values.errors import InputRefused, NotFound, Reverted
+from fitchain.pod.ports.chain import Chain
+from fitchain.pod.ports.chain.base import Event
+from fitchain.pod.ports.registry import DatasetEntry, ModelEntry, Pod, Registry, Role
+from fitchain.pod.ports.sealed import new_identity
+from fitchain.pod.ports.store.base import RAW, Cid
+from fitchain.pod.values.digest import ZERO, sha256
+from fitchain.pod.values.errors import InputRefused, NotFound, Reverted
 from tests.chain_fixtures import Account
 
 CARD = Cid.of(RAW, bytes(sha256(b"card")))

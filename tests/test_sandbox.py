@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pod.compute.sandbox import landlock_abi
+from fitchain.pod.compute.sandbox import landlock_abi
 
 ROOT = Path(__file__).parents[1]
 
@@ -20,7 +20,7 @@ ATTEMPTS = """
 import ctypes, json, os, socket, subprocess, sys, threading
 from pathlib import Path
 from typing import Any
-from pod.compute.sandbox import confine
+from fitchain.pod.compute.sandbox import confine
 
 folder, outside = map(Path, sys.argv[1:])
 enforcement = confine(folder, 1 << 30, 1 << 20)
@@ -119,7 +119,7 @@ def test_privileges_are_given_up(found: dict[str, Any]) -> None:
 
 def test_confine_refuses_a_process_with_threads() -> None:
     code = (
-        "import threading, pathlib; from pod.compute.sandbox import confine\n"
+        "import threading, pathlib; from fitchain.pod.compute.sandbox import confine\n"
         "threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
         "try: confine(pathlib.Path('/tmp'), 1 << 30, 1)\n"
         "except Exception as error: print(error)"
@@ -132,7 +132,7 @@ def test_confine_refuses_a_process_with_threads() -> None:
 
 
 def hidden(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    call = [sys.executable, "-m", "pod.compute.sandbox", "--hide", str(folder), "--", *command]
+    call = [sys.executable, "-m", "fitchain.pod.compute.sandbox", "--hide", str(folder), "--", *command]
     return subprocess.run(call, cwd=ROOT, capture_output=True, text=True)
 
 
@@ -163,6 +163,6 @@ def test_hiding_a_missing_folder_is_an_error(tmp_path: Path) -> None:
 
 def test_a_wrong_call_of_the_command_is_told() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "pod.compute.sandbox", "true"], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-m", "fitchain.pod.compute.sandbox", "true"], cwd=ROOT, capture_output=True, text=True
     )
     assert (done.returncode, done.stderr.startswith("usage")) == (2, True)

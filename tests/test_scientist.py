@@ -11,13 +11,21 @@ from typing import Any
 
 import pytest
 
-from pod.compute.dataset import Policy
-from pod.jobs.home import Home
-from pod.parties.owner import replay_job
-from pod.parties.scientist import Scientist, accept_result, delivery, evaluate, publish_model, read_card, receive
-from pod.ports.agreement import State
-from pod.values.digest import Digest, sha256
-from pod.values.errors import (
+from fitchain.pod.compute.dataset import Policy
+from fitchain.pod.jobs.home import Home
+from fitchain.pod.parties.owner import replay_job
+from fitchain.pod.parties.scientist import (
+    Scientist,
+    accept_result,
+    delivery,
+    evaluate,
+    publish_model,
+    read_card,
+    receive,
+)
+from fitchain.pod.ports.agreement import State
+from fitchain.pod.values.digest import Digest, sha256
+from fitchain.pod.values.errors import (
     AccessRefused,
     ChainUnusable,
     ClaimMismatch,
@@ -27,8 +35,8 @@ from pod.values.errors import (
     Reverted,
     Unusable,
 )
-from pod.values.graph import Graph
-from pod.values.state import model_root, read_safetensors
+from fitchain.pod.values.graph import Graph
+from fitchain.pod.values.state import model_root, read_safetensors
 from tests.chain_fixtures import PASSPHRASE
 from tests.node_proxy import proxy
 from tests.pods import EXPLODING, PRICE, RECIPE, Party, Workshop, module_file, offer_table

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pod.ports.sealed import (
+from fitchain.pod.ports.sealed import (
     APART_BYTES,
     check_recipient,
     new_identity,
@@ -20,7 +20,7 @@ from pod.ports.sealed import (
     seal,
     seal_file,
 )
-from pod.values.errors import AccessRefused, DigestMismatch, InputRefused, NotFound, Refuted, Unusable
+from fitchain.pod.values.errors import AccessRefused, DigestMismatch, InputRefused, NotFound, Refuted, Unusable
 
 ALICE, BOB, EVE = (new_identity() for _ in range(3))
 

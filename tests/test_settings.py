@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pod.ports.settings import DEVNET_CHAIN_ID, DevnetRecord, Settings, load, process_start
-from pod.values.errors import InputRefused
+from fitchain.pod.ports.settings import DEVNET_CHAIN_ID, DevnetRecord, Settings, load, process_start
+from fitchain.pod.values.errors import InputRefused
 
 
 def in_home(home: Path, text: str = "", environ: dict[str, str] | None = None, **flags: object) -> Settings:
@@ -118,7 +118,14 @@ def test_zombie_does_not_count_as_running() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["pod.ports.settings", "pod.ports.keys", "pod.ports.chain", "pod.ports.registry", "pod.ports.agreement"]
+    "module",
+    [
+        "fitchain.pod.ports.settings",
+        "fitchain.pod.ports.keys",
+        "fitchain.pod.ports.chain",
+        "fitchain.pod.ports.registry",
+        "fitchain.pod.ports.agreement",
+    ],
 )
 def test_import_is_light(module: str) -> None:
     code = f"import sys, {module}; sys.exit(any(name in sys.modules for name in ('torch', 'web3', 'eth_account', 'requests')))"

@@ -1,4 +1,4 @@
-"""Laws, examples and attacks: `pod.values.state`."""
+"""Laws, examples and attacks: `fitchain.pod.values.state`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save
 
-from pod.values.digest import ZERO, Digest, blake3_digest, canonical_json, sha256, tagged, tree_root
-from pod.values.errors import InputRefused, NotFound
-from pod.values.state import (
+from fitchain.pod.values.digest import ZERO, Digest, blake3_digest, canonical_json, sha256, tagged, tree_root
+from fitchain.pod.values.errors import InputRefused, NotFound
+from fitchain.pod.values.state import (
     ITEM_BYTES,
     Limits,
     TensorBytes,

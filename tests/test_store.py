@@ -18,12 +18,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pod.ports.settings import load
-from pod.ports.store import Cid, Store, open_store, unixfs
-from pod.ports.store.base import DAG_PB, RAW
-from pod.ports.store.local import LocalStore
-from pod.ports.store.unixfs import FILE, FOLDER, Link, Node
-from pod.values.errors import DigestMismatch, InputRefused, NotFound, StoreUnusable
+from fitchain.pod.ports.settings import load
+from fitchain.pod.ports.store import Cid, Store, open_store, unixfs
+from fitchain.pod.ports.store.base import DAG_PB, RAW
+from fitchain.pod.ports.store.local import LocalStore
+from fitchain.pod.ports.store.unixfs import FILE, FOLDER, Link, Node
+from fitchain.pod.values.errors import DigestMismatch, InputRefused, NotFound, StoreUnusable
 
 MIB = 1 << 20
 BYTES = bytes(range(251))
@@ -155,7 +155,7 @@ def test_an_interrupted_adding_leaves_no_object(store: LocalStore, tmp_path: Pat
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from pod.ports.store.local import LocalStore
+from fitchain.pod.ports.store.local import LocalStore
 
 class Killer:
     pieces = [bytes(1 << 20), bytes([1]) * (1 << 20)]
@@ -298,7 +298,7 @@ def test_garbage_is_collected_around_a_damaged_object(store: LocalStore) -> None
 ADDER = """
 import sys
 from pathlib import Path
-from pod.ports.store.local import LocalStore
+from fitchain.pod.ports.store.local import LocalStore
 store = LocalStore(Path(sys.argv[1]), Path(sys.argv[2]))
 for n in range(30):
     store.add(bytes([n]) * 3000)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from pod.ports.settings import process_start
-from pod.ports.store import kubo, swarm
-from pod.ports.store.ipfs import IpfsStore
-from pod.values.errors import NotFound
+from fitchain.pod.ports.settings import process_start
+from fitchain.pod.ports.store import kubo, swarm
+from fitchain.pod.ports.store.ipfs import IpfsStore
+from fitchain.pod.values.errors import NotFound
 
 pytestmark = pytest.mark.ipfs
 

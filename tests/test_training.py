@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from pod.compute.dataset import Table, assemble, batches
-from pod.compute.model import Program, tensor_bytes
-from pod.compute.training import (
+from fitchain.pod.compute.dataset import Table, assemble, batches
+from fitchain.pod.compute.model import Program, tensor_bytes
+from fitchain.pod.compute.training import (
     Diverged,
     SegmentMetrics,
     StepDone,
@@ -26,11 +26,11 @@ from pod.compute.training import (
     step_seed,
     train,
 )
-from pod.values.digest import ZERO, Digest, sha256
-from pod.values.errors import InputRefused
-from pod.values.leaf import Indices
-from pod.values.recipe import Recipe
-from pod.values.recipe.terms import Choice
+from fitchain.pod.values.digest import ZERO, Digest, sha256
+from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.leaf import Indices
+from fitchain.pod.values.recipe import Recipe
+from fitchain.pod.values.recipe.terms import Choice
 from tests.training_jobs import SEED, Net, exported, recipe, table
 
 ADAMW = {"name": "AdamW", "arguments": {"weight_decay": 0.01, "betas": [0.8, 0.99]}}

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pod.ports.store.base import Cid
-from pod.proof.transcript import Transcript, check_anchors, grow
-from pod.values.digest import ZERO, Digest, bag, leaf_hash, node_hash, sha256, tagged, tree_root
-from pod.values.errors import ClaimMismatch, DigestMismatch, InputRefused
-from pod.values.leaf import Checkpoint, Leaf, metrics_digest, metrics_salt, records_digest
+from fitchain.pod.ports.store.base import Cid
+from fitchain.pod.proof.transcript import Transcript, check_anchors, grow
+from fitchain.pod.values.digest import ZERO, Digest, bag, leaf_hash, node_hash, sha256, tagged, tree_root
+from fitchain.pod.values.errors import ClaimMismatch, DigestMismatch, InputRefused
+from fitchain.pod.values.leaf import Checkpoint, Leaf, metrics_digest, metrics_salt, records_digest
 
 CTX, SEED = sha256(b"ctx"), sha256(b"seed")
 WEIGHTS = Cid.parse("bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku")

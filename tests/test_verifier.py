@@ -9,20 +9,20 @@ from typing import Any
 
 import pytest
 
-from pod.compute.checkpoint import read_leaves, state_steps
-from pod.compute.checkpoint.files import state_path
-from pod.jobs.parcel import DELIVERY_FILES, send_folder
-from pod.jobs.worker import Order
-from pod.parties.owner.evidence import build_evidence
-from pod.parties.verifier import examine
-from pod.ports.agreement import State
-from pod.ports.sealed import new_identity
-from pod.ports.store import Cid
-from pod.ports.store.local import LocalStore
-from pod.proof.audit.facts import read_facts
-from pod.proof.audit.vote import Outcome, trace_digest
-from pod.values.digest import ZERO
-from pod.values.errors import EnvironmentRefused
+from fitchain.pod.compute.checkpoint import read_leaves, state_steps
+from fitchain.pod.compute.checkpoint.files import state_path
+from fitchain.pod.jobs.parcel import DELIVERY_FILES, send_folder
+from fitchain.pod.jobs.worker import Order
+from fitchain.pod.parties.owner.evidence import build_evidence
+from fitchain.pod.parties.verifier import examine
+from fitchain.pod.ports.agreement import State
+from fitchain.pod.ports.sealed import new_identity
+from fitchain.pod.ports.store import Cid
+from fitchain.pod.ports.store.local import LocalStore
+from fitchain.pod.proof.audit.facts import read_facts
+from fitchain.pod.proof.audit.vote import Outcome, trace_digest
+from fitchain.pod.values.digest import ZERO
+from fitchain.pod.values.errors import EnvironmentRefused
 from tests.attacks import cheats
 from tests.audits import (
     CHALLENGE,

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from cli import watch
-from cli.story import Standing, describe, sentence, state_name, values
-from pod.jobs.journal import Entry
-from pod.ports.agreement import Agreement, Anchor, Proof, State, Terms
-from pod.values.digest import ZERO, Digest, sha256
+from fitchain.cli import watch
+from fitchain.cli.story import Standing, describe, sentence, state_name, values
+from fitchain.pod.jobs.journal import Entry
+from fitchain.pod.ports.agreement import Agreement, Anchor, Proof, State, Terms
+from fitchain.pod.values.digest import ZERO, Digest, sha256
 
 JOB = sha256(b"job")
 OWNER, SCIENTIST = "0x" + "11" * 20, "0x" + "22" * 20

@@ -13,17 +13,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pod.compute.checkpoint import read_leaves, state_steps
-from pod.compute.checkpoint.files import state_path
-from pod.compute.environment import installed_torch
-from pod.jobs.worker import Event, Order, Worker, replay, run_worker
-from pod.jobs.worker.job import Job
-from pod.jobs.worker.modes import MODES
-from pod.proof.transcript import Transcript
-from pod.values.digest import Digest, sha256, sha256_file
-from pod.values.errors import ClaimMismatch, DigestMismatch, EnvironmentRefused, InputRefused, NotFound, Unusable
-from pod.values.recipe import Recipe
-from pod.values.state import TensorBytes, model_root, read_safetensors
+from fitchain.pod.compute.checkpoint import read_leaves, state_steps
+from fitchain.pod.compute.checkpoint.files import state_path
+from fitchain.pod.compute.environment import installed_torch
+from fitchain.pod.jobs.worker import Event, Order, Worker, replay, run_worker
+from fitchain.pod.jobs.worker.job import Job
+from fitchain.pod.jobs.worker.modes import MODES
+from fitchain.pod.proof.transcript import Transcript
+from fitchain.pod.values.digest import Digest, sha256, sha256_file
+from fitchain.pod.values.errors import (
+    ClaimMismatch,
+    DigestMismatch,
+    EnvironmentRefused,
+    InputRefused,
+    NotFound,
+    Unusable,
+)
+from fitchain.pod.values.recipe import Recipe
+from fitchain.pod.values.state import TensorBytes, model_root, read_safetensors
 from tests.training_jobs import COLUMNS, CTX, SALT_KEY, SEED, exported, job_folder, leaf_digests, recipe, table
 
 

@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from pod.compute.dataset import Table
-from pod.compute.environment import installed_torch
-from pod.compute.model import export
-from pod.jobs.worker import Order
-from pod.values.digest import Digest, sha256
-from pod.values.graph import Graph, Input
-from pod.values.leaf import Checkpoint
-from pod.values.recipe import Recipe
-from pod.values.state import TensorBytes, model_root, write_safetensors
+from fitchain.pod.compute.dataset import Table
+from fitchain.pod.compute.environment import installed_torch
+from fitchain.pod.compute.model import export
+from fitchain.pod.jobs.worker import Order
+from fitchain.pod.values.digest import Digest, sha256
+from fitchain.pod.values.graph import Graph, Input
+from fitchain.pod.values.leaf import Checkpoint
+from fitchain.pod.values.recipe import Recipe
+from fitchain.pod.values.state import TensorBytes, model_root, write_safetensors
 
 torch.set_num_threads(1)  # as the recipes say; and two threads on a busy machine wait for each other most of the time
 

@@ -20,13 +20,13 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from pod.compute.dataset import Assemble
-from pod.compute.model.program import Program
-from pod.values.digest import Digest, tagged
-from pod.values.errors import InputRefused, Unusable
-from pod.values.leaf import Indices
-from pod.values.recipe import Recipe
-from pod.values.recipe.terms import CLASSIFICATION, Choice
+from fitchain.pod.compute.dataset import Assemble
+from fitchain.pod.compute.model.program import Program
+from fitchain.pod.values.digest import Digest, tagged
+from fitchain.pod.values.errors import InputRefused, Unusable
+from fitchain.pod.values.leaf import Indices
+from fitchain.pod.values.recipe import Recipe
+from fitchain.pod.values.recipe.terms import CLASSIFICATION, Choice
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 

@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from pod.jobs.home import Home
-from pod.ports.agreement import Audit, Outcome, Phase
-from pod.ports.chain import Receipt
-from pod.values.digest import Digest
-from pod.values.errors import Reverted
+from fitchain.pod.jobs.home import Home
+from fitchain.pod.ports.agreement import Audit, Outcome, Phase
+from fitchain.pod.ports.chain import Receipt
+from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.errors import Reverted
 
 TURN_S = 15.0
 TURNS_OF_WINDOW = 64

@@ -26,16 +26,16 @@ from pathlib import Path
 from types import TracebackType
 from uuid import uuid4
 
-from pod.jobs.journal import Journal
-from pod.ports.agreement import Agreements, Audits
-from pod.ports.chain import Chain, connect
-from pod.ports.keys import Keys, unlock
-from pod.ports.registry import Registry, Role
-from pod.ports.sealed import new_identity, open_sealed, seal
-from pod.ports.settings import Settings
-from pod.ports.store import Store, open_store
-from pod.values.digest import Digest
-from pod.values.errors import AccessRefused, NotFound, Unusable
+from fitchain.pod.jobs.journal import Journal
+from fitchain.pod.ports.agreement import Agreements, Audits
+from fitchain.pod.ports.chain import Chain, connect
+from fitchain.pod.ports.keys import Keys, unlock
+from fitchain.pod.ports.registry import Registry, Role
+from fitchain.pod.ports.sealed import new_identity, open_sealed, seal
+from fitchain.pod.ports.settings import Settings
+from fitchain.pod.ports.store import Store, open_store
+from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.errors import AccessRefused, NotFound, Unusable
 
 MEET_AGAIN_S = 30.0
 """How long what the registry said of a pod's store is taken for true."""

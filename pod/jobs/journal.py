@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pod.values.digest import Digest
-from pod.values.errors import NotFound
+from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.errors import NotFound
 
 SCHEMA_VERSION = 1
 

@@ -20,11 +20,11 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from pod.ports.sealed import open_file, open_sealed, seal, seal_file
-from pod.ports.store import Cid, Store
-from pod.values.digest import Digest, canonical_json, parse_json
-from pod.values.errors import AccessRefused, DigestMismatch, InputRefused, StoreUnusable
-from pod.values.recipe import METRICS
+from fitchain.pod.ports.sealed import open_file, open_sealed, seal, seal_file
+from fitchain.pod.ports.store import Cid, Store
+from fitchain.pod.values.digest import Digest, canonical_json, parse_json
+from fitchain.pod.values.errors import AccessRefused, DigestMismatch, InputRefused, StoreUnusable
+from fitchain.pod.values.recipe import METRICS
 
 OFFER_FILES = ("recipe.json", "graph.json", "initial.safetensors")
 DELIVERY_FILES = ("model.safetensors", "certificate.json")

@@ -10,9 +10,9 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from pod.jobs.home import Home
-from pod.values.digest import ZERO, Digest
-from pod.values.errors import FitchainError, Refuted
+from fitchain.pod.jobs.home import Home
+from fitchain.pod.values.digest import ZERO, Digest
+from fitchain.pod.values.errors import FitchainError, Refuted
 
 RETRY_S = 5.0
 DOUBLINGS = 4

@@ -11,10 +11,10 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from pod.jobs.parcel import OFFER_FILES
-from pod.jobs.worker import Event, Order, run_worker
-from pod.values.digest import ZERO
-from pod.values.errors import InputRefused
+from fitchain.pod.jobs.parcel import OFFER_FILES
+from fitchain.pod.jobs.worker import Event, Order, run_worker
+from fitchain.pod.values.digest import ZERO
+from fitchain.pod.values.errors import InputRefused
 
 MOCK_LIMIT_BYTES = 1 << 30
 

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pod.ports.settings import process_start
-from pod.values.errors import Unusable
+from fitchain.pod.ports.settings import process_start
+from fitchain.pod.values.errors import Unusable
 
 STOP_S = 20.0
 

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pod.ports.sealed import bech32, new_identity, recipient_of, unbech32
-from pod.values.digest import DIGEST_BYTES, Digest, Word
-from pod.values.errors import AccessRefused, InputRefused, NotFound
+from fitchain.pod.ports.sealed import bech32, new_identity, recipient_of, unbech32
+from fitchain.pod.values.digest import DIGEST_BYTES, Digest, Word
+from fitchain.pod.values.errors import AccessRefused, InputRefused, NotFound
 
 WORK = 1 << 17
 """Scrypt's N: 128 MiB and 0.4 s a guess, what OWASP asks of stored passwords (Password Storage Cheat Sheet, scrypt)."""
@@ -44,7 +44,7 @@ class KeyInfo:
 
 
 class Keys:
-    """An opened key; it can sign for its account (a `pod.ports.chain.Signer`), open what is sealed to it, and derive secrets.
+    """An opened key; it can sign for its account (a `fitchain.pod.ports.chain.Signer`), open what is sealed to it, and derive secrets.
 
     Args:
         name: its name in the home.
@@ -71,7 +71,7 @@ class Keys:
 
     @property
     def identity(self) -> str:
-        """The age identity, AGE-SECRET-KEY-1...: for `pod.ports.sealed` and nothing else."""
+        """The age identity, AGE-SECRET-KEY-1...: for `fitchain.pod.ports.sealed` and nothing else."""
         return bech32(_AGE_PREFIX, self._scalar).upper()
 
     def sign_transaction(self, fields: Mapping[str, Any]) -> bytes:

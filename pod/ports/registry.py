@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from pod.ports.chain.client import Chain
-from pod.ports.store.base import Cid
-from pod.values.digest import ZERO, Digest
-from pod.values.errors import InputRefused, NotFound, Reverted
+from fitchain.pod.ports.chain.client import Chain
+from fitchain.pod.ports.store.base import Cid
+from fitchain.pod.values.digest import ZERO, Digest
+from fitchain.pod.values.errors import InputRefused, NotFound, Reverted
 
 
 class Role(IntEnum):

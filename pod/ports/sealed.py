@@ -24,7 +24,8 @@ from uuid import uuid4
 
 import pyrage
 
-from pod.values.errors import (
+import fitchain
+from fitchain.pod.values.errors import (
     AccessRefused,
     DigestMismatch,
     FitchainError,
@@ -174,9 +175,9 @@ def _apart(act: str, source: Path, target: Path, keys: Sequence[str]) -> None:
     """Do it in a process of its own; the keys go through its standard input, and its last words come back as an error."""
     order = {"act": act, "source": str(source.absolute()), "target": str(target.absolute()), "keys": list(keys)}
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "pod.ports.sealed"],
+        [sys.executable, "-P", "-m", "fitchain.pod.ports.sealed"],
         input=json.dumps(order),
-        env={"PYTHONPATH": str(Path(__file__).parents[2])},
+        env={"PYTHONPATH": str(Path(fitchain.__file__).parents[1])},
         capture_output=True,
         text=True,
         check=False,

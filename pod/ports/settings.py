@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pod.values.errors import InputRefused
+from fitchain.pod.values.errors import InputRefused
 
 DEVNET_CHAIN_ID = 31337
 DEVNET_RECORD = "devnet.json"

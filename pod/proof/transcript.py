@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
-from pod.ports.agreement.terms import Ending, LeafOpening
-from pod.ports.store.base import Cid
-from pod.values.digest import Digest, inclusion_path, node_hash, peaks, published_root, tree_root
-from pod.values.errors import ClaimMismatch, InputRefused
-from pod.values.leaf import Checkpoint, Leaf, verify_chain
+from fitchain.pod.ports.agreement.terms import Ending, LeafOpening
+from fitchain.pod.ports.store.base import Cid
+from fitchain.pod.values.digest import Digest, inclusion_path, node_hash, peaks, published_root, tree_root
+from fitchain.pod.values.errors import ClaimMismatch, InputRefused
+from fitchain.pod.values.leaf import Checkpoint, Leaf, verify_chain
 
 __all__ = ["Checkpoint", "Group", "Leaf", "Transcript", "check_anchors"]
 

@@ -22,7 +22,7 @@ from typing import Any
 import blake3
 import rfc8785
 
-from pod.values.errors import InputRefused
+from fitchain.pod.values.errors import InputRefused
 
 Buffer = bytes | bytearray | memoryview
 Json = dict[str, Any] | list[Any] | str | int | float | bool | None

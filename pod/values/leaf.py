@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pod.values.digest import ZERO, Digest, Json, blake3_digest, canonical_json, parse_json, sha256, tagged
-from pod.values.errors import ClaimMismatch, DigestMismatch, InputRefused
+from fitchain.pod.values.digest import ZERO, Digest, Json, blake3_digest, canonical_json, parse_json, sha256, tagged
+from fitchain.pod.values.errors import ClaimMismatch, DigestMismatch, InputRefused
 
 Metrics = Mapping[str, float]
 Indices = npt.NDArray[np.uint64]

@@ -19,8 +19,17 @@ from math import prod
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from pod.values.digest import Buffer, Digest, blake3_digest, canonical_json, parse_json, published_root, sha256, tagged
-from pod.values.errors import InputRefused, NotFound
+from fitchain.pod.values.digest import (
+    Buffer,
+    Digest,
+    blake3_digest,
+    canonical_json,
+    parse_json,
+    published_root,
+    sha256,
+    tagged,
+)
+from fitchain.pod.values.errors import InputRefused, NotFound
 
 Kind = Literal["parameter", "buffer", "optimizer"]
 KINDS: tuple[Kind, ...] = ("parameter", "buffer", "optimizer")

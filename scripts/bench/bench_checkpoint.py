@@ -19,15 +19,15 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from pod.compute.environment import Environment, clean_variables, configure, installed_torch
-from pod.jobs.worker import Order
-from pod.values.digest import ZERO, sha256
+from fitchain.pod.compute.environment import Environment, clean_variables, configure, installed_torch
+from fitchain.pod.jobs.worker import Order
+from fitchain.pod.values.digest import ZERO, sha256
 from scripts.bench.figures import Figure
 
 if TYPE_CHECKING:  # imported late otherwise: importing torch before the class's variables are set would spoil them
     from torch import Tensor
 
-    from pod.jobs.worker.job import Job
+    from fitchain.pod.jobs.worker.job import Job
 
 ROOT = Path(__file__).parents[2]
 SEGMENT, BATCH, FEATURES, CLASSES, RECORDS = 10, 64, 64, 10, 2048
@@ -59,8 +59,8 @@ def compute() -> dict[str, float]:
     """
     import numpy as np
 
-    from pod.compute.checkpoint.recorder import Recorder
-    from pod.jobs.worker.modes import leaves_after
+    from fitchain.pod.compute.checkpoint.recorder import Recorder
+    from fitchain.pod.jobs.worker.modes import leaves_after
 
     configure(ENVIRONMENT)
     times: dict[str, list[float]] = {"steps_us": [], "checkpoint_us": [], "save_us": []}
@@ -89,12 +89,12 @@ def small_job(folder: Path, steps: int) -> Job:
     import torch
     from torch import nn
 
-    from pod.compute.dataset import Table
-    from pod.compute.model import export
-    from pod.jobs.worker.job import Job
-    from pod.values.graph import Input
-    from pod.values.recipe import Recipe
-    from pod.values.state import model_root
+    from fitchain.pod.compute.dataset import Table
+    from fitchain.pod.compute.model import export
+    from fitchain.pod.jobs.worker.job import Job
+    from fitchain.pod.values.graph import Input
+    from fitchain.pod.values.recipe import Recipe
+    from fitchain.pod.values.state import model_root
 
     torch.manual_seed(0)
     net = nn.Sequential(

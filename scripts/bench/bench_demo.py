@@ -15,10 +15,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pod.ports import settings
-from pod.ports.agreement import Agreements
-from pod.ports.chain import Chain, connect, devnet
-from pod.values.digest import Digest
+from fitchain.pod.ports import settings
+from fitchain.pod.ports.agreement import Agreements
+from fitchain.pod.ports.chain import Chain, connect, devnet
+from fitchain.pod.values.digest import Digest
 from scripts.bench.figures import Figure, told_seconds
 
 ROOT = Path(__file__).parents[2]

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pod.values.digest import blake3_digest
-from pod.values.state import TensorBytes, model_root, optimizer_root, state_digest
+from fitchain.pod.values.digest import blake3_digest
+from fitchain.pod.values.state import TensorBytes, model_root, optimizer_root, state_digest
 from scripts.bench.figures import Figure, ratio, side_by_side, told_sides
 
 STATE_BYTES = 395_000_000

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pod.compute.model import Program, export
-from pod.values.graph import NATIVE, Input
+from fitchain.pod.compute.model import Program, export
+from fitchain.pod.values.graph import NATIVE, Input
 from scripts.bench.figures import Figure, ratio, side_by_side, told_sides
 
 BATCH, STEPS = 64, 20

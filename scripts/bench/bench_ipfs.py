@@ -19,12 +19,12 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from pod.ports.detached import stop
-from pod.ports.sealed import new_identity, seal_file
-from pod.ports.store import Cid, swarm
-from pod.ports.store.ipfs import IpfsStore
-from pod.ports.store.kubo import kubo
-from pod.ports.store.swarm import Running
+from fitchain.pod.ports.detached import stop
+from fitchain.pod.ports.sealed import new_identity, seal_file
+from fitchain.pod.ports.store import Cid, swarm
+from fitchain.pod.ports.store.ipfs import IpfsStore
+from fitchain.pod.ports.store.kubo import kubo
+from fitchain.pod.ports.store.swarm import Running
 from scripts.bench.figures import Figure, told_seconds
 
 ROOT = Path(__file__).parents[2]

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pod.jobs.parcel import DELIVERY_FILES, send_folder
-from pod.parties.verifier import Examination, examine
-from pod.ports.sealed import new_identity
-from pod.proof.audit.checking import Problem
-from pod.proof.audit.vote import Outcome
-from pod.values.digest import sha256
-from pod.values.state import read_safetensors, write_safetensors
+from fitchain.pod.jobs.parcel import DELIVERY_FILES, send_folder
+from fitchain.pod.parties.verifier import Examination, examine
+from fitchain.pod.ports.sealed import new_identity
+from fitchain.pod.proof.audit.checking import Problem
+from fitchain.pod.proof.audit.vote import Outcome
+from fitchain.pod.values.digest import sha256
+from fitchain.pod.values.state import read_safetensors, write_safetensors
 from tests.attacks import cheats
 from tests.attacks.detection import missed_segments
 from tests.attacks.field import Caught, Field

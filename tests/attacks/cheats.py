@@ -15,17 +15,24 @@ from pathlib import Path
 
 import numpy as np
 
-from pod.compute.checkpoint import KeptState, append_leaf, read_leaves, read_state, write_state
-from pod.compute.checkpoint.files import LEAVES
-from pod.compute.dataset import Opening, Table
-from pod.jobs.parcel import OFFER_FILES
-from pod.jobs.worker import Order, run_worker
-from pod.proof.audit.evidence import EVIDENCE, RECORDS
-from pod.proof.audit.records import OpenedRecords, write_opened
-from pod.values.digest import ZERO, Digest, canonical_json, sha256
-from pod.values.leaf import Checkpoint, metrics_digest
-from pod.values.recipe import Recipe
-from pod.values.state import TensorBytes, Tensors, model_root, optimizer_root, read_safetensors, write_safetensors
+from fitchain.pod.compute.checkpoint import KeptState, append_leaf, read_leaves, read_state, write_state
+from fitchain.pod.compute.checkpoint.files import LEAVES
+from fitchain.pod.compute.dataset import Opening, Table
+from fitchain.pod.jobs.parcel import OFFER_FILES
+from fitchain.pod.jobs.worker import Order, run_worker
+from fitchain.pod.proof.audit.evidence import EVIDENCE, RECORDS
+from fitchain.pod.proof.audit.records import OpenedRecords, write_opened
+from fitchain.pod.values.digest import ZERO, Digest, canonical_json, sha256
+from fitchain.pod.values.leaf import Checkpoint, metrics_digest
+from fitchain.pod.values.recipe import Recipe
+from fitchain.pod.values.state import (
+    TensorBytes,
+    Tensors,
+    model_root,
+    optimizer_root,
+    read_safetensors,
+    write_safetensors,
+)
 
 FINAL = "final.safetensors"
 Work = Callable[[Path], object]

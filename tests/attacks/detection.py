@@ -9,9 +9,9 @@ from fractions import Fraction
 
 import numpy as np
 
-from pod.proof.audit.challenge import challenge_seed, drawn_segments
-from pod.proof.audit.cost import Sampling
-from pod.values.digest import Digest, sha256
+from fitchain.pod.proof.audit.challenge import challenge_seed, drawn_segments
+from fitchain.pod.proof.audit.cost import Sampling
+from fitchain.pod.values.digest import Digest, sha256
 
 DRAWS, SEED = 1000, 2024
 ID = sha256(b"an agreement")

@@ -13,18 +13,18 @@ from functools import cached_property
 from pathlib import Path
 from unittest.mock import patch
 
-from pod.jobs.worker import Event, run_worker
-from pod.parties.verifier import Examination
-from pod.ports import settings
-from pod.ports.agreement import Agreements, Audits, AuditTerms, Outcome, State
-from pod.ports.chain import devnet
-from pod.ports.chain.deploy import deploy
-from pod.ports.settings import Settings
-from pod.ports.store import Cid
-from pod.ports.store.local import LocalStore
-from pod.proof.audit.vote import commitment
-from pod.values.digest import Digest
-from pod.values.errors import FitchainError, Reverted
+from fitchain.pod.jobs.worker import Event, run_worker
+from fitchain.pod.parties.verifier import Examination
+from fitchain.pod.ports import settings
+from fitchain.pod.ports.agreement import Agreements, Audits, AuditTerms, Outcome, State
+from fitchain.pod.ports.chain import devnet
+from fitchain.pod.ports.chain.deploy import deploy
+from fitchain.pod.ports.settings import Settings
+from fitchain.pod.ports.store import Cid
+from fitchain.pod.ports.store.local import LocalStore
+from fitchain.pod.proof.audit.vote import commitment
+from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.errors import FitchainError, Reverted
 from tests.audits import Case, Tamper, trained, work_here
 from tests.chain_fixtures import ETHER, Account, Devnet, funded_account
 from tests.test_agreement import WINDOW, Parties, registered
@@ -105,7 +105,10 @@ class Field:
         if self.processes:
             yield
             return
-        with patch("pod.jobs.worker.parent.run_worker", _run_here), patch("pod.compute.environment.check"):
+        with (
+            patch("fitchain.pod.jobs.worker.parent.run_worker", _run_here),
+            patch("fitchain.pod.compute.environment.check"),
+        ):
             yield
 
     # The chain

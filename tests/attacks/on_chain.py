@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pod.compute.checkpoint import read_leaves
-from pod.ports.agreement import AuditTerms, Outcome, Phase, commit_nonce
-from pod.ports.chain import connect
-from pod.ports.sealed import new_identity
-from pod.ports.settings import load
-from pod.proof.audit.vote import commitment, trace_digest
-from pod.proof.certificate import verify
-from pod.values.digest import ZERO, sha256
-from pod.values.errors import FitchainError
+from fitchain.pod.compute.checkpoint import read_leaves
+from fitchain.pod.ports.agreement import AuditTerms, Outcome, Phase, commit_nonce
+from fitchain.pod.ports.chain import connect
+from fitchain.pod.ports.sealed import new_identity
+from fitchain.pod.ports.settings import load
+from fitchain.pod.proof.audit.vote import commitment, trace_digest
+from fitchain.pod.proof.certificate import verify
+from fitchain.pod.values.digest import ZERO, sha256
+from fitchain.pod.values.errors import FitchainError
 from tests.attacks.field import Caught, Field, Trial, Vote, refused
 from tests.chain_fixtures import ETHER, Account
 from tests.test_agreement import GROUP, KEY, WEIGHTS, WINDOW, anchored, cid, transcript

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from pod.ports.sealed import new_identity
+from fitchain.pod.ports.sealed import new_identity
 from tests.attacks import by_owners as owners
 from tests.attacks import cheats
 from tests.attacks import on_chain as chain

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from pod.jobs.parcel import send_key, send_note
-from pod.parties.scientist import accept_result, delivery, follow, receive
-from pod.ports.agreement import State
-from pod.ports.sealed import new_identity
-from pod.values.digest import Digest, sha256
-from pod.values.errors import (
+from fitchain.pod.jobs.parcel import send_key, send_note
+from fitchain.pod.parties.scientist import accept_result, delivery, follow, receive
+from fitchain.pod.ports.agreement import State
+from fitchain.pod.ports.sealed import new_identity
+from fitchain.pod.values.digest import Digest, sha256
+from fitchain.pod.values.errors import (
     AccessRefused,
     ClaimMismatch,
     DigestMismatch,

@@ -15,14 +15,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pod.compute.checkpoint import read_leaves
-from pod.ports.store.local import LocalStore
-from pod.proof.audit.checking import check, check_delivery
-from pod.proof.audit.records import OpenedRecords
-from pod.values.digest import sha256
-from pod.values.errors import InputRefused, NotFound
-from pod.values.leaf import metrics_digest
-from pod.values.state import optimizer_root
+from fitchain.pod.compute.checkpoint import read_leaves
+from fitchain.pod.ports.store.local import LocalStore
+from fitchain.pod.proof.audit.checking import check, check_delivery
+from fitchain.pod.proof.audit.records import OpenedRecords
+from fitchain.pod.values.digest import sha256
+from fitchain.pod.values.errors import InputRefused, NotFound
+from fitchain.pod.values.leaf import metrics_digest
+from fitchain.pod.values.state import optimizer_root
 from tests.attacks import cheats
 from tests.audits import Case, Tamper, trained_here, work_here
 from tests.training_jobs import table

@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from pod.compute.dataset import Policy
-from pod.parties.scientist import follow
-from pod.ports.agreement import State
-from pod.ports.registry import Role
-from pod.ports.sealed import new_identity
-from pod.values.digest import Digest, canonical_json, sha256
-from pod.values.graph import Graph
-from pod.values.recipe import Environment
-from pod.values.state import TensorBytes, model_root, read_safetensors, write_safetensors
+from fitchain.pod.compute.dataset import Policy
+from fitchain.pod.parties.scientist import follow
+from fitchain.pod.ports.agreement import State
+from fitchain.pod.ports.registry import Role
+from fitchain.pod.ports.sealed import new_identity
+from fitchain.pod.values.digest import Digest, canonical_json, sha256
+from fitchain.pod.values.graph import Graph
+from fitchain.pod.values.recipe import Environment
+from fitchain.pod.values.state import TensorBytes, model_root, read_safetensors, write_safetensors
 from tests.forgery import Offer
 from tests.pods import PRICE, Party, Workshop, offer_table, owner_runs
 
@@ -224,5 +224,5 @@ def test_recipient_that_nothing_can_be_sealed_to_is_declined(
 
 
 def test_importing_the_owners_pod_loads_neither_torch_nor_the_loader_of_modules() -> None:
-    program = "import sys, pod.parties.owner; assert not {'torch', 'pod.compute.model.load', 'pod.compute.model.export'} & set(sys.modules)"
+    program = "import sys, fitchain.pod.parties.owner; assert not {'torch', 'fitchain.pod.compute.model.load', 'fitchain.pod.compute.model.export'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)

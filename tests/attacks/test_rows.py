@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pod.proof.audit.vote import Outcome
+from fitchain.pod.proof.audit.vote import Outcome
 from tests.attacks import detection
 from tests.attacks.field import Field
 from tests.attacks.rows import ATTACKS, UNCAUGHT, Attack

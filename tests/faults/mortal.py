@@ -17,14 +17,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pod.jobs.home import Home
-from pod.jobs.journal import Journal
-from pod.parties.owner import Owner
-from pod.parties.scientist import Scientist
-from pod.parties.verifier import Verifier
-from pod.ports import settings
-from pod.ports.chain import Chain
-from pod.values.digest import Digest
+from fitchain.pod.jobs.home import Home
+from fitchain.pod.jobs.journal import Journal
+from fitchain.pod.parties.owner import Owner
+from fitchain.pod.parties.scientist import Scientist
+from fitchain.pod.parties.verifier import Verifier
+from fitchain.pod.ports import settings
+from fitchain.pod.ports.chain import Chain
+from fitchain.pod.values.digest import Digest
 from tests.chain_fixtures import PASSPHRASE
 
 
@@ -54,8 +54,8 @@ def main(order: dict[str, str]) -> None:
     Journal.keep_fact = mortal("keep_fact", 2, Journal.keep_fact, point)  # type: ignore[method-assign]
     Journal.record = mortal("record", 2, Journal.record, point)  # type: ignore[method-assign]
     for call, place, name in (
-        ("write", "pod.parties.owner.evidence", "write_evidence"),
-        ("replay", "pod.parties.verifier.examine", "audit"),
+        ("write", "fitchain.pod.parties.owner.evidence", "write_evidence"),
+        ("replay", "fitchain.pod.parties.verifier.examine", "audit"),
     ):
         module = importlib.import_module(place)
         setattr(module, name, mortal(call, None, getattr(module, name), point))

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from pod.compute.dataset import Policy
-from pod.parties.scientist import delivery, publish_model
-from pod.ports.agreement import AuditTerms, Mode, Outcome, State
-from pod.ports.chain import Chain
-from pod.values.digest import Digest
+from fitchain.pod.compute.dataset import Policy
+from fitchain.pod.parties.scientist import delivery, publish_model
+from fitchain.pod.ports.agreement import AuditTerms, Mode, Outcome, State
+from fitchain.pod.ports.chain import Chain
+from fitchain.pod.values.digest import Digest
 from tests.chain_fixtures import ETHER, Devnet
 from tests.pods import BOND, HOUR_S, PRICE, Party, Workshop, module_file, offer_table
 

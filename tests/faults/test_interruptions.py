@@ -15,14 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from pod.compute.checkpoint import read_leaves
-from pod.jobs.worker import run_worker
-from pod.ports.agreement import State
-from pod.ports.chain import Chain, devnet
-from pod.ports.settings import process_start
-from pod.proof.transcript import Transcript
-from pod.values.digest import Digest
-from pod.values.leaf import verify_chain
+from fitchain.pod.compute.checkpoint import read_leaves
+from fitchain.pod.jobs.worker import run_worker
+from fitchain.pod.ports.agreement import State
+from fitchain.pod.ports.chain import Chain, devnet
+from fitchain.pod.ports.settings import process_start
+from fitchain.pod.proof.transcript import Transcript
+from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.leaf import verify_chain
 from tests.chain_fixtures import Devnet
 from tests.pods import BOND, LONG, PRICE, PodProcess, Workshop, scientist_runs
 

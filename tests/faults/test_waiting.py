@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from pod.compute.dataset import Policy
-from pod.parties.owner import Owner, reject
-from pod.parties.scientist import Scientist
-from pod.ports.agreement import State
-from pod.ports.store import Cid
-from pod.values.digest import Digest
-from pod.values.errors import InputRefused
+from fitchain.pod.compute.dataset import Policy
+from fitchain.pod.parties.owner import Owner, reject
+from fitchain.pod.parties.scientist import Scientist
+from fitchain.pod.ports.agreement import State
+from fitchain.pod.ports.store import Cid
+from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.errors import InputRefused
 from tests.forgery import Forger
 from tests.pods import Party, Workshop, offer_table, running
 

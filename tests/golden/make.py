@@ -22,22 +22,22 @@ from typing import Any
 
 import numpy as np
 
-from pod.compute.checkpoint import read_leaves
-from pod.compute.dataset import Card, Policy, Table, batches, open_record, record_leaves
-from pod.jobs.home import Home
-from pod.jobs.parcel import DELIVERY_FILES, send_refusal
-from pod.parties.owner import Owner, register_dataset
-from pod.parties.owner.data import registration_key
-from pod.parties.scientist import Scientist, delivery, publish_model, request_job
-from pod.ports import keys, settings
-from pod.ports.agreement import Proof, State
-from pod.ports.chain import devnet
-from pod.ports.chain.deploy import deploy
-from pod.ports.registry import Role
-from pod.ports.store import Cid, Store
-from pod.proof.transcript import Transcript
-from pod.values.digest import Digest
-from pod.values.recipe import Recipe
+from fitchain.pod.compute.checkpoint import read_leaves
+from fitchain.pod.compute.dataset import Card, Policy, Table, batches, open_record, record_leaves
+from fitchain.pod.jobs.home import Home
+from fitchain.pod.jobs.parcel import DELIVERY_FILES, send_refusal
+from fitchain.pod.parties.owner import Owner, register_dataset
+from fitchain.pod.parties.owner.data import registration_key
+from fitchain.pod.parties.scientist import Scientist, delivery, publish_model, request_job
+from fitchain.pod.ports import keys, settings
+from fitchain.pod.ports.agreement import Proof, State
+from fitchain.pod.ports.chain import devnet
+from fitchain.pod.ports.chain.deploy import deploy
+from fitchain.pod.ports.registry import Role
+from fitchain.pod.ports.store import Cid, Store
+from fitchain.pod.proof.transcript import Transcript
+from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.recipe import Recipe
 
 FOLDER = Path(__file__).parent / "v1" / "job"
 OWNERS = ("leaves.jsonl", "graph.json", "recipe.json", "initial.safetensors", "model.safetensors", "certificate.json")

@@ -7,7 +7,7 @@ imports torch (so it is not imported here).
 
 from __future__ import annotations
 
-from pod.compute.checkpoint.files import (
+from fitchain.pod.compute.checkpoint.files import (
     LEAVES,
     STATES,
     KeptState,

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pod.values.digest import Digest
-from pod.values.errors import DigestMismatch, InputRefused
-from pod.values.leaf import Checkpoint, Leaf
-from pod.values.state import TensorBytes, model_root, optimizer_root, read_safetensors, write_safetensors
+from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.errors import DigestMismatch, InputRefused
+from fitchain.pod.values.leaf import Checkpoint, Leaf
+from fitchain.pod.values.state import TensorBytes, model_root, optimizer_root, read_safetensors, write_safetensors
 
 LEAVES = "leaves.jsonl"
 STATES = "states"

@@ -20,14 +20,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pod.compute.checkpoint.files import KeptState, append_leaf, write_state
-from pod.compute.model.tensors import tensor_bytes
-from pod.compute.training import Diverged
-from pod.values.digest import ZERO, Digest, blake3_digest
-from pod.values.errors import DigestMismatch
-from pod.values.leaf import Checkpoint, Indices, Leaf, Metrics, metrics_digest, metrics_salt, records_digest
-from pod.values.recipe import Recipe
-from pod.values.state import Tensors, model_root, optimizer_root
+from fitchain.pod.compute.checkpoint.files import KeptState, append_leaf, write_state
+from fitchain.pod.compute.model.tensors import tensor_bytes
+from fitchain.pod.compute.training import Diverged
+from fitchain.pod.values.digest import ZERO, Digest, blake3_digest
+from fitchain.pod.values.errors import DigestMismatch
+from fitchain.pod.values.leaf import Checkpoint, Indices, Leaf, Metrics, metrics_digest, metrics_salt, records_digest
+from fitchain.pod.values.recipe import Recipe
+from fitchain.pod.values.state import Tensors, model_root, optimizer_root
 
 BUFFERS = 2
 ALIGNMENT_BYTES = 64

@@ -11,13 +11,13 @@ mock      data of the same schema for rehearsals
 
 from __future__ import annotations
 
-from pod.compute.dataset.assembly import Assemble, assemble, class_numbers
-from pod.compute.dataset.card import Card, Constants, fit_transform, target_categories
-from pod.compute.dataset.columns import DTYPES, Column
-from pod.compute.dataset.mock import mock_table
-from pod.compute.dataset.order import batches, batches_per_epoch
-from pod.compute.dataset.policy import MODES, Disclosure, Policy
-from pod.compute.dataset.records import (
+from fitchain.pod.compute.dataset.assembly import Assemble, assemble, class_numbers
+from fitchain.pod.compute.dataset.card import Card, Constants, fit_transform, target_categories
+from fitchain.pod.compute.dataset.columns import DTYPES, Column
+from fitchain.pod.compute.dataset.mock import mock_table
+from fitchain.pod.compute.dataset.order import batches, batches_per_epoch
+from fitchain.pod.compute.dataset.policy import MODES, Disclosure, Policy
+from fitchain.pod.compute.dataset.records import (
     Opening,
     Registration,
     check_unchanged,
@@ -29,7 +29,7 @@ from pod.compute.dataset.records import (
     salt,
     verify_record,
 )
-from pod.compute.dataset.table import Table
+from fitchain.pod.compute.dataset.table import Table
 
 __all__ = [
     "DTYPES",

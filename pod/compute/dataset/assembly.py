@@ -11,10 +11,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pod.compute.dataset.columns import Array
-from pod.compute.dataset.table import Table
-from pod.values.errors import InputRefused
-from pod.values.recipe.terms import CLASSIFICATION, Choice
+from fitchain.pod.compute.dataset.columns import Array
+from fitchain.pod.compute.dataset.table import Table
+from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.recipe.terms import CLASSIFICATION, Choice
 
 KEPT_BYTES = 256 << 20
 

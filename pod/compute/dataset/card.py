@@ -16,14 +16,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pod.compute.dataset.columns import DTYPES, MOST_COLUMNS, MOST_NAME, MOST_RANK, SLAB_ROWS, Array, Column
-from pod.compute.dataset.policy import NOTHING_DISCLOSED, Disclosure, JobLike, Policy, amount
-from pod.compute.dataset.table import Table
-from pod.ports.store.base import Cid
-from pod.values.digest import Digest, canonical_json, parse_json, sha256
-from pod.values.errors import ClaimMismatch, InputRefused
-from pod.values.recipe.fields import Fields, integer, refuse_unknown
-from pod.values.recipe.terms import MOST_CATEGORIES, MOST_ROWS, parse_transform
+from fitchain.pod.compute.dataset.columns import DTYPES, MOST_COLUMNS, MOST_NAME, MOST_RANK, SLAB_ROWS, Array, Column
+from fitchain.pod.compute.dataset.policy import NOTHING_DISCLOSED, Disclosure, JobLike, Policy, amount
+from fitchain.pod.compute.dataset.table import Table
+from fitchain.pod.ports.store.base import Cid
+from fitchain.pod.values.digest import Digest, canonical_json, parse_json, sha256
+from fitchain.pod.values.errors import ClaimMismatch, InputRefused
+from fitchain.pod.values.recipe.fields import Fields, integer, refuse_unknown
+from fitchain.pod.values.recipe.terms import MOST_CATEGORIES, MOST_ROWS, parse_transform
 
 VERSION = "fitchain/card/v1"
 CARD_BYTES = 8 << 20

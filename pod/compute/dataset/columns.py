@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pod.values.digest import canonical_json
-from pod.values.errors import InputRefused
+from fitchain.pod.values.digest import canonical_json
+from fitchain.pod.values.errors import InputRefused
 
 Array = npt.NDArray[Any]
 

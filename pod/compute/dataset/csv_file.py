@@ -14,9 +14,9 @@ from typing import NoReturn
 
 import numpy as np
 
-from pod.compute.dataset.columns import MOCK_MARK, MOST_COLUMNS, SLAB_ROWS, Array, Found, Wanted
-from pod.values.errors import InputRefused
-from pod.values.recipe.terms import MOST_CATEGORIES
+from fitchain.pod.compute.dataset.columns import MOCK_MARK, MOST_COLUMNS, SLAB_ROWS, Array, Found, Wanted
+from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.recipe.terms import MOST_CATEGORIES
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "-"})
 

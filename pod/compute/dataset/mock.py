@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from pod.compute.dataset.assembly import class_numbers
-from pod.compute.dataset.card import Card
-from pod.compute.dataset.columns import Array, Column
-from pod.compute.dataset.table import Table
-from pod.values.errors import InputRefused
+from fitchain.pod.compute.dataset.assembly import class_numbers
+from fitchain.pod.compute.dataset.card import Card
+from fitchain.pod.compute.dataset.columns import Array, Column
+from fitchain.pod.compute.dataset.table import Table
+from fitchain.pod.values.errors import InputRefused
 
 RARE_RECORDS, RARE_SHARE = (
     10,

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pod.compute.dataset.columns import DTYPES, MOCK_MARK, Array, Found, Wanted
-from pod.values.errors import InputRefused
+from fitchain.pod.compute.dataset.columns import DTYPES, MOCK_MARK, Array, Found, Wanted
+from fitchain.pod.values.errors import InputRefused
 
 _FIRST_ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 

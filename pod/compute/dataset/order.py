@@ -22,8 +22,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pod.values.digest import Digest, tagged
-from pod.values.errors import InputRefused
+from fitchain.pod.values.digest import Digest, tagged
+from fitchain.pod.values.errors import InputRefused
 
 EPOCH_TAG = "fitchain/epoch/v1"
 DRAWS_PER_BLOCK = 4

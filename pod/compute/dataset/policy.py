@@ -10,9 +10,9 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from pod.values.errors import InputRefused
-from pod.values.recipe.fields import Fields
-from pod.values.recipe.terms import MOST_BATCH, MOST_ROWS, MOST_STEPS
+from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.recipe.fields import Fields
+from fitchain.pod.values.recipe.terms import MOST_BATCH, MOST_ROWS, MOST_STEPS
 
 MODES = ("on-site", "sampled", "open")  # each discloses more than the one before
 

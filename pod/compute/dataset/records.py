@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 from blake3 import blake3
 
-from pod.compute.dataset.card import Card, fit_transform
-from pod.compute.dataset.columns import Array, Column, schema_bytes
-from pod.compute.dataset.policy import Policy
-from pod.compute.dataset.table import Table
-from pod.values.digest import Digest, path_in, root_from_path, tagged, tree_levels
-from pod.values.errors import DatasetChanged, DigestMismatch, InputRefused
-from pod.values.recipe.fields import Fields
-from pod.values.recipe.terms import MOST_ROWS
+from fitchain.pod.compute.dataset.card import Card, fit_transform
+from fitchain.pod.compute.dataset.columns import Array, Column, schema_bytes
+from fitchain.pod.compute.dataset.policy import Policy
+from fitchain.pod.compute.dataset.table import Table
+from fitchain.pod.values.digest import Digest, path_in, root_from_path, tagged, tree_levels
+from fitchain.pod.values.errors import DatasetChanged, DigestMismatch, InputRefused
+from fitchain.pod.values.recipe.fields import Fields
+from fitchain.pod.values.recipe.terms import MOST_ROWS
 
 RECORD_TAG, DATASET_TAG = "fitchain/record/v1", "fitchain/dataset/v1"
 KEY_BYTES = SALT_BYTES = 32

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pod.compute.dataset.columns import (
+from fitchain.pod.compute.dataset.columns import (
     DTYPES,
     MOCK_MARK,
     MOST_COLUMNS,
@@ -28,9 +28,9 @@ from pod.compute.dataset.columns import (
     known,
     schema_bytes,
 )
-from pod.compute.dataset.csv_file import read_csv
-from pod.compute.dataset.npz_file import read_npz, write_npz
-from pod.values.errors import FitchainError, InputRefused, NotFound
+from fitchain.pod.compute.dataset.csv_file import read_csv
+from fitchain.pod.compute.dataset.npz_file import read_npz, write_npz
+from fitchain.pod.values.errors import FitchainError, InputRefused, NotFound
 
 
 @dataclass(frozen=True)

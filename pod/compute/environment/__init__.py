@@ -7,8 +7,8 @@ it is imported: the variables of a class must be set before torch is, so the pro
 
 from __future__ import annotations
 
-from pod.compute.environment.checking import check, here, host_cache, probe
-from pod.compute.environment.classes import (
+from fitchain.pod.compute.environment.checking import check, here, host_cache, probe
+from fitchain.pod.compute.environment.classes import (
     CLASSES,
     clean_variables,
     configure,
@@ -17,7 +17,7 @@ from pod.compute.environment.classes import (
     shipped_probe,
     variables,
 )
-from pod.values.recipe import Environment
+from fitchain.pod.values.recipe import Environment
 
 __all__ = [
     "CLASSES",

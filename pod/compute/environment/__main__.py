@@ -1,4 +1,4 @@
-"""`python -m pod.compute.environment probe CLASS THREADS` prints the class's probe digest on this host.
+"""`python -m fitchain.pod.compute.environment probe CLASS THREADS` prints the class's probe digest on this host.
 
 The variables are set here, before anything imports torch; set by a caller they are the same.
 """
@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import sys
 
-from pod.compute.environment.classes import configure, installed_torch, refuse_other_host, variables
-from pod.values.errors import FitchainError
-from pod.values.recipe import Environment
+from fitchain.pod.compute.environment.classes import configure, installed_torch, refuse_other_host, variables
+from fitchain.pod.values.errors import FitchainError
+from fitchain.pod.values.recipe import Environment
 
 
 def main(arguments: list[str]) -> int:
@@ -20,14 +20,14 @@ def main(arguments: list[str]) -> int:
         0, 2 for a wrong call, 3 where the class cannot be had here.
     """
     if len(arguments) != 3 or arguments[0] != "probe" or not arguments[2].isdigit():
-        print("usage: python -m pod.compute.environment probe CLASS THREADS", file=sys.stderr)
+        print("usage: python -m fitchain.pod.compute.environment probe CLASS THREADS", file=sys.stderr)
         return 2
     try:
         environment = Environment(arguments[1], int(arguments[2]), installed_torch())
         refuse_other_host(environment)
         os.environ.update(variables(environment.name, environment.threads))
         configure(environment)
-        from pod.compute.environment.probing import probe_digest
+        from fitchain.pod.compute.environment.probing import probe_digest
 
         print(probe_digest())
     except FitchainError as error:

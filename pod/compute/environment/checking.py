@@ -13,16 +13,17 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from pod.compute.environment.classes import (
+import fitchain
+from fitchain.pod.compute.environment.classes import (
     clean_variables,
     expected_probe,
     installed_torch,
     refuse_other_host,
     shipped_probe,
 )
-from pod.values.digest import Digest, canonical_json, sha256
-from pod.values.errors import EnvironmentRefused, InputRefused
-from pod.values.recipe import Environment
+from fitchain.pod.values.digest import Digest, canonical_json, sha256
+from fitchain.pod.values.errors import EnvironmentRefused, InputRefused
+from fitchain.pod.values.recipe import Environment
 
 PROBE_S = 600
 """A probe takes about five seconds; a host on which it takes longer than this is of no use."""
@@ -96,13 +97,13 @@ def _run(environment: Environment) -> Digest:
         sys.executable,
         "-P",
         "-m",
-        "pod.compute.environment",
+        "fitchain.pod.compute.environment",
         "probe",
         environment.name,
         str(environment.threads),
     ]
     with tempfile.TemporaryDirectory() as home:
-        variables = {**clean_variables(environment, Path(home)), "PYTHONPATH": str(Path(__file__).parents[3])}
+        variables = {**clean_variables(environment, Path(home)), "PYTHONPATH": str(Path(fitchain.__file__).parents[1])}
         try:
             done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=PROBE_S)
         except subprocess.TimeoutExpired:

@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
-from pod.values.digest import Digest
-from pod.values.errors import EnvironmentRefused
-from pod.values.recipe import Environment
+from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.errors import EnvironmentRefused
+from fitchain.pod.values.recipe import Environment
 
 _ANY_CPU = {"MKL_DYNAMIC": "FALSE", "OMP_DYNAMIC": "FALSE"}
 
@@ -147,7 +147,7 @@ def expected_probe(environment: Environment) -> Digest:
     if not (expected := environment.probe or shipped):
         raise EnvironmentRefused(
             f"no probe is known for {environment.name} with torch {environment.torch} and {environment.threads} threads",
-            "put the owner's probe (`python -m pod.compute.environment probe CLASS THREADS`) into the recipe's environment",
+            "put the owner's probe (`python -m fitchain.pod.compute.environment probe CLASS THREADS`) into the recipe's environment",
         )
     return expected
 

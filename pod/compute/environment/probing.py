@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pod.values.digest import Digest, blake3_digest, published_root, sha256, tagged
+from fitchain.pod.values.digest import Digest, blake3_digest, published_root, sha256, tagged
 
 STEPS = 20
 

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pod.compute.model.kernels import Kernel
-from pod.compute.model.plan import Plan
-from pod.compute.model.tensors import DTYPES, dtype_name
-from pod.values.errors import InputRefused
-from pod.values.graph import LIMITS, V3, Graph, Limits, Node
+from fitchain.pod.compute.model.kernels import Kernel
+from fitchain.pod.compute.model.plan import Plan
+from fitchain.pod.compute.model.tensors import DTYPES, dtype_name
+from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.graph import LIMITS, V3, Graph, Limits, Node
 
 MOST_PIECES = 65_536
 META = torch.device("meta")

@@ -17,13 +17,13 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor, nn
 
-from pod.compute.model.dry import dry_run
-from pod.compute.model.quiet import Heard, quiet, raising_place
-from pod.compute.model.tensors import DTYPES, dtype_name, tensor_bytes
-from pod.compute.model.writer import DATA_DEPENDENT, Writer, at
-from pod.values.errors import InputRefused
-from pod.values.graph import NATIVE, Form, Graph, Input, TensorSpec
-from pod.values.state import TensorBytes
+from fitchain.pod.compute.model.dry import dry_run
+from fitchain.pod.compute.model.quiet import Heard, quiet, raising_place
+from fitchain.pod.compute.model.tensors import DTYPES, dtype_name, tensor_bytes
+from fitchain.pod.compute.model.writer import DATA_DEPENDENT, Writer, at
+from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.graph import NATIVE, Form, Graph, Input, TensorSpec
+from fitchain.pod.values.state import TensorBytes
 
 MOST_BATCH = 1 << 16
 """The batch size that export leaves open ends here; programs run larger ones all the same."""

@@ -1,7 +1,7 @@
 """Kernels: the callables behind a graph's operator names.
 
 After `tensors`. `aten.*` resolve to torch's own operators, once; sizes are Python integers. Two operators differ in
-`cpu-x86-64-v3` from torch's stock, for the reason in `pod.values.graph.operators`: `sqrt` is exact, and recurrent layers leave oneDNN
+`cpu-x86-64-v3` from torch's stock, for the reason in `fitchain.pod.values.graph.operators`: `sqrt` is exact, and recurrent layers leave oneDNN
 out. Whoever compares with an eager module in that class must do the same there.
 """
 
@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pod.values.errors import InputRefused
-from pod.values.graph import NATIVE, V3
+from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.graph import NATIVE, V3
 
 Kernel = Callable[..., Any]
 
@@ -27,7 +27,7 @@ def kernel(name: str, class_name: str) -> Kernel:
     """Find what computes an operator.
 
     Args:
-        name: one of `pod.values.graph.KNOWN`.
+        name: one of `fitchain.pod.values.graph.KNOWN`.
         class_name: the environment class.
 
     Raises:

@@ -17,10 +17,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from pod.compute.model.quiet import Place, raising_place
-from pod.compute.model.tensors import fill
-from pod.values.errors import InputRefused, NotFound
-from pod.values.state import Tensors
+from fitchain.pod.compute.model.quiet import Place, raising_place
+from fitchain.pod.compute.model.tensors import fill
+from fitchain.pod.values.errors import InputRefused, NotFound
+from fitchain.pod.values.state import Tensors
 
 
 def load_module(path: Path, name: str) -> nn.Module:

@@ -16,11 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pod.compute.model.kernels import Kernel, kernel, takes_device
-from pod.compute.model.tensors import DTYPES
-from pod.values.errors import OperatorFailed, Unusable
-from pod.values.graph import Argument, Form, Graph, InputRef, Node, NodeRef, Ref, Symbol, TensorRef, references
-from pod.values.graph.operators import CLOSE_GRADIENT, OPEN_GRADIENT
+from fitchain.pod.compute.model.kernels import Kernel, kernel, takes_device
+from fitchain.pod.compute.model.tensors import DTYPES
+from fitchain.pod.values.errors import OperatorFailed, Unusable
+from fitchain.pod.values.graph import Argument, Form, Graph, InputRef, Node, NodeRef, Ref, Symbol, TensorRef, references
+from fitchain.pod.values.graph.operators import CLOSE_GRADIENT, OPEN_GRADIENT
 
 FAILURES = (RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, AssertionError, AttributeError)
 """What an operator raises when it cannot compute: kernels raise the first ones, torch's shape functions in Python the others."""

@@ -12,12 +12,12 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from pod.compute.model.dry import dry_run
-from pod.compute.model.plan import Plan
-from pod.compute.model.tensors import DTYPES, dtype_name, fill, new_tensor, tensor_bytes
-from pod.values.errors import InputRefused
-from pod.values.graph import LIMITS, V3, Graph, Limits
-from pod.values.state import TensorBytes, Tensors
+from fitchain.pod.compute.model.dry import dry_run
+from fitchain.pod.compute.model.plan import Plan
+from fitchain.pod.compute.model.tensors import DTYPES, dtype_name, fill, new_tensor, tensor_bytes
+from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.graph import LIMITS, V3, Graph, Limits
+from fitchain.pod.values.state import TensorBytes, Tensors
 
 CPU = torch.device("cpu")
 

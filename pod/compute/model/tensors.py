@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pod.values.errors import InputRefused
-from pod.values.state import TensorBytes
+from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.state import TensorBytes
 
 DTYPES: dict[str, torch.dtype] = {
     "F64": torch.float64,

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, fx, nn
 from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 
-from pod.compute.model.quiet import Place, noted_place
-from pod.compute.model.tensors import dtype_name, tensor_bytes
-from pod.values.digest import blake3_digest
-from pod.values.errors import InputRefused
-from pod.values.graph import Argument, Form, InputRef, Node, NodeRef, Symbol, TensorRef
-from pod.values.graph.operators import CLOSE_GRADIENT, KNOWN, OPEN_GRADIENT, allowed, refusal, refuses_exponent
+from fitchain.pod.compute.model.quiet import Place, noted_place
+from fitchain.pod.compute.model.tensors import dtype_name, tensor_bytes
+from fitchain.pod.values.digest import blake3_digest
+from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.graph import Argument, Form, InputRef, Node, NodeRef, Symbol, TensorRef
+from fitchain.pod.values.graph.operators import CLOSE_GRADIENT, KNOWN, OPEN_GRADIENT, allowed, refusal, refuses_exponent
 
 DATA_DEPENDENT = "a branch or a shape depends on a tensor's values"
 _SIZES = {

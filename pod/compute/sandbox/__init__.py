@@ -10,12 +10,12 @@ enforced or as missing, never silently skipped:
 The three system calls of Landlock and the filter's few instructions are made through ctypes: the bindings on PyPI are alpha
 releases by single authors, and this is the last place for a young dependency.
 
-    python -m pod.compute.sandbox --hide FOLDER -- COMMAND ...      runs a command that cannot read FOLDER
+    python -m fitchain.pod.compute.sandbox --hide FOLDER -- COMMAND ...      runs a command that cannot read FOLDER
 """
 
 from __future__ import annotations
 
-from pod.compute.sandbox.confine import Enforcement, confine, hide, restrict
-from pod.compute.sandbox.landlock import landlock_abi
+from fitchain.pod.compute.sandbox.confine import Enforcement, confine, hide, restrict
+from fitchain.pod.compute.sandbox.landlock import landlock_abi
 
 __all__ = ["Enforcement", "confine", "hide", "landlock_abi", "restrict"]

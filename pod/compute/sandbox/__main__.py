@@ -1,4 +1,4 @@
-"""`python -m pod.compute.sandbox --hide FOLDER -- COMMAND ...` runs a command that cannot read the folder."""
+"""`python -m fitchain.pod.compute.sandbox --hide FOLDER -- COMMAND ...` runs a command that cannot read the folder."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import os
 import sys
 from pathlib import Path
 
-from pod.compute.sandbox.confine import hide
-from pod.values.errors import FitchainError
+from fitchain.pod.compute.sandbox.confine import hide
+from fitchain.pod.values.errors import FitchainError
 
 
 def main(arguments: list[str]) -> int:
@@ -17,7 +17,7 @@ def main(arguments: list[str]) -> int:
         2 for a wrong call, 3 where the folder cannot be hidden or the command cannot be run; otherwise it does not return.
     """
     if len(arguments) < 4 or arguments[0] != "--hide" or arguments[2] != "--":
-        print("usage: python -m pod.compute.sandbox --hide FOLDER -- COMMAND ...", file=sys.stderr)
+        print("usage: python -m fitchain.pod.compute.sandbox --hide FOLDER -- COMMAND ...", file=sys.stderr)
         return 2
     try:
         hide(Path(arguments[1]))

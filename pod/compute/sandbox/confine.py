@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pod.compute.sandbox.landlock import READ, Files, enforce, landlock_abi
-from pod.compute.sandbox.syscalls import refuse_system_calls
-from pod.values.errors import Unusable
+import fitchain
+from fitchain.pod.compute.sandbox.landlock import READ, Files, enforce, landlock_abi
+from fitchain.pod.compute.sandbox.syscalls import refuse_system_calls
+from fitchain.pod.values.errors import Unusable
 
 SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache", "/etc/localtime")
 KERNEL = ("/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/sys/devices/system/cpu", "/dev/urandom", "/dev/null")
@@ -92,7 +93,9 @@ def hide(folder: Path) -> None:
 
 def interpreter() -> list[Path]:
     """What running Python and torch needs to read: the interpreter, its packages, system libraries, a little of the kernel's."""
-    own = [Path(sys.prefix), Path(sys.base_prefix) / "lib", Path(sys.executable), Path(__file__).parents[2]]
+    own = [Path(sys.prefix), Path(sys.base_prefix) / "lib", Path(sys.executable)]
+    # In a checkout the package `fitchain` links to the folders `pod` and `cli`, and the kernel goes by what a link leads to.
+    own += [Path(fitchain.__file__).parent, Path(__file__).resolve().parents[2]]
     packages = [Path(path) for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
     return [path.resolve() for path in own + packages] + [Path(path) for path in (*SYSTEM, *KERNEL)]
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from enum import IntFlag
 from pathlib import Path
 
-from pod.values.errors import Unusable
+from fitchain.pod.values.errors import Unusable
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _VERSION_FLAG = 1

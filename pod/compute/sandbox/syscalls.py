@@ -16,8 +16,8 @@ import os
 import platform
 import struct
 
-from pod.compute.sandbox.landlock import forbid_new_privileges
-from pod.values.errors import Unusable
+from fitchain.pod.compute.sandbox.landlock import forbid_new_privileges
+from fitchain.pod.values.errors import Unusable
 
 REFUSED = {
     "socket": 41,

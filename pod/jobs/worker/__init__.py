@@ -21,8 +21,8 @@ An audit's folder holds an order and the opened evidence (`pod/proof/audit/evide
 
 from __future__ import annotations
 
-from pod.jobs.worker.order import MODES, Event, Limits, Order
-from pod.jobs.worker.parent import Audited, Worker, audit, explain, replay, restate, run_worker
+from fitchain.pod.jobs.worker.order import MODES, Event, Limits, Order
+from fitchain.pod.jobs.worker.parent import Audited, Worker, audit, explain, replay, restate, run_worker
 
 __all__ = [
     "MODES",

@@ -19,15 +19,15 @@ from pathlib import Path
 import torch
 import torch._dynamo  # the optimizers import it at their first use, when it would be too late
 
-from pod.compute.environment import Environment, configure, installed_torch
-from pod.compute.sandbox import confine
-from pod.jobs.worker.job import Job, read
-from pod.jobs.worker.modes import MODES
-from pod.jobs.worker.order import Order
-from pod.proof.audit.evidence import RECIPE
-from pod.values.errors import FitchainError, Unusable
-from pod.values.recipe import Recipe
-from pod.values.recipe.terms import RECIPE_BYTES
+from fitchain.pod.compute.environment import Environment, configure, installed_torch
+from fitchain.pod.compute.sandbox import confine
+from fitchain.pod.jobs.worker.job import Job, read
+from fitchain.pod.jobs.worker.modes import MODES
+from fitchain.pod.jobs.worker.order import Order
+from fitchain.pod.proof.audit.evidence import RECIPE
+from fitchain.pod.values.errors import FitchainError, Unusable
+from fitchain.pod.values.recipe import Recipe
+from fitchain.pod.values.recipe.terms import RECIPE_BYTES
 
 LOCK = ".worker.lock"
 LOCK_S = 30
@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> int:
         0, or 1 or 3 as the error says that was told, 2 for a wrong call.
     """
     if len(arguments) != 1:
-        print("usage: python -m pod.jobs.worker FOLDER", file=sys.stderr)
+        print("usage: python -m fitchain.pod.jobs.worker FOLDER", file=sys.stderr)
         return 2
     events = Events()
     try:

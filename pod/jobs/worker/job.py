@@ -9,19 +9,19 @@ from pathlib import Path
 import numpy as np
 from torch.optim import Optimizer
 
-from pod.compute.checkpoint import KeptState, read_state, read_state_file, state_steps
-from pod.compute.checkpoint.recorder import LiveState
-from pod.compute.dataset import Assemble, Table, assemble, batches
-from pod.compute.model.program import Program
-from pod.compute.model.tensors import new_tensor
-from pod.compute.training import StepDone, fresh_optimizer, load_optimizer, optimizer_tensors, train
-from pod.jobs.worker.order import Order
-from pod.proof.audit.evidence import EVIDENCE, GRAPH, INITIAL, Evidence, records_of
-from pod.values.errors import DigestMismatch, FitchainError, InputRefused, NotFound
-from pod.values.graph import LIMITS, Graph
-from pod.values.leaf import Checkpoint, Indices
-from pod.values.recipe import Recipe
-from pod.values.state import TensorBytes, model_root, read_safetensors
+from fitchain.pod.compute.checkpoint import KeptState, read_state, read_state_file, state_steps
+from fitchain.pod.compute.checkpoint.recorder import LiveState
+from fitchain.pod.compute.dataset import Assemble, Table, assemble, batches
+from fitchain.pod.compute.model.program import Program
+from fitchain.pod.compute.model.tensors import new_tensor
+from fitchain.pod.compute.training import StepDone, fresh_optimizer, load_optimizer, optimizer_tensors, train
+from fitchain.pod.jobs.worker.order import Order
+from fitchain.pod.proof.audit.evidence import EVIDENCE, GRAPH, INITIAL, Evidence, records_of
+from fitchain.pod.values.errors import DigestMismatch, FitchainError, InputRefused, NotFound
+from fitchain.pod.values.graph import LIMITS, Graph
+from fitchain.pod.values.leaf import Checkpoint, Indices
+from fitchain.pod.values.recipe import Recipe
+from fitchain.pod.values.state import TensorBytes, model_root, read_safetensors
 
 RECORDS = "records.npz"
 _INPUT_DTYPES = {"F32": "float32", "F64": "float64", "I64": "int64"}

@@ -13,19 +13,26 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from pod.compute.checkpoint import KeptState, read_leaves, trim_leaves, write_state
-from pod.compute.checkpoint.recorder import Recorded, Recorder, difference, refuse_not_finite
-from pod.compute.model.program import Program
-from pod.compute.model.tensors import tensor_bytes
-from pod.compute.training import Diverged, SegmentMetrics, as_tensors, count_correct, fit, loss_function
-from pod.jobs.worker.job import Job, Place, rehearsed
-from pod.jobs.worker.order import REHEARSED_SEGMENTS
-from pod.proof.audit.diagnosis import MOMENTS, Moment
-from pod.values.digest import ZERO, Digest, sha256_file
-from pod.values.errors import DigestMismatch, InputRefused, NotFound, Unusable
-from pod.values.leaf import Checkpoint, Leaf, metrics_digest, records_digest, verify_chain
-from pod.values.recipe.terms import CLASSIFICATION, METRICS, Choice
-from pod.values.state import TensorBytes, model_root, optimizer_root, read_safetensors, state_digest, write_safetensors
+from fitchain.pod.compute.checkpoint import KeptState, read_leaves, trim_leaves, write_state
+from fitchain.pod.compute.checkpoint.recorder import Recorded, Recorder, difference, refuse_not_finite
+from fitchain.pod.compute.model.program import Program
+from fitchain.pod.compute.model.tensors import tensor_bytes
+from fitchain.pod.compute.training import Diverged, SegmentMetrics, as_tensors, count_correct, fit, loss_function
+from fitchain.pod.jobs.worker.job import Job, Place, rehearsed
+from fitchain.pod.jobs.worker.order import REHEARSED_SEGMENTS
+from fitchain.pod.proof.audit.diagnosis import MOMENTS, Moment
+from fitchain.pod.values.digest import ZERO, Digest, sha256_file
+from fitchain.pod.values.errors import DigestMismatch, InputRefused, NotFound, Unusable
+from fitchain.pod.values.leaf import Checkpoint, Leaf, metrics_digest, records_digest, verify_chain
+from fitchain.pod.values.recipe.terms import CLASSIFICATION, METRICS, Choice
+from fitchain.pod.values.state import (
+    TensorBytes,
+    model_root,
+    optimizer_root,
+    read_safetensors,
+    state_digest,
+    write_safetensors,
+)
 
 PARENT = os.getppid()
 FINAL, PREDICTIONS = "final.safetensors", "predictions.npz"

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from pod.values.digest import Digest, canonical_json, parse_json
-from pod.values.errors import InputRefused, NotFound
+from fitchain.pod.values.digest import Digest, canonical_json, parse_json
+from fitchain.pod.values.errors import InputRefused, NotFound
 
 VERSION = "fitchain/order/v1"
 MODES = ("train", "rehearse", "replay", "restate", "audit", "explain", "evaluate")

@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
-from pod.compute.environment import Environment, clean_variables
-from pod.jobs.worker.order import ENDINGS, Event, Order
-from pod.proof.audit.diagnosis import MOMENTS, Moment, read_moments
-from pod.values.digest import Digest
-from pod.values.errors import NotFound, Unusable, as_told
-from pod.values.recipe import Recipe
+import fitchain
+from fitchain.pod.compute.environment import Environment, clean_variables
+from fitchain.pod.jobs.worker.order import ENDINGS, Event, Order
+from fitchain.pod.proof.audit.diagnosis import MOMENTS, Moment, read_moments
+from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.errors import NotFound, Unusable, as_told
+from fitchain.pod.values.recipe import Recipe
 
 LOG, SCRATCH = "worker.log", ".scratch"
 GRACE_S = 5
@@ -42,10 +43,10 @@ class Worker(AbstractContextManager["Worker"]):
         scratch = self.folder / SCRATCH
         scratch.mkdir(exist_ok=True)
         variables = clean_variables(self.environment, scratch)
-        variables["PYTHONPATH"] = str(Path(__file__).parents[3])
+        variables["PYTHONPATH"] = str(Path(fitchain.__file__).parents[1])
         with (self.folder / LOG).open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "pod.jobs.worker", str(self.folder)],
+                [sys.executable, "-P", "-m", "fitchain.pod.jobs.worker", str(self.folder)],
                 env=variables,
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,

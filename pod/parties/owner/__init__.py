@@ -12,10 +12,10 @@ Last but two in the flow.
     pod       the loop that follows the chain
 """
 
-from pod.parties.owner.data import RegisteredDataset, read_registered, register_dataset
-from pod.parties.owner.pod import Owner, approve, reject
-from pod.parties.owner.replay import Replay, replay_job
-from pod.parties.owner.run import Run
+from fitchain.pod.parties.owner.data import RegisteredDataset, read_registered, register_dataset
+from fitchain.pod.parties.owner.pod import Owner, approve, reject
+from fitchain.pod.parties.owner.replay import Replay, replay_job
+from fitchain.pod.parties.owner.run import Run
 
 __all__ = [
     "Owner",

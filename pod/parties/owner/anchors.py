@@ -6,15 +6,15 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
-from pod.compute.checkpoint import LEAVES
-from pod.jobs.home import Home
-from pod.jobs.parcel import Note, send_note
-from pod.ports.agreement import Proof
-from pod.ports.chain import Pending, Receipt
-from pod.proof.transcript import grow
-from pod.values.digest import Digest, tree_root
-from pod.values.errors import ClaimMismatch
-from pod.values.leaf import Checkpoint
+from fitchain.pod.compute.checkpoint import LEAVES
+from fitchain.pod.jobs.home import Home
+from fitchain.pod.jobs.parcel import Note, send_note
+from fitchain.pod.ports.agreement import Proof
+from fitchain.pod.ports.chain import Pending, Receipt
+from fitchain.pod.proof.transcript import grow
+from fitchain.pod.values.digest import Digest, tree_root
+from fitchain.pod.values.errors import ClaimMismatch
+from fitchain.pod.values.leaf import Checkpoint
 
 METRIC_DIGITS = 3
 

@@ -9,16 +9,16 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from pod.jobs.docket import OWNER_RANK, Docket, send
-from pod.jobs.home import Home, sweep
-from pod.jobs.parcel import send_key
-from pod.parties.owner.evidence import build_evidence, job_identity
-from pod.parties.owner.examine import RECIPIENT
-from pod.ports.agreement import Agreement, Audit, Mode, Outcome, Phase
-from pod.ports.store import Cid, car
-from pod.ports.store.local import LocalStore
-from pod.values.digest import Digest
-from pod.values.errors import NotFound
+from fitchain.pod.jobs.docket import OWNER_RANK, Docket, send
+from fitchain.pod.jobs.home import Home, sweep
+from fitchain.pod.jobs.parcel import send_key
+from fitchain.pod.parties.owner.evidence import build_evidence, job_identity
+from fitchain.pod.parties.owner.examine import RECIPIENT
+from fitchain.pod.ports.agreement import Agreement, Audit, Mode, Outcome, Phase
+from fitchain.pod.ports.store import Cid, car
+from fitchain.pod.ports.store.local import LocalStore
+from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.errors import NotFound
 
 EVIDENCE_LEFT = (".evidence-*",)
 """Opened records that a killed process left behind; a replay by hand may be at work beside them."""

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pod.compute import environment
-from pod.compute.dataset import Card, Policy, Table, check_unchanged, mock_table, register
-from pod.jobs.home import Home
-from pod.jobs.journal import DatasetRow
-from pod.ports.registry import Role
-from pod.ports.store import Cid
-from pod.values.digest import Digest, sha256
-from pod.values.errors import DatasetChanged, InputRefused
+from fitchain.pod.compute import environment
+from fitchain.pod.compute.dataset import Card, Policy, Table, check_unchanged, mock_table, register
+from fitchain.pod.jobs.home import Home
+from fitchain.pod.jobs.journal import DatasetRow
+from fitchain.pod.ports.registry import Role
+from fitchain.pod.ports.store import Cid
+from fitchain.pod.values.digest import Digest, sha256
+from fitchain.pod.values.errors import DatasetChanged, InputRefused
 
 MOCK_RECORDS = 256
 LEAVES = "leaves"

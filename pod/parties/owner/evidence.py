@@ -10,21 +10,21 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from pod.compute.checkpoint import LEAVES, read_leaves
-from pod.compute.checkpoint.files import state_path
-from pod.jobs.home import Home
-from pod.jobs.parcel import send_folder
-from pod.jobs.worker import restate
-from pod.parties.owner.data import read_with_leaves, registration_key
-from pod.parties.owner.replay import link_training
-from pod.parties.owner.run import IDENTITY, prepare
-from pod.ports.store import Cid, Store
-from pod.proof.audit.evidence import FOLDER_BYTES, write_evidence
-from pod.proof.audit.facts import Facts, read_facts
-from pod.proof.transcript import Transcript
-from pod.values.digest import Digest
-from pod.values.errors import ClaimMismatch, NotFound, Unusable
-from pod.values.leaf import Checkpoint
+from fitchain.pod.compute.checkpoint import LEAVES, read_leaves
+from fitchain.pod.compute.checkpoint.files import state_path
+from fitchain.pod.jobs.home import Home
+from fitchain.pod.jobs.parcel import send_folder
+from fitchain.pod.jobs.worker import restate
+from fitchain.pod.parties.owner.data import read_with_leaves, registration_key
+from fitchain.pod.parties.owner.replay import link_training
+from fitchain.pod.parties.owner.run import IDENTITY, prepare
+from fitchain.pod.ports.store import Cid, Store
+from fitchain.pod.proof.audit.evidence import FOLDER_BYTES, write_evidence
+from fitchain.pod.proof.audit.facts import Facts, read_facts
+from fitchain.pod.proof.transcript import Transcript
+from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.errors import ClaimMismatch, NotFound, Unusable
+from fitchain.pod.values.leaf import Checkpoint
 
 
 def build_evidence(

@@ -11,23 +11,23 @@ import shutil
 from functools import partial
 from pathlib import Path
 
-from pod.compute import environment
-from pod.compute.dataset import Card, Disclosure, Table, mock_table
-from pod.jobs.home import Home, sweep
-from pod.jobs.journal import DatasetRow
-from pod.jobs.parcel import OFFER_FILES, fetch_folder
-from pod.jobs.rehearsal import MOCK_LIMIT_BYTES, rehearse
-from pod.jobs.worker import Event
-from pod.parties.owner.data import MOCK_RECORDS, read_registered, registration_key
-from pod.ports.agreement import Agreement
-from pod.ports.sealed import check_recipient
-from pod.proof.audit.disclosure import disclosure
-from pod.values.digest import ZERO, Digest, sha256
-from pod.values.errors import ClaimMismatch, InputRefused
-from pod.values.graph import LIMITS, Graph
-from pod.values.recipe import Recipe
-from pod.values.recipe.terms import RECIPE_BYTES
-from pod.values.state import byte_count, model_root, read_safetensors
+from fitchain.pod.compute import environment
+from fitchain.pod.compute.dataset import Card, Disclosure, Table, mock_table
+from fitchain.pod.jobs.home import Home, sweep
+from fitchain.pod.jobs.journal import DatasetRow
+from fitchain.pod.jobs.parcel import OFFER_FILES, fetch_folder
+from fitchain.pod.jobs.rehearsal import MOCK_LIMIT_BYTES, rehearse
+from fitchain.pod.jobs.worker import Event
+from fitchain.pod.parties.owner.data import MOCK_RECORDS, read_registered, registration_key
+from fitchain.pod.ports.agreement import Agreement
+from fitchain.pod.ports.sealed import check_recipient
+from fitchain.pod.proof.audit.disclosure import disclosure
+from fitchain.pod.values.digest import ZERO, Digest, sha256
+from fitchain.pod.values.errors import ClaimMismatch, InputRefused
+from fitchain.pod.values.graph import LIMITS, Graph
+from fitchain.pod.values.recipe import Recipe
+from fitchain.pod.values.recipe.terms import RECIPE_BYTES
+from fitchain.pod.values.state import byte_count, model_root, read_safetensors
 
 OFFER_LIMIT_BYTES = 4 << 30
 RECIPIENT, DISCLOSED = "recipient", "disclosed"

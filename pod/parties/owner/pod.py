@@ -19,20 +19,20 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
-from pod.jobs.docket import TURN_S, Docket, tell_verdict
-from pod.jobs.home import Home, sweep
-from pod.jobs.parcel import send_refusal
-from pod.jobs.patience import RETRY_S, Patience, Say
-from pod.parties.owner.answer import EVIDENCE_LEFT, answer_audit, release_after_others
-from pod.parties.owner.data import read_registered
-from pod.parties.owner.examine import dataset_of, examine
-from pod.parties.owner.run import ENDED, IDENTITY, RECORDS, Run, begin, order_nonce, record_end
-from pod.ports.agreement import Agreement, State, commit_nonce
-from pod.ports.registry import Role
-from pod.ports.sealed import check_recipient
-from pod.ports.store import Cid
-from pod.values.digest import ZERO, Digest
-from pod.values.errors import (
+from fitchain.pod.jobs.docket import TURN_S, Docket, tell_verdict
+from fitchain.pod.jobs.home import Home, sweep
+from fitchain.pod.jobs.parcel import send_refusal
+from fitchain.pod.jobs.patience import RETRY_S, Patience, Say
+from fitchain.pod.parties.owner.answer import EVIDENCE_LEFT, answer_audit, release_after_others
+from fitchain.pod.parties.owner.data import read_registered
+from fitchain.pod.parties.owner.examine import dataset_of, examine
+from fitchain.pod.parties.owner.run import ENDED, IDENTITY, RECORDS, Run, begin, order_nonce, record_end
+from fitchain.pod.ports.agreement import Agreement, State, commit_nonce
+from fitchain.pod.ports.registry import Role
+from fitchain.pod.ports.sealed import check_recipient
+from fitchain.pod.ports.store import Cid
+from fitchain.pod.values.digest import ZERO, Digest
+from fitchain.pod.values.errors import (
     AccessRefused,
     ChainUnusable,
     DatasetChanged,

@@ -12,17 +12,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pod.compute.checkpoint import LEAVES, read_leaves
-from pod.compute.checkpoint.files import STATES
-from pod.jobs.home import Home
-from pod.jobs.parcel import OFFER_FILES
-from pod.jobs.worker import Event
-from pod.jobs.worker import replay as replay_folder
-from pod.jobs.worker.parent import Replayed
-from pod.parties.owner.run import prepare
-from pod.proof.transcript import Transcript
-from pod.values.digest import Digest
-from pod.values.errors import ClaimMismatch, InputRefused, NotFound
+from fitchain.pod.compute.checkpoint import LEAVES, read_leaves
+from fitchain.pod.compute.checkpoint.files import STATES
+from fitchain.pod.jobs.home import Home
+from fitchain.pod.jobs.parcel import OFFER_FILES
+from fitchain.pod.jobs.worker import Event
+from fitchain.pod.jobs.worker import replay as replay_folder
+from fitchain.pod.jobs.worker.parent import Replayed
+from fitchain.pod.parties.owner.run import prepare
+from fitchain.pod.proof.transcript import Transcript
+from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.errors import ClaimMismatch, InputRefused, NotFound
 
 
 @dataclass(frozen=True)

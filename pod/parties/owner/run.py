@@ -17,21 +17,21 @@ import threading
 from pathlib import Path
 from uuid import uuid4
 
-from pod.compute.checkpoint import read_leaves
-from pod.jobs.home import Home, sweep
-from pod.jobs.parcel import DELIVERY_FILES, send_folder, send_key
-from pod.jobs.worker import Event, Order, Worker
-from pod.parties.owner.anchors import Anchors, LeafFile
-from pod.parties.owner.data import read_registered
-from pod.parties.owner.examine import RECIPIENT, dataset_of
-from pod.ports.agreement import Proof, State
-from pod.ports.sealed import recipient_of
-from pod.ports.store import Cid
-from pod.proof.certificate import issue
-from pod.proof.transcript import Transcript
-from pod.values.digest import Digest
-from pod.values.errors import NotFound
-from pod.values.recipe import Recipe
+from fitchain.pod.compute.checkpoint import read_leaves
+from fitchain.pod.jobs.home import Home, sweep
+from fitchain.pod.jobs.parcel import DELIVERY_FILES, send_folder, send_key
+from fitchain.pod.jobs.worker import Event, Order, Worker
+from fitchain.pod.parties.owner.anchors import Anchors, LeafFile
+from fitchain.pod.parties.owner.data import read_registered
+from fitchain.pod.parties.owner.examine import RECIPIENT, dataset_of
+from fitchain.pod.ports.agreement import Proof, State
+from fitchain.pod.ports.sealed import recipient_of
+from fitchain.pod.ports.store import Cid
+from fitchain.pod.proof.certificate import issue
+from fitchain.pod.proof.transcript import Transcript
+from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.errors import NotFound
+from fitchain.pod.values.recipe import Recipe
 
 RECORDS, IDENTITY = "records.npz", "identity.age"
 ENDINGS = {"finished": "trained", "diverged": "diverged"}

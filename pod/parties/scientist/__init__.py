@@ -9,11 +9,19 @@ Last but one in the flow.
     pod       the loop that follows the chain
 """
 
-from pod.parties.scientist.dispute import dispute
-from pod.parties.scientist.pod import Scientist, follow
-from pod.parties.scientist.publish import PublishedModel, publish_model, read_card
-from pod.parties.scientist.receive import Delivery, Evaluation, accept_result, check, delivery, evaluate, receive
-from pod.parties.scientist.request import draft_recipe, request_job
+from fitchain.pod.parties.scientist.dispute import dispute
+from fitchain.pod.parties.scientist.pod import Scientist, follow
+from fitchain.pod.parties.scientist.publish import PublishedModel, publish_model, read_card
+from fitchain.pod.parties.scientist.receive import (
+    Delivery,
+    Evaluation,
+    accept_result,
+    check,
+    delivery,
+    evaluate,
+    receive,
+)
+from fitchain.pod.parties.scientist.request import draft_recipe, request_job
 
 __all__ = [
     "Delivery",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pod.jobs.home import Home
-from pod.ports.agreement import State
-from pod.values.digest import Digest
-from pod.values.errors import Unusable
+from fitchain.pod.jobs.home import Home
+from fitchain.pod.ports.agreement import State
+from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.errors import Unusable
 
 
 def dispute(home: Home, id: Digest) -> None:

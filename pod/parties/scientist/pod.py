@@ -9,15 +9,15 @@ from __future__ import annotations
 import threading
 from functools import partial
 
-from pod.jobs.docket import SCIENTIST_RANK, TURN_S, Docket, tell_verdict
-from pod.jobs.home import Home
-from pod.jobs.parcel import Note, fetch_note, fetch_refusal
-from pod.jobs.patience import RETRY_S, Patience, Say
-from pod.parties.scientist.receive import ENDED, accept_result, receive
-from pod.ports.agreement import Agreement, Anchor, State
-from pod.ports.registry import Role
-from pod.values.digest import ZERO, Digest, tree_root
-from pod.values.errors import ClaimMismatch, FitchainError
+from fitchain.pod.jobs.docket import SCIENTIST_RANK, TURN_S, Docket, tell_verdict
+from fitchain.pod.jobs.home import Home
+from fitchain.pod.jobs.parcel import Note, fetch_note, fetch_refusal
+from fitchain.pod.jobs.patience import RETRY_S, Patience, Say
+from fitchain.pod.parties.scientist.receive import ENDED, accept_result, receive
+from fitchain.pod.ports.agreement import Agreement, Anchor, State
+from fitchain.pod.ports.registry import Role
+from fitchain.pod.values.digest import ZERO, Digest, tree_root
+from fitchain.pod.values.errors import ClaimMismatch, FitchainError
 
 LOOK_S = 0.2
 

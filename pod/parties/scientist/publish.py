@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from pod.compute.dataset import Card
-from pod.jobs.home import Home
-from pod.jobs.journal import ModelRow
-from pod.jobs.parcel import send_folder
-from pod.ports.store import Cid
-from pod.values.digest import ZERO, Digest
-from pod.values.errors import ClaimMismatch
-from pod.values.graph import Input
-from pod.values.recipe import argument_columns
-from pod.values.state import model_root, write_safetensors
+from fitchain.pod.compute.dataset import Card
+from fitchain.pod.jobs.home import Home
+from fitchain.pod.jobs.journal import ModelRow
+from fitchain.pod.jobs.parcel import send_folder
+from fitchain.pod.ports.store import Cid
+from fitchain.pod.values.digest import ZERO, Digest
+from fitchain.pod.values.errors import ClaimMismatch
+from fitchain.pod.values.graph import Input
+from fitchain.pod.values.recipe import argument_columns
+from fitchain.pod.values.state import model_root, write_safetensors
 
 MODEL_FILES = ("graph.json", "initial.safetensors")
 EXAMPLE_BATCH = 4
@@ -63,7 +63,7 @@ def publish_model(home: Home, source: Path, name: str, dataset: Digest, parent: 
         InputRefused: the module cannot be exported; the message names its line.
         NotFound: there is no such file, name or dataset.
     """
-    from pod.compute.model import export, load_module
+    from fitchain.pod.compute.model import export, load_module
 
     card = read_card(home, dataset)
     module = load_module(source, name)

@@ -9,16 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pod.compute.dataset import Card, Table
-from pod.jobs.home import Home
-from pod.jobs.parcel import DELIVERY_FILES, OFFER_FILES, fetch_folder, fetch_key
-from pod.jobs.worker import Order, run_worker
-from pod.parties.scientist.publish import read_card
-from pod.ports.agreement import Proof, Release, State
-from pod.ports.store import Cid
-from pod.proof.certificate import Verdict, verify
-from pod.values.digest import ZERO, Digest
-from pod.values.errors import (
+from fitchain.pod.compute.dataset import Card, Table
+from fitchain.pod.jobs.home import Home
+from fitchain.pod.jobs.parcel import DELIVERY_FILES, OFFER_FILES, fetch_folder, fetch_key
+from fitchain.pod.jobs.worker import Order, run_worker
+from fitchain.pod.parties.scientist.publish import read_card
+from fitchain.pod.ports.agreement import Proof, Release, State
+from fitchain.pod.ports.store import Cid
+from fitchain.pod.proof.certificate import Verdict, verify
+from fitchain.pod.values.digest import ZERO, Digest
+from fitchain.pod.values.errors import (
     AccessRefused,
     ClaimMismatch,
     DigestMismatch,
@@ -29,7 +29,7 @@ from pod.values.errors import (
     StoreUnusable,
     Unusable,
 )
-from pod.values.recipe import Recipe
+from fitchain.pod.values.recipe import Recipe
 
 ENDED = (State.TRAINED, State.DIVERGED, State.AUDITING, State.SETTLED)
 

@@ -10,20 +10,20 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from pod.compute import environment
-from pod.compute.dataset import Card
-from pod.jobs.home import Home
-from pod.jobs.journal import RequestRow
-from pod.jobs.parcel import OFFER_FILES, send_folder
-from pod.jobs.rehearsal import MOCK_LIMIT_BYTES, rehearse
-from pod.parties.scientist.publish import MODEL_FILES, read_card
-from pod.ports.agreement import AuditTerms, Terms, agreement_id
-from pod.ports.registry import Role
-from pod.ports.store import Cid
-from pod.proof.audit.disclosure import disclosure
-from pod.values.digest import ZERO, Digest
-from pod.values.graph import Graph
-from pod.values.recipe import Recipe, draft
+from fitchain.pod.compute import environment
+from fitchain.pod.compute.dataset import Card
+from fitchain.pod.jobs.home import Home
+from fitchain.pod.jobs.journal import RequestRow
+from fitchain.pod.jobs.parcel import OFFER_FILES, send_folder
+from fitchain.pod.jobs.rehearsal import MOCK_LIMIT_BYTES, rehearse
+from fitchain.pod.parties.scientist.publish import MODEL_FILES, read_card
+from fitchain.pod.ports.agreement import AuditTerms, Terms, agreement_id
+from fitchain.pod.ports.registry import Role
+from fitchain.pod.ports.store import Cid
+from fitchain.pod.proof.audit.disclosure import disclosure
+from fitchain.pod.values.digest import ZERO, Digest
+from fitchain.pod.values.graph import Graph
+from fitchain.pod.values.recipe import Recipe, draft
 
 DAY_S = 86_400
 WINDOWS = (DAY_S, DAY_S, DAY_S)
@@ -49,7 +49,7 @@ def request_job(
         home: the scientist's, opened with its key.
         dataset: what to train on.
         model: what to train; published from this home.
-        recipe_overrides: terms of the recipe that differ from the defaults (`pod.values.recipe.TERMS`).
+        recipe_overrides: terms of the recipe that differ from the defaults (`fitchain.pod.values.recipe.TERMS`).
         price: in base units of FIT, locked now together with the fee of an agreed audit; None takes the card's.
         bond: in base units of FIT, what the owner risks; None asks for as much as the price.
         windows: seconds for acceptance, training and dispute.

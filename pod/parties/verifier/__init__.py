@@ -8,7 +8,7 @@ Last in the flow.
 
 from __future__ import annotations
 
-from pod.parties.verifier.examine import Examination, examine
-from pod.parties.verifier.pod import Verifier, check_host
+from fitchain.pod.parties.verifier.examine import Examination, examine
+from fitchain.pod.parties.verifier.pod import Verifier, check_host
 
 __all__ = ["Examination", "Verifier", "check_host", "examine"]

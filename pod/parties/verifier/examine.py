@@ -10,17 +10,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pod.compute import environment
-from pod.jobs.parcel import DELIVERY_FILES, fetch_folder
-from pod.jobs.worker import Audited, Event, audit
-from pod.ports.store import Cid, Store
-from pod.proof.audit.checking import Problem, check, check_delivery
-from pod.proof.audit.evidence import FOLDER_BYTES, RECIPE, Evidence, files_of
-from pod.proof.audit.facts import Facts
-from pod.proof.audit.vote import Outcome, trace_digest
-from pod.values.digest import ZERO, Digest
-from pod.values.errors import AccessRefused, DigestMismatch, InputRefused, NotFound, StoreUnreachable, StoreUnusable
-from pod.values.recipe import Recipe
+from fitchain.pod.compute import environment
+from fitchain.pod.jobs.parcel import DELIVERY_FILES, fetch_folder
+from fitchain.pod.jobs.worker import Audited, Event, audit
+from fitchain.pod.ports.store import Cid, Store
+from fitchain.pod.proof.audit.checking import Problem, check, check_delivery
+from fitchain.pod.proof.audit.evidence import FOLDER_BYTES, RECIPE, Evidence, files_of
+from fitchain.pod.proof.audit.facts import Facts
+from fitchain.pod.proof.audit.vote import Outcome, trace_digest
+from fitchain.pod.values.digest import ZERO, Digest
+from fitchain.pod.values.errors import (
+    AccessRefused,
+    DigestMismatch,
+    InputRefused,
+    NotFound,
+    StoreUnreachable,
+    StoreUnusable,
+)
+from fitchain.pod.values.recipe import Recipe
 
 EVIDENCE, DELIVERY = "evidence", "delivery"
 """Folders below the one that `examine` is given."""

@@ -22,24 +22,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pod.compute import environment
-from pod.compute.dataset import Card
-from pod.compute.dataset.card import CARD_BYTES
-from pod.jobs.docket import FIRST_SEAT_RANK, TURN_S, Docket, send, tell_verdict
-from pod.jobs.home import Home, sweep
-from pod.jobs.parcel import send_key
-from pod.jobs.patience import RETRY_S, Patience, Say
-from pod.parties.verifier.examine import EVIDENCE, Examination, examine
-from pod.ports.agreement import Audit, Outcome, Phase, Seat
-from pod.ports.chain import Receipt
-from pod.ports.registry import Role
-from pod.ports.sealed import check_recipient, recipient_of
-from pod.proof.audit.evidence import Evidence
-from pod.proof.audit.facts import read_facts
-from pod.proof.audit.vote import commitment
-from pod.values.digest import ZERO, Digest
-from pod.values.errors import EnvironmentRefused, NotFound, StoreUnusable, Unusable
-from pod.values.recipe import DEFAULT_CLASS
+from fitchain.pod.compute import environment
+from fitchain.pod.compute.dataset import Card
+from fitchain.pod.compute.dataset.card import CARD_BYTES
+from fitchain.pod.jobs.docket import FIRST_SEAT_RANK, TURN_S, Docket, send, tell_verdict
+from fitchain.pod.jobs.home import Home, sweep
+from fitchain.pod.jobs.parcel import send_key
+from fitchain.pod.jobs.patience import RETRY_S, Patience, Say
+from fitchain.pod.parties.verifier.examine import EVIDENCE, Examination, examine
+from fitchain.pod.ports.agreement import Audit, Outcome, Phase, Seat
+from fitchain.pod.ports.chain import Receipt
+from fitchain.pod.ports.registry import Role
+from fitchain.pod.ports.sealed import check_recipient, recipient_of
+from fitchain.pod.proof.audit.evidence import Evidence
+from fitchain.pod.proof.audit.facts import read_facts
+from fitchain.pod.proof.audit.vote import commitment
+from fitchain.pod.values.digest import ZERO, Digest
+from fitchain.pod.values.errors import EnvironmentRefused, NotFound, StoreUnusable, Unusable
+from fitchain.pod.values.recipe import DEFAULT_CLASS
 
 LOOK_S = 0.2
 SEAT, JOB = "seat.age", "job.age"

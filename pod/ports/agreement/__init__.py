@@ -5,10 +5,10 @@ reads, `story` what a checker reads of an agreement's whole life. It knows roots
 about it does not know. Nothing here imports torch.
 """
 
-from pod.ports.agreement.audits import Audit, Audits, Draw, Release, Seat, Verifier, Vote
-from pod.ports.agreement.calls import Agreements, sign_permit
-from pod.ports.agreement.story import Related, Story, read_story
-from pod.ports.agreement.terms import (
+from fitchain.pod.ports.agreement.audits import Audit, Audits, Draw, Release, Seat, Verifier, Vote
+from fitchain.pod.ports.agreement.calls import Agreements, sign_permit
+from fitchain.pod.ports.agreement.story import Related, Story, read_story
+from fitchain.pod.ports.agreement.terms import (
     Agreement,
     Anchor,
     AuditTerms,

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pod.ports.agreement.calls import cid_in, cid_out, sign_permit, struct_of
-from pod.ports.agreement.terms import Outcome, Permit, Phase
-from pod.ports.chain.base import Event, Receipt
-from pod.ports.chain.client import Chain
-from pod.ports.sealed import recipient_bytes, recipient_from_bytes
-from pod.ports.store.base import Cid
-from pod.values.digest import ZERO, Digest
-from pod.values.errors import InputRefused
+from fitchain.pod.ports.agreement.calls import cid_in, cid_out, sign_permit, struct_of
+from fitchain.pod.ports.agreement.terms import Outcome, Permit, Phase
+from fitchain.pod.ports.chain.base import Event, Receipt
+from fitchain.pod.ports.chain.client import Chain
+from fitchain.pod.ports.sealed import recipient_bytes, recipient_from_bytes
+from fitchain.pod.ports.store.base import Cid
+from fitchain.pod.values.digest import ZERO, Digest
+from fitchain.pod.values.errors import InputRefused
 
 NOBODY = "0x" + "0" * 40
 
@@ -241,7 +241,7 @@ class Audits:
         return self._send("submit", id, bytes(evidence))
 
     def commit(self, id: Digest, seat: int, commitment: Digest) -> Receipt:
-        """Commit to a vote, once a round; the commitment is `pod.proof.audit.vote.commitment`."""
+        """Commit to a vote, once a round; the commitment is `fitchain.pod.proof.audit.vote.commitment`."""
         return self._send("commit", id, seat, commitment)
 
     def reveal(self, id: Digest, seat: int, outcome: Outcome, trace: Digest, salt: Digest) -> Receipt:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from pod.ports.agreement.terms import (
+from fitchain.pod.ports.agreement.terms import (
     Agreement,
     Anchor,
     AuditTerms,
@@ -20,11 +20,11 @@ from pod.ports.agreement.terms import (
     context,
     permit_digest,
 )
-from pod.ports.chain.base import Event, Pending, Receipt
-from pod.ports.chain.client import Chain
-from pod.ports.store.base import Cid
-from pod.values.digest import ZERO, Digest
-from pod.values.errors import AccessRefused, InputRefused, NotFound
+from fitchain.pod.ports.chain.base import Event, Pending, Receipt
+from fitchain.pod.ports.chain.client import Chain
+from fitchain.pod.ports.store.base import Cid
+from fitchain.pod.values.digest import ZERO, Digest
+from fitchain.pod.values.errors import AccessRefused, InputRefused, NotFound
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pod.ports.agreement.audits import Audit, Audits
-from pod.ports.agreement.calls import Agreements
-from pod.ports.agreement.terms import Agreement, Outcome, Phase, Proof, State, Terms
-from pod.ports.chain.base import Block, Event
-from pod.ports.chain.client import Chain
-from pod.values.digest import Digest
+from fitchain.pod.ports.agreement.audits import Audit, Audits
+from fitchain.pod.ports.agreement.calls import Agreements
+from fitchain.pod.ports.agreement.terms import Agreement, Outcome, Phase, Proof, State, Terms
+from fitchain.pod.ports.chain.base import Block, Event
+from fitchain.pod.ports.chain.client import Chain
+from fitchain.pod.values.digest import Digest
 
 FAILED = (State.DIVERGED, State.CANCELLED, State.FORFEITED, State.REFUNDED)
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from pod.ports.store.base import Cid
-from pod.values.digest import ZERO, Digest
-from pod.values.recipe import MODES
+from fitchain.pod.ports.store.base import Cid
+from fitchain.pod.values.digest import ZERO, Digest
+from fitchain.pod.values.recipe import MODES
 
 
 class Mode(IntEnum):

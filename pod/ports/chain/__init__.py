@@ -14,9 +14,9 @@ said in `registry` and `agreement`. Nothing here imports torch, and reading need
     devnet    a local chain whose time passes
 """
 
-from pod.ports.chain.base import Block, Deployment, Event, Pending, Receipt, Signer, amount_text
-from pod.ports.chain.client import Chain
-from pod.ports.chain.connect import connect, connect_unlocked
+from fitchain.pod.ports.chain.base import Block, Deployment, Event, Pending, Receipt, Signer, amount_text
+from fitchain.pod.ports.chain.client import Chain
+from fitchain.pod.ports.chain.connect import connect, connect_unlocked
 
 __all__ = [
     "Block",

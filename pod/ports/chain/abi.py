@@ -13,9 +13,9 @@ from functools import cached_property, lru_cache
 from importlib import resources
 from typing import Any
 
-from pod.ports.chain.base import CONTRACTS
-from pod.values.digest import Digest
-from pod.values.errors import InputRefused
+from fitchain.pod.ports.chain.base import CONTRACTS
+from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.errors import InputRefused
 
 Parameter = dict[str, Any]
 """One parameter as the ABI's JSON has it: name, type, components of a tuple, indexed for an event's."""
@@ -149,7 +149,7 @@ def interface(contract: str) -> Interface:
     """
     if contract not in CONTRACTS:
         raise InputRefused(f"there is no contract {contract!r}; there are {', '.join(CONTRACTS)}")
-    artifact = json.loads((resources.files("pod.ports.chain") / "artifacts" / f"{contract}.json").read_bytes())
+    artifact = json.loads((resources.files("fitchain.pod.ports.chain") / "artifacts" / f"{contract}.json").read_bytes())
     by_kind: dict[str, list[Item]] = {"function": [], "event": [], "error": []}
     constructor: Sequence[Parameter] = ()
     for entry in artifact["abi"]:

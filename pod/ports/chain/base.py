@@ -10,8 +10,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
-from pod.values.digest import Digest
-from pod.values.errors import InputRefused
+from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.errors import InputRefused
 
 CONTRACTS = ("FitCoin", "Registry", "Agreements", "ProofOfTrain", "Audits")
 DEPLOYMENT_VERSION = "fitchain/deployment/v1"
@@ -24,7 +24,7 @@ def amount_text(base_units: int) -> str:
 
 
 class Signer(Protocol):
-    """Whoever can sign for one account; `pod.ports.keys.Keys` is one."""
+    """Whoever can sign for one account; `fitchain.pod.ports.keys.Keys` is one."""
 
     @property
     def address(self) -> str:

@@ -9,14 +9,14 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pod.ports.chain.abi import decode_revert, interface
-from pod.ports.chain.base import Block, Deployment, Event, Pending, Receipt, Signer, amount_text
-from pod.ports.chain.queue import funding_hint
-from pod.ports.chain.rpc import Node
-from pod.ports.chain.sender import Message, Sender
-from pod.ports.settings import Settings
-from pod.values.digest import Digest
-from pod.values.errors import ChainUnusable, NodeRefused, NodeUnreachable, NotFound, Reverted
+from fitchain.pod.ports.chain.abi import decode_revert, interface
+from fitchain.pod.ports.chain.base import Block, Deployment, Event, Pending, Receipt, Signer, amount_text
+from fitchain.pod.ports.chain.queue import funding_hint
+from fitchain.pod.ports.chain.rpc import Node
+from fitchain.pod.ports.chain.sender import Message, Sender
+from fitchain.pod.ports.settings import Settings
+from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.errors import ChainUnusable, NodeRefused, NodeUnreachable, NotFound, Reverted
 
 WAIT_S = 900.0
 NUDGE_S = 3.0

@@ -5,14 +5,14 @@ Endpoint and deployment come from the settings of whoever connects, never from w
 
 from __future__ import annotations
 
-from pod.ports.chain.base import CONTRACTS, Deployment, Signer
-from pod.ports.chain.client import Chain, checksum
-from pod.ports.chain.queue import Queue
-from pod.ports.chain.rpc import Node
-from pod.ports.chain.sender import Unlocked
-from pod.ports.settings import Settings
-from pod.values.digest import Digest
-from pod.values.errors import ChainUnusable, NotFound
+from fitchain.pod.ports.chain.base import CONTRACTS, Deployment, Signer
+from fitchain.pod.ports.chain.client import Chain, checksum
+from fitchain.pod.ports.chain.queue import Queue
+from fitchain.pod.ports.chain.rpc import Node
+from fitchain.pod.ports.chain.sender import Unlocked
+from fitchain.pod.ports.settings import Settings
+from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.errors import ChainUnusable, NotFound
 
 
 def connect(settings: Settings, account: Signer | None = None) -> Chain:

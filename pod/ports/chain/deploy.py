@@ -11,15 +11,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pod.ports.chain.abi import encode, interface
-from pod.ports.chain.base import Deployment, Pending, Receipt, Signer, write_file
-from pod.ports.chain.client import Chain
-from pod.ports.chain.connect import join, require_contracts, unlocked_account
-from pod.ports.chain.queue import Queue
-from pod.ports.chain.rpc import Node
-from pod.ports.settings import DEVNET_CHAIN_ID, DevnetRecord, Settings
-from pod.values.digest import Digest
-from pod.values.errors import AccessRefused, ChainUnusable, InputRefused
+from fitchain.pod.ports.chain.abi import encode, interface
+from fitchain.pod.ports.chain.base import Deployment, Pending, Receipt, Signer, write_file
+from fitchain.pod.ports.chain.client import Chain
+from fitchain.pod.ports.chain.connect import join, require_contracts, unlocked_account
+from fitchain.pod.ports.chain.queue import Queue
+from fitchain.pod.ports.chain.rpc import Node
+from fitchain.pod.ports.settings import DEVNET_CHAIN_ID, DevnetRecord, Settings
+from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.errors import AccessRefused, ChainUnusable, InputRefused
 
 
 def deploy(settings: Settings, account: Signer | None = None) -> Deployment:

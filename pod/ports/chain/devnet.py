@@ -3,7 +3,7 @@
 anvil mines a block every second and, beside that, one for every transaction (on an automining node time stands still, so no
 window ever passes). It runs on after the command that started it. Its folder holds
 
-    devnet.json          the record: URL, process, store (`pod.ports.settings.DevnetRecord`)
+    devnet.json          the record: URL, process, store (`fitchain.pod.ports.settings.DevnetRecord`)
     chain.json           the chain itself, written every few seconds and at the end, so that a restart goes on with it
     anvil.log            what the node says
     deployments/31337.json
@@ -20,14 +20,14 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from pod.ports.chain.base import Receipt, amount_text, write_file
-from pod.ports.chain.client import checksum
-from pod.ports.chain.connect import connect_unlocked
-from pod.ports.chain.node_tools import binary
-from pod.ports.chain.rpc import Node
-from pod.ports.detached import alone, port_is_free, running, spawn, stop
-from pod.ports.settings import DEVNET_CHAIN_ID, DEVNET_RECORD, DevnetRecord, Settings, process_start
-from pod.values.errors import ChainUnusable, InputRefused
+from fitchain.pod.ports.chain.base import Receipt, amount_text, write_file
+from fitchain.pod.ports.chain.client import checksum
+from fitchain.pod.ports.chain.connect import connect_unlocked
+from fitchain.pod.ports.chain.node_tools import binary
+from fitchain.pod.ports.chain.rpc import Node
+from fitchain.pod.ports.detached import alone, port_is_free, running, spawn, stop
+from fitchain.pod.ports.settings import DEVNET_CHAIN_ID, DEVNET_RECORD, DevnetRecord, Settings, process_start
+from fitchain.pod.values.errors import ChainUnusable, InputRefused
 
 DEFAULT_PORT = 8545
 LOCK = ".lock"

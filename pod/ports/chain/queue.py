@@ -22,12 +22,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from pod.ports.chain.base import Pending, Signer, amount_text
-from pod.ports.chain.rpc import Node
-from pod.ports.chain.sender import Message
-from pod.ports.settings import DEVNET_CHAIN_ID, GWEI
-from pod.values.digest import Digest
-from pod.values.errors import ChainUnusable, NodeRefused
+from fitchain.pod.ports.chain.base import Pending, Signer, amount_text
+from fitchain.pod.ports.chain.rpc import Node
+from fitchain.pod.ports.chain.sender import Message
+from fitchain.pod.ports.settings import DEVNET_CHAIN_ID, GWEI
+from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.errors import ChainUnusable, NodeRefused
 
 TAKEN_NONCES = 5
 SCHEMA = """

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from pod.values.errors import InputRefused, NodeRefused, NodeUnreachable
+from fitchain.pod.values.errors import InputRefused, NodeRefused, NodeUnreachable
 
 if TYPE_CHECKING:
     from web3 import HTTPProvider

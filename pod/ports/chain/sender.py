@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from pod.ports.chain.base import Pending
-from pod.ports.chain.rpc import Node
-from pod.values.digest import Digest
+from fitchain.pod.ports.chain.base import Pending
+from fitchain.pod.ports.chain.rpc import Node
+from fitchain.pod.values.digest import Digest
 
 NO_NONCE = -1
 

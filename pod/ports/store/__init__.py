@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pod.ports.settings import DEVNET_CHAIN_ID, Settings
-from pod.ports.store.base import MOST_BYTES, SMALL_BYTES, Cid, Garbage, Store
+from fitchain.pod.ports.settings import DEVNET_CHAIN_ID, Settings
+from fitchain.pod.ports.store.base import MOST_BYTES, SMALL_BYTES, Cid, Garbage, Store
 
 __all__ = ["MOST_BYTES", "SMALL_BYTES", "Cid", "Garbage", "Store", "open_store"]
 
@@ -29,7 +29,7 @@ def open_store(
         InputRefused: the address is malformed. Whether a node answers there shows when it is first asked.
     """
     if isinstance(settings.store, str):
-        from pod.ports.store.ipfs import IpfsStore
+        from fitchain.pod.ports.store.ipfs import IpfsStore
 
         return IpfsStore(
             settings.store,
@@ -41,6 +41,6 @@ def open_store(
             say,
             progress,
         )
-    from pod.ports.store.local import LocalStore
+    from fitchain.pod.ports.store.local import LocalStore
 
     return LocalStore(settings.store, settings.home)

@@ -14,8 +14,8 @@ from typing import BinaryIO, Protocol
 
 import libipld
 
-from pod.values.digest import DIGEST_BYTES
-from pod.values.errors import InputRefused
+from fitchain.pod.values.digest import DIGEST_BYTES
+from fitchain.pod.values.errors import InputRefused
 
 RAW, DAG_PB = 0x55, 0x70
 SHA2_256 = 0x12

@@ -16,9 +16,9 @@ from uuid import uuid4
 
 import libipld
 
-from pod.ports.store.base import Cid
-from pod.ports.store.unixfs import BLOCK_BYTES
-from pod.values.errors import DigestMismatch, InputRefused
+from fitchain.pod.ports.store.base import Cid
+from fitchain.pod.ports.store.unixfs import BLOCK_BYTES
+from fitchain.pod.values.errors import DigestMismatch, InputRefused
 
 CID_BYTES = 36
 HEADER_BYTES = 1 << 10

@@ -11,9 +11,9 @@ import hashlib
 
 import requests
 
-from pod.ports.store.base import Cid
-from pod.ports.store.unixfs import BLOCK_BYTES
-from pod.values.errors import DigestMismatch, NotFound, StoreUnusable
+from fitchain.pod.ports.store.base import Cid
+from fitchain.pod.ports.store.unixfs import BLOCK_BYTES
+from fitchain.pod.values.errors import DigestMismatch, NotFound, StoreUnusable
 
 CONNECT_S = 5.0
 SILENCE_S = 20.0

@@ -1,6 +1,6 @@
 """The back end over IPFS: a pod's own Kubo node, which gets from other pods' nodes what it lacks.
 
-After `transfer`; a `pod.ports.store.base.Store` like `local`, and the one that pods use which share nothing but the chain. Nothing that
+After `transfer`; a `fitchain.pod.ports.store.base.Store` like `local`, and the one that pods use which share nothing but the chain. Nothing that
 the node says is believed: what is added is hashed here too, and what is read is compared with its CID block by block.
 
 What a pod has pinned is a folder in the node's own file tree (MFS), `/fitchain/<pod>/<cid>`, beside a recursive pin named
@@ -19,15 +19,15 @@ from typing import Any, BinaryIO, TypeVar
 
 import libipld
 
-from pod.ports.store import car, landing, unixfs
-from pod.ports.store.base import MOST_BYTES, SMALL_BYTES, Cid, Garbage
-from pod.ports.store.node import Node, Patience, bounded
-from pod.ports.store.peers import Endpoint
-from pod.ports.store.sending import ADD_S, Sending
-from pod.ports.store.transfer import EMPTY, Reader, Telling, verify
-from pod.ports.store.unixfs import Budget, Link
-from pod.ports.store.wire import NodeError, multipart
-from pod.values.errors import DigestMismatch, InputRefused, NotFound, StoreUnreachable, StoreUnusable
+from fitchain.pod.ports.store import car, landing, unixfs
+from fitchain.pod.ports.store.base import MOST_BYTES, SMALL_BYTES, Cid, Garbage
+from fitchain.pod.ports.store.node import Node, Patience, bounded
+from fitchain.pod.ports.store.peers import Endpoint
+from fitchain.pod.ports.store.sending import ADD_S, Sending
+from fitchain.pod.ports.store.transfer import EMPTY, Reader, Telling, verify
+from fitchain.pod.ports.store.unixfs import Budget, Link
+from fitchain.pod.ports.store.wire import NodeError, multipart
+from fitchain.pod.values.errors import DigestMismatch, InputRefused, NotFound, StoreUnreachable, StoreUnusable
 
 CLAIMS = "/fitchain"
 PIN_NAME = "fitchain"

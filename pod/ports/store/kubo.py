@@ -11,7 +11,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from pod.values.errors import NotFound, StoreUnusable
+from fitchain.pod.values.errors import NotFound, StoreUnusable
 
 ROOT = Path(__file__).resolve().parents[3]
 BUILT = ROOT / ".tools" / "ipfs"

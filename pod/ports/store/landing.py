@@ -10,10 +10,10 @@ import shutil
 from pathlib import Path
 from uuid import uuid4
 
-from pod.ports.store import unixfs
-from pod.ports.store.base import Cid
-from pod.ports.store.unixfs import FOLDER, Budget, Get
-from pod.values.errors import InputRefused
+from fitchain.pod.ports.store import unixfs
+from fitchain.pod.ports.store.base import Cid
+from fitchain.pod.ports.store.unixfs import FOLDER, Budget, Get
+from fitchain.pod.values.errors import InputRefused
 
 
 def fetch(cid: Cid, target: Path, limit_bytes: int, get: Get) -> None:

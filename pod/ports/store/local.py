@@ -22,14 +22,14 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
-from pod.ports.store import landing, unixfs
-from pod.ports.store.base import MOST_BYTES, SMALL_BYTES, Cid, Garbage
-from pod.ports.store.unixfs import Budget, Link
-from pod.values.errors import DigestMismatch, FitchainError, InputRefused, NotFound, StoreUnusable
+from fitchain.pod.ports.store import landing, unixfs
+from fitchain.pod.ports.store.base import MOST_BYTES, SMALL_BYTES, Cid, Garbage
+from fitchain.pod.ports.store.unixfs import Budget, Link
+from fitchain.pod.values.errors import DigestMismatch, FitchainError, InputRefused, NotFound, StoreUnusable
 
 
 class LocalStore:
-    """A content store in a folder (`pod.ports.store.base.Store`).
+    """A content store in a folder (`fitchain.pod.ports.store.base.Store`).
 
     Args:
         folder: of the store; made when something is added.

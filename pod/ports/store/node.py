@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from pod.ports.store.wire import QUICK_S, Wire
-from pod.values.errors import StoreUnusable, Unusable
+from fitchain.pod.ports.store.wire import QUICK_S, Wire
+from fitchain.pod.values.errors import StoreUnusable, Unusable
 
 ANSWER_BYTES = 64 << 20
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import multiaddr
 import multiaddr.exceptions
 
-from pod.values.errors import InputRefused
+from fitchain.pod.values.errors import InputRefused
 
 ENDPOINT_BYTES = 512
 MOST_ADDRESSES = 8

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import BinaryIO
 
-from pod.ports.store import unixfs
-from pod.ports.store.base import Cid
-from pod.ports.store.node import Node
-from pod.ports.store.unixfs import Link
-from pod.ports.store.wire import multipart
-from pod.values.errors import DigestMismatch
+from fitchain.pod.ports.store import unixfs
+from fitchain.pod.ports.store.base import Cid
+from fitchain.pod.ports.store.node import Node
+from fitchain.pod.ports.store.unixfs import Link
+from fitchain.pod.ports.store.wire import multipart
+from fitchain.pod.values.errors import DigestMismatch
 
 ADD_S = 60.0
 AHEAD = 4  # chunks that are hashed while others are on their way

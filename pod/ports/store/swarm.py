@@ -24,11 +24,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pod.ports.detached import alone, port_is_free, running, spawn, stop
-from pod.ports.settings import process_start
-from pod.ports.store.kubo import require_kubo, version
-from pod.ports.store.node import Node
-from pod.values.errors import InputRefused, StoreUnreachable, StoreUnusable
+from fitchain.pod.ports.detached import alone, port_is_free, running, spawn, stop
+from fitchain.pod.ports.settings import process_start
+from fitchain.pod.ports.store.kubo import require_kubo, version
+from fitchain.pod.ports.store.node import Node
+from fitchain.pod.values.errors import InputRefused, StoreUnreachable, StoreUnusable
 
 RECORD, LOCK = "ipfs.json", ".ipfs.lock"
 PAIR = 2

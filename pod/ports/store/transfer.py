@@ -17,13 +17,20 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 
-from pod.ports.store import gateway
-from pod.ports.store.base import RAW, Cid
-from pod.ports.store.node import Node, Patience, bounded
-from pod.ports.store.unixfs import BLOCK_BYTES, FILE, Link
-from pod.ports.store.unixfs import Node as Block
-from pod.ports.store.wire import NodeError
-from pod.values.errors import DigestMismatch, FitchainError, InputRefused, NotFound, StoreUnreachable, StoreUnusable
+from fitchain.pod.ports.store import gateway
+from fitchain.pod.ports.store.base import RAW, Cid
+from fitchain.pod.ports.store.node import Node, Patience, bounded
+from fitchain.pod.ports.store.unixfs import BLOCK_BYTES, FILE, Link
+from fitchain.pod.ports.store.unixfs import Node as Block
+from fitchain.pod.ports.store.wire import NodeError
+from fitchain.pod.values.errors import (
+    DigestMismatch,
+    FitchainError,
+    InputRefused,
+    NotFound,
+    StoreUnreachable,
+    StoreUnusable,
+)
 
 SPARE_S = 5.0
 STALL_S = 2.0  # without a byte, after which we say so and dial the peers again, twice as long each time

@@ -20,8 +20,8 @@ from typing import Any, BinaryIO
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
-from pod.ports.store.base import DAG_PB, RAW, Cid
-from pod.values.errors import InputRefused
+from fitchain.pod.ports.store.base import DAG_PB, RAW, Cid
+from fitchain.pod.values.errors import InputRefused
 
 CHUNK_BYTES = 1 << 20
 LINKS_PER_NODE = 1024

@@ -30,7 +30,7 @@ from ipfshttpclient import exceptions
 from ipfshttpclient.client import Client
 from ipfshttpclient.http_requests import ClientSync
 
-from pod.values.errors import InputRefused, StoreUnreachable, StoreUnusable
+from fitchain.pod.values.errors import InputRefused, StoreUnreachable, StoreUnusable
 
 CONNECT_S = 5.0
 QUICK_S = 30.0

@@ -10,8 +10,8 @@ First in `audit`. Segment j leads from leaf j to leaf j+1; a training of N segme
 
 from __future__ import annotations
 
-from pod.compute.dataset.order import keyed_draws, permutation_end
-from pod.values.digest import Digest, tagged
+from fitchain.pod.compute.dataset.order import keyed_draws, permutation_end
+from fitchain.pod.values.digest import Digest, tagged
 
 CHALLENGE_TAG = "fitchain/challenge/v1"
 

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
-from pod.compute.checkpoint import read_state_file
-from pod.compute.dataset import verify_record
-from pod.proof.audit.evidence import GRAPH, INITIAL, RECIPE, RECORDS, Evidence, segment_records, state_name
-from pod.proof.audit.facts import Facts
-from pod.values.digest import ZERO, Digest, root_from_path, sha256_file, tagged
-from pod.values.errors import ClaimMismatch, DigestMismatch, InputRefused, Refuted
-from pod.values.leaf import Indices, Leaf, records_digest
-from pod.values.recipe import Recipe
-from pod.values.state import model_root, optimizer_root, read_safetensors
+from fitchain.pod.compute.checkpoint import read_state_file
+from fitchain.pod.compute.dataset import verify_record
+from fitchain.pod.proof.audit.evidence import GRAPH, INITIAL, RECIPE, RECORDS, Evidence, segment_records, state_name
+from fitchain.pod.proof.audit.facts import Facts
+from fitchain.pod.values.digest import ZERO, Digest, root_from_path, sha256_file, tagged
+from fitchain.pod.values.errors import ClaimMismatch, DigestMismatch, InputRefused, Refuted
+from fitchain.pod.values.leaf import Indices, Leaf, records_digest
+from fitchain.pod.values.recipe import Recipe
+from fitchain.pod.values.state import model_root, optimizer_root, read_safetensors
 
 
 @dataclass(frozen=True, slots=True)

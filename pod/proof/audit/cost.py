@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 
-from pod.values.errors import InputRefused
+from fitchain.pod.values.errors import InputRefused
 
 ANSWERED = Fraction(9, 10)
 """How often an audit is taken to end with a verdict where nobody says otherwise."""

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pod.compute.checkpoint import KeptState
-from pod.values.digest import Digest, canonical_json, parse_json
-from pod.values.errors import InputRefused, NotFound
-from pod.values.state import tensor_entry
+from fitchain.pod.compute.checkpoint import KeptState
+from fitchain.pod.values.digest import Digest, canonical_json, parse_json
+from fitchain.pod.values.errors import InputRefused, NotFound
+from fitchain.pod.values.state import tensor_entry
 
 MOMENTS = "moments.jsonl"
 LINE_BYTES, MOST_MOMENTS = 4 << 20, 1 << 20

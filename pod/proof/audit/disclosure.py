@@ -5,10 +5,10 @@ Part of `audit`. Scientist and owner ask here before a request is made and befor
 
 from __future__ import annotations
 
-from pod.compute.dataset import Disclosure
-from pod.ports.agreement import AuditTerms
-from pod.proof.audit.cost import Sampling
-from pod.values.recipe import Recipe
+from fitchain.pod.compute.dataset import Disclosure
+from fitchain.pod.ports.agreement import AuditTerms
+from fitchain.pod.proof.audit.cost import Sampling
+from fitchain.pod.values.recipe import Recipe
 
 
 def disclosure(terms: AuditTerms, recipe: Recipe, already: int = 0) -> Disclosure:

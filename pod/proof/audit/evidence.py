@@ -19,15 +19,15 @@ from typing import Any
 
 import numpy as np
 
-from pod.compute.checkpoint.files import state_path
-from pod.compute.dataset import Table, batches, open_records
-from pod.proof.audit.facts import Facts
-from pod.proof.audit.records import OpenedRecords, write_opened
-from pod.proof.transcript import Transcript
-from pod.values.digest import Digest, canonical_json, parse_json, path_in, tree_levels
-from pod.values.errors import InputRefused, NotFound, Unusable
-from pod.values.leaf import Checkpoint, Indices
-from pod.values.recipe import Recipe
+from fitchain.pod.compute.checkpoint.files import state_path
+from fitchain.pod.compute.dataset import Table, batches, open_records
+from fitchain.pod.proof.audit.facts import Facts
+from fitchain.pod.proof.audit.records import OpenedRecords, write_opened
+from fitchain.pod.proof.transcript import Transcript
+from fitchain.pod.values.digest import Digest, canonical_json, parse_json, path_in, tree_levels
+from fitchain.pod.values.errors import InputRefused, NotFound, Unusable
+from fitchain.pod.values.leaf import Checkpoint, Indices
+from fitchain.pod.values.recipe import Recipe
 
 VERSION = "fitchain/evidence/v1"
 EVIDENCE, RECORDS = "evidence.json", "records.bin"

@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from pod.ports.agreement import Agreement, Agreements, Proof
-from pod.ports.chain.client import Chain
-from pod.ports.store.base import Cid
-from pod.proof.audit.challenge import audited_segments
-from pod.values.digest import Digest
+from fitchain.pod.ports.agreement import Agreement, Agreements, Proof
+from fitchain.pod.ports.chain.client import Chain
+from fitchain.pod.ports.store.base import Cid
+from fitchain.pod.proof.audit.challenge import audited_segments
+from fitchain.pod.values.digest import Digest
 
 
 @dataclass(frozen=True)

@@ -26,11 +26,11 @@ from typing import BinaryIO
 
 import numpy as np
 
-from pod.compute.dataset import Column, Opening, Table
-from pod.compute.dataset.columns import MOST_COLUMNS, Array, schema_bytes
-from pod.values.digest import Digest, parse_json
-from pod.values.errors import InputRefused, NotFound
-from pod.values.leaf import Indices
+from fitchain.pod.compute.dataset import Column, Opening, Table
+from fitchain.pod.compute.dataset.columns import MOST_COLUMNS, Array, schema_bytes
+from fitchain.pod.values.digest import Digest, parse_json
+from fitchain.pod.values.errors import InputRefused, NotFound
+from fitchain.pod.values.leaf import Indices
 
 OPENED_TAG = "fitchain/opened/v1"
 SCHEMA_BYTES = 16 << 20

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pod.ports.agreement import Outcome
-from pod.values.digest import Digest, tagged
+from fitchain.pod.ports.agreement import Outcome
+from fitchain.pod.values.digest import Digest, tagged
 
 __all__ = ["TRACE_TAG", "Outcome", "commitment", "trace_digest"]
 

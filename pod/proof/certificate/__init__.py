@@ -8,9 +8,9 @@ read from the checker's own chain. Nothing here imports torch.
 
 from __future__ import annotations
 
-from pod.proof.certificate.issuing import issue
-from pod.proof.certificate.statement import Statement
-from pod.proof.certificate.verdict import Assurance, Moment, Verdict
-from pod.proof.certificate.verifying import verify
+from fitchain.pod.proof.certificate.issuing import issue
+from fitchain.pod.proof.certificate.statement import Statement
+from fitchain.pod.proof.certificate.verdict import Assurance, Moment, Verdict
+from fitchain.pod.proof.certificate.verifying import verify
 
 __all__ = ["Assurance", "Moment", "Statement", "Verdict", "issue", "verify"]

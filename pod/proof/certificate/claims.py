@@ -15,18 +15,25 @@ from typing import Any
 
 import numpy as np
 
-from pod.compute.dataset import batches
-from pod.ports.agreement import Outcome, State, Story, Terms
-from pod.ports.chain.base import Deployment
-from pod.ports.registry import Registry
-from pod.ports.store.base import Cid
-from pod.ports.store.unixfs import add_file, chunks
-from pod.proof.certificate.statement import Ancestor, Outline, Statement
-from pod.proof.transcript import Transcript, check_anchors, grow
-from pod.values.digest import ZERO, Digest, bag, leaf_hash, node_hash, sha256_file, tagged
-from pod.values.errors import ChainUnusable, ClaimMismatch, DigestMismatch, InputRefused, NotFound, SignatureMismatch
-from pod.values.leaf import Leaf, records_digest
-from pod.values.state import model_root, optimizer_root, read_safetensors
+from fitchain.pod.compute.dataset import batches
+from fitchain.pod.ports.agreement import Outcome, State, Story, Terms
+from fitchain.pod.ports.chain.base import Deployment
+from fitchain.pod.ports.registry import Registry
+from fitchain.pod.ports.store.base import Cid
+from fitchain.pod.ports.store.unixfs import add_file, chunks
+from fitchain.pod.proof.certificate.statement import Ancestor, Outline, Statement
+from fitchain.pod.proof.transcript import Transcript, check_anchors, grow
+from fitchain.pod.values.digest import ZERO, Digest, bag, leaf_hash, node_hash, sha256_file, tagged
+from fitchain.pod.values.errors import (
+    ChainUnusable,
+    ClaimMismatch,
+    DigestMismatch,
+    InputRefused,
+    NotFound,
+    SignatureMismatch,
+)
+from fitchain.pod.values.leaf import Leaf, records_digest
+from fitchain.pod.values.state import model_root, optimizer_root, read_safetensors
 
 REFUTING = {
     Outcome.MISMATCH: "drawn segments, trained again by drawn verifiers, do not give the states that the owner claims",

@@ -12,10 +12,10 @@ import base64
 import binascii
 from typing import Any
 
-from pod.ports.chain.base import Signer
-from pod.values.digest import Digest, canonical_json, parse_json
-from pod.values.errors import ClaimMismatch, InputRefused, SignatureMismatch
-from pod.values.recipe.fields import Fields
+from fitchain.pod.ports.chain.base import Signer
+from fitchain.pod.values.digest import Digest, canonical_json, parse_json
+from fitchain.pod.values.errors import ClaimMismatch, InputRefused, SignatureMismatch
+from fitchain.pod.values.recipe.fields import Fields
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 CERTIFICATE_BYTES = 256 << 20

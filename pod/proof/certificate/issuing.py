@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pod.compute.dataset import Card
-from pod.ports.agreement import Agreements
-from pod.ports.chain import Chain, Signer
-from pod.ports.registry import Registry
-from pod.proof.certificate import claims
-from pod.proof.certificate.envelope import seal
-from pod.proof.certificate.statement import MOST_ANCESTORS, MOST_LEAVES, Statement, outline_of
-from pod.proof.transcript import Transcript
-from pod.values.digest import Digest, sha256_file
-from pod.values.errors import AccessRefused
-from pod.values.recipe import Recipe
+from fitchain.pod.compute.dataset import Card
+from fitchain.pod.ports.agreement import Agreements
+from fitchain.pod.ports.chain import Chain, Signer
+from fitchain.pod.ports.registry import Registry
+from fitchain.pod.proof.certificate import claims
+from fitchain.pod.proof.certificate.envelope import seal
+from fitchain.pod.proof.certificate.statement import MOST_ANCESTORS, MOST_LEAVES, Statement, outline_of
+from fitchain.pod.proof.transcript import Transcript
+from fitchain.pod.values.digest import Digest, sha256_file
+from fitchain.pod.values.errors import AccessRefused
+from fitchain.pod.values.recipe import Recipe
 
 
 def issue(

@@ -12,15 +12,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pod.compute.dataset import Card
-from pod.ports.agreement import AuditTerms, Mode
-from pod.ports.chain.base import CONTRACTS
-from pod.proof.transcript import Transcript
-from pod.values.digest import Digest, Json, canonical_json, inclusion_path, parse_json, peaks
-from pod.values.errors import ClaimMismatch, InputRefused
-from pod.values.leaf import Leaf
-from pod.values.recipe import MODES, Environment, Recipe
-from pod.values.recipe.fields import Fields
+from fitchain.pod.compute.dataset import Card
+from fitchain.pod.ports.agreement import AuditTerms, Mode
+from fitchain.pod.ports.chain.base import CONTRACTS
+from fitchain.pod.proof.transcript import Transcript
+from fitchain.pod.values.digest import Digest, Json, canonical_json, inclusion_path, parse_json, peaks
+from fitchain.pod.values.errors import ClaimMismatch, InputRefused
+from fitchain.pod.values.leaf import Leaf
+from fitchain.pod.values.recipe import MODES, Environment, Recipe
+from fitchain.pod.values.recipe.fields import Fields
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://fitchain.org/certificate/v1"

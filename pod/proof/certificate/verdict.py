@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from pod.ports.agreement import State, Story
-from pod.proof.certificate.statement import Statement
-from pod.values.digest import Digest
-from pod.values.errors import InputRefused
+from fitchain.pod.ports.agreement import State, Story
+from fitchain.pod.proof.certificate.statement import Statement
+from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.errors import InputRefused
 
 
 class Assurance(IntEnum):

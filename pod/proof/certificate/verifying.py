@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pod.ports.agreement import Agreements, Mode, Outcome, Phase, Story, read_story
-from pod.ports.chain import Chain
-from pod.ports.registry import Registry
-from pod.proof.audit.cost import Sampling
-from pod.proof.certificate import claims
-from pod.proof.certificate.envelope import unseal
-from pod.proof.certificate.statement import MOST_ANCESTORS, Statement
-from pod.proof.certificate.verdict import Assurance, Moment, Verdict
-from pod.values.digest import Digest
-from pod.values.errors import ClaimMismatch, NotFound
+from fitchain.pod.ports.agreement import Agreements, Mode, Outcome, Phase, Story, read_story
+from fitchain.pod.ports.chain import Chain
+from fitchain.pod.ports.registry import Registry
+from fitchain.pod.proof.audit.cost import Sampling
+from fitchain.pod.proof.certificate import claims
+from fitchain.pod.proof.certificate.envelope import unseal
+from fitchain.pod.proof.certificate.statement import MOST_ANCESTORS, Statement
+from fitchain.pod.proof.certificate.verdict import Assurance, Moment, Verdict
+from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.errors import ClaimMismatch, NotFound
 
 
 def verify(model: Path, certificate: bytes, chain: Chain, require: Assurance | None = None) -> Verdict:

@@ -6,8 +6,8 @@ of, `document` reads it, bounded and checked before anything is allocated.
 
 from __future__ import annotations
 
-from pod.values.graph.document import Graph
-from pod.values.graph.nodes import (
+from fitchain.pod.values.graph.document import Graph
+from fitchain.pod.values.graph.nodes import (
     LIMITS,
     Argument,
     Form,
@@ -22,7 +22,7 @@ from pod.values.graph.nodes import (
     TensorSpec,
     references,
 )
-from pod.values.graph.operators import CLASSES, KNOWN, NATIVE, V3, allowed, refusal
+from fitchain.pod.values.graph.operators import CLASSES, KNOWN, NATIVE, V3, allowed, refusal
 
 __all__ = [
     "CLASSES",

@@ -1,6 +1,6 @@
 """The graph: read from what a stranger sent, bounded and resolved, and written canonically.
 
-Last in `graph`. `Graph.parse` checks every limit and every reference before anything is allocated; `pod.values.graph.nodes` says what the
+Last in `graph`. `Graph.parse` checks every limit and every reference before anything is allocated; `fitchain.pod.values.graph.nodes` says what the
 JSON means.
 """
 
@@ -12,9 +12,9 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-from pod.values.digest import Digest, canonical_json, parse_json, sha256
-from pod.values.errors import InputRefused
-from pod.values.graph.nodes import (
+from fitchain.pod.values.digest import Digest, canonical_json, parse_json, sha256
+from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.graph.nodes import (
     LIMITS,
     ODD_FLOATS,
     SAFE_INTEGER,
@@ -30,9 +30,9 @@ from pod.values.graph.nodes import (
     TensorSpec,
     form_json,
 )
-from pod.values.graph.operators import CLOSE_GRADIENT, KNOWN, OPEN_GRADIENT, allowed, refusal, refuses_exponent
-from pod.values.recipe.fields import Fields, integer, items, text
-from pod.values.state import ITEM_BYTES, byte_count
+from fitchain.pod.values.graph.operators import CLOSE_GRADIENT, KNOWN, OPEN_GRADIENT, allowed, refusal, refuses_exponent
+from fitchain.pod.values.recipe.fields import Fields, integer, items, text
+from fitchain.pod.values.state import ITEM_BYTES, byte_count
 
 VERSION = "fitchain/graph/v1"
 INPUT_DTYPES = ("F32", "F64", "I64")

@@ -17,7 +17,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from pod.values.digest import Json
+from fitchain.pod.values.digest import Json
 
 SAFE_INTEGER = (1 << 53) - 1
 ODD_FLOATS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan, "-0": -0.0}
@@ -74,7 +74,7 @@ class TensorSpec:
 
     Args:
         kind: parameter or buffer.
-        dtype: a key of `pod.values.state.ITEM_BYTES`.
+        dtype: a key of `fitchain.pod.values.state.ITEM_BYTES`.
         shape: its sizes.
         trainable: whether an optimizer moves it; a frozen parameter and a buffer are not.
     """

@@ -17,7 +17,7 @@ approximations that each vendor makes in its own way:
 - `sqrt` is computed by the class exactly (IEEE 754 asks for the nearest float, and NumPy's instruction gives it);
 - `pow` with the exponents 0.5 and 1.5, `sqrt_`, `atan`, `asin`, `acos`, `tan`, `log2` and `log10` are refused (the last five were
   equal in a thousand values and not in millions; `exp`, `log`, `tanh`, `erf`, `erfinv`, `sin` and `cos` were equal in 78 million);
-- `lstm` runs on ATen's own kernels, which were equal, not on oneDNN's, which no emulation here runs (see `pod.compute.model`).
+- `lstm` runs on ATen's own kernels, which were equal, not on oneDNN's, which no emulation here runs (see `fitchain.pod.compute.model`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from pod.values.errors import InputRefused
+from fitchain.pod.values.errors import InputRefused
 
 V3, NATIVE = "cpu-x86-64-v3", "cpu-native"
 CLASSES = (V3, NATIVE)

@@ -7,8 +7,8 @@ nor data.
 
 from __future__ import annotations
 
-from pod.values.recipe.draft import DEFAULT_CLASS, argument_columns, draft
-from pod.values.recipe.terms import (
+from fitchain.pod.values.recipe.draft import DEFAULT_CLASS, argument_columns, draft
+from fitchain.pod.values.recipe.terms import (
     LOSSES,
     METRICS,
     MODES,

@@ -9,11 +9,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pod.values.digest import Digest
-from pod.values.errors import InputRefused
-from pod.values.recipe.fields import choice, integer, items, real, refuse_unknown, text
-from pod.values.recipe.schedule import SCHEDULES, Runs, learning_rates
-from pod.values.recipe.terms import (
+from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.recipe.fields import choice, integer, items, real, refuse_unknown, text
+from fitchain.pod.values.recipe.schedule import SCHEDULES, Runs, learning_rates
+from fitchain.pod.values.recipe.terms import (
     CLASSIFICATION,
     LOSSES,
     METRICS,

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from pod.values.digest import Digest
-from pod.values.errors import InputRefused
+from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.errors import InputRefused
 
 
 class Fields:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable
 from itertools import groupby
 
-from pod.values.errors import InputRefused
+from fitchain.pod.values.errors import InputRefused
 
 MOST_RUNS = 1 << 16
 SCHEDULES = ("constant", "linear_warmup", "cosine", "step")

@@ -17,10 +17,10 @@ from itertools import accumulate, pairwise
 from types import MappingProxyType
 from typing import Any
 
-from pod.values.digest import Digest, Json, canonical_json, parse_json, sha256
-from pod.values.errors import InputRefused
-from pod.values.recipe.fields import Fields, choice, flag, integer, items, real, refuse_unknown, text
-from pod.values.recipe.schedule import Runs
+from fitchain.pod.values.digest import Digest, Json, canonical_json, parse_json, sha256
+from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.recipe.fields import Fields, choice, flag, integer, items, real, refuse_unknown, text
+from fitchain.pod.values.recipe.schedule import Runs
 
 VERSION = "fitchain/recipe/v1"
 RECIPE_BYTES = 32 << 20

@@ -1,0 +1,1 @@
+"""Fitchain: train where the data lives, prove what was trained."""
