@@ -50,7 +50,7 @@ def terms(panel: Digest) -> AuditTerms:
 
 def audited_segments(home: Home, job: Digest) -> tuple[int, ...]:
     """The segments that the chain drew."""
-    from fitchain.pod.proof.audit.facts import read_facts
+    from fitchain.pod.proof.audit.chain_record import read_facts
 
     audit = home.audits.read(job)
     return read_facts(home.chain, job, audit.seed, audit.round).audited

@@ -33,9 +33,9 @@ from fitchain.cli.stage import (
     start_chain,
     start_stores,
 )
-from fitchain.cli.story import Reader, Standing, sparkline
+from fitchain.cli.story import JobStatus, Reader, sparkline
 from fitchain.cli.summary import Outcome, shown
-from fitchain.cli.teller import Teller
+from fitchain.cli.teller import Progress
 from fitchain.pod.jobs.journal import Entry
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.values.digest import Digest
@@ -110,12 +110,14 @@ def demo(
     kind = choose_stores(session.flags.store)
     run = next_folder(folder)
     who = "Two owners, a scientist, three verifiers" if audit else "Two pods, one private table, one certified training"
-    tell = Teller(f"{who}. Everything of this run lies in {shown(run)}")
+    tell = Progress(f"{who}. Everything of this run lies in {shown(run)}")
     outcome = play(PLAYS[data], session, run, port, kind, audit, tell)
     return Report(outcome.values(), outcome.summary())
 
 
-def play(which: Play, session: Session, run: Path, port: int | None, kind: str, audited: bool, tell: Teller) -> Outcome:
+def play(
+    which: Play, session: Session, run: Path, port: int | None, kind: str, audited: bool, tell: Progress
+) -> Outcome:
     """Do the whole job.
 
     Args:
@@ -393,7 +395,7 @@ def check(job: Digest, owner: Home, home: Home, test: Path, result: Path, replay
     )
 
 
-def told_training(standing: Standing) -> str:
+def told_training(standing: JobStatus) -> str:
     """The training in a line."""
     anchors = ", ".join(str(anchor.block) for anchor in standing.proof.anchors)
     losses = [loss for _, loss in standing.losses]

@@ -29,12 +29,12 @@ def up(
     first of two IPFS nodes, which know nobody but each other, is the default store; name the second with --store.
     """
     from fitchain.pod.ports.chain import devnet
-    from fitchain.pod.ports.store import swarm
+    from fitchain.pod.ports.store import devnet_nodes
 
     folder = session.settings.devnet
     if not ipfs:
         return _running(session, devnet.up(folder, port, fresh))
-    nodes = swarm.up(folder).nodes
+    nodes = devnet_nodes.up(folder).nodes
     devnet.up(folder, port, fresh)
     return _running(session, devnet.choose_store(folder, nodes[0].store))
 
@@ -57,10 +57,10 @@ def status(session: Session) -> Report:
 def down(session: Session) -> Report:
     """Stop the test chain, and its IPFS nodes; what they hold is kept for the next `up`."""
     from fitchain.pod.ports.chain import devnet
-    from fitchain.pod.ports.store import swarm
+    from fitchain.pod.ports.store import devnet_nodes
 
     stopped = devnet.down(session.settings.devnet)
-    stopped = swarm.down(session.settings.devnet) or stopped
+    stopped = devnet_nodes.down(session.settings.devnet) or stopped
     return Report({"stopped": stopped}, ["the devnet is stopped" if stopped else "the devnet was not running"])
 
 
@@ -84,9 +84,9 @@ def fund(
 
 
 def _running(session: Session, record: DevnetRecord) -> Report:
-    from fitchain.pod.ports.store import swarm
+    from fitchain.pod.ports.store import devnet_nodes
 
-    pair = swarm.status(session.settings.devnet)
+    pair = devnet_nodes.status(session.settings.devnet)
     nodes = (
         [{"store": node.store, "peer": node.peer, "pid": node.pid, "running": node.alive} for node in pair.nodes]
         if pair

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fitchain.pod.proof.audit.diagnosis import Disagreement, Moment, first_disagreement, read_moments
+from fitchain.pod.proof.audit.diagnosis import Disagreement, StateDigests, first_disagreement, read_state_digests
 from fitchain.pod.values.errors import InputRefused, NotFound
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Tell = Callable[[dict[str, Any]], None]
 
 
-def moments_of(home: Home, id: Digest, segments: Sequence[int], tell: Tell) -> tuple[Moment, ...]:
+def state_digests_of(home: Home, id: Digest, segments: Sequence[int], tell: Tell) -> tuple[StateDigests, ...]:
     """Train segments of a job again from what this home has of it.
 
     Args:
@@ -60,20 +60,20 @@ def moments_of(home: Home, id: Digest, segments: Sequence[int], tell: Tell) -> t
     )
 
 
-def compare(mine: Iterable[Moment], path: Path) -> Disagreement | None:
+def compare(mine: Iterable[StateDigests], path: Path) -> Disagreement | None:
     """Where the other side's file parts from these moments; None where they agree in all that both hold.
 
     Raises:
         InputRefused: the two have no moment in common.
     """
-    mine, theirs = tuple(mine), read_moments(path)
+    mine, theirs = tuple(mine), read_state_digests(path)
     places = [{(moment.segment, moment.step) for moment in moments} for moments in (mine, theirs)]
     if not places[0] & places[1]:
         raise InputRefused(f"{path.name} has no moment that this side has", "name the same segments with --segment")
     return first_disagreement(mine, theirs)
 
 
-def write_moments(path: Path, moments: Iterable[Moment]) -> None:
+def write_state_digests(path: Path, moments: Iterable[StateDigests]) -> None:
     """Write moments into a new file for the other side.
 
     Raises:
@@ -86,7 +86,7 @@ def write_moments(path: Path, moments: Iterable[Moment]) -> None:
         raise InputRefused(f"{path} cannot be written: {error.strerror}", "choose another file") from None
 
 
-def kept_ends(home: Home, id: Digest, segments: Iterable[int]) -> tuple[Moment, ...]:
+def kept_ends(home: Home, id: Digest, segments: Iterable[int]) -> tuple[StateDigests, ...]:
     """The states that an owner kept at the ends of segments, as moments; of a home without any: none."""
     from fitchain.pod.compute.checkpoint import LEAVES, read_leaves, read_state
     from fitchain.pod.compute.checkpoint.files import state_path
@@ -99,7 +99,7 @@ def kept_ends(home: Home, id: Digest, segments: Iterable[int]) -> tuple[Moment, 
         if segment + 1 < len(leaves):
             step = leaves[segment + 1].leaf.step
             if state_path(folder, step).exists():
-                found.append(Moment.of(segment, step, read_state(folder, step)))
+                found.append(StateDigests.of(segment, step, read_state(folder, step)))
     return tuple(found)
 
 
@@ -113,8 +113,8 @@ def _drawn(home: Home, id: Digest) -> tuple[int, ...]:
     return tuple(segments_of(audit, proof.count, job.terms.audit.segments, job.diverged))
 
 
-def _of_training(home: Home, id: Digest, segments: Sequence[int], tell: Tell) -> tuple[Moment, ...]:
-    from fitchain.pod.jobs.worker import Order, explain
+def _of_training(home: Home, id: Digest, segments: Sequence[int], tell: Tell) -> tuple[StateDigests, ...]:
+    from fitchain.pod.jobs.worker import Task, explain
     from fitchain.pod.parties.owner.replay import link_training
     from fitchain.pod.parties.owner.run import prepare
 
@@ -126,23 +126,23 @@ def _of_training(home: Home, id: Digest, segments: Sequence[int], tell: Tell) ->
         place = Path(scratch)
         link_training(folder, place)
         prepare(home, id, proof, place)
-        return explain(place, Order.read(place), segments, tell)
+        return explain(place, Task.read(place), segments, tell)
 
 
-def _of_evidence(home: Home, id: Digest, segments: Sequence[int], tell: Tell) -> tuple[Moment, ...]:
-    from fitchain.pod.jobs.parcel import fetch_folder
-    from fitchain.pod.jobs.worker import Order, explain
+def _of_evidence(home: Home, id: Digest, segments: Sequence[int], tell: Tell) -> tuple[StateDigests, ...]:
+    from fitchain.pod.jobs.exchange import fetch_folder
+    from fitchain.pod.jobs.worker import Task, explain
     from fitchain.pod.parties.verifier.pod import SEAT
+    from fitchain.pod.proof.audit.chain_record import read_facts
     from fitchain.pod.proof.audit.checking import check
     from fitchain.pod.proof.audit.evidence import FOLDER_BYTES, Evidence, files_of
-    from fitchain.pod.proof.audit.facts import read_facts
     from fitchain.pod.values.errors import ClaimMismatch
 
     audit, folder = home.audits.read(id), home.job_folder(id)
     if (cid := home.audits.evidence(audit)) is None:
         raise NotFound(f"the audit of {id.short} has no evidence in this round", "wait until its owner has shown it")
     facts = read_facts(home.chain, id, audit.seed, audit.round)
-    home.meet(home.agreements.terms(id).owner)
+    home.add_peer(home.agreements.terms(id).owner)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".audit-") as scratch:
         place = Path(scratch) / "evidence"
         fetch_folder(home.store, cid, place, files_of(facts.audited), home.read_secret(folder / SEAT), FOLDER_BYTES)
@@ -150,5 +150,5 @@ def _of_evidence(home: Home, id: Digest, segments: Sequence[int], tell: Tell) ->
         for segment in (None, *segments):
             if segment in spoilt:
                 raise ClaimMismatch(f"the evidence itself does not hold: {spoilt[segment]}")
-        order = Order("audit", facts.ctx, facts.seed, bytes(32))
-        return explain(place, replace(order, segments=tuple(segments)), segments, tell)
+        task = Task("audit", facts.ctx, facts.seed, bytes(32))
+        return explain(place, replace(task, segments=tuple(segments)), segments, tell)

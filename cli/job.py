@@ -16,7 +16,7 @@ from fitchain.pod.values.errors import AccessRefused, InputRefused, Unusable
 
 if TYPE_CHECKING:
     from fitchain.cli.cost import Plan
-    from fitchain.cli.story import Standing
+    from fitchain.cli.story import JobStatus
     from fitchain.pod.ports.chain.base import Receipt
     from fitchain.pod.values.digest import Digest
 
@@ -87,7 +87,7 @@ def request(
 
     The price is locked until the job ends. The first steps are rehearsed here on mock data before.
     """
-    from fitchain.cli.wishes import Wishes, asked
+    from fitchain.cli.wishes import AuditOptions, asked
     from fitchain.pod.parties import scientist
 
     home = session.home
@@ -95,7 +95,7 @@ def request(
     on, of = find_dataset(home, dataset), find_model(home, model)
     paid, risked = (None if amount is None else parse_fit(amount) for amount in (price, bond))
     how = (verifiers, segments, panel, mode, audit_fee, audit_window, dispute_verifiers, counter_bond)
-    ask = asked(home, on, of, _read_recipe(recipe), paid, risked, Wishes(*how))
+    ask = asked(home, on, of, _read_recipe(recipe), paid, risked, AuditOptions(*how))
     for label, told in audit_pairs(ask.plan):
         say(f"{label}: {told}")  # before anything is signed
     id = scientist.request_job(
@@ -337,7 +337,7 @@ def audit_values(plan: Plan | None) -> dict[str, Any] | None:
     return None if plan is None else values(plan)
 
 
-def _ending(standing: Standing) -> str:
+def _ending(standing: JobStatus) -> str:
     """How a watched job ended, and what a person may do now."""
     from fitchain.cli import story
 

@@ -20,7 +20,7 @@ from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import NotFound, Refuted
 
 if TYPE_CHECKING:
-    from fitchain.pod.ports.agreement import Related, Story
+    from fitchain.pod.ports.agreement import AgreementHistory, Related
     from fitchain.pod.proof.certificate import Verdict
 
 app = group("proof", "Check what was trained.")
@@ -146,9 +146,9 @@ def explain(
 
     home = session.home
     id = find_agreement(home, agreement)
-    mine = explaining.moments_of(home, id, segment or (), _say_segment)
+    mine = explaining.state_digests_of(home, id, segment or (), _say_segment)
     if to is not None:
-        explaining.write_moments(to, mine)
+        explaining.write_state_digests(to, mine)
     if other is not None:
         found, beside = explaining.compare(mine, other), f"the moments in {other.name}"
     else:
@@ -283,7 +283,7 @@ def told_verdict(verdict: Verdict, model: Path) -> Report:
         "orders_checked": verdict.orders_checked,
         "paid_to_owner": format_fit(story.paid_to_owner),
         "paid_to_verifiers": format_fit(story.paid_to_verifiers),
-        "moments": [asdict(moment) for moment in verdict.moments],
+        "moments": [asdict(moment) for moment in verdict.milestones],
         "origins": list(verdict.origins),
         "related": [
             {
@@ -321,7 +321,7 @@ ASSURANCES = {
 }
 
 
-def _audit_values(story: Story) -> dict[str, Any] | None:
+def _audit_values(story: AgreementHistory) -> dict[str, Any] | None:
     audit, concluded = story.audit, story.concluded
     if audit is None:
         return None
@@ -337,9 +337,9 @@ def _audit_values(story: Story) -> dict[str, Any] | None:
 
 
 def _when(verdict: Verdict) -> str:
-    if not verdict.moments:
+    if not verdict.milestones:
         return "-"
-    first, last = verdict.moments[0], verdict.moments[-1]
+    first, last = verdict.milestones[0], verdict.milestones[-1]
     return f"{_clock(first.time)} to {_clock(last.time)}, blocks {first.block} to {last.block}"
 
 

@@ -125,12 +125,12 @@ def choose_stores(asked: str | None) -> str:
 
 def start_stores(kind: str, devnet: Path) -> Stores:
     """Start a private pair of IPFS nodes, or name the folder beside the devnet."""
-    from fitchain.pod.ports.store import swarm
+    from fitchain.pod.ports.store import devnet_nodes
 
     if kind == "local":
         folder = str((devnet / "store").absolute())
         return Stores(kind, folder, folder)
-    pair = swarm.up(devnet)
+    pair = devnet_nodes.up(devnet)
     one, two = pair.nodes
     return Stores(kind, one.store, two.store, pair.version)
 

@@ -16,7 +16,7 @@ from fitchain.cli import audits, cost
 from fitchain.cli.amounts import counted, format_duration, format_fit
 from fitchain.cli.output import Facts
 from fitchain.pod.jobs.journal import Entry
-from fitchain.pod.ports.agreement import Agreement, Anchor, Proof, State
+from fitchain.pod.ports.agreement import Agreement, Anchor, RunRecord, State
 
 if TYPE_CHECKING:
     from fitchain.pod.jobs.home import Home
@@ -26,7 +26,7 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 @dataclass(frozen=True)
-class Standing:
+class JobStatus:
     """A job at one moment.
 
     Args:
@@ -41,7 +41,7 @@ class Standing:
     """
 
     agreement: Agreement
-    proof: Proof
+    proof: RunRecord
     transactions: int
     gas: int
     losses: tuple[tuple[int, float], ...]
@@ -71,7 +71,7 @@ class Reader:
         self._home, self._id = home, id
         self._gas: dict[Digest, int] = {}
 
-    def read(self) -> Standing:
+    def read(self) -> JobStatus:
         """The job as it stands now."""
         home = self._home
         agreement = home.agreements.read(self._id)
@@ -87,7 +87,7 @@ class Reader:
             audits.read_hearing(home, self._id) if proof.end_block is not None and agreement.terms.audit.seats else None
         )
         spent = (len(self._gas), sum(self._gas.values()))
-        return Standing(agreement, proof, *spent, losses, accuracy, history, now, hearing)
+        return JobStatus(agreement, proof, *spent, losses, accuracy, history, now, hearing)
 
 
 def _metrics(history: Sequence[Entry], agreement: Agreement) -> tuple[tuple[tuple[int, float], ...], float | None]:
@@ -115,7 +115,7 @@ def sparkline(values: Sequence[float], width: int = 40) -> str:
     return "".join(BLOCKS[round((mean - low) * scale)] for mean in means)
 
 
-def state_name(standing: Standing) -> str:
+def state_name(standing: JobStatus) -> str:
     """The state in one word, `Diverged` surviving its settlement, and the phase of a running audit."""
     state = standing.agreement.state
     if state is State.AUDITING and standing.hearing is not None:
@@ -125,12 +125,12 @@ def state_name(standing: Standing) -> str:
     return state.name.capitalize()
 
 
-def spent(standing: Standing) -> str:
+def spent(standing: JobStatus) -> str:
     """The gas used so far, and in how many transactions."""
     return f"{standing.gas:,} in {counted(standing.transactions, 'transaction')}"
 
 
-def describe(standing: Standing) -> Facts:
+def describe(standing: JobStatus) -> Facts:
     """Where a job stands, in labelled lines."""
     agreement, proof, terms = standing.agreement, standing.proof, standing.agreement.terms
     pairs: list[tuple[str, Any]] = [
@@ -186,7 +186,7 @@ def _deadline(agreement: Agreement, now: int) -> str:
     )
 
 
-def values(standing: Standing) -> dict[str, Any]:
+def values(standing: JobStatus) -> dict[str, Any]:
     """The JSON form of a job's standing."""
     agreement, proof, terms = standing.agreement, standing.proof, standing.agreement.terms
     return {

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 MARGIN = 22
 
 
-class Teller(AbstractContextManager["Teller"]):
+class Progress(AbstractContextManager["Progress"]):
     """Tells one step after another.
 
     Args:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from fitchain.cli import audits
 from fitchain.cli.output import console, printable
-from fitchain.cli.story import Standing, sentence, sparkline, spent, state_name
+from fitchain.cli.story import JobStatus, sentence, sparkline, spent, state_name
 from fitchain.pod.ports.agreement import State
 
 if TYPE_CHECKING:
@@ -23,12 +23,12 @@ BAR = 40
 class Reads(Protocol):
     """Whatever reads a job's standing; `cli.story.Reader` is one."""
 
-    def read(self) -> Standing:
+    def read(self) -> JobStatus:
         """The job as it stands now."""
         ...
 
 
-def watch(reader: Reads, until_settled: bool) -> Standing:
+def watch(reader: Reads, until_settled: bool) -> JobStatus:
     """Show a job until it ends.
 
     Args:
@@ -43,13 +43,13 @@ def watch(reader: Reads, until_settled: bool) -> Standing:
     return watch_live(states) if out.is_terminal else watch_lines(states, sys.stderr.write)
 
 
-def over(standing: Standing, until_settled: bool) -> bool:
+def over(standing: JobStatus, until_settled: bool) -> bool:
     """Whether there is nothing more to wait for."""
     state = standing.agreement.state
     return state.ended or (not until_settled and state in (State.TRAINED, State.DIVERGED, State.AUDITING))
 
 
-def _states(reader: Reads, until_settled: bool) -> Iterator[Standing]:
+def _states(reader: Reads, until_settled: bool) -> Iterator[JobStatus]:
     while True:
         standing = reader.read()
         yield standing
@@ -58,7 +58,7 @@ def _states(reader: Reads, until_settled: bool) -> Iterator[Standing]:
         time.sleep(POLL_S)
 
 
-def watch_live(states: Iterator[Standing]) -> Standing:
+def watch_live(states: Iterator[JobStatus]) -> JobStatus:
     """Redraw the standing in place."""
     from rich.live import Live
 
@@ -70,7 +70,7 @@ def watch_live(states: Iterator[Standing]) -> Standing:
     return standing
 
 
-def watch_lines(states: Iterator[Standing], write: Callable[[str], object]) -> Standing:
+def watch_lines(states: Iterator[JobStatus], write: Callable[[str], object]) -> JobStatus:
     """Tell each change and each line of the history once."""
     told, last = 0, ""
     for standing in states:
@@ -84,7 +84,7 @@ def watch_lines(states: Iterator[Standing], write: Callable[[str], object]) -> S
     return standing
 
 
-def draw(standing: Standing) -> Text:
+def draw(standing: JobStatus) -> Text:
     """Draw a job's standing for a terminal."""
     from rich.text import Text
 
@@ -122,7 +122,7 @@ def _bar(done: int, of: int, style: str) -> Text:
     return Text.assemble(("━" * filled, style), ("─" * (BAR - filled), "dim"))
 
 
-def _blocks(standing: Standing) -> str:
+def _blocks(standing: JobStatus) -> str:
     """The blocks of the newest anchors."""
     blocks = [str(anchor.block) for anchor in standing.proof.anchors]
     return (

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Wishes:
+class AuditOptions:
     """What the options say of an audit; None: left open.
 
     Args:
@@ -75,7 +75,7 @@ def asked(
     overrides: dict[str, Any],
     price: int | None,
     bond: int | None,
-    wishes: Wishes,
+    wishes: AuditOptions,
 ) -> Asked:
     """Put together what a request asks of an audit.
 

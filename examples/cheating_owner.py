@@ -14,13 +14,13 @@ import numpy as np
 from fitchain.cli import main
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.parties.owner import run
-from fitchain.pod.ports.agreement import Proof
+from fitchain.pod.ports.agreement import RunRecord
 from fitchain.pod.values.digest import Digest
 
 honestly_prepare = run.prepare
 
 
-def prepare(home: Home, id: Digest, proof: Proof, folder: Path, keep_every: int = 1) -> None:
+def prepare(home: Home, id: Digest, proof: RunRecord, folder: Path, keep_every: int = 1) -> None:
     """Give the worker the registered records, with their targets shuffled."""
     honestly_prepare(home, id, proof, folder, keep_every)
     target = json.loads((folder / "recipe.json").read_bytes())["target"]

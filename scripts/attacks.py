@@ -21,7 +21,7 @@ from rich.table import Table
 from fitchain.cli.output import console, print_json, printable, say
 from fitchain.pod.values.errors import FitchainError
 from tests.attacks import detection
-from tests.attacks.field import Caught, Field
+from tests.attacks.attack_lab import Caught, Field
 from tests.attacks.rows import ATTACKS, UNCAUGHT, Attack
 
 TROUBLE = (FitchainError, AssertionError, OSError, KeyError, ValueError)

@@ -15,16 +15,16 @@ from typing import Any
 
 from fitchain.pod.compute.checkpoint import read_leaves
 from fitchain.pod.compute.dataset import Table, dataset_root, record_leaves
-from fitchain.pod.jobs.parcel import DELIVERY_FILES, send_folder
-from fitchain.pod.jobs.worker import Event, Order, run_worker
+from fitchain.pod.jobs.exchange import DELIVERY_FILES, send_folder
+from fitchain.pod.jobs.worker import Event, Task, run_worker
 from fitchain.pod.jobs.worker.job import Job
 from fitchain.pod.jobs.worker.modes import MODES
 from fitchain.pod.parties.verifier import Examination, examine
 from fitchain.pod.ports.sealed import new_identity, recipient_of
 from fitchain.pod.ports.store import Cid, Store
+from fitchain.pod.proof.audit.chain_record import ChainRecord
 from fitchain.pod.proof.audit.checking import Problem, check
 from fitchain.pod.proof.audit.evidence import Evidence, write_evidence
-from fitchain.pod.proof.audit.facts import Facts
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import Digest, sha256
 from fitchain.pod.values.recipe import Recipe
@@ -66,10 +66,10 @@ class Case:
             tamper(place)
         return send_folder(self.store, place, DELIVERY_FILES, [JOB_RECIPIENT])
 
-    def facts(self, weights: Cid | None, drawn: int = ALL, round: int = 0) -> Facts:
+    def facts(self, weights: Cid | None, drawn: int = ALL, round: int = 0) -> ChainRecord:
         """What the chain would say once the job's leaves are on it."""
         leaves, given = tuple(checkpoint.leaf for checkpoint in read_leaves(self.folder)), self.recipe
-        return Facts(
+        return ChainRecord(
             agreement=ID,
             ctx=CTX,
             seed=SEED,
@@ -91,7 +91,7 @@ class Case:
             round=round,
         )
 
-    def plain(self, facts: Facts, tamper: Tamper | None = None) -> tuple[Path, tuple[str, ...]]:
+    def plain(self, facts: ChainRecord, tamper: Tamper | None = None) -> tuple[Path, tuple[str, ...]]:
         """Write the evidence, and what a cheat makes of it."""
         place = self.folder.with_name(f".plain-{os.urandom(4).hex()}")
         place.mkdir()
@@ -103,34 +103,34 @@ class Case:
             tamper(place)
         return place, tuple(name for name in names if (place / name).exists())
 
-    def evidence(self, facts: Facts, tamper: Tamper | None = None) -> Evidence:
+    def evidence(self, facts: ChainRecord, tamper: Tamper | None = None) -> Evidence:
         """Evidence as a verifier reads it once it is opened."""
         return Evidence.read(self.plain(facts, tamper)[0])
 
-    def examined(self, facts: Facts, tamper: Tamper | None = None) -> Examination:
+    def examined(self, facts: ChainRecord, tamper: Tamper | None = None) -> Examination:
         """Seal the evidence, and let a verifier examine it."""
         place, names = self.plain(facts, tamper)
         cid = send_folder(self.store, place, names, [VERIFIER_RECIPIENT, recipient_of(JOB_SECRET)])
         return examine(self.store, cid, VERIFIER_SECRET, facts, place.with_name(f"{place.name}-opened"))
 
-    def replayed_here(self, facts: Facts, tamper: Tamper | None = None) -> list[Problem]:
+    def replayed_here(self, facts: ChainRecord, tamper: Tamper | None = None) -> list[Problem]:
         """Check plain evidence and replay what the checks leave, in this process; what does not hold."""
         evidence = self.evidence(facts, tamper)
         problems = list(check(evidence, facts))
         spoilt = {problem.segment for problem in problems}
         if None not in spoilt:
             segments = tuple(segment for segment in facts.audited if segment not in spoilt)
-            Order("audit", CTX, SEED, bytes(32), segments=segments).write(evidence.folder)
+            Task("audit", CTX, SEED, bytes(32), segments=segments).write(evidence.folder)
             told = [event for event in work_here(evidence.folder) if event["event"] == "audited"]
             problems += [Problem(event["index"], event["difference"]) for event in told if not event["equal"]]
         return problems
 
 
 def work_here(folder: Path) -> list[Event]:
-    """Do a folder's order in this process."""
-    order, events = Order.read(folder), list[Event]()
-    job = Job.open(folder, order, Recipe.parse((folder / "recipe.json").read_bytes()))
-    MODES[order.mode](job, lambda event, **body: events.append({"event": event, **body}))
+    """Do a folder's task in this process."""
+    task, events = Task.read(folder), list[Event]()
+    job = Job.open(folder, task, Recipe.parse((folder / "recipe.json").read_bytes()))
+    MODES[task.mode](job, lambda event, **body: events.append({"event": event, **body}))
     return events
 
 

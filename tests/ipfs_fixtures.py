@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from fitchain.pod.ports.detached import stop
-from fitchain.pod.ports.store import swarm
+from fitchain.pod.ports.processes import stop
+from fitchain.pod.ports.store import devnet_nodes
+from fitchain.pod.ports.store.devnet_nodes import Running
 from fitchain.pod.ports.store.ipfs import IpfsStore
 from fitchain.pod.ports.store.kubo import kubo, version
-from fitchain.pod.ports.store.swarm import Running
 
 WANTS_KUBO = "there is no Kubo here: `make kubo` builds it"
 
@@ -44,7 +44,7 @@ class Nodes:
     """Nodes of one private network, each with its repository in a folder."""
 
     folder: Path
-    key: str = field(default_factory=swarm.new_swarm_key)
+    key: str = field(default_factory=devnet_nodes.new_swarm_key)
     running: dict[str, Running] = field(default_factory=dict)
     stores: list[IpfsStore] = field(default_factory=list)
 
@@ -52,7 +52,7 @@ class Nodes:
         """Start a node, or start it again."""
         found = kubo()
         assert found
-        self.running[name] = swarm.start(found, self.folder / name, self.key, config, authorization)
+        self.running[name] = devnet_nodes.start(found, self.folder / name, self.key, config, authorization)
         return self.running[name]
 
     def stop(self, name: str) -> None:

@@ -21,7 +21,7 @@ from fitchain.pod.ports.agreement import (
     commit_nonce,
     context,
     order_seed,
-    read_story,
+    read_history,
 )
 from fitchain.pod.ports.chain import Chain
 from fitchain.pod.ports.registry import Registry
@@ -341,7 +341,7 @@ def test_story_has_what_a_checker_needs(parties: Parties, reader: Chain) -> None
     forsaken = parties.request()
     parties.by_owner.reject(forsaken)
     parties.by_scientist.accept_result(id)
-    story = read_story(reader, id)
+    story = read_history(reader, id)
     assert (story.dataset_root, story.dataset_count, story.initial_model_root) == (
         parties.dataset_root,
         455,

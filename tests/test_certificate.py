@@ -42,8 +42,8 @@ from fitchain.pod.values.errors import (
 from fitchain.pod.values.leaf import Leaf, metrics_digest, records_digest
 from fitchain.pod.values.recipe import MODES, Audit, Recipe, draft
 from fitchain.pod.values.state import TensorBytes, Tensors, model_root, optimizer_root, write_safetensors
+from tests.audit_actors import DISPUTE, TERMS, Bench
 from tests.chain_fixtures import Account
-from tests.hearings import DISPUTE, TERMS, Bench
 
 FIT = 10**18
 NONCE = sha256(b"nonce")
@@ -223,10 +223,10 @@ def test_certificate_of_a_finished_job_holds(job: Job, reader: Chain) -> None:
     verdict = verify(job.model, job.certificate, reader)
     assert (verdict.assurance, verdict.state, verdict.complete) == (Assurance.UNAUDITED, State.TRAINED, True)
     assert verdict.orders_checked == verdict.statement.count == 11
-    assert [moment.what for moment in verdict.moments] == [
+    assert [moment.what for moment in verdict.milestones] == [
         *("Requested", "Accepted", "Begun", "Anchored", "Anchored", "Finished"),
     ]
-    assert [moment.time for moment in verdict.moments] == sorted(moment.time for moment in verdict.moments)
+    assert [moment.time for moment in verdict.milestones] == sorted(moment.time for moment in verdict.milestones)
     assert verdict.origins == ()
 
 
@@ -510,7 +510,7 @@ def test_match_assures_what_was_agreed_to_be_disclosed(
     )
     paid = verdict.story
     assert (paid.paid_to_owner, paid.paid_to_scientist, paid.paid_to_verifiers) == (8 * FIT, 0, 3 * FIT)
-    assert "Drawn" in [moment.what for moment in verdict.moments]
+    assert "Drawn" in [moment.what for moment in verdict.milestones]
 
 
 @pytest.mark.parametrize("outcome", [Outcome.MISMATCH, Outcome.WITHHELD])

@@ -17,16 +17,16 @@ import pytest
 from fitchain.cli.app import run
 from fitchain.cli.cost import Plan, parse_share, percent, views
 from fitchain.cli.output import Facts
-from fitchain.cli.wishes import Wishes, asked
+from fitchain.cli.wishes import AuditOptions, asked
 from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.parties.scientist import publish_model
 from fitchain.pod.ports.agreement import Audits, AuditTerms, Mode, Outcome, State
 from fitchain.pod.ports.registry import Role
-from fitchain.pod.proof.audit.diagnosis import Moment
+from fitchain.pod.proof.audit.diagnosis import StateDigests
 from fitchain.pod.values.digest import ZERO, Digest
 from fitchain.pod.values.errors import InputRefused
+from tests.audit_actors import DISPUTE, FULL_STAKE, TERMS, Bench
 from tests.chain_fixtures import ETHER, PASSPHRASE, Account, Devnet
-from tests.hearings import DISPUTE, FULL_STAKE, TERMS, Bench
 from tests.pods import Workshop, module_file, offer_table, owner_runs
 from tests.test_agreement import GROUP, KEY, WEIGHTS, Parties, anchored, parties
 
@@ -148,13 +148,13 @@ def audited(workshop: Workshop, table_path: Path) -> Workshop:
     dataset = offer_table(workshop.owner, table_path, policy=policy)
     scientist = workshop.scientist.home
     model = publish_model(scientist, module_file(scientist.settings.home), "Tiny", dataset.id)
-    workshop.owner.home.enlist(Role.OWNER)
+    workshop.owner.home.register_or_update(Role.OWNER)
     return replace(workshop, dataset=dataset, model=model)
 
 
 def ask(workshop: Workshop, **wishes: Any) -> Any:
     home, recipe = workshop.scientist.home, {"steps": 100, "segment": 4, "batch_size": 8}
-    return asked(home, workshop.dataset.id, workshop.model.id, recipe, 9 * ETHER, None, Wishes(**wishes))
+    return asked(home, workshop.dataset.id, workshop.model.id, recipe, 9 * ETHER, None, AuditOptions(**wishes))
 
 
 def test_what_is_left_open_follows_from_the_training(audited: Workshop) -> None:
@@ -338,7 +338,7 @@ def test_two_sides_compare_their_moments_and_name_where_they_part(
     code, told, said = fitchain(owner, *explain, "--to", str(file))
     assert (code, told["agree"], told["moments"], told["segments"]) == (0, True, 3, [1]), said
     lines = file.read_bytes().splitlines(keepends=True)
-    moment = Moment.from_line(lines[1])
+    moment = StateDigests.from_line(lines[1])
     other = replace(moment, tensors=moment.tensors | {"model/layers.0.bias": ZERO})
     file.write_bytes(lines[0] + other.to_line())
     code, told, _ = fitchain(owner, *explain, "--with", str(file))

@@ -12,7 +12,7 @@ import pytest
 from fitchain.cli.app import run
 from fitchain.pod.ports.chain import devnet
 from fitchain.pod.ports.settings import load
-from fitchain.pod.ports.store import swarm
+from fitchain.pod.ports.store import devnet_nodes
 
 Fitchain = Callable[..., tuple[int, dict[str, Any], str]]
 
@@ -71,7 +71,7 @@ def test_an_absent_node_is_told_with_what_to_do(fitchain: Fitchain, monkeypatch:
 def stopped(tmp_path: Path) -> Iterator[None]:
     yield
     devnet.down(tmp_path / "devnet")
-    swarm.down(tmp_path / "devnet")
+    devnet_nodes.down(tmp_path / "devnet")
 
 
 @pytest.mark.ipfs
@@ -88,4 +88,4 @@ def test_devnet_up_brings_two_nodes_and_down_takes_them(fitchain: Fitchain, tmp_
     assert (tmp_path / "out").read_bytes() == b"content"
     assert fitchain("devnet", "down")[1] == {"stopped": True}
     assert fitchain("devnet", "status")[1]["running"] is False
-    assert swarm.status(tmp_path / "devnet") is None
+    assert devnet_nodes.status(tmp_path / "devnet") is None

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from fitchain.pod.compute.checkpoint import read_leaves
-from fitchain.pod.jobs.worker import Order, explain
+from fitchain.pod.jobs.worker import Task, explain
 from fitchain.pod.ports.store.local import LocalStore
-from fitchain.pod.proof.audit.diagnosis import MOMENTS, Moment, first_disagreement, read_moments
+from fitchain.pod.proof.audit.diagnosis import STATE_DIGESTS, StateDigests, first_disagreement, read_state_digests
 from fitchain.pod.values.digest import sha256
 from fitchain.pod.values.errors import InputRefused, NotFound
 from fitchain.pod.values.recipe import Recipe
@@ -26,30 +26,30 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> Case:
     return trained_here(place / "job", LocalStore(place / "store", place / "home"), keep_every=2)
 
 
-def owners(case: Case) -> tuple[Moment, ...]:
+def owners(case: Case) -> tuple[StateDigests, ...]:
     """What an owner's folder gives, trained again there."""
-    replace(Order.read(case.folder), mode="explain", segments=SEGMENTS).write(case.folder)
+    replace(Task.read(case.folder), mode="explain", segments=SEGMENTS).write(case.folder)
     work_here(case.folder)
-    return read_moments(case.folder / MOMENTS)
+    return read_state_digests(case.folder / STATE_DIGESTS)
 
 
-def verifiers(case: Case) -> tuple[Moment, ...]:
+def verifiers(case: Case) -> tuple[StateDigests, ...]:
     """What evidence gives."""
     place, _ = case.plain(case.facts(None))
-    Order("explain", CTX, SEED, bytes(32), segments=SEGMENTS).write(place)
+    Task("explain", CTX, SEED, bytes(32), segments=SEGMENTS).write(place)
     work_here(place)
-    return read_moments(place / MOMENTS)
+    return read_state_digests(place / STATE_DIGESTS)
 
 
-def shown(case: Case) -> list[Moment]:
+def shown(case: Case) -> list[StateDigests]:
     """What an owner's leaves stand for: the states in its folder, as the ends of their segments."""
     leaves = [checkpoint.leaf for checkpoint in read_leaves(case.folder)]
-    return [Moment.of(at - 1, leaves[at].step, cheats.state_at(case.folder, at)) for at in (3, 4, 5)]
+    return [StateDigests.of(at - 1, leaves[at].step, cheats.state_at(case.folder, at)) for at in (3, 4, 5)]
 
 
 def test_two_honest_sides_agree_in_every_moment(honest: Case) -> None:
     case = honest.copy("complete")
-    replace(Order.read(case.folder), mode="restate", segments=(1, 3, 5)).write(case.folder)
+    replace(Task.read(case.folder), mode="recompute", segments=(1, 3, 5)).write(case.folder)
     work_here(case.folder)
     mine, theirs = owners(honest), verifiers(case)
     assert [(moment.segment, moment.step) for moment in mine] == [
@@ -63,12 +63,12 @@ def test_two_honest_sides_agree_in_every_moment(honest: Case) -> None:
 
 def test_a_worker_explains_evidence_in_its_sandbox(honest: Case) -> None:
     case = honest.copy("sandboxed")
-    replace(Order.read(case.folder), mode="restate", segments=(1, 3, 5)).write(case.folder)
+    replace(Task.read(case.folder), mode="recompute", segments=(1, 3, 5)).write(case.folder)
     work_here(case.folder)
     place, _ = case.plain(case.facts(None))
-    moments = explain(place, Order("audit", CTX, SEED, bytes(32)), [3])
+    moments = explain(place, Task("audit", CTX, SEED, bytes(32)), [3])
     assert [(moment.segment, moment.step) for moment in moments] == [(3, step) for step in range(12, 17)]
-    assert moments[0] == Moment.of(3, 12, cheats.state_at(case.folder, 3))
+    assert moments[0] == StateDigests.of(3, 12, cheats.state_at(case.folder, 3))
 
 
 def test_another_learning_rate_shows_after_the_step_that_used_it(honest: Case) -> None:
@@ -87,7 +87,7 @@ def test_another_learning_rate_shows_after_the_step_that_used_it(honest: Case) -
 
 def test_a_tampered_tensor_is_named(honest: Case) -> None:
     case = honest.copy("tampered")
-    replace(Order.read(case.folder), mode="restate", segments=(1, 3, 5)).write(case.folder)
+    replace(Task.read(case.folder), mode="recompute", segments=(1, 3, 5)).write(case.folder)
     work_here(case.folder)
     mine = owners(honest)
     cheats.other_buffer(case.folder, 4)
@@ -100,23 +100,23 @@ def test_moments_of_a_run_that_diverged_end_where_it_does(tmp_path: Path) -> Non
     how = {"optimizer": {"name": "SGD", "arguments": {"weight_decay": 10.0}}, "learning_rates": [[9, 0.01], [13, 1e6]]}
     case = trained_here(tmp_path / "job", LocalStore(tmp_path / "store", tmp_path / "home"), **how)
     last = len(read_leaves(case.folder)) - 1
-    replace(Order.read(case.folder), mode="explain", segments=(last,)).write(case.folder)
+    replace(Task.read(case.folder), mode="explain", segments=(last,)).write(case.folder)
     work_here(case.folder)
-    moments = read_moments(case.folder / MOMENTS)
+    moments = read_state_digests(case.folder / STATE_DIGESTS)
     assert moments[0].step == last * 4
     assert moments[-1].step <= last * 4 + 4
 
 
 @pytest.mark.parametrize("line", [b"{}", b'{"segment":1,"step":2,"tensors":{"a":1}}', b"[1", b'{"segment":1}'])
 def test_moments_of_a_stranger_are_parsed_with_care(tmp_path: Path, line: bytes) -> None:
-    (tmp_path / MOMENTS).write_bytes(line + b"\n")
+    (tmp_path / STATE_DIGESTS).write_bytes(line + b"\n")
     with pytest.raises(InputRefused):
-        read_moments(tmp_path / MOMENTS)
+        read_state_digests(tmp_path / STATE_DIGESTS)
 
 
 def test_moments_come_back_from_their_lines(tmp_path: Path) -> None:
-    moment = Moment(1, 5, {"model/a": sha256(b"a")})
-    (tmp_path / MOMENTS).write_bytes(moment.to_line() * 2)
-    assert read_moments(tmp_path / MOMENTS) == (moment, moment)
+    moment = StateDigests(1, 5, {"model/a": sha256(b"a")})
+    (tmp_path / STATE_DIGESTS).write_bytes(moment.to_line() * 2)
+    assert read_state_digests(tmp_path / STATE_DIGESTS) == (moment, moment)
     with pytest.raises(NotFound):
-        read_moments(tmp_path / "elsewhere")
+        read_state_digests(tmp_path / "elsewhere")

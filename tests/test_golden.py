@@ -21,7 +21,7 @@ from eth_utils.crypto import keccak
 
 from fitchain.pod.compute.dataset import Card, Opening, Table, batches, dataset_root, record_leaves, verify_record
 from fitchain.pod.compute.environment import check, installed_torch
-from fitchain.pod.jobs.worker import Order, run_worker
+from fitchain.pod.jobs.worker import Task, run_worker
 from fitchain.pod.ports import settings
 from fitchain.pod.ports.agreement import State, order_seed
 from fitchain.pod.ports.chain import Chain, connect, devnet
@@ -261,7 +261,7 @@ def golden_chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
 def test_golden_certificate_verifies_on_the_chain_it_was_made_on(golden_chain: Chain) -> None:
     verdict = verify(JOB / "model.safetensors", (JOB / "certificate.json").read_bytes(), golden_chain)
     assert (verdict.state, verdict.assurance, verdict.complete) == (State.SETTLED, Assurance.UNAUDITED, True)
-    assert [moment.what for moment in verdict.moments] == [
+    assert [moment.what for moment in verdict.milestones] == [
         *("Requested", "Accepted", "Begun", "Anchored", "Anchored", "Anchored", "Finished", "Settled"),
     ]
     proof, agreement = verdict.story.proof, verdict.story.agreement
@@ -284,7 +284,7 @@ def test_golden_training_done_again_gives_the_same_leaves(tmp_path: Path) -> Non
         shutil.copyfile(JOB / name, tmp_path / name)
     table().write_npz(tmp_path / "records.npz")
     salt_key = bytes.fromhex(value("secrets.json")["metrics"])
-    Order("train", transcript().ctx, transcript().seed, salt_key).write(tmp_path)
+    Task("train", transcript().ctx, transcript().seed, salt_key).write(tmp_path)
     ended = run_worker(tmp_path)
     assert ended["model"] == value("transcript.json")["model"]
     for name, made in (("leaves.jsonl", "leaves.jsonl"), ("model.safetensors", "final.safetensors")):

@@ -14,7 +14,7 @@ from typing import BinaryIO, cast
 
 import pytest
 
-from fitchain.pod.ports.store import Cid, car, swarm
+from fitchain.pod.ports.store import Cid, car, devnet_nodes
 from fitchain.pod.ports.store.ipfs import IpfsStore
 from fitchain.pod.ports.store.kubo import kubo
 from fitchain.pod.ports.store.local import LocalStore
@@ -33,7 +33,7 @@ def a(ipfs_pair: Nodes) -> IpfsStore:
 @pytest.fixture
 def b(ipfs_pair: Nodes, a: IpfsStore) -> IpfsStore:
     store = ipfs_pair.store("b")
-    store.meet(a.endpoint())
+    store.add_peer(a.endpoint())
     return store
 
 
@@ -41,7 +41,7 @@ def ipfs(nodes: Nodes, name: str, *arguments: str, data: bytes = b"") -> bytes:
     """Kubo's own command, against a node."""
     found = kubo()
     assert found
-    environment = swarm.environment(nodes.folder / name)
+    environment = devnet_nodes.environment(nodes.folder / name)
     return subprocess.run([found, *arguments], env=environment, input=data, capture_output=True, check=True).stdout
 
 
@@ -115,7 +115,7 @@ def test_a_node_that_nobody_told_about_does_not_find_the_object(ipfs_pair: Nodes
     cid = a.add(os.urandom(100))
     with pytest.raises(NotFound, match=rf"nobody gives the object {cid}: .*\(none\) for 1 s"):
         alone.fetch(cid, tmp_path / "out")
-    alone.meet(a.endpoint())
+    alone.add_peer(a.endpoint())
     alone.fetch(cid, tmp_path / "out")
 
 
@@ -311,7 +311,7 @@ class Halfway:
 @pytest.fixture
 def prompt(monkeypatch: pytest.MonkeyPatch) -> None:
     """Progress is told after every block."""
-    monkeypatch.setattr("fitchain.pod.ports.store.transfer.Telling.EVERY_S", 0.0)
+    monkeypatch.setattr("fitchain.pod.ports.store.download.Telling.EVERY_S", 0.0)
 
 
 @pytest.mark.usefixtures("prompt")
@@ -331,7 +331,7 @@ def test_a_fetch_waits_for_a_node_that_stops_in_its_middle(
         back.append(later(3.0, lambda: nodes.start(stopped)))
 
     b = nodes.store("b", say=told.append, progress=Halfway(6 * MIB, stop))
-    b.meet(a.endpoint())
+    b.add_peer(a.endpoint())
     b.fetch(cid, tmp_path / "out")
     back[0].join()
     assert (tmp_path / "out").read_bytes() == data
@@ -354,7 +354,7 @@ def test_an_interrupted_fetch_goes_on_from_the_blocks_that_are_here(nodes: Nodes
         raise Interrupted
 
     b = nodes.store("b", progress=Halfway(size * 6 // 10, interrupt))
-    b.meet(a.endpoint())
+    b.add_peer(a.endpoint())
     with pytest.raises(Interrupted):
         b.fetch(cid, tmp_path / "out")
     assert not list(tmp_path.glob("*out*"))

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from fitchain.pod.compute.checkpoint import read_leaves
-from fitchain.pod.jobs.parcel import OFFER_FILES, fetch_folder, send_folder
+from fitchain.pod.jobs.exchange import OFFER_FILES, fetch_folder, send_folder
 from fitchain.pod.jobs.worker import run_worker
 from fitchain.pod.parties.owner.run import prepare
 from fitchain.pod.parties.scientist import delivery, publish_model
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.ports.sealed import new_identity
 from fitchain.pod.ports.store import open_store
+from fitchain.pod.ports.store.endpoints import Endpoint
 from fitchain.pod.ports.store.local import LocalStore
-from fitchain.pod.ports.store.peers import Endpoint
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.state import read_safetensors

@@ -396,5 +396,5 @@ def test_registered_card_is_on_chain_and_holds_no_cell(asked: Workshop, table_pa
 
 
 def test_second_pod_of_one_home_is_refused(workshop: Workshop) -> None:
-    with workshop.owner.home.alone(), pytest.raises(Unusable, match="another pod runs"):
+    with workshop.owner.home.exclusive_lock(), pytest.raises(Unusable, match="another pod runs"):
         Owner(workshop.owner.home, workshop.owner.say).run(threading.Event())

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from fitchain.pod.compute.dataset import Table
-from tests.confined import can_confine
+from tests.without_folder import can_confine
 
 ROOT = Path(__file__).parent.parent
 PROMPT = re.compile(r"^(owner|scientist)\$ (.+)$")

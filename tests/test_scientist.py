@@ -214,5 +214,5 @@ def test_home_without_its_key_cannot_ask(workshop: Workshop) -> None:
 
 
 def test_second_pod_of_one_home_is_refused(workshop: Workshop) -> None:
-    with workshop.scientist.home.alone(), pytest.raises(Unusable, match="another pod runs"):
+    with workshop.scientist.home.exclusive_lock(), pytest.raises(Unusable, match="another pod runs"):
         Scientist(workshop.scientist.home, True, workshop.scientist.say).run(threading.Event())

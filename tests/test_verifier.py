@@ -11,15 +11,15 @@ import pytest
 
 from fitchain.pod.compute.checkpoint import read_leaves, state_steps
 from fitchain.pod.compute.checkpoint.files import state_path
-from fitchain.pod.jobs.parcel import DELIVERY_FILES, send_folder
-from fitchain.pod.jobs.worker import Order
+from fitchain.pod.jobs.exchange import DELIVERY_FILES, send_folder
+from fitchain.pod.jobs.worker import Task
 from fitchain.pod.parties.owner.evidence import build_evidence
 from fitchain.pod.parties.verifier import examine
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.ports.sealed import new_identity
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.ports.store.local import LocalStore
-from fitchain.pod.proof.audit.facts import read_facts
+from fitchain.pod.proof.audit.chain_record import read_facts
 from fitchain.pod.proof.audit.vote import Outcome, trace_digest
 from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import EnvironmentRefused
@@ -185,7 +185,7 @@ def test_the_trace_of_a_divergence_is_the_state_before_the_failing_step(store: L
         case = trained_here(tmp_path / str(segment), store, **EXPLODING, **DIVERGING["later"] | {"segment": segment})
         facts = case.facts(None)
         place, _ = case.plain(facts)
-        Order("audit", facts.ctx, facts.seed, bytes(32), segments=facts.audited[-1:]).write(place)
+        Task("audit", facts.ctx, facts.seed, bytes(32), segments=facts.audited[-1:]).write(place)
         (audited,) = (event for event in work_here(place) if event["event"] == "audited")
         told.append((facts.diverged, audited["equal"], audited["before"]))
     assert set(told) == {(True, True, told[0][2])}
@@ -198,7 +198,7 @@ def test_the_trace_of_a_divergence_is_the_state_before_the_failing_step(store: L
 def test_states_that_were_not_kept_are_trained_again(store: LocalStore, tmp_path: Path) -> None:
     case = trained_here(tmp_path / "job", store, keep_every=4)
     assert state_steps(case.folder) == [16, 22]
-    replace(Order.read(case.folder), mode="restate", segments=(1, 2, 5)).write(case.folder)
+    replace(Task.read(case.folder), mode="recompute", segments=(1, 2, 5)).write(case.folder)
     work_here(case.folder)
     assert state_steps(case.folder) == [4, 8, 16, 20, 22]
     state = cheats.read_state(case.folder, 20)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from fitchain.cli import watch
-from fitchain.cli.story import Standing, describe, sentence, state_name, values
+from fitchain.cli.story import JobStatus, describe, sentence, state_name, values
 from fitchain.pod.jobs.journal import Entry
-from fitchain.pod.ports.agreement import Agreement, Anchor, Proof, State, Terms
+from fitchain.pod.ports.agreement import Agreement, Anchor, RunRecord, State, Terms
 from fitchain.pod.values.digest import ZERO, Digest, sha256
 
 JOB = sha256(b"job")
@@ -25,14 +25,14 @@ def anchor(count: int) -> Anchor:
 
 def standing(
     state: State, count: int = 0, step: int = 0, ended: bool = False, history: tuple[Entry, ...] = ()
-) -> Standing:
+) -> JobStatus:
     agreement = Agreement(JOB, SCIENTIST, TERMS, state, ZERO, 5, step, 0, 0, 0)
     anchors = tuple(anchor(covered) for covered in range(16, count + 1, 16))
-    proof = Proof(
+    proof = RunRecord(
         sha256(b"c"), sha256(b"s"), ZERO, count, step, ZERO, ZERO, None, None, anchors, 130 if ended else None
     )
     losses = tuple((10 * i, 1 / (i + 1)) for i in range(count))
-    return Standing(agreement, proof, 5, 412_345, losses, 0.96 if count else None, history, 0)
+    return JobStatus(agreement, proof, 5, 412_345, losses, 0.96 if count else None, history, 0)
 
 
 def entry(id: int, kind: str, **body: Any) -> Entry:
@@ -52,7 +52,7 @@ TRAINED = standing(State.TRAINED, 57, 560, ended=True)
         (standing(State.FORFEITED, 20), "Forfeited"),
     ],
 )
-def test_a_state_is_told_in_a_word(job: Standing, name: str) -> None:
+def test_a_state_is_told_in_a_word(job: JobStatus, name: str) -> None:
     assert state_name(job) == name
 
 
@@ -113,7 +113,7 @@ def test_described_before_anything_was_anchored() -> None:
 
 def test_a_standing_is_read_until_the_job_ends() -> None:
     class Reader:
-        def __init__(self, jobs: Iterator[Standing]) -> None:
+        def __init__(self, jobs: Iterator[JobStatus]) -> None:
             self.read = jobs.__next__
 
     jobs = iter([TRAINED, dataclasses.replace(TRAINED)])

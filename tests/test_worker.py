@@ -16,7 +16,7 @@ import pytest
 from fitchain.pod.compute.checkpoint import read_leaves, state_steps
 from fitchain.pod.compute.checkpoint.files import state_path
 from fitchain.pod.compute.environment import installed_torch
-from fitchain.pod.jobs.worker import Event, Order, Worker, replay, run_worker
+from fitchain.pod.jobs.worker import Event, Task, Worker, replay, run_worker
 from fitchain.pod.jobs.worker.job import Job
 from fitchain.pod.jobs.worker.modes import MODES
 from fitchain.pod.proof.transcript import Transcript
@@ -40,10 +40,10 @@ def root(folder: Path, seed: Digest = SEED) -> Digest:
 
 
 def work_here(folder: Path) -> list[Event]:
-    """Do a folder's order in this process: the same code without a sandbox, for what needs no process of its own."""
-    order, events = Order.read(folder), list[Event]()
-    job = Job.open(folder, order, Recipe.parse((folder / "recipe.json").read_bytes()))
-    MODES[order.mode](job, lambda event, **body: events.append({"event": event, **body}))
+    """Do a folder's task in this process: the same code without a sandbox, for what needs no process of its own."""
+    task, events = Task.read(folder), list[Event]()
+    job = Job.open(folder, task, Recipe.parse((folder / "recipe.json").read_bytes()))
+    MODES[task.mode](job, lambda event, **body: events.append({"event": event, **body}))
     return events
 
 
@@ -108,14 +108,14 @@ def test_no_record_stands_in_log_leaves_or_order(trained: tuple[Path, list[Event
     cell = repr(float(table().arrays["a"][0]))
     for text in (
         json.dumps(events),
-        *((folder / name).read_text() for name in ("worker.log", "leaves.jsonl", "order.json")),
+        *((folder / name).read_text() for name in ("worker.log", "leaves.jsonl", "task.json")),
     ):
         assert cell not in text
 
 
 def test_an_order_keeps_its_key_out_of_sight() -> None:
-    assert SALT_KEY.hex() not in repr(Order("train", CTX, SEED, SALT_KEY))
-    assert repr(SALT_KEY) not in repr(Order("train", CTX, SEED, SALT_KEY))
+    assert SALT_KEY.hex() not in repr(Task("train", CTX, SEED, SALT_KEY))
+    assert repr(SALT_KEY) not in repr(Task("train", CTX, SEED, SALT_KEY))
 
 
 def test_killed_at_any_moment_a_training_ends_in_the_same_transcript(tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_recomputed_leaves_must_equal_the_recorded_ones(recorded: Path) -> None:
 
 
 def test_leaves_of_another_job_are_refuted(recorded: Path) -> None:
-    replace(Order.read(recorded), ctx=sha256(b"another")).write(recorded)
+    replace(Task.read(recorded), ctx=sha256(b"another")).write(recorded)
     with pytest.raises(ClaimMismatch, match="leaf 1 names"):
         work_here(recorded)
 
@@ -304,11 +304,11 @@ def test_a_replay_in_a_worker_finds_every_segment_equal(copy: Path) -> None:
         (3, 16, True),
         (5, 22, True),
     ]
-    assert Order.read(copy).mode == "train"
+    assert Task.read(copy).mode == "train"
 
 
 def replay_here(folder: Path, *segments: int) -> list[Event]:
-    replace(Order.read(folder), mode="replay", segments=segments).write(folder)
+    replace(Task.read(folder), mode="replay", segments=segments).write(folder)
     return work_here(folder)
 
 
@@ -345,7 +345,7 @@ def test_a_segment_that_is_not_there_is_refused(recorded: Path) -> None:
 
 def test_an_evaluation_tells_metrics_and_writes_outputs(recorded: Path) -> None:
     table(11).write_npz(recorded / "records.npz")
-    replace(Order.read(recorded), mode="evaluate").write(recorded)
+    replace(Task.read(recorded), mode="evaluate").write(recorded)
     (told,) = work_here(recorded)
     outputs = np.load(recorded / "predictions.npz")["output"]
     hits = (outputs.argmax(1) == table(11).arrays["kind"]).mean()
@@ -382,7 +382,7 @@ def test_an_altered_file_is_refused(tmp_path: Path, name: str, error: Any) -> No
         work_here(folder)
 
 
-@pytest.mark.parametrize("name", ["initial.safetensors", "graph.json", "records.npz", "order.json"])
+@pytest.mark.parametrize("name", ["initial.safetensors", "graph.json", "records.npz", "task.json"])
 def test_a_missing_file_is_told_by_name(tmp_path: Path, name: str) -> None:
     folder = job_folder(tmp_path / "job")
     (folder / name).unlink()
@@ -406,11 +406,11 @@ def test_a_target_that_is_not_in_the_table_is_refused(tmp_path: Path) -> None:
 )
 def test_an_order_out_of_bounds_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(InputRefused):
-        replace(Order("train", CTX, SEED, SALT_KEY), **change)
+        replace(Task("train", CTX, SEED, SALT_KEY), **change)
 
 
 def test_an_order_is_read_back(tmp_path: Path) -> None:
-    order = Order("replay", CTX, SEED, SALT_KEY, keep_every=7, segments=(3, 5))
-    order.write(tmp_path)
-    assert Order.read(tmp_path) == order
-    assert (tmp_path / "order.json").stat().st_mode & 0o777 == 0o600
+    task = Task("replay", CTX, SEED, SALT_KEY, keep_every=7, segments=(3, 5))
+    task.write(tmp_path)
+    assert Task.read(tmp_path) == task
+    assert (tmp_path / "task.json").stat().st_mode & 0o777 == 0o600

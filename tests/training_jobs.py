@@ -14,7 +14,7 @@ from torch import nn
 from fitchain.pod.compute.dataset import Table
 from fitchain.pod.compute.environment import installed_torch
 from fitchain.pod.compute.model import export
-from fitchain.pod.jobs.worker import Order
+from fitchain.pod.jobs.worker import Task
 from fitchain.pod.values.digest import Digest, sha256
 from fitchain.pod.values.graph import Graph, Input
 from fitchain.pod.values.leaf import Checkpoint
@@ -109,7 +109,7 @@ def job_folder(
     (folder / "graph.json").write_bytes(graph.encode())
     write_safetensors(folder / "initial.safetensors", weights)
     (records or table()).write_npz(folder / "records.npz")
-    Order(mode, CTX, seed, SALT_KEY, keep_every=keep_every, **order).write(folder)
+    Task(mode, CTX, seed, SALT_KEY, keep_every=keep_every, **order).write(folder)
     return folder
 
 

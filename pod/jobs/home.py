@@ -93,7 +93,7 @@ class Home(AbstractContextManager["Home"]):
         self.journal.close()
         self.store.close()
 
-    def enlist(self, role: Role) -> None:
+    def register_or_update(self, role: Role) -> None:
         """Register this pod, or bring its entry up to date: to whom things are sealed, and where its store is reached.
 
         Raises:
@@ -103,7 +103,7 @@ class Home(AbstractContextManager["Home"]):
         """
         self.registry.register_pod(role, self.keys.recipient, self.store.endpoint())
 
-    def meet(self, address: str) -> None:
+    def add_peer(self, address: str) -> None:
         """Let the store know where another pod's is reached, before something is fetched that comes from there.
 
         Raises:
@@ -117,9 +117,9 @@ class Home(AbstractContextManager["Home"]):
             endpoint = self.registry.pod(address).endpoint
         except NotFound:
             return  # it never ran a pod, and whether its objects are somewhere all the same shows when they are fetched
-        self.store.meet(endpoint)
+        self.store.add_peer(endpoint)
 
-    def let_go(self, agreement: Digest) -> None:
+    def release_objects(self, agreement: Digest) -> None:
         """Keep the sealed objects of an agreement no longer; `fitchain store gc` removes what nobody else keeps.
 
         Raises:
@@ -167,7 +167,7 @@ class Home(AbstractContextManager["Home"]):
         return self.opened
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def exclusive_lock(self) -> Iterator[None]:
         """Be the home's only running pod as long as the block lasts; the kernel lets go when a process dies.
 
         Raises:

@@ -11,8 +11,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from fitchain.pod.jobs.parcel import OFFER_FILES
-from fitchain.pod.jobs.worker import Event, Order, run_worker
+from fitchain.pod.jobs.exchange import OFFER_FILES
+from fitchain.pod.jobs.worker import Event, Task, run_worker
 from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import InputRefused
 
@@ -37,7 +37,7 @@ def rehearse(folder: Path, put_records: Callable[[Path], object]) -> Event:
         for name in OFFER_FILES:
             shutil.copyfile(folder / name, place / name)
         put_records(place / "records.npz")
-        Order("rehearse", ctx=ZERO, seed=ZERO, salt_key=bytes(32), keep_every=1 << 30).write(place)
+        Task("rehearse", ctx=ZERO, seed=ZERO, salt_key=bytes(32), keep_every=1 << 30).write(place)
         ended = run_worker(place)
     if ended["event"] == "diverged":
         raise InputRefused(

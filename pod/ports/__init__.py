@@ -1,7 +1,7 @@
 """Everything that talks to the world outside a pod: files of settings, processes, keys, the store and the chain.
 
     settings    which home, node, store and key
-    detached    processes that run on after the command that started them
+    processes   processes that run on after the command that started them
     sealed      age envelopes for named recipients
     store       objects by content identifier, in a folder or on a Kubo node
     chain       JSON-RPC, ABI, transactions that survive a power cut, deployment, the devnet

@@ -20,7 +20,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from fitchain.pod.compute.environment import Environment, clean_variables, configure, installed_torch
-from fitchain.pod.jobs.worker import Order
+from fitchain.pod.jobs.worker import Task
 from fitchain.pod.values.digest import ZERO, sha256
 from scripts.bench.figures import Figure
 
@@ -127,8 +127,8 @@ def small_job(folder: Path, steps: int) -> Job:
             "audit": {"segments": 0, "verifiers": 0, "mode": "open", "panel": None},
         }
     )
-    order = Order("train", ZERO, sha256(b"seed"), bytes(32))
-    return Job(folder, order, recipe, graph, initial, Table.of(columns, target="kind"))
+    task = Task("train", ZERO, sha256(b"seed"), bytes(32))
+    return Job(folder, task, recipe, graph, initial, Table.of(columns, target="kind"))
 
 
 def save_and_hash(tensors: Mapping[tuple[str, str], Tensor]) -> bytes:

@@ -19,12 +19,12 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from fitchain.pod.ports.detached import stop
+from fitchain.pod.ports.processes import stop
 from fitchain.pod.ports.sealed import new_identity, seal_file
-from fitchain.pod.ports.store import Cid, swarm
+from fitchain.pod.ports.store import Cid, devnet_nodes
+from fitchain.pod.ports.store.devnet_nodes import Running
 from fitchain.pod.ports.store.ipfs import IpfsStore
 from fitchain.pod.ports.store.kubo import kubo
-from fitchain.pod.ports.store.swarm import Running
 from scripts.bench.figures import Figure, told_seconds
 
 ROOT = Path(__file__).parents[2]
@@ -44,10 +44,10 @@ def measure() -> Iterator[Figure]:
         return
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        key = swarm.new_swarm_key()
-        pair = swarm.start(found, folder / "1", key), swarm.start(found, folder / "2", key)
+        key = devnet_nodes.new_swarm_key()
+        pair = devnet_nodes.start(found, folder / "1", key), devnet_nodes.start(found, folder / "2", key)
         try:
-            swarm.join(list(pair))
+            devnet_nodes.join(list(pair))
             yield from _compared(found, folder, pair)
             yield from _resumed(folder, pair)
         finally:
@@ -60,7 +60,7 @@ def _compared(ipfs: Path, folder: Path, pair: Pair) -> Iterator[Figure]:
     plain.write_bytes(b"")
     os.truncate(plain, SIZE_BYTES)
     sealing_s = _timed(lambda: seal_file(plain, sealed, [new_identity()[1]]))
-    environment = swarm.environment(folder / "1")
+    environment = devnet_nodes.environment(folder / "1")
     store = IpfsStore(pair[0].store, folder / "home")
     options = ["-Q", "--cid-version=1", "--chunker=size-1048576", "--max-file-links=1024", "--progress=false"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fitchain.pod.jobs.parcel import DELIVERY_FILES, send_folder
+from fitchain.pod.jobs.exchange import DELIVERY_FILES, send_folder
 from fitchain.pod.parties.verifier import Examination, examine
 from fitchain.pod.ports.sealed import new_identity
 from fitchain.pod.proof.audit.checking import Problem
@@ -18,8 +18,8 @@ from fitchain.pod.proof.audit.vote import Outcome
 from fitchain.pod.values.digest import sha256
 from fitchain.pod.values.state import read_safetensors, write_safetensors
 from tests.attacks import cheats
+from tests.attacks.attack_lab import Caught, Field
 from tests.attacks.detection import missed_segments
-from tests.attacks.field import Caught, Field
 from tests.audits import VERIFIER_SECRET, trained
 from tests.training_jobs import table
 

@@ -18,8 +18,8 @@ import numpy as np
 from fitchain.pod.compute.checkpoint import KeptState, append_leaf, read_leaves, read_state, write_state
 from fitchain.pod.compute.checkpoint.files import LEAVES
 from fitchain.pod.compute.dataset import Opening, Table
-from fitchain.pod.jobs.parcel import OFFER_FILES
-from fitchain.pod.jobs.worker import Order, run_worker
+from fitchain.pod.jobs.exchange import OFFER_FILES
+from fitchain.pod.jobs.worker import Task, run_worker
 from fitchain.pod.proof.audit.evidence import EVIDENCE, RECORDS
 from fitchain.pod.proof.audit.records import OpenedRecords, write_opened
 from fitchain.pod.values.digest import ZERO, Digest, canonical_json, sha256
@@ -77,7 +77,7 @@ def put_records(folder: Path, digests: Sequence[Digest]) -> None:
 
 def relink(folder: Path, checkpoints: Sequence[Checkpoint]) -> None:
     """Write leaves anew so that each names the one before it, and the trained model of the last."""
-    order, previous = Order.read(folder), ZERO
+    order, previous = Task.read(folder), ZERO
     (folder / LEAVES).unlink()
     for checkpoint in checkpoints:
         leaf = replace(checkpoint.leaf, previous=previous)
@@ -100,7 +100,7 @@ def trained_again(
     place.mkdir()
     for name in (*OFFER_FILES, "records.npz"):
         shutil.copyfile(folder / name, place / name)
-    order = Order.read(folder)
+    order = Task.read(folder)
     replace(order, mode="train", seed=seed or order.seed, keep_every=1).write(place)
     if recipe is not None:
         (place / "recipe.json").write_bytes(recipe.encode())

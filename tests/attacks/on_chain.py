@@ -14,7 +14,7 @@ from fitchain.pod.proof.audit.vote import commitment, trace_digest
 from fitchain.pod.proof.certificate import verify
 from fitchain.pod.values.digest import ZERO, sha256
 from fitchain.pod.values.errors import FitchainError
-from tests.attacks.field import Caught, Field, Trial, Vote, refused
+from tests.attacks.attack_lab import Caught, Field, Trial, Vote, refused
 from tests.chain_fixtures import ETHER, Account
 from tests.test_agreement import GROUP, KEY, WEIGHTS, WINDOW, anchored, cid, transcript
 from tests.test_audits import DISPUTE, SALT

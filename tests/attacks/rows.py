@@ -10,6 +10,7 @@ from fitchain.pod.ports.sealed import new_identity
 from tests.attacks import by_owners as owners
 from tests.attacks import cheats
 from tests.attacks import on_chain as chain
+from tests.attacks.attack_lab import Caught, Field
 from tests.attacks.by_owners import (
     CHECKS,
     DELIVERY,
@@ -21,7 +22,6 @@ from tests.attacks.by_owners import (
     of_the_job,
     retrained,
 )
-from tests.attacks.field import Caught, Field
 from tests.attacks.on_chain import CONTRACT, DEADLINE, DRAW, RELEASE, TALLY, VERIFIER
 
 EVERY = (0, 1, 2, 3, 4, 5)

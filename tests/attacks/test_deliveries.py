@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from fitchain.pod.jobs.parcel import send_key, send_note
+from fitchain.pod.jobs.exchange import send_key, send_note
 from fitchain.pod.parties.scientist import accept_result, delivery, follow, receive
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.ports.sealed import new_identity
@@ -20,7 +20,7 @@ from fitchain.pod.values.errors import (
     NotFound,
     Refuted,
 )
-from tests.forgery import Forger
+from tests.dishonest_parties import Forger
 from tests.pods import Workshop
 
 

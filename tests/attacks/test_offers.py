@@ -21,7 +21,7 @@ from fitchain.pod.values.digest import Digest, canonical_json, sha256
 from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.recipe import Environment
 from fitchain.pod.values.state import TensorBytes, model_root, read_safetensors, write_safetensors
-from tests.forgery import Offer
+from tests.dishonest_parties import Offer
 from tests.pods import PRICE, Party, Workshop, offer_table, owner_runs
 
 ROOT = Path(__file__).parent.parent.parent

@@ -12,7 +12,7 @@ import pytest
 
 from fitchain.pod.proof.audit.vote import Outcome
 from tests.attacks import detection
-from tests.attacks.field import Field
+from tests.attacks.attack_lab import Field
 from tests.attacks.rows import ATTACKS, UNCAUGHT, Attack
 
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "trust.md"

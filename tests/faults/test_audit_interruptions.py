@@ -75,7 +75,7 @@ class Mortal:
             "point": point,
         }
         with self.log.open("ab") as output:
-            command = [sys.executable, "-m", "tests.faults.mortal", json.dumps(order)]
+            command = [sys.executable, "-m", "tests.faults.killable_pod", json.dumps(order)]
             return subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output)
 
     def _live(self) -> None:

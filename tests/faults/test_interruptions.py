@@ -26,7 +26,7 @@ from fitchain.pod.values.leaf import verify_chain
 from tests.chain_fixtures import Devnet
 from tests.pods import BOND, LONG, PRICE, PodProcess, Workshop, scientist_runs
 
-INPUTS = ("order.json", "recipe.json", "graph.json", "initial.safetensors", "records.npz")
+INPUTS = ("task.json", "recipe.json", "graph.json", "initial.safetensors", "records.npz")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from fitchain.pod.ports.agreement import State
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import InputRefused
-from tests.forgery import Forger
+from tests.dishonest_parties import Forger
 from tests.pods import Party, Workshop, offer_table, running
 
 RETRY_S = 0.1

@@ -24,13 +24,13 @@ import numpy as np
 
 from fitchain.pod.compute.checkpoint import read_leaves
 from fitchain.pod.compute.dataset import Card, Policy, Table, batches, open_record, record_leaves
+from fitchain.pod.jobs.exchange import DELIVERY_FILES, send_refusal
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.jobs.parcel import DELIVERY_FILES, send_refusal
 from fitchain.pod.parties.owner import Owner, register_dataset
 from fitchain.pod.parties.owner.data import registration_key
 from fitchain.pod.parties.scientist import Scientist, delivery, publish_model, request_job
 from fitchain.pod.ports import keys, settings
-from fitchain.pod.ports.agreement import Proof, State
+from fitchain.pod.ports.agreement import RunRecord, State
 from fitchain.pod.ports.chain import devnet
 from fitchain.pod.ports.chain.deploy import deploy
 from fitchain.pod.ports.registry import Role
@@ -162,7 +162,7 @@ def dataset_of(table: Table, key: bytes) -> dict[str, Any]:
     return {"key": key.hex(), "leaves": [leaf.hex() for leaf in leaves], "opening": opening.json()}
 
 
-def transcript_of(proof: Proof, recipe: Recipe) -> dict[str, Any]:
+def transcript_of(proof: RunRecord, recipe: Recipe) -> dict[str, Any]:
     """What the chain recorded, and what `finish` was given."""
     assert proof.weights is not None and proof.key is not None
     leaves = tuple(each.leaf for each in read_leaves(FOLDER))
@@ -177,7 +177,7 @@ def transcript_of(proof: Proof, recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def keep_parcels(store: Store, proof: Proof) -> None:
+def keep_parcels(store: Store, proof: RunRecord) -> None:
     """Keep what travelled, as the store has it: sealed."""
     keep(store, proof.anchors[0].note, "note.age")
     keep(store, proof.key, "key.age")

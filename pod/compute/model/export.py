@@ -17,10 +17,10 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor, nn
 
-from fitchain.pod.compute.model.dry import dry_run
-from fitchain.pod.compute.model.quiet import Heard, quiet, raising_place
+from fitchain.pod.compute.model.lowering import DATA_DEPENDENT, Writer, at
+from fitchain.pod.compute.model.shape_check import dry_run
 from fitchain.pod.compute.model.tensors import DTYPES, dtype_name, tensor_bytes
-from fitchain.pod.compute.model.writer import DATA_DEPENDENT, Writer, at
+from fitchain.pod.compute.model.torch_output import Heard, quiet, raising_place
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.graph import NATIVE, Form, Graph, Input, TensorSpec
 from fitchain.pod.values.state import TensorBytes

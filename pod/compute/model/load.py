@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from fitchain.pod.compute.model.quiet import Place, raising_place
 from fitchain.pod.compute.model.tensors import fill
+from fitchain.pod.compute.model.torch_output import Place, raising_place
 from fitchain.pod.values.errors import InputRefused, NotFound
 from fitchain.pod.values.state import Tensors
 

@@ -12,8 +12,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from fitchain.pod.compute.model.dry import dry_run
-from fitchain.pod.compute.model.plan import Plan
+from fitchain.pod.compute.model.executor import Plan
+from fitchain.pod.compute.model.shape_check import dry_run
 from fitchain.pod.compute.model.tensors import DTYPES, dtype_name, fill, new_tensor, tensor_bytes
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.graph import LIMITS, V3, Graph, Limits

@@ -1,10 +1,10 @@
 """Worker: the process in which foreign recipes train: no network, no keys, limits.
 
-Stands after `certificate` in the flow. `order` says what a job folder holds and what is asked for; `parent` starts the process,
+`task` says what a job folder holds and what is asked for; `parent` starts the process,
 relays its events and ends it; `child` is what runs inside, and the only part that imports torch. Nothing in the folder is ever
 imported, evaluated or unpickled.
 
-    <job folder>/order.json            what to do: train, rehearse, replay, restate, audit, explain or evaluate
+    <job folder>/task.json            what to do: train, rehearse, replay, recompute, audit, explain or evaluate
                  recipe.json           canonical
                  graph.json            canonical
                  initial.safetensors   the agreed initial weights
@@ -16,24 +16,24 @@ imported, evaluated or unpickled.
                  moments.jsonl         what an explanation yields
                  worker.log            what the process wrote to its standard error
 
-An audit's folder holds an order and the opened evidence (`pod/proof/audit/evidence.py`) in place of all but the offer.
+An audit's folder holds a task and the opened evidence (`pod/proof/audit/evidence.py`) in place of all but the offer.
 """
 
 from __future__ import annotations
 
-from fitchain.pod.jobs.worker.order import MODES, Event, Limits, Order
-from fitchain.pod.jobs.worker.parent import Audited, Worker, audit, explain, replay, restate, run_worker
+from fitchain.pod.jobs.worker.parent import Audited, Worker, audit, explain, recompute, replay, run_worker
+from fitchain.pod.jobs.worker.task import MODES, Event, Limits, Task
 
 __all__ = [
     "MODES",
     "Audited",
     "Event",
     "Limits",
-    "Order",
+    "Task",
     "Worker",
     "audit",
     "explain",
+    "recompute",
     "replay",
-    "restate",
     "run_worker",
 ]

@@ -23,7 +23,7 @@ from fitchain.pod.compute.environment import Environment, configure, installed_t
 from fitchain.pod.compute.sandbox import confine
 from fitchain.pod.jobs.worker.job import Job, read
 from fitchain.pod.jobs.worker.modes import MODES
-from fitchain.pod.jobs.worker.order import Order
+from fitchain.pod.jobs.worker.task import Task
 from fitchain.pod.proof.audit.evidence import RECIPE
 from fitchain.pod.values.errors import FitchainError, Unusable
 from fitchain.pod.values.recipe import Recipe
@@ -49,7 +49,7 @@ class Events:
 
 
 def main(arguments: list[str]) -> int:
-    """Do what a job folder's order says.
+    """Do what a job folder's task says.
 
     Returns:
         0, or 1 or 3 as the error says that was told, 2 for a wrong call.
@@ -81,24 +81,24 @@ def work(folder: Path, events: Events) -> None:
     Raises:
         FitchainError: whatever stands against it.
     """
-    order = Order.read(folder)
+    task = Task.read(folder)
     lock = _lock(folder)
-    enforcement = confine(folder, order.limits.memory_bytes, order.limits.file_bytes)
+    enforcement = confine(folder, task.limits.memory_bytes, task.limits.file_bytes)
     recipe = Recipe.parse(read(folder, RECIPE, RECIPE_BYTES))
     environment = recipe.environment
-    if order.mode == "evaluate":  # nothing is compared, so any host may
+    if task.mode == "evaluate":  # nothing is compared, so any host may
         environment = Environment("cpu-native", environment.threads, installed_torch())
     configure(environment)
     events.tell(
         "started",
-        mode=order.mode,
+        mode=task.mode,
         pid=os.getpid(),
         environment=environment.json(),
         torch=torch.__version__,
         sandbox=asdict(enforcement),
     )
     try:
-        MODES[order.mode](Job.open(folder, order, recipe), events.tell)
+        MODES[task.mode](Job.open(folder, task, recipe), events.tell)
     finally:
         os.close(lock)
 

@@ -15,7 +15,7 @@ from fitchain.pod.compute.dataset import Assemble, Table, assemble, batches
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.model.tensors import new_tensor
 from fitchain.pod.compute.training import StepDone, fresh_optimizer, load_optimizer, optimizer_tensors, train
-from fitchain.pod.jobs.worker.order import Order
+from fitchain.pod.jobs.worker.task import Task
 from fitchain.pod.proof.audit.evidence import EVIDENCE, GRAPH, INITIAL, Evidence, records_of
 from fitchain.pod.values.errors import DigestMismatch, FitchainError, InputRefused, NotFound
 from fitchain.pod.values.graph import LIMITS, Graph
@@ -57,14 +57,14 @@ class Job:
     """A job folder's contents.
 
     Args:
-        folder, order, recipe, graph, initial: its files.
+        folder, task, recipe, graph, initial: its files.
         table: its records.
         rows: of an audit, which of the dataset's records the table's rows are, rising; None where they are all.
         evidence: of an audit.
     """
 
     folder: Path
-    order: Order
+    task: Task
     recipe: Recipe
     graph: Graph
     initial: Mapping[str, TensorBytes]
@@ -73,7 +73,7 @@ class Job:
     evidence: Evidence | None = None
 
     @classmethod
-    def open(cls, folder: Path, order: Order, recipe: Recipe) -> Job:
+    def open(cls, folder: Path, task: Task, recipe: Recipe) -> Job:
         """Read and check a job's files.
 
         Raises:
@@ -88,13 +88,13 @@ class Job:
         initial, _ = read_safetensors(folder / INITIAL)
         if (root := model_root(initial)) != recipe.initial_model:
             raise DigestMismatch(f"{INITIAL} has the model root {root}, and the recipe says {recipe.initial_model}")
-        if order.mode in ("audit", "explain") and (folder / EVIDENCE).exists():
+        if task.mode in ("audit", "explain") and (folder / EVIDENCE).exists():
             evidence = Evidence.read(folder)
-            rows = records_of(recipe, order.seed, order.segments)
-            return cls(folder, order, recipe, graph, initial, evidence.records.table(rows), rows, evidence)
+            rows = records_of(recipe, task.seed, task.segments)
+            return cls(folder, task, recipe, graph, initial, evidence.records.table(rows), rows, evidence)
         if not (folder / RECORDS).exists():
             raise NotFound(f"there is no {RECORDS} in {folder}")
-        return cls(folder, order, recipe, graph, initial, Table.read(folder / RECORDS))
+        return cls(folder, task, recipe, graph, initial, Table.read(folder / RECORDS))
 
     @property
     def assemble(self) -> Assemble:
@@ -107,13 +107,13 @@ class Job:
     def batches(self, step: int) -> Iterator[Indices]:
         """Record indices of the steps from one on; mock data may be fewer than the records they stand for."""
         if self.rows is not None:  # the table has the records that these batches are of, and no others
-            return batches(self.recipe, self.order.seed, step)
-        if self.order.mode != "rehearse":
+            return batches(self.recipe, self.task.seed, step)
+        if self.task.mode != "rehearse":
             if (stop := self.recipe.rows[1]) > self.table.count:
                 raise InputRefused(f"the recipe uses rows up to {stop}, and the table has {self.table.count} records")
-            return batches(self.recipe, self.order.seed, step)
+            return batches(self.recipe, self.task.seed, step)
         count = np.uint64(self.table.count)
-        return (indices % count for indices in batches(self.recipe, self.order.seed, step))
+        return (indices % count for indices in batches(self.recipe, self.task.seed, step))
 
     def start(self) -> Place:
         """Leaf 0: the agreed initial model and the recipe's fresh optimizer."""
@@ -163,7 +163,7 @@ class Job:
 
     def go_on(self, place: Place) -> Iterator[StepDone]:
         """Train from a place on, to the recipe's last step."""
-        seed, step = self.order.seed, place.step
+        seed, step = self.task.seed, place.step
         return train(place.program, self.recipe, self.batches(step), self.assemble, seed, step, place.optimizer)
 
 

@@ -1,4 +1,4 @@
-"""The things a worker does: train, rehearse, replay, restate, audit, explain, evaluate (torch)."""
+"""The things a worker does: train, rehearse, replay, recompute, audit, explain, evaluate (torch)."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.model.tensors import tensor_bytes
 from fitchain.pod.compute.training import Diverged, SegmentMetrics, as_tensors, count_correct, fit, loss_function
 from fitchain.pod.jobs.worker.job import Job, Place, rehearsed
-from fitchain.pod.jobs.worker.order import REHEARSED_SEGMENTS
-from fitchain.pod.proof.audit.diagnosis import MOMENTS, Moment
+from fitchain.pod.jobs.worker.task import REHEARSED_SEGMENTS
+from fitchain.pod.proof.audit.diagnosis import STATE_DIGESTS, StateDigests
 from fitchain.pod.values.digest import ZERO, Digest, sha256_file
 from fitchain.pod.values.errors import DigestMismatch, InputRefused, NotFound, Unusable
 from fitchain.pod.values.leaf import Checkpoint, Leaf, metrics_digest, records_digest, verify_chain
@@ -55,12 +55,12 @@ def train(job: Job, tell: Tell) -> None:
     """
     started = time.monotonic()
     checkpoints, dropped = trim_leaves(job.folder)
-    verify_chain([checkpoint.leaf for checkpoint in checkpoints], job.order.ctx, job.order.seed)
+    verify_chain([checkpoint.leaf for checkpoint in checkpoints], job.task.ctx, job.task.seed)
     index, place = job.newest(checkpoints, lambda step, reason: tell("skipped", step=step, reason=reason))
     if checkpoints or dropped:
         tell("resumed", step=place.step, leaves=len(checkpoints), dropped_bytes=dropped)
     recorder = Recorder(
-        *(job.folder, job.order.ctx, job.order.seed, job.recipe, job.order.salt_key, job.order.keep_every),
+        *(job.folder, job.task.ctx, job.task.seed, job.recipe, job.task.salt_key, job.task.keep_every),
         known=checkpoints,
         first=index + 1 if index else 0,
         on_leaf=lambda recorded: _tell_leaf(tell, recorded),
@@ -89,10 +89,10 @@ def replay(job: Job, tell: Tell) -> None:
         InputRefused: there is no such segment.
         ClaimMismatch: the leaves form no chain.
     """
-    checkpoints, wanted = read_leaves(job.folder), sorted(set(job.order.segments))
-    verify_chain([checkpoint.leaf for checkpoint in checkpoints], job.order.ctx, job.order.seed)
+    checkpoints, wanted = read_leaves(job.folder), sorted(set(job.task.segments))
+    verify_chain([checkpoint.leaf for checkpoint in checkpoints], job.task.ctx, job.task.seed)
     if not wanted or wanted[-1] > len(checkpoints) - 2:
-        raise InputRefused(f"the training has {max(len(checkpoints) - 1, 0)} segments, and the order asks for {wanted}")
+        raise InputRefused(f"the training has {max(len(checkpoints) - 1, 0)} segments, and the task asks for {wanted}")
     verdicts = []
     for index in wanted:
         problem = _replay_one(job, checkpoints, index, tell)
@@ -102,7 +102,7 @@ def replay(job: Job, tell: Tell) -> None:
     tell("replayed", segments=len(verdicts), equal=all(verdicts))
 
 
-def restate(job: Job, tell: Tell) -> None:
+def recompute(job: Job, tell: Tell) -> None:
     """Train up to the ordered leaves again, from the newest kept states before them, and keep their states too.
 
     Raises:
@@ -110,14 +110,14 @@ def restate(job: Job, tell: Tell) -> None:
         DigestMismatch: a state comes out otherwise than its leaf says.
     """
     checkpoints = read_leaves(job.folder)
-    for wanted in job.order.segments:
+    for wanted in job.task.segments:
         place = _recorded_place(job, wanted, tell)
         leaf, state = checkpoints[wanted].leaf, _kept(place)
         state.verify(leaf)
-        names = {"ctx": job.order.ctx, "leaf": leaf.digest(job.order.ctx, job.order.seed)}
+        names = {"ctx": job.task.ctx, "leaf": leaf.digest(job.task.ctx, job.task.seed)}
         write_state(job.folder, leaf.step, state, names)
-        tell("restated", index=wanted, step=leaf.step)
-    tell("kept", states=len(job.order.segments))
+        tell("recomputed", index=wanted, step=leaf.step)
+    tell("kept", states=len(job.task.segments))
 
 
 def audit(job: Job, tell: Tell) -> None:
@@ -126,7 +126,7 @@ def audit(job: Job, tell: Tell) -> None:
     What does not come out is told, not raised.
     """
     findings = []
-    for index in job.order.segments:
+    for index in job.task.segments:
         problem, before = _audit_one(job, index, _ticker(tell, job.recipe.steps))
         findings.append(not problem)
         end = min((index + 1) * job.recipe.segment, job.recipe.steps)
@@ -136,9 +136,9 @@ def audit(job: Job, tell: Tell) -> None:
 
 def explain(job: Job, tell: Tell) -> None:
     """Train the ordered segments again, and write the digests of all tensors after each of their steps."""
-    part = job.folder / f".{MOMENTS}.part"
+    part = job.folder / f".{STATE_DIGESTS}.part"
     with part.open("wb") as file:
-        for index in job.order.segments:
+        for index in job.task.segments:
             place = job.audited_place(index) if job.evidence is not None else _recorded_place(job, index, tell)
             end = min((index + 1) * job.recipe.segment, job.recipe.steps)
             file.write(_moment(index, place.step, place))
@@ -147,8 +147,8 @@ def explain(job: Job, tell: Tell) -> None:
                     file.write(_moment(index, done.step, place))
             except Diverged:
                 continue  # its last moment says after which step
-    part.replace(job.folder / MOMENTS)
-    tell("explained", segments=len(job.order.segments), file=MOMENTS)
+    part.replace(job.folder / STATE_DIGESTS)
+    tell("explained", segments=len(job.task.segments), file=STATE_DIGESTS)
 
 
 def evaluate(job: Job, tell: Tell) -> None:
@@ -158,9 +158,9 @@ def evaluate(job: Job, tell: Tell) -> None:
         NotFound: the model's file is not there.
         InputRefused: the model is not of the graph, or the table does not fit the recipe.
     """
-    if not (job.folder / job.order.model).exists():
-        raise NotFound(f"there is no {job.order.model} in {job.folder}")
-    model, _ = read_safetensors(job.folder / job.order.model)
+    if not (job.folder / job.task.model).exists():
+        raise NotFound(f"there is no {job.task.model} in {job.folder}")
+    model, _ = read_safetensors(job.folder / job.task.model)
     program, loss = Program(job.graph, model, job.recipe.environment.name), job.recipe.loss
     compute_loss = loss_function(Choice(loss.name, {**loss.arguments, "reduction": "mean"}))
     outputs, losses, correct, compared = [], 0.0, 0, 0
@@ -185,7 +185,7 @@ MODES: Mapping[str, Callable[[Job, Tell], None]] = {
     "train": train,
     "rehearse": rehearse,
     "replay": replay,
-    "restate": restate,
+    "recompute": recompute,
     "audit": audit,
     "explain": explain,
     "evaluate": evaluate,
@@ -255,7 +255,7 @@ def _leaf(
         optimizer=optimizer_root(_optimizer_bytes(place)),
         records=records_digest(segment.records()),
         metrics=metrics_digest(segment.values(job.recipe.metrics), checkpoints[index].salt),
-        previous=checkpoints[index - 1].leaf.digest(job.order.ctx, job.order.seed),
+        previous=checkpoints[index - 1].leaf.digest(job.task.ctx, job.task.seed),
     )
 
 
@@ -267,9 +267,9 @@ def _recorded_place(job: Job, wanted: int, tell: Tell) -> Place:
         ClaimMismatch: the leaves form no chain.
     """
     checkpoints = read_leaves(job.folder)
-    verify_chain([checkpoint.leaf for checkpoint in checkpoints], job.order.ctx, job.order.seed)
+    verify_chain([checkpoint.leaf for checkpoint in checkpoints], job.task.ctx, job.task.seed)
     if wanted >= len(checkpoints):
-        raise InputRefused(f"the training has {len(checkpoints)} leaves, and the order asks for leaf {wanted}")
+        raise InputRefused(f"the training has {len(checkpoints)} leaves, and the task asks for leaf {wanted}")
     before = checkpoints[: wanted + 1]
     index, place = job.newest(before, lambda step, reason: tell("skipped", step=step, reason=reason))
     for at, step, _ in leaves_after(job, index, place, _ticker(tell, job.recipe.steps)) if index < wanted else ():
@@ -284,7 +284,7 @@ def _kept(place: Place) -> KeptState:
 
 
 def _moment(segment: int, step: int, place: Place) -> bytes:
-    return Moment.of(segment, step, _kept(place)).to_line()
+    return StateDigests.of(segment, step, _kept(place)).to_line()
 
 
 def _optimizer_bytes(place: Place) -> dict[str, TensorBytes]:
@@ -366,7 +366,7 @@ def _end(job: Job, recorder: Recorder, end: Diverged, tell: Tell) -> None:
         if at == last.index:
             break
     file = _write_model(job, place.program)
-    detail = end.detail if job.order.mode == "rehearse" else ""  # it may show a number from the data
+    detail = end.detail if job.task.mode == "rehearse" else ""  # it may show a number from the data
     reason = f"{end.reason} ({detail})" if detail else end.reason
     tell(
         "diverged",

@@ -15,8 +15,8 @@ from types import TracebackType
 
 import fitchain
 from fitchain.pod.compute.environment import Environment, clean_variables
-from fitchain.pod.jobs.worker.order import ENDINGS, Event, Order
-from fitchain.pod.proof.audit.diagnosis import MOMENTS, Moment, read_moments
+from fitchain.pod.jobs.worker.task import ENDINGS, Event, Task
+from fitchain.pod.proof.audit.diagnosis import STATE_DIGESTS, StateDigests, read_state_digests
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import NotFound, Unusable, as_told
 from fitchain.pod.values.recipe import Recipe
@@ -32,7 +32,7 @@ class Worker(AbstractContextManager["Worker"]):
     context ends the process if it still runs; what it had recorded stays, and the next worker resumes from it.
 
     Args:
-        folder: the job folder; `order.json` says what to do.
+        folder: the job folder; `task.json` says what to do.
         environment: the class, as in the recipe.
     """
 
@@ -108,7 +108,7 @@ def run_worker(
     """Run a worker on a job folder to its end.
 
     Args:
-        folder: the job folder, with `order.json` and what the mode needs.
+        folder: the job folder, with `task.json` and what the mode needs.
         on_event: called with each event, in this thread.
         environment: the recipe's, if not given.
 
@@ -151,7 +151,7 @@ def replay(
     """Replay segments of a recorded training and compare them with its leaves.
 
     Args:
-        folder: the job folder of the training: its order, leaves, kept states and records.
+        folder: the job folder of the training: its task, leaves, kept states and records.
         segments: which; segment j leads from leaf j to leaf j+1.
         on_event: called with each event, in this thread.
 
@@ -162,8 +162,8 @@ def replay(
         NotFound, InputRefused: the folder lacks something, or there is no such segment.
         EnvironmentRefused: this host does not reproduce the recipe's class.
     """
-    order = Order.read(folder)
-    replace(order, mode="replay", segments=tuple(sorted(set(segments)))).write(folder)
+    task = Task.read(folder)
+    replace(task, mode="replay", segments=tuple(sorted(set(segments)))).write(folder)
     verdicts: list[Replayed] = []
 
     def note(event: Event) -> None:
@@ -175,15 +175,15 @@ def replay(
     try:
         run_worker(folder, note)
     finally:
-        order.write(folder)
+        task.write(folder)
     return tuple(verdicts)
 
 
-def restate(folder: Path, leaves: Sequence[int], on_event: Callable[[Event], None] | None = None) -> None:
+def recompute(folder: Path, leaves: Sequence[int], on_event: Callable[[Event], None] | None = None) -> None:
     """Train a recorded training's states at some leaves again and keep them.
 
     Args:
-        folder: the job folder of the training: its order, leaves, kept states and records.
+        folder: the job folder of the training: its task, leaves, kept states and records.
         leaves: which.
         on_event: called with each event, in this thread.
 
@@ -192,12 +192,12 @@ def restate(folder: Path, leaves: Sequence[int], on_event: Callable[[Event], Non
         DigestMismatch: a state comes out otherwise than its leaf says.
         EnvironmentRefused: this host does not reproduce the recipe's class.
     """
-    order = Order.read(folder)
-    replace(order, mode="restate", segments=tuple(sorted(set(leaves)))).write(folder)
+    task = Task.read(folder)
+    replace(task, mode="recompute", segments=tuple(sorted(set(leaves)))).write(folder)
     try:
         run_worker(folder, on_event)
     finally:
-        order.write(folder)
+        task.write(folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +230,7 @@ def audit(
     """Replay segments out of evidence whose checks have held.
 
     Args:
-        folder: the opened evidence; an order and a log are written beside it.
+        folder: the opened evidence; a task and a log are written beside it.
         ctx, seed: the chain's.
         segments: which.
         on_event: called with each event, in this thread.
@@ -243,7 +243,7 @@ def audit(
         EnvironmentRefused: this host does not reproduce the recipe's class.
         Unusable: the worker ended without a word, or memory ran out.
     """
-    Order("audit", ctx, seed, bytes(32), segments=tuple(sorted(set(segments)))).write(folder)
+    Task("audit", ctx, seed, bytes(32), segments=tuple(sorted(set(segments)))).write(folder)
     findings: list[Audited] = []
 
     def note(event: Event) -> None:
@@ -258,13 +258,13 @@ def audit(
 
 
 def explain(
-    folder: Path, order: Order, segments: Sequence[int], on_event: Callable[[Event], None] | None = None
-) -> tuple[Moment, ...]:
+    folder: Path, task: Task, segments: Sequence[int], on_event: Callable[[Event], None] | None = None
+) -> tuple[StateDigests, ...]:
     """Train segments again, and tell each of their moments.
 
     Args:
         folder: a training's, or opened evidence whose checks have held; `moments.jsonl` is written into it.
-        order: of the training; of evidence, one with the chain's context and order seed.
+        task: of the training; of evidence, one with the chain's context and order seed.
         segments: which.
         on_event: called with each event, in this thread.
 
@@ -275,12 +275,12 @@ def explain(
         NotFound, InputRefused: the folder lacks something, or there is no such segment.
         EnvironmentRefused: this host does not reproduce the recipe's class.
     """
-    replace(order, mode="explain", segments=tuple(sorted(set(segments)))).write(folder)
+    replace(task, mode="explain", segments=tuple(sorted(set(segments)))).write(folder)
     try:
         run_worker(folder, on_event)
     finally:
-        order.write(folder)
-    return read_moments(folder / MOMENTS)
+        task.write(folder)
+    return read_state_digests(folder / STATE_DIGESTS)
 
 
 def _recipe(folder: Path) -> Recipe:

@@ -15,13 +15,13 @@ Last but two in the flow.
 from fitchain.pod.parties.owner.data import RegisteredDataset, read_registered, register_dataset
 from fitchain.pod.parties.owner.pod import Owner, approve, reject
 from fitchain.pod.parties.owner.replay import Replay, replay_job
-from fitchain.pod.parties.owner.run import Run
+from fitchain.pod.parties.owner.run import TrainingSession
 
 __all__ = [
     "Owner",
     "RegisteredDataset",
     "Replay",
-    "Run",
+    "TrainingSession",
     "approve",
     "read_registered",
     "register_dataset",

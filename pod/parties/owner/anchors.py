@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fitchain.pod.compute.checkpoint import LEAVES
+from fitchain.pod.jobs.exchange import Note, send_note
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.jobs.parcel import Note, send_note
-from fitchain.pod.ports.agreement import Proof
+from fitchain.pod.ports.agreement import RunRecord
 from fitchain.pod.ports.chain import Pending, Receipt
 from fitchain.pod.proof.transcript import grow
 from fitchain.pod.values.digest import Digest, tree_root
@@ -31,7 +31,9 @@ class Anchors:
         metrics_leave: whether the owner's policy lets rounded metrics out.
     """
 
-    def __init__(self, home: Home, id: Digest, proof: Proof, group: int, recipient: str, metrics_leave: bool) -> None:
+    def __init__(
+        self, home: Home, id: Digest, proof: RunRecord, group: int, recipient: str, metrics_leave: bool
+    ) -> None:
         self.home, self.id, self.proof, self.group = home, id, proof, group
         self.recipient, self.metrics_leave = recipient, metrics_leave
         self._open: list[Checkpoint] = []

@@ -9,9 +9,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from fitchain.pod.jobs.docket import OWNER_RANK, Docket, send
+from fitchain.pod.jobs.exchange import send_key
 from fitchain.pod.jobs.home import Home, sweep
-from fitchain.pod.jobs.parcel import send_key
+from fitchain.pod.jobs.turns import OWNER_RANK, Turns, send
 from fitchain.pod.parties.owner.evidence import build_evidence, job_identity
 from fitchain.pod.parties.owner.examine import RECIPIENT
 from fitchain.pod.ports.agreement import Agreement, Audit, Mode, Outcome, Phase
@@ -24,7 +24,7 @@ EVIDENCE_LEFT = (".evidence-*",)
 """Opened records that a killed process left behind; a replay by hand may be at work beside them."""
 
 
-def answer_audit(home: Home, docket: Docket, id: Digest) -> str:
+def answer_audit(home: Home, docket: Turns, id: Digest) -> str:
     """Do what an open audit asks of the owner now.
 
     Returns:

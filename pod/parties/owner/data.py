@@ -72,7 +72,7 @@ def register_dataset(
         ChainUnusable, StoreUnusable: chain or store do not answer.
     """
     table = Table.read(source, drop=drop, target=target)
-    home.enlist(Role.OWNER)  # offers are sealed to it from now on
+    home.register_or_update(Role.OWNER)  # offers are sealed to it from now on
     salt = secrets.token_bytes(32)
     key = registration_key(home, salt)
     registration = register(

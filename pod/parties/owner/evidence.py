@@ -12,15 +12,15 @@ from pathlib import Path
 
 from fitchain.pod.compute.checkpoint import LEAVES, read_leaves
 from fitchain.pod.compute.checkpoint.files import state_path
+from fitchain.pod.jobs.exchange import send_folder
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.jobs.parcel import send_folder
-from fitchain.pod.jobs.worker import restate
+from fitchain.pod.jobs.worker import recompute
 from fitchain.pod.parties.owner.data import read_with_leaves, registration_key
 from fitchain.pod.parties.owner.replay import link_training
 from fitchain.pod.parties.owner.run import IDENTITY, prepare
 from fitchain.pod.ports.store import Cid, Store
+from fitchain.pod.proof.audit.chain_record import ChainRecord, read_facts
 from fitchain.pod.proof.audit.evidence import FOLDER_BYTES, write_evidence
-from fitchain.pod.proof.audit.facts import Facts, read_facts
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import ClaimMismatch, NotFound, Unusable
@@ -62,14 +62,14 @@ def build_evidence(
         link_training(folder, job)
         if missing := missing_states(job, facts):
             prepare(home, id, home.agreements.proof(id), job)
-            restate(job, missing)
+            recompute(job, missing)
         names = write_evidence(job, place, facts, checkpoints, table, key, leaves, identity)
         if (size := sum((place / name).stat().st_size for name in names)) > FOLDER_BYTES:
             raise Unusable(f"the evidence has {size} bytes, and no verifier fetches more than {FOLDER_BYTES}")
         return send_folder(store, place, names, recipients)
 
 
-def read_transcript(folder: Path, facts: Facts) -> tuple[Checkpoint, ...]:
+def read_transcript(folder: Path, facts: ChainRecord) -> tuple[Checkpoint, ...]:
     """Read a job folder's checkpoints, which must be those whose root the chain has.
 
     Raises:
@@ -84,7 +84,7 @@ def read_transcript(folder: Path, facts: Facts) -> tuple[Checkpoint, ...]:
     return checkpoints
 
 
-def missing_states(job: Path, facts: Facts) -> list[int]:
+def missing_states(job: Path, facts: ChainRecord) -> list[int]:
     """The audited segments whose state before them is not kept."""
     return [segment for segment in facts.audited[1:] if not state_path(job, facts.step_of(segment)).exists()]
 

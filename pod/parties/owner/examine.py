@@ -13,9 +13,9 @@ from pathlib import Path
 
 from fitchain.pod.compute import environment
 from fitchain.pod.compute.dataset import Card, Disclosure, Table, mock_table
+from fitchain.pod.jobs.exchange import OFFER_FILES, fetch_folder
 from fitchain.pod.jobs.home import Home, sweep
 from fitchain.pod.jobs.journal import DatasetRow
-from fitchain.pod.jobs.parcel import OFFER_FILES, fetch_folder
 from fitchain.pod.jobs.rehearsal import MOCK_LIMIT_BYTES, rehearse
 from fitchain.pod.jobs.worker import Event
 from fitchain.pod.parties.owner.data import MOCK_RECORDS, read_registered, registration_key
@@ -52,7 +52,7 @@ def examine(home: Home, agreement: Agreement) -> list[str]:
     folder = home.job_folder(agreement.id)
     sweep(folder)
     offer = home.agreements.offer(agreement.id)
-    home.meet(agreement.scientist)
+    home.add_peer(agreement.scientist)
     fetch_folder(home.store, offer, folder, OFFER_FILES, home.keys.identity, OFFER_LIMIT_BYTES)
     recipe, graph = read_offer(folder)
     check_terms(home, agreement, recipe, graph)

@@ -19,14 +19,14 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
-from fitchain.pod.jobs.docket import TURN_S, Docket, tell_verdict
+from fitchain.pod.jobs.exchange import send_refusal
 from fitchain.pod.jobs.home import Home, sweep
-from fitchain.pod.jobs.parcel import send_refusal
-from fitchain.pod.jobs.patience import RETRY_S, Patience, Say
+from fitchain.pod.jobs.retry import RETRY_S, RetryPolicy, Say
+from fitchain.pod.jobs.turns import TURN_S, Turns, tell_verdict
 from fitchain.pod.parties.owner.answer import EVIDENCE_LEFT, answer_audit, release_after_others
 from fitchain.pod.parties.owner.data import read_registered
 from fitchain.pod.parties.owner.examine import dataset_of, examine
-from fitchain.pod.parties.owner.run import ENDED, IDENTITY, RECORDS, Run, begin, order_nonce, record_end
+from fitchain.pod.parties.owner.run import ENDED, IDENTITY, RECORDS, TrainingSession, begin, order_nonce, record_end
 from fitchain.pod.ports.agreement import Agreement, State, commit_nonce
 from fitchain.pod.ports.registry import Role
 from fitchain.pod.ports.sealed import check_recipient
@@ -87,7 +87,7 @@ class Owner:
         keep_every: which states a training keeps: every a-th leaf's, and the last.
         look_s: seconds between two looks at the chain.
         retry_s: seconds until something that failed is tried again.
-        turn_s: see `Docket`.
+        turn_s: see `Turns`.
     """
 
     def __init__(
@@ -101,9 +101,9 @@ class Owner:
         turn_s: float = TURN_S,
     ) -> None:
         self.home, self.say = home, say
-        self._docket = Docket(home, turn_s)
+        self._docket = Turns(home, turn_s)
         self.keep_states, self.keep_every, self.look_s = keep_states, keep_every, look_s
-        self._patience = Patience(home, say, retry_s)
+        self._retry = RetryPolicy(home, say, retry_s)
         self._stop = threading.Event()
         self._busy: dict[Digest, Future[None]] = {}
         self._over: set[Digest] = set()
@@ -121,18 +121,18 @@ class Owner:
         """
         self._stop = stop
         with (
-            self.home.alone(),
+            self.home.exclusive_lock(),
             ThreadPoolExecutor(1, "answer") as answering,
             ThreadPoolExecutor(1, "train") as training,
             ThreadPoolExecutor(1, "audit") as auditing,
         ):
             self.home.chain.catch_up()
-            self.home.enlist(Role.OWNER)
+            self.home.register_or_update(Role.OWNER)
             pools = {State.REQUESTED: answering, State.ACCEPTED: answering, State.TRAINING: training}
             pools |= {State.AUDITING: auditing}
             while not stop.is_set():
-                if self._patience.due(ZERO):
-                    self._patience.attempt(ZERO, partial(self._look, pools))
+                if self._retry.due(ZERO):
+                    self._retry.attempt(ZERO, partial(self._look, pools))
                 stop.wait(self.look_s)
 
     def _look(self, pools: dict[State, ThreadPoolExecutor]) -> None:
@@ -151,11 +151,11 @@ class Owner:
 
     def _free(self, id: Digest) -> bool:
         """Whether nobody is at work for a job, and nothing puts it off."""
-        return (id not in self._busy or self._busy[id].done()) and self._patience.due(id)
+        return (id not in self._busy or self._busy[id].done()) and self._retry.due(id)
 
     def _attempt(self, id: Digest, act: Callable[[], None]) -> None:
         if not self._stop.is_set():  # what waited for its turn when the pod was asked to stop waits on
-            self._patience.attempt(id, act)
+            self._retry.attempt(id, act)
 
     def _advance(self, agreement: Agreement, now: int) -> None:
         """Take an agreement from where it stands to its next state.
@@ -180,7 +180,7 @@ class Owner:
                 if id not in self._begun:
                     self.say(id, "training")
                     self._begun.add(id)
-                self.say(id, Run(self.home, id, self._stop, self.keep_every)())
+                self.say(id, TrainingSession(self.home, id, self._stop, self.keep_every)())
             case State.TRAINED | State.DIVERGED:
                 self._note_end(id)
                 if now > agreement.dispute_deadline:
@@ -275,7 +275,7 @@ class Owner:
 
     def _let_go(self, id: Digest) -> None:
         """Give up the sealed objects of an ended job: the scientist has them, or had time to fetch them."""
-        self.home.let_go(id)
+        self.home.release_objects(id)
         self.home.journal.record(id, "let_go", once="")
         del self._kept[id]
 

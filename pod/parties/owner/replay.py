@@ -14,8 +14,8 @@ from pathlib import Path
 
 from fitchain.pod.compute.checkpoint import LEAVES, read_leaves
 from fitchain.pod.compute.checkpoint.files import STATES
+from fitchain.pod.jobs.exchange import OFFER_FILES
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.jobs.parcel import OFFER_FILES
 from fitchain.pod.jobs.worker import Event
 from fitchain.pod.jobs.worker import replay as replay_folder
 from fitchain.pod.jobs.worker.parent import Replayed

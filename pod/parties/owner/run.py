@@ -5,7 +5,7 @@ again and nothing is sent, trained or paid twice.
 
     <job folder>/recipe.json graph.json initial.safetensors         the opened offer
                  records.npz                                        the records, while the job trains
-                 order.json leaves.jsonl states/ final.safetensors  the worker's (see `worker`)
+                 task.json leaves.jsonl states/ final.safetensors  the worker's (see `worker`)
                  identity.age                                       the job's own age identity, sealed to this pod; gone once nothing is left to do
                  model.safetensors certificate.json                 what is delivered
 """
@@ -18,13 +18,13 @@ from pathlib import Path
 from uuid import uuid4
 
 from fitchain.pod.compute.checkpoint import read_leaves
+from fitchain.pod.jobs.exchange import DELIVERY_FILES, send_folder, send_key
 from fitchain.pod.jobs.home import Home, sweep
-from fitchain.pod.jobs.parcel import DELIVERY_FILES, send_folder, send_key
-from fitchain.pod.jobs.worker import Event, Order, Worker
+from fitchain.pod.jobs.worker import Event, Task, Worker
 from fitchain.pod.parties.owner.anchors import Anchors, LeafFile
 from fitchain.pod.parties.owner.data import read_registered
 from fitchain.pod.parties.owner.examine import RECIPIENT, dataset_of
-from fitchain.pod.ports.agreement import Proof, State
+from fitchain.pod.ports.agreement import RunRecord, State
 from fitchain.pod.ports.sealed import recipient_of
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.proof.certificate import issue
@@ -47,7 +47,7 @@ def begin(home: Home, id: Digest) -> None:
     home.journal.record(id, "begun", once="", seed=seed, transaction=str(receipt.transaction), gas=receipt.gas_used)
 
 
-class Run:
+class TrainingSession:
     """One begun job on its way to delivery.
 
     Args:
@@ -88,7 +88,7 @@ class Run:
         self.end(proof, ended)
         return ENDINGS[ended["event"]]
 
-    def train(self, proof: Proof) -> Event | None:
+    def train(self, proof: RunRecord) -> Event | None:
         """Train in a worker, anchoring each group of leaves as it is complete.
 
         Returns:
@@ -113,7 +113,7 @@ class Run:
         anchors.wait()
         return ended
 
-    def end(self, proof: Proof, ended: Event) -> None:
+    def end(self, proof: RunRecord, ended: Event) -> None:
         """Deliver what was trained and end the run on chain."""
         leaves = tuple(checkpoint.leaf for checkpoint in read_leaves(self.folder))
         transcript = Transcript(proof.ctx, proof.seed, leaves)
@@ -186,8 +186,8 @@ def record_end(home: Home, id: Digest, reason: str = "") -> None:
     )
 
 
-def prepare(home: Home, id: Digest, proof: Proof, folder: Path, keep_every: int = 1) -> None:
-    """Give a worker's folder its records and its order; the records are read again and must still be the registered ones.
+def prepare(home: Home, id: Digest, proof: RunRecord, folder: Path, keep_every: int = 1) -> None:
+    """Give a worker's folder its records and its task; the records are read again and must still be the registered ones.
 
     Raises:
         DatasetChanged: they are not.
@@ -198,7 +198,7 @@ def prepare(home: Home, id: Digest, proof: Proof, folder: Path, keep_every: int 
     table.write_npz(part)
     part.replace(folder / RECORDS)
     salt_key = home.keys.derive("fitchain/metrics/v1", id)
-    Order("train", proof.ctx, proof.seed, salt_key, keep_every=keep_every).write(folder)
+    Task("train", proof.ctx, proof.seed, salt_key, keep_every=keep_every).write(folder)
 
 
 def order_nonce(home: Home, id: Digest) -> Digest:

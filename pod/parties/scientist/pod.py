@@ -9,10 +9,10 @@ from __future__ import annotations
 import threading
 from functools import partial
 
-from fitchain.pod.jobs.docket import SCIENTIST_RANK, TURN_S, Docket, tell_verdict
+from fitchain.pod.jobs.exchange import Note, fetch_note, fetch_refusal
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.jobs.parcel import Note, fetch_note, fetch_refusal
-from fitchain.pod.jobs.patience import RETRY_S, Patience, Say
+from fitchain.pod.jobs.retry import RETRY_S, RetryPolicy, Say
+from fitchain.pod.jobs.turns import SCIENTIST_RANK, TURN_S, Turns, tell_verdict
 from fitchain.pod.parties.scientist.receive import ENDED, accept_result, receive
 from fitchain.pod.ports.agreement import Agreement, Anchor, State
 from fitchain.pod.ports.registry import Role
@@ -31,7 +31,7 @@ class Scientist:
         say: told what happens, one line each.
         look_s: seconds between two looks at the chain.
         retry_s: seconds until something that failed is tried again.
-        turn_s: see `Docket`.
+        turn_s: see `Turns`.
     """
 
     def __init__(
@@ -43,9 +43,9 @@ class Scientist:
         retry_s: float = RETRY_S,
         turn_s: float = TURN_S,
     ) -> None:
-        self._docket = Docket(home, turn_s)
+        self._docket = Turns(home, turn_s)
         self.home, self.auto_accept, self.say, self.look_s = home, auto_accept, say, look_s
-        self._patience = Patience(home, say, retry_s)
+        self._retry = RetryPolicy(home, say, retry_s)
         self._over: set[Digest] = set()
 
     def run(self, stop: threading.Event) -> None:
@@ -55,19 +55,19 @@ class Scientist:
             Unusable: another pod runs from this home.
             FitchainError: this pod cannot be registered.
         """
-        with self.home.alone():
+        with self.home.exclusive_lock():
             self.home.chain.catch_up()
-            self.home.enlist(Role.SCIENTIST)
+            self.home.register_or_update(Role.SCIENTIST)
             while not stop.is_set():
-                if self._patience.due(ZERO):
-                    self._patience.attempt(ZERO, self._look)
+                if self._retry.due(ZERO):
+                    self._retry.attempt(ZERO, self._look)
                 stop.wait(self.look_s)
 
     def _look(self) -> None:
         """Follow every job that has not ended."""
         for id in self.home.agreements.list(scientist=self.home.keys.address):
-            if id not in self._over and self._patience.due(id):
-                self._patience.attempt(id, partial(self._follow, id))
+            if id not in self._over and self._retry.due(id):
+                self._retry.attempt(id, partial(self._follow, id))
 
     def _follow(self, id: Digest) -> None:
         audited = self.home.agreements.read(id).state == State.AUDITING
@@ -76,7 +76,7 @@ class Scientist:
         if follow(self.home, id, self.auto_accept, self.say).ended:
             if verdict := tell_verdict(self.home, self.home.audits.read(id)):
                 self.say(id, verdict)
-            self.home.let_go(id)
+            self.home.release_objects(id)
             self._over.add(id)
 
 
@@ -125,7 +125,7 @@ def _read_refusal(home: Home, id: Digest, say: Say) -> None:
     cid = home.agreements.refusal(id)
     if cid is None or home.journal.happened(id, "refused"):
         return
-    home.meet(home.agreements.read(id).terms.owner)
+    home.add_peer(home.agreements.read(id).terms.owner)
     reason = fetch_refusal(home.store, id, cid, home.keys.identity)
     home.journal.record(id, "refused", once="", reason=reason)
     say(id, f"the owner declined: {reason}")
@@ -165,7 +165,7 @@ def _note(home: Home, agreement: Agreement, anchor: Anchor, index: int) -> Note:
         FitchainError: it is not there, does not open, or is no note.
     """
     assert anchor.note is not None
-    home.meet(agreement.terms.owner)
+    home.add_peer(agreement.terms.owner)
     note = fetch_note(home.store, anchor.note, home.keys.identity)
     root = tree_root(note.leaves)
     if note.agreement != agreement.id or note.first != index * agreement.terms.group or root != anchor.root:

@@ -8,9 +8,9 @@ from pathlib import Path
 from uuid import uuid4
 
 from fitchain.pod.compute.dataset import Card
+from fitchain.pod.jobs.exchange import send_folder
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import ModelRow
-from fitchain.pod.jobs.parcel import send_folder
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.values.digest import ZERO, Digest
 from fitchain.pod.values.errors import ClaimMismatch
@@ -40,7 +40,7 @@ def read_card(home: Home, dataset: Digest) -> Card:
         ClaimMismatch: the card is about other records than the registry says.
     """
     entry = home.registry.dataset(dataset)
-    home.meet(entry.owner)
+    home.add_peer(entry.owner)
     card = Card.parse(home.store.cat(entry.card))
     if (card.root, card.count) != (entry.root, entry.count):
         raise ClaimMismatch(f"the card {entry.card} is about {card.count} records under {card.root}, not {entry.root}")

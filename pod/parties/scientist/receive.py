@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fitchain.pod.compute.dataset import Card, Table
+from fitchain.pod.jobs.exchange import DELIVERY_FILES, OFFER_FILES, fetch_folder, fetch_key
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.jobs.parcel import DELIVERY_FILES, OFFER_FILES, fetch_folder, fetch_key
-from fitchain.pod.jobs.worker import Order, run_worker
+from fitchain.pod.jobs.worker import Task, run_worker
 from fitchain.pod.parties.scientist.publish import read_card
-from fitchain.pod.ports.agreement import Proof, Release, State
+from fitchain.pod.ports.agreement import Release, RunRecord, State
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.proof.certificate import Verdict, verify
 from fitchain.pod.values.digest import ZERO, Digest
@@ -86,7 +86,7 @@ def _fetch(home: Home, id: Digest, folder: Path) -> Verdict:
     keys = _keys(home, id, proof)
     if agreement.state not in ENDED or proof.weights is None or not keys:
         raise NotFound(f"the job {id} is {agreement.state.name.lower()} and has delivered nothing yet")
-    home.meet(agreement.terms.owner)
+    home.add_peer(agreement.terms.owner)
     problem: FitchainError | None = None
     for released in keys:
         try:
@@ -97,7 +97,7 @@ def _fetch(home: Home, id: Digest, folder: Path) -> Verdict:
     raise problem
 
 
-def _keys(home: Home, id: Digest, proof: Proof) -> list[Release]:
+def _keys(home: Home, id: Digest, proof: RunRecord) -> list[Release]:
     """The sealed job identities that the scientist may try: the owner's with its ending, or whoever released one after an audit."""
     if proof.key is not None:
         return [Release("", proof.key)]
@@ -108,7 +108,7 @@ def _open(home: Home, id: Digest, folder: Path, weights: Cid, released: Release)
     """Open a delivery with one of the identities released."""
     assert released.key is not None
     if released.by:
-        home.meet(released.by)
+        home.add_peer(released.by)
     identity = fetch_key(home.store, id, released.key, home.keys.identity)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".opened-") as scratch:
         place = Path(scratch)
@@ -182,7 +182,7 @@ def evaluate(home: Home, id: Digest, source: Path) -> Evaluation:
             shutil.copyfile(folder / name, place / name)
         os.link(found.model, place / "final.safetensors")
         table.write_npz(place / "records.npz")
-        Order("evaluate", ctx=ZERO, seed=ZERO, salt_key=bytes(32)).write(place)
+        Task("evaluate", ctx=ZERO, seed=ZERO, salt_key=bytes(32)).write(place)
         ended = run_worker(place, environment=recipe.environment)
     return Evaluation(int(ended["records"]), {name: float(value) for name, value in ended["metrics"].items()})
 

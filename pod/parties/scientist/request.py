@@ -12,9 +12,9 @@ from typing import Any
 
 from fitchain.pod.compute import environment
 from fitchain.pod.compute.dataset import Card
+from fitchain.pod.jobs.exchange import OFFER_FILES, send_folder
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import RequestRow
-from fitchain.pod.jobs.parcel import OFFER_FILES, send_folder
 from fitchain.pod.jobs.rehearsal import MOCK_LIMIT_BYTES, rehearse
 from fitchain.pod.parties.scientist.publish import MODEL_FILES, read_card
 from fitchain.pod.ports.agreement import AuditTerms, Terms, agreement_id
@@ -73,7 +73,7 @@ def request_job(
     Graph.parse((row.folder / "graph.json").read_bytes()).check(recipe.environment.name)
     terms = terms_of(home.registry.dataset(dataset).owner, dataset, model, recipe, price, bond, windows, audit)
     home.chain.require_fit(price + audit.locked, "the request")
-    home.enlist(Role.SCIENTIST)  # the owner seals notes and delivery to it
+    home.register_or_update(Role.SCIENTIST)  # the owner seals notes and delivery to it
     home.chain.catch_up()
     request = _interrupted(home, terms) or _prepare(home, terms, recipe, row.folder, card, rehearsed)
     if request.agreement not in home.agreements.list(scientist=home.keys.address):

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fitchain.pod.compute import environment
-from fitchain.pod.jobs.parcel import DELIVERY_FILES, fetch_folder
+from fitchain.pod.jobs.exchange import DELIVERY_FILES, fetch_folder
 from fitchain.pod.jobs.worker import Audited, Event, audit
 from fitchain.pod.ports.store import Cid, Store
+from fitchain.pod.proof.audit.chain_record import ChainRecord
 from fitchain.pod.proof.audit.checking import Problem, check, check_delivery
 from fitchain.pod.proof.audit.evidence import FOLDER_BYTES, RECIPE, Evidence, files_of
-from fitchain.pod.proof.audit.facts import Facts
 from fitchain.pod.proof.audit.vote import Outcome, trace_digest
 from fitchain.pod.values.digest import ZERO, Digest
 from fitchain.pod.values.errors import (
@@ -65,7 +65,7 @@ def examine(
     store: Store,
     cid: Cid,
     identity: str,
-    facts: Facts,
+    facts: ChainRecord,
     folder: Path,
     on_event: Callable[[Event], None] | None = None,
 ) -> Examination:
@@ -99,7 +99,7 @@ def examine(
     return Examination(Outcome.MISMATCH if found else Outcome.MATCH, trace, tuple(found), audited)
 
 
-def _fetch_evidence(store: Store, cid: Cid, identity: str, facts: Facts, folder: Path) -> Evidence:
+def _fetch_evidence(store: Store, cid: Cid, identity: str, facts: ChainRecord, folder: Path) -> Evidence:
     """Fetch, open and read the evidence; nothing of it is checked yet."""
     _fetch(store, cid, folder, files_of(facts.audited), identity, FOLDER_BYTES)
     try:
@@ -108,7 +108,7 @@ def _fetch_evidence(store: Store, cid: Cid, identity: str, facts: Facts, folder:
         raise _Withheld(f"the evidence cannot be read: {error.message}", lasting=True) from None
 
 
-def _fetch_delivery(store: Store, evidence: Evidence, facts: Facts, folder: Path) -> None:
+def _fetch_delivery(store: Store, evidence: Evidence, facts: ChainRecord, folder: Path) -> None:
     """Fetch the delivery and open it with the job's identity."""
     if facts.weights is None:
         raise _Withheld("the chain names no delivery that can be fetched", lasting=True)
@@ -127,7 +127,7 @@ def _fetch(store: Store, cid: Cid, folder: Path, names: tuple[str, ...], identit
 
 
 def _replay(
-    evidence: Evidence, facts: Facts, problems: tuple[Problem, ...], on_event: Callable[[Event], None] | None
+    evidence: Evidence, facts: ChainRecord, problems: tuple[Problem, ...], on_event: Callable[[Event], None] | None
 ) -> tuple[Audited, ...]:
     """Replay the segments whose checks have held."""
     spoilt = {problem.segment for problem in problems}

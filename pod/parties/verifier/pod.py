@@ -25,17 +25,17 @@ from typing import Any
 from fitchain.pod.compute import environment
 from fitchain.pod.compute.dataset import Card
 from fitchain.pod.compute.dataset.card import CARD_BYTES
-from fitchain.pod.jobs.docket import FIRST_SEAT_RANK, TURN_S, Docket, send, tell_verdict
+from fitchain.pod.jobs.exchange import send_key
 from fitchain.pod.jobs.home import Home, sweep
-from fitchain.pod.jobs.parcel import send_key
-from fitchain.pod.jobs.patience import RETRY_S, Patience, Say
+from fitchain.pod.jobs.retry import RETRY_S, RetryPolicy, Say
+from fitchain.pod.jobs.turns import FIRST_SEAT_RANK, TURN_S, Turns, send, tell_verdict
 from fitchain.pod.parties.verifier.examine import EVIDENCE, Examination, examine
 from fitchain.pod.ports.agreement import Audit, Outcome, Phase, Seat
 from fitchain.pod.ports.chain import Receipt
 from fitchain.pod.ports.registry import Role
 from fitchain.pod.ports.sealed import check_recipient, recipient_of
+from fitchain.pod.proof.audit.chain_record import read_facts
 from fitchain.pod.proof.audit.evidence import Evidence
-from fitchain.pod.proof.audit.facts import read_facts
 from fitchain.pod.proof.audit.vote import commitment
 from fitchain.pod.values.digest import ZERO, Digest
 from fitchain.pod.values.errors import EnvironmentRefused, NotFound, StoreUnusable, Unusable
@@ -67,7 +67,7 @@ class Verifier:
         say: told what happens, one line each.
         look_s: seconds between two looks at the chain.
         retry_s: seconds until something that failed is tried again.
-        turn_s: see `Docket`.
+        turn_s: see `Turns`.
         examiner: comes to an outcome; another one serves tests of what happens to who does not replay.
     """
 
@@ -81,8 +81,8 @@ class Verifier:
         examiner: Callable[..., Examination] = examine,
     ) -> None:
         self.home, self.say, self.look_s, self.examiner = home, say, look_s, examiner
-        self._patience = Patience(home, say, retry_s)
-        self._docket = Docket(home, turn_s)
+        self._retry = RetryPolicy(home, say, retry_s)
+        self._docket = Turns(home, turn_s)
         self._stop = threading.Event()
         self._busy: dict[Digest, Future[None]] = {}
         self._mine: dict[Digest, None] = {}
@@ -99,12 +99,12 @@ class Verifier:
             FitchainError: this pod cannot be registered.
         """
         self._stop = stop
-        with self.home.alone(), ThreadPoolExecutor(1, "examine") as examining:
+        with self.home.exclusive_lock(), ThreadPoolExecutor(1, "examine") as examining:
             self.home.chain.catch_up()
-            self.home.enlist(Role.VERIFIER)
+            self.home.register_or_update(Role.VERIFIER)
             while not stop.is_set():
-                if self._patience.due(ZERO):
-                    self._patience.attempt(ZERO, partial(self._look, examining))
+                if self._retry.due(ZERO):
+                    self._retry.attempt(ZERO, partial(self._look, examining))
                 stop.wait(self.look_s)
 
     def _look(self, examining: ThreadPoolExecutor) -> None:
@@ -131,11 +131,11 @@ class Verifier:
         self._next_block = head + 1
 
     def _free(self, id: Digest) -> bool:
-        return (id not in self._busy or self._busy[id].done()) and self._patience.due(id)
+        return (id not in self._busy or self._busy[id].done()) and self._retry.due(id)
 
     def _attempt(self, id: Digest, act: Callable[[], None]) -> None:
         if not self._stop.is_set():  # what waited for its turn when the pod was asked to stop waits on
-            self._patience.attempt(id, act)
+            self._retry.attempt(id, act)
 
     def _act(self, read: Audit) -> None:
         """Take the seat to its next step.
@@ -257,7 +257,7 @@ class Verifier:
         if (cid := home.audits.evidence(audit)) is None:
             return Examination(Outcome.WITHHELD, ZERO)
         facts, folder = read_facts(home.chain, id, audit.seed, audit.round), self._folder(id)
-        home.meet(home.agreements.read(id).terms.owner)
+        home.add_peer(home.agreements.read(id).terms.owner)
         secret = home.read_secret(folder / SEAT)
         sweep(folder)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".audit-") as scratch:
@@ -303,7 +303,7 @@ def check_host(home: Home, id: Digest) -> None:
         environment.here(DEFAULT_CLASS, DEFAULT_THREADS, cache)
     except EnvironmentRefused:
         terms = home.agreements.terms(id)
-        home.meet(terms.owner)
+        home.add_peer(terms.owner)
         card = Card.parse(home.store.cat(home.registry.dataset(terms.dataset).card, CARD_BYTES))
         if not any(_reproduces(name, probe, cache) for name, probe in card.probes.items()):
             raise

@@ -7,7 +7,7 @@ about it does not know. Nothing here imports torch.
 
 from fitchain.pod.ports.agreement.audits import Audit, Audits, Draw, Release, Seat, Verifier, Vote
 from fitchain.pod.ports.agreement.calls import Agreements, sign_permit
-from fitchain.pod.ports.agreement.story import Related, Story, read_story
+from fitchain.pod.ports.agreement.history import AgreementHistory, Related, read_history
 from fitchain.pod.ports.agreement.terms import (
     Agreement,
     Anchor,
@@ -18,7 +18,7 @@ from fitchain.pod.ports.agreement.terms import (
     Outcome,
     Permit,
     Phase,
-    Proof,
+    RunRecord,
     State,
     Terms,
     agreement_id,
@@ -29,6 +29,7 @@ from fitchain.pod.ports.agreement.terms import (
 
 __all__ = [
     "Agreement",
+    "AgreementHistory",
     "Agreements",
     "Anchor",
     "Audit",
@@ -41,12 +42,11 @@ __all__ = [
     "Outcome",
     "Permit",
     "Phase",
-    "Proof",
     "Related",
     "Release",
+    "RunRecord",
     "Seat",
     "State",
-    "Story",
     "Terms",
     "Verifier",
     "Vote",
@@ -54,6 +54,6 @@ __all__ = [
     "commit_nonce",
     "context",
     "order_seed",
-    "read_story",
+    "read_history",
     "sign_permit",
 ]

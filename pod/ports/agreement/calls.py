@@ -13,7 +13,7 @@ from fitchain.pod.ports.agreement.terms import (
     Ending,
     Mode,
     Permit,
-    Proof,
+    RunRecord,
     State,
     Terms,
     agreement_id,
@@ -211,7 +211,7 @@ class Agreements:
             from_block = self._requests[id].block
         return self.chain.events_of(CONTRACTS, id, from_block, to_block)
 
-    def proof(self, id: Digest) -> Proof:
+    def proof(self, id: Digest) -> RunRecord:
         """What the chain keeps of its training, anchors included. Raises as `read`."""
         requested = self._requested(id)
         ctx = self.chain.call("Agreements", "agreement", id)["ctx"]
@@ -312,14 +312,14 @@ def sign_permit(chain: Chain, spender: str, value: int) -> Permit:
     return Permit(value, deadline, signature[64], Digest(signature[:32]), Digest(signature[32:64]))
 
 
-def _proof(ctx: Digest, steps: int, events: Sequence[Event]) -> Proof:
+def _proof(ctx: Digest, steps: int, events: Sequence[Event]) -> RunRecord:
     """Put a proof together from its events."""
     by_name = {event.name: event for event in events}
     anchors = tuple(_anchor(event) for event in events if event.name == "Anchored")
     begun = by_name["Begun"].args if "Begun" in by_name else {}
     end = by_name.get("Finished") or by_name.get("DivergedAt")
     ended = end.args if end else {}
-    return Proof(
+    return RunRecord(
         ctx=ctx,
         seed=begun.get("seed", ZERO),
         nonce=begun.get("nonce", ZERO),

@@ -210,7 +210,7 @@ class Anchor:
 
 
 @dataclass(frozen=True)
-class Proof:
+class RunRecord:
     """What the chain keeps of one training.
 
     Args:

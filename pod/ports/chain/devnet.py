@@ -25,7 +25,7 @@ from fitchain.pod.ports.chain.client import checksum
 from fitchain.pod.ports.chain.connect import connect_unlocked
 from fitchain.pod.ports.chain.node_tools import binary
 from fitchain.pod.ports.chain.rpc import Node
-from fitchain.pod.ports.detached import alone, port_is_free, running, spawn, stop
+from fitchain.pod.ports.processes import exclusive_lock, port_is_free, running, spawn, stop
 from fitchain.pod.ports.settings import DEVNET_CHAIN_ID, DEVNET_RECORD, DevnetRecord, Settings, process_start
 from fitchain.pod.values.errors import ChainUnusable, InputRefused
 
@@ -54,7 +54,7 @@ def up(folder: Path, port: int = DEFAULT_PORT, fresh: bool = False) -> DevnetRec
         NotFound: anvil is not installed.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with alone(folder / LOCK):
+    with exclusive_lock(folder / LOCK):
         if (record := status(folder)) is not None:
             return record
         if fresh:
@@ -73,7 +73,7 @@ def choose_store(folder: Path, store: str) -> DevnetRecord:
     Raises:
         ChainUnusable: the devnet does not run.
     """
-    with alone(folder / LOCK):
+    with exclusive_lock(folder / LOCK):
         record = status(folder)
         if record is None:
             raise ChainUnusable(f"no devnet runs from {folder}", "start it: fitchain devnet up")
@@ -100,7 +100,7 @@ def down(folder: Path) -> bool:
     """
     if not folder.is_dir():
         return False
-    with alone(folder / LOCK):
+    with exclusive_lock(folder / LOCK):
         if (record := status(folder)) is None:
             return False
         stop(record.pid, record.started)

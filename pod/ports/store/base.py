@@ -209,7 +209,7 @@ class Store(Protocol):
         """What this pod has pinned, sorted."""
         ...
 
-    def meet(self, endpoint: bytes) -> None:
+    def add_peer(self, endpoint: bytes) -> None:
         """Take notice of where another pod's store can be reached, as its registry entry says.
 
         What it says is a stranger's: malformed or forbidden addresses are left out, and nothing is raised.

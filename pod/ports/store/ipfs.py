@@ -19,14 +19,14 @@ from typing import Any, BinaryIO, TypeVar
 
 import libipld
 
-from fitchain.pod.ports.store import car, landing, unixfs
+from fitchain.pod.ports.store import car, unixfs, unpack
 from fitchain.pod.ports.store.base import MOST_BYTES, SMALL_BYTES, Cid, Garbage
-from fitchain.pod.ports.store.node import Node, Patience, bounded
-from fitchain.pod.ports.store.peers import Endpoint
-from fitchain.pod.ports.store.sending import ADD_S, Sending
-from fitchain.pod.ports.store.transfer import EMPTY, Reader, Telling, verify
+from fitchain.pod.ports.store.download import EMPTY, Reader, Telling, verify
+from fitchain.pod.ports.store.endpoints import Endpoint
+from fitchain.pod.ports.store.kubo_rpc import NodeError, multipart
+from fitchain.pod.ports.store.node import Node, RetryPolicy, bounded
 from fitchain.pod.ports.store.unixfs import Budget, Link
-from fitchain.pod.ports.store.wire import NodeError, multipart
+from fitchain.pod.ports.store.upload import ADD_S, Sending
 from fitchain.pod.values.errors import DigestMismatch, InputRefused, NotFound, StoreUnreachable, StoreUnusable
 
 CLAIMS = "/fitchain"
@@ -90,7 +90,7 @@ class IpfsStore:
     def _send(self, file: BinaryIO, pin: bool) -> Link:
         """Send a file, and again from where it stood when the node breaks off: each time further, or until patience ends."""
         self._greet()
-        start, patience, furthest = _start(file), self._patience(), 0
+        start, patience, furthest = _start(file), self._retry(), 0
         while True:
             sending = Sending(self.node, Telling(lambda count: self._progress("adding", count)))
             try:
@@ -235,7 +235,7 @@ class IpfsStore:
         """Fetch a file or a folder, every byte checked (`Store.fetch`)."""
         try:
             with self._reader(cid, "fetching") as reader:
-                landing.fetch(cid, target, limit_bytes, reader.get)
+                unpack.fetch(cid, target, limit_bytes, reader.get)
         except OSError as error:
             raise StoreUnusable(f"{target} cannot be written: {error}", "check the folder and its disk") from None
 
@@ -247,7 +247,7 @@ class IpfsStore:
     def entries(self, cid: Cid) -> dict[str, Cid]:
         """What a folder holds (`Store.entries`)."""
         with self._reader(cid, "fetching") as reader:
-            return landing.entries(cid, reader.get)
+            return unpack.entries(cid, reader.get)
 
     def has(self, cid: Cid) -> bool:
         """Whether the node has the object's first block (`Store.has`)."""
@@ -277,7 +277,7 @@ class IpfsStore:
         peer, addresses = self._patiently(self.node.id)
         return Endpoint.of(peer, addresses, self._private).encode()
 
-    def meet(self, endpoint: bytes) -> None:
+    def add_peer(self, endpoint: bytes) -> None:
         """Remember another pod's node, and connect with it (`Store.meet`)."""
         try:
             found = Endpoint.parse(endpoint)
@@ -337,12 +337,12 @@ class IpfsStore:
             self._patiently(self.node.version)
             self._greeted = True
 
-    def _patience(self) -> Patience:
-        return Patience(self._patience_s, self._say)
+    def _retry(self) -> RetryPolicy:
+        return RetryPolicy(self._patience_s, self._say)
 
     def _patiently(self, attempt: Callable[[], Result]) -> Result:
         """Try until the node answers, or patience ends."""
-        patience = self._patience()
+        patience = self._retry()
         while True:
             try:
                 return attempt()

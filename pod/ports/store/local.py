@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
-from fitchain.pod.ports.store import landing, unixfs
+from fitchain.pod.ports.store import unixfs, unpack
 from fitchain.pod.ports.store.base import MOST_BYTES, SMALL_BYTES, Cid, Garbage
 from fitchain.pod.ports.store.unixfs import Budget, Link
 from fitchain.pod.values.errors import DigestMismatch, FitchainError, InputRefused, NotFound, StoreUnusable
@@ -129,7 +129,7 @@ class LocalStore:
     def fetch(self, cid: Cid, target: Path, limit_bytes: int = MOST_BYTES) -> None:
         """Fetch a file or a folder, every byte checked (`Store.fetch`)."""
         with self._used():
-            landing.fetch(cid, target, limit_bytes, self._get)
+            unpack.fetch(cid, target, limit_bytes, self._get)
 
     def cat(self, cid: Cid, limit_bytes: int = SMALL_BYTES) -> bytes:
         """Fetch a small file into memory (`Store.cat`)."""
@@ -139,7 +139,7 @@ class LocalStore:
     def entries(self, cid: Cid) -> dict[str, Cid]:
         """What a folder holds (`Store.entries`)."""
         with self._used():
-            return landing.entries(cid, self._get)
+            return unpack.entries(cid, self._get)
 
     def blocks(self, cid: Cid, limit_bytes: int = MOST_BYTES) -> Iterator[tuple[Cid, bytes]]:
         """Every block of an object (`Store.blocks`)."""
@@ -165,7 +165,7 @@ class LocalStore:
                 "pins": len(self.list_pins()),
             }
 
-    def meet(self, endpoint: bytes) -> None:
+    def add_peer(self, endpoint: bytes) -> None:
         """Nothing to do: whoever shares the folder has met (`Store.meet`)."""
 
     def endpoint(self) -> bytes:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from fitchain.pod.ports.store.wire import QUICK_S, Wire
+from fitchain.pod.ports.store.kubo_rpc import QUICK_S, Wire
 from fitchain.pod.values.errors import StoreUnusable, Unusable
 
 ANSWER_BYTES = 64 << 20
@@ -124,7 +124,7 @@ class Node:
         self.ask("swarm/connect", address, timeout_s=timeout_s, timeout=f"{timeout_s:.0f}s")
 
 
-class Patience:
+class RetryPolicy:
     """How long something is tried again: until nothing has moved for some seconds.
 
     Args:

@@ -14,8 +14,8 @@ import numpy as np
 
 from fitchain.pod.compute.checkpoint import read_state_file
 from fitchain.pod.compute.dataset import verify_record
+from fitchain.pod.proof.audit.chain_record import ChainRecord
 from fitchain.pod.proof.audit.evidence import GRAPH, INITIAL, RECIPE, RECORDS, Evidence, segment_records, state_name
-from fitchain.pod.proof.audit.facts import Facts
 from fitchain.pod.values.digest import ZERO, Digest, root_from_path, sha256_file, tagged
 from fitchain.pod.values.errors import ClaimMismatch, DigestMismatch, InputRefused, Refuted
 from fitchain.pod.values.leaf import Indices, Leaf, records_digest
@@ -39,7 +39,7 @@ class Problem:
         return self.what if self.segment is None else f"segment {self.segment}: {self.what}"
 
 
-def check(evidence: Evidence, facts: Facts) -> tuple[Problem, ...]:
+def check(evidence: Evidence, facts: ChainRecord) -> tuple[Problem, ...]:
     """Check evidence against the chain.
 
     Args:
@@ -60,7 +60,7 @@ def check(evidence: Evidence, facts: Facts) -> tuple[Problem, ...]:
         return (Problem(None, error.message),)
 
 
-def check_delivery(model: Path, facts: Facts) -> Problem | None:
+def check_delivery(model: Path, facts: ChainRecord) -> Problem | None:
     """Compare the delivered model with the one that the chain recorded."""
     try:
         _same("the delivered model has the root", model_root(read_safetensors(model)[0]), facts.model_root, "the chain")
@@ -69,7 +69,7 @@ def check_delivery(model: Path, facts: Facts) -> Problem | None:
     return None
 
 
-def check_offer(evidence: Evidence, facts: Facts) -> Recipe:
+def check_offer(evidence: Evidence, facts: ChainRecord) -> Recipe:
     """Check that the evidence is about this audit, and its recipe, graph and initial model those agreed on.
 
     Raises:
@@ -99,7 +99,7 @@ def check_offer(evidence: Evidence, facts: Facts) -> Recipe:
     return recipe
 
 
-def check_leaves(evidence: Evidence, facts: Facts, recipe: Recipe) -> None:
+def check_leaves(evidence: Evidence, facts: ChainRecord, recipe: Recipe) -> None:
     """Check that the opened leaves are those of the transcript, that neighbours are linked, and what the first and the last say.
 
     Raises:
@@ -118,7 +118,7 @@ def check_leaves(evidence: Evidence, facts: Facts, recipe: Recipe) -> None:
     _same("the last leaf stands after step", last.step, facts.step, "the chain")
 
 
-def _check_leaf(evidence: Evidence, facts: Facts, recipe: Recipe, index: int) -> Digest:
+def _check_leaf(evidence: Evidence, facts: ChainRecord, recipe: Recipe, index: int) -> Digest:
     """One leaf by itself: its step, its metrics, its path; its digest."""
     opened = evidence.leaves[index]
     leaf = opened.checkpoint.leaf
@@ -136,7 +136,7 @@ def _check_leaf(evidence: Evidence, facts: Facts, recipe: Recipe, index: int) ->
     return digest
 
 
-def _check_first(leaf: Leaf, facts: Facts) -> None:
+def _check_first(leaf: Leaf, facts: ChainRecord) -> None:
     """Leaf 0 is of the agreed model, of an optimizer without tensors, and of no record."""
     _same("leaf 0's model has the root", leaf.model, facts.initial_model, "the agreement")
     _same("leaf 0's optimizer has the root", leaf.optimizer, optimizer_root({}), "a fresh one")
@@ -144,7 +144,7 @@ def _check_first(leaf: Leaf, facts: Facts) -> None:
     _same("leaf 0 names as the leaf before it", leaf.previous, ZERO, "the format")
 
 
-def check_segments(evidence: Evidence, facts: Facts, recipe: Recipe) -> Iterator[Problem]:
+def check_segments(evidence: Evidence, facts: ChainRecord, recipe: Recipe) -> Iterator[Problem]:
     """Check each audited segment's state and records; yields the first problem of each that has one.
 
     Raises:

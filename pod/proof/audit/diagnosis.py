@@ -17,12 +17,12 @@ from fitchain.pod.values.digest import Digest, canonical_json, parse_json
 from fitchain.pod.values.errors import InputRefused, NotFound
 from fitchain.pod.values.state import tensor_entry
 
-MOMENTS = "moments.jsonl"
-LINE_BYTES, MOST_MOMENTS = 4 << 20, 1 << 20
+STATE_DIGESTS = "moments.jsonl"
+LINE_BYTES, MOST_STATE_DIGESTS = 4 << 20, 1 << 20
 
 
 @dataclass(frozen=True)
-class Moment:
+class StateDigests:
     """The tensors after one step of a segment.
 
     Args:
@@ -36,7 +36,7 @@ class Moment:
     tensors: Mapping[str, Digest]
 
     @classmethod
-    def of(cls, segment: int, step: int, state: KeptState) -> Moment:
+    def of(cls, segment: int, step: int, state: KeptState) -> StateDigests:
         """A state as a moment."""
         tensors = {f"model/{name}": tensor_entry(name, tensor) for name, tensor in state.model.items()}
         tensors |= {f"optimizer/{name}": tensor_entry(name, tensor) for name, tensor in state.optimizer.items()}
@@ -48,7 +48,7 @@ class Moment:
         return canonical_json({"segment": self.segment, "step": self.step, "tensors": tensors}) + b"\n"
 
     @classmethod
-    def from_line(cls, line: bytes) -> Moment:
+    def from_line(cls, line: bytes) -> StateDigests:
         """Read one line of `moments.jsonl`.
 
         Raises:
@@ -60,20 +60,20 @@ class Moment:
         raise InputRefused("a moment has a segment, a step and the digests of tensors")
 
 
-def read_moments(path: Path) -> tuple[Moment, ...]:
+def read_state_digests(path: Path) -> tuple[StateDigests, ...]:
     """Read a file of moments; it may be another side's.
 
     Raises:
         NotFound: there is no such file.
         InputRefused: it is no such file.
     """
-    found: list[Moment] = []
+    found: list[StateDigests] = []
     try:
         with path.open("rb") as file:
             while line := file.readline(LINE_BYTES + 1):
-                if len(found) == MOST_MOMENTS:
-                    raise InputRefused(f"{path.name} has more than {MOST_MOMENTS} moments")
-                found.append(Moment.from_line(line))
+                if len(found) == MOST_STATE_DIGESTS:
+                    raise InputRefused(f"{path.name} has more than {MOST_STATE_DIGESTS} moments")
+                found.append(StateDigests.from_line(line))
     except FileNotFoundError:
         raise NotFound(f"there is no file {path}") from None
     return tuple(found)
@@ -109,7 +109,7 @@ class Disagreement:
         )
 
 
-def first_disagreement(mine: Iterable[Moment], theirs: Iterable[Moment]) -> Disagreement | None:
+def first_disagreement(mine: Iterable[StateDigests], theirs: Iterable[StateDigests]) -> Disagreement | None:
     """Find where two sides part.
 
     Args:
@@ -132,7 +132,7 @@ def first_disagreement(mine: Iterable[Moment], theirs: Iterable[Moment]) -> Disa
     return None
 
 
-def _by_place(moments: Iterable[Moment]) -> dict[tuple[int, int], Moment]:
+def _by_place(moments: Iterable[StateDigests]) -> dict[tuple[int, int], StateDigests]:
     return {(moment.segment, moment.step): moment for moment in moments}
 
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from fitchain.pod.compute.checkpoint.files import state_path
 from fitchain.pod.compute.dataset import Table, batches, open_records
-from fitchain.pod.proof.audit.facts import Facts
+from fitchain.pod.proof.audit.chain_record import ChainRecord
 from fitchain.pod.proof.audit.records import OpenedRecords, write_opened
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import Digest, canonical_json, parse_json, path_in, tree_levels
@@ -157,7 +157,7 @@ def records_of(recipe: Recipe, seed: Digest, segments: Sequence[int]) -> Indices
 def write_evidence(
     job: Path,
     place: Path,
-    facts: Facts,
+    facts: ChainRecord,
     checkpoints: Sequence[Checkpoint],
     table: Table,
     key: bytes,
@@ -193,7 +193,7 @@ def write_evidence(
     return names
 
 
-def _document(facts: Facts, checkpoints: Sequence[Checkpoint], identity: str) -> dict[str, Any]:
+def _document(facts: ChainRecord, checkpoints: Sequence[Checkpoint], identity: str) -> dict[str, Any]:
     transcript = Transcript(facts.ctx, facts.seed, tuple(checkpoint.leaf for checkpoint in checkpoints))
     levels = tree_levels([bytes(digest) for digest in transcript.digests])
     leaves = [OpenedLeaf(checkpoints[index], path_in(levels, index)).to_json() for index in facts.leaves]

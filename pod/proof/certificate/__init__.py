@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from fitchain.pod.proof.certificate.issuing import issue
 from fitchain.pod.proof.certificate.statement import Statement
-from fitchain.pod.proof.certificate.verdict import Assurance, Moment, Verdict
+from fitchain.pod.proof.certificate.verdict import Assurance, Milestone, Verdict
 from fitchain.pod.proof.certificate.verifying import verify
 
-__all__ = ["Assurance", "Moment", "Statement", "Verdict", "issue", "verify"]
+__all__ = ["Assurance", "Milestone", "Statement", "Verdict", "issue", "verify"]

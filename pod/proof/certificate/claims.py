@@ -1,6 +1,6 @@
 """The comparisons: each function takes one part of what a certificate claims and says where it is false.
 
-Part of `certificate`. What the chain says comes from a `Story` that the checker read itself. A false claim raises ClaimMismatch; what
+Part of `certificate`. What the chain says comes from a `AgreementHistory` that the checker read itself. A false claim raises ClaimMismatch; what
 cannot be compared (another deployment, a run that has not ended) raises an Unusable instead.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from fitchain.pod.compute.dataset import batches
-from fitchain.pod.ports.agreement import Outcome, State, Story, Terms
+from fitchain.pod.ports.agreement import AgreementHistory, Outcome, State, Terms
 from fitchain.pod.ports.chain.base import Deployment
 from fitchain.pod.ports.registry import Registry
 from fitchain.pod.ports.store.base import Cid
@@ -64,7 +64,7 @@ def check_deployment(statement: Statement, deployment: Deployment) -> None:
             )
 
 
-def check_ended(story: Story) -> None:
+def check_ended(story: AgreementHistory) -> None:
     """Check that the run has an ending on chain.
 
     Raises:
@@ -84,7 +84,7 @@ def check_ended(story: Story) -> None:
     )
 
 
-def check_verdict(story: Story) -> None:
+def check_verdict(story: AgreementHistory) -> None:
     """Check that no audit has found against the training.
 
     Raises:
@@ -100,7 +100,7 @@ def check_verdict(story: Story) -> None:
     )
 
 
-def check_agreement(statement: Statement, story: Story, signer: str, recomputed: Digest) -> None:
+def check_agreement(statement: Statement, story: AgreementHistory, signer: str, recomputed: Digest) -> None:
     """Compare the parties, the signature and what was agreed with the chain.
 
     Args:
@@ -127,7 +127,7 @@ def check_agreement(statement: Statement, story: Story, signer: str, recomputed:
     _same("the order seed", statement.seed, story.proof.seed)
 
 
-def check_registered(statement: Statement, story: Story) -> None:
+def check_registered(statement: Statement, story: AgreementHistory) -> None:
     """Compare dataset, card and initial model with the registry."""
     _same("the dataset's root", statement.dataset_root, story.dataset_root)
     _same("the number of records", statement.card.count, story.dataset_count)
@@ -230,7 +230,7 @@ def check_orders(statement: Statement, most_draws: int = MOST_DRAWS) -> int:
     return len(statement.leaves)
 
 
-def check_transcript(statement: Statement, story: Story) -> None:
+def check_transcript(statement: Statement, story: AgreementHistory) -> None:
     """Compare the transcript with what the contract recorded while the training ran and when it ended."""
     proof, group = story.proof, statement.recipe.group
     _same("the number of leaves", statement.count, proof.count)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from fitchain.pod.ports.agreement import State, Story
+from fitchain.pod.ports.agreement import AgreementHistory, State
 from fitchain.pod.proof.certificate.statement import Statement
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import InputRefused
@@ -45,7 +45,7 @@ class Assurance(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class Milestone:
     """When something happened: an event's name, the number and time (seconds since 1970) of its block."""
 
     what: str
@@ -68,10 +68,10 @@ class Verdict:
     """
 
     statement: Statement
-    story: Story
+    story: AgreementHistory
     assurance: Assurance
     orders_checked: int
-    moments: tuple[Moment, ...]
+    milestones: tuple[Milestone, ...]
     origins: tuple[Digest, ...]
     reason: str = ""
 

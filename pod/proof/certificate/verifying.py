@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fitchain.pod.ports.agreement import Agreements, Mode, Outcome, Phase, Story, read_story
+from fitchain.pod.ports.agreement import AgreementHistory, Agreements, Mode, Outcome, Phase, read_history
 from fitchain.pod.ports.chain import Chain
 from fitchain.pod.ports.registry import Registry
 from fitchain.pod.proof.audit.cost import Sampling
 from fitchain.pod.proof.certificate import claims
 from fitchain.pod.proof.certificate.envelope import unseal
 from fitchain.pod.proof.certificate.statement import MOST_ANCESTORS, Statement
-from fitchain.pod.proof.certificate.verdict import Assurance, Moment, Verdict
+from fitchain.pod.proof.certificate.verdict import Assurance, Milestone, Verdict
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import ClaimMismatch, NotFound
 
@@ -58,14 +58,14 @@ def verify(model: Path, certificate: bytes, chain: Chain, require: Assurance | N
             f"the assurance is {assurance.label}, and at least {require.label} is required",
             f"everything else holds; {reason}",
         )
-    return Verdict(statement, story, assurance, orders_checked, _moments(story), _origins(chain, statement), reason)
+    return Verdict(statement, story, assurance, orders_checked, _milestones(story), _origins(chain, statement), reason)
 
 
 LEVELS = {Mode.ON_SITE: Assurance.ON_SITE, Mode.SAMPLED: Assurance.SAMPLED, Mode.OPEN: Assurance.OPEN}
 """What a Match assures, by what was disclosed."""
 
 
-def assurance_of(story: Story) -> tuple[Assurance, str]:
+def assurance_of(story: AgreementHistory) -> tuple[Assurance, str]:
     """Who but the owner has checked a training, by the chain, and why that is so.
 
     A dispute counts as much as an audit: its verifiers are drawn and vote likewise. A verdict against the owner is not for here, since
@@ -90,9 +90,9 @@ def assurance_of(story: Story) -> tuple[Assurance, str]:
     return LEVELS[terms.mode], told + unpaid
 
 
-def _story(chain: Chain, statement: Statement) -> Story:
+def _story(chain: Chain, statement: Statement) -> AgreementHistory:
     try:
-        return read_story(chain, statement.agreement)
+        return read_history(chain, statement.agreement)
     except NotFound:
         raise ClaimMismatch(
             f"the chain has no agreement {statement.agreement} up to block {chain.head()}",
@@ -100,8 +100,8 @@ def _story(chain: Chain, statement: Statement) -> Story:
         ) from None
 
 
-def _moments(story: Story) -> tuple[Moment, ...]:
-    return tuple(Moment(event.name, event.block, story.blocks[event.block].timestamp) for event in story.events)
+def _milestones(story: AgreementHistory) -> tuple[Milestone, ...]:
+    return tuple(Milestone(event.name, event.block, story.blocks[event.block].timestamp) for event in story.events)
 
 
 def _origins(chain: Chain, statement: Statement) -> tuple[Digest, ...]:

@@ -20,7 +20,7 @@ Say = Callable[[Digest, str], None]
 """Told what happens, one line each, and about which job; the zero digest stands for the pod itself."""
 
 
-class Patience:
+class RetryPolicy:
     """Remembers of each job what went wrong last and when it is due again.
 
     Args:

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from fitchain.pod.compute.model.executor import Plan
 from fitchain.pod.compute.model.kernels import Kernel
-from fitchain.pod.compute.model.plan import Plan
 from fitchain.pod.compute.model.tensors import DTYPES, dtype_name
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.graph import LIMITS, V3, Graph, Limits, Node

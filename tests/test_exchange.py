@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fitchain.pod.jobs.parcel import (
+from fitchain.pod.jobs.exchange import (
     KEY_VERSION,
     NOTE_VERSION,
     Note,

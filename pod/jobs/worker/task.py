@@ -1,4 +1,4 @@
-"""What a worker is asked to do, as `order.json`, and what it answers."""
+"""What a worker is asked to do, as `task.json`, and what it answers."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 from fitchain.pod.values.digest import Digest, canonical_json, parse_json
 from fitchain.pod.values.errors import InputRefused, NotFound
 
-VERSION = "fitchain/order/v1"
-MODES = ("train", "rehearse", "replay", "restate", "audit", "explain", "evaluate")
-ORDER_BYTES = 16 << 20
+VERSION = "fitchain/task/v1"
+MODES = ("train", "rehearse", "replay", "recompute", "audit", "explain", "evaluate")
+TASK_BYTES = 16 << 20
 REHEARSED_SEGMENTS = 2
 
 Event = dict[str, Any]
@@ -53,7 +53,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Order:
+class Task:
     """What to do with a job folder.
 
     Args:
@@ -89,7 +89,7 @@ class Order:
             raise InputRefused(f"the model is a file in the job folder, not {self.model!r}")
 
     def encode(self) -> bytes:
-        """The order as canonical JSON."""
+        """The task as canonical JSON."""
         return canonical_json(
             {
                 "version": VERSION,
@@ -105,41 +105,41 @@ class Order:
         )
 
     @classmethod
-    def parse(cls, data: bytes) -> Order:
+    def parse(cls, data: bytes) -> Task:
         """Read the JSON form.
 
         Raises:
-            InputRefused: it is no order.
+            InputRefused: it is no task.
         """
-        value = parse_json(data, ORDER_BYTES)
+        value = parse_json(data, TASK_BYTES)
         names = {"version", *(item.name for item in fields(cls))}
         if not isinstance(value, dict) or value.keys() != names or value.pop("version") != VERSION:
-            raise InputRefused(f"an order is a {VERSION} with the fields {sorted(names)}")
+            raise InputRefused(f"a task is a {VERSION} with the fields {sorted(names)}")
         try:
             value["limits"] = Limits(**value["limits"])
             value["salt_key"] = bytes.fromhex(value["salt_key"])
             value["segments"] = tuple(int(segment) for segment in value["segments"])
         except (TypeError, ValueError) as error:
-            raise InputRefused(f"an order's field is not of its type: {error}") from None
+            raise InputRefused(f"a task's field is not of its type: {error}") from None
         return cls(**{**value, "ctx": Digest.parse(value["ctx"]), "seed": Digest.parse(value["seed"])})
 
     def write(self, folder: Path) -> None:
-        """Write `order.json` for the owner's eyes alone, whole or not at all."""
-        part = folder / f".order.{os.getpid()}.part"
+        """Write `task.json` for the owner's eyes alone, whole or not at all."""
+        part = folder / f".task.{os.getpid()}.part"
         part.unlink(missing_ok=True)
         with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(self.encode())
-        part.replace(folder / "order.json")
+        part.replace(folder / "task.json")
 
     @classmethod
-    def read(cls, folder: Path) -> Order:
-        """Read a job folder's order.
+    def read(cls, folder: Path) -> Task:
+        """Read a job folder's task.
 
         Raises:
             NotFound: there is none.
-            InputRefused: it is no order.
+            InputRefused: it is no task.
         """
         try:
-            return cls.parse((folder / "order.json").read_bytes())
+            return cls.parse((folder / "task.json").read_bytes())
         except FileNotFoundError:
-            raise NotFound(f"there is no order.json in {folder}") from None
+            raise NotFound(f"there is no task.json in {folder}") from None

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from fitchain.pod.jobs.exchange import Note, send_folder, send_key, send_note
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.jobs.parcel import Note, send_folder, send_key, send_note
 from fitchain.pod.parties.scientist import draft_recipe
 from fitchain.pod.parties.scientist.publish import MODEL_FILES
 from fitchain.pod.parties.scientist.request import terms_of

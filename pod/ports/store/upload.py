@@ -12,9 +12,9 @@ from typing import BinaryIO
 
 from fitchain.pod.ports.store import unixfs
 from fitchain.pod.ports.store.base import Cid
+from fitchain.pod.ports.store.kubo_rpc import multipart
 from fitchain.pod.ports.store.node import Node
 from fitchain.pod.ports.store.unixfs import Link
-from fitchain.pod.ports.store.wire import multipart
 from fitchain.pod.values.errors import DigestMismatch
 
 ADD_S = 60.0

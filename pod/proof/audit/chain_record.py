@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from fitchain.pod.ports.agreement import Agreement, Agreements, Proof
+from fitchain.pod.ports.agreement import Agreement, Agreements, RunRecord
 from fitchain.pod.ports.chain.client import Chain
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.proof.audit.challenge import audited_segments
@@ -16,7 +16,7 @@ from fitchain.pod.values.digest import Digest
 
 
 @dataclass(frozen=True)
-class Facts:
+class ChainRecord:
     """An ended training as the chain has it, and the challenge that it has to answer.
 
     Args:
@@ -72,7 +72,7 @@ class Facts:
         return min(leaf * self.segment, self.steps)
 
 
-def read_facts(chain: Chain, id: Digest, challenge: Digest, round: int) -> Facts:
+def read_facts(chain: Chain, id: Digest, challenge: Digest, round: int) -> ChainRecord:
     """Read the facts of an ended training.
 
     Args:
@@ -96,7 +96,7 @@ def read_facts(chain: Chain, id: Digest, challenge: Digest, round: int) -> Facts
 
 def facts_of(
     agreement: Agreement,
-    proof: Proof,
+    proof: RunRecord,
     *,
     dataset_root: Digest,
     dataset_count: int,
@@ -104,10 +104,10 @@ def facts_of(
     initial_model: Digest,
     challenge: Digest,
     round: int,
-) -> Facts:
+) -> ChainRecord:
     """Put facts together from what has been read of the chain already."""
     terms = agreement.terms
-    return Facts(
+    return ChainRecord(
         agreement=agreement.id,
         ctx=proof.ctx,
         seed=proof.seed,

@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fitchain.pod.ports.detached import alone, port_is_free, running, spawn, stop
+from fitchain.pod.ports.processes import exclusive_lock, port_is_free, running, spawn, stop
 from fitchain.pod.ports.settings import process_start
 from fitchain.pod.ports.store.kubo import require_kubo, version
 from fitchain.pod.ports.store.node import Node
@@ -103,7 +103,7 @@ def up(folder: Path) -> Swarm:
     """
     ipfs = require_kubo()
     folder.mkdir(parents=True, exist_ok=True)
-    with alone(folder / LOCK):
+    with exclusive_lock(folder / LOCK):
         known = _read(folder)
         if known and all(node.alive for node in known.nodes):
             return known
@@ -141,7 +141,7 @@ def down(folder: Path) -> bool:
     """
     if _read(folder) is None:
         return False
-    with alone(folder / LOCK):
+    with exclusive_lock(folder / LOCK):
         swarm = _read(folder)
         ran = [node for node in swarm.nodes if node.alive] if swarm else []
         for node in ran:

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, fx, nn
 from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 
-from fitchain.pod.compute.model.quiet import Place, noted_place
 from fitchain.pod.compute.model.tensors import dtype_name, tensor_bytes
+from fitchain.pod.compute.model.torch_output import Place, noted_place
 from fitchain.pod.values.digest import blake3_digest
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.graph import Argument, Form, InputRef, Node, NodeRef, Symbol, TensorRef

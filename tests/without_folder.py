@@ -1,4 +1,4 @@
-"""Run a command that cannot read one folder: `python tests/confined.py FOLDER COMMAND ...` (Landlock, Linux >= 5.19).
+"""Run a command that cannot read one folder: `python tests/without_folder.py FOLDER COMMAND ...` (Landlock, Linux >= 5.19).
 
 File modes do not stop root, and tests often run as root. Landlock only ever allows, so everything beside the path to the folder
 is allowed by name, as it stands when the command starts.

@@ -1,4 +1,4 @@
-"""A pod as a process of its own that ends by SIGKILL at a given point: `python -m tests.faults.mortal ORDER`, the order as JSON.
+"""A pod as a process of its own that ends by SIGKILL at a given point: `python -m tests.faults.killable_pod ORDER`, the order as JSON.
 
 A point is `<call>:<name>:before` or `:after`, where the call is `send` (name: a contract's function), `keep_fact` or `record` (name:
 what is written to the journal), `write` (the plain evidence; no name) or `replay` (what a verifier does with it; no name). After a

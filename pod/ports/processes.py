@@ -78,7 +78,7 @@ def port_is_free(port: int) -> bool:
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
+def exclusive_lock(path: Path) -> Iterator[None]:
     """Let one process at a time start or stop what a lock file stands for; the others wait."""
     lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fitchain.pod.ports.settings import process_start
-from fitchain.pod.ports.store import kubo, swarm
+from fitchain.pod.ports.store import devnet_nodes, kubo
 from fitchain.pod.ports.store.ipfs import IpfsStore
 from fitchain.pod.values.errors import NotFound
 
@@ -20,40 +20,42 @@ pytestmark = pytest.mark.ipfs
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path / "devnet"
-    swarm.down(tmp_path / "devnet")
+    devnet_nodes.down(tmp_path / "devnet")
 
 
 def test_the_pair_is_found_again_moves_an_object_and_goes(folder: Path, tmp_path: Path) -> None:
-    pair = swarm.up(folder)
-    assert swarm.up(folder) == swarm.status(folder) == pair
+    pair = devnet_nodes.up(folder)
+    assert devnet_nodes.up(folder) == devnet_nodes.status(folder) == pair
     one, two = (IpfsStore(node.store, tmp_path / node.peer, patience_s=10) for node in pair.nodes)
     data = os.urandom(100_000)
     assert two.cat(one.add(data)) == data  # nobody told them about each other but `up`
-    assert swarm.down(folder) and not swarm.down(folder)
+    assert devnet_nodes.down(folder) and not devnet_nodes.down(folder)
     assert [process_start(node.pid) for node in pair.nodes] == [None, None]
-    assert swarm.status(folder) is None
-    again = swarm.up(folder)
+    assert devnet_nodes.status(folder) is None
+    again = devnet_nodes.up(folder)
     assert [(node.store, node.peer) for node in again.nodes] == [(node.store, node.peer) for node in pair.nodes]
     assert one.cat(one.add(data)) == data
 
 
 def test_new_nodes_stay_clear_of_the_ports_that_every_kubo_has_by_default(folder: Path) -> None:
     """A person's own node may start there any moment, or another pair that starts beside this one."""
-    places = [node.store for node in swarm.up(folder).nodes] + [node.address for node in swarm.up(folder).nodes]
+    places = [node.store for node in devnet_nodes.up(folder).nodes] + [
+        node.address for node in devnet_nodes.up(folder).nodes
+    ]
     assert not [place for place in places if place.endswith(("/tcp/5001", "/tcp/4001", "/tcp/8080"))]
 
 
 def test_a_node_that_died_is_started_again(folder: Path) -> None:
-    pair = swarm.up(folder)
+    pair = devnet_nodes.up(folder)
     os.kill(pair.nodes[1].pid, 9)
     while pair.nodes[1].alive:
         pass
-    again = swarm.up(folder)
+    again = devnet_nodes.up(folder)
     assert all(node.alive for node in again.nodes) and again.nodes[1].store == pair.nodes[1].store
 
 
 def test_the_nodes_are_alone_in_the_world(folder: Path) -> None:
-    pair = swarm.up(folder)
+    pair = devnet_nodes.up(folder)
     for number, node in enumerate(pair.nodes, 1):
         config = json.loads((folder / "ipfs" / str(number) / "config").read_text())
         assert config["Bootstrap"] == [] and config["Routing"]["Type"] == "none"
@@ -75,7 +77,7 @@ def test_where_there_is_no_kubo_it_says_how_to_get_it(monkeypatch: pytest.Monkey
     monkeypatch.setenv("PATH", str(tmp_path))
     assert kubo.kubo() is None
     with pytest.raises(NotFound, match="no `ipfs`") as caught:
-        swarm.up(tmp_path / "devnet")
+        devnet_nodes.up(tmp_path / "devnet")
     assert "make kubo" in caught.value.hint
 
 

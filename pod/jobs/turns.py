@@ -22,7 +22,7 @@ TURNS_OF_WINDOW = 64
 OWNER_RANK, SCIENTIST_RANK, FIRST_SEAT_RANK = 0, 1, 2
 
 
-class Docket:
+class Turns:
     """The audits that a pod brings on.
 
     Args:

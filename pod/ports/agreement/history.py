@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fitchain.pod.ports.agreement.audits import Audit, Audits
 from fitchain.pod.ports.agreement.calls import Agreements
-from fitchain.pod.ports.agreement.terms import Agreement, Outcome, Phase, Proof, State, Terms
+from fitchain.pod.ports.agreement.terms import Agreement, Outcome, Phase, RunRecord, State, Terms
 from fitchain.pod.ports.chain.base import Block, Event
 from fitchain.pod.ports.chain.client import Chain
 from fitchain.pod.values.digest import Digest
@@ -36,7 +36,7 @@ class Related:
 
 
 @dataclass(frozen=True)
-class Story:
+class AgreementHistory:
     """An agreement's whole life.
 
     Args:
@@ -53,7 +53,7 @@ class Story:
     """
 
     agreement: Agreement
-    proof: Proof
+    proof: RunRecord
     events: tuple[Event, ...]
     blocks: dict[int, Block]
     dataset_root: Digest
@@ -77,7 +77,7 @@ class Story:
         return found[-1] if found else None
 
 
-def read_story(chain: Chain, id: Digest) -> Story:
+def read_history(chain: Chain, id: Digest) -> AgreementHistory:
     """Read an agreement's whole life; needs no key.
 
     Args:
@@ -94,7 +94,7 @@ def read_story(chain: Chain, id: Digest) -> Story:
     events = tuple(calls.events(id))
     entries = [("Registry", "dataset", (agreement.terms.dataset,)), ("Registry", "model", (agreement.terms.model,))]
     dataset, model = chain.call_many(entries)
-    return Story(
+    return AgreementHistory(
         agreement=agreement,
         proof=calls.proof(id),
         events=events,
