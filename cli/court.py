@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from fitchain.cli.amounts import format_fit
 from fitchain.cli.stage import Pod, Side, pods
-from fitchain.pod.ports.agreement import AuditTerms, Mode, Outcome
+from fitchain.pod.ports.agreement import AuditTerms, Outcome
+from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def convene(
 
 def terms(panel: Digest) -> AuditTerms:
     """What the parties agree on: all three look at the first segment, the last and five drawn ones."""
-    return AuditTerms(segments=DRAWN, verifiers=3, mode=Mode.SAMPLED, panel=panel, fee=FEE, window=WINDOW_S)
+    return AuditTerms(segments=DRAWN, verifiers=3, mode=AuditMode.SAMPLED, panel=panel, fee=FEE, window=WINDOW_S)
 
 
 def audited_segments(home: Home, job: Digest) -> tuple[int, ...]:

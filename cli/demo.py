@@ -38,6 +38,7 @@ from fitchain.cli.summary import Outcome, shown
 from fitchain.cli.teller import Progress
 from fitchain.pod.jobs.journal import Entry
 from fitchain.pod.ports.agreement import State
+from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused, Unusable
 
@@ -271,7 +272,7 @@ def offer(home: Home, sample: Sample) -> RegisteredDataset:
         target=sample.target,
         drop=sample.drop,
         price=PRICE,
-        policy=Policy(minimum_price=PRICE, minimum_batch=8, disclosure_mode="sampled", disclosure_cap=None),
+        policy=Policy(minimum_price=PRICE, minimum_batch=8, disclosure_mode=AuditMode.SAMPLED, disclosure_cap=None),
     )
 
 

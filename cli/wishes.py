@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from fitchain.cli import cost
 from fitchain.cli.amounts import parse_duration, parse_fit
 from fitchain.cli.ids import find_panel
-from fitchain.pod.ports.agreement import AuditTerms, Mode, Terms
+from fitchain.pod.ports.agreement import AuditTerms, Terms
 from fitchain.pod.proof.audit.cost import Sampling
+from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO, Digest
 from fitchain.pod.values.errors import InputRefused
-from fitchain.pod.values.recipe import MODES
 
 if TYPE_CHECKING:
     from fitchain.pod.jobs.home import Home
@@ -95,7 +95,7 @@ def asked(
         return Asked(overrides, None, bond, None)
     table["verifiers"] = verifiers
     if wishes.mode is not None:
-        table["mode"] = mode_of(wishes.mode)
+        table["mode"] = AuditMode.parse(wishes.mode).word
     if wishes.panel is not None:
         table["panel"] = str(find_panel(home, wishes.panel))
     if wishes.segments is not None:
@@ -116,7 +116,7 @@ def asked(
         segments=table["segments"],
         verifiers=verifiers,
         dispute_verifiers=wishes.dispute_verifiers or 0,
-        mode=Mode(MODES.index(recipe.audit.mode)),
+        mode=recipe.audit.mode,
         panel=recipe.audit.panel or ZERO,
         window=parse_duration(wishes.window or "1h"),
         fee=fee,
@@ -126,17 +126,6 @@ def asked(
         bond = max(price, sampling.bond_needed(price, fee) or 0)
     terms = Terms("", dataset, model, ZERO, recipe.steps, recipe.segment, recipe.group, price, bond, 0, 0, 0, audit)
     return Asked(overrides | {"audit": table}, audit, bond, cost.Plan.of(terms, recipe))
-
-
-def mode_of(text: str) -> str:
-    """Check the name of a disclosure mode.
-
-    Raises:
-        InputRefused: there is none of that name.
-    """
-    if text not in MODES:
-        raise InputRefused(f"there is no mode {text!r}", f"one of {', '.join(MODES)}")
-    return text
 
 
 def _drafted(home: Home, dataset: Digest, model: Digest, overrides: Mapping[str, Any]) -> tuple[Recipe, int]:

@@ -13,9 +13,10 @@ from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.parties.owner.answer import evidence_file
 from fitchain.pod.parties.scientist import delivery, dispute, publish_model
 from fitchain.pod.parties.verifier import Examination, examine
-from fitchain.pod.ports.agreement import AuditTerms, Mode, Outcome, Phase, State
+from fitchain.pod.ports.agreement import AuditTerms, Outcome, Phase, State
 from fitchain.pod.ports.store import car
 from fitchain.pod.ports.store.local import LocalStore
+from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO, Digest, sha256
 from fitchain.pod.values.errors import EnvironmentRefused, InputRefused, Unusable
 from tests.chain_fixtures import ETHER
@@ -50,7 +51,7 @@ class Court:
         registry = self.workshop.scientist.home.registry
         known = [panel.id for panel in registry.panels() if list(panel.members) == named]
         panel = known[0] if known else registry.create_panel(f"the first {members}", named)
-        told: dict[str, Any] = {"segments": 2, "verifiers": 3, "mode": Mode.SAMPLED, "panel": panel}
+        told: dict[str, Any] = {"segments": 2, "verifiers": 3, "mode": AuditMode.SAMPLED, "panel": panel}
         return AuditTerms(**told | {"window": HOUR_S, "fee": FEE, "counter_bond": COUNTER_BOND} | changes)
 
     def until_phase(self, id: Digest, phase: Phase) -> None:
@@ -74,7 +75,7 @@ class Court:
 
 @pytest.fixture(scope="module")
 def court(workshop: Workshop, table_path: Path, open_verifier: Callable[[str], Party]) -> Court:
-    policy = Policy(manual_approval=False, disclosure_mode="sampled", disclosure_cap=None)
+    policy = Policy(manual_approval=False, disclosure_mode=AuditMode.SAMPLED, disclosure_cap=None)
     dataset = offer_table(workshop.owner, table_path, policy=policy)
     model = publish_model(
         workshop.scientist.home, module_file(workshop.scientist.home.settings.home), "Tiny", dataset.id
@@ -272,12 +273,12 @@ def test_diverged_run_is_audited_and_paid_pro_rata(court: Court) -> None:
 
 def test_audit_that_shows_more_than_the_policy_admits_is_never_asked_for(court: Court) -> None:
     with pytest.raises(InputRefused, match="shows more than the policy's sampled"):
-        court.workshop.request(audit=court.terms(3, mode=Mode.OPEN))
+        court.workshop.request(audit=court.terms(3, mode=AuditMode.OPEN))
 
 
 def test_on_site_evidence_is_carried_by_hand_and_stands_in_no_store(court: Court, tmp_path: Path) -> None:
     workshop, verifier = court.workshop, court.verifiers[0]
-    terms = court.terms(1, verifiers=1, mode=Mode.ON_SITE, fee=ETHER)
+    terms = court.terms(1, verifiers=1, mode=AuditMode.ON_SITE, fee=ETHER)
     shared = verifier.home.store
     with owner_runs(workshop.owner), scientist_runs(workshop.scientist):
         with verifier_runs(verifier):

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fitchain.pod.compute.dataset import Card, Table, batches, register
-from fitchain.pod.ports.agreement import Agreements, Audits, AuditTerms, Mode, Outcome, State, Terms, commit_nonce
+from fitchain.pod.ports.agreement import Agreements, Audits, AuditTerms, Outcome, State, Terms, commit_nonce
 from fitchain.pod.ports.chain import Chain
 from fitchain.pod.ports.keys import Keys
 from fitchain.pod.ports.registry import Registry
@@ -29,6 +29,7 @@ from fitchain.pod.proof.certificate import Assurance, Statement, Verdict, issue,
 from fitchain.pod.proof.certificate.claims import card_cid, check_file, check_leaves, check_orders
 from fitchain.pod.proof.certificate.envelope import HALF_ORDER, seal, unseal
 from fitchain.pod.proof.transcript import Transcript
+from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO, Digest, canonical_json, sha256
 from fitchain.pod.values.errors import (
     AccessRefused,
@@ -40,7 +41,7 @@ from fitchain.pod.values.errors import (
     SignatureMismatch,
 )
 from fitchain.pod.values.leaf import Leaf, metrics_digest, records_digest
-from fitchain.pod.values.recipe import MODES, Audit, Recipe, draft
+from fitchain.pod.values.recipe import Audit, Recipe, draft
 from fitchain.pod.values.state import TensorBytes, Tensors, model_root, optimizer_root, write_safetensors
 from tests.audit_actors import DISPUTE, TERMS, Bench
 from tests.chain_fixtures import Account
@@ -191,7 +192,7 @@ def played(
 ) -> Job:
     """Play a job up to its end, its model in a file."""
     panel = None if audit.panel == ZERO else audit.panel
-    agreed = Audit(audit.segments, audit.verifiers, MODES[audit.mode], panel)
+    agreed = Audit(audit.segments, audit.verifiers, audit.mode, panel)
     recipe = replace(recipe or parties.recipe, audit=agreed)
     id = parties.request(salt, recipe, model, audit)
     ctx, seed = parties.begin(id)
@@ -489,12 +490,12 @@ def ended(reason: str) -> str:
     return re.sub(r"in block \d+", "in block N", reason)
 
 
-@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize("mode", list(AuditMode))
 def test_match_assures_what_was_agreed_to_be_disclosed(
-    mode: Mode, play: Play, parties: Parties, bench: Bench, reader: Chain
+    mode: AuditMode, play: Play, parties: Parties, bench: Bench, reader: Chain
 ) -> None:
     panel = Registry(parties.scientist.chain).create_panel(mode.name, [one.address for one in bench.verifiers])
-    job = play(b"audited %d" % mode, audit=replace(TERMS, mode=mode, panel=panel))
+    job = play(b"audited %d" % mode.value, audit=replace(TERMS, mode=mode, panel=panel))
     opened = verify(job.model, job.certificate, reader)
     assert (opened.assurance, opened.state) == (Assurance.UNAUDITED, State.AUDITING)
     assert opened.reason == "its audit is under way: awaiting, round 1"
@@ -503,8 +504,8 @@ def test_match_assures_what_was_agreed_to_be_disclosed(
     matched = verify(job.model, job.certificate, reader)
     assert matched.reason.endswith("; the model's key is not released yet")
     Audits(owner).release(job.id, SOMETHING)
-    verdict = verify(job.model, job.certificate, reader, require=Assurance.parse(MODES[mode]))
-    assert (verdict.assurance.label, verdict.state) == (MODES[mode], State.SETTLED)
+    verdict = verify(job.model, job.certificate, reader, require=Assurance.parse(mode.word))
+    assert (verdict.assurance.label, verdict.state) == (mode.word, State.SETTLED)
     assert ended(verdict.reason) == (
         "its audit concluded match in block N, with at least 2 of 3 drawn verifiers over 4 of 10 segments"
     )

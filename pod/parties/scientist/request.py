@@ -167,6 +167,7 @@ def _interrupted(home: Home, terms: Terms) -> RequestRow | None:
 
 
 def _plain(terms: Terms) -> dict[str, Any]:
-    """Terms as JSON values, to be compared."""
+    """Terms as JSON values, as the journal holds them, to be compared."""
     plain: dict[str, Any] = json.loads(json.dumps(asdict(terms), default=str))
+    plain["audit"]["mode"] = terms.audit.mode.value
     return plain

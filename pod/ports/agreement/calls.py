@@ -11,7 +11,6 @@ from fitchain.pod.ports.agreement.terms import (
     Anchor,
     AuditTerms,
     Ending,
-    Mode,
     Permit,
     RunRecord,
     State,
@@ -23,6 +22,7 @@ from fitchain.pod.ports.agreement.terms import (
 from fitchain.pod.ports.chain.base import Event, Pending, Receipt
 from fitchain.pod.ports.chain.client import Chain
 from fitchain.pod.ports.store.base import Cid
+from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO, Digest
 from fitchain.pod.values.errors import AccessRefused, InputRefused, NotFound
 
@@ -358,13 +358,13 @@ def struct_of(value: DataclassInstance) -> dict[str, Any]:
 
 
 def _terms_out(terms: Terms) -> dict[str, Any]:
-    return struct_of(terms) | {"audit": struct_of(terms.audit)}
+    return struct_of(terms) | {"audit": struct_of(terms.audit) | {"mode": terms.audit.mode.value}}
 
 
 def _terms_in(body: dict[str, Any]) -> Terms:
     audit = {field.name: body["audit"][_camel(field.name)] for field in fields(AuditTerms)}
     values = {field.name: body[_camel(field.name)] for field in fields(Terms)}
-    return Terms(**values | {"audit": AuditTerms(**audit | {"mode": Mode(audit["mode"])})})
+    return Terms(**values | {"audit": AuditTerms(**audit | {"mode": AuditMode(audit["mode"])})})
 
 
 def _camel(name: str) -> str:

@@ -10,21 +10,8 @@ from enum import IntEnum
 from typing import Any
 
 from fitchain.pod.ports.store.base import Cid
+from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO, Digest
-from fitchain.pod.values.recipe import MODES
-
-
-class Mode(IntEnum):
-    """How much an audit discloses, to whom (protocol section 10)."""
-
-    OPEN = 0
-    SAMPLED = 1
-    ON_SITE = 2
-
-    @property
-    def word(self) -> str:
-        """The recipe's word for it: `open`, `sampled` or `on-site`."""
-        return MODES[self]
 
 
 class State(IntEnum):
@@ -95,7 +82,7 @@ class AuditTerms:
     segments: int = 0
     verifiers: int = 0
     dispute_verifiers: int = 0
-    mode: Mode = Mode.OPEN
+    mode: AuditMode = AuditMode.OPEN
     panel: Digest = ZERO
     window: int = 0
     fee: int = 0

@@ -149,7 +149,7 @@ def check_recipe(statement: Statement, terms: Terms) -> None:
     audit = statement.audit
     _same("the audited segments", audit.segments, recipe.audit.segments, found)
     _same("the verifiers", audit.verifiers, recipe.audit.verifiers, found)
-    _same("the disclosure mode", audit.mode.word, recipe.audit.mode, found)
+    _same("the disclosure mode", audit.mode, recipe.audit.mode, found)
     _same("the panel", audit.panel, recipe.audit.panel or ZERO, found)
     _same("the card's root", card.root, statement.dataset_root, "and its dataset has the root")
     try:

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from fitchain.pod.compute.dataset import Card
-from fitchain.pod.ports.agreement import AuditTerms, Mode
+from fitchain.pod.ports.agreement import AuditTerms
 from fitchain.pod.ports.chain.base import CONTRACTS
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import Digest, Json, canonical_json, inclusion_path, parse_json, peaks
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused
 from fitchain.pod.values.leaf import Leaf
-from fitchain.pod.values.recipe import MODES, Environment, Recipe
+from fitchain.pod.values.recipe import Environment, Recipe
 from fitchain.pod.values.recipe.fields import Fields
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -232,7 +232,7 @@ def _audit_json(audit: AuditTerms) -> dict[str, Json]:
         "segments": audit.segments,
         "verifiers": audit.verifiers,
         "dispute_verifiers": audit.dispute_verifiers,
-        "mode": MODES[audit.mode],
+        "mode": audit.mode.word,
         "panel": str(audit.panel),
         "window": audit.window,
         "fee": str(audit.fee),
@@ -247,7 +247,7 @@ def _audit(value: Any) -> AuditTerms:
         segments=fields.integer("segments", 0, (1 << 16) - 1),
         verifiers=fields.integer("verifiers", 0, (1 << 8) - 1),
         dispute_verifiers=fields.integer("dispute_verifiers", 0, (1 << 8) - 1),
-        mode=Mode(MODES.index(fields.choice("mode", MODES))),
+        mode=fields.mode("mode"),
         panel=fields.digest("panel"),
         window=fields.integer("window", 0, (1 << 32) - 1),
         fee=_units(fields, "fee"),

@@ -17,6 +17,7 @@ from itertools import accumulate, pairwise
 from types import MappingProxyType
 from typing import Any
 
+from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest, Json, canonical_json, parse_json, sha256
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.recipe.fields import Fields, choice, flag, integer, items, real, refuse_unknown, text
@@ -32,7 +33,6 @@ MOST_ARGUMENTS = 16
 MOST_CATEGORIES = 10_000
 NAME_LENGTH = 200
 METRICS = ("loss", "accuracy")
-MODES = ("open", "sampled", "on-site")
 CLASSIFICATION = ("cross_entropy", "nll_loss")
 """Losses whose targets are class indices (int64); those of the others are float32."""
 
@@ -169,13 +169,13 @@ class Audit:
     Args:
         segments: q; 0 without audit.
         verifiers: m; 0 without audit.
-        mode: `open`, `sampled` or `on-site`.
+        mode: what is disclosed.
         panel: the panel's id; None for the whole pool.
     """
 
     segments: int = 0
     verifiers: int = 0
-    mode: str = "open"
+    mode: AuditMode = AuditMode.OPEN
     panel: Digest | None = None
 
     @classmethod
@@ -188,12 +188,12 @@ class Audit:
         fields = Fields("the audit terms", value, ("segments", "verifiers", "mode", "panel"))
         panel = None if value["panel"] is None else fields.digest("panel")
         counts = fields.integer("segments", 0, (1 << 16) - 1), fields.integer("verifiers", 0, (1 << 8) - 1)
-        return cls(*counts, fields.choice("mode", MODES), panel)
+        return cls(*counts, fields.mode("mode"), panel)
 
     def json(self) -> dict[str, Json]:
         """The form that stands in a recipe."""
         panel = None if self.panel is None else str(self.panel)
-        return {"segments": self.segments, "verifiers": self.verifiers, "mode": self.mode, "panel": panel}
+        return {"segments": self.segments, "verifiers": self.verifiers, "mode": self.mode.word, "panel": panel}
 
 
 _FIELDS = (
