@@ -10,7 +10,7 @@ import typer
 
 from fitchain.cli.amounts import counted, format_fit, parse_fit
 from fitchain.cli.command import Session, command, group
-from fitchain.cli.ids import DatasetId, find_dataset
+from fitchain.cli.ids import DatasetArgument, find_dataset
 from fitchain.cli.output import Facts, Report, Rows, say
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.errors import FitchainError, InputRefused
@@ -174,7 +174,7 @@ def list_(
 
 
 @command(app, "show")
-def show(session: Session, dataset: DatasetId) -> Report:
+def show(session: Session, dataset: DatasetArgument) -> Report:
     """Show a dataset's card: columns, price, licence, policy."""
     from fitchain.pod.parties.scientist import read_card
 
@@ -213,7 +213,7 @@ def show(session: Session, dataset: DatasetId) -> Report:
 
 
 @command(app, "retire")
-def retire(session: Session, dataset: DatasetId) -> Report:
+def retire(session: Session, dataset: DatasetArgument) -> Report:
     """Let no new request name a dataset; jobs on their way go on."""
     home = session.home
     id = find_dataset(home, dataset)

@@ -41,6 +41,7 @@ from fitchain.pod.ports.agreement import State
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused, Unusable
+from fitchain.pod.values.ids import AgreementId, ModelId
 
 if TYPE_CHECKING:
     from fitchain.pod.compute.environment import Environment
@@ -168,7 +169,7 @@ def play(
         publishing = Part(
             sides["scientist"], "model", "publish", str(EXAMPLES / which.module), "--dataset", str(dataset.id)
         )
-        model = Digest.parse(str(publishing.result()["model"]))
+        model = ModelId(Digest.parse(str(publishing.result()["model"])))
         tell.done(f"publishes {which.module} as {model.short}: a graph and weights, never code")
 
         tell.next("scientist", "asking")
@@ -276,7 +277,7 @@ def offer(home: Home, sample: Sample) -> RegisteredDataset:
     )
 
 
-def ask(home: Home, dataset: RegisteredDataset, model: Digest, which: Play, audit: AuditTerms | None) -> Digest:
+def ask(home: Home, dataset: RegisteredDataset, model: ModelId, which: Play, audit: AuditTerms | None) -> AgreementId:
     """Ask for the training, leaving the rehearsal to the owner; the agreement's id."""
     from fitchain.pod.parties.scientist import request_job
 
@@ -284,7 +285,7 @@ def ask(home: Home, dataset: RegisteredDataset, model: Digest, which: Play, audi
     return request_job(home, dataset.id, model, recipe_overrides=which.terms, **how)
 
 
-def approve(home: Home, job: Digest) -> None:
+def approve(home: Home, job: AgreementId) -> None:
     """Say yes for the owner."""
     from fitchain.pod.parties import owner
 
@@ -314,10 +315,10 @@ class Follower:
 
     def __init__(self, homes: Sequence[Home], running: Sequence[Pod]) -> None:
         self._homes, self._running = homes, running
-        self._job: Digest | None = None
+        self._job: AgreementId | None = None
         self._told = [0] * len(homes)
 
-    def follow(self, job: Digest) -> Reader:
+    def follow(self, job: AgreementId) -> Reader:
         """Take notice of what goes wrong with a job from now on; what reads its standing."""
         self._job = job
         return Reader(self._homes[0], job)
@@ -364,7 +365,7 @@ class Checked:
     weights: int
 
 
-def check(job: Digest, owner: Home, home: Home, test: Path, result: Path, replays: int) -> Checked:
+def check(job: AgreementId, owner: Home, home: Home, test: Path, result: Path, replays: int) -> Checked:
     """Let the owner replay, if that is worth something, verify the certificate, test the model: side by side."""
     from fitchain.cli.model import copy_into
     from fitchain.pod.parties import scientist

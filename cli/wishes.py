@@ -16,8 +16,9 @@ from fitchain.cli.ids import find_panel
 from fitchain.pod.ports.agreement import AuditTerms, Terms
 from fitchain.pod.proof.audit.cost import Sampling
 from fitchain.pod.values.audit_mode import AuditMode
-from fitchain.pod.values.digest import ZERO, Digest
+from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.ids import WHOLE_POOL, DatasetId, ModelId
 
 if TYPE_CHECKING:
     from fitchain.pod.jobs.home import Home
@@ -70,8 +71,8 @@ class Asked:
 
 def asked(
     home: Home,
-    dataset: Digest,
-    model: Digest,
+    dataset: DatasetId,
+    model: ModelId,
     overrides: dict[str, Any],
     price: int | None,
     bond: int | None,
@@ -117,7 +118,7 @@ def asked(
         verifiers=verifiers,
         dispute_verifiers=wishes.dispute_verifiers or 0,
         mode=recipe.audit.mode,
-        panel=recipe.audit.panel or ZERO,
+        panel=recipe.audit.panel or WHOLE_POOL,
         window=parse_duration(wishes.window or "1h"),
         fee=fee,
         counter_bond=counter,
@@ -128,7 +129,7 @@ def asked(
     return Asked(overrides | {"audit": table}, audit, bond, cost.Plan.of(terms, recipe))
 
 
-def _drafted(home: Home, dataset: Digest, model: Digest, overrides: Mapping[str, Any]) -> tuple[Recipe, int]:
+def _drafted(home: Home, dataset: DatasetId, model: ModelId, overrides: Mapping[str, Any]) -> tuple[Recipe, int]:
     """The recipe as the request will draft it, and the card's price."""
     from fitchain.pod.parties.scientist.publish import read_card
     from fitchain.pod.parties.scientist.request import draft_recipe

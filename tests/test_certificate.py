@@ -30,7 +30,7 @@ from fitchain.pod.proof.certificate.claims import card_cid, check_file, check_le
 from fitchain.pod.proof.certificate.envelope import HALF_ORDER, seal, unseal
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.audit_mode import AuditMode
-from fitchain.pod.values.digest import ZERO, Digest, canonical_json, sha256
+from fitchain.pod.values.digest import ZERO, Digest, Root, canonical_json, sha256
 from fitchain.pod.values.errors import (
     AccessRefused,
     ClaimMismatch,
@@ -40,6 +40,7 @@ from fitchain.pod.values.errors import (
     Refuted,
     SignatureMismatch,
 )
+from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
 from fitchain.pod.values.leaf import Leaf, metrics_digest, records_digest
 from fitchain.pod.values.recipe import Audit, Recipe, draft
 from fitchain.pod.values.state import TensorBytes, Tensors, model_root, optimizer_root, write_safetensors
@@ -70,16 +71,16 @@ class Parties:
     scientist: Account
     card: Card
     recipe: Recipe
-    dataset: Digest
-    model: Digest
+    dataset: DatasetId
+    model: ModelId
 
     def request(
         self,
         salt: bytes,
         recipe: Recipe | None = None,
-        model: Digest | None = None,
+        model: ModelId | None = None,
         audit: AuditTerms = NO_AUDIT,
-    ) -> Digest:
+    ) -> AgreementId:
         agreed = recipe or self.recipe
         terms = Terms(
             owner=self.owner.address,
@@ -98,7 +99,7 @@ class Parties:
         )
         return Agreements(self.scientist.chain).request(sha256(salt), terms, SOMETHING)
 
-    def begin(self, id: Digest) -> tuple[Digest, Digest]:
+    def begin(self, id: AgreementId) -> tuple[Digest, Digest]:
         calls = Agreements(self.owner.chain)
         calls.accept(id, commit_nonce(NONCE))
         calls.begin(id, NONCE)
@@ -116,7 +117,7 @@ def leaves_of(recipe: Recipe, ctx: Digest, seed: Digest, upto: int) -> Transcrip
         records = records_digest(np.concatenate(used) if used else np.empty(0, np.uint64))
         salted = metrics_digest({"loss": 1 / (1 + step)} if step else {}, sha256(b"salt %d" % index))
         root = recipe.initial_model if index == 0 else model_root(tensors(step))
-        optimizer = optimizer_root({}) if index == 0 else sha256(b"optimizer %d" % index)
+        optimizer = optimizer_root({}) if index == 0 else Root(sha256(b"optimizer %d" % index))
         leaves.append(Leaf(index, step, root, optimizer, records, salted, previous))
         previous = leaves[-1].digest(ctx, seed)
     return Transcript(ctx, seed, tuple(leaves))
@@ -127,7 +128,7 @@ class Job:
     """A job whose run has ended on chain, with what was delivered."""
 
     parties: Parties
-    id: Digest
+    id: AgreementId
     transcript: Transcript
     recipe: Recipe
     model: Path
@@ -187,7 +188,7 @@ def played(
     upto: int | None = None,
     bend: Callable[[Transcript], Transcript] | None = None,
     recipe: Recipe | None = None,
-    model: Digest | None = None,
+    model: ModelId | None = None,
     audit: AuditTerms = NO_AUDIT,
 ) -> Job:
     """Play a job up to its end, its model in a file."""
@@ -583,7 +584,7 @@ def test_failed_audits_stand_beside_every_other_job(play: Play, job: Job, bench:
 # --- an owner that lies on chain as well ---------------------------------------------------------------------------------
 
 
-def bent(transcript: Transcript, index: int, **changes: Digest) -> Transcript:
+def bent(transcript: Transcript, index: int, **changes: Any) -> Transcript:
     """The transcript with one leaf changed and every later one chained to it anew."""
     leaves: list[Leaf] = []
     for leaf in transcript.leaves:

@@ -32,8 +32,10 @@ from fitchain.pod.compute.dataset import (
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import (
+    NO_ROOT,
     ZERO,
     Digest,
+    Root,
     blake3_digest,
     canonical_json,
     inclusion_path,
@@ -287,7 +289,7 @@ def test_a_table_of_another_schema_is_refused() -> None:
 class Plan:
     """What a card and a policy read of a recipe."""
 
-    dataset: Digest = REGISTRATION.root
+    dataset: Root = REGISTRATION.root
     inputs: tuple[tuple[str, ...], ...] = (("age",), ("image",))
     target: str = "sick"
     rows: tuple[int, int] = (0, 40)
@@ -317,7 +319,7 @@ def test_a_recipe_that_does_not_fit_the_dataset_is_refused(plan: Plan, message: 
 
 def test_a_recipe_for_another_dataset_is_refuted() -> None:
     with pytest.raises(ClaimMismatch, match=str(ZERO)):
-        CARD.check_recipe(Plan(dataset=ZERO))
+        CARD.check_recipe(Plan(dataset=NO_ROOT))
 
 
 ALICE = "0x" + "ab" * 20

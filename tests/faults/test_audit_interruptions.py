@@ -19,7 +19,7 @@ from fitchain.pod.parties.scientist import delivery, publish_model
 from fitchain.pod.ports.agreement import AuditTerms, Outcome, State
 from fitchain.pod.ports.chain import Chain
 from fitchain.pod.values.audit_mode import AuditMode
-from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.ids import AgreementId
 from tests.chain_fixtures import ETHER, Devnet
 from tests.pods import BOND, HOUR_S, PRICE, Party, Workshop, module_file, offer_table
 
@@ -101,7 +101,7 @@ class Mortal:
 class Survived:
     """The job, where each pod died, and what they wrote."""
 
-    id: Digest
+    id: AgreementId
     verifier: Party
     died: dict[str, list[str]]
     statuses: list[int]

@@ -18,14 +18,14 @@ from fitchain.pod.ports.agreement import Agreement, Audit, Outcome, Phase
 from fitchain.pod.ports.store import Cid, car
 from fitchain.pod.ports.store.local import LocalStore
 from fitchain.pod.values.audit_mode import AuditMode
-from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import NotFound
+from fitchain.pod.values.ids import AgreementId
 
 EVIDENCE_LEFT = (".evidence-*",)
 """Opened records that a killed process left behind; a replay by hand may be at work beside them."""
 
 
-def answer_audit(home: Home, docket: Turns, id: Digest) -> str:
+def answer_audit(home: Home, docket: Turns, id: AgreementId) -> str:
     """Do what an open audit asks of the owner now.
 
     Returns:

@@ -11,7 +11,8 @@ from typing import Any
 
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.values.audit_mode import AuditMode
-from fitchain.pod.values.digest import ZERO, Digest
+from fitchain.pod.values.digest import ZERO, Digest, Root
+from fitchain.pod.values.ids import WHOLE_POOL, AgreementId, DatasetId, ModelId, PanelId
 
 
 class State(IntEnum):
@@ -83,7 +84,7 @@ class AuditTerms:
     verifiers: int = 0
     dispute_verifiers: int = 0
     mode: AuditMode = AuditMode.OPEN
-    panel: Digest = ZERO
+    panel: PanelId = WHOLE_POOL
     window: int = 0
     fee: int = 0
     counter_bond: int = 0
@@ -116,8 +117,8 @@ class Terms:
     """
 
     owner: str
-    dataset: Digest
-    model: Digest
+    dataset: DatasetId
+    model: ModelId
     recipe: Digest
     steps: int
     segment: int
@@ -157,7 +158,7 @@ class Agreement:
             known.
     """
 
-    id: Digest
+    id: AgreementId
     scientist: str
     terms: Terms
     state: State
@@ -217,8 +218,8 @@ class RunRecord:
     nonce: Digest
     count: int
     step: int
-    transcript_root: Digest
-    model_root: Digest
+    transcript_root: Root
+    model_root: Root
     weights: Cid | None
     key: Cid | None
     anchors: tuple[Anchor, ...]
@@ -231,8 +232,8 @@ class LeafOpening:
 
     index: int
     step: int
-    model_root: Digest
-    optimizer_root: Digest
+    model_root: Root
+    optimizer_root: Root
     records: Digest
     metrics: Digest
     previous: Digest
@@ -259,14 +260,16 @@ class Ending:
     key: Cid | None
 
 
-def agreement_id(chain_id: int, agreements: str, scientist: str, salt: Digest) -> Digest:
+def agreement_id(chain_id: int, agreements: str, scientist: str, salt: Digest) -> AgreementId:
     """The id that a request will have: keccak256(abi.encode(chain id, Agreements, scientist, salt)).
 
     Args:
         agreements: address of the contract.
         salt: 32 bytes of the scientist's choice, not used before.
     """
-    return _keccak(["uint256", "address", "address", "bytes32"], [chain_id, agreements, scientist, bytes(salt)])
+    return AgreementId(
+        _keccak(["uint256", "address", "address", "bytes32"], [chain_id, agreements, scientist, bytes(salt)])
+    )
 
 
 def commit_nonce(nonce: Digest) -> Digest:
@@ -278,12 +281,12 @@ def context(
     chain_id: int,
     agreements: str,
     proof_of_train: str,
-    agreement: Digest,
+    agreement: AgreementId,
     owner: str,
     scientist: str,
     recipe: Digest,
-    dataset_root: Digest,
-    initial_model_root: Digest,
+    dataset_root: Root,
+    initial_model_root: Root,
     steps: int,
     segment: int,
     group: int,

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from fitchain.pod.values.audit_mode import AuditMode
-from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.digest import Digest, Root
 from fitchain.pod.values.errors import InputRefused
 
 
@@ -59,6 +59,10 @@ class Fields:
     def digest(self, key: str) -> Digest:
         """A digest in its text form."""
         return Digest.parse(self.value[key])
+
+    def root(self, key: str) -> Root:
+        """A root in its text form."""
+        return Root(self.digest(key))
 
     def choice(self, key: str, among: Iterable[str]) -> str:
         """One of some words."""
