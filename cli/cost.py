@@ -31,7 +31,7 @@ class Plan:
     """What is about to be agreed on.
 
     Args:
-        steps, segment: T and k.
+        steps, segment_steps: T and k.
         wanted: q.
         seats: verifiers of the audit, or of a dispute where there is none.
         disputed: whether there is an audit only if the scientist disputes.
@@ -41,7 +41,7 @@ class Plan:
     """
 
     steps: int
-    segment: int
+    segment_steps: int
     wanted: int
     seats: int
     disputed: bool
@@ -58,12 +58,12 @@ class Plan:
         size, rows = (recipe.batch_size, recipe.rows[1] - recipe.rows[0]) if recipe else (None, None)
         seats, disputed = audit.seats, not audit.verifiers
         money = (terms.price, audit.fee, terms.bond)
-        return cls(terms.steps, terms.segment, audit.segments, seats, disputed, *money, size, rows)
+        return cls(terms.steps, terms.segment_steps, audit.segments, seats, disputed, *money, size, rows)
 
     @property
     def sampling(self) -> Sampling:
         """What is drawn of the training."""
-        return Sampling.of(self.steps, self.segment, self.wanted)
+        return Sampling.of(self.steps, self.segment_steps, self.wanted)
 
     @property
     def bond_needed(self) -> int | None:
@@ -75,7 +75,7 @@ class Plan:
         """Records that the verifiers see at most; None where it is not known here."""
         if self.batch_size is None or self.records is None:
             return None
-        return self.sampling.disclosed(self.segment, self.batch_size, self.records)
+        return self.sampling.disclosed(self.segment_steps, self.batch_size, self.records)
 
 
 def values(plan: Plan, wanted: Fraction = TOLD[1]) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def values(plan: Plan, wanted: Fraction = TOLD[1]) -> dict[str, Any]:
     return {
         "steps": plan.steps,
         "segments": sampling.segments,
-        "drawn": sampling.drawn,
+        "drawn": sampling.drawn_segments,
         "audited": sampling.audited,
         "verifiers": plan.seats,
         "only_if_disputed": plan.disputed,
@@ -151,7 +151,7 @@ def pairs_of(plan: Plan) -> list[tuple[str, Any]]:
     who = counted(plan.seats, "verifier") if plan.seats else "nobody"
     when = ", only if the scientist disputes" if plan.disputed and plan.seats else ""
     looked = f"{who} {'replays' if plan.seats <= 1 else 'replay'} {sampling.audited} of {counted(sampling.segments, 'segment')}"
-    drawn = f": the first, the last and {sampling.drawn} drawn" if sampling.drawn else ""
+    drawn = f": the first, the last and {sampling.drawn_segments} drawn" if sampling.drawn_segments else ""
     pairs: list[tuple[str, Any]] = [("audit", looked + drawn + when)]
     if not plan.seats:
         return [("audit", "nobody but the owner replays any of it, and nobody can be asked to")]
@@ -223,7 +223,7 @@ def recipe_here(home: Home, agreement: Agreement) -> Recipe | None:
 
 def _disclosed(plan: Plan) -> str:
     if (disclosed := plan.disclosed) is None:
-        return f"the records of {counted(plan.sampling.audited, 'segment')}, {plan.sampling.audited * plan.segment} batches at most"
+        return f"the records of {counted(plan.sampling.audited, 'segment')}, {plan.sampling.audited * plan.segment_steps} batches at most"
     return f"at most {disclosed} of {counted(plan.records or 0, 'record')}, to the verifiers"
 
 
@@ -231,9 +231,9 @@ def _fit(units: int | None) -> str | None:
     return None if units is None else format_fit(units)
 
 
-def default_draws(steps: int, segment: int) -> int:
+def default_draws(steps: int, segment_steps: int) -> int:
     """q where nobody names one: what finds a tenth faked with 95 %."""
-    return min(draws_needed(-(-steps // segment), *TOLD), (1 << 16) - 1)
+    return min(draws_needed(-(-steps // segment_steps), *TOLD), (1 << 16) - 1)
 
 
 def fair_fee(price: int, sampling: Sampling, seats: int) -> int:

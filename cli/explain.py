@@ -107,7 +107,7 @@ def _drawn(home: Home, id: AgreementId) -> tuple[int, ...]:
     from fitchain.cli.audits import segments_of
 
     audit = home.audits.read(id)
-    job, proof = home.agreements.read(id), home.agreements.proof(id)
+    job, proof = home.agreements.read(id), home.agreements.run_record(id)
     if proof.end_block is None:
         raise NotFound(f"the training of {id.short} has not ended", f"see `fitchain job show {id.short}`")
     return tuple(segments_of(audit, proof.count, job.terms.audit.segments, job.diverged))
@@ -118,7 +118,7 @@ def _of_training(home: Home, id: AgreementId, segments: Sequence[int], tell: Tel
     from fitchain.pod.parties.owner.replay import link_training
     from fitchain.pod.parties.owner.run import prepare
 
-    proof, folder = home.agreements.proof(id), home.job_folder(id)
+    proof, folder = home.agreements.run_record(id), home.job_folder(id)
     for segment in segments:
         if not 0 <= segment < proof.count:
             raise NotFound(f"the job {id.short} has no segment {segment}", f"it has 0 to {proof.count - 1}")

@@ -55,7 +55,7 @@ class JobStatus:
     def leaf_count(self) -> int:
         """Checkpoints that the whole run has, leaf 0 included."""
         terms = self.agreement.terms
-        count: int = -(-terms.steps // terms.segment) + 1
+        count: int = -(-terms.steps // terms.segment_steps) + 1
         return count
 
     @property
@@ -82,7 +82,7 @@ class Reader:
             if receipt is not None:
                 self._gas[transaction] = receipt.gas_used
         losses, accuracy = _metrics(history, agreement)
-        proof = home.agreements.proof(self._id)
+        proof = home.agreements.run_record(self._id)
         now = home.chain.block("latest").timestamp
         hearing = (
             audits.read_hearing(home, self._id) if proof.end_block is not None and agreement.terms.audit.seats else None
@@ -98,7 +98,7 @@ def _metrics(history: Sequence[Entry], agreement: Agreement) -> tuple[tuple[tupl
         metrics = entry.body.get("metrics") or {}
         loss = entry.body.get("loss", metrics.get("loss"))
         if loss is not None:
-            step = entry.body.get("step", (entry.body.get("count", 1) - 1) * agreement.terms.segment)
+            step = entry.body.get("step", (entry.body.get("count", 1) - 1) * agreement.terms.segment_steps)
             losses[min(step, agreement.terms.steps)] = float(loss)
         accuracy = entry.body.get("accuracy", metrics.get("accuracy", accuracy))
     return tuple(sorted(losses.items())), accuracy
@@ -142,7 +142,10 @@ def describe(standing: JobStatus) -> Facts:
         ("dataset", terms.dataset),
         ("model", terms.model),
         ("recipe", terms.recipe),
-        ("training", f"{terms.steps} steps in {standing.leaf_count} checkpoints, anchored {terms.group} at a time"),
+        (
+            "training",
+            f"{terms.steps} steps in {standing.leaf_count} checkpoints, anchored {terms.group_leaves} at a time",
+        ),
         ("money", f"price {format_fit(terms.price)} FIT, bond {format_fit(terms.bond)} FIT"),
         (
             "anchored",
@@ -200,8 +203,8 @@ def values(standing: JobStatus) -> dict[str, Any]:
         "model": terms.model,
         "recipe": terms.recipe,
         "steps": terms.steps,
-        "segment": terms.segment,
-        "group": terms.group,
+        "segment": terms.segment_steps,
+        "group": terms.group_leaves,
         "price": format_fit(terms.price),
         "bond": format_fit(terms.bond),
         "acceptance_deadline": agreement.acceptance_deadline,

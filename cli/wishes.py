@@ -108,9 +108,9 @@ def asked(
         )
     recipe, card_price = _drafted(home, dataset, model, overrides | {"audit": table})
     if "segments" not in table:
-        table["segments"] = cost.default_draws(recipe.steps, recipe.segment)
+        table["segments"] = cost.default_draws(recipe.steps, recipe.segment_steps)
     price = card_price if price is None else price
-    sampling = Sampling.of(recipe.steps, recipe.segment, table["segments"])
+    sampling = Sampling.of(recipe.steps, recipe.segment_steps, table["segments"])
     fee = cost.fair_fee(price, sampling, seats) if wishes.fee is None else parse_fit(wishes.fee)
     counter = 0 if verifiers else fee if wishes.counter_bond is None else parse_fit(wishes.counter_bond)
     audit = AuditTerms(
@@ -125,7 +125,9 @@ def asked(
     )
     if bond is None:
         bond = max(price, sampling.bond_needed(price, fee) or 0)
-    terms = Terms("", dataset, model, ZERO, recipe.steps, recipe.segment, recipe.group, price, bond, 0, 0, 0, audit)
+    terms = Terms(
+        "", dataset, model, ZERO, recipe.steps, recipe.segment_steps, recipe.group_leaves, price, bond, 0, 0, 0, audit
+    )
     return Asked(overrides | {"audit": table}, audit, bond, cost.Plan.of(terms, recipe))
 
 

@@ -102,8 +102,8 @@ def terms_of(
         model=model,
         recipe=recipe.digest,
         steps=recipe.steps,
-        segment=recipe.segment,
-        group=recipe.group,
+        segment_steps=recipe.segment_steps,
+        group_leaves=recipe.group_leaves,
         price=price,
         bond=price if bond is None else bond,
         acceptance_window=windows[0],
@@ -170,5 +170,6 @@ def _interrupted(home: Home, terms: Terms) -> RequestRow | None:
 def _plain(terms: Terms) -> dict[str, Any]:
     """Terms as JSON values, as the journal holds them, to be compared."""
     plain: dict[str, Any] = json.loads(json.dumps(asdict(terms), default=str))
+    plain["segment"], plain["group"] = plain.pop("segment_steps"), plain.pop("group_leaves")
     plain["audit"]["mode"] = terms.audit.mode.value
     return plain
