@@ -10,10 +10,10 @@ from fitchain.cli.views.amounts import format_duration, format_fit
 from fitchain.cli.views.output import Rows
 from fitchain.pod.ports.agreement import Audit, Outcome, Phase, Seat, Vote
 from fitchain.pod.values.digest import ZERO
+from fitchain.pod.values.ids import AgreementId
 
 if TYPE_CHECKING:
     from fitchain.pod.jobs.home import Home
-    from fitchain.pod.values.digest import Digest
 
 ROUNDS = 3  # the first draw and two redraws
 
@@ -55,7 +55,7 @@ class Hearing:
         return votes[-1] if votes else None
 
 
-def read_hearing(home: Home, id: Digest) -> Hearing | None:
+def read_hearing(home: Home, id: AgreementId) -> Hearing | None:
     """An agreement's audit; None where none was opened."""
     audit = home.audits.read(id)
     if audit.phase == Phase.NONE:

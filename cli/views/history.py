@@ -17,6 +17,7 @@ from fitchain.cli.views.amounts import counted, format_duration, format_fit
 from fitchain.cli.views.output import Facts
 from fitchain.pod.jobs.journal import Entry
 from fitchain.pod.ports.agreement import Agreement, Anchor, RunRecord, State
+from fitchain.pod.values.ids import AgreementId
 
 if TYPE_CHECKING:
     from fitchain.pod.jobs.home import Home
@@ -67,7 +68,7 @@ class JobStatus:
 class Reader:
     """Reads one job's standing again and again; receipts, which never change, only once."""
 
-    def __init__(self, home: Home, id: Digest) -> None:
+    def __init__(self, home: Home, id: AgreementId) -> None:
         self._home, self._id = home, id
         self._gas: dict[Digest, int] = {}
 

@@ -12,9 +12,10 @@ from fitchain.pod.jobs.exchange import send_folder
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import ModelRow
 from fitchain.pod.ports.store import Cid
-from fitchain.pod.values.digest import ZERO, Digest
+from fitchain.pod.values.digest import Digest, Root
 from fitchain.pod.values.errors import ClaimMismatch
 from fitchain.pod.values.graph import Input
+from fitchain.pod.values.ids import NO_MODEL, DatasetId, ModelId
 from fitchain.pod.values.recipe import argument_columns
 from fitchain.pod.values.state import model_root, write_safetensors
 
@@ -26,13 +27,13 @@ EXAMPLE_BATCH = 4
 class PublishedModel:
     """A model as it was published; `cid` names its sealed files, which only this pod opens."""
 
-    id: Digest
+    id: ModelId
     graph: Digest
-    initial_model: Digest
+    initial_model: Root
     cid: Cid
 
 
-def read_card(home: Home, dataset: Digest) -> Card:
+def read_card(home: Home, dataset: DatasetId) -> Card:
     """Fetch the card of a dataset and compare it with the registry.
 
     Raises:
@@ -47,7 +48,9 @@ def read_card(home: Home, dataset: Digest) -> Card:
     return card
 
 
-def publish_model(home: Home, source: Path, name: str, dataset: Digest, parent: Digest | None = None) -> PublishedModel:
+def publish_model(
+    home: Home, source: Path, name: str, dataset: DatasetId, parent: ModelId | None = None
+) -> PublishedModel:
     """Export a module of the scientist's own file and register it.
 
     The file runs here, in the scientist's process; what leaves is a graph and weights.
@@ -75,7 +78,7 @@ def publish_model(home: Home, source: Path, name: str, dataset: Digest, parent: 
         write_safetensors(folder / "initial.safetensors", tensors)
         root = model_root(tensors)
         cid = send_folder(home.store, folder, MODEL_FILES, [home.keys.recipient])
-        id = home.registry.register_model(graph.digest, root, parent or ZERO)
+        id = home.registry.register_model(graph.digest, root, parent or NO_MODEL)
         target = home.model_folder(id)
         for file in MODEL_FILES:
             (folder / file).replace(target / file)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fitchain.pod.ports.agreement import AgreementHistory, Agreements, Mode, Outcome, Phase, read_history
+from fitchain.pod.ports.agreement import AgreementHistory, Agreements, Outcome, Phase, read_history
 from fitchain.pod.ports.chain import Chain
 from fitchain.pod.ports.registry import Registry
 from fitchain.pod.proof.audit.cost import Sampling
@@ -16,6 +16,7 @@ from fitchain.pod.proof.certificate import claims
 from fitchain.pod.proof.certificate.envelope import unseal
 from fitchain.pod.proof.certificate.statement import MOST_ANCESTORS, Statement
 from fitchain.pod.proof.certificate.verdict import Assurance, Milestone, Verdict
+from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import ClaimMismatch, NotFound
 
@@ -61,7 +62,11 @@ def verify(model: Path, certificate: bytes, chain: Chain, require: Assurance | N
     return Verdict(statement, story, assurance, orders_checked, _milestones(story), _origins(chain, statement), reason)
 
 
-LEVELS = {Mode.ON_SITE: Assurance.ON_SITE, Mode.SAMPLED: Assurance.SAMPLED, Mode.OPEN: Assurance.OPEN}
+LEVELS = {
+    AuditMode.ON_SITE: Assurance.ON_SITE,
+    AuditMode.SAMPLED: Assurance.SAMPLED,
+    AuditMode.OPEN: Assurance.OPEN,
+}
 """What a Match assures, by what was disclosed."""
 
 
