@@ -233,8 +233,8 @@ def _leaf(given: Values) -> Values:
     salt = metrics_salt(bytes.fromhex(given["salt_key"]), given["index"])
     records = records_digest(np.array(given["record_indices"], np.uint64))
     metrics = metrics_digest(given["metrics"], salt)
-    roots = (Digest.parse(given[name]) for name in ("model", "optimizer"))
-    leaf = Leaf(given["index"], given["step"], *roots, records, metrics, Digest.parse(given["previous"]))
+    model, optimizer, previous = (Digest.parse(given[name]) for name in ("model", "optimizer", "previous"))
+    leaf = Leaf(given["index"], given["step"], model, optimizer, records, metrics, previous)
     return {
         "salt": salt,
         "records digest": records,

@@ -141,7 +141,12 @@ class Job:
         return self.parties.owner.keys
 
     def issue(self, **changes: Any) -> bytes:
-        given = {"recipe": self.recipe, "card": self.parties.card, "transcript": self.transcript, "model": self.model}
+        given: dict[str, Any] = {
+            "recipe": self.recipe,
+            "card": self.parties.card,
+            "transcript": self.transcript,
+            "model": self.model,
+        }
         return issue(self.parties.owner.chain, self.keys, self.id, **(given | changes))
 
 
@@ -582,7 +587,7 @@ def test_failed_audits_stand_beside_every_other_job(play: Play, job: Job, bench:
 # --- an owner that lies on chain as well ---------------------------------------------------------------------------------
 
 
-def bent(transcript: Transcript, index: int, **changes: Digest) -> Transcript:
+def bent(transcript: Transcript, index: int, **changes: Any) -> Transcript:
     """The transcript with one leaf changed and every later one chained to it anew."""
     leaves: list[Leaf] = []
     for leaf in transcript.leaves:
