@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fitchain.cli.stage import Side
+from fitchain.cli.demo.parties import Side
 from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.parties.owner import Owner, RegisteredDataset, register_dataset
@@ -128,6 +128,13 @@ class Party:
     def state(self, id: AgreementId) -> State:
         """Where a job stands on the chain."""
         return self.home.agreements.read(id).state
+
+    @property
+    def store_folder(self) -> Path:
+        """The folder of its store."""
+        folder = self.home.settings.store
+        assert isinstance(folder, Path), f"{folder} is a node"
+        return folder
 
     def fit(self) -> int:
         """Its FIT in base units."""

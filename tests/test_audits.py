@@ -121,7 +121,8 @@ def test_panel_is_read_back(court: Court, reader: Chain) -> None:
     assert (panel.creator, panel.name) == (court.parties.scientist.address, "three of four")
     assert panel.members == tuple(members[:3])
     assert panel in Registry(reader).panels()
-    assert court.reader.available(id, *(one.address for one in court.parties[:2]), 2) == 2
+    owner, scientist = court.parties.owner.address, court.parties.scientist.address
+    assert court.reader.available(id, owner, scientist, 2) == 2
     with pytest.raises(NotFound, match="no panel"):
         Registry(reader).panel(PanelId(sha256(b"none")))
 

@@ -143,7 +143,12 @@ class Job:
         return self.parties.owner.keys
 
     def issue(self, **changes: Any) -> bytes:
-        given = {"recipe": self.recipe, "card": self.parties.card, "transcript": self.transcript, "model": self.model}
+        given: dict[str, Any] = {
+            "recipe": self.recipe,
+            "card": self.parties.card,
+            "transcript": self.transcript,
+            "model": self.model,
+        }
         return issue(self.parties.owner.chain, self.keys, self.id, **(given | changes))
 
 

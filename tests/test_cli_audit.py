@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from fitchain.cli.app import run
-from fitchain.cli.cost import Plan, parse_share, percent, views
-from fitchain.cli.output import Facts
-from fitchain.cli.wishes import AuditOptions, asked
+from fitchain.cli.audit_options import AuditOptions, asked
+from fitchain.cli.views.cost import Plan, parse_share, percent, views
+from fitchain.cli.views.output import Facts
 from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.parties.scientist import publish_model
 from fitchain.pod.ports.agreement import Audits, AuditTerms, Outcome, State
@@ -124,7 +124,7 @@ def test_what_a_request_would_be_audited_for_is_shown_before_it_is_approved(
 def test_no_draw_is_told_to_be_no_safeguard() -> None:
     facts = views(Plan(100, 4, 0, 3, False, ETHER, 0, ETHER))[0]
     assert isinstance(facts, Facts)
-    assert "no bond is enough" in dict(facts.pairs)["bond"]
+    assert "no bond is enough" in str(dict(facts.pairs)["bond"])
 
 
 @pytest.mark.parametrize(
@@ -341,7 +341,7 @@ def test_two_sides_compare_their_moments_and_name_where_they_part(
     assert (code, told["agree"], told["moments"], told["segments"]) == (0, True, 3, [1]), said
     lines = file.read_bytes().splitlines(keepends=True)
     moment = StateDigests.from_line(lines[1])
-    other = replace(moment, tensors=moment.tensors | {"model/layers.0.bias": ZERO})
+    other = replace(moment, tensors={**moment.tensors, "model/layers.0.bias": ZERO})
     file.write_bytes(lines[0] + other.to_line())
     code, told, _ = fitchain(owner, *explain, "--with", str(file))
     found = told["disagreement"]

@@ -22,7 +22,7 @@ RETRY_S = 0.1
 
 def blocks_of(party: Party, cid: Cid) -> dict[Path, bytes]:
     """The files of an object's blocks with what is in them, one level deep."""
-    store, folder = party.home.store, party.home.settings.store / "blocks"
+    store, folder = party.home.store, party.store_folder / "blocks"
     try:
         cids = [cid, *store.entries(cid).values()]
     except InputRefused:

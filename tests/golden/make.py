@@ -99,7 +99,7 @@ def do_job(owner: Home, scientist: Home, place: Path) -> AgreementId:
     model = publish_model(scientist, place / "module.py", "small", dataset.id)
     owner.registry.register_pod(Role.OWNER, owner.keys.recipient)
     stop = threading.Event()
-    pods = [Owner(owner, say), Scientist(scientist, True, say)]
+    pods: list[Owner | Scientist] = [Owner(owner, say), Scientist(scientist, True, say)]
     threads = [threading.Thread(target=pod.run, args=(stop,)) for pod in pods]
     for thread in threads:
         thread.start()

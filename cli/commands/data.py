@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fitchain.cli.amounts import counted, format_fit, parse_fit
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.ids import DatasetArgument, find_dataset
-from fitchain.cli.output import Facts, Report, Rows, say
+from fitchain.cli.views.amounts import counted, format_fit, parse_fit
+from fitchain.cli.views.output import Facts, Report, Rows, say
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.errors import FitchainError, InputRefused
 
