@@ -133,7 +133,7 @@ def _of_evidence(home: Home, id: AgreementId, segments: Sequence[int], tell: Tel
     from fitchain.pod.jobs.exchange import fetch_folder
     from fitchain.pod.jobs.worker import Task, explain
     from fitchain.pod.parties.verifier.pod import SEAT
-    from fitchain.pod.proof.audit.chain_record import read_facts
+    from fitchain.pod.proof.audit.chain_record import read_chain_record
     from fitchain.pod.proof.audit.checking import check
     from fitchain.pod.proof.audit.evidence import FOLDER_BYTES, Evidence, files_of
     from fitchain.pod.values.errors import ClaimMismatch
@@ -141,7 +141,7 @@ def _of_evidence(home: Home, id: AgreementId, segments: Sequence[int], tell: Tel
     audit, folder = home.audits.read(id), home.job_folder(id)
     if (cid := home.audits.evidence(audit)) is None:
         raise NotFound(f"the audit of {id.short} has no evidence in this round", "wait until its owner has shown it")
-    facts = read_facts(home.chain, id, audit.seed, audit.round)
+    facts = read_chain_record(home.chain, id, audit.seed, audit.round)
     home.add_peer(home.agreements.terms(id).owner)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".audit-") as scratch:
         place = Path(scratch) / "evidence"

@@ -51,10 +51,10 @@ def terms(panel: PanelId) -> AuditTerms:
 
 def audited_segments(home: Home, job: AgreementId) -> tuple[int, ...]:
     """The segments that the chain drew."""
-    from fitchain.pod.proof.audit.chain_record import read_facts
+    from fitchain.pod.proof.audit.chain_record import read_chain_record
 
     audit = home.audits.read(job)
-    return read_facts(home.chain, job, audit.seed, audit.round).audited
+    return read_chain_record(home.chain, job, audit.seed, audit.round).audited
 
 
 def replayed(home: Home, job: AgreementId) -> int:

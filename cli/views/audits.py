@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fitchain.cli.views.amounts import format_duration, format_fit
 from fitchain.cli.views.output import Rows
 from fitchain.pod.ports.agreement import Audit, Outcome, Phase, Seat, Vote
+from fitchain.pod.proof.audit.payouts import payout_of, sentence
 from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.ids import AgreementId
 
@@ -102,6 +103,8 @@ def pairs_of(hearing: Hearing, now: int) -> list[tuple[str, Any]]:
         pairs.append(("seats", ", ".join(f"{_who(seat)} {_did(hearing, seat)}" for seat in audit.seats)))
     if verdict := verdict_told(audit):
         pairs.append(("verdict", verdict))
+        votes = [vote.outcome for vote in hearing.votes if vote.round == audit.round]
+        pairs.append(("money", sentence(payout_of(audit, votes), audit.disputed)))
     if hearing.penalties:
         lost = ", ".join(f"{account} lost {format_fit(units)} FIT" for account, units in hearing.penalties)
         pairs.append(("penalties", lost))

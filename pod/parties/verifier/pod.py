@@ -34,7 +34,7 @@ from fitchain.pod.ports.agreement import Audit, Outcome, Phase, Seat
 from fitchain.pod.ports.chain import Receipt
 from fitchain.pod.ports.registry import Role
 from fitchain.pod.ports.sealed import check_recipient, recipient_of
-from fitchain.pod.proof.audit.chain_record import read_facts
+from fitchain.pod.proof.audit.chain_record import read_chain_record
 from fitchain.pod.proof.audit.evidence import Evidence
 from fitchain.pod.proof.audit.vote import commitment
 from fitchain.pod.values.digest import ZERO, Digest
@@ -257,7 +257,7 @@ class Verifier:
             return None
         if (cid := home.audits.evidence(audit)) is None:
             return Examination(Outcome.WITHHELD, ZERO)
-        facts, folder = read_facts(home.chain, id, audit.seed, audit.round), self._folder(id)
+        facts, folder = read_chain_record(home.chain, id, audit.seed, audit.round), self._folder(id)
         home.add_peer(home.agreements.read(id).terms.owner)
         secret = home.read_secret(folder / SEAT)
         sweep(folder)
