@@ -1,8 +1,8 @@
 """Compile the contracts into the artifacts that pods ship with: `python -m scripts.compile_contracts`.
 
-Compiler settings come from foundry.toml, so that what forge tests is what is deployed; the compiler is scripts/solc (npm's
-solc) driven through py-solc-x. The artifacts hold no path of this machine, no time and no metadata hash: equal sources give
-equal bytes, and tests/test_contracts.py compiles again and compares.
+Compiler settings come from foundry.toml, so that what forge tests is what is deployed; the compiler is scripts/solc
+(npm's solc) driven through py-solc-x. The artifacts hold no path of this machine, no time and no metadata hash: equal
+sources give equal bytes, and tests/test_contracts.py compiles again and compares.
 """
 
 from __future__ import annotations

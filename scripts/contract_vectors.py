@@ -1,8 +1,8 @@
 """Write what holds the contracts to the pods: `python -m scripts.contract_vectors`.
 
 The forge tests read tests/contracts/vectors.json (trees) and tests/contracts/payouts.json (who gets what by a verdict);
-tests/test_contracts.py makes the texts again and compares, so that neither side can move alone. Entry i of the trees is SHA-256
-of i as 32 bytes big-endian.
+tests/test_contracts.py makes the texts again and compares, so that neither side can move alone. Entry i of the trees
+is SHA-256 of i as 32 bytes big-endian.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def vectors() -> str:
 
 
 def payouts() -> str:
-    """Votes, and what everybody has then, as JSON text; amounts in base units, and as text because JSON's numbers are not exact."""
+    """Votes, and what everybody has then, as JSON text; amounts in base units, as text, since JSON's numbers are not exact."""
     cases = [_case(AUDITED[verdict], False, True, verdict, votes) for verdict, votes in VOTES]
     cases += [_case(KEY_WITHHELD, False, False, WITHHELD, votes) for verdict, votes in VOTES if verdict == MATCH]
     cases += [_case(EVIDENCE_WITHHELD, disputed, False, WITHHELD, (Outcome.NONE,) * 3) for disputed in (False, True)]

@@ -1,4 +1,7 @@
-"""Who gets what by a verdict: the table adds up, and the documents show it. The contracts play it in tests/contracts/Payouts.t.sol."""
+"""Who gets what by a verdict: the table adds up, and the documents show it.
+
+The contracts are played against it in tests/contracts/Payouts.t.sol.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Audit modes: how much an audit discloses, to whom (protocol section 10).
 
-Stands after `digest` and before `recipe`. The contract's numbers are no order of disclosure, so a mode is no number here and
-cannot be compared as one: `discloses_more_than` says which shows more.
+The contract's numbers are no order of disclosure, so a mode is no number here and cannot be compared as one:
+`discloses_more_than` says which shows more.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Payouts: who gets what by an audit's verdict, once for the command line, the documents and the contracts' tests.
 
-Part of `audit`. What is locked: by the scientist the price and the verifiers' fee, and with a dispute a counter-bond; by the
-owner its bond. The money itself moves in contracts/Agreements.sol (`concludeAudit`, `settleAudited`, `forfeitAudited`) and
-contracts/Audits.sol (`_tally`, `_conclude`); tests/contracts/Payouts.t.sol plays every row of this table against them.
+The scientist locks the price and the verifiers' fee, and with a dispute a counter-bond; the owner its bond. The money
+itself moves in contracts/Agreements.sol (`concludeAudit`, `settleAudited`, `forfeitAudited`) and contracts/Audits.sol
+(`_tally`, `_conclude`); tests/contracts/Payouts.t.sol plays every row of this table against them.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Payout:
         price: where it goes; to the owner only for the steps that the run proves, the rest to the scientist.
         bond: where it goes.
         counter_bond: where that of a dispute goes.
-        fees_from_bond: whether the paid seats' fees are taken out of the bond; else out of the scientist's fee, of which the
-            scientist has the rest back.
+        fees_from_bond: whether the paid seats' fees are taken out of the bond; else out of the scientist's fee, of which
+            the scientist has the rest back.
         paid: votes whose seats have a fee: replays that are not against the verdict; NONE stands for whoever joined.
         slashed: votes whose seats lose their stake, which is burned: replays that are.
         awaits_key: whether the owner has to release the model's key first.
