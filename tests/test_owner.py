@@ -188,7 +188,7 @@ def pair(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory, pass_time
     images = private_images(tmp_path_factory.mktemp("images") / "images.npz")
     policy = Policy(manual_approval=False, metrics_leave=False)
     pixels = offer_table(owner, images, name="images", target="kind", drop=(), policy=policy)
-    convolution = publish_model(scientist.home, module_file(scientist.home.settings.home), "Pixels", pixels.id)
+    convolution = publish_model(scientist.home, module_file(scientist.home.settings.home), pixels.id, name="Pixels")
     first = workshop.request()
     second = workshop.request(dataset=pixels.id, model=convolution.id, recipe_overrides=RECIPE | {"optimizer": "SGD"})
     with owner_runs(owner, keep_states=False, keep_every=3):
@@ -247,7 +247,7 @@ def diverged(asked: Workshop, workshop: Workshop) -> Digest:
     """A job whose rate explodes, and whose scientist makes its registered recipient unusable."""
     owner, scientist = asked.owner, asked.scientist
     dataset = workshop.dataset
-    line = publish_model(scientist.home, module_file(scientist.home.settings.home), "Line", dataset.id)
+    line = publish_model(scientist.home, module_file(scientist.home.settings.home), dataset.id, name="Line")
     with owner_runs(owner), scientist_runs(scientist, auto_accept=False):
         id = asked.request(dataset=dataset.id, model=line.id, recipe_overrides=EXPLODING, bond=2 * PRICE)
         asked.until(owner.has(id, "approval_needed"))

@@ -96,7 +96,7 @@ def do_job(owner: Home, scientist: Home, place: Path) -> Digest:
     how: dict[str, Any] = {"name": "golden", "target": "kind", "drop": ("name",), "price": FIT, "mock_records": 64}
     policy = Policy(manual_approval=False, minimum_batch=4)
     dataset = register_dataset(owner, FOLDER / "table.csv", policy=policy, licence="CC0-1.0", **how)
-    model = publish_model(scientist, place / "module.py", "small", dataset.id)
+    model = publish_model(scientist, place / "module.py", dataset.id, name="small")
     owner.registry.register_pod(Role.OWNER, owner.keys.recipient)
     stop = threading.Event()
     pods = [Owner(owner, say), Scientist(scientist, True, say)]
