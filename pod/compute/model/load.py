@@ -21,7 +21,7 @@ from torch import nn
 from fitchain.pod.compute.model.tensors import fill
 from fitchain.pod.compute.model.torch_output import Place, raising_place
 from fitchain.pod.values.errors import InputRefused, NotFound
-from fitchain.pod.values.state import Tensors
+from fitchain.pod.values.state import Tensors, read_safetensors
 
 ModuleSource: TypeAlias = nn.Module | Callable[[], nn.Module]
 """A module, or what makes one without arguments: a class or a factory."""
@@ -60,16 +60,18 @@ def module_name(source: ModuleSource) -> str:
     return type(source).__name__ if isinstance(source, nn.Module) else getattr(source, "__name__", repr(source))
 
 
-def restore(module: nn.Module, tensors: Tensors) -> None:
+def restore(module: nn.Module, model: Tensors | Path) -> None:
     """Copy trained tensors back into the module that they were exported from.
 
     Args:
         module: with every parameter and buffer that it had then.
-        tensors: the model; tensors that export made out of constants are left out.
+        model: its tensors, or the file of a trained model; tensors that export made out of constants are left out.
 
     Raises:
+        NotFound: there is no such file.
         InputRefused: a parameter or buffer is missing, or has another shape or dtype.
     """
+    tensors = read_safetensors(model)[0] if isinstance(model, Path) else model
     own = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     for name, tensor in own.items():
         if name not in tensors:

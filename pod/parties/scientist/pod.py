@@ -7,6 +7,7 @@ jobs, again and again. Whatever is written to the history is written once.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from functools import partial
 
 from fitchain.pod.jobs.exchange import Note, fetch_note, fetch_refusal
@@ -48,8 +49,12 @@ class Scientist:
         self._retry = RetryPolicy(home, say, retry_s)
         self._over: set[Digest] = set()
 
-    def run(self, stop: threading.Event) -> None:
+    def run(self, stop: threading.Event, ready: Callable[[], None] = lambda: None) -> None:
         """Follow the chain until `stop` is set.
+
+        Args:
+            stop: ends it.
+            ready: called once the pod is registered and looks at the chain.
 
         Raises:
             Unusable: another pod runs from this home.
@@ -58,6 +63,7 @@ class Scientist:
         with self.home.exclusive_lock():
             self.home.chain.catch_up()
             self.home.register_or_update(Role.SCIENTIST)
+            ready()
             while not stop.is_set():
                 if self._retry.due(ZERO):
                     self._retry.attempt(ZERO, self._look)
