@@ -24,9 +24,23 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from fitchain.cli import command, data, demo, deploy, devnet, job, keys, model, panel, pod, proof, store, verifier
+from fitchain.cli import command
 from fitchain.cli.command import PlainGroup
-from fitchain.cli.output import report_bug, report_error, report_usage
+from fitchain.cli.commands import (
+    data,
+    demo,
+    deploy,
+    devnet,
+    job,
+    keys,
+    model,
+    panel,
+    pod,
+    proof,
+    store,
+    verifier,
+)
+from fitchain.cli.views.output import report_bug, report_error, report_usage
 from fitchain.pod.values.errors import FitchainError
 
 INTERRUPTED = 130

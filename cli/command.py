@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from fitchain.cli.output import Report, print_report, say
 from fitchain.cli.passphrase import find_passphrase
+from fitchain.cli.views.output import Report, print_report, say
 from fitchain.pod.values.errors import NotFound
 
 if TYPE_CHECKING:

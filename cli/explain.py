@@ -104,7 +104,7 @@ def kept_ends(home: Home, id: Digest, segments: Iterable[int]) -> tuple[StateDig
 
 
 def _drawn(home: Home, id: Digest) -> tuple[int, ...]:
-    from fitchain.cli.audits import segments_of
+    from fitchain.cli.views.audits import segments_of
 
     audit = home.audits.read(id)
     job, proof = home.agreements.read(id), home.agreements.proof(id)

@@ -18,7 +18,7 @@ from typing import Any
 
 from rich.table import Table
 
-from fitchain.cli.output import console, print_json, printable, say
+from fitchain.cli.views.output import console, print_json, printable, say
 from fitchain.pod.values.errors import FitchainError
 from tests.attacks import detection
 from tests.attacks.attack_lab import Caught, Field

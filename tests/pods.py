@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fitchain.cli.stage import Side
+from fitchain.cli.demo.parties import Side
 from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.parties.owner import Owner, RegisteredDataset, register_dataset

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fitchain.cli.amounts import format_duration, format_fit, parse_duration, parse_fit
 from fitchain.cli.app import app, run
 from fitchain.cli.ids import match_id
-from fitchain.cli.output import Facts, Report, Rows, print_report, printable
-from fitchain.cli.story import sparkline
+from fitchain.cli.views.amounts import format_duration, format_fit, parse_duration, parse_fit
+from fitchain.cli.views.history import sparkline
+from fitchain.cli.views.output import Facts, Report, Rows, print_report, printable
 from fitchain.pod.values.digest import Digest, sha256
 from fitchain.pod.values.errors import FitchainError, InputRefused, NotFound
 

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from fitchain.cli.app import run
-from fitchain.cli.cost import Plan, parse_share, percent, views
-from fitchain.cli.output import Facts
-from fitchain.cli.wishes import AuditOptions, asked
+from fitchain.cli.audit_options import AuditOptions, asked
+from fitchain.cli.views.cost import Plan, parse_share, percent, views
+from fitchain.cli.views.output import Facts
 from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.parties.scientist import publish_model
 from fitchain.pod.ports.agreement import Audits, AuditTerms, Mode, Outcome, State

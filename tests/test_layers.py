@@ -163,7 +163,7 @@ sys.meta_path.insert(0, NoTorch())
         "fitchain.pod.ports.agreement",
         "fitchain.pod.ports.registry",
         "fitchain.cli",
-        "fitchain.cli.proof",
+        "fitchain.cli.commands.proof",
     ],
 )
 def test_what_a_verifier_imports_works_without_torch(module: str) -> None:

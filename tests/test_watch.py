@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from fitchain.cli import watch
-from fitchain.cli.story import JobStatus, describe, sentence, state_name, values
+from fitchain.cli.views import watch
+from fitchain.cli.views.history import JobStatus, describe, sentence, state_name, values
 from fitchain.pod.jobs.journal import Entry
 from fitchain.pod.ports.agreement import Agreement, Anchor, RunRecord, State, Terms
 from fitchain.pod.values.digest import ZERO, Digest, sha256

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fitchain.cli.amounts import format_duration, format_fit
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.ids import find_address
-from fitchain.cli.output import Facts, Report, Rows
+from fitchain.cli.views.amounts import format_duration, format_fit
+from fitchain.cli.views.output import Facts, Report, Rows
 from fitchain.pod.values.errors import Unusable
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fitchain.cli.amounts import counted, format_fit, parse_fit
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.ids import DatasetId, find_dataset
-from fitchain.cli.output import Facts, Report, Rows, say
+from fitchain.cli.views.amounts import counted, format_fit, parse_fit
+from fitchain.cli.views.output import Facts, Report, Rows, say
 from fitchain.pod.values.errors import FitchainError, InputRefused
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def register(
 
     Its root, its card and made-up records of the same form become public. The records themselves stay in the file.
     """
-    from fitchain.cli.wishes import mode_of
+    from fitchain.cli.audit_options import mode_of
     from fitchain.pod.compute.dataset import Policy
     from fitchain.pod.parties import owner
 

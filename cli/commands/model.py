@@ -9,7 +9,7 @@ import typer
 
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.ids import AgreementId, ModelId, find_agreement, find_dataset, find_model
-from fitchain.cli.output import Facts, Report, Rows
+from fitchain.cli.views.output import Facts, Report, Rows
 from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import InputRefused
 

@@ -8,10 +8,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from fitchain.cli.amounts import format_fit
-from fitchain.cli.court import Caught
-from fitchain.cli.output import Prose
-from fitchain.cli.stage import Stores
+from fitchain.cli.demo.audit import Caught
+from fitchain.cli.demo.parties import Stores
+from fitchain.cli.views.amounts import format_fit
+from fitchain.cli.views.output import Prose
 from fitchain.pod.proof.audit.cost import Sampling
 
 

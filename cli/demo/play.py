@@ -1,45 +1,39 @@
-"""`fitchain demo`: the main job from end to end, on real data, with each party's pod in a process of its own.
+"""The play of `fitchain demo`: the main job from end to end, on real data, each party's pod in a process of its own.
 
-Read `play` from top to bottom: it does what the README's two terminals do, and has three verifiers look at it (`cli.court`). What
-takes long runs side by side, so that two cores need about a minute, and half of one without verifiers.
+Read `play` from top to bottom: it does what the README's two terminals do, and has three verifiers look at it
+(`cli.demo.audit`). What takes long runs side by side, so that two cores need about a minute, and half of one without
+verifiers.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from fitchain.cli import court
-from fitchain.cli.amounts import format_fit
-from fitchain.cli.command import Session, command
-from fitchain.cli.output import Report
-from fitchain.cli.samples import Sample
-from fitchain.cli.stage import (
+from fitchain.cli.command import Session
+from fitchain.cli.demo import audit
+from fitchain.cli.demo.follower import Follower
+from fitchain.cli.demo.parties import (
     Part,
-    Pod,
     WrittenSample,
-    choose_stores,
     equip,
     make_side,
-    next_folder,
     pods,
     start_chain,
     start_stores,
 )
-from fitchain.cli.story import JobStatus, Reader, sparkline
-from fitchain.cli.summary import Outcome, shown
-from fitchain.cli.teller import Progress
-from fitchain.pod.jobs.journal import Entry
+from fitchain.cli.demo.progress import Progress
+from fitchain.cli.demo.result import Outcome
+from fitchain.cli.demo.samples import Sample
+from fitchain.cli.views.amounts import format_fit
+from fitchain.cli.views.history import JobStatus, sparkline
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.values.digest import Digest
-from fitchain.pod.values.errors import ClaimMismatch, InputRefused, Unusable
+from fitchain.pod.values.errors import ClaimMismatch
 
 if TYPE_CHECKING:
     from fitchain.pod.compute.environment import Environment
@@ -52,10 +46,7 @@ PRICE = 10 * FIT
 FUNDS = 1100 * FIT  # a verifier's stake is 1000
 OWNERS = ("owner", "cheat")
 REPLAYED_SEGMENTS = 5
-PATIENCE_S = 300
-POLL_S = 0.1
-WRONG = ("error", "refuted", "refused", "rejected")
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
 @dataclass(frozen=True)
@@ -79,40 +70,6 @@ PLAYS = {
         {"epochs": 8, "batch_size": 32, "learning_rate": 0.003, "segment": 6, "group": 16},
     ),
 }
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, "demo")(demo)
-
-
-def demo(
-    session: Session,
-    data: Annotated[str, typer.Option(metavar="NAME", help=f"One of {', '.join(PLAYS)}.")] = "breast-cancer",
-    audit: Annotated[
-        bool, typer.Option("--audit/--no-audit", help="With three verifiers and an owner that cheats, or without.")
-    ] = True,
-    folder: Annotated[Path, typer.Option(metavar="FOLDER", help="Each run takes a new number below it.")] = Path(
-        "demo-run"
-    ),
-    port: Annotated[
-        int | None,
-        typer.Option(metavar="PORT", help="Of the devnet, unless it runs.", min=0, max=65535, show_default="8545"),
-    ] = None,
-) -> Report:
-    """See the main job from end to end, in about a minute.
-
-    Where Kubo is at hand each side has an IPFS node of its own, else all share a folder; --store local or --store ipfs
-    chooses.
-    """
-    if data not in PLAYS:
-        raise InputRefused(f"there is no demonstration {data!r}", f"choose one of {', '.join(PLAYS)}")
-    kind = choose_stores(session.flags.store)
-    run = next_folder(folder)
-    who = "Two owners, a scientist, three verifiers" if audit else "Two pods, one private table, one certified training"
-    tell = Progress(f"{who}. Everything of this run lies in {shown(run)}")
-    outcome = play(PLAYS[data], session, run, port, kind, audit, tell)
-    return Report(outcome.values(), outcome.summary())
 
 
 def play(
@@ -143,7 +100,7 @@ def play(
         tell.done(stores.told())
 
         tell.next("keys", "making homes with their keys")
-        names = ["owner", "scientist", *(court.NAMES if audited else ())]
+        names = ["owner", "scientist", *(audit.NAMES if audited else ())]
         places = {name: stores.owner if name in OWNERS else stores.scientist for name in names}
         sides = {name: make_side(run, name, record, devnet, place) for name, place in places.items()}
         homes = {name: stack.enter_context(equip(side, FUNDS)) for name, side in sides.items()}
@@ -162,7 +119,7 @@ def play(
 
         tell.next("scientist", "exporting its module")
         probing = probe_beside(stack)
-        seating = beside.submit(court.convene, sides, homes, run, stack) if audited else None
+        seating = beside.submit(audit.convene, sides, homes, run, stack) if audited else None
         follower = Follower([owner, scientist], running)
         publishing = Part(
             sides["scientist"], "model", "publish", str(EXAMPLES / which.module), "--dataset", str(dataset.id)
@@ -176,7 +133,7 @@ def play(
         if seating is not None:
             panel, judging = seating.result()
             running += judging
-            terms = court.terms(panel)
+            terms = audit.terms(panel)
         follower.until(lambda: registered(homes.values() if audited else [owner, scientist], {"cheat"}))
         job = ask(scientist, dataset, model, which, terms)
         setup_s, reader = tell.seconds, follower.follow(job)
@@ -194,10 +151,10 @@ def play(
         cheat = None
         if terms is not None:
             tell.next("verifiers", "training drawn segments again")
-            cheat = court.Cheat(sides["cheat"], homes["cheat"], run, stack)
+            cheat = audit.Cheat(sides["cheat"], homes["cheat"], run, stack)
             cheat.tempt(offer(homes["cheat"], sample), lambda dataset: ask(scientist, dataset, model, which, terms))
             follower.until(lambda: owner.agreements.read(job).state.ended)
-            tell.done(court.told_audit(scientist, job))
+            tell.done(audit.told_audit(scientist, job))
 
         tell.next("scientist", "opening the delivery")
         follower.until(lambda: owner.agreements.read(job).state.ended)
@@ -236,7 +193,7 @@ def play(
         price=PRICE,
         accuracy=checked.accuracy,
         assurance=checked.assurance,
-        replayed=court.replayed(scientist, job) if audited else checked.replayed,
+        replayed=audit.replayed(scientist, job) if audited else checked.replayed,
         segments=standing.leaf_count - 1,
         verifiers=terms.verifiers if terms else 0,
         caught=caught,
@@ -275,11 +232,11 @@ def offer(home: Home, sample: Sample) -> RegisteredDataset:
     )
 
 
-def ask(home: Home, dataset: RegisteredDataset, model: Digest, which: Play, audit: AuditTerms | None) -> Digest:
+def ask(home: Home, dataset: RegisteredDataset, model: Digest, which: Play, audit_terms: AuditTerms | None) -> Digest:
     """Ask for the training, leaving the rehearsal to the owner; the agreement's id."""
     from fitchain.pod.parties.scientist import request_job
 
-    how: dict[str, Any] = {"price": PRICE, "bond": PRICE, "rehearsed": False, "audit": audit}
+    how: dict[str, Any] = {"price": PRICE, "bond": PRICE, "rehearsed": False, "audit": audit_terms}
     return request_job(home, dataset.id, model, recipe_overrides=which.terms, **how)
 
 
@@ -303,53 +260,6 @@ def registered(homes: Iterable[Home], besides: Collection[str]) -> bool:
     return True
 
 
-class Follower:
-    """Follows a job through its parties' eyes.
-
-    Args:
-        homes: of the parties.
-        running: the pods' processes, which must stay alive.
-    """
-
-    def __init__(self, homes: Sequence[Home], running: Sequence[Pod]) -> None:
-        self._homes, self._running = homes, running
-        self._job: Digest | None = None
-        self._told = [0] * len(homes)
-
-    def follow(self, job: Digest) -> Reader:
-        """Take notice of what goes wrong with a job from now on; what reads its standing."""
-        self._job = job
-        return Reader(self._homes[0], job)
-
-    def until(self, reached: Callable[[], bool]) -> None:
-        """Wait until something is reached.
-
-        Raises:
-            Unusable: a pod ended or reported an error, or nothing happened for minutes.
-        """
-        deadline = time.monotonic() + PATIENCE_S
-        while not reached():
-            for pod in self._running:
-                pod.check()
-            for entry in self._errors():
-                told = entry.body.get("message") or entry.body.get("reason")
-                raise Unusable(f"{entry.kind}: {told}", entry.body.get("hint", ""))
-            if time.monotonic() > deadline:
-                raise Unusable(f"nothing happened for {PATIENCE_S} s", "see the pods' logs")
-            time.sleep(POLL_S)
-
-    def _errors(self) -> list[Entry]:
-        """What went wrong since the last look, by either pod's history."""
-        if self._job is None:
-            return []
-        found: list[Entry] = []
-        for side, home in enumerate(self._homes):
-            for entry in home.journal.history(self._job, self._told[side]):
-                self._told[side] = entry.id
-                found += [entry] if entry.kind in WRONG else []
-        return found
-
-
 @dataclass(frozen=True)
 class Checked:
     """What the three checks found."""
@@ -365,7 +275,7 @@ class Checked:
 
 def check(job: Digest, owner: Home, home: Home, test: Path, result: Path, replays: int) -> Checked:
     """Let the owner replay, if that is worth something, verify the certificate, test the model: side by side."""
-    from fitchain.cli.model import copy_into
+    from fitchain.cli.commands.model import copy_into
     from fitchain.pod.parties import scientist
     from fitchain.pod.parties.owner import replay_job
     from fitchain.pod.proof.certificate import verify

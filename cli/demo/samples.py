@@ -3,7 +3,7 @@
 Each is split, always in the same way, into what an owner registers and what a scientist keeps as its own test table. The
 patients' codes are made up: they are there so that one sees them stay at home (`--drop patient`).
 
-    python -m fitchain.cli.samples breast-cancer OWNER_FOLDER SCIENTIST_FOLDER
+    python -m fitchain.cli.demo.samples breast-cancer OWNER_FOLDER SCIENTIST_FOLDER
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fitchain.cli.output import report_error
+from fitchain.cli.views.output import report_error
 from fitchain.pod.values.errors import FitchainError, NotFound
 
 SPLIT_SEED = 2026
@@ -103,10 +103,11 @@ def _split(count: int) -> tuple[list[int], list[int]]:
 
 
 def main(arguments: list[str]) -> int:
-    """Write one sample's two files and name them: `python -m fitchain.cli.samples NAME OWNER_FOLDER SCIENTIST_FOLDER`."""
+    """Write one sample's two files and name them: `python -m fitchain.cli.demo.samples NAME OWNER_FOLDER SCIENTIST_FOLDER`."""
     if len(arguments) != 3 or arguments[0] not in SAMPLES:
         print(
-            f"usage: python -m fitchain.cli.samples {'|'.join(SAMPLES)} OWNER_FOLDER SCIENTIST_FOLDER", file=sys.stderr
+            f"usage: python -m fitchain.cli.demo.samples {'|'.join(SAMPLES)} OWNER_FOLDER SCIENTIST_FOLDER",
+            file=sys.stderr,
         )
         return 2
     try:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from fitchain.cli import audits, cost
-from fitchain.cli.amounts import counted, format_duration, format_fit
-from fitchain.cli.output import Facts
+from fitchain.cli.views import audits, cost
+from fitchain.cli.views.amounts import counted, format_duration, format_fit
+from fitchain.cli.views.output import Facts
 from fitchain.pod.jobs.journal import Entry
 from fitchain.pod.ports.agreement import Agreement, Anchor, RunRecord, State
 

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from fitchain.cli.amounts import counted
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.ids import PanelId, find_address, find_panel
-from fitchain.cli.output import Facts, Report, Rows
+from fitchain.cli.views.amounts import counted
+from fitchain.cli.views.output import Facts, Report, Rows
 from fitchain.pod.values.errors import AccessRefused, InputRefused
 
 app = group("panel", "Name the verifiers of whom audits may be drawn.")

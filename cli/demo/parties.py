@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from fitchain.cli.samples import Sample, describe_sample
+from fitchain.cli.demo.samples import Sample, describe_sample
 from fitchain.pod.ports.settings import SETTINGS_FILE, DevnetRecord, Settings, load
 from fitchain.pod.values.errors import ChainUnusable, FitchainError, InputRefused, Unusable
 
@@ -185,7 +185,7 @@ class WrittenSample:
 
     def __init__(self, name: str, run: Path) -> None:
         self._name, self._folders = name, (run / "owner" / "data", run / "scientist" / "data")
-        command = [sys.executable, "-m", "fitchain.cli.samples", name, *map(str, self._folders)]
+        command = [sys.executable, "-m", "fitchain.cli.demo.samples", name, *map(str, self._folders)]
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )

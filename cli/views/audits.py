@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fitchain.cli.amounts import format_duration, format_fit
-from fitchain.cli.output import Rows
+from fitchain.cli.views.amounts import format_duration, format_fit
+from fitchain.cli.views.output import Rows
 from fitchain.pod.ports.agreement import Audit, Outcome, Phase, Seat, Vote
 from fitchain.pod.values.digest import ZERO
 

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fitchain.cli import cost
-from fitchain.cli.amounts import parse_duration, parse_fit
 from fitchain.cli.ids import find_panel
+from fitchain.cli.views import cost
+from fitchain.cli.views.amounts import parse_duration, parse_fit
 from fitchain.pod.ports.agreement import AuditTerms, Mode, Terms
 from fitchain.pod.proof.audit.cost import Sampling
 from fitchain.pod.values.digest import ZERO, Digest

@@ -11,9 +11,9 @@ from typing import Annotated
 
 import typer
 
-from fitchain.cli.amounts import counted
 from fitchain.cli.command import Session, command, group
-from fitchain.cli.output import say_at
+from fitchain.cli.views.amounts import counted
+from fitchain.cli.views.output import say_at
 from fitchain.pod.values.digest import ZERO, Digest
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fitchain.cli.amounts import format_fit
-from fitchain.cli.stage import Pod, Side, pods
+from fitchain.cli.demo.parties import Pod, Side, pods
+from fitchain.cli.views.amounts import format_fit
 from fitchain.pod.ports.agreement import AuditTerms, Mode, Outcome
 from fitchain.pod.values.digest import Digest
 
 if TYPE_CHECKING:
-    from fitchain.cli.demo import Follower
+    from fitchain.cli.demo.follower import Follower
     from fitchain.pod.jobs.home import Home
     from fitchain.pod.parties.owner import RegisteredDataset
 
@@ -25,7 +25,7 @@ FEE = 3 * 10**18
 WINDOW_S = 120
 DRAWN = 5
 POLL_S = 0.1
-CHEATING = Path(__file__).resolve().parent.parent / "examples" / "cheating_owner.py"
+CHEATING = Path(__file__).resolve().parents[2] / "examples" / "cheating_owner.py"
 
 
 def convene(

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fitchain.cli.amounts import counted, format_duration, format_fit, parse_duration, parse_fit
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.ids import AgreementId, find_agreement, find_dataset, find_model
-from fitchain.cli.output import Facts, Report, Rows, say
+from fitchain.cli.views.amounts import counted, format_duration, format_fit, parse_duration, parse_fit
+from fitchain.cli.views.output import Facts, Report, Rows, say
 from fitchain.pod.ports.agreement import Phase, State
 from fitchain.pod.values.errors import AccessRefused, InputRefused, Unusable
 
 if TYPE_CHECKING:
-    from fitchain.cli.cost import Plan
-    from fitchain.cli.story import JobStatus
+    from fitchain.cli.views.cost import Plan
+    from fitchain.cli.views.history import JobStatus
     from fitchain.pod.ports.chain.base import Receipt
     from fitchain.pod.values.digest import Digest
 
@@ -87,7 +87,7 @@ def request(
 
     The price is locked until the job ends. The first steps are rehearsed here on mock data before.
     """
-    from fitchain.cli.wishes import AuditOptions, asked
+    from fitchain.cli.audit_options import AuditOptions, asked
     from fitchain.pod.parties import scientist
 
     home = session.home
@@ -168,12 +168,12 @@ def list_(
 @command(app, "show")
 def show(session: Session, agreement: AgreementId) -> Report:
     """Show where a job stands, its cost and its history."""
-    from fitchain.cli import story
+    from fitchain.cli.views import history
 
     home = session.reader
-    standing = story.Reader(home, find_agreement(home, agreement)).read()
-    lines = [story.sentence(entry) for entry in standing.history if entry.kind not in ("checkpoint", "training")]
-    return Report(story.values(standing), [story.describe(standing), *(["", *lines] if lines else [])])
+    standing = history.Reader(home, find_agreement(home, agreement)).read()
+    lines = [history.sentence(entry) for entry in standing.history if entry.kind not in ("checkpoint", "training")]
+    return Report(history.values(standing), [history.describe(standing), *(["", *lines] if lines else [])])
 
 
 @command(app, "watch")
@@ -186,14 +186,14 @@ def watch(
 
     Exits 0 if it was trained to its last step, 3 if it ended otherwise. Progress goes to stderr.
     """
-    from fitchain.cli import story
-    from fitchain.cli import watch as watching
+    from fitchain.cli.views import history
+    from fitchain.cli.views import watch as watching
 
     home = session.reader
-    standing = watching.watch(story.Reader(home, find_agreement(home, agreement)), until_settled)
+    standing = watching.watch(history.Reader(home, find_agreement(home, agreement)), until_settled)
     trained = standing.proof.end_block is not None and not standing.agreement.diverged
     session.exit_code = 0 if trained else 3
-    return Report(story.values(standing), [_ending(standing)])
+    return Report(history.values(standing), [_ending(standing)])
 
 
 @command(app, "approve")
@@ -325,23 +325,23 @@ def withdraw(session: Session) -> Report:
 
 def audit_pairs(plan: Plan | None) -> list[tuple[str, Any]]:
     """What the audit of a request finds and costs, in labelled lines; none where nobody is to audit."""
-    from fitchain.cli.cost import pairs_of
+    from fitchain.cli.views.cost import pairs_of
 
     return [] if plan is None else pairs_of(plan)
 
 
 def audit_values(plan: Plan | None) -> dict[str, Any] | None:
     """The same for `--json`."""
-    from fitchain.cli.cost import values
+    from fitchain.cli.views.cost import values
 
     return None if plan is None else values(plan)
 
 
 def _ending(standing: JobStatus) -> str:
     """How a watched job ended, and what a person may do now."""
-    from fitchain.cli import story
+    from fitchain.cli.views import history
 
-    id, ended = standing.agreement.id.short, story.state_name(standing)
+    id, ended = standing.agreement.id.short, history.state_name(standing)
     waits = standing.agreement.state in (State.TRAINED, State.DIVERGED)
     if standing.agreement.state is State.AUDITING:
         return f"{id} has ended its training and is {ended.lower()}; next: fitchain job watch {id} --until-settled"
@@ -350,7 +350,7 @@ def _ending(standing: JobStatus) -> str:
 
 def _advanced(session: Session, id: Digest) -> Report:
     """Draw an audit's verifiers, or take it out of a phase whose time is up or in which nobody is left to act."""
-    from fitchain.cli import audits
+    from fitchain.cli.views import audits
 
     audit = session.reader.audits.read(id)
     now = session.reader.chain.block("latest").timestamp

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fitchain.cli.amounts import format_fit, parse_fit
 from fitchain.cli.command import Session, command, group
-from fitchain.cli.output import Facts, Report
+from fitchain.cli.views.amounts import format_fit, parse_fit
+from fitchain.cli.views.output import Facts, Report
 
 if TYPE_CHECKING:
     from fitchain.pod.ports.settings import DevnetRecord

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from fitchain.cli.command import Session, command
-from fitchain.cli.output import Facts, Report
+from fitchain.cli.views.output import Facts, Report
 
 
 def register(app: typer.Typer) -> None:

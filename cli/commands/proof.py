@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fitchain.cli import audits
-from fitchain.cli.amounts import counted, format_fit, parse_fit
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.ids import AgreementId, find_agreement
-from fitchain.cli.output import Facts, Report, Rows, View, say
+from fitchain.cli.views import audits
+from fitchain.cli.views.amounts import counted, format_fit, parse_fit
+from fitchain.cli.views.output import Facts, Report, Rows, View, say
 from fitchain.pod.proof.audit.cost import Sampling
 from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import NotFound, Refuted
@@ -211,7 +211,7 @@ def cost(
 
     Of an agreement, or, before anybody signs, of terms given as options.
     """
-    from fitchain.cli import cost as costs
+    from fitchain.cli.views import cost as costs
 
     chance = costs.parse_share("chance", wanted)
     if agreement is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fitchain.cli.command import Session, command, group
-from fitchain.cli.output import Facts, Report, Rows
+from fitchain.cli.views.output import Facts, Report, Rows
 
 if TYPE_CHECKING:
     from fitchain.pod.ports.keys import Keys

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
-from fitchain.cli import audits
-from fitchain.cli.output import console, printable
-from fitchain.cli.story import JobStatus, sentence, sparkline, spent, state_name
+from fitchain.cli.views import audits
+from fitchain.cli.views.history import JobStatus, sentence, sparkline, spent, state_name
+from fitchain.cli.views.output import console, printable
 from fitchain.pod.ports.agreement import State
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ BAR = 40
 
 
 class Reads(Protocol):
-    """Whatever reads a job's standing; `cli.story.Reader` is one."""
+    """Whatever reads a job's standing; `cli.views.history.Reader` is one."""
 
     def read(self) -> JobStatus:
         """The job as it stands now."""

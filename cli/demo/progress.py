@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from fitchain.cli.output import console, fold, printable
+from fitchain.cli.views.output import console, fold, printable
 
 if TYPE_CHECKING:
     from rich.status import Status

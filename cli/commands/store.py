@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fitchain.cli.command import Session, command, group
-from fitchain.cli.output import Facts, Report, Rows, say
+from fitchain.cli.views.output import Facts, Report, Rows, say
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from fitchain.cli.amounts import counted, format_fit
-from fitchain.cli.output import Facts, Rows, View
+from fitchain.cli.views.amounts import counted, format_fit
+from fitchain.cli.views.output import Facts, Rows, View
 from fitchain.pod.proof.audit.cost import ANSWERED, SHARES, Sampling, draws_needed
 from fitchain.pod.values.errors import InputRefused
 
