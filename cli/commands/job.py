@@ -16,7 +16,7 @@ from fitchain.pod.values.errors import AccessRefused, InputRefused, Unusable
 
 if TYPE_CHECKING:
     from fitchain.cli.views.cost import Plan
-    from fitchain.cli.views.history import JobStatus
+    from fitchain.pod.jobs.status import JobStatus
     from fitchain.pod.ports.chain.base import Receipt
     from fitchain.pod.values.digest import Digest
 
@@ -169,9 +169,10 @@ def list_(
 def show(session: Session, agreement: AgreementId) -> Report:
     """Show where a job stands, its cost and its history."""
     from fitchain.cli.views import history
+    from fitchain.pod.jobs.status import StatusReader
 
     home = session.reader
-    standing = history.Reader(home, find_agreement(home, agreement)).read()
+    standing = StatusReader(home, find_agreement(home, agreement)).read()
     lines = [history.sentence(entry) for entry in standing.history if entry.kind not in ("checkpoint", "training")]
     return Report(history.values(standing), [history.describe(standing), *(["", *lines] if lines else [])])
 
@@ -188,9 +189,10 @@ def watch(
     """
     from fitchain.cli.views import history
     from fitchain.cli.views import watch as watching
+    from fitchain.pod.jobs.status import StatusReader
 
     home = session.reader
-    standing = watching.watch(history.Reader(home, find_agreement(home, agreement)), until_settled)
+    standing = watching.watch(StatusReader(home, find_agreement(home, agreement)), until_settled)
     trained = standing.proof.end_block is not None and not standing.agreement.diverged
     session.exit_code = 0 if trained else 3
     return Report(history.values(standing), [_ending(standing)])

@@ -15,6 +15,7 @@ from fitchain.cli.ids import AgreementId, find_agreement
 from fitchain.cli.views import audits
 from fitchain.cli.views.amounts import counted, format_fit, parse_fit
 from fitchain.cli.views.output import Facts, Report, Rows, View, say
+from fitchain.pod.jobs.status import AuditStatus, read_audit
 from fitchain.pod.proof.audit.cost import Sampling
 from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import NotFound, Refuted
@@ -34,8 +35,8 @@ def show(session: Session, agreement: AgreementId) -> Report:
     job, proof = home.agreements.read(id), home.agreements.proof(id)
     ended = proof.end_block is not None
     now = home.chain.block("latest").timestamp
-    hearing = audits.read_hearing(home, id) if ended and job.terms.audit.seats else None
-    drawn = audits.segments_of(hearing.audit, proof.count, job.terms.audit.segments, job.diverged) if hearing else ()
+    status = read_audit(home, id) if ended and job.terms.audit.seats else None
+    drawn = audits.segments_of(status.audit, proof.count, job.terms.audit.segments, job.diverged) if status else ()
     times = {anchor.block: home.chain.block(anchor.block).timestamp for anchor in proof.anchors}
     values = {
         "agreement": id,
@@ -62,7 +63,7 @@ def show(session: Session, agreement: AgreementId) -> Report:
             }
             for anchor in proof.anchors
         ],
-        "audit": {**audits.values(hearing, now), "segments": list(drawn)} if hearing else None,
+        "audit": {**audits.values(status, now), "segments": list(drawn)} if status else None,
     }
     pairs: list[tuple[str, Any]] = [
         ("agreement", id),
@@ -78,17 +79,17 @@ def show(session: Session, agreement: AgreementId) -> Report:
     table = Rows(
         ("checkpoints", "root", "block", "time"), anchors, right=("checkpoints", "block"), empty="no anchor yet"
     )
-    return Report(values, [Facts(pairs), table, *_audit_views(hearing, drawn, now)])
+    return Report(values, [Facts(pairs), table, *_audit_views(status, drawn, now)])
 
 
-def _audit_views(hearing: audits.Hearing | None, drawn: Sequence[int], now: int) -> list[View]:
-    if hearing is None:
+def _audit_views(status: AuditStatus | None, drawn: Sequence[int], now: int) -> list[View]:
+    if status is None:
         return []
-    pairs = [pair for pair in audits.pairs_of(hearing, now) if pair[0] != "seats"]
+    pairs = [pair for pair in audits.pairs_of(status, now) if pair[0] != "seats"]
     if drawn:
         shown = ", ".join(map(str, drawn[:20]))
         pairs.append(("segments", f"{shown}{f' and {len(drawn) - 20} more' if len(drawn) > 20 else ''}"))
-    return [Facts(pairs), audits.rows_of(hearing)]
+    return [Facts(pairs), audits.rows_of(status)]
 
 
 @command(app, "replay")

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from fitchain.cli.demo.parties import Pod
-from fitchain.cli.views.history import Reader
 from fitchain.pod.jobs.journal import Entry
+from fitchain.pod.jobs.status import StatusReader
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import Unusable
 
@@ -33,10 +33,10 @@ class Follower:
         self._job: Digest | None = None
         self._told = [0] * len(homes)
 
-    def follow(self, job: Digest) -> Reader:
+    def follow(self, job: Digest) -> StatusReader:
         """Take notice of what goes wrong with a job from now on; what reads its standing."""
         self._job = job
-        return Reader(self._homes[0], job)
+        return StatusReader(self._homes[0], job)
 
     def until(self, reached: Callable[[], bool]) -> None:
         """Wait until something is reached.

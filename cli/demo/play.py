@@ -30,7 +30,7 @@ from fitchain.cli.demo.progress import Progress
 from fitchain.cli.demo.result import Outcome
 from fitchain.cli.demo.samples import Sample
 from fitchain.cli.views.amounts import format_fit
-from fitchain.cli.views.history import JobStatus, sparkline
+from fitchain.cli.views.history import sparkline
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import ClaimMismatch
@@ -38,6 +38,7 @@ from fitchain.pod.values.errors import ClaimMismatch
 if TYPE_CHECKING:
     from fitchain.pod.compute.environment import Environment
     from fitchain.pod.jobs.home import Home
+    from fitchain.pod.jobs.status import JobStatus
     from fitchain.pod.parties.owner import RegisteredDataset
     from fitchain.pod.ports.agreement import AuditTerms
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fitchain.cli.views.amounts import format_duration, format_fit
 from fitchain.cli.views.output import Rows
-from fitchain.pod.ports.agreement import Audit, Outcome, Phase, Seat, Vote
+from fitchain.pod.jobs.status import AuditStatus
+from fitchain.pod.ports.agreement import Audit, Outcome, Phase, Seat
 from fitchain.pod.values.digest import ZERO
 
 if TYPE_CHECKING:
-    from fitchain.pod.jobs.home import Home
-    from fitchain.pod.values.digest import Digest
+    pass
 
 ROUNDS = 3  # the first draw and two redraws
 
@@ -33,36 +32,6 @@ VERDICTS = {
     Outcome.WITHHELD: "the owner did not show what it must, or not so that it could be opened",
     Outcome.INCONCLUSIVE: "too few verifiers agreed, or took part",
 }
-
-
-@dataclass(frozen=True)
-class Hearing:
-    """An audit with what its events tell.
-
-    Args:
-        audit: as it stands.
-        votes: revealed in any round.
-        penalties: what verifiers lost, in base units.
-    """
-
-    audit: Audit
-    votes: tuple[Vote, ...] = ()
-    penalties: tuple[tuple[str, int], ...] = ()
-
-    def vote_of(self, seat: Seat) -> Vote | None:
-        """The vote that a seat revealed in the present round."""
-        votes = [vote for vote in self.votes if (vote.round, vote.verifier) == (self.audit.round, seat.verifier)]
-        return votes[-1] if votes else None
-
-
-def read_hearing(home: Home, id: Digest) -> Hearing | None:
-    """An agreement's audit; None where none was opened."""
-    audit = home.audits.read(id)
-    if audit.phase == Phase.NONE:
-        return None
-    votes = home.audits.votes(audit) if audit.phase >= Phase.REVEALING or audit.round else []
-    penalties = home.audits.penalties(id) if audit.round or audit.verdict else {}
-    return Hearing(audit, tuple(votes), tuple(penalties.items()))
 
 
 def phase_name(audit: Audit) -> str:
@@ -92,39 +61,39 @@ def verdict_told(audit: Audit) -> str | None:
     return f"{audit.verdict.name.capitalize()}: {told}"
 
 
-def pairs_of(hearing: Hearing, now: int) -> list[tuple[str, Any]]:
+def pairs_of(status: AuditStatus, now: int) -> list[tuple[str, Any]]:
     """Where an audit stands, in labelled lines."""
-    audit = hearing.audit
+    audit = status.audit
     pairs: list[tuple[str, Any]] = [("phase", f"{phase_name(audit)}, of {ROUNDS} rounds at most")]
     if told := awaited(audit, now):
         pairs.append(("awaited", told))
     if audit.seed != ZERO:
-        pairs.append(("seats", ", ".join(f"{_who(seat)} {_did(hearing, seat)}" for seat in audit.seats)))
+        pairs.append(("seats", ", ".join(f"{_who(seat)} {_did(status, seat)}" for seat in audit.seats)))
     if verdict := verdict_told(audit):
         pairs.append(("verdict", verdict))
-    if hearing.penalties:
-        lost = ", ".join(f"{account} lost {format_fit(units)} FIT" for account, units in hearing.penalties)
+    if status.penalties:
+        lost = ", ".join(f"{account} lost {format_fit(units)} FIT" for account, units in status.penalties)
         pairs.append(("penalties", lost))
     return pairs
 
 
-def rows_of(hearing: Hearing) -> Rows:
+def rows_of(status: AuditStatus) -> Rows:
     """The seats as a table."""
     rows = [
         (
             seat.number,
             seat.verifier or None,
-            _did(hearing, seat),
-            vote.trace.short if (vote := hearing.vote_of(seat)) else None,
+            _did(status, seat),
+            vote.trace.short if (vote := status.vote_of(seat)) else None,
         )
-        for seat in hearing.audit.seats
+        for seat in status.audit.seats
     ]
     return Rows(("seat", "verifier", "so far", "trace"), rows, right=("seat",), empty="nobody is drawn yet")
 
 
-def values(hearing: Hearing, now: int) -> dict[str, Any]:
+def values(status: AuditStatus, now: int) -> dict[str, Any]:
     """The JSON form of an audit's standing."""
-    audit = hearing.audit
+    audit = status.audit
     return {
         "phase": audit.phase.name.capitalize(),
         "round": audit.round,
@@ -136,8 +105,8 @@ def values(hearing: Hearing, now: int) -> dict[str, Any]:
         "challenge_block": audit.challenge_block,
         "seed": None if audit.seed == ZERO else audit.seed,
         "quorum": audit.quorum,
-        "seats": [_seat_values(hearing, seat) for seat in audit.seats],
-        "penalties": {account: format_fit(units) for account, units in hearing.penalties},
+        "seats": [_seat_values(status, seat) for seat in audit.seats],
+        "penalties": {account: format_fit(units) for account, units in status.penalties},
     }
 
 
@@ -148,8 +117,8 @@ def segments_of(audit: Audit, leaves: int, wanted: int, diverged: bool) -> Seque
     return audited_segments(audit.seed, leaves - 1, wanted, diverged) if audit.seed != ZERO else ()
 
 
-def _seat_values(hearing: Hearing, seat: Seat) -> dict[str, Any]:
-    vote = hearing.vote_of(seat)
+def _seat_values(status: AuditStatus, seat: Seat) -> dict[str, Any]:
+    vote = status.vote_of(seat)
     done = {name: getattr(seat, name) for name in ("joined", "declined", "committed", "revealed")}
     told = {"outcome": vote.outcome.name.capitalize() if vote else None, "trace": vote.trace if vote else None}
     return {"seat": seat.number, "verifier": seat.verifier or None} | done | told
@@ -159,11 +128,11 @@ def _who(seat: Seat) -> str:
     return seat.verifier[:10] if seat.verifier else "an empty seat"
 
 
-def _did(hearing: Hearing, seat: Seat) -> str:
+def _did(status: AuditStatus, seat: Seat) -> str:
     """The last thing that a seat did."""
     if not seat.verifier:
         return "found nobody"
-    if vote := hearing.vote_of(seat):
+    if vote := status.vote_of(seat):
         return f"voted {vote.outcome.name.lower()}"
     for name in ("committed", "declined", "joined"):
         if getattr(seat, name):

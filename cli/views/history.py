@@ -1,14 +1,12 @@
 """A job as the command line tells it: where it stands, what it has cost, and its history in sentences.
 
-What is true of an agreement is read from the chain; the journal of this home adds what only this pod knows (metrics from the
-notes, errors, decisions). `job show` prints it once, `job watch` again and again.
+`job show` prints it once, `job watch` again and again; `fitchain.pod.jobs.status` reads it.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -16,91 +14,13 @@ from fitchain.cli.views import audits, cost
 from fitchain.cli.views.amounts import counted, format_duration, format_fit
 from fitchain.cli.views.output import Facts
 from fitchain.pod.jobs.journal import Entry
-from fitchain.pod.ports.agreement import Agreement, Anchor, RunRecord, State
+from fitchain.pod.jobs.status import JobStatus
+from fitchain.pod.ports.agreement import Agreement, Anchor, State
 
 if TYPE_CHECKING:
-    from fitchain.pod.jobs.home import Home
-    from fitchain.pod.values.digest import Digest
+    pass
 
 BLOCKS = "▁▂▃▄▅▆▇█"
-
-
-@dataclass(frozen=True)
-class JobStatus:
-    """A job at one moment.
-
-    Args:
-        agreement, proof: as the chain has them.
-        transactions: how many the job took so far, from request on.
-        gas: what they used in all.
-        losses: (step, loss) as far as this home knows them.
-        accuracy: the newest, if this home knows one.
-        history: what this home's pod wrote down, oldest first.
-        now: the chain's own time, seconds since 1970.
-        hearing: its audit; None where none was opened.
-    """
-
-    agreement: Agreement
-    proof: RunRecord
-    transactions: int
-    gas: int
-    losses: tuple[tuple[int, float], ...]
-    accuracy: float | None
-    history: tuple[Entry, ...]
-    now: int
-    hearing: audits.Hearing | None = None
-
-    @property
-    def leaf_count(self) -> int:
-        """Checkpoints that the whole run has, leaf 0 included."""
-        terms = self.agreement.terms
-        count: int = -(-terms.steps // terms.segment) + 1
-        return count
-
-    @property
-    def checkpoints(self) -> int:
-        """Checkpoints known so far: anchored ones, or newer ones of this home's own training."""
-        own: list[int] = [entry.body["index"] + 1 for entry in self.history if entry.kind == "checkpoint"]
-        return max([self.proof.count, *own])
-
-
-class Reader:
-    """Reads one job's standing again and again; receipts, which never change, only once."""
-
-    def __init__(self, home: Home, id: Digest) -> None:
-        self._home, self._id = home, id
-        self._gas: dict[Digest, int] = {}
-
-    def read(self) -> JobStatus:
-        """The job as it stands now."""
-        home = self._home
-        agreement = home.agreements.read(self._id)
-        history = tuple(home.journal.history(self._id))
-        for transaction in {event.transaction for event in home.agreements.events(self._id)} - set(self._gas):
-            receipt = home.chain.receipt(transaction)
-            if receipt is not None:
-                self._gas[transaction] = receipt.gas_used
-        losses, accuracy = _metrics(history, agreement)
-        proof = home.agreements.proof(self._id)
-        now = home.chain.block("latest").timestamp
-        hearing = (
-            audits.read_hearing(home, self._id) if proof.end_block is not None and agreement.terms.audit.seats else None
-        )
-        spent = (len(self._gas), sum(self._gas.values()))
-        return JobStatus(agreement, proof, *spent, losses, accuracy, history, now, hearing)
-
-
-def _metrics(history: Sequence[Entry], agreement: Agreement) -> tuple[tuple[tuple[int, float], ...], float | None]:
-    losses: dict[int, float] = {}
-    accuracy = None
-    for entry in history:
-        metrics = entry.body.get("metrics") or {}
-        loss = entry.body.get("loss", metrics.get("loss"))
-        if loss is not None:
-            step = entry.body.get("step", (entry.body.get("count", 1) - 1) * agreement.terms.segment)
-            losses[min(step, agreement.terms.steps)] = float(loss)
-        accuracy = entry.body.get("accuracy", metrics.get("accuracy", accuracy))
-    return tuple(sorted(losses.items())), accuracy
 
 
 def sparkline(values: Sequence[float], width: int = 40) -> str:
@@ -118,8 +38,8 @@ def sparkline(values: Sequence[float], width: int = 40) -> str:
 def state_name(standing: JobStatus) -> str:
     """The state in one word, `Diverged` surviving its settlement, and the phase of a running audit."""
     state = standing.agreement.state
-    if state is State.AUDITING and standing.hearing is not None:
-        return f"Auditing ({audits.phase_name(standing.hearing.audit)})"
+    if state is State.AUDITING and standing.audit is not None:
+        return f"Auditing ({audits.phase_name(standing.audit.audit)})"
     if state is State.SETTLED and standing.agreement.diverged:
         return "Settled (diverged)"
     return state.name.capitalize()
@@ -150,8 +70,8 @@ def describe(standing: JobStatus) -> Facts:
     ]
     if terms.audit.seats:
         pairs += cost.pairs_of(cost.Plan.of(terms))
-    if standing.hearing is not None:
-        pairs += audits.pairs_of(standing.hearing, standing.now)
+    if standing.audit is not None:
+        pairs += audits.pairs_of(standing.audit, standing.now)
     if standing.losses:
         pairs.append(("loss", f"{sparkline([loss for _, loss in standing.losses])}  {standing.losses[-1][1]:.4f}"))
     if proof.end_block is not None:
@@ -215,7 +135,7 @@ def values(standing: JobStatus) -> dict[str, Any]:
         "transcript_root": proof.transcript_root if proof.end_block is not None else None,
         "model_root": proof.model_root if proof.end_block is not None else None,
         "audit_terms": cost.values(cost.Plan.of(terms)) if terms.audit.seats else None,
-        "audit": audits.values(standing.hearing, standing.now) if standing.hearing is not None else None,
+        "audit": audits.values(standing.audit, standing.now) if standing.audit is not None else None,
         "loss": standing.losses[-1][1] if standing.losses else None,
         "accuracy": standing.accuracy,
         "transactions": standing.transactions,

@@ -5,27 +5,18 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from fitchain.cli.views import audits
-from fitchain.cli.views.history import JobStatus, sentence, sparkline, spent, state_name
+from fitchain.cli.views.history import sentence, sparkline, spent, state_name
 from fitchain.cli.views.output import console, printable
-from fitchain.pod.ports.agreement import State
+from fitchain.pod.jobs.status import JobStatus, Reads, looks
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-POLL_S = 0.4
 LINES = 8  # of history below the figures
 BAR = 40
-
-
-class Reads(Protocol):
-    """Whatever reads a job's standing; `cli.views.history.Reader` is one."""
-
-    def read(self) -> JobStatus:
-        """The job as it stands now."""
-        ...
 
 
 def watch(reader: Reads, until_settled: bool) -> JobStatus:
@@ -39,23 +30,8 @@ def watch(reader: Reads, until_settled: bool) -> JobStatus:
         how it stands in the end.
     """
     out = console(stderr=True)
-    states = _states(reader, until_settled)
+    states = looks(reader, until_settled)
     return watch_live(states) if out.is_terminal else watch_lines(states, sys.stderr.write)
-
-
-def over(standing: JobStatus, until_settled: bool) -> bool:
-    """Whether there is nothing more to wait for."""
-    state = standing.agreement.state
-    return state.ended or (not until_settled and state in (State.TRAINED, State.DIVERGED, State.AUDITING))
-
-
-def _states(reader: Reads, until_settled: bool) -> Iterator[JobStatus]:
-    while True:
-        standing = reader.read()
-        yield standing
-        if over(standing, until_settled):
-            return
-        time.sleep(POLL_S)
 
 
 def watch_live(states: Iterator[JobStatus]) -> JobStatus:
@@ -100,8 +76,8 @@ def draw(standing: JobStatus) -> Text:
         curve = Text(sparkline(losses, BAR).ljust(BAR), style="yellow")
         accuracy = "" if standing.accuracy is None else f"   accuracy {standing.accuracy:.1%}"
         lines.append(_line("loss", curve, f"{losses[-1]:.4f}{accuracy}"))
-    if standing.hearing is not None:
-        told = audits.pairs_of(standing.hearing, standing.now)
+    if standing.audit is not None:
+        told = audits.pairs_of(standing.audit, standing.now)
         lines += [_line(label, Text(printable(text))) for label, text in told]
     lines.append(_line("gas", Text(spent(standing))))
     history = [entry for entry in standing.history if entry.kind not in ("checkpoint", "training", "note")]
