@@ -14,7 +14,15 @@ from fitchain.pod.compute.checkpoint import read_leaves
 from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.parties.owner import Owner, Replay, approve, read_registered, reject, replay_job
 from fitchain.pod.parties.owner.pod import KEEP_S, UNTOLD
-from fitchain.pod.parties.scientist import Evaluation, accept_result, delivery, evaluate, follow, publish_model, receive
+from fitchain.pod.parties.scientist import (
+    Evaluation,
+    accept_result,
+    delivery,
+    evaluate,
+    fetch_model,
+    follow,
+    publish_model,
+)
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.ports.chain import Chain, devnet
 from fitchain.pod.proof.certificate import Verdict, verify
@@ -271,7 +279,7 @@ def test_divergence_ends_at_the_last_finite_leaf(asked: Workshop, diverged: Dige
 
 
 def test_scientist_opens_a_diverged_delivery_whose_certificate_holds(asked: Workshop, diverged: Digest) -> None:
-    found = receive(asked.scientist.home, diverged)
+    found = fetch_model(asked.scientist.home, diverged)
     verdict = verify(found.model, found.certificate.read_bytes(), asked.scientist.home.chain)
     assert not verdict.complete
     assert verdict.statement.steps == asked.owner.home.agreements.read(diverged).steps_done

@@ -19,9 +19,9 @@ from fitchain.pod.parties.scientist import (
     accept_result,
     delivery,
     evaluate,
+    fetch_model,
     publish_model,
     read_card,
-    receive,
 )
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.values.digest import Digest, sha256
@@ -196,7 +196,7 @@ def test_retired_dataset_is_refused_by_the_chain(workshop: Workshop, table_path:
 def test_result_that_is_not_there_yet_is_not_found(workshop: Workshop, tmp_path: Path) -> None:
     home, id = workshop.scientist.home, workshop.request(price=PRICE + 3)
     with pytest.raises(NotFound, match="is requested and has delivered nothing yet"):
-        receive(home, id)
+        fetch_model(home, id)
     with pytest.raises(NotFound, match="has not been received"):
         delivery(home, id)
     with pytest.raises(NotFound):

@@ -111,7 +111,7 @@ def fetch(
     from fitchain.pod.parties import scientist
 
     home = session.home
-    delivery = scientist.receive(home, find_agreement(home, agreement))
+    delivery = scientist.fetch_model(home, find_agreement(home, agreement))
     values = {"model": delivery.model, "certificate": delivery.certificate}
     if to is not None:
         values = {name: copy_into(path, to) for name, path in values.items()}

@@ -14,7 +14,7 @@ from fitchain.pod.jobs.exchange import Note, fetch_note, fetch_refusal
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.retry import RETRY_S, RetryPolicy, Say
 from fitchain.pod.jobs.turns import SCIENTIST_RANK, TURN_S, Turns, tell_verdict
-from fitchain.pod.parties.scientist.receive import ENDED, accept_result, receive
+from fitchain.pod.parties.scientist.receive import ENDED, accept_result, fetch_model
 from fitchain.pod.ports.agreement import Agreement, Anchor, State
 from fitchain.pod.ports.registry import Role
 from fitchain.pod.values.digest import ZERO, Digest, tree_root
@@ -101,7 +101,7 @@ def follow(home: Home, id: Digest, auto_accept: bool, say: Say) -> State:
     agreement = home.agreements.read(id)
     problem = _read_notes(home, agreement, say)
     if _delivered(agreement) and not home.journal.happened(id, "received"):
-        receive(home, id)
+        fetch_model(home, id)
         say(id, "received the trained model; its certificate holds")
     if isinstance(problem, ClaimMismatch):
         raise problem

@@ -55,7 +55,7 @@ def delivery(home: Home, id: Digest) -> Delivery:
     return Delivery(model, certificate)
 
 
-def receive(home: Home, id: Digest) -> Delivery:
+def fetch_model(home: Home, id: Digest) -> Delivery:
     """Fetch and open what a job delivered, unless that is done, and check its certificate.
 
     Raises:
@@ -147,7 +147,7 @@ def accept_result(home: Home, id: Digest) -> None:
     state = home.agreements.read(id).state
     if state not in (State.TRAINED, State.DIVERGED):
         raise Unusable(f"the job {id} is {state.name.lower()}: there is no result to accept now")
-    receive(home, id)
+    fetch_model(home, id)
     receipt = home.agreements.accept_result(id)
     home.journal.record(id, "result_accepted", once="", transaction=str(receipt.transaction), gas=receipt.gas_used)
 
