@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 from fitchain.cli.ids import find_panel
 from fitchain.cli.views import cost
 from fitchain.cli.views.amounts import parse_duration, parse_fit
-from fitchain.pod.ports.agreement import AuditTerms, Mode, Terms
+from fitchain.pod.ports.agreement import AuditTerms, Terms
 from fitchain.pod.proof.audit.cost import Sampling
-from fitchain.pod.values.digest import ZERO, Digest
+from fitchain.pod.values.audit_mode import AuditMode
+from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import InputRefused
-from fitchain.pod.values.recipe import MODES
+from fitchain.pod.values.ids import WHOLE_POOL, DatasetId, ModelId
 
 if TYPE_CHECKING:
     from fitchain.pod.jobs.home import Home
@@ -70,8 +71,8 @@ class Asked:
 
 def asked(
     home: Home,
-    dataset: Digest,
-    model: Digest,
+    dataset: DatasetId,
+    model: ModelId,
     overrides: dict[str, Any],
     price: int | None,
     bond: int | None,
@@ -95,7 +96,7 @@ def asked(
         return Asked(overrides, None, bond, None)
     table["verifiers"] = verifiers
     if wishes.mode is not None:
-        table["mode"] = mode_of(wishes.mode)
+        table["mode"] = AuditMode.parse(wishes.mode).word
     if wishes.panel is not None:
         table["panel"] = str(find_panel(home, wishes.panel))
     if wishes.segments is not None:
@@ -116,8 +117,8 @@ def asked(
         segments=table["segments"],
         verifiers=verifiers,
         dispute_verifiers=wishes.dispute_verifiers or 0,
-        mode=Mode(MODES.index(recipe.audit.mode)),
-        panel=recipe.audit.panel or ZERO,
+        mode=recipe.audit.mode,
+        panel=recipe.audit.panel or WHOLE_POOL,
         window=parse_duration(wishes.window or "1h"),
         fee=fee,
         counter_bond=counter,
@@ -128,18 +129,7 @@ def asked(
     return Asked(overrides | {"audit": table}, audit, bond, cost.Plan.of(terms, recipe))
 
 
-def mode_of(text: str) -> str:
-    """Check the name of a disclosure mode.
-
-    Raises:
-        InputRefused: there is none of that name.
-    """
-    if text not in MODES:
-        raise InputRefused(f"there is no mode {text!r}", f"one of {', '.join(MODES)}")
-    return text
-
-
-def _drafted(home: Home, dataset: Digest, model: Digest, overrides: Mapping[str, Any]) -> tuple[Recipe, int]:
+def _drafted(home: Home, dataset: DatasetId, model: ModelId, overrides: Mapping[str, Any]) -> tuple[Recipe, int]:
     """The recipe as the request will draft it, and the card's price."""
     from fitchain.pod.parties.scientist.publish import read_card
     from fitchain.pod.parties.scientist.request import draft_recipe

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from fitchain.pod.proof.audit.diagnosis import Disagreement, StateDigests, first_disagreement, read_state_digests
 from fitchain.pod.values.errors import InputRefused, NotFound
+from fitchain.pod.values.ids import AgreementId
 
 if TYPE_CHECKING:
     from fitchain.pod.jobs.home import Home
-    from fitchain.pod.values.digest import Digest
 
 Tell = Callable[[dict[str, Any]], None]
 
 
-def state_digests_of(home: Home, id: Digest, segments: Sequence[int], tell: Tell) -> tuple[StateDigests, ...]:
+def state_digests_of(home: Home, id: AgreementId, segments: Sequence[int], tell: Tell) -> tuple[StateDigests, ...]:
     """Train segments of a job again from what this home has of it.
 
     Args:
@@ -86,7 +86,7 @@ def write_state_digests(path: Path, moments: Iterable[StateDigests]) -> None:
         raise InputRefused(f"{path} cannot be written: {error.strerror}", "choose another file") from None
 
 
-def kept_ends(home: Home, id: Digest, segments: Iterable[int]) -> tuple[StateDigests, ...]:
+def kept_ends(home: Home, id: AgreementId, segments: Iterable[int]) -> tuple[StateDigests, ...]:
     """The states that an owner kept at the ends of segments, as moments; of a home without any: none."""
     from fitchain.pod.compute.checkpoint import LEAVES, read_leaves, read_state
     from fitchain.pod.compute.checkpoint.files import state_path
@@ -103,7 +103,7 @@ def kept_ends(home: Home, id: Digest, segments: Iterable[int]) -> tuple[StateDig
     return tuple(found)
 
 
-def _drawn(home: Home, id: Digest) -> tuple[int, ...]:
+def _drawn(home: Home, id: AgreementId) -> tuple[int, ...]:
     from fitchain.cli.views.audits import segments_of
 
     audit = home.audits.read(id)
@@ -113,7 +113,7 @@ def _drawn(home: Home, id: Digest) -> tuple[int, ...]:
     return tuple(segments_of(audit, proof.count, job.terms.audit.segments, job.diverged))
 
 
-def _of_training(home: Home, id: Digest, segments: Sequence[int], tell: Tell) -> tuple[StateDigests, ...]:
+def _of_training(home: Home, id: AgreementId, segments: Sequence[int], tell: Tell) -> tuple[StateDigests, ...]:
     from fitchain.pod.jobs.worker import Task, explain
     from fitchain.pod.parties.owner.replay import link_training
     from fitchain.pod.parties.owner.run import prepare
@@ -129,7 +129,7 @@ def _of_training(home: Home, id: Digest, segments: Sequence[int], tell: Tell) ->
         return explain(place, Task.read(place), segments, tell)
 
 
-def _of_evidence(home: Home, id: Digest, segments: Sequence[int], tell: Tell) -> tuple[StateDigests, ...]:
+def _of_evidence(home: Home, id: AgreementId, segments: Sequence[int], tell: Tell) -> tuple[StateDigests, ...]:
     from fitchain.pod.jobs.exchange import fetch_folder
     from fitchain.pod.jobs.worker import Task, explain
     from fitchain.pod.parties.verifier.pod import SEAT

@@ -9,14 +9,15 @@ import typer
 
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import InputRefused, NotFound
+from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId, PanelId
 
 if TYPE_CHECKING:
     from fitchain.pod.jobs.home import Home
 
-AgreementId = Annotated[str, typer.Argument(metavar="AGREEMENT", help="Its id, or the first six digits or more.")]
-DatasetId = Annotated[str, typer.Argument(metavar="DATASET", help="Its id, or the first six digits or more.")]
-PanelId = Annotated[str, typer.Argument(metavar="PANEL", help="Its id, or the first six digits or more.")]
-ModelId = Annotated[str, typer.Argument(metavar="MODEL", help="Its id, or the first six digits or more.")]
+AgreementArgument = Annotated[str, typer.Argument(metavar="AGREEMENT", help="Its id, or the first six digits or more.")]
+DatasetArgument = Annotated[str, typer.Argument(metavar="DATASET", help="Its id, or the first six digits or more.")]
+PanelArgument = Annotated[str, typer.Argument(metavar="PANEL", help="Its id, or the first six digits or more.")]
+ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="Its id, or the first six digits or more.")]
 
 SHORTEST_PREFIX = 6
 _WHOLE = 64
@@ -52,25 +53,29 @@ def match_id(text: str, known: Callable[[], Iterable[Digest]], what: str, listin
     return found[0]
 
 
-def find_agreement(home: Home, text: str) -> Digest:
+def find_agreement(home: Home, text: str) -> AgreementId:
     """The agreement that a person means, which is one of this deployment."""
-    id = match_id(text, home.agreements.list, "agreement", "fitchain job list")
+    id = AgreementId(match_id(text, home.agreements.list, "agreement", "fitchain job list"))
     return home.agreements.read(id).id
 
 
-def find_dataset(home: Home, text: str) -> Digest:
+def find_dataset(home: Home, text: str) -> DatasetId:
     """The dataset that a person means, among those registered."""
-    return match_id(text, lambda: (entry.id for entry in home.registry.datasets()), "dataset", "fitchain data list")
+    return DatasetId(
+        match_id(text, lambda: (entry.id for entry in home.registry.datasets()), "dataset", "fitchain data list")
+    )
 
 
-def find_model(home: Home, text: str) -> Digest:
+def find_model(home: Home, text: str) -> ModelId:
     """The model that a person means, among those published."""
-    return match_id(text, lambda: (entry.id for entry in home.registry.models()), "model", "fitchain model list")
+    return ModelId(
+        match_id(text, lambda: (entry.id for entry in home.registry.models()), "model", "fitchain model list")
+    )
 
 
-def find_panel(home: Home, text: str) -> Digest:
+def find_panel(home: Home, text: str) -> PanelId:
     """The panel that a person means, among those of this deployment."""
-    id = match_id(text, lambda: (entry.id for entry in home.registry.panels()), "panel", "fitchain panel list")
+    id = PanelId(match_id(text, lambda: (entry.id for entry in home.registry.panels()), "panel", "fitchain panel list"))
     return home.registry.panel(id).id
 
 

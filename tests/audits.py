@@ -26,11 +26,12 @@ from fitchain.pod.proof.audit.chain_record import ChainRecord
 from fitchain.pod.proof.audit.checking import Problem, check
 from fitchain.pod.proof.audit.evidence import Evidence, write_evidence
 from fitchain.pod.proof.transcript import Transcript
-from fitchain.pod.values.digest import Digest, sha256
+from fitchain.pod.values.digest import Root, sha256
+from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.recipe import Recipe
 from tests.training_jobs import CTX, SEED, job_folder, recipe, table
 
-ID, CHALLENGE, KEY = sha256(b"agreement"), sha256(b"challenge"), bytes(range(32, 64))
+ID, CHALLENGE, KEY = AgreementId(sha256(b"agreement")), sha256(b"challenge"), bytes(range(32, 64))
 JOB_SECRET, JOB_RECIPIENT = new_identity()
 VERIFIER_SECRET, VERIFIER_RECIPIENT = new_identity()
 ALL = 99
@@ -134,7 +135,7 @@ def work_here(folder: Path) -> list[Event]:
     return events
 
 
-def registered_root() -> Digest:
+def registered_root() -> Root:
     """The root of the registered records."""
     return dataset_root(record_leaves(table(), KEY))
 

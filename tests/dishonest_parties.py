@@ -24,6 +24,7 @@ from fitchain.pod.ports.store import Cid
 from fitchain.pod.proof.certificate import issue
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import ZERO, Digest, sha256
+from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.leaf import Leaf, metrics_digest, metrics_salt, records_digest
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.state import optimizer_root
@@ -66,7 +67,7 @@ class Offer:
         self.terms = replace(self.terms, recipe=self.recipe.digest)
         return self
 
-    def send(self) -> Digest:
+    def send(self) -> AgreementId:
         """Seal and send it; the agreement's id."""
         with tempfile.TemporaryDirectory() as folder:
             for name, data in self.files.items():
@@ -83,12 +84,12 @@ class Forger:
     """
 
     workshop: Workshop
-    id: Digest
+    id: AgreementId
     recipe: Recipe
     transcript: Transcript
     files: dict[str, bytes]
     secret: str
-    key_of: Digest
+    key_of: AgreementId
     key_for: str
     delivery_for: str
 
@@ -134,7 +135,7 @@ class Forger:
         """The honest note."""
         return Note(self.id, 0, 0, self.transcript.digests)
 
-    def deliver(self) -> Digest:
+    def deliver(self) -> AgreementId:
         """Seal, store and end the job on chain; its id."""
         owner = self.workshop.owner.home
         with tempfile.TemporaryDirectory() as folder:
@@ -144,7 +145,7 @@ class Forger:
         key = send_key(owner.store, self.key_of, self.secret, self.key_for)
         return self.end(weights, key)
 
-    def end(self, weights: Cid, key: Cid) -> Digest:
+    def end(self, weights: Cid, key: Cid) -> AgreementId:
         """End the job on chain."""
         if not self.workshop.owner.home.agreements.proof(self.id).anchors:
             self.anchor(self.note())

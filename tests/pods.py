@@ -29,7 +29,7 @@ from fitchain.pod.ports import keys
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.ports.chain import devnet
 from fitchain.pod.ports.registry import Role
-from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.ids import AgreementId
 from tests.chain_fixtures import ETHER, MONEY, PASSPHRASE, QUICK_WORK, Devnet
 
 PRICE, BOND = 12 * ETHER, 6 * ETHER
@@ -109,23 +109,23 @@ class Party:
         """Its account."""
         return self.home.keys.address
 
-    def kinds(self, id: Digest) -> list[str]:
+    def kinds(self, id: AgreementId) -> list[str]:
         """What its history says happened to a job, in order."""
         return [entry.kind for entry in self.home.journal.history(id)]
 
-    def told(self, id: Digest, kind: str) -> dict[str, Any]:
+    def told(self, id: AgreementId, kind: str) -> dict[str, Any]:
         """The newest line of a kind in a job's history."""
         return [entry.body for entry in self.home.journal.history(id) if entry.kind == kind][-1]
 
-    def has(self, id: Digest, kind: str) -> Callable[[], bool]:
+    def has(self, id: AgreementId, kind: str) -> Callable[[], bool]:
         """Asks whether a job's history has a line of a kind."""
         return lambda: self.home.journal.happened(id, kind)
 
-    def say(self, id: Digest, text: str) -> None:
+    def say(self, id: AgreementId, text: str) -> None:
         """Takes down what the pod says."""
         self.said.append(f"{id.short} {text}")
 
-    def state(self, id: Digest) -> State:
+    def state(self, id: AgreementId) -> State:
         """Where a job stands on the chain."""
         return self.home.agreements.read(id).state
 
@@ -143,7 +143,7 @@ class Workshop:
     dataset: RegisteredDataset
     model: PublishedModel
 
-    def request(self, **changes: Any) -> Digest:
+    def request(self, **changes: Any) -> AgreementId:
         """Ask for a training; the agreement's id."""
         asked: dict[str, Any] = {"price": PRICE, "bond": BOND, "windows": (HOUR_S,) * 3, "rehearsed": False}
         asked |= {"recipe_overrides": RECIPE, "dataset": self.dataset.id, "model": self.model.id} | changes
@@ -156,7 +156,7 @@ class Workshop:
             assert time.monotonic() < deadline, "\n".join([*self.owner.said[-12:], *self.scientist.said[-12:]])
             time.sleep(0.05)
 
-    def until_state(self, id: Digest, *states: State) -> None:
+    def until_state(self, id: AgreementId, *states: State) -> None:
         """Wait until a job stands where it should."""
         self.until(lambda: self.scientist.state(id) in states)
 

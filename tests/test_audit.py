@@ -12,6 +12,7 @@ from fitchain.pod.compute.dataset.order import epoch_draws, permutation, permuta
 from fitchain.pod.proof.audit.challenge import audited_segments, challenge_seed, drawn_segments
 from fitchain.pod.proof.audit.vote import Outcome, commitment, trace_digest
 from fitchain.pod.values.digest import ZERO, Digest, sha256
+from fitchain.pod.values.ids import AgreementId
 from tests.training_jobs import CTX, SEED
 
 VOTER = "0x5555555555555555555555555555555555555555"
@@ -57,7 +58,9 @@ def test_a_run_that_diverged_has_one_more_audited_segment() -> None:
 
 
 def test_the_challenge_seed_is_the_contracts() -> None:
-    assert bytes(challenge_seed(CTX, SEED)) == keccak(encode(["bytes32", "bytes32"], [bytes(CTX), bytes(SEED)]))
+    assert bytes(challenge_seed(AgreementId(CTX), SEED)) == keccak(
+        encode(["bytes32", "bytes32"], [bytes(CTX), bytes(SEED)])
+    )
 
 
 # The vote

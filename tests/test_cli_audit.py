@@ -20,11 +20,13 @@ from fitchain.cli.views.cost import Plan, parse_share, percent, views
 from fitchain.cli.views.output import Facts
 from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.parties.scientist import publish_model
-from fitchain.pod.ports.agreement import Audits, AuditTerms, Mode, Outcome, State
+from fitchain.pod.ports.agreement import Audits, AuditTerms, Outcome, State
 from fitchain.pod.ports.registry import Role
 from fitchain.pod.proof.audit.diagnosis import StateDigests
+from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO, Digest
 from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.ids import WHOLE_POOL, AgreementId
 from tests.audit_actors import DISPUTE, FULL_STAKE, TERMS, Bench
 from tests.chain_fixtures import ETHER, PASSPHRASE, Account, Devnet
 from tests.pods import Workshop, module_file, offer_table, owner_runs
@@ -67,7 +69,7 @@ def shown(
     return command
 
 
-def ended(parties: Parties, terms: AuditTerms) -> Digest:
+def ended(parties: Parties, terms: AuditTerms) -> AgreementId:
     """A training that has ended: eight segments."""
     id = parties.begun(audit=terms)
     made = anchored(parties, id, 9)
@@ -144,7 +146,7 @@ def test_what_is_no_chance_is_refused(text: str) -> None:
 @pytest.fixture(scope="module")
 def audited(workshop: Workshop, table_path: Path) -> Workshop:
     """A workshop whose dataset may be shown to verifiers."""
-    policy = Policy(manual_approval=False, disclosure_mode="open", disclosure_cap=None)
+    policy = Policy(manual_approval=False, disclosure_mode=AuditMode.OPEN, disclosure_cap=None)
     dataset = offer_table(workshop.owner, table_path, policy=policy)
     scientist = workshop.scientist.home
     model = publish_model(scientist, module_file(scientist.settings.home), dataset.id, name="Tiny")
@@ -167,7 +169,7 @@ def test_what_is_left_open_follows_from_the_training(audited: Workshop) -> None:
 
 def test_dispute_is_asked_for_with_a_counter_bond(audited: Workshop) -> None:
     audit = ask(audited, dispute_verifiers=1, segments=3, fee="1", window="10m").audit
-    assert audit == AuditTerms(3, 0, 1, Mode.OPEN, ZERO, 600, ETHER, ETHER)
+    assert audit == AuditTerms(3, 0, 1, AuditMode.OPEN, WHOLE_POOL, 600, ETHER, ETHER)
     assert ask(audited) == ask(audited, verifiers=0)
     assert ask(audited).audit is None
 
@@ -202,7 +204,7 @@ def test_request_tells_its_audit_before_and_after(audited: Workshop, fitchain: F
         "4.333333333333333334",
         True,
     )
-    terms = home.agreements.terms(Digest.parse(told["agreement"]))
+    terms = home.agreements.terms(AgreementId(Digest.parse(told["agreement"])))
     assert terms.audit == AuditTerms(segments=5, verifiers=3, window=3600, fee=3 * ETHER)
 
 

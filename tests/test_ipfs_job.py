@@ -19,7 +19,7 @@ from fitchain.pod.ports.store import open_store
 from fitchain.pod.ports.store.endpoints import Endpoint
 from fitchain.pod.ports.store.local import LocalStore
 from fitchain.pod.proof.transcript import Transcript
-from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.state import read_safetensors
 from tests.ipfs_fixtures import Nodes
 from tests.pods import Party, Workshop, module_file, offer_table, owner_runs, scientist_runs
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.ipfs
 
 @dataclass(frozen=True)
 class Done:
-    id: Digest
+    id: AgreementId
     workshop: Workshop
     nodes: Nodes
     heard: list[str]

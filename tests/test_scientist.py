@@ -24,7 +24,7 @@ from fitchain.pod.parties.scientist import (
     read_card,
 )
 from fitchain.pod.ports.agreement import State
-from fitchain.pod.values.digest import Digest, sha256
+from fitchain.pod.values.digest import Root, sha256
 from fitchain.pod.values.errors import (
     AccessRefused,
     ChainUnusable,
@@ -36,6 +36,7 @@ from fitchain.pod.values.errors import (
     Unusable,
 )
 from fitchain.pod.values.graph import Graph
+from fitchain.pod.values.ids import AgreementId, DatasetId
 from fitchain.pod.values.state import model_root, read_safetensors
 from tests.chain_fixtures import PASSPHRASE
 from tests.node_proxy import proxy
@@ -54,7 +55,7 @@ def asking_through(workshop: Workshop, judge: Callable[[dict[str, Any]], Any]) -
         yield replace(workshop, scientist=replace(scientist, home=home))
 
 
-def requests(workshop: Workshop) -> list[Digest]:
+def requests(workshop: Workshop) -> list[AgreementId]:
     """Every agreement that the scientist asked for."""
     return workshop.scientist.home.agreements.list(scientist=workshop.scientist.address)
 
@@ -99,11 +100,11 @@ def test_module_that_cannot_be_published_leaves_nothing(workshop: Workshop, tmp_
 
 def test_card_about_other_records_than_the_registry_says_is_refuted(workshop: Workshop) -> None:
     owner = workshop.owner.home
-    id = owner.registry.register_dataset(sha256(b"other records"), 40, workshop.dataset.card_cid)
+    id = owner.registry.register_dataset(Root(sha256(b"other records")), 40, workshop.dataset.card_cid)
     with pytest.raises(ClaimMismatch, match="is about 40 records under"):
         read_card(workshop.scientist.home, id)
     with pytest.raises(NotFound, match="no dataset"):
-        read_card(workshop.scientist.home, sha256(b"nowhere"))
+        read_card(workshop.scientist.home, DatasetId(sha256(b"nowhere")))
 
 
 # Asking

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.proof.transcript import Transcript, check_anchors, grow
-from fitchain.pod.values.digest import ZERO, Digest, bag, leaf_hash, node_hash, sha256, tagged, tree_root
+from fitchain.pod.values.digest import NO_ROOT, ZERO, Digest, Root, bag, leaf_hash, node_hash, sha256, tagged, tree_root
 from fitchain.pod.values.errors import ClaimMismatch, DigestMismatch, InputRefused
 from fitchain.pod.values.leaf import Checkpoint, Leaf, metrics_digest, metrics_salt, records_digest
 
@@ -30,7 +30,7 @@ def transcript(count: int, segment: int = 10, steps: int | None = None) -> Trans
     for index in range(count):
         step = index * segment if steps is None else min(index * segment, steps)
         model, optimizer, records, metrics = (sha256(f"{what} {index}".encode()) for what in range(4))
-        leaves.append(Leaf(index, step, model, optimizer, records, metrics, previous))
+        leaves.append(Leaf(index, step, Root(model), Root(optimizer), records, metrics, previous))
         previous = leaves[-1].digest(CTX, SEED)
     return Transcript(CTX, SEED, tuple(leaves))
 
@@ -200,13 +200,13 @@ metrics = st.dictionaries(st.sampled_from(["loss", "accuracy"]), st.floats(allow
 def test_checkpoint_is_read_back_from_its_line(
     index: int, step: int, parts: list[Digest], values: dict[str, float]
 ) -> None:
-    checkpoint = Checkpoint(Leaf(index, step, *parts[:5]), values, parts[5])
+    checkpoint = Checkpoint(Leaf(index, step, Root(parts[0]), Root(parts[1]), *parts[2:5]), values, parts[5])
     assert Checkpoint.from_line(checkpoint.to_line()) == checkpoint
 
 
 def test_checkpoint_refuses_metrics_that_do_not_open_its_leaf() -> None:
     salt = metrics_salt(bytes(32), 3)
-    leaf = Leaf(3, 30, ZERO, ZERO, ZERO, metrics_digest({"loss": 0.5}, salt), ZERO)
+    leaf = Leaf(3, 30, NO_ROOT, NO_ROOT, ZERO, metrics_digest({"loss": 0.5}, salt), ZERO)
     Checkpoint(leaf, {"loss": 0.5}, salt).verify()
     with pytest.raises(DigestMismatch, match="the metrics of leaf 3"):
         Checkpoint(leaf, {"loss": 0.4}, salt).verify()
@@ -228,7 +228,8 @@ def test_checkpoint_refuses_what_is_none(line: bytes) -> None:
 
 
 def test_leaf_is_hashed_as_written_down() -> None:
-    leaf = Leaf(1, 10, *(sha256(bytes([place])) for place in range(5)))
+    model, optimizer, *rest = (sha256(bytes([place])) for place in range(5))
+    leaf = Leaf(1, 10, Root(model), Root(optimizer), *rest)
     state = tagged("fitchain/state/v1", leaf.model, leaf.optimizer)
     words = (CTX, SEED, 1, 10, state, leaf.records, leaf.metrics, leaf.previous)
     assert leaf.digest(CTX, SEED) == tagged("fitchain/leaf/v1", *words)

@@ -13,11 +13,14 @@ from fitchain.cli.views.history import describe, sentence, state_name, values
 from fitchain.pod.jobs.journal import Entry
 from fitchain.pod.jobs.status import JobStatus
 from fitchain.pod.ports.agreement import Agreement, Anchor, RunRecord, State, Terms
-from fitchain.pod.values.digest import ZERO, Digest, sha256
+from fitchain.pod.values.digest import NO_ROOT, ZERO, Digest, sha256
+from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
 
-JOB = sha256(b"job")
+JOB = AgreementId(sha256(b"job"))
 OWNER, SCIENTIST = "0x" + "11" * 20, "0x" + "22" * 20
-TERMS = Terms(OWNER, sha256(b"d"), sha256(b"m"), sha256(b"r"), 560, 10, 16, 10 * 10**18, 10**18, 600, 600, 600)
+TERMS = Terms(
+    OWNER, DatasetId(sha256(b"d")), ModelId(sha256(b"m")), sha256(b"r"), 560, 10, 16, 10 * 10**18, 10**18, 600, 600, 600
+)
 
 
 def anchor(count: int) -> Anchor:
@@ -30,7 +33,7 @@ def standing(
     agreement = Agreement(JOB, SCIENTIST, TERMS, state, ZERO, 5, step, 0, 0, 0)
     anchors = tuple(anchor(covered) for covered in range(16, count + 1, 16))
     proof = RunRecord(
-        sha256(b"c"), sha256(b"s"), ZERO, count, step, ZERO, ZERO, None, None, anchors, 130 if ended else None
+        sha256(b"c"), sha256(b"s"), ZERO, count, step, NO_ROOT, NO_ROOT, None, None, anchors, 130 if ended else None
     )
     losses = tuple((10 * i, 1 / (i + 1)) for i in range(count))
     return JobStatus(agreement, proof, 5, 412_345, losses, 0.96 if count else None, history, 0)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fitchain.cli.command import Session, command, group
-from fitchain.cli.ids import DatasetId, find_dataset
+from fitchain.cli.ids import DatasetArgument, find_dataset
 from fitchain.cli.views.amounts import counted, format_fit, parse_fit
 from fitchain.cli.views.output import Facts, Report, Rows, say
+from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.errors import FitchainError, InputRefused
 
 if TYPE_CHECKING:
@@ -89,7 +90,6 @@ def register(
 
     Its root, its card and made-up records of the same form become public. The records themselves stay in the file.
     """
-    from fitchain.cli.audit_options import mode_of
     from fitchain.pod.compute.dataset import Policy
     from fitchain.pod.parties import owner
 
@@ -99,7 +99,7 @@ def register(
         maximum_steps=maximum_steps,
         minimum_batch=minimum_batch,
         manual_approval=manual_approval,
-        disclosure_mode=mode_of(disclose),
+        disclosure_mode=AuditMode.parse(disclose),
         disclosure_cap=0 if disclose == "on-site" and disclose_records is None else disclose_records,
         metrics_leave=metrics_leave,
         scientists=tuple(account.lower() for account in scientist or ()),
@@ -174,7 +174,7 @@ def list_(
 
 
 @command(app, "show")
-def show(session: Session, dataset: DatasetId) -> Report:
+def show(session: Session, dataset: DatasetArgument) -> Report:
     """Show a dataset's card: columns, price, licence, policy."""
     from fitchain.pod.parties.scientist import read_card
 
@@ -213,7 +213,7 @@ def show(session: Session, dataset: DatasetId) -> Report:
 
 
 @command(app, "retire")
-def retire(session: Session, dataset: DatasetId) -> Report:
+def retire(session: Session, dataset: DatasetArgument) -> Report:
     """Let no new request name a dataset; jobs on their way go on."""
     home = session.home
     id = find_dataset(home, dataset)
@@ -266,7 +266,7 @@ def _constants(card: Card, column: str) -> tuple[str, str]:
 
 def _shown(policy: Policy) -> str:
     """What an audit may show, in words."""
-    if policy.disclosure_mode == "on-site":
+    if policy.disclosure_mode is AuditMode.ON_SITE:
         return "digests (on-site)"
     cap = "every record" if policy.disclosure_cap is None else counted(policy.disclosure_cap, "record")
     return f"{cap} ({policy.disclosure_mode})"

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fitchain.cli.command import Session, command, group
-from fitchain.cli.ids import AgreementId, find_agreement, find_dataset, find_model
+from fitchain.cli.ids import AgreementArgument, find_agreement, find_dataset, find_model
 from fitchain.cli.views.amounts import counted, format_duration, format_fit, parse_duration, parse_fit
 from fitchain.cli.views.output import Facts, Report, Rows, say
 from fitchain.pod.ports.agreement import Phase, State
 from fitchain.pod.values.errors import AccessRefused, InputRefused, Unusable
+from fitchain.pod.values.ids import AgreementId
 
 if TYPE_CHECKING:
     from fitchain.cli.views.cost import Plan
     from fitchain.pod.jobs.status import JobStatus
     from fitchain.pod.ports.chain.base import Receipt
-    from fitchain.pod.values.digest import Digest
 
 app = group("job", "Ask for a training, decide on it, follow it, pay for it.")
 
@@ -166,7 +166,7 @@ def list_(
 
 
 @command(app, "show")
-def show(session: Session, agreement: AgreementId) -> Report:
+def show(session: Session, agreement: AgreementArgument) -> Report:
     """Show where a job stands, its cost and its history."""
     from fitchain.cli.views import history
     from fitchain.pod.jobs.status import StatusReader
@@ -180,7 +180,7 @@ def show(session: Session, agreement: AgreementId) -> Report:
 @command(app, "watch")
 def watch(
     session: Session,
-    agreement: AgreementId,
+    agreement: AgreementArgument,
     until_settled: Annotated[bool, typer.Option("--until-settled", help="Go on until money has moved.")] = False,
 ) -> Report:
     """Follow a job until its training ends.
@@ -199,7 +199,7 @@ def watch(
 
 
 @command(app, "approve")
-def approve(session: Session, agreement: AgreementId) -> Report:
+def approve(session: Session, agreement: AgreementArgument) -> Report:
     """Say yes to a request, as its owner; the pod acts on it."""
     from fitchain.pod.parties import owner
 
@@ -211,7 +211,7 @@ def approve(session: Session, agreement: AgreementId) -> Report:
 @command(app, "reject")
 def reject(
     session: Session,
-    agreement: AgreementId,
+    agreement: AgreementArgument,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Kept in this pod's journal.")] = "",
 ) -> Report:
     """Say no to a request, as its owner.
@@ -226,7 +226,7 @@ def reject(
 
 
 @command(app, "accept")
-def accept(session: Session, agreement: AgreementId) -> Report:
+def accept(session: Session, agreement: AgreementArgument) -> Report:
     """Accept a result, as its scientist.
 
     Its certificate is checked first; then the price is the owner's.
@@ -239,7 +239,7 @@ def accept(session: Session, agreement: AgreementId) -> Report:
 
 
 @command(app, "dispute")
-def dispute(session: Session, agreement: AgreementId) -> Report:
+def dispute(session: Session, agreement: AgreementArgument) -> Report:
     """Have an unaudited result audited, as its scientist.
 
     Locks the agreed fee and counter-bond, which are lost if the result is found to be as agreed.
@@ -280,7 +280,7 @@ def dispute(session: Session, agreement: AgreementId) -> Report:
 
 
 @command(app, "cancel")
-def cancel(session: Session, agreement: AgreementId) -> Report:
+def cancel(session: Session, agreement: AgreementArgument) -> Report:
     """Take a request back that nobody accepted.
 
     As its scientist, once the owner let the acceptance window pass.
@@ -293,7 +293,7 @@ def cancel(session: Session, agreement: AgreementId) -> Report:
 
 
 @command(app, "settle")
-def settle(session: Session, agreement: AgreementId) -> Report:
+def settle(session: Session, agreement: AgreementArgument) -> Report:
     """Settle a job whose time is up, as anyone.
 
     A result that the scientist met with silence is paid; a training that the owner did not end in time forfeits its bond; an audit
@@ -350,7 +350,7 @@ def _ending(standing: JobStatus) -> str:
     return f"{id} {ended}{f'; next: fitchain model fetch {id}, fitchain job accept {id}' if waits else ''}"
 
 
-def _advanced(session: Session, id: Digest) -> Report:
+def _advanced(session: Session, id: AgreementId) -> Report:
     """Draw an audit's verifiers, or take it out of a phase whose time is up or in which nobody is left to act."""
     from fitchain.cli.views import audits
 
@@ -377,7 +377,7 @@ def _advanced(session: Session, id: Digest) -> Report:
     return Report(values, [told, *([verdict] if (verdict := audits.verdict_told(after)) else [])])
 
 
-def _see(id: Digest) -> str:
+def _see(id: AgreementId) -> str:
     return f"see `fitchain job show {id.short}`"
 
 
@@ -388,11 +388,11 @@ def _require_over(session: Session, deadline: int, who: str) -> None:
         raise Unusable(f"{who} for {format_duration(left)}", "do this after that time")
 
 
-def _decided(id: Digest, what: str, next: str) -> Report:
+def _decided(id: AgreementId, what: str, next: str) -> Report:
     return Report({"agreement": id, "decision": what}, [f"{what} {id.short}: {next}"])
 
 
-def _sent(id: Digest, what: str, receipt: Receipt) -> Report:
+def _sent(id: AgreementId, what: str, receipt: Receipt) -> Report:
     values = {"agreement": id, "result": what, "transaction": receipt.transaction, "gas": receipt.gas_used}
     return Report(values, [f"{what} {id.short} ({receipt.gas_used:,} gas)"])
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fitchain.cli.command import Session, command, group
-from fitchain.cli.ids import AgreementId, ModelId, find_agreement, find_dataset, find_model
+from fitchain.cli.ids import AgreementArgument, ModelArgument, find_agreement, find_dataset, find_model
 from fitchain.cli.views.output import Facts, Report, Rows
 from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import InputRefused
@@ -77,7 +77,7 @@ def list_(session: Session) -> Report:
 
 
 @command(app, "show")
-def show(session: Session, model: ModelId) -> Report:
+def show(session: Session, model: ModelArgument) -> Report:
     """Show a published model and the jobs that trained it."""
     home = session.reader
     entry = home.registry.model(find_model(home, model))
@@ -102,7 +102,7 @@ def show(session: Session, model: ModelId) -> Report:
 @command(app, "fetch")
 def fetch(
     session: Session,
-    agreement: AgreementId,
+    agreement: AgreementArgument,
     to: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Copy the two files there too.", show_default=False)
     ] = None,

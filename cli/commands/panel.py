@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from fitchain.cli.command import Session, command, group
-from fitchain.cli.ids import PanelId, find_address, find_panel
+from fitchain.cli.ids import PanelArgument, find_address, find_panel
 from fitchain.cli.views.amounts import counted
 from fitchain.cli.views.output import Facts, Report, Rows
 from fitchain.pod.values.errors import AccessRefused, InputRefused
@@ -38,7 +38,7 @@ def create(
 
 
 @command(app, "extend")
-def extend(session: Session, panel: PanelId, members: Members) -> Report:
+def extend(session: Session, panel: PanelArgument, members: Members) -> Report:
     """Add verifiers to a panel of yours.
 
     Audits that are open already do not draw them.
@@ -61,7 +61,7 @@ def extend(session: Session, panel: PanelId, members: Members) -> Report:
 
 
 @command(app, "show")
-def show(session: Session, panel: PanelId) -> Report:
+def show(session: Session, panel: PanelArgument) -> Report:
     """Show a panel's members and which of them can be drawn."""
     home = session.reader
     found = home.registry.panel(find_panel(home, panel))

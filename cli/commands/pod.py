@@ -14,7 +14,7 @@ import typer
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.views.amounts import counted
 from fitchain.cli.views.output import say_at
-from fitchain.pod.values.digest import ZERO, Digest
+from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 
@@ -80,9 +80,9 @@ def verifier(session: Session) -> None:
         Verifier(home, say_of).run(stop)
 
 
-def say_of(id: Digest, text: str) -> None:
+def say_of(id: AgreementId, text: str) -> None:
     """Say one line about a job, or, with the zero digest, about the pod."""
-    say_at(text if id == ZERO else f"{id.short}  {text}")
+    say_at(text if id == NO_AGREEMENT else f"{id.short}  {text}")
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fitchain.cli.command import Session, command, group
-from fitchain.cli.ids import AgreementId, find_agreement
+from fitchain.cli.ids import AgreementArgument, find_agreement
 from fitchain.cli.views import audits
 from fitchain.cli.views.amounts import counted, format_fit, parse_fit
 from fitchain.cli.views.output import Facts, Report, Rows, View, say
@@ -28,7 +28,7 @@ app = group("proof", "Check what was trained.")
 
 
 @command(app, "show")
-def show(session: Session, agreement: AgreementId) -> Report:
+def show(session: Session, agreement: AgreementArgument) -> Report:
     """Show what the chain keeps of a training."""
     home = session.reader
     id = find_agreement(home, agreement)
@@ -95,7 +95,7 @@ def _audit_views(status: AuditStatus | None, drawn: Sequence[int], now: int) -> 
 @command(app, "replay")
 def replay(
     session: Session,
-    agreement: AgreementId,
+    agreement: AgreementArgument,
     segments: Annotated[
         int, typer.Option(metavar="N", help="How many: the last, the first, others at random.", min=1)
     ] = 5,
@@ -125,7 +125,7 @@ def replay(
 @command(app, "explain")
 def explain(
     session: Session,
-    agreement: AgreementId,
+    agreement: AgreementArgument,
     segment: Annotated[
         list[int] | None,
         typer.Option(metavar="J", help="Which segment, else those drawn; repeat it.", min=0, show_default=False),

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from fitchain.cli.demo.parties import Pod, Side, pods
 from fitchain.cli.views.amounts import format_fit
-from fitchain.pod.ports.agreement import AuditTerms, Mode, Outcome
-from fitchain.pod.values.digest import Digest
+from fitchain.pod.ports.agreement import AuditTerms, Outcome
+from fitchain.pod.values.audit_mode import AuditMode
+from fitchain.pod.values.ids import AgreementId, PanelId
 
 if TYPE_CHECKING:
     from fitchain.cli.demo.follower import Follower
@@ -30,7 +31,7 @@ CHEATING = Path(__file__).resolve().parents[2] / "examples" / "cheating_owner.py
 
 def convene(
     sides: Mapping[str, Side], homes: Mapping[str, Home], run: Path, stack: ExitStack
-) -> tuple[Digest, list[Pod]]:
+) -> tuple[PanelId, list[Pod]]:
     """Let the verifiers stake and start their pods, and name them as a panel.
 
     Returns:
@@ -43,12 +44,12 @@ def convene(
     return homes["scientist"].registry.create_panel(run.name + members[0], members), running
 
 
-def terms(panel: Digest) -> AuditTerms:
+def terms(panel: PanelId) -> AuditTerms:
     """What the parties agree on: all three look at the first segment, the last and five drawn ones."""
-    return AuditTerms(segments=DRAWN, verifiers=3, mode=Mode.SAMPLED, panel=panel, fee=FEE, window=WINDOW_S)
+    return AuditTerms(segments=DRAWN, verifiers=3, mode=AuditMode.SAMPLED, panel=panel, fee=FEE, window=WINDOW_S)
 
 
-def audited_segments(home: Home, job: Digest) -> tuple[int, ...]:
+def audited_segments(home: Home, job: AgreementId) -> tuple[int, ...]:
     """The segments that the chain drew."""
     from fitchain.pod.proof.audit.chain_record import read_facts
 
@@ -56,12 +57,12 @@ def audited_segments(home: Home, job: Digest) -> tuple[int, ...]:
     return read_facts(home.chain, job, audit.seed, audit.round).audited
 
 
-def replayed(home: Home, job: Digest) -> int:
+def replayed(home: Home, job: AgreementId) -> int:
     """How many segments each verifier trained again."""
     return len(audited_segments(home, job))
 
 
-def told_audit(home: Home, job: Digest) -> str:
+def told_audit(home: Home, job: AgreementId) -> str:
     """An audit in a line."""
     audit = home.audits.read(job)
     votes = [vote.outcome.name.capitalize() for vote in home.audits.votes(audit)]
@@ -82,7 +83,7 @@ class Caught:
         to_verifiers, to_scientist, burned: where the scientist's money and the bond went.
     """
 
-    agreement: Digest
+    agreement: AgreementId
     verdict: Outcome
     state: str
     lost: int
@@ -122,7 +123,7 @@ class Cheat:
     def __init__(self, side: Side, home: Home, run: Path, stack: ExitStack) -> None:
         self.side, self.home, self.run, self.stack = replace(side, program=(str(CHEATING),)), home, run, stack
 
-    def tempt(self, dataset: RegisteredDataset, ask: Callable[[RegisteredDataset], Digest]) -> None:
+    def tempt(self, dataset: RegisteredDataset, ask: Callable[[RegisteredDataset], AgreementId]) -> None:
         """Be asked for a training of the table that it offers, and say yes."""
         from fitchain.pod.parties import owner
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from fitchain.cli.demo.parties import Pod
 from fitchain.pod.jobs.journal import Entry
 from fitchain.pod.jobs.status import StatusReader
-from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import Unusable
+from fitchain.pod.values.ids import AgreementId
 
 if TYPE_CHECKING:
     from fitchain.pod.jobs.home import Home
@@ -30,10 +30,10 @@ class Follower:
 
     def __init__(self, homes: Sequence[Home], running: Sequence[Pod]) -> None:
         self._homes, self._running = homes, running
-        self._job: Digest | None = None
+        self._job: AgreementId | None = None
         self._told = [0] * len(homes)
 
-    def follow(self, job: Digest) -> StatusReader:
+    def follow(self, job: AgreementId) -> StatusReader:
         """Take notice of what goes wrong with a job from now on; what reads its standing."""
         self._job = job
         return StatusReader(self._homes[0], job)

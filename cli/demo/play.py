@@ -32,8 +32,10 @@ from fitchain.cli.demo.samples import Sample
 from fitchain.cli.views.amounts import format_fit
 from fitchain.cli.views.history import sparkline
 from fitchain.pod.ports.agreement import State
+from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import ClaimMismatch
+from fitchain.pod.values.ids import AgreementId, ModelId
 
 if TYPE_CHECKING:
     from fitchain.pod.compute.environment import Environment
@@ -125,7 +127,7 @@ def play(
         publishing = Part(
             sides["scientist"], "model", "publish", str(EXAMPLES / which.module), "--dataset", str(dataset.id)
         )
-        model = Digest.parse(str(publishing.result()["model"]))
+        model = ModelId(Digest.parse(str(publishing.result()["model"])))
         tell.done(f"publishes {which.module} as {model.short}: a graph and weights, never code")
 
         tell.next("scientist", "asking")
@@ -229,11 +231,13 @@ def offer(home: Home, sample: Sample) -> RegisteredDataset:
         target=sample.target,
         drop=sample.drop,
         price=PRICE,
-        policy=Policy(minimum_price=PRICE, minimum_batch=8, disclosure_mode="sampled", disclosure_cap=None),
+        policy=Policy(minimum_price=PRICE, minimum_batch=8, disclosure_mode=AuditMode.SAMPLED, disclosure_cap=None),
     )
 
 
-def ask(home: Home, dataset: RegisteredDataset, model: Digest, which: Play, audit_terms: AuditTerms | None) -> Digest:
+def ask(
+    home: Home, dataset: RegisteredDataset, model: ModelId, which: Play, audit_terms: AuditTerms | None
+) -> AgreementId:
     """Ask for the training, leaving the rehearsal to the owner; the agreement's id."""
     from fitchain.pod.parties.scientist import request_job
 
@@ -241,7 +245,7 @@ def ask(home: Home, dataset: RegisteredDataset, model: Digest, which: Play, audi
     return request_job(home, dataset.id, model, recipe_overrides=which.terms, **how)
 
 
-def approve(home: Home, job: Digest) -> None:
+def approve(home: Home, job: AgreementId) -> None:
     """Say yes for the owner."""
     from fitchain.pod.parties import owner
 
@@ -274,7 +278,7 @@ class Checked:
     weights: int
 
 
-def check(job: Digest, owner: Home, home: Home, test: Path, result: Path, replays: int) -> Checked:
+def check(job: AgreementId, owner: Home, home: Home, test: Path, result: Path, replays: int) -> Checked:
     """Let the owner replay, if that is worth something, verify the certificate, test the model: side by side."""
     from fitchain.cli.commands.model import copy_into
     from fitchain.pod.parties import scientist

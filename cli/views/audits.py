@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fitchain.cli.views.amounts import format_duration, format_fit
 from fitchain.cli.views.output import Rows
 from fitchain.pod.jobs.status import AuditStatus
 from fitchain.pod.ports.agreement import Audit, Outcome, Phase, Seat
 from fitchain.pod.values.digest import ZERO
-
-if TYPE_CHECKING:
-    pass
 
 ROUNDS = 3  # the first draw and two redraws
 

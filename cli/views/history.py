@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fitchain.cli.views import audits, cost
 from fitchain.cli.views.amounts import counted, format_duration, format_fit
@@ -16,9 +16,6 @@ from fitchain.cli.views.output import Facts
 from fitchain.pod.jobs.journal import Entry
 from fitchain.pod.jobs.status import JobStatus
 from fitchain.pod.ports.agreement import Agreement, Anchor, State
-
-if TYPE_CHECKING:
-    pass
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 

@@ -35,8 +35,8 @@ from fitchain.pod.ports.registry import Registry, Role
 from fitchain.pod.ports.sealed import new_identity, open_sealed, seal
 from fitchain.pod.ports.settings import Settings, load
 from fitchain.pod.ports.store import Store, open_store
-from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import AccessRefused, NotFound, Unusable
+from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
 
 MEET_AGAIN_S = 30.0
 """How long what the registry said of a pod's store is taken for true."""
@@ -120,7 +120,7 @@ class Home(AbstractContextManager["Home"]):
             return  # it never ran a pod, and whether its objects are somewhere all the same shows when they are fetched
         self.store.add_peer(endpoint)
 
-    def release_objects(self, agreement: Digest) -> None:
+    def release_objects(self, agreement: AgreementId) -> None:
         """Keep the sealed objects of an agreement no longer; `fitchain store gc` removes what nobody else keeps.
 
         Raises:
@@ -200,15 +200,15 @@ class Home(AbstractContextManager["Home"]):
         """The audits, as this pod calls them."""
         return Audits(self.chain)
 
-    def job_folder(self, agreement: Digest) -> Path:
+    def job_folder(self, agreement: AgreementId) -> Path:
         """The folder of one job, made when absent, for this pod's eyes alone."""
         return _private(self.settings.home / "jobs" / str(agreement))
 
-    def model_folder(self, model: Digest) -> Path:
+    def model_folder(self, model: ModelId) -> Path:
         """The folder of one published model, made when absent."""
         return _private(self.settings.home / "models" / str(model))
 
-    def dataset_folder(self, dataset: Digest) -> Path:
+    def dataset_folder(self, dataset: DatasetId) -> Path:
         """The folder of one registered dataset (never its records), made when absent."""
         return _private(self.settings.home / "datasets" / str(dataset))
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from fitchain.pod.jobs.journal import Entry
 from fitchain.pod.ports.agreement import Agreement, Audit, Phase, RunRecord, Seat, State, Vote
 from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.ids import AgreementId
 
 if TYPE_CHECKING:
     from fitchain.pod.jobs.home import Home
@@ -98,7 +99,7 @@ class JobStatus:
 class StatusReader:
     """Reads how one job stands again and again; receipts, which never change, only once."""
 
-    def __init__(self, home: Home, id: Digest) -> None:
+    def __init__(self, home: Home, id: AgreementId) -> None:
         self._home, self._id = home, id
         self._gas: dict[Digest, int] = {}
 
@@ -132,7 +133,7 @@ class Reads(Protocol):
         ...
 
 
-def read_audit(home: Home, id: Digest) -> AuditStatus | None:
+def read_audit(home: Home, id: AgreementId) -> AuditStatus | None:
     """An agreement's audit; None where none was opened."""
     audit = home.audits.read(id)
     if audit.phase == Phase.NONE:

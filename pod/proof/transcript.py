@@ -14,7 +14,7 @@ from typing import Protocol
 
 from fitchain.pod.ports.agreement.terms import Ending, LeafOpening
 from fitchain.pod.ports.store.base import Cid
-from fitchain.pod.values.digest import Digest, inclusion_path, node_hash, peaks, published_root, tree_root
+from fitchain.pod.values.digest import Digest, Root, inclusion_path, node_hash, peaks, published_root, tree_root
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused
 from fitchain.pod.values.leaf import Checkpoint, Leaf, verify_chain
 
@@ -53,7 +53,7 @@ class Transcript:
         return tuple(leaf.digest(self.ctx, self.seed) for leaf in self.leaves)
 
     @cached_property
-    def root(self) -> Digest:
+    def root(self) -> Root:
         """The published root: count and tree under the transcript's tag."""
         return published_root("fitchain/transcript/v1", self.digests)
 

@@ -12,9 +12,10 @@ import numpy as np
 from fitchain.pod.proof.audit.challenge import challenge_seed, drawn_segments
 from fitchain.pod.proof.audit.cost import Sampling
 from fitchain.pod.values.digest import Digest, sha256
+from fitchain.pod.values.ids import AgreementId
 
 DRAWS, SEED = 1000, 2024
-ID = sha256(b"an agreement")
+ID = AgreementId(sha256(b"an agreement"))
 SHARES = (Fraction(1, 100), Fraction(5, 100), Fraction(10, 100), Fraction(50, 100))
 COUNTS = (5, 29, 44, 66)
 LENGTHS = (100, 1000)

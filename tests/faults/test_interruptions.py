@@ -21,7 +21,7 @@ from fitchain.pod.ports.agreement import State
 from fitchain.pod.ports.chain import Chain, devnet
 from fitchain.pod.ports.settings import process_start
 from fitchain.pod.proof.transcript import Transcript
-from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.leaf import verify_chain
 from tests.chain_fixtures import Devnet
 from tests.pods import BOND, LONG, PRICE, PodProcess, Workshop, scientist_runs
@@ -42,7 +42,7 @@ class Interrupted:
         log: what the owner's pods wrote.
     """
 
-    id: Digest
+    id: AgreementId
     undisturbed: Path
     workers: tuple[int, ...]
     orphan_s: float

@@ -12,8 +12,8 @@ from fitchain.pod.parties.owner import Owner, reject
 from fitchain.pod.parties.scientist import Scientist
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.ports.store import Cid
-from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.ids import AgreementId
 from tests.dishonest_parties import Forger
 from tests.pods import Party, Workshop, offer_table, running
 
@@ -46,7 +46,7 @@ def restore(blocks: dict[Path, bytes]) -> None:
         path.write_bytes(data)
 
 
-def wait_for(workshop: Workshop, party: Party, id: Digest, words: str) -> None:
+def wait_for(workshop: Workshop, party: Party, id: AgreementId, words: str) -> None:
     """Wait until a pod tells an error about a job in these words."""
     workshop.until(
         lambda: any(words in entry.body["message"] for entry in party.home.journal.history(id) if entry.kind == "error")

@@ -36,7 +36,7 @@ from fitchain.pod.ports.chain.deploy import deploy
 from fitchain.pod.ports.registry import Role
 from fitchain.pod.ports.store import Cid, Store
 from fitchain.pod.proof.transcript import Transcript
-from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.recipe import Recipe
 
 FOLDER = Path(__file__).parent / "v1" / "job"
@@ -90,7 +90,7 @@ def make_home(folder: Path, net: Path) -> Home:
     return Home.open(place, lambda: "golden")
 
 
-def do_job(owner: Home, scientist: Home, place: Path) -> Digest:
+def do_job(owner: Home, scientist: Home, place: Path) -> AgreementId:
     """From the dataset's registration to the settlement; the agreement's id."""
     (place / "module.py").write_text(MODULE)
     how: dict[str, Any] = {"name": "golden", "target": "kind", "drop": ("name",), "price": FIT, "mock_records": 64}
@@ -113,7 +113,7 @@ def do_job(owner: Home, scientist: Home, place: Path) -> Digest:
     return job
 
 
-def say(id: Digest, text: str) -> None:
+def say(id: AgreementId, text: str) -> None:
     """Tell what a pod tells."""
     print(id.short, text, file=sys.stderr)
 
@@ -127,7 +127,7 @@ def until(reached: Callable[[], bool], pause: threading.Event) -> None:
     raise TimeoutError(f"nothing happened for {PATIENCE_S} s")
 
 
-def collect(owner: Home, scientist: Home, job: Digest) -> None:
+def collect(owner: Home, scientist: Home, job: AgreementId) -> None:
     """Copy the job's files, and write down what they follow from."""
     folder, found = owner.job_folder(job), delivery(scientist, job)
     for name in OWNERS:

@@ -14,6 +14,7 @@ from fitchain.pod.ports.chain import Pending, Receipt
 from fitchain.pod.proof.transcript import grow
 from fitchain.pod.values.digest import Digest, tree_root
 from fitchain.pod.values.errors import ClaimMismatch
+from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.leaf import Checkpoint
 
 METRIC_DIGITS = 3
@@ -32,7 +33,7 @@ class Anchors:
     """
 
     def __init__(
-        self, home: Home, id: Digest, proof: RunRecord, group: int, recipient: str, metrics_leave: bool
+        self, home: Home, id: AgreementId, proof: RunRecord, group: int, recipient: str, metrics_leave: bool
     ) -> None:
         self.home, self.id, self.proof, self.group = home, id, proof, group
         self.recipient, self.metrics_leave = recipient, metrics_leave

@@ -15,8 +15,9 @@ from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import DatasetRow
 from fitchain.pod.ports.registry import Role
 from fitchain.pod.ports.store import Cid
-from fitchain.pod.values.digest import Digest, sha256
+from fitchain.pod.values.digest import Digest, Root, sha256
 from fitchain.pod.values.errors import DatasetChanged, InputRefused
+from fitchain.pod.values.ids import DatasetId
 
 MOCK_RECORDS = 256
 LEAVES = "leaves"
@@ -26,8 +27,8 @@ LEAVES = "leaves"
 class RegisteredDataset:
     """A dataset as it was registered."""
 
-    id: Digest
-    root: Digest
+    id: DatasetId
+    root: Root
     count: int
     card_cid: Cid
     card: Card

@@ -24,11 +24,12 @@ from fitchain.pod.proof.audit.evidence import FOLDER_BYTES, write_evidence
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import ClaimMismatch, NotFound, Unusable
+from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.leaf import Checkpoint
 
 
 def build_evidence(
-    home: Home, store: Store, id: Digest, challenge: Digest, round: int, recipients: Sequence[str]
+    home: Home, store: Store, id: AgreementId, challenge: Digest, round: int, recipients: Sequence[str]
 ) -> Cid:
     """Make the evidence of an ended job and add it to a store.
 

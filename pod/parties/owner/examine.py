@@ -148,7 +148,7 @@ def check_terms(home: Home, agreement: Agreement, recipe: Recipe, graph: Graph) 
             raise ClaimMismatch(
                 f"the terms agree on {name} {getattr(terms, name)} and the recipe on {getattr(recipe, name)}"
             )
-    agreed = (terms.audit.segments, terms.audit.verifiers, terms.audit.mode.word, terms.audit.panel)
+    agreed = (terms.audit.segments, terms.audit.verifiers, terms.audit.mode, terms.audit.panel)
     audit = recipe.audit
     offered = (audit.segments, audit.verifiers, audit.mode, audit.panel or ZERO)
     if agreed != offered:

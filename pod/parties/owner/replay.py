@@ -21,8 +21,8 @@ from fitchain.pod.jobs.worker import replay as replay_folder
 from fitchain.pod.jobs.worker.parent import Replayed
 from fitchain.pod.parties.owner.run import prepare
 from fitchain.pod.proof.transcript import Transcript
-from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused, NotFound
+from fitchain.pod.values.ids import AgreementId
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Replay:
         return all(verdict.equal for verdict in self.verdicts)
 
 
-def replay_job(home: Home, id: Digest, count: int, on_event: Callable[[Event], None] | None = None) -> Replay:
+def replay_job(home: Home, id: AgreementId, count: int, on_event: Callable[[Event], None] | None = None) -> Replay:
     """Train segments of an ended job again and compare them with the leaves that the chain recorded.
 
     Args:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.ports.agreement import State
-from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import Unusable
+from fitchain.pod.values.ids import AgreementId
 
 
-def dispute(home: Home, id: Digest) -> None:
+def dispute(home: Home, id: AgreementId) -> None:
     """Have a job's training audited, as its scientist; locks the audit's fee and the counter-bond.
 
     Raises:

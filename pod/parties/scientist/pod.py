@@ -17,8 +17,9 @@ from fitchain.pod.jobs.turns import SCIENTIST_RANK, TURN_S, Turns, tell_verdict
 from fitchain.pod.parties.scientist.receive import ENDED, accept_result, fetch_model
 from fitchain.pod.ports.agreement import Agreement, Anchor, State
 from fitchain.pod.ports.registry import Role
-from fitchain.pod.values.digest import ZERO, Digest, tree_root
+from fitchain.pod.values.digest import tree_root
 from fitchain.pod.values.errors import ClaimMismatch, FitchainError
+from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId
 
 LOOK_S = 0.2
 
@@ -47,7 +48,7 @@ class Scientist:
         self._docket = Turns(home, turn_s)
         self.home, self.auto_accept, self.say, self.look_s = home, auto_accept, say, look_s
         self._retry = RetryPolicy(home, say, retry_s)
-        self._over: set[Digest] = set()
+        self._over: set[AgreementId] = set()
 
     def run(self, stop: threading.Event, ready: Callable[[], None] = lambda: None) -> None:
         """Follow the chain until `stop` is set.
@@ -65,8 +66,8 @@ class Scientist:
             self.home.register_or_update(Role.SCIENTIST)
             ready()
             while not stop.is_set():
-                if self._retry.due(ZERO):
-                    self._retry.attempt(ZERO, self._look)
+                if self._retry.due(NO_AGREEMENT):
+                    self._retry.attempt(NO_AGREEMENT, self._look)
                 stop.wait(self.look_s)
 
     def _look(self) -> None:
@@ -75,7 +76,7 @@ class Scientist:
             if id not in self._over and self._retry.due(id):
                 self._retry.attempt(id, partial(self._follow, id))
 
-    def _follow(self, id: Digest) -> None:
+    def _follow(self, id: AgreementId) -> None:
         audited = self.home.agreements.read(id).state == State.AUDITING
         if audited and self._docket.bring_on(self.home.audits.read(id), SCIENTIST_RANK):
             self.say(id, "brought the audit on")
@@ -86,7 +87,7 @@ class Scientist:
             self._over.add(id)
 
 
-def follow(home: Home, id: Digest, auto_accept: bool, say: Say) -> State:
+def follow(home: Home, id: AgreementId, auto_accept: bool, say: Say) -> State:
     """Look at one job: read its new notes, receive its result, accept it if told to.
 
     A note that is missing or wrong keeps nobody from receiving the result; a wrong one keeps it from being accepted unasked.
@@ -126,7 +127,7 @@ def _delivered(agreement: Agreement) -> bool:
     return agreement.state in ENDED and not (audited and agreement.state == State.AUDITING)
 
 
-def _read_refusal(home: Home, id: Digest, say: Say) -> None:
+def _read_refusal(home: Home, id: AgreementId, say: Say) -> None:
     """Open the reason that the owner gave for declining, if it gave one."""
     cid = home.agreements.refusal(id)
     if cid is None or home.journal.happened(id, "refused"):

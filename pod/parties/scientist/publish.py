@@ -13,9 +13,10 @@ from fitchain.pod.jobs.exchange import send_folder
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import ModelRow
 from fitchain.pod.ports.store import Cid
-from fitchain.pod.values.digest import ZERO, Digest
+from fitchain.pod.values.digest import Digest, Root
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused
 from fitchain.pod.values.graph import Input
+from fitchain.pod.values.ids import NO_MODEL, DatasetId, ModelId
 from fitchain.pod.values.recipe import argument_columns
 from fitchain.pod.values.state import model_root, write_safetensors
 
@@ -30,13 +31,13 @@ EXAMPLE_BATCH = 4
 class PublishedModel:
     """A model as it was published; `cid` names its sealed files, which only this pod opens."""
 
-    id: Digest
+    id: ModelId
     graph: Digest
-    initial_model: Digest
+    initial_model: Root
     cid: Cid
 
 
-def read_card(home: Home, dataset: Digest) -> Card:
+def read_card(home: Home, dataset: DatasetId) -> Card:
     """Fetch the card of a dataset and compare it with the registry.
 
     Raises:
@@ -52,7 +53,7 @@ def read_card(home: Home, dataset: Digest) -> Card:
 
 
 def publish_model(
-    home: Home, module: ModuleSource | Path, dataset: Digest, *, name: str = "", parent: Digest | None = None
+    home: Home, module: ModuleSource | Path, dataset: DatasetId, *, name: str = "", parent: ModelId | None = None
 ) -> PublishedModel:
     """Export a module of the scientist's own and register it.
 
@@ -83,7 +84,7 @@ def publish_model(
         write_safetensors(folder / "initial.safetensors", tensors)
         root = model_root(tensors)
         cid = send_folder(home.store, folder, MODEL_FILES, [home.keys.recipient])
-        id = home.registry.register_model(graph.digest, root, parent or ZERO)
+        id = home.registry.register_model(graph.digest, root, parent or NO_MODEL)
         target = home.model_folder(id)
         for file in MODEL_FILES:
             (folder / file).replace(target / file)

@@ -17,7 +17,7 @@ from fitchain.pod.parties.scientist.publish import read_card
 from fitchain.pod.ports.agreement import Release, RunRecord, State
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.proof.certificate import Verdict, verify
-from fitchain.pod.values.digest import ZERO, Digest
+from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import (
     AccessRefused,
     ClaimMismatch,
@@ -29,6 +29,7 @@ from fitchain.pod.values.errors import (
     StoreUnusable,
     Unusable,
 )
+from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.recipe import Recipe
 
 ENDED = (State.TRAINED, State.DIVERGED, State.AUDITING, State.SETTLED)
@@ -42,7 +43,7 @@ class Delivery:
     certificate: Path
 
 
-def delivery(home: Home, id: Digest) -> Delivery:
+def delivery(home: Home, id: AgreementId) -> Delivery:
     """Where a job's delivery lies once it has been received.
 
     Raises:
@@ -55,7 +56,7 @@ def delivery(home: Home, id: Digest) -> Delivery:
     return Delivery(model, certificate)
 
 
-def fetch_model(home: Home, id: Digest) -> Delivery:
+def fetch_model(home: Home, id: AgreementId) -> Delivery:
     """Fetch and open what a job delivered, unless that is done, and check its certificate.
 
     Raises:
@@ -80,7 +81,7 @@ def fetch_model(home: Home, id: Digest) -> Delivery:
     return found
 
 
-def _fetch(home: Home, id: Digest, folder: Path) -> Verdict:
+def _fetch(home: Home, id: AgreementId, folder: Path) -> Verdict:
     """Fetch, open and check a delivery; only one that holds gets its place in the job's folder."""
     agreement, proof = home.agreements.read(id), home.agreements.proof(id)
     keys = _keys(home, id, proof)
@@ -97,14 +98,14 @@ def _fetch(home: Home, id: Digest, folder: Path) -> Verdict:
     raise problem
 
 
-def _keys(home: Home, id: Digest, proof: RunRecord) -> list[Release]:
+def _keys(home: Home, id: AgreementId, proof: RunRecord) -> list[Release]:
     """The sealed job identities that the scientist may try: the owner's with its ending, or whoever released one after an audit."""
     if proof.key is not None:
         return [Release("", proof.key)]
     return [release for release in home.audits.releases(id) if release.key is not None]
 
 
-def _open(home: Home, id: Digest, folder: Path, weights: Cid, released: Release) -> Verdict:
+def _open(home: Home, id: AgreementId, folder: Path, weights: Cid, released: Release) -> Verdict:
     """Open a delivery with one of the identities released."""
     assert released.key is not None
     if released.by:
@@ -122,7 +123,7 @@ def _open(home: Home, id: Digest, folder: Path, weights: Cid, released: Release)
     return verdict
 
 
-def check(home: Home, id: Digest, found: Delivery) -> Verdict:
+def check(home: Home, id: AgreementId, found: Delivery) -> Verdict:
     """Verify a delivery's certificate against the chain, as that of this job and no other.
 
     Raises:
@@ -137,7 +138,7 @@ def check(home: Home, id: Digest, found: Delivery) -> Verdict:
     return verdict
 
 
-def accept_result(home: Home, id: Digest) -> None:
+def accept_result(home: Home, id: AgreementId) -> None:
     """Accept a result as its scientist, after checking it; the price goes to the owner.
 
     Raises:
@@ -160,7 +161,7 @@ class Evaluation:
     metrics: Mapping[str, float]
 
 
-def evaluate(home: Home, id: Digest, source: Path) -> Evaluation:
+def evaluate(home: Home, id: AgreementId, source: Path) -> Evaluation:
     """Run a received model on a table of the scientist's own, in the worker's sandbox.
 
     Args:

@@ -21,8 +21,9 @@ from fitchain.pod.ports.agreement import AuditTerms, Terms, agreement_id
 from fitchain.pod.ports.registry import Role
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.proof.audit.disclosure import disclosure
-from fitchain.pod.values.digest import ZERO, Digest
+from fitchain.pod.values.digest import ZERO, Digest, Root
 from fitchain.pod.values.graph import Graph
+from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
 from fitchain.pod.values.recipe import Recipe, draft
 
 DAY_S = 86_400
@@ -31,8 +32,8 @@ WINDOWS = (DAY_S, DAY_S, DAY_S)
 
 def request_job(
     home: Home,
-    dataset: Digest,
-    model: Digest,
+    dataset: DatasetId,
+    model: ModelId,
     *,
     recipe_overrides: Mapping[str, Any] | None = None,
     price: int | None = None,
@@ -40,7 +41,7 @@ def request_job(
     windows: Sequence[int] = WINDOWS,
     audit: AuditTerms | None = None,
     rehearsed: bool = True,
-) -> Digest:
+) -> AgreementId:
     """Ask the owner of a dataset to train a model.
 
     An identical request that was interrupted is taken up again, so that asking twice pays once.
@@ -86,8 +87,8 @@ def request_job(
 
 def terms_of(
     owner: str,
-    dataset: Digest,
-    model: Digest,
+    dataset: DatasetId,
+    model: ModelId,
     recipe: Recipe,
     price: int,
     bond: int | None = None,
@@ -118,7 +119,7 @@ def _recipe_audit(audit: AuditTerms) -> dict[str, Any]:
     return {"segments": audit.segments, "verifiers": audit.verifiers, "mode": audit.mode.word, "panel": panel}
 
 
-def draft_recipe(home: Home, card: Card, graph: Digest, initial_model: Digest, overrides: Mapping[str, Any]) -> Recipe:
+def draft_recipe(home: Home, card: Card, graph: Digest, initial_model: Root, overrides: Mapping[str, Any]) -> Recipe:
     """Draft a recipe for this host's torch; where none ships for it, with the probe that the card publishes, else this host's.
 
     Raises:
@@ -167,6 +168,7 @@ def _interrupted(home: Home, terms: Terms) -> RequestRow | None:
 
 
 def _plain(terms: Terms) -> dict[str, Any]:
-    """Terms as JSON values, to be compared."""
+    """Terms as JSON values, as the journal holds them, to be compared."""
     plain: dict[str, Any] = json.loads(json.dumps(asdict(terms), default=str))
+    plain["audit"]["mode"] = terms.audit.mode.value
     return plain

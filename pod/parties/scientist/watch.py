@@ -9,10 +9,10 @@ from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.retry import RetryPolicy
 from fitchain.pod.jobs.status import JobStatus, StatusReader, changes, looks
 from fitchain.pod.parties.scientist.pod import follow
-from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.ids import AgreementId
 
 
-def watch_job(home: Home, id: Digest, until_settled: bool = False) -> Iterator[JobStatus]:
+def watch_job(home: Home, id: AgreementId, until_settled: bool = False) -> Iterator[JobStatus]:
     """Watch a job until its training has ended.
 
     With its scientist's opened home the owner's notes and the delivery are read meanwhile, as the scientist's pod reads them; it need
@@ -40,5 +40,5 @@ def watch_job(home: Home, id: Digest, until_settled: bool = False) -> Iterator[J
     yield from changes(looks(StatusReader(home, id), until_settled, look))
 
 
-def _follow(home: Home, id: Digest) -> None:
+def _follow(home: Home, id: AgreementId) -> None:
     follow(home, id, auto_accept=False, say=lambda id, text: None)

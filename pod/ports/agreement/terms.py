@@ -10,21 +10,9 @@ from enum import IntEnum
 from typing import Any
 
 from fitchain.pod.ports.store.base import Cid
-from fitchain.pod.values.digest import ZERO, Digest
-from fitchain.pod.values.recipe import MODES
-
-
-class Mode(IntEnum):
-    """How much an audit discloses, to whom (protocol section 10)."""
-
-    OPEN = 0
-    SAMPLED = 1
-    ON_SITE = 2
-
-    @property
-    def word(self) -> str:
-        """The recipe's word for it: `open`, `sampled` or `on-site`."""
-        return MODES[self]
+from fitchain.pod.values.audit_mode import AuditMode
+from fitchain.pod.values.digest import ZERO, Digest, Root
+from fitchain.pod.values.ids import WHOLE_POOL, AgreementId, DatasetId, ModelId, PanelId
 
 
 class State(IntEnum):
@@ -95,8 +83,8 @@ class AuditTerms:
     segments: int = 0
     verifiers: int = 0
     dispute_verifiers: int = 0
-    mode: Mode = Mode.OPEN
-    panel: Digest = ZERO
+    mode: AuditMode = AuditMode.OPEN
+    panel: PanelId = WHOLE_POOL
     window: int = 0
     fee: int = 0
     counter_bond: int = 0
@@ -129,8 +117,8 @@ class Terms:
     """
 
     owner: str
-    dataset: Digest
-    model: Digest
+    dataset: DatasetId
+    model: ModelId
     recipe: Digest
     steps: int
     segment: int
@@ -170,7 +158,7 @@ class Agreement:
             known.
     """
 
-    id: Digest
+    id: AgreementId
     scientist: str
     terms: Terms
     state: State
@@ -230,8 +218,8 @@ class RunRecord:
     nonce: Digest
     count: int
     step: int
-    transcript_root: Digest
-    model_root: Digest
+    transcript_root: Root
+    model_root: Root
     weights: Cid | None
     key: Cid | None
     anchors: tuple[Anchor, ...]
@@ -244,8 +232,8 @@ class LeafOpening:
 
     index: int
     step: int
-    model_root: Digest
-    optimizer_root: Digest
+    model_root: Root
+    optimizer_root: Root
     records: Digest
     metrics: Digest
     previous: Digest
@@ -272,14 +260,16 @@ class Ending:
     key: Cid | None
 
 
-def agreement_id(chain_id: int, agreements: str, scientist: str, salt: Digest) -> Digest:
+def agreement_id(chain_id: int, agreements: str, scientist: str, salt: Digest) -> AgreementId:
     """The id that a request will have: keccak256(abi.encode(chain id, Agreements, scientist, salt)).
 
     Args:
         agreements: address of the contract.
         salt: 32 bytes of the scientist's choice, not used before.
     """
-    return _keccak(["uint256", "address", "address", "bytes32"], [chain_id, agreements, scientist, bytes(salt)])
+    return AgreementId(
+        _keccak(["uint256", "address", "address", "bytes32"], [chain_id, agreements, scientist, bytes(salt)])
+    )
 
 
 def commit_nonce(nonce: Digest) -> Digest:
@@ -291,12 +281,12 @@ def context(
     chain_id: int,
     agreements: str,
     proof_of_train: str,
-    agreement: Digest,
+    agreement: AgreementId,
     owner: str,
     scientist: str,
     recipe: Digest,
-    dataset_root: Digest,
-    initial_model_root: Digest,
+    dataset_root: Root,
+    initial_model_root: Root,
     steps: int,
     segment: int,
     group: int,

@@ -12,7 +12,8 @@ from fitchain.pod.ports.agreement import Agreement, Agreements, RunRecord
 from fitchain.pod.ports.chain.client import Chain
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.proof.audit.challenge import audited_segments
-from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.digest import Digest, Root
+from fitchain.pod.values.ids import AgreementId
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,13 @@ class ChainRecord:
         round: of the audit, from 0.
     """
 
-    agreement: Digest
+    agreement: AgreementId
     ctx: Digest
     seed: Digest
     recipe: Digest
     graph: Digest
-    initial_model: Digest
-    dataset_root: Digest
+    initial_model: Root
+    dataset_root: Root
     dataset_count: int
     steps: int
     segment: int
@@ -46,8 +47,8 @@ class ChainRecord:
     drawn: int
     count: int
     step: int
-    transcript_root: Digest
-    model_root: Digest
+    transcript_root: Root
+    model_root: Root
     weights: Cid | None
     challenge: Digest
     round: int
@@ -72,7 +73,7 @@ class ChainRecord:
         return min(leaf * self.segment, self.steps)
 
 
-def read_facts(chain: Chain, id: Digest, challenge: Digest, round: int) -> ChainRecord:
+def read_facts(chain: Chain, id: AgreementId, challenge: Digest, round: int) -> ChainRecord:
     """Read the facts of an ended training.
 
     Args:
@@ -98,10 +99,10 @@ def facts_of(
     agreement: Agreement,
     proof: RunRecord,
     *,
-    dataset_root: Digest,
+    dataset_root: Root,
     dataset_count: int,
     graph: Digest,
-    initial_model: Digest,
+    initial_model: Root,
     challenge: Digest,
     round: int,
 ) -> ChainRecord:

@@ -16,7 +16,7 @@ from fitchain.pod.compute.checkpoint import read_state_file
 from fitchain.pod.compute.dataset import verify_record
 from fitchain.pod.proof.audit.chain_record import ChainRecord
 from fitchain.pod.proof.audit.evidence import GRAPH, INITIAL, RECIPE, RECORDS, Evidence, segment_records, state_name
-from fitchain.pod.values.digest import ZERO, Digest, root_from_path, sha256_file, tagged
+from fitchain.pod.values.digest import ZERO, Digest, Root, root_from_path, sha256_file, tagged
 from fitchain.pod.values.errors import ClaimMismatch, DigestMismatch, InputRefused, Refuted
 from fitchain.pod.values.leaf import Indices, Leaf, records_digest
 from fitchain.pod.values.recipe import Recipe
@@ -181,7 +181,7 @@ def _check_records(evidence: Evidence, segment: int, indices: Indices, opened: M
             raise DigestMismatch(problem)
 
 
-def _openings(evidence: Evidence, root: Digest) -> dict[int, str]:
+def _openings(evidence: Evidence, root: Root) -> dict[int, str]:
     """What is wrong with each opened record, by its index; empty texts where nothing is."""
     schema, found = evidence.records.schema, dict[int, str]()
     for opening in evidence.records:

@@ -23,4 +23,4 @@ def disclosure(terms: AuditTerms, recipe: Recipe, already: int = 0) -> Disclosur
         return Disclosure()
     sampling = Sampling.of(recipe.steps, recipe.segment, terms.segments)
     records = sampling.disclosed(recipe.segment, recipe.batch_size, recipe.rows[1] - recipe.rows[0])
-    return Disclosure(terms.mode.word, records, already)
+    return Disclosure(terms.mode, records, already)

@@ -32,6 +32,7 @@ from fitchain.pod.values.errors import (
     NotFound,
     SignatureMismatch,
 )
+from fitchain.pod.values.ids import ModelId
 from fitchain.pod.values.leaf import Leaf, records_digest
 from fitchain.pod.values.state import model_root, optimizer_root, read_safetensors
 
@@ -149,7 +150,7 @@ def check_recipe(statement: Statement, terms: Terms) -> None:
     audit = statement.audit
     _same("the audited segments", audit.segments, recipe.audit.segments, found)
     _same("the verifiers", audit.verifiers, recipe.audit.verifiers, found)
-    _same("the disclosure mode", audit.mode.word, recipe.audit.mode, found)
+    _same("the disclosure mode", audit.mode, recipe.audit.mode, found)
     _same("the panel", audit.panel, recipe.audit.panel or ZERO, found)
     _same("the card's root", card.root, statement.dataset_root, "and its dataset has the root")
     try:
@@ -158,7 +159,7 @@ def check_recipe(statement: Statement, terms: Terms) -> None:
         raise ClaimMismatch(f"the recipe does not fit the dataset's card: {error.message}") from None
 
 
-def check_lineage(statement: Statement, ancestors: Sequence[Ancestor], model: Digest) -> None:
+def check_lineage(statement: Statement, ancestors: Sequence[Ancestor], model: ModelId) -> None:
     """Compare the line of registered models with the registry's, which begins with the agreement's model."""
     _same("the line's first model", statement.lineage[0].id, model)
     for generation, (own, found) in enumerate(zip(statement.lineage, ancestors, strict=False)):
@@ -166,7 +167,7 @@ def check_lineage(statement: Statement, ancestors: Sequence[Ancestor], model: Di
     _same("the length of the lineage", len(statement.lineage), len(ancestors))
 
 
-def ancestors_of(registry: Registry, model: Digest, most: int) -> tuple[Ancestor, ...]:
+def ancestors_of(registry: Registry, model: ModelId, most: int) -> tuple[Ancestor, ...]:
     """The registered model, the one it descends from, and so on.
 
     Raises:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fitchain.pod.ports.agreement import AgreementHistory, Agreements, Mode, Outcome, Phase, read_history
+from fitchain.pod.ports.agreement import AgreementHistory, Agreements, Outcome, Phase, read_history
 from fitchain.pod.ports.chain import Chain, connect
 from fitchain.pod.ports.registry import Registry
 from fitchain.pod.ports.settings import Settings, load
@@ -17,6 +17,7 @@ from fitchain.pod.proof.certificate import claims
 from fitchain.pod.proof.certificate.envelope import unseal
 from fitchain.pod.proof.certificate.statement import MOST_ANCESTORS, Statement
 from fitchain.pod.proof.certificate.verdict import Assurance, Milestone, Verdict
+from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import ClaimMismatch, NotFound
 
@@ -73,7 +74,11 @@ def _read(path: Path) -> bytes:
         raise NotFound(f"the certificate {path} cannot be read: {error.strerror}") from None
 
 
-LEVELS = {Mode.ON_SITE: Assurance.ON_SITE, Mode.SAMPLED: Assurance.SAMPLED, Mode.OPEN: Assurance.OPEN}
+LEVELS = {
+    AuditMode.ON_SITE: Assurance.ON_SITE,
+    AuditMode.SAMPLED: Assurance.SAMPLED,
+    AuditMode.OPEN: Assurance.OPEN,
+}
 """What a Match assures, by what was disclosed."""
 
 

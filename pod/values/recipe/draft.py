@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.digest import Digest, Root
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.recipe.fields import choice, integer, items, real, refuse_unknown, text
 from fitchain.pod.values.recipe.schedule import SCHEDULES, Runs, learning_rates
@@ -58,7 +58,7 @@ TERMS = (
 
 def draft(
     graph: Digest,
-    initial_model: Digest,
+    initial_model: Root,
     card: Mapping[str, Any],
     torch: str,
     terms: Mapping[str, Any] | None = None,

@@ -17,8 +17,10 @@ from itertools import accumulate, pairwise
 from types import MappingProxyType
 from typing import Any
 
-from fitchain.pod.values.digest import Digest, Json, canonical_json, parse_json, sha256
+from fitchain.pod.values.audit_mode import AuditMode
+from fitchain.pod.values.digest import Digest, Json, Root, canonical_json, parse_json, sha256
 from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.ids import PanelId
 from fitchain.pod.values.recipe.fields import Fields, choice, flag, integer, items, real, refuse_unknown, text
 from fitchain.pod.values.recipe.schedule import Runs
 
@@ -32,7 +34,6 @@ MOST_ARGUMENTS = 16
 MOST_CATEGORIES = 10_000
 NAME_LENGTH = 200
 METRICS = ("loss", "accuracy")
-MODES = ("open", "sampled", "on-site")
 CLASSIFICATION = ("cross_entropy", "nll_loss")
 """Losses whose targets are class indices (int64); those of the others are float32."""
 
@@ -169,14 +170,14 @@ class Audit:
     Args:
         segments: q; 0 without audit.
         verifiers: m; 0 without audit.
-        mode: `open`, `sampled` or `on-site`.
+        mode: what is disclosed.
         panel: the panel's id; None for the whole pool.
     """
 
     segments: int = 0
     verifiers: int = 0
-    mode: str = "open"
-    panel: Digest | None = None
+    mode: AuditMode = AuditMode.OPEN
+    panel: PanelId | None = None
 
     @classmethod
     def parse(cls, value: Any) -> Audit:
@@ -186,14 +187,14 @@ class Audit:
             InputRefused: a field is missing, unknown or out of bounds.
         """
         fields = Fields("the audit terms", value, ("segments", "verifiers", "mode", "panel"))
-        panel = None if value["panel"] is None else fields.digest("panel")
+        panel = None if value["panel"] is None else PanelId(fields.digest("panel"))
         counts = fields.integer("segments", 0, (1 << 16) - 1), fields.integer("verifiers", 0, (1 << 8) - 1)
-        return cls(*counts, fields.choice("mode", MODES), panel)
+        return cls(*counts, fields.mode("mode"), panel)
 
     def json(self) -> dict[str, Json]:
         """The form that stands in a recipe."""
         panel = None if self.panel is None else str(self.panel)
-        return {"segments": self.segments, "verifiers": self.verifiers, "mode": self.mode, "panel": panel}
+        return {"segments": self.segments, "verifiers": self.verifiers, "mode": self.mode.word, "panel": panel}
 
 
 _FIELDS = (
@@ -229,8 +230,8 @@ class Recipe:
     """
 
     graph: Digest
-    initial_model: Digest
-    dataset: Digest
+    initial_model: Root
+    dataset: Root
     inputs: tuple[tuple[str, ...], ...]
     target: str
     rows: tuple[int, int]
@@ -283,8 +284,8 @@ class Recipe:
         loss = Choice.parse("the loss", value["loss"], LOSSES)
         return cls(
             graph=fields.digest("graph"),
-            initial_model=fields.digest("initial_model"),
-            dataset=fields.digest("dataset"),
+            initial_model=fields.root("initial_model"),
+            dataset=fields.root("dataset"),
             inputs=inputs,
             target=target,
             rows=(start, stop),
