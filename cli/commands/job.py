@@ -17,7 +17,7 @@ from fitchain.pod.values.ids import AgreementId
 
 if TYPE_CHECKING:
     from fitchain.cli.views.cost import Plan
-    from fitchain.pod.jobs.status import JobStatus
+    from fitchain.pod.jobs.job_status import JobStatus
     from fitchain.pod.ports.chain.base import Receipt
 
 app = group("job", "Ask for a training, decide on it, follow it, pay for it.")
@@ -169,10 +169,10 @@ def list_(
 def show(session: Session, agreement: AgreementArgument) -> Report:
     """Show where a job stands, its cost and its history."""
     from fitchain.cli.views import history
-    from fitchain.pod.jobs.status import StatusReader
+    from fitchain.pod.jobs.job_status import JobStatusReader
 
     home = session.reader
-    standing = StatusReader(home, find_agreement(home, agreement)).read()
+    standing = JobStatusReader(home, find_agreement(home, agreement)).read()
     lines = [history.sentence(entry) for entry in standing.history if entry.kind not in ("checkpoint", "training")]
     return Report(history.values(standing), [history.describe(standing), *(["", *lines] if lines else [])])
 
@@ -189,10 +189,10 @@ def watch(
     """
     from fitchain.cli.views import history
     from fitchain.cli.views import watch as watching
-    from fitchain.pod.jobs.status import StatusReader
+    from fitchain.pod.jobs.job_status import JobStatusReader
 
     home = session.reader
-    standing = watching.watch(StatusReader(home, find_agreement(home, agreement)), until_settled)
+    standing = watching.watch(JobStatusReader(home, find_agreement(home, agreement)), until_settled)
     trained = standing.proof.end_block is not None and not standing.agreement.diverged
     session.exit_code = 0 if trained else 3
     return Report(history.values(standing), [_ending(standing)])

@@ -15,7 +15,7 @@ from fitchain.cli.ids import AgreementArgument, find_agreement
 from fitchain.cli.views import audits
 from fitchain.cli.views.amounts import counted, format_fit, parse_fit
 from fitchain.cli.views.output import Facts, Report, Rows, View, say
-from fitchain.pod.jobs.status import AuditStatus, read_audit
+from fitchain.pod.jobs.audit_status import AuditStatus, read_audit_status
 from fitchain.pod.proof.audit.cost import Sampling
 from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import NotFound, Refuted
@@ -35,7 +35,7 @@ def show(session: Session, agreement: AgreementArgument) -> Report:
     job, proof = home.agreements.read(id), home.agreements.proof(id)
     ended = proof.end_block is not None
     now = home.chain.block("latest").timestamp
-    status = read_audit(home, id) if ended and job.terms.audit.seats else None
+    status = read_audit_status(home, id) if ended and job.terms.audit.seats else None
     drawn = audits.segments_of(status.audit, proof.count, job.terms.audit.segments, job.diverged) if status else ()
     times = {anchor.block: home.chain.block(anchor.block).timestamp for anchor in proof.anchors}
     values = {

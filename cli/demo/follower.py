@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from fitchain.cli.demo.parties import Pod
+from fitchain.pod.jobs.job_status import JobStatusReader
 from fitchain.pod.jobs.journal import Entry
-from fitchain.pod.jobs.status import StatusReader
 from fitchain.pod.values.errors import Unusable
 from fitchain.pod.values.ids import AgreementId
 
@@ -33,10 +33,10 @@ class Follower:
         self._job: AgreementId | None = None
         self._told = [0] * len(homes)
 
-    def follow(self, job: AgreementId) -> StatusReader:
+    def follow(self, job: AgreementId) -> JobStatusReader:
         """Take notice of what goes wrong with a job from now on; what reads its standing."""
         self._job = job
-        return StatusReader(self._homes[0], job)
+        return JobStatusReader(self._homes[0], job)
 
     def until(self, reached: Callable[[], bool]) -> None:
         """Wait until something is reached.

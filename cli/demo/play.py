@@ -40,7 +40,7 @@ from fitchain.pod.values.ids import AgreementId, ModelId
 if TYPE_CHECKING:
     from fitchain.pod.compute.environment import Environment
     from fitchain.pod.jobs.home import Home
-    from fitchain.pod.jobs.status import JobStatus
+    from fitchain.pod.jobs.job_status import JobStatus
     from fitchain.pod.parties.owner import RegisteredDataset
     from fitchain.pod.ports.agreement import AuditTerms
 

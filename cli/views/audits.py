@@ -7,7 +7,7 @@ from typing import Any
 
 from fitchain.cli.views.amounts import format_duration, format_fit
 from fitchain.cli.views.output import Rows
-from fitchain.pod.jobs.status import AuditStatus
+from fitchain.pod.jobs.audit_status import AuditStatus
 from fitchain.pod.ports.agreement import Audit, Outcome, Phase, Seat
 from fitchain.pod.values.digest import ZERO
 

@@ -1,6 +1,6 @@
 """A job as the command line tells it: where it stands, what it has cost, and its history in sentences.
 
-`job show` prints it once, `job watch` again and again; `fitchain.pod.jobs.status` reads it.
+`job show` prints it once, `job watch` again and again; `fitchain.pod.jobs.job_status` reads it.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 from fitchain.cli.views import audits, cost
 from fitchain.cli.views.amounts import counted, format_duration, format_fit
 from fitchain.cli.views.output import Facts
+from fitchain.pod.jobs.job_status import JobStatus
 from fitchain.pod.jobs.journal import Entry
-from fitchain.pod.jobs.status import JobStatus
 from fitchain.pod.ports.agreement import Agreement, Anchor, State
 
 BLOCKS = "▁▂▃▄▅▆▇█"

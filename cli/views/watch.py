@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from fitchain.cli.views import audits
 from fitchain.cli.views.history import sentence, sparkline, spent, state_name
 from fitchain.cli.views.output import console, printable
-from fitchain.pod.jobs.status import JobStatus, Reads, looks
+from fitchain.pod.jobs.job_status import JobStatus
+from fitchain.pod.jobs.watch import Reads, looks
 
 if TYPE_CHECKING:
     from rich.text import Text

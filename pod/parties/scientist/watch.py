@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from functools import partial
 
 from fitchain.pod.jobs.home import Home
+from fitchain.pod.jobs.job_status import JobStatus, JobStatusReader
 from fitchain.pod.jobs.retry import RetryPolicy
-from fitchain.pod.jobs.status import JobStatus, StatusReader, changes, looks
+from fitchain.pod.jobs.watch import changes, looks
 from fitchain.pod.parties.scientist.pod import follow
 from fitchain.pod.values.ids import AgreementId
 
@@ -37,7 +38,7 @@ def watch_job(home: Home, id: AgreementId, until_settled: bool = False) -> Itera
         if reads_notes and retry.due(id):
             retry.attempt(id, partial(_follow, home, id))
 
-    yield from changes(looks(StatusReader(home, id), until_settled, look))
+    yield from changes(looks(JobStatusReader(home, id), until_settled, look))
 
 
 def _follow(home: Home, id: AgreementId) -> None:
