@@ -23,14 +23,18 @@ from fitchain.pod.values.errors import ClaimMismatch, NotFound
 
 
 def verify(
-    model: Path, certificate: Path | bytes, chain: Chain | Settings | None = None, require: Assurance | None = None
+    model: Path,
+    certificate: Path | bytes,
+    chain: Chain | Settings | str | None = None,
+    require: Assurance | None = None,
 ) -> Verdict:
     """Check where a model comes from.
 
     Args:
         model: the file that the certificate is said to be about.
         certificate: the certificate's file, or its bytes.
-        chain: the checker's own settings, or a connection by them; it needs no key. None loads the settings of this process.
+        chain: a connection by the checker's own settings, or these, or the URL of a node; it needs no key. None takes the node that the
+            settings of this process name.
         require: the least assurance that will do.
 
     Returns:
@@ -42,7 +46,8 @@ def verify(
             file that is not there.
     """
     payload, signer = unseal(_read(certificate) if isinstance(certificate, Path) else certificate)
-    chain = chain if isinstance(chain, Chain) else connect(chain or load())
+    if not isinstance(chain, Chain):
+        chain = connect(chain if isinstance(chain, Settings) else load(rpc=chain))
     statement = Statement.parse(payload)
     claims.check_deployment(statement, chain.deployment)
     story = _story(chain, statement)
