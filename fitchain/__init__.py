@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fitchain.pod.jobs.serving import ServedPod, serve
     from fitchain.pod.jobs.watch import list_jobs
     from fitchain.pod.parties.owner import (
+        DatasetOffer,
         Owner,
         RegisteredDataset,
         Replay,
@@ -35,14 +36,17 @@ if TYPE_CHECKING:
         replay_job,
     )
     from fitchain.pod.parties.scientist import (
+        AuditOptions,
         Delivery,
         Evaluation,
+        JobRequest,
         PublishedModel,
         Scientist,
         accept_result,
         dispute,
         evaluate,
         fetch_model,
+        plan_audit,
         publish_model,
         read_card,
         request_job,
@@ -54,8 +58,10 @@ if TYPE_CHECKING:
     from fitchain.pod.ports.chain.base import FIT
     from fitchain.pod.ports.keys import KeyInfo
     from fitchain.pod.ports.passphrase import Passphrase
+    from fitchain.pod.proof.audit.plan import AuditPlan
     from fitchain.pod.proof.certificate import Assurance, Verdict, verify
     from fitchain.pod.values import errors
+    from fitchain.pod.values.audit_mode import AuditMode
     from fitchain.pod.values.digest import Digest
     from fitchain.pod.values.errors import FitchainError, Refuted, Unusable
     from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId, PanelId
@@ -67,14 +73,19 @@ __all__ = [
     "Agreement",
     "AgreementId",
     "Assurance",
+    "AuditMode",
+    "AuditOptions",
+    "AuditPlan",
     "AuditTerms",
     "Card",
     "DatasetId",
+    "DatasetOffer",
     "Delivery",
     "Digest",
     "Evaluation",
     "FitchainError",
     "Home",
+    "JobRequest",
     "JobStatus",
     "KeyInfo",
     "ModelId",
@@ -103,6 +114,7 @@ __all__ = [
     "fetch_model",
     "list_jobs",
     "open_home",
+    "plan_audit",
     "publish_model",
     "read_card",
     "register_dataset",
@@ -122,16 +134,18 @@ _NAMES = {
     "pod.jobs.job_status": "JobStatus",
     "pod.jobs.serving": "ServedPod serve",
     "pod.jobs.watch": "list_jobs",
-    "pod.parties.owner": "Owner RegisteredDataset Replay approve register_dataset reject replay_job",
-    "pod.parties.scientist": "Delivery Evaluation PublishedModel Scientist accept_result dispute evaluate fetch_model"
-    " publish_model read_card request_job watch_job",
+    "pod.parties.owner": "DatasetOffer Owner RegisteredDataset Replay approve register_dataset reject replay_job",
+    "pod.parties.scientist": "AuditOptions Delivery Evaluation JobRequest PublishedModel Scientist accept_result dispute"
+    " evaluate fetch_model plan_audit publish_model read_card request_job watch_job",
     "pod.parties.verifier": "Verifier",
     "pod.ports.agreement": "Agreement AuditTerms State",
     "pod.ports.chain.base": "FIT",
     "pod.ports.chain.devnet": "devnet",
     "pod.ports.keys": "KeyInfo",
     "pod.ports.passphrase": "Passphrase",
+    "pod.proof.audit.plan": "AuditPlan",
     "pod.proof.certificate": "Assurance Verdict verify",
+    "pod.values.audit_mode": "AuditMode",
     "pod.values.digest": "Digest",
     "pod.values.errors": "FitchainError Refuted Unusable errors",
     "pod.values.ids": "AgreementId DatasetId ModelId PanelId",

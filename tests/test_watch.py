@@ -100,6 +100,11 @@ def test_an_entry_without_what_its_sentence_needs_is_told_as_it_is() -> None:
     assert sentence(entry(1, "anchored", count=3)).endswith("anchored: count 3")
 
 
+def test_a_training_is_told_with_its_steps_and_its_process() -> None:
+    told = sentence(entry(1, "training", step=0, steps=560, pid=7, sandbox={"landlock": 4}))
+    assert told.endswith("training 560 steps, in process 7")
+
+
 def test_json_gives_amounts_as_decimal_fit() -> None:
     told = values(TRAINED)
     assert (told["price"], told["bond"], told["checkpoints"], told["diverged"]) == ("10", "1", 57, False)

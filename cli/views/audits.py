@@ -1,15 +1,16 @@
-"""An audit as the command line tells it: its phase, who is awaited until when, its seats, votes and verdict."""
+"""An audit as the command line shows it: its phase, who is awaited until when, its seats, votes and verdict."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fitchain.cli.views.amounts import format_duration, format_fit
 from fitchain.cli.views.output import Rows
-from fitchain.pod.jobs.audit_status import AuditStatus
 from fitchain.pod.ports.agreement import Audit, Outcome, Phase, Seat
 from fitchain.pod.values.digest import ZERO
+
+if TYPE_CHECKING:
+    from fitchain.pod.jobs.audit_status import AuditStatus
 
 ROUNDS = 3  # the first draw and two redraws
 
@@ -33,11 +34,11 @@ VERDICTS = {
 
 def phase_name(audit: Audit) -> str:
     """Phase and round, and whether it is a dispute: `joining`, `disputed, committing, round 2`."""
-    told = [*(["disputed"] if audit.disputed else []), audit.phase.name.lower()]
-    return ", ".join([*told, *([f"round {audit.round + 1}"] if audit.round else [])])
+    words = [*(["disputed"] if audit.disputed else []), audit.phase.name.lower()]
+    return ", ".join([*words, *([f"round {audit.round + 1}"] if audit.round else [])])
 
 
-def awaited(audit: Audit, now: int) -> str:
+def describe_awaited(audit: Audit, now: int) -> str:
     """Who is awaited until when; empty where nobody is."""
     if audit.phase not in AWAITED:
         return ""
@@ -49,24 +50,24 @@ def awaited(audit: Audit, now: int) -> str:
     return f"{AWAITED[audit.phase]} within {format_duration(left)}"
 
 
-def verdict_told(audit: Audit) -> str | None:
+def describe_verdict(audit: Audit) -> str | None:
     """The verdict and what it means; None before there is one."""
     if audit.verdict == Outcome.NONE:
         return None
     late = audit.verdict == Outcome.WITHHELD and audit.phase == Phase.CONCLUDED
-    told = VERDICTS[audit.verdict] if not late else f"{VERDICTS[audit.verdict]}, in time"
-    return f"{audit.verdict.name.capitalize()}: {told}"
+    meaning = VERDICTS[audit.verdict] if not late else f"{VERDICTS[audit.verdict]}, in time"
+    return f"{audit.verdict.name.capitalize()}: {meaning}"
 
 
 def pairs_of(status: AuditStatus, now: int) -> list[tuple[str, Any]]:
     """Where an audit stands, in labelled lines."""
     audit = status.audit
     pairs: list[tuple[str, Any]] = [("phase", f"{phase_name(audit)}, of {ROUNDS} rounds at most")]
-    if told := awaited(audit, now):
-        pairs.append(("awaited", told))
+    if awaited := describe_awaited(audit, now):
+        pairs.append(("awaited", awaited))
     if audit.seed != ZERO:
-        pairs.append(("seats", ", ".join(f"{_who(seat)} {_did(status, seat)}" for seat in audit.seats)))
-    if verdict := verdict_told(audit):
+        pairs.append(("seats", ", ".join(f"{_name(seat)} {_last_act(status, seat)}" for seat in audit.seats)))
+    if verdict := describe_verdict(audit):
         pairs.append(("verdict", verdict))
     if status.penalties:
         lost = ", ".join(f"{account} lost {format_fit(units)} FIT" for account, units in status.penalties)
@@ -80,7 +81,7 @@ def rows_of(status: AuditStatus) -> Rows:
         (
             seat.number,
             seat.verifier or None,
-            _did(status, seat),
+            _last_act(status, seat),
             vote.trace.short if (vote := status.vote_of(seat)) else None,
         )
         for seat in status.audit.seats
@@ -89,7 +90,7 @@ def rows_of(status: AuditStatus) -> Rows:
 
 
 def values(status: AuditStatus, now: int) -> dict[str, Any]:
-    """The JSON form of an audit's standing."""
+    """The JSON form of an audit's status."""
     audit = status.audit
     return {
         "phase": audit.phase.name.capitalize(),
@@ -107,25 +108,18 @@ def values(status: AuditStatus, now: int) -> dict[str, Any]:
     }
 
 
-def segments_of(audit: Audit, leaves: int, wanted: int, diverged: bool) -> Sequence[int]:
-    """The segments that the challenge drew; none before the draw."""
-    from fitchain.pod.proof.audit.challenge import audited_segments
-
-    return audited_segments(audit.seed, leaves - 1, wanted, diverged) if audit.seed != ZERO else ()
-
-
 def _seat_values(status: AuditStatus, seat: Seat) -> dict[str, Any]:
     vote = status.vote_of(seat)
     done = {name: getattr(seat, name) for name in ("joined", "declined", "committed", "revealed")}
-    told = {"outcome": vote.outcome.name.capitalize() if vote else None, "trace": vote.trace if vote else None}
-    return {"seat": seat.number, "verifier": seat.verifier or None} | done | told
+    voted = {"outcome": vote.outcome.name.capitalize() if vote else None, "trace": vote.trace if vote else None}
+    return {"seat": seat.number, "verifier": seat.verifier or None} | done | voted
 
 
-def _who(seat: Seat) -> str:
+def _name(seat: Seat) -> str:
     return seat.verifier[:10] if seat.verifier else "an empty seat"
 
 
-def _did(status: AuditStatus, seat: Seat) -> str:
+def _last_act(status: AuditStatus, seat: Seat) -> str:
     """The last thing that a seat did."""
     if not seat.verifier:
         return "found nobody"

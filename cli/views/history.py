@@ -1,6 +1,6 @@
-"""A job as the command line tells it: where it stands, what it has cost, and its history in sentences.
+"""A job as the command line shows it: where it stands, what it has cost, and its history in sentences.
 
-`job show` prints it once, `job watch` again and again; `fitchain.pod.jobs.job_status` reads it.
+`job show` prints it once, `job watch` again and again.
 """
 
 from __future__ import annotations
@@ -8,14 +8,17 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fitchain.cli.views import audits, cost
 from fitchain.cli.views.amounts import counted, format_duration, format_fit
-from fitchain.cli.views.output import Facts
-from fitchain.pod.jobs.job_status import JobStatus
-from fitchain.pod.jobs.journal import Entry
+from fitchain.cli.views.output import KeyValues
 from fitchain.pod.ports.agreement import Agreement, Anchor, State
+from fitchain.pod.proof.audit.plan import AuditPlan
+
+if TYPE_CHECKING:
+    from fitchain.pod.jobs.job_status import JobStatus
+    from fitchain.pod.jobs.journal import Entry
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 
@@ -32,33 +35,33 @@ def sparkline(values: Sequence[float], width: int = 40) -> str:
     return "".join(BLOCKS[round((mean - low) * scale)] for mean in means)
 
 
-def state_name(standing: JobStatus) -> str:
+def state_name(status: JobStatus) -> str:
     """The state in one word, `Diverged` surviving its settlement, and the phase of a running audit."""
-    state = standing.agreement.state
-    if state is State.AUDITING and standing.audit is not None:
-        return f"Auditing ({audits.phase_name(standing.audit.audit)})"
-    if state is State.SETTLED and standing.agreement.diverged:
+    state = status.agreement.state
+    if state is State.AUDITING and status.audit is not None:
+        return f"Auditing ({audits.phase_name(status.audit.audit)})"
+    if state is State.SETTLED and status.agreement.diverged:
         return "Settled (diverged)"
     return state.name.capitalize()
 
 
-def spent(standing: JobStatus) -> str:
+def spent(status: JobStatus) -> str:
     """The gas used so far, and in how many transactions."""
-    return f"{standing.gas:,} in {counted(standing.transactions, 'transaction')}"
+    return f"{status.gas:,} in {counted(status.transactions, 'transaction')}"
 
 
-def describe(standing: JobStatus) -> Facts:
+def describe(status: JobStatus) -> KeyValues:
     """Where a job stands, in labelled lines."""
-    agreement, proof, terms = standing.agreement, standing.proof, standing.agreement.terms
+    agreement, proof, terms = status.agreement, status.proof, status.agreement.terms
     pairs: list[tuple[str, Any]] = [
         ("agreement", agreement.id),
-        ("state", state_name(standing) + _deadline(agreement, standing.now)),
+        ("state", state_name(status) + _deadline(agreement, status.now)),
         ("owner", terms.owner),
         ("scientist", agreement.scientist),
         ("dataset", terms.dataset),
         ("model", terms.model),
         ("recipe", terms.recipe),
-        ("training", f"{terms.steps} steps in {standing.leaf_count} checkpoints, anchored {terms.group} at a time"),
+        ("training", f"{terms.steps} steps in {status.leaf_count} checkpoints, anchored {terms.group} at a time"),
         ("money", f"price {format_fit(terms.price)} FIT, bond {format_fit(terms.bond)} FIT"),
         (
             "anchored",
@@ -66,15 +69,15 @@ def describe(standing: JobStatus) -> Facts:
         ),
     ]
     if terms.audit.seats:
-        pairs += cost.pairs_of(cost.Plan.of(terms))
-    if standing.audit is not None:
-        pairs += audits.pairs_of(standing.audit, standing.now)
-    if standing.losses:
-        pairs.append(("loss", f"{sparkline([loss for _, loss in standing.losses])}  {standing.losses[-1][1]:.4f}"))
+        pairs += cost.pairs_of(AuditPlan.of(terms))
+    if status.audit is not None:
+        pairs += audits.pairs_of(status.audit, status.now)
+    if status.losses:
+        pairs.append(("loss", f"{sparkline([loss for _, loss in status.losses])}  {status.losses[-1][1]:.4f}"))
     if proof.end_block is not None:
         pairs += [("transcript", proof.transcript_root), ("trained", proof.model_root)]
-    pairs.append(("gas", spent(standing)))
-    return Facts(pairs)
+    pairs.append(("gas", spent(status)))
+    return KeyValues(pairs)
 
 
 def _blocks(anchors: Sequence[Anchor]) -> str:
@@ -103,13 +106,13 @@ def _deadline(agreement: Agreement, now: int) -> str:
     )
 
 
-def values(standing: JobStatus) -> dict[str, Any]:
-    """The JSON form of a job's standing."""
-    agreement, proof, terms = standing.agreement, standing.proof, standing.agreement.terms
+def values(status: JobStatus) -> dict[str, Any]:
+    """The JSON form of a job's status."""
+    agreement, proof, terms = status.agreement, status.proof, status.agreement.terms
     return {
         "agreement": agreement.id,
         "state": agreement.state.name.capitalize(),
-        "diverged": standing.agreement.diverged,
+        "diverged": status.agreement.diverged,
         "owner": terms.owner,
         "scientist": agreement.scientist,
         "dataset": terms.dataset,
@@ -123,21 +126,21 @@ def values(standing: JobStatus) -> dict[str, Any]:
         "acceptance_deadline": agreement.acceptance_deadline,
         "training_deadline": agreement.training_deadline,
         "dispute_deadline": agreement.dispute_deadline,
-        "checkpoints": standing.checkpoints,
-        "checkpoints_of": standing.leaf_count,
+        "checkpoints": status.checkpoints,
+        "checkpoints_of": status.leaf_count,
         "anchors": [
             {"count": anchor.count, "root": anchor.root, "block": anchor.block, "transaction": anchor.transaction}
             for anchor in proof.anchors
         ],
         "transcript_root": proof.transcript_root if proof.end_block is not None else None,
         "model_root": proof.model_root if proof.end_block is not None else None,
-        "audit_terms": cost.values(cost.Plan.of(terms)) if terms.audit.seats else None,
-        "audit": audits.values(standing.audit, standing.now) if standing.audit is not None else None,
-        "loss": standing.losses[-1][1] if standing.losses else None,
-        "accuracy": standing.accuracy,
-        "transactions": standing.transactions,
-        "gas": standing.gas,
-        "history": [{"time": entry.time, "kind": entry.kind, **entry.body} for entry in standing.history],
+        "audit_terms": cost.values(AuditPlan.of(terms)) if terms.audit.seats else None,
+        "audit": audits.values(status.audit, status.now) if status.audit is not None else None,
+        "loss": status.losses[-1][1] if status.losses else None,
+        "accuracy": status.accuracy,
+        "transactions": status.transactions,
+        "gas": status.gas,
+        "history": [{"time": entry.time, "kind": entry.kind, **entry.body} for entry in status.history],
     }
 
 
@@ -145,11 +148,11 @@ def sentence(entry: Entry) -> str:
     """One line of a job's history for people, with the time of day."""
     body = {name: _short(value) for name, value in entry.body.items()}
     try:
-        told = SENTENCES[entry.kind].format(**body)
-    except (KeyError, ValueError):  # a kind, or a body, of another release: told as it is
+        text = SENTENCES[entry.kind].format(**body)
+    except (KeyError, ValueError):  # a kind, or a body, of another release: written as it is
         details = ", ".join(f"{name} {value}" for name, value in body.items() if value not in (None, ""))
-        told = f"{entry.kind.replace('_', ' ')}{': ' if details else ''}{details}"
-    return f"{time.strftime('%H:%M:%S', time.localtime(entry.time))}  {told}"
+        text = f"{entry.kind.replace('_', ' ')}{': ' if details else ''}{details}"
+    return f"{time.strftime('%H:%M:%S', time.localtime(entry.time))}  {text}"
 
 
 SENTENCES = {
@@ -161,7 +164,7 @@ SENTENCES = {
     "rejected": "rejected; the scientist has its money back",
     "accepted": "accepted, the bond is locked ({gas:,} gas)",
     "begun": "begun: the order of the records is fixed ({gas:,} gas)",
-    "training": "training: {mode} in {class} on {threads} thread",
+    "training": "training {steps} steps, in process {pid}",
     "checkpoint": "checkpoint {index} at step {step}: {metrics}",
     "anchored": "anchored {count} checkpoints in block {block} ({gas:,} gas)",
     "note": "{count} checkpoints anchored in block {block}: {metrics}",

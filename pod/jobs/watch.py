@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LOOK_S = 0.4
 
 
-class Reads(Protocol):
+class StatusReader(Protocol):
     """Whatever reads how a job stands; `fitchain.pod.jobs.job_status.JobStatusReader` is one."""
 
     def read(self) -> JobStatus:
@@ -34,7 +34,9 @@ def over(status: JobStatus, until_settled: bool) -> bool:
     return state.ended or (not until_settled and state in (State.TRAINED, State.DIVERGED, State.AUDITING))
 
 
-def looks(reader: Reads, until_settled: bool = False, before: Callable[[], None] = lambda: None) -> Iterator[JobStatus]:
+def looks(
+    reader: StatusReader, until_settled: bool = False, before: Callable[[], None] = lambda: None
+) -> Iterator[JobStatus]:
     """Look at a job again and again until it is over.
 
     Args:

@@ -42,6 +42,28 @@ class Delivery:
     model: Path
     certificate: Path
 
+    def copy_into(self, folder: Path) -> Delivery:
+        """Copy both files into a folder, made when absent; nothing there is overwritten.
+
+        Returns:
+            the copies.
+
+        Raises:
+            InputRefused: there is a file of that name, or the folder cannot be written.
+        """
+        return Delivery(_copy(self.model, folder), _copy(self.certificate, folder))
+
+
+def _copy(path: Path, folder: Path) -> Path:
+    target = folder / path.name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with target.open("xb") as file:
+            file.write(path.read_bytes())
+    except OSError as error:
+        raise InputRefused(f"{target} cannot be written: {error.strerror}", "choose another folder") from None
+    return target
+
 
 def delivery(home: Home, id: AgreementId) -> Delivery:
     """Where a job's delivery lies once it has been received.
