@@ -16,7 +16,7 @@ from fitchain.pod.values.errors import InputRefused
 CONTRACTS = ("FitCoin", "Registry", "Agreements", "ProofOfTrain", "Audits")
 DEPLOYMENT_VERSION = "fitchain/deployment/v1"
 DECIMALS = 18
-FIT = 10**DECIMALS
+FIT: int = 10**DECIMALS
 """One FIT in base units."""
 
 
