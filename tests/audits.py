@@ -67,7 +67,7 @@ class Case:
             tamper(place)
         return send_folder(self.store, place, DELIVERY_FILES, [JOB_RECIPIENT])
 
-    def facts(self, weights: Cid | None, drawn: int = ALL, round: int = 0) -> ChainRecord:
+    def facts(self, delivery: Cid | None, drawn: int = ALL, round: int = 0) -> ChainRecord:
         """What the chain would say once the job's leaves are on it."""
         leaves, given = tuple(checkpoint.leaf for checkpoint in read_leaves(self.folder)), self.recipe
         return ChainRecord(
@@ -80,14 +80,14 @@ class Case:
             dataset_root=registered_root(),
             dataset_count=table().count,
             steps=given.steps,
-            segment=given.segment,
-            group=given.group,
-            drawn=drawn,
+            segment_steps=given.segment_steps,
+            group_leaves=given.group_leaves,
+            drawn_segments=drawn,
             count=len(leaves),
             step=leaves[-1].step,
             transcript_root=Transcript(CTX, SEED, leaves).root,
             model_root=leaves[-1].model,
-            weights=weights,
+            delivery=delivery,
             challenge=CHALLENGE,
             round=round,
         )

@@ -102,7 +102,7 @@ class Forger:
         owner.agreements.accept(id, commit_nonce(nonce))
         owner.chain.node.request("evm_mine")  # the seed block has a successor at once
         owner.agreements.begin(id, nonce)
-        proof, folder = owner.agreements.proof(id), scientist.job_folder(id)
+        proof, folder = owner.agreements.run_record(id), scientist.job_folder(id)
         recipe = Recipe.parse((folder / "recipe.json").read_bytes())
         none = np.empty(0, np.uint64)
         leaf = Leaf(
@@ -148,7 +148,7 @@ class Forger:
 
     def end(self, weights: Cid, key: Cid) -> AgreementId:
         """End the job on chain."""
-        if not self.workshop.owner.home.agreements.proof(self.id).anchors:
+        if not self.workshop.owner.home.agreements.run_record(self.id).anchors:
             self.anchor(self.note())
         self.workshop.owner.home.agreements.diverge(self.id, self.transcript.ending(1, weights, key))
         return self.id

@@ -30,7 +30,7 @@ from fitchain.pod.ports.agreement import agreement_id, commit_nonce, context, or
 from fitchain.pod.ports.keys import Keys
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.ports.store.unixfs import add_file, chunks
-from fitchain.pod.proof.audit.challenge import challenge_seed, drawn_segments
+from fitchain.pod.proof.audit.challenge import challenge_seed, challenged_segments
 from fitchain.pod.proof.audit.records import write_opened
 from fitchain.pod.proof.audit.vote import Outcome, commitment, trace_digest
 from fitchain.pod.proof.certificate.envelope import PAYLOAD_TYPE, recover, signed_digest
@@ -291,12 +291,12 @@ def _keys(given: Values) -> Values:
 
 def _challenge(given: Values) -> Values:
     seed = challenge_seed(AgreementId(Digest.parse(given["agreement"])), Digest.parse(given["block"]))
-    drawn = drawn_segments(seed, given["segments"], given["count"])
+    drawn = challenged_segments(seed, given["segments"], given["count"])
     return {
         "challenge seed": seed,
         "key": tagged("fitchain/challenge/v1", seed),
         "segments": drawn,
-        "segments of a run of three": drawn_segments(seed, 3, given["count"]),
+        "segments of a run of three": challenged_segments(seed, 3, given["count"]),
     }
 
 

@@ -129,6 +129,13 @@ class Party:
         """Where a job stands on the chain."""
         return self.home.agreements.read(id).state
 
+    @property
+    def store_folder(self) -> Path:
+        """The folder of its store."""
+        folder = self.home.settings.store
+        assert isinstance(folder, Path), f"{folder} is a node"
+        return folder
+
     def fit(self) -> int:
         """Its FIT in base units."""
         return self.home.chain.fit_balance(self.address)

@@ -292,7 +292,7 @@ def test_on_site_evidence_is_carried_by_hand_and_stands_in_no_store(court: Court
         assert evidence is not None and not shared.has(evidence)
         with evidence_file(workshop.owner.home, audit).open("rb") as file:
             on_site.add_blocks(*car.read(file))
-        weights = workshop.owner.home.agreements.proof(id).weights
+        weights = workshop.owner.home.agreements.run_record(id).delivery
         assert weights is not None
         on_site.add_blocks(weights, shared.blocks(weights))
         with verifier_runs(verifier):

@@ -121,7 +121,8 @@ def test_panel_is_read_back(court: Court, reader: Chain) -> None:
     assert (panel.creator, panel.name) == (court.parties.scientist.address, "three of four")
     assert panel.members == tuple(members[:3])
     assert panel in Registry(reader).panels()
-    assert court.reader.available(id, *(one.address for one in court.parties[:2]), 2) == 2
+    owner, scientist = court.parties.owner.address, court.parties.scientist.address
+    assert court.reader.available(id, owner, scientist, 2) == 2
     with pytest.raises(NotFound, match="no panel"):
         Registry(reader).panel(PanelId(sha256(b"none")))
 
@@ -142,7 +143,7 @@ def test_audited_job_from_its_end_to_the_release_of_its_key(court: Court) -> Non
     id, chain = court.ended(), court.parties.owner.chain
     agreement, opened = court.parties.by_owner.read(id), court.reader.read(id)
     assert (agreement.state, agreement.dispute_deadline) == (State.AUDITING, 0)
-    assert court.parties.by_owner.proof(id).key is None
+    assert court.parties.by_owner.run_record(id).identity is None
     assert (opened.phase, opened.round, opened.window) == (Phase.AWAITING, 0, WINDOW)
     assert (opened.deadline, len(opened.seats)) == (chain.time_of(opened.opened_block) + WINDOW, 3)
     recipients = court.joined(id)
@@ -163,7 +164,7 @@ def test_audited_job_from_its_end_to_the_release_of_its_key(court: Court) -> Non
     seat, calls = court.seated(id)[1]
     calls.release(id, KEY)
     court.reader.release(id, cid("another key"))
-    assert [(one.by, one.key) for one in court.reader.releases(id)] == [
+    assert [(one.by, one.identity) for one in court.reader.releases(id)] == [
         (matched.seats[seat].verifier, KEY),
         (court.parties.owner.address, cid("another key")),
     ]

@@ -88,8 +88,8 @@ class Parties:
             model=model or self.model,
             recipe=agreed.digest,
             steps=agreed.steps,
-            segment=agreed.segment,
-            group=agreed.group,
+            segment_steps=agreed.segment_steps,
+            group_leaves=agreed.group_leaves,
             price=5 * FIT,
             bond=max(2 * FIT, audit.fee),
             acceptance_window=600,
@@ -103,7 +103,7 @@ class Parties:
         calls = Agreements(self.owner.chain)
         calls.accept(id, commit_nonce(NONCE))
         calls.begin(id, NONCE)
-        proof = calls.proof(id)
+        proof = calls.run_record(id)
         return proof.ctx, proof.seed
 
 
@@ -143,7 +143,12 @@ class Job:
         return self.parties.owner.keys
 
     def issue(self, **changes: Any) -> bytes:
-        given = {"recipe": self.recipe, "card": self.parties.card, "transcript": self.transcript, "model": self.model}
+        given: dict[str, Any] = {
+            "recipe": self.recipe,
+            "card": self.parties.card,
+            "transcript": self.transcript,
+            "model": self.model,
+        }
         return issue(self.parties.owner.chain, self.keys, self.id, **(given | changes))
 
 
@@ -200,9 +205,9 @@ def played(
     transcript = leaves_of(recipe, ctx, seed, upto or recipe.leaf_count)
     transcript = bend(transcript) if bend else transcript
     calls = Agreements(parties.owner.chain)
-    for group in transcript.groups(recipe.group):
+    for group in transcript.groups(recipe.group_leaves):
         calls.chain.wait(calls.submit_anchor(id, group.peaks, group.root, None))
-    ending = transcript.ending(recipe.group, SOMETHING, None if audit.verifiers else SOMETHING)
+    ending = transcript.ending(recipe.group_leaves, SOMETHING, None if audit.verifiers else SOMETHING)
     (calls.diverge if upto else calls.finish)(id, ending)
     write_safetensors(path, tensors(transcript.leaves[-1].step))
     job = Job(parties, id, transcript, recipe, path, b"")

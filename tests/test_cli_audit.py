@@ -126,7 +126,7 @@ def test_what_a_request_would_be_audited_for_is_shown_before_it_is_approved(
 def test_no_draw_is_told_to_be_no_safeguard() -> None:
     pairs = views(AuditPlan(100, 4, 0, 3, False, ETHER, 0, ETHER))[0]
     assert isinstance(pairs, KeyValues)
-    assert "no bond is enough" in dict(pairs.pairs)["bond"]
+    assert "no bond is enough" in str(dict(pairs.pairs)["bond"])
 
 
 @pytest.mark.parametrize(
@@ -344,7 +344,7 @@ def test_two_sides_compare_their_moments_and_name_where_they_part(
     assert (code, told["agree"], told["moments"], told["segments"]) == (0, True, 3, [1]), said
     lines = file.read_bytes().splitlines(keepends=True)
     moment = StateDigests.from_line(lines[1])
-    other = replace(moment, tensors=moment.tensors | {"model/layers.0.bias": ZERO})
+    other = replace(moment, tensors={**moment.tensors, "model/layers.0.bias": ZERO})
     file.write_bytes(lines[0] + other.to_line())
     code, told, _ = fitchain(owner, *explain, "--with", str(file))
     found = told["disagreement"]

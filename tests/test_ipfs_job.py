@@ -80,7 +80,7 @@ def test_the_registry_says_where_each_pods_node_is(done: Done) -> None:
 
 def test_the_same_context_and_seed_give_the_same_transcript_over_the_local_store(done: Done, tmp_path: Path) -> None:
     owner = done.workshop.owner.home
-    proof, secret = owner.agreements.proof(done.id), new_identity()
+    proof, secret = owner.agreements.run_record(done.id), new_identity()
     store, folder = LocalStore(tmp_path / "store", tmp_path / "home"), tmp_path / "job"
     offer = send_folder(store, owner.job_folder(done.id), OFFER_FILES, [secret[1]])
     fetch_folder(store, offer, folder, OFFER_FILES, secret[0])

@@ -131,10 +131,10 @@ def test_whole_job_takes_eight_transactions_and_little_gas(done: Done) -> None:
 
 
 def test_transcript_on_chain_is_that_of_the_leaves_on_disk(done: Done) -> None:
-    proof = done.workshop.owner.home.agreements.proof(done.id)
+    proof = done.workshop.owner.home.agreements.run_record(done.id)
     leaves = tuple(checkpoint.leaf for checkpoint in read_leaves(done.owner_folder))
     transcript = Transcript(proof.ctx, proof.seed, leaves)
-    transcript.verify(steps=12, segment=2)
+    transcript.verify(steps=12, segment_steps=2)
     assert (proof.count, proof.transcript_root, proof.model_root) == (7, transcript.root, leaves[-1].model)
     assert [anchor.root for anchor in proof.anchors] == [group.root for group in transcript.groups(2)]
 
@@ -227,7 +227,7 @@ def test_silence_pays_the_owner(workshop: Workshop, pair: tuple[AgreementId, Agr
 
 
 def test_each_of_two_jobs_has_its_own_model(workshop: Workshop, pair: tuple[AgreementId, AgreementId]) -> None:
-    proofs = [workshop.owner.home.agreements.proof(id) for id in pair]
+    proofs = [workshop.owner.home.agreements.run_record(id) for id in pair]
     assert len({proof.ctx for proof in proofs}) == len({proof.model_root for proof in proofs}) == 2
 
 
@@ -279,7 +279,7 @@ def test_divergence_ends_at_the_last_finite_leaf(asked: Workshop, diverged: Agre
     agreement = asked.owner.home.agreements.read(diverged)
     assert agreement.state == State.DIVERGED
     assert agreement.steps_done < 12
-    assert agreement.steps_done == 2 * (asked.owner.home.agreements.proof(diverged).count - 1)
+    assert agreement.steps_done == 2 * (asked.owner.home.agreements.run_record(diverged).count - 1)
     assert asked.owner.told(diverged, "diverged")["reason"]
 
 

@@ -137,8 +137,8 @@ def test_job_went_through_all_the_same(exposed: Exposed) -> None:
 
 
 def test_no_record_is_in_the_store(exposed: Exposed) -> None:
-    looked_for, store = traces(exposed.source, exposed.dataset), exposed.owner.home.settings.store
-    files = [path for path in store.rglob("*") if path.is_file()]
+    looked_for = traces(exposed.source, exposed.dataset)
+    files = [path for path in exposed.owner.store_folder.rglob("*") if path.is_file()]
     assert len(files) > 10
     assert [path for path in files if found_in(path.read_bytes(), looked_for)] == []
 

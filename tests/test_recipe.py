@@ -57,7 +57,7 @@ def test_draft_fills_in_everything() -> None:
     recipe = drafted()
     assert recipe.inputs == (("radius", "texture"), ("scan",))
     assert recipe.target == "diagnosis" and recipe.rows == (0, 455) and recipe.loss.name == "cross_entropy"
-    assert (recipe.batch_size, recipe.steps, recipe.segment, recipe.group) == (32, 280, 6, 16)
+    assert (recipe.batch_size, recipe.steps, recipe.segment_steps, recipe.group_leaves) == (32, 280, 6, 16)
     assert recipe.learning_rates == ((280, 0.001),) and recipe.optimizer.name == "AdamW"
     assert recipe.transform["radius"] == {"mean": 14.1, "scale": 3.5}
     assert recipe.transform["diagnosis"] == {"categories": ["benign", "malignant"]}

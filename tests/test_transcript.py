@@ -77,7 +77,7 @@ def test_ending_opens_the_last_leaf_as_the_contract_does(count: int, group: int)
         assert contract.count == each.count
     ending = whole.ending(group, WEIGHTS)
     last = whole.leaves[-1]
-    assert ending.last.model_root == last.model
+    assert ending.last.model == last.model
     assert contract.finish(ending.peaks, ending.tail, last, ending.path) == whole.root
 
 
@@ -97,7 +97,7 @@ def test_grow_keeps_a_peak_for_each_one_in_the_count(count: int) -> None:
 
 @given(st.integers(1, 40), st.integers(2, 9))
 def test_verify_accepts_an_undisturbed_chain(count: int, segment: int) -> None:
-    transcript(count, segment).verify(steps=max(1, (count - 1) * segment), segment=segment)
+    transcript(count, segment).verify(steps=max(1, (count - 1) * segment), segment_steps=segment)
 
 
 @pytest.mark.parametrize("field", ["model", "optimizer", "records", "metrics"])
@@ -136,12 +136,12 @@ def test_verify_refuses_a_first_leaf_that_does_not_stand_at_the_start() -> None:
 
 def test_verify_compares_steps_with_the_terms() -> None:
     with pytest.raises(ClaimMismatch, match="leaf 3 stands after step 30, and the terms say 25"):
-        transcript(4).verify(steps=25, segment=10)
+        transcript(4).verify(steps=25, segment_steps=10)
 
 
 def test_verify_refuses_more_leaves_than_agreed() -> None:
     with pytest.raises(ClaimMismatch, match="has 6 leaves, and 40 steps by 10 give 5"):
-        transcript(6).verify(steps=40, segment=10)
+        transcript(6).verify(steps=40, segment_steps=10)
 
 
 def test_ending_of_no_leaf_is_refused() -> None:

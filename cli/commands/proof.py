@@ -37,7 +37,7 @@ def show(session: Session, agreement: AgreementArgument) -> Report:
 
     home = session.reader
     id = find_agreement(home, agreement)
-    job, proof = home.agreements.read(id), home.agreements.proof(id)
+    job, proof = home.agreements.read(id), home.agreements.run_record(id)
     ended = proof.end_block is not None
     now = home.chain.block("latest").timestamp
     audit = read_audit_status(home, id) if ended and job.terms.audit.seats else None
@@ -54,8 +54,8 @@ def show(session: Session, agreement: AgreementArgument) -> Report:
         "step": proof.step,
         "transcript_root": proof.transcript_root if ended else None,
         "model_root": proof.model_root if ended else None,
-        "weights": str(proof.weights) if proof.weights else None,
-        "key": str(proof.key) if proof.key else None,
+        "weights": str(proof.delivery) if proof.delivery else None,
+        "key": str(proof.identity) if proof.identity else None,
         "end_block": proof.end_block,
         "anchors": [
             {
@@ -75,10 +75,10 @@ def show(session: Session, agreement: AgreementArgument) -> Report:
         ("state", values["state"]),
         ("context", proof.ctx),
         ("order seed", values["order_seed"]),
-        ("checkpoints", f"{proof.count} of {-(-job.terms.steps // job.terms.segment) + 1}"),
+        ("checkpoints", f"{proof.count} of {-(-job.terms.steps // job.terms.segment_steps) + 1}"),
         ("transcript", values["transcript_root"]),
         ("model", values["model_root"]),
-        ("weights", proof.weights),
+        ("weights", proof.delivery),
     ]
     anchors = [(anchor.count, anchor.root, anchor.block, _clock(times[anchor.block])) for anchor in proof.anchors]
     table = Rows(
@@ -159,12 +159,12 @@ def explain(
     if other is not None:
         disagreement, beside = compare_with_file(mine, other), f"the moments in {other.name}"
     else:
-        kept = owner.kept_moments(home, id, {moment.segment for moment in mine})
+        kept = owner.kept_state_digests(home, id, {state.segment for state in mine})
         disagreement, beside = first_disagreement(mine, kept), f"{counted(len(kept), 'state')} kept here"
     values = {
         "agreement": id,
         "moments": len(mine),
-        "segments": sorted({moment.segment for moment in mine}),
+        "segments": sorted({state.segment for state in mine}),
         "file": to,
         "agree": disagreement is None,
         "disagreement": None if disagreement is None else asdict(disagreement),

@@ -25,7 +25,7 @@ def values(plan: AuditPlan, wanted: Fraction = DETECTION) -> dict[str, Any]:
     return {
         "steps": plan.steps,
         "segments": sampling.segments,
-        "drawn": sampling.drawn,
+        "drawn": sampling.drawn_segments,
         "audited": sampling.audited,
         "verifiers": plan.seats,
         "only_if_disputed": plan.disputed,
@@ -88,7 +88,7 @@ def pairs_of(plan: AuditPlan) -> list[tuple[str, Any]]:
     when = ", only if the scientist disputes" if plan.disputed and plan.seats else ""
     verb = "replays" if plan.seats <= 1 else "replay"
     looked = f"{who} {verb} {sampling.audited} of {counted(sampling.segments, 'segment')}"
-    drawn = f": the first, the last and {sampling.drawn} drawn" if sampling.drawn else ""
+    drawn = f": the first, the last and {sampling.drawn_segments} drawn" if sampling.drawn_segments else ""
     pairs: list[tuple[str, Any]] = [("audit", looked + drawn + when)]
     if not plan.seats:
         return [("audit", "nobody but the owner replays any of it, and nobody can be asked to")]
@@ -133,7 +133,7 @@ def percent(share: Fraction | float) -> str:
 def _disclosed(plan: AuditPlan) -> str:
     if (disclosed := plan.disclosed) is None:
         audited = plan.sampling.audited
-        return f"the records of {counted(audited, 'segment')}, {audited * plan.segment} batches at most"
+        return f"the records of {counted(audited, 'segment')}, {audited * plan.segment_steps} batches at most"
     return f"at most {disclosed} of {counted(plan.records or 0, 'record')}, to the verifiers"
 
 

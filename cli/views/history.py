@@ -61,7 +61,10 @@ def describe(status: JobStatus) -> KeyValues:
         ("dataset", terms.dataset),
         ("model", terms.model),
         ("recipe", terms.recipe),
-        ("training", f"{terms.steps} steps in {status.leaf_count} checkpoints, anchored {terms.group} at a time"),
+        (
+            "training",
+            f"{terms.steps} steps in {status.leaf_count} checkpoints, anchored {terms.group_leaves} at a time",
+        ),
         ("money", f"price {format_fit(terms.price)} FIT, bond {format_fit(terms.bond)} FIT"),
         (
             "anchored",
@@ -119,8 +122,8 @@ def values(status: JobStatus) -> dict[str, Any]:
         "model": terms.model,
         "recipe": terms.recipe,
         "steps": terms.steps,
-        "segment": terms.segment,
-        "group": terms.group,
+        "segment": terms.segment_steps,
+        "group": terms.group_leaves,
         "price": format_fit(terms.price),
         "bond": format_fit(terms.bond),
         "acceptance_deadline": agreement.acceptance_deadline,

@@ -70,7 +70,7 @@ def drawn_segments(home: Home, id: AgreementId) -> tuple[int, ...]:
         NotFound: its training has not ended.
         ChainUnusable: the node does not answer.
     """
-    audit, agreement, proof = home.audits.read(id), home.agreements.read(id), home.agreements.proof(id)
+    audit, agreement, proof = home.audits.read(id), home.agreements.read(id), home.agreements.run_record(id)
     if proof.end_block is None:
         raise NotFound(f"the training of {id.short} has not ended", f"see `fitchain job show {id.short}`")
     return challenged_segments(audit, agreement, proof)

@@ -57,7 +57,7 @@ class JobStatus:
     def leaf_count(self) -> int:
         """Checkpoints that the whole run has, leaf 0 included."""
         terms = self.agreement.terms
-        count: int = -(-terms.steps // terms.segment) + 1
+        count: int = -(-terms.steps // terms.segment_steps) + 1
         return count
 
     @property
@@ -94,7 +94,7 @@ class JobStatusReader:
             if receipt is not None:
                 self._gas[transaction] = receipt.gas_used
         losses, accuracy = _metrics(history, agreement)
-        proof = home.agreements.proof(self._id)
+        proof = home.agreements.run_record(self._id)
         now = home.chain.block("latest").timestamp
         audited = proof.end_block is not None and agreement.terms.audit.seats
         audit = read_audit_status(home, self._id) if audited else None
@@ -119,7 +119,7 @@ def _metrics(history: Sequence[Entry], agreement: Agreement) -> tuple[tuple[tupl
         metrics = entry.body.get("metrics") or {}
         loss = entry.body.get("loss", metrics.get("loss"))
         if loss is not None:
-            step = entry.body.get("step", (entry.body.get("count", 1) - 1) * agreement.terms.segment)
+            step = entry.body.get("step", (entry.body.get("count", 1) - 1) * agreement.terms.segment_steps)
             losses[min(step, agreement.terms.steps)] = float(loss)
         accuracy = entry.body.get("accuracy", metrics.get("accuracy", accuracy))
     return tuple(sorted(losses.items())), accuracy

@@ -63,7 +63,7 @@ def gas(chain: Chain, told: dict[str, Any]) -> Iterator[Figure]:
     detail = ", ".join(f"{names[transaction]} {units:,}" for transaction, units in used.items())
     yield Figure("a whole job, from request to settlement", sum(used.values()), "gas", 800_000, detail=detail)
     yield Figure("its transactions", len(used), "transactions", 8)
-    anchors = [used[anchor.transaction] for anchor in calls.proof(id).anchors]
+    anchors = [used[anchor.transaction] for anchor in calls.run_record(id).anchors]
     detail = f"{len(anchors)} anchors: {', '.join(f'{units:,}' for units in anchors)}"
     yield Figure("anchor after the first, with its note", max(anchors[1:]), "gas", 45_000, detail=detail)
     created = {Digest.parse(text): name for name, text in chain.deployment.transactions.items()}

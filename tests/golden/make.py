@@ -100,7 +100,7 @@ def do_job(owner: Home, scientist: Home, place: Path) -> AgreementId:
     model = publish_model(scientist, place / "module.py", dataset.id, name="small")
     owner.registry.register_pod(Role.OWNER, owner.keys.recipient)
     stop = threading.Event()
-    pods = [Owner(owner, say), Scientist(scientist, True, say)]
+    pods: list[Owner | Scientist] = [Owner(owner, say), Scientist(scientist, True, say)]
     threads = [threading.Thread(target=pod.run, args=(stop,)) for pod in pods]
     for thread in threads:
         thread.start()
@@ -140,7 +140,7 @@ def collect(owner: Home, scientist: Home, job: AgreementId) -> None:
     (FOLDER / "card.json").write_bytes(row.card)
     table = Table.read(FOLDER / "table.csv", drop=("name",), target="kind")
     write("dataset.json", dataset_of(table, registration_key(owner, row.salt)))
-    proof = owner.agreements.proof(job)
+    proof = owner.agreements.run_record(job)
     recipe = Recipe.parse((FOLDER / "recipe.json").read_bytes())
     order = [batch.tolist() for batch in islice(batches(recipe, proof.seed), recipe.steps)]
     write("batches.json", {"seed": str(proof.seed), "batches": order})
@@ -165,9 +165,9 @@ def dataset_of(table: Table, key: bytes) -> dict[str, Any]:
 
 def transcript_of(proof: RunRecord, recipe: Recipe) -> dict[str, Any]:
     """What the chain recorded, and what `finish` was given."""
-    assert proof.weights is not None and proof.key is not None
+    assert proof.delivery is not None and proof.identity is not None
     leaves = tuple(each.leaf for each in read_leaves(FOLDER))
-    ending = Transcript(proof.ctx, proof.seed, leaves).ending(recipe.group, proof.weights, proof.key)
+    ending = Transcript(proof.ctx, proof.seed, leaves).ending(recipe.group_leaves, proof.delivery, proof.identity)
     return {
         "ctx": str(proof.ctx),
         "seed": str(proof.seed),
@@ -181,8 +181,8 @@ def transcript_of(proof: RunRecord, recipe: Recipe) -> dict[str, Any]:
 def keep_parcels(store: Store, proof: RunRecord) -> None:
     """Keep what travelled, as the store has it: sealed."""
     keep(store, proof.anchors[0].note, "note.age")
-    keep(store, proof.key, "key.age")
-    keep(store, proof.weights, "delivery")
+    keep(store, proof.identity, "key.age")
+    keep(store, proof.delivery, "delivery")
     assert {path.name for path in (FOLDER / "delivery").iterdir()} == {f"{name}.age" for name in DELIVERY_FILES}
 
 

@@ -1,8 +1,8 @@
-"""Tables: what an owner's CSV or NPZ file becomes before anything is registered.
+"""Tables: what an owner's file becomes before anything is registered.
 
-After `csv_file` and `npz_file`. A table is a set of named columns of one length: scalar columns of CSV files, arrays of any rank of
-NPZ files. Numbers of a CSV file are float64; texts are admitted in the target's column alone and become int64 indices into the
-sorted categories. It knows nothing of trees, cards or money.
+A table is a set of named columns of one length: scalar columns of CSV files, arrays of any rank of
+NPZ files. Numbers of a CSV file are float64; texts are admitted in the target's column alone and
+become int64 indices into the sorted categories. It knows nothing of trees, cards or money.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from fitchain.pod.compute.dataset.columns import (
     known,
     schema_bytes,
 )
-from fitchain.pod.compute.dataset.csv_file import read_csv
-from fitchain.pod.compute.dataset.npz_file import read_npz, write_npz
+from fitchain.pod.compute.dataset.npz_file import write_npz
+from fitchain.pod.compute.dataset.readers import READERS
 from fitchain.pod.values.errors import FitchainError, InputRefused, NotFound
 
 
@@ -64,7 +64,7 @@ class Table:
         """Read a CSV file (UTF-8, comma, a header line) or an NPZ file (never with pickled objects).
 
         Args:
-            path: a file ending in .csv or .npz.
+            path: a file whose ending is among `READERS`.
             drop: columns that must not be registered, such as names and other identifiers.
             target: the column to be predicted; the only one that may hold texts (CSV).
             categories: for a target of texts, the categories to use, in their order; else those found, sorted.
@@ -75,10 +75,9 @@ class Table:
             NotFound: there is no such file.
             InputRefused: it is no such table; the message names line and column, never the cell's content.
         """
-        readers = {".csv": read_csv, ".npz": read_npz}
-        reader = readers.get(path.suffix.lower())
+        reader = READERS.get(path.suffix.lower())
         if reader is None:
-            raise InputRefused(f"{path.name} is neither .csv nor .npz", "convert it to one of the two")
+            raise InputRefused(f"{path.name} is neither {' nor '.join(READERS)}", "convert it to one of these")
         wanted = Wanted(frozenset(drop), None if only is None else tuple(only))
         try:
             found = reader(path, wanted, target, tuple(categories), limit_bytes)

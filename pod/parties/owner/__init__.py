@@ -14,7 +14,7 @@ Last but two in the flow.
 """
 
 from fitchain.pod.parties.owner.data import DatasetOffer, RegisteredDataset, read_registered, register_dataset
-from fitchain.pod.parties.owner.explain import explain_training, has_training, kept_moments
+from fitchain.pod.parties.owner.explain import explain_training, has_training, kept_state_digests
 from fitchain.pod.parties.owner.pod import Owner, approve, reject
 from fitchain.pod.parties.owner.replay import Replay, replay_job
 from fitchain.pod.parties.owner.run import TrainingSession
@@ -28,7 +28,7 @@ __all__ = [
     "approve",
     "explain_training",
     "has_training",
-    "kept_moments",
+    "kept_state_digests",
     "read_registered",
     "register_dataset",
     "reject",

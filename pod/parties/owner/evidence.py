@@ -62,7 +62,7 @@ def build_evidence(
         place.mkdir()
         link_training(folder, job)
         if missing := missing_states(job, facts):
-            prepare(home, id, home.agreements.proof(id), job)
+            prepare(home, id, home.agreements.run_record(id), job)
             recompute(job, missing)
         names = write_evidence(job, place, facts, checkpoints, table, key, leaves, identity)
         if (size := sum((place / name).stat().st_size for name in names)) > FOLDER_BYTES:

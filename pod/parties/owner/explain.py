@@ -1,6 +1,6 @@
 """Where two sides of an audit part, from the owner's side: what its training comes to, step by step, when it is done again.
 
-Moments show no number of a model or a record, so that they may be handed to the other side.
+State digests show no number of a model or a record: they may be handed to the other side.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def explain_training(
         NotFound: the job has no such segment.
         FitchainError: it cannot be trained again here, or what is here is not what the chain says.
     """
-    proof, folder = home.agreements.proof(id), home.job_folder(id)
+    proof, folder = home.agreements.run_record(id), home.job_folder(id)
     for segment in segments:
         if not 0 <= segment < proof.count:
             raise NotFound(f"the job {id.short} has no segment {segment}", f"it has 0 to {proof.count - 1}")
@@ -50,18 +50,18 @@ def explain_training(
         return explain(Path(scratch), Task.read(Path(scratch)), segments, emit)
 
 
-def kept_moments(home: Home, id: AgreementId, segments: Iterable[int]) -> tuple[StateDigests, ...]:
-    """The states that an owner kept at the ends of segments, as moments; of a home without any: none."""
+def kept_state_digests(home: Home, id: AgreementId, segments: Iterable[int]) -> tuple[StateDigests, ...]:
+    """The states that an owner kept at the ends of segments, as digests; of a home without any: none."""
     if not has_training(home, id):
         return ()
     folder = _folder(home, id)
-    leaves, moments = read_leaves(folder), []
+    leaves, kept = read_leaves(folder), []
     for segment in segments:
         if segment + 1 < len(leaves):
             step = leaves[segment + 1].leaf.step
             if state_path(folder, step).exists():
-                moments.append(StateDigests.of(segment, step, read_state(folder, step)))
-    return tuple(moments)
+                kept.append(StateDigests.of(segment, step, read_state(folder, step)))
+    return tuple(kept)
 
 
 def _folder(home: Home, id: AgreementId) -> Path:

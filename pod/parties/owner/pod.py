@@ -146,7 +146,7 @@ class Owner:
         open_ids = [id for id in calls.list(owner=self.home.keys.address) if id not in self._over and self._free(id)]
         now = self.home.chain.block("latest").timestamp
         for id in [id for id, until in self._kept.items() if now > until]:
-            self._attempt(id, partial(self._let_go, id))
+            self._attempt(id, partial(self._release_objects, id))
         for agreement in calls.read_many(open_ids):
             act = partial(self._attempt, agreement.id, partial(self._advance, agreement, now))
             if agreement.state in pools:
@@ -278,7 +278,7 @@ class Owner:
         received = last.name == "Settled" and last.timestamp <= agreement.dispute_deadline
         return last.timestamp + (0 if received else KEEP_S)
 
-    def _let_go(self, id: AgreementId) -> None:
+    def _release_objects(self, id: AgreementId) -> None:
         """Give up the sealed objects of an ended job: the scientist has them, or had time to fetch them."""
         self.home.release_objects(id)
         self.home.journal.record(id, "let_go", once="")

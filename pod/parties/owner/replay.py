@@ -55,7 +55,7 @@ def replay_job(home: Home, id: AgreementId, count: int, on_event: Callable[[Even
     """
     if count < 1:
         raise InputRefused(f"at least one segment is replayed, not {count}")
-    proof, folder = home.agreements.proof(id), home.job_folder(id)
+    proof, folder = home.agreements.run_record(id), home.job_folder(id)
     if proof.end_block is None or not (folder / LEAVES).exists():
         raise NotFound(f"the job {id} has no ended training in this home", "only who has the data can replay it")
     leaves = tuple(checkpoint.leaf for checkpoint in read_leaves(folder))

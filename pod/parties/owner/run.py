@@ -82,7 +82,7 @@ class TrainingSession:
         self.home.chain.catch_up()  # else what was sent and is not mined yet would be sent again
         if self.home.agreements.read(self.id).state != State.TRAINING:
             return "ended before"
-        proof = self.home.agreements.proof(self.id)
+        proof = self.home.agreements.run_record(self.id)
         ended = self.train(proof)
         if ended is None:
             return "stopped"
@@ -98,7 +98,7 @@ class TrainingSession:
         sweep(self.folder)
         prepare(self.home, self.id, proof, self.folder, self.keep_every)
         leave = self.card.policy.metrics_leave
-        anchors = Anchors(self.home, self.id, proof, self.recipe.group, self.recipient, leave)
+        anchors = Anchors(self.home, self.id, proof, self.recipe.group_leaves, self.recipient, leave)
         leaves = LeafFile(self.folder)
         ended: Event | None = None
         with Worker(self.folder, self.recipe.environment) as worker:
@@ -118,9 +118,9 @@ class TrainingSession:
         """Deliver what was trained and end the run on chain."""
         leaves = tuple(checkpoint.leaf for checkpoint in read_leaves(self.folder))
         transcript = Transcript(proof.ctx, proof.seed, leaves)
-        transcript.verify(self.recipe.steps, self.recipe.segment)
+        transcript.verify(self.recipe.steps, self.recipe.segment_steps)
         weights, key = self._deliver(transcript)
-        ending = transcript.ending(self.recipe.group, weights, key)
+        ending = transcript.ending(self.recipe.group_leaves, weights, key)
         calls = self.home.agreements
         (calls.finish if ended["event"] == "finished" else calls.diverge)(self.id, ending)
         record_end(self.home, self.id, ended.get("reason", ""))

@@ -85,9 +85,9 @@ def plan_audit(home: Home, request: JobRequest, options: AuditOptions) -> tuple[
     table["verifiers"] = verifiers
     _fill_in(table, options)
     recipe, card_price = _drafted(home, request, table)
-    table.setdefault("segments", default_draws(recipe.steps, recipe.segment))
+    table.setdefault("segments", default_draws(recipe.steps, recipe.segment_steps))
     price = card_price if request.price is None else request.price
-    sampling = Sampling.of(recipe.steps, recipe.segment, table["segments"])
+    sampling = Sampling.of(recipe.steps, recipe.segment_steps, table["segments"])
     fee = fair_fee(price, sampling, seats) if options.fee is None else options.fee
     # Where verifiers come in any case nobody can dispute, and nothing is locked for it.
     counter_bond = 0 if verifiers else fee if options.counter_bond is None else options.counter_bond

@@ -150,7 +150,7 @@ def _read_notes(home: Home, agreement: Agreement, say: Say) -> FitchainError | N
     """
     read = {entry.body["count"] for entry in home.journal.history(agreement.id) if entry.kind == "note"}
     problem: FitchainError | None = None
-    for index, anchor in enumerate(home.agreements.proof(agreement.id).anchors):
+    for index, anchor in enumerate(home.agreements.run_record(agreement.id).anchors):
         if anchor.count in read or anchor.note is None:
             continue
         try:
@@ -175,7 +175,7 @@ def _note(home: Home, agreement: Agreement, anchor: Anchor, index: int) -> Note:
     home.add_peer(agreement.terms.owner)
     note = fetch_note(home.store, anchor.note, home.keys.identity)
     root = tree_root(note.leaves)
-    if note.agreement != agreement.id or note.first != index * agreement.terms.group or root != anchor.root:
+    if note.agreement != agreement.id or note.first != index * agreement.terms.group_leaves or root != anchor.root:
         raise ClaimMismatch(
             f"the note of anchor {index} is about leaves from {note.first} of {note.agreement} under {root}, and the chain has"
             f" {anchor.root}",

@@ -105,15 +105,15 @@ def fetch_model(home: Home, id: AgreementId) -> Delivery:
 
 def _fetch(home: Home, id: AgreementId, folder: Path) -> Verdict:
     """Fetch, open and check a delivery; only one that holds gets its place in the job's folder."""
-    agreement, proof = home.agreements.read(id), home.agreements.proof(id)
+    agreement, proof = home.agreements.read(id), home.agreements.run_record(id)
     keys = _keys(home, id, proof)
-    if agreement.state not in ENDED or proof.weights is None or not keys:
+    if agreement.state not in ENDED or proof.delivery is None or not keys:
         raise NotFound(f"the job {id} is {agreement.state.name.lower()} and has delivered nothing yet")
     home.add_peer(agreement.terms.owner)
     problem: FitchainError | None = None
     for released in keys:
         try:
-            return _open(home, id, folder, proof.weights, released)
+            return _open(home, id, folder, proof.delivery, released)
         except (AccessRefused, InputRefused, DigestMismatch, NotFound, StoreUnusable) as error:
             problem = problem or error
     assert problem is not None
@@ -122,20 +122,20 @@ def _fetch(home: Home, id: AgreementId, folder: Path) -> Verdict:
 
 def _keys(home: Home, id: AgreementId, proof: RunRecord) -> list[Release]:
     """The sealed job identities that the scientist may try: the owner's with its ending, or whoever released one after an audit."""
-    if proof.key is not None:
-        return [Release("", proof.key)]
-    return [release for release in home.audits.releases(id) if release.key is not None]
+    if proof.identity is not None:
+        return [Release("", proof.identity)]
+    return [release for release in home.audits.releases(id) if release.identity is not None]
 
 
-def _open(home: Home, id: AgreementId, folder: Path, weights: Cid, released: Release) -> Verdict:
+def _open(home: Home, id: AgreementId, folder: Path, sealed: Cid, released: Release) -> Verdict:
     """Open a delivery with one of the identities released."""
-    assert released.key is not None
+    assert released.identity is not None
     if released.by:
         home.add_peer(released.by)
-    identity = fetch_key(home.store, id, released.key, home.keys.identity)
+    identity = fetch_key(home.store, id, released.identity, home.keys.identity)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".opened-") as scratch:
         place = Path(scratch)
-        fetch_folder(home.store, weights, place, DELIVERY_FILES, identity)
+        fetch_folder(home.store, sealed, place, DELIVERY_FILES, identity)
         try:
             verdict = check(home, id, Delivery(*(place / name for name in DELIVERY_FILES)))
         except Refuted as error:  # told by the files' own names: where they lie now has a new name every time

@@ -114,8 +114,8 @@ def terms_of(owner: str, request: JobRequest, recipe: Recipe, price: int) -> Ter
         model=request.model,
         recipe=recipe.digest,
         steps=recipe.steps,
-        segment=recipe.segment,
-        group=recipe.group,
+        segment_steps=recipe.segment_steps,
+        group_leaves=recipe.group_leaves,
         price=price,
         bond=price if request.bond is None else request.bond,
         acceptance_window=acceptance_window,
@@ -182,5 +182,6 @@ def _interrupted(home: Home, terms: Terms) -> RequestRow | None:
 def _plain(terms: Terms) -> dict[str, Any]:
     """Terms as JSON values, as the journal holds them, to be compared."""
     plain: dict[str, Any] = json.loads(json.dumps(asdict(terms), default=str))
+    plain["segment"], plain["group"] = plain.pop("segment_steps"), plain.pop("group_leaves")
     plain["audit"]["mode"] = terms.audit.mode.value
     return plain

@@ -141,10 +141,10 @@ class Vote:
 
 @dataclass(frozen=True)
 class Release:
-    """The job's identity as somebody released it to the scientist; `key` is None where that is no CID."""
+    """The job's identity as somebody released it to the scientist, sealed; None where that is no CID."""
 
     by: str
-    key: Cid | None
+    identity: Cid | None
 
 
 class Audits:
@@ -253,12 +253,12 @@ class Audits:
         """Take the way out of a phase whose time is over, or in which nobody is left to act, as anyone."""
         return self._send("advance", id)
 
-    def release(self, id: AgreementId, key: Cid) -> Receipt:
+    def release(self, id: AgreementId, identity: Cid) -> Receipt:
         """After a Match, hand the sealed job identity to the scientist, as the owner or a joined seat; pays the owner.
 
         Once all votes are revealed it counts them itself, where they are a Match that awaits its key.
         """
-        return self._send("release", id, cid_out(key))
+        return self._send("release", id, cid_out(identity))
 
     # Reads
 

@@ -212,12 +212,12 @@ class Agreements:
             from_block = self._requests[id].block
         return self.chain.events_of(CONTRACTS, id, from_block, to_block)
 
-    def proof(self, id: AgreementId) -> RunRecord:
+    def run_record(self, id: AgreementId) -> RunRecord:
         """What the chain keeps of its training, anchors included. Raises as `read`."""
         requested = self._requested(id)
         ctx = self.chain.call("Agreements", "agreement", id)["ctx"]
         steps = requested.args["terms"]["steps"]
-        return _proof(ctx, steps, self.chain.events_of(["ProofOfTrain"], id, requested.block))
+        return _run_record(ctx, steps, self.chain.events_of(["ProofOfTrain"], id, requested.block))
 
     def context(self, agreement: Agreement, dataset_root: Root, initial_model_root: Root) -> Digest:
         """The context of an agreement on this deployment, computed here."""
@@ -233,8 +233,8 @@ class Agreements:
             dataset_root,
             initial_model_root,
             terms.steps,
-            terms.segment,
-            terms.group,
+            terms.segment_steps,
+            terms.group_leaves,
         )
 
     def list(
@@ -313,8 +313,8 @@ def sign_permit(chain: Chain, spender: str, value: int) -> Permit:
     return Permit(value, deadline, signature[64], Digest(signature[:32]), Digest(signature[32:64]))
 
 
-def _proof(ctx: Digest, steps: int, events: Sequence[Event]) -> RunRecord:
-    """Put a proof together from its events."""
+def _run_record(ctx: Digest, steps: int, events: Sequence[Event]) -> RunRecord:
+    """Put a run\'s record together from its events."""
     by_name = {event.name: event for event in events}
     anchors = tuple(_anchor(event) for event in events if event.name == "Anchored")
     begun = by_name["Begun"].args if "Begun" in by_name else {}
@@ -328,8 +328,8 @@ def _proof(ctx: Digest, steps: int, events: Sequence[Event]) -> RunRecord:
         step=ended.get("step", steps if ended else 0),
         transcript_root=ended.get("transcriptRoot", ZERO),
         model_root=ended.get("modelRoot", ZERO),
-        weights=cid_in(ended.get("weightsCid", b"")),
-        key=cid_in(ended.get("keyCid", b"")),
+        delivery=cid_in(ended.get("weightsCid", b"")),
+        identity=cid_in(ended.get("keyCid", b"")),
         anchors=anchors,
         end_block=end.block if end else None,
     )
@@ -354,8 +354,8 @@ def cid_out(cid: Cid | None) -> bytes:
 
 
 def struct_of(value: DataclassInstance) -> dict[str, Any]:
-    """A dataclass as the contract's struct of the same fields: acceptance_window is acceptanceWindow there."""
-    return {_camel(field.name): getattr(value, field.name) for field in fields(value)}
+    """A dataclass as the contract's struct, under its names: acceptance_window is acceptanceWindow there."""
+    return {_abi_name(field.name): getattr(value, field.name) for field in fields(value)}
 
 
 def _terms_out(terms: Terms) -> dict[str, Any]:
@@ -363,13 +363,18 @@ def _terms_out(terms: Terms) -> dict[str, Any]:
 
 
 def _terms_in(body: dict[str, Any]) -> Terms:
-    audit = {field.name: body["audit"][_camel(field.name)] for field in fields(AuditTerms)}
-    values = {field.name: body[_camel(field.name)] for field in fields(Terms)}
+    audit = {field.name: body["audit"][_abi_name(field.name)] for field in fields(AuditTerms)}
+    values = {field.name: body[_abi_name(field.name)] for field in fields(Terms)}
     return Terms(**values | {"audit": AuditTerms(**audit | {"mode": AuditMode(audit["mode"])})})
 
 
-def _camel(name: str) -> str:
-    first, *rest = name.split("_")
+_ABI_NAMES = {"segment_steps": "segment", "group_leaves": "group"}
+"""Fields whose name in the contracts' structs does not follow from their own."""
+
+
+def _abi_name(name: str) -> str:
+    """A field's name in the contracts' structs."""
+    first, *rest = _ABI_NAMES.get(name, name).split("_")
     return first + "".join(word.capitalize() for word in rest)
 
 
@@ -379,11 +384,11 @@ def _ending_out(ending: Ending) -> dict[str, Any]:
     leaf = {
         "index": last.index,
         "step": last.step,
-        "modelRoot": last.model_root,
-        "optimizerRoot": last.optimizer_root,
+        "modelRoot": last.model,
+        "optimizerRoot": last.optimizer,
         "records": last.records,
         "metrics": last.metrics,
         "previous": last.previous,
     }
     subtrees = {"peaks": list(ending.peaks), "tail": list(ending.tail), "last": leaf, "path": list(ending.path)}
-    return subtrees | {"weightsCid": bytes(ending.weights), "keyCid": cid_out(ending.key)}
+    return subtrees | {"weightsCid": bytes(ending.delivery), "keyCid": cid_out(ending.identity)}

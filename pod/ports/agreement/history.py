@@ -97,7 +97,7 @@ def read_history(chain: Chain, id: AgreementId) -> AgreementHistory:
     dataset, model = chain.call_many(entries)
     return AgreementHistory(
         agreement=agreement,
-        proof=calls.proof(id),
+        proof=calls.run_record(id),
         events=events,
         blocks=chain.blocks(event.block for event in events),
         dataset_root=dataset["root"],

@@ -13,6 +13,7 @@ from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO, Digest, Root
 from fitchain.pod.values.ids import WHOLE_POOL, AgreementId, DatasetId, ModelId, PanelId
+from fitchain.pod.values.leaf import Leaf
 
 
 class State(IntEnum):
@@ -109,8 +110,8 @@ class Terms:
         dataset, model: their ids in the registry.
         recipe: digest of the recipe.
         steps: T, steps in all.
-        segment: k, steps between two leaves.
-        group: A, leaves that an anchor covers, a power of two.
+        segment_steps: k, steps between two leaves.
+        group_leaves: A, leaves that an anchor covers, a power of two.
         price, bond: FIT in base units.
         acceptance_window, training_window, dispute_window: seconds.
         audit: the audit's terms.
@@ -121,8 +122,8 @@ class Terms:
     model: ModelId
     recipe: Digest
     steps: int
-    segment: int
-    group: int
+    segment_steps: int
+    group_leaves: int
     price: int
     bond: int
     acceptance_window: int
@@ -208,7 +209,7 @@ class RunRecord:
         count: leaves anchored so far; after the end, all leaves.
         step: steps that the ending covers; 0 before.
         transcript_root, model_root: recorded by the ending; zero before.
-        weights, key: CIDs of the sealed weights and of the sealed job identity; None before the end, or if they are no CIDs.
+        delivery, identity: CIDs of the sealed delivery and of the sealed job identity; None before the end, or if they are no CIDs.
         anchors: in order.
         end_block: block of the ending, None before.
     """
@@ -220,23 +221,10 @@ class RunRecord:
     step: int
     transcript_root: Root
     model_root: Root
-    weights: Cid | None
-    key: Cid | None
+    delivery: Cid | None
+    identity: Cid | None
     anchors: tuple[Anchor, ...]
     end_block: int | None
-
-
-@dataclass(frozen=True)
-class LeafOpening:
-    """The last leaf, opened: `struct Leaf` of the contracts."""
-
-    index: int
-    step: int
-    model_root: Root
-    optimizer_root: Root
-    records: Digest
-    metrics: Digest
-    previous: Digest
 
 
 @dataclass(frozen=True)
@@ -246,18 +234,18 @@ class Ending:
     Args:
         peaks: peaks of the anchored groups, left to right.
         tail: perfect-subtree roots, largest first, of the leaves after the last anchored group.
-        last: the last leaf.
+        last: the last leaf, `struct Leaf` there.
         path: left siblings of the last leaf within the smallest peak.
-        weights: CID of the weights sealed to the job's identity.
-        key: CID of the job's identity sealed to the scientist; None while it is withheld.
+        delivery: CID of weights and certificate, sealed to the job's identity.
+        identity: CID of the job's identity, sealed to the scientist; None while it is withheld.
     """
 
     peaks: tuple[Digest, ...]
     tail: tuple[Digest, ...]
-    last: LeafOpening
+    last: Leaf
     path: tuple[Digest, ...]
-    weights: Cid
-    key: Cid | None
+    delivery: Cid
+    identity: Cid | None
 
 
 def agreement_id(chain_id: int, agreements: str, scientist: str, salt: Digest) -> AgreementId:
@@ -288,8 +276,8 @@ def context(
     dataset_root: Root,
     initial_model_root: Root,
     steps: int,
-    segment: int,
-    group: int,
+    segment_steps: int,
+    group_leaves: int,
 ) -> Digest:
     """The context that stands in every leaf, so that no proof serves another job, chain or deployment.
 
@@ -300,7 +288,7 @@ def context(
         owner, scientist: their addresses.
         recipe: digest of the recipe.
         dataset_root, initial_model_root: as registered.
-        steps, segment, group: T, k, A.
+        steps, segment_steps, group_leaves: T, k, A.
 
     Returns:
         keccak256(abi.encode(...)) of these, in this order.
@@ -309,7 +297,7 @@ def context(
     types = ["uint256", *addresses, "bytes32", *addresses, *words, "uint256", "uint256", "uint256"]
     roots = [bytes(recipe), bytes(dataset_root), bytes(initial_model_root)]
     head = [chain_id, agreements, proof_of_train, bytes(agreement), owner, scientist]
-    return _keccak(types, [*head, *roots, steps, segment, group])
+    return _keccak(types, [*head, *roots, steps, segment_steps, group_leaves])
 
 
 def order_seed(ctx: Digest, block_hash: Digest, nonce: Digest) -> Digest:

@@ -140,10 +140,12 @@ def segment_records(recipe: Recipe, seed: Digest, segment: int) -> Indices:
     Raises:
         Unusable: they are more than an audit looks at.
     """
-    start = segment * recipe.segment
-    steps, rows = min(recipe.segment, recipe.steps - start), recipe.rows[1] - recipe.rows[0]
+    start = segment * recipe.segment_steps
+    steps, rows = min(recipe.segment_steps, recipe.steps - start), recipe.rows[1] - recipe.rows[0]
     if rows > MOST_ROWS or steps * recipe.batch_size > MOST_INDICES:
-        raise Unusable(f"the order of {rows} rows in segments of {recipe.segment} steps is more than an audit looks at")
+        raise Unusable(
+            f"the order of {rows} rows in segments of {recipe.segment_steps} steps is more than an audit looks at"
+        )
     return np.concatenate(list(islice(batches(recipe, seed, start), steps)))
 
 

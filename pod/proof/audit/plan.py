@@ -26,7 +26,7 @@ class AuditPlan:
     """What is about to be agreed on.
 
     Args:
-        steps, segment: T and k.
+        steps, segment_steps: T and k.
         wanted: q.
         seats: verifiers of the audit, or of a dispute where there is none.
         disputed: whether there is an audit only if the scientist disputes.
@@ -36,7 +36,7 @@ class AuditPlan:
     """
 
     steps: int
-    segment: int
+    segment_steps: int
     wanted: int
     seats: int
     disputed: bool
@@ -53,12 +53,12 @@ class AuditPlan:
         size, rows = (recipe.batch_size, recipe.rows[1] - recipe.rows[0]) if recipe else (None, None)
         seats, disputed = audit.seats, not audit.verifiers
         money = (terms.price, audit.fee, terms.bond)
-        return cls(terms.steps, terms.segment, audit.segments, seats, disputed, *money, size, rows)
+        return cls(terms.steps, terms.segment_steps, audit.segments, seats, disputed, *money, size, rows)
 
     @property
     def sampling(self) -> Sampling:
         """What is drawn of the training."""
-        return Sampling.of(self.steps, self.segment, self.wanted)
+        return Sampling.of(self.steps, self.segment_steps, self.wanted)
 
     @property
     def bond_needed(self) -> int | None:
@@ -70,12 +70,12 @@ class AuditPlan:
         """Records that the verifiers see at most; None where it is not known here."""
         if self.batch_size is None or self.records is None:
             return None
-        return self.sampling.disclosed(self.segment, self.batch_size, self.records)
+        return self.sampling.disclosed(self.segment_steps, self.batch_size, self.records)
 
 
-def default_draws(steps: int, segment: int) -> int:
+def default_draws(steps: int, segment_steps: int) -> int:
     """q where nobody names one: what finds a tenth faked with 95 %."""
-    return min(draws_needed(-(-steps // segment), FAKED_SHARE, DETECTION), MOST_DRAWS)
+    return min(draws_needed(-(-steps // segment_steps), FAKED_SHARE, DETECTION), MOST_DRAWS)
 
 
 def fair_fee(price: int, sampling: Sampling, seats: int) -> int:

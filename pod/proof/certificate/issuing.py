@@ -76,7 +76,7 @@ def issue(
         transcript_root=transcript.root,
         count=transcript.count,
         steps=transcript.leaves[-1].step,
-        leaves=transcript.leaves if transcript.count <= most_leaves else outline_of(transcript, recipe.group),
+        leaves=transcript.leaves if transcript.count <= most_leaves else outline_of(transcript, recipe.group_leaves),
     )
     claims.check_recipe(statement, terms)
     claims.check_leaves(statement)

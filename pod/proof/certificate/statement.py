@@ -207,10 +207,10 @@ class Statement:
         )
 
 
-def outline_of(transcript: Transcript, group: int) -> Outline:
-    """The outline of a transcript whose anchors cover `group` leaves."""
-    roots = tuple(each.root for each in transcript.groups(group))
-    tail = peaks(transcript.digests[len(roots) * group :])
+def outline_of(transcript: Transcript, group_leaves: int) -> Outline:
+    """The outline of a transcript whose anchors cover `group_leaves` leaves."""
+    roots = tuple(each.root for each in transcript.groups(group_leaves))
+    tail = peaks(transcript.digests[len(roots) * group_leaves :])
     smallest = transcript.count & -transcript.count
     path = inclusion_path(transcript.digests[-smallest:], smallest - 1)
     return Outline(roots, tuple(root for root, _ in tail), transcript.leaves[-1], tuple(path))

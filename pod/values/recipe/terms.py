@@ -221,8 +221,8 @@ class Recipe:
         learning_rates: runs of (steps, rate).
         batch_size: B; the last, smaller batch of an epoch is dropped.
         steps: T.
-        segment: k, the steps from one leaf to the next.
-        group: A, the leaves that an anchor covers; a power of two.
+        segment_steps: k, the steps from one leaf to the next.
+        group_leaves: A, the leaves that an anchor covers; a power of two.
         environment: what makes replay exact.
         metrics: what each segment reports.
         audit: terms.
@@ -241,8 +241,8 @@ class Recipe:
     learning_rates: Runs
     batch_size: int
     steps: int
-    segment: int
-    group: int
+    segment_steps: int
+    group_leaves: int
     environment: Environment
     metrics: tuple[str, ...]
     audit: Audit
@@ -295,8 +295,8 @@ class Recipe:
             learning_rates=_learning_rates(fields, steps),
             batch_size=_batch_size(fields, stop - start),
             steps=steps,
-            segment=fields.integer("segment", 2, MOST_STEPS),
-            group=_group(fields),
+            segment_steps=fields.integer("segment", 2, MOST_STEPS),
+            group_leaves=_group_leaves(fields),
             environment=Environment.parse(value["environment"]),
             metrics=_metrics(fields, loss),
             audit=Audit.parse(value["audit"]),
@@ -319,8 +319,8 @@ class Recipe:
             "learning_rates": [[count, rate] for count, rate in self.learning_rates],
             "batch_size": self.batch_size,
             "steps": self.steps,
-            "segment": self.segment,
-            "group": self.group,
+            "segment": self.segment_steps,
+            "group": self.group_leaves,
             "dtype": self.dtype,
             "environment": self.environment.json(),
             "metrics": list(self.metrics),
@@ -339,7 +339,7 @@ class Recipe:
     @property
     def leaf_count(self) -> int:
         """Leaves of a whole transcript: one before the first step, then one after each segment, the last perhaps shorter."""
-        return -(-self.steps // self.segment) + 1
+        return -(-self.steps // self.segment_steps) + 1
 
     def step_of(self, leaf: int) -> int:
         """Steps completed at a leaf.
@@ -349,7 +349,7 @@ class Recipe:
         """
         if not 0 <= leaf < self.leaf_count:
             raise InputRefused(f"the transcript has {self.leaf_count} leaves and none of index {leaf}")
-        return min(leaf * self.segment, self.steps)
+        return min(leaf * self.segment_steps, self.steps)
 
     def learning_rate(self, step: int) -> float:
         """The rate of the step that follows `step` completed ones.
@@ -417,11 +417,11 @@ def _batch_size(fields: Fields, rows: int) -> int:
     return batch_size
 
 
-def _group(fields: Fields) -> int:
-    group = fields.integer("group", 1, 1 << 31)
-    if group & (group - 1):
-        raise InputRefused(f"the recipe: group is a power of two, not {group}")
-    return group
+def _group_leaves(fields: Fields) -> int:
+    leaves = fields.integer("group", 1, 1 << 31)
+    if leaves & (leaves - 1):
+        raise InputRefused(f"the recipe: group is a power of two, not {leaves}")
+    return leaves
 
 
 def _metrics(fields: Fields, loss: Choice) -> tuple[str, ...]:
