@@ -140,7 +140,7 @@ def _root(context: typer.Context, version: bool = False, **common: Any) -> None:
 
 
 _VERSION = Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")]
-command.describe(
+command.set_signature(
     _root, [inspect.Parameter("version", inspect.Parameter.KEYWORD_ONLY, annotation=_VERSION, default=False)]
 )
 app.callback(cls=RootGroup)(_root)

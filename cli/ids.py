@@ -23,12 +23,12 @@ SHORTEST_PREFIX = 6
 _WHOLE = 64
 
 
-def match_id(text: str, known: Callable[[], Iterable[Digest]], what: str, listing: str) -> Digest:
+def match_id(text: str, candidates: Callable[[], Iterable[Digest]], what: str, listing: str) -> Digest:
     """Find the identifier that a person means.
 
     Args:
         text: the whole identifier or a prefix of it, with or without 0x.
-        known: yields the identifiers to choose from; not asked when the text is whole.
+        candidates: yields the identifiers to choose from; not asked when the text is whole.
         what: the word for the thing, `agreement` say.
         listing: the command that lists them.
 
@@ -45,12 +45,14 @@ def match_id(text: str, known: Callable[[], Iterable[Digest]], what: str, listin
         raise InputRefused(
             f"{text!r} has {len(digits)} hex digits and a shortened id needs {SHORTEST_PREFIX}", f"see `{listing}`"
         )
-    found = sorted({id for id in known() if str(id)[2:].startswith(digits)})
-    if not found:
+    matches = sorted({id for id in candidates() if str(id)[2:].startswith(digits)})
+    if not matches:
         raise NotFound(f"no {what} begins with 0x{digits}", f"see `{listing}`")
-    if len(found) > 1:
-        raise InputRefused(f"0x{digits} begins {len(found)} {what}s: {found[0]} and {found[1]}", "give more digits")
-    return found[0]
+    if len(matches) > 1:
+        raise InputRefused(
+            f"0x{digits} begins {len(matches)} {what}s: {matches[0]} and {matches[1]}", "give more digits"
+        )
+    return matches[0]
 
 
 def find_agreement(home: Home, text: str) -> AgreementId:

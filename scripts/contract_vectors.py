@@ -65,7 +65,7 @@ def vectors() -> str:
 
 
 def payouts() -> str:
-    """Votes, and what everybody has then, as JSON text; amounts in base units, as text, since JSON's numbers are not exact."""
+    """Votes, and what everybody has then, as JSON text; amounts in base units as text, for JSON ends at 2**53."""
     cases = [_case(AUDITED[verdict], False, True, verdict, votes) for verdict, votes in VOTES]
     cases += [_case(KEY_WITHHELD, False, False, WITHHELD, votes) for verdict, votes in VOTES if verdict == MATCH]
     cases += [_case(EVIDENCE_WITHHELD, disputed, False, WITHHELD, (Outcome.NONE,) * 3) for disputed in (False, True)]

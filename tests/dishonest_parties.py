@@ -15,7 +15,7 @@ import numpy as np
 
 from fitchain.pod.jobs.exchange import Note, send_folder, send_key, send_note
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.parties.scientist import draft_recipe
+from fitchain.pod.parties.scientist import JobRequest, draft_recipe
 from fitchain.pod.parties.scientist.publish import MODEL_FILES
 from fitchain.pod.parties.scientist.request import terms_of
 from fitchain.pod.ports.agreement import Terms, commit_nonce
@@ -56,7 +56,8 @@ class Offer:
         row = home.journal.model(workshop.model.id)
         recipe = draft_recipe(home, dataset.card, row.graph, row.initial_model, RECIPE | overrides)
         owner = workshop.owner
-        terms = terms_of(owner.address, dataset.id, row.id, recipe, PRICE, BOND, (HOUR_S,) * 3)
+        request = JobRequest(dataset.id, row.id, bond=BOND, windows=(HOUR_S,) * 3)
+        terms = terms_of(owner.address, request, recipe, PRICE)
         files = {name: (row.folder / name).read_bytes() for name in MODEL_FILES}
         return cls(home, recipe, terms, files | {"recipe.json": recipe.encode()}, [owner.home.keys.recipient])
 

@@ -22,8 +22,8 @@ import pytest
 from fitchain.cli.demo.parties import Side
 from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.parties.owner import Owner, RegisteredDataset, register_dataset
-from fitchain.pod.parties.scientist import PublishedModel, Scientist, publish_model, request_job
+from fitchain.pod.parties.owner import DatasetOffer, Owner, RegisteredDataset, register_dataset
+from fitchain.pod.parties.scientist import JobRequest, PublishedModel, Scientist, publish_model, request_job
 from fitchain.pod.parties.verifier import Verifier
 from fitchain.pod.ports import keys
 from fitchain.pod.ports.agreement import State
@@ -154,7 +154,7 @@ class Workshop:
         """Ask for a training; the agreement's id."""
         asked: dict[str, Any] = {"price": PRICE, "bond": BOND, "windows": (HOUR_S,) * 3, "rehearsed": False}
         asked |= {"recipe_overrides": RECIPE, "dataset": self.dataset.id, "model": self.model.id} | changes
-        return request_job(self.scientist.home, asked.pop("dataset"), asked.pop("model"), **asked)
+        return request_job(self.scientist.home, JobRequest(**asked))
 
     def until(self, reached: Callable[[], bool], limit_s: float = LIMIT_S) -> None:
         """Wait until something is reached; what both sides said is in the error."""
@@ -202,7 +202,7 @@ def offer_table(owner: Party, source: Path, **changes: Any) -> RegisteredDataset
         "mock_records": 0,
     } | changes
     policy = how.pop("policy", Policy(manual_approval=False))
-    return register_dataset(owner.home, source, policy=policy, **how)
+    return register_dataset(owner.home, DatasetOffer(source, policy=policy, **how))
 
 
 def module_file(folder: Path) -> Path:
@@ -328,7 +328,7 @@ def workshop(open_party: Callable[..., Party], table_path: Path) -> Workshop:
     """Owner, scientist, dataset and model."""
     owner, scientist = open_party("owner"), open_party("scientist")
     dataset = offer_table(owner, table_path)
-    model = publish_model(scientist.home, module_file(scientist.home.settings.home), "Tiny", dataset.id)
+    model = publish_model(scientist.home, module_file(scientist.home.settings.home), dataset.id, name="Tiny")
     scientist.home.registry.register_pod(Role.SCIENTIST, scientist.home.keys.recipient)
     return Workshop(owner, scientist, dataset, model)
 

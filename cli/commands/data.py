@@ -11,7 +11,7 @@ import typer
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.ids import DatasetArgument, find_dataset
 from fitchain.cli.views.amounts import counted, format_fit, parse_fit
-from fitchain.cli.views.output import Facts, Report, Rows, say
+from fitchain.cli.views.output import KeyValues, Report, Rows, log
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.errors import FitchainError, InputRefused
 
@@ -94,18 +94,18 @@ def register(
     from fitchain.pod.parties import owner
 
     units = parse_fit(price)
+    mode = AuditMode.parse(disclose)
     policy = Policy(
         minimum_price=parse_fit(minimum_price) if minimum_price else units,
         maximum_steps=maximum_steps,
         minimum_batch=minimum_batch,
         manual_approval=manual_approval,
-        disclosure_mode=AuditMode.parse(disclose),
-        disclosure_cap=0 if disclose == "on-site" and disclose_records is None else disclose_records,
+        disclosure_mode=mode,
+        disclosure_cap=0 if mode is AuditMode.ON_SITE and disclose_records is None else disclose_records,
         metrics_leave=metrics_leave,
         scientists=tuple(account.lower() for account in scientist or ()),
     )
-    registered = owner.register_dataset(
-        session.home,
+    offer = owner.DatasetOffer(
         source,
         name=name or source.stem,
         target=target,
@@ -119,12 +119,13 @@ def register(
         mock_records=mock_records,
         environments=tuple(environment or ()),
     )
+    registered = owner.register_dataset(session.home, offer)
     values = {
         "dataset": registered.id,
         "name": registered.card.name,
         "records": registered.count,
         "columns": [column.name for column in registered.card.columns],
-        "dropped": list(drop or ()),
+        "dropped": list(offer.drop),
         "root": registered.root,
         "card": str(registered.card_cid),
     }
@@ -135,7 +136,7 @@ def register(
         ("card", registered.card_cid),
         ("stays here", source.absolute()),
     ]
-    return Report(values, [Facts(pairs)])
+    return Report(values, [KeyValues(pairs)])
 
 
 @command(app, "list")
@@ -209,7 +210,7 @@ def show(session: Session, dataset: DatasetArgument) -> Report:
         for column in card.columns
     ]
     table = Rows(("column", "type", "shape", "mean", "deviation"), columns, right=("mean", "deviation"))
-    return Report(values, [Facts(pairs), table])
+    return Report(values, [KeyValues(pairs), table])
 
 
 @command(app, "retire")
@@ -238,7 +239,7 @@ def _card(home: Home, entry: DatasetEntry) -> Card | None:
     try:
         return read_card(home, entry.id)
     except FitchainError as error:
-        say(f"the card of {entry.id.short} is left out: {error}")
+        log(f"the card of {entry.id.short} is left out: {error}")
         return None
 
 

@@ -45,6 +45,6 @@ def demo(
     kind = choose_stores(session.flags.store)
     run = next_folder(folder)
     who = "Two owners, a scientist, three verifiers" if audit else "Two pods, one private table, one certified training"
-    tell = Progress(f"{who}. Everything of this run lies in {shown(run)}")
-    outcome = play(PLAYS[data], session, run, port, kind, audit, tell)
-    return Report(outcome.values(), outcome.summary())
+    progress = Progress(f"{who}. Everything of this run lies in {shown(run)}")
+    result = play(PLAYS[data], session.settings, run, port, kind, audit, progress)
+    return Report(result.values(), result.summary())

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from fitchain.cli.command import Session, command
-from fitchain.cli.views.output import Facts, Report
+from fitchain.cli.views.output import KeyValues, Report
 
 
 def register(app: typer.Typer) -> None:
@@ -41,4 +41,4 @@ def deploy(
         "file": path,
     }
     pairs = [("chain", deployment.chain_id), *deployment.addresses.items(), ("written to", path)]
-    return Report(values, [Facts(pairs)])
+    return Report(values, [KeyValues(pairs)])

@@ -8,7 +8,7 @@ import typer
 
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.views.amounts import format_fit, parse_fit
-from fitchain.cli.views.output import Facts, Report
+from fitchain.cli.views.output import KeyValues, Report
 
 if TYPE_CHECKING:
     from fitchain.pod.ports.settings import DevnetRecord
@@ -79,8 +79,8 @@ def fund(
     wei, units = parse_fit(eth), parse_fit(fit)
     to = address or session.own_address()
     devnet.fund(session.settings, to, wei, units)
-    given = {"address": to, "eth": format_fit(wei), "fit": format_fit(units)}
-    return Report(given, [Facts([("funded", to), ("with", f"{given['eth']} ETH and {given['fit']} FIT")])])
+    values = {"address": to, "eth": format_fit(wei), "fit": format_fit(units)}
+    return Report(values, [KeyValues([("funded", to), ("with", f"{values['eth']} ETH and {values['fit']} FIT")])])
 
 
 def _running(session: Session, record: DevnetRecord) -> Report:
@@ -113,4 +113,4 @@ def _running(session: Session, record: DevnetRecord) -> Report:
     if pair:
         pairs += [(f"IPFS node {number}", node["store"]) for number, node in enumerate(nodes, 1)]
         pairs.append(("IPFS", f"Kubo {pair.version}, connected with each other alone"))
-    return Report(values, [Facts(pairs)])
+    return Report(values, [KeyValues(pairs)])

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from fitchain.cli.command import Session, command, group
-from fitchain.cli.ids import AgreementArgument, find_agreement, find_dataset, find_model
+from fitchain.cli.ids import AgreementArgument, find_agreement, find_dataset, find_model, find_panel
 from fitchain.cli.views.amounts import counted, format_duration, format_fit, parse_duration, parse_fit
-from fitchain.cli.views.output import Facts, Report, Rows, say
+from fitchain.cli.views.output import KeyValues, Report, Rows, log
 from fitchain.pod.ports.agreement import Phase, State
-from fitchain.pod.values.errors import AccessRefused, InputRefused, Unusable
+from fitchain.pod.values.audit_mode import AuditMode
+from fitchain.pod.values.errors import InputRefused, Unusable
 from fitchain.pod.values.ids import AgreementId
 
 if TYPE_CHECKING:
-    from fitchain.cli.views.cost import Plan
-    from fitchain.cli.views.history import JobStatus
+    from fitchain.pod.jobs.home import Home
+    from fitchain.pod.jobs.job_status import JobStatus
+    from fitchain.pod.parties.scientist import AuditOptions
     from fitchain.pod.ports.chain.base import Receipt
+    from fitchain.pod.proof.audit.plan import AuditPlan
+
+Value = TypeVar("Value")
 
 app = group("job", "Ask for a training, decide on it, follow it, pay for it.")
 
@@ -87,44 +93,49 @@ def request(
 
     The price is locked until the job ends. The first steps are rehearsed here on mock data before.
     """
-    from fitchain.cli.audit_options import AuditOptions, asked
     from fitchain.pod.parties import scientist
 
     home = session.home
-    windows = [parse_duration(window) for window in (acceptance_window, training_window, dispute_window)]
-    on, of = find_dataset(home, dataset), find_model(home, model)
-    paid, risked = (None if amount is None else parse_fit(amount) for amount in (price, bond))
-    how = (verifiers, segments, panel, mode, audit_fee, audit_window, dispute_verifiers, counter_bond)
-    ask = asked(home, on, of, _read_recipe(recipe), paid, risked, AuditOptions(*how))
-    for label, told in audit_pairs(ask.plan):
-        say(f"{label}: {told}")  # before anything is signed
-    id = scientist.request_job(
-        home,
-        on,
-        of,
-        recipe_overrides=ask.overrides,
-        price=paid,
-        bond=ask.bond,
-        windows=windows,
-        audit=ask.audit,
+    asked = scientist.JobRequest(
+        find_dataset(home, dataset),
+        find_model(home, model),
+        recipe_overrides=_read_recipe(recipe),
+        price=_optional(parse_fit, price),
+        bond=_optional(parse_fit, bond),
+        windows=(parse_duration(acceptance_window), parse_duration(training_window), parse_duration(dispute_window)),
         rehearsed=rehearsal,
     )
+    options = read_audit_options(
+        home,
+        verifiers=verifiers,
+        segments=segments,
+        panel=panel,
+        mode=mode,
+        fee=audit_fee,
+        window=audit_window,
+        dispute_verifiers=dispute_verifiers,
+        counter_bond=counter_bond,
+    )
+    planned, plan = scientist.plan_audit(home, asked, options)
+    for label, text in audit_pairs(plan):
+        log(f"{label}: {text}")  # before anything is signed
+    id = scientist.request_job(home, planned)
     terms = home.agreements.read(id).terms
     values: dict[str, Any] = {
         "agreement": id,
         "owner": terms.owner,
         "price": format_fit(terms.price),
         "bond": format_fit(terms.bond),
-        "audit": audit_values(ask.plan),
+        "audit": audit_values(plan),
     }
     pairs: list[tuple[str, Any]] = [
         ("agreement", id),
         ("owner", terms.owner),
         ("price", f"{values['price']} FIT, locked; the owner risks {values['bond']} FIT"),
-        *audit_pairs(ask.plan),
+        *audit_pairs(plan),
         ("next", f"fitchain job watch {id.short}"),
     ]
-    return Report(values, [Facts(pairs)])
+    return Report(values, [KeyValues(pairs)])
 
 
 @command(app, "list")
@@ -135,8 +146,8 @@ def list_(
     """List jobs, oldest first."""
     home = session.reader
     mine = None if every else session.own_address()
-    found = [home.agreements.read(id) for id in home.agreements.list()]
-    shown = [job for job in found if mine is None or mine in (job.scientist, job.terms.owner)]
+    jobs = [home.agreements.read(id) for id in home.agreements.list()]
+    shown = [job for job in jobs if mine is None or mine in (job.scientist, job.terms.owner)]
     rows = [
         (
             job.id.short,
@@ -169,11 +180,12 @@ def list_(
 def show(session: Session, agreement: AgreementArgument) -> Report:
     """Show where a job stands, its cost and its history."""
     from fitchain.cli.views import history
+    from fitchain.pod.jobs.job_status import JobStatusReader
 
     home = session.reader
-    standing = history.Reader(home, find_agreement(home, agreement)).read()
-    lines = [history.sentence(entry) for entry in standing.history if entry.kind not in ("checkpoint", "training")]
-    return Report(history.values(standing), [history.describe(standing), *(["", *lines] if lines else [])])
+    status = JobStatusReader(home, find_agreement(home, agreement)).read()
+    lines = [history.sentence(entry) for entry in status.history if entry.kind not in ("checkpoint", "training")]
+    return Report(history.values(status), [history.describe(status), *(["", *lines] if lines else [])])
 
 
 @command(app, "watch")
@@ -188,12 +200,13 @@ def watch(
     """
     from fitchain.cli.views import history
     from fitchain.cli.views import watch as watching
+    from fitchain.pod.jobs.job_status import JobStatusReader
 
     home = session.reader
-    standing = watching.watch(history.Reader(home, find_agreement(home, agreement)), until_settled)
-    trained = standing.proof.end_block is not None and not standing.agreement.diverged
+    status = watching.watch(JobStatusReader(home, find_agreement(home, agreement)), until_settled)
+    trained = status.proof.end_block is not None and not status.agreement.diverged
     session.exit_code = 0 if trained else 3
-    return Report(history.values(standing), [_ending(standing)])
+    return Report(history.values(status), [_ending(status)])
 
 
 @command(app, "approve")
@@ -246,35 +259,18 @@ def dispute(session: Session, agreement: AgreementArgument) -> Report:
 
     home = session.home
     id = find_agreement(home, agreement)
-    job = home.agreements.read(id)
-    audit = job.terms.audit
-    if job.scientist != home.keys.address:
-        raise AccessRefused(
-            f"the scientist of {id.short} is {job.scientist}, and this home's account is {home.keys.address}",
-            "only the scientist can dispute a result",
-        )
-    if audit.verifiers or not audit.dispute_verifiers:
-        raise Unusable(
-            f"the terms of {id.short} name no verifiers of a dispute",
-            f"they are {'audited in any case' if audit.verifiers else 'agreed with job request --dispute-verifiers'}",
-        )
-    if job.state not in (State.TRAINED, State.DIVERGED):
-        raise Unusable(f"{id.short} is {job.state.name.lower()}: there is no result to dispute", _see(id))
-    if home.chain.block("latest").timestamp > job.dispute_deadline:
-        raise Unusable(f"the time to dispute {id.short} is over", f"fitchain job settle {id.short} pays its owner")
-    scientist.dispute(home, id)
-    sent = home.journal.last(id, "disputed").body
+    receipt, audit = scientist.dispute(home, id), home.agreements.terms(id).audit
     values = {
         "agreement": id,
         "result": "disputed",
         "fee": format_fit(audit.fee),
         "counter_bond": format_fit(audit.counter_bond),
-        "transaction": sent["transaction"],
-        "gas": sent["gas"],
+        "transaction": receipt.transaction,
+        "gas": receipt.gas_used,
     }
     locked = f"{values['fee']} FIT for {counted(audit.seats, 'verifier')} and {values['counter_bond']} FIT counter-bond"
     pairs = [("disputed", id), ("locked", locked), ("next", f"fitchain job watch {id.short} --until-settled")]
-    return Report(values, [Facts(pairs)])
+    return Report(values, [KeyValues(pairs)])
 
 
 @command(app, "cancel")
@@ -320,30 +316,56 @@ def withdraw(session: Session) -> Report:
         return Report({"withdrawn": "0", "address": address}, ["nothing is waiting for this account"])
     receipt = home.agreements.withdraw()
     values = {"withdrawn": format_fit(owed), "address": address, "transaction": receipt.transaction}
-    return Report(values, [Facts([("withdrawn", f"{values['withdrawn']} FIT"), ("to", address)])])
+    return Report(values, [KeyValues([("withdrawn", f"{values['withdrawn']} FIT"), ("to", address)])])
 
 
-def audit_pairs(plan: Plan | None) -> list[tuple[str, Any]]:
+def read_audit_options(home: Home, **texts: Any) -> AuditOptions:
+    """The options of an audit as they were typed, read; what was not given stays open.
+
+    Args:
+        home: which knows the panels.
+        texts: by the fields of `AuditOptions`.
+
+    Raises:
+        InputRefused: one is no amount, no length of time or no mode.
+        NotFound: there is no such panel.
+    """
+    from fitchain.pod.parties.scientist import AuditOptions
+
+    readers: dict[str, Callable[[str], object]] = {
+        "panel": lambda text: find_panel(home, text),
+        "mode": AuditMode.parse,
+        "fee": parse_fit,
+        "window": parse_duration,
+        "counter_bond": parse_fit,
+    }
+    values: dict[str, Any] = {
+        name: _optional(readers[name], text) if name in readers else text for name, text in texts.items()
+    }
+    return AuditOptions(**values)
+
+
+def audit_pairs(plan: AuditPlan | None) -> list[tuple[str, Any]]:
     """What the audit of a request finds and costs, in labelled lines; none where nobody is to audit."""
     from fitchain.cli.views.cost import pairs_of
 
     return [] if plan is None else pairs_of(plan)
 
 
-def audit_values(plan: Plan | None) -> dict[str, Any] | None:
+def audit_values(plan: AuditPlan | None) -> dict[str, Any] | None:
     """The same for `--json`."""
     from fitchain.cli.views.cost import values
 
     return None if plan is None else values(plan)
 
 
-def _ending(standing: JobStatus) -> str:
+def _ending(status: JobStatus) -> str:
     """How a watched job ended, and what a person may do now."""
     from fitchain.cli.views import history
 
-    id, ended = standing.agreement.id.short, history.state_name(standing)
-    waits = standing.agreement.state in (State.TRAINED, State.DIVERGED)
-    if standing.agreement.state is State.AUDITING:
+    id, ended = status.agreement.id.short, history.state_name(status)
+    waits = status.agreement.state in (State.TRAINED, State.DIVERGED)
+    if status.agreement.state is State.AUDITING:
         return f"{id} has ended its training and is {ended.lower()}; next: fitchain job watch {id} --until-settled"
     return f"{id} {ended}{f'; next: fitchain model fetch {id}, fitchain job accept {id}' if waits else ''}"
 
@@ -361,9 +383,7 @@ def _advanced(session: Session, id: AgreementId) -> Report:
     step = session.home.audits.draw if waits_for_draw else session.home.audits.advance
     receipt = step(id)
     after = session.reader.audits.read(id)
-    told = (
-        f"advanced {id.short} from {audits.phase_name(audit)} to {audits.phase_name(after)} ({receipt.gas_used:,} gas)"
-    )
+    advanced = f"advanced {id.short} from {audits.phase_name(audit)} to {audits.phase_name(after)}"
     values = {
         "agreement": id,
         "result": "advanced",
@@ -372,7 +392,14 @@ def _advanced(session: Session, id: AgreementId) -> Report:
         "transaction": receipt.transaction,
         "gas": receipt.gas_used,
     }
-    return Report(values, [told, *([verdict] if (verdict := audits.verdict_told(after)) else [])])
+    return Report(
+        values,
+        [f"{advanced} ({receipt.gas_used:,} gas)", *([verdict] if (verdict := audits.describe_verdict(after)) else [])],
+    )
+
+
+def _optional(read: Callable[[str], Value], text: str | None) -> Value | None:
+    return None if text is None else read(text)
 
 
 def _see(id: AgreementId) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fitchain.cli.command import Session, command, group
-from fitchain.cli.views.output import Facts, Report, Rows
+from fitchain.cli.views.output import KeyValues, Report, Rows
 
 if TYPE_CHECKING:
     from fitchain.pod.ports.keys import Keys
@@ -48,13 +48,13 @@ def list_(session: Session) -> Report:
     """List the keys of this home; no passphrase is needed."""
     from fitchain.pod.ports import keys
 
-    found = keys.list_keys(session.settings.home)
+    listed = keys.list_keys(session.settings.home)
     return Report(
-        {"keys": [{"name": key.name, "address": key.address, "recipient": key.recipient} for key in found]},
+        {"keys": [{"name": key.name, "address": key.address, "recipient": key.recipient} for key in listed]},
         [
             Rows(
                 ("name", "address", "recipient"),
-                [(key.name, key.address, key.recipient) for key in found],
+                [(key.name, key.address, key.recipient) for key in listed],
                 empty="no key yet: fitchain keys new",
             )
         ],
@@ -75,11 +75,11 @@ def backup(
 
     settings = session.settings
     path = keys.backup(settings.home, name or settings.key, target)
-    return Report({"file": path}, [Facts([("backup", path), ("note", "it opens with the same passphrase")])])
+    return Report({"file": path}, [KeyValues([("backup", path), ("note", "it opens with the same passphrase")])])
 
 
 def _made(session: Session, key: Keys) -> Report:
     """Report a key that now lies in the home."""
     folder = session.settings.home / "keys" / key.name
     values = {"name": key.name, "address": key.address, "recipient": key.recipient, "folder": folder}
-    return Report(values, [Facts(list(values.items()))])
+    return Report(values, [KeyValues(list(values.items()))])

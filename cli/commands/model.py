@@ -9,7 +9,7 @@ import typer
 
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.ids import AgreementArgument, ModelArgument, find_agreement, find_dataset, find_model
-from fitchain.cli.views.output import Facts, Report, Rows
+from fitchain.cli.views.output import KeyValues, Report, Rows
 from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import InputRefused
 
@@ -42,14 +42,14 @@ def publish(
         raise InputRefused(f"{source!r} does not name a module in a file", "write it as FILE.py:NAME")
     home = session.home
     lineage = find_model(home, parent) if parent else None
-    published = scientist.publish_model(home, Path(path), name, find_dataset(home, dataset), lineage)
+    published = scientist.publish_model(home, Path(path), find_dataset(home, dataset), name=name, parent=lineage)
     values = {
         "model": published.id,
         "graph": published.graph,
         "initial_model": published.initial_model,
         "folder": home.model_folder(published.id),
     }
-    return Report(values, [Facts([(label.replace("_", " "), value) for label, value in values.items()])])
+    return Report(values, [KeyValues([(label.replace("_", " "), value) for label, value in values.items()])])
 
 
 @command(app, "list")
@@ -91,12 +91,9 @@ def show(session: Session, model: ModelArgument) -> Report:
         "active": entry.active,
         "jobs": [{"agreement": job.id, "state": job.state.name.capitalize()} for job in jobs],
     }
-    facts = Facts(
-        [(label.replace("_", " "), value) for label, value in values.items() if label not in ("jobs", "active")]
-    )
-    return Report(
-        values, [facts, Rows(("job", "state"), [(job.id.short, job.state.name.capitalize()) for job in jobs])]
-    )
+    pairs = [(label.replace("_", " "), value) for label, value in values.items() if label not in ("jobs", "active")]
+    rows = [(job.id.short, job.state.name.capitalize()) for job in jobs]
+    return Report(values, [KeyValues(pairs), Rows(("job", "state"), rows)])
 
 
 @command(app, "fetch")
@@ -111,24 +108,17 @@ def fetch(
     from fitchain.pod.parties import scientist
 
     home = session.home
-    delivery = scientist.receive(home, find_agreement(home, agreement))
-    values = {"model": delivery.model, "certificate": delivery.certificate}
+    delivery = scientist.fetch_model(home, find_agreement(home, agreement))
     if to is not None:
-        values = {name: copy_into(path, to) for name, path in values.items()}
-    return Report(values, [Facts(list(values.items()))])
+        delivery = delivery.copy_into(to)
+    values = {"model": delivery.model, "certificate": delivery.certificate}
+    return Report(values, [KeyValues(list(values.items()))])
 
 
-def copy_into(path: Path, folder: Path) -> Path:
-    """Copy a file into a folder, beside nothing of the same name.
-
-    Raises:
-        InputRefused: there is a file of that name, or the folder cannot be written.
-    """
-    target = folder / path.name
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with target.open("xb") as file:
-            file.write(path.read_bytes())
-    except OSError as error:
-        raise InputRefused(f"{target} cannot be written: {error.strerror}", "choose another folder") from None
-    return target
+@command(app, "retire")
+def retire(session: Session, model: ModelArgument) -> Report:
+    """Let no new request name a model, as its author; jobs on their way go on."""
+    home = session.home
+    id = find_model(home, model)
+    home.registry.retire_model(id)
+    return Report({"model": id, "active": False}, [f"retired {id.short}: no new request can name it"])

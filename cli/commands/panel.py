@@ -9,7 +9,7 @@ import typer
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.ids import PanelArgument, find_address, find_panel
 from fitchain.cli.views.amounts import counted
-from fitchain.cli.views.output import Facts, Report, Rows
+from fitchain.cli.views.output import KeyValues, Report, Rows
 from fitchain.pod.values.errors import AccessRefused, InputRefused
 
 app = group("panel", "Name the verifiers of whom audits may be drawn.")
@@ -34,7 +34,7 @@ def create(
     id = session.home.registry.create_panel(name, addresses)
     values = {"panel": id, "name": name, "members": addresses}
     next = f"fitchain job request --panel {id.short} --verifiers M ..."
-    return Report(values, [Facts([("panel", id), ("name", name), ("members", len(addresses)), ("next", next)])])
+    return Report(values, [KeyValues([("panel", id), ("name", name), ("members", len(addresses)), ("next", next)])])
 
 
 @command(app, "extend")
@@ -44,47 +44,48 @@ def extend(session: Session, panel: PanelArgument, members: Members) -> Report:
     Audits that are open already do not draw them.
     """
     home = session.home
-    found = home.registry.panel(find_panel(home, panel))
-    if found.creator != home.keys.address:
+    entry = home.registry.panel(find_panel(home, panel))
+    if entry.creator != home.keys.address:
         raise AccessRefused(
-            f"the panel {found.id.short} is {found.creator}'s, and this home's account is {home.keys.address}",
+            f"the panel {entry.id.short} is {entry.creator}'s, and this home's account is {home.keys.address}",
             "make one of your own: fitchain panel create",
         )
     addresses = _distinct(members)
     for address in addresses:
-        if address in found.members:
-            raise InputRefused(f"{address} is a member of {found.name!r} already", "see `fitchain panel show`")
-    home.registry.extend_panel(found.id, addresses)
-    count = len(found.members) + len(addresses)
-    values = {"panel": found.id, "name": found.name, "members": [*found.members, *addresses]}
-    return Report(values, [f"{found.name} has {counted(count, 'member')} now"])
+        if address in entry.members:
+            raise InputRefused(f"{address} is a member of {entry.name!r} already", "see `fitchain panel show`")
+    home.registry.extend_panel(entry.id, addresses)
+    count = len(entry.members) + len(addresses)
+    values = {"panel": entry.id, "name": entry.name, "members": [*entry.members, *addresses]}
+    return Report(values, [f"{entry.name} has {counted(count, 'member')} now"])
 
 
 @command(app, "show")
 def show(session: Session, panel: PanelArgument) -> Report:
     """Show a panel's members and which of them can be drawn."""
     home = session.reader
-    found = home.registry.panel(find_panel(home, panel))
-    members = home.audits.verifiers(found.members)
+    entry = home.registry.panel(find_panel(home, panel))
+    members = home.audits.verifiers(entry.members)
     values: dict[str, Any] = {
-        "panel": found.id,
-        "name": found.name,
-        "creator": found.creator,
+        "panel": entry.id,
+        "name": entry.name,
+        "creator": entry.creator,
         "members": [{"address": member.address, "active": member.active} for member in members],
     }
     rows = [(number, member.address, "yes" if member.active else "no") for number, member in enumerate(members)]
-    facts = Facts([("panel", found.id), ("name", found.name), ("creator", found.creator)])
-    return Report(values, [facts, Rows(("", "member", "can be drawn"), rows, empty="no member yet")])
+    head = KeyValues([("panel", entry.id), ("name", entry.name), ("creator", entry.creator)])
+    return Report(values, [head, Rows(("", "member", "can be drawn"), rows, empty="no member yet")])
 
 
 @command(app, "list")
 def list_(session: Session) -> Report:
     """List the panels of this deployment, oldest first."""
-    found = session.reader.registry.panels()
+    panels = session.reader.registry.panels()
     values = [
-        {"panel": one.id, "name": one.name, "creator": one.creator, "members": list(one.members)} for one in found
+        {"panel": panel.id, "name": panel.name, "creator": panel.creator, "members": list(panel.members)}
+        for panel in panels
     ]
-    rows = [(one.id.short, one.name, len(one.members), one.creator) for one in found]
+    rows = [(panel.id.short, panel.name, len(panel.members), panel.creator) for panel in panels]
     table = Rows(("panel", "name", "members", "creator"), rows, right=("members",), empty="no panel yet")
     return Report({"panels": values}, [table])
 

@@ -13,7 +13,7 @@ import typer
 
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.views.amounts import counted
-from fitchain.cli.views.output import say_at
+from fitchain.cli.views.output import log_with_time
 from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
@@ -37,8 +37,10 @@ def owner(
 
     home = session.home
     with stopping() as stop:
-        say_at(f"owner {home.keys.address} serves {counted(len(home.journal.datasets()), 'dataset')}; Ctrl-C stops")
-        Owner(home, say_of, keep_states, keep_every).run(stop)
+        log_with_time(
+            f"owner {home.keys.address} serves {counted(len(home.journal.datasets()), 'dataset')}; Ctrl-C stops"
+        )
+        Owner(home, log_job, keep_states, keep_every).run(stop)
 
 
 @command(app, "scientist")
@@ -56,10 +58,10 @@ def scientist(
 
     home = session.home
     with stopping() as stop:
-        say_at(
+        log_with_time(
             f"scientist {home.keys.address} follows {counted(len(home.journal.requests()), 'request')}; Ctrl-C stops"
         )
-        Scientist(home, auto_accept, say_of).run(stop)
+        Scientist(home, auto_accept, log_job).run(stop)
 
 
 @command(app, "verifier")
@@ -74,15 +76,15 @@ def verifier(session: Session) -> None:
     home = session.home
     address = home.keys.address
     if not home.audits.verifier(address).active:
-        say_at(f"verifier {address} cannot be drawn: it has no full stake, see fitchain verifier stake")
+        log_with_time(f"verifier {address} cannot be drawn: it has no full stake, see fitchain verifier stake")
     with stopping() as stop:
-        say_at(f"verifier {address} waits to be drawn; Ctrl-C stops")
-        Verifier(home, say_of).run(stop)
+        log_with_time(f"verifier {address} waits to be drawn; Ctrl-C stops")
+        Verifier(home, log_job).run(stop)
 
 
-def say_of(id: AgreementId, text: str) -> None:
+def log_job(id: AgreementId, text: str) -> None:
     """Say one line about a job, or, with the zero digest, about the pod."""
-    say_at(text if id == NO_AGREEMENT else f"{id.short}  {text}")
+    log_with_time(text if id == NO_AGREEMENT else f"{id.short}  {text}")
 
 
 @contextmanager
@@ -98,12 +100,12 @@ def stopping() -> Iterator[threading.Event]:
 
     def listen() -> None:
         if os.read(reading, 1):
-            say_at("stopping")
+            log_with_time("stopping")
             stop.set()
 
     def end_at_the_next(number: int, frame: object) -> None:
-        for one in STOPPING:
-            signal.signal(one, signal.SIG_DFL)
+        for stopping_signal in STOPPING:
+            signal.signal(stopping_signal, signal.SIG_DFL)
 
     listener = threading.Thread(target=listen, name="signals")
     listener.start()

@@ -13,15 +13,19 @@ import typer
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.ids import AgreementArgument, find_agreement
 from fitchain.cli.views import audits
-from fitchain.cli.views.amounts import counted, format_fit, parse_fit
-from fitchain.cli.views.output import Facts, Report, Rows, View, say
+from fitchain.cli.views.amounts import counted, format_fit, parse_fit, parse_share
+from fitchain.cli.views.output import KeyValues, Report, Rows, View, log
 from fitchain.pod.proof.audit.cost import Sampling
 from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import NotFound, Refuted
 
 if TYPE_CHECKING:
+    from fitchain.pod.jobs.audit_status import AuditStatus
+    from fitchain.pod.jobs.home import Home
     from fitchain.pod.ports.agreement import AgreementHistory, Related
+    from fitchain.pod.proof.audit.diagnosis import StateDigests
     from fitchain.pod.proof.certificate import Verdict
+    from fitchain.pod.values.ids import AgreementId
 
 app = group("proof", "Check what was trained.")
 
@@ -29,13 +33,15 @@ app = group("proof", "Check what was trained.")
 @command(app, "show")
 def show(session: Session, agreement: AgreementArgument) -> Report:
     """Show what the chain keeps of a training."""
+    from fitchain.pod.jobs.audit_status import challenged_segments, read_audit_status
+
     home = session.reader
     id = find_agreement(home, agreement)
     job, proof = home.agreements.read(id), home.agreements.run_record(id)
     ended = proof.end_block is not None
     now = home.chain.block("latest").timestamp
-    hearing = audits.read_hearing(home, id) if ended and job.terms.audit.seats else None
-    drawn = audits.segments_of(hearing.audit, proof.count, job.terms.audit.segments, job.diverged) if hearing else ()
+    audit = read_audit_status(home, id) if ended and job.terms.audit.seats else None
+    drawn = challenged_segments(audit.audit, job, proof) if audit else ()
     times = {anchor.block: home.chain.block(anchor.block).timestamp for anchor in proof.anchors}
     values = {
         "agreement": id,
@@ -62,7 +68,7 @@ def show(session: Session, agreement: AgreementArgument) -> Report:
             }
             for anchor in proof.anchors
         ],
-        "audit": {**audits.values(hearing, now), "segments": list(drawn)} if hearing else None,
+        "audit": {**audits.values(audit, now), "segments": list(drawn)} if audit else None,
     }
     pairs: list[tuple[str, Any]] = [
         ("agreement", id),
@@ -78,17 +84,17 @@ def show(session: Session, agreement: AgreementArgument) -> Report:
     table = Rows(
         ("checkpoints", "root", "block", "time"), anchors, right=("checkpoints", "block"), empty="no anchor yet"
     )
-    return Report(values, [Facts(pairs), table, *_audit_views(hearing, drawn, now)])
+    return Report(values, [KeyValues(pairs), table, *_audit_views(audit, drawn, now)])
 
 
-def _audit_views(hearing: audits.Hearing | None, drawn: Sequence[int], now: int) -> list[View]:
-    if hearing is None:
+def _audit_views(audit: AuditStatus | None, drawn: Sequence[int], now: int) -> list[View]:
+    if audit is None:
         return []
-    pairs = [pair for pair in audits.pairs_of(hearing, now) if pair[0] != "seats"]
+    pairs = [pair for pair in audits.pairs_of(audit, now) if pair[0] != "seats"]
     if drawn:
         shown = ", ".join(map(str, drawn[:20]))
         pairs.append(("segments", f"{shown}{f' and {len(drawn) - 20} more' if len(drawn) > 20 else ''}"))
-    return [Facts(pairs), audits.rows_of(hearing)]
+    return [KeyValues(pairs), audits.rows_of(audit)]
 
 
 @command(app, "replay")
@@ -107,18 +113,18 @@ def replay(
 
     home = session.home
     id = find_agreement(home, agreement)
-    found = owner.replay_job(home, id, segments, _say_segment)
+    result = owner.replay_job(home, id, segments, _log_segment)
     values = {
         "agreement": id,
-        "replayed": len(found.verdicts),
-        "segments": found.segments,
-        "equal": found.equal,
-        "verdicts": [asdict(verdict) for verdict in found.verdicts],
+        "replayed": len(result.verdicts),
+        "segments": result.segments,
+        "equal": result.equal,
+        "verdicts": [asdict(verdict) for verdict in result.verdicts],
     }
-    session.exit_code = 0 if found.equal else Refuted.exit_code
-    differing = [f"segment {verdict.index}: {verdict.difference}" for verdict in found.verdicts if not verdict.equal]
-    told = f"{len(found.verdicts)} of {found.segments} segments replayed, all equal to the bit"
-    return Report(values, differing or [told])
+    session.exit_code = 0 if result.equal else Refuted.exit_code
+    differing = [f"segment {verdict.index}: {verdict.difference}" for verdict in result.verdicts if not verdict.equal]
+    all_equal = f"{len(result.verdicts)} of {result.segments} segments replayed, all equal to the bit"
+    return Report(values, differing or [all_equal])
 
 
 @command(app, "explain")
@@ -139,38 +145,61 @@ def explain(
 ) -> Report:
     """Find where two sides of an audit part.
 
-    Down to the segment, the step and the tensor. Trains the segments again here. Moments hold digests and no data: hand your file to the other side. It moves no money.
+    Down to the segment, the step and the tensor. Trains the segments again here. Moments hold digests and no data: hand
+    your file to the other side. It moves no money.
     """
-    from fitchain.cli import explain as explaining
-    from fitchain.pod.proof.audit.diagnosis import first_disagreement
+    from fitchain.pod.parties import owner
+    from fitchain.pod.proof.audit.diagnosis import compare_with_file, first_disagreement, write_state_digests
 
     home = session.home
     id = find_agreement(home, agreement)
-    mine = explaining.state_digests_of(home, id, segment or (), _say_segment)
+    mine = _train_again(home, id, segment or ())
     if to is not None:
-        explaining.write_state_digests(to, mine)
+        write_state_digests(to, mine)
     if other is not None:
-        found, beside = explaining.compare(mine, other), f"the moments in {other.name}"
+        disagreement, beside = compare_with_file(mine, other), f"the moments in {other.name}"
     else:
-        kept = explaining.kept_ends(home, id, {moment.segment for moment in mine})
-        found, beside = first_disagreement(mine, kept), f"{counted(len(kept), 'state')} kept here"
+        kept = owner.kept_state_digests(home, id, {state.segment for state in mine})
+        disagreement, beside = first_disagreement(mine, kept), f"{counted(len(kept), 'state')} kept here"
     values = {
         "agreement": id,
         "moments": len(mine),
-        "segments": sorted({moment.segment for moment in mine}),
+        "segments": sorted({state.segment for state in mine}),
         "file": to,
-        "agree": found is None,
-        "disagreement": None if found is None else asdict(found),
+        "agree": disagreement is None,
+        "disagreement": None if disagreement is None else asdict(disagreement),
     }
-    session.exit_code = 0 if found is None else Refuted.exit_code
+    session.exit_code = 0 if disagreement is None else Refuted.exit_code
     agreed = f"{counted(len(mine), 'moment')} trained again here; no difference from {beside}"
-    told = [agreed if found is None else str(found)]
     next = (
         []
         if other or to
         else ["next: write this side's moments with --to FILE, and compare the other side's with --with FILE"]
     )
-    return Report(values, [*told, *next])
+    return Report(values, [agreed if disagreement is None else str(disagreement), *next])
+
+
+def _train_again(home: Home, id: AgreementId, segments: Sequence[int]) -> tuple[StateDigests, ...]:
+    """Train segments again, or those drawn, from what this home has of a job.
+
+    Raises:
+        NotFound: this home has neither the training nor the evidence, or the job has no such segment.
+    """
+    from fitchain.pod.jobs.audit_status import drawn_segments
+    from fitchain.pod.parties import owner, verifier
+
+    drawn = drawn_segments(home, id)
+    chosen = segments or drawn
+    if not chosen:
+        raise NotFound(f"the audit of {id.short} has drawn nothing yet", "name segments with --segment")
+    if owner.has_training(home, id):
+        return owner.explain_training(home, id, chosen, _log_segment)
+    if verifier.has_seat(home, id):
+        return verifier.explain_evidence(home, id, chosen, _log_segment)
+    raise NotFound(
+        f"this home has neither the training of {id.short} nor evidence of it",
+        "run it in the owner's home, or in a verifier's while its audit is not over",
+    )
 
 
 @command(app, "cost")
@@ -212,20 +241,22 @@ def cost(
     Of an agreement, or, before anybody signs, of terms given as options.
     """
     from fitchain.cli.views import cost as costs
+    from fitchain.pod.proof.audit.plan import AuditPlan, default_draws, fair_fee
 
-    chance = costs.parse_share("chance", wanted)
+    chance = parse_share("chance", wanted)
     if agreement is not None:
+        from fitchain.pod.jobs.job_status import local_recipe
+
         home = session.reader
         job = home.agreements.read(find_agreement(home, agreement))
-        plan = costs.Plan.of(job.terms, costs.recipe_here(home, job))
+        plan = AuditPlan.of(job.terms, local_recipe(home, job))
         head: dict[str, Any] = {"agreement": job.id}
     else:
-        drawn = costs.default_draws(steps, segment_steps) if segments is None else segments
+        drawn = default_draws(steps, segment_steps) if segments is None else segments
         paid, sampling = parse_fit(price), Sampling.of(steps, segment_steps, drawn)
-        fee = costs.fair_fee(paid, sampling, verifiers) if audit_fee is None else parse_fit(audit_fee)
+        fee = fair_fee(paid, sampling, verifiers) if audit_fee is None else parse_fit(audit_fee)
         risked = None if bond is None else parse_fit(bond)
-        sizes = (batch_size, records)
-        plan = costs.Plan(steps, segment_steps, drawn, verifiers, False, paid, fee, risked, *sizes)
+        plan = AuditPlan(steps, segment_steps, drawn, verifiers, False, paid, fee, risked, batch_size, records)
         head = {"agreement": None}
     return Report(head | costs.values(plan, chance), costs.views(plan, chance))
 
@@ -245,23 +276,22 @@ def verify(
     Needs no key, no data and no torch; node and deployment are yours, never the certificate's. Exits 0 if it holds, 1 if it is
     refuted, 3 if it could not be checked.
     """
-    from fitchain.pod.ports.chain.connect import connect
     from fitchain.pod.proof.certificate import Assurance
     from fitchain.pod.proof.certificate import verify as check
 
     level = Assurance.parse(require) if require else None
-    verdict = check(model, _read(certificate), connect(session.settings), level)
-    return told_verdict(verdict, model)
+    verdict = check(model, certificate, session.settings, level)
+    return describe_verdict(verdict, model)
 
 
-def told_verdict(verdict: Verdict, model: Path) -> Report:
+def describe_verdict(verdict: Verdict, model: Path) -> Report:
     """A verdict as values and for people: what holds, what was read from the chain, what it does not say."""
-    statement, story = verdict.statement, verdict.story
+    statement, history = verdict.statement, verdict.story
     values = {
         "holds": True,
         "assurance": verdict.assurance.label,
         "reason": verdict.reason,
-        "audit": _audit_values(story),
+        "audit": _audit_values(history),
         "model": model,
         "sha256": statement.subject,
         "agreement": statement.agreement,
@@ -281,8 +311,8 @@ def told_verdict(verdict: Verdict, model: Path) -> Report:
         "checkpoints": statement.count,
         "steps": statement.steps,
         "orders_checked": verdict.orders_checked,
-        "paid_to_owner": format_fit(story.paid_to_owner),
-        "paid_to_verifiers": format_fit(story.paid_to_verifiers),
+        "paid_to_owner": format_fit(history.paid_to_owner),
+        "paid_to_verifiers": format_fit(history.paid_to_verifiers),
         "moments": [asdict(moment) for moment in verdict.milestones],
         "origins": list(verdict.origins),
         "related": [
@@ -291,7 +321,7 @@ def told_verdict(verdict: Verdict, model: Path) -> Report:
                 "outcome": other.outcome.name.capitalize(),
                 "verdict": other.verdict.name.capitalize() if other.verdict else None,
             }
-            for other in story.related
+            for other in history.related
         ],
     }
     pairs: list[tuple[str, Any]] = [
@@ -309,7 +339,7 @@ def told_verdict(verdict: Verdict, model: Path) -> Report:
         ("because", verdict.reason),
         ("beside it", _related(verdict)),
     ]
-    return Report(values, ["the certificate holds", Facts(pairs)])
+    return Report(values, ["the certificate holds", KeyValues(pairs)])
 
 
 ASSURANCES = {
@@ -321,8 +351,8 @@ ASSURANCES = {
 }
 
 
-def _audit_values(story: AgreementHistory) -> dict[str, Any] | None:
-    audit, concluded = story.audit, story.concluded
+def _audit_values(history: AgreementHistory) -> dict[str, Any] | None:
+    audit, concluded = history.audit, history.concluded
     if audit is None:
         return None
     return {
@@ -348,8 +378,8 @@ def _related(verdict: Verdict) -> str:
     others = verdict.story.related
     if not others:
         return "no other agreement of this owner, dataset or model failed or was given up"
-    told = ", ".join(f"{other.id.short} {_failure(other)}" for other in others[:5])
-    return f"{len(others)} other agreements of this owner, dataset or model failed or were given up: {told}"
+    first = ", ".join(f"{other.id.short} {_failure(other)}" for other in others[:5])
+    return f"{len(others)} other agreements of this owner, dataset or model failed or were given up: {first}"
 
 
 def _failure(other: Related) -> str:
@@ -358,17 +388,10 @@ def _failure(other: Related) -> str:
     return f"{outcome} ({other.verdict.name.lower()})" if other.verdict else outcome
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise NotFound(f"the certificate {path} cannot be read: {error.strerror}") from None
-
-
-def _say_segment(event: dict[str, Any]) -> None:
+def _log_segment(event: dict[str, Any]) -> None:
     if event["event"] == "segment":
-        told = "equal" if event["equal"] else f"differs: {event['difference']}"
-        say(f"segment {event['index']}, up to step {event['step']}: {told}")
+        outcome = "equal" if event["equal"] else f"differs: {event['difference']}"
+        log(f"segment {event['index']}, up to step {event['step']}: {outcome}")
 
 
 def _clock(seconds: int) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fitchain.cli.command import Session, command, group
-from fitchain.cli.views.output import Facts, Report, Rows, say
+from fitchain.cli.views.output import KeyValues, Report, Rows, log
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -28,16 +28,16 @@ CidText = Annotated[str, typer.Argument(metavar="CID", help="What the object is 
 def status(session: Session) -> Report:
     """Say what the store is, how much is in it, and whom it knows."""
     with _store(session) as store:
-        found = store.status()
+        values = store.status()
     pairs = [
-        ("store", found["address"]),
-        ("kind", f"Kubo {found['version']}" if "version" in found else "folder"),
-        ("holds", f"{found['blocks']} blocks, {_size(found['size_bytes'])}"),
-        ("pinned here", found["pins"]),
+        ("store", values["address"]),
+        ("kind", f"Kubo {values['version']}" if "version" in values else "folder"),
+        ("holds", f"{values['blocks']} blocks, {_size(values['size_bytes'])}"),
+        ("pinned here", values["pins"]),
     ]
-    if "peer" in found:
-        pairs += [("peer", found["peer"]), ("connected with", ", ".join(_texts(found["peers"])) or "nobody")]
-    return Report(found, [Facts(pairs)])
+    if "peer" in values:
+        pairs += [("peer", values["peer"]), ("connected with", ", ".join(_texts(values["peers"])) or "nobody")]
+    return Report(values, [KeyValues(pairs)])
 
 
 @command(app, "list")
@@ -101,12 +101,12 @@ def gc(
         values = {"blocks": garbage.blocks, "size_bytes": garbage.size_bytes, "freed_bytes": 0}
         if not garbage.blocks:
             return Report(values, ["nothing to remove: every block is pinned"])
-        told = f"{garbage.blocks} blocks that nobody has pinned, {_size(garbage.size_bytes)}"
+        unpinned = f"{garbage.blocks} blocks that nobody has pinned, {_size(garbage.size_bytes)}"
         if not yes:
-            return Report(values, [f"would remove {told}", "`fitchain store gc --yes` removes them"])
-        say(f"removing {told}")
+            return Report(values, [f"would remove {unpinned}", "`fitchain store gc --yes` removes them"])
+        log(f"removing {unpinned}")
         values["freed_bytes"] = store.gc()
-    return Report(values, [f"removed {told}"])
+    return Report(values, [f"removed {unpinned}"])
 
 
 @command(app, "export")
@@ -151,10 +151,10 @@ def import_car(
 
 
 def _store(session: Session) -> AbstractContextManager[Store]:
-    """The store of this home; what takes long is told on stderr."""
+    """The store of this home; what takes long is logged to stderr."""
     from fitchain.pod.ports.store import open_store
 
-    return closing(open_store(session.settings, say, lambda what, count: say(f"{what}: {_size(count)}")))
+    return closing(open_store(session.settings, log, lambda what, count: log(f"{what}: {_size(count)}")))
 
 
 def _size(count: object) -> str:

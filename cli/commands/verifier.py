@@ -10,7 +10,7 @@ import typer
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.ids import find_address
 from fitchain.cli.views.amounts import format_duration, format_fit
-from fitchain.cli.views.output import Facts, Report, Rows
+from fitchain.cli.views.output import KeyValues, Report, Rows
 from fitchain.pod.values.errors import Unusable
 
 if TYPE_CHECKING:
@@ -29,14 +29,14 @@ def stake(session: Session) -> Report:
     home = session.home
     before = home.audits.verifier(home.keys.address)
     if before.active:
-        return _standing(home, before, "staked already")
+        return _status(home, before, "staked already")
     if (left := _bound_for(home, before)) > 0:
         raise Unusable(
             f"the stake of {before.address} is bound for {format_duration(left)} more: it is leaving",
             "stake again after that time",
         )
     home.audits.stake()
-    return _standing(home, home.audits.verifier(before.address), "staked")
+    return _status(home, home.audits.verifier(before.address), "staked")
 
 
 @command(app, "unstake")
@@ -52,7 +52,7 @@ def unstake(session: Session) -> Report:
     if before.unbonded:
         raise Unusable(f"{before.address} is leaving already", "see `fitchain verifier status`")
     home.audits.unstake()
-    return _standing(home, home.audits.verifier(before.address), "leaving")
+    return _status(home, home.audits.verifier(before.address), "leaving")
 
 
 @command(app, "status")
@@ -65,7 +65,7 @@ def status(
     """Show a verifier's stake, fees and open audits."""
     home = session.reader
     record = home.audits.verifier(find_address(address) if address else session.own_address())
-    report, audits = _standing(home, record), _seats_of(home, record.address)
+    report, audits = _status(home, record), _seats_of(home, record.address)
     now = home.chain.block("latest").timestamp
     values = [
         {"agreement": audit.id, "seat": seat, "phase": audit.phase.name.capitalize(), "deadline": audit.deadline}
@@ -92,10 +92,10 @@ def withdraw(session: Session) -> Report:
         return Report({"withdrawn": "0", "address": before.address}, [f"nothing is waiting for this account{hint}"])
     receipt = home.audits.withdraw()
     values = {"withdrawn": format_fit(due), "address": before.address, "transaction": receipt.transaction}
-    return Report(values, [Facts([("withdrawn", f"{values['withdrawn']} FIT"), ("to", before.address)])])
+    return Report(values, [KeyValues([("withdrawn", f"{values['withdrawn']} FIT"), ("to", before.address)])])
 
 
-def _standing(home: Home, record: Verifier, what: str | None = None) -> Report:
+def _status(home: Home, record: Verifier, what: str | None = None) -> Report:
     values = {
         "address": record.address,
         "active": record.active,
@@ -111,7 +111,7 @@ def _standing(home: Home, record: Verifier, what: str | None = None) -> Report:
         ("can be drawn", _drawable(home, record)),
         ("earned", f"{values['earned']} FIT{', to collect: fitchain verifier withdraw' if record.earned else ''}"),
     ]
-    return Report(values, [*([what] if what else []), Facts(pairs)])
+    return Report(values, [*([what] if what else []), KeyValues(pairs)])
 
 
 def _drawable(home: Home, record: Verifier) -> str:
@@ -135,5 +135,5 @@ def _bound_for(home: Home, record: Verifier) -> int:
 def _seats_of(home: Home, address: str) -> list[tuple[int, Audit]]:
     """The open audits in which an account sits, with its seat."""
     ids = {draw.id: None for draw in home.audits.draws() if address in draw.seats}
-    found = [(audit.seat_of(address), audit) for audit in map(home.audits.read, ids)]
-    return [(seat.number, audit) for seat, audit in found if seat is not None and not audit.phase.over]
+    seated = [(audit.seat_of(address), audit) for audit in map(home.audits.read, ids)]
+    return [(seat.number, audit) for seat, audit in seated if seat is not None and not audit.phase.over]

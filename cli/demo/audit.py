@@ -62,13 +62,16 @@ def replayed(home: Home, job: AgreementId) -> int:
     return len(audited_segments(home, job))
 
 
-def told_audit(home: Home, job: AgreementId) -> str:
+def describe_audit(home: Home, job: AgreementId) -> str:
     """An audit in a line."""
     audit = home.audits.read(job)
     votes = [vote.outcome.name.capitalize() for vote in home.audits.votes(audit)]
     segments = ", ".join(map(str, audited_segments(home, job)))
     each = format_fit(home.agreements.terms(job).audit.fee // len(audit.seats))
-    return f"train segments {segments} again, as the chain drew: {', '.join(votes)}; {each} FIT each; the model's key is released"
+    return (
+        f"train segments {segments} again, as the chain drew: {', '.join(votes)}; {each} FIT each; "
+        "the model's key is released"
+    )
 
 
 @dataclass(frozen=True)
@@ -91,11 +94,12 @@ class Caught:
     to_scientist: int
     burned: int
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """It in a line."""
         return (
-            f"a second owner shuffled the diagnoses before it trained {self.agreement.short}: {self.verdict.name.capitalize()}; its bond "
-            f"of {format_fit(self.lost)} FIT is gone, the scientist has {format_fit(self.to_scientist)} FIT back"
+            f"a second owner shuffled the diagnoses before it trained {self.agreement.short}: "
+            f"{self.verdict.name.capitalize()}; its bond of {format_fit(self.lost)} FIT is gone, "
+            f"the scientist has {format_fit(self.to_scientist)} FIT back"
         )
 
     def values(self) -> dict[str, str]:

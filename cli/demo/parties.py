@@ -1,4 +1,4 @@
-"""The stage of the demonstration: one folder, a home with fresh keys for each party, their pods as processes of their own.
+"""The parties of the demonstration: one folder, a home with fresh keys for each party, their pods as processes of their own.
 
     <folder>/1/owner/        the owner's home, with its passphrase file and its private table
     <folder>/1/scientist/    the scientist's home, with its passphrase file, its test table and what it receives
@@ -100,7 +100,7 @@ class Stores:
     scientist: str
     version: str | None = None
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """What they are, in a line."""
         if self.kind == "ipfs":
             return f"two IPFS nodes (Kubo {self.version}), the owner's and the scientist's, joined by bitswap alone"
@@ -108,7 +108,9 @@ class Stores:
 
 
 def choose_stores(asked: str | None) -> str:
-    """What the two parties exchange sealed files through: `ipfs` where Kubo is at hand, else `local`, unless one is asked for.
+    """What the two parties exchange sealed files through.
+
+    It is `ipfs` where Kubo is at hand, else `local`, unless one is asked for.
 
     Raises:
         InputRefused: there is no such kind.
@@ -131,8 +133,8 @@ def start_stores(kind: str, devnet: Path) -> Stores:
         folder = str((devnet / "store").absolute())
         return Stores(kind, folder, folder)
     pair = devnet_nodes.up(devnet)
-    one, two = pair.nodes
-    return Stores(kind, one.store, two.store, pair.version)
+    owners, scientists = pair.nodes
+    return Stores(kind, owners.store, scientists.store, pair.version)
 
 
 def make_side(run: Path, name: str, record: DevnetRecord, devnet: Path, store: str) -> Side:
@@ -227,8 +229,9 @@ class Pod:
             Unusable: it ended.
         """
         if self._process.poll() is not None:
+            problem = last_error(self._log.read_text(errors="replace"))
             raise Unusable(
-                f"the pod of {self._name} ended with exit code {self._process.returncode}: {last_error(self._log.read_text(errors='replace'))}",
+                f"the pod of {self._name} ended with exit code {self._process.returncode}: {problem}",
                 f"see {self._log}",
             )
 
@@ -257,13 +260,13 @@ def pods(sides: Sequence[tuple[Side, Sequence[str]]], run: Path) -> Iterator[lis
 
 
 def last_error(text: str) -> str:
-    """The last error that a process told, else its last line."""
+    """The last error that a process reported, else its last line."""
     lines = [line for line in text.splitlines() if line.strip()]
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     return (errors or lines or ["it said nothing"])[-1]
 
 
-class Part:
+class RunningCommand:
     """One command of a side, running beside the demonstration."""
 
     def __init__(self, side: Side, *arguments: str) -> None:
@@ -286,8 +289,9 @@ class Part:
         out, err = self._process.communicate()
         values = json.loads(out.splitlines()[-1]) if out.strip() else {}
         if self._process.returncode:
-            told = values.get("error", {"message": last_error(err), "hint": ""})
-            error = FitchainError(f"`fitchain {' '.join(self._arguments[:2])}`: {told['message']}", told["hint"])
+            reported = values.get("error", {"message": last_error(err), "hint": ""})
+            name = " ".join(self._arguments[:2])
+            error = FitchainError(f"`fitchain {name}`: {reported['message']}", reported["hint"])
             error.exit_code = self._process.returncode
             raise error
         return dict(values)

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fitchain.cli.command import Session
 from fitchain.cli.demo import audit
 from fitchain.cli.demo.follower import Follower
 from fitchain.cli.demo.parties import (
-    Part,
+    RunningCommand,
     WrittenSample,
     equip,
     make_side,
@@ -27,10 +26,10 @@ from fitchain.cli.demo.parties import (
     start_stores,
 )
 from fitchain.cli.demo.progress import Progress
-from fitchain.cli.demo.result import Outcome
+from fitchain.cli.demo.result import DemoResult
 from fitchain.cli.demo.samples import Sample
 from fitchain.cli.views.amounts import format_fit
-from fitchain.cli.views.history import JobStatus, sparkline
+from fitchain.cli.views.history import sparkline
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest
@@ -40,8 +39,10 @@ from fitchain.pod.values.ids import AgreementId, ModelId
 if TYPE_CHECKING:
     from fitchain.pod.compute.environment import Environment
     from fitchain.pod.jobs.home import Home
+    from fitchain.pod.jobs.job_status import JobStatus
     from fitchain.pod.parties.owner import RegisteredDataset
     from fitchain.pod.ports.agreement import AuditTerms
+    from fitchain.pod.ports.settings import Settings
 
 FIT = 10**18
 PRICE = 10 * FIT
@@ -75,61 +76,61 @@ PLAYS = {
 
 
 def play(
-    which: Play, session: Session, run: Path, port: int | None, kind: str, audited: bool, tell: Progress
-) -> Outcome:
+    which: Play, settings: Settings, run: Path, port: int | None, kind: str, audited: bool, progress: Progress
+) -> DemoResult:
     """Do the whole job.
 
     Args:
         which: data, module and recipe.
-        session: whose devnet is used.
+        settings: they say which devnet is used.
         run: this run's folder.
         port: of the devnet, where it must be started.
         kind: of the stores, `local` or `ipfs`.
         audited: whether verifiers audit the training, and a second owner cheats.
-        tell: is told each step.
+        progress: shows each step.
     """
-    with ExitStack() as stack, tell:
-        tell.next("chain", "starting a test chain")
+    with ExitStack() as stack, progress:
+        progress.next("chain", "starting a test chain")
         writing = WrittenSample(which.sample, run)
-        devnet = session.settings.devnet
+        devnet = settings.devnet
         beside = stack.enter_context(ThreadPoolExecutor(1))
         storing = beside.submit(start_stores, kind, devnet)
-        record = start_chain(session.settings, port)
-        tell.done(f"test chain at {record.rpc}, contracts in place")
+        record = start_chain(settings, port)
+        progress.done(f"test chain at {record.rpc}, contracts in place")
 
-        tell.next("stores", "starting what the pods exchange sealed files through")
+        progress.next("stores", "starting what the pods exchange sealed files through")
         stores = storing.result()
-        tell.done(stores.told())
+        progress.done(stores.describe())
 
-        tell.next("keys", "making homes with their keys")
+        progress.next("keys", "making homes with their keys")
         names = ["owner", "scientist", *(audit.NAMES if audited else ())]
-        places = {name: stores.owner if name in OWNERS else stores.scientist for name in names}
-        sides = {name: make_side(run, name, record, devnet, place) for name, place in places.items()}
+        store_of = {name: stores.owner if name in OWNERS else stores.scientist for name in names}
+        sides = {name: make_side(run, name, record, devnet, store) for name, store in store_of.items()}
         homes = {name: stack.enter_context(equip(side, FUNDS)) for name, side in sides.items()}
         owner, scientist = homes["owner"], homes["scientist"]
-        told = f"{len(homes)} homes with fresh keys; their passphrases lie in files beside them"
-        tell.done(f"{told}, as this is a demonstration")
+        made = f"{len(homes)} homes with fresh keys; their passphrases lie in files beside them"
+        progress.done(f"{made}, as this is a demonstration")
 
-        tell.next("owner", "registering its table")
+        progress.next("owner", "registering its table")
         both = [(sides["owner"], ["owner"]), (sides["scientist"], ["scientist", "--auto-accept"])]
         running = stack.enter_context(pods(both, run))
         sample = writing.result()
         dataset = offer(owner, sample)
-        tell.done(
+        progress.done(
             f"registers {dataset.count} records ({sample.name}): their root {dataset.root.short} goes on the chain, the records stay"
         )
 
-        tell.next("scientist", "exporting its module")
+        progress.next("scientist", "exporting its module")
         probing = probe_beside(stack)
         seating = beside.submit(audit.convene, sides, homes, run, stack) if audited else None
         follower = Follower([owner, scientist], running)
-        publishing = Part(
+        publishing = RunningCommand(
             sides["scientist"], "model", "publish", str(EXAMPLES / which.module), "--dataset", str(dataset.id)
         )
         model = ModelId(Digest.parse(str(publishing.result()["model"])))
-        tell.done(f"publishes {which.module} as {model.short}: a graph and weights, never code")
+        progress.done(f"publishes {which.module} as {model.short}: a graph and weights, never code")
 
-        tell.next("scientist", "asking")
+        progress.next("scientist", "asking")
         probing.result()
         terms = None
         if seating is not None:
@@ -138,65 +139,65 @@ def play(
             terms = audit.terms(panel)
         follower.until(lambda: registered(homes.values() if audited else [owner, scientist], {"cheat"}))
         job = ask(scientist, dataset, model, which, terms)
-        setup_s, reader = tell.seconds, follower.follow(job)
-        tell.done(f"asks for a training, {job.short}, and locks {format_fit(PRICE)} FIT{told_terms(terms)}")
+        setup_s, reader = progress.seconds, follower.follow(job)
+        progress.done(f"asks for a training, {job.short}, and locks {format_fit(PRICE)} FIT{describe_terms(terms)}")
 
-        tell.next("owner", "checking the request, its own host, and a rehearsal on made-up records")
+        progress.next("owner", "checking the request, its own host, and a rehearsal on made-up records")
         follower.until(lambda: owner.journal.happened(job, "approval_needed"))
         approve(owner, job)
-        tell.done("checked the request and its own host, rehearsed on made-up records; a person says yes")
+        progress.done("checked the request and its own host, rehearsed on made-up records; a person says yes")
 
-        tell.next("owner", "training")
+        progress.next("owner", "training")
         follower.until(lambda: owner.agreements.read(job).state >= State.TRAINED)
-        tell.done(told_training(reader.read()))
+        progress.done(describe_training(reader.read()))
 
         cheat = None
         if terms is not None:
-            tell.next("verifiers", "training drawn segments again")
+            progress.next("verifiers", "training drawn segments again")
             cheat = audit.Cheat(sides["cheat"], homes["cheat"], run, stack)
             cheat.tempt(offer(homes["cheat"], sample), lambda dataset: ask(scientist, dataset, model, which, terms))
             follower.until(lambda: owner.agreements.read(job).state.ended)
-            tell.done(audit.told_audit(scientist, job))
+            progress.done(audit.describe_audit(scientist, job))
 
-        tell.next("scientist", "opening the delivery")
+        progress.next("scientist", "opening the delivery")
         follower.until(lambda: owner.agreements.read(job).state.ended)
         follower.until(lambda: scientist.journal.happened(job, "received"))
-        standing, train_s = reader.read(), tell.seconds - setup_s
+        status, train_s = reader.read(), progress.seconds - setup_s
         accepted = "" if audited else ", accepts the result"
-        tell.done(f"opens the delivery, finds that its certificate holds{accepted}")
+        progress.done(f"opens the delivery, finds that its certificate holds{accepted}")
 
-        tell.next("owner", "collecting its payment")
+        progress.next("owner", "collecting its payment")
         collected = owner.agreements.owed(owner.keys.address)
         owner.agreements.withdraw()
-        tell.done(f"collects {format_fit(collected)} FIT: the price, and its bond back")
+        progress.done(f"collects {format_fit(collected)} FIT: the price, and its bond back")
 
-        tell.next("check", "certificate, replay and test, side by side")
+        progress.next("check", "certificate, replay and test, side by side")
         checked = check(job, owner, scientist, sample.test, run / "result", 0 if audited else REPLAYED_SEGMENTS)
-        tell.done(told_checks(checked))
+        progress.done(describe_checks(checked))
 
         caught = None
         if cheat is not None:
-            tell.next("cheat", "a second owner shuffles the diagnoses before it trains")
+            progress.next("cheat", "a second owner shuffles the diagnoses before it trains")
             caught = cheat.end(follower)
-            tell.done(caught.told())
-    return Outcome(
+            progress.done(caught.describe())
+    return DemoResult(
         stores=stores,
         agreement=str(job),
-        state=standing.agreement.state.name.capitalize(),
+        state=status.agreement.state.name.capitalize(),
         sample=sample.name,
         records=dataset.count,
         tested=checked.tested,
         weights=checked.weights,
-        steps=standing.proof.step,
-        checkpoints=standing.proof.count,
-        anchors=len(standing.proof.anchors),
-        transactions=standing.transactions,
-        gas=standing.gas,
+        steps=status.proof.step,
+        checkpoints=status.proof.count,
+        anchors=len(status.proof.anchors),
+        transactions=status.transactions,
+        gas=status.gas,
         price=PRICE,
         accuracy=checked.accuracy,
         assurance=checked.assurance,
         replayed=audit.replayed(scientist, job) if audited else checked.replayed,
-        segments=standing.leaf_count - 1,
+        segments=status.leaf_count - 1,
         verifiers=terms.verifiers if terms else 0,
         caught=caught,
         owner=sides["owner"].home,
@@ -205,7 +206,7 @@ def play(
         certificate=checked.certificate,
         setup_s=setup_s,
         train_s=train_s,
-        total_s=tell.seconds,
+        total_s=progress.seconds,
     )
 
 
@@ -221,10 +222,9 @@ def probe_beside(stack: ExitStack) -> Future[Environment]:
 def offer(home: Home, sample: Sample) -> RegisteredDataset:
     """Register the owner's table under a policy that asks a person about every request."""
     from fitchain.pod.compute.dataset import Policy
-    from fitchain.pod.parties.owner import register_dataset
+    from fitchain.pod.parties.owner import DatasetOffer, register_dataset
 
-    return register_dataset(
-        home,
+    offered = DatasetOffer(
         sample.private,
         name=sample.name,
         target=sample.target,
@@ -232,16 +232,25 @@ def offer(home: Home, sample: Sample) -> RegisteredDataset:
         price=PRICE,
         policy=Policy(minimum_price=PRICE, minimum_batch=8, disclosure_mode=AuditMode.SAMPLED, disclosure_cap=None),
     )
+    return register_dataset(home, offered)
 
 
 def ask(
     home: Home, dataset: RegisteredDataset, model: ModelId, which: Play, audit_terms: AuditTerms | None
 ) -> AgreementId:
     """Ask for the training, leaving the rehearsal to the owner; the agreement's id."""
-    from fitchain.pod.parties.scientist import request_job
+    from fitchain.pod.parties.scientist import JobRequest, request_job
 
-    how: dict[str, Any] = {"price": PRICE, "bond": PRICE, "rehearsed": False, "audit": audit_terms}
-    return request_job(home, dataset.id, model, recipe_overrides=which.terms, **how)
+    request = JobRequest(
+        dataset.id,
+        model,
+        recipe_overrides=which.terms,
+        price=PRICE,
+        bond=PRICE,
+        audit=audit_terms,
+        rehearsed=False,
+    )
+    return request_job(home, request)
 
 
 def approve(home: Home, job: AgreementId) -> None:
@@ -279,7 +288,6 @@ class Checked:
 
 def check(job: AgreementId, owner: Home, home: Home, test: Path, result: Path, replays: int) -> Checked:
     """Let the owner replay, if that is worth something, verify the certificate, test the model: side by side."""
-    from fitchain.cli.commands.model import copy_into
     from fitchain.pod.parties import scientist
     from fitchain.pod.parties.owner import replay_job
     from fitchain.pod.proof.certificate import verify
@@ -287,9 +295,8 @@ def check(job: AgreementId, owner: Home, home: Home, test: Path, result: Path, r
 
     with ThreadPoolExecutor(1) as beside:
         replaying = beside.submit(lambda: replay_job(owner, job, replays).verdicts if replays else ())
-        delivery = scientist.delivery(home, job)
-        model, certificate = (copy_into(path, result) for path in (delivery.model, delivery.certificate))
-        verdict = verify(model, certificate.read_bytes(), home.chain)
+        delivery = scientist.delivery(home, job).copy_into(result)
+        verdict = verify(delivery.model, delivery.certificate.read_bytes(), home.chain)
         tested = scientist.evaluate(home, job, test)
         replayed = replaying.result()
     for segment in replayed:
@@ -297,10 +304,10 @@ def check(job: AgreementId, owner: Home, home: Home, test: Path, result: Path, r
             raise ClaimMismatch(
                 f"segment {segment.index} came out differently when it was replayed: {segment.difference}"
             )
-    tensors, _ = read_safetensors(model)
+    tensors, _ = read_safetensors(delivery.model)
     return Checked(
-        model=model,
-        certificate=certificate,
+        model=delivery.model,
+        certificate=delivery.certificate,
         assurance=verdict.assurance.label,
         replayed=len(replayed),
         accuracy=tested.metrics["accuracy"],
@@ -309,28 +316,30 @@ def check(job: AgreementId, owner: Home, home: Home, test: Path, result: Path, r
     )
 
 
-def told_training(standing: JobStatus) -> str:
+def describe_training(status: JobStatus) -> str:
     """The training in a line."""
-    anchors = ", ".join(str(anchor.block) for anchor in standing.proof.anchors)
-    losses = [loss for _, loss in standing.losses]
+    anchors = ", ".join(str(anchor.block) for anchor in status.proof.anchors)
+    losses = [loss for _, loss in status.losses]
     curve = f"; loss {sparkline(losses, 24)} {losses[-1]:.3f}" if losses else ""
-    count = len(standing.proof.anchors)
-    return f"trains {standing.proof.step} steps: {standing.proof.count} checkpoints, {count} anchors (blocks {anchors}){curve}"
+    count = len(status.proof.anchors)
+    return (
+        f"trains {status.proof.step} steps: {status.proof.count} checkpoints, {count} anchors (blocks {anchors}){curve}"
+    )
 
 
-def told_checks(checked: Checked) -> str:
+def describe_checks(checked: Checked) -> str:
     """The checks in a line."""
     return (
-        f"the certificate holds ({checked.assurance}); {told_replays(checked.replayed)}"
+        f"the certificate holds ({checked.assurance}); {describe_replays(checked.replayed)}"
         f"{checked.accuracy:.1%} right on {checked.tested} unseen records"
     )
 
 
-def told_replays(count: int) -> str:
+def describe_replays(count: int) -> str:
     """What the owner's own replay came to, if there was one."""
     return f"{count} segments trained again, equal to the bit; " if count else ""
 
 
-def told_terms(terms: AuditTerms | None) -> str:
+def describe_terms(terms: AuditTerms | None) -> str:
     """Who is to audit, and for how much."""
     return f"; and {format_fit(terms.fee)} FIT for {terms.verifiers} verifiers" if terms else ""

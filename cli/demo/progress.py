@@ -1,4 +1,4 @@
-"""How the demonstration tells its steps: one line each, with the time, on stderr; a spinner while something runs."""
+"""How the demonstration shows its steps: one line each, with the time, on stderr; a spinner while something runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MARGIN = 22
 
 
 class Progress(AbstractContextManager["Progress"]):
-    """Tells one step after another.
+    """Shows one step after another.
 
     Args:
         title: the first line.

@@ -16,7 +16,7 @@ from fitchain.pod.proof.audit.cost import Sampling
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DemoResult:
     """What became of the demonstration's job.
 
     Args:
@@ -99,7 +99,7 @@ class Outcome:
         """What happened, what it cost, what is proven and what is not, what to try next."""
         happened = (
             f"An owner kept {self.records} records ({self.sample}) to itself. A scientist brought a model of "
-            f"{self.weights:,} numbers. The model was trained beside the data, {self.steps} steps, and came back sealed, through {self.stores.told()}. "
+            f"{self.weights:,} numbers. The model was trained beside the data, {self.steps} steps, and came back sealed, through {self.stores.describe()}. "
             f"It is right on {self.accuracy:.1%} of {self.tested} records that it had never seen."
         )
         cost = (
@@ -137,7 +137,7 @@ class Outcome:
         if self.verifiers:
             unseen = (
                 f"That the other {rest} segments were trained as agreed. Which ones are looked at is drawn after the training, "
-                f"so whoever fakes a tenth of them is found with {self._found():.0%} by these terms (`fitchain proof cost`)."
+                f"so whoever fakes a tenth of them is found with {self._detection():.0%} by these terms (`fitchain proof cost`)."
             )
         else:
             unseen = (
@@ -150,7 +150,7 @@ class Outcome:
             "Anything about separate parties: on this machine one person played all, on a test chain with free money.",
         ]
 
-    def _found(self) -> float:
+    def _detection(self) -> float:
         return float(Sampling(self.segments, self.replayed - 2).detection(Fraction(1, 10)))
 
     def commands(self) -> list[str]:

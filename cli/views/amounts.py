@@ -1,6 +1,11 @@
-"""FIT amounts: decimal text at the command line, integers in base units everywhere below it."""
+"""Numbers as text: FIT amounts, lengths of time, shares.
+
+They are decimal at the command line, and integers in base units, seconds and fractions everywhere below it.
+"""
 
 from __future__ import annotations
+
+from fractions import Fraction
 
 from fitchain.pod.values.errors import InputRefused
 
@@ -66,6 +71,21 @@ def format_duration(seconds: float) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return " ".join(parts[:2]) or "0s"
+
+
+def parse_share(name: str, text: str) -> Fraction:
+    """Read a chance or share: `0.95` or `95%`.
+
+    Raises:
+        InputRefused: it is neither, or not from 0 to 1.
+    """
+    digits = text.removesuffix("%").strip()
+    if not digits.isascii() or not digits.replace(".", "", 1).isdigit() or len(digits) > 40:
+        raise InputRefused(f"the {name} {text!r} is no number from 0 to 1", "write it as 0.95 or 95%")
+    share = Fraction(digits) / (100 if text.endswith("%") else 1)
+    if share > 1:
+        raise InputRefused(f"the {name} {text} is beyond 1", "write it as 0.95 or 95%")
+    return share
 
 
 def counted(count: int, noun: str) -> str:

@@ -1,20 +1,17 @@
-"""An audit as the command line tells it: its phase, who is awaited until when, its seats, votes and verdict."""
+"""An audit as the command line shows it: its phase, who is awaited until when, its seats, votes and verdict."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fitchain.cli.views.amounts import format_duration, format_fit
 from fitchain.cli.views.output import Rows
-from fitchain.pod.ports.agreement import Audit, Outcome, Phase, Seat, Vote
+from fitchain.pod.ports.agreement import Audit, Outcome, Phase, Seat
 from fitchain.pod.proof.audit.payouts import payout_of, sentence
 from fitchain.pod.values.digest import ZERO
-from fitchain.pod.values.ids import AgreementId
 
 if TYPE_CHECKING:
-    from fitchain.pod.jobs.home import Home
+    from fitchain.pod.jobs.audit_status import AuditStatus
 
 ROUNDS = 3  # the first draw and two redraws
 
@@ -36,43 +33,13 @@ VERDICTS = {
 }
 
 
-@dataclass(frozen=True)
-class Hearing:
-    """An audit with what its events tell.
-
-    Args:
-        audit: as it stands.
-        votes: revealed in any round.
-        penalties: what verifiers lost, in base units.
-    """
-
-    audit: Audit
-    votes: tuple[Vote, ...] = ()
-    penalties: tuple[tuple[str, int], ...] = ()
-
-    def vote_of(self, seat: Seat) -> Vote | None:
-        """The vote that a seat revealed in the present round."""
-        votes = [vote for vote in self.votes if (vote.round, vote.verifier) == (self.audit.round, seat.verifier)]
-        return votes[-1] if votes else None
-
-
-def read_hearing(home: Home, id: AgreementId) -> Hearing | None:
-    """An agreement's audit; None where none was opened."""
-    audit = home.audits.read(id)
-    if audit.phase == Phase.NONE:
-        return None
-    votes = home.audits.votes(audit) if audit.phase >= Phase.REVEALING or audit.round else []
-    penalties = home.audits.penalties(id) if audit.round or audit.verdict else {}
-    return Hearing(audit, tuple(votes), tuple(penalties.items()))
-
-
 def phase_name(audit: Audit) -> str:
     """Phase and round, and whether it is a dispute: `joining`, `disputed, committing, round 2`."""
-    told = [*(["disputed"] if audit.disputed else []), audit.phase.name.lower()]
-    return ", ".join([*told, *([f"round {audit.round + 1}"] if audit.round else [])])
+    words = [*(["disputed"] if audit.disputed else []), audit.phase.name.lower()]
+    return ", ".join([*words, *([f"round {audit.round + 1}"] if audit.round else [])])
 
 
-def awaited(audit: Audit, now: int) -> str:
+def describe_awaited(audit: Audit, now: int) -> str:
     """Who is awaited until when; empty where nobody is."""
     if audit.phase not in AWAITED:
         return ""
@@ -84,50 +51,50 @@ def awaited(audit: Audit, now: int) -> str:
     return f"{AWAITED[audit.phase]} within {format_duration(left)}"
 
 
-def verdict_told(audit: Audit) -> str | None:
+def describe_verdict(audit: Audit) -> str | None:
     """The verdict and what it means; None before there is one."""
     if audit.verdict == Outcome.NONE:
         return None
     late = audit.verdict == Outcome.WITHHELD and audit.phase == Phase.CONCLUDED
-    told = VERDICTS[audit.verdict] if not late else f"{VERDICTS[audit.verdict]}, in time"
-    return f"{audit.verdict.name.capitalize()}: {told}"
+    meaning = VERDICTS[audit.verdict] if not late else f"{VERDICTS[audit.verdict]}, in time"
+    return f"{audit.verdict.name.capitalize()}: {meaning}"
 
 
-def pairs_of(hearing: Hearing, now: int) -> list[tuple[str, Any]]:
+def pairs_of(status: AuditStatus, now: int) -> list[tuple[str, Any]]:
     """Where an audit stands, in labelled lines."""
-    audit = hearing.audit
+    audit = status.audit
     pairs: list[tuple[str, Any]] = [("phase", f"{phase_name(audit)}, of {ROUNDS} rounds at most")]
-    if told := awaited(audit, now):
-        pairs.append(("awaited", told))
+    if awaited := describe_awaited(audit, now):
+        pairs.append(("awaited", awaited))
     if audit.seed != ZERO:
-        pairs.append(("seats", ", ".join(f"{_who(seat)} {_did(hearing, seat)}" for seat in audit.seats)))
-    if verdict := verdict_told(audit):
+        pairs.append(("seats", ", ".join(f"{_name(seat)} {_last_act(status, seat)}" for seat in audit.seats)))
+    if verdict := describe_verdict(audit):
         pairs.append(("verdict", verdict))
-        votes = [vote.outcome for vote in hearing.votes if vote.round == audit.round]
+        votes = [vote.outcome for vote in status.votes if vote.round == audit.round]
         pairs.append(("money", sentence(payout_of(audit, votes), audit.disputed)))
-    if hearing.penalties:
-        lost = ", ".join(f"{account} lost {format_fit(units)} FIT" for account, units in hearing.penalties)
+    if status.penalties:
+        lost = ", ".join(f"{account} lost {format_fit(units)} FIT" for account, units in status.penalties)
         pairs.append(("penalties", lost))
     return pairs
 
 
-def rows_of(hearing: Hearing) -> Rows:
+def rows_of(status: AuditStatus) -> Rows:
     """The seats as a table."""
     rows = [
         (
             seat.number,
             seat.verifier or None,
-            _did(hearing, seat),
-            vote.trace.short if (vote := hearing.vote_of(seat)) else None,
+            _last_act(status, seat),
+            vote.trace.short if (vote := status.vote_of(seat)) else None,
         )
-        for seat in hearing.audit.seats
+        for seat in status.audit.seats
     ]
     return Rows(("seat", "verifier", "so far", "trace"), rows, right=("seat",), empty="nobody is drawn yet")
 
 
-def values(hearing: Hearing, now: int) -> dict[str, Any]:
-    """The JSON form of an audit's standing."""
-    audit = hearing.audit
+def values(status: AuditStatus, now: int) -> dict[str, Any]:
+    """The JSON form of an audit's status."""
+    audit = status.audit
     return {
         "phase": audit.phase.name.capitalize(),
         "round": audit.round,
@@ -139,34 +106,27 @@ def values(hearing: Hearing, now: int) -> dict[str, Any]:
         "challenge_block": audit.challenge_block,
         "seed": None if audit.seed == ZERO else audit.seed,
         "quorum": audit.quorum,
-        "seats": [_seat_values(hearing, seat) for seat in audit.seats],
-        "penalties": {account: format_fit(units) for account, units in hearing.penalties},
+        "seats": [_seat_values(status, seat) for seat in audit.seats],
+        "penalties": {account: format_fit(units) for account, units in status.penalties},
     }
 
 
-def segments_of(audit: Audit, leaves: int, wanted: int, diverged: bool) -> Sequence[int]:
-    """The segments that the challenge drew; none before the draw."""
-    from fitchain.pod.proof.audit.challenge import audited_segments
-
-    return audited_segments(audit.seed, leaves - 1, wanted, diverged) if audit.seed != ZERO else ()
-
-
-def _seat_values(hearing: Hearing, seat: Seat) -> dict[str, Any]:
-    vote = hearing.vote_of(seat)
+def _seat_values(status: AuditStatus, seat: Seat) -> dict[str, Any]:
+    vote = status.vote_of(seat)
     done = {name: getattr(seat, name) for name in ("joined", "declined", "committed", "revealed")}
-    told = {"outcome": vote.outcome.name.capitalize() if vote else None, "trace": vote.trace if vote else None}
-    return {"seat": seat.number, "verifier": seat.verifier or None} | done | told
+    voted = {"outcome": vote.outcome.name.capitalize() if vote else None, "trace": vote.trace if vote else None}
+    return {"seat": seat.number, "verifier": seat.verifier or None} | done | voted
 
 
-def _who(seat: Seat) -> str:
+def _name(seat: Seat) -> str:
     return seat.verifier[:10] if seat.verifier else "an empty seat"
 
 
-def _did(hearing: Hearing, seat: Seat) -> str:
+def _last_act(status: AuditStatus, seat: Seat) -> str:
     """The last thing that a seat did."""
     if not seat.verifier:
         return "found nobody"
-    if vote := hearing.vote_of(seat):
+    if vote := status.vote_of(seat):
         return f"voted {vote.outcome.name.lower()}"
     for name in ("committed", "declined", "joined"):
         if getattr(seat, name):

@@ -1,107 +1,26 @@
-"""A job as the command line tells it: where it stands, what it has cost, and its history in sentences.
+"""A job as the command line shows it: where it stands, what it has cost, and its history in sentences.
 
-What is true of an agreement is read from the chain; the journal of this home adds what only this pod knows (metrics from the
-notes, errors, decisions). `job show` prints it once, `job watch` again and again.
+`job show` prints it once, `job watch` again and again.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from fitchain.cli.views import audits, cost
 from fitchain.cli.views.amounts import counted, format_duration, format_fit
-from fitchain.cli.views.output import Facts
-from fitchain.pod.jobs.journal import Entry
-from fitchain.pod.ports.agreement import Agreement, Anchor, RunRecord, State
-from fitchain.pod.values.ids import AgreementId
+from fitchain.cli.views.output import KeyValues
+from fitchain.pod.ports.agreement import Agreement, Anchor, State
+from fitchain.pod.proof.audit.plan import AuditPlan
 
 if TYPE_CHECKING:
-    from fitchain.pod.jobs.home import Home
-    from fitchain.pod.values.digest import Digest
+    from fitchain.pod.jobs.job_status import JobStatus
+    from fitchain.pod.jobs.journal import Entry
 
 BLOCKS = "▁▂▃▄▅▆▇█"
-
-
-@dataclass(frozen=True)
-class JobStatus:
-    """A job at one moment.
-
-    Args:
-        agreement, proof: as the chain has them.
-        transactions: how many the job took so far, from request on.
-        gas: what they used in all.
-        losses: (step, loss) as far as this home knows them.
-        accuracy: the newest, if this home knows one.
-        history: what this home's pod wrote down, oldest first.
-        now: the chain's own time, seconds since 1970.
-        hearing: its audit; None where none was opened.
-    """
-
-    agreement: Agreement
-    proof: RunRecord
-    transactions: int
-    gas: int
-    losses: tuple[tuple[int, float], ...]
-    accuracy: float | None
-    history: tuple[Entry, ...]
-    now: int
-    hearing: audits.Hearing | None = None
-
-    @property
-    def leaf_count(self) -> int:
-        """Checkpoints that the whole run has, leaf 0 included."""
-        terms = self.agreement.terms
-        count: int = -(-terms.steps // terms.segment_steps) + 1
-        return count
-
-    @property
-    def checkpoints(self) -> int:
-        """Checkpoints known so far: anchored ones, or newer ones of this home's own training."""
-        own: list[int] = [entry.body["index"] + 1 for entry in self.history if entry.kind == "checkpoint"]
-        return max([self.proof.count, *own])
-
-
-class Reader:
-    """Reads one job's standing again and again; receipts, which never change, only once."""
-
-    def __init__(self, home: Home, id: AgreementId) -> None:
-        self._home, self._id = home, id
-        self._gas: dict[Digest, int] = {}
-
-    def read(self) -> JobStatus:
-        """The job as it stands now."""
-        home = self._home
-        agreement = home.agreements.read(self._id)
-        history = tuple(home.journal.history(self._id))
-        for transaction in {event.transaction for event in home.agreements.events(self._id)} - set(self._gas):
-            receipt = home.chain.receipt(transaction)
-            if receipt is not None:
-                self._gas[transaction] = receipt.gas_used
-        losses, accuracy = _metrics(history, agreement)
-        proof = home.agreements.run_record(self._id)
-        now = home.chain.block("latest").timestamp
-        hearing = (
-            audits.read_hearing(home, self._id) if proof.end_block is not None and agreement.terms.audit.seats else None
-        )
-        spent = (len(self._gas), sum(self._gas.values()))
-        return JobStatus(agreement, proof, *spent, losses, accuracy, history, now, hearing)
-
-
-def _metrics(history: Sequence[Entry], agreement: Agreement) -> tuple[tuple[tuple[int, float], ...], float | None]:
-    losses: dict[int, float] = {}
-    accuracy = None
-    for entry in history:
-        metrics = entry.body.get("metrics") or {}
-        loss = entry.body.get("loss", metrics.get("loss"))
-        if loss is not None:
-            step = entry.body.get("step", (entry.body.get("count", 1) - 1) * agreement.terms.segment_steps)
-            losses[min(step, agreement.terms.steps)] = float(loss)
-        accuracy = entry.body.get("accuracy", metrics.get("accuracy", accuracy))
-    return tuple(sorted(losses.items())), accuracy
 
 
 def sparkline(values: Sequence[float], width: int = 40) -> str:
@@ -116,27 +35,27 @@ def sparkline(values: Sequence[float], width: int = 40) -> str:
     return "".join(BLOCKS[round((mean - low) * scale)] for mean in means)
 
 
-def state_name(standing: JobStatus) -> str:
+def state_name(status: JobStatus) -> str:
     """The state in one word, `Diverged` surviving its settlement, and the phase of a running audit."""
-    state = standing.agreement.state
-    if state is State.AUDITING and standing.hearing is not None:
-        return f"Auditing ({audits.phase_name(standing.hearing.audit)})"
-    if state is State.SETTLED and standing.agreement.diverged:
+    state = status.agreement.state
+    if state is State.AUDITING and status.audit is not None:
+        return f"Auditing ({audits.phase_name(status.audit.audit)})"
+    if state is State.SETTLED and status.agreement.diverged:
         return "Settled (diverged)"
     return state.name.capitalize()
 
 
-def spent(standing: JobStatus) -> str:
+def spent(status: JobStatus) -> str:
     """The gas used so far, and in how many transactions."""
-    return f"{standing.gas:,} in {counted(standing.transactions, 'transaction')}"
+    return f"{status.gas:,} in {counted(status.transactions, 'transaction')}"
 
 
-def describe(standing: JobStatus) -> Facts:
+def describe(status: JobStatus) -> KeyValues:
     """Where a job stands, in labelled lines."""
-    agreement, proof, terms = standing.agreement, standing.proof, standing.agreement.terms
+    agreement, proof, terms = status.agreement, status.proof, status.agreement.terms
     pairs: list[tuple[str, Any]] = [
         ("agreement", agreement.id),
-        ("state", state_name(standing) + _deadline(agreement, standing.now)),
+        ("state", state_name(status) + _deadline(agreement, status.now)),
         ("owner", terms.owner),
         ("scientist", agreement.scientist),
         ("dataset", terms.dataset),
@@ -144,7 +63,7 @@ def describe(standing: JobStatus) -> Facts:
         ("recipe", terms.recipe),
         (
             "training",
-            f"{terms.steps} steps in {standing.leaf_count} checkpoints, anchored {terms.group_leaves} at a time",
+            f"{terms.steps} steps in {status.leaf_count} checkpoints, anchored {terms.group_leaves} at a time",
         ),
         ("money", f"price {format_fit(terms.price)} FIT, bond {format_fit(terms.bond)} FIT"),
         (
@@ -153,15 +72,15 @@ def describe(standing: JobStatus) -> Facts:
         ),
     ]
     if terms.audit.seats:
-        pairs += cost.pairs_of(cost.Plan.of(terms))
-    if standing.hearing is not None:
-        pairs += audits.pairs_of(standing.hearing, standing.now)
-    if standing.losses:
-        pairs.append(("loss", f"{sparkline([loss for _, loss in standing.losses])}  {standing.losses[-1][1]:.4f}"))
+        pairs += cost.pairs_of(AuditPlan.of(terms))
+    if status.audit is not None:
+        pairs += audits.pairs_of(status.audit, status.now)
+    if status.losses:
+        pairs.append(("loss", f"{sparkline([loss for _, loss in status.losses])}  {status.losses[-1][1]:.4f}"))
     if proof.end_block is not None:
         pairs += [("transcript", proof.transcript_root), ("trained", proof.model_root)]
-    pairs.append(("gas", spent(standing)))
-    return Facts(pairs)
+    pairs.append(("gas", spent(status)))
+    return KeyValues(pairs)
 
 
 def _blocks(anchors: Sequence[Anchor]) -> str:
@@ -190,13 +109,13 @@ def _deadline(agreement: Agreement, now: int) -> str:
     )
 
 
-def values(standing: JobStatus) -> dict[str, Any]:
-    """The JSON form of a job's standing."""
-    agreement, proof, terms = standing.agreement, standing.proof, standing.agreement.terms
+def values(status: JobStatus) -> dict[str, Any]:
+    """The JSON form of a job's status."""
+    agreement, proof, terms = status.agreement, status.proof, status.agreement.terms
     return {
         "agreement": agreement.id,
         "state": agreement.state.name.capitalize(),
-        "diverged": standing.agreement.diverged,
+        "diverged": status.agreement.diverged,
         "owner": terms.owner,
         "scientist": agreement.scientist,
         "dataset": terms.dataset,
@@ -210,21 +129,21 @@ def values(standing: JobStatus) -> dict[str, Any]:
         "acceptance_deadline": agreement.acceptance_deadline,
         "training_deadline": agreement.training_deadline,
         "dispute_deadline": agreement.dispute_deadline,
-        "checkpoints": standing.checkpoints,
-        "checkpoints_of": standing.leaf_count,
+        "checkpoints": status.checkpoints,
+        "checkpoints_of": status.leaf_count,
         "anchors": [
             {"count": anchor.count, "root": anchor.root, "block": anchor.block, "transaction": anchor.transaction}
             for anchor in proof.anchors
         ],
         "transcript_root": proof.transcript_root if proof.end_block is not None else None,
         "model_root": proof.model_root if proof.end_block is not None else None,
-        "audit_terms": cost.values(cost.Plan.of(terms)) if terms.audit.seats else None,
-        "audit": audits.values(standing.hearing, standing.now) if standing.hearing is not None else None,
-        "loss": standing.losses[-1][1] if standing.losses else None,
-        "accuracy": standing.accuracy,
-        "transactions": standing.transactions,
-        "gas": standing.gas,
-        "history": [{"time": entry.time, "kind": entry.kind, **entry.body} for entry in standing.history],
+        "audit_terms": cost.values(AuditPlan.of(terms)) if terms.audit.seats else None,
+        "audit": audits.values(status.audit, status.now) if status.audit is not None else None,
+        "loss": status.losses[-1][1] if status.losses else None,
+        "accuracy": status.accuracy,
+        "transactions": status.transactions,
+        "gas": status.gas,
+        "history": [{"time": entry.time, "kind": entry.kind, **entry.body} for entry in status.history],
     }
 
 
@@ -232,11 +151,11 @@ def sentence(entry: Entry) -> str:
     """One line of a job's history for people, with the time of day."""
     body = {name: _short(value) for name, value in entry.body.items()}
     try:
-        told = SENTENCES[entry.kind].format(**body)
-    except (KeyError, ValueError):  # a kind, or a body, of another release: told as it is
+        text = SENTENCES[entry.kind].format(**body)
+    except (KeyError, ValueError):  # a kind, or a body, of another release: written as it is
         details = ", ".join(f"{name} {value}" for name, value in body.items() if value not in (None, ""))
-        told = f"{entry.kind.replace('_', ' ')}{': ' if details else ''}{details}"
-    return f"{time.strftime('%H:%M:%S', time.localtime(entry.time))}  {told}"
+        text = f"{entry.kind.replace('_', ' ')}{': ' if details else ''}{details}"
+    return f"{time.strftime('%H:%M:%S', time.localtime(entry.time))}  {text}"
 
 
 SENTENCES = {
@@ -248,7 +167,7 @@ SENTENCES = {
     "rejected": "rejected; the scientist has its money back",
     "accepted": "accepted, the bond is locked ({gas:,} gas)",
     "begun": "begun: the order of the records is fixed ({gas:,} gas)",
-    "training": "training: {mode} in {class} on {threads} thread",
+    "training": "training {steps} steps, in process {pid}",
     "checkpoint": "checkpoint {index} at step {step}: {metrics}",
     "anchored": "anchored {count} checkpoints in block {block} ({gas:,} gas)",
     "note": "{count} checkpoints anchored in block {block}: {metrics}",

@@ -29,7 +29,7 @@ Cell = object  # whatever has a text form; None is shown as a dash
 
 
 @dataclass(frozen=True)
-class Facts:
+class KeyValues:
     """A block of labelled values, one a line."""
 
     pairs: Sequence[tuple[str, Cell]]
@@ -54,12 +54,12 @@ class Prose:
     verbatim: bool = False
 
 
-View = str | Facts | Rows | Prose
+View = str | KeyValues | Rows | Prose
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a command found out.
+    """What a command has to report.
 
     Args:
         values: the JSON object for `--json`; digests and paths become text.
@@ -96,12 +96,12 @@ def print_json(values: Mapping[str, Any]) -> None:
     print(json.dumps(values, default=str), flush=True)
 
 
-def say(text: str) -> None:
+def log(text: str) -> None:
     """Write one line of progress to stderr."""
     console(stderr=True).print(printable(text), style="dim", soft_wrap=True)
 
 
-def say_at(text: str) -> None:
+def log_with_time(text: str) -> None:
     """Write one line of a long-running pod to stderr, with the time of day."""
     print(f"{time.strftime('%H:%M:%S')}  {printable(text)}", file=sys.stderr, flush=True)
 
@@ -156,8 +156,8 @@ def _write_error(message: str, hint: str) -> None:
 
 def _drawn(view: View, width: int) -> Iterator[Text]:
     """A view as lines, wrapped here so that nothing is padded and an identifier is never broken."""
-    if isinstance(view, Facts):
-        return _facts(view, width)
+    if isinstance(view, KeyValues):
+        return _key_values(view, width)
     if isinstance(view, Rows):
         return _rows(view)
     if isinstance(view, Prose):
@@ -171,11 +171,11 @@ def _plain(view: str) -> Iterator[Text]:
     yield Text(view)
 
 
-def _facts(facts: Facts, width: int) -> Iterator[Text]:
+def _key_values(view: KeyValues, width: int) -> Iterator[Text]:
     from rich.text import Text
 
-    indent = max(len(label) for label, _ in facts.pairs) + 2
-    for label, value in facts.pairs:
+    indent = max(len(label) for label, _ in view.pairs) + 2
+    for label, value in view.pairs:
         lines = fold(printable(value), width - indent)
         yield Text.assemble((label.ljust(indent), "dim"), lines[0])
         yield from (Text(" " * indent + line) for line in lines[1:])

@@ -5,30 +5,23 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from fitchain.cli.views import audits
-from fitchain.cli.views.history import JobStatus, sentence, sparkline, spent, state_name
+from fitchain.cli.views.history import sentence, sparkline, spent, state_name
 from fitchain.cli.views.output import console, printable
-from fitchain.pod.ports.agreement import State
+from fitchain.pod.jobs.watch import StatusReader, looks
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-POLL_S = 0.4
+    from fitchain.pod.jobs.job_status import JobStatus
+
 LINES = 8  # of history below the figures
 BAR = 40
 
 
-class Reads(Protocol):
-    """Whatever reads a job's standing; `cli.views.history.Reader` is one."""
-
-    def read(self) -> JobStatus:
-        """The job as it stands now."""
-        ...
-
-
-def watch(reader: Reads, until_settled: bool) -> JobStatus:
+def watch(reader: StatusReader, until_settled: bool) -> JobStatus:
     """Show a job until it ends.
 
     Args:
@@ -39,72 +32,57 @@ def watch(reader: Reads, until_settled: bool) -> JobStatus:
         how it stands in the end.
     """
     out = console(stderr=True)
-    states = _states(reader, until_settled)
+    states = looks(reader, until_settled)
     return watch_live(states) if out.is_terminal else watch_lines(states, sys.stderr.write)
 
 
-def over(standing: JobStatus, until_settled: bool) -> bool:
-    """Whether there is nothing more to wait for."""
-    state = standing.agreement.state
-    return state.ended or (not until_settled and state in (State.TRAINED, State.DIVERGED, State.AUDITING))
-
-
-def _states(reader: Reads, until_settled: bool) -> Iterator[JobStatus]:
-    while True:
-        standing = reader.read()
-        yield standing
-        if over(standing, until_settled):
-            return
-        time.sleep(POLL_S)
-
-
 def watch_live(states: Iterator[JobStatus]) -> JobStatus:
-    """Redraw the standing in place."""
+    """Redraw the status in place."""
     from rich.live import Live
 
-    standing = next(states)
-    with Live(draw(standing), console=console(stderr=True), auto_refresh=False, transient=False) as live:
-        for standing in states:
-            live.update(draw(standing), refresh=True)
+    status = next(states)
+    with Live(draw(status), console=console(stderr=True), auto_refresh=False, transient=False) as live:
+        for status in states:
+            live.update(draw(status), refresh=True)
         live.console.print()
-    return standing
+    return status
 
 
 def watch_lines(states: Iterator[JobStatus], write: Callable[[str], object]) -> JobStatus:
-    """Tell each change and each line of the history once."""
-    told, last = 0, ""
-    for standing in states:
-        for entry in standing.history:
-            if entry.id > told:
-                told = entry.id
+    """Write each change and each line of the history once."""
+    newest, last = 0, ""
+    for status in states:
+        for entry in status.history:
+            if entry.id > newest:
+                newest = entry.id
                 write(printable(sentence(entry)) + "\n")
-        if state_name(standing) != last:
-            last = state_name(standing)
+        if state_name(status) != last:
+            last = state_name(status)
             write(f"{time.strftime('%H:%M:%S')}  {last}\n")
-    return standing
+    return status
 
 
-def draw(standing: JobStatus) -> Text:
-    """Draw a job's standing for a terminal."""
+def draw(status: JobStatus) -> Text:
+    """Draw a job's status for a terminal."""
     from rich.text import Text
 
-    done, anchored, of = standing.checkpoints, standing.proof.count, standing.leaf_count
+    done, anchored, of = status.checkpoints, status.proof.count, status.leaf_count
     lines = [
-        _line("agreement", Text(str(standing.agreement.id))),
-        _line("state", Text(state_name(standing), style="bold")),
+        _line("agreement", Text(str(status.agreement.id))),
+        _line("state", Text(state_name(status), style="bold")),
         _line("checkpoints", _bar(done, of, "green"), f"{done} of {of}"),
-        _line("anchored", _bar(anchored, of, "cyan"), f"{anchored} of {of}{_blocks(standing)}"),
+        _line("anchored", _bar(anchored, of, "cyan"), f"{anchored} of {of}{_blocks(status)}"),
     ]
-    if standing.losses:
-        losses = [loss for _, loss in standing.losses]
+    if status.losses:
+        losses = [loss for _, loss in status.losses]
         curve = Text(sparkline(losses, BAR).ljust(BAR), style="yellow")
-        accuracy = "" if standing.accuracy is None else f"   accuracy {standing.accuracy:.1%}"
+        accuracy = "" if status.accuracy is None else f"   accuracy {status.accuracy:.1%}"
         lines.append(_line("loss", curve, f"{losses[-1]:.4f}{accuracy}"))
-    if standing.hearing is not None:
-        told = audits.pairs_of(standing.hearing, standing.now)
-        lines += [_line(label, Text(printable(text))) for label, text in told]
-    lines.append(_line("gas", Text(spent(standing))))
-    history = [entry for entry in standing.history if entry.kind not in ("checkpoint", "training", "note")]
+    if status.audit is not None:
+        pairs = audits.pairs_of(status.audit, status.now)
+        lines += [_line(label, Text(printable(text))) for label, text in pairs]
+    lines.append(_line("gas", Text(spent(status))))
+    history = [entry for entry in status.history if entry.kind not in ("checkpoint", "training", "note")]
     newest = [Text(printable(sentence(entry)), style="dim") for entry in history[-LINES:]]
     return Text("\n").join([*lines, Text(""), *newest])
 
@@ -122,9 +100,9 @@ def _bar(done: int, of: int, style: str) -> Text:
     return Text.assemble(("━" * filled, style), ("─" * (BAR - filled), "dim"))
 
 
-def _blocks(standing: JobStatus) -> str:
+def _blocks(status: JobStatus) -> str:
     """The blocks of the newest anchors."""
-    blocks = [str(anchor.block) for anchor in standing.proof.anchors]
+    blocks = [str(anchor.block) for anchor in status.proof.anchors]
     return (
         f"   block{'s' if len(blocks) > 1 else ''} {'… ' if len(blocks) > 4 else ''}{', '.join(blocks[-4:])}"
         if blocks

@@ -26,9 +26,9 @@ from fitchain.pod.compute.checkpoint import read_leaves
 from fitchain.pod.compute.dataset import Card, Policy, Table, batches, open_record, record_leaves
 from fitchain.pod.jobs.exchange import DELIVERY_FILES, send_refusal
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.parties.owner import Owner, register_dataset
+from fitchain.pod.parties.owner import DatasetOffer, Owner, register_dataset
 from fitchain.pod.parties.owner.data import registration_key
-from fitchain.pod.parties.scientist import Scientist, delivery, publish_model, request_job
+from fitchain.pod.parties.scientist import JobRequest, Scientist, delivery, publish_model, request_job
 from fitchain.pod.ports import keys, settings
 from fitchain.pod.ports.agreement import RunRecord, State
 from fitchain.pod.ports.chain import devnet
@@ -95,8 +95,9 @@ def do_job(owner: Home, scientist: Home, place: Path) -> AgreementId:
     (place / "module.py").write_text(MODULE)
     how: dict[str, Any] = {"name": "golden", "target": "kind", "drop": ("name",), "price": FIT, "mock_records": 64}
     policy = Policy(manual_approval=False, minimum_batch=4)
-    dataset = register_dataset(owner, FOLDER / "table.csv", policy=policy, licence="CC0-1.0", **how)
-    model = publish_model(scientist, place / "module.py", "small", dataset.id)
+    offer = DatasetOffer(FOLDER / "table.csv", policy=policy, licence="CC0-1.0", **how)
+    dataset = register_dataset(owner, offer)
+    model = publish_model(scientist, place / "module.py", dataset.id, name="small")
     owner.registry.register_pod(Role.OWNER, owner.keys.recipient)
     stop = threading.Event()
     pods: list[Owner | Scientist] = [Owner(owner, say), Scientist(scientist, True, say)]
@@ -104,7 +105,7 @@ def do_job(owner: Home, scientist: Home, place: Path) -> AgreementId:
     for thread in threads:
         thread.start()
     try:
-        job = request_job(scientist, dataset.id, model.id, recipe_overrides=RECIPE, bond=FIT)
+        job = request_job(scientist, JobRequest(dataset.id, model.id, recipe_overrides=RECIPE, bond=FIT))
         until(lambda: scientist.journal.happened(job, State.SETTLED.name.lower()), stop)
     finally:
         stop.set()

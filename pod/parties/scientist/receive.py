@@ -42,6 +42,28 @@ class Delivery:
     model: Path
     certificate: Path
 
+    def copy_into(self, folder: Path) -> Delivery:
+        """Copy both files into a folder, made when absent; nothing there is overwritten.
+
+        Returns:
+            the copies.
+
+        Raises:
+            InputRefused: there is a file of that name, or the folder cannot be written.
+        """
+        return Delivery(_copy(self.model, folder), _copy(self.certificate, folder))
+
+
+def _copy(path: Path, folder: Path) -> Path:
+    target = folder / path.name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with target.open("xb") as file:
+            file.write(path.read_bytes())
+    except OSError as error:
+        raise InputRefused(f"{target} cannot be written: {error.strerror}", "choose another folder") from None
+    return target
+
 
 def delivery(home: Home, id: AgreementId) -> Delivery:
     """Where a job's delivery lies once it has been received.
@@ -56,7 +78,7 @@ def delivery(home: Home, id: AgreementId) -> Delivery:
     return Delivery(model, certificate)
 
 
-def receive(home: Home, id: AgreementId) -> Delivery:
+def fetch_model(home: Home, id: AgreementId) -> Delivery:
     """Fetch and open what a job delivered, unless that is done, and check its certificate.
 
     Raises:
@@ -148,7 +170,7 @@ def accept_result(home: Home, id: AgreementId) -> None:
     state = home.agreements.read(id).state
     if state not in (State.TRAINED, State.DIVERGED):
         raise Unusable(f"the job {id} is {state.name.lower()}: there is no result to accept now")
-    receive(home, id)
+    fetch_model(home, id)
     receipt = home.agreements.accept_result(id)
     home.journal.record(id, "result_accepted", once="", transaction=str(receipt.transaction), gas=receipt.gas_used)
 

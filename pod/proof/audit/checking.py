@@ -139,9 +139,9 @@ def _check_leaf(evidence: Evidence, facts: ChainRecord, recipe: Recipe, index: i
 def _check_first(leaf: Leaf, facts: ChainRecord) -> None:
     """Leaf 0 is of the agreed model, of an optimizer without tensors, and of no record."""
     require_equal("leaf 0's model has the root", leaf.model, facts.initial_model, "the agreement says")
-    require_equal("leaf 0's optimizer has the root", leaf.optimizer, optimizer_root({}), "a fresh one has")
+    require_equal("leaf 0's optimizer has the root", leaf.optimizer, optimizer_root({}), "a fresh one says")
     require_equal(
-        "leaf 0's records have the digest", leaf.records, records_digest(np.empty(0, np.uint64)), "no record has"
+        "leaf 0's records have the digest", leaf.records, records_digest(np.empty(0, np.uint64)), "no record says"
     )
     require_equal("leaf 0 names as the leaf before it", leaf.previous, ZERO, "the format says")
 

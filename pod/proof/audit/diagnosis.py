@@ -79,6 +79,19 @@ def read_state_digests(path: Path) -> tuple[StateDigests, ...]:
     return tuple(found)
 
 
+def write_state_digests(path: Path, states: Iterable[StateDigests]) -> None:
+    """Write state digests into a new file for the other side.
+
+    Raises:
+        InputRefused: there is a file of that name, or it cannot be written.
+    """
+    try:
+        with path.open("xb") as file:
+            file.writelines(state.to_line() for state in states)
+    except OSError as error:
+        raise InputRefused(f"{path} cannot be written: {error.strerror}", "choose another file") from None
+
+
 @dataclass(frozen=True)
 class Disagreement:
     """Where two sides part.
@@ -130,6 +143,22 @@ def first_disagreement(mine: Iterable[StateDigests], theirs: Iterable[StateDiges
             return Disagreement(segment, step, before, name, *digests, len(differing) - 1)
         agreed = place
     return None
+
+
+def compare_with_file(mine: Iterable[StateDigests], path: Path) -> Disagreement | None:
+    """Find where the other side's file parts from these states.
+
+    Returns:
+        The first disagreement; None where they agree in all that both hold.
+
+    Raises:
+        NotFound: there is no such file.
+        InputRefused: it is no such file, or the two have no state in common.
+    """
+    mine, theirs = tuple(mine), read_state_digests(path)
+    if not _by_place(mine).keys() & _by_place(theirs).keys():
+        raise InputRefused(f"{path.name} has no moment that this side has", "name the same segments with --segment")
+    return first_disagreement(mine, theirs)
 
 
 def _by_place(states: Iterable[StateDigests]) -> dict[tuple[int, int], StateDigests]:

@@ -42,8 +42,8 @@ class Payout:
         price: where it goes; to the owner only for the steps that the run proves, the rest to the scientist.
         bond: where it goes.
         counter_bond: where that of a dispute goes.
-        fees_from_bond: whether the paid seats' fees are taken out of the bond; else out of the scientist's fee, of which
-            the scientist has the rest back.
+        fees_from_bond: whether the paid seats' fees are taken out of the bond; else out of the scientist's fee, and the
+            scientist has the rest of that back.
         paid: votes whose seats have a fee: replays that are not against the verdict; NONE stands for whoever joined.
         slashed: votes whose seats lose their stake, which is burned: replays that are.
         awaits_key: whether the owner has to release the model's key first.
