@@ -328,7 +328,7 @@ def workshop(open_party: Callable[..., Party], table_path: Path) -> Workshop:
     """Owner, scientist, dataset and model."""
     owner, scientist = open_party("owner"), open_party("scientist")
     dataset = offer_table(owner, table_path)
-    model = publish_model(scientist.home, module_file(scientist.home.settings.home), "Tiny", dataset.id)
+    model = publish_model(scientist.home, module_file(scientist.home.settings.home), dataset.id, name="Tiny")
     scientist.home.registry.register_pod(Role.SCIENTIST, scientist.home.keys.recipient)
     return Workshop(owner, scientist, dataset, model)
 

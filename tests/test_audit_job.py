@@ -79,7 +79,7 @@ def court(workshop: Workshop, table_path: Path, open_verifier: Callable[[str], P
     policy = Policy(manual_approval=False, disclosure_mode=AuditMode.SAMPLED, disclosure_cap=None)
     dataset = offer_table(workshop.owner, table_path, policy=policy)
     model = publish_model(
-        workshop.scientist.home, module_file(workshop.scientist.home.settings.home), "Tiny", dataset.id
+        workshop.scientist.home, module_file(workshop.scientist.home.settings.home), dataset.id, name="Tiny"
     )
     verifiers = tuple(open_verifier(f"verifier-{number}") for number in range(4))
     return Court(replace(workshop, dataset=dataset, model=model), verifiers)
@@ -258,7 +258,7 @@ def test_disputed_job_without_verifiers_is_audited_and_the_loser_pays(court: Cou
 def test_diverged_run_is_audited_and_paid_pro_rata(court: Court) -> None:
     workshop, before = court.workshop, court.owed()
     home = workshop.scientist.home
-    line = publish_model(home, module_file(home.settings.home), "Line", workshop.dataset.id)
+    line = publish_model(home, module_file(home.settings.home), workshop.dataset.id, name="Line")
     with owner_runs(workshop.owner), scientist_runs(workshop.scientist), verifier_runs(*court.verifiers[:3]):
         terms = court.terms(3, verifiers=1, fee=ETHER)
         id = workshop.request(model=line.id, recipe_overrides=EXPLODING, audit=terms)

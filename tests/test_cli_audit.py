@@ -151,7 +151,7 @@ def audited(workshop: Workshop, table_path: Path) -> Workshop:
     policy = Policy(manual_approval=False, disclosure_mode=AuditMode.OPEN, disclosure_cap=None)
     dataset = offer_table(workshop.owner, table_path, policy=policy)
     scientist = workshop.scientist.home
-    model = publish_model(scientist, module_file(scientist.settings.home), "Tiny", dataset.id)
+    model = publish_model(scientist, module_file(scientist.settings.home), dataset.id, name="Tiny")
     workshop.owner.home.register_or_update(Role.OWNER)
     return replace(workshop, dataset=dataset, model=model)
 

@@ -47,7 +47,7 @@ def done(
         party.home.store = open_store(settings, heard.append)
     owner, scientist = parties["owner"], parties["scientist"]
     dataset = offer_table(owner, table_path, mock_records=16)
-    model = publish_model(scientist.home, module_file(scientist.home.settings.home), "Tiny", dataset.id)
+    model = publish_model(scientist.home, module_file(scientist.home.settings.home), dataset.id, name="Tiny")
     workshop = Workshop(owner, scientist, dataset, model)
     id = workshop.request(rehearsed=True)
     with owner_runs(owner):

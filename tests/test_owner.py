@@ -14,7 +14,15 @@ from fitchain.pod.compute.checkpoint import read_leaves
 from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.parties.owner import Owner, Replay, approve, read_registered, reject, replay_job
 from fitchain.pod.parties.owner.pod import KEEP_S, UNTOLD
-from fitchain.pod.parties.scientist import Evaluation, accept_result, delivery, evaluate, follow, publish_model, receive
+from fitchain.pod.parties.scientist import (
+    Evaluation,
+    accept_result,
+    delivery,
+    evaluate,
+    fetch_model,
+    follow,
+    publish_model,
+)
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.ports.chain import Chain, devnet
 from fitchain.pod.proof.certificate import Verdict, verify
@@ -191,7 +199,7 @@ def pair(
     images = private_images(tmp_path_factory.mktemp("images") / "images.npz")
     policy = Policy(manual_approval=False, metrics_leave=False)
     pixels = offer_table(owner, images, name="images", target="kind", drop=(), policy=policy)
-    convolution = publish_model(scientist.home, module_file(scientist.home.settings.home), "Pixels", pixels.id)
+    convolution = publish_model(scientist.home, module_file(scientist.home.settings.home), pixels.id, name="Pixels")
     first = workshop.request()
     second = workshop.request(dataset=pixels.id, model=convolution.id, recipe_overrides=RECIPE | {"optimizer": "SGD"})
     with owner_runs(owner, keep_states=False, keep_every=3):
@@ -250,7 +258,7 @@ def diverged(asked: Workshop, workshop: Workshop) -> AgreementId:
     """A job whose rate explodes, and whose scientist makes its registered recipient unusable."""
     owner, scientist = asked.owner, asked.scientist
     dataset = workshop.dataset
-    line = publish_model(scientist.home, module_file(scientist.home.settings.home), "Line", dataset.id)
+    line = publish_model(scientist.home, module_file(scientist.home.settings.home), dataset.id, name="Line")
     with owner_runs(owner), scientist_runs(scientist, auto_accept=False):
         id = asked.request(dataset=dataset.id, model=line.id, recipe_overrides=EXPLODING, bond=2 * PRICE)
         asked.until(owner.has(id, "approval_needed"))
@@ -276,7 +284,7 @@ def test_divergence_ends_at_the_last_finite_leaf(asked: Workshop, diverged: Agre
 
 
 def test_scientist_opens_a_diverged_delivery_whose_certificate_holds(asked: Workshop, diverged: AgreementId) -> None:
-    found = receive(asked.scientist.home, diverged)
+    found = fetch_model(asked.scientist.home, diverged)
     verdict = verify(found.model, found.certificate.read_bytes(), asked.scientist.home.chain)
     assert not verdict.complete
     assert verdict.statement.steps == asked.owner.home.agreements.read(diverged).steps_done

@@ -19,9 +19,9 @@ from fitchain.pod.parties.scientist import (
     accept_result,
     delivery,
     evaluate,
+    fetch_model,
     publish_model,
     read_card,
-    receive,
 )
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.values.digest import Root, sha256
@@ -74,14 +74,16 @@ def test_published_model_is_on_chain_and_in_the_home(workshop: Workshop) -> None
 def test_same_model_published_twice_is_one_model(workshop: Workshop) -> None:
     home = workshop.scientist.home
     published = [
-        publish_model(home, module_file(home.settings.home), "other", workshop.dataset.id).id for _ in range(2)
+        publish_model(home, module_file(home.settings.home), workshop.dataset.id, name="other").id for _ in range(2)
     ]
     assert published[0] == published[1] != workshop.model.id
 
 
 def test_model_names_its_parent(workshop: Workshop) -> None:
     home = workshop.scientist.home
-    child = publish_model(home, module_file(home.settings.home), "Line", workshop.dataset.id, workshop.model.id)
+    child = publish_model(
+        home, module_file(home.settings.home), workshop.dataset.id, name="Line", parent=workshop.model.id
+    )
     assert home.registry.model(child.id).parent == workshop.model.id
 
 
@@ -92,7 +94,7 @@ def test_module_that_cannot_be_published_leaves_nothing(workshop: Workshop, tmp_
     )
     before = sorted((home.settings.home / "models").iterdir())
     with pytest.raises(InputRefused, match=r"wrong\.py:6"):
-        publish_model(home, source, "Wrong", workshop.dataset.id)
+        publish_model(home, source, workshop.dataset.id, name="Wrong")
     assert sorted((home.settings.home / "models").iterdir()) == before
 
 
@@ -144,7 +146,7 @@ def test_request_whose_answer_was_lost_is_not_paid_twice(workshop: Workshop) -> 
 
 def test_too_little_fit_is_told_before_anything_is_done(workshop: Workshop, open_party: Callable[..., Party]) -> None:
     poor = open_party("poor", units=PRICE - 1)
-    model = publish_model(poor.home, module_file(poor.home.settings.home), "Tiny", workshop.dataset.id)
+    model = publish_model(poor.home, module_file(poor.home.settings.home), workshop.dataset.id, name="Tiny")
     with pytest.raises(ChainUnusable, match="the request needs 12 FIT"):
         replace(workshop, scientist=poor, model=model).request()
     assert poor.home.journal.requests() == []
@@ -153,7 +155,7 @@ def test_too_little_fit_is_told_before_anything_is_done(workshop: Workshop, open
 def test_job_that_explodes_on_mock_data_is_never_asked_for(workshop: Workshop, table_path: Path) -> None:
     home, before = workshop.scientist.home, requests(workshop)
     dataset = offer_table(workshop.owner, table_path, policy=Policy(), mock_records=16)
-    line = publish_model(home, module_file(home.settings.home), "Line", dataset.id)
+    line = publish_model(home, module_file(home.settings.home), dataset.id, name="Line")
     faster = EXPLODING | {"segment": 6}
     with pytest.raises(InputRefused, match=r"leaves the finite numbers at step \d+ on mock data"):
         workshop.request(dataset=dataset.id, model=line.id, recipe_overrides=faster, rehearsed=True)
@@ -195,7 +197,7 @@ def test_retired_dataset_is_refused_by_the_chain(workshop: Workshop, table_path:
 def test_result_that_is_not_there_yet_is_not_found(workshop: Workshop, tmp_path: Path) -> None:
     home, id = workshop.scientist.home, workshop.request(price=PRICE + 3)
     with pytest.raises(NotFound, match="is requested and has delivered nothing yet"):
-        receive(home, id)
+        fetch_model(home, id)
     with pytest.raises(NotFound, match="has not been received"):
         delivery(home, id)
     with pytest.raises(NotFound):

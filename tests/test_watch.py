@@ -12,6 +12,7 @@ from fitchain.cli.views import watch
 from fitchain.cli.views.history import describe, sentence, state_name, values
 from fitchain.pod.jobs.job_status import JobStatus
 from fitchain.pod.jobs.journal import Entry
+from fitchain.pod.jobs.watch import over
 from fitchain.pod.ports.agreement import Agreement, Anchor, RunRecord, State, Terms
 from fitchain.pod.values.digest import NO_ROOT, ZERO, Digest, sha256
 from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
@@ -63,10 +64,8 @@ def test_a_state_is_told_in_a_word(job: JobStatus, name: str) -> None:
 @pytest.mark.parametrize("state", list(State)[1:])
 def test_watching_ends_when_the_training_does_or_the_money_has_moved(state: State) -> None:
     job = standing(state)
-    assert watch.over(job, until_settled=True) == (
-        state in (State.SETTLED, State.CANCELLED, State.FORFEITED, State.REFUNDED)
-    )
-    assert watch.over(job, until_settled=False) == (state not in (State.REQUESTED, State.ACCEPTED, State.TRAINING))
+    assert over(job, until_settled=True) == (state in (State.SETTLED, State.CANCELLED, State.FORFEITED, State.REFUNDED))
+    assert over(job, until_settled=False) == (state not in (State.REQUESTED, State.ACCEPTED, State.TRAINING))
 
 
 def test_checkpoints_of_this_pod_count_before_they_are_anchored() -> None:

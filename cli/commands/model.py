@@ -42,7 +42,7 @@ def publish(
         raise InputRefused(f"{source!r} does not name a module in a file", "write it as FILE.py:NAME")
     home = session.home
     lineage = find_model(home, parent) if parent else None
-    published = scientist.publish_model(home, Path(path), name, find_dataset(home, dataset), lineage)
+    published = scientist.publish_model(home, Path(path), find_dataset(home, dataset), name=name, parent=lineage)
     values = {
         "model": published.id,
         "graph": published.graph,
@@ -108,7 +108,7 @@ def fetch(
     from fitchain.pod.parties import scientist
 
     home = session.home
-    delivery = scientist.receive(home, find_agreement(home, agreement))
+    delivery = scientist.fetch_model(home, find_agreement(home, agreement))
     if to is not None:
         delivery = delivery.copy_into(to)
     values = {"model": delivery.model, "certificate": delivery.certificate}

@@ -277,12 +277,11 @@ def verify(
     Needs no key, no data and no torch; node and deployment are yours, never the certificate's.
     Exits 0 if it holds, 1 if it is refuted, 3 if it could not be checked.
     """
-    from fitchain.pod.ports.chain.connect import connect
     from fitchain.pod.proof.certificate import Assurance
     from fitchain.pod.proof.certificate import verify as check
 
     level = Assurance.parse(require) if require else None
-    verdict = check(model, _read(certificate), connect(session.settings), level)
+    verdict = check(model, certificate, session.settings, level)
     return describe_verdict(verdict, model)
 
 
@@ -388,13 +387,6 @@ def _failure(other: Related) -> str:
     """How an agreement failed: its state, and the verdict that brought it there."""
     outcome = other.outcome.name.lower()
     return f"{outcome} ({other.verdict.name.lower()})" if other.verdict else outcome
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise NotFound(f"the certificate {path} cannot be read: {error.strerror}") from None
 
 
 def _log_segment(event: dict[str, Any]) -> None:

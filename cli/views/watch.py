@@ -5,29 +5,20 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from fitchain.cli.views import audits
 from fitchain.cli.views.history import sentence, sparkline, spent, state_name
 from fitchain.cli.views.output import console, printable
-from fitchain.pod.ports.agreement import State
+from fitchain.pod.jobs.watch import StatusReader, looks
 
 if TYPE_CHECKING:
     from rich.text import Text
 
     from fitchain.pod.jobs.job_status import JobStatus
 
-POLL_S = 0.4
 LINES = 8  # of history below the figures
 BAR = 40
-
-
-class StatusReader(Protocol):
-    """Whatever reads a job's status; `pod.jobs.job_status.JobStatusReader` is one."""
-
-    def read(self) -> JobStatus:
-        """The job as it stands now."""
-        ...
 
 
 def watch(reader: StatusReader, until_settled: bool) -> JobStatus:
@@ -41,23 +32,8 @@ def watch(reader: StatusReader, until_settled: bool) -> JobStatus:
         how it stands in the end.
     """
     out = console(stderr=True)
-    states = _states(reader, until_settled)
+    states = looks(reader, until_settled)
     return watch_live(states) if out.is_terminal else watch_lines(states, sys.stderr.write)
-
-
-def over(status: JobStatus, until_settled: bool) -> bool:
-    """Whether there is nothing more to wait for."""
-    state = status.agreement.state
-    return state.ended or (not until_settled and state in (State.TRAINED, State.DIVERGED, State.AUDITING))
-
-
-def _states(reader: StatusReader, until_settled: bool) -> Iterator[JobStatus]:
-    while True:
-        status = reader.read()
-        yield status
-        if over(status, until_settled):
-            return
-        time.sleep(POLL_S)
 
 
 def watch_live(states: Iterator[JobStatus]) -> JobStatus:

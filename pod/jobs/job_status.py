@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fitchain.pod.jobs.audit_status import AuditStatus, read_audit_status
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import Entry
-from fitchain.pod.ports.agreement import Agreement, RunRecord
+from fitchain.pod.ports.agreement import Agreement, RunRecord, State
 from fitchain.pod.values.digest import Digest, sha256
 from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.recipe import Recipe
@@ -42,6 +42,16 @@ class JobStatus:
     history: tuple[Entry, ...]
     now: int
     audit: AuditStatus | None = None
+
+    def __str__(self) -> str:
+        """One line, as a notebook prints it: `Training, 17 of 57 checkpoints, loss 0.2817`."""
+        loss = f", loss {self.losses[-1][1]:.4f}" if self.losses else ""
+        return f"{self.state.name.capitalize()}, {self.checkpoints} of {self.leaf_count} checkpoints{loss}"
+
+    @property
+    def state(self) -> State:
+        """Where its agreement stands."""
+        return self.agreement.state
 
     @property
     def leaf_count(self) -> int:

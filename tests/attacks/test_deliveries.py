@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from fitchain.pod.jobs.exchange import send_key, send_note
-from fitchain.pod.parties.scientist import accept_result, delivery, follow, receive
+from fitchain.pod.parties.scientist import accept_result, delivery, fetch_model, follow
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.ports.sealed import new_identity
 from fitchain.pod.values.digest import sha256
@@ -108,7 +108,7 @@ def test_note_of_another_job_is_refuted_and_keeps_the_result_from_being_accepted
     with pytest.raises(ClaimMismatch, match="the note of anchor 0"):
         follow(scientist.home, id, True, scientist.say)
     assert scientist.state(id) == State.DIVERGED
-    assert receive(scientist.home, id).model.exists()
+    assert fetch_model(scientist.home, id).model.exists()
 
 
 def test_note_of_other_leaves_is_refuted(workshop: Workshop, forger: Forger) -> None:
@@ -128,12 +128,12 @@ def test_note_for_somebody_else_is_told_and_stands_in_nobodys_way(workshop: Work
 
 def test_job_of_another_deployment_is_not_found(workshop: Workshop) -> None:
     with pytest.raises(FitchainError, match="has no agreement"):
-        receive(workshop.scientist.home, AgreementId(sha256(b"elsewhere")))
+        fetch_model(workshop.scientist.home, AgreementId(sha256(b"elsewhere")))
 
 
 def test_received_model_altered_on_disk_is_refuted_when_it_is_accepted(workshop: Workshop, forger: Forger) -> None:
     id = forger.deliver()
-    model = receive(workshop.scientist.home, id).model
+    model = fetch_model(workshop.scientist.home, id).model
     model.write_bytes(model.read_bytes()[:-1] + b"\x7f")
     with pytest.raises(DigestMismatch):
         accept_result(workshop.scientist.home, id)

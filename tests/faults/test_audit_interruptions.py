@@ -129,7 +129,7 @@ def job(
     owner, scientist, verifier = workshop.owner, workshop.scientist, open_verifier("verifier")
     policy = Policy(manual_approval=False, disclosure_mode=AuditMode.OPEN, disclosure_cap=None)
     dataset = offer_table(owner, table_path, policy=policy)
-    model = publish_model(scientist.home, module_file(scientist.home.settings.home), "Tiny", dataset.id)
+    model = publish_model(scientist.home, module_file(scientist.home.settings.home), dataset.id, name="Tiny")
     here = replace(workshop, dataset=dataset, model=model)
     id = here.request(audit=AuditTerms(2, verifiers=1, mode=AuditMode.OPEN, window=HOUR_S, fee=FEE))
     log = tmp_path_factory.mktemp("mortals") / "log"

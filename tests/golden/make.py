@@ -97,7 +97,7 @@ def do_job(owner: Home, scientist: Home, place: Path) -> AgreementId:
     policy = Policy(manual_approval=False, minimum_batch=4)
     offer = DatasetOffer(FOLDER / "table.csv", policy=policy, licence="CC0-1.0", **how)
     dataset = register_dataset(owner, offer)
-    model = publish_model(scientist, place / "module.py", "small", dataset.id)
+    model = publish_model(scientist, place / "module.py", dataset.id, name="small")
     owner.registry.register_pod(Role.OWNER, owner.keys.recipient)
     stop = threading.Event()
     pods: list[Owner | Scientist] = [Owner(owner, say), Scientist(scientist, True, say)]

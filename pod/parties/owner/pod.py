@@ -110,10 +110,14 @@ class Owner:
         self._kept: dict[AgreementId, int] = {}
         self._begun: set[AgreementId] = set()
 
-    def run(self, stop: threading.Event) -> None:
+    def run(self, stop: threading.Event, ready: Callable[[], None] = lambda: None) -> None:
         """Follow the chain until `stop` is set.
 
         Requests are examined and audits answered beside a training; jobs train one after the other.
+
+        Args:
+            stop: ends it.
+            ready: called once the pod is registered and looks at the chain.
 
         Raises:
             Unusable: another pod runs from this home.
@@ -130,6 +134,7 @@ class Owner:
             self.home.register_or_update(Role.OWNER)
             pools = {State.REQUESTED: answering, State.ACCEPTED: answering, State.TRAINING: training}
             pools |= {State.AUDITING: auditing}
+            ready()
             while not stop.is_set():
                 if self._retry.due(NO_AGREEMENT):
                     self._retry.attempt(NO_AGREEMENT, partial(self._look, pools))

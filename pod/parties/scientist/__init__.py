@@ -8,6 +8,7 @@ Last but one in the flow.
     receive   what was delivered is opened, checked, accepted, evaluated
     dispute   a result without verifiers is audited
     pod       the loop that follows the chain
+    watch     how a job stands, as it changes
 """
 
 from fitchain.pod.parties.scientist.audit_options import AuditOptions, plan_audit
@@ -21,9 +22,10 @@ from fitchain.pod.parties.scientist.receive import (
     check,
     delivery,
     evaluate,
-    receive,
+    fetch_model,
 )
 from fitchain.pod.parties.scientist.request import JobRequest, draft_recipe, request_job
+from fitchain.pod.parties.scientist.watch import watch_job
 
 __all__ = [
     "AuditOptions",
@@ -38,10 +40,11 @@ __all__ = [
     "dispute",
     "draft_recipe",
     "evaluate",
+    "fetch_model",
     "follow",
     "plan_audit",
     "publish_model",
     "read_card",
-    "receive",
     "request_job",
+    "watch_job",
 ]

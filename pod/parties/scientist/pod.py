@@ -7,13 +7,14 @@ jobs, again and again. Whatever is written to the history is written once.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from functools import partial
 
 from fitchain.pod.jobs.exchange import Note, fetch_note, fetch_refusal
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.retry import RETRY_S, RetryPolicy, Say
 from fitchain.pod.jobs.turns import SCIENTIST_RANK, TURN_S, Turns, tell_verdict
-from fitchain.pod.parties.scientist.receive import ENDED, accept_result, receive
+from fitchain.pod.parties.scientist.receive import ENDED, accept_result, fetch_model
 from fitchain.pod.ports.agreement import Agreement, Anchor, State
 from fitchain.pod.ports.registry import Role
 from fitchain.pod.values.digest import tree_root
@@ -49,8 +50,12 @@ class Scientist:
         self._retry = RetryPolicy(home, say, retry_s)
         self._over: set[AgreementId] = set()
 
-    def run(self, stop: threading.Event) -> None:
+    def run(self, stop: threading.Event, ready: Callable[[], None] = lambda: None) -> None:
         """Follow the chain until `stop` is set.
+
+        Args:
+            stop: ends it.
+            ready: called once the pod is registered and looks at the chain.
 
         Raises:
             Unusable: another pod runs from this home.
@@ -59,6 +64,7 @@ class Scientist:
         with self.home.exclusive_lock():
             self.home.chain.catch_up()
             self.home.register_or_update(Role.SCIENTIST)
+            ready()
             while not stop.is_set():
                 if self._retry.due(NO_AGREEMENT):
                     self._retry.attempt(NO_AGREEMENT, self._look)
@@ -96,7 +102,7 @@ def follow(home: Home, id: AgreementId, auto_accept: bool, say: Say) -> State:
     agreement = home.agreements.read(id)
     problem = _read_notes(home, agreement, say)
     if _delivered(agreement) and not home.journal.happened(id, "received"):
-        receive(home, id)
+        fetch_model(home, id)
         say(id, "received the trained model; its certificate holds")
     if isinstance(problem, ClaimMismatch):
         raise problem

@@ -78,7 +78,7 @@ def delivery(home: Home, id: AgreementId) -> Delivery:
     return Delivery(model, certificate)
 
 
-def receive(home: Home, id: AgreementId) -> Delivery:
+def fetch_model(home: Home, id: AgreementId) -> Delivery:
     """Fetch and open what a job delivered, unless that is done, and check its certificate.
 
     Raises:
@@ -170,7 +170,7 @@ def accept_result(home: Home, id: AgreementId) -> None:
     state = home.agreements.read(id).state
     if state not in (State.TRAINED, State.DIVERGED):
         raise Unusable(f"the job {id} is {state.name.lower()}: there is no result to accept now")
-    receive(home, id)
+    fetch_model(home, id)
     receipt = home.agreements.accept_result(id)
     home.journal.record(id, "result_accepted", once="", transaction=str(receipt.transaction), gas=receipt.gas_used)
 

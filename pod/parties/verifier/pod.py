@@ -90,10 +90,14 @@ class Verifier:
         self._over: set[AgreementId] = set()
         self._next_block: int | None = None
 
-    def run(self, stop: threading.Event) -> None:
+    def run(self, stop: threading.Event, ready: Callable[[], None] = lambda: None) -> None:
         """Follow the chain until `stop` is set.
 
         Votes are come to one after the other, beside everything else.
+
+        Args:
+            stop: ends it.
+            ready: called once the pod is registered and looks at the chain.
 
         Raises:
             Unusable: another pod runs from this home.
@@ -103,6 +107,7 @@ class Verifier:
         with self.home.exclusive_lock(), ThreadPoolExecutor(1, "examine") as examining:
             self.home.chain.catch_up()
             self.home.register_or_update(Role.VERIFIER)
+            ready()
             while not stop.is_set():
                 if self._retry.due(NO_AGREEMENT):
                     self._retry.attempt(NO_AGREEMENT, partial(self._look, examining))
