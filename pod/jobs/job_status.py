@@ -1,6 +1,6 @@
-"""A job at one moment: what is true of its agreement by the chain, and what only this pod's journal knows.
+"""A job at one moment: its agreement by the chain, and what only this pod's journal knows.
 
-Stands after `journal`, `home` and `audit_status`. The journal adds metrics out of the notes, errors, decisions.
+The journal adds metrics out of the notes, errors, decisions.
 """
 
 from __future__ import annotations

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO, Digest, Root
 from fitchain.pod.values.ids import WHOLE_POOL, AgreementId, DatasetId, ModelId, PanelId
-from fitchain.pod.values.leaf import Leaf
+
+if TYPE_CHECKING:
+    from fitchain.pod.values.leaf import Leaf  # its numpy would be waited for by `fitchain --help`
 
 
 class State(IntEnum):
