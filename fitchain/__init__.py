@@ -15,7 +15,6 @@ not be checked or done); `errors` has the tree.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -43,7 +42,6 @@ if TYPE_CHECKING:
         PublishedModel,
         Scientist,
         accept_result,
-        dispute,
         evaluate,
         fetch_model,
         plan_audit,
@@ -52,6 +50,7 @@ if TYPE_CHECKING:
         request_job,
         watch_job,
     )
+    from fitchain.pod.parties.scientist.dispute import dispute
     from fitchain.pod.parties.verifier import Verifier
     from fitchain.pod.ports.agreement import Agreement, AuditTerms, State
     from fitchain.pod.ports.chain import devnet
@@ -135,22 +134,24 @@ _NAMES = {
     "pod.jobs.serving": "ServedPod serve",
     "pod.jobs.watch": "list_jobs",
     "pod.parties.owner": "DatasetOffer Owner RegisteredDataset Replay approve register_dataset reject replay_job",
-    "pod.parties.scientist": "AuditOptions Delivery Evaluation JobRequest PublishedModel Scientist accept_result dispute"
+    "pod.parties.scientist": "AuditOptions Delivery Evaluation JobRequest PublishedModel Scientist accept_result"
     " evaluate fetch_model plan_audit publish_model read_card request_job watch_job",
+    "pod.parties.scientist.dispute": "dispute",
     "pod.parties.verifier": "Verifier",
     "pod.ports.agreement": "Agreement AuditTerms State",
+    "pod.ports.chain": "devnet",
     "pod.ports.chain.base": "FIT",
-    "pod.ports.chain.devnet": "devnet",
     "pod.ports.keys": "KeyInfo",
     "pod.ports.passphrase": "Passphrase",
     "pod.proof.audit.plan": "AuditPlan",
     "pod.proof.certificate": "Assurance Verdict verify",
+    "pod.values": "errors",
     "pod.values.audit_mode": "AuditMode",
     "pod.values.digest": "Digest",
-    "pod.values.errors": "FitchainError Refuted Unusable errors",
+    "pod.values.errors": "FitchainError Refuted Unusable",
     "pod.values.ids": "AgreementId DatasetId ModelId PanelId",
 }
-"""Where the public names are defined; a module's own last name stands for the module itself."""
+"""From where the public names are imported, as above."""
 
 _MODULES = {name: f"fitchain.{module}" for module, names in _NAMES.items() for name in names.split()}
 
@@ -162,8 +163,7 @@ def _import(name: str) -> Any:
 
         value: Any = version("fitchain")
     elif name in _MODULES:
-        module = import_module(_MODULES[name])
-        value = module if module.__name__.endswith(f".{name}") else getattr(module, name)
+        value = getattr(__import__(_MODULES[name], fromlist=[name]), name)
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value
