@@ -1,16 +1,17 @@
 """Fitchain: train where the data lives, prove what was trained.
 
-This is the whole of it for a notebook or a program of one's own; each name is imported when it is first used, so `import fitchain` costs
-next to nothing, and whoever only verifies needs no torch.
+This is all of it for a notebook or a program of one's own. Each name is imported when it is first
+used, so `import fitchain` costs next to nothing, and whoever only verifies needs no torch.
 
     who one is     create_keys, open_home; devnet is a chain to try things on
     an owner       register_dataset, list_jobs, approve, reject, replay_job
-    a scientist    read_card, publish_model, request_job, watch_job, fetch_model, evaluate, restore, accept_result, dispute
+    a scientist    read_card, publish_model, plan_audit, request_job, watch_job, fetch_model,
+                   evaluate, restore, accept_result, dispute
     anybody        verify
     running pods   serve an Owner, a Scientist or a Verifier beside the notebook
 
-Amounts are in base units: `10 * FIT` is ten FIT. Errors are FitchainError: Refuted (checked, and it does not hold) or Unusable (could
-not be checked or done); `errors` has the tree.
+Amounts are in base units: `10 * FIT` is ten FIT. Errors are FitchainError: Refuted (checked, and it
+does not hold) or Unusable (could not be checked or done); `errors` has the tree.
 """
 
 from __future__ import annotations
