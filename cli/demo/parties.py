@@ -18,13 +18,13 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from fitchain.cli.demo.samples import Sample, describe_sample
 from fitchain.pod.ports.settings import SETTINGS_FILE, DevnetRecord, Settings, load
-from fitchain.pod.values.errors import ChainUnusable, FitchainError, InputRefused, Unusable
+from fitchain.pod.values.errors import FitchainError, InputRefused, Unusable
 
 if TYPE_CHECKING:
     from fitchain.pod.jobs.home import Home
@@ -151,26 +151,6 @@ def make_side(run: Path, name: str, record: DevnetRecord, devnet: Path, store: s
         home, record.rpc, record.chain_id, devnet=devnet, key="default", environ={"HOME": os.environ.get("HOME", "")}
     )
     return Side(name, settings, path)
-
-
-def start_chain(settings: Settings, port: int | None) -> DevnetRecord:
-    """Start the devnet, or find it running, with the contracts in place.
-
-    Args:
-        settings: which devnet.
-        port: TCP port; None takes the usual one, or a free one where that is taken.
-    """
-    from fitchain.pod.ports.chain import devnet
-    from fitchain.pod.ports.chain.deploy import deploy
-
-    try:
-        record = devnet.up(settings.devnet, devnet.DEFAULT_PORT if port is None else port)
-    except ChainUnusable:
-        if port is not None:
-            raise
-        record = devnet.up(settings.devnet, 0)
-    deploy(replace(settings, rpc=record.rpc, chain_id=record.chain_id))
-    return record
 
 
 def equip(side: Side, units: int) -> Home:

@@ -22,7 +22,6 @@ from fitchain.cli.demo.parties import (
     equip,
     make_side,
     pods,
-    start_chain,
     start_stores,
 )
 from fitchain.cli.demo.progress import Progress
@@ -89,13 +88,14 @@ def play(
         audited: whether verifiers audit the training, and a second owner cheats.
         progress: shows each step.
     """
+    from fitchain.pod.ports.chain import devnet
+
     with ExitStack() as stack, progress:
         progress.next("chain", "starting a test chain")
         writing = WrittenSample(which.sample, run)
-        devnet = settings.devnet
         beside = stack.enter_context(ThreadPoolExecutor(1))
-        storing = beside.submit(start_stores, kind, devnet)
-        record = start_chain(settings, port)
+        storing = beside.submit(start_stores, kind, settings.devnet)
+        record = devnet.start(settings.devnet, port)
         progress.done(f"test chain at {record.rpc}, contracts in place")
 
         progress.next("stores", "starting what the pods exchange sealed files through")
@@ -105,7 +105,7 @@ def play(
         progress.next("keys", "making homes with their keys")
         names = ["owner", "scientist", *(audit.NAMES if audited else ())]
         store_of = {name: stores.owner if name in OWNERS else stores.scientist for name in names}
-        sides = {name: make_side(run, name, record, devnet, store) for name, store in store_of.items()}
+        sides = {name: make_side(run, name, record, settings.devnet, store) for name, store in store_of.items()}
         homes = {name: stack.enter_context(equip(side, FUNDS)) for name, side in sides.items()}
         owner, scientist = homes["owner"], homes["scientist"]
         made = f"{len(homes)} homes with fresh keys; their passphrases lie in files beside them"

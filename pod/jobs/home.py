@@ -224,7 +224,7 @@ def open_home(
     """Open a home; whoever opens it closes it, or uses it as a context.
 
     Args:
-        folder: the home; what is not chosen, here and below, follows `fitchain.pod.ports.settings.load`.
+        folder: the home; what is not chosen, here and below, is as the settings say.
         passphrase: a file, or what asks for it; None opens the home for reading alone.
         rpc: URL of the chain's node.
         store: a folder, or the address of a Kubo node's RPC.
@@ -238,7 +238,9 @@ def open_home(
 
 
 def create_keys(folder: Path | str | None, passphrase: Passphrase) -> KeyInfo:
-    """Make a home's account and age identity; its address must have ETH and FIT before the home can do much.
+    """Make a home's account and age identity.
+
+    The account must have ETH and FIT before the home can do much.
 
     Args:
         folder: the home, made when absent; None takes the default one.

@@ -61,9 +61,11 @@ def publish_model(
 
     Args:
         home: the scientist's, opened with its key.
-        module: an `nn.Module`, or a class or a factory that makes one without arguments; or a Python file.
+        module: an `nn.Module`, or a class or a factory that makes one without arguments; or a
+            Python file.
         dataset: the dataset whose columns give the shapes of the inputs.
-        name: of the class, factory or instance in the file; without a file, what the model is called in this home, else by its class.
+        name: of the class, factory or instance in the file; without a file, what the model is
+            called in this home, else by its class.
         parent: the registered model that it descends from.
 
     Raises:

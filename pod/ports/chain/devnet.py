@@ -37,7 +37,7 @@ SAVE_EVERY_S = 5
 START_S = 20.0
 TREASURY_ETH = 1_000_000_000
 GAS_WEI, ALLOWANCE = 10 * 10**DECIMALS, 1000 * FIT
-"""What an account is given unless somebody says more: 10 ETH for gas, 1,000 FIT for prices and bonds."""
+"""What an account is given unless somebody says more: for gas, and for prices and bonds."""
 _LISTENING = re.compile(rb"Listening on 127\.0\.0\.1:(\d+)")
 
 

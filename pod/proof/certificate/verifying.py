@@ -33,8 +33,8 @@ def verify(
     Args:
         model: the file that the certificate is said to be about.
         certificate: the certificate's file, or its bytes.
-        chain: a connection by the checker's own settings, or these, or the URL of a node; it needs no key. None takes the node that the
-            settings of this process name.
+        chain: a connection by the checker's own settings, or these, or the URL of a node; it needs
+            no key. None takes the node that the settings of this process name.
         require: the least assurance that will do.
 
     Returns:
@@ -42,8 +42,8 @@ def verify(
 
     Raises:
         Refuted: something is false; the message says what, and where it parts from the truth.
-        Unusable: it could not be checked: another chain or deployment, a node that does not answer, a run that has not ended, a
-            file that is not there.
+        Unusable: it could not be checked: another chain or deployment, a node that does not answer,
+            a run that has not ended, a file that is not there.
     """
     payload, signer = unseal(_read(certificate) if isinstance(certificate, Path) else certificate)
     if not isinstance(chain, Chain):
