@@ -24,9 +24,23 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from fitchain.cli import command, data, demo, deploy, devnet, job, keys, model, panel, pod, proof, store, verifier
+from fitchain.cli import command
 from fitchain.cli.command import PlainGroup
-from fitchain.cli.output import report_bug, report_error, report_usage
+from fitchain.cli.commands import (
+    data,
+    demo,
+    deploy,
+    devnet,
+    job,
+    keys,
+    model,
+    panel,
+    pod,
+    proof,
+    store,
+    verifier,
+)
+from fitchain.cli.views.output import report_bug, report_error, report_usage
 from fitchain.pod.values.errors import FitchainError
 
 INTERRUPTED = 130
@@ -126,7 +140,7 @@ def _root(context: typer.Context, version: bool = False, **common: Any) -> None:
 
 
 _VERSION = Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")]
-command.describe(
+command.set_signature(
     _root, [inspect.Parameter("version", inspect.Parameter.KEYWORD_ONLY, annotation=_VERSION, default=False)]
 )
 app.callback(cls=RootGroup)(_root)

@@ -18,7 +18,7 @@ from typing import Any
 
 from rich.table import Table
 
-from fitchain.cli.output import console, print_json, printable, say
+from fitchain.cli.views.output import console, log, print_json, printable
 from fitchain.pod.values.errors import FitchainError
 from tests.attacks import detection
 from tests.attacks.attack_lab import Caught, Field
@@ -92,7 +92,7 @@ def played(field: Field, attacks: Sequence[Attack]) -> Iterator[Played]:
         except TROUBLE as error:
             found, differs = Caught("nobody", "-", "-"), f"it could not be played: {type(error).__name__}: {error}"
         rate = detection.of_attack(found.faked) if found.faked else None
-        say(f"{attack.name}: {differs or 'as its row says'} ({time.monotonic() - started:.1f} s)")
+        log(f"{attack.name}: {differs or 'as its row says'} ({time.monotonic() - started:.1f} s)")
         yield Played(attack, found, differs, rate)
 
 

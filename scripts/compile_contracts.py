@@ -40,7 +40,9 @@ def artifacts() -> dict[str, str]:
         solcx.exceptions.SolcError: the sources do not compile.
     """
     settings = compiler_settings()
-    output, version = _compile(_closure(*map(_source, CONTRACTS)), settings)
+    selection = {_source(name): {name: ["abi", "evm.bytecode.object"]} for name in CONTRACTS}
+    answer = _compile(_closure(*map(_source, CONTRACTS)), settings, selection)
+    output, version = answer["contracts"], str(solcx.wrapper.get_version_str_from_solc_binary(SOLC))
     return {
         name: _encode(
             {
@@ -55,6 +57,19 @@ def artifacts() -> dict[str, str]:
         )
         for name in CONTRACTS
     }
+
+
+def enums() -> dict[str, list[str]]:
+    """The enums of contracts/types as the compiler reads them: by name their members, in the order of their numbers.
+
+    Raises:
+        NotFound: the tools are not installed.
+    """
+    files = sorted((ROOT / "contracts" / "types").glob("*.sol"))
+    sources = _closure(*(str(path.relative_to(ROOT)) for path in files))
+    parsed = _compile(sources, {}, {"*": {"": ["ast"]}})["sources"].values()
+    nodes = [node for source in parsed for node in source["ast"]["nodes"] if node["nodeType"] == "EnumDefinition"]
+    return {node["name"]: [member["name"] for member in node["members"]] for node in nodes}
 
 
 def compiler_settings() -> dict[str, Any]:
@@ -81,18 +96,16 @@ def main() -> int:
     return 0
 
 
-def _compile(sources: dict[str, str], settings: dict[str, Any]) -> tuple[dict[str, Any], str]:
+def _compile(sources: dict[str, str], settings: dict[str, Any], selection: dict[str, Any]) -> dict[str, Any]:
+    """Hand sources to the compiler as its standard JSON; its answer has of them what `selection` names."""
     request = {
         "language": "Solidity",
         "sources": {name: {"content": text} for name, text in sorted(sources.items())},
-        "settings": {
-            **settings,
-            "outputSelection": {_source(n): {n: ["abi", "evm.bytecode.object"]} for n in CONTRACTS},
-        },
+        "settings": {**settings, "outputSelection": selection},
     }
     os.environ.update(node_tools.variables())  # py-solc-x starts scripts/solc in this process's environment
-    version = solcx.wrapper.get_version_str_from_solc_binary(SOLC)
-    return solcx.compile_standard(request, solc_binary=SOLC)["contracts"], version
+    answer: dict[str, Any] = solcx.compile_standard(request, solc_binary=SOLC)
+    return answer
 
 
 def _source(contract: str) -> str:

@@ -10,7 +10,7 @@ import json
 import sys
 from pathlib import Path
 
-from fitchain.pod.values.digest import peaks, published_root, sha256, tree_root
+from fitchain.pod.values.digest import Root, peaks, published_root, sha256, tree_root
 from fitchain.pod.values.leaf import Leaf
 
 PATH = Path(__file__).resolve().parent.parent / "tests" / "contracts" / "vectors.json"
@@ -24,7 +24,7 @@ def vectors() -> str:
     model, optimizer, records, metrics, previous, ctx, seed = (
         sha256(word.encode()) for word in ("model", "optimizer", "records", "metrics", "previous", "ctx", "seed")
     )
-    leaf = Leaf(7, 14, model, optimizer, records, metrics, previous)
+    leaf = Leaf(7, 14, Root(model), Root(optimizer), records, metrics, previous)
     return json.dumps(
         {
             "roots": [str(tree_root(tree)) for tree in trees],

@@ -27,8 +27,9 @@ from fitchain.pod.ports.chain import Chain
 from fitchain.pod.ports.registry import Registry
 from fitchain.pod.ports.store.base import RAW, Cid
 from fitchain.pod.proof.transcript import Transcript
-from fitchain.pod.values.digest import ZERO, Digest, sha256
+from fitchain.pod.values.digest import ZERO, Digest, Root, sha256
 from fitchain.pod.values.errors import AccessRefused, ChainUnusable, NotFound, Reverted
+from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.leaf import Leaf
 from tests.chain_fixtures import ETHER, MONEY, Account, Devnet
 
@@ -52,8 +53,8 @@ class Parties(NamedTuple):
     owner: Account
     scientist: Account
     terms: Terms
-    dataset_root: Digest
-    initial_root: Digest
+    dataset_root: Root
+    initial_root: Root
 
     @property
     def by_owner(self) -> Agreements:
@@ -63,16 +64,16 @@ class Parties(NamedTuple):
     def by_scientist(self) -> Agreements:
         return Agreements(self.scientist.chain)
 
-    def request(self, **changes: object) -> Digest:
+    def request(self, **changes: object) -> AgreementId:
         salt = sha256(str(next(SALTS)).encode())
         return self.by_scientist.request(salt, replace(self.terms, **changes), OFFER)  # type: ignore[arg-type]
 
-    def accepted(self, **changes: object) -> Digest:
+    def accepted(self, **changes: object) -> AgreementId:
         id = self.request(**changes)
         self.by_owner.accept(id, commit_nonce(NONCE))
         return id
 
-    def begun(self, **changes: object) -> Digest:
+    def begun(self, **changes: object) -> AgreementId:
         id = self.accepted(**changes)
         self.by_owner.begin(id, NONCE)
         return id
@@ -84,7 +85,7 @@ def parties(open_account: Callable[..., Account]) -> Parties:
 
 
 def registered(owner: Account, scientist: Account) -> Parties:
-    dataset_root, initial_root = sha256(b"dataset"), sha256(b"initial model")
+    dataset_root, initial_root = Root(sha256(b"dataset")), Root(sha256(b"initial model"))
     dataset = Registry(owner.chain).register_dataset(dataset_root, 455, cid("card"))
     model = Registry(scientist.chain).register_model(sha256(b"graph"), initial_root)
     windows = (WINDOW, WINDOW, WINDOW)
@@ -100,14 +101,15 @@ def transcript(ctx: Digest, seed: Digest, leaves: int) -> Transcript:
     for index in range(leaves):
         made = {name: sha256(f"{name} {index}".encode()) for name in ("model", "optimizer", "records", "metrics")}
         previous = found[-1].digest(ctx, seed) if found else ZERO
-        found.append(Leaf(index=index, step=min(index * SEGMENT, STEPS), previous=previous, **made))
+        roots = Root(made["model"]), Root(made["optimizer"])
+        found.append(Leaf(index, min(index * SEGMENT, STEPS), *roots, made["records"], made["metrics"], previous))
     return Transcript(ctx, seed, tuple(found))
 
 
-def anchored(parties: Parties, id: Digest, leaves: int) -> Transcript:
+def anchored(parties: Parties, id: AgreementId, leaves: int) -> Transcript:
     """Anchor what full groups these leaves have, one after another without waiting."""
     calls = parties.by_owner
-    proof = calls.proof(id)
+    proof = calls.run_record(id)
     made = transcript(proof.ctx, proof.seed, leaves)
     groups = made.groups(GROUP)
     pending = [calls.submit_anchor(id, group.peaks, group.root, NOTE if group.index else None) for group in groups]
@@ -116,7 +118,7 @@ def anchored(parties: Parties, id: Digest, leaves: int) -> Transcript:
     return made
 
 
-def finished(parties: Parties) -> tuple[Digest, Transcript]:
+def finished(parties: Parties) -> tuple[AgreementId, Transcript]:
     id = parties.begun()
     made = anchored(parties, id, 9)
     parties.by_owner.finish(id, made.ending(GROUP, WEIGHTS, KEY))
@@ -133,7 +135,7 @@ def test_id_context_and_seed_are_what_the_contracts_compute(parties: Parties, ru
     assert id == agreement_id(31337, addresses["Agreements"], parties.scientist.address, salt)
     parties.by_owner.accept(id, commit_nonce(NONCE))
     parties.by_owner.begin(id, NONCE)
-    agreement, proof = parties.by_owner.read(id), parties.by_owner.proof(id)
+    agreement, proof = parties.by_owner.read(id), parties.by_owner.run_record(id)
     roots = parties.dataset_root, parties.initial_root
     contracts = addresses["Agreements"], addresses["ProofOfTrain"]
     who = parties.owner.address, parties.scientist.address
@@ -168,9 +170,9 @@ def test_whole_life_from_request_to_withdrawal(parties: Parties, reader: Chain) 
     trained = parties.by_scientist.read(id)
     assert (trained.state, trained.steps_done) == (State.TRAINED, STEPS)
     assert trained.training_deadline == reader.time_of(trained.seed_block) + WINDOW
-    proof = parties.by_scientist.proof(id)
+    proof = parties.by_scientist.run_record(id)
     assert (proof.transcript_root, proof.model_root) == (made.root, made.leaves[-1].model)
-    assert (proof.count, proof.step, proof.weights, proof.key) == (9, STEPS, WEIGHTS, KEY)
+    assert (proof.count, proof.step, proof.delivery, proof.identity) == (9, STEPS, WEIGHTS, KEY)
     assert [(anchor.count, anchor.root, anchor.note) for anchor in proof.anchors] == [
         (group.count, group.root, NOTE if group.index else None) for group in made.groups(GROUP)
     ]
@@ -189,7 +191,7 @@ def test_divergence_pays_pro_rata(parties: Parties) -> None:
     made = anchored(parties, id, 6)
     owed = parties.by_owner.owed(parties.owner.address)
     parties.by_owner.diverge(id, made.ending(GROUP, WEIGHTS, KEY))
-    proof = parties.by_owner.proof(id)
+    proof = parties.by_owner.run_record(id)
     assert (proof.count, proof.step, proof.transcript_root) == (6, 20, made.root)
     assert parties.by_owner.read(id).state is State.DIVERGED
     parties.by_scientist.accept_result(id)
@@ -245,7 +247,7 @@ def test_fixed_seed_serves_a_later_beginning(parties: Parties, open_account: Cal
     Agreements(open_account().chain).fix(id)
     parties.by_owner.begin(id, NONCE)
     seed_block = parties.owner.chain.block(parties.by_owner.read(id).seed_block)
-    proof = parties.by_owner.proof(id)
+    proof = parties.by_owner.run_record(id)
     assert proof.seed == order_seed(proof.ctx, seed_block.hash, NONCE)
 
 
@@ -304,16 +306,21 @@ def test_ending_that_does_not_open_the_last_leaf_is_refused(parties: Parties) ->
     id = parties.begun()
     made = anchored(parties, id, 9)
     ending = made.ending(GROUP, WEIGHTS, KEY)
-    forged = replace(ending, last=replace(ending.last, model_root=sha256(b"another model")))
+    forged = replace(ending, last=replace(ending.last, model=Root(sha256(b"another model"))))
     with pytest.raises(Reverted, match="LastLeafDiffers"):
         parties.by_owner.finish(id, forged)
     assert isinstance(forged, Ending)
 
 
 def test_unknown_agreement_is_not_found(reader: Chain) -> None:
-    for read in (Agreements(reader).read, Agreements(reader).proof, Agreements(reader).offer, Agreements(reader).terms):
+    for read in (
+        Agreements(reader).read,
+        Agreements(reader).run_record,
+        Agreements(reader).offer,
+        Agreements(reader).terms,
+    ):
         with pytest.raises(NotFound, match="has no agreement"):
-            read(sha256(b"none"))
+            read(AgreementId(sha256(b"none")))
 
 
 # What is read

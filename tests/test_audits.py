@@ -13,8 +13,9 @@ from fitchain.pod.ports.registry import Registry
 from fitchain.pod.ports.sealed import new_identity
 from fitchain.pod.proof.audit.challenge import challenge_seed
 from fitchain.pod.proof.audit.vote import commitment
-from fitchain.pod.values.digest import ZERO, Digest, sha256
+from fitchain.pod.values.digest import Digest, sha256
 from fitchain.pod.values.errors import ChainUnusable, NotFound, Reverted
+from fitchain.pod.values.ids import WHOLE_POOL, AgreementId, PanelId
 from tests.chain_fixtures import ETHER, Account
 from tests.test_agreement import BOND, GROUP, KEY, PRICE, WEIGHTS, WINDOW, Parties, anchored, cid, parties
 
@@ -39,19 +40,19 @@ class Court:
     def reader(self) -> Audits:
         return Audits(self.parties.owner.chain)
 
-    def ended(self, terms: AuditTerms = TERMS) -> Digest:
+    def ended(self, terms: AuditTerms = TERMS) -> AgreementId:
         """A training that has ended."""
         id = self.parties.begun(audit=terms)
         made = anchored(self.parties, id, 9)
         self.parties.by_owner.finish(id, made.ending(GROUP, WEIGHTS, None if terms.verifiers else KEY))
         return id
 
-    def seated(self, id: Digest) -> list[tuple[int, Audits]]:
+    def seated(self, id: AgreementId) -> list[tuple[int, Audits]]:
         """Who sits where, and how it calls."""
         by_address = {one.address: Audits(one.chain) for one in self.verifiers}
         return [(seat.number, by_address[seat.verifier]) for seat in self.reader.read(id).seats if seat.verifier]
 
-    def joined(self, id: Digest) -> dict[int, str]:
+    def joined(self, id: AgreementId) -> dict[int, str]:
         """Draw and let every seat join; their recipients."""
         self.reader.draw(id)
         recipients = {seat: new_identity()[1] for seat, _ in self.seated(id)}
@@ -59,7 +60,7 @@ class Court:
             calls.join(id, seat, recipients[seat])
         return recipients
 
-    def vote(self, id: Digest, votes: list[tuple[Outcome, Digest]]) -> Audit:
+    def vote(self, id: AgreementId, votes: list[tuple[Outcome, Digest]]) -> Audit:
         """Submit evidence and let the seats vote, in order; the audit when all have revealed."""
         self.reader.submit(id, EVIDENCE)
         cast = list(zip(self.seated(id), votes, strict=True))
@@ -86,7 +87,7 @@ def test_stake_is_locked_and_the_account_can_be_drawn(court: Court) -> None:
     assert court.reader.verifier(one.address) == Verifier(one.address, STAKE, 0, 0, 2, True)
     assert one.chain.fit_balance(one.address) == 0
     assert court.reader.pool() == [one.address for one in court.verifiers]
-    assert court.reader.available(ZERO, court.parties.owner.address, court.parties.scientist.address, 9) == 4
+    assert court.reader.available(WHOLE_POOL, court.parties.owner.address, court.parties.scientist.address, 9) == 4
 
 
 def test_account_that_cannot_pay_the_stake_is_told_so(open_account: Callable[..., Account]) -> None:
@@ -109,7 +110,7 @@ def test_who_leaves_waits_for_its_stake(
     pass_time(calls.unbonding_time() + 1)
     calls.withdraw()
     assert one.chain.fit_balance(one.address) == STAKE
-    assert court.reader.available(ZERO, parties.owner.address, parties.scientist.address, 9) == 4
+    assert court.reader.available(WHOLE_POOL, parties.owner.address, parties.scientist.address, 9) == 4
 
 
 def test_panel_is_read_back(court: Court, reader: Chain) -> None:
@@ -120,9 +121,10 @@ def test_panel_is_read_back(court: Court, reader: Chain) -> None:
     assert (panel.creator, panel.name) == (court.parties.scientist.address, "three of four")
     assert panel.members == tuple(members[:3])
     assert panel in Registry(reader).panels()
-    assert court.reader.available(id, *(one.address for one in court.parties[:2]), 2) == 2
+    owner, scientist = court.parties.owner.address, court.parties.scientist.address
+    assert court.reader.available(id, owner, scientist, 2) == 2
     with pytest.raises(NotFound, match="no panel"):
-        Registry(reader).panel(sha256(b"none"))
+        Registry(reader).panel(PanelId(sha256(b"none")))
 
 
 # The steps of an audit
@@ -141,7 +143,7 @@ def test_audited_job_from_its_end_to_the_release_of_its_key(court: Court) -> Non
     id, chain = court.ended(), court.parties.owner.chain
     agreement, opened = court.parties.by_owner.read(id), court.reader.read(id)
     assert (agreement.state, agreement.dispute_deadline) == (State.AUDITING, 0)
-    assert court.parties.by_owner.proof(id).key is None
+    assert court.parties.by_owner.run_record(id).identity is None
     assert (opened.phase, opened.round, opened.window) == (Phase.AWAITING, 0, WINDOW)
     assert (opened.deadline, len(opened.seats)) == (chain.time_of(opened.opened_block) + WINDOW, 3)
     recipients = court.joined(id)
@@ -162,7 +164,7 @@ def test_audited_job_from_its_end_to_the_release_of_its_key(court: Court) -> Non
     seat, calls = court.seated(id)[1]
     calls.release(id, KEY)
     court.reader.release(id, cid("another key"))
-    assert [(one.by, one.key) for one in court.reader.releases(id)] == [
+    assert [(one.by, one.identity) for one in court.reader.releases(id)] == [
         (matched.seats[seat].verifier, KEY),
         (court.parties.owner.address, cid("another key")),
     ]

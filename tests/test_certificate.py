@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fitchain.pod.compute.dataset import Card, Table, batches, register
-from fitchain.pod.ports.agreement import Agreements, Audits, AuditTerms, Mode, Outcome, State, Terms, commit_nonce
+from fitchain.pod.ports.agreement import Agreements, Audits, AuditTerms, Outcome, State, Terms, commit_nonce
 from fitchain.pod.ports.chain import Chain
 from fitchain.pod.ports.keys import Keys
 from fitchain.pod.ports.registry import Registry
@@ -29,7 +29,8 @@ from fitchain.pod.proof.certificate import Assurance, Statement, Verdict, issue,
 from fitchain.pod.proof.certificate.claims import card_cid, check_file, check_leaves, check_orders
 from fitchain.pod.proof.certificate.envelope import HALF_ORDER, seal, unseal
 from fitchain.pod.proof.transcript import Transcript
-from fitchain.pod.values.digest import ZERO, Digest, canonical_json, sha256
+from fitchain.pod.values.audit_mode import AuditMode
+from fitchain.pod.values.digest import ZERO, Digest, Root, canonical_json, sha256
 from fitchain.pod.values.errors import (
     AccessRefused,
     ClaimMismatch,
@@ -39,8 +40,9 @@ from fitchain.pod.values.errors import (
     Refuted,
     SignatureMismatch,
 )
+from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
 from fitchain.pod.values.leaf import Leaf, metrics_digest, records_digest
-from fitchain.pod.values.recipe import MODES, Audit, Recipe, draft
+from fitchain.pod.values.recipe import Audit, Recipe, draft
 from fitchain.pod.values.state import TensorBytes, Tensors, model_root, optimizer_root, write_safetensors
 from tests.audit_actors import DISPUTE, TERMS, Bench
 from tests.chain_fixtures import Account
@@ -69,16 +71,16 @@ class Parties:
     scientist: Account
     card: Card
     recipe: Recipe
-    dataset: Digest
-    model: Digest
+    dataset: DatasetId
+    model: ModelId
 
     def request(
         self,
         salt: bytes,
         recipe: Recipe | None = None,
-        model: Digest | None = None,
+        model: ModelId | None = None,
         audit: AuditTerms = NO_AUDIT,
-    ) -> Digest:
+    ) -> AgreementId:
         agreed = recipe or self.recipe
         terms = Terms(
             owner=self.owner.address,
@@ -86,8 +88,8 @@ class Parties:
             model=model or self.model,
             recipe=agreed.digest,
             steps=agreed.steps,
-            segment=agreed.segment,
-            group=agreed.group,
+            segment_steps=agreed.segment_steps,
+            group_leaves=agreed.group_leaves,
             price=5 * FIT,
             bond=max(2 * FIT, audit.fee),
             acceptance_window=600,
@@ -97,11 +99,11 @@ class Parties:
         )
         return Agreements(self.scientist.chain).request(sha256(salt), terms, SOMETHING)
 
-    def begin(self, id: Digest) -> tuple[Digest, Digest]:
+    def begin(self, id: AgreementId) -> tuple[Digest, Digest]:
         calls = Agreements(self.owner.chain)
         calls.accept(id, commit_nonce(NONCE))
         calls.begin(id, NONCE)
-        proof = calls.proof(id)
+        proof = calls.run_record(id)
         return proof.ctx, proof.seed
 
 
@@ -115,7 +117,7 @@ def leaves_of(recipe: Recipe, ctx: Digest, seed: Digest, upto: int) -> Transcrip
         records = records_digest(np.concatenate(used) if used else np.empty(0, np.uint64))
         salted = metrics_digest({"loss": 1 / (1 + step)} if step else {}, sha256(b"salt %d" % index))
         root = recipe.initial_model if index == 0 else model_root(tensors(step))
-        optimizer = optimizer_root({}) if index == 0 else sha256(b"optimizer %d" % index)
+        optimizer = optimizer_root({}) if index == 0 else Root(sha256(b"optimizer %d" % index))
         leaves.append(Leaf(index, step, root, optimizer, records, salted, previous))
         previous = leaves[-1].digest(ctx, seed)
     return Transcript(ctx, seed, tuple(leaves))
@@ -126,7 +128,7 @@ class Job:
     """A job whose run has ended on chain, with what was delivered."""
 
     parties: Parties
-    id: Digest
+    id: AgreementId
     transcript: Transcript
     recipe: Recipe
     model: Path
@@ -141,7 +143,12 @@ class Job:
         return self.parties.owner.keys
 
     def issue(self, **changes: Any) -> bytes:
-        given = {"recipe": self.recipe, "card": self.parties.card, "transcript": self.transcript, "model": self.model}
+        given: dict[str, Any] = {
+            "recipe": self.recipe,
+            "card": self.parties.card,
+            "transcript": self.transcript,
+            "model": self.model,
+        }
         return issue(self.parties.owner.chain, self.keys, self.id, **(given | changes))
 
 
@@ -186,21 +193,21 @@ def played(
     upto: int | None = None,
     bend: Callable[[Transcript], Transcript] | None = None,
     recipe: Recipe | None = None,
-    model: Digest | None = None,
+    model: ModelId | None = None,
     audit: AuditTerms = NO_AUDIT,
 ) -> Job:
     """Play a job up to its end, its model in a file."""
     panel = None if audit.panel == ZERO else audit.panel
-    agreed = Audit(audit.segments, audit.verifiers, MODES[audit.mode], panel)
+    agreed = Audit(audit.segments, audit.verifiers, audit.mode, panel)
     recipe = replace(recipe or parties.recipe, audit=agreed)
     id = parties.request(salt, recipe, model, audit)
     ctx, seed = parties.begin(id)
     transcript = leaves_of(recipe, ctx, seed, upto or recipe.leaf_count)
     transcript = bend(transcript) if bend else transcript
     calls = Agreements(parties.owner.chain)
-    for group in transcript.groups(recipe.group):
+    for group in transcript.groups(recipe.group_leaves):
         calls.chain.wait(calls.submit_anchor(id, group.peaks, group.root, None))
-    ending = transcript.ending(recipe.group, SOMETHING, None if audit.verifiers else SOMETHING)
+    ending = transcript.ending(recipe.group_leaves, SOMETHING, None if audit.verifiers else SOMETHING)
     (calls.diverge if upto else calls.finish)(id, ending)
     write_safetensors(path, tensors(transcript.leaves[-1].step))
     job = Job(parties, id, transcript, recipe, path, b"")
@@ -489,12 +496,12 @@ def ended(reason: str) -> str:
     return re.sub(r"in block \d+", "in block N", reason)
 
 
-@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize("mode", list(AuditMode))
 def test_match_assures_what_was_agreed_to_be_disclosed(
-    mode: Mode, play: Play, parties: Parties, bench: Bench, reader: Chain
+    mode: AuditMode, play: Play, parties: Parties, bench: Bench, reader: Chain
 ) -> None:
     panel = Registry(parties.scientist.chain).create_panel(mode.name, [one.address for one in bench.verifiers])
-    job = play(b"audited %d" % mode, audit=replace(TERMS, mode=mode, panel=panel))
+    job = play(b"audited %d" % mode.value, audit=replace(TERMS, mode=mode, panel=panel))
     opened = verify(job.model, job.certificate, reader)
     assert (opened.assurance, opened.state) == (Assurance.UNAUDITED, State.AUDITING)
     assert opened.reason == "its audit is under way: awaiting, round 1"
@@ -503,8 +510,8 @@ def test_match_assures_what_was_agreed_to_be_disclosed(
     matched = verify(job.model, job.certificate, reader)
     assert matched.reason.endswith("; the model's key is not released yet")
     Audits(owner).release(job.id, SOMETHING)
-    verdict = verify(job.model, job.certificate, reader, require=Assurance.parse(MODES[mode]))
-    assert (verdict.assurance.label, verdict.state) == (MODES[mode], State.SETTLED)
+    verdict = verify(job.model, job.certificate, reader, require=Assurance.parse(mode.word))
+    assert (verdict.assurance.label, verdict.state) == (mode.word, State.SETTLED)
     assert ended(verdict.reason) == (
         "its audit concluded match in block N, with at least 2 of 3 drawn verifiers over 4 of 10 segments"
     )
@@ -582,7 +589,7 @@ def test_failed_audits_stand_beside_every_other_job(play: Play, job: Job, bench:
 # --- an owner that lies on chain as well ---------------------------------------------------------------------------------
 
 
-def bent(transcript: Transcript, index: int, **changes: Digest) -> Transcript:
+def bent(transcript: Transcript, index: int, **changes: Any) -> Transcript:
     """The transcript with one leaf changed and every later one chained to it anew."""
     leaves: list[Leaf] = []
     for leaf in transcript.leaves:

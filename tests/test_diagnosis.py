@@ -15,7 +15,8 @@ from fitchain.pod.values.digest import sha256
 from fitchain.pod.values.errors import InputRefused, NotFound
 from fitchain.pod.values.recipe import Recipe
 from tests.attacks import cheats
-from tests.audits import CTX, SEED, Case, trained_here, work_here
+from tests.audits import Case, trained_here, work_here
+from tests.training_jobs import CTX, SEED
 
 SEGMENTS = (2, 3, 4)
 

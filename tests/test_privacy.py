@@ -19,6 +19,7 @@ from fitchain.pod.parties.owner import RegisteredDataset
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.ports.chain import Chain
 from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.ids import AgreementId
 from tests.pods import RECIPE, Party, PodProcess, Workshop, module_file, offer_table, private_table
 
 COLUMNS = ("alpha", "beta", "gamma", "delta")
@@ -48,7 +49,7 @@ class Exposed:
     owner: Party
     scientist: Party
     dataset: RegisteredDataset
-    id: Digest
+    id: AgreementId
     source: Path
     logs: Path
     hidden: tuple[str, ...]
@@ -82,7 +83,7 @@ def exposed(open_party: Callable[..., Party], tmp_path_factory: pytest.TempPathF
             *(scientist, hidden, "job", "request", "--dataset", str(dataset.id), "--model", model),
             *("--recipe", str(terms)),
         )
-        id = Digest.parse(asked["agreement"])
+        id = AgreementId(Digest.parse(asked["agreement"]))
         scientists = PodProcess(scientist, logs / "scientist.log", "--auto-accept", wrapper=hidden)
         try:
             watch = Workshop(owner, scientist, dataset, None)  # type: ignore[arg-type]
@@ -136,8 +137,8 @@ def test_job_went_through_all_the_same(exposed: Exposed) -> None:
 
 
 def test_no_record_is_in_the_store(exposed: Exposed) -> None:
-    looked_for, store = traces(exposed.source, exposed.dataset), exposed.owner.home.settings.store
-    files = [path for path in store.rglob("*") if path.is_file()]
+    looked_for = traces(exposed.source, exposed.dataset)
+    files = [path for path in exposed.owner.store_folder.rglob("*") if path.is_file()]
     assert len(files) > 10
     assert [path for path in files if found_in(path.read_bytes(), looked_for)] == []
 

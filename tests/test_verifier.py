@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fitchain.pod.compute.checkpoint import read_leaves, state_steps
+from fitchain.pod.compute.checkpoint import read_leaves, read_state, state_steps
 from fitchain.pod.compute.checkpoint.files import state_path
 from fitchain.pod.jobs.exchange import DELIVERY_FILES, send_folder
 from fitchain.pod.jobs.worker import Task
@@ -95,10 +95,16 @@ def test_a_problem_of_the_whole_leaves_nothing_to_replay(honest: Case, delivered
 
 STRANGER = new_identity()
 
+
+def replace_file(path: Path, data: bytes) -> None:
+    path.unlink()
+    path.write_bytes(data)
+
+
 WITHHELD: dict[str, tuple[Tamper, str]] = {
     "a file is missing": (lambda place: (place / "2.safetensors").unlink(), "should hold"),
     "the evidence is none": (
-        lambda place: ((place / "evidence.json").unlink(), (place / "evidence.json").write_bytes(b"{}")),
+        lambda place: replace_file(place / "evidence.json", b"{}"),
         "evidence.json is a fitchain/evidence/v1",
     ),
     "the identity opens nothing": (lambda place: cheats.other_identity(place, STRANGER[0]), "does not open"),
@@ -201,7 +207,7 @@ def test_states_that_were_not_kept_are_trained_again(store: LocalStore, tmp_path
     replace(Task.read(case.folder), mode="recompute", segments=(1, 2, 5)).write(case.folder)
     work_here(case.folder)
     assert state_steps(case.folder) == [4, 8, 16, 20, 22]
-    state = cheats.read_state(case.folder, 20)
+    state = read_state(case.folder, 20)
     state.verify(read_leaves(case.folder)[5].leaf)
 
 

@@ -39,7 +39,8 @@ class Net(nn.Module):
         self.scale = nn.Parameter(torch.tensor([1.0, 2.0, 0.5]), requires_grad=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:  # [B, 4] -> [B, 3]
-        return self.last(self.drop(torch.relu(self.norm(self.first(x))))) * self.scale
+        output_BC: torch.Tensor = self.last(self.drop(torch.relu(self.norm(self.first(x))))) * self.scale
+        return output_BC
 
 
 @cache
@@ -52,7 +53,7 @@ def exported() -> tuple[Graph, dict[str, TensorBytes]]:
 def table(rows: int = 40, change: tuple[str, int, float] | None = None) -> Table:
     """Fixed records: four numbers and one of three classes; one cell may be changed (column, row, value)."""
     numbers = np.random.default_rng(1)
-    arrays = {name: numbers.random(rows) * 4 - 2 for name in COLUMNS}
+    arrays: dict[str, np.ndarray] = {name: numbers.random(rows) * 4 - 2 for name in COLUMNS}
     arrays["kind"] = numbers.integers(0, 3, rows)
     if change is not None:
         column, row, value = change

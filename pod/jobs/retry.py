@@ -11,13 +11,13 @@ from collections import Counter
 from collections.abc import Callable
 
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.values.digest import ZERO, Digest
 from fitchain.pod.values.errors import FitchainError, Refuted
+from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId
 
 RETRY_S = 5.0
 DOUBLINGS = 4
-Say = Callable[[Digest, str], None]
-"""Told what happens, one line each, and about which job; the zero digest stands for the pod itself."""
+Say = Callable[[AgreementId, str], None]
+"""Told what happens, one line each, and about which job; `NO_AGREEMENT` where it is about none."""
 
 
 class RetryPolicy:
@@ -31,15 +31,15 @@ class RetryPolicy:
 
     def __init__(self, home: Home, say: Say, retry_s: float = RETRY_S) -> None:
         self.home, self.say, self.retry_s = home, say, retry_s
-        self._told: dict[Digest, str] = {}
-        self._due: dict[Digest, float] = {}
-        self._failures: Counter[Digest] = Counter()
+        self._told: dict[AgreementId, str] = {}
+        self._due: dict[AgreementId, float] = {}
+        self._failures: Counter[AgreementId] = Counter()
 
-    def due(self, id: Digest) -> bool:
+    def due(self, id: AgreementId) -> bool:
         """Whether a job may be tried now."""
         return time.monotonic() >= self._due.get(id, 0.0)
 
-    def attempt(self, id: Digest, act: Callable[[], None]) -> None:
+    def attempt(self, id: AgreementId, act: Callable[[], None]) -> None:
         """Do something for a job; an error is told unless it is the one told last, and puts the job off."""
         try:
             act()
@@ -51,12 +51,12 @@ class RetryPolicy:
             self._told.pop(id, None)
             self._failures.pop(id, None)
 
-    def tell(self, id: Digest, error: FitchainError) -> None:
+    def tell(self, id: AgreementId, error: FitchainError) -> None:
         """Tell an error and put it into the job's history, unless it was told last."""
         if self._told.get(id) == error.message:
             return
         self._told[id] = error.message
         self.say(id, f"{error.message} ({error.hint})" if error.hint else error.message)
-        if id != ZERO:
+        if id != NO_AGREEMENT:
             kind = "refuted" if isinstance(error, Refuted) else "error"
             self.home.journal.record(id, kind, message=error.message, hint=error.hint)

@@ -17,7 +17,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NewType
 
 import blake3
 import rfc8785
@@ -77,7 +77,11 @@ class Digest:
             raise InputRefused(f"a digest is 0x and 64 hex digits, not {text!r}") from None
 
 
+Root = NewType("Root", Digest)
+"""The digest by which a whole is published: a dataset, a model, an optimizer's state, a transcript."""
+
 ZERO = Digest(bytes(DIGEST_BYTES))
+NO_ROOT = Root(ZERO)
 Word = Digest | int
 
 
@@ -235,9 +239,9 @@ def bag(roots: Sequence[Digest]) -> Digest:
     return root
 
 
-def published_root(tag: str, entries: Sequence[Digest]) -> Digest:
+def published_root(tag: str, entries: Sequence[Digest]) -> Root:
     """The root as it is published: `tagged(tag, count, tree)`."""
-    return tagged(tag, len(entries), tree_root(entries))
+    return Root(tagged(tag, len(entries), tree_root(entries)))
 
 
 def inclusion_path(entries: Sequence[Digest], index: int) -> list[Digest]:

@@ -19,7 +19,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fitchain.pod.values.digest import ZERO, Digest, Json, blake3_digest, canonical_json, parse_json, sha256, tagged
+from fitchain.pod.values.digest import (
+    ZERO,
+    Digest,
+    Json,
+    Root,
+    blake3_digest,
+    canonical_json,
+    parse_json,
+    sha256,
+    tagged,
+)
 from fitchain.pod.values.errors import ClaimMismatch, DigestMismatch, InputRefused
 
 Metrics = Mapping[str, float]
@@ -35,8 +45,8 @@ class Leaf:
 
     index: int
     step: int
-    model: Digest
-    optimizer: Digest
+    model: Root
+    optimizer: Root
     records: Digest
     metrics: Digest
     previous: Digest
@@ -76,10 +86,10 @@ class Leaf:
             InputRefused: a field is missing, unknown or not of its type.
         """
         fields = _object(value, "a leaf", cls.__dataclass_fields__)
-        digests = {
-            name: Digest.parse(fields[name]) for name in ("model", "optimizer", "records", "metrics", "previous")
-        }
-        return cls(_count(fields["index"], "index"), _count(fields["step"], "step"), **digests)
+        index, step = _count(fields["index"], "index"), _count(fields["step"], "step")
+        model, optimizer = (Root(Digest.parse(fields[name])) for name in ("model", "optimizer"))
+        rest = (Digest.parse(fields[name]) for name in ("records", "metrics", "previous"))
+        return cls(index, step, model, optimizer, *rest)
 
 
 @dataclass(frozen=True, slots=True)

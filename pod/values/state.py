@@ -22,6 +22,7 @@ from typing import Any, Literal, cast
 from fitchain.pod.values.digest import (
     Buffer,
     Digest,
+    Root,
     blake3_digest,
     canonical_json,
     parse_json,
@@ -120,7 +121,7 @@ def tensor_entry(name: str, tensor: TensorBytes, data_digest: Digest | None = No
     return tagged(TENSOR_TAG, sha256(meaning), data_digest or blake3_digest(tensor.data))
 
 
-def model_root(tensors: Tensors, data_digests: Mapping[str, Digest] | None = None) -> Digest:
+def model_root(tensors: Tensors, data_digests: Mapping[str, Digest] | None = None) -> Root:
     """Name a model: the root over all its parameters and buffers, sorted by name.
 
     Args:
@@ -133,7 +134,7 @@ def model_root(tensors: Tensors, data_digests: Mapping[str, Digest] | None = Non
     return _root(MODEL_TAG, ("parameter", "buffer"), tensors, data_digests or {})
 
 
-def optimizer_root(tensors: Tensors, data_digests: Mapping[str, Digest] | None = None) -> Digest:
+def optimizer_root(tensors: Tensors, data_digests: Mapping[str, Digest] | None = None) -> Root:
     """Name an optimizer's state: the root over all its tensors and scalars, sorted by name; it may be empty.
 
     Raises:
@@ -142,7 +143,7 @@ def optimizer_root(tensors: Tensors, data_digests: Mapping[str, Digest] | None =
     return _root(OPTIMIZER_TAG, ("optimizer",), tensors, data_digests or {})
 
 
-def state_digest(model: Digest, optimizer: Digest) -> Digest:
+def state_digest(model: Root, optimizer: Root) -> Digest:
     """Name a whole state by its model root and its optimizer root."""
     return tagged(STATE_TAG, model, optimizer)
 
@@ -153,7 +154,7 @@ def split_state(tensors: Tensors) -> tuple[dict[str, TensorBytes], dict[str, Ten
     return model, {name: tensor for name, tensor in tensors.items() if tensor.kind == "optimizer"}
 
 
-def _root(tag: str, kinds: tuple[Kind, ...], tensors: Tensors, data_digests: Mapping[str, Digest]) -> Digest:
+def _root(tag: str, kinds: tuple[Kind, ...], tensors: Tensors, data_digests: Mapping[str, Digest]) -> Root:
     for name, tensor in tensors.items():
         if tensor.kind not in kinds:
             raise InputRefused(

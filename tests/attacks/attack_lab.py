@@ -25,6 +25,7 @@ from fitchain.pod.ports.store.local import LocalStore
 from fitchain.pod.proof.audit.vote import commitment
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import FitchainError, Reverted
+from fitchain.pod.values.ids import AgreementId
 from tests.audits import Case, Tamper, trained, work_here
 from tests.chain_fixtures import ETHER, Account, Devnet, funded_account
 from tests.test_agreement import WINDOW, Parties, registered
@@ -183,7 +184,7 @@ class Trial:
 
     field: Field
     court: Court
-    id: Digest
+    id: AgreementId
     earned: Mapping[str, int]
 
     @classmethod
@@ -193,7 +194,7 @@ class Trial:
         return cls.of(field, court, court.ended(terms))
 
     @classmethod
-    def of(cls, field: Field, court: Court, id: Digest) -> Trial:
+    def of(cls, field: Field, court: Court, id: AgreementId) -> Trial:
         """The audit of an ended training."""
         found = court.reader.verifiers([one.address for one in court.verifiers])
         return cls(field, court, id, {one.address: one.earned for one in found})

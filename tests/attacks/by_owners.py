@@ -78,7 +78,7 @@ def top_segments(field: Field) -> Caught:
     case = field.copy()
     cheats.tampered_state(case.folder, 3)
     shown, seed = {1, 4}, missed_segments(6, 2, {1, 4})
-    hidden = field.examine(case, drawn=2, challenge=seed)
+    hidden = field.examine(case, drawn_segments=2, challenge=seed)
     assert hidden.outcome == Outcome.MATCH, "the draw that the owner hopes for"
     assert {each.index for each in hidden.audited} == shown | {0, 5}
     return caught(field.examine(case))

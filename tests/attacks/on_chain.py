@@ -69,7 +69,7 @@ def other_challenge(field: Field) -> Caught:
     trial.calls.draw(trial.id)
     seed = trial.calls.read(trial.id).seed
     drawn = refused(lambda: trial.calls.draw(trial.id))
-    proof = trial.owner.proof(trial.id)
+    proof = trial.owner.run_record(trial.id)
     other = transcript(proof.ctx, proof.seed, 9).ending(GROUP, cid("other weights"), None)
     finished = refused(lambda: trial.owner.finish(trial.id, other))
     assert trial.calls.read(trial.id).seed == seed
@@ -113,7 +113,7 @@ def worthless_key(field: Field) -> Caught:
     trial.calls.release(trial.id, cid("garbage"))
     _, calls = trial.seats()[0]
     calls.release(trial.id, KEY)
-    released = [one.key for one in trial.calls.releases(trial.id)]
+    released = [one.identity for one in trial.calls.releases(trial.id)]
     assert released == [cid("garbage"), KEY]
     return Caught(RELEASE, "Released", f"{trial.ruling()}; the scientist can try {len(released)} keys")
 

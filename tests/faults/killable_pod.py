@@ -24,11 +24,11 @@ from fitchain.pod.parties.scientist import Scientist
 from fitchain.pod.parties.verifier import Verifier
 from fitchain.pod.ports import settings
 from fitchain.pod.ports.chain import Chain
-from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.ids import AgreementId
 from tests.chain_fixtures import PASSPHRASE
 
 
-def say(id: Digest, text: str) -> None:
+def say(id: AgreementId, text: str) -> None:
     print(f"{id.short} {text}", flush=True)
 
 
@@ -62,7 +62,7 @@ def main(order: dict[str, str]) -> None:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     chosen = settings.load(home=Path(order["home"]), devnet=Path(order["devnet"]), environ={})
     with Home.open(chosen, lambda: PASSPHRASE) as home:
-        pods = {
+        pods: dict[str, Callable[[], Owner | Scientist | Verifier]] = {
             "owner": lambda: Owner(home, say, retry_s=0.2, turn_s=0),
             "scientist": lambda: Scientist(home, True, say, retry_s=0.2),
             "verifier": lambda: Verifier(home, say, retry_s=0.2),

@@ -20,7 +20,7 @@ from fitchain.pod.compute.dataset.columns import DTYPES, MOST_COLUMNS, MOST_NAME
 from fitchain.pod.compute.dataset.policy import NOTHING_DISCLOSED, Disclosure, JobLike, Policy, amount
 from fitchain.pod.compute.dataset.table import Table
 from fitchain.pod.ports.store.base import Cid
-from fitchain.pod.values.digest import Digest, canonical_json, parse_json, sha256
+from fitchain.pod.values.digest import Digest, Root, canonical_json, parse_json, sha256
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused
 from fitchain.pod.values.recipe.fields import Fields, integer, refuse_unknown
 from fitchain.pod.values.recipe.terms import MOST_CATEGORIES, MOST_ROWS, parse_transform
@@ -37,7 +37,7 @@ class RecipeLike(JobLike, Protocol):
     """What a card compares a recipe with."""
 
     @property
-    def dataset(self) -> Digest: ...
+    def dataset(self) -> Root: ...
     @property
     def inputs(self) -> tuple[tuple[str, ...], ...]: ...
     @property
@@ -70,7 +70,7 @@ class Card:
     columns: tuple[Column, ...]
     target: str | None
     count: int
-    root: Digest
+    root: Root
     transform: Mapping[str, Any]
     description: str = ""
     licence: str = ""
@@ -116,7 +116,7 @@ class Card:
             columns=tuple(_column(column) for column in fields.items("columns", 1, MOST_COLUMNS)),
             target=None if value["target"] is None else fields.text("target", MOST_NAME),
             count=fields.integer("count", 1, MOST_ROWS),
-            root=fields.digest("root"),
+            root=fields.root("root"),
             transform={name: dict(parse_transform(name, constants)) for name, constants in transform.items()},
             price=amount("the card: price", value["price"]),
             policy=Policy.from_json(value["policy"]),

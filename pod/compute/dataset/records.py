@@ -20,7 +20,7 @@ from fitchain.pod.compute.dataset.card import Card, fit_transform
 from fitchain.pod.compute.dataset.columns import Array, Column, schema_bytes
 from fitchain.pod.compute.dataset.policy import Policy
 from fitchain.pod.compute.dataset.table import Table
-from fitchain.pod.values.digest import Digest, path_in, root_from_path, tagged, tree_levels
+from fitchain.pod.values.digest import Digest, Root, path_in, root_from_path, tagged, tree_levels
 from fitchain.pod.values.errors import DatasetChanged, DigestMismatch, InputRefused
 from fitchain.pod.values.recipe.fields import Fields
 from fitchain.pod.values.recipe.terms import MOST_ROWS
@@ -42,7 +42,7 @@ class Registration:
             that changed.
     """
 
-    root: Digest
+    root: Root
     count: int
     card: Card
     leaves: bytes
@@ -199,12 +199,12 @@ def record_leaves(table: Table, key: bytes) -> list[bytes]:
     return [record_leaf(index, salt(key, index), record) for index, record in enumerate(table.records())]
 
 
-def dataset_root(leaves: Sequence[bytes]) -> Digest:
+def dataset_root(leaves: Sequence[bytes]) -> Root:
     """The published root over the leaves: `tagged("fitchain/dataset/v1", count, tree)`."""
-    return tagged(DATASET_TAG, len(leaves), Digest(tree_levels(leaves)[-1][0]))
+    return Root(tagged(DATASET_TAG, len(leaves), Digest(tree_levels(leaves)[-1][0])))
 
 
-def check_unchanged(table: Table, key: bytes, root: Digest, leaves: bytes | None = None) -> list[bytes]:
+def check_unchanged(table: Table, key: bytes, root: Root, leaves: bytes | None = None) -> list[bytes]:
     """Refuse a table whose records are not those registered.
 
     Args:
@@ -262,7 +262,7 @@ def open_record(table: Table, key: bytes, leaves: Sequence[bytes], index: int) -
     return next(open_records(table, key, leaves, [index]))
 
 
-def verify_record(opening: Opening, root: Digest) -> None:
+def verify_record(opening: Opening, root: Root) -> None:
     """Check that an opened record was registered at its place.
 
     Raises:

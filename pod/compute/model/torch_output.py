@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import linecache
 import logging
 import re
 import sys
@@ -140,11 +141,5 @@ def _place(file: str, line: int) -> Place | None:
     standard = path.startswith(_STANDARD) and "site-packages" not in path
     if standard or path.startswith((_TORCH, _OURS)):
         return None
-    return Place(file, line, _source(path, line))
-
-
-def _source(path: str, line: int) -> str:
-    try:
-        return Path(path).read_text(errors="replace").splitlines()[line - 1].strip()
-    except (OSError, IndexError):
-        return ""
+    linecache.checkcache(file)  # the file may have been edited since it was last named
+    return Place(file, line, linecache.getline(file, line).strip())  # which knows the cells of a notebook too

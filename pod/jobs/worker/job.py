@@ -169,7 +169,7 @@ class Job:
 
 def rehearsed(recipe: Recipe, segments: int) -> Recipe:
     """The recipe cut down to its first segments."""
-    if (steps := min(recipe.steps, segments * recipe.segment)) == recipe.steps:
+    if (steps := min(recipe.steps, segments * recipe.segment_steps)) == recipe.steps:
         return recipe
     rates, left = [], steps
     for count, rate in recipe.learning_rates:

@@ -129,7 +129,7 @@ def audit(job: Job, tell: Tell) -> None:
     for index in job.task.segments:
         problem, before = _audit_one(job, index, _ticker(tell, job.recipe.steps))
         findings.append(not problem)
-        end = min((index + 1) * job.recipe.segment, job.recipe.steps)
+        end = min((index + 1) * job.recipe.segment_steps, job.recipe.steps)
         tell("audited", index=index, step=end, equal=not problem, difference=problem, before=str(before))
     tell("replayed", segments=len(findings), equal=all(findings))
 
@@ -140,13 +140,13 @@ def explain(job: Job, tell: Tell) -> None:
     with part.open("wb") as file:
         for index in job.task.segments:
             place = job.audited_place(index) if job.evidence is not None else _recorded_place(job, index, tell)
-            end = min((index + 1) * job.recipe.segment, job.recipe.steps)
-            file.write(_moment(index, place.step, place))
+            end = min((index + 1) * job.recipe.segment_steps, job.recipe.steps)
+            file.write(_state_digests(index, place.step, place))
             try:
                 for done in islice(job.go_on(place), end - place.step):
-                    file.write(_moment(index, done.step, place))
+                    file.write(_state_digests(index, done.step, place))
             except Diverged:
-                continue  # its last moment says after which step
+                continue  # its last state says after which step
     part.replace(job.folder / STATE_DIGESTS)
     tell("explained", segments=len(job.task.segments), file=STATE_DIGESTS)
 
@@ -283,7 +283,7 @@ def _kept(place: Place) -> KeptState:
     return KeptState(place.program.tensors(), _optimizer_bytes(place))
 
 
-def _moment(segment: int, step: int, place: Place) -> bytes:
+def _state_digests(segment: int, step: int, place: Place) -> bytes:
     return StateDigests.of(segment, step, _kept(place)).to_line()
 
 
@@ -304,7 +304,7 @@ def _audit_one(job: Job, index: int, tick: Callable[[int], None]) -> tuple[str, 
     assert job.evidence is not None
     leaves = {at: opened.checkpoint for at, opened in job.evidence.leaves.items()}
     ends = index + 1 not in leaves
-    end = min((index + 1) * job.recipe.segment, job.recipe.steps)
+    end = min((index + 1) * job.recipe.segment_steps, job.recipe.steps)
     try:
         place = job.audited_place(index)
     except InputRefused as error:  # a state whose tensors are not the graph's: its leaf names it all the same

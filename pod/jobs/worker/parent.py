@@ -260,7 +260,7 @@ def audit(
 def explain(
     folder: Path, task: Task, segments: Sequence[int], on_event: Callable[[Event], None] | None = None
 ) -> tuple[StateDigests, ...]:
-    """Train segments again, and tell each of their moments.
+    """Train segments again, and tell the state digests after each of their steps.
 
     Args:
         folder: a training's, or opened evidence whose checks have held; `moments.jsonl` is written into it.
@@ -269,7 +269,7 @@ def explain(
         on_event: called with each event, in this thread.
 
     Returns:
-        Their moments, in order.
+        The state digests, in order.
 
     Raises:
         NotFound, InputRefused: the folder lacks something, or there is no such segment.

@@ -14,6 +14,7 @@ from fitchain.pod.ports.chain import Pending, Receipt
 from fitchain.pod.proof.transcript import grow
 from fitchain.pod.values.digest import Digest, tree_root
 from fitchain.pod.values.errors import ClaimMismatch
+from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.leaf import Checkpoint
 
 METRIC_DIGITS = 3
@@ -26,15 +27,15 @@ class Anchors:
         home: the owner's.
         id: the agreement.
         proof: what the chain has of the run.
-        group: leaves that an anchor covers, A.
+        group_leaves: leaves that an anchor covers, A.
         recipient: the scientist's age recipient, for the notes.
         metrics_leave: whether the owner's policy lets rounded metrics out.
     """
 
     def __init__(
-        self, home: Home, id: Digest, proof: RunRecord, group: int, recipient: str, metrics_leave: bool
+        self, home: Home, id: AgreementId, proof: RunRecord, group_leaves: int, recipient: str, metrics_leave: bool
     ) -> None:
-        self.home, self.id, self.proof, self.group = home, id, proof, group
+        self.home, self.id, self.proof, self.group_leaves = home, id, proof, group_leaves
         self.recipient, self.metrics_leave = recipient, metrics_leave
         self._open: list[Checkpoint] = []
         self._peaks: list[Digest] = []
@@ -49,7 +50,7 @@ class Anchors:
             ChainUnusable, StoreUnusable: chain or store do not answer.
         """
         self._open.append(checkpoint)
-        if len(self._open) < self.group:
+        if len(self._open) < self.group_leaves:
             return
         leaves = tuple(each.leaf.digest(self.proof.ctx, self.proof.seed) for each in self._open)
         root = tree_root(leaves)

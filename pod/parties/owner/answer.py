@@ -14,17 +14,18 @@ from fitchain.pod.jobs.home import Home, sweep
 from fitchain.pod.jobs.turns import OWNER_RANK, Turns, send
 from fitchain.pod.parties.owner.evidence import build_evidence, job_identity
 from fitchain.pod.parties.owner.examine import RECIPIENT
-from fitchain.pod.ports.agreement import Agreement, Audit, Mode, Outcome, Phase
+from fitchain.pod.ports.agreement import Agreement, Audit, Outcome, Phase
 from fitchain.pod.ports.store import Cid, car
 from fitchain.pod.ports.store.local import LocalStore
-from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.errors import NotFound
+from fitchain.pod.values.ids import AgreementId
 
 EVIDENCE_LEFT = (".evidence-*",)
 """Opened records that a killed process left behind; a replay by hand may be at work beside them."""
 
 
-def answer_audit(home: Home, docket: Turns, id: Digest) -> str:
+def answer_audit(home: Home, docket: Turns, id: AgreementId) -> str:
     """Do what an open audit asks of the owner now.
 
     Returns:
@@ -68,7 +69,7 @@ def _submit(home: Home, audit: Audit) -> str:
         sweep(home.job_folder(id), EVIDENCE_LEFT)
         # Where nothing can be sealed to anyone who sits there, the evidence is given all the same.
         recipients = list(home.audits.recipients(audit).values()) or [home.keys.recipient]
-        on_site = home.agreements.terms(id).audit.mode == Mode.ON_SITE
+        on_site = home.agreements.terms(id).audit.mode is AuditMode.ON_SITE
         known = str((_build_on_site if on_site else _build)(home, audit, recipients))
         home.journal.keep_fact(id, name, known)
     receipt = send(home, audit, home.audits.submit, Cid.parse(known))

@@ -24,11 +24,12 @@ from fitchain.pod.proof.audit.evidence import FOLDER_BYTES, write_evidence
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import ClaimMismatch, NotFound, Unusable
+from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.leaf import Checkpoint
 
 
 def build_evidence(
-    home: Home, store: Store, id: Digest, challenge: Digest, round: int, recipients: Sequence[str]
+    home: Home, store: Store, id: AgreementId, challenge: Digest, round: int, recipients: Sequence[str]
 ) -> Cid:
     """Make the evidence of an ended job and add it to a store.
 
@@ -61,7 +62,7 @@ def build_evidence(
         place.mkdir()
         link_training(folder, job)
         if missing := missing_states(job, facts):
-            prepare(home, id, home.agreements.proof(id), job)
+            prepare(home, id, home.agreements.run_record(id), job)
             recompute(job, missing)
         names = write_evidence(job, place, facts, checkpoints, table, key, leaves, identity)
         if (size := sum((place / name).stat().st_size for name in names)) > FOLDER_BYTES:

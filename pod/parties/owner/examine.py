@@ -22,9 +22,10 @@ from fitchain.pod.parties.owner.data import MOCK_RECORDS, read_registered, regis
 from fitchain.pod.ports.agreement import Agreement
 from fitchain.pod.ports.sealed import check_recipient
 from fitchain.pod.proof.audit.disclosure import disclosure
-from fitchain.pod.values.digest import ZERO, Digest, sha256
-from fitchain.pod.values.errors import ClaimMismatch, InputRefused
+from fitchain.pod.values.digest import sha256
+from fitchain.pod.values.errors import ClaimMismatch, InputRefused, require_equal
 from fitchain.pod.values.graph import LIMITS, Graph
+from fitchain.pod.values.ids import WHOLE_POOL
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import RECIPE_BYTES
 from fitchain.pod.values.state import byte_count, model_root, read_safetensors
@@ -128,8 +129,10 @@ def read_offer(folder: Path) -> tuple[Recipe, Graph]:
     recipe = Recipe.parse(_read(folder / "recipe.json", RECIPE_BYTES))
     graph = Graph.parse(_read(folder / "graph.json", LIMITS.graph_bytes))
     tensors, _ = read_safetensors(folder / "initial.safetensors")
-    _same("the recipe's graph", recipe.graph, "the offered graph", graph.digest)
-    _same("the recipe's initial model", recipe.initial_model, "the offered weights", model_root(tensors))
+    require_equal("the recipe's graph is", recipe.graph, graph.digest, "the offered graph is")
+    require_equal(
+        "the recipe's initial model is", recipe.initial_model, model_root(tensors), "the offered weights have"
+    )
     return recipe, graph
 
 
@@ -140,19 +143,21 @@ def check_terms(home: Home, agreement: Agreement, recipe: Recipe, graph: Graph) 
         ClaimMismatch: they differ; the message names the first difference.
     """
     terms, model = agreement.terms, home.registry.model(agreement.terms.model)
-    _same("the agreed recipe", terms.recipe, "the offered recipe", sha256(recipe.encode()))
-    _same("the registered graph", model.graph, "the offered graph", graph.digest)
-    _same("the registered initial model", model.initial_root, "the recipe's", recipe.initial_model)
-    for name in ("steps", "segment", "group"):
-        if getattr(terms, name) != getattr(recipe, name):
-            raise ClaimMismatch(
-                f"the terms agree on {name} {getattr(terms, name)} and the recipe on {getattr(recipe, name)}"
-            )
-    agreed = (terms.audit.segments, terms.audit.verifiers, terms.audit.mode.word, terms.audit.panel)
-    audit = recipe.audit
-    offered = (audit.segments, audit.verifiers, audit.mode, audit.panel or ZERO)
-    if agreed != offered:
-        raise ClaimMismatch(f"the terms agree on the audit {agreed} and the recipe on {offered}")
+    require_equal("the agreed recipe is", terms.recipe, sha256(recipe.encode()), "the offered recipe is")
+    require_equal("the registered graph is", model.graph, graph.digest, "the offered graph is")
+    require_equal("the registered initial model is", model.initial_root, recipe.initial_model, "the recipe's is")
+    audit, asked = terms.audit, recipe.audit
+    for what, agreed, offered in (
+        ("steps", terms.steps, recipe.steps),
+        ("segment", terms.segment_steps, recipe.segment_steps),
+        ("group", terms.group_leaves, recipe.group_leaves),
+        ("the audit's segments", audit.segments, asked.segments),
+        ("the audit's verifiers", audit.verifiers, asked.verifiers),
+        ("the audit's mode", audit.mode, asked.mode),
+        ("the audit's panel", audit.panel, asked.panel or WHOLE_POOL),
+    ):
+        if agreed != offered:
+            raise ClaimMismatch(f"the terms agree on {what} {agreed} and the recipe on {offered}")
 
 
 def _disclosure(home: Home, agreement: Agreement, recipe: Recipe) -> Disclosure:
@@ -175,8 +180,3 @@ def _read(path: Path, limit_bytes: int) -> bytes:
     if (size := path.stat().st_size) > limit_bytes:
         raise InputRefused(f"the offered {path.name} has {size} bytes, and {limit_bytes} are admitted")
     return path.read_bytes()
-
-
-def _same(what: str, one: Digest, other_what: str, other: Digest) -> None:
-    if one != other:
-        raise ClaimMismatch(f"{what} is {one} and {other_what} is {other}")

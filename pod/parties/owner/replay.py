@@ -21,8 +21,8 @@ from fitchain.pod.jobs.worker import replay as replay_folder
 from fitchain.pod.jobs.worker.parent import Replayed
 from fitchain.pod.parties.owner.run import prepare
 from fitchain.pod.proof.transcript import Transcript
-from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused, NotFound
+from fitchain.pod.values.ids import AgreementId
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Replay:
         return all(verdict.equal for verdict in self.verdicts)
 
 
-def replay_job(home: Home, id: Digest, count: int, on_event: Callable[[Event], None] | None = None) -> Replay:
+def replay_job(home: Home, id: AgreementId, count: int, on_event: Callable[[Event], None] | None = None) -> Replay:
     """Train segments of an ended job again and compare them with the leaves that the chain recorded.
 
     Args:
@@ -55,7 +55,7 @@ def replay_job(home: Home, id: Digest, count: int, on_event: Callable[[Event], N
     """
     if count < 1:
         raise InputRefused(f"at least one segment is replayed, not {count}")
-    proof, folder = home.agreements.proof(id), home.job_folder(id)
+    proof, folder = home.agreements.run_record(id), home.job_folder(id)
     if proof.end_block is None or not (folder / LEAVES).exists():
         raise NotFound(f"the job {id} has no ended training in this home", "only who has the data can replay it")
     leaves = tuple(checkpoint.leaf for checkpoint in read_leaves(folder))

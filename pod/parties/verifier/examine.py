@@ -110,9 +110,9 @@ def _fetch_evidence(store: Store, cid: Cid, identity: str, facts: ChainRecord, f
 
 def _fetch_delivery(store: Store, evidence: Evidence, facts: ChainRecord, folder: Path) -> None:
     """Fetch the delivery and open it with the job's identity."""
-    if facts.weights is None:
+    if facts.delivery is None:
         raise _Withheld("the chain names no delivery that can be fetched", lasting=True)
-    _fetch(store, facts.weights, folder, DELIVERY_FILES, evidence.identity)
+    _fetch(store, facts.delivery, folder, DELIVERY_FILES, evidence.identity)
 
 
 def _fetch(store: Store, cid: Cid, folder: Path, names: tuple[str, ...], identity: str, *limit: int) -> None:

@@ -39,6 +39,7 @@ from fitchain.pod.proof.audit.evidence import Evidence
 from fitchain.pod.proof.audit.vote import commitment
 from fitchain.pod.values.digest import ZERO, Digest
 from fitchain.pod.values.errors import EnvironmentRefused, NotFound, StoreUnusable, Unusable
+from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId
 from fitchain.pod.values.recipe import DEFAULT_CLASS
 
 LOOK_S = 0.2
@@ -84,15 +85,19 @@ class Verifier:
         self._retry = RetryPolicy(home, say, retry_s)
         self._docket = Turns(home, turn_s)
         self._stop = threading.Event()
-        self._busy: dict[Digest, Future[None]] = {}
-        self._mine: dict[Digest, None] = {}
-        self._over: set[Digest] = set()
+        self._busy: dict[AgreementId, Future[None]] = {}
+        self._mine: dict[AgreementId, None] = {}
+        self._over: set[AgreementId] = set()
         self._next_block: int | None = None
 
-    def run(self, stop: threading.Event) -> None:
+    def run(self, stop: threading.Event, ready: Callable[[], None] = lambda: None) -> None:
         """Follow the chain until `stop` is set.
 
         Votes are come to one after the other, beside everything else.
+
+        Args:
+            stop: ends it.
+            ready: called once the pod is registered and looks at the chain.
 
         Raises:
             Unusable: another pod runs from this home.
@@ -102,9 +107,10 @@ class Verifier:
         with self.home.exclusive_lock(), ThreadPoolExecutor(1, "examine") as examining:
             self.home.chain.catch_up()
             self.home.register_or_update(Role.VERIFIER)
+            ready()
             while not stop.is_set():
-                if self._retry.due(ZERO):
-                    self._retry.attempt(ZERO, partial(self._look, examining))
+                if self._retry.due(NO_AGREEMENT):
+                    self._retry.attempt(NO_AGREEMENT, partial(self._look, examining))
                 stop.wait(self.look_s)
 
     def _look(self, examining: ThreadPoolExecutor) -> None:
@@ -130,10 +136,10 @@ class Verifier:
                     self.say(draw.id, "drawn as a verifier")
         self._next_block = head + 1
 
-    def _free(self, id: Digest) -> bool:
+    def _free(self, id: AgreementId) -> bool:
         return (id not in self._busy or self._busy[id].done()) and self._retry.due(id)
 
-    def _attempt(self, id: Digest, act: Callable[[], None]) -> None:
+    def _attempt(self, id: AgreementId, act: Callable[[], None]) -> None:
         if not self._stop.is_set():  # what waited for its turn when the pod was asked to stop waits on
             self._retry.attempt(id, act)
 
@@ -285,11 +291,11 @@ class Verifier:
         self.home.journal.record(audit.id, kind, once=str(audit.round), **body)
         return True
 
-    def _folder(self, id: Digest) -> Path:
+    def _folder(self, id: AgreementId) -> Path:
         return self.home.job_folder(id)
 
 
-def check_host(home: Home, id: Digest) -> None:
+def check_host(home: Home, id: AgreementId) -> None:
     """Check before a seat is taken that this host can replay the job, as far as can be known then: its recipe is sealed.
 
     Jobs are of the default class unless their dataset's card names the probe of another one.

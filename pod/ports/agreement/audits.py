@@ -15,6 +15,7 @@ from fitchain.pod.ports.sealed import recipient_bytes, recipient_from_bytes
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.values.digest import ZERO, Digest
 from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.ids import AgreementId, PanelId
 
 NOBODY = "0x" + "0" * 40
 
@@ -56,7 +57,7 @@ class Audit:
         seats: of the present round, by number; nobody sits there before the draw.
     """
 
-    id: Digest
+    id: AgreementId
     phase: Phase
     round: int
     verdict: Outcome
@@ -120,7 +121,7 @@ class Verifier:
 class Draw:
     """The seats of one round: addresses by seat number, empty where nobody was found."""
 
-    id: Digest
+    id: AgreementId
     round: int
     seed: Digest
     seats: tuple[str, ...]
@@ -140,10 +141,10 @@ class Vote:
 
 @dataclass(frozen=True)
 class Release:
-    """The job's identity as somebody released it to the scientist; `key` is None where that is no CID."""
+    """The job's identity as somebody released it to the scientist, sealed; None where that is no CID."""
 
     by: str
-    key: Cid | None
+    identity: Cid | None
 
 
 class Audits:
@@ -195,7 +196,7 @@ class Audits:
         length = int(self.chain.call("Audits", "poolLength"))
         return self.chain.call_many([("Audits", "poolMember", (index,)) for index in range(length)])
 
-    def available(self, panel: Digest, owner: str, scientist: str, enough: int) -> int:
+    def available(self, panel: PanelId, owner: str, scientist: str, enough: int) -> int:
         """How many verifiers could be drawn now besides the parties.
 
         Args:
@@ -216,13 +217,13 @@ class Audits:
 
     # The steps of an audit
 
-    def draw(self, id: Digest) -> Receipt:
+    def draw(self, id: AgreementId) -> Receipt:
         """Draw the verifiers as anyone; waits for the block after the challenge block, if need be."""
         if challenge_block := self.chain.call("Audits", "audit", id, block="latest")["challengeBlock"]:
             self.chain.wait_beyond(challenge_block)
         return self._send("draw", id)
 
-    def join(self, id: Digest, seat: int, recipient: str) -> Receipt:
+    def join(self, id: AgreementId, seat: int, recipient: str) -> Receipt:
         """Take a seat as who was drawn for it.
 
         Args:
@@ -232,36 +233,36 @@ class Audits:
         """
         return self._send("join", id, seat, recipient_bytes(recipient))
 
-    def decline(self, id: Digest, seat: int) -> Receipt:
+    def decline(self, id: AgreementId, seat: int) -> Receipt:
         """Give a seat back without penalty: this host does not reproduce the environment agreed on."""
         return self._send("decline", id, seat)
 
-    def submit(self, id: Digest, evidence: Cid) -> Receipt:
+    def submit(self, id: AgreementId, evidence: Cid) -> Receipt:
         """Hand over the evidence as the owner, sealed to the recipients of this round's joined seats."""
         return self._send("submit", id, bytes(evidence))
 
-    def commit(self, id: Digest, seat: int, commitment: Digest) -> Receipt:
+    def commit(self, id: AgreementId, seat: int, commitment: Digest) -> Receipt:
         """Commit to a vote, once a round; the commitment is `fitchain.pod.proof.audit.vote.commitment`."""
         return self._send("commit", id, seat, commitment)
 
-    def reveal(self, id: Digest, seat: int, outcome: Outcome, trace: Digest, salt: Digest) -> Receipt:
+    def reveal(self, id: AgreementId, seat: int, outcome: Outcome, trace: Digest, salt: Digest) -> Receipt:
         """Reveal the vote committed to."""
         return self._send("reveal", id, seat, outcome, trace, salt)
 
-    def advance(self, id: Digest) -> Receipt:
+    def advance(self, id: AgreementId) -> Receipt:
         """Take the way out of a phase whose time is over, or in which nobody is left to act, as anyone."""
         return self._send("advance", id)
 
-    def release(self, id: Digest, key: Cid) -> Receipt:
+    def release(self, id: AgreementId, identity: Cid) -> Receipt:
         """After a Match, hand the sealed job identity to the scientist, as the owner or a joined seat; pays the owner.
 
         Once all votes are revealed it counts them itself, where they are a Match that awaits its key.
         """
-        return self._send("release", id, cid_out(key))
+        return self._send("release", id, cid_out(identity))
 
     # Reads
 
-    def read(self, id: Digest) -> Audit:
+    def read(self, id: AgreementId) -> Audit:
         """An audit as it stands; phase NONE where there is none."""
         kept, accounts = self.chain.call_many([("Audits", "audit", (id,)), ("Audits", "seated", (id,))])
         return Audit(
@@ -279,7 +280,9 @@ class Audits:
             seats=tuple(_seat(number, account, kept) for number, account in enumerate(accounts)),
         )
 
-    def draws(self, id: Digest | None = None, from_block: int | None = None, to_block: int | None = None) -> list[Draw]:
+    def draws(
+        self, id: AgreementId | None = None, from_block: int | None = None, to_block: int | None = None
+    ) -> list[Draw]:
         """The draws, oldest first, of one audit where given."""
         wanted = {"id": id} if id else {}
         events = self.chain.events("Audits", "Drawn", from_block, to_block, **wanted)
@@ -308,19 +311,19 @@ class Audits:
         alike = Counter((vote.outcome, vote.trace) for vote in votes).most_common(1)
         return alike[0][0][0] if alike and alike[0][1] >= audit.quorum else Outcome.NONE
 
-    def releases(self, id: Digest) -> list[Release]:
+    def releases(self, id: AgreementId) -> list[Release]:
         """Who released the job's identity, in the order of the chain."""
         events = self.chain.events("Audits", "Released", id=id)
         return [Release(event.args["by"], cid_in(event.args["keyCid"])) for event in events]
 
-    def penalties(self, id: Digest) -> dict[str, int]:
+    def penalties(self, id: AgreementId) -> dict[str, int]:
         """What verifiers lost in an audit, in base units of FIT."""
         taken: dict[str, int] = {}
         for event in self.chain.events("Audits", "Penalised", id=id):
             taken[event.args["verifier"]] = taken.get(event.args["verifier"], 0) + event.args["amount"]
         return taken
 
-    def events(self, id: Digest) -> list[Event]:
+    def events(self, id: AgreementId) -> list[Event]:
         """Every event of an audit in the order of the chain, penalties included."""
         found = [*self.chain.events_of(["Audits"], id), *self.chain.events("Audits", "Penalised", id=id)]
         return sorted(found, key=lambda event: (event.block, event.log_index))

@@ -10,7 +10,8 @@ from fitchain.pod.ports.agreement.calls import Agreements
 from fitchain.pod.ports.agreement.terms import Agreement, Outcome, Phase, RunRecord, State, Terms
 from fitchain.pod.ports.chain.base import Block, Event
 from fitchain.pod.ports.chain.client import Chain
-from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.digest import Digest, Root
+from fitchain.pod.values.ids import AgreementId, ModelId
 
 FAILED = (State.DIVERGED, State.CANCELLED, State.FORFEITED, State.REFUNDED)
 
@@ -27,7 +28,7 @@ class Related:
         verdict: what its audit concluded; NONE where there was none.
     """
 
-    id: Digest
+    id: AgreementId
     outcome: State
     same_owner: bool
     same_dataset: bool
@@ -56,12 +57,12 @@ class AgreementHistory:
     proof: RunRecord
     events: tuple[Event, ...]
     blocks: dict[int, Block]
-    dataset_root: Digest
+    dataset_root: Root
     dataset_count: int
     dataset_card: bytes
     model_graph: Digest
-    initial_model_root: Digest
-    model_parent: Digest
+    initial_model_root: Root
+    model_parent: ModelId
     paid_to_owner: int
     paid_to_scientist: int
     burned: int
@@ -77,7 +78,7 @@ class AgreementHistory:
         return found[-1] if found else None
 
 
-def read_history(chain: Chain, id: Digest) -> AgreementHistory:
+def read_history(chain: Chain, id: AgreementId) -> AgreementHistory:
     """Read an agreement's whole life; needs no key.
 
     Args:
@@ -96,7 +97,7 @@ def read_history(chain: Chain, id: Digest) -> AgreementHistory:
     dataset, model = chain.call_many(entries)
     return AgreementHistory(
         agreement=agreement,
-        proof=calls.proof(id),
+        proof=calls.run_record(id),
         events=events,
         blocks=chain.blocks(event.block for event in events),
         dataset_root=dataset["root"],

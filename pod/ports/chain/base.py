@@ -16,6 +16,8 @@ from fitchain.pod.values.errors import InputRefused
 CONTRACTS = ("FitCoin", "Registry", "Agreements", "ProofOfTrain", "Audits")
 DEPLOYMENT_VERSION = "fitchain/deployment/v1"
 DECIMALS = 18
+FIT: int = 10**DECIMALS
+"""One FIT in base units."""
 
 
 def amount_text(base_units: int) -> str:

@@ -20,7 +20,7 @@ from contextlib import suppress
 from fitchain.pod.ports.store import gateway
 from fitchain.pod.ports.store.base import RAW, Cid
 from fitchain.pod.ports.store.kubo_rpc import NodeError
-from fitchain.pod.ports.store.node import Node, RetryPolicy, bounded
+from fitchain.pod.ports.store.node import Node, StallTimeout, bounded
 from fitchain.pod.ports.store.unixfs import BLOCK_BYTES, FILE, Link
 from fitchain.pod.ports.store.unixfs import Node as Block
 from fitchain.pod.values.errors import (
@@ -66,7 +66,7 @@ class Reader:
     ) -> None:
         self._root, self._node, self._dial, self._gateways = root, node, dial, gateways
         self._patience_s, self._progress, self._say = patience_s, progress, say
-        self._retry = RetryPolicy(patience_s, say)
+        self._stall = StallTimeout(patience_s, say)
         self._run: _Run | None = None
         self._by_gateway = False
         self._came_bytes = 0
@@ -91,7 +91,7 @@ class Reader:
         block = self._from_run(cid) if self._run and self._run.next == cid else None
         if block is None:
             block = self._by_itself(cid)
-        self._retry.moved()
+        self._stall.moved()
         self._came_bytes += len(block)
         self._progress(self._came_bytes)
         if cid.codec != RAW:
@@ -136,14 +136,14 @@ class Reader:
             try:
                 block = self._awaited(_beside(lambda: self._ask(cid)).result, cid)
             except StoreUnreachable as error:
-                self._retry.wait(error)
+                self._stall.wait(error)
                 continue
             except NodeError as error:
                 if not any(sign in error.told.lower() for sign in _ABSENT):
                     raise
                 found = self._from_gateways(cid)
                 if found is None:
-                    self._retry.wait(self._absent(cid, self._dial()))
+                    self._stall.wait(self._absent(cid, self._dial()))
                     continue
                 block = found
             assert block is not None
@@ -153,7 +153,7 @@ class Reader:
     def _ask(self, cid: Cid) -> bytes:
         """Ask the node, which asks its peers."""
         most_s = 0.0 if self._by_gateway else BEFORE_GATEWAYS_S if self._gateways else self._patience_s
-        seconds = max(1.0, min(most_s, self._retry.left_s))
+        seconds = max(1.0, min(most_s, self._stall.left_s))
         pieces = self._node.stream(
             "block/get", str(cid), timeout_s=seconds + SPARE_S, timeout=f"{seconds:.0f}s", offline=self._by_gateway
         )
@@ -167,7 +167,7 @@ class Reader:
                 return take(pause_s)
             except TimeoutError:
                 if pause_s == STALL_S:
-                    left_s = max(self._retry.left_s, 0)
+                    left_s = max(self._stall.left_s, 0)
                     self._say(f"waiting for up to {left_s:.0f} s: the block {cid} of {self._root} does not come")
                 self._dial()
                 pause_s = min(2 * pause_s, LONGEST_STALL_S)

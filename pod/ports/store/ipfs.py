@@ -24,7 +24,7 @@ from fitchain.pod.ports.store.base import MOST_BYTES, SMALL_BYTES, Cid, Garbage
 from fitchain.pod.ports.store.download import EMPTY, Reader, Telling, verify
 from fitchain.pod.ports.store.endpoints import Endpoint
 from fitchain.pod.ports.store.kubo_rpc import NodeError, multipart
-from fitchain.pod.ports.store.node import Node, RetryPolicy, bounded
+from fitchain.pod.ports.store.node import Node, StallTimeout, bounded
 from fitchain.pod.ports.store.unixfs import Budget, Link
 from fitchain.pod.ports.store.upload import ADD_S, Sending
 from fitchain.pod.values.errors import DigestMismatch, InputRefused, NotFound, StoreUnreachable, StoreUnusable
@@ -90,7 +90,7 @@ class IpfsStore:
     def _send(self, file: BinaryIO, pin: bool) -> Link:
         """Send a file, and again from where it stood when the node breaks off: each time further, or until patience ends."""
         self._greet()
-        start, patience, furthest = _start(file), self._retry(), 0
+        start, stall, furthest = _start(file), self._stall(), 0
         while True:
             sending = Sending(self.node, Telling(lambda count: self._progress("adding", count)))
             try:
@@ -100,8 +100,8 @@ class IpfsStore:
                     raise
                 if sending.sent_bytes > furthest:
                     furthest = sending.sent_bytes
-                    patience.moved()
-                patience.wait(error)
+                    stall.moved()
+                stall.wait(error)
                 file.seek(start)
 
     def add_folder(self, path: Path) -> Cid:
@@ -337,17 +337,17 @@ class IpfsStore:
             self._patiently(self.node.version)
             self._greeted = True
 
-    def _retry(self) -> RetryPolicy:
-        return RetryPolicy(self._patience_s, self._say)
+    def _stall(self) -> StallTimeout:
+        return StallTimeout(self._patience_s, self._say)
 
     def _patiently(self, attempt: Callable[[], Result]) -> Result:
         """Try until the node answers, or patience ends."""
-        patience = self._retry()
+        stall = self._stall()
         while True:
             try:
                 return attempt()
             except StoreUnreachable as error:
-                patience.wait(error)
+                stall.wait(error)
 
 
 @contextmanager

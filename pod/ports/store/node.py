@@ -1,4 +1,4 @@
-"""A Kubo node and what it is asked; and the patience with which it is asked again. It knows nothing of UnixFS.
+"""A Kubo node and what it is asked; and how long it is asked again. It knows nothing of UnixFS.
 
 After `wire` and before `ipfs`. Every answer that is kept is bounded, and read as what it should be: a node may be anybody's.
 """
@@ -124,7 +124,7 @@ class Node:
         self.ask("swarm/connect", address, timeout_s=timeout_s, timeout=f"{timeout_s:.0f}s")
 
 
-class RetryPolicy:
+class StallTimeout:
     """How long something is tried again: until nothing has moved for some seconds.
 
     Args:
@@ -151,7 +151,7 @@ class RetryPolicy:
         """Wait a while, twice as long as the last time.
 
         Raises:
-            Unusable: the error, when there is no patience left.
+            Unusable: the error, when there is no time left.
         """
         if self._pause_s >= self.left_s:
             raise error

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from fitchain.pod.compute.dataset.order import keyed_draws, permutation_end
 from fitchain.pod.values.digest import Digest, tagged
+from fitchain.pod.values.ids import AgreementId
 
 CHALLENGE_TAG = "fitchain/challenge/v1"
 
 
-def challenge_seed(id: Digest, block_hash: Digest) -> Digest:
+def challenge_seed(id: AgreementId, block_hash: Digest) -> Digest:
     """The seed of an audit: keccak256(abi.encode(agreement id, hash of the challenge block))."""
     from eth_abi.abi import encode
     from eth_utils.crypto import keccak
@@ -24,7 +25,7 @@ def challenge_seed(id: Digest, block_hash: Digest) -> Digest:
     return Digest(bytes(keccak(encode(["bytes32", "bytes32"], [bytes(id), bytes(block_hash)]))))
 
 
-def drawn_segments(seed: Digest, segments: int, count: int) -> tuple[int, ...]:
+def challenged_segments(seed: Digest, segments: int, count: int) -> tuple[int, ...]:
     """The segments between two leaves that are audited.
 
     Args:
@@ -43,4 +44,4 @@ def drawn_segments(seed: Digest, segments: int, count: int) -> tuple[int, ...]:
 
 def audited_segments(seed: Digest, segments: int, count: int, diverged: bool) -> tuple[int, ...]:
     """All segments that are audited: those drawn and, of a run that diverged, the one after its last leaf."""
-    return drawn_segments(seed, segments, count) + ((segments,) if diverged else ())
+    return challenged_segments(seed, segments, count) + ((segments,) if diverged else ())

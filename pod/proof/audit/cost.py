@@ -32,9 +32,9 @@ class Sampling:
     wanted: int
 
     @classmethod
-    def of(cls, steps: int, segment: int, wanted: int) -> Sampling:
-        """The sampling of a training of `steps` steps with a leaf every `segment` of them."""
-        return cls(-(-steps // segment), wanted)
+    def of(cls, steps: int, segment_steps: int, wanted: int) -> Sampling:
+        """The sampling of a training of `steps` steps with a leaf every `segment_steps` of them."""
+        return cls(-(-steps // segment_steps), wanted)
 
     @property
     def inner(self) -> int:
@@ -42,14 +42,14 @@ class Sampling:
         return max(self.segments - 2, 0)
 
     @property
-    def drawn(self) -> int:
+    def drawn_segments(self) -> int:
         """Inner segments that are audited."""
         return min(self.wanted, self.inner)
 
     @property
     def audited(self) -> int:
         """All segments that are audited."""
-        return min(self.segments, 2) + self.drawn
+        return min(self.segments, 2) + self.drawn_segments
 
     @property
     def work(self) -> Fraction:
@@ -68,21 +68,21 @@ class Sampling:
         """
         if self.inner == 0:
             return Fraction(1)  # every segment is audited
-        return _caught(self.inner, self.faked(share), self.drawn)
+        return _caught(self.inner, self.faked(share), self.drawn_segments)
 
     def bound(self, share: Fraction) -> float:
         """1 - (1-f)^q, which P is never below."""
-        return 1 - (1 - float(share)) ** self.drawn if self.inner else 1.0
+        return 1 - (1 - float(share)) ** self.drawn_segments if self.inner else 1.0
 
-    def disclosed(self, segment: int, batch_size: int, records: int) -> int:
+    def disclosed(self, segment_steps: int, batch_size: int, records: int) -> int:
         """How many of the owner's records the verifiers see at most.
 
         Args:
-            segment: k, steps of a segment.
+            segment_steps: k, steps of a segment.
             batch_size: records of a step.
             records: how many the recipe trains on.
         """
-        return min(records, self.audited * segment * batch_size)
+        return min(records, self.audited * segment_steps * batch_size)
 
     def bond_needed(
         self, price: int, fee: int, share: Fraction | None = None, answered: Fraction = ANSWERED
@@ -101,7 +101,7 @@ class Sampling:
         Returns:
             base units, at least the fee as the contract asks; None where no bond is enough, since nothing is drawn.
         """
-        if self.inner and not self.drawn:
+        if self.inner and not self.drawn_segments:
             return None
         faked = Fraction(1) if share is None or not self.inner else Fraction(self.faked(share), self.inner)
         found = self.detection(Fraction(1) if share is None else share)

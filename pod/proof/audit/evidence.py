@@ -26,6 +26,7 @@ from fitchain.pod.proof.audit.records import OpenedRecords, write_opened
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import Digest, canonical_json, parse_json, path_in, tree_levels
 from fitchain.pod.values.errors import InputRefused, NotFound, Unusable
+from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.leaf import Checkpoint, Indices
 from fitchain.pod.values.recipe import Recipe
 
@@ -78,7 +79,7 @@ class Evidence:
     """
 
     folder: Path
-    agreement: Digest
+    agreement: AgreementId
     round: int
     segments: tuple[int, ...]
     leaves: Mapping[int, OpenedLeaf]
@@ -105,7 +106,7 @@ class Evidence:
         leaves = {leaf.checkpoint.leaf.index: leaf for leaf in map(OpenedLeaf.from_json, value["leaves"])}
         if len(leaves) < len(value["leaves"]):
             raise InputRefused(f"{EVIDENCE} opens a leaf twice")
-        (round,), agreement = _counts([value["round"]]), Digest.parse(value["agreement"])
+        (round,), agreement = _counts([value["round"]]), AgreementId(Digest.parse(value["agreement"]))
         return cls(folder, agreement, round, segments, leaves, OpenedRecords.read(folder / RECORDS), value["identity"])
 
     def checkpoint(self, index: int) -> Checkpoint:
@@ -139,10 +140,12 @@ def segment_records(recipe: Recipe, seed: Digest, segment: int) -> Indices:
     Raises:
         Unusable: they are more than an audit looks at.
     """
-    start = segment * recipe.segment
-    steps, rows = min(recipe.segment, recipe.steps - start), recipe.rows[1] - recipe.rows[0]
+    start = segment * recipe.segment_steps
+    steps, rows = min(recipe.segment_steps, recipe.steps - start), recipe.rows[1] - recipe.rows[0]
     if rows > MOST_ROWS or steps * recipe.batch_size > MOST_INDICES:
-        raise Unusable(f"the order of {rows} rows in segments of {recipe.segment} steps is more than an audit looks at")
+        raise Unusable(
+            f"the order of {rows} rows in segments of {recipe.segment_steps} steps is more than an audit looks at"
+        )
     return np.concatenate(list(islice(batches(recipe, seed, start), steps)))
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from fitchain.pod.ports.agreement import Outcome
 from fitchain.pod.values.digest import Digest, tagged
+from fitchain.pod.values.ids import AgreementId
 
 __all__ = ["TRACE_TAG", "Outcome", "commitment", "trace_digest"]
 
@@ -33,7 +34,7 @@ def trace_digest(ctx: Digest, challenge: Digest, round: int, states: Sequence[Di
     return tagged(TRACE_TAG, ctx, challenge, round, len(states), *states)
 
 
-def commitment(id: Digest, round: int, voter: str, outcome: Outcome, trace: Digest, salt: Digest) -> Digest:
+def commitment(id: AgreementId, round: int, voter: str, outcome: Outcome, trace: Digest, salt: Digest) -> Digest:
     """What a verifier commits to before it reveals: keccak256(abi.encode(id, round, voter, outcome, trace, salt)).
 
     Args:

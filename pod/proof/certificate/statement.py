@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from fitchain.pod.compute.dataset import Card
-from fitchain.pod.ports.agreement import AuditTerms, Mode
+from fitchain.pod.ports.agreement import AuditTerms
 from fitchain.pod.ports.chain.base import CONTRACTS
 from fitchain.pod.proof.transcript import Transcript
-from fitchain.pod.values.digest import Digest, Json, canonical_json, inclusion_path, parse_json, peaks
+from fitchain.pod.values.digest import Digest, Json, Root, canonical_json, inclusion_path, parse_json, peaks
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused
+from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId, PanelId
 from fitchain.pod.values.leaf import Leaf
-from fitchain.pod.values.recipe import MODES, Environment, Recipe
+from fitchain.pod.values.recipe import Environment, Recipe
 from fitchain.pod.values.recipe.fields import Fields
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -39,9 +40,9 @@ _HOLDING_LEAVES = ("leaves", "groups", "tail", "last", "path")
 class Ancestor:
     """A registered model in the line from which the initial model descends."""
 
-    id: Digest
+    id: ModelId
     graph: Digest
-    root: Digest
+    root: Root
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,23 +80,23 @@ class Statement:
     """
 
     subject: Digest
-    agreement: Digest
+    agreement: AgreementId
     chain_id: int
     contracts: Mapping[str, str]
     owner: str
     scientist: str
-    initial_model: Digest
-    final_model: Digest
+    initial_model: Root
+    final_model: Root
     lineage: tuple[Ancestor, ...]
     recipe: Recipe
     environment: Environment
-    dataset: Digest
-    dataset_root: Digest
+    dataset: DatasetId
+    dataset_root: Root
     card: Card
     audit: AuditTerms
     ctx: Digest
     seed: Digest
-    transcript_root: Digest
+    transcript_root: Root
     count: int
     steps: int
     leaves: tuple[Leaf, ...] | Outline
@@ -183,33 +184,33 @@ class Statement:
         transcript = Fields("the transcript", part["transcript"], heads, _HOLDING_LEAVES)
         return cls(
             subject=_subject(top),
-            agreement=job.digest("id"),
+            agreement=AgreementId(job.digest("id")),
             chain_id=job.integer("chain_id", 1, 2**53),
             contracts={name: contracts.text(name, 42) for name in CONTRACTS},
             owner=job.text("owner", 42),
             scientist=job.text("scientist", 42),
-            initial_model=model.digest("initial"),
-            final_model=model.digest("final"),
+            initial_model=model.root("initial"),
+            final_model=model.root("final"),
             lineage=tuple(_ancestor(each) for each in model.items("lineage", 1, MOST_ANCESTORS)),
             recipe=Recipe.from_json(part["recipe"]),
             environment=Environment.parse(part["environment"]),
-            dataset=dataset.digest("id"),
-            dataset_root=dataset.digest("root"),
+            dataset=DatasetId(dataset.digest("id")),
+            dataset_root=dataset.root("root"),
             card=Card.from_json(dataset.value["card"]),
             audit=_audit(part["audit"]),
             ctx=transcript.digest("context"),
             seed=transcript.digest("order_seed"),
-            transcript_root=transcript.digest("root"),
+            transcript_root=transcript.root("root"),
             count=transcript.integer("count", 1, 2**32),
             steps=transcript.integer("steps", 0, 2**32 - 1),
             leaves=_leaves(transcript),
         )
 
 
-def outline_of(transcript: Transcript, group: int) -> Outline:
-    """The outline of a transcript whose anchors cover `group` leaves."""
-    roots = tuple(each.root for each in transcript.groups(group))
-    tail = peaks(transcript.digests[len(roots) * group :])
+def outline_of(transcript: Transcript, group_leaves: int) -> Outline:
+    """The outline of a transcript whose anchors cover `group_leaves` leaves."""
+    roots = tuple(each.root for each in transcript.groups(group_leaves))
+    tail = peaks(transcript.digests[len(roots) * group_leaves :])
     smallest = transcript.count & -transcript.count
     path = inclusion_path(transcript.digests[-smallest:], smallest - 1)
     return Outline(roots, tuple(root for root, _ in tail), transcript.leaves[-1], tuple(path))
@@ -224,7 +225,7 @@ def _subject(top: Fields) -> Digest:
 
 def _ancestor(value: Any) -> Ancestor:
     fields = Fields("an ancestor", value, ("id", "graph", "root"))
-    return Ancestor(fields.digest("id"), fields.digest("graph"), fields.digest("root"))
+    return Ancestor(ModelId(fields.digest("id")), fields.digest("graph"), fields.root("root"))
 
 
 def _audit_json(audit: AuditTerms) -> dict[str, Json]:
@@ -232,7 +233,7 @@ def _audit_json(audit: AuditTerms) -> dict[str, Json]:
         "segments": audit.segments,
         "verifiers": audit.verifiers,
         "dispute_verifiers": audit.dispute_verifiers,
-        "mode": MODES[audit.mode],
+        "mode": audit.mode.word,
         "panel": str(audit.panel),
         "window": audit.window,
         "fee": str(audit.fee),
@@ -247,8 +248,8 @@ def _audit(value: Any) -> AuditTerms:
         segments=fields.integer("segments", 0, (1 << 16) - 1),
         verifiers=fields.integer("verifiers", 0, (1 << 8) - 1),
         dispute_verifiers=fields.integer("dispute_verifiers", 0, (1 << 8) - 1),
-        mode=Mode(MODES.index(fields.choice("mode", MODES))),
-        panel=fields.digest("panel"),
+        mode=fields.mode("mode"),
+        panel=PanelId(fields.digest("panel")),
         window=fields.integer("window", 0, (1 << 32) - 1),
         fee=_units(fields, "fee"),
         counter_bond=_units(fields, "counter_bond"),

@@ -11,7 +11,6 @@ from fitchain.pod.values.recipe.draft import DEFAULT_CLASS, argument_columns, dr
 from fitchain.pod.values.recipe.terms import (
     LOSSES,
     METRICS,
-    MODES,
     OPTIMIZERS,
     Audit,
     Choice,
@@ -24,7 +23,6 @@ __all__ = [
     "DEFAULT_CLASS",
     "LOSSES",
     "METRICS",
-    "MODES",
     "OPTIMIZERS",
     "Audit",
     "Choice",

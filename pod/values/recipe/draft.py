@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.digest import Digest, Root
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.recipe.fields import choice, integer, items, real, refuse_unknown, text
 from fitchain.pod.values.recipe.schedule import SCHEDULES, Runs, learning_rates
@@ -58,7 +58,7 @@ TERMS = (
 
 def draft(
     graph: Digest,
-    initial_model: Digest,
+    initial_model: Root,
     card: Mapping[str, Any],
     torch: str,
     terms: Mapping[str, Any] | None = None,
@@ -88,7 +88,7 @@ def draft(
     loss = _loss(card, target, terms)
     batch_size = _batch_size(card, rows, terms)
     steps = _steps(rows, batch_size, terms)
-    segment = integer("segment", terms.get("segment", max(2, -(-steps // DEFAULT_SEGMENTS))), 2, MOST_STEPS)
+    segment_steps = integer("segment", terms.get("segment", max(2, -(-steps // DEFAULT_SEGMENTS))), 2, MOST_STEPS)
     metrics = [metric for metric in METRICS if metric == "loss" or loss["name"] in CLASSIFICATION]
     optimizer = _named(terms, "optimizer", "AdamW", OPTIMIZERS)
     return Recipe.from_json(
@@ -106,8 +106,8 @@ def draft(
             "learning_rates": _learning_rates(optimizer["name"], steps, terms),
             "batch_size": batch_size,
             "steps": steps,
-            "segment": segment,
-            "group": terms.get("group", _group(-(-steps // segment) + 1)),
+            "segment": segment_steps,
+            "group": terms.get("group", _group_leaves(-(-steps // segment_steps) + 1)),
             "dtype": "float32",
             "environment": _environment(torch, terms, probe),
             "metrics": terms.get("metrics", metrics),
@@ -205,7 +205,7 @@ def _learning_rates(optimizer: str, steps: int, terms: Mapping[str, Any]) -> Run
     )
 
 
-def _group(leaves: int) -> int:
+def _group_leaves(leaves: int) -> int:
     """The smallest power of two with which about `DEFAULT_ANCHORS` anchors cover the leaves."""
     return 1 << max(0, (leaves // (DEFAULT_ANCHORS + 1)).bit_length())
 

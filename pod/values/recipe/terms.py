@@ -17,8 +17,10 @@ from itertools import accumulate, pairwise
 from types import MappingProxyType
 from typing import Any
 
-from fitchain.pod.values.digest import Digest, Json, canonical_json, parse_json, sha256
+from fitchain.pod.values.audit_mode import AuditMode
+from fitchain.pod.values.digest import Digest, Json, Root, canonical_json, parse_json, sha256
 from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.ids import PanelId
 from fitchain.pod.values.recipe.fields import Fields, choice, flag, integer, items, real, refuse_unknown, text
 from fitchain.pod.values.recipe.schedule import Runs
 
@@ -32,7 +34,6 @@ MOST_ARGUMENTS = 16
 MOST_CATEGORIES = 10_000
 NAME_LENGTH = 200
 METRICS = ("loss", "accuracy")
-MODES = ("open", "sampled", "on-site")
 CLASSIFICATION = ("cross_entropy", "nll_loss")
 """Losses whose targets are class indices (int64); those of the others are float32."""
 
@@ -169,14 +170,14 @@ class Audit:
     Args:
         segments: q; 0 without audit.
         verifiers: m; 0 without audit.
-        mode: `open`, `sampled` or `on-site`.
+        mode: what is disclosed.
         panel: the panel's id; None for the whole pool.
     """
 
     segments: int = 0
     verifiers: int = 0
-    mode: str = "open"
-    panel: Digest | None = None
+    mode: AuditMode = AuditMode.OPEN
+    panel: PanelId | None = None
 
     @classmethod
     def parse(cls, value: Any) -> Audit:
@@ -186,14 +187,14 @@ class Audit:
             InputRefused: a field is missing, unknown or out of bounds.
         """
         fields = Fields("the audit terms", value, ("segments", "verifiers", "mode", "panel"))
-        panel = None if value["panel"] is None else fields.digest("panel")
+        panel = None if value["panel"] is None else PanelId(fields.digest("panel"))
         counts = fields.integer("segments", 0, (1 << 16) - 1), fields.integer("verifiers", 0, (1 << 8) - 1)
-        return cls(*counts, fields.choice("mode", MODES), panel)
+        return cls(*counts, fields.mode("mode"), panel)
 
     def json(self) -> dict[str, Json]:
         """The form that stands in a recipe."""
         panel = None if self.panel is None else str(self.panel)
-        return {"segments": self.segments, "verifiers": self.verifiers, "mode": self.mode, "panel": panel}
+        return {"segments": self.segments, "verifiers": self.verifiers, "mode": self.mode.word, "panel": panel}
 
 
 _FIELDS = (
@@ -220,8 +221,8 @@ class Recipe:
         learning_rates: runs of (steps, rate).
         batch_size: B; the last, smaller batch of an epoch is dropped.
         steps: T.
-        segment: k, the steps from one leaf to the next.
-        group: A, the leaves that an anchor covers; a power of two.
+        segment_steps: k, the steps from one leaf to the next.
+        group_leaves: A, the leaves that an anchor covers; a power of two.
         environment: what makes replay exact.
         metrics: what each segment reports.
         audit: terms.
@@ -229,8 +230,8 @@ class Recipe:
     """
 
     graph: Digest
-    initial_model: Digest
-    dataset: Digest
+    initial_model: Root
+    dataset: Root
     inputs: tuple[tuple[str, ...], ...]
     target: str
     rows: tuple[int, int]
@@ -240,8 +241,8 @@ class Recipe:
     learning_rates: Runs
     batch_size: int
     steps: int
-    segment: int
-    group: int
+    segment_steps: int
+    group_leaves: int
     environment: Environment
     metrics: tuple[str, ...]
     audit: Audit
@@ -283,8 +284,8 @@ class Recipe:
         loss = Choice.parse("the loss", value["loss"], LOSSES)
         return cls(
             graph=fields.digest("graph"),
-            initial_model=fields.digest("initial_model"),
-            dataset=fields.digest("dataset"),
+            initial_model=fields.root("initial_model"),
+            dataset=fields.root("dataset"),
             inputs=inputs,
             target=target,
             rows=(start, stop),
@@ -294,8 +295,8 @@ class Recipe:
             learning_rates=_learning_rates(fields, steps),
             batch_size=_batch_size(fields, stop - start),
             steps=steps,
-            segment=fields.integer("segment", 2, MOST_STEPS),
-            group=_group(fields),
+            segment_steps=fields.integer("segment", 2, MOST_STEPS),
+            group_leaves=_group_leaves(fields),
             environment=Environment.parse(value["environment"]),
             metrics=_metrics(fields, loss),
             audit=Audit.parse(value["audit"]),
@@ -318,8 +319,8 @@ class Recipe:
             "learning_rates": [[count, rate] for count, rate in self.learning_rates],
             "batch_size": self.batch_size,
             "steps": self.steps,
-            "segment": self.segment,
-            "group": self.group,
+            "segment": self.segment_steps,
+            "group": self.group_leaves,
             "dtype": self.dtype,
             "environment": self.environment.json(),
             "metrics": list(self.metrics),
@@ -338,7 +339,7 @@ class Recipe:
     @property
     def leaf_count(self) -> int:
         """Leaves of a whole transcript: one before the first step, then one after each segment, the last perhaps shorter."""
-        return -(-self.steps // self.segment) + 1
+        return -(-self.steps // self.segment_steps) + 1
 
     def step_of(self, leaf: int) -> int:
         """Steps completed at a leaf.
@@ -348,7 +349,7 @@ class Recipe:
         """
         if not 0 <= leaf < self.leaf_count:
             raise InputRefused(f"the transcript has {self.leaf_count} leaves and none of index {leaf}")
-        return min(leaf * self.segment, self.steps)
+        return min(leaf * self.segment_steps, self.steps)
 
     def learning_rate(self, step: int) -> float:
         """The rate of the step that follows `step` completed ones.
@@ -416,11 +417,11 @@ def _batch_size(fields: Fields, rows: int) -> int:
     return batch_size
 
 
-def _group(fields: Fields) -> int:
-    group = fields.integer("group", 1, 1 << 31)
-    if group & (group - 1):
-        raise InputRefused(f"the recipe: group is a power of two, not {group}")
-    return group
+def _group_leaves(fields: Fields) -> int:
+    leaves = fields.integer("group", 1, 1 << 31)
+    if leaves & (leaves - 1):
+        raise InputRefused(f"the recipe: group is a power of two, not {leaves}")
+    return leaves
 
 
 def _metrics(fields: Fields, loss: Choice) -> tuple[str, ...]:

@@ -1,0 +1,1 @@
+"""The commands of `fitchain`, one module a group: each parses, calls one function of `pod` and returns a report."""

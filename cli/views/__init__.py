@@ -1,0 +1,1 @@
+"""What a person reads: text and tables of what `pod` returns, and the values that `--json` prints."""
