@@ -112,7 +112,8 @@ def local_recipe(home: Home, agreement: Agreement) -> Recipe | None:
 
 
 def _metrics(history: Sequence[Entry], agreement: Agreement) -> tuple[tuple[tuple[int, float], ...], float | None]:
-    """Losses by step, and the newest accuracy: an owner has its own checkpoints', a scientist those of the notes."""
+    """Losses by step, and the newest accuracy: an owner has its own checkpoints', a scientist those
+    of the notes."""
     losses: dict[int, float] = {}
     accuracy = None
     for entry in history:

@@ -77,7 +77,8 @@ def plan_audit(home: Home, request: JobRequest, options: AuditOptions) -> tuple[
     verifiers = table.get("verifiers", 0) if options.verifiers is None else options.verifiers
     seats = verifiers or options.dispute_verifiers or 0
     if not seats:
-        # `--verifiers 0` alone is no contradiction: it takes away the verifiers of the recipe's table.
+        # `--verifiers 0` alone is no contradiction: it takes away the verifiers of the recipe's
+        # table.
         if options.named and options.named != ["--verifiers"]:
             raise InputRefused(
                 f"{options.named[-1]} says how an audit goes, and nobody is to audit",

@@ -174,7 +174,8 @@ def _prepare(home: Home, terms: Terms, recipe: Recipe, model_folder: Path, card:
 
 
 def _interrupted(home: Home, terms: Terms) -> RequestRow | None:
-    """A request of the same terms that was written down, and whose asker never heard that it went through."""
+    """A request of the same terms that was written down, and whose asker never heard that it went
+    through."""
     on_chain = set(home.agreements.list(scientist=home.keys.address))
     for request in home.journal.requests():
         unheard = request.terms == _plain(terms) and not home.journal.happened(request.agreement, "requested")
