@@ -47,7 +47,7 @@ def ipfs(nodes: Nodes, name: str, *arguments: str, data: bytes = b"") -> bytes:
 
 def received_bytes(store: IpfsStore) -> int:
     """What a node has received from other nodes."""
-    return int(store.node.one("bitswap/stat")["DataReceived"])
+    return int(store.node.ask_one("bitswap/stat")["DataReceived"])
 
 
 def written_folder(path: Path) -> Path:
@@ -275,7 +275,7 @@ class Tripped(Cycle):
 
 def test_a_node_that_stops_in_the_middle_of_an_add_is_waited_for(nodes: Nodes, told: list[str]) -> None:
     nodes.start("a")
-    store = nodes.store("a", say=told.append)
+    store = nodes.store("a", log=told.append)
     back: list[threading.Thread] = []
 
     def stop() -> None:
@@ -312,7 +312,7 @@ class Halfway:
 @pytest.fixture
 def prompt(monkeypatch: pytest.MonkeyPatch) -> None:
     """Progress is told after every block."""
-    monkeypatch.setattr("fitchain.pod.ports.store.download.Telling.EVERY_S", 0.0)
+    monkeypatch.setattr("fitchain.pod.ports.store.download.ProgressThrottle.EVERY_S", 0.0)
 
 
 @pytest.mark.usefixtures("prompt")
@@ -331,7 +331,7 @@ def test_a_fetch_waits_for_a_node_that_stops_in_its_middle(
         nodes.kill(stopped)
         back.append(later(3.0, lambda: nodes.start(stopped)))
 
-    b = nodes.store("b", say=told.append, progress=Halfway(6 * MIB, stop))
+    b = nodes.store("b", log=told.append, progress=Halfway(6 * MIB, stop))
     b.add_peer(a.endpoint())
     b.fetch(cid, tmp_path / "out")
     back[0].join()

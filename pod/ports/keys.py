@@ -144,8 +144,8 @@ def import_key(home: Path, name: str, source: Path, passphrase: str, work: int =
     """
     _checked(home, name)
     text = _read(source).strip()
-    if found := _HEX_KEY.fullmatch(text):
-        return _keep(home, _keys(name, bytes.fromhex(found[1]), _new_scalar(), source), passphrase, work)
+    if match := _HEX_KEY.fullmatch(text):
+        return _keep(home, _keys(name, bytes.fromhex(match[1]), _new_scalar(), source), passphrase, work)
     body = _parse(source, text)
     if body.get("version") == BACKUP_VERSION:
         return _keep(

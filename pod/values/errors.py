@@ -134,24 +134,24 @@ class StoreUnreachable(StoreUnusable):
     """No answer from the store's node, or it broke off; it may answer later."""
 
 
-def require_equal(what: str, found: object, wanted: object, source: str = "the chain says") -> None:
+def require_equal(what: str, actual: object, wanted: object, source: str = "the chain says") -> None:
     """Refuse a value that is not the one that somebody else names.
 
     Args:
         what: the sentence up to the value, such as "the evidence is for the round".
-        found, wanted: the two values; a message shows 200 characters of each.
+        actual, wanted: the two values; a message shows 200 characters of each.
         source: who names the wanted one, with a verb.
 
     Raises:
         ClaimMismatch: they differ.
     """
-    if found != wanted:
-        raise ClaimMismatch(f"{what} {found!s:.200}, and {source} {wanted!s:.200}")
+    if actual != wanted:
+        raise ClaimMismatch(f"{what} {actual!s:.200}, and {source} {wanted!s:.200}")
 
 
 def as_told(kind: str, message: str, hint: str) -> FitchainError:
     """An error that another process of ours told, as an exception of the type that it named."""
-    found = globals().get(kind)
-    if isinstance(found, type) and issubclass(found, FitchainError):
-        return found(message, hint)
+    error_type = globals().get(kind)
+    if isinstance(error_type, type) and issubclass(error_type, FitchainError):
+        return error_type(message, hint)
     return Unusable(message, hint)

@@ -206,8 +206,8 @@ def verify_chain(leaves: Sequence[Leaf], ctx: Digest, seed: Digest) -> list[Dige
 
 def _object(value: Any, what: str, names: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(value, dict) or value.keys() != names.keys():
-        found = sorted(value) if isinstance(value, dict) else type(value).__name__
-        raise InputRefused(f"{what} has the fields {sorted(names)}, not {found}")
+        actual = sorted(value) if isinstance(value, dict) else type(value).__name__
+        raise InputRefused(f"{what} has the fields {sorted(names)}, not {actual}")
     return value
 
 

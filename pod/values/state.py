@@ -358,15 +358,15 @@ def _parse_kinds(text: str, names: set[str]) -> dict[str, Kind]:
 
 
 def _check_contiguous(entries: list[_Entry], body_bytes: int) -> None:
-    place = 0
+    end = 0
     for entry in entries:
-        if entry.start != place:
+        if entry.start != end:
             raise InputRefused(
                 f"the tensor bytes do not match the header: {entry.name!r} begins at {entry.start}, and the bytes"
-                f" described before it end at {place}"
+                f" described before it end at {end}"
             )
-        place = entry.stop
-    if place != body_bytes:
+        end = entry.stop
+    if end != body_bytes:
         raise InputRefused(
-            f"the tensor bytes do not match the header: it describes {place} bytes, and the file holds {body_bytes}"
+            f"the tensor bytes do not match the header: it describes {end} bytes, and the file holds {body_bytes}"
         )

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from scripts.bench.figures import Figure, side_by_side, told_sides
+from scripts.bench.figures import Figure, side_by_side, describe_sides
 
 
 def measure() -> Iterator[Figure]:
@@ -20,7 +20,7 @@ def measure() -> Iterator[Figure]:
         },
         rounds=11,
     )
-    yield Figure("fitchain --help, warm", times["fitchain --help"].median, "s", 0.3, detail=told_sides(times))
+    yield Figure("fitchain --help, warm", times["fitchain --help"].median, "s", 0.3, detail=describe_sides(times))
 
 
 def command(*words: str) -> Callable[[], object]:

@@ -271,13 +271,13 @@ class Agreements:
     def _requested(self, id: AgreementId) -> Event:
         """The event of the request, which holds what the contract does not keep."""
         if id not in self._requests:
-            found = self.chain.events("Agreements", "Requested", id=id)
-            if not found:
+            events = self.chain.events("Agreements", "Requested", id=id)
+            if not events:
                 raise NotFound(
                     f"the deployment at {self._at('Agreements')} on chain {self.chain.chain_id} has no agreement {id}",
                     "see `fitchain job list`; a job of another deployment needs that deployment's settings",
                 )
-            self._requests[id] = found[0]
+            self._requests[id] = events[0]
         return self._requests[id]
 
     def _agreement(self, id: AgreementId, kept: dict[str, Any]) -> Agreement:

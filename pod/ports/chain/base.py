@@ -184,7 +184,7 @@ class Receipt:
         Raises:
             InputRefused: there is none, or more than one.
         """
-        found = [event for event in self.events if event.name == name]
-        if len(found) != 1:
-            raise InputRefused(f"the transaction {self.transaction} emitted {len(found)} events {name}, not one")
-        return found[0]
+        matching = [event for event in self.events if event.name == name]
+        if len(matching) != 1:
+            raise InputRefused(f"the transaction {self.transaction} emitted {len(matching)} events {name}, not one")
+        return matching[0]

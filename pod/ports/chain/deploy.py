@@ -92,8 +92,8 @@ def _standing(chain: Chain, path: Path) -> Deployment | None:
 def _of_these_artifacts(chain: Chain, recorded: Deployment) -> bool:
     """Whether the recorded creations carried the code that ships with this Fitchain."""
     for name, transaction in recorded.transactions.items():
-        found = chain.node.request("eth_getTransactionByHash", transaction)
-        if found is None or not found["input"].startswith("0x" + interface(name).bytecode.hex()):
+        creation = chain.node.request("eth_getTransactionByHash", transaction)
+        if creation is None or not creation["input"].startswith("0x" + interface(name).bytecode.hex()):
             return False
     return True
 
@@ -122,9 +122,9 @@ class _Work:
         addresses = {name: _created(receipt) for name, receipt in receipts.items()}
         first = min(receipt.block for receipt in receipts.values())
         # Agreements creates ProofOfTrain and Audits itself.
-        there = Chain(self.chain.node, self.chain.settings, Deployment(self.chain.chain_id, addresses, first))
-        addresses["ProofOfTrain"] = there.call("Agreements", "proofOfTrain", block="latest")
-        addresses["Audits"] = there.call("Agreements", "audits", block="latest")
+        deployed = Chain(self.chain.node, self.chain.settings, Deployment(self.chain.chain_id, addresses, first))
+        addresses["ProofOfTrain"] = deployed.call("Agreements", "proofOfTrain", block="latest")
+        addresses["Audits"] = deployed.call("Agreements", "audits", block="latest")
         transactions = {name: str(receipt.transaction) for name, receipt in receipts.items()}
         deployment = Deployment(self.chain.chain_id, addresses, first, transactions)
         write_file(self.path, deployment.encode())
@@ -150,8 +150,8 @@ class _Work:
         the same code."""
         if (sent := self.sent.get(name)) is None:
             return None
-        found = self.chain.node.request("eth_getTransactionByHash", sent["transaction"])
-        if found is None or found["input"] != "0x" + code.hex():
+        creation = self.chain.node.request("eth_getTransactionByHash", sent["transaction"])
+        if creation is None or creation["input"] != "0x" + code.hex():
             return None
         return Pending(Digest.parse(sent["transaction"]), self.chain.address, sent["nonce"], f"the creation of {name}")
 

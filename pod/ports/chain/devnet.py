@@ -221,11 +221,11 @@ def listening_port(pid: int, log: Path) -> int:
         ChainUnusable: it ends, or says nothing in time.
     """
     deadline = time.monotonic() + START_S
-    while (found := _LISTENING.search(log.read_bytes())) is None:
+    while (match := _LISTENING.search(log.read_bytes())) is None:
         if not running(pid) or time.monotonic() > deadline:
             last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
             raise ChainUnusable(
                 f"anvil did not come up: {last[0]}", f"read {log}; `devnet up --fresh` forgets the old chain"
             )
         time.sleep(0.01)
-    return int(found[1])
+    return int(match[1])

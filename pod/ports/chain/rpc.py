@@ -63,15 +63,15 @@ class Node:
 
     def batch(self, calls: Sequence[Call]) -> list[Any]:
         """Ask the node several things at once; the results in the order asked. Raises as `request`."""
-        found: list[Any] = []
+        results: list[Any] = []
         for start in range(0, len(calls), BATCH):
             part: list[Any] = list(calls[start : start + BATCH])
             answers = self._patiently(partial(self._provider.make_batch_request, part), self.patience_s)
             if not isinstance(answers, list) or len(answers) != len(part):
                 self._result("several requests at once", answers)
                 raise NodeUnreachable(f"{self.shown} does not answer several requests at once")
-            found += [self._result(method, answer) for (method, _), answer in zip(part, answers, strict=True)]
-        return found
+            results += [self._result(method, answer) for (method, _), answer in zip(part, answers, strict=True)]
+        return results
 
     @property
     def shown(self) -> str:

@@ -52,7 +52,7 @@ class Reader:
         dial: connects the node with the peers that may have the object; says which they are.
         gateways: URLs of trustless gateways that are asked when the peers do not give a block.
         patience_s: seconds without a block after which the object is given up.
-        say: is told when we wait.
+        log: is told when we wait.
         progress: is told the bytes that came, after each block.
     """
 
@@ -63,12 +63,12 @@ class Reader:
         dial: Callable[[], Sequence[str]],
         gateways: Sequence[str],
         patience_s: float,
-        say: Callable[[str], None],
+        log: Callable[[str], None],
         progress: Callable[[int], None],
     ) -> None:
         self._root, self._node, self._dial, self._gateways = root, node, dial, gateways
-        self._patience_s, self._progress, self._say = patience_s, progress, say
-        self._stall = StallTimeout(patience_s, say)
+        self._patience_s, self._progress, self._log = patience_s, progress, log
+        self._stall = StallTimeout(patience_s, log)
         self._run: _Run | None = None
         self._by_gateway = False
         self._came_bytes = 0
@@ -142,13 +142,13 @@ class Reader:
                 self._stall.wait(error)
                 continue
             except NodeError as error:
-                if not any(sign in error.told.lower() for sign in _ABSENT):
+                if not any(sign in error.reason.lower() for sign in _ABSENT):
                     raise
-                found = self._from_gateways(cid)
-                if found is None:
+                delivered = self._from_gateways(cid)
+                if delivered is None:
                     self._stall.wait(self._absent(cid, self._dial()))
                     continue
-                block = found
+                block = delivered
             assert block is not None
             verify(cid, block, self._node.address)
             return block
@@ -172,7 +172,7 @@ class Reader:
             except TimeoutError:
                 if pause_s == STALL_S:
                     left_s = max(self._stall.left_s, 0)
-                    self._say(f"waiting for up to {left_s:.0f} s: the block {cid} of {self._root} does not come")
+                    self._log(f"waiting for up to {left_s:.0f} s: the block {cid} of {self._root} does not come")
                 self._dial()
                 pause_s = min(2 * pause_s, LONGEST_STALL_S)
 
@@ -184,7 +184,7 @@ class Reader:
                 self._stop()
                 return block
             except (NotFound, StoreUnusable, DigestMismatch) as error:
-                self._say(f"{error.message}")
+                self._log(f"{error.message}")
         return None
 
     def _absent(self, cid: Cid, asked: Sequence[str]) -> NotFound:
@@ -301,24 +301,24 @@ def verify(cid: Cid, block: bytes, source: str) -> None:
     Raises:
         DigestMismatch: it is another one.
     """
-    found = hashlib.sha256(block)
-    if found.digest() != cid.sha256:
+    hashed = hashlib.sha256(block)
+    if hashed.digest() != cid.sha256:
         raise DigestMismatch(
-            f"{source} gives other bytes for the block {cid}: their SHA-256 is {found.hexdigest()} and not {cid.sha256.hex()}",
+            f"{source} gives other bytes for the block {cid}: their SHA-256 is {hashed.hexdigest()} and not {cid.sha256.hex()}",
             "do not trust that node; name another with --store, or let `ipfs repo verify` look at its repository",
         )
 
 
-class Telling:
-    """Tells progress at most twice a second."""
+class ProgressThrottle:
+    """Emits progress at most twice a second."""
 
     EVERY_S = 0.5
 
-    def __init__(self, tell: Callable[[int], None]) -> None:
-        self._tell, self._told_at = tell, time.monotonic()
+    def __init__(self, emit: Callable[[int], None]) -> None:
+        self._emit, self._emitted_at = emit, time.monotonic()
 
     def __call__(self, count: int) -> None:
         """Some bytes have come, `count` in all."""
-        if time.monotonic() - self._told_at >= self.EVERY_S:
-            self._told_at = time.monotonic()
-            self._tell(count)
+        if time.monotonic() - self._emitted_at >= self.EVERY_S:
+            self._emitted_at = time.monotonic()
+            self._emit(count)

@@ -181,10 +181,10 @@ class LocalStore:
                 block = file.read(unixfs.BLOCK_BYTES + 1)
         except FileNotFoundError:
             raise self._missing(cid) from None
-        found = hashlib.sha256(block)
-        if found.digest() != cid.sha256:
+        hashed = hashlib.sha256(block)
+        if hashed.digest() != cid.sha256:
             raise DigestMismatch(
-                f"the store's block {cid} is altered: its SHA-256 is {found.hexdigest()} and not {cid.sha256.hex()}",
+                f"the store's block {cid} is altered: its SHA-256 is {hashed.hexdigest()} and not {cid.sha256.hex()}",
                 "whoever has the object can add it again, which mends the block",
             )
         return block

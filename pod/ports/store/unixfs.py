@@ -52,8 +52,8 @@ def _messages() -> tuple[Any, Any]:
     def message(name: str, *fields: tuple[str, int, Any, bool]) -> None:
         made = schema.message_type.add(name=name)
         for label, number, kind, repeated in fields:
-            one = made.field.add(name=label, number=number, type=kind)
-            one.label = kinds.LABEL_REPEATED if repeated else kinds.LABEL_OPTIONAL
+            field = made.field.add(name=label, number=number, type=kind)
+            field.label = kinds.LABEL_REPEATED if repeated else kinds.LABEL_OPTIONAL
 
     message("PBLink", ("Hash", 1, kinds.TYPE_BYTES, False), ("Name", 2, kinds.TYPE_BYTES, False))
     schema.message_type[0].field.add(name="Tsize", number=3, type=kinds.TYPE_UINT64, label=kinds.LABEL_OPTIONAL)
