@@ -1,10 +1,10 @@
 """Keys of a pod: an Ethereum account and an age identity, encrypted at rest, and what is derived
 from them.
 
-Stands after `chain` and before `registry` in the flow. Two keystore files (Web3 Secret Storage,
-version 3) per name lie in `<home>/keys/<name>/`: `account.json` and `identity.json`, whose secret
-is the X25519 scalar and which names its recipient beside. A secret never reaches a log, a `repr` or
-a command line. eth-account is imported only when a key is opened.
+Two keystore files (Web3 Secret Storage, version 3) per name lie in `<home>/keys/<name>/`:
+`account.json` and `identity.json`, whose secret is the X25519 scalar and which names its recipient
+beside. A secret never reaches a log, a `repr` or a command line. eth-account is imported only when
+a key is opened.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Keys:
 
     @property
     def identity(self) -> str:
-        """The age identity, AGE-SECRET-KEY-1...: for `fitchain.pod.ports.sealed` and nothing else."""
+        """The age identity, AGE-SECRET-KEY-1...: for `fitchain.pod.ports.sealed` alone."""
         return bech32(_AGE_PREFIX, self._scalar).upper()
 
     def sign_transaction(self, fields: Mapping[str, Any]) -> bytes:

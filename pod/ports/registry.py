@@ -1,7 +1,6 @@
 """The registry: pods, datasets, models and panels by name, as typed calls.
 
-Stands after `keys` and before `agreement` in the flow. Identities are set once; owners may retire
-them.
+Identities are set once; owners may retire them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Sealed envelopes: age files for named recipients (https://age-encryption.org/v1, X25519).
 
-Stands after `model` and before `store`: whatever is private is sealed here before it is stored,
-because what a store holds is public for ever. It knows bytes and files, not what they mean.
-pyrage's exceptions end here.
+Whatever is private is sealed here before it is stored, because what a store holds is public for
+ever. It knows bytes and files, not what they mean. pyrage's exceptions end here.
 
 Files are streamed in pieces of 64 KiB, and large ones in a process of their own: pyrage asks for
 the interpreter's lock at every piece, so that beside one busy Python thread it would take a hundred

@@ -1,8 +1,8 @@
 """Settings: the one place for endpoints, folders, the key's name and the chain.
 
-Third in the flow. A value comes from, in this order: the caller (a flag), the environment,
-`<home>/settings.toml`, the running devnet's record, the default. It opens no connection and imports
-nothing heavy, so that `fitchain --help` stays quick.
+A value comes from, in this order: the caller (a flag), the environment, `<home>/settings.toml`, the
+running devnet's record, the default. It opens no connection and imports nothing heavy, so that
+`fitchain --help` stays quick.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Digests: canonical JSON, BLAKE3 of bulk bytes, tagged SHA-256 hashes, RFC 6962 trees.
 
-Second in the flow, after `errors`. It knows bytes and nothing of what they mean. Three rules:
+It knows bytes and nothing of what they mean. Three rules:
 
 - bulk bytes (tensors, files, records) are digested with BLAKE3-256, `blake3_digest`;
 - a structure is `tagged(tag, word, ...)`: SHA-256 over the SHA-256 of its version tag followed by

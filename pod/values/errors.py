@@ -5,7 +5,7 @@
     │   ├── DigestMismatch      bytes, a tree or a file are not what their digest says
     │   ├── SignatureMismatch   a signature is by another key
     │   ├── DatasetChanged      the records are not those that were registered
-    │   └── ClaimMismatch       a certificate's field disagrees with the chain, the recipe or the model
+    │   └── ClaimMismatch       a certificate's field disagrees with chain, recipe or model
     └── Unusable   exit 3   we could not check, or could not do what was asked
         ├── InputRefused        an input (file, recipe, graph, table) is malformed or beyond a limit
         │   └── OperatorFailed  an operator of a graph cannot compute what it is given
@@ -19,8 +19,8 @@
         └── StoreUnusable       the store or its node does not answer
             └── StoreUnreachable    no answer from the store's node: later may be better
 
-First in the flow: it knows nothing of the rest. A message states what is false, the two values,
-where they first part; `hint` says what to do next. Usage errors (exit 2) are typer's.
+A message states what is false, the two values, where they first part; `hint` says what to do next.
+Usage errors (exit 2) are typer's.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """State: named tensors as bytes, their safetensors file, and the roots that name them.
 
-Stands after `recipe` and before `graph`: it knows tensors as (kind, dtype, shape, bytes) and
-neither torch nor what they mean. Digests are taken over memory views, so a state is never copied to
-be hashed. Byte order is little-endian throughout.
+It knows tensors as (kind, dtype, shape, bytes) and neither torch nor what they mean. Digests are
+taken over memory views, so a state is never copied to be hashed. Byte order is little-endian
+throughout.
 
 A file written here is canonical: the same tensors and metadata always give the same bytes. A file
 read here may come from any safetensors writer, but its header must describe its bytes exactly: no

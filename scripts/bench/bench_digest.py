@@ -9,7 +9,7 @@ import numpy as np
 
 from fitchain.pod.values.digest import blake3_digest
 from fitchain.pod.values.state import TensorBytes, model_root, optimizer_root, state_digest
-from scripts.bench.figures import Figure, ratio, side_by_side, describe_sides
+from scripts.bench.figures import Figure, describe_sides, ratio, side_by_side
 
 STATE_BYTES = 395_000_000
 LAYERS = 50

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from fitchain.pod.compute.model import Program, export
 from fitchain.pod.values.graph import NATIVE, Input
-from scripts.bench.figures import Figure, ratio, side_by_side, describe_sides
+from scripts.bench.figures import Figure, describe_sides, ratio, side_by_side
 
 BATCH, STEPS = 64, 20
 

@@ -1,4 +1,4 @@
-"""How long `fitchain --help` takes once everything is in the file cache, beside Python's own start."""
+"""How long `fitchain --help` takes from the file cache, beside Python's own start."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from scripts.bench.figures import Figure, side_by_side, describe_sides
+from scripts.bench.figures import Figure, describe_sides, side_by_side
 
 
 def measure() -> Iterator[Figure]:

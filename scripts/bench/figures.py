@@ -1,11 +1,11 @@
-"""Figures: what a bench measures, how often, and how it is told.
+"""Figures: what a bench measures, how often, and how it is shown.
 
 Every `bench_<name>.py` beside this module has `measure() -> Iterator[Figure]`; `__main__` calls
 them and prints a table. A figure that has a goal says whether it is met; nothing here fails because
 a machine is busy.
 
 Two things that are compared are timed turn by turn, so that whatever else runs on the machine
-disturbs both alike; told are the medians and, as the noise, how far apart the quarters of the
+disturbs both alike; shown are the medians and, as the noise, how far apart the quarters of the
 single measurements lie.
 """
 
@@ -66,7 +66,7 @@ class Times:
         return (high - low) / self.median
 
     def describe(self) -> str:
-        """Median, best and noise for people; the best of many is what an idle machine would give."""
+        """Median, best and noise for people; the best is what an idle machine would give."""
         return f"{describe_seconds(self.median)} (best {describe_seconds(min(self.seconds))}, noise {self.noise:.0%})"
 
 

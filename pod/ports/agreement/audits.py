@@ -223,7 +223,7 @@ class Audits:
     # The steps of an audit
 
     def draw(self, id: AgreementId) -> Receipt:
-        """Draw the verifiers as anyone; waits for the block after the challenge block, if need be."""
+        """Draw the verifiers as anyone; waits for the block after the challenge block if needed."""
         if challenge_block := self.chain.call("Audits", "audit", id, block="latest")["challengeBlock"]:
             self.chain.wait_beyond(challenge_block)
         return self._send("draw", id)
@@ -239,7 +239,7 @@ class Audits:
         return self._send("join", id, seat, recipient_bytes(recipient))
 
     def decline(self, id: AgreementId, seat: int) -> Receipt:
-        """Give a seat back without penalty: this host does not reproduce the environment agreed on."""
+        """Give a seat back without penalty: this host does not reproduce the agreed environment."""
         return self._send("decline", id, seat)
 
     def submit(self, id: AgreementId, evidence: Cid) -> Receipt:
@@ -306,7 +306,7 @@ class Audits:
         return {number: recipient for number, recipient in by_seat.items() if recipient}
 
     def evidence(self, audit: Audit) -> Cid | None:
-        """The evidence given in the present round; None before it, or where the owner wrote no CID."""
+        """The evidence given in this round; None before it, or where the owner wrote no CID."""
         submissions = [
             event for event in self._events("EvidenceSubmitted", audit) if event.args["round"] == audit.round
         ]

@@ -252,7 +252,7 @@ class Agreements:
     def list(
         self, owner: str | None = None, scientist: str | None = None, from_block: int | None = None
     ) -> list[AgreementId]:
-        """Ids of the agreements requested, oldest first, of one owner or one scientist where given."""
+        """Ids of the agreements requested, oldest first, of one owner or scientist where given."""
         wanted: dict[str, Any] = {
             name: address for name, address in (("owner", owner), ("scientist", scientist)) if address
         }

@@ -5,8 +5,9 @@ anvil mines a block every second and, beside that, one for every transaction (on
 time stands still, so no window ever passes). It runs on after the command that started it. Its
 folder holds
 
-    devnet.json          the record: URL, process, store (`fitchain.pod.ports.settings.DevnetRecord`)
-    chain.json           the chain itself, written every few seconds and at the end, so that a restart goes on with it
+    devnet.json          URL, process and store (`fitchain.pod.ports.settings.DevnetRecord`)
+    chain.json           the chain itself, written every few seconds and at the end: a restart goes
+                         on with it
     anvil.log            what the node says
     deployments/31337.json
     store/               the store that its pods share

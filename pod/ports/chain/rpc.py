@@ -62,7 +62,7 @@ class Node:
         return self._result(method, answer)
 
     def batch(self, calls: Sequence[Call]) -> list[Any]:
-        """Ask the node several things at once; the results in the order asked. Raises as `request`."""
+        """Ask the node several things at once; results in the order asked. Raises as `request`."""
         results: list[Any] = []
         for start in range(0, len(calls), BATCH):
             part: list[Any] = list(calls[start : start + BATCH])

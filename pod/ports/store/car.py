@@ -1,9 +1,8 @@
 """CAR: an object as one file, so that a job can move on a USB stick; what `ipfs dag export` writes
 and `ipfs dag import` reads.
 
-After `unixfs` and before the back ends. Version 1: a header that names the root, then every block
-behind its CID. Blocks that are read come from strangers: each is bounded, and compared with its CID
-before anybody sees it.
+Version 1: a header that names the root, then every block behind its CID. Blocks that are read come
+from strangers: each is bounded, and compared with its CID before anybody sees it.
 
 Source: https://ipld.io/specs/transport/car/carv1
 """

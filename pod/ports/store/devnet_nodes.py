@@ -1,10 +1,9 @@
 """A private pair of IPFS nodes on this machine, joined by nothing but bitswap: the devnet's.
 
-After `kubo` and `node`. Each node has a repository of its own; a swarm key that is made for the
-pair keeps them from every other node, and every other node from them. They listen on the loopback
-interface alone, at ports of the system's choice, look for nobody (no bootstrap peers, no mDNS, no
-routing), fetch no configuration and report nothing. They run on after the command that started
-them.
+Each node has a repository of its own; a swarm key that is made for the pair keeps them from every
+other node, and every other node from them. They listen on the loopback interface alone, at ports of
+the system's choice, look for nobody (no bootstrap peers, no mDNS, no routing), fetch no
+configuration and report nothing. They run on after the command that started them.
 
     <folder>/ipfs.json       the record: versions, addresses, processes
     <folder>/ipfs/1/         the first node's repository, with its swarm.key

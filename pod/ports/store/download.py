@@ -1,12 +1,12 @@
 """Reading an object from a node: block by block where it must be, in one stream where it can be,
 every byte checked.
 
-After `node` and before `ipfs`. `Reader.get` gives `unixfs` and `landing` their blocks. A node of a
-file whose links all lead to raw chunks is read as one stream (`cat`), for which Kubo fetches ahead;
-the stream is cut by the sizes that the node's links declare and each piece is compared with its
-CID, so that nothing is believed. Whatever goes wrong in a stream ends the stream and not the
-reading: the chunk at hand is then asked for by itself, with patience, and the stream goes on behind
-it. What came so far is in the node's repository and is not fetched from anywhere again.
+`Reader.get` gives `unixfs` and `unpack` their blocks. A node of a file whose links all lead to raw
+chunks is read as one stream (`cat`), for which Kubo fetches ahead; the stream is cut by the sizes
+that the node's links declare and each piece is compared with its CID, so that nothing is believed.
+Whatever goes wrong in a stream ends the stream and not the reading: the chunk at hand is then asked
+for by itself, with patience, and the stream goes on behind it. What came so far is in the node's
+repository and is not fetched from anywhere again.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Reader:
             self._plan(cid, block)
         return block
 
-    # --- a stream --------------------------------------------------------------------------------------------------------
+    # --- a stream ---------------------------------------------------------------------------------
 
     def _plan(self, cid: Cid, block: bytes) -> None:
         """Stream the chunks of a file's node, which are asked for next and in their order."""
@@ -131,7 +131,7 @@ class Reader:
             self._run.close()
         self._run = None
 
-    # --- a block ---------------------------------------------------------------------------------------------------------
+    # --- a block ----------------------------------------------------------------------------------
 
     def _by_itself(self, cid: Cid) -> bytes:
         """A block, asked for by itself until it comes or patience ends."""

@@ -1,8 +1,8 @@
 """Where a pod's node can be reached: the endpoint in the registry, which is a stranger's text until
 it is parsed.
 
-After `base`. An endpoint is UTF-8: a peer id and the addresses of its node as multiaddrs, one a
-line, at most 512 bytes:
+An endpoint is UTF-8: a peer id and the addresses of its node as multiaddrs, one a line, at most 512
+bytes:
 
     /p2p/12D3KooW...
     /ip4/203.0.113.7/tcp/4001

@@ -1,8 +1,6 @@
 """Trustless gateways: HTTP servers that give single blocks, asked when no peer does. What they give
 is checked like all else.
 
-After `base` and before `transfer`.
-
 Source: https://specs.ipfs.tech/http-gateways/trustless-gateway
 """
 

@@ -1,8 +1,8 @@
 """The back end over IPFS: a pod's own Kubo node, which gets from other pods' nodes what it lacks.
 
-After `transfer`; a `fitchain.pod.ports.store.base.Store` like `local`, and the one that pods use
-which share nothing but the chain. Nothing that the node says is believed: what is added is hashed
-here too, and what is read is compared with its CID block by block.
+A `fitchain.pod.ports.store.base.Store` like `local`, and the one that pods use which share nothing
+but the chain. Nothing that the node says is believed: what is added is hashed here too, and what is
+read is compared with its CID block by block.
 
 What a pod has pinned is a folder in the node's own file tree (MFS), `/fitchain/<pod>/<cid>`, beside
 a recursive pin named `fitchain`: so several pods can share a node, and one does not drop what
@@ -23,7 +23,7 @@ import libipld
 
 from fitchain.pod.ports.store import car, unixfs, unpack
 from fitchain.pod.ports.store.base import MOST_BYTES, SMALL_BYTES, Cid, Garbage
-from fitchain.pod.ports.store.download import EMPTY, Reader, ProgressThrottle, verify
+from fitchain.pod.ports.store.download import EMPTY, ProgressThrottle, Reader, verify
 from fitchain.pod.ports.store.endpoints import Endpoint
 from fitchain.pod.ports.store.kubo_rpc import NodeError, multipart
 from fitchain.pod.ports.store.node import Node, StallTimeout, bounded
@@ -78,7 +78,7 @@ class IpfsStore:
         """Close the connections with the node."""
         self.node.close()
 
-    # --- adding ------------------------------------------------------------------------------------------------------------
+    # --- adding -----------------------------------------------------------------------------------
 
     def add(self, source: Path | bytes | BinaryIO) -> Cid:
         """Add a file in bounded memory and pin it (`Store.add`)."""
@@ -163,10 +163,10 @@ class IpfsStore:
     def _missing(self, cid: Cid, root: Cid) -> NotFound:
         return NotFound(f"the block {cid} of {root} is not in the IPFS node at {self.node.address}", "add it again")
 
-    # --- pins --------------------------------------------------------------------------------------------------------------
+    # --- pins -------------------------------------------------------------------------------------
 
     def pin(self, cid: Cid) -> None:
-        """Keep the object for this pod; what the node lacks of it is fetched first (`Store.pin`)."""
+        """Keep the object for this pod; what the node lacks is fetched first (`Store.pin`)."""
         for block, content in self.blocks(cid):
             if block == EMPTY:
                 self._put(block, content)
@@ -233,7 +233,7 @@ class IpfsStore:
         self.node.ask("repo/gc", timeout_s=10 * ADD_S)
         return max(0, before - int(self.node.ask_one("repo/stat", size_only=True).get("RepoSize", 0)))
 
-    # --- fetching ----------------------------------------------------------------------------------------------------------
+    # --- fetching ---------------------------------------------------------------------------------
 
     def fetch(self, cid: Cid, target: Path, limit_bytes: int = MOST_BYTES) -> None:
         """Fetch a file or a folder, every byte checked (`Store.fetch`)."""
@@ -274,7 +274,7 @@ class IpfsStore:
         throttle = ProgressThrottle(lambda count: self._progress(f"{verb} {cid}", count))
         return Reader(cid, self.node, self._dial, self._gateways, self._patience_s, self._log, throttle)
 
-    # --- other pods --------------------------------------------------------------------------------------------------------
+    # --- other pods -------------------------------------------------------------------------------
 
     def endpoint(self) -> bytes:
         """Where this pod's node can be reached (`Store.endpoint`)."""
@@ -282,7 +282,7 @@ class IpfsStore:
         return Endpoint.of(peer, addresses, self._private).encode()
 
     def add_peer(self, endpoint: bytes) -> None:
-        """Remember another pod's node, and connect with it (`Store.meet`)."""
+        """Remember another pod's node, and connect with it (`Store.add_peer`)."""
         try:
             parsed = Endpoint.parse(endpoint)
         except InputRefused as error:
@@ -316,7 +316,7 @@ class IpfsStore:
                 continue  # the next address may do; whether any did is seen in who is connected
         return False
 
-    # --- the node ------------------------------------------------------------------------------------------------------------
+    # --- the node ---------------------------------------------------------------------------------
 
     def status(self) -> dict[str, object]:
         """What the node says about itself: version, peer id, addresses, peers, bytes used and

@@ -1,8 +1,7 @@
-"""The wire to a Kubo node: ipfshttpclient, and what it lacks. The one module that knows that
+"""The RPC of a Kubo node: ipfshttpclient, and what it lacks. The one module that knows that
 library.
 
-After `base` and before `node`. ipfshttpclient 0.7 speaks today's RPC, but for these things, which
-are handled here:
+ipfshttpclient 0.7 speaks today's RPC, but for these things, which are handled here:
 
 - it refuses Kubo's version when it is asked to connect: it is not asked;
 - it reads an answer chunk by chunk as Kubo sends it, 4 KiB at a time, which costs more time than

@@ -1,7 +1,6 @@
 """A Kubo node and what it is asked; and how long it is asked again. It knows nothing of UnixFS.
 
-After `wire` and before `ipfs`. Every answer that is kept is bounded, and read as what it should be:
-a node may be anybody's.
+Every answer that is kept is bounded, and read as what it should be: a node may be anybody's.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ class Node:
         """Close the connections."""
         self._wire.close()
 
-    # --- asking ------------------------------------------------------------------------------------------------------------
+    # --- asking -----------------------------------------------------------------------------------
 
     def ask(
         self,
@@ -100,7 +99,7 @@ class Node:
         opts = {name.replace("_", "-"): _text(value) for name, value in options.items()}
         yield from self._wire.stream(path, arguments, opts, data, headers or {}, timeout_s)
 
-    # --- what is asked more than once ------------------------------------------------------------------------------------
+    # --- what is asked more than once -------------------------------------------------------------
 
     def version(self) -> str:
         """The node's version, `0.43.0` say."""

@@ -1,7 +1,5 @@
 """Sending a file to a node in bounded memory, hashing it meanwhile, and comparing what the node
 says it is.
-
-After `node` and before `ipfs`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The graph: read from what a stranger sent, bounded and resolved, and written canonically.
 
-Last in `graph`. `Graph.parse` checks every limit and every reference before anything is allocated;
+`Graph.parse` checks every limit and every reference before anything is allocated;
 `fitchain.pod.values.graph.nodes` says what the JSON means.
 """
 

@@ -1,7 +1,7 @@
 """Drafting: a whole recipe out of a dataset's card and the few terms that a scientist gave.
 
-Last in `recipe`. What a draft fills in is written out in the recipe, so that nothing depends on a
-default of a later release.
+What a draft fills in is written out in the recipe, so that nothing depends on a default of a later
+release.
 """
 
 from __future__ import annotations

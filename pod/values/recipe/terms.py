@@ -1,9 +1,9 @@
 """The recipe: parsed once into a value that cannot be wrong, and encoded canonically.
 
-Between `schedule` and `draft`. Everything that decides a training's outcome stands here or is named
-here by a digest: the graph, the initial model, the records and their transform with its constants,
-loss, optimizer, the learning rate of every step, batch size, steps, and the environment class. Two
-recipes that differ anywhere have different digests.
+Everything that decides a training's outcome stands here or is named here by a digest: the graph,
+the initial model, the records and their transform with its constants, loss, optimizer, the learning
+rate of every step, batch size, steps, and the environment class. Two recipes that differ anywhere
+have different digests.
 """
 
 from __future__ import annotations
