@@ -107,8 +107,8 @@ def show(caught: Sequence[Played], uncaught: Sequence[Played], rates: Sequence[d
         if rows:
             out.print(folded(title, heads, [cells(each, wide) for each in rows]))
     out.print(
-        f"found: of {detection.DRAWS:,} draws of {detection.PLAYED_DRAWN} inner segments of the {detection.PLAYED_SEGMENTS} that"
-        " are played, those that find it; in brackets the formula\n",
+        f"found: of {detection.DRAWS:,} draws of {detection.PLAYED_DRAWN} inner segments "
+        f"of the {detection.PLAYED_SEGMENTS} that are played, those that find it; in brackets the formula\n",
         style="dim",
     )
     if rates:

@@ -75,9 +75,8 @@ def compare(environment: Environment, emulator: str, processors: tuple[str, ...]
         print(f"{processor}: {len(emulated) - len(differing)} equal, admitted but different: {admitted or 'none'}")
         print(f"  suspects that differ: {sorted(set(differing) - set(admitted)) or 'none'}")
         if missing:
-            print(
-                f"  {len(missing)} did not run; the first of them would have been {next(each for each in expected if each in missing)}"
-            )
+            first = next(name for name in expected if name in missing)
+            print(f"  {len(missing)} did not run; the first of them would have been {first}")
     return int(failed)
 
 

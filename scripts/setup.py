@@ -7,8 +7,8 @@ does nothing and an interrupted one goes on where it stopped. What this file ins
 package registries through pip and npm and from nowhere else.
 
     environment   a virtual environment with the locked pip
-    torch         its exact pin, from where pip looks (PIP_INDEX_URL, PIP_FIND_LINKS): a CPU-only wheel
-                  will do
+    torch         its exact pin, from where pip looks (PIP_INDEX_URL, PIP_FIND_LINKS): a CPU-only
+                  wheel will do
     packages      the rest of requirements.lock, each with its hash
     fitchain      this project, editable, with the command `fitchain`
     node          the system's Node.js, or one inside the virtual environment
@@ -199,7 +199,8 @@ def install_torch() -> None:
     free_bytes = shutil.disk_usage(VENV).free
     if free_bytes < TORCH_ROOM_BYTES:
         print(
-            f"set-up: {free_bytes / 1e9:.1f} GB are free here; torch's default build wants {TORCH_ROOM_BYTES / 1e9:.0f} GB",
+            f"set-up: {free_bytes / 1e9:.1f} GB are free here; "
+            f"torch's default build wants {TORCH_ROOM_BYTES / 1e9:.0f} GB",
             flush=True,
         )
     # What torch shares with the rest comes in the locked version at once, instead of twice.
@@ -300,7 +301,8 @@ def run(command: list[str | Path], **variables: str) -> None:
     )
     if result.returncode:
         raise SetupStopped(
-            f"`{' '.join(words)}` ended with status {result.returncode} (see above); the same command tries again from there"
+            f"`{' '.join(words)}` ended with status {result.returncode} (see above); "
+            "the same command tries again from there"
         )
 
 

@@ -143,6 +143,7 @@ def chain_defaults(chain_id: int | None) -> dict[str, Any]:
     return {"confirmations": 12, "poll_s": 1.0}
 
 
+# Each is a flag of the command line, and a caller names the few that it sets.
 def load(
     home: Path | str | None = None,
     rpc: str | None = None,

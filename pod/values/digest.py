@@ -83,7 +83,6 @@ Root = NewType("Root", Digest)
 """
 
 ZERO = Digest(bytes(DIGEST_BYTES))
-NO_ROOT = Root(ZERO)
 Word = Digest | int
 
 

@@ -154,12 +154,6 @@ def state_digest(model: Root, optimizer: Root) -> Digest:
     return tagged(STATE_TAG, model, optimizer)
 
 
-def split_state(tensors: Tensors) -> tuple[dict[str, TensorBytes], dict[str, TensorBytes]]:
-    """Part a state into its model (parameters and buffers) and its optimizer."""
-    model = {name: tensor for name, tensor in tensors.items() if tensor.kind != "optimizer"}
-    return model, {name: tensor for name, tensor in tensors.items() if tensor.kind == "optimizer"}
-
-
 def _root(tag: str, kinds: tuple[Kind, ...], tensors: Tensors, data_digests: Mapping[str, Digest]) -> Root:
     for name, tensor in tensors.items():
         if tensor.kind not in kinds:
@@ -294,8 +288,8 @@ class _Entry:
         expected = byte_count(entry.dtype, entry.shape)
         if entry.stop - entry.start != expected:
             raise InputRefused(
-                f"the tensor bytes do not match the header: {name!r} is {entry.dtype}{shape}, which is {expected} bytes,"
-                f" but its offsets span {entry.stop - entry.start}"
+                f"the tensor bytes do not match the header: {name!r} is {entry.dtype}{shape}, "
+                f"which is {expected} bytes, but its offsets span {entry.stop - entry.start}"
             )
         return entry
 

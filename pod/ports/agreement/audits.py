@@ -201,6 +201,9 @@ class Audits:
         length = int(self.chain.call("Audits", "poolLength"))
         return self.chain.call_many([("Audits", "poolMember", (index,)) for index in range(length)])
 
+    # No command asks for `available` or `unbonding_time`: they are for programs that open an audit
+    # or leave the pool.
+
     def available(self, panel: PanelId, owner: str, scientist: str, enough: int) -> int:
         """How many verifiers could be drawn now besides the parties.
 

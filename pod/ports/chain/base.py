@@ -27,7 +27,11 @@ def amount_text(base_units: int) -> str:
 
 
 class Signer(Protocol):
-    """Whoever can sign for one account; `fitchain.pod.ports.keys.Keys` is one."""
+    """Whoever can sign for one account.
+
+    `fitchain.pod.ports.keys.Keys` is one; a hardware wallet would be another. The chain asks for no
+    more, and so needs to know no keystore.
+    """
 
     @property
     def address(self) -> str:

@@ -165,7 +165,8 @@ class _Work:
             raise InputRefused(f"{self.partial} is no record of a deployment: {error!r}", "move it away") from None
         if deployer != self.chain.address:
             raise InputRefused(
-                f"the deployment on chain {self.chain.chain_id} was begun by {deployer}, and this key is {self.chain.address}",
+                f"the deployment on chain {self.chain.chain_id} was begun by {deployer}, "
+                f"and this key is {self.chain.address}",
                 f"go on with that key, or begin anew without {self.partial}",
             )
         return sent

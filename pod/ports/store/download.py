@@ -194,7 +194,8 @@ class Reader:
         return NotFound(
             f"nobody gives {part}the object {self._root}: the IPFS node at {self._node.address} asked its peers "
             f"({peers}){gates} for {self._patience_s:.0f} s",
-            "check that its author's pod and node run and are connected with yours (`fitchain store status`), then try again",
+            "check that its author's pod and node run and are connected with yours (`fitchain store status`), "
+            "then try again",
         )
 
 
@@ -304,7 +305,8 @@ def verify(cid: Cid, block: bytes, source: str) -> None:
     hashed = hashlib.sha256(block)
     if hashed.digest() != cid.sha256:
         raise DigestMismatch(
-            f"{source} gives other bytes for the block {cid}: their SHA-256 is {hashed.hexdigest()} and not {cid.sha256.hex()}",
+            f"{source} gives other bytes for the block {cid}: "
+            f"their SHA-256 is {hashed.hexdigest()} and not {cid.sha256.hex()}",
             "do not trust that node; name another with --store, or let `ipfs repo verify` look at its repository",
         )
 

@@ -131,7 +131,8 @@ def _multiaddr(text: str) -> multiaddr.Multiaddr:
         parsed = multiaddr.Multiaddr(text)
         list(parsed.items())
         same = str(parsed) == text
-    except Exception as error:  # noqa: BLE001 - the library lets through whatever its codecs meet, TypeError and IndexError too
+    # The library lets through whatever its codecs meet, TypeError and IndexError too.
+    except Exception as error:  # noqa: BLE001
         raise InputRefused(f"{text!r:.100} is no multiaddr: {error!s:.100}") from None
     if not same:
         raise InputRefused(f"{text!r:.100} is not the usual form of the multiaddr {parsed}")

@@ -56,6 +56,7 @@ class IpfsStore:
         InputRefused: the address or the authorization is malformed.
     """
 
+    # What the settings say of a store, each by its name there; a caller sets few of them.
     def __init__(
         self,
         address: str,

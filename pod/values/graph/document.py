@@ -129,7 +129,8 @@ class Graph:
                 exponent = node.arguments[1] if len(node.arguments) > 1 else None
                 if node.operator not in admitted or refuses_exponent(class_name, node.operator, exponent):
                     raise InputRefused(
-                        f"the class {class_name} does not admit the operator {node.operator} (node {index} of {form_name})",
+                        f"the class {class_name} does not admit the operator {node.operator} "
+                        f"(node {index} of {form_name})",
                         refusal(node.operator, class_name),
                     )
 

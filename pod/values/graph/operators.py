@@ -178,13 +178,14 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "arc sine and arc cosine",
         _aten("asin acos"),
-        "about one value in 7,000 differs between CPU vendors; with r = ((1 - x) * (1 + x)).sqrt(), torch.atan2(x, r) and"
-        " torch.atan2(r, x) do not",
+        "about one value in 7,000 differs between CPU vendors; with r = ((1 - x) * (1 + x)).sqrt(), "
+        "torch.atan2(x, r) and torch.atan2(r, x) do not",
     ),
     Family(
         "tangent and logarithms to other bases",
         _aten("tan log2 log10"),
-        "one value in 100,000 to 2,000,000 differs between CPU vendors; x.sin() / x.cos() and x.log() * constant do not",
+        "one value in 100,000 to 2,000,000 differs between CPU vendors; "
+        "x.sin() / x.cos() and x.log() * constant do not",
     ),
     Family(
         "reductions",
