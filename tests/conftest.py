@@ -17,4 +17,11 @@ settings.register_profile("nightly", deadline=None, max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "usual"))
 
 if importlib.util.find_spec("tests.chain_fixtures"):
-    pytest_plugins = ["tests.chain_fixtures", "tests.pods", "tests.ipfs_fixtures", "tests.audit_actors"]
+    pytest_plugins = [
+        "tests.chain_fixtures",
+        "tests.pods",
+        "tests.ipfs_fixtures",
+        "tests.audit_actors",
+        "tests.agreements",
+        "tests.audit_scenario",
+    ]

@@ -118,7 +118,7 @@ def test_the_walk_runs_as_it_is_shown(folder: Path, environment: dict[str, str])
     private = folder / "walk" / "owner" / "data"
     for path in (private, folder / "walk" / "scientist", folder / "devnet", folder / "result"):
         path.mkdir(parents=True)
-    confine = [sys.executable, str(ROOT / "tests" / "confined.py"), str(private)]
+    confine = [sys.executable, str(ROOT / "tests" / "without_folder.py"), str(private)]
     terminals = {"owner": Terminal([], folder, environment), "scientist": Terminal(confine, folder, environment)}
     ids: dict[str, str] = {}
     try:

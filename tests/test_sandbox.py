@@ -1,4 +1,4 @@
-"""What a confined process can no longer do, tried from inside."""
+"""What a process in its sandbox can no longer do, tried from inside."""
 
 from __future__ import annotations
 
