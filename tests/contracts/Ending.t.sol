@@ -193,15 +193,15 @@ contract EndingTest is Fixture {
         );
     }
 
-    function testFuzz_finish_refusesALeafWithAnyDigestChanged(uint8 which, bytes32 forged) public {
+    function testFuzz_finish_refusesALeafWithAnyDigestChanged(uint8 which, bytes32 otherDigest) public {
         Ending memory forged = end;
         Leaf memory leaf = forged.last;
         which %= 5;
-        if (which == 0) leaf.modelRoot = forged;
-        if (which == 1) leaf.optimizerRoot = forged;
-        if (which == 2) leaf.records = forged;
-        if (which == 3) leaf.metrics = forged;
-        if (which == 4) leaf.previous = forged;
+        if (which == 0) leaf.modelRoot = otherDigest;
+        if (which == 1) leaf.optimizerRoot = otherDigest;
+        if (which == 2) leaf.records = otherDigest;
+        if (which == 3) leaf.metrics = otherDigest;
+        if (which == 4) leaf.previous = otherDigest;
 
         refusesToFinish(
             forged, abi.encodeWithSelector(IProofOfTrain.LastLeafDiffers.selector, computed(forged), end.tail[0])
