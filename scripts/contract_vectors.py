@@ -1,8 +1,8 @@
 """Write what holds the contracts to the pods: `python -m scripts.contract_vectors`.
 
-The forge tests read tests/contracts/vectors.json (trees) and tests/contracts/payouts.json (who gets what by a verdict);
-tests/test_contracts.py makes the texts again and compares, so that neither side can move alone. Entry i of the trees
-is SHA-256 of i as 32 bytes big-endian.
+The forge tests read tests/contracts/vectors.json (trees) and tests/contracts/payouts.json (who gets
+what by a verdict); tests/test_contracts.py makes the texts again and compares, so that neither side
+can move alone. Entry i of the trees is SHA-256 of i as 32 bytes big-endian.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ LARGEST = 300
 FIT = 10**18
 AUDIT = AuditTerms(segments=2, verifiers=3, fee=90 * FIT + 2, counter_bond=50 * FIT + 1)
 TERMS = Terms(NOBODY, DatasetId(ZERO), ModelId(ZERO), ZERO, 11, 2, 4, 1001 * FIT, 301 * FIT + 1, 0, 0, 0, AUDIT)
-"""The amounts of tests/contracts/Fixture.sol and AuditFixture.sol, odd ones so that halves do not come out even."""
+"""The amounts of tests/contracts/Fixture.sol and AuditFixture.sol, odd ones so that halves do not
+come out even."""
 
 MATCH, MISMATCH, WITHHELD, INCONCLUSIVE = Outcome.MATCH, Outcome.MISMATCH, Outcome.WITHHELD, Outcome.INCONCLUSIVE
 VOTES = (
@@ -65,7 +66,8 @@ def vectors() -> str:
 
 
 def payouts() -> str:
-    """Votes, and what everybody has then, as JSON text; amounts in base units as text, for JSON ends at 2**53."""
+    """Votes, and what everybody has then, as JSON text; amounts in base units as text, for JSON
+    ends at 2**53."""
     cases = [_case(AUDITED[verdict], False, True, verdict, votes) for verdict, votes in VOTES]
     cases += [_case(KEY_WITHHELD, False, False, WITHHELD, votes) for verdict, votes in VOTES if verdict == MATCH]
     cases += [_case(EVIDENCE_WITHHELD, disputed, False, WITHHELD, (Outcome.NONE,) * 3) for disputed in (False, True)]

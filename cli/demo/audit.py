@@ -1,4 +1,4 @@
-"""The demonstration's second half: three verifiers with a stake, and a second owner that cheats and is caught."""
+"""The demonstration's second half: three staked verifiers, and a second owner that is caught."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def convene(
 
 
 def terms(panel: PanelId) -> AuditTerms:
-    """What the parties agree on: all three look at the first segment, the last and five drawn ones."""
+    """What the parties agree on: all three replay the first segment, the last and five drawn."""
     return AuditTerms(segments=DRAWN, verifiers=3, mode=AuditMode.SAMPLED, panel=panel, fee=FEE, window=WINDOW_S)
 
 

@@ -1,4 +1,4 @@
-"""An audit as the command line shows it: its phase, who is awaited until when, its seats, votes and verdict."""
+"""An audit as the command line shows it: phase, who is awaited, seats, votes, verdict."""
 
 from __future__ import annotations
 

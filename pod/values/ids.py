@@ -1,4 +1,5 @@
-"""Identifiers of what the chain keeps: digests, each of its own kind, so that none passes for another or for a root.
+"""Identifiers of what the chain keeps: digests, each of its own kind, so that none passes for
+another or for a root.
 
 The kinds exist for the type checker alone; at run time each is a `Digest`.
 """

@@ -1,7 +1,7 @@
 """The owner's evidence: what the drawn verifiers are shown, sealed to them, under one CID.
 
-Records are read again from the registered table, and must still be those registered. States that were not kept are trained again
-by a worker, from the newest kept state before them.
+Records are read again from the registered table, and must still be those registered. States that
+were not kept are trained again by a worker, from the newest kept state before them.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def build_evidence(
         ClaimMismatch: the folder's leaves are not those of the chain.
         DatasetChanged: the records are not those that were registered.
         Unusable: the evidence is larger than verifiers fetch.
-        EnvironmentRefused: a state must be trained again, and this host does not reproduce the recipe's class.
+        EnvironmentRefused: a state must be trained again, and this host does not reproduce the
+            recipe's class.
     """
     facts, folder = read_chain_record(home.chain, id, challenge, round), home.job_folder(id)
     checkpoints = read_transcript(folder, facts)

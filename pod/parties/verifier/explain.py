@@ -1,4 +1,4 @@
-"""Where two sides of an audit part, from a verifier's side: what the evidence comes to, step by step.
+"""Where two sides of an audit part: what the evidence of a verifier comes to, step by step.
 
 A verifier has the evidence as long as its audit is not over.
 """

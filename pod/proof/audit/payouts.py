@@ -1,8 +1,10 @@
-"""Payouts: who gets what by an audit's verdict, once for the command line, the documents and the contracts' tests.
+"""Payouts: who gets what by an audit's verdict, once for the command line, the documents and the
+contracts' tests.
 
-The scientist locks the price and the verifiers' fee, and with a dispute a counter-bond; the owner its bond. The money
-itself moves in contracts/Agreements.sol (`concludeAudit`, `settleAudited`, `forfeitAudited`) and contracts/Audits.sol
-(`_tally`, `_conclude`); tests/contracts/Payouts.t.sol plays every row of this table against them.
+The scientist locks the price and the verifiers' fee, and with a dispute a counter-bond; the owner
+its bond. The money itself moves in contracts/Agreements.sol (`concludeAudit`, `settleAudited`,
+`forfeitAudited`) and contracts/Audits.sol (`_tally`, `_conclude`); tests/contracts/Payouts.t.sol
+plays every row of this table against them.
 """
 
 from __future__ import annotations
@@ -39,12 +41,14 @@ class Payout:
     """One row of the table.
 
     Args:
-        price: where it goes; to the owner only for the steps that the run proves, the rest to the scientist.
+        price: where it goes; to the owner only for the steps that the run proves, the rest to the
+            scientist.
         bond: where it goes.
         counter_bond: where that of a dispute goes.
-        fees_from_bond: whether the paid seats' fees are taken out of the bond; else out of the scientist's fee, and the
-            scientist has the rest of that back.
-        paid: votes whose seats have a fee: replays that are not against the verdict; NONE stands for whoever joined.
+        fees_from_bond: whether the paid seats' fees are taken out of the bond; else out of the
+            scientist's fee, and the scientist has the rest of that back.
+        paid: votes whose seats have a fee: replays that are not against the verdict; NONE stands
+            for whoever joined.
         slashed: votes whose seats lose their stake, which is burned: replays that are.
         awaits_key: whether the owner has to release the model's key first.
     """
@@ -120,10 +124,12 @@ DISPUTED: Mapping[Outcome, Payout] = MappingProxyType(
 """By the verdict of a dispute about a run without agreed verifiers."""
 
 EVIDENCE_WITHHELD = Payout(*_CAUGHT, frozenset({Outcome.NONE}))
-"""Withheld because the owner gave no evidence, so that nobody could vote; of an audit and of a dispute."""
+"""Withheld because the owner gave no evidence, so that nobody could vote; of an audit and of a
+dispute."""
 
 KEY_WITHHELD = Payout(Goes.SCIENTIST, Goes.HALF_TO_SCIENTIST, Goes.SCIENTIST, False, _MATCHED, _DIFFERED)
-"""A Match whose key is not released in time: the verdict becomes Withheld, when the fees are paid already."""
+"""A Match whose key is not released in time: the verdict becomes Withheld, when the fees are paid
+already."""
 
 
 def payouts(disputed: bool) -> Mapping[Outcome, Payout]:
