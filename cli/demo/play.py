@@ -1,8 +1,8 @@
-"""The play of `fitchain demo`: the main job from end to end, on real data, each party's pod in a process of its own.
+"""The play of `fitchain demo`: the main job from end to end, on real data, every pod a process.
 
-Read `play` from top to bottom: it does what the README's two terminals do, and has three verifiers look at it
-(`cli.demo.audit`). What takes long runs side by side, so that two cores need about a minute, and half of one without
-verifiers.
+Read `play` from top to bottom: it does what the README's two terminals do, and has three verifiers
+look at it (`cli.demo.audit`). What takes long runs side by side, so that two cores need about a
+minute, and half of one without verifiers.
 """
 
 from __future__ import annotations
@@ -117,7 +117,8 @@ def play(
         sample = writing.result()
         dataset = offer(owner, sample)
         progress.done(
-            f"registers {dataset.count} records ({sample.name}): their root {dataset.root.short} goes on the chain, the records stay"
+            f"registers {dataset.count} records ({sample.name}): "
+            f"their root {dataset.root.short} goes on the chain, the records stay"
         )
 
         progress.next("scientist", "exporting its module")
@@ -211,7 +212,7 @@ def play(
 
 
 def probe_beside(stack: ExitStack) -> Future[Environment]:
-    """Let this host show, beside whatever else goes on, that it reproduces the class: the owner's pod will want to know."""
+    """Probe this host beside whatever else goes on: the owner's pod will ask for the outcome."""
     from fitchain.pod.compute.environment import here, host_cache
     from fitchain.pod.values.recipe import DEFAULT_CLASS
 
@@ -261,7 +262,7 @@ def approve(home: Home, job: AgreementId) -> None:
 
 
 def registered(homes: Iterable[Home], besides: Collection[str]) -> bool:
-    """Whether the pods of these homes stand in the registry, so that they can seal for each other."""
+    """Whether the pods of these homes are registered, so that they can seal for each other."""
     from fitchain.pod.values.errors import NotFound
 
     try:
@@ -287,7 +288,7 @@ class Checked:
 
 
 def check(job: AgreementId, owner: Home, home: Home, test: Path, result: Path, replays: int) -> Checked:
-    """Let the owner replay, if that is worth something, verify the certificate, test the model: side by side."""
+    """Verify the certificate, test the model, let the owner replay segments: side by side."""
     from fitchain.pod.parties import scientist
     from fitchain.pod.parties.owner import replay_job
     from fitchain.pod.proof.certificate import verify

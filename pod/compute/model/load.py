@@ -1,7 +1,7 @@
 """Taking, loading and restoring a scientist's own module, in the scientist's own process.
 
-Beside `export`. This is the only place that runs a module's code, and it never runs anybody else's: what an owner or verifier gets
-is a graph.
+Beside `export`. This is the only place that runs a module's code, and it never runs anybody else's:
+what an owner or verifier gets is a graph.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ def load_module(path: Path, name: str) -> nn.Module:
 
     Raises:
         NotFound: there is no such file.
-        InputRefused: the file fails (its line is named), has no such name, or the name stands for no `nn.Module`.
+        InputRefused: the file fails (its line is named), has no such name, or the name stands for
+            no `nn.Module`.
     """
     if not path.is_file():
         raise NotFound(f"there is no file {path}")

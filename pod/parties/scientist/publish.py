@@ -1,4 +1,5 @@
-"""Publishing a model: a scientist's module becomes a graph and weights, named on chain by their digests."""
+"""Publishing a model: a scientist's module becomes a graph and weights, named on chain by their
+digests."""
 
 from __future__ import annotations
 
@@ -98,7 +99,8 @@ def publish_model(
 
 
 def model_inputs(card: Card) -> tuple[Input, ...]:
-    """What a model takes that trains on all columns of a card: one argument of its scalars, one for each column of arrays."""
+    """What a model takes that trains on all columns of a card: one argument of its scalars, one for
+    each column of arrays."""
     shapes = {column.name: column.shape for column in card.columns}
     return tuple(
         Input(f"x{place}", "F32", shapes[columns[0]] or (len(columns),))

@@ -1,7 +1,7 @@
 """Verifying: from a model's file and a certificate to a verdict, with nothing but a node to ask.
 
-Part of `certificate`. Every comparison stands in `claims`; here is their order. Node and deployment come from the checker's settings,
-never from the certificate.
+Part of `certificate`. Every comparison stands in `claims`; here is their order. Node and deployment
+come from the checker's settings, never from the certificate.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ LEVELS = {
 def assurance_of(story: AgreementHistory) -> tuple[Assurance, str]:
     """Who but the owner has checked a training, by the chain, and why that is so.
 
-    A dispute counts as much as an audit: its verifiers are drawn and vote likewise. A verdict against the owner is not for here, since
-    `check_verdict` refutes the certificate.
+    A dispute counts as much as an audit: its verifiers are drawn and vote likewise. A verdict
+    against the owner is not for here, since `check_verdict` refutes the certificate.
     """
     terms, audit, concluded = story.agreement.terms.audit, story.audit, story.concluded
     if audit is None:
