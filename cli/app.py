@@ -8,8 +8,8 @@
     store                   the objects that all of it names
     demo                    all of it in half a minute
 
-There is one error boundary, `run`, and it answers with the exit code: 0 done or holds, 1 refuted, 2 wrong command line, 3 could
-not check or could not do it.
+There is one error boundary, `run`, and it answers with the exit code: 0 done or holds, 1 refuted, 2
+wrong command line, 3 could not check or could not do it.
 """
 
 from __future__ import annotations
@@ -24,9 +24,23 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from fitchain.cli import command, data, demo, deploy, devnet, job, keys, model, panel, pod, proof, store, verifier
+from fitchain.cli import command
 from fitchain.cli.command import PlainGroup
-from fitchain.cli.output import report_bug, report_error, report_usage
+from fitchain.cli.commands import (
+    data,
+    demo,
+    deploy,
+    devnet,
+    job,
+    keys,
+    model,
+    panel,
+    pod,
+    proof,
+    store,
+    verifier,
+)
+from fitchain.cli.views.output import report_bug, report_error, report_usage
 from fitchain.pod.values.errors import FitchainError
 
 INTERRUPTED = 130
@@ -56,7 +70,10 @@ class RootGroup(PlainGroup):
 app = typer.Typer(
     name="fitchain",
     help="Train where the data lives, prove what was trained.",
-    epilog="Supported on Linux x86-64; `proof verify` runs anywhere. Exit codes: 0 done, 1 refuted, 2 usage, 3 could not check.",
+    epilog=(
+        "Supported on Linux x86-64; `proof verify` runs anywhere. "
+        "Exit codes: 0 done, 1 refuted, 2 usage, 3 could not check."
+    ),
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -126,7 +143,7 @@ def _root(context: typer.Context, version: bool = False, **common: Any) -> None:
 
 
 _VERSION = Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")]
-command.describe(
+command.set_signature(
     _root, [inspect.Parameter("version", inspect.Parameter.KEYWORD_ONLY, annotation=_VERSION, default=False)]
 )
 app.callback(cls=RootGroup)(_root)

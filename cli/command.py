@@ -1,8 +1,8 @@
-"""How a command is made: its own parameters, the options that every command takes, a session, a printed report.
+"""How a command is made: its own parameters, those of every command, a session, a report.
 
-`@command(app, "show")` turns a function `(session, …) -> Report` into a typer command. The options in `COMMON` may stand before
-the subcommand or after it; the later one counts. The session opens the settings and the home when they are first asked for and
-closes what it opened.
+`@command(app, "show")` turns a function `(session, …) -> Report` into a typer command. The options
+in `COMMON` may stand before the subcommand or after it; the later one counts. The session opens the
+settings and the home when they are first asked for and closes what it opened.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from fitchain.cli.output import Report, print_report, say
 from fitchain.cli.passphrase import find_passphrase
+from fitchain.cli.views.output import Report, log, print_report
 from fitchain.pod.values.errors import NotFound
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Session:
     def _open(self, passphrase: Callable[[], str] | None) -> Home:
         from fitchain.pod.jobs.home import Home
 
-        return self._stack.enter_context(Home.open(self.settings, passphrase, say))
+        return self._stack.enter_context(Home.open(self.settings, passphrase, log))
 
 
 @contextmanager
@@ -176,15 +176,15 @@ def command(app: typer.Typer, name: str) -> Callable[[Command], Command]:
                 raise typer.Exit(session.exit_code)
 
         del run.__wrapped__
-        describe(run, own)
+        set_signature(run, own)
         app.command(name, cls=PlainCommand)(run)
         return function
 
     return register
 
 
-def describe(run: Callable[..., None], own: list[inspect.Parameter]) -> None:
-    """Give typer the signature to read: the context, the command's own parameters, the common ones."""
+def set_signature(run: Callable[..., None], own: list[inspect.Parameter]) -> None:
+    """Give typer the signature to read: the context, the command's own parameters, the rest."""
     keyword = inspect.Parameter.KEYWORD_ONLY
     parameters = [inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)]
     parameters += [parameter.replace(kind=keyword) for parameter in own]

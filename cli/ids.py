@@ -1,4 +1,4 @@
-"""Identifiers as people type them: a unique prefix of six hex digits or more stands for the whole."""
+"""Identifiers as people type them: a unique prefix of six hex digits or more is enough."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ import typer
 
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import InputRefused, NotFound
+from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId, PanelId
 
 if TYPE_CHECKING:
     from fitchain.pod.jobs.home import Home
 
-AgreementId = Annotated[str, typer.Argument(metavar="AGREEMENT", help="Its id, or the first six digits or more.")]
-DatasetId = Annotated[str, typer.Argument(metavar="DATASET", help="Its id, or the first six digits or more.")]
-PanelId = Annotated[str, typer.Argument(metavar="PANEL", help="Its id, or the first six digits or more.")]
-ModelId = Annotated[str, typer.Argument(metavar="MODEL", help="Its id, or the first six digits or more.")]
+AgreementArgument = Annotated[str, typer.Argument(metavar="AGREEMENT", help="Its id, or the first six digits or more.")]
+DatasetArgument = Annotated[str, typer.Argument(metavar="DATASET", help="Its id, or the first six digits or more.")]
+PanelArgument = Annotated[str, typer.Argument(metavar="PANEL", help="Its id, or the first six digits or more.")]
+ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="Its id, or the first six digits or more.")]
 
 SHORTEST_PREFIX = 6
 _WHOLE = 64
 
 
-def match_id(text: str, known: Callable[[], Iterable[Digest]], what: str, listing: str) -> Digest:
+def match_id(text: str, candidates: Callable[[], Iterable[Digest]], what: str, listing: str) -> Digest:
     """Find the identifier that a person means.
 
     Args:
         text: the whole identifier or a prefix of it, with or without 0x.
-        known: yields the identifiers to choose from; not asked when the text is whole.
+        candidates: yields the identifiers to choose from; not asked when the text is whole.
         what: the word for the thing, `agreement` say.
         listing: the command that lists them.
 
@@ -44,33 +45,39 @@ def match_id(text: str, known: Callable[[], Iterable[Digest]], what: str, listin
         raise InputRefused(
             f"{text!r} has {len(digits)} hex digits and a shortened id needs {SHORTEST_PREFIX}", f"see `{listing}`"
         )
-    found = sorted({id for id in known() if str(id)[2:].startswith(digits)})
-    if not found:
+    matches = sorted({id for id in candidates() if str(id)[2:].startswith(digits)})
+    if not matches:
         raise NotFound(f"no {what} begins with 0x{digits}", f"see `{listing}`")
-    if len(found) > 1:
-        raise InputRefused(f"0x{digits} begins {len(found)} {what}s: {found[0]} and {found[1]}", "give more digits")
-    return found[0]
+    if len(matches) > 1:
+        raise InputRefused(
+            f"0x{digits} begins {len(matches)} {what}s: {matches[0]} and {matches[1]}", "give more digits"
+        )
+    return matches[0]
 
 
-def find_agreement(home: Home, text: str) -> Digest:
+def find_agreement(home: Home, text: str) -> AgreementId:
     """The agreement that a person means, which is one of this deployment."""
-    id = match_id(text, home.agreements.list, "agreement", "fitchain job list")
+    id = AgreementId(match_id(text, home.agreements.list, "agreement", "fitchain job list"))
     return home.agreements.read(id).id
 
 
-def find_dataset(home: Home, text: str) -> Digest:
+def find_dataset(home: Home, text: str) -> DatasetId:
     """The dataset that a person means, among those registered."""
-    return match_id(text, lambda: (entry.id for entry in home.registry.datasets()), "dataset", "fitchain data list")
+    return DatasetId(
+        match_id(text, lambda: (entry.id for entry in home.registry.datasets()), "dataset", "fitchain data list")
+    )
 
 
-def find_model(home: Home, text: str) -> Digest:
+def find_model(home: Home, text: str) -> ModelId:
     """The model that a person means, among those published."""
-    return match_id(text, lambda: (entry.id for entry in home.registry.models()), "model", "fitchain model list")
+    return ModelId(
+        match_id(text, lambda: (entry.id for entry in home.registry.models()), "model", "fitchain model list")
+    )
 
 
-def find_panel(home: Home, text: str) -> Digest:
+def find_panel(home: Home, text: str) -> PanelId:
     """The panel that a person means, among those of this deployment."""
-    id = match_id(text, lambda: (entry.id for entry in home.registry.panels()), "panel", "fitchain panel list")
+    id = PanelId(match_id(text, lambda: (entry.id for entry in home.registry.panels()), "panel", "fitchain panel list"))
     return home.registry.panel(id).id
 
 

@@ -1,6 +1,8 @@
 """Where a passphrase comes from: the first line of a file, or the terminal.
 
-Never the command line, which every process can read, and never the environment, which every child inherits."""
+Never the command line, which every process can read, and never the environment, which every child
+inherits.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +11,9 @@ import os
 import sys
 from pathlib import Path
 
-from fitchain.pod.values.errors import AccessRefused, NotFound
+from fitchain.pod.ports.passphrase import read_passphrase
+from fitchain.pod.values.errors import AccessRefused
 
-LONGEST_BYTES = 4096
 VARIABLE = "FITCHAIN_PASSPHRASE_FILE"
 
 
@@ -24,24 +26,6 @@ def find_passphrase(path: Path | None, again: bool = False) -> str:
     """
     named = path or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
     return read_passphrase(named) if named else ask_passphrase(again)
-
-
-def read_passphrase(path: Path) -> str:
-    """Read a passphrase from the first line of a file.
-
-    Raises:
-        NotFound: the file cannot be read.
-        AccessRefused: its first line is empty.
-    """
-    try:
-        with path.open("rb") as file:
-            line = file.readline(LONGEST_BYTES)
-        passphrase = line.decode().rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise NotFound(f"the passphrase file {path} cannot be read: {error}") from None
-    if not passphrase:
-        raise AccessRefused(f"the first line of {path} is empty and should be the passphrase")
-    return passphrase
 
 
 def ask_passphrase(again: bool = False) -> str:

@@ -1,1 +1,179 @@
-"""Fitchain: train where the data lives, prove what was trained."""
+"""Fitchain: train where the data lives, prove what was trained.
+
+This is all of it for a notebook or a program of one's own. Each name is imported when it is first
+used, so `import fitchain` costs next to nothing, and whoever only verifies needs no torch.
+
+    who one is     create_keys, open_home; devnet is a chain to try things on
+    an owner       register_dataset, list_jobs, approve, reject, replay_job
+    a scientist    read_card, publish_model, plan_audit, request_job, watch_job, fetch_model,
+                   evaluate, restore, accept_result, dispute
+    anybody        verify
+    running pods   serve an Owner, a Scientist or a Verifier beside the notebook
+
+Amounts are in base units: `10 * FIT` is ten FIT. Errors are FitchainError: Refuted (checked, and it
+does not hold) or Unusable (could not be checked or done); `errors` has the tree.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fitchain.pod.compute.dataset import Card, Policy
+    from fitchain.pod.compute.model import ModuleSource, restore
+    from fitchain.pod.jobs.home import Home, create_keys, open_home
+    from fitchain.pod.jobs.job_status import JobStatus
+    from fitchain.pod.jobs.serving import ServedPod, serve
+    from fitchain.pod.jobs.watch import list_jobs
+    from fitchain.pod.parties.owner import (
+        DatasetOffer,
+        Owner,
+        RegisteredDataset,
+        Replay,
+        approve,
+        register_dataset,
+        reject,
+        replay_job,
+    )
+    from fitchain.pod.parties.scientist import (
+        AuditOptions,
+        Delivery,
+        Evaluation,
+        JobRequest,
+        PublishedModel,
+        Scientist,
+        accept_result,
+        evaluate,
+        fetch_model,
+        plan_audit,
+        publish_model,
+        read_card,
+        request_job,
+        watch_job,
+    )
+    from fitchain.pod.parties.scientist.dispute import dispute
+    from fitchain.pod.parties.verifier import Verifier
+    from fitchain.pod.ports.agreement import Agreement, AuditTerms, State
+    from fitchain.pod.ports.chain import devnet
+    from fitchain.pod.ports.chain.base import FIT
+    from fitchain.pod.ports.keys import KeyInfo
+    from fitchain.pod.ports.passphrase import Passphrase
+    from fitchain.pod.proof.audit.plan import AuditPlan
+    from fitchain.pod.proof.certificate import Assurance, Verdict, verify
+    from fitchain.pod.values import errors
+    from fitchain.pod.values.audit_mode import AuditMode
+    from fitchain.pod.values.digest import Digest
+    from fitchain.pod.values.errors import FitchainError, Refuted, Unusable
+    from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId, PanelId
+
+    __version__: str
+
+__all__ = [
+    "FIT",
+    "Agreement",
+    "AgreementId",
+    "Assurance",
+    "AuditMode",
+    "AuditOptions",
+    "AuditPlan",
+    "AuditTerms",
+    "Card",
+    "DatasetId",
+    "DatasetOffer",
+    "Delivery",
+    "Digest",
+    "Evaluation",
+    "FitchainError",
+    "Home",
+    "JobRequest",
+    "JobStatus",
+    "KeyInfo",
+    "ModelId",
+    "ModuleSource",
+    "Owner",
+    "PanelId",
+    "Passphrase",
+    "Policy",
+    "PublishedModel",
+    "Refuted",
+    "RegisteredDataset",
+    "Replay",
+    "Scientist",
+    "ServedPod",
+    "State",
+    "Unusable",
+    "Verdict",
+    "Verifier",
+    "accept_result",
+    "approve",
+    "create_keys",
+    "devnet",
+    "dispute",
+    "errors",
+    "evaluate",
+    "fetch_model",
+    "list_jobs",
+    "open_home",
+    "plan_audit",
+    "publish_model",
+    "read_card",
+    "register_dataset",
+    "reject",
+    "replay_job",
+    "request_job",
+    "restore",
+    "serve",
+    "verify",
+    "watch_job",
+]
+
+_NAMES = {
+    "pod.compute.dataset": "Card Policy",
+    "pod.compute.model": "ModuleSource restore",
+    "pod.jobs.home": "Home create_keys open_home",
+    "pod.jobs.job_status": "JobStatus",
+    "pod.jobs.serving": "ServedPod serve",
+    "pod.jobs.watch": "list_jobs",
+    "pod.parties.owner": "DatasetOffer Owner RegisteredDataset Replay approve register_dataset reject replay_job",
+    "pod.parties.scientist": "AuditOptions Delivery Evaluation JobRequest PublishedModel Scientist accept_result"
+    " evaluate fetch_model plan_audit publish_model read_card request_job watch_job",
+    "pod.parties.scientist.dispute": "dispute",
+    "pod.parties.verifier": "Verifier",
+    "pod.ports.agreement": "Agreement AuditTerms State",
+    "pod.ports.chain": "devnet",
+    "pod.ports.chain.base": "FIT",
+    "pod.ports.keys": "KeyInfo",
+    "pod.ports.passphrase": "Passphrase",
+    "pod.proof.audit.plan": "AuditPlan",
+    "pod.proof.certificate": "Assurance Verdict verify",
+    "pod.values": "errors",
+    "pod.values.audit_mode": "AuditMode",
+    "pod.values.digest": "Digest",
+    "pod.values.errors": "FitchainError Refuted Unusable",
+    "pod.values.ids": "AgreementId DatasetId ModelId PanelId",
+}
+"""From where the public names are imported, as above."""
+
+_MODULES = {name: f"fitchain.{module}" for module, names in _NAMES.items() for name in names.split()}
+
+
+def _import(name: str) -> Any:
+    """Import a public name when it is first used (PEP 562)."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("fitchain")
+    elif name in _MODULES:
+        value = getattr(__import__(_MODULES[name], fromlist=[name]), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+if not TYPE_CHECKING:  # where a type checker sees `__getattr__`, it believes in every name
+    __getattr__ = _import
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

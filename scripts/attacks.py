@@ -1,8 +1,9 @@
 """Play every attack of the suite for real, and measure how often the draw of segments finds a fake.
 
-Cheating owners train in worker processes, their evidence is sealed, fetched, checked and replayed as a verifier does it; attacks on
-draws, votes and deadlines run against the contracts on a devnet of their own. The second table is 1,000 draws for each share of faked
-segments against the exact formula.
+Cheating owners train in worker processes, their evidence is sealed, fetched, checked and replayed
+as a verifier does it; attacks on draws, votes and deadlines run against the contracts on a devnet
+of their own. The second table is 1,000 draws for each share of faked segments against the exact
+formula.
 """
 
 from __future__ import annotations
@@ -18,19 +19,21 @@ from typing import Any
 
 from rich.table import Table
 
-from fitchain.cli.output import console, print_json, printable, say
+from fitchain.cli.views.output import console, log, print_json, printable
 from fitchain.pod.values.errors import FitchainError
 from tests.attacks import detection
 from tests.attacks.attack_lab import AttackLab, Caught
 from tests.attacks.rows import ATTACKS, UNCAUGHT, Attack
 
 TROUBLE = (FitchainError, AssertionError, OSError, KeyError, ValueError)
-"""What a play may end with; it is a row that is not caught as it says, and the others are still played."""
+"""What a play may end with; it is a row that is not caught as it says, and the others are still
+played."""
 
 
 @dataclass(frozen=True)
 class Played:
-    """An attack as it was played: what caught it, how the table differs from that, how often a draw finds it."""
+    """An attack as it was played: what caught it, how the table differs from that, how often a draw
+    finds it."""
 
     attack: Attack
     caught: Caught
@@ -92,7 +95,7 @@ def played(lab: AttackLab, attacks: Sequence[Attack]) -> Iterator[Played]:
         except TROUBLE as error:
             found, differs = Caught("nobody", "-", "-"), f"it could not be played: {type(error).__name__}: {error}"
         rate = detection.of_attack(found.faked) if found.faked else None
-        say(f"{attack.name}: {differs or 'as its row says'} ({time.monotonic() - started:.1f} s)")
+        log(f"{attack.name}: {differs or 'as its row says'} ({time.monotonic() - started:.1f} s)")
         yield Played(attack, found, differs, rate)
 
 

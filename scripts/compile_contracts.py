@@ -1,8 +1,10 @@
-"""Compile the contracts into the artifacts that pods ship with: `python -m scripts.compile_contracts`.
+"""Compile the contracts into the artifacts that pods ship with: `python -m
+scripts.compile_contracts`.
 
-Compiler settings come from foundry.toml, so that what forge tests is what is deployed; the compiler is scripts/solc (npm's
-solc) driven through py-solc-x. The artifacts hold no path of this machine, no time and no metadata hash: equal sources give
-equal bytes, and tests/test_contracts.py compiles again and compares.
+Compiler settings come from foundry.toml, so that what forge tests is what is deployed; the compiler
+is scripts/solc (npm's solc) driven through py-solc-x. The artifacts hold no path of this machine,
+no time and no metadata hash: equal sources give equal bytes, and tests/test_contracts.py compiles
+again and compares.
 """
 
 from __future__ import annotations
@@ -40,7 +42,9 @@ def artifacts() -> dict[str, str]:
         solcx.exceptions.SolcError: the sources do not compile.
     """
     settings = compiler_settings()
-    output, version = _compile(_closure(*map(_source, CONTRACTS)), settings)
+    selection = {_source(name): {name: ["abi", "evm.bytecode.object"]} for name in CONTRACTS}
+    answer = _compile(_closure(*map(_source, CONTRACTS)), settings, selection)
+    output, version = answer["contracts"], str(solcx.wrapper.get_version_str_from_solc_binary(SOLC))
     return {
         name: _encode(
             {
@@ -55,6 +59,20 @@ def artifacts() -> dict[str, str]:
         )
         for name in CONTRACTS
     }
+
+
+def enums() -> dict[str, list[str]]:
+    """The enums of contracts/types as the compiler reads them: by name their members, in the order
+    of their numbers.
+
+    Raises:
+        NotFound: the tools are not installed.
+    """
+    files = sorted((ROOT / "contracts" / "types").glob("*.sol"))
+    sources = _closure(*(str(path.relative_to(ROOT)) for path in files))
+    parsed = _compile(sources, {}, {"*": {"": ["ast"]}})["sources"].values()
+    nodes = [node for source in parsed for node in source["ast"]["nodes"] if node["nodeType"] == "EnumDefinition"]
+    return {node["name"]: [member["name"] for member in node["members"]] for node in nodes}
 
 
 def compiler_settings() -> dict[str, Any]:
@@ -81,18 +99,17 @@ def main() -> int:
     return 0
 
 
-def _compile(sources: dict[str, str], settings: dict[str, Any]) -> tuple[dict[str, Any], str]:
+def _compile(sources: dict[str, str], settings: dict[str, Any], selection: dict[str, Any]) -> dict[str, Any]:
+    """Hand sources to the compiler as its standard JSON; its answer has of them what `selection`
+    names."""
     request = {
         "language": "Solidity",
         "sources": {name: {"content": text} for name, text in sorted(sources.items())},
-        "settings": {
-            **settings,
-            "outputSelection": {_source(n): {n: ["abi", "evm.bytecode.object"]} for n in CONTRACTS},
-        },
+        "settings": {**settings, "outputSelection": selection},
     }
     os.environ.update(node_tools.variables())  # py-solc-x starts scripts/solc in this process's environment
-    version = solcx.wrapper.get_version_str_from_solc_binary(SOLC)
-    return solcx.compile_standard(request, solc_binary=SOLC)["contracts"], version
+    answer: dict[str, Any] = solcx.compile_standard(request, solc_binary=SOLC)
+    return answer
 
 
 def _source(contract: str) -> str:
@@ -128,7 +145,8 @@ def _path(name: str) -> Path:
 
 
 def _encode(artifact: dict[str, Any]) -> str:
-    """JSON with one line for each entry of the ABI, so that a change of the interface is a readable diff."""
+    """JSON with one line for each entry of the ABI, so that a change of the interface is a readable
+    diff."""
     fields = {key: json.dumps(value, sort_keys=key != "abi") for key, value in artifact.items()}
     fields["abi"] = "[\n" + ",\n".join("    " + json.dumps(entry) for entry in artifact["abi"]) + "\n  ]"
     fields["sources_sha256"] = json.dumps(artifact["sources_sha256"], indent=4).replace("\n}", "\n  }")

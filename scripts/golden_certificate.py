@@ -1,10 +1,12 @@
-"""Write tests/golden/v1/certificate: a certificate and its model, as bytes that must hold for ever once version 1 is frozen.
+"""Write tests/golden/v1/certificate: a certificate and its model, as bytes that must hold for ever
+once version 1 is frozen.
 
     python -m scripts.golden_certificate
 
-It is run only while the format may still change; afterwards a difference is a broken promise, not a reason to run it again. Nothing
-here was trained or is on any chain: the golden file fixes forms (envelope, statement, recipe, card, leaves, tree, tensors), and the
-tests check everything of it that needs no chain.
+It is run only while the format may still change; afterwards a difference is a broken promise, not a
+reason to run it again. Nothing here was trained or is on any chain: the golden file fixes forms
+(envelope, statement, recipe, card, leaves, tree, tensors), and the tests check everything of it
+that needs no chain.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ from fitchain.pod.ports.keys import Keys
 from fitchain.pod.proof.certificate.envelope import seal
 from fitchain.pod.proof.certificate.statement import Ancestor, Statement
 from fitchain.pod.proof.transcript import Transcript
-from fitchain.pod.values.digest import ZERO, Digest, sha256, sha256_file
+from fitchain.pod.values.digest import ZERO, Digest, Root, sha256, sha256_file
+from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
 from fitchain.pod.values.leaf import Leaf, metrics_digest, records_digest
 from fitchain.pod.values.recipe import Recipe, draft
 from fitchain.pod.values.state import TensorBytes, Tensors, model_root, optimizer_root, write_safetensors
@@ -46,17 +49,17 @@ def main() -> int:
     write_safetensors(model, tensors(recipe.steps))
     statement = Statement(
         subject=sha256_file(model),
-        agreement=sha256(b"agreement"),
+        agreement=AgreementId(sha256(b"agreement")),
         chain_id=31337,
         contracts=CONTRACTS,
         owner=signer().address,
         scientist="0x70997970C51812dc3A010C7d01b50e0d17dc79C8",
         initial_model=recipe.initial_model,
         final_model=transcript.leaves[-1].model,
-        lineage=(Ancestor(sha256(b"model"), recipe.graph, recipe.initial_model),),
+        lineage=(Ancestor(ModelId(sha256(b"model")), recipe.graph, recipe.initial_model),),
         recipe=recipe,
         environment=recipe.environment,
-        dataset=sha256(b"dataset"),
+        dataset=DatasetId(sha256(b"dataset")),
         dataset_root=card.root,
         card=card,
         audit=AuditTerms(),
@@ -80,7 +83,7 @@ def recipe_and_card() -> tuple[Recipe, Card]:
     """What was agreed, over a dataset that is only a root."""
     columns = (Column("size", "float64", (), "mm"), Column("kind", "int64", (), ""))
     transform = {"size": {"mean": 0.1, "scale": 2.5}, "kind": {"categories": ["benign", "malignant"]}}
-    card = Card("Golden", columns, "kind", 50, sha256(b"records"), transform, "A card.", "CC-BY-4.0", 10**18)
+    card = Card("Golden", columns, "kind", 50, Root(sha256(b"records")), transform, "A card.", "CC-BY-4.0", 10**18)
     shape = {"steps": 20, "segment": 3, "group": 4, "batch_size": 8}
     return draft(sha256(b"graph"), model_root(tensors(0)), card.json(), "2.13.0+cpu", shape), card
 
@@ -103,7 +106,7 @@ def transcript_of(recipe: Recipe) -> Transcript:
     for index in range(recipe.leaf_count):
         step = recipe.step_of(index)
         used = np.concatenate([np.empty(0, np.uint64), *islice(stream, step - done)])
-        optimizer = sha256(b"optimizer %d" % step) if step else optimizer_root({})
+        optimizer = Root(sha256(b"optimizer %d" % step)) if step else optimizer_root({})
         leaves.append(
             Leaf(index, step, model_root(tensors(step)), optimizer, records_digest(used), salted(step), previous)
         )

@@ -9,11 +9,17 @@ from typing import NamedTuple
 
 import pytest
 
-from fitchain.pod.ports.agreement import Agreements, AuditTerms, Terms, commit_nonce
+from fitchain.pod.ports.agreement import (
+    Agreements,
+    AuditTerms,
+    Terms,
+    commit_nonce,
+)
 from fitchain.pod.ports.registry import Registry
 from fitchain.pod.ports.store.base import RAW, Cid
 from fitchain.pod.proof.transcript import Transcript
-from fitchain.pod.values.digest import ZERO, Digest, sha256
+from fitchain.pod.values.digest import ZERO, Digest, Root, sha256
+from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.leaf import Leaf
 from tests.chain_fixtures import ETHER, Account
 
@@ -37,8 +43,8 @@ class Parties(NamedTuple):
     owner: Account
     scientist: Account
     terms: Terms
-    dataset_root: Digest
-    initial_root: Digest
+    dataset_root: Root
+    initial_root: Root
 
     @property
     def by_owner(self) -> Agreements:
@@ -48,16 +54,16 @@ class Parties(NamedTuple):
     def by_scientist(self) -> Agreements:
         return Agreements(self.scientist.chain)
 
-    def request(self, **changes: object) -> Digest:
+    def request(self, **changes: object) -> AgreementId:
         salt = sha256(str(next(SALTS)).encode())
         return self.by_scientist.request(salt, replace(self.terms, **changes), OFFER)  # type: ignore[arg-type]
 
-    def accepted(self, **changes: object) -> Digest:
+    def accepted(self, **changes: object) -> AgreementId:
         id = self.request(**changes)
         self.by_owner.accept(id, commit_nonce(NONCE))
         return id
 
-    def begun(self, **changes: object) -> Digest:
+    def begun(self, **changes: object) -> AgreementId:
         id = self.accepted(**changes)
         self.by_owner.begin(id, NONCE)
         return id
@@ -69,7 +75,7 @@ def parties(open_account: Callable[..., Account]) -> Parties:
 
 
 def registered(owner: Account, scientist: Account) -> Parties:
-    dataset_root, initial_root = sha256(b"dataset"), sha256(b"initial model")
+    dataset_root, initial_root = Root(sha256(b"dataset")), Root(sha256(b"initial model"))
     dataset = Registry(owner.chain).register_dataset(dataset_root, 455, cid("card"))
     model = Registry(scientist.chain).register_model(sha256(b"graph"), initial_root)
     windows = (WINDOW, WINDOW, WINDOW)
@@ -85,14 +91,15 @@ def transcript(ctx: Digest, seed: Digest, leaves: int) -> Transcript:
     for index in range(leaves):
         made = {name: sha256(f"{name} {index}".encode()) for name in ("model", "optimizer", "records", "metrics")}
         previous = found[-1].digest(ctx, seed) if found else ZERO
-        found.append(Leaf(index=index, step=min(index * SEGMENT, STEPS), previous=previous, **made))
+        roots = Root(made["model"]), Root(made["optimizer"])
+        found.append(Leaf(index, min(index * SEGMENT, STEPS), *roots, made["records"], made["metrics"], previous))
     return Transcript(ctx, seed, tuple(found))
 
 
-def anchored(parties: Parties, id: Digest, leaves: int) -> Transcript:
+def anchored(parties: Parties, id: AgreementId, leaves: int) -> Transcript:
     """Anchor what full groups these leaves have, one after another without waiting."""
     calls = parties.by_owner
-    proof = calls.proof(id)
+    proof = calls.run_record(id)
     made = transcript(proof.ctx, proof.seed, leaves)
     groups = made.groups(GROUP)
     pending = [calls.submit_anchor(id, group.peaks, group.root, NOTE if group.index else None) for group in groups]
@@ -101,7 +108,7 @@ def anchored(parties: Parties, id: Digest, leaves: int) -> Transcript:
     return made
 
 
-def finished(parties: Parties) -> tuple[Digest, Transcript]:
+def finished(parties: Parties) -> tuple[AgreementId, Transcript]:
     id = parties.begun()
     made = anchored(parties, id, 9)
     parties.by_owner.finish(id, made.ending(GROUP, WEIGHTS, KEY))

@@ -12,7 +12,8 @@ from fitchain.pod.ports.chain import Chain
 from fitchain.pod.ports.sealed import new_identity
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.proof.audit.vote import commitment
-from fitchain.pod.values.digest import ZERO, Digest, sha256
+from fitchain.pod.values.digest import ZERO, sha256
+from fitchain.pod.values.ids import AgreementId
 from tests.chain_fixtures import ETHER, Account
 
 FULL_STAKE = 1000 * ETHER
@@ -28,29 +29,29 @@ class StakedVerifiers:
 
     verifiers: list[Account]
 
-    def seats(self, chain: Chain, id: Digest) -> list[tuple[int, Audits]]:
+    def seats(self, chain: Chain, id: AgreementId) -> list[tuple[int, Audits]]:
         """The seats of an audit, and how each one's verifier calls."""
         by_address = {one.address: Audits(one.chain) for one in self.verifiers}
         return [(seat.number, by_address[seat.verifier]) for seat in Audits(chain).read(id).seats if seat.verifier]
 
-    def gather(self, chain: Chain, id: Digest) -> None:
+    def gather(self, chain: Chain, id: AgreementId) -> None:
         """Draw the verifiers and let them join."""
         Audits(chain).draw(id)
         self.join(chain, id)
 
-    def join(self, chain: Chain, id: Digest) -> None:
+    def join(self, chain: Chain, id: AgreementId) -> None:
         """Let the drawn verifiers join."""
         for seat, calls in self.seats(chain, id):
             calls.join(id, seat, new_identity()[1])
 
-    def conclude(self, chain: Chain, id: Digest, outcome: Outcome) -> Audit:
+    def conclude(self, chain: Chain, id: AgreementId, outcome: Outcome) -> Audit:
         """Take an audit from its opening to a verdict on which all agree; the arguments are those of `vote`."""
         self.gather(chain, id)
         self.vote(chain, id, outcome)
         Audits(chain).advance(id)
         return Audits(chain).read(id)
 
-    def vote(self, chain: Chain, id: Digest, outcome: Outcome) -> None:
+    def vote(self, chain: Chain, id: AgreementId, outcome: Outcome) -> None:
         """Let the owner submit evidence, and the verifiers vote.
 
         Args:

@@ -11,6 +11,7 @@ from fitchain.pod.ports.agreement import Audit, Audits, AuditTerms, Outcome
 from fitchain.pod.ports.sealed import new_identity
 from fitchain.pod.proof.audit.vote import commitment
 from fitchain.pod.values.digest import Digest, sha256
+from fitchain.pod.values.ids import AgreementId
 from tests.agreements import GROUP, KEY, WEIGHTS, WINDOW, Parties, anchored, cid
 from tests.chain_fixtures import ETHER, Account
 
@@ -31,19 +32,19 @@ class AuditScenario:
     def reader(self) -> Audits:
         return Audits(self.parties.owner.chain)
 
-    def ended(self, terms: AuditTerms = TERMS) -> Digest:
+    def ended(self, terms: AuditTerms = TERMS) -> AgreementId:
         """A training that has ended."""
         id = self.parties.begun(audit=terms)
         made = anchored(self.parties, id, 9)
         self.parties.by_owner.finish(id, made.ending(GROUP, WEIGHTS, None if terms.verifiers else KEY))
         return id
 
-    def seated(self, id: Digest) -> list[tuple[int, Audits]]:
+    def seated(self, id: AgreementId) -> list[tuple[int, Audits]]:
         """Who sits where, and how it calls."""
         by_address = {one.address: Audits(one.chain) for one in self.verifiers}
         return [(seat.number, by_address[seat.verifier]) for seat in self.reader.read(id).seats if seat.verifier]
 
-    def joined(self, id: Digest) -> dict[int, str]:
+    def joined(self, id: AgreementId) -> dict[int, str]:
         """Draw and let every seat join; their recipients."""
         self.reader.draw(id)
         recipients = {seat: new_identity()[1] for seat, _ in self.seated(id)}
@@ -51,7 +52,7 @@ class AuditScenario:
             calls.join(id, seat, recipients[seat])
         return recipients
 
-    def vote(self, id: Digest, votes: list[tuple[Outcome, Digest]]) -> Audit:
+    def vote(self, id: AgreementId, votes: list[tuple[Outcome, Digest]]) -> Audit:
         """Submit evidence and let the seats vote, in order; the audit when all have revealed."""
         self.reader.submit(id, EVIDENCE)
         cast = list(zip(self.seated(id), votes, strict=True))

@@ -26,11 +26,12 @@ from fitchain.pod.proof.audit.chain_record import ChainRecord
 from fitchain.pod.proof.audit.checking import Problem, check
 from fitchain.pod.proof.audit.evidence import Evidence, write_evidence
 from fitchain.pod.proof.transcript import Transcript
-from fitchain.pod.values.digest import Digest, sha256
+from fitchain.pod.values.digest import Root, sha256
+from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.recipe import Recipe
 from tests.training_jobs import CTX, SEED, job_folder, recipe, table
 
-ID, CHALLENGE, KEY = sha256(b"agreement"), sha256(b"challenge"), bytes(range(32, 64))
+ID, CHALLENGE, KEY = AgreementId(sha256(b"agreement")), sha256(b"challenge"), bytes(range(32, 64))
 JOB_SECRET, JOB_RECIPIENT = new_identity()
 VERIFIER_SECRET, VERIFIER_RECIPIENT = new_identity()
 ALL = 99
@@ -66,7 +67,7 @@ class Case:
             tamper(place)
         return send_folder(self.store, place, DELIVERY_FILES, [JOB_RECIPIENT])
 
-    def facts(self, weights: Cid | None, drawn: int = ALL, round: int = 0) -> ChainRecord:
+    def facts(self, delivery: Cid | None, drawn: int = ALL, round: int = 0) -> ChainRecord:
         """What the chain would say once the job's leaves are on it."""
         leaves, given = tuple(checkpoint.leaf for checkpoint in read_leaves(self.folder)), self.recipe
         return ChainRecord(
@@ -79,14 +80,14 @@ class Case:
             dataset_root=registered_root(),
             dataset_count=table().count,
             steps=given.steps,
-            segment=given.segment,
-            group=given.group,
-            drawn=drawn,
+            segment_steps=given.segment_steps,
+            group_leaves=given.group_leaves,
+            drawn_segments=drawn,
             count=len(leaves),
             step=leaves[-1].step,
             transcript_root=Transcript(CTX, SEED, leaves).root,
             model_root=leaves[-1].model,
-            weights=weights,
+            delivery=delivery,
             challenge=CHALLENGE,
             round=round,
         )
@@ -134,7 +135,7 @@ def work_here(folder: Path) -> list[Event]:
     return events
 
 
-def registered_root() -> Digest:
+def registered_root() -> Root:
     """The root of the registered records."""
     return dataset_root(record_leaves(table(), KEY))
 

@@ -21,9 +21,10 @@ from fitchain.pod.ports.store.unixfs import add_file, chunks
 from fitchain.pod.proof.certificate import issue
 from fitchain.pod.proof.certificate.envelope import unseal
 from fitchain.pod.proof.transcript import Transcript
-from fitchain.pod.values.digest import ZERO, Digest, sha256
+from fitchain.pod.values.digest import ZERO, Digest, Root, sha256
+from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
 from fitchain.pod.values.leaf import Leaf, metrics_digest, records_digest
-from fitchain.pod.values.recipe import MODES, Audit, Recipe, draft
+from fitchain.pod.values.recipe import Audit, Recipe, draft
 from fitchain.pod.values.state import TensorBytes, Tensors, model_root, optimizer_root, write_safetensors
 from tests.chain_fixtures import Account
 
@@ -50,16 +51,16 @@ class Parties:
     scientist: Account
     card: Card
     recipe: Recipe
-    dataset: Digest
-    model: Digest
+    dataset: DatasetId
+    model: ModelId
 
     def request(
         self,
         salt: bytes,
         recipe: Recipe | None = None,
-        model: Digest | None = None,
+        model: ModelId | None = None,
         audit: AuditTerms = NO_AUDIT,
-    ) -> Digest:
+    ) -> AgreementId:
         agreed = recipe or self.recipe
         terms = Terms(
             owner=self.owner.address,
@@ -67,8 +68,8 @@ class Parties:
             model=model or self.model,
             recipe=agreed.digest,
             steps=agreed.steps,
-            segment=agreed.segment,
-            group=agreed.group,
+            segment_steps=agreed.segment_steps,
+            group_leaves=agreed.group_leaves,
             price=5 * FIT,
             bond=max(2 * FIT, audit.fee),
             acceptance_window=600,
@@ -78,11 +79,11 @@ class Parties:
         )
         return Agreements(self.scientist.chain).request(sha256(salt), terms, SOMETHING)
 
-    def begin(self, id: Digest) -> tuple[Digest, Digest]:
+    def begin(self, id: AgreementId) -> tuple[Digest, Digest]:
         calls = Agreements(self.owner.chain)
         calls.accept(id, commit_nonce(NONCE))
         calls.begin(id, NONCE)
-        proof = calls.proof(id)
+        proof = calls.run_record(id)
         return proof.ctx, proof.seed
 
 
@@ -96,7 +97,7 @@ def leaves_of(recipe: Recipe, ctx: Digest, seed: Digest, upto: int) -> Transcrip
         records = records_digest(np.concatenate(used) if used else np.empty(0, np.uint64))
         salted = metrics_digest({"loss": 1 / (1 + step)} if step else {}, sha256(b"salt %d" % index))
         root = recipe.initial_model if index == 0 else model_root(tensors(step))
-        optimizer = optimizer_root({}) if index == 0 else sha256(b"optimizer %d" % index)
+        optimizer = optimizer_root({}) if index == 0 else Root(sha256(b"optimizer %d" % index))
         leaves.append(Leaf(index, step, root, optimizer, records, salted, previous))
         previous = leaves[-1].digest(ctx, seed)
     return Transcript(ctx, seed, tuple(leaves))
@@ -107,7 +108,7 @@ class Job:
     """A job whose run has ended on chain, with what was delivered."""
 
     parties: Parties
-    id: Digest
+    id: AgreementId
     transcript: Transcript
     recipe: Recipe
     model: Path
@@ -154,21 +155,21 @@ def played(
     upto: int | None = None,
     bend: Callable[[Transcript], Transcript] | None = None,
     recipe: Recipe | None = None,
-    model: Digest | None = None,
+    model: ModelId | None = None,
     audit: AuditTerms = NO_AUDIT,
 ) -> Job:
     """Play a job up to its end, its model in a file."""
     panel = None if audit.panel == ZERO else audit.panel
-    agreed = Audit(audit.segments, audit.verifiers, MODES[audit.mode], panel)
+    agreed = Audit(audit.segments, audit.verifiers, audit.mode, panel)
     recipe = replace(recipe or parties.recipe, audit=agreed)
     id = parties.request(salt, recipe, model, audit)
     ctx, seed = parties.begin(id)
     transcript = leaves_of(recipe, ctx, seed, upto or recipe.leaf_count)
     transcript = bend(transcript) if bend else transcript
     calls = Agreements(parties.owner.chain)
-    for group in transcript.groups(recipe.group):
+    for group in transcript.groups(recipe.group_leaves):
         calls.chain.wait(calls.submit_anchor(id, group.peaks, group.root, None))
-    ending = transcript.ending(recipe.group, SOMETHING, None if audit.verifiers else SOMETHING)
+    ending = transcript.ending(recipe.group_leaves, SOMETHING, None if audit.verifiers else SOMETHING)
     (calls.diverge if upto else calls.finish)(id, ending)
     write_safetensors(path, tensors(transcript.leaves[-1].step))
     job = Job(parties, id, transcript, recipe, path, b"")

@@ -15,7 +15,7 @@ import numpy as np
 
 from fitchain.pod.jobs.exchange import Note, send_folder, send_key, send_note
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.parties.scientist import draft_recipe
+from fitchain.pod.parties.scientist import JobRequest, draft_recipe
 from fitchain.pod.parties.scientist.publish import MODEL_FILES
 from fitchain.pod.parties.scientist.request import terms_of
 from fitchain.pod.ports.agreement import Terms, commit_nonce
@@ -24,6 +24,7 @@ from fitchain.pod.ports.store import Cid
 from fitchain.pod.proof.certificate import issue
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import ZERO, Digest, sha256
+from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.leaf import Leaf, metrics_digest, metrics_salt, records_digest
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.state import optimizer_root
@@ -55,7 +56,8 @@ class Offer:
         row = home.journal.model(workshop.model.id)
         recipe = draft_recipe(home, dataset.card, row.graph, row.initial_model, RECIPE | overrides)
         owner = workshop.owner
-        terms = terms_of(owner.address, dataset.id, row.id, recipe, PRICE, BOND, (HOUR_S,) * 3)
+        request = JobRequest(dataset.id, row.id, bond=BOND, windows=(HOUR_S,) * 3)
+        terms = terms_of(owner.address, request, recipe, PRICE)
         files = {name: (row.folder / name).read_bytes() for name in MODEL_FILES}
         return cls(home, recipe, terms, files | {"recipe.json": recipe.encode()}, [owner.home.keys.recipient])
 
@@ -66,7 +68,7 @@ class Offer:
         self.terms = replace(self.terms, recipe=self.recipe.digest)
         return self
 
-    def send(self) -> Digest:
+    def send(self) -> AgreementId:
         """Seal and send it; the agreement's id."""
         with tempfile.TemporaryDirectory() as folder:
             for name, data in self.files.items():
@@ -83,12 +85,12 @@ class Forger:
     """
 
     workshop: Workshop
-    id: Digest
+    id: AgreementId
     recipe: Recipe
     transcript: Transcript
     files: dict[str, bytes]
     secret: str
-    key_of: Digest
+    key_of: AgreementId
     key_for: str
     delivery_for: str
 
@@ -100,7 +102,7 @@ class Forger:
         owner.agreements.accept(id, commit_nonce(nonce))
         owner.chain.node.request("evm_mine")  # the seed block has a successor at once
         owner.agreements.begin(id, nonce)
-        proof, folder = owner.agreements.proof(id), scientist.job_folder(id)
+        proof, folder = owner.agreements.run_record(id), scientist.job_folder(id)
         recipe = Recipe.parse((folder / "recipe.json").read_bytes())
         none = np.empty(0, np.uint64)
         leaf = Leaf(
@@ -134,7 +136,7 @@ class Forger:
         """The honest note."""
         return Note(self.id, 0, 0, self.transcript.digests)
 
-    def deliver(self) -> Digest:
+    def deliver(self) -> AgreementId:
         """Seal, store and end the job on chain; its id."""
         owner = self.workshop.owner.home
         with tempfile.TemporaryDirectory() as folder:
@@ -144,9 +146,9 @@ class Forger:
         key = send_key(owner.store, self.key_of, self.secret, self.key_for)
         return self.end(weights, key)
 
-    def end(self, weights: Cid, key: Cid) -> Digest:
+    def end(self, weights: Cid, key: Cid) -> AgreementId:
         """End the job on chain."""
-        if not self.workshop.owner.home.agreements.proof(self.id).anchors:
+        if not self.workshop.owner.home.agreements.run_record(self.id).anchors:
             self.anchor(self.note())
         self.workshop.owner.home.agreements.diverge(self.id, self.transcript.ending(1, weights, key))
         return self.id

@@ -30,7 +30,7 @@ from fitchain.pod.ports.agreement import agreement_id, commit_nonce, context, or
 from fitchain.pod.ports.keys import Keys
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.ports.store.unixfs import add_file, chunks
-from fitchain.pod.proof.audit.challenge import challenge_seed, drawn_segments
+from fitchain.pod.proof.audit.challenge import challenge_seed, challenged_segments
 from fitchain.pod.proof.audit.records import write_opened
 from fitchain.pod.proof.audit.vote import Outcome, commitment, trace_digest
 from fitchain.pod.proof.certificate.envelope import PAYLOAD_TYPE, recover, signed_digest
@@ -38,6 +38,7 @@ from fitchain.pod.proof.certificate.envelope import seal as seal_envelope
 from fitchain.pod.proof.transcript import grow
 from fitchain.pod.values.digest import (
     Digest,
+    Root,
     blake3_digest,
     canonical_json,
     inclusion_path,
@@ -48,6 +49,7 @@ from fitchain.pod.values.digest import (
     tagged,
     tree_root,
 )
+from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.leaf import Leaf, metrics_digest, metrics_salt, records_digest
 from fitchain.pod.values.recipe import Choice
 from fitchain.pod.values.state import (
@@ -205,8 +207,8 @@ def _ids(given: Values) -> Values:
         owner,
         scientist,
         words["recipe"],
-        words["dataset_root"],
-        words["initial_model"],
+        Root(words["dataset_root"]),
+        Root(words["initial_model"]),
         given["steps"],
         given["segment"],
         given["group"],
@@ -233,8 +235,8 @@ def _leaf(given: Values) -> Values:
     salt = metrics_salt(bytes.fromhex(given["salt_key"]), given["index"])
     records = records_digest(np.array(given["record_indices"], np.uint64))
     metrics = metrics_digest(given["metrics"], salt)
-    model, optimizer, previous = (Digest.parse(given[name]) for name in ("model", "optimizer", "previous"))
-    leaf = Leaf(given["index"], given["step"], model, optimizer, records, metrics, previous)
+    model, optimizer = (Root(Digest.parse(given[name])) for name in ("model", "optimizer"))
+    leaf = Leaf(given["index"], given["step"], model, optimizer, records, metrics, Digest.parse(given["previous"]))
     return {
         "salt": salt,
         "records digest": records,
@@ -288,13 +290,13 @@ def _keys(given: Values) -> Values:
 
 
 def _challenge(given: Values) -> Values:
-    seed = challenge_seed(Digest.parse(given["agreement"]), Digest.parse(given["block"]))
-    drawn = drawn_segments(seed, given["segments"], given["count"])
+    seed = challenge_seed(AgreementId(Digest.parse(given["agreement"])), Digest.parse(given["block"]))
+    drawn = challenged_segments(seed, given["segments"], given["count"])
     return {
         "challenge seed": seed,
         "key": tagged("fitchain/challenge/v1", seed),
         "segments": drawn,
-        "segments of a run of three": drawn_segments(seed, 3, given["count"]),
+        "segments of a run of three": challenged_segments(seed, 3, given["count"]),
     }
 
 
@@ -313,7 +315,9 @@ def _vote(given: Values) -> Values:
     trace = trace_digest(ctx, challenge, given["round"], [Digest.parse(state) for state in given["states"]])
     return {
         "trace": trace,
-        "commitment": commitment(id, given["round"], given["voter"], Outcome(given["outcome"]), trace, salt),
+        "commitment": commitment(
+            AgreementId(id), given["round"], given["voter"], Outcome(given["outcome"]), trace, salt
+        ),
     }
 
 

@@ -19,17 +19,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fitchain.cli.stage import Side
+from fitchain.cli.demo.parties import Side
 from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.parties.owner import Owner, RegisteredDataset, register_dataset
-from fitchain.pod.parties.scientist import PublishedModel, Scientist, publish_model, request_job
+from fitchain.pod.parties.owner import DatasetOffer, Owner, RegisteredDataset, register_dataset
+from fitchain.pod.parties.scientist import JobRequest, PublishedModel, Scientist, publish_model, request_job
 from fitchain.pod.parties.verifier import Verifier
 from fitchain.pod.ports import keys
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.ports.chain import devnet
 from fitchain.pod.ports.registry import Role
-from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.ids import AgreementId
 from tests.chain_fixtures import ETHER, MONEY, PASSPHRASE, QUICK_WORK, Devnet
 
 PRICE, BOND = 12 * ETHER, 6 * ETHER
@@ -110,23 +110,23 @@ class Party:
         """Its account."""
         return self.home.keys.address
 
-    def kinds(self, id: Digest) -> list[str]:
+    def kinds(self, id: AgreementId) -> list[str]:
         """What its history says happened to a job, in order."""
         return [entry.kind for entry in self.home.journal.history(id)]
 
-    def told(self, id: Digest, kind: str) -> dict[str, Any]:
+    def told(self, id: AgreementId, kind: str) -> dict[str, Any]:
         """The newest line of a kind in a job's history."""
         return [entry.body for entry in self.home.journal.history(id) if entry.kind == kind][-1]
 
-    def has(self, id: Digest, kind: str) -> Callable[[], bool]:
+    def has(self, id: AgreementId, kind: str) -> Callable[[], bool]:
         """Asks whether a job's history has a line of a kind."""
         return lambda: self.home.journal.happened(id, kind)
 
-    def say(self, id: Digest, text: str) -> None:
+    def say(self, id: AgreementId, text: str) -> None:
         """Takes down what the pod says."""
         self.said.append(f"{id.short} {text}")
 
-    def state(self, id: Digest) -> State:
+    def state(self, id: AgreementId) -> State:
         """Where a job stands on the chain."""
         return self.home.agreements.read(id).state
 
@@ -151,11 +151,11 @@ class Workshop:
     dataset: RegisteredDataset
     model: PublishedModel
 
-    def request(self, **changes: Any) -> Digest:
+    def request(self, **changes: Any) -> AgreementId:
         """Ask for a training; the agreement's id."""
         asked: dict[str, Any] = {"price": PRICE, "bond": BOND, "windows": (HOUR_S,) * 3, "rehearsed": False}
         asked |= {"recipe_overrides": RECIPE, "dataset": self.dataset.id, "model": self.model.id} | changes
-        return request_job(self.scientist.home, asked.pop("dataset"), asked.pop("model"), **asked)
+        return request_job(self.scientist.home, JobRequest(**asked))
 
     def until(self, reached: Callable[[], bool], limit_s: float = LIMIT_S) -> None:
         """Wait until something is reached; what both sides said is in the error."""
@@ -164,7 +164,7 @@ class Workshop:
             assert time.monotonic() < deadline, "\n".join([*self.owner.said[-12:], *self.scientist.said[-12:]])
             time.sleep(0.05)
 
-    def until_state(self, id: Digest, *states: State) -> None:
+    def until_state(self, id: AgreementId, *states: State) -> None:
         """Wait until a job stands where it should."""
         self.until(lambda: self.scientist.state(id) in states)
 
@@ -203,7 +203,7 @@ def offer_table(owner: Party, source: Path, **changes: Any) -> RegisteredDataset
         "mock_records": 0,
     } | changes
     policy = how.pop("policy", Policy(manual_approval=False))
-    return register_dataset(owner.home, source, policy=policy, **how)
+    return register_dataset(owner.home, DatasetOffer(source, policy=policy, **how))
 
 
 def module_file(folder: Path) -> Path:
@@ -329,7 +329,7 @@ def workshop(open_party: Callable[..., Party], table_path: Path) -> Workshop:
     """Owner, scientist, dataset and model."""
     owner, scientist = open_party("owner"), open_party("scientist")
     dataset = offer_table(owner, table_path)
-    model = publish_model(scientist.home, module_file(scientist.home.settings.home), "Tiny", dataset.id)
+    model = publish_model(scientist.home, module_file(scientist.home.settings.home), dataset.id, name="Tiny")
     scientist.home.registry.register_pod(Role.SCIENTIST, scientist.home.keys.recipient)
     return Workshop(owner, scientist, dataset, model)
 

@@ -21,8 +21,9 @@ from fitchain.pod.ports.agreement import (
     read_history,
 )
 from fitchain.pod.ports.chain import Chain
-from fitchain.pod.values.digest import ZERO, sha256
+from fitchain.pod.values.digest import ZERO, Root, sha256
 from fitchain.pod.values.errors import AccessRefused, ChainUnusable, NotFound, Reverted
+from fitchain.pod.values.ids import AgreementId
 from tests.agreements import (
     BOND,
     GROUP,
@@ -52,7 +53,7 @@ def test_id_context_and_seed_are_what_the_contracts_compute(parties: Parties, ru
     assert id == agreement_id(31337, addresses["Agreements"], parties.scientist.address, salt)
     parties.by_owner.accept(id, commit_nonce(NONCE))
     parties.by_owner.begin(id, NONCE)
-    agreement, proof = parties.by_owner.read(id), parties.by_owner.proof(id)
+    agreement, proof = parties.by_owner.read(id), parties.by_owner.run_record(id)
     roots = parties.dataset_root, parties.initial_root
     contracts = addresses["Agreements"], addresses["ProofOfTrain"]
     who = parties.owner.address, parties.scientist.address
@@ -87,9 +88,9 @@ def test_whole_life_from_request_to_withdrawal(parties: Parties, reader: Chain) 
     trained = parties.by_scientist.read(id)
     assert (trained.state, trained.steps_done) == (State.TRAINED, STEPS)
     assert trained.training_deadline == reader.time_of(trained.seed_block) + WINDOW
-    proof = parties.by_scientist.proof(id)
+    proof = parties.by_scientist.run_record(id)
     assert (proof.transcript_root, proof.model_root) == (made.root, made.leaves[-1].model)
-    assert (proof.count, proof.step, proof.weights, proof.key) == (9, STEPS, WEIGHTS, KEY)
+    assert (proof.count, proof.step, proof.delivery, proof.identity) == (9, STEPS, WEIGHTS, KEY)
     assert [(anchor.count, anchor.root, anchor.note) for anchor in proof.anchors] == [
         (group.count, group.root, NOTE if group.index else None) for group in made.groups(GROUP)
     ]
@@ -108,7 +109,7 @@ def test_divergence_pays_pro_rata(parties: Parties) -> None:
     made = anchored(parties, id, 6)
     owed = parties.by_owner.owed(parties.owner.address)
     parties.by_owner.diverge(id, made.ending(GROUP, WEIGHTS, KEY))
-    proof = parties.by_owner.proof(id)
+    proof = parties.by_owner.run_record(id)
     assert (proof.count, proof.step, proof.transcript_root) == (6, 20, made.root)
     assert parties.by_owner.read(id).state is State.DIVERGED
     parties.by_scientist.accept_result(id)
@@ -164,7 +165,7 @@ def test_fixed_seed_serves_a_later_beginning(parties: Parties, open_account: Cal
     Agreements(open_account().chain).fix(id)
     parties.by_owner.begin(id, NONCE)
     seed_block = parties.owner.chain.block(parties.by_owner.read(id).seed_block)
-    proof = parties.by_owner.proof(id)
+    proof = parties.by_owner.run_record(id)
     assert proof.seed == order_seed(proof.ctx, seed_block.hash, NONCE)
 
 
@@ -223,16 +224,21 @@ def test_ending_that_does_not_open_the_last_leaf_is_refused(parties: Parties) ->
     id = parties.begun()
     made = anchored(parties, id, 9)
     ending = made.ending(GROUP, WEIGHTS, KEY)
-    forged = replace(ending, last=replace(ending.last, model_root=sha256(b"another model")))
+    forged = replace(ending, last=replace(ending.last, model=Root(sha256(b"another model"))))
     with pytest.raises(Reverted, match="LastLeafDiffers"):
         parties.by_owner.finish(id, forged)
     assert isinstance(forged, Ending)
 
 
 def test_unknown_agreement_is_not_found(reader: Chain) -> None:
-    for read in (Agreements(reader).read, Agreements(reader).proof, Agreements(reader).offer, Agreements(reader).terms):
+    for read in (
+        Agreements(reader).read,
+        Agreements(reader).run_record,
+        Agreements(reader).offer,
+        Agreements(reader).terms,
+    ):
         with pytest.raises(NotFound, match="has no agreement"):
-            read(sha256(b"none"))
+            read(AgreementId(sha256(b"none")))
 
 
 # What is read

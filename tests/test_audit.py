@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fitchain.pod.compute.dataset.order import epoch_draws, permutation, permutation_end
-from fitchain.pod.proof.audit.challenge import audited_segments, challenge_seed, drawn_segments
+from fitchain.pod.proof.audit.challenge import audited_segments, challenge_seed, challenged_segments
 from fitchain.pod.proof.audit.vote import Outcome, commitment, trace_digest
 from fitchain.pod.values.digest import ZERO, Digest, sha256
+from fitchain.pod.values.ids import AgreementId
 from tests.training_jobs import CTX, SEED
 
 VOTER = "0x5555555555555555555555555555555555555555"
@@ -23,7 +24,7 @@ words = st.binary(min_size=32, max_size=32).map(Digest)
 
 @given(words, st.integers(0, 400), st.integers(0, 80))
 def test_drawn_are_the_ends_and_distinct_inner_segments(seed: Digest, segments: int, count: int) -> None:
-    drawn = drawn_segments(seed, segments, count)
+    drawn = challenged_segments(seed, segments, count)
     assert list(drawn) == sorted(set(drawn))
     assert set(drawn) >= ({0, segments - 1} if segments else set())
     assert all(0 <= segment < segments for segment in drawn)
@@ -38,13 +39,13 @@ def test_the_end_of_a_shuffle_needs_no_more_than_its_draws(seed: Digest, count: 
 
 
 def test_a_challenge_over_billions_of_segments_costs_what_it_draws() -> None:
-    assert len(drawn_segments(SEED, 1 << 31, 30)) == 32
+    assert len(challenged_segments(SEED, 1 << 31, 30)) == 32
 
 
 def test_every_inner_segment_is_drawn_equally_often() -> None:
     times = [0] * 10
     for number in range(4000):
-        for segment in drawn_segments(sha256(str(number).encode()), 10, 2):
+        for segment in challenged_segments(sha256(str(number).encode()), 10, 2):
             times[segment] += 1
     assert times[0] == times[9] == 4000
     assert all(abs(count - 1000) < 4 * 27.4 for count in times[1:9])  # 4 sigma of a binomial of 4000 and 1/4
@@ -57,7 +58,9 @@ def test_a_run_that_diverged_has_one_more_audited_segment() -> None:
 
 
 def test_the_challenge_seed_is_the_contracts() -> None:
-    assert bytes(challenge_seed(CTX, SEED)) == keccak(encode(["bytes32", "bytes32"], [bytes(CTX), bytes(SEED)]))
+    assert bytes(challenge_seed(AgreementId(CTX), SEED)) == keccak(
+        encode(["bytes32", "bytes32"], [bytes(CTX), bytes(SEED)])
+    )
 
 
 # The vote

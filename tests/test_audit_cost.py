@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fitchain.pod.proof.audit.challenge import drawn_segments
+from fitchain.pod.proof.audit.challenge import challenged_segments
 from fitchain.pod.proof.audit.cost import ANSWERED, SHARES, Sampling, draws_needed
 from fitchain.pod.values.digest import sha256
 from fitchain.pod.values.errors import InputRefused
@@ -24,7 +24,7 @@ shares = st.fractions(min_value=Fraction(1, 1000), max_value=1, max_denominator=
 def test_detection_is_how_often_the_draw_meets_a_fake(segments: int, wanted: int, share: Fraction) -> None:
     sampling, tries = Sampling(segments, wanted), 4000
     faked = set(range(1, 1 + sampling.faked(share)))
-    drawn = (drawn_segments(sha256(b"%d of %d" % (number, segments)), segments, wanted) for number in range(tries))
+    drawn = (challenged_segments(sha256(b"%d of %d" % (number, segments)), segments, wanted) for number in range(tries))
     found = sum(not faked.isdisjoint(each) for each in drawn)
     chance = float(sampling.detection(share))
     assert abs(found - tries * chance) < 4 * (tries * chance * (1 - chance)) ** 0.5
@@ -34,7 +34,7 @@ def test_detection_is_how_often_the_draw_meets_a_fake(segments: int, wanted: int
 def test_detection_is_what_counting_every_draw_gives(inner: int, wanted: int, share: Fraction) -> None:
     sampling = Sampling(inner + 2, wanted)
     faked = set(range(sampling.faked(share)))
-    draws = list(combinations(range(inner), sampling.drawn))
+    draws = list(combinations(range(inner), sampling.drawn_segments))
     expected = Fraction(sum(not faked.isdisjoint(draw) for draw in draws), len(draws)) if inner else 1
     assert sampling.detection(share) == expected
 
@@ -101,11 +101,11 @@ def test_no_bond_is_enough_where_nothing_is_drawn() -> None:
 
 
 def test_work_and_records_of_an_audit() -> None:
-    sampling = Sampling.of(steps=100, segment=4, wanted=3)
-    assert (sampling.segments, sampling.inner, sampling.drawn, sampling.audited) == (25, 23, 3, 5)
+    sampling = Sampling.of(steps=100, segment_steps=4, wanted=3)
+    assert (sampling.segments, sampling.inner, sampling.drawn_segments, sampling.audited) == (25, 23, 3, 5)
     assert sampling.work == Fraction(1, 5)
-    assert sampling.disclosed(segment=4, batch_size=8, records=1000) == 160
-    assert sampling.disclosed(segment=4, batch_size=8, records=100) == 100
+    assert sampling.disclosed(segment_steps=4, batch_size=8, records=1000) == 160
+    assert sampling.disclosed(segment_steps=4, batch_size=8, records=100) == 100
     assert [sampling.faked(share) for share in SHARES] == [1, 2, 3, 12]
-    whole = Sampling.of(steps=5, segment=4, wanted=9)
-    assert (whole.drawn, whole.audited, float(whole.work), float(whole.detection(SHARES[0]))) == (0, 2, 1, 1)
+    whole = Sampling.of(steps=5, segment_steps=4, wanted=9)
+    assert (whole.drawn_segments, whole.audited, float(whole.work), float(whole.detection(SHARES[0]))) == (0, 2, 1, 1)

@@ -13,11 +13,13 @@ from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.parties.owner.answer import evidence_file
 from fitchain.pod.parties.scientist import delivery, dispute, publish_model
 from fitchain.pod.parties.verifier import Examination, examine
-from fitchain.pod.ports.agreement import AuditTerms, Mode, Outcome, Phase, State
+from fitchain.pod.ports.agreement import AuditTerms, Outcome, Phase, State
 from fitchain.pod.ports.store import car
 from fitchain.pod.ports.store.local import LocalStore
-from fitchain.pod.values.digest import ZERO, Digest, sha256
+from fitchain.pod.values.audit_mode import AuditMode
+from fitchain.pod.values.digest import ZERO, sha256
 from fitchain.pod.values.errors import EnvironmentRefused, InputRefused, Unusable
+from fitchain.pod.values.ids import AgreementId
 from tests.chain_fixtures import ETHER
 from tests.pods import (
     BOND,
@@ -50,10 +52,10 @@ class AuditedWorkshop:
         registry = self.workshop.scientist.home.registry
         known = [panel.id for panel in registry.panels() if list(panel.members) == named]
         panel = known[0] if known else registry.create_panel(f"the first {members}", named)
-        told: dict[str, Any] = {"segments": 2, "verifiers": 3, "mode": Mode.SAMPLED, "panel": panel}
+        told: dict[str, Any] = {"segments": 2, "verifiers": 3, "mode": AuditMode.SAMPLED, "panel": panel}
         return AuditTerms(**told | {"window": HOUR_S, "fee": FEE, "counter_bond": COUNTER_BOND} | changes)
 
-    def until_phase(self, id: Digest, phase: Phase) -> None:
+    def until_phase(self, id: AgreementId, phase: Phase) -> None:
         """Wait until an audit stands where it should."""
         self.workshop.until(lambda: self.workshop.scientist.home.audits.read(id).phase == phase)
 
@@ -62,22 +64,22 @@ class AuditedWorkshop:
         parties = self.workshop.owner, self.workshop.scientist
         return [party.home.agreements.owed(party.address) for party in parties]
 
-    def seated(self, id: Digest) -> list[Party]:
+    def seated(self, id: AgreementId) -> list[Party]:
         """Who sits in an audit, by seat."""
         by_address = {party.address: party for party in self.verifiers}
         return [by_address[seat.verifier] for seat in self.workshop.owner.home.audits.read(id).seats]
 
-    def names(self, id: Digest) -> list[str]:
+    def names(self, id: AgreementId) -> list[str]:
         """The chain's events of an agreement."""
         return [event.name for event in self.workshop.owner.home.agreements.events(id)]
 
 
 @pytest.fixture(scope="module")
 def audited(workshop: Workshop, table_path: Path, open_verifier: Callable[[str], Party]) -> AuditedWorkshop:
-    policy = Policy(manual_approval=False, disclosure_mode="sampled", disclosure_cap=None)
+    policy = Policy(manual_approval=False, disclosure_mode=AuditMode.SAMPLED, disclosure_cap=None)
     dataset = offer_table(workshop.owner, table_path, policy=policy)
     model = publish_model(
-        workshop.scientist.home, module_file(workshop.scientist.home.settings.home), "Tiny", dataset.id
+        workshop.scientist.home, module_file(workshop.scientist.home.settings.home), dataset.id, name="Tiny"
     )
     verifiers = tuple(open_verifier(f"verifier-{number}") for number in range(4))
     return AuditedWorkshop(replace(workshop, dataset=dataset, model=model), verifiers)
@@ -101,7 +103,7 @@ def elsewhere(*args: Any) -> Examination:
 
 
 @pytest.fixture(scope="module")
-def honest(audited: AuditedWorkshop) -> Digest:
+def honest(audited: AuditedWorkshop) -> AgreementId:
     """A job that three verifiers audit, everybody running."""
     workshop, judging = audited.workshop, audited.verifiers[:3]
     with owner_runs(workshop.owner), scientist_runs(workshop.scientist, turn_s=60), verifier_runs(*judging, turn_s=60):
@@ -113,7 +115,7 @@ def honest(audited: AuditedWorkshop) -> Digest:
     return id
 
 
-def test_honest_job_matches_and_its_model_is_received(audited: AuditedWorkshop, honest: Digest) -> None:
+def test_honest_job_matches_and_its_model_is_received(audited: AuditedWorkshop, honest: AgreementId) -> None:
     scientist = audited.workshop.scientist
     assert scientist.state(honest) == State.SETTLED
     assert delivery(scientist.home, honest).model.exists()
@@ -121,7 +123,7 @@ def test_honest_job_matches_and_its_model_is_received(audited: AuditedWorkshop, 
     assert scientist.told(honest, "verdict")["verdict"] == "MATCH"
 
 
-def test_audit_stays_within_its_budget_of_transactions_and_gas(audited: AuditedWorkshop, honest: Digest) -> None:
+def test_audit_stays_within_its_budget_of_transactions_and_gas(audited: AuditedWorkshop, honest: AgreementId) -> None:
     names = audited.names(honest)
     assert [names.count(name) for name in ("Drawn", "Joined", "EvidenceSubmitted", "Revealed", "Released")] == [
         *(1, 3, 1, 3, 1)
@@ -133,7 +135,7 @@ def test_audit_stays_within_its_budget_of_transactions_and_gas(audited: AuditedW
     assert sum(receipt.gas_used for receipt in receipts if receipt) <= 1_500_000
 
 
-def test_every_verifier_replayed_and_collected_its_fee(audited: AuditedWorkshop, honest: Digest) -> None:
+def test_every_verifier_replayed_and_collected_its_fee(audited: AuditedWorkshop, honest: AgreementId) -> None:
     for party in audited.verifiers[:3]:
         told = party.told(honest, "examined")
         assert (told["outcome"], told["segments"], told["problems"]) == ("MATCH", 4, [])
@@ -142,7 +144,7 @@ def test_every_verifier_replayed_and_collected_its_fee(audited: AuditedWorkshop,
         assert kinds == ["drawn", "joined", "examined", "committed", "revealed", "verdict", "collected", "wiped"]
 
 
-def test_nothing_secret_outlives_the_audit(audited: AuditedWorkshop, honest: Digest) -> None:
+def test_nothing_secret_outlives_the_audit(audited: AuditedWorkshop, honest: AgreementId) -> None:
     folders = [party.home.job_folder(honest) for party in (audited.workshop.owner, *audited.verifiers[:3])]
     assert [list(folder.glob("*.age")) for folder in folders] == [[]] * 4
     assert [list(folder.iterdir()) for folder in folders[1:]] == [[]] * 3
@@ -256,7 +258,7 @@ def test_disputed_job_without_verifiers_is_audited_and_the_loser_pays(audited: A
 def test_diverged_run_is_audited_and_paid_pro_rata(audited: AuditedWorkshop) -> None:
     workshop, before = audited.workshop, audited.owed()
     home = workshop.scientist.home
-    line = publish_model(home, module_file(home.settings.home), "Line", workshop.dataset.id)
+    line = publish_model(home, module_file(home.settings.home), workshop.dataset.id, name="Line")
     with owner_runs(workshop.owner), scientist_runs(workshop.scientist), verifier_runs(*audited.verifiers[:3]):
         terms = audited.terms(3, verifiers=1, fee=ETHER)
         id = workshop.request(model=line.id, recipe_overrides=EXPLODING, audit=terms)
@@ -272,12 +274,12 @@ def test_diverged_run_is_audited_and_paid_pro_rata(audited: AuditedWorkshop) -> 
 
 def test_audit_that_shows_more_than_the_policy_admits_is_never_asked_for(audited: AuditedWorkshop) -> None:
     with pytest.raises(InputRefused, match="shows more than the policy's sampled"):
-        audited.workshop.request(audit=audited.terms(3, mode=Mode.OPEN))
+        audited.workshop.request(audit=audited.terms(3, mode=AuditMode.OPEN))
 
 
 def test_on_site_evidence_is_carried_by_hand_and_stands_in_no_store(audited: AuditedWorkshop, tmp_path: Path) -> None:
     workshop, verifier = audited.workshop, audited.verifiers[0]
-    terms = audited.terms(1, verifiers=1, mode=Mode.ON_SITE, fee=ETHER)
+    terms = audited.terms(1, verifiers=1, mode=AuditMode.ON_SITE, fee=ETHER)
     shared = verifier.home.store
     with owner_runs(workshop.owner), scientist_runs(workshop.scientist):
         with verifier_runs(verifier):
@@ -290,7 +292,7 @@ def test_on_site_evidence_is_carried_by_hand_and_stands_in_no_store(audited: Aud
         assert evidence is not None and not shared.has(evidence)
         with evidence_file(workshop.owner.home, audit).open("rb") as file:
             on_site.add_blocks(*car.read(file))
-        weights = workshop.owner.home.agreements.proof(id).weights
+        weights = workshop.owner.home.agreements.run_record(id).delivery
         assert weights is not None
         on_site.add_blocks(weights, shared.blocks(weights))
         with verifier_runs(verifier):

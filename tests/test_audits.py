@@ -11,8 +11,9 @@ from fitchain.pod.ports.agreement import Audits, AuditTerms, Outcome, Phase, Sta
 from fitchain.pod.ports.chain import Chain
 from fitchain.pod.ports.registry import Registry
 from fitchain.pod.proof.audit.challenge import challenge_seed
-from fitchain.pod.values.digest import ZERO, sha256
+from fitchain.pod.values.digest import sha256
 from fitchain.pod.values.errors import ChainUnusable, NotFound, Reverted
+from fitchain.pod.values.ids import WHOLE_POOL, PanelId
 from tests.agreements import BOND, KEY, PRICE, WINDOW, Parties, cid
 from tests.audit_scenario import COUNTER_BOND, DISPUTE, EVIDENCE, FEE, STAKE, TERMS, TRACE, AuditScenario
 from tests.chain_fixtures import ETHER, Account
@@ -29,7 +30,10 @@ def test_stake_is_locked_and_the_account_can_be_drawn(scenario: AuditScenario) -
     assert scenario.reader.verifier(one.address) == Verifier(one.address, STAKE, 0, 0, 2, True)
     assert one.chain.fit_balance(one.address) == 0
     assert scenario.reader.pool() == [one.address for one in scenario.verifiers]
-    assert scenario.reader.available(ZERO, scenario.parties.owner.address, scenario.parties.scientist.address, 9) == 4
+    assert (
+        scenario.reader.available(WHOLE_POOL, scenario.parties.owner.address, scenario.parties.scientist.address, 9)
+        == 4
+    )
 
 
 def test_account_that_cannot_pay_the_stake_is_told_so(open_account: Callable[..., Account]) -> None:
@@ -52,7 +56,7 @@ def test_who_leaves_waits_for_its_stake(
     pass_time(calls.unbonding_time() + 1)
     calls.withdraw()
     assert one.chain.fit_balance(one.address) == STAKE
-    assert scenario.reader.available(ZERO, parties.owner.address, parties.scientist.address, 9) == 4
+    assert scenario.reader.available(WHOLE_POOL, parties.owner.address, parties.scientist.address, 9) == 4
 
 
 def test_panel_is_read_back(scenario: AuditScenario, reader: Chain) -> None:
@@ -66,7 +70,7 @@ def test_panel_is_read_back(scenario: AuditScenario, reader: Chain) -> None:
     owner, scientist = scenario.parties.owner.address, scenario.parties.scientist.address
     assert scenario.reader.available(id, owner, scientist, 2) == 2
     with pytest.raises(NotFound, match="no panel"):
-        Registry(reader).panel(sha256(b"none"))
+        Registry(reader).panel(PanelId(sha256(b"none")))
 
 
 # The steps of an audit
@@ -85,7 +89,7 @@ def test_audited_job_from_its_end_to_the_release_of_its_key(scenario: AuditScena
     id, chain = scenario.ended(), scenario.parties.owner.chain
     agreement, opened = scenario.parties.by_owner.read(id), scenario.reader.read(id)
     assert (agreement.state, agreement.dispute_deadline) == (State.AUDITING, 0)
-    assert scenario.parties.by_owner.proof(id).key is None
+    assert scenario.parties.by_owner.run_record(id).identity is None
     assert (opened.phase, opened.round, opened.window) == (Phase.AWAITING, 0, WINDOW)
     assert (opened.deadline, len(opened.seats)) == (chain.time_of(opened.opened_block) + WINDOW, 3)
     recipients = scenario.joined(id)
@@ -106,7 +110,7 @@ def test_audited_job_from_its_end_to_the_release_of_its_key(scenario: AuditScena
     seat, calls = scenario.seated(id)[1]
     calls.release(id, KEY)
     scenario.reader.release(id, cid("another key"))
-    assert [(one.by, one.key) for one in scenario.reader.releases(id)] == [
+    assert [(one.by, one.identity) for one in scenario.reader.releases(id)] == [
         (matched.seats[seat].verifier, KEY),
         (scenario.parties.owner.address, cid("another key")),
     ]

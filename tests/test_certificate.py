@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fitchain.pod.ports.agreement import Agreements, Audits, AuditTerms, Mode, Outcome, State
+from fitchain.pod.ports.agreement import Agreements, Audits, AuditTerms, Outcome, State
 from fitchain.pod.ports.chain import Chain
 from fitchain.pod.ports.keys import Keys
 from fitchain.pod.ports.registry import Registry
@@ -24,6 +24,7 @@ from fitchain.pod.proof.certificate import Assurance, Statement, Verdict, issue,
 from fitchain.pod.proof.certificate.claims import card_cid, check_file, check_leaves, check_orders
 from fitchain.pod.proof.certificate.envelope import HALF_ORDER, seal, unseal
 from fitchain.pod.proof.transcript import Transcript
+from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO, canonical_json, sha256
 from fitchain.pod.values.errors import (
     AccessRefused,
@@ -35,7 +36,6 @@ from fitchain.pod.values.errors import (
     SignatureMismatch,
 )
 from fitchain.pod.values.leaf import Leaf, records_digest
-from fitchain.pod.values.recipe import MODES
 from fitchain.pod.values.state import model_root, write_safetensors
 from tests.audit_actors import DISPUTE, TERMS, StakedVerifiers
 from tests.certified_jobs import FIT, SOMETHING, Job, Parties, leaves_of, played, registered, stored_cid, tensors
@@ -342,14 +342,14 @@ def ended(reason: str) -> str:
     return re.sub(r"in block \d+", "in block N", reason)
 
 
-@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize("mode", list(AuditMode))
 def test_match_assures_what_was_agreed_to_be_disclosed(
-    mode: Mode, play: Play, parties: Parties, staked_verifiers: StakedVerifiers, reader: Chain
+    mode: AuditMode, play: Play, parties: Parties, staked_verifiers: StakedVerifiers, reader: Chain
 ) -> None:
     panel = Registry(parties.scientist.chain).create_panel(
         mode.name, [one.address for one in staked_verifiers.verifiers]
     )
-    job = play(b"audited %d" % mode, audit=replace(TERMS, mode=mode, panel=panel))
+    job = play(b"audited %d" % mode.value, audit=replace(TERMS, mode=mode, panel=panel))
     opened = verify(job.model, job.certificate, reader)
     assert (opened.assurance, opened.state) == (Assurance.UNAUDITED, State.AUDITING)
     assert opened.reason == "its audit is under way: awaiting, round 1"
@@ -358,8 +358,8 @@ def test_match_assures_what_was_agreed_to_be_disclosed(
     matched = verify(job.model, job.certificate, reader)
     assert matched.reason.endswith("; the model's key is not released yet")
     Audits(owner).release(job.id, SOMETHING)
-    verdict = verify(job.model, job.certificate, reader, require=Assurance.parse(MODES[mode]))
-    assert (verdict.assurance.label, verdict.state) == (MODES[mode], State.SETTLED)
+    verdict = verify(job.model, job.certificate, reader, require=Assurance.parse(mode.word))
+    assert (verdict.assurance.label, verdict.state) == (mode.word, State.SETTLED)
     assert ended(verdict.reason) == (
         "its audit concluded match in block N, with at least 2 of 3 drawn verifiers over 4 of 10 segments"
     )

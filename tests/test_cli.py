@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fitchain.cli.amounts import format_duration, format_fit, parse_duration, parse_fit
 from fitchain.cli.app import app, run
 from fitchain.cli.ids import match_id
-from fitchain.cli.output import Facts, Report, Rows, print_report, printable
-from fitchain.cli.story import sparkline
+from fitchain.cli.views.amounts import format_duration, format_fit, parse_duration, parse_fit
+from fitchain.cli.views.history import sparkline
+from fitchain.cli.views.output import KeyValues, Report, Rows, print_report, printable
 from fitchain.pod.values.digest import Digest, sha256
 from fitchain.pod.values.errors import FitchainError, InputRefused, NotFound
 
@@ -97,7 +97,7 @@ def test_a_prefix_of_nothing_is_not_found() -> None:
 
 def test_foreign_text_cannot_drive_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     evil = "\x1b[2J\x07[bold]x[/bold]\r\n"
-    print_report(Report({}, [Facts([("name", evil)]), Rows(["name"], [[evil]])]), as_json=False)
+    print_report(Report({}, [KeyValues([("name", evil)]), Rows(["name"], [[evil]])]), as_json=False)
     shown = capsys.readouterr().out
     assert "\x1b" not in shown and "\x07" not in shown and "[bold]x[/bold]" in shown
     assert printable(evil) == "\\x1b[2J\\x07[bold]x[/bold]\\r\\n"

@@ -15,16 +15,20 @@ from typing import Any
 import pytest
 
 from fitchain.cli.app import run
-from fitchain.cli.cost import Plan, parse_share, percent, views
-from fitchain.cli.output import Facts
-from fitchain.cli.wishes import AuditOptions, asked
+from fitchain.cli.commands.job import read_audit_options
+from fitchain.cli.views.amounts import parse_share
+from fitchain.cli.views.cost import percent, views
+from fitchain.cli.views.output import KeyValues
 from fitchain.pod.compute.dataset import Policy
-from fitchain.pod.parties.scientist import publish_model
-from fitchain.pod.ports.agreement import Audits, AuditTerms, Mode, Outcome, State
+from fitchain.pod.parties.scientist import JobRequest, plan_audit, publish_model
+from fitchain.pod.ports.agreement import Audits, AuditTerms, Outcome, State
 from fitchain.pod.ports.registry import Role
 from fitchain.pod.proof.audit.diagnosis import StateDigests
+from fitchain.pod.proof.audit.plan import AuditPlan
+from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO, Digest
 from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.ids import WHOLE_POOL, AgreementId
 from tests.agreements import GROUP, KEY, WEIGHTS, Parties, anchored
 from tests.audit_actors import DISPUTE, FULL_STAKE, TERMS, StakedVerifiers
 from tests.chain_fixtures import ETHER, PASSPHRASE, Account, Devnet
@@ -65,7 +69,7 @@ def shown(
     return command
 
 
-def ended(parties: Parties, terms: AuditTerms) -> Digest:
+def ended(parties: Parties, terms: AuditTerms) -> AgreementId:
     """A training that has ended: eight segments."""
     id = parties.begun(audit=terms)
     made = anchored(parties, id, 9)
@@ -118,9 +122,9 @@ def test_what_a_request_would_be_audited_for_is_shown_before_it_is_approved(
 
 
 def test_no_draw_is_told_to_be_no_safeguard() -> None:
-    facts = views(Plan(100, 4, 0, 3, False, ETHER, 0, ETHER))[0]
-    assert isinstance(facts, Facts)
-    assert "no bond is enough" in str(dict(facts.pairs)["bond"])
+    pairs = views(AuditPlan(100, 4, 0, 3, False, ETHER, 0, ETHER))[0]
+    assert isinstance(pairs, KeyValues)
+    assert "no bond is enough" in str(dict(pairs.pairs)["bond"])
 
 
 @pytest.mark.parametrize(
@@ -142,36 +146,37 @@ def test_what_is_no_chance_is_refused(text: str) -> None:
 @pytest.fixture(scope="module")
 def audited(workshop: Workshop, table_path: Path) -> Workshop:
     """A workshop whose dataset may be shown to verifiers."""
-    policy = Policy(manual_approval=False, disclosure_mode="open", disclosure_cap=None)
+    policy = Policy(manual_approval=False, disclosure_mode=AuditMode.OPEN, disclosure_cap=None)
     dataset = offer_table(workshop.owner, table_path, policy=policy)
     scientist = workshop.scientist.home
-    model = publish_model(scientist, module_file(scientist.settings.home), "Tiny", dataset.id)
+    model = publish_model(scientist, module_file(scientist.settings.home), dataset.id, name="Tiny")
     workshop.owner.home.register_or_update(Role.OWNER)
     return replace(workshop, dataset=dataset, model=model)
 
 
-def ask(workshop: Workshop, **wishes: Any) -> Any:
+def ask(workshop: Workshop, **options: Any) -> tuple[JobRequest, Any]:
     home, recipe = workshop.scientist.home, {"steps": 100, "segment": 4, "batch_size": 8}
-    return asked(home, workshop.dataset.id, workshop.model.id, recipe, 9 * ETHER, None, AuditOptions(**wishes))
+    request = JobRequest(workshop.dataset.id, workshop.model.id, recipe, 9 * ETHER)
+    return plan_audit(home, request, read_audit_options(home, **options))
 
 
 def test_what_is_left_open_follows_from_the_training(audited: Workshop) -> None:
-    request = ask(audited, verifiers=2)
-    assert request.overrides["audit"] == {"verifiers": 2, "segments": 14}
+    request, plan = ask(audited, verifiers=2)
+    assert request.recipe_overrides["audit"] == {"verifiers": 2, "segments": 14}
     assert request.audit == AuditTerms(segments=14, verifiers=2, window=3600, fee=2 * 576 * ETHER // 100)
-    assert request.plan.disclosed == 40  # of every record, since the segments go over them more than once
-    assert request.bond == request.plan.bond_needed == 12_520_000_000_000_000_000
+    assert plan.disclosed == 40  # of every record, since the segments go over them more than once
+    assert request.bond == plan.bond_needed == 12_520_000_000_000_000_000
 
 
 def test_dispute_is_asked_for_with_a_counter_bond(audited: Workshop) -> None:
-    audit = ask(audited, dispute_verifiers=1, segments=3, fee="1", window="10m").audit
-    assert audit == AuditTerms(3, 0, 1, Mode.OPEN, ZERO, 600, ETHER, ETHER)
+    audit = ask(audited, dispute_verifiers=1, segments=3, fee="1", window="10m")[0].audit
+    assert audit == AuditTerms(3, 0, 1, AuditMode.OPEN, WHOLE_POOL, 600, ETHER, ETHER)
     assert ask(audited) == ask(audited, verifiers=0)
-    assert ask(audited).audit is None
+    assert ask(audited)[0].audit is None
 
 
 @pytest.mark.parametrize(
-    ("wishes", "told"),
+    ("options", "told"),
     [
         ({"segments": 3}, "--segments says how an audit goes, and nobody is to audit"),
         ({"fee": "3", "verifiers": 0}, "--audit-fee says how"),
@@ -180,9 +185,9 @@ def test_dispute_is_asked_for_with_a_counter_bond(audited: Workshop) -> None:
         ({"verifiers": 1, "panel": "0x" + "9" * 64}, "no panel"),
     ],
 )
-def test_wishes_that_contradict_each_other_are_refused(audited: Workshop, wishes: dict[str, Any], told: str) -> None:
+def test_options_that_contradict_each_other_are_refused(audited: Workshop, options: dict[str, Any], told: str) -> None:
     with pytest.raises(Exception, match=told) as refusal:
-        ask(audited, **wishes)
+        ask(audited, **options)
     assert refusal.value.hint  # type: ignore[attr-defined]
 
 
@@ -200,7 +205,7 @@ def test_request_tells_its_audit_before_and_after(audited: Workshop, fitchain: F
         "4.333333333333333334",
         True,
     )
-    terms = home.agreements.terms(Digest.parse(told["agreement"]))
+    terms = home.agreements.terms(AgreementId(Digest.parse(told["agreement"])))
     assert terms.audit == AuditTerms(segments=5, verifiers=3, window=3600, fee=3 * ETHER)
 
 

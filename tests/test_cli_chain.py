@@ -92,6 +92,25 @@ def test_a_dataset_is_registered_listed_shown_and_retired(fitchain: Fitchain, ho
     assert not fitchain("data", "show", made["dataset"])[1]["active"]
 
 
+def test_a_model_is_retired_by_its_author_alone(
+    fitchain: Fitchain, home: Path, other_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitchain("data", "register", str(home / "table.csv"), "--target", "outcome", "--drop", "patient")
+    dataset = fitchain("data", "list")[1]["datasets"][-1]["dataset"]
+    (home / "line.py").write_text("from torch import nn\n\nline = nn.Linear(2, 2)\n")
+    code, made, told = fitchain("model", "publish", f"{home / 'line.py'}:line", "--dataset", dataset)
+    assert code == 0, told
+    monkeypatch.setenv("FITCHAIN_HOME", str(other_home))
+    monkeypatch.setenv("FITCHAIN_PASSPHRASE_FILE", str(other_home / "passphrase"))
+    assert fitchain("model", "retire", made["model"])[0] == 3
+    assert fitchain("model", "show", made["model"])[1]["active"]
+    monkeypatch.setenv("FITCHAIN_HOME", str(home))
+    monkeypatch.setenv("FITCHAIN_PASSPHRASE_FILE", str(home / "passphrase"))
+    assert fitchain("model", "retire", made["model"][:8]) == (0, {"model": made["model"], "active": False}, "")
+    assert not fitchain("model", "show", made["model"])[1]["active"]
+    assert fitchain("model", "retire", made["model"])[0] == 3
+
+
 def test_a_dataset_is_shown_to_people_too(fitchain: Fitchain, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fitchain("data", "register", str(home / "table.csv"), "--target", "outcome", "--drop", "patient")
     assert run(["data", "list"]) == 0

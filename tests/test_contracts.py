@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from enum import Enum
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fitchain.pod.ports.agreement import Outcome, Phase, State
 from fitchain.pod.ports.chain import node_tools
+from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.errors import NotFound
 from scripts import compile_contracts, contract_vectors
 
@@ -65,6 +68,17 @@ def test_code_stays_within_the_chains_limits(contract: str) -> None:
     assert size_bytes(artifact(contract)["bytecode"]) <= INITCODE_LIMIT_BYTES
 
 
+def test_enums_have_the_members_and_numbers_of_the_contracts() -> None:
+    pods: dict[str, type[Enum]] = {"State": State, "Phase": Phase, "Outcome": Outcome, "DisclosureMode": AuditMode}
+
+    assert compile_contracts.enums() == {name: [camel(member) for member in pods[name]] for name in pods}
+    assert all([member.value for member in kind] == list(range(len(kind))) for kind in pods.values())
+
+
+def camel(member: Enum) -> str:
+    return "".join(word.capitalize() for word in member.name.split("_"))
+
+
 def test_every_function_event_and_error_is_explained() -> None:
     unexplained = [
         f"{path.name}: {line.strip()}"
@@ -80,6 +94,12 @@ def test_committed_vectors_are_those_of_the_pods() -> None:
     committed = contract_vectors.PATH.read_text()
 
     assert committed == contract_vectors.vectors() + "\n", "run `python -m scripts.contract_vectors`"
+
+
+def test_committed_payouts_are_those_of_the_pods() -> None:
+    committed = contract_vectors.PAYOUTS.read_text()
+
+    assert committed == contract_vectors.payouts() + "\n", "run `python -m scripts.contract_vectors`"
 
 
 def test_binary_names_the_platforms_own_file() -> None:

@@ -30,9 +30,12 @@ from fitchain.pod.compute.dataset import (
     verify_record,
 )
 from fitchain.pod.ports.store import Cid
+from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import (
+    NO_ROOT,
     ZERO,
     Digest,
+    Root,
     blake3_digest,
     canonical_json,
     inclusion_path,
@@ -286,7 +289,7 @@ def test_a_table_of_another_schema_is_refused() -> None:
 class Plan:
     """What a card and a policy read of a recipe."""
 
-    dataset: Digest = REGISTRATION.root
+    dataset: Root = REGISTRATION.root
     inputs: tuple[tuple[str, ...], ...] = (("age",), ("image",))
     target: str = "sick"
     rows: tuple[int, int] = (0, 40)
@@ -316,7 +319,7 @@ def test_a_recipe_that_does_not_fit_the_dataset_is_refused(plan: Plan, message: 
 
 def test_a_recipe_for_another_dataset_is_refuted() -> None:
     with pytest.raises(ClaimMismatch, match=str(ZERO)):
-        CARD.check_recipe(Plan(dataset=ZERO))
+        CARD.check_recipe(Plan(dataset=NO_ROOT))
 
 
 ALICE = "0x" + "ab" * 20
@@ -329,15 +332,19 @@ ALICE = "0x" + "ab" * 20
         (Policy(maximum_steps=99), 0, Disclosure(), "100 steps and the policy admits 99"),
         (Policy(minimum_batch=9), 0, Disclosure(), "batch size 8 is below the policy's minimum 9"),
         (Policy(scientists=("0x" + "cd" * 20,)), 0, Disclosure(), "may not ask"),
-        (Policy(), 0, Disclosure("sampled", 5), "shows more than the policy's on-site"),
-        (Policy(disclosure_mode="sampled"), 0, Disclosure("open", 5), "shows more than the policy's sampled"),
+        (Policy(), 0, Disclosure(AuditMode.SAMPLED, 5), "shows more than the policy's on-site"),
         (
-            Policy(disclosure_mode="open", disclosure_cap=9),
+            Policy(disclosure_mode=AuditMode.SAMPLED),
             0,
-            Disclosure("open", 5, 5),
+            Disclosure(AuditMode.OPEN, 5),
+            "shows more than the policy's sampled",
+        ),
+        (
+            Policy(disclosure_mode=AuditMode.OPEN, disclosure_cap=9),
+            0,
+            Disclosure(AuditMode.OPEN, 5, 5),
             "opened records to 10; the cap is 9",
         ),
-        (Policy(), 0, Disclosure("secret"), "is none of"),
     ],
 )
 def test_a_policy_refuses(policy: Policy, price: int, disclosure: Disclosure, message: str) -> None:
@@ -349,8 +356,8 @@ def test_a_policy_refuses(policy: Policy, price: int, disclosure: Disclosure, me
     ("policy", "disclosure"),
     [
         (Policy(minimum_price=10, maximum_steps=100, minimum_batch=8, scientists=(ALICE,)), Disclosure()),
-        (Policy(disclosure_mode="sampled", disclosure_cap=10), Disclosure("sampled", 5, 5)),
-        (Policy(disclosure_mode="open", disclosure_cap=None), Disclosure("on-site", 10**9)),
+        (Policy(disclosure_mode=AuditMode.SAMPLED, disclosure_cap=10), Disclosure(AuditMode.SAMPLED, 5, 5)),
+        (Policy(disclosure_mode=AuditMode.OPEN, disclosure_cap=None), Disclosure(AuditMode.ON_SITE, 10**9)),
     ],
 )
 def test_a_policy_admits_what_meets_it_exactly(policy: Policy, disclosure: Disclosure) -> None:
@@ -358,12 +365,25 @@ def test_a_policy_admits_what_meets_it_exactly(policy: Policy, disclosure: Discl
     assert Policy.from_json(policy.json()) == policy
 
 
-@pytest.mark.parametrize(
-    "policy", [Policy(minimum_batch=0), Policy(scientists=("0xABC",)), Policy(disclosure_mode="all")]
-)
+@pytest.mark.parametrize("policy", [Policy(minimum_batch=0), Policy(scientists=("0xABC",))])
 def test_a_policy_that_could_not_be_read_is_not_registered(policy: Policy) -> None:
     with pytest.raises(InputRefused):
         register(TABLE, KEY, "x", policy=policy)
+
+
+@pytest.mark.parametrize("word", ["all", "secret", "on_site", 0])
+def test_a_policy_of_an_unknown_audit_mode_is_refused(word: object) -> None:
+    with pytest.raises(InputRefused, match="disclosure_mode is one of open, sampled, on-site"):
+        Policy.from_json(Policy().json() | {"disclosure_mode": word})
+
+
+def test_modes_disclose_more_the_further_they_reach() -> None:
+    rising = [AuditMode.ON_SITE, AuditMode.SAMPLED, AuditMode.OPEN]
+    for place, mode in enumerate(rising):
+        assert [mode.discloses_more_than(other) for other in rising] == [place > other for other in range(3)]
+        assert AuditMode.parse(mode.word) is mode
+    with pytest.raises(TypeError):
+        assert AuditMode.OPEN < AuditMode.ON_SITE  # type: ignore[operator]
 
 
 # --- mock data ---------------------------------------------------------------------------------------------------------

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from fitchain.cli.samples import SAMPLES
-from fitchain.cli.stage import next_folder
+from fitchain.cli.demo.parties import next_folder
+from fitchain.cli.demo.samples import SAMPLES
 from fitchain.pod.ports.store.kubo import kubo, version
 
 ROOT = Path(__file__).parent.parent

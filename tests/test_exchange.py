@@ -24,8 +24,9 @@ from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.ports.store.local import LocalStore
 from fitchain.pod.values.digest import canonical_json, sha256
 from fitchain.pod.values.errors import AccessRefused, DigestMismatch, InputRefused, NotFound, StoreUnusable
+from fitchain.pod.values.ids import AgreementId
 
-JOB, OTHER = sha256(b"job"), sha256(b"other job")
+JOB, OTHER = AgreementId(sha256(b"job")), AgreementId(sha256(b"other job"))
 NAMES = ("recipe.json", "graph.json")
 SECRET, RECIPIENT = new_identity()
 STRANGER, STRANGERS = new_identity()

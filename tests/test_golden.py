@@ -160,16 +160,16 @@ def test_golden_mock_data_are_the_cards_and_marked(tmp_path: Path) -> None:
 
 def test_golden_leaves_make_the_root_that_the_chain_recorded() -> None:
     found, leaves = value("transcript.json"), transcript()
-    leaves.verify(RECIPE.steps, RECIPE.segment)
+    leaves.verify(RECIPE.steps, RECIPE.segment_steps)
     assert (str(leaves.root), str(leaves.leaves[-1].model)) == (found["root"], found["model"])
     assert leaves.count == RECIPE.leaf_count
 
 
 def test_golden_anchors_and_ending_follow_from_the_leaves() -> None:
     found, leaves = value("transcript.json"), transcript()
-    groups = leaves.groups(RECIPE.group)
+    groups = leaves.groups(RECIPE.group_leaves)
     assert [{"count": group.count, "root": str(group.root)} for group in groups] == found["anchors"]
-    ending = leaves.ending(RECIPE.group, cid_of(b""))
+    ending = leaves.ending(RECIPE.group_leaves, cid_of(b""))
     assert {name: [str(node) for node in getattr(ending, name)] for name in found["ending"]} == found["ending"]
 
 
@@ -193,7 +193,7 @@ def test_golden_note_opens_and_holds_the_leaves_of_its_anchor() -> None:
     leaves = [Digest.parse(leaf) for leaf in note["leaves"]]
     assert str(tree_root(leaves)) == value("transcript.json")["anchors"][0]["root"]
     assert set(note) == {"version", "agreement", "first", "step", "leaves", "metrics"}
-    assert (note["first"], note["step"]) == (0, RECIPE.step_of(RECIPE.group - 1))
+    assert (note["first"], note["step"]) == (0, RECIPE.step_of(RECIPE.group_leaves - 1))
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "certificate.json"])
@@ -225,7 +225,7 @@ def test_golden_certificate_holds_as_far_as_it_needs_no_chain() -> None:
     assert (claimed.recipe, claimed.card, claimed.leaves) == (RECIPE, CARD, transcript().leaves)
     check_leaves(claimed)
     check_file(claimed, JOB / "model.safetensors")
-    check_anchors(transcript(), transcript().groups(RECIPE.group), RECIPE.group)
+    check_anchors(transcript(), transcript().groups(RECIPE.group_leaves), RECIPE.group_leaves)
     assert check_orders(claimed) == claimed.count
 
 

@@ -19,7 +19,7 @@ from fitchain.pod.ports.store import open_store
 from fitchain.pod.ports.store.endpoints import Endpoint
 from fitchain.pod.ports.store.local import LocalStore
 from fitchain.pod.proof.transcript import Transcript
-from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.state import read_safetensors
 from tests.ipfs_fixtures import Nodes
 from tests.pods import Party, Workshop, module_file, offer_table, owner_runs, scientist_runs
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.ipfs
 
 @dataclass(frozen=True)
 class Done:
-    id: Digest
+    id: AgreementId
     workshop: Workshop
     nodes: Nodes
     heard: list[str]
@@ -47,7 +47,7 @@ def done(
         party.home.store = open_store(settings, heard.append)
     owner, scientist = parties["owner"], parties["scientist"]
     dataset = offer_table(owner, table_path, mock_records=16)
-    model = publish_model(scientist.home, module_file(scientist.home.settings.home), "Tiny", dataset.id)
+    model = publish_model(scientist.home, module_file(scientist.home.settings.home), dataset.id, name="Tiny")
     workshop = Workshop(owner, scientist, dataset, model)
     id = workshop.request(rehearsed=True)
     with owner_runs(owner):
@@ -80,7 +80,7 @@ def test_the_registry_says_where_each_pods_node_is(done: Done) -> None:
 
 def test_the_same_context_and_seed_give_the_same_transcript_over_the_local_store(done: Done, tmp_path: Path) -> None:
     owner = done.workshop.owner.home
-    proof, secret = owner.agreements.proof(done.id), new_identity()
+    proof, secret = owner.agreements.run_record(done.id), new_identity()
     store, folder = LocalStore(tmp_path / "store", tmp_path / "home"), tmp_path / "job"
     offer = send_folder(store, owner.job_folder(done.id), OFFER_FILES, [secret[1]])
     fetch_folder(store, offer, folder, OFFER_FILES, secret[0])

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from fitchain.pod.jobs.journal import DatasetRow, Decision, Journal, ModelRow, RequestRow
-from fitchain.pod.values.digest import Digest, sha256
+from fitchain.pod.values.digest import Root, sha256
 from fitchain.pod.values.errors import NotFound
+from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
 
-JOB, OTHER = sha256(b"job"), sha256(b"other job")
+JOB, OTHER = AgreementId(sha256(b"job")), AgreementId(sha256(b"other job"))
 
 
 def test_history_is_kept_in_order_and_read_on_from_a_line(tmp_path: Path) -> None:
@@ -36,8 +37,10 @@ def test_a_line_recorded_once_is_there_once(tmp_path: Path) -> None:
 
 def test_everything_survives_closing(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.db")
-    dataset = DatasetRow(JOB, Path("/data/table.csv"), {"drop": ["name"]}, b"salt", OTHER, b"{}", "bafk")
-    model = ModelRow(OTHER, "Classifier", Path("/models/1"), JOB, OTHER, "bafy")
+    dataset = DatasetRow(
+        DatasetId(JOB), Path("/data/table.csv"), {"drop": ["name"]}, b"salt", Root(OTHER), b"{}", "bafk"
+    )
+    model = ModelRow(ModelId(OTHER), "Classifier", Path("/models/1"), JOB, Root(OTHER), "bafy")
     request = RequestRow(JOB, OTHER, {"price": "1"}, "bafy", b"{}")
     journal.keep_dataset(dataset)
     journal.keep_model(model)
@@ -47,8 +50,8 @@ def test_everything_survives_closing(tmp_path: Path) -> None:
     journal.keep_fact(JOB, "delivery", "bafy")
     journal.close()
     again = Journal(tmp_path / "journal.db")
-    assert again.dataset(JOB) == dataset
-    assert again.model(OTHER) == model
+    assert again.dataset(DatasetId(JOB)) == dataset
+    assert again.model(ModelId(OTHER)) == model
     assert again.requests() == [request]
     assert again.decision(JOB) == Decision("reject", "too cheap")
     assert again.fact(JOB, "delivery") == "bafy"
@@ -58,9 +61,9 @@ def test_everything_survives_closing(tmp_path: Path) -> None:
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.db")
     with pytest.raises(NotFound, match=str(JOB)):
-        journal.dataset(JOB)
+        journal.dataset(DatasetId(JOB))
     with pytest.raises(NotFound, match=str(JOB)):
-        journal.model(JOB)
+        journal.model(ModelId(JOB))
     assert journal.fact(JOB, "delivery") is None
 
 
@@ -69,7 +72,7 @@ def test_nobody_else_may_read_it(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "home" / "journal.db").stat().st_mode) == 0o600
 
 
-def _write_many(path: Path, job: Digest) -> None:
+def _write_many(path: Path, job: AgreementId) -> None:
     journal = Journal(path)
     for index in range(50):
         journal.record(job, "checkpoint", once=str(index))

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.without_torch import WITHOUT_TORCH
+
 ROOT = Path(__file__).parent.parent
 
 # From the ground up. A module imports only from its own storey and those below it.
@@ -133,6 +135,48 @@ def test_everything_is_imported_by_its_one_name() -> None:
     assert other_name == []
 
 
+# The command line from the ground up. `views` draws what `pod` returns, `command` makes a function a command and prints its
+# report, `demo` plays the whole job, `commands` parse and call one function, `app` puts them together.
+CLI_STOREYS = ["ids", "passphrase", "views", "command", "demo", "commands", "app"]
+
+CLI_MODULES = sorted(path for path in (ROOT / "cli").rglob("*.py") if path.name not in ("__init__.py", "__main__.py"))
+
+
+def cli_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT / "cli").with_suffix("").parts)
+
+
+def cli_imports(path: Path) -> Iterator[tuple[int, str]]:
+    """What a file imports of `cli`, as (line, dotted name below it)."""
+    for line, name in imports_of(path):
+        if name.startswith("fitchain.cli."):
+            yield line, name.removeprefix("fitchain.cli.")
+
+
+def test_cli_has_its_storeys_and_nothing_beside() -> None:
+    besides = ("__init__.py", "__main__.py", "__pycache__")
+    names = {path.stem for path in (ROOT / "cli").iterdir() if path.name not in besides}
+    assert names == set(CLI_STOREYS)
+
+
+@pytest.mark.parametrize("path", CLI_MODULES, ids=cli_name)
+def test_no_import_runs_upward_in_cli(path: Path) -> None:
+    own = CLI_STOREYS.index(cli_name(path).split(".")[0])
+    upward = [
+        f"line {line} imports {name}" for line, name in cli_imports(path) if CLI_STOREYS.index(name.split(".")[0]) > own
+    ]
+    assert upward == []
+
+
+def test_no_circle_inside_cli() -> None:
+    names = {cli_name(path) for path in CLI_MODULES}
+    graph = {
+        cli_name(path): {name for _, name in cli_imports(path) if name in names and name != cli_name(path)}
+        for path in CLI_MODULES
+    }
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
 def test_cli_imports_neither_scripts_nor_tests() -> None:
     outside = [
         f"{path.name}:{line} imports {name}"
@@ -143,16 +187,16 @@ def test_cli_imports_neither_scripts_nor_tests() -> None:
     assert outside == []
 
 
-WITHOUT_TORCH = """
-import sys
-
-class NoTorch:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("torch", "sklearn"):
-            raise ImportError(f"{name} is not installed here")
-
-sys.meta_path.insert(0, NoTorch())
-"""
+def test_tests_are_imported_by_nobody() -> None:
+    """What several of them share stands in a module of its own."""
+    imported = [
+        f"{path.relative_to(ROOT)}:{line} imports {name}"
+        for folder in ("tests", "scripts", "examples")
+        for path in (ROOT / folder).rglob("*.py")
+        for line, name in imports_of(path)
+        if name.startswith("tests.") and any(part.startswith("test_") for part in name.split("."))
+    ]
+    assert imported == []
 
 
 @pytest.mark.parametrize(
@@ -163,7 +207,7 @@ sys.meta_path.insert(0, NoTorch())
         "fitchain.pod.ports.agreement",
         "fitchain.pod.ports.registry",
         "fitchain.cli",
-        "fitchain.cli.proof",
+        "fitchain.cli.commands.proof",
     ],
 )
 def test_what_a_verifier_imports_works_without_torch(module: str) -> None:

@@ -14,13 +14,22 @@ from fitchain.pod.compute.checkpoint import read_leaves
 from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.parties.owner import Owner, Replay, approve, read_registered, reject, replay_job
 from fitchain.pod.parties.owner.pod import KEEP_S, UNTOLD
-from fitchain.pod.parties.scientist import Evaluation, accept_result, delivery, evaluate, follow, publish_model, receive
+from fitchain.pod.parties.scientist import (
+    Evaluation,
+    accept_result,
+    delivery,
+    evaluate,
+    fetch_model,
+    follow,
+    publish_model,
+)
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.ports.chain import Chain, devnet
 from fitchain.pod.proof.certificate import Verdict, verify
 from fitchain.pod.proof.transcript import Transcript
-from fitchain.pod.values.digest import Digest, sha256
+from fitchain.pod.values.digest import sha256
 from fitchain.pod.values.errors import AccessRefused, DatasetChanged, Reverted, Unusable
+from fitchain.pod.values.ids import AgreementId
 from tests.chain_fixtures import Devnet
 from tests.pods import (
     BOND,
@@ -46,7 +55,7 @@ PassTime = Callable[[int], None]
 class Done:
     """A job that went through, and what was seen on the way."""
 
-    id: Digest
+    id: AgreementId
     workshop: Workshop
     before: tuple[int, int]
     replayed: Replay
@@ -122,10 +131,10 @@ def test_whole_job_takes_eight_transactions_and_little_gas(done: Done) -> None:
 
 
 def test_transcript_on_chain_is_that_of_the_leaves_on_disk(done: Done) -> None:
-    proof = done.workshop.owner.home.agreements.proof(done.id)
+    proof = done.workshop.owner.home.agreements.run_record(done.id)
     leaves = tuple(checkpoint.leaf for checkpoint in read_leaves(done.owner_folder))
     transcript = Transcript(proof.ctx, proof.seed, leaves)
-    transcript.verify(steps=12, segment=2)
+    transcript.verify(steps=12, segment_steps=2)
     assert (proof.count, proof.transcript_root, proof.model_root) == (7, transcript.root, leaves[-1].model)
     assert [anchor.root for anchor in proof.anchors] == [group.root for group in transcript.groups(2)]
 
@@ -182,13 +191,15 @@ def test_answered_request_cannot_be_answered_again(done: Done) -> None:
 
 
 @pytest.fixture(scope="module")
-def pair(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory, pass_time: PassTime) -> tuple[Digest, Digest]:
+def pair(
+    workshop: Workshop, tmp_path_factory: pytest.TempPathFactory, pass_time: PassTime
+) -> tuple[AgreementId, AgreementId]:
     """Two jobs on two datasets asked for at once; the scientist never says a word."""
     owner, scientist = workshop.owner, workshop.scientist
     images = private_images(tmp_path_factory.mktemp("images") / "images.npz")
     policy = Policy(manual_approval=False, metrics_leave=False)
     pixels = offer_table(owner, images, name="images", target="kind", drop=(), policy=policy)
-    convolution = publish_model(scientist.home, module_file(scientist.home.settings.home), "Pixels", pixels.id)
+    convolution = publish_model(scientist.home, module_file(scientist.home.settings.home), pixels.id, name="Pixels")
     first = workshop.request()
     second = workshop.request(dataset=pixels.id, model=convolution.id, recipe_overrides=RECIPE | {"optimizer": "SGD"})
     with owner_runs(owner, keep_states=False, keep_every=3):
@@ -206,7 +217,7 @@ def pair(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory, pass_time
     return first, second
 
 
-def test_silence_pays_the_owner(workshop: Workshop, pair: tuple[Digest, Digest]) -> None:
+def test_silence_pays_the_owner(workshop: Workshop, pair: tuple[AgreementId, AgreementId]) -> None:
     owner = workshop.owner
     assert [workshop.scientist.state(id) for id in pair] == [State.SETTLED] * 2
     owed, before = owner.home.agreements.owed(owner.address), owner.fit()
@@ -215,12 +226,12 @@ def test_silence_pays_the_owner(workshop: Workshop, pair: tuple[Digest, Digest])
     assert owner.fit() == before + owed
 
 
-def test_each_of_two_jobs_has_its_own_model(workshop: Workshop, pair: tuple[Digest, Digest]) -> None:
-    proofs = [workshop.owner.home.agreements.proof(id) for id in pair]
+def test_each_of_two_jobs_has_its_own_model(workshop: Workshop, pair: tuple[AgreementId, AgreementId]) -> None:
+    proofs = [workshop.owner.home.agreements.run_record(id) for id in pair]
     assert len({proof.ctx for proof in proofs}) == len({proof.model_root for proof in proofs}) == 2
 
 
-def test_result_is_received_after_silence_settled_it(workshop: Workshop, pair: tuple[Digest, Digest]) -> None:
+def test_result_is_received_after_silence_settled_it(workshop: Workshop, pair: tuple[AgreementId, AgreementId]) -> None:
     with scientist_runs(workshop.scientist):
         for id in pair:
             workshop.until(workshop.scientist.has(id, "settled"))
@@ -228,13 +239,13 @@ def test_result_is_received_after_silence_settled_it(workshop: Workshop, pair: t
         assert delivery(workshop.scientist.home, id).model.exists()
 
 
-def test_metrics_stay_where_the_policy_keeps_them(workshop: Workshop, pair: tuple[Digest, Digest]) -> None:
+def test_metrics_stay_where_the_policy_keeps_them(workshop: Workshop, pair: tuple[AgreementId, AgreementId]) -> None:
     with scientist_runs(workshop.scientist):
         workshop.until(workshop.scientist.has(pair[1], "note"))
     assert workshop.scientist.told(pair[1], "note")["metrics"] is None
 
 
-def test_states_are_wiped_where_they_are_not_kept(workshop: Workshop, pair: tuple[Digest, Digest]) -> None:
+def test_states_are_wiped_where_they_are_not_kept(workshop: Workshop, pair: tuple[AgreementId, AgreementId]) -> None:
     assert not (workshop.owner.home.job_folder(pair[0]) / "states").exists()
     assert workshop.owner.told(pair[0], "wiped") == {"states": True}
 
@@ -243,11 +254,11 @@ def test_states_are_wiped_where_they_are_not_kept(workshop: Workshop, pair: tupl
 
 
 @pytest.fixture(scope="module")
-def diverged(asked: Workshop, workshop: Workshop) -> Digest:
+def diverged(asked: Workshop, workshop: Workshop) -> AgreementId:
     """A job whose rate explodes, and whose scientist makes its registered recipient unusable."""
     owner, scientist = asked.owner, asked.scientist
     dataset = workshop.dataset
-    line = publish_model(scientist.home, module_file(scientist.home.settings.home), "Line", dataset.id)
+    line = publish_model(scientist.home, module_file(scientist.home.settings.home), dataset.id, name="Line")
     with owner_runs(owner), scientist_runs(scientist, auto_accept=False):
         id = asked.request(dataset=dataset.id, model=line.id, recipe_overrides=EXPLODING, bond=2 * PRICE)
         asked.until(owner.has(id, "approval_needed"))
@@ -258,26 +269,28 @@ def diverged(asked: Workshop, workshop: Workshop) -> Digest:
     return id
 
 
-def test_bond_beyond_the_price_asks_a_person_even_where_the_policy_does_not(asked: Workshop, diverged: Digest) -> None:
+def test_bond_beyond_the_price_asks_a_person_even_where_the_policy_does_not(
+    asked: Workshop, diverged: AgreementId
+) -> None:
     assert asked.owner.told(diverged, "approval_needed")["why"] == ["the bond is higher than the price"]
 
 
-def test_divergence_ends_at_the_last_finite_leaf(asked: Workshop, diverged: Digest) -> None:
+def test_divergence_ends_at_the_last_finite_leaf(asked: Workshop, diverged: AgreementId) -> None:
     agreement = asked.owner.home.agreements.read(diverged)
     assert agreement.state == State.DIVERGED
     assert agreement.steps_done < 12
-    assert agreement.steps_done == 2 * (asked.owner.home.agreements.proof(diverged).count - 1)
+    assert agreement.steps_done == 2 * (asked.owner.home.agreements.run_record(diverged).count - 1)
     assert asked.owner.told(diverged, "diverged")["reason"]
 
 
-def test_scientist_opens_a_diverged_delivery_whose_certificate_holds(asked: Workshop, diverged: Digest) -> None:
-    found = receive(asked.scientist.home, diverged)
+def test_scientist_opens_a_diverged_delivery_whose_certificate_holds(asked: Workshop, diverged: AgreementId) -> None:
+    found = fetch_model(asked.scientist.home, diverged)
     verdict = verify(found.model, found.certificate.read_bytes(), asked.scientist.home.chain)
     assert not verdict.complete
     assert verdict.statement.steps == asked.owner.home.agreements.read(diverged).steps_done
 
 
-def test_divergence_is_paid_pro_rata(asked: Workshop, diverged: Digest) -> None:
+def test_divergence_is_paid_pro_rata(asked: Workshop, diverged: AgreementId) -> None:
     owner, scientist = asked.owner, asked.scientist
     before = [party.home.agreements.owed(party.address) for party in (owner, scientist)]
     accept_result(scientist.home, diverged)

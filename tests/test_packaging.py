@@ -1,12 +1,15 @@
-"""What is declared is what is imported, what is locked is what is declared, and the wheel holds what the pods read."""
+"""What is imported is declared, what is declared is locked, and a wheel brings one working name."""
 
 from __future__ import annotations
 
 import ast
 import json
 import os
+import re
+import stat
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from importlib.metadata import packages_distributions
@@ -98,18 +101,109 @@ def test_torch_is_pinned_exactly() -> None:
     assert [specifier.operator for specifier in requirement.specifier] == ["=="]
 
 
-def test_wheel_holds_the_packages_and_the_contracts_artifacts(tmp_path: Path) -> None:
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("fitchain-*.whl")
-    inside = set(zipfile.ZipFile(wheel).namelist())
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout."""
+    return built("wheel", ROOT, tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution of this checkout, unpacked."""
+    folder = tmp_path_factory.mktemp("sdist")
+    with tarfile.open(built("sdist", ROOT, folder)) as archive:
+        assert all(member.isreg() for member in archive.getmembers())
+        archive.extractall(folder, filter="data")
+    (unpacked,) = folder.glob("fitchain-*/")
+    return unpacked
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh environment with the wheel; what it depends on lies in this one."""
+    environment = tmp_path_factory.mktemp("environment")
+    run(sys.executable, "-m", "venv", "--without-pip", str(environment), folder=environment)
+    pip("--python", str(environment / "bin" / "python"), "install", str(wheel), folder=environment)
+    elsewhere = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+    (site_packages(environment) / "dependencies.pth").write_text("\n".join(elsewhere))
+    return environment
+
+
+def built(target: str, project: Path, folder: Path) -> Path:
+    """Build a wheel or a source distribution of a folder."""
+    run(sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(folder), folder=project)
+    (path,) = folder.glob("fitchain-*.whl" if target == "wheel" else "fitchain-*.tar.gz")
+    return path
+
+
+def run(*command: str, folder: Path) -> str:
+    """What a command prints that does not see the checkout unless it runs in it."""
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PIP_"))}
+    done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def pip(*arguments: str, folder: Path) -> None:
+    """Run pip, which may neither ask an index nor install anything else."""
+    run(sys.executable, "-m", "pip", "--isolated", *arguments, "--no-index", "--no-deps", "--quiet", folder=folder)
+
+
+def site_packages(environment: Path) -> Path:
+    (folder,) = environment.glob("lib/python*/site-packages")
+    return folder
+
+
+def files_of(wheel: Path) -> dict[str, int]:
+    """What a wheel installs, its records aside, with a checksum each."""
+    entries = zipfile.ZipFile(wheel).infolist()
+    names = [entry.filename for entry in entries]
+    assert len(set(names)) == len(names) and not any(stat.S_ISLNK(entry.external_attr >> 16) for entry in entries)
+    return {entry.filename: entry.CRC for entry in entries if ".dist-info/" not in entry.filename}
+
+
+def test_wheel_holds_the_packages_and_the_contracts_artifacts(wheel: Path) -> None:
+    inside = files_of(wheel)
     tracked = subprocess.run(
         ["git", "ls-files", "pod", "cli"], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout.split()
-    assert {f"fitchain/{name}" for name in tracked} <= inside
+    assert {f"fitchain/{name}" for name in tracked} | {"fitchain/__init__.py", "fitchain/py.typed"} == set(inside)
     artifacts = [name for name in inside if name.startswith("fitchain/pod/ports/chain/artifacts/")]
     assert {"FitCoin", "Registry", "Agreements", "ProofOfTrain"} <= {Path(name).stem for name in artifacts}
     assert all("abi" in json.loads(zipfile.ZipFile(wheel).read(name)) for name in artifacts if name.endswith(".json"))
+
+
+def test_wheel_of_the_source_distribution_is_the_same(wheel: Path, unpacked: Path, tmp_path: Path) -> None:
+    assert files_of(built("wheel", unpacked, tmp_path)) == files_of(wheel)
+
+
+def test_installed_wheel_brings_the_one_name(installed: Path) -> None:
+    names = {path.name for path in site_packages(installed).iterdir()} - {"dependencies.pth"}
+    assert "fitchain" in names and len(names) == 2
+    assert all(name == "fitchain" or re.fullmatch(r"fitchain-[\d.]+\.dist-info", name) for name in names)
+
+
+@pytest.mark.parametrize("command", ["fitchain", "python -m fitchain.cli"])
+def test_installed_command_works_from_another_folder(installed: Path, tmp_path: Path, command: str) -> None:
+    program, *arguments = command.split()
+    asked = [str(installed / "bin" / program), *arguments]
+    assert run(*asked, "--version", folder=tmp_path) == f"fitchain {PROJECT['version']}\n"
+    assert "prove what was trained" in run(*asked, "--help", folder=tmp_path)
+
+
+def test_installed_package_is_imported_from_another_folder(installed: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys, fitchain; print(fitchain.verify.__code__.co_filename, fitchain.__version__, *sys.path, sep='\\n')"
+    )
+    file, version, *path = run(str(installed / "bin" / "python"), "-c", code, folder=tmp_path).splitlines()
+    assert Path(file).is_relative_to(site_packages(installed)) and version == PROJECT["version"]
+    assert str(ROOT) not in path
+
+
+def test_target_folder_gets_the_one_name(wheel: Path, tmp_path: Path) -> None:
+    pip("install", "--target", str(tmp_path / "target"), str(wheel), folder=tmp_path)
+    names = {path.name for path in (tmp_path / "target").iterdir()}
+    assert {name for name in names if not name.endswith(".dist-info")} == {"fitchain", "bin"}
 
 
 def test_setup_says_what_it_needs_where_no_python_will_do() -> None:

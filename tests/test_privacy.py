@@ -18,6 +18,7 @@ from fitchain.pod.parties.owner import RegisteredDataset
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.ports.chain import Chain
 from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.ids import AgreementId
 from tests.pods import RECIPE, Party, PodProcess, Workshop, module_file, offer_table, private_table
 
 COLUMNS = ("alpha", "beta", "gamma", "delta")
@@ -44,7 +45,7 @@ class Exposed:
     owner: Party
     scientist: Party
     dataset: RegisteredDataset
-    id: Digest
+    id: AgreementId
     source: Path
     logs: Path
     hidden: tuple[str, ...]
@@ -78,7 +79,7 @@ def exposed(open_party: Callable[..., Party], tmp_path_factory: pytest.TempPathF
             *(scientist, hidden, "job", "request", "--dataset", str(dataset.id), "--model", model),
             *("--recipe", str(terms)),
         )
-        id = Digest.parse(asked["agreement"])
+        id = AgreementId(Digest.parse(asked["agreement"]))
         scientists = PodProcess(scientist, logs / "scientist.log", "--auto-accept", wrapper=hidden)
         try:
             watch = Workshop(owner, scientist, dataset, None)  # type: ignore[arg-type]

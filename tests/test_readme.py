@@ -95,7 +95,7 @@ def folder(tmp_path: Path) -> Path:
 def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
     binaries = tmp_path / "bin"
     binaries.mkdir()
-    for name, arguments in {"fitchain": " -m cli", "python": ""}.items():
+    for name, arguments in {"fitchain": " -m fitchain.cli", "python": ""}.items():
         (binaries / name).write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)}{arguments} "$@"\n')
         (binaries / name).chmod(0o755)
     (tmp_path / "tmp").mkdir()

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fitchain.pod.values.digest import Digest, canonical_json, sha256
+from fitchain.pod.values.digest import Digest, Root, canonical_json, sha256
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.recipe import Recipe, argument_columns, draft
 from fitchain.pod.values.recipe.schedule import MOST_RUNS, learning_rates
@@ -39,7 +39,7 @@ CARD: dict[str, Any] = {
 
 
 def drafted(**terms: Any) -> Recipe:
-    return draft(GRAPH, MODEL, CARD, "2.13.0+cpu", terms)
+    return draft(GRAPH, Root(MODEL), CARD, "2.13.0+cpu", terms)
 
 
 def changed(path: str, value: Any) -> bytes:
@@ -57,7 +57,7 @@ def test_draft_fills_in_everything() -> None:
     recipe = drafted()
     assert recipe.inputs == (("radius", "texture"), ("scan",))
     assert recipe.target == "diagnosis" and recipe.rows == (0, 455) and recipe.loss.name == "cross_entropy"
-    assert (recipe.batch_size, recipe.steps, recipe.segment, recipe.group) == (32, 280, 6, 16)
+    assert (recipe.batch_size, recipe.steps, recipe.segment_steps, recipe.group_leaves) == (32, 280, 6, 16)
     assert recipe.learning_rates == ((280, 0.001),) and recipe.optimizer.name == "AdamW"
     assert recipe.transform["radius"] == {"mean": 14.1, "scale": 3.5}
     assert recipe.transform["diagnosis"] == {"categories": ["benign", "malignant"]}
@@ -275,6 +275,6 @@ def test_digest_changes_with_every_term(terms: Mapping[str, Any]) -> None:
 
 def test_probe_and_panel_travel() -> None:
     probe, panel = sha256(b"probe"), sha256(b"panel")
-    recipe = draft(GRAPH, MODEL, CARD, "2.13.0", {"audit": {"panel": str(panel)}}, probe)
+    recipe = draft(GRAPH, Root(MODEL), CARD, "2.13.0", {"audit": {"panel": str(panel)}}, probe)
     again = Recipe.parse(recipe.encode())
     assert again.environment.probe == probe and again.audit.panel == panel and isinstance(again.graph, Digest)

@@ -11,12 +11,13 @@ from fitchain.pod.ports.chain.base import Event
 from fitchain.pod.ports.registry import DatasetEntry, ModelEntry, Pod, Registry, Role
 from fitchain.pod.ports.sealed import new_identity
 from fitchain.pod.ports.store.base import RAW, Cid
-from fitchain.pod.values.digest import ZERO, sha256
+from fitchain.pod.values.digest import ZERO, Root, sha256
 from fitchain.pod.values.errors import InputRefused, NotFound, Reverted
+from fitchain.pod.values.ids import NO_MODEL, DatasetId, ModelId
 from tests.chain_fixtures import Account
 
 CARD = Cid.of(RAW, bytes(sha256(b"card")))
-ROOT, GRAPH, WEIGHTS = sha256(b"root"), sha256(b"graph"), sha256(b"weights")
+ROOT, GRAPH, WEIGHTS = Root(sha256(b"root")), sha256(b"graph"), Root(sha256(b"weights"))
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ def test_dataset_registered_twice_is_the_same_unless_retired(registry: Registry)
 
 def test_dataset_that_is_none_is_not_found(registry: Registry) -> None:
     with pytest.raises(NotFound, match="no dataset"):
-        registry.dataset(ROOT)
+        registry.dataset(DatasetId(ROOT))
 
 
 def test_dataset_with_a_card_that_is_no_cid_hides_only_itself(registry: Registry, account: Account) -> None:
@@ -98,15 +99,15 @@ def test_dataset_with_a_card_that_is_no_cid_hides_only_itself(registry: Registry
 
 def test_model_is_read_back_with_its_parent(registry: Registry, account: Account) -> None:
     parent = registry.register_model(GRAPH, WEIGHTS)
-    registry.register_model(GRAPH, sha256(b"trained"), parent)
-    assert registry.model(parent) == ModelEntry(parent, account.address, GRAPH, WEIGHTS, ZERO, True)
+    registry.register_model(GRAPH, Root(sha256(b"trained")), parent)
+    assert registry.model(parent) == ModelEntry(parent, account.address, GRAPH, WEIGHTS, NO_MODEL, True)
     assert [entry.parent for entry in registry.models(author=account.address)] == [ZERO, parent]
     assert registry.register_model(GRAPH, WEIGHTS) == parent
 
 
 def test_model_that_is_none_is_not_found(registry: Registry) -> None:
     with pytest.raises(NotFound, match="no model"):
-        registry.model(GRAPH)
+        registry.model(ModelId(GRAPH))
 
 
 def test_stranger_cannot_retire(registry: Registry, open_account: Callable[..., Account]) -> None:

@@ -19,12 +19,12 @@ from fitchain.pod.parties.scientist import (
     accept_result,
     delivery,
     evaluate,
+    fetch_model,
     publish_model,
     read_card,
-    receive,
 )
 from fitchain.pod.ports.agreement import State
-from fitchain.pod.values.digest import Digest, sha256
+from fitchain.pod.values.digest import Root, sha256
 from fitchain.pod.values.errors import (
     AccessRefused,
     ChainUnusable,
@@ -36,6 +36,7 @@ from fitchain.pod.values.errors import (
     Unusable,
 )
 from fitchain.pod.values.graph import Graph
+from fitchain.pod.values.ids import AgreementId, DatasetId
 from fitchain.pod.values.state import model_root, read_safetensors
 from tests.chain_fixtures import PASSPHRASE
 from tests.node_proxy import proxy
@@ -54,7 +55,7 @@ def asking_through(workshop: Workshop, judge: Callable[[dict[str, Any]], Any]) -
         yield replace(workshop, scientist=replace(scientist, home=home))
 
 
-def requests(workshop: Workshop) -> list[Digest]:
+def requests(workshop: Workshop) -> list[AgreementId]:
     """Every agreement that the scientist asked for."""
     return workshop.scientist.home.agreements.list(scientist=workshop.scientist.address)
 
@@ -73,14 +74,16 @@ def test_published_model_is_on_chain_and_in_the_home(workshop: Workshop) -> None
 def test_same_model_published_twice_is_one_model(workshop: Workshop) -> None:
     home = workshop.scientist.home
     published = [
-        publish_model(home, module_file(home.settings.home), "other", workshop.dataset.id).id for _ in range(2)
+        publish_model(home, module_file(home.settings.home), workshop.dataset.id, name="other").id for _ in range(2)
     ]
     assert published[0] == published[1] != workshop.model.id
 
 
 def test_model_names_its_parent(workshop: Workshop) -> None:
     home = workshop.scientist.home
-    child = publish_model(home, module_file(home.settings.home), "Line", workshop.dataset.id, workshop.model.id)
+    child = publish_model(
+        home, module_file(home.settings.home), workshop.dataset.id, name="Line", parent=workshop.model.id
+    )
     assert home.registry.model(child.id).parent == workshop.model.id
 
 
@@ -91,17 +94,17 @@ def test_module_that_cannot_be_published_leaves_nothing(workshop: Workshop, tmp_
     )
     before = sorted((home.settings.home / "models").iterdir())
     with pytest.raises(InputRefused, match=r"wrong\.py:6"):
-        publish_model(home, source, "Wrong", workshop.dataset.id)
+        publish_model(home, source, workshop.dataset.id, name="Wrong")
     assert sorted((home.settings.home / "models").iterdir()) == before
 
 
 def test_card_about_other_records_than_the_registry_says_is_refuted(workshop: Workshop) -> None:
     owner = workshop.owner.home
-    id = owner.registry.register_dataset(sha256(b"other records"), 40, workshop.dataset.card_cid)
+    id = owner.registry.register_dataset(Root(sha256(b"other records")), 40, workshop.dataset.card_cid)
     with pytest.raises(ClaimMismatch, match="is about 40 records under"):
         read_card(workshop.scientist.home, id)
     with pytest.raises(NotFound, match="no dataset"):
-        read_card(workshop.scientist.home, sha256(b"nowhere"))
+        read_card(workshop.scientist.home, DatasetId(sha256(b"nowhere")))
 
 
 # Asking
@@ -143,7 +146,7 @@ def test_request_whose_answer_was_lost_is_not_paid_twice(workshop: Workshop) -> 
 
 def test_too_little_fit_is_told_before_anything_is_done(workshop: Workshop, open_party: Callable[..., Party]) -> None:
     poor = open_party("poor", units=PRICE - 1)
-    model = publish_model(poor.home, module_file(poor.home.settings.home), "Tiny", workshop.dataset.id)
+    model = publish_model(poor.home, module_file(poor.home.settings.home), workshop.dataset.id, name="Tiny")
     with pytest.raises(ChainUnusable, match="the request needs 12 FIT"):
         replace(workshop, scientist=poor, model=model).request()
     assert poor.home.journal.requests() == []
@@ -152,7 +155,7 @@ def test_too_little_fit_is_told_before_anything_is_done(workshop: Workshop, open
 def test_job_that_explodes_on_mock_data_is_never_asked_for(workshop: Workshop, table_path: Path) -> None:
     home, before = workshop.scientist.home, requests(workshop)
     dataset = offer_table(workshop.owner, table_path, policy=Policy(), mock_records=16)
-    line = publish_model(home, module_file(home.settings.home), "Line", dataset.id)
+    line = publish_model(home, module_file(home.settings.home), dataset.id, name="Line")
     faster = EXPLODING | {"segment": 6}
     with pytest.raises(InputRefused, match=r"leaves the finite numbers at step \d+ on mock data"):
         workshop.request(dataset=dataset.id, model=line.id, recipe_overrides=faster, rehearsed=True)
@@ -194,7 +197,7 @@ def test_retired_dataset_is_refused_by_the_chain(workshop: Workshop, table_path:
 def test_result_that_is_not_there_yet_is_not_found(workshop: Workshop, tmp_path: Path) -> None:
     home, id = workshop.scientist.home, workshop.request(price=PRICE + 3)
     with pytest.raises(NotFound, match="is requested and has delivered nothing yet"):
-        receive(home, id)
+        fetch_model(home, id)
     with pytest.raises(NotFound, match="has not been received"):
         delivery(home, id)
     with pytest.raises(NotFound):

@@ -11,7 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save
 
-from fitchain.pod.values.digest import ZERO, Digest, blake3_digest, canonical_json, sha256, tagged, tree_root
+from fitchain.pod.values.digest import (
+    NO_ROOT,
+    ZERO,
+    Digest,
+    Root,
+    blake3_digest,
+    canonical_json,
+    sha256,
+    tagged,
+    tree_root,
+)
 from fitchain.pod.values.errors import InputRefused, NotFound
 from fitchain.pod.values.state import (
     ITEM_BYTES,
@@ -114,8 +124,8 @@ def test_optimizer_root_of_nothing() -> None:
 
 
 def test_state_digest_follows_its_definition() -> None:
-    one = Digest(bytes([1] * 32))
-    assert state_digest(ZERO, one) == tagged("fitchain/state/v1", ZERO, one)
+    one = Root(Digest(bytes([1] * 32)))
+    assert state_digest(NO_ROOT, one) == tagged("fitchain/state/v1", ZERO, one)
 
 
 @pytest.mark.parametrize(

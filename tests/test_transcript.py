@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.proof.transcript import Transcript, check_anchors, grow
-from fitchain.pod.values.digest import ZERO, Digest, bag, leaf_hash, node_hash, sha256, tagged, tree_root
+from fitchain.pod.values.digest import NO_ROOT, ZERO, Digest, Root, bag, leaf_hash, node_hash, sha256, tagged, tree_root
 from fitchain.pod.values.errors import ClaimMismatch, DigestMismatch, InputRefused
 from fitchain.pod.values.leaf import Checkpoint, Leaf, metrics_digest, metrics_salt, records_digest
 
@@ -30,7 +30,7 @@ def transcript(count: int, segment: int = 10, steps: int | None = None) -> Trans
     for index in range(count):
         step = index * segment if steps is None else min(index * segment, steps)
         model, optimizer, records, metrics = (sha256(f"{what} {index}".encode()) for what in range(4))
-        leaves.append(Leaf(index, step, model, optimizer, records, metrics, previous))
+        leaves.append(Leaf(index, step, Root(model), Root(optimizer), records, metrics, previous))
         previous = leaves[-1].digest(CTX, SEED)
     return Transcript(CTX, SEED, tuple(leaves))
 
@@ -77,7 +77,7 @@ def test_ending_opens_the_last_leaf_as_the_contract_does(count: int, group: int)
         assert contract.count == each.count
     ending = whole.ending(group, WEIGHTS)
     last = whole.leaves[-1]
-    assert ending.last.model_root == last.model
+    assert ending.last.model == last.model
     assert contract.finish(ending.peaks, ending.tail, last, ending.path) == whole.root
 
 
@@ -97,7 +97,7 @@ def test_grow_keeps_a_peak_for_each_one_in_the_count(count: int) -> None:
 
 @given(st.integers(1, 40), st.integers(2, 9))
 def test_verify_accepts_an_undisturbed_chain(count: int, segment: int) -> None:
-    transcript(count, segment).verify(steps=max(1, (count - 1) * segment), segment=segment)
+    transcript(count, segment).verify(steps=max(1, (count - 1) * segment), segment_steps=segment)
 
 
 @pytest.mark.parametrize("field", ["model", "optimizer", "records", "metrics"])
@@ -136,12 +136,12 @@ def test_verify_refuses_a_first_leaf_that_does_not_stand_at_the_start() -> None:
 
 def test_verify_compares_steps_with_the_terms() -> None:
     with pytest.raises(ClaimMismatch, match="leaf 3 stands after step 30, and the terms say 25"):
-        transcript(4).verify(steps=25, segment=10)
+        transcript(4).verify(steps=25, segment_steps=10)
 
 
 def test_verify_refuses_more_leaves_than_agreed() -> None:
     with pytest.raises(ClaimMismatch, match="has 6 leaves, and 40 steps by 10 give 5"):
-        transcript(6).verify(steps=40, segment=10)
+        transcript(6).verify(steps=40, segment_steps=10)
 
 
 def test_ending_of_no_leaf_is_refused() -> None:
@@ -200,13 +200,13 @@ metrics = st.dictionaries(st.sampled_from(["loss", "accuracy"]), st.floats(allow
 def test_checkpoint_is_read_back_from_its_line(
     index: int, step: int, parts: list[Digest], values: dict[str, float]
 ) -> None:
-    checkpoint = Checkpoint(Leaf(index, step, *parts[:5]), values, parts[5])
+    checkpoint = Checkpoint(Leaf(index, step, Root(parts[0]), Root(parts[1]), *parts[2:5]), values, parts[5])
     assert Checkpoint.from_line(checkpoint.to_line()) == checkpoint
 
 
 def test_checkpoint_refuses_metrics_that_do_not_open_its_leaf() -> None:
     salt = metrics_salt(bytes(32), 3)
-    leaf = Leaf(3, 30, ZERO, ZERO, ZERO, metrics_digest({"loss": 0.5}, salt), ZERO)
+    leaf = Leaf(3, 30, NO_ROOT, NO_ROOT, ZERO, metrics_digest({"loss": 0.5}, salt), ZERO)
     Checkpoint(leaf, {"loss": 0.5}, salt).verify()
     with pytest.raises(DigestMismatch, match="the metrics of leaf 3"):
         Checkpoint(leaf, {"loss": 0.4}, salt).verify()
@@ -228,7 +228,8 @@ def test_checkpoint_refuses_what_is_none(line: bytes) -> None:
 
 
 def test_leaf_is_hashed_as_written_down() -> None:
-    leaf = Leaf(1, 10, *(sha256(bytes([place])) for place in range(5)))
+    model, optimizer, *rest = (sha256(bytes([place])) for place in range(5))
+    leaf = Leaf(1, 10, Root(model), Root(optimizer), *rest)
     state = tagged("fitchain/state/v1", leaf.model, leaf.optimizer)
     words = (CTX, SEED, 1, 10, state, leaf.records, leaf.metrics, leaf.previous)
     assert leaf.digest(CTX, SEED) == tagged("fitchain/leaf/v1", *words)

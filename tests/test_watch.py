@@ -8,15 +8,20 @@ from typing import Any
 
 import pytest
 
-from fitchain.cli import watch
-from fitchain.cli.story import JobStatus, describe, sentence, state_name, values
+from fitchain.cli.views import watch
+from fitchain.cli.views.history import describe, sentence, state_name, values
+from fitchain.pod.jobs.job_status import JobStatus
 from fitchain.pod.jobs.journal import Entry
+from fitchain.pod.jobs.watch import over
 from fitchain.pod.ports.agreement import Agreement, Anchor, RunRecord, State, Terms
-from fitchain.pod.values.digest import ZERO, Digest, sha256
+from fitchain.pod.values.digest import NO_ROOT, ZERO, Digest, sha256
+from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
 
-JOB = sha256(b"job")
+JOB = AgreementId(sha256(b"job"))
 OWNER, SCIENTIST = "0x" + "11" * 20, "0x" + "22" * 20
-TERMS = Terms(OWNER, sha256(b"d"), sha256(b"m"), sha256(b"r"), 560, 10, 16, 10 * 10**18, 10**18, 600, 600, 600)
+TERMS = Terms(
+    OWNER, DatasetId(sha256(b"d")), ModelId(sha256(b"m")), sha256(b"r"), 560, 10, 16, 10 * 10**18, 10**18, 600, 600, 600
+)
 
 
 def anchor(count: int) -> Anchor:
@@ -29,7 +34,7 @@ def standing(
     agreement = Agreement(JOB, SCIENTIST, TERMS, state, ZERO, 5, step, 0, 0, 0)
     anchors = tuple(anchor(covered) for covered in range(16, count + 1, 16))
     proof = RunRecord(
-        sha256(b"c"), sha256(b"s"), ZERO, count, step, ZERO, ZERO, None, None, anchors, 130 if ended else None
+        sha256(b"c"), sha256(b"s"), ZERO, count, step, NO_ROOT, NO_ROOT, None, None, anchors, 130 if ended else None
     )
     losses = tuple((10 * i, 1 / (i + 1)) for i in range(count))
     return JobStatus(agreement, proof, 5, 412_345, losses, 0.96 if count else None, history, 0)
@@ -59,10 +64,8 @@ def test_a_state_is_told_in_a_word(job: JobStatus, name: str) -> None:
 @pytest.mark.parametrize("state", list(State)[1:])
 def test_watching_ends_when_the_training_does_or_the_money_has_moved(state: State) -> None:
     job = standing(state)
-    assert watch.over(job, until_settled=True) == (
-        state in (State.SETTLED, State.CANCELLED, State.FORFEITED, State.REFUNDED)
-    )
-    assert watch.over(job, until_settled=False) == (state not in (State.REQUESTED, State.ACCEPTED, State.TRAINING))
+    assert over(job, until_settled=True) == (state in (State.SETTLED, State.CANCELLED, State.FORFEITED, State.REFUNDED))
+    assert over(job, until_settled=False) == (state not in (State.REQUESTED, State.ACCEPTED, State.TRAINING))
 
 
 def test_checkpoints_of_this_pod_count_before_they_are_anchored() -> None:
@@ -95,6 +98,11 @@ def test_an_entry_that_is_not_known_is_told_in_full() -> None:
 
 def test_an_entry_without_what_its_sentence_needs_is_told_as_it_is() -> None:
     assert sentence(entry(1, "anchored", count=3)).endswith("anchored: count 3")
+
+
+def test_a_training_is_told_with_its_steps_and_its_process() -> None:
+    told = sentence(entry(1, "training", step=0, steps=560, pid=7, sandbox={"landlock": 4}))
+    assert told.endswith("training 560 steps, in process 7")
 
 
 def test_json_gives_amounts_as_decimal_fit() -> None:

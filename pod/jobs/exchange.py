@@ -1,7 +1,8 @@
 """Parcels: what travels between pods, sealed, through the store.
 
-Stands after `certificate` and before `worker`. Objects in the store are public for ever, so every parcel is made of age files for
-named recipients. It knows what a parcel is made of and to whom it is sealed, and nothing of when it is sent.
+Stands after `certificate` and before `worker`. Objects in the store are public for ever, so every
+parcel is made of age files for named recipients. It knows what a parcel is made of and to whom it
+is sealed, and nothing of when it is sent.
 
     offer      scientist -> owner        a folder: recipe.json, graph.json, initial.safetensors
     note       owner -> scientist        one group's leaves, with what the owner's policy lets out of its metrics
@@ -24,6 +25,7 @@ from fitchain.pod.ports.sealed import open_file, open_sealed, seal, seal_file
 from fitchain.pod.ports.store import Cid, Store
 from fitchain.pod.values.digest import Digest, canonical_json, parse_json
 from fitchain.pod.values.errors import AccessRefused, DigestMismatch, InputRefused, StoreUnusable
+from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.recipe import METRICS
 
 OFFER_FILES = ("recipe.json", "graph.json", "initial.safetensors")
@@ -44,10 +46,11 @@ class Note:
         first: index of the group's first leaf.
         step: the step after which the group's last leaf stands.
         leaves: digests of the group's leaves, in order; their tree is the anchored root.
-        metrics: mean of each metric over the group, to three significant digits; None where the owner's policy keeps metrics in.
+        metrics: mean of each metric over the group, to three significant digits; None where the
+            owner's policy keeps metrics in.
     """
 
-    agreement: Digest
+    agreement: AgreementId
     first: int
     step: int
     leaves: tuple[Digest, ...]
@@ -90,7 +93,8 @@ def fetch_folder(
         AccessRefused: it is not sealed to this identity.
         NotFound: the store does not have it.
         DigestMismatch: it was sealed badly, or altered after that.
-        StoreUnusable: the store's copy is altered; whoever has the object can mend it by adding it again.
+        StoreUnusable: the store's copy is altered; whoever has the object can mend it by adding it
+            again.
     """
     wanted = {f"{name}.age" for name in names}
     with _stored(cid):
@@ -136,17 +140,19 @@ def fetch_note(store: Store, cid: Cid, identity: str) -> Note:
         metrics = None if body["metrics"] is None else {name: float(value) for name, value in body["metrics"].items()}
         if not set(metrics or ()) <= set(METRICS) or not all(map(isfinite, (metrics or {}).values())):
             raise ValueError(f"its metrics are {metrics!r:.80}")
-        return Note(Digest.parse(body["agreement"]), int(body["first"]), int(body["step"]), leaves, metrics)
+        return Note(
+            AgreementId(Digest.parse(body["agreement"])), int(body["first"]), int(body["step"]), leaves, metrics
+        )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputRefused(f"the object {cid} is not a note: {error}") from None
 
 
-def send_key(store: Store, agreement: Digest, secret: str, recipient: str) -> Cid:
+def send_key(store: Store, agreement: AgreementId, secret: str, recipient: str) -> Cid:
     """Seal a job's age identity to the scientist and add it to the store."""
     return _send_text(store, KEY_VERSION, agreement, "identity", secret, recipient)
 
 
-def fetch_key(store: Store, agreement: Digest, cid: Cid, identity: str) -> str:
+def fetch_key(store: Store, agreement: AgreementId, cid: Cid, identity: str) -> str:
     """Fetch and open a job's age identity.
 
     Raises:
@@ -157,12 +163,12 @@ def fetch_key(store: Store, agreement: Digest, cid: Cid, identity: str) -> str:
     return _fetch_text(store, cid, identity, KEY_VERSION, agreement, "identity")
 
 
-def send_refusal(store: Store, agreement: Digest, reason: str, recipient: str) -> Cid:
+def send_refusal(store: Store, agreement: AgreementId, reason: str, recipient: str) -> Cid:
     """Seal the reason of a refusal to the scientist and add it to the store."""
     return _send_text(store, REFUSAL_VERSION, agreement, "reason", reason, recipient)
 
 
-def fetch_refusal(store: Store, agreement: Digest, cid: Cid, identity: str) -> str:
+def fetch_refusal(store: Store, agreement: AgreementId, cid: Cid, identity: str) -> str:
     """Fetch and open the reason of a refusal.
 
     Raises:
@@ -173,13 +179,13 @@ def fetch_refusal(store: Store, agreement: Digest, cid: Cid, identity: str) -> s
     return _fetch_text(store, cid, identity, REFUSAL_VERSION, agreement, "reason")
 
 
-def _send_text(store: Store, version: str, agreement: Digest, name: str, text: str, recipient: str) -> Cid:
+def _send_text(store: Store, version: str, agreement: AgreementId, name: str, text: str, recipient: str) -> Cid:
     """Seal one text about a job to the scientist and add it to the store."""
     body = {"version": version, "agreement": str(agreement), name: text}
     return store.add(seal(canonical_json(body), [recipient]))
 
 
-def _fetch_text(store: Store, cid: Cid, identity: str, version: str, agreement: Digest, name: str) -> str:
+def _fetch_text(store: Store, cid: Cid, identity: str, version: str, agreement: AgreementId, name: str) -> str:
     """Fetch and open what `_send_text` sent about this job."""
     body = _fetch_json(store, cid, identity, version)
     if body.get("agreement") != str(agreement) or not isinstance(body.get(name), str):
@@ -190,7 +196,8 @@ def _fetch_text(store: Store, cid: Cid, identity: str, version: str, agreement: 
 
 @contextmanager
 def _stored(cid: Cid) -> Iterator[None]:
-    """Tell a store's bad copy, which whoever has the object can mend, from an object that was bad when it was sent."""
+    """Tell a store's bad copy, which whoever has the object can mend, from an object that was bad
+    when it was sent."""
     try:
         yield
     except DigestMismatch as error:

@@ -29,13 +29,14 @@ from uuid import uuid4
 from fitchain.pod.jobs.journal import Journal
 from fitchain.pod.ports.agreement import Agreements, Audits
 from fitchain.pod.ports.chain import Chain, connect
-from fitchain.pod.ports.keys import Keys, unlock
+from fitchain.pod.ports.keys import KeyInfo, Keys, create, unlock
+from fitchain.pod.ports.passphrase import Passphrase, passphrase_of
 from fitchain.pod.ports.registry import Registry, Role
 from fitchain.pod.ports.sealed import new_identity, open_sealed, seal
-from fitchain.pod.ports.settings import Settings
+from fitchain.pod.ports.settings import Settings, load
 from fitchain.pod.ports.store import Store, open_store
-from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import AccessRefused, NotFound, Unusable
+from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
 
 MEET_AGAIN_S = 30.0
 """How long what the registry said of a pod's store is taken for true."""
@@ -94,7 +95,8 @@ class Home(AbstractContextManager["Home"]):
         self.store.close()
 
     def register_or_update(self, role: Role) -> None:
-        """Register this pod, or bring its entry up to date: to whom things are sealed, and where its store is reached.
+        """Register this pod, or bring its entry up to date: to whom things are sealed, and where
+        its store is reached.
 
         Raises:
             ChainUnusable: the contract refuses, or the account cannot pay.
@@ -104,7 +106,8 @@ class Home(AbstractContextManager["Home"]):
         self.registry.register_pod(role, self.keys.recipient, self.store.endpoint())
 
     def add_peer(self, address: str) -> None:
-        """Let the store know where another pod's is reached, before something is fetched that comes from there.
+        """Let the store know where another pod's is reached, before something is fetched that comes
+        from there.
 
         Raises:
             ChainUnusable: the chain does not say.
@@ -119,8 +122,9 @@ class Home(AbstractContextManager["Home"]):
             return  # it never ran a pod, and whether its objects are somewhere all the same shows when they are fetched
         self.store.add_peer(endpoint)
 
-    def release_objects(self, agreement: Digest) -> None:
-        """Keep the sealed objects of an agreement no longer; `fitchain store gc` removes what nobody else keeps.
+    def release_objects(self, agreement: AgreementId) -> None:
+        """Keep the sealed objects of an agreement no longer; `fitchain store gc` removes what
+        nobody else keeps.
 
         Raises:
             ChainUnusable, StoreUnusable: chain or store do not answer.
@@ -129,7 +133,8 @@ class Home(AbstractContextManager["Home"]):
             self.store.unpin(cid)
 
     def kept_identity(self, path: Path) -> str:
-        """An age identity made for one purpose: made once, and kept in a file that is sealed to this pod.
+        """An age identity made for one purpose: made once, and kept in a file that is sealed to
+        this pod.
 
         Args:
             path: the file; who removes it forgets the identity.
@@ -168,7 +173,8 @@ class Home(AbstractContextManager["Home"]):
 
     @contextmanager
     def exclusive_lock(self) -> Iterator[None]:
-        """Be the home's only running pod as long as the block lasts; the kernel lets go when a process dies.
+        """Be the home's only running pod as long as the block lasts; the kernel lets go when a
+        process dies.
 
         Raises:
             Unusable: another one runs.
@@ -199,17 +205,59 @@ class Home(AbstractContextManager["Home"]):
         """The audits, as this pod calls them."""
         return Audits(self.chain)
 
-    def job_folder(self, agreement: Digest) -> Path:
+    def job_folder(self, agreement: AgreementId) -> Path:
         """The folder of one job, made when absent, for this pod's eyes alone."""
         return _private(self.settings.home / "jobs" / str(agreement))
 
-    def model_folder(self, model: Digest) -> Path:
+    def model_folder(self, model: ModelId) -> Path:
         """The folder of one published model, made when absent."""
         return _private(self.settings.home / "models" / str(model))
 
-    def dataset_folder(self, dataset: Digest) -> Path:
+    def dataset_folder(self, dataset: DatasetId) -> Path:
         """The folder of one registered dataset (never its records), made when absent."""
         return _private(self.settings.home / "datasets" / str(dataset))
+
+
+def open_home(
+    folder: Path | str | None = None,
+    passphrase: Passphrase | None = None,
+    *,
+    rpc: str | None = None,
+    store: Path | str | None = None,
+    devnet: Path | str | None = None,
+) -> Home:
+    """Open a home; whoever opens it closes it, or uses it as a context.
+
+    Args:
+        folder: the home; what is not chosen, here and below, is as the settings say.
+        passphrase: a file, or what asks for it; None opens the home for reading alone.
+        rpc: URL of the chain's node.
+        store: a folder, or the address of a Kubo node's RPC.
+        devnet: folder of the devnet.
+
+    Raises:
+        As `Home.open`; and NotFound: there is no such passphrase file.
+    """
+    settings = load(folder, rpc, store=store, devnet=devnet)
+    return Home.open(settings, None if passphrase is None else lambda: passphrase_of(passphrase))
+
+
+def create_keys(folder: Path | str | None, passphrase: Passphrase) -> KeyInfo:
+    """Make a home's account and age identity.
+
+    The account must have ETH and FIT before the home can do much.
+
+    Args:
+        folder: the home, made when absent; None takes the default one.
+        passphrase: a file, or what asks for it; it encrypts them.
+
+    Raises:
+        InputRefused: the home has keys already, or the passphrase is empty.
+        NotFound: there is no such passphrase file.
+    """
+    settings = load(folder)
+    made = create(settings.home, settings.key, passphrase_of(passphrase))
+    return KeyInfo(made.name, made.address, made.recipient)
 
 
 LEFT_BEHIND = (
@@ -225,7 +273,8 @@ LEFT_BEHIND = (
 
 
 def sweep(folder: Path, patterns: Sequence[str] = LEFT_BEHIND) -> None:
-    """Remove from a job's folder what a killed process had on its way: half-written files, opened or sealed copies.
+    """Remove from a job's folder what a killed process had on its way: half-written files, opened
+    or sealed copies.
 
     Nobody else may be at work on them.
     """

@@ -1,10 +1,11 @@
 """The journal: what a pod must remember across a power cut (SQLite).
 
-Stands after `worker` and before `home`. The chain is the truth about agreements; the journal holds what the chain cannot know:
-where a dataset's source lies, which registration salts belong to it, what a person decided, which request is on its way, and the
-history that `job show` and `job watch` print and that the owner keeps as its audit record. An intent is written here before its
-effect is attempted, so that whatever was cut off is found again. Several processes of one home may use it at once. No key, no
-passphrase and no record of a dataset is ever written to it.
+Stands after `worker` and before `home`. The chain is the truth about agreements; the journal holds
+what the chain cannot know: where a dataset's source lies, which registration salts belong to it,
+what a person decided, which request is on its way, and the history that `job show` and `job watch`
+print and that the owner keeps as its audit record. An intent is written here before its effect is
+attempted, so that whatever was cut off is found again. Several processes of one home may use it at
+once. No key, no passphrase and no record of a dataset is ever written to it.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.digest import Digest, Root
 from fitchain.pod.values.errors import NotFound
+from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
 
 SCHEMA_VERSION = 1
 
@@ -48,7 +50,7 @@ class Entry:
     """One line of a job's history; `time` in seconds since 1970 by this pod's clock."""
 
     id: int
-    agreement: Digest
+    agreement: AgreementId
     time: float
     kind: str
     body: dict[str, Any]
@@ -56,13 +58,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class DatasetRow:
-    """A dataset of this pod: its source's path, how it is read, and the fresh salt its registration key derives from."""
+    """A dataset of this pod: its source's path, how it is read, and the fresh salt its registration
+    key derives from."""
 
-    id: Digest
+    id: DatasetId
     source: Path
     reading: dict[str, Any]
     salt: bytes
-    root: Digest
+    root: Root
     card: bytes
     card_cid: str
 
@@ -71,11 +74,11 @@ class DatasetRow:
 class ModelRow:
     """A model this pod published, with the folder that holds its graph and weights."""
 
-    id: Digest
+    id: ModelId
     name: str
     folder: Path
     graph: Digest
-    initial_model: Digest
+    initial_model: Root
     cid: str
 
 
@@ -83,7 +86,7 @@ class ModelRow:
 class RequestRow:
     """A request this pod made or was about to make: enough to send it again."""
 
-    agreement: Digest
+    agreement: AgreementId
     salt: Digest
     terms: dict[str, Any]
     offer: str
@@ -140,13 +143,14 @@ class Journal:
 
     # History
 
-    def record(self, agreement: Digest, kind: str, once: str | None = None, **body: Any) -> bool:
+    def record(self, agreement: AgreementId, kind: str, once: str | None = None, **body: Any) -> bool:
         """Append one line to a job's history.
 
         Args:
             agreement: the job.
             kind: what happened, one word.
-            once: where given, the line is appended only if the job has none of this kind with the same `once`.
+            once: where given, the line is appended only if the job has none of this kind with the
+                same `once`.
             body: JSON values.
 
         Returns:
@@ -159,11 +163,11 @@ class Journal:
             )
             return cursor.rowcount == 1
 
-    def happened(self, agreement: Digest, kind: str) -> bool:
+    def happened(self, agreement: AgreementId, kind: str) -> bool:
         """Say whether the job's history has a line of this kind."""
         return bool(self._rows("SELECT 1 FROM history WHERE agreement = ? AND kind = ? LIMIT 1", str(agreement), kind))
 
-    def last(self, agreement: Digest, kind: str) -> Entry:
+    def last(self, agreement: AgreementId, kind: str) -> Entry:
         """The newest line of one kind in a job's history.
 
         Raises:
@@ -174,31 +178,31 @@ class Journal:
             return _entry(row)
         raise NotFound(f"the history of {agreement} has no line {kind!r}")
 
-    def history(self, agreement: Digest, after: int = 0) -> list[Entry]:
+    def history(self, agreement: AgreementId, after: int = 0) -> list[Entry]:
         """The lines of a job's history with an id above `after`, oldest first."""
         rows = self._rows("SELECT * FROM history WHERE agreement = ? AND id > ? ORDER BY id", str(agreement), after)
         return [_entry(row) for row in rows]
 
     # What a person decided
 
-    def decide(self, agreement: Digest, decision: str, reason: str = "") -> None:
+    def decide(self, agreement: AgreementId, decision: str, reason: str = "") -> None:
         """Keep a person's decision on a request; the last one counts."""
         with self._writing() as database:
             database.execute("REPLACE INTO decisions VALUES (?, ?, ?)", (str(agreement), decision, reason))
 
-    def decision(self, agreement: Digest) -> Decision | None:
+    def decision(self, agreement: AgreementId) -> Decision | None:
         """The decision on a request, if a person made one."""
         rows = self._rows("SELECT * FROM decisions WHERE agreement = ?", str(agreement))
         return Decision(rows[0]["decision"], rows[0]["reason"]) if rows else None
 
     # Small facts about a job that must not be worked out twice (the CID of a delivery, say)
 
-    def keep_fact(self, agreement: Digest, name: str, value: str) -> None:
+    def keep_fact(self, agreement: AgreementId, name: str, value: str) -> None:
         """Keep a fact about a job; the last value counts."""
         with self._writing() as database:
             database.execute("REPLACE INTO facts VALUES (?, ?, ?)", (str(agreement), name, value))
 
-    def fact(self, agreement: Digest, name: str) -> str | None:
+    def fact(self, agreement: AgreementId, name: str) -> str | None:
         """A fact kept about a job."""
         rows = self._rows("SELECT value FROM facts WHERE agreement = ? AND name = ?", str(agreement), name)
         return rows[0]["value"] if rows else None
@@ -225,18 +229,18 @@ class Journal:
         """Every dataset of this pod, in the order of registration."""
         return [
             DatasetRow(
-                Digest.parse(row["id"]),
+                DatasetId(Digest.parse(row["id"])),
                 Path(row["source"]),
                 json.loads(row["reading"]),
                 row["salt"],
-                Digest.parse(row["root"]),
+                Root(Digest.parse(row["root"])),
                 row["card"],
                 row["card_cid"],
             )
             for row in self._rows("SELECT * FROM datasets ORDER BY rowid")
         ]
 
-    def dataset(self, id: Digest) -> DatasetRow:
+    def dataset(self, id: DatasetId) -> DatasetRow:
         """One dataset.
 
         Raises:
@@ -261,17 +265,17 @@ class Journal:
         """Every model this pod published, in that order."""
         return [
             ModelRow(
-                Digest.parse(row["id"]),
+                ModelId(Digest.parse(row["id"])),
                 row["name"],
                 Path(row["folder"]),
                 Digest.parse(row["graph"]),
-                Digest.parse(row["initial_model"]),
+                Root(Digest.parse(row["initial_model"])),
                 row["cid"],
             )
             for row in self._rows("SELECT * FROM models ORDER BY rowid")
         ]
 
-    def model(self, id: Digest) -> ModelRow:
+    def model(self, id: ModelId) -> ModelRow:
         """One published model.
 
         Raises:
@@ -296,7 +300,7 @@ class Journal:
         """Every request this pod made, in that order."""
         return [
             RequestRow(
-                Digest.parse(row["agreement"]),
+                AgreementId(Digest.parse(row["agreement"])),
                 Digest.parse(row["salt"]),
                 json.loads(row["terms"]),
                 row["offer"],
@@ -307,4 +311,6 @@ class Journal:
 
 
 def _entry(row: sqlite3.Row) -> Entry:
-    return Entry(row["id"], Digest.parse(row["agreement"]), row["time"], row["kind"], json.loads(row["body"]))
+    return Entry(
+        row["id"], AgreementId(Digest.parse(row["agreement"])), row["time"], row["kind"], json.loads(row["body"])
+    )

@@ -1,7 +1,8 @@
-"""Patience: what a pod does about an error: tell it once, try again after a while, let other jobs go on meanwhile.
+"""Patience: what a pod does about an error: tell it once, try again after a while, let other jobs
+go on meanwhile.
 
-Stands after `home` and before `owner`, whose loops use it. It knows jobs by their ids and errors by their messages, nothing of what
-is tried.
+Stands after `home` and before `owner`, whose loops use it. It knows jobs by their ids and errors by
+their messages, nothing of what is tried.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ from collections import Counter
 from collections.abc import Callable
 
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.values.digest import ZERO, Digest
 from fitchain.pod.values.errors import FitchainError, Refuted
+from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId
 
 RETRY_S = 5.0
 DOUBLINGS = 4
-Say = Callable[[Digest, str], None]
-"""Told what happens, one line each, and about which job; the zero digest stands for the pod itself."""
+Say = Callable[[AgreementId, str], None]
+"""Told what happens, one line each, and about which job; `NO_AGREEMENT` where it is about none."""
 
 
 class RetryPolicy:
@@ -26,21 +27,23 @@ class RetryPolicy:
     Args:
         home: in whose journal errors are kept.
         say: told each error once.
-        retry_s: seconds until something that failed is tried again; each further failure doubles them, up to sixteen times as long.
+        retry_s: seconds until something that failed is tried again; each further failure doubles
+            them, up to sixteen times as long.
     """
 
     def __init__(self, home: Home, say: Say, retry_s: float = RETRY_S) -> None:
         self.home, self.say, self.retry_s = home, say, retry_s
-        self._told: dict[Digest, str] = {}
-        self._due: dict[Digest, float] = {}
-        self._failures: Counter[Digest] = Counter()
+        self._told: dict[AgreementId, str] = {}
+        self._due: dict[AgreementId, float] = {}
+        self._failures: Counter[AgreementId] = Counter()
 
-    def due(self, id: Digest) -> bool:
+    def due(self, id: AgreementId) -> bool:
         """Whether a job may be tried now."""
         return time.monotonic() >= self._due.get(id, 0.0)
 
-    def attempt(self, id: Digest, act: Callable[[], None]) -> None:
-        """Do something for a job; an error is told unless it is the one told last, and puts the job off."""
+    def attempt(self, id: AgreementId, act: Callable[[], None]) -> None:
+        """Do something for a job; an error is told unless it is the one told last, and puts the job
+        off."""
         try:
             act()
         except FitchainError as error:
@@ -51,12 +54,12 @@ class RetryPolicy:
             self._told.pop(id, None)
             self._failures.pop(id, None)
 
-    def tell(self, id: Digest, error: FitchainError) -> None:
+    def tell(self, id: AgreementId, error: FitchainError) -> None:
         """Tell an error and put it into the job's history, unless it was told last."""
         if self._told.get(id) == error.message:
             return
         self._told[id] = error.message
         self.say(id, f"{error.message} ({error.hint})" if error.hint else error.message)
-        if id != ZERO:
+        if id != NO_AGREEMENT:
             kind = "refuted" if isinstance(error, Refuted) else "error"
             self.home.journal.record(id, kind, message=error.message, hint=error.hint)

@@ -1,6 +1,7 @@
 """The registry: pods, datasets, models and panels by name, as typed calls.
 
-Stands after `keys` and before `agreement` in the flow. Identities are set once; owners may retire them.
+Stands after `keys` and before `agreement` in the flow. Identities are set once; owners may retire
+them.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from typing import Any
 
 from fitchain.pod.ports.chain.client import Chain
 from fitchain.pod.ports.store.base import Cid
-from fitchain.pod.values.digest import ZERO, Digest
+from fitchain.pod.values.digest import ZERO, Digest, Root
 from fitchain.pod.values.errors import InputRefused, NotFound, Reverted
+from fitchain.pod.values.ids import NO_MODEL, DatasetId, ModelId, PanelId
 
 
 class Role(IntEnum):
@@ -26,7 +28,8 @@ class Role(IntEnum):
 
 @dataclass(frozen=True)
 class Pod:
-    """A registered pod: its account, its age recipient, where it can be reached (at most 512 bytes)."""
+    """A registered pod: its account, its age recipient, where it can be reached (at most 512
+    bytes)."""
 
     address: str
     role: Role
@@ -36,11 +39,12 @@ class Pod:
 
 @dataclass(frozen=True)
 class DatasetEntry:
-    """A registered dataset: `root` over `count` records, `card` the CID of its card, `active` until it is retired."""
+    """A registered dataset: `root` over `count` records, `card` the CID of its card, `active` until
+    it is retired."""
 
-    id: Digest
+    id: DatasetId
     owner: str
-    root: Digest
+    root: Root
     count: int
     card: Cid
     active: bool
@@ -48,13 +52,14 @@ class DatasetEntry:
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """A registered model: digest of its graph, root of its initial tensors, the model it descends from (zero: none)."""
+    """A registered model: digest of its graph, root of its initial tensors, the model it descends
+    from (zero: none)."""
 
-    id: Digest
+    id: ModelId
     author: str
     graph: Digest
-    initial_root: Digest
-    parent: Digest
+    initial_root: Root
+    parent: ModelId
     active: bool
 
 
@@ -62,7 +67,7 @@ class ModelEntry:
 class PanelEntry:
     """A panel: verifiers by name, of which audits are drawn; members are only ever added."""
 
-    id: Digest
+    id: PanelId
     creator: str
     name: str
     members: tuple[str, ...]
@@ -79,7 +84,8 @@ class Registry:
         self.chain = chain
 
     def register_pod(self, role: Role, recipient: str, endpoint: bytes = b"") -> None:
-        """Register this account as a pod, or bring its entry up to date; harmless where all stands already.
+        """Register this account as a pod, or bring its entry up to date; harmless where all stands
+        already.
 
         Args:
             role: set once.
@@ -123,7 +129,7 @@ class Registry:
             raise NotFound(f"no pod is registered for the account {address}", "its owner registers it by starting it")
         return Pod(address, Role(found["role"]), found["recipient"], found["endpoint"])
 
-    def register_dataset(self, root: Digest, count: int, card: Cid) -> Digest:
+    def register_dataset(self, root: Root, count: int, card: Cid) -> DatasetId:
         """Register a dataset as its owner.
 
         Args:
@@ -137,13 +143,13 @@ class Registry:
         Raises:
             ChainUnusable: the contract refuses (it was retired, say), or the account cannot pay.
         """
-        return self._registered("Dataset", root, count, bytes(card))
+        return DatasetId(self._registered("Dataset", root, count, bytes(card)))
 
-    def retire_dataset(self, id: Digest) -> None:
+    def retire_dataset(self, id: DatasetId) -> None:
         """Let no new request name the dataset."""
         self.chain.send("Registry", "retireDataset", id)
 
-    def dataset(self, id: Digest) -> DatasetEntry:
+    def dataset(self, id: DatasetId) -> DatasetEntry:
         """One dataset.
 
         Raises:
@@ -156,11 +162,12 @@ class Registry:
         return _dataset(id, found)
 
     def datasets(self, owner: str | None = None) -> list[DatasetEntry]:
-        """Every dataset, oldest first, of one owner where given; without those whose card is no CID."""
+        """Every dataset, oldest first, of one owner where given; without those whose card is no
+        CID."""
         found = self._all("Dataset", {"owner": owner} if owner else {})
-        return [_dataset(id, entry) for id, entry in found if _is_cid(entry["cardCid"])]
+        return [_dataset(DatasetId(id), entry) for id, entry in found if _is_cid(entry["cardCid"])]
 
-    def register_model(self, graph: Digest, initial_root: Digest, parent: Digest = ZERO) -> Digest:
+    def register_model(self, graph: Digest, initial_root: Root, parent: ModelId = NO_MODEL) -> ModelId:
         """Register a model as its author.
 
         Args:
@@ -174,13 +181,13 @@ class Registry:
         Raises:
             ChainUnusable: the contract refuses (it was retired, say), or the account cannot pay.
         """
-        return self._registered("Model", graph, initial_root, parent)
+        return ModelId(self._registered("Model", graph, initial_root, parent))
 
-    def retire_model(self, id: Digest) -> None:
+    def retire_model(self, id: ModelId) -> None:
         """Let no new request name the model."""
         self.chain.send("Registry", "retireModel", id)
 
-    def model(self, id: Digest) -> ModelEntry:
+    def model(self, id: ModelId) -> ModelEntry:
         """One model.
 
         Raises:
@@ -193,9 +200,9 @@ class Registry:
 
     def models(self, author: str | None = None) -> list[ModelEntry]:
         """Every model, oldest first, of one author where given."""
-        return [_model(id, entry) for id, entry in self._all("Model", {"author": author} if author else {})]
+        return [_model(ModelId(id), entry) for id, entry in self._all("Model", {"author": author} if author else {})]
 
-    def create_panel(self, name: str, members: Sequence[str]) -> Digest:
+    def create_panel(self, name: str, members: Sequence[str]) -> PanelId:
         """Name verifiers of whom audits may be drawn.
 
         Args:
@@ -208,13 +215,13 @@ class Registry:
         receipt = self.chain.send("Registry", "createPanel", name, list(members))
         id = receipt.event("PanelCreated").args["id"]
         assert isinstance(id, Digest)
-        return id
+        return PanelId(id)
 
-    def extend_panel(self, id: Digest, members: Sequence[str]) -> None:
+    def extend_panel(self, id: PanelId, members: Sequence[str]) -> None:
         """Add members as the panel's creator; audits that are open already do not draw them."""
         self.chain.send("Registry", "extendPanel", id, list(members))
 
-    def panel(self, id: Digest) -> PanelEntry:
+    def panel(self, id: PanelId) -> PanelEntry:
         """One panel.
 
         Raises:
@@ -249,12 +256,12 @@ class Registry:
         return list(zip(ids, self.chain.call_many([("Registry", kind.lower(), (id,)) for id in ids]), strict=True))
 
 
-def _dataset(id: Digest, found: dict[str, Any]) -> DatasetEntry:
+def _dataset(id: DatasetId, found: dict[str, Any]) -> DatasetEntry:
     card = Cid.decode(found["cardCid"])
     return DatasetEntry(id, found["owner"], found["root"], found["count"], card, found["active"])
 
 
-def _model(id: Digest, found: dict[str, Any]) -> ModelEntry:
+def _model(id: ModelId, found: dict[str, Any]) -> ModelEntry:
     return ModelEntry(id, found["author"], found["graph"], found["initialRoot"], found["parent"], found["active"])
 
 

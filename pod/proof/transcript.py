@@ -1,8 +1,9 @@
 """The transcript: all leaves of a training under one root, and what the chain is told of them.
 
-Stands after `checkpoint`, which writes the leaves; before `audit` and `certificate`, which read them back. It knows leaves and
-trees, nothing of torch, files or transactions. A transcript's tree is RFC 6962's over the leaves' digests; because an anchor
-group holds a power of two of leaves, its root is a node of that tree, and the contract grows the tree's peaks group by group.
+Stands after `checkpoint`, which writes the leaves; before `audit` and `certificate`, which read
+them back. It knows leaves and trees, nothing of torch, files or transactions. A transcript's tree
+is RFC 6962's over the leaves' digests; because an anchor group holds a power of two of leaves, its
+root is a node of that tree, and the contract grows the tree's peaks group by group.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
-from fitchain.pod.ports.agreement.terms import Ending, LeafOpening
+from fitchain.pod.ports.agreement.terms import Ending
 from fitchain.pod.ports.store.base import Cid
-from fitchain.pod.values.digest import Digest, inclusion_path, node_hash, peaks, published_root, tree_root
+from fitchain.pod.values.digest import Digest, Root, inclusion_path, node_hash, peaks, published_root, tree_root
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused
 from fitchain.pod.values.leaf import Checkpoint, Leaf, verify_chain
 
@@ -53,7 +54,7 @@ class Transcript:
         return tuple(leaf.digest(self.ctx, self.seed) for leaf in self.leaves)
 
     @cached_property
-    def root(self) -> Digest:
+    def root(self) -> Root:
         """The published root: count and tree under the transcript's tag."""
         return published_root("fitchain/transcript/v1", self.digests)
 
@@ -62,35 +63,38 @@ class Transcript:
         """The perfect subtrees that make up the tree, largest first."""
         return _roots(peaks(self.digests))
 
-    def verify(self, steps: int | None = None, segment: int | None = None) -> None:
+    def verify(self, steps: int | None = None, segment_steps: int | None = None) -> None:
         """Check that the leaves form one chain, and that they stand where the terms say.
 
         Args:
             steps: the agreed number of steps T; None to leave it open.
-            segment: the agreed segment length k; None to leave it open.
+            segment_steps: the agreed k; None to leave it open.
 
         Raises:
-            ClaimMismatch: a link, a number or a step is wrong; the message names the first such leaf.
+            ClaimMismatch: a link, a number or a step is wrong; the message names the first such
+                leaf.
         """
         verify_chain(self.leaves, self.ctx, self.seed)
-        if steps is None or segment is None:
+        if steps is None or segment_steps is None:
             return
-        if self.count > (agreed := -(-steps // segment) + 1):
-            raise ClaimMismatch(f"the transcript has {self.count} leaves, and {steps} steps by {segment} give {agreed}")
+        if self.count > (agreed := -(-steps // segment_steps) + 1):
+            raise ClaimMismatch(
+                f"the transcript has {self.count} leaves, and {steps} steps by {segment_steps} give {agreed}"
+            )
         for leaf in self.leaves:
-            if leaf.step != (agreed := min(leaf.index * segment, steps)):
+            if leaf.step != (agreed := min(leaf.index * segment_steps, steps)):
                 raise ClaimMismatch(f"leaf {leaf.index} stands after step {leaf.step}, and the terms say {agreed}")
 
-    def groups(self, group: int) -> tuple[Group, ...]:
+    def groups(self, group_leaves: int) -> tuple[Group, ...]:
         """The full groups so far, each with the peaks before it.
 
         Args:
-            group: leaves an anchor covers (A), a power of two.
+            group_leaves: leaves an anchor covers (A), a power of two.
 
         Raises:
             InputRefused: A is not a power of two.
         """
-        size = _power_of_two(group)
+        size = _power_of_two(group_leaves)
         found: list[Group] = []
         standing: list[Digest] = []
         for index in range(self.count // size):
@@ -100,24 +104,24 @@ class Transcript:
             standing = grow(standing, root, index)
         return tuple(found)
 
-    def ending(self, group: int, weights: Cid, key: Cid | None = None) -> Ending:
+    def ending(self, group_leaves: int, delivery: Cid, identity: Cid | None = None) -> Ending:
         """What `finish` or `diverge` passes for these leaves.
 
         Args:
-            group: leaves an anchor covers (A), a power of two.
-            weights: CID of the weights sealed to the job's identity.
-            key: CID of that identity sealed to the scientist; None while it is withheld.
+            group_leaves: leaves an anchor covers (A), a power of two.
+            delivery: CID of weights and certificate, sealed to the job's identity.
+            identity: CID of that identity, sealed to the scientist; None while it is withheld.
 
         Raises:
             InputRefused: there is no leaf, or A is not a power of two.
         """
         if not self.leaves:
             raise InputRefused("a transcript without a leaf has no ending")
-        anchored = self.count - self.count % _power_of_two(group)
+        anchored = self.count - self.count % _power_of_two(group_leaves)
         before, tail = peaks(self.digests[:anchored]), peaks(self.digests[anchored:])
         smallest = (before + tail)[-1][1]
         path = inclusion_path(self.digests[self.count - smallest :], smallest - 1)
-        return Ending(_roots(before), _roots(tail), _opening(self.leaves[-1]), tuple(path), weights, key)
+        return Ending(_roots(before), _roots(tail), self.leaves[-1], tuple(path), delivery, identity)
 
 
 class Anchored(Protocol):
@@ -132,21 +136,22 @@ class Anchored(Protocol):
         """The root of its group."""
 
 
-def check_anchors(transcript: Transcript, anchors: Sequence[Anchored], group: int) -> None:
+def check_anchors(transcript: Transcript, anchors: Sequence[Anchored], group_leaves: int) -> None:
     """Compare the leaves with what was anchored while the training ran.
 
     Args:
         transcript: the leaves that somebody shows.
         anchors: the chain's anchors, in order, from the first on.
-        group: leaves an anchor covers (A), a power of two.
+        group_leaves: leaves an anchor covers (A), a power of two.
 
     Raises:
-        ClaimMismatch: an anchor covers other leaves than these; the message names the first such group.
+        ClaimMismatch: an anchor covers other leaves than these; the message names the first such
+            group.
     """
-    groups = transcript.groups(group)
+    groups = transcript.groups(group_leaves)
     if len(anchors) > len(groups):
         raise ClaimMismatch(
-            f"the chain has {len(anchors)} anchors of {group} leaves, and the transcript's {transcript.count} leaves"
+            f"the chain has {len(anchors)} anchors of {group_leaves} leaves, and the transcript's {transcript.count} leaves"
             f" make {len(groups)}"
         )
     for own, anchor in zip(groups, anchors, strict=False):
@@ -165,12 +170,9 @@ def _roots(found: Sequence[tuple[Digest, int]]) -> tuple[Digest, ...]:
     return tuple(root for root, _ in found)
 
 
-def _opening(leaf: Leaf) -> LeafOpening:
-    return LeafOpening(leaf.index, leaf.step, leaf.model, leaf.optimizer, leaf.records, leaf.metrics, leaf.previous)
-
-
 def grow(standing: Sequence[Digest], root: Digest, index: int) -> list[Digest]:
-    """Peaks after one more group: it merges with as many as the count before it has trailing ones, as a counter carries.
+    """Peaks after one more group: it merges with as many as the count before it has trailing ones,
+    as a counter carries.
 
     Args:
         standing: the peaks before the group, largest first.
@@ -183,7 +185,7 @@ def grow(standing: Sequence[Digest], root: Digest, index: int) -> list[Digest]:
     return [*grown, root]
 
 
-def _power_of_two(group: int) -> int:
-    if group < 1 or group & (group - 1):
-        raise InputRefused(f"an anchor covers a power of two of leaves, not {group}")
-    return group
+def _power_of_two(leaves: int) -> int:
+    if leaves < 1 or leaves & (leaves - 1):
+        raise InputRefused(f"an anchor covers a power of two of leaves, not {leaves}")
+    return leaves

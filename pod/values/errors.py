@@ -19,8 +19,8 @@
         └── StoreUnusable       the store or its node does not answer
             └── StoreUnreachable    no answer from the store's node: later may be better
 
-First in the flow: it knows nothing of the rest. A message states what is false, the two values, where they first part; `hint`
-says what to do next. Usage errors (exit 2) are typer's.
+First in the flow: it knows nothing of the rest. A message states what is false, the two values,
+where they first part; `hint` says what to do next. Usage errors (exit 2) are typer's.
 """
 
 from __future__ import annotations
@@ -132,6 +132,21 @@ class StoreUnusable(Unusable):
 
 class StoreUnreachable(StoreUnusable):
     """No answer from the store's node, or it broke off; it may answer later."""
+
+
+def require_equal(what: str, found: object, wanted: object, source: str = "the chain says") -> None:
+    """Refuse a value that is not the one that somebody else names.
+
+    Args:
+        what: the sentence up to the value, such as "the evidence is for the round".
+        found, wanted: the two values; a message shows 200 characters of each.
+        source: who names the wanted one, with a verb.
+
+    Raises:
+        ClaimMismatch: they differ.
+    """
+    if found != wanted:
+        raise ClaimMismatch(f"{what} {found!s:.200}, and {source} {wanted!s:.200}")
 
 
 def as_told(kind: str, message: str, hint: str) -> FitchainError:

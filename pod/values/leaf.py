@@ -1,12 +1,14 @@
 """Leaves: what the transcript says of one moment of a training, as fixed bytes.
 
-Stands beside `state`, above everything that writes leaves (`checkpoint`), sends them (`agreement`) or reads them (`transcript`,
-`certificate`). It knows digests and counts; nothing of models, records or chains. No torch.
+Stands beside `state`, above everything that writes leaves (`checkpoint`), sends them (`agreement`)
+or reads them (`transcript`, `certificate`). It knows digests and counts; nothing of models, records
+or chains. No torch.
 
-    leaf j = tagged("fitchain/leaf/v1", ctx, seed, j, s_j, state digest, records digest, metrics digest, leaf j-1)
+    leaf j = tagged("fitchain/leaf/v1", ctx, seed, j, s_j, state digest, records digest, metrics
+    digest, leaf j-1)
 
-A `Leaf` is what is proven; a `Checkpoint` is a leaf together with the metrics and the salt that open its metrics digest. The
-owner keeps checkpoints, one a line, in `leaves.jsonl`.
+A `Leaf` is what is proven; a `Checkpoint` is a leaf together with the metrics and the salt that
+open its metrics digest. The owner keeps checkpoints, one a line, in `leaves.jsonl`.
 """
 
 from __future__ import annotations
@@ -19,7 +21,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fitchain.pod.values.digest import ZERO, Digest, Json, blake3_digest, canonical_json, parse_json, sha256, tagged
+from fitchain.pod.values.digest import (
+    ZERO,
+    Digest,
+    Json,
+    Root,
+    blake3_digest,
+    canonical_json,
+    parse_json,
+    sha256,
+    tagged,
+)
 from fitchain.pod.values.errors import ClaimMismatch, DigestMismatch, InputRefused
 
 Metrics = Mapping[str, float]
@@ -35,8 +47,8 @@ class Leaf:
 
     index: int
     step: int
-    model: Digest
-    optimizer: Digest
+    model: Root
+    optimizer: Root
     records: Digest
     metrics: Digest
     previous: Digest
@@ -76,10 +88,10 @@ class Leaf:
             InputRefused: a field is missing, unknown or not of its type.
         """
         fields = _object(value, "a leaf", cls.__dataclass_fields__)
-        digests = {
-            name: Digest.parse(fields[name]) for name in ("model", "optimizer", "records", "metrics", "previous")
-        }
-        return cls(_count(fields["index"], "index"), _count(fields["step"], "step"), **digests)
+        index, step = _count(fields["index"], "index"), _count(fields["step"], "step")
+        model, optimizer = (Root(Digest.parse(fields[name])) for name in ("model", "optimizer"))
+        rest = (Digest.parse(fields[name]) for name in ("records", "metrics", "previous"))
+        return cls(index, step, model, optimizer, *rest)
 
 
 @dataclass(frozen=True, slots=True)

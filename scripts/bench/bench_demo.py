@@ -1,7 +1,8 @@
-"""The whole job, live: `make demo` twice on a devnet of its own, and what the second run cost on the chain.
+"""The whole job, live: `make demo` twice on a devnet of its own, and what the second run cost on
+the chain.
 
-It is the job of the promise: m = 0, three anchors, from request to settlement. Gas and transactions are read from the node's
-receipts; they do not depend on how busy the machine is.
+It is the job of the promise: m = 0, three anchors, from request to settlement. Gas and transactions
+are read from the node's receipts; they do not depend on how busy the machine is.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from fitchain.pod.ports import settings
 from fitchain.pod.ports.agreement import Agreements
 from fitchain.pod.ports.chain import Chain, connect, devnet
 from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.ids import AgreementId
 from scripts.bench.figures import Figure, told_seconds
 
 ROOT = Path(__file__).parents[2]
@@ -55,14 +57,14 @@ def demo(place: Path) -> tuple[float, dict[str, Any]]:
 
 def gas(chain: Chain, told: dict[str, Any]) -> Iterator[Figure]:
     """What the job and the deployment used, by the receipts."""
-    calls, id = Agreements(chain), Digest.parse(told["agreement"])
+    calls, id = Agreements(chain), AgreementId(Digest.parse(told["agreement"]))
     transactions = {event.transaction: None for event in calls.events(id)}
     used = dict(zip(transactions, gas_used(chain, transactions), strict=True))
     names = {event.transaction: event.name for event in calls.events(id)}
     detail = ", ".join(f"{names[transaction]} {units:,}" for transaction, units in used.items())
     yield Figure("a whole job, from request to settlement", sum(used.values()), "gas", 800_000, detail=detail)
     yield Figure("its transactions", len(used), "transactions", 8)
-    anchors = [used[anchor.transaction] for anchor in calls.proof(id).anchors]
+    anchors = [used[anchor.transaction] for anchor in calls.run_record(id).anchors]
     detail = f"{len(anchors)} anchors: {', '.join(f'{units:,}' for units in anchors)}"
     yield Figure("anchor after the first, with its note", max(anchors[1:]), "gas", 45_000, detail=detail)
     created = {Digest.parse(text): name for name, text in chain.deployment.transactions.items()}

@@ -25,6 +25,7 @@ from fitchain.pod.ports.store.local import LocalStore
 from fitchain.pod.proof.audit.vote import commitment
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import FitchainError, Reverted
+from fitchain.pod.values.ids import AgreementId
 from tests.agreements import WINDOW, Parties, registered
 from tests.audit_scenario import EVIDENCE, SALT, STAKE, TERMS, AuditScenario
 from tests.audits import Case, Tamper, trained, work_here
@@ -183,7 +184,7 @@ class ManualAudit:
 
     lab: AttackLab
     scenario: AuditScenario
-    id: Digest
+    id: AgreementId
     earned: Mapping[str, int]
 
     @classmethod
@@ -193,7 +194,7 @@ class ManualAudit:
         return cls.of(lab, scenario, scenario.ended(terms))
 
     @classmethod
-    def of(cls, lab: AttackLab, scenario: AuditScenario, id: Digest) -> ManualAudit:
+    def of(cls, lab: AttackLab, scenario: AuditScenario, id: AgreementId) -> ManualAudit:
         """The audit of an ended training."""
         found = scenario.reader.verifiers([one.address for one in scenario.verifiers])
         return cls(lab, scenario, id, {one.address: one.earned for one in found})

@@ -9,12 +9,13 @@ from fractions import Fraction
 
 import numpy as np
 
-from fitchain.pod.proof.audit.challenge import challenge_seed, drawn_segments
+from fitchain.pod.proof.audit.challenge import challenge_seed, challenged_segments
 from fitchain.pod.proof.audit.cost import Sampling
 from fitchain.pod.values.digest import Digest, sha256
+from fitchain.pod.values.ids import AgreementId
 
 DRAWS, SEED = 1000, 2024
-ID = sha256(b"an agreement")
+ID = AgreementId(sha256(b"an agreement"))
 SHARES = (Fraction(1, 100), Fraction(5, 100), Fraction(10, 100), Fraction(50, 100))
 COUNTS = (5, 29, 44, 66)
 LENGTHS = (100, 1000)
@@ -68,7 +69,7 @@ def measure(segments: int, drawn: int, faked: Collection[int]) -> Rate:
     sampling, wanted = Sampling(segments, drawn), frozenset(faked)
     inner = len(wanted - {0, segments - 1})
     hits = sum(
-        not wanted.isdisjoint(drawn_segments(seed, segments, drawn)) for seed in challenges(segments, drawn, inner)
+        not wanted.isdisjoint(challenged_segments(seed, segments, drawn)) for seed in challenges(segments, drawn, inner)
     )
     certain = inner < len(wanted)
     chance = Fraction(1) if certain else sampling.detection(Fraction(inner, sampling.inner)) if inner else Fraction(0)
@@ -87,7 +88,7 @@ def best_fakes(segments: int, share: Fraction) -> list[int]:
     past = np.zeros(segments, int)
     for number in range(50):
         seen = challenge_seed(ID, sha256(b"an earlier block %d" % number))
-        past[list(drawn_segments(seen, segments, COUNTS[0]))] += 1
+        past[list(challenged_segments(seen, segments, COUNTS[0]))] += 1
     inner = np.arange(1, segments - 1)
     seldom = inner[np.argsort(past[inner], kind="stable")]
     return [int(segment) for segment in seldom[: Sampling(segments, 0).faked(share)]]
@@ -127,4 +128,4 @@ def _masses(draws: int, chance: Fraction) -> list[float]:
 def missed_segments(segments: int, drawn: int, shown: Collection[int]) -> Digest:
     """A challenge whose inner segments are just these: what an owner hopes for who keeps only them honest."""
     wanted = {0, segments - 1, *shown}
-    return next(seed for seed in challenges() if set(drawn_segments(seed, segments, drawn)) == wanted)
+    return next(seed for seed in challenges() if set(challenged_segments(seed, segments, drawn)) == wanted)

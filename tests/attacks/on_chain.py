@@ -69,7 +69,7 @@ def other_challenge(lab: AttackLab) -> Caught:
     manual.calls.draw(manual.id)
     seed = manual.calls.read(manual.id).seed
     drawn = refused(lambda: manual.calls.draw(manual.id))
-    proof = manual.owner.proof(manual.id)
+    proof = manual.owner.run_record(manual.id)
     other = transcript(proof.ctx, proof.seed, 9).ending(GROUP, cid("other weights"), None)
     finished = refused(lambda: manual.owner.finish(manual.id, other))
     assert manual.calls.read(manual.id).seed == seed
@@ -113,7 +113,7 @@ def worthless_key(lab: AttackLab) -> Caught:
     manual.calls.release(manual.id, cid("garbage"))
     _, calls = manual.seats()[0]
     calls.release(manual.id, KEY)
-    released = [one.key for one in manual.calls.releases(manual.id)]
+    released = [one.identity for one in manual.calls.releases(manual.id)]
     assert released == [cid("garbage"), KEY]
     return Caught(RELEASE, "Released", f"{manual.ruling()}; the scientist can try {len(released)} keys")
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from fitchain.pod.jobs.exchange import send_key, send_note
-from fitchain.pod.parties.scientist import accept_result, delivery, follow, receive
+from fitchain.pod.parties.scientist import accept_result, delivery, fetch_model, follow
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.ports.sealed import new_identity
-from fitchain.pod.values.digest import Digest, sha256
+from fitchain.pod.values.digest import sha256
 from fitchain.pod.values.errors import (
     AccessRefused,
     ClaimMismatch,
@@ -20,6 +20,7 @@ from fitchain.pod.values.errors import (
     NotFound,
     Refuted,
 )
+from fitchain.pod.values.ids import AgreementId
 from tests.dishonest_parties import Forger
 from tests.pods import Workshop
 
@@ -30,7 +31,7 @@ def forger(workshop: Workshop) -> Forger:
     return Forger.begun(workshop)
 
 
-def refused(workshop: Workshop, id: Digest, error: type[FitchainError], words: str) -> None:
+def refused(workshop: Workshop, id: AgreementId, error: type[FitchainError], words: str) -> None:
     """The scientist's pod refuses the delivery, accepts nothing, and so does whoever accepts by hand."""
     home = workshop.scientist.home
     for act in (lambda: follow(home, id, True, workshop.scientist.say), lambda: accept_result(home, id)):
@@ -69,7 +70,7 @@ def test_replayed_certificate_of_an_earlier_job_is_refuted(workshop: Workshop, f
 
 
 def test_key_of_another_job_is_refused(workshop: Workshop, forger: Forger) -> None:
-    forger.key_of = sha256(b"another job")
+    forger.key_of = AgreementId(sha256(b"another job"))
     refused(workshop, forger.deliver(), InputRefused, "is the key of")
 
 
@@ -102,12 +103,12 @@ def test_delivery_that_is_no_parcel_is_refused(workshop: Workshop, forger: Forge
 def test_note_of_another_job_is_refuted_and_keeps_the_result_from_being_accepted_unasked(
     workshop: Workshop, forger: Forger
 ) -> None:
-    forger.anchor(replace(forger.note(), agreement=sha256(b"another job")))
+    forger.anchor(replace(forger.note(), agreement=AgreementId(sha256(b"another job"))))
     id, scientist = forger.deliver(), workshop.scientist
     with pytest.raises(ClaimMismatch, match="the note of anchor 0"):
         follow(scientist.home, id, True, scientist.say)
     assert scientist.state(id) == State.DIVERGED
-    assert receive(scientist.home, id).model.exists()
+    assert fetch_model(scientist.home, id).model.exists()
 
 
 def test_note_of_other_leaves_is_refuted(workshop: Workshop, forger: Forger) -> None:
@@ -127,12 +128,12 @@ def test_note_for_somebody_else_is_told_and_stands_in_nobodys_way(workshop: Work
 
 def test_job_of_another_deployment_is_not_found(workshop: Workshop) -> None:
     with pytest.raises(FitchainError, match="has no agreement"):
-        receive(workshop.scientist.home, sha256(b"elsewhere"))
+        fetch_model(workshop.scientist.home, AgreementId(sha256(b"elsewhere")))
 
 
 def test_received_model_altered_on_disk_is_refuted_when_it_is_accepted(workshop: Workshop, forger: Forger) -> None:
     id = forger.deliver()
-    model = receive(workshop.scientist.home, id).model
+    model = fetch_model(workshop.scientist.home, id).model
     model.write_bytes(model.read_bytes()[:-1] + b"\x7f")
     with pytest.raises(DigestMismatch):
         accept_result(workshop.scientist.home, id)

@@ -17,8 +17,9 @@ from fitchain.pod.parties.scientist import follow
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.ports.registry import Role
 from fitchain.pod.ports.sealed import new_identity
-from fitchain.pod.values.digest import Digest, canonical_json, sha256
+from fitchain.pod.values.digest import canonical_json, sha256
 from fitchain.pod.values.graph import Graph
+from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.recipe import Environment
 from fitchain.pod.values.state import TensorBytes, model_root, read_safetensors, write_safetensors
 from tests.dishonest_parties import Offer
@@ -34,7 +35,7 @@ def pod(workshop: Workshop) -> Iterator[None]:
         yield
 
 
-def declined(workshop: Workshop, id: Digest) -> str:
+def declined(workshop: Workshop, id: AgreementId) -> str:
     """Wait until a request is declined, and the money is back; the reason."""
     workshop.until(workshop.owner.has(id, "cancelled"))
     assert workshop.scientist.state(id) == State.CANCELLED

@@ -24,11 +24,11 @@ from fitchain.pod.parties.scientist import Scientist
 from fitchain.pod.parties.verifier import Verifier
 from fitchain.pod.ports import settings
 from fitchain.pod.ports.chain import Chain
-from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.ids import AgreementId
 from tests.chain_fixtures import PASSPHRASE
 
 
-def say(id: Digest, text: str) -> None:
+def say(id: AgreementId, text: str) -> None:
     print(f"{id.short} {text}", flush=True)
 
 

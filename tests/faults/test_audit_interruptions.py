@@ -16,9 +16,10 @@ import pytest
 
 from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.parties.scientist import delivery, publish_model
-from fitchain.pod.ports.agreement import AuditTerms, Mode, Outcome, State
+from fitchain.pod.ports.agreement import AuditTerms, Outcome, State
 from fitchain.pod.ports.chain import Chain
-from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.audit_mode import AuditMode
+from fitchain.pod.values.ids import AgreementId
 from tests.chain_fixtures import ETHER, Devnet
 from tests.pods import BOND, HOUR_S, PRICE, Party, Workshop, module_file, offer_table
 
@@ -100,7 +101,7 @@ class KillablePod:
 class Survived:
     """The job, where each pod died, and what they wrote."""
 
-    id: Digest
+    id: AgreementId
     verifier: Party
     died: dict[str, list[str]]
     statuses: list[int]
@@ -126,11 +127,11 @@ def job(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Survived:
     owner, scientist, verifier = workshop.owner, workshop.scientist, open_verifier("verifier")
-    policy = Policy(manual_approval=False, disclosure_mode="open", disclosure_cap=None)
+    policy = Policy(manual_approval=False, disclosure_mode=AuditMode.OPEN, disclosure_cap=None)
     dataset = offer_table(owner, table_path, policy=policy)
-    model = publish_model(scientist.home, module_file(scientist.home.settings.home), "Tiny", dataset.id)
+    model = publish_model(scientist.home, module_file(scientist.home.settings.home), dataset.id, name="Tiny")
     here = replace(workshop, dataset=dataset, model=model)
-    id = here.request(audit=AuditTerms(2, verifiers=1, mode=Mode.OPEN, window=HOUR_S, fee=FEE))
+    id = here.request(audit=AuditTerms(2, verifiers=1, mode=AuditMode.OPEN, window=HOUR_S, fee=FEE))
     log = tmp_path_factory.mktemp("killable_pods") / "log"
     with killable_pods(running_devnet.folder, log, owner=owner, verifier=verifier, scientist=scientist) as pods:
         over = owner.has(id, "wiped"), verifier.has(id, "wiped"), scientist.has(id, "settled")

@@ -21,7 +21,7 @@ from fitchain.pod.ports.agreement import State
 from fitchain.pod.ports.chain import Chain, devnet
 from fitchain.pod.ports.settings import process_start
 from fitchain.pod.proof.transcript import Transcript
-from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.leaf import verify_chain
 from tests.chain_fixtures import Devnet
 from tests.pods import BOND, LONG, PRICE, PodProcess, Workshop, scientist_runs
@@ -42,7 +42,7 @@ class Interrupted:
         log: what the owner's pods wrote.
     """
 
-    id: Digest
+    id: AgreementId
     undisturbed: Path
     workers: tuple[int, ...]
     orphan_s: float
@@ -94,7 +94,7 @@ def interrupted(
         return len(read_leaves(folder))
 
     def anchors() -> int:
-        return len(workshop.scientist.home.agreements.proof(id).anchors)
+        return len(workshop.scientist.home.agreements.run_record(id).anchors)
 
     def waits() -> bool:
         return int(reader.node.request("txpool_status")["pending"], 16) > 0
@@ -133,7 +133,7 @@ def interrupted(
 
 
 def test_transcript_is_that_of_the_undisturbed_job(workshop: Workshop, interrupted: Interrupted) -> None:
-    proof = workshop.owner.home.agreements.proof(interrupted.id)
+    proof = workshop.owner.home.agreements.run_record(interrupted.id)
     leaves = tuple(checkpoint.leaf for checkpoint in read_leaves(interrupted.undisturbed))
     transcript = Transcript(proof.ctx, proof.seed, leaves)
     transcript.verify(12_000, 200)
@@ -149,7 +149,7 @@ def test_it_was_really_interrupted_in_the_middle(interrupted: Interrupted) -> No
 
 
 def test_leaves_on_disk_are_one_chain(workshop: Workshop, interrupted: Interrupted) -> None:
-    proof = workshop.owner.home.agreements.proof(interrupted.id)
+    proof = workshop.owner.home.agreements.run_record(interrupted.id)
     leaves = [checkpoint.leaf for checkpoint in read_leaves(workshop.owner.home.job_folder(interrupted.id))]
     assert len(verify_chain(leaves, proof.ctx, proof.seed)) == 61
 
@@ -163,7 +163,7 @@ def test_each_group_was_anchored_once_and_nothing_reverted(
     workshop: Workshop, interrupted: Interrupted, reader: Chain
 ) -> None:
     owner = workshop.owner
-    assert [anchor.count for anchor in owner.home.agreements.proof(interrupted.id).anchors] == [
+    assert [anchor.count for anchor in owner.home.agreements.run_record(interrupted.id).anchors] == [
         8,
         16,
         24,

@@ -12,8 +12,8 @@ from fitchain.pod.parties.owner import Owner, reject
 from fitchain.pod.parties.scientist import Scientist
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.ports.store import Cid
-from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.ids import AgreementId
 from tests.dishonest_parties import Forger
 from tests.pods import Party, Workshop, offer_table, running
 
@@ -46,7 +46,7 @@ def restore(blocks: dict[Path, bytes]) -> None:
         path.write_bytes(data)
 
 
-def wait_for(workshop: Workshop, party: Party, id: Digest, words: str) -> None:
+def wait_for(workshop: Workshop, party: Party, id: AgreementId, words: str) -> None:
     """Wait until a pod tells an error about a job in these words."""
     workshop.until(
         lambda: any(words in entry.body["message"] for entry in party.home.journal.history(id) if entry.kind == "error")
@@ -79,19 +79,19 @@ def test_owner_waits_for_an_offer_and_for_mock_data(asked: Workshop) -> None:
 
 def test_scientist_waits_for_key_and_delivery(workshop: Workshop) -> None:
     scientist, id = workshop.scientist, Forger.begun(workshop).deliver()
-    proof = scientist.home.agreements.proof(id)
-    assert proof.key is not None
-    assert proof.weights is not None
-    key, weights = blocks_of(scientist, proof.key), blocks_of(scientist, proof.weights)
+    proof = scientist.home.agreements.run_record(id)
+    assert proof.identity is not None
+    assert proof.delivery is not None
+    key, weights = blocks_of(scientist, proof.identity), blocks_of(scientist, proof.delivery)
     remove(key | weights)
     with running(Scientist(scientist.home, True, scientist.say, look_s=0.05, retry_s=RETRY_S)):
-        wait_for(workshop, scientist, id, f"the block {proof.key} is not in the store")
+        wait_for(workshop, scientist, id, f"the block {proof.identity} is not in the store")
         alter(key)
-        wait_for(workshop, scientist, id, f"the store's copy of {proof.key} is altered")
+        wait_for(workshop, scientist, id, f"the store's copy of {proof.identity} is altered")
         restore(key)
-        wait_for(workshop, scientist, id, f"the block {proof.weights} is not in the store")
+        wait_for(workshop, scientist, id, f"the block {proof.delivery} is not in the store")
         alter(weights)
-        wait_for(workshop, scientist, id, f"the store's copy of {proof.weights} is altered")
+        wait_for(workshop, scientist, id, f"the store's copy of {proof.delivery} is altered")
         assert not scientist.home.journal.happened(id, "received")
         restore(weights)
         workshop.until(scientist.has(id, "settled"))
@@ -99,7 +99,7 @@ def test_scientist_waits_for_key_and_delivery(workshop: Workshop) -> None:
 
 def test_missing_note_is_told_and_the_result_received(workshop: Workshop) -> None:
     scientist, id = workshop.scientist, Forger.begun(workshop).deliver()
-    note = scientist.home.agreements.proof(id).anchors[0].note
+    note = scientist.home.agreements.run_record(id).anchors[0].note
     assert note is not None
     remove(blocks_of(scientist, note))
     with running(Scientist(scientist.home, False, scientist.say, look_s=0.05, retry_s=RETRY_S)):

@@ -26,9 +26,9 @@ from fitchain.pod.compute.checkpoint import read_leaves
 from fitchain.pod.compute.dataset import Card, Policy, Table, batches, open_record, record_leaves
 from fitchain.pod.jobs.exchange import DELIVERY_FILES, send_refusal
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.parties.owner import Owner, register_dataset
+from fitchain.pod.parties.owner import DatasetOffer, Owner, register_dataset
 from fitchain.pod.parties.owner.data import registration_key
-from fitchain.pod.parties.scientist import Scientist, delivery, publish_model, request_job
+from fitchain.pod.parties.scientist import JobRequest, Scientist, delivery, publish_model, request_job
 from fitchain.pod.ports import keys, settings
 from fitchain.pod.ports.agreement import RunRecord, State
 from fitchain.pod.ports.chain import devnet
@@ -36,7 +36,7 @@ from fitchain.pod.ports.chain.deploy import deploy
 from fitchain.pod.ports.registry import Role
 from fitchain.pod.ports.store import Cid, Store
 from fitchain.pod.proof.transcript import Transcript
-from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.recipe import Recipe
 
 FOLDER = Path(__file__).parent / "v1" / "job"
@@ -90,13 +90,14 @@ def make_home(folder: Path, net: Path) -> Home:
     return Home.open(place, lambda: "golden")
 
 
-def do_job(owner: Home, scientist: Home, place: Path) -> Digest:
+def do_job(owner: Home, scientist: Home, place: Path) -> AgreementId:
     """From the dataset's registration to the settlement; the agreement's id."""
     (place / "module.py").write_text(MODULE)
     how: dict[str, Any] = {"name": "golden", "target": "kind", "drop": ("name",), "price": FIT, "mock_records": 64}
     policy = Policy(manual_approval=False, minimum_batch=4)
-    dataset = register_dataset(owner, FOLDER / "table.csv", policy=policy, licence="CC0-1.0", **how)
-    model = publish_model(scientist, place / "module.py", "small", dataset.id)
+    offer = DatasetOffer(FOLDER / "table.csv", policy=policy, licence="CC0-1.0", **how)
+    dataset = register_dataset(owner, offer)
+    model = publish_model(scientist, place / "module.py", dataset.id, name="small")
     owner.registry.register_pod(Role.OWNER, owner.keys.recipient)
     stop = threading.Event()
     pods: list[Owner | Scientist] = [Owner(owner, say), Scientist(scientist, True, say)]
@@ -104,7 +105,7 @@ def do_job(owner: Home, scientist: Home, place: Path) -> Digest:
     for thread in threads:
         thread.start()
     try:
-        job = request_job(scientist, dataset.id, model.id, recipe_overrides=RECIPE, bond=FIT)
+        job = request_job(scientist, JobRequest(dataset.id, model.id, recipe_overrides=RECIPE, bond=FIT))
         until(lambda: scientist.journal.happened(job, State.SETTLED.name.lower()), stop)
     finally:
         stop.set()
@@ -113,7 +114,7 @@ def do_job(owner: Home, scientist: Home, place: Path) -> Digest:
     return job
 
 
-def say(id: Digest, text: str) -> None:
+def say(id: AgreementId, text: str) -> None:
     """Tell what a pod tells."""
     print(id.short, text, file=sys.stderr)
 
@@ -127,7 +128,7 @@ def until(reached: Callable[[], bool], pause: threading.Event) -> None:
     raise TimeoutError(f"nothing happened for {PATIENCE_S} s")
 
 
-def collect(owner: Home, scientist: Home, job: Digest) -> None:
+def collect(owner: Home, scientist: Home, job: AgreementId) -> None:
     """Copy the job's files, and write down what they follow from."""
     folder, found = owner.job_folder(job), delivery(scientist, job)
     for name in OWNERS:
@@ -139,7 +140,7 @@ def collect(owner: Home, scientist: Home, job: Digest) -> None:
     (FOLDER / "card.json").write_bytes(row.card)
     table = Table.read(FOLDER / "table.csv", drop=("name",), target="kind")
     write("dataset.json", dataset_of(table, registration_key(owner, row.salt)))
-    proof = owner.agreements.proof(job)
+    proof = owner.agreements.run_record(job)
     recipe = Recipe.parse((FOLDER / "recipe.json").read_bytes())
     order = [batch.tolist() for batch in islice(batches(recipe, proof.seed), recipe.steps)]
     write("batches.json", {"seed": str(proof.seed), "batches": order})
@@ -164,9 +165,9 @@ def dataset_of(table: Table, key: bytes) -> dict[str, Any]:
 
 def transcript_of(proof: RunRecord, recipe: Recipe) -> dict[str, Any]:
     """What the chain recorded, and what `finish` was given."""
-    assert proof.weights is not None and proof.key is not None
+    assert proof.delivery is not None and proof.identity is not None
     leaves = tuple(each.leaf for each in read_leaves(FOLDER))
-    ending = Transcript(proof.ctx, proof.seed, leaves).ending(recipe.group, proof.weights, proof.key)
+    ending = Transcript(proof.ctx, proof.seed, leaves).ending(recipe.group_leaves, proof.delivery, proof.identity)
     return {
         "ctx": str(proof.ctx),
         "seed": str(proof.seed),
@@ -180,8 +181,8 @@ def transcript_of(proof: RunRecord, recipe: Recipe) -> dict[str, Any]:
 def keep_parcels(store: Store, proof: RunRecord) -> None:
     """Keep what travelled, as the store has it: sealed."""
     keep(store, proof.anchors[0].note, "note.age")
-    keep(store, proof.key, "key.age")
-    keep(store, proof.weights, "delivery")
+    keep(store, proof.identity, "key.age")
+    keep(store, proof.delivery, "delivery")
     assert {path.name for path in (FOLDER / "delivery").iterdir()} == {f"{name}.age" for name in DELIVERY_FILES}
 
 

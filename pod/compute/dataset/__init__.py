@@ -1,4 +1,5 @@
-"""Datasets: from an owner's file to records that are registered, described, ordered and assembled into batches.
+"""Datasets: from an owner's file to records that are registered, described, ordered and assembled
+into batches.
 
 table     CSV and NPZ sources -> columns -> record bytes
 policy    what the owner asks of a job
@@ -16,7 +17,7 @@ from fitchain.pod.compute.dataset.card import Card, Constants, fit_transform, ta
 from fitchain.pod.compute.dataset.columns import DTYPES, Column
 from fitchain.pod.compute.dataset.mock import mock_table
 from fitchain.pod.compute.dataset.order import batches, batches_per_epoch
-from fitchain.pod.compute.dataset.policy import MODES, Disclosure, Policy
+from fitchain.pod.compute.dataset.policy import Disclosure, Policy
 from fitchain.pod.compute.dataset.records import (
     Opening,
     Registration,
@@ -33,7 +34,6 @@ from fitchain.pod.compute.dataset.table import Table
 
 __all__ = [
     "DTYPES",
-    "MODES",
     "Assemble",
     "Card",
     "Column",

@@ -1,7 +1,8 @@
 """Policies: what an owner asks of every job on a dataset.
 
-Part of `dataset`. A policy is published in the dataset's card, so a scientist can read it before asking; the owner's pod applies
-the same words to every request. It knows numbers and names, not the chain.
+Part of `dataset`. A policy is published in the dataset's card, so a scientist can read it before
+asking; the owner's pod applies the same words to every request. It knows numbers and names, not the
+chain.
 """
 
 from __future__ import annotations
@@ -10,11 +11,10 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
+from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.recipe.fields import Fields
 from fitchain.pod.values.recipe.terms import MOST_BATCH, MOST_ROWS, MOST_STEPS
-
-MODES = ("on-site", "sampled", "open")  # each discloses more than the one before
 
 
 class JobLike(Protocol):
@@ -31,12 +31,12 @@ class Disclosure:
     """What an audit of a job may show to others at most.
 
     Args:
-        mode: one of `MODES`; None where no audit was agreed and nothing is disclosed.
+        mode: of the audit; None where no audit was agreed and nothing is disclosed.
         records: how many records it may open, repeats included.
         already: how many records of this dataset earlier audits have opened.
     """
 
-    mode: str | None = None
+    mode: AuditMode | None = None
     records: int = 0
     already: int = 0
 
@@ -53,9 +53,10 @@ class Policy:
         maximum_steps: the most steps of a job; None sets no limit.
         minimum_batch: the least batch size: a step on a single record would show it.
         manual_approval: whether a person says yes to each job.
-        disclosure_mode: the most disclosing audit mode that is admitted, one of `MODES`.
+        disclosure_mode: the most disclosing audit mode that is admitted.
         disclosure_cap: how many records may ever be opened to verifiers; None sets no limit.
-        metrics_leave: whether notes to the scientist carry the (rounded) metrics; it refuses no job.
+        metrics_leave: whether notes to the scientist carry the (rounded) metrics; it refuses no
+            job.
         scientists: the accounts that may ask, lower-case 0x...; empty admits everyone.
     """
 
@@ -63,7 +64,7 @@ class Policy:
     maximum_steps: int | None = None
     minimum_batch: int = 1
     manual_approval: bool = True
-    disclosure_mode: str = "on-site"
+    disclosure_mode: AuditMode = AuditMode.ON_SITE
     disclosure_cap: int | None = 0
     metrics_leave: bool = True
     scientists: tuple[str, ...] = ()
@@ -71,7 +72,8 @@ class Policy:
     def admit(
         self, job: JobLike, price: int, scientist: str | None = None, disclosure: Disclosure = NOTHING_DISCLOSED
     ) -> None:
-        """Refuse a job that the policy does not admit; a person's yes (`manual_approval`) is asked elsewhere.
+        """Refuse a job that the policy does not admit; a person's yes (`manual_approval`) is asked
+        elsewhere.
 
         Args:
             job: a recipe.
@@ -91,20 +93,19 @@ class Policy:
         if job.batch_size < self.minimum_batch:
             raise InputRefused(f"the batch size {job.batch_size} is below the policy's minimum {self.minimum_batch}")
         if disclosure.mode is not None:
-            self._admit_disclosure(disclosure)
+            self._admit_disclosure(disclosure.mode, disclosure)
 
-    def _admit_disclosure(self, disclosure: Disclosure) -> None:
-        if disclosure.mode not in MODES:
-            raise InputRefused(f"the disclosure mode {disclosure.mode!r} is none of {', '.join(MODES)}")
-        if MODES.index(disclosure.mode) > MODES.index(self.disclosure_mode):
-            raise InputRefused(f"the audit mode {disclosure.mode} shows more than the policy's {self.disclosure_mode}")
+    def _admit_disclosure(self, mode: AuditMode, disclosure: Disclosure) -> None:
+        if mode.discloses_more_than(self.disclosure_mode):
+            raise InputRefused(f"the audit mode {mode} shows more than the policy's {self.disclosure_mode}")
         total = disclosure.already + disclosure.records
-        if disclosure.mode != "on-site" and self.disclosure_cap is not None and total > self.disclosure_cap:
+        if mode is not AuditMode.ON_SITE and self.disclosure_cap is not None and total > self.disclosure_cap:
             raise InputRefused(f"the audit would bring the opened records to {total}; the cap is {self.disclosure_cap}")
 
     def json(self) -> dict[str, Any]:
         """The policy as it stands in a card."""
-        return asdict(self) | {"minimum_price": str(self.minimum_price), "scientists": list(self.scientists)}
+        words = {"minimum_price": str(self.minimum_price), "disclosure_mode": self.disclosure_mode.word}
+        return asdict(self) | words | {"scientists": list(self.scientists)}
 
     @classmethod
     def from_json(cls, value: Any) -> Policy:
@@ -120,7 +121,7 @@ class Policy:
             maximum_steps=None if steps is None else fields.integer("maximum_steps", 1, MOST_STEPS),
             minimum_batch=fields.integer("minimum_batch", 1, MOST_BATCH),
             manual_approval=fields.flag("manual_approval"),
-            disclosure_mode=fields.choice("disclosure_mode", MODES),
+            disclosure_mode=fields.mode("disclosure_mode"),
             disclosure_cap=None if cap is None else fields.integer("disclosure_cap", 0, MOST_ROWS),
             metrics_leave=fields.flag("metrics_leave"),
             scientists=tuple(_account(account) for account in fields.items("scientists", 0, 10_000)),
@@ -128,7 +129,8 @@ class Policy:
 
 
 def amount(what: str, value: Any) -> int:
-    """Read an amount in base units: a decimal string, because JSON's numbers are exact only below 2**53.
+    """Read an amount in base units: a decimal string, because JSON's numbers are exact only below
+    2**53.
 
     Raises:
         InputRefused: it is no plain decimal below 2**128, the contracts' limit.

@@ -1,8 +1,10 @@
-"""Records: leaves, the dataset's root, openings of single records, and whether the data is still what was registered.
+"""Records: leaves, the dataset's root, openings of single records, and whether the data is still
+what was registered.
 
-Part of `dataset`. Leaf i is H("fitchain/record/v1", i, salt_i, BLAKE3(record bytes)) with salt_i = HMAC-SHA256(key, uint64
-big-endian i) and a key fresh for each registration, so that one record can be opened alone and none can be guessed from its
-hash. The root is H("fitchain/dataset/v1", count, RFC 6962 tree over the leaves).
+Part of `dataset`. Leaf i is H("fitchain/record/v1", i, salt_i, BLAKE3(record bytes)) with salt_i =
+HMAC-SHA256(key, uint64 big-endian i) and a key fresh for each registration, so that one record can
+be opened alone and none can be guessed from its hash. The root is H("fitchain/dataset/v1", count,
+RFC 6962 tree over the leaves).
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from fitchain.pod.compute.dataset.card import Card, fit_transform
 from fitchain.pod.compute.dataset.columns import Array, Column, schema_bytes
 from fitchain.pod.compute.dataset.policy import Policy
 from fitchain.pod.compute.dataset.table import Table
-from fitchain.pod.values.digest import Digest, path_in, root_from_path, tagged, tree_levels
+from fitchain.pod.values.digest import Digest, Root, path_in, root_from_path, tagged, tree_levels
 from fitchain.pod.values.errors import DatasetChanged, DigestMismatch, InputRefused
 from fitchain.pod.values.recipe.fields import Fields
 from fitchain.pod.values.recipe.terms import MOST_ROWS
@@ -38,11 +40,11 @@ class Registration:
         root: the dataset's root, for the chain.
         count: how many records.
         card: what is published, still without mock data.
-        leaves: every record's leaf digest, 32 bytes each, end to end; they reveal no record and let the owner name the first
-            that changed.
+        leaves: every record's leaf digest, 32 bytes each, end to end; they reveal no record and let
+            the owner name the first that changed.
     """
 
-    root: Digest
+    root: Root
     count: int
     card: Card
     leaves: bytes
@@ -199,19 +201,20 @@ def record_leaves(table: Table, key: bytes) -> list[bytes]:
     return [record_leaf(index, salt(key, index), record) for index, record in enumerate(table.records())]
 
 
-def dataset_root(leaves: Sequence[bytes]) -> Digest:
+def dataset_root(leaves: Sequence[bytes]) -> Root:
     """The published root over the leaves: `tagged("fitchain/dataset/v1", count, tree)`."""
-    return tagged(DATASET_TAG, len(leaves), Digest(tree_levels(leaves)[-1][0]))
+    return Root(tagged(DATASET_TAG, len(leaves), Digest(tree_levels(leaves)[-1][0])))
 
 
-def check_unchanged(table: Table, key: bytes, root: Digest, leaves: bytes | None = None) -> list[bytes]:
+def check_unchanged(table: Table, key: bytes, root: Root, leaves: bytes | None = None) -> list[bytes]:
     """Refuse a table whose records are not those registered.
 
     Args:
         table: read again, as it was read for registration.
         key: the registration's key.
         root: the registered root.
-        leaves: the registration's leaf digests, if they are at hand: with them the first changed record is named.
+        leaves: the registration's leaf digests, if they are at hand: with them the first changed
+            record is named.
 
     Returns:
         The leaves, for openings.
@@ -262,7 +265,7 @@ def open_record(table: Table, key: bytes, leaves: Sequence[bytes], index: int) -
     return next(open_records(table, key, leaves, [index]))
 
 
-def verify_record(opening: Opening, root: Digest) -> None:
+def verify_record(opening: Opening, root: Root) -> None:
     """Check that an opened record was registered at its place.
 
     Raises:

@@ -1,8 +1,8 @@
-"""Tables: what an owner's CSV or NPZ file becomes before anything is registered.
+"""Tables: what an owner's file becomes before anything is registered.
 
-After `csv_file` and `npz_file`. A table is a set of named columns of one length: scalar columns of CSV files, arrays of any rank of
-NPZ files. Numbers of a CSV file are float64; texts are admitted in the target's column alone and become int64 indices into the
-sorted categories. It knows nothing of trees, cards or money.
+A table is a set of named columns of one length: scalar columns of CSV files, arrays of any rank of
+NPZ files. Numbers of a CSV file are float64; texts are admitted in the target's column alone and
+become int64 indices into the sorted categories. It knows nothing of trees, cards or money.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from fitchain.pod.compute.dataset.columns import (
     known,
     schema_bytes,
 )
-from fitchain.pod.compute.dataset.csv_file import read_csv
-from fitchain.pod.compute.dataset.npz_file import read_npz, write_npz
+from fitchain.pod.compute.dataset.npz_file import write_npz
+from fitchain.pod.compute.dataset.readers import READERS
 from fitchain.pod.values.errors import FitchainError, InputRefused, NotFound
 
 
@@ -41,7 +41,8 @@ class Table:
         columns: in the order of the source.
         arrays: by column name; `[count, *shape]`, little-endian, C order, read-only.
         target: the column to be predicted, or None.
-        categories: the texts that the target's integers stand for; empty unless the target was a column of texts.
+        categories: the texts that the target's integers stand for; empty unless the target was a
+            column of texts.
         mock: whether the source is marked as mock data.
     """
 
@@ -61,24 +62,27 @@ class Table:
         only: Sequence[str] | None = None,
         limit_bytes: int = 64 << 30,
     ) -> Table:
-        """Read a CSV file (UTF-8, comma, a header line) or an NPZ file (never with pickled objects).
+        """Read a CSV file (UTF-8, comma, a header line) or an NPZ file (never with pickled
+        objects).
 
         Args:
-            path: a file ending in .csv or .npz.
+            path: a file whose ending is among `READERS`.
             drop: columns that must not be registered, such as names and other identifiers.
             target: the column to be predicted; the only one that may hold texts (CSV).
-            categories: for a target of texts, the categories to use, in their order; else those found, sorted.
-            only: the columns wanted, where others may stand beside them and are left out; None wants all.
+            categories: for a target of texts, the categories to use, in their order; else those
+                found, sorted.
+            only: the columns wanted, where others may stand beside them and are left out; None
+                wants all.
             limit_bytes: the most bytes of arrays or of text that are read.
 
         Raises:
             NotFound: there is no such file.
-            InputRefused: it is no such table; the message names line and column, never the cell's content.
+            InputRefused: it is no such table; the message names line and column, never the cell's
+                content.
         """
-        readers = {".csv": read_csv, ".npz": read_npz}
-        reader = readers.get(path.suffix.lower())
+        reader = READERS.get(path.suffix.lower())
         if reader is None:
-            raise InputRefused(f"{path.name} is neither .csv nor .npz", "convert it to one of the two")
+            raise InputRefused(f"{path.name} is neither {' nor '.join(READERS)}", "convert it to one of these")
         wanted = Wanted(frozenset(drop), None if only is None else tuple(only))
         try:
             found = reader(path, wanted, target, tuple(categories), limit_bytes)
@@ -101,7 +105,8 @@ class Table:
         """Make a table of arrays `[count, *shape]`, checked as those of a file are.
 
         Raises:
-            InputRefused: no record, counts that differ, a dtype that is not admitted, a cell that is not finite.
+            InputRefused: no record, counts that differ, a dtype that is not admitted, a cell that
+                is not finite.
         """
         if not arrays:
             raise InputRefused("the table has no column")
@@ -144,7 +149,8 @@ class Table:
         return len(self.schema) + sum(column.cell_bytes for column in self.columns)
 
     def record(self, index: int) -> bytes:
-        """The bytes of a record: the schema's 32 bytes, then each column's cell, little-endian in C order.
+        """The bytes of a record: the schema's 32 bytes, then each column's cell, little-endian in C
+        order.
 
         Raises:
             InputRefused: there is no record of that index.
@@ -172,7 +178,8 @@ class Table:
         return replace(self, arrays={name: array[low:high] for name, array in self.arrays.items()})
 
     def write_npz(self, path: Path) -> None:
-        """Write the arrays as an NPZ file whose bytes depend on nothing but the table and the Python that writes it."""
+        """Write the arrays as an NPZ file whose bytes depend on nothing but the table and the
+        Python that writes it."""
         write_npz(path, ((column.name, self.arrays[column.name]) for column in self.columns), self.mock)
 
     def write_csv(self, path: Path, categories: Sequence[str] = ()) -> None:

@@ -1,7 +1,7 @@
-"""Loading and restoring a scientist's own module, in the scientist's own process.
+"""Taking, loading and restoring a scientist's own module, in the scientist's own process.
 
-Beside `export`. This is the only place that runs a module's code, and it never runs anybody else's: what an owner or verifier gets
-is a graph.
+Beside `export`. This is the only place that runs a module's code, and it never runs anybody else's:
+what an owner or verifier gets is a graph.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import sys
+from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
@@ -20,7 +21,10 @@ from torch import nn
 from fitchain.pod.compute.model.tensors import fill
 from fitchain.pod.compute.model.torch_output import Place, raising_place
 from fitchain.pod.values.errors import InputRefused, NotFound
-from fitchain.pod.values.state import Tensors
+from fitchain.pod.values.state import Tensors, read_safetensors
+
+ModuleSource: TypeAlias = nn.Module | Callable[[], nn.Module]
+"""A module, or what makes one without arguments: a class or a factory."""
 
 
 def load_module(path: Path, name: str) -> nn.Module:
@@ -32,30 +36,45 @@ def load_module(path: Path, name: str) -> nn.Module:
 
     Raises:
         NotFound: there is no such file.
-        InputRefused: the file fails (its line is named), has no such name, or the name stands for no `nn.Module`.
+        InputRefused: the file fails (its line is named), has no such name, or the name stands for
+            no `nn.Module`.
     """
     if not path.is_file():
         raise NotFound(f"there is no file {path}")
-    found = _attribute(path, _run(path), name)
-    if not isinstance(found, nn.Module):
-        if not callable(found):
-            raise InputRefused(f"{name} in {path} is a {type(found).__name__}, neither an nn.Module nor what makes one")
-        found = _make(path, name, found)
-    if not isinstance(found, nn.Module):
-        raise InputRefused(f"{name}() in {path} gives a {type(found).__name__}, and an nn.Module is needed")
-    return found
+    return _module(_attribute(path, _run(path), name), name, path)
 
 
-def restore(module: nn.Module, tensors: Tensors) -> None:
+def take_module(source: ModuleSource) -> nn.Module:
+    """Take a module that this process defines: in a notebook's cell, say.
+
+    Args:
+        source: an instance, which is taken as it is; or a class or a factory, which is called
+            without arguments.
+
+    Raises:
+        InputRefused: it is none of these, or making the module fails (the line is named).
+    """
+    return _module(source, module_name(source), None)
+
+
+def module_name(source: ModuleSource) -> str:
+    """What a module is called: by its class, or by the class or the factory that makes it."""
+    return type(source).__name__ if isinstance(source, nn.Module) else getattr(source, "__name__", repr(source))
+
+
+def restore(module: nn.Module, model: Tensors | Path) -> None:
     """Copy trained tensors back into the module that they were exported from.
 
     Args:
         module: with every parameter and buffer that it had then.
-        tensors: the model; tensors that export made out of constants are left out.
+        model: its tensors, or the file of a trained model; tensors that export made out of
+            constants are left out.
 
     Raises:
+        NotFound: there is no such file.
         InputRefused: a parameter or buffer is missing, or has another shape or dtype.
     """
+    tensors = read_safetensors(model)[0] if isinstance(model, Path) else model
     own = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     for name, tensor in own.items():
         if name not in tensors:
@@ -94,17 +113,32 @@ def _attribute(path: Path, loaded: ModuleType, name: str) -> Any:
         raise InputRefused(f"{path} defines no {name!r}", hint) from None
 
 
-def _make(path: Path, name: str, factory: Any) -> Any:
+def _module(source: Any, name: str, path: Path | None) -> nn.Module:
+    """Make a module, unless it is one.
+
+    Args:
+        source: whatever was named.
+        name: its name, for errors.
+        path: the file that it comes from; None where this process defines it.
+    """
+    where = f" in {path}" if path else ""
+    if isinstance(source, nn.Module):
+        return source
+    if not callable(source):
+        raise InputRefused(f"{name}{where} is a {type(source).__name__}, neither an nn.Module nor what makes one")
     try:
-        return factory()
+        made = source()
     except Exception as error:  # noqa: BLE001 - as above
         raise _failure(path, error, f"{name}() takes no arguments here: ") from None
+    if not isinstance(made, nn.Module):
+        raise InputRefused(f"{name}(){where} gives a {type(made).__name__}, and an nn.Module is needed")
+    return made
 
 
-def _failure(path: Path, error: Exception, before: str = "") -> InputRefused:
+def _failure(path: Path | None, error: Exception, before: str = "") -> InputRefused:
     if isinstance(error, SyntaxError):
         place = Place(error.filename or str(path), error.lineno or 0, (error.text or "").strip())
     else:
-        place = raising_place(error.__traceback__) or Place(str(path), 0, "")
+        place = raising_place(error.__traceback__) or Place(str(path or "this process"), 0, "")
     told = str(error.msg if isinstance(error, SyntaxError) else error).strip().splitlines()
     return InputRefused(f"{place}: {before}{type(error).__name__}: {told[0] if told else 'no message'}")

@@ -1,14 +1,16 @@
 """Quiet: what torch says while it exports, caught and kept from the user.
 
-Used by `export`. Torch prints warnings, log lines and whole graphs; a user gets one sentence instead. Two things are kept, because
-that sentence needs them: the line of the user's code at which torch began to treat the batch size as special, and the attributes
-that the module assigned on the way.
+Used by `export`. Torch prints warnings, log lines and whole graphs; a user gets one sentence
+instead. Two things are kept, because that sentence needs them: the line of the user's code at which
+torch began to treat the batch size as special, and the attributes that the module assigned on the
+way.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import linecache
 import logging
 import re
 import sys
@@ -118,7 +120,8 @@ def _calling_place(frame: FrameType | None) -> Place | None:
 
 
 def raising_place(traceback: TracebackType | None) -> Place | None:
-    """The deepest line of a traceback that is neither torch's, nor ours, nor the standard library's."""
+    """The deepest line of a traceback that is neither torch's, nor ours, nor the standard
+    library's."""
     found = None
     while traceback is not None:
         found = _place(traceback.tb_frame.f_code.co_filename, traceback.tb_lineno) or found
@@ -140,11 +143,5 @@ def _place(file: str, line: int) -> Place | None:
     standard = path.startswith(_STANDARD) and "site-packages" not in path
     if standard or path.startswith((_TORCH, _OURS)):
         return None
-    return Place(file, line, _source(path, line))
-
-
-def _source(path: str, line: int) -> str:
-    try:
-        return Path(path).read_text(errors="replace").splitlines()[line - 1].strip()
-    except (OSError, IndexError):
-        return ""
+    linecache.checkcache(file)  # the file may have been edited since it was last named
+    return Place(file, line, linecache.getline(file, line).strip())  # which knows the cells of a notebook too

@@ -47,7 +47,8 @@ class Tell(Protocol):
 
 
 def train(job: Job, tell: Tell) -> None:
-    """Train from the newest usable state to the recipe's end, recording every leaf; write the trained model.
+    """Train from the newest usable state to the recipe's end, recording every leaf; write the
+    trained model.
 
     Raises:
         DigestMismatch: what was recorded before comes out differently now.
@@ -103,7 +104,8 @@ def replay(job: Job, tell: Tell) -> None:
 
 
 def recompute(job: Job, tell: Tell) -> None:
-    """Train up to the ordered leaves again, from the newest kept states before them, and keep their states too.
+    """Train up to the ordered leaves again, from the newest kept states before them, and keep their
+    states too.
 
     Raises:
         InputRefused: there is no such leaf.
@@ -121,7 +123,8 @@ def recompute(job: Job, tell: Tell) -> None:
 
 
 def audit(job: Job, tell: Tell) -> None:
-    """Replay the ordered segments out of evidence; a segment without a leaf at its end must not reach it.
+    """Replay the ordered segments out of evidence; a segment without a leaf at its end must not
+    reach it.
 
     What does not come out is told, not raised.
     """
@@ -129,24 +132,25 @@ def audit(job: Job, tell: Tell) -> None:
     for index in job.task.segments:
         problem, before = _audit_one(job, index, _ticker(tell, job.recipe.steps))
         findings.append(not problem)
-        end = min((index + 1) * job.recipe.segment, job.recipe.steps)
+        end = min((index + 1) * job.recipe.segment_steps, job.recipe.steps)
         tell("audited", index=index, step=end, equal=not problem, difference=problem, before=str(before))
     tell("replayed", segments=len(findings), equal=all(findings))
 
 
 def explain(job: Job, tell: Tell) -> None:
-    """Train the ordered segments again, and write the digests of all tensors after each of their steps."""
+    """Train the ordered segments again, and write the digests of all tensors after each of their
+    steps."""
     part = job.folder / f".{STATE_DIGESTS}.part"
     with part.open("wb") as file:
         for index in job.task.segments:
             place = job.audited_place(index) if job.evidence is not None else _recorded_place(job, index, tell)
-            end = min((index + 1) * job.recipe.segment, job.recipe.steps)
-            file.write(_moment(index, place.step, place))
+            end = min((index + 1) * job.recipe.segment_steps, job.recipe.steps)
+            file.write(_state_digests(index, place.step, place))
             try:
                 for done in islice(job.go_on(place), end - place.step):
-                    file.write(_moment(index, done.step, place))
+                    file.write(_state_digests(index, done.step, place))
             except Diverged:
-                continue  # its last moment says after which step
+                continue  # its last state says after which step
     part.replace(job.folder / STATE_DIGESTS)
     tell("explained", segments=len(job.task.segments), file=STATE_DIGESTS)
 
@@ -221,7 +225,8 @@ def leaves_after(
 
 
 def _replay_one(job: Job, checkpoints: tuple[Checkpoint, ...], index: int, tell: Tell) -> str:
-    """Train segment `index` again from the newest kept state before it; leaves on the way are compared too.
+    """Train segment `index` again from the newest kept state before it; leaves on the way are
+    compared too.
 
     Returns:
         The first difference, with both values; empty where the segment comes out equal.
@@ -260,7 +265,8 @@ def _leaf(
 
 
 def _recorded_place(job: Job, wanted: int, tell: Tell) -> Place:
-    """Where a leaf of a recorded training stands, trained again from the newest kept state before it.
+    """Where a leaf of a recorded training stands, trained again from the newest kept state before
+    it.
 
     Raises:
         InputRefused: there is no such leaf.
@@ -283,7 +289,7 @@ def _kept(place: Place) -> KeptState:
     return KeptState(place.program.tensors(), _optimizer_bytes(place))
 
 
-def _moment(segment: int, step: int, place: Place) -> bytes:
+def _state_digests(segment: int, step: int, place: Place) -> bytes:
     return StateDigests.of(segment, step, _kept(place)).to_line()
 
 
@@ -298,13 +304,13 @@ def _audit_one(job: Job, index: int, tick: Callable[[int], None]) -> tuple[str, 
     """Replay one segment out of evidence.
 
     Returns:
-        The first difference, empty where there is none; and the digest of the state before the segment's last step, zero where the
-        segment cannot be replayed.
+        The first difference, empty where there is none; and the digest of the state before the
+        segment's last step, zero where the segment cannot be replayed.
     """
     assert job.evidence is not None
     leaves = {at: opened.checkpoint for at, opened in job.evidence.leaves.items()}
     ends = index + 1 not in leaves
-    end = min((index + 1) * job.recipe.segment, job.recipe.steps)
+    end = min((index + 1) * job.recipe.segment_steps, job.recipe.steps)
     try:
         place = job.audited_place(index)
     except InputRefused as error:  # a state whose tensors are not the graph's: its leaf names it all the same
@@ -327,7 +333,8 @@ def _audit_one(job: Job, index: int, tick: Callable[[int], None]) -> tuple[str, 
 
 
 def _state_after(job: Job, index: int, step: int) -> Digest:
-    """The state before a step that failed: trained again, since the failing step may have moved a buffer."""
+    """The state before a step that failed: trained again, since the failing step may have moved a
+    buffer."""
     place = job.audited_place(index)
     for _ in islice(job.go_on(place), step - place.step):
         pass
@@ -404,7 +411,8 @@ def _tell_leaf(tell: Tell, recorded: Recorded) -> None:
 
 
 def _ticker(tell: Tell, steps: int) -> Callable[[int], None]:
-    """Tells of progress a few times a second, and ends an orphan: a pod that starts again starts a worker of its own."""
+    """Tells of progress a few times a second, and ends an orphan: a pod that starts again starts a
+    worker of its own."""
     told = time.monotonic()
 
     def tick(step: int) -> None:

@@ -1,4 +1,5 @@
-"""The owner's pod: data that stay, requests that are examined, trainings that are anchored, delivered and settled.
+"""The owner's pod: data that stay, requests that are examined, trainings that are anchored,
+delivered and settled.
 
 Last but two in the flow.
 
@@ -7,22 +8,28 @@ Last but two in the flow.
     anchors   groups of leaves to the chain, while training runs
     run       one job, from acceptance to delivery
     replay    segments of an ended job trained again
+    explain   the same, step by step, for whoever disagrees
     evidence  what the verifiers of an ended job are shown
     answer    what an audit asks of the owner
     pod       the loop that follows the chain
 """
 
-from fitchain.pod.parties.owner.data import RegisteredDataset, read_registered, register_dataset
+from fitchain.pod.parties.owner.data import DatasetOffer, RegisteredDataset, read_registered, register_dataset
+from fitchain.pod.parties.owner.explain import explain_training, has_training, kept_state_digests
 from fitchain.pod.parties.owner.pod import Owner, approve, reject
 from fitchain.pod.parties.owner.replay import Replay, replay_job
 from fitchain.pod.parties.owner.run import TrainingSession
 
 __all__ = [
+    "DatasetOffer",
     "Owner",
     "RegisteredDataset",
     "Replay",
     "TrainingSession",
     "approve",
+    "explain_training",
+    "has_training",
+    "kept_state_digests",
     "read_registered",
     "register_dataset",
     "reject",

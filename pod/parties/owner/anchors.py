@@ -1,4 +1,5 @@
-"""Anchors: each full group of leaves goes to the chain while the training runs, with a note to the scientist."""
+"""Anchors: each full group of leaves goes to the chain while the training runs, with a note to the
+scientist."""
 
 from __future__ import annotations
 
@@ -14,27 +15,29 @@ from fitchain.pod.ports.chain import Pending, Receipt
 from fitchain.pod.proof.transcript import grow
 from fitchain.pod.values.digest import Digest, tree_root
 from fitchain.pod.values.errors import ClaimMismatch
+from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.leaf import Checkpoint
 
 METRIC_DIGITS = 3
 
 
 class Anchors:
-    """Takes checkpoints in order and anchors each group that is complete, unless the chain has it already.
+    """Takes checkpoints in order and anchors each group that is complete, unless the chain has it
+    already.
 
     Args:
         home: the owner's.
         id: the agreement.
         proof: what the chain has of the run.
-        group: leaves that an anchor covers, A.
+        group_leaves: leaves that an anchor covers, A.
         recipient: the scientist's age recipient, for the notes.
         metrics_leave: whether the owner's policy lets rounded metrics out.
     """
 
     def __init__(
-        self, home: Home, id: Digest, proof: RunRecord, group: int, recipient: str, metrics_leave: bool
+        self, home: Home, id: AgreementId, proof: RunRecord, group_leaves: int, recipient: str, metrics_leave: bool
     ) -> None:
-        self.home, self.id, self.proof, self.group = home, id, proof, group
+        self.home, self.id, self.proof, self.group_leaves = home, id, proof, group_leaves
         self.recipient, self.metrics_leave = recipient, metrics_leave
         self._open: list[Checkpoint] = []
         self._peaks: list[Digest] = []
@@ -49,7 +52,7 @@ class Anchors:
             ChainUnusable, StoreUnusable: chain or store do not answer.
         """
         self._open.append(checkpoint)
-        if len(self._open) < self.group:
+        if len(self._open) < self.group_leaves:
             return
         leaves = tuple(each.leaf.digest(self.proof.ctx, self.proof.seed) for each in self._open)
         root = tree_root(leaves)
@@ -72,7 +75,8 @@ class Anchors:
             self._pending.popleft()
 
     def _look(self) -> None:
-        """Record what is mined by now; a refused anchor ends a long training here and not only at its end."""
+        """Record what is mined by now; a refused anchor ends a long training here and not only at
+        its end."""
         while self._pending and (mined := self.home.chain.receipt(self._pending[0][0].transaction)) is not None:
             self._record(self._pending.popleft()[1], mined)
 

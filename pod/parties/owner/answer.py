@@ -1,6 +1,7 @@
 """Answering an audit as the owner: evidence for each round, then the job's identity.
 
-Part of `owner`. Every step asks the chain first where the audit stands; what was sealed is kept in the journal before it is sent.
+Part of `owner`. Every step asks the chain first where the audit stands; what was sealed is kept in
+the journal before it is sent.
 """
 
 from __future__ import annotations
@@ -14,17 +15,18 @@ from fitchain.pod.jobs.home import Home, sweep
 from fitchain.pod.jobs.turns import OWNER_RANK, Turns, send
 from fitchain.pod.parties.owner.evidence import build_evidence, job_identity
 from fitchain.pod.parties.owner.examine import RECIPIENT
-from fitchain.pod.ports.agreement import Agreement, Audit, Mode, Outcome, Phase
+from fitchain.pod.ports.agreement import Agreement, Audit, Outcome, Phase
 from fitchain.pod.ports.store import Cid, car
 from fitchain.pod.ports.store.local import LocalStore
-from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.errors import NotFound
+from fitchain.pod.values.ids import AgreementId
 
 EVIDENCE_LEFT = (".evidence-*",)
 """Opened records that a killed process left behind; a replay by hand may be at work beside them."""
 
 
-def answer_audit(home: Home, docket: Turns, id: Digest) -> str:
+def answer_audit(home: Home, docket: Turns, id: AgreementId) -> str:
     """Do what an open audit asks of the owner now.
 
     Returns:
@@ -47,7 +49,8 @@ def answer_audit(home: Home, docket: Turns, id: Digest) -> str:
 
 
 def release_after_others(home: Home, agreement: Agreement) -> None:
-    """Release the job's identity although a verifier was quicker: what that one released may be wrong, and only the owner can tell."""
+    """Release the job's identity although a verifier was quicker: what that one released may be
+    wrong, and only the owner can tell."""
     audit, now = home.audits.read(agreement.id), home.chain.block("latest").timestamp
     if audit.phase != Phase.RELEASED or now > audit.deadline:
         return
@@ -56,7 +59,8 @@ def release_after_others(home: Home, agreement: Agreement) -> None:
 
 
 def _may_count(home: Home, audit: Audit) -> bool:
-    """Whether the votes are a Match that awaits its key, so that releasing it may count them too: one transaction less."""
+    """Whether the votes are a Match that awaits its key, so that releasing it may count them too:
+    one transaction less."""
     counted = audit.phase == Phase.REVEALING and audit.complete and not audit.disputed
     return counted and home.audits.majority(audit) == Outcome.MATCH
 
@@ -68,7 +72,7 @@ def _submit(home: Home, audit: Audit) -> str:
         sweep(home.job_folder(id), EVIDENCE_LEFT)
         # Where nothing can be sealed to anyone who sits there, the evidence is given all the same.
         recipients = list(home.audits.recipients(audit).values()) or [home.keys.recipient]
-        on_site = home.agreements.terms(id).audit.mode == Mode.ON_SITE
+        on_site = home.agreements.terms(id).audit.mode is AuditMode.ON_SITE
         known = str((_build_on_site if on_site else _build)(home, audit, recipients))
         home.journal.keep_fact(id, name, known)
     receipt = send(home, audit, home.audits.submit, Cid.parse(known))
@@ -91,7 +95,8 @@ def _build(home: Home, audit: Audit, recipients: Sequence[str]) -> Cid:
 
 
 def _build_on_site(home: Home, audit: Audit, recipients: Sequence[str]) -> Cid:
-    """The evidence as a file to be handed over by a person: sealed all the same, and in no store that others reach."""
+    """The evidence as a file to be handed over by a person: sealed all the same, and in no store
+    that others reach."""
     with tempfile.TemporaryDirectory(dir=home.job_folder(audit.id), prefix=".evidence-") as scratch:
         store = LocalStore(Path(scratch), home.settings.home)
         cid = build_evidence(home, store, audit.id, audit.seed, audit.round, recipients)

@@ -1,13 +1,12 @@
-"""Registering a dataset: the owner's table becomes a root on chain and a card in the store; the records stay."""
+"""Registering a dataset: a table becomes a root on chain and a card in the store; records stay."""
 
 from __future__ import annotations
 
 import secrets
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from fitchain.pod.compute import environment
 from fitchain.pod.compute.dataset import Card, Policy, Table, check_unchanged, mock_table, register
@@ -15,88 +14,97 @@ from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import DatasetRow
 from fitchain.pod.ports.registry import Role
 from fitchain.pod.ports.store import Cid
-from fitchain.pod.values.digest import Digest, sha256
+from fitchain.pod.values.digest import Digest, Root, sha256
 from fitchain.pod.values.errors import DatasetChanged, InputRefused
+from fitchain.pod.values.ids import DatasetId
 
 MOCK_RECORDS = 256
 LEAVES = "leaves"
 
 
 @dataclass(frozen=True)
+class DatasetOffer:
+    """A table as its owner offers it.
+
+    Args:
+        source: a CSV or NPZ file; it must stay where it is, unchanged, as long as jobs may ask for
+            it.
+        name, description, licence: for people, published.
+        target: the column to be predicted.
+        drop: columns that never enter the tree, such as names and identifiers.
+        price: what a job costs, in base units of FIT.
+        policy: the owner's conditions; the default asks the owner about every job.
+        transform, ranges: how the published constants come about (`fit_transform`).
+        mock_records: how many mock records are published; 0 publishes none, and nobody can
+            rehearse.
+        environments: classes that ship no probe (`cpu-native`), for which this host's is published.
+    """
+
+    source: Path
+    name: str
+    target: str | None
+    drop: tuple[str, ...] = ()
+    description: str = ""
+    licence: str = ""
+    price: int = 0
+    policy: Policy = field(default_factory=Policy)
+    transform: str = "standard"
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    mock_records: int = MOCK_RECORDS
+    environments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class RegisteredDataset:
     """A dataset as it was registered."""
 
-    id: Digest
-    root: Digest
+    id: DatasetId
+    root: Root
     count: int
     card_cid: Cid
     card: Card
 
 
-def register_dataset(
-    home: Home,
-    source: Path,
-    *,
-    name: str,
-    target: str | None,
-    drop: Sequence[str] = (),
-    description: str = "",
-    licence: str = "",
-    price: int = 0,
-    policy: Policy | None = None,
-    transform: str = "standard",
-    ranges: Mapping[str, tuple[float, float]] | None = None,
-    mock_records: int = MOCK_RECORDS,
-    environments: Sequence[str] = (),
-) -> RegisteredDataset:
+def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
     """Register a table as a dataset that scientists can ask for.
 
-    The records are read, hashed and left where they are; what is published is the card and mock data. The same table registered
-    again is another dataset, because its salts are fresh.
+    The records are read, hashed and left where they are; what is published is the card and mock
+    data. The same table registered again is another dataset, because its salts are fresh.
 
     Args:
         home: the owner's, opened with its key.
-        source: a CSV or NPZ file; it must stay where it is, unchanged, as long as jobs may ask for it.
-        name, description, licence: for people, published.
-        target: the column to be predicted.
-        drop: columns that never enter the tree, such as names and identifiers.
-        price: what a job costs, in base units of FIT.
-        policy: the owner's conditions; None asks the owner about every job.
-        transform, ranges: how the published constants come about (`fit_transform`).
-        mock_records: how many mock records are published; 0 publishes none, and nobody can rehearse.
-        environments: classes that ship no probe (`cpu-native`), for which this host's is published.
+        offer: the table, its price and its conditions.
 
     Raises:
         EnvironmentRefused: this host is not of such a class.
         NotFound, InputRefused: the table is missing or malformed.
         ChainUnusable, StoreUnusable: chain or store do not answer.
     """
-    table = Table.read(source, drop=drop, target=target)
+    table = Table.read(offer.source, drop=offer.drop, target=offer.target)
     home.register_or_update(Role.OWNER)  # offers are sealed to it from now on
     salt = secrets.token_bytes(32)
     key = registration_key(home, salt)
     registration = register(
         table,
         key,
-        name,
-        description=description,
-        licence=licence,
-        price=price,
-        policy=policy or Policy(),
-        transform=transform,
-        ranges=ranges,
-        probes={name: str(probe) for name in environments if (probe := _probe(name)) is not None},
+        offer.name,
+        description=offer.description,
+        licence=offer.licence,
+        price=offer.price,
+        policy=offer.policy,
+        transform=offer.transform,
+        ranges=offer.ranges,
+        probes={name: str(probe) for name in offer.environments if (probe := _probe(name)) is not None},
     )
     card = registration.card
-    if mock_records:
-        card = card.with_mock(_publish_mock(home, card, table, mock_records, key))
+    if offer.mock_records:
+        card = card.with_mock(_publish_mock(home, card, table, offer.mock_records, key))
     card_cid = home.store.add(card.encode())
-    reading: dict[str, Any] = {"drop": list(drop), "target": target, "categories": list(table.categories)}
+    reading = {"drop": list(offer.drop), "target": offer.target, "categories": list(table.categories)}
     id = home.registry.register_dataset(registration.root, registration.count, card_cid)
     (home.dataset_folder(id) / LEAVES).write_bytes(registration.leaves)
-    home.journal.keep_dataset(
-        DatasetRow(id, source.absolute(), reading, salt, registration.root, card.encode(), str(card_cid))
-    )
+    source = offer.source.absolute()
+    home.journal.keep_dataset(DatasetRow(id, source, reading, salt, registration.root, card.encode(), str(card_cid)))
     return RegisteredDataset(id, registration.root, registration.count, card_cid, card)
 
 
@@ -106,10 +114,11 @@ def _probe(name: str) -> Digest | None:
 
 
 def read_registered(home: Home, row: DatasetRow) -> Table:
-    """Read a registered dataset's table again and check that it is still the one that was registered.
+    """Read a registered dataset's table again and check that it is the one that was registered.
 
     Raises:
-        DatasetChanged: a record, its order or its number differs, or the source is malformed by now.
+        DatasetChanged: a record, its order or its number differs, or the source is malformed by
+            now.
         NotFound: the source is missing.
     """
     return read_with_leaves(home, row)[0]
@@ -128,7 +137,8 @@ def read_with_leaves(home: Home, row: DatasetRow) -> tuple[Table, list[bytes]]:
 
 
 def registration_key(home: Home, salt: bytes) -> bytes:
-    """The key of a registration's record salts: derived from the pod's secret and a salt fresh for each registration."""
+    """The key of a registration's record salts: derived from the pod's secret and a salt fresh for
+    each registration."""
     return home.keys.derive("fitchain/registration/v1", sha256(salt))
 
 

@@ -1,8 +1,10 @@
-"""Examining a request: everything that an owner's pod checks before its bond and its data are at stake.
+"""Examining a request: everything that an owner's pod checks before its bond and its data are at
+stake.
 
-Whatever does not hold is a reason to decline; what could not be checked (chain or store do not answer, something is not there) is
-tried again. The order is from cheap to dear: offer, terms, recipe, policy, graph, environment, the records, a rehearsal on mock
-data in the worker's sandbox. What holds and may still cost the owner its bond is a concern, for a person to say yes to.
+Whatever does not hold is a reason to decline; what could not be checked (chain or store do not
+answer, something is not there) is tried again. The order is from cheap to dear: offer, terms,
+recipe, policy, graph, environment, the records, a rehearsal on mock data in the worker's sandbox.
+What holds and may still cost the owner its bond is a concern, for a person to say yes to.
 """
 
 from __future__ import annotations
@@ -22,9 +24,10 @@ from fitchain.pod.parties.owner.data import MOCK_RECORDS, read_registered, regis
 from fitchain.pod.ports.agreement import Agreement
 from fitchain.pod.ports.sealed import check_recipient
 from fitchain.pod.proof.audit.disclosure import disclosure
-from fitchain.pod.values.digest import ZERO, Digest, sha256
-from fitchain.pod.values.errors import ClaimMismatch, InputRefused
+from fitchain.pod.values.digest import sha256
+from fitchain.pod.values.errors import ClaimMismatch, InputRefused, require_equal
 from fitchain.pod.values.graph import LIMITS, Graph
+from fitchain.pod.values.ids import WHOLE_POOL
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import RECIPE_BYTES
 from fitchain.pod.values.state import byte_count, model_root, read_safetensors
@@ -34,7 +37,8 @@ RECIPIENT, DISCLOSED = "recipient", "disclosed"
 WINDOW_SHARE = 0.5
 """How much of the training window a rehearsal may foretell before a person is asked."""
 STATE_MODELS, DISK_SHARE = 3, 0.5
-"""A kept state is at most so many times its model (the model, and two moments of each parameter); the part of the disk for them."""
+"""A kept state is at most so many times its model (the model, and two moments of each parameter);
+the part of the disk for them."""
 
 
 def examine(home: Home, agreement: Agreement) -> list[str]:
@@ -44,8 +48,8 @@ def examine(home: Home, agreement: Agreement) -> list[str]:
         concerns: what a person should say yes to, even where the policy asks nobody.
 
     Raises:
-        FitchainError: why the request cannot be accepted; ChainUnusable, StoreUnusable and NotFound say that it could not be examined
-            now.
+        FitchainError: why the request cannot be accepted; ChainUnusable, StoreUnusable and NotFound
+            say that it could not be examined now.
     """
     row, card = dataset_of(home, agreement)
     keep_recipient(home, agreement)
@@ -65,9 +69,11 @@ def examine(home: Home, agreement: Agreement) -> list[str]:
 
 
 def put_mock(home: Home, row: DatasetRow, card: Card, table: Table, path: Path) -> None:
-    """Write mock data to rehearse on: what the card publishes, else as many records drawn here for nobody else.
+    """Write mock data to rehearse on: what the card publishes, else as many records drawn here for
+    nobody else.
 
-    Without a rehearsal a job that cannot be trained would be noticed only when the bond is at stake.
+    Without a rehearsal a job that cannot be trained would be noticed only when the bond is at
+    stake.
     """
     if card.mock is not None:
         home.store.fetch(card.mock, path, limit_bytes=MOCK_LIMIT_BYTES)
@@ -86,7 +92,8 @@ def dataset_of(home: Home, agreement: Agreement) -> tuple[DatasetRow, Card]:
 
 
 def keep_recipient(home: Home, agreement: Agreement) -> None:
-    """Fix to whom notes and delivery are sealed: who asks could else change it to one that no envelope can be made for.
+    """Fix to whom notes and delivery are sealed: who asks could else change it to one that no
+    envelope can be made for.
 
     Raises:
         NotFound: the scientist has no pod yet.
@@ -98,7 +105,8 @@ def keep_recipient(home: Home, agreement: Agreement) -> None:
 
 
 def concerns(agreement: Agreement, recipe: Recipe, graph: Graph, rehearsed: Event, free_bytes: int) -> list[str]:
-    """What speaks against accepting unasked: a bond beyond the price, a training that may outlast its window or fill the disk.
+    """What speaks against accepting unasked: a bond beyond the price, a training that may outlast
+    its window or fill the disk.
 
     Args:
         agreement: the request.
@@ -128,8 +136,10 @@ def read_offer(folder: Path) -> tuple[Recipe, Graph]:
     recipe = Recipe.parse(_read(folder / "recipe.json", RECIPE_BYTES))
     graph = Graph.parse(_read(folder / "graph.json", LIMITS.graph_bytes))
     tensors, _ = read_safetensors(folder / "initial.safetensors")
-    _same("the recipe's graph", recipe.graph, "the offered graph", graph.digest)
-    _same("the recipe's initial model", recipe.initial_model, "the offered weights", model_root(tensors))
+    require_equal("the recipe's graph is", recipe.graph, graph.digest, "the offered graph is")
+    require_equal(
+        "the recipe's initial model is", recipe.initial_model, model_root(tensors), "the offered weights have"
+    )
     return recipe, graph
 
 
@@ -140,23 +150,26 @@ def check_terms(home: Home, agreement: Agreement, recipe: Recipe, graph: Graph) 
         ClaimMismatch: they differ; the message names the first difference.
     """
     terms, model = agreement.terms, home.registry.model(agreement.terms.model)
-    _same("the agreed recipe", terms.recipe, "the offered recipe", sha256(recipe.encode()))
-    _same("the registered graph", model.graph, "the offered graph", graph.digest)
-    _same("the registered initial model", model.initial_root, "the recipe's", recipe.initial_model)
-    for name in ("steps", "segment", "group"):
-        if getattr(terms, name) != getattr(recipe, name):
-            raise ClaimMismatch(
-                f"the terms agree on {name} {getattr(terms, name)} and the recipe on {getattr(recipe, name)}"
-            )
-    agreed = (terms.audit.segments, terms.audit.verifiers, terms.audit.mode.word, terms.audit.panel)
-    audit = recipe.audit
-    offered = (audit.segments, audit.verifiers, audit.mode, audit.panel or ZERO)
-    if agreed != offered:
-        raise ClaimMismatch(f"the terms agree on the audit {agreed} and the recipe on {offered}")
+    require_equal("the agreed recipe is", terms.recipe, sha256(recipe.encode()), "the offered recipe is")
+    require_equal("the registered graph is", model.graph, graph.digest, "the offered graph is")
+    require_equal("the registered initial model is", model.initial_root, recipe.initial_model, "the recipe's is")
+    audit, asked = terms.audit, recipe.audit
+    for what, agreed, offered in (
+        ("steps", terms.steps, recipe.steps),
+        ("segment", terms.segment_steps, recipe.segment_steps),
+        ("group", terms.group_leaves, recipe.group_leaves),
+        ("the audit's segments", audit.segments, asked.segments),
+        ("the audit's verifiers", audit.verifiers, asked.verifiers),
+        ("the audit's mode", audit.mode, asked.mode),
+        ("the audit's panel", audit.panel, asked.panel or WHOLE_POOL),
+    ):
+        if agreed != offered:
+            raise ClaimMismatch(f"the terms agree on {what} {agreed} and the recipe on {offered}")
 
 
 def _disclosure(home: Home, agreement: Agreement, recipe: Recipe) -> Disclosure:
-    """What an audit of the job would open at most, besides what other jobs on the dataset have agreed to open."""
+    """What an audit of the job would open at most, besides what other jobs on the dataset have
+    agreed to open."""
     found = disclosure(agreement.terms.audit, recipe, _opened(home, agreement))
     home.journal.keep_fact(agreement.id, DISCLOSED, str(found.records))
     return found
@@ -175,8 +188,3 @@ def _read(path: Path, limit_bytes: int) -> bytes:
     if (size := path.stat().st_size) > limit_bytes:
         raise InputRefused(f"the offered {path.name} has {size} bytes, and {limit_bytes} are admitted")
     return path.read_bytes()
-
-
-def _same(what: str, one: Digest, other_what: str, other: Digest) -> None:
-    if one != other:
-        raise ClaimMismatch(f"{what} is {one} and {other_what} is {other}")

@@ -1,7 +1,8 @@
 """The owner's pod: follows the chain and takes each agreement on its data to its next state.
 
-The chain says where an agreement stands, the journal what a person decided, the job's folder what is trained already; so the pod
-keeps nothing in memory that matters, and killing it at any moment costs no more than the step it was in.
+The chain says where an agreement stands, the journal what a person decided, the job's folder what
+is trained already; so the pod keeps nothing in memory that matters, and killing it at any moment
+costs no more than the step it was in.
 
     Requested   examine, ask a person if the policy says so, accept
     Accepted    begin, at once: the chain forgets the seed block
@@ -31,7 +32,6 @@ from fitchain.pod.ports.agreement import Agreement, State, commit_nonce
 from fitchain.pod.ports.registry import Role
 from fitchain.pod.ports.sealed import check_recipient
 from fitchain.pod.ports.store import Cid
-from fitchain.pod.values.digest import ZERO, Digest
 from fitchain.pod.values.errors import (
     AccessRefused,
     ChainUnusable,
@@ -43,17 +43,19 @@ from fitchain.pod.values.errors import (
     StoreUnusable,
     Unusable,
 )
+from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId
 
 LOOK_S = 0.2
 NOT_NOW = (ChainUnusable, StoreUnusable, NotFound)
 """What says nothing against a request: it could not be examined, and is again later."""
 KEEP_S = 30 * 86_400
-"""How long the sealed objects of an ended job stay for a scientist who has not said that it has them."""
+"""How long the sealed objects of an ended job stay for a scientist who has not said that it has
+them."""
 UNTOLD = "the dataset cannot be served now"
 """What the scientist is told of a reason that speaks of the owner's records."""
 
 
-def approve(home: Home, id: Digest) -> None:
+def approve(home: Home, id: AgreementId) -> None:
     """Say yes to a request; the owner's pod acts on it, at once if it runs.
 
     Raises:
@@ -65,7 +67,7 @@ def approve(home: Home, id: Digest) -> None:
     home.journal.decide(id, "approve")
 
 
-def reject(home: Home, id: Digest, reason: str = "") -> None:
+def reject(home: Home, id: AgreementId, reason: str = "") -> None:
     """Say no to a request; the scientist gets its money back.
 
     Raises:
@@ -83,7 +85,8 @@ class Owner:
     Args:
         home: opened with its key.
         say: told what happens, one line each.
-        keep_states: keep a job's states after it is settled, so that it can be replayed from the middle.
+        keep_states: keep a job's states after it is settled, so that it can be replayed from the
+            middle.
         keep_every: which states a training keeps: every a-th leaf's, and the last.
         look_s: seconds between two looks at the chain.
         retry_s: seconds until something that failed is tried again.
@@ -105,15 +108,19 @@ class Owner:
         self.keep_states, self.keep_every, self.look_s = keep_states, keep_every, look_s
         self._retry = RetryPolicy(home, say, retry_s)
         self._stop = threading.Event()
-        self._busy: dict[Digest, Future[None]] = {}
-        self._over: set[Digest] = set()
-        self._kept: dict[Digest, int] = {}
-        self._begun: set[Digest] = set()
+        self._busy: dict[AgreementId, Future[None]] = {}
+        self._over: set[AgreementId] = set()
+        self._kept: dict[AgreementId, int] = {}
+        self._begun: set[AgreementId] = set()
 
-    def run(self, stop: threading.Event) -> None:
+    def run(self, stop: threading.Event, ready: Callable[[], None] = lambda: None) -> None:
         """Follow the chain until `stop` is set.
 
         Requests are examined and audits answered beside a training; jobs train one after the other.
+
+        Args:
+            stop: ends it.
+            ready: called once the pod is registered and looks at the chain.
 
         Raises:
             Unusable: another pod runs from this home.
@@ -130,9 +137,10 @@ class Owner:
             self.home.register_or_update(Role.OWNER)
             pools = {State.REQUESTED: answering, State.ACCEPTED: answering, State.TRAINING: training}
             pools |= {State.AUDITING: auditing}
+            ready()
             while not stop.is_set():
-                if self._retry.due(ZERO):
-                    self._retry.attempt(ZERO, partial(self._look, pools))
+                if self._retry.due(NO_AGREEMENT):
+                    self._retry.attempt(NO_AGREEMENT, partial(self._look, pools))
                 stop.wait(self.look_s)
 
     def _look(self, pools: dict[State, ThreadPoolExecutor]) -> None:
@@ -141,7 +149,7 @@ class Owner:
         open_ids = [id for id in calls.list(owner=self.home.keys.address) if id not in self._over and self._free(id)]
         now = self.home.chain.block("latest").timestamp
         for id in [id for id, until in self._kept.items() if now > until]:
-            self._attempt(id, partial(self._let_go, id))
+            self._attempt(id, partial(self._release_objects, id))
         for agreement in calls.read_many(open_ids):
             act = partial(self._attempt, agreement.id, partial(self._advance, agreement, now))
             if agreement.state in pools:
@@ -149,11 +157,11 @@ class Owner:
             else:
                 act()
 
-    def _free(self, id: Digest) -> bool:
+    def _free(self, id: AgreementId) -> bool:
         """Whether nobody is at work for a job, and nothing puts it off."""
         return (id not in self._busy or self._busy[id].done()) and self._retry.due(id)
 
-    def _attempt(self, id: Digest, act: Callable[[], None]) -> None:
+    def _attempt(self, id: AgreementId, act: Callable[[], None]) -> None:
         if not self._stop.is_set():  # what waited for its turn when the pod was asked to stop waits on
             self._retry.attempt(id, act)
 
@@ -195,8 +203,9 @@ class Owner:
                     self.say(id, verdict)
                 self._end(agreement)
 
-    def _note_end(self, id: Digest) -> None:
-        """Write the end of a training into the history, unless it was: the pod may have been cut off after the last transaction."""
+    def _note_end(self, id: AgreementId) -> None:
+        """Write the end of a training into the history, unless it was: the pod may have been cut
+        off after the last transaction."""
         if not any(self.home.journal.happened(id, kind) for kind in ENDED.values()):
             record_end(self.home, id)
 
@@ -228,7 +237,8 @@ class Owner:
         self.home.journal.record(agreement.id, "checked", once="", concerns=concerns)
 
     def _holds(self, agreement: Agreement, check: Callable[[], object]) -> bool:
-        """Whether a check lets the request pass; if not, it is declined on chain with the reason in the journal."""
+        """Whether a check lets the request pass; if not, it is declined on chain with the reason in
+        the journal."""
         try:
             check()
             return True
@@ -241,18 +251,19 @@ class Owner:
             decline(self.home, agreement.id, UNTOLD if isinstance(error, DatasetChanged) else reason)
             return False
 
-    def _accept(self, id: Digest) -> None:
+    def _accept(self, id: AgreementId) -> None:
         receipt = self.home.agreements.accept(id, commit_nonce(order_nonce(self.home, id)))
         self.home.journal.record(id, "accepted", once="", transaction=str(receipt.transaction), gas=receipt.gas_used)
         self.say(id, "accepted")
 
-    def _give_up(self, id: Digest, reason: str) -> None:
+    def _give_up(self, id: AgreementId, reason: str) -> None:
         """Tell once that a deadline was missed; what is left is for others to do."""
         if self.home.journal.record(id, "late", once=reason, reason=reason):
             self.say(id, reason)
 
     def _end(self, agreement: Agreement) -> None:
-        """Clear away what an ended agreement needs no more: the records' copy and the job's identity, states unless they are kept."""
+        """Clear away what an ended agreement needs no more: the records' copy and the job's
+        identity, states unless they are kept."""
         home, id = self.home, agreement.id
         folder, fresh = home.job_folder(id), home.journal.record(id, agreement.state.name.lower(), once="")
         for name in (RECORDS, IDENTITY):
@@ -268,19 +279,21 @@ class Owner:
             self.say(id, agreement.state.name.lower())
 
     def _needed_until(self, agreement: Agreement) -> int:
-        """Up to when, in seconds since 1970, the scientist may still fetch what was sealed to it: it said that it has it, or did not."""
+        """Up to when, in seconds since 1970, the scientist may still fetch what was sealed to it:
+        it said that it has it, or did not."""
         last = self.home.agreements.events(agreement.id)[-1]
         received = last.name == "Settled" and last.timestamp <= agreement.dispute_deadline
         return last.timestamp + (0 if received else KEEP_S)
 
-    def _let_go(self, id: Digest) -> None:
-        """Give up the sealed objects of an ended job: the scientist has them, or had time to fetch them."""
+    def _release_objects(self, id: AgreementId) -> None:
+        """Give up the sealed objects of an ended job: the scientist has them, or had time to fetch
+        them."""
         self.home.release_objects(id)
         self.home.journal.record(id, "let_go", once="")
         del self._kept[id]
 
 
-def _require_request(home: Home, id: Digest) -> None:
+def _require_request(home: Home, id: AgreementId) -> None:
     agreement = home.agreements.read(id)
     if agreement.terms.dataset not in {row.id for row in home.journal.datasets()}:
         raise AccessRefused(f"the agreement {id} is about a dataset of another home", "see `fitchain data list --mine`")
@@ -289,7 +302,8 @@ def _require_request(home: Home, id: Digest) -> None:
 
 
 def _sealed_reason(home: Home, agreement: Agreement, reason: str) -> Cid | None:
-    """The reason as a parcel for the scientist; none if nothing was said, or to a scientist without a pod that could read it."""
+    """The reason as a parcel for the scientist; none if nothing was said, or to a scientist without
+    a pod that could read it."""
     try:
         recipient = check_recipient(home.registry.pod(agreement.scientist).recipient)
     except (NotFound, InputRefused):
@@ -297,7 +311,7 @@ def _sealed_reason(home: Home, agreement: Agreement, reason: str) -> Cid | None:
     return send_refusal(home.store, agreement.id, reason, recipient) if reason else None
 
 
-def decline(home: Home, id: Digest, reason: str) -> None:
+def decline(home: Home, id: AgreementId, reason: str) -> None:
     """Send the refusal unless it is sent, by this process or another one of this home."""
     agreement = home.agreements.read(id)
     if agreement.state != State.REQUESTED:

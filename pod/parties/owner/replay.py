@@ -1,6 +1,8 @@
-"""Replaying segments of one's own training: the same records, order and states must give the same leaves again.
+"""Replaying segments of one's own training: the same records, order and states must give the same
+leaves again.
 
-What is compared with is not the folder's word: its leaves must add up to the transcript root that the chain computed.
+What is compared with is not the folder's word: its leaves must add up to the transcript root that
+the chain computed.
 """
 
 from __future__ import annotations
@@ -21,13 +23,14 @@ from fitchain.pod.jobs.worker import replay as replay_folder
 from fitchain.pod.jobs.worker.parent import Replayed
 from fitchain.pod.parties.owner.run import prepare
 from fitchain.pod.proof.transcript import Transcript
-from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused, NotFound
+from fitchain.pod.values.ids import AgreementId
 
 
 @dataclass(frozen=True)
 class Replay:
-    """What a replay found: its segments' verdicts, in order, and how many segments the training has."""
+    """What a replay found: its segments' verdicts, in order, and how many segments the training
+    has."""
 
     verdicts: tuple[Replayed, ...]
     segments: int
@@ -38,13 +41,15 @@ class Replay:
         return all(verdict.equal for verdict in self.verdicts)
 
 
-def replay_job(home: Home, id: Digest, count: int, on_event: Callable[[Event], None] | None = None) -> Replay:
-    """Train segments of an ended job again and compare them with the leaves that the chain recorded.
+def replay_job(home: Home, id: AgreementId, count: int, on_event: Callable[[Event], None] | None = None) -> Replay:
+    """Train segments of an ended job again and compare them with the leaves that the chain
+    recorded.
 
     Args:
         home: the owner's, opened with its key, with the dataset's file where it was.
         id: the agreement.
-        count: how many segments: the last, the first, and others drawn at random; all if there are no more.
+        count: how many segments: the last, the first, and others drawn at random; all if there are
+            no more.
         on_event: told the worker's events.
 
     Raises:
@@ -55,7 +60,7 @@ def replay_job(home: Home, id: Digest, count: int, on_event: Callable[[Event], N
     """
     if count < 1:
         raise InputRefused(f"at least one segment is replayed, not {count}")
-    proof, folder = home.agreements.proof(id), home.job_folder(id)
+    proof, folder = home.agreements.run_record(id), home.job_folder(id)
     if proof.end_block is None or not (folder / LEAVES).exists():
         raise NotFound(f"the job {id} has no ended training in this home", "only who has the data can replay it")
     leaves = tuple(checkpoint.leaf for checkpoint in read_leaves(folder))

@@ -1,7 +1,7 @@
 """One training from the owner's side, top to bottom: begin, train and anchor, deliver, end.
 
-Every step asks first what is done already (on chain, in the job's folder, in the journal), so that whatever was cut off is taken up
-again and nothing is sent, trained or paid twice.
+Every step asks first what is done already (on chain, in the job's folder, in the journal), so that
+whatever was cut off is taken up again and nothing is sent, trained or paid twice.
 
     <job folder>/recipe.json graph.json initial.safetensors         the opened offer
                  records.npz                                        the records, while the job trains
@@ -31,6 +31,7 @@ from fitchain.pod.proof.certificate import issue
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import NotFound
+from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.recipe import Recipe
 
 RECORDS, IDENTITY = "records.npz", "identity.age"
@@ -40,7 +41,7 @@ ENDED = {"Finished": "finished", "DivergedAt": "diverged"}
 """The chain's event of an end, and its kind in the job's history."""
 
 
-def begin(home: Home, id: Digest) -> None:
+def begin(home: Home, id: AgreementId) -> None:
     """Reveal the nonce of an accepted job; its seed is fixed from then on."""
     receipt = home.agreements.begin(id, order_nonce(home, id))
     seed = str(receipt.event("Begun").args["seed"])
@@ -60,7 +61,7 @@ class TrainingSession:
         NotFound: the job was not accepted from this home.
     """
 
-    def __init__(self, home: Home, id: Digest, stop: threading.Event, keep_every: int = 1) -> None:
+    def __init__(self, home: Home, id: AgreementId, stop: threading.Event, keep_every: int = 1) -> None:
         self.home, self.id, self.stop, self.keep_every = home, id, stop, keep_every
         self.folder = home.job_folder(id)
         _, self.card = dataset_of(home, home.agreements.read(id))
@@ -81,7 +82,7 @@ class TrainingSession:
         self.home.chain.catch_up()  # else what was sent and is not mined yet would be sent again
         if self.home.agreements.read(self.id).state != State.TRAINING:
             return "ended before"
-        proof = self.home.agreements.proof(self.id)
+        proof = self.home.agreements.run_record(self.id)
         ended = self.train(proof)
         if ended is None:
             return "stopped"
@@ -97,7 +98,7 @@ class TrainingSession:
         sweep(self.folder)
         prepare(self.home, self.id, proof, self.folder, self.keep_every)
         leave = self.card.policy.metrics_leave
-        anchors = Anchors(self.home, self.id, proof, self.recipe.group, self.recipient, leave)
+        anchors = Anchors(self.home, self.id, proof, self.recipe.group_leaves, self.recipient, leave)
         leaves = LeafFile(self.folder)
         ended: Event | None = None
         with Worker(self.folder, self.recipe.environment) as worker:
@@ -117,16 +118,17 @@ class TrainingSession:
         """Deliver what was trained and end the run on chain."""
         leaves = tuple(checkpoint.leaf for checkpoint in read_leaves(self.folder))
         transcript = Transcript(proof.ctx, proof.seed, leaves)
-        transcript.verify(self.recipe.steps, self.recipe.segment)
+        transcript.verify(self.recipe.steps, self.recipe.segment_steps)
         weights, key = self._deliver(transcript)
-        ending = transcript.ending(self.recipe.group, weights, key)
+        ending = transcript.ending(self.recipe.group_leaves, weights, key)
         calls = self.home.agreements
         (calls.finish if ended["event"] == "finished" else calls.diverge)(self.id, ending)
         record_end(self.home, self.id, ended.get("reason", ""))
         (self.folder / RECORDS).unlink(missing_ok=True)
 
     def _deliver(self, transcript: Transcript) -> tuple[Cid, Cid | None]:
-        """Seal weights and certificate to the job's identity, and that identity to the scientist unless an audit comes first; once."""
+        """Seal weights and certificate to the job's identity, and that identity to the scientist
+        unless an audit comes first; once."""
         audited = bool(self.home.agreements.terms(self.id).audit.verifiers)
         journal, sent = self.home.journal, ("weights",) if audited else ("weights", "key")
         if not all(journal.fact(self.id, name) for name in sent):
@@ -163,7 +165,7 @@ class TrainingSession:
                 self.home.journal.record(self.id, event["event"], **body)
 
 
-def record_end(home: Home, id: Digest, reason: str = "") -> None:
+def record_end(home: Home, id: AgreementId, reason: str = "") -> None:
     """Put the end of a training into the job's history, as the chain has it.
 
     Args:
@@ -186,8 +188,9 @@ def record_end(home: Home, id: Digest, reason: str = "") -> None:
     )
 
 
-def prepare(home: Home, id: Digest, proof: RunRecord, folder: Path, keep_every: int = 1) -> None:
-    """Give a worker's folder its records and its task; the records are read again and must still be the registered ones.
+def prepare(home: Home, id: AgreementId, proof: RunRecord, folder: Path, keep_every: int = 1) -> None:
+    """Give a worker's folder its records and its task; the records are read again and must still be
+    the registered ones.
 
     Raises:
         DatasetChanged: they are not.
@@ -201,6 +204,6 @@ def prepare(home: Home, id: Digest, proof: RunRecord, folder: Path, keep_every: 
     Task("train", proof.ctx, proof.seed, salt_key, keep_every=keep_every).write(folder)
 
 
-def order_nonce(home: Home, id: Digest) -> Digest:
+def order_nonce(home: Home, id: AgreementId) -> Digest:
     """The owner's nonce of a job: derived from the pod's secret, so that a restart finds it."""
     return Digest(home.keys.derive("fitchain/nonce/v1", id))

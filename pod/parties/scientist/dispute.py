@@ -1,25 +1,46 @@
-"""Disputing a result whose terms name no verifiers: the scientist locks money, and an audit decides."""
+"""Disputing a result that no verifier saw: the scientist locks money, and an audit decides."""
 
 from __future__ import annotations
 
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.ports.agreement import State
-from fitchain.pod.values.digest import Digest
-from fitchain.pod.values.errors import Unusable
+from fitchain.pod.ports.chain import Receipt
+from fitchain.pod.values.errors import AccessRefused, Unusable
+from fitchain.pod.values.ids import AgreementId
 
 
-def dispute(home: Home, id: Digest) -> None:
+def dispute(home: Home, id: AgreementId) -> Receipt:
     """Have a job's training audited, as its scientist; locks the audit's fee and the counter-bond.
 
+    Returns:
+        the transaction's receipt.
+
     Raises:
-        Unusable: there is no result to dispute now, or the terms name nobody who would audit it.
-        ChainUnusable: too little FIT or ETH, the dispute window has passed, or there are too few verifiers.
+        AccessRefused: this home's account is not the scientist's.
+        Unusable: there is no result to dispute now, or the terms name nobody who would audit it
+            only then.
+        ChainUnusable: too little FIT or ETH, or there are too few verifiers.
     """
     home.chain.catch_up()
     agreement = home.agreements.read(id)
+    audit = agreement.terms.audit
+    if agreement.scientist != home.keys.address:
+        raise AccessRefused(
+            f"the scientist of {id.short} is {agreement.scientist}, and this home's account is {home.keys.address}",
+            "only the scientist can dispute a result",
+        )
+    if audit.verifiers or not audit.dispute_verifiers:
+        raise Unusable(
+            f"the terms of {id.short} name no verifiers of a dispute",
+            f"they are {'audited in any case' if audit.verifiers else 'agreed with job request --dispute-verifiers'}",
+        )
     if agreement.state not in (State.TRAINED, State.DIVERGED):
-        raise Unusable(f"the job {id} is {agreement.state.name.lower()}: there is no result to dispute now")
-    if not agreement.terms.audit.dispute_verifiers:
-        raise Unusable(f"the terms of the job {id} name no verifiers", "a request says who audits it")
+        raise Unusable(
+            f"{id.short} is {agreement.state.name.lower()}: there is no result to dispute now",
+            f"see `fitchain job show {id.short}`",
+        )
+    if home.chain.block("latest").timestamp > agreement.dispute_deadline:
+        raise Unusable(f"the time to dispute {id.short} is over", f"fitchain job settle {id.short} pays its owner")
     receipt = home.agreements.dispute(id)
     home.journal.record(id, "disputed", once="", transaction=str(receipt.transaction), gas=receipt.gas_used)
+    return receipt

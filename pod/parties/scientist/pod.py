@@ -1,23 +1,27 @@
-"""The scientist's pod: follows its jobs, reads the owner's notes, receives and checks results, accepts them if told to.
+"""The scientist's pod: follows its jobs, reads the owner's notes, receives and checks results,
+accepts them if told to.
 
-`follow` is one look at one job and may be called by anyone who holds the home (a waiting command, say); the pod calls it for all
-jobs, again and again. Whatever is written to the history is written once.
+`follow` is one look at one job and may be called by anyone who holds the home (a waiting command,
+say); the pod calls it for all jobs, again and again. Whatever is written to the history is written
+once.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from functools import partial
 
 from fitchain.pod.jobs.exchange import Note, fetch_note, fetch_refusal
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.retry import RETRY_S, RetryPolicy, Say
 from fitchain.pod.jobs.turns import SCIENTIST_RANK, TURN_S, Turns, tell_verdict
-from fitchain.pod.parties.scientist.receive import ENDED, accept_result, receive
+from fitchain.pod.parties.scientist.receive import ENDED, accept_result, fetch_model
 from fitchain.pod.ports.agreement import Agreement, Anchor, State
 from fitchain.pod.ports.registry import Role
-from fitchain.pod.values.digest import ZERO, Digest, tree_root
+from fitchain.pod.values.digest import tree_root
 from fitchain.pod.values.errors import ClaimMismatch, FitchainError
+from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId
 
 LOOK_S = 0.2
 
@@ -27,7 +31,8 @@ class Scientist:
 
     Args:
         home: opened with its key.
-        auto_accept: accept a result as soon as its certificate holds; else a person accepts, or silence does.
+        auto_accept: accept a result as soon as its certificate holds; else a person accepts, or
+            silence does.
         say: told what happens, one line each.
         look_s: seconds between two looks at the chain.
         retry_s: seconds until something that failed is tried again.
@@ -46,10 +51,14 @@ class Scientist:
         self._docket = Turns(home, turn_s)
         self.home, self.auto_accept, self.say, self.look_s = home, auto_accept, say, look_s
         self._retry = RetryPolicy(home, say, retry_s)
-        self._over: set[Digest] = set()
+        self._over: set[AgreementId] = set()
 
-    def run(self, stop: threading.Event) -> None:
+    def run(self, stop: threading.Event, ready: Callable[[], None] = lambda: None) -> None:
         """Follow the chain until `stop` is set.
+
+        Args:
+            stop: ends it.
+            ready: called once the pod is registered and looks at the chain.
 
         Raises:
             Unusable: another pod runs from this home.
@@ -58,9 +67,10 @@ class Scientist:
         with self.home.exclusive_lock():
             self.home.chain.catch_up()
             self.home.register_or_update(Role.SCIENTIST)
+            ready()
             while not stop.is_set():
-                if self._retry.due(ZERO):
-                    self._retry.attempt(ZERO, self._look)
+                if self._retry.due(NO_AGREEMENT):
+                    self._retry.attempt(NO_AGREEMENT, self._look)
                 stop.wait(self.look_s)
 
     def _look(self) -> None:
@@ -69,7 +79,7 @@ class Scientist:
             if id not in self._over and self._retry.due(id):
                 self._retry.attempt(id, partial(self._follow, id))
 
-    def _follow(self, id: Digest) -> None:
+    def _follow(self, id: AgreementId) -> None:
         audited = self.home.agreements.read(id).state == State.AUDITING
         if audited and self._docket.bring_on(self.home.audits.read(id), SCIENTIST_RANK):
             self.say(id, "brought the audit on")
@@ -80,10 +90,11 @@ class Scientist:
             self._over.add(id)
 
 
-def follow(home: Home, id: Digest, auto_accept: bool, say: Say) -> State:
+def follow(home: Home, id: AgreementId, auto_accept: bool, say: Say) -> State:
     """Look at one job: read its new notes, receive its result, accept it if told to.
 
-    A note that is missing or wrong keeps nobody from receiving the result; a wrong one keeps it from being accepted unasked.
+    A note that is missing or wrong keeps nobody from receiving the result; a wrong one keeps it
+    from being accepted unasked.
 
     Returns:
         where the job stood.
@@ -95,7 +106,7 @@ def follow(home: Home, id: Digest, auto_accept: bool, say: Say) -> State:
     agreement = home.agreements.read(id)
     problem = _read_notes(home, agreement, say)
     if _delivered(agreement) and not home.journal.happened(id, "received"):
-        receive(home, id)
+        fetch_model(home, id)
         say(id, "received the trained model; its certificate holds")
     if isinstance(problem, ClaimMismatch):
         raise problem
@@ -104,7 +115,8 @@ def follow(home: Home, id: Digest, auto_accept: bool, say: Say) -> State:
         say(id, "accepted the result")
         agreement = home.agreements.read(id)
     state = agreement.state  # not where it stands by now: what came since is received in the next look
-    # That it was requested is for whoever asked to write down: it tells a finished request from an interrupted one.
+    # That it was requested is for whoever asked to write down: it tells a finished request from an
+    # interrupted one.
     if state != State.REQUESTED and home.journal.record(id, state.name.lower(), once=""):
         say(id, state.name.lower())
     if state == State.CANCELLED:
@@ -120,7 +132,7 @@ def _delivered(agreement: Agreement) -> bool:
     return agreement.state in ENDED and not (audited and agreement.state == State.AUDITING)
 
 
-def _read_refusal(home: Home, id: Digest, say: Say) -> None:
+def _read_refusal(home: Home, id: AgreementId, say: Say) -> None:
     """Open the reason that the owner gave for declining, if it gave one."""
     cid = home.agreements.refusal(id)
     if cid is None or home.journal.happened(id, "refused"):
@@ -143,7 +155,7 @@ def _read_notes(home: Home, agreement: Agreement, say: Say) -> FitchainError | N
     """
     read = {entry.body["count"] for entry in home.journal.history(agreement.id) if entry.kind == "note"}
     problem: FitchainError | None = None
-    for index, anchor in enumerate(home.agreements.proof(agreement.id).anchors):
+    for index, anchor in enumerate(home.agreements.run_record(agreement.id).anchors):
         if anchor.count in read or anchor.note is None:
             continue
         try:
@@ -168,7 +180,7 @@ def _note(home: Home, agreement: Agreement, anchor: Anchor, index: int) -> Note:
     home.add_peer(agreement.terms.owner)
     note = fetch_note(home.store, anchor.note, home.keys.identity)
     root = tree_root(note.leaves)
-    if note.agreement != agreement.id or note.first != index * agreement.terms.group or root != anchor.root:
+    if note.agreement != agreement.id or note.first != index * agreement.terms.group_leaves or root != anchor.root:
         raise ClaimMismatch(
             f"the note of anchor {index} is about leaves from {note.first} of {note.agreement} under {root}, and the chain has"
             f" {anchor.root}",

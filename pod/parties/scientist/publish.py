@@ -1,10 +1,12 @@
-"""Publishing a model: a scientist's module becomes a graph and weights, named on chain by their digests."""
+"""Publishing a model: a scientist's module becomes a graph and weights, named on chain by their
+digests."""
 
 from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from fitchain.pod.compute.dataset import Card
@@ -12,11 +14,15 @@ from fitchain.pod.jobs.exchange import send_folder
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import ModelRow
 from fitchain.pod.ports.store import Cid
-from fitchain.pod.values.digest import ZERO, Digest
-from fitchain.pod.values.errors import ClaimMismatch
+from fitchain.pod.values.digest import Digest, Root
+from fitchain.pod.values.errors import ClaimMismatch, InputRefused
 from fitchain.pod.values.graph import Input
+from fitchain.pod.values.ids import NO_MODEL, DatasetId, ModelId
 from fitchain.pod.values.recipe import argument_columns
 from fitchain.pod.values.state import model_root, write_safetensors
+
+if TYPE_CHECKING:
+    from fitchain.pod.compute.model import ModuleSource
 
 MODEL_FILES = ("graph.json", "initial.safetensors")
 EXAMPLE_BATCH = 4
@@ -26,13 +32,13 @@ EXAMPLE_BATCH = 4
 class PublishedModel:
     """A model as it was published; `cid` names its sealed files, which only this pod opens."""
 
-    id: Digest
+    id: ModelId
     graph: Digest
-    initial_model: Digest
+    initial_model: Root
     cid: Cid
 
 
-def read_card(home: Home, dataset: Digest) -> Card:
+def read_card(home: Home, dataset: DatasetId) -> Card:
     """Fetch the card of a dataset and compare it with the registry.
 
     Raises:
@@ -47,27 +53,33 @@ def read_card(home: Home, dataset: Digest) -> Card:
     return card
 
 
-def publish_model(home: Home, source: Path, name: str, dataset: Digest, parent: Digest | None = None) -> PublishedModel:
-    """Export a module of the scientist's own file and register it.
+def publish_model(
+    home: Home, module: ModuleSource | Path, dataset: DatasetId, *, name: str = "", parent: ModelId | None = None
+) -> PublishedModel:
+    """Export a module of the scientist's own and register it.
 
-    The file runs here, in the scientist's process; what leaves is a graph and weights.
+    Its code runs here, in the scientist's process; what leaves is a graph and weights.
 
     Args:
         home: the scientist's, opened with its key.
-        source: a Python file.
-        name: a class or a factory without arguments in it, or an instance.
+        module: an `nn.Module`, or a class or a factory that makes one without arguments; or a
+            Python file.
         dataset: the dataset whose columns give the shapes of the inputs.
+        name: of the class, factory or instance in the file; without a file, what the model is
+            called in this home, else by its class.
         parent: the registered model that it descends from.
 
     Raises:
-        InputRefused: the module cannot be exported; the message names its line.
+        InputRefused: the module cannot be made or exported; the message names its line.
         NotFound: there is no such file, name or dataset.
     """
-    from fitchain.pod.compute.model import export, load_module
+    from fitchain.pod.compute.model import export, load_module, module_name, take_module
 
+    if isinstance(module, Path) and not name:
+        raise InputRefused(f"{module} may define several modules, and none is named", "name one of them")
     card = read_card(home, dataset)
-    module = load_module(source, name)
-    graph, tensors = export(module, model_inputs(card), EXAMPLE_BATCH)
+    taken = load_module(module, name) if isinstance(module, Path) else take_module(module)
+    graph, tensors = export(taken, model_inputs(card), EXAMPLE_BATCH)
     folder = home.settings.home / "models" / f".{uuid4().hex}.part"
     folder.mkdir(mode=0o700, parents=True)
     try:
@@ -75,18 +87,20 @@ def publish_model(home: Home, source: Path, name: str, dataset: Digest, parent: 
         write_safetensors(folder / "initial.safetensors", tensors)
         root = model_root(tensors)
         cid = send_folder(home.store, folder, MODEL_FILES, [home.keys.recipient])
-        id = home.registry.register_model(graph.digest, root, parent or ZERO)
+        id = home.registry.register_model(graph.digest, root, parent or NO_MODEL)
         target = home.model_folder(id)
         for file in MODEL_FILES:
             (folder / file).replace(target / file)
     finally:
         shutil.rmtree(folder)
-    home.journal.keep_model(ModelRow(id, name, target, graph.digest, root, str(cid)))
+    known_as = name if isinstance(module, Path) else name or module_name(module)
+    home.journal.keep_model(ModelRow(id, known_as, target, graph.digest, root, str(cid)))
     return PublishedModel(id, graph.digest, root, cid)
 
 
 def model_inputs(card: Card) -> tuple[Input, ...]:
-    """What a model takes that trains on all columns of a card: one argument of its scalars, one for each column of arrays."""
+    """What a model takes that trains on all columns of a card: one argument of its scalars, one for
+    each column of arrays."""
     shapes = {column.name: column.shape for column in card.columns}
     return tuple(
         Input(f"x{place}", "F32", shapes[columns[0]] or (len(columns),))

@@ -1,4 +1,4 @@
-"""Receiving a result: the delivery is fetched, opened with the job's identity, and checked before anything is accepted."""
+"""Receiving a result: a delivery is fetched, opened with the job's identity, and checked."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fitchain.pod.parties.scientist.publish import read_card
 from fitchain.pod.ports.agreement import Release, RunRecord, State
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.proof.certificate import Verdict, verify
-from fitchain.pod.values.digest import ZERO, Digest
+from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import (
     AccessRefused,
     ClaimMismatch,
@@ -29,6 +29,7 @@ from fitchain.pod.values.errors import (
     StoreUnusable,
     Unusable,
 )
+from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.recipe import Recipe
 
 ENDED = (State.TRAINED, State.DIVERGED, State.AUDITING, State.SETTLED)
@@ -41,8 +42,30 @@ class Delivery:
     model: Path
     certificate: Path
 
+    def copy_into(self, folder: Path) -> Delivery:
+        """Copy both files into a folder, made when absent; nothing there is overwritten.
 
-def delivery(home: Home, id: Digest) -> Delivery:
+        Returns:
+            the copies.
+
+        Raises:
+            InputRefused: there is a file of that name, or the folder cannot be written.
+        """
+        return Delivery(_copy(self.model, folder), _copy(self.certificate, folder))
+
+
+def _copy(path: Path, folder: Path) -> Path:
+    target = folder / path.name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with target.open("xb") as file:
+            file.write(path.read_bytes())
+    except OSError as error:
+        raise InputRefused(f"{target} cannot be written: {error.strerror}", "choose another folder") from None
+    return target
+
+
+def delivery(home: Home, id: AgreementId) -> Delivery:
     """Where a job's delivery lies once it has been received.
 
     Raises:
@@ -55,7 +78,7 @@ def delivery(home: Home, id: Digest) -> Delivery:
     return Delivery(model, certificate)
 
 
-def receive(home: Home, id: Digest) -> Delivery:
+def fetch_model(home: Home, id: AgreementId) -> Delivery:
     """Fetch and open what a job delivered, unless that is done, and check its certificate.
 
     Raises:
@@ -80,39 +103,39 @@ def receive(home: Home, id: Digest) -> Delivery:
     return found
 
 
-def _fetch(home: Home, id: Digest, folder: Path) -> Verdict:
+def _fetch(home: Home, id: AgreementId, folder: Path) -> Verdict:
     """Fetch, open and check a delivery; only one that holds gets its place in the job's folder."""
-    agreement, proof = home.agreements.read(id), home.agreements.proof(id)
+    agreement, proof = home.agreements.read(id), home.agreements.run_record(id)
     keys = _keys(home, id, proof)
-    if agreement.state not in ENDED or proof.weights is None or not keys:
+    if agreement.state not in ENDED or proof.delivery is None or not keys:
         raise NotFound(f"the job {id} is {agreement.state.name.lower()} and has delivered nothing yet")
     home.add_peer(agreement.terms.owner)
     problem: FitchainError | None = None
     for released in keys:
         try:
-            return _open(home, id, folder, proof.weights, released)
+            return _open(home, id, folder, proof.delivery, released)
         except (AccessRefused, InputRefused, DigestMismatch, NotFound, StoreUnusable) as error:
             problem = problem or error
     assert problem is not None
     raise problem
 
 
-def _keys(home: Home, id: Digest, proof: RunRecord) -> list[Release]:
-    """The sealed job identities that the scientist may try: the owner's with its ending, or whoever released one after an audit."""
-    if proof.key is not None:
-        return [Release("", proof.key)]
-    return [release for release in home.audits.releases(id) if release.key is not None]
+def _keys(home: Home, id: AgreementId, proof: RunRecord) -> list[Release]:
+    """The sealed job identities to try: the owner's with its ending, or any released by an audit."""
+    if proof.identity is not None:
+        return [Release("", proof.identity)]
+    return [release for release in home.audits.releases(id) if release.identity is not None]
 
 
-def _open(home: Home, id: Digest, folder: Path, weights: Cid, released: Release) -> Verdict:
+def _open(home: Home, id: AgreementId, folder: Path, sealed: Cid, released: Release) -> Verdict:
     """Open a delivery with one of the identities released."""
-    assert released.key is not None
+    assert released.identity is not None
     if released.by:
         home.add_peer(released.by)
-    identity = fetch_key(home.store, id, released.key, home.keys.identity)
+    identity = fetch_key(home.store, id, released.identity, home.keys.identity)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".opened-") as scratch:
         place = Path(scratch)
-        fetch_folder(home.store, weights, place, DELIVERY_FILES, identity)
+        fetch_folder(home.store, sealed, place, DELIVERY_FILES, identity)
         try:
             verdict = check(home, id, Delivery(*(place / name for name in DELIVERY_FILES)))
         except Refuted as error:  # told by the files' own names: where they lie now has a new name every time
@@ -122,7 +145,7 @@ def _open(home: Home, id: Digest, folder: Path, weights: Cid, released: Release)
     return verdict
 
 
-def check(home: Home, id: Digest, found: Delivery) -> Verdict:
+def check(home: Home, id: AgreementId, found: Delivery) -> Verdict:
     """Verify a delivery's certificate against the chain, as that of this job and no other.
 
     Raises:
@@ -137,7 +160,7 @@ def check(home: Home, id: Digest, found: Delivery) -> Verdict:
     return verdict
 
 
-def accept_result(home: Home, id: Digest) -> None:
+def accept_result(home: Home, id: AgreementId) -> None:
     """Accept a result as its scientist, after checking it; the price goes to the owner.
 
     Raises:
@@ -147,20 +170,20 @@ def accept_result(home: Home, id: Digest) -> None:
     state = home.agreements.read(id).state
     if state not in (State.TRAINED, State.DIVERGED):
         raise Unusable(f"the job {id} is {state.name.lower()}: there is no result to accept now")
-    receive(home, id)
+    fetch_model(home, id)
     receipt = home.agreements.accept_result(id)
     home.journal.record(id, "result_accepted", once="", transaction=str(receipt.transaction), gas=receipt.gas_used)
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How a trained model does on a table of the scientist's own: metrics by name, over so many records."""
+    """How a trained model does on a table of the scientist's own: metrics, over so many records."""
 
     records: int
     metrics: Mapping[str, float]
 
 
-def evaluate(home: Home, id: Digest, source: Path) -> Evaluation:
+def evaluate(home: Home, id: AgreementId, source: Path) -> Evaluation:
     """Run a received model on a table of the scientist's own, in the worker's sandbox.
 
     Args:

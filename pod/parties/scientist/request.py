@@ -1,12 +1,12 @@
-"""Asking for a training: a recipe is drafted, rehearsed, sealed to the owner, and requested on chain."""
+"""Asking for a training: a recipe is drafted, rehearsed, sealed to the owner, requested on chain."""
 
 from __future__ import annotations
 
 import json
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,40 +21,51 @@ from fitchain.pod.ports.agreement import AuditTerms, Terms, agreement_id
 from fitchain.pod.ports.registry import Role
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.proof.audit.disclosure import disclosure
-from fitchain.pod.values.digest import ZERO, Digest
+from fitchain.pod.values.digest import ZERO, Digest, Root
 from fitchain.pod.values.graph import Graph
+from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
 from fitchain.pod.values.recipe import Recipe, draft
 
 DAY_S = 86_400
 WINDOWS = (DAY_S, DAY_S, DAY_S)
 
 
-def request_job(
-    home: Home,
-    dataset: Digest,
-    model: Digest,
-    *,
-    recipe_overrides: Mapping[str, Any] | None = None,
-    price: int | None = None,
-    bond: int | None = None,
-    windows: Sequence[int] = WINDOWS,
-    audit: AuditTerms | None = None,
-    rehearsed: bool = True,
-) -> Digest:
+@dataclass(frozen=True)
+class JobRequest:
+    """A training as a scientist asks for it.
+
+    Args:
+        dataset: what to train on.
+        model: what to train; published from this home.
+        recipe_overrides: terms of the recipe that differ from the defaults
+            (`fitchain.pod.values.recipe.TERMS`).
+        price: in base units of FIT, locked at once together with the fee of an agreed audit; None
+            takes the card's.
+        bond: in base units of FIT, what the owner risks; None asks for as much as the price.
+        windows: seconds for acceptance, training and dispute.
+        audit: who audits the training, or a dispute about it; None: nobody. They stand in the
+            recipe, whatever its overrides say.
+        rehearsed: train the first segments on the card's mock data here first.
+    """
+
+    dataset: DatasetId
+    model: ModelId
+    recipe_overrides: Mapping[str, Any] = field(default_factory=dict)
+    price: int | None = None
+    bond: int | None = None
+    windows: tuple[int, int, int] = WINDOWS
+    audit: AuditTerms | None = None
+    rehearsed: bool = True
+
+
+def request_job(home: Home, request: JobRequest) -> AgreementId:
     """Ask the owner of a dataset to train a model.
 
     An identical request that was interrupted is taken up again, so that asking twice pays once.
 
     Args:
         home: the scientist's, opened with its key.
-        dataset: what to train on.
-        model: what to train; published from this home.
-        recipe_overrides: terms of the recipe that differ from the defaults (`fitchain.pod.values.recipe.TERMS`).
-        price: in base units of FIT, locked now together with the fee of an agreed audit; None takes the card's.
-        bond: in base units of FIT, what the owner risks; None asks for as much as the price.
-        windows: seconds for acceptance, training and dispute.
-        audit: who audits the training, or a dispute about it; None: nobody. They stand in the recipe, whatever its overrides say.
-        rehearsed: train the first segments on the card's mock data here first.
+        request: what is asked for.
 
     Returns:
         the agreement's id.
@@ -64,51 +75,55 @@ def request_job(
         InputRefused: the recipe does not fit the dataset, the graph or the policy.
         ChainUnusable: too little FIT or ETH, or the contract refuses.
     """
-    card, row = read_card(home, dataset), home.journal.model(model)
-    price = card.price if price is None else price
-    audit = audit or AuditTerms()
-    overrides = dict(recipe_overrides or {}) | ({"audit": _recipe_audit(audit)} if audit.seats else {})
+    card, row = read_card(home, request.dataset), home.journal.model(request.model)
+    price = card.price if request.price is None else request.price
+    audit = request.audit or AuditTerms()
+    overrides = dict(request.recipe_overrides) | ({"audit": _recipe_audit(audit)} if audit.seats else {})
     recipe = draft_recipe(home, card, row.graph, row.initial_model, overrides)
     card.admit(recipe, price, home.keys.address, disclosure(audit, recipe))
     Graph.parse((row.folder / "graph.json").read_bytes()).check(recipe.environment.name)
-    terms = terms_of(home.registry.dataset(dataset).owner, dataset, model, recipe, price, bond, windows, audit)
+    terms = terms_of(home.registry.dataset(request.dataset).owner, request, recipe, price)
     home.chain.require_fit(price + audit.locked, "the request")
     home.register_or_update(Role.SCIENTIST)  # the owner seals notes and delivery to it
     home.chain.catch_up()
-    request = _interrupted(home, terms) or _prepare(home, terms, recipe, row.folder, card, rehearsed)
-    if request.agreement not in home.agreements.list(scientist=home.keys.address):
-        home.agreements.request(request.salt, terms, Cid.parse(request.offer))
+    kept = _interrupted(home, terms) or _prepare(home, terms, recipe, row.folder, card, request.rehearsed)
+    if kept.agreement not in home.agreements.list(scientist=home.keys.address):
+        home.agreements.request(kept.salt, terms, Cid.parse(kept.offer))
     home.journal.record(
-        request.agreement, "requested", once="", dataset=str(dataset), model=str(model), price=str(price)
+        kept.agreement,
+        "requested",
+        once="",
+        dataset=str(request.dataset),
+        model=str(request.model),
+        price=str(price),
     )
-    return request.agreement
+    return kept.agreement
 
 
-def terms_of(
-    owner: str,
-    dataset: Digest,
-    model: Digest,
-    recipe: Recipe,
-    price: int,
-    bond: int | None = None,
-    windows: Sequence[int] = WINDOWS,
-    audit: AuditTerms | None = None,
-) -> Terms:
-    """Put an agreement's terms together; the arguments are those of `request_job`."""
+def terms_of(owner: str, request: JobRequest, recipe: Recipe, price: int) -> Terms:
+    """Put an agreement's terms together.
+
+    Args:
+        owner: of the dataset.
+        request: what is asked for.
+        recipe: as drafted for it.
+        price: in base units, the request's or the card's.
+    """
+    acceptance_window, training_window, dispute_window = request.windows
     return Terms(
         owner=owner,
-        dataset=dataset,
-        model=model,
+        dataset=request.dataset,
+        model=request.model,
         recipe=recipe.digest,
         steps=recipe.steps,
-        segment=recipe.segment,
-        group=recipe.group,
+        segment_steps=recipe.segment_steps,
+        group_leaves=recipe.group_leaves,
         price=price,
-        bond=price if bond is None else bond,
-        acceptance_window=windows[0],
-        training_window=windows[1],
-        dispute_window=windows[2],
-        audit=audit or AuditTerms(),
+        bond=price if request.bond is None else request.bond,
+        acceptance_window=acceptance_window,
+        training_window=training_window,
+        dispute_window=dispute_window,
+        audit=request.audit or AuditTerms(),
     )
 
 
@@ -118,8 +133,10 @@ def _recipe_audit(audit: AuditTerms) -> dict[str, Any]:
     return {"segments": audit.segments, "verifiers": audit.verifiers, "mode": audit.mode.word, "panel": panel}
 
 
-def draft_recipe(home: Home, card: Card, graph: Digest, initial_model: Digest, overrides: Mapping[str, Any]) -> Recipe:
-    """Draft a recipe for this host's torch; where none ships for it, with the probe that the card publishes, else this host's.
+def draft_recipe(home: Home, card: Card, graph: Digest, initial_model: Root, overrides: Mapping[str, Any]) -> Recipe:
+    """Draft a recipe for this host's torch.
+
+    Where no probe ships for it, it names the one that the card publishes, else this host's.
 
     Raises:
         InputRefused: a term is unknown or out of bounds.
@@ -157,7 +174,8 @@ def _prepare(home: Home, terms: Terms, recipe: Recipe, model_folder: Path, card:
 
 
 def _interrupted(home: Home, terms: Terms) -> RequestRow | None:
-    """A request of the same terms that was written down, and whose asker never heard that it went through."""
+    """A request of the same terms that was written down, and whose asker never heard that it went
+    through."""
     on_chain = set(home.agreements.list(scientist=home.keys.address))
     for request in home.journal.requests():
         unheard = request.terms == _plain(terms) and not home.journal.happened(request.agreement, "requested")
@@ -167,6 +185,8 @@ def _interrupted(home: Home, terms: Terms) -> RequestRow | None:
 
 
 def _plain(terms: Terms) -> dict[str, Any]:
-    """Terms as JSON values, to be compared."""
+    """Terms as JSON values, as the journal holds them, to be compared."""
     plain: dict[str, Any] = json.loads(json.dumps(asdict(terms), default=str))
+    plain["segment"], plain["group"] = plain.pop("segment_steps"), plain.pop("group_leaves")
+    plain["audit"]["mode"] = terms.audit.mode.value
     return plain

@@ -3,12 +3,14 @@
 Last in the flow.
 
     examine   from evidence to an outcome; it needs the store and a worker, and neither keys nor transactions
+    explain   the same, step by step, for whoever disagrees
     pod       the loop that follows the chain
 """
 
 from __future__ import annotations
 
 from fitchain.pod.parties.verifier.examine import Examination, examine
+from fitchain.pod.parties.verifier.explain import explain_evidence, has_seat
 from fitchain.pod.parties.verifier.pod import Verifier, check_host
 
-__all__ = ["Examination", "Verifier", "check_host", "examine"]
+__all__ = ["Examination", "Verifier", "check_host", "examine", "explain_evidence", "has_seat"]

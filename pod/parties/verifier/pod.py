@@ -1,7 +1,9 @@
-"""The verifier's pod: follows the audits that it is drawn for and takes its seat in each to its next step.
+"""The verifier's pod: follows the audits that it is drawn for and takes its seat in each to its
+next step.
 
-The chain says where an audit stands, the journal what this pod votes, the job's folder to whom evidence was sealed; so the pod keeps
-nothing in memory that matters, and killing it at any moment costs no more than the step it was in.
+The chain says where an audit stands, the journal what this pod votes, the job's folder to whom
+evidence was sealed; so the pod keeps nothing in memory that matters, and killing it at any moment
+costs no more than the step it was in.
 
     Joining      join with an identity made for this audit; decline where this host is of no class that the job may be of
     Committing   examine the evidence, write the vote down, commit to it
@@ -34,11 +36,12 @@ from fitchain.pod.ports.agreement import Audit, Outcome, Phase, Seat
 from fitchain.pod.ports.chain import Receipt
 from fitchain.pod.ports.registry import Role
 from fitchain.pod.ports.sealed import check_recipient, recipient_of
-from fitchain.pod.proof.audit.chain_record import read_facts
+from fitchain.pod.proof.audit.chain_record import read_chain_record
 from fitchain.pod.proof.audit.evidence import Evidence
 from fitchain.pod.proof.audit.vote import commitment
 from fitchain.pod.values.digest import ZERO, Digest
 from fitchain.pod.values.errors import EnvironmentRefused, NotFound, StoreUnusable, Unusable
+from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId
 from fitchain.pod.values.recipe import DEFAULT_CLASS
 
 LOOK_S = 0.2
@@ -68,7 +71,8 @@ class Verifier:
         look_s: seconds between two looks at the chain.
         retry_s: seconds until something that failed is tried again.
         turn_s: see `Turns`.
-        examiner: comes to an outcome; another one serves tests of what happens to who does not replay.
+        examiner: comes to an outcome; another one serves tests of what happens to who does not
+            replay.
     """
 
     def __init__(
@@ -84,15 +88,19 @@ class Verifier:
         self._retry = RetryPolicy(home, say, retry_s)
         self._docket = Turns(home, turn_s)
         self._stop = threading.Event()
-        self._busy: dict[Digest, Future[None]] = {}
-        self._mine: dict[Digest, None] = {}
-        self._over: set[Digest] = set()
+        self._busy: dict[AgreementId, Future[None]] = {}
+        self._mine: dict[AgreementId, None] = {}
+        self._over: set[AgreementId] = set()
         self._next_block: int | None = None
 
-    def run(self, stop: threading.Event) -> None:
+    def run(self, stop: threading.Event, ready: Callable[[], None] = lambda: None) -> None:
         """Follow the chain until `stop` is set.
 
         Votes are come to one after the other, beside everything else.
+
+        Args:
+            stop: ends it.
+            ready: called once the pod is registered and looks at the chain.
 
         Raises:
             Unusable: another pod runs from this home.
@@ -102,9 +110,10 @@ class Verifier:
         with self.home.exclusive_lock(), ThreadPoolExecutor(1, "examine") as examining:
             self.home.chain.catch_up()
             self.home.register_or_update(Role.VERIFIER)
+            ready()
             while not stop.is_set():
-                if self._retry.due(ZERO):
-                    self._retry.attempt(ZERO, partial(self._look, examining))
+                if self._retry.due(NO_AGREEMENT):
+                    self._retry.attempt(NO_AGREEMENT, partial(self._look, examining))
                 stop.wait(self.look_s)
 
     def _look(self, examining: ThreadPoolExecutor) -> None:
@@ -130,10 +139,10 @@ class Verifier:
                     self.say(draw.id, "drawn as a verifier")
         self._next_block = head + 1
 
-    def _free(self, id: Digest) -> bool:
+    def _free(self, id: AgreementId) -> bool:
         return (id not in self._busy or self._busy[id].done()) and self._retry.due(id)
 
-    def _attempt(self, id: Digest, act: Callable[[], None]) -> None:
+    def _attempt(self, id: AgreementId, act: Callable[[], None]) -> None:
         if not self._stop.is_set():  # what waited for its turn when the pod was asked to stop waits on
             self._retry.attempt(id, act)
 
@@ -256,7 +265,7 @@ class Verifier:
             return None
         if (cid := home.audits.evidence(audit)) is None:
             return Examination(Outcome.WITHHELD, ZERO)
-        facts, folder = read_facts(home.chain, id, audit.seed, audit.round), self._folder(id)
+        facts, folder = read_chain_record(home.chain, id, audit.seed, audit.round), self._folder(id)
         home.add_peer(home.agreements.read(id).terms.owner)
         secret = home.read_secret(folder / SEAT)
         sweep(folder)
@@ -274,7 +283,8 @@ class Verifier:
         return self.home.chain.block("latest").timestamp > audit.deadline - (1 - WAIT_SHARE) * audit.window
 
     def _salt(self, audit: Audit) -> Digest:
-        """What hides a vote until it is revealed: derived from the pod's secret, so that a restart finds it."""
+        """What hides a vote until it is revealed: derived from the pod's secret, so that a restart
+        finds it."""
         return Digest(self.home.keys.derive("fitchain/vote/v1", audit.id, audit.round))
 
     def _send(self, audit: Audit, kind: str, step: Callable[..., Receipt], *args: Any, **told: Any) -> bool:
@@ -285,12 +295,13 @@ class Verifier:
         self.home.journal.record(audit.id, kind, once=str(audit.round), **body)
         return True
 
-    def _folder(self, id: Digest) -> Path:
+    def _folder(self, id: AgreementId) -> Path:
         return self.home.job_folder(id)
 
 
-def check_host(home: Home, id: Digest) -> None:
-    """Check before a seat is taken that this host can replay the job, as far as can be known then: its recipe is sealed.
+def check_host(home: Home, id: AgreementId) -> None:
+    """Check before a seat is taken that this host can replay the job, as far as can be known then:
+    its recipe is sealed.
 
     Jobs are of the default class unless their dataset's card names the probe of another one.
 

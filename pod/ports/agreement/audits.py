@@ -15,6 +15,7 @@ from fitchain.pod.ports.sealed import recipient_bytes, recipient_from_bytes
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.values.digest import ZERO, Digest
 from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.ids import AgreementId, PanelId
 
 NOBODY = "0x" + "0" * 40
 
@@ -26,7 +27,8 @@ class Seat:
     Args:
         number: from 0.
         verifier: who sits there; empty where nobody was found.
-        joined, declined, committed, revealed: what it did in this round. Who stays through a redraw has joined.
+        joined, declined, committed, revealed: what it did in this round. Who stays through a redraw
+            has joined.
     """
 
     number: int
@@ -56,7 +58,7 @@ class Audit:
         seats: of the present round, by number; nobody sits there before the draw.
     """
 
-    id: Digest
+    id: AgreementId
     phase: Phase
     round: int
     verdict: Outcome
@@ -76,7 +78,8 @@ class Audit:
 
     @property
     def complete(self) -> bool:
-        """Whether nobody is left who could act in this phase, so that `advance` works before the deadline."""
+        """Whether nobody is left who could act in this phase, so that `advance` works before the
+        deadline."""
         if self.phase == Phase.JOINING:
             return all(seat.joined or seat.declined or not seat.verifier for seat in self.seats)
         return self.phase == Phase.REVEALING and all(seat.revealed or not seat.committed for seat in self.seats)
@@ -120,7 +123,7 @@ class Verifier:
 class Draw:
     """The seats of one round: addresses by seat number, empty where nobody was found."""
 
-    id: Digest
+    id: AgreementId
     round: int
     seed: Digest
     seats: tuple[str, ...]
@@ -140,17 +143,18 @@ class Vote:
 
 @dataclass(frozen=True)
 class Release:
-    """The job's identity as somebody released it to the scientist; `key` is None where that is no CID."""
+    """The job's identity as somebody released it to the scientist, sealed; None where that is no
+    CID."""
 
     by: str
-    key: Cid | None
+    identity: Cid | None
 
 
 class Audits:
     """The contract Audits of one chain.
 
-    Every call that sends raises `Reverted` where the contract refuses, by name and with its values and before anything is sent,
-    and `ChainUnusable` where the account cannot pay.
+    Every call that sends raises `Reverted` where the contract refuses, by name and with its values
+    and before anything is sent, and `ChainUnusable` where the account cannot pay.
 
     Args:
         chain: the connection; without a signer it only reads.
@@ -165,14 +169,16 @@ class Audits:
         """Lock what is missing of the full stake; from the next block on this account can be drawn.
 
         Args:
-            permit: a signed allowance for the Audits contract; one is signed here where none is given.
+            permit: a signed allowance for the Audits contract; one is signed here where none is
+                given.
         """
         missing = self.full_stake() - self.verifier(self.chain.address).stake
         self.chain.require_fit(missing, "the stake")
         return self._send("stake", struct_of(permit or sign_permit(self.chain, "Audits", missing)))
 
     def unstake(self) -> Receipt:
-        """Leave: no audit opened in a later block draws this account; the stake is free after `unbonding_time`."""
+        """Leave: no audit opened in a later block draws this account; the stake is free after
+        `unbonding_time`."""
         return self._send("unstake")
 
     def withdraw(self) -> Receipt:
@@ -195,7 +201,7 @@ class Audits:
         length = int(self.chain.call("Audits", "poolLength"))
         return self.chain.call_many([("Audits", "poolMember", (index,)) for index in range(length)])
 
-    def available(self, panel: Digest, owner: str, scientist: str, enough: int) -> int:
+    def available(self, panel: PanelId, owner: str, scientist: str, enough: int) -> int:
         """How many verifiers could be drawn now besides the parties.
 
         Args:
@@ -216,13 +222,13 @@ class Audits:
 
     # The steps of an audit
 
-    def draw(self, id: Digest) -> Receipt:
+    def draw(self, id: AgreementId) -> Receipt:
         """Draw the verifiers as anyone; waits for the block after the challenge block, if need be."""
         if challenge_block := self.chain.call("Audits", "audit", id, block="latest")["challengeBlock"]:
             self.chain.wait_beyond(challenge_block)
         return self._send("draw", id)
 
-    def join(self, id: Digest, seat: int, recipient: str) -> Receipt:
+    def join(self, id: AgreementId, seat: int, recipient: str) -> Receipt:
         """Take a seat as who was drawn for it.
 
         Args:
@@ -232,36 +238,41 @@ class Audits:
         """
         return self._send("join", id, seat, recipient_bytes(recipient))
 
-    def decline(self, id: Digest, seat: int) -> Receipt:
+    def decline(self, id: AgreementId, seat: int) -> Receipt:
         """Give a seat back without penalty: this host does not reproduce the environment agreed on."""
         return self._send("decline", id, seat)
 
-    def submit(self, id: Digest, evidence: Cid) -> Receipt:
-        """Hand over the evidence as the owner, sealed to the recipients of this round's joined seats."""
+    def submit(self, id: AgreementId, evidence: Cid) -> Receipt:
+        """Hand over the evidence as the owner, sealed to the recipients of this round's joined
+        seats."""
         return self._send("submit", id, bytes(evidence))
 
-    def commit(self, id: Digest, seat: int, commitment: Digest) -> Receipt:
-        """Commit to a vote, once a round; the commitment is `fitchain.pod.proof.audit.vote.commitment`."""
+    def commit(self, id: AgreementId, seat: int, commitment: Digest) -> Receipt:
+        """Commit to a vote, once a round; the commitment is
+        `fitchain.pod.proof.audit.vote.commitment`."""
         return self._send("commit", id, seat, commitment)
 
-    def reveal(self, id: Digest, seat: int, outcome: Outcome, trace: Digest, salt: Digest) -> Receipt:
+    def reveal(self, id: AgreementId, seat: int, outcome: Outcome, trace: Digest, salt: Digest) -> Receipt:
         """Reveal the vote committed to."""
         return self._send("reveal", id, seat, outcome, trace, salt)
 
-    def advance(self, id: Digest) -> Receipt:
-        """Take the way out of a phase whose time is over, or in which nobody is left to act, as anyone."""
+    def advance(self, id: AgreementId) -> Receipt:
+        """Take the way out of a phase whose time is over, or in which nobody is left to act, as
+        anyone."""
         return self._send("advance", id)
 
-    def release(self, id: Digest, key: Cid) -> Receipt:
-        """After a Match, hand the sealed job identity to the scientist, as the owner or a joined seat; pays the owner.
+    def release(self, id: AgreementId, identity: Cid) -> Receipt:
+        """After a Match, hand the sealed job identity to the scientist, as the owner or a joined
+        seat; pays the owner.
 
-        Once all votes are revealed it counts them itself, where they are a Match that awaits its key.
+        Once all votes are revealed it counts them itself, where they are a Match that awaits its
+        key.
         """
-        return self._send("release", id, cid_out(key))
+        return self._send("release", id, cid_out(identity))
 
     # Reads
 
-    def read(self, id: Digest) -> Audit:
+    def read(self, id: AgreementId) -> Audit:
         """An audit as it stands; phase NONE where there is none."""
         kept, accounts = self.chain.call_many([("Audits", "audit", (id,)), ("Audits", "seated", (id,))])
         return Audit(
@@ -279,14 +290,17 @@ class Audits:
             seats=tuple(_seat(number, account, kept) for number, account in enumerate(accounts)),
         )
 
-    def draws(self, id: Digest | None = None, from_block: int | None = None, to_block: int | None = None) -> list[Draw]:
+    def draws(
+        self, id: AgreementId | None = None, from_block: int | None = None, to_block: int | None = None
+    ) -> list[Draw]:
         """The draws, oldest first, of one audit where given."""
         wanted = {"id": id} if id else {}
         events = self.chain.events("Audits", "Drawn", from_block, to_block, **wanted)
         return [_draw(event) for event in events]
 
     def recipients(self, audit: Audit) -> dict[int, str]:
-        """The age recipients of the joined seats, by seat number; without those that nothing can be sealed to."""
+        """The age recipients of the joined seats, by seat number; without those that nothing can be
+        sealed to."""
         posted = {event.args["verifier"]: event.args["recipient"] for event in self._events("Joined", audit)}
         found = {seat.number: _recipient(posted.get(seat.verifier, ZERO)) for seat in audit.joined}
         return {number: recipient for number, recipient in found.items() if recipient}
@@ -303,24 +317,25 @@ class Audits:
         return [Vote(**one | {"outcome": Outcome(one["outcome"])}) for one in found]
 
     def majority(self, audit: Audit) -> Outcome:
-        """What more than half of the seats have revealed alike in the present round; NONE where there is no such vote."""
+        """What more than half of the seats have revealed alike in the present round; NONE where
+        there is no such vote."""
         votes = [vote for vote in self.votes(audit) if vote.round == audit.round]
         alike = Counter((vote.outcome, vote.trace) for vote in votes).most_common(1)
         return alike[0][0][0] if alike and alike[0][1] >= audit.quorum else Outcome.NONE
 
-    def releases(self, id: Digest) -> list[Release]:
+    def releases(self, id: AgreementId) -> list[Release]:
         """Who released the job's identity, in the order of the chain."""
         events = self.chain.events("Audits", "Released", id=id)
         return [Release(event.args["by"], cid_in(event.args["keyCid"])) for event in events]
 
-    def penalties(self, id: Digest) -> dict[str, int]:
+    def penalties(self, id: AgreementId) -> dict[str, int]:
         """What verifiers lost in an audit, in base units of FIT."""
         taken: dict[str, int] = {}
         for event in self.chain.events("Audits", "Penalised", id=id):
             taken[event.args["verifier"]] = taken.get(event.args["verifier"], 0) + event.args["amount"]
         return taken
 
-    def events(self, id: Digest) -> list[Event]:
+    def events(self, id: AgreementId) -> list[Event]:
         """Every event of an audit in the order of the chain, penalties included."""
         found = [*self.chain.events_of(["Audits"], id), *self.chain.events("Audits", "Penalised", id=id)]
         return sorted(found, key=lambda event: (event.block, event.log_index))

@@ -10,7 +10,8 @@ from fitchain.pod.ports.agreement.calls import Agreements
 from fitchain.pod.ports.agreement.terms import Agreement, Outcome, Phase, RunRecord, State, Terms
 from fitchain.pod.ports.chain.base import Block, Event
 from fitchain.pod.ports.chain.client import Chain
-from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.digest import Digest, Root
+from fitchain.pod.values.ids import AgreementId, ModelId
 
 FAILED = (State.DIVERGED, State.CANCELLED, State.FORFEITED, State.REFUNDED)
 
@@ -21,13 +22,13 @@ class Related:
 
     Args:
         id: the agreement.
-        outcome: Diverged (settled by now or not), Cancelled (rejected or taken back), Forfeited (late, or an audit's Mismatch or Withheld)
-            or Refunded (an audit without verdict).
+        outcome: Diverged (settled by now or not), Cancelled (rejected or taken back), Forfeited
+            (late, or an audit's Mismatch or Withheld) or Refunded (an audit without verdict).
         same_owner, same_dataset, same_model: what it shares.
         verdict: what its audit concluded; NONE where there was none.
     """
 
-    id: Digest
+    id: AgreementId
     outcome: State
     same_owner: bool
     same_dataset: bool
@@ -43,10 +44,13 @@ class AgreementHistory:
         agreement, proof: as they stand.
         events: every event of the agreement, in order.
         blocks: number -> block (hash, time) of every block that an event stands in.
-        dataset_root, dataset_count, dataset_card: what the registry has under the terms' dataset; the card's CID in bytes.
+        dataset_root, dataset_count, dataset_card: what the registry has under the terms' dataset;
+            the card's CID in bytes.
         model_graph, initial_model_root, model_parent: what it has under their model.
-        paid_to_owner, paid_to_scientist, burned: FIT in base units, credited by the settlement, the bond included; 0 before.
-        related: other agreements of the same owner, dataset or model that were forfeited, refunded, diverged or cancelled.
+        paid_to_owner, paid_to_scientist, burned: FIT in base units, credited by the settlement, the
+            bond included; 0 before.
+        related: other agreements of the same owner, dataset or model that were forfeited, refunded,
+            diverged or cancelled.
         seen_at: the newest block when the chain was read.
         audit: its audit or dispute as it stands; None where none was opened.
         paid_to_verifiers: FIT in base units, credited to the verifiers of its audit.
@@ -56,12 +60,12 @@ class AgreementHistory:
     proof: RunRecord
     events: tuple[Event, ...]
     blocks: dict[int, Block]
-    dataset_root: Digest
+    dataset_root: Root
     dataset_count: int
     dataset_card: bytes
     model_graph: Digest
-    initial_model_root: Digest
-    model_parent: Digest
+    initial_model_root: Root
+    model_parent: ModelId
     paid_to_owner: int
     paid_to_scientist: int
     burned: int
@@ -72,12 +76,13 @@ class AgreementHistory:
 
     @property
     def concluded(self) -> Event | None:
-        """The event of the audit's verdict, the newest where a Match was followed by Withheld; None while there is none."""
+        """The event of the audit's verdict, the newest where a Match was followed by Withheld; None
+        while there is none."""
         found = [event for event in self.events if event.name == "Concluded"]
         return found[-1] if found else None
 
 
-def read_history(chain: Chain, id: Digest) -> AgreementHistory:
+def read_history(chain: Chain, id: AgreementId) -> AgreementHistory:
     """Read an agreement's whole life; needs no key.
 
     Args:
@@ -96,7 +101,7 @@ def read_history(chain: Chain, id: Digest) -> AgreementHistory:
     dataset, model = chain.call_many(entries)
     return AgreementHistory(
         agreement=agreement,
-        proof=calls.proof(id),
+        proof=calls.run_record(id),
         events=events,
         blocks=chain.blocks(event.block for event in events),
         dataset_root=dataset["root"],

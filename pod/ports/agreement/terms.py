@@ -1,30 +1,23 @@
-"""The values of an agreement: terms, state, proof, ending; and the hashes that bind them, equal to the contracts'.
+"""The values of an agreement: terms, state, proof, ending; and the hashes that bind them, equal to
+the contracts'.
 
-Money is an int in base units of FIT, windows and times are in seconds, addresses carry their checksum.
+Money is an int in base units of FIT, windows and times are in seconds, addresses carry their
+checksum.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fitchain.pod.ports.store.base import Cid
-from fitchain.pod.values.digest import ZERO, Digest
-from fitchain.pod.values.recipe import MODES
+from fitchain.pod.values.audit_mode import AuditMode
+from fitchain.pod.values.digest import ZERO, Digest, Root
+from fitchain.pod.values.ids import WHOLE_POOL, AgreementId, DatasetId, ModelId, PanelId
 
-
-class Mode(IntEnum):
-    """How much an audit discloses, to whom (protocol section 10)."""
-
-    OPEN = 0
-    SAMPLED = 1
-    ON_SITE = 2
-
-    @property
-    def word(self) -> str:
-        """The recipe's word for it: `open`, `sampled` or `on-site`."""
-        return MODES[self]
+if TYPE_CHECKING:
+    from fitchain.pod.values.leaf import Leaf  # its numpy would be waited for by `fitchain --help`
 
 
 class State(IntEnum):
@@ -49,7 +42,8 @@ class State(IntEnum):
 
 
 class Phase(IntEnum):
-    """Where an audit stands; what leads from one to the next stands in contracts/interfaces/IAudits.sol."""
+    """Where an audit stands; what leads from one to the next stands in
+    contracts/interfaces/IAudits.sol."""
 
     NONE = 0
     AWAITING = 1
@@ -95,8 +89,8 @@ class AuditTerms:
     segments: int = 0
     verifiers: int = 0
     dispute_verifiers: int = 0
-    mode: Mode = Mode.OPEN
-    panel: Digest = ZERO
+    mode: AuditMode = AuditMode.OPEN
+    panel: PanelId = WHOLE_POOL
     window: int = 0
     fee: int = 0
     counter_bond: int = 0
@@ -121,20 +115,20 @@ class Terms:
         dataset, model: their ids in the registry.
         recipe: digest of the recipe.
         steps: T, steps in all.
-        segment: k, steps between two leaves.
-        group: A, leaves that an anchor covers, a power of two.
+        segment_steps: k, steps between two leaves.
+        group_leaves: A, leaves that an anchor covers, a power of two.
         price, bond: FIT in base units.
         acceptance_window, training_window, dispute_window: seconds.
         audit: the audit's terms.
     """
 
     owner: str
-    dataset: Digest
-    model: Digest
+    dataset: DatasetId
+    model: ModelId
     recipe: Digest
     steps: int
-    segment: int
-    group: int
+    segment_steps: int
+    group_leaves: int
     price: int
     bond: int
     acceptance_window: int
@@ -166,11 +160,11 @@ class Agreement:
         nonce_commitment: keccak256 of the owner's nonce, zero before acceptance.
         seed_block: the block of acceptance, 0 before.
         steps_done: steps that the ended training proves, 0 before.
-        acceptance_deadline, training_deadline, dispute_deadline: seconds since 1970, to be met up to and including; 0 while not
-            known.
+        acceptance_deadline, training_deadline, dispute_deadline: seconds since 1970, to be met up
+            to and including; 0 while not known.
     """
 
-    id: Digest
+    id: AgreementId
     scientist: str
     terms: Terms
     state: State
@@ -220,7 +214,8 @@ class RunRecord:
         count: leaves anchored so far; after the end, all leaves.
         step: steps that the ending covers; 0 before.
         transcript_root, model_root: recorded by the ending; zero before.
-        weights, key: CIDs of the sealed weights and of the sealed job identity; None before the end, or if they are no CIDs.
+        delivery, identity: CIDs of the sealed delivery and of the sealed job identity; None before
+            the end, or if they are no CIDs.
         anchors: in order.
         end_block: block of the ending, None before.
     """
@@ -230,25 +225,12 @@ class RunRecord:
     nonce: Digest
     count: int
     step: int
-    transcript_root: Digest
-    model_root: Digest
-    weights: Cid | None
-    key: Cid | None
+    transcript_root: Root
+    model_root: Root
+    delivery: Cid | None
+    identity: Cid | None
     anchors: tuple[Anchor, ...]
     end_block: int | None
-
-
-@dataclass(frozen=True)
-class LeafOpening:
-    """The last leaf, opened: `struct Leaf` of the contracts."""
-
-    index: int
-    step: int
-    model_root: Digest
-    optimizer_root: Digest
-    records: Digest
-    metrics: Digest
-    previous: Digest
 
 
 @dataclass(frozen=True)
@@ -258,28 +240,31 @@ class Ending:
     Args:
         peaks: peaks of the anchored groups, left to right.
         tail: perfect-subtree roots, largest first, of the leaves after the last anchored group.
-        last: the last leaf.
+        last: the last leaf, `struct Leaf` there.
         path: left siblings of the last leaf within the smallest peak.
-        weights: CID of the weights sealed to the job's identity.
-        key: CID of the job's identity sealed to the scientist; None while it is withheld.
+        delivery: CID of weights and certificate, sealed to the job's identity.
+        identity: CID of the job's identity, sealed to the scientist; None while it is withheld.
     """
 
     peaks: tuple[Digest, ...]
     tail: tuple[Digest, ...]
-    last: LeafOpening
+    last: Leaf
     path: tuple[Digest, ...]
-    weights: Cid
-    key: Cid | None
+    delivery: Cid
+    identity: Cid | None
 
 
-def agreement_id(chain_id: int, agreements: str, scientist: str, salt: Digest) -> Digest:
-    """The id that a request will have: keccak256(abi.encode(chain id, Agreements, scientist, salt)).
+def agreement_id(chain_id: int, agreements: str, scientist: str, salt: Digest) -> AgreementId:
+    """The id that a request will have: keccak256(abi.encode(chain id, Agreements, scientist,
+    salt)).
 
     Args:
         agreements: address of the contract.
         salt: 32 bytes of the scientist's choice, not used before.
     """
-    return _keccak(["uint256", "address", "address", "bytes32"], [chain_id, agreements, scientist, bytes(salt)])
+    return AgreementId(
+        _keccak(["uint256", "address", "address", "bytes32"], [chain_id, agreements, scientist, bytes(salt)])
+    )
 
 
 def commit_nonce(nonce: Digest) -> Digest:
@@ -291,17 +276,18 @@ def context(
     chain_id: int,
     agreements: str,
     proof_of_train: str,
-    agreement: Digest,
+    agreement: AgreementId,
     owner: str,
     scientist: str,
     recipe: Digest,
-    dataset_root: Digest,
-    initial_model_root: Digest,
+    dataset_root: Root,
+    initial_model_root: Root,
     steps: int,
-    segment: int,
-    group: int,
+    segment_steps: int,
+    group_leaves: int,
 ) -> Digest:
-    """The context that stands in every leaf, so that no proof serves another job, chain or deployment.
+    """The context that stands in every leaf, so that no proof serves another job, chain or
+    deployment.
 
     Args:
         chain_id: the chain.
@@ -310,7 +296,7 @@ def context(
         owner, scientist: their addresses.
         recipe: digest of the recipe.
         dataset_root, initial_model_root: as registered.
-        steps, segment, group: T, k, A.
+        steps, segment_steps, group_leaves: T, k, A.
 
     Returns:
         keccak256(abi.encode(...)) of these, in this order.
@@ -319,11 +305,12 @@ def context(
     types = ["uint256", *addresses, "bytes32", *addresses, *words, "uint256", "uint256", "uint256"]
     roots = [bytes(recipe), bytes(dataset_root), bytes(initial_model_root)]
     head = [chain_id, agreements, proof_of_train, bytes(agreement), owner, scientist]
-    return _keccak(types, [*head, *roots, steps, segment, group])
+    return _keccak(types, [*head, *roots, steps, segment_steps, group_leaves])
 
 
 def order_seed(ctx: Digest, block_hash: Digest, nonce: Digest) -> Digest:
-    """The seed of every order and generator: keccak256(abi.encode(ctx, hash of the seed block, nonce))."""
+    """The seed of every order and generator: keccak256(abi.encode(ctx, hash of the seed block,
+    nonce))."""
     return _keccak(["bytes32"] * 3, [bytes(ctx), bytes(block_hash), bytes(nonce)])
 
 

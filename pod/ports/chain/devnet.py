@@ -1,7 +1,9 @@
-"""The devnet: a chain of one's own on this machine, on which time passes and transactions do not wait.
+"""The devnet: a chain of one's own on this machine, on which time passes and transactions do not
+wait.
 
-anvil mines a block every second and, beside that, one for every transaction (on an automining node time stands still, so no
-window ever passes). It runs on after the command that started it. Its folder holds
+anvil mines a block every second and, beside that, one for every transaction (on an automining node
+time stands still, so no window ever passes). It runs on after the command that started it. Its
+folder holds
 
     devnet.json          the record: URL, process, store (`fitchain.pod.ports.settings.DevnetRecord`)
     chain.json           the chain itself, written every few seconds and at the end, so that a restart goes on with it
@@ -20,13 +22,14 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from fitchain.pod.ports.chain.base import Receipt, amount_text, write_file
+from fitchain.pod.ports.chain.base import DECIMALS, FIT, Receipt, amount_text, write_file
 from fitchain.pod.ports.chain.client import checksum
 from fitchain.pod.ports.chain.connect import connect_unlocked
+from fitchain.pod.ports.chain.deploy import deploy
 from fitchain.pod.ports.chain.node_tools import binary
 from fitchain.pod.ports.chain.rpc import Node
 from fitchain.pod.ports.processes import exclusive_lock, port_is_free, running, spawn, stop
-from fitchain.pod.ports.settings import DEVNET_CHAIN_ID, DEVNET_RECORD, DevnetRecord, Settings, process_start
+from fitchain.pod.ports.settings import DEVNET_CHAIN_ID, DEVNET_RECORD, DevnetRecord, Settings, load, process_start
 from fitchain.pod.values.errors import ChainUnusable, InputRefused
 
 DEFAULT_PORT = 8545
@@ -35,7 +38,32 @@ BLOCK_TIME_S = 1
 SAVE_EVERY_S = 5
 START_S = 20.0
 TREASURY_ETH = 1_000_000_000
+GAS_WEI, ALLOWANCE = 10 * 10**DECIMALS, 1000 * FIT
+"""What an account is given unless somebody says more: for gas, and for prices and bonds."""
 _LISTENING = re.compile(rb"Listening on 127\.0\.0\.1:(\d+)")
+
+
+def start(folder: Path, port: int | None = None) -> DevnetRecord:
+    """Start the devnet, or find it running, with the contracts in place.
+
+    Args:
+        folder: where its state lies; made when absent.
+        port: TCP port; None takes the usual one, or a free one where that is taken.
+
+    Returns:
+        its record.
+
+    Raises:
+        ChainUnusable, NotFound: as `up`; or what stands on the chain is not what its record says.
+    """
+    try:
+        record = up(folder, DEFAULT_PORT if port is None else port)
+    except ChainUnusable:
+        if port is not None:
+            raise
+        record = up(folder, 0)
+    deploy(load(folder, record.rpc, record.chain_id, devnet=folder, environ={}))
+    return record
 
 
 def up(folder: Path, port: int = DEFAULT_PORT, fresh: bool = False) -> DevnetRecord:
@@ -81,7 +109,8 @@ def choose_store(folder: Path, store: str) -> DevnetRecord:
 
 
 def status(folder: Path) -> DevnetRecord | None:
-    """The record of the devnet that runs from a folder; None if none does. A stale record is cleared away."""
+    """The record of the devnet that runs from a folder; None if none does. A stale record is
+    cleared away."""
     record = DevnetRecord.read(folder)
     if record is None or record.alive:
         return record
@@ -108,7 +137,7 @@ def down(folder: Path) -> bool:
         return True
 
 
-def fund(settings: Settings, address: str, wei: int, units: int) -> tuple[Receipt, ...]:
+def fund(settings: Settings, address: str, wei: int = GAS_WEI, units: int = ALLOWANCE) -> tuple[Receipt, ...]:
     """Give an account ETH and FIT out of the devnet's treasury.
 
     Args:

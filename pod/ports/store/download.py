@@ -1,10 +1,12 @@
-"""Reading an object from a node: block by block where it must be, in one stream where it can be, every byte checked.
+"""Reading an object from a node: block by block where it must be, in one stream where it can be,
+every byte checked.
 
-After `node` and before `ipfs`. `Reader.get` gives `unixfs` and `landing` their blocks. A node of a file whose links all lead to
-raw chunks is read as one stream (`cat`), for which Kubo fetches ahead; the stream is cut by the sizes that the node's links
-declare and each piece is compared with its CID, so that nothing is believed. Whatever goes wrong in a stream ends the stream and
-not the reading: the chunk at hand is then asked for by itself, with patience, and the stream goes on behind it. What came so
-far is in the node's repository and is not fetched from anywhere again.
+After `node` and before `ipfs`. `Reader.get` gives `unixfs` and `landing` their blocks. A node of a
+file whose links all lead to raw chunks is read as one stream (`cat`), for which Kubo fetches ahead;
+the stream is cut by the sizes that the node's links declare and each piece is compared with its
+CID, so that nothing is believed. Whatever goes wrong in a stream ends the stream and not the
+reading: the chunk at hand is then asked for by itself, with patience, and the stream goes on behind
+it. What came so far is in the node's repository and is not fetched from anywhere again.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from contextlib import suppress
 from fitchain.pod.ports.store import gateway
 from fitchain.pod.ports.store.base import RAW, Cid
 from fitchain.pod.ports.store.kubo_rpc import NodeError
-from fitchain.pod.ports.store.node import Node, RetryPolicy, bounded
+from fitchain.pod.ports.store.node import Node, StallTimeout, bounded
 from fitchain.pod.ports.store.unixfs import BLOCK_BYTES, FILE, Link
 from fitchain.pod.ports.store.unixfs import Node as Block
 from fitchain.pod.values.errors import (
@@ -66,7 +68,7 @@ class Reader:
     ) -> None:
         self._root, self._node, self._dial, self._gateways = root, node, dial, gateways
         self._patience_s, self._progress, self._say = patience_s, progress, say
-        self._retry = RetryPolicy(patience_s, say)
+        self._stall = StallTimeout(patience_s, say)
         self._run: _Run | None = None
         self._by_gateway = False
         self._came_bytes = 0
@@ -91,7 +93,7 @@ class Reader:
         block = self._from_run(cid) if self._run and self._run.next == cid else None
         if block is None:
             block = self._by_itself(cid)
-        self._retry.moved()
+        self._stall.moved()
         self._came_bytes += len(block)
         self._progress(self._came_bytes)
         if cid.codec != RAW:
@@ -112,7 +114,8 @@ class Reader:
             self._run = _Run(self._node, cid, node.links, self._patience_s)
 
     def _from_run(self, cid: Cid) -> bytes | None:
-        """The next chunk of the stream; None where the stream broke off, or is not what the links say.
+        """The next chunk of the stream; None where the stream broke off, or is not what the links
+        say.
 
         Whether the node lies or the object's sizes do shows when the chunk is asked for by itself.
         """
@@ -136,14 +139,14 @@ class Reader:
             try:
                 block = self._awaited(_beside(lambda: self._ask(cid)).result, cid)
             except StoreUnreachable as error:
-                self._retry.wait(error)
+                self._stall.wait(error)
                 continue
             except NodeError as error:
                 if not any(sign in error.told.lower() for sign in _ABSENT):
                     raise
                 found = self._from_gateways(cid)
                 if found is None:
-                    self._retry.wait(self._absent(cid, self._dial()))
+                    self._stall.wait(self._absent(cid, self._dial()))
                     continue
                 block = found
             assert block is not None
@@ -153,21 +156,22 @@ class Reader:
     def _ask(self, cid: Cid) -> bytes:
         """Ask the node, which asks its peers."""
         most_s = 0.0 if self._by_gateway else BEFORE_GATEWAYS_S if self._gateways else self._patience_s
-        seconds = max(1.0, min(most_s, self._retry.left_s))
+        seconds = max(1.0, min(most_s, self._stall.left_s))
         pieces = self._node.stream(
             "block/get", str(cid), timeout_s=seconds + SPARE_S, timeout=f"{seconds:.0f}s", offline=self._by_gateway
         )
         return bounded(pieces, BLOCK_BYTES, f"{self._node.address} on the block {cid}")
 
     def _awaited(self, take: Callable[[float], bytes | None], cid: Cid) -> bytes | None:
-        """Wait for a block; when it does not come, say so and dial the peers, which may have been away."""
+        """Wait for a block; when it does not come, say so and dial the peers, which may have been
+        away."""
         pause_s = STALL_S
         while True:
             try:
                 return take(pause_s)
             except TimeoutError:
                 if pause_s == STALL_S:
-                    left_s = max(self._retry.left_s, 0)
+                    left_s = max(self._stall.left_s, 0)
                     self._say(f"waiting for up to {left_s:.0f} s: the block {cid} of {self._root} does not come")
                 self._dial()
                 pause_s = min(2 * pause_s, LONGEST_STALL_S)
@@ -211,7 +215,8 @@ def _beside(attempt: Callable[[], bytes]) -> Future[bytes | None]:
 class _Run:
     """The chunks of one node of a file, as one stream that a thread reads ahead.
 
-    A stream that breaks off gives None for the chunk at hand, and is opened anew for the one after it.
+    A stream that breaks off gives None for the chunk at hand, and is opened anew for the one after
+    it.
     """
 
     def __init__(self, node: Node, cid: Cid, links: Sequence[Link], silence_s: float) -> None:
@@ -226,7 +231,8 @@ class _Run:
         return self._links[self._at].cid if self._at < len(self._links) else None
 
     def take(self, pause_s: float) -> bytes | None:
-        """The next chunk's bytes, of the length that its link declares; None where the stream breaks off.
+        """The next chunk's bytes, of the length that its link declares; None where the stream
+        breaks off.
 
         Raises:
             TimeoutError: it has not come yet; ask again.

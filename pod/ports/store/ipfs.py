@@ -1,10 +1,12 @@
 """The back end over IPFS: a pod's own Kubo node, which gets from other pods' nodes what it lacks.
 
-After `transfer`; a `fitchain.pod.ports.store.base.Store` like `local`, and the one that pods use which share nothing but the chain. Nothing that
-the node says is believed: what is added is hashed here too, and what is read is compared with its CID block by block.
+After `transfer`; a `fitchain.pod.ports.store.base.Store` like `local`, and the one that pods use
+which share nothing but the chain. Nothing that the node says is believed: what is added is hashed
+here too, and what is read is compared with its CID block by block.
 
-What a pod has pinned is a folder in the node's own file tree (MFS), `/fitchain/<pod>/<cid>`, beside a recursive pin named
-`fitchain`: so several pods can share a node, and one does not drop what another keeps.
+What a pod has pinned is a folder in the node's own file tree (MFS), `/fitchain/<pod>/<cid>`, beside
+a recursive pin named `fitchain`: so several pods can share a node, and one does not drop what
+another keeps.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from fitchain.pod.ports.store.base import MOST_BYTES, SMALL_BYTES, Cid, Garbage
 from fitchain.pod.ports.store.download import EMPTY, Reader, Telling, verify
 from fitchain.pod.ports.store.endpoints import Endpoint
 from fitchain.pod.ports.store.kubo_rpc import NodeError, multipart
-from fitchain.pod.ports.store.node import Node, RetryPolicy, bounded
+from fitchain.pod.ports.store.node import Node, StallTimeout, bounded
 from fitchain.pod.ports.store.unixfs import Budget, Link
 from fitchain.pod.ports.store.upload import ADD_S, Sending
 from fitchain.pod.values.errors import DigestMismatch, InputRefused, NotFound, StoreUnreachable, StoreUnusable
@@ -88,9 +90,10 @@ class IpfsStore:
         return link.cid
 
     def _send(self, file: BinaryIO, pin: bool) -> Link:
-        """Send a file, and again from where it stood when the node breaks off: each time further, or until patience ends."""
+        """Send a file, and again from where it stood when the node breaks off: each time further,
+        or until patience ends."""
         self._greet()
-        start, patience, furthest = _start(file), self._retry(), 0
+        start, stall, furthest = _start(file), self._stall(), 0
         while True:
             sending = Sending(self.node, Telling(lambda count: self._progress("adding", count)))
             try:
@@ -100,8 +103,8 @@ class IpfsStore:
                     raise
                 if sending.sent_bytes > furthest:
                     furthest = sending.sent_bytes
-                    patience.moved()
-                patience.wait(error)
+                    stall.moved()
+                stall.wait(error)
                 file.seek(start)
 
     def add_folder(self, path: Path) -> Cid:
@@ -171,7 +174,8 @@ class IpfsStore:
 
     def _pin(self, cid: Cid) -> None:
         """Pin what is here."""
-        # It is all there, so this is quick; were it not (the node's owner collected garbage just now), Kubo would look for it.
+        # It is all there, so this is quick; were it not (the node's owner collected garbage just
+        # now), Kubo would look for it.
         self._patiently(
             lambda: self.node.ask("pin/add", str(cid), name=PIN_NAME, timeout=f"{ADD_S:.0f}s", timeout_s=ADD_S + 5)
         )
@@ -292,7 +296,8 @@ class IpfsStore:
         self._dial()
 
     def _dial(self) -> list[str]:
-        """Connect with the nodes that we have met and are not connected with; the peers that there are then."""
+        """Connect with the nodes that we have met and are not connected with; the peers that there
+        are then."""
         try:
             connected = set(self.node.peers())
             for peer, addresses in self._met.items():
@@ -314,7 +319,8 @@ class IpfsStore:
     # --- the node ------------------------------------------------------------------------------------------------------------
 
     def status(self) -> dict[str, object]:
-        """What the node says about itself: version, peer id, addresses, peers, bytes used and allowed, this pod's pins."""
+        """What the node says about itself: version, peer id, addresses, peers, bytes used and
+        allowed, this pod's pins."""
         self._greet()
         peer, addresses = self.node.id()
         stat = self.node.one("repo/stat")
@@ -332,22 +338,23 @@ class IpfsStore:
         }
 
     def _greet(self) -> None:
-        """Make sure, once, that a Kubo answers: what is wrong shows best before a large file is on its way."""
+        """Make sure, once, that a Kubo answers: what is wrong shows best before a large file is on
+        its way."""
         if not self._greeted:
             self._patiently(self.node.version)
             self._greeted = True
 
-    def _retry(self) -> RetryPolicy:
-        return RetryPolicy(self._patience_s, self._say)
+    def _stall(self) -> StallTimeout:
+        return StallTimeout(self._patience_s, self._say)
 
     def _patiently(self, attempt: Callable[[], Result]) -> Result:
         """Try until the node answers, or patience ends."""
-        patience = self._retry()
+        stall = self._stall()
         while True:
             try:
                 return attempt()
             except StoreUnreachable as error:
-                patience.wait(error)
+                stall.wait(error)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
-"""A Kubo node and what it is asked; and the patience with which it is asked again. It knows nothing of UnixFS.
+"""A Kubo node and what it is asked; and how long it is asked again. It knows nothing of UnixFS.
 
-After `wire` and before `ipfs`. Every answer that is kept is bounded, and read as what it should be: a node may be anybody's.
+After `wire` and before `ipfs`. Every answer that is kept is bounded, and read as what it should be:
+a node may be anybody's.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ class Node:
 
     Args:
         address: of its RPC: `ipfs:/ip4/127.0.0.1/tcp/5001`, or an URL.
-        authorization: as Kubo's `--api-auth` takes it: `bearer:<token>`, `basic:<user>:<password>`, or empty.
+        authorization: as Kubo's `--api-auth` takes it: `bearer:<token>`, `basic:<user>:<password>`,
+            or empty.
 
     Raises:
         InputRefused: the address or the authorization is malformed.
@@ -124,7 +126,7 @@ class Node:
         self.ask("swarm/connect", address, timeout_s=timeout_s, timeout=f"{timeout_s:.0f}s")
 
 
-class RetryPolicy:
+class StallTimeout:
     """How long something is tried again: until nothing has moved for some seconds.
 
     Args:
@@ -151,7 +153,7 @@ class RetryPolicy:
         """Wait a while, twice as long as the last time.
 
         Raises:
-            Unusable: the error, when there is no patience left.
+            Unusable: the error, when there is no time left.
         """
         if self._pause_s >= self.left_s:
             raise error

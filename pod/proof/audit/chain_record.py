@@ -1,4 +1,4 @@
-"""Facts: what the chain says of an ended training, and nothing that a party says.
+"""The chain's record: what the chain says of an ended training, and nothing that a party says.
 
 Part of `audit`. Everything in evidence is compared with these.
 """
@@ -12,7 +12,8 @@ from fitchain.pod.ports.agreement import Agreement, Agreements, RunRecord
 from fitchain.pod.ports.chain.client import Chain
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.proof.audit.challenge import audited_segments
-from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.digest import Digest, Root
+from fitchain.pod.values.ids import AgreementId
 
 
 @dataclass(frozen=True)
@@ -23,32 +24,32 @@ class ChainRecord:
         agreement: its id.
         ctx, seed: what stands in every leaf; the order seed.
         recipe, graph, initial_model, dataset_root, dataset_count: as agreed and registered.
-        steps, segment, group, drawn: T, k, A, q of the terms.
+        steps, segment_steps, group_leaves, drawn_segments: T, k, A, q of the terms.
         count: leaves of the transcript.
         step: steps that the ending covers; fewer than T where the run diverged.
         transcript_root, model_root: recorded by the ending.
-        weights: CID of the sealed delivery; None where the chain has none that can be read.
+        delivery: CID of the sealed delivery; None where the chain has none that can be read.
         challenge: the challenge seed.
         round: of the audit, from 0.
     """
 
-    agreement: Digest
+    agreement: AgreementId
     ctx: Digest
     seed: Digest
     recipe: Digest
     graph: Digest
-    initial_model: Digest
-    dataset_root: Digest
+    initial_model: Root
+    dataset_root: Root
     dataset_count: int
     steps: int
-    segment: int
-    group: int
-    drawn: int
+    segment_steps: int
+    group_leaves: int
+    drawn_segments: int
     count: int
     step: int
-    transcript_root: Digest
-    model_root: Digest
-    weights: Cid | None
+    transcript_root: Root
+    model_root: Root
+    delivery: Cid | None
     challenge: Digest
     round: int
 
@@ -60,7 +61,7 @@ class ChainRecord:
     @cached_property
     def audited(self) -> tuple[int, ...]:
         """The segments that are audited, rising."""
-        return audited_segments(self.challenge, self.count - 1, self.drawn, self.diverged)
+        return audited_segments(self.challenge, self.count - 1, self.drawn_segments, self.diverged)
 
     @cached_property
     def leaves(self) -> tuple[int, ...]:
@@ -69,11 +70,11 @@ class ChainRecord:
 
     def step_of(self, leaf: int) -> int:
         """Steps completed at a leaf."""
-        return min(leaf * self.segment, self.steps)
+        return min(leaf * self.segment_steps, self.steps)
 
 
-def read_facts(chain: Chain, id: Digest, challenge: Digest, round: int) -> ChainRecord:
-    """Read the facts of an ended training.
+def read_chain_record(chain: Chain, id: AgreementId, challenge: Digest, round: int) -> ChainRecord:
+    """Read the record of an ended training.
 
     Args:
         chain: a connection by the reader's own settings.
@@ -86,26 +87,26 @@ def read_facts(chain: Chain, id: Digest, challenge: Digest, round: int) -> Chain
         ChainUnusable: the node does not answer.
     """
     calls = Agreements(chain)
-    agreement, proof = calls.read(id), calls.proof(id)
+    agreement, proof = calls.read(id), calls.run_record(id)
     entries = [("Registry", "dataset", (agreement.terms.dataset,)), ("Registry", "model", (agreement.terms.model,))]
     dataset, model = chain.call_many(entries)
     registered = {"dataset_root": dataset["root"], "dataset_count": dataset["count"]}
     registered |= {"graph": model["graph"], "initial_model": model["initialRoot"]}
-    return facts_of(agreement, proof, challenge=challenge, round=round, **registered)
+    return chain_record_of(agreement, proof, challenge=challenge, round=round, **registered)
 
 
-def facts_of(
+def chain_record_of(
     agreement: Agreement,
     proof: RunRecord,
     *,
-    dataset_root: Digest,
+    dataset_root: Root,
     dataset_count: int,
     graph: Digest,
-    initial_model: Digest,
+    initial_model: Root,
     challenge: Digest,
     round: int,
 ) -> ChainRecord:
-    """Put facts together from what has been read of the chain already."""
+    """Put the record together from what has been read of the chain already."""
     terms = agreement.terms
     return ChainRecord(
         agreement=agreement.id,
@@ -117,14 +118,14 @@ def facts_of(
         dataset_root=dataset_root,
         dataset_count=dataset_count,
         steps=terms.steps,
-        segment=terms.segment,
-        group=terms.group,
-        drawn=terms.audit.segments,
+        segment_steps=terms.segment_steps,
+        group_leaves=terms.group_leaves,
+        drawn_segments=terms.audit.segments,
         count=proof.count,
         step=proof.step,
         transcript_root=proof.transcript_root,
         model_root=proof.model_root,
-        weights=proof.weights,
+        delivery=proof.delivery,
         challenge=challenge,
         round=round,
     )

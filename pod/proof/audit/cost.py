@@ -1,7 +1,8 @@
 """What an audit finds, discloses and costs: exact numbers, for whoever is about to agree on one.
 
-Last in `audit`; knows no chain. Of a training's N segments the first and the last are always audited, and q of the n = N-2 between
-them are drawn. Someone who fakes F of those n is missed only where all q fall beside them: P = 1 - C(n-F, q) / C(n, q).
+Last in `audit`; knows no chain. Of a training's N segments the first and the last are always
+audited, and q of the n = N-2 between them are drawn. Someone who fakes F of those n is missed only
+where all q fall beside them: P = 1 - C(n-F, q) / C(n, q).
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ class Sampling:
     wanted: int
 
     @classmethod
-    def of(cls, steps: int, segment: int, wanted: int) -> Sampling:
-        """The sampling of a training of `steps` steps with a leaf every `segment` of them."""
-        return cls(-(-steps // segment), wanted)
+    def of(cls, steps: int, segment_steps: int, wanted: int) -> Sampling:
+        """The sampling of a training of `steps` steps with a leaf every `segment_steps` of them."""
+        return cls(-(-steps // segment_steps), wanted)
 
     @property
     def inner(self) -> int:
@@ -42,14 +43,14 @@ class Sampling:
         return max(self.segments - 2, 0)
 
     @property
-    def drawn(self) -> int:
+    def drawn_segments(self) -> int:
         """Inner segments that are audited."""
         return min(self.wanted, self.inner)
 
     @property
     def audited(self) -> int:
         """All segments that are audited."""
-        return min(self.segments, 2) + self.drawn
+        return min(self.segments, 2) + self.drawn_segments
 
     @property
     def work(self) -> Fraction:
@@ -61,47 +62,51 @@ class Sampling:
         return math.ceil(share * self.inner)
 
     def detection(self, share: Fraction) -> Fraction:
-        """P: how likely a fake of so much of the inner segments is found by one honest replay of what was drawn.
+        """P: how likely a fake of so much of the inner segments is found by one honest replay of
+        what was drawn.
 
         Args:
             share: f, above 0 and at most 1.
         """
         if self.inner == 0:
             return Fraction(1)  # every segment is audited
-        return _caught(self.inner, self.faked(share), self.drawn)
+        return _caught(self.inner, self.faked(share), self.drawn_segments)
 
     def bound(self, share: Fraction) -> float:
         """1 - (1-f)^q, which P is never below."""
-        return 1 - (1 - float(share)) ** self.drawn if self.inner else 1.0
+        return 1 - (1 - float(share)) ** self.drawn_segments if self.inner else 1.0
 
-    def disclosed(self, segment: int, batch_size: int, records: int) -> int:
+    def disclosed(self, segment_steps: int, batch_size: int, records: int) -> int:
         """How many of the owner's records the verifiers see at most.
 
         Args:
-            segment: k, steps of a segment.
+            segment_steps: k, steps of a segment.
             batch_size: records of a step.
             records: how many the recipe trains on.
         """
-        return min(records, self.audited * segment * batch_size)
+        return min(records, self.audited * segment_steps * batch_size)
 
     def bond_needed(
         self, price: int, fee: int, share: Fraction | None = None, answered: Fraction = ANSWERED
     ) -> int | None:
         """The bond with which faking a share does not pay.
 
-        Who fakes the share f saves S(f) = f * price at most: an honest training costs its owner no more than the price, or it would not
-        have been offered. Found, it loses price and bond, out of which the fees are paid first. So faking pays nobody where
-        bond >= fee + S(f) / (a P(f)) - price.
+        Who fakes the share f saves S(f) = f * price at most: an honest training costs its owner no
+        more than the price, or it would not have been offered. Found, it loses price and bond, out
+        of which the fees are paid first. So faking pays nobody where bond >= fee + S(f) / (a P(f))
+        - price.
 
         Args:
             price, fee: in base units.
-            share: f; None for the f that pays best. P is concave in F, so F / P(F) is largest where all is faked.
+            share: f; None for the f that pays best. P is concave in F, so F / P(F) is largest where
+                all is faked.
             answered: a, how often an audit ends with a verdict.
 
         Returns:
-            base units, at least the fee as the contract asks; None where no bond is enough, since nothing is drawn.
+            base units, at least the fee as the contract asks; None where no bond is enough, since
+            nothing is drawn.
         """
-        if self.inner and not self.drawn:
+        if self.inner and not self.drawn_segments:
             return None
         faked = Fraction(1) if share is None or not self.inner else Fraction(self.faked(share), self.inner)
         found = self.detection(Fraction(1) if share is None else share)

@@ -1,8 +1,9 @@
 """Diagnosis: where a disagreement begins, down to a segment, a step and the first tensor.
 
-Last in `audit`. It explains, and moves no money. Each side trains the segment in question again on its own host (the worker's mode
-`explain`) and keeps, after every step, the digest of every tensor: moments. They show no number of a model or a record, so one side can
-hand its file to the other. States that lie in a folder are moments too.
+Last in `audit`. It explains, and moves no money. Each side trains the segment in question again on
+its own host (the worker's mode `explain`) and keeps, after every step, the digest of every tensor:
+its state digests. They show no number of a model or a record, so one side can hand its file to the
+other. States that lie in a folder have them too.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ class StateDigests:
 
     Args:
         segment: segment j, from leaf j to leaf j+1.
-        step: completed steps; the segment's first moment is the state that it starts from.
-        tensors: each one's digest (kind, name, dtype, shape and bytes), by `model/<name>` and `optimizer/<parameter>/<key>`.
+        step: completed steps; the segment's first is the state that it starts from.
+        tensors: each one's digest (kind, name, dtype, shape and bytes), by `model/<name>` and
+            `optimizer/<parameter>/<key>`.
     """
 
     segment: int
@@ -37,13 +39,13 @@ class StateDigests:
 
     @classmethod
     def of(cls, segment: int, step: int, state: KeptState) -> StateDigests:
-        """A state as a moment."""
+        """The digests of a state."""
         tensors = {f"model/{name}": tensor_entry(name, tensor) for name, tensor in state.model.items()}
         tensors |= {f"optimizer/{name}": tensor_entry(name, tensor) for name, tensor in state.optimizer.items()}
         return cls(segment, step, tensors)
 
     def to_line(self) -> bytes:
-        """The moment as one line of `moments.jsonl`."""
+        """These digests as one line of `moments.jsonl`."""
         tensors = {name: str(digest) for name, digest in self.tensors.items()}
         return canonical_json({"segment": self.segment, "step": self.step, "tensors": tensors}) + b"\n"
 
@@ -52,16 +54,16 @@ class StateDigests:
         """Read one line of `moments.jsonl`.
 
         Raises:
-            InputRefused: it is no moment.
+            InputRefused: it is none.
         """
         match parse_json(line, LINE_BYTES):
             case {"segment": int(segment), "step": int(step), "tensors": dict(tensors), **rest} if not rest:
                 return cls(segment, step, {name: Digest.parse(digest) for name, digest in tensors.items()})
-        raise InputRefused("a moment has a segment, a step and the digests of tensors")
+        raise InputRefused("state digests have a segment, a step and the digests of tensors")
 
 
 def read_state_digests(path: Path) -> tuple[StateDigests, ...]:
-    """Read a file of moments; it may be another side's.
+    """Read a file of state digests; it may be another side's.
 
     Raises:
         NotFound: there is no such file.
@@ -72,11 +74,24 @@ def read_state_digests(path: Path) -> tuple[StateDigests, ...]:
         with path.open("rb") as file:
             while line := file.readline(LINE_BYTES + 1):
                 if len(found) == MOST_STATE_DIGESTS:
-                    raise InputRefused(f"{path.name} has more than {MOST_STATE_DIGESTS} moments")
+                    raise InputRefused(f"{path.name} has state digests of more than {MOST_STATE_DIGESTS} steps")
                 found.append(StateDigests.from_line(line))
     except FileNotFoundError:
         raise NotFound(f"there is no file {path}") from None
     return tuple(found)
+
+
+def write_state_digests(path: Path, states: Iterable[StateDigests]) -> None:
+    """Write state digests into a new file for the other side.
+
+    Raises:
+        InputRefused: there is a file of that name, or it cannot be written.
+    """
+    try:
+        with path.open("xb") as file:
+            file.writelines(state.to_line() for state in states)
+    except OSError as error:
+        raise InputRefused(f"{path} cannot be written: {error.strerror}", "choose another file") from None
 
 
 @dataclass(frozen=True)
@@ -86,7 +101,8 @@ class Disagreement:
     Args:
         segment: the first one in which they do.
         step: the first step after which both hold a state and it differs.
-        agreed: the last step before it after which both hold the same state; None where there is none.
+        agreed: the last step before it after which both hold the same state; None where there is
+            none.
         tensor: the first tensor, by name, that differs.
         mine, theirs: its digests; None where a side has no such tensor.
         others: how many more tensors differ then.
@@ -113,7 +129,7 @@ def first_disagreement(mine: Iterable[StateDigests], theirs: Iterable[StateDiges
     """Find where two sides part.
 
     Args:
-        mine, theirs: their moments, in any order; those that only one side has say nothing.
+        mine, theirs: their state digests, in any order; those that only one side has say nothing.
 
     Returns:
         The first disagreement; None where they agree in all that both hold.
@@ -132,8 +148,24 @@ def first_disagreement(mine: Iterable[StateDigests], theirs: Iterable[StateDiges
     return None
 
 
-def _by_place(moments: Iterable[StateDigests]) -> dict[tuple[int, int], StateDigests]:
-    return {(moment.segment, moment.step): moment for moment in moments}
+def compare_with_file(mine: Iterable[StateDigests], path: Path) -> Disagreement | None:
+    """Find where the other side's file parts from these states.
+
+    Returns:
+        The first disagreement; None where they agree in all that both hold.
+
+    Raises:
+        NotFound: there is no such file.
+        InputRefused: it is no such file, or the two have no state in common.
+    """
+    mine, theirs = tuple(mine), read_state_digests(path)
+    if not _by_place(mine).keys() & _by_place(theirs).keys():
+        raise InputRefused(f"{path.name} has no moment that this side has", "name the same segments with --segment")
+    return first_disagreement(mine, theirs)
+
+
+def _by_place(states: Iterable[StateDigests]) -> dict[tuple[int, int], StateDigests]:
+    return {(state.segment, state.step): state for state in states}
 
 
 def _differing(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> Sequence[str]:

@@ -12,7 +12,8 @@ from fitchain.pod.values.recipe import Recipe
 
 
 def disclosure(terms: AuditTerms, recipe: Recipe, already: int = 0) -> Disclosure:
-    """What an audit of a job, or a dispute about it, opens at most: nothing where neither is agreed.
+    """What an audit of a job, or a dispute about it, opens at most: nothing where neither is
+    agreed.
 
     Args:
         terms: of the audit.
@@ -21,6 +22,6 @@ def disclosure(terms: AuditTerms, recipe: Recipe, already: int = 0) -> Disclosur
     """
     if not terms.seats:
         return Disclosure()
-    sampling = Sampling.of(recipe.steps, recipe.segment, terms.segments)
-    records = sampling.disclosed(recipe.segment, recipe.batch_size, recipe.rows[1] - recipe.rows[0])
-    return Disclosure(terms.mode.word, records, already)
+    sampling = Sampling.of(recipe.steps, recipe.segment_steps, terms.segments)
+    records = sampling.disclosed(recipe.segment_steps, recipe.batch_size, recipe.rows[1] - recipe.rows[0])
+    return Disclosure(terms.mode, records, already)

@@ -1,4 +1,5 @@
-"""Evidence: what an owner discloses of a training so that a stranger can replay the audited segments. Writing it, reading it.
+"""Evidence: what an owner discloses of a training so that a stranger can replay the audited
+segments. Writing it, reading it.
 
 Part of `audit`. A folder, sealed file by file to the drawn verifiers:
 
@@ -26,6 +27,7 @@ from fitchain.pod.proof.audit.records import OpenedRecords, write_opened
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import Digest, canonical_json, parse_json, path_in, tree_levels
 from fitchain.pod.values.errors import InputRefused, NotFound, Unusable
+from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.leaf import Checkpoint, Indices
 from fitchain.pod.values.recipe import Recipe
 
@@ -38,7 +40,8 @@ EVIDENCE_BYTES = 256 << 20
 FOLDER_BYTES = 64 << 30
 """The largest evidence that is fetched: an owner whose evidence is larger has withheld it."""
 MOST_ROWS, MOST_INDICES = 1 << 26, 1 << 28
-"""The rows of a recipe, and the records that a segment takes, up to which an audit recomputes the order."""
+"""The rows of a recipe, and the records that a segment takes, up to which an audit recomputes the
+order."""
 _FIELDS = ("version", "agreement", "round", "segments", "leaves", "identity")
 
 
@@ -67,7 +70,8 @@ class OpenedLeaf:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A folder of evidence whose `evidence.json` and head of `records.bin` have been read; nothing of it is checked yet.
+    """A folder of evidence whose `evidence.json` and head of `records.bin` have been read; nothing
+    of it is checked yet.
 
     Args:
         folder: where it lies, opened.
@@ -78,7 +82,7 @@ class Evidence:
     """
 
     folder: Path
-    agreement: Digest
+    agreement: AgreementId
     round: int
     segments: tuple[int, ...]
     leaves: Mapping[int, OpenedLeaf]
@@ -105,7 +109,7 @@ class Evidence:
         leaves = {leaf.checkpoint.leaf.index: leaf for leaf in map(OpenedLeaf.from_json, value["leaves"])}
         if len(leaves) < len(value["leaves"]):
             raise InputRefused(f"{EVIDENCE} opens a leaf twice")
-        (round,), agreement = _counts([value["round"]]), Digest.parse(value["agreement"])
+        (round,), agreement = _counts([value["round"]]), AgreementId(Digest.parse(value["agreement"]))
         return cls(folder, agreement, round, segments, leaves, OpenedRecords.read(folder / RECORDS), value["identity"])
 
     def checkpoint(self, index: int) -> Checkpoint:
@@ -139,10 +143,12 @@ def segment_records(recipe: Recipe, seed: Digest, segment: int) -> Indices:
     Raises:
         Unusable: they are more than an audit looks at.
     """
-    start = segment * recipe.segment
-    steps, rows = min(recipe.segment, recipe.steps - start), recipe.rows[1] - recipe.rows[0]
+    start = segment * recipe.segment_steps
+    steps, rows = min(recipe.segment_steps, recipe.steps - start), recipe.rows[1] - recipe.rows[0]
     if rows > MOST_ROWS or steps * recipe.batch_size > MOST_INDICES:
-        raise Unusable(f"the order of {rows} rows in segments of {recipe.segment} steps is more than an audit looks at")
+        raise Unusable(
+            f"the order of {rows} rows in segments of {recipe.segment_steps} steps is more than an audit looks at"
+        )
     return np.concatenate(list(islice(batches(recipe, seed, start), steps)))
 
 
@@ -167,11 +173,13 @@ def write_evidence(
     """Write the evidence for a challenge.
 
     Args:
-        job: the folder of the training: its offer, and a state before each audited segment but the first.
+        job: the folder of the training: its offer, and a state before each audited segment but the
+            first.
         place: a folder for the plain evidence, on the same file system.
         facts: what the chain says.
         checkpoints: all of the training, whose transcript the chain has.
-        table, key, record_leaves: the registered records, their registration's key, and the leaves of their tree.
+        table, key, record_leaves: the registered records, their registration's key, and the leaves
+            of their tree.
         identity: the job's age identity.
 
     Returns:

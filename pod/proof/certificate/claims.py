@@ -1,7 +1,9 @@
-"""The comparisons: each function takes one part of what a certificate claims and says where it is false.
+"""The comparisons: each function takes one part of what a certificate claims and says where it is
+false.
 
-Part of `certificate`. What the chain says comes from a `AgreementHistory` that the checker read itself. A false claim raises ClaimMismatch; what
-cannot be compared (another deployment, a run that has not ended) raises an Unusable instead.
+Part of `certificate`. What the chain says comes from a `AgreementHistory` that the checker read
+itself. A false claim raises ClaimMismatch; what cannot be compared (another deployment, a run that
+has not ended) raises an Unusable instead.
 """
 
 from __future__ import annotations
@@ -11,7 +13,6 @@ from dataclasses import fields
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,9 @@ from fitchain.pod.values.errors import (
     InputRefused,
     NotFound,
     SignatureMismatch,
+    require_equal,
 )
+from fitchain.pod.values.ids import ModelId
 from fitchain.pod.values.leaf import Leaf, records_digest
 from fitchain.pod.values.state import model_root, optimizer_root, read_safetensors
 
@@ -114,59 +117,66 @@ def check_agreement(statement: Statement, story: AgreementHistory, signer: str, 
         ClaimMismatch: something else is false.
     """
     agreement, terms = story.agreement, story.agreement.terms
-    _same("the owner", statement.owner, terms.owner)
+    require_equal("the owner: the certificate says", statement.owner, terms.owner)
     if signer != terms.owner:
         raise SignatureMismatch(f"the certificate is signed by {signer}, and the agreement's owner is {terms.owner}")
-    _same("the scientist", statement.scientist, agreement.scientist)
-    _same("the dataset", statement.dataset, terms.dataset)
-    _same("the recipe's digest", statement.recipe.digest, terms.recipe)
+    require_equal("the scientist: the certificate says", statement.scientist, agreement.scientist)
+    require_equal("the dataset: the certificate says", statement.dataset, terms.dataset)
+    require_equal("the recipe's digest: the certificate says", statement.recipe.digest, terms.recipe)
     for field in fields(terms.audit):
-        _same(f"the audit's {field.name}", getattr(statement.audit, field.name), getattr(terms.audit, field.name))
-    _same("the context", statement.ctx, story.proof.ctx)
-    _same("the context of what was agreed", story.proof.ctx, recomputed, "and the terms give", who="the chain")
-    _same("the order seed", statement.seed, story.proof.seed)
+        require_equal(
+            f"the audit's {field.name}: the certificate says",
+            getattr(statement.audit, field.name),
+            getattr(terms.audit, field.name),
+        )
+    require_equal("the context: the certificate says", statement.ctx, story.proof.ctx)
+    require_equal("the context of what was agreed: the chain says", story.proof.ctx, recomputed, "the terms give")
+    require_equal("the order seed: the certificate says", statement.seed, story.proof.seed)
 
 
 def check_registered(statement: Statement, story: AgreementHistory) -> None:
     """Compare dataset, card and initial model with the registry."""
-    _same("the dataset's root", statement.dataset_root, story.dataset_root)
-    _same("the number of records", statement.card.count, story.dataset_count)
-    _same("the card's CID", card_cid(statement), Cid.decode(story.dataset_card))
-    _same("the graph", statement.recipe.graph, story.model_graph)
-    _same("the initial model", statement.initial_model, story.initial_model_root)
+    require_equal("the dataset's root: the certificate says", statement.dataset_root, story.dataset_root)
+    require_equal("the number of records: the certificate says", statement.card.count, story.dataset_count)
+    require_equal("the card's CID: the certificate says", card_cid(statement), Cid.decode(story.dataset_card))
+    require_equal("the graph: the certificate says", statement.recipe.graph, story.model_graph)
+    require_equal("the initial model: the certificate says", statement.initial_model, story.initial_model_root)
 
 
 def check_recipe(statement: Statement, terms: Terms) -> None:
     """Compare the recipe with the terms, the card and what the certificate repeats of it."""
     recipe, card = statement.recipe, statement.card
-    found = "and its recipe says"
-    _same("the steps", terms.steps, recipe.steps, found, who="the agreement")
-    _same("the segment length", terms.segment, recipe.segment, found, who="the agreement")
-    _same("the anchor group", terms.group, recipe.group, found, who="the agreement")
-    _same("the initial model", statement.initial_model, recipe.initial_model, found)
-    _same("the dataset's root", statement.dataset_root, recipe.dataset, found)
-    _same("the environment", statement.environment, recipe.environment, found)
+    found = "its recipe says"
+    require_equal("the steps: the agreement says", terms.steps, recipe.steps, found)
+    require_equal("the segment length: the agreement says", terms.segment_steps, recipe.segment_steps, found)
+    require_equal("the anchor group: the agreement says", terms.group_leaves, recipe.group_leaves, found)
+    require_equal("the initial model: the certificate says", statement.initial_model, recipe.initial_model, found)
+    require_equal("the dataset's root: the certificate says", statement.dataset_root, recipe.dataset, found)
+    require_equal("the environment: the certificate says", statement.environment, recipe.environment, found)
     audit = statement.audit
-    _same("the audited segments", audit.segments, recipe.audit.segments, found)
-    _same("the verifiers", audit.verifiers, recipe.audit.verifiers, found)
-    _same("the disclosure mode", audit.mode.word, recipe.audit.mode, found)
-    _same("the panel", audit.panel, recipe.audit.panel or ZERO, found)
-    _same("the card's root", card.root, statement.dataset_root, "and its dataset has the root")
+    require_equal("the audited segments: the certificate says", audit.segments, recipe.audit.segments, found)
+    require_equal("the verifiers: the certificate says", audit.verifiers, recipe.audit.verifiers, found)
+    require_equal("the disclosure mode: the certificate says", audit.mode, recipe.audit.mode, found)
+    require_equal("the panel: the certificate says", audit.panel, recipe.audit.panel or ZERO, found)
+    require_equal(
+        "the card's root: the certificate says", card.root, statement.dataset_root, "its dataset has the root"
+    )
     try:
         card.check_recipe(recipe)
     except InputRefused as error:
         raise ClaimMismatch(f"the recipe does not fit the dataset's card: {error.message}") from None
 
 
-def check_lineage(statement: Statement, ancestors: Sequence[Ancestor], model: Digest) -> None:
-    """Compare the line of registered models with the registry's, which begins with the agreement's model."""
-    _same("the line's first model", statement.lineage[0].id, model)
+def check_lineage(statement: Statement, ancestors: Sequence[Ancestor], model: ModelId) -> None:
+    """Compare the line of registered models with the registry's, which begins with the agreement's
+    model."""
+    require_equal("the line's first model: the certificate says", statement.lineage[0].id, model)
     for generation, (own, found) in enumerate(zip(statement.lineage, ancestors, strict=False)):
-        _same(f"the lineage's model {generation}", own, found)
-    _same("the length of the lineage", len(statement.lineage), len(ancestors))
+        require_equal(f"the lineage's model {generation}: the certificate says", own, found)
+    require_equal("the length of the lineage: the certificate says", len(statement.lineage), len(ancestors))
 
 
-def ancestors_of(registry: Registry, model: Digest, most: int) -> tuple[Ancestor, ...]:
+def ancestors_of(registry: Registry, model: ModelId, most: int) -> tuple[Ancestor, ...]:
     """The registered model, the one it descends from, and so on.
 
     Raises:
@@ -183,20 +193,23 @@ def ancestors_of(registry: Registry, model: Digest, most: int) -> tuple[Ancestor
 
 
 def check_leaves(statement: Statement) -> None:
-    """Check that the leaves add up to what the certificate says of them: chain, root, first state, last state."""
+    """Check that the leaves add up to what the certificate says of them: chain, root, first state,
+    last state."""
     last = statement.last
     if isinstance(statement.leaves, Outline):
         tree = _outlined_tree(statement, statement.leaves)
         root = tagged("fitchain/transcript/v1", statement.count, tree)
     else:
         transcript = transcript_of(statement, statement.leaves)
-        transcript.verify(statement.recipe.steps, statement.recipe.segment)
-        _same("the number of leaves", statement.count, transcript.count, "and it lists")
+        transcript.verify(statement.recipe.steps, statement.recipe.segment_steps)
+        require_equal("the number of leaves: the certificate says", statement.count, transcript.count, "it lists")
         _check_first(statement, transcript.leaves[0])
         root = transcript.root
-    _same("the transcript's root", statement.transcript_root, root, "and its leaves have")
-    _same("the number of steps", statement.steps, last.step, "and its last leaf stands after step")
-    _same("the final model", statement.final_model, last.model, "and its last leaf has")
+    require_equal("the transcript's root: the certificate says", statement.transcript_root, root, "its leaves have")
+    require_equal(
+        "the number of steps: the certificate says", statement.steps, last.step, "its last leaf stands after step"
+    )
+    require_equal("the final model: the certificate says", statement.final_model, last.model, "its last leaf has")
 
 
 def transcript_of(statement: Statement, leaves: tuple[Leaf, ...]) -> Transcript:
@@ -225,32 +238,36 @@ def check_orders(statement: Statement, most_draws: int = MOST_DRAWS) -> int:
             return leaf.index
         used = list(islice(stream, leaf.step - done))
         expected = records_digest(np.concatenate(used) if used else np.empty(0, np.uint64))
-        _same(f"the records of leaf {leaf.index}", leaf.records, expected, "and the order seed gives")
+        require_equal(
+            f"the records of leaf {leaf.index}: the certificate says", leaf.records, expected, "the order seed gives"
+        )
         done = leaf.step
     return len(statement.leaves)
 
 
 def check_transcript(statement: Statement, story: AgreementHistory) -> None:
-    """Compare the transcript with what the contract recorded while the training ran and when it ended."""
-    proof, group = story.proof, statement.recipe.group
-    _same("the number of leaves", statement.count, proof.count)
-    _same("the number of steps", statement.steps, proof.step)
-    _same("the transcript's root", statement.transcript_root, proof.transcript_root)
-    _same("the final model", statement.final_model, proof.model_root)
-    if len(proof.anchors) != statement.count // group:
+    """Compare the transcript with what the contract recorded while the training ran and when it
+    ended."""
+    proof, group_leaves = story.proof, statement.recipe.group_leaves
+    require_equal("the number of leaves: the certificate says", statement.count, proof.count)
+    require_equal("the number of steps: the certificate says", statement.steps, proof.step)
+    require_equal("the transcript's root: the certificate says", statement.transcript_root, proof.transcript_root)
+    require_equal("the final model: the certificate says", statement.final_model, proof.model_root)
+    if len(proof.anchors) != statement.count // group_leaves:
         raise ChainUnusable(
-            f"the node gave {len(proof.anchors)} anchors, and {statement.count} leaves by {group} have {statement.count // group}",
+            f"the node gave {len(proof.anchors)} anchors, and {statement.count} leaves by {group_leaves} have {statement.count // group_leaves}",
             "ask a node that keeps the whole history",
         )
     if isinstance(statement.leaves, Outline):
         for index, (own, anchor) in enumerate(zip(statement.leaves.groups, proof.anchors, strict=True)):
-            _same(f"the root of group {index}", own, anchor.root)
+            require_equal(f"the root of group {index}: the certificate says", own, anchor.root)
     else:
-        check_anchors(transcript_of(statement, statement.leaves), proof.anchors, group)
+        check_anchors(transcript_of(statement, statement.leaves), proof.anchors, group_leaves)
 
 
 def check_file(statement: Statement, path: Path) -> None:
-    """Compare the model's file with the final model root and with the digest that the certificate names.
+    """Compare the model's file with the final model root and with the digest that the certificate
+    names.
 
     Raises:
         DigestMismatch: the file is another, or only its bytes are.
@@ -281,31 +298,40 @@ def card_cid(statement: Statement) -> Cid:
 
 
 def _check_first(statement: Statement, first: Leaf) -> None:
-    _same("the initial model", statement.initial_model, first.model, "and its first leaf has")
-    _same("the first leaf's optimizer", first.optimizer, optimizer_root({}), "and a fresh one has")
+    require_equal("the initial model: the certificate says", statement.initial_model, first.model, "its first leaf has")
+    require_equal(
+        "the first leaf's optimizer: the certificate says", first.optimizer, optimizer_root({}), "a fresh one has"
+    )
 
 
 def _outlined_tree(statement: Statement, outline: Outline) -> Digest:
     """The tree's root from its outline, as the contract bags it."""
-    group, standing = statement.recipe.group, list[Digest]()
-    _same("the number of groups", statement.count // group, len(outline.groups), "and it lists")
+    group_leaves, standing = statement.recipe.group_leaves, list[Digest]()
+    require_equal(
+        "the number of groups: the certificate says", statement.count // group_leaves, len(outline.groups), "it lists"
+    )
     for index, root in enumerate(outline.groups):
         standing = grow(standing, root, index)
-    rest = statement.count % group
-    _same("the number of subtrees after the last group", len(outline.tail), rest.bit_count(), "and the count gives")
+    rest = statement.count % group_leaves
+    require_equal(
+        "the number of subtrees after the last group: the certificate says",
+        len(outline.tail),
+        rest.bit_count(),
+        "the count gives",
+    )
     roots = [*standing, *outline.tail]
     smallest = statement.count & -statement.count
-    _same("the length of the last leaf's path", len(outline.path), smallest.bit_length() - 1, "and the count gives")
-    _same("the number of the last leaf", outline.last.index, statement.count - 1, "and the count gives")
+    require_equal(
+        "the length of the last leaf's path: the certificate says",
+        len(outline.path),
+        smallest.bit_length() - 1,
+        "the count gives",
+    )
+    require_equal(
+        "the number of the last leaf: the certificate says", outline.last.index, statement.count - 1, "the count gives"
+    )
     node = leaf_hash(outline.last.digest(statement.ctx, statement.seed))
     for sibling in outline.path:
         node = node_hash(sibling, node)
-    _same("the last subtree", roots[-1], node, "and its last leaf gives")
+    require_equal("the last subtree: the certificate says", roots[-1], node, "its last leaf gives")
     return bag(roots)
-
-
-def _same(
-    what: str, claimed: Any, found: Any, source: str = "and the chain says", who: str = "the certificate"
-) -> None:
-    if claimed != found:
-        raise ClaimMismatch(f"{what}: {who} says {claimed}, {source} {found}")

@@ -15,15 +15,16 @@ from fitchain.pod.proof.certificate import claims
 from fitchain.pod.proof.certificate.envelope import seal
 from fitchain.pod.proof.certificate.statement import MOST_ANCESTORS, MOST_LEAVES, Statement, outline_of
 from fitchain.pod.proof.transcript import Transcript
-from fitchain.pod.values.digest import Digest, sha256_file
+from fitchain.pod.values.digest import sha256_file
 from fitchain.pod.values.errors import AccessRefused
+from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.recipe import Recipe
 
 
 def issue(
     chain: Chain,
     signer: Signer,
-    id: Digest,
+    id: AgreementId,
     recipe: Recipe,
     card: Card,
     transcript: Transcript,
@@ -75,7 +76,7 @@ def issue(
         transcript_root=transcript.root,
         count=transcript.count,
         steps=transcript.leaves[-1].step,
-        leaves=transcript.leaves if transcript.count <= most_leaves else outline_of(transcript, recipe.group),
+        leaves=transcript.leaves if transcript.count <= most_leaves else outline_of(transcript, recipe.group_leaves),
     )
     claims.check_recipe(statement, terms)
     claims.check_leaves(statement)

@@ -1,7 +1,9 @@
-"""The statement: what a certificate claims, as a value that has the right form and may still be false.
+"""The statement: what a certificate claims, as a value that has the right form and may still be
+false.
 
-Part of `certificate`. A statement is an in-toto Statement v1: its subject is the delivered file, its predicate the training. What it
-claims is compared with the chain, the leaves and the file in `claims`.
+Part of `certificate`. A statement is an in-toto Statement v1: its subject is the delivered file,
+its predicate the training. What it claims is compared with the chain, the leaves and the file in
+`claims`.
 
 Source: https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md
 """
@@ -13,13 +15,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from fitchain.pod.compute.dataset import Card
-from fitchain.pod.ports.agreement import AuditTerms, Mode
+from fitchain.pod.ports.agreement import AuditTerms
 from fitchain.pod.ports.chain.base import CONTRACTS
 from fitchain.pod.proof.transcript import Transcript
-from fitchain.pod.values.digest import Digest, Json, canonical_json, inclusion_path, parse_json, peaks
+from fitchain.pod.values.digest import Digest, Json, Root, canonical_json, inclusion_path, parse_json, peaks
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused
+from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId, PanelId
 from fitchain.pod.values.leaf import Leaf
-from fitchain.pod.values.recipe import MODES, Environment, Recipe
+from fitchain.pod.values.recipe import Environment, Recipe
 from fitchain.pod.values.recipe.fields import Fields
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -39,14 +42,15 @@ _HOLDING_LEAVES = ("leaves", "groups", "tail", "last", "path")
 class Ancestor:
     """A registered model in the line from which the initial model descends."""
 
-    id: Digest
+    id: ModelId
     graph: Digest
-    root: Digest
+    root: Root
 
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """A transcript of more leaves than a certificate lists: the nodes of its tree that lead to the root.
+    """A transcript of more leaves than a certificate lists: the nodes of its tree that lead to the
+    root.
 
     Args:
         groups: roots of the full groups, as they were anchored.
@@ -67,9 +71,11 @@ class Statement:
 
     Args:
         subject: SHA-256 of the delivered file.
-        agreement, chain_id, contracts, owner, scientist: which agreement, of whom, on which deployment (addresses by name).
+        agreement, chain_id, contracts, owner, scientist: which agreement, of whom, on which
+            deployment (addresses by name).
         initial_model, final_model: model roots.
-        lineage: the registered model that the training began with, the one it descends from, and so on.
+        lineage: the registered model that the training began with, the one it descends from, and so
+            on.
         recipe, environment: what was agreed, whole; the environment class is the recipe's.
         dataset, dataset_root, card: the registered dataset: its id, its root, its card, whole.
         audit: what was agreed about audits; amounts in base units of FIT.
@@ -79,23 +85,23 @@ class Statement:
     """
 
     subject: Digest
-    agreement: Digest
+    agreement: AgreementId
     chain_id: int
     contracts: Mapping[str, str]
     owner: str
     scientist: str
-    initial_model: Digest
-    final_model: Digest
+    initial_model: Root
+    final_model: Root
     lineage: tuple[Ancestor, ...]
     recipe: Recipe
     environment: Environment
-    dataset: Digest
-    dataset_root: Digest
+    dataset: DatasetId
+    dataset_root: Root
     card: Card
     audit: AuditTerms
     ctx: Digest
     seed: Digest
-    transcript_root: Digest
+    transcript_root: Root
     count: int
     steps: int
     leaves: tuple[Leaf, ...] | Outline
@@ -183,33 +189,33 @@ class Statement:
         transcript = Fields("the transcript", part["transcript"], heads, _HOLDING_LEAVES)
         return cls(
             subject=_subject(top),
-            agreement=job.digest("id"),
+            agreement=AgreementId(job.digest("id")),
             chain_id=job.integer("chain_id", 1, 2**53),
             contracts={name: contracts.text(name, 42) for name in CONTRACTS},
             owner=job.text("owner", 42),
             scientist=job.text("scientist", 42),
-            initial_model=model.digest("initial"),
-            final_model=model.digest("final"),
+            initial_model=model.root("initial"),
+            final_model=model.root("final"),
             lineage=tuple(_ancestor(each) for each in model.items("lineage", 1, MOST_ANCESTORS)),
             recipe=Recipe.from_json(part["recipe"]),
             environment=Environment.parse(part["environment"]),
-            dataset=dataset.digest("id"),
-            dataset_root=dataset.digest("root"),
+            dataset=DatasetId(dataset.digest("id")),
+            dataset_root=dataset.root("root"),
             card=Card.from_json(dataset.value["card"]),
             audit=_audit(part["audit"]),
             ctx=transcript.digest("context"),
             seed=transcript.digest("order_seed"),
-            transcript_root=transcript.digest("root"),
+            transcript_root=transcript.root("root"),
             count=transcript.integer("count", 1, 2**32),
             steps=transcript.integer("steps", 0, 2**32 - 1),
             leaves=_leaves(transcript),
         )
 
 
-def outline_of(transcript: Transcript, group: int) -> Outline:
-    """The outline of a transcript whose anchors cover `group` leaves."""
-    roots = tuple(each.root for each in transcript.groups(group))
-    tail = peaks(transcript.digests[len(roots) * group :])
+def outline_of(transcript: Transcript, group_leaves: int) -> Outline:
+    """The outline of a transcript whose anchors cover `group_leaves` leaves."""
+    roots = tuple(each.root for each in transcript.groups(group_leaves))
+    tail = peaks(transcript.digests[len(roots) * group_leaves :])
     smallest = transcript.count & -transcript.count
     path = inclusion_path(transcript.digests[-smallest:], smallest - 1)
     return Outline(roots, tuple(root for root, _ in tail), transcript.leaves[-1], tuple(path))
@@ -224,7 +230,7 @@ def _subject(top: Fields) -> Digest:
 
 def _ancestor(value: Any) -> Ancestor:
     fields = Fields("an ancestor", value, ("id", "graph", "root"))
-    return Ancestor(fields.digest("id"), fields.digest("graph"), fields.digest("root"))
+    return Ancestor(ModelId(fields.digest("id")), fields.digest("graph"), fields.root("root"))
 
 
 def _audit_json(audit: AuditTerms) -> dict[str, Json]:
@@ -232,7 +238,7 @@ def _audit_json(audit: AuditTerms) -> dict[str, Json]:
         "segments": audit.segments,
         "verifiers": audit.verifiers,
         "dispute_verifiers": audit.dispute_verifiers,
-        "mode": MODES[audit.mode],
+        "mode": audit.mode.word,
         "panel": str(audit.panel),
         "window": audit.window,
         "fee": str(audit.fee),
@@ -247,8 +253,8 @@ def _audit(value: Any) -> AuditTerms:
         segments=fields.integer("segments", 0, (1 << 16) - 1),
         verifiers=fields.integer("verifiers", 0, (1 << 8) - 1),
         dispute_verifiers=fields.integer("dispute_verifiers", 0, (1 << 8) - 1),
-        mode=Mode(MODES.index(fields.choice("mode", MODES))),
-        panel=fields.digest("panel"),
+        mode=fields.mode("mode"),
+        panel=PanelId(fields.digest("panel")),
         window=fields.integer("window", 0, (1 << 32) - 1),
         fee=_units(fields, "fee"),
         counter_bond=_units(fields, "counter_bond"),

@@ -1,32 +1,40 @@
 """Verifying: from a model's file and a certificate to a verdict, with nothing but a node to ask.
 
-Part of `certificate`. Every comparison stands in `claims`; here is their order. Node and deployment come from the checker's settings,
-never from the certificate.
+Part of `certificate`. Every comparison stands in `claims`; here is their order. Node and deployment
+come from the checker's settings, never from the certificate.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from fitchain.pod.ports.agreement import AgreementHistory, Agreements, Mode, Outcome, Phase, read_history
-from fitchain.pod.ports.chain import Chain
+from fitchain.pod.ports.agreement import AgreementHistory, Agreements, Outcome, Phase, read_history
+from fitchain.pod.ports.chain import Chain, connect
 from fitchain.pod.ports.registry import Registry
+from fitchain.pod.ports.settings import Settings, load
 from fitchain.pod.proof.audit.cost import Sampling
 from fitchain.pod.proof.certificate import claims
 from fitchain.pod.proof.certificate.envelope import unseal
 from fitchain.pod.proof.certificate.statement import MOST_ANCESTORS, Statement
 from fitchain.pod.proof.certificate.verdict import Assurance, Milestone, Verdict
+from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import ClaimMismatch, NotFound
 
 
-def verify(model: Path, certificate: bytes, chain: Chain, require: Assurance | None = None) -> Verdict:
+def verify(
+    model: Path,
+    certificate: Path | bytes,
+    chain: Chain | Settings | str | None = None,
+    require: Assurance | None = None,
+) -> Verdict:
     """Check where a model comes from.
 
     Args:
         model: the file that the certificate is said to be about.
-        certificate: the certificate's bytes.
-        chain: a connection by the checker's own settings; it needs no key.
+        certificate: the certificate's file, or its bytes.
+        chain: a connection by the checker's own settings, or these, or the URL of a node; it needs
+            no key. None takes the node that the settings of this process name.
         require: the least assurance that will do.
 
     Returns:
@@ -34,9 +42,12 @@ def verify(model: Path, certificate: bytes, chain: Chain, require: Assurance | N
 
     Raises:
         Refuted: something is false; the message says what, and where it parts from the truth.
-        Unusable: it could not be checked: another chain or deployment, a node that does not answer, a run that has not ended.
+        Unusable: it could not be checked: another chain or deployment, a node that does not answer,
+            a run that has not ended, a file that is not there.
     """
-    payload, signer = unseal(certificate)
+    payload, signer = unseal(_read(certificate) if isinstance(certificate, Path) else certificate)
+    if not isinstance(chain, Chain):
+        chain = connect(chain if isinstance(chain, Settings) else load(rpc=chain))
     statement = Statement.parse(payload)
     claims.check_deployment(statement, chain.deployment)
     story = _story(chain, statement)
@@ -61,15 +72,26 @@ def verify(model: Path, certificate: bytes, chain: Chain, require: Assurance | N
     return Verdict(statement, story, assurance, orders_checked, _milestones(story), _origins(chain, statement), reason)
 
 
-LEVELS = {Mode.ON_SITE: Assurance.ON_SITE, Mode.SAMPLED: Assurance.SAMPLED, Mode.OPEN: Assurance.OPEN}
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise NotFound(f"the certificate {path} cannot be read: {error.strerror}") from None
+
+
+LEVELS = {
+    AuditMode.ON_SITE: Assurance.ON_SITE,
+    AuditMode.SAMPLED: Assurance.SAMPLED,
+    AuditMode.OPEN: Assurance.OPEN,
+}
 """What a Match assures, by what was disclosed."""
 
 
 def assurance_of(story: AgreementHistory) -> tuple[Assurance, str]:
     """Who but the owner has checked a training, by the chain, and why that is so.
 
-    A dispute counts as much as an audit: its verifiers are drawn and vote likewise. A verdict against the owner is not for here, since
-    `check_verdict` refutes the certificate.
+    A dispute counts as much as an audit: its verifiers are drawn and vote likewise. A verdict
+    against the owner is not for here, since `check_verdict` refutes the certificate.
     """
     terms, audit, concluded = story.agreement.terms.audit, story.audit, story.concluded
     if audit is None:

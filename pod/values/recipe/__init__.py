@@ -1,8 +1,8 @@
 """Recipe: what to train and how, identified by its digest.
 
-Stands after `digest` and before `state`. `terms` holds the recipe itself: parsed, bounded, frozen; `schedule` makes
-learning-rate tables; `draft` fills in what a scientist left out; `fields` reads foreign JSON strictly. It knows neither torch
-nor data.
+Stands after `digest` and before `state`. `terms` holds the recipe itself: parsed, bounded, frozen;
+`schedule` makes learning-rate tables; `draft` fills in what a scientist left out; `fields` reads
+foreign JSON strictly. It knows neither torch nor data.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from fitchain.pod.values.recipe.draft import DEFAULT_CLASS, argument_columns, dr
 from fitchain.pod.values.recipe.terms import (
     LOSSES,
     METRICS,
-    MODES,
     OPTIMIZERS,
     Audit,
     Choice,
@@ -24,7 +23,6 @@ __all__ = [
     "DEFAULT_CLASS",
     "LOSSES",
     "METRICS",
-    "MODES",
     "OPTIMIZERS",
     "Audit",
     "Choice",

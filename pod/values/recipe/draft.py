@@ -1,6 +1,7 @@
 """Drafting: a whole recipe out of a dataset's card and the few terms that a scientist gave.
 
-Last in `recipe`. What a draft fills in is written out in the recipe, so that nothing depends on a default of a later release.
+Last in `recipe`. What a draft fills in is written out in the recipe, so that nothing depends on a
+default of a later release.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.digest import Digest, Root
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.recipe.fields import choice, integer, items, real, refuse_unknown, text
 from fitchain.pod.values.recipe.schedule import SCHEDULES, Runs, learning_rates
@@ -31,7 +32,8 @@ DEFAULT_CLASS = "cpu-x86-64-v3"
 DEFAULT_EPOCHS = 20
 DEFAULT_BATCH = 32
 DEFAULT_SEGMENTS = 50
-"""Segments of a draft that names no segment length: enough for an audit to draw from, few enough to keep every state."""
+"""Segments of a draft that names no segment length: enough for an audit to draw from, few enough to
+keep every state."""
 DEFAULT_ANCHORS = 3
 
 _ADAM = {"betas": [0.9, 0.999], "eps": 1e-8}
@@ -58,7 +60,7 @@ TERMS = (
 
 def draft(
     graph: Digest,
-    initial_model: Digest,
+    initial_model: Root,
     card: Mapping[str, Any],
     torch: str,
     terms: Mapping[str, Any] | None = None,
@@ -69,7 +71,8 @@ def draft(
     Args:
         graph: digest of the graph.
         initial_model: model root of the initial weights.
-        card: the dataset's card as JSON: `root`, `count`, `columns` (name, dtype, shape), `target`, `transform`, `policy`.
+        card: the dataset's card as JSON: `root`, `count`, `columns` (name, dtype, shape), `target`,
+            `transform`, `policy`.
         torch: torch's exact version, part of the environment.
         terms: any of `TERMS`, as a TOML file gives them; the rest is filled in.
         probe: digest of the environment class's probe, where the class does not ship it.
@@ -78,7 +81,8 @@ def draft(
         A recipe that parses.
 
     Raises:
-        InputRefused: a term is unknown (near ones are named), out of bounds, or does not fit the card.
+        InputRefused: a term is unknown (near ones are named), out of bounds, or does not fit the
+            card.
     """
     terms = terms or {}
     refuse_unknown("the recipe's terms", terms, TERMS)
@@ -88,7 +92,7 @@ def draft(
     loss = _loss(card, target, terms)
     batch_size = _batch_size(card, rows, terms)
     steps = _steps(rows, batch_size, terms)
-    segment = integer("segment", terms.get("segment", max(2, -(-steps // DEFAULT_SEGMENTS))), 2, MOST_STEPS)
+    segment_steps = integer("segment", terms.get("segment", max(2, -(-steps // DEFAULT_SEGMENTS))), 2, MOST_STEPS)
     metrics = [metric for metric in METRICS if metric == "loss" or loss["name"] in CLASSIFICATION]
     optimizer = _named(terms, "optimizer", "AdamW", OPTIMIZERS)
     return Recipe.from_json(
@@ -106,8 +110,8 @@ def draft(
             "learning_rates": _learning_rates(optimizer["name"], steps, terms),
             "batch_size": batch_size,
             "steps": steps,
-            "segment": segment,
-            "group": terms.get("group", _group(-(-steps // segment) + 1)),
+            "segment": segment_steps,
+            "group": terms.get("group", _group_leaves(-(-steps // segment_steps) + 1)),
             "dtype": "float32",
             "environment": _environment(torch, terms, probe),
             "metrics": terms.get("metrics", metrics),
@@ -167,7 +171,8 @@ def _loss(card: Mapping[str, Any], target: str, terms: Mapping[str, Any]) -> dic
 
 
 def _named(terms: Mapping[str, Any], key: str, default: str, known: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Read `key = "NAME"` with its arguments beside it, or `[key]` with `name` and the arguments inside."""
+    """Read `key = "NAME"` with its arguments beside it, or `[key]` with `name` and the arguments
+    inside."""
     value = terms.get(key, default)
     inside = dict(value) if isinstance(value, Mapping) else {"name": value}
     name = choice(key, inside.pop("name", default), known)
@@ -205,7 +210,7 @@ def _learning_rates(optimizer: str, steps: int, terms: Mapping[str, Any]) -> Run
     )
 
 
-def _group(leaves: int) -> int:
+def _group_leaves(leaves: int) -> int:
     """The smallest power of two with which about `DEFAULT_ANCHORS` anchors cover the leaves."""
     return 1 << max(0, (leaves // (DEFAULT_ANCHORS + 1)).bit_length())
 

@@ -1,7 +1,8 @@
 """Strict reading of JSON objects that somebody else wrote.
 
-First in `recipe`; `graph` uses it too. Python's JSON types are loose (True is an int, 1 and 1.0 are equal); here a value has the
-type and the bounds that its field says, or is refused by the field's name.
+First in `recipe`; `graph` uses it too. Python's JSON types are loose (True is an int, 1 and 1.0 are
+equal); here a value has the type and the bounds that its field says, or is refused by the field's
+name.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.audit_mode import AuditMode
+from fitchain.pod.values.digest import Digest, Root
 from fitchain.pod.values.errors import InputRefused
 
 
@@ -59,9 +61,17 @@ class Fields:
         """A digest in its text form."""
         return Digest.parse(self.value[key])
 
+    def root(self, key: str) -> Root:
+        """A root in its text form."""
+        return Root(self.digest(key))
+
     def choice(self, key: str, among: Iterable[str]) -> str:
         """One of some words."""
         return choice(f"{self.what}: {key}", self.value[key], among)
+
+    def mode(self, key: str) -> AuditMode:
+        """An audit mode by its word."""
+        return AuditMode.parse(self.choice(key, AuditMode.words()))
 
     def items(self, key: str, fewest: int, most: int) -> list[Any]:
         """A list of some length."""

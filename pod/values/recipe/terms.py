@@ -1,8 +1,9 @@
 """The recipe: parsed once into a value that cannot be wrong, and encoded canonically.
 
-Between `schedule` and `draft`. Everything that decides a training's outcome stands here or is named here by a digest: the graph,
-the initial model, the records and their transform with its constants, loss, optimizer, the learning rate of every step, batch
-size, steps, and the environment class. Two recipes that differ anywhere have different digests.
+Between `schedule` and `draft`. Everything that decides a training's outcome stands here or is named
+here by a digest: the graph, the initial model, the records and their transform with its constants,
+loss, optimizer, the learning rate of every step, batch size, steps, and the environment class. Two
+recipes that differ anywhere have different digests.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from itertools import accumulate, pairwise
 from types import MappingProxyType
 from typing import Any
 
-from fitchain.pod.values.digest import Digest, Json, canonical_json, parse_json, sha256
+from fitchain.pod.values.audit_mode import AuditMode
+from fitchain.pod.values.digest import Digest, Json, Root, canonical_json, parse_json, sha256
 from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.ids import PanelId
 from fitchain.pod.values.recipe.fields import Fields, choice, flag, integer, items, real, refuse_unknown, text
 from fitchain.pod.values.recipe.schedule import Runs
 
@@ -32,7 +35,6 @@ MOST_ARGUMENTS = 16
 MOST_CATEGORIES = 10_000
 NAME_LENGTH = 200
 METRICS = ("loss", "accuracy")
-MODES = ("open", "sampled", "on-site")
 CLASSIFICATION = ("cross_entropy", "nll_loss")
 """Losses whose targets are class indices (int64); those of the others are float32."""
 
@@ -52,8 +54,8 @@ LOSSES: Mapping[str, Mapping[str, Any]] = {
     "huber_loss": {**_REDUCTION, "delta": partial(real, low=1e-30, high=1e30)},
     "binary_cross_entropy_with_logits": _REDUCTION,
 }
-"""Losses by their name in `torch.nn.functional`: a reader for each argument that a recipe may give; what it leaves out has
-torch's default."""
+"""Losses by their name in `torch.nn.functional`: a reader for each argument that a recipe may give;
+what it leaves out has torch's default."""
 
 _WEIGHT_DECAY = {"weight_decay": partial(real, low=0, high=1e6)}
 _ADAM = {
@@ -73,8 +75,9 @@ OPTIMIZERS: Mapping[str, Mapping[str, Any]] = {
     "Adam": _ADAM,
     "AdamW": _ADAM,
 }
-"""Optimizers by their name in `torch.optim`, in their fused form: what has no fused form on the CPU (RMSprop, say) reaches a
-square root that differs from host to host, and has no place here until one is shown equal."""
+"""Optimizers by their name in `torch.optim`, in their fused form: what has no fused form on the CPU
+(RMSprop, say) reaches a square root that differs from host to host, and has no place here until one
+is shown equal."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,8 @@ class Choice:
         """Read one of the known names with arguments that it knows.
 
         Raises:
-            InputRefused: the name or an argument is unknown, or an argument's value is out of bounds.
+            InputRefused: the name or an argument is unknown, or an argument's value is out of
+                bounds.
         """
         fields = Fields(what, value, ("name", "arguments"))
         name = fields.choice("name", known)
@@ -103,15 +107,16 @@ class Choice:
 
 
 Transform = Mapping[str, Any]
-"""A column's constants: `{"mean", "scale"}` (a number x enters as (x - mean) / scale, taken in float64), or `{"categories"}` (a
-value enters as its place among them, int64)."""
+"""A column's constants: `{"mean", "scale"}` (a number x enters as (x - mean) / scale, taken in
+float64), or `{"categories"}` (a value enters as its place among them, int64)."""
 
 
 def parse_transform(column: str, value: Any) -> Transform:
     """Read a column's constants.
 
     Raises:
-        InputRefused: they are neither mean and positive scale, nor texts or integers in rising order.
+        InputRefused: they are neither mean and positive scale, nor texts or integers in rising
+            order.
     """
     what = f"the transform of {column!r}"
     if isinstance(value, Mapping) and "categories" in value:
@@ -128,7 +133,8 @@ def parse_transform(column: str, value: Any) -> Transform:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What makes replay exact: the class, its thread count, torch's exact build, and the probe a host must reproduce.
+    """What makes replay exact: the class, its thread count, torch's exact build, and the probe a
+    host must reproduce.
 
     Args:
         name: of the class, such as `cpu-x86-64-v3`.
@@ -164,19 +170,20 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """Audit terms: how many inner segments are drawn, how many verifiers, from which panel, with what disclosure.
+    """Audit terms: how many inner segments are drawn, how many verifiers, from which panel, with
+    what disclosure.
 
     Args:
         segments: q; 0 without audit.
         verifiers: m; 0 without audit.
-        mode: `open`, `sampled` or `on-site`.
+        mode: what is disclosed.
         panel: the panel's id; None for the whole pool.
     """
 
     segments: int = 0
     verifiers: int = 0
-    mode: str = "open"
-    panel: Digest | None = None
+    mode: AuditMode = AuditMode.OPEN
+    panel: PanelId | None = None
 
     @classmethod
     def parse(cls, value: Any) -> Audit:
@@ -186,14 +193,14 @@ class Audit:
             InputRefused: a field is missing, unknown or out of bounds.
         """
         fields = Fields("the audit terms", value, ("segments", "verifiers", "mode", "panel"))
-        panel = None if value["panel"] is None else fields.digest("panel")
+        panel = None if value["panel"] is None else PanelId(fields.digest("panel"))
         counts = fields.integer("segments", 0, (1 << 16) - 1), fields.integer("verifiers", 0, (1 << 8) - 1)
-        return cls(*counts, fields.choice("mode", MODES), panel)
+        return cls(*counts, fields.mode("mode"), panel)
 
     def json(self) -> dict[str, Json]:
         """The form that stands in a recipe."""
         panel = None if self.panel is None else str(self.panel)
-        return {"segments": self.segments, "verifiers": self.verifiers, "mode": self.mode, "panel": panel}
+        return {"segments": self.segments, "verifiers": self.verifiers, "mode": self.mode.word, "panel": panel}
 
 
 _FIELDS = (
@@ -210,8 +217,8 @@ class Recipe:
         graph: digest of the graph's canonical JSON.
         initial_model: model root of the initial weights.
         dataset: root of the registered records.
-        inputs: for each argument of the model, its columns; scalar columns are stacked to [B, n], a single tensor column gives
-            [B, *shape].
+        inputs: for each argument of the model, its columns; scalar columns are stacked to [B, n], a
+            single tensor column gives [B, *shape].
         target: the column that the loss compares with.
         rows: the records used, from the first to before the last.
         transform: by column; a column without one is used as it is.
@@ -220,8 +227,8 @@ class Recipe:
         learning_rates: runs of (steps, rate).
         batch_size: B; the last, smaller batch of an epoch is dropped.
         steps: T.
-        segment: k, the steps from one leaf to the next.
-        group: A, the leaves that an anchor covers; a power of two.
+        segment_steps: k, the steps from one leaf to the next.
+        group_leaves: A, the leaves that an anchor covers; a power of two.
         environment: what makes replay exact.
         metrics: what each segment reports.
         audit: terms.
@@ -229,8 +236,8 @@ class Recipe:
     """
 
     graph: Digest
-    initial_model: Digest
-    dataset: Digest
+    initial_model: Root
+    dataset: Root
     inputs: tuple[tuple[str, ...], ...]
     target: str
     rows: tuple[int, int]
@@ -240,8 +247,8 @@ class Recipe:
     learning_rates: Runs
     batch_size: int
     steps: int
-    segment: int
-    group: int
+    segment_steps: int
+    group_leaves: int
     environment: Environment
     metrics: tuple[str, ...]
     audit: Audit
@@ -252,10 +259,12 @@ class Recipe:
         """Read a recipe that somebody sent.
 
         Args:
-            data: canonical JSON; other JSON of the same meaning would have another digest and is refused.
+            data: canonical JSON; other JSON of the same meaning would have another digest and is
+                refused.
 
         Raises:
-            InputRefused: it is not JSON, not canonical, or a field is missing, unknown, of the wrong type or out of bounds.
+            InputRefused: it is not JSON, not canonical, or a field is missing, unknown, of the
+                wrong type or out of bounds.
         """
         value = parse_json(data, RECIPE_BYTES)
         recipe = cls.from_json(value)
@@ -283,8 +292,8 @@ class Recipe:
         loss = Choice.parse("the loss", value["loss"], LOSSES)
         return cls(
             graph=fields.digest("graph"),
-            initial_model=fields.digest("initial_model"),
-            dataset=fields.digest("dataset"),
+            initial_model=fields.root("initial_model"),
+            dataset=fields.root("dataset"),
             inputs=inputs,
             target=target,
             rows=(start, stop),
@@ -294,8 +303,8 @@ class Recipe:
             learning_rates=_learning_rates(fields, steps),
             batch_size=_batch_size(fields, stop - start),
             steps=steps,
-            segment=fields.integer("segment", 2, MOST_STEPS),
-            group=_group(fields),
+            segment_steps=fields.integer("segment", 2, MOST_STEPS),
+            group_leaves=_group_leaves(fields),
             environment=Environment.parse(value["environment"]),
             metrics=_metrics(fields, loss),
             audit=Audit.parse(value["audit"]),
@@ -318,8 +327,8 @@ class Recipe:
             "learning_rates": [[count, rate] for count, rate in self.learning_rates],
             "batch_size": self.batch_size,
             "steps": self.steps,
-            "segment": self.segment,
-            "group": self.group,
+            "segment": self.segment_steps,
+            "group": self.group_leaves,
             "dtype": self.dtype,
             "environment": self.environment.json(),
             "metrics": list(self.metrics),
@@ -337,8 +346,9 @@ class Recipe:
 
     @property
     def leaf_count(self) -> int:
-        """Leaves of a whole transcript: one before the first step, then one after each segment, the last perhaps shorter."""
-        return -(-self.steps // self.segment) + 1
+        """Leaves of a whole transcript: one before the first step, then one after each segment, the
+        last perhaps shorter."""
+        return -(-self.steps // self.segment_steps) + 1
 
     def step_of(self, leaf: int) -> int:
         """Steps completed at a leaf.
@@ -348,7 +358,7 @@ class Recipe:
         """
         if not 0 <= leaf < self.leaf_count:
             raise InputRefused(f"the transcript has {self.leaf_count} leaves and none of index {leaf}")
-        return min(leaf * self.segment, self.steps)
+        return min(leaf * self.segment_steps, self.steps)
 
     def learning_rate(self, step: int) -> float:
         """The rate of the step that follows `step` completed ones.
@@ -416,11 +426,11 @@ def _batch_size(fields: Fields, rows: int) -> int:
     return batch_size
 
 
-def _group(fields: Fields) -> int:
-    group = fields.integer("group", 1, 1 << 31)
-    if group & (group - 1):
-        raise InputRefused(f"the recipe: group is a power of two, not {group}")
-    return group
+def _group_leaves(fields: Fields) -> int:
+    leaves = fields.integer("group", 1, 1 << 31)
+    if leaves & (leaves - 1):
+        raise InputRefused(f"the recipe: group is a power of two, not {leaves}")
+    return leaves
 
 
 def _metrics(fields: Fields, loss: Choice) -> tuple[str, ...]:

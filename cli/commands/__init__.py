@@ -1,0 +1,1 @@
+"""The commands of `fitchain`, one module a group: parse, call one function of `pod`, report."""

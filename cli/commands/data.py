@@ -1,0 +1,275 @@
+"""`fitchain data`: what an owner offers for training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fitchain.cli.command import Session, command, group
+from fitchain.cli.ids import DatasetArgument, find_dataset
+from fitchain.cli.views.amounts import counted, format_fit, parse_fit
+from fitchain.cli.views.output import KeyValues, Report, Rows, log
+from fitchain.pod.values.audit_mode import AuditMode
+from fitchain.pod.values.errors import FitchainError, InputRefused
+
+if TYPE_CHECKING:
+    from fitchain.pod.compute.dataset import Card, Policy
+    from fitchain.pod.jobs.home import Home
+    from fitchain.pod.ports.registry import DatasetEntry
+
+app = group("data", "Offer a dataset for training; its records stay where they are.")
+
+
+@command(app, "register")
+def register(
+    session: Session,  # its parameters are the options of the command line
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="A table, .csv or .npz; it must stay where it is.")],
+    target: Annotated[
+        str, typer.Option("--target", metavar="COLUMN", help="What is to be predicted.", show_default=False)
+    ],
+    name: Annotated[str, typer.Option("--name", metavar="TEXT", help="Else the file's name.", show_default=False)] = "",
+    description: Annotated[str, typer.Option(metavar="TEXT", help="For the card.", show_default=False)] = "",
+    licence: Annotated[str, typer.Option(metavar="TEXT", help="For the card.", show_default=False)] = "",
+    drop: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN", help="Leave a column out, a name or a code; repeat it for more.", show_default=False
+        ),
+    ] = None,
+    price: Annotated[str, typer.Option(metavar="FIT", help="What a training costs.")] = "10",
+    minimum_price: Annotated[
+        str, typer.Option(metavar="FIT", help="Less is refused; else the price.", show_default=False)
+    ] = "",
+    maximum_steps: Annotated[
+        int | None, typer.Option(metavar="N", help="More is refused.", min=1, show_default=False)
+    ] = None,
+    minimum_batch: Annotated[int, typer.Option(metavar="N", help="Smaller batches are refused.", min=1)] = 8,
+    scientist: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ADDRESS", help="Only this account may ask; repeat it for more.", show_default=False),
+    ] = None,
+    manual_approval: Annotated[
+        bool, typer.Option("--manual-approval/--automatic", help="Whether a person says yes to each request.")
+    ] = True,
+    disclose: Annotated[
+        str, typer.Option(metavar="MODE", help="The most that an audit may show: on-site, sampled or open.")
+    ] = "on-site",
+    disclose_records: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="How many verifiers may ever see; else all.", min=0, show_default=False),
+    ] = None,
+    metrics_leave: Annotated[
+        bool, typer.Option("--metrics/--no-metrics", help="Whether rounded losses go to the scientist.")
+    ] = True,
+    transform: Annotated[
+        str, typer.Option(metavar="NAME", help="standard: publish each column's mean and deviation; ranges; none.")
+    ] = "standard",
+    range_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--range",
+            metavar="COLUMN=LOW:HIGH",
+            help="Scale a column by a range instead; repeat it.",
+            show_default=False,
+        ),
+    ] = None,
+    mock_records: Annotated[int, typer.Option(metavar="N", help="Made-up records to rehearse on.", min=0)] = 256,
+    environment: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CLASS",
+            help="Publish this host's probe of a class that ships none, cpu-native say.",
+            show_default=False,
+        ),
+    ] = None,
+) -> Report:
+    """Register a table; its records stay here.
+
+    Its root, its card and made-up records of the same form become public. The records themselves
+    stay in the file.
+    """
+    from fitchain.pod.compute.dataset import Policy
+    from fitchain.pod.parties import owner
+
+    units = parse_fit(price)
+    mode = AuditMode.parse(disclose)
+    policy = Policy(
+        minimum_price=parse_fit(minimum_price) if minimum_price else units,
+        maximum_steps=maximum_steps,
+        minimum_batch=minimum_batch,
+        manual_approval=manual_approval,
+        disclosure_mode=mode,
+        disclosure_cap=0 if mode is AuditMode.ON_SITE and disclose_records is None else disclose_records,
+        metrics_leave=metrics_leave,
+        scientists=tuple(account.lower() for account in scientist or ()),
+    )
+    offer = owner.DatasetOffer(
+        source,
+        name=name or source.stem,
+        target=target,
+        drop=tuple(drop or ()),
+        description=description,
+        licence=licence,
+        price=units,
+        policy=policy,
+        transform=transform,
+        ranges=dict(_range(text) for text in range_ or ()),
+        mock_records=mock_records,
+        environments=tuple(environment or ()),
+    )
+    registered = owner.register_dataset(session.home, offer)
+    values = {
+        "dataset": registered.id,
+        "name": registered.card.name,
+        "records": registered.count,
+        "columns": [column.name for column in registered.card.columns],
+        "dropped": list(offer.drop),
+        "root": registered.root,
+        "card": str(registered.card_cid),
+    }
+    pairs = [
+        ("dataset", registered.id),
+        ("records", f"{registered.count} of {len(registered.card.columns)} columns, target {target}"),
+        ("root", registered.root),
+        ("card", registered.card_cid),
+        ("stays here", source.absolute()),
+    ]
+    return Report(values, [KeyValues(pairs)])
+
+
+@command(app, "list")
+def list_(
+    session: Session,
+    mine: Annotated[bool, typer.Option("--mine", help="Only those registered from this home.")] = False,
+) -> Report:
+    """List the datasets of this deployment, oldest first."""
+    home = session.reader
+    own = {row.id for row in home.journal.datasets()}
+    entries = [entry for entry in home.registry.datasets() if not mine or entry.id in own]
+    cards = [_card(home, entry) for entry in entries]
+    rows = [
+        (
+            entry.id.short,
+            card.name if card else "(its card is not in this store)",
+            entry.count,
+            format_fit(card.price) if card else None,
+            "open" if entry.active else "retired",
+        )
+        for entry, card in zip(entries, cards, strict=True)
+    ]
+    values = [
+        {
+            "dataset": entry.id,
+            "name": card.name if card else None,
+            "owner": entry.owner,
+            "records": entry.count,
+            "price": format_fit(card.price) if card else None,
+            "active": entry.active,
+        }
+        for entry, card in zip(entries, cards, strict=True)
+    ]
+    headers = ("dataset", "name", "records", "price FIT", "state")
+    return Report({"datasets": values}, [Rows(headers, rows, right=("records", "price FIT"), empty="no dataset yet")])
+
+
+@command(app, "show")
+def show(session: Session, dataset: DatasetArgument) -> Report:
+    """Show a dataset's card: columns, price, licence, policy."""
+    from fitchain.pod.parties.scientist import read_card
+
+    home = session.reader
+    entry = home.registry.dataset(find_dataset(home, dataset))
+    card = read_card(home, entry.id)
+    values = {
+        "dataset": entry.id,
+        "owner": entry.owner,
+        "active": entry.active,
+        "card_cid": str(entry.card),
+        "card": json.loads(card.encode()),
+    }
+    policy = card.policy
+    pairs: list[tuple[str, Any]] = [
+        ("dataset", entry.id),
+        ("name", card.name),
+        ("description", card.description or None),
+        ("owner", entry.owner),
+        ("records", card.count),
+        ("target", _target(card)),
+        ("licence", card.licence or None),
+        ("price", f"{format_fit(card.price)} FIT, at least {format_fit(policy.minimum_price)} FIT"),
+        ("asks for", _conditions(policy)),
+        ("root", entry.root),
+        ("card", entry.card),
+        ("mock data", card.mock),
+        ("state", "open" if entry.active else "retired"),
+    ]
+    columns = [
+        (column.name, column.dtype, " x ".join(map(str, column.shape)), *_constants(card, column.name))
+        for column in card.columns
+    ]
+    table = Rows(("column", "type", "shape", "mean", "deviation"), columns, right=("mean", "deviation"))
+    return Report(values, [KeyValues(pairs), table])
+
+
+@command(app, "retire")
+def retire(session: Session, dataset: DatasetArgument) -> Report:
+    """Let no new request name a dataset; jobs on their way go on."""
+    home = session.home
+    id = find_dataset(home, dataset)
+    home.registry.retire_dataset(id)
+    return Report({"dataset": id, "active": False}, [f"retired {id.short}: no new request can name it"])
+
+
+def _range(text: str) -> tuple[str, tuple[float, float]]:
+    """Read `COLUMN=LOW:HIGH`."""
+    name, _, limits = text.rpartition("=")
+    low, _, high = limits.partition(":")
+    try:
+        return name, (float(low), float(high))
+    except ValueError:
+        raise InputRefused(f"the range {text!r} is not COLUMN=LOW:HIGH", "write it as age=0:120") from None
+
+
+def _card(home: Home, entry: DatasetEntry) -> Card | None:
+    """The card, for a list in which one missing or broken card must not hide the others."""
+    from fitchain.pod.parties.scientist import read_card
+
+    try:
+        return read_card(home, entry.id)
+    except FitchainError as error:
+        log(f"the card of {entry.id.short} is left out: {error}")
+        return None
+
+
+def _target(card: Card) -> str:
+    classes = ", ".join(str(category) for category in card.categories[:8])
+    more = ", …" if len(card.categories) > 8 else ""
+    return f"{card.target}{': ' if classes else ''}{classes}{more}"
+
+
+def _conditions(policy: Policy) -> str:
+    conditions = [f"batches of {policy.minimum_batch} or more"]
+    if policy.maximum_steps is not None:
+        conditions.append(f"at most {policy.maximum_steps} steps")
+    if policy.scientists:
+        conditions.append(f"one of {len(policy.scientists)} named accounts")
+    conditions.append(f"audits that show no more than {_shown(policy)}")
+    conditions.append("a person's yes" if policy.manual_approval else "no person's yes")
+    return ", ".join(conditions)
+
+
+def _constants(card: Card, column: str) -> tuple[str, str]:
+    constants = card.transform.get(column, {})
+    mean, scale = (f"{constants[name]:.6g}" if name in constants else "" for name in ("mean", "scale"))
+    return mean, scale
+
+
+def _shown(policy: Policy) -> str:
+    """What an audit may show, in words."""
+    if policy.disclosure_mode is AuditMode.ON_SITE:
+        return "digests (on-site)"
+    cap = "every record" if policy.disclosure_cap is None else counted(policy.disclosure_cap, "record")
+    return f"{cap} ({policy.disclosure_mode})"

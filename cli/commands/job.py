@@ -1,0 +1,437 @@
+"""`fitchain job`: what a scientist asks for and an owner decides, from request to payment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from fitchain.cli.command import Session, command, group
+from fitchain.cli.ids import AgreementArgument, find_agreement, find_dataset, find_model, find_panel
+from fitchain.cli.views.amounts import counted, format_duration, format_fit, parse_duration, parse_fit
+from fitchain.cli.views.output import KeyValues, Report, Rows, log
+from fitchain.pod.ports.agreement import Phase, State
+from fitchain.pod.values.audit_mode import AuditMode
+from fitchain.pod.values.errors import InputRefused, Unusable
+from fitchain.pod.values.ids import AgreementId
+
+if TYPE_CHECKING:
+    from fitchain.pod.jobs.home import Home
+    from fitchain.pod.jobs.job_status import JobStatus
+    from fitchain.pod.parties.scientist import AuditOptions
+    from fitchain.pod.ports.chain.base import Receipt
+    from fitchain.pod.proof.audit.plan import AuditPlan
+
+Value = TypeVar("Value")
+
+app = group("job", "Ask for a training, decide on it, follow it, pay for it.")
+
+
+@command(app, "request")
+def request(
+    session: Session,  # its parameters are the options of the command line
+    dataset: Annotated[
+        str, typer.Option("--dataset", metavar="ID", help="The dataset to train on.", show_default=False)
+    ],
+    model: Annotated[str, typer.Option("--model", metavar="ID", help="The model to train.", show_default=False)],
+    recipe: Annotated[
+        Path | None,
+        typer.Option("--recipe", metavar="FILE.toml", help="What differs from the defaults.", show_default=False),
+    ] = None,
+    price: Annotated[
+        str | None,
+        typer.Option("--price", metavar="FIT", help="What you pay; else the card's price.", show_default=False),
+    ] = None,
+    bond: Annotated[
+        str | None,
+        typer.Option(
+            "--bond",
+            metavar="FIT",
+            help="What the owner risks; else the price, or what an audit needs.",
+            show_default=False,
+        ),
+    ] = None,
+    acceptance_window: Annotated[str, typer.Option(metavar="TIME", help="Within which the owner accepts.")] = "1d",
+    training_window: Annotated[str, typer.Option(metavar="TIME", help="Within which it trains.")] = "1d",
+    dispute_window: Annotated[str, typer.Option(metavar="TIME", help="After which silence pays it.")] = "1d",
+    rehearsal: Annotated[bool, typer.Option(help="Train a few steps on mock data here first.")] = True,
+    verifiers: Annotated[
+        int | None, typer.Option(metavar="M", help="Verifiers that audit it.", min=0, max=15, show_default=False)
+    ] = None,
+    segments: Annotated[
+        int | None,
+        typer.Option(
+            metavar="Q", help="Segments they draw; else enough for a tenth.", min=0, max=65535, show_default=False
+        ),
+    ] = None,
+    panel: Annotated[
+        str | None, typer.Option(metavar="PANEL", help="Whom to draw from; else all verifiers.", show_default=False)
+    ] = None,
+    mode: Annotated[
+        str | None,
+        typer.Option(metavar="MODE", help="What they see: open, sampled or on-site; else open.", show_default=False),
+    ] = None,
+    audit_fee: Annotated[
+        str | None,
+        typer.Option(metavar="FIT", help="For all verifiers; else their share of the price.", show_default=False),
+    ] = None,
+    audit_window: Annotated[
+        str | None, typer.Option(metavar="TIME", help="For each phase of the audit; else 1h.", show_default=False)
+    ] = None,
+    dispute_verifiers: Annotated[
+        int | None,
+        typer.Option(metavar="M", help="Verifiers of a dispute, without others.", min=0, max=15, show_default=False),
+    ] = None,
+    counter_bond: Annotated[
+        str | None,
+        typer.Option(metavar="FIT", help="What you risk in a dispute; else the fee.", show_default=False),
+    ] = None,
+) -> Report:
+    """Ask an owner for a training.
+
+    The price is locked until the job ends. The first steps are rehearsed here on mock data before.
+    """
+    from fitchain.pod.parties import scientist
+
+    home = session.home
+    asked = scientist.JobRequest(
+        find_dataset(home, dataset),
+        find_model(home, model),
+        recipe_overrides=_read_recipe(recipe),
+        price=_optional(parse_fit, price),
+        bond=_optional(parse_fit, bond),
+        windows=(parse_duration(acceptance_window), parse_duration(training_window), parse_duration(dispute_window)),
+        rehearsed=rehearsal,
+    )
+    options = read_audit_options(
+        home,
+        verifiers=verifiers,
+        segments=segments,
+        panel=panel,
+        mode=mode,
+        fee=audit_fee,
+        window=audit_window,
+        dispute_verifiers=dispute_verifiers,
+        counter_bond=counter_bond,
+    )
+    planned, plan = scientist.plan_audit(home, asked, options)
+    for label, text in audit_pairs(plan):
+        log(f"{label}: {text}")  # before anything is signed
+    id = scientist.request_job(home, planned)
+    terms = home.agreements.read(id).terms
+    values: dict[str, Any] = {
+        "agreement": id,
+        "owner": terms.owner,
+        "price": format_fit(terms.price),
+        "bond": format_fit(terms.bond),
+        "audit": audit_values(plan),
+    }
+    pairs: list[tuple[str, Any]] = [
+        ("agreement", id),
+        ("owner", terms.owner),
+        ("price", f"{values['price']} FIT, locked; the owner risks {values['bond']} FIT"),
+        *audit_pairs(plan),
+        ("next", f"fitchain job watch {id.short}"),
+    ]
+    return Report(values, [KeyValues(pairs)])
+
+
+@command(app, "list")
+def list_(
+    session: Session,
+    every: Annotated[bool, typer.Option("--all", help="Every job of the deployment, not only this home's.")] = False,
+) -> Report:
+    """List jobs, oldest first."""
+    home = session.reader
+    mine = None if every else session.own_address()
+    jobs = [home.agreements.read(id) for id in home.agreements.list()]
+    shown = [job for job in jobs if mine is None or mine in (job.scientist, job.terms.owner)]
+    rows = [
+        (
+            job.id.short,
+            job.state.name.capitalize(),
+            _role(mine, job.terms.owner, job.scientist),
+            job.terms.dataset.short,
+            job.terms.steps,
+            format_fit(job.terms.price),
+        )
+        for job in shown
+    ]
+    values = [
+        {
+            "agreement": job.id,
+            "state": job.state.name.capitalize(),
+            "owner": job.terms.owner,
+            "scientist": job.scientist,
+            "dataset": job.terms.dataset,
+            "model": job.terms.model,
+            "steps": job.terms.steps,
+            "price": format_fit(job.terms.price),
+        }
+        for job in shown
+    ]
+    headers = ("job", "state", "you are", "dataset", "steps", "price FIT")
+    return Report({"jobs": values}, [Rows(headers, rows, right=("steps", "price FIT"), empty="no job yet")])
+
+
+@command(app, "show")
+def show(session: Session, agreement: AgreementArgument) -> Report:
+    """Show where a job stands, its cost and its history."""
+    from fitchain.cli.views import history
+    from fitchain.pod.jobs.job_status import JobStatusReader
+
+    home = session.reader
+    status = JobStatusReader(home, find_agreement(home, agreement)).read()
+    lines = [history.sentence(entry) for entry in status.history if entry.kind not in ("checkpoint", "training")]
+    return Report(history.values(status), [history.describe(status), *(["", *lines] if lines else [])])
+
+
+@command(app, "watch")
+def watch(
+    session: Session,
+    agreement: AgreementArgument,
+    until_settled: Annotated[bool, typer.Option("--until-settled", help="Go on until money has moved.")] = False,
+) -> Report:
+    """Follow a job until its training ends.
+
+    Exits 0 if it was trained to its last step, 3 if it ended otherwise. Progress goes to stderr.
+    """
+    from fitchain.cli.views import history
+    from fitchain.cli.views import watch as watching
+    from fitchain.pod.jobs.job_status import JobStatusReader
+
+    home = session.reader
+    status = watching.watch(JobStatusReader(home, find_agreement(home, agreement)), until_settled)
+    trained = status.proof.end_block is not None and not status.agreement.diverged
+    session.exit_code = 0 if trained else 3
+    return Report(history.values(status), [_ending(status)])
+
+
+@command(app, "approve")
+def approve(session: Session, agreement: AgreementArgument) -> Report:
+    """Say yes to a request, as its owner; the pod acts on it."""
+    from fitchain.pod.parties import owner
+
+    id = find_agreement(session.reader, agreement)
+    owner.approve(session.reader, id)
+    return _decided(id, "approved", "the owner's pod checks it, accepts it and trains")
+
+
+@command(app, "reject")
+def reject(
+    session: Session,
+    agreement: AgreementArgument,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Kept in this pod's journal.")] = "",
+) -> Report:
+    """Say no to a request, as its owner.
+
+    The scientist gets its money back.
+    """
+    from fitchain.pod.parties import owner
+
+    id = find_agreement(session.reader, agreement)
+    owner.reject(session.home, id, reason)
+    return _decided(id, "rejected", "the scientist gets its money back")
+
+
+@command(app, "accept")
+def accept(session: Session, agreement: AgreementArgument) -> Report:
+    """Accept a result, as its scientist.
+
+    Its certificate is checked first; then the price is the owner's.
+    """
+    from fitchain.pod.parties import scientist
+
+    id = find_agreement(session.reader, agreement)
+    scientist.accept_result(session.home, id)
+    return _decided(id, "accepted", "the price is the owner's, its bond is free")
+
+
+@command(app, "dispute")
+def dispute(session: Session, agreement: AgreementArgument) -> Report:
+    """Have an unaudited result audited, as its scientist.
+
+    Locks the agreed fee and counter-bond, which are lost if the result is found to be as agreed.
+    """
+    from fitchain.pod.parties import scientist
+
+    home = session.home
+    id = find_agreement(home, agreement)
+    receipt, audit = scientist.dispute(home, id), home.agreements.terms(id).audit
+    values = {
+        "agreement": id,
+        "result": "disputed",
+        "fee": format_fit(audit.fee),
+        "counter_bond": format_fit(audit.counter_bond),
+        "transaction": receipt.transaction,
+        "gas": receipt.gas_used,
+    }
+    locked = f"{values['fee']} FIT for {counted(audit.seats, 'verifier')} and {values['counter_bond']} FIT counter-bond"
+    pairs = [("disputed", id), ("locked", locked), ("next", f"fitchain job watch {id.short} --until-settled")]
+    return Report(values, [KeyValues(pairs)])
+
+
+@command(app, "cancel")
+def cancel(session: Session, agreement: AgreementArgument) -> Report:
+    """Take a request back that nobody accepted.
+
+    As its scientist, once the owner let the acceptance window pass.
+    """
+    id = find_agreement(session.reader, agreement)
+    job = session.reader.agreements.read(id)
+    if job.state is State.REQUESTED:
+        _require_over(session, job.acceptance_deadline, f"the owner may still accept {id.short}")
+    return _sent(id, "cancelled", session.home.agreements.cancel(id))
+
+
+@command(app, "settle")
+def settle(session: Session, agreement: AgreementArgument) -> Report:
+    """Settle a job whose time is up, as anyone.
+
+    A result that the scientist met with silence is paid; a training that the owner did not end in
+    time forfeits its bond; an audit that waits is drawn, or goes on without whom it waited for.
+    """
+    id = find_agreement(session.reader, agreement)
+    job = session.reader.agreements.read(id)
+    if job.state in (State.ACCEPTED, State.TRAINING):
+        _require_over(session, job.training_deadline, f"the owner may still end the training of {id.short}")
+        return _sent(id, "forfeited", session.home.agreements.expire(id))
+    if job.state is State.AUDITING:
+        return _advanced(session, id)
+    if job.state not in (State.TRAINED, State.DIVERGED):
+        raise Unusable(f"{id.short} is {job.state.name.lower()}: there is nothing to settle", _see(id))
+    _require_over(session, job.dispute_deadline, f"the scientist may still answer the result of {id.short}")
+    return _sent(id, "settled", session.home.agreements.settle(id))
+
+
+@command(app, "withdraw")
+def withdraw(session: Session) -> Report:
+    """Collect the payments that wait for this account."""
+    home = session.home
+    address = home.keys.address
+    owed = home.agreements.owed(address)
+    if not owed:
+        return Report({"withdrawn": "0", "address": address}, ["nothing is waiting for this account"])
+    receipt = home.agreements.withdraw()
+    values = {"withdrawn": format_fit(owed), "address": address, "transaction": receipt.transaction}
+    return Report(values, [KeyValues([("withdrawn", f"{values['withdrawn']} FIT"), ("to", address)])])
+
+
+def read_audit_options(home: Home, **texts: Any) -> AuditOptions:
+    """The options of an audit as they were typed, read; what was not given stays open.
+
+    Args:
+        home: which knows the panels.
+        texts: by the fields of `AuditOptions`.
+
+    Raises:
+        InputRefused: one is no amount, no length of time or no mode.
+        NotFound: there is no such panel.
+    """
+    from fitchain.pod.parties.scientist import AuditOptions
+
+    readers: dict[str, Callable[[str], object]] = {
+        "panel": lambda text: find_panel(home, text),
+        "mode": AuditMode.parse,
+        "fee": parse_fit,
+        "window": parse_duration,
+        "counter_bond": parse_fit,
+    }
+    values: dict[str, Any] = {
+        name: _optional(readers[name], text) if name in readers else text for name, text in texts.items()
+    }
+    return AuditOptions(**values)
+
+
+def audit_pairs(plan: AuditPlan | None) -> list[tuple[str, Any]]:
+    """What the audit of a request finds and costs, as pairs; none where nobody is to audit."""
+    from fitchain.cli.views.cost import pairs_of
+
+    return [] if plan is None else pairs_of(plan)
+
+
+def audit_values(plan: AuditPlan | None) -> dict[str, Any] | None:
+    """The same for `--json`."""
+    from fitchain.cli.views.cost import values
+
+    return None if plan is None else values(plan)
+
+
+def _ending(status: JobStatus) -> str:
+    """How a watched job ended, and what a person may do now."""
+    from fitchain.cli.views import history
+
+    id, ended = status.agreement.id.short, history.state_name(status)
+    waits = status.agreement.state in (State.TRAINED, State.DIVERGED)
+    if status.agreement.state is State.AUDITING:
+        return f"{id} has ended its training and is {ended.lower()}; next: fitchain job watch {id} --until-settled"
+    return f"{id} {ended}{f'; next: fitchain model fetch {id}, fitchain job accept {id}' if waits else ''}"
+
+
+def _advanced(session: Session, id: AgreementId) -> Report:
+    """Draw an audit's verifiers, or end a phase whose time is up or where nobody is left to act."""
+    from fitchain.cli.views import audits
+
+    audit = session.reader.audits.read(id)
+    now = session.reader.chain.block("latest").timestamp
+    waits_for_draw = audit.phase is Phase.AWAITING and now <= audit.deadline
+    if not waits_for_draw and not audit.may_advance(now):
+        left = format_duration(audit.deadline + 1 - now)
+        raise Unusable(f"{audits.AWAITED[audit.phase]} for {left}: the audit of {id.short} is under way", _see(id))
+    step = session.home.audits.draw if waits_for_draw else session.home.audits.advance
+    receipt = step(id)
+    after = session.reader.audits.read(id)
+    advanced = f"advanced {id.short} from {audits.phase_name(audit)} to {audits.phase_name(after)}"
+    values = {
+        "agreement": id,
+        "result": "advanced",
+        "phase": after.phase.name.capitalize(),
+        "verdict": after.verdict.name.capitalize() if after.verdict else None,
+        "transaction": receipt.transaction,
+        "gas": receipt.gas_used,
+    }
+    return Report(
+        values,
+        [f"{advanced} ({receipt.gas_used:,} gas)", *([verdict] if (verdict := audits.describe_verdict(after)) else [])],
+    )
+
+
+def _optional(read: Callable[[str], Value], text: str | None) -> Value | None:
+    return None if text is None else read(text)
+
+
+def _see(id: AgreementId) -> str:
+    return f"see `fitchain job show {id.short}`"
+
+
+def _require_over(session: Session, deadline: int, who: str) -> None:
+    """Refuse before a transaction is paid for in vain."""
+    left = deadline + 1 - session.reader.chain.block("latest").timestamp
+    if left > 0:
+        raise Unusable(f"{who} for {format_duration(left)}", "do this after that time")
+
+
+def _decided(id: AgreementId, what: str, next: str) -> Report:
+    return Report({"agreement": id, "decision": what}, [f"{what} {id.short}: {next}"])
+
+
+def _sent(id: AgreementId, what: str, receipt: Receipt) -> Report:
+    values = {"agreement": id, "result": what, "transaction": receipt.transaction, "gas": receipt.gas_used}
+    return Report(values, [f"{what} {id.short} ({receipt.gas_used:,} gas)"])
+
+
+def _read_recipe(path: Path | None) -> dict[str, Any]:
+    import tomllib
+
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputRefused(f"the recipe {path} cannot be read: {error}") from None
+
+
+def _role(mine: str | None, owner: str, scientist: str) -> str:
+    return "owner" if mine == owner else "scientist" if mine == scientist else "-"

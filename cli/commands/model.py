@@ -1,0 +1,124 @@
+"""`fitchain model`: what a scientist brings, and what a training made of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fitchain.cli.command import Session, command, group
+from fitchain.cli.ids import AgreementArgument, ModelArgument, find_agreement, find_dataset, find_model
+from fitchain.cli.views.output import KeyValues, Report, Rows
+from fitchain.pod.values.digest import ZERO
+from fitchain.pod.values.errors import InputRefused
+
+app = group("model", "Bring a model; fetch what became of it.")
+
+
+@command(app, "publish")
+def publish(
+    session: Session,
+    source: Annotated[
+        str,
+        typer.Argument(metavar="FILE.py:NAME", help="NAME: a class or a factory without arguments, or an instance."),
+    ],
+    dataset: Annotated[
+        str,
+        typer.Option(
+            "--dataset", metavar="ID", help="The shapes of the inputs come from its columns.", show_default=False
+        ),
+    ],
+    parent: Annotated[
+        str | None,
+        typer.Option("--parent", metavar="MODEL", help="The model that it descends from.", show_default=False),
+    ] = None,
+) -> Report:
+    """Export an nn.Module as a graph and weights, and register them."""
+    from fitchain.pod.parties import scientist
+
+    path, colon, name = source.rpartition(":")
+    if not colon or not name.isidentifier():
+        raise InputRefused(f"{source!r} does not name a module in a file", "write it as FILE.py:NAME")
+    home = session.home
+    lineage = find_model(home, parent) if parent else None
+    published = scientist.publish_model(home, Path(path), find_dataset(home, dataset), name=name, parent=lineage)
+    values = {
+        "model": published.id,
+        "graph": published.graph,
+        "initial_model": published.initial_model,
+        "folder": home.model_folder(published.id),
+    }
+    return Report(values, [KeyValues([(label.replace("_", " "), value) for label, value in values.items()])])
+
+
+@command(app, "list")
+def list_(session: Session) -> Report:
+    """List the models of this deployment, oldest first."""
+    home = session.reader
+    names = {row.id: row.name for row in home.journal.models()}
+    entries = home.registry.models()
+    values = [
+        {
+            "model": entry.id,
+            "name": names.get(entry.id),
+            "author": entry.author,
+            "graph": entry.graph,
+            "initial_model": entry.initial_root,
+            "parent": None if entry.parent == ZERO else entry.parent,
+            "active": entry.active,
+        }
+        for entry in entries
+    ]
+    rows = [
+        (entry.id.short, names.get(entry.id), entry.author, "yes" if entry.active else "retired") for entry in entries
+    ]
+    return Report({"models": values}, [Rows(("model", "name here", "author", "open"), rows, empty="no model yet")])
+
+
+@command(app, "show")
+def show(session: Session, model: ModelArgument) -> Report:
+    """Show a published model and the jobs that trained it."""
+    home = session.reader
+    entry = home.registry.model(find_model(home, model))
+    jobs = [job for job in map(home.agreements.read, home.agreements.list()) if job.terms.model == entry.id]
+    values = {
+        "model": entry.id,
+        "author": entry.author,
+        "graph": entry.graph,
+        "initial_model": entry.initial_root,
+        "parent": None if entry.parent == ZERO else entry.parent,
+        "active": entry.active,
+        "jobs": [{"agreement": job.id, "state": job.state.name.capitalize()} for job in jobs],
+    }
+    pairs = [(label.replace("_", " "), value) for label, value in values.items() if label not in ("jobs", "active")]
+    rows = [(job.id.short, job.state.name.capitalize()) for job in jobs]
+    return Report(values, [KeyValues(pairs), Rows(("job", "state"), rows)])
+
+
+@command(app, "fetch")
+def fetch(
+    session: Session,
+    agreement: AgreementArgument,
+    to: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Copy the two files there too.", show_default=False)
+    ] = None,
+) -> Report:
+    """Fetch, open and check what a job trained."""
+    from fitchain.pod.parties import scientist
+
+    home = session.home
+    delivery = scientist.fetch_model(home, find_agreement(home, agreement))
+    if to is not None:
+        delivery = delivery.copy_into(to)
+    values = {"model": delivery.model, "certificate": delivery.certificate}
+    return Report(values, [KeyValues(list(values.items()))])
+
+
+@command(app, "retire")
+def retire(session: Session, model: ModelArgument) -> Report:
+    """Let no new request name a model, as its author; jobs on their way go on."""
+    home = session.home
+    id = find_model(home, model)
+    home.registry.retire_model(id)
+    return Report({"model": id, "active": False}, [f"retired {id.short}: no new request can name it"])

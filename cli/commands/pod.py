@@ -1,0 +1,124 @@
+"""`fitchain pod`: the long-running side of an owner, a scientist or a verifier."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+
+from fitchain.cli.command import Session, command, group
+from fitchain.cli.views.amounts import counted
+from fitchain.cli.views.output import log_with_time
+from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId
+
+STOPPING = (signal.SIGTERM, signal.SIGINT)
+
+app = group("pod", "Run the long-running side of a party.")
+
+
+@command(app, "owner")
+def owner(
+    session: Session,
+    keep_states: Annotated[
+        bool, typer.Option("--keep-states/--wipe-states", help="Whether a settled job can be replayed from the middle.")
+    ] = True,
+    keep_every: Annotated[int, typer.Option(metavar="N", help="Keep the state of every N-th checkpoint.", min=1)] = 1,
+) -> None:
+    """Serve this home's datasets.
+
+    It examines requests, trains, anchors and delivers. Ctrl-C stops it; started again, it goes on
+    where it was.
+    """
+    from fitchain.pod.parties.owner import Owner
+
+    home = session.home
+    with stopping() as stop:
+        log_with_time(
+            f"owner {home.keys.address} serves {counted(len(home.journal.datasets()), 'dataset')}; Ctrl-C stops"
+        )
+        Owner(home, log_job, keep_states, keep_every).run(stop)
+
+
+@command(app, "scientist")
+def scientist(
+    session: Session,
+    auto_accept: Annotated[
+        bool, typer.Option("--auto-accept", help="Accept a result as soon as its certificate holds.")
+    ] = False,
+) -> None:
+    """Follow this home's jobs.
+
+    It reads notes, opens deliveries and checks their certificates. Ctrl-C stops it; nothing is
+    lost.
+    """
+    from fitchain.pod.parties.scientist import Scientist
+
+    home = session.home
+    with stopping() as stop:
+        log_with_time(
+            f"scientist {home.keys.address} follows {counted(len(home.journal.requests()), 'request')}; Ctrl-C stops"
+        )
+        Scientist(home, auto_accept, log_job).run(stop)
+
+
+@command(app, "verifier")
+def verifier(session: Session) -> None:
+    """Take this home's seat in each audit that it is drawn for.
+
+    It trains drawn segments again, votes and collects its fees. Ctrl-C stops it; started again, it
+    goes on where it was, and what it was drawn for does not wait: an absent verifier loses a fee.
+    """
+    from fitchain.pod.parties.verifier import Verifier
+
+    home = session.home
+    address = home.keys.address
+    if not home.audits.verifier(address).active:
+        log_with_time(f"verifier {address} cannot be drawn: it has no full stake, see fitchain verifier stake")
+    with stopping() as stop:
+        log_with_time(f"verifier {address} waits to be drawn; Ctrl-C stops")
+        Verifier(home, log_job).run(stop)
+
+
+def log_job(id: AgreementId, text: str) -> None:
+    """Say one line about a job, or, with the zero digest, about the pod."""
+    log_with_time(text if id == NO_AGREEMENT else f"{id.short}  {text}")
+
+
+@contextmanager
+def stopping() -> Iterator[threading.Event]:
+    """An event that SIGTERM and SIGINT set; a second one ends the process at once.
+
+    A signal may arrive anywhere, inside a print or while the event's own lock is held: so its
+    handler does next to nothing, and a thread that waits at a pipe does the rest.
+    """
+    stop = threading.Event()
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+
+    def listen() -> None:
+        if os.read(reading, 1):
+            log_with_time("stopping")
+            stop.set()
+
+    def end_at_the_next(number: int, frame: object) -> None:
+        for stopping_signal in STOPPING:
+            signal.signal(stopping_signal, signal.SIG_DFL)
+
+    listener = threading.Thread(target=listen, name="signals")
+    listener.start()
+    signal.set_wakeup_fd(writing)
+    before = {number: signal.signal(number, end_at_the_next) for number in STOPPING}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(-1)
+        os.close(writing)
+        listener.join()
+        os.close(reading)

@@ -1,0 +1,399 @@
+"""`fitchain proof`: what anyone may check of a training."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fitchain.cli.command import Session, command, group
+from fitchain.cli.ids import AgreementArgument, find_agreement
+from fitchain.cli.views import audits
+from fitchain.cli.views.amounts import counted, format_fit, parse_fit, parse_share
+from fitchain.cli.views.output import KeyValues, Report, Rows, View, log
+from fitchain.pod.proof.audit.cost import Sampling
+from fitchain.pod.values.digest import ZERO
+from fitchain.pod.values.errors import NotFound, Refuted
+
+if TYPE_CHECKING:
+    from fitchain.pod.jobs.audit_status import AuditStatus
+    from fitchain.pod.jobs.home import Home
+    from fitchain.pod.ports.agreement import AgreementHistory, Related
+    from fitchain.pod.proof.audit.diagnosis import StateDigests
+    from fitchain.pod.proof.certificate import Verdict
+    from fitchain.pod.values.ids import AgreementId
+
+app = group("proof", "Check what was trained.")
+
+
+@command(app, "show")
+def show(session: Session, agreement: AgreementArgument) -> Report:
+    """Show what the chain keeps of a training."""
+    from fitchain.pod.jobs.audit_status import challenged_segments, read_audit_status
+
+    home = session.reader
+    id = find_agreement(home, agreement)
+    job, proof = home.agreements.read(id), home.agreements.run_record(id)
+    ended = proof.end_block is not None
+    now = home.chain.block("latest").timestamp
+    audit = read_audit_status(home, id) if ended and job.terms.audit.seats else None
+    drawn = challenged_segments(audit.audit, job, proof) if audit else ()
+    times = {anchor.block: home.chain.block(anchor.block).timestamp for anchor in proof.anchors}
+    values = {
+        "agreement": id,
+        "state": job.state.name.capitalize(),
+        "context": proof.ctx,
+        "order_seed": None if proof.seed == ZERO else proof.seed,
+        "nonce": None if proof.nonce == ZERO else proof.nonce,
+        "seed_block": job.seed_block,
+        "checkpoints": proof.count,
+        "step": proof.step,
+        "transcript_root": proof.transcript_root if ended else None,
+        "model_root": proof.model_root if ended else None,
+        "weights": str(proof.delivery) if proof.delivery else None,
+        "key": str(proof.identity) if proof.identity else None,
+        "end_block": proof.end_block,
+        "anchors": [
+            {
+                "count": anchor.count,
+                "root": anchor.root,
+                "note": str(anchor.note) if anchor.note else None,
+                "block": anchor.block,
+                "time": times[anchor.block],
+                "transaction": anchor.transaction,
+            }
+            for anchor in proof.anchors
+        ],
+        "audit": {**audits.values(audit, now), "segments": list(drawn)} if audit else None,
+    }
+    pairs: list[tuple[str, Any]] = [
+        ("agreement", id),
+        ("state", values["state"]),
+        ("context", proof.ctx),
+        ("order seed", values["order_seed"]),
+        ("checkpoints", f"{proof.count} of {-(-job.terms.steps // job.terms.segment_steps) + 1}"),
+        ("transcript", values["transcript_root"]),
+        ("model", values["model_root"]),
+        ("weights", proof.delivery),
+    ]
+    anchors = [(anchor.count, anchor.root, anchor.block, _clock(times[anchor.block])) for anchor in proof.anchors]
+    table = Rows(
+        ("checkpoints", "root", "block", "time"), anchors, right=("checkpoints", "block"), empty="no anchor yet"
+    )
+    return Report(values, [KeyValues(pairs), table, *_audit_views(audit, drawn, now)])
+
+
+def _audit_views(audit: AuditStatus | None, drawn: Sequence[int], now: int) -> list[View]:
+    if audit is None:
+        return []
+    pairs = [pair for pair in audits.pairs_of(audit, now) if pair[0] != "seats"]
+    if drawn:
+        shown = ", ".join(map(str, drawn[:20]))
+        pairs.append(("segments", f"{shown}{f' and {len(drawn) - 20} more' if len(drawn) > 20 else ''}"))
+    return [KeyValues(pairs), audits.rows_of(audit)]
+
+
+@command(app, "replay")
+def replay(
+    session: Session,
+    agreement: AgreementArgument,
+    segments: Annotated[
+        int, typer.Option(metavar="N", help="How many: the last, the first, others at random.", min=1)
+    ] = 5,
+) -> Report:
+    """Train segments again and compare them, bit for bit.
+
+    For whoever has the data: the owner. The leaves that it compares with must add up to the root on
+    the chain.
+    """
+    from fitchain.pod.parties import owner
+
+    home = session.home
+    id = find_agreement(home, agreement)
+    result = owner.replay_job(home, id, segments, _log_segment)
+    values = {
+        "agreement": id,
+        "replayed": len(result.verdicts),
+        "segments": result.segments,
+        "equal": result.equal,
+        "verdicts": [asdict(verdict) for verdict in result.verdicts],
+    }
+    session.exit_code = 0 if result.equal else Refuted.exit_code
+    differing = [f"segment {verdict.index}: {verdict.difference}" for verdict in result.verdicts if not verdict.equal]
+    all_equal = f"{len(result.verdicts)} of {result.segments} segments replayed, all equal to the bit"
+    return Report(values, differing or [all_equal])
+
+
+@command(app, "explain")
+def explain(
+    session: Session,
+    agreement: AgreementArgument,
+    segment: Annotated[
+        list[int] | None,
+        typer.Option(metavar="J", help="Which segment, else those drawn; repeat it.", min=0, show_default=False),
+    ] = None,
+    other: Annotated[
+        Path | None,
+        typer.Option("--with", metavar="FILE", help="The other side's moments, to compare with.", show_default=False),
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FILE", help="Write this side's moments there.", show_default=False)
+    ] = None,
+) -> Report:
+    """Find where two sides of an audit part.
+
+    Down to the segment, the step and the tensor. Trains the segments again here. Moments hold
+    digests and no data: hand your file to the other side. It moves no money.
+    """
+    from fitchain.pod.parties import owner
+    from fitchain.pod.proof.audit.diagnosis import compare_with_file, first_disagreement, write_state_digests
+
+    home = session.home
+    id = find_agreement(home, agreement)
+    mine = _train_again(home, id, segment or ())
+    if to is not None:
+        write_state_digests(to, mine)
+    if other is not None:
+        disagreement, beside = compare_with_file(mine, other), f"the moments in {other.name}"
+    else:
+        kept = owner.kept_state_digests(home, id, {state.segment for state in mine})
+        disagreement, beside = first_disagreement(mine, kept), f"{counted(len(kept), 'state')} kept here"
+    values = {
+        "agreement": id,
+        "moments": len(mine),
+        "segments": sorted({state.segment for state in mine}),
+        "file": to,
+        "agree": disagreement is None,
+        "disagreement": None if disagreement is None else asdict(disagreement),
+    }
+    session.exit_code = 0 if disagreement is None else Refuted.exit_code
+    agreed = f"{counted(len(mine), 'moment')} trained again here; no difference from {beside}"
+    next = (
+        []
+        if other or to
+        else ["next: write this side's moments with --to FILE, and compare the other side's with --with FILE"]
+    )
+    return Report(values, [agreed if disagreement is None else str(disagreement), *next])
+
+
+def _train_again(home: Home, id: AgreementId, segments: Sequence[int]) -> tuple[StateDigests, ...]:
+    """Train segments again, or those drawn, from what this home has of a job.
+
+    Raises:
+        NotFound: this home has neither training nor evidence, or the job has no such segment.
+    """
+    from fitchain.pod.jobs.audit_status import drawn_segments
+    from fitchain.pod.parties import owner, verifier
+
+    drawn = drawn_segments(home, id)
+    chosen = segments or drawn
+    if not chosen:
+        raise NotFound(f"the audit of {id.short} has drawn nothing yet", "name segments with --segment")
+    if owner.has_training(home, id):
+        return owner.explain_training(home, id, chosen, _log_segment)
+    if verifier.has_seat(home, id):
+        return verifier.explain_evidence(home, id, chosen, _log_segment)
+    raise NotFound(
+        f"this home has neither the training of {id.short} nor evidence of it",
+        "run it in the owner's home, or in a verifier's while its audit is not over",
+    )
+
+
+@command(app, "cost")
+def cost(
+    session: Session,  # its parameters are the options of the command line
+    agreement: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="AGREEMENT", help="Its id, or the first six digits or more; else the options.", show_default=False
+        ),
+    ] = None,
+    steps: Annotated[int, typer.Option(metavar="T", help="Steps of the training.", min=1)] = 1000,
+    segment_steps: Annotated[int, typer.Option(metavar="K", help="Steps between two checkpoints.", min=1)] = 20,
+    segments: Annotated[
+        int | None,
+        typer.Option(
+            metavar="Q", help="Segments drawn; else enough for a tenth.", min=0, max=65535, show_default=False
+        ),
+    ] = None,
+    verifiers: Annotated[int, typer.Option(metavar="M", help="Verifiers.", min=1, max=15)] = 3,
+    price: Annotated[str, typer.Option(metavar="FIT", help="What the training costs.")] = "10",
+    audit_fee: Annotated[
+        str | None,
+        typer.Option(metavar="FIT", help="For all verifiers; else their share of the price.", show_default=False),
+    ] = None,
+    bond: Annotated[
+        str | None, typer.Option(metavar="FIT", help="What the owner would risk.", show_default=False)
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(metavar="N", help="Records of a step.", min=1, show_default=False)
+    ] = None,
+    records: Annotated[
+        int | None, typer.Option(metavar="N", help="Records of the dataset.", min=1, show_default=False)
+    ] = None,
+    wanted: Annotated[str, typer.Option(metavar="P", help="The chance of detection to draw for.")] = "95%",
+) -> Report:
+    """Show what an audit would find, disclose and cost.
+
+    Of an agreement, or, before anybody signs, of terms given as options.
+    """
+    from fitchain.cli.views import cost as costs
+    from fitchain.pod.proof.audit.plan import AuditPlan, default_draws, fair_fee
+
+    chance = parse_share("chance", wanted)
+    if agreement is not None:
+        from fitchain.pod.jobs.job_status import local_recipe
+
+        home = session.reader
+        job = home.agreements.read(find_agreement(home, agreement))
+        plan = AuditPlan.of(job.terms, local_recipe(home, job))
+        head: dict[str, Any] = {"agreement": job.id}
+    else:
+        drawn = default_draws(steps, segment_steps) if segments is None else segments
+        paid, sampling = parse_fit(price), Sampling.of(steps, segment_steps, drawn)
+        fee = fair_fee(paid, sampling, verifiers) if audit_fee is None else parse_fit(audit_fee)
+        risked = None if bond is None else parse_fit(bond)
+        plan = AuditPlan(steps, segment_steps, drawn, verifiers, False, paid, fee, risked, batch_size, records)
+        head = {"agreement": None}
+    return Report(head | costs.values(plan, chance), costs.views(plan, chance))
+
+
+@command(app, "verify")
+def verify(
+    session: Session,
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The delivered file, .safetensors.")],
+    certificate: Annotated[Path, typer.Argument(metavar="CERT", help="Its certificate, .json.")],
+    require: Annotated[
+        str | None,
+        typer.Option(metavar="LEVEL", help="At least: owner-replay, on-site, sampled or open.", show_default=False),
+    ] = None,
+) -> Report:
+    """Check where a model file comes from.
+
+    Needs no key, no data and no torch; node and deployment are yours, never the certificate's.
+    Exits 0 if it holds, 1 if it is refuted, 3 if it could not be checked.
+    """
+    from fitchain.pod.proof.certificate import Assurance
+    from fitchain.pod.proof.certificate import verify as check
+
+    level = Assurance.parse(require) if require else None
+    verdict = check(model, certificate, session.settings, level)
+    return describe_verdict(verdict, model)
+
+
+def describe_verdict(verdict: Verdict, model: Path) -> Report:
+    """A verdict: what holds, what was read from the chain, what it does not say."""
+    statement, history = verdict.statement, verdict.story
+    values = {
+        "holds": True,
+        "assurance": verdict.assurance.label,
+        "reason": verdict.reason,
+        "audit": _audit_values(history),
+        "model": model,
+        "sha256": statement.subject,
+        "agreement": statement.agreement,
+        "chain_id": statement.chain_id,
+        "state": verdict.state.name.capitalize(),
+        "complete": verdict.complete,
+        "owner": statement.owner,
+        "scientist": statement.scientist,
+        "initial_model": statement.initial_model,
+        "final_model": statement.final_model,
+        "recipe": statement.recipe.digest,
+        "dataset": statement.dataset,
+        "dataset_root": statement.dataset_root,
+        "records": statement.card.count,
+        "environment": statement.environment.name,
+        "transcript_root": statement.transcript_root,
+        "checkpoints": statement.count,
+        "steps": statement.steps,
+        "orders_checked": verdict.orders_checked,
+        "paid_to_owner": format_fit(history.paid_to_owner),
+        "paid_to_verifiers": format_fit(history.paid_to_verifiers),
+        "moments": [asdict(moment) for moment in verdict.milestones],
+        "origins": list(verdict.origins),
+        "related": [
+            {
+                "agreement": other.id,
+                "outcome": other.outcome.name.capitalize(),
+                "verdict": other.verdict.name.capitalize() if other.verdict else None,
+            }
+            for other in history.related
+        ],
+    }
+    pairs: list[tuple[str, Any]] = [
+        ("model", model),
+        ("sha-256", statement.subject),
+        ("agreement", f"{statement.agreement}, {values['state']}"),
+        ("trained", f"{statement.steps} of {statement.recipe.steps} steps in {statement.count} checkpoints"),
+        ("on", f"{statement.card.count} records: {statement.card.name}"),
+        ("owner", statement.owner),
+        ("scientist", statement.scientist),
+        ("when", _when(verdict)),
+        ("environment", f"{statement.environment.name}, torch {statement.environment.torch}"),
+        ("transcript", statement.transcript_root),
+        ("assurance", f"{verdict.assurance.label}: {ASSURANCES[verdict.assurance.label]}"),
+        ("because", verdict.reason),
+        ("beside it", _related(verdict)),
+    ]
+    return Report(values, ["the certificate holds", KeyValues(pairs)])
+
+
+ASSURANCES = {
+    "unaudited": "nobody but the owner has replayed any of it",
+    "owner-replay": "replayed on the owner's own machine",
+    "on-site": "replayed by a verifier on its hardware at the owner's",
+    "sampled": "segments that the chain drew were replayed by drawn verifiers",
+    "open": "the data are public: anyone may replay all of it",
+}
+
+
+def _audit_values(history: AgreementHistory) -> dict[str, Any] | None:
+    audit, concluded = history.audit, history.concluded
+    if audit is None:
+        return None
+    return {
+        "disputed": audit.disputed,
+        "phase": audit.phase.name.capitalize(),
+        "round": audit.round,
+        "verdict": audit.verdict.name.capitalize() if audit.verdict else None,
+        "block": concluded.block if concluded else None,
+        "quorum": audit.quorum,
+        "seats": [seat.verifier or None for seat in audit.seats],
+    }
+
+
+def _when(verdict: Verdict) -> str:
+    if not verdict.milestones:
+        return "-"
+    first, last = verdict.milestones[0], verdict.milestones[-1]
+    return f"{_clock(first.time)} to {_clock(last.time)}, blocks {first.block} to {last.block}"
+
+
+def _related(verdict: Verdict) -> str:
+    """Other agreements that did not end well, so that a lucky run among many failed ones shows."""
+    others = verdict.story.related
+    if not others:
+        return "no other agreement of this owner, dataset or model failed or was given up"
+    first = ", ".join(f"{other.id.short} {_failure(other)}" for other in others[:5])
+    return f"{len(others)} other agreements of this owner, dataset or model failed or were given up: {first}"
+
+
+def _failure(other: Related) -> str:
+    """How an agreement failed: its state, and the verdict that brought it there."""
+    outcome = other.outcome.name.lower()
+    return f"{outcome} ({other.verdict.name.lower()})" if other.verdict else outcome
+
+
+def _log_segment(event: dict[str, Any]) -> None:
+    if event["event"] == "segment":
+        outcome = "equal" if event["equal"] else f"differs: {event['difference']}"
+        log(f"segment {event['index']}, up to step {event['step']}: {outcome}")
+
+
+def _clock(seconds: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))

@@ -1,0 +1,346 @@
+"""The play of `fitchain demo`: the main job from end to end, on real data, every pod a process.
+
+Read `play` from top to bottom: it does what the README's two terminals do, and has three verifiers
+look at it (`cli.demo.audit`). What takes long runs side by side, so that two cores need about a
+minute, and half of one without verifiers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fitchain.cli.demo import audit
+from fitchain.cli.demo.follower import Follower
+from fitchain.cli.demo.parties import (
+    RunningCommand,
+    WrittenSample,
+    equip,
+    make_side,
+    pods,
+    start_stores,
+)
+from fitchain.cli.demo.progress import Progress
+from fitchain.cli.demo.result import DemoResult
+from fitchain.cli.demo.samples import Sample
+from fitchain.cli.views.amounts import format_fit
+from fitchain.cli.views.history import sparkline
+from fitchain.pod.ports.agreement import State
+from fitchain.pod.values.audit_mode import AuditMode
+from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.errors import ClaimMismatch
+from fitchain.pod.values.ids import AgreementId, ModelId
+
+if TYPE_CHECKING:
+    from fitchain.pod.compute.environment import Environment
+    from fitchain.pod.jobs.home import Home
+    from fitchain.pod.jobs.job_status import JobStatus
+    from fitchain.pod.parties.owner import RegisteredDataset
+    from fitchain.pod.ports.agreement import AuditTerms
+    from fitchain.pod.ports.settings import Settings
+
+FIT = 10**18
+PRICE = 10 * FIT
+FUNDS = 1100 * FIT  # a verifier's stake is 1000
+OWNERS = ("owner", "cheat")
+REPLAYED_SEGMENTS = 5
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+
+@dataclass(frozen=True)
+class Play:
+    """One of the demonstrations: a sample's name, the scientist's module, what its recipe says."""
+
+    sample: str
+    module: str
+    terms: dict[str, Any]
+
+
+PLAYS = {
+    "breast-cancer": Play(
+        "breast-cancer",
+        "breast_cancer.py:Classifier",
+        {"epochs": 40, "batch_size": 32, "learning_rate": 0.002, "segment": 10, "group": 16},
+    ),
+    "digits": Play(
+        "digits",
+        "digits.py:Classifier",
+        {"epochs": 8, "batch_size": 32, "learning_rate": 0.003, "segment": 6, "group": 16},
+    ),
+}
+
+
+def play(
+    which: Play, settings: Settings, run: Path, port: int | None, kind: str, audited: bool, progress: Progress
+) -> DemoResult:
+    """Do the whole job.
+
+    Args:
+        which: data, module and recipe.
+        settings: they say which devnet is used.
+        run: this run's folder.
+        port: of the devnet, where it must be started.
+        kind: of the stores, `local` or `ipfs`.
+        audited: whether verifiers audit the training, and a second owner cheats.
+        progress: shows each step.
+    """
+    from fitchain.pod.ports.chain import devnet
+
+    with ExitStack() as stack, progress:
+        progress.next("chain", "starting a test chain")
+        writing = WrittenSample(which.sample, run)
+        beside = stack.enter_context(ThreadPoolExecutor(1))
+        storing = beside.submit(start_stores, kind, settings.devnet)
+        record = devnet.start(settings.devnet, port)
+        progress.done(f"test chain at {record.rpc}, contracts in place")
+
+        progress.next("stores", "starting what the pods exchange sealed files through")
+        stores = storing.result()
+        progress.done(stores.describe())
+
+        progress.next("keys", "making homes with their keys")
+        names = ["owner", "scientist", *(audit.NAMES if audited else ())]
+        store_of = {name: stores.owner if name in OWNERS else stores.scientist for name in names}
+        sides = {name: make_side(run, name, record, settings.devnet, store) for name, store in store_of.items()}
+        homes = {name: stack.enter_context(equip(side, FUNDS)) for name, side in sides.items()}
+        owner, scientist = homes["owner"], homes["scientist"]
+        made = f"{len(homes)} homes with fresh keys; their passphrases lie in files beside them"
+        progress.done(f"{made}, as this is a demonstration")
+
+        progress.next("owner", "registering its table")
+        both = [(sides["owner"], ["owner"]), (sides["scientist"], ["scientist", "--auto-accept"])]
+        running = stack.enter_context(pods(both, run))
+        sample = writing.result()
+        dataset = offer(owner, sample)
+        progress.done(
+            f"registers {dataset.count} records ({sample.name}): "
+            f"their root {dataset.root.short} goes on the chain, the records stay"
+        )
+
+        progress.next("scientist", "exporting its module")
+        probing = probe_beside(stack)
+        seating = beside.submit(audit.convene, sides, homes, run, stack) if audited else None
+        follower = Follower([owner, scientist], running)
+        publishing = RunningCommand(
+            sides["scientist"], "model", "publish", str(EXAMPLES / which.module), "--dataset", str(dataset.id)
+        )
+        model = ModelId(Digest.parse(str(publishing.result()["model"])))
+        progress.done(f"publishes {which.module} as {model.short}: a graph and weights, never code")
+
+        progress.next("scientist", "asking")
+        probing.result()
+        terms = None
+        if seating is not None:
+            panel, judging = seating.result()
+            running += judging
+            terms = audit.terms(panel)
+        follower.until(lambda: registered(homes.values() if audited else [owner, scientist], {"cheat"}))
+        job = ask(scientist, dataset, model, which, terms)
+        setup_s, reader = progress.seconds, follower.follow(job)
+        progress.done(f"asks for a training, {job.short}, and locks {format_fit(PRICE)} FIT{describe_terms(terms)}")
+
+        progress.next("owner", "checking the request, its own host, and a rehearsal on made-up records")
+        follower.until(lambda: owner.journal.happened(job, "approval_needed"))
+        approve(owner, job)
+        progress.done("checked the request and its own host, rehearsed on made-up records; a person says yes")
+
+        progress.next("owner", "training")
+        follower.until(lambda: owner.agreements.read(job).state >= State.TRAINED)
+        progress.done(describe_training(reader.read()))
+
+        cheat = None
+        if terms is not None:
+            progress.next("verifiers", "training drawn segments again")
+            cheat = audit.Cheat(sides["cheat"], homes["cheat"], run, stack)
+            cheat.tempt(offer(homes["cheat"], sample), lambda dataset: ask(scientist, dataset, model, which, terms))
+            follower.until(lambda: owner.agreements.read(job).state.ended)
+            progress.done(audit.describe_audit(scientist, job))
+
+        progress.next("scientist", "opening the delivery")
+        follower.until(lambda: owner.agreements.read(job).state.ended)
+        follower.until(lambda: scientist.journal.happened(job, "received"))
+        status, train_s = reader.read(), progress.seconds - setup_s
+        accepted = "" if audited else ", accepts the result"
+        progress.done(f"opens the delivery, finds that its certificate holds{accepted}")
+
+        progress.next("owner", "collecting its payment")
+        collected = owner.agreements.owed(owner.keys.address)
+        owner.agreements.withdraw()
+        progress.done(f"collects {format_fit(collected)} FIT: the price, and its bond back")
+
+        progress.next("check", "certificate, replay and test, side by side")
+        checked = check(job, owner, scientist, sample.test, run / "result", 0 if audited else REPLAYED_SEGMENTS)
+        progress.done(describe_checks(checked))
+
+        caught = None
+        if cheat is not None:
+            progress.next("cheat", "a second owner shuffles the diagnoses before it trains")
+            caught = cheat.end(follower)
+            progress.done(caught.describe())
+    return DemoResult(
+        stores=stores,
+        agreement=str(job),
+        state=status.agreement.state.name.capitalize(),
+        sample=sample.name,
+        records=dataset.count,
+        tested=checked.tested,
+        weights=checked.weights,
+        steps=status.proof.step,
+        checkpoints=status.proof.count,
+        anchors=len(status.proof.anchors),
+        transactions=status.transactions,
+        gas=status.gas,
+        price=PRICE,
+        accuracy=checked.accuracy,
+        assurance=checked.assurance,
+        replayed=audit.replayed(scientist, job) if audited else checked.replayed,
+        segments=status.leaf_count - 1,
+        verifiers=terms.verifiers if terms else 0,
+        caught=caught,
+        owner=sides["owner"].home,
+        scientist=sides["scientist"].home,
+        model=checked.model,
+        certificate=checked.certificate,
+        setup_s=setup_s,
+        train_s=train_s,
+        total_s=progress.seconds,
+    )
+
+
+def probe_beside(stack: ExitStack) -> Future[Environment]:
+    """Probe this host beside whatever else goes on: the owner's pod will ask for the outcome."""
+    from fitchain.pod.compute.environment import here, host_cache
+    from fitchain.pod.values.recipe import DEFAULT_CLASS
+
+    beside = stack.enter_context(ThreadPoolExecutor(1))
+    return beside.submit(here, DEFAULT_CLASS, 1, host_cache())
+
+
+def offer(home: Home, sample: Sample) -> RegisteredDataset:
+    """Register the owner's table under a policy that asks a person about every request."""
+    from fitchain.pod.compute.dataset import Policy
+    from fitchain.pod.parties.owner import DatasetOffer, register_dataset
+
+    offered = DatasetOffer(
+        sample.private,
+        name=sample.name,
+        target=sample.target,
+        drop=sample.drop,
+        price=PRICE,
+        policy=Policy(minimum_price=PRICE, minimum_batch=8, disclosure_mode=AuditMode.SAMPLED, disclosure_cap=None),
+    )
+    return register_dataset(home, offered)
+
+
+def ask(
+    home: Home, dataset: RegisteredDataset, model: ModelId, which: Play, audit_terms: AuditTerms | None
+) -> AgreementId:
+    """Ask for the training, leaving the rehearsal to the owner; the agreement's id."""
+    from fitchain.pod.parties.scientist import JobRequest, request_job
+
+    request = JobRequest(
+        dataset.id,
+        model,
+        recipe_overrides=which.terms,
+        price=PRICE,
+        bond=PRICE,
+        audit=audit_terms,
+        rehearsed=False,
+    )
+    return request_job(home, request)
+
+
+def approve(home: Home, job: AgreementId) -> None:
+    """Say yes for the owner."""
+    from fitchain.pod.parties import owner
+
+    owner.approve(home, job)
+
+
+def registered(homes: Iterable[Home], besides: Collection[str]) -> bool:
+    """Whether the pods of these homes are registered, so that they can seal for each other."""
+    from fitchain.pod.values.errors import NotFound
+
+    try:
+        for home in homes:
+            if home.settings.home.name not in besides:
+                home.registry.pod(home.keys.address)
+    except NotFound:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the three checks found."""
+
+    model: Path
+    certificate: Path
+    assurance: str
+    replayed: int
+    accuracy: float
+    tested: int
+    weights: int
+
+
+def check(job: AgreementId, owner: Home, home: Home, test: Path, result: Path, replays: int) -> Checked:
+    """Verify the certificate, test the model, let the owner replay segments: side by side."""
+    from fitchain.pod.parties import scientist
+    from fitchain.pod.parties.owner import replay_job
+    from fitchain.pod.proof.certificate import verify
+    from fitchain.pod.values.state import read_safetensors
+
+    with ThreadPoolExecutor(1) as beside:
+        replaying = beside.submit(lambda: replay_job(owner, job, replays).verdicts if replays else ())
+        delivery = scientist.delivery(home, job).copy_into(result)
+        verdict = verify(delivery.model, delivery.certificate.read_bytes(), home.chain)
+        tested = scientist.evaluate(home, job, test)
+        replayed = replaying.result()
+    for segment in replayed:
+        if not segment.equal:
+            raise ClaimMismatch(
+                f"segment {segment.index} came out differently when it was replayed: {segment.difference}"
+            )
+    tensors, _ = read_safetensors(delivery.model)
+    return Checked(
+        model=delivery.model,
+        certificate=delivery.certificate,
+        assurance=verdict.assurance.label,
+        replayed=len(replayed),
+        accuracy=tested.metrics["accuracy"],
+        tested=tested.records,
+        weights=sum(len(tensor.data) // 4 for tensor in tensors.values() if tensor.dtype == "F32"),
+    )
+
+
+def describe_training(status: JobStatus) -> str:
+    """The training in a line."""
+    anchors = ", ".join(str(anchor.block) for anchor in status.proof.anchors)
+    losses = [loss for _, loss in status.losses]
+    curve = f"; loss {sparkline(losses, 24)} {losses[-1]:.3f}" if losses else ""
+    count = len(status.proof.anchors)
+    return (
+        f"trains {status.proof.step} steps: {status.proof.count} checkpoints, {count} anchors (blocks {anchors}){curve}"
+    )
+
+
+def describe_checks(checked: Checked) -> str:
+    """The checks in a line."""
+    return (
+        f"the certificate holds ({checked.assurance}); {describe_replays(checked.replayed)}"
+        f"{checked.accuracy:.1%} right on {checked.tested} unseen records"
+    )
+
+
+def describe_replays(count: int) -> str:
+    """What the owner's own replay came to, if there was one."""
+    return f"{count} segments trained again, equal to the bit; " if count else ""
+
+
+def describe_terms(terms: AuditTerms | None) -> str:
+    """Who is to audit, and for how much."""
+    return f"; and {format_fit(terms.fee)} FIT for {terms.verifiers} verifiers" if terms else ""

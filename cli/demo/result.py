@@ -1,0 +1,181 @@
+"""What the demonstration says at its end, for somebody who has never heard of it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from fitchain.cli.demo.audit import Caught
+from fitchain.cli.demo.parties import Stores
+from fitchain.cli.views.amounts import format_fit
+from fitchain.cli.views.output import Prose
+from fitchain.pod.proof.audit.cost import Sampling
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What became of the demonstration's job.
+
+    Args:
+        stores: what its pods exchanged sealed files through.
+        agreement: its id.
+        state: where it ended.
+        sample: the dataset's name in words.
+        records: how many the owner registered.
+        tested: how many records the scientist tested on.
+        weights: numbers that the model is made of.
+        steps, checkpoints, anchors: of the training.
+        transactions, gas: from request to settlement.
+        price: FIT in base units, paid to the owner.
+        accuracy: on the test table, 0 to 1.
+        assurance: the certificate's level.
+        replayed: segments that were trained again.
+        segments: how many there are.
+        verifiers: who audited the training; 0 for nobody.
+        caught: what became of the owner that cheated; None without one.
+        owner, scientist: folders of the two homes.
+        model, certificate: paths of what was delivered.
+        setup_s, train_s, total_s: seconds.
+    """
+
+    stores: Stores
+    agreement: str
+    state: str
+    sample: str
+    records: int
+    tested: int
+    weights: int
+    steps: int
+    checkpoints: int
+    anchors: int
+    transactions: int
+    gas: int
+    price: int
+    accuracy: float
+    assurance: str
+    replayed: int
+    segments: int
+    verifiers: int
+    caught: Caught | None
+    owner: Path
+    scientist: Path
+    model: Path
+    certificate: Path
+    setup_s: float
+    train_s: float
+    total_s: float
+
+    def values(self) -> dict[str, Any]:
+        """The JSON object of `fitchain demo --json`."""
+        return {
+            "agreement": self.agreement,
+            "state": self.state,
+            "dataset_records": self.records,
+            "steps": self.steps,
+            "checkpoints": self.checkpoints,
+            "anchors": self.anchors,
+            "transactions": self.transactions,
+            "gas_total": self.gas,
+            "test_accuracy": self.accuracy,
+            "model": str(self.model),
+            "certificate": str(self.certificate),
+            "replayed_segments": self.replayed,
+            "assurance": self.assurance,
+            "verifiers": self.verifiers,
+            "cheat": self.caught.values() if self.caught else None,
+            "store": self.stores.kind,
+            "ipfs_version": self.stores.version,
+            "seconds": {
+                "setup": round(self.setup_s, 2),
+                "train": round(self.train_s, 2),
+                "total": round(self.total_s, 2),
+            },
+        }
+
+    def summary(self) -> list[Prose]:
+        """What happened, what it cost, what is proven and what is not, what to try next."""
+        happened = (
+            f"An owner kept {self.records} records ({self.sample}) to itself. A scientist brought a model of "
+            f"{self.weights:,} numbers. The model was trained beside the data, {self.steps} steps, and came back "
+            f"sealed, through {self.stores.describe()}. "
+            f"It is right on {self.accuracy:.1%} of {self.tested} records that it had never seen."
+        )
+        cost = (
+            f"{format_fit(self.price)} FIT, paid to the owner; {self.transactions} transactions with {self.gas:,} gas "
+            f"in all, from request to settlement; {self.total_s:.0f} s, of them {self.train_s:.0f} s from request to "
+            "payment."
+        )
+        return [
+            Prose("What happened", [happened, *([self._caught(self.caught)] if self.caught else [])]),
+            Prose("What it cost", [cost]),
+            Prose("What is proven", self._proven()),
+            Prose("What is not", self._open()),
+            Prose("What to try next", self.commands(), verbatim=True),
+        ]
+
+    def _caught(self, caught: Caught) -> str:
+        return (
+            "A second owner took the same job, shuffled the diagnoses before it trained, and did everything else as "
+            f"agreed. The verifiers' verdict was {caught.verdict.name.capitalize()}: of its bond of "
+            f"{format_fit(caught.lost)} FIT the verifiers had {format_fit(caught.to_verifiers)}, "
+            f"{format_fit(caught.burned)} were burned, and the scientist has its money back "
+            f"with the rest, {format_fit(caught.to_scientist)} FIT."
+        )
+
+    def _proven(self) -> list[str]:
+        who = f"each by {self.verifiers} verifiers that the chain drew, " if self.verifiers else ""
+        return [
+            f"The file is the model that the training's {self.checkpoints} checkpoints end in. They are chained under "
+            f"a root that the chain computed itself, from {self.anchors} anchors sent while training ran: none can be "
+            "changed now.",
+            "The owner could not choose the order of the records: it follows from a block's hash and from a nonce that "
+            "the owner had committed to before.",
+            f"{self.replayed} of the {self.segments} segments between checkpoints, trained again, {who}gave the same "
+            "bytes.",
+        ]
+
+    def _open(self) -> list[str]:
+        rest = self.segments - self.replayed
+        if self.verifiers:
+            unseen = (
+                f"That the other {rest} segments were trained as agreed. Which ones are looked at is drawn after the "
+                f"training, so whoever fakes a tenth of them is found with {self._detection():.0%} by these terms "
+                "(`fitchain proof cost`)."
+            )
+        else:
+            unseen = (
+                f"That the other {rest} segments were trained as agreed. Nobody but the owner replayed any, and the "
+                f"certificate says so: '{self.assurance}'."
+            )
+        return [
+            unseen,
+            "That the records are true, or the model good: a certificate is about how it was trained.",
+            "Anything about separate parties: on this machine one person played all, on a test chain with free money.",
+        ]
+
+    def _detection(self) -> float:
+        return float(Sampling(self.segments, self.replayed - 2).detection(Fraction(1, 10)))
+
+    def commands(self) -> list[str]:
+        """Command lines that work as they stand."""
+        scientist, job = f"--home {shown(self.scientist)}", self.agreement[:10]
+        return [
+            f"fitchain proof verify {shown(self.model)} {shown(self.certificate)}",
+            f"fitchain job show {job} {scientist}",
+            f"fitchain proof show {job} {scientist}",
+            *([f"fitchain proof cost {job} {scientist}"] if self.verifiers else []),
+            *([f"fitchain job show {str(self.caught.agreement)[:10]} {scientist}"] if self.caught else []),
+            "fitchain demo --data digits --no-audit",
+            "fitchain devnet down",
+        ]
+
+
+def shown(path: Path) -> str:
+    """A path as short as it can be from here."""
+    try:
+        return str(path.relative_to(os.getcwd()))
+    except ValueError:
+        return str(path)

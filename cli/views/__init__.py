@@ -1,0 +1,1 @@
+"""What `pod` returns, as people read it and as `--json` prints it."""

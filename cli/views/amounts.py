@@ -1,0 +1,94 @@
+"""Numbers as text: FIT amounts, lengths of time, shares.
+
+They are decimal at the command line, and integers in base units, seconds and fractions everywhere
+below it.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from fitchain.pod.values.errors import InputRefused
+
+DECIMALS = 18
+LARGEST = (1 << 128) - 1  # the contracts hold amounts in uint128
+
+
+def parse_fit(text: str) -> int:
+    """Read an amount of FIT.
+
+    Args:
+        text: a decimal number such as `12.5`, without sign or exponent.
+
+    Returns:
+        the amount in base units.
+
+    Raises:
+        InputRefused: it is no such number, has more than 18 decimals or no contract can hold it.
+    """
+    if not text.isascii() or not text.replace(".", "", 1).isdigit():
+        raise InputRefused(f"the amount {text!r} is not a decimal number of FIT", "write it as 12.5")
+    whole, _, decimals = text.partition(".")
+    if len(decimals) > DECIMALS:
+        raise InputRefused(f"the amount {text} has {len(decimals)} decimals and FIT has {DECIMALS}")
+    units: int = int(whole or "0") * 10**DECIMALS + int((decimals + "0" * DECIMALS)[:DECIMALS])
+    if units > LARGEST:
+        raise InputRefused(f"the amount {text} FIT is beyond what a contract can hold")
+    return units
+
+
+def format_fit(units: int) -> str:
+    """Write an amount in base units as a decimal number of FIT, without trailing zeros."""
+    whole, rest = divmod(units, 10**DECIMALS)
+    decimals = f"{rest:0{DECIMALS}d}".rstrip("0")
+    return f"{whole}.{decimals}" if decimals else str(whole)
+
+
+def parse_duration(text: str) -> int:
+    """Read a length of time.
+
+    Args:
+        text: a whole number with a unit: `90s`, `10m`, `12h`, `7d`.
+
+    Returns:
+        seconds.
+
+    Raises:
+        InputRefused: it is anything else.
+    """
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+    if len(text) < 2 or text[-1] not in units or not (text.isascii() and text[:-1].isdigit()):
+        raise InputRefused(
+            f"the length of time {text!r} is not a whole number with a unit", "write it as 90s, 10m, 12h or 7d"
+        )
+    return int(text[:-1]) * units[text[-1]]
+
+
+def format_duration(seconds: float) -> str:
+    """Write a length of time with its two largest units: `1d 2h`, `4m 10s`, `8s`."""
+    left, parts = int(seconds), []
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return " ".join(parts[:2]) or "0s"
+
+
+def parse_share(name: str, text: str) -> Fraction:
+    """Read a chance or share: `0.95` or `95%`.
+
+    Raises:
+        InputRefused: it is neither, or not from 0 to 1.
+    """
+    digits = text.removesuffix("%").strip()
+    if not digits.isascii() or not digits.replace(".", "", 1).isdigit() or len(digits) > 40:
+        raise InputRefused(f"the {name} {text!r} is no number from 0 to 1", "write it as 0.95 or 95%")
+    share = Fraction(digits) / (100 if text.endswith("%") else 1)
+    if share > 1:
+        raise InputRefused(f"the {name} {text} is beyond 1", "write it as 0.95 or 95%")
+    return share
+
+
+def counted(count: int, noun: str) -> str:
+    """A number with its noun: `1 anchor`, `3 anchors`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"

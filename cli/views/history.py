@@ -1,0 +1,212 @@
+"""A job as the command line shows it: status, cost, and its history in sentences.
+
+`job show` prints it once, `job watch` again and again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from fitchain.cli.views import audits, cost
+from fitchain.cli.views.amounts import counted, format_duration, format_fit
+from fitchain.cli.views.output import KeyValues
+from fitchain.pod.ports.agreement import Agreement, Anchor, State
+from fitchain.pod.proof.audit.plan import AuditPlan
+
+if TYPE_CHECKING:
+    from fitchain.pod.jobs.job_status import JobStatus
+    from fitchain.pod.jobs.journal import Entry
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+
+
+def sparkline(values: Sequence[float], width: int = 40) -> str:
+    """Draw values as a line of at most `width` blocks, each the mean of those it stands for."""
+    if not values:
+        return ""
+    count = min(width, len(values))
+    cuts = [len(values) * i // count for i in range(count + 1)]
+    means = [sum(values[low:high]) / (high - low) for low, high in pairwise(cuts)]
+    low, high = min(means), max(means)
+    scale = (len(BLOCKS) - 1) / (high - low) if high > low else 0.0
+    return "".join(BLOCKS[round((mean - low) * scale)] for mean in means)
+
+
+def state_name(status: JobStatus) -> str:
+    """The state in a word, with the phase of a running audit; `Diverged` outlives settlement."""
+    state = status.agreement.state
+    if state is State.AUDITING and status.audit is not None:
+        return f"Auditing ({audits.phase_name(status.audit.audit)})"
+    if state is State.SETTLED and status.agreement.diverged:
+        return "Settled (diverged)"
+    return state.name.capitalize()
+
+
+def spent(status: JobStatus) -> str:
+    """The gas used so far, and in how many transactions."""
+    return f"{status.gas:,} in {counted(status.transactions, 'transaction')}"
+
+
+def describe(status: JobStatus) -> KeyValues:
+    """Where a job stands, in labelled lines."""
+    agreement, proof, terms = status.agreement, status.proof, status.agreement.terms
+    pairs: list[tuple[str, Any]] = [
+        ("agreement", agreement.id),
+        ("state", state_name(status) + _deadline(agreement, status.now)),
+        ("owner", terms.owner),
+        ("scientist", agreement.scientist),
+        ("dataset", terms.dataset),
+        ("model", terms.model),
+        ("recipe", terms.recipe),
+        (
+            "training",
+            f"{terms.steps} steps in {status.leaf_count} checkpoints, anchored {terms.group_leaves} at a time",
+        ),
+        ("money", f"price {format_fit(terms.price)} FIT, bond {format_fit(terms.bond)} FIT"),
+        (
+            "anchored",
+            f"{counted(proof.count, 'checkpoint')} in {counted(len(proof.anchors), 'anchor')}{_blocks(proof.anchors)}",
+        ),
+    ]
+    if terms.audit.seats:
+        pairs += cost.pairs_of(AuditPlan.of(terms))
+    if status.audit is not None:
+        pairs += audits.pairs_of(status.audit, status.now)
+    if status.losses:
+        pairs.append(("loss", f"{sparkline([loss for _, loss in status.losses])}  {status.losses[-1][1]:.4f}"))
+    if proof.end_block is not None:
+        pairs += [("transcript", proof.transcript_root), ("trained", proof.model_root)]
+    pairs.append(("gas", spent(status)))
+    return KeyValues(pairs)
+
+
+def _blocks(anchors: Sequence[Anchor]) -> str:
+    if not anchors:
+        return ""
+    shown = ", ".join(str(anchor.block) for anchor in anchors[-6:])
+    return f", block{'s' if len(anchors) > 1 else ''} {'… ' if len(anchors) > 6 else ''}{shown}"
+
+
+def _deadline(agreement: Agreement, now: int) -> str:
+    deadlines = {
+        State.REQUESTED: ("the owner may accept", agreement.acceptance_deadline),
+        State.ACCEPTED: ("the owner must finish", agreement.training_deadline),
+        State.TRAINING: ("the owner must finish", agreement.training_deadline),
+        State.TRAINED: ("the scientist may accept", agreement.dispute_deadline),
+        State.DIVERGED: ("the scientist may accept", agreement.dispute_deadline),
+    }
+    if agreement.state not in deadlines:
+        return ""
+    what, deadline = deadlines[agreement.state]
+    left = deadline - now
+    return (
+        f"; {what} within {format_duration(left)}"
+        if left > 0
+        else f"; the time for it passed {format_duration(-left)} ago"
+    )
+
+
+def values(status: JobStatus) -> dict[str, Any]:
+    """The JSON form of a job's status."""
+    agreement, proof, terms = status.agreement, status.proof, status.agreement.terms
+    return {
+        "agreement": agreement.id,
+        "state": agreement.state.name.capitalize(),
+        "diverged": status.agreement.diverged,
+        "owner": terms.owner,
+        "scientist": agreement.scientist,
+        "dataset": terms.dataset,
+        "model": terms.model,
+        "recipe": terms.recipe,
+        "steps": terms.steps,
+        "segment": terms.segment_steps,
+        "group": terms.group_leaves,
+        "price": format_fit(terms.price),
+        "bond": format_fit(terms.bond),
+        "acceptance_deadline": agreement.acceptance_deadline,
+        "training_deadline": agreement.training_deadline,
+        "dispute_deadline": agreement.dispute_deadline,
+        "checkpoints": status.checkpoints,
+        "checkpoints_of": status.leaf_count,
+        "anchors": [
+            {"count": anchor.count, "root": anchor.root, "block": anchor.block, "transaction": anchor.transaction}
+            for anchor in proof.anchors
+        ],
+        "transcript_root": proof.transcript_root if proof.end_block is not None else None,
+        "model_root": proof.model_root if proof.end_block is not None else None,
+        "audit_terms": cost.values(AuditPlan.of(terms)) if terms.audit.seats else None,
+        "audit": audits.values(status.audit, status.now) if status.audit is not None else None,
+        "loss": status.losses[-1][1] if status.losses else None,
+        "accuracy": status.accuracy,
+        "transactions": status.transactions,
+        "gas": status.gas,
+        "history": [{"time": entry.time, "kind": entry.kind, **entry.body} for entry in status.history],
+    }
+
+
+def sentence(entry: Entry) -> str:
+    """One line of a job's history for people, with the time of day."""
+    body = {name: _short(value) for name, value in entry.body.items()}
+    try:
+        text = SENTENCES[entry.kind].format(**body)
+    except (KeyError, ValueError):  # a kind, or a body, of another release: written as it is
+        details = ", ".join(f"{name} {value}" for name, value in body.items() if value not in (None, ""))
+        text = f"{entry.kind.replace('_', ' ')}{': ' if details else ''}{details}"
+    return f"{time.strftime('%H:%M:%S', time.localtime(entry.time))}  {text}"
+
+
+SENTENCES = {
+    "requested": "requested; the price is locked",
+    "checking": "checking the request: graph, policy, host, a rehearsal on mock data",
+    "checked": "checked: it can be trained here",
+    "approval_needed": "waits for a person: fitchain job approve, or job reject",
+    "refused": "refused: {reason}",
+    "rejected": "rejected; the scientist has its money back",
+    "accepted": "accepted, the bond is locked ({gas:,} gas)",
+    "begun": "begun: the order of the records is fixed ({gas:,} gas)",
+    "training": "training {steps} steps, in process {pid}",
+    "checkpoint": "checkpoint {index} at step {step}: {metrics}",
+    "anchored": "anchored {count} checkpoints in block {block} ({gas:,} gas)",
+    "note": "{count} checkpoints anchored in block {block}: {metrics}",
+    "delivered": "delivered, sealed to the scientist",
+    "finished": "finished: transcript {transcript_root}, model {model_root} ({gas:,} gas)",
+    "disputed": "disputed: drawn verifiers train it again ({gas:,} gas)",
+    "audit_draw": "drew the verifiers ({gas:,} gas)",
+    "audit_advance": "brought the audit on from {phase} ({gas:,} gas)",
+    "drawn": "drawn as a verifier",
+    "joined": "took the seat ({gas:,} gas)",
+    "declined": "declined the seat: {reason}",
+    "evidence": "sealed the evidence to the verifiers ({gas:,} gas)",
+    "cannot_replay": "cannot replay it here: {reason}",
+    "examined": "examined the evidence: {outcome}, {segments} segments trained again",
+    "committed": "committed to a vote ({gas:,} gas)",
+    "revealed": "voted {outcome} ({gas:,} gas)",
+    "verdict": "audited: {verdict}",
+    "released": "released the model's key to the scientist ({gas:,} gas)",
+    "collected": "collected the fee ({gas:,} gas)",
+    "auditing": "is audited",
+    "refunded": "refunded: its audit came to no verdict, and everybody has its own back",
+    "received": "received and opened; its certificate holds",
+    "result_accepted": "accepted the result ({gas:,} gas)",
+    "settled": "settled",
+    "forfeited": "forfeited: the owner loses its bond",
+    "cancelled": "cancelled",
+    "error": "error: {message}",
+    "refuted": "refuted: {message}",
+    "resumed": "resumed at step {step}",
+    "wiped": "wiped the records' copy and the job's identity",
+    "let_go": "keeps the sealed files no longer (`fitchain store gc` removes them)",
+}
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, str) and len(value) == 66 and value.startswith("0x"):
+        return value[:10]
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, dict):
+        return " ".join(f"{name} {_short(inner)}" for name, inner in value.items())
+    return value

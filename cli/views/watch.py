@@ -1,0 +1,110 @@
+"""`fitchain job watch`: a job as it goes, redrawn in place on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from fitchain.cli.views import audits
+from fitchain.cli.views.history import sentence, sparkline, spent, state_name
+from fitchain.cli.views.output import console, printable
+from fitchain.pod.jobs.watch import StatusReader, looks
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from fitchain.pod.jobs.job_status import JobStatus
+
+LINES = 8  # of history below the figures
+BAR = 40
+
+
+def watch(reader: StatusReader, until_settled: bool) -> JobStatus:
+    """Show a job until it ends.
+
+    Args:
+        reader: reads the job.
+        until_settled: whether to go on after the training ended until money has moved.
+
+    Returns:
+        how it stands in the end.
+    """
+    out = console(stderr=True)
+    states = looks(reader, until_settled)
+    return watch_live(states) if out.is_terminal else watch_lines(states, sys.stderr.write)
+
+
+def watch_live(states: Iterator[JobStatus]) -> JobStatus:
+    """Redraw the status in place."""
+    from rich.live import Live
+
+    status = next(states)
+    with Live(draw(status), console=console(stderr=True), auto_refresh=False, transient=False) as live:
+        for status in states:
+            live.update(draw(status), refresh=True)
+        live.console.print()
+    return status
+
+
+def watch_lines(states: Iterator[JobStatus], write: Callable[[str], object]) -> JobStatus:
+    """Write each change and each line of the history once."""
+    newest, last = 0, ""
+    for status in states:
+        for entry in status.history:
+            if entry.id > newest:
+                newest = entry.id
+                write(printable(sentence(entry)) + "\n")
+        if state_name(status) != last:
+            last = state_name(status)
+            write(f"{time.strftime('%H:%M:%S')}  {last}\n")
+    return status
+
+
+def draw(status: JobStatus) -> Text:
+    """Draw a job's status for a terminal."""
+    from rich.text import Text
+
+    done, anchored, of = status.checkpoints, status.proof.count, status.leaf_count
+    lines = [
+        _line("agreement", Text(str(status.agreement.id))),
+        _line("state", Text(state_name(status), style="bold")),
+        _line("checkpoints", _bar(done, of, "green"), f"{done} of {of}"),
+        _line("anchored", _bar(anchored, of, "cyan"), f"{anchored} of {of}{_blocks(status)}"),
+    ]
+    if status.losses:
+        losses = [loss for _, loss in status.losses]
+        curve = Text(sparkline(losses, BAR).ljust(BAR), style="yellow")
+        accuracy = "" if status.accuracy is None else f"   accuracy {status.accuracy:.1%}"
+        lines.append(_line("loss", curve, f"{losses[-1]:.4f}{accuracy}"))
+    if status.audit is not None:
+        pairs = audits.pairs_of(status.audit, status.now)
+        lines += [_line(label, Text(printable(text))) for label, text in pairs]
+    lines.append(_line("gas", Text(spent(status))))
+    history = [entry for entry in status.history if entry.kind not in ("checkpoint", "training", "note")]
+    newest = [Text(printable(sentence(entry)), style="dim") for entry in history[-LINES:]]
+    return Text("\n").join([*lines, Text(""), *newest])
+
+
+def _line(label: str, value: Text, note: str = "") -> Text:
+    from rich.text import Text
+
+    return Text.assemble((label.ljust(13), "dim"), value, f"  {note}" if note else "")
+
+
+def _bar(done: int, of: int, style: str) -> Text:
+    from rich.text import Text
+
+    filled = BAR * done // max(of, 1)
+    return Text.assemble(("━" * filled, style), ("─" * (BAR - filled), "dim"))
+
+
+def _blocks(status: JobStatus) -> str:
+    """The blocks of the newest anchors."""
+    blocks = [str(anchor.block) for anchor in status.proof.anchors]
+    return (
+        f"   block{'s' if len(blocks) > 1 else ''} {'… ' if len(blocks) > 4 else ''}{', '.join(blocks[-4:])}"
+        if blocks
+        else ""
+    )

@@ -1,0 +1,126 @@
+"""A job at one moment: its agreement by the chain, and what only this pod's journal knows.
+
+The journal adds metrics out of the notes, errors, decisions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fitchain.pod.jobs.audit_status import AuditStatus, read_audit_status
+from fitchain.pod.jobs.home import Home
+from fitchain.pod.jobs.journal import Entry
+from fitchain.pod.ports.agreement import Agreement, RunRecord, State
+from fitchain.pod.values.digest import Digest, sha256
+from fitchain.pod.values.ids import AgreementId
+from fitchain.pod.values.recipe import Recipe
+from fitchain.pod.values.recipe.terms import RECIPE_BYTES
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """A job at one moment.
+
+    Args:
+        agreement, proof: as the chain has them.
+        transactions: how many the job took so far, from request on.
+        gas: what they used in all.
+        losses: (step, loss) as far as this home knows them.
+        accuracy: the newest, 0 to 1, if this home knows one.
+        history: what this home's pod wrote down, oldest first.
+        now: the chain's own time, seconds since 1970.
+        audit: None where none was opened.
+    """
+
+    agreement: Agreement
+    proof: RunRecord
+    transactions: int
+    gas: int
+    losses: tuple[tuple[int, float], ...]
+    accuracy: float | None
+    history: tuple[Entry, ...]
+    now: int
+    audit: AuditStatus | None = None
+
+    def __str__(self) -> str:
+        """One line, as a notebook prints it: `Training, 17 of 57 checkpoints, loss 0.2817`."""
+        loss = f", loss {self.losses[-1][1]:.4f}" if self.losses else ""
+        return f"{self.state.name.capitalize()}, {self.checkpoints} of {self.leaf_count} checkpoints{loss}"
+
+    @property
+    def state(self) -> State:
+        """Where its agreement stands."""
+        return self.agreement.state
+
+    @property
+    def leaf_count(self) -> int:
+        """Checkpoints that the whole run has, leaf 0 included."""
+        terms = self.agreement.terms
+        count: int = -(-terms.steps // terms.segment_steps) + 1
+        return count
+
+    @property
+    def checkpoints(self) -> int:
+        """Checkpoints known so far: anchored ones, or newer ones of this home's own training."""
+        own: list[int] = [entry.body["index"] + 1 for entry in self.history if entry.kind == "checkpoint"]
+        return max([self.proof.count, *own])
+
+
+class JobStatusReader:
+    """Reads one job's status again and again; receipts, which never change, only once.
+
+    Args:
+        home: opened, its key is not needed.
+        id: the agreement.
+    """
+
+    def __init__(self, home: Home, id: AgreementId) -> None:
+        self._home, self._id = home, id
+        self._gas: dict[Digest, int] = {}
+
+    def read(self) -> JobStatus:
+        """The job as it stands now.
+
+        Raises:
+            NotFound: this deployment has no such agreement.
+            ChainUnusable: the node does not answer.
+        """
+        home = self._home
+        agreement = home.agreements.read(self._id)
+        history = tuple(home.journal.history(self._id))
+        for transaction in {event.transaction for event in home.agreements.events(self._id)} - set(self._gas):
+            receipt = home.chain.receipt(transaction)
+            if receipt is not None:
+                self._gas[transaction] = receipt.gas_used
+        losses, accuracy = _metrics(history, agreement)
+        proof = home.agreements.run_record(self._id)
+        now = home.chain.block("latest").timestamp
+        audited = proof.end_block is not None and agreement.terms.audit.seats
+        audit = read_audit_status(home, self._id) if audited else None
+        spent = (len(self._gas), sum(self._gas.values()))
+        return JobStatus(agreement, proof, *spent, losses, accuracy, history, now, audit)
+
+
+def local_recipe(home: Home, agreement: Agreement) -> Recipe | None:
+    """An agreement's recipe, where this home has it: its own offer, or one that its pod examined."""
+    path = home.settings.home / "jobs" / str(agreement.id) / "recipe.json"
+    if not path.is_file() or path.stat().st_size > RECIPE_BYTES:
+        return None
+    data = path.read_bytes()
+    return Recipe.parse(data) if sha256(data) == agreement.terms.recipe else None
+
+
+def _metrics(history: Sequence[Entry], agreement: Agreement) -> tuple[tuple[tuple[int, float], ...], float | None]:
+    """Losses by step, and the newest accuracy: an owner has its own checkpoints', a scientist those
+    of the notes."""
+    losses: dict[int, float] = {}
+    accuracy = None
+    for entry in history:
+        metrics = entry.body.get("metrics") or {}
+        loss = entry.body.get("loss", metrics.get("loss"))
+        if loss is not None:
+            step = entry.body.get("step", (entry.body.get("count", 1) - 1) * agreement.terms.segment_steps)
+            losses[min(step, agreement.terms.steps)] = float(loss)
+        accuracy = entry.body.get("accuracy", metrics.get("accuracy", accuracy))
+    return tuple(sorted(losses.items())), accuracy

@@ -1,0 +1,78 @@
+"""Watching: how jobs stand, read again and again until they are over; no key is needed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+from fitchain.pod.ports.agreement import State
+
+if TYPE_CHECKING:
+    from fitchain.pod.jobs.home import Home
+    from fitchain.pod.jobs.job_status import JobStatus
+    from fitchain.pod.ports.agreement import Agreement
+
+LOOK_S = 0.4
+
+
+class StatusReader(Protocol):
+    """Whatever reads how a job stands; `JobStatusReader` is one."""
+
+    def read(self) -> JobStatus:
+        """The job as it stands now."""
+        ...
+
+
+def over(status: JobStatus, until_settled: bool) -> bool:
+    """Whether there is nothing more to wait for.
+
+    Args:
+        status: of the job.
+        until_settled: whether to wait until money has moved, and not only for the training's end.
+    """
+    state = status.agreement.state
+    return state.ended or (not until_settled and state in (State.TRAINED, State.DIVERGED, State.AUDITING))
+
+
+def looks(
+    reader: StatusReader, until_settled: bool = False, before: Callable[[], None] = lambda: None
+) -> Iterator[JobStatus]:
+    """Look at a job again and again until it is over.
+
+    Args:
+        reader: reads it.
+        until_settled: whether to go on after its training has ended, until money has moved.
+        before: called before each look.
+
+    Yields:
+        how it stands, at each look.
+    """
+    while True:
+        before()
+        status = reader.read()
+        yield status
+        if over(status, until_settled):
+            return
+        time.sleep(LOOK_S)
+
+
+def changes(statuses: Iterator[JobStatus]) -> Iterator[JobStatus]:
+    """Leave out what differs from the status before it in nothing but the time."""
+    last = None
+    for status in statuses:
+        if last is None or replace(status, now=last.now) != last:
+            yield status
+        last = status
+
+
+def list_jobs(home: Home) -> list[Agreement]:
+    """The agreements in which this home is the owner or the scientist, oldest first.
+
+    Raises:
+        AccessRefused: the home was opened without its key.
+        ChainUnusable: the node does not answer.
+    """
+    calls, own = home.agreements, home.keys.address
+    return calls.read_many([*calls.list(owner=own), *calls.list(scientist=own)])

@@ -1,0 +1,69 @@
+"""Where two sides of an audit part: what the owner's training comes to, step by step, done again.
+
+State digests show no number of a model or a record: they may be handed to the other side.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from fitchain.pod.compute.checkpoint import LEAVES, read_leaves, read_state
+from fitchain.pod.compute.checkpoint.files import state_path
+from fitchain.pod.jobs.home import Home
+from fitchain.pod.jobs.worker import Event, Task, explain
+from fitchain.pod.parties.owner.replay import link_training
+from fitchain.pod.parties.owner.run import prepare
+from fitchain.pod.proof.audit.diagnosis import StateDigests
+from fitchain.pod.values.errors import NotFound
+from fitchain.pod.values.ids import AgreementId
+
+
+def has_training(home: Home, id: AgreementId) -> bool:
+    """Whether a job was trained from this home."""
+    return (_folder(home, id) / LEAVES).exists()
+
+
+def explain_training(
+    home: Home, id: AgreementId, segments: Sequence[int], emit: Callable[[Event], None]
+) -> tuple[StateDigests, ...]:
+    """Train segments of a job again and keep every tensor's digest after each step.
+
+    Args:
+        home: the owner's, opened with its key, with the dataset's file where it was.
+        id: the agreement, which was trained from this home.
+        segments: which.
+        emit: takes the worker's events.
+
+    Raises:
+        NotFound: the job has no such segment.
+        FitchainError: it cannot be trained again here, or what is here is not what the chain says.
+    """
+    proof, folder = home.agreements.run_record(id), home.job_folder(id)
+    for segment in segments:
+        if not 0 <= segment < proof.count:
+            raise NotFound(f"the job {id.short} has no segment {segment}", f"it has 0 to {proof.count - 1}")
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".replay-") as scratch:
+        link_training(folder, Path(scratch))
+        prepare(home, id, proof, Path(scratch))
+        return explain(Path(scratch), Task.read(Path(scratch)), segments, emit)
+
+
+def kept_state_digests(home: Home, id: AgreementId, segments: Iterable[int]) -> tuple[StateDigests, ...]:
+    """The digests of the states that an owner kept at the ends of segments; none without any."""
+    if not has_training(home, id):
+        return ()
+    folder = _folder(home, id)
+    leaves, kept = read_leaves(folder), []
+    for segment in segments:
+        if segment + 1 < len(leaves):
+            step = leaves[segment + 1].leaf.step
+            if state_path(folder, step).exists():
+                kept.append(StateDigests.of(segment, step, read_state(folder, step)))
+    return tuple(kept)
+
+
+def _folder(home: Home, id: AgreementId) -> Path:
+    """The job's folder, which looking does not make."""
+    return home.settings.home / "jobs" / str(id)

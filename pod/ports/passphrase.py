@@ -1,0 +1,45 @@
+"""Passphrases: from a file's first line, or from whoever is asked.
+
+Never a literal in a program, never the command line, which every process can read, and never the
+environment, which every child inherits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+from fitchain.pod.values.errors import AccessRefused, NotFound
+
+LONGEST_BYTES = 4096
+
+Passphrase: TypeAlias = Path | Callable[[], str]
+"""A file, whose first line it is, or what asks for it: `getpass.getpass`, say."""
+
+
+def passphrase_of(source: Passphrase) -> str:
+    """Get a passphrase from where it is.
+
+    Raises:
+        NotFound, AccessRefused: as `read_passphrase`; or whatever the callable raises.
+    """
+    return read_passphrase(source) if isinstance(source, Path) else source()
+
+
+def read_passphrase(path: Path) -> str:
+    """Read a passphrase from the first line of a file.
+
+    Raises:
+        NotFound: the file cannot be read.
+        AccessRefused: its first line is empty.
+    """
+    try:
+        with path.open("rb") as file:
+            line = file.readline(LONGEST_BYTES)
+        passphrase = line.decode().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise NotFound(f"the passphrase file {path} cannot be read: {error}") from None
+    if not passphrase:
+        raise AccessRefused(f"the first line of {path} is empty and should be the passphrase")
+    return passphrase

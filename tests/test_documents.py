@@ -1,0 +1,222 @@
+"""Documents say what is so: files, modules and commands that they name are there, and what they show after a prompt is run."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from fitchain.cli.app import app
+from tests.source_text import DOCUMENTS, ROOT, blocks_of, name_of, python_in, spans_of, tree_of
+from tests.terminals import terminals_at, walk_of
+
+DOCS = ROOT / "docs"
+TOUR = DOCS / "architecture.md"
+HISTORY = ROOT / "CHANGELOG.md"
+"""Tells of files and commands as they were called."""
+
+NAMED_FILE = re.compile(r"^(?:pod|cli|scripts|tests|contracts|docs|examples|fitchain|snapshots)/[\w./-]+$")
+ROW = re.compile(r"^\| (.+) \|$", re.MULTILINE)
+
+
+# What a document names
+
+
+@pytest.mark.parametrize("document", [path for path in DOCUMENTS if path != HISTORY], ids=name_of)
+def test_files_that_a_document_names_are_there(document: Path) -> None:
+    text = document.read_text()
+    named = [span for span in spans_of(text) if NAMED_FILE.match(span)]
+    linked = re.findall(r"\]\((?!https?:)([^)#\s]+)\)", text)
+    missing = [path for path in named if not (ROOT / path).exists()]
+    missing += [path for path in linked if not (document.parent / path).exists()]
+    assert missing == []
+
+
+def section(document: Path, heading: str) -> str:
+    """What stands under a heading, up to the next of its rank or a higher one."""
+    rank = heading.split(" ")[0]
+    _, _, rest = document.read_text().partition(f"\n{heading}\n")
+    assert rest, f"{document.name} has no heading {heading!r}"
+    return re.split(rf"^#{{1,{len(rank)}}} ", rest, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def rows(text: str) -> list[list[str]]:
+    """The rows of the first table of a text, its head left out."""
+    lines = [[cell.strip() for cell in row.split(" | ")] for row in ROW.findall(text.split("\n\n|", 1)[-1])]
+    return lines[1:] if set("".join(lines[0])) == {"-"} else lines
+
+
+def test_readme_draws_the_storeys_as_they_are() -> None:
+    drawn = re.findall(r"^  (\w+) ", section(ROOT / "README.md", "## Where things are"), re.MULTILINE)
+    assert sorted(drawn) == sorted(path.name for path in (ROOT / "pod").iterdir() if (path / "__init__.py").exists())
+
+
+@pytest.mark.parametrize("storey", ["values", "ports", "compute", "proof", "jobs", "parties"])
+def test_tour_has_a_line_for_every_module_of_a_storey_and_none_besides(storey: str) -> None:
+    told = re.findall(r"^\| `(\w+)` \|", section(TOUR, f"### {storey}"), re.MULTILINE)
+    modules = [path.stem for path in (ROOT / "pod" / storey).iterdir() if not path.name.startswith("_")]
+    assert sorted(told) == sorted(modules)
+
+
+def test_tour_has_a_line_for_every_module_of_the_store() -> None:
+    told = re.findall(r"^\| `(\w+)` \|", section(TOUR, "## Two stores, one kind of object"), re.MULTILINE)
+    modules = [path.stem for path in (ROOT / "pod/ports/store").glob("*.py") if not path.name.startswith("_")]
+    assert sorted(told) == sorted(modules)
+
+
+def test_tour_names_every_contract() -> None:
+    told = re.findall(r"^\| `(\w+)` \|", section(TOUR, "## The contracts"), re.MULTILINE)
+    assert sorted(told) == sorted(path.stem for path in (ROOT / "contracts").glob("*.sol"))
+
+
+def defined_in(path: Path) -> set[str]:
+    """What a file defines: functions and classes, methods too; in Solidity functions and types."""
+    if path.suffix == ".sol":
+        return set(re.findall(r"\b(?:function|struct|enum|contract|error|event) (\w+)", path.read_text()))
+    named = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    return {node.name for node in ast.walk(tree_of(path)) if isinstance(node, named)}
+
+
+def test_tour_says_where_each_step_of_a_job_is_done() -> None:
+    places = [cell for row in re.findall(r"^\| .+$", section(TOUR, "## Where is …"), re.MULTILINE) for cell in [row]]
+    steps = [re.findall(r"`([\w/.]+\.(?:py|sol))`((?:,? `\w+`)*)", row) for row in places[2:]]
+    assert len(steps) >= 10 and all(steps)
+    unknown = [
+        f"{path} {name}"
+        for step in steps
+        for path, names in step
+        for name in re.findall(r"`(\w+)`", names)
+        if not (ROOT / path).exists() or name not in defined_in(ROOT / path)
+    ]
+    assert unknown == []
+
+
+# What a document shows of commands
+
+
+def command_tree() -> dict[tuple[str, ...], set[str]]:
+    """The options of every command by its path."""
+
+    def walk(node: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], set[str]]]:
+        for name, below in getattr(node, "commands", {}).items():
+            yield from walk(below, (*path, name))
+        yield path, {option for item in node.params for option in (*item.opts, *item.secondary_opts)}
+
+    return dict(walk(get_command(app), ()))
+
+
+COMMANDS = command_tree()
+ALTERNATIVES = re.compile(r" ([\w-]+(?: \| [\w-]+)+)$")
+OPTION = re.compile(r"--[a-z][a-z-]*")
+
+
+def commands_in(document: Path) -> Iterator[str]:
+    """Every `fitchain ...` that a document names or shows; `a | b` stands for two."""
+    shown = [command for _, command in walk_of(document)]
+    for text in (*spans_of(document.read_text()), *shown):
+        if match := re.search(r"(?:^|[;&] |do )fitchain ([a-z].*)", text):
+            line = match[1].split(";")[0].split(" & ")[0]
+            if several := ALTERNATIVES.search(f" {line}"):
+                head = f" {line}"[: several.start()].strip()
+                yield from (f"{head} {name}".strip() for name in several[1].split(" | "))
+            else:
+                yield line
+
+
+def path_of(command: str) -> tuple[str, ...]:
+    """The longest beginning of a command line that is a command or a group."""
+    words = [word for word in command.split() if not word.startswith("-")]
+    paths = [tuple(words[:count]) for count in range(len(words), 0, -1)]
+    return next((path for path in paths if path in COMMANDS), ())
+
+
+@pytest.mark.parametrize("document", [path for path in DOCUMENTS if path != HISTORY], ids=name_of)
+def test_commands_that_a_document_names_are_there_with_their_options(document: Path) -> None:
+    wrong = [
+        command
+        for command in commands_in(document)
+        if not (path := path_of(command)) or not set(OPTION.findall(command)) <= COMMANDS[path]
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("document", [path for path in DOCUMENTS if path != HISTORY], ids=name_of)
+def test_make_targets_that_a_document_names_are_there(document: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    text = document.read_text()
+    shown = "\n".join([*spans_of(text), *blocks_of(text, "console")])
+    assert set(re.findall(r"^(?:\$ )?make ([a-z-]+)", shown, re.MULTILINE)) <= targets
+
+
+def texts_run_by_tests() -> set[tuple[str, str]]:
+    """Pairs of texts that stand side by side in a call, a list or a tuple of some test: `run("job", "accept", id)`."""
+    pairs = set()
+    for path in python_in("tests"):
+        for node in ast.walk(tree_of(path)):
+            items = node.args if isinstance(node, ast.Call) else getattr(node, "elts", [])
+            words = [str(item.value) if isinstance(item, ast.Constant) else "" for item in items]
+            pairs |= set(zip(words, [*words[1:], ""], strict=True))
+    return pairs
+
+
+@pytest.mark.parametrize("document", [path for path in DOCUMENTS if path != HISTORY], ids=name_of)
+def test_every_command_that_a_document_names_is_run_by_a_test(document: Path) -> None:
+    walked = {path_of(command) for path in DOCUMENTS for command in commands_in_walk(path)}
+    tried = texts_run_by_tests()
+    singles = {first for first, _ in tried}
+    untried = [
+        command
+        for command in commands_in(document)
+        if (path := path_of(command)) not in walked
+        and (path[:2] not in tried if len(path) > 1 else not path or path[0] not in singles)
+    ]
+    assert untried == []
+
+
+def commands_in_walk(document: Path) -> Iterator[str]:
+    for _, command in walk_of(document):
+        yield from re.findall(r"\bfitchain ([^;&|]+)", command)
+
+
+def test_no_console_block_shows_what_no_walk_runs() -> None:
+    """What is shown without a terminal's prompt is a make target, or what it printed."""
+    lines = [
+        f"{name_of(document)}: {line}"
+        for document in DOCUMENTS
+        for block in blocks_of(document.read_text(), "console")
+        for line in block.splitlines()
+        if line.startswith("$ ")
+        and not line.startswith(("$ make ", "$ make\t"))
+        and line.split("#")[0].strip() != "$ make"
+    ]
+    assert lines == []
+
+
+WALKS = [DOCS / "audits.md", DOCS / "ipfs.md"]
+
+
+def test_every_document_with_prompts_is_walked() -> None:
+    assert [path for path in DOCUMENTS if walk_of(path)] == [ROOT / "README.md", *WALKS]
+
+
+@pytest.mark.timeout(1200)
+def test_the_walk_of_an_audit_runs_as_it_is_shown(tmp_path: Path) -> None:
+    readme, audit = walk_of(ROOT / "README.md"), walk_of(DOCS / "audits.md")
+    registered = next(place for place, (_, command) in enumerate(readme) if "data register" in command)
+    commands = [*readme[:registered], *audit]
+    with terminals_at(tmp_path, commands) as walkers:
+        walkers.walk(commands)
+        assert "sampled" in walkers.terminals["scientist"].log
+
+
+@pytest.mark.ipfs
+def test_the_walk_of_two_nodes_runs_as_it_is_shown(tmp_path: Path) -> None:
+    commands = walk_of(DOCS / "ipfs.md")
+    with terminals_at(tmp_path, commands) as walkers:
+        walkers.walk(commands)
+        assert (tmp_path / "fetched" / "recipe.toml").exists()
