@@ -1,4 +1,4 @@
-"""`python -m fitchain.cli`: the same command where it is not installed, and how pods are started beside this process."""
+"""`python -m fitchain.cli`: the command where it is not installed, and how pods are started."""
 
 from __future__ import annotations
 

@@ -8,8 +8,8 @@
     store                   the objects that all of it names
     demo                    all of it in half a minute
 
-There is one error boundary, `run`, and it answers with the exit code: 0 done or holds, 1 refuted, 2 wrong command line, 3 could
-not check or could not do it.
+There is one error boundary, `run`, and it answers with the exit code: 0 done or holds, 1 refuted, 2
+wrong command line, 3 could not check or could not do it.
 """
 
 from __future__ import annotations
@@ -70,7 +70,10 @@ class RootGroup(PlainGroup):
 app = typer.Typer(
     name="fitchain",
     help="Train where the data lives, prove what was trained.",
-    epilog="Supported on Linux x86-64; `proof verify` runs anywhere. Exit codes: 0 done, 1 refuted, 2 usage, 3 could not check.",
+    epilog=(
+        "Supported on Linux x86-64; `proof verify` runs anywhere. "
+        "Exit codes: 0 done, 1 refuted, 2 usage, 3 could not check."
+    ),
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

@@ -1,8 +1,8 @@
-"""How a command is made: its own parameters, the options that every command takes, a session, a printed report.
+"""How a command is made: its own parameters, those of every command, a session, a report.
 
-`@command(app, "show")` turns a function `(session, …) -> Report` into a typer command. The options in `COMMON` may stand before
-the subcommand or after it; the later one counts. The session opens the settings and the home when they are first asked for and
-closes what it opened.
+`@command(app, "show")` turns a function `(session, …) -> Report` into a typer command. The options
+in `COMMON` may stand before the subcommand or after it; the later one counts. The session opens the
+settings and the home when they are first asked for and closes what it opened.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ def command(app: typer.Typer, name: str) -> Callable[[Command], Command]:
 
 
 def set_signature(run: Callable[..., None], own: list[inspect.Parameter]) -> None:
-    """Give typer the signature to read: the context, the command's own parameters, the common ones."""
+    """Give typer the signature to read: the context, the command's own parameters, the rest."""
     keyword = inspect.Parameter.KEYWORD_ONLY
     parameters = [inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)]
     parameters += [parameter.replace(kind=keyword) for parameter in own]

@@ -1,4 +1,4 @@
-"""Identifiers as people type them: a unique prefix of six hex digits or more stands for the whole."""
+"""Identifiers as people type them: a unique prefix of six hex digits or more is enough."""
 
 from __future__ import annotations
 

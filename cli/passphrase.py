@@ -1,6 +1,8 @@
 """Where a passphrase comes from: the first line of a file, or the terminal.
 
-Never the command line, which every process can read, and never the environment, which every child inherits."""
+Never the command line, which every process can read, and never the environment, which every child
+inherits.
+"""
 
 from __future__ import annotations
 

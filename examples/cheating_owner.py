@@ -1,5 +1,6 @@
-"""A data owner that cheats, for the demonstration: it shuffles the column to be learnt before it trains, and does everything else as
-agreed. Its checkpoints are chained and anchored in time like an honest owner's, and its certificate is signed.
+"""A data owner that cheats, for the demonstration: it shuffles the column to be learnt before it
+trains, and does everything else as agreed. Its checkpoints are chained and anchored in time like an
+honest owner's, and its certificate is signed.
 
     python examples/cheating_owner.py pod owner --home ...
 """

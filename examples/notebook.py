@@ -1,9 +1,10 @@
 # %% [markdown]
 # # A training, from a notebook
 #
-# A data owner trains a scientist's model where the data live, and anybody can check what was trained. Here both sit in one
-# notebook, each with a home of its own, on a test chain that ends with the notebook. After `make setup`: run the cells (jupytext
-# opens this file as a notebook), or `python examples/notebook.py`.
+# A data owner trains a scientist's model where the data live, and anybody can check what was
+# trained. Here both sit in one notebook, each with a home of its own, on a test chain that ends
+# with the notebook. After `make setup`: run the cells (jupytext opens this file as a notebook), or
+# `python examples/notebook.py`.
 
 # %%
 import atexit
@@ -26,7 +27,8 @@ atexit.register(opened.close)
 # %% [markdown]
 # ## A chain and two homes
 #
-# A home holds a party's keys, under a passphrase. Where a person sits, `getpass.getpass` stands in place of the file.
+# A home holds a party's keys, under a passphrase. Where a person sits, `getpass.getpass` stands in
+# place of the file.
 
 # %%
 fitchain.devnet.start(folder / "devnet", port=0)
@@ -48,7 +50,8 @@ owner, scientist = new_home("owner"), new_home("scientist")
 # %% [markdown]
 # ## The owner offers a table
 #
-# Its root and its card become public; the records stay in the file. The owner's pod runs beside the notebook from here on.
+# Its root and its card become public; the records stay in the file. The owner's pod runs beside the
+# notebook from here on.
 
 # %%
 data = load_breast_cancer()
@@ -79,7 +82,7 @@ class Classifier(nn.Module):
 
 torch.manual_seed(0)
 model = fitchain.publish_model(scientist, Classifier, dataset.id)
-recipe = {"epochs": 20, "batch_size": 32, "learning_rate": 0.002}
+recipe = {"epochs": 20, "batch_size": 32, "learning_rate": 0.01}
 job = fitchain.request_job(scientist, fitchain.JobRequest(dataset.id, model.id, recipe))
 
 # %% [markdown]
@@ -95,7 +98,8 @@ for request in fitchain.list_jobs(owner):
 # %% [markdown]
 # ## The scientist watches, fetches and checks
 #
-# `verify` needs neither key nor data nor torch: a stranger with the two files and a node runs the same line.
+# `verify` needs neither key nor data nor torch: a stranger with the two files and a node runs the
+# same line.
 
 # %%
 for status in fitchain.watch_job(scientist, job):
@@ -121,3 +125,4 @@ print(f"the owner has {owner.chain.fit_balance(owner.keys.address) // fitchain.F
 
 # %%
 opened.close()
+print(f"everything of this run lies in {folder}")

@@ -1,21 +1,21 @@
 """Fitchain: train where the data lives, prove what was trained.
 
-This is the whole of it for a notebook or a program of one's own; each name is imported when it is first used, so `import fitchain` costs
-next to nothing, and whoever only verifies needs no torch.
+This is all of it for a notebook or a program of one's own. Each name is imported when it is first
+used, so `import fitchain` costs next to nothing, and whoever only verifies needs no torch.
 
     who one is     create_keys, open_home; devnet is a chain to try things on
     an owner       register_dataset, list_jobs, approve, reject, replay_job
-    a scientist    read_card, publish_model, request_job, watch_job, fetch_model, evaluate, restore, accept_result, dispute
+    a scientist    read_card, publish_model, plan_audit, request_job, watch_job, fetch_model,
+                   evaluate, restore, accept_result, dispute
     anybody        verify
     running pods   serve an Owner, a Scientist or a Verifier beside the notebook
 
-Amounts are in base units: `10 * FIT` is ten FIT. Errors are FitchainError: Refuted (checked, and it does not hold) or Unusable (could
-not be checked or done); `errors` has the tree.
+Amounts are in base units: `10 * FIT` is ten FIT. Errors are FitchainError: Refuted (checked, and it
+does not hold) or Unusable (could not be checked or done); `errors` has the tree.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
         PublishedModel,
         Scientist,
         accept_result,
-        dispute,
         evaluate,
         fetch_model,
         plan_audit,
@@ -52,6 +51,7 @@ if TYPE_CHECKING:
         request_job,
         watch_job,
     )
+    from fitchain.pod.parties.scientist.dispute import dispute
     from fitchain.pod.parties.verifier import Verifier
     from fitchain.pod.ports.agreement import Agreement, AuditTerms, State
     from fitchain.pod.ports.chain import devnet
@@ -135,22 +135,24 @@ _NAMES = {
     "pod.jobs.serving": "ServedPod serve",
     "pod.jobs.watch": "list_jobs",
     "pod.parties.owner": "DatasetOffer Owner RegisteredDataset Replay approve register_dataset reject replay_job",
-    "pod.parties.scientist": "AuditOptions Delivery Evaluation JobRequest PublishedModel Scientist accept_result dispute"
+    "pod.parties.scientist": "AuditOptions Delivery Evaluation JobRequest PublishedModel Scientist accept_result"
     " evaluate fetch_model plan_audit publish_model read_card request_job watch_job",
+    "pod.parties.scientist.dispute": "dispute",
     "pod.parties.verifier": "Verifier",
     "pod.ports.agreement": "Agreement AuditTerms State",
+    "pod.ports.chain": "devnet",
     "pod.ports.chain.base": "FIT",
-    "pod.ports.chain.devnet": "devnet",
     "pod.ports.keys": "KeyInfo",
     "pod.ports.passphrase": "Passphrase",
     "pod.proof.audit.plan": "AuditPlan",
     "pod.proof.certificate": "Assurance Verdict verify",
+    "pod.values": "errors",
     "pod.values.audit_mode": "AuditMode",
     "pod.values.digest": "Digest",
-    "pod.values.errors": "FitchainError Refuted Unusable errors",
+    "pod.values.errors": "FitchainError Refuted Unusable",
     "pod.values.ids": "AgreementId DatasetId ModelId PanelId",
 }
-"""Where the public names are defined; a module's own last name stands for the module itself."""
+"""From where the public names are imported, as above."""
 
 _MODULES = {name: f"fitchain.{module}" for module, names in _NAMES.items() for name in names.split()}
 
@@ -162,8 +164,7 @@ def _import(name: str) -> Any:
 
         value: Any = version("fitchain")
     elif name in _MODULES:
-        module = import_module(_MODULES[name])
-        value = module if module.__name__.endswith(f".{name}") else getattr(module, name)
+        value = getattr(__import__(_MODULES[name], fromlist=[name]), name)
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value

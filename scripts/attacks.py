@@ -1,8 +1,9 @@
 """Play every attack of the suite for real, and measure how often the draw of segments finds a fake.
 
-Cheating owners train in worker processes, their evidence is sealed, fetched, checked and replayed as a verifier does it; attacks on
-draws, votes and deadlines run against the contracts on a devnet of their own. The second table is 1,000 draws for each share of faked
-segments against the exact formula.
+Cheating owners train in worker processes, their evidence is sealed, fetched, checked and replayed
+as a verifier does it; attacks on draws, votes and deadlines run against the contracts on a devnet
+of their own. The second table is 1,000 draws for each share of faked segments against the exact
+formula.
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ from tests.attacks.attack_lab import Caught, Field
 from tests.attacks.rows import ATTACKS, UNCAUGHT, Attack
 
 TROUBLE = (FitchainError, AssertionError, OSError, KeyError, ValueError)
-"""What a play may end with; it is a row that is not caught as it says, and the others are still played."""
+"""What a play may end with; it is a row that is not caught as it says, and the others are still
+played."""
 
 
 @dataclass(frozen=True)
 class Played:
-    """An attack as it was played: what caught it, how the table differs from that, how often a draw finds it."""
+    """An attack as it was played: what caught it, how the table differs from that, how often a draw
+    finds it."""
 
     attack: Attack
     caught: Caught

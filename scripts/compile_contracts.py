@@ -1,8 +1,10 @@
-"""Compile the contracts into the artifacts that pods ship with: `python -m scripts.compile_contracts`.
+"""Compile the contracts into the artifacts that pods ship with: `python -m
+scripts.compile_contracts`.
 
-Compiler settings come from foundry.toml, so that what forge tests is what is deployed; the compiler is scripts/solc (npm's
-solc) driven through py-solc-x. The artifacts hold no path of this machine, no time and no metadata hash: equal sources give
-equal bytes, and tests/test_contracts.py compiles again and compares.
+Compiler settings come from foundry.toml, so that what forge tests is what is deployed; the compiler
+is scripts/solc (npm's solc) driven through py-solc-x. The artifacts hold no path of this machine,
+no time and no metadata hash: equal sources give equal bytes, and tests/test_contracts.py compiles
+again and compares.
 """
 
 from __future__ import annotations
@@ -60,7 +62,8 @@ def artifacts() -> dict[str, str]:
 
 
 def enums() -> dict[str, list[str]]:
-    """The enums of contracts/types as the compiler reads them: by name their members, in the order of their numbers.
+    """The enums of contracts/types as the compiler reads them: by name their members, in the order
+    of their numbers.
 
     Raises:
         NotFound: the tools are not installed.
@@ -97,7 +100,8 @@ def main() -> int:
 
 
 def _compile(sources: dict[str, str], settings: dict[str, Any], selection: dict[str, Any]) -> dict[str, Any]:
-    """Hand sources to the compiler as its standard JSON; its answer has of them what `selection` names."""
+    """Hand sources to the compiler as its standard JSON; its answer has of them what `selection`
+    names."""
     request = {
         "language": "Solidity",
         "sources": {name: {"content": text} for name, text in sorted(sources.items())},
@@ -141,7 +145,8 @@ def _path(name: str) -> Path:
 
 
 def _encode(artifact: dict[str, Any]) -> str:
-    """JSON with one line for each entry of the ABI, so that a change of the interface is a readable diff."""
+    """JSON with one line for each entry of the ABI, so that a change of the interface is a readable
+    diff."""
     fields = {key: json.dumps(value, sort_keys=key != "abi") for key, value in artifact.items()}
     fields["abi"] = "[\n" + ",\n".join("    " + json.dumps(entry) for entry in artifact["abi"]) + "\n  ]"
     fields["sources_sha256"] = json.dumps(artifact["sources_sha256"], indent=4).replace("\n}", "\n  }")

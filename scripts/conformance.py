@@ -1,8 +1,10 @@
-"""Do other processors give the same bits? Runs the probe's cases here and on emulated CPUs, and compares them case by case.
+"""Do other processors give the same bits? Runs the probe's cases here and on emulated CPUs, and
+compares them case by case.
 
-A developer's tool (`make conformance`), never a user's: it wants `qemu-x86_64` (Debian: qemu-user) and takes minutes. What it
-shows equal may stand in `cpu-x86-64-v3`; what it shows different may not. Emulated reciprocal square roots may differ from real
-silicon, so a second real machine is better evidence: run `python -m fitchain.pod.compute.environment probe cpu-x86-64-v3 1` there.
+A developer's tool (`make conformance`), never a user's: it wants `qemu-x86_64` (Debian: qemu-user)
+and takes minutes. What it shows equal may stand in `cpu-x86-64-v3`; what it shows different may
+not. Emulated reciprocal square roots may differ from real silicon, so a second real machine is
+better evidence: run `python -m fitchain.pod.compute.environment probe cpu-x86-64-v3 1` there.
 
     python scripts/conformance.py [--threads N] [--cpu MODEL]...
 """

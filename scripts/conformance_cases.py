@@ -1,7 +1,9 @@
-"""Cases for the conformance suite beyond the probe's own: operators that a model may reach, and wide scans of functions.
+"""Cases for the conformance suite beyond the probe's own: operators that a model may reach, and
+wide scans of functions.
 
-What stands under `suspect/` is outside `cpu-x86-64-v3`, each with its reason; everything else must be equal on every processor. A
-function that a vendor's library computes may differ in one value of a hundred thousand, so functions are scanned over a million.
+What stands under `suspect/` is outside `cpu-x86-64-v3`, each with its reason; everything else must
+be equal on every processor. A function that a vendor's library computes may differ in one value of
+a hundred thousand, so functions are scanned over a million.
 """
 
 from __future__ import annotations
@@ -93,7 +95,8 @@ _ACTIVATIONS = ("celu", "elu", "gelu", "hardswish", "logsigmoid", "mish", "selu"
 
 _VECTOR_MATH = {"atan": _EVERYWHERE, "tan": _EVERYWHERE, "asin": _WITHIN_ONE, "acos": _WITHIN_ONE}
 _VECTOR_MATH |= {"log2": _ABOVE_ZERO, "log10": _ABOVE_ZERO, "sqrt": _ABOVE_ZERO}
-"""Functions that MKL's vector math computes from the processor's own reciprocal approximations: rarely one bit off."""
+"""Functions that MKL's vector math computes from the processor's own reciprocal approximations:
+rarely one bit off."""
 
 
 def wider_cases() -> dict[str, Case]:
@@ -113,7 +116,8 @@ def wider_cases() -> dict[str, Case]:
 
 
 def scan(function: Callable[[Tensor], Tensor], where: tuple[str, ...]) -> list[Tensor]:
-    """A function's values at a million places, of which half lie near one and half over a wide range."""
+    """A function's values at a million places, of which half lie near one and half over a wide
+    range."""
     unit = torch.rand(SCANNED, generator=torch.Generator().manual_seed(1)) * 2 - 1
     if where is _WITHIN_ONE:
         return [function(unit.abs() if function is torch.logit else unit)]

@@ -1,8 +1,10 @@
 """Deploy the contracts on the chain of any node, or go on with a deployment that was cut off.
 
-    python scripts/deploy.py --rpc URL --passphrase-file FILE [--home FOLDER] [--key NAME] [--chain-id N]
+    python scripts/deploy.py --rpc URL --passphrase-file FILE [--home FOLDER] [--key NAME]
+    [--chain-id N]
 
-Prints the deployment, which is also kept as `<home>/deployments/<chain id>.json`. On a devnet no key is needed: its node deploys.
+Prints the deployment, which is also kept as `<home>/deployments/<chain id>.json`. On a devnet no
+key is needed: its node deploys.
 """
 
 from __future__ import annotations

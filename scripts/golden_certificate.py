@@ -1,10 +1,12 @@
-"""Write tests/golden/v1/certificate: a certificate and its model, as bytes that must hold for ever once version 1 is frozen.
+"""Write tests/golden/v1/certificate: a certificate and its model, as bytes that must hold for ever
+once version 1 is frozen.
 
     python -m scripts.golden_certificate
 
-It is run only while the format may still change; afterwards a difference is a broken promise, not a reason to run it again. Nothing
-here was trained or is on any chain: the golden file fixes forms (envelope, statement, recipe, card, leaves, tree, tensors), and the
-tests check everything of it that needs no chain.
+It is run only while the format may still change; afterwards a difference is a broken promise, not a
+reason to run it again. Nothing here was trained or is on any chain: the golden file fixes forms
+(envelope, statement, recipe, card, leaves, tree, tensors), and the tests check everything of it
+that needs no chain.
 """
 
 from __future__ import annotations

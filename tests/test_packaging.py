@@ -1,4 +1,4 @@
-"""What is declared is what is imported, what is locked is what is declared, and the wheel holds what the pods read."""
+"""What is imported is declared, what is declared is locked, and a wheel brings one working name."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh environment with the wheel; what it depends on lies in this one, and the checkout is on no path."""
+    """A fresh environment with the wheel; what it depends on lies in this one."""
     environment = tmp_path_factory.mktemp("environment")
     run(sys.executable, "-m", "venv", "--without-pip", str(environment), folder=environment)
     pip("--python", str(environment / "bin" / "python"), "install", str(wheel), folder=environment)
@@ -155,7 +155,7 @@ def site_packages(environment: Path) -> Path:
 
 
 def files_of(wheel: Path) -> dict[str, int]:
-    """What a wheel installs, its records aside, with a checksum each; every file once, and no link."""
+    """What a wheel installs, its records aside, with a checksum each."""
     entries = zipfile.ZipFile(wheel).infolist()
     names = [entry.filename for entry in entries]
     assert len(set(names)) == len(names) and not any(stat.S_ISLNK(entry.external_attr >> 16) for entry in entries)

@@ -19,7 +19,7 @@ from fitchain.pod.ports.agreement import State
 from fitchain.pod.ports.sealed import new_identity
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.ports.store.local import LocalStore
-from fitchain.pod.proof.audit.chain_record import read_facts
+from fitchain.pod.proof.audit.chain_record import read_chain_record
 from fitchain.pod.proof.audit.vote import Outcome, trace_digest
 from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import EnvironmentRefused
@@ -223,7 +223,7 @@ def test_an_owner_builds_evidence_that_a_verifier_examines(workshop: Workshop, t
     assert not state_path(owner.home.job_folder(id), 10).exists()
     mine, other = new_identity(), new_identity()
     cid = build_evidence(owner.home, owner.home.store, id, CHALLENGE, 1, [mine[1], other[1]])
-    facts = read_facts(scientist.home.chain, id, CHALLENGE, 1)
+    facts = read_chain_record(scientist.home.chain, id, CHALLENGE, 1)
     found = examine(scientist.home.store, cid, mine[0], facts, tmp_path)
     assert (found.outcome, found.problems, facts.audited) == (Outcome.MATCH, (), (0, 5))
     assert not list(owner.home.job_folder(id).glob(".evidence-*"))

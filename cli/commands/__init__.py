@@ -1,1 +1,1 @@
-"""The commands of `fitchain`, one module a group: each parses, calls one function of `pod` and returns a report."""
+"""The commands of `fitchain`, one module a group: parse, call one function of `pod`, report."""

@@ -25,7 +25,7 @@ app = group("data", "Offer a dataset for training; its records stay where they a
 
 @command(app, "register")
 def register(
-    session: Session,
+    session: Session,  # its parameters are the options of the command line
     source: Annotated[Path, typer.Argument(metavar="FILE", help="A table, .csv or .npz; it must stay where it is.")],
     target: Annotated[
         str, typer.Option("--target", metavar="COLUMN", help="What is to be predicted.", show_default=False)
@@ -88,7 +88,8 @@ def register(
 ) -> Report:
     """Register a table; its records stay here.
 
-    Its root, its card and made-up records of the same form become public. The records themselves stay in the file.
+    Its root, its card and made-up records of the same form become public. The records themselves
+    stay in the file.
     """
     from fitchain.pod.compute.dataset import Policy
     from fitchain.pod.parties import owner
@@ -262,7 +263,8 @@ def _conditions(policy: Policy) -> str:
 
 def _constants(card: Card, column: str) -> tuple[str, str]:
     constants = card.transform.get(column, {})
-    return tuple(f"{constants[name]:.6g}" if name in constants else "" for name in ("mean", "scale"))  # type: ignore[return-value]
+    mean, scale = (f"{constants[name]:.6g}" if name in constants else "" for name in ("mean", "scale"))
+    return mean, scale
 
 
 def _shown(policy: Policy) -> str:

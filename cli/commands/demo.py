@@ -1,4 +1,4 @@
-"""`fitchain demo`: the main job from end to end, on real data, with each party's pod in a process of its own."""
+"""`fitchain demo`: the main job from end to end, on real data, each pod a process of its own."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def demo(
 ) -> Report:
     """See the main job from end to end, in about a minute.
 
-    Where Kubo is at hand each side has an IPFS node of its own, else all share a folder; --store local or --store ipfs
-    chooses.
+    Where Kubo is at hand each side has an IPFS node of its own, else all share a folder; --store
+    local or --store ipfs chooses.
     """
     if data not in PLAYS:
         raise InputRefused(f"there is no demonstration {data!r}", f"choose one of {', '.join(PLAYS)}")

@@ -25,8 +25,9 @@ def up(
 ) -> Report:
     """Start the test chain, or find it running.
 
-    It goes on with the chain that it left. It is the default chain of every command until `devnet down`. With --ipfs the
-    first of two IPFS nodes, which know nobody but each other, is the default store; name the second with --store.
+    It goes on with the chain that it left. It is the default chain of every command until `devnet
+    down`. With --ipfs the first of two IPFS nodes, which know nobody but each other, is the default
+    store; name the second with --store.
     """
     from fitchain.pod.ports.chain import devnet
     from fitchain.pod.ports.store import devnet_nodes

@@ -31,7 +31,7 @@ app = group("job", "Ask for a training, decide on it, follow it, pay for it.")
 
 @command(app, "request")
 def request(
-    session: Session,
+    session: Session,  # its parameters are the options of the command line
     dataset: Annotated[
         str, typer.Option("--dataset", metavar="ID", help="The dataset to train on.", show_default=False)
     ],
@@ -290,8 +290,8 @@ def cancel(session: Session, agreement: AgreementArgument) -> Report:
 def settle(session: Session, agreement: AgreementArgument) -> Report:
     """Settle a job whose time is up, as anyone.
 
-    A result that the scientist met with silence is paid; a training that the owner did not end in time forfeits its bond; an audit
-    that waits is drawn, or goes on without whom it waited for.
+    A result that the scientist met with silence is paid; a training that the owner did not end in
+    time forfeits its bond; an audit that waits is drawn, or goes on without whom it waited for.
     """
     id = find_agreement(session.reader, agreement)
     job = session.reader.agreements.read(id)
@@ -346,7 +346,7 @@ def read_audit_options(home: Home, **texts: Any) -> AuditOptions:
 
 
 def audit_pairs(plan: AuditPlan | None) -> list[tuple[str, Any]]:
-    """What the audit of a request finds and costs, in labelled lines; none where nobody is to audit."""
+    """What the audit of a request finds and costs, as pairs; none where nobody is to audit."""
     from fitchain.cli.views.cost import pairs_of
 
     return [] if plan is None else pairs_of(plan)
@@ -371,7 +371,7 @@ def _ending(status: JobStatus) -> str:
 
 
 def _advanced(session: Session, id: AgreementId) -> Report:
-    """Draw an audit's verifiers, or take it out of a phase whose time is up or in which nobody is left to act."""
+    """Draw an audit's verifiers, or end a phase whose time is up or where nobody is left to act."""
     from fitchain.cli.views import audits
 
     audit = session.reader.audits.read(id)

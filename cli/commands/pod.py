@@ -31,7 +31,8 @@ def owner(
 ) -> None:
     """Serve this home's datasets.
 
-    It examines requests, trains, anchors and delivers. Ctrl-C stops it; started again, it goes on where it was.
+    It examines requests, trains, anchors and delivers. Ctrl-C stops it; started again, it goes on
+    where it was.
     """
     from fitchain.pod.parties.owner import Owner
 
@@ -52,7 +53,8 @@ def scientist(
 ) -> None:
     """Follow this home's jobs.
 
-    It reads notes, opens deliveries and checks their certificates. Ctrl-C stops it; nothing is lost.
+    It reads notes, opens deliveries and checks their certificates. Ctrl-C stops it; nothing is
+    lost.
     """
     from fitchain.pod.parties.scientist import Scientist
 
@@ -68,8 +70,8 @@ def scientist(
 def verifier(session: Session) -> None:
     """Take this home's seat in each audit that it is drawn for.
 
-    It trains drawn segments again, votes and collects its fees. Ctrl-C stops it; started again, it goes on where it was, and what it
-    was drawn for does not wait: an absent verifier loses a fee.
+    It trains drawn segments again, votes and collects its fees. Ctrl-C stops it; started again, it
+    goes on where it was, and what it was drawn for does not wait: an absent verifier loses a fee.
     """
     from fitchain.pod.parties.verifier import Verifier
 
@@ -91,8 +93,8 @@ def log_job(id: AgreementId, text: str) -> None:
 def stopping() -> Iterator[threading.Event]:
     """An event that SIGTERM and SIGINT set; a second one ends the process at once.
 
-    A signal may arrive anywhere, inside a print or while the event's own lock is held: so its handler does next to nothing, and a
-    thread that waits at a pipe does the rest.
+    A signal may arrive anywhere, inside a print or while the event's own lock is held: so its
+    handler does next to nothing, and a thread that waits at a pipe does the rest.
     """
     stop = threading.Event()
     reading, writing = os.pipe()

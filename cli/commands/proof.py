@@ -107,7 +107,8 @@ def replay(
 ) -> Report:
     """Train segments again and compare them, bit for bit.
 
-    For whoever has the data: the owner. The leaves that it compares with must add up to the root on the chain.
+    For whoever has the data: the owner. The leaves that it compares with must add up to the root on
+    the chain.
     """
     from fitchain.pod.parties import owner
 
@@ -145,8 +146,8 @@ def explain(
 ) -> Report:
     """Find where two sides of an audit part.
 
-    Down to the segment, the step and the tensor. Trains the segments again here. Moments hold digests and no data: hand
-    your file to the other side. It moves no money.
+    Down to the segment, the step and the tensor. Trains the segments again here. Moments hold
+    digests and no data: hand your file to the other side. It moves no money.
     """
     from fitchain.pod.parties import owner
     from fitchain.pod.proof.audit.diagnosis import compare_with_file, first_disagreement, write_state_digests
@@ -183,7 +184,7 @@ def _train_again(home: Home, id: AgreementId, segments: Sequence[int]) -> tuple[
     """Train segments again, or those drawn, from what this home has of a job.
 
     Raises:
-        NotFound: this home has neither the training nor the evidence, or the job has no such segment.
+        NotFound: this home has neither training nor evidence, or the job has no such segment.
     """
     from fitchain.pod.jobs.audit_status import drawn_segments
     from fitchain.pod.parties import owner, verifier
@@ -204,7 +205,7 @@ def _train_again(home: Home, id: AgreementId, segments: Sequence[int]) -> tuple[
 
 @command(app, "cost")
 def cost(
-    session: Session,
+    session: Session,  # its parameters are the options of the command line
     agreement: Annotated[
         str | None,
         typer.Argument(
@@ -273,8 +274,8 @@ def verify(
 ) -> Report:
     """Check where a model file comes from.
 
-    Needs no key, no data and no torch; node and deployment are yours, never the certificate's. Exits 0 if it holds, 1 if it is
-    refuted, 3 if it could not be checked.
+    Needs no key, no data and no torch; node and deployment are yours, never the certificate's.
+    Exits 0 if it holds, 1 if it is refuted, 3 if it could not be checked.
     """
     from fitchain.pod.proof.certificate import Assurance
     from fitchain.pod.proof.certificate import verify as check
@@ -285,7 +286,7 @@ def verify(
 
 
 def describe_verdict(verdict: Verdict, model: Path) -> Report:
-    """A verdict as values and for people: what holds, what was read from the chain, what it does not say."""
+    """A verdict: what holds, what was read from the chain, what it does not say."""
     statement, history = verdict.statement, verdict.story
     values = {
         "holds": True,

@@ -128,7 +128,7 @@ def _drawable(home: Home, record: Verifier) -> str:
 
 
 def _bound_for(home: Home, record: Verifier) -> int:
-    """Seconds until a leaving verifier's stake is free; 0 or less where it is free or not leaving."""
+    """Seconds until a leaving verifier's stake is free; at most 0 where it is, or stays."""
     return record.unbonded - home.chain.block("latest").timestamp if record.unbonded else 0
 
 

@@ -1,1 +1,1 @@
-"""The demonstration: parties with homes and pods of their own, the play, and what is said at its end."""
+"""The demonstration: parties with homes and pods of their own, the play, its summary."""

@@ -1,4 +1,4 @@
-"""The demonstration's second half: three verifiers with a stake, and a second owner that cheats and is caught."""
+"""The demonstration's second half: three staked verifiers, and a second owner that is caught."""
 
 from __future__ import annotations
 
@@ -45,16 +45,16 @@ def convene(
 
 
 def terms(panel: PanelId) -> AuditTerms:
-    """What the parties agree on: all three look at the first segment, the last and five drawn ones."""
+    """What the parties agree on: all three replay the first segment, the last and five drawn."""
     return AuditTerms(segments=DRAWN, verifiers=3, mode=AuditMode.SAMPLED, panel=panel, fee=FEE, window=WINDOW_S)
 
 
 def audited_segments(home: Home, job: AgreementId) -> tuple[int, ...]:
     """The segments that the chain drew."""
-    from fitchain.pod.proof.audit.chain_record import read_facts
+    from fitchain.pod.proof.audit.chain_record import read_chain_record
 
     audit = home.audits.read(job)
-    return read_facts(home.chain, job, audit.seed, audit.round).audited
+    return read_chain_record(home.chain, job, audit.seed, audit.round).audited
 
 
 def replayed(home: Home, job: AgreementId) -> int:

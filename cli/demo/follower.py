@@ -1,4 +1,4 @@
-"""How the demonstration waits: through the parties' journals, stopping at the first thing that goes wrong."""
+"""How the demonstration waits: by the parties' journals, until something goes wrong."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""The parties of the demonstration: one folder, a home with fresh keys for each party, their pods as processes of their own.
+"""The parties of the demonstration: a home with fresh keys for each, their pods as processes.
 
     <folder>/1/owner/        the owner's home, with its passphrase file and its private table
-    <folder>/1/scientist/    the scientist's home, with its passphrase file, its test table and what it receives
-    <folder>/1/verifier-1/   a verifier's home; there are three of them, and a second owner's, `cheat`, where training is audited
+    <folder>/1/scientist/    the scientist's home, with its passphrase file, its test table, results
+    <folder>/1/verifier-1/   a verifier's home; where training is audited there are three of them
+    <folder>/1/cheat/        a second owner's home, likewise
     <folder>/1/*.log         what the pods said
 
 Every run takes the next number, so that nothing of an earlier one is touched.
@@ -17,13 +18,13 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from fitchain.cli.demo.samples import Sample, describe_sample
 from fitchain.pod.ports.settings import SETTINGS_FILE, DevnetRecord, Settings, load
-from fitchain.pod.values.errors import ChainUnusable, FitchainError, InputRefused, Unusable
+from fitchain.pod.values.errors import FitchainError, InputRefused, Unusable
 
 if TYPE_CHECKING:
     from fitchain.pod.jobs.home import Home
@@ -41,7 +42,8 @@ class Side:
         name: `owner`, `scientist`, `verifier-1` and so on.
         settings: of its home, on the devnet.
         passphrase_file: mode 0600, made for this run.
-        program: what runs its pod: the command line, or another Python file that takes the same arguments.
+        program: what runs its pod: the command line, or a Python file that takes the same
+            arguments.
     """
 
     name: str
@@ -138,7 +140,7 @@ def start_stores(kind: str, devnet: Path) -> Stores:
 
 
 def make_side(run: Path, name: str, record: DevnetRecord, devnet: Path, store: str) -> Side:
-    """Make one side's home with a fresh passphrase in a file of mode 0600; later commands on it find its store again."""
+    """Make one side's home, its passphrase in a file of mode 0600, its store in its settings."""
     home = run / name
     home.mkdir(mode=0o700, exist_ok=True)  # its table may be on its way into it
     path = home / "passphrase"
@@ -149,26 +151,6 @@ def make_side(run: Path, name: str, record: DevnetRecord, devnet: Path, store: s
         home, record.rpc, record.chain_id, devnet=devnet, key="default", environ={"HOME": os.environ.get("HOME", "")}
     )
     return Side(name, settings, path)
-
-
-def start_chain(settings: Settings, port: int | None) -> DevnetRecord:
-    """Start the devnet, or find it running, with the contracts in place.
-
-    Args:
-        settings: which devnet.
-        port: TCP port; None takes the usual one, or a free one where that is taken.
-    """
-    from fitchain.pod.ports.chain import devnet
-    from fitchain.pod.ports.chain.deploy import deploy
-
-    try:
-        record = devnet.up(settings.devnet, devnet.DEFAULT_PORT if port is None else port)
-    except ChainUnusable:
-        if port is not None:
-            raise
-        record = devnet.up(settings.devnet, 0)
-    deploy(replace(settings, rpc=record.rpc, chain_id=record.chain_id))
-    return record
 
 
 def equip(side: Side, units: int) -> Home:
@@ -183,7 +165,7 @@ def equip(side: Side, units: int) -> Home:
 
 
 class WrittenSample:
-    """A sample's two files, being written by a process of its own: scikit-learn takes seconds to import."""
+    """A sample's two files, written by another process: scikit-learn takes seconds to import."""
 
     def __init__(self, name: str, run: Path) -> None:
         self._name, self._folders = name, (run / "owner" / "data", run / "scientist" / "data")

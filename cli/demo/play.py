@@ -1,8 +1,8 @@
-"""The play of `fitchain demo`: the main job from end to end, on real data, each party's pod in a process of its own.
+"""The play of `fitchain demo`: the main job from end to end, on real data, every pod a process.
 
-Read `play` from top to bottom: it does what the README's two terminals do, and has three verifiers look at it
-(`cli.demo.audit`). What takes long runs side by side, so that two cores need about a minute, and half of one without
-verifiers.
+Read `play` from top to bottom: it does what the README's two terminals do, and has three verifiers
+look at it (`cli.demo.audit`). What takes long runs side by side, so that two cores need about a
+minute, and half of one without verifiers.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from fitchain.cli.demo.parties import (
     equip,
     make_side,
     pods,
-    start_chain,
     start_stores,
 )
 from fitchain.cli.demo.progress import Progress
@@ -89,13 +88,14 @@ def play(
         audited: whether verifiers audit the training, and a second owner cheats.
         progress: shows each step.
     """
+    from fitchain.pod.ports.chain import devnet
+
     with ExitStack() as stack, progress:
         progress.next("chain", "starting a test chain")
         writing = WrittenSample(which.sample, run)
-        devnet = settings.devnet
         beside = stack.enter_context(ThreadPoolExecutor(1))
-        storing = beside.submit(start_stores, kind, devnet)
-        record = start_chain(settings, port)
+        storing = beside.submit(start_stores, kind, settings.devnet)
+        record = devnet.start(settings.devnet, port)
         progress.done(f"test chain at {record.rpc}, contracts in place")
 
         progress.next("stores", "starting what the pods exchange sealed files through")
@@ -105,7 +105,7 @@ def play(
         progress.next("keys", "making homes with their keys")
         names = ["owner", "scientist", *(audit.NAMES if audited else ())]
         store_of = {name: stores.owner if name in OWNERS else stores.scientist for name in names}
-        sides = {name: make_side(run, name, record, devnet, store) for name, store in store_of.items()}
+        sides = {name: make_side(run, name, record, settings.devnet, store) for name, store in store_of.items()}
         homes = {name: stack.enter_context(equip(side, FUNDS)) for name, side in sides.items()}
         owner, scientist = homes["owner"], homes["scientist"]
         made = f"{len(homes)} homes with fresh keys; their passphrases lie in files beside them"
@@ -117,7 +117,8 @@ def play(
         sample = writing.result()
         dataset = offer(owner, sample)
         progress.done(
-            f"registers {dataset.count} records ({sample.name}): their root {dataset.root.short} goes on the chain, the records stay"
+            f"registers {dataset.count} records ({sample.name}): "
+            f"their root {dataset.root.short} goes on the chain, the records stay"
         )
 
         progress.next("scientist", "exporting its module")
@@ -211,7 +212,7 @@ def play(
 
 
 def probe_beside(stack: ExitStack) -> Future[Environment]:
-    """Let this host show, beside whatever else goes on, that it reproduces the class: the owner's pod will want to know."""
+    """Probe this host beside whatever else goes on: the owner's pod will ask for the outcome."""
     from fitchain.pod.compute.environment import here, host_cache
     from fitchain.pod.values.recipe import DEFAULT_CLASS
 
@@ -261,7 +262,7 @@ def approve(home: Home, job: AgreementId) -> None:
 
 
 def registered(homes: Iterable[Home], besides: Collection[str]) -> bool:
-    """Whether the pods of these homes stand in the registry, so that they can seal for each other."""
+    """Whether the pods of these homes are registered, so that they can seal for each other."""
     from fitchain.pod.values.errors import NotFound
 
     try:
@@ -287,7 +288,7 @@ class Checked:
 
 
 def check(job: AgreementId, owner: Home, home: Home, test: Path, result: Path, replays: int) -> Checked:
-    """Let the owner replay, if that is worth something, verify the certificate, test the model: side by side."""
+    """Verify the certificate, test the model, let the owner replay segments: side by side."""
     from fitchain.pod.parties import scientist
     from fitchain.pod.parties.owner import replay_job
     from fitchain.pod.proof.certificate import verify

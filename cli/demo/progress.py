@@ -1,4 +1,4 @@
-"""How the demonstration shows its steps: one line each, with the time, on stderr; a spinner while something runs."""
+"""How the demonstration shows its steps on stderr: a timed line each, a spinner meanwhile."""
 
 from __future__ import annotations
 

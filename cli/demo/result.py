@@ -99,12 +99,14 @@ class DemoResult:
         """What happened, what it cost, what is proven and what is not, what to try next."""
         happened = (
             f"An owner kept {self.records} records ({self.sample}) to itself. A scientist brought a model of "
-            f"{self.weights:,} numbers. The model was trained beside the data, {self.steps} steps, and came back sealed, through {self.stores.describe()}. "
+            f"{self.weights:,} numbers. The model was trained beside the data, {self.steps} steps, and came back "
+            f"sealed, through {self.stores.describe()}. "
             f"It is right on {self.accuracy:.1%} of {self.tested} records that it had never seen."
         )
         cost = (
-            f"{format_fit(self.price)} FIT, paid to the owner; {self.transactions} transactions with {self.gas:,} gas in all, "
-            f"from request to settlement; {self.total_s:.0f} s, of them {self.train_s:.0f} s from request to payment."
+            f"{format_fit(self.price)} FIT, paid to the owner; {self.transactions} transactions with {self.gas:,} gas "
+            f"in all, from request to settlement; {self.total_s:.0f} s, of them {self.train_s:.0f} s from request to "
+            "payment."
         )
         return [
             Prose("What happened", [happened, *([self._caught(self.caught)] if self.caught else [])]),
@@ -116,33 +118,37 @@ class DemoResult:
 
     def _caught(self, caught: Caught) -> str:
         return (
-            "A second owner took the same job, shuffled the diagnoses before it trained, and did everything else as agreed. "
-            f"The verifiers' verdict was {caught.verdict.name.capitalize()}: of its bond of {format_fit(caught.lost)} FIT the verifiers "
-            f"had {format_fit(caught.to_verifiers)}, {format_fit(caught.burned)} were burned, and the scientist has its money back "
+            "A second owner took the same job, shuffled the diagnoses before it trained, and did everything else as "
+            f"agreed. The verifiers' verdict was {caught.verdict.name.capitalize()}: of its bond of "
+            f"{format_fit(caught.lost)} FIT the verifiers had {format_fit(caught.to_verifiers)}, "
+            f"{format_fit(caught.burned)} were burned, and the scientist has its money back "
             f"with the rest, {format_fit(caught.to_scientist)} FIT."
         )
 
     def _proven(self) -> list[str]:
         who = f"each by {self.verifiers} verifiers that the chain drew, " if self.verifiers else ""
         return [
-            f"The file is the model that the training's {self.checkpoints} checkpoints end in. They are chained under a root "
-            f"that the chain computed itself, from {self.anchors} anchors sent while training ran: none can be changed now.",
-            "The owner could not choose the order of the records: it follows from a block's hash and from a nonce that the "
-            "owner had committed to before.",
-            f"{self.replayed} of the {self.segments} segments between checkpoints, trained again, {who}gave the same bytes.",
+            f"The file is the model that the training's {self.checkpoints} checkpoints end in. They are chained under "
+            f"a root that the chain computed itself, from {self.anchors} anchors sent while training ran: none can be "
+            "changed now.",
+            "The owner could not choose the order of the records: it follows from a block's hash and from a nonce that "
+            "the owner had committed to before.",
+            f"{self.replayed} of the {self.segments} segments between checkpoints, trained again, {who}gave the same "
+            "bytes.",
         ]
 
     def _open(self) -> list[str]:
         rest = self.segments - self.replayed
         if self.verifiers:
             unseen = (
-                f"That the other {rest} segments were trained as agreed. Which ones are looked at is drawn after the training, "
-                f"so whoever fakes a tenth of them is found with {self._detection():.0%} by these terms (`fitchain proof cost`)."
+                f"That the other {rest} segments were trained as agreed. Which ones are looked at is drawn after the "
+                f"training, so whoever fakes a tenth of them is found with {self._detection():.0%} by these terms "
+                "(`fitchain proof cost`)."
             )
         else:
             unseen = (
-                f"That the other {rest} segments were trained as agreed. Nobody but the owner replayed any, and the certificate "
-                f"says so: '{self.assurance}'."
+                f"That the other {rest} segments were trained as agreed. Nobody but the owner replayed any, and the "
+                f"certificate says so: '{self.assurance}'."
             )
         return [
             unseen,

@@ -1,7 +1,8 @@
 """Real tables to try things on: the breast-cancer and the digits data that scikit-learn ships.
 
-Each is split, always in the same way, into what an owner registers and what a scientist keeps as its own test table. The
-patients' codes are made up: they are there so that one sees them stay at home (`--drop patient`).
+Each is split, always in the same way, into what an owner registers and what a scientist keeps as
+its own test table. The patients' codes are made up: they are there so that one sees them stay at
+home (`--drop patient`).
 
     python -m fitchain.cli.demo.samples breast-cancer OWNER_FOLDER SCIENTIST_FOLDER
 """
@@ -52,7 +53,8 @@ def describe_sample(name: str, owner: Path, scientist: Path) -> Sample:
 def breast_cancer(owner: Path, scientist: Path) -> Sample:
     """Write 569 real records of breast cancer as CSV: 455 for the owner, 114 for the scientist.
 
-    Source: Wolberg, Mangasarian, Street, Street (1993), Breast Cancer Wisconsin (Diagnostic), through scikit-learn.
+    Source: Wolberg, Mangasarian, Street, Street (1993), Breast Cancer Wisconsin (Diagnostic),
+    through scikit-learn.
     """
     data = _load("load_breast_cancer")
     header = ["patient", *(name.replace(" ", "_") for name in data.feature_names), "diagnosis"]
@@ -69,9 +71,10 @@ def breast_cancer(owner: Path, scientist: Path) -> Sample:
 
 
 def digits(owner: Path, scientist: Path) -> Sample:
-    """Write 1,797 images of digits, 8 x 8 pixels, as NPZ: four fifths for the owner, one fifth for the scientist.
+    """Write 1,797 images of digits, 8 x 8 pixels, as NPZ: a fifth of them for the scientist.
 
-    Source: Alpaydin, Kaynak (1998), Optical Recognition of Handwritten Digits, through scikit-learn.
+    Source: Alpaydin, Kaynak (1998), Optical Recognition of Handwritten Digits, through
+    scikit-learn.
     """
     import numpy as np
 
@@ -103,7 +106,7 @@ def _split(count: int) -> tuple[list[int], list[int]]:
 
 
 def main(arguments: list[str]) -> int:
-    """Write one sample's two files and name them: `python -m fitchain.cli.demo.samples NAME OWNER_FOLDER SCIENTIST_FOLDER`."""
+    """Write one sample's two files and name them."""
     if len(arguments) != 3 or arguments[0] not in SAMPLES:
         print(
             f"usage: python -m fitchain.cli.demo.samples {'|'.join(SAMPLES)} OWNER_FOLDER SCIENTIST_FOLDER",

@@ -1,1 +1,1 @@
-"""What a person reads: text and tables of what `pod` returns, and the values that `--json` prints."""
+"""What `pod` returns, as people read it and as `--json` prints it."""

@@ -1,6 +1,7 @@
 """Numbers as text: FIT amounts, lengths of time, shares.
 
-They are decimal at the command line, and integers in base units, seconds and fractions everywhere below it.
+They are decimal at the command line, and integers in base units, seconds and fractions everywhere
+below it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ def parse_fit(text: str) -> int:
         the amount in base units.
 
     Raises:
-        InputRefused: it is no such number, has more than 18 decimals or is beyond what a contract can hold.
+        InputRefused: it is no such number, has more than 18 decimals or no contract can hold it.
     """
     if not text.isascii() or not text.replace(".", "", 1).isdigit():
         raise InputRefused(f"the amount {text!r} is not a decimal number of FIT", "write it as 12.5")

@@ -1,4 +1,4 @@
-"""An audit as the command line shows it: its phase, who is awaited until when, its seats, votes and verdict."""
+"""An audit as the command line shows it: phase, who is awaited, seats, votes, verdict."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from fitchain.cli.views.amounts import format_duration, format_fit
 from fitchain.cli.views.output import Rows
 from fitchain.pod.ports.agreement import Audit, Outcome, Phase, Seat
+from fitchain.pod.proof.audit.payouts import payout_of, sentence
 from fitchain.pod.values.digest import ZERO
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ def pairs_of(status: AuditStatus, now: int) -> list[tuple[str, Any]]:
         pairs.append(("seats", ", ".join(f"{_name(seat)} {_last_act(status, seat)}" for seat in audit.seats)))
     if verdict := describe_verdict(audit):
         pairs.append(("verdict", verdict))
+        votes = [vote.outcome for vote in status.votes if vote.round == audit.round]
+        pairs.append(("money", sentence(payout_of(audit, votes), audit.disputed)))
     if status.penalties:
         lost = ", ".join(f"{account} lost {format_fit(units)} FIT" for account, units in status.penalties)
         pairs.append(("penalties", lost))

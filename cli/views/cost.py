@@ -1,6 +1,7 @@
-"""What an audit would find and cost, in words and numbers: `fitchain proof cost`, and beside every request.
+"""What an audit would find and cost: `fitchain proof cost`, and beside every request.
 
-The numbers are `fitchain.pod.proof.audit.plan`'s; here they become text. Both parties see them before they sign.
+The numbers are `fitchain.pod.proof.audit.plan`'s; here they become text. Both parties see them
+before they sign.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A job as the command line shows it: where it stands, what it has cost, and its history in sentences.
+"""A job as the command line shows it: status, cost, and its history in sentences.
 
 `job show` prints it once, `job watch` again and again.
 """
@@ -24,7 +24,7 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 def sparkline(values: Sequence[float], width: int = 40) -> str:
-    """Draw values as a line of blocks, at most `width` of them, each the mean of those it stands for."""
+    """Draw values as a line of at most `width` blocks, each the mean of those it stands for."""
     if not values:
         return ""
     count = min(width, len(values))
@@ -36,7 +36,7 @@ def sparkline(values: Sequence[float], width: int = 40) -> str:
 
 
 def state_name(status: JobStatus) -> str:
-    """The state in one word, `Diverged` surviving its settlement, and the phase of a running audit."""
+    """The state in a word, with the phase of a running audit; `Diverged` outlives settlement."""
     state = status.agreement.state
     if state is State.AUDITING and status.audit is not None:
         return f"Auditing ({audits.phase_name(status.audit.audit)})"

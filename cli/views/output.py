@@ -1,8 +1,9 @@
-"""What the command line writes: results on stdout, progress and errors on stderr, one JSON object where `--json` asks for it.
+"""What the command line writes: results on stdout, progress and errors on stderr.
 
-A command returns a `Report`: its values (for `--json`) and its view (for people). Everything foreign (a card's name, a reason, a
-revert) passes through `printable`, so that no text from the chain or the store can move a cursor or colour a terminal. rich is
-imported when something is drawn, not before: `fitchain --help` must not wait for it.
+A command returns a `Report`: its values (one JSON object, for `--json`) and its views (for people).
+Everything foreign (a card's name, a reason, a revert) passes through `printable`, so that no text
+from the chain or the store can move a cursor or colour a terminal. rich is imported when something
+is drawn, not before: `fitchain --help` must not wait for it.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Prose:
-    """A title with paragraphs below it, wrapped; several are set off by dashes, `verbatim` ones stay as they are."""
+    """A title with wrapped paragraphs; several get dashes, `verbatim` ones stay whole."""
 
     title: str
     paragraphs: Sequence[str]
@@ -107,7 +108,7 @@ def log_with_time(text: str) -> None:
 
 
 def console(stderr: bool = False) -> Console:
-    """A rich console on stdout or stderr that neither highlights nor reads markup in what it is given."""
+    """A rich console on stdout or stderr that neither highlights nor reads markup."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout

@@ -1,8 +1,9 @@
 """Training: the loop, from a state to the next, and nothing else (torch).
 
-Stands after `sandbox` and before `checkpoint` in the flow; it knows neither files nor digests of states. A step is a function of
-(parameters, buffers, optimizer, step number, recipe, order seed) alone: before each one every generator is seeded from the order
-seed and the step's number, so any segment replays from its first state.
+Stands after `sandbox` and before `checkpoint` in the flow; it knows neither files nor digests of
+states. A step is a function of (parameters, buffers, optimizer, step number, recipe, order seed)
+alone: before each one every generator is seeded from the order seed and the step's number, so any
+segment replays from its first state.
 
 Legend: B batch, K classes or outputs.
 """
@@ -32,9 +33,11 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class Diverged(Exception):
-    """The training cannot go on: a loss or a parameter is not finite, or an operator fails on these numbers.
+    """The training cannot go on: a loss or a parameter is not finite, or an operator fails on these
+    numbers.
 
-    An end, not an error: the transcript stops at the last leaf before it, and a replay comes to the same end.
+    An end, not an error: the transcript stops at the last leaf before it, and a replay comes to the
+    same end.
 
     Args:
         step: completed steps when it happened.
@@ -112,7 +115,8 @@ def train(
 
 
 def step_seed(seed: Digest, step: int) -> int:
-    """The seed of every generator before the step that follows `step` completed ones: 63 bits of a tagged hash."""
+    """The seed of every generator before the step that follows `step` completed ones: 63 bits of a
+    tagged hash."""
     return int.from_bytes(tagged("fitchain/step/v1", seed, step).value[:8], "big") & (1 << 63) - 1
 
 
@@ -134,7 +138,8 @@ def as_tensors(inputs: tuple[np.ndarray, ...], target: np.ndarray) -> tuple[tupl
 
 @contextmanager
 def operator_errors_end_it(step: int) -> Iterator[None]:
-    """Turn what fails here and would fail on every host into the training's end; lack of memory is the host's and stays an error.
+    """Turn what fails here and would fail on every host into the training's end; lack of memory is
+    the host's and stays an error.
 
     A recipe that cannot be computed must not cost its owner the bond.
     """
@@ -163,7 +168,8 @@ def loss_function(choice: Choice) -> Loss:
 
 
 def fit(output: Tensor, target_B: Tensor, choice: Choice) -> Tensor:
-    """Drop a trailing dimension of one that the target lacks; torch would broadcast `[B, 1]` against `[B]` to `[B, B]`.
+    """Drop a trailing dimension of one that the target lacks; torch would broadcast `[B, 1]`
+    against `[B]` to `[B, B]`.
 
     Raises:
         InputRefused: the shapes do not fit the loss.
@@ -198,7 +204,8 @@ def count_correct(prediction_BK: Tensor, target_B: Tensor, choice: Choice) -> in
 
 @dataclass
 class SegmentMetrics:
-    """Metrics of one segment: sums over its steps in their order, in exact doubles, so that a replay finds the same."""
+    """Metrics of one segment: sums over its steps in their order, in exact doubles, so that a
+    replay finds the same."""
 
     losses: float = 0.0
     steps: int = 0
@@ -215,7 +222,8 @@ class SegmentMetrics:
         self.indices.append(done.indices)
 
     def values(self, names: Iterable[str]) -> dict[str, float]:
-        """The metrics asked for: `loss` is the mean of the steps' losses, `accuracy` the share of hits."""
+        """The metrics asked for: `loss` is the mean of the steps' losses, `accuracy` the share of
+        hits."""
         known = {"loss": self.losses / self.steps, "accuracy": self.correct / self.compared}
         return {name: known[name] for name in names}
 
@@ -259,7 +267,8 @@ def load_optimizer(optimizer: Optimizer, program: Program, tensors: Mapping[str,
     The tensors may be a stranger's, and a fused kernel takes their shapes on trust.
 
     Raises:
-        InputRefused: a tensor belongs to no parameter or is not of its shape and dtype, or a parameter has not all that it needs.
+        InputRefused: a tensor belongs to no parameter or is not of its shape and dtype, or a
+            parameter has not all that it needs.
     """
     optimizer.state.clear()
     for name, tensor in tensors.items():

@@ -1,6 +1,6 @@
 """An audit at one moment: as it stands on the chain, with what its events tell.
 
-Stands after `home`. Everybody may read it: no key is needed.
+Everybody may read it: no key is needed.
 """
 
 from __future__ import annotations

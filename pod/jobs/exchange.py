@@ -1,7 +1,8 @@
 """Parcels: what travels between pods, sealed, through the store.
 
-Stands after `certificate` and before `worker`. Objects in the store are public for ever, so every parcel is made of age files for
-named recipients. It knows what a parcel is made of and to whom it is sealed, and nothing of when it is sent.
+Stands after `certificate` and before `worker`. Objects in the store are public for ever, so every
+parcel is made of age files for named recipients. It knows what a parcel is made of and to whom it
+is sealed, and nothing of when it is sent.
 
     offer      scientist -> owner        a folder: recipe.json, graph.json, initial.safetensors
     note       owner -> scientist        one group's leaves, with what the owner's policy lets out of its metrics
@@ -45,7 +46,8 @@ class Note:
         first: index of the group's first leaf.
         step: the step after which the group's last leaf stands.
         leaves: digests of the group's leaves, in order; their tree is the anchored root.
-        metrics: mean of each metric over the group, to three significant digits; None where the owner's policy keeps metrics in.
+        metrics: mean of each metric over the group, to three significant digits; None where the
+            owner's policy keeps metrics in.
     """
 
     agreement: AgreementId
@@ -91,7 +93,8 @@ def fetch_folder(
         AccessRefused: it is not sealed to this identity.
         NotFound: the store does not have it.
         DigestMismatch: it was sealed badly, or altered after that.
-        StoreUnusable: the store's copy is altered; whoever has the object can mend it by adding it again.
+        StoreUnusable: the store's copy is altered; whoever has the object can mend it by adding it
+            again.
     """
     wanted = {f"{name}.age" for name in names}
     with _stored(cid):
@@ -193,7 +196,8 @@ def _fetch_text(store: Store, cid: Cid, identity: str, version: str, agreement: 
 
 @contextmanager
 def _stored(cid: Cid) -> Iterator[None]:
-    """Tell a store's bad copy, which whoever has the object can mend, from an object that was bad when it was sent."""
+    """Tell a store's bad copy, which whoever has the object can mend, from an object that was bad
+    when it was sent."""
     try:
         yield
     except DigestMismatch as error:

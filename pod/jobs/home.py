@@ -95,7 +95,8 @@ class Home(AbstractContextManager["Home"]):
         self.store.close()
 
     def register_or_update(self, role: Role) -> None:
-        """Register this pod, or bring its entry up to date: to whom things are sealed, and where its store is reached.
+        """Register this pod, or bring its entry up to date: to whom things are sealed, and where
+        its store is reached.
 
         Raises:
             ChainUnusable: the contract refuses, or the account cannot pay.
@@ -105,7 +106,8 @@ class Home(AbstractContextManager["Home"]):
         self.registry.register_pod(role, self.keys.recipient, self.store.endpoint())
 
     def add_peer(self, address: str) -> None:
-        """Let the store know where another pod's is reached, before something is fetched that comes from there.
+        """Let the store know where another pod's is reached, before something is fetched that comes
+        from there.
 
         Raises:
             ChainUnusable: the chain does not say.
@@ -121,7 +123,8 @@ class Home(AbstractContextManager["Home"]):
         self.store.add_peer(endpoint)
 
     def release_objects(self, agreement: AgreementId) -> None:
-        """Keep the sealed objects of an agreement no longer; `fitchain store gc` removes what nobody else keeps.
+        """Keep the sealed objects of an agreement no longer; `fitchain store gc` removes what
+        nobody else keeps.
 
         Raises:
             ChainUnusable, StoreUnusable: chain or store do not answer.
@@ -130,7 +133,8 @@ class Home(AbstractContextManager["Home"]):
             self.store.unpin(cid)
 
     def kept_identity(self, path: Path) -> str:
-        """An age identity made for one purpose: made once, and kept in a file that is sealed to this pod.
+        """An age identity made for one purpose: made once, and kept in a file that is sealed to
+        this pod.
 
         Args:
             path: the file; who removes it forgets the identity.
@@ -169,7 +173,8 @@ class Home(AbstractContextManager["Home"]):
 
     @contextmanager
     def exclusive_lock(self) -> Iterator[None]:
-        """Be the home's only running pod as long as the block lasts; the kernel lets go when a process dies.
+        """Be the home's only running pod as long as the block lasts; the kernel lets go when a
+        process dies.
 
         Raises:
             Unusable: another one runs.
@@ -224,7 +229,7 @@ def open_home(
     """Open a home; whoever opens it closes it, or uses it as a context.
 
     Args:
-        folder: the home; what is not chosen, here and below, follows `fitchain.pod.ports.settings.load`.
+        folder: the home; what is not chosen, here and below, is as the settings say.
         passphrase: a file, or what asks for it; None opens the home for reading alone.
         rpc: URL of the chain's node.
         store: a folder, or the address of a Kubo node's RPC.
@@ -238,7 +243,9 @@ def open_home(
 
 
 def create_keys(folder: Path | str | None, passphrase: Passphrase) -> KeyInfo:
-    """Make a home's account and age identity; its address must have ETH and FIT before the home can do much.
+    """Make a home's account and age identity.
+
+    The account must have ETH and FIT before the home can do much.
 
     Args:
         folder: the home, made when absent; None takes the default one.
@@ -266,7 +273,8 @@ LEFT_BEHIND = (
 
 
 def sweep(folder: Path, patterns: Sequence[str] = LEFT_BEHIND) -> None:
-    """Remove from a job's folder what a killed process had on its way: half-written files, opened or sealed copies.
+    """Remove from a job's folder what a killed process had on its way: half-written files, opened
+    or sealed copies.
 
     Nobody else may be at work on them.
     """

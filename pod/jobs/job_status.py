@@ -1,6 +1,6 @@
-"""A job at one moment: what is true of its agreement by the chain, and what only this pod's journal knows.
+"""A job at one moment: its agreement by the chain, and what only this pod's journal knows.
 
-Stands after `journal`, `home` and `audit_status`. The journal adds metrics out of the notes, errors, decisions.
+The journal adds metrics out of the notes, errors, decisions.
 """
 
 from __future__ import annotations
@@ -112,7 +112,8 @@ def local_recipe(home: Home, agreement: Agreement) -> Recipe | None:
 
 
 def _metrics(history: Sequence[Entry], agreement: Agreement) -> tuple[tuple[tuple[int, float], ...], float | None]:
-    """Losses by step, and the newest accuracy: an owner has its own checkpoints', a scientist those of the notes."""
+    """Losses by step, and the newest accuracy: an owner has its own checkpoints', a scientist those
+    of the notes."""
     losses: dict[int, float] = {}
     accuracy = None
     for entry in history:

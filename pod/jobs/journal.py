@@ -1,10 +1,11 @@
 """The journal: what a pod must remember across a power cut (SQLite).
 
-Stands after `worker` and before `home`. The chain is the truth about agreements; the journal holds what the chain cannot know:
-where a dataset's source lies, which registration salts belong to it, what a person decided, which request is on its way, and the
-history that `job show` and `job watch` print and that the owner keeps as its audit record. An intent is written here before its
-effect is attempted, so that whatever was cut off is found again. Several processes of one home may use it at once. No key, no
-passphrase and no record of a dataset is ever written to it.
+Stands after `worker` and before `home`. The chain is the truth about agreements; the journal holds
+what the chain cannot know: where a dataset's source lies, which registration salts belong to it,
+what a person decided, which request is on its way, and the history that `job show` and `job watch`
+print and that the owner keeps as its audit record. An intent is written here before its effect is
+attempted, so that whatever was cut off is found again. Several processes of one home may use it at
+once. No key, no passphrase and no record of a dataset is ever written to it.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ class Entry:
 
 @dataclass(frozen=True)
 class DatasetRow:
-    """A dataset of this pod: its source's path, how it is read, and the fresh salt its registration key derives from."""
+    """A dataset of this pod: its source's path, how it is read, and the fresh salt its registration
+    key derives from."""
 
     id: DatasetId
     source: Path
@@ -147,7 +149,8 @@ class Journal:
         Args:
             agreement: the job.
             kind: what happened, one word.
-            once: where given, the line is appended only if the job has none of this kind with the same `once`.
+            once: where given, the line is appended only if the job has none of this kind with the
+                same `once`.
             body: JSON values.
 
         Returns:

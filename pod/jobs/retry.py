@@ -1,7 +1,8 @@
-"""Patience: what a pod does about an error: tell it once, try again after a while, let other jobs go on meanwhile.
+"""Patience: what a pod does about an error: tell it once, try again after a while, let other jobs
+go on meanwhile.
 
-Stands after `home` and before `owner`, whose loops use it. It knows jobs by their ids and errors by their messages, nothing of what
-is tried.
+Stands after `home` and before `owner`, whose loops use it. It knows jobs by their ids and errors by
+their messages, nothing of what is tried.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ class RetryPolicy:
     Args:
         home: in whose journal errors are kept.
         say: told each error once.
-        retry_s: seconds until something that failed is tried again; each further failure doubles them, up to sixteen times as long.
+        retry_s: seconds until something that failed is tried again; each further failure doubles
+            them, up to sixteen times as long.
     """
 
     def __init__(self, home: Home, say: Say, retry_s: float = RETRY_S) -> None:
@@ -40,7 +42,8 @@ class RetryPolicy:
         return time.monotonic() >= self._due.get(id, 0.0)
 
     def attempt(self, id: AgreementId, act: Callable[[], None]) -> None:
-        """Do something for a job; an error is told unless it is the one told last, and puts the job off."""
+        """Do something for a job; an error is told unless it is the one told last, and puts the job
+        off."""
         try:
             act()
         except FitchainError as error:

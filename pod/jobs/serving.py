@@ -1,6 +1,7 @@
 """Serving: a pod that runs beside its caller, in a thread: a notebook, say.
 
-After `home`. It knows of a pod that it runs until it is asked to stop. The command line gives a pod a process of its own instead.
+It knows of a pod that it runs until it is asked to stop. The command line gives a pod a process of
+its own instead.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ class ServedPod(AbstractContextManager["ServedPod"]):
         pod: what to run.
 
     Raises:
-        FitchainError: the pod cannot start: another one runs from its home, say, or it cannot be registered.
+        FitchainError: the pod cannot start: another one runs from its home, say, or it cannot be
+            registered.
     """
 
     def __init__(self, pod: Pod) -> None:
@@ -59,7 +61,9 @@ class ServedPod(AbstractContextManager["ServedPod"]):
         self._settled.set()
 
     def stop(self) -> None:
-        """Ask the pod to stop, and wait until it has: a training ends at its last kept state, and goes on from there another time.
+        """Ask the pod to stop, and wait until it has.
+
+        A training ends at its last kept state, and goes on from there another time.
 
         Raises:
             Unusable: it does not stop.

@@ -1,7 +1,9 @@
-"""The docket: what anyone may do to bring an audit on: draw its verifiers, and take the way out of a phase that is over.
+"""The docket: what anyone may do to bring an audit on: draw its verifiers, and take the way out of
+a phase that is over.
 
-Stands after `patience` and before `owner`. All pods of an audit could send the same transaction, and all but one would pay for
-nothing; so each waits for its turn: the owner goes first, the scientist next, then the seats in order.
+Stands after `patience` and before `owner`. All pods of an audit could send the same transaction,
+and all but one would pay for nothing; so each waits for its turn: the owner goes first, the
+scientist next, then the seats in order.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from fitchain.pod.values.errors import Reverted
 
 TURN_S = 15.0
 TURNS_OF_WINDOW = 64
-"""A turn is no longer than this part of an audit's window, so that the last one comes in good time."""
+"""A turn is no longer than this part of an audit's window, so that the last one comes in good time.
+"""
 OWNER_RANK, SCIENTIST_RANK, FIRST_SEAT_RANK = 0, 1, 2
 
 
@@ -70,7 +73,8 @@ class Turns:
 
 
 def send(home: Home, audit: Audit, step: Callable[..., Receipt], *args: Any) -> Receipt | None:
-    """Send a step of an audit; None where the chain refuses it because somebody else has brought the audit on meanwhile.
+    """Send a step of an audit; None where the chain refuses it because somebody else has brought
+    the audit on meanwhile.
 
     Args:
         home: whose connection sends.

@@ -1,7 +1,4 @@
-"""Watching: how jobs stand, read again and again until they are over.
-
-After `job_status`. Nothing here needs a key.
-"""
+"""Watching: how jobs stand, read again and again until they are over; no key is needed."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ LOOK_S = 0.4
 
 
 class StatusReader(Protocol):
-    """Whatever reads how a job stands; `fitchain.pod.jobs.job_status.JobStatusReader` is one."""
+    """Whatever reads how a job stands; `JobStatusReader` is one."""
 
     def read(self) -> JobStatus:
         """The job as it stands now."""
@@ -29,7 +26,12 @@ class StatusReader(Protocol):
 
 
 def over(status: JobStatus, until_settled: bool) -> bool:
-    """Whether there is nothing more to wait for: the training has ended or, until it is settled, money has moved."""
+    """Whether there is nothing more to wait for.
+
+    Args:
+        status: of the job.
+        until_settled: whether to wait until money has moved, and not only for the training's end.
+    """
     state = status.agreement.state
     return state.ended or (not until_settled and state in (State.TRAINED, State.DIVERGED, State.AUDITING))
 

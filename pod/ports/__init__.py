@@ -1,4 +1,5 @@
-"""Everything that talks to the world outside a pod: files of settings, processes, keys, the store and the chain.
+"""Everything that talks to the world outside a pod: files of settings, processes, keys, the store
+and the chain.
 
     settings    which home, node, store and key
     processes   processes that run on after the command that started them

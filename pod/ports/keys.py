@@ -1,8 +1,10 @@
-"""Keys of a pod: an Ethereum account and an age identity, encrypted at rest, and what is derived from them.
+"""Keys of a pod: an Ethereum account and an age identity, encrypted at rest, and what is derived
+from them.
 
-Stands after `chain` and before `registry` in the flow. Two keystore files (Web3 Secret Storage, version 3) per name lie in
-`<home>/keys/<name>/`: `account.json` and `identity.json`, whose secret is the X25519 scalar and which names its recipient beside.
-A secret never reaches a log, a `repr` or a command line. eth-account is imported only when a key is opened.
+Stands after `chain` and before `registry` in the flow. Two keystore files (Web3 Secret Storage,
+version 3) per name lie in `<home>/keys/<name>/`: `account.json` and `identity.json`, whose secret
+is the X25519 scalar and which names its recipient beside. A secret never reaches a log, a `repr` or
+a command line. eth-account is imported only when a key is opened.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ from fitchain.pod.values.digest import DIGEST_BYTES, Digest, Word
 from fitchain.pod.values.errors import AccessRefused, InputRefused, NotFound
 
 WORK = 1 << 17
-"""Scrypt's N: 128 MiB and 0.4 s a guess, what OWASP asks of stored passwords (Password Storage Cheat Sheet, scrypt)."""
+"""Scrypt's N: 128 MiB and 0.4 s a guess, what OWASP asks of stored passwords (Password Storage
+Cheat Sheet, scrypt)."""
 
 BACKUP_VERSION = "fitchain/keys/v1"
 SIGNATURE_BYTES = 65
@@ -44,7 +47,8 @@ class KeyInfo:
 
 
 class Keys:
-    """An opened key; it can sign for its account (a `fitchain.pod.ports.chain.Signer`), open what is sealed to it, and derive secrets.
+    """An opened key; it can sign for its account (a `fitchain.pod.ports.chain.Signer`), open what
+    is sealed to it, and derive secrets.
 
     Args:
         name: its name in the home.
@@ -83,7 +87,8 @@ class Keys:
         return bytes(self._account.sign_transaction(dict(fields)).raw_transaction)
 
     def sign_digest(self, digest: Digest) -> bytes:
-        """A 65-byte signature r || s || v over the digest, v being 27 or 28 (deterministic, RFC 6979)."""
+        """A 65-byte signature r || s || v over the digest, v being 27 or 28 (deterministic, RFC
+        6979)."""
         return bytes(self._account.unsafe_sign_hash(bytes(digest)).signature)
 
     def derive(self, purpose: str, *words: Word) -> bytes:
@@ -93,7 +98,8 @@ class Keys:
             purpose: `fitchain/<what>/v1`.
             words: what they are for: digests or unsigned integers.
 
-        Source: RFC 5869 (HKDF-SHA256); input the age identity's scalar, info the purpose's SHA-256 followed by the words.
+        Source: RFC 5869 (HKDF-SHA256); input the age identity's scalar, info the purpose's SHA-256
+        followed by the words.
         """
         parts = [word.value if isinstance(word, Digest) else word.to_bytes(DIGEST_BYTES, "big") for word in words]
         return hkdf(self._scalar, b"fitchain/derive/v1", hashlib.sha256(purpose.encode()).digest() + b"".join(parts))
@@ -126,8 +132,8 @@ def import_key(home: Path, name: str, source: Path, passphrase: str, work: int =
     Args:
         home: the pod's folder.
         name: not used before.
-        source: a backup; a keystore (version 3) of an account; or its private key as 64 hex digits. The latter two get a fresh
-            age identity.
+        source: a backup; a keystore (version 3) of an account; or its private key as 64 hex digits.
+            The latter two get a fresh age identity.
         passphrase: opens the backup or keystore, and encrypts both new files.
         work: scrypt's N.
 
@@ -227,7 +233,8 @@ def _keep(home: Path, keys: Keys, passphrase: str, work: int) -> Keys:
     account, scalar = bytes(keys._account.key), keys._scalar
     with ThreadPoolExecutor() as pool:
         files = list(pool.map(lambda secret: _encrypt(secret, passphrase, work), (account, scalar)))
-    # The address of a keystore is that of its secret as an account: the identity is none, and names its recipient instead.
+    # The address of a keystore is that of its secret as an account: the identity is none, and names
+    # its recipient instead.
     del files[1]["address"]
     files[1]["recipient"] = keys.recipient
     folder = home / "keys" / keys.name

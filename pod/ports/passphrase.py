@@ -1,7 +1,7 @@
 """Passphrases: from a file's first line, or from whoever is asked.
 
-After `settings`. Never a literal in a program, never the command line, which every process can read, and never the environment,
-which every child inherits.
+Never a literal in a program, never the command line, which every process can read, and never the
+environment, which every child inherits.
 """
 
 from __future__ import annotations
@@ -19,7 +19,11 @@ Passphrase: TypeAlias = Path | Callable[[], str]
 
 
 def passphrase_of(source: Passphrase) -> str:
-    """Get a passphrase from where it is. Raises as `read_passphrase`, or whatever the callable raises."""
+    """Get a passphrase from where it is.
+
+    Raises:
+        NotFound, AccessRefused: as `read_passphrase`; or whatever the callable raises.
+    """
     return read_passphrase(source) if isinstance(source, Path) else source()
 
 

@@ -1,4 +1,5 @@
-"""Processes that outlive the command which started them: how the devnet's node and the private IPFS nodes are run.
+"""Processes that outlive the command which started them: how the devnet's node and the private IPFS
+nodes are run.
 
 After `settings`. A process is known by its id and by when it started, since ids are used again.
 """
@@ -48,7 +49,8 @@ def running(pid: int) -> bool:
 
 
 def stop(pid: int, started: int) -> None:
-    """End a process: ask, wait, insist. One that has gone, or whose id has passed to another, is left alone.
+    """End a process: ask, wait, insist. One that has gone, or whose id has passed to another, is
+    left alone.
 
     Raises:
         Unusable: it is still there.

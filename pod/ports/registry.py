@@ -1,6 +1,7 @@
 """The registry: pods, datasets, models and panels by name, as typed calls.
 
-Stands after `keys` and before `agreement` in the flow. Identities are set once; owners may retire them.
+Stands after `keys` and before `agreement` in the flow. Identities are set once; owners may retire
+them.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ class Role(IntEnum):
 
 @dataclass(frozen=True)
 class Pod:
-    """A registered pod: its account, its age recipient, where it can be reached (at most 512 bytes)."""
+    """A registered pod: its account, its age recipient, where it can be reached (at most 512
+    bytes)."""
 
     address: str
     role: Role
@@ -37,7 +39,8 @@ class Pod:
 
 @dataclass(frozen=True)
 class DatasetEntry:
-    """A registered dataset: `root` over `count` records, `card` the CID of its card, `active` until it is retired."""
+    """A registered dataset: `root` over `count` records, `card` the CID of its card, `active` until
+    it is retired."""
 
     id: DatasetId
     owner: str
@@ -49,7 +52,8 @@ class DatasetEntry:
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """A registered model: digest of its graph, root of its initial tensors, the model it descends from (zero: none)."""
+    """A registered model: digest of its graph, root of its initial tensors, the model it descends
+    from (zero: none)."""
 
     id: ModelId
     author: str
@@ -80,7 +84,8 @@ class Registry:
         self.chain = chain
 
     def register_pod(self, role: Role, recipient: str, endpoint: bytes = b"") -> None:
-        """Register this account as a pod, or bring its entry up to date; harmless where all stands already.
+        """Register this account as a pod, or bring its entry up to date; harmless where all stands
+        already.
 
         Args:
             role: set once.
@@ -157,7 +162,8 @@ class Registry:
         return _dataset(id, found)
 
     def datasets(self, owner: str | None = None) -> list[DatasetEntry]:
-        """Every dataset, oldest first, of one owner where given; without those whose card is no CID."""
+        """Every dataset, oldest first, of one owner where given; without those whose card is no
+        CID."""
         found = self._all("Dataset", {"owner": owner} if owner else {})
         return [_dataset(DatasetId(id), entry) for id, entry in found if _is_cid(entry["cardCid"])]
 

@@ -1,11 +1,13 @@
 """Sealed envelopes: age files for named recipients (https://age-encryption.org/v1, X25519).
 
-Stands after `model` and before `store`: whatever is private is sealed here before it is stored, because what a store holds is
-public for ever. It knows bytes and files, not what they mean. pyrage's exceptions end here.
+Stands after `model` and before `store`: whatever is private is sealed here before it is stored,
+because what a store holds is public for ever. It knows bytes and files, not what they mean.
+pyrage's exceptions end here.
 
-Files are streamed in pieces of 64 KiB, and large ones in a process of their own: pyrage asks for the interpreter's lock at every
-piece, so that beside one busy Python thread it would take a hundred times as long (`scripts/bench/bench_ipfs.py`). The target of
-a file appears at once and whole (written beside it, flushed, renamed): plaintext that was not authenticated to its last byte is
+Files are streamed in pieces of 64 KiB, and large ones in a process of their own: pyrage asks for
+the interpreter's lock at every piece, so that beside one busy Python thread it would take a hundred
+times as long (`scripts/bench/bench_ipfs.py`). The target of a file appears at once and whole
+(written beside it, flushed, renamed): plaintext that was not authenticated to its last byte is
 never left under the target's name.
 """
 
@@ -37,7 +39,8 @@ from fitchain.pod.values.errors import (
 
 MOST_RECIPIENTS = 64
 APART_BYTES = 8 << 20
-"""From this size on a file is sealed or opened in a process of its own, which takes a tenth of a second to start."""
+"""From this size on a file is sealed or opened in a process of its own, which takes a tenth of a
+second to start."""
 _NO_KEY = "No matching keys found"
 _FIELD = (1 << 255) - 19
 _LOW_ORDER = (
@@ -47,9 +50,11 @@ _LOW_ORDER = (
     325606250916557431795983626356110631294008115727848805560023387167927233504,
     39382357235489614581723060781553021112529911719440698176882885853963445705823,
 )
-"""Public keys whose shared secret is zero, by their number; age gives up on them with a panic, which no `except` expects.
+"""Public keys whose shared secret is zero, by their number; age gives up on them with a panic,
+which no `except` expects.
 
-Source: https://cr.yp.to/ecdh.html, "How do I validate Curve25519 public keys?"; RFC 7748, section 6.1.
+Source: https://cr.yp.to/ecdh.html, "How do I validate Curve25519 public keys?"; RFC 7748, section
+6.1.
 """
 
 
@@ -57,7 +62,8 @@ def new_identity() -> tuple[str, str]:
     """Make a fresh X25519 identity from the system's random source.
 
     Returns:
-        (secret, recipient): `AGE-SECRET-KEY-1...`, which is never published, and `age1...`, which may be.
+        (secret, recipient): `AGE-SECRET-KEY-1...`, which is never published, and `age1...`, which
+        may be.
     """
     identity = pyrage.x25519.Identity.generate()
     return str(identity), str(identity.to_public())
@@ -67,7 +73,8 @@ def recipient_of(secret: str) -> str:
     """Compute the recipient to whom an identity answers.
 
     Raises:
-        InputRefused: the text is no age identity (it is not repeated in the message, because it may be a secret).
+        InputRefused: the text is no age identity (it is not repeated in the message, because it may
+            be a secret).
     """
     return str(_identity(secret).to_public())
 
@@ -150,7 +157,8 @@ def seal_file(source: Path, target: Path, recipients: Sequence[str]) -> None:
 
 
 def open_file(source: Path, target: Path, identity: str) -> None:
-    """Open a sealed file, in bounded memory; the target appears whole and authenticated or not at all.
+    """Open a sealed file, in bounded memory; the target appears whole and authenticated or not at
+    all.
 
     Raises:
         AccessRefused: it was sealed to others.
@@ -172,7 +180,8 @@ def _convert(act: str, source: Path, target: Path, keys: Sequence[str]) -> None:
 
 
 def _apart(act: str, source: Path, target: Path, keys: Sequence[str]) -> None:
-    """Do it in a process of its own; the keys go through its standard input, and its last words come back as an error."""
+    """Do it in a process of its own; the keys go through its standard input, and its last words
+    come back as an error."""
     order = {"act": act, "source": str(source.absolute()), "target": str(target.absolute()), "keys": list(keys)}
     done = subprocess.run(
         [sys.executable, "-P", "-m", "fitchain.pod.ports.sealed"],
@@ -257,7 +266,8 @@ def _identity(secret: str) -> pyrage.x25519.Identity:
 def _opening(what: str) -> Iterator[None]:
     """Translate what pyrage says about a file that does not open.
 
-    Another identity and an altered recipient line look alike in age: both are a file that this identity cannot open.
+    Another identity and an altered recipient line look alike in age: both are a file that this
+    identity cannot open.
     """
     try:
         yield

@@ -1,7 +1,8 @@
 """Settings: the one place for endpoints, folders, the key's name and the chain.
 
-Third in the flow. A value comes from, in this order: the caller (a flag), the environment, `<home>/settings.toml`, the running
-devnet's record, the default. It opens no connection and imports nothing heavy, so that `fitchain --help` stays quick.
+Third in the flow. A value comes from, in this order: the caller (a flag), the environment,
+`<home>/settings.toml`, the running devnet's record, the default. It opens no connection and imports
+nothing heavy, so that `fitchain --help` stays quick.
 """
 
 from __future__ import annotations
@@ -32,9 +33,11 @@ class DevnetRecord:
         rpc: URL of its node.
         chain_id: always 31337.
         pid: process id of the node, which leads a process group of its own.
-        started: when that process started, in the kernel's clock ticks since boot: a reused process id has another.
+        started: when that process started, in the kernel's clock ticks since boot: a reused process
+            id has another.
         port: TCP port of the node.
-        store: the store that pods on this devnet share unless they choose: a folder, or a Kubo node's RPC address.
+        store: the store that pods on this devnet share unless they choose: a folder, or a Kubo
+            node's RPC address.
         version: version of the node.
     """
 
@@ -64,12 +67,14 @@ class DevnetRecord:
 
     @property
     def alive(self) -> bool:
-        """Whether the process that wrote the record still runs (and its id has not passed to another)."""
+        """Whether the process that wrote the record still runs (and its id has not passed to
+        another)."""
         return process_start(self.pid) == self.started
 
 
 def process_start(pid: int) -> int | None:
-    """When a living process started, in clock ticks since boot; None for a dead one and for a zombie.
+    """When a living process started, in clock ticks since boot; None for a dead one and for a
+    zombie.
 
     Source: proc(5), /proc/pid/stat, fields 3 and 22.
     """
@@ -88,15 +93,18 @@ class Settings:
         home: this pod's folder: keys, journal, transactions, deployments.
         rpc: URL of the chain's node.
         chain_id: the chain that the node must be on; None takes the node's.
-        store: the content store: a folder; or, as text, the RPC address of a Kubo node (`ipfs:/ip4/127.0.0.1/tcp/5001` or an URL).
+        store: the content store: a folder; or, as text, the RPC address of a Kubo node
+            (`ipfs:/ip4/127.0.0.1/tcp/5001` or an URL).
         devnet: folder of the devnet.
         key: name of the key in the home.
         confirmations: blocks that must follow a block before it is acted on.
         poll_s: seconds between two looks at the node.
         fee_cap_wei: the most that is ever offered for a unit of gas.
-        store_authorization: what a Kubo node asks for, as its `--api-auth` takes it: `bearer:<token>` or `basic:<user>:<password>`.
+        store_authorization: what a Kubo node asks for, as its `--api-auth` takes it:
+            `bearer:<token>` or `basic:<user>:<password>`.
         store_gateways: URLs of trustless gateways that are asked for blocks which no peer gives.
-        store_patience_s: seconds without any progress after which a Kubo node, or an object, is given up.
+        store_patience_s: seconds without any progress after which a Kubo node, or an object, is
+            given up.
         defaulted: names of the settings that nobody chose and that may still follow the chain.
     """
 
@@ -115,18 +123,21 @@ class Settings:
     defaulted: frozenset[str] = frozenset()
 
     def on_chain(self, chain_id: int) -> Settings:
-        """These settings once the node has told its chain: what nobody chose takes that chain's default."""
+        """These settings once the node has told its chain: what nobody chose takes that chain's
+        default."""
         follow = {name: value for name, value in chain_defaults(chain_id).items() if name in self.defaulted}
         return dataclasses.replace(self, chain_id=chain_id, defaulted=frozenset(), **follow)
 
     def deployment_paths(self, chain_id: int) -> tuple[Path, Path]:
-        """Where a deployment's record is looked for, first match first: in the home, in the devnet's folder."""
+        """Where a deployment's record is looked for, first match first: in the home, in the
+        devnet's folder."""
         name = Path("deployments") / f"{chain_id}.json"
         return self.home / name, self.devnet / name
 
 
 def chain_defaults(chain_id: int | None) -> dict[str, Any]:
-    """Confirmations and poll interval of a chain: none and 20 ms on the devnet, 12 blocks and a second elsewhere."""
+    """Confirmations and poll interval of a chain: none and 20 ms on the devnet, 12 blocks and a
+    second elsewhere."""
     if chain_id == DEVNET_CHAIN_ID:
         return {"confirmations": 0, "poll_s": 0.02}
     return {"confirmations": 12, "poll_s": 1.0}
@@ -146,10 +157,12 @@ def load(
     """Put the settings together.
 
     Args:
-        home, rpc, chain_id, store, devnet, key, confirmations, poll_s: what the caller chose; None leaves the choice to the
-            environment (`FITCHAIN_HOME`, `FITCHAIN_RPC`, `FITCHAIN_CHAIN_ID`, `FITCHAIN_STORE`, `FITCHAIN_DEVNET`,
-            `FITCHAIN_KEY`; also `FITCHAIN_STORE_AUTHORIZATION`, `FITCHAIN_STORE_GATEWAYS` with commas,
-            `FITCHAIN_STORE_PATIENCE_S`), then `<home>/settings.toml`, then the running devnet, then the default.
+        home, rpc, chain_id, store, devnet, key, confirmations, poll_s: what the caller chose; None
+            leaves the choice to the environment (`FITCHAIN_HOME`, `FITCHAIN_RPC`,
+            `FITCHAIN_CHAIN_ID`, `FITCHAIN_STORE`, `FITCHAIN_DEVNET`, `FITCHAIN_KEY`; also
+            `FITCHAIN_STORE_AUTHORIZATION`, `FITCHAIN_STORE_GATEWAYS` with commas,
+            `FITCHAIN_STORE_PATIENCE_S`), then `<home>/settings.toml`, then the running devnet, then
+            the default.
         environ: the environment; the process's own when None.
 
     Raises:
@@ -247,7 +260,8 @@ def _number(name: str, value: Any) -> int | float:
 def _complete(home: Path, chosen: dict[str, Any]) -> Settings:
     """Fill in what nobody chose.
 
-    The devnet's record counts as one piece: its chain id and store go with its URL, never with another node's.
+    The devnet's record counts as one piece: its chain id and store go with its URL, never with
+    another node's.
     """
     devnet = chosen.get("devnet") or default_devnet()
     record = DevnetRecord.read(devnet)

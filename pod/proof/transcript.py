@@ -1,8 +1,9 @@
 """The transcript: all leaves of a training under one root, and what the chain is told of them.
 
-Stands after `checkpoint`, which writes the leaves; before `audit` and `certificate`, which read them back. It knows leaves and
-trees, nothing of torch, files or transactions. A transcript's tree is RFC 6962's over the leaves' digests; because an anchor
-group holds a power of two of leaves, its root is a node of that tree, and the contract grows the tree's peaks group by group.
+Stands after `checkpoint`, which writes the leaves; before `audit` and `certificate`, which read
+them back. It knows leaves and trees, nothing of torch, files or transactions. A transcript's tree
+is RFC 6962's over the leaves' digests; because an anchor group holds a power of two of leaves, its
+root is a node of that tree, and the contract grows the tree's peaks group by group.
 """
 
 from __future__ import annotations
@@ -70,7 +71,8 @@ class Transcript:
             segment_steps: the agreed k; None to leave it open.
 
         Raises:
-            ClaimMismatch: a link, a number or a step is wrong; the message names the first such leaf.
+            ClaimMismatch: a link, a number or a step is wrong; the message names the first such
+                leaf.
         """
         verify_chain(self.leaves, self.ctx, self.seed)
         if steps is None or segment_steps is None:
@@ -143,7 +145,8 @@ def check_anchors(transcript: Transcript, anchors: Sequence[Anchored], group_lea
         group_leaves: leaves an anchor covers (A), a power of two.
 
     Raises:
-        ClaimMismatch: an anchor covers other leaves than these; the message names the first such group.
+        ClaimMismatch: an anchor covers other leaves than these; the message names the first such
+            group.
     """
     groups = transcript.groups(group_leaves)
     if len(anchors) > len(groups):
@@ -168,7 +171,8 @@ def _roots(found: Sequence[tuple[Digest, int]]) -> tuple[Digest, ...]:
 
 
 def grow(standing: Sequence[Digest], root: Digest, index: int) -> list[Digest]:
-    """Peaks after one more group: it merges with as many as the count before it has trailing ones, as a counter carries.
+    """Peaks after one more group: it merges with as many as the count before it has trailing ones,
+    as a counter carries.
 
     Args:
         standing: the peaks before the group, largest first.

@@ -1,7 +1,7 @@
 """Audit modes: how much an audit discloses, to whom (protocol section 10).
 
-Stands after `digest` and before `recipe`. The contract's numbers are no order of disclosure, so a mode is no number here and
-cannot be compared as one: `discloses_more_than` says which shows more.
+The contract's numbers are no order of disclosure, so a mode is no number here and cannot be
+compared as one: `discloses_more_than` says which shows more.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from fitchain.pod.values.errors import InputRefused
 
 
 class AuditMode(Enum):
-    """What verifiers are shown: `open` to the whole pool, `sampled` to a panel, `on-site` on the owner's own hardware.
+    """What verifiers are shown: `open` to the whole pool, `sampled` to a panel, `on-site` on the
+    owner's own hardware.
 
     The values are the numbers of `DisclosureMode` in the contracts.
     """

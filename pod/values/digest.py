@@ -3,8 +3,9 @@
 Second in the flow, after `errors`. It knows bytes and nothing of what they mean. Three rules:
 
 - bulk bytes (tensors, files, records) are digested with BLAKE3-256, `blake3_digest`;
-- a structure is `tagged(tag, word, ...)`: SHA-256 over the SHA-256 of its version tag followed by 32-byte words, so that the EVM
-  computes the same as `sha256(abi.encode(TAG, ...))` through its precompile;
+- a structure is `tagged(tag, word, ...)`: SHA-256 over the SHA-256 of its version tag followed by
+  32-byte words, so that the EVM computes the same as `sha256(abi.encode(TAG, ...))` through its
+  precompile;
 - a list is a Merkle tree in the sense of RFC 6962 section 2.1 over SHA-256, and a published root is
   `tagged(tag, count, tree)`.
 """
@@ -78,7 +79,8 @@ class Digest:
 
 
 Root = NewType("Root", Digest)
-"""The digest by which a whole is published: a dataset, a model, an optimizer's state, a transcript."""
+"""The digest by which a whole is published: a dataset, a model, an optimizer's state, a transcript.
+"""
 
 ZERO = Digest(bytes(DIGEST_BYTES))
 NO_ROOT = Root(ZERO)
@@ -126,7 +128,8 @@ def canonical_json(value: Json) -> bytes:
     """Encode a JSON value canonically (RFC 8785).
 
     Raises:
-        InputRefused: the value has no canonical form: a NaN, an infinity, an integer beyond 2**53, a type JSON lacks.
+        InputRefused: the value has no canonical form: a NaN, an infinity, an integer beyond 2**53,
+            a type JSON lacks.
     """
     try:
         return rfc8785.dumps(value)
@@ -142,7 +145,8 @@ def parse_json(data: bytes, limit_bytes: int = 64 << 20) -> Any:
         limit_bytes: the largest input that is parsed.
 
     Raises:
-        InputRefused: too large, not UTF-8, not JSON, nested too deeply, a duplicate key, or a number that is not finite.
+        InputRefused: too large, not UTF-8, not JSON, nested too deeply, a duplicate key, or a
+            number that is not finite.
     """
     if len(data) > limit_bytes:
         raise InputRefused(f"the JSON has {len(data)} bytes and the limit is {limit_bytes}")
@@ -158,8 +162,9 @@ def parse_json(data: bytes, limit_bytes: int = 64 << 20) -> Any:
 def _refuse_depth(data: bytes) -> None:
     """Refuse deep nesting before the parser recurses into it.
 
-    Its own guard is Python's recursion limit, which belongs to the process: py_ecc, under eth-account, raises it beyond what the C
-    stack holds, and 100,000 brackets from a stranger would then end the pod.
+    Its own guard is Python's recursion limit, which belongs to the process: py_ecc, under
+    eth-account, raises it beyond what the C stack holds, and 100,000 brackets from a stranger would
+    then end the pod.
     """
     depth = 0
     for bracket in _STRING.sub(b"", data).translate(None, _NO_BRACKETS):
@@ -266,7 +271,8 @@ def inclusion_path(entries: Sequence[Digest], index: int) -> list[Digest]:
 
 
 def tree_levels(entries: Sequence[bytes]) -> list[list[bytes]]:
-    """All levels of the RFC 6962 tree over entries of 32 bytes, leaf hashes first; a node without a sibling moves up as it is.
+    """All levels of the RFC 6962 tree over entries of 32 bytes, leaf hashes first; a node without a
+    sibling moves up as it is.
 
     The same tree as `tree_root`'s, kept so that many paths cost one building.
     """
@@ -290,7 +296,8 @@ def path_in(levels: Sequence[Sequence[bytes]], index: int) -> tuple[Digest, ...]
 
 
 def root_from_path(entry: Digest, index: int, count: int, path: Sequence[Digest]) -> Digest:
-    """Recompute a tree's root from one entry and its audit path (RFC 6962 section 2.1.1, RFC 9162 section 2.1.3.2).
+    """Recompute a tree's root from one entry and its audit path (RFC 6962 section 2.1.1, RFC 9162
+    section 2.1.3.2).
 
     Raises:
         InputRefused: index, count and path length do not fit together.

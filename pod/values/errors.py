@@ -19,8 +19,8 @@
         └── StoreUnusable       the store or its node does not answer
             └── StoreUnreachable    no answer from the store's node: later may be better
 
-First in the flow: it knows nothing of the rest. A message states what is false, the two values, where they first part; `hint`
-says what to do next. Usage errors (exit 2) are typer's.
+First in the flow: it knows nothing of the rest. A message states what is false, the two values,
+where they first part; `hint` says what to do next. Usage errors (exit 2) are typer's.
 """
 
 from __future__ import annotations

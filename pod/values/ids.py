@@ -1,6 +1,7 @@
-"""Identifiers of what the chain keeps: digests, each of its own kind, so that none passes for another or for a root.
+"""Identifiers of what the chain keeps: digests, each of its own kind, so that none passes for
+another or for a root.
 
-Stands after `digest`. The kinds exist for the type checker alone; at run time each is a `Digest`.
+The kinds exist for the type checker alone; at run time each is a `Digest`.
 """
 
 from __future__ import annotations

@@ -1,12 +1,14 @@
 """Leaves: what the transcript says of one moment of a training, as fixed bytes.
 
-Stands beside `state`, above everything that writes leaves (`checkpoint`), sends them (`agreement`) or reads them (`transcript`,
-`certificate`). It knows digests and counts; nothing of models, records or chains. No torch.
+Stands beside `state`, above everything that writes leaves (`checkpoint`), sends them (`agreement`)
+or reads them (`transcript`, `certificate`). It knows digests and counts; nothing of models, records
+or chains. No torch.
 
-    leaf j = tagged("fitchain/leaf/v1", ctx, seed, j, s_j, state digest, records digest, metrics digest, leaf j-1)
+    leaf j = tagged("fitchain/leaf/v1", ctx, seed, j, s_j, state digest, records digest, metrics
+    digest, leaf j-1)
 
-A `Leaf` is what is proven; a `Checkpoint` is a leaf together with the metrics and the salt that open its metrics digest. The
-owner keeps checkpoints, one a line, in `leaves.jsonl`.
+A `Leaf` is what is proven; a `Checkpoint` is a leaf together with the metrics and the salt that
+open its metrics digest. The owner keeps checkpoints, one a line, in `leaves.jsonl`.
 """
 
 from __future__ import annotations

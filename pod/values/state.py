@@ -1,12 +1,15 @@
 """State: named tensors as bytes, their safetensors file, and the roots that name them.
 
-Stands after `recipe` and before `graph`: it knows tensors as (kind, dtype, shape, bytes) and neither torch nor what they mean.
-Digests are taken over memory views, so a state is never copied to be hashed. Byte order is little-endian throughout.
+Stands after `recipe` and before `graph`: it knows tensors as (kind, dtype, shape, bytes) and
+neither torch nor what they mean. Digests are taken over memory views, so a state is never copied to
+be hashed. Byte order is little-endian throughout.
 
-A file written here is canonical: the same tensors and metadata always give the same bytes. A file read here may come from any
-safetensors writer, but its header must describe its bytes exactly: no gap, no overlap, no byte too many.
+A file written here is canonical: the same tensors and metadata always give the same bytes. A file
+read here may come from any safetensors writer, but its header must describe its bytes exactly: no
+gap, no overlap, no byte too many.
 
-Source: the safetensors format, https://huggingface.co/docs/safetensors (version 0.8 of the reference reader).
+Source: the safetensors format, https://huggingface.co/docs/safetensors (version 0.8 of the
+reference reader).
 """
 
 from __future__ import annotations
@@ -51,7 +54,8 @@ _ALIGNMENT_BYTES = 8
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a file of tensors may hold at most, checked before anything is allocated for its tensors."""
+    """What a file of tensors may hold at most, checked before anything is allocated for its
+    tensors."""
 
     header_bytes: int = 16 << 20
     tensors: int = 10_000
@@ -112,7 +116,8 @@ def tensor_entry(name: str, tensor: TensorBytes, data_digest: Digest | None = No
     Args:
         name: the tensor's name.
         tensor: what it is.
-        data_digest: BLAKE3 of its bytes where the caller knows it already (a frozen tensor); else it is taken here.
+        data_digest: BLAKE3 of its bytes where the caller knows it already (a frozen tensor); else
+            it is taken here.
 
     Returns:
         tagged("fitchain/tensor/v1", sha256(canonical [kind, name, dtype, shape]), blake3(data)).
@@ -135,7 +140,8 @@ def model_root(tensors: Tensors, data_digests: Mapping[str, Digest] | None = Non
 
 
 def optimizer_root(tensors: Tensors, data_digests: Mapping[str, Digest] | None = None) -> Root:
-    """Name an optimizer's state: the root over all its tensors and scalars, sorted by name; it may be empty.
+    """Name an optimizer's state: the root over all its tensors and scalars, sorted by name; it may
+    be empty.
 
     Raises:
         InputRefused: a tensor belongs to a model.
@@ -190,14 +196,15 @@ def write_safetensors(path: Path, tensors: Tensors, metadata: Mapping[str, str] 
 def safetensors_pieces(tensors: Tensors, metadata: Mapping[str, str] | None = None) -> Iterator[Buffer]:
     """Yield the bytes of the canonical file, without copying a tensor.
 
-    Tensors stand by falling item size, then by name, so that each begins at a multiple of its item size; the header is canonical
-    JSON, filled with spaces to a multiple of 8 bytes.
+    Tensors stand by falling item size, then by name, so that each begins at a multiple of its item
+    size; the header is canonical JSON, filled with spaces to a multiple of 8 bytes.
 
     Yields:
         The header with its length, then each tensor's bytes.
 
     Raises:
-        InputRefused: the metadata uses the key that the kinds need, or a tensor has the name of the metadata.
+        InputRefused: the metadata uses the key that the kinds need, or a tensor has the name of the
+            metadata.
     """
     order = sorted(tensors, key=lambda name: (-ITEM_BYTES[tensors[name].dtype], name))
     header: dict[str, Any] = {"__metadata__": _metadata(tensors, metadata or {})}
@@ -235,14 +242,17 @@ def read_safetensors(source: Path | Buffer, limits: Limits = Limits()) -> tuple[
     """Read a file of tensors, refusing whatever its header does not describe exactly.
 
     Args:
-        source: a path, read whole into memory so that nobody can change it afterwards; or the bytes, of which views are kept.
+        source: a path, read whole into memory so that nobody can change it afterwards; or the
+            bytes, of which views are kept.
         limits: what the file may hold at most.
 
     Returns:
-        The tensors by name, as views of one block of memory, in the order of the file; and the rest of the metadata.
+        The tensors by name, as views of one block of memory, in the order of the file; and the rest
+        of the metadata.
 
     Raises:
-        InputRefused: the header is not a header, or does not describe the bytes: a gap, an overlap, bytes missing or left over.
+        InputRefused: the header is not a header, or does not describe the bytes: a gap, an overlap,
+            bytes missing or left over.
         NotFound: there is no such file.
     """
     data = memoryview(_read_file(source, limits) if isinstance(source, Path) else source).cast("B")

@@ -2,8 +2,9 @@
 
     python -m scripts.bench [NAME ...]      all benches, or the named ones; `--list` names them
 
-Each bench runs in a process of its own and is a file beside this one. Whether a goal is met is printed and never fails: a busy
-machine is no error. The exit code is 1 only if a bench could not be run.
+Each bench runs in a process of its own and is a file beside this one. Whether a goal is met is
+printed and never fails: a busy machine is no error. The exit code is 1 only if a bench could not be
+run.
 """
 
 from __future__ import annotations

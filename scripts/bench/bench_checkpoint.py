@@ -1,8 +1,9 @@
 """What a checkpoint costs the training thread, against k steps of a small MLP.
 
-Measured is the time that taking a state takes away from the training thread, over the time of the k steps before it, both in one
-process and alternating; medians. For comparison, what code for proof of learning usually does at the same place: `torch.save` and
-SHA-256. It runs in a process of its own, because a class's variables must be set before torch is imported.
+Measured is the time that taking a state takes away from the training thread, over the time of the k
+steps before it, both in one process and alternating; medians. For comparison, what code for proof
+of learning usually does at the same place: `torch.save` and SHA-256. It runs in a process of its
+own, because a class's variables must be set before torch is imported.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ def compute() -> dict[str, float]:
     """Train a small MLP with a checkpoint every ten steps.
 
     Returns:
-        Median microseconds of ten steps, of a checkpoint on the training thread, of torch.save with SHA-256; kB of the state.
+        Median microseconds of ten steps, of a checkpoint on the training thread, of torch.save with
+        SHA-256; kB of the state.
     """
     import numpy as np
 

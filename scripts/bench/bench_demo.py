@@ -1,7 +1,8 @@
-"""The whole job, live: `make demo` twice on a devnet of its own, and what the second run cost on the chain.
+"""The whole job, live: `make demo` twice on a devnet of its own, and what the second run cost on
+the chain.
 
-It is the job of the promise: m = 0, three anchors, from request to settlement. Gas and transactions are read from the node's
-receipts; they do not depend on how busy the machine is.
+It is the job of the promise: m = 0, three anchors, from request to settlement. Gas and transactions
+are read from the node's receipts; they do not depend on how busy the machine is.
 """
 
 from __future__ import annotations

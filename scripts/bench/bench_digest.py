@@ -1,4 +1,5 @@
-"""How fast a state is digested on one core, beside BLAKE3 over the same bytes in one piece, which is the least it can take."""
+"""How fast a state is digested on one core, beside BLAKE3 over the same bytes in one piece, which
+is the least it can take."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ LAYERS = 50
 
 
 def measure() -> Iterator[Figure]:
-    """Yield the figures of this bench: fifty layers, each a parameter with Adam's two moments, as views of one block."""
+    """Yield the figures of this bench: fifty layers, each a parameter with Adam's two moments, as
+    views of one block."""
     size = STATE_BYTES // (4 * 3 * LAYERS)
     block = np.random.default_rng(0).random(3 * LAYERS * size, np.float32)
     kinds = ("parameter", "optimizer", "optimizer")

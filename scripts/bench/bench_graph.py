@@ -24,7 +24,8 @@ def measure() -> Iterator[Figure]:
 
 
 def interpreter() -> Figure:
-    """Training time through the graph over training time through the module, on a small CNN and one thread."""
+    """Training time through the graph over training time through the module, on a small CNN and one
+    thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     module = nn.Sequential(

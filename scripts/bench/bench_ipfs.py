@@ -1,8 +1,10 @@
-"""The store over IPFS against Kubo's own command: adding and fetching the same 400 MB, sealed beforehand.
+"""The store over IPFS against Kubo's own command: adding and fetching the same 400 MB, sealed
+beforehand.
 
-Every round adds and fetches bytes that are new to the node; `ipfs add` and our adding, `ipfs cat` into a file and our fetching take
-turns, each flushed to the disk before the clock stops. Memory is the peak of a process that does nothing else, over what it had
-before it began. Without Kubo nothing is measured, and that is said.
+Every round adds and fetches bytes that are new to the node; `ipfs add` and our adding, `ipfs cat`
+into a file and our fetching take turns, each flushed to the disk before the clock stops. Memory is
+the peak of a process that does nothing else, over what it had before it began. Without Kubo nothing
+is measured, and that is said.
 """
 
 from __future__ import annotations
@@ -167,7 +169,8 @@ def _timed(act: Callable[[], object]) -> float:
 
 
 def alone(what: str, address: str, home: str, source: str, cid: str) -> dict[str, float]:
-    """Add or fetch in this process: seconds, and the peak of memory over what there was before, in MB."""
+    """Add or fetch in this process: seconds, and the peak of memory over what there was before, in
+    MB."""
     store = IpfsStore(address, Path(home))
     store.status()
     idle_kb = _peak_kb()
@@ -181,7 +184,8 @@ def alone(what: str, address: str, home: str, source: str, cid: str) -> dict[str
 
 
 def _peak_kb() -> int:
-    """The most memory that this process itself has had; getrusage would count what it was before it became this program."""
+    """The most memory that this process itself has had; getrusage would count what it was before it
+    became this program."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0])
 

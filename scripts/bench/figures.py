@@ -1,10 +1,12 @@
 """Figures: what a bench measures, how often, and how it is told.
 
-Every `bench_<name>.py` beside this module has `measure() -> Iterator[Figure]`; `__main__` calls them and prints a table. A figure
-that has a goal says whether it is met; nothing here fails because a machine is busy.
+Every `bench_<name>.py` beside this module has `measure() -> Iterator[Figure]`; `__main__` calls
+them and prints a table. A figure that has a goal says whether it is met; nothing here fails because
+a machine is busy.
 
-Two things that are compared are timed turn by turn, so that whatever else runs on the machine disturbs both alike; told are the
-medians and, as the noise, how far apart the quarters of the single measurements lie.
+Two things that are compared are timed turn by turn, so that whatever else runs on the machine
+disturbs both alike; told are the medians and, as the noise, how far apart the quarters of the
+single measurements lie.
 """
 
 from __future__ import annotations
@@ -58,7 +60,8 @@ class Times:
 
     @property
     def noise(self) -> float:
-        """Distance of the quarters over the median: 0.05 means that half of all measurements lie within 5 %."""
+        """Distance of the quarters over the median: 0.05 means that half of all measurements lie
+        within 5 %."""
         low, _, high = quantiles(self.seconds, n=4)
         return (high - low) / self.median
 

@@ -1,4 +1,5 @@
-"""What a job folder keeps of a training: leaves, one checkpoint a line, and states, one file each (no torch).
+"""What a job folder keeps of a training: leaves, one checkpoint a line, and states, one file each
+(no torch).
 
 leaves.jsonl                 appended to, on disk before anybody is told
 states/<step>.safetensors    `model/<name>` and `optimizer/<parameter>/<key>`, whole or not there at all
@@ -35,7 +36,8 @@ def read_leaves(folder: Path) -> tuple[Checkpoint, ...]:
 
 
 def trim_leaves(folder: Path) -> tuple[tuple[Checkpoint, ...], int]:
-    """Read the checkpoints and drop what a power cut left after them: half a line, or a last line that is none.
+    """Read the checkpoints and drop what a power cut left after them: half a line, or a last line
+    that is none.
 
     Returns:
         The checkpoints, and how many bytes were dropped.

@@ -1,8 +1,9 @@
 """The recorder: takes states from the training thread, and does all the rest beside it (torch).
 
-The training thread copies a state into one of two buffers that are reused, and goes on; a background thread hashes it (BLAKE3
-releases the interpreter lock), appends its leaf to `leaves.jsonl` and keeps every a-th state as a file. When both buffers are
-busy the training waits. An error behind the scenes stops the training at its next checkpoint.
+The training thread copies a state into one of two buffers that are reused, and goes on; a
+background thread hashes it (BLAKE3 releases the interpreter lock), appends its leaf to
+`leaves.jsonl` and keeps every a-th state as a file. When both buffers are busy the training waits.
+An error behind the scenes stops the training at its next checkpoint.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class LiveState:
-    """A state as the training has it: its own tensors, which the next step moves; one object serves as long as they are the same.
+    """A state as the training has it: its own tensors, which the next step moves; one object serves
+    as long as they are the same.
 
     Args:
         parameters, buffers: by name.
@@ -115,10 +117,12 @@ class Recorder(AbstractContextManager["Recorder"]):
         seed: the order seed.
         recipe: which steps have leaves.
         salt_key: 32 bytes from which the salts of the metrics derive.
-        keep_every: which states are kept: those of every a-th leaf, and the last. Leaf 0's is the initial model itself.
+        keep_every: which states are kept: those of every a-th leaf, and the last. Leaf 0's is the
+            initial model itself.
         known: checkpoints recorded before; those taken again must come out equal.
         first: index of the first leaf that will be recorded.
-        on_leaf: called on the background thread once a leaf is on disk, and its state if that is kept.
+        on_leaf: called on the background thread once a leaf is on disk, and its state if that is
+            kept.
     """
 
     def __init__(
@@ -260,7 +264,8 @@ class Recorded:
 
 
 def refuse_not_finite(model: Tensors, step: int) -> None:
-    """End a training whose parameters are no longer all finite; a buffer may hold infinities (an attention mask, say).
+    """End a training whose parameters are no longer all finite; a buffer may hold infinities (an
+    attention mask, say).
 
     Raises:
         Diverged: a parameter holds a NaN or an infinity.
@@ -272,7 +277,8 @@ def refuse_not_finite(model: Tensors, step: int) -> None:
 
 
 def difference(found: Leaf, named: Leaf) -> str:
-    """The first part in which two leaves of one place differ, with both values; empty where they are equal."""
+    """The first part in which two leaves of one place differ, with both values; empty where they
+    are equal."""
     for part in ("step", "records", "metrics", "model", "optimizer", "previous"):
         if getattr(found, part) != getattr(named, part):
             return f"{_PARTS.get(part, part)} {getattr(found, part)}, not {getattr(named, part)}"

@@ -1,4 +1,5 @@
-"""Datasets: from an owner's file to records that are registered, described, ordered and assembled into batches.
+"""Datasets: from an owner's file to records that are registered, described, ordered and assembled
+into batches.
 
 table     CSV and NPZ sources -> columns -> record bytes
 policy    what the owner asks of a job

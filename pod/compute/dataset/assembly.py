@@ -1,7 +1,8 @@
 """Assembling: from record indices to the arrays that enter a model.
 
-Part of `dataset`. Numbers are transformed in float64 with the recipe's constants and then rounded once to float32; every
-operation is element by element, so the result depends neither on the batch nor on the host.
+Part of `dataset`. Numbers are transformed in float64 with the recipe's constants and then rounded
+once to float32; every operation is element by element, so the result depends neither on the batch
+nor on the host.
 """
 
 from __future__ import annotations
@@ -42,19 +43,19 @@ def assemble(
     Args:
         recipe: inputs (one tuple of columns per argument of the model), target, transform, loss.
         table: the records; row i is record i.
-        dtypes: what each argument wants, `float32` or `int64` (class or token numbers, taken untransformed); by default all
-            float32.
-        kept_bytes: a column is transformed once and kept if it has at most this many bytes then; else batch by batch, with
-            the same result.
+        dtypes: what each argument wants, `float32` or `int64` (class or token numbers, taken
+            untransformed); by default all float32.
+        kept_bytes: a column is transformed once and kept if it has at most this many bytes then;
+            else batch by batch, with the same result.
 
     Returns:
-        A function from indices `[B]` to (inputs, target): for several scalar columns `[B, n]`, for a single column `[B, *shape]`
-        with `[B, 1]` for a scalar, float32 or int64; the target `[B, *shape]`, int64 class numbers for a classification's
-        loss and float32 for any other.
+        A function from indices `[B]` to (inputs, target): for several scalar columns `[B, n]`, for
+        a single column `[B, *shape]` with `[B, 1]` for a scalar, float32 or int64; the target `[B,
+        *shape]`, int64 class numbers for a classification's loss and float32 for any other.
 
     Raises:
-        InputRefused: an unknown column, columns that cannot be stacked, constants that do not fit the column, a target that is
-            none of its categories.
+        InputRefused: an unknown column, columns that cannot be stacked, constants that do not fit
+            the column, a target that is none of its categories.
     """
     wants = tuple(dtypes) if dtypes is not None else ("float32",) * len(recipe.inputs)
     if len(wants) != len(recipe.inputs):

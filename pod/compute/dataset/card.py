@@ -1,10 +1,11 @@
 """Cards: what is published about a dataset.
 
-Part of `dataset`. A card is canonical JSON (`fitchain/card/v1`) that everyone may read: schema, units, transform constants,
-licence, price, policy, mock data, root. The transform constants are computed over the registered records once, at registration,
-and are published on purpose: a verifier sees only a segment, so nothing may be fitted while training. Whoever must not publish
-means and deviations gives ranges of their own (`ranges`) or none; so should the owner of very few records, or of a column that is
-the same for all, whose mean is that value.
+Part of `dataset`. A card is canonical JSON (`fitchain/card/v1`) that everyone may read: schema,
+units, transform constants, licence, price, policy, mock data, root. The transform constants are
+computed over the registered records once, at registration, and are published on purpose: a verifier
+sees only a segment, so nothing may be fitted while training. Whoever must not publish means and
+deviations gives ranges of their own (`ranges`) or none; so should the owner of very few records, or
+of a column that is the same for all, whose mean is that value.
 """
 
 from __future__ import annotations
@@ -58,12 +59,14 @@ class Card:
         target: the column to be predicted, or None.
         count: how many records are registered.
         root: the dataset's root.
-        transform: constants by column, exact: `{"mean", "scale"}` of numbers, `{"categories"}` of a classification's target.
+        transform: constants by column, exact: `{"mean", "scale"}` of numbers, `{"categories"}` of a
+            classification's target.
         description, licence: for people.
         price: what a job costs, in base units of the token; the policy's minimum is what binds.
         policy: the owner's conditions.
         mock: CID of the mock data (NPZ), once there is one.
-        probes: environment classes of the owner's host with their probes' digests, where a class ships none.
+        probes: environment classes of the owner's host with their probes' digests, where a class
+            ships none.
     """
 
     name: str
@@ -184,11 +187,13 @@ class Card:
     def check_recipe(self, recipe: RecipeLike) -> None:
         """Refuse a recipe that asks for what this dataset does not have.
 
-        A recipe may leave the constants of a column away (then its numbers enter as they are), but not change them.
+        A recipe may leave the constants of a column away (then its numbers enter as they are), but
+        not change them.
 
         Raises:
             ClaimMismatch: another dataset's root.
-            InputRefused: an unknown column, rows beyond the records, constants other than the card's.
+            InputRefused: an unknown column, rows beyond the records, constants other than the
+                card's.
         """
         if recipe.dataset != self.root:
             raise ClaimMismatch(f"the recipe names the dataset root {recipe.dataset} and the card {self.root}")
@@ -222,17 +227,19 @@ def fit_transform(
 ) -> Constants:
     """Compute the constants that the card publishes.
 
-    A number x enters the model as (x - mean) / scale. For a column of arrays one mean and one scale serve all cells.
+    A number x enters the model as (x - mean) / scale. For a column of arrays one mean and one scale
+    serve all cells.
 
     Args:
         table: the records to be registered.
-        mode: `standard`: mean and population deviation over the records; `ranges`: only columns with a given range, low and
-            high - low, so that nothing about the records is published; `none`.
+        mode: `standard`: mean and population deviation over the records; `ranges`: only columns
+            with a given range, low and high - low, so that nothing about the records is published;
+            `none`.
         ranges: (low, high) by column; they take precedence over `standard` too.
 
     Returns:
-        Constants by column. The target has its categories if it is a classification's (texts, integers, or at most 100
-        different whole numbers), and is otherwise treated as a number.
+        Constants by column. The target has its categories if it is a classification's (texts,
+        integers, or at most 100 different whole numbers), and is otherwise treated as a number.
 
     Raises:
         InputRefused: another mode, an unknown column, an empty range.
@@ -255,7 +262,8 @@ def fit_transform(
 
 
 def target_categories(table: Table) -> list[Any] | None:
-    """The classes of a classification's target: its texts, or its different whole numbers, rising; None for a regression."""
+    """The classes of a classification's target: its texts, or its different whole numbers, rising;
+    None for a regression."""
     if table.target is None or table.column(table.target).shape:
         return None
     if table.categories:
@@ -267,7 +275,8 @@ def target_categories(table: Table) -> list[Any] | None:
 
 
 def _mean_and_scale(array: Array) -> dict[str, float]:
-    """Mean and population deviation of all cells in float64, slab by slab: no second copy of a large array."""
+    """Mean and population deviation of all cells in float64, slab by slab: no second copy of a
+    large array."""
     slabs = [array[low : low + SLAB_ROWS] for low in range(0, len(array), SLAB_ROWS)]
     try:
         with np.errstate(over="raise"):

@@ -63,13 +63,15 @@ class Column:
 
 
 def schema_bytes(columns: Sequence[Column]) -> bytes:
-    """Canonical JSON of what a record's bytes mean: `[[name, dtype, [shape...]], ...]` in the columns' order."""
+    """Canonical JSON of what a record's bytes mean: `[[name, dtype, [shape...]], ...]` in the
+    columns' order."""
     return canonical_json([[column.name, column.dtype, list(column.shape)] for column in columns])
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which columns of a file are read: those that are not dropped and, where `only` names some, no others."""
+    """Which columns of a file are read: those that are not dropped and, where `only` names some, no
+    others."""
 
     drop: frozenset[str]
     only: tuple[str, ...] | None = None
@@ -78,7 +80,8 @@ class Wanted:
         """The wanted ones of a file's columns.
 
         Raises:
-            InputRefused: a column to drop, a wanted one or the target is not there, or the target is dropped.
+            InputRefused: a column to drop, a wanted one or the target is not there, or the target
+                is dropped.
         """
         found = tuple(names)
         for name in sorted(self.drop):
@@ -97,7 +100,8 @@ class Found:
 
     Args:
         arrays: the wanted columns.
-        categories: the texts that the target's integers stand for; empty unless the target was a column of texts.
+        categories: the texts that the target's integers stand for; empty unless the target was a
+            column of texts.
         mock: whether the file is marked as mock data.
     """
 

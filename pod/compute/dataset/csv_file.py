@@ -1,7 +1,7 @@
 """CSV files: UTF-8, commas, a header line, numbers, and texts in the target's column alone.
 
-After `columns`. A message about a bad cell names its line and column and never repeats the cell: messages end in logs, records
-must not.
+After `columns`. A message about a bad cell names its line and column and never repeats the cell:
+messages end in logs, records must not.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def _first_undecodable_line(path: Path) -> int:
 
 
 class _CsvReader:
-    """Reads one CSV file, some thousand lines at a time, so that no more than these are held as text."""
+    """Reads one CSV file, some thousand lines at a time, so that no more than these are held as
+    text."""
 
     def __init__(self, file: io.TextIOWrapper, wanted: Wanted, target: str | None, categories: tuple[str, ...]):
         self.mock = _skip_mark(file)
@@ -148,7 +149,8 @@ class _CsvReader:
         return codes
 
     def _sorted(self, codes: Array) -> tuple[tuple[str, ...], Array]:
-        """Number the categories in their sorted order instead of the order of their first appearance."""
+        """Number the categories in their sorted order instead of the order of their first
+        appearance."""
         categories = tuple(sorted(self.codes))
         places = {text: place for place, text in enumerate(categories)}
         return categories, np.array([places[text] for text in self.codes], np.int64)[codes]
@@ -181,7 +183,8 @@ def _is_number(cell: str) -> bool:
 
 
 def _numbers(cells: list[str]) -> Array | None:
-    """The cells as finite float64, or None; Python's own liberties (1_000, digits of other scripts) are refused."""
+    """The cells as finite float64, or None; Python's own liberties (1_000, digits of other scripts)
+    are refused."""
     text = "".join(cells)
     if "_" in text or not text.isascii():
         return None

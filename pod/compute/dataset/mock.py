@@ -1,9 +1,11 @@
 """Mock data: a table of the same schema on which anyone can rehearse a job.
 
-Part of `dataset`. It is drawn from what is public already or says next to nothing: a number from a range made of the card's
-constants or, where the card has none, from the column's smallest and largest value, rounded outwards to one digit; a class from
-the categories that are not rare. No quantile and no joint statistic enters it. A drawn number that happens to equal a real cell
-of its column is drawn again, for columns of real numbers; integers and truth values are drawn without looking.
+Part of `dataset`. It is drawn from what is public already or says next to nothing: a number from a
+range made of the card's constants or, where the card has none, from the column's smallest and
+largest value, rounded outwards to one digit; a class from the categories that are not rare. No
+quantile and no joint statistic enters it. A drawn number that happens to equal a real cell of its
+column is drawn again, for columns of real numbers; integers and truth values are drawn without
+looking.
 """
 
 from __future__ import annotations
@@ -72,7 +74,8 @@ def _draw(column: Column, card: Card, table: Table, count: int, random: np.rando
 def _draw_classes(
     table: Table, column: Column, categories: list[Any], count: int, random: np.random.Generator
 ) -> Array:
-    """Draw evenly among the categories that enough records have, so that a rare one is not shown to occur."""
+    """Draw evenly among the categories that enough records have, so that a rare one is not shown to
+    occur."""
     numbers = class_numbers(table, column.name, categories)
     counts = np.bincount(numbers, minlength=len(categories))
     common = np.flatnonzero(counts >= max(RARE_RECORDS, RARE_SHARE * table.count / len(categories)))

@@ -1,15 +1,17 @@
 """Batch order: a keyed permutation of the rows for every epoch.
 
-Part of `dataset`. The order is a function of the order seed alone, so a verifier, another host or another language finds the
-same batches; `torch.randperm` would tie it to one library. Byte by byte, for the rows low to high (n = high - low) and batch size B:
+Part of `dataset`. The order is a function of the order seed alone, so a verifier, another host or
+another language finds the same batches; `torch.randperm` would tie it to one library. Byte by byte,
+for the rows low to high (n = high - low) and batch size B:
 
 1. Epoch e has the key K = H("fitchain/epoch/v1", order seed, e), 32 bytes.
-2. Its stream of draws: for c = 0, 1, 2, ... the 32 bytes SHA-256(K || uint64 big-endian c) are four draws, each uint64
-   big-endian.
-3. p = [0, 1, ..., n-1]. For i = n-1, n-2, ..., 1: take draws until one, x, is below 2**64 - (2**64 mod (i+1)) (so that no
-   place is likelier than another), let j = x mod (i+1), and swap p[i] and p[j] (Fisher and Yates; Durstenfeld, 1964).
-4. Batch b of the epoch holds the records low + p[b*B], ..., low + p[b*B + B-1], for b < floor(n/B); the rest of the epoch is
-   dropped.
+2. Its stream of draws: for c = 0, 1, 2, ... the 32 bytes SHA-256(K || uint64 big-endian c) are four
+   draws, each uint64 big-endian.
+3. p = [0, 1, ..., n-1]. For i = n-1, n-2, ..., 1: take draws until one, x, is below 2**64 - (2**64
+   mod (i+1)) (so that no place is likelier than another), let j = x mod (i+1), and swap p[i] and
+   p[j] (Fisher and Yates; Durstenfeld, 1964).
+4. Batch b of the epoch holds the records low + p[b*B], ..., low + p[b*B + B-1], for b < floor(n/B);
+   the rest of the epoch is dropped.
 5. Step s (counted from 0) trains on batch s mod floor(n/B) of epoch s div floor(n/B).
 """
 
@@ -115,7 +117,8 @@ def permutation(count: int, draws: Draws) -> Indices:
 
 
 def permutation_end(count: int, wanted: int, draws: Draws) -> list[int]:
-    """The last places of `permutation(count, draws)`, in time and memory of how many are wanted: the shuffle begins there.
+    """The last places of `permutation(count, draws)`, in time and memory of how many are wanted:
+    the shuffle begins there.
 
     Args:
         count: how many are shuffled.
@@ -138,10 +141,12 @@ def _swaps(count: int, lowest: int, draws: Draws) -> list[int]:
 def _accepted(bounds: Indices, draws: Draws) -> Indices:
     """For each bound the first draw, in order, that is not rejected.
 
-    A rejection is rarer than n in 2**64, so all are drawn at once and the stream is shifted by one where one is due.
+    A rejection is rarer than n in 2**64, so all are drawn at once and the stream is shifted by one
+    where one is due.
     """
     most = np.uint64(2**64 - 1)
-    # the largest accepted draw, 2**64 - (2**64 mod bound) - 1; 2**64 mod bound = ((2**64 - 1) mod bound + 1) mod bound
+    # the largest accepted draw, 2**64 - (2**64 mod bound) - 1; 2**64 mod bound = ((2**64 - 1) mod
+    # bound + 1) mod bound
     largest = most - (most % bounds + np.uint64(1)) % bounds
     taken, used = draws(0, len(bounds)), len(bounds)
     while (rejected := np.flatnonzero(taken > largest)).size:

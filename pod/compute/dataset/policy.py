@@ -1,7 +1,8 @@
 """Policies: what an owner asks of every job on a dataset.
 
-Part of `dataset`. A policy is published in the dataset's card, so a scientist can read it before asking; the owner's pod applies
-the same words to every request. It knows numbers and names, not the chain.
+Part of `dataset`. A policy is published in the dataset's card, so a scientist can read it before
+asking; the owner's pod applies the same words to every request. It knows numbers and names, not the
+chain.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ class Policy:
         manual_approval: whether a person says yes to each job.
         disclosure_mode: the most disclosing audit mode that is admitted.
         disclosure_cap: how many records may ever be opened to verifiers; None sets no limit.
-        metrics_leave: whether notes to the scientist carry the (rounded) metrics; it refuses no job.
+        metrics_leave: whether notes to the scientist carry the (rounded) metrics; it refuses no
+            job.
         scientists: the accounts that may ask, lower-case 0x...; empty admits everyone.
     """
 
@@ -70,7 +72,8 @@ class Policy:
     def admit(
         self, job: JobLike, price: int, scientist: str | None = None, disclosure: Disclosure = NOTHING_DISCLOSED
     ) -> None:
-        """Refuse a job that the policy does not admit; a person's yes (`manual_approval`) is asked elsewhere.
+        """Refuse a job that the policy does not admit; a person's yes (`manual_approval`) is asked
+        elsewhere.
 
         Args:
             job: a recipe.
@@ -126,7 +129,8 @@ class Policy:
 
 
 def amount(what: str, value: Any) -> int:
-    """Read an amount in base units: a decimal string, because JSON's numbers are exact only below 2**53.
+    """Read an amount in base units: a decimal string, because JSON's numbers are exact only below
+    2**53.
 
     Raises:
         InputRefused: it is no plain decimal below 2**128, the contracts' limit.

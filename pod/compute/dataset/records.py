@@ -1,8 +1,10 @@
-"""Records: leaves, the dataset's root, openings of single records, and whether the data is still what was registered.
+"""Records: leaves, the dataset's root, openings of single records, and whether the data is still
+what was registered.
 
-Part of `dataset`. Leaf i is H("fitchain/record/v1", i, salt_i, BLAKE3(record bytes)) with salt_i = HMAC-SHA256(key, uint64
-big-endian i) and a key fresh for each registration, so that one record can be opened alone and none can be guessed from its
-hash. The root is H("fitchain/dataset/v1", count, RFC 6962 tree over the leaves).
+Part of `dataset`. Leaf i is H("fitchain/record/v1", i, salt_i, BLAKE3(record bytes)) with salt_i =
+HMAC-SHA256(key, uint64 big-endian i) and a key fresh for each registration, so that one record can
+be opened alone and none can be guessed from its hash. The root is H("fitchain/dataset/v1", count,
+RFC 6962 tree over the leaves).
 """
 
 from __future__ import annotations
@@ -38,8 +40,8 @@ class Registration:
         root: the dataset's root, for the chain.
         count: how many records.
         card: what is published, still without mock data.
-        leaves: every record's leaf digest, 32 bytes each, end to end; they reveal no record and let the owner name the first
-            that changed.
+        leaves: every record's leaf digest, 32 bytes each, end to end; they reveal no record and let
+            the owner name the first that changed.
     """
 
     root: Root
@@ -211,7 +213,8 @@ def check_unchanged(table: Table, key: bytes, root: Root, leaves: bytes | None =
         table: read again, as it was read for registration.
         key: the registration's key.
         root: the registered root.
-        leaves: the registration's leaf digests, if they are at hand: with them the first changed record is named.
+        leaves: the registration's leaf digests, if they are at hand: with them the first changed
+            record is named.
 
     Returns:
         The leaves, for openings.

@@ -41,7 +41,8 @@ class Table:
         columns: in the order of the source.
         arrays: by column name; `[count, *shape]`, little-endian, C order, read-only.
         target: the column to be predicted, or None.
-        categories: the texts that the target's integers stand for; empty unless the target was a column of texts.
+        categories: the texts that the target's integers stand for; empty unless the target was a
+            column of texts.
         mock: whether the source is marked as mock data.
     """
 
@@ -61,19 +62,23 @@ class Table:
         only: Sequence[str] | None = None,
         limit_bytes: int = 64 << 30,
     ) -> Table:
-        """Read a CSV file (UTF-8, comma, a header line) or an NPZ file (never with pickled objects).
+        """Read a CSV file (UTF-8, comma, a header line) or an NPZ file (never with pickled
+        objects).
 
         Args:
             path: a file whose ending is among `READERS`.
             drop: columns that must not be registered, such as names and other identifiers.
             target: the column to be predicted; the only one that may hold texts (CSV).
-            categories: for a target of texts, the categories to use, in their order; else those found, sorted.
-            only: the columns wanted, where others may stand beside them and are left out; None wants all.
+            categories: for a target of texts, the categories to use, in their order; else those
+                found, sorted.
+            only: the columns wanted, where others may stand beside them and are left out; None
+                wants all.
             limit_bytes: the most bytes of arrays or of text that are read.
 
         Raises:
             NotFound: there is no such file.
-            InputRefused: it is no such table; the message names line and column, never the cell's content.
+            InputRefused: it is no such table; the message names line and column, never the cell's
+                content.
         """
         reader = READERS.get(path.suffix.lower())
         if reader is None:
@@ -100,7 +105,8 @@ class Table:
         """Make a table of arrays `[count, *shape]`, checked as those of a file are.
 
         Raises:
-            InputRefused: no record, counts that differ, a dtype that is not admitted, a cell that is not finite.
+            InputRefused: no record, counts that differ, a dtype that is not admitted, a cell that
+                is not finite.
         """
         if not arrays:
             raise InputRefused("the table has no column")
@@ -143,7 +149,8 @@ class Table:
         return len(self.schema) + sum(column.cell_bytes for column in self.columns)
 
     def record(self, index: int) -> bytes:
-        """The bytes of a record: the schema's 32 bytes, then each column's cell, little-endian in C order.
+        """The bytes of a record: the schema's 32 bytes, then each column's cell, little-endian in C
+        order.
 
         Raises:
             InputRefused: there is no record of that index.
@@ -171,7 +178,8 @@ class Table:
         return replace(self, arrays={name: array[low:high] for name, array in self.arrays.items()})
 
     def write_npz(self, path: Path) -> None:
-        """Write the arrays as an NPZ file whose bytes depend on nothing but the table and the Python that writes it."""
+        """Write the arrays as an NPZ file whose bytes depend on nothing but the table and the
+        Python that writes it."""
         write_npz(path, ((column.name, self.arrays[column.name]) for column in self.columns), self.mock)
 
     def write_csv(self, path: Path, categories: Sequence[str] = ()) -> None:

@@ -1,4 +1,5 @@
-"""`python -m fitchain.pod.compute.environment probe CLASS THREADS` prints the class's probe digest on this host.
+"""`python -m fitchain.pod.compute.environment probe CLASS THREADS` prints the class's probe digest
+on this host.
 
 The variables are set here, before anything imports torch; set by a caller they are the same.
 """

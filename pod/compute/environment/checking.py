@@ -1,4 +1,5 @@
-"""Does this host reproduce a class? Runs the probe in a process of its own and remembers the answer until the next boot."""
+"""Does this host reproduce a class? Runs the probe in a process of its own and remembers the answer
+until the next boot."""
 
 from __future__ import annotations
 
@@ -34,13 +35,15 @@ def check(environment: Environment, cache: Path | None = None) -> Digest:
 
     Args:
         environment: class, threads, torch build and probe of a recipe.
-        cache: folder that remembers a probe's result until the next boot; None to run the probe each time.
+        cache: folder that remembers a probe's result until the next boot; None to run the probe
+            each time.
 
     Returns:
         The probe's digest, which is the expected one.
 
     Raises:
-        EnvironmentRefused: it does not: another system, processor, torch or probe (both digests are named).
+        EnvironmentRefused: it does not: another system, processor, torch or probe (both digests are
+            named).
     """
     refuse_other_host(environment)
     expected = expected_probe(environment)
@@ -59,7 +62,8 @@ def host_cache() -> Path:
 
 
 def here(name: str, threads: int, cache: Path | None = None) -> Environment:
-    """Describe this host as an environment, for a recipe or a card: its torch, and its probe where none ships.
+    """Describe this host as an environment, for a recipe or a card: its torch, and its probe where
+    none ships.
 
     Raises:
         EnvironmentRefused: this host cannot be of that class.
@@ -116,7 +120,8 @@ def _run(environment: Environment) -> Digest:
 
 
 def _host(environment: Environment) -> str:
-    """Name of what a result holds for: this boot of this machine, this torch, this Python, this class."""
+    """Name of what a result holds for: this boot of this machine, this torch, this Python, this
+    class."""
     facts = [
         Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
         platform.node(),
@@ -132,7 +137,8 @@ def _host(environment: Environment) -> str:
 
 
 def _recall(memory: Path) -> Digest | None:
-    """A remembered result; a file that is not one counts as forgotten, since the probe can always run again."""
+    """A remembered result; a file that is not one counts as forgotten, since the probe can always
+    run again."""
     try:
         return Digest.parse(json.loads(memory.read_text())["probe"])
     except (FileNotFoundError, ValueError, KeyError, TypeError, InputRefused):

@@ -1,8 +1,8 @@
 """The classes: their variables, their settings, and the probe digests that ship.
 
-Replay is compared for equality, never within a tolerance, so everything that moves a last bit is fixed here: the vector width and
-the vendor-neutral path of each kernel library, the number of threads (partial sums are added in another order with another
-number), deterministic kernels.
+Replay is compared for equality, never within a tolerance, so everything that moves a last bit is
+fixed here: the vector width and the vendor-neutral path of each kernel library, the number of
+threads (partial sums are added in another order with another number), deterministic kernels.
 """
 
 from __future__ import annotations
@@ -30,18 +30,19 @@ CLASSES: Mapping[str, Mapping[str, str]] = {
     },
     "cpu-native": _ANY_CPU,
 }
-"""The variables of each class. `cpu-x86-64-v3` gives the same bits on every CPU of that level, `cpu-native` only on CPUs of one
-vendor and vector width, at the speed of stock kernels."""
+"""The variables of each class. `cpu-x86-64-v3` gives the same bits on every CPU of that level,
+`cpu-native` only on CPUs of one vendor and vector width, at the speed of stock kernels."""
 
 _V3_FLAGS = frozenset({"avx2", "fma", "bmi1", "bmi2", "f16c", "movbe"})
-"""What /proc/cpuinfo calls the features of x86-64-v3 (System V ABI, AMD64 supplement, section 3.1.1)."""
+"""What /proc/cpuinfo calls the features of x86-64-v3 (System V ABI, AMD64 supplement, section
+3.1.1)."""
 
 SHIPPED: Mapping[tuple[str, str, int], str] = {
     ("cpu-x86-64-v3", "2.13.0+cu130", 1): "0x6fb1a99d306ad3d1779cd482ad30aaa843329f0b10a7aa6dcb92ec13921bd2a7",
     ("cpu-x86-64-v3", "2.13.0+cu130", 2): "0x219cc05d7af0603d463cb24b74f5ec3bddb0677ad23ce58b156d00797e5c3735",
 }
-"""Probe digests that ship, by class, torch build and threads; the same on an AMD processor with AVX-512 and, emulated, on an Intel
-Haswell and an AMD Rome (`make conformance`)."""
+"""Probe digests that ship, by class, torch build and threads; the same on an AMD processor with
+AVX-512 and, emulated, on an Intel Haswell and an AMD Rome (`make conformance`)."""
 
 
 def variables(name: str, threads: int) -> dict[str, str]:
@@ -62,9 +63,11 @@ def variables(name: str, threads: int) -> dict[str, str]:
 
 
 def clean_variables(environment: Environment, home: Path) -> dict[str, str]:
-    """The whole environment of a process that trains: the class's variables and hardly anything else.
+    """The whole environment of a process that trains: the class's variables and hardly anything
+    else.
 
-    Nothing of the caller's environment is passed on, so no secret is, and nothing in it can change a result.
+    Nothing of the caller's environment is passed on, so no secret is, and nothing in it can change
+    a result.
 
     Args:
         environment: the class and its threads.
@@ -89,10 +92,12 @@ def configure(environment: Environment) -> None:
     """Bring torch in this process into the class; call it once, right after torch is imported.
 
     Args:
-        environment: the class and its threads; its variables must have been set before torch was imported.
+        environment: the class and its threads; its variables must have been set before torch was
+            imported.
 
     Raises:
-        EnvironmentRefused: a variable is not set, torch is another build, or its kernels are not those of the class.
+        EnvironmentRefused: a variable is not set, torch is another build, or its kernels are not
+            those of the class.
     """
     wanted = variables(environment.name, environment.threads)
     for name, value in wanted.items():
@@ -118,7 +123,8 @@ def configure(environment: Environment) -> None:
 
 
 def refuse_other_host(environment: Environment) -> None:
-    """Refuse what no probe needs to run for: another system, another processor level, another torch.
+    """Refuse what no probe needs to run for: another system, another processor level, another
+    torch.
 
     Raises:
         EnvironmentRefused: the host, its processor or its torch is not of the class.

@@ -1,8 +1,9 @@
 """The probe: fixed work whose digest tells one environment from another (torch).
 
-Two small networks are trained for twenty steps with each fused optimizer, and each kernel that a model may reach is run forward
-and backward on fixed numbers. The inputs come from `rand` and arithmetic; `randn` differs by vector width. Nothing here
-may be changed without new shipped digests: a case added is a new probe.
+Two small networks are trained for twenty steps with each fused optimizer, and each kernel that a
+model may reach is run forward and backward on fixed numbers. The inputs come from `rand` and
+arithmetic; `randn` differs by vector width. Nothing here may be changed without new shipped
+digests: a case added is a new probe.
 
 Legend: B batch, C channels, H height, W width, T time, F features, K classes, N items.
 """
@@ -25,7 +26,8 @@ Case = Callable[[], list[Tensor]]
 
 
 def probe_digest() -> Digest:
-    """Digest of all cases, in order of their names; torch must have been brought into the class before."""
+    """Digest of all cases, in order of their names; torch must have been brought into the class
+    before."""
     cases = all_cases()
     return published_root("fitchain/probe/v1", [case_digest(name, cases[name]) for name in sorted(cases)])
 
@@ -104,7 +106,8 @@ Operator = tuple[Callable[..., Tensor], tuple[tuple[int, ...], ...]]
 
 
 def run(case: Operator) -> list[Tensor]:
-    """Value and gradients of one operator; its arguments are fixed numbers and its generator's seed is 1."""
+    """Value and gradients of one operator; its arguments are fixed numbers and its generator's seed
+    is 1."""
     function, shapes = case
     arguments = [(make(*shape) * 2 - 1).requires_grad_() for make, shape in zip(_uniform(), shapes, strict=False)]
     torch.manual_seed(1)
@@ -222,4 +225,5 @@ _LOSSES: dict[str, Operator] = {
 }
 
 OPERATORS: Mapping[str, Operator] = {**_ELEMENTWISE, **_REDUCTIONS, **_PRODUCTS, **_LAYERS, **_LOSSES}
-"""Operators by name, forward and backward, each shown equal on every processor that the conformance suite knows."""
+"""Operators by name, forward and backward, each shown equal on every processor that the conformance
+suite knows."""

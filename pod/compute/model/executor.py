@@ -1,8 +1,9 @@
 """Plans: a form of a graph, compiled once into calls over numbered slots.
 
-After `kernels`. What can be known before the first batch is done before it: operators are found, constants are laid into their
-slots, the place of every argument is fixed, and a value's slot is cleared right after its last use, so that memory is held no
-longer than an eager module would hold it. A step is then one call and one store.
+After `kernels`. What can be known before the first batch is done before it: operators are found,
+constants are laid into their slots, the place of every argument is fixed, and a value's slot is
+cleared right after its last use, so that memory is held no longer than an eager module would hold
+it. A step is then one call and one store.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from fitchain.pod.values.graph import Argument, Form, Graph, InputRef, Node, Nod
 from fitchain.pod.values.graph.operators import CLOSE_GRADIENT, OPEN_GRADIENT
 
 FAILURES = (RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, AssertionError, AttributeError)
-"""What an operator raises when it cannot compute: kernels raise the first ones, torch's shape functions in Python the others."""
+"""What an operator raises when it cannot compute: kernels raise the first ones, torch's shape
+functions in Python the others."""
 
 _MEMORY_FORMATS = {
     "contiguous": torch.contiguous_format,
@@ -37,7 +39,8 @@ Wrap = Callable[[Node, Kernel], Kernel]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One call: which kernel, its arguments out of the slots, where the value goes, which slots are used for the last time."""
+    """One call: which kernel, its arguments out of the slots, where the value goes, which slots are
+    used for the last time."""
 
     node: int
     call: Kernel
@@ -133,7 +136,8 @@ class _Layout:
         return self.places[ref]
 
     def constant(self, value: Argument) -> Any:
-        """What torch is given for an argument that no step changes: parameters and buffers keep their memory."""
+        """What torch is given for an argument that no step changes: parameters and buffers keep
+        their memory."""
         if isinstance(value, tuple):
             return [self.constant(item) for item in value]
         if isinstance(value, TensorRef):
@@ -182,7 +186,8 @@ class _Compiler:
         return fixed, {key: self.place(index, node.options[key]) for key in node.options if key in moving}
 
     def place(self, index: int, value: Argument) -> int:
-        """The slot where an argument will stand; lists with references, and items of several values, take a step of their own."""
+        """The slot where an argument will stand; lists with references, and items of several
+        values, take a step of their own."""
         if isinstance(value, NodeRef) and value.item is not None:
             if value not in self.layout.places:
                 places = self.layout.slot(NodeRef(value.index)), self.layout.new(value.item)
@@ -200,7 +205,8 @@ class _Compiler:
         self.steps.append(Step(index, call, _getter(places), out, ()))
 
     def clear(self, index: int) -> None:
-        """Let the last step of a node forget what nobody reads again; lists made on the way included."""
+        """Let the last step of a node forget what nobody reads again; lists made on the way
+        included."""
         refs = self.last_uses.get(index, [])
         dead = {self.layout.places[ref] for ref in refs if ref in self.layout.places}
         dead |= {step.out for step in self.steps_of(index) if step.call is _as_list}
@@ -229,7 +235,8 @@ class _Compiler:
 
 
 def _last_uses(form: Form) -> dict[int, list[NodeRef]]:
-    """For each node, the values that no later node reads; a value that nobody reads is forgotten at once."""
+    """For each node, the values that no later node reads; a value that nobody reads is forgotten at
+    once."""
     last: dict[NodeRef, int] = {}
     for index, node in enumerate(form.nodes):
         last[NodeRef(index)] = index
@@ -250,7 +257,8 @@ def _as_list(*items: Any) -> list[Any]:
 
 
 def _getter(places: tuple[int, ...]) -> Callable[[list[Any]], tuple[Any, ...]]:
-    """What picks a call's arguments out of the slots; `itemgetter` does it in C, but gives one item bare."""
+    """What picks a call's arguments out of the slots; `itemgetter` does it in C, but gives one item
+    bare."""
     if len(places) > 1:
         return operator.itemgetter(*places)
     if places:

@@ -1,11 +1,13 @@
 """Export: from a scientist's `nn.Module` to a graph and its tensors.
 
-After `quiet`. `torch.export` traces the module twice, in training and in evaluation mode, with the batch size left open, into the
-operators that eager mode itself would call, in the same order, in place where it works in place. They are written down as they
-are: nothing is decomposed, so a program computes, and differentiates, exactly what the module does.
+After `quiet`. `torch.export` traces the module twice, in training and in evaluation mode, with the
+batch size left open, into the operators that eager mode itself would call, in the same order, in
+place where it works in place. They are written down as they are: nothing is decomposed, so a
+program computes, and differentiates, exactly what the module does.
 
-What is refused here is what a graph cannot say: branches and shapes that depend on values, a batch size that is not free, state
-outside parameters and buffers, more than one tensor as output. The one error names the line of the module.
+What is refused here is what a graph cannot say: branches and shapes that depend on values, a batch
+size that is not free, state outside parameters and buffers, more than one tensor as output. The one
+error names the line of the module.
 """
 
 from __future__ import annotations
@@ -168,7 +170,8 @@ def _plain_attributes(module: nn.Module) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _after_forward(module: nn.Module, look: Callable[[], None]) -> Iterator[None]:
-    """Look at a module right after its forward: torch puts its attributes back when the trace is done."""
+    """Look at a module right after its forward: torch puts its attributes back when the trace is
+    done."""
     hook = module.register_forward_hook(lambda *_: look())
     try:
         yield

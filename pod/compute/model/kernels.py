@@ -1,8 +1,9 @@
 """Kernels: the callables behind a graph's operator names.
 
-After `tensors`. `aten.*` resolve to torch's own operators, once; sizes are Python integers. Two operators differ in
-`cpu-x86-64-v3` from torch's stock, for the reason in `fitchain.pod.values.graph.operators`: `sqrt` is exact, and recurrent layers leave oneDNN
-out. Whoever compares with an eager module in that class must do the same there.
+After `tensors`. `aten.*` resolve to torch's own operators, once; sizes are Python integers. Two
+operators differ in `cpu-x86-64-v3` from torch's stock, for the reason in
+`fitchain.pod.values.graph.operators`: `sqrt` is exact, and recurrent layers leave oneDNN out.
+Whoever compares with an eager module in that class must do the same there.
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ def _overload(name: str) -> Any:
 
 
 def _without_onednn(stock: Kernel) -> Kernel:
-    """Let ATen's own kernels compute: oneDNN's recurrent ones have not been shown equal across CPUs."""
+    """Let ATen's own kernels compute: oneDNN's recurrent ones have not been shown equal across
+    CPUs."""
 
     def run(*arguments: Any) -> Any:
         before = torch._C._get_mkldnn_enabled()
@@ -76,7 +78,8 @@ class _ExactRoot(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        """IEEE 754 section 5.4.1: squareRoot is correctly rounded; NumPy's is the processor's instruction."""
+        """IEEE 754 section 5.4.1: squareRoot is correctly rounded; NumPy's is the processor's
+        instruction."""
         root = torch.empty_like(x)
         with np.errstate(invalid="ignore"):
             np.sqrt(x.detach().numpy(), out=root.numpy())

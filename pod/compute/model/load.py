@@ -1,7 +1,7 @@
 """Taking, loading and restoring a scientist's own module, in the scientist's own process.
 
-Beside `export`. This is the only place that runs a module's code, and it never runs anybody else's: what an owner or verifier gets
-is a graph.
+Beside `export`. This is the only place that runs a module's code, and it never runs anybody else's:
+what an owner or verifier gets is a graph.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ def load_module(path: Path, name: str) -> nn.Module:
 
     Raises:
         NotFound: there is no such file.
-        InputRefused: the file fails (its line is named), has no such name, or the name stands for no `nn.Module`.
+        InputRefused: the file fails (its line is named), has no such name, or the name stands for
+            no `nn.Module`.
     """
     if not path.is_file():
         raise NotFound(f"there is no file {path}")
@@ -47,7 +48,8 @@ def take_module(source: ModuleSource) -> nn.Module:
     """Take a module that this process defines: in a notebook's cell, say.
 
     Args:
-        source: an instance, which is taken as it is; or a class or a factory without arguments, which is called.
+        source: an instance, which is taken as it is; or a class or a factory, which is called
+            without arguments.
 
     Raises:
         InputRefused: it is none of these, or making the module fails (the line is named).
@@ -56,7 +58,7 @@ def take_module(source: ModuleSource) -> nn.Module:
 
 
 def module_name(source: ModuleSource) -> str:
-    """What a module is called: the name of its class, or of the class or the factory that makes it."""
+    """What a module is called: by its class, or by the class or the factory that makes it."""
     return type(source).__name__ if isinstance(source, nn.Module) else getattr(source, "__name__", repr(source))
 
 
@@ -65,7 +67,8 @@ def restore(module: nn.Module, model: Tensors | Path) -> None:
 
     Args:
         module: with every parameter and buffer that it had then.
-        model: its tensors, or the file of a trained model; tensors that export made out of constants are left out.
+        model: its tensors, or the file of a trained model; tensors that export made out of
+            constants are left out.
 
     Raises:
         NotFound: there is no such file.

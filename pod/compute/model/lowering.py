@@ -1,8 +1,8 @@
 """Writing a traced program down as a form of a graph, node by node.
 
-After `quiet`; `export` traces, this writes. Nothing is decomposed or reordered: the nodes are the operators that eager mode calls,
-in its order. Stretches under `torch.no_grad()` are laid open between brackets; constants that the module holds outside its
-buffers become buffers.
+After `quiet`; `export` traces, this writes. Nothing is decomposed or reordered: the nodes are the
+operators that eager mode calls, in its order. Stretches under `torch.no_grad()` are laid open
+between brackets; constants that the module holds outside its buffers become buffers.
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ class Writer:
         return Form(tuple(self.nodes), output[0])
 
     def placeholders(self) -> None:
-        """Give each input of the traced program its meaning: a tensor by name, or an argument by place."""
+        """Give each input of the traced program its meaning: a tensor by name, or an argument by
+        place."""
         canonical = {id(tensor): name for name, tensor in self.tensors.items()}
         every = {**dict(self._all(self.module.named_parameters)), **dict(self._all(self.module.named_buffers))}
         arguments = 0
@@ -104,7 +105,8 @@ class Writer:
         return named(remove_duplicate=False)
 
     def constant(self, target: str) -> str:
-        """Keep a tensor that the module holds outside its buffers as a buffer: by its own name, or by its content."""
+        """Keep a tensor that the module holds outside its buffers as a buffer: by its own name, or
+        by its content."""
         value = self.program.constants[target]
         if not isinstance(value, Tensor) or value.device.type != "cpu":
             raise InputRefused(f"the constant {target} is a {type(value).__name__} that a graph cannot hold")

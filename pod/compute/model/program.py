@@ -1,7 +1,8 @@
 """Programs: a graph with its tensors, which compute what the module computed.
 
-After `dry`. A program owns its memory: what it is given is copied, what it lends is a view. Training changes parameters (through an
-optimizer) and buffers (in place, as the eager module does); evaluation changes nothing.
+After `dry`. A program owns its memory: what it is given is copied, what it lends is a view.
+Training changes parameters (through an optimizer) and buffers (in place, as the eager module does);
+evaluation changes nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ class Program:
 
     Args:
         graph: what to compute.
-        tensors: a byte for byte value for every parameter and buffer that the graph names, and nothing else; copied.
+        tensors: a byte for byte value for every parameter and buffer that the graph names, and
+            nothing else; copied.
         class_name: the environment class, whose kernels compute.
         limits: bounds on what a forward pass makes, checked before the first of each batch size.
 
@@ -57,7 +59,8 @@ class Program:
 
         Args:
             inputs: the model's arguments, [B, *shape] each.
-            training: in training mode, which updates buffers; else in evaluation mode, which records no gradient.
+            training: in training mode, which updates buffers; else in evaluation mode, which
+                records no gradient.
 
         Returns:
             The output, batch first.
@@ -81,7 +84,8 @@ class Program:
 
     @cached_property
     def frozen(self) -> frozenset[str]:
-        """The parameters and buffers that training never changes: their digests need be taken only once."""
+        """The parameters and buffers that training never changes: their digests need be taken only
+        once."""
         written = dry_run(self.graph, 2, True, self.limits, self.class_name).written
         return frozenset(
             name for name, spec in self.graph.tensors.items() if not spec.trainable and name not in written

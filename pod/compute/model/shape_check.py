@@ -1,8 +1,9 @@
 """Dry runs: what a graph would cost, found without allocating a byte of it.
 
-After `plan`. A form runs on torch's meta device, where tensors have shapes and no memory. Since no admitted operator makes a shape
-of a value, the shapes found here are those of every run at the same batch size; so what is checked here, before memory is taken
-and before a kernel sees a pointer, holds then.
+After `plan`. A form runs on torch's meta device, where tensors have shapes and no memory. Since no
+admitted operator makes a shape of a value, the shapes found here are those of every run at the same
+batch size; so what is checked here, before memory is taken and before a kernel sees a pointer,
+holds then.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ def dry_run(graph: Graph, batch: int, training: bool = True, limits: Limits = LI
         What it costs; shapes and bytes hold for every run at this batch size.
 
     Raises:
-        InputRefused: beyond a limit, the output is no tensor, or the evaluation form changes the model.
+        InputRefused: beyond a limit, the output is no tensor, or the evaluation form changes the
+            model.
         OperatorFailed: an operator cannot compute what it is given.
     """
     meter = _Meter(limits)
@@ -88,7 +90,8 @@ def _meta_tensors(graph: Graph) -> dict[str, Tensor]:
 
 
 def _written(tensors: Mapping[str, Tensor], storages: set[int]) -> frozenset[str]:
-    """Torch counts the changes in place of each tensor, views included; running statistics are told by the guards."""
+    """Torch counts the changes in place of each tensor, views included; running statistics are told
+    by the guards."""
     return frozenset(name for name, tensor in tensors.items() if tensor._version or _storage(tensor) in storages)
 
 
@@ -175,7 +178,8 @@ class _Guarded:
         both: bool,
         batch_first: bool,
     ) -> tuple[Tensor, ...]:
-        """A recurrent layer's outputs, without walking through time; every shape that its kernels rely on is checked."""
+        """A recurrent layer's outputs, without walking through time; every shape that its kernels
+        rely on is checked."""
         states = hidden if isinstance(hidden, list) else [hidden]
         directions = 2 if both else 1
         if x.dim() != 3 or len(states) != (2 if gates == 4 else 1) or layers < 1:

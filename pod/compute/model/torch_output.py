@@ -1,8 +1,9 @@
 """Quiet: what torch says while it exports, caught and kept from the user.
 
-Used by `export`. Torch prints warnings, log lines and whole graphs; a user gets one sentence instead. Two things are kept, because
-that sentence needs them: the line of the user's code at which torch began to treat the batch size as special, and the attributes
-that the module assigned on the way.
+Used by `export`. Torch prints warnings, log lines and whole graphs; a user gets one sentence
+instead. Two things are kept, because that sentence needs them: the line of the user's code at which
+torch began to treat the batch size as special, and the attributes that the module assigned on the
+way.
 """
 
 from __future__ import annotations
@@ -119,7 +120,8 @@ def _calling_place(frame: FrameType | None) -> Place | None:
 
 
 def raising_place(traceback: TracebackType | None) -> Place | None:
-    """The deepest line of a traceback that is neither torch's, nor ours, nor the standard library's."""
+    """The deepest line of a traceback that is neither torch's, nor ours, nor the standard
+    library's."""
     found = None
     while traceback is not None:
         found = _place(traceback.tb_frame.f_code.co_filename, traceback.tb_lineno) or found

@@ -1,4 +1,5 @@
-"""`python -m fitchain.pod.compute.sandbox --hide FOLDER -- COMMAND ...` runs a command that cannot read the folder."""
+"""`python -m fitchain.pod.compute.sandbox --hide FOLDER -- COMMAND ...` runs a command that cannot
+read the folder."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ def main(arguments: list[str]) -> int:
     """Hide the folder, then become the command.
 
     Returns:
-        2 for a wrong call, 3 where the folder cannot be hidden or the command cannot be run; otherwise it does not return.
+        2 for a wrong call, 3 where the folder cannot be hidden or the command cannot be run;
+        otherwise it does not return.
     """
     if len(arguments) < 4 or arguments[0] != "--hide" or arguments[2] != "--":
         print("usage: python -m fitchain.pod.compute.sandbox --hide FOLDER -- COMMAND ...", file=sys.stderr)

@@ -20,17 +20,20 @@ KERNEL = ("/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/sys/devices/system/c
 
 @dataclass(frozen=True, slots=True)
 class Enforcement:
-    """What the kernel enforces on this process from now on, and what it lacks; in words, for people."""
+    """What the kernel enforces on this process from now on, and what it lacks; in words, for
+    people."""
 
     enforced: tuple[str, ...]
     missing: tuple[str, ...]
 
 
 def confine(folder: Path, memory_bytes: int, file_bytes: int) -> Enforcement:
-    """Confine this process to one folder, for good; call it after all imports, before foreign input is touched.
+    """Confine this process to one folder, for good; call it after all imports, before foreign input
+    is touched.
 
     Args:
-        folder: the only place where it may write, and besides the interpreter and its libraries the only one it may read.
+        folder: the only place where it may write, and besides the interpreter and its libraries the
+            only one it may read.
         memory_bytes: address space beyond what is in use now.
         file_bytes: size of any one file that it writes.
 
@@ -75,9 +78,10 @@ def restrict(readable: Iterable[Path], writable: Iterable[Path], network: bool =
 def hide(folder: Path) -> None:
     """Make one folder unreadable for this thread and all that it starts, even as root, for good.
 
-    Landlock knows only grants, so every neighbour of the folder and of its parents is granted: what appears later beside them
-    cannot be read either, nor can the parents be listed. Writing stays as it is. Moving a file from one folder to another has to
-    be granted too, since Landlock withholds it from everyone whom it withholds anything (before ABI 2 without exception).
+    Landlock knows only grants, so every neighbour of the folder and of its parents is granted: what
+    appears later beside them cannot be read either, nor can the parents be listed. Writing stays as
+    it is. Moving a file from one folder to another has to be granted too, since Landlock withholds
+    it from everyone whom it withholds anything (before ABI 2 without exception).
 
     Raises:
         Unusable: the kernel has no Landlock, or there is no such folder.
@@ -92,9 +96,11 @@ def hide(folder: Path) -> None:
 
 
 def interpreter() -> list[Path]:
-    """What running Python and torch needs to read: the interpreter, its packages, system libraries, a little of the kernel's."""
+    """What running Python and torch needs to read: the interpreter, its packages, system libraries,
+    a little of the kernel's."""
     own = [Path(sys.prefix), Path(sys.base_prefix) / "lib", Path(sys.executable)]
-    # In a checkout the package `fitchain` links to the folders `pod` and `cli`, and the kernel goes by what a link leads to.
+    # In a checkout the package `fitchain` links to the folders `pod` and `cli`, and the kernel goes
+    # by what a link leads to.
     own += [Path(fitchain.__file__).parent, Path(__file__).resolve().parents[2]]
     packages = [Path(path) for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
     return [path.resolve() for path in own + packages] + [Path(path) for path in (*SYSTEM, *KERNEL)]

@@ -64,7 +64,8 @@ def landlock_abi() -> int:
 
 
 def forbid_new_privileges() -> None:
-    """Make sure that neither this thread nor what it starts ever gains privileges (prctl(2), PR_SET_NO_NEW_PRIVS)."""
+    """Make sure that neither this thread nor what it starts ever gains privileges (prctl(2),
+    PR_SET_NO_NEW_PRIVS)."""
     _checked(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl")
 
 

@@ -1,11 +1,11 @@
 """A filter of system calls for a process that computes and writes files, nothing else.
 
-It refuses what a training never needs and an intruder would: sockets, new programs and processes, tracing, namespaces, and the
-kernel interfaces that have been a way around other limits. Threads stay possible. What is refused fails with EPERM, so that a
-library which merely asks can go on.
+It refuses what a training never needs and an intruder would: sockets, new programs and processes,
+tracing, namespaces, and the kernel interfaces that have been a way around other limits. Threads
+stay possible. What is refused fails with EPERM, so that a library which merely asks can go on.
 
-Source: seccomp(2); struct seccomp_data in include/uapi/linux/seccomp.h; system-call numbers of x86-64 in
-arch/x86/entry/syscalls/syscall_64.tbl.
+Source: seccomp(2); struct seccomp_data in include/uapi/linux/seccomp.h; system-call numbers of
+x86-64 in arch/x86/entry/syscalls/syscall_64.tbl.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Worker: the process in which foreign recipes train: no network, no keys, limits.
 
-`task` says what a job folder holds and what is asked for; `parent` starts the process,
-relays its events and ends it; `child` is what runs inside, and the only part that imports torch. Nothing in the folder is ever
-imported, evaluated or unpickled.
+`task` says what a job folder holds and what is asked for; `parent` starts the process, relays its
+events and ends it; `child` is what runs inside, and the only part that imports torch. Nothing in
+the folder is ever imported, evaluated or unpickled.
 
     <job folder>/task.json            what to do: train, rehearse, replay, recompute, audit, explain or evaluate
                  recipe.json           canonical
@@ -16,7 +16,8 @@ imported, evaluated or unpickled.
                  moments.jsonl         what an explanation yields
                  worker.log            what the process wrote to its standard error
 
-An audit's folder holds a task and the opened evidence (`pod/proof/audit/evidence.py`) in place of all but the offer.
+An audit's folder holds a task and the opened evidence (`pod/proof/audit/evidence.py`) in place of
+all but the offer.
 """
 
 from __future__ import annotations

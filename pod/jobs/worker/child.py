@@ -1,7 +1,8 @@
-"""The worker from inside: what happens before foreign input is touched, and how anything that goes wrong is told (torch).
+"""The worker from inside: what happens before foreign input is touched, and how anything that goes
+wrong is told (torch).
 
-Everything is imported first; then the process confines itself; then the job is opened. Standard output carries events alone:
-whatever a library prints goes to the log with the errors.
+Everything is imported first; then the process confines itself; then the job is opened. Standard
+output carries events alone: whatever a library prints goes to the log with the errors.
 """
 
 from __future__ import annotations

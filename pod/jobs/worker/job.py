@@ -1,4 +1,5 @@
-"""A job folder opened inside the worker: everything foreign, parsed and checked before it is used (torch)."""
+"""A job folder opened inside the worker: everything foreign, parsed and checked before it is used
+(torch)."""
 
 from __future__ import annotations
 
@@ -59,7 +60,8 @@ class Job:
     Args:
         folder, task, recipe, graph, initial: its files.
         table: its records.
-        rows: of an audit, which of the dataset's records the table's rows are, rising; None where they are all.
+        rows: of an audit, which of the dataset's records the table's rows are, rising; None where
+            they are all.
         evidence: of an audit.
     """
 
@@ -105,7 +107,8 @@ class Job:
         return lambda indices: take(np.searchsorted(rows, indices))
 
     def batches(self, step: int) -> Iterator[Indices]:
-        """Record indices of the steps from one on; mock data may be fewer than the records they stand for."""
+        """Record indices of the steps from one on; mock data may be fewer than the records they
+        stand for."""
         if self.rows is not None:  # the table has the records that these batches are of, and no others
             return batches(self.recipe, self.task.seed, step)
         if self.task.mode != "rehearse":
@@ -128,7 +131,8 @@ class Job:
         return Place(step, program, optimizer)
 
     def audited_place(self, index: int) -> Place:
-        """Where an audited segment begins, out of evidence whose state was compared with its leaf before this process started.
+        """Where an audited segment begins, out of evidence whose state was compared with its leaf
+        before this process started.
 
         Raises:
             InputRefused: the state does not fit the graph or the optimizer.

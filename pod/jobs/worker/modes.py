@@ -47,7 +47,8 @@ class Tell(Protocol):
 
 
 def train(job: Job, tell: Tell) -> None:
-    """Train from the newest usable state to the recipe's end, recording every leaf; write the trained model.
+    """Train from the newest usable state to the recipe's end, recording every leaf; write the
+    trained model.
 
     Raises:
         DigestMismatch: what was recorded before comes out differently now.
@@ -103,7 +104,8 @@ def replay(job: Job, tell: Tell) -> None:
 
 
 def recompute(job: Job, tell: Tell) -> None:
-    """Train up to the ordered leaves again, from the newest kept states before them, and keep their states too.
+    """Train up to the ordered leaves again, from the newest kept states before them, and keep their
+    states too.
 
     Raises:
         InputRefused: there is no such leaf.
@@ -121,7 +123,8 @@ def recompute(job: Job, tell: Tell) -> None:
 
 
 def audit(job: Job, tell: Tell) -> None:
-    """Replay the ordered segments out of evidence; a segment without a leaf at its end must not reach it.
+    """Replay the ordered segments out of evidence; a segment without a leaf at its end must not
+    reach it.
 
     What does not come out is told, not raised.
     """
@@ -135,7 +138,8 @@ def audit(job: Job, tell: Tell) -> None:
 
 
 def explain(job: Job, tell: Tell) -> None:
-    """Train the ordered segments again, and write the digests of all tensors after each of their steps."""
+    """Train the ordered segments again, and write the digests of all tensors after each of their
+    steps."""
     part = job.folder / f".{STATE_DIGESTS}.part"
     with part.open("wb") as file:
         for index in job.task.segments:
@@ -221,7 +225,8 @@ def leaves_after(
 
 
 def _replay_one(job: Job, checkpoints: tuple[Checkpoint, ...], index: int, tell: Tell) -> str:
-    """Train segment `index` again from the newest kept state before it; leaves on the way are compared too.
+    """Train segment `index` again from the newest kept state before it; leaves on the way are
+    compared too.
 
     Returns:
         The first difference, with both values; empty where the segment comes out equal.
@@ -260,7 +265,8 @@ def _leaf(
 
 
 def _recorded_place(job: Job, wanted: int, tell: Tell) -> Place:
-    """Where a leaf of a recorded training stands, trained again from the newest kept state before it.
+    """Where a leaf of a recorded training stands, trained again from the newest kept state before
+    it.
 
     Raises:
         InputRefused: there is no such leaf.
@@ -298,8 +304,8 @@ def _audit_one(job: Job, index: int, tick: Callable[[int], None]) -> tuple[str, 
     """Replay one segment out of evidence.
 
     Returns:
-        The first difference, empty where there is none; and the digest of the state before the segment's last step, zero where the
-        segment cannot be replayed.
+        The first difference, empty where there is none; and the digest of the state before the
+        segment's last step, zero where the segment cannot be replayed.
     """
     assert job.evidence is not None
     leaves = {at: opened.checkpoint for at, opened in job.evidence.leaves.items()}
@@ -327,7 +333,8 @@ def _audit_one(job: Job, index: int, tick: Callable[[int], None]) -> tuple[str, 
 
 
 def _state_after(job: Job, index: int, step: int) -> Digest:
-    """The state before a step that failed: trained again, since the failing step may have moved a buffer."""
+    """The state before a step that failed: trained again, since the failing step may have moved a
+    buffer."""
     place = job.audited_place(index)
     for _ in islice(job.go_on(place), step - place.step):
         pass
@@ -404,7 +411,8 @@ def _tell_leaf(tell: Tell, recorded: Recorded) -> None:
 
 
 def _ticker(tell: Tell, steps: int) -> Callable[[int], None]:
-    """Tells of progress a few times a second, and ends an orphan: a pod that starts again starts a worker of its own."""
+    """Tells of progress a few times a second, and ends an orphan: a pod that starts again starts a
+    worker of its own."""
     told = time.monotonic()
 
     def tick(step: int) -> None:

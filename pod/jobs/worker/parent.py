@@ -28,8 +28,9 @@ GRACE_S = 5
 class Worker(AbstractContextManager["Worker"]):
     """A running worker process.
 
-    Its environment holds the class's variables and hardly anything else: nothing of the caller's, so no secret. Leaving the
-    context ends the process if it still runs; what it had recorded stays, and the next worker resumes from it.
+    Its environment holds the class's variables and hardly anything else: nothing of the caller's,
+    so no secret. Leaving the context ends the process if it still runs; what it had recorded stays,
+    and the next worker resumes from it.
 
     Args:
         folder: the job folder; `task.json` says what to do.
@@ -207,8 +208,8 @@ class Audited:
     Args:
         index: segment j, from leaf j to leaf j+1.
         step: steps completed at its end.
-        equal: whether it came out as the evidence says: state, records and metrics as in the leaf; or, where no leaf ends it, not to
-            its end.
+        equal: whether it came out as the evidence says: state, records and metrics as in the leaf;
+            or, where no leaf ends it, not to its end.
         difference: the first thing that did not, with both values; empty where all are equal.
         before: digest of the state before its last step; zero where it could not be replayed.
     """
@@ -263,7 +264,8 @@ def explain(
     """Train segments again, and tell the state digests after each of their steps.
 
     Args:
-        folder: a training's, or opened evidence whose checks have held; `moments.jsonl` is written into it.
+        folder: a training's, or opened evidence whose checks have held; `moments.jsonl` is written
+            into it.
         task: of the training; of evidence, one with the chain's context and order seed.
         segments: which.
         on_event: called with each event, in this thread.

@@ -57,12 +57,14 @@ class Task:
     """What to do with a job folder.
 
     Args:
-        mode: one of `MODES`. `explain` works on a training's folder or, where it holds none, on evidence.
+        mode: one of `MODES`. `explain` works on a training's folder or, where it holds none, on
+            evidence.
         ctx: the agreement's context.
         seed: the order seed.
         salt_key: 32 bytes from which the salts of the metrics derive.
         keep_every: which states are kept: those of every a-th leaf, and the last.
-        segments: segments to replay, audit or explain; segment j leads from leaf j to leaf j+1. To restate, the leaves.
+        segments: segments to replay, audit or explain; segment j leads from leaf j to leaf j+1. To
+            restate, the leaves.
         model: the file that an evaluation takes.
         limits: what the process may use.
     """

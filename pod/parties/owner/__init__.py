@@ -1,4 +1,5 @@
-"""The owner's pod: data that stay, requests that are examined, trainings that are anchored, delivered and settled.
+"""The owner's pod: data that stay, requests that are examined, trainings that are anchored,
+delivered and settled.
 
 Last but two in the flow.
 

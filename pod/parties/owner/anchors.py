@@ -1,4 +1,5 @@
-"""Anchors: each full group of leaves goes to the chain while the training runs, with a note to the scientist."""
+"""Anchors: each full group of leaves goes to the chain while the training runs, with a note to the
+scientist."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ METRIC_DIGITS = 3
 
 
 class Anchors:
-    """Takes checkpoints in order and anchors each group that is complete, unless the chain has it already.
+    """Takes checkpoints in order and anchors each group that is complete, unless the chain has it
+    already.
 
     Args:
         home: the owner's.
@@ -73,7 +75,8 @@ class Anchors:
             self._pending.popleft()
 
     def _look(self) -> None:
-        """Record what is mined by now; a refused anchor ends a long training here and not only at its end."""
+        """Record what is mined by now; a refused anchor ends a long training here and not only at
+        its end."""
         while self._pending and (mined := self.home.chain.receipt(self._pending[0][0].transaction)) is not None:
             self._record(self._pending.popleft()[1], mined)
 

@@ -1,6 +1,7 @@
 """Answering an audit as the owner: evidence for each round, then the job's identity.
 
-Part of `owner`. Every step asks the chain first where the audit stands; what was sealed is kept in the journal before it is sent.
+Part of `owner`. Every step asks the chain first where the audit stands; what was sealed is kept in
+the journal before it is sent.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ def answer_audit(home: Home, docket: Turns, id: AgreementId) -> str:
 
 
 def release_after_others(home: Home, agreement: Agreement) -> None:
-    """Release the job's identity although a verifier was quicker: what that one released may be wrong, and only the owner can tell."""
+    """Release the job's identity although a verifier was quicker: what that one released may be
+    wrong, and only the owner can tell."""
     audit, now = home.audits.read(agreement.id), home.chain.block("latest").timestamp
     if audit.phase != Phase.RELEASED or now > audit.deadline:
         return
@@ -57,7 +59,8 @@ def release_after_others(home: Home, agreement: Agreement) -> None:
 
 
 def _may_count(home: Home, audit: Audit) -> bool:
-    """Whether the votes are a Match that awaits its key, so that releasing it may count them too: one transaction less."""
+    """Whether the votes are a Match that awaits its key, so that releasing it may count them too:
+    one transaction less."""
     counted = audit.phase == Phase.REVEALING and audit.complete and not audit.disputed
     return counted and home.audits.majority(audit) == Outcome.MATCH
 
@@ -92,7 +95,8 @@ def _build(home: Home, audit: Audit, recipients: Sequence[str]) -> Cid:
 
 
 def _build_on_site(home: Home, audit: Audit, recipients: Sequence[str]) -> Cid:
-    """The evidence as a file to be handed over by a person: sealed all the same, and in no store that others reach."""
+    """The evidence as a file to be handed over by a person: sealed all the same, and in no store
+    that others reach."""
     with tempfile.TemporaryDirectory(dir=home.job_folder(audit.id), prefix=".evidence-") as scratch:
         store = LocalStore(Path(scratch), home.settings.home)
         cid = build_evidence(home, store, audit.id, audit.seed, audit.round, recipients)

@@ -1,4 +1,4 @@
-"""Registering a dataset: the owner's table becomes a root on chain and a card in the store; the records stay."""
+"""Registering a dataset: a table becomes a root on chain and a card in the store; records stay."""
 
 from __future__ import annotations
 
@@ -27,14 +27,16 @@ class DatasetOffer:
     """A table as its owner offers it.
 
     Args:
-        source: a CSV or NPZ file; it must stay where it is, unchanged, as long as jobs may ask for it.
+        source: a CSV or NPZ file; it must stay where it is, unchanged, as long as jobs may ask for
+            it.
         name, description, licence: for people, published.
         target: the column to be predicted.
         drop: columns that never enter the tree, such as names and identifiers.
         price: what a job costs, in base units of FIT.
         policy: the owner's conditions; the default asks the owner about every job.
         transform, ranges: how the published constants come about (`fit_transform`).
-        mock_records: how many mock records are published; 0 publishes none, and nobody can rehearse.
+        mock_records: how many mock records are published; 0 publishes none, and nobody can
+            rehearse.
         environments: classes that ship no probe (`cpu-native`), for which this host's is published.
     """
 
@@ -66,8 +68,8 @@ class RegisteredDataset:
 def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
     """Register a table as a dataset that scientists can ask for.
 
-    The records are read, hashed and left where they are; what is published is the card and mock data. The same table
-    registered again is another dataset, because its salts are fresh.
+    The records are read, hashed and left where they are; what is published is the card and mock
+    data. The same table registered again is another dataset, because its salts are fresh.
 
     Args:
         home: the owner's, opened with its key.
@@ -112,10 +114,11 @@ def _probe(name: str) -> Digest | None:
 
 
 def read_registered(home: Home, row: DatasetRow) -> Table:
-    """Read a registered dataset's table again and check that it is still the one that was registered.
+    """Read a registered dataset's table again and check that it is the one that was registered.
 
     Raises:
-        DatasetChanged: a record, its order or its number differs, or the source is malformed by now.
+        DatasetChanged: a record, its order or its number differs, or the source is malformed by
+            now.
         NotFound: the source is missing.
     """
     return read_with_leaves(home, row)[0]
@@ -134,7 +137,8 @@ def read_with_leaves(home: Home, row: DatasetRow) -> tuple[Table, list[bytes]]:
 
 
 def registration_key(home: Home, salt: bytes) -> bytes:
-    """The key of a registration's record salts: derived from the pod's secret and a salt fresh for each registration."""
+    """The key of a registration's record salts: derived from the pod's secret and a salt fresh for
+    each registration."""
     return home.keys.derive("fitchain/registration/v1", sha256(salt))
 
 

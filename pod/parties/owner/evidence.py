@@ -1,7 +1,7 @@
 """The owner's evidence: what the drawn verifiers are shown, sealed to them, under one CID.
 
-Records are read again from the registered table, and must still be those registered. States that were not kept are trained again
-by a worker, from the newest kept state before them.
+Records are read again from the registered table, and must still be those registered. States that
+were not kept are trained again by a worker, from the newest kept state before them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from fitchain.pod.parties.owner.data import read_with_leaves, registration_key
 from fitchain.pod.parties.owner.replay import link_training
 from fitchain.pod.parties.owner.run import IDENTITY, prepare
 from fitchain.pod.ports.store import Cid, Store
-from fitchain.pod.proof.audit.chain_record import ChainRecord, read_facts
+from fitchain.pod.proof.audit.chain_record import ChainRecord, read_chain_record
 from fitchain.pod.proof.audit.evidence import FOLDER_BYTES, write_evidence
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import Digest
@@ -49,9 +49,10 @@ def build_evidence(
         ClaimMismatch: the folder's leaves are not those of the chain.
         DatasetChanged: the records are not those that were registered.
         Unusable: the evidence is larger than verifiers fetch.
-        EnvironmentRefused: a state must be trained again, and this host does not reproduce the recipe's class.
+        EnvironmentRefused: a state must be trained again, and this host does not reproduce the
+            recipe's class.
     """
-    facts, folder = read_facts(home.chain, id, challenge, round), home.job_folder(id)
+    facts, folder = read_chain_record(home.chain, id, challenge, round), home.job_folder(id)
     checkpoints = read_transcript(folder, facts)
     row = home.journal.dataset(home.agreements.read(id).terms.dataset)
     (table, leaves), key = read_with_leaves(home, row), registration_key(home, row.salt)

@@ -1,8 +1,10 @@
-"""Examining a request: everything that an owner's pod checks before its bond and its data are at stake.
+"""Examining a request: everything that an owner's pod checks before its bond and its data are at
+stake.
 
-Whatever does not hold is a reason to decline; what could not be checked (chain or store do not answer, something is not there) is
-tried again. The order is from cheap to dear: offer, terms, recipe, policy, graph, environment, the records, a rehearsal on mock
-data in the worker's sandbox. What holds and may still cost the owner its bond is a concern, for a person to say yes to.
+Whatever does not hold is a reason to decline; what could not be checked (chain or store do not
+answer, something is not there) is tried again. The order is from cheap to dear: offer, terms,
+recipe, policy, graph, environment, the records, a rehearsal on mock data in the worker's sandbox.
+What holds and may still cost the owner its bond is a concern, for a person to say yes to.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ RECIPIENT, DISCLOSED = "recipient", "disclosed"
 WINDOW_SHARE = 0.5
 """How much of the training window a rehearsal may foretell before a person is asked."""
 STATE_MODELS, DISK_SHARE = 3, 0.5
-"""A kept state is at most so many times its model (the model, and two moments of each parameter); the part of the disk for them."""
+"""A kept state is at most so many times its model (the model, and two moments of each parameter);
+the part of the disk for them."""
 
 
 def examine(home: Home, agreement: Agreement) -> list[str]:
@@ -45,8 +48,8 @@ def examine(home: Home, agreement: Agreement) -> list[str]:
         concerns: what a person should say yes to, even where the policy asks nobody.
 
     Raises:
-        FitchainError: why the request cannot be accepted; ChainUnusable, StoreUnusable and NotFound say that it could not be examined
-            now.
+        FitchainError: why the request cannot be accepted; ChainUnusable, StoreUnusable and NotFound
+            say that it could not be examined now.
     """
     row, card = dataset_of(home, agreement)
     keep_recipient(home, agreement)
@@ -66,9 +69,11 @@ def examine(home: Home, agreement: Agreement) -> list[str]:
 
 
 def put_mock(home: Home, row: DatasetRow, card: Card, table: Table, path: Path) -> None:
-    """Write mock data to rehearse on: what the card publishes, else as many records drawn here for nobody else.
+    """Write mock data to rehearse on: what the card publishes, else as many records drawn here for
+    nobody else.
 
-    Without a rehearsal a job that cannot be trained would be noticed only when the bond is at stake.
+    Without a rehearsal a job that cannot be trained would be noticed only when the bond is at
+    stake.
     """
     if card.mock is not None:
         home.store.fetch(card.mock, path, limit_bytes=MOCK_LIMIT_BYTES)
@@ -87,7 +92,8 @@ def dataset_of(home: Home, agreement: Agreement) -> tuple[DatasetRow, Card]:
 
 
 def keep_recipient(home: Home, agreement: Agreement) -> None:
-    """Fix to whom notes and delivery are sealed: who asks could else change it to one that no envelope can be made for.
+    """Fix to whom notes and delivery are sealed: who asks could else change it to one that no
+    envelope can be made for.
 
     Raises:
         NotFound: the scientist has no pod yet.
@@ -99,7 +105,8 @@ def keep_recipient(home: Home, agreement: Agreement) -> None:
 
 
 def concerns(agreement: Agreement, recipe: Recipe, graph: Graph, rehearsed: Event, free_bytes: int) -> list[str]:
-    """What speaks against accepting unasked: a bond beyond the price, a training that may outlast its window or fill the disk.
+    """What speaks against accepting unasked: a bond beyond the price, a training that may outlast
+    its window or fill the disk.
 
     Args:
         agreement: the request.
@@ -161,7 +168,8 @@ def check_terms(home: Home, agreement: Agreement, recipe: Recipe, graph: Graph) 
 
 
 def _disclosure(home: Home, agreement: Agreement, recipe: Recipe) -> Disclosure:
-    """What an audit of the job would open at most, besides what other jobs on the dataset have agreed to open."""
+    """What an audit of the job would open at most, besides what other jobs on the dataset have
+    agreed to open."""
     found = disclosure(agreement.terms.audit, recipe, _opened(home, agreement))
     home.journal.keep_fact(agreement.id, DISCLOSED, str(found.records))
     return found

@@ -1,4 +1,4 @@
-"""Where two sides of an audit part, from the owner's side: what its training comes to, step by step, when it is done again.
+"""Where two sides of an audit part: what the owner's training comes to, step by step, done again.
 
 State digests show no number of a model or a record: they may be handed to the other side.
 """
@@ -51,7 +51,7 @@ def explain_training(
 
 
 def kept_state_digests(home: Home, id: AgreementId, segments: Iterable[int]) -> tuple[StateDigests, ...]:
-    """The states that an owner kept at the ends of segments, as digests; of a home without any: none."""
+    """The digests of the states that an owner kept at the ends of segments; none without any."""
     if not has_training(home, id):
         return ()
     folder = _folder(home, id)

@@ -1,7 +1,8 @@
 """The owner's pod: follows the chain and takes each agreement on its data to its next state.
 
-The chain says where an agreement stands, the journal what a person decided, the job's folder what is trained already; so the pod
-keeps nothing in memory that matters, and killing it at any moment costs no more than the step it was in.
+The chain says where an agreement stands, the journal what a person decided, the job's folder what
+is trained already; so the pod keeps nothing in memory that matters, and killing it at any moment
+costs no more than the step it was in.
 
     Requested   examine, ask a person if the policy says so, accept
     Accepted    begin, at once: the chain forgets the seed block
@@ -48,7 +49,8 @@ LOOK_S = 0.2
 NOT_NOW = (ChainUnusable, StoreUnusable, NotFound)
 """What says nothing against a request: it could not be examined, and is again later."""
 KEEP_S = 30 * 86_400
-"""How long the sealed objects of an ended job stay for a scientist who has not said that it has them."""
+"""How long the sealed objects of an ended job stay for a scientist who has not said that it has
+them."""
 UNTOLD = "the dataset cannot be served now"
 """What the scientist is told of a reason that speaks of the owner's records."""
 
@@ -83,7 +85,8 @@ class Owner:
     Args:
         home: opened with its key.
         say: told what happens, one line each.
-        keep_states: keep a job's states after it is settled, so that it can be replayed from the middle.
+        keep_states: keep a job's states after it is settled, so that it can be replayed from the
+            middle.
         keep_every: which states a training keeps: every a-th leaf's, and the last.
         look_s: seconds between two looks at the chain.
         retry_s: seconds until something that failed is tried again.
@@ -201,7 +204,8 @@ class Owner:
                 self._end(agreement)
 
     def _note_end(self, id: AgreementId) -> None:
-        """Write the end of a training into the history, unless it was: the pod may have been cut off after the last transaction."""
+        """Write the end of a training into the history, unless it was: the pod may have been cut
+        off after the last transaction."""
         if not any(self.home.journal.happened(id, kind) for kind in ENDED.values()):
             record_end(self.home, id)
 
@@ -233,7 +237,8 @@ class Owner:
         self.home.journal.record(agreement.id, "checked", once="", concerns=concerns)
 
     def _holds(self, agreement: Agreement, check: Callable[[], object]) -> bool:
-        """Whether a check lets the request pass; if not, it is declined on chain with the reason in the journal."""
+        """Whether a check lets the request pass; if not, it is declined on chain with the reason in
+        the journal."""
         try:
             check()
             return True
@@ -257,7 +262,8 @@ class Owner:
             self.say(id, reason)
 
     def _end(self, agreement: Agreement) -> None:
-        """Clear away what an ended agreement needs no more: the records' copy and the job's identity, states unless they are kept."""
+        """Clear away what an ended agreement needs no more: the records' copy and the job's
+        identity, states unless they are kept."""
         home, id = self.home, agreement.id
         folder, fresh = home.job_folder(id), home.journal.record(id, agreement.state.name.lower(), once="")
         for name in (RECORDS, IDENTITY):
@@ -273,13 +279,15 @@ class Owner:
             self.say(id, agreement.state.name.lower())
 
     def _needed_until(self, agreement: Agreement) -> int:
-        """Up to when, in seconds since 1970, the scientist may still fetch what was sealed to it: it said that it has it, or did not."""
+        """Up to when, in seconds since 1970, the scientist may still fetch what was sealed to it:
+        it said that it has it, or did not."""
         last = self.home.agreements.events(agreement.id)[-1]
         received = last.name == "Settled" and last.timestamp <= agreement.dispute_deadline
         return last.timestamp + (0 if received else KEEP_S)
 
     def _release_objects(self, id: AgreementId) -> None:
-        """Give up the sealed objects of an ended job: the scientist has them, or had time to fetch them."""
+        """Give up the sealed objects of an ended job: the scientist has them, or had time to fetch
+        them."""
         self.home.release_objects(id)
         self.home.journal.record(id, "let_go", once="")
         del self._kept[id]
@@ -294,7 +302,8 @@ def _require_request(home: Home, id: AgreementId) -> None:
 
 
 def _sealed_reason(home: Home, agreement: Agreement, reason: str) -> Cid | None:
-    """The reason as a parcel for the scientist; none if nothing was said, or to a scientist without a pod that could read it."""
+    """The reason as a parcel for the scientist; none if nothing was said, or to a scientist without
+    a pod that could read it."""
     try:
         recipient = check_recipient(home.registry.pod(agreement.scientist).recipient)
     except (NotFound, InputRefused):

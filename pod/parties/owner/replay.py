@@ -1,6 +1,8 @@
-"""Replaying segments of one's own training: the same records, order and states must give the same leaves again.
+"""Replaying segments of one's own training: the same records, order and states must give the same
+leaves again.
 
-What is compared with is not the folder's word: its leaves must add up to the transcript root that the chain computed.
+What is compared with is not the folder's word: its leaves must add up to the transcript root that
+the chain computed.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ from fitchain.pod.values.ids import AgreementId
 
 @dataclass(frozen=True)
 class Replay:
-    """What a replay found: its segments' verdicts, in order, and how many segments the training has."""
+    """What a replay found: its segments' verdicts, in order, and how many segments the training
+    has."""
 
     verdicts: tuple[Replayed, ...]
     segments: int
@@ -39,12 +42,14 @@ class Replay:
 
 
 def replay_job(home: Home, id: AgreementId, count: int, on_event: Callable[[Event], None] | None = None) -> Replay:
-    """Train segments of an ended job again and compare them with the leaves that the chain recorded.
+    """Train segments of an ended job again and compare them with the leaves that the chain
+    recorded.
 
     Args:
         home: the owner's, opened with its key, with the dataset's file where it was.
         id: the agreement.
-        count: how many segments: the last, the first, and others drawn at random; all if there are no more.
+        count: how many segments: the last, the first, and others drawn at random; all if there are
+            no more.
         on_event: told the worker's events.
 
     Raises:

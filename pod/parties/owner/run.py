@@ -1,7 +1,7 @@
 """One training from the owner's side, top to bottom: begin, train and anchor, deliver, end.
 
-Every step asks first what is done already (on chain, in the job's folder, in the journal), so that whatever was cut off is taken up
-again and nothing is sent, trained or paid twice.
+Every step asks first what is done already (on chain, in the job's folder, in the journal), so that
+whatever was cut off is taken up again and nothing is sent, trained or paid twice.
 
     <job folder>/recipe.json graph.json initial.safetensors         the opened offer
                  records.npz                                        the records, while the job trains
@@ -127,7 +127,8 @@ class TrainingSession:
         (self.folder / RECORDS).unlink(missing_ok=True)
 
     def _deliver(self, transcript: Transcript) -> tuple[Cid, Cid | None]:
-        """Seal weights and certificate to the job's identity, and that identity to the scientist unless an audit comes first; once."""
+        """Seal weights and certificate to the job's identity, and that identity to the scientist
+        unless an audit comes first; once."""
         audited = bool(self.home.agreements.terms(self.id).audit.verifiers)
         journal, sent = self.home.journal, ("weights",) if audited else ("weights", "key")
         if not all(journal.fact(self.id, name) for name in sent):
@@ -188,7 +189,8 @@ def record_end(home: Home, id: AgreementId, reason: str = "") -> None:
 
 
 def prepare(home: Home, id: AgreementId, proof: RunRecord, folder: Path, keep_every: int = 1) -> None:
-    """Give a worker's folder its records and its task; the records are read again and must still be the registered ones.
+    """Give a worker's folder its records and its task; the records are read again and must still be
+    the registered ones.
 
     Raises:
         DatasetChanged: they are not.

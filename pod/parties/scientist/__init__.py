@@ -1,4 +1,5 @@
-"""The scientist's pod: models that are published, trainings that are asked for, results that are checked.
+"""The scientist's pod: models that are published, trainings that are asked for, results that are
+checked.
 
 Last but one in the flow.
 

@@ -1,7 +1,7 @@
 """The audit that a scientist asks for: terms, with what the options leave open filled in.
 
-What is left open follows from the training: as many draws as find a tenth faked with 95 %, a fee of what the verifiers
-train again, a bond with which faking pays nobody.
+What is left open follows from the training: as many draws as find a tenth faked with 95 %, a fee of
+what the verifiers train again, a bond with which faking pays nobody.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ class AuditOptions:
     """What is asked of an audit; None: left open.
 
     Args:
-        verifiers, segments, panel, mode: may stand in the recipe's table `audit` too; the options count.
+        verifiers, segments, panel, mode: may stand in the recipe's table `audit` too; the options
+            count.
         fee, counter_bond: in base units; part of the terms alone, as are the following.
         window: seconds for each phase.
         dispute_verifiers: who audits only if the scientist disputes.
@@ -63,11 +64,12 @@ def plan_audit(home: Home, request: JobRequest, options: AuditOptions) -> tuple[
         options: how it goes.
 
     Returns:
-        The request with the audit's terms, its recipe and a bond; and what that finds and costs, None where nobody is
-        to audit.
+        The request with the audit's terms, its recipe and a bond; and what that finds and costs,
+        None where nobody is to audit.
 
     Raises:
-        InputRefused: an option says how an audit goes where there is none, or disagrees with the others.
+        InputRefused: an option says how an audit goes where there is none, or disagrees with the
+            others.
         NotFound: no such dataset or model.
     """
     table = request.recipe_overrides.get("audit", {})
@@ -75,7 +77,8 @@ def plan_audit(home: Home, request: JobRequest, options: AuditOptions) -> tuple[
     verifiers = table.get("verifiers", 0) if options.verifiers is None else options.verifiers
     seats = verifiers or options.dispute_verifiers or 0
     if not seats:
-        # `--verifiers 0` alone is no contradiction: it takes away the verifiers of the recipe's table.
+        # `--verifiers 0` alone is no contradiction: it takes away the verifiers of the recipe's
+        # table.
         if options.named and options.named != ["--verifiers"]:
             raise InputRefused(
                 f"{options.named[-1]} says how an audit goes, and nobody is to audit",

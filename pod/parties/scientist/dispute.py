@@ -1,4 +1,4 @@
-"""Disputing a result whose terms name no verifiers: the scientist locks money, and an audit decides."""
+"""Disputing a result that no verifier saw: the scientist locks money, and an audit decides."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ def dispute(home: Home, id: AgreementId) -> Receipt:
 
     Raises:
         AccessRefused: this home's account is not the scientist's.
-        Unusable: there is no result to dispute now, or the terms name nobody who would audit it only then.
+        Unusable: there is no result to dispute now, or the terms name nobody who would audit it
+            only then.
         ChainUnusable: too little FIT or ETH, or there are too few verifiers.
     """
     home.chain.catch_up()

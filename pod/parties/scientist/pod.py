@@ -1,7 +1,9 @@
-"""The scientist's pod: follows its jobs, reads the owner's notes, receives and checks results, accepts them if told to.
+"""The scientist's pod: follows its jobs, reads the owner's notes, receives and checks results,
+accepts them if told to.
 
-`follow` is one look at one job and may be called by anyone who holds the home (a waiting command, say); the pod calls it for all
-jobs, again and again. Whatever is written to the history is written once.
+`follow` is one look at one job and may be called by anyone who holds the home (a waiting command,
+say); the pod calls it for all jobs, again and again. Whatever is written to the history is written
+once.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ class Scientist:
 
     Args:
         home: opened with its key.
-        auto_accept: accept a result as soon as its certificate holds; else a person accepts, or silence does.
+        auto_accept: accept a result as soon as its certificate holds; else a person accepts, or
+            silence does.
         say: told what happens, one line each.
         look_s: seconds between two looks at the chain.
         retry_s: seconds until something that failed is tried again.
@@ -90,7 +93,8 @@ class Scientist:
 def follow(home: Home, id: AgreementId, auto_accept: bool, say: Say) -> State:
     """Look at one job: read its new notes, receive its result, accept it if told to.
 
-    A note that is missing or wrong keeps nobody from receiving the result; a wrong one keeps it from being accepted unasked.
+    A note that is missing or wrong keeps nobody from receiving the result; a wrong one keeps it
+    from being accepted unasked.
 
     Returns:
         where the job stood.
@@ -111,7 +115,8 @@ def follow(home: Home, id: AgreementId, auto_accept: bool, say: Say) -> State:
         say(id, "accepted the result")
         agreement = home.agreements.read(id)
     state = agreement.state  # not where it stands by now: what came since is received in the next look
-    # That it was requested is for whoever asked to write down: it tells a finished request from an interrupted one.
+    # That it was requested is for whoever asked to write down: it tells a finished request from an
+    # interrupted one.
     if state != State.REQUESTED and home.journal.record(id, state.name.lower(), once=""):
         say(id, state.name.lower())
     if state == State.CANCELLED:

@@ -1,4 +1,5 @@
-"""Publishing a model: a scientist's module becomes a graph and weights, named on chain by their digests."""
+"""Publishing a model: a scientist's module becomes a graph and weights, named on chain by their
+digests."""
 
 from __future__ import annotations
 
@@ -61,9 +62,11 @@ def publish_model(
 
     Args:
         home: the scientist's, opened with its key.
-        module: an `nn.Module`, or a class or a factory that makes one without arguments; or a Python file.
+        module: an `nn.Module`, or a class or a factory that makes one without arguments; or a
+            Python file.
         dataset: the dataset whose columns give the shapes of the inputs.
-        name: of the class, factory or instance in the file; without a file, what the model is called in this home, else by its class.
+        name: of the class, factory or instance in the file; without a file, what the model is
+            called in this home, else by its class.
         parent: the registered model that it descends from.
 
     Raises:
@@ -96,7 +99,8 @@ def publish_model(
 
 
 def model_inputs(card: Card) -> tuple[Input, ...]:
-    """What a model takes that trains on all columns of a card: one argument of its scalars, one for each column of arrays."""
+    """What a model takes that trains on all columns of a card: one argument of its scalars, one for
+    each column of arrays."""
     shapes = {column.name: column.shape for column in card.columns}
     return tuple(
         Input(f"x{place}", "F32", shapes[columns[0]] or (len(columns),))

@@ -1,4 +1,4 @@
-"""Receiving a result: the delivery is fetched, opened with the job's identity, and checked before anything is accepted."""
+"""Receiving a result: a delivery is fetched, opened with the job's identity, and checked."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def _fetch(home: Home, id: AgreementId, folder: Path) -> Verdict:
 
 
 def _keys(home: Home, id: AgreementId, proof: RunRecord) -> list[Release]:
-    """The sealed job identities that the scientist may try: the owner's with its ending, or whoever released one after an audit."""
+    """The sealed job identities to try: the owner's with its ending, or any released by an audit."""
     if proof.identity is not None:
         return [Release("", proof.identity)]
     return [release for release in home.audits.releases(id) if release.identity is not None]
@@ -177,7 +177,7 @@ def accept_result(home: Home, id: AgreementId) -> None:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How a trained model does on a table of the scientist's own: metrics by name, over so many records."""
+    """How a trained model does on a table of the scientist's own: metrics, over so many records."""
 
     records: int
     metrics: Mapping[str, float]

@@ -1,4 +1,4 @@
-"""Asking for a training: a recipe is drafted, rehearsed, sealed to the owner, and requested on chain."""
+"""Asking for a training: a recipe is drafted, rehearsed, sealed to the owner, requested on chain."""
 
 from __future__ import annotations
 
@@ -37,12 +37,14 @@ class JobRequest:
     Args:
         dataset: what to train on.
         model: what to train; published from this home.
-        recipe_overrides: terms of the recipe that differ from the defaults (`fitchain.pod.values.recipe.TERMS`).
-        price: in base units of FIT, locked at once together with the fee of an agreed audit; None takes the card's.
+        recipe_overrides: terms of the recipe that differ from the defaults
+            (`fitchain.pod.values.recipe.TERMS`).
+        price: in base units of FIT, locked at once together with the fee of an agreed audit; None
+            takes the card's.
         bond: in base units of FIT, what the owner risks; None asks for as much as the price.
         windows: seconds for acceptance, training and dispute.
-        audit: who audits the training, or a dispute about it; None: nobody. They stand in the recipe, whatever its
-            overrides say.
+        audit: who audits the training, or a dispute about it; None: nobody. They stand in the
+            recipe, whatever its overrides say.
         rehearsed: train the first segments on the card's mock data here first.
     """
 
@@ -132,7 +134,9 @@ def _recipe_audit(audit: AuditTerms) -> dict[str, Any]:
 
 
 def draft_recipe(home: Home, card: Card, graph: Digest, initial_model: Root, overrides: Mapping[str, Any]) -> Recipe:
-    """Draft a recipe for this host's torch; where none ships for it, with the probe that the card publishes, else this host's.
+    """Draft a recipe for this host's torch.
+
+    Where no probe ships for it, it names the one that the card publishes, else this host's.
 
     Raises:
         InputRefused: a term is unknown or out of bounds.
@@ -170,7 +174,8 @@ def _prepare(home: Home, terms: Terms, recipe: Recipe, model_folder: Path, card:
 
 
 def _interrupted(home: Home, terms: Terms) -> RequestRow | None:
-    """A request of the same terms that was written down, and whose asker never heard that it went through."""
+    """A request of the same terms that was written down, and whose asker never heard that it went
+    through."""
     on_chain = set(home.agreements.list(scientist=home.keys.address))
     for request in home.journal.requests():
         unheard = request.terms == _plain(terms) and not home.journal.happened(request.agreement, "requested")

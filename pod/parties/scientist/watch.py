@@ -16,8 +16,9 @@ from fitchain.pod.values.ids import AgreementId
 def watch_job(home: Home, id: AgreementId, until_settled: bool = False) -> Iterator[JobStatus]:
     """Watch a job until its training has ended.
 
-    With its scientist's opened home the owner's notes and the delivery are read meanwhile, as the scientist's pod reads them; it need
-    not run. What goes wrong with them stands in the history, and is tried again.
+    With its scientist's opened home the owner's notes and the delivery are read meanwhile, as the
+    scientist's pod reads them; it need not run. What goes wrong with them stands in the history,
+    and is tried again.
 
     Args:
         home: any home; one opened for reading alone sees what its journal and the chain say.

@@ -1,7 +1,8 @@
-"""Examining evidence: fetch and open it, open the delivery with it, check, replay, and come to an outcome.
+"""Examining evidence: fetch and open it, open the delivery with it, check, replay, and come to an
+outcome.
 
-Every honest verifier comes to the same outcome and trace: what is checked depends on the evidence and the chain alone, what is
-replayed on the checks, and the replay is exact.
+Every honest verifier comes to the same outcome and trace: what is checked depends on the evidence
+and the chain alone, what is replayed on the checks, and the replay is exact.
 """
 
 from __future__ import annotations
@@ -40,10 +41,12 @@ class Examination:
     Args:
         outcome: Match, Mismatch or Withheld.
         trace: what is voted together with it; zero where it is Withheld.
-        problems: what does not hold, in words: first what the checks found, then what the replay did.
+        problems: what does not hold, in words: first what the checks found, then what the replay
+            did.
         audited: the replayed segments.
-        lasting: False where the store did not have something, or had an altered copy: looking again may come to another outcome, so
-            it is worth waiting for as long as there is time to vote.
+        lasting: False where the store did not have something, or had an altered copy: looking again
+            may come to another outcome, so it is worth waiting for as long as there is time to
+            vote.
     """
 
     outcome: Outcome
@@ -76,13 +79,16 @@ def examine(
         cid: of the sealed evidence; foreign input.
         identity: the age secret that this verifier made for this audit.
         facts: what the chain says of the job and its challenge.
-        folder: for the opened evidence and delivery; made when absent. They are the owner's secrets: the caller wipes them.
+        folder: for the opened evidence and delivery; made when absent. They are the owner's
+            secrets: the caller wipes them.
         on_event: told the worker's events.
 
     Raises:
-        EnvironmentRefused: this host does not reproduce the recipe's class, so it has no vote but Inconclusive.
+        EnvironmentRefused: this host does not reproduce the recipe's class, so it has no vote but
+            Inconclusive.
         StoreUnreachable: the store does not answer now.
-        Unusable: this host cannot replay the job (memory, disk, an offer that no worker here takes): likewise.
+        Unusable: this host cannot replay the job (memory, disk, an offer that no worker here
+            takes): likewise.
     """
     try:
         evidence = _fetch_evidence(store, cid, identity, facts, folder / EVIDENCE)

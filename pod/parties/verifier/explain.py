@@ -1,4 +1,4 @@
-"""Where two sides of an audit part, from a verifier's side: what the evidence comes to, step by step.
+"""Where two sides of an audit part: what the evidence of a verifier comes to, step by step.
 
 A verifier has the evidence as long as its audit is not over.
 """
@@ -14,7 +14,7 @@ from fitchain.pod.jobs.exchange import fetch_folder
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.worker import Event, Task, explain
 from fitchain.pod.parties.verifier.pod import SEAT
-from fitchain.pod.proof.audit.chain_record import read_facts
+from fitchain.pod.proof.audit.chain_record import read_chain_record
 from fitchain.pod.proof.audit.checking import check
 from fitchain.pod.proof.audit.diagnosis import StateDigests
 from fitchain.pod.proof.audit.evidence import FOLDER_BYTES, Evidence, files_of
@@ -52,7 +52,7 @@ def explain_evidence(
     audit, folder = home.audits.read(id), home.job_folder(id)
     if (cid := home.audits.evidence(audit)) is None:
         raise NotFound(f"the audit of {id.short} has no evidence in this round", "wait until its owner has shown it")
-    facts = read_facts(home.chain, id, audit.seed, audit.round)
+    facts = read_chain_record(home.chain, id, audit.seed, audit.round)
     home.add_peer(home.agreements.terms(id).owner)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".audit-") as scratch:
         opened = Path(scratch) / "evidence"

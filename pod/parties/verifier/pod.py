@@ -1,7 +1,9 @@
-"""The verifier's pod: follows the audits that it is drawn for and takes its seat in each to its next step.
+"""The verifier's pod: follows the audits that it is drawn for and takes its seat in each to its
+next step.
 
-The chain says where an audit stands, the journal what this pod votes, the job's folder to whom evidence was sealed; so the pod keeps
-nothing in memory that matters, and killing it at any moment costs no more than the step it was in.
+The chain says where an audit stands, the journal what this pod votes, the job's folder to whom
+evidence was sealed; so the pod keeps nothing in memory that matters, and killing it at any moment
+costs no more than the step it was in.
 
     Joining      join with an identity made for this audit; decline where this host is of no class that the job may be of
     Committing   examine the evidence, write the vote down, commit to it
@@ -34,7 +36,7 @@ from fitchain.pod.ports.agreement import Audit, Outcome, Phase, Seat
 from fitchain.pod.ports.chain import Receipt
 from fitchain.pod.ports.registry import Role
 from fitchain.pod.ports.sealed import check_recipient, recipient_of
-from fitchain.pod.proof.audit.chain_record import read_facts
+from fitchain.pod.proof.audit.chain_record import read_chain_record
 from fitchain.pod.proof.audit.evidence import Evidence
 from fitchain.pod.proof.audit.vote import commitment
 from fitchain.pod.values.digest import ZERO, Digest
@@ -69,7 +71,8 @@ class Verifier:
         look_s: seconds between two looks at the chain.
         retry_s: seconds until something that failed is tried again.
         turn_s: see `Turns`.
-        examiner: comes to an outcome; another one serves tests of what happens to who does not replay.
+        examiner: comes to an outcome; another one serves tests of what happens to who does not
+            replay.
     """
 
     def __init__(
@@ -262,7 +265,7 @@ class Verifier:
             return None
         if (cid := home.audits.evidence(audit)) is None:
             return Examination(Outcome.WITHHELD, ZERO)
-        facts, folder = read_facts(home.chain, id, audit.seed, audit.round), self._folder(id)
+        facts, folder = read_chain_record(home.chain, id, audit.seed, audit.round), self._folder(id)
         home.add_peer(home.agreements.read(id).terms.owner)
         secret = home.read_secret(folder / SEAT)
         sweep(folder)
@@ -280,7 +283,8 @@ class Verifier:
         return self.home.chain.block("latest").timestamp > audit.deadline - (1 - WAIT_SHARE) * audit.window
 
     def _salt(self, audit: Audit) -> Digest:
-        """What hides a vote until it is revealed: derived from the pod's secret, so that a restart finds it."""
+        """What hides a vote until it is revealed: derived from the pod's secret, so that a restart
+        finds it."""
         return Digest(self.home.keys.derive("fitchain/vote/v1", audit.id, audit.round))
 
     def _send(self, audit: Audit, kind: str, step: Callable[..., Receipt], *args: Any, **told: Any) -> bool:
@@ -296,7 +300,8 @@ class Verifier:
 
 
 def check_host(home: Home, id: AgreementId) -> None:
-    """Check before a seat is taken that this host can replay the job, as far as can be known then: its recipe is sealed.
+    """Check before a seat is taken that this host can replay the job, as far as can be known then:
+    its recipe is sealed.
 
     Jobs are of the default class unless their dataset's card names the probe of another one.
 

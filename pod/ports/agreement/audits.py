@@ -27,7 +27,8 @@ class Seat:
     Args:
         number: from 0.
         verifier: who sits there; empty where nobody was found.
-        joined, declined, committed, revealed: what it did in this round. Who stays through a redraw has joined.
+        joined, declined, committed, revealed: what it did in this round. Who stays through a redraw
+            has joined.
     """
 
     number: int
@@ -77,7 +78,8 @@ class Audit:
 
     @property
     def complete(self) -> bool:
-        """Whether nobody is left who could act in this phase, so that `advance` works before the deadline."""
+        """Whether nobody is left who could act in this phase, so that `advance` works before the
+        deadline."""
         if self.phase == Phase.JOINING:
             return all(seat.joined or seat.declined or not seat.verifier for seat in self.seats)
         return self.phase == Phase.REVEALING and all(seat.revealed or not seat.committed for seat in self.seats)
@@ -141,7 +143,8 @@ class Vote:
 
 @dataclass(frozen=True)
 class Release:
-    """The job's identity as somebody released it to the scientist, sealed; None where that is no CID."""
+    """The job's identity as somebody released it to the scientist, sealed; None where that is no
+    CID."""
 
     by: str
     identity: Cid | None
@@ -150,8 +153,8 @@ class Release:
 class Audits:
     """The contract Audits of one chain.
 
-    Every call that sends raises `Reverted` where the contract refuses, by name and with its values and before anything is sent,
-    and `ChainUnusable` where the account cannot pay.
+    Every call that sends raises `Reverted` where the contract refuses, by name and with its values
+    and before anything is sent, and `ChainUnusable` where the account cannot pay.
 
     Args:
         chain: the connection; without a signer it only reads.
@@ -166,14 +169,16 @@ class Audits:
         """Lock what is missing of the full stake; from the next block on this account can be drawn.
 
         Args:
-            permit: a signed allowance for the Audits contract; one is signed here where none is given.
+            permit: a signed allowance for the Audits contract; one is signed here where none is
+                given.
         """
         missing = self.full_stake() - self.verifier(self.chain.address).stake
         self.chain.require_fit(missing, "the stake")
         return self._send("stake", struct_of(permit or sign_permit(self.chain, "Audits", missing)))
 
     def unstake(self) -> Receipt:
-        """Leave: no audit opened in a later block draws this account; the stake is free after `unbonding_time`."""
+        """Leave: no audit opened in a later block draws this account; the stake is free after
+        `unbonding_time`."""
         return self._send("unstake")
 
     def withdraw(self) -> Receipt:
@@ -238,11 +243,13 @@ class Audits:
         return self._send("decline", id, seat)
 
     def submit(self, id: AgreementId, evidence: Cid) -> Receipt:
-        """Hand over the evidence as the owner, sealed to the recipients of this round's joined seats."""
+        """Hand over the evidence as the owner, sealed to the recipients of this round's joined
+        seats."""
         return self._send("submit", id, bytes(evidence))
 
     def commit(self, id: AgreementId, seat: int, commitment: Digest) -> Receipt:
-        """Commit to a vote, once a round; the commitment is `fitchain.pod.proof.audit.vote.commitment`."""
+        """Commit to a vote, once a round; the commitment is
+        `fitchain.pod.proof.audit.vote.commitment`."""
         return self._send("commit", id, seat, commitment)
 
     def reveal(self, id: AgreementId, seat: int, outcome: Outcome, trace: Digest, salt: Digest) -> Receipt:
@@ -250,13 +257,16 @@ class Audits:
         return self._send("reveal", id, seat, outcome, trace, salt)
 
     def advance(self, id: AgreementId) -> Receipt:
-        """Take the way out of a phase whose time is over, or in which nobody is left to act, as anyone."""
+        """Take the way out of a phase whose time is over, or in which nobody is left to act, as
+        anyone."""
         return self._send("advance", id)
 
     def release(self, id: AgreementId, identity: Cid) -> Receipt:
-        """After a Match, hand the sealed job identity to the scientist, as the owner or a joined seat; pays the owner.
+        """After a Match, hand the sealed job identity to the scientist, as the owner or a joined
+        seat; pays the owner.
 
-        Once all votes are revealed it counts them itself, where they are a Match that awaits its key.
+        Once all votes are revealed it counts them itself, where they are a Match that awaits its
+        key.
         """
         return self._send("release", id, cid_out(identity))
 
@@ -289,7 +299,8 @@ class Audits:
         return [_draw(event) for event in events]
 
     def recipients(self, audit: Audit) -> dict[int, str]:
-        """The age recipients of the joined seats, by seat number; without those that nothing can be sealed to."""
+        """The age recipients of the joined seats, by seat number; without those that nothing can be
+        sealed to."""
         posted = {event.args["verifier"]: event.args["recipient"] for event in self._events("Joined", audit)}
         found = {seat.number: _recipient(posted.get(seat.verifier, ZERO)) for seat in audit.joined}
         return {number: recipient for number, recipient in found.items() if recipient}
@@ -306,7 +317,8 @@ class Audits:
         return [Vote(**one | {"outcome": Outcome(one["outcome"])}) for one in found]
 
     def majority(self, audit: Audit) -> Outcome:
-        """What more than half of the seats have revealed alike in the present round; NONE where there is no such vote."""
+        """What more than half of the seats have revealed alike in the present round; NONE where
+        there is no such vote."""
         votes = [vote for vote in self.votes(audit) if vote.round == audit.round]
         alike = Counter((vote.outcome, vote.trace) for vote in votes).most_common(1)
         return alike[0][0][0] if alike and alike[0][1] >= audit.quorum else Outcome.NONE

@@ -47,8 +47,9 @@ DISPUTABLE = (State.TRAINED, State.DIVERGED, State.AUDITING, State.SETTLED)
 class Agreements:
     """The contracts Agreements and ProofOfTrain of one chain.
 
-    Every call that sends raises `Reverted` where the contract refuses, by name and with its values and before anything is sent,
-    and `ChainUnusable` where the account cannot pay. Late calls are refused by the contract.
+    Every call that sends raises `Reverted` where the contract refuses, by name and with its values
+    and before anything is sent, and `ChainUnusable` where the account cannot pay. Late calls are
+    refused by the contract.
 
     Args:
         chain: the connection; without a signer it only reads.
@@ -61,10 +62,12 @@ class Agreements:
     # The parties' side
 
     def request(self, salt: Digest, terms: Terms, offer: Cid, permit: Permit | None = None) -> AgreementId:
-        """Ask an owner for a training; locks the price, and the fee of an agreed audit, in one transaction.
+        """Ask an owner for a training; locks the price, and the fee of an agreed audit, in one
+        transaction.
 
         Args:
-            salt: 32 bytes not used before; the id follows from it (`agreement_id`), so an interrupted request is found again.
+            salt: 32 bytes not used before; the id follows from it (`agreement_id`), so an
+                interrupted request is found again.
             terms: what is offered.
             offer: CID of the offer (recipe, graph, sealed weights).
             permit: a signed allowance; one is signed here where none is given.
@@ -79,7 +82,8 @@ class Agreements:
         return agreement_id(self.chain.chain_id, self._at("Agreements"), self.chain.address, salt)
 
     def accept(self, id: AgreementId, nonce_commitment: Digest, permit: Permit | None = None) -> Receipt:
-        """Accept a request as its owner; locks the bond. The block of this transaction becomes the seed block.
+        """Accept a request as its owner; locks the bond. The block of this transaction becomes the
+        seed block.
 
         Args:
             id: the agreement.
@@ -91,7 +95,8 @@ class Agreements:
         return self.chain.send("Agreements", "accept", id, nonce_commitment, struct_of(permit or self.permit(bond)))
 
     def reject(self, id: AgreementId, reason: Cid | None = None) -> Receipt:
-        """Decline a request as its owner; the scientist gets its money back, and the reason if one was sealed to it."""
+        """Decline a request as its owner; the scientist gets its money back, and the reason if one
+        was sealed to it."""
         return self.chain.send("Agreements", "reject", id, cid_out(reason))
 
     def cancel(self, id: AgreementId) -> Receipt:
@@ -107,7 +112,8 @@ class Agreements:
         return self.chain.send("Agreements", "settle", id)
 
     def dispute(self, id: AgreementId, permit: Permit | None = None) -> Receipt:
-        """Have an ended training without verifiers audited, as its scientist; locks the fee of the audit and the counter-bond.
+        """Have an ended training without verifiers audited, as its scientist; locks the fee of the
+        audit and the counter-bond.
 
         Args:
             id: the agreement.
@@ -137,17 +143,20 @@ class Agreements:
     # The proof's side
 
     def begin(self, id: AgreementId, nonce: Digest) -> Receipt:
-        """Reveal the nonce as the owner; fixes the order seed. Waits for the block after the seed block, if need be."""
+        """Reveal the nonce as the owner; fixes the order seed. Waits for the block after the seed
+        block, if need be."""
         self._await_seed(id)
         return self.chain.send("ProofOfTrain", "begin", id, nonce)
 
     def fix(self, id: AgreementId) -> Receipt:
-        """Keep the seed block's hash while the chain can still give it, as anyone. Waits as `begin` does."""
+        """Keep the seed block's hash while the chain can still give it, as anyone. Waits as `begin`
+        does."""
         self._await_seed(id)
         return self.chain.send("ProofOfTrain", "fix", id)
 
     def submit_anchor(self, id: AgreementId, peaks: Sequence[Digest], root: Digest, note: Cid | None) -> Pending:
-        """Send an anchor without waiting for it; `chain.wait` waits. Anchors of one account are mined in the order sent.
+        """Send an anchor without waiting for it; `chain.wait` waits. Anchors of one account are
+        mined in the order sent.
 
         Args:
             id: the agreement.
@@ -195,19 +204,22 @@ class Agreements:
         return Cid.decode(self._requested(id).args["offerCid"])
 
     def refusal(self, id: AgreementId) -> Cid | None:
-        """CID of the reason that the owner gave for declining; None where it did not decline, or gave none."""
+        """CID of the reason that the owner gave for declining; None where it did not decline, or
+        gave none."""
         declined = [event for event in self.events(id) if event.name == "Rejected"]
         return cid_in(declined[0].args["reasonCid"]) if declined else None
 
     def parcels(self, id: AgreementId) -> list[Cid]:
-        """Every object that an agreement's events name: offer, notes, delivery, evidence, keys, the reason of a refusal."""
+        """Every object that an agreement's events name: offer, notes, delivery, evidence, keys, the
+        reason of a refusal."""
         named = (event.args[name] for event in self.events(id) for name in event.args if name.endswith("Cid"))
         return [cid for data in named if (cid := cid_in(data)) is not None]
 
     def events(
         self, id: AgreementId | None = None, from_block: int | None = None, to_block: int | None = None
     ) -> list[Event]:
-        """All events of these contracts and of Audits in the order of the chain, of one agreement where given, up to `chain.head()`."""
+        """All events of these contracts and of Audits in the order of the chain, of one agreement
+        where given, up to `chain.head()`."""
         if from_block is None and id in self._requests:
             from_block = self._requests[id].block
         return self.chain.events_of(CONTRACTS, id, from_block, to_block)
@@ -289,8 +301,8 @@ class Agreements:
 def sign_permit(chain: Chain, spender: str, value: int) -> Permit:
     """Sign an allowance of this account's FIT for a contract (EIP-2612), good for an hour.
 
-    Whoever sees it may spend it: what it grants is an allowance for the contract and nothing else, so a call that carries a spent
-    permit goes through by that allowance.
+    Whoever sees it may spend it: what it grants is an allowance for the contract and nothing else,
+    so a call that carries a spent permit goes through by that allowance.
 
     Args:
         chain: the connection.
@@ -354,7 +366,8 @@ def cid_out(cid: Cid | None) -> bytes:
 
 
 def struct_of(value: DataclassInstance) -> dict[str, Any]:
-    """A dataclass as the contract's struct, under its names: acceptance_window is acceptanceWindow there."""
+    """A dataclass as the contract's struct, under its names: acceptance_window is acceptanceWindow
+    there."""
     return {_abi_name(field.name): getattr(value, field.name) for field in fields(value)}
 
 

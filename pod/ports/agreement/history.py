@@ -22,8 +22,8 @@ class Related:
 
     Args:
         id: the agreement.
-        outcome: Diverged (settled by now or not), Cancelled (rejected or taken back), Forfeited (late, or an audit's Mismatch or Withheld)
-            or Refunded (an audit without verdict).
+        outcome: Diverged (settled by now or not), Cancelled (rejected or taken back), Forfeited
+            (late, or an audit's Mismatch or Withheld) or Refunded (an audit without verdict).
         same_owner, same_dataset, same_model: what it shares.
         verdict: what its audit concluded; NONE where there was none.
     """
@@ -44,10 +44,13 @@ class AgreementHistory:
         agreement, proof: as they stand.
         events: every event of the agreement, in order.
         blocks: number -> block (hash, time) of every block that an event stands in.
-        dataset_root, dataset_count, dataset_card: what the registry has under the terms' dataset; the card's CID in bytes.
+        dataset_root, dataset_count, dataset_card: what the registry has under the terms' dataset;
+            the card's CID in bytes.
         model_graph, initial_model_root, model_parent: what it has under their model.
-        paid_to_owner, paid_to_scientist, burned: FIT in base units, credited by the settlement, the bond included; 0 before.
-        related: other agreements of the same owner, dataset or model that were forfeited, refunded, diverged or cancelled.
+        paid_to_owner, paid_to_scientist, burned: FIT in base units, credited by the settlement, the
+            bond included; 0 before.
+        related: other agreements of the same owner, dataset or model that were forfeited, refunded,
+            diverged or cancelled.
         seen_at: the newest block when the chain was read.
         audit: its audit or dispute as it stands; None where none was opened.
         paid_to_verifiers: FIT in base units, credited to the verifiers of its audit.
@@ -73,7 +76,8 @@ class AgreementHistory:
 
     @property
     def concluded(self) -> Event | None:
-        """The event of the audit's verdict, the newest where a Match was followed by Withheld; None while there is none."""
+        """The event of the audit's verdict, the newest where a Match was followed by Withheld; None
+        while there is none."""
         found = [event for event in self.events if event.name == "Concluded"]
         return found[-1] if found else None
 

@@ -1,19 +1,23 @@
-"""The values of an agreement: terms, state, proof, ending; and the hashes that bind them, equal to the contracts'.
+"""The values of an agreement: terms, state, proof, ending; and the hashes that bind them, equal to
+the contracts'.
 
-Money is an int in base units of FIT, windows and times are in seconds, addresses carry their checksum.
+Money is an int in base units of FIT, windows and times are in seconds, addresses carry their
+checksum.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO, Digest, Root
 from fitchain.pod.values.ids import WHOLE_POOL, AgreementId, DatasetId, ModelId, PanelId
-from fitchain.pod.values.leaf import Leaf
+
+if TYPE_CHECKING:
+    from fitchain.pod.values.leaf import Leaf  # its numpy would be waited for by `fitchain --help`
 
 
 class State(IntEnum):
@@ -38,7 +42,8 @@ class State(IntEnum):
 
 
 class Phase(IntEnum):
-    """Where an audit stands; what leads from one to the next stands in contracts/interfaces/IAudits.sol."""
+    """Where an audit stands; what leads from one to the next stands in
+    contracts/interfaces/IAudits.sol."""
 
     NONE = 0
     AWAITING = 1
@@ -155,8 +160,8 @@ class Agreement:
         nonce_commitment: keccak256 of the owner's nonce, zero before acceptance.
         seed_block: the block of acceptance, 0 before.
         steps_done: steps that the ended training proves, 0 before.
-        acceptance_deadline, training_deadline, dispute_deadline: seconds since 1970, to be met up to and including; 0 while not
-            known.
+        acceptance_deadline, training_deadline, dispute_deadline: seconds since 1970, to be met up
+            to and including; 0 while not known.
     """
 
     id: AgreementId
@@ -209,7 +214,8 @@ class RunRecord:
         count: leaves anchored so far; after the end, all leaves.
         step: steps that the ending covers; 0 before.
         transcript_root, model_root: recorded by the ending; zero before.
-        delivery, identity: CIDs of the sealed delivery and of the sealed job identity; None before the end, or if they are no CIDs.
+        delivery, identity: CIDs of the sealed delivery and of the sealed job identity; None before
+            the end, or if they are no CIDs.
         anchors: in order.
         end_block: block of the ending, None before.
     """
@@ -249,7 +255,8 @@ class Ending:
 
 
 def agreement_id(chain_id: int, agreements: str, scientist: str, salt: Digest) -> AgreementId:
-    """The id that a request will have: keccak256(abi.encode(chain id, Agreements, scientist, salt)).
+    """The id that a request will have: keccak256(abi.encode(chain id, Agreements, scientist,
+    salt)).
 
     Args:
         agreements: address of the contract.
@@ -279,7 +286,8 @@ def context(
     segment_steps: int,
     group_leaves: int,
 ) -> Digest:
-    """The context that stands in every leaf, so that no proof serves another job, chain or deployment.
+    """The context that stands in every leaf, so that no proof serves another job, chain or
+    deployment.
 
     Args:
         chain_id: the chain.
@@ -301,7 +309,8 @@ def context(
 
 
 def order_seed(ctx: Digest, block_hash: Digest, nonce: Digest) -> Digest:
-    """The seed of every order and generator: keccak256(abi.encode(ctx, hash of the seed block, nonce))."""
+    """The seed of every order and generator: keccak256(abi.encode(ctx, hash of the seed block,
+    nonce))."""
     return _keccak(["bytes32"] * 3, [bytes(ctx), bytes(block_hash), bytes(nonce)])
 
 

@@ -1,7 +1,9 @@
-"""The contracts' interfaces: Python values to call data and back, logs to events, revert data to words.
+"""The contracts' interfaces: Python values to call data and back, logs to events, revert data to
+words.
 
-Reads the artifacts that ship beside this file. Structs are dicts by their Solidity field names, bytes32 are `Digest`, addresses
-are texts with checksum; integers, bools, texts and bytes are themselves.
+Reads the artifacts that ship beside this file. Structs are dicts by their Solidity field names,
+bytes32 are `Digest`, addresses are texts with checksum; integers, bools, texts and bytes are
+themselves.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import InputRefused
 
 Parameter = dict[str, Any]
-"""One parameter as the ABI's JSON has it: name, type, components of a tuple, indexed for an event's."""
+"""One parameter as the ABI's JSON has it: name, type, components of a tuple, indexed for an
+event's."""
 
 _PANICS = {
     0x01: "an assertion is false",
@@ -42,7 +45,8 @@ class Item:
 
     @cached_property
     def hash(self) -> bytes:
-        """Keccak-256 of the signature: an event's topic; its first four bytes are a function's or error's selector."""
+        """Keccak-256 of the signature: an event's topic; its first four bytes are a function's or
+        error's selector."""
         from eth_utils.crypto import keccak
 
         signature = f"{self.name}({','.join(type_text(parameter) for parameter in self.inputs)})"

@@ -1,4 +1,5 @@
-"""Values that the chain's parts exchange: a deployment, a block, an event, a receipt, a pending transaction, a signer."""
+"""Values that the chain's parts exchange: a deployment, a block, an event, a receipt, a pending
+transaction, a signer."""
 
 from __future__ import annotations
 
@@ -50,7 +51,8 @@ class Deployment:
         chain_id: the chain.
         addresses: contract name -> address with checksum.
         block: the block of the first deployment transaction; no event of these contracts is older.
-        transactions: contract name -> hash of its creation (Agreements creates ProofOfTrain and Audits).
+        transactions: contract name -> hash of its creation (Agreements creates ProofOfTrain and
+            Audits).
     """
 
     chain_id: int
@@ -115,8 +117,8 @@ class Event:
     Args:
         contract: name of the contract that emitted it.
         name: name of the event.
-        args: argument name -> value: int, bool, str (texts and addresses with checksum), bytes, Digest for bytes32, dict for a
-            struct, list for an array.
+        args: argument name -> value: int, bool, str (texts and addresses with checksum), bytes,
+            Digest for bytes32, dict for a struct, list for an array.
         block: number of its block.
         transaction: hash of its transaction.
         log_index: its place among the block's logs.
@@ -132,7 +134,8 @@ class Event:
 
     @property
     def timestamp(self) -> int:
-        """Time of the event's block, in seconds since 1970; read from the node when first asked for."""
+        """Time of the event's block, in seconds since 1970; read from the node when first asked
+        for."""
         return self.clock(self.block)
 
 

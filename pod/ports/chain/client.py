@@ -1,6 +1,7 @@
 """The client: typed calls, transactions and events of one deployment.
 
-Reading needs no key. A transaction's gas is estimated before it is signed, so that a refusal is told by name and costs nothing.
+Reading needs no key. A transaction's gas is estimated before it is signed, so that a refusal is
+told by name and costs nothing.
 """
 
 from __future__ import annotations
@@ -75,7 +76,8 @@ class Chain:
             block: number or tag; None reads at `head()`.
 
         Returns:
-            the value, or a tuple of several; a struct as a dict by its Solidity names, bytes32 as Digest.
+            the value, or a tuple of several; a struct as a dict by its Solidity names, bytes32 as
+            Digest.
 
         Raises:
             Reverted: the contract refuses, by name and with its values.
@@ -83,7 +85,8 @@ class Chain:
         return self.call_many([(contract, function, args)], block)[0]
 
     def call_many(self, calls: Sequence[tuple[str, str, Sequence[Any]]], block: int | str | None = None) -> list[Any]:
-        """Read several view functions of the same block in one round trip; arguments, values and errors as `call`'s."""
+        """Read several view functions of the same block in one round trip; arguments, values and
+        errors as `call`'s."""
         if not calls:
             return []
         tag = self._tag(block)
@@ -157,7 +160,8 @@ class Chain:
     # Transactions
 
     def send(self, contract: str, function: str, *args: Any, gas: int | None = None, value: int = 0) -> Receipt:
-        """Submit a transaction and wait for it; arguments and errors as `submit` and `wait` have them."""
+        """Submit a transaction and wait for it; arguments and errors as `submit` and `wait` have
+        them."""
         return self.wait(self.submit(contract, function, *args, gas=gas, value=value))
 
     def submit(self, contract: str, function: str, *args: Any, gas: int | None = None, value: int = 0) -> Pending:
@@ -166,7 +170,8 @@ class Chain:
         Args:
             contract, function: by name.
             args: one value for each parameter.
-            gas: a limit, where an estimate would fail because an earlier transaction is not mined yet; None estimates.
+            gas: a limit, where an estimate would fail because an earlier transaction is not mined
+                yet; None estimates.
             value: wei sent along.
 
         Raises:
@@ -189,7 +194,8 @@ class Chain:
 
         Raises:
             Reverted: it was mined and the contract refused.
-            ChainUnusable: another transaction took its nonce, or it is not mined for a quarter of an hour.
+            ChainUnusable: another transaction took its nonce, or it is not mined for a quarter of
+                an hour.
         """
         started = nudged = time.monotonic()
         attempts = self._attempts(pending)
@@ -213,10 +219,12 @@ class Chain:
     def catch_up(self) -> list[tuple[Pending, Receipt | ChainUnusable]]:
         """Wait for every transaction that this home sent before and has not seen mined.
 
-        A pod that was cut off does this first: what it then reads of the chain holds all that it did.
+        A pod that was cut off does this first: what it then reads of the chain holds all that it
+        did.
 
         Returns:
-            each of them with its receipt, or with what was refused (a mined revert, a nonce that a stranger took).
+            each of them with its receipt, or with what was refused (a mined revert, a nonce that a
+            stranger took).
 
         Raises:
             NodeUnreachable: the node does not answer.
@@ -338,7 +346,8 @@ class Chain:
         )
 
     def _why_reverted(self, what: str, mined: Mapping[str, Any]) -> ChainUnusable:
-        """Ask the node to run a refused transaction again, on the state its block left, for the reason."""
+        """Ask the node to run a refused transaction again, on the state its block left, for the
+        reason."""
         sent = self.node.request("eth_getTransactionByHash", mined["transactionHash"])
         fields = {"from": sent["from"], "data": sent["input"], "value": sent["value"], "gas": sent["gas"]}
         fields |= {"to": sent["to"]} if sent.get("to") else {}
@@ -360,7 +369,8 @@ class Chain:
             try:
                 found += self.node.request("eth_getLogs", wanted | {"fromBlock": hex(first), "toBlock": hex(upto)})
             except NodeRefused:
-                # Providers limit blocks or logs a request, each in its own words: ask for less until one block is too much.
+                # Providers limit blocks or logs a request, each in its own words: ask for less
+                # until one block is too much.
                 if first == upto:
                     raise
                 piece = (upto - first + 1) // 2

@@ -1,6 +1,8 @@
-"""Connecting: before anything is done, the node is on the agreed chain and the deployment's contracts stand there.
+"""Connecting: before anything is done, the node is on the agreed chain and the deployment's
+contracts stand there.
 
-Endpoint and deployment come from the settings of whoever connects, never from what is being checked.
+Endpoint and deployment come from the settings of whoever connects, never from what is being
+checked.
 """
 
 from __future__ import annotations
@@ -20,11 +22,13 @@ def connect(settings: Settings, account: Signer | None = None) -> Chain:
 
     Args:
         settings: where the node, the home and the devnet are.
-        account: an opened key to send with; None reads only. Its unconfirmed transactions are looked up and sent again.
+        account: an opened key to send with; None reads only. Its unconfirmed transactions are
+            looked up and sent again.
 
     Raises:
         NodeUnreachable: no node answers.
-        ChainUnusable: it is on another chain, or the contracts do not stand where the deployment says.
+        ChainUnusable: it is on another chain, or the contracts do not stand where the deployment
+            says.
         NotFound: no deployment on this chain is known.
     """
     node = Node(settings.rpc)
@@ -43,7 +47,8 @@ def connect(settings: Settings, account: Signer | None = None) -> Chain:
 
 
 def connect_unlocked(settings: Settings) -> Chain:
-    """Connect with the first account that the node itself holds: a devnet's deployer and faucet. Raises as `connect`."""
+    """Connect with the first account that the node itself holds: a devnet's deployer and faucet.
+    Raises as `connect`."""
     node = Node(settings.rpc)
     settings, _ = join(node, settings)
     chain = Chain(node, settings, find_deployment(settings), unlocked_account(node))

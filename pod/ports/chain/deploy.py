@@ -1,8 +1,9 @@
-"""Deployment: the contracts put on a chain, once, so that an interruption costs at most one transaction.
+"""Deployment: the contracts put on a chain, once, so that an interruption costs at most one
+transaction.
 
-Works on any chain whose node speaks Ethereum's JSON-RPC. On a devnet the node's own first account deploys and gets the supply of
-FIT; elsewhere a key of the home does. While it goes on, `<chain id>.partial.json` keeps each creation's transaction; at the end
-`<chain id>.json` is the deployment.
+Works on any chain whose node speaks Ethereum's JSON-RPC. On a devnet the node's own first account
+deploys and gets the supply of FIT; elsewhere a key of the home does. While it goes on, `<chain
+id>.partial.json` keeps each creation's transaction; at the end `<chain id>.json` is the deployment.
 """
 
 from __future__ import annotations
@@ -27,14 +28,16 @@ def deploy(settings: Settings, account: Signer | None = None) -> Deployment:
 
     Args:
         settings: which node; a `chain_id` there must be the node's.
-        account: the opened key that pays and gets the supply of FIT; None takes a devnet's own account.
+        account: the opened key that pays and gets the supply of FIT; None takes a devnet's own
+            account.
 
     Returns:
-        the deployment, which is written to `deployments/<chain id>.json` in the home, or in the devnet's folder for a running
-        devnet.
+        the deployment, which is written to `deployments/<chain id>.json` in the home, or in the
+        devnet's folder for a running devnet.
 
     Raises:
-        ChainUnusable: the node is on another chain, the account cannot pay, or a record stands whose contracts do not.
+        ChainUnusable: the node is on another chain, the account cannot pay, or a record stands
+            whose contracts do not.
         AccessRefused: the chain is no devnet and no key was given.
         InputRefused: another account began the deployment.
     """
@@ -143,7 +146,8 @@ class _Work:
         return pending
 
     def _sent_before(self, name: str, code: bytes) -> Pending | None:
-        """The creation that was sent before the interruption, if the node has it and it is still the same code."""
+        """The creation that was sent before the interruption, if the node has it and it is still
+        the same code."""
         if (sent := self.sent.get(name)) is None:
             return None
         found = self.chain.node.request("eth_getTransactionByHash", sent["transaction"])

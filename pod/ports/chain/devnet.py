@@ -1,7 +1,9 @@
-"""The devnet: a chain of one's own on this machine, on which time passes and transactions do not wait.
+"""The devnet: a chain of one's own on this machine, on which time passes and transactions do not
+wait.
 
-anvil mines a block every second and, beside that, one for every transaction (on an automining node time stands still, so no
-window ever passes). It runs on after the command that started it. Its folder holds
+anvil mines a block every second and, beside that, one for every transaction (on an automining node
+time stands still, so no window ever passes). It runs on after the command that started it. Its
+folder holds
 
     devnet.json          the record: URL, process, store (`fitchain.pod.ports.settings.DevnetRecord`)
     chain.json           the chain itself, written every few seconds and at the end, so that a restart goes on with it
@@ -37,7 +39,7 @@ SAVE_EVERY_S = 5
 START_S = 20.0
 TREASURY_ETH = 1_000_000_000
 GAS_WEI, ALLOWANCE = 10 * 10**DECIMALS, 1000 * FIT
-"""What an account is given unless somebody says more: 10 ETH for gas, 1,000 FIT for prices and bonds."""
+"""What an account is given unless somebody says more: for gas, and for prices and bonds."""
 _LISTENING = re.compile(rb"Listening on 127\.0\.0\.1:(\d+)")
 
 
@@ -107,7 +109,8 @@ def choose_store(folder: Path, store: str) -> DevnetRecord:
 
 
 def status(folder: Path) -> DevnetRecord | None:
-    """The record of the devnet that runs from a folder; None if none does. A stale record is cleared away."""
+    """The record of the devnet that runs from a folder; None if none does. A stale record is
+    cleared away."""
     record = DevnetRecord.read(folder)
     if record is None or record.alive:
         return record

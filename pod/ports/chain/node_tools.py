@@ -1,6 +1,8 @@
-"""Where the tools that npm installed are: Node.js itself and the Foundry binaries. It knows nothing of chains or contracts.
+"""Where the tools that npm installed are: Node.js itself and the Foundry binaries. It knows nothing
+of chains or contracts.
 
-They stand in the working copy's `node_modules` (`make setup`); a Fitchain installed elsewhere finds them on PATH.
+They stand in the working copy's `node_modules` (`make setup`); a Fitchain installed elsewhere finds
+them on PATH.
 """
 
 from __future__ import annotations

@@ -1,13 +1,15 @@
 """The nonce queue: transactions are signed and written down before they are sent.
 
-Several processes of one home may send from one account at once. A lock on `<home>/transactions.lock` orders them: under it a
-process takes the next nonce, signs, writes the raw transaction into `<home>/transactions.db` and sends it. What was cut off
-between writing and sending is sent by whoever comes next, so an account's nonces have no gap. Rows belong to one network, named
-by the hash of its genesis block: a devnet that was started afresh has the same chain id and the same contract addresses, and
-must not be given yesterday's transactions.
+Several processes of one home may send from one account at once. A lock on
+`<home>/transactions.lock` orders them: under it a process takes the next nonce, signs, writes the
+raw transaction into `<home>/transactions.db` and sends it. What was cut off between writing and
+sending is sent by whoever comes next, so an account's nonces have no gap. Rows belong to one
+network, named by the hash of its genesis block: a devnet that was started afresh has the same chain
+id and the same contract addresses, and must not be given yesterday's transactions.
 
-A row is an attempt at using up one nonce: `signed` (written), `sent` (the node has taken it), `mined`, or `dropped` (refused
-for good, or another transaction took the nonce). A nonce has several attempts when gas became dearer than the first one offered.
+A row is an attempt at using up one nonce: `signed` (written), `sent` (the node has taken it),
+`mined`, or `dropped` (refused for good, or another transaction took the nonce). A nonce has several
+attempts when gas became dearer than the first one offered.
 """
 
 from __future__ import annotations
@@ -84,8 +86,10 @@ class Queue:
         """Take the next nonce, sign, write down and send.
 
         Raises:
-            ChainUnusable: the account cannot pay for it, gas costs more than the cap, or the node refuses it.
-            NodeUnreachable: the node went away; a transaction that was written by then is sent at the next chance.
+            ChainUnusable: the account cannot pay for it, gas costs more than the cap, or the node
+                refuses it.
+            NodeUnreachable: the node went away; a transaction that was written by then is sent at
+                the next chance.
         """
         fees = self._fees()
         self._require_balance(message, fees["maxFeePerGas"])
@@ -101,7 +105,8 @@ class Queue:
         )
 
     def attempts(self, pending: Pending) -> list[Digest]:
-        """The transactions that have used up, or still may, the pending one's nonce; none if a stranger's did."""
+        """The transactions that have used up, or still may, the pending one's nonce; none if a
+        stranger's did."""
         rows = self._rows("nonce = ? AND state != 'dropped'", pending.nonce)
         return [Digest.parse(row["hash"]) for row in rows]
 
@@ -110,7 +115,8 @@ class Queue:
         self._close(pending.nonce, "mined")
 
     def nudge(self) -> None:
-        """Look up what is unconfirmed and send it again, in nonce order; offer more where gas became dearer.
+        """Look up what is unconfirmed and send it again, in nonce order; offer more where gas
+        became dearer.
 
         Called when a process starts and, while one waits, every few seconds.
         """
@@ -147,12 +153,14 @@ class Queue:
         return taken
 
     def _broadcast_again(self, row: sqlite3.Row) -> None:
-        """Send a transaction that may have been sent before; what was never sent and cannot be is dropped."""
+        """Send a transaction that may have been sent before; what was never sent and cannot be is
+        dropped."""
         hash = Digest.parse(row["hash"])
         try:
             taken = self._broadcast(hash, row["raw"])
         except NodeRefused:
-            # One that was sent once stays: later nonces stand on it, and the node may take it again (a lower base fee, more ETH).
+            # One that was sent once stays: later nonces stand on it, and the node may take it again
+            # (a lower base fee, more ETH).
             if row["state"] == "signed":
                 self._mark(hash, "dropped")
             return
@@ -175,7 +183,8 @@ class Queue:
         return True
 
     def _offer_more(self, row: sqlite3.Row) -> bool:
-        """Replace an attempt whose price fell below the base fee, where the cap allows; whether that was done."""
+        """Replace an attempt whose price fell below the base fee, where the cap allows; whether
+        that was done."""
         fields = json.loads(row["fields"])
         if fields["maxFeePerGas"] >= self._base_fee():
             return False
@@ -189,7 +198,8 @@ class Queue:
         return True
 
     def _look_up(self, nonce: int) -> None:
-        """Close a nonce that is used up on the chain: by one of our attempts, or by a stranger's transaction."""
+        """Close a nonce that is used up on the chain: by one of our attempts, or by a stranger's
+        transaction."""
         rows = self._rows("nonce = ?", nonce)
         self._close(nonce, "mined" if any(self._mined(Digest.parse(row["hash"])) for row in rows) else "dropped")
 
@@ -208,7 +218,8 @@ class Queue:
         return int(self.node.request("eth_getBlockByNumber", "latest", False)["baseFeePerGas"], 16)
 
     def _fees(self) -> dict[str, int]:
-        """What is offered for a unit of gas: room for the base fee to double, within the cap (EIP-1559)."""
+        """What is offered for a unit of gas: room for the base fee to double, within the cap
+        (EIP-1559)."""
         base, cap = self._base_fee(), self.fee_cap_wei
         tip = min(int(self.node.request("eth_maxPriorityFeePerGas"), 16), cap)
         if base > cap:

@@ -1,7 +1,8 @@
 """JSON-RPC to one node, and the one place where web3's and requests' exceptions end.
 
-Transport is web3's `HTTPProvider`; what is asked and how answers are decoded is this package's own, because web3 decodes a log
-thirty times slower than it is read (10,000 logs: 66 ms raw, 2.3 s decoded by web3).
+Transport is web3's `HTTPProvider`; what is asked and how answers are decoded is this package's own,
+because web3 decodes a log thirty times slower than it is read (10,000 logs: 66 ms raw, 2.3 s
+decoded by web3).
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ class Node:
 
     Args:
         url: http:// or https://.
-        patience_s: how long an unreachable node is tried again, at doubling intervals, before the call gives up.
+        patience_s: how long an unreachable node is tried again, at doubling intervals, before the
+            call gives up.
     """
 
     def __init__(self, url: str, patience_s: float = PATIENCE_S) -> None:
@@ -73,7 +75,8 @@ class Node:
 
     @property
     def shown(self) -> str:
-        """The URL for people, without user, password, path and query: those may hold a provider's key."""
+        """The URL for people, without user, password, path and query: those may hold a provider's
+        key."""
         parts = urlsplit(self.url)
         port = f":{parts.port}" if parts.port else ""
         return f"{parts.scheme}://{parts.hostname}{port}" + ("/…" if len(parts.path) > 1 or parts.query else "")
@@ -124,7 +127,8 @@ def _provider(url: str) -> HTTPProvider:
 
 
 def _passing(error: Exception) -> bool:
-    """Whether the fault may pass by itself: no connection, no time, too many requests, a server's trouble."""
+    """Whether the fault may pass by itself: no connection, no time, too many requests, a server's
+    trouble."""
     import requests
 
     if isinstance(error, requests.HTTPError):

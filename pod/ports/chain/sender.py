@@ -1,4 +1,5 @@
-"""Senders: whoever gets transactions of one account to the node, with a key of ours (`queue.Queue`) or with one of the node's."""
+"""Senders: whoever gets transactions of one account to the node, with a key of ours (`queue.Queue`)
+or with one of the node's."""
 
 from __future__ import annotations
 
@@ -48,7 +49,8 @@ class Sender(Protocol):
         ...
 
     def attempts(self, pending: Pending) -> list[Digest]:
-        """The transactions that have used up, or still may, the pending one's nonce; none if a stranger's did."""
+        """The transactions that have used up, or still may, the pending one's nonce; none if a
+        stranger's did."""
         ...
 
     def settle(self, pending: Pending) -> None:

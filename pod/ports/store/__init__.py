@@ -26,7 +26,8 @@ def open_store(
         progress: is told, twice a second, what a node is doing and how many bytes have passed.
 
     Raises:
-        InputRefused: the address is malformed. Whether a node answers there shows when it is first asked.
+        InputRefused: the address is malformed. Whether a node answers there shows when it is first
+            asked.
     """
     if isinstance(settings.store, str):
         from fitchain.pod.ports.store.ipfs import IpfsStore

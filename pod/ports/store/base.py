@@ -1,8 +1,10 @@
-"""What a store is: content goes in, its CID comes out, and what comes back is checked against that CID.
+"""What a store is: content goes in, its CID comes out, and what comes back is checked against that
+CID.
 
-After `sealed` and before `dataset`. The interface has two back ends, `local` (a folder shared by the pods of one machine) and `ipfs`
-(a Kubo node of one's own). Both give the same CIDs, those of Kubo's profile `unixfs-v1-2025` (IPIP-499), so the rest of the code
-cannot tell them apart. Objects in a store are public for ever; whatever is private was sealed before.
+After `sealed` and before `dataset`. The interface has two back ends, `local` (a folder shared by
+the pods of one machine) and `ipfs` (a Kubo node of one's own). Both give the same CIDs, those of
+Kubo's profile `unixfs-v1-2025` (IPIP-499), so the rest of the code cannot tell them apart. Objects
+in a store are public for ever; whatever is private was sealed before.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ MOST_BYTES = 64 << 30
 
 @dataclass(frozen=True, order=True, slots=True)
 class Cid:
-    """A content identifier: CIDv1 of SHA-256, raw or dag-pb, written in base32; no other form is admitted.
+    """A content identifier: CIDv1 of SHA-256, raw or dag-pb, written in base32; no other form is
+    admitted.
 
     Args:
         value: the binary form, 36 bytes.
@@ -125,7 +128,8 @@ class Store(Protocol):
             source: a file, its bytes, or a stream read from where it stands to its end.
 
         Returns:
-            Its CID. Adding twice is harmless; an interrupted adding leaves nothing that can be fetched.
+            Its CID. Adding twice is harmless; an interrupted adding leaves nothing that can be
+            fetched.
 
         Raises:
             NotFound: the source is missing.
@@ -137,12 +141,14 @@ class Store(Protocol):
 
         Raises:
             NotFound: the folder is missing.
-            InputRefused: it holds a link or another thing that is neither file nor folder, or too many entries.
+            InputRefused: it holds a link or another thing that is neither file nor folder, or too
+                many entries.
         """
         ...
 
     def fetch(self, cid: Cid, target: Path, limit_bytes: int = MOST_BYTES) -> None:
-        """Fetch a file or a folder; every byte is checked, and the target appears whole or not at all.
+        """Fetch a file or a folder; every byte is checked, and the target appears whole or not at
+        all.
 
         Args:
             cid: what to fetch.
@@ -152,7 +158,8 @@ class Store(Protocol):
         Raises:
             NotFound: the object, or a block of it, is not in the store.
             DigestMismatch: a block is not what its CID says; the message names both.
-            InputRefused: it is no file or folder in UnixFS, a name in it is unsafe, or it is beyond the limit.
+            InputRefused: it is no file or folder in UnixFS, a name in it is unsafe, or it is beyond
+                the limit.
         """
         ...
 
@@ -173,7 +180,8 @@ class Store(Protocol):
         ...
 
     def blocks(self, cid: Cid, limit_bytes: int = MOST_BYTES) -> Iterator[tuple[Cid, bytes]]:
-        """Every block of an object with its bytes, verified, in the order in which a reader meets them.
+        """Every block of an object with its bytes, verified, in the order in which a reader meets
+        them.
 
         Raises:
             NotFound, DigestMismatch, InputRefused: as `fetch`.
@@ -190,7 +198,8 @@ class Store(Protocol):
         ...
 
     def has(self, cid: Cid) -> bool:
-        """Whether the object's first block is in the store; nothing is checked and nothing is fetched."""
+        """Whether the object's first block is in the store; nothing is checked and nothing is
+        fetched."""
         ...
 
     def pin(self, cid: Cid) -> None:
@@ -212,12 +221,14 @@ class Store(Protocol):
     def add_peer(self, endpoint: bytes) -> None:
         """Take notice of where another pod's store can be reached, as its registry entry says.
 
-        What it says is a stranger's: malformed or forbidden addresses are left out, and nothing is raised.
+        What it says is a stranger's: malformed or forbidden addresses are left out, and nothing is
+        raised.
         """
         ...
 
     def endpoint(self) -> bytes:
-        """Where this pod's store can be reached by others, for its registry entry: at most 512 bytes."""
+        """Where this pod's store can be reached by others, for its registry entry: at most 512
+        bytes."""
         ...
 
     def close(self) -> None:
@@ -225,7 +236,8 @@ class Store(Protocol):
         ...
 
     def status(self) -> dict[str, object]:
-        """What the store is: `kind`, `address`, `size_bytes`, `blocks`, `pins`; of a node also its `version`, `peer` and `peers`."""
+        """What the store is: `kind`, `address`, `size_bytes`, `blocks`, `pins`; of a node also its
+        `version`, `peer` and `peers`."""
         ...
 
     def garbage(self) -> Garbage:

@@ -1,7 +1,9 @@
-"""CAR: an object as one file, so that a job can move on a USB stick; what `ipfs dag export` writes and `ipfs dag import` reads.
+"""CAR: an object as one file, so that a job can move on a USB stick; what `ipfs dag export` writes
+and `ipfs dag import` reads.
 
-After `unixfs` and before the back ends. Version 1: a header that names the root, then every block behind its CID. Blocks that are
-read come from strangers: each is bounded, and compared with its CID before anybody sees it.
+After `unixfs` and before the back ends. Version 1: a header that names the root, then every block
+behind its CID. Blocks that are read come from strangers: each is bounded, and compared with its CID
+before anybody sees it.
 
 Source: https://ipld.io/specs/transport/car/carv1
 """
@@ -23,7 +25,8 @@ from fitchain.pod.values.errors import DigestMismatch, InputRefused
 CID_BYTES = 36
 HEADER_BYTES = 1 << 10
 _VARINT_BYTES = 5
-# The header's dag-cbor: a map of `roots`, a list of one link (tag 42, behind a zero byte), and `version`, 1.
+# The header's dag-cbor: a map of `roots`, a list of one link (tag 42, behind a zero byte), and
+# `version`, 1.
 _BEFORE_ROOT = b"\xa2\x65roots\x81\xd8\x2a\x58\x25\x00"
 _AFTER_ROOT = b"\x67version\x01"
 

@@ -1,15 +1,17 @@
 """A private pair of IPFS nodes on this machine, joined by nothing but bitswap: the devnet's.
 
-After `kubo` and `node`. Each node has a repository of its own; a swarm key that is made for the pair keeps them from every other
-node, and every other node from them. They listen on the loopback interface alone, at ports of the system's choice, look for
-nobody (no bootstrap peers, no mDNS, no routing), fetch no configuration and report nothing. They run on after the command that
-started them.
+After `kubo` and `node`. Each node has a repository of its own; a swarm key that is made for the
+pair keeps them from every other node, and every other node from them. They listen on the loopback
+interface alone, at ports of the system's choice, look for nobody (no bootstrap peers, no mDNS, no
+routing), fetch no configuration and report nothing. They run on after the command that started
+them.
 
     <folder>/ipfs.json       the record: versions, addresses, processes
     <folder>/ipfs/1/         the first node's repository, with its swarm.key
     <folder>/ipfs/1.log      what it says
 
-Source: https://github.com/ipfs/kubo/blob/master/docs/config.md, docs/experimental-features.md (private networks)
+Source: https://github.com/ipfs/kubo/blob/master/docs/config.md, docs/experimental-features.md
+(private networks)
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ PAIR = 2
 START_S = 60.0
 LOOPBACK = "/ip4/127.0.0.1/tcp/0"
 
-# What differs from Kubo's defaults, besides the profile; the profile fixes how files become blocks (IPIP-499).
+# What differs from Kubo's defaults, besides the profile; the profile fixes how files become blocks
+# (IPIP-499).
 PROFILE = "unixfs-v1-2025"
 CONFIG: dict[str, Any] = {
     "Addresses.API": LOOPBACK,
@@ -196,7 +199,8 @@ def join(nodes: list[Running]) -> None:
 
 
 def environment(repository: Path) -> dict[str, str]:
-    """The variables that a node of ours runs with: its repository, nothing of the person's own, and no reports."""
+    """The variables that a node of ours runs with: its repository, nothing of the person's own, and
+    no reports."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("IPFS_", "LIBP2P_", "KUBO_"))}
     return kept | {
         "IPFS_PATH": str(repository),
@@ -222,7 +226,8 @@ def _greeted(repository: Path, pid: int, started: int, log: Path, authorization:
             finally:
                 node.close()
             address = next(one for one in addresses if one.startswith("/ip4/127.0.0.1/tcp/")).partition("/p2p/")[0]
-            # Kept, so that whoever wrote the addresses down finds the node there when it is started again.
+            # Kept, so that whoever wrote the addresses down finds the node there when it is started
+            # again.
             place = {"Addresses.API": node.address.removeprefix("ipfs:"), "Addresses.Swarm": [address]}
             _configure(repository / "config", place)
             return Running(node.address, peer, address, pid, started)

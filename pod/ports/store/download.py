@@ -1,10 +1,12 @@
-"""Reading an object from a node: block by block where it must be, in one stream where it can be, every byte checked.
+"""Reading an object from a node: block by block where it must be, in one stream where it can be,
+every byte checked.
 
-After `node` and before `ipfs`. `Reader.get` gives `unixfs` and `landing` their blocks. A node of a file whose links all lead to
-raw chunks is read as one stream (`cat`), for which Kubo fetches ahead; the stream is cut by the sizes that the node's links
-declare and each piece is compared with its CID, so that nothing is believed. Whatever goes wrong in a stream ends the stream and
-not the reading: the chunk at hand is then asked for by itself, with patience, and the stream goes on behind it. What came so
-far is in the node's repository and is not fetched from anywhere again.
+After `node` and before `ipfs`. `Reader.get` gives `unixfs` and `landing` their blocks. A node of a
+file whose links all lead to raw chunks is read as one stream (`cat`), for which Kubo fetches ahead;
+the stream is cut by the sizes that the node's links declare and each piece is compared with its
+CID, so that nothing is believed. Whatever goes wrong in a stream ends the stream and not the
+reading: the chunk at hand is then asked for by itself, with patience, and the stream goes on behind
+it. What came so far is in the node's repository and is not fetched from anywhere again.
 """
 
 from __future__ import annotations
@@ -112,7 +114,8 @@ class Reader:
             self._run = _Run(self._node, cid, node.links, self._patience_s)
 
     def _from_run(self, cid: Cid) -> bytes | None:
-        """The next chunk of the stream; None where the stream broke off, or is not what the links say.
+        """The next chunk of the stream; None where the stream broke off, or is not what the links
+        say.
 
         Whether the node lies or the object's sizes do shows when the chunk is asked for by itself.
         """
@@ -160,7 +163,8 @@ class Reader:
         return bounded(pieces, BLOCK_BYTES, f"{self._node.address} on the block {cid}")
 
     def _awaited(self, take: Callable[[float], bytes | None], cid: Cid) -> bytes | None:
-        """Wait for a block; when it does not come, say so and dial the peers, which may have been away."""
+        """Wait for a block; when it does not come, say so and dial the peers, which may have been
+        away."""
         pause_s = STALL_S
         while True:
             try:
@@ -211,7 +215,8 @@ def _beside(attempt: Callable[[], bytes]) -> Future[bytes | None]:
 class _Run:
     """The chunks of one node of a file, as one stream that a thread reads ahead.
 
-    A stream that breaks off gives None for the chunk at hand, and is opened anew for the one after it.
+    A stream that breaks off gives None for the chunk at hand, and is opened anew for the one after
+    it.
     """
 
     def __init__(self, node: Node, cid: Cid, links: Sequence[Link], silence_s: float) -> None:
@@ -226,7 +231,8 @@ class _Run:
         return self._links[self._at].cid if self._at < len(self._links) else None
 
     def take(self, pause_s: float) -> bytes | None:
-        """The next chunk's bytes, of the length that its link declares; None where the stream breaks off.
+        """The next chunk's bytes, of the length that its link declares; None where the stream
+        breaks off.
 
         Raises:
             TimeoutError: it has not come yet; ask again.

@@ -1,12 +1,14 @@
-"""Where a pod's node can be reached: the endpoint in the registry, which is a stranger's text until it is parsed.
+"""Where a pod's node can be reached: the endpoint in the registry, which is a stranger's text until
+it is parsed.
 
-After `base`. An endpoint is UTF-8: a peer id and the addresses of its node as multiaddrs, one a line, at most 512 bytes:
+After `base`. An endpoint is UTF-8: a peer id and the addresses of its node as multiaddrs, one a
+line, at most 512 bytes:
 
     /p2p/12D3KooW...
     /ip4/203.0.113.7/tcp/4001
 
-Only literal IP addresses are dialled (a name could lead anywhere), and only public ones, but for the devnet, where it is the
-other way about: there the pods are on one machine.
+Only literal IP addresses are dialled (a name could lead anywhere), and only public ones, but for
+the devnet, where it is the other way about: there the pods are on one machine.
 
 Source: https://github.com/multiformats/multiaddr
 """
@@ -41,7 +43,8 @@ class Endpoint:
 
     @classmethod
     def parse(cls, data: bytes) -> Endpoint | None:
-        """Read a registry entry's endpoint; None for an empty one, which says that the pod has no node of its own.
+        """Read a registry entry's endpoint; None for an empty one, which says that the pod has no
+        node of its own.
 
         Raises:
             InputRefused: it is too long, or not in this form.
@@ -71,7 +74,8 @@ class Endpoint:
 
     @classmethod
     def of(cls, peer: str, addresses: Sequence[str], private: bool) -> Endpoint:
-        """The endpoint of one's own node: of what it says about itself, the addresses that others may dial."""
+        """The endpoint of one's own node: of what it says about itself, the addresses that others
+        may dial."""
         named = (address.partition("/p2p/")[0] for address in addresses if "/p2p-circuit" not in address)
         return cls(peer, tuple(sorted(address for address in named if _may_dial(address, private))))
 

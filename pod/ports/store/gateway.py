@@ -1,4 +1,5 @@
-"""Trustless gateways: HTTP servers that give single blocks, asked when no peer does. What they give is checked like all else.
+"""Trustless gateways: HTTP servers that give single blocks, asked when no peer does. What they give
+is checked like all else.
 
 After `base` and before `transfer`.
 

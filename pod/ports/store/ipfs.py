@@ -1,10 +1,12 @@
 """The back end over IPFS: a pod's own Kubo node, which gets from other pods' nodes what it lacks.
 
-After `transfer`; a `fitchain.pod.ports.store.base.Store` like `local`, and the one that pods use which share nothing but the chain. Nothing that
-the node says is believed: what is added is hashed here too, and what is read is compared with its CID block by block.
+After `transfer`; a `fitchain.pod.ports.store.base.Store` like `local`, and the one that pods use
+which share nothing but the chain. Nothing that the node says is believed: what is added is hashed
+here too, and what is read is compared with its CID block by block.
 
-What a pod has pinned is a folder in the node's own file tree (MFS), `/fitchain/<pod>/<cid>`, beside a recursive pin named
-`fitchain`: so several pods can share a node, and one does not drop what another keeps.
+What a pod has pinned is a folder in the node's own file tree (MFS), `/fitchain/<pod>/<cid>`, beside
+a recursive pin named `fitchain`: so several pods can share a node, and one does not drop what
+another keeps.
 """
 
 from __future__ import annotations
@@ -88,7 +90,8 @@ class IpfsStore:
         return link.cid
 
     def _send(self, file: BinaryIO, pin: bool) -> Link:
-        """Send a file, and again from where it stood when the node breaks off: each time further, or until patience ends."""
+        """Send a file, and again from where it stood when the node breaks off: each time further,
+        or until patience ends."""
         self._greet()
         start, stall, furthest = _start(file), self._stall(), 0
         while True:
@@ -171,7 +174,8 @@ class IpfsStore:
 
     def _pin(self, cid: Cid) -> None:
         """Pin what is here."""
-        # It is all there, so this is quick; were it not (the node's owner collected garbage just now), Kubo would look for it.
+        # It is all there, so this is quick; were it not (the node's owner collected garbage just
+        # now), Kubo would look for it.
         self._patiently(
             lambda: self.node.ask("pin/add", str(cid), name=PIN_NAME, timeout=f"{ADD_S:.0f}s", timeout_s=ADD_S + 5)
         )
@@ -292,7 +296,8 @@ class IpfsStore:
         self._dial()
 
     def _dial(self) -> list[str]:
-        """Connect with the nodes that we have met and are not connected with; the peers that there are then."""
+        """Connect with the nodes that we have met and are not connected with; the peers that there
+        are then."""
         try:
             connected = set(self.node.peers())
             for peer, addresses in self._met.items():
@@ -314,7 +319,8 @@ class IpfsStore:
     # --- the node ------------------------------------------------------------------------------------------------------------
 
     def status(self) -> dict[str, object]:
-        """What the node says about itself: version, peer id, addresses, peers, bytes used and allowed, this pod's pins."""
+        """What the node says about itself: version, peer id, addresses, peers, bytes used and
+        allowed, this pod's pins."""
         self._greet()
         peer, addresses = self.node.id()
         stat = self.node.one("repo/stat")
@@ -332,7 +338,8 @@ class IpfsStore:
         }
 
     def _greet(self) -> None:
-        """Make sure, once, that a Kubo answers: what is wrong shows best before a large file is on its way."""
+        """Make sure, once, that a Kubo answers: what is wrong shows best before a large file is on
+        its way."""
         if not self._greeted:
             self._patiently(self.node.version)
             self._greeted = True

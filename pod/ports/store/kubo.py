@@ -1,6 +1,8 @@
-"""Where Kubo is: the `ipfs` that `make kubo` built into `.tools`, else one on PATH. It knows no node and no store.
+"""Where Kubo is: the `ipfs` that `make kubo` built into `.tools`, else one on PATH. It knows no
+node and no store.
 
-Kubo is written in Go. Its source comes from the Go module proxy, as `tools/kubo/go.mod` names it and `go.sum` fixes it.
+Kubo is written in Go. Its source comes from the Go module proxy, as `tools/kubo/go.mod` names it
+and `go.sum` fixes it.
 """
 
 from __future__ import annotations

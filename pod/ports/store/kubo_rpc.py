@@ -1,13 +1,17 @@
-"""The wire to a Kubo node: ipfshttpclient, and what it lacks. The one module that knows that library.
+"""The wire to a Kubo node: ipfshttpclient, and what it lacks. The one module that knows that
+library.
 
-After `base` and before `node`. ipfshttpclient 0.7 speaks today's RPC, but for these things, which are handled here:
+After `base` and before `node`. ipfshttpclient 0.7 speaks today's RPC, but for these things, which
+are handled here:
 
 - it refuses Kubo's version when it is asked to connect: it is not asked;
-- it reads an answer chunk by chunk as Kubo sends it, 4 KiB at a time, which costs more time than the bytes: here it is read in
-  pieces of 1 MiB;
-- its patched sessions use an argument that urllib3 gives up, the environment's proxy even for this machine's own node, and a
-  `.netrc` in place of our authorization: here they are plain sessions that take nothing from the environment;
-- what breaks in the middle of an answer comes out as an exception of `requests` or `urllib3`: all become Fitchain's errors.
+- it reads an answer chunk by chunk as Kubo sends it, 4 KiB at a time, which costs more time than
+  the bytes: here it is read in pieces of 1 MiB;
+- its patched sessions use an argument that urllib3 gives up, the environment's proxy even for this
+  machine's own node, and a `.netrc` in place of our authorization: here they are plain sessions
+  that take nothing from the environment;
+- what breaks in the middle of an answer comes out as an exception of `requests` or `urllib3`: all
+  become Fitchain's errors.
 
 Source: https://docs.ipfs.tech/reference/kubo/rpc
 """
@@ -72,7 +76,8 @@ class Wire:
 
     Args:
         address: `ipfs:/ip4/127.0.0.1/tcp/5001`, or an URL.
-        authorization: as Kubo's `--api-auth` takes it: `bearer:<token>`, `basic:<user>:<password>`, or empty.
+        authorization: as Kubo's `--api-auth` takes it: `bearer:<token>`, `basic:<user>:<password>`,
+            or empty.
 
     Raises:
         InputRefused: the address or the authorization is malformed.
@@ -131,7 +136,8 @@ class Wire:
 
     @contextmanager
     def _translated(self, path: str) -> Iterator[None]:
-        """Translate what ipfshttpclient and what is below it say: from here on there are only Fitchain's errors."""
+        """Translate what ipfshttpclient and what is below it say: from here on there are only
+        Fitchain's errors."""
         try:
             yield
         except exceptions.ErrorResponse as error:

@@ -5,9 +5,10 @@
     <folder>/parts/                blocks on their way
     <folder>/lock                  adding and pinning share it, collecting garbage has it alone
 
-After `unixfs`. A block is written beside its place, flushed and renamed, and a node only after all below it, so whatever was cut
-off leaves no object that can be fetched. Every block is compared with its CID whenever it is read. Adding what is there already
-compares the bytes and mends a block that was altered. Several processes may do all of it at once.
+After `unixfs`. A block is written beside its place, flushed and renamed, and a node only after all
+below it, so whatever was cut off leaves no object that can be fetched. Every block is compared with
+its CID whenever it is read. Adding what is there already compares the bytes and mends a block that
+was altered. Several processes may do all of it at once.
 """
 
 from __future__ import annotations
@@ -102,7 +103,8 @@ class LocalStore:
         return [path for path in self._blocks.glob("*/*") if path.name not in kept]
 
     def _held(self, cid: Cid) -> Iterator[Cid]:
-        """What a pin keeps; a damaged object keeps what can still be reached, so that one bad block frees no other's."""
+        """What a pin keeps; a damaged object keeps what can still be reached, so that one bad block
+        frees no other's."""
         blocks = unixfs.reachable(cid, self._get)
         while True:
             try:

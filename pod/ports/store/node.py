@@ -1,6 +1,7 @@
 """A Kubo node and what it is asked; and how long it is asked again. It knows nothing of UnixFS.
 
-After `wire` and before `ipfs`. Every answer that is kept is bounded, and read as what it should be: a node may be anybody's.
+After `wire` and before `ipfs`. Every answer that is kept is bounded, and read as what it should be:
+a node may be anybody's.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ class Node:
 
     Args:
         address: of its RPC: `ipfs:/ip4/127.0.0.1/tcp/5001`, or an URL.
-        authorization: as Kubo's `--api-auth` takes it: `bearer:<token>`, `basic:<user>:<password>`, or empty.
+        authorization: as Kubo's `--api-auth` takes it: `bearer:<token>`, `basic:<user>:<password>`,
+            or empty.
 
     Raises:
         InputRefused: the address or the authorization is malformed.

@@ -1,13 +1,16 @@
 """UnixFS: how files and folders become blocks, and how blocks are read back as files and folders.
 
-Between `base` and the back ends. Everything that decides a CID stands here: Kubo's profile `unixfs-v1-2025` (IPIP-499), that is
-CIDv1, SHA-256, raw leaves, chunks of 1 MiB, balanced nodes of at most 1024 links, a file of one chunk being that raw block itself,
-folders of plain dag-pb nodes. It knows nothing of where blocks are kept: it is given `put` and `get`.
+Between `base` and the back ends. Everything that decides a CID stands here: Kubo's profile
+`unixfs-v1-2025` (IPIP-499), that is CIDv1, SHA-256, raw leaves, chunks of 1 MiB, balanced nodes of
+at most 1024 links, a file of one chunk being that raw block itself, folders of plain dag-pb nodes.
+It knows nothing of where blocks are kept: it is given `put` and `get`.
 
-Blocks that are read come from strangers. A node is admitted only in the one form in which this module writes it (it is encoded
-again and compared), sizes that a node declares must be true, and depth, blocks and bytes are bounded before they are followed.
+Blocks that are read come from strangers. A node is admitted only in the one form in which this
+module writes it (it is encoded again and compared), sizes that a node declares must be true, and
+depth, blocks and bytes are bounded before they are followed.
 
-Source: https://specs.ipfs.tech/unixfs, https://ipld.io/specs/codecs/dag-pb/spec, https://specs.ipfs.tech/ipips/ipip-0499
+Source: https://specs.ipfs.tech/unixfs, https://ipld.io/specs/codecs/dag-pb/spec,
+https://specs.ipfs.tech/ipips/ipip-0499
 """
 
 from __future__ import annotations
@@ -36,7 +39,8 @@ Get = Callable[[Cid], bytes]
 
 
 def _messages() -> tuple[Any, Any]:
-    """The two protobuf messages, PBNode (dag-pb, with PBLink) and Data (UnixFS), from their published schemas.
+    """The two protobuf messages, PBNode (dag-pb, with PBLink) and Data (UnixFS), from their
+    published schemas.
 
     Built at run time: generated code would be tied to one release of the protobuf library.
     """
@@ -77,7 +81,8 @@ class Link:
 
     Args:
         cid: the block.
-        total_bytes: of the block and all blocks below it, as often as they are linked (dag-pb's Tsize).
+        total_bytes: of the block and all blocks below it, as often as they are linked (dag-pb's
+            Tsize).
         size_bytes: content below; 0 for a folder's entries, where it is not written.
         name: in a folder; empty in a file.
     """
@@ -94,7 +99,8 @@ class Node:
 
     Args:
         kind: `FILE` or `FOLDER`.
-        links: to the parts of the file in their order, or to the entries in the order of their names' bytes.
+        links: to the parts of the file in their order, or to the entries in the order of their
+            names' bytes.
     """
 
     kind: int
@@ -106,7 +112,8 @@ class Node:
         return sum(link.size_bytes for link in self.links)
 
     def encode(self) -> bytes:
-        """The block's bytes: the links and then the data, as dag-pb demands, though the data has the lower number."""
+        """The block's bytes: the links and then the data, as dag-pb demands, though the data has
+        the lower number."""
         links, data = _PBNode(), _Data(Type=self.kind)
         for link in self.links:
             links.Links.add(Hash=link.cid.value, Name=link.name.encode(), Tsize=link.total_bytes)
@@ -120,7 +127,8 @@ class Node:
         """Read a block in the one form that `encode` writes.
 
         Raises:
-            InputRefused: it has any other form, a name that is unsafe or stands twice, or parts that are empty.
+            InputRefused: it has any other form, a name that is unsafe or stands twice, or parts
+                that are empty.
         """
         try:
             node = _PBNode.FromString(block)
@@ -279,7 +287,8 @@ def read_file(cid: Cid, get: Get, budget: Budget) -> Iterator[bytes]:
         budget: bytes and blocks that may be used.
 
     Raises:
-        InputRefused: it is a folder or no UnixFS, declares sizes that are not so, or is beyond the budget.
+        InputRefused: it is a folder or no UnixFS, declares sizes that are not so, or is beyond the
+            budget.
     """
     if cid.codec == RAW:
         budget.block()
@@ -345,7 +354,8 @@ def reachable(cid: Cid, get: Get) -> Iterator[Cid]:
 
 
 def walk(cid: Cid, get: Get, budget: Budget) -> Iterator[tuple[Cid, bytes]]:
-    """Every block of an object with its bytes, in the order in which a reader meets them, as often as they are linked.
+    """Every block of an object with its bytes, in the order in which a reader meets them, as often
+    as they are linked.
 
     Raises:
         InputRefused: it is no UnixFS, is nested too deeply, or is beyond the budget.

@@ -1,4 +1,5 @@
-"""How an object lands on the disk: file or folder, every block from a verified source, whole or not at all.
+"""How an object lands on the disk: file or folder, every block from a verified source, whole or not
+at all.
 
 Between `unixfs` and the back ends, which give it their `get`.
 """
@@ -24,7 +25,8 @@ def fetch(cid: Cid, target: Path, limit_bytes: int, get: Get) -> None:
         get: gives a block, verified against its CID.
 
     Raises:
-        InputRefused: the object is no file or folder, beyond the limit, or would overwrite something.
+        InputRefused: the object is no file or folder, beyond the limit, or would overwrite
+            something.
         OSError: the target cannot be written.
     """
     part = target.with_name(f".{target.name}.{uuid4().hex}.part")

@@ -1,4 +1,5 @@
-"""Sending a file to a node in bounded memory, hashing it meanwhile, and comparing what the node says it is.
+"""Sending a file to a node in bounded memory, hashing it meanwhile, and comparing what the node
+says it is.
 
 After `node` and before `ipfs`.
 """
@@ -19,7 +20,8 @@ from fitchain.pod.values.errors import DigestMismatch
 
 ADD_S = 60.0
 AHEAD = 4  # chunks that are hashed while others are on their way
-# Kubo's profile unixfs-v1-2025, said with every request, so that a node's own settings do not matter.
+# Kubo's profile unixfs-v1-2025, said with every request, so that a node's own settings do not
+# matter.
 LAYOUT: Mapping[str, str | int | bool] = {
     "cid_version": 1,
     "hash": "sha2-256",

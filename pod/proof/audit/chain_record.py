@@ -1,4 +1,4 @@
-"""Facts: what the chain says of an ended training, and nothing that a party says.
+"""The chain's record: what the chain says of an ended training, and nothing that a party says.
 
 Part of `audit`. Everything in evidence is compared with these.
 """
@@ -73,8 +73,8 @@ class ChainRecord:
         return min(leaf * self.segment_steps, self.steps)
 
 
-def read_facts(chain: Chain, id: AgreementId, challenge: Digest, round: int) -> ChainRecord:
-    """Read the facts of an ended training.
+def read_chain_record(chain: Chain, id: AgreementId, challenge: Digest, round: int) -> ChainRecord:
+    """Read the record of an ended training.
 
     Args:
         chain: a connection by the reader's own settings.
@@ -92,10 +92,10 @@ def read_facts(chain: Chain, id: AgreementId, challenge: Digest, round: int) -> 
     dataset, model = chain.call_many(entries)
     registered = {"dataset_root": dataset["root"], "dataset_count": dataset["count"]}
     registered |= {"graph": model["graph"], "initial_model": model["initialRoot"]}
-    return facts_of(agreement, proof, challenge=challenge, round=round, **registered)
+    return chain_record_of(agreement, proof, challenge=challenge, round=round, **registered)
 
 
-def facts_of(
+def chain_record_of(
     agreement: Agreement,
     proof: RunRecord,
     *,
@@ -106,7 +106,7 @@ def facts_of(
     challenge: Digest,
     round: int,
 ) -> ChainRecord:
-    """Put facts together from what has been read of the chain already."""
+    """Put the record together from what has been read of the chain already."""
     terms = agreement.terms
     return ChainRecord(
         agreement=agreement.id,

@@ -1,10 +1,14 @@
 """The challenge: which segments of a training are audited, as a function of a block's hash alone.
 
-First in `audit`. Segment j leads from leaf j to leaf j+1; a training of N segments has N+1 leaves. Byte by byte:
+First in `audit`. Segment j leads from leaf j to leaf j+1; a training of N segments has N+1 leaves.
+Byte by byte:
 
-1. challenge seed = keccak256(abi.encode(agreement id, hash of the challenge block)), as the contract computes it.
-2. K = H("fitchain/challenge/v1", challenge seed), and its draws and the shuffle of n = N-2 are those of the batch order.
-3. Audited are segment 0, segment N-1 and, of the shuffled [0, 1, ..., n-1], the last min(q, n), each plus 1.
+1. challenge seed = keccak256(abi.encode(agreement id, hash of the challenge block)), as the
+   contract computes it.
+2. K = H("fitchain/challenge/v1", challenge seed), and its draws and the shuffle of n = N-2 are
+   those of the batch order.
+3. Audited are segment 0, segment N-1 and, of the shuffled [0, 1, ..., n-1], the last min(q, n),
+   each plus 1.
 4. A run that diverged has one more: segment N, which leads from its last leaf to no other.
 """
 
@@ -43,5 +47,6 @@ def challenged_segments(seed: Digest, segments: int, count: int) -> tuple[int, .
 
 
 def audited_segments(seed: Digest, segments: int, count: int, diverged: bool) -> tuple[int, ...]:
-    """All segments that are audited: those drawn and, of a run that diverged, the one after its last leaf."""
+    """All segments that are audited: those drawn and, of a run that diverged, the one after its
+    last leaf."""
     return challenged_segments(seed, segments, count) + ((segments,) if diverged else ())

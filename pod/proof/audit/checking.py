@@ -1,7 +1,8 @@
 """Checking: everything in evidence that can be checked without training again (no torch).
 
-Part of `audit`. What does not hold is a `Problem`. One that concerns the whole (the offer, a leaf, the transcript) leaves nothing to
-replay; one that concerns a segment leaves the others. So all honest verifiers replay the same segments and come to the same trace.
+Part of `audit`. What does not hold is a `Problem`. One that concerns the whole (the offer, a leaf,
+the transcript) leaves nothing to replay; one that concerns a segment leaves the others. So all
+honest verifiers replay the same segments and come to the same trace.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ def check(evidence: Evidence, facts: ChainRecord) -> tuple[Problem, ...]:
         facts: what the chain says.
 
     Returns:
-        The first problem of the whole, or else the first of each segment that has one; nothing where all holds.
+        The first problem of the whole, or else the first of each segment that has one; nothing
+        where all holds.
 
     Raises:
         Unusable: the job is larger than an audit looks at.
@@ -70,7 +72,8 @@ def check_delivery(model: Path, facts: ChainRecord) -> Problem | None:
 
 
 def check_offer(evidence: Evidence, facts: ChainRecord) -> Recipe:
-    """Check that the evidence is about this audit, and its recipe, graph and initial model those agreed on.
+    """Check that the evidence is about this audit, and its recipe, graph and initial model those
+    agreed on.
 
     Raises:
         ClaimMismatch, DigestMismatch: they are not.
@@ -100,7 +103,8 @@ def check_offer(evidence: Evidence, facts: ChainRecord) -> Recipe:
 
 
 def check_leaves(evidence: Evidence, facts: ChainRecord, recipe: Recipe) -> None:
-    """Check that the opened leaves are those of the transcript, that neighbours are linked, and what the first and the last say.
+    """Check that the opened leaves are those of the transcript, that neighbours are linked, and
+    what the first and the last say.
 
     Raises:
         ClaimMismatch, DigestMismatch: one is not, or says something else than was agreed.
@@ -139,15 +143,16 @@ def _check_leaf(evidence: Evidence, facts: ChainRecord, recipe: Recipe, index: i
 def _check_first(leaf: Leaf, facts: ChainRecord) -> None:
     """Leaf 0 is of the agreed model, of an optimizer without tensors, and of no record."""
     require_equal("leaf 0's model has the root", leaf.model, facts.initial_model, "the agreement says")
-    require_equal("leaf 0's optimizer has the root", leaf.optimizer, optimizer_root({}), "a fresh one has")
+    require_equal("leaf 0's optimizer has the root", leaf.optimizer, optimizer_root({}), "a fresh one says")
     require_equal(
-        "leaf 0's records have the digest", leaf.records, records_digest(np.empty(0, np.uint64)), "no record has"
+        "leaf 0's records have the digest", leaf.records, records_digest(np.empty(0, np.uint64)), "no record says"
     )
     require_equal("leaf 0 names as the leaf before it", leaf.previous, ZERO, "the format says")
 
 
 def check_segments(evidence: Evidence, facts: ChainRecord, recipe: Recipe) -> Iterator[Problem]:
-    """Check each audited segment's state and records; yields the first problem of each that has one.
+    """Check each audited segment's state and records; yields the first problem of each that has
+    one.
 
     Raises:
         InputRefused: `records.bin` is malformed.
@@ -163,7 +168,8 @@ def check_segments(evidence: Evidence, facts: ChainRecord, recipe: Recipe) -> It
 
 
 def _check_state(evidence: Evidence, segment: int) -> None:
-    """The state before a segment is the one that its leaf names; the first is the initial model, which was checked."""
+    """The state before a segment is the one that its leaf names; the first is the initial model,
+    which was checked."""
     if segment == 0:
         return
     try:
@@ -173,7 +179,8 @@ def _check_state(evidence: Evidence, segment: int) -> None:
 
 
 def _check_records(evidence: Evidence, segment: int, indices: Indices, opened: Mapping[int, str]) -> None:
-    """The leaf after a segment is of the records that the order seed gives, and each of them was registered."""
+    """The leaf after a segment is of the records that the order seed gives, and each of them was
+    registered."""
     if segment + 1 in evidence.leaves:
         leaf = evidence.leaves[segment + 1].checkpoint.leaf
         found = f"leaf {leaf.index} is of records with the digest"

@@ -1,7 +1,8 @@
 """What an audit finds, discloses and costs: exact numbers, for whoever is about to agree on one.
 
-Last in `audit`; knows no chain. Of a training's N segments the first and the last are always audited, and q of the n = N-2 between
-them are drawn. Someone who fakes F of those n is missed only where all q fall beside them: P = 1 - C(n-F, q) / C(n, q).
+Last in `audit`; knows no chain. Of a training's N segments the first and the last are always
+audited, and q of the n = N-2 between them are drawn. Someone who fakes F of those n is missed only
+where all q fall beside them: P = 1 - C(n-F, q) / C(n, q).
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ class Sampling:
         return math.ceil(share * self.inner)
 
     def detection(self, share: Fraction) -> Fraction:
-        """P: how likely a fake of so much of the inner segments is found by one honest replay of what was drawn.
+        """P: how likely a fake of so much of the inner segments is found by one honest replay of
+        what was drawn.
 
         Args:
             share: f, above 0 and at most 1.
@@ -89,17 +91,20 @@ class Sampling:
     ) -> int | None:
         """The bond with which faking a share does not pay.
 
-        Who fakes the share f saves S(f) = f * price at most: an honest training costs its owner no more than the price, or it would not
-        have been offered. Found, it loses price and bond, out of which the fees are paid first. So faking pays nobody where
-        bond >= fee + S(f) / (a P(f)) - price.
+        Who fakes the share f saves S(f) = f * price at most: an honest training costs its owner no
+        more than the price, or it would not have been offered. Found, it loses price and bond, out
+        of which the fees are paid first. So faking pays nobody where bond >= fee + S(f) / (a P(f))
+        - price.
 
         Args:
             price, fee: in base units.
-            share: f; None for the f that pays best. P is concave in F, so F / P(F) is largest where all is faked.
+            share: f; None for the f that pays best. P is concave in F, so F / P(F) is largest where
+                all is faked.
             answered: a, how often an audit ends with a verdict.
 
         Returns:
-            base units, at least the fee as the contract asks; None where no bond is enough, since nothing is drawn.
+            base units, at least the fee as the contract asks; None where no bond is enough, since
+            nothing is drawn.
         """
         if self.inner and not self.drawn_segments:
             return None

@@ -1,8 +1,9 @@
 """Diagnosis: where a disagreement begins, down to a segment, a step and the first tensor.
 
-Last in `audit`. It explains, and moves no money. Each side trains the segment in question again on its own host (the worker's mode
-`explain`) and keeps, after every step, the digest of every tensor: its state digests. They show no number of a model or a record, so one side can
-hand its file to the other. States that lie in a folder have them too.
+Last in `audit`. It explains, and moves no money. Each side trains the segment in question again on
+its own host (the worker's mode `explain`) and keeps, after every step, the digest of every tensor:
+its state digests. They show no number of a model or a record, so one side can hand its file to the
+other. States that lie in a folder have them too.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ class StateDigests:
     Args:
         segment: segment j, from leaf j to leaf j+1.
         step: completed steps; the segment's first is the state that it starts from.
-        tensors: each one's digest (kind, name, dtype, shape and bytes), by `model/<name>` and `optimizer/<parameter>/<key>`.
+        tensors: each one's digest (kind, name, dtype, shape and bytes), by `model/<name>` and
+            `optimizer/<parameter>/<key>`.
     """
 
     segment: int
@@ -99,7 +101,8 @@ class Disagreement:
     Args:
         segment: the first one in which they do.
         step: the first step after which both hold a state and it differs.
-        agreed: the last step before it after which both hold the same state; None where there is none.
+        agreed: the last step before it after which both hold the same state; None where there is
+            none.
         tensor: the first tensor, by name, that differs.
         mine, theirs: its digests; None where a side has no such tensor.
         others: how many more tensors differ then.

@@ -12,7 +12,8 @@ from fitchain.pod.values.recipe import Recipe
 
 
 def disclosure(terms: AuditTerms, recipe: Recipe, already: int = 0) -> Disclosure:
-    """What an audit of a job, or a dispute about it, opens at most: nothing where neither is agreed.
+    """What an audit of a job, or a dispute about it, opens at most: nothing where neither is
+    agreed.
 
     Args:
         terms: of the audit.

@@ -1,4 +1,5 @@
-"""Evidence: what an owner discloses of a training so that a stranger can replay the audited segments. Writing it, reading it.
+"""Evidence: what an owner discloses of a training so that a stranger can replay the audited
+segments. Writing it, reading it.
 
 Part of `audit`. A folder, sealed file by file to the drawn verifiers:
 
@@ -39,7 +40,8 @@ EVIDENCE_BYTES = 256 << 20
 FOLDER_BYTES = 64 << 30
 """The largest evidence that is fetched: an owner whose evidence is larger has withheld it."""
 MOST_ROWS, MOST_INDICES = 1 << 26, 1 << 28
-"""The rows of a recipe, and the records that a segment takes, up to which an audit recomputes the order."""
+"""The rows of a recipe, and the records that a segment takes, up to which an audit recomputes the
+order."""
 _FIELDS = ("version", "agreement", "round", "segments", "leaves", "identity")
 
 
@@ -68,7 +70,8 @@ class OpenedLeaf:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A folder of evidence whose `evidence.json` and head of `records.bin` have been read; nothing of it is checked yet.
+    """A folder of evidence whose `evidence.json` and head of `records.bin` have been read; nothing
+    of it is checked yet.
 
     Args:
         folder: where it lies, opened.
@@ -170,11 +173,13 @@ def write_evidence(
     """Write the evidence for a challenge.
 
     Args:
-        job: the folder of the training: its offer, and a state before each audited segment but the first.
+        job: the folder of the training: its offer, and a state before each audited segment but the
+            first.
         place: a folder for the plain evidence, on the same file system.
         facts: what the chain says.
         checkpoints: all of the training, whose transcript the chain has.
-        table, key, record_leaves: the registered records, their registration's key, and the leaves of their tree.
+        table, key, record_leaves: the registered records, their registration's key, and the leaves
+            of their tree.
         identity: the job's age identity.
 
     Returns:

@@ -1,6 +1,6 @@
 """What is agreed of an audit: the numbers of its terms, and the defaults of who names none.
 
-Stands after `cost` in `audit`, which does the arithmetic. Both parties see a plan before they sign.
+The arithmetic is `cost`'s. Both parties see a plan before they sign.
 """
 
 from __future__ import annotations
@@ -79,5 +79,5 @@ def default_draws(steps: int, segment_steps: int) -> int:
 
 
 def fair_fee(price: int, sampling: Sampling, seats: int) -> int:
-    """The fee where nobody names one: to each verifier the part of the price that it trains again."""
+    """The fee where nobody names one: to each verifier the part of the price that it retrains."""
     return seats * -(-price * sampling.audited // max(sampling.segments, 1))

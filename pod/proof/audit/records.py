@@ -1,4 +1,5 @@
-"""Opened records as one file, `records.bin`: each record that the audited segments use, once, with what proves that it was registered.
+"""Opened records as one file, `records.bin`: each record that the audited segments use, once, with
+what proves that it was registered.
 
 Part of `audit`. Integers are big-endian; the file ends with its last record.
 
@@ -64,7 +65,8 @@ class OpenedRecords:
 
     Args:
         path: the file.
-        columns: as its schema says; each record says by its first 32 bytes whether it is of that schema.
+        columns: as its schema says; each record says by its first 32 bytes whether it is of that
+            schema.
         count: records in the dataset, as it says.
         number: records in the file.
         start: where the first begins.
@@ -118,7 +120,8 @@ class OpenedRecords:
         """The openings, one after the other.
 
         Raises:
-            InputRefused: the file is cut short, goes on after its last record, or is not in the order of the records.
+            InputRefused: the file is cut short, goes on after its last record, or is not in the
+                order of the records.
         """
         size, before = self.record_bytes, -1
         with self.path.open("rb") as file:
@@ -143,7 +146,8 @@ class OpenedRecords:
             wanted: their indices, rising.
 
         Raises:
-            InputRefused: the file lacks one, or one is of another schema or holds a cell that no table holds.
+            InputRefused: the file lacks one, or one is of another schema or holds a cell that no
+                table holds.
         """
         if len(wanted) > self.number:  # before memory is taken for shapes that a stranger claims
             raise InputRefused(f"{self.path.name} holds {self.number} records and not the {len(wanted)} wanted")
@@ -195,7 +199,8 @@ def _is_column(value: object) -> bool:
 
 
 def _read(file: BinaryIO, count: int) -> bytes:
-    """Read so many bytes; a size that a stranger claims is compared with the file before memory is taken for it."""
+    """Read so many bytes; a size that a stranger claims is compared with the file before memory is
+    taken for it."""
     left = os.fstat(file.fileno()).st_size - file.tell()
     if count > left:
         raise InputRefused(f"the file of opened records ends {count - left} bytes too early")

@@ -1,8 +1,8 @@
 """Votes: what a verifier says of an audit, bound to the work that only a replay does.
 
-Last but one in `audit`. The trace covers, for each audited segment, the state before the segment's last step. No leaf names that
-state, so it comes out of a replay alone; and because the round is hashed with it, what was revealed in one round is of no use in the
-next.
+Last but one in `audit`. The trace covers, for each audited segment, the state before the segment's
+last step. No leaf names that state, so it comes out of a replay alone; and because the round is
+hashed with it, what was revealed in one round is of no use in the next.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ def trace_digest(ctx: Digest, challenge: Digest, round: int, states: Sequence[Di
         ctx: the agreement's context.
         challenge: the challenge seed.
         round: of the audit, from 0.
-        states: for each audited segment in order, the digest of the state before its last step (of a segment of one step, the state
-            that it starts from; where the training ends inside, before the step that failed); zero where it could not be replayed.
+        states: for each audited segment in order, the digest of the state before its last step (of
+            a segment of one step, the state that it starts from; where the training ends inside,
+            before the step that failed); zero where it could not be replayed.
 
     Returns:
         `tagged("fitchain/trace/v1", ctx, challenge, round, count, states...)`.
@@ -35,7 +36,8 @@ def trace_digest(ctx: Digest, challenge: Digest, round: int, states: Sequence[Di
 
 
 def commitment(id: AgreementId, round: int, voter: str, outcome: Outcome, trace: Digest, salt: Digest) -> Digest:
-    """What a verifier commits to before it reveals: keccak256(abi.encode(id, round, voter, outcome, trace, salt)).
+    """What a verifier commits to before it reveals: keccak256(abi.encode(id, round, voter, outcome,
+    trace, salt)).
 
     Args:
         id: the agreement.

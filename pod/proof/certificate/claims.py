@@ -1,7 +1,9 @@
-"""The comparisons: each function takes one part of what a certificate claims and says where it is false.
+"""The comparisons: each function takes one part of what a certificate claims and says where it is
+false.
 
-Part of `certificate`. What the chain says comes from a `AgreementHistory` that the checker read itself. A false claim raises ClaimMismatch; what
-cannot be compared (another deployment, a run that has not ended) raises an Unusable instead.
+Part of `certificate`. What the chain says comes from a `AgreementHistory` that the checker read
+itself. A false claim raises ClaimMismatch; what cannot be compared (another deployment, a run that
+has not ended) raises an Unusable instead.
 """
 
 from __future__ import annotations
@@ -166,7 +168,8 @@ def check_recipe(statement: Statement, terms: Terms) -> None:
 
 
 def check_lineage(statement: Statement, ancestors: Sequence[Ancestor], model: ModelId) -> None:
-    """Compare the line of registered models with the registry's, which begins with the agreement's model."""
+    """Compare the line of registered models with the registry's, which begins with the agreement's
+    model."""
     require_equal("the line's first model: the certificate says", statement.lineage[0].id, model)
     for generation, (own, found) in enumerate(zip(statement.lineage, ancestors, strict=False)):
         require_equal(f"the lineage's model {generation}: the certificate says", own, found)
@@ -190,7 +193,8 @@ def ancestors_of(registry: Registry, model: ModelId, most: int) -> tuple[Ancesto
 
 
 def check_leaves(statement: Statement) -> None:
-    """Check that the leaves add up to what the certificate says of them: chain, root, first state, last state."""
+    """Check that the leaves add up to what the certificate says of them: chain, root, first state,
+    last state."""
     last = statement.last
     if isinstance(statement.leaves, Outline):
         tree = _outlined_tree(statement, statement.leaves)
@@ -242,7 +246,8 @@ def check_orders(statement: Statement, most_draws: int = MOST_DRAWS) -> int:
 
 
 def check_transcript(statement: Statement, story: AgreementHistory) -> None:
-    """Compare the transcript with what the contract recorded while the training ran and when it ended."""
+    """Compare the transcript with what the contract recorded while the training ran and when it
+    ended."""
     proof, group_leaves = story.proof, statement.recipe.group_leaves
     require_equal("the number of leaves: the certificate says", statement.count, proof.count)
     require_equal("the number of steps: the certificate says", statement.steps, proof.step)
@@ -261,7 +266,8 @@ def check_transcript(statement: Statement, story: AgreementHistory) -> None:
 
 
 def check_file(statement: Statement, path: Path) -> None:
-    """Compare the model's file with the final model root and with the digest that the certificate names.
+    """Compare the model's file with the final model root and with the digest that the certificate
+    names.
 
     Raises:
         DigestMismatch: the file is another, or only its bytes are.

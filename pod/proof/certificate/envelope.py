@@ -2,8 +2,9 @@
 
 Part of `certificate`. It knows bytes and addresses, not what is claimed.
 
-Source: DSSE v1 (https://github.com/secure-systems-lab/dsse); the signature is over keccak256 of its pre-authentication encoding,
-65 bytes r || s || v with v = 27 or 28, as Ethereum accounts sign, and `keyid` is the account's address with its checksum (EIP-55).
+Source: DSSE v1 (https://github.com/secure-systems-lab/dsse); the signature is over keccak256 of its
+pre-authentication encoding, 65 bytes r || s || v with v = 27 or 28, as Ethereum accounts sign, and
+`keyid` is the account's address with its checksum (EIP-55).
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ PAYLOAD_TYPE = "application/vnd.in-toto+json"
 CERTIFICATE_BYTES = 256 << 20
 SIGNATURE_BYTES = 65
 HALF_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141 // 2
-"""Half of secp256k1's group order: a signature with a larger s has a twin with a smaller one, and only that is admitted (EIP-2)."""
+"""Half of secp256k1's group order: a signature with a larger s has a twin with a smaller one, and
+only that is admitted (EIP-2)."""
 
 
 def seal(payload: bytes, signer: Signer) -> bytes:
@@ -70,7 +72,8 @@ def unseal(data: bytes) -> tuple[bytes, str]:
 
 
 def signed_digest(payload_type: str, payload: bytes) -> Digest:
-    """keccak256 of the pre-authentication encoding: "DSSEv1", type and payload, each with its length."""
+    """keccak256 of the pre-authentication encoding: "DSSEv1", type and payload, each with its
+    length."""
     from eth_utils.crypto import keccak
 
     kind = payload_type.encode()

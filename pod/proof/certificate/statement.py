@@ -1,7 +1,9 @@
-"""The statement: what a certificate claims, as a value that has the right form and may still be false.
+"""The statement: what a certificate claims, as a value that has the right form and may still be
+false.
 
-Part of `certificate`. A statement is an in-toto Statement v1: its subject is the delivered file, its predicate the training. What it
-claims is compared with the chain, the leaves and the file in `claims`.
+Part of `certificate`. A statement is an in-toto Statement v1: its subject is the delivered file,
+its predicate the training. What it claims is compared with the chain, the leaves and the file in
+`claims`.
 
 Source: https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md
 """
@@ -47,7 +49,8 @@ class Ancestor:
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """A transcript of more leaves than a certificate lists: the nodes of its tree that lead to the root.
+    """A transcript of more leaves than a certificate lists: the nodes of its tree that lead to the
+    root.
 
     Args:
         groups: roots of the full groups, as they were anchored.
@@ -68,9 +71,11 @@ class Statement:
 
     Args:
         subject: SHA-256 of the delivered file.
-        agreement, chain_id, contracts, owner, scientist: which agreement, of whom, on which deployment (addresses by name).
+        agreement, chain_id, contracts, owner, scientist: which agreement, of whom, on which
+            deployment (addresses by name).
         initial_model, final_model: model roots.
-        lineage: the registered model that the training began with, the one it descends from, and so on.
+        lineage: the registered model that the training began with, the one it descends from, and so
+            on.
         recipe, environment: what was agreed, whole; the environment class is the recipe's.
         dataset, dataset_root, card: the registered dataset: its id, its root, its card, whole.
         audit: what was agreed about audits; amounts in base units of FIT.

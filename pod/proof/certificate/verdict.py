@@ -46,7 +46,8 @@ class Assurance(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Milestone:
-    """When something happened: an event's name, the number and time (seconds since 1970) of its block."""
+    """When something happened: an event's name, the number and time (seconds since 1970) of its
+    block."""
 
     what: str
     block: int
@@ -61,10 +62,12 @@ class Verdict:
         statement: what it claims, all of it true.
         story: what the chain says beside it: state, payments, anchors, related agreements.
         assurance: who but the owner has checked the training.
-        orders_checked: leaves whose records were found to be those that the order seed gives; the rest was too long to compute.
+        orders_checked: leaves whose records were found to be those that the order seed gives; the
+            rest was too long to compute.
         moments: what happened when, oldest first.
         origins: agreements whose trained model this training began with.
-        reason: why the assurance is what it is: what was agreed, or what the audit came to and when.
+        reason: why the assurance is what it is: what was agreed, or what the audit came to and
+            when.
     """
 
     statement: Statement
@@ -82,5 +85,6 @@ class Verdict:
 
     @property
     def complete(self) -> bool:
-        """Whether the training took all its steps; otherwise it ended at its last finite checkpoint."""
+        """Whether the training took all its steps; otherwise it ended at its last finite
+        checkpoint."""
         return self.statement.steps == self.statement.recipe.steps

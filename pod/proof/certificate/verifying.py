@@ -1,7 +1,7 @@
 """Verifying: from a model's file and a certificate to a verdict, with nothing but a node to ask.
 
-Part of `certificate`. Every comparison stands in `claims`; here is their order. Node and deployment come from the checker's settings,
-never from the certificate.
+Part of `certificate`. Every comparison stands in `claims`; here is their order. Node and deployment
+come from the checker's settings, never from the certificate.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def verify(
     Args:
         model: the file that the certificate is said to be about.
         certificate: the certificate's file, or its bytes.
-        chain: a connection by the checker's own settings, or these, or the URL of a node; it needs no key. None takes the node that the
-            settings of this process name.
+        chain: a connection by the checker's own settings, or these, or the URL of a node; it needs
+            no key. None takes the node that the settings of this process name.
         require: the least assurance that will do.
 
     Returns:
@@ -42,8 +42,8 @@ def verify(
 
     Raises:
         Refuted: something is false; the message says what, and where it parts from the truth.
-        Unusable: it could not be checked: another chain or deployment, a node that does not answer, a run that has not ended, a
-            file that is not there.
+        Unusable: it could not be checked: another chain or deployment, a node that does not answer,
+            a run that has not ended, a file that is not there.
     """
     payload, signer = unseal(_read(certificate) if isinstance(certificate, Path) else certificate)
     if not isinstance(chain, Chain):
@@ -90,8 +90,8 @@ LEVELS = {
 def assurance_of(story: AgreementHistory) -> tuple[Assurance, str]:
     """Who but the owner has checked a training, by the chain, and why that is so.
 
-    A dispute counts as much as an audit: its verifiers are drawn and vote likewise. A verdict against the owner is not for here, since
-    `check_verdict` refutes the certificate.
+    A dispute counts as much as an audit: its verifiers are drawn and vote likewise. A verdict
+    against the owner is not for here, since `check_verdict` refutes the certificate.
     """
     terms, audit, concluded = story.agreement.terms.audit, story.audit, story.concluded
     if audit is None:

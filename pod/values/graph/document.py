@@ -1,7 +1,7 @@
 """The graph: read from what a stranger sent, bounded and resolved, and written canonically.
 
-Last in `graph`. `Graph.parse` checks every limit and every reference before anything is allocated; `fitchain.pod.values.graph.nodes` says what the
-JSON means.
+Last in `graph`. `Graph.parse` checks every limit and every reference before anything is allocated;
+`fitchain.pod.values.graph.nodes` says what the JSON means.
 """
 
 from __future__ import annotations
@@ -61,12 +61,13 @@ class Graph:
         """Read a graph that somebody sent.
 
         Args:
-            data: canonical JSON; other JSON of the same meaning would have another digest and is refused.
+            data: canonical JSON; other JSON of the same meaning would have another digest and is
+                refused.
             limits: what it may hold at most.
 
         Raises:
-            InputRefused: not canonical JSON, a field missing or unknown, beyond a limit, an operator that no environment class
-                admits, or a reference to what is not there.
+            InputRefused: not canonical JSON, a field missing or unknown, beyond a limit, an
+                operator that no environment class admits, or a reference to what is not there.
         """
         value = parse_json(data, limits.graph_bytes)
         fields = Fields("the graph", value, ("version", "inputs", "tensors", "training", "evaluation"))
@@ -119,7 +120,8 @@ class Graph:
             class_name: such as `cpu-x86-64-v3`.
 
         Raises:
-            InputRefused: it uses an operator outside the class; the message names it, the hint says why or what to use.
+            InputRefused: it uses an operator outside the class; the message names it, the hint says
+                why or what to use.
         """
         admitted = allowed(class_name)
         for form_name, form in (("training", self.training), ("evaluation", self.evaluation)):

@@ -1,6 +1,7 @@
 """Nodes: what a graph is made of, and how it is written down.
 
-After `operators`. A node's arguments are JSON values with a few marks, because JSON has fewer types than torch:
+After `operators`. A node's arguments are JSON values with a few marks, because JSON has fewer types
+than torch:
 
     JSON                                        meaning
     null, true, 3, "mean", [..]                 itself (integers up to 2**53)
@@ -34,7 +35,8 @@ class Limits:
         tensors: parameters and buffers.
         rank, size: dimensions of a tensor, and the size of one.
         state_bytes: of all parameters and buffers together.
-        activation_bytes: of all values that one forward pass makes, together, at the batch size it is run with.
+        activation_bytes: of all values that one forward pass makes, together, at the batch size it
+            is run with.
         calls: kernels that one forward pass runs.
         arguments: of a node, and items of a list among them.
     """
@@ -87,7 +89,8 @@ class TensorSpec:
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
-    """What is neither a number nor a tensor: a dtype, a layout, a memory format, the model's device."""
+    """What is neither a number nor a tensor: a dtype, a layout, a memory format, the model's
+    device."""
 
     what: str
     name: str
@@ -130,7 +133,8 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """One form of a graph: nodes in the order in which they run, and the value that they are run for."""
+    """One form of a graph: nodes in the order in which they run, and the value that they are run
+    for."""
 
     nodes: tuple[Node, ...]
     output: Ref

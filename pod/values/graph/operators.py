@@ -1,23 +1,30 @@
 """Operators: what a graph may do, by environment class.
 
-First in `graph`. A graph comes from a stranger, so an operator is admitted only if it is named here; and it is named here only if
-it reads nothing but its arguments, checks every index it is given, and makes shapes that depend on shapes alone. Never admitted:
+First in `graph`. A graph comes from a stranger, so an operator is admitted only if it is named
+here; and it is named here only if it reads nothing but its arguments, checks every index it is
+given, and makes shapes that depend on shapes alone. Never admitted:
 
-- uninitialised, foreign or out-of-bounds memory: `empty*`, `new_empty*`, `as_strided*`, `set_`, `resize_*`, `from_file`,
-  `embedding_renorm_`, `max_unpool*`;
-- shapes or branches that depend on values: `nonzero`, `masked_select`, `unique*`, `item`, `one_hot` without a number of classes;
+- uninitialised, foreign or out-of-bounds memory: `empty*`, `new_empty*`, `as_strided*`, `set_`,
+  `resize_*`, `from_file`, `embedding_renorm_`, `max_unpool*`;
+- shapes or branches that depend on values: `nonzero`, `masked_select`, `unique*`, `item`, `one_hot`
+  without a number of classes;
 - anything sparse, quantised, complex, on disk, or with a kernel of its own.
 
-`cpu-native` admits all that is named: two hosts of one CPU vendor and vector width run the same kernels. `cpu-x86-64-v3` promises
-equal bits on every x86-64-v3 host, so a family is in it only with evidence: forward and backward digests, over odd sizes and
-strides, of a Zen 4 host and of Haswell, Skylake and Zen 2 under emulation, with the class's variables set. Of 366 probes 355 were
-equal (resizing and weight norm, equal too, were compared with Haswell alone and stay out). The others all reach a square root or an arc tangent of Intel's vector math library, which starts from the reciprocal
-approximations that each vendor makes in its own way:
+`cpu-native` admits all that is named: two hosts of one CPU vendor and vector width run the same
+kernels. `cpu-x86-64-v3` promises equal bits on every x86-64-v3 host, so a family is in it only with
+evidence: forward and backward digests, over odd sizes and strides, of a Zen 4 host and of Haswell,
+Skylake and Zen 2 under emulation, with the class's variables set. Of 366 probes 355 were equal
+(resizing and weight norm, equal too, were compared with Haswell alone and stay out). The others all
+reach a square root or an arc tangent of Intel's vector math library, which starts from the
+reciprocal approximations that each vendor makes in its own way:
 
-- `sqrt` is computed by the class exactly (IEEE 754 asks for the nearest float, and NumPy's instruction gives it);
-- `pow` with the exponents 0.5 and 1.5, `sqrt_`, `atan`, `asin`, `acos`, `tan`, `log2` and `log10` are refused (the last five were
-  equal in a thousand values and not in millions; `exp`, `log`, `tanh`, `erf`, `erfinv`, `sin` and `cos` were equal in 78 million);
-- `lstm` runs on ATen's own kernels, which were equal, not on oneDNN's, which no emulation here runs (see `fitchain.pod.compute.model`).
+- `sqrt` is computed by the class exactly (IEEE 754 asks for the nearest float, and NumPy's
+  instruction gives it);
+- `pow` with the exponents 0.5 and 1.5, `sqrt_`, `atan`, `asin`, `acos`, `tan`, `log2` and `log10`
+  are refused (the last five were equal in a thousand values and not in millions; `exp`, `log`,
+  `tanh`, `erf`, `erfinv`, `sin` and `cos` were equal in 78 million);
+- `lstm` runs on ATen's own kernels, which were equal, not on oneDNN's, which no emulation here runs
+  (see `fitchain.pod.compute.model`).
 """
 
 from __future__ import annotations
@@ -31,7 +38,8 @@ V3, NATIVE = "cpu-x86-64-v3", "cpu-native"
 CLASSES = (V3, NATIVE)
 
 OPEN_GRADIENT, CLOSE_GRADIENT = "gradient.open", "gradient.close"
-"""Brackets around a stretch that records gradients or does not (`torch.no_grad()` in a module's forward)."""
+"""Brackets around a stretch that records gradients or does not (`torch.no_grad()` in a module's
+forward)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +49,8 @@ class Family:
     Args:
         name: for people.
         operators: full names, overload included.
-        refused: why `cpu-x86-64-v3` does not admit them and what to use instead; empty where it does.
+        refused: why `cpu-x86-64-v3` does not admit them and what to use instead; empty where it
+            does.
     """
 
     name: str
@@ -54,7 +63,8 @@ def _aten(text: str) -> tuple[str, ...]:
     return tuple(f"aten.{name}" if "." in name else f"aten.{name}.default" for name in text.split())
 
 
-# An operator whose gradient or value is a square root for some exponents: what `Graph.check` refuses in `cpu-x86-64-v3`.
+# An operator whose gradient or value is a square root for some exponents: what `Graph.check`
+# refuses in `cpu-x86-64-v3`.
 POWERS = _aten("pow.Tensor_Scalar pow_.Scalar")
 ROOT_EXPONENTS = (0.5, 1.5)
 
@@ -226,7 +236,8 @@ def allowed(class_name: str) -> frozenset[str]:
 
 
 def refuses_exponent(class_name: str, operator: str, exponent: object) -> bool:
-    """Whether a class refuses a power because it reaches the vendor's square root; an exponent that is no constant may."""
+    """Whether a class refuses a power because it reaches the vendor's square root; an exponent that
+    is no constant may."""
     constant = isinstance(exponent, int | float)
     return class_name == V3 and operator in POWERS and (not constant or exponent in ROOT_EXPONENTS)
 

@@ -1,6 +1,7 @@
 """Drafting: a whole recipe out of a dataset's card and the few terms that a scientist gave.
 
-Last in `recipe`. What a draft fills in is written out in the recipe, so that nothing depends on a default of a later release.
+Last in `recipe`. What a draft fills in is written out in the recipe, so that nothing depends on a
+default of a later release.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ DEFAULT_CLASS = "cpu-x86-64-v3"
 DEFAULT_EPOCHS = 20
 DEFAULT_BATCH = 32
 DEFAULT_SEGMENTS = 50
-"""Segments of a draft that names no segment length: enough for an audit to draw from, few enough to keep every state."""
+"""Segments of a draft that names no segment length: enough for an audit to draw from, few enough to
+keep every state."""
 DEFAULT_ANCHORS = 3
 
 _ADAM = {"betas": [0.9, 0.999], "eps": 1e-8}
@@ -69,7 +71,8 @@ def draft(
     Args:
         graph: digest of the graph.
         initial_model: model root of the initial weights.
-        card: the dataset's card as JSON: `root`, `count`, `columns` (name, dtype, shape), `target`, `transform`, `policy`.
+        card: the dataset's card as JSON: `root`, `count`, `columns` (name, dtype, shape), `target`,
+            `transform`, `policy`.
         torch: torch's exact version, part of the environment.
         terms: any of `TERMS`, as a TOML file gives them; the rest is filled in.
         probe: digest of the environment class's probe, where the class does not ship it.
@@ -78,7 +81,8 @@ def draft(
         A recipe that parses.
 
     Raises:
-        InputRefused: a term is unknown (near ones are named), out of bounds, or does not fit the card.
+        InputRefused: a term is unknown (near ones are named), out of bounds, or does not fit the
+            card.
     """
     terms = terms or {}
     refuse_unknown("the recipe's terms", terms, TERMS)
@@ -167,7 +171,8 @@ def _loss(card: Mapping[str, Any], target: str, terms: Mapping[str, Any]) -> dic
 
 
 def _named(terms: Mapping[str, Any], key: str, default: str, known: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Read `key = "NAME"` with its arguments beside it, or `[key]` with `name` and the arguments inside."""
+    """Read `key = "NAME"` with its arguments beside it, or `[key]` with `name` and the arguments
+    inside."""
     value = terms.get(key, default)
     inside = dict(value) if isinstance(value, Mapping) else {"name": value}
     name = choice(key, inside.pop("name", default), known)

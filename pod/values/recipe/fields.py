@@ -1,7 +1,8 @@
 """Strict reading of JSON objects that somebody else wrote.
 
-First in `recipe`; `graph` uses it too. Python's JSON types are loose (True is an int, 1 and 1.0 are equal); here a value has the
-type and the bounds that its field says, or is refused by the field's name.
+First in `recipe`; `graph` uses it too. Python's JSON types are loose (True is an int, 1 and 1.0 are
+equal); here a value has the type and the bounds that its field says, or is refused by the field's
+name.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Learning-rate tables: every step's exact rate, computed once by whoever drafts a recipe.
 
-`math.cos` and powers differ between C libraries, so no schedule is ever computed while training: the recipe carries the floats.
-A table is run-length coded, `((count, rate), ...)`; the runs of a schedule that moves at every step are made coarser beyond
-`MOST_RUNS`.
+`math.cos` and powers differ between C libraries, so no schedule is ever computed while training:
+the recipe carries the floats. A table is run-length coded, `((count, rate), ...)`; the runs of a
+schedule that moves at every step are made coarser beyond `MOST_RUNS`.
 """
 
 from __future__ import annotations
@@ -31,11 +31,13 @@ def learning_rates(
     """Write a schedule out as a table.
 
     Args:
-        schedule: `constant`; `linear_warmup` (rises, then stays); `cosine` (falls from the peak to the minimum along half a
-            cosine); `step` (times gamma after every `step_size` steps). A warm-up may stand before each of them.
+        schedule: `constant`; `linear_warmup` (rises, then stays); `cosine` (falls from the peak to
+            the minimum along half a cosine); `step` (times gamma after every `step_size` steps). A
+            warm-up may stand before each of them.
         peak: the highest rate.
         steps: how many steps the table covers.
-        warmup_steps: the first steps, over which the rate rises linearly from peak / (warmup_steps + 1).
+        warmup_steps: the first steps, over which the rate rises linearly from peak / (warmup_steps
+            + 1).
         step_size: for `step`, in steps.
         gamma: for `step`, the factor.
         minimum: for `cosine`, the rate it falls towards.

@@ -1,8 +1,9 @@
 """The recipe: parsed once into a value that cannot be wrong, and encoded canonically.
 
-Between `schedule` and `draft`. Everything that decides a training's outcome stands here or is named here by a digest: the graph,
-the initial model, the records and their transform with its constants, loss, optimizer, the learning rate of every step, batch
-size, steps, and the environment class. Two recipes that differ anywhere have different digests.
+Between `schedule` and `draft`. Everything that decides a training's outcome stands here or is named
+here by a digest: the graph, the initial model, the records and their transform with its constants,
+loss, optimizer, the learning rate of every step, batch size, steps, and the environment class. Two
+recipes that differ anywhere have different digests.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ LOSSES: Mapping[str, Mapping[str, Any]] = {
     "huber_loss": {**_REDUCTION, "delta": partial(real, low=1e-30, high=1e30)},
     "binary_cross_entropy_with_logits": _REDUCTION,
 }
-"""Losses by their name in `torch.nn.functional`: a reader for each argument that a recipe may give; what it leaves out has
-torch's default."""
+"""Losses by their name in `torch.nn.functional`: a reader for each argument that a recipe may give;
+what it leaves out has torch's default."""
 
 _WEIGHT_DECAY = {"weight_decay": partial(real, low=0, high=1e6)}
 _ADAM = {
@@ -74,8 +75,9 @@ OPTIMIZERS: Mapping[str, Mapping[str, Any]] = {
     "Adam": _ADAM,
     "AdamW": _ADAM,
 }
-"""Optimizers by their name in `torch.optim`, in their fused form: what has no fused form on the CPU (RMSprop, say) reaches a
-square root that differs from host to host, and has no place here until one is shown equal."""
+"""Optimizers by their name in `torch.optim`, in their fused form: what has no fused form on the CPU
+(RMSprop, say) reaches a square root that differs from host to host, and has no place here until one
+is shown equal."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,8 @@ class Choice:
         """Read one of the known names with arguments that it knows.
 
         Raises:
-            InputRefused: the name or an argument is unknown, or an argument's value is out of bounds.
+            InputRefused: the name or an argument is unknown, or an argument's value is out of
+                bounds.
         """
         fields = Fields(what, value, ("name", "arguments"))
         name = fields.choice("name", known)
@@ -104,15 +107,16 @@ class Choice:
 
 
 Transform = Mapping[str, Any]
-"""A column's constants: `{"mean", "scale"}` (a number x enters as (x - mean) / scale, taken in float64), or `{"categories"}` (a
-value enters as its place among them, int64)."""
+"""A column's constants: `{"mean", "scale"}` (a number x enters as (x - mean) / scale, taken in
+float64), or `{"categories"}` (a value enters as its place among them, int64)."""
 
 
 def parse_transform(column: str, value: Any) -> Transform:
     """Read a column's constants.
 
     Raises:
-        InputRefused: they are neither mean and positive scale, nor texts or integers in rising order.
+        InputRefused: they are neither mean and positive scale, nor texts or integers in rising
+            order.
     """
     what = f"the transform of {column!r}"
     if isinstance(value, Mapping) and "categories" in value:
@@ -129,7 +133,8 @@ def parse_transform(column: str, value: Any) -> Transform:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What makes replay exact: the class, its thread count, torch's exact build, and the probe a host must reproduce.
+    """What makes replay exact: the class, its thread count, torch's exact build, and the probe a
+    host must reproduce.
 
     Args:
         name: of the class, such as `cpu-x86-64-v3`.
@@ -165,7 +170,8 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """Audit terms: how many inner segments are drawn, how many verifiers, from which panel, with what disclosure.
+    """Audit terms: how many inner segments are drawn, how many verifiers, from which panel, with
+    what disclosure.
 
     Args:
         segments: q; 0 without audit.
@@ -211,8 +217,8 @@ class Recipe:
         graph: digest of the graph's canonical JSON.
         initial_model: model root of the initial weights.
         dataset: root of the registered records.
-        inputs: for each argument of the model, its columns; scalar columns are stacked to [B, n], a single tensor column gives
-            [B, *shape].
+        inputs: for each argument of the model, its columns; scalar columns are stacked to [B, n], a
+            single tensor column gives [B, *shape].
         target: the column that the loss compares with.
         rows: the records used, from the first to before the last.
         transform: by column; a column without one is used as it is.
@@ -253,10 +259,12 @@ class Recipe:
         """Read a recipe that somebody sent.
 
         Args:
-            data: canonical JSON; other JSON of the same meaning would have another digest and is refused.
+            data: canonical JSON; other JSON of the same meaning would have another digest and is
+                refused.
 
         Raises:
-            InputRefused: it is not JSON, not canonical, or a field is missing, unknown, of the wrong type or out of bounds.
+            InputRefused: it is not JSON, not canonical, or a field is missing, unknown, of the
+                wrong type or out of bounds.
         """
         value = parse_json(data, RECIPE_BYTES)
         recipe = cls.from_json(value)
@@ -338,7 +346,8 @@ class Recipe:
 
     @property
     def leaf_count(self) -> int:
-        """Leaves of a whole transcript: one before the first step, then one after each segment, the last perhaps shorter."""
+        """Leaves of a whole transcript: one before the first step, then one after each segment, the
+        last perhaps shorter."""
         return -(-self.steps // self.segment_steps) + 1
 
     def step_of(self, leaf: int) -> int:
