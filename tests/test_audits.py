@@ -115,7 +115,7 @@ def test_audited_job_from_its_end_to_the_release_of_its_key(scenario: AuditScena
         (scenario.parties.owner.address, cid("another key")),
     ]
     assert scenario.parties.by_owner.read(id).state is State.SETTLED
-    assert {KEY, EVIDENCE} <= set(scenario.parties.by_owner.parcels(id))
+    assert {KEY, EVIDENCE} <= set(scenario.parties.by_owner.objects(id))
     after = [calls.owed(calls.chain.address) for calls in (scenario.parties.by_owner, scenario.parties.by_scientist)]
     assert [have - had for had, have in zip(owed, after, strict=True)] == [PRICE + BOND, 0]
     assert sum(scenario.reader.verifier(one.address).earned for one in scenario.verifiers) - earned == FEE

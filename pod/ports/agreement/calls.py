@@ -209,7 +209,7 @@ class Agreements:
         declined = [event for event in self.events(id) if event.name == "Rejected"]
         return cid_in(declined[0].args["reasonCid"]) if declined else None
 
-    def parcels(self, id: AgreementId) -> list[Cid]:
+    def objects(self, id: AgreementId) -> list[Cid]:
         """Every object that an agreement's events name: offer, notes, delivery, evidence, keys, the
         reason of a refusal."""
         named = (event.args[name] for event in self.events(id) for name in event.args if name.endswith("Cid"))

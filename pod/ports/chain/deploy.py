@@ -45,8 +45,8 @@ def deploy(settings: Settings, account: Signer | None = None) -> Deployment:
     settings, genesis = join(node, settings)
     chain = _bare_chain(node, settings, genesis, account)
     path = record_path(settings, chain.chain_id)
-    if (standing := _standing(chain, path)) is not None:
-        return standing
+    if (recorded := _recorded(chain, path)) is not None:
+        return recorded
     return _Work(chain, path).finish()
 
 
@@ -72,7 +72,7 @@ def _bare_chain(node: Node, settings: Settings, genesis: Digest, account: Signer
     return Chain(node, settings, nowhere, unlocked_account(node))
 
 
-def _standing(chain: Chain, path: Path) -> Deployment | None:
+def _recorded(chain: Chain, path: Path) -> Deployment | None:
     """The recorded deployment, if its contracts stand.
 
     A devnet gets a new one where they do not (it was started afresh) or are of an older Fitchain.

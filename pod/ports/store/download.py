@@ -5,7 +5,7 @@ every byte checked.
 chunks is read as one stream (`cat`), for which Kubo fetches ahead; the stream is cut by the sizes
 that the node's links declare and each piece is compared with its CID, so that nothing is believed.
 Whatever goes wrong in a stream ends the stream and not the reading: the chunk at hand is then asked
-for by itself, with patience, and the stream goes on behind it. What came so far is in the node's
+for by itself, again and again, and the stream goes on behind it. What came so far is in the node's
 repository and is not fetched from anywhere again.
 """
 
@@ -51,7 +51,7 @@ class Reader:
         node: is asked.
         dial: connects the node with the peers that may have the object; says which they are.
         gateways: URLs of trustless gateways that are asked when the peers do not give a block.
-        patience_s: seconds without a block after which the object is given up.
+        stall_timeout_s: seconds without a block after which the object is given up.
         log: is told when we wait.
         progress: is told the bytes that came, after each block.
     """
@@ -62,13 +62,13 @@ class Reader:
         node: Node,
         dial: Callable[[], Sequence[str]],
         gateways: Sequence[str],
-        patience_s: float,
+        stall_timeout_s: float,
         log: Callable[[str], None],
         progress: Callable[[int], None],
     ) -> None:
         self._root, self._node, self._dial, self._gateways = root, node, dial, gateways
-        self._patience_s, self._progress, self._log = patience_s, progress, log
-        self._stall = StallTimeout(patience_s, log)
+        self._stall_timeout_s, self._progress, self._log = stall_timeout_s, progress, log
+        self._stall = StallTimeout(stall_timeout_s, log)
         self._run: _Run | None = None
         self._by_gateway = False
         self._came_bytes = 0
@@ -111,7 +111,7 @@ class Reader:
         if node.kind == FILE and len(node.links) > 1 and all(link.cid.codec == RAW for link in node.links):
             if max(link.size_bytes for link in node.links) > BLOCK_BYTES:
                 raise InputRefused(f"the file {cid} declares a chunk of more than {BLOCK_BYTES} bytes")
-            self._run = _Run(self._node, cid, node.links, self._patience_s)
+            self._run = _Run(self._node, cid, node.links, self._stall_timeout_s)
 
     def _from_run(self, cid: Cid) -> bytes | None:
         """The next chunk of the stream; None where the stream broke off, or is not what the links
@@ -134,7 +134,7 @@ class Reader:
     # --- a block ----------------------------------------------------------------------------------
 
     def _by_itself(self, cid: Cid) -> bytes:
-        """A block, asked for by itself until it comes or patience ends."""
+        """A block, asked for by itself until it comes or the time is up."""
         while True:
             try:
                 block = self._awaited(_beside(lambda: self._ask(cid)).result, cid)
@@ -155,7 +155,7 @@ class Reader:
 
     def _ask(self, cid: Cid) -> bytes:
         """Ask the node, which asks its peers."""
-        most_s = 0.0 if self._by_gateway else BEFORE_GATEWAYS_S if self._gateways else self._patience_s
+        most_s = 0.0 if self._by_gateway else BEFORE_GATEWAYS_S if self._gateways else self._stall_timeout_s
         seconds = max(1.0, min(most_s, self._stall.left_s))
         pieces = self._node.stream(
             "block/get", str(cid), timeout_s=seconds + SPARE_S, timeout=f"{seconds:.0f}s", offline=self._by_gateway
@@ -193,7 +193,7 @@ class Reader:
         gates = f" and the gateways {', '.join(self._gateways)}" if self._gateways else ""
         return NotFound(
             f"nobody gives {part}the object {self._root}: the IPFS node at {self._node.address} asked its peers "
-            f"({peers}){gates} for {self._patience_s:.0f} s",
+            f"({peers}){gates} for {self._stall_timeout_s:.0f} s",
             "check that its author's pod and node run and are connected with yours (`fitchain store status`), "
             "then try again",
         )

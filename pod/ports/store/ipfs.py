@@ -47,7 +47,7 @@ class IpfsStore:
         home: of the pod that uses it; pins are kept by home.
         authorization: what the node asks for.
         gateways: URLs of trustless gateways for blocks that no peer gives.
-        patience_s: seconds without progress after which the node, or an object, is given up.
+        stall_timeout_s: seconds without progress after which the node, or an object, is given up.
         private: whether private addresses are dialled: on the devnet alone.
         log: is told when it waits, and why.
         progress: is told, twice a second, what is being done and how many bytes have passed.
@@ -63,13 +63,13 @@ class IpfsStore:
         home: Path,
         authorization: str = "",
         gateways: Sequence[str] = (),
-        patience_s: float = 60.0,
+        stall_timeout_s: float = 60.0,
         private: bool = False,
         log: Log = lambda text: None,
         progress: Progress = lambda what, count: None,
     ) -> None:
         self.node = Node(address, authorization)
-        self._gateways, self._patience_s, self._private = tuple(gateways), patience_s, private
+        self._gateways, self._stall_timeout_s, self._private = tuple(gateways), stall_timeout_s, private
         self._log, self._progress = log, progress
         self._mine = f"{CLAIMS}/{hashlib.sha256(os.fsencode(home.absolute())).hexdigest()[:16]}"
         self._met: dict[str, list[str]] = {}
@@ -92,7 +92,7 @@ class IpfsStore:
 
     def _send(self, file: BinaryIO, pin: bool) -> Link:
         """Send a file, and again from where it stood when the node breaks off: each time further,
-        or until patience ends."""
+        or until the time is up."""
         self._greet()
         start, stall, furthest = _start(file), self._stall(), 0
         while True:
@@ -137,7 +137,7 @@ class IpfsStore:
             codec = "raw" if cid.codec == 0x55 else "dag-pb"
             return self.node.ask("block/put", data=body, headers=headers, cid_codec=codec, mhtype="sha2-256")
 
-        filed = str(self._patiently(send)[0].get("Key"))
+        filed = str(self._retried(send)[0].get("Key"))
         if filed != str(cid):
             raise DigestMismatch(f"the IPFS node at {self.node.address} files the block {cid} under {filed}")
 
@@ -177,11 +177,11 @@ class IpfsStore:
         """Pin what is here."""
         # It is all there, so this is quick; were it not (the node's owner collected garbage just
         # now), Kubo would look for it.
-        self._patiently(
+        self._retried(
             lambda: self.node.ask("pin/add", str(cid), name=PIN_NAME, timeout=f"{ADD_S:.0f}s", timeout_s=ADD_S + 5)
         )
         try:
-            self._patiently(lambda: self.node.ask("files/cp", f"/ipfs/{cid}", f"{self._mine}/{cid}", parents=True))
+            self._retried(lambda: self.node.ask("files/cp", f"/ipfs/{cid}", f"{self._mine}/{cid}", parents=True))
         except NodeError as error:
             if "already" not in error.reason:
                 raise
@@ -190,11 +190,11 @@ class IpfsStore:
         """Give up this pod's pin (`Store.unpin`); the node's goes with the last pod's."""
         if cid not in self.list_pins():
             return
-        self._patiently(lambda: self.node.ask("files/rm", f"{self._mine}/{cid}", force=True))
+        self._retried(lambda: self.node.ask("files/rm", f"{self._mine}/{cid}", force=True))
         if any(str(cid) in self._files(f"{CLAIMS}/{pod}") for pod in self._files(CLAIMS)):
             return
         try:
-            self._patiently(lambda: self.node.ask("pin/rm", str(cid)))
+            self._retried(lambda: self.node.ask("pin/rm", str(cid)))
         except NodeError as error:
             if "not pinned" not in error.reason:
                 raise
@@ -206,7 +206,7 @@ class IpfsStore:
     def _files(self, folder: str) -> list[str]:
         """Names in a folder of the node's file tree; none where there is no such folder."""
         try:
-            listing = self._patiently(lambda: self.node.ask_one("files/ls", folder))
+            listing = self._retried(lambda: self.node.ask_one("files/ls", folder))
         except NodeError as error:
             if "does not exist" not in error.reason:
                 raise
@@ -256,7 +256,7 @@ class IpfsStore:
 
     def has(self, cid: Cid) -> bool:
         """Whether the node has the object's first block (`Store.has`)."""
-        return self._patiently(lambda: self._has_block(cid))
+        return self._retried(lambda: self._has_block(cid))
 
     def blocks(self, cid: Cid, limit_bytes: int = MOST_BYTES) -> Iterator[tuple[Cid, bytes]]:
         """Every block of an object (`Store.blocks`); what the node lacks is fetched."""
@@ -273,13 +273,13 @@ class IpfsStore:
     def _reader(self, cid: Cid, verb: str) -> Reader:
         self._greet()
         throttle = ProgressThrottle(lambda count: self._progress(f"{verb} {cid}", count))
-        return Reader(cid, self.node, self._dial, self._gateways, self._patience_s, self._log, throttle)
+        return Reader(cid, self.node, self._dial, self._gateways, self._stall_timeout_s, self._log, throttle)
 
     # --- other pods -------------------------------------------------------------------------------
 
     def endpoint(self) -> bytes:
         """Where this pod's node can be reached (`Store.endpoint`)."""
-        peer, addresses = self._patiently(self.node.id)
+        peer, addresses = self._retried(self.node.id)
         return Endpoint.of(peer, addresses, self._private).encode()
 
     def add_peer(self, endpoint: bytes) -> None:
@@ -342,14 +342,14 @@ class IpfsStore:
         """Make sure, once, that a Kubo answers: what is wrong shows best before a large file is on
         its way."""
         if not self._greeted:
-            self._patiently(self.node.version)
+            self._retried(self.node.version)
             self._greeted = True
 
     def _stall(self) -> StallTimeout:
-        return StallTimeout(self._patience_s, self._log)
+        return StallTimeout(self._stall_timeout_s, self._log)
 
-    def _patiently(self, attempt: Callable[[], Result]) -> Result:
-        """Try until the node answers, or patience ends."""
+    def _retried(self, attempt: Callable[[], Result]) -> Result:
+        """Try until the node answers, or the time is up."""
         stall = self._stall()
         while True:
             try:
