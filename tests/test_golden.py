@@ -264,7 +264,7 @@ def test_golden_certificate_verifies_on_the_chain_it_was_made_on(golden_chain: C
     assert [moment.what for moment in verdict.milestones] == [
         *("Requested", "Accepted", "Begun", "Anchored", "Anchored", "Anchored", "Finished", "Settled"),
     ]
-    proof, agreement = verdict.story.proof, verdict.story.agreement
+    proof, agreement = verdict.history.proof, verdict.history.agreement
     seed_block = golden_chain.block(agreement.seed_block).hash
     assert (proof.ctx, proof.seed) == (transcript().ctx, transcript().seed)
     assert proof.seed == order_seed(proof.ctx, seed_block, proof.nonce)

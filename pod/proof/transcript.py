@@ -95,14 +95,14 @@ class Transcript:
             InputRefused: A is not a power of two.
         """
         size = _power_of_two(group_leaves)
-        found: list[Group] = []
-        standing: list[Digest] = []
+        groups: list[Group] = []
+        standing_peaks: list[Digest] = []
         for index in range(self.count // size):
             first = index * size
             root = tree_root(self.digests[first : first + size])
-            found.append(Group(index, first, tuple(standing), root, first + size))
-            standing = grow(standing, root, index)
-        return tuple(found)
+            groups.append(Group(index, first, tuple(standing_peaks), root, first + size))
+            standing_peaks = grow(standing_peaks, root, index)
+        return tuple(groups)
 
     def ending(self, group_leaves: int, delivery: Cid, identity: Cid | None = None) -> Ending:
         """What `finish` or `diverge` passes for these leaves.
@@ -166,8 +166,8 @@ def check_anchors(transcript: Transcript, anchors: Sequence[Anchored], group_lea
             )
 
 
-def _roots(found: Sequence[tuple[Digest, int]]) -> tuple[Digest, ...]:
-    return tuple(root for root, _ in found)
+def _roots(sized_peaks: Sequence[tuple[Digest, int]]) -> tuple[Digest, ...]:
+    return tuple(root for root, _ in sized_peaks)
 
 
 def grow(standing: Sequence[Digest], root: Digest, index: int) -> list[Digest]:

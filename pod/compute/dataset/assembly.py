@@ -153,11 +153,11 @@ def class_numbers(table: Table, target: str, categories: Sequence[Any]) -> Array
     if all(isinstance(category, str) for category in categories):
         if table.categories and tuple(categories) != table.categories:
             raise InputRefused("the table was read with other categories than the recipe's", "read it with the card's")
-        known = np.arange(len(categories))
+        values = np.arange(len(categories))
     else:
-        known = np.array(categories)
-    places = np.searchsorted(known, array).clip(0, len(known) - 1)
-    wrong = np.flatnonzero(known[places] != array)
+        values = np.array(categories)
+    places = np.searchsorted(values, array).clip(0, len(values) - 1)
+    wrong = np.flatnonzero(values[places] != array)
     if wrong.size:
-        raise InputRefused(f"record {wrong[0]}: its {target!r} is none of the {len(known)} categories")
+        raise InputRefused(f"record {wrong[0]}: its {target!r} is none of the {len(values)} categories")
     return places.astype(np.int64)

@@ -246,19 +246,19 @@ def fit_transform(
     """
     if mode not in ("standard", "ranges", "none"):
         raise InputRefused(f"the transform {mode!r} is none of standard, ranges, none")
-    found: Constants = {}
+    constants: Constants = {}
     for name, (low, high) in (ranges or {}).items():
         table.column(name)
         if not low < high:
             raise InputRefused(f"the range of {name!r} from {low} to {high} is empty")
-        found[name] = {"mean": float(low), "scale": float(high) - float(low)}
+        constants[name] = {"mean": float(low), "scale": float(high) - float(low)}
     for column in table.columns:
         classes = target_categories(table) if column.name == table.target else None
         if classes is not None:
-            found[column.name] = {"categories": classes}
-        elif mode == "standard" and column.name not in found and column.dtype != "bool":
-            found[column.name] = _mean_and_scale(table.arrays[column.name])
-    return found
+            constants[column.name] = {"categories": classes}
+        elif mode == "standard" and column.name not in constants and column.dtype != "bool":
+            constants[column.name] = _mean_and_scale(table.arrays[column.name])
+    return constants
 
 
 def target_categories(table: Table) -> list[Any] | None:

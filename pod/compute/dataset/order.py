@@ -67,8 +67,8 @@ def batches(recipe: OrderLike, seed: Digest, start_step: int = 0) -> Iterator[In
         if step // per_epoch != epoch:
             epoch = step // per_epoch
             order = permutation(count, epoch_draws(seed, epoch)) + np.uint64(low)
-        place = step % per_epoch * size
-        yield order[place : place + size]
+        first = step % per_epoch * size
+        yield order[first : first + size]
 
 
 def batches_per_epoch(count: int, batch_size: int) -> int:

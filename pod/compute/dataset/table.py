@@ -25,7 +25,7 @@ from fitchain.pod.compute.dataset.columns import (
     Array,
     Column,
     Wanted,
-    known,
+    require_column,
     schema_bytes,
 )
 from fitchain.pod.compute.dataset.npz_file import write_npz
@@ -85,8 +85,8 @@ class Table:
             raise InputRefused(f"{path.name} is neither {' nor '.join(READERS)}", "convert it to one of these")
         wanted = Wanted(frozenset(drop), None if only is None else tuple(only))
         try:
-            found = reader(path, wanted, target, tuple(categories), limit_bytes)
-            return cls.of(found.arrays, target, found.categories, found.mock)
+            content = reader(path, wanted, target, tuple(categories), limit_bytes)
+            return cls.of(content.arrays, target, content.categories, content.mock)
         except FileNotFoundError:
             raise NotFound(f"there is no file {path}") from None
         except OSError as error:
@@ -112,7 +112,7 @@ class Table:
             raise InputRefused("the table has no column")
         if len(arrays) > MOST_COLUMNS:
             raise InputRefused(f"the table has {len(arrays)} columns and the limit is {MOST_COLUMNS}")
-        known(target, arrays, "the target")
+        require_column(target, arrays, "the target")
         plain = {name: _plain(name, array) for name, array in arrays.items()}
         counts = {name: len(array) for name, array in plain.items()}
         first = next(iter(counts))
@@ -135,7 +135,7 @@ class Table:
         Raises:
             InputRefused: there is none; the hint names near ones.
         """
-        known(name, self.arrays, "the column")
+        require_column(name, self.arrays, "the column")
         return next(column for column in self.columns if column.name == name)
 
     @cached_property
