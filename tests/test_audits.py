@@ -11,12 +11,12 @@ from fitchain.pod.ports.agreement import Audit, Audits, AuditTerms, Outcome, Pha
 from fitchain.pod.ports.chain import Chain
 from fitchain.pod.ports.registry import Registry
 from fitchain.pod.ports.sealed import new_identity
-from fitchain.pod.proof.audit.challenge import challenge_seed
 from fitchain.pod.proof.audit.vote import commitment
 from fitchain.pod.values.digest import Digest, sha256
 from fitchain.pod.values.errors import ChainUnusable, NotFound, Reverted
 from fitchain.pod.values.ids import WHOLE_POOL, AgreementId, PanelId
 from tests.chain_fixtures import ETHER, Account
+from tests.challenges import challenge_seed
 from tests.test_agreement import BOND, GROUP, KEY, PRICE, WEIGHTS, WINDOW, Parties, anchored, cid, parties
 
 __all__ = ["parties"]

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 from fitchain.cli.views import audits
 from fitchain.cli.views.history import sentence, sparkline, spent, state_name
 from fitchain.cli.views.output import console, printable
-from fitchain.pod.jobs.watch import StatusReader, looks
+from fitchain.pod.jobs.watch import looks
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from fitchain.pod.jobs.job_status import JobStatus
+    from fitchain.pod.jobs.job_status import JobStatus, JobStatusReader
 
 LINES = 8  # of history below the figures
 BAR = 40
 
 
-def watch(reader: StatusReader, until_settled: bool) -> JobStatus:
+def watch(reader: JobStatusReader, until_settled: bool) -> JobStatus:
     """Show a job until it ends.
 
     Args:

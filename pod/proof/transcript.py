@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
-from fitchain.pod.ports.agreement.terms import Ending
+from fitchain.pod.ports.agreement.terms import Anchor, Ending
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.values.digest import Digest, Root, inclusion_path, node_hash, peaks, published_root, tree_root
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused
@@ -124,19 +123,7 @@ class Transcript:
         return Ending(_roots(before), _roots(tail), self.leaves[-1], tuple(path), delivery, identity)
 
 
-class Anchored(Protocol):
-    """An anchor as read back from the chain."""
-
-    @property
-    def count(self) -> int:
-        """Leaves anchored with it."""
-
-    @property
-    def root(self) -> Digest:
-        """The root of its group."""
-
-
-def check_anchors(transcript: Transcript, anchors: Sequence[Anchored], group_leaves: int) -> None:
+def check_anchors(transcript: Transcript, anchors: Sequence[Anchor], group_leaves: int) -> None:
     """Compare the leaves with what was anchored while the training ran.
 
     Args:

@@ -258,15 +258,6 @@ def open_records(table: Table, key: bytes, leaves: Sequence[bytes], indices: Seq
         yield Opening(index, table.count, salt(key, index), table.record(index), path_in(levels, index))
 
 
-def open_record(table: Table, key: bytes, leaves: Sequence[bytes], index: int) -> Opening:
-    """Open one record.
-
-    Raises:
-        InputRefused: there is no record of that index.
-    """
-    return next(open_records(table, key, leaves, [index]))
-
-
 def verify_record(opening: Opening, root: Root) -> None:
     """Check that an opened record was registered at its place.
 
