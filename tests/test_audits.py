@@ -10,13 +10,13 @@ import pytest
 from fitchain.pod.ports.agreement import Audits, AuditTerms, Outcome, Phase, State, Verifier
 from fitchain.pod.ports.chain import Chain
 from fitchain.pod.ports.registry import Registry
-from fitchain.pod.proof.audit.challenge import challenge_seed
 from fitchain.pod.values.digest import sha256
 from fitchain.pod.values.errors import ChainUnusable, NotFound, Reverted
 from fitchain.pod.values.ids import WHOLE_POOL, PanelId
 from tests.agreements import BOND, KEY, PRICE, WINDOW, Parties, cid
 from tests.audit_scenario import COUNTER_BOND, DISPUTE, EVIDENCE, FEE, STAKE, TERMS, TRACE, AuditScenario
 from tests.chain_fixtures import ETHER, Account
+from tests.challenges import challenge_seed
 
 MISMATCH = (Outcome.MISMATCH, sha256(b"another trace"))
 PassTime = Callable[[int], None]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from fitchain.cli.views import watch
 from fitchain.cli.views.history import describe, sentence, state_name, values
-from fitchain.pod.jobs.job_status import JobStatus
+from fitchain.pod.jobs.job_status import JobStatus, JobStatusReader
 from fitchain.pod.jobs.journal import Entry
 from fitchain.pod.jobs.watch import over
 from fitchain.pod.ports.agreement import Agreement, Anchor, RunRecord, State, Terms
@@ -135,7 +135,7 @@ def test_a_standing_is_read_until_the_job_ends() -> None:
             self.read = jobs.__next__
 
     jobs = iter([TRAINED, dataclasses.replace(TRAINED)])
-    assert watch.watch(Reader(jobs), until_settled=False) is TRAINED
+    assert watch.watch(cast(JobStatusReader, Reader(jobs)), until_settled=False) is TRAINED
     assert len(list(jobs)) == 1
 
 
