@@ -325,7 +325,7 @@ def test_a_recipe_that_does_not_fit_the_dataset_is_refused(plan: Recipe, message
 
 def test_a_recipe_for_another_dataset_is_refuted() -> None:
     with pytest.raises(ClaimMismatch, match=str(ZERO)):
-        CARD.check_recipe(recipe(dataset=NO_ROOT))
+        CARD.check_recipe(recipe(dataset=Root(ZERO)))
 
 
 ALICE = "0x" + "ab" * 20
