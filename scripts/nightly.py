@@ -3,7 +3,8 @@ not run again for it.
 
     python -m scripts.nightly               the parts that have not passed yet, in order
     python -m scripts.nightly PART ...      these parts, whether they passed or not
-    python -m scripts.nightly --again       all parts, as if none had passed; cut off, the next call goes on
+    python -m scripts.nightly --again       all parts, as if none had passed; cut off, the next call
+                                           goes on
     python -m scripts.nightly --list        the parts and where each stands
 
 Each part that ends adds a line of JSON to `results/nightly.jsonl`: part, commit, changes, start,
