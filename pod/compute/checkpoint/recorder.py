@@ -125,7 +125,8 @@ class Recorder(AbstractContextManager["Recorder"]):
             kept.
     """
 
-    # Many parameters: job and seed make a leaf's digest, and the rest says where a resumed one begins.
+    # Many parameters: job and seed make a leaf's digest, and the rest says where a resumed one
+    # begins.
     def __init__(
         self,
         folder: Path,

@@ -1,4 +1,5 @@
-"""The things a worker does: train, rehearse, replay, recompute, audit, explain, evaluate (torch)."""
+"""The things a worker does: train, rehearse, replay, recompute, audit, explain, evaluate (torch).
+"""
 
 from __future__ import annotations
 
