@@ -125,3 +125,4 @@ print(f"the owner has {owner.chain.fit_balance(owner.keys.address) // fitchain.F
 
 # %%
 opened.close()
+print(f"everything of this run lies in {folder}")

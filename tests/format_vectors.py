@@ -57,7 +57,6 @@ from fitchain.pod.values.state import (
     model_root,
     optimizer_root,
     safetensors_pieces,
-    split_state,
     state_digest,
     tensor_entry,
 )
@@ -101,7 +100,9 @@ def _entries(count: int) -> list[Digest]:
 
 
 def _state(given: Values) -> Values:
-    model, optimizer = split_state(_tensors(given))
+    tensors = _tensors(given)
+    model = {name: tensor for name, tensor in tensors.items() if tensor.kind != "optimizer"}
+    optimizer = {name: tensor for name, tensor in tensors.items() if tensor.kind == "optimizer"}
     roots = model_root(model), optimizer_root(optimizer)
     return {
         "entries": {name: tensor_entry(name, tensor) for name, tensor in sorted({**model, **optimizer}.items())},

@@ -32,7 +32,6 @@ from fitchain.pod.compute.dataset import (
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import (
-    NO_ROOT,
     ZERO,
     Digest,
     Root,
@@ -326,7 +325,7 @@ def test_a_recipe_that_does_not_fit_the_dataset_is_refused(plan: Recipe, message
 
 def test_a_recipe_for_another_dataset_is_refuted() -> None:
     with pytest.raises(ClaimMismatch, match=str(ZERO)):
-        CARD.check_recipe(recipe(dataset=NO_ROOT))
+        CARD.check_recipe(recipe(dataset=Root(ZERO)))
 
 
 ALICE = "0x" + "ab" * 20

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,11 @@ import pytest
 from typer.main import get_command
 
 from fitchain.cli.app import app
+from fitchain.pod.compute.environment import installed_torch
+from fitchain.pod.compute.environment.classes import refuse_other_host, shipped_probe
+from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.errors import EnvironmentRefused
+from fitchain.pod.values.recipe import Environment
 from tests.source_text import DOCUMENTS, ROOT, blocks_of, name_of, python_in, spans_of, tree_of
 from tests.terminals import terminals_at, walk_of
 
@@ -20,14 +28,16 @@ TOUR = DOCS / "architecture.md"
 HISTORY = ROOT / "CHANGELOG.md"
 """Tells of files and commands as they were called."""
 
-NAMED_FILE = re.compile(r"^(?:pod|cli|scripts|tests|contracts|docs|examples|fitchain|snapshots)/[\w./-]+$")
+CURRENT = [path for path in DOCUMENTS if path != HISTORY]
+PROBE = ("fitchain.pod.compute.environment", "probe", "cpu-x86-64-v3", "1")
+NAMED_FILE = re.compile(r"^(?:pod|cli|scripts|tests|contracts|docs|examples|snapshots|fitchain(?=/__init__))/[\w./-]+$")
 ROW = re.compile(r"^\| (.+) \|$", re.MULTILINE)
 
 
 # What a document names
 
 
-@pytest.mark.parametrize("document", [path for path in DOCUMENTS if path != HISTORY], ids=name_of)
+@pytest.mark.parametrize("document", CURRENT, ids=name_of)
 def test_files_that_a_document_names_are_there(document: Path) -> None:
     text = document.read_text()
     named = [span for span in spans_of(text) if NAMED_FILE.match(span)]
@@ -135,17 +145,17 @@ def path_of(command: str) -> tuple[str, ...]:
     return next((path for path in paths if path in COMMANDS), ())
 
 
-@pytest.mark.parametrize("document", [path for path in DOCUMENTS if path != HISTORY], ids=name_of)
+@pytest.mark.parametrize("document", CURRENT, ids=name_of)
 def test_commands_that_a_document_names_are_there_with_their_options(document: Path) -> None:
     wrong = [
         command
         for command in commands_in(document)
-        if not (path := path_of(command)) or not set(OPTION.findall(command)) <= COMMANDS[path]
+        if not (path := path_of(command)) or not set(OPTION.findall(command)) <= COMMANDS[path] | {"--help"}
     ]
     assert wrong == []
 
 
-@pytest.mark.parametrize("document", [path for path in DOCUMENTS if path != HISTORY], ids=name_of)
+@pytest.mark.parametrize("document", CURRENT, ids=name_of)
 def test_make_targets_that_a_document_names_are_there(document: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     text = document.read_text()
@@ -153,18 +163,39 @@ def test_make_targets_that_a_document_names_are_there(document: Path) -> None:
     assert set(re.findall(r"^(?:\$ )?make ([a-z-]+)", shown, re.MULTILINE)) <= targets
 
 
+def calls_of_face(code: str) -> set[tuple[str, int, tuple[str, ...]]]:
+    """Calls of public functions as (name, how many arguments stand by place, which by name)."""
+    return {
+        (node.func.attr, len(node.args), tuple(sorted(str(keyword.arg) for keyword in node.keywords)))
+        for node in ast.walk(ast.parse(code))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        if isinstance(node.func.value, ast.Name) and node.func.value.id == "fitchain"
+    }
+
+
+def test_readme_calls_what_the_notebook_calls_likewise() -> None:
+    """The notebook is run from end to end (tests/test_notebook.py)."""
+    shown = calls_of_face("\n".join(blocks_of((ROOT / "README.md").read_text(), "python")))
+    played = calls_of_face((ROOT / "examples" / "notebook.py").read_text())
+    forms = {(name, count) for name, count, _ in played}
+    assert shown and [call for call in shown if call[:2] not in forms] == []
+
+
 def texts_run_by_tests() -> set[tuple[str, str]]:
-    """Pairs of texts that stand side by side in a call, a list or a tuple of some test: `run("job", "accept", id)`."""
+    """Pairs of texts that stand side by side in a call, a list or a tuple of some test: `run("job", "accept", id)`.
+
+    What is no text there is a star: `run("pod", role)` runs the pods of all roles.
+    """
     pairs = set()
     for path in python_in("tests"):
         for node in ast.walk(tree_of(path)):
             items = node.args if isinstance(node, ast.Call) else getattr(node, "elts", [])
-            words = [str(item.value) if isinstance(item, ast.Constant) else "" for item in items]
-            pairs |= set(zip(words, [*words[1:], ""], strict=True))
+            words = [str(item.value) if isinstance(item, ast.Constant) else "*" for item in items]
+            pairs |= set(pairwise([*words, ""]))
     return pairs
 
 
-@pytest.mark.parametrize("document", [path for path in DOCUMENTS if path != HISTORY], ids=name_of)
+@pytest.mark.parametrize("document", CURRENT, ids=name_of)
 def test_every_command_that_a_document_names_is_run_by_a_test(document: Path) -> None:
     walked = {path_of(command) for path in DOCUMENTS for command in commands_in_walk(path)}
     tried = texts_run_by_tests()
@@ -173,9 +204,30 @@ def test_every_command_that_a_document_names_is_run_by_a_test(document: Path) ->
         command
         for command in commands_in(document)
         if (path := path_of(command)) not in walked
-        and (path[:2] not in tried if len(path) > 1 else not path or path[0] not in singles)
+        and (tried.isdisjoint({path[:2], (path[0], "*")}) if len(path) > 1 else not path or path[0] not in singles)
     ]
     assert untried == []
+
+
+def python_commands() -> set[tuple[str, ...]]:
+    """Every `python -m MODULE ...` that documents name outside of walks."""
+    spans = [span for path in CURRENT for span in spans_of(path.read_text())]
+    return {tuple(span.split()[2:]) for span in spans if span.startswith("python -m ")}
+
+
+def test_python_commands_that_documents_name_run_and_answer() -> None:
+    """The probe's prints what ships, on a host of its class; compiling is run and compared by tests/test_contracts.py."""
+    compiling = ("scripts.compile_contracts",)
+    assert python_commands() == {PROBE, compiling}
+    done = subprocess.run([sys.executable, "-m", *PROBE], cwd=ROOT, capture_output=True, text=True)
+    _, _, name, threads = PROBE
+    try:
+        environment = Environment(name, int(threads), installed_torch())
+        refuse_other_host(environment)
+    except EnvironmentRefused as refused:
+        assert (done.returncode, refused.message in done.stderr) == (3, True)
+    else:
+        assert shipped_probe(environment) in (None, Digest.parse(done.stdout.strip()))
 
 
 def commands_in_walk(document: Path) -> Iterator[str]:

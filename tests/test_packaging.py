@@ -1,4 +1,4 @@
-"""What is imported is declared, what is declared is locked, and a wheel brings one name that works."""
+"""What is imported is declared, what is declared is locked, and a wheel brings one working name."""
 
 from __future__ import annotations
 

@@ -91,5 +91,5 @@ def tables(document: Path) -> list[str]:
 
 def test_documents_show_the_table() -> None:
     shown = {path.name: tables(path) for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]}
-    assert shown["trust.md"] == [markdown(disputed=False), markdown(disputed=True)]
-    assert [table for found in shown.values() for table in found if table not in shown["trust.md"]] == []
+    assert shown["audits.md"] == [markdown(disputed=False), markdown(disputed=True)]
+    assert [table for found in shown.values() for table in found if table not in shown["audits.md"]] == []

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fitchain.pod.ports.agreement.terms import Anchor
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.proof.transcript import Transcript, check_anchors, grow
-from fitchain.pod.values.digest import NO_ROOT, ZERO, Digest, Root, bag, leaf_hash, node_hash, sha256, tagged, tree_root
+from fitchain.pod.values.digest import ZERO, Digest, Root, bag, leaf_hash, node_hash, sha256, tagged, tree_root
 from fitchain.pod.values.errors import ClaimMismatch, DigestMismatch, InputRefused
 from fitchain.pod.values.leaf import Checkpoint, Leaf, metrics_digest, metrics_salt, records_digest
 
@@ -205,7 +205,7 @@ def test_checkpoint_is_read_back_from_its_line(
 
 def test_checkpoint_refuses_metrics_that_do_not_open_its_leaf() -> None:
     salt = metrics_salt(bytes(32), 3)
-    leaf = Leaf(3, 30, NO_ROOT, NO_ROOT, ZERO, metrics_digest({"loss": 0.5}, salt), ZERO)
+    leaf = Leaf(3, 30, Root(ZERO), Root(ZERO), ZERO, metrics_digest({"loss": 0.5}, salt), ZERO)
     Checkpoint(leaf, {"loss": 0.5}, salt).verify()
     with pytest.raises(DigestMismatch, match="the metrics of leaf 3"):
         Checkpoint(leaf, {"loss": 0.4}, salt).verify()

@@ -127,7 +127,7 @@ class Home(AbstractContextManager["Home"]):
         Raises:
             ChainUnusable, StoreUnusable: chain or store do not answer.
         """
-        for cid in self.agreements.parcels(agreement):
+        for cid in self.agreements.objects(agreement):
             self.store.unpin(cid)
 
     def kept_identity(self, path: Path) -> str:

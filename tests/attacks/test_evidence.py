@@ -174,7 +174,7 @@ def test_check_catches_records_of_another_registration(case: Case) -> None:
     [
         ({"agreement": sha256(b"another")}, "the evidence is about the agreement"),
         ({"round": 1}, "the evidence is for the round 0, and the chain says 1"),
-        ({"challenge": sha256(b"another"), "drawn": 2}, "the evidence is about the segments"),
+        ({"challenge": sha256(b"another"), "drawn_segments": 2}, "the evidence is about the segments"),
         ({"dataset_root": sha256(b"another")}, "the recipe's dataset is"),
         ({"steps": 23}, "the evidence is about the segments|the recipe's number of steps is 22"),
         ({"dataset_count": 30}, "the recipe uses rows up to 40 of 30 records"),
