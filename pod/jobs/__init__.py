@@ -1,10 +1,10 @@
 """One pod's job, its memory and its manners; what every party shares.
 
-parcel      what travels between pods, and to whom it is sealed
+exchange    what travels between pods, and to whom it is sealed
 worker      the process in which foreign recipes train
 rehearsal   the first segments of an offer on mock data
 journal     what a pod must remember across a power cut
 home        a pod's folder, opened
-patience    what a pod does about an error
-docket      what anyone may do to bring an audit on
+retry       what a pod does about an error
+turns       what anyone may do to bring an audit on
 """

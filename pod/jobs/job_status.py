@@ -1,4 +1,4 @@
-"""A job at one moment: its agreement by the chain, and what only this pod's journal knows.
+"""How a job stands: its agreement by the chain, and what only this pod's journal knows.
 
 The journal adds metrics out of the notes, errors, decisions.
 """
@@ -20,7 +20,7 @@ from fitchain.pod.values.recipe.terms import RECIPE_BYTES
 
 @dataclass(frozen=True)
 class JobStatus:
-    """A job at one moment.
+    """How a job stands.
 
     Args:
         agreement, run: as the chain has them.
@@ -103,7 +103,8 @@ class JobStatusReader:
 
 
 def local_recipe(home: Home, agreement: Agreement) -> Recipe | None:
-    """An agreement's recipe, where this home has it: its own offer, or one that its pod examined."""
+    """An agreement's recipe, where this home has it: its own offer, or one that its pod examined.
+    """
     path = home.settings.home / "jobs" / str(agreement.id) / "recipe.json"
     if not path.is_file() or path.stat().st_size > RECIPE_BYTES:
         return None

@@ -6,7 +6,7 @@ policy    what the owner asks of a job
 card      what is published: schema, transform constants, licence, price, policy
 records   record leaves, root, openings, "is it still what was registered?"
 order     the keyed batch order
-assemble  indices -> a model's inputs and target
+assembly  indices -> a model's inputs and target
 mock      data of the same schema for rehearsals
 """
 

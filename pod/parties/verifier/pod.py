@@ -5,7 +5,8 @@ The chain says where an audit stands, the journal what this pod votes, the job's
 evidence was sealed; so the pod keeps nothing in memory that matters, and killing it at any moment
 costs no more than the step it was in.
 
-    Joining      join with an identity made for this audit; decline where this host is of no class that the job may be of
+    Joining      join with an identity made for this audit; decline where this host is of no class
+                 that the job may be of
     Committing   examine the evidence, write the vote down, commit to it
     Revealing    reveal it
     Matched      release the job's identity, if its owner has not by half of the time
@@ -233,7 +234,8 @@ class Verifier:
         return Ballot(Outcome[body["outcome"]], Digest.parse(body["trace"]))
 
     def _vote(self, audit: Audit) -> Ballot | None:
-        """Examine the evidence and write the vote down; None while there is no evidence to be seen."""
+        """Examine the evidence and write the vote down; None while there is no evidence to be seen.
+        """
         try:
             examination = self._examination(audit)
         except StoreUnusable:
@@ -290,7 +292,8 @@ class Verifier:
         return Digest(self.home.keys.derive("fitchain/vote/v1", audit.id, audit.round))
 
     def _send(self, audit: Audit, kind: str, step: Callable[..., Receipt], *args: Any, **details: Any) -> bool:
-        """Send a step of the seat and write it down; False where the audit has moved on meanwhile."""
+        """Send a step of the seat and write it down; False where the audit has moved on meanwhile.
+        """
         if (receipt := send(self.home, audit, step, *args)) is None:
             return False
         body = {"round": audit.round, "transaction": str(receipt.transaction), "gas": receipt.gas_used, **details}

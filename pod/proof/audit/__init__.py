@@ -1,8 +1,7 @@
 """Audits: what a verifier is shown of a training, what it checks, and how it votes.
 
-Stands after `transcript` and before `certificate` in the flow. It knows leaves, records, states as
-bytes and what the chain says of a job; nothing of torch, of transactions, or of how evidence
-travels.
+It knows leaves, records, states as bytes and what the chain says of a job; nothing of torch, of
+transactions, or of how evidence travels.
 
 challenge     which segments are audited
 chain_record  what the chain says of an ended training

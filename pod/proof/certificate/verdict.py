@@ -1,6 +1,4 @@
 """The verdict: that a certificate holds, how much that assures, and what the chain tells beside it.
-
-Part of `certificate`.
 """
 
 from __future__ import annotations
@@ -15,7 +13,8 @@ from fitchain.pod.values.errors import InputRefused
 
 
 class Assurance(IntEnum):
-    """Who but the owner has checked the training; a higher level includes what the lower ones say."""
+    """Who but the owner has checked the training; a higher level includes what the lower ones say.
+    """
 
     UNAUDITED = 0
     OWNER_REPLAY = 1
@@ -64,7 +63,7 @@ class Verdict:
         assurance: who but the owner has checked the training.
         orders_checked: leaves whose records were found to be those that the order seed gives; the
             rest was too long to compute.
-        moments: what happened when, oldest first.
+        milestones: what happened when, oldest first.
         origins: agreements whose trained model this training began with.
         reason: why the assurance is what it is: what was agreed, or what the audit came to and
             when.
