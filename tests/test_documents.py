@@ -31,7 +31,7 @@ HISTORY = ROOT / "CHANGELOG.md"
 CURRENT = [path for path in DOCUMENTS if path != HISTORY]
 PROBE = ("fitchain.pod.compute.environment", "probe", "cpu-x86-64-v3", "1")
 NAMED_FILE = re.compile(r"^(?:pod|cli|scripts|tests|contracts|docs|examples|snapshots|fitchain(?=/__init__))/[\w./-]+$")
-ROW = re.compile(r"^\| (.+) \|$", re.MULTILINE)
+CONTRACT_CALL = re.compile(r"^(?:FitCoin|Registry|Agreements|ProofOfTrain|Audits)\.[a-z]\w+$")
 
 
 # What a document names
@@ -47,18 +47,23 @@ def test_files_that_a_document_names_are_there(document: Path) -> None:
     assert missing == []
 
 
+@pytest.mark.parametrize("document", CURRENT, ids=name_of)
+def test_functions_of_contracts_that_a_document_names_are_there(document: Path) -> None:
+    calls = [span.split(".") for span in spans_of(document.read_text()) if CONTRACT_CALL.match(span)]
+    assert [call for call in calls if not re.search(rf"\bfunction {call[1]}\b", contract_text(call[0]))] == []
+
+
+def contract_text(name: str) -> str:
+    interface = ROOT / "contracts" / "interfaces" / f"I{name}.sol"
+    return (ROOT / "contracts" / f"{name}.sol").read_text() + (interface.read_text() if interface.exists() else "")
+
+
 def section(document: Path, heading: str) -> str:
     """What stands under a heading, up to the next of its rank or a higher one."""
     rank = heading.split(" ")[0]
     _, _, rest = document.read_text().partition(f"\n{heading}\n")
     assert rest, f"{document.name} has no heading {heading!r}"
     return re.split(rf"^#{{1,{len(rank)}}} ", rest, maxsplit=1, flags=re.MULTILINE)[0]
-
-
-def rows(text: str) -> list[list[str]]:
-    """The rows of the first table of a text, its head left out."""
-    lines = [[cell.strip() for cell in row.split(" | ")] for row in ROW.findall(text.split("\n\n|", 1)[-1])]
-    return lines[1:] if set("".join(lines[0])) == {"-"} else lines
 
 
 def test_readme_draws_the_storeys_as_they_are() -> None:
