@@ -22,7 +22,7 @@ from rich.table import Table
 from fitchain.cli.views.output import console, log, print_json, printable
 from fitchain.pod.values.errors import FitchainError
 from tests.attacks import detection
-from tests.attacks.attack_lab import Caught, Field
+from tests.attacks.attack_lab import AttackLab, Caught
 from tests.attacks.rows import ATTACKS, UNCAUGHT, Attack
 
 TROUBLE = (FitchainError, AssertionError, OSError, KeyError, ValueError)
@@ -56,17 +56,17 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
     parser.add_argument("--here", action="store_true", help="replay in this process: quicker, and less like a verifier")
     parser.add_argument("names", nargs="*", metavar="WORD", help="only attacks whose name holds one of these words")
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="fitchain-attacks-") as place:
-        field = Field(Path(place), processes=not given.here)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="fitchain-attacks-") as scratch:
+        lab = AttackLab(Path(scratch), processes=not args.here)
         try:
-            caught = list(played(field, chosen(ATTACKS, given.names)))
-            uncaught = list(played(field, chosen(UNCAUGHT, given.names)))
+            caught = list(played(lab, chosen(ATTACKS, args.names)))
+            uncaught = list(played(lab, chosen(UNCAUGHT, args.names)))
         finally:
-            field.close()
-    rates = [] if given.names else detection.table()
+            lab.close()
+    rates = [] if args.names else detection.table()
     holds = all(each.holds for each in (*caught, *uncaught)) and all(rate.holds for rate in rates)
-    if given.json:
+    if args.json:
         print_json(
             {
                 "attacks": [as_values(each) for each in caught],
@@ -85,18 +85,18 @@ def chosen(attacks: Sequence[Attack], words: Sequence[str]) -> list[Attack]:
     return [attack for attack in attacks if not words or any(word in attack.name for word in words)]
 
 
-def played(field: Field, attacks: Sequence[Attack]) -> Iterator[Played]:
+def played(lab: AttackLab, attacks: Sequence[Attack]) -> Iterator[Played]:
     """Play one after another."""
     for attack in attacks:
         started = time.monotonic()
         try:
-            found = attack.play(field)
-            differs = attack.differs(found)
+            caught = attack.play(lab)
+            differs = attack.differs(caught)
         except TROUBLE as error:
-            found, differs = Caught("nobody", "-", "-"), f"it could not be played: {type(error).__name__}: {error}"
-        rate = detection.of_attack(found.faked) if found.faked else None
+            caught, differs = Caught("nobody", "-", "-"), f"it could not be played: {type(error).__name__}: {error}"
+        rate = detection.of_attack(caught.faked) if caught.faked else None
         log(f"{attack.name}: {differs or 'as its row says'} ({time.monotonic() - started:.1f} s)")
-        yield Played(attack, found, differs, rate)
+        yield Played(attack, caught, differs, rate)
 
 
 def show(caught: Sequence[Played], uncaught: Sequence[Played], rates: Sequence[detection.Rate]) -> None:
@@ -107,8 +107,8 @@ def show(caught: Sequence[Played], uncaught: Sequence[Played], rates: Sequence[d
         if rows:
             out.print(folded(title, heads, [cells(each, wide) for each in rows]))
     out.print(
-        f"found: of {detection.DRAWS:,} draws of {detection.PLAYED_DRAWN} inner segments of the {detection.PLAYED_SEGMENTS} that"
-        " are played, those that find it; in brackets the formula\n",
+        f"found: of {detection.DRAWS:,} draws of {detection.PLAYED_DRAWN} inner segments "
+        f"of the {detection.PLAYED_SEGMENTS} that are played, those that find it; in brackets the formula\n",
         style="dim",
     )
     if rates:
@@ -136,9 +136,9 @@ def folded(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> T
 def cells(row: Played, wide: bool) -> list[str]:
     """A row for people."""
     always = "never" if row.caught.by == "nobody" else "always"
-    found = found_share(row.rate) if row.rate else always
-    told = [row.attack.name, row.attack.tried, row.caught.by, row.caught.step, found]
-    return [*told, short(row.caught.says)] if wide else told
+    share = found_share(row.rate) if row.rate else always
+    texts = [row.attack.name, row.attack.tried, row.caught.by, row.caught.step, share]
+    return [*texts, short(row.caught.says)] if wide else texts
 
 
 def rate_cells(rate: detection.Rate) -> list[str]:

@@ -287,7 +287,7 @@ def verify(
 
 def describe_verdict(verdict: Verdict, model: Path) -> Report:
     """A verdict: what holds, what was read from the chain, what it does not say."""
-    statement, history = verdict.statement, verdict.story
+    statement, history = verdict.statement, verdict.history
     values = {
         "holds": True,
         "assurance": verdict.assurance.label,
@@ -376,7 +376,7 @@ def _when(verdict: Verdict) -> str:
 
 def _related(verdict: Verdict) -> str:
     """Other agreements that did not end well, so that a lucky run among many failed ones shows."""
-    others = verdict.story.related
+    others = verdict.history.related
     if not others:
         return "no other agreement of this owner, dataset or model failed or was given up"
     first = ", ".join(f"{other.id.short} {_failure(other)}" for other in others[:5])

@@ -78,8 +78,8 @@ class AgreementHistory:
     def concluded(self) -> Event | None:
         """The event of the audit's verdict, the newest where a Match was followed by Withheld; None
         while there is none."""
-        found = [event for event in self.events if event.name == "Concluded"]
-        return found[-1] if found else None
+        verdicts = [event for event in self.events if event.name == "Concluded"]
+        return verdicts[-1] if verdicts else None
 
 
 def read_history(chain: Chain, id: AgreementId) -> AgreementHistory:
@@ -131,16 +131,16 @@ def _sum(events: Iterable[Event], name: str) -> int:
     return sum(event.args.get(name, 0) for event in events)
 
 
-def _related(calls: Agreements, told: Agreement) -> Iterable[Related]:
-    others = [id for id in calls.list() if id != told.id and any(_shared(calls.terms(id), told.terms))]
+def _related(calls: Agreements, agreement: Agreement) -> Iterable[Related]:
+    others = [id for id in calls.list() if id != agreement.id and any(_shared(calls.terms(id), agreement.terms))]
     for other in calls.read_many(others):
         outcome = State.DIVERGED if other.diverged and other.state is not State.REFUNDED else other.state
         if outcome in FAILED:
             audit = _audit(calls.chain, other) if outcome in (State.FORFEITED, State.REFUNDED) else None
             verdict = audit.verdict if audit else Outcome.NONE
-            yield Related(other.id, outcome, *_shared(other.terms, told.terms), verdict)
+            yield Related(other.id, outcome, *_shared(other.terms, agreement.terms), verdict)
 
 
-def _shared(one: Terms, other: Terms) -> tuple[bool, bool, bool]:
+def _shared(terms: Terms, other: Terms) -> tuple[bool, bool, bool]:
     """Whether owner, dataset, model are the same."""
-    return one.owner == other.owner, one.dataset == other.dataset, one.model == other.model
+    return terms.owner == other.owner, terms.dataset == other.dataset, terms.model == other.model

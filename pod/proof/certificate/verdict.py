@@ -60,7 +60,7 @@ class Verdict:
 
     Args:
         statement: what it claims, all of it true.
-        story: what the chain says beside it: state, payments, anchors, related agreements.
+        history: what the chain says beside it: state, payments, anchors, related agreements.
         assurance: who but the owner has checked the training.
         orders_checked: leaves whose records were found to be those that the order seed gives; the
             rest was too long to compute.
@@ -71,7 +71,7 @@ class Verdict:
     """
 
     statement: Statement
-    story: AgreementHistory
+    history: AgreementHistory
     assurance: Assurance
     orders_checked: int
     milestones: tuple[Milestone, ...]
@@ -81,7 +81,7 @@ class Verdict:
     @property
     def state(self) -> State:
         """Where the agreement stands."""
-        return self.story.agreement.state
+        return self.history.agreement.state
 
     @property
     def complete(self) -> bool:

@@ -50,26 +50,28 @@ def verify(
         chain = connect(chain if isinstance(chain, Settings) else load(rpc=chain))
     statement = Statement.parse(payload)
     claims.check_deployment(statement, chain.deployment)
-    story = _story(chain, statement)
-    claims.check_ended(story)
-    ctx = Agreements(chain).context(story.agreement, statement.dataset_root, statement.initial_model)
-    claims.check_agreement(statement, story, signer, ctx)
-    claims.check_verdict(story)
-    claims.check_registered(statement, story)
-    claims.check_recipe(statement, story.agreement.terms)
-    model_id = story.agreement.terms.model
+    history = _history(chain, statement)
+    claims.check_ended(history)
+    ctx = Agreements(chain).context(history.agreement, statement.dataset_root, statement.initial_model)
+    claims.check_agreement(statement, history, signer, ctx)
+    claims.check_verdict(history)
+    claims.check_registered(statement, history)
+    claims.check_recipe(statement, history.agreement.terms)
+    model_id = history.agreement.terms.model
     claims.check_lineage(statement, claims.ancestors_of(Registry(chain), model_id, MOST_ANCESTORS), model_id)
     claims.check_leaves(statement)
-    claims.check_transcript(statement, story)
+    claims.check_transcript(statement, history)
     orders_checked = claims.check_orders(statement)
     claims.check_file(statement, model)
-    assurance, reason = assurance_of(story)
+    assurance, reason = assurance_of(history)
     if require is not None and assurance < require:
         raise ClaimMismatch(
             f"the assurance is {assurance.label}, and at least {require.label} is required",
             f"everything else holds; {reason}",
         )
-    return Verdict(statement, story, assurance, orders_checked, _milestones(story), _origins(chain, statement), reason)
+    return Verdict(
+        statement, history, assurance, orders_checked, _milestones(history), _origins(chain, statement), reason
+    )
 
 
 def _read(path: Path) -> bytes:
@@ -87,32 +89,32 @@ LEVELS = {
 """What a Match assures, by what was disclosed."""
 
 
-def assurance_of(story: AgreementHistory) -> tuple[Assurance, str]:
+def assurance_of(history: AgreementHistory) -> tuple[Assurance, str]:
     """Who but the owner has checked a training, by the chain, and why that is so.
 
     A dispute counts as much as an audit: its verifiers are drawn and vote likewise. A verdict
     against the owner is not for here, since `check_verdict` refutes the certificate.
     """
-    terms, audit, concluded = story.agreement.terms.audit, story.audit, story.concluded
+    terms, audit, concluded = history.agreement.terms.audit, history.audit, history.concluded
     if audit is None:
-        told = "an audit is only for a dispute, and there was none" if terms.seats else "no audit was agreed on"
-        return Assurance.UNAUDITED, told
-    which = "the audit that its scientist asked for" if audit.disputed else "its audit"
+        reason = "an audit is only for a dispute, and there was none" if terms.seats else "no audit was agreed on"
+        return Assurance.UNAUDITED, reason
+    subject = "the audit that its scientist asked for" if audit.disputed else "its audit"
     if concluded is None:
-        return Assurance.UNAUDITED, f"{which} is under way: {audit.phase.name.lower()}, round {audit.round + 1}"
+        return Assurance.UNAUDITED, f"{subject} is under way: {audit.phase.name.lower()}, round {audit.round + 1}"
     when = f"in block {concluded.block}"
     if audit.verdict is not Outcome.MATCH:
-        return Assurance.UNAUDITED, f"{which} came to no verdict {when}: {audit.verdict.name.lower()}"
-    sampling, last = Sampling(story.proof.count - 1, terms.segments), int(story.agreement.diverged)
+        return Assurance.UNAUDITED, f"{subject} came to no verdict {when}: {audit.verdict.name.lower()}"
+    sampling, last = Sampling(history.proof.count - 1, terms.segments), int(history.agreement.diverged)
     looked = f"over {sampling.audited + last} of {sampling.segments + last} segments"
-    told = (
-        f"{which} concluded match {when}, with at least {audit.quorum} of {len(audit.seats)} drawn verifiers {looked}"
+    reason = (
+        f"{subject} concluded match {when}, with at least {audit.quorum} of {len(audit.seats)} drawn verifiers {looked}"
     )
     unpaid = "; the model's key is not released yet" if audit.phase is Phase.MATCHED else ""
-    return LEVELS[terms.mode], told + unpaid
+    return LEVELS[terms.mode], reason + unpaid
 
 
-def _story(chain: Chain, statement: Statement) -> AgreementHistory:
+def _history(chain: Chain, statement: Statement) -> AgreementHistory:
     try:
         return read_history(chain, statement.agreement)
     except NotFound:
@@ -122,8 +124,8 @@ def _story(chain: Chain, statement: Statement) -> AgreementHistory:
         ) from None
 
 
-def _milestones(story: AgreementHistory) -> tuple[Milestone, ...]:
-    return tuple(Milestone(event.name, event.block, story.blocks[event.block].timestamp) for event in story.events)
+def _milestones(history: AgreementHistory) -> tuple[Milestone, ...]:
+    return tuple(Milestone(event.name, event.block, history.blocks[event.block].timestamp) for event in history.events)
 
 
 def _origins(chain: Chain, statement: Statement) -> tuple[Digest, ...]:
