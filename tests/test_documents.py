@@ -84,6 +84,20 @@ def test_tour_has_a_line_for_every_module_of_the_store() -> None:
     assert sorted(told) == sorted(modules)
 
 
+PACKAGES = sorted(path.parent for path in (ROOT / "pod").rglob("__init__.py"))
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=name_of)
+def test_package_says_what_is_inside(package: Path) -> None:
+    """In a list, which names no other module, or in a sentence."""
+    text = ast.get_docstring(tree_of(package / "__init__.py")) or ""
+    listed = set(re.findall(r"^ *([a-z_]+)  +\S", text, re.MULTILINE))
+    python = [path for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()]
+    modules = {path.stem for path in python if not path.name.startswith("_")}
+    assert listed <= modules
+    assert modules - listed - set(re.findall(r"`(\w+)`", text)) == set()
+
+
 def test_tour_names_every_contract() -> None:
     told = re.findall(r"^\| `(\w+)` \|", section(TOUR, "## The contracts"), re.MULTILINE)
     assert sorted(told) == sorted(path.stem for path in (ROOT / "contracts").glob("*.sol"))

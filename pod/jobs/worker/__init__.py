@@ -1,8 +1,8 @@
 """Worker: the process in which foreign recipes train: no network, no keys, limits.
 
 `task` says what a job folder holds and what is asked for; `parent` starts the process, relays its
-events and ends it; `child` is what runs inside, and the only part that imports torch. Nothing in
-the folder is ever imported, evaluated or unpickled.
+events and ends it; `child` is what runs inside: it takes on a `job` in one of the `modes`, and is
+the only part that imports torch. Nothing in the folder is ever imported, evaluated or unpickled.
 
     <job folder>/task.json            what to do: train, rehearse, replay, recompute, audit, explain or evaluate
                  recipe.json           canonical
