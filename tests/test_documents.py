@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
 import subprocess
 import sys
@@ -17,6 +18,9 @@ from typer.main import get_command
 from fitchain.cli.app import app
 from fitchain.pod.compute.environment import installed_torch
 from fitchain.pod.compute.environment.classes import refuse_other_host, shipped_probe
+from fitchain.pod.parties.owner.pod import KEEP_S
+from fitchain.pod.ports.settings import Settings
+from fitchain.pod.ports.store.endpoints import ENDPOINT_BYTES, MOST_ADDRESSES
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import EnvironmentRefused
 from fitchain.pod.values.recipe import Environment
@@ -123,6 +127,53 @@ def test_tour_says_where_each_step_of_a_job_is_done() -> None:
         if not (ROOT / path).exists() or name not in defined_in(ROOT / path)
     ]
     assert unknown == []
+
+
+# Numbers that a document tells
+
+
+def constant(name: str) -> int:
+    """A constant of the contracts, in whole FIT where it is an amount."""
+    match = re.search(rf"constant {name} = (\d+)", (ROOT / "contracts" / "types" / "Audit.sol").read_text())
+    assert match, f"no contract has the constant {name}"
+    return int(match[1])
+
+
+def kubo_release() -> str:
+    match = re.search(r"kubo v(\d+\.\d+)\.", (ROOT / "tools" / "kubo" / "go.mod").read_text())
+    assert match
+    return match[1]
+
+
+PYTHONS = "3.11 to 3.14"
+"""As set-up says it (tests/test_packaging.py)."""
+IN_WORDS = {2: "twice", 8: "eight", 30: "thirty", 60: "a minute"}
+
+NUMBERS = {
+    "docs/audits.md": [
+        f"Verifiers lock a stake of {constant('FULL_STAKE'):,} FIT",
+        f"is replaced, at most {IN_WORDS[constant('ROUND_LIMIT') - 1]}",
+    ],
+    "docs/architecture.md": [f"and {IN_WORDS[int(Settings.store_patience_s)]} (`store_patience_s`)"],
+    "docs/trust.md": [
+        f"{IN_WORDS[KEEP_S // 86_400]} days after the job's last event",
+        f"at most {ENDPOINT_BYTES} bytes and {IN_WORDS[MOST_ADDRESSES]} addresses",
+    ],
+    "docs/format.md": [
+        f"ASCII of at most {ENDPOINT_BYTES} bytes",
+        f"at most {IN_WORDS[MOST_ADDRESSES]} addresses",
+    ],
+    "docs/ipfs.md": [f"builds Kubo {kubo_release()} "],
+    # Whoever fakes a tenth slips by q draws with a chance of 0.9^q at most.
+    "README.md": [f"with 95 % where q = {math.ceil(math.log(0.05, 0.9))} ", f"Python {PYTHONS}"],
+    "CONTRIBUTING.md": [f"Python {PYTHONS}"],
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_that_a_document_tells_are_those_of_the_code(name: str) -> None:
+    text = " ".join((ROOT / name).read_text().split())
+    assert [sentence for sentence in NUMBERS[name] if sentence not in text] == []
 
 
 # What a document shows of commands
@@ -235,9 +286,8 @@ def python_commands() -> set[tuple[str, ...]]:
 
 
 def test_python_commands_that_documents_name_run_and_answer() -> None:
-    """The probe's prints what ships, on a host of its class; compiling is run and compared by tests/test_contracts.py."""
-    compiling = ("scripts.compile_contracts",)
-    assert python_commands() == {PROBE, compiling}
+    """The probe's prints what ships, on a host of its class; what the others write is compared by tests/test_contracts.py."""
+    assert python_commands() == {PROBE, ("scripts.compile_contracts",), ("scripts.contract_vectors",)}
     done = subprocess.run([sys.executable, "-m", *PROBE], cwd=ROOT, capture_output=True, text=True)
     _, _, name, threads = PROBE
     try:
