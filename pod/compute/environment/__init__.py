@@ -9,7 +9,7 @@ every training run in a fresh process.
 
 from __future__ import annotations
 
-from fitchain.pod.compute.environment.checking import check, here, host_cache, probe
+from fitchain.pod.compute.environment.checking import check, describe_host, host_cache, probe
 from fitchain.pod.compute.environment.classes import (
     CLASSES,
     clean_variables,
@@ -28,7 +28,7 @@ __all__ = [
     "clean_variables",
     "configure",
     "expected_probe",
-    "here",
+    "describe_host",
     "host_cache",
     "installed_torch",
     "probe",
