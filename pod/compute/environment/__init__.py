@@ -1,15 +1,15 @@
 """Environment classes: what makes a replay exact, and the probe by which a host shows that it
 reproduces a class.
 
-Stands after `agreement` and before `sandbox` in the flow. `classes` says which variables and
-settings a class means, `probing` is the work whose digest identifies it, `checking` runs that work
-in a process of its own and compares. Nothing here imports torch when it is imported: the variables
-of a class must be set before torch is, so the probe and every training run in a fresh process.
+`classes` says which variables and settings a class means, `probing` is the work whose digest
+identifies it, `checking` runs that work in a process of its own and compares. Nothing here imports
+torch when it is imported: the variables of a class must be set before torch is, so the probe and
+every training run in a fresh process.
 """
 
 from __future__ import annotations
 
-from fitchain.pod.compute.environment.checking import check, here, host_cache, probe
+from fitchain.pod.compute.environment.checking import check, describe_host, host_cache, probe
 from fitchain.pod.compute.environment.classes import (
     CLASSES,
     clean_variables,
@@ -27,8 +27,8 @@ __all__ = [
     "check",
     "clean_variables",
     "configure",
+    "describe_host",
     "expected_probe",
-    "here",
     "host_cache",
     "installed_torch",
     "probe",

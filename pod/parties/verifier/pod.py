@@ -5,7 +5,8 @@ The chain says where an audit stands, the journal what this pod votes, the job's
 evidence was sealed; so the pod keeps nothing in memory that matters, and killing it at any moment
 costs no more than the step it was in.
 
-    Joining      join with an identity made for this audit; decline where this host is of no class that the job may be of
+    Joining      join with an identity made for this audit; decline where this host is of no class
+                 that the job may be of
     Committing   examine the evidence, write the vote down, commit to it
     Revealing    reveal it
     Matched      release the job's identity, if its owner has not by half of the time
@@ -313,7 +314,7 @@ def check_host(home: Home, id: AgreementId) -> None:
     """
     cache = environment.host_cache()
     try:
-        environment.here(DEFAULT_CLASS, DEFAULT_THREADS, cache)
+        environment.describe_host(DEFAULT_CLASS, DEFAULT_THREADS, cache)
     except EnvironmentRefused:
         terms = home.agreements.terms(id)
         home.add_peer(terms.owner)
@@ -324,6 +325,6 @@ def check_host(home: Home, id: AgreementId) -> None:
 
 def _reproduces(name: str, probe: str, cache: Path) -> bool:
     try:
-        return str(environment.here(name, DEFAULT_THREADS, cache).probe) == probe
+        return str(environment.describe_host(name, DEFAULT_THREADS, cache).probe) == probe
     except EnvironmentRefused:
         return False

@@ -1,7 +1,4 @@
-"""The verdict: that a certificate holds, how much that assures, and what the chain tells beside it.
-
-Part of `certificate`.
-"""
+"""The verdict: that a certificate holds, how much that assures, and what the chain tells beside it."""
 
 from __future__ import annotations
 
@@ -64,7 +61,7 @@ class Verdict:
         assurance: who but the owner has checked the training.
         orders_checked: leaves whose records were found to be those that the order seed gives; the
             rest was too long to compute.
-        moments: what happened when, oldest first.
+        milestones: what happened when, oldest first.
         origins: agreements whose trained model this training began with.
         reason: why the assurance is what it is: what was agreed, or what the audit came to and
             when.
