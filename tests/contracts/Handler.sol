@@ -96,7 +96,8 @@ contract Handler {
     }
 
     function isLive(State state) public pure returns (bool) {
-        return state != State.Settled && state != State.Cancelled && state != State.Forfeited && state != State.Refunded;
+        bool paid = state == State.Settled || state == State.Refunded;
+        return !paid && state != State.Cancelled && state != State.Forfeited;
     }
 
     // --- moves
