@@ -33,12 +33,10 @@ from fitchain.pod.ports.chain import devnet
 from fitchain.pod.ports.registry import Role
 from fitchain.pod.values.ids import AgreementId
 from tests.chain_fixtures import ETHER, MONEY, PASSPHRASE, QUICK_WORK, Devnet
+from tests.limits import LIMIT_S
 
 PRICE, BOND = 12 * ETHER, 6 * ETHER
 HOUR_S = 3600
-LIMIT_S = 600
-"""So long a pod is waited for: it ends what hangs, and says nothing of how long anything takes on a
-busy machine."""
 RECIPE = {"steps": 12, "batch_size": 8, "segment": 2, "group": 2, "learning_rate": 0.01}
 """Seven leaves: three anchors of two, and one leaf over."""
 
@@ -235,7 +233,7 @@ def running(pod: Owner | Scientist | Verifier) -> Iterator[None]:
         yield
     finally:
         stop.set()
-        thread.join(60)
+        thread.join(LIMIT_S)
         assert not thread.is_alive()
     assert not failed
 
@@ -297,7 +295,7 @@ class PodProcess:
         """End it as Ctrl-C would."""
         self.process.terminate()
         try:
-            assert self.process.wait(30) == 0
+            assert self.process.wait(LIMIT_S) == 0
         finally:
             self.process.kill()
 

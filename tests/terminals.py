@@ -20,10 +20,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
+from tests.limits import LIMIT_S
 from tests.source_text import ROOT, blocks_of
 
 PROMPT = re.compile(r"^(\w+)\$ (.+)$")
-LIMIT_S = 300
 PRINTED = re.compile(r"^(dataset|model|agreement|panel|address) +(0x[0-9a-fA-F]{40,64})|^()(baf\w{50,})$", re.MULTILINE)
 WORDS = {"dataset": "DATASET", "model": "MODEL", "agreement": "JOB", "panel": "PANEL", "": "CID"}
 

@@ -33,6 +33,7 @@ from fitchain.pod.values.ids import WHOLE_POOL, AgreementId
 from tests.agreements import GROUP, KEY, WEIGHTS, Parties, anchored
 from tests.audit_actors import DISPUTE, FULL_STAKE, TERMS, StakedVerifiers
 from tests.chain_fixtures import ETHER, PASSPHRASE, Account, Devnet
+from tests.limits import LIMIT_S
 from tests.pods import Workshop, module_file, offer_table, owner_runs
 
 ROOT = Path(__file__).parent.parent
@@ -382,4 +383,4 @@ def test_verifiers_pod_says_what_it_lacks_and_stops_cleanly(
         assert "see fitchain verifier stake" in pod.stderr.readline()
         assert "Ctrl-C stops" in pod.stderr.readline()
         pod.send_signal(signal.SIGTERM)
-        assert pod.wait(30) == 0, pod.stderr.read()
+        assert pod.wait(LIMIT_S) == 0, pod.stderr.read()

@@ -15,6 +15,7 @@ import pytest
 from fitchain.cli.app import run
 from fitchain.pod.ports import keys
 from tests.chain_fixtures import PASSPHRASE, Account, Devnet
+from tests.limits import LIMIT_S
 
 ROOT = Path(__file__).parent.parent
 TABLE = "patient,age,dose,outcome\n" + "".join(
@@ -239,5 +240,5 @@ def test_a_pod_stops_cleanly_when_it_is_asked_to(
         assert pod.stderr is not None
         assert "Ctrl-C stops" in pod.stderr.readline()
         pod.send_signal(number)
-        assert pod.wait(30) == 0, pod.stderr.read()
+        assert pod.wait(LIMIT_S) == 0, pod.stderr.read()
         assert pod.stderr.read().splitlines()[0].endswith("stopping")

@@ -16,6 +16,7 @@ import pytest
 from fitchain.cli.demo.parties import next_folder
 from fitchain.cli.demo.samples import SAMPLES
 from fitchain.pod.ports.store.kubo import kubo, version
+from tests.limits import LIMIT_S
 
 ROOT = Path(__file__).parent.parent
 FIELDS = {
@@ -40,7 +41,7 @@ def fitchain(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         env=variables,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=LIMIT_S,
     )
 
 

@@ -18,6 +18,7 @@ import fitchain
 from fitchain.pod.compute.model import take_module
 from fitchain.pod.values.errors import AccessRefused, InputRefused, NotFound, Unusable
 from tests.chain_fixtures import PASSPHRASE, Devnet
+from tests.limits import LIMIT_S
 from tests.pods import Party, Workshop, module_file
 
 ROOT = Path(__file__).parent.parent
@@ -49,7 +50,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         env=variables,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=LIMIT_S,
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""

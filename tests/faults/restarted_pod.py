@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from tests.limits import LIMIT_S
 from tests.pods import Party
 
 ROOT = Path(__file__).parents[2]
@@ -61,8 +62,8 @@ class RestartedPod:
         """Ask the last one to stop; its exit status."""
         self._stopping = True
         self._process.terminate()
-        self._thread.join(60)
-        return self._process.wait(10)
+        self._thread.join(LIMIT_S)
+        return self._process.wait(LIMIT_S)
 
 
 @contextmanager
