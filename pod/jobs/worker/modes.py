@@ -1,5 +1,4 @@
-"""The things a worker does: train, rehearse, replay, recompute, audit, explain, evaluate (torch).
-"""
+"""The things a worker does: train, rehearse, replay, recompute, audit, explain, evaluate (torch)."""
 
 from __future__ import annotations
 

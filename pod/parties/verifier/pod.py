@@ -234,8 +234,7 @@ class Verifier:
         return Ballot(Outcome[body["outcome"]], Digest.parse(body["trace"]))
 
     def _vote(self, audit: Audit) -> Ballot | None:
-        """Examine the evidence and write the vote down; None while there is no evidence to be seen.
-        """
+        """Examine the evidence and write the vote down; None while there is no evidence to be seen."""
         try:
             examination = self._examination(audit)
         except StoreUnusable:
@@ -292,8 +291,7 @@ class Verifier:
         return Digest(self.home.keys.derive("fitchain/vote/v1", audit.id, audit.round))
 
     def _send(self, audit: Audit, kind: str, step: Callable[..., Receipt], *args: Any, **details: Any) -> bool:
-        """Send a step of the seat and write it down; False where the audit has moved on meanwhile.
-        """
+        """Send a step of the seat and write it down; False where the audit has moved on meanwhile."""
         if (receipt := send(self.home, audit, step, *args)) is None:
             return False
         body = {"round": audit.round, "transaction": str(receipt.transaction), "gas": receipt.gas_used, **details}
@@ -316,7 +314,7 @@ def check_host(home: Home, id: AgreementId) -> None:
     """
     cache = environment.host_cache()
     try:
-        environment.here(DEFAULT_CLASS, DEFAULT_THREADS, cache)
+        environment.describe_host(DEFAULT_CLASS, DEFAULT_THREADS, cache)
     except EnvironmentRefused:
         terms = home.agreements.terms(id)
         home.add_peer(terms.owner)
@@ -327,6 +325,6 @@ def check_host(home: Home, id: AgreementId) -> None:
 
 def _reproduces(name: str, probe: str, cache: Path) -> bool:
     try:
-        return str(environment.here(name, DEFAULT_THREADS, cache).probe) == probe
+        return str(environment.describe_host(name, DEFAULT_THREADS, cache).probe) == probe
     except EnvironmentRefused:
         return False
