@@ -114,16 +114,15 @@ class Walkers:
             code, printed = self.terminals[name].run(command)
             others = "".join(f"\n{other}: {terminal.log[-2000:]}" for other, terminal in self.terminals.items())
             assert code == 0, f"{name}$ {command} gave {code}\n{printed}{others}"
-            self._learn(command, printed)
+            self._learn(name, printed)
 
-    def _learn(self, command: str, printed: str) -> None:
-        accounts = 0
+    def _learn(self, name: str, printed: str) -> None:
+        """Take the words of later commands from what a terminal has printed."""
         for label, number, _, cid in PRINTED.findall(printed):
-            if label == "address" and "keys new" in command:
-                accounts += 1
-                self.words.setdefault(f"VERIFIER{accounts}", number)
-            elif label != "address":
+            if label != "address":
                 self.words.setdefault(WORDS[label], number or cid)
+            elif name == "verifiers":
+                self.words.setdefault(f"VERIFIER{sum(word.startswith('VERIFIER') for word in self.words) + 1}", number)
         if second := re.search(r"^IPFS node 2 +(\S+)$", printed, re.MULTILINE):
             self.words["NODE2"] = second[1]
 

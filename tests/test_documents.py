@@ -328,6 +328,7 @@ def test_every_document_with_prompts_is_walked() -> None:
     assert [path for path in DOCUMENTS if walk_of(path)] == [ROOT / "README.md", *WALKS]
 
 
+@pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_the_walk_of_an_audit_runs_as_it_is_shown(tmp_path: Path) -> None:
     readme, audit = walk_of(ROOT / "README.md"), walk_of(DOCS / "audits.md")
