@@ -213,11 +213,11 @@ def play(
 
 def probe_beside(stack: ExitStack) -> Future[Environment]:
     """Probe this host beside whatever else goes on: the owner's pod will ask for the outcome."""
-    from fitchain.pod.compute.environment import here, host_cache
+    from fitchain.pod.compute.environment import describe_host, host_cache
     from fitchain.pod.values.recipe import DEFAULT_CLASS
 
     beside = stack.enter_context(ThreadPoolExecutor(1))
-    return beside.submit(here, DEFAULT_CLASS, 1, host_cache())
+    return beside.submit(describe_host, DEFAULT_CLASS, 1, host_cache())
 
 
 def offer(home: Home, sample: Sample) -> RegisteredDataset:
