@@ -1,4 +1,5 @@
-"""What the tests of text read: tracked files, comments and docstrings, the prose and the code of documents."""
+"""What the tests of text read: tracked files, comments and docstrings, the prose and the code of
+documents."""
 
 from __future__ import annotations
 
@@ -63,7 +64,8 @@ def comments_of(path: Path) -> dict[int, str]:
 
 
 def docstring_lines(path: Path) -> set[int]:
-    """Lines of texts that stand as statements: docstrings of modules, classes, functions and constants."""
+    """Lines of texts that stand as statements: docstrings of modules, classes, functions and
+    constants."""
     lines: set[int] = set()
     for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
@@ -72,15 +74,19 @@ def docstring_lines(path: Path) -> set[int]:
 
 
 def prose_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Docstrings, and comments that have a line to themselves, as (line, text)."""
+    """Docstrings, and comments that have a line to themselves, as (line, text).
+
+    Closing quotes do not count: the formatter puts them behind a docstring's only line.
+    """
     texts, comments, docstrings = path.read_text().splitlines(), comments_of(path), docstring_lines(path)
     for number, text in enumerate(texts, 1):
         if number in docstrings or (number in comments and text.lstrip().startswith("#")):
-            yield number, text
+            yield number, text.removesuffix('"""')
 
 
 def document_lines(path: Path) -> Iterator[tuple[int, str, str]]:
-    """A document's lines as (line, kind, text); the kind is `prose`, `table`, or the language of a block (`code` without)."""
+    """A document's lines as (line, kind, text); the kind is `prose`, `table`, or the language of a
+    block (`code` without)."""
     language = ""
     for number, text in enumerate(path.read_text().splitlines(), 1):
         if FENCE.match(text):

@@ -43,6 +43,7 @@ from fitchain.pod.values.digest import (
 )
 from fitchain.pod.values.errors import ClaimMismatch, DatasetChanged, DigestMismatch, InputRefused
 from fitchain.pod.values.recipe import Recipe
+from tests.speeds import examples
 
 KEY = bytes(range(32))
 CID = Cid.parse("bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku")
@@ -80,7 +81,7 @@ def changed(table: Table, name: str, index: int, value: Any) -> Table:
     return Table.of({**table.arrays, name: array}, table.target)
 
 
-# --- leaves and roots --------------------------------------------------------------------------------------------------
+# --- leaves and roots -------------------------------------------------------------------------
 
 
 def test_a_leaf_and_a_root_are_as_defined() -> None:
@@ -128,10 +129,10 @@ def test_a_short_key_is_refused() -> None:
         register(TABLE, b"short", "x")
 
 
-# --- openings ----------------------------------------------------------------------------------------------------------
+# --- openings ---------------------------------------------------------------------------------
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.integers(1, 40), st.data())
 def test_every_record_opens_with_the_trees_path(count: int, data: st.DataObject) -> None:
     table, leaves = first_records(count), LEAVES[:count]
@@ -182,7 +183,7 @@ def test_there_is_no_opening_outside_the_dataset() -> None:
         list(open_records(TABLE, KEY, LEAVES, [0, 40]))
 
 
-# --- cards -------------------------------------------------------------------------------------------------------------
+# --- cards ------------------------------------------------------------------------------------
 
 
 def test_a_card_reads_back() -> None:
@@ -284,7 +285,7 @@ def test_a_transform_that_cannot_be_is_refused(mode: str, ranges: dict[str, tupl
         fit_transform(TABLE, mode, ranges)
 
 
-# --- recipes against cards and policies --------------------------------------------------------------------------------
+# --- recipes against cards and policies -------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -392,10 +393,10 @@ def test_modes_disclose_more_the_further_they_reach() -> None:
         assert AuditMode.OPEN < AuditMode.ON_SITE  # type: ignore[operator]
 
 
-# --- mock data ---------------------------------------------------------------------------------------------------------
+# --- mock data --------------------------------------------------------------------------------
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30))
 @given(hnp.arrays(np.float32, st.integers(5, 40), elements=st.floats(-100, 100, width=32)), st.booleans())
 def test_no_real_number_is_copied_into_mock_data(numbers: Any, standard: bool) -> None:
     table = Table.of({"x": numbers, "z": np.round(numbers, 1)})

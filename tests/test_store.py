@@ -24,6 +24,7 @@ from fitchain.pod.ports.store.base import DAG_PB, RAW
 from fitchain.pod.ports.store.local import LocalStore
 from fitchain.pod.ports.store.unixfs import FILE, FOLDER, Link, Node
 from fitchain.pod.values.errors import DigestMismatch, InputRefused, NotFound, StoreUnusable
+from tests.speeds import examples
 from tests.store_contents import BYTES, KUBO, KUBO_FOLDER, MIB, Cycle, cycle
 
 
@@ -44,7 +45,7 @@ def plant(store: LocalStore, codec: int, block: bytes) -> Cid:
     return cid
 
 
-# --- the same CIDs as Kubo 0.43 under the profile unixfs-v1-2025 --------------------------------------------------------
+# --- the same CIDs as Kubo 0.43 under the profile unixfs-v1-2025 ------------------------------
 
 
 @pytest.mark.parametrize(("length", "cid"), KUBO.items())
@@ -74,7 +75,7 @@ def test_a_large_file_is_added_and_fetched_in_bounded_memory(store: LocalStore, 
     assert (tmp_path / "out").read_bytes() == (BYTES * 100_265)[: 24 * MIB]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25))
 @given(st.integers(0, 3 * MIB), st.sampled_from([1, 1000, 65_536, MIB, 5 * MIB]))
 def test_a_stream_that_returns_less_has_the_same_cid(length: int, at_most: int) -> None:
     class Slow(Cycle):
@@ -88,7 +89,7 @@ def test_a_stream_that_returns_less_has_the_same_cid(length: int, at_most: int) 
     assert slow.size_bytes == length
 
 
-# --- adding and fetching -----------------------------------------------------------------------------------------------
+# --- adding and fetching ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("length", [0, 1, MIB, MIB + 1])
@@ -236,7 +237,7 @@ def test_a_store_that_is_a_file_is_unusable(tmp_path: Path) -> None:
         LocalStore(tmp_path / "store", tmp_path).add(b"x")
 
 
-# --- pins and garbage --------------------------------------------------------------------------------------------------
+# --- pins and garbage -------------------------------------------------------------------------
 
 
 def test_what_any_pod_pinned_survives_the_garbage(tmp_path: Path) -> None:
@@ -294,7 +295,7 @@ def test_open_store_follows_the_settings(tmp_path: Path) -> None:
     assert (tmp_path / "store" / "blocks").is_dir()
 
 
-# --- hostile blocks ----------------------------------------------------------------------------------------------------
+# --- hostile blocks ---------------------------------------------------------------------------
 
 
 def folder_block(*names: str, cid: Cid | None = None) -> bytes:
@@ -340,7 +341,7 @@ def test_a_node_in_another_form_is_refused(store: LocalStore, forge: Callable[[b
         store.cat(plant(store, DAG_PB, forge(GOOD.encode())))
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(
     st.binary(max_size=120)
     | st.builds(
@@ -408,7 +409,7 @@ def test_blocks_are_counted() -> None:
         budget.block()
 
 
-# --- content identifiers -----------------------------------------------------------------------------------------------
+# --- content identifiers ----------------------------------------------------------------------
 
 
 @given(st.binary(min_size=32, max_size=32), st.sampled_from([RAW, DAG_PB]))

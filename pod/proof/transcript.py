@@ -94,12 +94,12 @@ class Transcript:
         """
         size = _power_of_two(group_leaves)
         groups: list[Group] = []
-        earlier_peaks: list[Digest] = []
+        standing_peaks: list[Digest] = []
         for index in range(self.count // size):
             first = index * size
             root = tree_root(self.digests[first : first + size])
-            groups.append(Group(index, first, tuple(earlier_peaks), root, first + size))
-            earlier_peaks = grow(earlier_peaks, root, index)
+            groups.append(Group(index, first, tuple(standing_peaks), root, first + size))
+            standing_peaks = grow(standing_peaks, root, index)
         return tuple(groups)
 
     def ending(self, group_leaves: int, delivery: Cid, identity: Cid | None = None) -> Ending:
@@ -156,16 +156,16 @@ def _roots(sized_peaks: Sequence[tuple[Digest, int]]) -> tuple[Digest, ...]:
     return tuple(root for root, _ in sized_peaks)
 
 
-def grow(earlier_peaks: Sequence[Digest], root: Digest, index: int) -> list[Digest]:
+def grow(peaks: Sequence[Digest], root: Digest, index: int) -> list[Digest]:
     """Peaks after one more group: it merges with as many as the count before it has trailing ones,
     as a counter carries.
 
     Args:
-        earlier_peaks: the peaks before the group, largest first.
+        peaks: the peaks before the group, largest first.
         root: the group's root.
         index: how many groups stand before it.
     """
-    grown = list(earlier_peaks)
+    grown = list(peaks)
     while index & 1:
         root, index = node_hash(grown.pop(), root), index >> 1
     return [*grown, root]

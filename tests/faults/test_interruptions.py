@@ -1,6 +1,8 @@
-"""One job under everything that may interrupt it: kill -9 twice, a transaction on its way, a node that goes away.
+"""One job under everything that may interrupt it: kill -9 twice, a transaction on its way, a node
+that goes away.
 
-Its transcript must come out as that of the same job undisturbed, and every payment must happen once.
+Its transcript must come out as that of the same job undisturbed, and every payment must happen
+once.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.leaf import verify_chain
 from tests.chain_fixtures import Devnet
 from tests.pods import BOND, LONG, PRICE, PodProcess, Workshop, scientist_runs
+
+pytestmark = pytest.mark.long
 
 INPUTS = ("task.json", "recipe.json", "graph.json", "initial.safetensors", "records.npz")
 

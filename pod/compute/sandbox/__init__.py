@@ -1,7 +1,7 @@
 """Sandbox: what a process that handles foreign input may still do, enforced by the kernel.
 
-It knows folders and limits, nothing of recipes. Three means, each reported as enforced or as
-missing, never silently skipped:
+It knows folders and limits, nothing of recipes. `confine` puts up what there is; each means is
+reported as enforced or as missing, never silently skipped:
 
 - Landlock (`landlock`): which files may be read and written, no TCP, no signals to others;
 - a system-call filter (`syscalls`): no sockets at all, no new programs or processes, no tracing;

@@ -10,6 +10,7 @@ evidence      what the owner discloses: writing it, reading it with limits
 checking      everything that can be checked without training again
 vote          outcome, trace and commitment
 cost          how likely a fake is found, and what that discloses and costs
+plan          what is agreed of it, and what the defaults are
 diagnosis     where a disagreement begins
 disclosure    what it opens at most, in the words of a policy
 payouts       who gets what by its verdict

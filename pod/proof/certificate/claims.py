@@ -309,12 +309,12 @@ def _check_first(statement: Statement, first: Leaf) -> None:
 
 def _outlined_tree(statement: Statement, outline: Outline) -> Digest:
     """The tree's root from its outline, as the contract bags it."""
-    group_leaves, earlier_peaks = statement.recipe.group_leaves, list[Digest]()
+    group_leaves, peaks = statement.recipe.group_leaves, list[Digest]()
     require_equal(
         "the number of groups: the certificate says", statement.count // group_leaves, len(outline.groups), "it lists"
     )
     for index, root in enumerate(outline.groups):
-        earlier_peaks = grow(earlier_peaks, root, index)
+        peaks = grow(peaks, root, index)
     rest = statement.count % group_leaves
     require_equal(
         "the number of subtrees after the last group: the certificate says",
@@ -322,7 +322,7 @@ def _outlined_tree(statement: Statement, outline: Outline) -> Digest:
         rest.bit_count(),
         "the count gives",
     )
-    roots = [*earlier_peaks, *outline.tail]
+    roots = [*peaks, *outline.tail]
     smallest = statement.count & -statement.count
     require_equal(
         "the length of the last leaf's path: the certificate says",
