@@ -103,7 +103,7 @@ class JobStatusReader:
 
 
 def local_recipe(home: Home, agreement: Agreement) -> Recipe | None:
-    """An agreement's recipe, where this home has it: its own offer, or one that its pod examined."""
+    """An agreement's recipe, where this home has it: its own offer, or one that it examined."""
     path = home.settings.home / "jobs" / str(agreement.id) / "recipe.json"
     if not path.is_file() or path.stat().st_size > RECIPE_BYTES:
         return None

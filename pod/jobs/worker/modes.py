@@ -1,4 +1,4 @@
-"""The things a worker does: train, rehearse, replay, recompute, audit, explain, evaluate (torch)."""
+"""What a worker does: train, rehearse, replay, recompute, audit, explain, evaluate (torch)."""
 
 from __future__ import annotations
 

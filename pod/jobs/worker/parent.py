@@ -98,7 +98,7 @@ class Worker(AbstractContextManager["Worker"]):
             self.process.stdout.close()
 
     def kill(self) -> None:
-        """End the process by force; whatever it was writing is resumed or dropped by the next one."""
+        """End the process by force; what it was writing is resumed or dropped by the next one."""
         self.process.kill()
         self.process.wait()
 

@@ -121,7 +121,7 @@ def _fetch(home: Home, id: AgreementId, folder: Path) -> Verdict:
 
 
 def _keys(home: Home, id: AgreementId, run: RunRecord) -> list[Release]:
-    """The sealed job identities to try: the owner's with its ending, or any released by an audit."""
+    """Sealed job identities to try: the owner's with its ending, or any that an audit released."""
     if run.identity is not None:
         return [Release("", run.identity)]
     return [release for release in home.audits.releases(id) if release.identity is not None]

@@ -1,4 +1,4 @@
-"""Asking for a training: a recipe is drafted, rehearsed, sealed to the owner, requested on chain."""
+"""Asking for a training: a recipe is drafted, rehearsed, sealed to the owner and requested."""
 
 from __future__ import annotations
 

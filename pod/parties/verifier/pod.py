@@ -234,7 +234,7 @@ class Verifier:
         return Ballot(Outcome[body["outcome"]], Digest.parse(body["trace"]))
 
     def _vote(self, audit: Audit) -> Ballot | None:
-        """Examine the evidence and write the vote down; None while there is no evidence to be seen."""
+        """Examine the evidence and write the vote down; None while there is no evidence."""
         try:
             examination = self._examination(audit)
         except StoreUnusable:
@@ -291,7 +291,7 @@ class Verifier:
         return Digest(self.home.keys.derive("fitchain/vote/v1", audit.id, audit.round))
 
     def _send(self, audit: Audit, kind: str, step: Callable[..., Receipt], *args: Any, **details: Any) -> bool:
-        """Send a step of the seat and write it down; False where the audit has moved on meanwhile."""
+        """Send a step of the seat and write it down; False where the audit has moved on."""
         if (receipt := send(self.home, audit, step, *args)) is None:
             return False
         body = {"round": audit.round, "transaction": str(receipt.transaction), "gas": receipt.gas_used, **details}

@@ -65,7 +65,7 @@ class ChainRecord:
 
     @cached_property
     def leaves(self) -> tuple[int, ...]:
-        """The leaves that the evidence opens, rising: those at both ends of each audited segment."""
+        """The leaves that evidence opens, rising: those at both ends of each audited segment."""
         return tuple(sorted({leaf for j in self.audited for leaf in (j, j + 1) if leaf < self.count}))
 
     def step_of(self, leaf: int) -> int:

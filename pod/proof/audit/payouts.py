@@ -80,7 +80,7 @@ class Payout:
         return Amounts(owner, scientist, fees, burned)
 
     def cells(self, disputed: bool) -> tuple[str, ...]:
-        """The row in words: price, bond, the verifiers' fees, and with a dispute the counter-bond."""
+        """The row in words: price, bond, the verifiers' fees, in a dispute the counter-bond."""
         price = "the owner's" if self.price is Goes.OWNER else "back to the scientist"
         price += ", once it has released the model's key" if self.awaits_key else ""
         lost = f"lost: {'fees first, then ' if self.fees_from_bond else ''}{self.bond.value}"

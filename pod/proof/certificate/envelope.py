@@ -113,7 +113,7 @@ def _encode(data: bytes) -> str:
 
 
 def _decode(name: str, text: Any) -> bytes:
-    """Base64 in its one form: what decodes to the same bytes but is written otherwise is refused."""
+    """Base64 in its one form: what decodes to the same bytes but looks otherwise is refused."""
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError, TypeError):

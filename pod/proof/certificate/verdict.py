@@ -1,4 +1,4 @@
-"""The verdict: that a certificate holds, how much that assures, and what the chain tells beside it."""
+"""The verdict: that a certificate holds, what that assures, and what the chain tells beside it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fitchain.pod.values.errors import InputRefused
 
 
 class Assurance(IntEnum):
-    """Who but the owner has checked the training; a higher level includes what the lower ones say."""
+    """Who but the owner has checked the training; a higher level includes the lower ones."""
 
     UNAUDITED = 0
     OWNER_REPLAY = 1
