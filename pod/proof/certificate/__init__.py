@@ -11,8 +11,20 @@ never in the file: it is read from the checker's own chain. Nothing here imports
 from __future__ import annotations
 
 from fitchain.pod.proof.certificate.issuing import issue
+from fitchain.pod.proof.certificate.jury import Jury, JurySeat
 from fitchain.pod.proof.certificate.statement import Statement
-from fitchain.pod.proof.certificate.verdict import Assurance, Milestone, Verdict
+from fitchain.pod.proof.certificate.timing import Milestone, Timing
+from fitchain.pod.proof.certificate.verdict import Assurance, Verdict
 from fitchain.pod.proof.certificate.verifying import verify
 
-__all__ = ["Assurance", "Milestone", "Statement", "Verdict", "issue", "verify"]
+__all__ = [
+    "Assurance",
+    "Jury",
+    "JurySeat",
+    "Milestone",
+    "Statement",
+    "Timing",
+    "Verdict",
+    "issue",
+    "verify",
+]
