@@ -6,10 +6,10 @@ PYTHON ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup kubo demo test lint bench attacks nightly conformance lock
+.PHONY: help setup kubo demo test test-long lint bench attacks nightly conformance lock
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):[^#]*## /  make \1\t/p' Makefile | expand -t 20
 
 setup: ## install everything into .venv and node_modules (again: a second)
 	@PYTHON="$(PYTHON)" sh scripts/setup.sh
@@ -20,8 +20,11 @@ kubo: setup ## an IPFS node: the one on PATH, or Kubo built from source, about t
 demo: setup ## the main job from end to end
 	@fitchain demo $(ARGS)
 
-test: setup ## lint, types, contracts, all tests
-	@scripts/check $(ARGS)
+test: setup ## lint, types, contracts, the quick tests: all that a change must pass, in minutes
+	@scripts/check test $(ARGS)
+
+test-long: setup ## the rest: faults, attacks, architectures, more cases of the contracts' laws
+	@scripts/check long $(ARGS)
 
 lint: setup ## formatting, lint and types alone
 	@scripts/check lint
@@ -32,8 +35,8 @@ bench: setup ## the figures that the project promises
 attacks: setup ## every attack, played: what catches it, and how often a draw finds it
 	@python -m scripts.attacks $(ARGS)
 
-nightly: setup ## the long runs: deep fuzzing and invariants, slow tests
-	@scripts/check nightly
+nightly: setup ## what takes hours, in parts that resume: ARGS=PART, ARGS=--again, ARGS=--list
+	@python -m scripts.nightly $(ARGS)
 
 conformance: setup ## what an environment class's exactness rests on
 	@python scripts/conformance.py $(ARGS)

@@ -22,7 +22,7 @@ from rich.table import Table
 from fitchain.cli.views.output import console, log, print_json, printable
 from fitchain.pod.values.errors import FitchainError
 from tests.attacks import detection
-from tests.attacks.attack_lab import Caught, Field
+from tests.attacks.attack_lab import AttackLab, Caught
 from tests.attacks.rows import ATTACKS, UNCAUGHT, Attack
 
 TROUBLE = (FitchainError, AssertionError, OSError, KeyError, ValueError)
@@ -58,12 +58,12 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="WORD", help="only attacks whose name holds one of these words")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="fitchain-attacks-") as place:
-        field = Field(Path(place), processes=not given.here)
+        lab = AttackLab(Path(place), processes=not given.here)
         try:
-            caught = list(played(field, chosen(ATTACKS, given.names)))
-            uncaught = list(played(field, chosen(UNCAUGHT, given.names)))
+            caught = list(played(lab, chosen(ATTACKS, given.names)))
+            uncaught = list(played(lab, chosen(UNCAUGHT, given.names)))
         finally:
-            field.close()
+            lab.close()
     rates = [] if given.names else detection.table()
     holds = all(each.holds for each in (*caught, *uncaught)) and all(rate.holds for rate in rates)
     if given.json:
@@ -85,12 +85,12 @@ def chosen(attacks: Sequence[Attack], words: Sequence[str]) -> list[Attack]:
     return [attack for attack in attacks if not words or any(word in attack.name for word in words)]
 
 
-def played(field: Field, attacks: Sequence[Attack]) -> Iterator[Played]:
+def played(lab: AttackLab, attacks: Sequence[Attack]) -> Iterator[Played]:
     """Play one after another."""
     for attack in attacks:
         started = time.monotonic()
         try:
-            found = attack.play(field)
+            found = attack.play(lab)
             differs = attack.differs(found)
         except TROUBLE as error:
             found, differs = Caught("nobody", "-", "-"), f"it could not be played: {type(error).__name__}: {error}"

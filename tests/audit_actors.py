@@ -24,7 +24,7 @@ DISPUTE = AuditTerms(segments=2, dispute_verifiers=3, window=600, fee=3 * ETHER,
 
 
 @dataclass(frozen=True)
-class Bench:
+class StakedVerifiers:
     """Four verifiers that have staked."""
 
     verifiers: list[Account]
@@ -44,7 +44,7 @@ class Bench:
         for seat, calls in self.seats(chain, id):
             calls.join(id, seat, new_identity()[1])
 
-    def hear(self, chain: Chain, id: AgreementId, outcome: Outcome) -> Audit:
+    def conclude(self, chain: Chain, id: AgreementId, outcome: Outcome) -> Audit:
         """Take an audit from its opening to a verdict on which all agree; the arguments are those of `vote`."""
         self.gather(chain, id)
         self.vote(chain, id, outcome)
@@ -68,9 +68,9 @@ class Bench:
 
 
 @pytest.fixture(scope="module")
-def bench(open_account: Callable[..., Account]) -> Bench:
+def staked_verifiers(open_account: Callable[..., Account]) -> StakedVerifiers:
     """Four verifiers on the module's devnet."""
     verifiers = [open_account(units=FULL_STAKE) for _ in range(4)]
     for one in verifiers:
         Audits(one.chain).stake()
-    return Bench(verifiers)
+    return StakedVerifiers(verifiers)

@@ -15,28 +15,7 @@ from fitchain.pod.ports.processes import stop
 from fitchain.pod.ports.store import devnet_nodes
 from fitchain.pod.ports.store.devnet_nodes import Running
 from fitchain.pod.ports.store.ipfs import IpfsStore
-from fitchain.pod.ports.store.kubo import kubo, version
-
-WANTS_KUBO = "there is no Kubo here: `make kubo` builds it"
-
-
-def pytest_report_header() -> str:
-    """Say at the top of a run whether the tests marked `ipfs` run, and against what."""
-    found = kubo()
-    return f"ipfs: Kubo {version(found)} at {found}" if found else f"ipfs: tests are skipped, {WANTS_KUBO}"
-
-
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Say the same at the end."""
-    terminalreporter.write_line(pytest_report_header())
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what wants nodes where there is no Kubo."""
-    if kubo() is None:
-        for item in items:
-            if item.get_closest_marker("ipfs"):
-                item.add_marker(pytest.mark.skip(reason=WANTS_KUBO))
+from fitchain.pod.ports.store.kubo import kubo
 
 
 @dataclass

@@ -40,7 +40,7 @@ PassTime = Callable[[int], None]
 
 
 @dataclass(frozen=True)
-class Court:
+class AuditedWorkshop:
     """A workshop whose dataset may be audited, and four verifiers that have staked, of whom tests make panels."""
 
     workshop: Workshop
@@ -75,14 +75,14 @@ class Court:
 
 
 @pytest.fixture(scope="module")
-def court(workshop: Workshop, table_path: Path, open_verifier: Callable[[str], Party]) -> Court:
+def audited(workshop: Workshop, table_path: Path, open_verifier: Callable[[str], Party]) -> AuditedWorkshop:
     policy = Policy(manual_approval=False, disclosure_mode=AuditMode.SAMPLED, disclosure_cap=None)
     dataset = offer_table(workshop.owner, table_path, policy=policy)
     model = publish_model(
         workshop.scientist.home, module_file(workshop.scientist.home.settings.home), dataset.id, name="Tiny"
     )
     verifiers = tuple(open_verifier(f"verifier-{number}") for number in range(4))
-    return Court(replace(workshop, dataset=dataset, model=model), verifiers)
+    return AuditedWorkshop(replace(workshop, dataset=dataset, model=model), verifiers)
 
 
 def changed(before: list[int], after: list[int]) -> list[int]:
@@ -103,40 +103,40 @@ def elsewhere(*args: Any) -> Examination:
 
 
 @pytest.fixture(scope="module")
-def honest(court: Court) -> AgreementId:
+def honest(audited: AuditedWorkshop) -> AgreementId:
     """A job that three verifiers audit, everybody running."""
-    workshop, judging = court.workshop, court.verifiers[:3]
+    workshop, judging = audited.workshop, audited.verifiers[:3]
     with owner_runs(workshop.owner), scientist_runs(workshop.scientist, turn_s=60), verifier_runs(*judging, turn_s=60):
-        id = workshop.request(audit=court.terms(3))
+        id = workshop.request(audit=audited.terms(3))
         workshop.until(workshop.scientist.has(id, "settled"))
-        for party in court.verifiers[:3]:
+        for party in audited.verifiers[:3]:
             workshop.until(party.has(id, "wiped"))
         workshop.until(workshop.owner.has(id, "wiped"))
     return id
 
 
-def test_honest_job_matches_and_its_model_is_received(court: Court, honest: AgreementId) -> None:
-    scientist = court.workshop.scientist
+def test_honest_job_matches_and_its_model_is_received(audited: AuditedWorkshop, honest: AgreementId) -> None:
+    scientist = audited.workshop.scientist
     assert scientist.state(honest) == State.SETTLED
     assert delivery(scientist.home, honest).model.exists()
     assert "result_accepted" not in scientist.kinds(honest)
     assert scientist.told(honest, "verdict")["verdict"] == "MATCH"
 
 
-def test_audit_stays_within_its_budget_of_transactions_and_gas(court: Court, honest: AgreementId) -> None:
-    names = court.names(honest)
+def test_audit_stays_within_its_budget_of_transactions_and_gas(audited: AuditedWorkshop, honest: AgreementId) -> None:
+    names = audited.names(honest)
     assert [names.count(name) for name in ("Drawn", "Joined", "EvidenceSubmitted", "Revealed", "Released")] == [
         *(1, 3, 1, 3, 1)
     ]
-    home = court.workshop.owner.home
+    home = audited.workshop.owner.home
     transactions = {event.transaction for event in home.agreements.events(honest)}
     receipts = [home.chain.receipt(transaction) for transaction in transactions]
     assert len(transactions) == 19
     assert sum(receipt.gas_used for receipt in receipts if receipt) <= 1_500_000
 
 
-def test_every_verifier_replayed_and_collected_its_fee(court: Court, honest: AgreementId) -> None:
-    for party in court.verifiers[:3]:
+def test_every_verifier_replayed_and_collected_its_fee(audited: AuditedWorkshop, honest: AgreementId) -> None:
+    for party in audited.verifiers[:3]:
         told = party.told(honest, "examined")
         assert (told["outcome"], told["segments"], told["problems"]) == ("MATCH", 4, [])
         assert party.fit() >= STAKE + FEE // 3
@@ -144,8 +144,8 @@ def test_every_verifier_replayed_and_collected_its_fee(court: Court, honest: Agr
         assert kinds == ["drawn", "joined", "examined", "committed", "revealed", "verdict", "collected", "wiped"]
 
 
-def test_nothing_secret_outlives_the_audit(court: Court, honest: AgreementId) -> None:
-    folders = [party.home.job_folder(honest) for party in (court.workshop.owner, *court.verifiers[:3])]
+def test_nothing_secret_outlives_the_audit(audited: AuditedWorkshop, honest: AgreementId) -> None:
+    folders = [party.home.job_folder(honest) for party in (audited.workshop.owner, *audited.verifiers[:3])]
     assert [list(folder.glob("*.age")) for folder in folders] == [[]] * 4
     assert [list(folder.iterdir()) for folder in folders[1:]] == [[]] * 3
 
@@ -153,13 +153,13 @@ def test_nothing_secret_outlives_the_audit(court: Court, honest: AgreementId) ->
 # Who is absent, and who does not replay
 
 
-def test_absent_verifier_is_replaced_and_a_lazy_one_slashed(court: Court, pass_time: PassTime) -> None:
-    workshop, before = court.workshop, court.owed()
+def test_absent_verifier_is_replaced_and_a_lazy_one_slashed(audited: AuditedWorkshop, pass_time: PassTime) -> None:
+    workshop, before = audited.workshop, audited.owed()
     with owner_runs(workshop.owner), scientist_runs(workshop.scientist):
-        id = workshop.request(audit=court.terms(4))
-        court.until_phase(id, Phase.JOINING)
-        absent, sluggard, worker = court.seated(id)
-        (reserve,) = [party for party in court.verifiers if party not in (absent, sluggard, worker)]
+        id = workshop.request(audit=audited.terms(4))
+        audited.until_phase(id, Phase.JOINING)
+        absent, sluggard, worker = audited.seated(id)
+        (reserve,) = [party for party in audited.verifiers if party not in (absent, sluggard, worker)]
         with verifier_runs(worker, reserve), verifier_runs(sluggard, examiner=lazy):
             workshop.until(worker.has(id, "joined"))
             workshop.until(sluggard.has(id, "joined"))
@@ -171,7 +171,7 @@ def test_absent_verifier_is_replaced_and_a_lazy_one_slashed(court: Court, pass_t
     assert (audit.verdict, audit.round) == (Outcome.MATCH, 1)
     assert [seat.verifier for seat in audit.seats] == [party.address for party in (reserve, sluggard, worker)]
     assert audits.penalties(id) == {absent.address: FEE // 3, sluggard.address: STAKE}
-    assert changed(before, court.owed()) == [PRICE + BOND, FEE // 3]
+    assert changed(before, audited.owed()) == [PRICE + BOND, FEE // 3]
     for party in (absent, sluggard):
         party.home.audits.stake()
 
@@ -179,22 +179,22 @@ def test_absent_verifier_is_replaced_and_a_lazy_one_slashed(court: Court, pass_t
 # No evidence
 
 
-def test_owner_without_evidence_pays_for_it(court: Court, pass_time: PassTime) -> None:
-    workshop, before = court.workshop, court.owed()
+def test_owner_without_evidence_pays_for_it(audited: AuditedWorkshop, pass_time: PassTime) -> None:
+    workshop, before = audited.workshop, audited.owed()
     with scientist_runs(workshop.scientist):
         with owner_runs(workshop.owner):
-            id = workshop.request(audit=court.terms(3))
+            id = workshop.request(audit=audited.terms(3))
             workshop.until_state(id, State.AUDITING)
-        with verifier_runs(*court.verifiers[:3]):
-            court.until_phase(id, Phase.EVIDENCE)
+        with verifier_runs(*audited.verifiers[:3]):
+            audited.until_phase(id, Phase.EVIDENCE)
             pass_time(HOUR_S + 1)
             workshop.until(workshop.scientist.has(id, "forfeited"))
-            for party in court.verifiers[:3]:
+            for party in audited.verifiers[:3]:
                 workshop.until(party.has(id, "wiped"))
     with owner_runs(workshop.owner):
         workshop.until(workshop.owner.has(id, "wiped"))
     assert workshop.owner.home.audits.read(id).verdict == Outcome.WITHHELD
-    assert changed(before, court.owed()) == [0, PRICE + FEE + (BOND - FEE) // 2]
+    assert changed(before, audited.owed()) == [0, PRICE + FEE + (BOND - FEE) // 2]
     assert "received" not in workshop.scientist.kinds(id)
     assert not (workshop.owner.home.job_folder(id) / "identity.age").exists()
 
@@ -203,51 +203,51 @@ def test_owner_without_evidence_pays_for_it(court: Court, pass_time: PassTime) -
 
 
 def test_verifiers_of_another_class_decline_and_everybody_has_its_money_back(
-    court: Court, monkeypatch: pytest.MonkeyPatch
+    audited: AuditedWorkshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workshop, before = court.workshop, court.owed()
+    workshop, before = audited.workshop, audited.owed()
     monkeypatch.setattr("fitchain.pod.parties.verifier.pod.check_host", elsewhere)
-    with owner_runs(workshop.owner), scientist_runs(workshop.scientist), verifier_runs(*court.verifiers[:3]):
-        id = workshop.request(audit=court.terms(3))
+    with owner_runs(workshop.owner), scientist_runs(workshop.scientist), verifier_runs(*audited.verifiers[:3]):
+        id = workshop.request(audit=audited.terms(3))
         workshop.until(workshop.scientist.has(id, "refunded"))
     audit = workshop.owner.home.audits.read(id)
     assert (audit.verdict, audit.round) == (Outcome.INCONCLUSIVE, 2)
-    assert court.names(id).count("Declined") == 3
+    assert audited.names(id).count("Declined") == 3
     assert workshop.owner.home.audits.penalties(id) == {}
-    assert changed(before, court.owed()) == [BOND, PRICE + FEE]
+    assert changed(before, audited.owed()) == [BOND, PRICE + FEE]
 
 
-def test_verifiers_that_cannot_replay_the_evidence_say_so_and_are_not_punished(court: Court) -> None:
-    workshop, before = court.workshop, court.owed()
+def test_verifiers_that_cannot_replay_the_evidence_say_so_and_are_not_punished(audited: AuditedWorkshop) -> None:
+    workshop, before = audited.workshop, audited.owed()
     with (
         owner_runs(workshop.owner),
         scientist_runs(workshop.scientist),
-        verifier_runs(*court.verifiers[:3], examiner=elsewhere),
+        verifier_runs(*audited.verifiers[:3], examiner=elsewhere),
     ):
-        id = workshop.request(audit=court.terms(3))
+        id = workshop.request(audit=audited.terms(3))
         workshop.until(workshop.scientist.has(id, "refunded"))
     votes = workshop.owner.home.audits.votes(workshop.owner.home.audits.read(id))
     assert [(vote.outcome, vote.trace) for vote in votes] == [(Outcome.INCONCLUSIVE, ZERO)] * 3
     assert workshop.owner.home.audits.penalties(id) == {}
-    assert changed(before, court.owed()) == [BOND, PRICE + FEE]
+    assert changed(before, audited.owed()) == [BOND, PRICE + FEE]
 
 
 # Disputes
 
 
-def test_disputed_job_without_verifiers_is_audited_and_the_loser_pays(court: Court) -> None:
-    workshop = court.workshop
-    terms = court.terms(3, verifiers=0, dispute_verifiers=1)
+def test_disputed_job_without_verifiers_is_audited_and_the_loser_pays(audited: AuditedWorkshop) -> None:
+    workshop = audited.workshop
+    terms = audited.terms(3, verifiers=0, dispute_verifiers=1)
     with owner_runs(workshop.owner), scientist_runs(workshop.scientist, auto_accept=False):
         id = workshop.request(audit=terms)
         workshop.until(workshop.scientist.has(id, "received"))
-        before, spent = court.owed(), workshop.scientist.fit()
+        before, spent = audited.owed(), workshop.scientist.fit()
         dispute(workshop.scientist.home, id)
         assert spent - workshop.scientist.fit() == FEE + COUNTER_BOND
-        with verifier_runs(*court.verifiers[:3]):
+        with verifier_runs(*audited.verifiers[:3]):
             workshop.until(workshop.scientist.has(id, "settled"))
     assert workshop.owner.home.audits.read(id).verdict == Outcome.MATCH
-    assert changed(before, court.owed()) == [PRICE + BOND + COUNTER_BOND // 2, 0]
+    assert changed(before, audited.owed()) == [PRICE + BOND + COUNTER_BOND // 2, 0]
     with pytest.raises(Unusable, match="no result to dispute now"):
         dispute(workshop.scientist.home, id)
 
@@ -255,37 +255,37 @@ def test_disputed_job_without_verifiers_is_audited_and_the_loser_pays(court: Cou
 # A run that left the finite numbers
 
 
-def test_diverged_run_is_audited_and_paid_pro_rata(court: Court) -> None:
-    workshop, before = court.workshop, court.owed()
+def test_diverged_run_is_audited_and_paid_pro_rata(audited: AuditedWorkshop) -> None:
+    workshop, before = audited.workshop, audited.owed()
     home = workshop.scientist.home
     line = publish_model(home, module_file(home.settings.home), workshop.dataset.id, name="Line")
-    with owner_runs(workshop.owner), scientist_runs(workshop.scientist), verifier_runs(*court.verifiers[:3]):
-        terms = court.terms(3, verifiers=1, fee=ETHER)
+    with owner_runs(workshop.owner), scientist_runs(workshop.scientist), verifier_runs(*audited.verifiers[:3]):
+        terms = audited.terms(3, verifiers=1, fee=ETHER)
         id = workshop.request(model=line.id, recipe_overrides=EXPLODING, audit=terms)
         workshop.until(workshop.scientist.has(id, "received"))
     agreement = home.agreements.read(id)
     assert (agreement.state, agreement.diverged) == (State.SETTLED, True)
     due = PRICE * agreement.steps_done // 12
-    assert changed(before, court.owed()) == [due + BOND, PRICE - due]
+    assert changed(before, audited.owed()) == [due + BOND, PRICE - due]
 
 
 # What is never asked for
 
 
-def test_audit_that_shows_more_than_the_policy_admits_is_never_asked_for(court: Court) -> None:
+def test_audit_that_shows_more_than_the_policy_admits_is_never_asked_for(audited: AuditedWorkshop) -> None:
     with pytest.raises(InputRefused, match="shows more than the policy's sampled"):
-        court.workshop.request(audit=court.terms(3, mode=AuditMode.OPEN))
+        audited.workshop.request(audit=audited.terms(3, mode=AuditMode.OPEN))
 
 
-def test_on_site_evidence_is_carried_by_hand_and_stands_in_no_store(court: Court, tmp_path: Path) -> None:
-    workshop, verifier = court.workshop, court.verifiers[0]
-    terms = court.terms(1, verifiers=1, mode=AuditMode.ON_SITE, fee=ETHER)
+def test_on_site_evidence_is_carried_by_hand_and_stands_in_no_store(audited: AuditedWorkshop, tmp_path: Path) -> None:
+    workshop, verifier = audited.workshop, audited.verifiers[0]
+    terms = audited.terms(1, verifiers=1, mode=AuditMode.ON_SITE, fee=ETHER)
     shared = verifier.home.store
     with owner_runs(workshop.owner), scientist_runs(workshop.scientist):
         with verifier_runs(verifier):
             id = workshop.request(audit=terms)
-            court.until_phase(id, Phase.EVIDENCE)
-        court.until_phase(id, Phase.COMMITTING)
+            audited.until_phase(id, Phase.EVIDENCE)
+        audited.until_phase(id, Phase.COMMITTING)
         verifier.home.store = on_site = LocalStore(tmp_path / "store", verifier.home.settings.home)
         audit = workshop.owner.home.audits.read(id)
         evidence = workshop.owner.home.audits.evidence(audit)

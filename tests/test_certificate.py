@@ -7,9 +7,7 @@ import copy
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from io import BytesIO
-from itertools import islice
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +16,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fitchain.pod.compute.dataset import Card, Table, batches, register
-from fitchain.pod.ports.agreement import Agreements, Audits, AuditTerms, Outcome, State, Terms, commit_nonce
+from fitchain.pod.ports.agreement import Agreements, Audits, AuditTerms, Outcome, State
 from fitchain.pod.ports.chain import Chain
 from fitchain.pod.ports.keys import Keys
 from fitchain.pod.ports.registry import Registry
-from fitchain.pod.ports.store.base import Cid
-from fitchain.pod.ports.store.unixfs import add_file, chunks
 from fitchain.pod.proof.certificate import Assurance, Statement, Verdict, issue, verify
 from fitchain.pod.proof.certificate.claims import card_cid, check_file, check_leaves, check_orders
 from fitchain.pod.proof.certificate.envelope import HALF_ORDER, seal, unseal
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.audit_mode import AuditMode
-from fitchain.pod.values.digest import ZERO, Digest, Root, canonical_json, sha256
+from fitchain.pod.values.digest import ZERO, canonical_json, sha256
 from fitchain.pod.values.errors import (
     AccessRefused,
     ClaimMismatch,
@@ -40,140 +35,19 @@ from fitchain.pod.values.errors import (
     Refuted,
     SignatureMismatch,
 )
-from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
-from fitchain.pod.values.leaf import Leaf, metrics_digest, records_digest
-from fitchain.pod.values.recipe import Audit, Recipe, draft
-from fitchain.pod.values.state import TensorBytes, Tensors, model_root, optimizer_root, write_safetensors
-from tests.audit_actors import DISPUTE, TERMS, Bench
+from fitchain.pod.values.leaf import Leaf, records_digest
+from fitchain.pod.values.state import model_root, write_safetensors
+from tests.audit_actors import DISPUTE, TERMS, StakedVerifiers
+from tests.certified_jobs import FIT, SOMETHING, Job, Parties, leaves_of, played, registered, stored_cid, tensors
 from tests.chain_fixtures import Account
 
-FIT = 10**18
-NONCE = sha256(b"nonce")
 OTHER = "0x" + "7" * 64
-SOMETHING = Cid.of(0x55, bytes(32))
-NO_AUDIT = AuditTerms()
-
-
-def tensors(after: int) -> Tensors:
-    """A model's tensors after so many steps; no training, but a different model at each."""
-    weight = np.arange(6, dtype=np.float32) + after
-    return {
-        "layer.weight": TensorBytes("parameter", "F32", (2, 3), memoryview(weight.tobytes())),
-        "layer.seen": TensorBytes("buffer", "I64", (), memoryview(np.int64(after).tobytes())),
-    }
-
-
-@dataclass(frozen=True)
-class Parties:
-    """Owner and scientist with what they registered."""
-
-    owner: Account
-    scientist: Account
-    card: Card
-    recipe: Recipe
-    dataset: DatasetId
-    model: ModelId
-
-    def request(
-        self,
-        salt: bytes,
-        recipe: Recipe | None = None,
-        model: ModelId | None = None,
-        audit: AuditTerms = NO_AUDIT,
-    ) -> AgreementId:
-        agreed = recipe or self.recipe
-        terms = Terms(
-            owner=self.owner.address,
-            dataset=self.dataset,
-            model=model or self.model,
-            recipe=agreed.digest,
-            steps=agreed.steps,
-            segment_steps=agreed.segment_steps,
-            group_leaves=agreed.group_leaves,
-            price=5 * FIT,
-            bond=max(2 * FIT, audit.fee),
-            acceptance_window=600,
-            training_window=6000,
-            dispute_window=600,
-            audit=audit,
-        )
-        return Agreements(self.scientist.chain).request(sha256(salt), terms, SOMETHING)
-
-    def begin(self, id: AgreementId) -> tuple[Digest, Digest]:
-        calls = Agreements(self.owner.chain)
-        calls.accept(id, commit_nonce(NONCE))
-        calls.begin(id, NONCE)
-        proof = calls.run_record(id)
-        return proof.ctx, proof.seed
-
-
-def leaves_of(recipe: Recipe, ctx: Digest, seed: Digest, upto: int) -> Transcript:
-    """A transcript as an honest owner's recorder writes it, up to a leaf."""
-    leaves: list[Leaf] = []
-    previous, stream = ZERO, batches(recipe, seed)
-    for index in range(upto):
-        step = recipe.step_of(index)
-        used = list(islice(stream, step - (leaves[-1].step if leaves else 0)))
-        records = records_digest(np.concatenate(used) if used else np.empty(0, np.uint64))
-        salted = metrics_digest({"loss": 1 / (1 + step)} if step else {}, sha256(b"salt %d" % index))
-        root = recipe.initial_model if index == 0 else model_root(tensors(step))
-        optimizer = optimizer_root({}) if index == 0 else Root(sha256(b"optimizer %d" % index))
-        leaves.append(Leaf(index, step, root, optimizer, records, salted, previous))
-        previous = leaves[-1].digest(ctx, seed)
-    return Transcript(ctx, seed, tuple(leaves))
-
-
-@dataclass(frozen=True)
-class Job:
-    """A job whose run has ended on chain, with what was delivered."""
-
-    parties: Parties
-    id: AgreementId
-    transcript: Transcript
-    recipe: Recipe
-    model: Path
-    certificate: bytes
-
-    @property
-    def statement(self) -> dict[str, Any]:
-        return dict(json.loads(unseal(self.certificate)[0]))
-
-    @property
-    def keys(self) -> Keys:
-        return self.parties.owner.keys
-
-    def issue(self, **changes: Any) -> bytes:
-        given: dict[str, Any] = {
-            "recipe": self.recipe,
-            "card": self.parties.card,
-            "transcript": self.transcript,
-            "model": self.model,
-        }
-        return issue(self.parties.owner.chain, self.keys, self.id, **(given | changes))
-
-
 Play = Callable[..., Job]
 
 
 @pytest.fixture(scope="module")
 def parties(open_account: Callable[..., Account], tmp_path_factory: pytest.TempPathFactory) -> Parties:
     return registered(open_account(), open_account(), tmp_path_factory.mktemp("data") / "table.npz")
-
-
-def registered(owner: Account, scientist: Account, source: Path) -> Parties:
-    generator = np.random.default_rng(0)
-    np.savez(source, size=generator.normal(size=50), kind=np.arange(50) % 2)
-    card = register(Table.read(source, target="kind"), bytes(32), "A table", price=FIT).card
-    shape = {"steps": 20, "segment": 2, "group": 4, "batch_size": 8}
-    recipe = draft(sha256(b"graph"), model_root(tensors(0)), card.json(), "2.13.0+cpu", shape)
-    cid = _cid(card)
-    dataset = Registry(owner.chain).register_dataset(card.root, card.count, cid)
-    model = Registry(scientist.chain).register_model(recipe.graph, recipe.initial_model)
-    return Parties(owner, scientist, card, recipe, dataset, model)
-
-
-def _cid(card: Card) -> Cid:
-    return add_file(chunks(BytesIO(card.encode())), lambda cid, block: None).cid
 
 
 @pytest.fixture(scope="module")
@@ -184,34 +58,6 @@ def play(parties: Parties, tmp_path_factory: pytest.TempPathFactory) -> Play:
         return played(parties, tmp_path_factory.mktemp("delivery") / "model.safetensors", salt, **how)
 
     return play_it
-
-
-def played(
-    parties: Parties,
-    path: Path,
-    salt: bytes,
-    upto: int | None = None,
-    bend: Callable[[Transcript], Transcript] | None = None,
-    recipe: Recipe | None = None,
-    model: ModelId | None = None,
-    audit: AuditTerms = NO_AUDIT,
-) -> Job:
-    """Play a job up to its end, its model in a file."""
-    panel = None if audit.panel == ZERO else audit.panel
-    agreed = Audit(audit.segments, audit.verifiers, audit.mode, panel)
-    recipe = replace(recipe or parties.recipe, audit=agreed)
-    id = parties.request(salt, recipe, model, audit)
-    ctx, seed = parties.begin(id)
-    transcript = leaves_of(recipe, ctx, seed, upto or recipe.leaf_count)
-    transcript = bend(transcript) if bend else transcript
-    calls = Agreements(parties.owner.chain)
-    for group in transcript.groups(recipe.group_leaves):
-        calls.chain.wait(calls.submit_anchor(id, group.peaks, group.root, None))
-    ending = transcript.ending(recipe.group_leaves, SOMETHING, None if audit.verifiers else SOMETHING)
-    (calls.diverge if upto else calls.finish)(id, ending)
-    write_safetensors(path, tensors(transcript.leaves[-1].step))
-    job = Job(parties, id, transcript, recipe, path, b"")
-    return replace(job, certificate=b"" if bend else job.issue())
 
 
 @pytest.fixture(scope="module")
@@ -498,15 +344,17 @@ def ended(reason: str) -> str:
 
 @pytest.mark.parametrize("mode", list(AuditMode))
 def test_match_assures_what_was_agreed_to_be_disclosed(
-    mode: AuditMode, play: Play, parties: Parties, bench: Bench, reader: Chain
+    mode: AuditMode, play: Play, parties: Parties, staked_verifiers: StakedVerifiers, reader: Chain
 ) -> None:
-    panel = Registry(parties.scientist.chain).create_panel(mode.name, [one.address for one in bench.verifiers])
+    panel = Registry(parties.scientist.chain).create_panel(
+        mode.name, [one.address for one in staked_verifiers.verifiers]
+    )
     job = play(b"audited %d" % mode.value, audit=replace(TERMS, mode=mode, panel=panel))
     opened = verify(job.model, job.certificate, reader)
     assert (opened.assurance, opened.state) == (Assurance.UNAUDITED, State.AUDITING)
     assert opened.reason == "its audit is under way: awaiting, round 1"
     owner = parties.owner.chain
-    bench.hear(owner, job.id, Outcome.MATCH)
+    staked_verifiers.conclude(owner, job.id, Outcome.MATCH)
     matched = verify(job.model, job.certificate, reader)
     assert matched.reason.endswith("; the model's key is not released yet")
     Audits(owner).release(job.id, SOMETHING)
@@ -523,30 +371,32 @@ def test_match_assures_what_was_agreed_to_be_disclosed(
 @pytest.mark.parametrize("outcome", [Outcome.MISMATCH, Outcome.WITHHELD])
 @pytest.mark.parametrize("terms", [TERMS, DISPUTE], ids=["audit", "dispute"])
 def test_verdict_against_the_owner_refutes(
-    terms: AuditTerms, outcome: Outcome, play: Play, bench: Bench, reader: Chain
+    terms: AuditTerms, outcome: Outcome, play: Play, staked_verifiers: StakedVerifiers, reader: Chain
 ) -> None:
     job = play(b"%s %d" % (outcome.name.encode(), terms.verifiers), audit=terms)
     if not terms.verifiers:
         Agreements(job.parties.scientist.chain).dispute(job.id)
-    bench.hear(job.parties.owner.chain, job.id, outcome)
+    staked_verifiers.conclude(job.parties.owner.chain, job.id, outcome)
     with pytest.raises(ClaimMismatch, match=rf"concluded {outcome.name.capitalize()} in block \d+: "):
         verify(job.model, job.certificate, reader)
 
 
 def test_key_that_is_not_released_refutes(
-    play: Play, bench: Bench, reader: Chain, pass_time: Callable[[int], None]
+    play: Play, staked_verifiers: StakedVerifiers, reader: Chain, pass_time: Callable[[int], None]
 ) -> None:
     job = play(b"never released", audit=TERMS)
-    bench.hear(job.parties.owner.chain, job.id, Outcome.MATCH)
+    staked_verifiers.conclude(job.parties.owner.chain, job.id, Outcome.MATCH)
     pass_time(TERMS.window + 1)
     Audits(job.parties.owner.chain).advance(job.id)
     with pytest.raises(ClaimMismatch, match="concluded Withheld"):
         verify(job.model, job.certificate, reader)
 
 
-def test_audit_without_verdict_assures_nothing_and_says_so(play: Play, bench: Bench, reader: Chain) -> None:
+def test_audit_without_verdict_assures_nothing_and_says_so(
+    play: Play, staked_verifiers: StakedVerifiers, reader: Chain
+) -> None:
     job = play(b"inconclusive", audit=TERMS)
-    bench.hear(job.parties.owner.chain, job.id, Outcome.INCONCLUSIVE)
+    staked_verifiers.conclude(job.parties.owner.chain, job.id, Outcome.INCONCLUSIVE)
     verdict = verify(job.model, job.certificate, reader)
     assert (verdict.assurance, verdict.state) == (Assurance.UNAUDITED, State.REFUNDED)
     assert ended(verdict.reason) == "its audit came to no verdict in block N: inconclusive"
@@ -555,30 +405,36 @@ def test_audit_without_verdict_assures_nothing_and_says_so(play: Play, bench: Be
     assert "came to no verdict" in refusal.value.hint
 
 
-def test_dispute_that_the_owner_wins_assures_as_an_audit_does(play: Play, bench: Bench, reader: Chain) -> None:
+def test_dispute_that_the_owner_wins_assures_as_an_audit_does(
+    play: Play, staked_verifiers: StakedVerifiers, reader: Chain
+) -> None:
     job = play(b"disputed", audit=DISPUTE)
     assert verify(job.model, job.certificate, reader).reason == "an audit is only for a dispute, and there was none"
     Agreements(job.parties.scientist.chain).dispute(job.id)
-    bench.gather(job.parties.owner.chain, job.id)
+    staked_verifiers.gather(job.parties.owner.chain, job.id)
     under_way = verify(job.model, job.certificate, reader)
     assert under_way.reason == "the audit that its scientist asked for is under way: evidence, round 1"
     assert under_way.assurance is Assurance.UNAUDITED
 
 
-def test_dispute_that_finds_a_match_raises_the_assurance(play: Play, bench: Bench, reader: Chain) -> None:
+def test_dispute_that_finds_a_match_raises_the_assurance(
+    play: Play, staked_verifiers: StakedVerifiers, reader: Chain
+) -> None:
     job = play(b"disputed in vain", audit=DISPUTE, upto=6)
     Agreements(job.parties.scientist.chain).dispute(job.id)
-    bench.hear(job.parties.owner.chain, job.id, Outcome.MATCH)
+    staked_verifiers.conclude(job.parties.owner.chain, job.id, Outcome.MATCH)
     verdict = verify(job.model, job.certificate, reader, require=Assurance.OPEN)
     assert (verdict.assurance, verdict.state, verdict.complete) == (Assurance.OPEN, State.SETTLED, False)
     assert "over 5 of 6 segments" in verdict.reason  # one of them led from the last leaf to no other
 
 
-def test_failed_audits_stand_beside_every_other_job(play: Play, job: Job, bench: Bench, reader: Chain) -> None:
+def test_failed_audits_stand_beside_every_other_job(
+    play: Play, job: Job, staked_verifiers: StakedVerifiers, reader: Chain
+) -> None:
     failed = {}
     for outcome in (Outcome.MISMATCH, Outcome.WITHHELD, Outcome.INCONCLUSIVE):
         other = play(b"beside %d" % outcome, audit=TERMS)
-        bench.hear(job.parties.owner.chain, other.id, outcome)
+        staked_verifiers.conclude(job.parties.owner.chain, other.id, outcome)
         failed[other.id] = outcome
     found = {other.id: other for other in verify(job.model, job.certificate, reader).story.related}
     assert {id: found[id].verdict for id in failed} == failed
@@ -661,7 +517,7 @@ def test_order_is_checked_as_far_as_it_is_cheap(job: Job) -> None:
 
 
 def test_card_has_the_cid_that_stores_give_it(job: Job) -> None:
-    assert card_cid(Statement.parse(unseal(job.certificate)[0])) == _cid(job.parties.card)
+    assert card_cid(Statement.parse(unseal(job.certificate)[0])) == stored_cid(job.parties.card)
 
 
 def test_only_the_owner_issues_and_only_the_truth(job: Job, tmp_path: Path) -> None:

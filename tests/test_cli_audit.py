@@ -29,12 +29,10 @@ from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO, Digest
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.ids import WHOLE_POOL, AgreementId
-from tests.audit_actors import DISPUTE, FULL_STAKE, TERMS, Bench
+from tests.agreements import GROUP, KEY, WEIGHTS, Parties, anchored
+from tests.audit_actors import DISPUTE, FULL_STAKE, TERMS, StakedVerifiers
 from tests.chain_fixtures import ETHER, PASSPHRASE, Account, Devnet
 from tests.pods import Workshop, module_file, offer_table, owner_runs
-from tests.test_agreement import GROUP, KEY, WEIGHTS, Parties, anchored, parties
-
-__all__ = ["parties"]
 
 ROOT = Path(__file__).parent.parent
 SOMEBODY, ANOTHER = "0x" + "1" * 40, "0x" + "2" * 40
@@ -214,8 +212,10 @@ def test_request_tells_its_audit_before_and_after(audited: Workshop, fitchain: F
 # Panels
 
 
-def test_panel_is_made_extended_shown_and_listed(fitchain: Fitchain, parties: Parties, bench: Bench) -> None:
-    members = [one.address for one in bench.verifiers]
+def test_panel_is_made_extended_shown_and_listed(
+    fitchain: Fitchain, parties: Parties, staked_verifiers: StakedVerifiers
+) -> None:
+    members = [one.address for one in staked_verifiers.verifiers]
     code, made, _ = fitchain(parties.owner, "panel", "create", "clinic", members[0].lower(), SOMEBODY)
     assert code == 0 and made["members"] == [members[0], SOMEBODY]
     short = made["panel"][:10]
@@ -267,7 +267,7 @@ def test_verifier_stakes_leaves_and_takes_its_stake_back(
 
 
 def test_audit_is_told_from_its_opening_to_its_verdict(
-    fitchain: Fitchain, parties: Parties, bench: Bench, shown: Callable[..., str]
+    fitchain: Fitchain, parties: Parties, staked_verifiers: StakedVerifiers, shown: Callable[..., str]
 ) -> None:
     id, owner = ended(parties, TERMS), parties.owner
 
@@ -279,13 +279,13 @@ def test_audit_is_told_from_its_opening_to_its_verdict(
     assert fitchain(owner, "job", "settle", str(id))[1]["phase"] == "Joining"
     code, error, _ = fitchain(owner, "job", "settle", str(id))
     assert code == 3 and "the drawn verifiers may join for" in error["error"]["message"]
-    seats = bench.seats(owner.chain, id)
-    seat = next(one for one in bench.verifiers if one.address == seats[0][1].chain.address)
+    seats = staked_verifiers.seats(owner.chain, id)
+    seat = next(one for one in staked_verifiers.verifiers if one.address == seats[0][1].chain.address)
     sits = fitchain(seat, "verifier", "status")[1]["audits"]
     assert [(one["agreement"], one["seat"], one["phase"]) for one in sits] == [(str(id), 0, "Joining")]
-    bench.join(owner.chain, id)
+    staked_verifiers.join(owner.chain, id)
     assert "the owner must show its evidence within" in shown("job", "show", str(id))
-    bench.vote(owner.chain, id, Outcome.MATCH)
+    staked_verifiers.vote(owner.chain, id, Outcome.MATCH)
     assert [one["outcome"] for one in phase()["seats"]] == ["Match"] * 3
     assert "Auditing (revealing)" in shown("job", "show", str(id))
     assert fitchain(owner, "job", "settle", str(id))[1]["verdict"] == "Match"
@@ -300,10 +300,14 @@ def test_audit_is_told_from_its_opening_to_its_verdict(
 
 
 def test_audit_in_which_nobody_acts_goes_on_without_them(
-    fitchain: Fitchain, parties: Parties, bench: Bench, pass_time: Callable[[int], None], shown: Callable[..., str]
+    fitchain: Fitchain,
+    parties: Parties,
+    staked_verifiers: StakedVerifiers,
+    pass_time: Callable[[int], None],
+    shown: Callable[..., str],
 ) -> None:
     id = ended(parties, TERMS)
-    bench.gather(parties.owner.chain, id)
+    staked_verifiers.gather(parties.owner.chain, id)
     pass_time(TERMS.window + 1)
     assert "the time for it passed" in shown("job", "show", str(id))
     code, told, _ = fitchain(parties.scientist, "job", "settle", str(id))

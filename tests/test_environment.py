@@ -19,10 +19,6 @@ from fitchain.pod.values.errors import EnvironmentRefused
 V3 = Environment("cpu-x86-64-v3", 1, environment.installed_torch())
 NATIVE = replace(V3, name="cpu-native")
 
-shipped = pytest.mark.skipif(
-    (V3.name, V3.torch, 1) not in SHIPPED, reason=f"no probe ships for torch {V3.torch}, which is installed here"
-)
-
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -79,7 +75,7 @@ def test_another_machine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         environment.check(V3)
 
 
-@shipped
+@pytest.mark.probe
 def test_a_probe_other_than_the_shipped_one_is_refused_with_both() -> None:
     with pytest.raises(EnvironmentRefused, match=f"{ZERO}.*{SHIPPED[V3.name, V3.torch, 1]}"):
         environment.check(replace(V3, probe=ZERO))
@@ -90,7 +86,7 @@ def test_a_native_environment_without_a_probe_is_refused() -> None:
         environment.check(NATIVE)
 
 
-@shipped
+@pytest.mark.probe
 def test_this_host_reproduces_the_shipped_probe(cache: Path) -> None:
     assert environment.check(V3, cache) == Digest.parse(SHIPPED[V3.name, V3.torch, 1])
 

@@ -1,4 +1,4 @@
-"""The documents are true: the format's vectors are what the code computes, its tags are the code's, the tour names every module."""
+"""The document of formats is true: its vectors are what the code computes, its tags are the code's."""
 
 from __future__ import annotations
 
@@ -34,18 +34,3 @@ def test_every_tag_of_the_code_is_in_the_document_and_none_besides() -> None:
 def sources() -> Iterator[Path]:
     for folder, pattern in (("pod", "*.py"), ("cli", "*.py"), ("contracts", "*.sol")):
         yield from (ROOT / folder).rglob(pattern)
-
-
-def test_tour_has_a_line_for_every_module() -> None:
-    table = (ROOT / "docs" / "architecture.md").read_text().split("## The modules", 1)[1].split("\n## ", 1)[0]
-    told = re.findall(r"^\| `([a-z]+)` \|", table, re.MULTILINE)
-    there = {path.stem for path in (ROOT / "pod").glob("*/*") if not path.name.startswith("_")}
-    assert sorted(told) == sorted(there)
-
-
-@pytest.mark.parametrize(
-    "name", ["README.md", "CONTRIBUTING.md", "docs/format.md", "docs/trust.md", "docs/architecture.md"]
-)
-def test_files_that_a_document_names_are_there(name: str) -> None:
-    named = re.findall(r"`((?:pod|cli|scripts|tests|contracts|docs|examples)/[\w./-]+)`", (ROOT / name).read_text())
-    assert [path for path in named if not (ROOT / path).exists()] == []

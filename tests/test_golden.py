@@ -273,6 +273,7 @@ def test_golden_certificate_verifies_on_the_chain_it_was_made_on(golden_chain: C
 # --- the training itself -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.probe
 def test_golden_training_done_again_gives_the_same_leaves(tmp_path: Path) -> None:
     if RECIPE.environment.torch != installed_torch():
         pytest.skip(f"the golden job was trained by torch {RECIPE.environment.torch}, and this is {installed_torch()}")

@@ -20,7 +20,7 @@ from fitchain.pod.ports.store.kubo import kubo
 from fitchain.pod.ports.store.local import LocalStore
 from fitchain.pod.values.errors import InputRefused, NotFound, StoreUnreachable, StoreUnusable
 from tests.ipfs_fixtures import Nodes
-from tests.test_store import BYTES, KUBO, KUBO_FOLDER, MIB, Cycle, cycle
+from tests.store_contents import BYTES, KUBO, KUBO_FOLDER, MIB, Cycle, cycle
 
 pytestmark = pytest.mark.ipfs
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.without_torch import WITHOUT_TORCH
+
 ROOT = Path(__file__).parent.parent
 
 # From the ground up. A module imports only from its own storey and those below it.
@@ -185,16 +187,16 @@ def test_cli_imports_neither_scripts_nor_tests() -> None:
     assert outside == []
 
 
-WITHOUT_TORCH = """
-import sys
-
-class NoTorch:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("torch", "sklearn"):
-            raise ImportError(f"{name} is not installed here")
-
-sys.meta_path.insert(0, NoTorch())
-"""
+def test_tests_are_imported_by_nobody() -> None:
+    """What several of them share stands in a module of its own."""
+    imported = [
+        f"{path.relative_to(ROOT)}:{line} imports {name}"
+        for folder in ("tests", "scripts", "examples")
+        for path in (ROOT / folder).rglob("*.py")
+        for line, name in imports_of(path)
+        if name.startswith("tests.") and any(part.startswith("test_") for part in name.split("."))
+    ]
+    assert imported == []
 
 
 @pytest.mark.parametrize(

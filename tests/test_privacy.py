@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 from fitchain.pod.compute.dataset import Policy, Table
-from fitchain.pod.compute.sandbox import landlock_abi
 from fitchain.pod.parties.owner import RegisteredDataset
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.ports.chain import Chain
@@ -27,11 +26,8 @@ DIGITS = 10
 """So many characters of a number's text are taken as its own: no other text has them by chance."""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def landlock() -> None:
-    """Only Landlock keeps a process of root out of a folder."""
-    if not landlock_abi():
-        pytest.skip("this kernel has no Landlock: nothing can keep a root process out of the owner's folder")
+pytestmark = pytest.mark.landlock
+"""Only Landlock keeps a process of root out of a folder."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import fitchain
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.job_status import JobStatus
 from fitchain.pod.proof.certificate import Verdict
-from tests.test_layers import WITHOUT_TORCH
+from tests.without_torch import WITHOUT_TORCH
 
 ROOT = Path(__file__).parent.parent
 FACE = Path(fitchain.__file__)

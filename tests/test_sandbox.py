@@ -1,4 +1,4 @@
-"""What a confined process can no longer do, tried from inside."""
+"""What a process in its sandbox can no longer do, tried from inside."""
 
 from __future__ import annotations
 
@@ -10,11 +10,7 @@ from typing import Any
 
 import pytest
 
-from fitchain.pod.compute.sandbox import landlock_abi
-
 ROOT = Path(__file__).parents[1]
-
-needs_landlock = pytest.mark.skipif(landlock_abi() == 0, reason="this kernel has no Landlock")
 
 ATTEMPTS = """
 import ctypes, json, os, socket, subprocess, sys, threading
@@ -89,7 +85,7 @@ def test_work_stays_possible(found: dict[str, Any], what: str) -> None:
     assert found[what] == "done"
 
 
-@needs_landlock
+@pytest.mark.landlock
 @pytest.mark.parametrize(
     "what",
     ["read outside", "list outside", "write outside", "remove outside", "follow a link", "read passwords"],
@@ -103,7 +99,7 @@ def test_other_processes_and_the_network_are_out_of_reach(found: dict[str, Any],
     assert found[what] == "Operation not permitted"
 
 
-@needs_landlock
+@pytest.mark.landlock
 def test_the_parents_memory_is_out_of_reach(found: dict[str, Any]) -> None:
     assert found["read the parent's memory"] == "Permission denied"
 
@@ -136,7 +132,7 @@ def hidden(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(call, cwd=ROOT, capture_output=True, text=True)
 
 
-@needs_landlock
+@pytest.mark.landlock
 def test_hidden_folder_cannot_be_read_even_as_root(tmp_path: Path) -> None:
     for name in ("owner", "scientist"):
         (tmp_path / name).mkdir()
@@ -146,7 +142,7 @@ def test_hidden_folder_cannot_be_read_even_as_root(tmp_path: Path) -> None:
     assert "Permission denied" in done.stderr
 
 
-@needs_landlock
+@pytest.mark.landlock
 def test_neighbours_of_a_hidden_folder_stay_writable(tmp_path: Path) -> None:
     for name in ("owner", "scientist"):
         (tmp_path / name).mkdir()

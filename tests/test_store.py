@@ -24,25 +24,7 @@ from fitchain.pod.ports.store.base import DAG_PB, RAW
 from fitchain.pod.ports.store.local import LocalStore
 from fitchain.pod.ports.store.unixfs import FILE, FOLDER, Link, Node
 from fitchain.pod.values.errors import DigestMismatch, InputRefused, NotFound, StoreUnusable
-
-MIB = 1 << 20
-BYTES = bytes(range(251))
-
-
-class Cycle:
-    """The bytes 0..250 over and over, as a stream that holds only its pattern."""
-
-    def __init__(self, length: int) -> None:
-        self.length, self.at, self.pattern = length, 0, BYTES * (MIB // 251 + 2)
-
-    def read(self, count: int = -1) -> bytes:
-        start, count = self.at % 251, min(count, self.length - self.at)
-        self.at += count
-        return self.pattern[start : start + count]
-
-
-def cycle(length: int) -> BinaryIO:
-    return cast(BinaryIO, Cycle(length))
+from tests.store_contents import BYTES, KUBO, KUBO_FOLDER, MIB, Cycle, cycle
 
 
 @pytest.fixture
@@ -63,18 +45,6 @@ def plant(store: LocalStore, codec: int, block: bytes) -> Cid:
 
 
 # --- the same CIDs as Kubo 0.43 under the profile unixfs-v1-2025 --------------------------------------------------------
-
-KUBO = {
-    0: "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku",
-    1: "bafkreidogqfzz75tpkmjzjke425xqcrmpcib2p5tg44hnbirumdbpl5adu",
-    1_048_575: "bafkreielkxdkfu2eicjkgfuykayoada6n6dar2xzclejnxxhyn2niqhnce",
-    1_048_576: "bafkreidddocae7lltzjlkooe5a3tmiwsgazn7logjvqk7bzttsidpzhxne",
-    1_048_577: "bafybeidjogjfwuhbzwopgd4bn3skcf5m6oz72xshywcndzxgqb623nfclu",
-    3_145_735: "bafybeidf5ibbwfq6vjf5gbu2zzqt2xzzq5kanx6iygbjb6nb5xjutqe6vm",
-    183_500_800: "bafybeie5k4z5ci44ylwq4653klqpp7wne4uaho5ukslch2nvd4oi676rxi",
-    1_074_790_400: "bafybeicevx54zowztjg75fexgkv5kprbdygw4tyxqjb37e7jkzgdceopcy",
-}
-KUBO_FOLDER = "bafybeiam74y42oowhiyqzc4snh3ly7spidlqjypkhryqq36osznfbbin4i"
 
 
 @pytest.mark.parametrize(("length", "cid"), KUBO.items())

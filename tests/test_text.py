@@ -43,6 +43,10 @@ def too_long(columns: int, text: str) -> bool:
     return len(text) > columns and " " in text.strip(" #-")
 
 
+def listing(findings: list[str]) -> str:
+    return "\n".join([f"{len(findings)} of them", *findings])
+
+
 @pytest.mark.parametrize("folder", [*FOLDERS, ""])
 def test_code_is_wrapped_at_120_columns(folder: str) -> None:
     long = [
@@ -52,7 +56,7 @@ def test_code_is_wrapped_at_120_columns(folder: str) -> None:
         for number, line in enumerate(path.read_text().splitlines(), 1)
         if too_long(CODE_COLUMNS, line)
     ]
-    assert long == []
+    assert not long, listing(long)
 
 
 @pytest.mark.parametrize("folder", [folder for folder in FOLDERS if folder != "contracts"])
@@ -63,7 +67,7 @@ def test_docstrings_and_comments_are_wrapped_at_100_columns(folder: str) -> None
         for number, line in prose_lines(path)
         if too_long(PROSE_COLUMNS, line)
     ]
-    assert long == []
+    assert not long, listing(long)
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
@@ -75,7 +79,7 @@ def test_documents_are_wrapped_at_100_columns_and_their_code_at_120(path: Path) 
         for number, kind, line in document_lines(path)
         if too_long(limits.get(kind, CODE_COLUMNS), LINK.sub("]", line))
     ]
-    assert long == []
+    assert not long, listing(long)
 
 
 def test_readme_is_read_in_a_few_minutes() -> None:
@@ -103,7 +107,7 @@ def test_function_of_more_than_seven_parameters_says_why(folder: str) -> None:
         if len(parameters_of(function)) > MOST_PARAMETERS
         and not says_why(path, first_line(function), function.body[0].lineno - 1)
     ]
-    assert silent == []
+    assert not silent, listing(silent)
 
 
 def first_line(function: Function) -> int:
@@ -135,7 +139,7 @@ def test_function_that_branches_much_has_a_comment(folder: str) -> None:
         for path, function in complex_functions(folder)
         if not says_why(path, first_line(function), function.end_lineno or function.lineno)
     ]
-    assert silent == []
+    assert not silent, listing(silent)
 
 
 @pytest.mark.parametrize("folder", ["cli", "pod", "scripts"])
@@ -147,7 +151,7 @@ def test_no_docstring_says_where_its_module_stands(folder: str) -> None:
         for number, line in prose_lines(path)
         if POSITION.search(line)
     ]
-    assert said == []
+    assert not said, listing(said)
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)

@@ -1,4 +1,4 @@
-"""The worker: foreign recipes train confined, whatever happens the transcript is the same, and a replay tells the difference."""
+"""The worker: foreign recipes train in a sandbox, whatever happens the transcript is the same, and a replay tells the difference."""
 
 from __future__ import annotations
 

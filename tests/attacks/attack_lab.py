@@ -1,4 +1,4 @@
-"""The field on which attacks are played: an honest job trained once, and a devnet with parties, verifiers and the real contracts.
+"""The lab in which attacks are played: an honest job trained once, and a devnet with parties, verifiers and the real contracts.
 
 Nothing is made before an attack needs it, so an attack on a replay starts no chain.
 """
@@ -26,10 +26,10 @@ from fitchain.pod.proof.audit.vote import commitment
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import FitchainError, Reverted
 from fitchain.pod.values.ids import AgreementId
+from tests.agreements import WINDOW, Parties, registered
+from tests.audit_scenario import EVIDENCE, SALT, STAKE, TERMS, AuditScenario
 from tests.audits import Case, Tamper, trained, work_here
 from tests.chain_fixtures import ETHER, Account, Devnet, funded_account
-from tests.test_agreement import WINDOW, Parties, registered
-from tests.test_audits import EVIDENCE, SALT, STAKE, TERMS, Court
 
 SEATED, FREE = 3, 3
 """Seats of an audit, and verifiers that are left for as many redraws."""
@@ -54,7 +54,7 @@ class Caught:
     faked: tuple[int, ...] | None = None
 
 
-class Field:
+class AttackLab:
     """Where attacks are played.
 
     Args:
@@ -149,13 +149,13 @@ class Field:
         return self._verifiers[-1]
 
     @property
-    def court(self) -> Court:
+    def scenario(self) -> AuditScenario:
         """The parties, and as many verifiers with their whole stake as an audit and its redraws may need."""
         calls = Audits(self.parties.owner.chain)
         active = sum(found.active for found in calls.verifiers([one.address for one in self._verifiers]))
         for _ in range(SEATED + FREE - active):
             self.staked()
-        return Court(self.parties, self._verifiers)
+        return AuditScenario(self.parties, self._verifiers)
 
     def lookalike(self) -> Settings:
         """The settings of somebody's own deployment of the same contracts on the same chain."""
@@ -172,50 +172,50 @@ class Field:
 
 
 @dataclass(frozen=True)
-class Trial:
+class ManualAudit:
     """An audit that is played by hand: who sits there votes as the attack wants.
 
     Args:
-        field: where.
-        court: the parties and the verifiers.
+        lab: where.
+        scenario: the parties and the verifiers.
         id: the agreement.
         earned: what verifiers had earned before.
     """
 
-    field: Field
-    court: Court
+    lab: AttackLab
+    scenario: AuditScenario
     id: AgreementId
     earned: Mapping[str, int]
 
     @classmethod
-    def opened(cls, field: Field, terms: AuditTerms = TERMS) -> Trial:
+    def opened(cls, lab: AttackLab, terms: AuditTerms = TERMS) -> ManualAudit:
         """An ended training whose audit awaits its draw."""
-        court = field.court
-        return cls.of(field, court, court.ended(terms))
+        scenario = lab.scenario
+        return cls.of(lab, scenario, scenario.ended(terms))
 
     @classmethod
-    def of(cls, field: Field, court: Court, id: AgreementId) -> Trial:
+    def of(cls, lab: AttackLab, scenario: AuditScenario, id: AgreementId) -> ManualAudit:
         """The audit of an ended training."""
-        found = court.reader.verifiers([one.address for one in court.verifiers])
-        return cls(field, court, id, {one.address: one.earned for one in found})
+        found = scenario.reader.verifiers([one.address for one in scenario.verifiers])
+        return cls(lab, scenario, id, {one.address: one.earned for one in found})
 
     @classmethod
-    def voting(cls, field: Field, terms: AuditTerms = TERMS) -> Trial:
+    def voting(cls, lab: AttackLab, terms: AuditTerms = TERMS) -> ManualAudit:
         """An audit whose seats have joined, and whose owner gave its evidence."""
-        trial = cls.opened(field, terms)
-        trial.join()
-        trial.calls.submit(trial.id, EVIDENCE)
-        return trial
+        manual = cls.opened(lab, terms)
+        manual.join()
+        manual.calls.submit(manual.id, EVIDENCE)
+        return manual
 
     @property
     def calls(self) -> Audits:
         """The contract, called by the owner."""
-        return self.court.reader
+        return self.scenario.reader
 
     @property
     def owner(self) -> Agreements:
         """The agreements, called by the owner."""
-        return self.court.parties.by_owner
+        return self.scenario.parties.by_owner
 
     @property
     def state(self) -> State:
@@ -224,11 +224,11 @@ class Trial:
 
     def join(self) -> None:
         """Draw and let every seat join."""
-        self.court.joined(self.id)
+        self.scenario.joined(self.id)
 
     def seats(self) -> list[tuple[int, Audits]]:
         """Who sits where."""
-        return self.court.seated(self.id)
+        return self.scenario.seated(self.id)
 
     def commit(self, votes: Sequence[Vote | None], round: int = 0) -> None:
         """Let the seats commit, in order; None does not."""
@@ -245,7 +245,7 @@ class Trial:
     def conclude(self, late: bool = False) -> Outcome:
         """Advance to the verdict."""
         if late:
-            self.field.pass_time()
+            self.lab.pass_time()
         self.calls.advance(self.id)
         return self.calls.read(self.id).verdict
 

@@ -18,12 +18,12 @@ from fitchain.pod.proof.audit.vote import Outcome
 from fitchain.pod.values.digest import sha256
 from fitchain.pod.values.state import read_safetensors, write_safetensors
 from tests.attacks import cheats
-from tests.attacks.attack_lab import Caught, Field
+from tests.attacks.attack_lab import AttackLab, Caught
 from tests.attacks.detection import missed_segments
 from tests.audits import VERIFIER_SECRET, trained
 from tests.training_jobs import table
 
-Play = Callable[[Field], Caught]
+Play = Callable[[AttackLab], Caught]
 
 OPENING, CHECKS, DELIVERY, REPLAY = "opening", "checks of the evidence", "check of the delivery", "replay"
 WHOLE = "the whole"
@@ -57,52 +57,52 @@ def named(segments: tuple[int, ...]) -> str:
 def of_the_job(cheat: Callable[[Path], object]) -> Play:
     """A cheat of the job's folder."""
 
-    def play(field: Field) -> Caught:
-        case = field.copy()
+    def play(lab: AttackLab) -> Caught:
+        case = lab.copy()
         cheat(case.folder)
-        return caught(field.examine(case))
+        return caught(lab.examine(case))
 
     return play
 
 
 def retrained(cheat: Callable[..., object], **how: object) -> Play:
-    """A cheat that trains again, by whatever trains on this field."""
-    return lambda field: of_the_job(lambda folder: cheat(folder, work=field.work, **how))(field)
+    """A cheat that trains again, by whatever trains in this lab."""
+    return lambda lab: of_the_job(lambda folder: cheat(folder, work=lab.work, **how))(lab)
 
 
 other_data = retrained(cheats.other_data, records=table(change=("a", 3, 0.125)))
 
 
-def top_segments(field: Field) -> Caught:
+def top_segments(lab: AttackLab) -> Caught:
     """Spoil the leaf between the inner segments 2 and 3, and leave the segments honest that the owner would like to show."""
-    case = field.copy()
+    case = lab.copy()
     cheats.tampered_state(case.folder, 3)
     shown, seed = {1, 4}, missed_segments(6, 2, {1, 4})
-    hidden = field.examine(case, drawn_segments=2, challenge=seed)
+    hidden = lab.examine(case, drawn_segments=2, challenge=seed)
     assert hidden.outcome == Outcome.MATCH, "the draw that the owner hopes for"
     assert {each.index for each in hidden.audited} == shown | {0, 5}
-    return caught(field.examine(case))
+    return caught(lab.examine(case))
 
 
-def false_end(field: Field) -> Caught:
+def false_end(lab: AttackLab) -> Caught:
     """Stop half way and say that the training diverged: the segment after the last leaf is always audited, whatever is drawn."""
-    return replace(of_the_job(partial(cheats.stopped_early, index=3))(field), step="the last segment", faked=None)
+    return replace(of_the_job(partial(cheats.stopped_early, index=3))(lab), step="the last segment", faked=None)
 
 
-def another_job(field: Field) -> Caught:
+def another_job(lab: AttackLab) -> Caught:
     """Let the chain know the job under another context than its leaves were made for."""
-    return caught(field.examine(field.copy(), ctx=sha256(b"another job")))
+    return caught(lab.examine(lab.copy(), ctx=sha256(b"another job")))
 
 
-def explosion(field: Field) -> Caught:
+def explosion(lab: AttackLab) -> Caught:
     """Ask for a training that leaves the finite numbers; its owner ends it there, and the audit finds that it does diverge."""
     exploding = {"name": "SGD", "arguments": {"weight_decay": 1e6}}
     rates = [[9, 1e-9], [13, 1e6]]
-    place = field.place / f"exploding-{os.urandom(2).hex()}"
-    case = trained(place, field.store, field.work, optimizer=exploding, learning_rates=rates)
+    place = lab.place / f"exploding-{os.urandom(2).hex()}"
+    case = trained(place, lab.store, lab.work, optimizer=exploding, learning_rates=rates)
     facts = case.facts(None)
     assert facts.diverged, "it did not explode"
-    found = field.examine(case)
+    found = lab.examine(case)
     assert [each.index for each in found.audited] == [*range(facts.count)]
     return Caught(REPLAY, "the last segment", f"{found.outcome.name.title()}: it diverges")
 
@@ -112,38 +112,38 @@ def explosion(field: Field) -> Caught:
 
 def of_the_evidence(cheat: Callable[[Path], object]) -> Play:
     """A cheat of plain evidence, before it is sealed."""
-    return lambda field: caught(field.examine(field.honest, tamper=cheat))
+    return lambda lab: caught(lab.examine(lab.honest, tamper=cheat))
 
 
-def sealed_to_others(field: Field) -> Caught:
+def sealed_to_others(lab: AttackLab) -> Caught:
     """Seal the evidence to somebody who was not drawn."""
-    case = field.honest
+    case = lab.honest
     facts = case.facts(case.deliver())
     place, names = case.plain(facts)
-    cid = send_folder(field.store, place, names, [new_identity()[1]])
-    return caught(examine(field.store, cid, VERIFIER_SECRET, facts, field.place / f"opened-{os.urandom(4).hex()}"))
+    cid = send_folder(lab.store, place, names, [new_identity()[1]])
+    return caught(examine(lab.store, cid, VERIFIER_SECRET, facts, lab.place / f"opened-{os.urandom(4).hex()}"))
 
 
-def garbage(field: Field) -> Caught:
+def garbage(lab: AttackLab) -> Caught:
     """Train honestly, and deliver bytes that no identity opens."""
-    place = field.place / f"garbage-{os.urandom(4).hex()}"
+    place = lab.place / f"garbage-{os.urandom(4).hex()}"
     place.mkdir()
     for name in DELIVERY_FILES:
         (place / f"{name}.age").write_bytes(b"garbage" * 100)
-    return caught(field.examine(field.honest, field.store.add_folder(place)))
+    return caught(lab.examine(lab.honest, lab.store.add_folder(place)))
 
 
-def other_model(field: Field) -> Caught:
+def other_model(lab: AttackLab) -> Caught:
     """Train honestly, and deliver weights drawn at random."""
     dice = np.random.default_rng(3)
     draw = cheats.only("weight", lambda weight: dice.normal(size=weight.shape).astype("f4"))
 
     def exchange(place: Path) -> None:
-        tensors, _ = read_safetensors(field.honest.folder / "final.safetensors")
+        tensors, _ = read_safetensors(lab.honest.folder / "final.safetensors")
         (place / DELIVERY_FILES[0]).unlink()
         write_safetensors(place / DELIVERY_FILES[0], cheats.changed(tensors, draw))
 
-    return caught(field.examine(field.honest, field.honest.deliver(exchange)))
+    return caught(lab.examine(lab.honest, lab.honest.deliver(exchange)))
 
 
 def left_out(name: str) -> Callable[[Path], object]:

@@ -10,7 +10,7 @@ from fitchain.pod.ports.sealed import new_identity
 from tests.attacks import by_owners as owners
 from tests.attacks import cheats
 from tests.attacks import on_chain as chain
-from tests.attacks.attack_lab import Caught, Field
+from tests.attacks.attack_lab import AttackLab, Caught
 from tests.attacks.by_owners import (
     CHECKS,
     DELIVERY,
@@ -43,7 +43,7 @@ class Attack:
     name: str
     tried: str
     caught: Caught
-    play: Callable[[Field], Caught]
+    play: Callable[[AttackLab], Caught]
 
     def differs(self, played: Caught) -> str:
         """What the row says otherwise than was played; empty where it is caught as it says."""

@@ -12,31 +12,31 @@ import pytest
 
 from fitchain.pod.proof.audit.vote import Outcome
 from tests.attacks import detection
-from tests.attacks.attack_lab import Field
+from tests.attacks.attack_lab import AttackLab
 from tests.attacks.rows import ATTACKS, UNCAUGHT, Attack
 
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "trust.md"
 
 
 @pytest.fixture(scope="module")
-def field(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
-    made = Field(tmp_path_factory.mktemp("field"), processes=False)
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AttackLab]:
+    made = AttackLab(tmp_path_factory.mktemp("lab"), processes=False)
     yield made
     made.close()
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
-def test_is_caught_as_its_row_says(field: Field, attack: Attack) -> None:
-    assert attack.differs(attack.play(field)) == ""
+def test_is_caught_as_its_row_says(lab: AttackLab, attack: Attack) -> None:
+    assert attack.differs(attack.play(lab)) == ""
 
 
 @pytest.mark.parametrize("attack", UNCAUGHT, ids=lambda attack: attack.name)
-def test_what_is_not_caught_ends_as_its_row_says(field: Field, attack: Attack) -> None:
-    assert attack.differs(attack.play(field)) == ""
+def test_what_is_not_caught_ends_as_its_row_says(lab: AttackLab, attack: Attack) -> None:
+    assert attack.differs(attack.play(lab)) == ""
 
 
-def test_honest_job_matches(field: Field) -> None:
-    found = field.examine(field.honest)
+def test_honest_job_matches(lab: AttackLab) -> None:
+    found = lab.examine(lab.honest)
     assert (found.outcome, found.problems) == (Outcome.MATCH, ())
 
 

@@ -193,15 +193,15 @@ contract EndingTest is Fixture {
         );
     }
 
-    function testFuzz_finish_refusesALeafWithAnyDigestChanged(uint8 which, bytes32 forgery) public {
+    function testFuzz_finish_refusesALeafWithAnyDigestChanged(uint8 which, bytes32 otherDigest) public {
         Ending memory forged = end;
         Leaf memory leaf = forged.last;
         which %= 5;
-        if (which == 0) leaf.modelRoot = forgery;
-        if (which == 1) leaf.optimizerRoot = forgery;
-        if (which == 2) leaf.records = forgery;
-        if (which == 3) leaf.metrics = forgery;
-        if (which == 4) leaf.previous = forgery;
+        if (which == 0) leaf.modelRoot = otherDigest;
+        if (which == 1) leaf.optimizerRoot = otherDigest;
+        if (which == 2) leaf.records = otherDigest;
+        if (which == 3) leaf.metrics = otherDigest;
+        if (which == 4) leaf.previous = otherDigest;
 
         refusesToFinish(
             forged, abi.encodeWithSelector(IProofOfTrain.LastLeafDiffers.selector, computed(forged), end.tail[0])

@@ -194,12 +194,64 @@ contract StakeTest is AuditFixture {
     // --- membership
 
     /// @dev Strictly before the block of the opening, until that block included; and so for the spell before.
-    function testFuzz_wasActiveBefore_isTrueWithinASpell(Membership memory known, uint48 opened) public pure {
-        vm.assume(opened > 0 && known.earlierSince <= known.earlierUntil && known.earlierUntil <= known.since);
-        vm.assume(known.until == 0 || known.since <= known.until);
+    function testFuzz_wasActiveBefore_isTrueWithinASpell(
+        uint40 start,
+        uint8 changes,
+        uint8[4] memory waits,
+        uint8 offset
+    ) public pure {
+        Membership memory known = membershipAfter(start, changes, waits);
+        vm.assertTrue(isPossible(known), "no stakes lead there");
+        uint256 opened = uint256(start) + 1 + offset % 40;
         bool nowActive = known.since > 0 && known.since < opened && (known.until == 0 || opened <= known.until);
         bool before = known.earlierSince < opened && opened <= known.earlierUntil;
 
         vm.assertTrue(known.wasActiveBefore(opened) == (nowActive || before), "the spell is another");
+    }
+
+    /// @dev The law above is about memberships that there can be; these are all that the contract makes.
+    function testFuzz_membership_keepsTheLastTwoSpellsInOrder(uint8[6] memory waits) public {
+        uint256[6] memory blocks;
+        vm.assertTrue(isPossible(audits.membership(newcomer)), "who never staked has a spell");
+        for (uint256 i = 0; i < 6; i++) {
+            blocks[i] = vm.getBlockNumber() + waits[i] % 4;
+            vm.roll(blocks[i]);
+            if (i % 2 == 0) stake(newcomer);
+            else unstake(newcomer);
+            vm.warp(vm.getBlockTimestamp() + 21 days);
+
+            Membership memory known = audits.membership(newcomer);
+            uint256 last = i - i % 2;
+            vm.assertTrue(isPossible(known), "a spell ends before it begins");
+            vm.assertEq(known.since, blocks[last], "the spell begins in another block");
+            vm.assertEq(known.until, i == last ? 0 : blocks[i], "the spell ends in another block");
+            vm.assertEq(known.earlierSince, last == 0 ? 0 : blocks[last - 2], "the spell before began in another block");
+            vm.assertEq(known.earlierUntil, last == 0 ? 0 : blocks[last - 1], "the spell before ended in another block");
+        }
+    }
+
+    /// @dev After up to four changes, few blocks apart: stake, leave, stake, leave.
+    function membershipAfter(uint40 start, uint8 changes, uint8[4] memory waits)
+        private
+        pure
+        returns (Membership memory known)
+    {
+        uint48 number = uint48(start) + 1;
+        for (uint256 i = 0; i < changes % 5; i++) {
+            number += waits[i] % 8;
+            if (i % 2 == 1) {
+                known.until = number;
+                continue;
+            }
+            (known.earlierSince, known.earlierUntil) = (known.since, known.until);
+            (known.number, known.since, known.until) = (1, number, 0);
+        }
+    }
+
+    /// @dev Spells follow one another, and who never staked has none.
+    function isPossible(Membership memory known) private pure returns (bool) {
+        if (known.since == 0) return known.until == 0 && known.earlierSince == 0 && known.earlierUntil == 0;
+        bool ordered = known.earlierSince <= known.earlierUntil && known.earlierUntil <= known.since;
+        return ordered && (known.until == 0 || known.since <= known.until);
     }
 }

@@ -32,7 +32,7 @@ def say(id: AgreementId, text: str) -> None:
     print(f"{id.short} {text}", flush=True)
 
 
-def mortal(call: str, place: int | None, made: Callable[..., Any], point: str) -> Callable[..., Any]:
+def killable(call: str, place: int | None, made: Callable[..., Any], point: str) -> Callable[..., Any]:
     """A call that ends this process before or after it is made, where its argument at a place is the one named."""
 
     def called(*args: Any, **named: Any) -> Any:
@@ -50,15 +50,15 @@ def mortal(call: str, place: int | None, made: Callable[..., Any], point: str) -
 def main(order: dict[str, str]) -> None:
     """Run the pod until it is killed, or asked to stop."""
     point, stop = order["point"], threading.Event()
-    Chain.submit = mortal("send", 2, Chain.submit, point)  # type: ignore[method-assign]
-    Journal.keep_fact = mortal("keep_fact", 2, Journal.keep_fact, point)  # type: ignore[method-assign]
-    Journal.record = mortal("record", 2, Journal.record, point)  # type: ignore[method-assign]
+    Chain.submit = killable("send", 2, Chain.submit, point)  # type: ignore[method-assign]
+    Journal.keep_fact = killable("keep_fact", 2, Journal.keep_fact, point)  # type: ignore[method-assign]
+    Journal.record = killable("record", 2, Journal.record, point)  # type: ignore[method-assign]
     for call, place, name in (
         ("write", "fitchain.pod.parties.owner.evidence", "write_evidence"),
         ("replay", "fitchain.pod.parties.verifier.examine", "audit"),
     ):
         module = importlib.import_module(place)
-        setattr(module, name, mortal(call, None, getattr(module, name), point))
+        setattr(module, name, killable(call, None, getattr(module, name), point))
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     chosen = settings.load(home=Path(order["home"]), devnet=Path(order["devnet"]), environ={})
     with Home.open(chosen, lambda: PASSPHRASE) as home:

@@ -49,7 +49,7 @@ POINTS = {
 }
 
 
-class Mortal:
+class KillablePod:
     """One party's pod, started again each time that it was killed, with the next point to die at.
 
     Args:
@@ -109,10 +109,10 @@ class Survived:
 
 
 @contextmanager
-def mortals(devnet: Path, log: Path, **parties: Party) -> Iterator[dict[str, Mortal]]:
-    """Run mortal pods as long as the block lasts."""
+def killable_pods(devnet: Path, log: Path, **parties: Party) -> Iterator[dict[str, KillablePod]]:
+    """Run killable pods as long as the block lasts."""
     with ExitStack() as stack:
-        started = {role: Mortal(role, party, devnet, log) for role, party in parties.items()}
+        started = {role: KillablePod(role, party, devnet, log) for role, party in parties.items()}
         for one in started.values():
             stack.callback(one.end)
         yield started
@@ -132,8 +132,8 @@ def job(
     model = publish_model(scientist.home, module_file(scientist.home.settings.home), dataset.id, name="Tiny")
     here = replace(workshop, dataset=dataset, model=model)
     id = here.request(audit=AuditTerms(2, verifiers=1, mode=AuditMode.OPEN, window=HOUR_S, fee=FEE))
-    log = tmp_path_factory.mktemp("mortals") / "log"
-    with mortals(running_devnet.folder, log, owner=owner, verifier=verifier, scientist=scientist) as pods:
+    log = tmp_path_factory.mktemp("killable_pods") / "log"
+    with killable_pods(running_devnet.folder, log, owner=owner, verifier=verifier, scientist=scientist) as pods:
         over = owner.has(id, "wiped"), verifier.has(id, "wiped"), scientist.has(id, "settled")
         here.until(lambda: all(reached() for reached in over) or not all(pod.lives for pod in pods.values()))
         statuses = [pod.end() for pod in pods.values()]

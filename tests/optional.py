@@ -1,0 +1,97 @@
+"""What some tests want of the machine: each such test has the mark of what it wants, is skipped where that is missing, and the end of
+a run says of every one whether its tests ran. `--results FILE` writes the same down, for who adds runs up (`scripts/tests_summary.py`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fitchain.pod.compute.environment import installed_torch
+from fitchain.pod.compute.environment.classes import SHIPPED
+from fitchain.pod.compute.sandbox import landlock_abi
+from fitchain.pod.ports.store.kubo import kubo, version
+
+OUTCOMES = ("passed", "failed", "error", "skipped")
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """Something that not every machine has.
+
+    Args:
+        found: names what is here; empty where nothing is.
+        missing: why tests are skipped then, and what would bring it.
+    """
+
+    found: Callable[[], str]
+    missing: str
+
+
+def _kubo() -> str:
+    path = kubo()
+    return f"Kubo {version(path)} at {path}" if path else ""
+
+
+def _landlock() -> str:
+    return f"Landlock {landlock_abi()}" if landlock_abi() else ""
+
+
+def _probe() -> str:
+    torch = installed_torch()
+    return f"torch {torch}" if ("cpu-x86-64-v3", torch, 1) in SHIPPED else ""
+
+
+REQUIREMENTS = {
+    "ipfs": Requirement(_kubo, "there is no Kubo here: `make kubo` builds it"),
+    "landlock": Requirement(_landlock, "this kernel has no Landlock: nothing keeps a root process out of a folder"),
+    "probe": Requirement(_probe, "no probe of cpu-x86-64-v3 ships for the torch that is installed here"),
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Take a file for the results."""
+    parser.addoption("--results", type=Path, metavar="FILE", help="write the run's counts there, as JSON")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marks."""
+    for name, requirement in REQUIREMENTS.items():
+        config.addinivalue_line("markers", f"{name}: skipped where {requirement.missing}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what wants something that is missing."""
+    lacks = {name: pytest.mark.skip(reason=one.missing) for name, one in REQUIREMENTS.items() if not one.found()}
+    for item in items:
+        for name, skip in lacks.items():
+            if item.get_closest_marker(name):
+                item.add_marker(skip)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Say of each requirement whether its tests ran, and write the counts down."""
+    stats: dict[str, list[Any]] = terminalreporter.stats
+    counts = {outcome: len(stats.get(outcome, [])) for outcome in OUTCOMES}
+    lines = []
+    for name, requirement in REQUIREMENTS.items():
+        marked = {outcome: [one for one in stats.get(outcome, []) if wants(one, name)] for outcome in OUTCOMES}
+        if any(marked.values()):
+            told = ", ".join(f"{len(reports)} {outcome}" for outcome, reports in marked.items() if reports)
+            reasons = {str(report.longrepr[2]).removeprefix("Skipped: ") for report in marked["skipped"]}
+            lines.append(f"{name}: {told}; {'; '.join(sorted(reasons)) or requirement.found()}")
+    for line in lines:
+        terminalreporter.write_line(f"optional, {line}")
+    if file := config.getoption("--results"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(counts | {"optional": lines}) + "\n")
+
+
+def wants(report: object, name: str) -> bool:
+    """Whether a report is of a test, and not of a file that could not be read, and the test has the mark."""
+    return isinstance(report, pytest.TestReport) and name in report.keywords
