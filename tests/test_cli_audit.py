@@ -295,7 +295,7 @@ def test_audit_is_told_from_its_opening_to_its_verdict(
     proof = fitchain(owner, "proof", "show", str(id))[1]["audit"]
     assert (proof["verdict"], proof["phase"], proof["awaited"]) == ("Match", "Released", None)
     assert len(proof["segments"]) == 4 and {0, 7} <= set(proof["segments"])
-    assert "Match: what was drawn and trained again is equal to the bit" in shown("proof", "show", str(id))
+    assert "Match: a quorum voted that what was drawn is equal to the bit" in shown("proof", "show", str(id))
     assert fitchain(seat, "verifier", "withdraw")[1]["withdrawn"] == "1"
 
 

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from fitchain.pod.ports.chain.base import write_file
 from fitchain.pod.ports.chain.client import Chain
@@ -162,9 +162,6 @@ class Trusted:
         return account in self.accounts or account in self.panels.get(panel, ())
 
 
-Entry = TypeVar("Entry", TrustedPanel, TrustedAccount)
-
-
 @dataclass(frozen=True, slots=True)
 class TrustList:
     """A home's trust list; entries of other deployments stay in it and do not count here."""
@@ -204,9 +201,13 @@ class TrustList:
 
     def with_entry(self, entry: TrustedPanel | TrustedAccount) -> TrustList:
         """The list with an entry, in place of an older one about the same on the same deployment."""
+        panels = [each for each in self.panels if _about(each) != _about(entry)]
+        accounts = [each for each in self.accounts if _about(each) != _about(entry)]
         if isinstance(entry, TrustedPanel):
-            return replace(self, panels=_put(self.panels, entry))
-        return replace(self, accounts=_put(self.accounts, entry))
+            panels.append(entry)
+        else:
+            accounts.append(entry)
+        return TrustList(tuple(panels), tuple(accounts))
 
     def without(self, chain: Chain, named: PanelId | str) -> TrustList:
         """The list without what it says of a panel, or of an account, on a deployment.
@@ -222,9 +223,10 @@ class TrustList:
 
     def of(self, chain: Chain) -> TrustList:
         """What of the list counts on a deployment: entries that were made there, on this very chain."""
-        here = [each for each in (*self.panels, *self.accounts) if each.at.of_deployment(chain)]
-        head = chain.head() if here else 0
-        blocks = chain.blocks(each.at.block for each in here if each.at.block <= head)
+        entries: list[TrustedPanel | TrustedAccount] = [*self.panels, *self.accounts]
+        numbers = {each.at.block for each in entries if each.at.of_deployment(chain)}
+        head = chain.head() if numbers else 0
+        blocks = chain.blocks(number for number in numbers if number <= head)
 
         def counts(entry: TrustedPanel | TrustedAccount) -> bool:
             block = blocks.get(entry.at.block)
@@ -305,12 +307,10 @@ def joined_since(chain: Chain, panels: Iterable[TrustedPanel]) -> dict[PanelId, 
     }
 
 
-def _put(entries: tuple[Entry, ...], entry: Entry) -> tuple[Entry, ...]:
-    def about(one: TrustedPanel | TrustedAccount) -> tuple[object, ...]:
-        named = one.id if isinstance(one, TrustedPanel) else one.account
-        return (one.at.chain_id, one.at.registry, one.at.audits, named)
-
-    return (*(one for one in entries if about(one) != about(entry)), entry)
+def _about(entry: TrustedPanel | TrustedAccount) -> tuple[object, ...]:
+    """What an entry is about: of two about the same a list holds one."""
+    named = entry.id if isinstance(entry, TrustedPanel) else entry.account
+    return (entry.at.chain_id, entry.at.registry, entry.at.audits, named)
 
 
 def _change(home: Path, change: Callable[[TrustList], TrustList]) -> None:

@@ -25,6 +25,7 @@ from fitchain.pod.ports.agreement.terms import (
     context,
     order_seed,
 )
+from fitchain.pod.ports.agreement.verifier_history import VerifierHistory, read_verifier_history
 
 __all__ = [
     "Agreement",
@@ -46,11 +47,13 @@ __all__ = [
     "State",
     "Terms",
     "Verifier",
+    "VerifierHistory",
     "Vote",
     "agreement_id",
     "commit_nonce",
     "context",
     "order_seed",
     "read_history",
+    "read_verifier_history",
     "sign_permit",
 ]

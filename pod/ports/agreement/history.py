@@ -142,7 +142,9 @@ def _beside(calls: Agreements, agreement: Agreement) -> list[AgreementId]:
     """Other agreements of the same owner, or of the same scientist with the same model, oldest
     first: two questions to the node, however many agreements strangers make."""
     asked = [*calls.list(owner=agreement.terms.owner), *calls.list(scientist=agreement.scientist)]
-    others = [id for id in dict.fromkeys(asked) if id != agreement.id and any(_shared(calls.terms(id), agreement.terms))]
+    others = [
+        id for id in dict.fromkeys(asked) if id != agreement.id and any(_shared(calls.terms(id), agreement.terms))
+    ]
     return sorted(others, key=calls.requested_block)
 
 

@@ -130,7 +130,9 @@ def read_jury(chain: Chain, history: AgreementHistory, trusted: Trusted, weigh_p
         for event in history.events
         if event.name == "Revealed" and event.args["round"] == audit.round
     }
-    stakes = {one.address: one.stake for one in audits.verifiers([seat.verifier for seat in audit.seats if seat.verifier])}
+    stakes = {
+        one.address: one.stake for one in audits.verifiers([seat.verifier for seat in audit.seats if seat.verifier])
+    }
     return Jury(
         panel=panel,
         opened_size=audit.panel_length,
