@@ -21,9 +21,9 @@ from fitchain.pod.values.digest import Digest
 honestly_prepare = run.prepare
 
 
-def prepare(home: Home, id: Digest, proof: RunRecord, folder: Path, keep_every: int = 1) -> None:
+def prepare(home: Home, id: Digest, run_record: RunRecord, folder: Path, keep_every: int = 1) -> None:
     """Give the worker the registered records, with their targets shuffled."""
-    honestly_prepare(home, id, proof, folder, keep_every)
+    honestly_prepare(home, id, run_record, folder, keep_every)
     target = json.loads((folder / "recipe.json").read_bytes())["target"]
     with np.load(folder / run.RECORDS) as file:
         columns = dict(file)

@@ -56,17 +56,17 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
     parser.add_argument("--here", action="store_true", help="replay in this process: quicker, and less like a verifier")
     parser.add_argument("names", nargs="*", metavar="WORD", help="only attacks whose name holds one of these words")
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="fitchain-attacks-") as place:
-        lab = AttackLab(Path(place), processes=not given.here)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="fitchain-attacks-") as scratch:
+        lab = AttackLab(Path(scratch), processes=not args.here)
         try:
-            caught = list(played(lab, chosen(ATTACKS, given.names)))
-            uncaught = list(played(lab, chosen(UNCAUGHT, given.names)))
+            caught = list(played(lab, chosen(ATTACKS, args.names)))
+            uncaught = list(played(lab, chosen(UNCAUGHT, args.names)))
         finally:
             lab.close()
-    rates = [] if given.names else detection.table()
+    rates = [] if args.names else detection.table()
     holds = all(each.holds for each in (*caught, *uncaught)) and all(rate.holds for rate in rates)
-    if given.json:
+    if args.json:
         print_json(
             {
                 "attacks": [as_values(each) for each in caught],
@@ -90,13 +90,13 @@ def played(lab: AttackLab, attacks: Sequence[Attack]) -> Iterator[Played]:
     for attack in attacks:
         started = time.monotonic()
         try:
-            found = attack.play(lab)
-            differs = attack.differs(found)
+            caught = attack.play(lab)
+            differs = attack.differs(caught)
         except TROUBLE as error:
-            found, differs = Caught("nobody", "-", "-"), f"it could not be played: {type(error).__name__}: {error}"
-        rate = detection.of_attack(found.faked) if found.faked else None
+            caught, differs = Caught("nobody", "-", "-"), f"it could not be played: {type(error).__name__}: {error}"
+        rate = detection.of_attack(caught.faked) if caught.faked else None
         log(f"{attack.name}: {differs or 'as its row says'} ({time.monotonic() - started:.1f} s)")
-        yield Played(attack, found, differs, rate)
+        yield Played(attack, caught, differs, rate)
 
 
 def show(caught: Sequence[Played], uncaught: Sequence[Played], rates: Sequence[detection.Rate]) -> None:
@@ -107,8 +107,8 @@ def show(caught: Sequence[Played], uncaught: Sequence[Played], rates: Sequence[d
         if rows:
             out.print(folded(title, heads, [cells(each, wide) for each in rows]))
     out.print(
-        f"found: of {detection.DRAWS:,} draws of {detection.PLAYED_DRAWN} inner segments of the {detection.PLAYED_SEGMENTS} that"
-        " are played, those that find it; in brackets the formula\n",
+        f"found: of {detection.DRAWS:,} draws of {detection.PLAYED_DRAWN} inner segments "
+        f"of the {detection.PLAYED_SEGMENTS} that are played, those that find it; in brackets the formula\n",
         style="dim",
     )
     if rates:
@@ -136,9 +136,9 @@ def folded(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> T
 def cells(row: Played, wide: bool) -> list[str]:
     """A row for people."""
     always = "never" if row.caught.by == "nobody" else "always"
-    found = found_share(row.rate) if row.rate else always
-    told = [row.attack.name, row.attack.tried, row.caught.by, row.caught.step, found]
-    return [*told, short(row.caught.says)] if wide else told
+    share = found_share(row.rate) if row.rate else always
+    texts = [row.attack.name, row.attack.tried, row.caught.by, row.caught.step, share]
+    return [*texts, short(row.caught.says)] if wide else texts
 
 
 def rate_cells(rate: detection.Rate) -> list[str]:

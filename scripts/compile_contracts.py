@@ -118,14 +118,14 @@ def _source(contract: str) -> str:
 
 def _closure(*roots: str) -> dict[str, str]:
     """The sources named and all that they import, by source name."""
-    found: dict[str, str] = {}
+    sources: dict[str, str] = {}
     todo = list(roots)
     while todo:
         name = todo.pop()
-        if name not in found:
-            found[name] = _path(name).read_text()
-            todo += _imports(name, found[name])
-    return found
+        if name not in sources:
+            sources[name] = _path(name).read_text()
+            todo += _imports(name, sources[name])
+    return sources
 
 
 def _digests(sources: dict[str, str]) -> dict[str, str]:

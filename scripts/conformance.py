@@ -38,15 +38,15 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--cpu", action="append", help=f"an emulator's CPU model (default: {', '.join(PROCESSORS)})")
     parser.add_argument("--compute", action="store_true", help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    environment = Environment(CLASS, given.threads, installed_torch())
-    if given.compute:
+    args = parser.parse_args()
+    environment = Environment(CLASS, args.threads, installed_torch())
+    if args.compute:
         return compute(environment)
     emulator = shutil.which("qemu-x86_64")
     if emulator is None:
         print("there is no qemu-x86_64 here: install qemu-user", file=sys.stderr)
         return 3
-    return compare(environment, emulator, tuple(given.cpu or PROCESSORS))
+    return compare(environment, emulator, tuple(args.cpu or PROCESSORS))
 
 
 def compute(environment: Environment) -> int:
@@ -63,21 +63,20 @@ def compute(environment: Environment) -> int:
 
 def compare(environment: Environment, emulator: str, processors: tuple[str, ...]) -> int:
     """Run all cases here and on each processor, and name those that differ."""
-    here = dict(cases_on(environment, []))
-    print(f"{len(here)} cases here, {environment.threads} threads; probe {here['probe']}")
+    expected = dict(cases_on(environment, []))
+    print(f"{len(expected)} cases here, {environment.threads} threads; probe {expected['probe']}")
     failed = False
     for processor in processors:
-        there = dict(cases_on(environment, [emulator, "-cpu", processor]))
-        missing = here.keys() - there.keys()
-        differing = [name for name in there if there[name] != here[name]]
+        emulated = dict(cases_on(environment, [emulator, "-cpu", processor]))
+        missing = expected.keys() - emulated.keys()
+        differing = [name for name in emulated if emulated[name] != expected[name]]
         admitted = [name for name in differing if not name.startswith("suspect/")]
         failed |= bool(admitted or missing)
-        print(f"{processor}: {len(there) - len(differing)} equal, admitted but different: {admitted or 'none'}")
+        print(f"{processor}: {len(emulated) - len(differing)} equal, admitted but different: {admitted or 'none'}")
         print(f"  suspects that differ: {sorted(set(differing) - set(admitted)) or 'none'}")
         if missing:
-            print(
-                f"  {len(missing)} did not run; the first of them would have been {next(each for each in here if each in missing)}"
-            )
+            first = next(name for name in expected if name in missing)
+            print(f"  {len(missing)} did not run; the first of them would have been {first}")
     return int(failed)
 
 

@@ -126,7 +126,7 @@ def scan(function: Callable[[Tensor], Tensor], where: tuple[str, ...]) -> list[T
 
 
 def recurrent(kind: Callable[..., nn.Module]) -> list[Tensor]:
-    """Output and gradients of a recurrent layer on ATen's own kernels (no emulator runs oneDNN's)."""
+    """Output and gradients of a recurrent layer on ATen's kernels (no emulator runs oneDNN's)."""
     uniform = torch.Generator().manual_seed(1)
     layer = kind(32, 24, batch_first=True)
     with torch.no_grad():

@@ -24,10 +24,10 @@ def main() -> int:
     """Deploy as the command line says; the exit code."""
     args = _parser().parse_args()
     try:
-        place = settings.load(args.home, args.rpc, args.chain_id, key=args.key, confirmations=args.confirmations)
-        needed = args.passphrase_file or place.chain_id != DEVNET_CHAIN_ID
-        account = keys.unlock(place.home, place.key, _passphrase(args.passphrase_file)) if needed else None
-        sys.stdout.write(deploy(place, account).encode().decode())
+        configured = settings.load(args.home, args.rpc, args.chain_id, key=args.key, confirmations=args.confirmations)
+        needed = args.passphrase_file or configured.chain_id != DEVNET_CHAIN_ID
+        account = keys.unlock(configured.home, configured.key, _passphrase(args.passphrase_file)) if needed else None
+        sys.stdout.write(deploy(configured, account).encode().decode())
     except FitchainError as error:
         print(f"{error.message}\n{error.hint}".strip(), file=sys.stderr)
         return error.exit_code

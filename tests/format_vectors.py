@@ -15,7 +15,7 @@ from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from eth_abi.abi import encode
@@ -30,7 +30,7 @@ from fitchain.pod.ports.agreement import agreement_id, commit_nonce, context, or
 from fitchain.pod.ports.keys import Keys
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.ports.store.unixfs import add_file, chunks
-from fitchain.pod.proof.audit.challenge import challenge_seed, challenged_segments
+from fitchain.pod.proof.audit.challenge import challenged_segments
 from fitchain.pod.proof.audit.records import write_opened
 from fitchain.pod.proof.audit.vote import Outcome, commitment, trace_digest
 from fitchain.pod.proof.certificate.envelope import PAYLOAD_TYPE, recover, signed_digest
@@ -51,16 +51,16 @@ from fitchain.pod.values.digest import (
 )
 from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.leaf import Leaf, metrics_digest, metrics_salt, records_digest
-from fitchain.pod.values.recipe import Choice
+from fitchain.pod.values.recipe import Choice, Recipe
 from fitchain.pod.values.state import (
     TensorBytes,
     model_root,
     optimizer_root,
     safetensors_pieces,
-    split_state,
     state_digest,
     tensor_entry,
 )
+from tests.challenges import challenge_seed
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "format.md"
 BLOCK = re.compile(r'```json\n(\{"vector": .*?\})\n```', re.DOTALL)
@@ -100,7 +100,9 @@ def _entries(count: int) -> list[Digest]:
 
 
 def _state(given: Values) -> Values:
-    model, optimizer = split_state(_tensors(given))
+    tensors = _tensors(given)
+    model = {name: tensor for name, tensor in tensors.items() if tensor.kind != "optimizer"}
+    optimizer = {name: tensor for name, tensor in tensors.items() if tensor.kind == "optimizer"}
     roots = model_root(model), optimizer_root(optimizer)
     return {
         "entries": {name: tensor_entry(name, tensor) for name, tensor in sorted({**model, **optimizer}.items())},
@@ -152,7 +154,7 @@ class _Taking:
 
 def _transform(given: Values) -> Values:
     arrays = {name: np.array([given["record"][name]], dtype) for name, dtype in (("a", "f8"), ("b", "f4"), ("t", "i8"))}
-    (inputs,), target = assemble(_Taking(given["transform"]), Table.of(arrays))(np.zeros(1, np.uint64))
+    (inputs,), target = assemble(cast(Recipe, _Taking(given["transform"])), Table.of(arrays))(np.zeros(1, np.uint64))
     return {"input": inputs.astype("<f4").tobytes().hex(), "class": int(target[0])}
 
 
@@ -170,7 +172,7 @@ def _order(given: Values) -> Values:
     return {
         "key of epoch 0": tagged("fitchain/epoch/v1", seed, 0),
         "first draws of epoch 0": [str(draw) for draw in epoch_draws(seed, 0)(0, 2)],
-        "batches": [batch.tolist() for batch in batches(_Order(given), seed)],
+        "batches": [batch.tolist() for batch in batches(cast(Recipe, _Order(given)), seed)],
         "generator seeds": [str(step_seed(seed, step)) for step in range(2)],
     }
 

@@ -46,7 +46,7 @@ class Nodes:
 
     def store(self, name: str, home: str = "", **options: Any) -> IpfsStore:
         """A pod's store over a node."""
-        options = {"patience_s": 20.0, "private": True} | options
+        options = {"stall_timeout_s": 20.0, "private": True} | options
         store = IpfsStore(self.running[name].store, self.folder / "homes" / (home or name), **options)
         self.stores.append(store)
         return store

@@ -14,9 +14,10 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.source_text import ROOT, blocks_of
 
@@ -140,7 +141,7 @@ def clone_at(folder: Path) -> dict[str, str]:
         (binaries / name).write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)}{arguments} "$@"\n')
         (binaries / name).chmod(0o755)
     for name in ("tmp", "walk"):
-        (folder / name).mkdir()
+        (folder / name).mkdir(exist_ok=True)
     return {
         "PATH": f"{binaries}:{os.environ['PATH']}",
         "HOME": str(folder),
@@ -151,14 +152,22 @@ def clone_at(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def terminals_at(folder: Path, commands: Walk) -> Iterator[Walkers]:
-    """Open a terminal for each prompt of some commands; at the end the devnet is taken down."""
+def terminals_at(
+    folder: Path, commands: Walk, wrappers: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> Iterator[Walkers]:
+    """Open a terminal for each prompt of some commands; at the end the devnet is taken down.
+
+    Args:
+        folder: becomes like a clone.
+        commands: what will be walked.
+        wrappers: by terminal, the command in which its bash runs.
+    """
     environment = clone_at(folder)
     down = [str(folder / "bin" / "fitchain"), "devnet", "down"]
     with ExitStack() as stack:
         stack.callback(subprocess.run, down, env=environment, cwd=folder, check=True, capture_output=True)
         terminals = {}
         for name in dict(commands):
-            terminals[name] = Terminal([], folder, environment)
+            terminals[name] = Terminal(wrappers.get(name, ()), folder, environment)
             stack.callback(terminals[name].close)
         yield Walkers(terminals)

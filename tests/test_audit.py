@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from eth_abi.abi import encode
-from eth_utils.crypto import keccak
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fitchain.pod.compute.dataset.order import epoch_draws, permutation, permutation_end
-from fitchain.pod.proof.audit.challenge import audited_segments, challenge_seed, challenged_segments
+from fitchain.pod.proof.audit.challenge import audited_segments, challenged_segments
 from fitchain.pod.proof.audit.vote import Outcome, commitment, trace_digest
 from fitchain.pod.values.digest import ZERO, Digest, sha256
-from fitchain.pod.values.ids import AgreementId
 from tests.training_jobs import CTX, SEED
 
 VOTER = "0x5555555555555555555555555555555555555555"
@@ -55,12 +52,6 @@ def test_a_run_that_diverged_has_one_more_audited_segment() -> None:
     assert audited_segments(SEED, 3, 9, diverged=True) == (0, 1, 2, 3)
     assert audited_segments(SEED, 3, 9, diverged=False) == (0, 1, 2)
     assert audited_segments(SEED, 0, 9, diverged=True) == (0,)
-
-
-def test_the_challenge_seed_is_the_contracts() -> None:
-    assert bytes(challenge_seed(AgreementId(CTX), SEED)) == keccak(
-        encode(["bytes32", "bytes32"], [bytes(CTX), bytes(SEED)])
-    )
 
 
 # The vote

@@ -10,13 +10,13 @@ import pytest
 from fitchain.pod.ports.agreement import Audits, AuditTerms, Outcome, Phase, State, Verifier
 from fitchain.pod.ports.chain import Chain
 from fitchain.pod.ports.registry import Registry
-from fitchain.pod.proof.audit.challenge import challenge_seed
 from fitchain.pod.values.digest import sha256
 from fitchain.pod.values.errors import ChainUnusable, NotFound, Reverted
 from fitchain.pod.values.ids import WHOLE_POOL, PanelId
 from tests.agreements import BOND, KEY, PRICE, WINDOW, Parties, cid
 from tests.audit_scenario import COUNTER_BOND, DISPUTE, EVIDENCE, FEE, STAKE, TERMS, TRACE, AuditScenario
 from tests.chain_fixtures import ETHER, Account
+from tests.challenges import challenge_seed
 
 MISMATCH = (Outcome.MISMATCH, sha256(b"another trace"))
 PassTime = Callable[[int], None]
@@ -115,7 +115,7 @@ def test_audited_job_from_its_end_to_the_release_of_its_key(scenario: AuditScena
         (scenario.parties.owner.address, cid("another key")),
     ]
     assert scenario.parties.by_owner.read(id).state is State.SETTLED
-    assert {KEY, EVIDENCE} <= set(scenario.parties.by_owner.parcels(id))
+    assert {KEY, EVIDENCE} <= set(scenario.parties.by_owner.objects(id))
     after = [calls.owed(calls.chain.address) for calls in (scenario.parties.by_owner, scenario.parties.by_scientist)]
     assert [have - had for had, have in zip(owed, after, strict=True)] == [PRICE + BOND, 0]
     assert sum(scenario.reader.verifier(one.address).earned for one in scenario.verifiers) - earned == FEE

@@ -98,7 +98,7 @@ def test_settlement_is_read_from_the_chain_and_not_from_the_file(play: Play, rea
     Agreements(job.parties.scientist.chain).accept_result(job.id)
     after = verify(job.model, job.certificate, reader)
     assert (before.state, after.state) == (State.TRAINED, State.SETTLED)
-    assert (before.story.paid_to_owner, after.story.paid_to_owner) == (0, 7 * FIT)
+    assert (before.history.paid_to_owner, after.history.paid_to_owner) == (0, 7 * FIT)
 
 
 def test_certificate_of_a_diverged_job_says_at_which_step(play: Play, reader: Chain) -> None:
@@ -376,7 +376,7 @@ def test_match_assures_what_the_checkers_own_list_makes_of_it(
     level = Assurance.ON_SITE if mode is AuditMode.ON_SITE else Assurance.SAMPLED
     verdict = verify(job.model, job.certificate, reader, level, [panel])
     assert verdict.assurance is level and "3 of them named by your trust list" in verdict.reason
-    paid = verdict.story
+    paid = verdict.history
     assert (paid.paid_to_owner, paid.paid_to_scientist, paid.paid_to_verifiers) == (8 * FIT, 0, 3 * FIT)
     assert "Drawn" in [moment.what for moment in verdict.milestones]
 
@@ -519,7 +519,7 @@ def test_failed_audits_stand_beside_every_other_job(
         other = play(b"beside %d" % outcome, audit=TERMS)
         staked_verifiers.conclude(job.parties.owner.chain, other.id, outcome)
         failed[other.id] = outcome
-    found = {other.id: other for other in verify(job.model, job.certificate, reader).story.related}
+    found = {other.id: other for other in verify(job.model, job.certificate, reader).history.related}
     assert {id: found[id].verdict for id in failed} == failed
     states = [found[id].outcome for id in failed]
     assert states == [State.FORFEITED, State.FORFEITED, State.REFUNDED]

@@ -86,7 +86,7 @@ def test_connect_refuses_a_malformed_deployment(running_devnet: Devnet, tmp_path
 
 def test_unreachable_node_is_exit_3_with_a_hint() -> None:
     with pytest.raises(NodeUnreachable, match=r"no node answers at http://127\.0\.0\.1:1") as error:
-        Node(NOBODY, patience_s=0.1).request("eth_chainId")
+        Node(NOBODY, retry_s=0.1).request("eth_chainId")
     assert error.value.exit_code == 3
     assert "fitchain devnet up" in error.value.hint
 
@@ -106,17 +106,17 @@ def test_node_that_refuses_by_status_is_not_asked_again(running_devnet: Devnet) 
         proxy(running_devnet.record.rpc, lambda _: (403, None)) as url,
         pytest.raises(NodeUnreachable, match="HTTP status 403"),
     ):
-        Node(url, patience_s=600).request("eth_chainId")
+        Node(url, retry_s=600).request("eth_chainId")
 
 
 def test_answer_that_is_not_json_rpc_is_told(running_devnet: Devnet) -> None:
     with proxy(running_devnet.record.rpc, lambda _: (200, None)) as url, pytest.raises(NodeUnreachable):
-        Node(url, patience_s=0.1).batch([("eth_chainId", []), ("eth_chainId", [])])
+        Node(url, retry_s=0.1).batch([("eth_chainId", []), ("eth_chainId", [])])
 
 
 def test_keys_in_a_nodes_url_are_not_shown() -> None:
     with pytest.raises(NodeUnreachable) as error:
-        Node("http://user:secret@127.0.0.1:1/v3/secret?key=secret", patience_s=0.1).request("eth_chainId")
+        Node("http://user:secret@127.0.0.1:1/v3/secret?key=secret", retry_s=0.1).request("eth_chainId")
     assert "secret" not in error.value.message
     assert "127.0.0.1:1" in error.value.message
 

@@ -54,12 +54,12 @@ class Tensors:
 
 def recorder(
     folder: Path,
-    known: tuple[Checkpoint, ...] = (),
+    recorded: tuple[Checkpoint, ...] = (),
     keep_every: int = 1,
     on_leaf: Callable[[Recorded], None] | None = None,
 ) -> Recorder:
     """A recorder that begins at leaf 0."""
-    return Recorder(folder, CTX, SEED, RECIPE, SALT_KEY, keep_every, known=known, on_leaf=on_leaf)
+    return Recorder(folder, CTX, SEED, RECIPE, SALT_KEY, keep_every, recorded=recorded, on_leaf=on_leaf)
 
 
 def record_all(taking: Recorder, tensors: Tensors | None = None, until: int = len(STEPS)) -> Tensors:

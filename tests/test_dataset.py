@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -23,7 +24,6 @@ from fitchain.pod.compute.dataset import (
     dataset_root,
     fit_transform,
     mock_table,
-    open_record,
     open_records,
     record_leaves,
     register,
@@ -32,7 +32,6 @@ from fitchain.pod.compute.dataset import (
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import (
-    NO_ROOT,
     ZERO,
     Digest,
     Root,
@@ -43,6 +42,7 @@ from fitchain.pod.values.digest import (
     tagged,
 )
 from fitchain.pod.values.errors import ClaimMismatch, DatasetChanged, DigestMismatch, InputRefused
+from fitchain.pod.values.recipe import Recipe
 
 KEY = bytes(range(32))
 CID = Cid.parse("bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku")
@@ -64,6 +64,14 @@ def small_table(count: int = 40, seed: int = 1) -> Table:
 TABLE = small_table()
 REGISTRATION = register(TABLE, KEY, "People", units={"age": "years"}, licence="CC0-1.0", price=5 * 10**18)
 CARD, LEAVES = REGISTRATION.card, record_leaves(TABLE, KEY)
+
+
+def first_records(count: int) -> Table:
+    return Table.of({name: array[:count] for name, array in TABLE.arrays.items()}, TABLE.target)
+
+
+def schema(columns: Sequence[Column]) -> list[tuple[str, str, tuple[int, ...]]]:
+    return [(column.name, column.dtype, column.shape) for column in columns]
 
 
 def changed(table: Table, name: str, index: int, value: Any) -> Table:
@@ -104,7 +112,7 @@ def test_an_unchanged_dataset_yields_its_leaves() -> None:
 
 def test_a_dataset_with_a_record_less_is_changed() -> None:
     with pytest.raises(DatasetChanged, match="40 records were registered and there are 39"):
-        check_unchanged(TABLE.select(0, 39), KEY, REGISTRATION.root, REGISTRATION.leaves)
+        check_unchanged(first_records(39), KEY, REGISTRATION.root, REGISTRATION.leaves)
 
 
 def test_the_same_records_under_another_key_share_no_leaf() -> None:
@@ -126,19 +134,19 @@ def test_a_short_key_is_refused() -> None:
 @settings(max_examples=40)
 @given(st.integers(1, 40), st.data())
 def test_every_record_opens_with_the_trees_path(count: int, data: st.DataObject) -> None:
-    table, leaves = TABLE.select(0, count), LEAVES[:count]
+    table, leaves = first_records(count), LEAVES[:count]
     index = data.draw(st.integers(0, count - 1))
-    opening = open_record(table, KEY, leaves, index)
+    opening = next(open_records(table, KEY, leaves, [index]))
     assert list(opening.path) == inclusion_path([Digest(leaf) for leaf in leaves], index)
     verify_record(Opening.from_json(opening.json()), dataset_root(leaves))
 
 
 def test_an_opening_gives_back_the_cells() -> None:
-    cells = open_record(TABLE, KEY, LEAVES, 7).cells(CARD.columns)
+    cells = next(open_records(TABLE, KEY, LEAVES, [7])).cells(CARD.columns)
     assert all(np.array_equal(cells[name], TABLE.arrays[name][7]) for name in ("age", "image", "sick"))
 
 
-OPENING = open_record(TABLE, KEY, LEAVES, 7)
+OPENING = next(open_records(TABLE, KEY, LEAVES, [7]))
 FORGED = [
     replace(OPENING, record=OPENING.record[:-1] + b"\x01"),
     replace(OPENING, salt=bytes(32)),
@@ -276,12 +284,6 @@ def test_a_transform_that_cannot_be_is_refused(mode: str, ranges: dict[str, tupl
         fit_transform(TABLE, mode, ranges)
 
 
-def test_a_table_of_another_schema_is_refused() -> None:
-    CARD.check_table(TABLE)
-    with pytest.raises(InputRefused, match=r"column 'age' is .*float64.* in the card and .*float32.* in the table"):
-        CARD.check_table(Table.of({**TABLE.arrays, "age": TABLE.arrays["age"].astype(np.float32)}))
-
-
 # --- recipes against cards and policies --------------------------------------------------------------------------------
 
 
@@ -298,28 +300,32 @@ class Plan:
     steps: int = 100
 
 
+def recipe(**terms: Any) -> Recipe:
+    return cast(Recipe, Plan(**terms))
+
+
 def test_a_recipe_copied_from_the_card_is_admitted() -> None:
-    CARD.admit(Plan(), price=0)
-    CARD.admit(Plan(transform={}), price=0)
+    CARD.admit(recipe(), price=0)
+    CARD.admit(recipe(transform={}), price=0)
 
 
 @pytest.mark.parametrize(
     ("plan", "message"),
     [
-        (Plan(target="sik"), "no column 'sik'"),
-        (Plan(inputs=(("ages",),)), "no column 'ages'"),
-        (Plan(rows=(0, 41)), "the rows 0 to 41 and the dataset has 40"),
-        (Plan(transform={"age": {"mean": 0.0, "scale": 1.0}}), "constants of 'age'"),
+        (recipe(target="sik"), "no column 'sik'"),
+        (recipe(inputs=(("ages",),)), "no column 'ages'"),
+        (recipe(rows=(0, 41)), "the rows 0 to 41 and the dataset has 40"),
+        (recipe(transform={"age": {"mean": 0.0, "scale": 1.0}}), "constants of 'age'"),
     ],
 )
-def test_a_recipe_that_does_not_fit_the_dataset_is_refused(plan: Plan, message: str) -> None:
+def test_a_recipe_that_does_not_fit_the_dataset_is_refused(plan: Recipe, message: str) -> None:
     with pytest.raises(InputRefused, match=message):
         CARD.check_recipe(plan)
 
 
 def test_a_recipe_for_another_dataset_is_refuted() -> None:
     with pytest.raises(ClaimMismatch, match=str(ZERO)):
-        CARD.check_recipe(Plan(dataset=NO_ROOT))
+        CARD.check_recipe(recipe(dataset=Root(ZERO)))
 
 
 ALICE = "0x" + "ab" * 20
@@ -349,7 +355,7 @@ ALICE = "0x" + "ab" * 20
 )
 def test_a_policy_refuses(policy: Policy, price: int, disclosure: Disclosure, message: str) -> None:
     with pytest.raises(InputRefused, match=message):
-        policy.admit(Plan(), price, ALICE, disclosure)
+        policy.admit(recipe(), price, ALICE, disclosure)
 
 
 @pytest.mark.parametrize(
@@ -361,7 +367,7 @@ def test_a_policy_refuses(policy: Policy, price: int, disclosure: Disclosure, me
     ],
 )
 def test_a_policy_admits_what_meets_it_exactly(policy: Policy, disclosure: Disclosure) -> None:
-    policy.admit(Plan(), 10, ALICE.upper().replace("X", "x"), disclosure)
+    policy.admit(recipe(), 10, ALICE.upper().replace("X", "x"), disclosure)
     assert Policy.from_json(policy.json()) == policy
 
 
@@ -400,7 +406,7 @@ def test_no_real_number_is_copied_into_mock_data(numbers: Any, standard: bool) -
 
 def test_mock_data_has_the_schema_and_is_marked(tmp_path: Path) -> None:
     mock = mock_table(CARD, TABLE, 25, KEY)
-    CARD.check_table(mock)
+    assert schema(mock.columns) == schema(CARD.columns)
     mock.write_npz(tmp_path / "mock.npz")
     again = Table.read(tmp_path / "mock.npz", target="sick")
     assert again.mock and again.count == 25
@@ -408,11 +414,8 @@ def test_mock_data_has_the_schema_and_is_marked(tmp_path: Path) -> None:
         register(again, KEY, "x")
 
 
-def test_mock_csv_says_so_in_its_first_line(tmp_path: Path) -> None:
-    table = Table.of({"x": np.arange(40.0), "y": np.arange(40) % 2}, target="y")
-    mock_table(register(table, KEY, "x").card, table, 5, KEY).write_csv(tmp_path / "mock.csv", ["no", "yes"])
-    lines = (tmp_path / "mock.csv").read_text().splitlines()
-    assert lines[:2] == ["# mock data made by fitchain, no real record", "x,y"]
+def test_mock_csv_is_known_by_its_first_line(tmp_path: Path) -> None:
+    (tmp_path / "mock.csv").write_text("# mock data made by fitchain, no real record\nx,y\n0.5,no\n1.5,yes\n")
     assert Table.read(tmp_path / "mock.csv", target="y", categories=["no", "yes"]).mock
 
 

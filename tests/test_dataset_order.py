@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from fitchain.pod.compute.dataset import Table, assemble, batches
 from fitchain.pod.compute.dataset.order import epoch_draws, permutation
 from fitchain.pod.values.digest import Digest, sha256, tagged
 from fitchain.pod.values.errors import InputRefused
-from fitchain.pod.values.recipe import Choice
+from fitchain.pod.values.recipe import Choice, Recipe
 
 SEED = sha256(b"order seed")
 CROSS_ENTROPY = Choice("cross_entropy", {})
@@ -33,6 +33,10 @@ class Plan:
     target: str = "y"
     transform: dict[str, Any] = field(default_factory=dict)
     loss: Choice = CROSS_ENTROPY
+
+
+def recipe(**terms: Any) -> Recipe:
+    return cast(Recipe, Plan(**terms))
 
 
 def order_as_defined(count: int, draws: list[int]) -> list[int]:
@@ -79,7 +83,7 @@ def test_the_order_of_version_1_never_changes() -> None:
 def test_every_epoch_uses_each_row_at_most_once_and_only_its_rows(low: int, count: int, size: int) -> None:
     size = min(size, count)
     per_epoch = count // size
-    plan = Plan(rows=(low, low + count), batch_size=size, steps=2 * per_epoch)
+    plan = recipe(rows=(low, low + count), batch_size=size, steps=2 * per_epoch)
     taken = [batch.tolist() for batch in batches(plan, SEED)]
     for epoch in (taken[:per_epoch], taken[per_epoch:]):
         rows = [row for batch in epoch for row in batch]
@@ -89,12 +93,12 @@ def test_every_epoch_uses_each_row_at_most_once_and_only_its_rows(low: int, coun
 
 @given(st.integers(0, 9))
 def test_a_later_start_continues_the_same_order(start: int) -> None:
-    whole = [batch.tolist() for batch in batches(Plan(), SEED)]
-    assert [batch.tolist() for batch in batches(Plan(), SEED, start)] == whole[start:]
+    whole = [batch.tolist() for batch in batches(recipe(), SEED)]
+    assert [batch.tolist() for batch in batches(recipe(), SEED, start)] == whole[start:]
 
 
 def test_another_seed_and_another_epoch_give_another_order() -> None:
-    plan = Plan(rows=(0, 100), batch_size=100, steps=2)
+    plan = recipe(rows=(0, 100), batch_size=100, steps=2)
     first, second = (batch.tolist() for batch in batches(plan, SEED))
     other = next(iter(batches(plan, sha256(b"another")))).tolist()
     assert first != second
@@ -103,7 +107,7 @@ def test_another_seed_and_another_epoch_give_another_order() -> None:
 
 def test_a_batch_larger_than_the_rows_is_refused() -> None:
     with pytest.raises(InputRefused, match="a batch of 11 cannot be taken from 10 rows"):
-        next(batches(Plan(batch_size=11), SEED))
+        next(batches(recipe(batch_size=11), SEED))
 
 
 # --- assembling --------------------------------------------------------------------------------------------------------
@@ -122,28 +126,28 @@ CLASSES = {"y": {"categories": [2, 5]}}
 
 def test_scalar_columns_are_stacked_and_transformed_in_float64() -> None:
     constants = {"a": {"mean": 0.1, "scale": 0.3}}
-    (x,), y = assemble(Plan(transform=constants | CLASSES), TABLE)(np.array([2, 0], np.uint64))
+    (x,), y = assemble(recipe(transform=constants | CLASSES), TABLE)(np.array([2, 0], np.uint64))
     expected = [[np.float32((3.0 - 0.1) / 0.3), 30.0], [np.float32((1.0 - 0.1) / 0.3), 10.0]]
     assert x.dtype == np.float32 and x.tolist() == expected
     assert y.dtype == np.int64 and y.tolist() == [0, 0]
 
 
 def test_an_array_column_keeps_its_shape() -> None:
-    plan = Plan(inputs=(("image",), ("a",)), transform={"image": {"mean": 0.0, "scale": 16.0}} | CLASSES)
+    plan = recipe(inputs=(("image",), ("a",)), transform={"image": {"mean": 0.0, "scale": 16.0}} | CLASSES)
     (image, a), _ = assemble(plan, TABLE)(np.array([1], np.uint64))
     assert image.tolist() == [[[4 / 16, 5 / 16], [6 / 16, 7 / 16]]]
     assert a.shape == (1, 1)
 
 
 def test_a_batch_holds_the_same_numbers_whatever_stands_beside_it() -> None:
-    plan = Plan(transform={"a": {"mean": 0.7, "scale": 0.11}} | CLASSES)
+    plan = recipe(transform={"a": {"mean": 0.7, "scale": 0.11}} | CLASSES)
     kept = assemble(plan, TABLE)(np.array([0, 1, 2], np.uint64))[0][0]
     fresh = assemble(plan, TABLE, kept_bytes=0)(np.array([1], np.uint64))[0][0]
     assert fresh.tobytes() == kept[1:2].tobytes()
 
 
 def test_class_and_token_numbers_enter_as_int64() -> None:
-    (tokens,), _ = assemble(Plan(inputs=(("b",),), transform=CLASSES), TABLE, ["int64"])(np.array([1], np.uint64))
+    (tokens,), _ = assemble(recipe(inputs=(("b",),), transform=CLASSES), TABLE, ["int64"])(np.array([1], np.uint64))
     assert tokens.dtype == np.int64 and tokens.tolist() == [[20]]
 
 
@@ -152,7 +156,7 @@ def test_class_and_token_numbers_enter_as_int64() -> None:
     [({}, [5.0]), (CLASSES, [1.0]), ({"y": {"mean": 3.0, "scale": 2.0}}, [1.0])],
 )
 def test_a_regressions_target_is_float32(transform: dict[str, Any], expected: list[float]) -> None:
-    plan = Plan(transform=transform, loss=Choice("mse_loss", {}))
+    plan = recipe(transform=transform, loss=Choice("mse_loss", {}))
     _, y = assemble(plan, TABLE)(np.array([1], np.uint64))
     assert y.dtype == np.float32 and y.tolist() == expected
 
@@ -160,26 +164,26 @@ def test_a_regressions_target_is_float32(transform: dict[str, Any], expected: li
 @pytest.mark.parametrize(
     ("plan", "message"),
     [
-        (Plan(inputs=(("a", "image"),), transform=CLASSES), "mixes arrays"),
-        (Plan(inputs=(("aa",),), transform=CLASSES), "'aa' is not in the table"),
-        (Plan(target="z"), "'z' is not in the table"),
-        (Plan(), "wants class numbers"),
-        (Plan(transform={"y": {"categories": [2, 4]}}), "record 1: its 'y' is none of the 2 categories"),
+        (recipe(inputs=(("a", "image"),), transform=CLASSES), "mixes arrays"),
+        (recipe(inputs=(("aa",),), transform=CLASSES), "'aa' is not in the table"),
+        (recipe(target="z"), "'z' is not in the table"),
+        (recipe(), "wants class numbers"),
+        (recipe(transform={"y": {"categories": [2, 4]}}), "record 1: its 'y' is none of the 2 categories"),
         (
-            Plan(transform=CLASSES | {"a": {"categories": [1]}}),
+            recipe(transform=CLASSES | {"a": {"categories": [1]}}),
             "only a target has categories|categories as its constants",
         ),
     ],
 )
-def test_what_cannot_be_assembled_is_refused(plan: Plan, message: str) -> None:
+def test_what_cannot_be_assembled_is_refused(plan: Recipe, message: str) -> None:
     with pytest.raises(InputRefused, match=message):
         assemble(plan, TABLE)
 
 
 def test_a_model_that_takes_another_number_of_inputs_is_refused() -> None:
     with pytest.raises(InputRefused, match="the recipe has 1 inputs and the model takes 2"):
-        assemble(Plan(transform=CLASSES), TABLE, ["float32", "float32"])
+        assemble(recipe(transform=CLASSES), TABLE, ["float32", "float32"])
 
 
 def test_batches_end_with_the_last_step() -> None:
-    assert len(list(islice(batches(Plan(steps=4), SEED), 10))) == 4
+    assert len(list(islice(batches(recipe(steps=4), SEED), 10))) == 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import zipfile
 from pathlib import Path
@@ -23,6 +24,13 @@ def csv_file(folder: Path, text: str | bytes, name: str = "t.csv") -> Path:
     path = folder / name
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return path
+
+
+def write_csv(path: Path, table: Table) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(table.arrays)
+        writer.writerows(zip(*(array.tolist() for array in table.arrays.values()), strict=True))
 
 
 def npz_file(folder: Path, members: dict[str, bytes], name: str = "t.npz") -> Path:
@@ -58,7 +66,7 @@ def test_dropped_columns_may_hold_anything(tmp_path: Path) -> None:
 def test_only_the_wanted_columns_are_read(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"t.{ending}"
     table = Table.of({"a": np.arange(2.0), "b": np.arange(2.0), "c": np.arange(2.0)})
-    (table.write_csv if ending == "csv" else table.write_npz)(path)
+    write_csv(path, table) if ending == "csv" else table.write_npz(path)
     assert [column.name for column in Table.read(path, only=["c", "a"]).columns] == ["a", "c"]
     with pytest.raises(InputRefused, match="'d' is not in the table"):
         Table.read(path, only=["a", "d"])
@@ -153,7 +161,7 @@ def test_a_missing_file_and_an_unknown_ending_are_told_apart(tmp_path: Path) -> 
 def test_written_csv_reads_back_bit_for_bit(tmp_path_factory: pytest.TempPathFactory, rows: list[Any]) -> None:
     path = tmp_path_factory.mktemp("csv") / "t.csv"
     table = Table.of({"a": np.array([a for a, _ in rows]), "b": np.array([b for _, b in rows])})
-    table.write_csv(path)
+    write_csv(path, table)
     assert [bytes(r) for r in Table.read(path).records()] == [bytes(r) for r in table.records()]
 
 
@@ -279,16 +287,6 @@ def test_there_is_no_record_outside_the_table(index: int) -> None:
         Table.of({"x": np.arange(3)}).record(index)
 
 
-def test_selected_rows_are_the_same_records() -> None:
-    table = Table.of({"x": np.arange(10)})
-    assert table.select(4, 6).record(1) == table.record(5)
-
-
 def test_the_arrays_cannot_be_written_to() -> None:
     with pytest.raises(ValueError, match="read-only"):
         Table.of({"x": np.arange(3)}).arrays["x"][0] = 9
-
-
-def test_tensors_are_not_written_as_csv(tmp_path: Path) -> None:
-    with pytest.raises(InputRefused, match="column 'x' holds arrays"):
-        Table.of({"x": np.zeros((2, 2))}).write_csv(tmp_path / "t.csv")

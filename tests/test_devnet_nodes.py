@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 def test_the_pair_is_found_again_moves_an_object_and_goes(folder: Path, tmp_path: Path) -> None:
     pair = devnet_nodes.up(folder)
     assert devnet_nodes.up(folder) == devnet_nodes.status(folder) == pair
-    one, two = (IpfsStore(node.store, tmp_path / node.peer, patience_s=10) for node in pair.nodes)
+    one, two = (IpfsStore(node.store, tmp_path / node.peer, stall_timeout_s=10) for node in pair.nodes)
     data = os.urandom(100_000)
     assert two.cat(one.add(data)) == data  # nobody told them about each other but `up`
     assert devnet_nodes.down(folder) and not devnet_nodes.down(folder)

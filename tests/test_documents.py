@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +15,11 @@ import pytest
 from typer.main import get_command
 
 from fitchain.cli.app import app
+from fitchain.pod.compute.environment import installed_torch
+from fitchain.pod.compute.environment.classes import refuse_other_host, shipped_probe
+from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.errors import EnvironmentRefused
+from fitchain.pod.values.recipe import Environment
 from tests.source_text import DOCUMENTS, ROOT, blocks_of, name_of, python_in, spans_of, tree_of
 from tests.terminals import terminals_at, walk_of
 
@@ -21,6 +28,8 @@ TOUR = DOCS / "architecture.md"
 HISTORY = ROOT / "CHANGELOG.md"
 """Tells of files and commands as they were called."""
 
+CURRENT = [path for path in DOCUMENTS if path != HISTORY]
+PROBE = ("fitchain.pod.compute.environment", "probe", "cpu-x86-64-v3", "1")
 NAMED_FILE = re.compile(r"^(?:pod|cli|scripts|tests|contracts|docs|examples|snapshots|fitchain(?=/__init__))/[\w./-]+$")
 ROW = re.compile(r"^\| (.+) \|$", re.MULTILINE)
 
@@ -28,7 +37,7 @@ ROW = re.compile(r"^\| (.+) \|$", re.MULTILINE)
 # What a document names
 
 
-@pytest.mark.parametrize("document", [path for path in DOCUMENTS if path != HISTORY], ids=name_of)
+@pytest.mark.parametrize("document", CURRENT, ids=name_of)
 def test_files_that_a_document_names_are_there(document: Path) -> None:
     text = document.read_text()
     named = [span for span in spans_of(text) if NAMED_FILE.match(span)]
@@ -136,7 +145,7 @@ def path_of(command: str) -> tuple[str, ...]:
     return next((path for path in paths if path in COMMANDS), ())
 
 
-@pytest.mark.parametrize("document", [path for path in DOCUMENTS if path != HISTORY], ids=name_of)
+@pytest.mark.parametrize("document", CURRENT, ids=name_of)
 def test_commands_that_a_document_names_are_there_with_their_options(document: Path) -> None:
     wrong = [
         command
@@ -146,7 +155,7 @@ def test_commands_that_a_document_names_are_there_with_their_options(document: P
     assert wrong == []
 
 
-@pytest.mark.parametrize("document", [path for path in DOCUMENTS if path != HISTORY], ids=name_of)
+@pytest.mark.parametrize("document", CURRENT, ids=name_of)
 def test_make_targets_that_a_document_names_are_there(document: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     text = document.read_text()
@@ -186,7 +195,7 @@ def texts_run_by_tests() -> set[tuple[str, str]]:
     return pairs
 
 
-@pytest.mark.parametrize("document", [path for path in DOCUMENTS if path != HISTORY], ids=name_of)
+@pytest.mark.parametrize("document", CURRENT, ids=name_of)
 def test_every_command_that_a_document_names_is_run_by_a_test(document: Path) -> None:
     walked = {path_of(command) for path in DOCUMENTS for command in commands_in_walk(path)}
     tried = texts_run_by_tests()
@@ -198,6 +207,27 @@ def test_every_command_that_a_document_names_is_run_by_a_test(document: Path) ->
         and (tried.isdisjoint({path[:2], (path[0], "*")}) if len(path) > 1 else not path or path[0] not in singles)
     ]
     assert untried == []
+
+
+def python_commands() -> set[tuple[str, ...]]:
+    """Every `python -m MODULE ...` that documents name outside of walks."""
+    spans = [span for path in CURRENT for span in spans_of(path.read_text())]
+    return {tuple(span.split()[2:]) for span in spans if span.startswith("python -m ")}
+
+
+def test_python_commands_that_documents_name_run_and_answer() -> None:
+    """The probe's prints what ships, on a host of its class; compiling is run and compared by tests/test_contracts.py."""
+    compiling = ("scripts.compile_contracts",)
+    assert python_commands() == {PROBE, compiling}
+    done = subprocess.run([sys.executable, "-m", *PROBE], cwd=ROOT, capture_output=True, text=True)
+    _, _, name, threads = PROBE
+    try:
+        environment = Environment(name, int(threads), installed_torch())
+        refuse_other_host(environment)
+    except EnvironmentRefused as refused:
+        assert (done.returncode, refused.message in done.stderr) == (3, True)
+    else:
+        assert shipped_probe(environment) in (None, Digest.parse(done.stdout.strip()))
 
 
 def commands_in_walk(document: Path) -> Iterator[str]:

@@ -115,12 +115,12 @@ def test_an_endpoint_never_outgrows_the_registry() -> None:
 @pytest.mark.parametrize("data", [b"\xff", endpoint("/ip4/10.0.0.1/tcp/5001"), endpoint("/dns4/evil/tcp/1"), b""])
 def test_a_hostile_endpoint_makes_no_node_dial(tmp_path: Path, data: bytes) -> None:
     with serving(swarm_peers=lambda query: said(Peers=None)) as fake:
-        IpfsStore(fake.address, tmp_path, patience_s=0.5, private=False).add_peer(data)
+        IpfsStore(fake.address, tmp_path, stall_timeout_s=0.5, private=False).add_peer(data)
         assert not [command for command, _, _ in fake.asked if command == "swarm/connect"]
 
 
 def test_an_address_goes_to_the_node_whole_and_a_refused_one_is_passed_over(tmp_path: Path) -> None:
     with serving(swarm_peers=lambda query: said(Peers=None), swarm_connect=lambda query: told("dial backoff")) as fake:
-        IpfsStore(fake.address, tmp_path, patience_s=0.5).add_peer(endpoint(*PUBLIC))
+        IpfsStore(fake.address, tmp_path, stall_timeout_s=0.5).add_peer(endpoint(*PUBLIC))
         tried = [query["arg"] for command, query, _ in fake.asked if command == "swarm/connect"]
         assert tried == [[address + HEAD] for address in PUBLIC[1:]]

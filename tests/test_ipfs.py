@@ -47,7 +47,7 @@ def ipfs(nodes: Nodes, name: str, *arguments: str, data: bytes = b"") -> bytes:
 
 def received_bytes(store: IpfsStore) -> int:
     """What a node has received from other nodes."""
-    return int(store.node.one("bitswap/stat")["DataReceived"])
+    return int(store.node.ask_one("bitswap/stat")["DataReceived"])
 
 
 def written_folder(path: Path) -> Path:
@@ -109,7 +109,7 @@ def test_the_local_store_gives_the_same_cids(a: IpfsStore, tmp_path: Path) -> No
 
 
 def test_a_node_that_nobody_told_about_does_not_find_the_object(ipfs_pair: Nodes, a: IpfsStore, tmp_path: Path) -> None:
-    alone = ipfs_pair.store("b", patience_s=1.0)
+    alone = ipfs_pair.store("b", stall_timeout_s=1.0)
     for peer in alone.node.peers():
         alone.node.ask("swarm/disconnect", f"/p2p/{peer}")
     cid = a.add(os.urandom(100))
@@ -275,7 +275,7 @@ class Tripped(Cycle):
 
 def test_a_node_that_stops_in_the_middle_of_an_add_is_waited_for(nodes: Nodes, told: list[str]) -> None:
     nodes.start("a")
-    store = nodes.store("a", say=told.append)
+    store = nodes.store("a", log=told.append)
     back: list[threading.Thread] = []
 
     def stop() -> None:
@@ -290,7 +290,7 @@ def test_a_node_that_stops_in_the_middle_of_an_add_is_waited_for(nodes: Nodes, t
 
 def test_a_node_that_stays_away_in_the_middle_of_an_add_is_given_up(nodes: Nodes) -> None:
     nodes.start("a")
-    store = nodes.store("a", patience_s=0.5)
+    store = nodes.store("a", stall_timeout_s=0.5)
     with pytest.raises(StoreUnreachable, match=nodes.running["a"].store):
         store.add(cast(BinaryIO, Tripped(6 * MIB, 3 * MIB, lambda: nodes.kill("a"))))
     nodes.start("a")
@@ -312,7 +312,7 @@ class Halfway:
 @pytest.fixture
 def prompt(monkeypatch: pytest.MonkeyPatch) -> None:
     """Progress is told after every block."""
-    monkeypatch.setattr("fitchain.pod.ports.store.download.Telling.EVERY_S", 0.0)
+    monkeypatch.setattr("fitchain.pod.ports.store.download.ProgressThrottle.EVERY_S", 0.0)
 
 
 @pytest.mark.usefixtures("prompt")
@@ -331,7 +331,7 @@ def test_a_fetch_waits_for_a_node_that_stops_in_its_middle(
         nodes.kill(stopped)
         back.append(later(3.0, lambda: nodes.start(stopped)))
 
-    b = nodes.store("b", say=told.append, progress=Halfway(6 * MIB, stop))
+    b = nodes.store("b", log=told.append, progress=Halfway(6 * MIB, stop))
     b.add_peer(a.endpoint())
     b.fetch(cid, tmp_path / "out")
     back[0].join()
@@ -388,7 +388,7 @@ def test_the_gateway_of_a_node_is_a_trustless_gateway(nodes: Nodes, tmp_path: Pa
     data = os.urandom(2 * MIB + 9)
     cid = nodes.store("a").add(data)
     gateway = (nodes.folder / "a" / "gateway").read_text().strip()
-    store = nodes.store("b", gateways=[gateway], patience_s=2.0)
+    store = nodes.store("b", gateways=[gateway], stall_timeout_s=2.0)
     store.fetch(cid, tmp_path / "out")
     assert (tmp_path / "out").read_bytes() == data
 
@@ -401,7 +401,7 @@ def test_a_full_disk_is_told(nodes: Nodes) -> None:
     nodes.start("a")
     pid = nodes.running["a"].pid
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (512 << 10, limits[1]))
-    store = nodes.store("a", patience_s=1.0)
+    store = nodes.store("a", stall_timeout_s=1.0)
     with pytest.raises(StoreUnusable, match=nodes.running["a"].store):
         store.add(os.urandom(3 * MIB))
 

@@ -25,7 +25,7 @@ CID = unixfs.leaf(DATA, lambda cid, block: None).cid
 
 
 def store_at(address: str, tmp_path: Path, **options: Any) -> IpfsStore:
-    return IpfsStore(address, tmp_path / "home", **({"patience_s": 0.5} | options))
+    return IpfsStore(address, tmp_path / "home", **({"stall_timeout_s": 0.5} | options))
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def attempts(store: IpfsStore, tmp_path: Path) -> list[Callable[[], object]]:
 
 def test_an_absent_node_is_unreachable_and_the_address_is_named(tmp_path: Path, unused_port: int) -> None:
     told: list[str] = []
-    store = store_at(f"ipfs:/ip4/127.0.0.1/tcp/{unused_port}", tmp_path, say=told.append, patience_s=0.2)
+    store = store_at(f"ipfs:/ip4/127.0.0.1/tcp/{unused_port}", tmp_path, log=told.append, stall_timeout_s=0.2)
     for attempt in attempts(store, tmp_path):
         with pytest.raises(StoreUnreachable, match=rf"no IPFS node answers at .*{unused_port}.*refused") as caught:
             attempt()
@@ -289,5 +289,5 @@ def test_a_gateway_is_believed_as_little_and_the_next_is_asked(
     heard: list[str] = []
     with serving(anything=lambda query: answer) as bad, serving(anything=lambda query: (200, DATA)) as good:
         gateways = [bad.address, good.address]
-        assert store_at(empty_node.address, tmp_path, gateways=gateways, say=heard.append).cat(CID) == DATA
+        assert store_at(empty_node.address, tmp_path, gateways=gateways, log=heard.append).cat(CID) == DATA
         assert bad.address in heard[0]

@@ -174,7 +174,7 @@ def test_ended_job_leaves_no_records_and_no_identity_behind(done: Done) -> None:
 def test_sealed_objects_of_an_accepted_job_are_kept_no_longer(done: Done) -> None:
     """The owner's as soon as the scientist has said that it has them, the scientist's offer when the job has ended."""
     for party in (done.workshop.owner, done.workshop.scientist):
-        assert not set(party.home.agreements.parcels(done.id)) & set(party.home.store.list_pins())
+        assert not set(party.home.agreements.objects(done.id)) & set(party.home.store.list_pins())
 
 
 def test_result_is_accepted_once(done: Done) -> None:
@@ -208,7 +208,7 @@ def pair(
         pass_time(HOUR_S + 1)
         workshop.until(owner.has(first, "wiped"))
         workshop.until(owner.has(second, "wiped"))
-        sealed = {cid for id in (first, second) for cid in owner.home.agreements.parcels(id)}
+        sealed = {cid for id in (first, second) for cid in owner.home.agreements.objects(id)}
         assert len(sealed & set(owner.home.store.list_pins())) == 2 * 5  # three notes, weights, key
         pass_time(KEEP_S)
         workshop.until(owner.has(first, "let_go"))

@@ -121,9 +121,11 @@ def test_importing_it_takes_milliseconds() -> None:
 
 
 def test_verifying_needs_no_torch() -> None:
-    assert python(
-        f"{WITHOUT_TORCH}\nimport fitchain; print(fitchain.verify.__name__, fitchain.errors.Refuted.exit_code)"
-    )
+    """It gets as far as asking the node, and there is none."""
+    files = [str(next((ROOT / "tests" / "golden").rglob(name))) for name in ("model.safetensors", "certificate.json")]
+    call = f"fitchain.verify(*map(pathlib.Path, {files}), 'http://127.0.0.1:9')"
+    code = f"import pathlib, fitchain\ntry:\n    {call}\nexcept fitchain.Unusable as error:\n    print(type(error).__name__)"
+    assert python(f"{WITHOUT_TORCH}\n{code}") == "NodeUnreachable\n"
 
 
 def for_the_type_checker(home: fitchain.Home, job: fitchain.AgreementId, path: Path) -> None:

@@ -51,7 +51,7 @@ def asking_through(workshop: Workshop, judge: Callable[[dict[str, Any]], Any]) -
         proxy(scientist.home.settings.rpc, judge) as url,
         Home.open(replace(scientist.home.settings, rpc=url), lambda: PASSPHRASE) as home,
     ):
-        home.chain.node.patience_s = 0.2
+        home.chain.node.retry_s = 0.2
         yield replace(workshop, scientist=replace(scientist, home=home))
 
 

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save
 
 from fitchain.pod.values.digest import (
-    NO_ROOT,
     ZERO,
     Digest,
     Root,
@@ -31,7 +30,6 @@ from fitchain.pod.values.state import (
     optimizer_root,
     read_safetensors,
     safetensors_pieces,
-    split_state,
     state_digest,
     tensor_entry,
     write_safetensors,
@@ -125,7 +123,7 @@ def test_optimizer_root_of_nothing() -> None:
 
 def test_state_digest_follows_its_definition() -> None:
     one = Root(Digest(bytes([1] * 32)))
-    assert state_digest(NO_ROOT, one) == tagged("fitchain/state/v1", ZERO, one)
+    assert state_digest(Root(ZERO), one) == tagged("fitchain/state/v1", ZERO, one)
 
 
 @pytest.mark.parametrize(
@@ -149,12 +147,6 @@ def test_roots_take_only_their_own_kinds() -> None:
         model_root({"m": floats(1.0, kind="optimizer")})
     with pytest.raises(InputRefused, match="'w' is of kind parameter"):
         optimizer_root({"w": floats(1.0)})
-
-
-def test_split_state_parts_model_and_optimizer() -> None:
-    state = {"w": floats(1.0), "s": floats(2.0, kind="buffer"), "m": floats(3.0, kind="optimizer")}
-    model, optimizer = split_state(state)
-    assert set(model) == {"w", "s"} and set(optimizer) == {"m"}
 
 
 def test_a_known_data_digest_is_not_taken_again() -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fitchain.pod.ports.agreement.terms import Anchor
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.proof.transcript import Transcript, check_anchors, grow
-from fitchain.pod.values.digest import NO_ROOT, ZERO, Digest, Root, bag, leaf_hash, node_hash, sha256, tagged, tree_root
+from fitchain.pod.values.digest import ZERO, Digest, Root, bag, leaf_hash, node_hash, sha256, tagged, tree_root
 from fitchain.pod.values.errors import ClaimMismatch, DigestMismatch, InputRefused
 from fitchain.pod.values.leaf import Checkpoint, Leaf, metrics_digest, metrics_salt, records_digest
 
@@ -158,14 +159,12 @@ def test_group_must_be_a_power_of_two(group: int) -> None:
 # Anchors
 
 
-@dataclass
-class Anchor:
-    count: int
-    root: Digest
+def anchor(count: int, root: Digest) -> Anchor:
+    return Anchor(count, root, note=None, block=0, transaction=ZERO)
 
 
 def anchors(whole: Transcript, group: int) -> list[Anchor]:
-    return [Anchor(each.count, each.root) for each in whole.groups(group)]
+    return [anchor(each.count, each.root) for each in whole.groups(group)]
 
 
 def test_anchors_of_the_same_leaves_pass() -> None:
@@ -187,7 +186,7 @@ def test_fewer_leaves_than_anchored_are_refuted() -> None:
 def test_an_anchor_of_another_size_is_refuted() -> None:
     whole = transcript(8)
     with pytest.raises(ClaimMismatch, match="anchor 0 ends with leaf 2"):
-        check_anchors(whole, [Anchor(3, whole.groups(4)[0].root)], 4)
+        check_anchors(whole, [anchor(3, whole.groups(4)[0].root)], 4)
 
 
 # Leaves and checkpoints
@@ -206,7 +205,7 @@ def test_checkpoint_is_read_back_from_its_line(
 
 def test_checkpoint_refuses_metrics_that_do_not_open_its_leaf() -> None:
     salt = metrics_salt(bytes(32), 3)
-    leaf = Leaf(3, 30, NO_ROOT, NO_ROOT, ZERO, metrics_digest({"loss": 0.5}, salt), ZERO)
+    leaf = Leaf(3, 30, Root(ZERO), Root(ZERO), ZERO, metrics_digest({"loss": 0.5}, salt), ZERO)
     Checkpoint(leaf, {"loss": 0.5}, salt).verify()
     with pytest.raises(DigestMismatch, match="the metrics of leaf 3"):
         Checkpoint(leaf, {"loss": 0.4}, salt).verify()

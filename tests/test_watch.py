@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from fitchain.cli.views import watch
 from fitchain.cli.views.history import describe, sentence, state_name, values
-from fitchain.pod.jobs.job_status import JobStatus
+from fitchain.pod.jobs.job_status import JobStatus, JobStatusReader
 from fitchain.pod.jobs.journal import Entry
 from fitchain.pod.jobs.watch import over
 from fitchain.pod.ports.agreement import Agreement, Anchor, RunRecord, State, Terms
-from fitchain.pod.values.digest import NO_ROOT, ZERO, Digest, sha256
+from fitchain.pod.values.digest import ZERO, Digest, Root, sha256
 from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
 
 JOB = AgreementId(sha256(b"job"))
@@ -34,7 +34,17 @@ def standing(
     agreement = Agreement(JOB, SCIENTIST, TERMS, state, ZERO, 5, step, 0, 0, 0)
     anchors = tuple(anchor(covered) for covered in range(16, count + 1, 16))
     proof = RunRecord(
-        sha256(b"c"), sha256(b"s"), ZERO, count, step, NO_ROOT, NO_ROOT, None, None, anchors, 130 if ended else None
+        sha256(b"c"),
+        sha256(b"s"),
+        ZERO,
+        count,
+        step,
+        Root(ZERO),
+        Root(ZERO),
+        None,
+        None,
+        anchors,
+        130 if ended else None,
     )
     losses = tuple((10 * i, 1 / (i + 1)) for i in range(count))
     return JobStatus(agreement, proof, 5, 412_345, losses, 0.96 if count else None, history, 0)
@@ -125,7 +135,7 @@ def test_a_standing_is_read_until_the_job_ends() -> None:
             self.read = jobs.__next__
 
     jobs = iter([TRAINED, dataclasses.replace(TRAINED)])
-    assert watch.watch(Reader(jobs), until_settled=False) is TRAINED
+    assert watch.watch(cast(JobStatusReader, Reader(jobs)), until_settled=False) is TRAINED
     assert len(list(jobs)) == 1
 
 

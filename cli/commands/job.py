@@ -210,7 +210,7 @@ def watch(
 
     home = session.reader
     status = watching.watch(JobStatusReader(home, find_agreement(home, agreement)), until_settled)
-    trained = status.proof.end_block is not None and not status.agreement.diverged
+    trained = status.run.end_block is not None and not status.agreement.diverged
     session.exit_code = 0 if trained else 3
     return Report(history.values(status), [_ending(status)])
 

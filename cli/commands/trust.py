@@ -37,17 +37,17 @@ def add(session: Session, named: Named) -> Report:
     """
     from fitchain.pod.ports.trust import TrustedAccount, TrustedAt, look_at_panel, trust
 
-    chain, found = _find(session, named)
-    if isinstance(found, str):
-        entry = TrustedAccount(TrustedAt.now(chain), found)
+    chain, subject = _find(session, named)
+    if isinstance(subject, str):
+        entry = TrustedAccount(TrustedAt.now(chain), subject)
         trust(chain.settings.home, entry)
-        return Report(_account_values(entry), [f"trusts {found} from block {entry.at.block} on"])
-    panel = look_at_panel(chain, found)
+        return Report(_account_values(entry), [f"trusts {subject} from block {entry.at.block} on"])
+    panel = look_at_panel(chain, subject)
     print_views(_shown(chain, panel), stderr=True)
     _require_yes(f"trust these {counted(len(panel.members), 'account')} in draws from this panel? type yes: ")
     trust(chain.settings.home, panel)
-    told = f"trusts {panel.name!r} as it stood at block {panel.at.block}: {counted(len(panel.members), 'member')}"
-    return Report(_panel_values(panel, ()), [told])
+    line = f"trusts {panel.name!r} as it stood at block {panel.at.block}: {counted(len(panel.members), 'member')}"
+    return Report(_panel_values(panel, ()), [line])
 
 
 @command(app, "list")
@@ -87,9 +87,9 @@ def remove(session: Session, named: Named) -> Report:
     """Trust a panel or an account no longer."""
     from fitchain.pod.ports.trust import distrust
 
-    chain, found = _find(session, named)
-    distrust(chain, found)
-    return Report({"removed": found}, [f"trusts {found} no longer"])
+    chain, subject = _find(session, named)
+    distrust(chain, subject)
+    return Report({"removed": subject}, [f"trusts {subject} no longer"])
 
 
 def _find(session: Session, text: str) -> tuple[Chain, PanelId | str]:

@@ -189,9 +189,9 @@ def play(
         records=dataset.count,
         tested=checked.tested,
         weights=checked.weights,
-        steps=status.proof.step,
-        checkpoints=status.proof.count,
-        anchors=len(status.proof.anchors),
+        steps=status.run.step,
+        checkpoints=status.run.count,
+        anchors=len(status.run.anchors),
         transactions=status.transactions,
         gas=status.gas,
         price=PRICE,
@@ -319,13 +319,11 @@ def check(job: AgreementId, owner: Home, home: Home, test: Path, result: Path, r
 
 def describe_training(status: JobStatus) -> str:
     """The training in a line."""
-    anchors = ", ".join(str(anchor.block) for anchor in status.proof.anchors)
+    anchors = ", ".join(str(anchor.block) for anchor in status.run.anchors)
     losses = [loss for _, loss in status.losses]
     curve = f"; loss {sparkline(losses, 24)} {losses[-1]:.3f}" if losses else ""
-    count = len(status.proof.anchors)
-    return (
-        f"trains {status.proof.step} steps: {status.proof.count} checkpoints, {count} anchors (blocks {anchors}){curve}"
-    )
+    count = len(status.run.anchors)
+    return f"trains {status.run.step} steps: {status.run.count} checkpoints, {count} anchors (blocks {anchors}){curve}"
 
 
 def describe_checks(checked: Checked) -> str:

@@ -52,7 +52,7 @@ def spent(status: JobStatus) -> str:
 
 def describe(status: JobStatus) -> KeyValues:
     """Where a job stands, in labelled lines."""
-    agreement, proof, terms = status.agreement, status.proof, status.agreement.terms
+    agreement, run, terms = status.agreement, status.run, status.agreement.terms
     pairs: list[tuple[str, Any]] = [
         ("agreement", agreement.id),
         ("state", state_name(status) + _deadline(agreement, status.now)),
@@ -68,7 +68,7 @@ def describe(status: JobStatus) -> KeyValues:
         ("money", f"price {format_fit(terms.price)} FIT, bond {format_fit(terms.bond)} FIT"),
         (
             "anchored",
-            f"{counted(proof.count, 'checkpoint')} in {counted(len(proof.anchors), 'anchor')}{_blocks(proof.anchors)}",
+            f"{counted(run.count, 'checkpoint')} in {counted(len(run.anchors), 'anchor')}{_blocks(run.anchors)}",
         ),
     ]
     if terms.audit.seats:
@@ -77,8 +77,8 @@ def describe(status: JobStatus) -> KeyValues:
         pairs += audits.pairs_of(status.audit, status.now)
     if status.losses:
         pairs.append(("loss", f"{sparkline([loss for _, loss in status.losses])}  {status.losses[-1][1]:.4f}"))
-    if proof.end_block is not None:
-        pairs += [("transcript", proof.transcript_root), ("trained", proof.model_root)]
+    if run.end_block is not None:
+        pairs += [("transcript", run.transcript_root), ("trained", run.model_root)]
     pairs.append(("gas", spent(status)))
     return KeyValues(pairs)
 
@@ -111,7 +111,7 @@ def _deadline(agreement: Agreement, now: int) -> str:
 
 def values(status: JobStatus) -> dict[str, Any]:
     """The JSON form of a job's status."""
-    agreement, proof, terms = status.agreement, status.proof, status.agreement.terms
+    agreement, run, terms = status.agreement, status.run, status.agreement.terms
     return {
         "agreement": agreement.id,
         "state": agreement.state.name.capitalize(),
@@ -133,10 +133,10 @@ def values(status: JobStatus) -> dict[str, Any]:
         "checkpoints_of": status.leaf_count,
         "anchors": [
             {"count": anchor.count, "root": anchor.root, "block": anchor.block, "transaction": anchor.transaction}
-            for anchor in proof.anchors
+            for anchor in run.anchors
         ],
-        "transcript_root": proof.transcript_root if proof.end_block is not None else None,
-        "model_root": proof.model_root if proof.end_block is not None else None,
+        "transcript_root": run.transcript_root if run.end_block is not None else None,
+        "model_root": run.model_root if run.end_block is not None else None,
         "audit_terms": cost.values(AuditPlan.of(terms)) if terms.audit.seats else None,
         "panel": panels.values(status.panel),
         "audit": audits.values(status.audit, status.now) if status.audit is not None else None,

@@ -44,7 +44,7 @@ def describe_verdict(verdict: Verdict, model: Path) -> Report:
 
 def values(verdict: Verdict, model: Path) -> dict[str, Any]:
     """The JSON form of a verdict."""
-    statement, history = verdict.statement, verdict.story
+    statement, history = verdict.statement, verdict.history
     return {
         "holds": True,
         "assurance": verdict.assurance.label,
@@ -125,7 +125,7 @@ def _committed(verdict: Verdict) -> list[tuple[str, Any]]:
         ("when", _when(verdict)),
         ("anchors", _anchors(timing)),
         ("took", _took(timing, statement.steps)),
-        ("beside it", _related(verdict.story)),
+        ("beside it", _related(verdict.history)),
     ]
 
 

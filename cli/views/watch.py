@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 from fitchain.cli.views import audits
 from fitchain.cli.views.history import sentence, sparkline, spent, state_name
 from fitchain.cli.views.output import console, printable
-from fitchain.pod.jobs.watch import StatusReader, looks
+from fitchain.pod.jobs.watch import looks
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from fitchain.pod.jobs.job_status import JobStatus
+    from fitchain.pod.jobs.job_status import JobStatus, JobStatusReader
 
 LINES = 8  # of history below the figures
 BAR = 40
 
 
-def watch(reader: StatusReader, until_settled: bool) -> JobStatus:
+def watch(reader: JobStatusReader, until_settled: bool) -> JobStatus:
     """Show a job until it ends.
 
     Args:
@@ -66,7 +66,7 @@ def draw(status: JobStatus) -> Text:
     """Draw a job's status for a terminal."""
     from rich.text import Text
 
-    done, anchored, of = status.checkpoints, status.proof.count, status.leaf_count
+    done, anchored, of = status.checkpoints, status.run.count, status.leaf_count
     lines = [
         _line("agreement", Text(str(status.agreement.id))),
         _line("state", Text(state_name(status), style="bold")),
@@ -102,7 +102,7 @@ def _bar(done: int, of: int, style: str) -> Text:
 
 def _blocks(status: JobStatus) -> str:
     """The blocks of the newest anchors."""
-    blocks = [str(anchor.block) for anchor in status.proof.anchors]
+    blocks = [str(anchor.block) for anchor in status.run.anchors]
     return (
         f"   block{'s' if len(blocks) > 1 else ''} {'… ' if len(blocks) > 4 else ''}{', '.join(blocks[-4:])}"
         if blocks

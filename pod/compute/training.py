@@ -174,20 +174,20 @@ def fit(output: Tensor, target_B: Tensor, choice: Choice) -> Tensor:
     Raises:
         InputRefused: the shapes do not fit the loss.
     """
-    found, wanted = tuple(output.shape), tuple(target_B.shape)
+    shape, wanted = tuple(output.shape), tuple(target_B.shape)
     if choice.name in CLASSIFICATION:
-        if len(found) < 2 or (found[0], *found[2:]) != wanted:
+        if len(shape) < 2 or (shape[0], *shape[2:]) != wanted:
             raise InputRefused(
-                f"the model's output is {list(found)} and {choice.name} against targets {list(wanted)} needs"
+                f"the model's output is {list(shape)} and {choice.name} against targets {list(wanted)} needs"
                 f" {[wanted[0], 'classes', *wanted[1:]]}",
                 "let the model put out one number a class",
             )
         return output
-    if found == (*wanted, 1):
+    if shape == (*wanted, 1):
         return output.squeeze(-1)
-    if found != wanted:
+    if shape != wanted:
         raise InputRefused(
-            f"the model's output is {list(found)}, and {choice.name} needs the target's {list(wanted)}",
+            f"the model's output is {list(shape)}, and {choice.name} needs the target's {list(wanted)}",
             "let the model put out one number for each number of the target",
         )
     return output
@@ -224,8 +224,8 @@ class SegmentMetrics:
     def values(self, names: Iterable[str]) -> dict[str, float]:
         """The metrics asked for: `loss` is the mean of the steps' losses, `accuracy` the share of
         hits."""
-        known = {"loss": self.losses / self.steps, "accuracy": self.correct / self.compared}
-        return {name: known[name] for name in names}
+        metrics = {"loss": self.losses / self.steps, "accuracy": self.correct / self.compared}
+        return {name: metrics[name] for name in names}
 
     def records(self) -> Indices:
         """`[n]`: the records of the segment in the order of training."""
@@ -253,12 +253,12 @@ def fresh_optimizer(program: Program, recipe: Recipe) -> Optimizer:
 
 def optimizer_tensors(optimizer: Optimizer, program: Program) -> dict[str, Tensor]:
     """The optimizer's tensors by `<parameter>/<key>`, not copied; none before the first step."""
-    found = {}
+    tensors = {}
     for name, parameter in program.trainable.items():
         for key, value in optimizer.state.get(parameter, {}).items():
             if value is not None:
-                found[f"{name}/{key}"] = value
-    return found
+                tensors[f"{name}/{key}"] = value
+    return tensors
 
 
 def load_optimizer(optimizer: Optimizer, program: Program, tensors: Mapping[str, Tensor]) -> None:
@@ -284,8 +284,8 @@ def load_optimizer(optimizer: Optimizer, program: Program, tensors: Mapping[str,
         optimizer.state[moved][key] = tensor
     keys = _state_keys(optimizer)
     for name, parameter_tensor in program.trainable.items():
-        if (found := optimizer.state.get(parameter_tensor)) and found.keys() != keys:
-            raise InputRefused(f"the optimizer keeps {sorted(keys)} of {name!r}, not {sorted(found)}")
+        if (kept := optimizer.state.get(parameter_tensor)) and kept.keys() != keys:
+            raise InputRefused(f"the optimizer keeps {sorted(keys)} of {name!r}, not {sorted(kept)}")
 
 
 def _state_keys(optimizer: Optimizer) -> set[str]:

@@ -49,18 +49,18 @@ def read_audit_status(home: Home, id: AgreementId) -> AuditStatus | None:
     return AuditStatus(audit, tuple(votes), tuple(penalties.items()))
 
 
-def challenged_segments(audit: Audit, agreement: Agreement, proof: RunRecord) -> tuple[int, ...]:
+def challenged_segments(audit: Audit, agreement: Agreement, run: RunRecord) -> tuple[int, ...]:
     """The segments that an audit's challenge drew, rising; none before the draw.
 
     Args:
         audit, agreement: as they stand.
-        proof: of the ended training.
+        run: of the ended training.
     """
     from fitchain.pod.proof.audit.challenge import audited_segments  # numpy, for which a status need not wait
 
     if audit.seed == ZERO:
         return ()
-    return audited_segments(audit.seed, proof.count - 1, agreement.terms.audit.segments, agreement.diverged)
+    return audited_segments(audit.seed, run.count - 1, agreement.terms.audit.segments, agreement.diverged)
 
 
 def drawn_segments(home: Home, id: AgreementId) -> tuple[int, ...]:
@@ -70,7 +70,7 @@ def drawn_segments(home: Home, id: AgreementId) -> tuple[int, ...]:
         NotFound: its training has not ended.
         ChainUnusable: the node does not answer.
     """
-    audit, agreement, proof = home.audits.read(id), home.agreements.read(id), home.agreements.run_record(id)
-    if proof.end_block is None:
+    audit, agreement, run = home.audits.read(id), home.agreements.read(id), home.agreements.run_record(id)
+    if run.end_block is None:
         raise NotFound(f"the training of {id.short} has not ended", f"see `fitchain job show {id.short}`")
-    return challenged_segments(audit, agreement, proof)
+    return challenged_segments(audit, agreement, run)

@@ -66,14 +66,14 @@ class Home(AbstractContextManager["Home"]):
         cls,
         settings: Settings,
         passphrase: Callable[[], str] | None = None,
-        say: Callable[[str], None] = lambda text: None,
+        log: Callable[[str], None] = lambda text: None,
     ) -> Home:
         """Open a home.
 
         Args:
             settings: which folder, node, store and key.
             passphrase: asked once for the key's passphrase; None opens the home for reading alone.
-            say: is told when the store waits for its node, and why.
+            log: is told when the store waits for its node, and why.
 
         Raises:
             AccessRefused: the passphrase is wrong.
@@ -82,7 +82,7 @@ class Home(AbstractContextManager["Home"]):
         """
         keys = unlock(settings.home, settings.key, passphrase()) if passphrase else None
         chain = connect(settings, keys)
-        return cls(chain.settings, chain, open_store(chain.settings, say), Journal(settings.home / "journal.db"), keys)
+        return cls(chain.settings, chain, open_store(chain.settings, log), Journal(settings.home / "journal.db"), keys)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -129,7 +129,7 @@ class Home(AbstractContextManager["Home"]):
         Raises:
             ChainUnusable, StoreUnusable: chain or store do not answer.
         """
-        for cid in self.agreements.parcels(agreement):
+        for cid in self.agreements.objects(agreement):
             self.store.unpin(cid)
 
     def kept_identity(self, path: Path) -> str:

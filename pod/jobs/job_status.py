@@ -24,7 +24,7 @@ class JobStatus:
     """A job at one moment.
 
     Args:
-        agreement, proof: as the chain has them.
+        agreement, run: as the chain has them.
         transactions: how many the job took so far, from request on.
         gas: what they used in all.
         losses: (step, loss) as far as this home knows them.
@@ -36,7 +36,7 @@ class JobStatus:
     """
 
     agreement: Agreement
-    proof: RunRecord
+    run: RunRecord
     transactions: int
     gas: int
     losses: tuple[tuple[int, float], ...]
@@ -67,7 +67,7 @@ class JobStatus:
     def checkpoints(self) -> int:
         """Checkpoints known so far: anchored ones, or newer ones of this home's own training."""
         own: list[int] = [entry.body["index"] + 1 for entry in self.history if entry.kind == "checkpoint"]
-        return max([self.proof.count, *own])
+        return max([self.run.count, *own])
 
 
 class JobStatusReader:
@@ -98,14 +98,14 @@ class JobStatusReader:
             if receipt is not None:
                 self._gas[transaction] = receipt.gas_used
         losses, accuracy = _metrics(history, agreement)
-        proof = home.agreements.run_record(self._id)
+        run = home.agreements.run_record(self._id)
         now = home.chain.block("latest").timestamp
-        audited = proof.end_block is not None and agreement.terms.audit.seats
+        audited = run.end_block is not None and agreement.terms.audit.seats
         audit = read_audit_status(home, self._id) if audited else None
         terms, spent = agreement.terms, (len(self._gas), sum(self._gas.values()))
         if self._panel is None and terms.audit.seats:
             self._panel = read_panel_status(home, terms.audit.panel, terms.owner, agreement.scientist)
-        return JobStatus(agreement, proof, *spent, losses, accuracy, history, now, audit, self._panel)
+        return JobStatus(agreement, run, *spent, losses, accuracy, history, now, audit, self._panel)
 
 
 def local_recipe(home: Home, agreement: Agreement) -> Recipe | None:

@@ -44,19 +44,19 @@ class PanelStatus:
 
     def concerns(self) -> list[str]:
         """What speaks against being judged by a draw from it, in sentences."""
-        found: list[str] = []
+        sentences: list[str] = []
         if self.owner == self.scientist:
-            found.append("owner and scientist are one account")
+            sentences.append("owner and scientist are one account")
         if party := self.party(self.record.creator):
-            found.append(f"the panel's creator is the {party}, and appends whom it likes")
+            sentences.append(f"the panel's creator is the {party}, and appends whom it likes")
         if parties := self.members_that_are_parties:
-            found.append(f"{len(parties)} of {len(self.members)} members are a party, and are never drawn")
+            sentences.append(f"{len(parties)} of {len(self.members)} members are a party, and are never drawn")
         if self.unknown:
-            found.append(
+            sentences.append(
                 f"{len(self.unknown)} of {len(self.members)} members are unknown to this home's trust list "
                 f"(fitchain trust add {self.record.id.short})"
             )
-        return found
+        return sentences
 
 
 def read_panel_status(home: Home, panel: PanelId, owner: str, scientist: str) -> PanelStatus | None:

@@ -33,13 +33,13 @@ def rehearse(folder: Path, put_records: Callable[[Path], object]) -> Event:
     Raises:
         FitchainError: what would have stopped the training.
     """
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".rehearsal-") as scratch:
-        place = Path(scratch)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".rehearsal-") as path:
+        scratch = Path(path)
         for name in OFFER_FILES:
-            shutil.copyfile(folder / name, place / name)
-        put_records(place / "records.npz")
-        Task("rehearse", ctx=ZERO, seed=ZERO, salt_key=bytes(32), keep_every=1 << 30).write(place)
-        ended = run_worker(place)
+            shutil.copyfile(folder / name, scratch / name)
+        put_records(scratch / "records.npz")
+        Task("rehearse", ctx=ZERO, seed=ZERO, salt_key=bytes(32), keep_every=1 << 30).write(scratch)
+        ended = run_worker(scratch)
     if ended["event"] == "diverged":
         raise InputRefused(
             f"the job leaves the finite numbers at step {ended['at'] + 1} on mock data: {ended['reason']}",

@@ -17,7 +17,7 @@ from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId
 
 RETRY_S = 5.0
 DOUBLINGS = 4
-Say = Callable[[AgreementId, str], None]
+Log = Callable[[AgreementId, str], None]
 """Told what happens, one line each, and about which job; `NO_AGREEMENT` where it is about none."""
 
 
@@ -26,14 +26,14 @@ class RetryPolicy:
 
     Args:
         home: in whose journal errors are kept.
-        say: told each error once.
+        log: told each error once.
         retry_s: seconds until something that failed is tried again; each further failure doubles
             them, up to sixteen times as long.
     """
 
-    def __init__(self, home: Home, say: Say, retry_s: float = RETRY_S) -> None:
-        self.home, self.say, self.retry_s = home, say, retry_s
-        self._told: dict[AgreementId, str] = {}
+    def __init__(self, home: Home, log: Log, retry_s: float = RETRY_S) -> None:
+        self.home, self.log, self.retry_s = home, log, retry_s
+        self._last_error: dict[AgreementId, str] = {}
         self._due: dict[AgreementId, float] = {}
         self._failures: Counter[AgreementId] = Counter()
 
@@ -49,17 +49,17 @@ class RetryPolicy:
         except FitchainError as error:
             self._due[id] = time.monotonic() + self.retry_s * (1 << min(self._failures[id], DOUBLINGS))
             self._failures[id] += 1
-            self.tell(id, error)
+            self.report(id, error)
         else:
-            self._told.pop(id, None)
+            self._last_error.pop(id, None)
             self._failures.pop(id, None)
 
-    def tell(self, id: AgreementId, error: FitchainError) -> None:
+    def report(self, id: AgreementId, error: FitchainError) -> None:
         """Tell an error and put it into the job's history, unless it was told last."""
-        if self._told.get(id) == error.message:
+        if self._last_error.get(id) == error.message:
             return
-        self._told[id] = error.message
-        self.say(id, f"{error.message} ({error.hint})" if error.hint else error.message)
+        self._last_error[id] = error.message
+        self.log(id, f"{error.message} ({error.hint})" if error.hint else error.message)
         if id != NO_AGREEMENT:
             kind = "refuted" if isinstance(error, Refuted) else "error"
             self.home.journal.record(id, kind, message=error.message, hint=error.hint)

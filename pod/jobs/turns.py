@@ -1,4 +1,4 @@
-"""The docket: what anyone may do to bring an audit on: draw its verifiers, and take the way out of
+"""Turns: what anyone may do to bring an audit on: draw its verifiers, and take the way out of
 a phase that is over.
 
 Stands after `patience` and before `owner`. All pods of an audit could send the same transaction,
@@ -66,9 +66,9 @@ class Turns:
         return receipt is not None
 
     def _is_turn(self, audit: Audit, rank: int) -> bool:
-        now, place = time.monotonic(), (audit.phase, audit.round, audit.challenge_block)
-        if self._seen.get(audit.id, (None, now))[0] != place:
-            self._seen[audit.id] = place, now
+        now, position = time.monotonic(), (audit.phase, audit.round, audit.challenge_block)
+        if self._seen.get(audit.id, (None, now))[0] != position:
+            self._seen[audit.id] = position, now
         return now - self._seen[audit.id][1] >= rank * min(self.turn_s, audit.window / TURNS_OF_WINDOW)
 
 
@@ -93,7 +93,7 @@ def send(home: Home, audit: Audit, step: Callable[..., Receipt], *args: Any) -> 
         return None
 
 
-def tell_verdict(home: Home, audit: Audit) -> str:
+def describe_verdict(home: Home, audit: Audit) -> str:
     """Put an audit's verdict into the job's history, once.
 
     Returns:

@@ -5,24 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from fitchain.pod.ports.agreement import State
 
 if TYPE_CHECKING:
     from fitchain.pod.jobs.home import Home
-    from fitchain.pod.jobs.job_status import JobStatus
+    from fitchain.pod.jobs.job_status import JobStatus, JobStatusReader
     from fitchain.pod.ports.agreement import Agreement
 
 LOOK_S = 0.4
-
-
-class StatusReader(Protocol):
-    """Whatever reads how a job stands; `JobStatusReader` is one."""
-
-    def read(self) -> JobStatus:
-        """The job as it stands now."""
-        ...
 
 
 def over(status: JobStatus, until_settled: bool) -> bool:
@@ -37,7 +29,7 @@ def over(status: JobStatus, until_settled: bool) -> bool:
 
 
 def looks(
-    reader: StatusReader, until_settled: bool = False, before: Callable[[], None] = lambda: None
+    reader: JobStatusReader, until_settled: bool = False, before: Callable[[], None] = lambda: None
 ) -> Iterator[JobStatus]:
     """Look at a job again and again until it is over.
 

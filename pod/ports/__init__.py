@@ -6,6 +6,7 @@ and the chain.
     sealed      age envelopes for named recipients
     store       objects by content identifier, in a folder or on a Kubo node
     chain       JSON-RPC, ABI, transactions that survive a power cut, deployment, the devnet
+    passphrase  from a file or from whoever is asked
     keys        account and age identity, encrypted at rest
     registry    pods, datasets and models as the chain knows them
     agreement   terms, life cycle, audits and proof, as typed calls

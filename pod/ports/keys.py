@@ -1,10 +1,10 @@
 """Keys of a pod: an Ethereum account and an age identity, encrypted at rest, and what is derived
 from them.
 
-Stands after `chain` and before `registry` in the flow. Two keystore files (Web3 Secret Storage,
-version 3) per name lie in `<home>/keys/<name>/`: `account.json` and `identity.json`, whose secret
-is the X25519 scalar and which names its recipient beside. A secret never reaches a log, a `repr` or
-a command line. eth-account is imported only when a key is opened.
+Two keystore files (Web3 Secret Storage, version 3) per name lie in `<home>/keys/<name>/`:
+`account.json` and `identity.json`, whose secret is the X25519 scalar and which names its recipient
+beside. A secret never reaches a log, a `repr` or a command line. eth-account is imported only when
+a key is opened.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ WORK = 1 << 17
 Cheat Sheet, scrypt)."""
 
 BACKUP_VERSION = "fitchain/keys/v1"
-SIGNATURE_BYTES = 65
 _AGE_PREFIX = "age-secret-key-"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _HEX_KEY = re.compile(r"(?:0x)?([0-9a-fA-F]{64})")
@@ -75,7 +74,7 @@ class Keys:
 
     @property
     def identity(self) -> str:
-        """The age identity, AGE-SECRET-KEY-1...: for `fitchain.pod.ports.sealed` and nothing else."""
+        """The age identity, AGE-SECRET-KEY-1...: for `fitchain.pod.ports.sealed` alone."""
         return bech32(_AGE_PREFIX, self._scalar).upper()
 
     def sign_transaction(self, fields: Mapping[str, Any]) -> bytes:
@@ -144,8 +143,8 @@ def import_key(home: Path, name: str, source: Path, passphrase: str, work: int =
     """
     _checked(home, name)
     text = _read(source).strip()
-    if found := _HEX_KEY.fullmatch(text):
-        return _keep(home, _keys(name, bytes.fromhex(found[1]), _new_scalar(), source), passphrase, work)
+    if match := _HEX_KEY.fullmatch(text):
+        return _keep(home, _keys(name, bytes.fromhex(match[1]), _new_scalar(), source), passphrase, work)
     body = _parse(source, text)
     if body.get("version") == BACKUP_VERSION:
         return _keep(
@@ -198,29 +197,6 @@ def unlock(home: Path, name: str, passphrase: str) -> Keys:
     folder = _folder(home, name)
     account, identity = (_parse(folder / file, _read(folder / file)) for file in _FILES)
     return _opened(name, account, identity, passphrase, folder)
-
-
-def recover_signer(digest: Digest, signature: bytes) -> str:
-    """The address whose account signed the digest.
-
-    Args:
-        digest: what was signed.
-        signature: 65 bytes as `Keys.sign_digest` makes them.
-
-    Raises:
-        InputRefused: the signature is malformed, or by no key at all.
-    """
-    from eth_keys.datatypes import Signature
-    from eth_keys.exceptions import BadSignature
-    from eth_utils.exceptions import ValidationError
-
-    if len(signature) != SIGNATURE_BYTES or signature[-1] not in (27, 28):
-        raise InputRefused(f"a signature has 65 bytes of which the last is 27 or 28, not {signature.hex()}")
-    try:
-        found = Signature(signature_bytes=signature[:-1] + bytes([signature[-1] - 27]))
-        return str(found.recover_public_key_from_msg_hash(bytes(digest)).to_checksum_address())
-    except (BadSignature, ValidationError) as error:
-        raise InputRefused(f"the signature {signature.hex()} is by no key: {error}") from None
 
 
 # Files

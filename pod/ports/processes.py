@@ -1,7 +1,7 @@
 """Processes that outlive the command which started them: how the devnet's node and the private IPFS
 nodes are run.
 
-After `settings`. A process is known by its id and by when it started, since ids are used again.
+A process is known by its id and by when it started, since ids are used again.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The registry: pods, datasets, models and panels by name, as typed calls.
 
-Stands after `keys` and before `agreement` in the flow. Identities are set once; owners may retire
-them.
+Identities are set once; owners may retire them.
 """
 
 from __future__ import annotations
@@ -115,7 +114,7 @@ class Registry:
             InputRefused: the account is registered in another role.
         """
         try:
-            known = self.pod(self.chain.address)
+            entry = self.pod(self.chain.address)
         except NotFound:
             try:
                 self.chain.send("Registry", "registerPod", role, recipient, endpoint)
@@ -123,13 +122,13 @@ class Registry:
             except Reverted as refusal:
                 if refusal.error != "PodAlreadyRegistered":
                     raise
-                known = self.pod(self.chain.address)  # another process of this home was quicker
-        if known.role != role:
+                entry = self.pod(self.chain.address)  # another process of this home was quicker
+        if entry.role != role:
             raise InputRefused(
-                f"the account {known.address} is registered as {known.role.name.lower()}, not as {role.name.lower()}",
+                f"the account {entry.address} is registered as {entry.role.name.lower()}, not as {role.name.lower()}",
                 "a pod's role never changes: use another key",
             )
-        if (known.recipient, known.endpoint) != (recipient, endpoint):
+        if (entry.recipient, entry.endpoint) != (recipient, endpoint):
             self.update_pod(recipient, endpoint)
 
     def update_pod(self, recipient: str, endpoint: bytes = b"") -> None:
@@ -142,10 +141,10 @@ class Registry:
         Raises:
             NotFound: no pod of that address is registered.
         """
-        found = self.chain.call("Registry", "pod", address)
-        if not found["role"]:
+        entry = self.chain.call("Registry", "pod", address)
+        if not entry["role"]:
             raise NotFound(f"no pod is registered for the account {address}", "its owner registers it by starting it")
-        return Pod(address, Role(found["role"]), found["recipient"], found["endpoint"])
+        return Pod(address, Role(entry["role"]), entry["recipient"], entry["endpoint"])
 
     def register_dataset(self, root: Root, count: int, card: Cid) -> DatasetId:
         """Register a dataset as its owner.
@@ -174,16 +173,16 @@ class Registry:
             NotFound: none of that id is registered.
             InputRefused: its owner registered it with a card that is no CID.
         """
-        found = self.chain.call("Registry", "dataset", id)
-        if not found["count"]:
+        entry = self.chain.call("Registry", "dataset", id)
+        if not entry["count"]:
             raise NotFound(f"no dataset {id} is registered in this deployment", "see `fitchain data list`")
-        return _dataset(id, found)
+        return _dataset(id, entry)
 
     def datasets(self, owner: str | None = None) -> list[DatasetEntry]:
         """Every dataset, oldest first, of one owner where given; without those whose card is no
         CID."""
-        found = self._all("Dataset", {"owner": owner} if owner else {})
-        return [_dataset(DatasetId(id), entry) for id, entry in found if _is_cid(entry["cardCid"])]
+        entries = self._all("Dataset", {"owner": owner} if owner else {})
+        return [_dataset(DatasetId(id), entry) for id, entry in entries if _is_cid(entry["cardCid"])]
 
     def register_model(self, graph: Digest, initial_root: Root, parent: ModelId = NO_MODEL) -> ModelId:
         """Register a model as its author.
@@ -211,10 +210,10 @@ class Registry:
         Raises:
             NotFound: none of that id is registered.
         """
-        found = self.chain.call("Registry", "model", id)
-        if found["graph"] == ZERO:
+        entry = self.chain.call("Registry", "model", id)
+        if entry["graph"] == ZERO:
             raise NotFound(f"no model {id} is registered in this deployment", "see `fitchain model list`")
-        return _model(id, found)
+        return _model(id, entry)
 
     def models(self, author: str | None = None) -> list[ModelEntry]:
         """Every model, oldest first, of one author where given."""
@@ -249,15 +248,15 @@ class Registry:
         Raises:
             NotFound: there is none of that id.
         """
-        found = self.chain.call("Registry", "panel", id, block=block)
-        if not found["name"]:
+        entry = self.chain.call("Registry", "panel", id, block=block)
+        if not entry["name"]:
             raise _no_panel(id)
-        return _panel(id, found)
+        return _panel(id, entry)
 
     def panels_of(self, ids: Sequence[PanelId]) -> list[PanelEntry | None]:
         """Several panels in one round trip; None for one that was never created."""
-        found = self.chain.call_many([("Registry", "panel", (id,)) for id in ids])
-        return [_panel(id, entry) if entry["name"] else None for id, entry in zip(ids, found, strict=True)]
+        entries = self.chain.call_many([("Registry", "panel", (id,)) for id in ids])
+        return [_panel(id, entry) if entry["name"] else None for id, entry in zip(ids, entries, strict=True)]
 
     def panel_record(self, id: PanelId) -> PanelRecord:
         """How a panel came about.
@@ -307,17 +306,17 @@ class Registry:
         return list(zip(ids, self.chain.call_many([("Registry", kind.lower(), (id,)) for id in ids]), strict=True))
 
 
-def _dataset(id: DatasetId, found: dict[str, Any]) -> DatasetEntry:
-    card = Cid.decode(found["cardCid"])
-    return DatasetEntry(id, found["owner"], found["root"], found["count"], card, found["active"])
+def _dataset(id: DatasetId, entry: dict[str, Any]) -> DatasetEntry:
+    card = Cid.decode(entry["cardCid"])
+    return DatasetEntry(id, entry["owner"], entry["root"], entry["count"], card, entry["active"])
 
 
-def _model(id: ModelId, found: dict[str, Any]) -> ModelEntry:
-    return ModelEntry(id, found["author"], found["graph"], found["initialRoot"], found["parent"], found["active"])
+def _model(id: ModelId, entry: dict[str, Any]) -> ModelEntry:
+    return ModelEntry(id, entry["author"], entry["graph"], entry["initialRoot"], entry["parent"], entry["active"])
 
 
-def _panel(id: PanelId, found: dict[str, Any]) -> PanelEntry:
-    return PanelEntry(id, found["creator"], found["name"], tuple(found["members"]))
+def _panel(id: PanelId, entry: dict[str, Any]) -> PanelEntry:
+    return PanelEntry(id, entry["creator"], entry["name"], tuple(entry["members"]))
 
 
 def _no_panel(id: PanelId) -> NotFound:

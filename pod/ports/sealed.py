@@ -1,8 +1,7 @@
 """Sealed envelopes: age files for named recipients (https://age-encryption.org/v1, X25519).
 
-Stands after `model` and before `store`: whatever is private is sealed here before it is stored,
-because what a store holds is public for ever. It knows bytes and files, not what they mean.
-pyrage's exceptions end here.
+Whatever is private is sealed here before it is stored, because what a store holds is public for
+ever. It knows bytes and files, not what they mean. pyrage's exceptions end here.
 
 Files are streamed in pieces of 64 KiB, and large ones in a process of their own: pyrage asks for
 the interpreter's lock at every piece, so that beside one busy Python thread it would take a hundred
@@ -319,7 +318,7 @@ def bech32(prefix: str, data: bytes) -> str:
     digits = [number >> shift & 31 for shift in range(len(data) * 8 + spare - 5, -1, -5)]
     expanded = [ord(letter) >> 5 for letter in prefix] + [0] + [ord(letter) & 31 for letter in prefix]
     remainder = _polymod([*expanded, *digits, *[0] * _CHECKSUM_DIGITS]) ^ 1
-    checksum = [remainder >> 5 * (5 - place) & 31 for place in range(_CHECKSUM_DIGITS)]
+    checksum = [remainder >> 5 * (5 - index) & 31 for index in range(_CHECKSUM_DIGITS)]
     return f"{prefix}1" + "".join(_DIGITS[digit] for digit in digits + checksum)
 
 
@@ -339,8 +338,8 @@ def _polymod(digits: list[int]) -> int:
     for digit in digits:
         top = remainder >> 25
         remainder = (remainder & 0x1FFFFFF) << 5 ^ digit
-        for place, generator in enumerate((0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)):
-            remainder ^= generator if top >> place & 1 else 0
+        for bit, generator in enumerate((0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)):
+            remainder ^= generator if top >> bit & 1 else 0
     return remainder
 
 

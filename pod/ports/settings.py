@@ -1,8 +1,8 @@
 """Settings: the one place for endpoints, folders, the key's name and the chain.
 
-Third in the flow. A value comes from, in this order: the caller (a flag), the environment,
-`<home>/settings.toml`, the running devnet's record, the default. It opens no connection and imports
-nothing heavy, so that `fitchain --help` stays quick.
+A value comes from, in this order: the caller (a flag), the environment, `<home>/settings.toml`, the
+running devnet's record, the default. It opens no connection and imports nothing heavy, so that
+`fitchain --help` stays quick.
 """
 
 from __future__ import annotations
@@ -147,6 +147,7 @@ def chain_defaults(chain_id: int | None) -> dict[str, Any]:
     return {"confirmations": 12, "poll_s": 1.0}
 
 
+# Each is a flag of the command line, and a caller names the few that it sets.
 def load(
     home: Path | str | None = None,
     rpc: str | None = None,

@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
-from fitchain.pod.ports.agreement.terms import Ending
+from fitchain.pod.ports.agreement.terms import Anchor, Ending
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.values.digest import Digest, Root, inclusion_path, node_hash, peaks, published_root, tree_root
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused
@@ -95,14 +94,14 @@ class Transcript:
             InputRefused: A is not a power of two.
         """
         size = _power_of_two(group_leaves)
-        found: list[Group] = []
-        standing: list[Digest] = []
+        groups: list[Group] = []
+        standing_peaks: list[Digest] = []
         for index in range(self.count // size):
             first = index * size
             root = tree_root(self.digests[first : first + size])
-            found.append(Group(index, first, tuple(standing), root, first + size))
-            standing = grow(standing, root, index)
-        return tuple(found)
+            groups.append(Group(index, first, tuple(standing_peaks), root, first + size))
+            standing_peaks = grow(standing_peaks, root, index)
+        return tuple(groups)
 
     def ending(self, group_leaves: int, delivery: Cid, identity: Cid | None = None) -> Ending:
         """What `finish` or `diverge` passes for these leaves.
@@ -124,19 +123,7 @@ class Transcript:
         return Ending(_roots(before), _roots(tail), self.leaves[-1], tuple(path), delivery, identity)
 
 
-class Anchored(Protocol):
-    """An anchor as read back from the chain."""
-
-    @property
-    def count(self) -> int:
-        """Leaves anchored with it."""
-
-    @property
-    def root(self) -> Digest:
-        """The root of its group."""
-
-
-def check_anchors(transcript: Transcript, anchors: Sequence[Anchored], group_leaves: int) -> None:
+def check_anchors(transcript: Transcript, anchors: Sequence[Anchor], group_leaves: int) -> None:
     """Compare the leaves with what was anchored while the training ran.
 
     Args:
@@ -166,8 +153,8 @@ def check_anchors(transcript: Transcript, anchors: Sequence[Anchored], group_lea
             )
 
 
-def _roots(found: Sequence[tuple[Digest, int]]) -> tuple[Digest, ...]:
-    return tuple(root for root, _ in found)
+def _roots(sized_peaks: Sequence[tuple[Digest, int]]) -> tuple[Digest, ...]:
+    return tuple(root for root, _ in sized_peaks)
 
 
 def grow(standing: Sequence[Digest], root: Digest, index: int) -> list[Digest]:

@@ -1,6 +1,6 @@
 """Digests: canonical JSON, BLAKE3 of bulk bytes, tagged SHA-256 hashes, RFC 6962 trees.
 
-Second in the flow, after `errors`. It knows bytes and nothing of what they mean. Three rules:
+It knows bytes and nothing of what they mean. Three rules:
 
 - bulk bytes (tensors, files, records) are digested with BLAKE3-256, `blake3_digest`;
 - a structure is `tagged(tag, word, ...)`: SHA-256 over the SHA-256 of its version tag followed by
@@ -83,7 +83,6 @@ Root = NewType("Root", Digest)
 """
 
 ZERO = Digest(bytes(DIGEST_BYTES))
-NO_ROOT = Root(ZERO)
 Word = Digest | int
 
 
@@ -174,12 +173,12 @@ def _refuse_depth(data: bytes) -> None:
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    members: dict[str, Any] = {}
     for key, value in pairs:
-        if key in found:
+        if key in members:
             raise ValueError(f"the key {key!r} stands twice in one object")
-        found[key] = value
-    return found
+        members[key] = value
+    return members
 
 
 def _no_constant(name: str) -> float:
@@ -217,7 +216,7 @@ def peaks(entries: Sequence[Digest]) -> list[tuple[Digest, int]]:
         (root, number of entries below it), the sizes being the powers of two in the count, falling.
     """
     sha = hashlib.sha256
-    found, start = [], 0
+    subtrees, start = [], 0
     for level in reversed(range(len(entries).bit_length())):
         size = 1 << level
         if not len(entries) & size:
@@ -225,9 +224,9 @@ def peaks(entries: Sequence[Digest]) -> list[tuple[Digest, int]]:
         row = [sha(b"\x00" + entry.value).digest() for entry in entries[start : start + size]]
         while len(row) > 1:
             row = [sha(b"\x01" + row[i] + row[i + 1]).digest() for i in range(0, len(row), 2)]
-        found.append((Digest(row[0]), size))
+        subtrees.append((Digest(row[0]), size))
         start += size
-    return found
+    return subtrees
 
 
 def bag(roots: Sequence[Digest]) -> Digest:
@@ -304,17 +303,17 @@ def root_from_path(entry: Digest, index: int, count: int, path: Sequence[Digest]
     """
     if not 0 <= index < count:
         raise InputRefused(f"a tree of {count} entries has none of index {index}")
-    node, place, last = leaf_hash(entry), index, count - 1
+    node, position, last = leaf_hash(entry), index, count - 1
     for sibling in path:
         if last == 0:
             raise InputRefused(f"the path has {len(path)} nodes, more than a tree of {count} entries is high")
-        if place & 1 or place == last:
+        if position & 1 or position == last:
             node = node_hash(sibling, node)
-            while not place & 1 and place:
-                place, last = place >> 1, last >> 1
+            while not position & 1 and position:
+                position, last = position >> 1, last >> 1
         else:
             node = node_hash(node, sibling)
-        place, last = place >> 1, last >> 1
+        position, last = position >> 1, last >> 1
     if last != 0:
         raise InputRefused(f"the path has {len(path)} nodes, fewer than a tree of {count} entries needs")
     return node

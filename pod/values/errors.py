@@ -5,7 +5,7 @@
     │   ├── DigestMismatch      bytes, a tree or a file are not what their digest says
     │   ├── SignatureMismatch   a signature is by another key
     │   ├── DatasetChanged      the records are not those that were registered
-    │   └── ClaimMismatch       a certificate's field disagrees with the chain, the recipe or the model
+    │   └── ClaimMismatch       a certificate's field disagrees with chain, recipe or model
     └── Unusable   exit 3   we could not check, or could not do what was asked
         ├── InputRefused        an input (file, recipe, graph, table) is malformed or beyond a limit
         │   └── OperatorFailed  an operator of a graph cannot compute what it is given
@@ -20,8 +20,8 @@
         └── StoreUnusable       the store or its node does not answer
             └── StoreUnreachable    no answer from the store's node: later may be better
 
-First in the flow: it knows nothing of the rest. A message states what is false, the two values,
-where they first part; `hint` says what to do next. Usage errors (exit 2) are typer's.
+A message states what is false, the two values, where they first part; `hint` says what to do next.
+Usage errors (exit 2) are typer's.
 """
 
 from __future__ import annotations
@@ -140,24 +140,24 @@ class StoreUnreachable(StoreUnusable):
     """No answer from the store's node, or it broke off; it may answer later."""
 
 
-def require_equal(what: str, found: object, wanted: object, source: str = "the chain says") -> None:
+def require_equal(what: str, actual: object, wanted: object, source: str = "the chain says") -> None:
     """Refuse a value that is not the one that somebody else names.
 
     Args:
         what: the sentence up to the value, such as "the evidence is for the round".
-        found, wanted: the two values; a message shows 200 characters of each.
+        actual, wanted: the two values; a message shows 200 characters of each.
         source: who names the wanted one, with a verb.
 
     Raises:
         ClaimMismatch: they differ.
     """
-    if found != wanted:
-        raise ClaimMismatch(f"{what} {found!s:.200}, and {source} {wanted!s:.200}")
+    if actual != wanted:
+        raise ClaimMismatch(f"{what} {actual!s:.200}, and {source} {wanted!s:.200}")
 
 
 def as_told(kind: str, message: str, hint: str) -> FitchainError:
     """An error that another process of ours told, as an exception of the type that it named."""
-    found = globals().get(kind)
-    if isinstance(found, type) and issubclass(found, FitchainError):
-        return found(message, hint)
+    error_type = globals().get(kind)
+    if isinstance(error_type, type) and issubclass(error_type, FitchainError):
+        return error_type(message, hint)
     return Unusable(message, hint)

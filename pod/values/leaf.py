@@ -1,8 +1,6 @@
-"""Leaves: what the transcript says of one moment of a training, as fixed bytes.
+"""Leaves: what the transcript says of one checkpoint of a training, as fixed bytes.
 
-Stands beside `state`, above everything that writes leaves (`checkpoint`), sends them (`agreement`)
-or reads them (`transcript`, `certificate`). It knows digests and counts; nothing of models, records
-or chains. No torch.
+It knows digests and counts; nothing of models, records or chains. No torch.
 
     leaf j = tagged("fitchain/leaf/v1", ctx, seed, j, s_j, state digest, records digest, metrics
     digest, leaf j-1)
@@ -96,7 +94,7 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A leaf with what opens its metrics digest; the owner's, and the scientist's by sealed note."""
+    """A leaf with what opens its metrics digest; the owner's, the scientist's by sealed note."""
 
     leaf: Leaf
     metrics: Metrics
@@ -206,8 +204,8 @@ def verify_chain(leaves: Sequence[Leaf], ctx: Digest, seed: Digest) -> list[Dige
 
 def _object(value: Any, what: str, names: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(value, dict) or value.keys() != names.keys():
-        found = sorted(value) if isinstance(value, dict) else type(value).__name__
-        raise InputRefused(f"{what} has the fields {sorted(names)}, not {found}")
+        actual = sorted(value) if isinstance(value, dict) else type(value).__name__
+        raise InputRefused(f"{what} has the fields {sorted(names)}, not {actual}")
     return value
 
 

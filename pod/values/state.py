@@ -1,8 +1,8 @@
 """State: named tensors as bytes, their safetensors file, and the roots that name them.
 
-Stands after `recipe` and before `graph`: it knows tensors as (kind, dtype, shape, bytes) and
-neither torch nor what they mean. Digests are taken over memory views, so a state is never copied to
-be hashed. Byte order is little-endian throughout.
+It knows tensors as (kind, dtype, shape, bytes) and neither torch nor what they mean. Digests are
+taken over memory views, so a state is never copied to be hashed. Byte order is little-endian
+throughout.
 
 A file written here is canonical: the same tensors and metadata always give the same bytes. A file
 read here may come from any safetensors writer, but its header must describe its bytes exactly: no
@@ -154,12 +154,6 @@ def state_digest(model: Root, optimizer: Root) -> Digest:
     return tagged(STATE_TAG, model, optimizer)
 
 
-def split_state(tensors: Tensors) -> tuple[dict[str, TensorBytes], dict[str, TensorBytes]]:
-    """Part a state into its model (parameters and buffers) and its optimizer."""
-    model = {name: tensor for name, tensor in tensors.items() if tensor.kind != "optimizer"}
-    return model, {name: tensor for name, tensor in tensors.items() if tensor.kind == "optimizer"}
-
-
 def _root(tag: str, kinds: tuple[Kind, ...], tensors: Tensors, data_digests: Mapping[str, Digest]) -> Root:
     for name, tensor in tensors.items():
         if tensor.kind not in kinds:
@@ -294,8 +288,8 @@ class _Entry:
         expected = byte_count(entry.dtype, entry.shape)
         if entry.stop - entry.start != expected:
             raise InputRefused(
-                f"the tensor bytes do not match the header: {name!r} is {entry.dtype}{shape}, which is {expected} bytes,"
-                f" but its offsets span {entry.stop - entry.start}"
+                f"the tensor bytes do not match the header: {name!r} is {entry.dtype}{shape}, "
+                f"which is {expected} bytes, but its offsets span {entry.stop - entry.start}"
             )
         return entry
 
@@ -358,15 +352,15 @@ def _parse_kinds(text: str, names: set[str]) -> dict[str, Kind]:
 
 
 def _check_contiguous(entries: list[_Entry], body_bytes: int) -> None:
-    place = 0
+    end = 0
     for entry in entries:
-        if entry.start != place:
+        if entry.start != end:
             raise InputRefused(
                 f"the tensor bytes do not match the header: {entry.name!r} begins at {entry.start}, and the bytes"
-                f" described before it end at {place}"
+                f" described before it end at {end}"
             )
-        place = entry.stop
-    if place != body_bytes:
+        end = entry.stop
+    if end != body_bytes:
         raise InputRefused(
-            f"the tensor bytes do not match the header: it describes {place} bytes, and the file holds {body_bytes}"
+            f"the tensor bytes do not match the header: it describes {end} bytes, and the file holds {body_bytes}"
         )

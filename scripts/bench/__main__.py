@@ -34,23 +34,23 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHES)}; default: all")
     parser.add_argument("--list", action="store_true", help="name the benches")
     parser.add_argument("--measure", metavar="NAME", help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.list:
+    args = parser.parse_args()
+    if args.list:
         print(*BENCHES, sep="\n")
         return 0
-    if given.measure:
-        return tell(given.measure)
-    if unknown := set(given.names) - set(BENCHES):
+    if args.measure:
+        return emit(args.measure)
+    if unknown := set(args.names) - set(BENCHES):
         parser.error(f"there is no bench {min(unknown)!r}; there are {', '.join(BENCHES)}")
     print(f"{processor()}, {CORES} cores, load {load():.1f} before the first bench\n")
     print(row("", "measured", "goal", ""))
-    failed = [show(name) for name in given.names or BENCHES]
+    failed = [show(name) for name in args.names or BENCHES]
     if load() > CORES + 1:
         print(f"\nThe load is {load():.1f} on {CORES} cores: ratios and gas hold, times say little.")
     return max(failed)
 
 
-def tell(name: str) -> int:
+def emit(name: str) -> int:
     """Measure one bench and print each figure as a line of JSON."""
     for figure in import_module(f"scripts.bench.bench_{name}").measure():
         print(json.dumps(asdict(figure)), flush=True)
@@ -97,8 +97,8 @@ def row(*cells: str) -> str:
 
 def processor() -> str:
     """What /proc/cpuinfo calls the first processor."""
-    found = re.search(r"^model name\s*:\s*(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    return found[1] if found else "an unnamed processor"
+    match = re.search(r"^model name\s*:\s*(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return match[1] if match else "an unnamed processor"
 
 
 def load() -> float:

@@ -43,13 +43,13 @@ def measure() -> Iterator[Figure]:
         variables = {**clean_variables(ENVIRONMENT, Path(home)), "PYTHONPATH": str(ROOT)}
         command = [sys.executable, "-m", "scripts.bench.bench_checkpoint"]
         done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
-    found = json.loads(done.stdout)
-    detail = f"{found['state_kB']:.0f} kB; {{:.0f}} us over {found['steps_us']:.0f} us of {SEGMENT} steps"
+    medians = json.loads(done.stdout)
+    detail = f"{medians['state_kB']:.0f} kB; {{:.0f}} us over {medians['steps_us']:.0f} us of {SEGMENT} steps"
     for what, took, goal in (
-        ("checkpoint on the training thread / k = 10 steps, MLP", found["checkpoint_us"], 0.02),
-        ("the same with torch.save and SHA-256", found["save_us"], None),
+        ("checkpoint on the training thread / k = 10 steps, MLP", medians["checkpoint_us"], 0.02),
+        ("the same with torch.save and SHA-256", medians["save_us"], None),
     ):
-        yield Figure(what, took / found["steps_us"], goal=goal, detail=detail.format(took))
+        yield Figure(what, took / medians["steps_us"], goal=goal, detail=detail.format(took))
 
 
 def compute() -> dict[str, float]:
@@ -68,20 +68,20 @@ def compute() -> dict[str, float]:
     times: dict[str, list[float]] = {"steps_us": [], "checkpoint_us": [], "save_us": []}
     with tempfile.TemporaryDirectory() as folder:
         job = small_job(Path(folder), LEAVES * SEGMENT)
-        place = job.start()
+        position = job.start()
         with Recorder(job.folder, ZERO, ZERO, job.recipe, bytes(32), keep_every=LEAVES) as recorder:
-            recorder.record(0, place.state, np.empty(0, np.uint64), {})
+            recorder.record(0, position.state, np.empty(0, np.uint64), {})
             before = time.perf_counter()
-            for _, step, segment in leaves_after(job, 0, place, lambda step: None):
+            for _, step, segment in leaves_after(job, 0, position, lambda step: None):
                 trained = time.perf_counter()
-                recorder.record(step, place.state, segment.records(), segment.values(job.recipe.metrics))
+                recorder.record(step, position.state, segment.records(), segment.values(job.recipe.metrics))
                 recorded = time.perf_counter()
-                save_and_hash(place.state.moving)
+                save_and_hash(position.state.moving)
                 saved = time.perf_counter()
                 for name, took in zip(times, (trained - before, recorded - trained, saved - recorded), strict=True):
                     times[name].append(took * 1e6)
                 before = time.perf_counter()
-        state_bytes = sum(tensor.nbytes for tensor in place.state.moving.values())
+        state_bytes = sum(tensor.nbytes for tensor in position.state.moving.values())
     return {"state_kB": state_bytes / 1e3, **{name: median(all_us[WARM_UP:]) for name, all_us in times.items()}}
 
 

@@ -21,7 +21,7 @@ from fitchain.pod.ports.agreement import Agreements
 from fitchain.pod.ports.chain import Chain, connect, devnet
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.ids import AgreementId
-from scripts.bench.figures import Figure, told_seconds
+from scripts.bench.figures import Figure, describe_seconds
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,24 +29,24 @@ ROOT = Path(__file__).parents[2]
 def measure() -> Iterator[Figure]:
     """Yield the figures of this bench."""
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
+        scratch = Path(folder)
         try:
-            first_s, _ = demo(place)
-            second_s, told = demo(place)
-            parts = told["seconds"]
-            detail = f"the job itself {told_seconds(parts['total'])}; first run {told_seconds(first_s)}"
+            first_s, _ = demo(scratch)
+            second_s, summary = demo(scratch)
+            parts = summary["seconds"]
+            detail = f"the job itself {describe_seconds(parts['total'])}; first run {describe_seconds(first_s)}"
             yield Figure("make demo, second run", second_s, "s", 30, detail=detail)
-            chain = connect(settings.load(home=place / "nobody", devnet=place / "devnet", environ={}))
-            yield from gas(chain, told)
+            chain = connect(settings.load(home=scratch / "nobody", devnet=scratch / "devnet", environ={}))
+            yield from gas(chain, summary)
         finally:
-            devnet.down(place / "devnet")
+            devnet.down(scratch / "devnet")
 
 
-def demo(place: Path) -> tuple[float, dict[str, Any]]:
+def demo(scratch: Path) -> tuple[float, dict[str, Any]]:
     """Run the demonstration as a person does; its seconds and the object that it prints."""
-    arguments = f"--json --port 0 --folder {place / 'runs'}"
+    arguments = f"--json --port 0 --folder {scratch / 'runs'}"
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("FITCHAIN_", "MAKE", "MFLAGS"))}
-    homes = {"FITCHAIN_HOME": str(place / "home"), "FITCHAIN_DEVNET": str(place / "devnet")}
+    homes = {"FITCHAIN_HOME": str(scratch / "home"), "FITCHAIN_DEVNET": str(scratch / "devnet")}
     command = ["make", "--no-print-directory", "demo", f"ARGS={arguments}"]
     started = time.perf_counter()
     done = subprocess.run(command, cwd=ROOT, env=clean | homes, capture_output=True, text=True)
@@ -55,9 +55,9 @@ def demo(place: Path) -> tuple[float, dict[str, Any]]:
     return time.perf_counter() - started, json.loads(done.stdout.splitlines()[-1])
 
 
-def gas(chain: Chain, told: dict[str, Any]) -> Iterator[Figure]:
+def gas(chain: Chain, summary: dict[str, Any]) -> Iterator[Figure]:
     """What the job and the deployment used, by the receipts."""
-    calls, id = Agreements(chain), AgreementId(Digest.parse(told["agreement"]))
+    calls, id = Agreements(chain), AgreementId(Digest.parse(summary["agreement"]))
     transactions = {event.transaction: None for event in calls.events(id)}
     used = dict(zip(transactions, gas_used(chain, transactions), strict=True))
     names = {event.transaction: event.name for event in calls.events(id)}

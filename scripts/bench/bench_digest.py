@@ -9,7 +9,7 @@ import numpy as np
 
 from fitchain.pod.values.digest import blake3_digest
 from fitchain.pod.values.state import TensorBytes, model_root, optimizer_root, state_digest
-from scripts.bench.figures import Figure, ratio, side_by_side, told_sides
+from scripts.bench.figures import Figure, describe_sides, ratio, side_by_side
 
 STATE_BYTES = 395_000_000
 LAYERS = 50
@@ -33,5 +33,5 @@ def measure() -> Iterator[Figure]:
         }
     )
     speed = block.nbytes / times["digest"].median / 1e9
-    yield Figure("state digest, 395 MB, one core", speed, "GB/s", 3.5, at_least=True, detail=told_sides(times))
+    yield Figure("state digest, 395 MB, one core", speed, "GB/s", 3.5, at_least=True, detail=describe_sides(times))
     yield Figure("state digest / BLAKE3 of its bytes", ratio(times, "digest", "BLAKE3"))

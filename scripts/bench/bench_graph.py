@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from fitchain.pod.compute.model import Program, export
 from fitchain.pod.values.graph import NATIVE, Input
-from scripts.bench.figures import Figure, ratio, side_by_side, told_sides
+from scripts.bench.figures import Figure, describe_sides, ratio, side_by_side
 
 BATCH, STEPS = 64, 20
 
@@ -42,7 +42,11 @@ def interpreter() -> Figure:
     times = side_by_side(sides, rounds=15)
     torch.set_num_threads(threads)
     return Figure(
-        "graph interpreter / eager training, CNN", ratio(times, "graph", "eager"), "", 1.05, detail=told_sides(times)
+        "graph interpreter / eager training, CNN",
+        ratio(times, "graph", "eager"),
+        "",
+        1.05,
+        detail=describe_sides(times),
     )
 
 

@@ -1,4 +1,4 @@
-"""How long `fitchain --help` takes once everything is in the file cache, beside Python's own start."""
+"""How long `fitchain --help` takes from the file cache, beside Python's own start."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from scripts.bench.figures import Figure, side_by_side, told_sides
+from scripts.bench.figures import Figure, describe_sides, side_by_side
 
 
 def measure() -> Iterator[Figure]:
@@ -20,7 +20,7 @@ def measure() -> Iterator[Figure]:
         },
         rounds=11,
     )
-    yield Figure("fitchain --help, warm", times["fitchain --help"].median, "s", 0.3, detail=told_sides(times))
+    yield Figure("fitchain --help, warm", times["fitchain --help"].median, "s", 0.3, detail=describe_sides(times))
 
 
 def command(*words: str) -> Callable[[], object]:

@@ -27,7 +27,7 @@ from fitchain.pod.ports.store import Cid, devnet_nodes
 from fitchain.pod.ports.store.devnet_nodes import Running
 from fitchain.pod.ports.store.ipfs import IpfsStore
 from fitchain.pod.ports.store.kubo import kubo
-from scripts.bench.figures import Figure, told_seconds
+from scripts.bench.figures import Figure, describe_seconds
 
 ROOT = Path(__file__).parents[2]
 SIZE_BYTES = 400 << 20
@@ -40,17 +40,17 @@ Pair = tuple[Running, Running]
 
 def measure() -> Iterator[Figure]:
     """Yield the figures of this bench."""
-    found = kubo()
-    if found is None:
+    ipfs = kubo()
+    if ipfs is None:
         print("bench ipfs: there is no Kubo here; `make kubo` builds it", file=sys.stderr)
         return
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         key = devnet_nodes.new_swarm_key()
-        pair = devnet_nodes.start(found, folder / "1", key), devnet_nodes.start(found, folder / "2", key)
+        pair = devnet_nodes.start(ipfs, folder / "1", key), devnet_nodes.start(ipfs, folder / "2", key)
         try:
             devnet_nodes.join(list(pair))
-            yield from _compared(found, folder, pair)
+            yield from _compared(ipfs, folder, pair)
             yield from _resumed(folder, pair)
         finally:
             for node in pair:
@@ -89,11 +89,13 @@ def _compared(ipfs: Path, folder: Path, pair: Pair) -> Iterator[Figure]:
         store.gc()
     for ours, theirs in (("add", "ipfs add"), ("fetch", "ipfs cat")):
         speed = median(its / mine for mine, its in zip(times[ours], times[theirs], strict=True))
-        detail = f"{told_seconds(median(times[ours]))} against {told_seconds(median(times[theirs]))} of `{theirs}`"
+        detail = (
+            f"{describe_seconds(median(times[ours]))} against {describe_seconds(median(times[theirs]))} of `{theirs}`"
+        )
         yield Figure(f"{ours} 400 MB over IPFS / {theirs}, speed", speed, goal=0.8, at_least=True, detail=detail)
     yield Figure("sealing 400 MB", sealing_s, "s")
     beside_s = _timed(lambda: _beside_a_busy_thread(lambda: seal_file(plain, sealed, [new_identity()[1]])))
-    yield Figure("sealing beside a busy Python thread / alone", beside_s / sealing_s, detail=told_seconds(beside_s))
+    yield Figure("sealing beside a busy Python thread / alone", beside_s / sealing_s, detail=describe_seconds(beside_s))
     cid = store.add(sealed)
     for what, node, home in (("adding", pair[0], "a"), ("fetching from another node", pair[1], "b")):
         done = [
@@ -106,10 +108,10 @@ def _compared(ipfs: Path, folder: Path, pair: Pair) -> Iterator[Figure]:
             str(sealed),
             str(cid),
         ]
-        told = subprocess.run(done, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-        found = json.loads(told)
-        detail = told_seconds(found["seconds"])
-        yield Figure(f"memory of {what} 400 MB, over idle", found["peak_mb"], "MB", goal=150, detail=detail)
+        printed = subprocess.run(done, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        usage = json.loads(printed)
+        detail = describe_seconds(usage["seconds"])
+        yield Figure(f"memory of {what} 400 MB, over idle", usage["peak_mb"], "MB", goal=150, detail=detail)
     store.close()
 
 
@@ -150,14 +152,14 @@ def _resumed(folder: Path, pair: Pair) -> Iterator[Figure]:
 
 
 def _received(store: IpfsStore) -> int:
-    return int(store.node.one("bitswap/stat")["DataReceived"])
+    return int(store.node.ask_one("bitswap/stat")["DataReceived"])
 
 
 def _freshen(path: Path) -> None:
     """Make every chunk one that no node has seen."""
     with path.open("r+b") as file:
-        for place in range(0, path.stat().st_size, CHUNK_BYTES):
-            file.seek(place)
+        for offset in range(0, path.stat().st_size, CHUNK_BYTES):
+            file.seek(offset)
             file.write(os.urandom(32))
         os.fsync(file.fileno())
 

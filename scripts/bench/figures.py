@@ -1,11 +1,11 @@
-"""Figures: what a bench measures, how often, and how it is told.
+"""Figures: what a bench measures, how often, and how it is shown.
 
 Every `bench_<name>.py` beside this module has `measure() -> Iterator[Figure]`; `__main__` calls
 them and prints a table. A figure that has a goal says whether it is met; nothing here fails because
 a machine is busy.
 
 Two things that are compared are timed turn by turn, so that whatever else runs on the machine
-disturbs both alike; told are the medians and, as the noise, how far apart the quarters of the
+disturbs both alike; shown are the medians and, as the noise, how far apart the quarters of the
 single measurements lie.
 """
 
@@ -65,9 +65,9 @@ class Times:
         low, _, high = quantiles(self.seconds, n=4)
         return (high - low) / self.median
 
-    def told(self) -> str:
-        """Median, best and noise for people; the best of many is what an idle machine would give."""
-        return f"{told_seconds(self.median)} (best {told_seconds(min(self.seconds))}, noise {self.noise:.0%})"
+    def describe(self) -> str:
+        """Median, best and noise for people; the best is what an idle machine would give."""
+        return f"{describe_seconds(self.median)} (best {describe_seconds(min(self.seconds))}, noise {self.noise:.0%})"
 
 
 def side_by_side(sides: Mapping[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[str, Times]:
@@ -80,21 +80,21 @@ def side_by_side(sides: Mapping[str, Callable[[], object]], rounds: int = ROUNDS
     names = list(sides)
     for name in names:
         sides[name]()
-    found: dict[str, list[float]] = {name: [] for name in names}
+    taken: dict[str, list[float]] = {name: [] for name in names}
     for turn in range(rounds):
         for name in names if turn % 2 == 0 else reversed(names):
             start = time.perf_counter()
             sides[name]()
-            found[name].append(time.perf_counter() - start)
-    return {name: Times(tuple(seconds)) for name, seconds in found.items()}
+            taken[name].append(time.perf_counter() - start)
+    return {name: Times(tuple(seconds)) for name, seconds in taken.items()}
 
 
-def ratio(times: Mapping[str, Times], one: str, other: str) -> float:
+def ratio(times: Mapping[str, Times], name: str, other: str) -> float:
     """The median over the rounds of one's seconds over the other's."""
-    return median(mine / its for mine, its in zip(times[one].seconds, times[other].seconds, strict=True))
+    return median(mine / its for mine, its in zip(times[name].seconds, times[other].seconds, strict=True))
 
 
-def told_seconds(seconds: float) -> str:
+def describe_seconds(seconds: float) -> str:
     """A duration with three digits and a fitting unit."""
     for unit, size in (("s", 1.0), ("ms", 1e-3)):
         if seconds >= size:
@@ -102,6 +102,6 @@ def told_seconds(seconds: float) -> str:
     return f"{seconds / 1e-6:.3g} us"
 
 
-def told_sides(times: Mapping[str, Times]) -> str:
+def describe_sides(times: Mapping[str, Times]) -> str:
     """Every side with its median and noise."""
-    return ", ".join(f"{name} {each.told()}" for name, each in times.items())
+    return ", ".join(f"{name} {each.describe()}" for name, each in times.items())

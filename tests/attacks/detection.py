@@ -9,10 +9,11 @@ from fractions import Fraction
 
 import numpy as np
 
-from fitchain.pod.proof.audit.challenge import challenge_seed, challenged_segments
+from fitchain.pod.proof.audit.challenge import challenged_segments
 from fitchain.pod.proof.audit.cost import Sampling
 from fitchain.pod.values.digest import Digest, sha256
 from fitchain.pod.values.ids import AgreementId
+from tests.challenges import challenge_seed
 
 DRAWS, SEED = 1000, 2024
 ID = AgreementId(sha256(b"an agreement"))

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from fitchain.pod.compute.checkpoint import read_leaves
-from fitchain.pod.compute.dataset import Card, Policy, Table, batches, open_record, record_leaves
+from fitchain.pod.compute.dataset import Card, Policy, Table, batches, open_records, record_leaves
 from fitchain.pod.jobs.exchange import DELIVERY_FILES, send_refusal
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.parties.owner import DatasetOffer, Owner, register_dataset
@@ -159,7 +159,7 @@ def collect(owner: Home, scientist: Home, job: AgreementId) -> None:
 def dataset_of(table: Table, key: bytes) -> dict[str, Any]:
     """The registration key with what it leads to."""
     leaves = record_leaves(table, key)
-    opening = open_record(table, key, leaves, 7)
+    opening = next(open_records(table, key, leaves, [7]))
     return {"key": key.hex(), "leaves": [leaf.hex() for leaf in leaves], "opening": opening.json()}
 
 

@@ -95,12 +95,12 @@ class KeptState:
         Raises:
             DigestMismatch: it is another.
         """
-        for what, found, named in (
+        for what, root, recorded in (
             ("model", model_root(self.model), leaf.model),
             ("optimizer", optimizer_root(self.optimizer), leaf.optimizer),
         ):
-            if found != named:
-                raise DigestMismatch(f"the state's {what} has the root {found}, and leaf {leaf.index} says {named}")
+            if root != recorded:
+                raise DigestMismatch(f"the state's {what} has the root {root}, and leaf {leaf.index} says {recorded}")
 
 
 def state_path(folder: Path, step: int) -> Path:

@@ -119,7 +119,7 @@ class Recorder(AbstractContextManager["Recorder"]):
         salt_key: 32 bytes from which the salts of the metrics derive.
         keep_every: which states are kept: those of every a-th leaf, and the last. Leaf 0's is the
             initial model itself.
-        known: checkpoints recorded before; those taken again must come out equal.
+        recorded: checkpoints recorded before; those taken again must come out equal.
         first: index of the first leaf that will be recorded.
         on_leaf: called on the background thread once a leaf is on disk, and its state if that is
             kept.
@@ -134,13 +134,13 @@ class Recorder(AbstractContextManager["Recorder"]):
         salt_key: bytes,
         keep_every: int = 1,
         *,
-        known: Sequence[Checkpoint] = (),
+        recorded: Sequence[Checkpoint] = (),
         first: int = 0,
         on_leaf: Callable[[Recorded], None] | None = None,
     ) -> None:
         self.folder, self.ctx, self.seed, self.recipe = folder, ctx, seed, recipe
         self.salt_key, self.keep_every, self.on_leaf = salt_key, keep_every, on_leaf
-        self.checkpoints = list(known)
+        self.checkpoints = list(recorded)
         self._next = first
         self._previous = self.checkpoints[first - 1].leaf.digest(ctx, seed) if first else ZERO
         self._frozen: Buffer | None = None
@@ -227,9 +227,9 @@ class Recorder(AbstractContextManager["Recorder"]):
         if new := index == len(self.checkpoints):
             append_leaf(self.folder, checkpoint)
             self.checkpoints.append(checkpoint)
-        elif digest != (known := self.checkpoints[index].leaf.digest(self.ctx, self.seed)):
+        elif digest != (recorded_digest := self.checkpoints[index].leaf.digest(self.ctx, self.seed)):
             raise DigestMismatch(
-                f"leaf {index} comes out as {digest}, and {known} was recorded before: {difference(leaf, self.checkpoints[index].leaf)}",
+                f"leaf {index} comes out as {digest}, and {recorded_digest} was recorded before: {difference(leaf, self.checkpoints[index].leaf)}",
                 "the host, its torch or the job's files changed since: nothing more can be recorded on top of these leaves",
             )
         if kept := index > 0 and (index % self.keep_every == 0 or index == self.recipe.leaf_count - 1):
@@ -276,10 +276,10 @@ def refuse_not_finite(model: Tensors, step: int) -> None:
             raise Diverged(step, f"the parameter {name} is not finite")
 
 
-def difference(found: Leaf, named: Leaf) -> str:
+def difference(computed: Leaf, recorded: Leaf) -> str:
     """The first part in which two leaves of one place differ, with both values; empty where they
     are equal."""
     for part in ("step", "records", "metrics", "model", "optimizer", "previous"):
-        if getattr(found, part) != getattr(named, part):
-            return f"{_PARTS.get(part, part)} {getattr(found, part)}, not {getattr(named, part)}"
+        if getattr(computed, part) != getattr(recorded, part):
+            return f"{_PARTS.get(part, part)} {getattr(computed, part)}, not {getattr(recorded, part)}"
     return ""

@@ -13,7 +13,7 @@ mock      data of the same schema for rehearsals
 from __future__ import annotations
 
 from fitchain.pod.compute.dataset.assembly import Assemble, assemble, class_numbers
-from fitchain.pod.compute.dataset.card import Card, Constants, fit_transform, target_categories
+from fitchain.pod.compute.dataset.card import Card, Constants, fit_transform
 from fitchain.pod.compute.dataset.columns import DTYPES, Column
 from fitchain.pod.compute.dataset.mock import mock_table
 from fitchain.pod.compute.dataset.order import batches, batches_per_epoch
@@ -23,7 +23,6 @@ from fitchain.pod.compute.dataset.records import (
     Registration,
     check_unchanged,
     dataset_root,
-    open_record,
     open_records,
     record_leaves,
     register,
@@ -51,11 +50,9 @@ __all__ = [
     "dataset_root",
     "fit_transform",
     "mock_table",
-    "open_record",
     "open_records",
     "record_leaves",
     "register",
     "salt",
-    "target_categories",
     "verify_record",
 ]

@@ -8,35 +8,23 @@ nor on the host.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from fitchain.pod.compute.dataset.columns import Array
 from fitchain.pod.compute.dataset.table import Table
 from fitchain.pod.values.errors import InputRefused
-from fitchain.pod.values.recipe.terms import CLASSIFICATION, Choice
+from fitchain.pod.values.recipe import Recipe
+from fitchain.pod.values.recipe.terms import CLASSIFICATION
 
 KEPT_BYTES = 256 << 20
 
 Assemble = Callable[[Array], tuple[tuple[Array, ...], Array]]
 
 
-class AssembleLike(Protocol):
-    """What assembling reads of a recipe."""
-
-    @property
-    def inputs(self) -> tuple[tuple[str, ...], ...]: ...
-    @property
-    def target(self) -> str: ...
-    @property
-    def transform(self) -> Mapping[str, Any]: ...
-    @property
-    def loss(self) -> Choice: ...
-
-
 def assemble(
-    recipe: AssembleLike, table: Table, dtypes: Sequence[str] | None = None, kept_bytes: int = KEPT_BYTES
+    recipe: Recipe, table: Table, dtypes: Sequence[str] | None = None, kept_bytes: int = KEPT_BYTES
 ) -> Assemble:
     """Prepare a recipe's inputs and target for taking batches of them.
 
@@ -119,7 +107,7 @@ def _numbers(table: Table, name: str, constants: Mapping[str, Any] | None, want:
     return numbers
 
 
-def _target(table: Table, recipe: AssembleLike) -> Take:
+def _target(table: Table, recipe: Recipe) -> Take:
     array, constants = table.arrays[table.column(recipe.target).name], recipe.transform.get(recipe.target)
     loss = recipe.loss.name
     classes = loss in CLASSIFICATION
@@ -153,11 +141,11 @@ def class_numbers(table: Table, target: str, categories: Sequence[Any]) -> Array
     if all(isinstance(category, str) for category in categories):
         if table.categories and tuple(categories) != table.categories:
             raise InputRefused("the table was read with other categories than the recipe's", "read it with the card's")
-        known = np.arange(len(categories))
+        values = np.arange(len(categories))
     else:
-        known = np.array(categories)
-    places = np.searchsorted(known, array).clip(0, len(known) - 1)
-    wrong = np.flatnonzero(known[places] != array)
+        values = np.array(categories)
+    places = np.searchsorted(values, array).clip(0, len(values) - 1)
+    wrong = np.flatnonzero(values[places] != array)
     if wrong.size:
-        raise InputRefused(f"record {wrong[0]}: its {target!r} is none of the {len(known)} categories")
+        raise InputRefused(f"record {wrong[0]}: its {target!r} is none of the {len(values)} categories")
     return places.astype(np.int64)

@@ -13,16 +13,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from fitchain.pod.compute.dataset.columns import DTYPES, MOST_COLUMNS, MOST_NAME, MOST_RANK, SLAB_ROWS, Array, Column
-from fitchain.pod.compute.dataset.policy import NOTHING_DISCLOSED, Disclosure, JobLike, Policy, amount
+from fitchain.pod.compute.dataset.policy import NOTHING_DISCLOSED, Disclosure, Policy, amount
 from fitchain.pod.compute.dataset.table import Table
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.values.digest import Digest, Root, canonical_json, parse_json, sha256
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused
+from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.fields import Fields, integer, refuse_unknown
 from fitchain.pod.values.recipe.terms import MOST_CATEGORIES, MOST_ROWS, parse_transform
 
@@ -32,21 +33,6 @@ CLASSES_BY_DEFAULT = 100
 _TEXTS = {"name": 200, "description": 20_000, "licence": 200}
 
 Constants = dict[str, dict[str, Any]]  # by column: {"mean": x, "scale": y} or {"categories": [...]}, as in a recipe
-
-
-class RecipeLike(JobLike, Protocol):
-    """What a card compares a recipe with."""
-
-    @property
-    def dataset(self) -> Root: ...
-    @property
-    def inputs(self) -> tuple[tuple[str, ...], ...]: ...
-    @property
-    def target(self) -> str: ...
-    @property
-    def rows(self) -> tuple[int, int]: ...
-    @property
-    def transform(self) -> Mapping[str, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -170,21 +156,7 @@ class Card:
         """The same card, naming its mock data."""
         return replace(self, mock=cid)
 
-    def check_table(self, table: Table) -> None:
-        """Refuse a table (mock data, a test table) of another schema; units do not count.
-
-        Raises:
-            InputRefused: the first column that differs.
-        """
-        mine = {column.name: (column.dtype, column.shape) for column in self.columns}
-        theirs = {column.name: (column.dtype, column.shape) for column in table.columns}
-        for name in (*mine, *theirs):
-            if mine.get(name) != theirs.get(name):
-                raise InputRefused(
-                    f"column {name!r} is {mine.get(name)} in the card and {theirs.get(name)} in the table"
-                )
-
-    def check_recipe(self, recipe: RecipeLike) -> None:
+    def check_recipe(self, recipe: Recipe) -> None:
         """Refuse a recipe that asks for what this dataset does not have.
 
         A recipe may leave the constants of a column away (then its numbers enter as they are), but
@@ -211,7 +183,7 @@ class Card:
                 )
 
     def admit(
-        self, recipe: RecipeLike, price: int, scientist: str | None = None, disclosure: Disclosure = NOTHING_DISCLOSED
+        self, recipe: Recipe, price: int, scientist: str | None = None, disclosure: Disclosure = NOTHING_DISCLOSED
     ) -> None:
         """Refuse a recipe that does not fit the dataset or its policy.
 
@@ -246,19 +218,19 @@ def fit_transform(
     """
     if mode not in ("standard", "ranges", "none"):
         raise InputRefused(f"the transform {mode!r} is none of standard, ranges, none")
-    found: Constants = {}
+    constants: Constants = {}
     for name, (low, high) in (ranges or {}).items():
         table.column(name)
         if not low < high:
             raise InputRefused(f"the range of {name!r} from {low} to {high} is empty")
-        found[name] = {"mean": float(low), "scale": float(high) - float(low)}
+        constants[name] = {"mean": float(low), "scale": float(high) - float(low)}
     for column in table.columns:
         classes = target_categories(table) if column.name == table.target else None
         if classes is not None:
-            found[column.name] = {"categories": classes}
-        elif mode == "standard" and column.name not in found and column.dtype != "bool":
-            found[column.name] = _mean_and_scale(table.arrays[column.name])
-    return found
+            constants[column.name] = {"categories": classes}
+        elif mode == "standard" and column.name not in constants and column.dtype != "bool":
+            constants[column.name] = _mean_and_scale(table.arrays[column.name])
+    return constants
 
 
 def target_categories(table: Table) -> list[Any] | None:

@@ -83,15 +83,15 @@ class Wanted:
             InputRefused: a column to drop, a wanted one or the target is not there, or the target
                 is dropped.
         """
-        found = tuple(names)
+        present = tuple(names)
         for name in sorted(self.drop):
-            known(name, found, "the column to drop")
+            require_column(name, present, "the column to drop")
         for name in self.only or ():
-            known(name, found, "the column")
-        known(target, found, "the target")
+            require_column(name, present, "the column")
+        require_column(target, present, "the target")
         if target in self.drop:
             raise InputRefused(f"the column {target!r} is the target and is to be dropped", "choose one of the two")
-        return frozenset(self.only or found) - self.drop
+        return frozenset(self.only or present) - self.drop
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Found:
     mock: bool
 
 
-def known(name: str | None, names: Mapping[str, Any] | Sequence[str], what: str) -> None:
+def require_column(name: str | None, names: Mapping[str, Any] | Sequence[str], what: str) -> None:
     """Refuse a name that is not there; None is no name.
 
     Raises:

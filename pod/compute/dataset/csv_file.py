@@ -34,7 +34,7 @@ def read_csv(path: Path, wanted: Wanted, target: str | None, categories: tuple[s
         raw.seek(0)
         file = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
         try:
-            return _CsvReader(file, wanted, target, categories).found()
+            return _CsvReader(file, wanted, target, categories).content()
         except UnicodeDecodeError:
             raise InputRefused(
                 f"line {_first_undecodable_line(path)}: the text is not UTF-8", "save it as UTF-8"
@@ -68,23 +68,23 @@ class _CsvReader:
         self.rows = csv.reader(file, strict=True)
         self.names = self._header()
         kept = wanted.among(self.names, target)
-        self.kept = [place for place, name in enumerate(self.names) if name in kept]
+        self.kept = [index for index, name in enumerate(self.names) if name in kept]
         self.target = target
-        self.given = categories
+        self.categories = categories
         self.codes = {text: code for code, text in enumerate(categories)}
         self.texts: bool | None = True if categories else None  # is the target a column of texts? its first cell tells
 
-    def found(self) -> Found:
-        parts: dict[str, list[Array]] = {self.names[place]: [] for place in self.kept}
+    def content(self) -> Found:
+        parts: dict[str, list[Array]] = {self.names[index]: [] for index in self.kept}
         while slab := self._slab():
             lines, rows = zip(*slab, strict=True)
-            for place in self.kept:
-                name = self.names[place]
-                parts[name].append(self._cells(name, [row[place] for row in rows], lines))
+            for index in self.kept:
+                name = self.names[index]
+                parts[name].append(self._cells(name, [row[index] for row in rows], lines))
         if not all(parts.values()):
             raise InputRefused("the table has no record")
         arrays = {name: np.concatenate(pieces) for name, pieces in parts.items()}
-        categories = self.given
+        categories = self.categories
         if self.texts and self.target is not None and not categories:
             categories, arrays[self.target] = self._sorted(arrays[self.target])
         return Found(arrays, categories, self.mock)
@@ -95,10 +95,10 @@ class _CsvReader:
             raise InputRefused("the table is empty: it has no header line")
         if len(names) > MOST_COLUMNS:
             raise InputRefused(f"the table has {len(names)} columns and the limit is {MOST_COLUMNS}")
-        for place, name in enumerate(names):
+        for index, name in enumerate(names):
             if not name:
-                raise InputRefused(f"line {self._line()}: column {place + 1} has no name", "name every column")
-            if name in names[:place]:
+                raise InputRefused(f"line {self._line()}: column {index + 1} has no name", "name every column")
+            if name in names[:index]:
                 raise InputRefused(f"line {self._line()}: the column {name!r} stands twice", "rename one of them")
         if len(names) == 1 and (";" in names[0] or "\t" in names[0]):
             raise InputRefused("the header has a single column", "separate the columns by commas, not ';' or tabs")
@@ -130,37 +130,37 @@ class _CsvReader:
             return self._category_codes(name, cells, lines)
         numbers = _numbers(cells)
         if numbers is None:
-            bad = next(place for place, cell in enumerate(cells) if not _is_number(cell))
+            bad = next(row for row, cell in enumerate(cells) if not _is_number(cell))
             self._refuse_cell(name, cells, lines, bad)
         return numbers
 
     def _category_codes(self, name: str, cells: list[str], lines: Sequence[int]) -> Array:
         codes = np.empty(len(cells), np.int64)
-        for place, cell in enumerate(cells):
+        for row, cell in enumerate(cells):
             text = cell.strip()
             if _is_missing(text):
-                self._refuse_cell(name, cells, lines, place)
+                self._refuse_cell(name, cells, lines, row)
             if text not in self.codes:
-                if self.given or len(self.codes) == MOST_CATEGORIES:
-                    known = f"none of the {len(self.codes)} categories" if self.given else "a category too many"
-                    raise InputRefused(f"line {lines[place]}, column {name!r}: the cell is {known}")
+                if self.categories or len(self.codes) == MOST_CATEGORIES:
+                    problem = f"none of the {len(self.codes)} categories" if self.categories else "a category too many"
+                    raise InputRefused(f"line {lines[row]}, column {name!r}: the cell is {problem}")
                 self.codes[text] = len(self.codes)
-            codes[place] = self.codes[text]
+            codes[row] = self.codes[text]
         return codes
 
     def _sorted(self, codes: Array) -> tuple[tuple[str, ...], Array]:
         """Number the categories in their sorted order instead of the order of their first
         appearance."""
         categories = tuple(sorted(self.codes))
-        places = {text: place for place, text in enumerate(categories)}
-        return categories, np.array([places[text] for text in self.codes], np.int64)[codes]
+        numbers = {text: number for number, text in enumerate(categories)}
+        return categories, np.array([numbers[text] for text in self.codes], np.int64)[codes]
 
-    def _refuse_cell(self, name: str, cells: list[str], lines: Sequence[int], place: int) -> NoReturn:
-        where = f"line {lines[place]}, column {name!r}"
-        if _is_missing(cells[place]):
+    def _refuse_cell(self, name: str, cells: list[str], lines: Sequence[int], row: int) -> NoReturn:
+        where = f"line {lines[row]}, column {name!r}"
+        if _is_missing(cells[row]):
             raise InputRefused(f"{where}: the cell is missing", "fill it, or leave that record out")
         raise InputRefused(
-            f"{where}: the cell is a text of {len(cells[place])} characters and no finite number",
+            f"{where}: the cell is a text of {len(cells[row])} characters and no finite number",
             "drop the column if it identifies people, or give numbers; only the target may hold texts",
         )
 

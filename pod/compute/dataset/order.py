@@ -19,13 +19,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from fitchain.pod.values.digest import Digest, tagged
 from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.recipe import Recipe
 
 EPOCH_TAG = "fitchain/epoch/v1"
 DRAWS_PER_BLOCK = 4
@@ -34,18 +34,7 @@ Indices = npt.NDArray[np.uint64]
 Draws = Callable[[int, int], Indices]  # (first draw, how many) -> draws
 
 
-class OrderLike(Protocol):
-    """What the order reads of a recipe."""
-
-    @property
-    def rows(self) -> tuple[int, int]: ...
-    @property
-    def batch_size(self) -> int: ...
-    @property
-    def steps(self) -> int: ...
-
-
-def batches(recipe: OrderLike, seed: Digest, start_step: int = 0) -> Iterator[Indices]:
+def batches(recipe: Recipe, seed: Digest, start_step: int = 0) -> Iterator[Indices]:
     """The record indices of every step's batch.
 
     Args:
@@ -67,8 +56,8 @@ def batches(recipe: OrderLike, seed: Digest, start_step: int = 0) -> Iterator[In
         if step // per_epoch != epoch:
             epoch = step // per_epoch
             order = permutation(count, epoch_draws(seed, epoch)) + np.uint64(low)
-        place = step % per_epoch * size
-        yield order[place : place + size]
+        first = step % per_epoch * size
+        yield order[first : first + size]
 
 
 def batches_per_epoch(count: int, batch_size: int) -> int:

@@ -9,21 +9,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.fields import Fields
 from fitchain.pod.values.recipe.terms import MOST_BATCH, MOST_ROWS, MOST_STEPS
-
-
-class JobLike(Protocol):
-    """What a policy reads of a recipe."""
-
-    @property
-    def batch_size(self) -> int: ...
-    @property
-    def steps(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +62,7 @@ class Policy:
     scientists: tuple[str, ...] = ()
 
     def admit(
-        self, job: JobLike, price: int, scientist: str | None = None, disclosure: Disclosure = NOTHING_DISCLOSED
+        self, job: Recipe, price: int, scientist: str | None = None, disclosure: Disclosure = NOTHING_DISCLOSED
     ) -> None:
         """Refuse a job that the policy does not admit; a person's yes (`manual_approval`) is asked
         elsewhere.

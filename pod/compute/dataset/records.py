@@ -108,16 +108,16 @@ class Opening:
         schema = hashlib.sha256(schema_bytes(columns)).digest()
         if self.record[: len(schema)] != schema:
             raise DigestMismatch(f"record {self.index} was registered under another schema than the card's")
-        cells, place = {}, len(schema)
+        cells, offset = {}, len(schema)
         for column in columns:
-            data = self.record[place : place + column.cell_bytes]
+            data = self.record[offset : offset + column.cell_bytes]
             if len(data) != column.cell_bytes:
                 raise DigestMismatch(f"record {self.index} ends inside the column {column.name!r}")
             dtype = np.dtype(column.dtype).newbyteorder("<")
             cells[column.name] = np.frombuffer(data, dtype).reshape(column.shape)
-            place += column.cell_bytes
-        if place != len(self.record):
-            raise DigestMismatch(f"record {self.index} has {len(self.record)} bytes and its schema {place}")
+            offset += column.cell_bytes
+        if offset != len(self.record):
+            raise DigestMismatch(f"record {self.index} has {len(self.record)} bytes and its schema {offset}")
         return cells
 
 
@@ -188,8 +188,8 @@ def record_leaf(index: int, record_salt: bytes, record: bytes | memoryview) -> b
 
     Written out rather than called through `tagged`, because registering a large table is this line.
     """
-    place = index.to_bytes(32, "big")
-    return hashlib.sha256(_RECORD_TAG_BYTES + place + record_salt + blake3(record).digest()).digest()
+    index_bytes = index.to_bytes(32, "big")
+    return hashlib.sha256(_RECORD_TAG_BYTES + index_bytes + record_salt + blake3(record).digest()).digest()
 
 
 def record_leaves(table: Table, key: bytes) -> list[bytes]:
@@ -222,18 +222,20 @@ def check_unchanged(table: Table, key: bytes, root: Root, leaves: bytes | None =
     Raises:
         DatasetChanged: another root.
     """
-    now = record_leaves(table, key)
-    found = dataset_root(now)
-    if found == root:
-        return now
+    current = record_leaves(table, key)
+    current_root = dataset_root(current)
+    if current_root == root:
+        return current
     hint = "restore the file as it was registered, or register it anew as another dataset"
-    raise DatasetChanged(f"the dataset's root is {found} and {root} was registered{_first_change(now, leaves)}", hint)
+    raise DatasetChanged(
+        f"the dataset's root is {current_root} and {root} was registered{_first_change(current, leaves)}", hint
+    )
 
 
 def _first_change(now: Sequence[bytes], leaves: bytes | None) -> str:
     if leaves is None:
         return ""
-    before = [leaves[place : place + 32] for place in range(0, len(leaves), 32)]
+    before = [leaves[offset : offset + 32] for offset in range(0, len(leaves), 32)]
     for index, (old, new) in enumerate(zip(before, now, strict=False)):
         if old != new:
             return f"; record {index} is the first that differs"
@@ -256,15 +258,6 @@ def open_records(table: Table, key: bytes, leaves: Sequence[bytes], indices: Seq
         yield Opening(index, table.count, salt(key, index), table.record(index), path_in(levels, index))
 
 
-def open_record(table: Table, key: bytes, leaves: Sequence[bytes], index: int) -> Opening:
-    """Open one record.
-
-    Raises:
-        InputRefused: there is no record of that index.
-    """
-    return next(open_records(table, key, leaves, [index]))
-
-
 def verify_record(opening: Opening, root: Root) -> None:
     """Check that an opened record was registered at its place.
 
@@ -273,6 +266,6 @@ def verify_record(opening: Opening, root: Root) -> None:
         InputRefused: the opening's index, count and path do not fit together.
     """
     leaf = Digest(record_leaf(opening.index, opening.salt, opening.record))
-    found = tagged(DATASET_TAG, opening.count, root_from_path(leaf, opening.index, opening.count, opening.path))
-    if found != root:
-        raise DigestMismatch(f"record {opening.index} leads to the dataset root {found} and not to {root}")
+    computed = tagged(DATASET_TAG, opening.count, root_from_path(leaf, opening.index, opening.count, opening.path))
+    if computed != root:
+        raise DigestMismatch(f"record {opening.index} leads to the dataset root {computed} and not to {root}")

@@ -7,10 +7,9 @@ become int64 indices into the sorted categories. It knows nothing of trees, card
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -19,13 +18,12 @@ import numpy.typing as npt
 
 from fitchain.pod.compute.dataset.columns import (
     DTYPES,
-    MOCK_MARK,
     MOST_COLUMNS,
     SLAB_ROWS,
     Array,
     Column,
     Wanted,
-    known,
+    require_column,
     schema_bytes,
 )
 from fitchain.pod.compute.dataset.npz_file import write_npz
@@ -85,8 +83,8 @@ class Table:
             raise InputRefused(f"{path.name} is neither {' nor '.join(READERS)}", "convert it to one of these")
         wanted = Wanted(frozenset(drop), None if only is None else tuple(only))
         try:
-            found = reader(path, wanted, target, tuple(categories), limit_bytes)
-            return cls.of(found.arrays, target, found.categories, found.mock)
+            content = reader(path, wanted, target, tuple(categories), limit_bytes)
+            return cls.of(content.arrays, target, content.categories, content.mock)
         except FileNotFoundError:
             raise NotFound(f"there is no file {path}") from None
         except OSError as error:
@@ -112,7 +110,7 @@ class Table:
             raise InputRefused("the table has no column")
         if len(arrays) > MOST_COLUMNS:
             raise InputRefused(f"the table has {len(arrays)} columns and the limit is {MOST_COLUMNS}")
-        known(target, arrays, "the target")
+        require_column(target, arrays, "the target")
         plain = {name: _plain(name, array) for name, array in arrays.items()}
         counts = {name: len(array) for name, array in plain.items()}
         first = next(iter(counts))
@@ -135,7 +133,7 @@ class Table:
         Raises:
             InputRefused: there is none; the hint names near ones.
         """
-        known(name, self.arrays, "the column")
+        require_column(name, self.arrays, "the column")
         return next(column for column in self.columns if column.name == name)
 
     @cached_property
@@ -171,37 +169,10 @@ class Table:
             slab = np.concatenate(parts, axis=1)  # [rows, record_bytes]
             yield from (memoryview(row) for row in slab)
 
-    def select(self, low: int, high: int) -> Table:
-        """The records low to high (exclusive) as a table of their own."""
-        if not 0 <= low < high <= self.count:
-            raise InputRefused(f"the table has {self.count} records and not the rows {low} to {high}")
-        return replace(self, arrays={name: array[low:high] for name, array in self.arrays.items()})
-
     def write_npz(self, path: Path) -> None:
         """Write the arrays as an NPZ file whose bytes depend on nothing but the table and the
         Python that writes it."""
         write_npz(path, ((column.name, self.arrays[column.name]) for column in self.columns), self.mock)
-
-    def write_csv(self, path: Path, categories: Sequence[str] = ()) -> None:
-        """Write the table for people, the target's integers as the categories' texts.
-
-        Raises:
-            InputRefused: a column's cells are not scalars.
-        """
-        names = tuple(categories) or self.categories
-        tensors = [column.name for column in self.columns if column.shape]
-        if tensors:
-            raise InputRefused(f"column {tensors[0]!r} holds arrays and CSV holds scalars", "write it as .npz")
-        columns = [self.arrays[column.name].tolist() for column in self.columns]
-        for place, column in enumerate(self.columns):
-            if column.name == self.target and names:
-                columns[place] = [names[cell] for cell in columns[place]]
-        with path.open("w", newline="", encoding="utf-8") as file:
-            if self.mock:
-                file.write(f"# {MOCK_MARK}\n")
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow([column.name for column in self.columns])
-            writer.writerows(zip(*columns, strict=True))
 
 
 def _bytes_of(array: Array) -> npt.NDArray[np.uint8]:

@@ -47,13 +47,13 @@ def check(environment: Environment, cache: Path | None = None) -> Digest:
     """
     refuse_other_host(environment)
     expected = expected_probe(environment)
-    found = probe(environment, cache)
-    if found != expected:
+    measured = probe(environment, cache)
+    if measured != expected:
         raise EnvironmentRefused(
-            f"the probe of {environment.name} with {environment.threads} threads gives {found} here, not {expected}",
+            f"the probe of {environment.name} with {environment.threads} threads gives {measured} here, not {expected}",
             "this host cannot replay jobs of that class exactly: use another host or class",
         )
-    return found
+    return measured
 
 
 def host_cache() -> Path:
@@ -89,10 +89,10 @@ def probe(environment: Environment, cache: Path | None = None) -> Digest:
     if cache is None:
         return _run(environment)
     memory = cache / "probes" / f"{_host(environment)}.json"
-    if (known := _recall(memory)) is None:
-        known = _run(environment)
-        _remember(memory, known)
-    return known
+    if (digest := _recall(memory)) is None:
+        digest = _run(environment)
+        _remember(memory, digest)
+    return digest
 
 
 def _run(environment: Environment) -> Digest:
@@ -122,7 +122,7 @@ def _run(environment: Environment) -> Digest:
 def _host(environment: Environment) -> str:
     """Name of what a result holds for: this boot of this machine, this torch, this Python, this
     class."""
-    facts = [
+    conditions = [
         Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
         platform.node(),
         platform.python_version(),
@@ -133,7 +133,7 @@ def _host(environment: Environment) -> str:
         environment.threads,
         sha256(Path(__file__).with_name("probing.py").read_bytes()).short,
     ]
-    return sha256(canonical_json(facts)).value.hex()[:32]
+    return sha256(canonical_json(conditions)).value.hex()[:32]
 
 
 def _recall(memory: Path) -> Digest | None:
@@ -145,8 +145,8 @@ def _recall(memory: Path) -> Digest | None:
         return None
 
 
-def _remember(memory: Path, found: Digest) -> None:
+def _remember(memory: Path, digest: Digest) -> None:
     memory.parent.mkdir(parents=True, exist_ok=True)
     part = memory.with_suffix(f".{os.getpid()}.part")
-    part.write_text(json.dumps({"probe": str(found)}))
+    part.write_text(json.dumps({"probe": str(digest)}))
     part.replace(memory)

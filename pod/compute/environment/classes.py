@@ -174,18 +174,18 @@ def installed_torch() -> str:
     if spec is None or spec.origin is None:
         raise EnvironmentRefused("torch is not installed here", "install the extra `train`")
     text = (Path(spec.origin).parent / "version.py").read_text()
-    found = re.search(r"^__version__ = '([^']+)'$", text, re.MULTILINE)
-    if found is None:
+    version = re.search(r"^__version__ = '([^']+)'$", text, re.MULTILINE)
+    if version is None:
         raise EnvironmentRefused("the installed torch does not say which version it is", "install it anew")
-    return found[1]
+    return version[1]
 
 
 def cpu_flags() -> frozenset[str]:
     """Features of the first processor, as /proc/cpuinfo names them."""
-    found = re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    return frozenset(found[1].split() if found else ())
+    flags = re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return frozenset(flags[1].split() if flags else ())
 
 
-def _other_torch(found: str, agreed: str) -> tuple[str, str]:
+def _other_torch(installed: str, agreed: str) -> tuple[str, str]:
     hint = "install the agreed build, or agree on this one: the exact build is part of the environment class"
-    return f"torch here is {found}, and the recipe says {agreed}", hint
+    return f"torch here is {installed}, and the recipe says {agreed}", hint

@@ -75,7 +75,7 @@ class Plan:
         compiler = _Compiler(layout, class_name, wrap, _last_uses(form))
         for index, node in enumerate(form.nodes):
             compiler.add(index, node)
-        self.output = compiler.place(len(form.nodes), form.output)
+        self.output = compiler.slot_of_argument(len(form.nodes), form.output)
         self.initial = layout.slots
         self.steps = compiler.steps
         self.recording = compiler.recording
@@ -170,7 +170,7 @@ class _Compiler:
             call = self.bracket(node)
             self.emit(index, call, (), self.layout.new())
             return
-        places = [self.place(index, value) for value in node.arguments]
+        places = [self.slot_of_argument(index, value) for value in node.arguments]
         fixed, moving = self.options(index, node)
         call = self.wrap(node, kernel(node.operator, self.class_name))
         call = _with_names(partial(call, **fixed) if fixed else call, len(places), tuple(moving))
@@ -183,9 +183,9 @@ class _Compiler:
         fixed = {key: self.layout.constant(value) for key, value in node.options.items() if key not in moving}
         if takes_device(node.operator):
             fixed["device"] = self.layout.device  # what a graph leaves out would be torch's default device
-        return fixed, {key: self.place(index, node.options[key]) for key in node.options if key in moving}
+        return fixed, {key: self.slot_of_argument(index, node.options[key]) for key in node.options if key in moving}
 
-    def place(self, index: int, value: Argument) -> int:
+    def slot_of_argument(self, index: int, value: Argument) -> int:
         """The slot where an argument will stand; lists with references, and items of several
         values, take a step of their own."""
         if isinstance(value, NodeRef) and value.item is not None:
@@ -197,7 +197,7 @@ class _Compiler:
             return self.layout.slot(value)
         if isinstance(value, tuple) and any(not isinstance(ref, TensorRef) for ref in references(value)):
             out = self.layout.new()
-            self.emit(index, _as_list, tuple(self.place(index, item) for item in value), out)
+            self.emit(index, _as_list, tuple(self.slot_of_argument(index, item) for item in value), out)
             return out
         return self.layout.new(self.layout.constant(value))
 
@@ -214,12 +214,12 @@ class _Compiler:
         self.steps[-1] = Step(last.node, last.call, last.arguments, last.out, tuple(sorted(dead)))
 
     def steps_of(self, index: int) -> list[Step]:
-        found = []
+        steps = []
         for step in reversed(self.steps):
             if step.node != index:
                 break
-            found.append(step)
-        return found
+            steps.append(step)
+        return steps
 
     def bracket(self, node: Node) -> Kernel:
         stack = self.recording
@@ -246,24 +246,24 @@ def _last_uses(form: Form) -> dict[int, list[NodeRef]]:
     if isinstance(form.output, NodeRef):
         last.pop(form.output, None)
         last.pop(NodeRef(form.output.index), None)
-    found: dict[int, list[NodeRef]] = {}
+    dying: dict[int, list[NodeRef]] = {}
     for ref, index in last.items():
-        found.setdefault(index, []).append(ref)
-    return found
+        dying.setdefault(index, []).append(ref)
+    return dying
 
 
 def _as_list(*items: Any) -> list[Any]:
     return list(items)
 
 
-def _getter(places: tuple[int, ...]) -> Callable[[list[Any]], tuple[Any, ...]]:
+def _getter(slots: tuple[int, ...]) -> Callable[[list[Any]], tuple[Any, ...]]:
     """What picks a call's arguments out of the slots; `itemgetter` does it in C, but gives one item
     bare."""
-    if len(places) > 1:
-        return operator.itemgetter(*places)
-    if places:
-        (place,) = places
-        return lambda values: (values[place],)
+    if len(slots) > 1:
+        return operator.itemgetter(*slots)
+    if slots:
+        (slot,) = slots
+        return lambda values: (values[slot],)
     return lambda values: ()
 
 

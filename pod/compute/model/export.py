@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from fitchain.pod.compute.model.lowering import DATA_DEPENDENT, Writer, at
 from fitchain.pod.compute.model.shape_check import dry_run
 from fitchain.pod.compute.model.tensors import DTYPES, dtype_name, tensor_bytes
-from fitchain.pod.compute.model.torch_output import Heard, quiet, raising_place
+from fitchain.pod.compute.model.torch_output import Heard, quiet, raising_location
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.graph import NATIVE, Form, Graph, Input, TensorSpec
 from fitchain.pod.values.state import TensorBytes
@@ -107,7 +107,7 @@ def _trace(
     module.train(training)
     if module.training != training:
         raise InputRefused(f"{type(module).__name__}.train({training}) leaves the module in the other mode")
-    examples = tuple(_example(one, max(2, batch)) for one in inputs)
+    examples = tuple(_example(spec, max(2, batch)) for spec in inputs)
     before, after = _plain_attributes(module), dict[str, Any]()
     failure: BaseException | None = None
     with quiet() as heard, _slow_path(), _after_forward(module, lambda: after.update(_plain_attributes(module))):
@@ -121,8 +121,8 @@ def _trace(
     return Writer(program, module, tensors, class_name).form()
 
 
-def _example(one: Input, batch: int) -> Tensor:
-    return torch.zeros((batch, *one.shape), dtype=DTYPES[one.dtype])
+def _example(spec: Input, batch: int) -> Tensor:
+    return torch.zeros((batch, *spec.shape), dtype=DTYPES[spec.dtype])
 
 
 def _export(module: nn.Module, examples: tuple[Tensor, ...]) -> torch.export.ExportedProgram:
@@ -144,18 +144,18 @@ def _slow_path() -> Iterator[None]:
 
 def _refuse(error: BaseException, heard: Heard) -> NoReturn:
     """Say in one sentence why torch could not trace the module."""
-    told = (str(error).strip().splitlines() or ["no message"])[0]
-    if "Constraints violated" in told:
-        place = next((place for what, place in reversed(heard.guards) if what.startswith("Eq(")), None)
-        place = place or (heard.guards[0][1] if heard.guards else None)
+    message = (str(error).strip().splitlines() or ["no message"])[0]
+    if "Constraints violated" in message:
+        location = next((location for what, location in reversed(heard.guards) if what.startswith("Eq(")), None)
+        location = location or (heard.guards[0][1] if heard.guards else None)
         raise InputRefused(
-            at(place, "the computation holds only for some batch sizes, and a graph must hold for all"),
+            at(location, "the computation holds only for some batch sizes, and a graph must hold for all"),
             "write x.shape[0] or -1 in place of a number, and do not branch on it",
         ) from None
-    place = raising_place(error.__traceback__)
-    if "data-dependent" in told or "Dynamo" in type(error).__name__ or "DataDependent" in type(error).__name__:
-        raise InputRefused(at(place, DATA_DEPENDENT), "compute both cases and choose with torch.where") from None
-    raise InputRefused(at(place, f"the module cannot be traced: {type(error).__name__}: {told}")) from None
+    location = raising_location(error.__traceback__)
+    if "data-dependent" in message or "Dynamo" in type(error).__name__ or "DataDependent" in type(error).__name__:
+        raise InputRefused(at(location, DATA_DEPENDENT), "compute both cases and choose with torch.where") from None
+    raise InputRefused(at(location, f"the module cannot be traced: {type(error).__name__}: {message}")) from None
 
 
 def _plain_attributes(module: nn.Module) -> dict[str, Any]:

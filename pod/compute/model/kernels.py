@@ -112,10 +112,10 @@ def _bounded(compute: Callable[..., int]) -> Kernel:
     def run(*numbers: int) -> int:
         if not all(type(number) is int for number in numbers):
             raise TypeError("arithmetic on sizes takes integers")
-        found = compute(*numbers)
-        if abs(found) > MOST_SIZE:
+        size = compute(*numbers)
+        if abs(size) > MOST_SIZE:
             raise ValueError("a size lies beyond 64 bits")
-        return found
+        return size
 
     return run
 

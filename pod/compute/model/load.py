@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from fitchain.pod.compute.model.tensors import fill
-from fitchain.pod.compute.model.torch_output import Place, raising_place
+from fitchain.pod.compute.model.torch_output import Location, raising_location
 from fitchain.pod.values.errors import InputRefused, NotFound
 from fitchain.pod.values.state import Tensors, read_safetensors
 
@@ -107,8 +107,8 @@ def _attribute(path: Path, loaded: ModuleType, name: str) -> Any:
     try:
         return getattr(loaded, name)
     except AttributeError:
-        known = [known for known in vars(loaded) if not known.startswith("_")]
-        near = get_close_matches(name, known, n=3)
+        names = [defined for defined in vars(loaded) if not defined.startswith("_")]
+        near = get_close_matches(name, names, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else ""
         raise InputRefused(f"{path} defines no {name!r}", hint) from None
 
@@ -137,8 +137,8 @@ def _module(source: Any, name: str, path: Path | None) -> nn.Module:
 
 def _failure(path: Path | None, error: Exception, before: str = "") -> InputRefused:
     if isinstance(error, SyntaxError):
-        place = Place(error.filename or str(path), error.lineno or 0, (error.text or "").strip())
+        location = Location(error.filename or str(path), error.lineno or 0, (error.text or "").strip())
     else:
-        place = raising_place(error.__traceback__) or Place(str(path or "this process"), 0, "")
-    told = str(error.msg if isinstance(error, SyntaxError) else error).strip().splitlines()
-    return InputRefused(f"{place}: {before}{type(error).__name__}: {told[0] if told else 'no message'}")
+        location = raising_location(error.__traceback__) or Location(str(path or "this process"), 0, "")
+    message = str(error.msg if isinstance(error, SyntaxError) else error).strip().splitlines()
+    return InputRefused(f"{location}: {before}{type(error).__name__}: {message[0] if message else 'no message'}")

@@ -16,7 +16,7 @@ from torch import Tensor, fx, nn
 from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 
 from fitchain.pod.compute.model.tensors import dtype_name, tensor_bytes
-from fitchain.pod.compute.model.torch_output import Place, noted_place
+from fitchain.pod.compute.model.torch_output import Location, noted_location
 from fitchain.pod.values.digest import blake3_digest
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.graph import Argument, Form, InputRef, Node, NodeRef, Symbol, TensorRef
@@ -150,7 +150,7 @@ class Writer:
         elif target is torch.ops.higher_order.wrap_with_set_grad_enabled:
             self.bracket(traced, node)
         elif free_unbacked_symbols(node.meta.get("val")):
-            raise InputRefused(at(noted_place(node.stack_trace), DATA_DEPENDENT), "choose with torch.where")
+            raise InputRefused(at(noted_location(node.stack_trace), DATA_DEPENDENT), "choose with torch.where")
         else:
             self.values[node] = self.append(node, self.name(node), node.args, node.kwargs)
 
@@ -158,27 +158,27 @@ class Writer:
         """The operator's name, admitted."""
         target = node.target
         if target is torch.ops.aten.sym_size.int:
-            found = "int.size"
+            name = "int.size"
         elif target is torch.ops.aten.sym_numel.default:
-            found = "int.numel"
+            name = "int.numel"
         elif target in _SIZES:
             real = isinstance(node.meta.get("val"), float | torch.SymFloat)
-            found = f"{'real' if real else 'int'}.{_SIZES[target]}"
+            name = f"{'real' if real else 'int'}.{_SIZES[target]}"
         elif isinstance(target, torch._ops.OpOverload):
-            found = str(target)
+            name = str(target)
         else:
-            found = getattr(target, "__name__", str(target))
-        if found not in self.admitted:
-            self.refuse(node, found)
-        return found
+            name = getattr(target, "__name__", str(target))
+        if name not in self.admitted:
+            self.refuse(node, name)
+        return name
 
     def append(self, node: fx.Node, name: str, arguments: Sequence[Any], options: Mapping[str, Any]) -> NodeRef:
         """Add a node; its arguments are written as a graph holds them."""
         if self.class_name and len(arguments) > 1 and refuses_exponent(self.class_name, name, arguments[1]):
             self.refuse(node, name)
-        given = tuple(self.argument(node, value) for value in arguments)
+        positional = tuple(self.argument(node, value) for value in arguments)
         named = {key: self.argument(node, value) for key, value in options.items() if value is not None}
-        self.nodes.append(Node(name, given, named))
+        self.nodes.append(Node(name, positional, named))
         return NodeRef(len(self.nodes) - 1)
 
     def bracket(self, traced: fx.GraphModule, node: fx.Node) -> None:
@@ -187,7 +187,7 @@ class Writer:
         stretch = traced.get_submodule(str(getattr(inner, "target", "")))
         if not isinstance(stretch, fx.GraphModule):
             self.refuse(node, "wrap_with_set_grad_enabled")
-        holders = [one for one in stretch.graph.nodes if one.op == "placeholder"]
+        holders = [inner_node for inner_node in stretch.graph.nodes if inner_node.op == "placeholder"]
         for holder, value in zip(holders, arguments, strict=True):
             self.values[holder] = self.argument(node, value)
         self.nodes.append(Node(OPEN_GRADIENT, (bool(recording),), {}))
@@ -211,26 +211,26 @@ class Writer:
                 return Symbol("device", "model")
             case None | bool() | int() | float() | str():
                 return value
-        raise InputRefused(at(noted_place(node.stack_trace), f"a graph cannot hold the argument {value!r:.80}"))
+        raise InputRefused(at(noted_location(node.stack_trace), f"a graph cannot hold the argument {value!r:.80}"))
 
     def refuse(self, node: fx.Node, name: str) -> NoReturn:
         """Refuse an operator by name, with the line that uses it."""
         who = "no class admits" if self.class_name is None else f"the class {self.class_name} does not admit"
         if name == "aten.item.default":
-            raise InputRefused(at(noted_place(node.stack_trace), DATA_DEPENDENT), refusal(name))
+            raise InputRefused(at(noted_location(node.stack_trace), DATA_DEPENDENT), refusal(name))
         raise InputRefused(
-            at(noted_place(node.stack_trace), f"{who} the operator {name}"), refusal(name, self.class_name)
+            at(noted_location(node.stack_trace), f"{who} the operator {name}"), refusal(name, self.class_name)
         )
 
 
 def _attribute(module: nn.Module, path: str) -> Tensor | None:
     """A tensor that a module holds under a dotted path."""
-    found: Any = module
+    value: Any = module
     for part in path.split("."):
-        found = getattr(found, part, None)
-    return found if isinstance(found, Tensor) else None
+        value = getattr(value, part, None)
+    return value if isinstance(value, Tensor) else None
 
 
-def at(place: Place | None, sentence: str) -> str:
+def at(location: Location | None, sentence: str) -> str:
     """A sentence about a line, or about none."""
-    return f"{place}: {sentence}" if place else sentence
+    return f"{location}: {sentence}" if location else sentence

@@ -112,10 +112,10 @@ class Program:
         if len(inputs) != len(expected):
             raise InputRefused(f"the model takes {len(expected)} inputs and got {len(inputs)}")
         batch = inputs[0].shape[0] if inputs[0].dim() else 0
-        for one, x in zip(expected, inputs, strict=True):
-            if tuple(x.shape) != (batch, *one.shape) or x.dtype != DTYPES[one.dtype]:
+        for spec, x in zip(expected, inputs, strict=True):
+            if tuple(x.shape) != (batch, *spec.shape) or x.dtype != DTYPES[spec.dtype]:
                 have = f"{dtype_name('the input', x.dtype)}{list(x.shape)}"
-                raise InputRefused(f"the input {one.name!r} is {have} and not {one.dtype}{[batch, *one.shape]}")
+                raise InputRefused(f"the input {spec.name!r} is {have} and not {spec.dtype}{[batch, *spec.shape]}")
         dry_run(self.graph, batch, training, self.limits, self.class_name)
 
 
@@ -125,7 +125,7 @@ def _check_tensors(graph: Graph, tensors: Tensors) -> None:
         where = "the graph" if name in graph.tensors else "the weights"
         raise InputRefused(f"the tensor {name!r} is only in {where}", "publish graph and weights together")
     for name, spec in graph.tensors.items():
-        given = tensors[name]
-        have, want = (f"{t.kind} {t.dtype}{list(t.shape)}" for t in (given, spec))
+        tensor = tensors[name]
+        have, want = (f"{t.kind} {t.dtype}{list(t.shape)}" for t in (tensor, spec))
         if have != want:
             raise InputRefused(f"the tensor {name!r} is a {have} in the weights and a {want} in the graph")

@@ -65,7 +65,7 @@ def dry_run(graph: Graph, batch: int, training: bool = True, limits: Limits = LI
     meter = _Meter(limits)
     tensors = _meta_tensors(graph)
     form = graph.training if training else graph.evaluation
-    inputs = [torch.empty((batch, *one.shape), dtype=DTYPES[one.dtype], device=META) for one in graph.inputs]
+    inputs = [torch.empty((batch, *spec.shape), dtype=DTYPES[spec.dtype], device=META) for spec in graph.inputs]
     with torch.set_grad_enabled(training):
         plan = Plan(graph, form, tensors, class_name, META, _Guarded(meter, limits))
         with meter:
@@ -111,7 +111,9 @@ class _Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run one kernel on meta tensors and count what it returns, views aside."""
         made = func(*args, **(kwargs or {}))
-        tensors = [one for one in (made if isinstance(made, tuple | list) else (made,)) if isinstance(one, Tensor)]
+        tensors = [
+            value for value in (made if isinstance(made, tuple | list) else (made,)) if isinstance(value, Tensor)
+        ]
         for tensor in tensors:
             if tensor.dim() > self.limits.rank:
                 raise InputRefused(f"a value has {tensor.dim()} dimensions and the limit is {self.limits.rank}")
@@ -241,8 +243,8 @@ def _check_recurrent_weights(
             f"a recurrent layer of {layers} layers has {layers * directions * per_cell} weights, not {len(weights)}",
             "projections (proj_size) are not supported",
         )
-    for place, weight in enumerate(weights):
-        cell, role = divmod(place, per_cell)
+    for index, weight in enumerate(weights):
+        cell, role = divmod(index, per_cell)
         entering = width if cell < directions else size * directions
         expected = ((gates * size, entering), (gates * size, size), (gates * size,), (gates * size,))[role]
         _check_shape("a recurrent weight", weight, expected)

@@ -35,9 +35,7 @@ def dtype_name(what: str, dtype: torch.dtype) -> str:
         InputRefused: a state holds no such numbers (complex, quantised).
     """
     if dtype not in DTYPE_NAMES:
-        raise InputRefused(
-            f"{what} is of {dtype}, which is not one of {', '.join(str(known) for known in DTYPE_NAMES)}"
-        )
+        raise InputRefused(f"{what} is of {dtype}, which is not one of {', '.join(str(each) for each in DTYPE_NAMES)}")
     return DTYPE_NAMES[dtype]
 
 

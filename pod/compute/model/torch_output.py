@@ -30,7 +30,7 @@ _ASSIGNED = re.compile(r"The tensor attributes? (.*?) (?:was|were) assigned duri
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Location:
     """A line of somebody's source."""
 
     file: str
@@ -50,7 +50,7 @@ class Heard:
         assigned: attributes that hold a tensor which forward put there.
     """
 
-    guards: list[tuple[str, Place]] = field(default_factory=list)
+    guards: list[tuple[str, Location]] = field(default_factory=list)
     assigned: list[str] = field(default_factory=list)
 
 
@@ -73,8 +73,8 @@ def quiet() -> Iterator[Heard]:
             yield heard
         finally:
             for warning in caught:
-                if found := _ASSIGNED.search(str(warning.message)):
-                    heard.assigned += found[1].split(", ")
+                if assigned := _ASSIGNED.search(str(warning.message)):
+                    heard.assigned += assigned[1].split(", ")
 
 
 @contextlib.contextmanager
@@ -105,38 +105,38 @@ class _Listener(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """The record is made while the user's forward is still on the stack."""
-        found = re.match(r"eval (.*?) \[guard added\]", record.getMessage())
-        place = _calling_place(sys._getframe()) if found else None
-        if found and place:
-            self.heard.guards.append((found[1], place))
+        guard = re.match(r"eval (.*?) \[guard added\]", record.getMessage())
+        location = _calling_location(sys._getframe()) if guard else None
+        if guard and location:
+            self.heard.guards.append((guard[1], location))
 
 
-def _calling_place(frame: FrameType | None) -> Place | None:
+def _calling_location(frame: FrameType | None) -> Location | None:
     while frame is not None:
-        if place := _place(frame.f_code.co_filename, frame.f_lineno):
-            return place
+        if location := _location(frame.f_code.co_filename, frame.f_lineno):
+            return location
         frame = frame.f_back
     return None
 
 
-def raising_place(traceback: TracebackType | None) -> Place | None:
+def raising_location(traceback: TracebackType | None) -> Location | None:
     """The deepest line of a traceback that is neither torch's, nor ours, nor the standard
     library's."""
-    found = None
+    location = None
     while traceback is not None:
-        found = _place(traceback.tb_frame.f_code.co_filename, traceback.tb_lineno) or found
+        location = _location(traceback.tb_frame.f_code.co_filename, traceback.tb_lineno) or location
         traceback = traceback.tb_next
-    return found
+    return location
 
 
-def noted_place(stack: str | None) -> Place | None:
+def noted_location(stack: str | None) -> Location | None:
     """The deepest such line of a stack that torch noted as text beside a node."""
     lines = re.findall(r'File "(.*?)", line (\d+)', stack or "")
-    places = [place for file, line in lines if (place := _place(file, int(line)))]
-    return places[-1] if places else None
+    locations = [location for file, line in lines if (location := _location(file, int(line)))]
+    return locations[-1] if locations else None
 
 
-def _place(file: str, line: int) -> Place | None:
+def _location(file: str, line: int) -> Location | None:
     if file.startswith("<"):
         return None
     path = str(Path(file).resolve())
@@ -144,4 +144,4 @@ def _place(file: str, line: int) -> Place | None:
     if standard or path.startswith((_TORCH, _OURS)):
         return None
     linecache.checkcache(file)  # the file may have been edited since it was last named
-    return Place(file, line, linecache.getline(file, line).strip())  # which knows the cells of a notebook too
+    return Location(file, line, linecache.getline(file, line).strip())  # which knows the cells of a notebook too

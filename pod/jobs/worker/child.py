@@ -42,7 +42,7 @@ class Events:
         self._output = os.fdopen(os.dup(1), "wb", buffering=0)
         os.dup2(2, 1)
 
-    def tell(self, event: str, **body: object) -> None:
+    def emit(self, event: str, **body: object) -> None:
         """Write one event."""
         line = json.dumps({"event": event, **body}).encode() + b"\n"
         with self._lock:
@@ -65,13 +65,15 @@ def main(arguments: list[str]) -> int:
     except BrokenPipeError:
         return Unusable.exit_code  # the pod is gone, and nobody is left to tell
     except FitchainError as error:
-        return _told(events, error)
+        return _emit_error(events, error)
     except (OSError, MemoryError) as error:
         reason = error.strerror if isinstance(error, OSError) else "memory ran out"
-        return _told(events, Unusable(f"the worker cannot go on: {reason}", "free space or raise the worker's limits"))
+        return _emit_error(
+            events, Unusable(f"the worker cannot go on: {reason}", "free space or raise the worker's limits")
+        )
     except Exception as error:  # noqa: BLE001  a bug: its message may show data, so only its kind and place are kept
         print(*traceback.format_tb(error.__traceback__), type(error).__name__, file=sys.stderr)
-        return _told(
+        return _emit_error(
             events, Unusable(f"the worker has a bug ({type(error).__name__})", "its log says where: report it")
         )
 
@@ -90,7 +92,7 @@ def work(folder: Path, events: Events) -> None:
     if task.mode == "evaluate":  # nothing is compared, so any host may
         environment = Environment("cpu-native", environment.threads, installed_torch())
     configure(environment)
-    events.tell(
+    events.emit(
         "started",
         mode=task.mode,
         pid=os.getpid(),
@@ -99,7 +101,7 @@ def work(folder: Path, events: Events) -> None:
         sandbox=asdict(enforcement),
     )
     try:
-        MODES[task.mode](Job.open(folder, task, recipe), events.tell)
+        MODES[task.mode](Job.open(folder, task, recipe), events.emit)
     finally:
         os.close(lock)
 
@@ -122,7 +124,7 @@ def _lock(folder: Path) -> int:
             time.sleep(0.1)
 
 
-def _told(events: Events, error: FitchainError) -> int:
+def _emit_error(events: Events, error: FitchainError) -> int:
     kind = type(error).__name__
-    events.tell("error", type=kind, message=error.message, hint=error.hint)
+    events.emit("error", type=kind, message=error.message, hint=error.hint)
     return error.exit_code

@@ -28,7 +28,7 @@ RECORDS = "records.npz"
 _INPUT_DTYPES = {"F32": "float32", "F64": "float64", "I64": "int64"}
 
 
-class Place:
+class Position:
     """Where a training stands.
 
     Args:
@@ -118,19 +118,19 @@ class Job:
         count = np.uint64(self.table.count)
         return (indices % count for indices in batches(self.recipe, self.task.seed, step))
 
-    def start(self) -> Place:
+    def start(self) -> Position:
         """Leaf 0: the agreed initial model and the recipe's fresh optimizer."""
         program = Program(self.graph, self.initial, self.recipe.environment.name)
-        return Place(0, program, fresh_optimizer(program, self.recipe))
+        return Position(0, program, fresh_optimizer(program, self.recipe))
 
-    def place(self, step: int, state: KeptState) -> Place:
+    def position_of(self, step: int, state: KeptState) -> Position:
         """Stand where a kept state was taken."""
         program = Program(self.graph, state.model, self.recipe.environment.name)
         optimizer = fresh_optimizer(program, self.recipe)
         load_optimizer(optimizer, program, {name: new_tensor(each) for name, each in state.optimizer.items()})
-        return Place(step, program, optimizer)
+        return Position(step, program, optimizer)
 
-    def audited_place(self, index: int) -> Place:
+    def audited_position(self, index: int) -> Position:
         """Where an audited segment begins, out of evidence whose state was compared with its leaf
         before this process started.
 
@@ -140,9 +140,9 @@ class Job:
         assert self.evidence is not None
         if index == 0:
             return self.start()
-        return self.place(self.recipe.step_of(index), read_state_file(self.evidence.state_file(index)))
+        return self.position_of(self.recipe.step_of(index), read_state_file(self.evidence.state_file(index)))
 
-    def newest(self, checkpoints: tuple[Checkpoint, ...], skipped: Callable[[int, str], None]) -> tuple[int, Place]:
+    def newest(self, checkpoints: tuple[Checkpoint, ...], skipped: Callable[[int, str], None]) -> tuple[int, Position]:
         """The last place to which a kept state leads whose digest its leaf names.
 
         Args:
@@ -160,15 +160,15 @@ class Job:
             try:
                 state = read_state(self.folder, step)
                 state.verify(checkpoints[index].leaf)
-                return index, self.place(step, state)
+                return index, self.position_of(step, state)
             except FitchainError as error:
                 skipped(step, error.message)
         return 0, self.start()
 
-    def go_on(self, place: Place) -> Iterator[StepDone]:
+    def go_on(self, position: Position) -> Iterator[StepDone]:
         """Train from a place on, to the recipe's last step."""
-        seed, step = self.task.seed, place.step
-        return train(place.program, self.recipe, self.batches(step), self.assemble, seed, step, place.optimizer)
+        seed, step = self.task.seed, position.step
+        return train(position.program, self.recipe, self.batches(step), self.assemble, seed, step, position.optimizer)
 
 
 def rehearsed(recipe: Recipe, segments: int) -> Recipe:

@@ -18,7 +18,7 @@ from fitchain.pod.compute.checkpoint.recorder import Recorded, Recorder, differe
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.model.tensors import tensor_bytes
 from fitchain.pod.compute.training import Diverged, SegmentMetrics, as_tensors, count_correct, fit, loss_function
-from fitchain.pod.jobs.worker.job import Job, Place, rehearsed
+from fitchain.pod.jobs.worker.job import Job, Position, rehearsed
 from fitchain.pod.jobs.worker.task import REHEARSED_SEGMENTS
 from fitchain.pod.proof.audit.diagnosis import STATE_DIGESTS, StateDigests
 from fitchain.pod.values.digest import ZERO, Digest, sha256_file
@@ -40,13 +40,13 @@ PROGRESS_S = 0.25
 EVALUATED_AT_ONCE = 256
 
 
-class Tell(Protocol):
+class Emit(Protocol):
     """Tells the parent of an event."""
 
     def __call__(self, event: str, **body: object) -> None: ...
 
 
-def train(job: Job, tell: Tell) -> None:
+def train(job: Job, emit: Emit) -> None:
     """Train from the newest usable state to the recipe's end, recording every leaf; write the
     trained model.
 
@@ -57,33 +57,33 @@ def train(job: Job, tell: Tell) -> None:
     started = time.monotonic()
     checkpoints, dropped = trim_leaves(job.folder)
     verify_chain([checkpoint.leaf for checkpoint in checkpoints], job.task.ctx, job.task.seed)
-    index, place = job.newest(checkpoints, lambda step, reason: tell("skipped", step=step, reason=reason))
+    index, position = job.newest(checkpoints, lambda step, reason: emit("skipped", step=step, reason=reason))
     if checkpoints or dropped:
-        tell("resumed", step=place.step, leaves=len(checkpoints), dropped_bytes=dropped)
+        emit("resumed", step=position.step, leaves=len(checkpoints), dropped_bytes=dropped)
     recorder = Recorder(
         *(job.folder, job.task.ctx, job.task.seed, job.recipe, job.task.salt_key, job.task.keep_every),
-        known=checkpoints,
+        recorded=checkpoints,
         first=index + 1 if index else 0,
-        on_leaf=lambda recorded: _tell_leaf(tell, recorded),
+        on_leaf=lambda recorded: _emit_leaf(emit, recorded),
     )
     try:
         with recorder:
             if index == 0:
-                recorder.record(0, place.state, np.empty(0, np.uint64), {})
-            for _, step, segment in leaves_after(job, index, place, _ticker(tell, job.recipe.steps)):
-                recorder.record(step, place.state, segment.records(), segment.values(job.recipe.metrics))
+                recorder.record(0, position.state, np.empty(0, np.uint64), {})
+            for _, step, segment in leaves_after(job, index, position, _ticker(emit, job.recipe.steps)):
+                recorder.record(step, position.state, segment.records(), segment.values(job.recipe.metrics))
     except Diverged as end:
-        _end(job, recorder, end, tell)
+        _end(job, recorder, end, emit)
         return
-    _finish(job, recorder.checkpoints[-1].leaf, place.program, tell, started)
+    _finish(job, recorder.checkpoints[-1].leaf, position.program, emit, started)
 
 
-def rehearse(job: Job, tell: Tell) -> None:
+def rehearse(job: Job, emit: Emit) -> None:
     """Train the recipe's first segments on mock data, as `train` would."""
-    train(replace(job, recipe=rehearsed(job.recipe, REHEARSED_SEGMENTS)), tell)
+    train(replace(job, recipe=rehearsed(job.recipe, REHEARSED_SEGMENTS)), emit)
 
 
-def replay(job: Job, tell: Tell) -> None:
+def replay(job: Job, emit: Emit) -> None:
     """Train the ordered segments again, each from the state before it, and compare with its leaf.
 
     Raises:
@@ -96,14 +96,14 @@ def replay(job: Job, tell: Tell) -> None:
         raise InputRefused(f"the training has {max(len(checkpoints) - 1, 0)} segments, and the task asks for {wanted}")
     verdicts = []
     for index in wanted:
-        problem = _replay_one(job, checkpoints, index, tell)
+        problem = _replay_one(job, checkpoints, index, emit)
         verdicts.append(not problem)
         step = checkpoints[index + 1].leaf.step
-        tell("segment", index=index, step=step, equal=not problem, difference=problem)
-    tell("replayed", segments=len(verdicts), equal=all(verdicts))
+        emit("segment", index=index, step=step, equal=not problem, difference=problem)
+    emit("replayed", segments=len(verdicts), equal=all(verdicts))
 
 
-def recompute(job: Job, tell: Tell) -> None:
+def recompute(job: Job, emit: Emit) -> None:
     """Train up to the ordered leaves again, from the newest kept states before them, and keep their
     states too.
 
@@ -113,16 +113,16 @@ def recompute(job: Job, tell: Tell) -> None:
     """
     checkpoints = read_leaves(job.folder)
     for wanted in job.task.segments:
-        place = _recorded_place(job, wanted, tell)
-        leaf, state = checkpoints[wanted].leaf, _kept(place)
+        position = _recorded_position(job, wanted, emit)
+        leaf, state = checkpoints[wanted].leaf, _kept(position)
         state.verify(leaf)
         names = {"ctx": job.task.ctx, "leaf": leaf.digest(job.task.ctx, job.task.seed)}
         write_state(job.folder, leaf.step, state, names)
-        tell("recomputed", index=wanted, step=leaf.step)
-    tell("kept", states=len(job.task.segments))
+        emit("recomputed", index=wanted, step=leaf.step)
+    emit("kept", states=len(job.task.segments))
 
 
-def audit(job: Job, tell: Tell) -> None:
+def audit(job: Job, emit: Emit) -> None:
     """Replay the ordered segments out of evidence; a segment without a leaf at its end must not
     reach it.
 
@@ -130,32 +130,32 @@ def audit(job: Job, tell: Tell) -> None:
     """
     findings = []
     for index in job.task.segments:
-        problem, before = _audit_one(job, index, _ticker(tell, job.recipe.steps))
+        problem, before = _audit_one(job, index, _ticker(emit, job.recipe.steps))
         findings.append(not problem)
         end = min((index + 1) * job.recipe.segment_steps, job.recipe.steps)
-        tell("audited", index=index, step=end, equal=not problem, difference=problem, before=str(before))
-    tell("replayed", segments=len(findings), equal=all(findings))
+        emit("audited", index=index, step=end, equal=not problem, difference=problem, before=str(before))
+    emit("replayed", segments=len(findings), equal=all(findings))
 
 
-def explain(job: Job, tell: Tell) -> None:
+def explain(job: Job, emit: Emit) -> None:
     """Train the ordered segments again, and write the digests of all tensors after each of their
     steps."""
     part = job.folder / f".{STATE_DIGESTS}.part"
     with part.open("wb") as file:
         for index in job.task.segments:
-            place = job.audited_place(index) if job.evidence is not None else _recorded_place(job, index, tell)
+            position = job.audited_position(index) if job.evidence is not None else _recorded_position(job, index, emit)
             end = min((index + 1) * job.recipe.segment_steps, job.recipe.steps)
-            file.write(_state_digests(index, place.step, place))
+            file.write(_state_digests(index, position.step, position))
             try:
-                for done in islice(job.go_on(place), end - place.step):
-                    file.write(_state_digests(index, done.step, place))
+                for done in islice(job.go_on(position), end - position.step):
+                    file.write(_state_digests(index, done.step, position))
             except Diverged:
                 continue  # its last state says after which step
     part.replace(job.folder / STATE_DIGESTS)
-    tell("explained", segments=len(job.task.segments), file=STATE_DIGESTS)
+    emit("explained", segments=len(job.task.segments), file=STATE_DIGESTS)
 
 
-def evaluate(job: Job, tell: Tell) -> None:
+def evaluate(job: Job, emit: Emit) -> None:
     """Run a model over the whole table in evaluation mode; write its outputs and tell its metrics.
 
     Raises:
@@ -178,14 +178,14 @@ def evaluate(job: Job, tell: Tell) -> None:
         correct += count_correct(prediction_BK, target_B, loss)
         compared += target_B.numel()
         outputs.append(output_BK.numpy())
-    known = dict(zip(METRICS, (losses / job.table.count, correct / compared), strict=True))
+    values = dict(zip(METRICS, (losses / job.table.count, correct / compared), strict=True))
     classes = loss.name in (*CLASSIFICATION, "binary_cross_entropy_with_logits")
     _write_predictions(job.folder, np.concatenate(outputs))
-    metrics = known if classes else {"loss": known["loss"]}
-    tell("evaluated", records=job.table.count, metrics=metrics, file=PREDICTIONS)
+    metrics = values if classes else {"loss": values["loss"]}
+    emit("evaluated", records=job.table.count, metrics=metrics, file=PREDICTIONS)
 
 
-MODES: Mapping[str, Callable[[Job, Tell], None]] = {
+MODES: Mapping[str, Callable[[Job, Emit], None]] = {
     "train": train,
     "rehearse": rehearse,
     "replay": replay,
@@ -200,12 +200,12 @@ MODES: Mapping[str, Callable[[Job, Tell], None]] = {
 
 
 def leaves_after(
-    job: Job, index: int, place: Place, tick: Callable[[int], None]
+    job: Job, index: int, position: Position, tick: Callable[[int], None]
 ) -> Iterator[tuple[int, int, SegmentMetrics]]:
     """Train from leaf `index` on and stop at every leaf.
 
     Args:
-        place: where leaf `index` stands; its tensors move.
+        position: where leaf `index` stands; its tensors move.
         tick: called after every step.
 
     Yields:
@@ -215,7 +215,7 @@ def leaves_after(
         Diverged: the training ends.
     """
     segment = SegmentMetrics()
-    for done in job.go_on(place):
+    for done in job.go_on(position):
         segment.add(done)
         tick(done.step)
         if done.step == job.recipe.step_of(index + 1):
@@ -224,17 +224,19 @@ def leaves_after(
             segment = SegmentMetrics()
 
 
-def _replay_one(job: Job, checkpoints: tuple[Checkpoint, ...], index: int, tell: Tell) -> str:
+def _replay_one(job: Job, checkpoints: tuple[Checkpoint, ...], index: int, emit: Emit) -> str:
     """Train segment `index` again from the newest kept state before it; leaves on the way are
     compared too.
 
     Returns:
         The first difference, with both values; empty where the segment comes out equal.
     """
-    newest, place = job.newest(checkpoints[: index + 1], lambda step, reason: tell("skipped", step=step, reason=reason))
+    newest, position = job.newest(
+        checkpoints[: index + 1], lambda step, reason: emit("skipped", step=step, reason=reason)
+    )
     try:
-        for at, step, segment in leaves_after(job, newest, place, _ticker(tell, job.recipe.steps)):
-            problem = difference(_leaf(job, checkpoints, at, step, segment, place), checkpoints[at].leaf)
+        for at, step, segment in leaves_after(job, newest, position, _ticker(emit, job.recipe.steps)):
+            problem = difference(_leaf(job, checkpoints, at, step, segment, position), checkpoints[at].leaf)
             if problem and at <= index:
                 return f"leaf {at}, on the way to the segment: {problem}"
             if at == index + 1:
@@ -250,21 +252,21 @@ def _leaf(
     index: int,
     step: int,
     segment: SegmentMetrics,
-    place: Place,
+    position: Position,
 ) -> Leaf:
     """The leaf that a replay comes to, under the salt of the one that it is compared with."""
     return Leaf(
         index=index,
         step=step,
-        model=model_root(place.program.tensors()),
-        optimizer=optimizer_root(_optimizer_bytes(place)),
+        model=model_root(position.program.tensors()),
+        optimizer=optimizer_root(_optimizer_bytes(position)),
         records=records_digest(segment.records()),
         metrics=metrics_digest(segment.values(job.recipe.metrics), checkpoints[index].salt),
         previous=checkpoints[index - 1].leaf.digest(job.task.ctx, job.task.seed),
     )
 
 
-def _recorded_place(job: Job, wanted: int, tell: Tell) -> Place:
+def _recorded_position(job: Job, wanted: int, emit: Emit) -> Position:
     """Where a leaf of a recorded training stands, trained again from the newest kept state before
     it.
 
@@ -277,24 +279,24 @@ def _recorded_place(job: Job, wanted: int, tell: Tell) -> Place:
     if wanted >= len(checkpoints):
         raise InputRefused(f"the training has {len(checkpoints)} leaves, and the task asks for leaf {wanted}")
     before = checkpoints[: wanted + 1]
-    index, place = job.newest(before, lambda step, reason: tell("skipped", step=step, reason=reason))
-    for at, step, _ in leaves_after(job, index, place, _ticker(tell, job.recipe.steps)) if index < wanted else ():
+    index, position = job.newest(before, lambda step, reason: emit("skipped", step=step, reason=reason))
+    for at, step, _ in leaves_after(job, index, position, _ticker(emit, job.recipe.steps)) if index < wanted else ():
         if at == wanted:
-            return Place(step, place.program, place.optimizer)
-    return place
+            return Position(step, position.program, position.optimizer)
+    return position
 
 
-def _kept(place: Place) -> KeptState:
+def _kept(position: Position) -> KeptState:
     """The state at a place, as a file keeps it."""
-    return KeptState(place.program.tensors(), _optimizer_bytes(place))
+    return KeptState(position.program.tensors(), _optimizer_bytes(position))
 
 
-def _state_digests(segment: int, step: int, place: Place) -> bytes:
-    return StateDigests.of(segment, step, _kept(place)).to_line()
+def _state_digests(segment: int, step: int, position: Position) -> bytes:
+    return StateDigests.of(segment, step, _kept(position)).to_line()
 
 
-def _optimizer_bytes(place: Place) -> dict[str, TensorBytes]:
-    return {name: tensor_bytes("optimizer", tensor) for name, tensor in place.state.optimizer.items()}
+def _optimizer_bytes(position: Position) -> dict[str, TensorBytes]:
+    return {name: tensor_bytes("optimizer", tensor) for name, tensor in position.state.optimizer.items()}
 
 
 # Auditing
@@ -312,51 +314,51 @@ def _audit_one(job: Job, index: int, tick: Callable[[int], None]) -> tuple[str, 
     ends = index + 1 not in leaves
     end = min((index + 1) * job.recipe.segment_steps, job.recipe.steps)
     try:
-        place = job.audited_place(index)
+        position = job.audited_position(index)
     except InputRefused as error:  # a state whose tensors are not the graph's: its leaf names it all the same
         return f"the state does not fit the graph: {error.message}", ZERO
     segment, before = SegmentMetrics(), ZERO
     try:
-        steps = job.go_on(place)
-        for at in range(place.step, end):
+        steps = job.go_on(position)
+        for at in range(position.step, end):
             if at == end - 1:
-                before = _state_digest(place)
+                before = _state_digest(position)
             segment.add(next(steps))
             tick(at + 1)
-        refuse_not_finite(place.program.tensors(), end)
+        refuse_not_finite(position.program.tensors(), end)
     except Diverged as over:
-        found = "" if ends else f"the training ends after step {over.step}: {over.reason}"
-        return found, before if before != ZERO else _state_after(job, index, over.step)
+        problem = "" if ends else f"the training ends after step {over.step}: {over.reason}"
+        return problem, before if before != ZERO else _state_after(job, index, over.step)
     if ends:
         return f"the training goes on to step {end}, and was said to end before", before
-    return difference(_leaf(job, leaves, index + 1, end, segment, place), leaves[index + 1].leaf), before
+    return difference(_leaf(job, leaves, index + 1, end, segment, position), leaves[index + 1].leaf), before
 
 
 def _state_after(job: Job, index: int, step: int) -> Digest:
     """The state before a step that failed: trained again, since the failing step may have moved a
     buffer."""
-    place = job.audited_place(index)
-    for _ in islice(job.go_on(place), step - place.step):
+    position = job.audited_position(index)
+    for _ in islice(job.go_on(position), step - position.step):
         pass
-    return _state_digest(place)
+    return _state_digest(position)
 
 
-def _state_digest(place: Place) -> Digest:
-    return state_digest(model_root(place.program.tensors()), optimizer_root(_optimizer_bytes(place)))
+def _state_digest(position: Position) -> Digest:
+    return state_digest(model_root(position.program.tensors()), optimizer_root(_optimizer_bytes(position)))
 
 
 # Endings
 
 
-def _finish(job: Job, last: Leaf, program: Program, tell: Tell, started: float) -> None:
+def _finish(job: Job, last: Leaf, program: Program, emit: Emit, started: float) -> None:
     """Write the trained model and tell its names."""
     file = _write_model(job, program)
     seconds = round(time.monotonic() - started, 3)
     leaves = last.index + 1
-    tell("finished", step=last.step, leaves=leaves, model=str(last.model), sha256=file, file=FINAL, seconds=seconds)
+    emit("finished", step=last.step, leaves=leaves, model=str(last.model), sha256=file, file=FINAL, seconds=seconds)
 
 
-def _end(job: Job, recorder: Recorder, end: Diverged, tell: Tell) -> None:
+def _end(job: Job, recorder: Recorder, end: Diverged, emit: Emit) -> None:
     """Write the model of the last finite leaf and tell where the training ended.
 
     Raises:
@@ -368,14 +370,14 @@ def _end(job: Job, recorder: Recorder, end: Diverged, tell: Tell) -> None:
             "the host, its torch or the job's files changed since: nothing more can be recorded on top of these leaves",
         )
     last = recorder.checkpoints[-1].leaf
-    index, place = job.newest(tuple(recorder.checkpoints), lambda step, reason: None)
-    for at, _, _ in leaves_after(job, index, place, lambda step: None) if index < last.index else ():
+    index, position = job.newest(tuple(recorder.checkpoints), lambda step, reason: None)
+    for at, _, _ in leaves_after(job, index, position, lambda step: None) if index < last.index else ():
         if at == last.index:
             break
-    file = _write_model(job, place.program)
+    file = _write_model(job, position.program)
     detail = end.detail if job.task.mode == "rehearse" else ""  # it may show a number from the data
     reason = f"{end.reason} ({detail})" if detail else end.reason
-    tell(
+    emit(
         "diverged",
         step=last.step,
         index=last.index,
@@ -403,24 +405,24 @@ def _write_predictions(folder: Path, outputs_NK: np.ndarray) -> None:
 # Progress
 
 
-def _tell_leaf(tell: Tell, recorded: Recorded) -> None:
+def _emit_leaf(emit: Emit, recorded: Recorded) -> None:
     if recorded.new:
         leaf = recorded.checkpoint.leaf
         metrics = dict(recorded.checkpoint.metrics)
-        tell("leaf", index=leaf.index, step=leaf.step, digest=str(recorded.digest), metrics=metrics, kept=recorded.kept)
+        emit("leaf", index=leaf.index, step=leaf.step, digest=str(recorded.digest), metrics=metrics, kept=recorded.kept)
 
 
-def _ticker(tell: Tell, steps: int) -> Callable[[int], None]:
+def _ticker(emit: Emit, steps: int) -> Callable[[int], None]:
     """Tells of progress a few times a second, and ends an orphan: a pod that starts again starts a
     worker of its own."""
-    told = time.monotonic()
+    emitted_at = time.monotonic()
 
     def tick(step: int) -> None:
-        nonlocal told
+        nonlocal emitted_at
         if os.getppid() != PARENT:
             raise Unusable("the process that started this worker is gone")
-        if (now := time.monotonic()) - told >= PROGRESS_S:
-            told = now
-            tell("progress", step=step, steps=steps)
+        if (now := time.monotonic()) - emitted_at >= PROGRESS_S:
+            emitted_at = now
+            emit("progress", step=step, steps=steps)
 
     return tick

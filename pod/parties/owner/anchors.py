@@ -35,9 +35,9 @@ class Anchors:
     """
 
     def __init__(
-        self, home: Home, id: AgreementId, proof: RunRecord, group_leaves: int, recipient: str, metrics_leave: bool
+        self, home: Home, id: AgreementId, run: RunRecord, group_leaves: int, recipient: str, metrics_leave: bool
     ) -> None:
-        self.home, self.id, self.proof, self.group_leaves = home, id, proof, group_leaves
+        self.home, self.id, self.run, self.group_leaves = home, id, run, group_leaves
         self.recipient, self.metrics_leave = recipient, metrics_leave
         self._open: list[Checkpoint] = []
         self._peaks: list[Digest] = []
@@ -54,9 +54,9 @@ class Anchors:
         self._open.append(checkpoint)
         if len(self._open) < self.group_leaves:
             return
-        leaves = tuple(each.leaf.digest(self.proof.ctx, self.proof.seed) for each in self._open)
+        leaves = tuple(each.leaf.digest(self.run.ctx, self.run.seed) for each in self._open)
         root = tree_root(leaves)
-        if self._groups < len(self.proof.anchors):
+        if self._groups < len(self.run.anchors):
             self._compare(root)
         else:
             self._submit(leaves, root)
@@ -100,7 +100,7 @@ class Anchors:
         self._look()
 
     def _compare(self, root: Digest) -> None:
-        anchor = self.proof.anchors[self._groups]
+        anchor = self.run.anchors[self._groups]
         if anchor.root != root:
             raise ClaimMismatch(
                 f"group {self._groups} of the leaves on disk has the root {root} and the chain anchored {anchor.root}",
@@ -126,18 +126,18 @@ class LeafFile:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path, self._place = folder / LEAVES, 0
+        self._path, self._offset = folder / LEAVES, 0
 
     def more(self) -> Iterator[Checkpoint]:
         """The whole lines that came since the last call."""
         if not self._path.exists():
             return
         with self._path.open("rb") as file:
-            file.seek(self._place)
+            file.seek(self._offset)
             for line in file:
                 if not line.endswith(b"\n"):
                     return
-                self._place += len(line)
+                self._offset += len(line)
                 yield Checkpoint.from_line(line)
 
 

@@ -26,7 +26,7 @@ EVIDENCE_LEFT = (".evidence-*",)
 """Opened records that a killed process left behind; a replay by hand may be at work beside them."""
 
 
-def answer_audit(home: Home, docket: Turns, id: AgreementId) -> str:
+def answer_audit(home: Home, turns: Turns, id: AgreementId) -> str:
     """Do what an open audit asks of the owner now.
 
     Returns:
@@ -39,7 +39,7 @@ def answer_audit(home: Home, docket: Turns, id: AgreementId) -> str:
     audit, now = home.audits.read(id), home.chain.block("latest").timestamp
     if _may_count(home, audit):
         return _release(home, audit)
-    if docket.bring_on(audit, OWNER_RANK):
+    if turns.bring_on(audit, OWNER_RANK):
         return "brought the audit on"
     if now > audit.deadline:
         return ""
@@ -68,18 +68,18 @@ def _may_count(home: Home, audit: Audit) -> bool:
 def _submit(home: Home, audit: Audit) -> str:
     """Hand over the evidence of this round; sealed once."""
     id, name = audit.id, f"evidence/{audit.round}"
-    if (known := home.journal.fact(id, name)) is None:
+    if (cid := home.journal.fact(id, name)) is None:
         sweep(home.job_folder(id), EVIDENCE_LEFT)
         # Where nothing can be sealed to anyone who sits there, the evidence is given all the same.
         recipients = list(home.audits.recipients(audit).values()) or [home.keys.recipient]
         on_site = home.agreements.terms(id).audit.mode is AuditMode.ON_SITE
-        known = str((_build_on_site if on_site else _build)(home, audit, recipients))
-        home.journal.keep_fact(id, name, known)
-    receipt = send(home, audit, home.audits.submit, Cid.parse(known))
+        cid = str((_build_on_site if on_site else _build)(home, audit, recipients))
+        home.journal.keep_fact(id, name, cid)
+    receipt = send(home, audit, home.audits.submit, Cid.parse(cid))
     if receipt is None:
         return ""
-    told = {"evidence": known, "transaction": str(receipt.transaction), "gas": receipt.gas_used}
-    home.journal.record(id, "evidence", str(audit.round), round=audit.round, **told)
+    body = {"evidence": cid, "transaction": str(receipt.transaction), "gas": receipt.gas_used}
+    home.journal.record(id, "evidence", str(audit.round), round=audit.round, **body)
     if (path := evidence_file(home, audit)).exists():
         return f"put the evidence into {path}: on the verifiers' machine here, `fitchain store import` takes it"
     return f"gave evidence to {len(audit.joined)} verifiers"
@@ -107,14 +107,14 @@ def _build_on_site(home: Home, audit: Audit, recipients: Sequence[str]) -> Cid:
 def _release(home: Home, audit: Audit) -> str:
     """Seal the job's identity to the scientist, once, and release it."""
     id = audit.id
-    if (known := home.journal.fact(id, "key")) is None:
+    if (cid := home.journal.fact(id, "key")) is None:
         if (recipient := home.journal.fact(id, RECIPIENT)) is None:
             raise NotFound(f"the journal does not know the request {id}", "restore the home that accepted it")
-        known = str(send_key(home.store, id, job_identity(home, home.job_folder(id)), recipient))
-        home.journal.keep_fact(id, "key", known)
-    receipt = send(home, audit, home.audits.release, Cid.parse(known))
+        cid = str(send_key(home.store, id, job_identity(home, home.job_folder(id)), recipient))
+        home.journal.keep_fact(id, "key", cid)
+    receipt = send(home, audit, home.audits.release, Cid.parse(cid))
     if receipt is None:
         return ""
-    told = {"key": known, "transaction": str(receipt.transaction), "gas": receipt.gas_used}
-    home.journal.record(id, "released", "", **told)
+    body = {"key": cid, "transaction": str(receipt.transaction), "gas": receipt.gas_used}
+    home.journal.record(id, "released", "", **body)
     return "released the trained model"

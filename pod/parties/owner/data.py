@@ -132,8 +132,8 @@ def read_with_leaves(home: Home, row: DatasetRow) -> tuple[Table, list[bytes]]:
     except InputRefused as error:
         raise DatasetChanged(f"the dataset is not the registered one: {error.message}", error.hint) from None
     leaves = home.dataset_folder(row.id) / LEAVES
-    known = leaves.read_bytes() if leaves.exists() else None
-    return table, check_unchanged(table, registration_key(home, row.salt), row.root, known)
+    registered_leaves = leaves.read_bytes() if leaves.exists() else None
+    return table, check_unchanged(table, registration_key(home, row.salt), row.root, registered_leaves)
 
 
 def registration_key(home: Home, salt: bytes) -> bytes:

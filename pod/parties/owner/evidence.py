@@ -52,26 +52,26 @@ def build_evidence(
         EnvironmentRefused: a state must be trained again, and this host does not reproduce the
             recipe's class.
     """
-    facts, folder = read_chain_record(home.chain, id, challenge, round), home.job_folder(id)
-    checkpoints = read_transcript(folder, facts)
+    chain_record, folder = read_chain_record(home.chain, id, challenge, round), home.job_folder(id)
+    checkpoints = read_transcript(folder, chain_record)
     row = home.journal.dataset(home.agreements.read(id).terms.dataset)
     (table, leaves), key = read_with_leaves(home, row), registration_key(home, row.salt)
     identity = job_identity(home, folder)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".evidence-") as scratch:
-        job, place = Path(scratch) / "job", Path(scratch) / "plain"
+        job, plain = Path(scratch) / "job", Path(scratch) / "plain"
         job.mkdir()
-        place.mkdir()
+        plain.mkdir()
         link_training(folder, job)
-        if missing := missing_states(job, facts):
+        if missing := missing_states(job, chain_record):
             prepare(home, id, home.agreements.run_record(id), job)
             recompute(job, missing)
-        names = write_evidence(job, place, facts, checkpoints, table, key, leaves, identity)
-        if (size := sum((place / name).stat().st_size for name in names)) > FOLDER_BYTES:
+        names = write_evidence(job, plain, chain_record, checkpoints, table, key, leaves, identity)
+        if (size := sum((plain / name).stat().st_size for name in names)) > FOLDER_BYTES:
             raise Unusable(f"the evidence has {size} bytes, and no verifier fetches more than {FOLDER_BYTES}")
-        return send_folder(store, place, names, recipients)
+        return send_folder(store, plain, names, recipients)
 
 
-def read_transcript(folder: Path, facts: ChainRecord) -> tuple[Checkpoint, ...]:
+def read_transcript(folder: Path, chain_record: ChainRecord) -> tuple[Checkpoint, ...]:
     """Read a job folder's checkpoints, which must be those whose root the chain has.
 
     Raises:
@@ -80,15 +80,19 @@ def read_transcript(folder: Path, facts: ChainRecord) -> tuple[Checkpoint, ...]:
     """
     if not (checkpoints := read_leaves(folder)):
         raise NotFound(f"there is no {LEAVES} in {folder}", "only who trained the job can give evidence of it")
-    root = Transcript(facts.ctx, facts.seed, tuple(checkpoint.leaf for checkpoint in checkpoints)).root
-    if root != facts.transcript_root:
-        raise ClaimMismatch(f"the leaves in {folder} have the root {root} and the chain has {facts.transcript_root}")
+    root = Transcript(chain_record.ctx, chain_record.seed, tuple(checkpoint.leaf for checkpoint in checkpoints)).root
+    if root != chain_record.transcript_root:
+        raise ClaimMismatch(
+            f"the leaves in {folder} have the root {root} and the chain has {chain_record.transcript_root}"
+        )
     return checkpoints
 
 
-def missing_states(job: Path, facts: ChainRecord) -> list[int]:
+def missing_states(job: Path, chain_record: ChainRecord) -> list[int]:
     """The audited segments whose state before them is not kept."""
-    return [segment for segment in facts.audited[1:] if not state_path(job, facts.step_of(segment)).exists()]
+    return [
+        segment for segment in chain_record.audited[1:] if not state_path(job, chain_record.step_of(segment)).exists()
+    ]
 
 
 def job_identity(home: Home, folder: Path) -> str:

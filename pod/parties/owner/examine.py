@@ -114,16 +114,16 @@ def concerns(agreement: Agreement, recipe: Recipe, graph: Graph, rehearsed: Even
         rehearsed: the rehearsal's last event.
         free_bytes: room on the disk of the job's folder.
     """
-    terms, found = agreement.terms, list[str]()
+    terms, reasons = agreement.terms, list[str]()
     if terms.bond > terms.price:
-        found.append("the bond is higher than the price")
+        reasons.append("the bond is higher than the price")
     needed_s = rehearsed["seconds"] / max(rehearsed["step"], 1) * terms.steps
     if needed_s > WINDOW_SHARE * terms.training_window:
-        found.append(f"by its rehearsal it trains for {needed_s:.0f} s, and its window is {terms.training_window} s")
+        reasons.append(f"by its rehearsal it trains for {needed_s:.0f} s, and its window is {terms.training_window} s")
     model_bytes = sum(byte_count(tensor.dtype, tensor.shape) for tensor in graph.tensors.values())
     if (states_bytes := STATE_MODELS * model_bytes * recipe.leaf_count) > DISK_SHARE * free_bytes:
-        found.append(f"its states may take {states_bytes >> 20} MiB, and {free_bytes >> 20} MiB are free")
-    return found
+        reasons.append(f"its states may take {states_bytes >> 20} MiB, and {free_bytes >> 20} MiB are free")
+    return reasons
 
 
 def read_offer(folder: Path) -> tuple[Recipe, Graph]:
@@ -170,9 +170,9 @@ def check_terms(home: Home, agreement: Agreement, recipe: Recipe, graph: Graph) 
 def _disclosure(home: Home, agreement: Agreement, recipe: Recipe) -> Disclosure:
     """What an audit of the job would open at most, besides what other jobs on the dataset have
     agreed to open."""
-    found = disclosure(agreement.terms.audit, recipe, _opened(home, agreement))
-    home.journal.keep_fact(agreement.id, DISCLOSED, str(found.records))
-    return found
+    opened = disclosure(agreement.terms.audit, recipe, _opened(home, agreement))
+    home.journal.keep_fact(agreement.id, DISCLOSED, str(opened.records))
+    return opened
 
 
 def _opened(home: Home, agreement: Agreement) -> int:

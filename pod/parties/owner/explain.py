@@ -40,13 +40,13 @@ def explain_training(
         NotFound: the job has no such segment.
         FitchainError: it cannot be trained again here, or what is here is not what the chain says.
     """
-    proof, folder = home.agreements.run_record(id), home.job_folder(id)
+    run, folder = home.agreements.run_record(id), home.job_folder(id)
     for segment in segments:
-        if not 0 <= segment < proof.count:
-            raise NotFound(f"the job {id.short} has no segment {segment}", f"it has 0 to {proof.count - 1}")
+        if not 0 <= segment < run.count:
+            raise NotFound(f"the job {id.short} has no segment {segment}", f"it has 0 to {run.count - 1}")
     with tempfile.TemporaryDirectory(dir=folder, prefix=".replay-") as scratch:
         link_training(folder, Path(scratch))
-        prepare(home, id, proof, Path(scratch))
+        prepare(home, id, run, Path(scratch))
         return explain(Path(scratch), Task.read(Path(scratch)), segments, emit)
 
 

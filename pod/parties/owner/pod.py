@@ -22,8 +22,8 @@ from functools import partial
 
 from fitchain.pod.jobs.exchange import send_refusal
 from fitchain.pod.jobs.home import Home, sweep
-from fitchain.pod.jobs.retry import RETRY_S, RetryPolicy, Say
-from fitchain.pod.jobs.turns import TURN_S, Turns, tell_verdict
+from fitchain.pod.jobs.retry import RETRY_S, Log, RetryPolicy
+from fitchain.pod.jobs.turns import TURN_S, Turns, describe_verdict
 from fitchain.pod.parties.owner.answer import EVIDENCE_LEFT, answer_audit, release_after_others
 from fitchain.pod.parties.owner.data import read_registered
 from fitchain.pod.parties.owner.examine import dataset_of, examine
@@ -56,7 +56,7 @@ UNTOLD = "the dataset cannot be served now"
 
 
 def approve(home: Home, id: AgreementId) -> None:
-    """Say yes to a request; the owner's pod acts on it, at once if it runs.
+    """Log yes to a request; the owner's pod acts on it, at once if it runs.
 
     Raises:
         NotFound: there is no such agreement.
@@ -68,7 +68,7 @@ def approve(home: Home, id: AgreementId) -> None:
 
 
 def reject(home: Home, id: AgreementId, reason: str = "") -> None:
-    """Say no to a request; the scientist gets its money back.
+    """Log no to a request; the scientist gets its money back.
 
     Raises:
         NotFound, AccessRefused, Unusable: as `approve`.
@@ -84,7 +84,7 @@ class Owner:
 
     Args:
         home: opened with its key.
-        say: told what happens, one line each.
+        log: told what happens, one line each.
         keep_states: keep a job's states after it is settled, so that it can be replayed from the
             middle.
         keep_every: which states a training keeps: every a-th leaf's, and the last.
@@ -96,17 +96,17 @@ class Owner:
     def __init__(
         self,
         home: Home,
-        say: Say,
+        log: Log,
         keep_states: bool = True,
         keep_every: int = 1,
         look_s: float = LOOK_S,
         retry_s: float = RETRY_S,
         turn_s: float = TURN_S,
     ) -> None:
-        self.home, self.say = home, say
-        self._docket = Turns(home, turn_s)
+        self.home, self.log = home, log
+        self._turns = Turns(home, turn_s)
         self.keep_states, self.keep_every, self.look_s = keep_states, keep_every, look_s
-        self._retry = RetryPolicy(home, say, retry_s)
+        self._retry = RetryPolicy(home, log, retry_s)
         self._stop = threading.Event()
         self._busy: dict[AgreementId, Future[None]] = {}
         self._over: set[AgreementId] = set()
@@ -186,21 +186,21 @@ class Owner:
                 begin(self.home, id)
             case State.TRAINING:
                 if id not in self._begun:
-                    self.say(id, "training")
+                    self.log(id, "training")
                     self._begun.add(id)
-                self.say(id, TrainingSession(self.home, id, self._stop, self.keep_every)())
+                self.log(id, TrainingSession(self.home, id, self._stop, self.keep_every)())
             case State.TRAINED | State.DIVERGED:
                 self._note_end(id)
                 if now > agreement.dispute_deadline:
                     self.home.agreements.settle(id)
             case State.AUDITING:
                 self._note_end(id)
-                if done := answer_audit(self.home, self._docket, id):
-                    self.say(id, done)
+                if done := answer_audit(self.home, self._turns, id):
+                    self.log(id, done)
             case state if state.ended:
                 release_after_others(self.home, agreement)
-                if verdict := tell_verdict(self.home, self.home.audits.read(id)):
-                    self.say(id, verdict)
+                if verdict := describe_verdict(self.home, self.home.audits.read(id)):
+                    self.log(id, verdict)
                 self._end(agreement)
 
     def _note_end(self, id: AgreementId) -> None:
@@ -224,7 +224,7 @@ class Owner:
         if decision is None and (card.policy.manual_approval or concerns):
             if home.journal.record(id, "approval_needed", once="", why=concerns):
                 why = f" ({'; '.join(concerns)})" if concerns else ""
-                self.say(id, f"asks for approval{why}: fitchain job approve {id.short}")
+                self.log(id, f"asks for approval{why}: fitchain job approve {id.short}")
             return
         # A person may have taken days, and from acceptance on changed records cost the bond.
         if not examined or self._holds(agreement, lambda: read_registered(home, row)):
@@ -232,7 +232,7 @@ class Owner:
 
     def _examine(self, agreement: Agreement) -> None:
         if self.home.journal.record(agreement.id, "checking", once=""):
-            self.say(agreement.id, "examining the request")
+            self.log(agreement.id, "examining the request")
         concerns = examine(self.home, agreement)
         self.home.journal.record(agreement.id, "checked", once="", concerns=concerns)
 
@@ -247,19 +247,19 @@ class Owner:
         except FitchainError as error:
             reason = f"{error.message}; {error.hint}" if error.hint else error.message
             self.home.journal.record(agreement.id, "refused", once="", reason=reason)
-            self.say(agreement.id, f"declined: {reason}")
+            self.log(agreement.id, f"declined: {reason}")
             decline(self.home, agreement.id, UNTOLD if isinstance(error, DatasetChanged) else reason)
             return False
 
     def _accept(self, id: AgreementId) -> None:
         receipt = self.home.agreements.accept(id, commit_nonce(order_nonce(self.home, id)))
         self.home.journal.record(id, "accepted", once="", transaction=str(receipt.transaction), gas=receipt.gas_used)
-        self.say(id, "accepted")
+        self.log(id, "accepted")
 
     def _give_up(self, id: AgreementId, reason: str) -> None:
         """Tell once that a deadline was missed; what is left is for others to do."""
         if self.home.journal.record(id, "late", once=reason, reason=reason):
-            self.say(id, reason)
+            self.log(id, reason)
 
     def _end(self, agreement: Agreement) -> None:
         """Clear away what an ended agreement needs no more: the records' copy and the job's
@@ -276,7 +276,7 @@ class Owner:
             self._kept[id] = self._needed_until(agreement)
         self._over.add(id)
         if fresh:
-            self.say(id, agreement.state.name.lower())
+            self.log(id, agreement.state.name.lower())
 
     def _needed_until(self, agreement: Agreement) -> int:
         """Up to when, in seconds since 1970, the scientist may still fetch what was sealed to it:

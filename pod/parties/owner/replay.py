@@ -60,26 +60,26 @@ def replay_job(home: Home, id: AgreementId, count: int, on_event: Callable[[Even
     """
     if count < 1:
         raise InputRefused(f"at least one segment is replayed, not {count}")
-    proof, folder = home.agreements.run_record(id), home.job_folder(id)
-    if proof.end_block is None or not (folder / LEAVES).exists():
+    run, folder = home.agreements.run_record(id), home.job_folder(id)
+    if run.end_block is None or not (folder / LEAVES).exists():
         raise NotFound(f"the job {id} has no ended training in this home", "only who has the data can replay it")
     leaves = tuple(checkpoint.leaf for checkpoint in read_leaves(folder))
-    root = Transcript(proof.ctx, proof.seed, leaves).root
-    if root != proof.transcript_root:
-        raise ClaimMismatch(f"the leaves in {folder} have the root {root} and the chain has {proof.transcript_root}")
+    root = Transcript(run.ctx, run.seed, leaves).root
+    if root != run.transcript_root:
+        raise ClaimMismatch(f"the leaves in {folder} have the root {root} and the chain has {run.transcript_root}")
     # In a folder of its own: the pod may be at work in the job's, clearing it away say.
     with tempfile.TemporaryDirectory(dir=folder, prefix=".replay-") as scratch:
-        place = Path(scratch)
-        link_training(folder, place)
-        prepare(home, id, proof, place)
-        return Replay(replay_folder(place, _drawn(len(leaves) - 1, count), on_event), len(leaves) - 1)
+        training = Path(scratch)
+        link_training(folder, training)
+        prepare(home, id, run, training)
+        return Replay(replay_folder(training, _drawn(len(leaves) - 1, count), on_event), len(leaves) - 1)
 
 
-def link_training(folder: Path, place: Path) -> None:
+def link_training(folder: Path, target: Path) -> None:
     """Lay out what a training left behind: its offer, its leaves, its kept states."""
-    (place / STATES).mkdir()
+    (target / STATES).mkdir()
     for path in (*(folder / name for name in (*OFFER_FILES, LEAVES)), *(folder / STATES).glob("*.safetensors")):
-        os.link(path, place / path.relative_to(folder))
+        os.link(path, target / path.relative_to(folder))
 
 
 def _drawn(segments: int, count: int) -> list[int]:

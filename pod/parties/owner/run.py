@@ -82,23 +82,23 @@ class TrainingSession:
         self.home.chain.catch_up()  # else what was sent and is not mined yet would be sent again
         if self.home.agreements.read(self.id).state != State.TRAINING:
             return "ended before"
-        proof = self.home.agreements.run_record(self.id)
-        ended = self.train(proof)
+        run = self.home.agreements.run_record(self.id)
+        ended = self.train(run)
         if ended is None:
             return "stopped"
-        self.end(proof, ended)
+        self.end(run, ended)
         return ENDINGS[ended["event"]]
 
-    def train(self, proof: RunRecord) -> Event | None:
+    def train(self, run: RunRecord) -> Event | None:
         """Train in a worker, anchoring each group of leaves as it is complete.
 
         Returns:
             the event with which the training ended; None if the pod was asked to stop.
         """
         sweep(self.folder)
-        prepare(self.home, self.id, proof, self.folder, self.keep_every)
+        prepare(self.home, self.id, run, self.folder, self.keep_every)
         leave = self.card.policy.metrics_leave
-        anchors = Anchors(self.home, self.id, proof, self.recipe.group_leaves, self.recipient, leave)
+        anchors = Anchors(self.home, self.id, run, self.recipe.group_leaves, self.recipient, leave)
         leaves = LeafFile(self.folder)
         ended: Event | None = None
         with Worker(self.folder, self.recipe.environment) as worker:
@@ -108,16 +108,16 @@ class TrainingSession:
                 if event["event"] != "started":  # before it goes on, a worker drops what a power cut left of a line
                     for checkpoint in leaves.more():
                         anchors.take(checkpoint)
-                self._tell(event)
+                self._record(event)
                 ended = event if event["event"] in ENDINGS else ended
         assert ended is not None  # a worker that ends otherwise raises
         anchors.wait()
         return ended
 
-    def end(self, proof: RunRecord, ended: Event) -> None:
+    def end(self, run: RunRecord, ended: Event) -> None:
         """Deliver what was trained and end the run on chain."""
         leaves = tuple(checkpoint.leaf for checkpoint in read_leaves(self.folder))
-        transcript = Transcript(proof.ctx, proof.seed, leaves)
+        transcript = Transcript(run.ctx, run.seed, leaves)
         transcript.verify(self.recipe.steps, self.recipe.segment_steps)
         weights, key = self._deliver(transcript)
         ending = transcript.ending(self.recipe.group_leaves, weights, key)
@@ -133,8 +133,8 @@ class TrainingSession:
         journal, sent = self.home.journal, ("weights",) if audited else ("weights", "key")
         if not all(journal.fact(self.id, name) for name in sent):
             self._seal(transcript, audited)
-        known = {name: journal.fact(self.id, name) for name in sent}
-        weights, key = (Cid.parse(cid) if (cid := known.get(name)) else None for name in ("weights", "key"))
+        cids = {name: journal.fact(self.id, name) for name in sent}
+        weights, key = (Cid.parse(cid) if (cid := cids.get(name)) else None for name in ("weights", "key"))
         assert weights is not None
         return weights, key
 
@@ -152,13 +152,13 @@ class TrainingSession:
             journal.keep_fact(self.id, name, str(cid))
         journal.record(self.id, "delivered", once="", **{name: str(cid) for name, cid in sent.items()})
 
-    def _tell(self, event: Event) -> None:
+    def _record(self, event: Event) -> None:
         """Put the worker's events into the job's history."""
         body = {name: value for name, value in event.items() if name != "event"}
         match event["event"]:
             case "started":
-                told = {"steps": self.recipe.steps, "pid": body["pid"], "sandbox": body["sandbox"]}
-                self.home.journal.record(self.id, "training", step=0, **told)
+                details = {"steps": self.recipe.steps, "pid": body["pid"], "sandbox": body["sandbox"]}
+                self.home.journal.record(self.id, "training", step=0, **details)
             case "leaf":
                 self.home.journal.record(self.id, "checkpoint", once=str(body["index"]), **body)
             case "resumed" | "skipped":
@@ -188,7 +188,7 @@ def record_end(home: Home, id: AgreementId, reason: str = "") -> None:
     )
 
 
-def prepare(home: Home, id: AgreementId, proof: RunRecord, folder: Path, keep_every: int = 1) -> None:
+def prepare(home: Home, id: AgreementId, run: RunRecord, folder: Path, keep_every: int = 1) -> None:
     """Give a worker's folder its records and its task; the records are read again and must still be
     the registered ones.
 
@@ -201,7 +201,7 @@ def prepare(home: Home, id: AgreementId, proof: RunRecord, folder: Path, keep_ev
     table.write_npz(part)
     part.replace(folder / RECORDS)
     salt_key = home.keys.derive("fitchain/metrics/v1", id)
-    Task("train", proof.ctx, proof.seed, salt_key, keep_every=keep_every).write(folder)
+    Task("train", run.ctx, run.seed, salt_key, keep_every=keep_every).write(folder)
 
 
 def order_nonce(home: Home, id: AgreementId) -> Digest:

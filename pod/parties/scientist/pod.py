@@ -14,8 +14,8 @@ from functools import partial
 
 from fitchain.pod.jobs.exchange import Note, fetch_note, fetch_refusal
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.jobs.retry import RETRY_S, RetryPolicy, Say
-from fitchain.pod.jobs.turns import SCIENTIST_RANK, TURN_S, Turns, tell_verdict
+from fitchain.pod.jobs.retry import RETRY_S, Log, RetryPolicy
+from fitchain.pod.jobs.turns import SCIENTIST_RANK, TURN_S, Turns, describe_verdict
 from fitchain.pod.parties.scientist.receive import ENDED, accept_result, fetch_model
 from fitchain.pod.ports.agreement import Agreement, Anchor, State
 from fitchain.pod.ports.registry import Role
@@ -33,7 +33,7 @@ class Scientist:
         home: opened with its key.
         auto_accept: accept a result as soon as its certificate holds; else a person accepts, or
             silence does.
-        say: told what happens, one line each.
+        log: told what happens, one line each.
         look_s: seconds between two looks at the chain.
         retry_s: seconds until something that failed is tried again.
         turn_s: see `Turns`.
@@ -43,14 +43,14 @@ class Scientist:
         self,
         home: Home,
         auto_accept: bool,
-        say: Say,
+        log: Log,
         look_s: float = LOOK_S,
         retry_s: float = RETRY_S,
         turn_s: float = TURN_S,
     ) -> None:
-        self._docket = Turns(home, turn_s)
-        self.home, self.auto_accept, self.say, self.look_s = home, auto_accept, say, look_s
-        self._retry = RetryPolicy(home, say, retry_s)
+        self._turns = Turns(home, turn_s)
+        self.home, self.auto_accept, self.log, self.look_s = home, auto_accept, log, look_s
+        self._retry = RetryPolicy(home, log, retry_s)
         self._over: set[AgreementId] = set()
 
     def run(self, stop: threading.Event, ready: Callable[[], None] = lambda: None) -> None:
@@ -81,16 +81,16 @@ class Scientist:
 
     def _follow(self, id: AgreementId) -> None:
         audited = self.home.agreements.read(id).state == State.AUDITING
-        if audited and self._docket.bring_on(self.home.audits.read(id), SCIENTIST_RANK):
-            self.say(id, "brought the audit on")
-        if follow(self.home, id, self.auto_accept, self.say).ended:
-            if verdict := tell_verdict(self.home, self.home.audits.read(id)):
-                self.say(id, verdict)
+        if audited and self._turns.bring_on(self.home.audits.read(id), SCIENTIST_RANK):
+            self.log(id, "brought the audit on")
+        if follow(self.home, id, self.auto_accept, self.log).ended:
+            if verdict := describe_verdict(self.home, self.home.audits.read(id)):
+                self.log(id, verdict)
             self.home.release_objects(id)
             self._over.add(id)
 
 
-def follow(home: Home, id: AgreementId, auto_accept: bool, say: Say) -> State:
+def follow(home: Home, id: AgreementId, auto_accept: bool, log: Log) -> State:
     """Look at one job: read its new notes, receive its result, accept it if told to.
 
     A note that is missing or wrong keeps nobody from receiving the result; a wrong one keeps it
@@ -104,23 +104,23 @@ def follow(home: Home, id: AgreementId, auto_accept: bool, say: Say) -> State:
         FitchainError: something could not be done now; calling again goes on from there.
     """
     agreement = home.agreements.read(id)
-    problem = _read_notes(home, agreement, say)
+    problem = _read_notes(home, agreement, log)
     if _delivered(agreement) and not home.journal.happened(id, "received"):
         fetch_model(home, id)
-        say(id, "received the trained model; its certificate holds")
+        log(id, "received the trained model; its certificate holds")
     if isinstance(problem, ClaimMismatch):
         raise problem
     if auto_accept and agreement.state in (State.TRAINED, State.DIVERGED) and _in_time(home, agreement):
         accept_result(home, id)
-        say(id, "accepted the result")
+        log(id, "accepted the result")
         agreement = home.agreements.read(id)
     state = agreement.state  # not where it stands by now: what came since is received in the next look
     # That it was requested is for whoever asked to write down: it tells a finished request from an
     # interrupted one.
     if state != State.REQUESTED and home.journal.record(id, state.name.lower(), once=""):
-        say(id, state.name.lower())
+        log(id, state.name.lower())
     if state == State.CANCELLED:
-        _read_refusal(home, id, say)
+        _read_refusal(home, id, log)
     if problem is not None and not state.ended:
         raise problem
     return state
@@ -132,7 +132,7 @@ def _delivered(agreement: Agreement) -> bool:
     return agreement.state in ENDED and not (audited and agreement.state == State.AUDITING)
 
 
-def _read_refusal(home: Home, id: AgreementId, say: Say) -> None:
+def _read_refusal(home: Home, id: AgreementId, log: Log) -> None:
     """Open the reason that the owner gave for declining, if it gave one."""
     cid = home.agreements.refusal(id)
     if cid is None or home.journal.happened(id, "refused"):
@@ -140,14 +140,14 @@ def _read_refusal(home: Home, id: AgreementId, say: Say) -> None:
     home.add_peer(home.agreements.read(id).terms.owner)
     reason = fetch_refusal(home.store, id, cid, home.keys.identity)
     home.journal.record(id, "refused", once="", reason=reason)
-    say(id, f"the owner declined: {reason}")
+    log(id, f"the owner declined: {reason}")
 
 
 def _in_time(home: Home, agreement: Agreement) -> bool:
     return home.chain.block("latest").timestamp <= agreement.dispute_deadline
 
 
-def _read_notes(home: Home, agreement: Agreement, say: Say) -> FitchainError | None:
+def _read_notes(home: Home, agreement: Agreement, log: Log) -> FitchainError | None:
     """Open the notes of anchors that have not been read yet.
 
     Returns:
@@ -165,7 +165,7 @@ def _read_notes(home: Home, agreement: Agreement, say: Say) -> FitchainError | N
             continue
         body = {"count": anchor.count, "step": note.step, "metrics": note.metrics, "block": anchor.block}
         home.journal.record(agreement.id, "note", once=str(anchor.count), **body)
-        say(agreement.id, f"{anchor.count} checkpoints anchored in block {anchor.block}{_told(note)}")
+        log(agreement.id, f"{anchor.count} checkpoints anchored in block {anchor.block}{_describe_metrics(note)}")
     return problem
 
 
@@ -189,5 +189,5 @@ def _note(home: Home, agreement: Agreement, anchor: Anchor, index: int) -> Note:
     return note
 
 
-def _told(note: Note) -> str:
+def _describe_metrics(note: Note) -> str:
     return "".join(f", {name} {value:g}" for name, value in (note.metrics or {}).items())

@@ -103,6 +103,6 @@ def model_inputs(card: Card) -> tuple[Input, ...]:
     each column of arrays."""
     shapes = {column.name: column.shape for column in card.columns}
     return tuple(
-        Input(f"x{place}", "F32", shapes[columns[0]] or (len(columns),))
-        for place, columns in enumerate(argument_columns(card.json()))
+        Input(f"x{index}", "F32", shapes[columns[0]] or (len(columns),))
+        for index, columns in enumerate(argument_columns(card.json()))
     )

@@ -91,39 +91,39 @@ def fetch_model(home: Home, id: AgreementId) -> Delivery:
         verdict = check(home, id, delivery(home, id))
     else:
         verdict = _fetch(home, id, folder)
-    found = delivery(home, id)
+    received = delivery(home, id)
     home.journal.record(
         id,
         "received",
         once="",
-        model=str(found.model),
-        certificate=str(found.certificate),
+        model=str(received.model),
+        certificate=str(received.certificate),
         assurance=str(verdict.assurance),
     )
-    return found
+    return received
 
 
 def _fetch(home: Home, id: AgreementId, folder: Path) -> Verdict:
     """Fetch, open and check a delivery; only one that holds gets its place in the job's folder."""
-    agreement, proof = home.agreements.read(id), home.agreements.run_record(id)
-    keys = _keys(home, id, proof)
-    if agreement.state not in ENDED or proof.delivery is None or not keys:
+    agreement, run = home.agreements.read(id), home.agreements.run_record(id)
+    keys = _keys(home, id, run)
+    if agreement.state not in ENDED or run.delivery is None or not keys:
         raise NotFound(f"the job {id} is {agreement.state.name.lower()} and has delivered nothing yet")
     home.add_peer(agreement.terms.owner)
     problem: FitchainError | None = None
     for released in keys:
         try:
-            return _open(home, id, folder, proof.delivery, released)
+            return _open(home, id, folder, run.delivery, released)
         except (AccessRefused, InputRefused, DigestMismatch, NotFound, StoreUnusable) as error:
             problem = problem or error
     assert problem is not None
     raise problem
 
 
-def _keys(home: Home, id: AgreementId, proof: RunRecord) -> list[Release]:
+def _keys(home: Home, id: AgreementId, run: RunRecord) -> list[Release]:
     """The sealed job identities to try: the owner's with its ending, or any released by an audit."""
-    if proof.identity is not None:
-        return [Release("", proof.identity)]
+    if run.identity is not None:
+        return [Release("", run.identity)]
     return [release for release in home.audits.releases(id) if release.identity is not None]
 
 
@@ -134,24 +134,24 @@ def _open(home: Home, id: AgreementId, folder: Path, sealed: Cid, released: Rele
         home.add_peer(released.by)
     identity = fetch_key(home.store, id, released.identity, home.keys.identity)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".opened-") as scratch:
-        place = Path(scratch)
-        fetch_folder(home.store, sealed, place, DELIVERY_FILES, identity)
+        opened = Path(scratch)
+        fetch_folder(home.store, sealed, opened, DELIVERY_FILES, identity)
         try:
-            verdict = check(home, id, Delivery(*(place / name for name in DELIVERY_FILES)))
+            verdict = check(home, id, Delivery(*(opened / name for name in DELIVERY_FILES)))
         except Refuted as error:  # told by the files' own names: where they lie now has a new name every time
-            raise type(error)(error.message.replace(f"{place}/", ""), error.hint) from None
+            raise type(error)(error.message.replace(f"{opened}/", ""), error.hint) from None
         for name in DELIVERY_FILES:
-            (place / name).replace(folder / name)
+            (opened / name).replace(folder / name)
     return verdict
 
 
-def check(home: Home, id: AgreementId, found: Delivery) -> Verdict:
+def check(home: Home, id: AgreementId, delivered: Delivery) -> Verdict:
     """Verify a delivery's certificate against the chain, as that of this job and no other.
 
     Raises:
         Refuted: it does not hold, or holds for another job.
     """
-    verdict = verify(found.model, found.certificate.read_bytes(), home.chain)
+    verdict = verify(delivered.model, delivered.certificate.read_bytes(), home.chain)
     if verdict.statement.agreement != id:
         raise ClaimMismatch(
             f"the job {id} was delivered the certificate of {verdict.statement.agreement}",
@@ -195,18 +195,18 @@ def evaluate(home: Home, id: AgreementId, source: Path) -> Evaluation:
         NotFound: the model has not been received, or there is no such table.
         InputRefused: the table does not fit the recipe.
     """
-    found, folder = delivery(home, id), home.job_folder(id)
+    received, folder = delivery(home, id), home.job_folder(id)
     recipe = Recipe.parse((folder / "recipe.json").read_bytes())
     card = read_card(home, home.agreements.read(id).terms.dataset)
     table = _matching(card, source)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".evaluation-") as scratch:
-        place = Path(scratch)
+        workspace = Path(scratch)
         for name in OFFER_FILES:
-            shutil.copyfile(folder / name, place / name)
-        os.link(found.model, place / "final.safetensors")
-        table.write_npz(place / "records.npz")
-        Task("evaluate", ctx=ZERO, seed=ZERO, salt_key=bytes(32)).write(place)
-        ended = run_worker(place, environment=recipe.environment)
+            shutil.copyfile(folder / name, workspace / name)
+        os.link(received.model, workspace / "final.safetensors")
+        table.write_npz(workspace / "records.npz")
+        Task("evaluate", ctx=ZERO, seed=ZERO, salt_key=bytes(32)).write(workspace)
+        ended = run_worker(workspace, environment=recipe.environment)
     return Evaluation(int(ended["records"]), {name: float(value) for name, value in ended["metrics"].items()})
 
 

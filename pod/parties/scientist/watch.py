@@ -43,4 +43,4 @@ def watch_job(home: Home, id: AgreementId, until_settled: bool = False) -> Itera
 
 
 def _follow(home: Home, id: AgreementId) -> None:
-    follow(home, id, auto_accept=False, say=lambda id, text: None)
+    follow(home, id, auto_accept=False, log=lambda id, text: None)

@@ -68,7 +68,7 @@ def examine(
     store: Store,
     cid: Cid,
     identity: str,
-    facts: ChainRecord,
+    chain_record: ChainRecord,
     folder: Path,
     on_event: Callable[[Event], None] | None = None,
 ) -> Examination:
@@ -78,7 +78,7 @@ def examine(
         store: where evidence and delivery are fetched from.
         cid: of the sealed evidence; foreign input.
         identity: the age secret that this verifier made for this audit.
-        facts: what the chain says of the job and its challenge.
+        chain_record: what the chain says of the job and its challenge.
         folder: for the opened evidence and delivery; made when absent. They are the owner's
             secrets: the caller wipes them.
         on_event: told the worker's events.
@@ -91,34 +91,39 @@ def examine(
             takes): likewise.
     """
     try:
-        evidence = _fetch_evidence(store, cid, identity, facts, folder / EVIDENCE)
-        _fetch_delivery(store, evidence, facts, folder / DELIVERY)
+        evidence = _fetch_evidence(store, cid, identity, chain_record, folder / EVIDENCE)
+        _fetch_delivery(store, evidence, chain_record, folder / DELIVERY)
     except _Withheld as gone:
         return Examination(Outcome.WITHHELD, ZERO, (Problem(None, gone.what),), lasting=gone.lasting)
-    problems = check(evidence, facts)
-    delivered = check_delivery(folder / DELIVERY / DELIVERY_FILES[0], facts)
-    audited = _replay(evidence, facts, problems, on_event)
-    found = [*problems, *([delivered] if delivered else [])]
-    found += [Problem(each.index, each.difference) for each in audited if not each.equal]
+    problems = check(evidence, chain_record)
+    delivered = check_delivery(folder / DELIVERY / DELIVERY_FILES[0], chain_record)
+    audited = _replay(evidence, chain_record, problems, on_event)
+    all_problems = [*problems, *([delivered] if delivered else [])]
+    all_problems += [Problem(each.index, each.difference) for each in audited if not each.equal]
     states = {each.index: each.before for each in audited}
-    trace = trace_digest(facts.ctx, facts.challenge, facts.round, [states.get(j, ZERO) for j in facts.audited])
-    return Examination(Outcome.MISMATCH if found else Outcome.MATCH, trace, tuple(found), audited)
+    trace = trace_digest(
+        chain_record.ctx,
+        chain_record.challenge,
+        chain_record.round,
+        [states.get(j, ZERO) for j in chain_record.audited],
+    )
+    return Examination(Outcome.MISMATCH if all_problems else Outcome.MATCH, trace, tuple(all_problems), audited)
 
 
-def _fetch_evidence(store: Store, cid: Cid, identity: str, facts: ChainRecord, folder: Path) -> Evidence:
+def _fetch_evidence(store: Store, cid: Cid, identity: str, chain_record: ChainRecord, folder: Path) -> Evidence:
     """Fetch, open and read the evidence; nothing of it is checked yet."""
-    _fetch(store, cid, folder, files_of(facts.audited), identity, FOLDER_BYTES)
+    _fetch(store, cid, folder, files_of(chain_record.audited), identity, FOLDER_BYTES)
     try:
         return Evidence.read(folder)
     except (InputRefused, NotFound) as error:
         raise _Withheld(f"the evidence cannot be read: {error.message}", lasting=True) from None
 
 
-def _fetch_delivery(store: Store, evidence: Evidence, facts: ChainRecord, folder: Path) -> None:
+def _fetch_delivery(store: Store, evidence: Evidence, chain_record: ChainRecord, folder: Path) -> None:
     """Fetch the delivery and open it with the job's identity."""
-    if facts.delivery is None:
+    if chain_record.delivery is None:
         raise _Withheld("the chain names no delivery that can be fetched", lasting=True)
-    _fetch(store, facts.delivery, folder, DELIVERY_FILES, evidence.identity)
+    _fetch(store, chain_record.delivery, folder, DELIVERY_FILES, evidence.identity)
 
 
 def _fetch(store: Store, cid: Cid, folder: Path, names: tuple[str, ...], identity: str, *limit: int) -> None:
@@ -133,13 +138,16 @@ def _fetch(store: Store, cid: Cid, folder: Path, names: tuple[str, ...], identit
 
 
 def _replay(
-    evidence: Evidence, facts: ChainRecord, problems: tuple[Problem, ...], on_event: Callable[[Event], None] | None
+    evidence: Evidence,
+    chain_record: ChainRecord,
+    problems: tuple[Problem, ...],
+    on_event: Callable[[Event], None] | None,
 ) -> tuple[Audited, ...]:
     """Replay the segments whose checks have held."""
     spoilt = {problem.segment for problem in problems}
-    segments = [segment for segment in facts.audited if segment not in spoilt]
+    segments = [segment for segment in chain_record.audited if segment not in spoilt]
     if None in spoilt or not segments:
         return ()
     recipe = Recipe.parse((evidence.folder / RECIPE).read_bytes())
     environment.check(recipe.environment, environment.host_cache())
-    return audit(evidence.folder, facts.ctx, facts.seed, segments, on_event)
+    return audit(evidence.folder, chain_record.ctx, chain_record.seed, segments, on_event)

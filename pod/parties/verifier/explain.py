@@ -52,14 +52,16 @@ def explain_evidence(
     audit, folder = home.audits.read(id), home.job_folder(id)
     if (cid := home.audits.evidence(audit)) is None:
         raise NotFound(f"the audit of {id.short} has no evidence in this round", "wait until its owner has shown it")
-    facts = read_chain_record(home.chain, id, audit.seed, audit.round)
+    chain_record = read_chain_record(home.chain, id, audit.seed, audit.round)
     home.add_peer(home.agreements.terms(id).owner)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".audit-") as scratch:
         opened = Path(scratch) / "evidence"
-        fetch_folder(home.store, cid, opened, files_of(facts.audited), home.read_secret(folder / SEAT), FOLDER_BYTES)
-        problems = {problem.segment: problem for problem in check(Evidence.read(opened), facts)}
+        fetch_folder(
+            home.store, cid, opened, files_of(chain_record.audited), home.read_secret(folder / SEAT), FOLDER_BYTES
+        )
+        problems = {problem.segment: problem for problem in check(Evidence.read(opened), chain_record)}
         for concerned in (None, *segments):  # None: a problem of the evidence as a whole
             if concerned in problems:
                 raise ClaimMismatch(f"the evidence itself does not hold: {problems[concerned]}")
-        task = Task("audit", facts.ctx, facts.seed, bytes(32), segments=tuple(segments))
+        task = Task("audit", chain_record.ctx, chain_record.seed, bytes(32), segments=tuple(segments))
         return explain(opened, task, segments, emit)

@@ -29,8 +29,8 @@ from fitchain.pod.compute.dataset import Card
 from fitchain.pod.compute.dataset.card import CARD_BYTES
 from fitchain.pod.jobs.exchange import send_key
 from fitchain.pod.jobs.home import Home, sweep
-from fitchain.pod.jobs.retry import RETRY_S, RetryPolicy, Say
-from fitchain.pod.jobs.turns import FIRST_SEAT_RANK, TURN_S, Turns, send, tell_verdict
+from fitchain.pod.jobs.retry import RETRY_S, Log, RetryPolicy
+from fitchain.pod.jobs.turns import FIRST_SEAT_RANK, TURN_S, Turns, describe_verdict, send
 from fitchain.pod.parties.verifier.examine import EVIDENCE, Examination, examine
 from fitchain.pod.ports.agreement import Audit, Outcome, Phase, Seat
 from fitchain.pod.ports.chain import Receipt
@@ -67,7 +67,7 @@ class Verifier:
 
     Args:
         home: opened with its key.
-        say: told what happens, one line each.
+        log: told what happens, one line each.
         look_s: seconds between two looks at the chain.
         retry_s: seconds until something that failed is tried again.
         turn_s: see `Turns`.
@@ -78,15 +78,15 @@ class Verifier:
     def __init__(
         self,
         home: Home,
-        say: Say,
+        log: Log,
         look_s: float = LOOK_S,
         retry_s: float = RETRY_S,
         turn_s: float = TURN_S,
         examiner: Callable[..., Examination] = examine,
     ) -> None:
-        self.home, self.say, self.look_s, self.examiner = home, say, look_s, examiner
-        self._retry = RetryPolicy(home, say, retry_s)
-        self._docket = Turns(home, turn_s)
+        self.home, self.log, self.look_s, self.examiner = home, log, look_s, examiner
+        self._retry = RetryPolicy(home, log, retry_s)
+        self._turns = Turns(home, turn_s)
         self._stop = threading.Event()
         self._busy: dict[AgreementId, Future[None]] = {}
         self._mine: dict[AgreementId, None] = {}
@@ -136,7 +136,7 @@ class Verifier:
             if self.home.keys.address in draw.seats:
                 self._mine[draw.id] = None
                 if self.home.journal.record(draw.id, "drawn", once=str(draw.round), round=draw.round):
-                    self.say(draw.id, "drawn as a verifier")
+                    self.log(draw.id, "drawn as a verifier")
         self._next_block = head + 1
 
     def _free(self, id: AgreementId) -> bool:
@@ -158,7 +158,7 @@ class Verifier:
         if audit.phase.over or seat is None:
             self._end(audit)
             return
-        if self._docket.bring_on(audit, FIRST_SEAT_RANK + seat.number) or now > audit.deadline:
+        if self._turns.bring_on(audit, FIRST_SEAT_RANK + seat.number) or now > audit.deadline:
             return
         match audit.phase:
             case Phase.JOINING if not (seat.joined or seat.declined):
@@ -175,11 +175,11 @@ class Verifier:
             check_host(self.home, audit.id)
         except EnvironmentRefused as error:
             if self._send(audit, "declined", self.home.audits.decline, seat.number, reason=error.message):
-                self.say(audit.id, f"declined the seat: {error.message}")
+                self.log(audit.id, f"declined the seat: {error.message}")
             return
         secret = self.home.kept_identity(self._folder(audit.id) / SEAT)
         if self._send(audit, "joined", self.home.audits.join, seat.number, recipient_of(secret)):
-            self.say(audit.id, "took the seat")
+            self.log(audit.id, "took the seat")
 
     def _commit(self, audit: Audit, seat: Seat) -> None:
         ballot = self._ballot(audit) or self._vote(audit)
@@ -189,14 +189,14 @@ class Verifier:
             audit.id, audit.round, self.home.keys.address, ballot.outcome, ballot.trace, self._salt(audit)
         )
         if self._send(audit, "committed", self.home.audits.commit, seat.number, bound):
-            self.say(audit.id, "committed to a vote")
+            self.log(audit.id, "committed to a vote")
 
     def _reveal(self, audit: Audit, seat: Seat) -> None:
         if (ballot := self._ballot(audit)) is None:
             raise NotFound(f"the journal does not know the vote on {audit.id}", "restore the home that committed to it")
         words = seat.number, ballot.outcome, ballot.trace, self._salt(audit)
         if self._send(audit, "revealed", self.home.audits.reveal, *words, outcome=ballot.outcome.name):
-            self.say(audit.id, f"voted {ballot.outcome.name.lower()}")
+            self.log(audit.id, f"voted {ballot.outcome.name.lower()}")
 
     def _release(self, audit: Audit) -> None:
         """Hand the job's identity to the scientist in the owner's stead."""
@@ -207,14 +207,14 @@ class Verifier:
         recipient = check_recipient(self.home.registry.pod(scientist).recipient)
         key = send_key(self.home.store, audit.id, self.home.read_secret(path), recipient)
         if self._send(audit, "released", self.home.audits.release, key, key=str(key)):
-            self.say(audit.id, "released the trained model in its owner's stead")
+            self.log(audit.id, "released the trained model in its owner's stead")
 
     def _end(self, audit: Audit) -> None:
         """Collect what was earned, and forget what must not outlive the audit."""
         folder = self._folder(audit.id)
         sweep(folder)
-        if verdict := tell_verdict(self.home, audit):
-            self.say(audit.id, verdict)
+        if verdict := describe_verdict(self.home, audit):
+            self.log(audit.id, verdict)
         if audit.phase.over and self.home.audits.verifier(self.home.keys.address).earned:
             receipt = self.home.audits.withdraw()
             self.home.journal.record(audit.id, "collected", transaction=str(receipt.transaction), gas=receipt.gas_used)
@@ -227,30 +227,32 @@ class Verifier:
 
     def _ballot(self, audit: Audit) -> Ballot | None:
         """The vote of this round, if it was written down."""
-        if (known := self.home.journal.fact(audit.id, f"ballot/{audit.round}")) is None:
+        if (written := self.home.journal.fact(audit.id, f"ballot/{audit.round}")) is None:
             return None
-        body = json.loads(known)
+        body = json.loads(written)
         return Ballot(Outcome[body["outcome"]], Digest.parse(body["trace"]))
 
     def _vote(self, audit: Audit) -> Ballot | None:
         """Examine the evidence and write the vote down; None while there is no evidence to be seen."""
         try:
-            found = self._examination(audit)
+            examination = self._examination(audit)
         except StoreUnusable:
             if not self._is_late(audit):
                 raise
-            found = Examination(Outcome.INCONCLUSIVE, ZERO)
+            examination = Examination(Outcome.INCONCLUSIVE, ZERO)
         except Unusable as error:  # this host cannot say: another class, too little memory
             self.home.journal.record(audit.id, "cannot_replay", once=str(audit.round), reason=error.message)
-            self.say(audit.id, f"cannot replay: {error.message}")
-            found = Examination(Outcome.INCONCLUSIVE, ZERO)
-        if found is None:
+            self.log(audit.id, f"cannot replay: {error.message}")
+            examination = Examination(Outcome.INCONCLUSIVE, ZERO)
+        if examination is None:
             return None
-        body = {"outcome": found.outcome.name, "trace": str(found.trace)}
+        body = {"outcome": examination.outcome.name, "trace": str(examination.trace)}
         self.home.journal.keep_fact(audit.id, f"ballot/{audit.round}", json.dumps(body))
-        told = {"problems": [str(problem) for problem in found.problems], "segments": len(found.audited)}
-        self.home.journal.record(audit.id, "examined", once=str(audit.round), outcome=found.outcome.name, **told)
-        return Ballot(found.outcome, found.trace)
+        details = {"problems": [str(problem) for problem in examination.problems], "segments": len(examination.audited)}
+        self.home.journal.record(
+            audit.id, "examined", once=str(audit.round), outcome=examination.outcome.name, **details
+        )
+        return Ballot(examination.outcome, examination.trace)
 
     def _examination(self, audit: Audit) -> Examination | None:
         """What the evidence of this round comes to; None while its event has too few confirmations.
@@ -265,18 +267,18 @@ class Verifier:
             return None
         if (cid := home.audits.evidence(audit)) is None:
             return Examination(Outcome.WITHHELD, ZERO)
-        facts, folder = read_chain_record(home.chain, id, audit.seed, audit.round), self._folder(id)
+        chain_record, folder = read_chain_record(home.chain, id, audit.seed, audit.round), self._folder(id)
         home.add_peer(home.agreements.read(id).terms.owner)
         secret = home.read_secret(folder / SEAT)
         sweep(folder)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".audit-") as scratch:
-            found = self.examiner(home.store, cid, secret, facts, Path(scratch))
-            if not found.lasting and not self._is_late(audit):
-                why = "; ".join(str(problem) for problem in found.problems)
+            examination = self.examiner(home.store, cid, secret, chain_record, Path(scratch))
+            if not examination.lasting and not self._is_late(audit):
+                why = "; ".join(str(problem) for problem in examination.problems)
                 raise StoreUnusable(f"the evidence of {id} cannot be seen yet: {why}", "it is looked for again")
-            if found.outcome == Outcome.MATCH:
+            if examination.outcome == Outcome.MATCH:
                 home.keep_secret(folder / JOB, Evidence.read(Path(scratch) / EVIDENCE).identity)
-        return found
+        return examination
 
     def _is_late(self, audit: Audit) -> bool:
         """Whether so little of the time to vote is left that nothing is waited for any more."""
@@ -287,11 +289,11 @@ class Verifier:
         finds it."""
         return Digest(self.home.keys.derive("fitchain/vote/v1", audit.id, audit.round))
 
-    def _send(self, audit: Audit, kind: str, step: Callable[..., Receipt], *args: Any, **told: Any) -> bool:
+    def _send(self, audit: Audit, kind: str, step: Callable[..., Receipt], *args: Any, **details: Any) -> bool:
         """Send a step of the seat and write it down; False where the audit has moved on meanwhile."""
         if (receipt := send(self.home, audit, step, *args)) is None:
             return False
-        body = {"round": audit.round, "transaction": str(receipt.transaction), "gas": receipt.gas_used, **told}
+        body = {"round": audit.round, "transaction": str(receipt.transaction), "gas": receipt.gas_used, **details}
         self.home.journal.record(audit.id, kind, once=str(audit.round), **body)
         return True
 

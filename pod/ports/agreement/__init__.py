@@ -1,9 +1,8 @@
 """Agreements: terms and life cycle, as typed calls and events.
 
-Stands after `registry` and before `environment` in the flow. `terms` holds the values, `calls` and
-`audits` the transactions and reads, `story` what a checker reads of an agreement's whole life. It
-knows roots, digests and money; how a transcript or a peak comes about it does not know. Nothing
-here imports torch.
+`terms` holds the values, `calls` and `audits` the transactions and reads, `history` what a checker
+reads of an agreement's whole life. It knows roots, digests and money; how a transcript or a peak
+comes about it does not know. Nothing here imports torch.
 """
 
 from fitchain.pod.ports.agreement.audits import Audit, Audits, Draw, Release, Seat, Verifier, Vote

@@ -192,14 +192,17 @@ class Audits:
     def verifiers(self, addresses: Sequence[str]) -> list[Verifier]:
         """Several accounts in one round trip."""
         names = ("verifier", "membership")
-        found = self.chain.call_many([("Audits", name, (address,)) for address in addresses for name in names])
-        kept = zip(addresses, found[::2], found[1::2], strict=True)
+        answers = self.chain.call_many([("Audits", name, (address,)) for address in addresses for name in names])
+        kept = zip(addresses, answers[::2], answers[1::2], strict=True)
         return [Verifier(address, **money, **_membership(spell)) for address, money, spell in kept]
 
     def pool(self) -> list[str]:
         """Every account that ever staked, by number."""
         length = int(self.chain.call("Audits", "poolLength"))
         return self.chain.call_many([("Audits", "poolMember", (index,)) for index in range(length)])
+
+    # No command asks for `available` or `unbonding_time`: they are for programs that open an audit
+    # or leave the pool.
 
     def available(self, panel: PanelId, owner: str, scientist: str, enough: int) -> int:
         """How many verifiers could be drawn now besides the parties.
@@ -223,7 +226,7 @@ class Audits:
     # The steps of an audit
 
     def draw(self, id: AgreementId) -> Receipt:
-        """Draw the verifiers as anyone; waits for the block after the challenge block, if need be."""
+        """Draw the verifiers as anyone; waits for the block after the challenge block if needed."""
         if challenge_block := self.chain.call("Audits", "audit", id, block="latest")["challengeBlock"]:
             self.chain.wait_beyond(challenge_block)
         return self._send("draw", id)
@@ -239,7 +242,7 @@ class Audits:
         return self._send("join", id, seat, recipient_bytes(recipient))
 
     def decline(self, id: AgreementId, seat: int) -> Receipt:
-        """Give a seat back without penalty: this host does not reproduce the environment agreed on."""
+        """Give a seat back without penalty: this host does not reproduce the agreed environment."""
         return self._send("decline", id, seat)
 
     def submit(self, id: AgreementId, evidence: Cid) -> Receipt:
@@ -324,19 +327,21 @@ class Audits:
         """The age recipients of the joined seats, by seat number; without those that nothing can be
         sealed to."""
         posted = {event.args["verifier"]: event.args["recipient"] for event in self._events("Joined", audit)}
-        found = {seat.number: _recipient(posted.get(seat.verifier, ZERO)) for seat in audit.joined}
-        return {number: recipient for number, recipient in found.items() if recipient}
+        by_seat = {seat.number: _recipient(posted.get(seat.verifier, ZERO)) for seat in audit.joined}
+        return {number: recipient for number, recipient in by_seat.items() if recipient}
 
     def evidence(self, audit: Audit) -> Cid | None:
-        """The evidence given in the present round; None before it, or where the owner wrote no CID."""
-        given = [event for event in self._events("EvidenceSubmitted", audit) if event.args["round"] == audit.round]
-        return cid_in(given[-1].args["evidenceCid"]) if given else None
+        """The evidence given in this round; None before it, or where the owner wrote no CID."""
+        submissions = [
+            event for event in self._events("EvidenceSubmitted", audit) if event.args["round"] == audit.round
+        ]
+        return cid_in(submissions[-1].args["evidenceCid"]) if submissions else None
 
     def votes(self, audit: Audit) -> list[Vote]:
         """Every revealed vote of every round, in the order of the chain."""
         names = ("round", "seat", "verifier", "outcome", "trace")
-        found = [{name: event.args[name] for name in names} for event in self._events("Revealed", audit)]
-        return [Vote(**one | {"outcome": Outcome(one["outcome"])}) for one in found]
+        records = [{name: event.args[name] for name in names} for event in self._events("Revealed", audit)]
+        return [Vote(**record | {"outcome": Outcome(record["outcome"])}) for record in records]
 
     def majority(self, audit: Audit) -> Outcome:
         """What more than half of the seats have revealed alike in the present round; NONE where
@@ -359,8 +364,8 @@ class Audits:
 
     def events(self, id: AgreementId) -> list[Event]:
         """Every event of an audit in the order of the chain, penalties included."""
-        found = [*self.chain.events_of(["Audits"], id), *self.chain.events("Audits", "Penalised", id=id)]
-        return sorted(found, key=lambda event: (event.block, event.log_index))
+        events = [*self.chain.events_of(["Audits"], id), *self.chain.events("Audits", "Penalised", id=id)]
+        return sorted(events, key=lambda event: (event.block, event.log_index))
 
     def _events(self, name: str, audit: Audit) -> list[Event]:
         return self.chain.events("Audits", name, audit.opened_block, id=audit.id) if audit.opened_block else []

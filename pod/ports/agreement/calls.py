@@ -215,7 +215,7 @@ class Agreements:
         declined = [event for event in self.events(id) if event.name == "Rejected"]
         return cid_in(declined[0].args["reasonCid"]) if declined else None
 
-    def parcels(self, id: AgreementId) -> list[Cid]:
+    def objects(self, id: AgreementId) -> list[Cid]:
         """Every object that an agreement's events name: offer, notes, delivery, evidence, keys, the
         reason of a refusal."""
         named = (event.args[name] for event in self.events(id) for name in event.args if name.endswith("Cid"))
@@ -258,7 +258,7 @@ class Agreements:
     def list(
         self, owner: str | None = None, scientist: str | None = None, from_block: int | None = None
     ) -> list[AgreementId]:
-        """Ids of the agreements requested, oldest first, of one owner or one scientist where given."""
+        """Ids of the agreements requested, oldest first, of one owner or scientist where given."""
         wanted: dict[str, Any] = {
             name: address for name, address in (("owner", owner), ("scientist", scientist)) if address
         }
@@ -277,13 +277,13 @@ class Agreements:
     def _requested(self, id: AgreementId) -> Event:
         """The event of the request, which holds what the contract does not keep."""
         if id not in self._requests:
-            found = self.chain.events("Agreements", "Requested", id=id)
-            if not found:
+            events = self.chain.events("Agreements", "Requested", id=id)
+            if not events:
                 raise NotFound(
                     f"the deployment at {self._at('Agreements')} on chain {self.chain.chain_id} has no agreement {id}",
                     "see `fitchain job list`; a job of another deployment needs that deployment's settings",
                 )
-            self._requests[id] = found[0]
+            self._requests[id] = events[0]
         return self._requests[id]
 
     def _agreement(self, id: AgreementId, kept: dict[str, Any]) -> Agreement:

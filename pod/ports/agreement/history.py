@@ -83,8 +83,8 @@ class AgreementHistory:
     def concluded(self) -> Event | None:
         """The event of the audit's verdict, the newest where a Match was followed by Withheld; None
         while there is none."""
-        found = [event for event in self.events if event.name == "Concluded"]
-        return found[-1] if found else None
+        verdicts = [event for event in self.events if event.name == "Concluded"]
+        return verdicts[-1] if verdicts else None
 
 
 def read_history(chain: Chain, id: AgreementId) -> AgreementHistory:
@@ -162,6 +162,6 @@ def _outcome(other: Agreement) -> State:
     return State.DIVERGED if other.diverged and other.state is not State.REFUNDED else other.state
 
 
-def _shared(one: Terms, other: Terms) -> tuple[bool, bool, bool]:
+def _shared(terms: Terms, other: Terms) -> tuple[bool, bool, bool]:
     """Whether owner, dataset, model are the same."""
-    return one.owner == other.owner, one.dataset == other.dataset, one.model == other.model
+    return terms.owner == other.owner, terms.dataset == other.dataset, terms.model == other.model

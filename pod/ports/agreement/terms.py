@@ -272,6 +272,7 @@ def commit_nonce(nonce: Digest) -> Digest:
     return _keccak(["bytes32"], [bytes(nonce)])
 
 
+# As many parameters as the words that are hashed: the contract's abi.encode, spelt with names.
 def context(
     chain_id: int,
     agreements: str,

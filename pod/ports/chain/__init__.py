@@ -1,8 +1,7 @@
 """The chain: a client, the contracts' artifacts, deployment, the nonce queue, the devnet.
 
-Stands after `dataset` and before `keys` in the flow. It knows contracts by name, calls and events;
-what an agreement means is said in `registry` and `agreement`. Nothing here imports torch, and
-reading needs no key.
+It knows contracts by name, calls and events; what an agreement means is said in `registry` and
+`agreement`. Nothing here imports torch, and reading needs no key.
 
     base      values: deployment, block, event, receipt, pending transaction, signer
     abi       the artifacts: call data, events, errors by selector

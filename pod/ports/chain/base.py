@@ -27,7 +27,11 @@ def amount_text(base_units: int) -> str:
 
 
 class Signer(Protocol):
-    """Whoever can sign for one account; `fitchain.pod.ports.keys.Keys` is one."""
+    """Whoever can sign for one account.
+
+    `fitchain.pod.ports.keys.Keys` is one; a hardware wallet would be another. The chain asks for no
+    more, and so needs to know no keystore.
+    """
 
     @property
     def address(self) -> str:
@@ -184,7 +188,7 @@ class Receipt:
         Raises:
             InputRefused: there is none, or more than one.
         """
-        found = [event for event in self.events if event.name == name]
-        if len(found) != 1:
-            raise InputRefused(f"the transaction {self.transaction} emitted {len(found)} events {name}, not one")
-        return found[0]
+        matching = [event for event in self.events if event.name == name]
+        if len(matching) != 1:
+            raise InputRefused(f"the transaction {self.transaction} emitted {len(matching)} events {name}, not one")
+        return matching[0]

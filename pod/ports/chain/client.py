@@ -111,10 +111,10 @@ class Chain:
         Raises:
             NotFound: the node has no such block.
         """
-        found = self.node.request("eth_getBlockByNumber", self._tag(number), False)
-        if found is None:
+        header = self.node.request("eth_getBlockByNumber", self._tag(number), False)
+        if header is None:
             raise NotFound(f"the node at {self.node.shown} has no block {number}")
-        return _block(found)
+        return _block(header)
 
     def wait_beyond(self, number: int) -> None:
         """Wait until a block has a successor: its hash is known from the next one on."""
@@ -127,9 +127,9 @@ class Chain:
         answers = self.node.batch([("eth_getBlockByNumber", [hex(number), False]) for number in wanted])
         if None in answers:
             raise NotFound(f"the node at {self.node.shown} has no block {wanted[answers.index(None)]}")
-        found = {number: _block(answer) for number, answer in zip(wanted, answers, strict=True)}
-        self._times |= {number: block.timestamp for number, block in found.items()}
-        return found
+        blocks = {number: _block(answer) for number, answer in zip(wanted, answers, strict=True)}
+        self._times |= {number: block.timestamp for number, block in blocks.items()}
+        return blocks
 
     def read_times(self, numbers: Iterable[int]) -> None:
         """Read the times of several blocks in few round trips, so that `time_of` knows them."""
@@ -332,9 +332,11 @@ class Chain:
     def _mined(self, attempts: Sequence[Digest]) -> Any:
         """The receipt of whichever attempt was mined and has its confirmations."""
         for transaction in attempts:
-            found = self.node.request("eth_getTransactionReceipt", str(transaction))
-            if found is not None and (self.settings.confirmations == 0 or int(found["blockNumber"], 16) <= self.head()):
-                return found
+            receipt = self.node.request("eth_getTransactionReceipt", str(transaction))
+            if receipt is not None and (
+                self.settings.confirmations == 0 or int(receipt["blockNumber"], 16) <= self.head()
+            ):
+                return receipt
         return None
 
     def _receipt(self, mined: Mapping[str, Any]) -> Receipt:
@@ -366,12 +368,12 @@ class Chain:
 
     def _logs(self, wanted: dict[str, Any], first: int, last: int) -> list[dict[str, Any]]:
         """Raw logs of a range of blocks, in pieces that the node is willing to give."""
-        found: list[dict[str, Any]] = []
+        logs: list[dict[str, Any]] = []
         piece = RANGE_BLOCKS
         while first <= last:
             upto = min(first + piece - 1, last)
             try:
-                found += self.node.request("eth_getLogs", wanted | {"fromBlock": hex(first), "toBlock": hex(upto)})
+                logs += self.node.request("eth_getLogs", wanted | {"fromBlock": hex(first), "toBlock": hex(upto)})
             except NodeRefused:
                 # Providers limit blocks or logs a request, each in its own words: ask for less
                 # until one block is too much.
@@ -380,7 +382,7 @@ class Chain:
                 piece = (upto - first + 1) // 2
                 continue
             first = upto + 1
-        return found
+        return logs
 
     def _decoded(self, logs: Iterable[Mapping[str, Any]]) -> list[Event]:
         return [event for log in logs if (event := self._event(log)) is not None]
@@ -415,8 +417,8 @@ def _translated(what: str, refusal: NodeRefused) -> ChainUnusable:
     return Reverted(f"{what} reverted {sentence}", error=name, values=values)
 
 
-def _block(found: Mapping[str, Any]) -> Block:
-    return Block(int(found["number"], 16), Digest.parse(found["hash"]), int(found["timestamp"], 16))
+def _block(header: Mapping[str, Any]) -> Block:
+    return Block(int(header["number"], 16), Digest.parse(header["hash"]), int(header["timestamp"], 16))
 
 
 def _hex(data: bytes) -> str:

@@ -78,13 +78,13 @@ def join(node: Node, settings: Settings) -> tuple[Settings, Digest]:
         ChainUnusable: the node is on another chain.
     """
     answer, genesis = node.batch([("eth_chainId", []), ("eth_getBlockByNumber", ["0x0", False])])
-    found = int(answer, 16)
-    if settings.chain_id not in (None, found):
+    chain_id = int(answer, 16)
+    if settings.chain_id not in (None, chain_id):
         raise ChainUnusable(
-            f"the node at {node.shown} is on chain {found}, and the settings say {settings.chain_id}",
+            f"the node at {node.shown} is on chain {chain_id}, and the settings say {settings.chain_id}",
             "correct the node's URL or FITCHAIN_CHAIN_ID",
         )
-    return settings.on_chain(found), Digest.parse(genesis["hash"])
+    return settings.on_chain(chain_id), Digest.parse(genesis["hash"])
 
 
 def find_deployment(settings: Settings) -> Deployment:
@@ -123,8 +123,8 @@ def require_contracts(chain: Chain) -> None:
                 "run `fitchain deploy` (a devnet that was started afresh has forgotten its contracts)",
             )
     links = ("fitCoin", "registry", "proofOfTrain")
-    found = chain.call_many([("Agreements", link, ()) for link in links], "latest")
-    for link, address in zip(links, found, strict=True):
+    linked = chain.call_many([("Agreements", link, ()) for link in links], "latest")
+    for link, address in zip(links, linked, strict=True):
         name = link[0].upper() + link[1:]
         if address != addresses[name]:
             raise ChainUnusable(f"Agreements names {address} as its {name}, and the deployment says {addresses[name]}")

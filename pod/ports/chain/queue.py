@@ -234,7 +234,8 @@ class Queue:
         need = message.gas * max_fee + message.value
         if have < need:
             raise ChainUnusable(
-                f"the account {self.address} has {amount_text(have)} ETH and {message.what} may need {amount_text(need)} ETH",
+                f"the account {self.address} has {amount_text(have)} ETH "
+                f"and {message.what} may need {amount_text(need)} ETH",
                 funding_hint(self.chain_id, self.address),
             )
 

@@ -18,7 +18,7 @@ from fitchain.pod.values.errors import InputRefused, NodeRefused, NodeUnreachabl
 if TYPE_CHECKING:
     from web3 import HTTPProvider
 
-PATIENCE_S = 5.0
+RETRY_S = 5.0
 TIMEOUT_S = 30.0
 FIRST_PAUSE_S = 0.05
 BATCH = 200
@@ -32,13 +32,13 @@ class Node:
 
     Args:
         url: http:// or https://.
-        patience_s: how long an unreachable node is tried again, at doubling intervals, before the
+        retry_s: how long an unreachable node is tried again, at doubling intervals, before the
             call gives up.
     """
 
-    def __init__(self, url: str, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, url: str, retry_s: float = RETRY_S) -> None:
         self.url = url
-        self.patience_s = patience_s
+        self.retry_s = retry_s
         self._provider = _provider(url)
 
     def request(self, method: str, *params: Any, repeat: bool = True) -> Any:
@@ -52,26 +52,26 @@ class Node:
             the answer's `result`.
 
         Raises:
-            NodeUnreachable: no answer within the patience.
+            NodeUnreachable: no answer within that time.
             NodeRefused: an answer that is an error.
         """
         from web3.types import RPCEndpoint
 
-        patience_s = self.patience_s if repeat else 0.0
-        answer = self._patiently(lambda: self._provider.make_request(RPCEndpoint(method), list(params)), patience_s)
+        retry_s = self.retry_s if repeat else 0.0
+        answer = self._retried(lambda: self._provider.make_request(RPCEndpoint(method), list(params)), retry_s)
         return self._result(method, answer)
 
     def batch(self, calls: Sequence[Call]) -> list[Any]:
-        """Ask the node several things at once; the results in the order asked. Raises as `request`."""
-        found: list[Any] = []
+        """Ask the node several things at once; results in the order asked. Raises as `request`."""
+        results: list[Any] = []
         for start in range(0, len(calls), BATCH):
             part: list[Any] = list(calls[start : start + BATCH])
-            answers = self._patiently(partial(self._provider.make_batch_request, part), self.patience_s)
+            answers = self._retried(partial(self._provider.make_batch_request, part), self.retry_s)
             if not isinstance(answers, list) or len(answers) != len(part):
                 self._result("several requests at once", answers)
                 raise NodeUnreachable(f"{self.shown} does not answer several requests at once")
-            found += [self._result(method, answer) for (method, _), answer in zip(part, answers, strict=True)]
-        return found
+            results += [self._result(method, answer) for (method, _), answer in zip(part, answers, strict=True)]
+        return results
 
     @property
     def shown(self) -> str:
@@ -81,12 +81,12 @@ class Node:
         port = f":{parts.port}" if parts.port else ""
         return f"{parts.scheme}://{parts.hostname}{port}" + ("/…" if len(parts.path) > 1 or parts.query else "")
 
-    def _patiently(self, ask: Callable[[], T], patience_s: float) -> T:
+    def _retried(self, ask: Callable[[], T], retry_s: float) -> T:
         """Ask, and again with back-off while the node cannot be reached."""
         import requests
         from web3.exceptions import Web3Exception
 
-        deadline, pause_s = time.monotonic() + patience_s, FIRST_PAUSE_S
+        deadline, pause_s = time.monotonic() + retry_s, FIRST_PAUSE_S
         while True:
             try:
                 return ask()

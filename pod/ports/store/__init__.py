@@ -15,14 +15,14 @@ __all__ = ["MOST_BYTES", "SMALL_BYTES", "Cid", "Garbage", "Store", "open_store"]
 
 def open_store(
     settings: Settings,
-    say: Callable[[str], None] = lambda text: None,
+    log: Callable[[str], None] = lambda text: None,
     progress: Callable[[str, int], None] = lambda what, count: None,
 ) -> Store:
     """Open the store that the settings name, as the pod whose home they name.
 
     Args:
         settings: `store` is a folder, or the address of a Kubo node's RPC.
-        say: is told when the store waits for a node, and why.
+        log: is told when the store waits for a node, and why.
         progress: is told, twice a second, what a node is doing and how many bytes have passed.
 
     Raises:
@@ -39,7 +39,7 @@ def open_store(
             settings.store_gateways,
             settings.store_patience_s,
             settings.chain_id == DEVNET_CHAIN_ID,
-            say,
+            log,
             progress,
         )
     from fitchain.pod.ports.store.local import LocalStore

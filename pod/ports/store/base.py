@@ -1,10 +1,10 @@
 """What a store is: content goes in, its CID comes out, and what comes back is checked against that
 CID.
 
-After `sealed` and before `dataset`. The interface has two back ends, `local` (a folder shared by
-the pods of one machine) and `ipfs` (a Kubo node of one's own). Both give the same CIDs, those of
-Kubo's profile `unixfs-v1-2025` (IPIP-499), so the rest of the code cannot tell them apart. Objects
-in a store are public for ever; whatever is private was sealed before.
+The interface has two back ends, `local` (a folder shared by the pods of one machine) and `ipfs` (a
+Kubo node of one's own). Both give the same CIDs, those of Kubo's profile `unixfs-v1-2025`
+(IPIP-499), so the rest of the code cannot tell them apart. Objects in a store are public for ever;
+whatever is private was sealed before.
 """
 
 from __future__ import annotations

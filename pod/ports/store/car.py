@@ -1,9 +1,8 @@
 """CAR: an object as one file, so that a job can move on a USB stick; what `ipfs dag export` writes
 and `ipfs dag import` reads.
 
-After `unixfs` and before the back ends. Version 1: a header that names the root, then every block
-behind its CID. Blocks that are read come from strangers: each is bounded, and compared with its CID
-before anybody sees it.
+Version 1: a header that names the root, then every block behind its CID. Blocks that are read come
+from strangers: each is bounded, and compared with its CID before anybody sees it.
 
 Source: https://ipld.io/specs/transport/car/carv1
 """
@@ -84,8 +83,8 @@ def read(file: BinaryIO) -> tuple[Cid, Iterator[Block]]:
 
 def _root(header: bytes | None) -> Cid:
     try:
-        found = libipld.decode_dag_cbor(header or b"")
-        version, roots = found["version"], found["roots"]
+        fields = libipld.decode_dag_cbor(header or b"")
+        version, roots = fields["version"], fields["roots"]
     except (ValueError, TypeError, KeyError) as error:
         raise InputRefused(f"the file is no CAR: {error}", "`ipfs dag export` writes such files") from None
     if version != 1 or not isinstance(roots, list) or len(roots) != 1 or not isinstance(roots[0], bytes):
@@ -96,10 +95,10 @@ def _root(header: bytes | None) -> Cid:
 def _blocks(file: BinaryIO) -> Iterator[Block]:
     while (section := _section(file, CID_BYTES + BLOCK_BYTES)) is not None:
         cid, block = Cid.decode(section[:CID_BYTES]), section[CID_BYTES:]
-        found = hashlib.sha256(block)
-        if found.digest() != cid.sha256:
+        hashed = hashlib.sha256(block)
+        if hashed.digest() != cid.sha256:
             raise DigestMismatch(
-                f"the CAR's block {cid} is altered: its SHA-256 is {found.hexdigest()} and not {cid.sha256.hex()}",
+                f"the CAR's block {cid} is altered: its SHA-256 is {hashed.hexdigest()} and not {cid.sha256.hex()}",
                 "have it exported again",
             )
         yield cid, block

@@ -1,10 +1,9 @@
 """A private pair of IPFS nodes on this machine, joined by nothing but bitswap: the devnet's.
 
-After `kubo` and `node`. Each node has a repository of its own; a swarm key that is made for the
-pair keeps them from every other node, and every other node from them. They listen on the loopback
-interface alone, at ports of the system's choice, look for nobody (no bootstrap peers, no mDNS, no
-routing), fetch no configuration and report nothing. They run on after the command that started
-them.
+Each node has a repository of its own; a swarm key that is made for the pair keeps them from every
+other node, and every other node from them. They listen on the loopback interface alone, at ports of
+the system's choice, look for nobody (no bootstrap peers, no mDNS, no routing), fetch no
+configuration and report nothing. They run on after the command that started them.
 
     <folder>/ipfs.json       the record: versions, addresses, processes
     <folder>/ipfs/1/         the first node's repository, with its swarm.key
@@ -107,10 +106,10 @@ def up(folder: Path) -> Swarm:
     ipfs = require_kubo()
     folder.mkdir(parents=True, exist_ok=True)
     with exclusive_lock(folder / LOCK):
-        known = _read(folder)
-        if known and all(node.alive for node in known.nodes):
-            return known
-        for node in known.nodes if known else ():
+        recorded = _read(folder)
+        if recorded and all(node.alive for node in recorded.nodes):
+            return recorded
+        for node in recorded.nodes if recorded else ():
             stop(node.pid, node.started)
         nodes: list[Running] = []
         try:
@@ -173,7 +172,7 @@ def start(
         repository.mkdir(parents=True, exist_ok=True, mode=0o700)
         _run(ipfs, variables, "init", "--empty-repo", f"--profile={PROFILE}")
         _configure(repository / "config", CONFIG)  # else it would take the port that every Kubo has by default
-    _configure(repository / "config", CONFIG | (config or {}) | _places(repository / "config"))
+    _configure(repository / "config", CONFIG | (config or {}) | _free_addresses(repository / "config"))
     _write(repository / "swarm.key", swarm_key)
     for left in ("api", "gateway"):
         (repository / left).unlink(missing_ok=True)  # where an earlier run listened
@@ -225,29 +224,33 @@ def _greeted(repository: Path, pid: int, started: int, log: Path, authorization:
                 peer, addresses = node.id()
             finally:
                 node.close()
-            address = next(one for one in addresses if one.startswith("/ip4/127.0.0.1/tcp/")).partition("/p2p/")[0]
+            address = next(
+                candidate for candidate in addresses if candidate.startswith("/ip4/127.0.0.1/tcp/")
+            ).partition("/p2p/")[0]
             # Kept, so that whoever wrote the addresses down finds the node there when it is started
             # again.
-            place = {"Addresses.API": node.address.removeprefix("ipfs:"), "Addresses.Swarm": [address]}
-            _configure(repository / "config", place)
+            listening = {"Addresses.API": node.address.removeprefix("ipfs:"), "Addresses.Swarm": [address]}
+            _configure(repository / "config", listening)
             return Running(node.address, peer, address, pid, started)
         time.sleep(0.05)
     last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
     raise StoreUnusable(f"the IPFS node in {repository} did not come up: {last[0][:300]}", f"read {log}")
 
 
-def _places(path: Path) -> dict[str, Any]:
+def _free_addresses(path: Path) -> dict[str, Any]:
     """Where a node listened the last time, as far as nobody listens there now."""
     listened = json.loads(path.read_text())["Addresses"]
-    places = {"API": listened["API"], "Swarm": next(iter(listened["Swarm"]), "")}
+    addresses = {"API": listened["API"], "Swarm": next(iter(listened["Swarm"]), "")}
     free = {
-        name: place for name, place in places.items() if place.startswith(LOOPBACK[:-1]) and port_is_free(_port(place))
+        name: address
+        for name, address in addresses.items()
+        if address.startswith(LOOPBACK[:-1]) and port_is_free(_port(address))
     }
-    return {f"Addresses.{name}": [place] if name == "Swarm" else place for name, place in free.items()}
+    return {f"Addresses.{name}": [address] if name == "Swarm" else address for name, address in free.items()}
 
 
-def _port(place: str) -> int:
-    return int(place.rpartition("/")[2])
+def _port(address: str) -> int:
+    return int(address.rpartition("/")[2])
 
 
 def _configure(path: Path, values: dict[str, Any]) -> None:
@@ -255,10 +258,10 @@ def _configure(path: Path, values: dict[str, Any]) -> None:
     config = json.loads(path.read_text())
     for name, value in values.items():
         *outer, last = name.split(".")
-        place = config
+        section = config
         for part in outer:
-            place = place.setdefault(part, {}) if isinstance(place.get(part, {}), dict) else place
-        place[last] = value
+            section = section.setdefault(part, {}) if isinstance(section.get(part, {}), dict) else section
+        section[last] = value
     _write(path, json.dumps(config, indent=2) + "\n")
 
 
@@ -281,8 +284,8 @@ def _swarm_key(folder: Path) -> str:
 def _read(folder: Path) -> Swarm | None:
     path = folder / RECORD
     try:
-        found = json.loads(path.read_text())
-        return Swarm(found["version"], tuple(Running(**node) for node in found["nodes"]))
+        record = json.loads(path.read_text())
+        return Swarm(record["version"], tuple(Running(**node) for node in record["nodes"]))
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, KeyError) as error:

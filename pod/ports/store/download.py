@@ -1,12 +1,12 @@
 """Reading an object from a node: block by block where it must be, in one stream where it can be,
 every byte checked.
 
-After `node` and before `ipfs`. `Reader.get` gives `unixfs` and `landing` their blocks. A node of a
-file whose links all lead to raw chunks is read as one stream (`cat`), for which Kubo fetches ahead;
-the stream is cut by the sizes that the node's links declare and each piece is compared with its
-CID, so that nothing is believed. Whatever goes wrong in a stream ends the stream and not the
-reading: the chunk at hand is then asked for by itself, with patience, and the stream goes on behind
-it. What came so far is in the node's repository and is not fetched from anywhere again.
+`Reader.get` gives `unixfs` and `unpack` their blocks. A node of a file whose links all lead to raw
+chunks is read as one stream (`cat`), for which Kubo fetches ahead; the stream is cut by the sizes
+that the node's links declare and each piece is compared with its CID, so that nothing is believed.
+Whatever goes wrong in a stream ends the stream and not the reading: the chunk at hand is then asked
+for by itself, again and again, and the stream goes on behind it. What came so far is in the node's
+repository and is not fetched from anywhere again.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class Reader:
         node: is asked.
         dial: connects the node with the peers that may have the object; says which they are.
         gateways: URLs of trustless gateways that are asked when the peers do not give a block.
-        patience_s: seconds without a block after which the object is given up.
-        say: is told when we wait.
+        stall_timeout_s: seconds without a block after which the object is given up.
+        log: is told when we wait.
         progress: is told the bytes that came, after each block.
     """
 
@@ -62,13 +62,13 @@ class Reader:
         node: Node,
         dial: Callable[[], Sequence[str]],
         gateways: Sequence[str],
-        patience_s: float,
-        say: Callable[[str], None],
+        stall_timeout_s: float,
+        log: Callable[[str], None],
         progress: Callable[[int], None],
     ) -> None:
         self._root, self._node, self._dial, self._gateways = root, node, dial, gateways
-        self._patience_s, self._progress, self._say = patience_s, progress, say
-        self._stall = StallTimeout(patience_s, say)
+        self._stall_timeout_s, self._progress, self._log = stall_timeout_s, progress, log
+        self._stall = StallTimeout(stall_timeout_s, log)
         self._run: _Run | None = None
         self._by_gateway = False
         self._came_bytes = 0
@@ -100,7 +100,7 @@ class Reader:
             self._plan(cid, block)
         return block
 
-    # --- a stream --------------------------------------------------------------------------------------------------------
+    # --- a stream ---------------------------------------------------------------------------------
 
     def _plan(self, cid: Cid, block: bytes) -> None:
         """Stream the chunks of a file's node, which are asked for next and in their order."""
@@ -111,7 +111,7 @@ class Reader:
         if node.kind == FILE and len(node.links) > 1 and all(link.cid.codec == RAW for link in node.links):
             if max(link.size_bytes for link in node.links) > BLOCK_BYTES:
                 raise InputRefused(f"the file {cid} declares a chunk of more than {BLOCK_BYTES} bytes")
-            self._run = _Run(self._node, cid, node.links, self._patience_s)
+            self._run = _Run(self._node, cid, node.links, self._stall_timeout_s)
 
     def _from_run(self, cid: Cid) -> bytes | None:
         """The next chunk of the stream; None where the stream broke off, or is not what the links
@@ -131,10 +131,10 @@ class Reader:
             self._run.close()
         self._run = None
 
-    # --- a block ---------------------------------------------------------------------------------------------------------
+    # --- a block ----------------------------------------------------------------------------------
 
     def _by_itself(self, cid: Cid) -> bytes:
-        """A block, asked for by itself until it comes or patience ends."""
+        """A block, asked for by itself until it comes or the time is up."""
         while True:
             try:
                 block = self._awaited(_beside(lambda: self._ask(cid)).result, cid)
@@ -142,20 +142,20 @@ class Reader:
                 self._stall.wait(error)
                 continue
             except NodeError as error:
-                if not any(sign in error.told.lower() for sign in _ABSENT):
+                if not any(sign in error.reason.lower() for sign in _ABSENT):
                     raise
-                found = self._from_gateways(cid)
-                if found is None:
+                delivered = self._from_gateways(cid)
+                if delivered is None:
                     self._stall.wait(self._absent(cid, self._dial()))
                     continue
-                block = found
+                block = delivered
             assert block is not None
             verify(cid, block, self._node.address)
             return block
 
     def _ask(self, cid: Cid) -> bytes:
         """Ask the node, which asks its peers."""
-        most_s = 0.0 if self._by_gateway else BEFORE_GATEWAYS_S if self._gateways else self._patience_s
+        most_s = 0.0 if self._by_gateway else BEFORE_GATEWAYS_S if self._gateways else self._stall_timeout_s
         seconds = max(1.0, min(most_s, self._stall.left_s))
         pieces = self._node.stream(
             "block/get", str(cid), timeout_s=seconds + SPARE_S, timeout=f"{seconds:.0f}s", offline=self._by_gateway
@@ -172,7 +172,7 @@ class Reader:
             except TimeoutError:
                 if pause_s == STALL_S:
                     left_s = max(self._stall.left_s, 0)
-                    self._say(f"waiting for up to {left_s:.0f} s: the block {cid} of {self._root} does not come")
+                    self._log(f"waiting for up to {left_s:.0f} s: the block {cid} of {self._root} does not come")
                 self._dial()
                 pause_s = min(2 * pause_s, LONGEST_STALL_S)
 
@@ -184,7 +184,7 @@ class Reader:
                 self._stop()
                 return block
             except (NotFound, StoreUnusable, DigestMismatch) as error:
-                self._say(f"{error.message}")
+                self._log(f"{error.message}")
         return None
 
     def _absent(self, cid: Cid, asked: Sequence[str]) -> NotFound:
@@ -193,8 +193,9 @@ class Reader:
         gates = f" and the gateways {', '.join(self._gateways)}" if self._gateways else ""
         return NotFound(
             f"nobody gives {part}the object {self._root}: the IPFS node at {self._node.address} asked its peers "
-            f"({peers}){gates} for {self._patience_s:.0f} s",
-            "check that its author's pod and node run and are connected with yours (`fitchain store status`), then try again",
+            f"({peers}){gates} for {self._stall_timeout_s:.0f} s",
+            "check that its author's pod and node run and are connected with yours (`fitchain store status`), "
+            "then try again",
         )
 
 
@@ -301,24 +302,25 @@ def verify(cid: Cid, block: bytes, source: str) -> None:
     Raises:
         DigestMismatch: it is another one.
     """
-    found = hashlib.sha256(block)
-    if found.digest() != cid.sha256:
+    hashed = hashlib.sha256(block)
+    if hashed.digest() != cid.sha256:
         raise DigestMismatch(
-            f"{source} gives other bytes for the block {cid}: their SHA-256 is {found.hexdigest()} and not {cid.sha256.hex()}",
+            f"{source} gives other bytes for the block {cid}: "
+            f"their SHA-256 is {hashed.hexdigest()} and not {cid.sha256.hex()}",
             "do not trust that node; name another with --store, or let `ipfs repo verify` look at its repository",
         )
 
 
-class Telling:
-    """Tells progress at most twice a second."""
+class ProgressThrottle:
+    """Emits progress at most twice a second."""
 
     EVERY_S = 0.5
 
-    def __init__(self, tell: Callable[[int], None]) -> None:
-        self._tell, self._told_at = tell, time.monotonic()
+    def __init__(self, emit: Callable[[int], None]) -> None:
+        self._emit, self._emitted_at = emit, time.monotonic()
 
     def __call__(self, count: int) -> None:
         """Some bytes have come, `count` in all."""
-        if time.monotonic() - self._told_at >= self.EVERY_S:
-            self._told_at = time.monotonic()
-            self._tell(count)
+        if time.monotonic() - self._emitted_at >= self.EVERY_S:
+            self._emitted_at = time.monotonic()
+            self._emit(count)

@@ -1,8 +1,8 @@
 """Where a pod's node can be reached: the endpoint in the registry, which is a stranger's text until
 it is parsed.
 
-After `base`. An endpoint is UTF-8: a peer id and the addresses of its node as multiaddrs, one a
-line, at most 512 bytes:
+An endpoint is UTF-8: a peer id and the addresses of its node as multiaddrs, one a line, at most 512
+bytes:
 
     /p2p/12D3KooW...
     /ip4/203.0.113.7/tcp/4001
@@ -120,19 +120,20 @@ def _host(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
 
 def _parts(text: str, wanted: tuple[str, ...]) -> list[str]:
     """The values of a multiaddr of these protocols and no other."""
-    found = list(_multiaddr(text).items())
-    if tuple(protocol.name for protocol, _ in found) != wanted:
+    protocols = list(_multiaddr(text).items())
+    if tuple(protocol.name for protocol, _ in protocols) != wanted:
         raise InputRefused(f"{text!r:.100} is not /{'/'.join(wanted)}")
-    return [str(value) for _, value in found]
+    return [str(value) for _, value in protocols]
 
 
 def _multiaddr(text: str) -> multiaddr.Multiaddr:
     try:
-        found = multiaddr.Multiaddr(text)
-        list(found.items())
-        same = str(found) == text
-    except Exception as error:  # noqa: BLE001 - the library lets through whatever its codecs meet, TypeError and IndexError too
+        parsed = multiaddr.Multiaddr(text)
+        list(parsed.items())
+        same = str(parsed) == text
+    # The library lets through whatever its codecs meet, TypeError and IndexError too.
+    except Exception as error:  # noqa: BLE001
         raise InputRefused(f"{text!r:.100} is no multiaddr: {error!s:.100}") from None
     if not same:
-        raise InputRefused(f"{text!r:.100} is not the usual form of the multiaddr {found}")
-    return found
+        raise InputRefused(f"{text!r:.100} is not the usual form of the multiaddr {parsed}")
+    return parsed

@@ -1,8 +1,6 @@
 """Trustless gateways: HTTP servers that give single blocks, asked when no peer does. What they give
 is checked like all else.
 
-After `base` and before `transfer`.
-
 Source: https://specs.ipfs.tech/http-gateways/trustless-gateway
 """
 
@@ -47,7 +45,9 @@ def block(url: str, cid: Cid) -> bytes:
                     raise StoreUnusable(f"the gateway {url} gives more than a block for {cid}: it is no trustless one")
     except requests.RequestException as error:
         raise StoreUnusable(f"the gateway {url} does not answer: {type(error).__name__}") from None
-    found = hashlib.sha256(came)
-    if found.digest() != cid.sha256:
-        raise DigestMismatch(f"the gateway {url} gives other bytes for the block {cid}, of SHA-256 {found.hexdigest()}")
+    hashed = hashlib.sha256(came)
+    if hashed.digest() != cid.sha256:
+        raise DigestMismatch(
+            f"the gateway {url} gives other bytes for the block {cid}, of SHA-256 {hashed.hexdigest()}"
+        )
     return bytes(came)

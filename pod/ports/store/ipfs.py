@@ -1,8 +1,8 @@
 """The back end over IPFS: a pod's own Kubo node, which gets from other pods' nodes what it lacks.
 
-After `transfer`; a `fitchain.pod.ports.store.base.Store` like `local`, and the one that pods use
-which share nothing but the chain. Nothing that the node says is believed: what is added is hashed
-here too, and what is read is compared with its CID block by block.
+A `fitchain.pod.ports.store.base.Store` like `local`, and the one that pods use which share nothing
+but the chain. Nothing that the node says is believed: what is added is hashed here too, and what is
+read is compared with its CID block by block.
 
 What a pod has pinned is a folder in the node's own file tree (MFS), `/fitchain/<pod>/<cid>`, beside
 a recursive pin named `fitchain`: so several pods can share a node, and one does not drop what
@@ -23,7 +23,7 @@ import libipld
 
 from fitchain.pod.ports.store import car, unixfs, unpack
 from fitchain.pod.ports.store.base import MOST_BYTES, SMALL_BYTES, Cid, Garbage
-from fitchain.pod.ports.store.download import EMPTY, Reader, Telling, verify
+from fitchain.pod.ports.store.download import EMPTY, ProgressThrottle, Reader, verify
 from fitchain.pod.ports.store.endpoints import Endpoint
 from fitchain.pod.ports.store.kubo_rpc import NodeError, multipart
 from fitchain.pod.ports.store.node import Node, StallTimeout, bounded
@@ -34,7 +34,7 @@ from fitchain.pod.values.errors import DigestMismatch, InputRefused, NotFound, S
 CLAIMS = "/fitchain"
 PIN_NAME = "fitchain"
 MOST_MET = 64
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 Progress = Callable[[str, int], None]
 Result = TypeVar("Result")
 
@@ -47,29 +47,30 @@ class IpfsStore:
         home: of the pod that uses it; pins are kept by home.
         authorization: what the node asks for.
         gateways: URLs of trustless gateways for blocks that no peer gives.
-        patience_s: seconds without progress after which the node, or an object, is given up.
+        stall_timeout_s: seconds without progress after which the node, or an object, is given up.
         private: whether private addresses are dialled: on the devnet alone.
-        say: is told when it waits, and why.
+        log: is told when it waits, and why.
         progress: is told, twice a second, what is being done and how many bytes have passed.
 
     Raises:
         InputRefused: the address or the authorization is malformed.
     """
 
+    # What the settings say of a store, each by its name there; a caller sets few of them.
     def __init__(
         self,
         address: str,
         home: Path,
         authorization: str = "",
         gateways: Sequence[str] = (),
-        patience_s: float = 60.0,
+        stall_timeout_s: float = 60.0,
         private: bool = False,
-        say: Say = lambda text: None,
+        log: Log = lambda text: None,
         progress: Progress = lambda what, count: None,
     ) -> None:
         self.node = Node(address, authorization)
-        self._gateways, self._patience_s, self._private = tuple(gateways), patience_s, private
-        self._say, self._progress = say, progress
+        self._gateways, self._stall_timeout_s, self._private = tuple(gateways), stall_timeout_s, private
+        self._log, self._progress = log, progress
         self._mine = f"{CLAIMS}/{hashlib.sha256(os.fsencode(home.absolute())).hexdigest()[:16]}"
         self._met: dict[str, list[str]] = {}
         self._greeted = False
@@ -78,7 +79,7 @@ class IpfsStore:
         """Close the connections with the node."""
         self.node.close()
 
-    # --- adding ------------------------------------------------------------------------------------------------------------
+    # --- adding -----------------------------------------------------------------------------------
 
     def add(self, source: Path | bytes | BinaryIO) -> Cid:
         """Add a file in bounded memory and pin it (`Store.add`)."""
@@ -91,11 +92,11 @@ class IpfsStore:
 
     def _send(self, file: BinaryIO, pin: bool) -> Link:
         """Send a file, and again from where it stood when the node breaks off: each time further,
-        or until patience ends."""
+        or until the time is up."""
         self._greet()
         start, stall, furthest = _start(file), self._stall(), 0
         while True:
-            sending = Sending(self.node, Telling(lambda count: self._progress("adding", count)))
+            sending = Sending(self.node, ProgressThrottle(lambda count: self._progress("adding", count)))
             try:
                 return sending.send(file, pin)
             except StoreUnreachable as error:
@@ -136,9 +137,9 @@ class IpfsStore:
             codec = "raw" if cid.codec == 0x55 else "dag-pb"
             return self.node.ask("block/put", data=body, headers=headers, cid_codec=codec, mhtype="sha2-256")
 
-        told = str(self._patiently(send)[0].get("Key"))
-        if told != str(cid):
-            raise DigestMismatch(f"the IPFS node at {self.node.address} files the block {cid} under {told}")
+        filed = str(self._retried(send)[0].get("Key"))
+        if filed != str(cid):
+            raise DigestMismatch(f"the IPFS node at {self.node.address} files the block {cid} under {filed}")
 
     def add_blocks(self, root: Cid, blocks: Iterable[tuple[Cid, bytes]]) -> None:
         """Add an object from its blocks and pin it (`Store.add_blocks`)."""
@@ -146,7 +147,7 @@ class IpfsStore:
         headers, body = multipart("blocks.car", car.encode(root, blocks))
         self.node.ask("dag/import", data=body, headers=headers, timeout_s=ADD_S, pin_roots=False)
         for cid in unixfs.reachable(root, self._local_block):
-            if not self._here(cid):
+            if not self._has_block(cid):
                 raise self._missing(cid, root)
         self._pin(root)
 
@@ -163,10 +164,10 @@ class IpfsStore:
     def _missing(self, cid: Cid, root: Cid) -> NotFound:
         return NotFound(f"the block {cid} of {root} is not in the IPFS node at {self.node.address}", "add it again")
 
-    # --- pins --------------------------------------------------------------------------------------------------------------
+    # --- pins -------------------------------------------------------------------------------------
 
     def pin(self, cid: Cid) -> None:
-        """Keep the object for this pod; what the node lacks of it is fetched first (`Store.pin`)."""
+        """Keep the object for this pod; what the node lacks is fetched first (`Store.pin`)."""
         for block, content in self.blocks(cid):
             if block == EMPTY:
                 self._put(block, content)
@@ -176,26 +177,26 @@ class IpfsStore:
         """Pin what is here."""
         # It is all there, so this is quick; were it not (the node's owner collected garbage just
         # now), Kubo would look for it.
-        self._patiently(
+        self._retried(
             lambda: self.node.ask("pin/add", str(cid), name=PIN_NAME, timeout=f"{ADD_S:.0f}s", timeout_s=ADD_S + 5)
         )
         try:
-            self._patiently(lambda: self.node.ask("files/cp", f"/ipfs/{cid}", f"{self._mine}/{cid}", parents=True))
+            self._retried(lambda: self.node.ask("files/cp", f"/ipfs/{cid}", f"{self._mine}/{cid}", parents=True))
         except NodeError as error:
-            if "already" not in error.told:
+            if "already" not in error.reason:
                 raise
 
     def unpin(self, cid: Cid) -> None:
         """Give up this pod's pin (`Store.unpin`); the node's goes with the last pod's."""
         if cid not in self.list_pins():
             return
-        self._patiently(lambda: self.node.ask("files/rm", f"{self._mine}/{cid}", force=True))
+        self._retried(lambda: self.node.ask("files/rm", f"{self._mine}/{cid}", force=True))
         if any(str(cid) in self._files(f"{CLAIMS}/{pod}") for pod in self._files(CLAIMS)):
             return
         try:
-            self._patiently(lambda: self.node.ask("pin/rm", str(cid)))
+            self._retried(lambda: self.node.ask("pin/rm", str(cid)))
         except NodeError as error:
-            if "not pinned" not in error.told:
+            if "not pinned" not in error.reason:
                 raise
 
     def list_pins(self) -> list[Cid]:
@@ -205,35 +206,35 @@ class IpfsStore:
     def _files(self, folder: str) -> list[str]:
         """Names in a folder of the node's file tree; none where there is no such folder."""
         try:
-            found = self._patiently(lambda: self.node.one("files/ls", folder))
+            listing = self._retried(lambda: self.node.ask_one("files/ls", folder))
         except NodeError as error:
-            if "does not exist" not in error.told:
+            if "does not exist" not in error.reason:
                 raise
             return []
-        return [str(entry.get("Name")) for entry in found.get("Entries") or []]
+        return [str(entry.get("Name")) for entry in listing.get("Entries") or []]
 
     def garbage(self) -> Garbage:
         """What `gc` would remove now, others' blocks on this node included (`Store.garbage`)."""
         doomed = self._doomed()
-        sizes = (self.node.one("block/stat", one, offline=True).get("Size", 0) for one in doomed)
+        sizes = (self.node.ask_one("block/stat", cid, offline=True).get("Size", 0) for cid in doomed)
         return Garbage(len(doomed), sum(int(size) for size in sizes))
 
     def _doomed(self) -> list[str]:
         """CIDs of the blocks that neither a pin nor the node's file tree keeps."""
-        pins = self.node.one("pin/ls", type="all", timeout_s=ADD_S).get("Keys") or {}
-        root = str(self.node.one("files/stat", "/").get("Hash"))
+        pins = self.node.ask_one("pin/ls", type="all", timeout_s=ADD_S).get("Keys") or {}
+        root = str(self.node.ask_one("files/stat", "/").get("Hash"))
         tree = self.node.ask("refs", root, recursive=True, unique=True, offline=True, timeout_s=ADD_S)
-        kept = {_hash(name) for name in (*pins, root, *(str(one.get("Ref")) for one in tree))}
-        here = (str(one.get("Ref")) for one in self.node.ask("refs/local", timeout_s=ADD_S))
-        return [name for name in here if _hash(name) not in kept]
+        kept = {_hash(name) for name in (*pins, root, *(str(link.get("Ref")) for link in tree))}
+        stored = (str(link.get("Ref")) for link in self.node.ask("refs/local", timeout_s=ADD_S))
+        return [name for name in stored if _hash(name) not in kept]
 
     def gc(self) -> int:
         """Remove what neither a pod nor anybody else has pinned on this node (`Store.gc`)."""
-        before = int(self.node.one("repo/stat", size_only=True).get("RepoSize", 0))
+        before = int(self.node.ask_one("repo/stat", size_only=True).get("RepoSize", 0))
         self.node.ask("repo/gc", timeout_s=10 * ADD_S)
-        return max(0, before - int(self.node.one("repo/stat", size_only=True).get("RepoSize", 0)))
+        return max(0, before - int(self.node.ask_one("repo/stat", size_only=True).get("RepoSize", 0)))
 
-    # --- fetching ----------------------------------------------------------------------------------------------------------
+    # --- fetching ---------------------------------------------------------------------------------
 
     def fetch(self, cid: Cid, target: Path, limit_bytes: int = MOST_BYTES) -> None:
         """Fetch a file or a folder, every byte checked (`Store.fetch`)."""
@@ -255,44 +256,44 @@ class IpfsStore:
 
     def has(self, cid: Cid) -> bool:
         """Whether the node has the object's first block (`Store.has`)."""
-        return self._patiently(lambda: self._here(cid))
+        return self._retried(lambda: self._has_block(cid))
 
     def blocks(self, cid: Cid, limit_bytes: int = MOST_BYTES) -> Iterator[tuple[Cid, bytes]]:
         """Every block of an object (`Store.blocks`); what the node lacks is fetched."""
         with self._reader(cid, "reading") as reader:
             yield from unixfs.walk(cid, reader.get, Budget(limit_bytes))
 
-    def _here(self, cid: Cid) -> bool:
+    def _has_block(self, cid: Cid) -> bool:
         try:
-            self.node.one("block/stat", str(cid), offline=True)
+            self.node.ask_one("block/stat", str(cid), offline=True)
         except NodeError:
             return False
         return True
 
     def _reader(self, cid: Cid, verb: str) -> Reader:
         self._greet()
-        telling = Telling(lambda count: self._progress(f"{verb} {cid}", count))
-        return Reader(cid, self.node, self._dial, self._gateways, self._patience_s, self._say, telling)
+        throttle = ProgressThrottle(lambda count: self._progress(f"{verb} {cid}", count))
+        return Reader(cid, self.node, self._dial, self._gateways, self._stall_timeout_s, self._log, throttle)
 
-    # --- other pods --------------------------------------------------------------------------------------------------------
+    # --- other pods -------------------------------------------------------------------------------
 
     def endpoint(self) -> bytes:
         """Where this pod's node can be reached (`Store.endpoint`)."""
-        peer, addresses = self._patiently(self.node.id)
+        peer, addresses = self._retried(self.node.id)
         return Endpoint.of(peer, addresses, self._private).encode()
 
     def add_peer(self, endpoint: bytes) -> None:
-        """Remember another pod's node, and connect with it (`Store.meet`)."""
+        """Remember another pod's node, and connect with it (`Store.add_peer`)."""
         try:
-            found = Endpoint.parse(endpoint)
+            parsed = Endpoint.parse(endpoint)
         except InputRefused as error:
-            self._say(f"a pod's endpoint is left out: {error.message}")
+            self._log(f"a pod's endpoint is left out: {error.message}")
             return
-        if found is None or not (addresses := found.dialled(self._private)):
+        if parsed is None or not (addresses := parsed.dialled(self._private)):
             return
-        if found.peer not in self._met and len(self._met) >= MOST_MET:
+        if parsed.peer not in self._met and len(self._met) >= MOST_MET:
             self._met.pop(next(iter(self._met)))
-        self._met[found.peer] = addresses
+        self._met[parsed.peer] = addresses
         self._dial()
 
     def _dial(self) -> list[str]:
@@ -316,14 +317,14 @@ class IpfsStore:
                 continue  # the next address may do; whether any did is seen in who is connected
         return False
 
-    # --- the node ------------------------------------------------------------------------------------------------------------
+    # --- the node ---------------------------------------------------------------------------------
 
     def status(self) -> dict[str, object]:
         """What the node says about itself: version, peer id, addresses, peers, bytes used and
         allowed, this pod's pins."""
         self._greet()
         peer, addresses = self.node.id()
-        stat = self.node.one("repo/stat")
+        stat = self.node.ask_one("repo/stat")
         return {
             "kind": "ipfs",
             "address": self.node.address,
@@ -341,14 +342,14 @@ class IpfsStore:
         """Make sure, once, that a Kubo answers: what is wrong shows best before a large file is on
         its way."""
         if not self._greeted:
-            self._patiently(self.node.version)
+            self._retried(self.node.version)
             self._greeted = True
 
     def _stall(self) -> StallTimeout:
-        return StallTimeout(self._patience_s, self._say)
+        return StallTimeout(self._stall_timeout_s, self._log)
 
-    def _patiently(self, attempt: Callable[[], Result]) -> Result:
-        """Try until the node answers, or patience ends."""
+    def _retried(self, attempt: Callable[[], Result]) -> Result:
+        """Try until the node answers, or the time is up."""
         stall = self._stall()
         while True:
             try:

@@ -23,8 +23,8 @@ HINT = "run `make kubo`: it builds Kubo in two minutes, and says how to get Go w
 
 def kubo() -> Path | None:
     """Find Kubo's command `ipfs`; None where there is none, or only one that is too old."""
-    found = shutil.which("ipfs")
-    for path in (BUILT, Path(found) if found else None):
+    on_path = shutil.which("ipfs")
+    for path in (BUILT, Path(on_path) if on_path else None):
         if path is not None and path.is_file() and _numbers(version(path)) >= OLDEST:
             return path
     return None
@@ -36,11 +36,11 @@ def require_kubo() -> Path:
     Raises:
         NotFound: there is none; the hint says how to get it.
     """
-    found = kubo()
-    if found is None:
+    path = kubo()
+    if path is None:
         oldest = ".".join(map(str, OLDEST))
         raise NotFound(f"there is no `ipfs` of version {oldest} or later, neither at {BUILT} nor on PATH", HINT)
-    return found
+    return path
 
 
 @functools.cache
@@ -51,14 +51,14 @@ def version(path: Path) -> str:
         StoreUnusable: it does not say, so it is no Kubo.
     """
     try:
-        told = subprocess.run([path, "version", "--number"], capture_output=True, text=True, timeout=30, check=False)
+        answer = subprocess.run([path, "version", "--number"], capture_output=True, text=True, timeout=30, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise StoreUnusable(f"{path} does not run: {error}", "remove it, then run `make kubo`") from None
-    if told.returncode or not _numbers(told.stdout):
-        raise StoreUnusable(f"{path} does not tell a version: {told.stderr.strip()[:200]}", HINT)
-    return told.stdout.strip()
+    if answer.returncode or not _numbers(answer.stdout):
+        raise StoreUnusable(f"{path} does not tell a version: {answer.stderr.strip()[:200]}", HINT)
+    return answer.stdout.strip()
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    found = re.match(r"(\d+)\.(\d+)", text.strip())
-    return tuple(map(int, found.groups())) if found else ()
+    match = re.match(r"(\d+)\.(\d+)", text.strip())
+    return tuple(map(int, match.groups())) if match else ()

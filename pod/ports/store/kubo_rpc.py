@@ -1,8 +1,7 @@
-"""The wire to a Kubo node: ipfshttpclient, and what it lacks. The one module that knows that
+"""The RPC of a Kubo node: ipfshttpclient, and what it lacks. The one module that knows that
 library.
 
-After `base` and before `node`. ipfshttpclient 0.7 speaks today's RPC, but for these things, which
-are handled here:
+ipfshttpclient 0.7 speaks today's RPC, but for these things, which are handled here:
 
 - it refuses Kubo's version when it is asked to connect: it is not asked;
 - it reads an answer chunk by chunk as Kubo sends it, 4 KiB at a time, which costs more time than
@@ -45,11 +44,11 @@ _REFUSALS = {401: "it wants an authorization", 403: "it refuses this pod's autho
 
 
 class NodeError(StoreUnusable):
-    """The node answered a request with an error of its own; `told` is what it said."""
+    """The node answered a request with an error of its own; `reason` is what it said."""
 
-    def __init__(self, message: str, hint: str, told: str) -> None:
+    def __init__(self, message: str, hint: str, reason: str) -> None:
         super().__init__(message, hint)
-        self.told = told
+        self.reason = reason
 
 
 class _Http(ClientSync):  # type: ignore[misc]
@@ -86,10 +85,10 @@ class Wire:
     def __init__(self, address: str, authorization: str = "") -> None:
         self.address = address
         headers = {"Authorization": _header(authorization)} if authorization else {}
-        place = parse_address(address)
+        target = parse_address(address)
         try:
-            self._client = Client(place)
-            self._client._client = _Http(place, "api/v0", headers=headers)
+            self._client = Client(target)
+            self._client._client = _Http(target, "api/v0", headers=headers)
         except exceptions.AddressError:
             raise _bad_address(address) from None
         self._client._client.open_session()
@@ -141,7 +140,7 @@ class Wire:
         try:
             yield
         except exceptions.ErrorResponse as error:
-            raise self.told(path, str(error.args[0])) from None
+            raise self.node_error(path, str(error.args[0])) from None
         except exceptions.StatusError as error:
             raise self._refused(path, getattr(error.original, "response", None)) from None
         except (exceptions.TimeoutError, requests.Timeout, urllib3.exceptions.ReadTimeoutError):
@@ -176,14 +175,16 @@ class Wire:
             return StoreUnreachable(f"the IPFS node at {self.address} is not available (status {status})", START)
         return self.no_kubo(f"status {status} to {path}")
 
-    def told(self, path: str, told: str) -> NodeError:
-        if any(sign in told.lower() for sign in _FULL):
+    def node_error(self, path: str, reason: str) -> NodeError:
+        if any(sign in reason.lower() for sign in _FULL):
             return NodeError(
-                f"the repository of the IPFS node at {self.address} is full: {told:.200}",
+                f"the repository of the IPFS node at {self.address} is full: {reason:.200}",
                 "`fitchain store gc` shows and frees what no pod keeps; Datastore.StorageMax bounds it",
-                told,
+                reason,
             )
-        return NodeError(f"the IPFS node at {self.address} refuses {path}: {told:.300}", "read the node's log", told)
+        return NodeError(
+            f"the IPFS node at {self.address} refuses {path}: {reason:.300}", "read the node's log", reason
+        )
 
     def no_kubo(self, what: str) -> StoreUnusable:
         return StoreUnusable(
@@ -222,9 +223,9 @@ def parse_address(address: str) -> str:
         InputRefused: it is none.
     """
     if address.startswith("ipfs:"):
-        place = address.removeprefix("ipfs:")
+        text = address.removeprefix("ipfs:")
         try:
-            parsed = multiaddr.Multiaddr(place)
+            parsed = multiaddr.Multiaddr(text)
             if next(iter(parsed.items()))[0].name in ("ip4", "ip6", "dns", "dns4", "dns6"):
                 return str(parsed)
         except (ValueError, TypeError, StopIteration, multiaddr.exceptions.Error):

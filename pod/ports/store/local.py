@@ -5,10 +5,10 @@
     <folder>/parts/                blocks on their way
     <folder>/lock                  adding and pinning share it, collecting garbage has it alone
 
-After `unixfs`. A block is written beside its place, flushed and renamed, and a node only after all
-below it, so whatever was cut off leaves no object that can be fetched. Every block is compared with
-its CID whenever it is read. Adding what is there already compares the bytes and mends a block that
-was altered. Several processes may do all of it at once.
+A block is written beside its place, flushed and renamed, and a node only after all below it, so
+whatever was cut off leaves no object that can be fetched. Every block is compared with its CID
+whenever it is read. Adding what is there already compares the bytes and mends a block that was
+altered. Several processes may do all of it at once.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class LocalStore:
         self._blocks, self._parts, self._pins = folder / "blocks", folder / "parts", folder / "pins"
         self._mine = self._pins / pod
 
-    # --- adding --------------------------------------------------------------------------------------------------------
+    # --- adding -----------------------------------------------------------------------------------
 
     def add(self, source: Path | bytes | BinaryIO) -> Cid:
         """Add a file in bounded memory and pin it (`Store.add`)."""
@@ -90,7 +90,7 @@ class LocalStore:
         return Garbage(len(sizes), sum(sizes))
 
     def gc(self) -> int:
-        """Remove every block that no pod's pin reaches, and what was left on its way (`Store.gc`)."""
+        """Remove every block that no pod's pin reaches, and unfinished parts (`Store.gc`)."""
         with self._used(), self._locked(fcntl.LOCK_EX):
             doomed = self._doomed()
             freed = sum(path.stat().st_size for path in doomed)
@@ -126,7 +126,7 @@ class LocalStore:
             fcntl.flock(lock, how)
             yield
 
-    # --- fetching ------------------------------------------------------------------------------------------------------
+    # --- fetching ---------------------------------------------------------------------------------
 
     def fetch(self, cid: Cid, target: Path, limit_bytes: int = MOST_BYTES) -> None:
         """Fetch a file or a folder, every byte checked (`Store.fetch`)."""
@@ -181,10 +181,10 @@ class LocalStore:
                 block = file.read(unixfs.BLOCK_BYTES + 1)
         except FileNotFoundError:
             raise self._missing(cid) from None
-        found = hashlib.sha256(block)
-        if found.digest() != cid.sha256:
+        hashed = hashlib.sha256(block)
+        if hashed.digest() != cid.sha256:
             raise DigestMismatch(
-                f"the store's block {cid} is altered: its SHA-256 is {found.hexdigest()} and not {cid.sha256.hex()}",
+                f"the store's block {cid} is altered: its SHA-256 is {hashed.hexdigest()} and not {cid.sha256.hex()}",
                 "whoever has the object can add it again, which mends the block",
             )
         return block

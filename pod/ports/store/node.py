@@ -1,7 +1,6 @@
 """A Kubo node and what it is asked; and how long it is asked again. It knows nothing of UnixFS.
 
-After `wire` and before `ipfs`. Every answer that is kept is bounded, and read as what it should be:
-a node may be anybody's.
+Every answer that is kept is bounded, and read as what it should be: a node may be anybody's.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ class Node:
         """Close the connections."""
         self._wire.close()
 
-    # --- asking ------------------------------------------------------------------------------------------------------------
+    # --- asking -----------------------------------------------------------------------------------
 
     def ask(
         self,
@@ -66,26 +65,26 @@ class Node:
         pieces = self.stream(path, *arguments, data=data, headers=headers, timeout_s=timeout_s, **options)
         answer = bounded(pieces, ANSWER_BYTES, f"{self.address} on {path}")
         try:
-            found = [json.loads(line) for line in answer.splitlines() if line.strip()]
+            objects = [json.loads(line) for line in answer.splitlines() if line.strip()]
         except ValueError:
             raise self._wire.no_kubo(f"an answer to {path} that is no JSON") from None
-        for one in found:
-            if not isinstance(one, dict):
+        for item in objects:
+            if not isinstance(item, dict):
                 raise self._wire.no_kubo(f"an answer to {path} of another form")
-            if one.get("Type") == "error":
-                raise self._wire.told(path, str(one.get("Message", "")))
-        return found
+            if item.get("Type") == "error":
+                raise self._wire.node_error(path, str(item.get("Message", "")))
+        return objects
 
-    def one(self, path: str, *arguments: str, **options: Any) -> dict[str, Any]:
+    def ask_one(self, path: str, *arguments: str, **options: Any) -> dict[str, Any]:
         """Ask for one JSON object (`ask`).
 
         Raises:
             StoreUnreachable, NodeError, StoreUnusable: as `ask`.
         """
-        found = self.ask(path, *arguments, **options)
-        if len(found) != 1:
-            raise self._wire.no_kubo(f"{len(found)} objects as the answer to {path}")
-        return found[0]
+        objects = self.ask(path, *arguments, **options)
+        if len(objects) != 1:
+            raise self._wire.no_kubo(f"{len(objects)} objects as the answer to {path}")
+        return objects[0]
 
     def stream(
         self,
@@ -100,26 +99,26 @@ class Node:
         opts = {name.replace("_", "-"): _text(value) for name, value in options.items()}
         yield from self._wire.stream(path, arguments, opts, data, headers or {}, timeout_s)
 
-    # --- what is asked more than once ------------------------------------------------------------------------------------
+    # --- what is asked more than once -------------------------------------------------------------
 
     def version(self) -> str:
         """The node's version, `0.43.0` say."""
-        found = self.one("version").get("Version")
-        if not isinstance(found, str):
+        version = self.ask_one("version").get("Version")
+        if not isinstance(version, str):
             raise self._wire.no_kubo("no version")
-        return found
+        return version
 
     def id(self) -> tuple[str, list[str]]:
         """The node's peer id and the addresses at which it says it can be reached."""
-        found = self.one("id")
-        addresses = found.get("Addresses") or []
-        if not isinstance(found.get("ID"), str) or not isinstance(addresses, list):
+        identity = self.ask_one("id")
+        addresses = identity.get("Addresses") or []
+        if not isinstance(identity.get("ID"), str) or not isinstance(addresses, list):
             raise self._wire.no_kubo("no peer id")
-        return found["ID"], [str(address) for address in addresses]
+        return identity["ID"], [str(address) for address in addresses]
 
     def peers(self) -> list[str]:
         """Peer ids of the nodes that it is connected with."""
-        return [str(peer.get("Peer")) for peer in self.one("swarm/peers").get("Peers") or []]
+        return [str(peer.get("Peer")) for peer in self.ask_one("swarm/peers").get("Peers") or []]
 
     def connect(self, address: str, timeout_s: float = 10.0) -> None:
         """Connect with another node, by its address with its peer id at the end."""
@@ -131,18 +130,18 @@ class StallTimeout:
 
     Args:
         seconds: without progress after which it is given up.
-        say: is told, once a silence, that we wait, and why.
+        log: is told, once a silence, that we wait, and why.
     """
 
     LONGEST_S = 5.0
 
-    def __init__(self, seconds: float, say: Callable[[str], None]) -> None:
-        self._seconds, self._say = seconds, say
+    def __init__(self, seconds: float, log: Callable[[str], None]) -> None:
+        self._seconds, self._log = seconds, log
         self.moved()
 
     def moved(self) -> None:
         """Something has come: the waiting starts anew."""
-        self._since, self._pause_s, self._told = time.monotonic(), 0.1, False
+        self._since, self._pause_s, self._logged = time.monotonic(), 0.1, False
 
     @property
     def left_s(self) -> float:
@@ -157,9 +156,9 @@ class StallTimeout:
         """
         if self._pause_s >= self.left_s:
             raise error
-        if not self._told:
-            self._say(f"waiting for up to {max(self.left_s, 0):.0f} s: {error.message}")
-            self._told = True
+        if not self._logged:
+            self._log(f"waiting for up to {max(self.left_s, 0):.0f} s: {error.message}")
+            self._logged = True
         time.sleep(self._pause_s)
         self._pause_s = min(2 * self._pause_s, self.LONGEST_S)
 

@@ -1,9 +1,9 @@
 """UnixFS: how files and folders become blocks, and how blocks are read back as files and folders.
 
-Between `base` and the back ends. Everything that decides a CID stands here: Kubo's profile
-`unixfs-v1-2025` (IPIP-499), that is CIDv1, SHA-256, raw leaves, chunks of 1 MiB, balanced nodes of
-at most 1024 links, a file of one chunk being that raw block itself, folders of plain dag-pb nodes.
-It knows nothing of where blocks are kept: it is given `put` and `get`.
+Everything that decides a CID stands here: Kubo's profile `unixfs-v1-2025` (IPIP-499), that is
+CIDv1, SHA-256, raw leaves, chunks of 1 MiB, balanced nodes of at most 1024 links, a file of one
+chunk being that raw block itself, folders of plain dag-pb nodes. It knows nothing of where blocks
+are kept: it is given `put` and `get`.
 
 Blocks that are read come from strangers. A node is admitted only in the one form in which this
 module writes it (it is encoded again and compared), sizes that a node declares must be true, and
@@ -52,8 +52,8 @@ def _messages() -> tuple[Any, Any]:
     def message(name: str, *fields: tuple[str, int, Any, bool]) -> None:
         made = schema.message_type.add(name=name)
         for label, number, kind, repeated in fields:
-            one = made.field.add(name=label, number=number, type=kind)
-            one.label = kinds.LABEL_REPEATED if repeated else kinds.LABEL_OPTIONAL
+            field = made.field.add(name=label, number=number, type=kind)
+            field.label = kinds.LABEL_REPEATED if repeated else kinds.LABEL_OPTIONAL
 
     message("PBLink", ("Hash", 1, kinds.TYPE_BYTES, False), ("Name", 2, kinds.TYPE_BYTES, False))
     schema.message_type[0].field.add(name="Tsize", number=3, type=kinds.TYPE_UINT64, label=kinds.LABEL_OPTIONAL)
@@ -171,7 +171,7 @@ def check_name(name: str) -> str:
     return name
 
 
-# --- writing -----------------------------------------------------------------------------------------------------------
+# --- writing --------------------------------------------------------------------------------------
 
 
 def chunks(file: BinaryIO) -> Iterator[bytes]:
@@ -247,7 +247,7 @@ def _put(codec: int, block: bytes, total_bytes: int, size_bytes: int, put: Put) 
     return Link(cid, total_bytes, size_bytes)
 
 
-# --- reading -----------------------------------------------------------------------------------------------------------
+# --- reading --------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)

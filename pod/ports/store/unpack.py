@@ -1,7 +1,7 @@
 """How an object lands on the disk: file or folder, every block from a verified source, whole or not
 at all.
 
-Between `unixfs` and the back ends, which give it their `get`.
+A back end gives it its `get`.
 """
 
 from __future__ import annotations

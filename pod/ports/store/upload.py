@@ -1,7 +1,5 @@
 """Sending a file to a node in bounded memory, hashing it meanwhile, and comparing what the node
 says it is.
-
-After `node` and before `ipfs`.
 """
 
 from __future__ import annotations
@@ -40,11 +38,11 @@ class Sending:
 
     Args:
         node: where to.
-        telling: is told how many bytes have been sent.
+        throttle: is told how many bytes have been sent.
     """
 
-    def __init__(self, node: Node, telling: Callable[[int], None]) -> None:
-        self._node, self._telling = node, telling
+    def __init__(self, node: Node, throttle: Callable[[int], None]) -> None:
+        self._node, self._telling = node, throttle
         self.sent_bytes = 0
         self._waiting: deque[Future[Link]] = deque()
         self._links: list[Link] = []
@@ -65,10 +63,10 @@ class Sending:
             answer = self._node.ask("add", data=body, headers=headers, timeout_s=ADD_S, pin=pin, **LAYOUT)
             links = [*self._links, *(waiting.result() for waiting in self._waiting)]
         link = unixfs.join_leaves(links, _nowhere)
-        told = str(answer[-1].get("Hash")) if answer else "nothing"
-        if told != str(link.cid):
+        filed = str(answer[-1].get("Hash")) if answer else "nothing"
+        if filed != str(link.cid):
             raise DigestMismatch(
-                f"the IPFS node at {self._node.address} files the bytes of {link.cid} under {told}",
+                f"the IPFS node at {self._node.address} files the bytes of {link.cid} under {filed}",
                 "it needs Kubo 0.40 or later, and must give what it was given",
             )
         return link

@@ -87,17 +87,17 @@ def read_chain_record(chain: Chain, id: AgreementId, challenge: Digest, round: i
         ChainUnusable: the node does not answer.
     """
     calls = Agreements(chain)
-    agreement, proof = calls.read(id), calls.run_record(id)
+    agreement, run = calls.read(id), calls.run_record(id)
     entries = [("Registry", "dataset", (agreement.terms.dataset,)), ("Registry", "model", (agreement.terms.model,))]
     dataset, model = chain.call_many(entries)
     registered = {"dataset_root": dataset["root"], "dataset_count": dataset["count"]}
     registered |= {"graph": model["graph"], "initial_model": model["initialRoot"]}
-    return chain_record_of(agreement, proof, challenge=challenge, round=round, **registered)
+    return chain_record_of(agreement, run, challenge=challenge, round=round, **registered)
 
 
 def chain_record_of(
     agreement: Agreement,
-    proof: RunRecord,
+    run: RunRecord,
     *,
     dataset_root: Root,
     dataset_count: int,
@@ -110,8 +110,8 @@ def chain_record_of(
     terms = agreement.terms
     return ChainRecord(
         agreement=agreement.id,
-        ctx=proof.ctx,
-        seed=proof.seed,
+        ctx=run.ctx,
+        seed=run.seed,
         recipe=terms.recipe,
         graph=graph,
         initial_model=initial_model,
@@ -121,11 +121,11 @@ def chain_record_of(
         segment_steps=terms.segment_steps,
         group_leaves=terms.group_leaves,
         drawn_segments=terms.audit.segments,
-        count=proof.count,
-        step=proof.step,
-        transcript_root=proof.transcript_root,
-        model_root=proof.model_root,
-        delivery=proof.delivery,
+        count=run.count,
+        step=run.step,
+        transcript_root=run.transcript_root,
+        model_root=run.model_root,
+        delivery=run.delivery,
         challenge=challenge,
         round=round,
     )

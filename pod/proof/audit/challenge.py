@@ -16,17 +16,8 @@ from __future__ import annotations
 
 from fitchain.pod.compute.dataset.order import keyed_draws, permutation_end
 from fitchain.pod.values.digest import Digest, tagged
-from fitchain.pod.values.ids import AgreementId
 
 CHALLENGE_TAG = "fitchain/challenge/v1"
-
-
-def challenge_seed(id: AgreementId, block_hash: Digest) -> Digest:
-    """The seed of an audit: keccak256(abi.encode(agreement id, hash of the challenge block))."""
-    from eth_abi.abi import encode
-    from eth_utils.crypto import keccak
-
-    return Digest(bytes(keccak(encode(["bytes32", "bytes32"], [bytes(id), bytes(block_hash)]))))
 
 
 def challenged_segments(seed: Digest, segments: int, count: int) -> tuple[int, ...]:

@@ -40,12 +40,12 @@ class Problem:
         return self.what if self.segment is None else f"segment {self.segment}: {self.what}"
 
 
-def check(evidence: Evidence, facts: ChainRecord) -> tuple[Problem, ...]:
+def check(evidence: Evidence, chain_record: ChainRecord) -> tuple[Problem, ...]:
     """Check evidence against the chain.
 
     Args:
         evidence: as it was read.
-        facts: what the chain says.
+        chain_record: what the chain says.
 
     Returns:
         The first problem of the whole, or else the first of each segment that has one; nothing
@@ -55,23 +55,25 @@ def check(evidence: Evidence, facts: ChainRecord) -> tuple[Problem, ...]:
         Unusable: the job is larger than an audit looks at.
     """
     try:
-        recipe = check_offer(evidence, facts)
-        check_leaves(evidence, facts, recipe)
-        return tuple(check_segments(evidence, facts, recipe))
+        recipe = check_offer(evidence, chain_record)
+        check_leaves(evidence, chain_record, recipe)
+        return tuple(check_segments(evidence, chain_record, recipe))
     except (Refuted, InputRefused) as error:
         return (Problem(None, error.message),)
 
 
-def check_delivery(model: Path, facts: ChainRecord) -> Problem | None:
+def check_delivery(model: Path, chain_record: ChainRecord) -> Problem | None:
     """Compare the delivered model with the one that the chain recorded."""
     try:
-        require_equal("the delivered model has the root", model_root(read_safetensors(model)[0]), facts.model_root)
+        require_equal(
+            "the delivered model has the root", model_root(read_safetensors(model)[0]), chain_record.model_root
+        )
     except (Refuted, InputRefused) as error:
         return Problem(None, error.message)
     return None
 
 
-def check_offer(evidence: Evidence, facts: ChainRecord) -> Recipe:
+def check_offer(evidence: Evidence, chain_record: ChainRecord) -> Recipe:
     """Check that the evidence is about this audit, and its recipe, graph and initial model those
     agreed on.
 
@@ -79,30 +81,30 @@ def check_offer(evidence: Evidence, facts: ChainRecord) -> Recipe:
         ClaimMismatch, DigestMismatch: they are not.
         InputRefused: a file is malformed.
     """
-    require_equal("the evidence is about the agreement", evidence.agreement, facts.agreement)
-    require_equal("the evidence is for the round", evidence.round, facts.round)
-    require_equal("the evidence is about the segments", evidence.segments, facts.audited, "the challenge says")
+    require_equal("the evidence is about the agreement", evidence.agreement, chain_record.agreement)
+    require_equal("the evidence is for the round", evidence.round, chain_record.round)
+    require_equal("the evidence is about the segments", evidence.segments, chain_record.audited, "the challenge says")
     folder = evidence.folder
-    require_equal(f"{RECIPE} has the digest", sha256_file(folder / RECIPE), facts.recipe, "the agreement says")
+    require_equal(f"{RECIPE} has the digest", sha256_file(folder / RECIPE), chain_record.recipe, "the agreement says")
     recipe = Recipe.parse((folder / RECIPE).read_bytes())
-    for what, found, agreed in (
-        ("graph", recipe.graph, facts.graph),
-        ("initial model", recipe.initial_model, facts.initial_model),
-        ("dataset", recipe.dataset, facts.dataset_root),
-        ("number of steps", recipe.steps, facts.steps),
-        ("segment length", recipe.segment_steps, facts.segment_steps),
-        ("anchor group", recipe.group_leaves, facts.group_leaves),
+    for what, offered, agreed in (
+        ("graph", recipe.graph, chain_record.graph),
+        ("initial model", recipe.initial_model, chain_record.initial_model),
+        ("dataset", recipe.dataset, chain_record.dataset_root),
+        ("number of steps", recipe.steps, chain_record.steps),
+        ("segment length", recipe.segment_steps, chain_record.segment_steps),
+        ("anchor group", recipe.group_leaves, chain_record.group_leaves),
     ):
-        require_equal(f"the recipe's {what} is", found, agreed, "the agreement says")
-    if recipe.rows[1] > facts.dataset_count:
-        raise ClaimMismatch(f"the recipe uses rows up to {recipe.rows[1]} of {facts.dataset_count} records")
-    require_equal(f"{GRAPH} has the digest", sha256_file(folder / GRAPH), facts.graph, "the agreement says")
+        require_equal(f"the recipe's {what} is", offered, agreed, "the agreement says")
+    if recipe.rows[1] > chain_record.dataset_count:
+        raise ClaimMismatch(f"the recipe uses rows up to {recipe.rows[1]} of {chain_record.dataset_count} records")
+    require_equal(f"{GRAPH} has the digest", sha256_file(folder / GRAPH), chain_record.graph, "the agreement says")
     initial = model_root(read_safetensors(folder / INITIAL)[0])
-    require_equal(f"{INITIAL} has the model root", initial, facts.initial_model, "the agreement says")
+    require_equal(f"{INITIAL} has the model root", initial, chain_record.initial_model, "the agreement says")
     return recipe
 
 
-def check_leaves(evidence: Evidence, facts: ChainRecord, recipe: Recipe) -> None:
+def check_leaves(evidence: Evidence, chain_record: ChainRecord, recipe: Recipe) -> None:
     """Check that the opened leaves are those of the transcript, that neighbours are linked, and
     what the first and the last say.
 
@@ -110,39 +112,41 @@ def check_leaves(evidence: Evidence, facts: ChainRecord, recipe: Recipe) -> None
         ClaimMismatch, DigestMismatch: one is not, or says something else than was agreed.
         InputRefused: a path does not fit the transcript.
     """
-    require_equal("the evidence opens the leaves", tuple(sorted(evidence.leaves)), facts.leaves, "the challenge says")
-    digests = {index: _check_leaf(evidence, facts, recipe, index) for index in facts.leaves}
-    _check_first(evidence.leaves[0].checkpoint.leaf, facts)
+    require_equal(
+        "the evidence opens the leaves", tuple(sorted(evidence.leaves)), chain_record.leaves, "the challenge says"
+    )
+    digests = {index: _check_leaf(evidence, chain_record, recipe, index) for index in chain_record.leaves}
+    _check_first(evidence.leaves[0].checkpoint.leaf, chain_record)
     for index, digest in digests.items():
         if index + 1 in digests:
             previous = evidence.leaves[index + 1].checkpoint.leaf.previous
             require_equal(f"leaf {index + 1} names as the leaf before it", previous, digest, f"leaf {index} says")
-    last = evidence.leaves[facts.count - 1].checkpoint.leaf
-    require_equal("the last leaf's model has the root", last.model, facts.model_root)
-    require_equal("the last leaf stands after step", last.step, facts.step)
+    last = evidence.leaves[chain_record.count - 1].checkpoint.leaf
+    require_equal("the last leaf's model has the root", last.model, chain_record.model_root)
+    require_equal("the last leaf stands after step", last.step, chain_record.step)
 
 
-def _check_leaf(evidence: Evidence, facts: ChainRecord, recipe: Recipe, index: int) -> Digest:
+def _check_leaf(evidence: Evidence, chain_record: ChainRecord, recipe: Recipe, index: int) -> Digest:
     """One leaf by itself: its step, its metrics, its path; its digest."""
     opened = evidence.leaves[index]
     leaf = opened.checkpoint.leaf
-    require_equal(f"leaf {index} stands after step", leaf.step, facts.step_of(index), "the agreement says")
+    require_equal(f"leaf {index} stands after step", leaf.step, chain_record.step_of(index), "the agreement says")
     opened.checkpoint.verify()
     agreed = set(recipe.metrics) if index else set()
     require_equal(f"leaf {index} has the metrics", sorted(opened.checkpoint.metrics), sorted(agreed), "the recipe says")
-    digest = leaf.digest(facts.ctx, facts.seed)
-    tree = root_from_path(digest, index, facts.count, opened.path)
-    root = tagged("fitchain/transcript/v1", facts.count, tree)
-    if root != facts.transcript_root:
+    digest = leaf.digest(chain_record.ctx, chain_record.seed)
+    tree = root_from_path(digest, index, chain_record.count, opened.path)
+    root = tagged("fitchain/transcript/v1", chain_record.count, tree)
+    if root != chain_record.transcript_root:
         raise DigestMismatch(
-            f"leaf {index} leads to the transcript root {root}, and the chain has {facts.transcript_root}"
+            f"leaf {index} leads to the transcript root {root}, and the chain has {chain_record.transcript_root}"
         )
     return digest
 
 
-def _check_first(leaf: Leaf, facts: ChainRecord) -> None:
+def _check_first(leaf: Leaf, chain_record: ChainRecord) -> None:
     """Leaf 0 is of the agreed model, of an optimizer without tensors, and of no record."""
-    require_equal("leaf 0's model has the root", leaf.model, facts.initial_model, "the agreement says")
+    require_equal("leaf 0's model has the root", leaf.model, chain_record.initial_model, "the agreement says")
     require_equal("leaf 0's optimizer has the root", leaf.optimizer, optimizer_root({}), "a fresh one says")
     require_equal(
         "leaf 0's records have the digest", leaf.records, records_digest(np.empty(0, np.uint64)), "no record says"
@@ -150,7 +154,7 @@ def _check_first(leaf: Leaf, facts: ChainRecord) -> None:
     require_equal("leaf 0 names as the leaf before it", leaf.previous, ZERO, "the format says")
 
 
-def check_segments(evidence: Evidence, facts: ChainRecord, recipe: Recipe) -> Iterator[Problem]:
+def check_segments(evidence: Evidence, chain_record: ChainRecord, recipe: Recipe) -> Iterator[Problem]:
     """Check each audited segment's state and records; yields the first problem of each that has
     one.
 
@@ -158,11 +162,11 @@ def check_segments(evidence: Evidence, facts: ChainRecord, recipe: Recipe) -> It
         InputRefused: `records.bin` is malformed.
         Unusable: the job is larger than an audit looks at.
     """
-    opened = _openings(evidence, facts.dataset_root)
-    for segment in facts.audited:
+    opened = _openings(evidence, chain_record.dataset_root)
+    for segment in chain_record.audited:
         try:
             _check_state(evidence, segment)
-            _check_records(evidence, segment, segment_records(recipe, facts.seed, segment), opened)
+            _check_records(evidence, segment, segment_records(recipe, chain_record.seed, segment), opened)
         except (Refuted, InputRefused) as error:
             yield Problem(segment, error.message)
 
@@ -183,8 +187,8 @@ def _check_records(evidence: Evidence, segment: int, indices: Indices, opened: M
     registered."""
     if segment + 1 in evidence.leaves:
         leaf = evidence.leaves[segment + 1].checkpoint.leaf
-        found = f"leaf {leaf.index} is of records with the digest"
-        require_equal(found, leaf.records, records_digest(indices), "the order seed says")
+        what = f"leaf {leaf.index} is of records with the digest"
+        require_equal(what, leaf.records, records_digest(indices), "the order seed says")
     for index in np.unique(indices).tolist():
         if problem := opened.get(index, f"{RECORDS} lacks record {index}"):
             raise DigestMismatch(problem)
@@ -192,13 +196,13 @@ def _check_records(evidence: Evidence, segment: int, indices: Indices, opened: M
 
 def _openings(evidence: Evidence, root: Root) -> dict[int, str]:
     """What is wrong with each opened record, by its index; empty texts where nothing is."""
-    schema, found = evidence.records.schema, dict[int, str]()
+    schema, problems = evidence.records.schema, dict[int, str]()
     for opening in evidence.records:
-        found[opening.index] = ""
+        problems[opening.index] = ""
         try:
             verify_record(opening, root)
             if opening.record[:32] != schema:
                 raise DigestMismatch(f"record {opening.index} is of another schema than {RECORDS} says")
         except (Refuted, InputRefused) as error:
-            found[opening.index] = error.message
-    return found
+            problems[opening.index] = error.message
+    return problems

@@ -109,8 +109,8 @@ class Sampling:
         if self.inner and not self.drawn_segments:
             return None
         faked = Fraction(1) if share is None or not self.inner else Fraction(self.faked(share), self.inner)
-        found = self.detection(Fraction(1) if share is None else share)
-        return max(fee, math.ceil(fee + faked * price / (answered * found) - price))
+        detection = self.detection(Fraction(1) if share is None else share)
+        return max(fee, math.ceil(fee + faked * price / (answered * detection) - price))
 
 
 def draws_needed(segments: int, share: Fraction, wanted: Fraction) -> int:

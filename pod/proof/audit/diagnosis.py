@@ -69,16 +69,16 @@ def read_state_digests(path: Path) -> tuple[StateDigests, ...]:
         NotFound: there is no such file.
         InputRefused: it is no such file.
     """
-    found: list[StateDigests] = []
+    digests: list[StateDigests] = []
     try:
         with path.open("rb") as file:
             while line := file.readline(LINE_BYTES + 1):
-                if len(found) == MOST_STATE_DIGESTS:
+                if len(digests) == MOST_STATE_DIGESTS:
                     raise InputRefused(f"{path.name} has state digests of more than {MOST_STATE_DIGESTS} steps")
-                found.append(StateDigests.from_line(line))
+                digests.append(StateDigests.from_line(line))
     except FileNotFoundError:
         raise NotFound(f"there is no file {path}") from None
-    return tuple(found)
+    return tuple(digests)
 
 
 def write_state_digests(path: Path, states: Iterable[StateDigests]) -> None:
@@ -134,17 +134,17 @@ def first_disagreement(mine: Iterable[StateDigests], theirs: Iterable[StateDiges
     Returns:
         The first disagreement; None where they agree in all that both hold.
     """
-    ours, others = _by_place(mine), _by_place(theirs)
+    ours, others = _by_position(mine), _by_position(theirs)
     agreed: tuple[int, int] | None = None
-    for place in sorted(ours.keys() & others.keys()):
-        differing = _differing(ours[place].tensors, others[place].tensors)
+    for position in sorted(ours.keys() & others.keys()):
+        differing = _differing(ours[position].tensors, others[position].tensors)
         if differing:
-            segment, step = place
+            segment, step = position
             before = agreed[1] if agreed is not None and agreed[0] == segment else None
             name = differing[0]
-            digests = ours[place].tensors.get(name), others[place].tensors.get(name)
+            digests = ours[position].tensors.get(name), others[position].tensors.get(name)
             return Disagreement(segment, step, before, name, *digests, len(differing) - 1)
-        agreed = place
+        agreed = position
     return None
 
 
@@ -159,12 +159,12 @@ def compare_with_file(mine: Iterable[StateDigests], path: Path) -> Disagreement 
         InputRefused: it is no such file, or the two have no state in common.
     """
     mine, theirs = tuple(mine), read_state_digests(path)
-    if not _by_place(mine).keys() & _by_place(theirs).keys():
+    if not _by_position(mine).keys() & _by_position(theirs).keys():
         raise InputRefused(f"{path.name} has no moment that this side has", "name the same segments with --segment")
     return first_disagreement(mine, theirs)
 
 
-def _by_place(states: Iterable[StateDigests]) -> dict[tuple[int, int], StateDigests]:
+def _by_position(states: Iterable[StateDigests]) -> dict[tuple[int, int], StateDigests]:
     return {(state.segment, state.step): state for state in states}
 
 

@@ -162,8 +162,8 @@ def records_of(recipe: Recipe, seed: Digest, segments: Sequence[int]) -> Indices
 
 def write_evidence(
     job: Path,
-    place: Path,
-    facts: ChainRecord,
+    target: Path,
+    chain_record: ChainRecord,
     checkpoints: Sequence[Checkpoint],
     table: Table,
     key: bytes,
@@ -175,8 +175,8 @@ def write_evidence(
     Args:
         job: the folder of the training: its offer, and a state before each audited segment but the
             first.
-        place: a folder for the plain evidence, on the same file system.
-        facts: what the chain says.
+        target: a folder for the plain evidence, on the same file system.
+        chain_record: what the chain says.
         checkpoints: all of the training, whose transcript the chain has.
         table, key, record_leaves: the registered records, their registration's key, and the leaves
             of their tree.
@@ -188,28 +188,28 @@ def write_evidence(
     Raises:
         NotFound: a file or a state is missing.
     """
-    names = files_of(facts.audited)
+    names = files_of(chain_record.audited)
     for name in OFFER:
-        _link(job / name, place / name)
-    for segment in facts.audited[1:]:
-        _link(state_path(job, facts.step_of(segment)), place / state_name(segment))
+        _link(job / name, target / name)
+    for segment in chain_record.audited[1:]:
+        _link(state_path(job, chain_record.step_of(segment)), target / state_name(segment))
     recipe = Recipe.parse((job / RECIPE).read_bytes())
-    used = records_of(recipe, facts.seed, facts.audited).tolist()
+    used = records_of(recipe, chain_record.seed, chain_record.audited).tolist()
     openings = open_records(table, key, record_leaves, used)
-    write_opened(place / RECORDS, table.columns, table.count, openings, len(used))
-    (place / EVIDENCE).write_bytes(canonical_json(_document(facts, checkpoints, identity)))
+    write_opened(target / RECORDS, table.columns, table.count, openings, len(used))
+    (target / EVIDENCE).write_bytes(canonical_json(_document(chain_record, checkpoints, identity)))
     return names
 
 
-def _document(facts: ChainRecord, checkpoints: Sequence[Checkpoint], identity: str) -> dict[str, Any]:
-    transcript = Transcript(facts.ctx, facts.seed, tuple(checkpoint.leaf for checkpoint in checkpoints))
+def _document(chain_record: ChainRecord, checkpoints: Sequence[Checkpoint], identity: str) -> dict[str, Any]:
+    transcript = Transcript(chain_record.ctx, chain_record.seed, tuple(checkpoint.leaf for checkpoint in checkpoints))
     levels = tree_levels([bytes(digest) for digest in transcript.digests])
-    leaves = [OpenedLeaf(checkpoints[index], path_in(levels, index)).to_json() for index in facts.leaves]
+    leaves = [OpenedLeaf(checkpoints[index], path_in(levels, index)).to_json() for index in chain_record.leaves]
     return {
         "version": VERSION,
-        "agreement": str(facts.agreement),
-        "round": facts.round,
-        "segments": list(facts.audited),
+        "agreement": str(chain_record.agreement),
+        "round": chain_record.round,
+        "segments": list(chain_record.audited),
         "leaves": leaves,
         "identity": identity,
     }

@@ -88,12 +88,12 @@ class OpenedRecords:
         """
         try:
             with path.open("rb") as file:
-                found = cls._head(path, file)
+                records = cls._head(path, file)
         except FileNotFoundError:
             raise NotFound(f"there is no {path.name}") from None
-        if found.number * (found.record_bytes + 41) > path.stat().st_size:
-            raise InputRefused(f"{path.name} says that it holds {found.number} records and is too small for them")
-        return found
+        if records.number * (records.record_bytes + 41) > path.stat().st_size:
+            raise InputRefused(f"{path.name} says that it holds {records.number} records and is too small for them")
+        return records
 
     @classmethod
     def _head(cls, path: Path, file: BinaryIO) -> OpenedRecords:
@@ -164,14 +164,14 @@ class OpenedRecords:
         return Table.of(arrays)
 
     def _put(self, arrays: dict[str, Array], row: int, record: bytes) -> None:
-        place = 32
+        offset = 32
         for column in self.columns:
             dtype = np.dtype(column.dtype).newbyteorder("<")
-            cell = np.frombuffer(record, np.uint8, column.cell_bytes, place)
+            cell = np.frombuffer(record, np.uint8, column.cell_bytes, offset)
             if column.dtype == "bool" and (cell > 1).any():
                 raise InputRefused(f"a cell of column {column.name!r} is neither true nor false")
             arrays[column.name][row] = cell.view(dtype).reshape(column.shape)
-            place += column.cell_bytes
+            offset += column.cell_bytes
 
 
 def _empty(column: Column, rows: int) -> Array:

@@ -67,48 +67,48 @@ def check_deployment(statement: Statement, deployment: Deployment) -> None:
             )
 
 
-def check_ended(story: AgreementHistory) -> None:
+def check_ended(history: AgreementHistory) -> None:
     """Check that the run has an ending on chain.
 
     Raises:
         ClaimMismatch: the agreement ended without one.
         NotFound: it has none yet.
     """
-    state = story.agreement.state
-    if story.proof.end_block is not None:
+    state = history.agreement.state
+    if history.proof.end_block is not None:
         return
     if state in (State.CANCELLED, State.FORFEITED):
         raise ClaimMismatch(
-            f"the agreement {story.agreement.id} ended as {state.name.lower()}, without a trained model"
+            f"the agreement {history.agreement.id} ended as {state.name.lower()}, without a trained model"
         )
     raise NotFound(
-        f"the agreement {story.agreement.id} has no result on chain yet: its state is {state.name.lower()}",
+        f"the agreement {history.agreement.id} has no result on chain yet: its state is {state.name.lower()}",
         "check again when the run has ended",
     )
 
 
-def check_verdict(story: AgreementHistory) -> None:
+def check_verdict(history: AgreementHistory) -> None:
     """Check that no audit has found against the training.
 
     Raises:
         ClaimMismatch: one concluded with Mismatch or Withheld.
     """
-    audit, concluded = story.audit, story.concluded
+    audit, concluded = history.audit, history.concluded
     if audit is None or concluded is None or audit.verdict not in REFUTING:
         return
     raise ClaimMismatch(
-        f"the audit of the agreement {story.agreement.id} concluded {audit.verdict.name.capitalize()} in block {concluded.block}: "
+        f"the audit of the agreement {history.agreement.id} concluded {audit.verdict.name.capitalize()} in block {concluded.block}: "
         f"{REFUTING[audit.verdict]}",
-        f"see `fitchain proof show {story.agreement.id.short}`",
+        f"see `fitchain proof show {history.agreement.id.short}`",
     )
 
 
-def check_agreement(statement: Statement, story: AgreementHistory, signer: str, recomputed: Digest) -> None:
+def check_agreement(statement: Statement, history: AgreementHistory, signer: str, recomputed: Digest) -> None:
     """Compare the parties, the signature and what was agreed with the chain.
 
     Args:
         statement: what is claimed.
-        story: what the chain says.
+        history: what the chain says.
         signer: who signed the certificate.
         recomputed: the context of the chain's terms with the claimed dataset and initial model.
 
@@ -116,7 +116,7 @@ def check_agreement(statement: Statement, story: AgreementHistory, signer: str, 
         SignatureMismatch: another account than the owner's signed.
         ClaimMismatch: something else is false.
     """
-    agreement, terms = story.agreement, story.agreement.terms
+    agreement, terms = history.agreement, history.agreement.terms
     require_equal("the owner: the certificate says", statement.owner, terms.owner)
     if signer != terms.owner:
         raise SignatureMismatch(f"the certificate is signed by {signer}, and the agreement's owner is {terms.owner}")
@@ -129,35 +129,35 @@ def check_agreement(statement: Statement, story: AgreementHistory, signer: str, 
             getattr(statement.audit, field.name),
             getattr(terms.audit, field.name),
         )
-    require_equal("the context: the certificate says", statement.ctx, story.proof.ctx)
-    require_equal("the context of what was agreed: the chain says", story.proof.ctx, recomputed, "the terms give")
-    require_equal("the order seed: the certificate says", statement.seed, story.proof.seed)
+    require_equal("the context: the certificate says", statement.ctx, history.proof.ctx)
+    require_equal("the context of what was agreed: the chain says", history.proof.ctx, recomputed, "the terms give")
+    require_equal("the order seed: the certificate says", statement.seed, history.proof.seed)
 
 
-def check_registered(statement: Statement, story: AgreementHistory) -> None:
+def check_registered(statement: Statement, history: AgreementHistory) -> None:
     """Compare dataset, card and initial model with the registry."""
-    require_equal("the dataset's root: the certificate says", statement.dataset_root, story.dataset_root)
-    require_equal("the number of records: the certificate says", statement.card.count, story.dataset_count)
-    require_equal("the card's CID: the certificate says", card_cid(statement), Cid.decode(story.dataset_card))
-    require_equal("the graph: the certificate says", statement.recipe.graph, story.model_graph)
-    require_equal("the initial model: the certificate says", statement.initial_model, story.initial_model_root)
+    require_equal("the dataset's root: the certificate says", statement.dataset_root, history.dataset_root)
+    require_equal("the number of records: the certificate says", statement.card.count, history.dataset_count)
+    require_equal("the card's CID: the certificate says", card_cid(statement), Cid.decode(history.dataset_card))
+    require_equal("the graph: the certificate says", statement.recipe.graph, history.model_graph)
+    require_equal("the initial model: the certificate says", statement.initial_model, history.initial_model_root)
 
 
 def check_recipe(statement: Statement, terms: Terms) -> None:
     """Compare the recipe with the terms, the card and what the certificate repeats of it."""
     recipe, card = statement.recipe, statement.card
-    found = "its recipe says"
-    require_equal("the steps: the agreement says", terms.steps, recipe.steps, found)
-    require_equal("the segment length: the agreement says", terms.segment_steps, recipe.segment_steps, found)
-    require_equal("the anchor group: the agreement says", terms.group_leaves, recipe.group_leaves, found)
-    require_equal("the initial model: the certificate says", statement.initial_model, recipe.initial_model, found)
-    require_equal("the dataset's root: the certificate says", statement.dataset_root, recipe.dataset, found)
-    require_equal("the environment: the certificate says", statement.environment, recipe.environment, found)
+    said = "its recipe says"
+    require_equal("the steps: the agreement says", terms.steps, recipe.steps, said)
+    require_equal("the segment length: the agreement says", terms.segment_steps, recipe.segment_steps, said)
+    require_equal("the anchor group: the agreement says", terms.group_leaves, recipe.group_leaves, said)
+    require_equal("the initial model: the certificate says", statement.initial_model, recipe.initial_model, said)
+    require_equal("the dataset's root: the certificate says", statement.dataset_root, recipe.dataset, said)
+    require_equal("the environment: the certificate says", statement.environment, recipe.environment, said)
     audit = statement.audit
-    require_equal("the audited segments: the certificate says", audit.segments, recipe.audit.segments, found)
-    require_equal("the verifiers: the certificate says", audit.verifiers, recipe.audit.verifiers, found)
-    require_equal("the disclosure mode: the certificate says", audit.mode, recipe.audit.mode, found)
-    require_equal("the panel: the certificate says", audit.panel, recipe.audit.panel or ZERO, found)
+    require_equal("the audited segments: the certificate says", audit.segments, recipe.audit.segments, said)
+    require_equal("the verifiers: the certificate says", audit.verifiers, recipe.audit.verifiers, said)
+    require_equal("the disclosure mode: the certificate says", audit.mode, recipe.audit.mode, said)
+    require_equal("the panel: the certificate says", audit.panel, recipe.audit.panel or ZERO, said)
     require_equal(
         "the card's root: the certificate says", card.root, statement.dataset_root, "its dataset has the root"
     )
@@ -171,8 +171,8 @@ def check_lineage(statement: Statement, ancestors: Sequence[Ancestor], model: Mo
     """Compare the line of registered models with the registry's, which begins with the agreement's
     model."""
     require_equal("the line's first model: the certificate says", statement.lineage[0].id, model)
-    for generation, (own, found) in enumerate(zip(statement.lineage, ancestors, strict=False)):
-        require_equal(f"the lineage's model {generation}: the certificate says", own, found)
+    for generation, (own, registered) in enumerate(zip(statement.lineage, ancestors, strict=False)):
+        require_equal(f"the lineage's model {generation}: the certificate says", own, registered)
     require_equal("the length of the lineage: the certificate says", len(statement.lineage), len(ancestors))
 
 
@@ -182,14 +182,14 @@ def ancestors_of(registry: Registry, model: ModelId, most: int) -> tuple[Ancesto
     Raises:
         InputRefused: the line is longer than `most`.
     """
-    found: list[Ancestor] = []
+    ancestors: list[Ancestor] = []
     while model != ZERO:
-        if len(found) == most:
-            raise InputRefused(f"the model {found[0].id} has more than {most} ancestors")
+        if len(ancestors) == most:
+            raise InputRefused(f"the model {ancestors[0].id} has more than {most} ancestors")
         entry = registry.model(model)
-        found.append(Ancestor(entry.id, entry.graph, entry.initial_root))
+        ancestors.append(Ancestor(entry.id, entry.graph, entry.initial_root))
         model = entry.parent
-    return tuple(found)
+    return tuple(ancestors)
 
 
 def check_leaves(statement: Statement) -> None:
@@ -245,24 +245,24 @@ def check_orders(statement: Statement, most_draws: int = MOST_DRAWS) -> int:
     return len(statement.leaves)
 
 
-def check_transcript(statement: Statement, story: AgreementHistory) -> None:
+def check_transcript(statement: Statement, history: AgreementHistory) -> None:
     """Compare the transcript with what the contract recorded while the training ran and when it
     ended."""
-    proof, group_leaves = story.proof, statement.recipe.group_leaves
-    require_equal("the number of leaves: the certificate says", statement.count, proof.count)
-    require_equal("the number of steps: the certificate says", statement.steps, proof.step)
-    require_equal("the transcript's root: the certificate says", statement.transcript_root, proof.transcript_root)
-    require_equal("the final model: the certificate says", statement.final_model, proof.model_root)
-    if len(proof.anchors) != statement.count // group_leaves:
+    run, group_leaves = history.proof, statement.recipe.group_leaves
+    require_equal("the number of leaves: the certificate says", statement.count, run.count)
+    require_equal("the number of steps: the certificate says", statement.steps, run.step)
+    require_equal("the transcript's root: the certificate says", statement.transcript_root, run.transcript_root)
+    require_equal("the final model: the certificate says", statement.final_model, run.model_root)
+    if len(run.anchors) != statement.count // group_leaves:
         raise ChainUnusable(
-            f"the node gave {len(proof.anchors)} anchors, and {statement.count} leaves by {group_leaves} have {statement.count // group_leaves}",
+            f"the node gave {len(run.anchors)} anchors, and {statement.count} leaves by {group_leaves} have {statement.count // group_leaves}",
             "ask a node that keeps the whole history",
         )
     if isinstance(statement.leaves, Outline):
-        for index, (own, anchor) in enumerate(zip(statement.leaves.groups, proof.anchors, strict=True)):
+        for index, (own, anchor) in enumerate(zip(statement.leaves.groups, run.anchors, strict=True)):
             require_equal(f"the root of group {index}: the certificate says", own, anchor.root)
     else:
-        check_anchors(transcript_of(statement, statement.leaves), proof.anchors, group_leaves)
+        check_anchors(transcript_of(statement, statement.leaves), run.anchors, group_leaves)
 
 
 def check_file(statement: Statement, path: Path) -> int:
@@ -278,7 +278,7 @@ def check_file(statement: Statement, path: Path) -> int:
     """
     if not path.is_file():
         raise NotFound(f"there is no file {path}")
-    found, other = sha256_file(path), "it is not the model that this certificate is about"
+    digest, other = sha256_file(path), "it is not the model that this certificate is about"
     try:
         tensors = read_safetensors(path)[0]
         root = model_root(tensors)
@@ -288,10 +288,10 @@ def check_file(statement: Statement, path: Path) -> int:
         raise DigestMismatch(
             f"the model in {path} has the root {root}, and the certificate says {statement.final_model}", other
         )
-    if found != statement.subject:
+    if digest != statement.subject:
         raise DigestMismatch(
             f"the tensors in {path} are the certified ones and only the file's bytes differ: its SHA-256 is "
-            f"{found.value.hex()}, and the certificate says {statement.subject.value.hex()}",
+            f"{digest.value.hex()}, and the certificate says {statement.subject.value.hex()}",
             "the file was written anew by another program; the delivered file itself verifies",
         )
     return sum(tensor.data.nbytes for tensor in tensors.values() if tensor.kind == "parameter")

@@ -247,8 +247,8 @@ def _audit_json(audit: AuditTerms) -> dict[str, Json]:
 
 
 def _audit(value: Any) -> AuditTerms:
-    known = ("segments", "verifiers", "dispute_verifiers", "mode", "panel", "window", "fee", "counter_bond")
-    fields = Fields("the audit", value, known)
+    names = ("segments", "verifiers", "dispute_verifiers", "mode", "panel", "window", "fee", "counter_bond")
+    fields = Fields("the audit", value, names)
     return AuditTerms(
         segments=fields.integer("segments", 0, (1 << 16) - 1),
         verifiers=fields.integer("verifiers", 0, (1 << 8) - 1),

@@ -55,7 +55,7 @@ class Verdict:
 
     Args:
         statement: what it claims, all of it true.
-        story: what the chain says beside it: state, payments, anchors, related agreements.
+        history: what the chain says beside it: state, payments, anchors, related agreements.
         assurance: who vouches for the training, to this checker.
         orders_checked: leaves whose records were found to be those that the order seed gives; the
             rest was too long to compute.
@@ -68,7 +68,7 @@ class Verdict:
     """
 
     statement: Statement
-    story: AgreementHistory
+    history: AgreementHistory
     assurance: Assurance
     orders_checked: int
     milestones: tuple[Milestone, ...]
@@ -80,7 +80,7 @@ class Verdict:
     @property
     def state(self) -> State:
         """Where the agreement stands."""
-        return self.story.agreement.state
+        return self.history.agreement.state
 
     @property
     def complete(self) -> bool:

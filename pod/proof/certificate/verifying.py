@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from fitchain.pod.ports.agreement import AgreementHistory, Agreements, Outcome, Phase, read_history
+from fitchain.pod.ports.agreement import AgreementHihistory, Agreements, Outcome, Phase, read_hihistory
 from fitchain.pod.ports.chain import Chain, connect
 from fitchain.pod.ports.chain.base import amount_text
 from fitchain.pod.ports.registry import Registry
@@ -61,31 +61,31 @@ def verify(
     statement = Statement.parse(payload)
     claims.check_deployment(statement, chain.deployment)
     trusted = trusted_by(chain, trust)
-    story = _story(chain, statement)
-    claims.check_ended(story)
-    ctx = Agreements(chain).context(story.agreement, statement.dataset_root, statement.initial_model)
-    claims.check_agreement(statement, story, signer, ctx)
-    claims.check_verdict(story)
-    claims.check_registered(statement, story)
-    claims.check_recipe(statement, story.agreement.terms)
-    model_id = story.agreement.terms.model
+    history = _hihistory(chain, statement)
+    claims.check_ended(history)
+    ctx = Agreements(chain).context(history.agreement, statement.dataset_root, statement.initial_model)
+    claims.check_agreement(statement, history, signer, ctx)
+    claims.check_verdict(history)
+    claims.check_registered(statement, history)
+    claims.check_recipe(statement, history.agreement.terms)
+    model_id = history.agreement.terms.model
     claims.check_lineage(statement, claims.ancestors_of(Registry(chain), model_id, MOST_ANCESTORS), model_id)
     claims.check_leaves(statement)
-    claims.check_transcript(statement, story)
+    claims.check_transcript(statement, hihistory)
     orders_checked = claims.check_orders(statement)
     parameter_bytes = claims.check_file(statement, model)
     wanted = chain.settings.open_stake
-    jury = read_jury(chain, story, trusted, weigh_pool=wanted is not None)
-    assurance, reason = assurance_of(story, jury, wanted)
+    jury = read_jury(chain, history, trusted, weigh_pool=wanted is not None)
+    assurance, reason = assurance_of(history, jury, wanted)
     if require is not None and assurance < require:
         raise AssuranceTooLow(
             f"the assurance is {assurance.label}, and at least {require.label} is required",
             f"everything else holds; {reason}; {_way_on(jury, require)}",
         )
-    milestones = _milestones(story)
-    timing = timing_of(story, milestones, parameter_bytes)
+    milestones = _milestones(history)
+    timing = timing_of(history, milestones, parameter_bytes)
     origins = _origins(chain, statement)
-    return Verdict(statement, story, assurance, orders_checked, milestones, origins, timing, reason, jury)
+    return Verdict(statement, history, assurance, orders_checked, milestones, origins, timing, reason, jury)
 
 
 def _read(path: Path) -> bytes:
@@ -95,31 +95,31 @@ def _read(path: Path) -> bytes:
         raise NotFound(f"the certificate {path} cannot be read: {error.strerror}") from None
 
 
-def assurance_of(history: AgreementHistory, jury: Jury | None, open_stake: int | None) -> tuple[Assurance, str]:
+def assurance_of(hihistory: AgreementHihistory, jury: Jury | None, open_stake: int | None) -> tuple[Assurance, str]:
     """Who vouches for a training to a checker, by the chain, and why that is so.
 
     A dispute counts as much as an audit: its verifiers are drawn and vote likewise. A verdict
     against the owner is not for here, since `check_verdict` refutes the certificate.
 
     Args:
-        history: the agreement's.
+        hihistory: the agreement's.
         jury: who was drawn; None where no audit was opened.
         open_stake: FIT in base units from which on the checker believes a draw from the pool; None
             never does.
     """
-    terms, audit, concluded = history.agreement.terms.audit, history.audit, history.concluded
+    terms, audit, concluded = hihistory.agreement.terms.audit, hihistory.audit, hihistory.concluded
     if audit is None or jury is None:
         agreed = "an audit is only for a dispute, and there was none" if terms.seats else "no audit was agreed on"
         return Assurance.UNAUDITED, agreed
-    which = "the audit that its scientist asked for" if audit.disputed else "its audit"
+    subject = "the audit that its scientist asked for" if audit.disputed else "its audit"
     if concluded is None:
-        return Assurance.UNAUDITED, f"{which} is under way: {audit.phase.name.lower()}, round {audit.round + 1}"
+        return Assurance.UNAUDITED, f"{subject} is under way: {audit.phase.name.lower()}, round {audit.round + 1}"
     when = f"in block {concluded.block}"
     if audit.verdict is not Outcome.MATCH:
-        return Assurance.UNAUDITED, f"{which} came to no verdict {when}: {audit.verdict.name.lower()}"
-    sampling, last = Sampling(history.proof.count - 1, terms.segments), int(history.agreement.diverged)
+        return Assurance.UNAUDITED, f"{subject} came to no verdict {when}: {audit.verdict.name.lower()}"
+    sampling, last = Sampling(hihistory.proof.count - 1, terms.segments), int(hihistory.agreement.diverged)
     looked = f"about {sampling.audited + last} of {sampling.segments + last} segments"
-    votes = f"{which} concluded match {when}: {jury.matches} of {len(jury.seats)} seats voted Match {looked}"
+    votes = f"{subject} concluded match {when}: {jury.matches} of {len(jury.seats)} seats voted Match {looked}"
     unpaid = "; the model's key is not released yet" if audit.phase is Phase.MATCHED else ""
     level, why = _level(terms.mode, jury, open_stake)
     return level, f"{votes}, {why}{unpaid}"
@@ -159,9 +159,9 @@ def _way_on(jury: Jury | None, require: Assurance) -> str:
     return f"if you know its panel, trust it: fitchain trust add {jury.panel.id}, {again}"
 
 
-def _story(chain: Chain, statement: Statement) -> AgreementHistory:
+def _hihistory(chain: Chain, statement: Statement) -> AgreementHihistory:
     try:
-        return read_history(chain, statement.agreement)
+        return read_hihistory(chain, statement.agreement)
     except NotFound:
         raise ClaimMismatch(
             f"the chain has no agreement {statement.agreement} up to block {chain.head()}",
@@ -169,8 +169,10 @@ def _story(chain: Chain, statement: Statement) -> AgreementHistory:
         ) from None
 
 
-def _milestones(story: AgreementHistory) -> tuple[Milestone, ...]:
-    return tuple(Milestone(event.name, event.block, story.blocks[event.block].timestamp) for event in story.events)
+def _milestones(hihistory: AgreementHihistory) -> tuple[Milestone, ...]:
+    return tuple(
+        Milestone(event.name, event.block, hihistory.blocks[event.block].timestamp) for event in hihistory.events
+    )
 
 
 def _origins(chain: Chain, statement: Statement) -> tuple[Digest, ...]:

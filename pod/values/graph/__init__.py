@@ -1,8 +1,7 @@
 """Graph: a model's computation as data, in a training and an evaluation form (no torch).
 
-Stands after `state` and before `model`. `operators` says what a graph may do in which environment
-class, `nodes` what it is made of, `document` reads it, bounded and checked before anything is
-allocated.
+`operators` says what a graph may do in which environment class, `nodes` what it is made of,
+`document` reads it, bounded and checked before anything is allocated.
 """
 
 from __future__ import annotations

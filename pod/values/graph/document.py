@@ -1,6 +1,6 @@
 """The graph: read from what a stranger sent, bounded and resolved, and written canonically.
 
-Last in `graph`. `Graph.parse` checks every limit and every reference before anything is allocated;
+`Graph.parse` checks every limit and every reference before anything is allocated;
 `fitchain.pod.values.graph.nodes` says what the JSON means.
 """
 
@@ -129,28 +129,29 @@ class Graph:
                 exponent = node.arguments[1] if len(node.arguments) > 1 else None
                 if node.operator not in admitted or refuses_exponent(class_name, node.operator, exponent):
                     raise InputRefused(
-                        f"the class {class_name} does not admit the operator {node.operator} (node {index} of {form_name})",
+                        f"the class {class_name} does not admit the operator {node.operator} "
+                        f"(node {index} of {form_name})",
                         refusal(node.operator, class_name),
                     )
 
 
 def _inputs(fields: Fields, limits: Limits) -> tuple[Input, ...]:
-    found = []
+    inputs = []
     for value in fields.items("inputs", 1, 16):
-        one = Fields("an input", value, ("name", "dtype", "shape"))
+        input_fields = Fields("an input", value, ("name", "dtype", "shape"))
         shape = _shape("an input's shape", value["shape"], limits)
-        found.append(Input(one.text("name", 200), one.choice("dtype", INPUT_DTYPES), shape))
-    return tuple(found)
+        inputs.append(Input(input_fields.text("name", 200), input_fields.choice("dtype", INPUT_DTYPES), shape))
+    return tuple(inputs)
 
 
 def _tensors(value: Any, limits: Limits) -> Mapping[str, TensorSpec]:
     if not isinstance(value, Mapping) or len(value) > limits.tensors:
         raise InputRefused(f"the graph: tensors is an object of at most {limits.tensors} names")
-    found = {name: _tensor(name, spec, limits) for name, spec in value.items()}
-    total = sum(byte_count(spec.dtype, spec.shape) for spec in found.values())
+    specs = {name: _tensor(name, spec, limits) for name, spec in value.items()}
+    total = sum(byte_count(spec.dtype, spec.shape) for spec in specs.values())
     if total > limits.state_bytes:
         raise InputRefused(f"the graph's tensors have {total} bytes and the limit is {limits.state_bytes}")
-    return MappingProxyType(found)
+    return MappingProxyType(specs)
 
 
 def _tensor(name: str, value: Any, limits: Limits) -> TensorSpec:
@@ -191,12 +192,12 @@ class _Reader:
         if operator not in KNOWN:
             raise InputRefused(f"{what} uses the operator {operator!r}, which no class admits", refusal(operator))
         what = f"{what} ({operator})"
-        given = tuple(self.argument(what, item, index, 0) for item in fields.items("arguments", 0, 64))
+        arguments = tuple(self.argument(what, item, index, 0) for item in fields.items("arguments", 0, 64))
         options = value.get("options", {})
         if not isinstance(options, Mapping) or len(options) > 64:
             raise InputRefused(f"{what}: options is an object of at most 64 names")
         read = {text(what, key, 40): self.argument(what, options[key], index, 0) for key in options}
-        return Node(operator, given, MappingProxyType(read))
+        return Node(operator, arguments, MappingProxyType(read))
 
     def argument(self, what: str, value: Any, index: int, depth: int) -> Argument:
         if isinstance(value, list):

@@ -1,13 +1,12 @@
 """Nodes: what a graph is made of, and how it is written down.
 
-After `operators`. A node's arguments are JSON values with a few marks, because JSON has fewer types
-than torch:
+A node's arguments are JSON values with a few marks, because JSON has fewer types than torch:
 
     JSON                                        meaning
     null, true, 3, "mean", [..]                 itself (integers up to 2**53)
     {"integer": "9223372036854775807"}          an integer beyond 2**53
     {"float": 0.5}, {"float": "-inf"}           a float: JSON cannot tell 1.0 from 1, and torch must
-    {"node": 4}, {"node": 4, "item": 1}         the value of an earlier node; one of its several values
+    {"node": 4}, {"node": 4, "item": 1}         an earlier node's value; one of its several values
     {"tensor": "fc.weight"}, {"input": 0}       a parameter or buffer; an argument of the model
     {"dtype": "F32"}, {"layout": "strided"}, {"memory_format": "contiguous"}, {"device": "model"}
 """

@@ -1,8 +1,8 @@
 """Operators: what a graph may do, by environment class.
 
-First in `graph`. A graph comes from a stranger, so an operator is admitted only if it is named
-here; and it is named here only if it reads nothing but its arguments, checks every index it is
-given, and makes shapes that depend on shapes alone. Never admitted:
+A graph comes from a stranger, so an operator is admitted only if it is named here; and it is named
+here only if it reads nothing but its arguments, checks every index it is given, and makes shapes
+that depend on shapes alone. Never admitted:
 
 - uninitialised, foreign or out-of-bounds memory: `empty*`, `new_empty*`, `as_strided*`, `set_`,
   `resize_*`, `from_file`, `embedding_renorm_`, `max_unpool*`;
@@ -83,17 +83,17 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "convolutions",
         _aten(
-            "conv1d conv2d conv3d conv1d.padding conv2d.padding conv3d.padding conv_transpose1d conv_transpose2d.input"
-            " conv_transpose3d.input"
+            "conv1d conv2d conv3d conv1d.padding conv2d.padding conv3d.padding conv_transpose1d"
+            " conv_transpose2d.input conv_transpose3d.input"
         ),
     ),
     Family("normalisation", _aten("batch_norm layer_norm group_norm instance_norm rms_norm")),
     Family(
         "activations",
         _aten(
-            "relu relu_ relu6 relu6_ leaky_relu leaky_relu_ elu elu_ selu selu_ celu celu_ gelu silu silu_ sigmoid sigmoid_"
-            " tanh tanh_ softplus hardtanh hardtanh_ hardswish hardswish_ hardsigmoid hardsigmoid_ mish mish_ prelu log_sigmoid"
-            " hardshrink softshrink threshold threshold_ glu softmax.int log_softmax.int"
+            "relu relu_ relu6 relu6_ leaky_relu leaky_relu_ elu elu_ selu selu_ celu celu_ gelu silu silu_ sigmoid"
+            " sigmoid_ tanh tanh_ softplus hardtanh hardtanh_ hardswish hardswish_ hardsigmoid hardsigmoid_ mish mish_"
+            " prelu log_sigmoid hardshrink softshrink threshold threshold_ glu softmax.int log_softmax.int"
         ),
     ),
     Family(
@@ -107,15 +107,15 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "pooling",
         _aten(
-            "max_pool1d max_pool2d max_pool3d max_pool2d_with_indices avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d"
-            " adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d"
+            "max_pool1d max_pool2d max_pool3d max_pool2d_with_indices avg_pool1d avg_pool2d avg_pool3d"
+            " adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d"
         ),
     ),
     Family(
         "resizing, by the overloads whose sizes and scales cannot contradict each other; weight norm",
         _aten(
-            "upsample_nearest1d.vec upsample_nearest2d.vec upsample_nearest3d.vec upsample_linear1d.vec upsample_bilinear2d.vec"
-            " _weight_norm"
+            "upsample_nearest1d.vec upsample_nearest2d.vec upsample_nearest3d.vec upsample_linear1d.vec"
+            " upsample_bilinear2d.vec _weight_norm"
         ),
         "it has been compared with one other CPU only; cpu-native admits it, and a transposed convolution resizes here",
     ),
@@ -132,39 +132,40 @@ FAMILIES: tuple[Family, ...] = (
         "shape",
         _aten(
             "view reshape flatten.using_ints unflatten.int transpose.int swapaxes swapdims permute movedim.int"
-            " movedim.intlist moveaxis.int t numpy_T mT adjoint squeeze squeeze.dim squeeze.dims unsqueeze unsqueeze_ squeeze_.dim"
-            " expand expand_as broadcast_to select.int slice.Tensor narrow split.Tensor split.sizes split_with_sizes chunk"
-            " tensor_split.sections unbind.int unfold diagonal tril triu flip roll rot90 repeat tile repeat_interleave.self_int"
-            " contiguous clone alias detach detach_ lift_fresh_copy view_as reshape_as type_as ravel atleast_1d atleast_2d"
-            " cat concat concatenate stack hstack vstack dstack meshgrid.indexing pixel_shuffle pixel_unshuffle channel_shuffle"
-            " to.dtype to.device to.dtype_layout to.other _to_copy pad constant_pad_nd"
+            " movedim.intlist moveaxis.int t numpy_T mT adjoint squeeze squeeze.dim squeeze.dims unsqueeze unsqueeze_"
+            " squeeze_.dim expand expand_as broadcast_to select.int slice.Tensor narrow split.Tensor split.sizes"
+            " split_with_sizes chunk tensor_split.sections unbind.int unfold diagonal tril triu flip roll rot90 repeat"
+            " tile repeat_interleave.self_int contiguous clone alias detach detach_ lift_fresh_copy view_as reshape_as"
+            " type_as ravel atleast_1d atleast_2d cat concat concatenate stack hstack vstack dstack meshgrid.indexing"
+            " pixel_shuffle pixel_unshuffle channel_shuffle to.dtype to.device to.dtype_layout to.other _to_copy pad"
+            " constant_pad_nd"
         ),
     ),
     Family(
         "arithmetic",
         _aten(
-            "add.Tensor add.Scalar sub.Tensor sub.Scalar rsub.Tensor rsub.Scalar mul.Tensor mul.Scalar div.Tensor div.Scalar"
-            " div.Tensor_mode div.Scalar_mode floor_divide floor_divide.Scalar remainder.Tensor remainder.Scalar fmod.Tensor"
-            " fmod.Scalar true_divide.Tensor subtract.Tensor multiply.Tensor divide.Tensor"
-            " neg abs sign square reciprocal pow.Tensor_Tensor pow.Scalar pow.Tensor_Scalar maximum minimum clamp clamp.Tensor clamp_min"
-            " clamp_max clip floor ceil round trunc frac lerp.Tensor lerp.Scalar addcmul addcdiv where.self where.ScalarSelf"
-            " where.ScalarOther where.Scalar masked_fill.Scalar masked_fill.Tensor nan_to_num relu6 positive copysign.Tensor"
-            " heaviside logaddexp absolute negative"
+            "add.Tensor add.Scalar sub.Tensor sub.Scalar rsub.Tensor rsub.Scalar mul.Tensor mul.Scalar div.Tensor"
+            " div.Scalar div.Tensor_mode div.Scalar_mode floor_divide floor_divide.Scalar remainder.Tensor"
+            " remainder.Scalar fmod.Tensor fmod.Scalar true_divide.Tensor subtract.Tensor multiply.Tensor"
+            " divide.Tensor neg abs sign square reciprocal pow.Tensor_Tensor pow.Scalar pow.Tensor_Scalar maximum"
+            " minimum clamp clamp.Tensor clamp_min clamp_max clip floor ceil round trunc frac lerp.Tensor lerp.Scalar"
+            " addcmul addcdiv where.self where.ScalarSelf where.ScalarOther where.Scalar masked_fill.Scalar"
+            " masked_fill.Tensor nan_to_num relu6 positive copysign.Tensor heaviside logaddexp absolute negative"
         ),
     ),
     Family(
         "arithmetic in place",
         _aten(
-            "add_.Tensor add_.Scalar sub_.Tensor sub_.Scalar mul_.Tensor mul_.Scalar div_.Tensor div_.Scalar neg_ abs_ copy_"
-            " fill_.Scalar fill_.Tensor zero_ clamp_ clamp_min_ clamp_max_ lerp_.Tensor lerp_.Scalar masked_fill_.Scalar"
-            " masked_fill_.Tensor square_ exp_ addcmul_ addcdiv_ pow_.Scalar round_ floor_"
+            "add_.Tensor add_.Scalar sub_.Tensor sub_.Scalar mul_.Tensor mul_.Scalar div_.Tensor div_.Scalar neg_"
+            " abs_ copy_ fill_.Scalar fill_.Tensor zero_ clamp_ clamp_min_ clamp_max_ lerp_.Tensor lerp_.Scalar"
+            " masked_fill_.Scalar masked_fill_.Tensor square_ exp_ addcmul_ addcdiv_ pow_.Scalar round_ floor_"
         ),
     ),
     Family(
         "transcendental functions",
         _aten(
-            "exp exp2 expm1 log log1p rsqrt sin cos sinh cosh asinh atanh atan2 erf erfc erfinv"
-            " lgamma sinc logit hypot xlogy.Tensor"
+            "exp exp2 expm1 log log1p rsqrt sin cos sinh cosh asinh atanh atan2 erf erfc erfinv lgamma sinc logit"
+            " hypot xlogy.Tensor"
         ),
     ),
     Family("square root: exact in the class", _aten("sqrt")),
@@ -177,36 +178,38 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "arc sine and arc cosine",
         _aten("asin acos"),
-        "about one value in 7,000 differs between CPU vendors; with r = ((1 - x) * (1 + x)).sqrt(), torch.atan2(x, r) and"
-        " torch.atan2(r, x) do not",
+        "about one value in 7,000 differs between CPU vendors; with r = ((1 - x) * (1 + x)).sqrt(), "
+        "torch.atan2(x, r) and torch.atan2(r, x) do not",
     ),
     Family(
         "tangent and logarithms to other bases",
         _aten("tan log2 log10"),
-        "one value in 100,000 to 2,000,000 differs between CPU vendors; x.sin() / x.cos() and x.log() * constant do not",
+        "one value in 100,000 to 2,000,000 differs between CPU vendors; "
+        "x.sin() / x.cos() and x.log() * constant do not",
     ),
     Family(
         "reductions",
         _aten(
-            "sum sum.dim_IntList mean mean.dim var var.dim var.correction std std.dim std.correction var_mean.correction"
-            " norm.ScalarOpt_dim norm.Scalar linalg_vector_norm amax amin max max.dim max.other min min.dim min.other argmax argmin"
-            " prod prod.dim_int logsumexp cumsum cumprod any any.dim all all.dim count_nonzero nansum cosine_similarity"
-            " pairwise_distance topk sort argsort median median.dim aminmax"
+            "sum sum.dim_IntList mean mean.dim var var.dim var.correction std std.dim std.correction"
+            " var_mean.correction norm.ScalarOpt_dim norm.Scalar linalg_vector_norm amax amin max max.dim max.other"
+            " min min.dim min.other argmax argmin prod prod.dim_int logsumexp cumsum cumprod any any.dim all all.dim"
+            " count_nonzero nansum cosine_similarity pairwise_distance topk sort argsort median median.dim aminmax"
         ),
     ),
     Family(
         "comparison and logic",
         _aten(
-            "eq.Tensor eq.Scalar ne.Tensor ne.Scalar lt.Tensor lt.Scalar le.Tensor le.Scalar gt.Tensor gt.Scalar ge.Tensor ge.Scalar"
-            " logical_and logical_or logical_not logical_xor bitwise_and.Tensor bitwise_or.Tensor bitwise_xor.Tensor bitwise_not"
-            " bitwise_and.Scalar bitwise_or.Scalar isnan isinf isfinite __and__.Tensor __or__.Tensor greater.Scalar less.Scalar"
+            "eq.Tensor eq.Scalar ne.Tensor ne.Scalar lt.Tensor lt.Scalar le.Tensor le.Scalar gt.Tensor gt.Scalar"
+            " ge.Tensor ge.Scalar logical_and logical_or logical_not logical_xor bitwise_and.Tensor bitwise_or.Tensor"
+            " bitwise_xor.Tensor bitwise_not bitwise_and.Scalar bitwise_or.Scalar isnan isinf isfinite __and__.Tensor"
+            " __or__.Tensor greater.Scalar less.Scalar"
         ),
     ),
     Family(
         "creation",
         _aten(
-            "zeros ones full zeros_like ones_like full_like new_zeros new_ones new_full arange arange.start arange.start_step"
-            " linspace eye eye.m scalar_tensor"
+            "zeros ones full zeros_like ones_like full_like new_zeros new_ones new_full arange arange.start"
+            " arange.start_step linspace eye eye.m scalar_tensor"
         ),
     ),
 )

@@ -1,7 +1,7 @@
 """Drafting: a whole recipe out of a dataset's card and the few terms that a scientist gave.
 
-Last in `recipe`. What a draft fills in is written out in the recipe, so that nothing depends on a
-default of a later release.
+What a draft fills in is written out in the recipe, so that nothing depends on a default of a later
+release.
 """
 
 from __future__ import annotations
@@ -142,11 +142,11 @@ def _inputs(card: Mapping[str, Any], target: str, terms: Mapping[str, Any]) -> S
     """The columns of each argument; a flat list is one argument."""
     if "inputs" not in terms:
         return argument_columns(card, target)
-    given = items("inputs", terms["inputs"], 1, MOST_COLUMNS)
-    nested = [given] if all(isinstance(column, str) for column in given) else given
+    entries = items("inputs", terms["inputs"], 1, MOST_COLUMNS)
+    nested = [entries] if all(isinstance(column, str) for column in entries) else entries
     arguments = [items("inputs", columns, 1, MOST_COLUMNS) for columns in nested]
     for column in (column for columns in arguments for column in columns):
-        choice("inputs", column, (known["name"] for known in card["columns"]))
+        choice("inputs", column, (described["name"] for described in card["columns"]))
     return arguments
 
 
@@ -170,14 +170,16 @@ def _loss(card: Mapping[str, Any], target: str, terms: Mapping[str, Any]) -> dic
     return _named(terms, "loss", "cross_entropy" if classes else "mse_loss", LOSSES)
 
 
-def _named(terms: Mapping[str, Any], key: str, default: str, known: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _named(
+    terms: Mapping[str, Any], key: str, default: str, choices: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
     """Read `key = "NAME"` with its arguments beside it, or `[key]` with `name` and the arguments
     inside."""
     value = terms.get(key, default)
     inside = dict(value) if isinstance(value, Mapping) else {"name": value}
-    name = choice(key, inside.pop("name", default), known)
-    beside = {term: terms[term] for term in terms if any(term in arguments for arguments in known.values())}
-    refuse_unknown(f"{key} {name}", [*inside, *beside], known[name])
+    name = choice(key, inside.pop("name", default), choices)
+    beside = {term: terms[term] for term in terms if any(term in arguments for arguments in choices.values())}
+    refuse_unknown(f"{key} {name}", [*inside, *beside], choices[name])
     return {"name": name, "arguments": {**DEFAULT_ARGUMENTS[name], **beside, **inside}}
 
 

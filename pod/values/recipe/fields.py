@@ -1,8 +1,7 @@
 """Strict reading of JSON objects that somebody else wrote.
 
-First in `recipe`; `graph` uses it too. Python's JSON types are loose (True is an int, 1 and 1.0 are
-equal); here a value has the type and the bounds that its field says, or is refused by the field's
-name.
+Python's JSON types are loose (True is an int, 1 and 1.0 are equal); here a value has the type and
+the bounds that its field says, or is refused by the field's name.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ class Fields:
 
     def __init__(self, what: str, value: Any, required: Iterable[str], optional: Iterable[str] = ()) -> None:
         if not isinstance(value, Mapping):
-            raise InputRefused(f"{what} is a JSON object, not {_shown(value)}")
+            raise InputRefused(f"{what} is a JSON object, not {_excerpt(value)}")
         required = tuple(required)
         self.what, self.value = what, value
         refuse_unknown(what, value, (*required, *optional))
@@ -78,24 +77,24 @@ class Fields:
         return items(f"{self.what}: {key}", self.value[key], fewest, most)
 
 
-def refuse_unknown(what: str, keys: Iterable[Any], known: Iterable[str]) -> None:
+def refuse_unknown(what: str, keys: Iterable[Any], allowed: Iterable[str]) -> None:
     """Refuse the first key that is not known, naming near ones.
 
     Raises:
         InputRefused: there is such a key.
     """
-    known = tuple(known)
+    allowed = tuple(allowed)
     for key in keys:
-        if key not in known:
-            near = get_close_matches(str(key), known, n=3)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(sorted(known))}"
-            raise InputRefused(f"{what} has an unknown field {_shown(key)}", hint)
+        if key not in allowed:
+            near = get_close_matches(str(key), allowed, n=3)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(sorted(allowed))}"
+            raise InputRefused(f"{what} has an unknown field {_excerpt(key)}", hint)
 
 
 def integer(what: str, value: Any, low: int, high: int) -> int:
     """Read an integer from low to high, both included; a boolean is none."""
     if type(value) is not int or not low <= value <= high:
-        raise InputRefused(f"{what} is an integer from {low} to {high}, not {_shown(value)}")
+        raise InputRefused(f"{what} is an integer from {low} to {high}, not {_excerpt(value)}")
     return value
 
 
@@ -103,21 +102,21 @@ def real(what: str, value: Any, low: float = -math.inf, high: float = math.inf) 
     """Read a finite number from low to high, both included, as a float; a boolean is none."""
     if type(value) not in (int, float) or not abs(value) <= sys.float_info.max or not low <= value <= high:
         bounds = "" if (low, high) == (-math.inf, math.inf) else f" from {low:g} to {high:g}"
-        raise InputRefused(f"{what} is a finite number{bounds}, not {_shown(value)}")
+        raise InputRefused(f"{what} is a finite number{bounds}, not {_excerpt(value)}")
     return float(value)
 
 
 def text(what: str, value: Any, longest: int) -> str:
     """Read printable text of 1 to `longest` characters."""
     if not isinstance(value, str) or not 1 <= len(value) <= longest or not value.isprintable():
-        raise InputRefused(f"{what} is 1 to {longest} printable characters, not {_shown(value)}")
+        raise InputRefused(f"{what} is 1 to {longest} printable characters, not {_excerpt(value)}")
     return value
 
 
 def flag(what: str, value: Any) -> bool:
     """Read true or false."""
     if not isinstance(value, bool):
-        raise InputRefused(f"{what} is true or false, not {_shown(value)}")
+        raise InputRefused(f"{what} is true or false, not {_excerpt(value)}")
     return value
 
 
@@ -127,18 +126,18 @@ def choice(what: str, value: Any, among: Iterable[str]) -> str:
     if not isinstance(value, str) or value not in words:
         near = get_close_matches(value, words, n=3) if isinstance(value, str) else []
         hint = f"did you mean {' or '.join(near)}?" if near else ""
-        raise InputRefused(f"{what} is one of {', '.join(words)}, not {_shown(value)}", hint)
+        raise InputRefused(f"{what} is one of {', '.join(words)}, not {_excerpt(value)}", hint)
     return value
 
 
 def items(what: str, value: Any, fewest: int, most: int) -> list[Any]:
     """Read a list of some length."""
     if not isinstance(value, list | tuple) or not fewest <= len(value) <= most:
-        raise InputRefused(f"{what} is a list of {fewest} to {most} items, not {_shown(value)}")
+        raise InputRefused(f"{what} is a list of {fewest} to {most} items, not {_excerpt(value)}")
     return list(value)
 
 
-def _shown(value: Any) -> str:
+def _excerpt(value: Any) -> str:
     """What a message shows of a foreign value: enough to find it, never a flood."""
     if isinstance(value, str | int | float | bool | None):
         shown = ascii(value) if not isinstance(value, int) or value.bit_length() < 200 else "a very long integer"

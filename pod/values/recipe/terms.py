@@ -1,9 +1,9 @@
 """The recipe: parsed once into a value that cannot be wrong, and encoded canonically.
 
-Between `schedule` and `draft`. Everything that decides a training's outcome stands here or is named
-here by a digest: the graph, the initial model, the records and their transform with its constants,
-loss, optimizer, the learning rate of every step, batch size, steps, and the environment class. Two
-recipes that differ anywhere have different digests.
+Everything that decides a training's outcome stands here or is named here by a digest: the graph,
+the initial model, the records and their transform with its constants, loss, optimizer, the learning
+rate of every step, batch size, steps, and the environment class. Two recipes that differ anywhere
+have different digests.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Choice:
     arguments: Mapping[str, Any]
 
     @classmethod
-    def parse(cls, what: str, value: Any, known: Mapping[str, Mapping[str, Any]]) -> Choice:
+    def parse(cls, what: str, value: Any, choices: Mapping[str, Mapping[str, Any]]) -> Choice:
         """Read one of the known names with arguments that it knows.
 
         Raises:
@@ -96,9 +96,9 @@ class Choice:
                 bounds.
         """
         fields = Fields(what, value, ("name", "arguments"))
-        name = fields.choice("name", known)
-        arguments = Fields(f"{what} {name}", value["arguments"], (), known[name]).value
-        read = {key: known[name][key](f"{what} {name}: {key}", arguments[key]) for key in arguments}
+        name = fields.choice("name", choices)
+        arguments = Fields(f"{what} {name}", value["arguments"], (), choices[name]).value
+        read = {key: choices[name][key](f"{what} {name}: {key}", arguments[key]) for key in arguments}
         return cls(name, MappingProxyType(read))
 
     def json(self) -> dict[str, Json]:
@@ -120,10 +120,10 @@ def parse_transform(column: str, value: Any) -> Transform:
     """
     what = f"the transform of {column!r}"
     if isinstance(value, Mapping) and "categories" in value:
-        found = Fields(what, value, ("categories",)).items("categories", 1, MOST_CATEGORIES)
-        if {type(category) for category in found} not in ({str}, {int}) or found != sorted(set(found)):
+        categories = Fields(what, value, ("categories",)).items("categories", 1, MOST_CATEGORIES)
+        if {type(category) for category in categories} not in ({str}, {int}) or categories != sorted(set(categories)):
             raise InputRefused(f"{what}: categories are texts or integers in rising order")
-        return MappingProxyType({"categories": found})
+        return MappingProxyType({"categories": categories})
     fields = Fields(what, value, ("mean", "scale"))
     scale = fields.real("scale")
     if scale <= 0:
