@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from fitchain.pod.ports.agreement import AgreementHihistory, Agreements, Outcome, Phase, read_hihistory
+from fitchain.pod.ports.agreement import AgreementHistory, Agreements, Outcome, Phase, read_history
 from fitchain.pod.ports.chain import Chain, connect
 from fitchain.pod.ports.chain.base import amount_text
 from fitchain.pod.ports.registry import Registry
@@ -61,7 +61,7 @@ def verify(
     statement = Statement.parse(payload)
     claims.check_deployment(statement, chain.deployment)
     trusted = trusted_by(chain, trust)
-    history = _hihistory(chain, statement)
+    history = _history(chain, statement)
     claims.check_ended(history)
     ctx = Agreements(chain).context(history.agreement, statement.dataset_root, statement.initial_model)
     claims.check_agreement(statement, history, signer, ctx)
@@ -71,7 +71,7 @@ def verify(
     model_id = history.agreement.terms.model
     claims.check_lineage(statement, claims.ancestors_of(Registry(chain), model_id, MOST_ANCESTORS), model_id)
     claims.check_leaves(statement)
-    claims.check_transcript(statement, hihistory)
+    claims.check_transcript(statement, history)
     orders_checked = claims.check_orders(statement)
     parameter_bytes = claims.check_file(statement, model)
     wanted = chain.settings.open_stake
@@ -95,19 +95,19 @@ def _read(path: Path) -> bytes:
         raise NotFound(f"the certificate {path} cannot be read: {error.strerror}") from None
 
 
-def assurance_of(hihistory: AgreementHihistory, jury: Jury | None, open_stake: int | None) -> tuple[Assurance, str]:
+def assurance_of(history: AgreementHistory, jury: Jury | None, open_stake: int | None) -> tuple[Assurance, str]:
     """Who vouches for a training to a checker, by the chain, and why that is so.
 
     A dispute counts as much as an audit: its verifiers are drawn and vote likewise. A verdict
     against the owner is not for here, since `check_verdict` refutes the certificate.
 
     Args:
-        hihistory: the agreement's.
+        history: the agreement's.
         jury: who was drawn; None where no audit was opened.
         open_stake: FIT in base units from which on the checker believes a draw from the pool; None
             never does.
     """
-    terms, audit, concluded = hihistory.agreement.terms.audit, hihistory.audit, hihistory.concluded
+    terms, audit, concluded = history.agreement.terms.audit, history.audit, history.concluded
     if audit is None or jury is None:
         agreed = "an audit is only for a dispute, and there was none" if terms.seats else "no audit was agreed on"
         return Assurance.UNAUDITED, agreed
@@ -117,7 +117,7 @@ def assurance_of(hihistory: AgreementHihistory, jury: Jury | None, open_stake: i
     when = f"in block {concluded.block}"
     if audit.verdict is not Outcome.MATCH:
         return Assurance.UNAUDITED, f"{subject} came to no verdict {when}: {audit.verdict.name.lower()}"
-    sampling, last = Sampling(hihistory.proof.count - 1, terms.segments), int(hihistory.agreement.diverged)
+    sampling, last = Sampling(history.proof.count - 1, terms.segments), int(history.agreement.diverged)
     looked = f"about {sampling.audited + last} of {sampling.segments + last} segments"
     votes = f"{subject} concluded match {when}: {jury.matches} of {len(jury.seats)} seats voted Match {looked}"
     unpaid = "; the model's key is not released yet" if audit.phase is Phase.MATCHED else ""
@@ -159,9 +159,9 @@ def _way_on(jury: Jury | None, require: Assurance) -> str:
     return f"if you know its panel, trust it: fitchain trust add {jury.panel.id}, {again}"
 
 
-def _hihistory(chain: Chain, statement: Statement) -> AgreementHihistory:
+def _history(chain: Chain, statement: Statement) -> AgreementHistory:
     try:
-        return read_hihistory(chain, statement.agreement)
+        return read_history(chain, statement.agreement)
     except NotFound:
         raise ClaimMismatch(
             f"the chain has no agreement {statement.agreement} up to block {chain.head()}",
@@ -169,10 +169,8 @@ def _hihistory(chain: Chain, statement: Statement) -> AgreementHihistory:
         ) from None
 
 
-def _milestones(hihistory: AgreementHihistory) -> tuple[Milestone, ...]:
-    return tuple(
-        Milestone(event.name, event.block, hihistory.blocks[event.block].timestamp) for event in hihistory.events
-    )
+def _milestones(history: AgreementHistory) -> tuple[Milestone, ...]:
+    return tuple(Milestone(event.name, event.block, history.blocks[event.block].timestamp) for event in history.events)
 
 
 def _origins(chain: Chain, statement: Statement) -> tuple[Digest, ...]:
