@@ -1,13 +1,16 @@
-"""`make nightly`: what takes hours, in named parts. Whatever passed for a state of the sources is not run again for it.
+"""`make nightly`: what takes hours, in named parts. Whatever passed for a state of the sources is
+not run again for it.
 
     python -m scripts.nightly               the parts that have not passed yet, in order
     python -m scripts.nightly PART ...      these parts, whether they passed or not
-    python -m scripts.nightly --again       all parts, as if none had passed; cut off, the next call goes on
+    python -m scripts.nightly --again       all parts, as if none had passed; cut off, the next call
+                                           goes on
     python -m scripts.nightly --list        the parts and where each stands
 
-Each part that ends adds a line of JSON to `results/nightly.jsonl`: part, commit, changes, start, seconds, exit, seed; or why it
-cannot run here. What it printed stands beside, in `results/nightly/PART.log`. A part that was cut off leaves no line, so the next
-call takes it up; a part that failed is run again with the seed it failed with.
+Each part that ends adds a line of JSON to `results/nightly.jsonl`: part, commit, changes, start,
+seconds, exit, seed; or why it cannot run here. What it printed stands beside, in
+`results/nightly/PART.log`. A part that was cut off leaves no line, so the next call takes it up; a
+part that failed is run again with the seed it failed with.
 """
 
 from __future__ import annotations
@@ -114,7 +117,8 @@ class Result:
     Args:
         part: its name.
         commit: of the sources.
-        changes: a digest of what the working tree has beside the commit; empty where that is nothing.
+        changes: a digest of what the working tree has beside the commit; empty where that is
+            nothing.
         start: in UTC, ISO 8601.
         seconds: how long it took.
         exit: status of the command that failed, or 0; None where the part could not run.
@@ -136,15 +140,16 @@ def main() -> int:
     """Run what is asked for.
 
     Returns:
-        0 where every part that was run passed or cannot run here, 1 where one failed, 3 outside a git working copy.
+        0 where every part that was run passed or cannot run here, 1 where one failed, 3 outside a
+        git working copy.
     """
-    parser = argparse.ArgumentParser(prog="make nightly", description=(__doc__ or "").split("\n", 1)[0])
+    parser = argparse.ArgumentParser(prog="make nightly", description=(__doc__ or "").split("\n\n", 1)[0])
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(part.name for part in PARTS)}")
     parser.add_argument("--again", action="store_true", help="begin anew: run what has passed, too")
     parser.add_argument("--seed", type=int, help="of every part that is run; default: a new one for each")
     parser.add_argument("--list", action="store_true", help="name the parts and say where each stands")
-    given = parser.parse_args()
-    if unknown := set(given.parts) - {part.name for part in PARTS}:
+    args = parser.parse_args()
+    if unknown := set(args.parts) - {part.name for part in PARTS}:
         parser.error(f"there is no part {min(unknown)!r}; there are {', '.join(part.name for part in PARTS)}")
     try:
         night = Night(PARTS, RESULTS, state_of_sources(ROOT))
@@ -152,10 +157,10 @@ def main() -> int:
         print(f"make nightly keeps its results by commit, and git tells none here: {error}", file=sys.stderr)
         return 3
     failed = False
-    if not given.list:
-        if given.again:
+    if not args.list:
+        if args.again:
             night.begin_anew()
-        failed = night.run(given.parts, given.seed)
+        failed = night.run(args.parts, args.seed)
         print(f"\n== {RESULTS}")
     for part in PARTS:
         print(f"{part.name:22}{part.what}: {night.standing(part)}")
@@ -163,7 +168,8 @@ def main() -> int:
 
 
 def state_of_sources(root: Path) -> tuple[str, str]:
-    """The commit of a working copy, and a digest of what the copy has beside it: empty where that is nothing.
+    """The commit of a working copy, and a digest of what the copy has beside it: empty where that
+    is nothing.
 
     Raises:
         OSError, subprocess.CalledProcessError: there is no git, or no working copy.
@@ -187,7 +193,8 @@ class Night:
 
     Args:
         parts: in their order.
-        results: a file with a line of JSON for each part that ended; what each printed stands in a folder beside it.
+        results: a file with a line of JSON for each part that ended; what each printed stands in a
+            folder beside it.
         sources: commit, and a digest of what the working tree has beside it.
         root: where the commands run.
     """
@@ -199,9 +206,9 @@ class Night:
 
     def run(self, names: Sequence[str] = (), seed: int | None = None) -> bool:
         """Run the named parts, or those that have not passed; whether one failed."""
-        known, failed = self.known(), False
+        results, failed = self.newest_results(), False
         for part in self.parts:
-            before = known.get(part.name)
+            before = results.get(part.name)
             if part.name not in names if names else before is not None and before.exit == 0:
                 continue
             failing = before is not None and before.exit not in (None, 0)
@@ -226,7 +233,7 @@ class Night:
         commit, changes = self.sources
         self._write({"again": now(), "commit": commit, "changes": changes})
 
-    def known(self) -> dict[str, Result]:
+    def newest_results(self) -> dict[str, Result]:
         """The newest result of each part over these sources, since the last beginning."""
         results = dict[str, Result]()
         for line in self.results.read_text().splitlines() if self.results.exists() else ():
@@ -241,7 +248,7 @@ class Night:
 
     def standing(self, part: Part) -> str:
         """Where a part stands, in words."""
-        result = self.known().get(part.name)
+        result = self.newest_results().get(part.name)
         if result is None:
             return "not run"
         if result.exit is None:

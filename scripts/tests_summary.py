@@ -1,4 +1,5 @@
-"""Add test runs up, each from the file that `pytest --results FILE` wrote, and say what of the optional tests ran.
+"""Add test runs up, each from the file that `pytest --results FILE` wrote, and say what of the
+optional tests ran.
 
 python -m scripts.tests_summary FILE ...
 
@@ -25,7 +26,8 @@ def main(files: Sequence[Path]) -> int:
 
 
 def summary(files: Sequence[Path]) -> Iterator[str]:
-    """The optional tests of each run in a line each, then the sum of all runs, alone on the last line."""
+    """The optional tests of each run in a line each, then the sum of all runs, alone on the last
+    line."""
     passed = failed = skipped = 0
     for file in files:
         if not file.exists():

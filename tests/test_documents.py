@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
 import subprocess
 import sys
@@ -17,6 +18,9 @@ from typer.main import get_command
 from fitchain.cli.app import app
 from fitchain.pod.compute.environment import installed_torch
 from fitchain.pod.compute.environment.classes import refuse_other_host, shipped_probe
+from fitchain.pod.parties.owner.pod import KEEP_S
+from fitchain.pod.ports.settings import Settings
+from fitchain.pod.ports.store.endpoints import ENDPOINT_BYTES, MOST_ADDRESSES
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import EnvironmentRefused
 from fitchain.pod.values.recipe import Environment
@@ -31,7 +35,7 @@ HISTORY = ROOT / "CHANGELOG.md"
 CURRENT = [path for path in DOCUMENTS if path != HISTORY]
 PROBE = ("fitchain.pod.compute.environment", "probe", "cpu-x86-64-v3", "1")
 NAMED_FILE = re.compile(r"^(?:pod|cli|scripts|tests|contracts|docs|examples|snapshots|fitchain(?=/__init__))/[\w./-]+$")
-ROW = re.compile(r"^\| (.+) \|$", re.MULTILINE)
+CONTRACT_CALL = re.compile(r"^(?:FitCoin|Registry|Agreements|ProofOfTrain|Audits)\.[a-z]\w+$")
 
 
 # What a document names
@@ -47,18 +51,23 @@ def test_files_that_a_document_names_are_there(document: Path) -> None:
     assert missing == []
 
 
+@pytest.mark.parametrize("document", CURRENT, ids=name_of)
+def test_functions_of_contracts_that_a_document_names_are_there(document: Path) -> None:
+    calls = [span.split(".") for span in spans_of(document.read_text()) if CONTRACT_CALL.match(span)]
+    assert [call for call in calls if not re.search(rf"\bfunction {call[1]}\b", contract_text(call[0]))] == []
+
+
+def contract_text(name: str) -> str:
+    interface = ROOT / "contracts" / "interfaces" / f"I{name}.sol"
+    return (ROOT / "contracts" / f"{name}.sol").read_text() + (interface.read_text() if interface.exists() else "")
+
+
 def section(document: Path, heading: str) -> str:
     """What stands under a heading, up to the next of its rank or a higher one."""
     rank = heading.split(" ")[0]
     _, _, rest = document.read_text().partition(f"\n{heading}\n")
     assert rest, f"{document.name} has no heading {heading!r}"
     return re.split(rf"^#{{1,{len(rank)}}} ", rest, maxsplit=1, flags=re.MULTILINE)[0]
-
-
-def rows(text: str) -> list[list[str]]:
-    """The rows of the first table of a text, its head left out."""
-    lines = [[cell.strip() for cell in row.split(" | ")] for row in ROW.findall(text.split("\n\n|", 1)[-1])]
-    return lines[1:] if set("".join(lines[0])) == {"-"} else lines
 
 
 def test_readme_draws_the_storeys_as_they_are() -> None:
@@ -77,6 +86,20 @@ def test_tour_has_a_line_for_every_module_of_the_store() -> None:
     told = re.findall(r"^\| `(\w+)` \|", section(TOUR, "## Two stores, one kind of object"), re.MULTILINE)
     modules = [path.stem for path in (ROOT / "pod/ports/store").glob("*.py") if not path.name.startswith("_")]
     assert sorted(told) == sorted(modules)
+
+
+PACKAGES = sorted(path.parent for path in (ROOT / "pod").rglob("__init__.py"))
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=name_of)
+def test_package_says_what_is_inside(package: Path) -> None:
+    """In a list, which names no other module, or in a sentence."""
+    text = ast.get_docstring(tree_of(package / "__init__.py")) or ""
+    listed = set(re.findall(r"^ *([a-z_]+)  +\S", text, re.MULTILINE))
+    python = [path for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()]
+    modules = {path.stem for path in python if not path.name.startswith("_")}
+    assert listed <= modules
+    assert modules - listed - set(re.findall(r"`(\w+)`", text)) == set()
 
 
 def test_tour_names_every_contract() -> None:
@@ -104,6 +127,53 @@ def test_tour_says_where_each_step_of_a_job_is_done() -> None:
         if not (ROOT / path).exists() or name not in defined_in(ROOT / path)
     ]
     assert unknown == []
+
+
+# Numbers that a document tells
+
+
+def constant(name: str) -> int:
+    """A constant of the contracts, in whole FIT where it is an amount."""
+    match = re.search(rf"constant {name} = (\d+)", (ROOT / "contracts" / "types" / "Audit.sol").read_text())
+    assert match, f"no contract has the constant {name}"
+    return int(match[1])
+
+
+def kubo_release() -> str:
+    match = re.search(r"kubo v(\d+\.\d+)\.", (ROOT / "tools" / "kubo" / "go.mod").read_text())
+    assert match
+    return match[1]
+
+
+PYTHONS = "3.11 to 3.14"
+"""As set-up says it (tests/test_packaging.py)."""
+IN_WORDS = {2: "twice", 8: "eight", 30: "thirty", 60: "a minute"}
+
+NUMBERS = {
+    "docs/audits.md": [
+        f"Verifiers lock a stake of {constant('FULL_STAKE'):,} FIT",
+        f"is replaced, at most {IN_WORDS[constant('ROUND_LIMIT') - 1]}",
+    ],
+    "docs/architecture.md": [f"and {IN_WORDS[int(Settings.store_patience_s)]} (`store_patience_s`)"],
+    "docs/trust.md": [
+        f"{IN_WORDS[KEEP_S // 86_400]} days after the job's last event",
+        f"at most {ENDPOINT_BYTES} bytes and {IN_WORDS[MOST_ADDRESSES]} addresses",
+    ],
+    "docs/format.md": [
+        f"ASCII of at most {ENDPOINT_BYTES} bytes",
+        f"at most {IN_WORDS[MOST_ADDRESSES]} addresses",
+    ],
+    "docs/ipfs.md": [f"builds Kubo {kubo_release()} "],
+    # Whoever fakes a tenth slips by q draws with a chance of 0.9^q at most.
+    "README.md": [f"with 95 % where q = {math.ceil(math.log(0.05, 0.9))} ", f"Python {PYTHONS}"],
+    "CONTRIBUTING.md": [f"Python {PYTHONS}"],
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_that_a_document_tells_are_those_of_the_code(name: str) -> None:
+    text = " ".join((ROOT / name).read_text().split())
+    assert [sentence for sentence in NUMBERS[name] if sentence not in text] == []
 
 
 # What a document shows of commands
@@ -216,9 +286,8 @@ def python_commands() -> set[tuple[str, ...]]:
 
 
 def test_python_commands_that_documents_name_run_and_answer() -> None:
-    """The probe's prints what ships, on a host of its class; compiling is run and compared by tests/test_contracts.py."""
-    compiling = ("scripts.compile_contracts",)
-    assert python_commands() == {PROBE, compiling}
+    """The probe's prints what ships, on a host of its class; what the others write is compared by tests/test_contracts.py."""
+    assert python_commands() == {PROBE, ("scripts.compile_contracts",), ("scripts.contract_vectors",)}
     done = subprocess.run([sys.executable, "-m", *PROBE], cwd=ROOT, capture_output=True, text=True)
     _, _, name, threads = PROBE
     try:

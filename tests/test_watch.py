@@ -12,7 +12,7 @@ from fitchain.cli.views import watch
 from fitchain.cli.views.history import describe, sentence, state_name, values
 from fitchain.pod.jobs.job_status import JobStatus, JobStatusReader
 from fitchain.pod.jobs.journal import Entry
-from fitchain.pod.jobs.watch import over
+from fitchain.pod.jobs.watch import changes, over
 from fitchain.pod.ports.agreement import Agreement, Anchor, RunRecord, State, Terms
 from fitchain.pod.values.digest import ZERO, Digest, Root, sha256
 from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
@@ -137,6 +137,12 @@ def test_a_standing_is_read_until_the_job_ends() -> None:
     jobs = iter([TRAINED, dataclasses.replace(TRAINED)])
     assert watch.watch(cast(JobStatusReader, Reader(jobs)), until_settled=False) is TRAINED
     assert len(list(jobs)) == 1
+
+
+def test_what_differs_in_time_alone_is_no_change() -> None:
+    later = dataclasses.replace(TRAINED, now=TRAINED.now + 1)
+    asked = standing(State.REQUESTED)
+    assert list(changes(iter([asked, TRAINED, later, later, asked]))) == [asked, TRAINED, asked]
 
 
 def test_digest_is_shown_whole_where_it_is_asked_for() -> None:

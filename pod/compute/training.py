@@ -1,9 +1,8 @@
 """Training: the loop, from a state to the next, and nothing else (torch).
 
-Stands after `sandbox` and before `checkpoint` in the flow; it knows neither files nor digests of
-states. A step is a function of (parameters, buffers, optimizer, step number, recipe, order seed)
-alone: before each one every generator is seeded from the order seed and the step's number, so any
-segment replays from its first state.
+It knows neither files nor digests of states. A step is a function of (parameters, buffers,
+optimizer, step number, recipe, order seed) alone: before each one every generator is seeded from
+the order seed and the step's number, so any segment replays from its first state.
 
 Legend: B batch, K classes or outputs.
 """

@@ -1,10 +1,14 @@
 """One pod's job, its memory and its manners; what every party shares.
 
-parcel      what travels between pods, and to whom it is sealed
-worker      the process in which foreign recipes train
-rehearsal   the first segments of an offer on mock data
-journal     what a pod must remember across a power cut
-home        a pod's folder, opened
-patience    what a pod does about an error
-docket      what anyone may do to bring an audit on
+exchange      what travels between pods, and to whom it is sealed
+worker        the process in which foreign recipes train
+rehearsal     the first segments of an offer on mock data
+journal       what a pod must remember across a power cut
+home          a pod's folder, opened
+retry         what a pod does about an error
+turns         what anyone may do to bring an audit on
+job_status    how a job stands
+audit_status  how an audit stands
+watch         how a job stands, read until it is over
+serving       a pod in a thread beside its caller
 """

@@ -1,4 +1,4 @@
-"""An audit at one moment: as it stands on the chain, with what its events tell.
+"""How an audit stands on the chain, with what its events tell.
 
 Everybody may read it: no key is needed.
 """

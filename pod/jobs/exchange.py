@@ -1,11 +1,10 @@
-"""Parcels: what travels between pods, sealed, through the store.
+"""Exchange: what travels between pods, sealed, through the store.
 
-Stands after `certificate` and before `worker`. Objects in the store are public for ever, so every
-parcel is made of age files for named recipients. It knows what a parcel is made of and to whom it
-is sealed, and nothing of when it is sent.
+Objects in the store are public for ever, so every one is made of age files for named recipients.
+It knows what is sent, of which files it is made and to whom it is sealed, and nothing of when.
 
     offer      scientist -> owner        a folder: recipe.json, graph.json, initial.safetensors
-    note       owner -> scientist        one group's leaves, with what the owner's policy lets out of its metrics
+    note       owner -> scientist        one group's leaves, and the metrics that the policy lets out
     delivery   owner -> the job          a folder: model.safetensors, certificate.json
     key        owner -> scientist        the job's own age identity, which opens the delivery
     refusal    owner -> scientist        why a request was declined

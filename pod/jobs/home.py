@@ -1,15 +1,13 @@
 """A pod's home: one folder with everything that a pod owns, opened.
 
-Stands after `journal` and before `owner` and `scientist`, which work on an opened home.
-
-    <home>/settings.toml     which node, store and key, where they differ from the defaults
-    <home>/keys/             the account and the age identity, encrypted
-    <home>/journal.db        what must survive a power cut
-    <home>/transactions.db   signed transactions, written before they are sent
-    <home>/jobs/<id>/        one folder a job
-    <home>/models/<id>/      published models
-    <home>/datasets/<id>/    what was computed of registered datasets; their records stay where they are
-    <home>/pod.lock          held by the home's running pod
+<home>/settings.toml     which node, store and key, where they differ from the defaults
+<home>/keys/             the account and the age identity, encrypted
+<home>/journal.db        what must survive a power cut
+<home>/transactions.db   signed transactions, written before they are sent
+<home>/jobs/<id>/        one folder a job
+<home>/models/<id>/      published models
+<home>/datasets/<id>/    what was computed of registered datasets, never their records
+<home>/pod.lock          held by the home's running pod
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A job at one moment: its agreement by the chain, and what only this pod's journal knows.
+"""How a job stands: its agreement by the chain, and what only this pod's journal knows.
 
 The journal adds metrics out of the notes, errors, decisions.
 """
@@ -21,7 +21,7 @@ from fitchain.pod.values.recipe.terms import RECIPE_BYTES
 
 @dataclass(frozen=True)
 class JobStatus:
-    """A job at one moment.
+    """How a job stands.
 
     Args:
         agreement, run: as the chain has them.

@@ -1,11 +1,11 @@
 """The journal: what a pod must remember across a power cut (SQLite).
 
-Stands after `worker` and before `home`. The chain is the truth about agreements; the journal holds
-what the chain cannot know: where a dataset's source lies, which registration salts belong to it,
-what a person decided, which request is on its way, and the history that `job show` and `job watch`
-print and that the owner keeps as its audit record. An intent is written here before its effect is
-attempted, so that whatever was cut off is found again. Several processes of one home may use it at
-once. No key, no passphrase and no record of a dataset is ever written to it.
+The chain is the truth about agreements; the journal holds what the chain cannot know: where a
+dataset's source lies, which registration salts belong to it, what a person decided, which request
+is on its way, and the history that `job show` and `job watch` print and that the owner keeps as its
+audit record. An intent is written here before its effect is attempted, so that whatever was cut off
+is found again. Several processes of one home may use it at once. No key, no passphrase and no
+record of a dataset is ever written to it.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ SCHEMA_VERSION = 1
 
 _SCHEMA = """
 CREATE TABLE datasets(
-  id TEXT PRIMARY KEY, source TEXT NOT NULL, reading TEXT NOT NULL, salt BLOB NOT NULL, root TEXT NOT NULL, card BLOB NOT NULL,
-  card_cid TEXT NOT NULL);
+  id TEXT PRIMARY KEY, source TEXT NOT NULL, reading TEXT NOT NULL, salt BLOB NOT NULL, root TEXT NOT NULL,
+  card BLOB NOT NULL, card_cid TEXT NOT NULL);
 CREATE TABLE models(
   id TEXT PRIMARY KEY, name TEXT NOT NULL, folder TEXT NOT NULL, graph TEXT NOT NULL, initial_model TEXT NOT NULL,
   cid TEXT NOT NULL);
@@ -38,8 +38,8 @@ CREATE TABLE requests(
 CREATE TABLE decisions(agreement TEXT PRIMARY KEY, decision TEXT NOT NULL, reason TEXT NOT NULL);
 CREATE TABLE facts(agreement TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (agreement, name));
 CREATE TABLE history(
-  id INTEGER PRIMARY KEY AUTOINCREMENT, agreement TEXT NOT NULL, time REAL NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL,
-  once TEXT);
+  id INTEGER PRIMARY KEY AUTOINCREMENT, agreement TEXT NOT NULL, time REAL NOT NULL, kind TEXT NOT NULL,
+  body TEXT NOT NULL, once TEXT);
 CREATE INDEX history_of ON history(agreement, id);
 CREATE UNIQUE INDEX history_once ON history(agreement, kind, once);
 """

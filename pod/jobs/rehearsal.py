@@ -1,8 +1,8 @@
 """Rehearsal: the first segments of a job on mock data, before anyone's money or data are at stake.
 
-Stands after `worker` and before `journal`. The scientist rehearses before it asks, the owner before
-it accepts; both run the same worker in the same sandbox, on what the dataset's card publishes or,
-where it publishes nothing, the owner on mock data of its own.
+The scientist rehearses before it asks, the owner before it accepts; both run the same worker in the
+same sandbox, on what the dataset's card publishes or, where it publishes nothing, the owner on mock
+data of its own.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Patience: what a pod does about an error: tell it once, try again after a while, let other jobs
-go on meanwhile.
+"""Retry: what a pod does about an error: report it once, try again after a while, let other jobs go
+on meanwhile.
 
-Stands after `home` and before `owner`, whose loops use it. It knows jobs by their ids and errors by
-their messages, nothing of what is tried.
+It knows jobs by their ids and errors by their messages, nothing of what is tried.
 """
 
 from __future__ import annotations

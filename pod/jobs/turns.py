@@ -1,9 +1,8 @@
-"""Turns: what anyone may do to bring an audit on: draw its verifiers, and take the way out of
-a phase that is over.
+"""Turns: what anyone may do to bring an audit on: draw its verifiers, and take the way out of a
+phase that is over.
 
-Stands after `patience` and before `owner`. All pods of an audit could send the same transaction,
-and all but one would pay for nothing; so each waits for its turn: the owner goes first, the
-scientist next, then the seats in order.
+All pods of an audit could send the same transaction, and all but one would pay for nothing; so each
+waits for its turn: the owner goes first, the scientist next, then the seats in order.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """The transcript: all leaves of a training under one root, and what the chain is told of them.
 
-Stands after `checkpoint`, which writes the leaves; before `audit` and `certificate`, which read
-them back. It knows leaves and trees, nothing of torch, files or transactions. A transcript's tree
-is RFC 6962's over the leaves' digests; because an anchor group holds a power of two of leaves, its
-root is a node of that tree, and the contract grows the tree's peaks group by group.
+It knows leaves and trees, nothing of torch, files or transactions. A transcript's tree is RFC
+6962's over the leaves' digests; because an anchor group holds a power of two of leaves, its root is
+a node of that tree, and the contract grows the tree's peaks group by group.
 """
 
 from __future__ import annotations
@@ -138,8 +137,8 @@ def check_anchors(transcript: Transcript, anchors: Sequence[Anchor], group_leave
     groups = transcript.groups(group_leaves)
     if len(anchors) > len(groups):
         raise ClaimMismatch(
-            f"the chain has {len(anchors)} anchors of {group_leaves} leaves, and the transcript's {transcript.count} leaves"
-            f" make {len(groups)}"
+            f"the chain has {len(anchors)} anchors of {group_leaves} leaves,"
+            f" and the transcript's {transcript.count} leaves make {len(groups)}"
         )
     for own, anchor in zip(groups, anchors, strict=False):
         if anchor.count != own.count:

@@ -1,11 +1,13 @@
 """What is agreed and hashed: values parsed once, and the bytes and digests that name them.
 
-    errors    what fails: *refuted* (exit 1) or *unusable* (exit 3)
-    digest    canonical JSON, BLAKE3, tagged SHA-256, RFC 6962 trees and paths
-    recipe    what to train and how
-    state     named tensors as bytes, and their roots
-    leaf      what a transcript says of one checkpoint
-    graph     a model as data, and the operators that it may use
+    errors      what fails: *refuted* (exit 1) or *unusable* (exit 3)
+    digest      canonical JSON, BLAKE3, tagged SHA-256, RFC 6962 trees and paths
+    ids         ids of agreements, datasets, models and panels, each a type of its own
+    audit_mode  how much an audit discloses
+    recipe      what to train and how
+    state       named tensors as bytes, and their roots
+    leaf        what a transcript says of one checkpoint
+    graph       a model as data, and the operators that it may use
 
 Imports no other storey.
 """

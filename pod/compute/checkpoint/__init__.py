@@ -1,8 +1,8 @@
 """Checkpoints: states become digests, leaves and kept states.
 
-Stands after `training` and before `transcript` in the flow. `files` reads and writes what a job
-folder keeps, without torch; `recorder` takes states from the training thread and does everything
-else on a thread of its own, and is the only part that imports torch (so it is not imported here).
+`files` reads and writes what a job folder keeps, without torch; `recorder` takes states from the
+training thread and does everything else on a thread of its own, and is the only part that imports
+torch (so it is not imported here).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 (no torch).
 
 leaves.jsonl                 appended to, on disk before anybody is told
-states/<step>.safetensors    `model/<name>` and `optimizer/<parameter>/<key>`, whole or not there at all
+states/<step>.safetensors    `model/<name>` and `optimizer/<parameter>/<key>`, whole or not at all
 """
 
 from __future__ import annotations

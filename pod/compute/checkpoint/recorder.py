@@ -125,6 +125,8 @@ class Recorder(AbstractContextManager["Recorder"]):
             kept.
     """
 
+    # Many parameters: job and seed make a leaf's digest, and the rest says where a resumed one
+    # begins.
     def __init__(
         self,
         folder: Path,
@@ -229,8 +231,10 @@ class Recorder(AbstractContextManager["Recorder"]):
             self.checkpoints.append(checkpoint)
         elif digest != (recorded_digest := self.checkpoints[index].leaf.digest(self.ctx, self.seed)):
             raise DigestMismatch(
-                f"leaf {index} comes out as {digest}, and {recorded_digest} was recorded before: {difference(leaf, self.checkpoints[index].leaf)}",
-                "the host, its torch or the job's files changed since: nothing more can be recorded on top of these leaves",
+                f"leaf {index} comes out as {digest}, and {recorded_digest} was recorded before:"
+                f" {difference(leaf, self.checkpoints[index].leaf)}",
+                "the host, its torch or the job's files changed since: nothing more can be recorded on top of these"
+                " leaves",
             )
         if kept := index > 0 and (index % self.keep_every == 0 or index == self.recipe.leaf_count - 1):
             write_state(self.folder, taken.step, state, {"ctx": self.ctx, "leaf": digest})

@@ -1,13 +1,17 @@
 """Datasets: from an owner's file to records that are registered, described, ordered and assembled
 into batches.
 
-table     CSV and NPZ sources -> columns -> record bytes
-policy    what the owner asks of a job
-card      what is published: schema, transform constants, licence, price, policy
-records   record leaves, root, openings, "is it still what was registered?"
-order     the keyed batch order
-assemble  indices -> a model's inputs and target
-mock      data of the same schema for rehearsals
+    columns    what a cell may be, and which columns of a file are read
+    csv_file   CSV files
+    npz_file   NPZ files
+    readers    which kind of file is read by what
+    table      columns -> record bytes
+    policy     what the owner asks of a job
+    card       what is published: schema, transform constants, licence, price, policy
+    records    record leaves, root, openings, "is it still what was registered?"
+    order      the keyed batch order
+    assembly   indices -> a model's inputs and target
+    mock       data of the same schema for rehearsals
 """
 
 from __future__ import annotations

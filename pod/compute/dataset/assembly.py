@@ -1,8 +1,7 @@
 """Assembling: from record indices to the arrays that enter a model.
 
-Part of `dataset`. Numbers are transformed in float64 with the recipe's constants and then rounded
-once to float32; every operation is element by element, so the result depends neither on the batch
-nor on the host.
+Numbers are transformed in float64 with the recipe's constants and then rounded once to float32;
+every operation is element by element, so the result depends neither on the batch nor on the host.
 """
 
 from __future__ import annotations

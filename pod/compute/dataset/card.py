@@ -1,11 +1,11 @@
 """Cards: what is published about a dataset.
 
-Part of `dataset`. A card is canonical JSON (`fitchain/card/v1`) that everyone may read: schema,
-units, transform constants, licence, price, policy, mock data, root. The transform constants are
-computed over the registered records once, at registration, and are published on purpose: a verifier
-sees only a segment, so nothing may be fitted while training. Whoever must not publish means and
-deviations gives ranges of their own (`ranges`) or none; so should the owner of very few records, or
-of a column that is the same for all, whose mean is that value.
+A card is canonical JSON (`fitchain/card/v1`) that everyone may read: schema, units, transform
+constants, licence, price, policy, mock data, root. The transform constants are computed over the
+registered records once, at registration, and are published on purpose: a verifier sees only a
+segment, so nothing may be fitted while training. Whoever must not publish means and deviations
+gives ranges of their own (`ranges`) or none; so should the owner of very few records, or of a
+column that is the same for all, whose mean is that value.
 """
 
 from __future__ import annotations

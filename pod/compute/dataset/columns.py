@@ -1,6 +1,6 @@
 """Columns: what a cell may be, and which columns of a file are wanted.
 
-First in `dataset`. It knows names, types and shapes, and no data.
+It knows names, types and shapes, and no data.
 """
 
 from __future__ import annotations

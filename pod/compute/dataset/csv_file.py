@@ -1,7 +1,7 @@
 """CSV files: UTF-8, commas, a header line, numbers, and texts in the target's column alone.
 
-After `columns`. A message about a bad cell names its line and column and never repeats the cell:
-messages end in logs, records must not.
+A message about a bad cell names its line and column and never repeats the cell: messages end in
+logs, records must not.
 """
 
 from __future__ import annotations

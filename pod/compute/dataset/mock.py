@@ -1,11 +1,10 @@
 """Mock data: a table of the same schema on which anyone can rehearse a job.
 
-Part of `dataset`. It is drawn from what is public already or says next to nothing: a number from a
-range made of the card's constants or, where the card has none, from the column's smallest and
-largest value, rounded outwards to one digit; a class from the categories that are not rare. No
-quantile and no joint statistic enters it. A drawn number that happens to equal a real cell of its
-column is drawn again, for columns of real numbers; integers and truth values are drawn without
-looking.
+It is drawn from what is public already or says next to nothing: a number from a range made of the
+card's constants or, where the card has none, from the column's smallest and largest value, rounded
+outwards to one digit; a class from the categories that are not rare. No quantile and no joint
+statistic enters it. A drawn number that happens to equal a real cell of its column is drawn again,
+for columns of real numbers; integers and truth values are drawn without looking.
 """
 
 from __future__ import annotations

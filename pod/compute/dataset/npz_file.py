@@ -1,7 +1,7 @@
 """NPZ files: arrays of any rank, never pickled objects.
 
-After `columns`. What an array's header promises is compared with what the archive holds before
-anything is allocated.
+What an array's header promises is compared with what the archive holds before anything is
+allocated.
 """
 
 from __future__ import annotations

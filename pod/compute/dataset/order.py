@@ -1,8 +1,8 @@
 """Batch order: a keyed permutation of the rows for every epoch.
 
-Part of `dataset`. The order is a function of the order seed alone, so a verifier, another host or
-another language finds the same batches; `torch.randperm` would tie it to one library. Byte by byte,
-for the rows low to high (n = high - low) and batch size B:
+The order is a function of the order seed alone, so a verifier, another host or another language
+finds the same batches; `torch.randperm` would tie it to one library. Byte by byte, for the rows low
+to high (n = high - low) and batch size B:
 
 1. Epoch e has the key K = H("fitchain/epoch/v1", order seed, e), 32 bytes.
 2. Its stream of draws: for c = 0, 1, 2, ... the 32 bytes SHA-256(K || uint64 big-endian c) are four

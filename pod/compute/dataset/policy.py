@@ -1,8 +1,7 @@
 """Policies: what an owner asks of every job on a dataset.
 
-Part of `dataset`. A policy is published in the dataset's card, so a scientist can read it before
-asking; the owner's pod applies the same words to every request. It knows numbers and names, not the
-chain.
+A policy is published in the dataset's card, so a scientist can read it before asking; the owner's
+pod applies the same words to every request. It knows numbers and names, not the chain.
 """
 
 from __future__ import annotations

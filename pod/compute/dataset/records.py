@@ -1,10 +1,10 @@
 """Records: leaves, the dataset's root, openings of single records, and whether the data is still
 what was registered.
 
-Part of `dataset`. Leaf i is H("fitchain/record/v1", i, salt_i, BLAKE3(record bytes)) with salt_i =
-HMAC-SHA256(key, uint64 big-endian i) and a key fresh for each registration, so that one record can
-be opened alone and none can be guessed from its hash. The root is H("fitchain/dataset/v1", count,
-RFC 6962 tree over the leaves).
+Leaf i is H("fitchain/record/v1", i, salt_i, BLAKE3(record bytes)) with salt_i = HMAC-SHA256(key,
+uint64 big-endian i) and a key fresh for each registration, so that one record can be opened alone
+and none can be guessed from its hash. The root is H("fitchain/dataset/v1", count, RFC 6962 tree
+over the leaves).
 """
 
 from __future__ import annotations
@@ -121,6 +121,7 @@ class Opening:
         return cells
 
 
+# Many parameters: all but the table and its key are the card's own fields, given by name.
 def register(
     table: Table,
     key: bytes,

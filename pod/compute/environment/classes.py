@@ -116,7 +116,8 @@ def configure(environment: Environment) -> None:
     if torch.get_num_interop_threads() != 1:  # torch allows the call only once in a process
         torch.set_num_interop_threads(1)
     torch.use_deterministic_algorithms(True)
-    torch.backends.nnpack.set_flags(False)  # type: ignore[no-untyped-call]  # it sizes its blocks, and so its sums, by the host's caches
+    # NNPACK sizes its blocks, and so its sums, by the host's caches.
+    torch.backends.nnpack.set_flags(False)  # type: ignore[no-untyped-call]
     torch.set_float32_matmul_precision("highest")
     torch.set_default_dtype(torch.float32)
     torch.set_flush_denormal(False)
@@ -148,12 +149,15 @@ def expected_probe(environment: Environment) -> Digest:
     shipped = shipped_probe(environment)
     if shipped and environment.probe and shipped != environment.probe:
         raise EnvironmentRefused(
-            f"the recipe says that {environment.name} has the probe {environment.probe}, and this release ships {shipped}"
+            f"the recipe says that {environment.name} has the probe {environment.probe},"
+            f" and this release ships {shipped}"
         )
     if not (expected := environment.probe or shipped):
         raise EnvironmentRefused(
-            f"no probe is known for {environment.name} with torch {environment.torch} and {environment.threads} threads",
-            "put the owner's probe (`python -m fitchain.pod.compute.environment probe CLASS THREADS`) into the recipe's environment",
+            f"no probe is known for {environment.name} with torch {environment.torch}"
+            f" and {environment.threads} threads",
+            "put the owner's probe (`python -m fitchain.pod.compute.environment probe CLASS THREADS`)"
+            " into the recipe's environment",
         )
     return expected
 

@@ -1,9 +1,9 @@
 """Plans: a form of a graph, compiled once into calls over numbered slots.
 
-After `kernels`. What can be known before the first batch is done before it: operators are found,
-constants are laid into their slots, the place of every argument is fixed, and a value's slot is
-cleared right after its last use, so that memory is held no longer than an eager module would hold
-it. A step is then one call and one store.
+What can be known before the first batch is done before it: operators are found, constants are laid
+into their slots, the place of every argument is fixed, and a value's slot is cleared right after
+its last use, so that memory is held no longer than an eager module would hold it. A step is then
+one call and one store.
 """
 
 from __future__ import annotations

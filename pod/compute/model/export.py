@@ -1,9 +1,9 @@
 """Export: from a scientist's `nn.Module` to a graph and its tensors.
 
-After `quiet`. `torch.export` traces the module twice, in training and in evaluation mode, with the
-batch size left open, into the operators that eager mode itself would call, in the same order, in
-place where it works in place. They are written down as they are: nothing is decomposed, so a
-program computes, and differentiates, exactly what the module does.
+`torch.export` traces the module twice, in training and in evaluation mode, with the batch size left
+open, into the operators that eager mode itself would call, in the same order, in place where it
+works in place. They are written down as they are: nothing is decomposed, so a program computes, and
+differentiates, exactly what the module does.
 
 What is refused here is what a graph cannot say: branches and shapes that depend on values, a batch
 size that is not free, state outside parameters and buffers, more than one tensor as output. The one
@@ -185,6 +185,7 @@ def _refuse_hidden_state(module: nn.Module, heard: Heard, before: Mapping[str, A
     kept += [name for name in after if name not in before or repr(before[name]) != repr(after[name])]
     if kept:
         raise InputRefused(
-            f"forward assigns the attribute {kept[0]!r} of {type(module).__name__}: what lives longer than a step is a buffer",
+            f"forward assigns the attribute {kept[0]!r} of {type(module).__name__}:"
+            " what lives longer than a step is a buffer",
             "keep it with register_buffer and change it in place, or do not keep it",
         )

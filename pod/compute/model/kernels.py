@@ -1,9 +1,9 @@
 """Kernels: the callables behind a graph's operator names.
 
-After `tensors`. `aten.*` resolve to torch's own operators, once; sizes are Python integers. Two
-operators differ in `cpu-x86-64-v3` from torch's stock, for the reason in
-`fitchain.pod.values.graph.operators`: `sqrt` is exact, and recurrent layers leave oneDNN out.
-Whoever compares with an eager module in that class must do the same there.
+`aten.*` resolve to torch's own operators, once; sizes are Python integers. Two operators differ in
+`cpu-x86-64-v3` from torch's stock, for the reason in `fitchain.pod.values.graph.operators`: `sqrt`
+is exact, and recurrent layers leave oneDNN out. Whoever compares with an eager module in that class
+must do the same there.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Writing a traced program down as a form of a graph, node by node.
 
-After `quiet`; `export` traces, this writes. Nothing is decomposed or reordered: the nodes are the
-operators that eager mode calls, in its order. Stretches under `torch.no_grad()` are laid open
-between brackets; constants that the module holds outside its buffers become buffers.
+`export` traces, this writes. Nothing is decomposed or reordered: the nodes are the operators that
+eager mode calls, in its order. Stretches under `torch.no_grad()` are laid open between brackets;
+constants that the module holds outside its buffers become buffers.
 """
 
 from __future__ import annotations

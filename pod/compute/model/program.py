@@ -1,8 +1,8 @@
 """Programs: a graph with its tensors, which compute what the module computed.
 
-After `dry`. A program owns its memory: what it is given is copied, what it lends is a view.
-Training changes parameters (through an optimizer) and buffers (in place, as the eager module does);
-evaluation changes nothing.
+A program owns its memory: what it is given is copied, what it lends is a view. Training changes
+parameters (through an optimizer) and buffers (in place, as the eager module does); evaluation
+changes nothing.
 """
 
 from __future__ import annotations

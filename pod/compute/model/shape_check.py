@@ -1,9 +1,9 @@
 """Dry runs: what a graph would cost, found without allocating a byte of it.
 
-After `plan`. A form runs on torch's meta device, where tensors have shapes and no memory. Since no
-admitted operator makes a shape of a value, the shapes found here are those of every run at the same
-batch size; so what is checked here, before memory is taken and before a kernel sees a pointer,
-holds then.
+A form runs on torch's meta device, where tensors have shapes and no memory. Since no admitted
+operator makes a shape of a value, the shapes found here are those of every run at the same batch
+size; so what is checked here, before memory is taken and before a kernel sees a pointer, holds
+then.
 """
 
 from __future__ import annotations
@@ -167,6 +167,7 @@ class _Guarded:
 
         return run
 
+    # Many parameters: they are the operator's own, in its order, since it is called by place.
     def recur(
         self,
         gates: int,

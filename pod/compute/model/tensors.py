@@ -1,7 +1,7 @@
 """Between torch's tensors and a state's bytes.
 
-First in `model`. Torch names dtypes in its own way, and owns memory that others may only look at:
-`tensor_bytes` lends a view, `new_tensor` and `fill` copy.
+Torch names dtypes in its own way, and owns memory that others may only look at: `tensor_bytes`
+lends a view, `new_tensor` and `fill` copy.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Quiet: what torch says while it exports, caught and kept from the user.
 
-Used by `export`. Torch prints warnings, log lines and whole graphs; a user gets one sentence
-instead. Two things are kept, because that sentence needs them: the line of the user's code at which
-torch began to treat the batch size as special, and the attributes that the module assigned on the
-way.
+Torch prints warnings, log lines and whole graphs; a user gets one sentence instead. Two things are
+kept, because that sentence needs them: the line of the user's code at which torch began to treat
+the batch size as special, and the attributes that the module assigned on the way.
 """
 
 from __future__ import annotations

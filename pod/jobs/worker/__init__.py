@@ -1,10 +1,10 @@
 """Worker: the process in which foreign recipes train: no network, no keys, limits.
 
-`task` says what a job folder holds and what is asked for; `parent` starts the process, relays its
-events and ends it; `child` is what runs inside, and the only part that imports torch. Nothing in
-the folder is ever imported, evaluated or unpickled.
+`task` says what is asked for and what is answered; `parent` starts the process, relays its events
+and ends it. `child`, `job` and `modes` run inside, and they alone import torch. Nothing in the
+folder is ever imported, evaluated or unpickled.
 
-    <job folder>/task.json            what to do: train, rehearse, replay, recompute, audit, explain or evaluate
+    <job folder>/task.json             what to do: one of `MODES`
                  recipe.json           canonical
                  graph.json            canonical
                  initial.safetensors   the agreed initial weights
@@ -13,7 +13,7 @@ the folder is ever imported, evaluated or unpickled.
                  states/<step>.safetensors   kept states
                  final.safetensors     the trained model
                  predictions.npz       what an evaluation yields
-                 moments.jsonl         what an explanation yields
+                 moments.jsonl         the state digests that an explanation yields
                  worker.log            what the process wrote to its standard error
 
 An audit's folder holds a task and the opened evidence (`pod/proof/audit/evidence.py`) in place of

@@ -311,6 +311,8 @@ def _audit_one(job: Job, index: int, tick: Callable[[int], None]) -> tuple[str, 
     """
     assert job.evidence is not None
     leaves = {at: opened.checkpoint for at, opened in job.evidence.leaves.items()}
+    # After the last leaf of a run that diverged there is no leaf to compare with: what was said is
+    # that the steps do not come to their end.
     ends = index + 1 not in leaves
     end = min((index + 1) * job.recipe.segment_steps, job.recipe.steps)
     try:
@@ -366,9 +368,11 @@ def _end(job: Job, recorder: Recorder, end: Diverged, emit: Emit) -> None:
     """
     if recorder.count < len(recorder.checkpoints):
         raise DigestMismatch(
-            f"the training ends at leaf {recorder.count - 1} ({end}), and {len(recorder.checkpoints)} leaves were recorded before",
+            f"the training ends at leaf {recorder.count - 1} ({end}),"
+            f" and {len(recorder.checkpoints)} leaves were recorded before",
             "the host, its torch or the job's files changed since: nothing more can be recorded on top of these leaves",
         )
+    # What is delivered is the last leaf's model, and the one in memory has moved on from it.
     last = recorder.checkpoints[-1].leaf
     index, position = job.newest(tuple(recorder.checkpoints), lambda step, reason: None)
     for at, _, _ in leaves_after(job, index, position, lambda step: None) if index < last.index else ():

@@ -18,18 +18,19 @@ REHEARSED_SEGMENTS = 2
 Event = dict[str, Any]
 """One line of the worker's standard output. `event` names it:
 
-    started     mode, class, threads, torch, sandbox (what is enforced and what the kernel lacks)
+    started     mode, pid, environment, torch, sandbox (what is enforced, what the kernel lacks)
     skipped     step, reason: a kept state that was not used
     resumed     step, leaves, dropped_bytes
     progress    step, steps
-    leaf        index, step, digest, metrics, kept; for each leaf that is recorded for the first time
+    leaf        index, step, digest, metrics, kept; for each leaf recorded for the first time
     segment     index, step, equal, difference; for each segment replayed
-    restated    index, step; for each state that was trained again and kept
+    recomputed  index, step; for each state that was trained again and kept
     audited     index, step, equal, difference, before; for each segment of an audit
-    diverged    step, index, reason: the training ended at leaf `index`, after `step` steps
+    diverged    step, index, model, sha256, file: of the last leaf; at, reason: the training went on
+                from there and ended in the step that follows `at` completed ones
     finished    step, leaves, model, sha256, file, seconds; train and rehearse
     replayed    segments, equal; replay and audit
-    kept        states
+    kept        states; recompute
     explained   segments, file
     evaluated   records, metrics, file
     error       type, message, hint
@@ -64,7 +65,7 @@ class Task:
         salt_key: 32 bytes from which the salts of the metrics derive.
         keep_every: which states are kept: those of every a-th leaf, and the last.
         segments: segments to replay, audit or explain; segment j leads from leaf j to leaf j+1. To
-            restate, the leaves.
+            recompute, the leaves.
         model: the file that an evaluation takes.
         limits: what the process may use.
     """

@@ -1,8 +1,6 @@
 """The owner's pod: data that stay, requests that are examined, trainings that are anchored,
 delivered and settled.
 
-Last but two in the flow.
-
     data      registering a dataset, and reading it again as it was registered
     examine   everything that is checked before a request is accepted
     anchors   groups of leaves to the chain, while training runs

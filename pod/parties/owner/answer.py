@@ -1,7 +1,7 @@
 """Answering an audit as the owner: evidence for each round, then the job's identity.
 
-Part of `owner`. Every step asks the chain first where the audit stands; what was sealed is kept in
-the journal before it is sent.
+Every step asks the chain first where the audit stands; what was sealed is kept in the journal
+before it is sent.
 """
 
 from __future__ import annotations

@@ -173,6 +173,8 @@ class Owner:
             now: the chain's time, in seconds since 1970.
         """
         id = agreement.id
+        # A deadline goes before what the state asks for: the contract refuses that step once it has
+        # passed, and a pod that went on trying would train, or pay for gas, for nothing.
         match agreement.state:
             case State.REQUESTED if now > agreement.acceptance_deadline:
                 self._give_up(id, "the time to accept it has passed; the scientist may take it back")
@@ -191,6 +193,7 @@ class Owner:
                 self.log(id, TrainingSession(self.home, id, self._stop, self.keep_every)())
             case State.TRAINED | State.DIVERGED:
                 self._note_end(id)
+                # Silence is acceptance, but only once the time to dispute is over.
                 if now > agreement.dispute_deadline:
                     self.home.agreements.settle(id)
             case State.AUDITING:
@@ -302,7 +305,7 @@ def _require_request(home: Home, id: AgreementId) -> None:
 
 
 def _sealed_reason(home: Home, agreement: Agreement, reason: str) -> Cid | None:
-    """The reason as a parcel for the scientist; none if nothing was said, or to a scientist without
+    """The reason, sealed to the scientist; none if nothing was said, or to a scientist without
     a pod that could read it."""
     try:
         recipient = check_recipient(home.registry.pod(agreement.scientist).recipient)

@@ -3,11 +3,13 @@
 Every step asks first what is done already (on chain, in the job's folder, in the journal), so that
 whatever was cut off is taken up again and nothing is sent, trained or paid twice.
 
-    <job folder>/recipe.json graph.json initial.safetensors         the opened offer
-                 records.npz                                        the records, while the job trains
+    <job folder>/recipe.json graph.json initial.safetensors        the opened offer
+                 records.npz                                       the records while the job trains
                  task.json leaves.jsonl states/ final.safetensors  the worker's (see `worker`)
-                 identity.age                                       the job's own age identity, sealed to this pod; gone once nothing is left to do
-                 model.safetensors certificate.json                 what is delivered
+                 identity.age                                      the job's own age identity,
+                                                                   sealed to this pod; gone once
+                                                                   nothing is left to do
+                 model.safetensors certificate.json                what is delivered
 """
 
 from __future__ import annotations

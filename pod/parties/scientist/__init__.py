@@ -1,8 +1,6 @@
 """The scientist's pod: models that are published, trainings that are asked for, results that are
 checked.
 
-Last but one in the flow.
-
     publish   a module of the scientist's own becomes a graph and weights
     request   a recipe is drafted, rehearsed, sealed to the owner, requested
     audit_options  what a request leaves open of its audit is filled in

@@ -182,8 +182,8 @@ def _note(home: Home, agreement: Agreement, anchor: Anchor, index: int) -> Note:
     root = tree_root(note.leaves)
     if note.agreement != agreement.id or note.first != index * agreement.terms.group_leaves or root != anchor.root:
         raise ClaimMismatch(
-            f"the note of anchor {index} is about leaves from {note.first} of {note.agreement} under {root}, and the chain has"
-            f" {anchor.root}",
+            f"the note of anchor {index} is about leaves from {note.first} of {note.agreement} under {root},"
+            f" and the chain has {anchor.root}",
             "the owner's note and its anchor disagree: do not accept the result before it explains",
         )
     return note

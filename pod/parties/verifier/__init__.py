@@ -1,10 +1,8 @@
 """The verifier's pod: a seat in each audit that it is drawn for, from joining to the vote.
 
-Last in the flow.
-
-    examine   from evidence to an outcome; it needs the store and a worker, and neither keys nor transactions
-    explain   the same, step by step, for whoever disagrees
-    pod       the loop that follows the chain
+examine   from evidence to an outcome; it needs neither keys nor transactions
+explain   the same, step by step, for whoever disagrees
+pod       the loop that follows the chain
 """
 
 from __future__ import annotations

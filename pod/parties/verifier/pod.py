@@ -5,7 +5,8 @@ The chain says where an audit stands, the journal what this pod votes, the job's
 evidence was sealed; so the pod keeps nothing in memory that matters, and killing it at any moment
 costs no more than the step it was in.
 
-    Joining      join with an identity made for this audit; decline where this host is of no class that the job may be of
+    Joining      join with an identity made for this audit; decline where this host is of no class
+                 that the job may be of
     Committing   examine the evidence, write the vote down, commit to it
     Revealing    reveal it
     Matched      release the job's identity, if its owner has not by half of the time

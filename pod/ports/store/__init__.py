@@ -1,6 +1,21 @@
 """The store: content-addressed files and folders.
 
 `open_store(settings)` gives the back end that the settings name; `Cid` names what is in it.
+
+    base          what a store is, and content identifiers
+    unixfs        files and folders as blocks
+    car           CAR files
+    local         a store in a folder
+    ipfs          a store over a Kubo node
+    node          what a node is asked, and how long it is asked again
+    kubo_rpc      what ipfshttpclient lacks
+    upload        bytes to the node, hashed here too
+    download      blocks from the node, each compared with its CID
+    gateway       blocks from a trustless gateway
+    unpack        files appear whole or not at all
+    endpoints     where a pod's node is reached
+    kubo          where Kubo is
+    devnet_nodes  the devnet's private pair
 """
 
 from __future__ import annotations

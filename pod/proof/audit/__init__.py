@@ -1,8 +1,7 @@
 """Audits: what a verifier is shown of a training, what it checks, and how it votes.
 
-Stands after `transcript` and before `certificate` in the flow. It knows leaves, records, states as
-bytes and what the chain says of a job; nothing of torch, of transactions, or of how evidence
-travels.
+It knows leaves, records, states as bytes and what the chain says of a job; nothing of torch, of
+transactions, or of how evidence travels.
 
 challenge     which segments are audited
 chain_record  what the chain says of an ended training
@@ -11,6 +10,7 @@ evidence      what the owner discloses: writing it, reading it with limits
 checking      everything that can be checked without training again
 vote          outcome, trace and commitment
 cost          how likely a fake is found, and what that discloses and costs
+plan          what is agreed of it, and what the defaults are
 diagnosis     where a disagreement begins
 disclosure    what it opens at most, in the words of a policy
 payouts       who gets what by its verdict

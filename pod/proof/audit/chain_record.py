@@ -1,6 +1,6 @@
 """The chain's record: what the chain says of an ended training, and nothing that a party says.
 
-Part of `audit`. Everything in evidence is compared with these.
+Everything in evidence is compared with these.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from fitchain.pod.ports.agreement import Agreement, Agreements, RunRecord
+from fitchain.pod.ports.agreement import Agreements
 from fitchain.pod.ports.chain.client import Chain
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.proof.audit.challenge import audited_segments
@@ -90,33 +90,16 @@ def read_chain_record(chain: Chain, id: AgreementId, challenge: Digest, round: i
     agreement, run = calls.read(id), calls.run_record(id)
     entries = [("Registry", "dataset", (agreement.terms.dataset,)), ("Registry", "model", (agreement.terms.model,))]
     dataset, model = chain.call_many(entries)
-    registered = {"dataset_root": dataset["root"], "dataset_count": dataset["count"]}
-    registered |= {"graph": model["graph"], "initial_model": model["initialRoot"]}
-    return chain_record_of(agreement, run, challenge=challenge, round=round, **registered)
-
-
-def chain_record_of(
-    agreement: Agreement,
-    run: RunRecord,
-    *,
-    dataset_root: Root,
-    dataset_count: int,
-    graph: Digest,
-    initial_model: Root,
-    challenge: Digest,
-    round: int,
-) -> ChainRecord:
-    """Put the record together from what has been read of the chain already."""
     terms = agreement.terms
     return ChainRecord(
         agreement=agreement.id,
         ctx=run.ctx,
         seed=run.seed,
         recipe=terms.recipe,
-        graph=graph,
-        initial_model=initial_model,
-        dataset_root=dataset_root,
-        dataset_count=dataset_count,
+        graph=model["graph"],
+        initial_model=model["initialRoot"],
+        dataset_root=dataset["root"],
+        dataset_count=dataset["count"],
         steps=terms.steps,
         segment_steps=terms.segment_steps,
         group_leaves=terms.group_leaves,

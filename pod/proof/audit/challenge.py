@@ -1,7 +1,6 @@
 """The challenge: which segments of a training are audited, as a function of a block's hash alone.
 
-First in `audit`. Segment j leads from leaf j to leaf j+1; a training of N segments has N+1 leaves.
-Byte by byte:
+Segment j leads from leaf j to leaf j+1; a training of N segments has N+1 leaves. Byte by byte:
 
 1. challenge seed = keccak256(abi.encode(agreement id, hash of the challenge block)), as the
    contract computes it.

@@ -1,8 +1,8 @@
 """Checking: everything in evidence that can be checked without training again (no torch).
 
-Part of `audit`. What does not hold is a `Problem`. One that concerns the whole (the offer, a leaf,
-the transcript) leaves nothing to replay; one that concerns a segment leaves the others. So all
-honest verifiers replay the same segments and come to the same trace.
+What does not hold is a `Problem`. One that concerns the whole (the offer, a leaf, the transcript)
+leaves nothing to replay; one that concerns a segment leaves the others. So all honest verifiers
+replay the same segments and come to the same trace.
 """
 
 from __future__ import annotations

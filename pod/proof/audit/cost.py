@@ -1,8 +1,8 @@
 """What an audit finds, discloses and costs: exact numbers, for whoever is about to agree on one.
 
-Last in `audit`; knows no chain. Of a training's N segments the first and the last are always
-audited, and q of the n = N-2 between them are drawn. Someone who fakes F of those n is missed only
-where all q fall beside them: P = 1 - C(n-F, q) / C(n, q).
+It knows no chain. Of a training's N segments the first and the last are always audited, and q of
+the n = N-2 between them are drawn. Someone who fakes F of those n is missed only where all q fall
+beside them: P = 1 - C(n-F, q) / C(n, q).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Diagnosis: where a disagreement begins, down to a segment, a step and the first tensor.
 
-Last in `audit`. It explains, and moves no money. Each side trains the segment in question again on
-its own host (the worker's mode `explain`) and keeps, after every step, the digest of every tensor:
-its state digests. They show no number of a model or a record, so one side can hand its file to the
-other. States that lie in a folder have them too.
+It explains, and moves no money. Each side trains the segment in question again on its own host (the
+worker's mode `explain`) and keeps, after every step, the digest of every tensor: its state digests.
+They show no number of a model or a record, so one side can hand its file to the other. States that
+lie in a folder have them too.
 """
 
 from __future__ import annotations

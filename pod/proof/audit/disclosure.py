@@ -1,6 +1,6 @@
 """What an audit opens at most, in the words of an owner's policy.
 
-Part of `audit`. Scientist and owner ask here before a request is made and before it is accepted.
+Scientist and owner ask here before a request is made and before it is accepted.
 """
 
 from __future__ import annotations

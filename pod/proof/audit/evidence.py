@@ -1,12 +1,12 @@
 """Evidence: what an owner discloses of a training so that a stranger can replay the audited
 segments. Writing it, reading it.
 
-Part of `audit`. A folder, sealed file by file to the drawn verifiers:
+A folder, sealed file by file to the drawn verifiers:
 
     evidence.json                                   which leaves, opened; the job's identity
     recipe.json graph.json initial.safetensors      the offer, which no verifier has seen
     <j>.safetensors                                 the state before audited segment j > 0
-    records.bin                                     the records that the audited segments use (see `records`)
+    records.bin                                     the records that they use (see `records`)
 """
 
 from __future__ import annotations
@@ -160,6 +160,7 @@ def records_of(recipe: Recipe, seed: Digest, segments: Sequence[int]) -> Indices
     return used
 
 
+# Many parameters: the folder, the chain's word, and what of the records only their owner has.
 def write_evidence(
     job: Path,
     target: Path,

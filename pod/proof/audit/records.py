@@ -1,7 +1,7 @@
 """Opened records as one file, `records.bin`: each record that the audited segments use, once, with
 what proves that it was registered.
 
-Part of `audit`. Integers are big-endian; the file ends with its last record.
+Integers are big-endian; the file ends with its last record.
 
     32 bytes   sha256("fitchain/opened/v1")
     uint32     length of the schema

@@ -1,8 +1,8 @@
 """Votes: what a verifier says of an audit, bound to the work that only a replay does.
 
-Last but one in `audit`. The trace covers, for each audited segment, the state before the segment's
-last step. No leaf names that state, so it comes out of a replay alone; and because the round is
-hashed with it, what was revealed in one round is of no use in the next.
+The trace covers, for each audited segment, the state before the segment's last step. No leaf names
+that state, so it comes out of a replay alone; and because the round is hashed with it, what was
+revealed in one round is of no use in the next.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The comparisons: each function takes one part of what a certificate claims and says where it is
 false.
 
-Part of `certificate`. What the chain says comes from a `AgreementHistory` that the checker read
-itself. A false claim raises ClaimMismatch; what cannot be compared (another deployment, a run that
-has not ended) raises an Unusable instead.
+What the chain says comes from an `AgreementHistory` that the checker read itself. A false claim
+raises ClaimMismatch; what cannot be compared (another deployment, a run that has not ended) raises
+an Unusable instead.
 """
 
 from __future__ import annotations
@@ -56,13 +56,15 @@ def check_deployment(statement: Statement, deployment: Deployment) -> None:
     """
     if statement.chain_id != deployment.chain_id:
         raise NotFound(
-            f"the certificate is of chain {statement.chain_id}, and the settings' node is on chain {deployment.chain_id}",
+            f"the certificate is of chain {statement.chain_id},"
+            f" and the settings' node is on chain {deployment.chain_id}",
             "choose a node of that chain with --rpc",
         )
     for name, address in statement.contracts.items():
         if address != deployment.addresses[name]:
             raise NotFound(
-                f"the certificate is of a deployment whose {name} is {address}, and the settings know {deployment.addresses[name]}",
+                f"the certificate is of a deployment whose {name} is {address},"
+                f" and the settings know {deployment.addresses[name]}",
                 "copy that deployment's file into the home, if you trust it",
             )
 
@@ -97,8 +99,8 @@ def check_verdict(history: AgreementHistory) -> None:
     if audit is None or concluded is None or audit.verdict not in REFUTING:
         return
     raise ClaimMismatch(
-        f"the audit of the agreement {history.agreement.id} concluded {audit.verdict.name.capitalize()} in block {concluded.block}: "
-        f"{REFUTING[audit.verdict]}",
+        f"the audit of the agreement {history.agreement.id} concluded {audit.verdict.name.capitalize()}"
+        f" in block {concluded.block}: {REFUTING[audit.verdict]}",
         f"see `fitchain proof show {history.agreement.id.short}`",
     )
 
@@ -255,7 +257,8 @@ def check_transcript(statement: Statement, history: AgreementHistory) -> None:
     require_equal("the final model: the certificate says", statement.final_model, run.model_root)
     if len(run.anchors) != statement.count // group_leaves:
         raise ChainUnusable(
-            f"the node gave {len(run.anchors)} anchors, and {statement.count} leaves by {group_leaves} have {statement.count // group_leaves}",
+            f"the node gave {len(run.anchors)} anchors, and {statement.count} leaves by {group_leaves}"
+            f" have {statement.count // group_leaves}",
             "ask a node that keeps the whole history",
         )
     if isinstance(statement.leaves, Outline):

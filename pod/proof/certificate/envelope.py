@@ -1,6 +1,6 @@
 """The envelope: a payload and the owner's signature over it.
 
-Part of `certificate`. It knows bytes and addresses, not what is claimed.
+It knows bytes and addresses, not what is claimed.
 
 Source: DSSE v1 (https://github.com/secure-systems-lab/dsse); the signature is over keccak256 of its
 pre-authentication encoding, 65 bytes r || s || v with v = 27 or 28, as Ethereum accounts sign, and
@@ -63,7 +63,8 @@ def unseal(data: bytes) -> tuple[bytes, str]:
     signer = recover(signed_digest(kind, payload), signature)
     if signer != keyid:
         raise SignatureMismatch(
-            f"the certificate says that {keyid} signed it, and its signature is {signer}'s over other bytes or none at all",
+            f"the certificate says that {keyid} signed it, and its signature is {signer}'s"
+            " over other bytes or none at all",
             "it was altered, or signed by somebody else: ask the owner for it again",
         )
     if kind != PAYLOAD_TYPE:

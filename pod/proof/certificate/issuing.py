@@ -1,6 +1,6 @@
 """Issuing: the owner states what it trained and signs for it, before the run ends on chain.
 
-Part of `certificate`. Nothing is signed whose parts contradict each other or the file.
+Nothing is signed whose parts contradict each other or the file.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.recipe import Recipe
 
 
+# Many parameters: each is a source of its own for the statement, which compares them.
 def issue(
     chain: Chain,
     signer: Signer,

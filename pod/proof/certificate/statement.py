@@ -1,9 +1,8 @@
 """The statement: what a certificate claims, as a value that has the right form and may still be
 false.
 
-Part of `certificate`. A statement is an in-toto Statement v1: its subject is the delivered file,
-its predicate the training. What it claims is compared with the chain, the leaves and the file in
-`claims`.
+A statement is an in-toto Statement v1: its subject is the delivered file, its predicate the
+training. What it claims is compared with the chain, the leaves and the file in `claims`.
 
 Source: https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md
 """

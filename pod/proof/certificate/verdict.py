@@ -59,7 +59,7 @@ class Verdict:
         assurance: who vouches for the training, to this checker.
         orders_checked: leaves whose records were found to be those that the order seed gives; the
             rest was too long to compute.
-        moments: what happened when, oldest first.
+        milestones: what happened when, oldest first.
         origins: agreements whose trained model this training began with.
         timing: when it was begun, anchored and ended, and how long its steps take at least.
         reason: why the assurance is what it is: what was agreed, or what the audit came to and

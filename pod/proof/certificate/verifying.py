@@ -1,7 +1,7 @@
 """Verifying: from a model's file and a certificate to a verdict, with nothing but a node to ask.
 
-Part of `certificate`. Every comparison stands in `claims`; here is their order. Node and deployment
-come from the checker's settings, never from the certificate.
+Every comparison stands in `claims`; here is their order. Node and deployment come from the
+checker's settings, never from the certificate.
 """
 
 from __future__ import annotations
