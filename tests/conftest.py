@@ -17,4 +17,5 @@ pytest_plugins = [
     "tests.audit_actors",
     "tests.agreements",
     "tests.audit_scenario",
+    "tests.cli_fixtures",
 ]
