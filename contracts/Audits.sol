@@ -531,8 +531,8 @@ contract Audits is IAudits {
         return Ruling(Outcome.Inconclusive, false, 0, 0, absent);
     }
 
-    /// @dev Whoever trained segments again is paid, if its vote is not against the verdict. A Withheld vote takes no work, so
-    ///      it earns nothing; else two who never look would agree on it.
+    /// @dev Whoever trained segments again is paid, if its vote is not against the verdict. A Withheld vote takes no
+    ///      work, so it earns nothing; else two who never look would agree on it.
     function _tally(AgreementId id, Audit storage known) private view returns (Ruling memory ruling) {
         bytes32[] memory ballots = _ballots(id, known);
         bytes32 winner = _winner(known, ballots);
@@ -548,8 +548,8 @@ contract Audits is IAudits {
         }
     }
 
-    /// @dev Where no votes of a quorum are equal, those against the owner count together: one colluder, and evidence that
-    ///      one honest verifier cannot open, would let it go free.
+    /// @dev Where no votes of a quorum are equal, those against the owner count together: one colluder, and evidence
+    ///      that one honest verifier cannot open, would let it go free.
     function _withoutWinner(Audit storage known, bytes32[] memory ballots) private view returns (Outcome) {
         uint256 count;
         for (uint256 seat = 0; seat < ballots.length; seat++) {

@@ -39,8 +39,8 @@ class Offer:
         home: the scientist's.
         recipe: what it says it wants.
         terms: what it writes on the chain.
-        files: the parcel's plain files by name.
-        recipients: to whom the parcel is sealed.
+        files: the offer's plain files by name.
+        recipients: to whom the offer is sealed.
     """
 
     home: Home

@@ -72,11 +72,14 @@ def docstring_lines(path: Path) -> set[int]:
 
 
 def prose_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Docstrings, and comments that have a line to themselves, as (line, text)."""
+    """Docstrings, and comments that have a line to themselves, as (line, text).
+
+    Closing quotes do not count: the formatter puts them behind a docstring's only line.
+    """
     texts, comments, docstrings = path.read_text().splitlines(), comments_of(path), docstring_lines(path)
     for number, text in enumerate(texts, 1):
         if number in docstrings or (number in comments and text.lstrip().startswith("#")):
-            yield number, text
+            yield number, text.removesuffix('"""')
 
 
 def document_lines(path: Path) -> Iterator[tuple[int, str, str]]:

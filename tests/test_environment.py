@@ -99,7 +99,7 @@ def test_a_host_whose_probe_differs_is_refused_with_both_digests(cache: Path) ->
 
 
 def test_a_host_describes_itself_so_that_it_passes_its_own_check(cache: Path) -> None:
-    own = environment.here("cpu-native", 1, cache)
+    own = environment.describe_host("cpu-native", 1, cache)
     assert environment.check(own, cache) == own.probe
 
 

@@ -39,7 +39,7 @@ def store(tmp_path: Path) -> LocalStore:
 
 @pytest.fixture
 def plain(tmp_path: Path) -> Path:
-    """A folder with the files of a parcel, and one that does not travel."""
+    """A folder with the files of an exchange, and one that does not travel."""
     folder = tmp_path / "plain"
     folder.mkdir()
     for name in (*NAMES, "private.txt"):

@@ -166,10 +166,10 @@ RETIRED_NAMES = {
         "say": "log",
     },
     "tests": {
-        "Bench": "AuditScenario",
+        "Bench": "StakedVerifiers",
         "Court": "AuditScenario",
         "Field": "AttackLab",
-        "Trial": "AttackScenario",
+        "Trial": "ManualAudit",
     },
 }
 """Whole names that are not defined in a folder, and what they are called now."""

@@ -215,11 +215,11 @@ def play(
 
 def probe_beside(stack: ExitStack) -> Future[Environment]:
     """Probe this host beside whatever else goes on: the owner's pod will ask for the outcome."""
-    from fitchain.pod.compute.environment import here, host_cache
+    from fitchain.pod.compute.environment import describe_host, host_cache
     from fitchain.pod.values.recipe import DEFAULT_CLASS
 
     beside = stack.enter_context(ThreadPoolExecutor(1))
-    return beside.submit(here, DEFAULT_CLASS, 1, host_cache())
+    return beside.submit(describe_host, DEFAULT_CLASS, 1, host_cache())
 
 
 def offer(home: Home, sample: Sample) -> RegisteredDataset:
@@ -343,10 +343,10 @@ def describe_checks(checked: Checked) -> str:
     """The checks in a line."""
     levels = checked.assurance
     if checked.stranger != checked.assurance:
-        levels = f"{checked.stranger} to a stranger, {checked.assurance} to who trusts the panel"
+        levels = f"{checked.stranger}, and {checked.assurance} to whom its panel is known"
     return (
-        f"the certificate holds ({levels}); {describe_replays(checked.replayed)}"
-        f"{checked.accuracy:.1%} right on {checked.tested} unseen records"
+        f"the certificate holds: {levels}; {describe_replays(checked.replayed)}"
+        f"{checked.accuracy:.1%} right on {checked.tested} records"
     )
 
 

@@ -33,7 +33,8 @@ interface IAgreements {
     );
     /// @notice The owner locked its bond; the block of this event is the seed block.
     event Accepted(AgreementId indexed id, bytes32 nonceCommitment, uint40 trainingDeadline);
-    /// @notice The owner declined; the price went back. `reasonCid` names a reason sealed to the scientist, or is empty.
+    /// @notice The owner declined; the price went back. `reasonCid` names a reason sealed to the scientist, or is
+    ///         empty.
     event Rejected(AgreementId indexed id, uint256 toScientist, bytes reasonCid);
     /// @notice The scientist took back an unanswered request.
     event Cancelled(AgreementId indexed id, uint256 toScientist);

@@ -25,9 +25,9 @@ import {IRegistry} from "./IRegistry.sol";
 ///      works at once where nobody is left who could act: every seat joined, declined or is empty; every commitment is
 ///      revealed. A quorum is more than half of all seats with equal outcome and trace; where there is none, Mismatch
 ///      and Withheld from more than half count together as Withheld. In a redraw everyone votes again, over new
-///      evidence. Paid are replays that are not against the verdict, and with Withheld by time-out whoever joined. Whoever is absent loses the fee of a seat; whoever voted Match or Mismatch against a
-///      quorum of one of them loses its stake; both are burned. The balance of this contract is the sum of all stakes
-///      and unpaid fees.
+///      evidence. Paid are replays that are not against the verdict, and with Withheld by time-out whoever joined.
+///      Whoever is absent loses the fee of a seat; whoever voted Match or Mismatch against a quorum of one of them
+///      loses its stake; both are burned. The balance of this contract is the sum of all stakes and unpaid fees.
 interface IAudits {
     /// @notice `account` locked `amount` and can be drawn for audits opened in later blocks.
     event Staked(address indexed account, uint256 amount, uint256 number);
@@ -116,10 +116,10 @@ interface IAudits {
     function open(AgreementId id, uint256 panel, uint8 seats, uint24 window, bool disputed) external;
 
     /// @notice Draws the verifiers once the challenge block has a successor; open to anyone.
-    /// @dev Try number c of round r looks at entry keccak256(abi.encode(seed, r, c)) % panelLength of the panel or pool;
-    ///      c goes on from 0 over all seats of the round, lowest seat first, and each seat has 64 tries. Skipped are the
-    ///      parties, who was no verifier before the block of the opening, and who was seated in this audit before. If
-    ///      the chain has forgotten the challenge block, this block takes its place and nobody is drawn yet.
+    /// @dev Try number c of round r looks at entry keccak256(abi.encode(seed, r, c)) % panelLength of the panel or
+    ///      pool; c goes on from 0 over all seats of the round, lowest seat first, and each seat has 64 tries. Skipped
+    ///      are the parties, who was no verifier before the block of the opening, and who was seated in this audit
+    ///      before. If the chain has forgotten the challenge block, this block takes its place and nobody is drawn yet.
     function draw(AgreementId id) external;
 
     /// @notice Takes a seat.

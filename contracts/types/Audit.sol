@@ -71,8 +71,8 @@ struct Verifier {
     uint40 unbonded;
 }
 
-/// @dev When a verifier could be drawn: in its present or last spell, and in the one before, so that whoever falls below
-///      the stake and tops it up stays in the draws of audits that were opened before.
+/// @dev When a verifier could be drawn: in its present or last spell, and in the one before, so that whoever falls
+///      below the stake and tops it up stays in the draws of audits that were opened before.
 struct Membership {
     /// Its number in the pool, from 1; 0: it never staked.
     uint16 number;

@@ -156,16 +156,16 @@ def _roots(sized_peaks: Sequence[tuple[Digest, int]]) -> tuple[Digest, ...]:
     return tuple(root for root, _ in sized_peaks)
 
 
-def grow(standing: Sequence[Digest], root: Digest, index: int) -> list[Digest]:
+def grow(peaks: Sequence[Digest], root: Digest, index: int) -> list[Digest]:
     """Peaks after one more group: it merges with as many as the count before it has trailing ones,
     as a counter carries.
 
     Args:
-        standing: the peaks before the group, largest first.
+        peaks: the peaks before the group, largest first.
         root: the group's root.
         index: how many groups stand before it.
     """
-    grown = list(standing)
+    grown = list(peaks)
     while index & 1:
         root, index = node_hash(grown.pop(), root), index >> 1
     return [*grown, root]

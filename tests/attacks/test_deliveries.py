@@ -94,10 +94,10 @@ def test_delivery_without_its_certificate_is_refused(workshop: Workshop, forger:
     refused(workshop, forger.deliver(), InputRefused, "should hold")
 
 
-def test_delivery_that_is_no_parcel_is_refused(workshop: Workshop, forger: Forger) -> None:
+def test_delivery_that_is_a_plain_file_is_refused(workshop: Workshop, forger: Forger) -> None:
     store = workshop.owner.home.store
     key = send_key(store, forger.id, forger.secret, forger.key_for)
-    refused(workshop, forger.end(store.add(b"no parcel"), key), InputRefused, "is a file and not a folder")
+    refused(workshop, forger.end(store.add(b"a file"), key), InputRefused, "is a file and not a folder")
 
 
 def test_note_of_another_job_is_refuted_and_keeps_the_result_from_being_accepted_unasked(

@@ -43,7 +43,7 @@ FOLDER = Path(__file__).parent / "v1" / "job"
 OWNERS = ("leaves.jsonl", "graph.json", "recipe.json", "initial.safetensors", "model.safetensors", "certificate.json")
 RECIPE = {"steps": 12, "batch_size": 8, "segment": 2, "group": 2, "learning_rate": 0.01}
 FIT, ETH = 10**18, 10**18
-PATIENCE_S = 120
+LIMIT_S = 120
 
 MODULE = '''
 from torch import nn
@@ -121,11 +121,11 @@ def say(id: AgreementId, text: str) -> None:
 
 def until(reached: Callable[[], bool], pause: threading.Event) -> None:
     """Wait until something is reached."""
-    for _ in range(PATIENCE_S * 20):
+    for _ in range(LIMIT_S * 20):
         if reached():
             return
         pause.wait(0.05)
-    raise TimeoutError(f"nothing happened for {PATIENCE_S} s")
+    raise TimeoutError(f"nothing happened for {LIMIT_S} s")
 
 
 def collect(owner: Home, scientist: Home, job: AgreementId) -> None:
@@ -150,7 +150,7 @@ def collect(owner: Home, scientist: Home, job: AgreementId) -> None:
         {"scientist": scientist.keys.identity, "metrics": owner.keys.derive("fitchain/metrics/v1", job).hex()},
     )
     keys.backup(scientist.settings.home, "default", FOLDER / "key-backup.json")
-    keep_parcels(scientist.store, proof)
+    keep_deliveries(scientist.store, proof)
     store, card = scientist.store, Card.parse(row.card)
     keep(store, card.mock, "mock.npz")
     keep(store, send_refusal(store, job, "the price is below the minimum", scientist.keys.recipient), "refusal.age")
@@ -178,7 +178,7 @@ def transcript_of(proof: RunRecord, recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def keep_parcels(store: Store, proof: RunRecord) -> None:
+def keep_deliveries(store: Store, proof: RunRecord) -> None:
     """Keep what travelled, as the store has it: sealed."""
     keep(store, proof.anchors[0].note, "note.age")
     keep(store, proof.identity, "key.age")

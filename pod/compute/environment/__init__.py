@@ -9,7 +9,7 @@ every training run in a fresh process.
 
 from __future__ import annotations
 
-from fitchain.pod.compute.environment.checking import check, here, host_cache, probe
+from fitchain.pod.compute.environment.checking import check, describe_host, host_cache, probe
 from fitchain.pod.compute.environment.classes import (
     CLASSES,
     clean_variables,
@@ -27,8 +27,8 @@ __all__ = [
     "check",
     "clean_variables",
     "configure",
+    "describe_host",
     "expected_probe",
-    "here",
     "host_cache",
     "installed_torch",
     "probe",

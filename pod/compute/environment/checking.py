@@ -61,7 +61,7 @@ def host_cache() -> Path:
     return user_cache_path("fitchain")
 
 
-def here(name: str, threads: int, cache: Path | None = None) -> Environment:
+def describe_host(name: str, threads: int, cache: Path | None = None) -> Environment:
     """Describe this host as an environment, for a recipe or a card: its torch, and its probe where
     none ships.
 

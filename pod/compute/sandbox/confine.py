@@ -70,7 +70,7 @@ def restrict(readable: Iterable[Path], writable: Iterable[Path], network: bool =
     Raises:
         Unusable: the kernel has no Landlock.
     """
-    everything = Files.known(landlock_abi())
+    everything = Files.supported(landlock_abi())
     rules = {Path(path): READ for path in readable} | {Path(path): everything for path in writable}
     enforce(everything, rules | {Path("/dev/null"): READ | Files.WRITE_FILE}, network)
 

@@ -45,7 +45,7 @@ class Files(IntFlag):
     IOCTL_DEV = 1 << 15
 
     @classmethod
-    def known(cls, abi: int) -> Files:
+    def supported(cls, abi: int) -> Files:
         """All rights that a kernel of this ABI can withhold."""
         highest = {1: cls.MAKE_SYM, 2: cls.REFER, 3: cls.TRUNCATE, 4: cls.TRUNCATE}.get(abi, cls.IOCTL_DEV)
         return cls(highest * 2 - 1)
@@ -82,7 +82,7 @@ def enforce(handled: Files, rules: Mapping[Path, Files], network: bool) -> None:
     """
     if not (abi := landlock_abi()):
         raise Unusable("this kernel has no Landlock", "use Linux 5.13 or later with Landlock switched on")
-    handled &= Files.known(abi)
+    handled &= Files.supported(abi)
     words = [handled, 0 if network else _TCP, 0 if network else _SCOPES][: 1 if abi < 4 else 2 if abi < 6 else 3]
     attributes = struct.pack(f"={len(words)}Q", *words)
     ruleset = _checked(

@@ -110,7 +110,7 @@ def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
 
 def _probe(name: str) -> Digest | None:
     """This host's probe of a class, with one thread; None where the class ships one."""
-    return environment.here(name, 1, environment.host_cache()).probe
+    return environment.describe_host(name, 1, environment.host_cache()).probe
 
 
 def read_registered(home: Home, row: DatasetRow) -> Table:

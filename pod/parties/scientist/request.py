@@ -150,7 +150,7 @@ def draft_recipe(home: Home, card: Card, graph: Digest, initial_model: Root, ove
     probe = (
         Digest.parse(published)
         if published
-        else environment.here(wanted.name, wanted.threads, environment.host_cache()).probe
+        else environment.describe_host(wanted.name, wanted.threads, environment.host_cache()).probe
     )
     return replace(recipe, environment=replace(wanted, probe=probe))
 

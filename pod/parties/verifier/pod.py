@@ -314,7 +314,7 @@ def check_host(home: Home, id: AgreementId) -> None:
     """
     cache = environment.host_cache()
     try:
-        environment.here(DEFAULT_CLASS, DEFAULT_THREADS, cache)
+        environment.describe_host(DEFAULT_CLASS, DEFAULT_THREADS, cache)
     except EnvironmentRefused:
         terms = home.agreements.terms(id)
         home.add_peer(terms.owner)
@@ -325,6 +325,6 @@ def check_host(home: Home, id: AgreementId) -> None:
 
 def _reproduces(name: str, probe: str, cache: Path) -> bool:
     try:
-        return str(environment.here(name, DEFAULT_THREADS, cache).probe) == probe
+        return str(environment.describe_host(name, DEFAULT_THREADS, cache).probe) == probe
     except EnvironmentRefused:
         return False

@@ -314,12 +314,12 @@ def _check_first(statement: Statement, first: Leaf) -> None:
 
 def _outlined_tree(statement: Statement, outline: Outline) -> Digest:
     """The tree's root from its outline, as the contract bags it."""
-    group_leaves, standing = statement.recipe.group_leaves, list[Digest]()
+    group_leaves, peaks = statement.recipe.group_leaves, list[Digest]()
     require_equal(
         "the number of groups: the certificate says", statement.count // group_leaves, len(outline.groups), "it lists"
     )
     for index, root in enumerate(outline.groups):
-        standing = grow(standing, root, index)
+        peaks = grow(peaks, root, index)
     rest = statement.count % group_leaves
     require_equal(
         "the number of subtrees after the last group: the certificate says",
@@ -327,7 +327,7 @@ def _outlined_tree(statement: Statement, outline: Outline) -> Digest:
         rest.bit_count(),
         "the count gives",
     )
-    roots = [*standing, *outline.tail]
+    roots = [*peaks, *outline.tail]
     smallest = statement.count & -statement.count
     require_equal(
         "the length of the last leaf's path: the certificate says",
