@@ -8,7 +8,8 @@ the same in every run; with `make nightly` at twenty times as many, new ones in 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -56,3 +57,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             speed_of({mark.name for mark in item.iter_markers()})
         except pytest.UsageError as error:
             raise pytest.UsageError(f"{item.nodeid}: {error}") from None
+
+
+def long_unless(quick: Callable[..., bool], values: Iterable[Any]) -> list[Any]:
+    """Parameters of a test that are `long` but for some: the short form of what a table of cases tests.
+
+    Args:
+        quick: whether a case belongs to the short form; it takes the case, or its parts where that is a tuple.
+        values: the cases.
+    """
+    parts = [value if isinstance(value, tuple) else (value,) for value in values]
+    return [pytest.param(*part, marks=() if quick(*part) else pytest.mark.long) for part in parts]

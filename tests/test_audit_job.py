@@ -153,6 +153,7 @@ def test_nothing_secret_outlives_the_audit(audited: AuditedWorkshop, honest: Agr
 # Who is absent, and who does not replay
 
 
+@pytest.mark.long
 def test_absent_verifier_is_replaced_and_a_lazy_one_slashed(audited: AuditedWorkshop, pass_time: PassTime) -> None:
     workshop, before = audited.workshop, audited.owed()
     with owner_runs(workshop.owner), scientist_runs(workshop.scientist):
@@ -179,6 +180,7 @@ def test_absent_verifier_is_replaced_and_a_lazy_one_slashed(audited: AuditedWork
 # No evidence
 
 
+@pytest.mark.long
 def test_owner_without_evidence_pays_for_it(audited: AuditedWorkshop, pass_time: PassTime) -> None:
     workshop, before = audited.workshop, audited.owed()
     with scientist_runs(workshop.scientist):
@@ -202,6 +204,7 @@ def test_owner_without_evidence_pays_for_it(audited: AuditedWorkshop, pass_time:
 # Another environment
 
 
+@pytest.mark.long
 def test_verifiers_of_another_class_decline_and_everybody_has_its_money_back(
     audited: AuditedWorkshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,6 +220,7 @@ def test_verifiers_of_another_class_decline_and_everybody_has_its_money_back(
     assert changed(before, audited.owed()) == [BOND, PRICE + FEE]
 
 
+@pytest.mark.long
 def test_verifiers_that_cannot_replay_the_evidence_say_so_and_are_not_punished(audited: AuditedWorkshop) -> None:
     workshop, before = audited.workshop, audited.owed()
     with (
@@ -235,6 +239,7 @@ def test_verifiers_that_cannot_replay_the_evidence_say_so_and_are_not_punished(a
 # Disputes
 
 
+@pytest.mark.long
 def test_disputed_job_without_verifiers_is_audited_and_the_loser_pays(audited: AuditedWorkshop) -> None:
     workshop = audited.workshop
     terms = audited.terms(3, verifiers=0, dispute_verifiers=1)
@@ -255,6 +260,7 @@ def test_disputed_job_without_verifiers_is_audited_and_the_loser_pays(audited: A
 # A run that left the finite numbers
 
 
+@pytest.mark.long
 def test_diverged_run_is_audited_and_paid_pro_rata(audited: AuditedWorkshop) -> None:
     workshop, before = audited.workshop, audited.owed()
     home = workshop.scientist.home
@@ -277,6 +283,7 @@ def test_audit_that_shows_more_than_the_policy_admits_is_never_asked_for(audited
         audited.workshop.request(audit=audited.terms(3, mode=AuditMode.OPEN))
 
 
+@pytest.mark.long
 def test_on_site_evidence_is_carried_by_hand_and_stands_in_no_store(audited: AuditedWorkshop, tmp_path: Path) -> None:
     workshop, verifier = audited.workshop, audited.verifiers[0]
     terms = audited.terms(1, verifiers=1, mode=AuditMode.ON_SITE, fee=ETHER)

@@ -43,6 +43,7 @@ from fitchain.pod.values.digest import (
 )
 from fitchain.pod.values.errors import ClaimMismatch, DatasetChanged, DigestMismatch, InputRefused
 from fitchain.pod.values.recipe import Recipe
+from tests.speeds import examples
 
 KEY = bytes(range(32))
 CID = Cid.parse("bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku")
@@ -131,7 +132,7 @@ def test_a_short_key_is_refused() -> None:
 # --- openings ----------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.integers(1, 40), st.data())
 def test_every_record_opens_with_the_trees_path(count: int, data: st.DataObject) -> None:
     table, leaves = first_records(count), LEAVES[:count]
@@ -395,7 +396,7 @@ def test_modes_disclose_more_the_further_they_reach() -> None:
 # --- mock data ---------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30))
 @given(hnp.arrays(np.float32, st.integers(5, 40), elements=st.floats(-100, 100, width=32)), st.booleans())
 def test_no_real_number_is_copied_into_mock_data(numbers: Any, standard: bool) -> None:
     table = Table.of({"x": numbers, "z": np.round(numbers, 1)})

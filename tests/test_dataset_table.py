@@ -16,6 +16,7 @@ from hypothesis.extra import numpy as hnp
 
 from fitchain.pod.compute.dataset import Column, Table
 from fitchain.pod.values.errors import InputRefused, NotFound
+from tests.speeds import examples
 
 GOOD = "id,age,dose,label\n7,41,0.5,sick\n8,59,1.25,well\n9,33,2,sick\n"
 
@@ -156,7 +157,7 @@ def test_a_missing_file_and_an_unknown_ending_are_told_apart(tmp_path: Path) -> 
         Table.read(csv_file(tmp_path, GOOD, "t.xlsx"))
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(st.lists(st.tuples(*[st.floats(allow_nan=False, allow_infinity=False)] * 2), min_size=1, max_size=20))
 def test_written_csv_reads_back_bit_for_bit(tmp_path_factory: pytest.TempPathFactory, rows: list[Any]) -> None:
     path = tmp_path_factory.mktemp("csv") / "t.csv"
@@ -168,7 +169,7 @@ def test_written_csv_reads_back_bit_for_bit(tmp_path_factory: pytest.TempPathFac
 # --- NPZ ---------------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(
     hnp.arrays(
         st.sampled_from(["<f4", ">f8", "i1", "<u8", "?"]),
@@ -240,7 +241,7 @@ def test_an_array_beyond_the_limit_is_refused_before_it_is_read(tmp_path: Path) 
         Table.read(path, limit_bytes=1000)
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(st.integers(min_value=0), st.integers(min_value=1, max_value=255))
 def test_a_damaged_archive_reads_the_same_or_is_refused(
     tmp_path_factory: pytest.TempPathFactory, place: int, change: int

@@ -25,6 +25,7 @@ from fitchain.pod.ports.store.local import LocalStore
 from fitchain.pod.values.digest import canonical_json, sha256
 from fitchain.pod.values.errors import AccessRefused, DigestMismatch, InputRefused, NotFound, StoreUnusable
 from fitchain.pod.values.ids import AgreementId
+from tests.speeds import examples
 
 JOB, OTHER = AgreementId(sha256(b"job")), AgreementId(sha256(b"other job"))
 NAMES = ("recipe.json", "graph.json")
@@ -121,7 +122,7 @@ def test_missing_object_is_not_found(store: LocalStore, tmp_path: Path) -> None:
         fetch_note(store, nowhere, SECRET)
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(
     st.integers(0, 2**31),
     st.lists(st.binary(min_size=32, max_size=32), min_size=1, max_size=8),

@@ -21,11 +21,12 @@ from fitchain.pod.ports.sealed import (
     seal_file,
 )
 from fitchain.pod.values.errors import AccessRefused, DigestMismatch, InputRefused, NotFound, Refuted, Unusable
+from tests.speeds import examples
 
 ALICE, BOB, EVE = (new_identity() for _ in range(3))
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(st.binary(max_size=200_000))
 def test_each_recipient_opens_what_was_sealed(plaintext: bytes) -> None:
     sealed = seal(plaintext, [ALICE[1], BOB[1]])
@@ -41,7 +42,7 @@ def test_a_stranger_is_refused() -> None:
         open_sealed(seal(b"x", [ALICE[1]]), EVE[0])
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.integers(min_value=0, max_value=5000), st.integers(min_value=1, max_value=255))
 def test_one_changed_byte_never_opens(place: int, change: int) -> None:
     sealed = bytearray(seal(bytes(4000), [ALICE[1]]))

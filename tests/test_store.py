@@ -24,6 +24,7 @@ from fitchain.pod.ports.store.base import DAG_PB, RAW
 from fitchain.pod.ports.store.local import LocalStore
 from fitchain.pod.ports.store.unixfs import FILE, FOLDER, Link, Node
 from fitchain.pod.values.errors import DigestMismatch, InputRefused, NotFound, StoreUnusable
+from tests.speeds import examples
 from tests.store_contents import BYTES, KUBO, KUBO_FOLDER, MIB, Cycle, cycle
 
 
@@ -74,7 +75,7 @@ def test_a_large_file_is_added_and_fetched_in_bounded_memory(store: LocalStore, 
     assert (tmp_path / "out").read_bytes() == (BYTES * 100_265)[: 24 * MIB]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25))
 @given(st.integers(0, 3 * MIB), st.sampled_from([1, 1000, 65_536, MIB, 5 * MIB]))
 def test_a_stream_that_returns_less_has_the_same_cid(length: int, at_most: int) -> None:
     class Slow(Cycle):
@@ -340,7 +341,7 @@ def test_a_node_in_another_form_is_refused(store: LocalStore, forge: Callable[[b
         store.cat(plant(store, DAG_PB, forge(GOOD.encode())))
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(
     st.binary(max_size=120)
     | st.builds(

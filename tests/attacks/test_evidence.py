@@ -25,6 +25,7 @@ from fitchain.pod.values.leaf import metrics_digest
 from fitchain.pod.values.state import optimizer_root
 from tests.attacks import cheats
 from tests.audits import Case, Tamper, trained_here, work_here
+from tests.speeds import examples
 from tests.training_jobs import table
 
 EVERY = [0, 1, 2, 3, 4, 5]
@@ -242,7 +243,7 @@ def flip(path: Path, place: int, bit: int) -> None:
 
 
 @given(name=st.sampled_from(["evidence.json", "records.bin"]), place=st.integers(0, 1 << 20), bit=st.integers(0, 7))
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_no_bit_of_evidence_can_be_flipped_unseen(honest: Case, name: str, place: int, bit: int) -> None:
     """Nor does it raise what nobody expects. What a flip may leave is the same in capital digits; and the identity, which opens the
     delivery or does not."""

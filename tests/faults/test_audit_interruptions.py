@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import signal
-import subprocess
-import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,9 +15,11 @@ from fitchain.pod.ports.chain import Chain
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.ids import AgreementId
 from tests.chain_fixtures import ETHER, Devnet
+from tests.faults.restarted_pod import restarted_pods
 from tests.pods import BOND, HOUR_S, PRICE, Party, Workshop, module_file, offer_table
 
-ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.long
+
 FEE, STAKE = ETHER, 1000 * ETHER
 POINTS = {
     "owner": [
@@ -49,54 +45,6 @@ POINTS = {
 }
 
 
-class KillablePod:
-    """One party's pod, started again each time that it was killed, with the next point to die at.
-
-    Args:
-        role: of the pod.
-        party: whose.
-        devnet: where.
-        log: where its output goes.
-    """
-
-    def __init__(self, role: str, party: Party, devnet: Path, log: Path) -> None:
-        self.role, self.party, self.devnet, self.log = role, party, devnet, log
-        self.died: list[str] = []
-        self._stopping = False
-        self._process = self._start()
-        self._thread = threading.Thread(target=self._live)
-        self._thread.start()
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        point = [*POINTS[self.role], "never"][len(self.died)]
-        order = {
-            "role": self.role,
-            "home": str(self.party.home.settings.home),
-            "devnet": str(self.devnet),
-            "point": point,
-        }
-        with self.log.open("ab") as output:
-            command = [sys.executable, "-m", "tests.faults.killable_pod", json.dumps(order)]
-            return subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output)
-
-    def _live(self) -> None:
-        while self._process.wait() == -signal.SIGKILL and not self._stopping:
-            self.died.append(POINTS[self.role][len(self.died)])
-            self._process = self._start()
-
-    @property
-    def lives(self) -> bool:
-        """Whether it runs, or will again."""
-        return self._thread.is_alive()
-
-    def end(self) -> int:
-        """Ask the last one to stop; its exit status."""
-        self._stopping = True
-        self._process.terminate()
-        self._thread.join(60)
-        return self._process.wait(10)
-
-
 @dataclass(frozen=True)
 class Survived:
     """The job, where each pod died, and what they wrote."""
@@ -106,16 +54,6 @@ class Survived:
     died: dict[str, list[str]]
     statuses: list[int]
     log: str
-
-
-@contextmanager
-def killable_pods(devnet: Path, log: Path, **parties: Party) -> Iterator[dict[str, KillablePod]]:
-    """Run killable pods as long as the block lasts."""
-    with ExitStack() as stack:
-        started = {role: KillablePod(role, party, devnet, log) for role, party in parties.items()}
-        for one in started.values():
-            stack.callback(one.end)
-        yield started
 
 
 @pytest.fixture(scope="module")
@@ -132,8 +70,10 @@ def job(
     model = publish_model(scientist.home, module_file(scientist.home.settings.home), dataset.id, name="Tiny")
     here = replace(workshop, dataset=dataset, model=model)
     id = here.request(audit=AuditTerms(2, verifiers=1, mode=AuditMode.OPEN, window=HOUR_S, fee=FEE))
-    log = tmp_path_factory.mktemp("killable_pods") / "log"
-    with killable_pods(running_devnet.folder, log, owner=owner, verifier=verifier, scientist=scientist) as pods:
+    log = tmp_path_factory.mktemp("restarted_pods") / "log"
+    with restarted_pods(
+        running_devnet.folder, log, POINTS, owner=owner, verifier=verifier, scientist=scientist
+    ) as pods:
         over = owner.has(id, "wiped"), verifier.has(id, "wiped"), scientist.has(id, "settled")
         here.until(lambda: all(reached() for reached in over) or not all(pod.lives for pod in pods.values()))
         statuses = [pod.end() for pod in pods.values()]

@@ -26,6 +26,8 @@ from fitchain.pod.values.leaf import verify_chain
 from tests.chain_fixtures import Devnet
 from tests.pods import BOND, LONG, PRICE, PodProcess, Workshop, scientist_runs
 
+pytestmark = pytest.mark.long
+
 INPUTS = ("task.json", "recipe.json", "graph.json", "initial.safetensors", "records.npz")
 
 

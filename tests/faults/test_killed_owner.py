@@ -1,0 +1,27 @@
+"""The short form of test_interruptions.py: an owner's pod is killed at two steps of a job, which goes through all the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.chain_fixtures import Devnet
+from tests.faults.restarted_pod import restarted_pods
+from tests.pods import BOND, PRICE, Workshop, scientist_runs
+
+POINTS = {"owner": ["send:begin:after", "send:finish:before"]}
+
+
+def test_job_of_an_owner_that_was_killed_goes_through(
+    workshop: Workshop, running_devnet: Devnet, tmp_path: Path
+) -> None:
+    owner, id, log = workshop.owner, workshop.request(), tmp_path / "log"
+    with (
+        scientist_runs(workshop.scientist),
+        restarted_pods(running_devnet.folder, log, POINTS, owner=owner) as pods,
+    ):
+        workshop.until(lambda: workshop.scientist.has(id, "settled")() or not pods["owner"].lives)
+        workshop.until(lambda: owner.has(id, "wiped")() or not pods["owner"].lives)
+    assert pods["owner"].died == POINTS["owner"], log.read_text()
+    names = [event.name for event in owner.home.agreements.events(id)]
+    assert names == ["Requested", "Accepted", "Begun", *["Anchored"] * 3, "Finished", "Settled"]
+    assert owner.home.agreements.owed(owner.address) == PRICE + BOND
