@@ -160,7 +160,8 @@ def played(
     audit: AuditTerms = NO_AUDIT,
     at_once: bool = False,
 ) -> Job:
-    """Play a job up to its end, its model in a file; `at_once` puts all of it after the acceptance into one block."""
+    """Play a job up to its end, its model in a file; `at_once` puts all of it after the acceptance
+    into one block."""
     panel = None if audit.panel == ZERO else audit.panel
     agreed = Audit(audit.segments, audit.verifiers, audit.mode, panel)
     recipe = replace(recipe or parties.recipe, audit=agreed)
@@ -181,7 +182,8 @@ def played(
 
 
 def ended_at_once(parties: Parties, id: AgreementId, recipe: Recipe) -> Transcript:
-    """Send begin, all anchors and the end of a job into one block: whoever trains nothing knows all of it beforehand."""
+    """Send begin, all anchors and the end of a job into one block: whoever trains nothing knows all of
+    it beforehand."""
     calls = Agreements(parties.owner.chain)
     chain = calls.chain
     calls.accept(id, commit_nonce(NONCE))

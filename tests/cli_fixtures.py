@@ -1,4 +1,4 @@
-"""Fixtures that run the command line in this process: as a program reads it, and as a person does."""
+"""Fixtures that run the command line in this process, for a program and for a person."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from tests.agreements import Parties
 from tests.chain_fixtures import PASSPHRASE, Account, Devnet
 
 Fitchain = Callable[..., tuple[int, dict[str, Any], str]]
-"""Runs a command of an account's home, `typed` answering what it asks: exit code, JSON object, what was told on stderr."""
+"""Runs a command of an account's home, `typed` answering what it asks: exit code, JSON object, what
+was told on stderr."""
 
 
 @pytest.fixture

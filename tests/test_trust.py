@@ -1,4 +1,4 @@
-"""Trust lists: what an entry covers, what joined later, what counts where; and how the file is kept."""
+"""Trust lists: what an entry covers, who joined later, what counts where, how the file is kept."""
 
 from __future__ import annotations
 

@@ -343,7 +343,7 @@ def describe_checks(checked: Checked) -> str:
     """The checks in a line."""
     levels = checked.assurance
     if checked.stranger != checked.assurance:
-        levels = f"{checked.stranger}, and {checked.assurance} to whom its panel is known"
+        levels = f"{checked.stranger}, and {checked.assurance} to who knows its panel"
     return (
         f"the certificate holds: {levels}; {describe_replays(checked.replayed)}"
         f"{checked.accuracy:.1%} right on {checked.tested} records"

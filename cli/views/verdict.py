@@ -168,7 +168,8 @@ def _seat(seat: JurySeat, jury: Jury) -> str:
     voted = f"voted {seat.vote.name.capitalize()}" if seat.vote else "revealed no vote"
     creator = ", the panel's creator" if seat.number == jury.seated_creator else ""
     named = "named by your trust list" if seat.trusted else "not on your trust list"
-    return f"{seat.account}{_who(jury.party(seat.account))}{creator} {voted}; {format_fit(seat.stake)} FIT staked now; {named}"
+    who = f"{seat.account}{_who(jury.party(seat.account))}{creator}"
+    return f"{who} {voted}; {format_fit(seat.stake)} FIT staked now; {named}"
 
 
 def _who(party: str) -> str:

@@ -71,7 +71,7 @@ class JobStatus:
 
 
 class JobStatusReader:
-    """Reads one job's status again and again; receipts, which never change, and the panel only once.
+    """Reads one job's status again and again; its panel and receipts, which never change, once.
 
     Args:
         home: opened, its key is not needed.

@@ -222,7 +222,7 @@ class TrustList:
         return TrustList(panels, accounts)
 
     def of(self, chain: Chain) -> TrustList:
-        """What of the list counts on a deployment: entries that were made there, on this very chain."""
+        """What of the list counts on a deployment: entries that were made there, on this chain."""
         entries: list[TrustedPanel | TrustedAccount] = [*self.panels, *self.accounts]
         numbers = {each.at.block for each in entries if each.at.of_deployment(chain)}
         head = chain.head() if numbers else 0
@@ -259,8 +259,8 @@ def trust(home: Path, entry: TrustedPanel | TrustedAccount) -> None:
         InputRefused: the list there is none, or it is full.
     """
 
-    def put(standing: TrustList) -> TrustList:
-        changed = standing.with_entry(entry)
+    def put(entries: TrustList) -> TrustList:
+        changed = entries.with_entry(entry)
         if max(len(changed.panels), len(changed.accounts)) > MOST_ENTRIES:
             raise InputRefused(f"a trust list has at most {MOST_ENTRIES} entries of a kind", "remove old ones")
         return changed
@@ -274,7 +274,7 @@ def distrust(chain: Chain, named: PanelId | str) -> None:
     Raises:
         NotFound: it is not on it, for this deployment.
     """
-    _change(chain.settings.home, lambda standing: standing.without(chain, named))
+    _change(chain.settings.home, lambda entries: entries.without(chain, named))
 
 
 def trusted_by(chain: Chain, besides: Sequence[PanelId] = ()) -> Trusted:
@@ -300,10 +300,10 @@ def trusted_by(chain: Chain, besides: Sequence[PanelId] = ()) -> Trusted:
 def joined_since(chain: Chain, panels: Iterable[TrustedPanel]) -> dict[PanelId, tuple[str, ...]]:
     """Who was appended to panels after they were trusted, and so does not count."""
     entries = list(panels)
-    standing = Registry(chain).panels_of([entry.id for entry in entries])
+    present = Registry(chain).panels_of([entry.id for entry in entries])
     return {
         entry.id: tuple(member for member in now.members if member not in entry.members) if now else ()
-        for entry, now in zip(entries, standing, strict=True)
+        for entry, now in zip(entries, present, strict=True)
     }
 
 

@@ -341,7 +341,8 @@ def lookalike(lab: AttackLab) -> Caught:
 
 
 def own_jury(lab: AttackLab) -> Caught:
-    """Be owner and scientist in one, make a panel of accounts of one's own, and let them vote Match for what nobody trained."""
+    """Be owner and scientist in one, make a panel of accounts of one's own, and let them vote Match
+    for what nobody trained."""
     attacker, seats = lab.account(10_000 * ETHER), StakedVerifiers([lab.staked() for _ in range(3)])
     panel = Registry(attacker.chain).create_panel("Board of Reproducibility", seats.addresses)
     job = vouched(lab, attacker, panel, seats)
@@ -367,7 +368,8 @@ def stuffed_panel(lab: AttackLab) -> Caught:
 
 
 def borrowed_names(lab: AttackLab) -> Caught:
-    """Of a panel that a checker trusts, name those that are bought in a panel of one's own, and draw from that."""
+    """Of a panel that a checker trusts, name those that are bought in a panel of one's own, and draw
+    from that."""
     attacker, seats = lab.account(10_000 * ETHER), StakedVerifiers([lab.staked() for _ in range(3)])
     honest = [lab.account().address for _ in range(7)]
     trusted = Registry(lab.account().chain).create_panel("ten of repute", [*honest, *seats.addresses])

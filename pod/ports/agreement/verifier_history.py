@@ -1,4 +1,4 @@
-"""What a verifier's account has done so far, by the chain: whoever considers trusting it looks here.
+"""What a verifier's account has done so far, by the chain, for whoever considers trusting it.
 
 A history is only as good as those for whom it was made: audits for a single owner may all be the
 verifier's own. So distinct owners are counted beside them.

@@ -105,7 +105,7 @@ class Jury:
         """The seats that voted Match with the trace of this one."""
         if seat.vote is not Outcome.MATCH:
             return ()
-        return tuple(one for one in self.seats if (one.vote, one.trace) == (seat.vote, seat.trace))
+        return tuple(other for other in self.seats if (other.vote, other.trace) == (seat.vote, seat.trace))
 
 
 def read_jury(chain: Chain, history: AgreementHistory, trusted: Trusted, weigh_pool: bool = False) -> Jury | None:
@@ -130,9 +130,8 @@ def read_jury(chain: Chain, history: AgreementHistory, trusted: Trusted, weigh_p
         for event in history.events
         if event.name == "Revealed" and event.args["round"] == audit.round
     }
-    stakes = {
-        one.address: one.stake for one in audits.verifiers([seat.verifier for seat in audit.seats if seat.verifier])
-    }
+    seated = audits.verifiers([seat.verifier for seat in audit.seats if seat.verifier])
+    stakes = {verifier.address: verifier.stake for verifier in seated}
     return Jury(
         panel=panel,
         opened_size=audit.panel_length,

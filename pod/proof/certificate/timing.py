@@ -1,4 +1,4 @@
-"""When a training was begun, anchored and ended, by the chain; and how long its steps take at least.
+"""When a training was begun, anchored and ended, by the chain, and what its steps take at least.
 
 A block's time is what its builder says. What counts is the order: a transcript of which begin, all
 anchors and the end stand in one block was not anchored while anything ran.
