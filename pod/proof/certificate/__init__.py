@@ -1,11 +1,11 @@
-"""Certificates: one file that says where a model comes from, and the check that needs no key, no
-torch and no data.
+"""Certificates: one file that says where a model comes from, and the check that needs no key, no torch
+and no data.
 
 `statement` is what is claimed (an in-toto statement), `envelope` how it is signed (DSSE, by the
-owner's account), `claims` compares what is claimed with the chain, the leaves and the file,
-`issuing` and `verifying` put them together, `verdict` is the answer. What only time can tell
-(settlement, times, other agreements) is never in the file: it is read from the checker's own chain.
-Nothing here imports torch.
+owner's account), `claims` compares what is claimed with the chain, the leaves and the file, `jury`
+reads who vouches for it, `timing` how long it took; `issuing` and `verifying` put them together,
+`verdict` is the answer. What only time can tell (settlement, times, other agreements) is never in
+the file: it is read from the checker's own chain. Nothing here imports torch.
 """
 
 from __future__ import annotations

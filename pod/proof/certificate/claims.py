@@ -39,7 +39,7 @@ from fitchain.pod.values.leaf import Leaf, records_digest
 from fitchain.pod.values.state import model_root, optimizer_root, read_safetensors
 
 REFUTING = {
-    Outcome.MISMATCH: "a quorum of the drawn verifiers voted that segments do not give the states that the owner claims",
+    Outcome.MISMATCH: "a quorum of the drawn verifiers voted that segments do not give the states that the owner names",
     Outcome.WITHHELD: "the owner did not show in time what it must, or not so that it could be opened",
 }
 """Verdicts that refute a certificate, in words."""
