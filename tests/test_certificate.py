@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from fitchain.cli.views.verdict import describe_verdict
 from fitchain.pod.ports.agreement import Agreements, Audits, AuditTerms, Outcome, State
 from fitchain.pod.ports.chain import Chain
+from fitchain.pod.ports.chain.rpc import Node
 from fitchain.pod.ports.keys import Keys
 from fitchain.pod.ports.registry import Registry
 from fitchain.pod.proof.certificate import Assurance, Statement, Verdict, issue, verify
@@ -43,6 +45,7 @@ from fitchain.pod.values.state import model_root, write_safetensors
 from tests.audit_actors import DISPUTE, FULL_STAKE, TERMS, StakedVerifiers
 from tests.certified_jobs import FIT, SOMETHING, Job, Parties, leaves_of, played, registered, stored_cid, tensors
 from tests.chain_fixtures import Account
+from tests.node_proxy import proxy
 
 OTHER = "0x" + "7" * 64
 Play = Callable[..., Job]
@@ -523,6 +526,40 @@ def test_failed_audits_stand_beside_every_other_job(
     assert {id: found[id].verdict for id in failed} == failed
     states = [found[id].outcome for id in failed]
     assert states == [State.FORFEITED, State.FORFEITED, State.REFUNDED]
+
+
+def test_what_strangers_do_does_not_make_a_checker_ask_more(
+    play: Play,
+    parties: Parties,
+    staked_verifiers: StakedVerifiers,
+    reader: Chain,
+    open_account: Callable[..., Account],
+    tmp_path: Path,
+) -> None:
+    panel = panel_of(parties, "asked about", staked_verifiers)
+    job = play(b"asked about", audit=replace(TERMS, mode=AuditMode.SAMPLED, panel=panel))
+    staked_verifiers.conclude(parties.owner.chain, job.id, Outcome.MATCH)
+    posts: list[None] = []
+
+    def asked() -> int:
+        posts.clear()
+        with proxy(reader.settings.rpc, lambda call: None, lambda: posts.append(None)) as url:
+            verify(job.model, job.certificate, Chain(Node(url), reader.settings, reader.deployment))
+        return len(posts)
+
+    stranger = open_account()
+    others = replace(parties, scientist=stranger)
+
+    def interfere(times: int) -> None:
+        for _ in range(times):
+            id = others.request(os.urandom(8))
+            Agreements(parties.owner.chain).reject(id)
+            Registry(stranger.chain).create_panel(str(id.short), [stranger.address])
+
+    interfere(1)
+    before = asked()
+    interfere(6)
+    assert asked() == before
 
 
 # --- an owner that lies on chain as well ---------------------------------------------------------------------------------

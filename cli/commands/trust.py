@@ -66,7 +66,7 @@ def list_(session: Session) -> Report:
         ],
         "accounts": [_account_values(entry) | _counts(entry, counting) for entry in standing.accounts],
     }
-    rows = [
+    rows: list[tuple[object, ...]] = [
         (
             panel.id.short,
             panel.name,

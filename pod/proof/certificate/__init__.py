@@ -1,5 +1,5 @@
-"""Certificates: one file that says where a model comes from, and the check that needs no key, no torch
-and no data.
+"""Certificates: one file that says where a model comes from, and the check that needs no key, no
+torch and no data.
 
 `statement` is what is claimed (an in-toto statement), `envelope` how it is signed (DSSE, by the
 owner's account), `claims` compares what is claimed with the chain, the leaves and the file, `jury`
