@@ -1,6 +1,8 @@
-"""Fixtures of whole jobs: an owner's and a scientist's home on one devnet, private tables, tiny modules, pods in threads or processes.
+"""Fixtures of whole jobs: an owner's and a scientist's home on one devnet, private tables, tiny
+modules, pods in threads or processes.
 
-Nothing here stands in for anything: the chain is anvil, the store a folder that both homes share, the worker a process of its own.
+Nothing here stands in for anything: the chain is anvil, the store a folder that both homes share,
+the worker a process of its own.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ from tests.chain_fixtures import ETHER, MONEY, PASSPHRASE, QUICK_WORK, Devnet
 PRICE, BOND = 12 * ETHER, 6 * ETHER
 HOUR_S = 3600
 LIMIT_S = 600
-"""So long a pod is waited for: it ends what hangs, and says nothing of how long anything takes on a busy machine."""
+"""So long a pod is waited for: it ends what hangs, and says nothing of how long anything takes on a
+busy machine."""
 RECIPE = {"steps": 12, "batch_size": 8, "segment": 2, "group": 2, "learning_rate": 0.01}
 """Seven leaves: three anchors of two, and one leaf over."""
 
@@ -43,7 +46,8 @@ EXPLODING = RECIPE | {"learning_rate": 300, "loss": "mse_loss", "optimizer": "SG
 """With `Line`: finite for the two segments of a rehearsal and a little longer, then not."""
 
 LONG = RECIPE | {"steps": 12_000, "segment": 200, "group": 8}
-"""Long enough to be interrupted: some five seconds, 61 leaves, seven anchors and five leaves over."""
+"""Long enough to be interrupted: some five seconds, 61 leaves, seven anchors and five leaves over.
+"""
 
 MODULES = '''
 import torch

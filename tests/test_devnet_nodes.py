@@ -1,4 +1,5 @@
-"""The devnet's private pair: up, found again, at the same place after a restart, alone in the world, down."""
+"""The devnet's private pair: up, found again, at the same place after a restart, alone in the
+world, down."""
 
 from __future__ import annotations
 

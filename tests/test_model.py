@@ -1,4 +1,5 @@
-"""Bit-identity with eager modules, exports that are refused, attacks on programs: `fitchain.pod.compute.model`.
+"""Bit-identity with eager modules, exports that are refused, attacks on programs:
+`fitchain.pod.compute.model`.
 
 Legend: B batch, T time, F features, C channels, H height, W width, K classes.
 """
@@ -148,7 +149,8 @@ class Recurrent(nn.Module):
 
 
 class Odd(nn.Module):
-    """Two inputs, a moving average, gradients switched off, noise, a frozen layer, constants, arithmetic on the batch size."""
+    """Two inputs, a moving average, gradients switched off, noise, a frozen layer, constants,
+    arithmetic on the batch size."""
 
     mean_F: Tensor
 
@@ -254,7 +256,8 @@ def train(
 
 
 def train_both(name: str, optimizer: str, class_name: str) -> tuple[nn.Module, Program, bool]:
-    """Train the module and its graph side by side; tells whether losses and optimizer states are equal, bit for bit."""
+    """Train the module and its graph side by side; tells whether losses and optimizer states are
+    equal, bit for bit."""
     module, graph, tensors = exported(name)
     eager, program = copy.deepcopy(module).train(), Program(graph, tensors, class_name)
     named = {key: tensor for key, tensor in eager.named_parameters() if tensor.requires_grad}

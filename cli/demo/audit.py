@@ -41,7 +41,7 @@ def convene(
         homes[name].audits.stake()
     running = stack.enter_context(pods([(sides[name], ["verifier"]) for name in VERIFIERS], run))
     members = [homes[name].keys.address for name in VERIFIERS]
-    return homes["scientist"].registry.create_panel(run.name + members[0], members), running
+    return homes["scientist"].registry.create_panel("neighbours", members), running
 
 
 def terms(panel: PanelId) -> AuditTerms:

@@ -131,8 +131,7 @@ class DemoResult:
     def _proven(self) -> list[str]:
         return [
             f"The file is the model that the training's {self.checkpoints} checkpoints end in. They are chained under "
-            f"a root that the chain computed itself, from {self.anchors} anchors sent while training ran: none can be "
-            "changed now.",
+            f"a root that the chain computed itself, from {self.anchors} anchors and the end: none can be changed now.",
             "The owner could not choose the order of the records: it follows from a block's hash and from a nonce that "
             "the owner had committed to before.",
             *self._vouched(),

@@ -226,7 +226,7 @@ def _related(history: AgreementHistory) -> str:
     if not history.related:
         return f"no other agreement {whose} failed or was given up{beyond}"
     first = ", ".join(f"{other.id.short} {_failure(other)}" for other in history.related[:5])
-    return f"{len(history.related)} other agreements {whose} failed or were given up{beyond}: {first}"
+    return f"{counted(len(history.related), 'other agreement')} {whose} failed or given up{beyond}: {first}"
 
 
 def _failure(other: Related) -> str:
