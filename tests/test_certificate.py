@@ -532,7 +532,6 @@ def test_failed_audits_stand_beside_every_other_job(
     assert states == [State.FORFEITED, State.FORFEITED, State.REFUNDED]
 
 
-<<<<<<< HEAD
 def test_what_strangers_do_does_not_make_a_checker_ask_more(
     play: Play,
     parties: Parties,
@@ -567,10 +566,7 @@ def test_what_strangers_do_does_not_make_a_checker_ask_more(
     assert asked() == before
 
 
-# --- an owner that lies on chain as well ---------------------------------------------------------------------------------
-=======
 # --- an owner that lies on chain as well ------------------------------------------------------
->>>>>>> main
 
 
 def bent(transcript: Transcript, index: int, **changes: Any) -> Transcript:

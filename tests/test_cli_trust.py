@@ -201,8 +201,11 @@ def test_a_verifiers_history_counts_audits_losses_and_distinct_owners(
     def shown(address: str) -> dict[str, Any]:
         return fitchain(checker, "verifier", "show", address)[1]
 
+    calls = Registry(scenario.parties.owner.chain)
+    panel = calls.create_panel("whose history", [one.address for one in scenario.verifiers])
+
     def ended() -> AgreementId:
-        id = scenario.ended(replace(TERMS, window=600))
+        id = scenario.ended(replace(TERMS, panel=panel))
         scenario.joined(id)
         return id
 
