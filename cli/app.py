@@ -3,6 +3,8 @@
     devnet, deploy, keys    a chain to try things on, the contracts, who one is
     data, model, job        what an owner offers, what a scientist brings, what they agree on
     panel, verifier         who audits: panels by name, the stake of a verifier
+    trust                   whom of them this home relies on
+    coin                    FIT: what one has, handing it on
     pod                     the long-running side of each
     proof                   what anyone may check
     store                   the objects that all of it names
@@ -27,6 +29,7 @@ from typer.exceptions import TyperException
 from fitchain.cli import command
 from fitchain.cli.command import PlainGroup
 from fitchain.cli.commands import (
+    coin,
     data,
     demo,
     deploy,
@@ -38,6 +41,7 @@ from fitchain.cli.commands import (
     pod,
     proof,
     store,
+    trust,
     verifier,
 )
 from fitchain.cli.views.output import report_bug, report_error, report_usage
@@ -56,11 +60,13 @@ class RootGroup(PlainGroup):
             "devnet",
             "deploy",
             "keys",
+            "coin",
             "data",
             "model",
             "job",
             "panel",
             "verifier",
+            "trust",
             "pod",
             "proof",
             "store",
@@ -80,7 +86,7 @@ app = typer.Typer(
     add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for group in (devnet, keys, data, model, job, panel, verifier, pod, proof, store):
+for group in (devnet, keys, coin, data, model, job, panel, verifier, trust, pod, proof, store):
     app.add_typer(group.app)
 for single in (deploy, demo):
     single.register(app)

@@ -13,6 +13,7 @@ from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId, PanelId
 
 if TYPE_CHECKING:
     from fitchain.pod.jobs.home import Home
+    from fitchain.pod.ports.registry import Registry
 
 AgreementArgument = Annotated[str, typer.Argument(metavar="AGREEMENT", help="Its id, or the first six digits or more.")]
 DatasetArgument = Annotated[str, typer.Argument(metavar="DATASET", help="Its id, or the first six digits or more.")]
@@ -77,8 +78,12 @@ def find_model(home: Home, text: str) -> ModelId:
 
 def find_panel(home: Home, text: str) -> PanelId:
     """The panel that a person means, among those of this deployment."""
-    id = PanelId(match_id(text, lambda: (entry.id for entry in home.registry.panels()), "panel", "fitchain panel list"))
-    return home.registry.panel(id).id
+    return home.registry.panel(match_panel(home.registry, text)).id
+
+
+def match_panel(registry: Registry, text: str) -> PanelId:
+    """The panel that a person means, whether or not there is such a one."""
+    return PanelId(match_id(text, registry.panel_ids, "panel", "fitchain panel list"))
 
 
 def find_address(text: str) -> str:

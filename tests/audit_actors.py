@@ -26,9 +26,14 @@ DISPUTE = AuditTerms(segments=2, dispute_verifiers=3, window=600, fee=3 * ETHER,
 
 @dataclass(frozen=True)
 class StakedVerifiers:
-    """Four verifiers that have staked."""
+    """Verifiers that have staked."""
 
     verifiers: list[Account]
+
+    @property
+    def addresses(self) -> list[str]:
+        """Their accounts."""
+        return [one.address for one in self.verifiers]
 
     def seats(self, chain: Chain, id: AgreementId) -> list[tuple[int, Audits]]:
         """The seats of an audit, and how each one's verifier calls."""

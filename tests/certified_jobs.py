@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from fitchain.pod.compute.dataset import Card, Table, batches, register
-from fitchain.pod.ports.agreement import Agreements, AuditTerms, Terms, commit_nonce
+from fitchain.pod.ports.agreement import Agreements, AuditTerms, Terms, commit_nonce, order_seed
+from fitchain.pod.ports.agreement.calls import _ending_out
 from fitchain.pod.ports.keys import Keys
 from fitchain.pod.ports.registry import Registry
 from fitchain.pod.ports.store.base import Cid
@@ -158,20 +159,52 @@ def played(
     recipe: Recipe | None = None,
     model: ModelId | None = None,
     audit: AuditTerms = NO_AUDIT,
+    at_once: bool = False,
 ) -> Job:
-    """Play a job up to its end, its model in a file."""
+    """Play a job up to its end, its model in a file; `at_once` puts all of it after the acceptance
+    into one block."""
     panel = None if audit.panel == ZERO else audit.panel
     agreed = Audit(audit.segments, audit.verifiers, audit.mode, panel)
     recipe = replace(recipe or parties.recipe, audit=agreed)
     id = parties.request(salt, recipe, model, audit)
-    ctx, seed = parties.begin(id)
-    transcript = leaves_of(recipe, ctx, seed, upto or recipe.leaf_count)
-    transcript = bend(transcript) if bend else transcript
-    calls = Agreements(parties.owner.chain)
-    for group in transcript.groups(recipe.group_leaves):
-        calls.chain.wait(calls.submit_anchor(id, group.peaks, group.root, None))
-    ending = transcript.ending(recipe.group_leaves, SOMETHING, None if audit.verifiers else SOMETHING)
-    (calls.diverge if upto else calls.finish)(id, ending)
+    if at_once:
+        transcript = ended_at_once(parties, id, recipe)
+    else:
+        transcript = leaves_of(recipe, *parties.begin(id), upto or recipe.leaf_count)
+        transcript = bend(transcript) if bend else transcript
+        calls = Agreements(parties.owner.chain)
+        for group in transcript.groups(recipe.group_leaves):
+            calls.chain.wait(calls.submit_anchor(id, group.peaks, group.root, None))
+        ending = transcript.ending(recipe.group_leaves, SOMETHING, None if audit.verifiers else SOMETHING)
+        (calls.diverge if upto else calls.finish)(id, ending)
     write_safetensors(path, tensors(transcript.leaves[-1].step))
     job = Job(parties, id, transcript, recipe, path, b"")
     return replace(job, certificate=b"" if bend else job.issue())
+
+
+def ended_at_once(parties: Parties, id: AgreementId, recipe: Recipe) -> Transcript:
+    """Send begin, all anchors and the end of a job into one block: whoever trains nothing knows all of
+    it beforehand."""
+    calls = Agreements(parties.owner.chain)
+    chain = calls.chain
+    calls.accept(id, commit_nonce(NONCE))
+    agreement = calls.read(id)
+    chain.node.request("evm_mine")
+    ctx = calls.context(agreement, parties.card.root, recipe.initial_model)
+    seed = order_seed(ctx, chain.block(agreement.seed_block).hash, NONCE)
+    transcript = leaves_of(recipe, ctx, seed, recipe.leaf_count)
+    chain.node.request("evm_setAutomine", False)
+    chain.node.request("evm_setIntervalMining", 0)
+    try:
+        sent = [chain.submit("ProofOfTrain", "begin", id, NONCE, gas=300_000)]
+        groups = transcript.groups(recipe.group_leaves)
+        sent += [calls.submit_anchor(id, group.peaks, group.root, None) for group in groups]
+        ending = _ending_out(transcript.ending(recipe.group_leaves, SOMETHING, SOMETHING))
+        sent.append(chain.submit("ProofOfTrain", "finish", id, ending, gas=1_500_000))
+        chain.node.request("evm_mine")
+    finally:
+        chain.node.request("evm_setAutomine", True)
+        chain.node.request("evm_setIntervalMining", 1)
+    for pending in sent:
+        chain.wait(pending)
+    return transcript

@@ -18,4 +18,5 @@ pytest_plugins = [
     "tests.audit_actors",
     "tests.agreements",
     "tests.audit_scenario",
+    "tests.cli_fixtures",
 ]

@@ -16,12 +16,15 @@ Verdict = tuple[int, dict[str, Any] | None] | None
 
 
 @contextmanager
-def proxy(upstream: str, judge: Callable[[dict[str, Any]], Verdict]) -> Iterator[str]:
+def proxy(
+    upstream: str, judge: Callable[[dict[str, Any]], Verdict], posted: Callable[[], None] = lambda: None
+) -> Iterator[str]:
     """Run a proxy before a node; yields its URL.
 
     Args:
         upstream: the node's URL.
         judge: says of every single JSON-RPC request whether it passes.
+        posted: is told of every HTTP request, which may hold several of them.
     """
 
     class Door(BaseHTTPRequestHandler):
@@ -29,6 +32,7 @@ def proxy(upstream: str, judge: Callable[[dict[str, Any]], Verdict]) -> Iterator
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            posted()
             calls = json.loads(body)
             for call in calls if isinstance(calls, list) else [calls]:
                 if (verdict := judge(call)) is not None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import copy
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -17,8 +18,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fitchain.cli.views.verdict import describe_verdict
 from fitchain.pod.ports.agreement import Agreements, Audits, AuditTerms, Outcome, State
 from fitchain.pod.ports.chain import Chain
+from fitchain.pod.ports.chain.rpc import Node
 from fitchain.pod.ports.keys import Keys
 from fitchain.pod.ports.registry import Registry
 from fitchain.pod.proof.certificate import Assurance, Statement, Verdict, issue, verify
@@ -29,6 +32,7 @@ from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO, canonical_json, sha256
 from fitchain.pod.values.errors import (
     AccessRefused,
+    AssuranceTooLow,
     ClaimMismatch,
     DigestMismatch,
     FitchainError,
@@ -36,11 +40,13 @@ from fitchain.pod.values.errors import (
     Refuted,
     SignatureMismatch,
 )
+from fitchain.pod.values.ids import PanelId
 from fitchain.pod.values.leaf import Leaf, records_digest
 from fitchain.pod.values.state import model_root, write_safetensors
-from tests.audit_actors import DISPUTE, TERMS, StakedVerifiers
+from tests.audit_actors import DISPUTE, FULL_STAKE, TERMS, StakedVerifiers
 from tests.certified_jobs import FIT, SOMETHING, Job, Parties, leaves_of, played, registered, stored_cid, tensors
 from tests.chain_fixtures import Account
+from tests.node_proxy import proxy
 
 OTHER = "0x" + "7" * 64
 Play = Callable[..., Job]
@@ -117,13 +123,16 @@ def test_model_trained_further_names_where_it_began(play: Play, job: Job, reader
     assert job.id in verdict.origins and further.id not in verdict.origins
 
 
-def test_too_low_an_assurance_is_refuted(job: Job, reader: Chain) -> None:
-    with pytest.raises(Refuted, match="the assurance is unaudited, and at least sampled is required"):
+def test_too_low_an_assurance_is_not_refuted_and_names_the_way_on(job: Job, reader: Chain) -> None:
+    with pytest.raises(
+        AssuranceTooLow, match="the assurance is unaudited, and at least sampled is required"
+    ) as refusal:
         verify(job.model, job.certificate, reader, require=Assurance.SAMPLED)
+    assert refusal.value.exit_code == 3 and "ask its owner for an audit" in refusal.value.hint
 
 
 def test_assurance_levels_are_ordered_and_named() -> None:
-    labels = ["unaudited", "owner-replay", "on-site", "sampled", "open"]
+    labels = ["unaudited", "vouched", "on-site", "sampled", "open"]
     assert [level.label for level in sorted(Assurance)] == labels
     assert [Assurance.parse(label) for label in labels] == sorted(Assurance)
 
@@ -346,13 +355,16 @@ def ended(reason: str) -> str:
     return re.sub(r"in block \d+", "in block N", reason)
 
 
+def panel_of(parties: Parties, name: str, verifiers: StakedVerifiers) -> PanelId:
+    """A panel of all verifiers, made by the scientist."""
+    return Registry(parties.scientist.chain).create_panel(name, [one.address for one in verifiers.verifiers])
+
+
 @pytest.mark.parametrize("mode", list(AuditMode))
-def test_match_assures_what_was_agreed_to_be_disclosed(
+def test_match_assures_what_the_checkers_own_list_makes_of_it(
     mode: AuditMode, play: Play, parties: Parties, staked_verifiers: StakedVerifiers, reader: Chain
 ) -> None:
-    panel = Registry(parties.scientist.chain).create_panel(
-        mode.name, [one.address for one in staked_verifiers.verifiers]
-    )
+    panel = panel_of(parties, mode.name, staked_verifiers)
     job = play(b"audited %d" % mode.value, audit=replace(TERMS, mode=mode, panel=panel))
     opened = verify(job.model, job.certificate, reader)
     assert (opened.assurance, opened.state) == (Assurance.UNAUDITED, State.AUDITING)
@@ -362,14 +374,88 @@ def test_match_assures_what_was_agreed_to_be_disclosed(
     matched = verify(job.model, job.certificate, reader)
     assert matched.reason.endswith("; the model's key is not released yet")
     Audits(owner).release(job.id, SOMETHING)
-    verdict = verify(job.model, job.certificate, reader, require=Assurance.parse(mode.word))
-    assert (verdict.assurance.label, verdict.state) == (mode.word, State.SETTLED)
-    assert ended(verdict.reason) == (
-        "its audit concluded match in block N, with at least 2 of 3 drawn verifiers over 4 of 10 segments"
+    stranger = verify(job.model, job.certificate, reader)
+    assert (stranger.assurance, stranger.state) == (Assurance.VOUCHED, State.SETTLED)
+    assert ended(stranger.reason) == (
+        "its audit concluded match in block N: 3 of 3 seats voted Match about 4 of 10 segments, "
+        "0 of them named by your trust list, and 2 are needed"
     )
+    level = Assurance.ON_SITE if mode is AuditMode.ON_SITE else Assurance.SAMPLED
+    verdict = verify(job.model, job.certificate, reader, level, [panel])
+    assert verdict.assurance is level and "3 of them named by your trust list" in verdict.reason
     paid = verdict.history
     assert (paid.paid_to_owner, paid.paid_to_scientist, paid.paid_to_verifiers) == (8 * FIT, 0, 3 * FIT)
     assert "Drawn" in [moment.what for moment in verdict.milestones]
+
+
+def test_verdict_tells_the_panel_its_seats_and_who_is_a_party(
+    play: Play, parties: Parties, staked_verifiers: StakedVerifiers, reader: Chain
+) -> None:
+    panel = panel_of(parties, "told", staked_verifiers)
+    job = play(b"told", audit=replace(TERMS, mode=AuditMode.SAMPLED, panel=panel))
+    staked_verifiers.conclude(parties.owner.chain, job.id, Outcome.MATCH)
+    jury = verify(job.model, job.certificate, reader).jury
+    assert jury is not None and jury.panel is not None
+    assert (jury.panel.id, jury.panel.name, jury.opened_size, jury.size) == (panel, "told", 4, 4)
+    assert (jury.panel.creator, jury.creator_party) == (parties.scientist.address, "scientist")
+    assert (jury.seated_parties, jury.seated_creator, jury.one_account) == ((), None, False)
+    assert jury.requested >= jury.panel.time
+    assert {seat.account for seat in jury.seats} <= {one.address for one in staked_verifiers.verifiers}
+    assert [(seat.vote, seat.stake, seat.trusted) for seat in jury.seats] == [(Outcome.MATCH, 1000 * FIT, False)] * 3
+
+
+def test_a_draw_from_the_pool_is_open_for_whom_its_stake_is_enough(
+    play: Play, parties: Parties, staked_verifiers: StakedVerifiers, reader: Chain
+) -> None:
+    job = play(b"pool", audit=TERMS)
+    staked_verifiers.conclude(parties.owner.chain, job.id, Outcome.MATCH)
+
+    def asking(stake: int | None) -> Verdict:
+        settings = replace(reader.settings, open_stake=stake)
+        return verify(job.model, job.certificate, Chain(reader.node, settings, reader.deployment))
+
+    assert asking(None).assurance is Assurance.VOUCHED and "open_stake" in asking(None).reason
+    staked = len(staked_verifiers.verifiers) * 1000 * FIT
+    assert asking(staked).assurance is Assurance.OPEN
+    assert asking(staked + 1).assurance is Assurance.VOUCHED
+    assert "4000 FIT stood behind the pool, and your settings ask for 4000.000000000000000001" in (
+        asking(staked + 1).reason
+    )
+
+
+def test_a_pool_is_weighed_as_it_was_before_the_audit(
+    play: Play,
+    parties: Parties,
+    staked_verifiers: StakedVerifiers,
+    reader: Chain,
+    open_account: Callable[..., Account],
+) -> None:
+    job = play(b"pool as it was", audit=TERMS)
+    late = open_account(units=FULL_STAKE)
+    Audits(late.chain).stake()
+    staked_verifiers.conclude(parties.owner.chain, job.id, Outcome.MATCH)
+    settings = replace(reader.settings, open_stake=5000 * FIT)
+    verdict = verify(job.model, job.certificate, Chain(reader.node, settings, reader.deployment))
+    assert verdict.assurance is Assurance.VOUCHED and verdict.jury is not None
+    assert (verdict.jury.pool_stake, verdict.jury.size) == (4000 * FIT, 5)
+    Audits(late.chain).unstake()  # nobody plays it in other tests
+
+
+def test_how_long_it_took_stands_beside_what_the_steps_need_at_least(job: Job, reader: Chain) -> None:
+    timing = verify(job.model, job.certificate, reader).timing
+    assert (len(timing.anchors), timing.in_one_block, timing.anchored_in_one_block) == (2, False, False)
+    assert timing.least_s == pytest.approx(20 * 20e-6) and not timing.too_short
+    assert timing.begun.block < timing.anchors[0].block < timing.ended.block
+    assert timing.settling_s is None
+
+
+def test_transcript_that_stands_in_one_block_is_said_to_do_so(play: Play, reader: Chain) -> None:
+    job = play(b"in one block", at_once=True)
+    verdict = verify(job.model, job.certificate, reader)
+    assert (verdict.timing.in_one_block, verdict.timing.anchored_in_one_block) == (True, True)
+    shown = describe_verdict(verdict, job.model)
+    assert "begin, all anchors and finish stand in one block" in str(shown.views)
+    assert shown.values["duration"]["in_one_block"] is True
 
 
 @pytest.mark.parametrize("outcome", [Outcome.MISMATCH, Outcome.WITHHELD])
@@ -404,8 +490,8 @@ def test_audit_without_verdict_assures_nothing_and_says_so(
     verdict = verify(job.model, job.certificate, reader)
     assert (verdict.assurance, verdict.state) == (Assurance.UNAUDITED, State.REFUNDED)
     assert ended(verdict.reason) == "its audit came to no verdict in block N: inconclusive"
-    with pytest.raises(Refuted, match="the assurance is unaudited") as refusal:
-        verify(job.model, job.certificate, reader, require=Assurance.ON_SITE)
+    with pytest.raises(AssuranceTooLow, match="the assurance is unaudited") as refusal:
+        verify(job.model, job.certificate, reader, require=Assurance.VOUCHED)
     assert "came to no verdict" in refusal.value.hint
 
 
@@ -427,9 +513,9 @@ def test_dispute_that_finds_a_match_raises_the_assurance(
     job = play(b"disputed in vain", audit=DISPUTE, upto=6)
     Agreements(job.parties.scientist.chain).dispute(job.id)
     staked_verifiers.conclude(job.parties.owner.chain, job.id, Outcome.MATCH)
-    verdict = verify(job.model, job.certificate, reader, require=Assurance.OPEN)
-    assert (verdict.assurance, verdict.state, verdict.complete) == (Assurance.OPEN, State.SETTLED, False)
-    assert "over 5 of 6 segments" in verdict.reason  # one of them led from the last leaf to no other
+    verdict = verify(job.model, job.certificate, reader, require=Assurance.VOUCHED)
+    assert (verdict.assurance, verdict.state, verdict.complete) == (Assurance.VOUCHED, State.SETTLED, False)
+    assert "about 5 of 6 segments" in verdict.reason  # one of them led from the last leaf to no other
 
 
 def test_failed_audits_stand_beside_every_other_job(
@@ -444,6 +530,40 @@ def test_failed_audits_stand_beside_every_other_job(
     assert {id: found[id].verdict for id in failed} == failed
     states = [found[id].outcome for id in failed]
     assert states == [State.FORFEITED, State.FORFEITED, State.REFUNDED]
+
+
+def test_what_strangers_do_does_not_make_a_checker_ask_more(
+    play: Play,
+    parties: Parties,
+    staked_verifiers: StakedVerifiers,
+    reader: Chain,
+    open_account: Callable[..., Account],
+    tmp_path: Path,
+) -> None:
+    panel = panel_of(parties, "asked about", staked_verifiers)
+    job = play(b"asked about", audit=replace(TERMS, mode=AuditMode.SAMPLED, panel=panel))
+    staked_verifiers.conclude(parties.owner.chain, job.id, Outcome.MATCH)
+    posts: list[None] = []
+
+    def asked() -> int:
+        posts.clear()
+        with proxy(reader.settings.rpc, lambda call: None, lambda: posts.append(None)) as url:
+            verify(job.model, job.certificate, Chain(Node(url), reader.settings, reader.deployment))
+        return len(posts)
+
+    stranger = open_account()
+    others = replace(parties, scientist=stranger)
+
+    def interfere(times: int) -> None:
+        for _ in range(times):
+            id = others.request(os.urandom(8))
+            Agreements(parties.owner.chain).reject(id)
+            Registry(stranger.chain).create_panel(str(id.short), [stranger.address])
+
+    interfere(1)
+    before = asked()
+    interfere(6)
+    assert asked() == before
 
 
 # --- an owner that lies on chain as well ------------------------------------------------------

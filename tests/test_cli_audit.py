@@ -3,7 +3,6 @@ it goes."""
 
 from __future__ import annotations
 
-import json
 import re
 import signal
 import subprocess
@@ -33,42 +32,12 @@ from fitchain.pod.values.ids import WHOLE_POOL, AgreementId
 from tests.agreements import GROUP, KEY, WEIGHTS, Parties, anchored
 from tests.audit_actors import DISPUTE, FULL_STAKE, TERMS, StakedVerifiers
 from tests.chain_fixtures import ETHER, PASSPHRASE, Account, Devnet
+from tests.cli_fixtures import Fitchain
 from tests.limits import LIMIT_S
 from tests.pods import Workshop, module_file, offer_table, owner_runs
 
 ROOT = Path(__file__).parent.parent
 SOMEBODY, ANOTHER = "0x" + "1" * 40, "0x" + "2" * 40
-
-Fitchain = Callable[..., tuple[int, dict[str, Any], str]]
-"""Runs a command of an account's home: exit code, JSON object, what was told on stderr."""
-
-
-@pytest.fixture
-def fitchain(running_devnet: Devnet, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Fitchain:
-    monkeypatch.setenv("FITCHAIN_DEVNET", str(running_devnet.folder))
-
-    def command(account: Account, *arguments: str) -> tuple[int, dict[str, Any], str]:
-        home = account.chain.settings.home
-        (home / "passphrase").write_text(PASSPHRASE + "\n")
-        code = run([*arguments, "--home", str(home), "--passphrase-file", str(home / "passphrase"), "--json"])
-        told = capsys.readouterr()
-        return code, json.loads(told.out.splitlines()[-1]) if told.out else {}, told.err
-
-    return command
-
-
-@pytest.fixture
-def shown(
-    fitchain: Fitchain, parties: Parties, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., str]:
-    """What a command shows to people, as the owner runs it."""
-    monkeypatch.delenv("COLUMNS", raising=False)
-
-    def command(*arguments: str) -> str:
-        assert run([*arguments, "--home", str(parties.owner.chain.settings.home)]) == 0
-        return capsys.readouterr().out
-
-    return command
 
 
 def ended(parties: Parties, terms: AuditTerms) -> AgreementId:
@@ -209,6 +178,37 @@ def test_request_tells_its_audit_before_and_after(audited: Workshop, fitchain: F
     )
     terms = home.agreements.terms(AgreementId(Digest.parse(told["agreement"])))
     assert terms.audit == AuditTerms(segments=5, verifiers=3, window=3600, fee=3 * ETHER)
+    assert told["panel"] is None and "drawn from: all accounts that have staked" in said
+
+
+def test_request_warns_of_a_panel_before_anything_is_signed(
+    audited: Workshop, fitchain: Fitchain, tmp_path: Path
+) -> None:
+    home, recipe = audited.scientist.home, tmp_path / "recipe.toml"
+    recipe.write_text("steps = 100\nsegment = 4\nbatch_size = 8\n")
+    members = [SOMEBODY, audited.owner.address]
+    panel = audited.owner.home.registry.create_panel("the owner's", members)
+    what = ("--dataset", str(audited.dataset.id), "--model", str(audited.model.id), "--recipe", str(recipe))
+    how = ("--verifiers", "1", "--panel", str(panel), "--mode", "sampled", "--no-rehearsal")
+    code, told, said = fitchain(Account(home.keys, home.chain), "job", "request", *what, *how)
+    assert code == 0, said
+    assert f"made by {audited.owner.address} (the owner)" in said
+    assert "mind: the panel's creator is the owner" in said and "mind: 2 of 2 members are unknown" in said
+    assert told["panel"]["members_that_are_parties"] == [audited.owner.address]
+
+
+def test_approval_shows_who_would_judge(
+    audited: Workshop, fitchain: Fitchain, capsys: pytest.CaptureFixture[str]
+) -> None:
+    owner, scientist = audited.owner, audited.scientist
+    panel = scientist.home.registry.create_panel("the scientist's", [SOMEBODY])
+    terms = AuditTerms(segments=1, verifiers=1, window=600, fee=ETHER)
+    account = Account(owner.home.keys, owner.home.chain)
+    told = fitchain(account, "job", "approve", str(audited.request(audit=replace(terms, panel=panel))))[1]
+    assert (told["decision"], told["panel"]["creator_party"]) == ("approved", "scientist")
+    assert fitchain(account, "job", "approve", str(audited.request()))[1]["panel"] is None
+    assert run(["job", "approve", str(audited.request(audit=terms)), "--home", str(owner.home.settings.home)]) == 0
+    assert "all accounts that have staked" in capsys.readouterr().out
 
 
 # Panels
@@ -297,7 +297,7 @@ def test_audit_is_told_from_its_opening_to_its_verdict(
     proof = fitchain(owner, "proof", "show", str(id))[1]["audit"]
     assert (proof["verdict"], proof["phase"], proof["awaited"]) == ("Match", "Released", None)
     assert len(proof["segments"]) == 4 and {0, 7} <= set(proof["segments"])
-    assert "Match: what was drawn and trained again is equal to the bit" in shown("proof", "show", str(id))
+    assert "Match: a quorum voted that what was drawn is equal to the bit" in shown("proof", "show", str(id))
     assert fitchain(seat, "verifier", "withdraw")[1]["withdrawn"] == "1"
 
 

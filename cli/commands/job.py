@@ -10,6 +10,7 @@ import typer
 
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.ids import AgreementArgument, find_agreement, find_dataset, find_model, find_panel
+from fitchain.cli.views import panels
 from fitchain.cli.views.amounts import counted, format_duration, format_fit, parse_duration, parse_fit
 from fitchain.cli.views.output import KeyValues, Report, Rows, log
 from fitchain.pod.ports.agreement import Phase, State
@@ -20,7 +21,8 @@ from fitchain.pod.values.ids import AgreementId
 if TYPE_CHECKING:
     from fitchain.pod.jobs.home import Home
     from fitchain.pod.jobs.job_status import JobStatus
-    from fitchain.pod.parties.scientist import AuditOptions
+    from fitchain.pod.jobs.panel_status import PanelStatus
+    from fitchain.pod.parties.scientist import AuditOptions, JobRequest
     from fitchain.pod.ports.chain.base import Receipt
     from fitchain.pod.proof.audit.plan import AuditPlan
 
@@ -117,7 +119,9 @@ def request(
         counter_bond=counter_bond,
     )
     planned, plan = scientist.plan_audit(home, asked, options)
-    for label, text in audit_pairs(plan):
+    judged = _panel_of(home, planned)
+    judges = [] if plan is None else panels.pairs_of(judged)
+    for label, text in (*audit_pairs(plan), *judges):
         log(f"{label}: {text}")  # before anything is signed
     id = scientist.request_job(home, planned)
     terms = home.agreements.read(id).terms
@@ -127,12 +131,14 @@ def request(
         "price": format_fit(terms.price),
         "bond": format_fit(terms.bond),
         "audit": audit_values(plan),
+        "panel": panels.values(judged),
     }
     pairs: list[tuple[str, Any]] = [
         ("agreement", id),
         ("owner", terms.owner),
         ("price", f"{values['price']} FIT, locked; the owner risks {values['bond']} FIT"),
         *audit_pairs(plan),
+        *judges,
         ("next", f"fitchain job watch {id.short}"),
     ]
     return Report(values, [KeyValues(pairs)])
@@ -211,12 +217,22 @@ def watch(
 
 @command(app, "approve")
 def approve(session: Session, agreement: AgreementArgument) -> Report:
-    """Say yes to a request, as its owner; the pod acts on it."""
+    """Say yes to a request, as its owner; the pod acts on it.
+
+    Shows from whom an audit would draw: read it, and reject the job if they are nobody's you know.
+    """
+    from fitchain.pod.jobs.panel_status import read_panel_status
     from fitchain.pod.parties import owner
 
-    id = find_agreement(session.reader, agreement)
-    owner.approve(session.reader, id)
-    return _decided(id, "approved", "the owner's pod checks it, accepts it and trains")
+    home = session.reader
+    job = home.agreements.read(find_agreement(home, agreement))
+    terms = job.terms
+    audited = bool(terms.audit.seats)
+    judged = read_panel_status(home, terms.audit.panel, terms.owner, job.scientist) if audited else None
+    owner.approve(home, job.id)
+    decided = _decided(job.id, "approved", "the owner's pod checks it, accepts it and trains")
+    judges = [KeyValues(panels.pairs_of(judged))] if audited else []
+    return Report({**decided.values, "panel": panels.values(judged)}, [*decided.views, *judges])
 
 
 @command(app, "reject")
@@ -396,6 +412,16 @@ def _advanced(session: Session, id: AgreementId) -> Report:
         values,
         [f"{advanced} ({receipt.gas_used:,} gas)", *([verdict] if (verdict := audits.describe_verdict(after)) else [])],
     )
+
+
+def _panel_of(home: Home, request: JobRequest) -> PanelStatus | None:
+    """The panel that a request names, beside its parties; None where it names none."""
+    from fitchain.pod.jobs.panel_status import read_panel_status
+
+    if request.audit is None:
+        return None
+    owner = home.registry.dataset(request.dataset).owner
+    return read_panel_status(home, request.audit.panel, owner, home.keys.address)
 
 
 def _optional(read: Callable[[str], Value], text: str | None) -> Value | None:

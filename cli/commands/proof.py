@@ -13,7 +13,7 @@ import typer
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.ids import AgreementArgument, find_agreement
 from fitchain.cli.views import audits
-from fitchain.cli.views.amounts import counted, format_fit, parse_fit, parse_share
+from fitchain.cli.views.amounts import counted, parse_fit, parse_share
 from fitchain.cli.views.output import KeyValues, Report, Rows, View, log
 from fitchain.pod.proof.audit.cost import Sampling
 from fitchain.pod.values.digest import ZERO
@@ -22,9 +22,7 @@ from fitchain.pod.values.errors import NotFound, Refuted
 if TYPE_CHECKING:
     from fitchain.pod.jobs.audit_status import AuditStatus
     from fitchain.pod.jobs.home import Home
-    from fitchain.pod.ports.agreement import AgreementHistory, Related
     from fitchain.pod.proof.audit.diagnosis import StateDigests
-    from fitchain.pod.proof.certificate import Verdict
     from fitchain.pod.values.ids import AgreementId
 
 app = group("proof", "Check what was trained.")
@@ -269,124 +267,32 @@ def verify(
     certificate: Annotated[Path, typer.Argument(metavar="CERT", help="Its certificate, .json.")],
     require: Annotated[
         str | None,
-        typer.Option(metavar="LEVEL", help="At least: owner-replay, on-site, sampled or open.", show_default=False),
+        typer.Option(metavar="LEVEL", help="At least: vouched, on-site, sampled or open.", show_default=False),
+    ] = None,
+    trust: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PANEL", help="A panel that counts as it stands now, for this once; repeat it.", show_default=False
+        ),
     ] = None,
 ) -> Report:
-    """Check where a model file comes from.
+    """Check where a model file comes from, and who vouches for it.
 
-    Needs no key, no data and no torch; node and deployment are yours, never the certificate's.
-    Exits 0 if it holds, 1 if it is refuted, 3 if it could not be checked.
+    Needs no key, no data and no torch; node, deployment and trust list are yours, never the
+    certificate's. Exits 0 if it holds, 1 if it is refuted, 3 if it could not be checked or fewer
+    vouch for it than you require.
     """
+    from fitchain.cli.ids import match_panel
+    from fitchain.cli.views.verdict import describe_verdict
+    from fitchain.pod.ports.chain import connect
+    from fitchain.pod.ports.registry import Registry
     from fitchain.pod.proof.certificate import Assurance
     from fitchain.pod.proof.certificate import verify as check
 
     level = Assurance.parse(require) if require else None
-    verdict = check(model, certificate, session.settings, level)
-    return describe_verdict(verdict, model)
-
-
-def describe_verdict(verdict: Verdict, model: Path) -> Report:
-    """A verdict: what holds, what was read from the chain, what it does not say."""
-    statement, history = verdict.statement, verdict.history
-    values = {
-        "holds": True,
-        "assurance": verdict.assurance.label,
-        "reason": verdict.reason,
-        "audit": _audit_values(history),
-        "model": model,
-        "sha256": statement.subject,
-        "agreement": statement.agreement,
-        "chain_id": statement.chain_id,
-        "state": verdict.state.name.capitalize(),
-        "complete": verdict.complete,
-        "owner": statement.owner,
-        "scientist": statement.scientist,
-        "initial_model": statement.initial_model,
-        "final_model": statement.final_model,
-        "recipe": statement.recipe.digest,
-        "dataset": statement.dataset,
-        "dataset_root": statement.dataset_root,
-        "records": statement.card.count,
-        "environment": statement.environment.name,
-        "transcript_root": statement.transcript_root,
-        "checkpoints": statement.count,
-        "steps": statement.steps,
-        "orders_checked": verdict.orders_checked,
-        "paid_to_owner": format_fit(history.paid_to_owner),
-        "paid_to_verifiers": format_fit(history.paid_to_verifiers),
-        "moments": [asdict(moment) for moment in verdict.milestones],
-        "origins": list(verdict.origins),
-        "related": [
-            {
-                "agreement": other.id,
-                "outcome": other.outcome.name.capitalize(),
-                "verdict": other.verdict.name.capitalize() if other.verdict else None,
-            }
-            for other in history.related
-        ],
-    }
-    pairs: list[tuple[str, Any]] = [
-        ("model", model),
-        ("sha-256", statement.subject),
-        ("agreement", f"{statement.agreement}, {values['state']}"),
-        ("trained", f"{statement.steps} of {statement.recipe.steps} steps in {statement.count} checkpoints"),
-        ("on", f"{statement.card.count} records: {statement.card.name}"),
-        ("owner", statement.owner),
-        ("scientist", statement.scientist),
-        ("when", _when(verdict)),
-        ("environment", f"{statement.environment.name}, torch {statement.environment.torch}"),
-        ("transcript", statement.transcript_root),
-        ("assurance", f"{verdict.assurance.label}: {ASSURANCES[verdict.assurance.label]}"),
-        ("because", verdict.reason),
-        ("beside it", _related(verdict)),
-    ]
-    return Report(values, ["the certificate holds", KeyValues(pairs)])
-
-
-ASSURANCES = {
-    "unaudited": "nobody but the owner has replayed any of it",
-    "owner-replay": "replayed on the owner's own machine",
-    "on-site": "replayed by a verifier on its hardware at the owner's",
-    "sampled": "segments that the chain drew were replayed by drawn verifiers",
-    "open": "the data are public: anyone may replay all of it",
-}
-
-
-def _audit_values(history: AgreementHistory) -> dict[str, Any] | None:
-    audit, concluded = history.audit, history.concluded
-    if audit is None:
-        return None
-    return {
-        "disputed": audit.disputed,
-        "phase": audit.phase.name.capitalize(),
-        "round": audit.round,
-        "verdict": audit.verdict.name.capitalize() if audit.verdict else None,
-        "block": concluded.block if concluded else None,
-        "quorum": audit.quorum,
-        "seats": [seat.verifier or None for seat in audit.seats],
-    }
-
-
-def _when(verdict: Verdict) -> str:
-    if not verdict.milestones:
-        return "-"
-    first, last = verdict.milestones[0], verdict.milestones[-1]
-    return f"{_clock(first.time)} to {_clock(last.time)}, blocks {first.block} to {last.block}"
-
-
-def _related(verdict: Verdict) -> str:
-    """Other agreements that did not end well, so that a lucky run among many failed ones shows."""
-    others = verdict.history.related
-    if not others:
-        return "no other agreement of this owner, dataset or model failed or was given up"
-    first = ", ".join(f"{other.id.short} {_failure(other)}" for other in others[:5])
-    return f"{len(others)} other agreements of this owner, dataset or model failed or were given up: {first}"
-
-
-def _failure(other: Related) -> str:
-    """How an agreement failed: its state, and the verdict that brought it there."""
-    outcome = other.outcome.name.lower()
-    return f"{outcome} ({other.verdict.name.lower()})" if other.verdict else outcome
+    chain = connect(session.settings)
+    panels = [match_panel(Registry(chain), text) for text in trust or ()]
+    return describe_verdict(check(model, certificate, chain, level, panels), model)
 
 
 def _log_segment(event: dict[str, Any]) -> None:

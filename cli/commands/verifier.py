@@ -9,7 +9,7 @@ import typer
 
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.ids import find_address
-from fitchain.cli.views.amounts import format_duration, format_fit
+from fitchain.cli.views.amounts import counted, format_duration, format_fit
 from fitchain.cli.views.output import KeyValues, Report, Rows
 from fitchain.pod.values.errors import Unusable
 
@@ -77,6 +77,56 @@ def status(
     ]
     table = Rows(("job", "seat", "phase", "time left"), rows, right=("seat",), empty="sits in no open audit")
     return Report({**report.values, "audits": values}, [*report.views, table])
+
+
+@command(app, "show")
+def show(
+    session: Session, account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="A verifier's address.")]
+) -> Report:
+    """Show what a verifier has done: audits, votes, absences, losses, for how many owners."""
+    from fitchain.pod.ports.agreement import read_verifier_history
+    from fitchain.pod.ports.chain import connect
+    from fitchain.pod.ports.trust import trusted_by
+
+    chain = connect(session.settings)
+    history = read_verifier_history(chain, find_address(account))
+    record, trusted = history.verifier, trusted_by(chain)
+    panels = [id for id, members in trusted.panels.items() if record.address in members]
+    values: dict[str, Any] = {
+        "verifier": record.address,
+        "active": record.active,
+        "stake": format_fit(record.stake),
+        "staked_block": history.since,
+        "audits_joined": history.joined,
+        "audits_declined": history.declined,
+        "audits_done": history.done,
+        "votes": {outcome.name.capitalize(): count for outcome, count in sorted(history.voted.items())},
+        "audits_absent": history.absent,
+        "audits_lost": history.lost,
+        "penalties": format_fit(history.penalties),
+        "distinct_owners": history.owners,
+        "audits_not_looked_at": history.beyond,
+        "trusted_account": record.address in trusted.accounts,
+        "trusted_in_panels": panels,
+    }
+    votes = ", ".join(f"{count} {outcome}" for outcome, count in values["votes"].items()) or "none"
+    beyond = f", of the newest; {history.beyond} older ones were not looked at" if history.beyond else ""
+    pairs = [
+        ("verifier", record.address),
+        ("stake", f"{values['stake']} FIT, {'can be drawn' if record.active else 'cannot be drawn'}"),
+        ("audits", f"{history.done} done for {counted(history.owners, 'owner')}; votes: {votes}{beyond}"),
+        ("seats", f"{history.joined} taken, {history.declined} declined"),
+        ("absent", counted(history.absent, "time")),
+        ("lost", f"{counted(history.lost, 'time')}; {values['penalties']} FIT of penalties in all"),
+        ("trusted", _trusted(values["trusted_account"], len(panels))),
+    ]
+    return Report(values, [KeyValues(pairs)])
+
+
+def _trusted(account: bool, panels: int) -> str:
+    """Where this home's trust list names a verifier."""
+    places = [*(["everywhere"] if account else []), *([f"in draws from {counted(panels, 'panel')}"] if panels else [])]
+    return f"{' and '.join(places)}, by this home's list" if places else "not by this home's list"
 
 
 @command(app, "withdraw")

@@ -41,7 +41,7 @@ def convene(
         homes[name].audits.stake()
     running = stack.enter_context(pods([(sides[name], ["verifier"]) for name in VERIFIERS], run))
     members = [homes[name].keys.address for name in VERIFIERS]
-    return homes["scientist"].registry.create_panel(run.name + members[0], members), running
+    return homes["scientist"].registry.create_panel("neighbours", members), running
 
 
 def terms(panel: PanelId) -> AuditTerms:
@@ -58,7 +58,7 @@ def audited_segments(home: Home, job: AgreementId) -> tuple[int, ...]:
 
 
 def replayed(home: Home, job: AgreementId) -> int:
-    """How many segments each verifier trained again."""
+    """How many segments each verifier voted about."""
     return len(audited_segments(home, job))
 
 
@@ -69,7 +69,7 @@ def describe_audit(home: Home, job: AgreementId) -> str:
     segments = ", ".join(map(str, audited_segments(home, job)))
     each = format_fit(home.agreements.terms(job).audit.fee // len(audit.seats))
     return (
-        f"train segments {segments} again, as the chain drew: {', '.join(votes)}; {each} FIT each; "
+        f"vote on segments {segments}, as the chain drew: {', '.join(votes)}; {each} FIT each; "
         "the model's key is released"
     )
 

@@ -33,7 +33,7 @@ from fitchain.pod.ports.agreement import State
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import ClaimMismatch
-from fitchain.pod.values.ids import AgreementId, ModelId
+from fitchain.pod.values.ids import AgreementId, ModelId, PanelId
 
 if TYPE_CHECKING:
     from fitchain.pod.compute.environment import Environment
@@ -173,7 +173,8 @@ def play(
         progress.done(f"collects {format_fit(collected)} FIT: the price, and its bond back")
 
         progress.next("check", "certificate, replay and test, side by side")
-        checked = check(job, owner, scientist, sample.test, run / "result", 0 if audited else REPLAYED_SEGMENTS)
+        panel_to_trust = terms.panel if terms else None
+        checked = check(job, owner, scientist, sample.test, run / "result", panel_to_trust)
         progress.done(describe_checks(checked))
 
         caught = None
@@ -197,6 +198,7 @@ def play(
         price=PRICE,
         accuracy=checked.accuracy,
         assurance=checked.assurance,
+        stranger=checked.stranger,
         replayed=audit.replayed(scientist, job) if audited else checked.replayed,
         segments=status.leaf_count - 1,
         verifiers=terms.verifiers if terms else 0,
@@ -276,28 +278,38 @@ def registered(homes: Iterable[Home], besides: Collection[str]) -> bool:
 
 @dataclass(frozen=True)
 class Checked:
-    """What the three checks found."""
+    """What the three checks found; `stranger` is the level for who trusts nobody."""
 
     model: Path
     certificate: Path
     assurance: str
+    stranger: str
     replayed: int
     accuracy: float
     tested: int
     weights: int
 
 
-def check(job: AgreementId, owner: Home, home: Home, test: Path, result: Path, replays: int) -> Checked:
-    """Verify the certificate, test the model, let the owner replay segments: side by side."""
+def check(job: AgreementId, owner: Home, home: Home, test: Path, result: Path, panel: PanelId | None) -> Checked:
+    """Verify the certificate, test the model, let the owner replay segments where no panel judged:
+    side by side.
+
+    It is verified as a stranger would, and again once the panel stands on this home's trust list:
+    the scientist made it out of verifiers that it knows.
+    """
     from fitchain.pod.parties import scientist
     from fitchain.pod.parties.owner import replay_job
-    from fitchain.pod.proof.certificate import verify
+    from fitchain.pod.ports.trust import look_at_panel, trust
+    from fitchain.pod.proof.certificate import Assurance, verify
     from fitchain.pod.values.state import read_safetensors
 
     with ThreadPoolExecutor(1) as beside:
-        replaying = beside.submit(lambda: replay_job(owner, job, replays).verdicts if replays else ())
+        replaying = beside.submit(lambda: () if panel else replay_job(owner, job, REPLAYED_SEGMENTS).verdicts)
         delivery = scientist.delivery(home, job).copy_into(result)
-        verdict = verify(delivery.model, delivery.certificate.read_bytes(), home.chain)
+        stranger = verdict = verify(delivery.model, delivery.certificate, home.chain)
+        if panel:
+            trust(home.settings.home, look_at_panel(home.chain, panel))
+            verdict = verify(delivery.model, delivery.certificate, home.chain, Assurance.SAMPLED)
         tested = scientist.evaluate(home, job, test)
         replayed = replaying.result()
     for segment in replayed:
@@ -310,6 +322,7 @@ def check(job: AgreementId, owner: Home, home: Home, test: Path, result: Path, r
         model=delivery.model,
         certificate=delivery.certificate,
         assurance=verdict.assurance.label,
+        stranger=stranger.assurance.label,
         replayed=len(replayed),
         accuracy=tested.metrics["accuracy"],
         tested=tested.records,
@@ -328,9 +341,12 @@ def describe_training(status: JobStatus) -> str:
 
 def describe_checks(checked: Checked) -> str:
     """The checks in a line."""
+    levels = checked.assurance
+    if checked.stranger != checked.assurance:
+        levels = f"{checked.stranger}, and {checked.assurance} to who knows its panel"
     return (
-        f"the certificate holds ({checked.assurance}); {describe_replays(checked.replayed)}"
-        f"{checked.accuracy:.1%} right on {checked.tested} unseen records"
+        f"the certificate holds: {levels}; {describe_replays(checked.replayed)}"
+        f"{checked.accuracy:.1%} right on {checked.tested} records"
     )
 
 

@@ -31,8 +31,9 @@ class DemoResult:
         transactions, gas: from request to settlement.
         price: FIT in base units, paid to the owner.
         accuracy: on the test table, 0 to 1.
-        assurance: the certificate's level.
-        replayed: segments that were trained again.
+        assurance: the certificate's level for the scientist, whose trust list holds the panel.
+        stranger: its level for who trusts nobody.
+        replayed: segments that verifiers voted about, or that the owner trained again.
         segments: how many there are.
         verifiers: who audited the training; 0 for nobody.
         caught: what became of the owner that cheated; None without one.
@@ -56,6 +57,7 @@ class DemoResult:
     price: int
     accuracy: float
     assurance: str
+    stranger: str
     replayed: int
     segments: int
     verifiers: int
@@ -84,6 +86,7 @@ class DemoResult:
             "certificate": str(self.certificate),
             "replayed_segments": self.replayed,
             "assurance": self.assurance,
+            "assurance_to_a_stranger": self.stranger,
             "verifiers": self.verifiers,
             "cheat": self.caught.values() if self.caught else None,
             "store": self.stores.kind,
@@ -126,15 +129,24 @@ class DemoResult:
         )
 
     def _proven(self) -> list[str]:
-        who = f"each by {self.verifiers} verifiers that the chain drew, " if self.verifiers else ""
         return [
             f"The file is the model that the training's {self.checkpoints} checkpoints end in. They are chained under "
-            f"a root that the chain computed itself, from {self.anchors} anchors sent while training ran: none can be "
-            "changed now.",
+            f"a root that the chain computed itself, from {self.anchors} anchors and the end: none can be changed now.",
             "The owner could not choose the order of the records: it follows from a block's hash and from a nonce that "
             "the owner had committed to before.",
-            f"{self.replayed} of the {self.segments} segments between checkpoints, trained again, {who}gave the same "
-            "bytes.",
+            *self._vouched(),
+        ]
+
+    def _vouched(self) -> list[str]:
+        """What others than the owner say of the training, and to whom that is worth something."""
+        about = f"{self.replayed} of the {self.segments} segments between checkpoints"
+        if not self.verifiers:
+            return [f"The owner trained {about} again and came to the same bytes; that is worth its word."]
+        return [
+            f"A quorum of {self.verifiers} verifiers that the chain drew voted Match about {about}.",
+            f"To a stranger that is '{self.stranger}': anybody can make accounts and have them vote. The scientist "
+            f"knows the panel and put it on its trust list (`fitchain trust add`); to it the same file is "
+            f"'{self.assurance}'.",
         ]
 
     def _open(self) -> list[str]:
@@ -143,7 +155,7 @@ class DemoResult:
             unseen = (
                 f"That the other {rest} segments were trained as agreed. Which ones are looked at is drawn after the "
                 f"training, so whoever fakes a tenth of them is found with {self._detection():.0%} by these terms "
-                "(`fitchain proof cost`)."
+                "(`fitchain proof cost`), if a quorum of the verifiers is honest."
             )
         else:
             unseen = (
@@ -162,8 +174,10 @@ class DemoResult:
     def commands(self) -> list[str]:
         """Command lines that work as they stand."""
         scientist, job = f"--home {shown(self.scientist)}", self.agreement[:10]
+        verify = f"fitchain proof verify {shown(self.model)} {shown(self.certificate)}"
         return [
-            f"fitchain proof verify {shown(self.model)} {shown(self.certificate)}",
+            verify,
+            *([f"{verify} --require {self.assurance} {scientist}"] if self.verifiers else []),
             f"fitchain job show {job} {scientist}",
             f"fitchain proof show {job} {scientist}",
             *([f"fitchain proof cost {job} {scientist}"] if self.verifiers else []),

@@ -26,9 +26,9 @@ AWAITED = {
 """Who is awaited in each phase, and to do what."""
 
 VERDICTS = {
-    Outcome.MATCH: "what was drawn and trained again is equal to the bit",
-    Outcome.MISMATCH: "what was drawn and trained again differs",
-    Outcome.WITHHELD: "the owner did not show what it must, or not so that it could be opened",
+    Outcome.MATCH: "a quorum voted that what was drawn is equal to the bit",
+    Outcome.MISMATCH: "a quorum voted that what was drawn differs",
+    Outcome.WITHHELD: "the owner did not show what it must, or a quorum voted that it could not be opened",
     Outcome.INCONCLUSIVE: "too few verifiers agreed, or took part",
 }
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from fitchain.cli.views import audits, cost
+from fitchain.cli.views import audits, cost, panels
 from fitchain.cli.views.amounts import counted, format_duration, format_fit
 from fitchain.cli.views.output import KeyValues
 from fitchain.pod.ports.agreement import Agreement, Anchor, State
@@ -72,7 +72,7 @@ def describe(status: JobStatus) -> KeyValues:
         ),
     ]
     if terms.audit.seats:
-        pairs += cost.pairs_of(AuditPlan.of(terms))
+        pairs += [*cost.pairs_of(AuditPlan.of(terms)), *panels.pairs_of(status.panel)]
     if status.audit is not None:
         pairs += audits.pairs_of(status.audit, status.now)
     if status.losses:
@@ -138,6 +138,7 @@ def values(status: JobStatus) -> dict[str, Any]:
         "transcript_root": run.transcript_root if run.end_block is not None else None,
         "model_root": run.model_root if run.end_block is not None else None,
         "audit_terms": cost.values(AuditPlan.of(terms)) if terms.audit.seats else None,
+        "panel": panels.values(status.panel),
         "audit": audits.values(status.audit, status.now) if status.audit is not None else None,
         "loss": status.losses[-1][1] if status.losses else None,
         "accuracy": status.accuracy,

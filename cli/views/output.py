@@ -83,9 +83,14 @@ def print_report(report: Report, as_json: bool) -> None:
     """Write a report to stdout."""
     if as_json:
         print_json(report.values)
-        return
-    out = console()
-    for number, view in enumerate(report.views):
+    else:
+        print_views(report.views)
+
+
+def print_views(views: Sequence[View], stderr: bool = False) -> None:
+    """Write views for a person, top to bottom."""
+    out = console(stderr)
+    for number, view in enumerate(views):
         if number and not isinstance(view, str):
             out.print()
         for line in _drawn(view, out.width):

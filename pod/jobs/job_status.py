@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fitchain.pod.jobs.audit_status import AuditStatus, read_audit_status
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import Entry
+from fitchain.pod.jobs.panel_status import PanelStatus, read_panel_status
 from fitchain.pod.ports.agreement import Agreement, RunRecord, State
 from fitchain.pod.values.digest import Digest, sha256
 from fitchain.pod.values.ids import AgreementId
@@ -31,6 +32,7 @@ class JobStatus:
         history: what this home's pod wrote down, oldest first.
         now: the chain's own time, seconds since 1970.
         audit: None where none was opened.
+        panel: from which its audit or dispute draws; None for the whole pool, or without either.
     """
 
     agreement: Agreement
@@ -42,6 +44,7 @@ class JobStatus:
     history: tuple[Entry, ...]
     now: int
     audit: AuditStatus | None = None
+    panel: PanelStatus | None = None
 
     def __str__(self) -> str:
         """One line, as a notebook prints it: `Training, 17 of 57 checkpoints, loss 0.2817`."""
@@ -68,7 +71,7 @@ class JobStatus:
 
 
 class JobStatusReader:
-    """Reads one job's status again and again; receipts, which never change, only once.
+    """Reads one job's status again and again; its panel and receipts, which never change, once.
 
     Args:
         home: opened, its key is not needed.
@@ -78,6 +81,7 @@ class JobStatusReader:
     def __init__(self, home: Home, id: AgreementId) -> None:
         self._home, self._id = home, id
         self._gas: dict[Digest, int] = {}
+        self._panel: PanelStatus | None = None
 
     def read(self) -> JobStatus:
         """The job as it stands now.
@@ -98,8 +102,10 @@ class JobStatusReader:
         now = home.chain.block("latest").timestamp
         audited = run.end_block is not None and agreement.terms.audit.seats
         audit = read_audit_status(home, self._id) if audited else None
-        spent = (len(self._gas), sum(self._gas.values()))
-        return JobStatus(agreement, run, *spent, losses, accuracy, history, now, audit)
+        terms, spent = agreement.terms, (len(self._gas), sum(self._gas.values()))
+        if self._panel is None and terms.audit.seats:
+            self._panel = read_panel_status(home, terms.audit.panel, terms.owner, agreement.scientist)
+        return JobStatus(agreement, run, *spent, losses, accuracy, history, now, audit, self._panel)
 
 
 def local_recipe(home: Home, agreement: Agreement) -> Recipe | None:

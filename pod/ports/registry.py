@@ -72,6 +72,24 @@ class PanelEntry:
     members: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class PanelRecord:
+    """How a panel came about, by the event of its creation.
+
+    Args:
+        id: the panel.
+        creator: who made it, and alone may append to it.
+        name: for people; each account has its own names.
+        block, time: of its creation; seconds since 1970.
+    """
+
+    id: PanelId
+    creator: str
+    name: str
+    block: int
+    time: int
+
+
 class Registry:
     """The contract Registry of one chain.
 
@@ -220,20 +238,53 @@ class Registry:
         """Add members as the panel's creator; audits that are open already do not draw them."""
         self.chain.send("Registry", "extendPanel", id, list(members))
 
-    def panel(self, id: PanelId) -> PanelEntry:
+    def panel(self, id: PanelId, block: int | None = None) -> PanelEntry:
         """One panel.
+
+        Args:
+            id: which.
+            block: as it stood after that block; None reads it as it stands.
 
         Raises:
             NotFound: there is none of that id.
         """
-        entry = self.chain.call("Registry", "panel", id)
+        entry = self.chain.call("Registry", "panel", id, block=block)
         if not entry["name"]:
-            raise NotFound(f"no panel {id} was created in this deployment", "its creator knows its id")
-        return PanelEntry(id, entry["creator"], entry["name"], tuple(entry["members"]))
+            raise _no_panel(id)
+        return _panel(id, entry)
+
+    def panels_of(self, ids: Sequence[PanelId]) -> list[PanelEntry | None]:
+        """Several panels in one round trip; None for one that was never created."""
+        entries = self.chain.call_many([("Registry", "panel", (id,)) for id in ids])
+        return [_panel(id, entry) if entry["name"] else None for id, entry in zip(ids, entries, strict=True)]
+
+    def panel_record(self, id: PanelId) -> PanelRecord:
+        """How a panel came about.
+
+        Raises:
+            NotFound: there is none of that id.
+        """
+        created = self.chain.events("Registry", "PanelCreated", id=id)
+        if not created:
+            raise _no_panel(id)
+        args = created[0].args
+        return PanelRecord(id, args["creator"], args["name"], created[0].block, created[0].timestamp)
+
+    def panel_size(self, id: PanelId) -> int:
+        """How many members a panel has.
+
+        Raises:
+            Reverted: there is none of that id.
+        """
+        return int(self.chain.call("Registry", "panelLength", self.chain.call("Registry", "panelNumber", id)))
+
+    def panel_ids(self) -> list[PanelId]:
+        """The ids of all panels, oldest first; nothing of the panels themselves is read."""
+        return [event.args["id"] for event in self.chain.events("Registry", "PanelCreated")]
 
     def panels(self) -> list[PanelEntry]:
         """Every panel, oldest first."""
-        return [self.panel(event.args["id"]) for event in self.chain.events("Registry", "PanelCreated")]
+        return [panel for panel in self.panels_of(self.panel_ids()) if panel is not None]
 
     def _registered(self, kind: str, *args: Any) -> Digest:
         try:
@@ -262,6 +313,14 @@ def _dataset(id: DatasetId, entry: dict[str, Any]) -> DatasetEntry:
 
 def _model(id: ModelId, entry: dict[str, Any]) -> ModelEntry:
     return ModelEntry(id, entry["author"], entry["graph"], entry["initialRoot"], entry["parent"], entry["active"])
+
+
+def _panel(id: PanelId, entry: dict[str, Any]) -> PanelEntry:
+    return PanelEntry(id, entry["creator"], entry["name"], tuple(entry["members"]))
+
+
+def _no_panel(id: PanelId) -> NotFound:
+    return NotFound(f"no panel {id} was created in this deployment", "its creator knows its id")
 
 
 def _is_cid(data: bytes) -> bool:

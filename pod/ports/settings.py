@@ -23,6 +23,7 @@ DEVNET_RECORD = "devnet.json"
 SETTINGS_FILE = "settings.toml"
 DEFAULT_RPC = "http://127.0.0.1:8545"
 GWEI = 10**9
+FIT_UNITS = 10**18
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,8 @@ class Settings:
         store_gateways: URLs of trustless gateways that are asked for blocks which no peer gives.
         store_patience_s: seconds without any progress after which a Kubo node, or an object, is
             given up.
+        open_stake: FIT in base units that a pool must have staked before the certificate's level
+            `open` is believed; None believes none. The file names it in FIT.
         defaulted: names of the settings that nobody chose and that may still follow the chain.
     """
 
@@ -120,6 +123,7 @@ class Settings:
     store_authorization: str = dataclasses.field(default="", repr=False)
     store_gateways: tuple[str, ...] = ()
     store_patience_s: float = 60.0
+    open_stake: int | None = None
     defaulted: frozenset[str] = frozenset()
 
     def on_chain(self, chain_id: int) -> Settings:
@@ -201,8 +205,9 @@ _NUMBERS: dict[str, type[int] | type[float]] = {
     "poll_s": float,
     "fee_cap_gwei": float,
     "store_patience_s": float,
+    "open_stake": int,
 }
-_NAMES = (*_ENVIRONMENT, "confirmations", "poll_s", "fee_cap_gwei")
+_NAMES = (*_ENVIRONMENT, "confirmations", "poll_s", "fee_cap_gwei", "open_stake")
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -272,6 +277,8 @@ def _complete(home: Path, chosen: dict[str, Any]) -> Settings:
     defaults = chain_defaults(chosen.get("chain_id"))
     values = {"rpc": DEFAULT_RPC, "chain_id": None, "store": home / "store", "key": "default", **defaults} | chosen
     cap = int(values.pop("fee_cap_gwei", 200) * GWEI)
+    if (stake := values.pop("open_stake", None)) is not None:
+        values["open_stake"] = int(stake) * FIT_UNITS
     values["devnet"] = devnet
     return Settings(home=home, fee_cap_wei=cap, defaulted=frozenset(defaults) - frozenset(chosen), **values)
 

@@ -12,6 +12,7 @@
         ├── NotFound            an object, key, job or deployment is not there
         ├── AccessRefused       wrong passphrase, missing permission
         ├── EnvironmentRefused  this host does not reproduce the environment class
+        ├── AssuranceTooLow     a certificate holds, and fewer vouch for it than were required
         ├── ChainUnusable       wrong chain, contracts missing, balance too small
         │   ├── NodeUnreachable     no answer from the node: later may be better
         │   ├── NodeRefused         the node answered with an error of its own
@@ -86,6 +87,11 @@ class AccessRefused(Unusable):
 
 class EnvironmentRefused(Unusable):
     """This host does not reproduce the environment class."""
+
+
+class AssuranceTooLow(Unusable):
+    """A certificate holds, and its level is below the one required: whoever asked can do something
+    about it, so it is not refuted."""
 
 
 class ChainUnusable(Unusable):

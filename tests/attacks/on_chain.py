@@ -5,20 +5,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
+from fitchain.cli.views.verdict import describe_verdict
 from fitchain.pod.compute.checkpoint import read_leaves
-from fitchain.pod.ports.agreement import AuditTerms, Outcome, Phase, commit_nonce
-from fitchain.pod.ports.chain import connect
+from fitchain.pod.ports.agreement import Audits, AuditTerms, Outcome, Phase, commit_nonce
+from fitchain.pod.ports.chain import Chain, connect
+from fitchain.pod.ports.registry import Registry
 from fitchain.pod.ports.sealed import new_identity
 from fitchain.pod.ports.settings import load
+from fitchain.pod.ports.trust import look_at_panel, trust
 from fitchain.pod.proof.audit.vote import commitment, trace_digest
-from fitchain.pod.proof.certificate import verify
+from fitchain.pod.proof.certificate import Assurance, verify
+from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO, sha256
 from fitchain.pod.values.errors import FitchainError
+from fitchain.pod.values.ids import PanelId
 from tests.agreements import GROUP, KEY, WEIGHTS, WINDOW, anchored, cid, transcript
 from tests.attacks.attack_lab import AttackLab, Caught, ManualAudit, Vote, refused
+from tests.audit_actors import TERMS as BY_HAND
+from tests.audit_actors import StakedVerifiers
 from tests.audit_scenario import DISPUTE, SALT
-from tests.certified_jobs import played
+from tests.certified_jobs import Job, played
 from tests.certified_jobs import registered as registered_card
 from tests.chain_fixtures import ETHER, Account
 
@@ -332,6 +340,79 @@ def lookalike(lab: AttackLab) -> Caught:
         verify(job.model, job.certificate, checker)
     except FitchainError as error:
         return Caught(VERIFIER, f"deployment: exit {error.exit_code}", error.message)
+    return Caught("nobody", "nowhere", "it holds")
+
+
+# Certificates that say more than is so
+
+
+def own_jury(lab: AttackLab) -> Caught:
+    """Be owner and scientist in one, make a panel of accounts of one's own, and let them vote Match
+    for what nobody trained."""
+    attacker, seats = lab.account(10_000 * ETHER), StakedVerifiers([lab.staked() for _ in range(3)])
+    panel = Registry(attacker.chain).create_panel("Board of Reproducibility", seats.addresses)
+    job = vouched(lab, attacker, panel, seats)
+    checker = connect(lab.net.settings(lab.home()))
+    verdict = verify(job.model, job.certificate, checker)
+    shown = str(describe_verdict(verdict, job.model).views)
+    assert verdict.assurance is Assurance.VOUCHED
+    assert "owner and scientist are one account; the panel's creator is the owner and scientist" in shown
+    assert all(claim not in shown for claim in ("replayed by", "trained again"))
+    assert verify(job.model, job.certificate, checker, trust=[panel]).assurance is Assurance.SAMPLED
+    return below_sampled(job, checker)
+
+
+def stuffed_panel(lab: AttackLab) -> Caught:
+    """Append accounts of one's own to a panel that a checker trusts, and be drawn from these."""
+    attacker, seats = lab.account(10_000 * ETHER), StakedVerifiers([lab.staked() for _ in range(3)])
+    known = [lab.account().address for _ in range(3)]  # verifiers of repute, which have left since
+    panel = Registry(attacker.chain).create_panel("of repute", known)
+    checker = connect(lab.net.settings(lab.home()))
+    trust(checker.settings.home, look_at_panel(checker, panel))
+    Registry(attacker.chain).extend_panel(panel, seats.addresses)
+    return below_sampled(vouched(lab, attacker, panel, seats), checker)
+
+
+def borrowed_names(lab: AttackLab) -> Caught:
+    """Of a panel that a checker trusts, name those that are bought in a panel of one's own, and draw
+    from that."""
+    attacker, seats = lab.account(10_000 * ETHER), StakedVerifiers([lab.staked() for _ in range(3)])
+    honest = [lab.account().address for _ in range(7)]
+    trusted = Registry(lab.account().chain).create_panel("ten of repute", [*honest, *seats.addresses])
+    checker = connect(lab.net.settings(lab.home()))
+    trust(checker.settings.home, look_at_panel(checker, trusted))
+    own = Registry(attacker.chain).create_panel("three of the ten", seats.addresses)
+    return below_sampled(vouched(lab, attacker, own, seats), checker)
+
+
+def at_once(lab: AttackLab) -> Caught:
+    """Make everything up, and put begin, all anchors and finish into one block."""
+    owner = lab.account(10_000 * ETHER)
+    parties = registered_card(owner, lab.account(10_000 * ETHER), lab.home().with_suffix(".npz"))
+    job = played(parties, lab.home().with_suffix(".safetensors"), b"at once", at_once=True)
+    verdict = verify(job.model, job.certificate, connect(lab.net.settings(lab.home())))
+    shown = str(describe_verdict(verdict, job.model).views)
+    sentence = "begin, all anchors and finish stand in one block"
+    return Caught(VERIFIER, "duration: said", sentence if sentence in shown else "nothing is said")
+
+
+def vouched(lab: AttackLab, attacker: Account, panel: PanelId, seats: StakedVerifiers) -> Job:
+    """A job of one account with itself, for which a panel's seats voted Match."""
+    parties = registered_card(attacker, attacker, lab.home().with_suffix(".npz"))
+    audit = replace(BY_HAND, mode=AuditMode.SAMPLED, panel=panel)
+    job = played(parties, lab.home().with_suffix(".safetensors"), bytes(panel), audit=audit)
+    seats.conclude(attacker.chain, job.id, Outcome.MATCH)
+    Audits(attacker.chain).release(job.id, KEY)
+    return job
+
+
+def below_sampled(job: Job, checker: Chain) -> Caught:
+    """What a checker that asks for drawn verifiers of its own trust is told."""
+    try:
+        verify(job.model, job.certificate, checker, Assurance.SAMPLED)
+    except FitchainError as error:
+        assert "fitchain trust add" in error.hint
+        return Caught(VERIFIER, f"level: exit {error.exit_code}", error.message)
     return Caught("nobody", "nowhere", "it holds")
 
 

@@ -352,6 +352,31 @@ ATTACKS = (
         Caught(VERIFIER, "deployment: exit 3", "the certificate is of a deployment whose"),
         chain.lookalike,
     ),
+    # Certificates that would say more than is so
+    Attack(
+        "a jury of one's own",
+        "one account as owner and scientist, a panel of its own accounts, a Match for what nobody trained",
+        Caught(VERIFIER, "level: exit 3", "the assurance is vouched, and at least sampled is required"),
+        chain.own_jury,
+    ),
+    Attack(
+        "a trusted panel stuffed later",
+        "accounts of one's own appended to a panel that the checker trusts, and drawn from it",
+        Caught(VERIFIER, "level: exit 3", "the assurance is vouched, and at least sampled is required"),
+        chain.stuffed_panel,
+    ),
+    Attack(
+        "bought members in a panel of one's own",
+        "three of a panel of ten that the checker trusts, named in another panel and drawn from that",
+        Caught(VERIFIER, "level: exit 3", "the assurance is vouched, and at least sampled is required"),
+        chain.borrowed_names,
+    ),
+    Attack(
+        "a training in one block",
+        "begin, all anchors and finish sent at once, of leaves that nobody trained",
+        Caught(VERIFIER, "duration: said", "begin, all anchors and finish stand in one block"),
+        chain.at_once,
+    ),
 )
 
 UNCAUGHT = (

@@ -1,8 +1,9 @@
 """Agreements: terms and life cycle, as typed calls and events.
 
 `terms` holds the values, `calls` and `audits` the transactions and reads, `history` what a checker
-reads of an agreement's whole life. It knows roots, digests and money; how a transcript or a peak
-comes about it does not know. Nothing here imports torch.
+reads of an agreement's whole life, `verifier_history` what it reads of a verifier's. It knows
+roots, digests and money; how a transcript or a peak comes about it does not know. Nothing here
+imports torch.
 """
 
 from fitchain.pod.ports.agreement.audits import Audit, Audits, Draw, Release, Seat, Verifier, Vote
@@ -24,6 +25,7 @@ from fitchain.pod.ports.agreement.terms import (
     context,
     order_seed,
 )
+from fitchain.pod.ports.agreement.verifier_history import VerifierHistory, read_verifier_history
 
 __all__ = [
     "Agreement",
@@ -45,11 +47,13 @@ __all__ = [
     "State",
     "Terms",
     "Verifier",
+    "VerifierHistory",
     "Vote",
     "agreement_id",
     "commit_nonce",
     "context",
     "order_seed",
     "read_history",
+    "read_verifier_history",
     "sign_permit",
 ]

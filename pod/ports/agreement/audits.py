@@ -14,7 +14,7 @@ from fitchain.pod.ports.chain.client import Chain
 from fitchain.pod.ports.sealed import recipient_bytes, recipient_from_bytes
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.values.digest import ZERO, Digest
-from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.errors import InputRefused, NodeRefused
 from fitchain.pod.values.ids import AgreementId, PanelId
 
 NOBODY = "0x" + "0" * 40
@@ -292,6 +292,28 @@ class Audits:
             seed=kept["seed"],
             seats=tuple(_seat(number, account, kept) for number, account in enumerate(accounts)),
         )
+
+    def verdicts(self, ids: Sequence[AgreementId]) -> list[Outcome]:
+        """What several audits concluded, in few round trips; NONE where there is none."""
+        kept = self.chain.call_many([("Audits", "audit", (id,)) for id in ids])
+        return [Outcome(audit["verdict"]) for audit in kept]
+
+    def pool_units(self, owner: str, scientist: str, block: int) -> int | None:
+        """FIT in base units that stood behind the pool besides the parties' own: whoever can be
+        drawn has its whole stake.
+
+        Args:
+            owner, scientist: the parties, who are never drawn.
+            block: after which block.
+
+        Returns:
+            None where the node keeps no state so old.
+        """
+        try:
+            count = int(self.chain.call("Audits", "available", 0, owner, scientist, 0, block=block))
+        except NodeRefused:
+            return None
+        return count * self.full_stake()
 
     def draws(
         self, id: AgreementId | None = None, from_block: int | None = None, to_block: int | None = None

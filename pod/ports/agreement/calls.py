@@ -188,7 +188,13 @@ class Agreements:
     def read_many(self, ids: Sequence[AgreementId]) -> list[Agreement]:
         """Several agreements in few round trips. Raises as `read`."""
         kept = self.chain.call_many([("Agreements", "agreement", (id,)) for id in ids])
+        blocks = [words["seedBlock"] for words in kept] + [self.requested_block(id) for id in ids]
+        self.chain.read_times(block for block in blocks if block)
         return [self._agreement(id, words) for id, words in zip(ids, kept, strict=True)]
+
+    def requested_block(self, id: AgreementId) -> int:
+        """The block of the request. Raises as `read`."""
+        return self._requested(id).block
 
     def terms(self, id: AgreementId) -> Terms:
         """The terms, which never change. Raises as `read`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fitchain.pod.ports.agreement.audits import Audit, Audits
@@ -14,11 +14,14 @@ from fitchain.pod.values.digest import Digest, Root
 from fitchain.pod.values.ids import AgreementId, ModelId
 
 FAILED = (State.DIVERGED, State.CANCELLED, State.FORFEITED, State.REFUNDED)
+MOST_RELATED = 100
+"""Agreements beside the one that are looked at: anybody may make any number of them."""
 
 
 @dataclass(frozen=True)
 class Related:
-    """Another agreement of the same owner, dataset or model that failed or was given up.
+    """Another agreement of the same owner, or of the same scientist with the same model, that
+    failed or was given up.
 
     Args:
         id: the agreement.
@@ -49,11 +52,12 @@ class AgreementHistory:
         model_graph, initial_model_root, model_parent: what it has under their model.
         paid_to_owner, paid_to_scientist, burned: FIT in base units, credited by the settlement, the
             bond included; 0 before.
-        related: other agreements of the same owner, dataset or model that were forfeited, refunded,
-            diverged or cancelled.
+        related: other agreements of the same owner, or of the same scientist with the same model,
+            that were forfeited, refunded, diverged or cancelled; of the newest `MOST_RELATED`.
         seen_at: the newest block when the chain was read.
         audit: its audit or dispute as it stands; None where none was opened.
         paid_to_verifiers: FIT in base units, credited to the verifiers of its audit.
+        beside: how many such agreements there are, whether they failed or not.
     """
 
     agreement: Agreement
@@ -73,6 +77,7 @@ class AgreementHistory:
     seen_at: Block
     audit: Audit | None = None
     paid_to_verifiers: int = 0
+    beside: int = 0
 
     @property
     def concluded(self) -> Event | None:
@@ -99,6 +104,7 @@ def read_history(chain: Chain, id: AgreementId) -> AgreementHistory:
     events = tuple(calls.events(id))
     entries = [("Registry", "dataset", (agreement.terms.dataset,)), ("Registry", "model", (agreement.terms.model,))]
     dataset, model = chain.call_many(entries)
+    beside = _beside(calls, agreement)
     return AgreementHistory(
         agreement=agreement,
         proof=calls.run_record(id),
@@ -113,10 +119,11 @@ def read_history(chain: Chain, id: AgreementId) -> AgreementHistory:
         paid_to_owner=_sum(events, "toOwner"),
         paid_to_scientist=_sum(events, "toScientist"),
         burned=_sum(events, "burned"),
-        related=tuple(_related(calls, agreement)),
+        related=tuple(_related(calls, agreement, beside[-MOST_RELATED:])),
         seen_at=seen_at,
         audit=_audit(chain, agreement),
         paid_to_verifiers=_sum(events, "toVerifiers"),
+        beside=len(beside),
     )
 
 
@@ -131,14 +138,28 @@ def _sum(events: Iterable[Event], name: str) -> int:
     return sum(event.args.get(name, 0) for event in events)
 
 
-def _related(calls: Agreements, agreement: Agreement) -> Iterable[Related]:
-    others = [id for id in calls.list() if id != agreement.id and any(_shared(calls.terms(id), agreement.terms))]
-    for other in calls.read_many(others):
-        outcome = State.DIVERGED if other.diverged and other.state is not State.REFUNDED else other.state
-        if outcome in FAILED:
-            audit = _audit(calls.chain, other) if outcome in (State.FORFEITED, State.REFUNDED) else None
-            verdict = audit.verdict if audit else Outcome.NONE
-            yield Related(other.id, outcome, *_shared(other.terms, agreement.terms), verdict)
+def _beside(calls: Agreements, agreement: Agreement) -> list[AgreementId]:
+    """Other agreements of the same owner, or of the same scientist with the same model, oldest
+    first: two questions to the node, however many agreements strangers make."""
+    asked = [*calls.list(owner=agreement.terms.owner), *calls.list(scientist=agreement.scientist)]
+    others = [
+        id for id in dict.fromkeys(asked) if id != agreement.id and any(_shared(calls.terms(id), agreement.terms))
+    ]
+    return sorted(others, key=calls.requested_block)
+
+
+def _related(calls: Agreements, agreement: Agreement, others: Sequence[AgreementId]) -> Iterable[Related]:
+    outcomes = [(other, _outcome(other)) for other in calls.read_many(others)]
+    failed = [(other, outcome) for other, outcome in outcomes if outcome in FAILED]
+    verdicts = Audits(calls.chain).verdicts([other.id for other, _ in failed])
+    for (other, outcome), verdict in zip(failed, verdicts, strict=True):
+        audited = outcome in (State.FORFEITED, State.REFUNDED)
+        shared = _shared(other.terms, agreement.terms)
+        yield Related(other.id, outcome, *shared, verdict if audited else Outcome.NONE)
+
+
+def _outcome(other: Agreement) -> State:
+    return State.DIVERGED if other.diverged and other.state is not State.REFUNDED else other.state
 
 
 def _shared(terms: Terms, other: Terms) -> tuple[bool, bool, bool]:

@@ -131,6 +131,10 @@ class Chain:
         self._times |= {number: block.timestamp for number, block in blocks.items()}
         return blocks
 
+    def read_times(self, numbers: Iterable[int]) -> None:
+        """Read the times of several blocks in few round trips, so that `time_of` knows them."""
+        self.blocks(set(numbers) - set(self._times))
+
     def time_of(self, number: int) -> int:
         """Time of a block, in seconds since 1970; each is read once."""
         if number not in self._times:

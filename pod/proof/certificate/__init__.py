@@ -2,17 +2,29 @@
 torch and no data.
 
 `statement` is what is claimed (an in-toto statement), `envelope` how it is signed (DSSE, by the
-owner's account), `claims` compares what is claimed with the chain, the leaves and the file,
-`issuing` and `verifying` put them together, `verdict` is the answer. What only time can tell
-(settlement, times, other agreements) is never in the file: it is read from the checker's own chain.
-Nothing here imports torch.
+owner's account), `claims` compares what is claimed with the chain, the leaves and the file, `jury`
+reads who vouches for it, `timing` how long it took; `issuing` and `verifying` put them together,
+`verdict` is the answer. What only time can tell (settlement, times, other agreements) is never in
+the file: it is read from the checker's own chain. Nothing here imports torch.
 """
 
 from __future__ import annotations
 
 from fitchain.pod.proof.certificate.issuing import issue
+from fitchain.pod.proof.certificate.jury import Jury, JurySeat
 from fitchain.pod.proof.certificate.statement import Statement
-from fitchain.pod.proof.certificate.verdict import Assurance, Milestone, Verdict
+from fitchain.pod.proof.certificate.timing import Milestone, Timing
+from fitchain.pod.proof.certificate.verdict import Assurance, Verdict
 from fitchain.pod.proof.certificate.verifying import verify
 
-__all__ = ["Assurance", "Milestone", "Statement", "Verdict", "issue", "verify"]
+__all__ = [
+    "Assurance",
+    "Jury",
+    "JurySeat",
+    "Milestone",
+    "Statement",
+    "Timing",
+    "Verdict",
+    "issue",
+    "verify",
+]

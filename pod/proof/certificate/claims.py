@@ -39,7 +39,7 @@ from fitchain.pod.values.leaf import Leaf, records_digest
 from fitchain.pod.values.state import model_root, optimizer_root, read_safetensors
 
 REFUTING = {
-    Outcome.MISMATCH: "drawn segments, trained again by drawn verifiers, do not give the states that the owner claims",
+    Outcome.MISMATCH: "a quorum of the drawn verifiers voted that segments do not give the states that the owner names",
     Outcome.WITHHELD: "the owner did not show in time what it must, or not so that it could be opened",
 }
 """Verdicts that refute a certificate, in words."""
@@ -268,9 +268,12 @@ def check_transcript(statement: Statement, history: AgreementHistory) -> None:
         check_anchors(transcript_of(statement, statement.leaves), run.anchors, group_leaves)
 
 
-def check_file(statement: Statement, path: Path) -> None:
+def check_file(statement: Statement, path: Path) -> int:
     """Compare the model's file with the final model root and with the digest that the certificate
     names.
+
+    Returns:
+        the bytes of its parameters.
 
     Raises:
         DigestMismatch: the file is another, or only its bytes are.
@@ -280,7 +283,8 @@ def check_file(statement: Statement, path: Path) -> None:
         raise NotFound(f"there is no file {path}")
     digest, other = sha256_file(path), "it is not the model that this certificate is about"
     try:
-        root = model_root(read_safetensors(path)[0])
+        tensors = read_safetensors(path)[0]
+        root = model_root(tensors)
     except InputRefused as error:
         raise DigestMismatch(f"the file {path} is not the certified one: {error.message}", other) from None
     if root != statement.final_model:
@@ -293,6 +297,7 @@ def check_file(statement: Statement, path: Path) -> None:
             f"{digest.value.hex()}, and the certificate says {statement.subject.value.hex()}",
             "the file was written anew by another program; the delivered file itself verifies",
         )
+    return sum(tensor.data.nbytes for tensor in tensors.values() if tensor.kind == "parameter")
 
 
 def card_cid(statement: Statement) -> Cid:

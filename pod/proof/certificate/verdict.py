@@ -6,23 +6,31 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from fitchain.pod.ports.agreement import AgreementHistory, State
+from fitchain.pod.proof.certificate.jury import Jury
 from fitchain.pod.proof.certificate.statement import Statement
+from fitchain.pod.proof.certificate.timing import Milestone, Timing
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import InputRefused
 
 
 class Assurance(IntEnum):
-    """Who but the owner has checked the training; a higher level includes the lower ones."""
+    """Who vouches for a training; which level it is depends on whom the checker trusts.
+
+    UNAUDITED: nobody but the owner, who committed to it and signed. VOUCHED: a jury that the
+    checker does not know voted Match. ON_SITE, SAMPLED: more than half of all drawn seats voted
+    Match and are named by the checker's own trust list. OPEN: drawn from a pool with as much stake
+    as the checker's settings ask for.
+    """
 
     UNAUDITED = 0
-    OWNER_REPLAY = 1
+    VOUCHED = 1
     ON_SITE = 2
     SAMPLED = 3
     OPEN = 4
 
     @property
     def label(self) -> str:
-        """As it is written: `unaudited`, `owner-replay`, `on-site`, `sampled`, `open`."""
+        """As it is written: `unaudited`, `vouched`, `on-site`, `sampled`, `open`."""
         return self.name.lower().replace("_", "-")
 
     def __str__(self) -> str:
@@ -41,16 +49,6 @@ class Assurance(IntEnum):
         raise InputRefused(f"there is no assurance {text!r}", f"one of {', '.join(level.label for level in cls)}")
 
 
-@dataclass(frozen=True, slots=True)
-class Milestone:
-    """When something happened: an event's name, the number and time (seconds since 1970) of its
-    block."""
-
-    what: str
-    block: int
-    time: int
-
-
 @dataclass(frozen=True)
 class Verdict:
     """A certificate that holds.
@@ -58,13 +56,15 @@ class Verdict:
     Args:
         statement: what it claims, all of it true.
         history: what the chain says beside it: state, payments, anchors, related agreements.
-        assurance: who but the owner has checked the training.
+        assurance: who vouches for the training, to this checker.
         orders_checked: leaves whose records were found to be those that the order seed gives; the
             rest was too long to compute.
         milestones: what happened when, oldest first.
         origins: agreements whose trained model this training began with.
+        timing: when it was begun, anchored and ended, and how long its steps take at least.
         reason: why the assurance is what it is: what was agreed, or what the audit came to and
             when.
+        jury: who was drawn for its audit or dispute; None where none was opened.
     """
 
     statement: Statement
@@ -73,7 +73,9 @@ class Verdict:
     orders_checked: int
     milestones: tuple[Milestone, ...]
     origins: tuple[Digest, ...]
+    timing: Timing
     reason: str = ""
+    jury: Jury | None = None
 
     @property
     def state(self) -> State:

@@ -6,20 +6,26 @@ checker's settings, never from the certificate.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from fitchain.pod.ports.agreement import AgreementHistory, Agreements, Outcome, Phase, read_history
 from fitchain.pod.ports.chain import Chain, connect
+from fitchain.pod.ports.chain.base import amount_text
 from fitchain.pod.ports.registry import Registry
 from fitchain.pod.ports.settings import Settings, load
+from fitchain.pod.ports.trust import trusted_by
 from fitchain.pod.proof.audit.cost import Sampling
 from fitchain.pod.proof.certificate import claims
 from fitchain.pod.proof.certificate.envelope import unseal
+from fitchain.pod.proof.certificate.jury import Jury, read_jury
 from fitchain.pod.proof.certificate.statement import MOST_ANCESTORS, Statement
-from fitchain.pod.proof.certificate.verdict import Assurance, Milestone, Verdict
+from fitchain.pod.proof.certificate.timing import Milestone, timing_of
+from fitchain.pod.proof.certificate.verdict import Assurance, Verdict
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest
-from fitchain.pod.values.errors import ClaimMismatch, NotFound
+from fitchain.pod.values.errors import AssuranceTooLow, ClaimMismatch, NotFound
+from fitchain.pod.values.ids import PanelId
 
 
 def verify(
@@ -27,6 +33,7 @@ def verify(
     certificate: Path | bytes,
     chain: Chain | Settings | str | None = None,
     require: Assurance | None = None,
+    trust: Sequence[PanelId] = (),
 ) -> Verdict:
     """Check where a model comes from.
 
@@ -34,14 +41,17 @@ def verify(
         model: the file that the certificate is said to be about.
         certificate: the certificate's file, or its bytes.
         chain: a connection by the checker's own settings, or these, or the URL of a node; it needs
-            no key. None takes the node that the settings of this process name.
+            no key. None takes the node that the settings of this process name. The settings' home
+            holds the trust list on which the level rests.
         require: the least assurance that will do.
+        trust: panels that count as they stand now besides those of the trust list, for this once.
 
     Returns:
         what holds.
 
     Raises:
         Refuted: something is false; the message says what, and where it parts from the truth.
+        AssuranceTooLow: it holds, and less vouches for it than is required.
         Unusable: it could not be checked: another chain or deployment, a node that does not answer,
             a run that has not ended, a file that is not there.
     """
@@ -50,6 +60,7 @@ def verify(
         chain = connect(chain if isinstance(chain, Settings) else load(rpc=chain))
     statement = Statement.parse(payload)
     claims.check_deployment(statement, chain.deployment)
+    trusted = trusted_by(chain, trust)
     history = _history(chain, statement)
     claims.check_ended(history)
     ctx = Agreements(chain).context(history.agreement, statement.dataset_root, statement.initial_model)
@@ -62,16 +73,19 @@ def verify(
     claims.check_leaves(statement)
     claims.check_transcript(statement, history)
     orders_checked = claims.check_orders(statement)
-    claims.check_file(statement, model)
-    assurance, reason = assurance_of(history)
+    parameter_bytes = claims.check_file(statement, model)
+    wanted = chain.settings.open_stake
+    jury = read_jury(chain, history, trusted, weigh_pool=wanted is not None)
+    assurance, reason = assurance_of(history, jury, wanted)
     if require is not None and assurance < require:
-        raise ClaimMismatch(
+        raise AssuranceTooLow(
             f"the assurance is {assurance.label}, and at least {require.label} is required",
-            f"everything else holds; {reason}",
+            f"everything else holds; {reason}; {_way_on(jury, require)}",
         )
-    return Verdict(
-        statement, history, assurance, orders_checked, _milestones(history), _origins(chain, statement), reason
-    )
+    milestones = _milestones(history)
+    timing = timing_of(history, milestones, parameter_bytes)
+    origins = _origins(chain, statement)
+    return Verdict(statement, history, assurance, orders_checked, milestones, origins, timing, reason, jury)
 
 
 def _read(path: Path) -> bytes:
@@ -81,24 +95,22 @@ def _read(path: Path) -> bytes:
         raise NotFound(f"the certificate {path} cannot be read: {error.strerror}") from None
 
 
-LEVELS = {
-    AuditMode.ON_SITE: Assurance.ON_SITE,
-    AuditMode.SAMPLED: Assurance.SAMPLED,
-    AuditMode.OPEN: Assurance.OPEN,
-}
-"""What a Match assures, by what was disclosed."""
-
-
-def assurance_of(history: AgreementHistory) -> tuple[Assurance, str]:
-    """Who but the owner has checked a training, by the chain, and why that is so.
+def assurance_of(history: AgreementHistory, jury: Jury | None, open_stake: int | None) -> tuple[Assurance, str]:
+    """Who vouches for a training to a checker, by the chain, and why that is so.
 
     A dispute counts as much as an audit: its verifiers are drawn and vote likewise. A verdict
     against the owner is not for here, since `check_verdict` refutes the certificate.
+
+    Args:
+        history: the agreement's.
+        jury: who was drawn; None where no audit was opened.
+        open_stake: FIT in base units from which on the checker believes a draw from the pool; None
+            never does.
     """
     terms, audit, concluded = history.agreement.terms.audit, history.audit, history.concluded
-    if audit is None:
-        reason = "an audit is only for a dispute, and there was none" if terms.seats else "no audit was agreed on"
-        return Assurance.UNAUDITED, reason
+    if audit is None or jury is None:
+        agreed = "an audit is only for a dispute, and there was none" if terms.seats else "no audit was agreed on"
+        return Assurance.UNAUDITED, agreed
     subject = "the audit that its scientist asked for" if audit.disputed else "its audit"
     if concluded is None:
         return Assurance.UNAUDITED, f"{subject} is under way: {audit.phase.name.lower()}, round {audit.round + 1}"
@@ -106,12 +118,45 @@ def assurance_of(history: AgreementHistory) -> tuple[Assurance, str]:
     if audit.verdict is not Outcome.MATCH:
         return Assurance.UNAUDITED, f"{subject} came to no verdict {when}: {audit.verdict.name.lower()}"
     sampling, last = Sampling(history.proof.count - 1, terms.segments), int(history.agreement.diverged)
-    looked = f"over {sampling.audited + last} of {sampling.segments + last} segments"
-    reason = (
-        f"{subject} concluded match {when}, with at least {audit.quorum} of {len(audit.seats)} drawn verifiers {looked}"
-    )
+    looked = f"about {sampling.audited + last} of {sampling.segments + last} segments"
+    votes = f"{subject} concluded match {when}: {jury.matches} of {len(jury.seats)} seats voted Match {looked}"
     unpaid = "; the model's key is not released yet" if audit.phase is Phase.MATCHED else ""
-    return LEVELS[terms.mode], reason + unpaid
+    level, why = _level(terms.mode, jury, open_stake)
+    return level, f"{votes}, {why}{unpaid}"
+
+
+def _level(mode: AuditMode, jury: Jury, open_stake: int | None) -> tuple[Assurance, str]:
+    """What a Match is worth to a checker, and why.
+
+    A pool is weighed only where everybody may have the records, in mode `open`: elsewhere a seat
+    counts by its name alone.
+    """
+    of_pool = jury.panel is None and mode is AuditMode.OPEN
+    if of_pool and open_stake is not None and jury.pool_stake is not None and jury.pool_stake >= open_stake:
+        return Assurance.OPEN, f"drawn from a pool with {amount_text(jury.pool_stake)} FIT at stake"
+    named = f"{jury.trusted_matches} of them named by your trust list, and {jury.quorum} are needed"
+    if jury.trusted_matches >= jury.quorum:
+        return Assurance.ON_SITE if mode is AuditMode.ON_SITE else Assurance.SAMPLED, named
+    if not of_pool:
+        return Assurance.VOUCHED, named
+    if open_stake is None:
+        return Assurance.VOUCHED, f"{named}; your settings ask for no stake behind the pool (open_stake)"
+    if jury.pool_stake is None:
+        return Assurance.VOUCHED, f"{named}; the node cannot tell what stood behind the pool"
+    staked, wanted = amount_text(jury.pool_stake), amount_text(open_stake)
+    return Assurance.VOUCHED, f"{named}; {staked} FIT stood behind the pool, and your settings ask for {wanted}"
+
+
+def _way_on(jury: Jury | None, require: Assurance) -> str:
+    """What a checker can do where a level is too low."""
+    again = "or have it audited by verifiers that you trust"
+    if jury is None or not jury.matches:
+        return "nobody vouches for it: ask its owner for an audit by verifiers that you trust"
+    if require is Assurance.OPEN:
+        return f"only a draw from the pool, in mode open, comes to that: set open_stake, {again}"
+    if jury.panel is None:
+        return f"if you rely on its seats, name them: fitchain trust add ACCOUNT, {again}"
+    return f"if you know its panel, trust it: fitchain trust add {jury.panel.id}, {again}"
 
 
 def _history(chain: Chain, statement: Statement) -> AgreementHistory:

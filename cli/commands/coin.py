@@ -1,0 +1,75 @@
+"""`fitchain coin`: FIT, in which everything is paid."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from fitchain.cli.command import Session, command, group
+from fitchain.cli.ids import find_address
+from fitchain.cli.views.amounts import format_fit, parse_fit
+from fitchain.cli.views.output import KeyValues, Report
+from fitchain.pod.values.errors import InputRefused
+
+app = group("coin", "See what an account has, and hand on FIT.")
+
+
+@command(app, "balance")
+def balance(
+    session: Session,
+    address: Annotated[
+        str | None, typer.Argument(metavar="ADDRESS", help="Another account than this home's.", show_default=False)
+    ] = None,
+) -> Report:
+    """Show an account's FIT and ETH, and what waits to be collected."""
+    home = session.reader
+    account = find_address(address) if address else session.own_address()
+    verifier = home.audits.verifier(account)
+    values: dict[str, Any] = {
+        "address": account,
+        "fit": format_fit(home.chain.fit_balance(account)),
+        "eth": format_fit(home.chain.balance(account)),
+        "owed": format_fit(home.agreements.owed(account)),
+        "staked": format_fit(verifier.stake),
+        "earned": format_fit(verifier.earned),
+    }
+    pairs = [
+        ("address", account),
+        ("FIT", values["fit"]),
+        ("ETH", f"{values['eth']}, for gas"),
+        ("owed", f"{values['owed']} FIT of jobs (fitchain job withdraw)"),
+        (
+            "staked",
+            f"{values['staked']} FIT as a verifier, {values['earned']} FIT of fees (fitchain verifier withdraw)",
+        ),
+    ]
+    return Report(values, [KeyValues(pairs)])
+
+
+@command(app, "send")
+def send(
+    session: Session,
+    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="Who gets it.")],
+    amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="FIT, such as 12.5.")],
+) -> Report:
+    """Hand on FIT to another account; nobody can take it back."""
+    to, units = find_address(address), parse_fit(amount)
+    home = session.home
+    if not units:
+        raise InputRefused("the amount is zero", "name how much is to be sent")
+    if to in (*home.chain.deployment.addresses.values(), home.keys.address):
+        whose = "is this home's own account" if to == home.keys.address else "is a contract of this deployment"
+        raise InputRefused(f"{to} {whose}: what is sent there helps nobody", "check the address")
+    home.chain.require_fit(units, "the payment")
+    receipt = home.chain.send("FitCoin", "transfer", to, units)
+    left = format_fit(home.chain.fit_balance(home.keys.address))
+    values = {
+        "sent": format_fit(units),
+        "from": home.keys.address,
+        "to": to,
+        "left": left,
+        "transaction": receipt.transaction,
+        "gas": receipt.gas_used,
+    }
+    return Report(values, [KeyValues([("sent", f"{values['sent']} FIT"), ("to", to), ("left", f"{left} FIT")])])

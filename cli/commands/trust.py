@@ -1,0 +1,158 @@
+"""`fitchain trust`: whom this home relies on when it reads a certificate."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fitchain.cli.command import Session, command, group
+from fitchain.cli.ids import find_address, match_panel
+from fitchain.cli.views.amounts import counted
+from fitchain.cli.views.output import KeyValues, Report, Rows, print_views
+from fitchain.cli.views.panels import age_of
+from fitchain.pod.values.errors import AccessRefused, Unusable
+
+if TYPE_CHECKING:
+    from fitchain.pod.ports.chain import Chain
+    from fitchain.pod.ports.trust import TrustedAccount, TrustedPanel, TrustList
+    from fitchain.pod.values.ids import PanelId
+
+app = group("trust", "Name the panels and verifiers that you rely on.")
+
+Named = Annotated[
+    str, typer.Argument(metavar="PANEL|ADDRESS", help="A panel's id, or its first six digits; or an account.")
+]
+ADDRESS_LENGTH = 42
+
+
+@command(app, "add")
+def add(session: Session, named: Named) -> Report:
+    """Trust a panel as it stands, or a verifier's account.
+
+    A panel is shown, with who made it and its members, and you are asked: no option answers for
+    you. Who joins it later does not count until you say this again. An account, typed in full,
+    counts wherever it sits.
+    """
+    from fitchain.pod.ports.trust import TrustedAccount, TrustedAt, look_at_panel, trust
+
+    chain, subject = _find(session, named)
+    if isinstance(subject, str):
+        entry = TrustedAccount(TrustedAt.now(chain), subject)
+        trust(chain.settings.home, entry)
+        return Report(_account_values(entry), [f"trusts {subject} from block {entry.at.block} on"])
+    panel = look_at_panel(chain, subject)
+    print_views(_shown(chain, panel), stderr=True)
+    _require_yes(f"trust these {counted(len(panel.members), 'account')} in draws from this panel? type yes: ")
+    trust(chain.settings.home, panel)
+    line = f"trusts {panel.name!r} as it stood at block {panel.at.block}: {counted(len(panel.members), 'member')}"
+    return Report(_panel_values(panel, ()), [line])
+
+
+@command(app, "list")
+def list_(session: Session) -> Report:
+    """List whom this home trusts, and who joined a panel since."""
+    from fitchain.pod.ports.chain import connect
+    from fitchain.pod.ports.trust import TrustList, joined_since
+
+    chain = connect(session.settings)
+    standing = TrustList.read(chain.settings.home)
+    counting = standing.of(chain)
+    later = joined_since(chain, counting.panels)
+    values = {
+        "panels": [
+            _panel_values(panel, later.get(panel.id, ())) | _counts(panel, counting) for panel in standing.panels
+        ],
+        "accounts": [_account_values(entry) | _counts(entry, counting) for entry in standing.accounts],
+    }
+    rows: list[tuple[object, ...]] = [
+        (
+            panel.id.short,
+            panel.name,
+            len(panel.members),
+            panel.at.block,
+            _note(panel, counting, later.get(panel.id, ())),
+        )
+        for panel in standing.panels
+    ]
+    rows += [(entry.account, None, 1, entry.at.block, _note(entry, counting)) for entry in standing.accounts]
+    heads = ("trusted", "name", "accounts", "since block", "mind")
+    table = Rows(heads, rows, right=("accounts", "since block"), empty="nobody yet: fitchain trust add PANEL")
+    return Report(values, [table])
+
+
+@command(app, "remove")
+def remove(session: Session, named: Named) -> Report:
+    """Trust a panel or an account no longer."""
+    from fitchain.pod.ports.trust import distrust
+
+    chain, subject = _find(session, named)
+    distrust(chain, subject)
+    return Report({"removed": subject}, [f"trusts {subject} no longer"])
+
+
+def _find(session: Session, text: str) -> tuple[Chain, PanelId | str]:
+    """The chain, and what a person means: a panel, or an account by its address in full."""
+    from fitchain.pod.ports.chain import connect
+    from fitchain.pod.ports.registry import Registry
+
+    chain = connect(session.settings)
+    return chain, find_address(text) if len(text) == ADDRESS_LENGTH else match_panel(Registry(chain), text)
+
+
+def _shown(chain: Chain, panel: TrustedPanel) -> list[KeyValues]:
+    from fitchain.pod.ports.registry import Registry
+
+    record = Registry(chain).panel_record(panel.id)
+    head = [
+        ("panel", panel.id),
+        ("name", panel.name),
+        ("made by", panel.creator),
+        ("created", age_of(record.time, chain.block("latest").timestamp)),
+        ("as of", f"block {panel.at.block} of chain {panel.at.chain_id}"),
+    ]
+    return [KeyValues([*head, *((f"member {number}", member) for number, member in enumerate(panel.members))])]
+
+
+def _require_yes(question: str) -> None:
+    """Ask a person; what is piped in is that person's answer, given beforehand.
+
+    Raises:
+        AccessRefused: there is nobody to ask.
+        Unusable: the answer was not yes.
+    """
+    print(question, end="", file=sys.stderr, flush=True)
+    answer = sys.stdin.readline()
+    if not answer:
+        print(file=sys.stderr)
+        raise AccessRefused("trust is given by a person, and nobody is there to ask", "answer on the terminal")
+    if answer.strip().lower() != "yes":
+        raise Unusable("nobody was trusted: the answer was not yes", "type yes, in full, once you know who they are")
+
+
+def _panel_values(panel: TrustedPanel, later: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "panel": panel.id,
+        "name": panel.name,
+        "creator": panel.creator,
+        "members": list(panel.members),
+        "joined_later": list(later),
+        "chain_id": panel.at.chain_id,
+        "block": panel.at.block,
+    }
+
+
+def _account_values(entry: TrustedAccount) -> dict[str, Any]:
+    return {"account": entry.account, "chain_id": entry.at.chain_id, "block": entry.at.block}
+
+
+def _counts(entry: TrustedPanel | TrustedAccount, counting: TrustList) -> dict[str, Any]:
+    return {"counts": entry in counting.panels or entry in counting.accounts}
+
+
+def _note(entry: TrustedPanel | TrustedAccount, counting: TrustList, joined: tuple[str, ...] = ()) -> str | None:
+    """What a person should know of an entry: it does not count on this chain, or others joined."""
+    if entry not in counting.panels and entry not in counting.accounts:
+        return f"of another deployment or chain ({entry.at.chain_id}): does not count here"
+    return f"{counted(len(joined), 'account')} joined later: not trusted until you add it again" if joined else None

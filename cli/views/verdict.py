@@ -1,0 +1,300 @@
+"""A verified certificate as the command line shows it: what the file is, what was committed and
+when, who vouches, what is not proven; in this order.
+
+The words are the chain's facts: that seats voted, never that anybody trained anything again.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fitchain.cli.views.amounts import counted, format_duration, format_fit
+from fitchain.cli.views.output import KeyValues, Prose, Report, View
+from fitchain.pod.ports.agreement import Outcome
+from fitchain.pod.ports.agreement.history import MOST_RELATED
+
+if TYPE_CHECKING:
+    from fitchain.pod.ports.agreement import AgreementHistory, Related
+    from fitchain.pod.ports.registry import PanelRecord
+    from fitchain.pod.proof.certificate import Jury, JurySeat, Timing, Verdict
+
+ASSURANCES = {
+    "unaudited": "nobody vouches for it but its owner, who committed to it and signed",
+    "vouched": "a jury that your trust list does not name voted Match",
+    "on-site": "a quorum of seats that you name voted Match, at the owner's place",
+    "sampled": "a quorum of seats that you name voted Match",
+    "open": "seats drawn from a pool with as much stake as you ask for voted Match",
+}
+
+NOT_PROVEN = (
+    "that the records are true, or the model good, or that it does not remember what it saw",
+    "that two accounts are two people",
+)
+
+
+def describe_verdict(verdict: Verdict, model: Path) -> Report:
+    """A verdict: what holds, who vouches for it, what it does not say."""
+    views: list[View] = [f"the certificate holds: {verdict.assurance}", KeyValues(_file(verdict, model))]
+    views += [KeyValues(_committed(verdict)), KeyValues(_vouching(verdict))]
+    return Report(values(verdict, model), [*views, Prose("not proven", not_proven(verdict))])
+
+
+def values(verdict: Verdict, model: Path) -> dict[str, Any]:
+    """The JSON form of a verdict."""
+    statement, history = verdict.statement, verdict.history
+    return {
+        "holds": True,
+        "assurance": verdict.assurance.label,
+        "reason": verdict.reason,
+        "audit": _audit_values(history),
+        "panel": _panel_values(verdict.jury),
+        "seats": [_seat_values(seat, verdict.jury) for seat in verdict.jury.seats] if verdict.jury else [],
+        "owner_is_scientist": statement.owner == statement.scientist,
+        "duration": _duration_values(verdict.timing),
+        "not_proven": not_proven(verdict),
+        "model": model,
+        "sha256": statement.subject,
+        "agreement": statement.agreement,
+        "chain_id": statement.chain_id,
+        "state": verdict.state.name.capitalize(),
+        "complete": verdict.complete,
+        "owner": statement.owner,
+        "scientist": statement.scientist,
+        "initial_model": statement.initial_model,
+        "final_model": statement.final_model,
+        "recipe": statement.recipe.digest,
+        "dataset": statement.dataset,
+        "dataset_root": statement.dataset_root,
+        "records": statement.card.count,
+        "environment": statement.environment.name,
+        "transcript_root": statement.transcript_root,
+        "checkpoints": statement.count,
+        "steps": statement.steps,
+        "orders_checked": verdict.orders_checked,
+        "paid_to_owner": format_fit(history.paid_to_owner),
+        "paid_to_verifiers": format_fit(history.paid_to_verifiers),
+        "moments": [asdict(moment) for moment in verdict.milestones],
+        "origins": list(verdict.origins),
+        "related": [
+            {
+                "agreement": other.id,
+                "outcome": other.outcome.name.capitalize(),
+                "verdict": other.verdict.name.capitalize() if other.verdict else None,
+            }
+            for other in history.related
+        ],
+        "related_looked_at": min(history.beside, MOST_RELATED),
+        "related_of": history.beside,
+    }
+
+
+def not_proven(verdict: Verdict) -> list[str]:
+    """What the certificate says nothing about."""
+    lines = list(NOT_PROVEN)
+    if verdict.jury is None or not verdict.jury.matches:
+        lines.insert(0, "that the checkpoints come from the training: nobody but the owner looked")
+    else:
+        lines.insert(0, "that who voted Match trained anything again: that rests on who they are")
+        lines.insert(1, "what happened in segments that were not drawn, beyond the chance that one would have been")
+    if verdict.timing.in_one_block:
+        lines.insert(0, "that anything was committed to while a training ran: begin and end stand in one block")
+    return lines
+
+
+def _file(verdict: Verdict, model: Path) -> list[tuple[str, Any]]:
+    statement = verdict.statement
+    return [
+        ("model", model),
+        ("sha-256", statement.subject),
+        ("trained", f"{statement.steps} of {statement.recipe.steps} steps in {statement.count} checkpoints"),
+        ("on", f"{statement.card.count} records: {statement.card.name}"),
+        ("environment", f"{statement.environment.name}, torch {statement.environment.torch}"),
+    ]
+
+
+def _committed(verdict: Verdict) -> list[tuple[str, Any]]:
+    statement, timing = verdict.statement, verdict.timing
+    return [
+        ("agreement", f"{statement.agreement}, {verdict.state.name.capitalize()}"),
+        ("owner", statement.owner),
+        ("scientist", statement.scientist),
+        ("transcript", statement.transcript_root),
+        ("when", _when(verdict)),
+        ("anchors", _anchors(timing)),
+        ("took", _took(timing, statement.steps)),
+        ("beside it", _related(verdict.history)),
+    ]
+
+
+def _vouching(verdict: Verdict) -> list[tuple[str, Any]]:
+    jury, pairs = verdict.jury, list[tuple[str, Any]]()
+    if jury is not None:
+        pairs.append(("drawn from", _panel(jury)))
+        pairs += [(f"seat {seat.number}", _seat(seat, jury)) for seat in jury.seats]
+    pairs += [
+        ("parties", _parties(verdict)),
+        ("assurance", f"{verdict.assurance}: {ASSURANCES[verdict.assurance.label]}"),
+        ("because", verdict.reason),
+    ]
+    return pairs
+
+
+def _panel(jury: Jury) -> str:
+    sizes = f"{jury.opened_size} when the audit was opened, {jury.size} now"
+    if jury.panel is None:
+        staked = "" if jury.pool_stake is None else f"; {format_fit(jury.pool_stake)} FIT stood behind it"
+        return f"all accounts that ever staked: {sizes}{staked}"
+    panel = jury.panel
+    return (
+        f"the panel {panel.name!r}, {panel.id}; made by {panel.creator}{_who(jury.creator_party)} "
+        f"{age_of(panel, jury.requested)}; members: {sizes}"
+    )
+
+
+def age_of(panel: PanelRecord, asked: int) -> str:
+    """How old a panel was when a job was asked for, in words, with the day of its creation."""
+    older = asked - panel.time
+    day = time.strftime("%Y-%m-%d", time.localtime(panel.time))
+    side = "before" if older >= 0 else "after"
+    return f"{format_duration(abs(older))} {side} the job was asked for, on {day}"
+
+
+def _seat(seat: JurySeat, jury: Jury) -> str:
+    if not seat.account:
+        return "found nobody"
+    voted = f"voted {seat.vote.name.capitalize()}" if seat.vote else "revealed no vote"
+    creator = ", the panel's creator" if seat.number == jury.seated_creator else ""
+    named = "named by your trust list" if seat.trusted else "not on your trust list"
+    who = f"{seat.account}{_who(jury.party(seat.account))}{creator}"
+    return f"{who} {voted}; {format_fit(seat.stake)} FIT staked now; {named}"
+
+
+def _who(party: str) -> str:
+    return f" (the {party})" if party else ""
+
+
+def _parties(verdict: Verdict) -> str:
+    """Whether those who vouch, or the two who agreed, are one account, as far as a chain can tell."""
+    statement, jury = verdict.statement, verdict.jury
+    facts = ["owner and scientist are one account" if statement.owner == statement.scientist else "two accounts agreed"]
+    if jury is not None and jury.panel is not None:
+        party = jury.creator_party
+        facts.append(f"the panel's creator is the {party}" if party else "the panel's creator is neither")
+    if jury is not None and jury.seated_parties:
+        facts.append(f"a party sits in {counted(len(jury.seated_parties), 'seat')}")
+    elif jury is not None and any(seat.account for seat in jury.seats):
+        facts.append("no seat is a party's account")
+    return "; ".join(facts)
+
+
+def _when(verdict: Verdict) -> str:
+    first, last = verdict.milestones[0], verdict.milestones[-1]
+    return f"{clock(first.time)} to {clock(last.time)}, blocks {first.block} to {last.block}"
+
+
+def _anchors(timing: Timing) -> str:
+    blocks = [moment.block for moment in timing.anchors]
+    shown = ", ".join(map(str, blocks[-6:]))
+    anchored = f"{counted(len(blocks), 'anchor')}{f' in blocks {shown}' if blocks else ''}"
+    return f"begun in block {timing.begun.block}, {anchored}, ended in block {timing.ended.block}"
+
+
+def _took(timing: Timing, steps: int) -> str:
+    """How long things took, beside what the steps need at least, and what speaks against them."""
+    least = f"{counted(steps, 'step')} need {timing.least_s:.2g} s at least"
+    parts = [f"{format_duration(timing.training_s)} from begin to end, and {least}"]
+    if timing.anchors:
+        parts.append(f"{format_duration(timing.anchoring_s)} from the first anchor to the end")
+    if timing.settling_s is not None:
+        parts.append(f"{format_duration(timing.settling_s)} until money moved")
+    if timing.in_one_block:
+        parts.append(f"begin, all anchors and finish stand in one block ({timing.ended.block})")
+    elif timing.anchored_in_one_block:
+        parts.append(f"all anchors and finish stand in one block ({timing.ended.block})")
+    if timing.too_short:
+        parts.append("no host trains that fast")
+    return "; ".join(parts)
+
+
+def _related(history: AgreementHistory) -> str:
+    """Other agreements that did not end well, so that a lucky run among many failed ones shows."""
+    whose = "of this owner, or of this scientist with this model"
+    beyond = f" (of the newest {MOST_RELATED} of {history.beside})" if history.beside > MOST_RELATED else ""
+    if not history.related:
+        return f"no other agreement {whose} failed or was given up{beyond}"
+    first = ", ".join(f"{other.id.short} {_failure(other)}" for other in history.related[:5])
+    return f"{counted(len(history.related), 'other agreement')} {whose} failed or given up{beyond}: {first}"
+
+
+def _failure(other: Related) -> str:
+    """How an agreement failed: its state, and the verdict that brought it there."""
+    outcome = other.outcome.name.lower()
+    return f"{outcome} ({other.verdict.name.lower()})" if other.verdict else outcome
+
+
+def _audit_values(history: AgreementHistory) -> dict[str, Any] | None:
+    audit, concluded = history.audit, history.concluded
+    if audit is None:
+        return None
+    return {
+        "disputed": audit.disputed,
+        "phase": audit.phase.name.capitalize(),
+        "round": audit.round,
+        "verdict": audit.verdict.name.capitalize() if audit.verdict else None,
+        "block": concluded.block if concluded else None,
+        "quorum": audit.quorum,
+        "seats": [seat.verifier or None for seat in audit.seats],
+    }
+
+
+def _panel_values(jury: Jury | None) -> dict[str, Any] | None:
+    """From whom was drawn; `panel` is null where it was the whole pool."""
+    if jury is None:
+        return None
+    sizes = {"size_when_opened": jury.opened_size, "size": jury.size}
+    if jury.panel is None:
+        return {"panel": None, **sizes, "stake": None if jury.pool_stake is None else format_fit(jury.pool_stake)}
+    panel = jury.panel
+    return {
+        "panel": panel.id,
+        "name": panel.name,
+        "creator": panel.creator,
+        "creator_party": jury.creator_party or None,
+        "created_block": panel.block,
+        "created": panel.time,
+        "age_when_requested": jury.requested - panel.time,
+        **sizes,
+    }
+
+
+def _seat_values(seat: JurySeat, jury: Jury | None) -> dict[str, Any]:
+    party = jury.party(seat.account) if jury and seat.account else ""
+    return {
+        "seat": seat.number,
+        "verifier": seat.account or None,
+        "vote": seat.vote.name.capitalize() if seat.vote is not Outcome.NONE else None,
+        "trace": seat.trace if seat.vote in (Outcome.MATCH, Outcome.MISMATCH) else None,
+        "stake": format_fit(seat.stake),
+        "trusted": seat.trusted,
+        "party": party or None,
+    }
+
+
+def _duration_values(timing: Timing) -> dict[str, Any]:
+    return {
+        "training": timing.training_s,
+        "anchoring": timing.anchoring_s,
+        "settling": timing.settling_s,
+        "least": timing.least_s,
+        "too_short": timing.too_short,
+        "in_one_block": timing.in_one_block,
+        "anchored_in_one_block": timing.anchored_in_one_block,
+    }
+
+
+def clock(seconds: int) -> str:
+    """A time of day with its date."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))

@@ -1,0 +1,279 @@
+"""Commands about trust: whom one relies on, what a certificate is then worth, what a verifier has
+done, and money handed on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from fitchain.cli.app import run
+from fitchain.pod.ports.agreement import Audits, Outcome, commit_nonce
+from fitchain.pod.ports.registry import Registry
+from fitchain.pod.ports.trust import TRUST_FILE
+from fitchain.pod.values.audit_mode import AuditMode
+from fitchain.pod.values.ids import AgreementId, PanelId
+from tests.agreements import KEY, NONCE, Parties
+from tests.audit_actors import TERMS, StakedVerifiers
+from tests.audit_scenario import AuditScenario
+from tests.certified_jobs import Job, played
+from tests.certified_jobs import registered as registered_card
+from tests.chain_fixtures import ETHER, Account
+from tests.cli_fixtures import Fitchain
+
+SOMEBODY = "0x" + "1" * 40
+
+
+@pytest.fixture(scope="module")
+def panel(open_account: Callable[..., Account], staked_verifiers: StakedVerifiers) -> PanelId:
+    return Registry(open_account().chain).create_panel("neighbours", staked_verifiers.addresses)
+
+
+@pytest.fixture(scope="module")
+def vouched(
+    open_account: Callable[..., Account],
+    staked_verifiers: StakedVerifiers,
+    panel: PanelId,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Job:
+    """A job of one account with itself, for which the panel's seats voted Match; its certificate lies
+    beside the model."""
+    both, place = open_account(), tmp_path_factory.mktemp("vouched")
+    parties = registered_card(both, both, place / "table.npz")
+    terms = replace(TERMS, mode=AuditMode.SAMPLED, panel=panel)
+    job = played(parties, place / "model.safetensors", b"vouched", audit=terms)
+    staked_verifiers.conclude(both.chain, job.id, Outcome.MATCH)
+    Audits(both.chain).release(job.id, KEY)
+    (place / "certificate.json").write_bytes(job.certificate)
+    return job
+
+
+@pytest.fixture
+def checker(open_account: Callable[..., Account]) -> Account:
+    return open_account()
+
+
+def verifying(job: Job) -> tuple[str, ...]:
+    return ("proof", "verify", str(job.model), str(job.model.parent / "certificate.json"))
+
+
+# The list
+
+
+def test_a_panel_is_shown_and_trusted_by_a_person(
+    fitchain: Fitchain, checker: Account, panel: PanelId, staked_verifiers: StakedVerifiers
+) -> None:
+    code, told, said = fitchain(checker, "trust", "add", str(panel)[:10], typed="yes\n")
+    assert (code, told["panel"], told["members"]) == (0, str(panel), staked_verifiers.addresses)
+    assert "neighbours" in said and all(address in said for address in staked_verifiers.addresses)
+    assert "made by" in said and "old, of" in said
+    listed = fitchain(checker, "trust", "list")[1]["panels"]
+    assert [(one["panel"], one["counts"], one["joined_later"]) for one in listed] == [(str(panel), True, [])]
+    assert fitchain(checker, "trust", "remove", str(panel))[0] == 0
+    assert fitchain(checker, "trust", "list")[1] == {"panels": [], "accounts": []}
+
+
+@pytest.mark.parametrize(("typed", "kind"), [("", "AccessRefused"), ("y\n", "Unusable"), ("no\n", "Unusable")])
+def test_nothing_but_a_persons_yes_trusts_a_panel(
+    typed: str, kind: str, fitchain: Fitchain, checker: Account, panel: PanelId
+) -> None:
+    code, told, _ = fitchain(checker, "trust", "add", str(panel), typed=typed)
+    assert (code, told["error"]["kind"]) == (3, kind) and told["error"]["hint"]
+    assert not (checker.chain.settings.home / TRUST_FILE).exists()
+
+
+def test_no_option_answers_for_a_person(fitchain: Fitchain, checker: Account, panel: PanelId) -> None:
+    assert fitchain(checker, "trust", "add", str(panel), "--yes", typed="yes\n")[0] == 2
+
+
+def test_who_joined_later_is_listed_as_not_trusted(
+    fitchain: Fitchain, checker: Account, open_account: Callable[..., Account]
+) -> None:
+    creator = open_account()
+    growing = Registry(creator.chain).create_panel("growing", [checker.address])
+    fitchain(checker, "trust", "add", str(growing), typed="yes\n")
+    Registry(creator.chain).extend_panel(growing, [SOMEBODY])
+    (listed,) = fitchain(checker, "trust", "list")[1]["panels"]
+    assert (listed["members"], listed["joined_later"]) == ([checker.address], [SOMEBODY])
+
+
+def test_an_account_typed_in_full_is_trusted_and_removed(fitchain: Fitchain, checker: Account) -> None:
+    assert fitchain(checker, "trust", "add", SOMEBODY)[1]["account"] == SOMEBODY
+    assert [one["account"] for one in fitchain(checker, "trust", "list")[1]["accounts"]] == [SOMEBODY]
+    assert fitchain(checker, "trust", "remove", SOMEBODY)[0] == 0
+    code, told, _ = fitchain(checker, "trust", "remove", SOMEBODY)
+    assert (code, told["error"]["kind"]) == (3, "NotFound")
+
+
+# What a certificate is worth
+
+
+def test_a_certificate_is_worth_what_the_checkers_list_makes_of_it(
+    fitchain: Fitchain, checker: Account, vouched: Job, panel: PanelId
+) -> None:
+    code, stranger, _ = fitchain(checker, *verifying(vouched))
+    assert (code, stranger["assurance"], stranger["owner_is_scientist"]) == (0, "vouched", True)
+    code, refused, _ = fitchain(checker, *verifying(vouched), "--require", "sampled")
+    assert (code, refused["error"]["kind"], refused["error"]["exit_code"]) == (3, "AssuranceTooLow", 3)
+    assert f"fitchain trust add {panel}" in refused["error"]["hint"]
+    once = fitchain(checker, *verifying(vouched), "--require", "sampled", "--trust", str(panel)[:12])
+    assert (once[0], once[1]["assurance"]) == (0, "sampled")
+    fitchain(checker, "trust", "add", str(panel), typed="yes\n")
+    always = fitchain(checker, *verifying(vouched), "--require", "sampled")
+    assert (always[0], always[1]["assurance"]) == (0, "sampled")
+    assert fitchain(checker, *verifying(vouched), "--require", "open")[0] == 3
+    assert fitchain(checker, *verifying(vouched), "--require", "owner-replay")[0] == 3
+
+
+def test_a_quorum_of_accounts_is_as_good_as_a_panel(
+    fitchain: Fitchain, checker: Account, vouched: Job, staked_verifiers: StakedVerifiers
+) -> None:
+    seats = fitchain(checker, *verifying(vouched))[1]["seats"]
+    for number, seat in enumerate(seats):
+        assert fitchain(checker, *verifying(vouched))[1]["assurance"] == ("vouched" if number < 2 else "sampled")
+        fitchain(checker, "trust", "add", seat["verifier"])
+    assert {seat["verifier"] for seat in seats} <= set(staked_verifiers.addresses)
+
+
+def test_what_is_told_stands_in_its_order_and_in_the_chains_words(
+    fitchain: Fitchain, checker: Account, vouched: Job, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fitchain(checker, *verifying(vouched))
+    assert run([*verifying(vouched), "--home", str(checker.chain.settings.home)]) == 0
+    shown = capsys.readouterr().out
+    places = [
+        shown.index(label)
+        for label in ("sha-256", "agreement", "took", "drawn from", "seat 0", "parties", "not proven")
+    ]
+    assert places == sorted(places)
+    assert "3 of 3 seats voted Match" in shown and "owner and scientist are one account" in shown
+    assert "voted Match; 1000 FIT staked now; not on your trust list" in shown
+    assert not any(word in shown for word in ("replayed", "re-executed"))
+
+
+def test_json_tells_panel_seats_and_durations_in_the_fields_words(
+    fitchain: Fitchain, checker: Account, vouched: Job, panel: PanelId
+) -> None:
+    told = fitchain(checker, *verifying(vouched))[1]
+    assert (told["panel"]["panel"], told["panel"]["name"], told["panel"]["size"]) == (str(panel), "neighbours", 4)
+    assert (told["panel"]["size_when_opened"], told["panel"]["creator_party"]) == (4, None)
+    assert told["panel"]["age_when_requested"] >= 0
+    assert {(seat["vote"], seat["stake"], seat["trusted"], seat["party"]) for seat in told["seats"]} == {
+        ("Match", "1000", False, None)
+    }
+    assert (told["duration"]["in_one_block"], told["duration"]["too_short"]) == (False, False)
+    assert (told["duration"]["least"], len(told["not_proven"])) == (pytest.approx(20 * 20e-6), 4)
+
+
+# What both sides see of a panel before they sign
+
+
+def test_a_job_shows_its_panel_to_both_sides(
+    fitchain: Fitchain, parties: Parties, open_account: Callable[..., Account]
+) -> None:
+    scientists = Registry(parties.scientist.chain).create_panel(
+        "the scientist's", [SOMEBODY, parties.owner.address, parties.scientist.address]
+    )
+    id = parties.request(audit=replace(TERMS, panel=scientists))
+    told = fitchain(parties.owner, "job", "show", str(id))[1]["panel"]
+    assert (told["panel"], told["name"], told["creator_party"]) == (str(scientists), "the scientist's", "scientist")
+    assert told["members_that_are_parties"] == [parties.owner.address, parties.scientist.address]
+    assert told["unknown_members"] == told["members"]
+    assert [concern.split(",")[0] for concern in told["concerns"]] == [
+        "the panel's creator is the scientist",
+        "2 of 3 members are a party",
+        f"3 of 3 members are unknown to this home's trust list (fitchain trust add {scientists.short})",
+    ]
+    fitchain(parties.owner, "trust", "add", str(scientists), typed="yes\n")
+    assert fitchain(parties.owner, "job", "show", str(id))[1]["panel"]["unknown_members"] == []
+    assert fitchain(parties.scientist, "job", "show", str(id))[1]["panel"]["unknown_members"] == told["members"]
+    fitchain(parties.owner, "trust", "remove", str(scientists))
+
+
+# What a verifier has done
+
+
+def test_a_verifiers_history_counts_audits_losses_and_distinct_owners(
+    fitchain: Fitchain, checker: Account, scenario: AuditScenario, pass_time: Callable[[int], None]
+) -> None:
+    def shown(address: str) -> dict[str, Any]:
+        return fitchain(checker, "verifier", "show", address)[1]
+
+    calls = Registry(scenario.parties.owner.chain)
+    panel = calls.create_panel("whose history", [one.address for one in scenario.verifiers])
+
+    def ended() -> AgreementId:
+        id = scenario.ended(replace(TERMS, panel=panel))
+        scenario.joined(id)
+        return id
+
+    fresh = shown(checker.address)
+    assert (fresh["audits_done"], fresh["audits_absent"], fresh["staked_block"]) == (0, 0, None)
+    match, other = (Outcome.MATCH, NONCE), (Outcome.MATCH, commit_nonce(NONCE))
+    first = ended()
+    (_, liar), (_, honest), _ = scenario.seated(first)
+    scenario.vote(first, [other, match, match])
+    scenario.reader.advance(first)
+    before = shown(honest.chain.address)
+    assert (before["audits_done"], before["distinct_owners"], before["votes"]) == (1, 1, {"Match": 1})
+    lied = shown(liar.chain.address)
+    assert (lied["audits_lost"], lied["audits_absent"], lied["penalties"], lied["stake"]) == (1, 0, "1000", "0")
+    second = ended()
+    scenario.reader.submit(second, KEY)
+    (_, absent), *_ = scenario.seated(second)
+    was = shown(absent.chain.address)["audits_done"]
+    pass_time(601)
+    scenario.reader.advance(second)
+    gone = shown(absent.chain.address)
+    assert (gone["audits_absent"], gone["audits_lost"], gone["penalties"]) == (1, 0, "1")
+    assert gone["audits_done"] == was and gone["audits_joined"] == was + 1
+
+
+# Money
+
+
+def test_fit_is_handed_on(fitchain: Fitchain, checker: Account, open_account: Callable[..., Account]) -> None:
+    other = open_account(units=0)
+    code, sent, _ = fitchain(checker, "coin", "send", other.address.lower(), "12.5")
+    assert (code, sent["sent"], sent["to"], sent["left"]) == (0, "12.5", other.address, "987.5")
+    assert fitchain(other, "coin", "balance")[1]["fit"] == "12.5"
+    assert fitchain(other, "coin", "balance", checker.address)[1] == {
+        "address": checker.address,
+        "fit": "987.5",
+        "owed": "0",
+        "staked": "0",
+        "earned": "0",
+        "eth": fitchain(checker, "coin", "balance")[1]["eth"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("to", "amount", "kind"),
+    [
+        (SOMEBODY, "0", "InputRefused"),
+        (SOMEBODY, "x", "InputRefused"),
+        ("nobody", "1", "InputRefused"),
+        ("FitCoin", "1", "InputRefused"),
+        ("own", "1", "InputRefused"),
+        (SOMEBODY, "1001", "ChainUnusable"),
+    ],
+)
+def test_fit_that_would_help_nobody_is_not_sent(
+    to: str, amount: str, kind: str, fitchain: Fitchain, checker: Account
+) -> None:
+    named = checker.chain.deployment.addresses.get(to, checker.address if to == "own" else to)
+    code, told, _ = fitchain(checker, "coin", "send", named, amount)
+    assert (code, told["error"]["kind"]) == (3, kind) and told["error"]["hint"]
+    assert checker.chain.fit_balance(checker.address) == 1000 * ETHER
+
+
+def test_the_setting_of_a_pools_stake_is_read_in_fit(fitchain: Fitchain, checker: Account, vouched: Job) -> None:
+    settings = checker.chain.settings.home / "settings.toml"
+    settings.write_text("open_stake = 4000\n")
+    assert (
+        fitchain(checker, *verifying(vouched))[1]["assurance"] == "vouched"
+    )  # what a panel drew is none of the pool's
+    settings.write_text('open_stake = "much"\n')
+    assert fitchain(checker, *verifying(vouched))[1]["error"]["kind"] == "InputRefused"
