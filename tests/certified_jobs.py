@@ -183,8 +183,8 @@ def played(
 
 
 def ended_at_once(parties: Parties, id: AgreementId, recipe: Recipe) -> Transcript:
-    """Send begin, all anchors and the end of a job into one block: whoever trains nothing knows all of
-    it beforehand."""
+    """Send begin, all anchors and the end of a job into one block: whoever trains nothing knows all
+    of it beforehand."""
     calls = Agreements(parties.owner.chain)
     chain = calls.chain
     calls.accept(id, commit_nonce(NONCE))

@@ -38,8 +38,8 @@ def vouched(
     panel: PanelId,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Job:
-    """A job of one account with itself, for which the panel's seats voted Match; its certificate lies
-    beside the model."""
+    """A job of one account with itself, for which the panel's seats voted Match; its certificate
+    lies beside the model."""
     both, place = open_account(), tmp_path_factory.mktemp("vouched")
     parties = registered_card(both, both, place / "table.npz")
     terms = replace(TERMS, mode=AuditMode.SAMPLED, panel=panel)

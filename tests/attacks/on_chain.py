@@ -374,8 +374,8 @@ def stuffed_panel(lab: AttackLab) -> Caught:
 
 
 def borrowed_names(lab: AttackLab) -> Caught:
-    """Of a panel that a checker trusts, name those that are bought in a panel of one's own, and draw
-    from that."""
+    """Of a panel that a checker trusts, name those that are bought in a panel of one's own, and
+    draw from that."""
     attacker, seats = lab.account(10_000 * ETHER), StakedVerifiers([lab.staked() for _ in range(3)])
     honest = [lab.account().address for _ in range(7)]
     trusted = Registry(lab.account().chain).create_panel("ten of repute", [*honest, *seats.addresses])
