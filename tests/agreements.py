@@ -1,4 +1,5 @@
-"""Agreements on a real node whose parties call by hand: registered parties, their terms, made-up transcripts, endings."""
+"""Agreements on a real node whose parties call by hand: registered parties, their terms, made-up
+transcripts, endings."""
 
 from __future__ import annotations
 

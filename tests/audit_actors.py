@@ -1,4 +1,5 @@
-"""Audits driven by hand: verifiers that stake, are drawn and vote as they are told, without evidence or replay."""
+"""Audits driven by hand: verifiers that stake, are drawn and vote as they are told, without
+evidence or replay."""
 
 from __future__ import annotations
 
@@ -45,7 +46,8 @@ class StakedVerifiers:
             calls.join(id, seat, new_identity()[1])
 
     def conclude(self, chain: Chain, id: AgreementId, outcome: Outcome) -> Audit:
-        """Take an audit from its opening to a verdict on which all agree; the arguments are those of `vote`."""
+        """Take an audit from its opening to a verdict on which all agree; the arguments are those
+        of `vote`."""
         self.gather(chain, id)
         self.vote(chain, id, outcome)
         Audits(chain).advance(id)

@@ -1,4 +1,5 @@
-"""Audits on a real node, driven by hand from the end of a training to a verdict, each seat voting as it is told."""
+"""Audits on a real node, driven by hand from the end of a training to a verdict, each seat voting
+as it is told."""
 
 from __future__ import annotations
 

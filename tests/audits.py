@@ -1,7 +1,9 @@
-"""Audits without a chain: an owner's trained folder, what the chain would say of it, evidence sealed through a store, an examination.
+"""Audits without a chain: an owner's trained folder, what the chain would say of it, evidence
+sealed through a store, an examination.
 
-`trained` and `Case.examined` do it in real worker processes; `trained_here` and `Case.replayed_here` run the worker's code in this
-process, whose kernels both then have, because a process takes seconds and there are many cheats.
+`trained` and `Case.examined` do it in real worker processes; `trained_here` and
+`Case.replayed_here` run the worker's code in this process, whose kernels both then have, because a
+process takes seconds and there are many cheats.
 """
 
 from __future__ import annotations
@@ -115,7 +117,8 @@ class Case:
         return examine(self.store, cid, VERIFIER_SECRET, facts, place.with_name(f"{place.name}-opened"))
 
     def replayed_here(self, facts: ChainRecord, tamper: Tamper | None = None) -> list[Problem]:
-        """Check plain evidence and replay what the checks leave, in this process; what does not hold."""
+        """Check plain evidence and replay what the checks leave, in this process; what does not
+        hold."""
         evidence = self.evidence(facts, tamper)
         problems = list(check(evidence, facts))
         spoilt = {problem.segment for problem in problems}

@@ -1,4 +1,5 @@
-"""Jobs that end on a real node with a certificate: nothing is trained, the transcript is made up and fits the recipe."""
+"""Jobs that end on a real node with a certificate: nothing is trained, the transcript is made up
+and fits the recipe."""
 
 from __future__ import annotations
 

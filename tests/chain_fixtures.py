@@ -1,4 +1,5 @@
-"""Fixtures that start a chain: one fresh devnet a test module, its contracts deployed, and funded pods on it."""
+"""Fixtures that start a chain: one fresh devnet a test module, its contracts deployed, and funded
+pods on it."""
 
 from __future__ import annotations
 

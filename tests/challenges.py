@@ -1,4 +1,5 @@
-"""The challenge seed as the contract computes it: for who checks what follows from it without a chain."""
+"""The challenge seed as the contract computes it: for who checks what follows from it without a
+chain."""
 
 from __future__ import annotations
 

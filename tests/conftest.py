@@ -1,4 +1,5 @@
-"""What every test gets: an environment without the person's own settings, the two speeds, and the fixtures of the plugins."""
+"""What every test gets: an environment without the person's own settings, the two speeds, and the
+fixtures of the plugins."""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""Dishonest parties for attacks and faults: a scientist who forges offers, an owner who forges notes and deliveries.
+"""Dishonest parties for attacks and faults: a scientist who forges offers, an owner who forges
+notes and deliveries.
 
-Neither trains anything. What they send is made of honest parts, any of which can be replaced before it is sent.
+Neither trains anything. What they send is made of honest parts, any of which can be replaced before
+it is sent.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ from tests.pods import BOND, HOUR_S, PRICE, RECIPE, Workshop
 
 @dataclass
 class Offer:
-    """A request as a dishonest scientist may make one: every part can be replaced before it is sent.
+    """A request as a dishonest scientist may make one: every part can be replaced before it is
+    sent.
 
     Args:
         home: the scientist's.
@@ -81,7 +84,8 @@ class Offer:
 class Forger:
     """An owner who ends a job at its first leaf by hand, and delivers what it likes.
 
-    The chain takes that: a training may diverge at once. So every part of the delivery can be forged without training anything.
+    The chain takes that: a training may diverge at once. So every part of the delivery can be
+    forged without training anything.
     """
 
     workshop: Workshop

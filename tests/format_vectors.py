@@ -1,8 +1,10 @@
-"""The test vectors of docs/format.md, section 9: how each is parsed out of the document and computed by the code.
+"""The test vectors of docs/format.md, section 9: how each is parsed out of the document and
+computed by the code.
 
-A vector is a fenced JSON block `{"vector": NAME, "given": {...}, "gives": {...}}`. `COMPUTE[NAME]` is a function from what is given to
-what the code gives for it; tests/test_format.py compares that with what the document says. `python -m tests.format_vectors` writes
-the document's vectors anew, for review as a diff.
+A vector is a fenced JSON block `{"vector": NAME, "given": {...}, "gives": {...}}`. `COMPUTE[NAME]`
+is a function from what is given to what the code gives for it; tests/test_format.py compares that
+with what the document says. `python -m tests.format_vectors` writes the document's vectors anew,
+for review as a diff.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Fixtures that start real IPFS nodes: a private pair for a whole module, or single nodes that a test may stop."""
+"""Fixtures that start real IPFS nodes: a private pair for a whole module, or single nodes that a
+test may stop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A provider's front door: it stands before a real node and refuses what a test wants refused, as providers do."""
+"""A provider's front door: it stands before a real node and refuses what a test wants refused, as
+providers do."""
 
 from __future__ import annotations
 

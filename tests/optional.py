@@ -1,5 +1,6 @@
-"""What some tests want of the machine: each such test has the mark of what it wants, is skipped where that is missing, and the end of
-a run says of every one whether its tests ran. `--results FILE` writes the same down, for who adds runs up (`scripts/tests_summary.py`).
+"""What some tests want of the machine: each such test has the mark of what it wants, is skipped
+where that is missing, and the end of a run says of every one whether its tests ran. `--results
+FILE` writes the same down, for who adds runs up (`scripts/tests_summary.py`).
 """
 
 from __future__ import annotations
@@ -93,5 +94,6 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 
 def wants(report: object, name: str) -> bool:
-    """Whether a report is of a test, and not of a file that could not be read, and the test has the mark."""
+    """Whether a report is of a test, and not of a file that could not be read, and the test has the
+    mark."""
     return isinstance(report, pytest.TestReport) and name in report.keywords

@@ -1,6 +1,8 @@
-"""Fixtures of whole jobs: an owner's and a scientist's home on one devnet, private tables, tiny modules, pods in threads or processes.
+"""Fixtures of whole jobs: an owner's and a scientist's home on one devnet, private tables, tiny
+modules, pods in threads or processes.
 
-Nothing here stands in for anything: the chain is anvil, the store a folder that both homes share, the worker a process of its own.
+Nothing here stands in for anything: the chain is anvil, the store a folder that both homes share,
+the worker a process of its own.
 """
 
 from __future__ import annotations
@@ -42,7 +44,8 @@ EXPLODING = RECIPE | {"learning_rate": 300, "loss": "mse_loss", "optimizer": "SG
 """With `Line`: finite for the two segments of a rehearsal and a little longer, then not."""
 
 LONG = RECIPE | {"steps": 12_000, "segment": 200, "group": 8}
-"""Long enough to be interrupted: some five seconds, 61 leaves, seven anchors and five leaves over."""
+"""Long enough to be interrupted: some five seconds, 61 leaves, seven anchors and five leaves over.
+"""
 
 MODULES = '''
 import torch
@@ -169,7 +172,8 @@ class Workshop:
 
 
 def private_table(path: Path, rows: int = 40, seed: int = 1) -> Path:
-    """Write a CSV of four measurements with many digits, two classes, and names that must stay out."""
+    """Write a CSV of four measurements with many digits, two classes, and names that must
+    stay out."""
     numbers = np.random.default_rng(seed)
     x_N4 = numbers.normal(size=(rows, 4)) * 3
     labels = np.where(x_N4.sum(1) > 0, "ill", "well")

@@ -1,4 +1,5 @@
-"""What the tests of text read: tracked files, comments and docstrings, the prose and the code of documents."""
+"""What the tests of text read: tracked files, comments and docstrings, the prose and the code of
+documents."""
 
 from __future__ import annotations
 
@@ -63,7 +64,8 @@ def comments_of(path: Path) -> dict[int, str]:
 
 
 def docstring_lines(path: Path) -> set[int]:
-    """Lines of texts that stand as statements: docstrings of modules, classes, functions and constants."""
+    """Lines of texts that stand as statements: docstrings of modules, classes, functions and
+    constants."""
     lines: set[int] = set()
     for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
@@ -83,7 +85,8 @@ def prose_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def document_lines(path: Path) -> Iterator[tuple[int, str, str]]:
-    """A document's lines as (line, kind, text); the kind is `prose`, `table`, or the language of a block (`code` without)."""
+    """A document's lines as (line, kind, text); the kind is `prose`, `table`, or the language of a
+    block (`code` without)."""
     language = ""
     for number, text in enumerate(path.read_text().splitlines(), 1):
         if FENCE.match(text):

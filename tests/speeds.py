@@ -1,8 +1,10 @@
-"""Which command runs a test: `make test` what is marked neither `long` nor `nightly`, `make test-long` what is `long`, `make nightly`
-what is `nightly`. A test with both marks is refused, so every test has exactly one.
+"""Which command runs a test: `make test` what is marked neither `long` nor `nightly`, `make
+test-long` what is `long`, `make nightly` what is `nightly`. A test with both marks is refused, so
+every test has exactly one.
 
-Laws (hypothesis) look at `usual` many examples with `make test`, the same in every run; with `make test-long` at five times as many,
-the same in every run; with `make nightly` at twenty times as many, new ones in every run.
+Laws (hypothesis) look at `usual` many examples with `make test`, the same in every run; with `make
+test-long` at five times as many, the same in every run; with `make nightly` at twenty times as
+many, new ones in every run.
 """
 
 from __future__ import annotations
@@ -60,10 +62,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def long_unless(quick: Callable[..., bool], values: Iterable[Any]) -> list[Any]:
-    """Parameters of a test that are `long` but for some: the short form of what a table of cases tests.
+    """Parameters of a test that are `long` but for some: the short form of what a table of cases
+    tests.
 
     Args:
-        quick: whether a case belongs to the short form; it takes the case, or its parts where that is a tuple.
+        quick: whether a case belongs to the short form; it takes the case, or its parts where that
+            is a tuple.
         values: the cases.
     """
     parts = [value if isinstance(value, tuple) else (value,) for value in values]

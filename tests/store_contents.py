@@ -1,4 +1,5 @@
-"""What stores of either kind are filled with: streams that hold only their pattern, and the CIDs that Kubo gives them."""
+"""What stores of either kind are filled with: streams that hold only their pattern, and the CIDs
+that Kubo gives them."""
 
 from __future__ import annotations
 

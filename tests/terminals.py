@@ -1,7 +1,8 @@
 """Walks: the commands that a document shows after a prompt, run as they stand there.
 
-Commands stand in ```console blocks after a prompt, the name of a terminal and `$`; a line that ends in a backslash goes on. Each
-prompt is one bash; words in capitals (`DATASET`, `MODEL`, `JOB`) are replaced by what the commands printed.
+Commands stand in ```console blocks after a prompt, the name of a terminal and `$`; a line that ends
+in a backslash goes on. Each prompt is one bash; words in capitals (`DATASET`, `MODEL`, `JOB`) are
+replaced by what the commands printed.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ class Terminal:
         self._lines.put(None)
 
     def run(self, command: str) -> tuple[int | None, str]:
-        """Give it a line; its exit code and what it printed; no code where it ended or said nothing for long."""
+        """Give it a line; its exit code and what it printed; no code where it ended or said nothing
+        for long."""
         assert self._bash.stdin is not None
         self._bash.stdin.write(f"{command}\necho END-OF-COMMAND $?\n")
         self._bash.stdin.flush()
@@ -127,7 +129,8 @@ class Walkers:
 
 
 def clone_at(folder: Path) -> dict[str, str]:
-    """Make a folder look like a clone that was set up, so that what a walk writes stays out of this one.
+    """Make a folder look like a clone that was set up, so that what a walk writes stays out of this
+    one.
 
     Returns:
         the environment of its terminals.

@@ -1,4 +1,5 @@
-"""An agreement's life through the bindings, on a real node: money, deadlines, permits, proofs, and what a checker reads."""
+"""An agreement's life through the bindings, on a real node: money, deadlines, permits, proofs, and
+what a checker reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Audits without a replay: which segments are drawn, what a vote binds, what evidence says and what is checked of it."""
+"""Audits without a replay: which segments are drawn, what a vote binds, what evidence says and what
+is checked of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What an audit finds and costs: exact numbers against the draw itself, against enumeration and against the bound."""
+"""What an audit finds and costs: exact numbers against the draw itself, against enumeration and
+against the bound."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Whole jobs with audits: pods of all three kinds on a real chain, real replays, absence, laziness, silence and disputes."""
+"""Whole jobs with audits: pods of all three kinds on a real chain, real replays, absence, laziness,
+silence and disputes."""
 
 from __future__ import annotations
 
@@ -41,7 +42,8 @@ PassTime = Callable[[int], None]
 
 @dataclass(frozen=True)
 class AuditedWorkshop:
-    """A workshop whose dataset may be audited, and four verifiers that have staked, of whom tests make panels."""
+    """A workshop whose dataset may be audited, and four verifiers that have staked, of whom tests
+    make panels."""
 
     workshop: Workshop
     verifiers: tuple[Party, ...]

@@ -1,4 +1,5 @@
-"""Audits through the bindings, on a real node: stakes, draws, votes, verdicts, and what is read of them."""
+"""Audits through the bindings, on a real node: stakes, draws, votes, verdicts, and what is read of
+them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Laws, examples and attacks: `fitchain.pod.proof.certificate`, against a real chain, with a transcript that was not trained but fits."""
+"""Laws, examples and attacks: `fitchain.pod.proof.certificate`, against a real chain, with a
+transcript that was not trained but fits."""
 
 from __future__ import annotations
 
@@ -52,7 +53,8 @@ def parties(open_account: Callable[..., Account], tmp_path_factory: pytest.TempP
 
 @pytest.fixture(scope="module")
 def play(parties: Parties, tmp_path_factory: pytest.TempPathFactory) -> Play:
-    """Plays a job up to its end: `play(salt, bend=…)`, `bend` making the owner dishonest about its leaves."""
+    """Plays a job up to its end: `play(salt, bend=…)`, `bend` making the owner dishonest about its
+    leaves."""
 
     def play_it(salt: bytes, **how: Any) -> Job:
         return played(parties, tmp_path_factory.mktemp("delivery") / "model.safetensors", salt, **how)
@@ -69,7 +71,7 @@ def resealed(statement: dict[str, Any], keys: Keys) -> bytes:
     return seal(canonical_json(statement), keys)
 
 
-# --- what holds --------------------------------------------------------------------------------------------------------
+# --- what holds -------------------------------------------------------------------------------
 
 
 def test_certificate_of_a_finished_job_holds(job: Job, reader: Chain) -> None:
@@ -126,7 +128,7 @@ def test_assurance_levels_are_ordered_and_named() -> None:
     assert [Assurance.parse(label) for label in labels] == sorted(Assurance)
 
 
-# --- every field -------------------------------------------------------------------------------------------------------
+# --- every field ------------------------------------------------------------------------------
 
 
 def fields(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -187,7 +189,8 @@ OF_ANOTHER_DEPLOYMENT = {("predicate", "agreement", "chain_id")} | {
     ("predicate", "agreement", "contracts", name)
     for name in ("FitCoin", "Registry", "Agreements", "ProofOfTrain", "Audits")
 }
-"""Fields that say of which deployment a certificate is: with others it is another's, and nothing can be said of it here."""
+"""Fields that say of which deployment a certificate is: with others it is another's, and nothing
+can be said of it here."""
 
 
 def test_any_altered_field_breaks_the_signature(job: Job, reader: Chain) -> None:
@@ -213,7 +216,8 @@ def test_any_field_that_the_owner_leaves_out_or_adds_is_refuted(job: Job, reader
             target = target[key]
         fewer = [{name: each for name, each in target.items() if name != gone} for gone in target]
         for new in [*fewer, target | {"x": 0}]:
-            certificate = resealed(with_field({"all": short}, ("all", *path), lambda _: new)["all"], job.keys)  # noqa: B023
+            altered = with_field({"all": short}, ("all", *path), lambda _: new)  # noqa: B023
+            certificate = resealed(altered["all"], job.keys)
             found = outcome(job, certificate, reader)
             assert isinstance(found, type) and issubclass(found, Refuted), (path, new, found)
 
@@ -224,7 +228,7 @@ def test_leaves_left_out_or_repeated_are_refuted(job: Job, reader: Chain) -> Non
         assert outcome(job, resealed(with_field(job.statement, where, change), job.keys), reader) is ClaimMismatch
 
 
-# --- the envelope ------------------------------------------------------------------------------------------------------
+# --- the envelope -----------------------------------------------------------------------------
 
 
 @given(st.data())
@@ -263,7 +267,7 @@ def test_what_is_no_certificate_is_refuted(text: bytes) -> None:
         unseal(text)
 
 
-# --- the file ----------------------------------------------------------------------------------------------------------
+# --- the file ---------------------------------------------------------------------------------
 
 
 def test_model_altered_by_one_byte_is_refuted(job: Job, reader: Chain, tmp_path: Path) -> None:
@@ -297,7 +301,7 @@ def test_file_that_is_no_model_is_refuted_and_a_missing_one_is_not(job: Job, rea
         verify(tmp_path / "nothing", job.certificate, reader)
 
 
-# --- the chain ---------------------------------------------------------------------------------------------------------
+# --- the chain --------------------------------------------------------------------------------
 
 
 def test_certificate_of_an_unknown_deployment_cannot_be_checked(job: Job, reader: Chain) -> None:
@@ -334,7 +338,7 @@ def test_certificate_of_one_job_does_not_serve_another(job: Job, play: Play, rea
         verify(job.model, resealed(borrowed, job.keys), reader)
 
 
-# --- audits --------------------------------------------------------------------------------------------------------------
+# --- audits -----------------------------------------------------------------------------------
 
 
 def ended(reason: str) -> str:
@@ -442,7 +446,7 @@ def test_failed_audits_stand_beside_every_other_job(
     assert states == [State.FORFEITED, State.FORFEITED, State.REFUNDED]
 
 
-# --- an owner that lies on chain as well ---------------------------------------------------------------------------------
+# --- an owner that lies on chain as well ------------------------------------------------------
 
 
 def bent(transcript: Transcript, index: int, **changes: Any) -> Transcript:
@@ -456,7 +460,8 @@ def bent(transcript: Transcript, index: int, **changes: Any) -> Transcript:
 
 
 def as_told(job: Job) -> bytes:
-    """A certificate of exactly what the owner told the chain, though its own check would refuse to sign it."""
+    """A certificate of exactly what the owner told the chain, though its own check would refuse to
+    sign it."""
     honest = leaves_of(job.recipe, job.transcript.ctx, job.transcript.seed, job.recipe.leaf_count)
     statement = json.loads(unseal(job.issue(transcript=honest))[0])
     leaves = [leaf.to_json() for leaf in job.transcript.leaves]
@@ -493,7 +498,7 @@ def test_optimizer_that_was_not_fresh_is_refuted(play: Play, reader: Chain) -> N
         verify(job.model, as_told(job), reader)
 
 
-# --- long transcripts, and issuing ---------------------------------------------------------------------------------------
+# --- long transcripts, and issuing ------------------------------------------------------------
 
 
 @pytest.mark.parametrize("upto", [None, 6, 8, 1])
@@ -529,7 +534,7 @@ def test_only_the_owner_issues_and_only_the_truth(job: Job, tmp_path: Path) -> N
         job.issue(model=tmp_path / "model")
 
 
-# --- golden bytes ------------------------------------------------------------------------------------------------------
+# --- golden bytes -----------------------------------------------------------------------------
 
 
 def test_golden_certificate_holds_as_far_as_it_needs_no_chain() -> None:

@@ -1,4 +1,5 @@
-"""The client: what is checked before anything is done, calls and events, refusals by name, and money that is not there."""
+"""The client: what is checked before anything is done, calls and events, refusals by name, and
+money that is not there."""
 
 from __future__ import annotations
 

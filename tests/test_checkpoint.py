@@ -1,4 +1,5 @@
-"""The recorder: the right leaves, off the training thread, on disk before anyone is told; and what a power cut may leave."""
+"""The recorder: the right leaves, off the training thread, on disk before anyone is told; and what
+a power cut may leave."""
 
 from __future__ import annotations
 

@@ -243,7 +243,8 @@ def test_the_command_names_every_group(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_help_waits_for_nothing_heavy() -> None:
     heavy = ("torch", "web3", "sklearn", "numpy", "rich", "eth_account", "requests")
-    asked = f"import sys; from fitchain.cli.app import run; run(['--help']); print([m for m in {heavy} if m in sys.modules])"
+    asked = "import sys; from fitchain.cli.app import run; run(['--help']); "
+    asked += f"print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
 

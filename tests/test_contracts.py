@@ -1,4 +1,5 @@
-"""The contracts as they are shipped: artifacts, vectors, sizes. What they do is tested in Solidity (tests/contracts, by forge)."""
+"""The contracts as they are shipped: artifacts, vectors, sizes. What they do is tested in Solidity
+(tests/contracts, by forge)."""
 
 from __future__ import annotations
 

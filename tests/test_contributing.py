@@ -1,4 +1,5 @@
-"""CONTRIBUTING is true: a kind of data file is added in a copy of the package by the documented way, and is read there."""
+"""CONTRIBUTING is true: a kind of data file is added in a copy of the package by the documented
+way, and is read there."""
 
 from __future__ import annotations
 

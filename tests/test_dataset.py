@@ -1,4 +1,5 @@
-"""Records, cards, policies and mock data: what is registered, what is published, what is refused."""
+"""Records, cards, policies and mock data: what is registered, what is published, what
+is refused."""
 
 from __future__ import annotations
 
@@ -81,7 +82,7 @@ def changed(table: Table, name: str, index: int, value: Any) -> Table:
     return Table.of({**table.arrays, name: array}, table.target)
 
 
-# --- leaves and roots --------------------------------------------------------------------------------------------------
+# --- leaves and roots -------------------------------------------------------------------------
 
 
 def test_a_leaf_and_a_root_are_as_defined() -> None:
@@ -129,7 +130,7 @@ def test_a_short_key_is_refused() -> None:
         register(TABLE, b"short", "x")
 
 
-# --- openings ----------------------------------------------------------------------------------------------------------
+# --- openings ---------------------------------------------------------------------------------
 
 
 @settings(max_examples=examples(40))
@@ -183,7 +184,7 @@ def test_there_is_no_opening_outside_the_dataset() -> None:
         list(open_records(TABLE, KEY, LEAVES, [0, 40]))
 
 
-# --- cards -------------------------------------------------------------------------------------------------------------
+# --- cards ------------------------------------------------------------------------------------
 
 
 def test_a_card_reads_back() -> None:
@@ -285,7 +286,7 @@ def test_a_transform_that_cannot_be_is_refused(mode: str, ranges: dict[str, tupl
         fit_transform(TABLE, mode, ranges)
 
 
-# --- recipes against cards and policies --------------------------------------------------------------------------------
+# --- recipes against cards and policies -------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -393,7 +394,7 @@ def test_modes_disclose_more_the_further_they_reach() -> None:
         assert AuditMode.OPEN < AuditMode.ON_SITE  # type: ignore[operator]
 
 
-# --- mock data ---------------------------------------------------------------------------------------------------------
+# --- mock data --------------------------------------------------------------------------------
 
 
 @settings(max_examples=examples(30))

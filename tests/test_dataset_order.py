@@ -110,7 +110,7 @@ def test_a_batch_larger_than_the_rows_is_refused() -> None:
         next(batches(recipe(batch_size=11), SEED))
 
 
-# --- assembling --------------------------------------------------------------------------------------------------------
+# --- assembling -------------------------------------------------------------------------------
 
 TABLE = Table.of(
     {

@@ -47,7 +47,7 @@ def npy(array: Any, allow_pickle: bool = False) -> bytes:
     return file.getvalue()
 
 
-# --- CSV ---------------------------------------------------------------------------------------------------------------
+# --- CSV --------------------------------------------------------------------------------------
 
 
 def test_read_gives_numbers_and_sorted_categories(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_written_csv_reads_back_bit_for_bit(tmp_path_factory: pytest.TempPathFac
     assert [bytes(r) for r in Table.read(path).records()] == [bytes(r) for r in table.records()]
 
 
-# --- NPZ ---------------------------------------------------------------------------------------------------------------
+# --- NPZ --------------------------------------------------------------------------------------
 
 
 @settings(max_examples=examples(50))
@@ -259,7 +259,7 @@ def test_a_damaged_archive_reads_the_same_or_is_refused(
     assert sorted(array.tolist() for array in read.arrays.values()) == [[0, 1, 2, 3], [0, 1, 2, 3]]
 
 
-# --- tables ------------------------------------------------------------------------------------------------------------
+# --- tables -----------------------------------------------------------------------------------
 
 
 def test_a_record_is_the_schemas_digest_and_its_cells() -> None:

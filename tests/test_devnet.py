@@ -1,4 +1,5 @@
-"""The devnet: starts once, survives its starter, keeps its chain, gives money, and is not taken for another program's."""
+"""The devnet: starts once, survives its starter, keeps its chain, gives money, and is not taken for
+another program's."""
 
 from __future__ import annotations
 
@@ -44,7 +45,8 @@ def test_down_twice_is_harmless(folder: Path) -> None:
 
 
 def test_devnet_survives_the_process_that_started_it(folder: Path) -> None:
-    code = f"from pathlib import Path; from fitchain.pod.ports.chain import devnet; print(devnet.up(Path({str(folder)!r}), 0).pid)"
+    code = "from pathlib import Path; from fitchain.pod.ports.chain import devnet; "
+    code += f"print(devnet.up(Path({str(folder)!r}), 0).pid)"
     pid = int(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
     assert pid != os.getpid()
     found = devnet.status(folder)

@@ -1,4 +1,5 @@
-"""Documents say what is so: files, modules and commands that they name are there, and what they show after a prompt is run."""
+"""Documents say what is so: files, modules and commands that they name are there, and what they
+show after a prompt is run."""
 
 from __future__ import annotations
 
@@ -252,7 +253,8 @@ def test_readme_calls_what_the_notebook_calls_likewise() -> None:
 
 
 def texts_run_by_tests() -> set[tuple[str, str]]:
-    """Pairs of texts that stand side by side in a call, a list or a tuple of some test: `run("job", "accept", id)`.
+    """Pairs of texts that stand side by side in a call, a list or a tuple of some test: `run("job",
+    "accept", id)`.
 
     What is no text there is a star: `run("pod", role)` runs the pods of all roles.
     """
@@ -286,7 +288,8 @@ def python_commands() -> set[tuple[str, ...]]:
 
 
 def test_python_commands_that_documents_name_run_and_answer() -> None:
-    """The probe's prints what ships, on a host of its class; what the others write is compared by tests/test_contracts.py."""
+    """The probe's prints what ships, on a host of its class; what the others write is compared by
+    tests/test_contracts.py."""
     assert python_commands() == {PROBE, ("scripts.compile_contracts",), ("scripts.contract_vectors",)}
     done = subprocess.run([sys.executable, "-m", *PROBE], cwd=ROOT, capture_output=True, text=True)
     _, _, name, threads = PROBE

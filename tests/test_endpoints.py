@@ -1,4 +1,5 @@
-"""Endpoints from the registry: a stranger's bytes, parsed, bounded, and dialled only where that is harmless."""
+"""Endpoints from the registry: a stranger's bytes, parsed, bounded, and dialled only where that is
+harmless."""
 
 from __future__ import annotations
 

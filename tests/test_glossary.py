@@ -1,4 +1,5 @@
-"""One concept, one word: what the glossary names is there, and what was given up does not come back."""
+"""One concept, one word: what the glossary names is there, and what was given up does not come
+back."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ def test_words_are_in_order_and_each_has_a_line_and_a_form() -> None:
 
 
 def body_of(name: str) -> str:
-    """What a contract, interface, struct, enum, event or type of a name holds, between its braces or parentheses."""
+    """What a contract, interface, struct, enum, event or type of a name holds, between its braces
+    or parentheses."""
     bodies = ""
     for match in re.finditer(rf"\b(?:contract|interface|library|struct|enum|event|type) I?{name}\b", SOURCES):
         start, depth = match.end(), 0
@@ -67,8 +69,8 @@ def test_python_form_is_there(form: str) -> None:
             value = importlib.import_module(f"{value.__name__}.{name}")
 
 
-# Words that were given up. The command-line forms of the glossary are checked with those of all documents
-# (tests/test_documents.py).
+# Words that were given up. The command-line forms of the glossary are checked with those of all
+# documents (tests/test_documents.py).
 
 RETIRED_MODULES = {
     "pod": {
@@ -196,11 +198,13 @@ RETIRED_IN_DOCUMENTS = [
     "wishes",
     "teller",
 ]
-"""Words of the house that documents do not speak; keys of hashed JSON, of the ABI and of `--json` stand in backticks."""
+"""Words of the house that documents do not speak; keys of hashed JSON, of the ABI and of `--json`
+stand in backticks."""
 
 
 def defined(path: Path) -> Iterator[tuple[int, str]]:
-    """Every name that a file defines, as (line, name): functions, classes, parameters, variables, fields."""
+    """Every name that a file defines, as (line, name): functions, classes, parameters, variables,
+    fields."""
     for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield node.lineno, node.name

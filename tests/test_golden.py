@@ -1,6 +1,8 @@
-"""Golden bytes: the committed files of version 1 are read, recomputed and verified, as they must be for ever once it is frozen.
+"""Golden bytes: the committed files of version 1 are read, recomputed and verified, as they must be
+for ever once it is frozen.
 
-They are one small job that was really done (tests/golden/make.py): every format as a file, and the state of the chain it was done on.
+They are one small job that was really done (tests/golden/make.py): every format as a file, and the
+state of the chain it was done on.
 """
 
 from __future__ import annotations
@@ -81,7 +83,7 @@ def statement() -> Statement:
     return Statement.parse(unseal((JOB / "certificate.json").read_bytes())[0])
 
 
-# --- graph, recipe, card -------------------------------------------------------------------------------------------------------
+# --- graph, recipe, card ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("name", "read"), [("graph", GRAPH), ("recipe", RECIPE), ("card", CARD)])
@@ -116,7 +118,7 @@ def test_document_names_every_field_of_policy_environment_and_node() -> None:
     assert [name for name in names if f"`{name}`" not in text and f'"{name}"' not in text] == []
 
 
-# --- tensors -------------------------------------------------------------------------------------------------------------------
+# --- tensors ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["initial.safetensors", "model.safetensors", "state-6.safetensors"])
@@ -136,7 +138,7 @@ def test_golden_states_are_those_of_their_leaves() -> None:
     assert last.leaf.model == model_root(read_safetensors(JOB / "model.safetensors")[0])
 
 
-# --- dataset and order ---------------------------------------------------------------------------------------------------------
+# --- dataset and order ------------------------------------------------------------------------
 
 
 def test_golden_records_have_the_registered_root() -> None:
@@ -168,7 +170,7 @@ def test_golden_mock_data_are_the_cards_and_marked(tmp_path: Path) -> None:
     assert again.mock and list(again.records()) == list(mock.records())
 
 
-# --- transcript ----------------------------------------------------------------------------------------------------------------
+# --- transcript -------------------------------------------------------------------------------
 
 
 def test_golden_leaves_make_the_root_that_the_chain_recorded() -> None:
@@ -198,7 +200,7 @@ def cid_of(content: bytes) -> Any:
     return add_file(chunks(BytesIO(content)), lambda cid, block: None).cid
 
 
-# --- what travelled ------------------------------------------------------------------------------------------------------------
+# --- what travelled ---------------------------------------------------------------------------
 
 
 def test_golden_note_opens_and_holds_the_leaves_of_its_anchor() -> None:
@@ -228,7 +230,7 @@ def test_golden_backup_of_a_key_opens(tmp_path: Path) -> None:
     assert (opened.address, opened.identity) == (statement().scientist, value("secrets.json")["scientist"])
 
 
-# --- certificate ---------------------------------------------------------------------------------------------------------------
+# --- certificate ------------------------------------------------------------------------------
 
 
 def test_golden_certificate_holds_as_far_as_it_needs_no_chain() -> None:
@@ -283,7 +285,7 @@ def test_golden_certificate_verifies_on_the_chain_it_was_made_on(golden_chain: C
     assert proof.seed == order_seed(proof.ctx, seed_block, proof.nonce)
 
 
-# --- the training itself -------------------------------------------------------------------------------------------------------
+# --- the training itself ----------------------------------------------------------------------
 
 
 @pytest.mark.probe

@@ -1,7 +1,7 @@
 """Kinds of identifiers: the type checker keeps them apart, and at run time each is a digest.
 
-mypy strict refuses an ignore that silences nothing, so each `type: ignore` below is an assertion that the line does not
-check.
+mypy strict refuses an ignore that silences nothing, so each `type: ignore` below is an assertion
+that the line does not check.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""The store over real Kubo nodes: their CIDs, two nodes that only bitswap joins, pins, interruptions, CAR."""
+"""The store over real Kubo nodes: their CIDs, two nodes that only bitswap joins, pins,
+interruptions, CAR."""
 
 from __future__ import annotations
 
@@ -57,7 +58,7 @@ def written_folder(path: Path) -> Path:
     return path
 
 
-# --- the same CIDs -----------------------------------------------------------------------------------------------------
+# --- the same CIDs ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("length", "cid"), [one for one in KUBO.items() if one[0] < 1 << 28])
@@ -76,7 +77,7 @@ def test_a_folders_cid_is_the_golden_one_and_kubos_own(ipfs_pair: Nodes, a: Ipfs
     assert ipfs(ipfs_pair, "a", "add", "-r", "-Q", "-n", str(folder)).decode().strip() == KUBO_FOLDER
 
 
-# --- two nodes ---------------------------------------------------------------------------------------------------------
+# --- two nodes --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("length", [0, 1, MIB, MIB + 1, 5 * MIB + 77])
@@ -156,7 +157,7 @@ def test_a_link_in_a_folder_is_refused(a: IpfsStore, tmp_path: Path) -> None:
         a.add_folder(tmp_path / "in")
 
 
-# --- pins --------------------------------------------------------------------------------------------------------------
+# --- pins -------------------------------------------------------------------------------------
 
 
 def test_pods_that_share_a_node_keep_their_own_pins(ipfs_pair: Nodes) -> None:
@@ -195,7 +196,7 @@ def test_what_a_person_pinned_stays_pinned(ipfs_pair: Nodes, a: IpfsStore) -> No
     assert a.has(Cid.parse(cid))
 
 
-# --- CAR ---------------------------------------------------------------------------------------------------------------
+# --- CAR --------------------------------------------------------------------------------------
 
 
 def test_car_files_are_kubos_to_the_byte(ipfs_pair: Nodes, a: IpfsStore, tmp_path: Path) -> None:
@@ -234,7 +235,7 @@ def test_a_car_that_lacks_a_block_is_not_taken_for_whole(a: IpfsStore, tmp_path:
     assert cid not in a.list_pins()
 
 
-# --- interruptions -----------------------------------------------------------------------------------------------------
+# --- interruptions ----------------------------------------------------------------------------
 
 
 def later(seconds: float, act: Callable[[], object]) -> threading.Thread:
@@ -365,7 +366,7 @@ def test_an_interrupted_fetch_goes_on_from_the_blocks_that_are_here(nodes: Nodes
     assert received_bytes(b) - before <= 0.45 * size
 
 
-# --- the node ----------------------------------------------------------------------------------------------------------
+# --- the node ---------------------------------------------------------------------------------
 
 
 def test_a_real_node_asks_for_its_authorization(nodes: Nodes) -> None:

@@ -1,4 +1,5 @@
-"""What goes wrong between a pod and its node, played by a small server: no node, another server, a liar, a full disk."""
+"""What goes wrong between a pod and its node, played by a small server: no node, another server, a
+liar, a full disk."""
 
 from __future__ import annotations
 
@@ -158,7 +159,7 @@ def test_a_password_in_the_address_is_refused_and_not_shown(tmp_path: Path) -> N
     assert "secret" not in caught.value.message + caught.value.hint
 
 
-# --- a node that lies --------------------------------------------------------------------------------------------------
+# --- a node that lies -------------------------------------------------------------------------
 
 
 def test_other_bytes_are_refuted_and_the_node_is_named(tmp_path: Path) -> None:
@@ -247,7 +248,7 @@ def test_a_cid_of_another_codec_hash_or_version_is_refused(text: str) -> None:
         Cid.parse(text)
 
 
-# --- a node that cannot ------------------------------------------------------------------------------------------------
+# --- a node that cannot -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("message", ["write /data/blocks: no space left on device", "maximum storage limit exceeded"])

@@ -1,4 +1,5 @@
-"""A whole job between two pods that share nothing but the chain: each has its own Kubo node, and one of them goes away."""
+"""A whole job between two pods that share nothing but the chain: each has its own Kubo node, and
+one of them goes away."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ class Done:
 def done(
     open_party: Callable[..., Party], table_path: Path, ipfs_pair: Nodes, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Done]:
-    """A job over two nodes; the owner's node dies when the result is to be fetched, and comes back."""
+    """A job over two nodes; the owner's node dies when the result is to be fetched, and
+    comes back."""
     heard: list[str] = []
     parties = {name: open_party(name) for name in ("owner", "scientist")}
     for node, party in zip("ab", parties.values(), strict=True):
@@ -91,7 +93,8 @@ def test_the_same_context_and_seed_give_the_same_transcript_over_the_local_store
 
 
 def test_nothing_readable_is_ever_published(done: Done, table_path: Path) -> None:
-    """Neither repository holds a name, a measurement or a tensor, and no store holds the other's unsealed files."""
+    """Neither repository holds a name, a measurement or a tensor, and no store holds the other's
+    unsealed files."""
     _, *rows = table_path.read_text().splitlines()
     plain = [cell.encode() for row in rows for cell in row.split(",")[:5]]
     for folder in (done.workshop.owner.home.job_folder(done.id), done.workshop.scientist.home.job_folder(done.id)):

@@ -26,7 +26,8 @@ def storey_of(path: Path) -> str:
 
 
 def member_of(path: Path) -> str:
-    """A module of a storey: a file, or a folder of the same rank; empty for what belongs to none."""
+    """A module of a storey: a file, or a folder of the same rank; empty for what
+    belongs to none."""
     parts = path.relative_to(ROOT / "pod").parts
     return ".".join(parts[:2]).removesuffix(".py") if len(parts) > 1 and parts[1] != "__init__.py" else ""
 
@@ -135,8 +136,9 @@ def test_everything_is_imported_by_its_one_name() -> None:
     assert other_name == []
 
 
-# The command line from the ground up. `views` draws what `pod` returns, `command` makes a function a command and prints its
-# report, `demo` plays the whole job, `commands` parse and call one function, `app` puts them together.
+# The command line from the ground up. `views` draws what `pod` returns, `command` makes a function
+# a command and prints its report, `demo` plays the whole job, `commands` parse and call one
+# function, `app` puts them together.
 CLI_STOREYS = ["ids", "passphrase", "views", "command", "demo", "commands", "app"]
 
 CLI_MODULES = sorted(path for path in (ROOT / "cli").rglob("*.py") if path.name not in ("__init__.py", "__main__.py"))

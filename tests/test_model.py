@@ -1,4 +1,5 @@
-"""Bit-identity with eager modules, exports that are refused, attacks on programs: `fitchain.pod.compute.model`.
+"""Bit-identity with eager modules, exports that are refused, attacks on programs:
+`fitchain.pod.compute.model`.
 
 Legend: B batch, T time, F features, C channels, H height, W width, K classes.
 """
@@ -79,7 +80,8 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Tokens, a causal mask, GELU, normalisation first, and an output layer tied to the embedding."""
+    """Tokens, a causal mask, GELU, normalisation first, and an output layer tied to
+    the embedding."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -148,7 +150,8 @@ class Recurrent(nn.Module):
 
 
 class Odd(nn.Module):
-    """Two inputs, a moving average, gradients switched off, noise, a frozen layer, constants, arithmetic on the batch size."""
+    """Two inputs, a moving average, gradients switched off, noise, a frozen layer, constants,
+    arithmetic on the batch size."""
 
     mean_F: Tensor
 
@@ -254,7 +257,8 @@ def train(
 
 
 def train_both(name: str, optimizer: str, class_name: str) -> tuple[nn.Module, Program, bool]:
-    """Train the module and its graph side by side; tells whether losses and optimizer states are equal, bit for bit."""
+    """Train the module and its graph side by side; tells whether losses and optimizer states are
+    equal, bit for bit."""
     module, graph, tensors = exported(name)
     eager, program = copy.deepcopy(module).train(), Program(graph, tensors, class_name)
     named = {key: tensor for key, tensor in eager.named_parameters() if tensor.requires_grad}
@@ -291,7 +295,8 @@ def without_onednn() -> Iterator[None]:
 
 
 def diagonal(name: str, optimizer: str) -> bool:
-    """Whether a pair is of the short form, which has every architecture and every optimizer once."""
+    """Whether a pair is of the short form, which has every architecture and every
+    optimizer once."""
     order = [*EXAMPLES].index(name)
     return [*OPTIMIZERS].index(optimizer) == order % len(OPTIMIZERS)
 

@@ -1,4 +1,5 @@
-"""The night: parts that passed are not run again, parts that failed fail again with their seed, and what is asked for is run."""
+"""The night: parts that passed are not run again, parts that failed fail again with their seed, and
+what is asked for is run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Whole jobs, from request to payment: two pods on a real chain, real workers, silence, divergence, refusals and missed deadlines."""
+"""Whole jobs, from request to payment: two pods on a real chain, real workers, silence, divergence,
+refusals and missed deadlines."""
 
 from __future__ import annotations
 
@@ -172,7 +173,8 @@ def test_ended_job_leaves_no_records_and_no_identity_behind(done: Done) -> None:
 
 
 def test_sealed_objects_of_an_accepted_job_are_kept_no_longer(done: Done) -> None:
-    """The owner's as soon as the scientist has said that it has them, the scientist's offer when the job has ended."""
+    """The owner's as soon as the scientist has said that it has them, the scientist's offer when
+    the job has ended."""
     for party in (done.workshop.owner, done.workshop.scientist):
         assert not set(party.home.agreements.objects(done.id)) & set(party.home.store.list_pins())
 

@@ -1,4 +1,5 @@
-"""What leaves an owner: nothing of its records, in a whole job with a scientist whose processes cannot read the owner's data."""
+"""What leaves an owner: nothing of its records, in a whole job with a scientist whose processes
+cannot read the owner's data."""
 
 from __future__ import annotations
 
@@ -93,14 +94,16 @@ def exposed(open_party: Callable[..., Party], tmp_path_factory: pytest.TempPathF
 
 
 def traces(source: Path, dataset: RegisteredDataset) -> list[bytes]:
-    """Byte strings of which any one, found outside, would show a record: text, doubles, floats as they are and as they train."""
+    """Byte strings of which any one, found outside, would show a record: text, doubles, floats as
+    they are and as they train."""
     with source.open() as file:
         rows = list(csv.DictReader(file))[::4]
     x_N4 = np.array([[float(row[name]) for name in COLUMNS] for row in rows])
     constants = [dataset.card.transform[name] for name in COLUMNS]
     scaled_N4 = np.stack([(x_N4[:, i] - c["mean"]) / c["scale"] for i, c in enumerate(constants)], 1)
     doubles = [double.tobytes() for double in x_N4.astype("<f8").reshape(-1, 1)]
-    # A float has four bytes, which chance brings about anywhere: two that stand beside each other are a record's own.
+    # A float has four bytes, which chance brings about anywhere: two that stand beside each other
+    # are a record's own.
     pairs = [pair.tobytes() for values in (x_N4, scaled_N4) for pair in values.astype("<f4").reshape(-1, 2)]
     texts = [row[name][:DIGITS].encode() for row in rows for name in COLUMNS]
     names = [row["patient"].encode() for row in rows]

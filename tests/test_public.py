@@ -124,8 +124,9 @@ def test_verifying_needs_no_torch() -> None:
     """It gets as far as asking the node, and there is none."""
     files = [str(next((ROOT / "tests" / "golden").rglob(name))) for name in ("model.safetensors", "certificate.json")]
     call = f"fitchain.verify(*map(pathlib.Path, {files}), 'http://127.0.0.1:9')"
-    code = f"import pathlib, fitchain\ntry:\n    {call}\nexcept fitchain.Unusable as error:\n    print(type(error).__name__)"
-    assert python(f"{WITHOUT_TORCH}\n{code}") == "NodeUnreachable\n"
+    lines = ["import pathlib, fitchain", "try:", f"    {call}", "except fitchain.Unusable as error:"]
+    code = "\n".join([WITHOUT_TORCH, *lines, "    print(type(error).__name__)"])
+    assert python(code) == "NodeUnreachable\n"
 
 
 def for_the_type_checker(home: fitchain.Home, job: fitchain.AgreementId, path: Path) -> None:

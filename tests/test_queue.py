@@ -1,4 +1,5 @@
-"""The nonce queue: nothing is lost or sent twice when a process, the node or the connection goes away."""
+"""The nonce queue: nothing is lost or sent twice when a process, the node or the connection goes
+away."""
 
 from __future__ import annotations
 

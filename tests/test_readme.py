@@ -1,4 +1,5 @@
-"""The two-terminal walk: every command that the README shows, run as it stands there, the scientist unable to read the owner's data."""
+"""The two-terminal walk: every command that the README shows, run as it stands there, the scientist
+unable to read the owner's data."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ def test_the_walk_runs_as_it_is_shown(tmp_path: Path) -> None:
 
 
 def assert_no_record_leaves(folder: Path, private: Path, terminals: dict[str, Terminal]) -> None:
-    """Search the store, the chain, the logs, both journals and the scientist's folders for records, as text and as bytes."""
+    """Search the store, the chain, the logs, both journals and the scientist's folders for records,
+    as text and as bytes."""
     table = Table.read(private / "breast_cancer.csv", drop=("patient",), target="diagnosis")
     lines = (private / "breast_cancer.csv").read_bytes().splitlines()[1:]
     needles = [b",".join(line.split(b",")[1:4]) for line in lines] + [line.split(b",")[0] for line in lines[:50]]

@@ -1,4 +1,5 @@
-"""The registry's bindings on a real node: what is registered is read back, again is harmless, garbage stops nobody."""
+"""The registry's bindings on a real node: what is registered is read back, again is harmless,
+garbage stops nobody."""
 
 from __future__ import annotations
 

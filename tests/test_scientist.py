@@ -1,4 +1,5 @@
-"""The scientist's side by itself: publishing, asking once, and what is refused before any money moves."""
+"""The scientist's side by itself: publishing, asking once, and what is refused before any money
+moves."""
 
 from __future__ import annotations
 

@@ -18,7 +18,8 @@ from fitchain.pod.values.errors import InputRefused
 def in_home(home: Path, text: str = "", environ: dict[str, str] | None = None, **flags: object) -> Settings:
     home.mkdir(exist_ok=True)
     (home / "settings.toml").write_text(text)
-    return load(home=home, environ={"FITCHAIN_DEVNET": str(home / "devnet")} | (environ or {}), **flags)  # type: ignore[arg-type]
+    variables = {"FITCHAIN_DEVNET": str(home / "devnet")} | (environ or {})
+    return load(home=home, environ=variables, **flags)  # type: ignore[arg-type]
 
 
 def record_here(folder: Path) -> DevnetRecord:
@@ -128,5 +129,6 @@ def test_zombie_does_not_count_as_running() -> None:
     ],
 )
 def test_import_is_light(module: str) -> None:
-    code = f"import sys, {module}; sys.exit(any(name in sys.modules for name in ('torch', 'web3', 'eth_account', 'requests')))"
+    heavy = ("torch", "web3", "eth_account", "requests")
+    code = f"import sys, {module}; sys.exit(any(name in sys.modules for name in {heavy}))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

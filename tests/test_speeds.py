@@ -1,4 +1,5 @@
-"""Every test is run by exactly one of `make test`, `make test-long` and `make nightly`; and what a run says of its optional tests."""
+"""Every test is run by exactly one of `make test`, `make test-long` and `make nightly`; and what a
+run says of its optional tests."""
 
 from __future__ import annotations
 

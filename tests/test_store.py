@@ -45,7 +45,7 @@ def plant(store: LocalStore, codec: int, block: bytes) -> Cid:
     return cid
 
 
-# --- the same CIDs as Kubo 0.43 under the profile unixfs-v1-2025 --------------------------------------------------------
+# --- the same CIDs as Kubo 0.43 under the profile unixfs-v1-2025 ------------------------------
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_a_stream_that_returns_less_has_the_same_cid(length: int, at_most: int) 
     assert slow.size_bytes == length
 
 
-# --- adding and fetching -----------------------------------------------------------------------------------------------
+# --- adding and fetching ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("length", [0, 1, MIB, MIB + 1])
@@ -240,7 +240,7 @@ def test_a_store_that_is_a_file_is_unusable(tmp_path: Path) -> None:
         LocalStore(tmp_path / "store", tmp_path).add(b"x")
 
 
-# --- pins and garbage --------------------------------------------------------------------------------------------------
+# --- pins and garbage -------------------------------------------------------------------------
 
 
 def test_what_any_pod_pinned_survives_the_garbage(tmp_path: Path) -> None:
@@ -298,7 +298,7 @@ def test_open_store_follows_the_settings(tmp_path: Path) -> None:
     assert (tmp_path / "store" / "blocks").is_dir()
 
 
-# --- hostile blocks ----------------------------------------------------------------------------------------------------
+# --- hostile blocks ---------------------------------------------------------------------------
 
 
 def folder_block(*names: str, cid: Cid | None = None) -> bytes:
@@ -412,7 +412,7 @@ def test_blocks_are_counted() -> None:
         budget.block()
 
 
-# --- content identifiers -----------------------------------------------------------------------------------------------
+# --- content identifiers ----------------------------------------------------------------------
 
 
 @given(st.binary(min_size=32, max_size=32), st.sampled_from([RAW, DAG_PB]))

@@ -1,4 +1,5 @@
-"""Text: prose is wrapped at 100 columns, code at 120; what is hard says why; what would grow long stays short."""
+"""Text: prose is wrapped at 100 columns, code at 120; what is hard says why; what would grow long
+stays short."""
 
 from __future__ import annotations
 
@@ -144,7 +145,8 @@ def test_function_that_branches_much_has_a_comment(folder: str) -> None:
 
 @pytest.mark.parametrize("folder", ["cli", "pod", "scripts"])
 def test_no_docstring_says_where_its_module_stands(folder: str) -> None:
-    """The storey says it, and tests/test_layers.py holds it; a sentence would be forgotten at the next move."""
+    """The storey says it, and tests/test_layers.py holds it; a sentence would be forgotten at the
+    next move."""
     said = [
         f"{name_of(path)}:{number} {line.strip()}"
         for path in python_in(folder)

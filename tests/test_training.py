@@ -1,4 +1,5 @@
-"""The loop: bit for bit what torch does, restartable from any state, and a function of recipe and seed alone."""
+"""The loop: bit for bit what torch does, restartable from any state, and a function of recipe and
+seed alone."""
 
 from __future__ import annotations
 
@@ -68,7 +69,8 @@ class Run:
         return {name: bytes(tensor_bytes("buffer", tensor.detach()).data) for name, tensor in tensors.items()}
 
     def moved(self) -> Run:
-        """The same training in a fresh process' place: state, optimizer and step alone are carried over."""
+        """The same training in a fresh process' place: state, optimizer and step alone are carried
+        over."""
         other = Run(self.recipe, self.seed, self.records)
         other.program.load(self.program.tensors())
         kept = {name: tensor.clone() for name, tensor in optimizer_tensors(self.optimizer, self.program).items()}

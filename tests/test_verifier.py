@@ -1,4 +1,5 @@
-"""Examining evidence: an honest job matches, with one trace for all; what is kept back is withheld; and no host is made to guess."""
+"""Examining evidence: an honest job matches, with one trace for all; what is kept back is withheld;
+and no host is made to guess."""
 
 from __future__ import annotations
 
@@ -165,7 +166,8 @@ def test_a_host_of_another_class_has_no_say(store: LocalStore, tmp_path: Path) -
 # Runs that diverged
 
 EXPLODING: dict[str, Any] = {"optimizer": {"name": "SGD", "arguments": {"weight_decay": 10.0}}}
-"""With a rate of a million every step multiplies the weights by ten million: some five steps to the end of the finite numbers."""
+"""With a rate of a million every step multiplies the weights by ten million: some five steps to the
+end of the finite numbers."""
 
 DIVERGING: dict[str, dict[str, Any]] = {
     "in the first segment": {"learning_rates": [[22, 1e6]], "segment": 11},
@@ -185,7 +187,8 @@ def test_a_run_that_diverged_diverges_again(store: LocalStore, tmp_path: Path, w
 
 
 def test_the_trace_of_a_divergence_is_the_state_before_the_failing_step(store: LocalStore, tmp_path: Path) -> None:
-    """However the steps are cut into segments: the same step fails, and a buffer that it has moved is not in the trace."""
+    """However the steps are cut into segments: the same step fails, and a buffer that it has moved
+    is not in the trace."""
     told = []
     for segment in (4, 7, 11):
         case = trained_here(tmp_path / str(segment), store, **EXPLODING, **DIVERGING["later"] | {"segment": segment})

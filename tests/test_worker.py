@@ -1,4 +1,5 @@
-"""The worker: foreign recipes train in a sandbox, whatever happens the transcript is the same, and a replay tells the difference."""
+"""The worker: foreign recipes train in a sandbox, whatever happens the transcript is the same, and
+a replay tells the difference."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ def root(folder: Path, seed: Digest = SEED) -> Digest:
 
 
 def work_here(folder: Path) -> list[Event]:
-    """Do a folder's task in this process: the same code without a sandbox, for what needs no process of its own."""
+    """Do a folder's task in this process: the same code without a sandbox, for what needs no
+    process of its own."""
     task, events = Task.read(folder), list[Event]()
     job = Job.open(folder, task, Recipe.parse((folder / "recipe.json").read_bytes()))
     MODES[task.mode](job, lambda event, **body: events.append({"event": event, **body}))
@@ -53,7 +55,8 @@ def named(events: list[Event], name: str) -> list[Event]:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Event], dict[str, str]]:
-    """A training in a worker of its own: its folder, its events, and the process's environment as the kernel had it."""
+    """A training in a worker of its own: its folder, its events, and the process's environment as
+    the kernel had it."""
     folder, events, variables = job_folder(tmp_path_factory.mktemp("trained") / "job"), list[Event](), dict[str, str]()
 
     def note(event: Event) -> None:
@@ -132,7 +135,8 @@ def test_killed_at_any_moment_a_training_ends_in_the_same_transcript(tmp_path: P
 
 
 def kill_at(folder: Path, leaf: int) -> None:
-    """Start a worker and end it by force once it has told of a leaf; its pod is told that it did not finish."""
+    """Start a worker and end it by force once it has told of a leaf; its pod is told that it did
+    not finish."""
     with pytest.raises(Unusable, match="ended by SIGKILL"), Worker(folder, recipe().environment) as worker:
         for event in worker:
             if event["event"] == "leaf" and event["index"] >= leaf:
@@ -265,7 +269,8 @@ def test_a_training_that_diverges_at_once_ends_at_leaf_0(tmp_path: Path) -> None
 
 
 def test_a_recipe_that_cannot_be_computed_ends_at_leaf_0(tmp_path: Path) -> None:
-    """The model puts out three numbers and the loss wants one: the owner must not lose its bond over it."""
+    """The model puts out three numbers and the loss wants one: the owner must not lose its bond
+    over it."""
     given = recipe(loss={"name": "mse_loss", "arguments": {}}, metrics=["loss"])
     end = work_here(job_folder(tmp_path / "job", given))[-1]
     assert (end["event"], end["step"]) == ("diverged", 0)
@@ -318,7 +323,8 @@ def test_a_replay_without_states_starts_at_leaf_0(recorded: Path) -> None:
 
 
 def test_a_replay_names_the_first_difference(recorded: Path) -> None:
-    """A record that was changed after the training: the segments that use it come out differently, from there on alone."""
+    """A record that was changed after the training: the segments that use it come out differently,
+    from there on alone."""
     table(change=("a", 3, 0.125)).write_npz(recorded / "records.npz")
     segments = named(replay_here(recorded, *range(6)), "segment")
     different = [segment for segment in segments if not segment["equal"]]

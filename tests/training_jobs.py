@@ -51,7 +51,8 @@ def exported() -> tuple[Graph, dict[str, TensorBytes]]:
 
 
 def table(rows: int = 40, change: tuple[str, int, float] | None = None) -> Table:
-    """Fixed records: four numbers and one of three classes; one cell may be changed (column, row, value)."""
+    """Fixed records: four numbers and one of three classes; one cell may be changed (column, row,
+    value)."""
     numbers = np.random.default_rng(1)
     arrays: dict[str, np.ndarray] = {name: numbers.random(rows) * 4 - 2 for name in COLUMNS}
     arrays["kind"] = numbers.integers(0, 3, rows)

@@ -1,7 +1,8 @@
-"""Run a command that cannot read one folder: `python tests/without_folder.py FOLDER COMMAND ...` (Landlock, Linux >= 5.19).
+"""Run a command that cannot read one folder: `python tests/without_folder.py FOLDER COMMAND ...`
+(Landlock, Linux >= 5.19).
 
-File modes do not stop root, and tests often run as root. Landlock only ever allows, so everything beside the path to the folder
-is allowed by name, as it stands when the command starts.
+File modes do not stop root, and tests often run as root. Landlock only ever allows, so everything
+beside the path to the folder is allowed by name, as it stands when the command starts.
 
 Source: landlock(7).
 """
@@ -40,7 +41,8 @@ def forbid(folder: Path) -> None:
 
 
 def _beside(folder: Path) -> list[Path]:
-    """Everything that stands beside the folder or beside one of the folders that lead to it; no link, as it may lead there."""
+    """Everything that stands beside the folder or beside one of the folders that lead to it; no
+    link, as it may lead there."""
     paths = []
     for inner, outer in zip([folder, *folder.parents], folder.parents, strict=False):
         # A link may lead to a folder on the way: pytest keeps one to its newest folder.

@@ -1,4 +1,5 @@
-"""A program's beginning after which neither torch nor scikit-learn can be imported, as on a machine that lacks them."""
+"""A program's beginning after which neither torch nor scikit-learn can be imported, as on a machine
+that lacks them."""
 
 from __future__ import annotations
 

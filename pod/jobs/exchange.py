@@ -4,7 +4,7 @@ Objects in the store are public for ever, so every one is made of age files for 
 It knows what is sent, of which files it is made and to whom it is sealed, and nothing of when.
 
     offer      scientist -> owner        a folder: recipe.json, graph.json, initial.safetensors
-    note       owner -> scientist        one group's leaves, and the metrics that the policy lets out
+    note       owner -> scientist        one group's leaves, and metrics if the policy lets them out
     delivery   owner -> the job          a folder: model.safetensors, certificate.json
     key        owner -> scientist        the job's own age identity, which opens the delivery
     refusal    owner -> scientist        why a request was declined

@@ -1,4 +1,5 @@
-"""The lab in which attacks are played: an honest job trained once, and a devnet with parties, verifiers and the real contracts.
+"""The lab in which attacks are played: an honest job trained once, and a devnet with parties,
+verifiers and the real contracts.
 
 Nothing is made before an attack needs it, so an attack on a replay starts no chain.
 """
@@ -44,8 +45,10 @@ class Caught:
     Args:
         by: who or what.
         step: where.
-        says: what it says, or what it costs whom; of an owner's cheat, the outcome and the first thing found.
-        faked: of an owner's cheat the segments that do not replay, where everything is audited; None where the draw does not matter.
+        says: what it says, or what it costs whom; of an owner's cheat, the outcome and the first
+            thing found.
+        faked: of an owner's cheat the segments that do not replay, where everything is audited;
+            None where the draw does not matter.
     """
 
     by: str
@@ -59,7 +62,8 @@ class AttackLab:
 
     Args:
         place: a folder for everything.
-        processes: whether replays run in worker processes, as everywhere else; otherwise in this one, because a process takes seconds.
+        processes: whether replays run in worker processes, as everywhere else; otherwise in this
+            one, because a process takes seconds.
     """
 
     def __init__(self, place: Path, processes: bool) -> None:
@@ -95,14 +99,16 @@ class AttackLab:
     def examine(
         self, case: Case, weights: Cid | None = None, tamper: Tamper | None = None, **facts: object
     ) -> Examination:
-        """Let a verifier examine a job whose every segment is audited: sealed evidence and delivery, the checks, the replay."""
+        """Let a verifier examine a job whose every segment is audited: sealed evidence and
+        delivery, the checks, the replay."""
         given = replace(case.facts(weights or case.deliver()), **facts)  # type: ignore[arg-type]
         with self._replaying():
             return case.examined(given, tamper)
 
     @contextmanager
     def _replaying(self) -> Iterator[None]:
-        """Run what a worker would do in this process, whose class is that of its tests, unless processes are wanted."""
+        """Run what a worker would do in this process, whose class is that of its tests, unless
+        processes are wanted."""
         if self.processes:
             yield
             return
@@ -150,7 +156,8 @@ class AttackLab:
 
     @property
     def scenario(self) -> AuditScenario:
-        """The parties, and as many verifiers with their whole stake as an audit and its redraws may need."""
+        """The parties, and as many verifiers with their whole stake as an audit and its redraws may
+        need."""
         calls = Audits(self.parties.owner.chain)
         active = sum(found.active for found in calls.verifiers([one.address for one in self._verifiers]))
         for _ in range(SEATED + FREE - active):

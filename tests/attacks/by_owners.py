@@ -1,4 +1,5 @@
-"""Cheating owners against a verifier who examines: each cheat is consistent in itself, and is played through sealed evidence."""
+"""Cheating owners against a verifier who examines: each cheat is consistent in itself, and is
+played through sealed evidence."""
 
 from __future__ import annotations
 
@@ -74,7 +75,8 @@ other_data = retrained(cheats.other_data, records=table(change=("a", 3, 0.125)))
 
 
 def top_segments(lab: AttackLab) -> Caught:
-    """Spoil the leaf between the inner segments 2 and 3, and leave the segments honest that the owner would like to show."""
+    """Spoil the leaf between the inner segments 2 and 3, and leave the segments honest that the
+    owner would like to show."""
     case = lab.copy()
     cheats.tampered_state(case.folder, 3)
     shown, seed = {1, 4}, missed_segments(6, 2, {1, 4})
@@ -85,7 +87,8 @@ def top_segments(lab: AttackLab) -> Caught:
 
 
 def false_end(lab: AttackLab) -> Caught:
-    """Stop half way and say that the training diverged: the segment after the last leaf is always audited, whatever is drawn."""
+    """Stop half way and say that the training diverged: the segment after the last leaf is always
+    audited, whatever is drawn."""
     return replace(of_the_job(partial(cheats.stopped_early, index=3))(lab), step="the last segment", faked=None)
 
 
@@ -95,7 +98,8 @@ def another_job(lab: AttackLab) -> Caught:
 
 
 def explosion(lab: AttackLab) -> Caught:
-    """Ask for a training that leaves the finite numbers; its owner ends it there, and the audit finds that it does diverge."""
+    """Ask for a training that leaves the finite numbers; its owner ends it there, and the audit
+    finds that it does diverge."""
     exploding = {"name": "SGD", "arguments": {"weight_decay": 1e6}}
     rates = [[9, 1e-9], [13, 1e6]]
     place = lab.place / f"exploding-{os.urandom(2).hex()}"

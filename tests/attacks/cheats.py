@@ -1,8 +1,10 @@
-"""Cheating owners: what an owner may do to an honest job before its leaves go to the chain, and to its evidence before it is sealed.
+"""Cheating owners: what an owner may do to an honest job before its leaves go to the chain, and to
+its evidence before it is sealed.
 
-Each cheat of a job takes the folder of an honest training and leaves it consistent: the states that it keeps are those that its leaves
-name, its leaves form one chain, its model is that of the last leaf. So no comparison of the owner's own files finds it; only the check
-that is meant for it does. A cheat of evidence takes the folder of plain evidence.
+Each cheat of a job takes the folder of an honest training and leaves it consistent: the states that
+it keeps are those that its leaves name, its leaves form one chain, its model is that of the last
+leaf. So no comparison of the owner's own files finds it; only the check that is meant for it does.
+A cheat of evidence takes the folder of plain evidence.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -52,7 +55,8 @@ def state_at(folder: Path, index: int) -> KeptState:
 
 
 def put_state(folder: Path, index: int, state: KeptState) -> None:
-    """Let leaf `index` be of another state; links and the trained model are brought up to date by `relink`."""
+    """Let leaf `index` be of another state; links and the trained model are brought up to date by
+    `relink`."""
     checkpoints = list(read_leaves(folder))
     leaf = replace(checkpoints[index].leaf, model=model_root(state.model), optimizer=optimizer_root(state.optimizer))
     checkpoints[index] = replace(checkpoints[index], leaf=leaf)
@@ -111,7 +115,8 @@ def trained_again(
 
 
 def take_over(folder: Path, other: Path) -> None:
-    """Let the job's leaves be of another training's states and metrics; it has the same number of leaves."""
+    """Let the job's leaves be of another training's states and metrics; it has the same number of
+    leaves."""
     for index, checkpoint in enumerate(read_leaves(other)):
         if index > 0:
             put_state(folder, index, state_at(other, index))
@@ -169,7 +174,8 @@ def other_learning_rate(folder: Path, rate: float, work: Work = run_worker) -> N
 
 
 def repeated_segment(folder: Path, index: int) -> None:
-    """Show the state of leaf `index` again at the next leaf, and be one segment late from there on."""
+    """Show the state of leaf `index` again at the next leaf, and be one segment late from
+    there on."""
     states = [state_at(folder, at) for at in range(len(read_leaves(folder)))]
     for at in range(index + 1, len(states)):
         put_state(folder, at, states[at - 1])
@@ -192,7 +198,8 @@ def interpolated(folder: Path) -> None:
 
 
 def untrained(folder: Path) -> None:
-    """Train nothing: show the agreed initial model at every leaf, with the metrics that a training might have had."""
+    """Train nothing: show the agreed initial model at every leaf, with the metrics that a training
+    might have had."""
     for at in range(1, len(read_leaves(folder))):
         put_state(folder, at, state_at(folder, 0))
 
@@ -227,7 +234,8 @@ def other_optimizer(folder: Path, index: int) -> None:
 
 
 def misshapen_optimizer(folder: Path, index: int) -> None:
-    """Keep optimizer tensors that are smaller than their parameters: a fused kernel would read beyond them."""
+    """Keep optimizer tensors that are smaller than their parameters: a fused kernel would read
+    beyond them."""
     state = state_at(folder, index)
     small = TensorBytes("optimizer", "F32", (1,), memoryview(bytes(4)))
     optimizer = {name: small if name.endswith("/exp_avg") else tensor for name, tensor in state.optimizer.items()}
@@ -283,7 +291,8 @@ def other_segments(place: Path) -> None:
     """Answer another challenge: leave the state before an inner segment and its leaves away."""
 
     def edit(document: dict[str, object]) -> None:
-        document["segments"] = [segment for segment in list(document["segments"]) if segment != 2]  # type: ignore[call-overload]
+        segments = cast(list[int], document["segments"])
+        document["segments"] = [segment for segment in segments if segment != 2]
 
     _edited(place, edit)
 

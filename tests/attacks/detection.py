@@ -1,4 +1,5 @@
-"""How often a draw finds a fake: the real draw over many challenge blocks, and the interval in which the formula wants it."""
+"""How often a draw finds a fake: the real draw over many challenge blocks, and the interval in
+which the formula wants it."""
 
 from __future__ import annotations
 
@@ -53,7 +54,8 @@ class Rate:
 
 
 def challenges(*cell: int) -> Iterator[Digest]:
-    """The challenge seeds of `DRAWS` random blocks: others for each cell of a table, and the same in every run."""
+    """The challenge seeds of `DRAWS` random blocks: others for each cell of a table, and the same
+    in every run."""
     dice = np.random.default_rng([SEED, *cell])
     for _ in range(DRAWS):
         yield challenge_seed(ID, Digest(dice.bytes(32)))
@@ -79,13 +81,15 @@ def measure(segments: int, drawn: int, faked: Collection[int]) -> Rate:
 
 
 def of_attack(faked: Collection[int]) -> Rate:
-    """How often an attack on these segments of the job that is played is found where not everything is audited."""
+    """How often an attack on these segments of the job that is played is found where not everything
+    is audited."""
     return measure(PLAYED_SEGMENTS, PLAYED_DRAWN, faked)
 
 
 def best_fakes(segments: int, share: Fraction) -> list[int]:
-    """Where an adversary fakes: never at the ends, which are always audited; and since the draw is uniform, no place between them is
-    better than another. This one chooses the place by how seldom earlier draws (of other blocks) fell there."""
+    """Where an adversary fakes: never at the ends, which are always audited; and since the draw is
+    uniform, no place between them is better than another. This one chooses the place by how seldom
+    earlier draws (of other blocks) fell there."""
     past = np.zeros(segments, int)
     for number in range(50):
         seen = challenge_seed(ID, sha256(b"an earlier block %d" % number))
@@ -103,7 +107,8 @@ def table() -> list[Rate]:
 
 
 def interval(draws: int, chance: Fraction, outside: Fraction = OUTSIDE) -> tuple[int, int]:
-    """The central interval of a binomial: below it and above it lie no more than half of `outside` each."""
+    """The central interval of a binomial: below it and above it lie no more than half of `outside`
+    each."""
     if chance in (0, 1):
         return (int(chance) * draws,) * 2
     tail, below, mass = float(outside) / 2, 0.0, _masses(draws, chance)
@@ -127,6 +132,7 @@ def _masses(draws: int, chance: Fraction) -> list[float]:
 
 
 def missed_segments(segments: int, drawn: int, shown: Collection[int]) -> Digest:
-    """A challenge whose inner segments are just these: what an owner hopes for who keeps only them honest."""
+    """A challenge whose inner segments are just these: what an owner hopes for who keeps only them
+    honest."""
     wanted = {0, segments - 1, *shown}
     return next(seed for seed in challenges() if set(challenged_segments(seed, segments, drawn)) == wanted)

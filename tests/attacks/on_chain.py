@@ -1,4 +1,5 @@
-"""Attacks on draws, votes, deadlines and deployments: real contracts on a real node, and seats that vote by hand."""
+"""Attacks on draws, votes, deadlines and deployments: real contracts on a real node, and seats that
+vote by hand."""
 
 from __future__ import annotations
 
@@ -38,7 +39,8 @@ WITHHELD: Vote = (Outcome.WITHHELD, ZERO)
 
 
 def other_nonce(lab: AttackLab) -> Caught:
-    """Accept, look at the order seed that comes out, and try for another: accept again, reveal another nonce, let the chain forget."""
+    """Accept, look at the order seed that comes out, and try for another: accept again, reveal
+    another nonce, let the chain forget."""
     parties = lab.parties
     id = parties.accepted(training_window=LONG_S)
     owner, other = parties.by_owner, sha256(b"another nonce")
@@ -54,7 +56,8 @@ def other_nonce(lab: AttackLab) -> Caught:
 
 @contextmanager
 def forgetful(lab: AttackLab) -> Iterator[None]:
-    """Let so many blocks pass that the chain, which is here one without the history of EIP-2935, forgets those before."""
+    """Let so many blocks pass that the chain, which is here one without the history of EIP-2935,
+    forgets those before."""
     node = lab.parties.owner.chain.node
     code = node.request("eth_getCode", HISTORY, "latest")
     node.request("anvil_setCode", HISTORY, "0x")
@@ -129,7 +132,8 @@ def caught_cheat(lab: AttackLab) -> Caught:
 
 
 def exploding_recipe(lab: AttackLab) -> Caught:
-    """Ask for a training that leaves the finite numbers: the owner ends it there, and the audit confirms it."""
+    """Ask for a training that leaves the finite numbers: the owner ends it there, and the audit
+    confirms it."""
     scenario, parties = lab.scenario, lab.parties
     id = parties.begun(audit=AuditTerms(segments=3, verifiers=3, window=WINDOW, fee=3 * ETHER))
     owed = parties.by_owner.owed(parties.owner.address)
@@ -173,7 +177,8 @@ def pool_stuffing(lab: AttackLab) -> Caught:
 
 
 def lazy(lab: AttackLab) -> Caught:
-    """Vote Match without a replay, with a trace made of the states that the leaves name, which the evidence shows."""
+    """Vote Match without a replay, with a trace made of the states that the leaves name, which the
+    evidence shows."""
     case = lab.honest
     weights = case.deliver()
     facts, replayed = case.facts(weights), lab.examine(case, weights)
@@ -311,7 +316,8 @@ def leaving_liar(lab: AttackLab) -> Caught:
 
 
 def lookalike(lab: AttackLab) -> Caught:
-    """Deploy the same contracts, let a job of one's own end there as one likes, and show its certificate."""
+    """Deploy the same contracts, let a job of one's own end there as one likes, and show its
+    certificate."""
     settings = lab.lookalike()
     folder = settings.home
 
@@ -333,7 +339,8 @@ def lookalike(lab: AttackLab) -> Caught:
 
 
 def split_vote(lab: AttackLab) -> Caught:
-    """Cheat with one colluding verifier of three, and seal the evidence so that one honest verifier cannot open it."""
+    """Cheat with one colluding verifier of three, and seal the evidence so that one honest verifier
+    cannot open it."""
     manual = ManualAudit.voting(lab)
     manual.vote([MISMATCH, WITHHELD, FALSE_MATCH])
     return Caught(TALLY, "Revealing", manual.ruling(2))

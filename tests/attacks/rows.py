@@ -1,4 +1,5 @@
-"""The attacks, one a row: how each is tried, what catches it, where. `scripts/attacks.py` prints them, test_rows.py plays them."""
+"""The attacks, one a row: how each is tried, what catches it, where. `scripts/attacks.py` prints
+them, test_rows.py plays them."""
 
 from __future__ import annotations
 

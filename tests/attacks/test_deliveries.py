@@ -1,4 +1,5 @@
-"""Attacks on a scientist's pod by the owner: no forged note or delivery is accepted, and what is wrong is told."""
+"""Attacks on a scientist's pod by the owner: no forged note or delivery is accepted, and what is
+wrong is told."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ def forger(workshop: Workshop) -> Forger:
 
 
 def refused(workshop: Workshop, id: AgreementId, error: type[FitchainError], words: str) -> None:
-    """The scientist's pod refuses the delivery, accepts nothing, and so does whoever accepts by hand."""
+    """The scientist's pod refuses the delivery, accepts nothing, and so does whoever accepts by
+    hand."""
     home = workshop.scientist.home
     for act in (lambda: follow(home, id, True, workshop.scientist.say), lambda: accept_result(home, id)):
         with pytest.raises(error, match=words):

@@ -1,4 +1,5 @@
-"""What a verifier checks of leaves, evidence and delivery beyond the attacks of rows.py, each by the check that is meant for it."""
+"""What a verifier checks of leaves, evidence and delivery beyond the attacks of rows.py, each by
+the check that is meant for it."""
 
 from __future__ import annotations
 
@@ -245,8 +246,8 @@ def flip(path: Path, place: int, bit: int) -> None:
 @given(name=st.sampled_from(["evidence.json", "records.bin"]), place=st.integers(0, 1 << 20), bit=st.integers(0, 7))
 @settings(max_examples=examples(60))
 def test_no_bit_of_evidence_can_be_flipped_unseen(honest: Case, name: str, place: int, bit: int) -> None:
-    """Nor does it raise what nobody expects. What a flip may leave is the same in capital digits; and the identity, which opens the
-    delivery or does not."""
+    """Nor does it raise what nobody expects. What a flip may leave is the same in capital digits;
+    and the identity, which opens the delivery or does not."""
     facts = honest.facts(None)
     try:
         evidence = honest.evidence(facts, lambda plain: flip(plain / name, place, bit))

@@ -1,4 +1,5 @@
-"""Attacks on an owner's pod by whoever asks for a training: none is accepted, and the pod lives on."""
+"""Attacks on an owner's pod by whoever asks for a training: none is accepted, and the pod
+lives on."""
 
 from __future__ import annotations
 
@@ -133,7 +134,8 @@ def test_foreign_operator_is_declined_by_name(workshop: Workshop, operator: str)
 
 def test_graph_that_unfolds_like_a_zip_bomb_is_declined(workshop: Workshop) -> None:
     def unfold(value: dict[str, Any]) -> None:
-        """Add tensors to themselves with a new dimension each time: [B, 8] grows by 64 at every node."""
+        """Add tensors to themselves with a new dimension each time: [B, 8] grows by 64 at every
+        node."""
         for form in ("training", "evaluation"):
             nodes = value[form]["nodes"]
             nodes += [
@@ -225,5 +227,6 @@ def test_recipient_that_nothing_can_be_sealed_to_is_declined(
 
 
 def test_importing_the_owners_pod_loads_neither_torch_nor_the_loader_of_modules() -> None:
-    program = "import sys, fitchain.pod.parties.owner; assert not {'torch', 'fitchain.pod.compute.model.load', 'fitchain.pod.compute.model.export'} & set(sys.modules)"
+    unwanted = {"torch", "fitchain.pod.compute.model.load", "fitchain.pod.compute.model.export"}
+    program = f"import sys, fitchain.pod.parties.owner; assert not {unwanted} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)

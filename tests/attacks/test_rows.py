@@ -1,4 +1,5 @@
-"""Every attack of the registry is caught as its row says; and a draw finds fakes as often as the formula says."""
+"""Every attack of the registry is caught as its row says; and a draw finds fakes as often as the
+formula says."""
 
 from __future__ import annotations
 

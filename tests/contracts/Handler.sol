@@ -96,7 +96,8 @@ contract Handler {
     }
 
     function isLive(State state) public pure returns (bool) {
-        return state != State.Settled && state != State.Cancelled && state != State.Forfeited && state != State.Refunded;
+        bool paid = state == State.Settled || state == State.Refunded;
+        return !paid && state != State.Cancelled && state != State.Forfeited;
     }
 
     // --- moves
@@ -127,8 +128,8 @@ contract Handler {
         });
         bytes32 salt = bytes32(_jobs.length);
 
-        (bool ok, bytes memory answer) =
-            _call(scientist, address(agreements), abi.encodeCall(agreements.request, (salt, terms, cid(), _noPermit())));
+        bytes memory asked = abi.encodeCall(agreements.request, (salt, terms, cid(), _noPermit()));
+        (bool ok, bytes memory answer) = _call(scientist, address(agreements), asked);
         _note("request", true, ok);
 
         Job storage job = _jobs.push();

@@ -44,8 +44,8 @@ contract Invariants {
     }
 
     /// @notice Money in equals money out: the contract holds what live agreements have locked and not yet paid and what
-    ///         is owed, to the last unit; Audits holds stakes and unpaid fees; and of the supply only what was forfeited
-    ///         is gone.
+    ///         is owed, to the last unit; Audits holds stakes and unpaid fees; and of the supply only what was
+    ///         forfeited is gone.
     function invariant_moneyInEqualsMoneyOut() public view {
         uint256 due;
         for (uint256 i = 0; i < 4; i++) {

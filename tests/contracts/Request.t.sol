@@ -227,7 +227,9 @@ contract RequestTest is Fixture {
         Terms memory terms = defaultTerms();
         terms.bond = type(uint128).max;
 
-        refuses(terms, abi.encodeWithSelector(IAgreements.AmountTooLarge.selector, type(uint128).max, type(uint96).max));
+        bytes memory tooLarge =
+            abi.encodeWithSelector(IAgreements.AmountTooLarge.selector, type(uint128).max, type(uint96).max);
+        refuses(terms, tooLarge);
     }
 
     function test_request_refusesNoWindowEvenOnTheDevnet() public {

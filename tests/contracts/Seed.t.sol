@@ -13,8 +13,8 @@ contract SeedTest is Fixture {
     address private constant HISTORY = 0x0000F90827F1C53a10cb7A02335B175320002935;
     address private constant SYSTEM = 0xffffFFFfFFffffffffffffffFfFFFfffFFFfFFfE;
     /// @dev The history contract as EIP-2935 gives it.
-    bytes private constant HISTORY_CODE =
-        hex"3373fffffffffffffffffffffffffffffffffffffffe14604657602036036042575f35600143038111604257611fff81430311604257611fff9006545f5260205ff35b5f5ffd5b5f35611fff60014303065500";
+    bytes private constant HISTORY_CODE = hex"3373fffffffffffffffffffffffffffffffffffffffe146046576020360360"
+        hex"42575f35600143038111604257611fff81430311604257611fff9006545f5260205ff35b5f5ffd5b5f35611fff60014303065500";
 
     function setUp() public override {
         super.setUp();

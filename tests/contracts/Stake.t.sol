@@ -225,8 +225,8 @@ contract StakeTest is AuditFixture {
             vm.assertTrue(isPossible(known), "a spell ends before it begins");
             vm.assertEq(known.since, blocks[last], "the spell begins in another block");
             vm.assertEq(known.until, i == last ? 0 : blocks[i], "the spell ends in another block");
-            vm.assertEq(known.earlierSince, last == 0 ? 0 : blocks[last - 2], "the spell before began in another block");
-            vm.assertEq(known.earlierUntil, last == 0 ? 0 : blocks[last - 1], "the spell before ended in another block");
+            vm.assertEq(known.earlierSince, last == 0 ? 0 : blocks[last - 2], "the spell before began elsewhere");
+            vm.assertEq(known.earlierUntil, last == 0 ? 0 : blocks[last - 1], "the spell before ended elsewhere");
         }
     }
 

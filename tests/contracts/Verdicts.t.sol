@@ -199,7 +199,8 @@ contract VerdictsTest is AuditFixture {
         assertAllPaid();
     }
 
-    /// @dev A colluder, and evidence that one honest verifier cannot open, must not give a cheating owner its bond back.
+    /// @dev A colluder, and evidence that one honest verifier cannot open, must not give a cheating owner its bond
+    ///      back.
     function test_withheld_byVotesAgainstTheOwnerThatAreNotEqual() public {
         AgreementId id = evident(3);
         vote(id, [Outcome.Mismatch, Outcome.Withheld, Outcome.Match]);

@@ -1,8 +1,10 @@
-"""A pod as a process of its own that ends by SIGKILL at a given point: `python -m tests.faults.killable_pod ORDER`, the order as JSON.
+"""A pod as a process of its own that ends by SIGKILL at a given point: `python -m
+tests.faults.killable_pod ORDER`, the order as JSON.
 
-A point is `<call>:<name>:before` or `:after`, where the call is `send` (name: a contract's function), `keep_fact` or `record` (name:
-what is written to the journal), `write` (the plain evidence; no name) or `replay` (what a verifier does with it; no name). After a
-send, the transaction is in the queue and on its way, and nobody has waited for it.
+A point is `<call>:<name>:before` or `:after`, where the call is `send` (name: a contract's
+function), `keep_fact` or `record` (name: what is written to the journal), `write` (the plain
+evidence; no name) or `replay` (what a verifier does with it; no name). After a send, the
+transaction is in the queue and on its way, and nobody has waited for it.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ def say(id: AgreementId, text: str) -> None:
 
 
 def killable(call: str, place: int | None, made: Callable[..., Any], point: str) -> Callable[..., Any]:
-    """A call that ends this process before or after it is made, where its argument at a place is the one named."""
+    """A call that ends this process before or after it is made, where its argument at a place is
+    the one named."""
 
     def called(*args: Any, **named: Any) -> Any:
         here = f"{call}:{'' if place is None else args[place]}"

@@ -1,4 +1,5 @@
-"""Pods killed at each step of an audit, with SIGKILL, and started again: the audit ends as the undisturbed one does."""
+"""Pods killed at each step of an audit, with SIGKILL, and started again: the audit ends as the
+undisturbed one does."""
 
 from __future__ import annotations
 

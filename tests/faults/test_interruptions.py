@@ -1,6 +1,8 @@
-"""One job under everything that may interrupt it: kill -9 twice, a transaction on its way, a node that goes away.
+"""One job under everything that may interrupt it: kill -9 twice, a transaction on its way, a node
+that goes away.
 
-Its transcript must come out as that of the same job undisturbed, and every payment must happen once.
+Its transcript must come out as that of the same job undisturbed, and every payment must happen
+once.
 """
 
 from __future__ import annotations

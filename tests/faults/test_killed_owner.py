@@ -1,4 +1,5 @@
-"""The short form of test_interruptions.py: an owner's pod is killed at two steps of a job, which goes through all the same."""
+"""The short form of test_interruptions.py: an owner's pod is killed at two steps of a job, which
+goes through all the same."""
 
 from __future__ import annotations
 

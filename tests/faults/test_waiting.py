@@ -1,4 +1,5 @@
-"""A store that lacks an object, or has an altered copy: the pods say so, wait, and go on when it is there."""
+"""A store that lacks an object, or has an altered copy: the pods say so, wait, and go on when it is
+there."""
 
 from __future__ import annotations
 

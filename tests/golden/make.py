@@ -2,9 +2,10 @@
 
     python -m tests.golden.make
 
-Two pods in one process do a job of 12 steps on 40 made-up records, on a devnet of their own; then the files are collected, the
-chain's state among them, so that the certificate can be verified as on the day it was made. Keys and salts are fresh each time, so
-each time the bytes are others: make them anew only while version 1 may still change. The secrets in these files belong to nobody.
+Two pods in one process do a job of 12 steps on 40 made-up records, on a devnet of their own; then
+the files are collected, the chain's state among them, so that the certificate can be verified as on
+the day it was made. Keys and salts are fresh each time, so each time the bytes are others: make
+them anew only while version 1 may still change. The secrets in these files belong to nobody.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ class Reader:
             self._plan(cid, block)
         return block
 
-    # --- a stream ---------------------------------------------------------------------------------
+    # --- a stream ------------------------------------------------------------------------------
 
     def _plan(self, cid: Cid, block: bytes) -> None:
         """Stream the chunks of a file's node, which are asked for next and in their order."""
@@ -131,7 +131,7 @@ class Reader:
             self._run.close()
         self._run = None
 
-    # --- a block ----------------------------------------------------------------------------------
+    # --- a block -------------------------------------------------------------------------------
 
     def _by_itself(self, cid: Cid) -> bytes:
         """A block, asked for by itself until it comes or the time is up."""

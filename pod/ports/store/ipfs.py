@@ -79,7 +79,7 @@ class IpfsStore:
         """Close the connections with the node."""
         self.node.close()
 
-    # --- adding -----------------------------------------------------------------------------------
+    # --- adding --------------------------------------------------------------------------------
 
     def add(self, source: Path | bytes | BinaryIO) -> Cid:
         """Add a file in bounded memory and pin it (`Store.add`)."""
@@ -164,7 +164,7 @@ class IpfsStore:
     def _missing(self, cid: Cid, root: Cid) -> NotFound:
         return NotFound(f"the block {cid} of {root} is not in the IPFS node at {self.node.address}", "add it again")
 
-    # --- pins -------------------------------------------------------------------------------------
+    # --- pins ----------------------------------------------------------------------------------
 
     def pin(self, cid: Cid) -> None:
         """Keep the object for this pod; what the node lacks is fetched first (`Store.pin`)."""
@@ -234,7 +234,7 @@ class IpfsStore:
         self.node.ask("repo/gc", timeout_s=10 * ADD_S)
         return max(0, before - int(self.node.ask_one("repo/stat", size_only=True).get("RepoSize", 0)))
 
-    # --- fetching ---------------------------------------------------------------------------------
+    # --- fetching ------------------------------------------------------------------------------
 
     def fetch(self, cid: Cid, target: Path, limit_bytes: int = MOST_BYTES) -> None:
         """Fetch a file or a folder, every byte checked (`Store.fetch`)."""
@@ -275,7 +275,7 @@ class IpfsStore:
         throttle = ProgressThrottle(lambda count: self._progress(f"{verb} {cid}", count))
         return Reader(cid, self.node, self._dial, self._gateways, self._stall_timeout_s, self._log, throttle)
 
-    # --- other pods -------------------------------------------------------------------------------
+    # --- other pods ----------------------------------------------------------------------------
 
     def endpoint(self) -> bytes:
         """Where this pod's node can be reached (`Store.endpoint`)."""
@@ -317,7 +317,7 @@ class IpfsStore:
                 continue  # the next address may do; whether any did is seen in who is connected
         return False
 
-    # --- the node ---------------------------------------------------------------------------------
+    # --- the node ------------------------------------------------------------------------------
 
     def status(self) -> dict[str, object]:
         """What the node says about itself: version, peer id, addresses, peers, bytes used and

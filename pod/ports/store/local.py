@@ -43,7 +43,7 @@ class LocalStore:
         self._blocks, self._parts, self._pins = folder / "blocks", folder / "parts", folder / "pins"
         self._mine = self._pins / pod
 
-    # --- adding -----------------------------------------------------------------------------------
+    # --- adding --------------------------------------------------------------------------------
 
     def add(self, source: Path | bytes | BinaryIO) -> Cid:
         """Add a file in bounded memory and pin it (`Store.add`)."""
@@ -126,7 +126,7 @@ class LocalStore:
             fcntl.flock(lock, how)
             yield
 
-    # --- fetching ---------------------------------------------------------------------------------
+    # --- fetching ------------------------------------------------------------------------------
 
     def fetch(self, cid: Cid, target: Path, limit_bytes: int = MOST_BYTES) -> None:
         """Fetch a file or a folder, every byte checked (`Store.fetch`)."""

@@ -36,7 +36,7 @@ class Node:
         """Close the connections."""
         self._wire.close()
 
-    # --- asking -----------------------------------------------------------------------------------
+    # --- asking --------------------------------------------------------------------------------
 
     def ask(
         self,
@@ -99,7 +99,7 @@ class Node:
         opts = {name.replace("_", "-"): _text(value) for name, value in options.items()}
         yield from self._wire.stream(path, arguments, opts, data, headers or {}, timeout_s)
 
-    # --- what is asked more than once -------------------------------------------------------------
+    # --- what is asked more than once ----------------------------------------------------------
 
     def version(self) -> str:
         """The node's version, `0.43.0` say."""

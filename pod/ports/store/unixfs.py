@@ -171,7 +171,7 @@ def check_name(name: str) -> str:
     return name
 
 
-# --- writing --------------------------------------------------------------------------------------
+# --- writing ----------------------------------------------------------------------------------
 
 
 def chunks(file: BinaryIO) -> Iterator[bytes]:
@@ -247,7 +247,7 @@ def _put(codec: int, block: bytes, total_bytes: int, size_bytes: int, put: Put) 
     return Link(cid, total_bytes, size_bytes)
 
 
-# --- reading --------------------------------------------------------------------------------------
+# --- reading ----------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
