@@ -26,7 +26,8 @@ def said(**values: Any) -> Answer:
 
 @dataclass
 class Fake:
-    """What the server answers: a function of the arguments for each command; and what it was asked."""
+    """What the server answers: a function of the arguments for each command; and what it
+    was asked."""
 
     address: str = ""
     answers: dict[str, Callable[[dict[str, list[str]]], Answer]] = field(default_factory=dict)
@@ -35,7 +36,8 @@ class Fake:
 
 @contextmanager
 def serving(**answers: Callable[[dict[str, list[str]]], Answer]) -> Iterator[Fake]:
-    """Serve until the block ends; `block_get=...` answers block/get. `anything` answers the rest."""
+    """Serve until the block ends; `block_get=...` answers block/get. `anything` answers
+    the rest."""
     fake = Fake(answers=dict(answers))
     fake.answers.setdefault("version", lambda query: said(Version="0.43.0"))
 

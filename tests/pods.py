@@ -172,7 +172,8 @@ class Workshop:
 
 
 def private_table(path: Path, rows: int = 40, seed: int = 1) -> Path:
-    """Write a CSV of four measurements with many digits, two classes, and names that must stay out."""
+    """Write a CSV of four measurements with many digits, two classes, and names that must
+    stay out."""
     numbers = np.random.default_rng(seed)
     x_N4 = numbers.normal(size=(rows, 4)) * 3
     labels = np.where(x_N4.sum(1) > 0, "ill", "well")

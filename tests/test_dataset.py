@@ -1,4 +1,5 @@
-"""Records, cards, policies and mock data: what is registered, what is published, what is refused."""
+"""Records, cards, policies and mock data: what is registered, what is published, what
+is refused."""
 
 from __future__ import annotations
 

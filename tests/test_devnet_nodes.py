@@ -39,7 +39,8 @@ def test_the_pair_is_found_again_moves_an_object_and_goes(folder: Path, tmp_path
 
 
 def test_new_nodes_stay_clear_of_the_ports_that_every_kubo_has_by_default(folder: Path) -> None:
-    """A person's own node may start there any moment, or another pair that starts beside this one."""
+    """A person's own node may start there any moment, or another pair that starts beside
+    this one."""
     places = [node.store for node in devnet_nodes.up(folder).nodes] + [
         node.address for node in devnet_nodes.up(folder).nodes
     ]

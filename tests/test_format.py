@@ -1,4 +1,5 @@
-"""The document of formats is true: its vectors are what the code computes, its tags are the code's."""
+"""The document of formats is true: its vectors are what the code computes, its tags are
+the code's."""
 
 from __future__ import annotations
 

@@ -40,7 +40,8 @@ class Done:
 def done(
     open_party: Callable[..., Party], table_path: Path, ipfs_pair: Nodes, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Done]:
-    """A job over two nodes; the owner's node dies when the result is to be fetched, and comes back."""
+    """A job over two nodes; the owner's node dies when the result is to be fetched, and
+    comes back."""
     heard: list[str] = []
     parties = {name: open_party(name) for name in ("owner", "scientist")}
     for node, party in zip("ab", parties.values(), strict=True):

@@ -26,7 +26,8 @@ def storey_of(path: Path) -> str:
 
 
 def member_of(path: Path) -> str:
-    """A module of a storey: a file, or a folder of the same rank; empty for what belongs to none."""
+    """A module of a storey: a file, or a folder of the same rank; empty for what
+    belongs to none."""
     parts = path.relative_to(ROOT / "pod").parts
     return ".".join(parts[:2]).removesuffix(".py") if len(parts) > 1 and parts[1] != "__init__.py" else ""
 

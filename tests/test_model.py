@@ -80,7 +80,8 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Tokens, a causal mask, GELU, normalisation first, and an output layer tied to the embedding."""
+    """Tokens, a causal mask, GELU, normalisation first, and an output layer tied to
+    the embedding."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -294,7 +295,8 @@ def without_onednn() -> Iterator[None]:
 
 
 def diagonal(name: str, optimizer: str) -> bool:
-    """Whether a pair is of the short form, which has every architecture and every optimizer once."""
+    """Whether a pair is of the short form, which has every architecture and every
+    optimizer once."""
     order = [*EXAMPLES].index(name)
     return [*OPTIMIZERS].index(optimizer) == order % len(OPTIMIZERS)
 

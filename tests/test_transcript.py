@@ -1,4 +1,5 @@
-"""Leaves, groups, peaks and endings: the same as the contract's algorithm, for any count of leaves."""
+"""Leaves, groups, peaks and endings: the same as the contract's algorithm, for any
+count of leaves."""
 
 from __future__ import annotations
 
@@ -44,7 +45,8 @@ def changed(whole: Transcript, place: int, /, **fields: object) -> Transcript:
 
 
 class Contract:
-    """What ProofOfTrain does, written down a second time: peaks that carry like a binary counter."""
+    """What ProofOfTrain does, written down a second time: peaks that carry like a
+    binary counter."""
 
     def __init__(self, group: int) -> None:
         self.group, self.count, self.peaks = group, 0, tuple[Digest, ...]()

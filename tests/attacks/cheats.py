@@ -174,7 +174,8 @@ def other_learning_rate(folder: Path, rate: float, work: Work = run_worker) -> N
 
 
 def repeated_segment(folder: Path, index: int) -> None:
-    """Show the state of leaf `index` again at the next leaf, and be one segment late from there on."""
+    """Show the state of leaf `index` again at the next leaf, and be one segment late from
+    there on."""
     states = [state_at(folder, at) for at in range(len(read_leaves(folder)))]
     for at in range(index + 1, len(states)):
         put_state(folder, at, states[at - 1])

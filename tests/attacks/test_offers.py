@@ -1,4 +1,5 @@
-"""Attacks on an owner's pod by whoever asks for a training: none is accepted, and the pod lives on."""
+"""Attacks on an owner's pod by whoever asks for a training: none is accepted, and the pod
+lives on."""
 
 from __future__ import annotations
 
