@@ -148,8 +148,9 @@ def test_what_is_told_stands_in_its_order_and_in_the_chains_words(
         for label in ("sha-256", "agreement", "took", "drawn from", "seat 0", "parties", "not proven")
     ]
     assert places == sorted(places)
-    assert "3 of 3 seats voted Match" in shown and "owner and scientist are one account" in shown
-    assert "voted Match; 1000 FIT staked now; not on your trust list" in shown
+    unfolded = " ".join(shown.split())
+    assert "3 of 3 seats voted Match" in unfolded and "owner and scientist are one account" in unfolded
+    assert "voted Match; 1000 FIT staked now; not on your trust list" in unfolded
     assert not any(word in shown for word in ("replayed", "re-executed"))
 
 

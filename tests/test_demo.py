@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 FIELDS = {
     *("agreement", "state", "dataset_records", "steps", "checkpoints", "anchors", "transactions", "gas_total"),
     *("test_accuracy", "model", "certificate", "replayed_segments", "seconds", "store", "ipfs_version"),
-    *("assurance", "verifiers", "cheat"),
+    *("assurance", "assurance_to_a_stranger", "verifiers", "cheat"),
 }
 
 
