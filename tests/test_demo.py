@@ -79,6 +79,7 @@ def test_an_unknown_store_is_refused(tmp_path: Path) -> None:
 
 def test_an_audited_job_stays_within_its_budget_of_gas(played: dict[str, Any]) -> None:
     assert (played["anchors"], played["verifiers"], played["assurance"]) == (3, 3, "sampled")
+    assert played["assurance_to_a_stranger"] == "vouched"
     assert played["transactions"] <= 22 and played["gas_total"] <= 1_500_000
 
 
