@@ -337,6 +337,7 @@ def test_dispute_is_the_scientists_and_only_where_it_was_agreed(
 # Explaining a disagreement
 
 
+@pytest.mark.long
 def test_two_sides_compare_their_moments_and_name_where_they_part(
     audited: Workshop, fitchain: Fitchain, tmp_path: Path
 ) -> None:

@@ -25,7 +25,7 @@ from fitchain.pod.values.state import read_safetensors
 from tests.ipfs_fixtures import Nodes
 from tests.pods import Party, Workshop, module_file, offer_table, owner_runs, scientist_runs
 
-pytestmark = pytest.mark.ipfs
+pytestmark = [pytest.mark.ipfs, pytest.mark.long]
 
 
 @dataclass(frozen=True)

@@ -217,6 +217,7 @@ def test_states_that_were_not_kept_are_trained_again(store: LocalStore, tmp_path
 # With a chain
 
 
+@pytest.mark.long
 def test_an_owner_builds_evidence_that_a_verifier_examines(workshop: Workshop, tmp_path: Path) -> None:
     owner, scientist = workshop.owner, workshop.scientist
     with owner_runs(owner, keep_every=2):
