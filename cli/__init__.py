@@ -1,4 +1,4 @@
-"""The command `fitchain`: a thin layer over `pod` that parses, calls one function and prints."""
+"""The command `fitchain`: a thin layer over `pod` that parses, calls it and prints."""
 
 from __future__ import annotations
 

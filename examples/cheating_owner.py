@@ -14,23 +14,23 @@ import numpy as np
 
 from fitchain.cli import main
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.parties.owner import run
+from fitchain.pod.parties.owner import run as owner_run
 from fitchain.pod.ports.agreement import RunRecord
-from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.ids import AgreementId
 
-honestly_prepare = run.prepare
+honestly_prepare = owner_run.prepare
 
 
-def prepare(home: Home, id: Digest, run_record: RunRecord, folder: Path, keep_every: int = 1) -> None:
+def prepare(home: Home, id: AgreementId, run: RunRecord, folder: Path, keep_every: int = 1) -> None:
     """Give the worker the registered records, with their targets shuffled."""
-    honestly_prepare(home, id, run_record, folder, keep_every)
+    honestly_prepare(home, id, run, folder, keep_every)
     target = json.loads((folder / "recipe.json").read_bytes())["target"]
-    with np.load(folder / run.RECORDS) as file:
+    with np.load(folder / owner_run.RECORDS) as file:
         columns = dict(file)
     columns[target] = np.random.default_rng(0).permutation(columns[target])
-    np.savez(folder / run.RECORDS, **columns)
+    np.savez(folder / owner_run.RECORDS, **columns)
 
 
 if __name__ == "__main__":
-    run.prepare = prepare
+    owner_run.prepare = prepare
     main()

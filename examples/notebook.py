@@ -77,7 +77,8 @@ class Classifier(nn.Module):
         self.layers = nn.Sequential(nn.Linear(30, 32), nn.ReLU(), nn.Linear(32, 2))
 
     def forward(self, cells: torch.Tensor) -> torch.Tensor:
-        return self.layers(cells)
+        scores: torch.Tensor = self.layers(cells)
+        return scores
 
 
 torch.manual_seed(0)

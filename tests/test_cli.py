@@ -270,7 +270,7 @@ def test_every_command_explains_itself_and_takes_the_common_options(
 
 
 def test_a_closed_pipe_is_no_error(home: Path) -> None:
-    command = f"{sys.executable} -m cli keys list --home {home} | true"
+    command = f"{sys.executable} -m fitchain.cli keys list --home {home} | true"
     done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], cwd=ROOT, capture_output=True, text=True)
     assert done.stderr == ""
 

@@ -51,6 +51,18 @@ def pod_imports(path: Path) -> Iterator[tuple[int, str, str]]:
             yield line, parts[2], ".".join(parts[2:4])
 
 
+def own_names_beside_imports(path: Path) -> Iterator[str]:
+    """Ways to the package that `pod_imports` does not see: its public face, and names in texts."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "fitchain":
+            yield f"line {node.lineno}: from fitchain import ..."
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "fitchain":
+            if node.attr != "__file__":
+                yield f"line {node.lineno}: fitchain.{node.attr}"
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__"):
+            yield f"line {node.lineno}: {ast.unparse(node)}"
+
+
 def importers_of(package: str) -> set[str]:
     """The members of `pod` that import somebody else's package."""
     return {member_of(path) for path in MODULES for _, name in imports_of(path) if name.split(".")[0] == package}
@@ -69,6 +81,11 @@ def test_no_import_runs_upward(path: Path) -> None:
     own = STOREYS.index(storey_of(path))
     upward = [f"line {line} imports {storey}" for line, storey, _ in pod_imports(path) if STOREYS.index(storey) > own]
     assert upward == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_module_imports_by_its_import_statements_alone(path: Path) -> None:
+    assert list(own_names_beside_imports(path)) == []
 
 
 @pytest.mark.parametrize("storey", STOREYS)

@@ -250,7 +250,8 @@ def create_keys(folder: Path | str | None, passphrase: Passphrase) -> KeyInfo:
         passphrase: a file, or what asks for it; it encrypts them.
 
     Raises:
-        InputRefused: the home has keys already, or the passphrase is empty.
+        InputRefused: the home has keys already, or what the callable gives is empty.
+        AccessRefused: the passphrase file's first line is empty.
         NotFound: there is no such passphrase file.
     """
     settings = load(folder)

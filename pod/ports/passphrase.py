@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
-from fitchain.pod.values.errors import AccessRefused, NotFound
+from fitchain.pod.values.errors import AccessRefused, InputRefused, NotFound
 
 LONGEST_BYTES = 4096
 
@@ -23,8 +23,16 @@ def passphrase_of(source: Passphrase) -> str:
 
     Raises:
         NotFound, AccessRefused: as `read_passphrase`; or whatever the callable raises.
+        InputRefused: it is neither; a text could be a passphrase in a program, or a file's name.
     """
-    return read_passphrase(source) if isinstance(source, Path) else source()
+    if isinstance(source, Path):
+        return read_passphrase(source)
+    if not callable(source):
+        raise InputRefused(
+            f"a passphrase comes from a file or from whoever is asked, not from a {type(source).__name__}",
+            "give pathlib.Path(FILE), or a callable such as getpass.getpass",
+        )
+    return source()
 
 
 def read_passphrase(path: Path) -> str:

@@ -28,7 +28,7 @@ class Anchors:
     Args:
         home: the owner's.
         id: the agreement.
-        proof: what the chain has of the run.
+        run: what the chain has of it.
         group_leaves: leaves that an anchor covers, A.
         recipient: the scientist's age recipient, for the notes.
         metrics_leave: whether the owner's policy lets rounded metrics out.

@@ -40,7 +40,7 @@ class DatasetOffer:
         environments: classes that ship no probe (`cpu-native`), for which this host's is published.
     """
 
-    source: Path
+    source: Path | str
     name: str
     target: str | None
     drop: tuple[str, ...] = ()
@@ -80,7 +80,8 @@ def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
         NotFound, InputRefused: the table is missing or malformed.
         ChainUnusable, StoreUnusable: chain or store do not answer.
     """
-    table = Table.read(offer.source, drop=offer.drop, target=offer.target)
+    source = Path(offer.source).absolute()
+    table = Table.read(source, drop=offer.drop, target=offer.target)
     home.register_or_update(Role.OWNER)  # offers are sealed to it from now on
     salt = secrets.token_bytes(32)
     key = registration_key(home, salt)
@@ -103,7 +104,6 @@ def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
     reading = {"drop": list(offer.drop), "target": offer.target, "categories": list(table.categories)}
     id = home.registry.register_dataset(registration.root, registration.count, card_cid)
     (home.dataset_folder(id) / LEAVES).write_bytes(registration.leaves)
-    source = offer.source.absolute()
     home.journal.keep_dataset(DatasetRow(id, source, reading, salt, registration.root, card.encode(), str(card_cid)))
     return RegisteredDataset(id, registration.root, registration.count, card_cid, card)
 

@@ -41,7 +41,7 @@ class AuditOptions:
     verifiers: int | None = None
     segments: int | None = None
     panel: PanelId | None = None
-    mode: AuditMode | None = None
+    mode: AuditMode | str | None = None
     fee: int | None = None
     window: int | None = None
     dispute_verifiers: int | None = None
@@ -120,7 +120,7 @@ def _fill_in(table: dict[str, Any], options: AuditOptions) -> None:
         InputRefused: the mode wants a panel, and none is named.
     """
     if options.mode is not None:
-        table["mode"] = options.mode.word
+        table["mode"] = AuditMode.parse(str(options.mode)).word
     if options.panel is not None:
         table["panel"] = str(options.panel)
     if options.segments is not None:

@@ -29,8 +29,8 @@ from fitchain.pod.values.ids import PanelId
 
 
 def verify(
-    model: Path,
-    certificate: Path | bytes,
+    model: Path | str,
+    certificate: Path | str | bytes,
     chain: Chain | Settings | str | None = None,
     require: Assurance | None = None,
     trust: Sequence[PanelId] = (),
@@ -55,7 +55,7 @@ def verify(
         Unusable: it could not be checked: another chain or deployment, a node that does not answer,
             a run that has not ended, a file that is not there.
     """
-    payload, signer = unseal(_read(certificate) if isinstance(certificate, Path) else certificate)
+    payload, signer = unseal(certificate if isinstance(certificate, bytes) else _read(Path(certificate)))
     if not isinstance(chain, Chain):
         chain = connect(chain if isinstance(chain, Settings) else load(rpc=chain))
     statement = Statement.parse(payload)
@@ -73,7 +73,7 @@ def verify(
     claims.check_leaves(statement)
     claims.check_transcript(statement, history)
     orders_checked = claims.check_orders(statement)
-    parameter_bytes = claims.check_file(statement, model)
+    parameter_bytes = claims.check_file(statement, Path(model))
     wanted = chain.settings.open_stake
     jury = read_jury(chain, history, trusted, weigh_pool=wanted is not None)
     assurance, reason = assurance_of(history, jury, wanted)
