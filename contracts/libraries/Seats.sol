@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-pragma solidity ^0.8.28;
+pragma solidity 0.8.37;
 
 /// @title Seats
 /// @notice The seats of one round in one word: 16 bits each hold the pool number of who was drawn, 0 where nobody was.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-pragma solidity ^0.8.28;
+pragma solidity 0.8.37;
 
 /// @title SeedBlock
 /// @notice The hash of an earlier block, for as long as the chain can give it.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-pragma solidity ^0.8.28;
+pragma solidity 0.8.37;
 
 /// @title Tree
 /// @notice RFC 6962 Merkle trees over SHA-256 (section 2.1), kept as their peaks: the roots of the perfect subtrees
