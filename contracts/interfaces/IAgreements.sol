@@ -52,6 +52,8 @@ interface IAgreements {
     event Rejected(AgreementId indexed id, uint256 toScientist, bytes reasonCid);
     /// @notice The scientist took back an unanswered request.
     event Cancelled(AgreementId indexed id, uint256 toScientist);
+    /// @notice The run diverged: the owner is due `price` for the steps done, the rest of it is the scientist's again.
+    event PriceReduced(AgreementId indexed id, uint256 price, uint256 toScientist);
     /// @notice The scientist says that what it was handed does not open the delivery.
     event Complained(AgreementId indexed id);
     /// @notice The scientist disputes the result and has locked audit fees and counter-bond.
@@ -98,6 +100,8 @@ interface IAgreements {
     error FeeBelowFloor(uint128 feePerSeat, uint256 floor);
     /// @notice A seat's stake is ten to twenty times its fee.
     error SeatStakeRefused(uint128 seatStake, uint256 least, uint256 most);
+    /// @notice An audit draws at most `limit` segments.
+    error TooManySegments(uint16 drawnSegments, uint16 limit);
     /// @notice The fees of a caught owner come out of its bond.
     error BondBelowFees(uint128 bond, uint256 fees);
     /// @notice A phase of an audit, or the wait for one, has a longest duration.
@@ -215,11 +219,21 @@ interface IAgreements {
 
     /// @notice ProofOfTrain reports that the run ended after `stepsDone` of its steps and `groups` anchored groups.
     /// @param audited Segments that an audit of it looks at.
-    function endTraining(AgreementId id, Terms calldata terms, uint32 stepsDone, uint32 groups, uint24 audited) external;
+    /// @return scientist Who asked.
+    function endTraining(AgreementId id, Terms calldata terms, uint32 stepsDone, uint32 groups, uint24 audited)
+        external
+        returns (address scientist);
 
     /// @notice Audits reports a verdict other than a Match that awaits the key, and pays `paid` seats.
-    function concludeAudit(AgreementId id, uint16 ordinal, AuditKind kind, Outcome verdict, uint256 feePerSeat, uint256 seats, uint256 paid)
-        external;
+    function concludeAudit(
+        AgreementId id,
+        uint16 ordinal,
+        AuditKind kind,
+        Outcome verdict,
+        uint256 feePerSeat,
+        uint256 seats,
+        uint256 paid
+    ) external;
 
     /// @notice Audits reports that the key of a matched run is released, which pays the owner.
     function settleMatched(AgreementId id) external;
@@ -231,7 +245,6 @@ interface IAgreements {
     /// @param answered Whether a seat released it.
     function closeMatched(
         AgreementId id,
-        AuditKind kind,
         uint256 feePerSeat,
         uint256 seats,
         uint256 matching,

@@ -131,7 +131,7 @@ interface IVerifiers {
     function engage(uint32 number, address account, uint80 seatStake, uint40 opening, bytes26 link) external;
 
     /// @notice Audits frees seats, pays them and burns what they lose. What they earn was transferred here beforehand.
-    function settle(SeatSettlement[] calldata seats) external;
+    function settle(SeatSettlement[] calldata settlements) external;
 
     /// @notice Audits says who let a joining window pass.
     function dismiss(uint32 number) external;
@@ -139,12 +139,12 @@ interface IVerifiers {
     // --- views
 
     /// @notice Whom a request would have as a jury: places at the end of the block before this one, and of those who took them
-    ///         the number besides owner and scientist.
+    ///         the number besides owner, scientist and asker.
     /// @param panel The panel's number; 0: the pool.
-    function standing(uint32 panel, address owner, address scientist)
+    function standing(uint32 panel, address owner, address scientist, address asker)
         external
         view
-        returns (uint16 places, uint256 eligible);
+        returns (uint16 length, uint256 eligible);
 
     /// @notice Draws for the seats `wanted`, a bitmap; each looks at up to 64 positions.
     /// @param seats The audit's seats as `Seats` packs them.
@@ -159,13 +159,13 @@ interface IVerifiers {
     function verifier(address account) external view returns (Verifier memory);
 
     /// @notice The verifiers with these numbers; zero for 0.
-    function accounts(uint32[] calldata numbers) external view returns (address[] memory);
+    function accountsOf(uint32[] calldata numbers) external view returns (address[] memory);
 
     /// @notice The number of a verifier; 0 where there is none.
     function numberOf(address account) external view returns (uint32);
 
     /// @notice The places of a panel, by its number; 0: of the pool.
-    function places(uint32 panel) external view returns (Places memory);
+    function placesOf(uint32 panel) external view returns (Places memory);
 
     /// @notice Who holds `count` places from `from` on, and since which blocks they stand.
     function members(uint32 panel, uint256 from, uint256 count)

@@ -75,6 +75,31 @@ library Tree {
         }
     }
 
+    /// @notice Root of the tree of `count` leaves whose leaf `index` holds `entry` (RFC 9162, section 2.1.3.2); zero if the path
+    ///         has another length.
+    /// @param path Siblings from the leaf upwards.
+    function rootOver(bytes32 entry, uint256 index, uint256 count, bytes32[] calldata path)
+        internal
+        view
+        returns (bytes32 root)
+    {
+        uint256 last = count - 1;
+        root = leafHash(entry);
+        for (uint256 i = 0; i < path.length; i++) {
+            if (last == 0) return 0;
+            if (index & 1 == 1 || index == last) {
+                root = nodeHash(path[i], root);
+                while (index & 1 == 0 && index != 0) {
+                    (index, last) = (index >> 1, last >> 1); // a lone node stands for its parent
+                }
+            } else {
+                root = nodeHash(root, path[i]);
+            }
+            (index, last) = (index >> 1, last >> 1);
+        }
+        if (last != 0) return 0;
+    }
+
     /// @notice How many peaks a tree of `count` leaves has: the ones in its binary form.
     function peakCount(uint256 count) internal pure returns (uint256 ones) {
         for (; count != 0; count &= count - 1) {

@@ -13,6 +13,8 @@ struct RunRecord {
     uint8 groupBits;
     /// How many segments every audit of the ended run looks at whatever is drawn; 0 until it ends.
     uint8 alwaysAudited;
+    /// It ended before its last step: the segment after the last leaf is audited too.
+    bool diverged;
     /// Block and Unix time of the first and of the last anchor; 0 where there is none.
     uint40 firstBlock;
     uint40 firstTime;
