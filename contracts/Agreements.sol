@@ -12,6 +12,7 @@ import {IRegistry} from "./interfaces/IRegistry.sol";
 import {IVerifiers} from "./interfaces/IVerifiers.sol";
 import {Payment} from "./libraries/Payment.sol";
 import {Payouts} from "./libraries/Payouts.sol";
+import {TermsDigest} from "./libraries/TermsDigest.sol";
 import {Tree} from "./libraries/Tree.sol";
 import {Agreement, Asking, State} from "./types/Agreement.sol";
 import {AuditKind, Jury, Opening, Outcome, SEAT_LIMIT} from "./types/Audit.sol";
@@ -26,7 +27,8 @@ import {
     requireCid,
     requireCidOrNone
 } from "./types/Errors.sol";
-import {AgreementId, NO_PANEL, PanelId} from "./types/Ids.sol";
+import {AgreementId, NO_PANEL} from "./types/Ids.sol";
+import {RunEnd} from "./types/Run.sol";
 import {AuditTerms, DisclosureMode, Permit, Terms} from "./types/Terms.sol";
 
 /// @title Agreements
@@ -37,6 +39,7 @@ contract Agreements is IAgreements {
     using SafeERC20 for IFitCoin;
     using Payment for IFitCoin;
     using SafeCast for uint256;
+    using TermsDigest for Terms;
 
     uint32 private constant MINIMUM_STEPS = 2;
     uint32 private constant MAXIMUM_WINDOW = 30 days;
@@ -107,7 +110,7 @@ contract Agreements is IAgreements {
             price: uint88(terms.price),
             bond: uint88(terms.bond),
             fees: uint80(fees),
-            digest: _digest(terms)
+            digest: terms.digest()
         });
 
         emit Requested(id, msg.sender, terms.owner, terms, panel, places, eligible, offerCid);
@@ -121,9 +124,9 @@ contract Agreements is IAgreements {
         _requireOwner(known);
         _requireState(id, known.state == State.Requested);
         _requireInTime(known.deadline);
-        _requireTerms(known.digest, _digest(terms));
+        _requireTerms(known.digest, terms.digest());
         if (keyCommitment == 0) revert KeyCommitmentIsZero();
-        registry.charge(terms.dataset, id, terms.charge);
+        if (terms.charge != 0) registry.charge(terms.dataset, id, terms.charge);
 
         known.state = State.Accepted;
         known.deadline = _after(terms.trainingWindow);
@@ -159,7 +162,7 @@ contract Agreements is IAgreements {
     // --- the run, as ProofOfTrain reports it
 
     /// @inheritdoc IAgreements
-    function startTraining(AgreementId id, Terms calldata terms, bytes32 keyCommitment)
+    function startTraining(AgreementId id, bytes32 terms, bytes32 keyCommitment)
         external
         returns (address scientist, uint40 deadline, uint48 seedBlock)
     {
@@ -167,16 +170,15 @@ contract Agreements is IAgreements {
         _requireProofOfTrain();
         _requireState(id, known.state == State.Accepted);
         _requireInTime(known.deadline);
-        bytes32 digest = _digest(terms);
-        _requireTerms(known.digest, keccak256(abi.encode(digest, keyCommitment)));
+        _requireTerms(known.digest, keccak256(abi.encode(terms, keyCommitment)));
 
         known.state = State.Training;
-        known.digest = digest;
+        known.digest = terms;
         return (known.scientist, known.deadline, known.seedBlock);
     }
 
     /// @inheritdoc IAgreements
-    function endTraining(AgreementId id, Terms calldata terms, uint32 stepsDone, uint32 groups, uint24 audited)
+    function endTraining(AgreementId id, bytes32 terms, RunEnd calldata end, AuditTerms calldata audit)
         external
         returns (address scientist)
     {
@@ -184,22 +186,22 @@ contract Agreements is IAgreements {
         _requireProofOfTrain();
         _requireState(id, known.state == State.Training);
         _requireInTime(known.deadline);
-        _requireTerms(known.digest, _digest(terms));
-        AuditTerms calldata audit = terms.audit;
+        _requireTerms(known.digest, terms);
+        scientist = known.scientist;
 
-        if (audit.verifiers == 0 && audit.disputeVerifiers == 0 && groups == 0 && stepsDone < terms.steps) {
+        bool isWhole = end.stepsDone == end.steps;
+        if (!isWhole && end.groups == 0 && _seatCount(audit) == 0) {
             // Nobody could dispute it: else an owner that trained nothing would have its bond back.
             _divide(id, known, State.Forfeited, Payouts.deadlineMissed(_escrow(known)));
-        } else {
-            if (stepsDone < terms.steps) _reducePrice(id, known, uint256(terms.price) * stepsDone / terms.steps);
-            if (audit.verifiers > 0) {
-                _openAudit(id, known, AuditKind.First, terms, audited);
-            } else {
-                known.state = stepsDone == terms.steps ? State.Trained : State.Diverged;
-                known.deadline = _after(terms.disputeWindow);
-            }
+            return scientist;
         }
-        return known.scientist;
+        if (!isWhole) _reducePrice(id, known, uint256(known.price) * end.stepsDone / end.steps);
+        if (audit.verifiers > 0) {
+            _openAudit(id, known, AuditKind.First, audit, end.nonceCommitment, end.audited);
+        } else {
+            known.state = isWhole ? State.Trained : State.Diverged;
+            known.deadline = _after(end.disputeWindow);
+        }
     }
 
     // --- after the run
@@ -233,7 +235,7 @@ contract Agreements is IAgreements {
         _requireScientist(known);
         _requireEnded(id, known);
         _requireInTime(known.deadline);
-        _requireTerms(known.digest, _digest(terms));
+        _requireTerms(known.digest, terms.digest());
         AuditTerms calldata audit = terms.audit;
         if (audit.disputeVerifiers == 0) revert DisputeNotAgreed(id);
         uint256 fees = uint256(audit.disputeVerifiers) * audit.feePerSeat;
@@ -245,7 +247,7 @@ contract Agreements is IAgreements {
         emit Disputed(id, locked);
 
         uint24 audited = proofOfTrain.auditedSegments(id, audit.drawnSegments);
-        _openAudit(id, known, AuditKind.Dispute, terms, audited);
+        _openAudit(id, known, AuditKind.Dispute, audit, terms.nonceCommitment, audited);
         fitCoin.collect(locked, permit);
     }
 
@@ -317,7 +319,7 @@ contract Agreements is IAgreements {
         emit AuditConsented(id, ordinal);
 
         uint24 audited = proofOfTrain.auditedSegments(id, terms.drawnSegments);
-        audits.open(id, ordinal, _opening(AuditKind.Again, terms, terms.verifiers, nonceCommitment, audited));
+        audits.open(id, ordinal, _opening(AuditKind.Again, terms, nonceCommitment, audited));
     }
 
     /// @inheritdoc IAgreements
@@ -381,10 +383,14 @@ contract Agreements is IAgreements {
         uint256 matching,
         uint256 paid,
         bool settled,
-        bool answered
+        bool answered,
+        address accepting
     ) external {
         Agreement storage known = _agreements[id];
         _requireAudits();
+        if (accepting != address(0) && accepting != known.scientist) {
+            revert CallerIsNotScientist(accepting, known.scientist);
+        }
         _requireState(id, known.state == (settled ? State.Settled : State.Auditing));
         bool returned = !settled || answered && known.complained;
         Payouts.Payout memory payout =
@@ -559,10 +565,6 @@ contract Agreements is IAgreements {
         if (block.timestamp <= deadline) revert DeadlineNotPassed(deadline, block.timestamp);
     }
 
-    function _digest(Terms calldata terms) private pure returns (bytes32) {
-        return keccak256(abi.encode(terms));
-    }
-
     function _seatCount(AuditTerms calldata terms) private pure returns (uint8) {
         return terms.verifiers > 0 ? terms.verifiers : terms.disputeVerifiers;
     }
@@ -573,26 +575,28 @@ contract Agreements is IAgreements {
 
     // --- effects and interactions
 
-    function _openAudit(AgreementId id, Agreement storage known, AuditKind kind, Terms calldata terms, uint24 audited)
-        private
-    {
-        Opening memory opening =
-            _opening(kind, terms.audit, _seatCount(terms.audit), terms.nonceCommitment, audited);
+    function _openAudit(
+        AgreementId id,
+        Agreement storage known,
+        AuditKind kind,
+        AuditTerms calldata terms,
+        bytes32 nonceCommitment,
+        uint24 audited
+    ) private {
+        Opening memory opening = _opening(kind, terms, nonceCommitment, audited);
         opening.complained = known.complained;
         known.state = State.Auditing;
         audits.open(id, 0, opening);
     }
 
-    function _opening(
-        AuditKind kind,
-        AuditTerms calldata terms,
-        uint8 seats,
-        bytes32 nonceCommitment,
-        uint24 audited
-    ) private pure returns (Opening memory) {
+    function _opening(AuditKind kind, AuditTerms calldata terms, bytes32 nonceCommitment, uint24 audited)
+        private
+        pure
+        returns (Opening memory)
+    {
         return Opening({
             kind: kind,
-            seats: seats,
+            seats: _seatCount(terms),
             window: uint24(terms.window),
             wait: terms.wait,
             audited: audited,

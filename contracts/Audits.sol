@@ -92,7 +92,7 @@ contract Audits is IAudits {
     /// @inheritdoc IAudits
     function fix(AgreementId id, uint16 ordinal) external {
         (Hearing memory hearing, Audit storage known) = _hearing(id, ordinal);
-        _requirePhase(hearing, known, Phase.Awaiting);
+        _requireStep(hearing, known, Phase.Awaiting);
         bytes32[2] storage kept = _fixedHashes[hearing.key];
         bytes32 openedHash = kept[0] == 0 ? _earlierHash(known.openedBlock) : bytes32(0);
         bytes32 turnHash = kept[1] == 0 ? _earlierHash(known.openedBlock + turnBlocks) : bytes32(0);
@@ -108,21 +108,25 @@ contract Audits is IAudits {
     function draw(AgreementId id, uint16 ordinal, bytes32 nonce) external {
         (Hearing memory hearing, Audit storage known) = _hearing(id, ordinal);
         Phase phase = known.phase;
-        uint256[3] memory seats = _seats[hearing.key];
+        uint256[3] memory seats_;
+        if (phase != Phase.Awaiting) seats_ = _load(hearing, known);
         if (phase == Phase.Awaiting) {
             _requireInTime(known.deadline);
             known.seed = _seedOf(hearing, known, nonce);
+            _enter(known, Phase.Joining);
         } else if (phase == Phase.Waiting) {
             if (block.timestamp <= known.deadline) revert DeadlineNotPassed(known.deadline, block.timestamp);
             _requireInTime(known.waitDeadline);
-            seats.rewind(known.seats);
+            seats_.rewind(known.seats);
+            _enter(known, Phase.Joining);
         } else {
             _requireStep(hearing, known, Phase.Joining);
-            if (seats.taken(known.seats) == _everySeat(known)) revert PhaseForbids(id, ordinal, phase);
+            if (seats_.taken(known.seats) == _everySeat(known) || _isExhausted(hearing, seats_)) {
+                revert PhaseForbids(id, ordinal, phase);
+            }
         }
 
-        _enter(known, Phase.Joining);
-        _drawInto(hearing, known, seats);
+        _drawInto(hearing, known, seats_);
     }
 
     // --- the seats' and the owner's steps
@@ -135,8 +139,7 @@ contract Audits is IAudits {
         uint16 bit = _bitOf(known, seat);
         if (joined & bit != 0) revert SeatActedAlready(id, seat);
         if (recipient == 0) revert RecipientIsZero();
-        uint256[3] memory seats = _seats[hearing.key];
-        verifiers.engage(seats.numberAt(seat), msg.sender, known.seatStake, known.opening, link);
+        verifiers.engage(_load(hearing, known).numberAt(seat), msg.sender, known.seatStake, known.opening, link);
 
         joined |= bit;
         known.joined = joined;
@@ -153,19 +156,15 @@ contract Audits is IAudits {
         _requireStep(hearing, known, Phase.Joining);
         uint16 bit = _bitOf(known, seat);
         if (known.joined & bit != 0) revert SeatActedAlready(id, seat);
-        uint256[3] memory seats = _seats[hearing.key];
-        uint32 number = seats.numberAt(seat);
+        uint256[3] memory seats_ = _load(hearing, known);
+        uint32 number = seats_.numberAt(seat);
         if (number == 0 || verifiers.numberOf(msg.sender) != number) revert CallerIsNotSeated(msg.sender, seat);
 
         emit Declined(id, ordinal, seat, msg.sender);
 
-        seats.clear(known.seats, bit);
-        if (block.timestamp > known.waitDeadline) {
-            _store(hearing, known, seats);
-        } else {
-            _enter(known, Phase.Joining);
-            _drawInto(hearing, known, seats);
-        }
+        seats_.clear(known.seats, bit);
+        if (block.timestamp > known.waitDeadline) _store(hearing, known, seats_);
+        else _drawInto(hearing, known, seats_);
     }
 
     /// @inheritdoc IAudits
@@ -244,7 +243,8 @@ contract Audits is IAudits {
     function complain(AgreementId id, uint16 ordinal) external {
         (Hearing memory hearing, Audit storage known) = _hearing(id, ordinal);
         _requireReleasing(hearing, known);
-        _requireScientist(id);
+        (, address scientist) = agreements.parties(id);
+        if (msg.sender != scientist) revert CallerIsNotScientist(msg.sender, scientist);
         if (known.complained) revert ComplainedAlready(id, ordinal);
 
         known.complained = true;
@@ -257,12 +257,11 @@ contract Audits is IAudits {
     function acceptRelease(AgreementId id, uint16 ordinal) external {
         (Hearing memory hearing, Audit storage known) = _hearing(id, ordinal);
         Phase phase = _requireReleasing(hearing, known);
-        _requireScientist(id);
         if (known.complained) revert ComplainedAlready(id, ordinal); // else the seats would lose their turn
 
         known.phase = Phase.Released;
         if (phase == Phase.Matched) agreements.settleMatched(id);
-        _closeRelease(hearing, known);
+        _closeRelease(hearing, known, msg.sender);
     }
 
     // --- the way out
@@ -279,7 +278,7 @@ contract Audits is IAudits {
         else if (phase == Phase.Evidence) _closeEvidence(hearing, known);
         else if (phase == Phase.Committing) _closeCommitting(hearing, known);
         else if (phase == Phase.Revealing) _closeRevealing(hearing, known);
-        else if (phase == Phase.Matched || phase == Phase.Released) _closeRelease(hearing, known);
+        else if (phase == Phase.Matched || phase == Phase.Released) _closeRelease(hearing, known, address(0));
         else revert PhaseForbids(id, ordinal, phase);
     }
 
@@ -287,27 +286,26 @@ contract Audits is IAudits {
     function _isComplete(Hearing memory hearing, Audit storage known) private view returns (bool) {
         if (known.phase == Phase.Revealing) return known.revealed == known.committed;
         if (known.phase != Phase.Joining) return false;
-        uint256[3] memory seats = _seats[hearing.key];
-        return seats.taken(known.seats) == known.joined && _isExhausted(hearing, seats);
+        uint256[3] memory seats_ = _load(hearing, known);
+        return seats_.taken(known.seats) == known.joined && _isExhausted(hearing, seats_);
     }
 
     /// @dev Who is silent is away. While the wait lasts and places are left, all empty seats are drawn anew.
     function _closeJoining(Hearing memory hearing, Audit storage known) private {
-        uint256[3] memory seats = _seats[hearing.key];
+        uint256[3] memory seats_ = _load(hearing, known);
         uint16 joined = known.joined;
-        uint16 silent = seats.taken(known.seats) & ~joined;
+        uint16 silent = seats_.taken(known.seats) & ~joined;
         for (uint256 seat = 0; silent >> seat != 0; seat++) {
-            if (silent >> seat & 1 == 1) verifiers.dismiss(seats.numberAt(seat));
+            if (silent >> seat & 1 == 1) verifiers.dismiss(seats_.numberAt(seat));
         }
-        seats.clear(known.seats, silent);
+        seats_.clear(known.seats, silent);
 
         bool mayWait = block.timestamp <= known.waitDeadline;
-        if (mayWait && joined != _everySeat(known) && !_isExhausted(hearing, seats)) {
-            _enter(known, Phase.Joining);
-            _drawInto(hearing, known, seats);
+        if (mayWait && joined != _everySeat(known) && !_isExhausted(hearing, seats_)) {
+            _drawInto(hearing, known, seats_);
             return;
         }
-        _store(hearing, known, seats);
+        _store(hearing, known, seats_);
         if (_isQuorum(known, _count(joined))) {
             _awaitEvidence(hearing, known);
         } else if (mayWait) {
@@ -363,7 +361,7 @@ contract Audits is IAudits {
     }
 
     /// @dev The seats that voted for the Match are paid; after a complaint those that released by the end of the window.
-    function _closeRelease(Hearing memory hearing, Audit storage known) private {
+    function _closeRelease(Hearing memory hearing, Audit storage known, address accepting) private {
         bool settled = known.phase == Phase.Released;
         (uint16 matching, uint16 released) = (known.joined, known.released);
         uint16 paid = known.complained ? matching & released : matching;
@@ -377,7 +375,14 @@ contract Audits is IAudits {
         emit ReleaseClosed(hearing.id, hearing.ordinal, paid);
 
         agreements.closeMatched(
-            hearing.id, known.feePerSeat, known.seats, _count(matching), _count(paid), settled, released != 0
+            hearing.id,
+            known.feePerSeat,
+            known.seats,
+            _count(matching),
+            _count(paid),
+            settled,
+            released != 0,
+            accepting
         );
         _settle(hearing, known, matching, Ruling(known.verdict, paid, 0, 0));
     }
@@ -392,10 +397,10 @@ contract Audits is IAudits {
     /// @inheritdoc IAudits
     function seated(AgreementId id, uint16 ordinal) external view returns (address[] memory) {
         AuditId key = auditIdOf(id, ordinal);
-        uint256[3] memory seats = _seats[key];
+        uint256[3] memory seats_ = _seats[key];
         uint32[] memory numbers = new uint32[](_audits[key].seats);
         for (uint256 seat = 0; seat < numbers.length; seat++) {
-            numbers[seat] = seats.numberAt(seat);
+            numbers[seat] = seats_.numberAt(seat);
         }
         return verifiers.accountsOf(numbers);
     }
@@ -443,11 +448,6 @@ contract Audits is IAudits {
 
     function _requireInTime(uint256 deadline) private view {
         if (block.timestamp > deadline) revert DeadlinePassed(deadline, block.timestamp);
-    }
-
-    function _requireScientist(AgreementId id) private view {
-        (, address scientist) = agreements.parties(id);
-        if (msg.sender != scientist) revert CallerIsNotScientist(msg.sender, scientist);
     }
 
     /// @dev Nobody sits beyond the last seat.
@@ -526,7 +526,7 @@ contract Audits is IAudits {
         return number < block.number ? SeedBlock.hashOf(number) : bytes32(0);
     }
 
-    /// @dev Draws for all seats that nobody is drawn to.
+    /// @dev Draws for all seats that nobody is drawn to; whoever is found has a whole window to join.
     function _drawInto(Hearing memory hearing, Audit storage known, uint256[3] memory seats_) private {
         uint8 count = known.seats;
         uint256 wanted = _everySeat(known) & ~seats_.taken(count);
@@ -534,8 +534,17 @@ contract Audits is IAudits {
         (seats_, drawn) =
             verifiers.draw(agreements.jury(hearing.id, hearing.ordinal), known.seed, count, seats_, wanted);
         _store(hearing, known, seats_);
+        if (wanted & seats_.taken(count) != 0) _enter(known, Phase.Joining);
 
         emit Drawn(hearing.id, hearing.ordinal, known.round, known.seed, drawn);
+    }
+
+    /// @dev Only words that hold a seat are read and written.
+    function _load(Hearing memory hearing, Audit storage known) private view returns (uint256[3] memory seats_) {
+        uint256[3] storage kept = _seats[hearing.key];
+        seats_[0] = kept[0];
+        if (known.seats > 5) seats_[1] = kept[1];
+        if (known.seats > 10) seats_[2] = kept[2];
     }
 
     function _store(Hearing memory hearing, Audit storage known, uint256[3] memory seats_) private {
@@ -657,13 +666,13 @@ contract Audits is IAudits {
         known.submitted = false;
         _enter(known, Phase.Joining);
         known.waitDeadline = uint40(Math.max(known.waitDeadline, known.deadline));
-        _drawInto(hearing, known, _seats[hearing.key]);
+        _drawInto(hearing, known, _load(hearing, known));
     }
 
     /// @dev Absent seats lose their part and are empty; the others stay.
     function _voteAnew(Hearing memory hearing, Audit storage known, uint16 absent, bool areRevealed) private {
         uint16 kept = known.joined & ~absent;
-        uint256[3] memory seats_ = _seats[hearing.key];
+        uint256[3] memory seats_ = _load(hearing, known);
         address[] memory accounts = areRevealed ? new address[](0) : this.seated(hearing.id, hearing.ordinal);
         for (uint256 seat = 0; kept >> seat != 0; seat++) {
             if (kept >> seat & 1 == 0) continue;
@@ -708,7 +717,7 @@ contract Audits is IAudits {
     ///      absent; nobody else loses anything.
     function _settle(Hearing memory hearing, Audit storage known, uint16 bitmap, Ruling memory ruling) private {
         if (bitmap == 0) return;
-        uint256[3] memory seats_ = _seats[hearing.key];
+        uint256[3] memory seats_ = _load(hearing, known);
         (uint80 fee, uint80 seatStake) = (known.feePerSeat, known.seatStake);
         SeatSettlement[] memory settlements = new SeatSettlement[](_count(bitmap));
         uint256 next;

@@ -7,12 +7,13 @@ import {IAgreements} from "./interfaces/IAgreements.sol";
 import {Contracts, IDirectory} from "./interfaces/IDirectory.sol";
 import {IProofOfTrain} from "./interfaces/IProofOfTrain.sol";
 import {SeedBlock} from "./libraries/SeedBlock.sol";
+import {TermsDigest} from "./libraries/TermsDigest.sol";
 import {Transcript} from "./libraries/Transcript.sol";
 import {Tree} from "./libraries/Tree.sol";
 import {Agreement, State} from "./types/Agreement.sol";
 import {CallerIsNotOwner, DeadlinePassed, ListedElsewhere, requireCid, requireCidOrNone} from "./types/Errors.sol";
 import {AgreementId} from "./types/Ids.sol";
-import {DeliveredLeaf, Ending, RunRecord, TrainedModel} from "./types/Run.sol";
+import {DeliveredLeaf, Ending, RunEnd, RunRecord, TrainedModel} from "./types/Run.sol";
 import {Terms} from "./types/Terms.sol";
 
 /// @title ProofOfTrain
@@ -21,10 +22,31 @@ import {Terms} from "./types/Terms.sol";
 ///      calls nobody back but Audits; nothing else that they do before depends on it.
 contract ProofOfTrain is IProofOfTrain {
     using SafeCast for uint256;
+    using TermsDigest for Terms;
+
+    /// @dev A RunRecord as it is kept.
+    struct Run {
+        uint40 deadline;
+        uint32 leaves;
+        uint8 groupBits;
+        uint8 alwaysAudited;
+        bool diverged;
+        uint40 firstBlock;
+        uint40 firstTime;
+        uint40 lastBlock;
+        uint40 lastTime;
+        // --- next slot
+        /// While training the peaks' commitment and in the last four bytes the groups; then the model root, for nobody needs
+        /// those any more, and a slot of its own would cost 17,100 gas more.
+        bytes32 progress;
+        // --- next slots
+        bytes32 seed;
+        bytes32 transcriptRoot;
+    }
 
     IAgreements public immutable agreements;
 
-    mapping(AgreementId id => RunRecord) private _runs;
+    mapping(AgreementId id => Run) private _runs;
     mapping(AgreementId id => bytes32) public fixedHash;
 
     constructor(IDirectory directory) {
@@ -53,16 +75,17 @@ contract ProofOfTrain is IProofOfTrain {
     function begin(AgreementId id, Terms calldata terms, bytes32 nonce, bytes32 noiseRoot) external {
         if (msg.sender != terms.owner) revert CallerIsNotOwner(msg.sender, terms.owner);
         (address scientist, uint40 deadline, uint48 seedBlock) =
-            agreements.startTraining(id, terms, keccak256(abi.encode(nonce, noiseRoot)));
-        bytes32 blockHash = fixedHash[id];
+            agreements.startTraining(id, terms.digest(), keccak256(abi.encode(nonce, noiseRoot)));
+        bytes32 blockHash = blockhash(seedBlock);
+        if (blockHash == 0) blockHash = fixedHash[id];
         if (blockHash == 0) blockHash = _seedHash(seedBlock);
         bytes32 ctx = _context(id, terms, scientist);
 
-        RunRecord storage run_ = _runs[id];
+        Run storage run_ = _runs[id];
         run_.deadline = deadline;
         run_.leaves = Transcript.leafCount(terms.steps, terms.segmentSteps);
         run_.groupBits = uint8(Tree.lastPeakHeight(terms.groupLeaves));
-        run_.peaks = _commit(0, new bytes32[](0));
+        run_.progress = _commit(0, new bytes32[](0));
         run_.seed = keccak256(abi.encode(ctx, blockHash, nonce));
 
         emit Begun(id, ctx, run_.seed, blockHash, nonce, noiseRoot);
@@ -72,8 +95,8 @@ contract ProofOfTrain is IProofOfTrain {
 
     /// @inheritdoc IProofOfTrain
     function anchor(AgreementId id, bytes32[] calldata peaks, bytes32 groupRoot, bytes calldata noteCid) external {
-        RunRecord storage run_ = _runs[id];
-        (uint32 groups, uint8 groupBits) = (run_.groups, run_.groupBits);
+        Run storage run_ = _runs[id];
+        (uint32 groups, uint8 groupBits) = (_groups(run_), run_.groupBits);
         _requireRunning(id, run_);
         if (groups >= run_.leaves >> groupBits) revert GroupsAreComplete(groups);
         if (groupRoot == 0) revert GroupRootIsZero();
@@ -82,7 +105,7 @@ contract ProofOfTrain is IProofOfTrain {
 
         bytes32[] memory grown = Tree.append(peaks, groups, groupRoot);
         groups++;
-        (run_.groups, run_.peaks) = (groups, _commit(groups, grown));
+        run_.progress = _commit(groups, grown);
         _noteAnchor(run_);
 
         emit Anchored(id, groups << groupBits, groupRoot, noteCid);
@@ -90,7 +113,7 @@ contract ProofOfTrain is IProofOfTrain {
 
     /// @inheritdoc IProofOfTrain
     function finish(AgreementId id, Terms calldata terms, Ending calldata ending) external {
-        RunRecord storage run_ = _runs[id];
+        Run storage run_ = _runs[id];
         if (msg.sender != terms.owner) revert CallerIsNotOwner(msg.sender, terms.owner);
         _requireRunning(id, run_);
         uint32 count = run_.leaves;
@@ -103,7 +126,7 @@ contract ProofOfTrain is IProofOfTrain {
         emit Finished(
             id,
             run_.transcriptRoot,
-            run_.modelRoot,
+            run_.progress,
             ending.last.modelRoot,
             delivered,
             count,
@@ -114,7 +137,7 @@ contract ProofOfTrain is IProofOfTrain {
 
     /// @inheritdoc IProofOfTrain
     function diverge(AgreementId id, Terms calldata terms, Ending calldata ending) external {
-        RunRecord storage run_ = _runs[id];
+        Run storage run_ = _runs[id];
         if (msg.sender != terms.owner) revert CallerIsNotOwner(msg.sender, terms.owner);
         _requireRunning(id, run_);
         uint32 step = ending.last.step;
@@ -126,32 +149,49 @@ contract ProofOfTrain is IProofOfTrain {
         (run_.alwaysAudited, run_.diverged) = (1 + _alwaysAudited(count, count - 1), true);
         _end(id, run_, terms, count, ending, step);
 
-        emit DivergedAt(id, run_.transcriptRoot, run_.modelRoot, count, step, ending.delivery, ending.identityCid);
+        emit DivergedAt(id, run_.transcriptRoot, run_.progress, count, step, ending.delivery, ending.identityCid);
     }
 
     // --- views
 
     /// @inheritdoc IProofOfTrain
     function run(AgreementId id) external view returns (RunRecord memory) {
-        return _runs[id];
+        Run storage run_ = _runs[id];
+        bool hasEnded = run_.alwaysAudited != 0;
+        return RunRecord({
+            deadline: run_.deadline,
+            leaves: run_.leaves,
+            groupBits: run_.groupBits,
+            alwaysAudited: run_.alwaysAudited,
+            diverged: run_.diverged,
+            firstBlock: run_.firstBlock,
+            firstTime: run_.firstTime,
+            lastBlock: run_.lastBlock,
+            lastTime: run_.lastTime,
+            groups: hasEnded ? run_.leaves >> run_.groupBits : _groups(run_),
+            peaks: hasEnded ? bytes28(0) : bytes28(run_.progress),
+            seed: run_.seed,
+            transcriptRoot: run_.transcriptRoot,
+            modelRoot: hasEnded ? run_.progress : bytes32(0)
+        });
     }
 
     /// @inheritdoc IProofOfTrain
     function auditedSegments(AgreementId id, uint16 drawnSegments) external view returns (uint24) {
-        RunRecord storage run_ = _runs[id];
+        Run storage run_ = _runs[id];
         if (run_.alwaysAudited == 0) revert RunHasNotEnded(id);
         return _audited(run_, drawnSegments);
     }
 
     /// @inheritdoc IProofOfTrain
     function trainedModel(AgreementId id, Terms calldata terms) external view returns (TrainedModel memory) {
-        RunRecord storage run_ = _runs[id];
+        Run storage run_ = _runs[id];
         if (run_.alwaysAudited == 0) revert RunHasNotEnded(id);
-        bytes32 digest = keccak256(abi.encode(terms));
+        bytes32 digest = terms.digest();
         bytes32 agreed = agreements.agreement(id).digest;
         if (digest != agreed) revert IAgreements.TermsDiffer(digest, agreed);
         return TrainedModel({
-            modelRoot: run_.modelRoot,
+            modelRoot: run_.progress,
             transcriptRoot: run_.transcriptRoot,
             initial: terms.model,
             leaves: run_.leaves,
@@ -167,7 +207,7 @@ contract ProofOfTrain is IProofOfTrain {
         if (blockHash == 0) revert SeedBlockMissed(seedBlock, block.number);
     }
 
-    function _requireRunning(AgreementId id, RunRecord storage run_) private view {
+    function _requireRunning(AgreementId id, Run storage run_) private view {
         (uint256 deadline, uint256 ended) = (run_.deadline, run_.alwaysAudited);
         if (deadline == 0) revert RunNotBegun(id);
         if (ended != 0) revert RunHasEnded(id);
@@ -175,9 +215,9 @@ contract ProofOfTrain is IProofOfTrain {
     }
 
     /// @dev That the caller is the owner follows from it.
-    function _requirePeaks(RunRecord storage run_, uint32 groups, bytes32[] calldata peaks) private view {
+    function _requirePeaks(Run storage run_, uint32 groups, bytes32[] calldata peaks) private view {
         bytes28 given = bytes28(keccak256(abi.encode(msg.sender, groups, peaks)));
-        if (given != run_.peaks) revert PeaksDiffer(given, run_.peaks);
+        if (given != bytes28(run_.progress)) revert PeaksDiffer(given, bytes28(run_.progress));
     }
 
     function _requireDelivery(AgreementId id, Terms calldata terms, Ending calldata ending) private pure {
@@ -188,10 +228,10 @@ contract ProofOfTrain is IProofOfTrain {
 
     /// @dev The leaf at index count - 1 is the last one of the smallest perfect subtree, which is the last of the tail
     ///      or, if the groups take in every leaf, the last peak.
-    function _requireLastLeaf(RunRecord storage run_, bytes32 ctx, uint32 count, Ending calldata ending) private view {
+    function _requireLastLeaf(Run storage run_, bytes32 ctx, uint32 count, Ending calldata ending) private view {
         uint32 groups = count >> run_.groupBits;
         uint32 rest = count - (groups << run_.groupBits);
-        if (groups != run_.groups) revert GroupCountDiffers(run_.groups, groups);
+        if (groups != _groups(run_)) revert GroupCountDiffers(_groups(run_), groups);
         _requirePeaks(run_, groups, ending.peaks);
         uint256 needed = Tree.peakCount(rest);
         if (ending.tail.length != needed) revert TailLengthDiffers(ending.tail.length, needed);
@@ -229,7 +269,7 @@ contract ProofOfTrain is IProofOfTrain {
     }
 
     /// @dev Of the segments that are left as many as are drawn; after `diverge` there is one more, without a leaf at its end.
-    function _audited(RunRecord storage run_, uint256 drawnSegments) private view returns (uint24) {
+    function _audited(Run storage run_, uint256 drawnSegments) private view returns (uint24) {
         (uint256 always, uint256 segments) = (run_.alwaysAudited, run_.diverged ? run_.leaves : run_.leaves - 1);
         return uint24(always + Math.min(drawnSegments, segments - always));
     }
@@ -257,37 +297,47 @@ contract ProofOfTrain is IProofOfTrain {
 
     function _end(
         AgreementId id,
-        RunRecord storage run_,
+        Run storage run_,
         Terms calldata terms,
         uint32 count,
         Ending calldata ending,
         uint32 stepsDone
     ) private {
         _requireDelivery(id, terms, ending);
-        uint32 groups = run_.groups;
         run_.leaves = count;
-        address scientist =
-            agreements.endTraining(id, terms, stepsDone, groups, _audited(run_, terms.audit.drawnSegments));
+        RunEnd memory end = RunEnd({
+            stepsDone: stepsDone,
+            groups: _groups(run_),
+            audited: _audited(run_, terms.audit.drawnSegments),
+            steps: terms.steps,
+            disputeWindow: terms.disputeWindow,
+            nonceCommitment: terms.nonceCommitment
+        });
+        address scientist = agreements.endTraining(id, terms.digest(), end, terms.audit);
 
         bytes32 ctx = _context(id, terms, scientist);
         _requireLastLeaf(run_, ctx, count, ending);
         bytes32 tree = Tree.bag(ending.peaks, ending.tail);
-        run_.modelRoot = ending.last.modelRoot;
+        run_.progress = ending.last.modelRoot;
         if (ending.delivered.length != 0) {
             if (ending.delivered.length > 1) revert DeliveredLeafRefused(ending.delivered.length, 0);
             _requireDeliveredLeaf(ctx, run_.seed, terms, count, tree, ending.delivered[0]);
-            run_.modelRoot = ending.delivered[0].leaf.modelRoot;
+            run_.progress = ending.delivered[0].leaf.modelRoot;
         }
         run_.transcriptRoot = Transcript.root(count, tree);
     }
 
-    function _noteAnchor(RunRecord storage run_) private {
+    function _noteAnchor(Run storage run_) private {
         (uint40 number, uint40 time) = (block.number.toUint40(), block.timestamp.toUint40());
         if (run_.firstTime == 0) (run_.firstBlock, run_.firstTime) = (number, time);
         (run_.lastBlock, run_.lastTime) = (number, time);
     }
 
-    function _commit(uint32 groups, bytes32[] memory peaks) private view returns (bytes28) {
-        return bytes28(keccak256(abi.encode(msg.sender, groups, peaks)));
+    function _groups(Run storage run_) private view returns (uint32) {
+        return uint32(uint256(run_.progress));
+    }
+
+    function _commit(uint32 groups, bytes32[] memory peaks) private view returns (bytes32) {
+        return bytes28(keccak256(abi.encode(msg.sender, groups, peaks))) | bytes32(uint256(groups));
     }
 }

@@ -293,24 +293,26 @@ contract Verifiers is IVerifiers {
 
     /// @dev Who is drawn at a position; number 0: it cannot be drawn.
     function _at(Search memory search, uint256 position) private view returns (uint256 number, address account) {
-        uint256 place = Permutation.placeAt(search.seed, search.jury.places, search.a, search.b, position);
-        number = _holder(search.jury.panel, place, search.jury.requestBlock);
+        Jury memory jury = search.jury;
+        uint256 place = Permutation.placeAt(search.seed, jury.places, search.a, search.b, position);
+        bool isHeld;
+        (number, isHeld) = _holder(jury.panel, place, jury.requestBlock);
         if (number == 0 || search.seats.holds(search.count, number)) return (0, address(0));
 
         Verifier storage known = _verifiers[number];
         account = known.account;
-        Jury memory jury = search.jury;
         bool isParty = account == jury.owner || account == jury.scientist || account == jury.asker;
         if (known.away || isParty) return (0, address(0));
+        if (!isHeld && _memberships[jury.panel][account].gone) return (0, address(0));
     }
 
-    /// @dev Who held a place at the end of the block before `number`; 0: it left since, by its own will.
-    function _holder(uint256 panel, uint256 place, uint256 number) private view returns (uint256) {
+    /// @dev Who held a place at the end of the block before `number`, and whether it holds it still; 0: it left since.
+    function _holder(uint256 panel, uint256 place, uint256 number) private view returns (uint256, bool) {
         Table storage table = _tables[panel];
         uint256 entry = table.entries[place];
-        if (entry >> SINCE_SHIFT < number) return entry & NUMBER_LIMIT;
-        if (entry & KEPT == 0) return 0;
-        return table.holders[place].upperLookupRecent(uint32(number - 1));
+        if (entry >> SINCE_SHIFT < number) return (entry & NUMBER_LIMIT, place < table.places.length);
+        if (entry & KEPT == 0) return (0, false);
+        return (table.holders[place].upperLookupRecent(uint32(number - 1)), false);
     }
 
     // --- views
@@ -442,7 +444,7 @@ contract Verifiers is IVerifiers {
         if (entry & NUMBER_LIMIT != 0) _keep(table, place, entry, entry & NUMBER_LIMIT); // who moved away from here
         _write(table, place, numberOf[msg.sender]);
         _resize(table, uint16(place + 1));
-        (known.place, known.joined) = (uint16(place + 1), block.number.toUint40());
+        (known.place, known.joined, known.gone) = (uint16(place + 1), block.number.toUint40(), false);
 
         emit Joined(panel, msg.sender);
     }
@@ -468,7 +470,7 @@ contract Verifiers is IVerifiers {
         _write(table, place, moved);
         if (moved != 0) _memberships[panel][_verifiers[moved].account].place = uint16(place + 1);
         _resize(table, uint16(last));
-        (known.place, known.left) = (0, block.number.toUint40());
+        (known.place, known.left, known.gone) = (0, block.number.toUint40(), !expelled);
 
         emit Left(panel, account);
     }

@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {Agreement, Asking, State} from "../types/Agreement.sol";
 import {AuditKind, Jury, Outcome} from "../types/Audit.sol";
 import {AgreementId} from "../types/Ids.sol";
+import {RunEnd} from "../types/Run.sol";
 import {AuditTerms, DisclosureMode, Permit, Terms} from "../types/Terms.sol";
 import {IAudits} from "./IAudits.sol";
 import {IFitCoin} from "./IFitCoin.sol";
@@ -209,18 +210,20 @@ interface IAgreements {
     function withdraw() external;
 
     /// @notice ProofOfTrain reports that the run begins.
-    /// @param keyCommitment What the owner reveals must hash to it.
+    /// @param terms keccak256(abi.encode(terms)).
+    /// @param keyCommitment Of what the owner reveals.
     /// @return scientist Who asked.
     /// @return deadline The training deadline.
     /// @return seedBlock The block of acceptance.
-    function startTraining(AgreementId id, Terms calldata terms, bytes32 keyCommitment)
+    function startTraining(AgreementId id, bytes32 terms, bytes32 keyCommitment)
         external
         returns (address scientist, uint40 deadline, uint48 seedBlock);
 
-    /// @notice ProofOfTrain reports that the run ended after `stepsDone` of its steps and `groups` anchored groups.
-    /// @param audited Segments that an audit of it looks at.
+    /// @notice ProofOfTrain reports that the run ended.
+    /// @param terms keccak256(abi.encode(terms)).
+    /// @param end How far it came; the rest, and `audit`, are of the terms.
     /// @return scientist Who asked.
-    function endTraining(AgreementId id, Terms calldata terms, uint32 stepsDone, uint32 groups, uint24 audited)
+    function endTraining(AgreementId id, bytes32 terms, RunEnd calldata end, AuditTerms calldata audit)
         external
         returns (address scientist);
 
@@ -243,6 +246,7 @@ interface IAgreements {
     /// @param paid How many of them are paid.
     /// @param settled Whether anybody released the key; if nobody did, the bond is forfeited.
     /// @param answered Whether a seat released it.
+    /// @param accepting Who ends the window early: the scientist, or zero where its time is over.
     function closeMatched(
         AgreementId id,
         uint256 feePerSeat,
@@ -250,7 +254,8 @@ interface IAgreements {
         uint256 matching,
         uint256 paid,
         bool settled,
-        bool answered
+        bool answered,
+        address accepting
     ) external;
 
     /// @notice An agreement; state None where there is none.

@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {ModelId} from "./Ids.sol";
 
-/// @dev A run's proof as the chain keeps it. The owner is bound by the commitment to the peaks.
+/// @dev A run's proof. The owner is bound by the commitment to the peaks.
 struct RunRecord {
     /// The training deadline, Unix time; 0 where no run began.
     uint40 deadline;
@@ -20,17 +20,16 @@ struct RunRecord {
     uint40 firstTime;
     uint40 lastBlock;
     uint40 lastTime;
-    // --- next slot
     /// Groups anchored so far; each covers A leaves.
     uint32 groups;
-    /// The first 28 bytes of keccak256(abi.encode(owner, groups, peaks)): with the count beside it in one slot an anchor
-    /// rewrites a single slot for it, and finding two lists of peaks would take 2^112 hashes.
+    /// The first 28 bytes of keccak256(abi.encode(owner, groups, peaks)), while training: with the count beside it in one slot an
+    /// anchor rewrites a single slot for it, and finding two lists of peaks would take 2^112 hashes.
     bytes28 peaks;
-    // --- next slots
     /// Order seed: keccak256(abi.encode(ctx, hash of the seed block, nonce)).
     bytes32 seed;
+    /// Once it ended.
     bytes32 transcriptRoot;
-    /// Of the delivered leaf.
+    /// Of the delivered leaf, once it ended.
     bytes32 modelRoot;
 }
 
@@ -80,4 +79,14 @@ struct TrainedModel {
     ModelId initial;
     uint32 leaves;
     uint32 steps;
+}
+
+/// @dev What ProofOfTrain reports to Agreements of a run that ended. All but the first three fields are of the terms.
+struct RunEnd {
+    uint32 stepsDone;
+    uint32 groups;
+    uint24 audited;
+    uint32 steps;
+    uint32 disputeWindow;
+    bytes32 nonceCommitment;
 }
