@@ -286,8 +286,7 @@ contract Agreements is IAgreements {
         _requireAmount(terms.counterBond, 0);
         _requireWindow(consentWindow);
         if (nonceCommitment == 0) revert NonceCommitmentIsZero();
-        (uint32 panel, uint16 places, uint256 eligible) =
-            _standing(terms, known.owner, known.scientist, msg.sender);
+        (uint32 panel, uint16 places, uint256 eligible) = _standing(terms, known.owner, known.scientist, msg.sender);
         ordinal = (uint256(_counts[id].asked) + 1).toUint16();
         uint256 fees = uint256(terms.verifiers) * terms.feePerSeat;
 
@@ -298,9 +297,7 @@ contract Agreements is IAgreements {
         question.digest = keccak256(abi.encode(terms, nonceCommitment));
         (question.fees, question.deadline) = (uint80(fees), _after(consentWindow));
 
-        emit AuditAsked(
-            id, ordinal, msg.sender, terms, nonceCommitment, panel, places, eligible, question.deadline
-        );
+        emit AuditAsked(id, ordinal, msg.sender, terms, nonceCommitment, panel, places, eligible, question.deadline);
 
         fitCoin.collect(fees, permit);
     }
@@ -393,8 +390,7 @@ contract Agreements is IAgreements {
         }
         _requireState(id, known.state == (settled ? State.Settled : State.Auditing));
         bool returned = !settled || answered && known.complained;
-        Payouts.Payout memory payout =
-            Payouts.releaseOver(feePerSeat, seats, matching, paid, counterBond[id], returned);
+        Payouts.Payout memory payout = Payouts.releaseOver(feePerSeat, seats, matching, paid, counterBond[id], returned);
 
         if (counterBond[id] != 0) delete counterBond[id];
         if (!settled) _divide(id, known, State.Forfeited, Payouts.neverReleased(_escrow(known)));
@@ -434,9 +430,7 @@ contract Agreements is IAgreements {
             return Jury(owner, scientist, scientist, known.panel, known.places, known.requestBlock);
         }
         Asking storage question = _askings[id][ordinal];
-        return Jury(
-            owner, scientist, question.asker, question.panel, question.places, uint40(question.requestBlock)
-        );
+        return Jury(owner, scientist, question.asker, question.panel, question.places, uint40(question.requestBlock));
     }
 
     /// @inheritdoc IAgreements

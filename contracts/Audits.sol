@@ -375,14 +375,7 @@ contract Audits is IAudits {
         emit ReleaseClosed(hearing.id, hearing.ordinal, paid);
 
         agreements.closeMatched(
-            hearing.id,
-            known.feePerSeat,
-            known.seats,
-            _count(matching),
-            _count(paid),
-            settled,
-            released != 0,
-            accepting
+            hearing.id, known.feePerSeat, known.seats, _count(matching), _count(paid), settled, released != 0, accepting
         );
         _settle(hearing, known, matching, Ruling(known.verdict, paid, 0, 0));
     }
@@ -424,7 +417,11 @@ contract Audits is IAudits {
 
     // --- checks
 
-    function _hearing(AgreementId id, uint16 ordinal) private view returns (Hearing memory hearing, Audit storage known) {
+    function _hearing(AgreementId id, uint16 ordinal)
+        private
+        view
+        returns (Hearing memory hearing, Audit storage known)
+    {
         hearing = Hearing(id, ordinal, auditIdOf(id, ordinal));
         known = _audits[hearing.key];
     }

@@ -138,18 +138,13 @@ contract Registry is IRegistry {
     // --- models
 
     /// @inheritdoc IRegistry
-    function registerModel(
-        bytes32 graph,
-        bytes32 root,
-        ModelId base,
-        ModelId[] calldata parents,
-        bytes32 derivation
-    ) external returns (ModelId id) {
+    function registerModel(bytes32 graph, bytes32 root, ModelId base, ModelId[] calldata parents, bytes32 derivation)
+        external
+        returns (ModelId id)
+    {
         bytes32 ancestry = keccak256(abi.encodePacked(parents));
         id = ModelId.wrap(
-            keccak256(
-                abi.encode(block.chainid, address(this), msg.sender, graph, root, base, ancestry, derivation)
-            )
+            keccak256(abi.encode(block.chainid, address(this), msg.sender, graph, root, base, ancestry, derivation))
         );
         if (graph == 0 || root == 0) revert ModelIsEmpty(graph, root);
         if (_models[id].author != address(0)) revert ModelAlreadyRegistered(id);

@@ -303,7 +303,13 @@ contract Verifiers is IVerifiers {
         account = known.account;
         bool isParty = account == jury.owner || account == jury.scientist || account == jury.asker;
         if (known.away || isParty) return (0, address(0));
-        if (!isHeld && _memberships[jury.panel][account].gone) return (0, address(0));
+        if (!isHeld && _hasLeftSince(jury, account)) return (0, address(0));
+    }
+
+    /// @dev By its own will; also if it came back, for whether an earlier entry of it still stands depends on what others did.
+    function _hasLeftSince(Jury memory jury, address account) private view returns (bool) {
+        Membership storage known = _memberships[jury.panel][account];
+        return known.gone || known.joined >= jury.requestBlock;
     }
 
     /// @dev Who held a place at the end of the block before `number`, and whether it holds it still; 0: it left since.

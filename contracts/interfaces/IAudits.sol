@@ -52,12 +52,7 @@ interface IAudits {
     event Drawn(AgreementId indexed id, uint16 ordinal, uint8 round, bytes32 seed, address[] drawn);
     /// @notice A verifier takes its seat; `recipient` is the raw X25519 key that evidence is sealed to.
     event Joined(
-        AgreementId indexed id,
-        uint16 ordinal,
-        uint8 seat,
-        address indexed verifier,
-        bytes26 link,
-        bytes32 recipient
+        AgreementId indexed id, uint16 ordinal, uint8 seat, address indexed verifier, bytes26 link, bytes32 recipient
     );
     /// @notice A verifier gives its seat back.
     event Declined(AgreementId indexed id, uint16 ordinal, uint8 seat, address indexed verifier);

@@ -22,9 +22,7 @@ interface IProofOfTrain {
     /// @notice The seed block's hash is kept, whatever the chain forgets.
     event SeedFixed(AgreementId indexed id, uint256 seedBlock, bytes32 blockHash);
     /// @notice The run began; `seed` orders its records, `noiseRoot` commits to the keys of its noise.
-    event Begun(
-        AgreementId indexed id, bytes32 ctx, bytes32 seed, bytes32 blockHash, bytes32 nonce, bytes32 noiseRoot
-    );
+    event Begun(AgreementId indexed id, bytes32 ctx, bytes32 seed, bytes32 blockHash, bytes32 nonce, bytes32 noiseRoot);
     /// @notice The first `count` leaves are fixed; `root` is that of the group that completes them.
     event Anchored(AgreementId indexed id, uint32 count, bytes32 root, bytes noteCid);
     /// @notice The run ended after all its steps. Leaf `delivered` holds the model `modelRoot`, the last one `lastModelRoot`;

@@ -194,13 +194,9 @@ interface IRegistry {
     /// @param derivation Digest of how it follows from them, or zero.
     /// @return id keccak256(abi.encode(chain id, this, caller, graph, root, base, keccak256(abi.encodePacked(parents)),
     ///         derivation)).
-    function registerModel(
-        bytes32 graph,
-        bytes32 root,
-        ModelId base,
-        ModelId[] calldata parents,
-        bytes32 derivation
-    ) external returns (ModelId id);
+    function registerModel(bytes32 graph, bytes32 root, ModelId base, ModelId[] calldata parents, bytes32 derivation)
+        external
+        returns (ModelId id);
 
     /// @notice Ends requests for a model of the caller's.
     function retireModel(ModelId id) external;

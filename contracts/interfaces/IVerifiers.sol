@@ -15,7 +15,7 @@ import {IRegistry} from "./IRegistry.sol";
 ///      covers two. What is taken back leaves after the unbonding time.
 ///      *Places.* A panel or the pool has places 0 to n - 1, all taken. Who joins is appended; who leaves is replaced by who
 ///      has the last place. A jury is who stood at the end of the block before a request: places are looked up as they stood
-///      then. Whoever has left since is not found; whoever was expelled since, or moved, is.
+///      then. Whoever has left since is not found, also if it came back; whoever was expelled since, or moved, is.
 ///      *Chain.* link(i) = bytes26(keccak256(link(i + 1))), 26 bytes hashed. A verifier commits to link(g), g the audits opened
 ///      so far; its link to the opening number h > g is link(h), which `join` reveals. So the link belongs to the audit and not
 ///      to the order in which a verifier joins its audits: it can only stay away.

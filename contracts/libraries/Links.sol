@@ -8,7 +8,7 @@ library Links {
     function before(bytes26 link, uint256 times) internal pure returns (bytes26 found) {
         assembly ("memory-safe") {
             mstore(0x00, link)
-            for { } times { times := sub(times, 1) } { mstore(0x00, keccak256(0x00, 26)) }
+            for {} times { times := sub(times, 1) } { mstore(0x00, keccak256(0x00, 26)) }
             found := and(mload(0x00), not(sub(shl(48, 1), 1)))
         }
     }

@@ -48,10 +48,7 @@ library Payouts {
     function deadlineMissed(Escrow memory e) internal pure returns (Payout memory) {
         uint256 half = e.bond / 2;
         return Payout({
-            toOwner: 0,
-            toScientist: e.price + e.fees + e.counterBond + half,
-            toVerifiers: 0,
-            burned: e.bond - half
+            toOwner: 0, toScientist: e.price + e.fees + e.counterBond + half, toVerifiers: 0, burned: e.bond - half
         });
     }
 
@@ -77,24 +74,18 @@ library Payouts {
         if (outcome == Outcome.Withheld) return deadlineMissed(e);
         uint256 half = kind == AuditKind.Dispute ? e.price / 2 : 0;
         return Payout({
-            toOwner: e.bond + half,
-            toScientist: e.price - half + e.fees + e.counterBond,
-            toVerifiers: 0,
-            burned: 0
+            toOwner: e.bond + half, toScientist: e.price - half + e.fees + e.counterBond, toVerifiers: 0, burned: 0
         });
     }
 
     /// @notice Fees, and in a dispute the counter-bond, once the release window is over.
     /// @param fee f.
     /// @param returned The counter-bond goes back: a complaint was answered, or nobody released at all.
-    function releaseOver(
-        uint256 fee,
-        uint256 seats,
-        uint256 matching,
-        uint256 paid,
-        uint256 counterBond,
-        bool returned
-    ) internal pure returns (Payout memory p) {
+    function releaseOver(uint256 fee, uint256 seats, uint256 matching, uint256 paid, uint256 counterBond, bool returned)
+        internal
+        pure
+        returns (Payout memory p)
+    {
         p.toVerifiers = paid * fee;
         p.toScientist = (seats - matching) * fee;
         p.burned = (matching - paid) * fee;

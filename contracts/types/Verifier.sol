@@ -40,7 +40,7 @@ struct Membership {
     uint16 place;
     /// The panel's creator invited it.
     bool invited;
-    /// It left by its own will and has not come back: no jury finds it, of whatever request.
+    /// It left by its own will, and was not expelled, and has not come back.
     bool gone;
     /// Block in which it joined last, and in which it left or was expelled last.
     uint40 joined;

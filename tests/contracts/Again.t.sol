@@ -83,9 +83,7 @@ contract AgainTest is AuditFixture {
         AuditTerms memory wanted = terms();
         uint32 number = registry.panelNumber(trusted);
         vm.expectEmit(address(agreements));
-        emit IAgreements.AuditAsked(
-            id, 1, asker, wanted, commitment, number, 6, 6, uint40(block.timestamp + 1 days)
-        );
+        emit IAgreements.AuditAsked(id, 1, asker, wanted, commitment, number, 6, 6, uint40(block.timestamp + 1 days));
         vm.prank(asker);
         vm.assertEq(agreements.askAgain(id, wanted, commitment, 1 days, noPermit()), 1, "it is not the first");
 

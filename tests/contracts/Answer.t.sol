@@ -4,7 +4,13 @@ pragma solidity 0.8.37;
 import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
 import {IAgreements} from "../../contracts/interfaces/IAgreements.sol";
 import {Agreement, State} from "../../contracts/types/Agreement.sol";
-import {CallerIsNotOwner, CallerIsNotScientist, CidLengthRefused, DeadlineNotPassed, DeadlinePassed} from "../../contracts/types/Errors.sol";
+import {
+    CallerIsNotOwner,
+    CallerIsNotScientist,
+    CidLengthRefused,
+    DeadlineNotPassed,
+    DeadlinePassed
+} from "../../contracts/types/Errors.sol";
 import {AgreementId} from "../../contracts/types/Ids.sol";
 import {Permit, Terms} from "../../contracts/types/Terms.sol";
 import {Fixture} from "./Fixture.sol";
@@ -116,9 +122,7 @@ contract AnswerTest is Fixture {
         terms.bond--;
         bytes32 digest = keccak256(abi.encode(defaultTerms()));
 
-        vm.expectRevert(
-            abi.encodeWithSelector(IAgreements.TermsDiffer.selector, keccak256(abi.encode(terms)), digest)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IAgreements.TermsDiffer.selector, keccak256(abi.encode(terms)), digest));
         vm.prank(owner);
         agreements.accept(id, terms, keyCommitment(), noPermit());
     }

@@ -251,9 +251,7 @@ contract AttacksTest is AuditFixture {
         address liar = seatOf(id, 2);
         vm.prank(liar);
         verifiers.leavePool();
-        vm.expectRevert(
-            abi.encodeWithSelector(IVerifiers.StakeTooSmall.selector, STAKE - SEAT_STAKE, STAKE)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IVerifiers.StakeTooSmall.selector, STAKE - SEAT_STAKE, STAKE));
         vm.prank(liar);
         verifiers.unstake(STAKE);
     }
@@ -354,9 +352,7 @@ contract AttacksTest is AuditFixture {
         vm.roll(lastBlock + 1);
         audits.draw(id, 0, ASKER_NONCE);
 
-        bytes32 seed = keccak256(
-            abi.encode(key(id), blockhash(audit(id).openedBlock), blockhash(lastBlock))
-        );
+        bytes32 seed = keccak256(abi.encode(key(id), blockhash(audit(id).openedBlock), blockhash(lastBlock)));
         vm.assertEq(audit(id).seed, seed, "the nonce draws after the turn");
     }
 

@@ -39,9 +39,7 @@ contract AuditTermsTest is AuditFixture {
         bytes32 hash = keccak256(abi.encode(block.chainid, address(agreements), scientist, bytes32("salt")));
 
         vm.expectEmit(address(agreements));
-        emit IAgreements.Requested(
-            AgreementId.wrap(hash), scientist, owner, terms, panelNumber, 10, 10, cid("offer")
-        );
+        emit IAgreements.Requested(AgreementId.wrap(hash), scientist, owner, terms, panelNumber, 10, 10, cid("offer"));
         vm.prank(scientist);
         agreements.request("salt", terms, cid("offer"), noPermit());
     }
@@ -79,13 +77,9 @@ contract AuditTermsTest is AuditFixture {
     function test_request_refusesASeatStakeBelowTenAndAboveTwentyFees() public {
         Terms memory terms = auditedTerms(3);
         terms.audit.seatStake = 10 * FEE - 1;
-        refuses(
-            terms, abi.encodeWithSelector(IAgreements.SeatStakeRefused.selector, 10 * FEE - 1, 10 * FEE, 20 * FEE)
-        );
+        refuses(terms, abi.encodeWithSelector(IAgreements.SeatStakeRefused.selector, 10 * FEE - 1, 10 * FEE, 20 * FEE));
         terms.audit.seatStake = 20 * FEE + 1;
-        refuses(
-            terms, abi.encodeWithSelector(IAgreements.SeatStakeRefused.selector, 20 * FEE + 1, 10 * FEE, 20 * FEE)
-        );
+        refuses(terms, abi.encodeWithSelector(IAgreements.SeatStakeRefused.selector, 20 * FEE + 1, 10 * FEE, 20 * FEE));
         terms.audit.seatStake = 10 * FEE;
         assertState(requested("salt", terms), State.Requested);
     }
@@ -114,9 +108,7 @@ contract AuditTermsTest is AuditFixture {
     function test_request_refusesAmountsThatCannotBe() public {
         Terms memory terms = auditedTerms(3);
         terms.audit.feePerSeat = 1 << 79;
-        refuses(
-            terms, abi.encodeWithSelector(IAgreements.AmountTooLarge.selector, 3 * (1 << 79), type(uint80).max)
-        );
+        refuses(terms, abi.encodeWithSelector(IAgreements.AmountTooLarge.selector, 3 * (1 << 79), type(uint80).max));
         terms = auditedTerms(3);
         terms.audit.seatStake = 1 << 80;
         refuses(terms, abi.encodeWithSelector(IAgreements.AmountTooLarge.selector, 1 << 80, type(uint80).max));

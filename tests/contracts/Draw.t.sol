@@ -257,8 +257,7 @@ contract DrawTest is AuditFixture {
     /// @dev 3,000 draws of three of ten: every member is drawn about 900 times (five standard deviations are 126), every pair
     ///      beside one another in two given seats about 33 times (29).
     function test_draw_isUniform() public view {
-        Jury memory jury =
-            Jury(address(1), address(2), address(3), panelNumber, uint16(MEMBERS), uint40(block.number));
+        Jury memory jury = Jury(address(1), address(2), address(3), panelNumber, uint16(MEMBERS), uint40(block.number));
         uint256[MEMBERS] memory counts;
         uint256[MEMBERS][MEMBERS] memory pairs;
         uint256[3] memory none;
@@ -363,9 +362,7 @@ contract DrawTest is AuditFixture {
             enrol(accounts[i]);
         }
         many = panelOf("many", accounts);
-        jury = Jury(
-            address(1), address(2), address(3), registry.panelNumber(many), uint16(count), uint40(block.number)
-        );
+        jury = Jury(address(1), address(2), address(3), registry.panelNumber(many), uint16(count), uint40(block.number));
         later(1);
     }
 
@@ -471,9 +468,7 @@ contract DrawTest is AuditFixture {
         vm.expectRevert(abi.encodeWithSelector(DeadlineNotPassed.selector, audit(id).deadline, block.timestamp));
         advance(id);
         vm.warp(audit(id).waitDeadline + 1);
-        vm.expectRevert(
-            abi.encodeWithSelector(DeadlinePassed.selector, audit(id).waitDeadline, block.timestamp)
-        );
+        vm.expectRevert(abi.encodeWithSelector(DeadlinePassed.selector, audit(id).waitDeadline, block.timestamp));
         audits.draw(id, 0, 0);
 
         advance(id);

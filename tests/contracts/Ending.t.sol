@@ -101,9 +101,7 @@ contract EndingTest is Fixture {
 
         vm.expectEmit(address(proof));
         bytes32 root = end.last.modelRoot;
-        emit IProofOfTrain.Finished(
-            id, transcriptRoot(digests), root, root, 6, 7, cid("delivery"), cid("identity")
-        );
+        emit IProofOfTrain.Finished(id, transcriptRoot(digests), root, root, 6, 7, cid("delivery"), cid("identity"));
         finish(id, end);
     }
 
@@ -375,7 +373,13 @@ contract EndingTest is Fixture {
 
         vm.expectEmit(address(proof));
         emit IProofOfTrain.DivergedAt(
-            run, transcriptRoot(digests), truth.last.modelRoot, count, 2 * (count - 1), truth.delivery, truth.identityCid
+            run,
+            transcriptRoot(digests),
+            truth.last.modelRoot,
+            count,
+            2 * (count - 1),
+            truth.delivery,
+            truth.identityCid
         );
         diverge(run, truth);
 
@@ -386,7 +390,9 @@ contract EndingTest is Fixture {
         uint256 due = uint256(PRICE) * 2 * (count - 1) / 11;
         vm.assertEq(agreements.agreement(run).price, due, "another price is due");
         assertOwed(scientist, PRICE - due);
-        vm.assertEq(proof.trainedModel(run, termsOf[run]).steps, 2 * (count - 1), "the model was trained by other steps");
+        vm.assertEq(
+            proof.trainedModel(run, termsOf[run]).steps, 2 * (count - 1), "the model was trained by other steps"
+        );
     }
 
     // --- diverge: what it refuses

@@ -164,9 +164,7 @@ contract LedgerTest is Fixture {
         accept(requested("salt", chargedTerms(60 * ONE)));
         AgreementId id = requested("pepper", chargedTerms(40 * ONE));
 
-        refusesToAccept(
-            id, abi.encodeWithSelector(IRegistry.PrivacyBudgetExceeded.selector, 101 * ONE, 100 * ONE)
-        );
+        refusesToAccept(id, abi.encodeWithSelector(IRegistry.PrivacyBudgetExceeded.selector, 101 * ONE, 100 * ONE));
         vm.assertEq(spent(1), 61 * ONE, "a refused job was charged");
         accept(requested("thyme", chargedTerms(39 * ONE)));
     }
@@ -192,10 +190,7 @@ contract LedgerTest is Fixture {
         AgreementId id = requested("salt", terms);
 
         refusesToAccept(
-            id,
-            abi.encodeWithSelector(
-                IRegistry.PrivacyBudgetExceeded.selector, type(uint256).max, type(uint256).max
-            )
+            id, abi.encodeWithSelector(IRegistry.PrivacyBudgetExceeded.selector, type(uint256).max, type(uint256).max)
         );
     }
 

@@ -40,16 +40,16 @@ contract PayoutsTest {
         }
     }
 
-    function testFuzz_table_givesAwayAllThatIsLockedAndNoMore(uint80[4] memory amounts, uint8[3] memory counts, uint8 kind)
-        public
-        pure
-    {
+    function testFuzz_table_givesAwayAllThatIsLockedAndNoMore(
+        uint80[4] memory amounts,
+        uint8[3] memory counts,
+        uint8 kind
+    ) public pure {
         uint256 seats = counts[0] % 15 + 1;
         uint256 matching = counts[1] % (seats + 1);
         uint256 paid = counts[2] % (matching + 1);
         uint256 fee = amounts[2];
-        Payouts.Escrow memory e =
-            Payouts.Escrow(amounts[0], uint256(amounts[1]) + seats * fee, seats * fee, amounts[3]);
+        Payouts.Escrow memory e = Payouts.Escrow(amounts[0], uint256(amounts[1]) + seats * fee, seats * fee, amounts[3]);
         uint256 all = e.price + e.bond + e.fees + e.counterBond;
 
         assertSum(Payouts.deadlineMissed(e), all);
@@ -60,9 +60,7 @@ contract PayoutsTest {
         assertSum(Payouts.settled(e), e.price + e.bond);
         assertSum(Payouts.neverReleased(e), e.price + e.bond);
         bool returned = kind % 2 == 0;
-        assertSum(
-            Payouts.releaseOver(fee, seats, matching, paid, e.counterBond, returned), e.fees + e.counterBond
-        );
+        assertSum(Payouts.releaseOver(fee, seats, matching, paid, e.counterBond, returned), e.fees + e.counterBond);
         assertSum(Payouts.askedAgain(fee, seats, paid), e.fees);
     }
 

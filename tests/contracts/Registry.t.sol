@@ -118,7 +118,9 @@ contract RegistryTest is Fixture {
 
     function test_registerDataset_namesItByItsContents() public view {
         bytes32 expected = keccak256(
-            abi.encode(block.chainid, address(registry), owner, datasetRoot, uint64(455), uint16(0), keccak256(cid("card")))
+            abi.encode(
+                block.chainid, address(registry), owner, datasetRoot, uint64(455), uint16(0), keccak256(cid("card"))
+            )
         );
 
         vm.assertEq(DatasetId.unwrap(dataset), expected, "the id is not the hash of what identifies the dataset");
@@ -263,9 +265,7 @@ contract RegistryTest is Fixture {
         );
 
         vm.expectEmit(address(registry));
-        emit IRegistry.ModelRegistered(
-            ModelId.wrap(id), address(this), "graph", "average", model, both, "derivation"
-        );
+        emit IRegistry.ModelRegistered(ModelId.wrap(id), address(this), "graph", "average", model, both, "derivation");
         registry.registerModel("graph", "average", model, both, "derivation");
     }
 

@@ -116,9 +116,7 @@ contract StakeTest is AuditFixture {
     }
 
     function test_unstake_refusesWhatHoldsAPlaceInThePool() public {
-        vm.expectRevert(
-            abi.encodeWithSelector(IVerifiers.PoolNeedsStake.selector, 1000 ether - 1, uint256(1000 ether))
-        );
+        vm.expectRevert(abi.encodeWithSelector(IVerifiers.PoolNeedsStake.selector, 1000 ether - 1, uint256(1000 ether)));
         by(account);
         verifiers.unstake(STAKE - 1000 ether + 1);
 
@@ -245,7 +243,6 @@ contract StakeTest is AuditFixture {
 
         vm.assertTrue(verifierOf(seated).locked <= SEAT_STAKE, "more is reserved");
     }
-
 
     function test_auditsCalls_refuseAnybodyElse() public {
         bytes memory reason = abi.encodeWithSelector(CallerIsNotAudits.selector, account, address(audits));

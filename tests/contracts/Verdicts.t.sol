@@ -455,9 +455,7 @@ contract VerdictsTest is AuditFixture {
         uint256 supply = fit.totalSupply();
         auditTimesOut(id);
         vm.expectEmit(address(agreements));
-        emit IAgreements.Settled(
-            id, State.Halved, BOND + PRICE / 2, PRICE - PRICE / 2 + FEES + COUNTER_BOND, 0
-        );
+        emit IAgreements.Settled(id, State.Halved, BOND + PRICE / 2, PRICE - PRICE / 2 + FEES + COUNTER_BOND, 0);
         advance(id);
 
         assertState(id, State.Halved);
