@@ -356,8 +356,10 @@ contract Agreements is IAgreements {
             if (verdict == Outcome.Inconclusive) {
                 state = kind == AuditKind.Dispute ? State.Halved : State.Refunded;
             }
-            Payouts.Payout memory payout = Payouts.verdict(kind, verdict, _escrow(id, known), paid * feePerSeat);
-            delete counterBond[id];
+            Payouts.Escrow memory escrow = _escrow(known);
+            if (kind == AuditKind.Dispute) escrow.counterBond = counterBond[id];
+            Payouts.Payout memory payout = Payouts.verdict(kind, verdict, escrow, paid * feePerSeat);
+            if (kind == AuditKind.Dispute) delete counterBond[id];
             _divide(id, known, state, payout);
             _transferFees(payout.toVerifiers);
         }
@@ -375,6 +377,7 @@ contract Agreements is IAgreements {
     /// @inheritdoc IAgreements
     function closeMatched(
         AgreementId id,
+        AuditKind kind,
         uint256 feePerSeat,
         uint256 seats,
         uint256 matching,
@@ -389,10 +392,11 @@ contract Agreements is IAgreements {
             revert CallerIsNotScientist(accepting, known.scientist);
         }
         _requireState(id, known.state == (settled ? State.Settled : State.Auditing));
+        uint256 deposit = kind == AuditKind.Dispute ? counterBond[id] : 0;
         bool returned = !settled || answered && known.complained;
-        Payouts.Payout memory payout = Payouts.releaseOver(feePerSeat, seats, matching, paid, counterBond[id], returned);
+        Payouts.Payout memory payout = Payouts.releaseOver(feePerSeat, seats, matching, paid, deposit, returned);
 
-        if (counterBond[id] != 0) delete counterBond[id];
+        if (deposit != 0) delete counterBond[id];
         if (!settled) _divide(id, known, State.Forfeited, Payouts.neverReleased(_escrow(known)));
         _credit(known.owner, payout.toOwner);
         _payAudit(id, 0, known.scientist, payout);
@@ -618,11 +622,6 @@ contract Agreements is IAgreements {
 
     function _escrow(Agreement storage known) private view returns (Payouts.Escrow memory) {
         return Payouts.Escrow({price: known.price, bond: known.bond, fees: known.fees, counterBond: 0});
-    }
-
-    function _escrow(AgreementId id, Agreement storage known) private view returns (Payouts.Escrow memory escrow) {
-        escrow = _escrow(known);
-        escrow.counterBond = counterBond[id];
     }
 
     /// @dev Owner and scientist are credited, and what is forfeited is burned; fees are transferred apart.

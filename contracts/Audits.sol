@@ -86,7 +86,7 @@ contract Audits is IAudits {
         (known.openedBlock, known.opening) = (block.number.toUint40(), number);
         known.seed = opening.nonceCommitment;
 
-        emit AuditOpened(id, ordinal, opening, number, deadline);
+        emit AuditOpened(id, ordinal, number, deadline);
     }
 
     /// @inheritdoc IAudits
@@ -375,7 +375,15 @@ contract Audits is IAudits {
         emit ReleaseClosed(hearing.id, hearing.ordinal, paid);
 
         agreements.closeMatched(
-            hearing.id, known.feePerSeat, known.seats, _count(matching), _count(paid), settled, released != 0, accepting
+            hearing.id,
+            known.kind,
+            known.feePerSeat,
+            known.seats,
+            _count(matching),
+            _count(paid),
+            settled,
+            released != 0,
+            accepting
         );
         _settle(hearing, known, matching, Ruling(known.verdict, paid, 0, 0));
     }

@@ -210,7 +210,6 @@ contract Verifiers is IVerifiers {
         if (free < seatStake) revert StakeTooSmall(free, seatStake);
 
         known.locked += seatStake;
-        known.engaged++;
         _reveal(known, opening, link);
     }
 
@@ -505,7 +504,6 @@ contract Verifiers is IVerifiers {
         lost = seat.lost;
 
         known.locked -= seat.unlocked;
-        known.engaged--;
         known.earned += seat.earned;
         if (lost == 0) return 0;
         known.stake -= seat.lost;

@@ -249,6 +249,7 @@ interface IAgreements {
     /// @param accepting Who ends the window early: the scientist, or zero where its time is over.
     function closeMatched(
         AgreementId id,
+        AuditKind kind,
         uint256 feePerSeat,
         uint256 seats,
         uint256 matching,

@@ -44,8 +44,8 @@ import {IVerifiers} from "./IVerifiers.sol";
 /// @dev Warning: an owner that lets two evidence windows pass forfeits its bond.
 /// @dev Warning: nobody is paid who waits for the hash of the opening block longer than the chain serves it; anybody may `fix`.
 interface IAudits {
-    /// @notice An audit awaits its draw by the hash of this block and the asker's nonce.
-    event AuditOpened(AgreementId indexed id, uint16 ordinal, Opening opening, uint40 number, uint256 waitDeadline);
+    /// @notice An audit, the deployment's opening `number`, awaits its draw by the hash of this block and the asker's nonce.
+    event AuditOpened(AgreementId indexed id, uint16 ordinal, uint40 number, uint256 waitDeadline);
     /// @notice Hashes are kept, whatever the chain forgets; zero: not this one.
     event HashesFixed(AgreementId indexed id, uint16 ordinal, bytes32 openedHash, bytes32 turnHash);
     /// @notice Who was drawn now; zero: the seat stays as it is, or nobody was found.

@@ -6,10 +6,8 @@ struct Verifier {
     uint80 stake;
     /// What its seats in use have reserved of it.
     uint80 locked;
-    /// Fees not yet withdrawn.
-    uint80 earned;
-    /// Seats in use.
-    uint8 engaged;
+    /// Fees not yet withdrawn: as wide as the supply of FIT, lest a settlement fail for what somebody else let lie.
+    uint96 earned;
     // --- next slot
     /// The last preimage that it revealed, or what it committed to, and the opening that it belongs to.
     bytes26 link;

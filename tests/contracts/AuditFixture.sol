@@ -331,7 +331,6 @@ abstract contract AuditFixture is Fixture {
     function assertFree(address account) internal view {
         Verifier memory known = verifierOf(account);
         vm.assertEq(uint256(known.locked), 0, "stake is still reserved");
-        vm.assertEq(uint256(known.engaged), 0, "a seat is still in use");
     }
 
     /// @dev What an account has and can have.

@@ -24,7 +24,6 @@ contract StabilityHandler {
     IVerifiers private immutable verifiers;
     AgreementId private immutable id;
     PanelId private immutable panel;
-    uint32 private immutable number;
     address private immutable creator;
 
     address[] private accounts;
@@ -44,11 +43,10 @@ contract StabilityHandler {
         IVerifiers verifiers_,
         AgreementId id_,
         PanelId panel_,
-        uint32 number_,
         address creator_,
         address[] memory accounts_
     ) {
-        (audits, verifiers, id, panel, number, creator) = (audits_, verifiers_, id_, panel_, number_, creator_);
+        (audits, verifiers, id, panel, creator) = (audits_, verifiers_, id_, panel_, creator_);
         accounts = accounts_;
     }
 
@@ -193,8 +191,7 @@ contract StabilityTest is AuditFixture {
         (terms.audit.panel, terms.audit.wait) = (many, 7 days);
         id = trained(terms);
         draw(id);
-        uint32 number = registry.panelNumber(many);
-        handler = new StabilityHandler(audits, verifiers, id, many, number, address(this), accounts);
+        handler = new StabilityHandler(audits, verifiers, id, many, address(this), accounts);
         handler.begin(agreements.jury(id, 0), audit(id).seed);
     }
 

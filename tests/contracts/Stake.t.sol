@@ -205,7 +205,7 @@ contract StakeTest is AuditFixture {
             joinAll(ids[i - 1]);
         }
 
-        vm.assertEq(uint256(verifierOf(seatOf(ids[0], 0)).engaged) > 0 ? 1 : 0, 1, "nobody joined");
+        vm.assertTrue(verifierOf(seatOf(ids[0], 0)).locked > 0, "nobody joined");
     }
 
     function test_engage_refusesAChainThatIsTooFarBehind() public {
@@ -231,7 +231,6 @@ contract StakeTest is AuditFixture {
         address seated = seatOf(id, 0);
         Verifier memory known = verifierOf(seated);
         vm.assertEq(known.locked, SEAT_STAKE, "the seat's stake is not reserved");
-        vm.assertEq(known.engaged, 1, "the seat is not in use");
         assertStake(seated, STAKE);
 
         submit(id);
@@ -277,5 +276,18 @@ contract StakeTest is AuditFixture {
 
         vm.assertTrue(!verifierOf(silent).away, "who came back is away");
         assertStake(silent, STAKE);
+    }
+
+    /// @dev Whatever somebody lets lie, a settlement does not fail for it. Mutation: `earned` no wider than a seat's fee.
+    function test_settle_creditsAllFeesThatThereCanBe() public {
+        uint32 number = verifiers.numberOf(account);
+        SeatSettlement[] memory seats = new SeatSettlement[](1);
+        seats[0] = SeatSettlement({number: number, unlocked: 0, lost: 0, earned: type(uint80).max});
+        for (uint256 sum = 0; sum < 1e9 ether; sum += type(uint80).max) {
+            by(address(audits));
+            verifiers.settle(seats);
+        }
+
+        vm.assertGe(verifierOf(account).earned, 1e9 ether, "fees were lost");
     }
 }

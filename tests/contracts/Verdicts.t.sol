@@ -490,7 +490,7 @@ contract VerdictsTest is AuditFixture {
         agreements.settleMatched(id);
         vm.expectRevert(reason);
         vm.prank(owner);
-        agreements.closeMatched(id, FEE, 3, 3, 3, false, false, address(0));
+        agreements.closeMatched(id, AuditKind.First, FEE, 3, 3, 3, false, false, address(0));
     }
 
     function test_reports_refuseARunThatIsNotAudited() public {
@@ -505,6 +505,6 @@ contract VerdictsTest is AuditFixture {
         agreements.settleMatched(id);
         vm.expectRevert(reason);
         vm.prank(address(audits));
-        agreements.closeMatched(id, FEE, 3, 3, 3, false, false, address(0));
+        agreements.closeMatched(id, AuditKind.First, FEE, 3, 3, 3, false, false, address(0));
     }
 }
