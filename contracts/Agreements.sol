@@ -1,56 +1,84 @@
 // SPDX-License-Identifier: Apache-2.0
-pragma solidity ^0.8.28;
+pragma solidity 0.8.37;
 
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
-import {Audits} from "./Audits.sol";
-import {ProofOfTrain} from "./ProofOfTrain.sol";
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {IAgreements} from "./interfaces/IAgreements.sol";
 import {IAudits} from "./interfaces/IAudits.sol";
+import {Contracts, IDirectory} from "./interfaces/IDirectory.sol";
 import {IFitCoin} from "./interfaces/IFitCoin.sol";
 import {IProofOfTrain} from "./interfaces/IProofOfTrain.sol";
 import {IRegistry} from "./interfaces/IRegistry.sol";
+import {IVerifiers} from "./interfaces/IVerifiers.sol";
 import {Payment} from "./libraries/Payment.sol";
+import {Payouts} from "./libraries/Payouts.sol";
+import {TermsDigest} from "./libraries/TermsDigest.sol";
 import {Tree} from "./libraries/Tree.sol";
-import {Agreement, State} from "./types/Agreement.sol";
-import {AgreedAudit, FULL_STAKE, Outcome, SEAT_LIMIT} from "./types/Audit.sol";
+import {Agreement, Asking, State} from "./types/Agreement.sol";
+import {AuditKind, Jury, Opening, Outcome, SEAT_LIMIT} from "./types/Audit.sol";
 import {
-    CID_LIMIT,
+    CallerIsNotAudits,
     CallerIsNotOwner,
-    CidLengthRefused,
+    CallerIsNotProofOfTrain,
+    CallerIsNotScientist,
     DeadlineNotPassed,
     DeadlinePassed,
-    requireCid
+    ListedElsewhere,
+    requireCid,
+    requireCidOrNone
 } from "./types/Errors.sol";
 import {AgreementId, NO_PANEL} from "./types/Ids.sol";
+import {RunEnd} from "./types/Run.sol";
 import {AuditTerms, DisclosureMode, Permit, Terms} from "./types/Terms.sol";
 
 /// @title Agreements
-/// @notice Terms, money and life cycle of jobs; what it promises stands in IAgreements.
-/// @dev Every function runs checks, effects, event, interaction in this order, so no callee can find it half done.
+/// @notice Terms, money and life cycle of jobs; what it promises stands in IAgreements, who gets what in Payouts.
+/// @dev Every function runs checks, effects, event, interaction in this order, so no callee can find it half done;
+///      `accept` charges the registry before, which calls nobody.
 contract Agreements is IAgreements {
     using SafeERC20 for IFitCoin;
     using Payment for IFitCoin;
+    using SafeCast for uint256;
+    using TermsDigest for Terms;
 
-    uint32 private constant MINIMUM_SEGMENT = 2;
-    uint32 private constant MAXIMUM_AUDIT_WINDOW = 1 days;
+    uint32 private constant MINIMUM_STEPS = 2;
+    uint32 private constant MAXIMUM_WINDOW = 30 days;
+    uint32 private constant MAXIMUM_WAIT = 7 days;
+    uint16 private constant SEGMENT_LIMIT = 4096;
+    uint256 private constant LEAST_STAKE_IN_FEES = 10;
+    uint256 private constant MOST_STAKE_IN_FEES = 20;
     /// @dev On a private chain for trials windows may be as short as a test needs.
     uint256 private constant DEVNET_CHAIN_ID = 31337;
 
     IFitCoin public immutable fitCoin;
     IRegistry public immutable registry;
+    IVerifiers public immutable verifiers;
     IProofOfTrain public immutable proofOfTrain;
     IAudits public immutable audits;
+    uint256 public immutable feeFloor;
     uint32 public immutable minimumWindow;
 
+    /// @dev How often another audit was asked for and consented to.
+    struct Counts {
+        uint16 asked;
+        uint16 consented;
+    }
+
     mapping(AgreementId id => Agreement) private _agreements;
-    mapping(AgreementId id => AgreedAudit) private _agreedAudits;
+    mapping(AgreementId id => uint256) public counterBond;
+    mapping(AgreementId id => Counts) private _counts;
+    mapping(AgreementId id => mapping(uint256 ordinal => Asking)) private _askings;
     mapping(address account => uint256) public owed;
 
-    constructor(IFitCoin fitCoin_, IRegistry registry_) {
-        fitCoin = fitCoin_;
-        registry = registry_;
-        proofOfTrain = new ProofOfTrain(this);
-        audits = new Audits(this, fitCoin_, registry_);
+    constructor(IDirectory directory, uint256 feeFloor_) {
+        Contracts memory listed = directory.contracts();
+        if (listed.agreements != address(this)) revert ListedElsewhere(address(this), listed.agreements);
+        fitCoin = IFitCoin(listed.fitCoin);
+        registry = IRegistry(listed.registry);
+        verifiers = IVerifiers(listed.verifiers);
+        proofOfTrain = IProofOfTrain(listed.proofOfTrain);
+        audits = IAudits(listed.audits);
+        feeFloor = feeFloor_;
         minimumWindow = block.chainid == DEVNET_CHAIN_ID ? 1 : 600;
     }
 
@@ -65,31 +93,47 @@ contract Agreements is IAgreements {
         if (_agreements[id].state != State.None) revert AgreementExists(id);
         requireCid(offerCid);
         _requireSound(terms);
-        bytes32 ctx = _context(id, terms);
+        _requireOffered(terms);
+        (uint32 panel, uint16 places, uint256 eligible) = _standing(terms.audit, terms.owner, msg.sender, msg.sender);
+        uint256 fees = uint256(terms.audit.verifiers) * terms.audit.feePerSeat;
 
-        _store(id, terms, ctx);
-        _storeAudit(id, terms.audit);
+        _agreements[id] = Agreement({
+            scientist: msg.sender,
+            state: State.Requested,
+            deadline: _after(terms.acceptanceWindow),
+            requestBlock: block.number.toUint40(),
+            complained: false,
+            owner: terms.owner,
+            panel: panel,
+            places: places,
+            seedBlock: 0,
+            price: uint88(terms.price),
+            bond: uint88(terms.bond),
+            fees: uint80(fees),
+            digest: terms.digest()
+        });
 
-        emit Requested(id, msg.sender, terms.owner, terms, offerCid);
+        emit Requested(id, msg.sender, terms.owner, terms, panel, places, eligible, offerCid);
 
-        fitCoin.collect(terms.price + _auditFee(id), permit);
+        fitCoin.collect(terms.price + fees, permit);
     }
 
     /// @inheritdoc IAgreements
-    function accept(AgreementId id, bytes32 nonceCommitment, Permit calldata permit) external {
+    function accept(AgreementId id, Terms calldata terms, bytes32 keyCommitment, Permit calldata permit) external {
         Agreement storage known = _agreements[id];
         _requireOwner(known);
         _requireState(id, known.state == State.Requested);
-        _requireInTime(known);
-        if (nonceCommitment == 0) revert NonceCommitmentIsZero();
-        if (isAudited(id)) _requireVerifiers(id, known);
+        _requireInTime(known.deadline);
+        _requireTerms(known.digest, terms.digest());
+        if (keyCommitment == 0) revert KeyCommitmentIsZero();
+        if (terms.charge != 0) registry.charge(terms.dataset, id, terms.charge);
 
         known.state = State.Accepted;
-        known.deadline = uint40(block.timestamp) + known.trainingWindow;
-        known.seedBlock = uint40(block.number);
-        known.nonceCommitment = nonceCommitment;
+        known.deadline = _after(terms.trainingWindow);
+        known.seedBlock = uint48(block.number);
+        known.digest = keccak256(abi.encode(known.digest, keyCommitment));
 
-        emit Accepted(id, nonceCommitment, known.deadline);
+        emit Accepted(id, keyCommitment, known.deadline);
 
         fitCoin.collect(known.bond, permit);
     }
@@ -99,10 +143,10 @@ contract Agreements is IAgreements {
         Agreement storage known = _agreements[id];
         _requireOwner(known);
         _requireState(id, known.state == State.Requested);
-        _requireInTime(known);
-        if (reasonCid.length > CID_LIMIT) revert CidLengthRefused(reasonCid.length, CID_LIMIT);
+        _requireInTime(known.deadline);
+        requireCidOrNone(reasonCid);
 
-        emit Rejected(id, _cancel(id, known), reasonCid);
+        emit Rejected(id, _giveBack(known), reasonCid);
     }
 
     /// @inheritdoc IAgreements
@@ -110,36 +154,53 @@ contract Agreements is IAgreements {
         Agreement storage known = _agreements[id];
         _requireScientist(known);
         _requireState(id, known.state == State.Requested);
-        _requireTimedOut(known);
+        _requireTimedOut(known.deadline);
 
-        emit Cancelled(id, _cancel(id, known));
+        emit Cancelled(id, _giveBack(known));
     }
 
     // --- the run, as ProofOfTrain reports it
 
     /// @inheritdoc IAgreements
-    function startTraining(AgreementId id) external {
+    function startTraining(AgreementId id, bytes32 terms, bytes32 keyCommitment)
+        external
+        returns (address scientist, uint40 deadline, uint48 seedBlock)
+    {
         Agreement storage known = _agreements[id];
         _requireProofOfTrain();
         _requireState(id, known.state == State.Accepted);
-        _requireInTime(known);
+        _requireInTime(known.deadline);
+        _requireTerms(known.digest, keccak256(abi.encode(terms, keyCommitment)));
 
         known.state = State.Training;
+        known.digest = terms;
+        return (known.scientist, known.deadline, known.seedBlock);
     }
 
     /// @inheritdoc IAgreements
-    function endTraining(AgreementId id, uint32 stepsDone) external {
+    function endTraining(AgreementId id, bytes32 terms, RunEnd calldata end, AuditTerms calldata audit)
+        external
+        returns (address scientist)
+    {
         Agreement storage known = _agreements[id];
         _requireProofOfTrain();
         _requireState(id, known.state == State.Training);
-        _requireInTime(known);
+        _requireInTime(known.deadline);
+        _requireTerms(known.digest, terms);
+        scientist = known.scientist;
 
-        known.stepsDone = stepsDone;
-        if (isAudited(id)) {
-            _openAudit(id, known, false);
+        bool isWhole = end.stepsDone == end.steps;
+        if (!isWhole && end.groups == 0 && _seatCount(audit) == 0) {
+            // Nobody could dispute it: else an owner that trained nothing would have its bond back.
+            _divide(id, known, State.Forfeited, Payouts.deadlineMissed(_escrow(known)));
+            return scientist;
+        }
+        if (!isWhole) _reducePrice(id, known, uint256(known.price) * end.stepsDone / end.steps);
+        if (audit.verifiers > 0) {
+            _openAudit(id, known, AuditKind.First, audit, end.nonceCommitment, end.audited);
         } else {
-            known.state = stepsDone == known.steps ? State.Trained : State.Diverged;
-            known.deadline = uint40(block.timestamp) + known.disputeWindow;
+            known.state = isWhole ? State.Trained : State.Diverged;
+            known.deadline = _after(end.disputeWindow);
         }
     }
 
@@ -150,25 +211,43 @@ contract Agreements is IAgreements {
         Agreement storage known = _agreements[id];
         _requireScientist(known);
         _requireEnded(id, known);
-        _requireInTime(known);
+        _requireInTime(known.deadline);
 
-        _settle(id, known, 0, 0, 0);
+        _divide(id, known, State.Settled, Payouts.settled(_escrow(known)));
     }
 
     /// @inheritdoc IAgreements
-    function dispute(AgreementId id, Permit calldata permit) external {
+    function complain(AgreementId id) external {
         Agreement storage known = _agreements[id];
-        AgreedAudit memory agreed = _agreedAudits[id];
         _requireScientist(known);
         _requireEnded(id, known);
-        _requireInTime(known);
-        if (agreed.disputeVerifiers == 0) revert DisputeNotAgreed(id);
-        _requireVerifiers(id, known);
-        uint256 locked = uint256(agreed.fee) + agreed.counterBond;
+        _requireInTime(known.deadline);
+        if (known.complained) revert ComplainedAlready(id);
+
+        known.complained = true;
+
+        emit Complained(id);
+    }
+
+    /// @inheritdoc IAgreements
+    function dispute(AgreementId id, Terms calldata terms, Permit calldata permit) external {
+        Agreement storage known = _agreements[id];
+        _requireScientist(known);
+        _requireEnded(id, known);
+        _requireInTime(known.deadline);
+        _requireTerms(known.digest, terms.digest());
+        AuditTerms calldata audit = terms.audit;
+        if (audit.disputeVerifiers == 0) revert DisputeNotAgreed(id);
+        uint256 fees = uint256(audit.disputeVerifiers) * audit.feePerSeat;
+        uint256 locked = fees + audit.counterBond;
+
+        known.fees = uint80(fees);
+        counterBond[id] = audit.counterBond;
 
         emit Disputed(id, locked);
 
-        _openAudit(id, known, true);
+        uint24 audited = proofOfTrain.auditedSegments(id, audit.drawnSegments);
+        _openAudit(id, known, AuditKind.Dispute, audit, terms.nonceCommitment, audited);
         fitCoin.collect(locked, permit);
     }
 
@@ -176,56 +255,151 @@ contract Agreements is IAgreements {
     function settle(AgreementId id) external {
         Agreement storage known = _agreements[id];
         _requireEnded(id, known);
-        _requireTimedOut(known);
+        _requireTimedOut(known.deadline);
 
-        _settle(id, known, 0, 0, 0);
+        _divide(id, known, State.Settled, Payouts.settled(_escrow(known)));
     }
 
     /// @inheritdoc IAgreements
     function expire(AgreementId id) external {
         Agreement storage known = _agreements[id];
         _requireState(id, known.state == State.Accepted || known.state == State.Training);
-        _requireTimedOut(known);
+        _requireTimedOut(known.deadline);
 
-        _forfeit(id, known, known.bond, _auditFee(id));
+        _divide(id, known, State.Forfeited, Payouts.deadlineMissed(_escrow(known)));
+    }
+
+    // --- audits asked again
+
+    /// @inheritdoc IAgreements
+    function askAgain(
+        AgreementId id,
+        AuditTerms calldata terms,
+        bytes32 nonceCommitment,
+        uint32 consentWindow,
+        Permit calldata permit
+    ) external returns (uint16 ordinal) {
+        Agreement storage known = _agreements[id];
+        _requireState(id, known.state == State.Settled || known.state == State.Halved);
+        _requireSoundAudit(terms);
+        if (terms.verifiers == 0) revert SeatCountRefused(0, SEAT_LIMIT);
+        _requireAmount(terms.counterBond, 0);
+        _requireWindow(consentWindow);
+        if (nonceCommitment == 0) revert NonceCommitmentIsZero();
+        (uint32 panel, uint16 places, uint256 eligible) = _standing(terms, known.owner, known.scientist, msg.sender);
+        ordinal = (uint256(_counts[id].asked) + 1).toUint16();
+        uint256 fees = uint256(terms.verifiers) * terms.feePerSeat;
+
+        _counts[id].asked = ordinal;
+        Asking storage question = _askings[id][ordinal];
+        (question.asker, question.panel, question.places) = (msg.sender, panel, places);
+        question.requestBlock = uint48(block.number);
+        question.digest = keccak256(abi.encode(terms, nonceCommitment));
+        (question.fees, question.deadline) = (uint80(fees), _after(consentWindow));
+
+        emit AuditAsked(id, ordinal, msg.sender, terms, nonceCommitment, panel, places, eligible, question.deadline);
+
+        fitCoin.collect(fees, permit);
+    }
+
+    /// @inheritdoc IAgreements
+    function consent(AgreementId id, uint16 ordinal, AuditTerms calldata terms, bytes32 nonceCommitment) external {
+        Asking storage question = _askings[id][ordinal];
+        _requireOwner(_agreements[id]);
+        _requireUnanswered(id, ordinal, question);
+        _requireInTime(question.deadline);
+        _requireTerms(question.digest, keccak256(abi.encode(terms, nonceCommitment)));
+
+        question.consented = true;
+        _counts[id].consented++;
+
+        emit AuditConsented(id, ordinal);
+
+        uint24 audited = proofOfTrain.auditedSegments(id, terms.drawnSegments);
+        audits.open(id, ordinal, _opening(AuditKind.Again, terms, nonceCommitment, audited));
+    }
+
+    /// @inheritdoc IAgreements
+    function takeBack(AgreementId id, uint16 ordinal) external {
+        Asking storage question = _askings[id][ordinal];
+        _requireUnanswered(id, ordinal, question);
+        _requireTimedOut(question.deadline);
+        uint256 fees = question.fees;
+
+        question.fees = 0;
+        _credit(question.asker, fees);
+
+        emit AuditTakenBack(id, ordinal, fees);
     }
 
     // --- the audit, as Audits reports it
 
     /// @inheritdoc IAgreements
-    function concludeAudit(AgreementId id, Outcome verdict, uint256 paidSeats) external {
-        Agreement storage known = _agreements[id];
-        _requireAudits(id, known);
-        AgreedAudit memory agreed = _agreedAudits[id];
-        uint256 fees = paidSeats * agreed.feePerSeat();
-        bool caught = verdict == Outcome.Mismatch || verdict == Outcome.Withheld;
-        uint256 rest = caught ? agreed.fee : agreed.fee - fees;
-
-        _credit(known.scientist, rest);
-
-        emit AuditPaid(id, fees, rest);
-
-        uint256 counterBond = agreed.verifiers == 0 ? agreed.counterBond : 0;
-        if (caught) _forfeit(id, known, known.bond - fees, counterBond);
-        else if (agreed.verifiers == 0) _settleDispute(id, known, verdict, counterBond);
-        else if (verdict == Outcome.Inconclusive) _refund(id, known);
-        fitCoin.safeTransfer(address(audits), fees);
+    function concludeAudit(
+        AgreementId id,
+        uint16 ordinal,
+        AuditKind kind,
+        Outcome verdict,
+        uint256 feePerSeat,
+        uint256 seats,
+        uint256 paid
+    ) external {
+        _requireAudits();
+        if (kind == AuditKind.Again) {
+            Asking storage question = _askings[id][ordinal];
+            question.fees = 0;
+            _payAudit(id, ordinal, question.asker, Payouts.askedAgain(feePerSeat, seats, paid));
+        } else {
+            Agreement storage known = _agreements[id];
+            _requireState(id, known.state == State.Auditing);
+            State state = State.Forfeited;
+            if (verdict == Outcome.Inconclusive) {
+                state = kind == AuditKind.Dispute ? State.Halved : State.Refunded;
+            }
+            Payouts.Escrow memory escrow = _escrow(known);
+            if (kind == AuditKind.Dispute) escrow.counterBond = counterBond[id];
+            Payouts.Payout memory payout = Payouts.verdict(kind, verdict, escrow, paid * feePerSeat);
+            if (kind == AuditKind.Dispute) delete counterBond[id];
+            _divide(id, known, state, payout);
+            _transferFees(payout.toVerifiers);
+        }
     }
 
     /// @inheritdoc IAgreements
-    function settleAudited(AgreementId id) external {
+    function settleMatched(AgreementId id) external {
         Agreement storage known = _agreements[id];
-        _requireAudits(id, known);
+        _requireAudits();
+        _requireState(id, known.state == State.Auditing);
 
-        _settle(id, known, 0, 0, 0);
+        _divide(id, known, State.Settled, Payouts.settled(_escrow(known)));
     }
 
     /// @inheritdoc IAgreements
-    function forfeitAudited(AgreementId id) external {
+    function closeMatched(
+        AgreementId id,
+        AuditKind kind,
+        uint256 feePerSeat,
+        uint256 seats,
+        uint256 matching,
+        uint256 paid,
+        bool settled,
+        bool answered,
+        address accepting
+    ) external {
         Agreement storage known = _agreements[id];
-        _requireAudits(id, known);
+        _requireAudits();
+        if (accepting != address(0) && accepting != known.scientist) {
+            revert CallerIsNotScientist(accepting, known.scientist);
+        }
+        _requireState(id, known.state == (settled ? State.Settled : State.Auditing));
+        uint256 deposit = kind == AuditKind.Dispute ? counterBond[id] : 0;
+        bool returned = !settled || answered && known.complained;
+        Payouts.Payout memory payout = Payouts.releaseOver(feePerSeat, seats, matching, paid, deposit, returned);
 
-        _forfeit(id, known, known.bond, 0);
+        if (deposit != 0) delete counterBond[id];
+        if (!settled) _divide(id, known, State.Forfeited, Payouts.neverReleased(_escrow(known)));
+        _credit(known.owner, payout.toOwner);
+        _payAudit(id, 0, known.scientist, payout);
     }
 
     // --- payments and views
@@ -253,55 +427,95 @@ contract Agreements is IAgreements {
     }
 
     /// @inheritdoc IAgreements
-    function agreedAudit(AgreementId id) external view returns (AgreedAudit memory) {
-        return _agreedAudits[id];
+    function jury(AgreementId id, uint16 ordinal) external view returns (Jury memory) {
+        Agreement storage known = _agreements[id];
+        (address owner, address scientist) = (known.owner, known.scientist);
+        if (ordinal == 0) {
+            return Jury(owner, scientist, scientist, known.panel, known.places, known.requestBlock);
+        }
+        Asking storage question = _askings[id][ordinal];
+        return Jury(owner, scientist, question.asker, question.panel, question.places, uint40(question.requestBlock));
     }
 
     /// @inheritdoc IAgreements
-    function isAudited(AgreementId id) public view returns (bool) {
-        return _agreedAudits[id].verifiers > 0;
+    function askedAndConsented(AgreementId id) external view returns (uint16 asked, uint16 consented) {
+        return (_counts[id].asked, _counts[id].consented);
+    }
+
+    /// @inheritdoc IAgreements
+    function asking(AgreementId id, uint16 ordinal) external view returns (Asking memory) {
+        return _askings[id][ordinal];
     }
 
     // --- checks
 
     function _requireSound(Terms calldata terms) private view {
         if (terms.recipe == 0) revert RecipeIsZero();
-        if (terms.steps == 0) revert StepsAreZero();
-        if (terms.segment < MINIMUM_SEGMENT) revert SegmentTooShort(terms.segment, MINIMUM_SEGMENT);
-        if (Tree.peakCount(terms.group) != 1) revert GroupIsNotPowerOfTwo(terms.group);
-        _requireAmount(terms.price);
-        _requireAmount(terms.bond);
+        if (terms.steps < MINIMUM_STEPS) revert TooFewSteps(terms.steps, MINIMUM_STEPS);
+        if (terms.segmentSteps < MINIMUM_STEPS) revert SegmentTooShort(terms.segmentSteps, MINIMUM_STEPS);
+        if (Tree.peakCount(terms.groupLeaves) != 1) revert GroupIsNotPowerOfTwo(terms.groupLeaves);
+        _requireAmount(terms.price, type(uint88).max);
+        _requireAmount(terms.bond, type(uint88).max);
         _requireWindow(terms.acceptanceWindow);
         _requireWindow(terms.trainingWindow);
         _requireWindow(terms.disputeWindow);
-        _requireSoundAudit(terms.audit, terms.bond);
+        _requireSoundAudit(terms.audit);
+        uint256 seats = _seatCount(terms.audit);
+        if (seats == 0) return;
+        uint256 fees = seats * terms.audit.feePerSeat;
+        if (terms.bond < fees) revert BondBelowFees(terms.bond, fees);
+        if (terms.nonceCommitment == 0) revert NonceCommitmentIsZero();
     }
 
-    function _requireSoundAudit(AuditTerms calldata terms, uint128 bond) private view {
-        uint256 panel = _panelNumber(terms);
+    function _requireSoundAudit(AuditTerms calldata terms) private view {
+        if (terms.verifiers != 0 && terms.disputeVerifiers != 0) {
+            revert DisputeBesideAudit(terms.verifiers, terms.disputeVerifiers);
+        }
         uint8 seats = _seatCount(terms);
         if (seats == 0) return;
-        if (seats > SEAT_LIMIT) revert TooManySeats(seats, SEAT_LIMIT);
-        if (panel == 0 && terms.mode != DisclosureMode.Open) revert PanelNeeded(terms.mode);
-        uint256 length = panel == 0 ? 0 : registry.panelLength(panel);
-        if (length > type(uint16).max) revert PanelTooLong(length, type(uint16).max);
-        _requireAmount(terms.fee);
-        _requireAmount(terms.counterBond);
-        if (terms.fee / seats > FULL_STAKE) revert FeeAboveStake(terms.fee / seats, FULL_STAKE);
-        if (bond < terms.fee) revert BondBelowFee(bond, terms.fee);
+        if (seats % 2 == 0 || seats > SEAT_LIMIT) revert SeatCountRefused(seats, SEAT_LIMIT);
+        if (terms.drawnSegments > SEGMENT_LIMIT) revert TooManySegments(terms.drawnSegments, SEGMENT_LIMIT);
+        if (terms.panel == NO_PANEL && terms.mode != DisclosureMode.Open) revert PanelNeeded(terms.mode);
+        uint256 fee = terms.feePerSeat;
+        if (fee < feeFloor) revert FeeBelowFloor(terms.feePerSeat, feeFloor);
+        _requireAmount(fee * seats, type(uint80).max);
+        _requireAmount(terms.seatStake, type(uint80).max);
+        _requireAmount(terms.counterBond, type(uint88).max);
+        if (terms.seatStake < LEAST_STAKE_IN_FEES * fee || terms.seatStake > MOST_STAKE_IN_FEES * fee) {
+            revert SeatStakeRefused(terms.seatStake, LEAST_STAKE_IN_FEES * fee, MOST_STAKE_IN_FEES * fee);
+        }
         _requireWindow(terms.window);
-        if (terms.window > MAXIMUM_AUDIT_WINDOW) revert WindowTooLong(terms.window, MAXIMUM_AUDIT_WINDOW);
+        if (terms.window > MAXIMUM_WINDOW) revert WindowTooLong(terms.window, MAXIMUM_WINDOW);
+        _requireWindow(terms.wait);
+        if (terms.wait > MAXIMUM_WAIT) revert WindowTooLong(terms.wait, MAXIMUM_WAIT);
     }
 
-    function _requireVerifiers(AgreementId id, Agreement storage known) private view {
-        AgreedAudit memory agreed = _agreedAudits[id];
-        uint256 needed = agreed.seatCount();
-        uint256 available = audits.available(agreed.panel, known.owner, known.scientist, needed);
-        if (available < needed) revert TooFewVerifiers(available, needed);
+    /// @dev Dataset and model are on offer, are the owner's and what the terms say, and a ledger is charged.
+    function _requireOffered(Terms calldata terms) private view {
+        (address owner, bytes32 root, uint16 ledger) = registry.offeredDataset(terms.dataset);
+        if (terms.owner != owner) revert DatasetOwnerDiffers(terms.owner, owner);
+        if (terms.datasetRoot != root) revert DatasetRootDiffers(terms.datasetRoot, root);
+        if ((terms.charge == 0) != (ledger == 0)) revert ChargeRefused(terms.charge, ledger);
+        root = registry.offeredModel(terms.model);
+        if (terms.modelRoot != root) revert ModelRootDiffers(terms.modelRoot, root);
     }
 
-    function _requireAmount(uint128 amount) private pure {
-        if (amount > type(uint96).max) revert AmountTooLarge(amount, type(uint96).max);
+    /// @dev The jury is fixed here: who stood before this block. So many more than m that a quorum can be absent.
+    function _standing(AuditTerms calldata terms, address owner, address scientist, address asker)
+        private
+        view
+        returns (uint32 panel, uint16 places, uint256 eligible)
+    {
+        uint256 seats = _seatCount(terms);
+        if (seats == 0) return (0, 0, 0);
+        panel = terms.panel == NO_PANEL ? 0 : registry.panelNumber(terms.panel);
+        (places, eligible) = verifiers.standing(panel, owner, scientist, asker);
+        uint256 needed = seats + (seats + 1) / 2;
+        if (eligible < needed) revert TooFewEligible(eligible, needed);
+    }
+
+    function _requireAmount(uint256 amount, uint256 limit) private pure {
+        if (amount > limit) revert AmountTooLarge(amount, limit);
     }
 
     function _requireWindow(uint32 window) private view {
@@ -320,9 +534,8 @@ contract Agreements is IAgreements {
         if (msg.sender != address(proofOfTrain)) revert CallerIsNotProofOfTrain(msg.sender, address(proofOfTrain));
     }
 
-    function _requireAudits(AgreementId id, Agreement storage known) private view {
+    function _requireAudits() private view {
         if (msg.sender != address(audits)) revert CallerIsNotAudits(msg.sender, address(audits));
-        _requireState(id, known.state == State.Auditing);
     }
 
     function _requireEnded(AgreementId id, Agreement storage known) private view {
@@ -330,144 +543,110 @@ contract Agreements is IAgreements {
         _requireState(id, state == State.Trained || state == State.Diverged);
     }
 
+    function _requireUnanswered(AgreementId id, uint16 ordinal, Asking storage question) private view {
+        if (question.asker == address(0) || question.consented || question.fees == 0) revert NothingAsked(id, ordinal);
+    }
+
     function _requireState(AgreementId id, bool allowed) private view {
         if (!allowed) revert StateForbids(id, _agreements[id].state);
     }
 
-    function _requireInTime(Agreement storage known) private view {
-        if (block.timestamp > known.deadline) revert DeadlinePassed(known.deadline, block.timestamp);
+    function _requireTerms(bytes32 agreed, bytes32 given) private pure {
+        if (given != agreed) revert TermsDiffer(given, agreed);
     }
 
-    function _requireTimedOut(Agreement storage known) private view {
-        if (block.timestamp <= known.deadline) revert DeadlineNotPassed(known.deadline, block.timestamp);
+    function _requireInTime(uint256 deadline) private view {
+        if (block.timestamp > deadline) revert DeadlinePassed(deadline, block.timestamp);
     }
 
-    /// @dev Also checks that dataset and model are on offer and that the dataset is the owner's.
-    function _context(AgreementId id, Terms calldata terms) private view returns (bytes32) {
-        (address datasetOwner, bytes32 datasetRoot) = registry.offeredDataset(terms.dataset);
-        if (terms.owner != datasetOwner) revert DatasetOwnerDiffers(terms.owner, datasetOwner);
-        bytes32 initialRoot = registry.offeredModel(terms.model);
-        return keccak256(
-            abi.encode(
-                block.chainid,
-                address(this),
-                proofOfTrain,
-                id,
-                terms.owner,
-                msg.sender,
-                terms.recipe,
-                datasetRoot,
-                initialRoot,
-                terms.steps,
-                terms.segment,
-                terms.group
-            )
-        );
-    }
-
-    // --- effects and interactions
-
-    function _store(AgreementId id, Terms calldata terms, bytes32 ctx) private {
-        _agreements[id] = Agreement({
-            scientist: msg.sender,
-            state: State.Requested,
-            deadline: uint40(block.timestamp) + terms.acceptanceWindow,
-            seedBlock: 0,
-            groupBits: uint8(Tree.lastPeakHeight(terms.group)),
-            owner: terms.owner,
-            steps: terms.steps,
-            segment: terms.segment,
-            stepsDone: 0,
-            price: uint96(terms.price),
-            bond: uint96(terms.bond),
-            trainingWindow: terms.trainingWindow,
-            disputeWindow: terms.disputeWindow,
-            ctx: ctx,
-            model: terms.model,
-            nonceCommitment: 0
-        });
-    }
-
-    function _storeAudit(AgreementId id, AuditTerms calldata terms) private {
-        if (_seatCount(terms) == 0) return;
-        AgreedAudit storage agreed = _agreedAudits[id];
-        (agreed.fee, agreed.counterBond) = (uint96(terms.fee), uint96(terms.counterBond));
-        (agreed.window, agreed.panel) = (uint24(terms.window), uint24(_panelNumber(terms)));
-        (agreed.verifiers, agreed.disputeVerifiers) = (terms.verifiers, terms.disputeVerifiers);
-    }
-
-    /// @dev 0 where none is named.
-    function _panelNumber(AuditTerms calldata terms) private view returns (uint256) {
-        return terms.panel == NO_PANEL ? 0 : registry.panelNumber(terms.panel);
+    function _requireTimedOut(uint256 deadline) private view {
+        if (block.timestamp <= deadline) revert DeadlineNotPassed(deadline, block.timestamp);
     }
 
     function _seatCount(AuditTerms calldata terms) private pure returns (uint8) {
         return terms.verifiers > 0 ? terms.verifiers : terms.disputeVerifiers;
     }
 
-    /// @dev What a request locks beside the price.
-    function _auditFee(AgreementId id) private view returns (uint256) {
-        return isAudited(id) ? _agreedAudits[id].fee : 0;
+    function _after(uint256 window) private view returns (uint40) {
+        return (block.timestamp + window).toUint40();
     }
 
-    function _openAudit(AgreementId id, Agreement storage known, bool disputed) private {
-        AgreedAudit memory agreed = _agreedAudits[id];
+    // --- effects and interactions
+
+    function _openAudit(
+        AgreementId id,
+        Agreement storage known,
+        AuditKind kind,
+        AuditTerms calldata terms,
+        bytes32 nonceCommitment,
+        uint24 audited
+    ) private {
+        Opening memory opening = _opening(kind, terms, nonceCommitment, audited);
+        opening.complained = known.complained;
         known.state = State.Auditing;
-        audits.open(id, agreed.panel, agreed.seatCount(), agreed.window, disputed);
+        audits.open(id, 0, opening);
     }
 
-    function _cancel(AgreementId id, Agreement storage known) private returns (uint256 toScientist) {
-        toScientist = known.price + _auditFee(id);
+    function _opening(AuditKind kind, AuditTerms calldata terms, bytes32 nonceCommitment, uint24 audited)
+        private
+        pure
+        returns (Opening memory)
+    {
+        return Opening({
+            kind: kind,
+            seats: _seatCount(terms),
+            window: uint24(terms.window),
+            wait: terms.wait,
+            audited: audited,
+            feePerSeat: uint80(terms.feePerSeat),
+            seatStake: uint80(terms.seatStake),
+            nonceCommitment: nonceCommitment,
+            complained: false
+        });
+    }
+
+    /// @dev What is not due goes back at once, whatever becomes of the rest.
+    function _reducePrice(AgreementId id, Agreement storage known, uint256 due) private {
+        uint256 rest = known.price - due;
+        known.price = uint88(due);
+        _credit(known.scientist, rest);
+
+        emit PriceReduced(id, due, rest);
+    }
+
+    function _giveBack(Agreement storage known) private returns (uint256 toScientist) {
+        toScientist = Payouts.givenBack(_escrow(known)).toScientist;
         known.state = State.Cancelled;
         _credit(known.scientist, toScientist);
     }
 
-    /// @dev The owner is due the price for the steps proven, rounded down, and has its bond back.
-    function _settle(
-        AgreementId id,
-        Agreement storage known,
-        uint256 moreToOwner,
-        uint256 moreToScientist,
-        uint256 burned
-    ) private {
-        uint256 due = uint256(known.price) * known.stepsDone / known.steps;
-        uint256 toOwner = due + known.bond + moreToOwner;
-        uint256 toScientist = known.price - due + moreToScientist;
-
-        known.state = State.Settled;
-        _credit(known.owner, toOwner);
-        _credit(known.scientist, toScientist);
-
-        emit Settled(id, toOwner, toScientist, burned);
-
-        _burn(burned);
+    function _escrow(Agreement storage known) private view returns (Payouts.Escrow memory) {
+        return Payouts.Escrow({price: known.price, bond: known.bond, fees: known.fees, counterBond: 0});
     }
 
-    /// @dev The model is out already, so without verdict the run counts as undisputed.
-    function _settleDispute(AgreementId id, Agreement storage known, Outcome verdict, uint256 counterBond) private {
-        if (verdict == Outcome.Inconclusive) _settle(id, known, 0, counterBond, 0);
-        else _settle(id, known, counterBond / 2, 0, counterBond - counterBond / 2);
+    /// @dev Owner and scientist are credited, and what is forfeited is burned; fees are transferred apart.
+    function _divide(AgreementId id, Agreement storage known, State state, Payouts.Payout memory payout) private {
+        known.state = state;
+        _credit(known.owner, payout.toOwner);
+        _credit(known.scientist, payout.toScientist);
+
+        emit Settled(id, state, payout.toOwner, payout.toScientist, payout.burned);
+
+        _burn(payout.burned);
     }
 
-    function _refund(AgreementId id, Agreement storage known) private {
-        known.state = State.Refunded;
-        _credit(known.owner, known.bond);
-        _credit(known.scientist, known.price);
+    /// @dev Fees go to the seats, and what of them is left to who locked them.
+    function _payAudit(AgreementId id, uint16 ordinal, address payer, Payouts.Payout memory payout) private {
+        _credit(payer, payout.toScientist);
 
-        emit Refunded(id, known.bond, known.price);
+        emit AuditPaid(id, ordinal, payout.toVerifiers, payout.toScientist, payout.toOwner, payout.burned);
+
+        _burn(payout.burned);
+        _transferFees(payout.toVerifiers);
     }
 
-    /// @dev The scientist has the price, half of what is left of the bond, and `more`.
-    function _forfeit(AgreementId id, Agreement storage known, uint256 bond, uint256 more) private {
-        uint256 toScientist = known.price + bond / 2 + more;
-        uint256 burned = bond - bond / 2;
-
-        known.state = State.Forfeited;
-        _credit(known.scientist, toScientist);
-
-        emit Forfeited(id, toScientist, burned);
-
-        _burn(burned);
+    function _transferFees(uint256 amount) private {
+        if (amount > 0) fitCoin.safeTransfer(address(verifiers), amount);
     }
 
     function _credit(address account, uint256 amount) private {

@@ -1,24 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
-pragma solidity ^0.8.28;
+pragma solidity 0.8.37;
 
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+import {Contracts, IDirectory} from "./interfaces/IDirectory.sol";
 import {IRegistry} from "./interfaces/IRegistry.sol";
-import {CallerIsNotOwner, requireCid} from "./types/Errors.sol";
-import {DatasetId, ModelId, NO_MODEL, PanelId} from "./types/Ids.sol";
+import {Lanes} from "./libraries/Lanes.sol";
+import {CallerIsNotAgreements, CallerIsNotOwner, ListedElsewhere, requireCid} from "./types/Errors.sol";
+import {AgreementId, DatasetId, ModelId, NO_MODEL, PanelId} from "./types/Ids.sol";
 
 /// @title Registry
 /// @notice Who takes part and with what; what it promises stands in IRegistry.
 contract Registry is IRegistry {
+    using Lanes for uint256;
+    using SafeCast for uint256;
+
     uint256 private constant RECIPIENT_LIMIT = 128;
     uint256 private constant ENDPOINT_LIMIT = 512;
     uint256 private constant PANEL_NAME_LIMIT = 64;
+    uint256 private constant PARENT_LIMIT = 64;
+
+    address public immutable agreements;
 
     mapping(address account => Pod) private _pods;
     mapping(DatasetId id => Dataset) private _datasets;
+    mapping(address owner => mapping(uint256 number => Ledger)) private _ledgers;
+    mapping(address owner => uint16) public ledgerCount;
     mapping(ModelId id => Model) private _models;
-    mapping(PanelId id => uint256) private _panelNumbers;
+    mapping(PanelId id => uint32) private _panelNumbers;
     mapping(uint256 number => Panel) private _panels;
     uint256 private _panelCount;
-    mapping(PanelId id => mapping(address member => bool)) private _listed;
+
+    constructor(IDirectory directory) {
+        Contracts memory listed = directory.contracts();
+        if (listed.registry != address(this)) revert ListedElsewhere(address(this), listed.registry);
+        agreements = listed.agreements;
+    }
 
     // --- pods
 
@@ -28,7 +44,7 @@ contract Registry is IRegistry {
         Pod storage known = _pods[msg.sender];
         if (known.role != Role.None) revert PodAlreadyRegistered(msg.sender);
 
-        (known.role, known.since) = (role, uint40(block.timestamp));
+        (known.role, known.since) = (role, block.timestamp.toUint40());
         _reach(known, recipient, endpoint);
 
         emit PodRegistered(msg.sender, role, recipient, endpoint);
@@ -44,22 +60,27 @@ contract Registry is IRegistry {
         emit PodUpdated(msg.sender, recipient, endpoint);
     }
 
-    // --- datasets
+    // --- datasets and their ledgers
 
     /// @inheritdoc IRegistry
-    function registerDataset(bytes32 root, uint64 count, bytes calldata cardCid) external returns (DatasetId id) {
+    function registerDataset(bytes32 root, uint64 count, uint16 number, bytes calldata cardCid)
+        external
+        returns (DatasetId id)
+    {
         id = DatasetId.wrap(
-            keccak256(abi.encode(block.chainid, address(this), msg.sender, root, count, keccak256(cardCid)))
+            keccak256(abi.encode(block.chainid, address(this), msg.sender, root, count, number, keccak256(cardCid)))
         );
         if (root == 0 || count == 0) revert DatasetIsEmpty(root, count);
         Dataset storage known = _datasets[id];
         if (known.owner != address(0)) revert DatasetAlreadyRegistered(id);
+        if (number > ledgerCount[msg.sender]) revert LedgerNotOpened(msg.sender, number);
+        if (number == 0 && ledgerCount[msg.sender] != 0) revert LedgerNeeded(msg.sender);
         requireCid(cardCid);
 
-        (known.owner, known.count, known.active) = (msg.sender, count, true);
+        (known.owner, known.count, known.ledger, known.active) = (msg.sender, count, number, true);
         (known.root, known.cardCid) = (root, cardCid);
 
-        emit DatasetRegistered(id, msg.sender, root, count, cardCid);
+        emit DatasetRegistered(id, msg.sender, root, count, number, cardCid);
     }
 
     /// @inheritdoc IRegistry
@@ -74,24 +95,74 @@ contract Registry is IRegistry {
         emit DatasetRetired(id);
     }
 
+    /// @inheritdoc IRegistry
+    function openLedger(uint256 budget) external returns (uint16 number) {
+        number = (uint256(ledgerCount[msg.sender]) + 1).toUint16();
+
+        ledgerCount[msg.sender] = number;
+        _ledgers[msg.sender][number] = Ledger({budget: budget, spent: Lanes.ONE_EACH});
+
+        emit LedgerOpened(msg.sender, number, budget);
+    }
+
+    /// @inheritdoc IRegistry
+    function lowerBudget(uint16 number, uint256 budget) external {
+        Ledger storage known = _ledgers[msg.sender][number];
+        if (known.spent == 0) revert LedgerNotOpened(msg.sender, number);
+        if (!budget.nowhereAbove(known.budget)) revert BudgetRises(budget, known.budget);
+
+        known.budget = budget;
+
+        emit BudgetLowered(msg.sender, number, budget);
+    }
+
+    /// @inheritdoc IRegistry
+    function charge(DatasetId id, AgreementId agreement, uint256 charge_) external {
+        if (msg.sender != agreements) revert CallerIsNotAgreements(msg.sender, agreements);
+        Dataset storage known = _datasets[id];
+        (address owner, uint16 number) = (known.owner, known.ledger);
+        if (number == 0) {
+            if (charge_ != 0) revert ChargeWithoutLedger(charge_);
+            return;
+        }
+        if (charge_.hasZero()) revert ChargeHasZeroLane(charge_);
+        Ledger storage account = _ledgers[owner][number];
+        uint256 spent = account.spent.saturatingAdd(charge_);
+        if (!spent.somewhereWithin(account.budget)) revert PrivacyBudgetExceeded(spent, account.budget);
+
+        account.spent = spent;
+
+        emit Charged(owner, number, agreement, charge_, spent);
+    }
+
     // --- models
 
     /// @inheritdoc IRegistry
-    function registerModel(bytes32 graph, bytes32 initialRoot, ModelId parent) external returns (ModelId id) {
-        id = ModelId.wrap(keccak256(abi.encode(block.chainid, address(this), msg.sender, graph, initialRoot, parent)));
-        if (graph == 0 || initialRoot == 0) revert ModelIsEmpty(graph, initialRoot);
+    function registerModel(bytes32 graph, bytes32 root, ModelId base, ModelId[] calldata parents, bytes32 derivation)
+        external
+        returns (ModelId id)
+    {
+        bytes32 ancestry = keccak256(abi.encodePacked(parents));
+        id = ModelId.wrap(
+            keccak256(abi.encode(block.chainid, address(this), msg.sender, graph, root, base, ancestry, derivation))
+        );
+        if (graph == 0 || root == 0) revert ModelIsEmpty(graph, root);
         if (_models[id].author != address(0)) revert ModelAlreadyRegistered(id);
-        if (parent != NO_MODEL && _models[parent].author == address(0)) revert ModelNotRegistered(parent);
+        if (parents.length > PARENT_LIMIT) revert TooManyParents(parents.length, PARENT_LIMIT);
+        if (base != NO_MODEL) _requireModel(base);
+        for (uint256 i = 0; i < parents.length; i++) {
+            _requireModel(parents[i]);
+        }
 
-        _models[id] = Model(msg.sender, true, graph, initialRoot, parent);
+        _models[id] = Model(msg.sender, true, graph, root, base, derivation, parents);
 
-        emit ModelRegistered(id, msg.sender, graph, initialRoot, parent);
+        emit ModelRegistered(id, msg.sender, graph, root, base, parents, derivation);
     }
 
     /// @inheritdoc IRegistry
     function retireModel(ModelId id) external {
         Model storage known = _models[id];
-        if (known.author == address(0)) revert ModelNotRegistered(id);
+        _requireModel(id);
         if (msg.sender != known.author) revert CallerIsNotOwner(msg.sender, known.author);
         if (!known.active) revert ModelIsRetired(id);
 
@@ -103,30 +174,17 @@ contract Registry is IRegistry {
     // --- panels
 
     /// @inheritdoc IRegistry
-    function createPanel(string calldata name, address[] calldata members) external returns (PanelId id) {
+    function createPanel(string calldata name) external returns (PanelId id) {
         uint256 length = bytes(name).length;
         id = PanelId.wrap(keccak256(abi.encode(block.chainid, address(this), msg.sender, keccak256(bytes(name)))));
         if (length == 0 || length > PANEL_NAME_LIMIT) revert PanelNameLengthRefused(length, PANEL_NAME_LIMIT);
         if (_panelNumbers[id] != 0) revert PanelAlreadyCreated(id);
 
-        uint256 number = ++_panelCount;
+        uint32 number = (++_panelCount).toUint32();
         _panelNumbers[id] = number;
-        _panels[number].creator = msg.sender;
-        _panels[number].name = name;
-        _append(id, number, members);
+        _panels[number] = Panel(msg.sender, block.timestamp.toUint40(), name);
 
-        emit PanelCreated(id, msg.sender, name, members);
-    }
-
-    /// @inheritdoc IRegistry
-    function extendPanel(PanelId id, address[] calldata members) external {
-        uint256 number = panelNumber(id);
-        address creator = _panels[number].creator;
-        if (msg.sender != creator) revert CallerIsNotOwner(msg.sender, creator);
-
-        _append(id, number, members);
-
-        emit PanelExtended(id, members);
+        emit PanelCreated(id, msg.sender, number, name);
     }
 
     // --- views
@@ -142,6 +200,11 @@ contract Registry is IRegistry {
     }
 
     /// @inheritdoc IRegistry
+    function ledger(address owner, uint16 number) external view returns (Ledger memory) {
+        return _ledgers[owner][number];
+    }
+
+    /// @inheritdoc IRegistry
     function model(ModelId id) external view returns (Model memory) {
         return _models[id];
     }
@@ -152,35 +215,35 @@ contract Registry is IRegistry {
     }
 
     /// @inheritdoc IRegistry
-    function offeredDataset(DatasetId id) external view returns (address owner, bytes32 root) {
+    function offeredDataset(DatasetId id) external view returns (address owner, bytes32 root, uint16 number) {
         Dataset storage known = _datasets[id];
         if (known.owner == address(0)) revert DatasetNotRegistered(id);
         if (!known.active) revert DatasetIsRetired(id);
-        return (known.owner, known.root);
+        return (known.owner, known.root, known.ledger);
     }
 
     /// @inheritdoc IRegistry
-    function offeredModel(ModelId id) external view returns (bytes32 initialRoot) {
+    function offeredModel(ModelId id) external view returns (bytes32 root) {
         Model storage known = _models[id];
-        if (known.author == address(0)) revert ModelNotRegistered(id);
+        _requireModel(id);
         if (!known.active) revert ModelIsRetired(id);
-        return known.initialRoot;
+        return known.root;
     }
 
     /// @inheritdoc IRegistry
-    function panelNumber(PanelId id) public view returns (uint256 number) {
+    function panelNumber(PanelId id) public view returns (uint32 number) {
         number = _panelNumbers[id];
         if (number == 0) revert PanelNotCreated(id);
     }
 
     /// @inheritdoc IRegistry
-    function panelLength(uint256 number) external view returns (uint256) {
-        return _panels[number].members.length;
+    function panelCreator(PanelId id) external view returns (uint32 number, address creator) {
+        number = panelNumber(id);
+        creator = _panels[number].creator;
     }
 
-    /// @inheritdoc IRegistry
-    function panelMember(uint256 number, uint256 index) external view returns (address) {
-        return _panels[number].members[index];
+    function _requireModel(ModelId id) private view {
+        if (_models[id].author == address(0)) revert ModelNotRegistered(id);
     }
 
     function _reach(Pod storage known, string calldata recipient, bytes calldata endpoint) private {
@@ -189,15 +252,5 @@ contract Registry is IRegistry {
         if (endpoint.length > ENDPOINT_LIMIT) revert EndpointTooLong(endpoint.length, ENDPOINT_LIMIT);
 
         (known.recipient, known.endpoint) = (recipient, endpoint);
-    }
-
-    function _append(PanelId id, uint256 number, address[] calldata members) private {
-        for (uint256 i = 0; i < members.length; i++) {
-            address member = members[i];
-            if (member == address(0)) revert MemberIsZero(id);
-            if (_listed[id][member]) revert MemberAlreadyListed(id, member);
-            _listed[id][member] = true;
-            _panels[number].members.push(member);
-        }
     }
 }

@@ -4,7 +4,9 @@ scripts.compile_contracts`.
 Compiler settings come from foundry.toml, so that what forge tests is what is deployed; the compiler
 is scripts/solc (npm's solc) driven through py-solc-x. The artifacts hold no path of this machine,
 no time and no metadata hash: equal sources give equal bytes, and tests/test_contracts.py compiles
-again and compares.
+again and compares. Beside the bytecode an artifact has the runtime code, and where immutables stand
+in it, so that a client can compare what is deployed; standard-input.json is what a block explorer
+is given to compile the same.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ from fitchain.pod.ports.chain import node_tools
 ROOT = Path(__file__).resolve().parent.parent
 ARTIFACTS = ROOT / "pod" / "ports" / "chain" / "artifacts"
 SOLC = ROOT / "scripts" / "solc"
-CONTRACTS = ("FitCoin", "Registry", "Agreements", "ProofOfTrain", "Audits")
+CONTRACTS = ("FitCoin", "Directory", "Registry", "Verifiers", "Agreements", "ProofOfTrain", "Audits")
+STANDARD_INPUT = ARTIFACTS / "standard-input.json"
 LIBRARIES = {"@openzeppelin/": ROOT / "node_modules" / "@openzeppelin"}
 
 IMPORT = re.compile(r"^import\s[^;]*?\"([^\"]+)\";", re.MULTILINE | re.DOTALL)
@@ -42,9 +45,9 @@ def artifacts() -> dict[str, str]:
         solcx.exceptions.SolcError: the sources do not compile.
     """
     settings = compiler_settings()
-    selection = {_source(name): {name: ["abi", "evm.bytecode.object"]} for name in CONTRACTS}
-    answer = _compile(_closure(*map(_source, CONTRACTS)), settings, selection)
+    answer = _compile(standard_input())
     output, version = answer["contracts"], str(solcx.wrapper.get_version_str_from_solc_binary(SOLC))
+    names = _variable_names(answer["sources"])
     return {
         name: _encode(
             {
@@ -55,6 +58,8 @@ def artifacts() -> dict[str, str]:
                 "sources_sha256": _digests(_closure(_source(name))),
                 "abi": output[_source(name)][name]["abi"],
                 "bytecode": "0x" + output[_source(name)][name]["evm"]["bytecode"]["object"],
+                "runtime": "0x" + output[_source(name)][name]["evm"]["deployedBytecode"]["object"],
+                "immutables": _immutables(output[_source(name)][name], names),
             }
         )
         for name in CONTRACTS
@@ -70,7 +75,7 @@ def enums() -> dict[str, list[str]]:
     """
     files = sorted((ROOT / "contracts" / "types").glob("*.sol"))
     sources = _closure(*(str(path.relative_to(ROOT)) for path in files))
-    parsed = _compile(sources, {}, {"*": {"": ["ast"]}})["sources"].values()
+    parsed = _compile(_request(sources, {}, {"*": {"": ["ast"]}}))["sources"].values()
     nodes = [node for source in parsed for node in source["ast"]["nodes"] if node["nodeType"] == "EnumDefinition"]
     return {node["name"]: [member["name"] for member in node["members"]] for node in nodes}
 
@@ -88,28 +93,60 @@ def compiler_settings() -> dict[str, Any]:
     }
 
 
+def standard_input() -> dict[str, Any]:
+    """What the compiler is given for the artifacts, as its standard JSON: all sources and
+    settings."""
+    code = ["evm.bytecode.object", "evm.deployedBytecode.object", "evm.deployedBytecode.immutableReferences"]
+    selection: dict[str, Any] = {"*": {"": ["ast"]}}
+    selection |= {_source(name): {name: ["abi", *code]} for name in CONTRACTS}
+    return _request(_closure(*map(_source, CONTRACTS)), compiler_settings(), selection)
+
+
 def main() -> int:
-    """Write the artifacts and say which changed."""
+    """Write the artifacts and the compiler's input, and say which changed."""
     ARTIFACTS.mkdir(parents=True, exist_ok=True)
-    for name, text in artifacts().items():
-        path = ARTIFACTS / f"{name}.json"
+    texts = {f"{name}.json": text for name, text in artifacts().items()}
+    texts[STANDARD_INPUT.name] = json.dumps(standard_input(), sort_keys=True) + "\n"
+    for name, text in texts.items():
+        path = ARTIFACTS / name
         changed = not path.is_file() or path.read_text() != text
         path.write_text(text)
         print(f"{name}: {'written' if changed else 'unchanged'}", file=sys.stderr)
     return 0
 
 
-def _compile(sources: dict[str, str], settings: dict[str, Any], selection: dict[str, Any]) -> dict[str, Any]:
-    """Hand sources to the compiler as its standard JSON; its answer has of them what `selection`
+def _request(sources: dict[str, str], settings: dict[str, Any], selection: dict[str, Any]) -> dict[str, Any]:
+    """Sources as the compiler's standard JSON; its answer will have of them what `selection`
     names."""
-    request = {
+    return {
         "language": "Solidity",
         "sources": {name: {"content": text} for name, text in sorted(sources.items())},
         "settings": {**settings, "outputSelection": selection},
     }
+
+
+def _compile(request: dict[str, Any]) -> dict[str, Any]:
     os.environ.update(node_tools.variables())  # py-solc-x starts scripts/solc in this process's environment
     answer: dict[str, Any] = solcx.compile_standard(request, solc_binary=SOLC)
     return answer
+
+
+def _variable_names(sources: dict[str, Any]) -> dict[str, str]:
+    """The contracts' state variables by the compiler's number for their declaration."""
+    return {
+        str(variable["id"]): variable["name"]
+        for source in sources.values()
+        for contract in source["ast"]["nodes"]
+        if contract["nodeType"] == "ContractDefinition"
+        for variable in contract["nodes"]
+        if variable["nodeType"] == "VariableDeclaration"
+    }
+
+
+def _immutables(contract: dict[str, Any], names: dict[str, str]) -> dict[str, list[int]]:
+    """For each immutable the offsets in the runtime code at which its 32 bytes stand."""
+    references = contract["evm"]["deployedBytecode"]["immutableReferences"]
+    return {names[number]: sorted(place["start"] for place in places) for number, places in references.items()}
 
 
 def _source(contract: str) -> str:
@@ -149,6 +186,7 @@ def _encode(artifact: dict[str, Any]) -> str:
     diff."""
     fields = {key: json.dumps(value, sort_keys=key != "abi") for key, value in artifact.items()}
     fields["abi"] = "[\n" + ",\n".join("    " + json.dumps(entry) for entry in artifact["abi"]) + "\n  ]"
+    fields["immutables"] = json.dumps(artifact["immutables"], sort_keys=True)
     fields["sources_sha256"] = json.dumps(artifact["sources_sha256"], indent=4).replace("\n}", "\n  }")
     return "{\n" + ",\n".join(f"  {json.dumps(key)}: {text}" for key, text in fields.items()) + "\n}\n"
 

@@ -1,86 +1,113 @@
 // SPDX-License-Identifier: Apache-2.0
-pragma solidity ^0.8.28;
+pragma solidity 0.8.37;
 
-import {Audit, Membership, Outcome, Phase, Verifier} from "../types/Audit.sol";
+import {Audit, Opening, Outcome, Phase} from "../types/Audit.sol";
 import {AgreementId} from "../types/Ids.sol";
-import {Permit} from "../types/Terms.sol";
 import {IAgreements} from "./IAgreements.sol";
-import {IFitCoin} from "./IFitCoin.sol";
-import {IRegistry} from "./IRegistry.sol";
+import {IVerifiers} from "./IVerifiers.sol";
 
 /// @title Audits
-/// @notice Verifiers, their stake, and the audits that they are drawn for.
+/// @notice Draws, evidence, votes, verdicts and the release of keys. An audit is named by its agreement and its
+///         ordinal.
 /// @dev | phase      | steps in time                                | on time-out: `advance`, by anyone              |
 ///      |------------|----------------------------------------------|------------------------------------------------|
-///      | Awaiting   | anyone: `draw` -> Joining                    | Inconclusive                                   |
-///      | Joining    | seats: `join`, `decline`; all joined         | redraw -> Joining; after two redraws Evidence  |
-///      |            |        -> Evidence                           | with a quorum, else Inconclusive               |
-///      | Evidence   | owner: `submit` -> Committing                | Withheld                                       |
+///      | Awaiting   | `draw`: with the asker's nonce within the    | Inconclusive                                   |
+///      |            | turn, by anyone after it -> Joining          |                                                |
+///      | Joining    | seats: `join`, `decline`, which draws anew;  | who is silent is away, and drawn anew; after   |
+///      |            | all that can be filled joined -> Evidence    | the wait: Evidence with a quorum, else         |
+///      |            | with a quorum, else Waiting                  | Inconclusive                                   |
+///      | Waiting    | anyone: `draw`, once a window -> Joining     | after the wait Inconclusive                    |
+///      | Evidence   | owner: `submit` -> Committing                | the first time Evidence once more, then        |
+///      |            |                                              | Withheld; Committing if it submitted before    |
 ///      | Committing | seats: `commit`; all committed -> Revealing  | Revealing with a quorum; else redraw           |
 ///      |            |                                              | -> Joining, after two redraws Inconclusive     |
-///      | Revealing  | seats: `reveal`                              | a quorum's outcome; else redraw -> Joining if  |
-///      |            |                                              | a seat is silent, else Inconclusive            |
-///      | Matched    | owner or a joined seat: `release` -> Released| Withheld                                       |
+///      | Revealing  | seats: `reveal`                              | a quorum's outcome; a first Withheld leads     |
+///      |            |                                              | back to Evidence; else redraw -> Joining if    |
+///      |            |                                              | a seat is absent, else Inconclusive            |
+///      | Matched    | `release` -> Released; `complain`;           | Concluded; the bond is forfeited               |
+///      |            | scientist: `acceptRelease` -> Concluded      |                                                |
+///      | Released   | `release`; `complain`; `acceptRelease`       | Concluded                                      |
 ///      A phase lasts one window from its beginning; a step is in time up to and including the deadline. `advance`
-///      works at once where nobody is left who could act: every seat joined, declined or is empty; every commitment is
-///      revealed. A quorum is more than half of all seats with equal outcome and trace; where there is none, Mismatch
-///      and Withheld from more than half count together as Withheld. In a redraw everyone votes again, over new
-///      evidence. Paid are replays that are not against the verdict, and with Withheld by time-out whoever joined.
-///      Whoever is absent loses the fee of a seat; whoever voted Match or Mismatch against a quorum of one of them
-///      loses its stake; both are burned. The balance of this contract is the sum of all stakes and unpaid fees.
+///      works at once where nobody is left who could act. A quorum is floor(m / 2) + 1 of all m seats with equal
+///      outcome and trace.
+///      | vote                                               | fee           | stake of the seat            |
+///      |----------------------------------------------------|---------------|------------------------------|
+///      | Match or Mismatch, in a quorum of its outcome and trace | paid     | back                         |
+///      | Match or Mismatch, against such a quorum           | none          | burned                       |
+///      | Match or Mismatch, without such a quorum           | none          | back                         |
+///      | Withheld                                           | none          | back                         |
+///      | Inconclusive, or joined and absent                 | none          | a tenth burned               |
+///      A Withheld of a quorum, or of Withheld and Mismatch together, is not yet a verdict: the same seats stand one
+///      window more, in which the owner may submit again, and vote anew. Only the second is one, and only there the
+///      two count together.
+/// @dev Warning: whoever joins a seat and then does not vote loses a tenth of the seat's stake; whoever votes Match
+///      or Mismatch without having replayed loses all of it.
+/// @dev Warning: evidence goes to the recipients of `Joined` and to nobody else; a recipient that is posted again by
+///      another account is not the seat's.
+/// @dev Warning: an owner that lets two evidence windows pass forfeits its bond.
+/// @dev Warning: nobody is paid who waits for the hash of the opening block longer than the chain serves it; anybody
+///      may `fix`.
 interface IAudits {
-    /// @notice `account` locked `amount` and can be drawn for audits opened in later blocks.
-    event Staked(address indexed account, uint256 amount, uint256 number);
-    /// @notice `account` leaves; its stake is free from `unbonded` (Unix time) on.
-    event Unstaked(address indexed account, uint256 unbonded);
-    /// @notice `account` collected `earned` fees and `stake`.
-    event Withdrawn(address indexed account, uint256 earned, uint256 stake);
-    /// @notice An audit awaits its draw by the hash of `challengeBlock`.
-    event AuditOpened(AgreementId indexed id, uint256 challengeBlock, uint256 panelLength, uint256 deadline);
-    /// @notice The chain has forgotten the challenge block; the hash of this block draws instead.
-    event ChallengeMoved(AgreementId indexed id, uint256 challengeBlock);
-    /// @notice `seats` hold who was drawn or stays in this round; zero: nobody was found.
-    event Drawn(AgreementId indexed id, uint256 round, bytes32 seed, address[] seats);
+    /// @notice An audit, the deployment's opening `number`, awaits its draw by the hash of this block and the asker's
+    ///         nonce.
+    event AuditOpened(AgreementId indexed id, uint16 ordinal, uint40 number, uint256 waitDeadline);
+    /// @notice Hashes are kept, whatever the chain forgets; zero: not this one.
+    event HashesFixed(AgreementId indexed id, uint16 ordinal, bytes32 openedHash, bytes32 turnHash);
+    /// @notice Who was drawn now; zero: the seat stays as it is, or nobody was found.
+    event Drawn(AgreementId indexed id, uint16 ordinal, uint8 round, bytes32 seed, address[] drawn);
     /// @notice A verifier takes its seat; `recipient` is the raw X25519 key that evidence is sealed to.
-    event Joined(AgreementId indexed id, uint256 seat, address indexed verifier, bytes32 recipient);
-    /// @notice A verifier cannot replay in the environment agreed on.
-    event Declined(AgreementId indexed id, uint256 seat, address indexed verifier);
-    /// @notice The owner gave its evidence, sealed to the seats of this round.
-    event EvidenceSubmitted(AgreementId indexed id, uint256 round, bytes evidenceCid);
+    event Joined(
+        AgreementId indexed id, uint16 ordinal, uint8 seat, address indexed verifier, bytes26 link, bytes32 recipient
+    );
+    /// @notice A verifier gives its seat back.
+    event Declined(AgreementId indexed id, uint16 ordinal, uint8 seat, address indexed verifier);
+    /// @notice What is audited follows from `segmentSeed`, in this round and in later ones.
+    event SegmentsFixed(AgreementId indexed id, uint16 ordinal, bytes32 segmentSeed);
+    /// @notice Nobody more can be found now; anyone may draw again from `deadline` on.
+    event WaitingBegan(AgreementId indexed id, uint16 ordinal, uint256 deadline);
+    /// @notice The owner may submit its evidence, sealed to the seats that joined, until `deadline`.
+    event EvidenceAwaited(AgreementId indexed id, uint16 ordinal, uint8 round, uint16 joined, uint256 deadline);
+    /// @notice The owner gave its evidence.
+    event EvidenceSubmitted(AgreementId indexed id, uint16 ordinal, uint8 round, bytes evidenceCid);
     /// @notice A verifier committed to a vote.
-    event Committed(AgreementId indexed id, uint256 round, uint256 seat, address indexed verifier);
+    event Committed(AgreementId indexed id, uint16 ordinal, uint8 round, uint8 seat);
     /// @notice No more commitments; votes can be revealed.
-    event RevealingBegan(AgreementId indexed id, uint256 round);
+    event RevealingBegan(AgreementId indexed id, uint16 ordinal, uint8 round);
     /// @notice A verifier revealed its vote.
     event Revealed(
-        AgreementId indexed id, uint256 round, uint256 seat, address indexed verifier, Outcome outcome, bytes32 trace
+        AgreementId indexed id,
+        uint16 ordinal,
+        uint8 round,
+        uint8 seat,
+        address indexed verifier,
+        Outcome outcome,
+        bytes32 trace
     );
-    /// @notice A verifier lost `amount` of its stake, which was burned.
-    event Penalised(address indexed verifier, AgreementId indexed id, uint256 amount);
-    /// @notice The audit has a verdict. A Match whose key is not released in time is followed by Withheld.
-    event Concluded(AgreementId indexed id, uint256 round, Outcome verdict);
+    /// @notice The audit has a verdict. A Match whose key nobody releases in time is followed by Withheld.
+    event Concluded(AgreementId indexed id, uint16 ordinal, uint8 round, Outcome verdict);
+    /// @notice The scientist says that no release so far opens the delivery; seats are paid that release until
+    ///         `deadline`.
+    event Complained(AgreementId indexed id, uint16 ordinal, uint256 deadline);
     /// @notice The job's identity, sealed to the scientist.
-    event Released(AgreementId indexed id, address indexed by, bytes keyCid);
+    event Released(AgreementId indexed id, uint16 ordinal, address indexed by, bytes identityCid);
+    /// @notice The release window is over: the seats of `paid` are paid for their Match.
+    event ReleaseClosed(AgreementId indexed id, uint16 ordinal, uint16 paid);
 
-    /// @notice The call is the Agreements contract's to make.
-    error CallerIsNotAgreements(address caller, address agreements);
-    /// @notice The stake is complete already.
-    error StakedAlready(address account);
-    /// @notice The account has no stake that it could take back, or is leaving already.
-    error NotStaked(address account);
-    /// @notice The stake is still bound (both Unix time).
-    error StakeIsUnbonding(uint256 unbonded, uint256 present);
-    /// @notice No more verifiers can have a number.
-    error PoolIsFull(uint256 limit);
-    /// @notice There is nothing to withdraw.
-    error NothingToWithdraw(address account);
     /// @notice The audit's phase does not allow the call.
-    error PhaseForbids(AgreementId id, Phase phase);
+    error PhaseForbids(AgreementId id, uint16 ordinal, Phase phase);
     /// @notice A block's hash is known from the next block on.
-    error ChallengeBlockIsCurrent(uint256 challengeBlock);
+    error BlockIsCurrent(uint256 number);
+    /// @notice The chain has forgotten the block, and nobody fixed its hash.
+    error BlockForgotten(uint256 number);
+    /// @notice Both hashes are kept, or not yet known.
+    error NothingToFix(AgreementId id, uint16 ordinal);
+    /// @notice The nonce is not the one that the asker committed to.
+    error NonceDiffers(bytes32 commitment, bytes32 agreed);
+    /// @notice Until the turn's last block only the asker's nonce draws; after it only that block's hash does.
+    error TurnForbids(uint256 lastBlock, uint256 present);
     /// @notice The seat is another verifier's, or nobody's.
     error CallerIsNotSeated(address caller, uint8 seat);
-    /// @notice The seat joined or declined, committed or revealed already.
+    /// @notice The seat joined, committed, revealed or released already.
     error SeatActedAlready(AgreementId id, uint8 seat);
     /// @notice The seat did not join.
     error SeatHasNotJoined(AgreementId id, uint8 seat);
@@ -92,101 +119,94 @@ interface IAudits {
     error CommitmentIsZero();
     /// @notice Only a replay has a trace: Match and Mismatch name one, Withheld and Inconclusive have zero.
     error TraceRefused(Outcome outcome, bytes32 trace);
+    /// @notice The trace of states that are all zero follows from no replay.
+    error TraceTakesNoReplay(bytes32 trace);
     /// @notice The vote is not the one committed to in this round.
     error VoteDiffers(bytes32 computed, bytes32 committed);
-    /// @notice Only the owner and joined seats have the key.
+    /// @notice Only the owner and the seats that voted for the Match have the key.
     error CallerHasNoKey(address caller);
+    /// @notice In the first half of the window only the owner releases, unless the scientist complained.
+    error ReleaseIsOwners(uint256 until, uint256 present);
+    /// @notice One complaint an audit.
+    error ComplainedAlready(AgreementId id, uint16 ordinal);
 
-    // --- verifiers
+    /// @notice Agreements opens an audit of an ended run.
+    function open(AgreementId id, uint16 ordinal, Opening calldata opening) external;
 
-    /// @notice Locks what is missing of the full stake: for the first time, after a penalty, or after having left.
-    /// @param permit For this contract; deadline 0 if the allowance stands already.
-    function stake(Permit calldata permit) external;
+    /// @notice Keeps the hash of the opening block, and that of the turn's last block, while the chain can still give
+    ///         them; open to anyone.
+    function fix(AgreementId id, uint16 ordinal) external;
 
-    /// @notice Leaves: no audit opened in a later block draws the caller; the stake stays bound for the unbonding time.
-    function unstake() external;
+    /// @notice Draws the seats once the opening block has a successor, or goes on with a draw that ran out of tries.
+    /// @dev seed = keccak256(abi.encode(audit id, hash of the opening block, nonce)); how it draws stands in
+    ///      IVerifiers.
+    /// @param nonce The asker's within the turn; after it anything, for the hash of the turn's last block takes its
+    ///        place.
+    function draw(AgreementId id, uint16 ordinal, bytes32 nonce) external;
 
-    /// @notice Pays the caller its fees, and its stake once that is unbonded. Never expires.
-    function withdraw() external;
-
-    // --- audits
-
-    /// @notice Agreements opens an audit or a dispute over an ended run.
-    /// @param panel The panel's number; 0: the whole pool.
-    function open(AgreementId id, uint256 panel, uint8 seats, uint24 window, bool disputed) external;
-
-    /// @notice Draws the verifiers once the challenge block has a successor; open to anyone.
-    /// @dev Try number c of round r looks at entry keccak256(abi.encode(seed, r, c)) % panelLength of the panel or
-    ///      pool; c goes on from 0 over all seats of the round, lowest seat first, and each seat has 64 tries. Skipped
-    ///      are the parties, who was no verifier before the block of the opening, and who was seated in this audit
-    ///      before. If the chain has forgotten the challenge block, this block takes its place and nobody is drawn yet.
-    function draw(AgreementId id) external;
-
-    /// @notice Takes a seat.
+    /// @notice Takes a seat and reserves its stake.
+    /// @param link The verifier's link to this audit's opening.
     /// @param recipient Raw public key of a fresh age X25519 identity.
-    function join(AgreementId id, uint8 seat, bytes32 recipient) external;
+    function join(AgreementId id, uint16 ordinal, uint8 seat, bytes26 link, bytes32 recipient) external;
 
-    /// @notice Gives a seat back without penalty.
-    function decline(AgreementId id, uint8 seat) external;
+    /// @notice Gives a seat back without penalty, before joining it; somebody else is drawn at once.
+    function decline(AgreementId id, uint16 ordinal, uint8 seat) external;
 
-    /// @notice The owner hands over its evidence, sealed to the recipients of this round's joined seats.
-    function submit(AgreementId id, bytes calldata evidenceCid) external;
+    /// @notice The owner hands over its evidence, sealed to the recipients of the joined seats.
+    function submit(AgreementId id, uint16 ordinal, bytes calldata evidenceCid) external;
 
     /// @notice Commits to a vote, once a round.
-    /// @param commitment keccak256(abi.encode(id, round, caller, outcome, trace, salt)).
-    function commit(AgreementId id, uint8 seat, bytes32 commitment) external;
+    /// @param commitment keccak256(abi.encode(audit id, round, caller, outcome, trace, salt)).
+    function commit(AgreementId id, uint16 ordinal, uint8 seat, bytes32 commitment) external;
 
     /// @notice Reveals a vote.
-    /// @param trace What only a full replay yields; zero unless outcome is Match or Mismatch.
+    /// @param trace tagged("fitchain/trace/v2", audit id, round, count, states...); zero unless outcome is Match or
+    ///        Mismatch.
     /// @param salt 32 random bytes.
-    function reveal(AgreementId id, uint8 seat, Outcome outcome, bytes32 trace, bytes32 salt) external;
+    function reveal(AgreementId id, uint16 ordinal, uint8 seat, Outcome outcome, bytes32 trace, bytes32 salt) external;
 
     /// @notice Takes the way out of a phase whose time is over or in which nobody is left to act; open to anyone.
-    function advance(AgreementId id) external;
+    function advance(AgreementId id, uint16 ordinal) external;
 
-    /// @notice After a Match: hands the job's identity to the scientist, which pays the owner. Until the deadline the
-    ///         owner and each joined seat may release it again, lest a wrong one stands alone.
-    /// @dev Once every vote is revealed it takes the way out of Revealing itself, as `advance` does; if that leads to
-    ///      anything but a Match that awaits its key, the call is refused with PhaseForbids of that phase.
-    /// @param keyCid Binary CID of the job's identity sealed to the scientist.
-    function release(AgreementId id, bytes calldata keyCid) external;
+    /// @notice After a Match: hands the job's identity to the scientist, the first of which pays the owner. The owner
+    ///         may at any time of the window; each seat of the Match once, after a complaint or half of the window.
+    /// @dev Once every vote is revealed it takes the way out of Revealing itself, as `advance` does.
+    /// @param identityCid Binary CID of the job's identity sealed to the scientist.
+    function release(AgreementId id, uint16 ordinal, bytes calldata identityCid) external;
+
+    /// @notice The scientist says that what was released does not open the delivery. The window then ends half a
+    ///         window from now, and only seats that release by then, or did so before, are paid.
+    function complain(AgreementId id, uint16 ordinal) external;
+
+    /// @notice The scientist has what it wants, which ends the release window and pays the seats.
+    function acceptRelease(AgreementId id, uint16 ordinal) external;
 
     // --- views
 
     /// @notice An audit; phase None where there is none.
-    function audit(AgreementId id) external view returns (Audit memory);
+    function audit(AgreementId id, uint16 ordinal) external view returns (Audit memory);
 
-    /// @notice Who sits in each seat in the present round; zero where nobody does.
-    function seated(AgreementId id) external view returns (address[] memory);
+    /// @notice Who is drawn to each seat or sits there; zero where nobody is.
+    function seated(AgreementId id, uint16 ordinal) external view returns (address[] memory);
 
-    /// @notice A verifier's money; all zero where there is none.
-    function verifier(address account) external view returns (Verifier memory);
+    /// @notice The seats as the library Seats packs them: numbers of verifiers, and how far the draw went.
+    function seats(AgreementId id, uint16 ordinal) external view returns (uint256[3] memory);
 
-    /// @notice When an account could be drawn; number 0 where it never staked.
-    function membership(address account) external view returns (Membership memory);
+    /// @notice The hashes that `fix` kept; zero: not kept.
+    function fixedHashes(AgreementId id, uint16 ordinal) external view returns (bytes32 openedHash, bytes32 turnHash);
 
-    /// @notice How many accounts ever staked.
-    function poolLength() external view returns (uint256);
+    /// @notice The trace of an audit's round whose states are all zero.
+    function emptyTrace(AgreementId id, uint16 ordinal) external view returns (bytes32);
 
-    /// @notice Entry `index` of the pool, from 0; zero beyond its length.
-    function poolMember(uint256 index) external view returns (address);
+    /// @notice How many audits were opened.
+    function opened() external view returns (uint40);
 
-    /// @notice How many verifiers could be drawn now besides the parties, counted no further than `enough` in a panel.
-    /// @param panel The panel's number; 0: the whole pool.
-    function available(uint256 panel, address owner, address scientist, uint256 enough) external view returns (uint256);
+    /// @notice Blocks of the asker's turn to draw.
+    function turnBlocks() external view returns (uint256);
 
-    /// @notice What each verifier locks, in base units of FIT.
-    function fullStake() external view returns (uint256);
-
-    /// @notice Seconds from `unstake` until the stake is free; longer than the longest audit.
-    function unbondingTime() external view returns (uint256);
-
-    /// @notice The contract that holds terms and money, and deploys this one.
+    /// @notice The contract that holds terms and money.
     function agreements() external view returns (IAgreements);
 
-    /// @notice The token.
-    function fitCoin() external view returns (IFitCoin);
-
-    /// @notice The registry that names panels.
-    function registry() external view returns (IRegistry);
+    /// @notice The contract that knows who may be drawn.
+    function verifiers() external view returns (IVerifiers);
 }

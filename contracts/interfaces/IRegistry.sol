@@ -1,12 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-pragma solidity ^0.8.28;
+pragma solidity 0.8.37;
 
-import {DatasetId, ModelId, PanelId} from "../types/Ids.sol";
+import {AgreementId, DatasetId, ModelId, PanelId} from "../types/Ids.sol";
 
 /// @title Registry
-/// @notice Who takes part and with what: pods, datasets, models, panels of verifiers. What identifies an entry is set
-///         once and never changes; its owner may retire it, which refuses new requests and touches no agreement that
-///         stands.
+/// @notice Who takes part and with what: pods, datasets and their privacy ledgers, models, names of panels. What
+///         identifies an entry is set once and never changes; its owner may retire it, which refuses new requests and
+///         touches no agreement that stands.
+/// @dev A *ledger* keeps what the trainings on an owner's records have cost of a privacy budget, by Renyi
+///      differential privacy at the orders 2, 3, 5, 8, 13, 24, 44, 96. A word holds eight lanes of 32 bits, the order
+///      2 in the lowest; a unit is 2^-20 nat. Lanes add up and stop at 2^32 - 1. A budget is kept while in some lane
+///      what is spent is at most the budget; a lane whose budget is 0, or that is full, does not count. Ledger 1
+///      belongs to the owner's account: once it is open every dataset names a ledger. A further one says that other
+///      people's records stand behind it.
+/// @dev Warning: a contract cannot compute what a job costs; owner's pod, verifiers and `proof verify` do. A charge
+///      that is too small is refuted there, not here.
+/// @dev Warning: what is charged is never given back, whatever becomes of the job.
 interface IRegistry {
     enum Role {
         None,
@@ -28,10 +37,19 @@ interface IRegistry {
     struct Dataset {
         address owner;
         uint64 count;
+        /// Number of the owner's ledger that its trainings are charged to; 0: none.
+        uint16 ledger;
         bool active;
-        /// tagged("fitchain/dataset/v1", count, tree) over the record leaves.
+        /// tagged("fitchain/dataset/v2", count, tree) over the record leaves.
         bytes32 root;
         bytes cardCid;
+    }
+
+    struct Ledger {
+        /// May only fall.
+        uint256 budget;
+        /// One unit in each lane when the ledger is opened; never zero from then on.
+        uint256 spent;
     }
 
     struct Model {
@@ -39,17 +57,21 @@ interface IRegistry {
         bool active;
         /// SHA-256 of the graph's canonical JSON.
         bytes32 graph;
-        /// tagged("fitchain/model/v1", count, tree) over the initial tensors.
-        bytes32 initialRoot;
-        /// The model that this one grew out of; zero: none.
-        ModelId parent;
+        /// tagged("fitchain/model/v2", count, tree) over the tensors.
+        bytes32 root;
+        /// The registered model that states and deliveries of a training are deltas over; zero: none.
+        ModelId base;
+        /// Digest of how it follows from its parents, a function that anybody can compute again; zero: it is not said.
+        bytes32 derivation;
+        /// The models that it grew out of.
+        ModelId[] parents;
     }
 
     struct Panel {
         address creator;
+        /// Unix time of creation.
+        uint40 since;
         string name;
-        /// The list only grows, so that a length fixes what it held at a moment.
-        address[] members;
     }
 
     /// @notice `account` joined as `role`.
@@ -57,19 +79,33 @@ interface IRegistry {
     /// @notice `account` has a new recipient and endpoint.
     event PodUpdated(address indexed account, string recipient, bytes endpoint);
     /// @notice `owner` offers the dataset `id`.
-    event DatasetRegistered(DatasetId indexed id, address indexed owner, bytes32 root, uint64 count, bytes cardCid);
+    event DatasetRegistered(
+        DatasetId indexed id, address indexed owner, bytes32 root, uint64 count, uint16 ledger, bytes cardCid
+    );
     /// @notice The dataset `id` takes no more requests.
     event DatasetRetired(DatasetId indexed id);
+    /// @notice `owner` opened its ledger of that number.
+    event LedgerOpened(address indexed owner, uint16 indexed ledger, uint256 budget);
+    /// @notice The budget fell.
+    event BudgetLowered(address indexed owner, uint16 indexed ledger, uint256 budget);
+    /// @notice An accepted agreement was charged to a ledger, which has now spent `spent`.
+    event Charged(
+        address indexed owner, uint16 indexed ledger, AgreementId indexed agreement, uint256 charge, uint256 spent
+    );
     /// @notice `author` published the model `id`.
     event ModelRegistered(
-        ModelId indexed id, address indexed author, bytes32 graph, bytes32 initialRoot, ModelId indexed parent
+        ModelId indexed id,
+        address indexed author,
+        bytes32 graph,
+        bytes32 root,
+        ModelId base,
+        ModelId[] parents,
+        bytes32 derivation
     );
     /// @notice The model `id` takes no more requests.
     event ModelRetired(ModelId indexed id);
-    /// @notice `creator` named the panel `id`.
-    event PanelCreated(PanelId indexed id, address indexed creator, string name, address[] members);
-    /// @notice `members` were appended to the panel `id`.
-    event PanelExtended(PanelId indexed id, address[] members);
+    /// @notice `creator` named the panel `id`, which is short for `number`; who joins it stands in Verifiers.
+    event PanelCreated(PanelId indexed id, address indexed creator, uint32 number, string name);
 
     /// @notice The account is a pod already; its role never changes.
     error PodAlreadyRegistered(address account);
@@ -89,24 +125,34 @@ interface IRegistry {
     error DatasetIsRetired(DatasetId id);
     /// @notice A dataset has a root and at least one record.
     error DatasetIsEmpty(bytes32 root, uint64 count);
+    /// @notice The account has a ledger, so each of its datasets names one.
+    error LedgerNeeded(address owner);
+    /// @notice The account has no ledger of that number.
+    error LedgerNotOpened(address owner, uint16 ledger);
+    /// @notice A budget may only fall, in every lane.
+    error BudgetRises(uint256 given, uint256 standing);
+    /// @notice No lane of the budget holds what would be spent.
+    error PrivacyBudgetExceeded(uint256 spent, uint256 budget);
+    /// @notice On a dataset with a ledger every lane of a charge is at least 1.
+    error ChargeHasZeroLane(uint256 charge);
+    /// @notice The dataset has no ledger that could be charged.
+    error ChargeWithoutLedger(uint256 charge);
     /// @notice The same author registered the same model before.
     error ModelAlreadyRegistered(ModelId id);
     /// @notice There is no such model.
     error ModelNotRegistered(ModelId id);
     /// @notice The model was retired.
     error ModelIsRetired(ModelId id);
-    /// @notice A model has a graph and initial weights.
-    error ModelIsEmpty(bytes32 graph, bytes32 initialRoot);
+    /// @notice A model has a graph and a root.
+    error ModelIsEmpty(bytes32 graph, bytes32 root);
+    /// @notice A model has at most `limit` parents.
+    error TooManyParents(uint256 count, uint256 limit);
     /// @notice The same creator named a panel so before.
     error PanelAlreadyCreated(PanelId id);
     /// @notice There is no such panel.
     error PanelNotCreated(PanelId id);
     /// @notice A panel's name has between 1 and `limit` bytes.
     error PanelNameLengthRefused(uint256 length, uint256 limit);
-    /// @notice The account is a member already.
-    error MemberAlreadyListed(PanelId id, address member);
-    /// @notice The zero address cannot be a member.
-    error MemberIsZero(PanelId id);
 
     /// @notice Registers the caller as a pod.
     /// @param role Owner, Scientist or Verifier; set once.
@@ -120,37 +166,59 @@ interface IRegistry {
     /// @notice Registers a dataset that stays with the caller.
     /// @param root Root over its record leaves.
     /// @param count Records.
+    /// @param ledger Number of the caller's ledger; 0 only while it has none.
     /// @param cardCid Binary CID of its card.
-    /// @return id keccak256(abi.encode(chain id, this, caller, root, count, keccak256(cardCid))).
-    function registerDataset(bytes32 root, uint64 count, bytes calldata cardCid) external returns (DatasetId id);
+    /// @return id keccak256(abi.encode(chain id, this, caller, root, count, ledger, keccak256(cardCid))).
+    function registerDataset(bytes32 root, uint64 count, uint16 ledger, bytes calldata cardCid)
+        external
+        returns (DatasetId id);
 
     /// @notice Ends requests for a dataset of the caller's.
     function retireDataset(DatasetId id) external;
 
+    /// @notice Opens the caller's next ledger: the first is its own, every further one stands for other people's
+    ///         records.
+    /// @return ledger Its number, from 1.
+    function openLedger(uint256 budget) external returns (uint16 ledger);
+
+    /// @notice Lowers the budget of a ledger of the caller's.
+    function lowerBudget(uint16 ledger, uint256 budget) external;
+
+    /// @notice Agreements charges an accepted job to the dataset's ledger, if it has one.
+    /// @dev Reverts with ChargeHasZeroLane, PrivacyBudgetExceeded or ChargeWithoutLedger.
+    function charge(DatasetId dataset, AgreementId agreement, uint256 charge_) external;
+
     /// @notice Registers a model by its digests.
     /// @param graph Digest of its graph.
-    /// @param initialRoot Root over its initial tensors.
-    /// @param parent A registered model that it grew out of, or zero.
-    /// @return id keccak256(abi.encode(chain id, this, caller, graph, initialRoot, parent)).
-    function registerModel(bytes32 graph, bytes32 initialRoot, ModelId parent) external returns (ModelId id);
+    /// @param root Root over its tensors.
+    /// @param base A registered model that a training's states are deltas over, or zero.
+    /// @param parents Registered models that it grew out of, at most 64.
+    /// @param derivation Digest of how it follows from them, or zero.
+    /// @return id keccak256(abi.encode(chain id, this, caller, graph, root, base, keccak256(abi.encodePacked(parents)),
+    ///         derivation)).
+    function registerModel(bytes32 graph, bytes32 root, ModelId base, ModelId[] calldata parents, bytes32 derivation)
+        external
+        returns (ModelId id);
 
     /// @notice Ends requests for a model of the caller's.
     function retireModel(ModelId id) external;
 
-    /// @notice Names a panel of verifiers.
+    /// @notice Names a panel of verifiers, whom the caller may then invite (Verifiers).
     /// @param name Unique for the caller, at most 64 bytes.
-    /// @param members The first members, each once.
     /// @return id keccak256(abi.encode(chain id, this, caller, keccak256(name))).
-    function createPanel(string calldata name, address[] calldata members) external returns (PanelId id);
-
-    /// @notice Appends members to a panel of the caller's; nobody is ever removed.
-    function extendPanel(PanelId id, address[] calldata members) external;
+    function createPanel(string calldata name) external returns (PanelId id);
 
     /// @notice The pod of an account; role None where there is none.
     function pod(address account) external view returns (Pod memory);
 
     /// @notice A dataset; owner zero where there is none.
     function dataset(DatasetId id) external view returns (Dataset memory);
+
+    /// @notice A ledger; spent is 0 where there is none.
+    function ledger(address owner, uint16 number) external view returns (Ledger memory);
+
+    /// @notice How many ledgers an account has opened.
+    function ledgerCount(address owner) external view returns (uint16);
 
     /// @notice A model; author zero where there is none.
     function model(ModelId id) external view returns (Model memory);
@@ -160,20 +228,17 @@ interface IRegistry {
 
     /// @notice What a request needs of a dataset.
     /// @dev Reverts with DatasetNotRegistered or DatasetIsRetired.
-    function offeredDataset(DatasetId id) external view returns (address owner, bytes32 root);
+    function offeredDataset(DatasetId id) external view returns (address owner, bytes32 root, uint16 ledger);
 
     /// @notice What a request needs of a model.
     /// @dev Reverts with ModelNotRegistered or ModelIsRetired.
-    function offeredModel(ModelId id) external view returns (bytes32 initialRoot);
+    function offeredModel(ModelId id) external view returns (bytes32 root);
 
     /// @notice The short name of a panel for contracts: panels count from 1 in the order of their creation.
     /// @dev Reverts with PanelNotCreated.
-    function panelNumber(PanelId id) external view returns (uint256);
+    function panelNumber(PanelId id) external view returns (uint32);
 
-    /// @notice How many members the panel of that number has; 0 where there is none.
-    function panelLength(uint256 number) external view returns (uint256);
-
-    /// @notice Entry `index`, from 0, of the panel of that number.
-    /// @dev Reverts beyond the panel's length.
-    function panelMember(uint256 number, uint256 index) external view returns (address);
+    /// @notice Number and creator of a panel.
+    /// @dev Reverts with PanelNotCreated.
+    function panelCreator(PanelId id) external view returns (uint32 number, address creator);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-pragma solidity ^0.8.28;
+pragma solidity 0.8.37;
 
 /// @title Tree
 /// @notice RFC 6962 Merkle trees over SHA-256 (section 2.1), kept as their peaks: the roots of the perfect subtrees
@@ -73,6 +73,31 @@ library Tree {
         for (uint256 i = 0; i < path.length; i++) {
             root = nodeHash(path[i], root);
         }
+    }
+
+    /// @notice Root of the tree of `count` leaves whose leaf `index` holds `entry` (RFC 9162, section 2.1.3.2); zero
+    ///         if the path has another length.
+    /// @param path Siblings from the leaf upwards.
+    function rootOver(bytes32 entry, uint256 index, uint256 count, bytes32[] calldata path)
+        internal
+        view
+        returns (bytes32 root)
+    {
+        uint256 last = count - 1;
+        root = leafHash(entry);
+        for (uint256 i = 0; i < path.length; i++) {
+            if (last == 0) return 0;
+            if (index & 1 == 1 || index == last) {
+                root = nodeHash(path[i], root);
+                while (index & 1 == 0 && index != 0) {
+                    (index, last) = (index >> 1, last >> 1); // a lone node stands for its parent
+                }
+            } else {
+                root = nodeHash(root, path[i]);
+            }
+            (index, last) = (index >> 1, last >> 1);
+        }
+        if (last != 0) return 0;
     }
 
     /// @notice How many peaks a tree of `count` leaves has: the ones in its binary form.

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-pragma solidity ^0.8.28;
+pragma solidity 0.8.37;
 
-/// @dev What a verifier locks: the same for all, so that a seat says nothing about who holds it.
-uint96 constant FULL_STAKE = 1000 ether;
-
-/// @dev Seats of an audit that fit into one word of 16-bit pool numbers.
+/// @dev The most seats of an audit: three words of five.
 uint8 constant SEAT_LIMIT = 15;
 
-/// @dev Draws of one audit: the first, and at most two that replace who was absent.
-uint8 constant ROUND_LIMIT = 3;
+/// @dev How often an audit is voted on anew because seats that had joined were absent.
+uint8 constant REDRAW_LIMIT = 2;
 
-/// @dev Awaiting -> Joining -> Evidence -> Committing -> Revealing -> Matched or Concluded; Matched -> Released or
-///      Concluded; from Joining, Committing and Revealing back to Joining in a new round.
+/// @dev Awaiting -> Joining -> Evidence -> Committing -> Revealing -> Matched or Concluded; Matched -> Released ->
+///      Concluded. Joining -> Waiting where too few have a free stake, and back by another draw; from Committing and
+///      Revealing back to Joining where seats were absent; from Evidence and Revealing back to Evidence once, where the
+///      evidence was withheld.
 enum Phase {
     None,
     Awaiting,
     Joining,
+    Waiting,
     Evidence,
     Committing,
     Revealing,
@@ -24,7 +24,7 @@ enum Phase {
     Concluded
 }
 
-/// @dev What a verifier votes and an audit concludes. Inconclusive: its environment is another, or there is no quorum.
+/// @dev What a verifier votes and an audit concludes. Inconclusive as a vote: I cannot judge; as a verdict: no quorum.
 enum Outcome {
     None,
     Match,
@@ -33,88 +33,88 @@ enum Outcome {
     Inconclusive
 }
 
-/// @dev An audit; bit i of a bitmap stands for seat i. The seats themselves are kept for each round beside it.
+/// @dev Who opened it: the end of a run whose terms name verifiers; a dispute; somebody who doubts, later.
+enum AuditKind {
+    First,
+    Dispute,
+    Again
+}
+
+/// @dev An audit; bit i of a bitmap stands for seat i. Who sits where is kept beside it.
 struct Audit {
     Phase phase;
-    /// 0 for the first draw, then one more for each redraw.
-    uint8 round;
-    uint8 seats;
+    AuditKind kind;
     /// None until there is one.
     Outcome verdict;
-    /// Opened by the scientist where the terms name no verifiers.
-    bool disputed;
+    uint8 seats;
+    /// One more for each vote that is taken anew; bound into commitments and traces.
+    uint8 round;
+    uint8 redraws;
+    /// The first Withheld was said: the present vote is the second and last of that kind.
+    bool withheldBefore;
+    /// The segment seed is fixed.
+    bool segmentsFixed;
+    bool complained;
+    /// The owner submitted evidence for the seats that joined.
+    bool submitted;
+    /// Unix time up to which the phase's step may be taken; in Waiting the time from which it may be drawn on.
+    uint40 deadline;
+    /// Unix time after which nobody is drawn any more.
+    uint40 waitDeadline;
     /// Seconds of each phase.
     uint24 window;
-    /// Unix time up to which the phase's step may be taken.
-    uint40 deadline;
-    /// Who was a verifier before this block may be drawn.
-    uint32 openedBlock;
-    /// The block whose hash draws: `openedBlock` unless the chain forgot it.
-    uint32 challengeBlock;
-    /// Members of the panel, or verifiers in the pool, when the audit was opened.
-    uint16 panelLength;
+    /// Segments that are audited.
+    uint24 audited;
+    /// Seats that joined and still stand; from a Match on those that voted for it.
     uint16 joined;
-    uint16 declined;
     uint16 committed;
     uint16 revealed;
     // --- next slot
-    /// keccak256(abi.encode(agreement id, hash of the challenge block)); 0 before the draw.
+    uint80 feePerSeat;
+    uint80 seatStake;
+    /// The block whose hash is the one half of the seed.
+    uint40 openedBlock;
+    /// How many audits this deployment had opened with this one: its link in every verifier's chain.
+    uint40 opening;
+    /// Seats that released the job's identity.
+    uint16 released;
+    // --- next slot
+    /// The asker's commitment until the draw, then keccak256(abi.encode(audit id, hash of `openedBlock`, nonce)).
     bytes32 seed;
 }
 
-/// @dev A verifier's money.
-struct Verifier {
-    uint96 stake;
-    /// Fees not yet withdrawn.
-    uint96 earned;
-    /// Unix time from which a leaving verifier may withdraw its stake; 0: it is not leaving.
-    uint40 unbonded;
-}
-
-/// @dev When a verifier could be drawn: in its present or last spell, and in the one before, so that whoever falls
-///      below the stake and tops it up stays in the draws of audits that were opened before.
-struct Membership {
-    /// Its number in the pool, from 1; 0: it never staked.
-    uint16 number;
-    /// First and last block of the spell; `until` is 0 while it lasts.
-    uint48 since;
-    uint48 until;
-    uint48 earlierSince;
-    uint48 earlierUntil;
-}
-
-using {isActive, wasActiveBefore} for Membership global;
-
-/// @dev Whether it can be drawn for audits that are opened in later blocks.
-function isActive(Membership memory membership) pure returns (bool) {
-    return membership.since != 0 && membership.until == 0;
-}
-
-/// @dev Whether it could be drawn at the end of the block before `opened`.
-function wasActiveBefore(Membership memory membership, uint256 opened) pure returns (bool) {
-    if (membership.since < opened) return membership.isActive() || membership.until >= opened;
-    return membership.earlierSince < opened && membership.earlierUntil >= opened;
-}
-
-/// @dev What Agreements keeps of the audit terms, in one slot.
-struct AgreedAudit {
-    uint96 fee;
-    uint96 counterBond;
+/// @dev What Agreements says of an audit that it opens.
+struct Opening {
+    AuditKind kind;
+    uint8 seats;
     uint24 window;
-    uint8 verifiers;
-    uint8 disputeVerifiers;
-    /// The panel's number in the registry; 0: the whole pool.
-    uint24 panel;
+    uint32 wait;
+    uint24 audited;
+    uint80 feePerSeat;
+    uint80 seatStake;
+    bytes32 nonceCommitment;
+    bool complained;
 }
 
-using {seatCount, feePerSeat} for AgreedAudit global;
-
-/// @dev The seats that an audit has, or a dispute where there is no audit; 0: there is neither.
-function seatCount(AgreedAudit memory agreed) pure returns (uint8) {
-    return agreed.verifiers > 0 ? agreed.verifiers : agreed.disputeVerifiers;
+/// @dev Whom an audit may draw.
+struct Jury {
+    /// None of the three is drawn.
+    address owner;
+    address scientist;
+    address asker;
+    /// The panel's number; 0: the pool.
+    uint32 panel;
+    uint16 places;
+    uint40 requestBlock;
 }
 
-/// @dev What each seat earns, rounded down.
-function feePerSeat(AgreedAudit memory agreed) pure returns (uint256) {
-    return agreed.fee / seatCount(agreed);
+/// @dev What a verdict does to one seat.
+struct SeatSettlement {
+    /// The verifier's number.
+    uint32 number;
+    /// The stake that the seat had locked.
+    uint80 unlocked;
+    /// What of it is burned.
+    uint80 lost;
+    uint80 earned;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-pragma solidity ^0.8.28;
+pragma solidity 0.8.37;
 
 import {DatasetId, ModelId, PanelId} from "./Ids.sol";
 
@@ -11,45 +11,58 @@ enum DisclosureMode {
     OnSite
 }
 
-/// @dev How a run is audited, or may be disputed.
+/// @dev How a run is audited, or may be disputed. Windows are in seconds, amounts in base units of FIT.
 struct AuditTerms {
-    /// q: inner segments drawn, besides the first and the last.
-    uint16 segments;
-    /// m: verifiers drawn when the run ends; 0: it is audited only if it is disputed.
+    /// q: segments drawn besides those that are always audited.
+    uint16 drawnSegments;
+    /// m, odd: verifiers drawn when the run ends; 0: it is audited only if it is disputed.
     uint8 verifiers;
-    /// With m = 0, verifiers drawn by a dispute; 0: no dispute can be opened.
+    /// With m = 0 the verifiers that a dispute draws, odd; 0: no dispute can be opened.
     uint8 disputeVerifiers;
     DisclosureMode mode;
-    /// The verifiers to draw from; zero: all that have staked.
+    /// The verifiers to draw from, as the panel stands before the block of `request`; zero: the pool.
     PanelId panel;
-    /// Seconds of each phase of an audit.
+    /// Each phase of an audit.
     uint32 window;
-    /// Base units of FIT, divided equally over the seats; with m = 0 locked only when a dispute is opened.
-    uint128 fee;
-    /// Base units of FIT that a dispute locks beside the fee.
+    /// From the opening on, how long an audit that finds too few verifiers may be drawn on.
+    uint32 wait;
+    /// f, at least the deployment's floor: what a seat earns. With m = 0 locked only when a dispute is opened.
+    uint128 feePerSeat;
+    /// What a seat locks and can lose: 10 f to 20 f.
+    uint128 seatStake;
+    /// What a dispute locks beside the fees.
     uint128 counterBond;
 }
 
-/// @dev What scientist and owner agree on. Windows are in seconds.
+/// @dev What scientist and owner agree on. The chain keeps its hash; who needs more of it than that passes the whole.
 struct Terms {
     address owner;
     DatasetId dataset;
+    /// As registered under `dataset`.
+    bytes32 datasetRoot;
     ModelId model;
+    /// As registered under `model`: where the training starts.
+    bytes32 modelRoot;
     /// SHA-256 of the recipe's canonical JSON.
     bytes32 recipe;
-    /// T: optimizer steps.
+    /// T >= 2: optimizer steps.
     uint32 steps;
     /// k >= 2: steps between two leaves.
-    uint32 segment;
+    uint32 segmentSteps;
     /// A, a power of two: leaves that an anchor covers.
-    uint32 group;
-    /// Base units of FIT, locked with the request.
+    uint32 groupLeaves;
+    /// Locked with the request.
     uint128 price;
-    /// Base units of FIT, locked by the owner's acceptance.
+    /// Locked by the owner's acceptance.
     uint128 bond;
     uint32 acceptanceWindow;
     uint32 trainingWindow;
     uint32 disputeWindow;
+    /// What the job costs of the dataset's privacy budget: eight lanes of 32 bits, see Registry; 0 exactly where the
+    /// dataset has no ledger.
+    uint256 charge;
+    /// keccak256(abi.encode(nonce)): the scientist's part of every draw; 0 only where there are no seats.
+    bytes32 nonceCommitment;
     AuditTerms audit;
 }
 

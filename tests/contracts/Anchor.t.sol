@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-pragma solidity ^0.8.28;
+pragma solidity 0.8.37;
 
 import {IProofOfTrain} from "../../contracts/interfaces/IProofOfTrain.sol";
-import {CID_LIMIT, CallerIsNotOwner, DeadlinePassed} from "../../contracts/types/Errors.sol";
+import {CID_LIMIT, CidLengthRefused, DeadlinePassed} from "../../contracts/types/Errors.sol";
 import {AgreementId} from "../../contracts/types/Ids.sol";
-import {Run} from "../../contracts/types/Run.sol";
+import {RunRecord} from "../../contracts/types/Run.sol";
 import {Terms} from "../../contracts/types/Terms.sol";
 import {Fixture} from "./Fixture.sol";
 import {ReferenceTree} from "./ReferenceTree.sol";
@@ -12,8 +12,8 @@ import {ReferenceTree} from "./ReferenceTree.sol";
 contract AnchorTest is Fixture {
     bytes32[] private none;
 
-    function commit(uint256 groups, bytes32[] memory peaks) private pure returns (bytes28) {
-        return bytes28(keccak256(abi.encode(groups, peaks)));
+    function commit(uint256 groups, bytes32[] memory peaks) private view returns (bytes28) {
+        return bytes28(keccak256(abi.encode(owner, groups, peaks)));
     }
 
     function tryToAnchor(AgreementId id, bytes32[] memory peaks, bytes32 root) private {
@@ -25,9 +25,9 @@ contract AnchorTest is Fixture {
 
     function test_anchor_commitsToThePeaks() public {
         AgreementId id = anchored();
-        (, bytes32[] memory digests) = transcript(id, defaultTerms(), 6);
+        (, bytes32[] memory digests) = transcript(id, 6);
 
-        Run memory known = proof.run(id);
+        RunRecord memory known = proof.run(id);
         vm.assertEq(known.groups, 3, "another number of groups is anchored");
         vm.assertEq(known.peaks, commit(3, ReferenceTree.peaks(digests, 0, 6)), "the peaks are not the tree's");
     }
@@ -59,6 +59,23 @@ contract AnchorTest is Fixture {
         tryToAnchor(id, none, "first");
 
         vm.assertEq(proof.run(id).groups, 1, "the group is not anchored");
+    }
+
+    function test_anchor_recordsBlockAndTimeOfTheFirstAndTheLast() public {
+        AgreementId id = begun();
+        (, bytes32[] memory digests) = transcript(id, 6);
+        (uint256 block_, uint256 time) = (vm.getBlockNumber(), vm.getBlockTimestamp());
+        for (uint256 i = 0; i < 3; i++) {
+            tryToAnchor(id, ReferenceTree.peaks(digests, 0, 2 * i), ReferenceTree.root(digests, 2 * i, 2 * i + 2));
+            vm.roll(block_ + 7 * (i + 1));
+            vm.warp(time + 50 * (i + 1));
+        }
+
+        RunRecord memory known = proof.run(id);
+        vm.assertEq(known.firstBlock, block_, "the first block is another");
+        vm.assertEq(known.firstTime, time, "the first time is another");
+        vm.assertEq(known.lastBlock, block_ + 14, "the last block is another");
+        vm.assertEq(known.lastTime, time + 100, "the last time is another");
     }
 
     /// @dev Group roots are nodes of the tree, so over leaves hashed in pairs the peaks are the reference tree's.
@@ -104,7 +121,7 @@ contract AnchorTest is Fixture {
 
     function test_anchor_refusesMoreGroupsThanTheTranscriptHas() public {
         AgreementId id = anchored();
-        (, bytes32[] memory digests) = transcript(id, defaultTerms(), 6);
+        (, bytes32[] memory digests) = transcript(id, 6);
         bytes32[] memory peaks = ReferenceTree.peaks(digests, 0, 6);
 
         vm.expectRevert(abi.encodeWithSelector(IProofOfTrain.GroupsAreComplete.selector, 3));
@@ -121,7 +138,7 @@ contract AnchorTest is Fixture {
     function test_anchor_refusesALongNote() public {
         AgreementId id = begun();
 
-        vm.expectRevert(abi.encodeWithSelector(IProofOfTrain.NoteTooLong.selector, CID_LIMIT + 1, CID_LIMIT));
+        vm.expectRevert(abi.encodeWithSelector(CidLengthRefused.selector, CID_LIMIT + 1, CID_LIMIT));
         vm.prank(owner);
         proof.anchor(id, none, "first", new bytes(CID_LIMIT + 1));
     }
@@ -129,7 +146,10 @@ contract AnchorTest is Fixture {
     function test_anchor_refusesAnybodyElse() public {
         AgreementId id = begun();
 
-        vm.expectRevert(abi.encodeWithSelector(CallerIsNotOwner.selector, scientist, owner));
+        bytes28 given = bytes28(keccak256(abi.encode(scientist, uint256(0), none)));
+        bytes28 kept = proof.run(id).peaks;
+
+        vm.expectRevert(abi.encodeWithSelector(IProofOfTrain.PeaksDiffer.selector, given, kept));
         vm.prank(scientist);
         proof.anchor(id, none, "first", "");
     }

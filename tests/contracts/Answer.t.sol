@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-pragma solidity ^0.8.28;
+pragma solidity 0.8.37;
 
 import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
 import {IAgreements} from "../../contracts/interfaces/IAgreements.sol";
 import {Agreement, State} from "../../contracts/types/Agreement.sol";
-import {CallerIsNotOwner, CidLengthRefused, DeadlineNotPassed, DeadlinePassed} from "../../contracts/types/Errors.sol";
+import {
+    CallerIsNotOwner,
+    CallerIsNotScientist,
+    CidLengthRefused,
+    DeadlineNotPassed,
+    DeadlinePassed
+} from "../../contracts/types/Errors.sol";
 import {AgreementId} from "../../contracts/types/Ids.sol";
-import {Permit} from "../../contracts/types/Terms.sol";
+import {Permit, Terms} from "../../contracts/types/Terms.sol";
 import {Fixture} from "./Fixture.sol";
 
 /// @notice What may become of a request: accept, reject, cancel.
@@ -24,7 +30,8 @@ contract AnswerTest is Fixture {
         Agreement memory known = agreements.agreement(accepted());
 
         vm.assertEq(known.seedBlock, block.number, "the seed block is not the block of acceptance");
-        vm.assertEq(known.nonceCommitment, commitment(), "the commitment is another");
+        bytes32 digest = keccak256(abi.encode(keccak256(abi.encode(defaultTerms())), keyCommitment()));
+        vm.assertEq(known.digest, digest, "terms and commitment are others");
         vm.assertEq(known.deadline, block.timestamp + 1 days, "the training deadline is another");
     }
 
@@ -34,9 +41,9 @@ contract AnswerTest is Fixture {
         fit.approve(address(agreements), BOND);
 
         vm.expectEmit(address(agreements));
-        emit IAgreements.Accepted(id, commitment(), uint40(block.timestamp + 1 days));
+        emit IAgreements.Accepted(id, keyCommitment(), uint40(block.timestamp + 1 days));
         vm.prank(owner);
-        agreements.accept(id, commitment(), noPermit());
+        agreements.accept(id, defaultTerms(), keyCommitment(), noPermit());
     }
 
     function test_accept_takesAPermit() public {
@@ -44,7 +51,7 @@ contract AnswerTest is Fixture {
         Permit memory permit = signedPermit(OWNER_KEY, BOND);
 
         vm.prank(owner);
-        agreements.accept(id, commitment(), permit);
+        agreements.accept(id, defaultTerms(), keyCommitment(), permit);
 
         assertState(id, State.Accepted);
     }
@@ -56,7 +63,7 @@ contract AnswerTest is Fixture {
         fit.permit(owner, address(agreements), p.value, p.deadline, p.v, p.r, p.s);
 
         vm.prank(owner);
-        agreements.accept(id, commitment(), p);
+        agreements.accept(id, defaultTerms(), keyCommitment(), p);
 
         assertState(id, State.Accepted);
     }
@@ -76,7 +83,7 @@ contract AnswerTest is Fixture {
 
         vm.expectRevert(abi.encodeWithSelector(DeadlinePassed.selector, block.timestamp - 1, block.timestamp));
         vm.prank(owner);
-        agreements.accept(id, commitment(), noPermit());
+        agreements.accept(id, defaultTerms(), keyCommitment(), noPermit());
     }
 
     function test_accept_refusesAnybodyElse() public {
@@ -84,13 +91,13 @@ contract AnswerTest is Fixture {
 
         vm.expectRevert(abi.encodeWithSelector(CallerIsNotOwner.selector, scientist, owner));
         vm.prank(scientist);
-        agreements.accept(id, commitment(), noPermit());
+        agreements.accept(id, defaultTerms(), keyCommitment(), noPermit());
     }
 
     function test_accept_refusesTheUnknown() public {
         vm.expectRevert(abi.encodeWithSelector(CallerIsNotOwner.selector, owner, address(0)));
         vm.prank(owner);
-        agreements.accept(AgreementId.wrap("none"), commitment(), noPermit());
+        agreements.accept(AgreementId.wrap("none"), defaultTerms(), keyCommitment(), noPermit());
     }
 
     function test_accept_refusesToAcceptTwice() public {
@@ -98,15 +105,26 @@ contract AnswerTest is Fixture {
 
         vm.expectRevert(abi.encodeWithSelector(IAgreements.StateForbids.selector, id, State.Accepted));
         vm.prank(owner);
-        agreements.accept(id, commitment(), noPermit());
+        agreements.accept(id, defaultTerms(), keyCommitment(), noPermit());
     }
 
     function test_accept_refusesNoCommitment() public {
         AgreementId id = requested();
 
-        vm.expectRevert(IAgreements.NonceCommitmentIsZero.selector);
+        vm.expectRevert(IAgreements.KeyCommitmentIsZero.selector);
         vm.prank(owner);
-        agreements.accept(id, 0, noPermit());
+        agreements.accept(id, defaultTerms(), 0, noPermit());
+    }
+
+    function test_accept_refusesOtherTerms() public {
+        AgreementId id = requested();
+        Terms memory terms = defaultTerms();
+        terms.bond--;
+        bytes32 digest = keccak256(abi.encode(defaultTerms()));
+
+        vm.expectRevert(abi.encodeWithSelector(IAgreements.TermsDiffer.selector, keccak256(abi.encode(terms)), digest));
+        vm.prank(owner);
+        agreements.accept(id, terms, keyCommitment(), noPermit());
     }
 
     function test_accept_refusesWithoutAllowance() public {
@@ -116,7 +134,7 @@ contract AnswerTest is Fixture {
             abi.encodeWithSelector(IERC20Errors.ERC20InsufficientAllowance.selector, address(agreements), 0, BOND)
         );
         vm.prank(owner);
-        agreements.accept(id, commitment(), noPermit());
+        agreements.accept(id, defaultTerms(), keyCommitment(), noPermit());
     }
 
     function test_accept_staysPossibleWhenTheDatasetRetires() public {
@@ -206,7 +224,7 @@ contract AnswerTest is Fixture {
         AgreementId id = requested();
         timeOut(id);
 
-        vm.expectRevert(abi.encodeWithSelector(IAgreements.CallerIsNotScientist.selector, owner, scientist));
+        vm.expectRevert(abi.encodeWithSelector(CallerIsNotScientist.selector, owner, scientist));
         vm.prank(owner);
         agreements.cancel(id);
     }

@@ -1,84 +1,113 @@
 // SPDX-License-Identifier: Apache-2.0
-pragma solidity ^0.8.28;
+pragma solidity 0.8.37;
 
-import {IAudits} from "../../contracts/interfaces/IAudits.sol";
+import {Links} from "../../contracts/libraries/Links.sol";
+import {State} from "../../contracts/types/Agreement.sol";
 import {Audit, Outcome, Phase} from "../../contracts/types/Audit.sol";
-import {AgreementId, PanelId} from "../../contracts/types/Ids.sol";
-import {AuditTerms, DisclosureMode, Terms} from "../../contracts/types/Terms.sol";
+import {AgreementId, AuditId, PanelId, auditIdOf} from "../../contracts/types/Ids.sol";
+import {Terms} from "../../contracts/types/Terms.sol";
+import {Verifier} from "../../contracts/types/Verifier.sol";
 import {Fixture} from "./Fixture.sol";
 
-/// @notice A panel of ten verifiers that have staked, and the steps of an audit as helpers.
+/// @notice A panel of ten verifiers that have staked, and the steps of an audit as helpers. Unless it is said
+///         otherwise the audit is the one of ordinal 0.
 abstract contract AuditFixture is Fixture {
-    uint128 internal constant FEE = 90 ether + 2;
-    uint128 internal constant COUNTER_BOND = 50 ether + 1;
-    uint32 internal constant WINDOW = 1 hours;
-    uint256 internal constant STAKE = 1000 ether;
+    uint256 internal constant STAKE = 5000 ether;
     uint256 internal constant MEMBERS = 10;
+    /// Links of a chain that a verifier of the tests can reveal.
+    uint256 internal constant CHAIN = 3000;
     bytes32 internal constant TRACE = keccak256("trace");
     bytes32 internal constant SALT = keccak256("salt");
 
-    IAudits internal audits;
     PanelId internal panel;
+    uint32 internal panelNumber;
     address[] internal members;
 
     function setUp() public virtual override {
         super.setUp();
-        audits = agreements.audits();
+        panel = registry.createPanel("panel");
+        panelNumber = registry.panelNumber(panel);
         for (uint160 i = 0; i < MEMBERS; i++) {
             members.push(address(0xE000 + i));
-            fit.transfer(members[i], 10 * STAKE);
-            stake(members[i]);
+            enrol(members[i]);
         }
-        panel = registry.createPanel("panel", members);
-        vm.roll(block.number + 1);
+        verifiers.invite(panel, members);
+        for (uint256 i = 0; i < MEMBERS; i++) {
+            joinPanel(members[i], panel);
+            vm.prank(members[i]);
+            verifiers.joinPool();
+        }
+        vm.roll(vm.getBlockNumber() + 1);
     }
 
-    function stake(address account) internal {
+    // --- verifiers
+
+    function enrol(address account) internal {
+        fit.transfer(account, 2 * STAKE);
+        stake(account, STAKE);
+    }
+
+    function stake(address account, uint256 amount) internal {
+        approve(account, amount, address(verifiers));
+        bytes26 link = linkAt(account, audits.opened());
         vm.prank(account);
-        fit.approve(address(audits), STAKE);
+        verifiers.stake(amount, link, noPermit());
+    }
+
+    function joinPanel(address account, PanelId which) internal {
         vm.prank(account);
-        audits.stake(noPermit());
+        verifiers.joinPanel(which);
+    }
+
+    /// @dev A new panel of these accounts, which have staked, as it stands from the next block on.
+    function panelOf(string memory name, address[] memory accounts) internal returns (PanelId id) {
+        id = registry.createPanel(name);
+        verifiers.invite(id, accounts);
+        for (uint256 i = 0; i < accounts.length; i++) {
+            joinPanel(accounts[i], id);
+        }
+        vm.roll(vm.getBlockNumber() + 1);
+    }
+
+    function linkAt(address account, uint256 opening) internal pure returns (bytes26) {
+        return Links.before(bytes26(keccak256(abi.encode("end of a chain", account))), CHAIN - opening);
     }
 
     // --- terms
 
-    function auditedTerms(uint8 verifiers) internal view returns (Terms memory terms) {
+    function auditedTerms(uint8 count) internal view returns (Terms memory terms) {
         terms = defaultTerms();
-        terms.audit = AuditTerms(2, verifiers, 0, DisclosureMode.Sampled, panel, WINDOW, FEE, COUNTER_BOND);
+        (terms.audit.verifiers, terms.audit.drawnSegments, terms.audit.panel) = (count, 2, panel);
     }
 
-    function disputableTerms(uint8 verifiers) internal view returns (Terms memory terms) {
+    function disputableTerms(uint8 count) internal view returns (Terms memory terms) {
         terms = auditedTerms(0);
-        terms.audit.disputeVerifiers = verifiers;
-    }
-
-    function feePerSeat(uint256 seats) internal pure returns (uint256) {
-        return FEE / seats;
+        terms.audit.disputeVerifiers = count;
     }
 
     // --- audits up to a phase
 
-    function opened(uint8 verifiers) internal returns (AgreementId) {
-        return trained(auditedTerms(verifiers));
+    function opened(uint8 count) internal returns (AgreementId) {
+        return trained(auditedTerms(count));
     }
 
-    function disputed(uint8 verifiers) internal returns (AgreementId id) {
-        id = trained(disputableTerms(verifiers));
+    function disputed(uint8 count) internal returns (AgreementId id) {
+        id = trained(disputableTerms(count));
         dispute(id);
     }
 
-    function drawn(uint8 verifiers) internal returns (AgreementId id) {
-        id = opened(verifiers);
+    function drawn(uint8 count) internal returns (AgreementId id) {
+        id = opened(count);
         draw(id);
     }
 
-    function joined(uint8 verifiers) internal returns (AgreementId id) {
-        id = drawn(verifiers);
+    function joined(uint8 count) internal returns (AgreementId id) {
+        id = drawn(count);
         joinAll(id);
     }
 
-    function evident(uint8 verifiers) internal returns (AgreementId id) {
-        id = joined(verifiers);
+    function evident(uint8 count) internal returns (AgreementId id) {
+        id = joined(count);
         submit(id);
     }
 
@@ -102,57 +131,97 @@ abstract contract AuditFixture is Fixture {
     // --- steps
 
     function dispute(AgreementId id) internal {
+        Terms memory terms = termsOf[id];
+        approve(scientist, terms.audit.disputeVerifiers * terms.audit.feePerSeat + COUNTER_BOND, address(agreements));
         vm.prank(scientist);
-        fit.approve(address(agreements), FEE + COUNTER_BOND);
-        vm.prank(scientist);
-        agreements.dispute(id, noPermit());
+        agreements.dispute(id, terms, noPermit());
     }
 
     function draw(AgreementId id) internal {
-        vm.roll(block.number + 1);
-        audits.draw(id);
+        draw(id, 0);
+    }
+
+    function draw(AgreementId id, uint16 ordinal) internal {
+        vm.roll(vm.getBlockNumber() + 1);
+        audits.draw(id, ordinal, ASKER_NONCE);
+    }
+
+    function audit(AgreementId id) internal view returns (Audit memory) {
+        return audits.audit(id, 0);
+    }
+
+    function key(AgreementId id) internal pure returns (AuditId) {
+        return auditIdOf(id, 0);
     }
 
     function seatOf(AgreementId id, uint256 seat) internal view returns (address) {
-        return audits.seated(id)[seat];
+        return audits.seated(id, 0)[seat];
+    }
+
+    function join(AgreementId id, uint16 ordinal, uint8 seat) internal {
+        address account = audits.seated(id, ordinal)[seat];
+        bytes26 link = linkAt(account, audits.audit(id, ordinal).opening);
+        vm.prank(account);
+        audits.join(id, ordinal, seat, link, keccak256("recipient"));
     }
 
     function join(AgreementId id, uint8 seat) internal {
-        address account = seatOf(id, seat);
-        vm.prank(account);
-        audits.join(id, seat, keccak256("recipient"));
+        join(id, 0, seat);
+    }
+
+    function joinAll(AgreementId id, uint16 ordinal) internal {
+        Audit memory known = audits.audit(id, ordinal);
+        for (uint8 seat = 0; seat < known.seats; seat++) {
+            if (known.joined >> seat & 1 == 0) join(id, ordinal, seat);
+        }
     }
 
     function joinAll(AgreementId id) internal {
-        for (uint8 seat = 0; seat < audits.audit(id).seats; seat++) {
-            join(id, seat);
-        }
+        joinAll(id, 0);
     }
 
     function decline(AgreementId id, uint8 seat) internal {
         address account = seatOf(id, seat);
         vm.prank(account);
-        audits.decline(id, seat);
+        audits.decline(id, 0, seat);
+    }
+
+    function submit(AgreementId id, uint16 ordinal) internal {
+        address by = termsOf[id].owner;
+        vm.prank(by);
+        audits.submit(id, ordinal, cid("evidence"));
     }
 
     function submit(AgreementId id) internal {
-        vm.prank(owner);
-        audits.submit(id, cid("evidence"));
+        submit(id, 0);
     }
 
     function traceOf(Outcome outcome) internal pure returns (bytes32) {
         return outcome == Outcome.Match || outcome == Outcome.Mismatch ? TRACE : bytes32(0);
     }
 
-    function commitment(AgreementId id, address voter, Outcome outcome) internal view returns (bytes32) {
-        return keccak256(abi.encode(id, uint256(audits.audit(id).round), voter, outcome, traceOf(outcome), SALT));
+    function voteOf(AgreementId id, uint16 ordinal, address account, Outcome outcome, bytes32 trace)
+        internal
+        view
+        returns (bytes32)
+    {
+        uint256 round = audits.audit(id, ordinal).round;
+        return keccak256(abi.encode(auditIdOf(id, ordinal), round, account, outcome, trace, SALT));
+    }
+
+    function commit(AgreementId id, uint16 ordinal, uint8 seat, Outcome outcome, bytes32 trace) internal {
+        address account = audits.seated(id, ordinal)[seat];
+        bytes32 commitment = voteOf(id, ordinal, account, outcome, trace);
+        vm.prank(account);
+        audits.commit(id, ordinal, seat, commitment);
+    }
+
+    function commit(AgreementId id, uint8 seat, Outcome outcome, bytes32 trace) internal {
+        commit(id, 0, seat, outcome, trace);
     }
 
     function commit(AgreementId id, uint8 seat, Outcome outcome) internal {
-        address account = seatOf(id, seat);
-        bytes32 hash = commitment(id, account, outcome);
-        vm.prank(account);
-        audits.commit(id, seat, hash);
+        commit(id, seat, outcome, traceOf(outcome));
     }
 
     function commitAll(AgreementId id, Outcome[3] memory outcomes) internal {
@@ -161,16 +230,21 @@ abstract contract AuditFixture is Fixture {
         }
     }
 
-    function reveal(AgreementId id, uint8 seat, Outcome outcome) internal {
-        revealAs(seatOf(id, seat), id, seat, outcome);
-    }
-
-    function revealAs(address account, AgreementId id, uint8 seat, Outcome outcome) internal {
+    function reveal(AgreementId id, uint16 ordinal, uint8 seat, Outcome outcome, bytes32 trace) internal {
+        address account = audits.seated(id, ordinal)[seat];
         vm.prank(account);
-        audits.reveal(id, seat, outcome, traceOf(outcome), SALT);
+        audits.reveal(id, ordinal, seat, outcome, trace, SALT);
     }
 
-    /// @dev All three votes, committed and revealed, and not yet counted.
+    function reveal(AgreementId id, uint8 seat, Outcome outcome, bytes32 trace) internal {
+        reveal(id, 0, seat, outcome, trace);
+    }
+
+    function reveal(AgreementId id, uint8 seat, Outcome outcome) internal {
+        reveal(id, seat, outcome, traceOf(outcome));
+    }
+
+    /// @dev Commits and reveals three votes.
     function cast(AgreementId id, Outcome[3] memory outcomes) internal {
         commitAll(id, outcomes);
         for (uint8 seat = 0; seat < 3; seat++) {
@@ -180,50 +254,104 @@ abstract contract AuditFixture is Fixture {
 
     function vote(AgreementId id, Outcome[3] memory outcomes) internal {
         cast(id, outcomes);
-        audits.advance(id);
+        audits.advance(id, 0);
+    }
+
+    /// @dev Every seat of an audit votes the same and the votes are counted.
+    function voteAll(AgreementId id, uint16 ordinal, Outcome outcome) internal {
+        uint8 count = audits.audit(id, ordinal).seats;
+        for (uint8 seat = 0; seat < count; seat++) {
+            commit(id, ordinal, seat, outcome, traceOf(outcome));
+        }
+        for (uint8 seat = 0; seat < count; seat++) {
+            reveal(id, ordinal, seat, outcome, traceOf(outcome));
+        }
+        audits.advance(id, ordinal);
     }
 
     function release(AgreementId id) internal {
-        vm.prank(owner);
-        audits.release(id, cid("key"));
+        address by = termsOf[id].owner;
+        vm.prank(by);
+        audits.release(id, 0, cid("identity"));
     }
 
-    /// @dev One second beyond the phase's deadline, and on.
+    /// @dev A seat releases.
+    function releaseBySeat(AgreementId id, uint8 seat) internal {
+        address account = seatOf(id, seat);
+        vm.prank(account);
+        audits.release(id, 0, cid("identity"));
+    }
+
+    function complain(AgreementId id) internal {
+        vm.prank(scientist);
+        audits.complain(id, 0);
+    }
+
+    function acceptRelease(AgreementId id) internal {
+        vm.prank(scientist);
+        audits.acceptRelease(id, 0);
+    }
+
+    /// @dev One second beyond the phase's deadline.
+    function auditTimesOut(AgreementId id) internal {
+        vm.warp(uint256(audit(id).deadline) + 1);
+    }
+
+    function advance(AgreementId id) internal {
+        audits.advance(id, 0);
+    }
+
     function advanceLate(AgreementId id) internal {
         auditTimesOut(id);
-        audits.advance(id);
-    }
-
-    function auditTimesOut(AgreementId id) internal {
-        vm.warp(uint256(audits.audit(id).deadline) + 1);
-        vm.roll(block.number + 1);
+        advance(id);
     }
 
     // --- what is asked of them
 
+    function verifierOf(address account) internal view returns (Verifier memory) {
+        return verifiers.verifier(account);
+    }
+
     function assertPhase(AgreementId id, Phase expected) internal view {
-        vm.assertEq(uint256(audits.audit(id).phase), uint256(expected), "the audit is in another phase");
+        vm.assertEq(uint256(audit(id).phase), uint256(expected), "the audit stands in another phase");
     }
 
     function assertVerdict(AgreementId id, Outcome expected) internal view {
-        vm.assertEq(uint256(audits.audit(id).verdict), uint256(expected), "the verdict is another");
-    }
-
-    function assertEarned(address account, uint256 expected) internal view {
-        vm.assertEq(audits.verifier(account).earned, expected, "the verifier earned another amount");
+        vm.assertEq(uint256(audit(id).verdict), uint256(expected), "the verdict is another");
     }
 
     function assertStake(address account, uint256 expected) internal view {
-        vm.assertEq(audits.verifier(account).stake, expected, "the verifier's stake is another");
+        vm.assertEq(uint256(verifierOf(account).stake), expected, "the stake is another");
     }
 
-    /// @dev Audits holds the stakes and fees of all members, to the last unit.
-    function assertBalanced() internal view {
-        uint256 sum;
-        for (uint256 i = 0; i < audits.poolLength(); i++) {
-            address account = audits.poolMember(i);
-            sum += uint256(audits.verifier(account).stake) + audits.verifier(account).earned;
+    function assertEarned(address account, uint256 expected) internal view {
+        vm.assertEq(uint256(verifierOf(account).earned), expected, "the verifier earned another amount");
+    }
+
+    function assertFree(address account) internal view {
+        Verifier memory known = verifierOf(account);
+        vm.assertEq(uint256(known.locked), 0, "stake is still reserved");
+    }
+
+    /// @dev What an account has and can have.
+    function wealth(address account) internal view returns (uint256) {
+        Verifier memory known = verifierOf(account);
+        return fit.balanceOf(account) + agreements.owed(account) + known.stake + known.earned + known.unbonding;
+    }
+
+    /// @dev The contracts hold what they owe, to the last unit, once nothing is locked any more.
+    function assertAllPaid() internal view {
+        vm.assertEq(
+            fit.balanceOf(address(agreements)),
+            agreements.owed(owner) + agreements.owed(scientist),
+            "Agreements keeps or owes too much"
+        );
+        uint256 due;
+        for (uint256 i = 0; i < members.length; i++) {
+            Verifier memory known = verifierOf(members[i]);
+            due += uint256(known.stake) + known.earned + known.unbonding;
+            vm.assertEq(uint256(known.locked), 0, "stake is still reserved");
         }
-        vm.assertEq(fit.balanceOf(address(audits)), sum, "Audits holds more or less than stakes and fees");
+        vm.assertEq(fit.balanceOf(address(verifiers)), due, "Verifiers keeps or owes too much");
     }
 }

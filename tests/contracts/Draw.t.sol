@@ -1,247 +1,494 @@
 // SPDX-License-Identifier: Apache-2.0
-pragma solidity ^0.8.28;
+pragma solidity 0.8.37;
 
 import {IAudits} from "../../contracts/interfaces/IAudits.sol";
-import {Audit, Outcome, Phase} from "../../contracts/types/Audit.sol";
-import {DeadlinePassed} from "../../contracts/types/Errors.sol";
-import {AgreementId, NO_PANEL} from "../../contracts/types/Ids.sol";
+import {Permutation} from "../../contracts/libraries/Permutation.sol";
+import {Seats} from "../../contracts/libraries/Seats.sol";
+import {Audit, Jury, Phase} from "../../contracts/types/Audit.sol";
+import {DeadlineNotPassed, DeadlinePassed} from "../../contracts/types/Errors.sol";
+import {AgreementId, AuditId, NO_PANEL, PanelId} from "../../contracts/types/Ids.sol";
 import {DisclosureMode, Terms} from "../../contracts/types/Terms.sol";
 import {AuditFixture} from "./AuditFixture.sol";
+import {History} from "./History.sol";
 
-/// @notice Who is drawn, by which block, from whom.
+/// @notice What draws, when, and whom.
 contract DrawTest is AuditFixture {
-    function setUp() public override {
-        super.setUp();
-        vm.etch(0x0000F90827F1C53a10cb7A02335B175320002935, "");
+    using Seats for uint256[3];
+
+    function seedOf(AgreementId id, bytes32 blockHash, bytes32 nonce) private pure returns (bytes32) {
+        return keccak256(abi.encode(AuditId.unwrap(key(id)), blockHash, nonce));
     }
 
-    function unstake(address account) private {
-        vm.prank(account);
-        audits.unstake();
+    function openedBlock(AgreementId id) private view returns (uint256) {
+        return audit(id).openedBlock;
     }
 
-    function isSeated(AgreementId id, address account) private view returns (bool) {
-        address[] memory seats = audits.seated(id);
-        for (uint256 i = 0; i < seats.length; i++) {
-            if (seats[i] == account) return true;
-        }
-        return false;
+    function later(uint256 blocks) private {
+        vm.roll(vm.getBlockNumber() + blocks);
     }
 
-    /// @dev The draw as docs and pods have it, written down a second time, for a panel whose members all can be drawn.
-    function expected(bytes32 seed, uint256 seats) private view returns (address[] memory accounts) {
-        accounts = new address[](seats);
-        uint256 found;
-        for (uint256 counter = 0; found < seats; counter++) {
-            address account = members[uint256(keccak256(abi.encode(seed, uint256(0), counter))) % MEMBERS];
-            bool taken;
-            for (uint256 i = 0; i < found; i++) {
-                if (accounts[i] == account) taken = true;
-            }
-            if (!taken) accounts[found++] = account;
-        }
-    }
+    // --- the seed
 
-    // --- the challenge
-
-    function test_open_keepsBlockPanelAndDeadline() public {
+    function test_draw_takesBlockAndNonce() public {
         AgreementId id = opened(3);
+        later(1);
+        vm.setBlockhash(openedBlock(id), "block hash");
 
-        Audit memory known = audits.audit(id);
-        assertPhase(id, Phase.Awaiting);
-        vm.assertEq(known.challengeBlock, block.number, "the challenge is not the block of the end");
-        vm.assertEq(known.panelLength, MEMBERS, "the panel has another length");
-        vm.assertEq(known.deadline, block.timestamp + WINDOW, "the deadline is another");
-    }
+        vm.prank(stranger); // whoever knows the nonce
+        audits.draw(id, 0, ASKER_NONCE);
 
-    function test_open_refusesAnybodyButAgreements() public {
-        AgreementId id = begun();
-
-        vm.expectRevert(abi.encodeWithSelector(IAudits.CallerIsNotAgreements.selector, stranger, address(agreements)));
-        vm.prank(stranger);
-        audits.open(id, 1, 3, 3600, false);
-    }
-
-    function test_draw_refusesInTheChallengeBlock() public {
-        AgreementId id = opened(3);
-
-        vm.expectRevert(abi.encodeWithSelector(IAudits.ChallengeBlockIsCurrent.selector, block.number));
-        audits.draw(id);
-    }
-
-    function test_draw_refusesToDrawTwice() public {
-        AgreementId id = drawn(3);
-
-        vm.expectRevert(abi.encodeWithSelector(IAudits.PhaseForbids.selector, id, Phase.Joining));
-        audits.draw(id);
-    }
-
-    function test_draw_refusesAfterTheDeadline() public {
-        AgreementId id = opened(3);
-        auditTimesOut(id);
-
-        vm.expectRevert(abi.encodeWithSelector(DeadlinePassed.selector, block.timestamp - 1, block.timestamp));
-        audits.draw(id);
-    }
-
-    function test_draw_movesAForgottenChallengeAndKeepsTheDeadline() public {
-        AgreementId id = opened(3);
-        uint256 deadline = audits.audit(id).deadline;
-        vm.roll(block.number + 300);
-
-        vm.expectEmit(address(audits));
-        emit IAudits.ChallengeMoved(id, vm.getBlockNumber());
-        audits.draw(id);
-
-        assertPhase(id, Phase.Awaiting);
-        vm.assertEq(audits.audit(id).deadline, deadline, "the deadline moved");
-        draw(id);
+        vm.assertEq(audit(id).seed, seedOf(id, "block hash", ASKER_NONCE), "the seed is another");
         assertPhase(id, Phase.Joining);
     }
 
-    // --- who
-
-    function testFuzz_draw_isWhatItsSeedSays(bytes32 blockHash, uint8 seats) public {
-        seats = seats % uint8(MEMBERS) + 1;
-        AgreementId id = opened(seats);
-        uint256 challenge = block.number;
-        vm.roll(challenge + 1);
-        vm.setBlockhash(challenge, blockHash);
-        vm.assume(blockHash != 0);
-
-        audits.draw(id);
-
-        bytes32 seed = audits.audit(id).seed;
-        vm.assertEq(seed, keccak256(abi.encode(id, blockHash)), "the seed is another");
-        vm.assertEq(
-            abi.encode(audits.seated(id)), abi.encode(expected(seed, seats)), "others are drawn than the seed says"
-        );
-    }
-
-    function test_draw_neverTakesTheParties() public {
-        fit.transfer(owner, STAKE);
-        stake(owner);
-        stake(scientist);
-        vm.roll(block.number + 1);
-        Terms memory terms = auditedTerms(10);
-        (terms.audit.mode, terms.audit.panel) = (DisclosureMode.Open, NO_PANEL);
-        AgreementId id = trained(terms);
-
-        draw(id);
-
-        vm.assertTrue(!isSeated(id, owner) && !isSeated(id, scientist), "a party was drawn");
-        vm.assertTrue(!isSeated(id, address(0)), "a seat is empty though there are enough verifiers");
-    }
-
-    /// @dev Neither by joining the pool nor by being listed after the challenge can be seen.
-    function test_draw_ignoresWhoStuffsThePoolAfterTheChallenge() public {
-        Terms memory terms = auditedTerms(10);
-        (terms.audit.mode, terms.audit.panel) = (DisclosureMode.Open, NO_PANEL);
-        AgreementId id = trained(terms);
-        uint256 before = audits.audit(id).panelLength;
-        for (uint160 i = 0; i < 20; i++) {
-            fit.transfer(address(0xF000 + i), STAKE);
-            stake(address(0xF000 + i));
-        }
-
-        draw(id);
-
-        vm.assertEq(audits.audit(id).panelLength, before, "the draw looks at newcomers");
-        for (uint256 i = 0; i < 10; i++) {
-            vm.assertTrue(seatOf(id, i) < address(0xF000) && seatOf(id, i) != address(0), "a newcomer was drawn");
-        }
-    }
-
-    /// @dev A panel's member that stakes in the block of the end comes too late, also once the challenge has moved.
-    function test_draw_ignoresAMemberThatStakesOnceTheRunHasEnded() public {
-        address[] memory late = new address[](1);
-        late[0] = address(0xF000);
-        registry.extendPanel(panel, late);
-        fit.transfer(late[0], STAKE);
-        AgreementId id = opened(10);
-        stake(late[0]);
-        vm.roll(block.number + 300);
-        audits.draw(id);
-
-        draw(id);
-
-        vm.assertTrue(!isSeated(id, late[0]), "who staked after the end was drawn");
-        vm.assertTrue(!isSeated(id, address(0)), "a seat is empty though there are enough verifiers");
-    }
-
-    function test_draw_ignoresMembersListedAfterTheEnd() public {
-        address[] memory late = new address[](1);
-        late[0] = address(0xF000);
-        fit.transfer(late[0], STAKE);
-        stake(late[0]);
-        AgreementId id = opened(10);
-        registry.extendPanel(panel, late);
-
-        draw(id);
-
-        vm.assertTrue(!isSeated(id, late[0]), "who was listed after the end was drawn");
-    }
-
-    function test_draw_ignoresWhoLeftBeforeTheEnd() public {
-        unstake(members[4]);
-        vm.roll(block.number + 1);
-        AgreementId id = opened(9);
-
-        draw(id);
-
-        vm.assertTrue(!isSeated(id, members[4]), "who had left was drawn");
-    }
-
-    /// @dev Leaving after the end, falling below the stake or topping it up again changes nothing.
-    function testFuzz_draw_isTheSameWhoeverLeavesAfterTheEnd(uint16 leaving) public {
-        AgreementId id = opened(5);
-        uint256 snapshot = vm.snapshotState();
-        draw(id);
-        bytes memory before = abi.encode(audits.seated(id));
-        vm.revertToState(snapshot);
-
-        for (uint256 i = 0; i < MEMBERS; i++) {
-            if (leaving >> i & 1 == 1) unstake(members[i]);
-        }
-        draw(id);
-
-        vm.assertEq(abi.encode(audits.seated(id)), before, "the draw is another");
-    }
-
-    function test_draw_leavesSeatsEmptyWhereNobodyIsLeft() public {
-        AgreementId id = requested("salt", auditedTerms(3));
-        accept(id);
-        for (uint256 i = 1; i < MEMBERS; i++) {
-            unstake(members[i]);
-        }
-        begin(id);
-        anchor(id, auditedTerms(3), 7);
-        finish(id, ending(id, auditedTerms(3)));
-
-        draw(id);
-
-        vm.assertTrue(isSeated(id, members[0]) && isSeated(id, address(0)), "the seats hold others");
-    }
-
-    /// @dev Each of ten members sits in three of ten draws: 600 of 2000, give or take six deviations (20.5 each).
-    function test_draw_isUniformOverThePanel() public {
-        uint256[] memory times = new uint256[](MEMBERS);
+    function test_draw_refusesAnotherNonceWithinTheTurn() public {
         AgreementId id = opened(3);
-        uint256 challenge = block.number;
-        vm.roll(challenge + 1);
-        uint256 snapshot = vm.snapshotState();
-        for (uint256 i = 0; i < 2000; i++) {
-            vm.setBlockhash(challenge, keccak256(abi.encode(i)));
-            audits.draw(id);
-            for (uint256 seat = 0; seat < 3; seat++) {
-                times[uint160(seatOf(id, seat)) - 0xE000]++;
-            }
-            vm.revertToState(snapshot);
-        }
+        later(25);
+        bytes32 given = keccak256(abi.encode(bytes32("another")));
 
-        for (uint256 i = 0; i < MEMBERS; i++) {
-            vm.assertLe(times[i], 600 + 123, "a member is drawn too often");
-            vm.assertLe(600 - 123, times[i], "a member is drawn too seldom");
+        vm.expectRevert(
+            abi.encodeWithSelector(IAudits.NonceDiffers.selector, given, keccak256(abi.encode(ASKER_NONCE)))
+        );
+        audits.draw(id, 0, "another");
+        audits.draw(id, 0, ASKER_NONCE);
+    }
+
+    /// @dev The asker has to choose before it knows the other seed.
+    function test_draw_takesTheTurnsLastBlockAfterTheTurnWhateverNonceIsGiven() public {
+        AgreementId id = opened(3);
+        uint256 block_ = openedBlock(id);
+        later(26);
+        vm.setBlockhash(block_, "opening");
+        vm.setBlockhash(block_ + 25, "end of the turn");
+
+        audits.draw(id, 0, ASKER_NONCE);
+
+        vm.assertEq(audit(id).seed, seedOf(id, "opening", "end of the turn"), "the seed is another");
+    }
+
+    function test_draw_refusesInItsBlock() public {
+        AgreementId id = opened(3);
+
+        vm.expectRevert(abi.encodeWithSelector(IAudits.BlockIsCurrent.selector, block.number));
+        audits.draw(id, 0, ASKER_NONCE);
+    }
+
+    function test_draw_refusesWhatTheChainHasForgotten() public {
+        AgreementId id = opened(3);
+        uint256 block_ = openedBlock(id);
+        History.remove();
+        later(300);
+
+        vm.expectRevert(abi.encodeWithSelector(IAudits.BlockForgotten.selector, block_));
+        audits.draw(id, 0, 0);
+    }
+
+    function test_fix_keepsBothHashes() public {
+        AgreementId id = opened(3);
+        uint256 block_ = openedBlock(id);
+        later(1);
+        vm.setBlockhash(block_, "opening");
+        vm.expectEmit(address(audits));
+        emit IAudits.HashesFixed(id, 0, "opening", 0);
+        audits.fix(id, 0);
+        later(25);
+        vm.setBlockhash(block_ + 25, "end of the turn");
+        vm.prank(stranger);
+        audits.fix(id, 0);
+        (bytes32 first, bytes32 second) = audits.fixedHashes(id, 0);
+        vm.assertEq(first, "opening", "the opening's hash is not kept");
+        vm.assertEq(second, "end of the turn", "the turn's hash is not kept");
+        later(20_000);
+        History.remove();
+
+        audits.draw(id, 0, 0);
+
+        vm.assertEq(audit(id).seed, seedOf(id, "opening", "end of the turn"), "the seed is another");
+    }
+
+    function test_fix_refusesNothing() public {
+        AgreementId id = opened(3);
+        bytes memory reason = abi.encodeWithSelector(IAudits.NothingToFix.selector, id, 0);
+
+        vm.expectRevert(reason);
+        audits.fix(id, 0);
+        later(1);
+        audits.fix(id, 0);
+        vm.expectRevert(reason);
+        audits.fix(id, 0);
+    }
+
+    function test_fix_refusesAfterTheDrawAndTheDeadline() public {
+        AgreementId id = opened(3);
+        later(1);
+        uint256 snapshot = vm.snapshotState();
+        auditTimesOut(id);
+        vm.expectRevert(abi.encodeWithSelector(DeadlinePassed.selector, block.timestamp - 1, block.timestamp));
+        audits.fix(id, 0);
+        vm.revertToState(snapshot);
+        audits.draw(id, 0, ASKER_NONCE);
+
+        vm.expectRevert(abi.encodeWithSelector(IAudits.PhaseForbids.selector, id, 0, Phase.Joining));
+        audits.fix(id, 0);
+    }
+
+    function test_draw_refusesAfterTheWait() public {
+        AgreementId id = opened(3);
+        vm.assertEq(audit(id).deadline, block.timestamp + WAIT, "an audit waits otherwise");
+        later(1);
+        auditTimesOut(id);
+
+        vm.expectRevert(abi.encodeWithSelector(DeadlinePassed.selector, block.timestamp - 1, block.timestamp));
+        audits.draw(id, 0, ASKER_NONCE);
+    }
+
+    function test_draw_refusesTwice() public {
+        AgreementId id = drawn(3);
+
+        vm.expectRevert(abi.encodeWithSelector(IAudits.PhaseForbids.selector, id, 0, Phase.Joining));
+        audits.draw(id, 0, ASKER_NONCE);
+    }
+
+    // --- whom
+
+    function test_draw_seatsDifferentMembers() public {
+        AgreementId id = drawn(5);
+
+        for (uint256 i = 0; i < 5; i++) {
+            vm.assertTrue(verifiers.membership(panelNumber, seatOf(id, i)).place != 0, "a seat is no member's");
+            for (uint256 j = 0; j < i; j++) {
+                vm.assertNotEq(seatOf(id, i), seatOf(id, j), "somebody sits twice");
+            }
         }
+    }
+
+    function test_draw_neverSeatsAParty() public {
+        address[] memory parties = new address[](2);
+        (parties[0], parties[1]) = (owner, scientist);
+        verifiers.invite(panel, parties);
+        for (uint256 i = 0; i < 2; i++) {
+            enrol(parties[i]);
+            joinPanel(parties[i], panel);
+        }
+        later(1);
+        for (uint256 k = 0; k < 20; k++) {
+            AgreementId id = trained(bytes32(k), auditedTerms(5), scientist);
+            draw(id);
+            for (uint256 i = 0; i < 5; i++) {
+                vm.assertTrue(seatOf(id, i) != owner && seatOf(id, i) != scientist, "a party was drawn");
+            }
+        }
+    }
+
+    function test_draw_ofThePoolNeedsNoPanel() public {
+        Terms memory terms = auditedTerms(3);
+        (terms.audit.mode, terms.audit.panel) = (DisclosureMode.Open, NO_PANEL);
+        AgreementId id = trained(terms);
+
+        draw(id);
+
+        for (uint256 i = 0; i < 3; i++) {
+            vm.assertTrue(verifiers.membership(0, seatOf(id, i)).place != 0, "a seat is not the pool's");
+        }
+    }
+
+    function test_draw_skipsWhoIsAwayUntilItIsThereAgain() public {
+        AgreementId first = drawn(5);
+        address[] memory silent = audits.seated(first, 0);
+        advanceLate(first);
+        for (uint256 k = 0; k < 10; k++) {
+            AgreementId id = trained(bytes32(k), auditedTerms(3), scientist);
+            draw(id);
+            for (uint256 i = 0; i < 3; i++) {
+                for (uint256 j = 0; j < 5; j++) {
+                    vm.assertNotEq(seatOf(id, i), silent[j], "who is away was drawn");
+                }
+            }
+        }
+        for (uint256 j = 0; j < 5; j++) {
+            vm.prank(silent[j]);
+            verifiers.present();
+        }
+        bool found;
+        for (uint256 k = 10; k < 20; k++) {
+            AgreementId id = trained(bytes32(k), auditedTerms(3), scientist);
+            draw(id);
+            for (uint256 j = 0; j < 5; j++) {
+                found = found || seatOf(id, 0) == silent[j];
+            }
+        }
+        vm.assertTrue(found, "nobody who came back was drawn");
+    }
+
+    // --- the permutation
+
+    function testFuzz_permutation_isOne(bytes32 seed, uint16 count) public pure {
+        uint256 n = uint256(count) % 400 + 1;
+        (uint256 a, uint256 b) = Permutation.sides(n);
+        bool[] memory seen = new bool[](n);
+        for (uint256 i = 0; i < n; i++) {
+            uint256 place = Permutation.placeAt(seed, n, a, b, i);
+            vm.assertTrue(!seen[place], "two positions have one place");
+            seen[place] = true;
+        }
+    }
+
+    /// @dev As NatSpec of IVerifiers says it, in plain Solidity.
+    function testFuzz_permutation_isAsDescribed(bytes32 seed, uint16 count, uint16 at) public pure {
+        uint256 n = uint256(count) % 65_534 + 1;
+        uint256 a;
+        while (a * a < n) a++;
+        uint256 b = (n + a - 1) / a;
+        uint256 x = uint256(at) % n;
+        (uint256 computedA, uint256 computedB) = Permutation.sides(n);
+        uint256 computed = Permutation.placeAt(seed, n, computedA, computedB, x);
+        do {
+            (uint256 l, uint256 r) = (x % a, x / a);
+            for (uint256 step = 0; step < 6; step += 2) {
+                l = (l + uint256(keccak256(abi.encode(seed, step << 32 | r))) % a) % a;
+                r = (r + uint256(keccak256(abi.encode(seed, (step + 1) << 32 | l))) % b) % b;
+            }
+            x = r * a + l;
+        } while (x >= n);
+
+        vm.assertEq(computed, x, "the permutation is another");
+    }
+
+    /// @dev 3,000 draws of three of ten: every member is drawn about 900 times (five standard deviations are 126),
+    ///      every pair beside one another in two given seats about 33 times (29).
+    function test_draw_isUniform() public view {
+        Jury memory jury = Jury(address(1), address(2), address(3), panelNumber, uint16(MEMBERS), uint40(block.number));
+        uint256[MEMBERS] memory counts;
+        uint256[MEMBERS][MEMBERS] memory pairs;
+        uint256[3] memory none;
+        for (uint256 k = 0; k < 3000; k++) {
+            (uint256[3] memory seats,) = verifiers.draw(jury, keccak256(abi.encode(k)), 3, none, 7);
+            for (uint256 i = 0; i < 3; i++) {
+                counts[seats.numberAt(i) - 1]++;
+            }
+            pairs[seats.numberAt(0) - 1][seats.numberAt(1) - 1]++;
+        }
+        for (uint256 i = 0; i < MEMBERS; i++) {
+            vm.assertTrue(counts[i] > 774 && counts[i] < 1026, "a member is drawn too often or too rarely");
+            for (uint256 j = 0; j < MEMBERS; j++) {
+                bool isFair = i == j ? pairs[i][j] == 0 : pairs[i][j] > 4 && pairs[i][j] < 62;
+                vm.assertTrue(isFair, "a pair is drawn too often or too rarely");
+            }
+        }
+    }
+
+    // --- tries
+
+    /// @dev A fifth of 400 still stand: of 300 draws of three seats none finds nobody, though one call tries 64
+    ///      positions a seat.
+    function test_draw_findsSomebodyWhileAFifthStand() public {
+        (Jury memory jury, address[] memory accounts, PanelId many) = crowd(400);
+        for (uint256 i = 0; i < 320; i++) {
+            vm.prank(accounts[i]);
+            verifiers.leavePanel(many);
+        }
+        uint256[3] memory none;
+        for (uint256 k = 0; k < 300; k++) {
+            (uint256[3] memory seats,) = verifiers.draw(jury, keccak256(abi.encode(k)), 3, none, 7);
+            vm.assertEq(seats.taken(3), 7, "a draw found nobody");
+        }
+    }
+
+    /// @dev One of 400 still stands: the first calls may find nobody, but they go on where the last one came to, and
+    ///      none is void.
+    function test_draw_thatRunsOutOfTriesIsContinued() public {
+        (Jury memory jury, address[] memory accounts, PanelId many) = crowd(400);
+        for (uint256 i = 0; i < 400; i++) {
+            if (i == 123) continue;
+            vm.prank(accounts[i]);
+            verifiers.leavePanel(many);
+        }
+        uint256 continued;
+        for (uint256 k = 0; k < 10; k++) {
+            if (callsToFind(jury, keccak256(abi.encode(k)), verifiers.numberOf(accounts[123])) > 1) continued++;
+        }
+        vm.assertTrue(continued > 0, "every first call found the only one");
+    }
+
+    function callsToFind(Jury memory jury, bytes32 seed, uint256 number) private view returns (uint256 calls) {
+        uint256[3] memory seats;
+        while (seats.taken(3) == 0) {
+            uint256 before = seats[0];
+            (seats,) = verifiers.draw(jury, seed, 3, seats, 7);
+            vm.assertTrue(seats[0] != before, "a call did not go on");
+            calls++;
+        }
+        vm.assertLe(calls, 3, "a call did not look at 64 positions a seat");
+        for (uint256 i = 0; i < 3; i++) {
+            if (seats.numberAt(i) != 0) vm.assertEq(seats.numberAt(i), number, "somebody else was found");
+        }
+    }
+
+    function test_draw_isContinuedByASecondCallOfAnybody() public {
+        (, address[] memory accounts, PanelId many) = crowd(400);
+        Terms memory terms = auditedTerms(3);
+        terms.audit.panel = many;
+        AgreementId id = trained(terms);
+        later(1);
+        for (uint256 i = 0; i < 395; i++) {
+            vm.prank(accounts[i]);
+            verifiers.leavePanel(many);
+        }
+        vm.setBlockhash(openedBlock(id), "hash");
+        audits.draw(id, 0, ASKER_NONCE);
+        uint256 deadline = audit(id).deadline;
+        uint256 calls = 1;
+        vm.warp(block.timestamp + 10 minutes);
+        while (seatOf(id, 0) == address(0) || seatOf(id, 1) == address(0) || seatOf(id, 2) == address(0)) {
+            uint256 found = uint256(uint160(seatOf(id, 0)));
+            vm.prank(stranger);
+            audits.draw(id, 0, 0);
+            if (found == uint256(uint160(seatOf(id, 0))) && calls == 1) {
+                vm.assertGe(audit(id).deadline, deadline, "the window shrank");
+            }
+            calls++;
+        }
+        vm.assertTrue(calls > 1, "the first call found all");
+        joinAll(id);
+        assertPhase(id, Phase.Evidence);
+    }
+
+    function crowd(uint160 count) private returns (Jury memory jury, address[] memory accounts, PanelId many) {
+        accounts = new address[](count);
+        for (uint160 i = 0; i < count; i++) {
+            accounts[i] = address(0xF0000 + i);
+            vm.prank(accounts[i]);
+            verifiers.stake(0, linkAt(accounts[i], 0), noPermit());
+        }
+        for (uint160 i = 395; i < count; i++) {
+            enrol(accounts[i]);
+        }
+        many = panelOf("many", accounts);
+        uint32 number = registry.panelNumber(many);
+        jury = Jury(address(1), address(2), address(3), number, uint16(count), uint40(block.number));
+        later(1);
+    }
+
+    // --- declining
+
+    function test_decline_drawsTheNextAtOnceWithoutPenalty() public {
+        AgreementId id = drawn(3);
+        address before = seatOf(id, 1);
+        (address zero, address two) = (seatOf(id, 0), seatOf(id, 2));
+        vm.warp(block.timestamp + 30 minutes);
+        vm.expectEmit(address(audits));
+        emit IAudits.Declined(id, 0, 1, before);
+        decline(id, 1);
+
+        vm.assertNotEq(seatOf(id, 1), before, "who declined was drawn again");
+        vm.assertNotEq(seatOf(id, 1), address(0), "nobody was drawn");
+        vm.assertEq(seatOf(id, 0), zero, "another seat changed");
+        vm.assertEq(seatOf(id, 2), two, "another seat changed");
+        assertStake(before, STAKE);
+        vm.assertTrue(!verifierOf(before).away, "who declined is away");
+        vm.assertEq(audit(id).deadline, block.timestamp + WINDOW, "who was drawn has not a whole window");
+        vm.assertEq(audit(id).round, 0, "a round passed");
+    }
+
+    function test_decline_refusesAnybodyElse() public {
+        AgreementId id = drawn(3);
+        address other = seatOf(id, 1);
+
+        vm.expectRevert(abi.encodeWithSelector(IAudits.CallerIsNotSeated.selector, other, 0));
+        vm.prank(other);
+        audits.decline(id, 0, 0);
+        vm.expectRevert(abi.encodeWithSelector(IAudits.CallerIsNotSeated.selector, stranger, 3));
+        vm.prank(stranger);
+        audits.decline(id, 0, 3);
+    }
+
+    function test_decline_neverAsksAnybodyTwice() public {
+        AgreementId id = drawn(3);
+        address[] memory asked = new address[](MEMBERS + 1);
+        uint256 count;
+        while (seatOf(id, 0) != address(0)) {
+            asked[count] = seatOf(id, 0);
+            for (uint256 i = 0; i < count; i++) {
+                vm.assertNotEq(asked[i], asked[count], "somebody was asked twice");
+            }
+            count++;
+            decline(id, 0);
+        }
+        vm.assertEq(count, MEMBERS - 2, "not everybody was asked");
+    }
+
+    // --- waiting
+
+    /// @dev Free stake is promised to nobody until it is asked for.
+    function waiting() private returns (AgreementId id) {
+        id = drawn(3);
+        for (uint8 seat = 0; seat < 3; seat++) {
+            while (seatOf(id, seat) != address(0)) decline(id, seat);
+        }
+        vm.expectEmit(address(audits));
+        emit IAudits.WaitingBegan(id, 0, block.timestamp + WINDOW);
+        advance(id);
+        assertPhase(id, Phase.Waiting);
+    }
+
+    function test_waiting_mayBeDrawnOnAfterAWindow() public {
+        AgreementId id = waiting();
+        uint256 deadline = audit(id).deadline;
+        vm.expectRevert(abi.encodeWithSelector(DeadlineNotPassed.selector, deadline, block.timestamp));
+        audits.draw(id, 0, 0);
+        vm.warp(deadline + 1);
+
+        audits.draw(id, 0, 0);
+
+        assertPhase(id, Phase.Joining);
+        joinAll(id);
+        assertPhase(id, Phase.Evidence);
+    }
+
+    function test_waiting_keepsWhoJoined() public {
+        AgreementId id = drawn(3);
+        join(id, 1);
+        address stays = seatOf(id, 1);
+        for (uint8 seat = 0; seat < 3; seat += 2) {
+            while (seatOf(id, seat) != address(0)) decline(id, seat);
+        }
+        advance(id);
+        assertPhase(id, Phase.Waiting);
+        vm.warp(audit(id).deadline + 1);
+        audits.draw(id, 0, 0);
+
+        vm.assertEq(seatOf(id, 1), stays, "who joined lost its seat");
+        vm.assertTrue(seatOf(id, 0) != stays && seatOf(id, 2) != stays, "who joined was drawn twice");
+        joinAll(id);
+        assertPhase(id, Phase.Evidence);
+    }
+
+    /// @dev The draw looks at all positions again, that of who sits among them.
+    function test_draw_thatBeganAnewSeatsNobodyTwice() public view {
+        Jury memory jury = Jury(address(1), address(2), address(3), panelNumber, uint16(MEMBERS), uint40(block.number));
+        for (uint256 k = 0; k < 60; k++) {
+            uint256[3] memory seats;
+            seats.put(1, k % MEMBERS + 1, 0);
+            (seats,) = verifiers.draw(jury, keccak256(abi.encode(k)), 3, seats, 5);
+            uint256 sits = seats.numberAt(1);
+            vm.assertTrue(seats.numberAt(0) != sits && seats.numberAt(2) != sits, "who sits was drawn again");
+        }
+    }
+
+    function test_waiting_isInconclusiveAfterTheWait() public {
+        AgreementId id = waiting();
+        vm.expectRevert(abi.encodeWithSelector(DeadlineNotPassed.selector, audit(id).deadline, block.timestamp));
+        advance(id);
+        vm.warp(audit(id).waitDeadline);
+        vm.expectRevert(abi.encodeWithSelector(DeadlineNotPassed.selector, audit(id).deadline, block.timestamp));
+        advance(id);
+        vm.warp(audit(id).waitDeadline + 1);
+        vm.expectRevert(abi.encodeWithSelector(DeadlinePassed.selector, audit(id).waitDeadline, block.timestamp));
+        audits.draw(id, 0, 0);
+
+        advance(id);
+
+        assertPhase(id, Phase.Concluded);
+        assertAllPaid();
     }
 }

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-pragma solidity ^0.8.28;
+pragma solidity 0.8.37;
 
 import {IAgreements} from "../../contracts/interfaces/IAgreements.sol";
 import {IAudits} from "../../contracts/interfaces/IAudits.sol";
 import {IFitCoin} from "../../contracts/interfaces/IFitCoin.sol";
-import {IRegistry} from "../../contracts/interfaces/IRegistry.sol";
+import {IVerifiers} from "../../contracts/interfaces/IVerifiers.sol";
 import {State} from "../../contracts/types/Agreement.sol";
-import {Phase} from "../../contracts/types/Audit.sol";
-import {Run} from "../../contracts/types/Run.sol";
-import {Deployment} from "./Deployment.sol";
+import {RunRecord} from "../../contracts/types/Run.sol";
+import {Verifier} from "../../contracts/types/Verifier.sol";
+import {Deployment, System} from "./Deployment.sol";
 import {Handler, Job} from "./Handler.sol";
+import {History} from "./History.sol";
 import {Vm} from "./Vm.sol";
 
 /// @notice What holds whatever anybody does, in sentences.
@@ -19,21 +20,23 @@ contract Invariants {
 
     IFitCoin private fit;
     IAgreements private agreements;
+    IAudits private audits;
+    System private system;
     Handler private handler;
 
     function setUp() public {
         vm.warp(1_800_000_000);
         vm.roll(1000);
-        vm.etch(0x0000F90827F1C53a10cb7A02335B175320002935, "");
-        IRegistry registry;
-        (fit, registry, agreements) = Deployment.all(vm);
-        handler = new Handler(fit, registry, agreements);
+        system = Deployment.all();
+        (fit, agreements, audits) = (system.fit, system.agreements, system.audits);
+        History.remove();
+        handler = new Handler(system);
         for (uint256 i = 0; i < 4; i++) {
             fit.transfer(handler.actors(i), SUPPLY / 8);
         }
-        for (uint256 i = 0; i < 6; i++) {
-            fit.transfer(handler.verifiers(i), SUPPLY / 16);
-            if (i < 4) handler.stake(i);
+        for (uint256 i = 0; i < handler.VERIFIERS(); i++) {
+            fit.transfer(handler.verifiers(i), SUPPLY / 32);
+            if (i < 7) handler.stake(i, 9000 ether);
         }
         vm.roll(1001);
     }
@@ -43,9 +46,9 @@ contract Invariants {
         targets[0] = address(handler);
     }
 
-    /// @notice Money in equals money out: the contract holds what live agreements have locked and not yet paid and what
-    ///         is owed, to the last unit; Audits holds stakes and unpaid fees; and of the supply only what was
-    ///         forfeited is gone.
+    /// @notice Money in equals money out: Agreements holds what agreements and audits have locked and not yet paid
+    ///         and what is owed, to the last unit; Verifiers holds stakes and unpaid fees; and of the supply only
+    ///         what was forfeited is gone.
     function invariant_moneyInEqualsMoneyOut() public view {
         uint256 due;
         for (uint256 i = 0; i < 4; i++) {
@@ -53,28 +56,31 @@ contract Invariants {
         }
         Job[] memory jobs = handler.jobs();
         for (uint256 i = 0; i < jobs.length; i++) {
-            if (handler.isLive(jobs[i].state)) due += jobs[i].locked - jobs[i].paid;
+            due += jobs[i].locked - jobs[i].paid;
         }
 
         vm.assertEq(fit.balanceOf(address(agreements)), due, "the contract holds more or less than it owes");
         vm.assertEq(
-            fit.balanceOf(address(agreements.audits())),
+            fit.balanceOf(address(system.verifiers)),
             handler.stakesAndEarned(),
-            "Audits holds more or less than stakes and fees"
+            "Verifiers holds more or less than stakes and fees"
         );
         vm.assertEq(fit.totalSupply() + handler.burned(), SUPPLY, "money appeared or vanished");
     }
 
-    /// @notice Each payment happens once: a closed agreement has paid out all that it locked, in one settlement; a live
-    ///         one has paid nothing, or the audit fee if only the key of a Match is missing.
+    /// @notice Each payment happens once: an agreement that is closed, with no audit or question open, has paid out
+    ///         all that it locked, its price in one settlement; a live one has paid what a divergence took from its
+    ///         price.
     function invariant_eachPaymentHappensOnce() public view {
         Job[] memory jobs = handler.jobs();
         for (uint256 i = 0; i < jobs.length; i++) {
             bool live = handler.isLive(jobs[i].state);
             vm.assertEq(jobs[i].settlements, live ? 0 : 1, "an agreement settled early, late or twice");
-            bool matched = agreements.audits().audit(jobs[i].id).phase == Phase.Matched;
-            uint256 due = !live ? jobs[i].locked : matched ? jobs[i].terms.audit.fee : 0;
-            vm.assertEq(jobs[i].paid, due, "an agreement paid more or less than it locked");
+            if (live) {
+                vm.assertEq(jobs[i].paid, jobs[i].reduced, "a live agreement paid");
+            } else if (jobs[i].asked == 0 && !handler.isHeard(jobs[i])) {
+                vm.assertEq(jobs[i].paid, jobs[i].locked, "an agreement paid more or less than it locked");
+            }
         }
     }
 
@@ -83,7 +89,7 @@ contract Invariants {
     function invariant_anAnchoredRootNeverChanges() public view {
         Job[] memory jobs = handler.jobs();
         for (uint256 i = 0; i < jobs.length; i++) {
-            Run memory run = handler.proof().run(jobs[i].id);
+            RunRecord memory run = handler.proof().run(jobs[i].id);
 
             vm.assertEq(run.groups, jobs[i].groups, "a group appeared or vanished");
             vm.assertEq(run.peaks, jobs[i].peaks, "the chain commits to other peaks");
@@ -117,8 +123,12 @@ contract Invariants {
             vm.prank(actor);
             agreements.withdraw();
         }
+        for (uint256 i = 0; i < handler.VERIFIERS(); i++) {
+            leave(handler.verifiers(i));
+        }
 
         vm.assertEq(fit.balanceOf(address(agreements)), 0, "somebody's money is stuck");
+        vm.assertEq(fit.balanceOf(address(system.verifiers)), 0, "a verifier's money is stuck");
     }
 
     function exit(Job memory job) private {
@@ -127,11 +137,32 @@ contract Invariants {
             agreements.cancel(job.id);
         }
         if (job.state == State.Accepted || job.state == State.Training) agreements.expire(job.id);
-        IAudits audits = agreements.audits();
-        while (agreements.agreement(job.id).state == State.Auditing) {
+        if (job.asked != 0) {
+            (uint16 ordinal,) = agreements.askedAndConsented(job.id);
+            agreements.takeBack(job.id, ordinal);
+        }
+        while (handler.isHeard(job)) {
             vm.warp(vm.getBlockTimestamp() + 1 days + 1);
-            audits.advance(job.id);
+            audits.advance(job.id, job.ordinal);
         }
         if (job.state == State.Trained || job.state == State.Diverged) agreements.settle(job.id);
+    }
+
+    function leave(address account) private {
+        IVerifiers verifiers = system.verifiers;
+        if (verifiers.numberOf(account) == 0) return;
+        if (verifiers.membership(0, account).place != 0) {
+            vm.prank(account);
+            verifiers.leavePool();
+        }
+        uint256 stake = verifiers.verifier(account).stake;
+        vm.prank(account);
+        verifiers.unstake(stake);
+        vm.warp(vm.getBlockTimestamp() + 21 days);
+        Verifier memory known = verifiers.verifier(account);
+        vm.assertEq(known.locked, 0, "a seat's stake is reserved for ever");
+        if (uint256(known.earned) + known.unbonding == 0) return;
+        vm.prank(account);
+        verifiers.withdraw();
     }
 }

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-pragma solidity ^0.8.28;
+pragma solidity 0.8.37;
 
 import {IAgreements} from "../../contracts/interfaces/IAgreements.sol";
 import {IAudits} from "../../contracts/interfaces/IAudits.sol";
 import {IProofOfTrain} from "../../contracts/interfaces/IProofOfTrain.sol";
+import {IVerifiers} from "../../contracts/interfaces/IVerifiers.sol";
 import {State} from "../../contracts/types/Agreement.sol";
-import {Audit, Outcome, Phase} from "../../contracts/types/Audit.sol";
+import {Audit, Opening, Outcome, Phase} from "../../contracts/types/Audit.sol";
 import {
     CID_LIMIT,
+    CallerIsNotAgreements,
     CallerIsNotOwner,
     CidLengthRefused,
     DeadlineNotPassed,
@@ -16,11 +18,12 @@ import {
 import {AgreementId} from "../../contracts/types/Ids.sol";
 import {Ending} from "../../contracts/types/Run.sol";
 import {AuditFixture} from "./AuditFixture.sol";
+import {Vm} from "./Vm.sol";
 
 /// @notice Each step of an audit: who may take it when, and where the phase leads, in time and on time-out.
 contract PhasesTest is AuditFixture {
     function refusesPhase(AgreementId id) private {
-        vm.expectRevert(abi.encodeWithSelector(IAudits.PhaseForbids.selector, id, audits.audit(id).phase));
+        vm.expectRevert(abi.encodeWithSelector(IAudits.PhaseForbids.selector, id, 0, audit(id).phase));
     }
 
     function refusesAsLate() private {
@@ -28,11 +31,15 @@ contract PhasesTest is AuditFixture {
     }
 
     function refusesAsEarly(AgreementId id) private {
-        vm.expectRevert(abi.encodeWithSelector(DeadlineNotPassed.selector, audits.audit(id).deadline, block.timestamp));
+        vm.expectRevert(abi.encodeWithSelector(DeadlineNotPassed.selector, audit(id).deadline, block.timestamp));
     }
 
     function assertRound(AgreementId id, uint256 expected) private view {
-        vm.assertEq(audits.audit(id).round, expected, "the round is another");
+        vm.assertEq(audit(id).round, expected, "the round is another");
+    }
+
+    function linkOf(AgreementId id, address account) private view returns (bytes26) {
+        return linkAt(account, audit(id).opening);
     }
 
     // --- the end of the run
@@ -42,26 +49,36 @@ contract PhasesTest is AuditFixture {
 
         assertState(id, State.Auditing);
         assertPhase(id, Phase.Awaiting);
-        vm.assertEq(agreements.agreement(id).stepsDone, 11, "the steps are not all done");
+        Audit memory known = audit(id);
+        vm.assertEq(known.seats, 3, "the seats are others");
+        vm.assertEq(known.opening, 1, "it is another opening");
+        vm.assertEq(known.openedBlock, block.number, "it was opened in another block");
+        vm.assertEq(known.audited, 4, "other segments are audited");
+        vm.assertEq(known.seed, keccak256(abi.encode(ASKER_NONCE)), "the asker is bound to nothing");
     }
 
     function test_diverge_opensAnAudit() public {
-        AgreementId id = begun(auditedTerms(3));
-        anchor(id, auditedTerms(3), 4);
-        Ending memory end = ending(id, auditedTerms(3), 4);
-        vm.prank(owner);
-        proof.diverge(id, end);
+        AgreementId id = diverged(auditedTerms(3), 4);
 
         assertState(id, State.Auditing);
-        vm.assertEq(agreements.agreement(id).stepsDone, 6, "other steps are proven");
+        vm.assertEq(audit(id).audited, 4, "other segments are audited"); // 0, 2, the one after the last leaf, one drawn
+        assertOwed(scientist, PRICE - uint256(PRICE) * 6 / 11);
     }
 
-    function test_finish_refusesAKeyBeforeTheVerdict() public {
-        AgreementId id = anchored(auditedTerms(3));
-        Ending memory end = ending(id, auditedTerms(3));
-        end.keyCid = cid("key");
+    function test_open_refusesAnybodyButAgreements() public {
+        Opening memory opening;
 
-        vm.expectRevert(abi.encodeWithSelector(IProofOfTrain.KeyBeforeVerdict.selector, id));
+        vm.expectRevert(abi.encodeWithSelector(CallerIsNotAgreements.selector, owner, address(agreements)));
+        vm.prank(owner);
+        audits.open(AgreementId.wrap(0), 0, opening);
+    }
+
+    function test_finish_refusesAnIdentityBeforeTheVerdict() public {
+        AgreementId id = anchored(auditedTerms(3));
+        Ending memory end = ending(id);
+        end.identityCid = cid("identity");
+
+        vm.expectRevert(abi.encodeWithSelector(IProofOfTrain.IdentityBeforeVerdict.selector, id));
         finish(id, end);
     }
 
@@ -74,12 +91,6 @@ contract PhasesTest is AuditFixture {
         vm.expectRevert(abi.encodeWithSelector(IAgreements.StateForbids.selector, id, State.Auditing));
         vm.prank(scientist);
         agreements.acceptResult(id);
-    }
-
-    function test_expire_refusesAnAuditedRun() public {
-        AgreementId id = opened(3);
-        vm.warp(block.timestamp + 365 days);
-
         vm.expectRevert(abi.encodeWithSelector(IAgreements.StateForbids.selector, id, State.Auditing));
         agreements.expire(id);
     }
@@ -89,52 +100,71 @@ contract PhasesTest is AuditFixture {
     function test_awaiting_endsInconclusive() public {
         AgreementId id = opened(3);
         refusesAsEarly(id);
-        audits.advance(id);
+        advance(id);
 
         advanceLate(id);
 
         assertVerdict(id, Outcome.Inconclusive);
         assertPhase(id, Phase.Concluded);
+        assertState(id, State.Refunded);
     }
 
     function test_advance_refusesWhereThereIsNoAudit() public {
         AgreementId id = begun();
 
-        vm.expectRevert(abi.encodeWithSelector(IAudits.PhaseForbids.selector, id, Phase.None));
-        audits.advance(id);
+        vm.expectRevert(abi.encodeWithSelector(IAudits.PhaseForbids.selector, id, 0, Phase.None));
+        advance(id);
     }
 
     // --- Joining
 
-    function test_join_takesTheSeatAndNamesARecipient() public {
+    function test_join_takesTheSeatNamesARecipientAndRevealsALink() public {
         AgreementId id = drawn(3);
         address account = seatOf(id, 1);
 
         vm.expectEmit(address(audits));
-        emit IAudits.Joined(id, 1, account, keccak256("recipient"));
+        emit IAudits.Joined(id, 0, 1, account, linkOf(id, account), keccak256("recipient"));
         join(id, 1);
 
-        vm.assertEq(audits.audit(id).joined, 2, "other seats joined");
+        vm.assertEq(audit(id).joined, 2, "other seats joined");
         assertPhase(id, Phase.Joining);
     }
 
     function test_join_ofAllOpensTheEvidence() public {
         AgreementId id = drawn(3);
-        vm.warp(audits.audit(id).deadline);
+        vm.warp(audit(id).deadline);
 
         joinAll(id);
 
         assertPhase(id, Phase.Evidence);
-        vm.assertEq(audits.audit(id).deadline, block.timestamp + WINDOW, "the window did not begin anew");
+        vm.assertEq(audit(id).deadline, block.timestamp + WINDOW, "the window did not begin anew");
+    }
+
+    /// @dev seed, then twelve bytes of each link in the order of seats, in whatever order they joined.
+    function test_join_ofTheLastFixesTheSegments() public {
+        AgreementId id = drawn(3);
+        bytes memory preimages = abi.encodePacked(audit(id).seed);
+        for (uint256 seat = 0; seat < 3; seat++) {
+            preimages = bytes.concat(preimages, bytes12(linkOf(id, seatOf(id, seat))));
+        }
+        join(id, 2);
+        join(id, 0);
+
+        vm.expectEmit(address(audits));
+        emit IAudits.SegmentsFixed(id, 0, keccak256(preimages));
+        vm.expectEmit(address(audits));
+        emit IAudits.EvidenceAwaited(id, 0, 0, 7, block.timestamp + WINDOW);
+        join(id, 1);
     }
 
     function test_join_refusesAnothersSeat() public {
         AgreementId id = drawn(3);
-        address account = seatOf(id, 0);
+        (address account, address other) = (seatOf(id, 0), seatOf(id, 1));
+        bytes26 link = linkOf(id, account);
 
-        vm.expectRevert(abi.encodeWithSelector(IAudits.CallerIsNotSeated.selector, account, 1));
+        vm.expectRevert(abi.encodeWithSelector(IVerifiers.CallerIsNotDrawn.selector, account, other));
         vm.prank(account);
-        audits.join(id, 1, "recipient");
+        audits.join(id, 0, 1, link, "recipient");
     }
 
     function testFuzz_join_refusesASeatThatIsNone(uint8 seat) public {
@@ -143,108 +173,101 @@ contract PhasesTest is AuditFixture {
 
         vm.expectRevert(abi.encodeWithSelector(IAudits.CallerIsNotSeated.selector, stranger, seat));
         vm.prank(stranger);
-        audits.join(id, seat, "recipient");
+        audits.join(id, 0, seat, "link", "recipient");
     }
 
     function test_join_refusesNoRecipient() public {
         AgreementId id = drawn(3);
         address account = seatOf(id, 0);
+        bytes26 link = linkOf(id, account);
 
         vm.expectRevert(IAudits.RecipientIsZero.selector);
         vm.prank(account);
-        audits.join(id, 0, 0);
+        audits.join(id, 0, 0, link, 0);
     }
 
     function test_join_refusesToJoinOrDeclineAfterwards() public {
         AgreementId id = drawn(3);
         address account = seatOf(id, 0);
+        bytes26 link = linkOf(id, account);
         join(id, 0);
         bytes memory reason = abi.encodeWithSelector(IAudits.SeatActedAlready.selector, id, 0);
 
         vm.expectRevert(reason);
         vm.prank(account);
-        audits.join(id, 0, "recipient");
+        audits.join(id, 0, 0, link, "recipient");
         vm.expectRevert(reason);
         vm.prank(account);
-        audits.decline(id, 0);
+        audits.decline(id, 0, 0);
     }
 
     function test_join_refusesAfterTheDeadline() public {
         AgreementId id = drawn(3);
         address account = seatOf(id, 0);
+        bytes26 link = linkOf(id, account);
         auditTimesOut(id);
 
         refusesAsLate();
         vm.prank(account);
-        audits.join(id, 0, "recipient");
+        audits.join(id, 0, 0, link, "recipient");
+        refusesAsLate();
+        vm.prank(account);
+        audits.decline(id, 0, 0);
     }
 
-    function test_decline_isReplacedAtOnceAndWithoutPenalty() public {
+    function test_joining_drawsAnewForTheSilentWhoLoseNothingButTheirTurn() public {
         AgreementId id = drawn(3);
-        address other = seatOf(id, 1);
+        (address stays, address silent) = (seatOf(id, 0), seatOf(id, 2));
         join(id, 0);
-        join(id, 2);
-        refusesAsEarly(id);
-        audits.advance(id);
-        decline(id, 1);
-
-        audits.advance(id);
-
-        assertRound(id, 1);
-        assertPhase(id, Phase.Joining);
-        assertStake(other, STAKE);
-        vm.assertTrue(seatOf(id, 1) != other, "who declined was drawn again");
-        vm.assertEq(audits.audit(id).joined, 5, "who joined did not stay");
         join(id, 1);
-        assertPhase(id, Phase.Evidence);
-    }
-
-    function test_joining_replacesTheAbsentWhoLoseAFee() public {
-        AgreementId id = drawn(3);
-        (address stays, address absent) = (seatOf(id, 0), seatOf(id, 2));
-        join(id, 0);
-        decline(id, 1);
+        refusesAsEarly(id);
+        advance(id);
 
         auditTimesOut(id);
-        vm.expectEmit(address(audits));
-        emit IAudits.Penalised(absent, id, feePerSeat(3));
-        audits.advance(id);
+        vm.expectEmit(address(verifiers));
+        emit IVerifiers.WentAway(silent);
+        advance(id);
 
         vm.assertEq(seatOf(id, 0), stays, "who joined lost its seat");
-        assertStake(absent, STAKE - feePerSeat(3));
-        assertBalanced();
-    }
-
-    function test_joining_replacesASeatTwiceAtMost() public {
-        AgreementId id = drawn(3);
-        address[] memory sat = new address[](3);
-        join(id, 0);
-        join(id, 1);
-        for (uint256 round = 0; round < 3; round++) {
-            assertRound(id, round);
-            sat[round] = seatOf(id, 2);
-            advanceLate(id);
-        }
-
-        vm.assertTrue(sat[0] != sat[1] && sat[1] != sat[2] && sat[0] != sat[2], "an absent seat was drawn again");
-        assertRound(id, 2);
+        vm.assertNotEq(seatOf(id, 2), silent, "who was silent was drawn again");
+        vm.assertNotEq(seatOf(id, 2), address(0), "nobody was drawn");
+        assertStake(silent, STAKE);
+        assertFree(silent);
+        assertPhase(id, Phase.Joining);
+        assertRound(id, 0);
+        join(id, 2);
         assertPhase(id, Phase.Evidence);
-        for (uint256 round = 0; round < 3; round++) {
-            assertStake(sat[round], STAKE - feePerSeat(3));
-        }
-        assertBalanced();
     }
 
-    function test_joining_withoutAQuorumEndsInconclusive() public {
+    /// @dev After the wait nobody is drawn any more; a quorum goes on.
+    function test_joining_withAQuorumGoesOnAfterTheWait() public {
+        AgreementId id = withoutLastSeat();
+
+        assertPhase(id, Phase.Evidence);
+        vm.assertEq(audit(id).joined, 3, "others joined");
+    }
+
+    function test_joining_withoutAQuorumIsInconclusiveAfterTheWait() public {
         AgreementId id = drawn(3);
         join(id, 0);
-        for (uint256 round = 0; round < 3; round++) {
-            advanceLate(id);
-        }
+        address stays = seatOf(id, 0);
+        vm.warp(audit(id).waitDeadline + 1);
+        advance(id);
 
         assertVerdict(id, Outcome.Inconclusive);
         assertState(id, State.Refunded);
-        assertBalanced();
+        assertFree(stays);
+        assertStake(stays, STAKE);
+        assertAllPaid();
+    }
+
+    /// @dev Two of three seats joined, the wait is over.
+    function withoutLastSeat() private returns (AgreementId id) {
+        id = drawn(3);
+        join(id, 0);
+        join(id, 1);
+        vm.warp(audit(id).waitDeadline + 1);
+        advance(id);
     }
 
     // --- Evidence
@@ -253,7 +276,7 @@ contract PhasesTest is AuditFixture {
         AgreementId id = joined(3);
 
         vm.expectEmit(address(audits));
-        emit IAudits.EvidenceSubmitted(id, 0, cid("evidence"));
+        emit IAudits.EvidenceSubmitted(id, 0, 0, cid("evidence"));
         submit(id);
 
         assertPhase(id, Phase.Committing);
@@ -264,7 +287,7 @@ contract PhasesTest is AuditFixture {
 
         vm.expectRevert(abi.encodeWithSelector(CallerIsNotOwner.selector, scientist, owner));
         vm.prank(scientist);
-        audits.submit(id, cid("evidence"));
+        audits.submit(id, 0, cid("evidence"));
     }
 
     function test_submit_refusesNoEvidence() public {
@@ -272,7 +295,7 @@ contract PhasesTest is AuditFixture {
 
         vm.expectRevert(abi.encodeWithSelector(CidLengthRefused.selector, 0, CID_LIMIT));
         vm.prank(owner);
-        audits.submit(id, "");
+        audits.submit(id, 0, "");
     }
 
     function test_submit_refusesOutsideItsPhaseAndTime() public {
@@ -286,15 +309,30 @@ contract PhasesTest is AuditFixture {
         submit(id);
     }
 
-    function test_evidence_thatDoesNotComeIsWithheld() public {
+    /// @dev Whoever cuts an owner's line for a window would take its bond.
+    function test_evidence_thatDoesNotComeIsAwaitedOnceMore() public {
         AgreementId id = joined(3);
         refusesAsEarly(id);
-        audits.advance(id);
+        advance(id);
+
+        advanceLate(id);
+
+        assertPhase(id, Phase.Evidence);
+        vm.assertTrue(audit(id).withheldBefore, "the first window is forgotten");
+        submit(id);
+        vote(id, [Outcome.Match, Outcome.Match, Outcome.Match]);
+        assertVerdict(id, Outcome.Match);
+    }
+
+    function test_evidence_thatDoesNotComeTwiceIsWithheld() public {
+        AgreementId id = joined(3);
+        advanceLate(id);
 
         advanceLate(id);
 
         assertVerdict(id, Outcome.Withheld);
         assertState(id, State.Forfeited);
+        assertAllPaid();
     }
 
     // --- Committing
@@ -306,39 +344,44 @@ contract PhasesTest is AuditFixture {
         assertPhase(id, Phase.Committing);
 
         vm.expectEmit(address(audits));
-        emit IAudits.RevealingBegan(id, 0);
+        emit IAudits.RevealingBegan(id, 0, 0);
         commit(id, 2, Outcome.Match);
 
         assertPhase(id, Phase.Revealing);
     }
 
-    function test_commit_refusesTwice() public {
+    function test_commit_refusesTwiceNothingAndAnybodyElse() public {
         AgreementId id = evident(3);
         address account = seatOf(id, 0);
+        vm.expectRevert(abi.encodeWithSelector(IAudits.CallerIsNotSeated.selector, account, 1));
+        vm.prank(account);
+        audits.commit(id, 0, 1, "commitment");
+        vm.expectRevert(IAudits.CommitmentIsZero.selector);
+        vm.prank(account);
+        audits.commit(id, 0, 0, 0);
         commit(id, 0, Outcome.Match);
 
         vm.expectRevert(abi.encodeWithSelector(IAudits.SeatActedAlready.selector, id, 0));
         vm.prank(account);
-        audits.commit(id, 0, "another");
-    }
-
-    function test_commit_refusesNothing() public {
-        AgreementId id = evident(3);
-        address account = seatOf(id, 0);
-
-        vm.expectRevert(IAudits.CommitmentIsZero.selector);
-        vm.prank(account);
-        audits.commit(id, 0, 0);
+        audits.commit(id, 0, 0, "another");
     }
 
     function test_commit_refusesWhoDidNotJoin() public {
         AgreementId id = withoutLastSeat();
-        address account = seatOf(id, 2);
         submit(id);
 
         vm.expectRevert(abi.encodeWithSelector(IAudits.SeatHasNotJoined.selector, id, 2));
+        audits.commit(id, 0, 2, "commitment");
+    }
+
+    function test_commit_refusesAfterTheDeadline() public {
+        AgreementId id = evident(3);
+        auditTimesOut(id);
+        address account = seatOf(id, 0);
+
+        refusesAsLate();
         vm.prank(account);
-        audits.commit(id, 2, "commitment");
+        audits.commit(id, 0, 0, "commitment");
     }
 
     function test_committing_withAQuorumOpensTheReveals() public {
@@ -346,28 +389,35 @@ contract PhasesTest is AuditFixture {
         commit(id, 0, Outcome.Match);
         commit(id, 1, Outcome.Match);
         refusesAsEarly(id);
-        audits.advance(id);
+        advance(id);
 
         advanceLate(id);
 
         assertPhase(id, Phase.Revealing);
     }
 
-    function test_committing_withoutAQuorumReplacesTheSilent() public {
+    function test_committing_withoutAQuorumReplacesTheAbsentWhoLoseATenth() public {
         AgreementId id = evident(3);
-        (address stays, address silent) = (seatOf(id, 1), seatOf(id, 2));
+        (address stays, address absent) = (seatOf(id, 1), seatOf(id, 2));
         commit(id, 1, Outcome.Match);
 
         advanceLate(id);
 
-        Audit memory known = audits.audit(id);
+        Audit memory known = audit(id);
         assertPhase(id, Phase.Joining);
         vm.assertEq(known.round, 1, "the round is another");
         vm.assertEq(known.joined, 2, "who committed did not stay");
         vm.assertEq(known.committed, 0, "commitments of the round before stand");
         vm.assertEq(seatOf(id, 1), stays, "who committed lost its seat");
-        assertStake(silent, STAKE - feePerSeat(3));
-        assertBalanced();
+        vm.assertNotEq(seatOf(id, 2), absent, "who was absent was drawn again");
+        assertStake(absent, STAKE - SEAT_STAKE / 10);
+        assertFree(absent);
+        assertStake(stays, STAKE);
+        joinAll(id);
+        submit(id);
+        vote(id, [Outcome.Match, Outcome.Match, Outcome.Match]);
+        assertVerdict(id, Outcome.Match);
+        assertEarned(stays, 0);
     }
 
     // --- Revealing
@@ -377,29 +427,35 @@ contract PhasesTest is AuditFixture {
         address account = seatOf(id, 1);
 
         vm.expectEmit(address(audits));
-        emit IAudits.Revealed(id, 0, 1, account, Outcome.Mismatch, TRACE);
+        emit IAudits.Revealed(id, 0, 0, 1, account, Outcome.Mismatch, TRACE);
         reveal(id, 1, Outcome.Mismatch);
 
-        vm.assertEq(audits.audit(id).revealed, 2, "other seats revealed");
+        vm.assertEq(audit(id).revealed, 2, "other seats revealed");
     }
 
     function test_reveal_refusesAnotherVote() public {
         AgreementId id = committed([Outcome.Match, Outcome.Match, Outcome.Match]);
         address account = seatOf(id, 0);
-        bytes32 hash = commitment(id, account, Outcome.Match);
-        bytes32 other = commitment(id, account, Outcome.Mismatch);
+        bytes32 hash = voteOf(id, 0, account, Outcome.Match, TRACE);
+        bytes32 other = voteOf(id, 0, account, Outcome.Mismatch, TRACE);
 
         vm.expectRevert(abi.encodeWithSelector(IAudits.VoteDiffers.selector, other, hash));
-        revealAs(account, id, 0, Outcome.Mismatch);
+        vm.prank(account);
+        audits.reveal(id, 0, 0, Outcome.Mismatch, TRACE, SALT);
     }
 
-    function test_reveal_refusesTwice() public {
+    function test_reveal_refusesTwiceAndAfterTheDeadline() public {
         AgreementId id = committed([Outcome.Match, Outcome.Match, Outcome.Match]);
-        address account = seatOf(id, 0);
+        (address account, address other) = (seatOf(id, 0), seatOf(id, 1));
         reveal(id, 0, Outcome.Match);
 
         vm.expectRevert(abi.encodeWithSelector(IAudits.SeatActedAlready.selector, id, 0));
-        revealAs(account, id, 0, Outcome.Match);
+        vm.prank(account);
+        audits.reveal(id, 0, 0, Outcome.Match, TRACE, SALT);
+        auditTimesOut(id);
+        refusesAsLate();
+        vm.prank(other);
+        audits.reveal(id, 0, 1, Outcome.Match, TRACE, SALT);
     }
 
     function test_reveal_refusesWhoDidNotCommit() public {
@@ -410,7 +466,8 @@ contract PhasesTest is AuditFixture {
         advanceLate(id);
 
         vm.expectRevert(abi.encodeWithSelector(IAudits.SeatHasNotCommitted.selector, id, 2));
-        revealAs(account, id, 2, Outcome.Match);
+        vm.prank(account);
+        audits.reveal(id, 0, 2, Outcome.Match, TRACE, SALT);
     }
 
     function test_reveal_refusesATraceWithoutAReplayAndAReplayWithoutATrace() public {
@@ -423,205 +480,172 @@ contract PhasesTest is AuditFixture {
             bytes32 wrong = traceOf(outcomes[i]) == 0 ? TRACE : bytes32(0);
             vm.expectRevert(abi.encodeWithSelector(IAudits.TraceRefused.selector, outcomes[i], wrong));
             vm.prank(account);
-            audits.reveal(id, 0, outcomes[i], wrong, SALT);
+            audits.reveal(id, 0, 0, outcomes[i], wrong, SALT);
         }
     }
 
-    function test_revealing_withoutAQuorumReplacesTheSilentAndVotesAgain() public {
+    function test_revealing_withoutAQuorumReplacesTheAbsentAndVotesAgain() public {
         AgreementId id = committed([Outcome.Match, Outcome.Mismatch, Outcome.Match]);
-        address silent = seatOf(id, 2);
+        (address liar, address absent) = (seatOf(id, 1), seatOf(id, 2));
         reveal(id, 0, Outcome.Match);
         reveal(id, 1, Outcome.Mismatch);
 
         advanceLate(id);
 
         assertPhase(id, Phase.Joining);
-        assertStake(silent, STAKE - feePerSeat(3));
+        assertStake(absent, STAKE - SEAT_STAKE / 10);
+        assertStake(liar, STAKE);
         join(id, 2);
         submit(id);
-        vote(id, [Outcome.Match, Outcome.Match, Outcome.Match]);
+        vote(id, [Outcome.Match, Outcome.Mismatch, Outcome.Match]);
         assertRound(id, 1);
         assertVerdict(id, Outcome.Match);
-        assertEarned(silent, 0);
-        assertBalanced();
+        assertStake(liar, STAKE - SEAT_STAKE);
+    }
+
+    /// @dev Class, memory and hours stand in the terms; whoever joins says that it can judge.
+    function test_revealing_takesAnInconclusiveVoteForAbsence() public {
+        AgreementId id = evident(3);
+        address unable = seatOf(id, 1);
+        vote(id, [Outcome.Match, Outcome.Inconclusive, Outcome.Mismatch]);
+
+        assertPhase(id, Phase.Joining);
+        assertStake(unable, STAKE - SEAT_STAKE / 10);
+        vm.assertNotEq(seatOf(id, 1), unable, "who could not judge was drawn again");
+        assertRound(id, 1);
     }
 
     /// @dev A commitment names its round, so that one of an earlier round says nothing.
     function test_revealing_inANewRoundRefusesAnOldCommitment() public {
         AgreementId id = committed([Outcome.Match, Outcome.Mismatch, Outcome.Match]);
         address account = seatOf(id, 0);
-        bytes32 old = commitment(id, account, Outcome.Match);
+        bytes32 old = voteOf(id, 0, account, Outcome.Match, TRACE);
         reveal(id, 0, Outcome.Match);
         reveal(id, 1, Outcome.Mismatch);
         advanceLate(id);
         join(id, 2);
         submit(id);
         vm.prank(account);
-        audits.commit(id, 0, old);
+        audits.commit(id, 0, 0, old);
         commit(id, 1, Outcome.Match);
         commit(id, 2, Outcome.Match);
 
-        bytes32 computed = commitment(id, account, Outcome.Match);
+        bytes32 computed = voteOf(id, 0, account, Outcome.Match, TRACE);
         vm.expectRevert(abi.encodeWithSelector(IAudits.VoteDiffers.selector, computed, old));
-        revealAs(account, id, 0, Outcome.Match);
+        vm.prank(account);
+        audits.reveal(id, 0, 0, Outcome.Match, TRACE, SALT);
     }
 
-    function test_revealing_withoutAQuorumAndWithoutSilenceEndsInconclusive() public {
+    function test_revealing_withoutAQuorumAndWithoutAbsenceEndsInconclusive() public {
         AgreementId id = evident(3);
-
-        vote(id, [Outcome.Match, Outcome.Mismatch, Outcome.Inconclusive]);
+        commit(id, 0, Outcome.Match);
+        commit(id, 1, Outcome.Mismatch);
+        commit(id, 2, Outcome.Match, "another trace");
+        reveal(id, 0, Outcome.Match);
+        reveal(id, 1, Outcome.Mismatch);
+        reveal(id, 2, Outcome.Match, "another trace");
+        advance(id);
 
         assertRound(id, 0);
         assertVerdict(id, Outcome.Inconclusive);
     }
 
-    // --- Matched
-
-    function test_release_settlesAndHandsOverTheKey() public {
-        AgreementId id = matched();
-        assertPhase(id, Phase.Matched);
-        assertState(id, State.Auditing);
-
-        vm.expectEmit(address(audits));
-        emit IAudits.Released(id, owner, cid("key"));
-        release(id);
-
-        assertPhase(id, Phase.Released);
-        assertState(id, State.Settled);
-    }
-
-    function test_release_isAJoinedSeatsToo() public {
-        AgreementId id = matched();
-        address account = seatOf(id, 2);
-
-        vm.prank(account);
-        audits.release(id, cid("key"));
-
-        assertState(id, State.Settled);
-        assertOwed(owner, PRICE + BOND);
-    }
-
-    function test_release_mayBeRepeatedUntilTheDeadline() public {
-        AgreementId id = matched();
-        address account = seatOf(id, 0);
-        release(id);
-        vm.warp(audits.audit(id).deadline);
-
-        vm.expectEmit(address(audits));
-        emit IAudits.Released(id, account, cid("the true key"));
-        vm.prank(account);
-        audits.release(id, cid("the true key"));
-
-        auditTimesOut(id);
-        refusesAsLate();
-        release(id);
-    }
-
-    function test_release_countsTheVotesItself() public {
-        AgreementId id = revealed([Outcome.Match, Outcome.Withheld, Outcome.Match]);
-
-        vm.expectEmit(address(audits));
-        emit IAudits.Concluded(id, 0, Outcome.Match);
-        vm.expectEmit(address(audits));
-        emit IAudits.Released(id, owner, cid("key"));
-        release(id);
-
-        assertPhase(id, Phase.Released);
-        assertVerdict(id, Outcome.Match);
-        assertState(id, State.Settled);
-    }
-
-    function test_release_ofAJoinedSeatCountsTheVotesToo() public {
-        AgreementId id = revealed([Outcome.Match, Outcome.Match, Outcome.Match]);
-        address account = seatOf(id, 1);
-
-        vm.prank(account);
-        audits.release(id, cid("key"));
-
-        assertPhase(id, Phase.Released);
-        assertState(id, State.Settled);
-    }
-
-    function test_release_countsTheVotesAlsoWhenNobodyDidInTime() public {
-        AgreementId id = revealed([Outcome.Match, Outcome.Match, Outcome.Match]);
-        auditTimesOut(id);
-
-        release(id);
-
-        assertPhase(id, Phase.Released);
-        assertState(id, State.Settled);
-    }
-
-    function test_release_refusesWhileAVoteIsHidden() public {
-        AgreementId id = committed([Outcome.Match, Outcome.Match, Outcome.Match]);
-        reveal(id, 0, Outcome.Match);
-        reveal(id, 1, Outcome.Match);
-
-        refusesPhase(id);
-        release(id);
-    }
-
-    function test_release_refusesVotesThatAreNoMatch() public {
-        AgreementId id = revealed([Outcome.Mismatch, Outcome.Match, Outcome.Mismatch]);
-
-        vm.expectRevert(abi.encodeWithSelector(IAudits.PhaseForbids.selector, id, Phase.Concluded));
-        release(id);
-    }
-
-    function test_release_ofVotesRefusesWhoHasNoKey() public {
-        AgreementId id = revealed([Outcome.Match, Outcome.Match, Outcome.Match]);
-
-        vm.expectRevert(abi.encodeWithSelector(IAudits.CallerHasNoKey.selector, scientist));
-        vm.prank(scientist);
-        audits.release(id, cid("key"));
-
-        assertPhase(id, Phase.Revealing);
-    }
-
-    function test_release_isNoPartOfADispute() public {
-        AgreementId id = disputed(3);
-        draw(id);
-        joinAll(id);
-        submit(id);
-        cast(id, [Outcome.Match, Outcome.Match, Outcome.Match]);
-
-        vm.expectRevert(abi.encodeWithSelector(IAudits.PhaseForbids.selector, id, Phase.Concluded));
-        release(id);
-    }
-
-    function test_release_refusesWhoHasNoKey() public {
-        AgreementId id = matched();
-
-        vm.expectRevert(abi.encodeWithSelector(IAudits.CallerHasNoKey.selector, scientist));
-        vm.prank(scientist);
-        audits.release(id, cid("key"));
-    }
-
-    function test_release_refusesBeforeTheVerdict() public {
+    function test_redraw_happensTwiceAtMost() public {
         AgreementId id = evident(3);
+        for (uint256 redraws = 0; redraws < 2; redraws++) {
+            commit(id, 0, Outcome.Match);
+            advanceLate(id);
+            assertPhase(id, Phase.Joining);
+            vm.assertEq(audit(id).redraws, redraws + 1, "a redraw was not counted");
+            joinAll(id);
+            submit(id);
+        }
+        commit(id, 0, Outcome.Match);
+        advanceLate(id);
 
-        refusesPhase(id);
-        release(id);
+        assertVerdict(id, Outcome.Inconclusive);
+        assertAllPaid();
     }
 
-    function test_matched_withoutReleaseIsWithheld() public {
-        AgreementId id = matched();
-        refusesAsEarly(id);
-        audits.advance(id);
-
+    /// @dev What is audited does not change with who judges.
+    function test_redraw_leavesTheSegments() public {
+        AgreementId id = evident(3);
+        commit(id, 0, Outcome.Match);
         advanceLate(id);
+        vm.recordLogs();
+        joinAll(id);
+
+        assertPhase(id, Phase.Evidence);
+        Vm.Log[] memory logs = vm.getRecordedLogs();
+        for (uint256 i = 0; i < logs.length; i++) {
+            vm.assertTrue(logs[i].topics[0] != IAudits.SegmentsFixed.selector, "the segments were drawn again");
+        }
+    }
+
+    function test_redraw_mayTakeLongerThanTheWait() public {
+        AgreementId id = evident(3);
+        vm.warp(audit(id).waitDeadline);
+        vm.warp(audit(id).deadline);
+        commit(id, 0, Outcome.Match);
+        advanceLate(id);
+
+        assertPhase(id, Phase.Joining);
+        vm.assertGe(audit(id).waitDeadline, block.timestamp + WINDOW, "there is no time to draw anew");
+    }
+
+    // --- the second window
+
+    function test_withheld_firstOpensOneMoreWindowForTheSameSeats() public {
+        AgreementId id = evident(3);
+        address[] memory before = audits.seated(id, 0);
+        vote(id, [Outcome.Withheld, Outcome.Withheld, Outcome.Match]);
+
+        assertPhase(id, Phase.Evidence);
+        assertVerdict(id, Outcome.None);
+        assertRound(id, 1);
+        vm.assertEq(audit(id).joined, 7, "a seat was lost");
+        for (uint256 i = 0; i < 3; i++) {
+            vm.assertEq(seatOf(id, i), before[i], "a seat changed");
+        }
+        submit(id);
+        vote(id, [Outcome.Match, Outcome.Match, Outcome.Match]);
+        assertVerdict(id, Outcome.Match);
+    }
+
+    /// @dev Its evidence stands still; only who can fetch it may have changed.
+    function test_withheld_firstNeedsNoSecondSubmission() public {
+        AgreementId id = evident(3);
+        vote(id, [Outcome.Withheld, Outcome.Withheld, Outcome.Withheld]);
+        advanceLate(id);
+
+        assertPhase(id, Phase.Committing);
+        vote(id, [Outcome.Match, Outcome.Match, Outcome.Match]);
+        assertVerdict(id, Outcome.Match);
+    }
+
+    function test_withheld_secondIsTheVerdict() public {
+        AgreementId id = evident(3);
+        vote(id, [Outcome.Withheld, Outcome.Withheld, Outcome.Match]);
+        submit(id);
+        vote(id, [Outcome.Withheld, Outcome.Match, Outcome.Withheld]);
 
         assertVerdict(id, Outcome.Withheld);
         assertState(id, State.Forfeited);
+        assertAllPaid();
     }
 
-    /// @dev Two of three seats joined after two redraws; the third did not.
-    function withoutLastSeat() private returns (AgreementId id) {
-        id = drawn(3);
-        join(id, 0);
-        join(id, 1);
-        for (uint256 round = 0; round < 3; round++) {
-            advanceLate(id);
-        }
+    /// @dev And whoever was absent in the first vote is replaced, as ever.
+    function test_withheld_firstReplacesTheAbsent() public {
+        AgreementId id = evident(3);
+        address unable = seatOf(id, 2);
+        vote(id, [Outcome.Withheld, Outcome.Withheld, Outcome.Inconclusive]);
+
+        assertPhase(id, Phase.Joining);
+        vm.assertTrue(audit(id).withheldBefore, "the first Withheld is forgotten");
+        assertStake(unable, STAKE - SEAT_STAKE / 10);
+        join(id, 2);
+        submit(id);
+        vote(id, [Outcome.Withheld, Outcome.Withheld, Outcome.Withheld]);
+        assertVerdict(id, Outcome.Withheld);
     }
 }

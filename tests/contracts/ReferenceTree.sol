@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-pragma solidity ^0.8.28;
+pragma solidity 0.8.37;
 
 /// @title ReferenceTree
 /// @notice RFC 6962 section 2.1 as it is written, by recursion over all leaves: what the contracts' peaks are checked
@@ -36,6 +36,26 @@ library ReferenceTree {
             longest[length++] = root(entries, count - 2 * size, count - size);
         }
         return prefix(longest, length);
+    }
+
+    /// @notice Audit path of entry `index`, from the leaf upwards (section 2.1.1).
+    function path(bytes32[] memory entries, uint256 index) internal pure returns (bytes32[] memory found) {
+        bytes32[] memory downwards = new bytes32[](32);
+        (uint256 low, uint256 high, uint256 length) = (0, entries.length, 0);
+        while (high - low > 1) {
+            uint256 middle = low + split(high - low);
+            if (index < middle) {
+                downwards[length++] = root(entries, middle, high);
+                high = middle;
+            } else {
+                downwards[length++] = root(entries, low, middle);
+                low = middle;
+            }
+        }
+        found = new bytes32[](length);
+        for (uint256 i = 0; i < length; i++) {
+            found[i] = downwards[length - 1 - i];
+        }
     }
 
     function prefix(bytes32[] memory items, uint256 length) internal pure returns (bytes32[] memory taken) {

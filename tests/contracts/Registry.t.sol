@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-pragma solidity ^0.8.28;
+pragma solidity 0.8.37;
 
 import {IRegistry} from "../../contracts/interfaces/IRegistry.sol";
 import {CID_LIMIT, CallerIsNotOwner, CidLengthRefused} from "../../contracts/types/Errors.sol";
@@ -118,7 +118,9 @@ contract RegistryTest is Fixture {
 
     function test_registerDataset_namesItByItsContents() public view {
         bytes32 expected = keccak256(
-            abi.encode(block.chainid, address(registry), owner, datasetRoot, uint64(455), keccak256(cid("card")))
+            abi.encode(
+                block.chainid, address(registry), owner, datasetRoot, uint64(455), uint16(0), keccak256(cid("card"))
+            )
         );
 
         vm.assertEq(DatasetId.unwrap(dataset), expected, "the id is not the hash of what identifies the dataset");
@@ -126,44 +128,46 @@ contract RegistryTest is Fixture {
 
     function test_registerDataset_emitsDatasetRegistered() public {
         bytes32 id = keccak256(
-            abi.encode(block.chainid, address(registry), address(this), datasetRoot, uint64(9), keccak256(cid("9")))
+            abi.encode(
+                block.chainid, address(registry), address(this), datasetRoot, uint64(9), uint16(0), keccak256(cid("9"))
+            )
         );
 
         vm.expectEmit(address(registry));
-        emit IRegistry.DatasetRegistered(DatasetId.wrap(id), address(this), datasetRoot, 9, cid("9"));
-        registry.registerDataset(datasetRoot, 9, cid("9"));
+        emit IRegistry.DatasetRegistered(DatasetId.wrap(id), address(this), datasetRoot, 9, 0, cid("9"));
+        registry.registerDataset(datasetRoot, 9, 0, cid("9"));
     }
 
     function test_registerDataset_refusesTheSameTwice() public {
         vm.expectRevert(abi.encodeWithSelector(IRegistry.DatasetAlreadyRegistered.selector, dataset));
         vm.prank(owner);
-        registry.registerDataset(datasetRoot, 455, cid("card"));
+        registry.registerDataset(datasetRoot, 455, 0, cid("card"));
     }
 
     function test_registerDataset_letsAnotherOwnerRegisterTheSameRecords() public {
-        DatasetId other = registry.registerDataset(datasetRoot, 455, cid("card"));
+        DatasetId other = registry.registerDataset(datasetRoot, 455, 0, cid("card"));
 
         vm.assertTrue(!(other == dataset), "two owners' datasets have one id");
     }
 
     function test_registerDataset_refusesNoRoot() public {
         vm.expectRevert(abi.encodeWithSelector(IRegistry.DatasetIsEmpty.selector, bytes32(0), 1));
-        registry.registerDataset(0, 1, cid("card"));
+        registry.registerDataset(0, 1, 0, cid("card"));
     }
 
     function test_registerDataset_refusesNoRecords() public {
         vm.expectRevert(abi.encodeWithSelector(IRegistry.DatasetIsEmpty.selector, datasetRoot, 0));
-        registry.registerDataset(datasetRoot, 0, cid("card"));
+        registry.registerDataset(datasetRoot, 0, 0, cid("card"));
     }
 
     function test_registerDataset_refusesNoCard() public {
         vm.expectRevert(abi.encodeWithSelector(CidLengthRefused.selector, 0, CID_LIMIT));
-        registry.registerDataset(datasetRoot, 1, "");
+        registry.registerDataset(datasetRoot, 1, 0, "");
     }
 
     function test_registerDataset_refusesALongCid() public {
         vm.expectRevert(abi.encodeWithSelector(CidLengthRefused.selector, CID_LIMIT + 1, CID_LIMIT));
-        registry.registerDataset(datasetRoot, 1, new bytes(CID_LIMIT + 1));
+        registry.registerDataset(datasetRoot, 1, 0, new bytes(CID_LIMIT + 1));
     }
 
     function test_retireDataset_takesItOffOffer() public {
@@ -202,14 +206,15 @@ contract RegistryTest is Fixture {
 
         vm.expectRevert(abi.encodeWithSelector(IRegistry.DatasetAlreadyRegistered.selector, dataset));
         vm.prank(owner);
-        registry.registerDataset(datasetRoot, 455, cid("card"));
+        registry.registerDataset(datasetRoot, 455, 0, cid("card"));
     }
 
-    function test_offeredDataset_givesOwnerAndRoot() public view {
-        (address offerer, bytes32 root) = registry.offeredDataset(dataset);
+    function test_offeredDataset_givesOwnerRootAndLedger() public view {
+        (address offerer, bytes32 root, uint16 ledger) = registry.offeredDataset(dataset);
 
         vm.assertEq(offerer, owner, "the owner is another");
         vm.assertEq(root, datasetRoot, "the root is another");
+        vm.assertEq(ledger, 0, "a ledger is charged");
     }
 
     function test_offeredDataset_refusesTheUnknown() public {
@@ -219,45 +224,76 @@ contract RegistryTest is Fixture {
 
     // --- models
 
+    function parents(ModelId a, ModelId b) private pure returns (ModelId[] memory both) {
+        both = new ModelId[](2);
+        (both[0], both[1]) = (a, b);
+    }
+
+    function registerModel(bytes32 graph, bytes32 root) private returns (ModelId) {
+        return registry.registerModel(graph, root, NO_MODEL, new ModelId[](0), 0);
+    }
+
     function test_registerModel_keepsWhatWasGiven() public {
-        ModelId child = registry.registerModel(keccak256("graph"), keccak256("tuned"), model);
+        ModelId other = registerModel("g", "r");
+        ModelId child = registry.registerModel("graph", "average", model, parents(model, other), "derivation");
 
         IRegistry.Model memory known = registry.model(child);
         vm.assertEq(known.author, address(this), "the author is another");
-        vm.assertEq(known.graph, keccak256("graph"), "the graph is another");
-        vm.assertEq(known.initialRoot, keccak256("tuned"), "the initial root is another");
-        vm.assertTrue(known.parent == model, "the parent is another");
+        vm.assertEq(known.graph, "graph", "the graph is another");
+        vm.assertEq(known.root, "average", "the root is another");
+        vm.assertTrue(known.base == model, "the base is another");
+        vm.assertEq(known.derivation, "derivation", "the derivation is another");
+        vm.assertEq(known.parents.length, 2, "the parents are others");
+        vm.assertTrue(known.parents[1] == other, "the second parent is another");
         vm.assertTrue(known.active, "the model is not on offer");
     }
 
-    function test_registerModel_emitsModelRegistered() public {
-        bytes32 id =
-            keccak256(abi.encode(block.chainid, address(registry), address(this), bytes32("g"), bytes32("r"), model));
+    function test_registerModel_namesItByAllThatItIs() public {
+        ModelId[] memory both = parents(model, registerModel("g", "r"));
+        bytes32 ancestry = keccak256(abi.encodePacked(ModelId.unwrap(both[0]), ModelId.unwrap(both[1])));
+        bytes32 id = keccak256(
+            abi.encode(
+                block.chainid,
+                address(registry),
+                address(this),
+                bytes32("graph"),
+                bytes32("average"),
+                model,
+                ancestry,
+                bytes32("derivation")
+            )
+        );
 
         vm.expectEmit(address(registry));
-        emit IRegistry.ModelRegistered(ModelId.wrap(id), address(this), bytes32("g"), bytes32("r"), model);
-        registry.registerModel(bytes32("g"), bytes32("r"), model);
+        emit IRegistry.ModelRegistered(ModelId.wrap(id), address(this), "graph", "average", model, both, "derivation");
+        registry.registerModel("graph", "average", model, both, "derivation");
     }
 
     function test_registerModel_refusesTheSameTwice() public {
         vm.expectRevert(abi.encodeWithSelector(IRegistry.ModelAlreadyRegistered.selector, model));
         vm.prank(scientist);
-        registry.registerModel(keccak256("graph"), initialRoot, NO_MODEL);
+        registry.registerModel(keccak256("graph"), modelRoot, NO_MODEL, new ModelId[](0), 0);
     }
 
-    function test_registerModel_refusesAnUnknownParent() public {
-        vm.expectRevert(abi.encodeWithSelector(IRegistry.ModelNotRegistered.selector, NO_SUCH_MODEL));
-        registry.registerModel(bytes32("g"), bytes32("r"), NO_SUCH_MODEL);
+    function test_registerModel_refusesAnUnknownParentOrBase() public {
+        bytes memory reason = abi.encodeWithSelector(IRegistry.ModelNotRegistered.selector, NO_SUCH_MODEL);
+
+        vm.expectRevert(reason);
+        registry.registerModel("g", "r", NO_MODEL, parents(model, NO_SUCH_MODEL), 0);
+        vm.expectRevert(reason);
+        registry.registerModel("g", "r", NO_SUCH_MODEL, new ModelId[](0), 0);
     }
 
-    function test_registerModel_refusesNoGraph() public {
+    function test_registerModel_refusesMoreParentsThanItsLimit() public {
+        vm.expectRevert(abi.encodeWithSelector(IRegistry.TooManyParents.selector, 65, 64));
+        registry.registerModel("g", "r", NO_MODEL, new ModelId[](65), 0);
+    }
+
+    function test_registerModel_refusesNoGraphOrWeights() public {
         vm.expectRevert(abi.encodeWithSelector(IRegistry.ModelIsEmpty.selector, bytes32(0), bytes32("r")));
-        registry.registerModel(0, bytes32("r"), NO_MODEL);
-    }
-
-    function test_registerModel_refusesNoWeights() public {
+        registerModel(0, "r");
         vm.expectRevert(abi.encodeWithSelector(IRegistry.ModelIsEmpty.selector, bytes32("g"), bytes32(0)));
-        registry.registerModel(bytes32("g"), 0, NO_MODEL);
+        registerModel("g", 0);
     }
 
     function test_retireModel_takesItOffOffer() public {
@@ -298,95 +334,43 @@ contract RegistryTest is Fixture {
 
     // --- panels
 
-    function members(address a, address b) private pure returns (address[] memory both) {
-        both = new address[](2);
-        (both[0], both[1]) = (a, b);
-    }
-
-    function test_createPanel_keepsTheMembersInOrder() public {
-        PanelId id = registry.createPanel("hospitals", members(address(1), address(2)));
+    function test_createPanel_keepsCreatorNameAndTime() public {
+        PanelId id = registry.createPanel("hospitals");
 
         IRegistry.Panel memory known = registry.panel(id);
         vm.assertEq(known.creator, address(this), "the creator is another");
         vm.assertEq(bytes(known.name), "hospitals", "the name is another");
-        vm.assertEq(registry.panelLength(registry.panelNumber(id)), 2, "the panel has another length");
-        vm.assertEq(known.members[1], address(2), "the second member is another");
+        vm.assertEq(known.since, block.timestamp, "the time is another");
+    }
+
+    function test_createPanel_countsPanelsFromOne() public {
+        vm.assertEq(registry.panelNumber(registry.createPanel("a")), 1, "the first is not 1");
+        (uint32 number, address creator) = registry.panelCreator(registry.createPanel("b"));
+
+        vm.assertEq(number, 2, "the second is not 2");
+        vm.assertEq(creator, address(this), "the creator is another");
     }
 
     function test_createPanel_emitsPanelCreated() public {
         bytes32 id = keccak256(abi.encode(block.chainid, address(registry), address(this), keccak256("hospitals")));
 
         vm.expectEmit(address(registry));
-        emit IRegistry.PanelCreated(PanelId.wrap(id), address(this), "hospitals", members(address(1), address(2)));
-        registry.createPanel("hospitals", members(address(1), address(2)));
+        emit IRegistry.PanelCreated(PanelId.wrap(id), address(this), 1, "hospitals");
+        registry.createPanel("hospitals");
     }
 
     function test_createPanel_refusesTheSameNameTwice() public {
-        PanelId id = registry.createPanel("hospitals", members(address(1), address(2)));
+        PanelId id = registry.createPanel("hospitals");
 
         vm.expectRevert(abi.encodeWithSelector(IRegistry.PanelAlreadyCreated.selector, id));
-        registry.createPanel("hospitals", new address[](0));
+        registry.createPanel("hospitals");
     }
 
-    function test_createPanel_refusesNoName() public {
+    function test_createPanel_refusesNoNameAndALongOne() public {
         vm.expectRevert(abi.encodeWithSelector(IRegistry.PanelNameLengthRefused.selector, 0, 64));
-        registry.createPanel("", new address[](0));
-    }
-
-    function test_createPanel_refusesALongName() public {
+        registry.createPanel("");
         vm.expectRevert(abi.encodeWithSelector(IRegistry.PanelNameLengthRefused.selector, 65, 64));
-        registry.createPanel(letters(65), new address[](0));
-    }
-
-    function test_createPanel_refusesTheSameMemberTwice() public {
-        PanelId id = PanelId.wrap(
-            keccak256(abi.encode(block.chainid, address(registry), address(this), keccak256("hospitals")))
-        );
-
-        vm.expectRevert(abi.encodeWithSelector(IRegistry.MemberAlreadyListed.selector, id, address(1)));
-        registry.createPanel("hospitals", members(address(1), address(1)));
-    }
-
-    function test_createPanel_refusesTheZeroAddress() public {
-        PanelId id = PanelId.wrap(
-            keccak256(abi.encode(block.chainid, address(registry), address(this), keccak256("hospitals")))
-        );
-
-        vm.expectRevert(abi.encodeWithSelector(IRegistry.MemberIsZero.selector, id));
-        registry.createPanel("hospitals", members(address(1), address(0)));
-    }
-
-    function test_extendPanel_appends() public {
-        PanelId id = registry.createPanel("hospitals", members(address(1), address(2)));
-
-        vm.expectEmit(address(registry));
-        emit IRegistry.PanelExtended(id, members(address(3), address(4)));
-        registry.extendPanel(id, members(address(3), address(4)));
-
-        address[] memory listed = registry.panel(id).members;
-        vm.assertEq(listed.length, 4, "the panel did not grow by two");
-        vm.assertEq(listed[0], address(1), "the first member moved");
-        vm.assertEq(listed[3], address(4), "the last member is another");
-    }
-
-    function test_extendPanel_refusesWhoIsListed() public {
-        PanelId id = registry.createPanel("hospitals", members(address(1), address(2)));
-
-        vm.expectRevert(abi.encodeWithSelector(IRegistry.MemberAlreadyListed.selector, id, address(2)));
-        registry.extendPanel(id, members(address(3), address(2)));
-    }
-
-    function test_extendPanel_refusesAnybodyElse() public {
-        PanelId id = registry.createPanel("hospitals", members(address(1), address(2)));
-
-        vm.expectRevert(abi.encodeWithSelector(CallerIsNotOwner.selector, stranger, address(this)));
-        vm.prank(stranger);
-        registry.extendPanel(id, members(address(3), address(4)));
-    }
-
-    function test_extendPanel_refusesTheUnknown() public {
-        vm.expectRevert(abi.encodeWithSelector(IRegistry.PanelNotCreated.selector, NO_SUCH_PANEL));
-        registry.extendPanel(NO_SUCH_PANEL, members(address(3), address(4)));
+        registry.createPanel(letters(65));
     }
 
     function test_panelNumber_refusesTheUnknown() public {

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-pragma solidity ^0.8.28;
+pragma solidity 0.8.37;
 
 import {IAgreements} from "../../contracts/interfaces/IAgreements.sol";
+import {Contracts, IDirectory} from "../../contracts/interfaces/IDirectory.sol";
 import {IRegistry} from "../../contracts/interfaces/IRegistry.sol";
 import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
 import {Agreement, State} from "../../contracts/types/Agreement.sol";
 import {CID_LIMIT, CidLengthRefused} from "../../contracts/types/Errors.sol";
-import {AgreementId, DatasetId, ModelId, PanelId} from "../../contracts/types/Ids.sol";
+import {AgreementId, DatasetId, ModelId} from "../../contracts/types/Ids.sol";
 import {Permit, Terms} from "../../contracts/types/Terms.sol";
 import {Deployment} from "./Deployment.sol";
 import {Fixture} from "./Fixture.sol";
@@ -31,43 +32,18 @@ contract RequestTest is Fixture {
         vm.assertEq(fit.balanceOf(address(agreements)), PRICE, "the price is not locked");
     }
 
-    function test_request_keepsTheTerms() public {
+    function test_request_keepsPartiesAmountsAndTheHashOfTheTerms() public {
         Terms memory terms = defaultTerms();
         Agreement memory known = agreements.agreement(requested());
 
         vm.assertEq(known.scientist, scientist, "the scientist is another");
         vm.assertEq(known.owner, owner, "the owner is another");
         vm.assertEq(known.deadline, block.timestamp + terms.acceptanceWindow, "the acceptance deadline is another");
+        vm.assertEq(known.requestBlock, block.number, "the block is another");
         vm.assertEq(known.price, terms.price, "the price is another");
         vm.assertEq(known.bond, terms.bond, "the bond is another");
-        vm.assertEq(known.steps, terms.steps, "T is another");
-        vm.assertEq(known.segment, terms.segment, "k is another");
-        vm.assertEq(uint256(1) << known.groupBits, terms.group, "A is another");
-        vm.assertEq(known.trainingWindow, terms.trainingWindow, "the training window is another");
-        vm.assertEq(known.disputeWindow, terms.disputeWindow, "the dispute window is another");
-        vm.assertTrue(known.model == terms.model, "the model is another");
-    }
-
-    function test_request_bindsTheContext() public {
-        AgreementId id = requested();
-
-        bytes32 expected = keccak256(
-            abi.encode(
-                block.chainid,
-                address(agreements),
-                address(proof),
-                id,
-                owner,
-                scientist,
-                keccak256("recipe"),
-                datasetRoot,
-                initialRoot,
-                uint256(11),
-                uint256(2),
-                uint256(2)
-            )
-        );
-        vm.assertEq(agreements.agreement(id).ctx, expected, "ctx does not bind the job");
+        vm.assertEq(known.fees, 0, "fees are locked");
+        vm.assertEq(known.digest, keccak256(abi.encode(terms)), "the terms' hash is another");
     }
 
     function test_request_namesItByScientistAndSalt() public {
@@ -83,7 +59,7 @@ contract RequestTest is Fixture {
         fit.approve(address(agreements), PRICE);
 
         vm.expectEmit(address(agreements));
-        emit IAgreements.Requested(idOf("salt"), scientist, owner, defaultTerms(), cid("offer"));
+        emit IAgreements.Requested(idOf("salt"), scientist, owner, defaultTerms(), 0, 0, 0, cid("offer"));
         vm.prank(scientist);
         agreements.request("salt", defaultTerms(), cid("offer"), noPermit());
     }
@@ -164,20 +140,6 @@ contract RequestTest is Fixture {
         refuses(defaultTerms(), abi.encodeWithSelector(IAgreements.AgreementExists.selector, id));
     }
 
-    function test_request_refusesAnUnknownPanel() public {
-        Terms memory terms = defaultTerms();
-        terms.audit.panel = PanelId.wrap("none");
-
-        refuses(terms, abi.encodeWithSelector(IRegistry.PanelNotCreated.selector, terms.audit.panel));
-    }
-
-    function test_request_takesAKnownPanel() public {
-        Terms memory terms = defaultTerms();
-        terms.audit.panel = registry.createPanel("hospitals", new address[](0));
-
-        assertState(requested("salt", terms), State.Requested);
-    }
-
     function test_request_refusesNoRecipe() public {
         Terms memory terms = defaultTerms();
         terms.recipe = 0;
@@ -185,33 +147,32 @@ contract RequestTest is Fixture {
         refuses(terms, abi.encodeWithSelector(IAgreements.RecipeIsZero.selector));
     }
 
-    function test_request_refusesNoSteps() public {
+    /// @dev The state before the last step of a run of one step is the initial one, which everybody knows.
+    function test_request_refusesARunOfOneStep() public {
         Terms memory terms = defaultTerms();
-        terms.steps = 0;
+        terms.steps = 1;
 
-        refuses(terms, abi.encodeWithSelector(IAgreements.StepsAreZero.selector));
+        refuses(terms, abi.encodeWithSelector(IAgreements.TooFewSteps.selector, 1, 2));
     }
 
     function test_request_refusesASegmentOfOneStep() public {
         Terms memory terms = defaultTerms();
-        terms.segment = 1;
+        terms.segmentSteps = 1;
 
         refuses(terms, abi.encodeWithSelector(IAgreements.SegmentTooShort.selector, 1, 2));
     }
 
     function testFuzz_request_takesAnyPowerOfTwoForAGroup(uint8 bits) public {
         Terms memory terms = defaultTerms();
-        terms.group = uint32(1) << (bits % 32);
+        terms.groupLeaves = uint32(1) << (bits % 32);
 
-        AgreementId id = requested("salt", terms);
-
-        vm.assertEq(agreements.agreement(id).groupBits, bits % 32, "the group's logarithm is another");
+        vm.assertEq(proof.run(begun(terms)).groupBits, bits % 32, "the group's logarithm is another");
     }
 
     function testFuzz_request_refusesAnyOtherGroup(uint32 group) public {
         vm.assume(group == 0 || group & (group - 1) != 0);
         Terms memory terms = defaultTerms();
-        terms.group = group;
+        terms.groupLeaves = group;
 
         refuses(terms, abi.encodeWithSelector(IAgreements.GroupIsNotPowerOfTwo.selector, group));
     }
@@ -220,16 +181,15 @@ contract RequestTest is Fixture {
         Terms memory terms = defaultTerms();
         terms.price = 1 << 96;
 
-        refuses(terms, abi.encodeWithSelector(IAgreements.AmountTooLarge.selector, 1 << 96, type(uint96).max));
+        refuses(terms, abi.encodeWithSelector(IAgreements.AmountTooLarge.selector, 1 << 96, type(uint88).max));
     }
 
     function test_request_refusesABondThatCannotBe() public {
         Terms memory terms = defaultTerms();
         terms.bond = type(uint128).max;
 
-        bytes memory tooLarge =
-            abi.encodeWithSelector(IAgreements.AmountTooLarge.selector, type(uint128).max, type(uint96).max);
-        refuses(terms, tooLarge);
+        bytes4 error = IAgreements.AmountTooLarge.selector;
+        refuses(terms, abi.encodeWithSelector(error, type(uint128).max, type(uint88).max));
     }
 
     function test_request_refusesNoWindowEvenOnTheDevnet() public {
@@ -241,7 +201,11 @@ contract RequestTest is Fixture {
 
     function test_request_refusesShortWindowsOffTheDevnet() public {
         vm.chainId(1);
-        agreements = Deployment.agreements(vm, fit, registry);
+        directory = IDirectory(Deployment.create(Deployment.code("Directory", abi.encode(this)), "main net"));
+        Contracts memory listed = Deployment.contracts(directory, "main net");
+        (listed.registry, listed.fitCoin) = (address(registry), address(fit));
+        directory.fill(listed);
+        agreements = IAgreements(Deployment.create(Deployment.codes(directory)[3], "main net"));
         vm.assertEq(agreements.minimumWindow(), 600, "the shortest window is not ten minutes");
         bytes memory reason = abi.encodeWithSelector(IAgreements.WindowTooShort.selector, 599, 600);
 
@@ -261,6 +225,28 @@ contract RequestTest is Fixture {
         terms.owner = stranger;
 
         refuses(terms, abi.encodeWithSelector(IAgreements.DatasetOwnerDiffers.selector, stranger, owner));
+    }
+
+    function test_request_refusesAnotherDatasetRoot() public {
+        Terms memory terms = defaultTerms();
+        terms.datasetRoot = "another";
+
+        bytes4 error = IAgreements.DatasetRootDiffers.selector;
+        refuses(terms, abi.encodeWithSelector(error, bytes32("another"), datasetRoot));
+    }
+
+    function test_request_refusesAnotherModelRoot() public {
+        Terms memory terms = defaultTerms();
+        terms.modelRoot = "another";
+
+        refuses(terms, abi.encodeWithSelector(IAgreements.ModelRootDiffers.selector, bytes32("another"), modelRoot));
+    }
+
+    function test_request_refusesAChargeWithoutALedger() public {
+        Terms memory terms = defaultTerms();
+        terms.charge = 1;
+
+        refuses(terms, abi.encodeWithSelector(IAgreements.ChargeRefused.selector, 1, 0));
     }
 
     function test_request_refusesAnUnknownDataset() public {

@@ -1,41 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
-pragma solidity ^0.8.28;
+pragma solidity 0.8.37;
 
+import {IAgreements} from "../../contracts/interfaces/IAgreements.sol";
 import {IProofOfTrain} from "../../contracts/interfaces/IProofOfTrain.sol";
 import {State} from "../../contracts/types/Agreement.sol";
 import {CallerIsNotOwner, DeadlinePassed} from "../../contracts/types/Errors.sol";
 import {AgreementId} from "../../contracts/types/Ids.sol";
-import {Run} from "../../contracts/types/Run.sol";
+import {RunRecord} from "../../contracts/types/Run.sol";
+import {Terms} from "../../contracts/types/Terms.sol";
 import {Fixture} from "./Fixture.sol";
+import {History} from "./History.sol";
 
 /// @notice The order seed: begin and fix, within 256 blocks, within EIP-2935's 8191, and beyond.
 contract SeedTest is Fixture {
-    address private constant HISTORY = 0x0000F90827F1C53a10cb7A02335B175320002935;
-    address private constant SYSTEM = 0xffffFFFfFFffffffffffffffFfFFFfffFFFfFFfE;
-    /// @dev The history contract as EIP-2935 gives it.
-    bytes private constant HISTORY_CODE = hex"3373fffffffffffffffffffffffffffffffffffffffe146046576020360360"
-        hex"42575f35600143038111604257611fff81430311604257611fff9006545f5260205ff35b5f5ffd5b5f35611fff60014303065500";
-
     function setUp() public override {
         super.setUp();
-        vm.etch(HISTORY, "");
+        History.remove();
     }
 
     /// @dev Lets the chain of EIP-2935 remember `hash` for the block before the present one.
     function remember(bytes32 hash) private {
-        vm.etch(HISTORY, HISTORY_CODE);
-        vm.prank(SYSTEM);
-        (bool stored,) = HISTORY.call(abi.encode(hash));
-        vm.assertTrue(stored, "the history contract took no hash");
+        History.remember(vm.getBlockNumber() - 1, hash);
     }
 
     function seedOf(AgreementId id, bytes32 blockHash) private view returns (bytes32) {
-        return keccak256(abi.encode(agreements.agreement(id).ctx, blockHash, NONCE));
+        return keccak256(abi.encode(contextOf(id), blockHash, NONCE));
     }
 
     function tryToBegin(AgreementId id) private {
         vm.prank(owner);
-        proof.begin(id, NONCE);
+        proof.begin(id, defaultTerms(), NONCE, NOISE_ROOT);
     }
 
     function later(uint256 blocks) private returns (uint256 present) {
@@ -58,9 +52,8 @@ contract SeedTest is Fixture {
     }
 
     function test_begin_keepsWhatTheRunNeeds() public {
-        Run memory known = proof.run(begun());
+        RunRecord memory known = proof.run(begun());
 
-        vm.assertEq(known.owner, owner, "the owner is another");
         vm.assertEq(known.deadline, block.timestamp + 1 days, "the deadline is another");
         vm.assertEq(known.leaves, 7, "the transcript has another length");
         vm.assertEq(known.groupBits, 1, "the group is another");
@@ -73,7 +66,7 @@ contract SeedTest is Fixture {
         bytes32 seed = seedOf(id, blockhash(block.number - 1));
 
         vm.expectEmit(address(proof));
-        emit IProofOfTrain.Begun(id, agreements.agreement(id).ctx, seed, NONCE);
+        emit IProofOfTrain.Begun(id, contextOf(id), seed, blockhash(block.number - 1), NONCE, NOISE_ROOT);
         tryToBegin(id);
     }
 
@@ -130,14 +123,28 @@ contract SeedTest is Fixture {
         tryToBegin(id);
     }
 
-    function test_begin_refusesAnotherNonce() public {
+    function test_begin_refusesAnotherNonceOrNoiseRoot() public {
         AgreementId id = accepted();
         later(1);
-        bytes32 other = keccak256(abi.encode(bytes32("another")));
+        Terms memory terms = defaultTerms();
 
-        vm.expectRevert(abi.encodeWithSelector(IProofOfTrain.NonceDiffers.selector, other, commitment()));
+        vm.expectPartialRevert(IAgreements.TermsDiffer.selector);
         vm.prank(owner);
-        proof.begin(id, "another");
+        proof.begin(id, terms, "another", NOISE_ROOT);
+        vm.expectPartialRevert(IAgreements.TermsDiffer.selector);
+        vm.prank(owner);
+        proof.begin(id, terms, NONCE, "another");
+    }
+
+    function test_begin_refusesOtherTerms() public {
+        AgreementId id = accepted();
+        later(1);
+        Terms memory terms = defaultTerms();
+        terms.steps++;
+
+        vm.expectPartialRevert(IAgreements.TermsDiffer.selector);
+        vm.prank(owner);
+        proof.begin(id, terms, NONCE, NOISE_ROOT);
     }
 
     function test_begin_refusesAnybodyElse() public {
@@ -146,21 +153,21 @@ contract SeedTest is Fixture {
 
         vm.expectRevert(abi.encodeWithSelector(CallerIsNotOwner.selector, scientist, owner));
         vm.prank(scientist);
-        proof.begin(id, NONCE);
+        proof.begin(id, defaultTerms(), NONCE, NOISE_ROOT);
     }
 
     function test_begin_refusesARequest() public {
         AgreementId id = requested();
         later(1);
 
-        vm.expectRevert(abi.encodeWithSelector(IProofOfTrain.SeedNotAwaited.selector, id));
+        vm.expectRevert(abi.encodeWithSelector(IAgreements.StateForbids.selector, id, stateOf(id)));
         tryToBegin(id);
     }
 
     function test_begin_refusesToBeginTwice() public {
         AgreementId id = begun();
 
-        vm.expectRevert(abi.encodeWithSelector(IProofOfTrain.SeedNotAwaited.selector, id));
+        vm.expectRevert(abi.encodeWithSelector(IAgreements.StateForbids.selector, id, stateOf(id)));
         tryToBegin(id);
     }
 

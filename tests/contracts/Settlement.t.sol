@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-pragma solidity ^0.8.28;
+pragma solidity 0.8.37;
 
 import {IAgreements} from "../../contracts/interfaces/IAgreements.sol";
 import {State} from "../../contracts/types/Agreement.sol";
-import {DeadlineNotPassed, DeadlinePassed} from "../../contracts/types/Errors.sol";
+import {
+    CallerIsNotProofOfTrain,
+    CallerIsNotScientist,
+    DeadlineNotPassed,
+    DeadlinePassed
+} from "../../contracts/types/Errors.sol";
 import {AgreementId} from "../../contracts/types/Ids.sol";
-import {Ending} from "../../contracts/types/Run.sol";
+import {RunEnd} from "../../contracts/types/Run.sol";
 import {Terms} from "../../contracts/types/Terms.sol";
 import {Fixture} from "./Fixture.sol";
 
@@ -21,7 +26,7 @@ contract SettlementTest is Fixture {
         AgreementId id = trained();
 
         vm.expectEmit(address(agreements));
-        emit IAgreements.Settled(id, PRICE + BOND, 0, 0);
+        emit IAgreements.Settled(id, State.Settled, PRICE + BOND, 0, 0);
         vm.prank(scientist);
         agreements.acceptResult(id);
 
@@ -35,22 +40,12 @@ contract SettlementTest is Fixture {
         uint256 due = uint256(PRICE) * 6 / 11;
 
         vm.expectEmit(address(agreements));
-        emit IAgreements.Settled(id, due + BOND, PRICE - due, 0);
+        emit IAgreements.Settled(id, State.Settled, due + BOND, 0, 0);
         vm.prank(scientist);
         agreements.acceptResult(id);
 
         assertOwed(owner, due + BOND);
         assertOwed(scientist, PRICE - due);
-    }
-
-    function test_acceptResult_paysNothingForNoSteps() public {
-        AgreementId id = diverged(1);
-
-        vm.prank(scientist);
-        agreements.acceptResult(id);
-
-        assertOwed(owner, BOND);
-        assertOwed(scientist, PRICE);
     }
 
     function test_acceptResult_isInTimeAtItsDeadline() public {
@@ -75,7 +70,7 @@ contract SettlementTest is Fixture {
     function test_acceptResult_refusesAnybodyElse() public {
         AgreementId id = trained();
 
-        vm.expectRevert(abi.encodeWithSelector(IAgreements.CallerIsNotScientist.selector, owner, scientist));
+        vm.expectRevert(abi.encodeWithSelector(CallerIsNotScientist.selector, owner, scientist));
         vm.prank(owner);
         agreements.acceptResult(id);
     }
@@ -105,7 +100,7 @@ contract SettlementTest is Fixture {
         timeOut(id);
 
         vm.expectEmit(address(agreements));
-        emit IAgreements.Settled(id, PRICE + BOND, 0, 0);
+        emit IAgreements.Settled(id, State.Settled, PRICE + BOND, 0, 0);
         vm.prank(stranger);
         agreements.settle(id);
 
@@ -153,13 +148,10 @@ contract SettlementTest is Fixture {
     function testFuzz_settle_dividesThePriceWithoutRemainder(uint96 price, uint32 steps, uint32 segment) public {
         Terms memory terms = defaultTerms();
         terms.price = price % 1e24;
-        terms.steps = steps % 1e6 + 1;
-        terms.segment = segment % 1e6 + 2;
-        terms.group = 16;
-        AgreementId id = begun(terms);
-        Ending memory end = ending(id, terms, 1);
-        vm.prank(owner);
-        proof.diverge(id, end);
+        terms.segmentSteps = segment % 1e6 + 2;
+        terms.steps = steps % 1e6 + terms.segmentSteps + 1;
+        terms.groupLeaves = 1;
+        AgreementId id = diverged(terms, 2);
         timeOut(id);
 
         agreements.settle(id);
@@ -177,7 +169,7 @@ contract SettlementTest is Fixture {
         uint256 burned = BOND - BOND / 2;
 
         vm.expectEmit(address(agreements));
-        emit IAgreements.Forfeited(id, PRICE + BOND / 2, burned);
+        emit IAgreements.Settled(id, State.Forfeited, 0, PRICE + BOND / 2, burned);
         vm.prank(stranger);
         agreements.expire(id);
 
@@ -270,20 +262,29 @@ contract SettlementTest is Fixture {
 
     // --- reports
 
+    function digestOf(Terms memory terms) private pure returns (bytes32) {
+        return keccak256(abi.encode(terms));
+    }
+
+    function end(AgreementId id) private {
+        RunEnd memory how = RunEnd(11, 3, 4, 11, 2 hours, 0);
+        agreements.endTraining(id, digestOf(termsOf[id]), how, defaultTerms().audit);
+    }
+
     function test_startTraining_refusesAnybodyButProofOfTrain() public {
         AgreementId id = accepted();
 
-        vm.expectRevert(abi.encodeWithSelector(IAgreements.CallerIsNotProofOfTrain.selector, owner, address(proof)));
+        vm.expectRevert(abi.encodeWithSelector(CallerIsNotProofOfTrain.selector, owner, address(proof)));
         vm.prank(owner);
-        agreements.startTraining(id);
+        agreements.startTraining(id, digestOf(defaultTerms()), keyCommitment());
     }
 
     function test_endTraining_refusesAnybodyButProofOfTrain() public {
         AgreementId id = begun();
 
-        vm.expectRevert(abi.encodeWithSelector(IAgreements.CallerIsNotProofOfTrain.selector, owner, address(proof)));
+        vm.expectRevert(abi.encodeWithSelector(CallerIsNotProofOfTrain.selector, owner, address(proof)));
         vm.prank(owner);
-        agreements.endTraining(id, 11);
+        end(id);
     }
 
     function test_startTraining_refusesARunInTraining() public {
@@ -291,7 +292,7 @@ contract SettlementTest is Fixture {
 
         refusesState(id);
         vm.prank(address(proof));
-        agreements.startTraining(id);
+        agreements.startTraining(id, digestOf(defaultTerms()), keyCommitment());
     }
 
     function test_endTraining_refusesARunThatNeverBegan() public {
@@ -299,7 +300,7 @@ contract SettlementTest is Fixture {
 
         refusesState(id);
         vm.prank(address(proof));
-        agreements.endTraining(id, 11);
+        end(id);
     }
 
     function test_endTraining_refusesAfterTheDeadline() public {
@@ -308,6 +309,6 @@ contract SettlementTest is Fixture {
 
         vm.expectRevert(abi.encodeWithSelector(DeadlinePassed.selector, block.timestamp - 1, block.timestamp));
         vm.prank(address(proof));
-        agreements.endTraining(id, 11);
+        end(id);
     }
 }

@@ -1,257 +1,295 @@
 // SPDX-License-Identifier: Apache-2.0
-pragma solidity ^0.8.28;
+pragma solidity 0.8.37;
 
-import {IAudits} from "../../contracts/interfaces/IAudits.sol";
-import {Membership, Outcome} from "../../contracts/types/Audit.sol";
-import {AgreementId} from "../../contracts/types/Ids.sol";
+import {IVerifiers} from "../../contracts/interfaces/IVerifiers.sol";
+import {Phase, SeatSettlement} from "../../contracts/types/Audit.sol";
+import {CallerIsNotAudits} from "../../contracts/types/Errors.sol";
+import {AgreementId, PanelId} from "../../contracts/types/Ids.sol";
 import {Permit} from "../../contracts/types/Terms.sol";
+import {Verifier} from "../../contracts/types/Verifier.sol";
 import {AuditFixture} from "./AuditFixture.sol";
 
-/// @notice A verifier's stake: stake, unstake, withdraw.
+/// @notice A verifier's money and its hash chain.
 contract StakeTest is AuditFixture {
-    uint256 private constant NEWCOMER_KEY = 0xFEED;
-    address private newcomer = vm.addr(NEWCOMER_KEY);
+    address private account;
 
     function setUp() public override {
         super.setUp();
-        fit.transfer(newcomer, 3 * STAKE);
+        account = members[0];
     }
 
-    function unstake(address account) private {
-        vm.prank(account);
-        audits.unstake();
-    }
-
-    function withdraw(address account) private {
-        vm.prank(account);
-        audits.withdraw();
+    function by(address who) private {
+        vm.prank(who);
     }
 
     // --- stake
 
-    function test_stake_locksTheFullStakeAndJoinsThePool() public {
-        vm.prank(newcomer);
-        fit.approve(address(audits), STAKE);
+    function test_stake_numbersVerifiersFromOne() public view {
+        for (uint32 i = 0; i < MEMBERS; i++) {
+            vm.assertEq(verifiers.numberOf(members[i]), i + 1, "the number is another");
+        }
+        uint32[] memory numbers = new uint32[](2);
+        (numbers[0], numbers[1]) = (0, 3);
+        address[] memory accounts = verifiers.accountsOf(numbers);
+        vm.assertEq(accounts[0], address(0), "0 is somebody");
+        vm.assertEq(accounts[1], members[2], "3 is another");
+    }
 
-        vm.expectEmit(address(audits));
-        emit IAudits.Staked(newcomer, STAKE, MEMBERS + 1);
-        vm.prank(newcomer);
-        audits.stake(noPermit());
+    function test_stake_addsUp() public {
+        approve(account, 7, address(verifiers));
+        vm.expectEmit(address(verifiers));
+        emit IVerifiers.Staked(account, 1, 7);
+        by(account);
+        verifiers.stake(7, 0, noPermit());
 
-        assertStake(newcomer, STAKE);
-        vm.assertEq(audits.poolLength(), MEMBERS + 1, "the pool did not grow by one");
-        vm.assertEq(audits.poolMember(MEMBERS), newcomer, "the newcomer is not the pool's last");
-        assertBalanced();
+        assertStake(account, STAKE + 7);
+        vm.assertEq(verifierOf(account).link, linkAt(account, 0), "the chain changed");
     }
 
     function test_stake_takesAPermit() public {
-        Permit memory permit = signedPermit(NEWCOMER_KEY, STAKE, address(audits));
+        Permit memory permit = signedPermit(OWNER_KEY, 5 ether, address(verifiers));
+        by(owner);
+        verifiers.stake(5 ether, "link", permit);
 
-        vm.prank(newcomer);
-        audits.stake(permit);
-
-        assertStake(newcomer, STAKE);
+        assertStake(owner, 5 ether);
     }
 
-    function test_stake_standsWhenSomebodyElseUsedThePermit() public {
-        Permit memory p = signedPermit(NEWCOMER_KEY, STAKE, address(audits));
-        fit.permit(newcomer, address(audits), p.value, p.deadline, p.v, p.r, p.s);
-
-        vm.prank(newcomer);
-        audits.stake(p);
-
-        assertStake(newcomer, STAKE);
+    function test_stake_needsAChainTheFirstTime() public {
+        vm.expectRevert(IVerifiers.LinkIsZero.selector);
+        by(stranger);
+        verifiers.stake(0, 0, noPermit());
     }
 
-    function test_stake_refusesToStakeTwice() public {
-        vm.expectRevert(abi.encodeWithSelector(IAudits.StakedAlready.selector, members[0]));
-        vm.prank(members[0]);
-        audits.stake(noPermit());
+    function test_stake_ofNothingMakesAVerifier() public {
+        by(stranger);
+        verifiers.stake(0, "link", noPermit());
+
+        vm.assertEq(verifiers.numberOf(stranger), MEMBERS + 1, "it has no number");
     }
 
-    function test_stake_refusesWhileUnbonding() public {
-        unstake(members[0]);
-        uint256 unbonded = block.timestamp + 21 days;
-        vm.warp(unbonded - 1);
+    // --- leaving
 
-        vm.expectRevert(abi.encodeWithSelector(IAudits.StakeIsUnbonding.selector, unbonded, unbonded - 1));
-        vm.prank(members[0]);
-        audits.stake(noPermit());
+    function test_unstake_leavesAfterTheUnbondingTime() public {
+        by(account);
+        verifiers.leavePool();
+        uint256 before = fit.balanceOf(account);
+        vm.expectEmit(address(verifiers));
+        emit IVerifiers.Unstaked(account, STAKE, block.timestamp + 21 days);
+        by(account);
+        verifiers.unstake(STAKE);
+        assertStake(account, 0);
+
+        vm.warp(block.timestamp + 21 days - 1);
+        vm.expectRevert(abi.encodeWithSelector(IVerifiers.NothingToWithdraw.selector, account));
+        by(account);
+        verifiers.withdraw();
+        vm.warp(block.timestamp + 1);
+        vm.expectEmit(address(verifiers));
+        emit IVerifiers.Withdrawn(account, 0, STAKE);
+        by(account);
+        verifiers.withdraw();
+
+        vm.assertEq(fit.balanceOf(account) - before, STAKE, "another amount was paid");
     }
 
-    function test_stake_takesBackWhoHasLeftUnderItsNumber() public {
-        unstake(members[3]);
-        vm.warp(block.timestamp + 21 days);
-        withdraw(members[3]);
+    function test_unstake_beginsAnewForWhatWasLeavingBefore() public {
+        by(account);
+        verifiers.unstake(1 ether);
+        vm.warp(block.timestamp + 20 days);
+        by(account);
+        verifiers.unstake(2 ether);
 
-        stake(members[3]);
-
-        assertStake(members[3], STAKE);
-        vm.assertEq(audits.membership(members[3]).number, 4, "the number is another");
-        vm.assertEq(audits.poolLength(), MEMBERS, "the pool grew");
-        assertBalanced();
+        Verifier memory known = verifierOf(account);
+        vm.assertEq(known.unbonding, 3 ether, "another amount is leaving");
+        vm.assertEq(known.unbonded, block.timestamp + 21 days, "the time did not begin anew");
     }
 
-    function test_stake_topsUpAfterAPenaltyAtOnce() public {
+    function test_unstake_refusesMoreThanIsFree() public {
+        AgreementId id = joined(3);
+        address seated = seatOf(id, 0);
+
+        vm.expectRevert(
+            abi.encodeWithSelector(IVerifiers.StakeTooSmall.selector, STAKE - SEAT_STAKE, STAKE - SEAT_STAKE + 1)
+        );
+        by(seated);
+        verifiers.unstake(STAKE - SEAT_STAKE + 1);
+    }
+
+    function test_unstake_refusesWhatHoldsAPlaceInThePool() public {
+        uint256 unit = verifiers.poolStake();
+        vm.expectRevert(abi.encodeWithSelector(IVerifiers.PoolNeedsStake.selector, unit - 1, unit));
+        by(account);
+        verifiers.unstake(STAKE - 1000 ether + 1);
+
+        by(account);
+        verifiers.unstake(STAKE - 1000 ether);
+    }
+
+    function test_verifiersCalls_refuseWhoNeverStaked() public {
+        bytes memory reason = abi.encodeWithSelector(IVerifiers.NotAVerifier.selector, stranger);
+        PanelId which = panel;
+
+        vm.expectRevert(reason);
+        by(stranger);
+        verifiers.unstake(0);
+        vm.expectRevert(reason);
+        by(stranger);
+        verifiers.withdraw();
+        vm.expectRevert(reason);
+        by(stranger);
+        verifiers.present();
+        vm.expectRevert(reason);
+        by(stranger);
+        verifiers.joinPool();
+        vm.expectRevert(reason);
+        by(stranger);
+        verifiers.joinPanel(which);
+        vm.expectRevert(reason);
+        by(stranger);
+        verifiers.renewChain("link");
+    }
+
+    // --- the chain
+
+    function test_renewChain_countsForLaterOpenings() public {
         AgreementId id = drawn(3);
-        address absent = seatOf(id, 0);
-        advanceLate(id);
-        assertStake(absent, STAKE - feePerSeat(3));
-        vm.assertTrue(!audits.membership(absent).isActive(), "who is below the stake can be drawn");
+        address seated = seatOf(id, 0);
+        bytes26 link = linkAt(seated, 0);
+        vm.expectEmit(address(verifiers));
+        emit IVerifiers.ChainRenewed(seated, link, 1);
+        by(seated);
+        verifiers.renewChain(link);
 
-        vm.prank(absent);
-        fit.approve(address(audits), feePerSeat(3));
-        vm.expectEmit(address(audits));
-        emit IAudits.Staked(absent, feePerSeat(3), audits.membership(absent).number);
-        vm.prank(absent);
-        audits.stake(noPermit());
-
-        vm.assertTrue(audits.membership(absent).isActive(), "who topped up cannot be drawn");
-        assertBalanced();
+        bytes26 next = linkAt(seated, 1);
+        vm.expectRevert(abi.encodeWithSelector(IVerifiers.ChainIsYounger.selector, 1, 1));
+        by(seated);
+        audits.join(id, 0, 0, next, "recipient");
     }
 
-    // --- unstake
-
-    function test_unstake_bindsTheStakeForTheUnbondingTime() public {
-        vm.expectEmit(address(audits));
-        emit IAudits.Unstaked(members[0], block.timestamp + 21 days);
-        unstake(members[0]);
-
-        vm.expectRevert(abi.encodeWithSelector(IAudits.NothingToWithdraw.selector, members[0]));
-        withdraw(members[0]);
+    function test_renewChain_refusesNothing() public {
+        vm.expectRevert(IVerifiers.LinkIsZero.selector);
+        by(account);
+        verifiers.renewChain(0);
     }
 
-    function test_unstake_refusesWhoHasNoStake() public {
-        vm.expectRevert(abi.encodeWithSelector(IAudits.NotStaked.selector, stranger));
-        unstake(stranger);
+    function test_engage_takesTheLinkOfItsOpeningAndNoOther() public {
+        AgreementId id = opened(3);
+        for (uint256 i = 0; i < 4; i++) {
+            trained(bytes32(i), auditedTerms(3), scientist);
+        }
+        draw(id);
+        address seated = seatOf(id, 0);
+        for (uint256 opening = 0; opening < 6; opening++) {
+            if (opening == 1) continue;
+            bytes26 wrong = linkAt(seated, opening);
+            vm.expectPartialRevert(IVerifiers.LinkDiffers.selector);
+            by(seated);
+            audits.join(id, 0, 0, wrong, "recipient");
+        }
+
+        join(id, 0);
+
+        vm.assertEq(verifierOf(seated).link, linkAt(seated, 1), "the link is not kept");
+        vm.assertEq(verifierOf(seated).position, 1, "its opening is not kept");
     }
 
-    function test_unstake_refusesWhoIsLeavingAlready() public {
-        unstake(members[0]);
+    /// @dev In whatever order a verifier joins its audits, each takes the link of its own opening.
+    function test_engage_doesNotDependOnTheOrderOfJoining() public {
+        AgreementId[3] memory ids;
+        for (uint256 i = 0; i < 3; i++) {
+            ids[i] = trained(bytes32(i), auditedTerms(5), scientist);
+        }
+        for (uint256 i = 0; i < 3; i++) {
+            draw(ids[i]);
+        }
+        for (uint256 i = 3; i > 0; i--) {
+            joinAll(ids[i - 1]);
+        }
 
-        vm.expectRevert(abi.encodeWithSelector(IAudits.NotStaked.selector, members[0]));
-        unstake(members[0]);
+        vm.assertTrue(verifierOf(seatOf(ids[0], 0)).locked > 0, "nobody joined");
     }
 
-    function test_unstake_takesWhoIsBelowTheStake() public {
+    function test_engage_refusesAChainThatIsTooFarBehind() public {
         AgreementId id = drawn(3);
-        address absent = seatOf(id, 0);
+        bytes memory code = address(audits).code;
+        vm.assertTrue(code.length > 0, "no audits");
+        address seated = seatOf(id, 0);
+        uint32 number = verifiers.numberOf(seated);
+        bytes26 link = linkAt(seated, 1);
+
+        vm.expectRevert(abi.encodeWithSelector(IVerifiers.ChainTooFarBehind.selector, 4097, 4096));
+        by(address(audits));
+        verifiers.engage(number, seated, 0, 4097, link);
+        vm.expectPartialRevert(IVerifiers.LinkDiffers.selector);
+        by(address(audits));
+        verifiers.engage(number, seated, 0, 4096, link);
+    }
+
+    // --- as Audits says
+
+    function test_engage_reservesAndSettleFrees() public {
+        AgreementId id = joined(3);
+        address seated = seatOf(id, 0);
+        Verifier memory known = verifierOf(seated);
+        vm.assertEq(known.locked, SEAT_STAKE, "the seat's stake is not reserved");
+        assertStake(seated, STAKE);
+
+        submit(id);
         advanceLate(id);
-
-        unstake(absent);
-        vm.warp(block.timestamp + 21 days);
-        uint256 before = fit.balanceOf(absent);
-        withdraw(absent);
-
-        vm.assertEq(fit.balanceOf(absent) - before, STAKE - feePerSeat(3), "another amount was paid");
-        assertBalanced();
-    }
-
-    function test_unbondingTime_outlastsTheLongestAudit() public view {
-        vm.assertLe((1 + 3 * 4 + 1) * 1 days, audits.unbondingTime(), "a stake can leave before its audit ends");
-    }
-
-    // --- withdraw
-
-    function test_withdraw_paysTheStakeOnceItIsUnbonded() public {
-        unstake(members[0]);
-        vm.warp(block.timestamp + 21 days);
-        uint256 before = fit.balanceOf(members[0]);
-
-        vm.expectEmit(address(audits));
-        emit IAudits.Withdrawn(members[0], 0, STAKE);
-        withdraw(members[0]);
-
-        vm.assertEq(fit.balanceOf(members[0]) - before, STAKE, "the stake was not paid");
-        assertBalanced();
-        vm.expectRevert(abi.encodeWithSelector(IAudits.NothingToWithdraw.selector, members[0]));
-        withdraw(members[0]);
-    }
-
-    function test_withdraw_paysFeesAtAnyTimeAndOnce() public {
-        AgreementId id = matched();
-        address winner = seatOf(id, 0);
-
-        vm.expectEmit(address(audits));
-        emit IAudits.Withdrawn(winner, feePerSeat(3), 0);
-        withdraw(winner);
-
-        assertStake(winner, STAKE);
-        assertBalanced();
-        vm.expectRevert(abi.encodeWithSelector(IAudits.NothingToWithdraw.selector, winner));
-        withdraw(winner);
-    }
-
-    function test_withdraw_neverExpires() public {
-        AgreementId id = matched();
-        vm.warp(block.timestamp + 100 * 365 days);
-
-        withdraw(seatOf(id, 1));
-
-        assertBalanced();
-    }
-
-    // --- membership
-
-    /// @dev Strictly before the block of the opening, until that block included; and so for the spell before.
-    function testFuzz_wasActiveBefore_isTrueWithinASpell(
-        uint40 start,
-        uint8 changes,
-        uint8[4] memory waits,
-        uint8 offset
-    ) public pure {
-        Membership memory known = membershipAfter(start, changes, waits);
-        vm.assertTrue(isPossible(known), "no stakes lead there");
-        uint256 opened = uint256(start) + 1 + offset % 40;
-        bool nowActive = known.since > 0 && known.since < opened && (known.until == 0 || opened <= known.until);
-        bool before = known.earlierSince < opened && opened <= known.earlierUntil;
-
-        vm.assertTrue(known.wasActiveBefore(opened) == (nowActive || before), "the spell is another");
-    }
-
-    /// @dev The law above is about memberships that there can be; these are all that the contract makes.
-    function testFuzz_membership_keepsTheLastTwoSpellsInOrder(uint8[6] memory waits) public {
-        uint256[6] memory blocks;
-        vm.assertTrue(isPossible(audits.membership(newcomer)), "who never staked has a spell");
-        for (uint256 i = 0; i < 6; i++) {
-            blocks[i] = vm.getBlockNumber() + waits[i] % 4;
-            vm.roll(blocks[i]);
-            if (i % 2 == 0) stake(newcomer);
-            else unstake(newcomer);
-            vm.warp(vm.getBlockTimestamp() + 21 days);
-
-            Membership memory known = audits.membership(newcomer);
-            uint256 last = i - i % 2;
-            vm.assertTrue(isPossible(known), "a spell ends before it begins");
-            vm.assertEq(known.since, blocks[last], "the spell begins in another block");
-            vm.assertEq(known.until, i == last ? 0 : blocks[i], "the spell ends in another block");
-            vm.assertEq(known.earlierSince, last == 0 ? 0 : blocks[last - 2], "the spell before began elsewhere");
-            vm.assertEq(known.earlierUntil, last == 0 ? 0 : blocks[last - 1], "the spell before ended elsewhere");
+        for (uint256 i = 0; i < 3; i++) {
+            advanceLate(id); // nobody votes
+            if (audit(id).phase == Phase.Concluded) break;
         }
+
+        vm.assertTrue(verifierOf(seated).locked <= SEAT_STAKE, "more is reserved");
     }
 
-    /// @dev After up to four changes, few blocks apart: stake, leave, stake, leave.
-    function membershipAfter(uint40 start, uint8 changes, uint8[4] memory waits)
-        private
-        pure
-        returns (Membership memory known)
-    {
-        uint48 number = uint48(start) + 1;
-        for (uint256 i = 0; i < changes % 5; i++) {
-            number += waits[i] % 8;
-            if (i % 2 == 1) {
-                known.until = number;
-                continue;
-            }
-            (known.earlierSince, known.earlierUntil) = (known.since, known.until);
-            (known.number, known.since, known.until) = (1, number, 0);
+    function test_auditsCalls_refuseAnybodyElse() public {
+        bytes memory reason = abi.encodeWithSelector(CallerIsNotAudits.selector, account, address(audits));
+
+        vm.expectRevert(reason);
+        by(account);
+        verifiers.engage(1, account, 0, 1, "link");
+        vm.expectRevert(reason);
+        by(account);
+        verifiers.settle(new SeatSettlement[](0));
+        vm.expectRevert(reason);
+        by(account);
+        verifiers.dismiss(1);
+    }
+
+    function test_present_bringsBackWhoWasAway() public {
+        AgreementId id = drawn(3);
+        address silent = seatOf(id, 0);
+        vm.expectRevert(abi.encodeWithSelector(IVerifiers.NotAway.selector, silent));
+        by(silent);
+        verifiers.present();
+        auditTimesOut(id);
+        vm.expectEmit(address(verifiers));
+        emit IVerifiers.WentAway(silent);
+        advance(id);
+        vm.assertTrue(verifierOf(silent).away, "who was silent is there");
+
+        vm.expectEmit(address(verifiers));
+        emit IVerifiers.CameBack(silent);
+        by(silent);
+        verifiers.present();
+
+        vm.assertTrue(!verifierOf(silent).away, "who came back is away");
+        assertStake(silent, STAKE);
+    }
+
+    /// @dev Whatever somebody lets lie, a settlement does not fail for it. Mutation: `earned` no wider than a seat's
+    ///      fee.
+    function test_settle_creditsAllFeesThatThereCanBe() public {
+        uint32 number = verifiers.numberOf(account);
+        SeatSettlement[] memory seats = new SeatSettlement[](1);
+        seats[0] = SeatSettlement({number: number, unlocked: 0, lost: 0, earned: type(uint80).max});
+        for (uint256 sum = 0; sum < 1e9 ether; sum += type(uint80).max) {
+            by(address(audits));
+            verifiers.settle(seats);
         }
-    }
 
-    /// @dev Spells follow one another, and who never staked has none.
-    function isPossible(Membership memory known) private pure returns (bool) {
-        if (known.since == 0) return known.until == 0 && known.earlierSince == 0 && known.earlierUntil == 0;
-        bool ordered = known.earlierSince <= known.earlierUntil && known.earlierUntil <= known.since;
-        return ordered && (known.until == 0 || known.since <= known.until);
+        vm.assertGe(verifierOf(account).earned, 1e9 ether, "fees were lost");
     }
 }

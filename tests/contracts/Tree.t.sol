@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-pragma solidity ^0.8.28;
+pragma solidity 0.8.37;
 
+import {Links} from "../../contracts/libraries/Links.sol";
 import {Transcript} from "../../contracts/libraries/Transcript.sol";
 import {Tree} from "../../contracts/libraries/Tree.sol";
 import {Ending, Leaf} from "../../contracts/types/Run.sol";
@@ -74,6 +75,7 @@ contract TreeTest {
             optimizerRoot: sha256("optimizer"),
             records: sha256("records"),
             metrics: sha256("metrics"),
+            heldOut: sha256("held-out"),
             previous: sha256("previous")
         });
 
@@ -83,10 +85,30 @@ contract TreeTest {
         vm.assertEq(digest, vm.parseJsonBytes32(vectors(), ".leaf"), "the leaf is not the pods'");
     }
 
+    function test_emptyTrace_isThePodsForEveryCount() public view {
+        bytes32[] memory expected = vm.parseJsonBytes32Array(vectors(), ".empty_traces");
+
+        for (uint256 count = 0; count < expected.length; count++) {
+            vm.assertEq(
+                Transcript.emptyTrace(sha256("audit"), 2, count), expected[count], "the empty trace is not the pods'"
+            );
+        }
+    }
+
+    function test_links_areThePods() public view {
+        bytes32[] memory expected = vm.parseJsonBytes32Array(vectors(), ".links");
+        bytes26 link = bytes26(sha256("end of a chain"));
+
+        for (uint256 times = 0; times < expected.length; times++) {
+            vm.assertEq(bytes32(Links.before(link, times)), expected[times], "the link is not the pods'");
+        }
+    }
+
     function test_tags_areTheHashesOfTheirNames() public pure {
-        vm.assertEq(Transcript.STATE_TAG, sha256("fitchain/state/v1"), "another tag for states");
-        vm.assertEq(Transcript.LEAF_TAG, sha256("fitchain/leaf/v1"), "another tag for leaves");
-        vm.assertEq(Transcript.TRANSCRIPT_TAG, sha256("fitchain/transcript/v1"), "another tag for transcripts");
+        vm.assertEq(Transcript.STATE_TAG, sha256("fitchain/state/v2"), "another tag for states");
+        vm.assertEq(Transcript.LEAF_TAG, sha256("fitchain/leaf/v2"), "another tag for leaves");
+        vm.assertEq(Transcript.TRANSCRIPT_TAG, sha256("fitchain/transcript/v2"), "another tag for transcripts");
+        vm.assertEq(Transcript.TRACE_TAG, sha256("fitchain/trace/v2"), "another tag for traces");
     }
 
     // --- against the RFC
@@ -122,6 +144,23 @@ contract TreeTest {
 
         vm.assertEq(path.length, Tree.lastPeakHeight(all.length), "the path has another height");
         vm.assertEq(tree.rootOverLast(all[all.length - 1], path), peaks[peaks.length - 1], "the path leads elsewhere");
+    }
+
+    function testFuzz_rootOver_leadsToTheRoot(uint16 count, uint16 index, uint8 changed) public view {
+        bytes32[] memory all = entries(uint256(count) % 300 + 1, 0);
+        uint256 place = index % all.length;
+        bytes32[] memory path = ReferenceTree.path(all, place);
+
+        vm.assertEq(tree.rootOver(all[place], place, all.length, path), ReferenceTree.root(all), "another root");
+
+        bytes32[] memory longer = new bytes32[](path.length + 1);
+        vm.assertEq(tree.rootOver(all[place], place, all.length, longer), 0, "a longer path was taken");
+        if (path.length == 0) return;
+        bytes32[] memory shorter = ReferenceTree.prefix(path, path.length - 1);
+        vm.assertEq(tree.rootOver(all[place], place, all.length, shorter), 0, "a shorter path was taken");
+        path[changed % path.length] ^= bytes32(uint256(1));
+        bytes32 root = tree.rootOver(all[place], place, all.length, path);
+        vm.assertTrue(root != ReferenceTree.root(all), "a changed path was taken");
     }
 
     function testFuzz_peakCount_isThatOfTheReference(uint16 count) public pure {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-pragma solidity ^0.8.28;
+pragma solidity 0.8.37;
 
 import {Transcript} from "../../contracts/libraries/Transcript.sol";
 import {Tree} from "../../contracts/libraries/Tree.sol";
@@ -19,11 +19,19 @@ contract TreeCaller {
         return Tree.rootOverLast(entry, path);
     }
 
+    function rootOver(bytes32 entry, uint256 index, uint256 count, bytes32[] calldata path)
+        external
+        view
+        returns (bytes32)
+    {
+        return Tree.rootOver(entry, index, count, path);
+    }
+
     function leafDigest(bytes32 ctx, bytes32 seed, Leaf calldata leaf) external pure returns (bytes32) {
         return Transcript.leafDigest(ctx, seed, leaf);
     }
 
     function transcriptRoot(uint32 count, Ending calldata ending) external view returns (bytes32) {
-        return Transcript.root(count, ending);
+        return Transcript.root(count, Tree.bag(ending.peaks, ending.tail));
     }
 }

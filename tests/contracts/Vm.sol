@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-pragma solidity ^0.8.28;
+pragma solidity 0.8.37;
 
 /// @dev The cheatcodes of forge that the tests use, and no more; forge-std's npm package is not forge-std's authors'.
 interface Vm {
@@ -26,6 +26,8 @@ interface Vm {
     function warp(uint256 time) external;
     function roll(uint256 number) external;
     function chainId(uint256 id) external;
+    function store(address target, bytes32 slot, bytes32 value) external;
+    function load(address target, bytes32 slot) external view returns (bytes32);
     function etch(address target, bytes calldata code) external;
     function setBlockhash(uint256 number, bytes32 hash) external;
     function getBlockNumber() external view returns (uint256);
@@ -45,11 +47,18 @@ interface Vm {
     function assertEq(address left, address right, string calldata message) external pure;
     function assertEq(bytes calldata left, bytes calldata right, string calldata message) external pure;
     function assertEq(bytes32[] calldata left, bytes32[] calldata right, string calldata message) external pure;
+    function assertGe(uint256 left, uint256 right, string calldata message) external pure;
+    function assertNotEq(address left, address right, string calldata message) external pure;
     function assertLe(uint256 left, uint256 right, string calldata message) external pure;
+
+    function toString(uint256 value) external pure returns (string memory);
 
     function readFile(string calldata path) external view returns (string memory);
     function parseJsonBytes32(string calldata json, string calldata key) external pure returns (bytes32);
     function parseJsonBytes32Array(string calldata json, string calldata key) external pure returns (bytes32[] memory);
+    function parseJsonString(string calldata json, string calldata key) external pure returns (string memory);
+    function parseJsonUintArray(string calldata json, string calldata key) external pure returns (uint256[] memory);
+    function keyExistsJson(string calldata json, string calldata key) external view returns (bool);
     function parseJsonUint(string calldata json, string calldata key) external pure returns (uint256);
 
     function lastCallGas() external view returns (Gas memory);
