@@ -172,7 +172,7 @@ def _order(given: Values) -> Values:
 
     seed = Digest.parse(given["seed"])
     return {
-        "key of epoch 0": tagged("fitchain/epoch/v1", seed, 0),
+        "key of epoch 0": tagged("fitchain/epoch/v2", seed, 0),
         "first draws of epoch 0": [str(draw) for draw in epoch_draws(seed, 0)(0, 2)],
         "batches": [batch.tolist() for batch in batches(cast(Recipe, _Order(given)), seed)],
         "generator seeds": [str(step_seed(seed, step)) for step in range(2)],
@@ -265,7 +265,7 @@ def _transcript(given: Values) -> Values:
         "peaks": standing,
         "tail": [root for root, _ in peaks(leaves[full * group :])],
         "path": inclusion_path(leaves[-smallest:], smallest - 1),
-        "transcript root": published_root("fitchain/transcript/v1", leaves),
+        "transcript root": published_root("fitchain/transcript/v2", leaves),
     }
 
 
@@ -298,7 +298,7 @@ def _challenge(given: Values) -> Values:
     drawn = challenged_segments(seed, given["segments"], given["count"])
     return {
         "challenge seed": seed,
-        "key": tagged("fitchain/challenge/v1", seed),
+        "key": tagged("fitchain/challenge/v2", seed),
         "segments": drawn,
         "segments of a run of three": challenged_segments(seed, 3, given["count"]),
     }

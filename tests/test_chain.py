@@ -303,7 +303,7 @@ def test_truncated_revert_data_is_refused_not_crashed() -> None:
 def test_deployment_record_is_its_own_inverse(running_devnet: Devnet, tmp_path: Path) -> None:
     (tmp_path / "d.json").write_bytes(running_devnet.deployment.encode())
     assert Deployment.read(tmp_path / "d.json") == running_devnet.deployment
-    assert json.loads((tmp_path / "d.json").read_text())["version"] == "fitchain/deployment/v1"
+    assert json.loads((tmp_path / "d.json").read_text())["version"] == "fitchain/deployment/v2"
 
 
 def test_ether_is_written_for_people() -> None:

@@ -89,9 +89,9 @@ def test_a_leaf_and_a_root_are_as_defined() -> None:
     import hmac
 
     salt = Digest(hmac.digest(KEY, (3).to_bytes(8, "big"), "sha256"))
-    leaf = tagged("fitchain/record/v1", 3, salt, blake3_digest(TABLE.record(3)))
+    leaf = tagged("fitchain/record/v2", 3, salt, blake3_digest(TABLE.record(3)))
     assert LEAVES[3] == leaf.value
-    assert REGISTRATION.root == published_root("fitchain/dataset/v1", [Digest(leaf) for leaf in LEAVES])
+    assert REGISTRATION.root == published_root("fitchain/dataset/v2", [Digest(leaf) for leaf in LEAVES])
 
 
 def test_the_root_of_version_1_never_changes() -> None:

@@ -50,7 +50,7 @@ def order_as_defined(count: int, draws: list[int]) -> list[int]:
 
 def draws_as_defined(seed: Digest, epoch: int, blocks: int) -> list[int]:
     """Steps 1 and 2 of the definition, word by word."""
-    key = bytes(tagged("fitchain/epoch/v1", seed, epoch))
+    key = bytes(tagged("fitchain/epoch/v2", seed, epoch))
     stream = b"".join(hashlib.sha256(key + c.to_bytes(8, "big")).digest() for c in range(blocks))
     return [int.from_bytes(stream[place : place + 8], "big") for place in range(0, len(stream), 8)]
 

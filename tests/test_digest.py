@@ -94,13 +94,13 @@ def test_peaks_are_the_powers_of_two_in_the_count_and_bag_into_the_root() -> Non
 
 
 def test_published_root_binds_the_count() -> None:
-    assert published_root("fitchain/x/v1", entries(2)) == tagged("fitchain/x/v1", 2, tree_root(entries(2)))
+    assert published_root("fitchain/x/v2", entries(2)) == tagged("fitchain/x/v2", 2, tree_root(entries(2)))
 
 
 def test_tagged_is_sha256_of_tag_hash_and_words() -> None:
-    tag = hashlib.sha256(b"fitchain/x/v1").digest()
+    tag = hashlib.sha256(b"fitchain/x/v2").digest()
     expected = hashlib.sha256(tag + (7).to_bytes(32, "big") + b"\x01" * 32).digest()
-    assert tagged("fitchain/x/v1", 7, Digest(b"\x01" * 32)).value == expected
+    assert tagged("fitchain/x/v2", 7, Digest(b"\x01" * 32)).value == expected
 
 
 def test_blake3_is_the_published_one_whatever_the_threads() -> None:

@@ -216,12 +216,12 @@ def test_golden_key_opens_the_delivery(name: str) -> None:
     key = parse_json(open_sealed((JOB / "key.age").read_bytes(), value("secrets.json")["scientist"]))
     delivered = open_sealed((JOB / "delivery" / f"{name}.age").read_bytes(), key["identity"])
     assert delivered == (JOB / name).read_bytes()
-    assert key == {"version": "fitchain/key/v1", "agreement": str(statement().agreement), "identity": key["identity"]}
+    assert key == {"version": "fitchain/key/v2", "agreement": str(statement().agreement), "identity": key["identity"]}
 
 
 def test_golden_refusal_opens() -> None:
     refusal = parse_json(open_sealed((JOB / "refusal.age").read_bytes(), value("secrets.json")["scientist"]))
-    words = {"version": "fitchain/refusal/v1", "agreement": str(statement().agreement)}
+    words = {"version": "fitchain/refusal/v2", "agreement": str(statement().agreement)}
     assert refusal == words | {"reason": "the price is below the minimum"}
 
 

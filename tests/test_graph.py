@@ -31,7 +31,7 @@ def tensor(*shape: int, kind: str = "parameter", dtype: str = "F32", trainable: 
 
 def tree(**changes: Any) -> dict[str, Any]:
     whole = {
-        "version": "fitchain/graph/v1",
+        "version": "fitchain/graph/v2",
         "inputs": [{"name": "x", "dtype": "F32", "shape": [3]}],
         "tensors": {"w": tensor(2, 3), "b": tensor(2)},
         "training": form(LINEAR),

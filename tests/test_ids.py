@@ -28,7 +28,7 @@ def test_an_agreement_id_passes_for_no_root_and_no_other_id() -> None:
 def test_every_kind_is_a_digest() -> None:
     digest: Digest = ID
     assert type(digest) is Digest and AgreementId(Digest.parse(str(ID))) == ID
-    assert tagged("fitchain/x/v1", ID) == tagged("fitchain/x/v1", digest)
+    assert tagged("fitchain/x/v2", ID) == tagged("fitchain/x/v2", digest)
 
 
 def test_a_mode_is_no_number() -> None:

@@ -628,7 +628,7 @@ def graph_of(*nodes: dict[str, Any], inputs: tuple[int, ...] = (4,), dtype: str 
     }
     taken = [{"name": "x", "dtype": dtype, "shape": list(inputs)}]
     forms = {"training": form, "evaluation": form}
-    return Graph.parse(canonical_json({"version": "fitchain/graph/v1", "inputs": taken, "tensors": specs, **forms}))
+    return Graph.parse(canonical_json({"version": "fitchain/graph/v2", "inputs": taken, "tensors": specs, **forms}))
 
 
 def node(operator: str, *arguments: Any, **options: Any) -> dict[str, Any]:

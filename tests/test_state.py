@@ -108,22 +108,22 @@ def test_model_root_follows_its_definition() -> None:
     weight, seen = floats(1.0, 2.0), floats(3.0, kind="buffer")
     entries = [
         tagged(
-            "fitchain/tensor/v1",
+            "fitchain/tensor/v2",
             sha256(canonical_json([tensor.kind, name, "F32", list(tensor.shape)])),
             blake3_digest(tensor.data),
         )
         for name, tensor in (("a", seen), ("b", weight))
     ]
-    assert model_root({"b": weight, "a": seen}) == tagged("fitchain/model/v1", 2, tree_root(entries))
+    assert model_root({"b": weight, "a": seen}) == tagged("fitchain/model/v2", 2, tree_root(entries))
 
 
 def test_optimizer_root_of_nothing() -> None:
-    assert optimizer_root({}) == tagged("fitchain/optimizer/v1", 0, sha256(b""))
+    assert optimizer_root({}) == tagged("fitchain/optimizer/v2", 0, sha256(b""))
 
 
 def test_state_digest_follows_its_definition() -> None:
     one = Root(Digest(bytes([1] * 32)))
-    assert state_digest(Root(ZERO), one) == tagged("fitchain/state/v1", ZERO, one)
+    assert state_digest(Root(ZERO), one) == tagged("fitchain/state/v2", ZERO, one)
 
 
 @pytest.mark.parametrize(

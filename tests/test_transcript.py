@@ -69,7 +69,7 @@ class Contract:
             node = node_hash(left, node)
         assert node == smallest
         assert 1 << len(path) == count & -count
-        return tagged("fitchain/transcript/v1", count, bag((*peaks, *tail)))
+        return tagged("fitchain/transcript/v2", count, bag((*peaks, *tail)))
 
 
 @given(counts, groups)
@@ -231,9 +231,9 @@ def test_checkpoint_refuses_what_is_none(line: bytes) -> None:
 def test_leaf_is_hashed_as_written_down() -> None:
     model, optimizer, *rest = (sha256(bytes([place])) for place in range(5))
     leaf = Leaf(1, 10, Root(model), Root(optimizer), *rest)
-    state = tagged("fitchain/state/v1", leaf.model, leaf.optimizer)
+    state = tagged("fitchain/state/v2", leaf.model, leaf.optimizer)
     words = (CTX, SEED, 1, 10, state, leaf.records, leaf.metrics, leaf.previous)
-    assert leaf.digest(CTX, SEED) == tagged("fitchain/leaf/v1", *words)
+    assert leaf.digest(CTX, SEED) == tagged("fitchain/leaf/v2", *words)
 
 
 def test_salts_differ_by_leaf_and_by_key() -> None:

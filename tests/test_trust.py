@@ -156,7 +156,7 @@ def test_the_list_reads_back_what_it_wrote_and_is_for_its_owner_alone(checker: C
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "{", '{"version":"fitchain/trust/v1"}', '{"accounts":[],"accounts":[],"panels":[],"version":"x"}'],
+    ["", "[]", "{", '{"version":"fitchain/trust/v2"}', '{"accounts":[],"accounts":[],"panels":[],"version":"x"}'],
 )
 def test_what_is_no_trust_list_is_refused_and_left_alone(text: str, checker: Chain) -> None:
     path = checker.settings.home / TRUST_FILE

@@ -106,7 +106,7 @@ WITHHELD: dict[str, tuple[Tamper, str]] = {
     "a file is missing": (lambda place: (place / "2.safetensors").unlink(), "should hold"),
     "the evidence is none": (
         lambda place: replace_file(place / "evidence.json", b"{}"),
-        "evidence.json is a fitchain/evidence/v1",
+        "evidence.json is a fitchain/evidence/v2",
     ),
     "the identity opens nothing": (lambda place: cheats.other_identity(place, STRANGER[0]), "does not open"),
     "the identity is none": (lambda place: cheats.other_identity(place, "secret"), "the text is no age identity"),

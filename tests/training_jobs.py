@@ -68,7 +68,7 @@ def recipe(**changes: Any) -> Recipe:
     steps = changes.get("steps", 22)
     return Recipe.from_json(
         {
-            "version": "fitchain/recipe/v1",
+            "version": "fitchain/recipe/v2",
             "graph": str(graph.digest),
             "initial_model": str(model_root(initial)),
             "dataset": str(sha256(b"dataset")),

@@ -116,7 +116,7 @@ def train(
 def step_seed(seed: Digest, step: int) -> int:
     """The seed of every generator before the step that follows `step` completed ones: 63 bits of a
     tagged hash."""
-    return int.from_bytes(tagged("fitchain/step/v1", seed, step).value[:8], "big") & (1 << 63) - 1
+    return int.from_bytes(tagged("fitchain/step/v2", seed, step).value[:8], "big") & (1 << 63) - 1
 
 
 def seed_generators(seed: Digest, step: int) -> None:

@@ -29,9 +29,9 @@ from fitchain.pod.values.recipe import METRICS
 
 OFFER_FILES = ("recipe.json", "graph.json", "initial.safetensors")
 DELIVERY_FILES = ("model.safetensors", "certificate.json")
-NOTE_VERSION = "fitchain/note/v1"
-KEY_VERSION = "fitchain/key/v1"
-REFUSAL_VERSION = "fitchain/refusal/v1"
+NOTE_VERSION = "fitchain/note/v2"
+KEY_VERSION = "fitchain/key/v2"
+REFUSAL_VERSION = "fitchain/refusal/v2"
 SMALL_BYTES = 16 << 20
 FOLDER_LIMIT_BYTES = 8 << 30
 

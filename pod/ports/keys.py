@@ -29,7 +29,7 @@ WORK = 1 << 17
 """Scrypt's N: 128 MiB and 0.4 s a guess, what OWASP asks of stored passwords (Password Storage
 Cheat Sheet, scrypt)."""
 
-BACKUP_VERSION = "fitchain/keys/v1"
+BACKUP_VERSION = "fitchain/keys/v2"
 _AGE_PREFIX = "age-secret-key-"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _HEX_KEY = re.compile(r"(?:0x)?([0-9a-fA-F]{64})")
@@ -101,7 +101,7 @@ class Keys:
         followed by the words.
         """
         parts = [word.value if isinstance(word, Digest) else word.to_bytes(DIGEST_BYTES, "big") for word in words]
-        return hkdf(self._scalar, b"fitchain/derive/v1", hashlib.sha256(purpose.encode()).digest() + b"".join(parts))
+        return hkdf(self._scalar, b"fitchain/derive/v2", hashlib.sha256(purpose.encode()).digest() + b"".join(parts))
 
 
 def hkdf(secret: bytes, salt: bytes, info: bytes) -> bytes:

@@ -26,7 +26,7 @@ from fitchain.pod.values.ids import PanelId
 from fitchain.pod.values.recipe.fields import Fields, text
 
 TRUST_FILE = "trust.json"
-VERSION = "fitchain/trust/v1"
+VERSION = "fitchain/trust/v2"
 TRUST_BYTES = 16 << 20
 MOST_ENTRIES = 1_000
 MOST_MEMBERS = 1_000

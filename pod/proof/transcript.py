@@ -54,7 +54,7 @@ class Transcript:
     @cached_property
     def root(self) -> Root:
         """The published root: count and tree under the transcript's tag."""
-        return published_root("fitchain/transcript/v1", self.digests)
+        return published_root("fitchain/transcript/v2", self.digests)
 
     @property
     def peaks(self) -> tuple[Digest, ...]:

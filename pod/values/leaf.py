@@ -2,7 +2,7 @@
 
 It knows digests and counts; nothing of models, records or chains. No torch.
 
-    leaf j = tagged("fitchain/leaf/v1", ctx, seed, j, s_j, state digest, records digest, metrics
+    leaf j = tagged("fitchain/leaf/v2", ctx, seed, j, s_j, state digest, records digest, metrics
     digest, leaf j-1)
 
 A `Leaf` is what is proven; a `Checkpoint` is a leaf together with the metrics and the salt that
@@ -54,7 +54,7 @@ class Leaf:
     @property
     def state(self) -> Digest:
         """The state digest: model root and optimizer root under one tag."""
-        return tagged("fitchain/state/v1", self.model, self.optimizer)
+        return tagged("fitchain/state/v2", self.model, self.optimizer)
 
     def digest(self, ctx: Digest, seed: Digest) -> Digest:
         """Digest the leaf within its job.
@@ -64,7 +64,7 @@ class Leaf:
             seed: the order seed.
         """
         words = (self.index, self.step, self.state, self.records, self.metrics, self.previous)
-        return tagged("fitchain/leaf/v1", ctx, seed, *words)
+        return tagged("fitchain/leaf/v2", ctx, seed, *words)
 
     def to_json(self) -> dict[str, Json]:
         """The leaf as a JSON object: two numbers and five digests."""
@@ -154,7 +154,7 @@ def records_digest(indices: Indices) -> Digest:
         indices: uint64 `[n]`, the records' places in the registered dataset.
     """
     little_endian = np.ascontiguousarray(indices, dtype="<u8")
-    return tagged("fitchain/batches/v1", little_endian.size, blake3_digest(little_endian.data.cast("B")))
+    return tagged("fitchain/batches/v2", little_endian.size, blake3_digest(little_endian.data.cast("B")))
 
 
 def metrics_salt(key: bytes, index: int) -> Digest:
@@ -176,7 +176,7 @@ def metrics_digest(metrics: Metrics, salt: Digest) -> Digest:
     Raises:
         InputRefused: a metric is not finite.
     """
-    return tagged("fitchain/metrics/v1", salt, sha256(canonical_json(dict(metrics))))
+    return tagged("fitchain/metrics/v2", salt, sha256(canonical_json(dict(metrics))))
 
 
 def verify_chain(leaves: Sequence[Leaf], ctx: Digest, seed: Digest) -> list[Digest]:

@@ -41,10 +41,10 @@ KINDS: tuple[Kind, ...] = ("parameter", "buffer", "optimizer")
 ITEM_BYTES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 """Bytes per item of each dtype that a state may hold, under its safetensors name."""
 
-TENSOR_TAG = "fitchain/tensor/v1"
-MODEL_TAG = "fitchain/model/v1"
-OPTIMIZER_TAG = "fitchain/optimizer/v1"
-STATE_TAG = "fitchain/state/v1"
+TENSOR_TAG = "fitchain/tensor/v2"
+MODEL_TAG = "fitchain/model/v2"
+OPTIMIZER_TAG = "fitchain/optimizer/v2"
+STATE_TAG = "fitchain/state/v2"
 KINDS_KEY = "fitchain"
 """The metadata key under which the kinds of all tensors that are not parameters travel."""
 
@@ -120,7 +120,7 @@ def tensor_entry(name: str, tensor: TensorBytes, data_digest: Digest | None = No
             it is taken here.
 
     Returns:
-        tagged("fitchain/tensor/v1", sha256(canonical [kind, name, dtype, shape]), blake3(data)).
+        tagged("fitchain/tensor/v2", sha256(canonical [kind, name, dtype, shape]), blake3(data)).
     """
     meaning = canonical_json([tensor.kind, name, tensor.dtype, list(tensor.shape)])
     return tagged(TENSOR_TAG, sha256(meaning), data_digest or blake3_digest(tensor.data))

@@ -108,7 +108,7 @@ def small_job(folder: Path, steps: int) -> Job:
     columns = {"x": numbers.random((RECORDS, FEATURES)), "kind": numbers.integers(0, CLASSES, RECORDS)}
     recipe = Recipe.from_json(
         {
-            "version": "fitchain/recipe/v1",
+            "version": "fitchain/recipe/v2",
             "graph": str(graph.digest),
             "initial_model": str(model_root(initial)),
             "dataset": str(ZERO),

@@ -148,7 +148,7 @@ def collect(owner: Home, scientist: Home, job: AgreementId) -> None:
     write("transcript.json", transcript_of(proof, recipe))
     write(
         "secrets.json",
-        {"scientist": scientist.keys.identity, "metrics": owner.keys.derive("fitchain/metrics/v1", job).hex()},
+        {"scientist": scientist.keys.identity, "metrics": owner.keys.derive("fitchain/metrics/v2", job).hex()},
     )
     keys.backup(scientist.settings.home, "default", FOLDER / "key-backup.json")
     keep_deliveries(scientist.store, proof)

@@ -1,6 +1,6 @@
 """Cards: what is published about a dataset.
 
-A card is canonical JSON (`fitchain/card/v1`) that everyone may read: schema, units, transform
+A card is canonical JSON (`fitchain/card/v2`) that everyone may read: schema, units, transform
 constants, licence, price, policy, mock data, root. The transform constants are computed over the
 registered records once, at registration, and are published on purpose: a verifier sees only a
 segment, so nothing may be fitted while training. Whoever must not publish means and deviations
@@ -27,7 +27,7 @@ from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.fields import Fields, integer, refuse_unknown
 from fitchain.pod.values.recipe.terms import MOST_CATEGORIES, MOST_ROWS, parse_transform
 
-VERSION = "fitchain/card/v1"
+VERSION = "fitchain/card/v2"
 CARD_BYTES = 8 << 20
 CLASSES_BY_DEFAULT = 100
 _TEXTS = {"name": 200, "description": 20_000, "licence": 200}

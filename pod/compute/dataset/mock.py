@@ -48,7 +48,7 @@ def mock_table(card: Card, table: Table, count: int, key: bytes) -> Table:
         raise InputRefused(f"mock data has at least one record, not {count}")
     arrays = {}
     for column in card.columns:
-        seed = hashlib.sha256(b"fitchain/mock/v1" + key + column.name.encode()).digest()
+        seed = hashlib.sha256(b"fitchain/mock/v2" + key + column.name.encode()).digest()
         random = np.random.Generator(np.random.Philox(int.from_bytes(seed[:16], "big")))
         arrays[column.name] = _draw(column, card, table, count, random)
     return Table.of(arrays, card.target, table.categories, mock=True)

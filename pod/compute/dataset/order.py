@@ -4,7 +4,7 @@ The order is a function of the order seed alone, so a verifier, another host or 
 finds the same batches; `torch.randperm` would tie it to one library. Byte by byte, for the rows low
 to high (n = high - low) and batch size B:
 
-1. Epoch e has the key K = H("fitchain/epoch/v1", order seed, e), 32 bytes.
+1. Epoch e has the key K = H("fitchain/epoch/v2", order seed, e), 32 bytes.
 2. Its stream of draws: for c = 0, 1, 2, ... the 32 bytes SHA-256(K || uint64 big-endian c) are four
    draws, each uint64 big-endian.
 3. p = [0, 1, ..., n-1]. For i = n-1, n-2, ..., 1: take draws until one, x, is below 2**64 - (2**64
@@ -27,7 +27,7 @@ from fitchain.pod.values.digest import Digest, tagged
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.recipe import Recipe
 
-EPOCH_TAG = "fitchain/epoch/v1"
+EPOCH_TAG = "fitchain/epoch/v2"
 DRAWS_PER_BLOCK = 4
 
 Indices = npt.NDArray[np.uint64]

@@ -1,9 +1,9 @@
 """Records: leaves, the dataset's root, openings of single records, and whether the data is still
 what was registered.
 
-Leaf i is H("fitchain/record/v1", i, salt_i, BLAKE3(record bytes)) with salt_i = HMAC-SHA256(key,
+Leaf i is H("fitchain/record/v2", i, salt_i, BLAKE3(record bytes)) with salt_i = HMAC-SHA256(key,
 uint64 big-endian i) and a key fresh for each registration, so that one record can be opened alone
-and none can be guessed from its hash. The root is H("fitchain/dataset/v1", count, RFC 6962 tree
+and none can be guessed from its hash. The root is H("fitchain/dataset/v2", count, RFC 6962 tree
 over the leaves).
 """
 
@@ -27,7 +27,7 @@ from fitchain.pod.values.errors import DatasetChanged, DigestMismatch, InputRefu
 from fitchain.pod.values.recipe.fields import Fields
 from fitchain.pod.values.recipe.terms import MOST_ROWS
 
-RECORD_TAG, DATASET_TAG = "fitchain/record/v1", "fitchain/dataset/v1"
+RECORD_TAG, DATASET_TAG = "fitchain/record/v2", "fitchain/dataset/v2"
 KEY_BYTES = SALT_BYTES = 32
 _RECORD_TAG_BYTES = hashlib.sha256(RECORD_TAG.encode()).digest()
 
@@ -185,7 +185,7 @@ def salt(key: bytes, index: int) -> bytes:
 
 
 def record_leaf(index: int, record_salt: bytes, record: bytes | memoryview) -> bytes:
-    """A record's leaf, 32 bytes: `tagged("fitchain/record/v1", index, salt, BLAKE3(record))`.
+    """A record's leaf, 32 bytes: `tagged("fitchain/record/v2", index, salt, BLAKE3(record))`.
 
     Written out rather than called through `tagged`, because registering a large table is this line.
     """
@@ -203,7 +203,7 @@ def record_leaves(table: Table, key: bytes) -> list[bytes]:
 
 
 def dataset_root(leaves: Sequence[bytes]) -> Root:
-    """The published root over the leaves: `tagged("fitchain/dataset/v1", count, tree)`."""
+    """The published root over the leaves: `tagged("fitchain/dataset/v2", count, tree)`."""
     return Root(tagged(DATASET_TAG, len(leaves), Digest(tree_levels(leaves)[-1][0])))
 
 

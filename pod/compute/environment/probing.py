@@ -29,7 +29,7 @@ def probe_digest() -> Digest:
     """Digest of all cases, in order of their names; torch must have been brought into the class
     before."""
     cases = all_cases()
-    return published_root("fitchain/probe/v1", [case_digest(name, cases[name]) for name in sorted(cases)])
+    return published_root("fitchain/probe/v2", [case_digest(name, cases[name]) for name in sorted(cases)])
 
 
 def all_cases() -> dict[str, Case]:
@@ -40,7 +40,7 @@ def all_cases() -> dict[str, Case]:
 def case_digest(name: str, case: Case) -> Digest:
     """Digest of one case's results, bit for bit."""
     results = b"".join(tensor.detach().contiguous().numpy().tobytes() for tensor in case())
-    return tagged("fitchain/probe-case/v1", sha256(name.encode()), blake3_digest(results))
+    return tagged("fitchain/probe-case/v2", sha256(name.encode()), blake3_digest(results))
 
 
 # Trainings

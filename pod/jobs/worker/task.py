@@ -10,7 +10,7 @@ from typing import Any
 from fitchain.pod.values.digest import Digest, canonical_json, parse_json
 from fitchain.pod.values.errors import InputRefused, NotFound
 
-VERSION = "fitchain/task/v1"
+VERSION = "fitchain/task/v2"
 MODES = ("train", "rehearse", "replay", "recompute", "audit", "explain", "evaluate")
 TASK_BYTES = 16 << 20
 REHEARSED_SEGMENTS = 2

@@ -139,7 +139,7 @@ def read_with_leaves(home: Home, row: DatasetRow) -> tuple[Table, list[bytes]]:
 def registration_key(home: Home, salt: bytes) -> bytes:
     """The key of a registration's record salts: derived from the pod's secret and a salt fresh for
     each registration."""
-    return home.keys.derive("fitchain/registration/v1", sha256(salt))
+    return home.keys.derive("fitchain/registration/v2", sha256(salt))
 
 
 def _publish_mock(home: Home, card: Card, table: Table, count: int, key: bytes) -> Cid:

@@ -202,10 +202,10 @@ def prepare(home: Home, id: AgreementId, run: RunRecord, folder: Path, keep_ever
     part.touch(mode=0o600)
     table.write_npz(part)
     part.replace(folder / RECORDS)
-    salt_key = home.keys.derive("fitchain/metrics/v1", id)
+    salt_key = home.keys.derive("fitchain/metrics/v2", id)
     Task("train", run.ctx, run.seed, salt_key, keep_every=keep_every).write(folder)
 
 
 def order_nonce(home: Home, id: AgreementId) -> Digest:
     """The owner's nonce of a job: derived from the pod's secret, so that a restart finds it."""
-    return Digest(home.keys.derive("fitchain/nonce/v1", id))
+    return Digest(home.keys.derive("fitchain/nonce/v2", id))

@@ -288,7 +288,7 @@ class Verifier:
     def _salt(self, audit: Audit) -> Digest:
         """What hides a vote until it is revealed: derived from the pod's secret, so that a restart
         finds it."""
-        return Digest(self.home.keys.derive("fitchain/vote/v1", audit.id, audit.round))
+        return Digest(self.home.keys.derive("fitchain/vote/v2", audit.id, audit.round))
 
     def _send(self, audit: Audit, kind: str, step: Callable[..., Receipt], *args: Any, **details: Any) -> bool:
         """Send a step of the seat and write it down; False where the audit has moved on."""

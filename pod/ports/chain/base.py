@@ -15,7 +15,7 @@ from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import InputRefused
 
 CONTRACTS = ("FitCoin", "Registry", "Agreements", "ProofOfTrain", "Audits")
-DEPLOYMENT_VERSION = "fitchain/deployment/v1"
+DEPLOYMENT_VERSION = "fitchain/deployment/v2"
 DECIMALS = 18
 FIT: int = 10**DECIMALS
 """One FIT in base units."""

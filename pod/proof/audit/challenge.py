@@ -4,7 +4,7 @@ Segment j leads from leaf j to leaf j+1; a training of N segments has N+1 leaves
 
 1. challenge seed = keccak256(abi.encode(agreement id, hash of the challenge block)), as the
    contract computes it.
-2. K = H("fitchain/challenge/v1", challenge seed), and its draws and the shuffle of n = N-2 are
+2. K = H("fitchain/challenge/v2", challenge seed), and its draws and the shuffle of n = N-2 are
    those of the batch order.
 3. Audited are segment 0, segment N-1 and, of the shuffled [0, 1, ..., n-1], the last min(q, n),
    each plus 1.
@@ -16,7 +16,7 @@ from __future__ import annotations
 from fitchain.pod.compute.dataset.order import keyed_draws, permutation_end
 from fitchain.pod.values.digest import Digest, tagged
 
-CHALLENGE_TAG = "fitchain/challenge/v1"
+CHALLENGE_TAG = "fitchain/challenge/v2"
 
 
 def challenged_segments(seed: Digest, segments: int, count: int) -> tuple[int, ...]:

@@ -136,7 +136,7 @@ def _check_leaf(evidence: Evidence, chain_record: ChainRecord, recipe: Recipe, i
     require_equal(f"leaf {index} has the metrics", sorted(opened.checkpoint.metrics), sorted(agreed), "the recipe says")
     digest = leaf.digest(chain_record.ctx, chain_record.seed)
     tree = root_from_path(digest, index, chain_record.count, opened.path)
-    root = tagged("fitchain/transcript/v1", chain_record.count, tree)
+    root = tagged("fitchain/transcript/v2", chain_record.count, tree)
     if root != chain_record.transcript_root:
         raise DigestMismatch(
             f"leaf {index} leads to the transcript root {root}, and the chain has {chain_record.transcript_root}"

@@ -31,7 +31,7 @@ from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.leaf import Checkpoint, Indices
 from fitchain.pod.values.recipe import Recipe
 
-VERSION = "fitchain/evidence/v1"
+VERSION = "fitchain/evidence/v2"
 EVIDENCE, RECORDS = "evidence.json", "records.bin"
 RECIPE, GRAPH, INITIAL = "recipe.json", "graph.json", "initial.safetensors"
 OFFER = (RECIPE, GRAPH, INITIAL)

@@ -3,7 +3,7 @@ what proves that it was registered.
 
 Integers are big-endian; the file ends with its last record.
 
-    32 bytes   sha256("fitchain/opened/v1")
+    32 bytes   sha256("fitchain/opened/v2")
     uint32     length of the schema
     ...        the schema: json([[column name, dtype, [shape...]], ...])
     uint64     records in the dataset
@@ -33,7 +33,7 @@ from fitchain.pod.values.digest import Digest, parse_json
 from fitchain.pod.values.errors import InputRefused, NotFound
 from fitchain.pod.values.leaf import Indices
 
-OPENED_TAG = "fitchain/opened/v1"
+OPENED_TAG = "fitchain/opened/v2"
 SCHEMA_BYTES = 16 << 20
 DEEPEST_PATH = 64
 _TAG = hashlib.sha256(OPENED_TAG.encode()).digest()

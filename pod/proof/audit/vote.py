@@ -15,7 +15,7 @@ from fitchain.pod.values.ids import AgreementId
 
 __all__ = ["TRACE_TAG", "Outcome", "commitment", "trace_digest"]
 
-TRACE_TAG = "fitchain/trace/v1"
+TRACE_TAG = "fitchain/trace/v2"
 
 
 def trace_digest(ctx: Digest, challenge: Digest, round: int, states: Sequence[Digest]) -> Digest:
@@ -30,7 +30,7 @@ def trace_digest(ctx: Digest, challenge: Digest, round: int, states: Sequence[Di
             before the step that failed); zero where it could not be replayed.
 
     Returns:
-        `tagged("fitchain/trace/v1", ctx, challenge, round, count, states...)`.
+        `tagged("fitchain/trace/v2", ctx, challenge, round, count, states...)`.
     """
     return tagged(TRACE_TAG, ctx, challenge, round, len(states), *states)
 

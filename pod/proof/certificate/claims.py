@@ -200,7 +200,7 @@ def check_leaves(statement: Statement) -> None:
     last = statement.last
     if isinstance(statement.leaves, Outline):
         tree = _outlined_tree(statement, statement.leaves)
-        root = tagged("fitchain/transcript/v1", statement.count, tree)
+        root = tagged("fitchain/transcript/v2", statement.count, tree)
     else:
         transcript = transcript_of(statement, statement.leaves)
         transcript.verify(statement.recipe.steps, statement.recipe.segment_steps)

@@ -25,10 +25,10 @@ from fitchain.pod.values.recipe import Environment, Recipe
 from fitchain.pod.values.recipe.fields import Fields
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
-PREDICATE_TYPE = "https://fitchain.org/certificate/v1"
+PREDICATE_TYPE = "https://fitchain.org/certificate/v2"
 """Names the predicate's format. It is a name: nothing is ever fetched from there."""
 
-VERSION = "fitchain/certificate/v1"
+VERSION = "fitchain/certificate/v2"
 FILE_NAME = "model.safetensors"
 STATEMENT_BYTES = 192 << 20
 MOST_LEAVES = 100_000

@@ -34,7 +34,7 @@ from fitchain.pod.values.graph.operators import CLOSE_GRADIENT, KNOWN, OPEN_GRAD
 from fitchain.pod.values.recipe.fields import Fields, integer, items, text
 from fitchain.pod.values.state import ITEM_BYTES, byte_count
 
-VERSION = "fitchain/graph/v1"
+VERSION = "fitchain/graph/v2"
 INPUT_DTYPES = ("F32", "F64", "I64")
 MEMORY_FORMATS = ("contiguous", "preserve", "channels_last", "channels_last_3d")
 MOST_INTEGER = (1 << 63) - 1

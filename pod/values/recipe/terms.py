@@ -25,7 +25,7 @@ from fitchain.pod.values.ids import PanelId
 from fitchain.pod.values.recipe.fields import Fields, choice, flag, integer, items, real, refuse_unknown, text
 from fitchain.pod.values.recipe.schedule import Runs
 
-VERSION = "fitchain/recipe/v1"
+VERSION = "fitchain/recipe/v2"
 RECIPE_BYTES = 32 << 20
 MOST_STEPS = (1 << 32) - 1
 MOST_ROWS = 1 << 48
