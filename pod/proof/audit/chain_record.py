@@ -8,12 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from fitchain.pod.ports.agreement import Agreements
+from fitchain.pod.ports.agreement import Agreements, audit_id
 from fitchain.pod.ports.chain.client import Chain
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.proof.audit.challenge import audited_segments
 from fitchain.pod.values.digest import Digest, Root
-from fitchain.pod.values.ids import AgreementId
+from fitchain.pod.values.errors import NotFound
+from fitchain.pod.values.ids import AgreementId, AuditId, AuditRef
 
 
 @dataclass(frozen=True)
@@ -21,19 +22,22 @@ class ChainRecord:
     """An ended training as the chain has it, and the challenge that it has to answer.
 
     Args:
-        agreement: its id.
+        audit: which audit of which agreement.
         ctx, seed: what stands in every leaf; the order seed.
         recipe, graph, initial_model, dataset_root, dataset_count: as agreed and registered.
-        steps, segment_steps, group_leaves, drawn_segments: T, k, A, q of the terms.
+        steps, segment_steps, group_leaves: T, k, A of the terms.
+        drawn_segments: q of this audit's terms.
         count: leaves of the transcript.
         step: steps that the ending covers; fewer than T where the run diverged.
-        transcript_root, model_root: recorded by the ending.
+        delivered: index of the leaf whose model is delivered.
+        transcript_root: recorded by the ending.
+        model_root, last_model_root: likewise, of the delivered leaf and of the last.
         delivery: CID of the sealed delivery; None where the chain has none that can be read.
-        challenge: the challenge seed.
+        segment_seed: what the audited segments are drawn by.
         round: of the audit, from 0.
     """
 
-    agreement: AgreementId
+    audit: AuditRef
     ctx: Digest
     seed: Digest
     recipe: Digest
@@ -47,11 +51,23 @@ class ChainRecord:
     drawn_segments: int
     count: int
     step: int
+    delivered: int
     transcript_root: Root
     model_root: Root
+    last_model_root: Root
     delivery: Cid | None
-    challenge: Digest
+    segment_seed: Digest
     round: int
+
+    @property
+    def agreement(self) -> AgreementId:
+        """The audited agreement."""
+        return self.audit.agreement
+
+    @property
+    def audit_id(self) -> AuditId:
+        """What votes and traces are bound to."""
+        return audit_id(self.audit)
 
     @property
     def diverged(self) -> bool:
@@ -61,54 +77,70 @@ class ChainRecord:
     @cached_property
     def audited(self) -> tuple[int, ...]:
         """The segments that are audited, rising."""
-        return audited_segments(self.challenge, self.count - 1, self.drawn_segments, self.diverged)
+        return audited_segments(self.segment_seed, self.count, self.delivered, self.diverged, self.drawn_segments)
 
     @cached_property
     def leaves(self) -> tuple[int, ...]:
         """The leaves that evidence opens, rising: those at both ends of each audited segment."""
         return tuple(sorted({leaf for j in self.audited for leaf in (j, j + 1) if leaf < self.count}))
 
+    @property
+    def unsalted(self) -> frozenset[int]:
+        """The leaves in which the state digest itself stands: the first, the delivered and the
+        last."""
+        return frozenset((0, self.delivered, self.count - 1))
+
     def step_of(self, leaf: int) -> int:
         """Steps completed at a leaf."""
         return min(leaf * self.segment_steps, self.steps)
 
 
-def read_chain_record(chain: Chain, id: AgreementId, challenge: Digest, round: int) -> ChainRecord:
+def read_chain_record(chain: Chain, audit: AuditRef, segment_seed: Digest, round: int) -> ChainRecord:
     """Read the record of an ended training.
 
     Args:
         chain: a connection by the reader's own settings.
-        id: the agreement.
-        challenge: the challenge seed.
+        audit: which audit of which agreement.
+        segment_seed: what the audited segments are drawn by.
         round: of the audit.
 
     Raises:
-        NotFound: this deployment has no agreement of that id.
+        NotFound: this deployment has no agreement of that id, or nobody asked for that audit.
         ChainUnusable: the node does not answer.
     """
-    calls = Agreements(chain)
-    agreement, run = calls.read(id), calls.run_record(id)
-    entries = [("Registry", "dataset", (agreement.terms.dataset,)), ("Registry", "model", (agreement.terms.model,))]
-    dataset, model = chain.call_many(entries)
-    terms = agreement.terms
+    calls, id = Agreements(chain), audit.agreement
+    terms, run = calls.terms(id), calls.run_record(id)
+    dataset, model = chain.call_many([("Registry", "dataset", (terms.dataset,)), ("Registry", "model", (terms.model,))])
     return ChainRecord(
-        agreement=agreement.id,
+        audit=audit,
         ctx=run.ctx,
         seed=run.seed,
         recipe=terms.recipe,
         graph=model["graph"],
-        initial_model=model["initialRoot"],
-        dataset_root=dataset["root"],
+        initial_model=terms.model_root,
+        dataset_root=terms.dataset_root,
         dataset_count=dataset["count"],
         steps=terms.steps,
         segment_steps=terms.segment_steps,
         group_leaves=terms.group_leaves,
-        drawn_segments=terms.audit.segments,
+        drawn_segments=_drawn_segments(calls, audit),
         count=run.count,
         step=run.step,
+        delivered=run.delivered,
         transcript_root=run.transcript_root,
         model_root=run.model_root,
+        last_model_root=run.last_model_root,
         delivery=run.delivery,
-        challenge=challenge,
+        segment_seed=segment_seed,
         round=round,
     )
+
+
+def _drawn_segments(calls: Agreements, audit: AuditRef) -> int:
+    """q: of the agreement's terms, or of those under which another audit was asked for."""
+    if not audit.ordinal:
+        return calls.terms(audit.agreement).audit.drawn_segments
+    for asked in calls.asked_audits(audit.agreement):
+        if asked.ref == audit:
+            return asked.terms.drawn_segments
+    raise NotFound(f"nobody asked for the audit {audit}", "see `fitchain proof show`")
