@@ -315,7 +315,12 @@ class Agreements:
     def objects(self, id: AgreementId) -> list[Cid]:
         """Every object that an agreement's events name: offer, notes, delivery, evidence, keys, the
         reason of a refusal."""
-        named = (event.args[name] for event in self.events(id) for name in event.args if name.endswith("Cid"))
+        named = (
+            event.args[name]
+            for event in self.events(id)
+            for name in event.args
+            if name.endswith("Cid") or name == "delivery"
+        )
         return [cid for data in named if (cid := cid_in(data)) is not None]
 
     def events(
