@@ -92,7 +92,8 @@ def examine(
     """
     try:
         evidence = _fetch_evidence(store, cid, identity, chain_record, folder / EVIDENCE)
-        _fetch_delivery(store, evidence, chain_record, folder / DELIVERY)
+        if chain_record.opens_delivery:
+            _fetch_delivery(store, evidence, chain_record, folder / DELIVERY)
     except _Withheld as gone:
         return Examination(Outcome.WITHHELD, ZERO, (Problem(None, gone.what),), lasting=gone.lasting)
     checked = check(evidence, chain_record)
@@ -100,10 +101,17 @@ def examine(
     states = [next((each.before for each in audited if each.index == j), ZERO) for j in chain_record.audited]
     if not any(state != ZERO for state in states):
         return Examination(Outcome.WITHHELD, ZERO, (*checked.problems, *_differences(audited, checked.problems)))
-    delivered = check_delivery(folder / DELIVERY / DELIVERY_FILES[0], chain_record)
-    problems = (*checked.problems, *([delivered] if delivered else []), *_differences(audited, checked.problems))
-    trace = trace_digest(chain_record.audit_id, chain_record.round, states)
+    delivered = _delivery_problems(folder, chain_record)
+    problems = (*checked.problems, *delivered, *_differences(audited, checked.problems))
+    trace = trace_digest(chain_record.audit, chain_record.round, states)
     return Examination(Outcome.MISMATCH if problems else Outcome.MATCH, trace, problems, audited)
+
+
+def _delivery_problems(folder: Path, chain_record: ChainRecord) -> list[Problem]:
+    """What is wrong with the delivery, where this audit opens it."""
+    model = folder / DELIVERY / DELIVERY_FILES[0]
+    problem = check_delivery(model, chain_record) if chain_record.opens_delivery else None
+    return [problem] if problem else []
 
 
 def _differences(audited: tuple[Audited, ...], problems: tuple[Problem, ...]) -> list[Problem]:
@@ -125,6 +133,8 @@ def _fetch_delivery(store: Store, evidence: Evidence, chain_record: ChainRecord,
     """Fetch the delivery and open it with the job's identity."""
     if chain_record.delivery is None:
         raise _Withheld("the chain names no delivery that can be fetched", lasting=True)
+    if evidence.identity is None:
+        raise _Withheld("the evidence has no identity that opens the delivery", lasting=True)
     _fetch(store, chain_record.delivery, folder, DELIVERY_FILES, evidence.identity)
 
 
