@@ -33,6 +33,7 @@ from fitchain.pod.ports.registry import Registry, Role
 from fitchain.pod.ports.sealed import new_identity, open_sealed, seal
 from fitchain.pod.ports.settings import Settings, load
 from fitchain.pod.ports.store import Store, open_store
+from fitchain.pod.ports.verifiers import Verifiers
 from fitchain.pod.values.errors import AccessRefused, NotFound, Unusable
 from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
 
@@ -202,6 +203,11 @@ class Home(AbstractContextManager["Home"]):
     def audits(self) -> Audits:
         """The audits, as this pod calls them."""
         return Audits(self.chain)
+
+    @cached_property
+    def verifiers(self) -> Verifiers:
+        """Stake and places of verifiers, as this pod calls them."""
+        return Verifiers(self.chain)
 
     def job_folder(self, agreement: AgreementId) -> Path:
         """The folder of one job, made when absent, for this pod's eyes alone."""

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+from fitchain.pod.ports.chain.base import Event
 from fitchain.pod.ports.chain.client import Chain
 from fitchain.pod.ports.store.base import Cid
+from fitchain.pod.ports.verifiers import PAGE, Member, Verifiers
 from fitchain.pod.values.digest import ZERO, Digest, Root
 from fitchain.pod.values.errors import InputRefused, NotFound, Reverted
 from fitchain.pod.values.ids import NO_MODEL, DatasetId, ModelId, PanelId
@@ -39,7 +41,8 @@ class Pod:
 @dataclass(frozen=True)
 class DatasetEntry:
     """A registered dataset: `root` over `count` records, `card` the CID of its card, `active` until
-    it is retired."""
+    it is retired, `ledger` the number of the owner's privacy ledger that its trainings are charged
+    to (0: none)."""
 
     id: DatasetId
     owner: str
@@ -47,29 +50,55 @@ class DatasetEntry:
     count: int
     card: Cid
     active: bool
+    ledger: int = 0
 
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """A registered model: digest of its graph, root of its initial tensors, the model it descends
-    from (zero: none)."""
+    """A registered model.
+
+    Args:
+        id: of the registry.
+        author: who registered it.
+        graph: digest of its graph.
+        root: over its tensors.
+        base: the registered model that states and deliveries of a training are deltas over; zero:
+            none.
+        parents: the registered models that it grew out of.
+        derivation: digest of how it follows from them, a function that anybody can compute again;
+            zero: it is not said.
+        active: until it is retired.
+    """
 
     id: ModelId
     author: str
     graph: Digest
-    initial_root: Root
-    parent: ModelId
+    root: Root
+    base: ModelId
+    parents: tuple[ModelId, ...]
+    derivation: Digest
     active: bool
 
 
 @dataclass(frozen=True)
 class PanelEntry:
-    """A panel: verifiers by name, of which audits are drawn; members are only ever added."""
+    """A panel: verifiers by name, of which audits are drawn.
+
+    Args:
+        id: of the registry.
+        number: what contracts call it.
+        creator: who made it, and alone invites and expels.
+        name: for people; each account has its own names.
+        members: by the places that they hold.
+        joined: the block in which each of them joined.
+    """
 
     id: PanelId
+    number: int
     creator: str
     name: str
     members: tuple[str, ...]
+    joined: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,12 +107,14 @@ class PanelRecord:
 
     Args:
         id: the panel.
-        creator: who made it, and alone may append to it.
+        number: what contracts call it.
+        creator: who made it, and alone invites and expels.
         name: for people; each account has its own names.
         block, time: of its creation; seconds since 1970.
     """
 
     id: PanelId
+    number: int
     creator: str
     name: str
     block: int
@@ -146,13 +177,14 @@ class Registry:
             raise NotFound(f"no pod is registered for the account {address}", "its owner registers it by starting it")
         return Pod(address, Role(entry["role"]), entry["recipient"], entry["endpoint"])
 
-    def register_dataset(self, root: Root, count: int, card: Cid) -> DatasetId:
+    def register_dataset(self, root: Root, count: int, card: Cid, ledger: int = 0) -> DatasetId:
         """Register a dataset as its owner.
 
         Args:
             root: its published root.
             count: records.
             card: CID of its card.
+            ledger: number of this account's privacy ledger; 0 only while it has none.
 
         Returns:
             its id; of a dataset that stands already, the same.
@@ -160,7 +192,7 @@ class Registry:
         Raises:
             ChainUnusable: the contract refuses (it was retired, say), or the account cannot pay.
         """
-        return DatasetId(self._registered("Dataset", root, count, bytes(card)))
+        return DatasetId(self._registered("Dataset", root, count, ledger, bytes(card)))
 
     def retire_dataset(self, id: DatasetId) -> None:
         """Let no new request name the dataset."""
@@ -184,13 +216,23 @@ class Registry:
         entries = self._all("Dataset", {"owner": owner} if owner else {})
         return [_dataset(DatasetId(id), entry) for id, entry in entries if _is_cid(entry["cardCid"])]
 
-    def register_model(self, graph: Digest, initial_root: Root, parent: ModelId = NO_MODEL) -> ModelId:
+    def register_model(
+        self,
+        graph: Digest,
+        root: Root,
+        *,
+        base: ModelId = NO_MODEL,
+        parents: Sequence[ModelId] = (),
+        derivation: Digest = ZERO,
+    ) -> ModelId:
         """Register a model as its author.
 
         Args:
             graph: digest of its graph.
-            initial_root: root over its initial tensors.
-            parent: the registered model it grew out of; zero for none.
+            root: over its tensors.
+            base: the registered model that a training's states are deltas over; zero for none.
+            parents: the registered models it grew out of, at most 64.
+            derivation: digest of how it follows from them; zero where that is not said.
 
         Returns:
             its id; of a model that stands already, the same.
@@ -198,7 +240,7 @@ class Registry:
         Raises:
             ChainUnusable: the contract refuses (it was retired, say), or the account cannot pay.
         """
-        return ModelId(self._registered("Model", graph, initial_root, parent))
+        return ModelId(self._registered("Model", graph, root, base, list(parents), derivation))
 
     def retire_model(self, id: ModelId) -> None:
         """Let no new request name the model."""
@@ -219,24 +261,18 @@ class Registry:
         """Every model, oldest first, of one author where given."""
         return [_model(ModelId(id), entry) for id, entry in self._all("Model", {"author": author} if author else {})]
 
-    def create_panel(self, name: str, members: Sequence[str]) -> PanelId:
-        """Name verifiers of whom audits may be drawn.
+    def create_panel(self, name: str) -> PanelId:
+        """Name a panel, into which this account may then invite verifiers (`Verifiers.invite`).
 
         Args:
-            name: for people; each account has its own names.
-            members: their addresses, in the order in which they are drawn from.
+            name: for people, 1 to 64 bytes; each account has its own names.
 
         Returns:
             the panel's id.
         """
-        receipt = self.chain.send("Registry", "createPanel", name, list(members))
-        id = receipt.event("PanelCreated").args["id"]
+        id = self.chain.send("Registry", "createPanel", name).event("PanelCreated").args["id"]
         assert isinstance(id, Digest)
         return PanelId(id)
-
-    def extend_panel(self, id: PanelId, members: Sequence[str]) -> None:
-        """Add members as the panel's creator; audits that are open already do not draw them."""
-        self.chain.send("Registry", "extendPanel", id, list(members))
 
     def panel(self, id: PanelId, block: int | None = None) -> PanelEntry:
         """One panel.
@@ -248,15 +284,24 @@ class Registry:
         Raises:
             NotFound: there is none of that id.
         """
-        entry = self.chain.call("Registry", "panel", id, block=block)
-        if not entry["name"]:
+        record = self.panel_record(id)
+        if block is not None and record.block > block:
             raise _no_panel(id)
-        return _panel(id, entry)
+        return _entries([record], self._first_pages([record.number], block), self.chain, block)[0]
 
     def panels_of(self, ids: Sequence[PanelId]) -> list[PanelEntry | None]:
-        """Several panels in one round trip; None for one that was never created."""
-        entries = self.chain.call_many([("Registry", "panel", (id,)) for id in ids])
-        return [_panel(id, entry) if entry["name"] else None for id, entry in zip(ids, entries, strict=True)]
+        """Several panels in few round trips; None for one that was never created."""
+        kept = self.chain.call_many([("Registry", "panel", (id,)) for id in ids])
+        created = [id for id, panel in zip(ids, kept, strict=True) if panel["name"]]
+        numbers = self.chain.call_many([("Registry", "panelNumber", (id,)) for id in created])
+        named = {id: panel for id, panel in zip(ids, kept, strict=True) if panel["name"]}
+        records = [
+            PanelRecord(id, int(number), named[id]["creator"], named[id]["name"], 0, named[id]["since"])
+            for id, number in zip(created, numbers, strict=True)
+        ]
+        entries = _entries(records, self._first_pages([record.number for record in records]), self.chain)
+        by_id = {entry.id: entry for entry in entries}
+        return [by_id.get(id) for id in ids]
 
     def panel_record(self, id: PanelId) -> PanelRecord:
         """How a panel came about.
@@ -267,16 +312,7 @@ class Registry:
         created = self.chain.events("Registry", "PanelCreated", id=id)
         if not created:
             raise _no_panel(id)
-        args = created[0].args
-        return PanelRecord(id, args["creator"], args["name"], created[0].block, created[0].timestamp)
-
-    def panel_size(self, id: PanelId) -> int:
-        """How many members a panel has.
-
-        Raises:
-            Reverted: there is none of that id.
-        """
-        return int(self.chain.call("Registry", "panelLength", self.chain.call("Registry", "panelNumber", id)))
+        return _record(created[0])
 
     def panel_ids(self) -> list[PanelId]:
         """The ids of all panels, oldest first; nothing of the panels themselves is read."""
@@ -284,7 +320,23 @@ class Registry:
 
     def panels(self) -> list[PanelEntry]:
         """Every panel, oldest first."""
-        return [panel for panel in self.panels_of(self.panel_ids()) if panel is not None]
+        records = [_record(event) for event in self.chain.events("Registry", "PanelCreated")]
+        return _entries(records, self._first_pages([record.number for record in records]), self.chain)
+
+    def _first_pages(self, numbers: Sequence[int], block: int | None = None) -> list[tuple[int, list[Member]]]:
+        """Of several panels, by their numbers, how many places there are and who holds the first of
+        them."""
+        names = [
+            call
+            for number in numbers
+            for call in (("Verifiers", "placesOf", (number,)), ("Verifiers", "members", (number, 0, PAGE)))
+        ]
+        answers = self.chain.call_many(names, block)
+        pages = zip(answers[::2], answers[1::2], strict=True)
+        return [
+            (places["length"], [Member(*pair) for pair in zip(*page, strict=True)][: places["length"]])
+            for places, page in pages
+        ]
 
     def _registered(self, kind: str, *args: Any) -> Digest:
         try:
@@ -308,15 +360,40 @@ class Registry:
 
 def _dataset(id: DatasetId, entry: dict[str, Any]) -> DatasetEntry:
     card = Cid.decode(entry["cardCid"])
-    return DatasetEntry(id, entry["owner"], entry["root"], entry["count"], card, entry["active"])
+    return DatasetEntry(id, entry["owner"], entry["root"], entry["count"], card, entry["active"], entry["ledger"])
 
 
 def _model(id: ModelId, entry: dict[str, Any]) -> ModelEntry:
-    return ModelEntry(id, entry["author"], entry["graph"], entry["initialRoot"], entry["parent"], entry["active"])
+    return ModelEntry(
+        id=id,
+        author=entry["author"],
+        graph=entry["graph"],
+        root=entry["root"],
+        base=ModelId(entry["base"]),
+        parents=tuple(map(ModelId, entry["parents"])),
+        derivation=entry["derivation"],
+        active=entry["active"],
+    )
 
 
-def _panel(id: PanelId, entry: dict[str, Any]) -> PanelEntry:
-    return PanelEntry(id, entry["creator"], entry["name"], tuple(entry["members"]))
+def _record(event: Event) -> PanelRecord:
+    args = event.args
+    return PanelRecord(args["id"], args["number"], args["creator"], args["name"], event.block, event.timestamp)
+
+
+def _entries(
+    records: Sequence[PanelRecord],
+    pages: Sequence[tuple[int, list[Member]]],
+    chain: Chain,
+    block: int | None = None,
+) -> list[PanelEntry]:
+    """Panels with all of their members; of a panel beyond one page the rest is read here."""
+    entries: list[PanelEntry] = []
+    for record, (length, first) in zip(records, pages, strict=True):
+        rest = Verifiers(chain).members(record.number, length, block) if length > len(first) else first
+        accounts, joined = tuple(each.account for each in rest), tuple(each.joined for each in rest)
+        entries.append(PanelEntry(record.id, record.number, record.creator, record.name, accounts, joined))
+    return entries
 
 
 def _no_panel(id: PanelId) -> NotFound:

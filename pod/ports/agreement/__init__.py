@@ -6,21 +6,25 @@ roots, digests and money; how a transcript or a peak comes about it does not kno
 imports torch.
 """
 
-from fitchain.pod.ports.agreement.audits import Audit, Audits, Draw, Release, Seat, Verifier, Vote
-from fitchain.pod.ports.agreement.calls import Agreements, sign_permit
+from fitchain.pod.ports.agreement.audits import Audit, Audits, Draw, Release, Seat, Submission, Vote
+from fitchain.pod.ports.agreement.calls import Agreements
 from fitchain.pod.ports.agreement.history import AgreementHistory, Related, read_history
 from fitchain.pod.ports.agreement.terms import (
     Agreement,
     Anchor,
+    AskedAudit,
+    AuditKind,
     AuditTerms,
+    DeliveredLeaf,
     Ending,
     Outcome,
-    Permit,
     Phase,
     RunRecord,
     State,
     Terms,
     agreement_id,
+    audit_id,
+    commit_key,
     commit_nonce,
     context,
     order_seed,
@@ -32,28 +36,31 @@ __all__ = [
     "AgreementHistory",
     "Agreements",
     "Anchor",
+    "AskedAudit",
     "Audit",
+    "AuditKind",
     "AuditTerms",
     "Audits",
+    "DeliveredLeaf",
     "Draw",
     "Ending",
     "Outcome",
-    "Permit",
     "Phase",
     "Related",
     "Release",
     "RunRecord",
     "Seat",
     "State",
+    "Submission",
     "Terms",
-    "Verifier",
     "VerifierHistory",
     "Vote",
     "agreement_id",
+    "audit_id",
+    "commit_key",
     "commit_nonce",
     "context",
     "order_seed",
     "read_history",
     "read_verifier_history",
-    "sign_permit",
 ]

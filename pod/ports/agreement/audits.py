@@ -1,4 +1,4 @@
-"""Every step of an audit as one typed call, and what the chain says of audits and verifiers."""
+"""Every step of an audit as one typed call, and what the chain says of audits."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fitchain.pod.ports.agreement.calls import cid_in, cid_out, sign_permit, struct_of
-from fitchain.pod.ports.agreement.terms import Outcome, Permit, Phase
+from fitchain.pod.ports.agreement.calls import cid_in, cid_out
+from fitchain.pod.ports.agreement.terms import AuditKind, Outcome, Phase
 from fitchain.pod.ports.chain.base import Event, Receipt
 from fitchain.pod.ports.chain.client import Chain
 from fitchain.pod.ports.sealed import recipient_bytes, recipient_from_bytes
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.values.digest import ZERO, Digest
-from fitchain.pod.values.errors import InputRefused, NodeRefused
-from fitchain.pod.values.ids import AgreementId, PanelId
+from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.ids import AgreementId, AuditRef
 
 NOBODY = "0x" + "0" * 40
+BACK_SHIFT = 240
+"""Where the first word of a draw's state says how far it came from the last position backwards
+(contracts/libraries/Seats.sol)."""
 
 
 @dataclass(frozen=True)
@@ -26,17 +29,18 @@ class Seat:
 
     Args:
         number: from 0.
-        verifier: who sits there; empty where nobody was found.
-        joined, declined, committed, revealed: what it did in this round. Who stays through a redraw
-            has joined.
+        verifier: who is drawn to it, or sits there; empty where nobody is.
+        joined: it took the seat; from a Match on, it voted for it.
+        committed, revealed: what it did in this round.
+        released: it released the job's identity.
     """
 
     number: int
     verifier: str
     joined: bool
-    declined: bool
     committed: bool
     revealed: bool
+    released: bool
 
 
 @dataclass(frozen=True)
@@ -44,32 +48,54 @@ class Audit:
     """An audit as the chain has it.
 
     Args:
-        id: the agreement.
+        ref: which one.
         phase: where it stands; NONE where there is no audit.
-        round: 0 for the first draw, one more for each redraw.
+        kind: who opened it.
         verdict: NONE until there is one.
-        disputed: whether the scientist opened it.
+        round: one more for each vote that is taken anew.
         window: seconds of each phase.
-        deadline: seconds since 1970 up to which the phase's step may be taken, itself included.
-        opened_block: who was a verifier before this block may be drawn.
-        challenge_block: the block whose hash draws.
-        panel_length: members of the panel, or verifiers in the pool, when it was opened.
-        seed: the challenge seed; zero before the draw.
-        seats: of the present round, by number; nobody sits there before the draw.
+        deadline: seconds since 1970 up to which the phase's step may be taken, itself included; in
+            WAITING the time after which it may be drawn on.
+        wait_deadline: after which nobody is drawn any more.
+        opened_block: the block whose hash is the one half of the draw's seed.
+        opening: how many audits the deployment had opened with this one.
+        audited: how many segments are audited.
+        fee_per_seat, seat_stake: FIT in base units.
+        seed: the asker's commitment before the draw, then the draw's seed; zero where there is no
+            audit.
+        withheld_before: the evidence was said to be withheld once; the next time is the last.
+        segments_fixed: what is audited is fixed.
+        complained: the scientist said that what was released does not open the delivery.
+        submitted: the owner submitted evidence for the seats that joined.
+        exhausted: every position of the draw was looked at.
+        seats: of the present round, by number.
     """
 
-    id: AgreementId
+    ref: AuditRef
     phase: Phase
-    round: int
+    kind: AuditKind
     verdict: Outcome
-    disputed: bool
+    round: int
     window: int
     deadline: int
+    wait_deadline: int
     opened_block: int
-    challenge_block: int
-    panel_length: int
+    opening: int
+    audited: int
+    fee_per_seat: int
+    seat_stake: int
     seed: Digest
+    withheld_before: bool
+    segments_fixed: bool
+    complained: bool
+    submitted: bool
+    exhausted: bool
     seats: tuple[Seat, ...]
+
+    @property
+    def id(self) -> AgreementId:
+        """The audited agreement."""
+        return self.ref.agreement
 
     @property
     def quorum(self) -> int:
@@ -81,13 +107,19 @@ class Audit:
         """Whether nobody is left who could act in this phase, so that `advance` works before the
         deadline."""
         if self.phase == Phase.JOINING:
-            return all(seat.joined or seat.declined or not seat.verifier for seat in self.seats)
+            return self.exhausted and all(seat.joined or not seat.verifier for seat in self.seats)
         return self.phase == Phase.REVEALING and all(seat.revealed or not seat.committed for seat in self.seats)
 
     @property
     def joined(self) -> tuple[Seat, ...]:
-        """The seats that joined."""
+        """The seats that joined; from a Match on those that voted for it."""
         return tuple(seat for seat in self.seats if seat.joined)
+
+    @property
+    def seats_release_from(self) -> int:
+        """Seconds since 1970 after which a seat of the Match may release the job's identity; before
+        a complaint the first half of the window is the owner's."""
+        return 0 if self.complained else self.deadline - self.window // 2
 
     def seat_of(self, address: str) -> Seat | None:
         """The seat of a verifier in the present round."""
@@ -95,35 +127,28 @@ class Audit:
 
     def may_advance(self, now: int) -> bool:
         """Whether `advance` would be taken at a time, in seconds since 1970."""
-        return Phase.NONE < self.phase < Phase.RELEASED and (now > self.deadline or self.complete)
+        if self.phase in (Phase.NONE, Phase.CONCLUDED):
+            return False
+        return self.complete or now > (self.wait_deadline if self.phase is Phase.WAITING else self.deadline)
 
-
-@dataclass(frozen=True)
-class Verifier:
-    """A verifier's account.
-
-    Args:
-        address: its account.
-        stake: FIT, base units, that it has locked.
-        earned: fees, base units, that it has not withdrawn.
-        unbonded: seconds since 1970 from which on its stake is free; 0 where it is not leaving.
-        number: its place in the pool, from 1; 0 where it never staked.
-        active: whether it can be drawn for audits that are opened in later blocks.
-    """
-
-    address: str
-    stake: int
-    earned: int
-    unbonded: int
-    number: int
-    active: bool
+    def may_draw(self, now: int) -> bool:
+        """Whether `draw` would be taken at a time by somebody who has the right nonce."""
+        match self.phase:
+            case Phase.AWAITING:
+                return now <= self.deadline
+            case Phase.WAITING:
+                return self.deadline < now <= self.wait_deadline
+            case Phase.JOINING:  # a draw whose tries ran out is continued
+                in_time = now <= min(self.deadline, self.wait_deadline)
+                return in_time and not self.exhausted and any(not seat.verifier for seat in self.seats)
+        return False
 
 
 @dataclass(frozen=True)
 class Draw:
-    """The seats of one round: addresses by seat number, empty where nobody was found."""
+    """What one draw found: addresses by seat number, empty where nobody was or the seat stays."""
 
-    id: AgreementId
+    ref: AuditRef
     round: int
     seed: Digest
     seats: tuple[str, ...]
@@ -150,6 +175,16 @@ class Release:
     identity: Cid | None
 
 
+@dataclass(frozen=True)
+class Submission:
+    """Evidence that the owner handed over: its CID, None where that is none, and the round for
+    which it was sealed. In a second vote over evidence that was withheld it may be of the round
+    before."""
+
+    evidence: Cid | None
+    round: int
+
+
 class Audits:
     """The contract Audits of one chain.
 
@@ -163,184 +198,140 @@ class Audits:
     def __init__(self, chain: Chain) -> None:
         self.chain = chain
 
-    # Verifiers
-
-    def stake(self, permit: Permit | None = None) -> Receipt:
-        """Lock what is missing of the full stake; from the next block on this account can be drawn.
-
-        Args:
-            permit: a signed allowance for the Audits contract; one is signed here where none is
-                given.
-        """
-        missing = self.full_stake() - self.verifier(self.chain.address).stake
-        self.chain.require_fit(missing, "the stake")
-        return self._send("stake", struct_of(permit or sign_permit(self.chain, "Audits", missing)))
-
-    def unstake(self) -> Receipt:
-        """Leave: no audit opened in a later block draws this account; the stake is free after
-        `unbonding_time`."""
-        return self._send("unstake")
-
-    def withdraw(self) -> Receipt:
-        """Collect the fees earned, and the stake once it is free."""
-        return self._send("withdraw")
-
-    def verifier(self, address: str) -> Verifier:
-        """A verifier's account; number 0 where there is none."""
-        return self.verifiers([address])[0]
-
-    def verifiers(self, addresses: Sequence[str]) -> list[Verifier]:
-        """Several accounts in one round trip."""
-        names = ("verifier", "membership")
-        answers = self.chain.call_many([("Audits", name, (address,)) for address in addresses for name in names])
-        kept = zip(addresses, answers[::2], answers[1::2], strict=True)
-        return [Verifier(address, **money, **_membership(spell)) for address, money, spell in kept]
-
-    def pool(self) -> list[str]:
-        """Every account that ever staked, by number."""
-        length = int(self.chain.call("Audits", "poolLength"))
-        return self.chain.call_many([("Audits", "poolMember", (index,)) for index in range(length)])
-
-    # No command asks for `available` or `unbonding_time`: they are for programs that open an audit
-    # or leave the pool.
-
-    def available(self, panel: PanelId, owner: str, scientist: str, enough: int) -> int:
-        """How many verifiers could be drawn now besides the parties.
-
-        Args:
-            panel: whose members; zero for the whole pool.
-            owner, scientist: the parties.
-            enough: in a panel nobody is counted beyond this number.
-        """
-        number = self.chain.call("Registry", "panelNumber", panel) if panel != ZERO else 0
-        return int(self.chain.call("Audits", "available", number, owner, scientist, enough))
-
-    def full_stake(self) -> int:
-        """What each verifier locks, in base units of FIT."""
-        return int(self.chain.call("Audits", "fullStake"))
-
-    def unbonding_time(self) -> int:
-        """Seconds from `unstake` until the stake is free."""
-        return int(self.chain.call("Audits", "unbondingTime"))
-
     # The steps of an audit
 
-    def draw(self, id: AgreementId) -> Receipt:
-        """Draw the verifiers as anyone; waits for the block after the challenge block if needed."""
-        if challenge_block := self.chain.call("Audits", "audit", id, block="latest")["challengeBlock"]:
-            self.chain.wait_beyond(challenge_block)
-        return self._send("draw", id)
-
-    def join(self, id: AgreementId, seat: int, recipient: str) -> Receipt:
-        """Take a seat as who was drawn for it.
+    def draw(self, ref: AuditRef, nonce: Digest = ZERO) -> Receipt:
+        """Draw the seats, or go on with a draw; waits for the block after the opening block if
+        needed.
 
         Args:
-            id: the agreement.
+            ref: the audit.
+            nonce: the asker's, within its turn; after it anyone draws without one.
+        """
+        if opened_block := self.chain.call("Audits", "audit", *_name(ref), block="latest")["openedBlock"]:
+            self.chain.wait_beyond(opened_block)
+        return self._send("draw", ref, nonce)
+
+    def fix(self, ref: AuditRef) -> Receipt:
+        """Keep the hashes that draw, while the chain can still give them, as anyone."""
+        return self._send("fix", ref)
+
+    def join(self, ref: AuditRef, seat: int, link: bytes, recipient: str) -> Receipt:
+        """Take a seat as who was drawn for it, and reserve its stake.
+
+        Args:
+            ref: the audit.
             seat: its number.
+            link: 26 bytes, this verifier's link to the audit's opening.
             recipient: an age recipient made for this audit, to which the evidence is sealed.
         """
-        return self._send("join", id, seat, recipient_bytes(recipient))
+        return self._send("join", ref, seat, link, recipient_bytes(recipient))
 
-    def decline(self, id: AgreementId, seat: int) -> Receipt:
-        """Give a seat back without penalty: this host does not reproduce the agreed environment."""
-        return self._send("decline", id, seat)
+    def decline(self, ref: AuditRef, seat: int) -> Receipt:
+        """Give a seat back without penalty, before joining it; somebody else is drawn at once."""
+        return self._send("decline", ref, seat)
 
-    def submit(self, id: AgreementId, evidence: Cid) -> Receipt:
-        """Hand over the evidence as the owner, sealed to the recipients of this round's joined
-        seats."""
-        return self._send("submit", id, bytes(evidence))
+    def submit(self, ref: AuditRef, evidence: Cid) -> Receipt:
+        """Hand over the evidence as the owner, sealed to the recipients of the joined seats."""
+        return self._send("submit", ref, bytes(evidence))
 
-    def commit(self, id: AgreementId, seat: int, commitment: Digest) -> Receipt:
+    def commit(self, ref: AuditRef, seat: int, commitment: Digest) -> Receipt:
         """Commit to a vote, once a round; the commitment is
         `fitchain.pod.proof.audit.vote.commitment`."""
-        return self._send("commit", id, seat, commitment)
+        return self._send("commit", ref, seat, commitment)
 
-    def reveal(self, id: AgreementId, seat: int, outcome: Outcome, trace: Digest, salt: Digest) -> Receipt:
+    def reveal(self, ref: AuditRef, seat: int, outcome: Outcome, trace: Digest, salt: Digest) -> Receipt:
         """Reveal the vote committed to."""
-        return self._send("reveal", id, seat, outcome, trace, salt)
+        return self._send("reveal", ref, seat, outcome, trace, salt)
 
-    def advance(self, id: AgreementId) -> Receipt:
+    def advance(self, ref: AuditRef) -> Receipt:
         """Take the way out of a phase whose time is over, or in which nobody is left to act, as
         anyone."""
-        return self._send("advance", id)
+        return self._send("advance", ref)
 
-    def release(self, id: AgreementId, identity: Cid) -> Receipt:
-        """After a Match, hand the sealed job identity to the scientist, as the owner or a joined
-        seat; pays the owner.
+    def release(self, ref: AuditRef, identity: Cid) -> Receipt:
+        """After a Match, hand the sealed job identity to the scientist, as the owner or as a seat
+        that voted for it, in its turn; the first release pays the owner.
 
         Once all votes are revealed it counts them itself, where they are a Match that awaits its
         key.
         """
-        return self._send("release", id, cid_out(identity))
+        return self._send("release", ref, cid_out(identity))
+
+    def complain(self, ref: AuditRef) -> Receipt:
+        """Say as the scientist that what was released does not open the delivery; the seats of the
+        Match then have half a window to release."""
+        return self._send("complain", ref)
+
+    def accept_release(self, ref: AuditRef) -> Receipt:
+        """Say as the scientist that the delivery opened, which pays the seats and ends the release
+        window."""
+        return self._send("acceptRelease", ref)
 
     # Reads
 
-    def read(self, id: AgreementId) -> Audit:
+    def read(self, ref: AuditRef) -> Audit:
         """An audit as it stands; phase NONE where there is none."""
-        kept, accounts = self.chain.call_many([("Audits", "audit", (id,)), ("Audits", "seated", (id,))])
-        return Audit(
-            id=id,
-            phase=Phase(kept["phase"]),
-            round=kept["round"],
-            verdict=Outcome(kept["verdict"]),
-            disputed=kept["disputed"],
-            window=kept["window"],
-            deadline=kept["deadline"],
-            opened_block=kept["openedBlock"],
-            challenge_block=kept["challengeBlock"],
-            panel_length=kept["panelLength"],
-            seed=kept["seed"],
-            seats=tuple(_seat(number, account, kept) for number, account in enumerate(accounts)),
-        )
+        return self.read_many([ref])[0]
 
-    def verdicts(self, ids: Sequence[AgreementId]) -> list[Outcome]:
+    def read_many(self, refs: Sequence[AuditRef]) -> list[Audit]:
+        """Several audits in one round trip."""
+        names = (("Audits", "audit"), ("Audits", "seated"), ("Audits", "seats"), ("Agreements", "jury"))
+        answers = self.chain.call_many([(contract, name, _name(ref)) for ref in refs for contract, name in names])
+        return [_audit(ref, *answers[4 * i : 4 * i + 4]) for i, ref in enumerate(refs)]
+
+    def verdicts(self, refs: Sequence[AuditRef]) -> list[Outcome]:
         """What several audits concluded, in few round trips; NONE where there is none."""
-        kept = self.chain.call_many([("Audits", "audit", (id,)) for id in ids])
+        kept = self.chain.call_many([("Audits", "audit", _name(ref)) for ref in refs])
         return [Outcome(audit["verdict"]) for audit in kept]
 
-    def pool_units(self, owner: str, scientist: str, block: int) -> int | None:
-        """FIT in base units that stood behind the pool besides the parties' own: whoever can be
-        drawn has its whole stake.
+    def turn_blocks(self) -> int:
+        """Blocks after the opening in which only the asker's nonce draws."""
+        return int(self.chain.call("Audits", "turnBlocks"))
 
-        Args:
-            owner, scientist: the parties, who are never drawn.
-            block: after which block.
+    def opened(self) -> int:
+        """How many audits were opened, by the newest block: what a commitment to a chain made now
+        belongs to."""
+        return int(self.chain.call("Audits", "opened", block="latest"))
 
-        Returns:
-            None where the node keeps no state so old.
-        """
-        try:
-            count = int(self.chain.call("Audits", "available", 0, owner, scientist, 0, block=block))
-        except NodeRefused:
-            return None
-        return count * self.full_stake()
+    def draws(self, ref: AuditRef) -> list[Draw]:
+        """The draws of an audit, oldest first."""
+        return [_draw(event) for event in self.events(ref) if event.name == "Drawn"]
 
-    def draws(
-        self, id: AgreementId | None = None, from_block: int | None = None, to_block: int | None = None
-    ) -> list[Draw]:
-        """The draws, oldest first, of one audit where given."""
-        wanted = {"id": id} if id else {}
-        events = self.chain.events("Audits", "Drawn", from_block, to_block, **wanted)
-        return [_draw(event) for event in events]
+    def drawn_for(self, account: str, from_block: int | None = None, to_block: int | None = None) -> list[AuditRef]:
+        """Audits for which an account was drawn, oldest first."""
+        events = self.chain.events("Audits", "Drawn", from_block, to_block)
+        return list(
+            dict.fromkeys(
+                AuditRef(event.args["id"], event.args["ordinal"]) for event in events if account in event.args["drawn"]
+            )
+        )
+
+    def segment_seed(self, ref: AuditRef, events: Sequence[Event] | None = None) -> Digest | None:
+        """What the audited segments are drawn by; None before they are fixed."""
+        fixed = [event for event in self._events(ref, events) if event.name == "SegmentsFixed"]
+        return fixed[0].args["segmentSeed"] if fixed else None
 
     def recipients(self, audit: Audit) -> dict[int, str]:
         """The age recipients of the joined seats, by seat number; without those that nothing can be
         sealed to."""
-        posted = {event.args["verifier"]: event.args["recipient"] for event in self._events("Joined", audit)}
+        joins = [event for event in self._of(audit) if event.name == "Joined"]
+        posted = {event.args["verifier"]: event.args["recipient"] for event in joins}
         by_seat = {seat.number: _recipient(posted.get(seat.verifier, ZERO)) for seat in audit.joined}
         return {number: recipient for number, recipient in by_seat.items() if recipient}
 
-    def evidence(self, audit: Audit) -> Cid | None:
-        """The evidence given in this round; None before it, or where the owner wrote no CID."""
-        submissions = [
-            event for event in self._events("EvidenceSubmitted", audit) if event.args["round"] == audit.round
-        ]
-        return cid_in(submissions[-1].args["evidenceCid"]) if submissions else None
+    def submission(self, audit: Audit) -> Submission | None:
+        """The evidence that stands for the present vote; None before there is any."""
+        given = [event for event in self._of(audit) if event.name == "EvidenceSubmitted"]
+        if not given or not audit.submitted:
+            return None
+        return Submission(cid_in(given[-1].args["evidenceCid"]), given[-1].args["round"])
 
-    def votes(self, audit: Audit) -> list[Vote]:
+    def votes(self, audit: Audit, events: Sequence[Event] | None = None) -> list[Vote]:
         """Every revealed vote of every round, in the order of the chain."""
         names = ("round", "seat", "verifier", "outcome", "trace")
-        records = [{name: event.args[name] for name in names} for event in self._events("Revealed", audit)]
+        revealed = [event for event in self._events(audit.ref, events) if event.name == "Revealed"]
+        records = [{name: event.args[name] for name in names} for event in revealed]
         return [Vote(**record | {"outcome": Outcome(record["outcome"])}) for record in records]
 
     def majority(self, audit: Audit) -> Outcome:
@@ -350,42 +341,90 @@ class Audits:
         alike = Counter((vote.outcome, vote.trace) for vote in votes).most_common(1)
         return alike[0][0][0] if alike and alike[0][1] >= audit.quorum else Outcome.NONE
 
-    def releases(self, id: AgreementId) -> list[Release]:
+    def releases(self, ref: AuditRef, events: Sequence[Event] | None = None) -> list[Release]:
         """Who released the job's identity, in the order of the chain."""
-        events = self.chain.events("Audits", "Released", id=id)
-        return [Release(event.args["by"], cid_in(event.args["keyCid"])) for event in events]
+        released = [event for event in self._events(ref, events) if event.name == "Released"]
+        return [Release(event.args["by"], cid_in(event.args["identityCid"])) for event in released]
 
-    def penalties(self, id: AgreementId) -> dict[str, int]:
+    def penalties(self, ref: AuditRef) -> dict[str, int]:
         """What verifiers lost in an audit, in base units of FIT."""
-        taken: dict[str, int] = {}
-        for event in self.chain.events("Audits", "Penalised", id=id):
-            taken[event.args["verifier"]] = taken.get(event.args["verifier"], 0) + event.args["amount"]
-        return taken
+        taken: Counter[str] = Counter()
+        for event in self._penalised(ref, self.events(ref)):
+            taken[event.args["account"]] += event.args["amount"]
+        return dict(taken)
 
-    def events(self, id: AgreementId) -> list[Event]:
-        """Every event of an audit in the order of the chain, penalties included."""
-        events = [*self.chain.events_of(["Audits"], id), *self.chain.events("Audits", "Penalised", id=id)]
-        return sorted(events, key=lambda event: (event.block, event.log_index))
+    def events(self, ref: AuditRef) -> list[Event]:
+        """Every event of an audit in the order of the chain."""
+        events = self.chain.events_of(["Audits"], ref.agreement)
+        return [event for event in events if event.args["ordinal"] == ref.ordinal]
 
-    def _events(self, name: str, audit: Audit) -> list[Event]:
-        return self.chain.events("Audits", name, audit.opened_block, id=audit.id) if audit.opened_block else []
+    def _penalised(self, ref: AuditRef, events: Sequence[Event]) -> list[Event]:
+        """Penalties stand in the transactions in which the audit's votes were counted."""
+        transactions = {event.transaction for event in events}
+        blocks = [event.block for event in events if event.name != "AuditOpened"]
+        if not blocks:
+            return []
+        penalised = self.chain.events("Verifiers", "Penalised", min(blocks), max(blocks))
+        return [event for event in penalised if event.transaction in transactions]
 
-    def _send(self, function: str, *args: Any) -> Receipt:
-        return self.chain.send("Audits", function, *args)
+    def _events(self, ref: AuditRef, events: Sequence[Event] | None) -> Sequence[Event]:
+        """Of all events of an agreement those of one of its audits."""
+        if events is None:
+            return self.events(ref)
+        return [event for event in events if event.contract == "Audits" and event.args["ordinal"] == ref.ordinal]
+
+    def _of(self, audit: Audit) -> list[Event]:
+        """The events of an audit that is known to be there."""
+        if not audit.opened_block:
+            return []
+        events = self.chain.events_of(["Audits"], audit.id, audit.opened_block)
+        return [event for event in events if event.args["ordinal"] == audit.ref.ordinal]
+
+    def _send(self, function: str, ref: AuditRef, *args: Any) -> Receipt:
+        return self.chain.send("Audits", function, *_name(ref), *args)
+
+
+def _name(ref: AuditRef) -> tuple[AgreementId, int]:
+    """An audit as the contract's calls take it."""
+    return ref.agreement, ref.ordinal
+
+
+def _audit(
+    ref: AuditRef, kept: dict[str, Any], accounts: Sequence[str], state: Sequence[int], jury: dict[str, Any]
+) -> Audit:
+    return Audit(
+        ref=ref,
+        phase=Phase(kept["phase"]),
+        kind=AuditKind(kept["kind"]),
+        verdict=Outcome(kept["verdict"]),
+        round=kept["round"],
+        window=kept["window"],
+        deadline=kept["deadline"],
+        wait_deadline=kept["waitDeadline"],
+        opened_block=kept["openedBlock"],
+        opening=kept["opening"],
+        audited=kept["audited"],
+        fee_per_seat=kept["feePerSeat"],
+        seat_stake=kept["seatStake"],
+        seed=kept["seed"],
+        withheld_before=kept["withheldBefore"],
+        segments_fixed=kept["segmentsFixed"],
+        complained=kept["complained"],
+        submitted=kept["submitted"],
+        exhausted=state[0] >> BACK_SHIFT >= jury["places"],
+        seats=tuple(_seat(number, account, kept) for number, account in enumerate(accounts)),
+    )
 
 
 def _seat(number: int, account: str, kept: dict[str, Any]) -> Seat:
-    bits = [bool(kept[name] >> number & 1) for name in ("joined", "declined", "committed", "revealed")]
+    bits = [bool(kept[name] >> number & 1) for name in ("joined", "committed", "revealed", "released")]
     return Seat(number, _somebody(account), *bits)
-
-
-def _membership(spell: dict[str, Any]) -> dict[str, Any]:
-    return {"number": spell["number"], "active": bool(spell["since"]) and not spell["until"]}
 
 
 def _draw(event: Event) -> Draw:
     args = event.args
-    return Draw(args["id"], args["round"], args["seed"], tuple(map(_somebody, args["seats"])), event.block)
+    ref = AuditRef(args["id"], args["ordinal"])
+    return Draw(ref, args["round"], args["seed"], tuple(map(_somebody, args["drawn"])), event.block)
 
 
 def _somebody(account: str) -> str:

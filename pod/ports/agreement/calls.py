@@ -9,39 +9,32 @@ from typing import TYPE_CHECKING, Any
 from fitchain.pod.ports.agreement.terms import (
     Agreement,
     Anchor,
+    AskedAudit,
     AuditTerms,
     Ending,
-    Permit,
     RunRecord,
     State,
     Terms,
     agreement_id,
     context,
-    permit_digest,
 )
 from fitchain.pod.ports.chain.base import Event, Pending, Receipt
 from fitchain.pod.ports.chain.client import Chain
+from fitchain.pod.ports.chain.permit import Permit, abi_name, sign_permit, struct_of
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.values.audit_mode import AuditMode
-from fitchain.pod.values.digest import ZERO, Digest, Root
-from fitchain.pod.values.errors import AccessRefused, InputRefused, NotFound
-from fitchain.pod.values.ids import AgreementId
+from fitchain.pod.values.digest import ZERO, Digest
+from fitchain.pod.values.errors import InputRefused, NotFound
+from fitchain.pod.values.ids import AgreementId, AuditRef
 
 if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
-PERMIT_S = 3600
-"""How long a permit signed here can be used."""
+    from fitchain.pod.values.leaf import OpenedLeaf  # its numpy would be waited for by `fitchain --help`
 
 ANCHOR_GAS, ANCHOR_GAS_PER_PEAK = 150_000, 5_000
 """An anchor's limit. It cannot be estimated: the anchor before it may not be mined yet."""
 
 CONTRACTS = ("Agreements", "ProofOfTrain", "Audits")
 """Whose events tell the life of an agreement."""
-
-
-DISPUTABLE = (State.TRAINED, State.DIVERGED, State.AUDITING, State.SETTLED)
-"""States up to which, without verifiers, the deadline kept is that of the dispute window."""
 
 
 class Agreements:
@@ -68,7 +61,7 @@ class Agreements:
         Args:
             salt: 32 bytes not used before; the id follows from it (`agreement_id`), so an
                 interrupted request is found again.
-            terms: what is offered.
+            terms: what is offered; the contract compares the two roots with the registry.
             offer: CID of the offer (recipe, graph, sealed weights).
             permit: a signed allowance; one is signed here where none is given.
 
@@ -81,18 +74,19 @@ class Agreements:
         self.chain.send("Agreements", "request", salt, _terms_out(terms), bytes(offer), struct_of(signed))
         return agreement_id(self.chain.chain_id, self._at("Agreements"), self.chain.address, salt)
 
-    def accept(self, id: AgreementId, nonce_commitment: Digest, permit: Permit | None = None) -> Receipt:
+    def accept(self, id: AgreementId, key_commitment: Digest, permit: Permit | None = None) -> Receipt:
         """Accept a request as its owner; locks the bond. The block of this transaction becomes the
         seed block.
 
         Args:
             id: the agreement.
-            nonce_commitment: `commit_nonce` of the owner's nonce.
+            key_commitment: `commit_key` of the owner's nonce and noise.
             permit: a signed allowance for the bond; one is signed here where none is given.
         """
-        bond = self.terms(id).bond
-        self.chain.require_fit(bond, "the bond")
-        return self.chain.send("Agreements", "accept", id, nonce_commitment, struct_of(permit or self.permit(bond)))
+        terms = self.terms(id)
+        self.chain.require_fit(terms.bond, "the bond")
+        signed = permit or self.permit(terms.bond)
+        return self.chain.send("Agreements", "accept", id, _terms_out(terms), key_commitment, struct_of(signed))
 
     def reject(self, id: AgreementId, reason: Cid | None = None) -> Receipt:
         """Decline a request as its owner; the scientist gets its money back, and the reason if one
@@ -111,22 +105,104 @@ class Agreements:
         """Settle after the dispute window, as anyone."""
         return self.chain.send("Agreements", "settle", id)
 
+    def complain(self, id: AgreementId) -> Receipt:
+        """Say as the scientist, before a dispute, that what `finish` handed over does not open the
+        delivery: if a seat of the dispute then releases the job's identity, the counter-bond comes
+        back."""
+        return self.chain.send("Agreements", "complain", id)
+
     def dispute(self, id: AgreementId, permit: Permit | None = None) -> Receipt:
-        """Have an ended training without verifiers audited, as its scientist; locks the fee of the
+        """Have an ended training without verifiers audited, as its scientist; locks the fees of the
         audit and the counter-bond.
 
         Args:
             id: the agreement.
             permit: a signed allowance for both; one is signed here where none is given.
         """
-        audit = self.terms(id).audit
-        locked = audit.fee + audit.counter_bond
+        terms = self.terms(id)
+        locked = terms.audit.fees + terms.audit.counter_bond
         self.chain.require_fit(locked, "the dispute")
-        return self.chain.send("Agreements", "dispute", id, struct_of(permit or self.permit(locked)))
+        signed = permit or self.permit(locked)
+        return self.chain.send("Agreements", "dispute", id, _terms_out(terms), struct_of(signed))
 
     def expire(self, id: AgreementId) -> Receipt:
         """Forfeit the bond of an owner that missed the training deadline, as anyone."""
         return self.chain.send("Agreements", "expire", id)
+
+    # Audits asked for again
+
+    def ask_again(
+        self,
+        id: AgreementId,
+        terms: AuditTerms,
+        nonce_commitment: Digest,
+        consent_window: int,
+        permit: Permit | None = None,
+    ) -> AuditRef:
+        """Ask for another audit of a run that was delivered, by a panel of this account's trust;
+        locks its fees. The owner has to consent.
+
+        Args:
+            id: the agreement.
+            terms: of the audit; no dispute and no counter-bond.
+            nonce_commitment: `commit_nonce` of this account's part of the draw.
+            consent_window: seconds for the owner to consent.
+            permit: a signed allowance; one is signed here where none is given.
+
+        Returns:
+            which audit it will be.
+        """
+        self.chain.require_fit(terms.fees, "the audit")
+        signed = permit or self.permit(terms.fees)
+        receipt = self.chain.send(
+            "Agreements", "askAgain", id, _audit_out(terms), nonce_commitment, consent_window, struct_of(signed)
+        )
+        return AuditRef(id, int(receipt.event("AuditAsked").args["ordinal"]))
+
+    def consent(self, asked: AskedAudit) -> Receipt:
+        """Consent to another audit as the owner, which opens it."""
+        ref, terms = asked.ref, _audit_out(asked.terms)
+        return self.chain.send("Agreements", "consent", ref.agreement, ref.ordinal, terms, asked.nonce_commitment)
+
+    def take_back(self, ref: AuditRef) -> Receipt:
+        """Give the fees of an audit that was not consented to in time back to its asker, as
+        anyone."""
+        return self.chain.send("Agreements", "takeBack", ref.agreement, ref.ordinal)
+
+    def asked_audits(self, id: AgreementId, events: Sequence[Event] | None = None) -> list[AskedAudit]:
+        """Every audit of an agreement that was asked for again, in order.
+
+        Args:
+            id: the agreement.
+            events: all of its events, where the caller has them.
+        """
+        events = self.events(id) if events is None else events
+        answers = {"AuditConsented": set[int](), "AuditTakenBack": set[int]()}
+        for event in events:
+            if event.name in answers:
+                answers[event.name].add(event.args["ordinal"])
+        return [
+            AskedAudit(
+                ref=AuditRef(id, event.args["ordinal"]),
+                asker=event.args["asker"],
+                terms=_audit_in(event.args["terms"]),
+                nonce_commitment=event.args["nonceCommitment"],
+                requested_block=event.block,
+                places=event.args["places"],
+                deadline=event.args["deadline"],
+                consented=event.args["ordinal"] in answers["AuditConsented"],
+                taken_back=event.args["ordinal"] in answers["AuditTakenBack"],
+            )
+            for event in events
+            if event.name == "AuditAsked"
+        ]
+
+    def asking(self, from_block: int | None = None) -> list[AuditRef]:
+        """Audits that anybody asked for again from a block on, oldest first."""
+        events = self.chain.events("Agreements", "AuditAsked", from_block)
+        return [AuditRef(event.args["id"], event.args["ordinal"]) for event in events]
+
+    # Money
 
     def withdraw(self) -> Receipt:
         """Collect what this account is owed."""
@@ -142,11 +218,11 @@ class Agreements:
 
     # The proof's side
 
-    def begin(self, id: AgreementId, nonce: Digest) -> Receipt:
-        """Reveal the nonce as the owner; fixes the order seed. Waits for the block after the seed
-        block, if need be."""
+    def begin(self, id: AgreementId, nonce: Digest, noise_root: Digest = ZERO) -> Receipt:
+        """Reveal nonce and noise root as the owner; fixes the order seed. Waits for the block after
+        the seed block, if need be."""
         self._await_seed(id)
-        return self.chain.send("ProofOfTrain", "begin", id, nonce)
+        return self.chain.send("ProofOfTrain", "begin", id, _terms_out(self.terms(id)), nonce, noise_root)
 
     def fix(self, id: AgreementId) -> Receipt:
         """Keep the seed block's hash while the chain can still give it, as anyone. Waits as `begin`
@@ -169,11 +245,11 @@ class Agreements:
 
     def finish(self, id: AgreementId, ending: Ending) -> Receipt:
         """End a completed training, once its anchors are mined."""
-        return self.chain.send("ProofOfTrain", "finish", id, _ending_out(ending))
+        return self.chain.send("ProofOfTrain", "finish", id, _terms_out(self.terms(id)), _ending_out(ending))
 
     def diverge(self, id: AgreementId, ending: Ending) -> Receipt:
         """End a training that left the finite numbers, at its last finite leaf."""
-        return self.chain.send("ProofOfTrain", "diverge", id, _ending_out(ending))
+        return self.chain.send("ProofOfTrain", "diverge", id, _terms_out(self.terms(id)), _ending_out(ending))
 
     # Reads
 
@@ -187,10 +263,10 @@ class Agreements:
 
     def read_many(self, ids: Sequence[AgreementId]) -> list[Agreement]:
         """Several agreements in few round trips. Raises as `read`."""
-        kept = self.chain.call_many([("Agreements", "agreement", (id,)) for id in ids])
-        blocks = [words["seedBlock"] for words in kept] + [self.requested_block(id) for id in ids]
-        self.chain.read_times(block for block in blocks if block)
-        return [self._agreement(id, words) for id, words in zip(ids, kept, strict=True)]
+        names = (("Agreements", "agreement"), ("ProofOfTrain", "run"))
+        answers = self.chain.call_many([(contract, name, (id,)) for id in ids for contract, name in names])
+        kept = zip(ids, answers[::2], answers[1::2], strict=True)
+        return [self._agreement(id, agreed, run) for id, agreed, run in kept]
 
     def requested_block(self, id: AgreementId) -> int:
         """The block of the request. Raises as `read`."""
@@ -232,12 +308,13 @@ class Agreements:
 
     def run_record(self, id: AgreementId) -> RunRecord:
         """What the chain keeps of its training, anchors included. Raises as `read`."""
-        requested = self._requested(id)
-        ctx = self.chain.call("Agreements", "agreement", id)["ctx"]
-        steps = requested.args["terms"]["steps"]
-        return _run_record(ctx, steps, self.chain.events_of(["ProofOfTrain"], id, requested.block))
+        return self.run_of(id, self.chain.events_of(["ProofOfTrain"], id, self._requested(id).block))
 
-    def context(self, agreement: Agreement, dataset_root: Root, initial_model_root: Root) -> Digest:
+    def run_of(self, id: AgreementId, events: Sequence[Event]) -> RunRecord:
+        """The same of an agreement whose events the caller has. Raises as `read`."""
+        return _run_record(self.terms(id).steps, [event for event in events if event.contract == "ProofOfTrain"])
+
+    def context(self, agreement: Agreement) -> Digest:
         """The context of an agreement on this deployment, computed here."""
         terms = agreement.terms
         return context(
@@ -248,8 +325,8 @@ class Agreements:
             terms.owner,
             agreement.scientist,
             terms.recipe,
-            dataset_root,
-            initial_model_root,
+            terms.dataset_root,
+            terms.model_root,
             terms.steps,
             terms.segment_steps,
             terms.group_leaves,
@@ -277,7 +354,8 @@ class Agreements:
     def _requested(self, id: AgreementId) -> Event:
         """The event of the request, which holds what the contract does not keep."""
         if id not in self._requests:
-            events = self.chain.events("Agreements", "Requested", id=id)
+            block = self.chain.call("Agreements", "agreement", id)["requestBlock"]
+            events = self.chain.events("Agreements", "Requested", block, block, id=id) if block else []
             if not events:
                 raise NotFound(
                     f"the deployment at {self._at('Agreements')} on chain {self.chain.chain_id} has no agreement {id}",
@@ -286,70 +364,50 @@ class Agreements:
             self._requests[id] = events[0]
         return self._requests[id]
 
-    def _agreement(self, id: AgreementId, kept: dict[str, Any]) -> Agreement:
-        requested, state, seed_block = self._requested(id), State(kept["state"]), kept["seedBlock"]
-        terms = _terms_in(requested.args["terms"])
-        accepted = self.chain.time_of(seed_block) if seed_block else 0
+    def _agreement(self, id: AgreementId, kept: dict[str, Any], run: dict[str, Any]) -> Agreement:
+        requested, state = self._requested(id), State(kept["state"])
+        terms, ended = _terms_in(requested.args["terms"]), bool(run["alwaysAudited"])
+        deadline = kept["deadline"]
         return Agreement(
             id=id,
             scientist=kept["scientist"],
             terms=terms,
             state=state,
-            nonce_commitment=kept["nonceCommitment"],
-            seed_block=seed_block,
-            steps_done=kept["stepsDone"],
+            requested_block=kept["requestBlock"],
+            places=kept["places"],
+            seed_block=kept["seedBlock"],
+            steps_done=min((run["leaves"] - 1) * terms.segment_steps, terms.steps) if ended else 0,
+            price_due=kept["price"],
+            complained=kept["complained"],
             acceptance_deadline=requested.timestamp + terms.acceptance_window,
-            training_deadline=accepted + terms.training_window if accepted else 0,
-            dispute_deadline=kept["deadline"] if state in DISPUTABLE and not terms.audit.verifiers else 0,
+            training_deadline=(run["deadline"] or deadline) if kept["seedBlock"] else 0,
+            dispute_deadline=deadline if ended and not terms.audit.verifiers else 0,
         )
 
 
-def sign_permit(chain: Chain, spender: str, value: int) -> Permit:
-    """Sign an allowance of this account's FIT for a contract (EIP-2612), good for an hour.
-
-    Whoever sees it may spend it: what it grants is an allowance for the contract and nothing else,
-    so a call that carries a spent permit goes through by that allowance.
-
-    Args:
-        chain: the connection.
-        spender: the contract, by name.
-        value: FIT in base units; 0 needs none.
-
-    Raises:
-        AccessRefused: the connection has no key of ours.
-    """
-    if value == 0:
-        return Permit()
-    if (signer := chain.account) is None:
-        raise AccessRefused("a permit needs a key of ours to sign it", "choose one with --key")
-    nonce = chain.call("FitCoin", "nonces", signer.address, block="latest")
-    deadline = chain.block("latest").timestamp + PERMIT_S
-    coin, contract = (chain.deployment.addresses[name] for name in ("FitCoin", spender))
-    signature = signer.sign_digest(
-        permit_digest(chain.chain_id, coin, signer.address, contract, value, nonce, deadline)
-    )
-    return Permit(value, deadline, signature[64], Digest(signature[:32]), Digest(signature[32:64]))
-
-
-def _run_record(ctx: Digest, steps: int, events: Sequence[Event]) -> RunRecord:
-    """Put a run\'s record together from its events."""
+def _run_record(steps: int, events: Sequence[Event]) -> RunRecord:
+    """Put a run's record together from its events."""
     by_name = {event.name: event for event in events}
     anchors = tuple(_anchor(event) for event in events if event.name == "Anchored")
     begun = by_name["Begun"].args if "Begun" in by_name else {}
     end = by_name.get("Finished") or by_name.get("DivergedAt")
     ended = end.args if end else {}
     return RunRecord(
-        ctx=ctx,
+        ctx=begun.get("ctx", ZERO),
         seed=begun.get("seed", ZERO),
         nonce=begun.get("nonce", ZERO),
+        noise_root=begun.get("noiseRoot", ZERO),
         count=ended["count"] if ended else anchors[-1].count if anchors else 0,
         step=ended.get("step", steps if ended else 0),
+        delivered=ended.get("delivered", ended["count"] - 1) if ended else 0,
         transcript_root=ended.get("transcriptRoot", ZERO),
         model_root=ended.get("modelRoot", ZERO),
-        delivery=cid_in(ended.get("weightsCid", b"")),
-        identity=cid_in(ended.get("keyCid", b"")),
+        last_model_root=ended.get("lastModelRoot", ended.get("modelRoot", ZERO)),
+        delivery=cid_in(ended.get("delivery", b"")),
+        identity=cid_in(ended.get("identityCid", b"")),
         anchors=anchors,
         end_block=end.block if end else None,
+        diverged="DivergedAt" in by_name,
     )
 
 
@@ -371,43 +429,48 @@ def cid_out(cid: Cid | None) -> bytes:
     return b"" if cid is None else bytes(cid)
 
 
-def struct_of(value: DataclassInstance) -> dict[str, Any]:
-    """A dataclass as the contract's struct, under its names: acceptance_window is acceptanceWindow
-    there."""
-    return {_abi_name(field.name): getattr(value, field.name) for field in fields(value)}
+def _audit_out(terms: AuditTerms) -> dict[str, Any]:
+    return struct_of(terms) | {"mode": terms.mode.value}
+
+
+def _audit_in(body: dict[str, Any]) -> AuditTerms:
+    values = {field.name: body[abi_name(field.name)] for field in fields(AuditTerms)}
+    return AuditTerms(**values | {"mode": AuditMode(values["mode"])})
 
 
 def _terms_out(terms: Terms) -> dict[str, Any]:
-    return struct_of(terms) | {"audit": struct_of(terms.audit) | {"mode": terms.audit.mode.value}}
+    return struct_of(terms) | {"audit": _audit_out(terms.audit)}
 
 
 def _terms_in(body: dict[str, Any]) -> Terms:
-    audit = {field.name: body["audit"][_abi_name(field.name)] for field in fields(AuditTerms)}
-    values = {field.name: body[_abi_name(field.name)] for field in fields(Terms)}
-    return Terms(**values | {"audit": AuditTerms(**audit | {"mode": AuditMode(audit["mode"])})})
+    values = {field.name: body[abi_name(field.name)] for field in fields(Terms)}
+    return Terms(**values | {"audit": _audit_in(values["audit"])})
 
 
-_ABI_NAMES = {"segment_steps": "segment", "group_leaves": "group"}
-"""Fields whose name in the contracts' structs does not follow from their own."""
-
-
-def _abi_name(name: str) -> str:
-    """A field's name in the contracts' structs."""
-    first, *rest = _ABI_NAMES.get(name, name).split("_")
-    return first + "".join(word.capitalize() for word in rest)
+def _leaf_out(opened: OpenedLeaf) -> dict[str, Any]:
+    """A leaf that is opened on chain as the contract's struct."""
+    leaf = opened.leaf
+    return {
+        "index": leaf.index,
+        "step": leaf.step,
+        "modelRoot": opened.model,
+        "optimizerRoot": opened.optimizer,
+        "records": leaf.records,
+        "metrics": leaf.metrics,
+        "heldOut": leaf.held_out,
+        "previous": leaf.previous,
+    }
 
 
 def _ending_out(ending: Ending) -> dict[str, Any]:
     """An ending as the contract's struct."""
-    last = ending.last
-    leaf = {
-        "index": last.index,
-        "step": last.step,
-        "modelRoot": last.model,
-        "optimizerRoot": last.optimizer,
-        "records": last.records,
-        "metrics": last.metrics,
-        "previous": last.previous,
+    delivered = ending.delivered
+    return {
+        "peaks": list(ending.peaks),
+        "tail": list(ending.tail),
+        "last": _leaf_out(ending.last),
+        "path": list(ending.path),
+        "delivered": [{"leaf": _leaf_out(delivered.leaf), "path": list(delivered.path)}] if delivered else [],
+        "delivery": bytes(ending.delivery),
+        "identityCid": cid_out(ending.identity),
     }
-    subtrees = {"peaks": list(ending.peaks), "tail": list(ending.tail), "last": leaf, "path": list(ending.path)}
-    return subtrees | {"weightsCid": bytes(ending.delivery), "keyCid": cid_out(ending.identity)}

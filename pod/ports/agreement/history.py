@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from fitchain.pod.ports.agreement.audits import Audit, Audits
 from fitchain.pod.ports.agreement.calls import Agreements
-from fitchain.pod.ports.agreement.terms import Agreement, Outcome, Phase, RunRecord, State, Terms
+from fitchain.pod.ports.agreement.terms import Agreement, AskedAudit, Outcome, Phase, RunRecord, State, Terms
 from fitchain.pod.ports.chain.base import Block, Event
 from fitchain.pod.ports.chain.client import Chain
-from fitchain.pod.values.digest import Digest, Root
-from fitchain.pod.values.ids import AgreementId, ModelId
+from fitchain.pod.ports.registry import DatasetEntry, ModelEntry, Registry
+from fitchain.pod.values.ids import AgreementId, AuditRef
 
-FAILED = (State.DIVERGED, State.CANCELLED, State.FORFEITED, State.REFUNDED)
+FAILED = (State.DIVERGED, State.CANCELLED, State.FORFEITED, State.REFUNDED, State.HALVED)
 MOST_RELATED = 100
 """Agreements beside the one that are looked at: anybody may make any number of them."""
 
@@ -26,7 +26,8 @@ class Related:
     Args:
         id: the agreement.
         outcome: Diverged (settled by now or not), Cancelled (rejected or taken back), Forfeited
-            (late, or an audit's Mismatch or Withheld) or Refunded (an audit without verdict).
+            (late, or an audit's Mismatch or Withheld), Refunded or Halved (an audit, or a dispute,
+            without verdict).
         same_owner, same_dataset, same_model: what it shares.
         verdict: what its audit concluded; NONE where there was none.
     """
@@ -44,47 +45,54 @@ class AgreementHistory:
     """An agreement's whole life.
 
     Args:
-        agreement, proof: as they stand.
+        agreement, run: as they stand.
         events: every event of the agreement, in order.
         blocks: number -> block (hash, time) of every block that an event stands in.
-        dataset_root, dataset_count, dataset_card: what the registry has under the terms' dataset;
-            the card's CID in bytes.
-        model_graph, initial_model_root, model_parent: what it has under their model.
+        dataset, model: what the registry has under the terms' ids.
         paid_to_owner, paid_to_scientist, burned: FIT in base units, credited by the settlement, the
             bond included; 0 before.
+        paid_to_verifiers: FIT in base units, credited to the seats of all audits.
+        audits: the audit of the terms or of a dispute, and those that were asked for again and
+            consented to, as they stand, by their ordinals.
+        asked: the audits that were asked for again, whether consented to or not.
         related: other agreements of the same owner, or of the same scientist with the same model,
-            that were forfeited, refunded, diverged or cancelled; of the newest `MOST_RELATED`.
-        seen_at: the newest block when the chain was read.
-        audit: its audit or dispute as it stands; None where none was opened.
-        paid_to_verifiers: FIT in base units, credited to the verifiers of its audit.
+            that were forfeited, refunded, halved, diverged or cancelled; of the newest
+            `MOST_RELATED`.
         beside: how many such agreements there are, whether they failed or not.
+        seen_at: the newest block when the chain was read.
     """
 
     agreement: Agreement
-    proof: RunRecord
+    run: RunRecord
     events: tuple[Event, ...]
     blocks: dict[int, Block]
-    dataset_root: Root
-    dataset_count: int
-    dataset_card: bytes
-    model_graph: Digest
-    initial_model_root: Root
-    model_parent: ModelId
+    dataset: DatasetEntry
+    model: ModelEntry
     paid_to_owner: int
     paid_to_scientist: int
+    paid_to_verifiers: int
     burned: int
+    audits: tuple[Audit, ...]
+    asked: tuple[AskedAudit, ...]
     related: tuple[Related, ...]
+    beside: int
     seen_at: Block
-    audit: Audit | None = None
-    paid_to_verifiers: int = 0
-    beside: int = 0
 
     @property
-    def concluded(self) -> Event | None:
-        """The event of the audit's verdict, the newest where a Match was followed by Withheld; None
+    def audit(self) -> Audit | None:
+        """The audit of the terms or of a dispute; None where none was opened."""
+        return next((audit for audit in self.audits if not audit.ref.ordinal), None)
+
+    def concluded(self, audit: Audit) -> Event | None:
+        """The event of an audit's verdict, the newest where a Match was followed by Withheld; None
         while there is none."""
-        verdicts = [event for event in self.events if event.name == "Concluded"]
+        verdicts = [event for event in self._events(audit) if event.name == "Concluded"]
         return verdicts[-1] if verdicts else None
+
+    def _events(self, audit: Audit) -> list[Event]:
+        return [
+            event for event in self.events if event.contract == "Audits" and event.args["ordinal"] == audit.ref.ordinal
+        ]
 
 
 def read_history(chain: Chain, id: AgreementId) -> AgreementHistory:
@@ -98,40 +106,32 @@ def read_history(chain: Chain, id: AgreementId) -> AgreementHistory:
         NotFound: this deployment has no agreement of that id.
         ChainUnusable: the node does not answer.
     """
-    calls = Agreements(chain)
+    calls, registry = Agreements(chain), Registry(chain)
     seen_at = chain.block(chain.head())
     agreement = calls.read(id)
     events = tuple(calls.events(id))
-    entries = [("Registry", "dataset", (agreement.terms.dataset,)), ("Registry", "model", (agreement.terms.model,))]
-    dataset, model = chain.call_many(entries)
+    asked = calls.asked_audits(id, events)
+    opened = [AuditRef(id), *(each.ref for each in asked if each.consented)]
+    audits = [audit for audit in Audits(chain).read_many(opened) if audit.phase is not Phase.NONE]
     beside = _beside(calls, agreement)
+    settlements = [event for event in events if event.name in ("Settled", "Cancelled", "Rejected", "PriceReduced")]
     return AgreementHistory(
         agreement=agreement,
-        proof=calls.run_record(id),
+        run=calls.run_of(id, events),
         events=events,
         blocks=chain.blocks(event.block for event in events),
-        dataset_root=dataset["root"],
-        dataset_count=dataset["count"],
-        dataset_card=dataset["cardCid"],
-        model_graph=model["graph"],
-        initial_model_root=model["initialRoot"],
-        model_parent=model["parent"],
+        dataset=registry.dataset(agreement.terms.dataset),
+        model=registry.model(agreement.terms.model),
         paid_to_owner=_sum(events, "toOwner"),
-        paid_to_scientist=_sum(events, "toScientist"),
-        burned=_sum(events, "burned"),
-        related=tuple(_related(calls, agreement, beside[-MOST_RELATED:])),
-        seen_at=seen_at,
-        audit=_audit(chain, agreement),
+        paid_to_scientist=_sum(settlements, "toScientist"),
         paid_to_verifiers=_sum(events, "toVerifiers"),
+        burned=_sum(events, "burned"),
+        audits=tuple(audits),
+        asked=tuple(asked),
+        related=tuple(_related(calls, agreement, beside[-MOST_RELATED:])),
         beside=len(beside),
+        seen_at=seen_at,
     )
-
-
-def _audit(chain: Chain, agreement: Agreement) -> Audit | None:
-    if not agreement.terms.audit.seats:
-        return None
-    audit = Audits(chain).read(agreement.id)
-    return None if audit.phase == Phase.NONE else audit
 
 
 def _sum(events: Iterable[Event], name: str) -> int:
@@ -151,15 +151,15 @@ def _beside(calls: Agreements, agreement: Agreement) -> list[AgreementId]:
 def _related(calls: Agreements, agreement: Agreement, others: Sequence[AgreementId]) -> Iterable[Related]:
     outcomes = [(other, _outcome(other)) for other in calls.read_many(others)]
     failed = [(other, outcome) for other, outcome in outcomes if outcome in FAILED]
-    verdicts = Audits(calls.chain).verdicts([other.id for other, _ in failed])
+    verdicts = Audits(calls.chain).verdicts([AuditRef(other.id) for other, _ in failed])
     for (other, outcome), verdict in zip(failed, verdicts, strict=True):
-        audited = outcome in (State.FORFEITED, State.REFUNDED)
+        audited = outcome in (State.FORFEITED, State.REFUNDED, State.HALVED)
         shared = _shared(other.terms, agreement.terms)
         yield Related(other.id, outcome, *shared, verdict if audited else Outcome.NONE)
 
 
 def _outcome(other: Agreement) -> State:
-    return State.DIVERGED if other.diverged and other.state is not State.REFUNDED else other.state
+    return State.DIVERGED if other.diverged and other.state is State.SETTLED else other.state
 
 
 def _shared(terms: Terms, other: Terms) -> tuple[bool, bool, bool]:

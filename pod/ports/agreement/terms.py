@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO, Digest, Root
-from fitchain.pod.values.ids import WHOLE_POOL, AgreementId, DatasetId, ModelId, PanelId
+from fitchain.pod.values.ids import WHOLE_POOL, AgreementId, AuditId, AuditRef, DatasetId, ModelId, PanelId
 
 if TYPE_CHECKING:
-    from fitchain.pod.values.leaf import Leaf  # its numpy would be waited for by `fitchain --help`
+    from fitchain.pod.values.leaf import OpenedLeaf  # its numpy would be waited for by `fitchain --help`
 
 
 class State(IntEnum):
@@ -34,11 +34,12 @@ class State(IntEnum):
     CANCELLED = 8
     FORFEITED = 9
     REFUNDED = 10
+    HALVED = 11
 
     @property
     def ended(self) -> bool:
         """Whether nothing more can happen to the agreement."""
-        return self in (State.SETTLED, State.CANCELLED, State.FORFEITED, State.REFUNDED)
+        return self in (State.SETTLED, State.CANCELLED, State.FORFEITED, State.REFUNDED, State.HALVED)
 
 
 class Phase(IntEnum):
@@ -48,17 +49,27 @@ class Phase(IntEnum):
     NONE = 0
     AWAITING = 1
     JOINING = 2
-    EVIDENCE = 3
-    COMMITTING = 4
-    REVEALING = 5
-    MATCHED = 6
-    RELEASED = 7
-    CONCLUDED = 8
+    WAITING = 3
+    EVIDENCE = 4
+    COMMITTING = 5
+    REVEALING = 6
+    MATCHED = 7
+    RELEASED = 8
+    CONCLUDED = 9
 
     @property
-    def over(self) -> bool:
-        """Whether nothing is left to do but to release the key once more."""
-        return self in (Phase.RELEASED, Phase.CONCLUDED)
+    def releasing(self) -> bool:
+        """Whether the job's identity may be released."""
+        return self in (Phase.MATCHED, Phase.RELEASED)
+
+
+class AuditKind(IntEnum):
+    """Who opened an audit: the end of a run whose terms name verifiers; a dispute; somebody who
+    doubts, later."""
+
+    FIRST = 0
+    DISPUTE = 1
+    AGAIN = 2
 
 
 class Outcome(IntEnum):
@@ -73,26 +84,31 @@ class Outcome(IntEnum):
 
 @dataclass(frozen=True)
 class AuditTerms:
-    """What an audit would look at and cost.
+    """How a run is audited, or may be disputed.
 
     Args:
-        segments: inner segments that are drawn, q.
-        verifiers: seats, m; 0 means that nobody audits unless the scientist disputes.
-        dispute_verifiers: seats of a dispute where m = 0; 0 means that there is none.
+        drawn_segments: segments that are drawn besides those that are always audited, q.
+        verifiers: seats, m, odd; 0 means that nobody audits unless the scientist disputes.
+        dispute_verifiers: seats of a dispute where m = 0, odd; 0 means that there is none.
         mode: what is disclosed.
         panel: who may be drawn; zero for the whole pool.
         window: seconds of each phase of an audit.
-        fee: FIT, base units, for the verifiers; with m = 0 locked only with a dispute.
-        counter_bond: FIT, base units, that a disputing scientist locks.
+        wait: seconds from the opening on in which an audit that finds too few verifiers may be
+            drawn on.
+        fee_per_seat: FIT, base units, that a seat earns, f; with m = 0 locked only with a dispute.
+        seat_stake: FIT, base units, that a seat locks and can lose, 10 f to 20 f.
+        counter_bond: FIT, base units, that a disputing scientist locks besides the fees.
     """
 
-    segments: int = 0
+    drawn_segments: int = 0
     verifiers: int = 0
     dispute_verifiers: int = 0
     mode: AuditMode = AuditMode.OPEN
     panel: PanelId = WHOLE_POOL
     window: int = 0
-    fee: int = 0
+    wait: int = 0
+    fee_per_seat: int = 0
+    seat_stake: int = 0
     counter_bond: int = 0
 
     @property
@@ -101,9 +117,19 @@ class AuditTerms:
         return self.verifiers or self.dispute_verifiers
 
     @property
+    def quorum(self) -> int:
+        """How many equal votes are a verdict."""
+        return self.seats // 2 + 1
+
+    @property
+    def fees(self) -> int:
+        """FIT, base units, of all seats."""
+        return self.seats * self.fee_per_seat
+
+    @property
     def locked(self) -> int:
         """FIT, base units, that a request locks beside its price."""
-        return self.fee if self.verifiers else 0
+        return self.fees if self.verifiers else 0
 
 
 @dataclass(frozen=True)
@@ -112,19 +138,26 @@ class Terms:
 
     Args:
         owner: the data owner's address.
-        dataset, model: their ids in the registry.
+        dataset, dataset_root: its id in the registry, and the root registered there.
+        model, model_root: likewise; where the training starts.
         recipe: digest of the recipe.
-        steps: T, steps in all.
-        segment_steps: k, steps between two leaves.
+        steps: T >= 2, steps in all.
+        segment_steps: k >= 2, steps between two leaves.
         group_leaves: A, leaves that an anchor covers, a power of two.
         price, bond: FIT in base units.
         acceptance_window, training_window, dispute_window: seconds.
+        charge: what the job costs of the dataset's privacy budget, eight lanes of 32 bits; 0
+            where the dataset has no ledger.
+        nonce_commitment: `commit_nonce` of the scientist's part of every draw; zero where there are
+            no seats.
         audit: the audit's terms.
     """
 
     owner: str
     dataset: DatasetId
+    dataset_root: Root
     model: ModelId
+    model_root: Root
     recipe: Digest
     steps: int
     segment_steps: int
@@ -134,18 +167,9 @@ class Terms:
     acceptance_window: int
     training_window: int
     dispute_window: int
+    charge: int = 0
+    nonce_commitment: Digest = ZERO
     audit: AuditTerms = AuditTerms()
-
-
-@dataclass(frozen=True)
-class Permit:
-    """A signed allowance (EIP-2612). A deadline of 0 means that none is given."""
-
-    value: int = 0
-    deadline: int = 0
-    v: int = 0
-    r: Digest = ZERO
-    s: Digest = ZERO
 
 
 @dataclass(frozen=True)
@@ -157,9 +181,14 @@ class Agreement:
         scientist: who asked.
         terms: what was agreed.
         state: where it stands.
-        nonce_commitment: keccak256 of the owner's nonce, zero before acceptance.
+        requested_block: the block of the request; the jury is who stood before it.
+        places: of the panel or the pool at that time.
         seed_block: the block of acceptance, 0 before.
         steps_done: steps that the ended training proves, 0 before.
+        price_due: FIT in base units, what the owner is due if nothing is held against it: less than
+            agreed where the training diverged.
+        complained: whether the scientist said, before any dispute, that what it was handed does not
+            open the delivery.
         acceptance_deadline, training_deadline, dispute_deadline: seconds since 1970, to be met up
             to and including; 0 while not known.
     """
@@ -168,9 +197,12 @@ class Agreement:
     scientist: str
     terms: Terms
     state: State
-    nonce_commitment: Digest
+    requested_block: int
+    places: int
     seed_block: int
     steps_done: int
+    price_due: int
+    complained: bool
     acceptance_deadline: int
     training_deadline: int
     dispute_deadline: int
@@ -178,10 +210,7 @@ class Agreement:
     @property
     def diverged(self) -> bool:
         """Whether its training ended before the last step."""
-        return (
-            self.state in (State.DIVERGED, State.AUDITING, State.SETTLED, State.REFUNDED)
-            and self.steps_done < self.terms.steps
-        )
+        return 0 < self.steps_done < self.terms.steps or self.state is State.DIVERGED
 
 
 @dataclass(frozen=True)
@@ -208,29 +237,48 @@ class RunRecord:
     """What the chain keeps of one training.
 
     Args:
-        ctx: the context that stands in every leaf.
+        ctx: the context that stands in every leaf; zero before `begin`.
         seed: the order seed; zero before `begin`.
-        nonce: the owner's revealed nonce; zero before `begin`.
+        nonce, noise_root: what the owner revealed; zero before `begin`, the root also without noise.
         count: leaves anchored so far; after the end, all leaves.
         step: steps that the ending covers; 0 before.
-        transcript_root, model_root: recorded by the ending; zero before.
+        delivered: index of the leaf whose model is delivered; 0 before the end.
+        transcript_root, model_root: recorded by the ending, the model of the delivered leaf; zero
+            before.
+        last_model_root: the model of the last leaf; zero before the end.
         delivery, identity: CIDs of the sealed delivery and of the sealed job identity; None before
             the end, or if they are no CIDs.
         anchors: in order.
         end_block: block of the ending, None before.
+        diverged: whether it ended before its last step.
     """
 
     ctx: Digest
     seed: Digest
     nonce: Digest
+    noise_root: Digest
     count: int
     step: int
+    delivered: int
     transcript_root: Root
     model_root: Root
+    last_model_root: Root
     delivery: Cid | None
     identity: Cid | None
     anchors: tuple[Anchor, ...]
     end_block: int | None
+    diverged: bool = False
+
+
+@dataclass(frozen=True)
+class DeliveredLeaf:
+    """A leaf other than the last that is delivered, with its audit path from the leaf upwards.
+
+    Source: RFC 9162, section 2.1.3.
+    """
+
+    leaf: OpenedLeaf
+    path: tuple[Digest, ...]
 
 
 @dataclass(frozen=True)
@@ -240,18 +288,47 @@ class Ending:
     Args:
         peaks: peaks of the anchored groups, left to right.
         tail: perfect-subtree roots, largest first, of the leaves after the last anchored group.
-        last: the last leaf, `struct Leaf` there.
+        last: the last leaf, opened.
         path: left siblings of the last leaf within the smallest peak.
         delivery: CID of weights and certificate, sealed to the job's identity.
         identity: CID of the job's identity, sealed to the scientist; None while it is withheld.
+        delivered: the leaf whose model is delivered; None for the last.
     """
 
     peaks: tuple[Digest, ...]
     tail: tuple[Digest, ...]
-    last: Leaf
+    last: OpenedLeaf
     path: tuple[Digest, ...]
     delivery: Cid
     identity: Cid | None
+    delivered: DeliveredLeaf | None = None
+
+
+@dataclass(frozen=True)
+class AskedAudit:
+    """An audit that somebody asked for again.
+
+    Args:
+        ref: the agreement, and the ordinal that the audit has.
+        asker: who locked its fees.
+        terms: of the audit.
+        nonce_commitment: the asker's part of the draw, committed to.
+        requested_block: the block in which it was asked for; the jury is who stood before it.
+        places: of its panel at that time.
+        deadline: seconds since 1970 up to which the owner may consent.
+        consented: whether the owner did.
+        taken_back: whether the fees went back because it did not.
+    """
+
+    ref: AuditRef
+    asker: str
+    terms: AuditTerms
+    nonce_commitment: Digest
+    requested_block: int
+    places: int
+    deadline: int
+    consented: bool
+    taken_back: bool
 
 
 def agreement_id(chain_id: int, agreements: str, scientist: str, salt: Digest) -> AgreementId:
@@ -267,9 +344,26 @@ def agreement_id(chain_id: int, agreements: str, scientist: str, salt: Digest) -
     )
 
 
+def audit_id(ref: AuditRef) -> AuditId:
+    """What an audit's seed, votes and traces are bound to: keccak256(abi.encode(agreement id,
+    ordinal))."""
+    return AuditId(_keccak(["bytes32", "uint16"], [bytes(ref.agreement), ref.ordinal]))
+
+
 def commit_nonce(nonce: Digest) -> Digest:
-    """What the owner commits to when it accepts: keccak256(abi.encode(nonce))."""
+    """What the scientist commits to when it requests, and whoever asks for another audit:
+    keccak256(abi.encode(nonce))."""
     return _keccak(["bytes32"], [bytes(nonce)])
+
+
+def commit_key(nonce: Digest, noise_root: Digest = ZERO) -> Digest:
+    """What the owner commits to when it accepts: keccak256(abi.encode(nonce, noise root)).
+
+    Args:
+        nonce: its part of the order seed.
+        noise_root: root over the keys of the noise that it adds; zero without noise.
+    """
+    return _keccak(["bytes32", "bytes32"], [bytes(nonce), bytes(noise_root)])
 
 
 # As many parameters as the words that are hashed: the contract's abi.encode, spelt with names.
@@ -313,42 +407,6 @@ def order_seed(ctx: Digest, block_hash: Digest, nonce: Digest) -> Digest:
     """The seed of every order and generator: keccak256(abi.encode(ctx, hash of the seed block,
     nonce))."""
     return _keccak(["bytes32"] * 3, [bytes(ctx), bytes(block_hash), bytes(nonce)])
-
-
-def permit_digest(chain_id: int, coin: str, holder: str, spender: str, value: int, nonce: int, deadline: int) -> Digest:
-    """What a permit signs, bound to one token on one chain.
-
-    Args:
-        chain_id: the chain.
-        coin: address of FitCoin.
-        holder, spender: whose FIT who may take.
-        value: base units.
-        nonce: the holder's permits so far.
-        deadline: seconds since 1970.
-
-    Source: EIP-2612, "Specification"; EIP-712, "Definition of domainSeparator".
-    """
-    domain = _keccak(
-        ["bytes32", "bytes32", "bytes32", "uint256", "address"],
-        [_text_hash(_DOMAIN), _text_hash("FitCoin"), _text_hash("1"), chain_id, coin],
-    )
-    message = _keccak(
-        ["bytes32", "address", "address", "uint256", "uint256", "uint256"],
-        [_text_hash(_PERMIT), holder, spender, value, nonce, deadline],
-    )
-    from eth_utils.crypto import keccak
-
-    return Digest(bytes(keccak(b"\x19\x01" + bytes(domain) + bytes(message))))
-
-
-_DOMAIN = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
-_PERMIT = "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"
-
-
-def _text_hash(text: str) -> bytes:
-    from eth_utils.crypto import keccak
-
-    return bytes(keccak(text=text))
 
 
 def _keccak(types: list[str], values: list[Any]) -> Digest:

@@ -7,14 +7,15 @@ verifier's own. So distinct owners are counted beside them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from fitchain.pod.ports.agreement.audits import Audits, Verifier
 from fitchain.pod.ports.agreement.terms import Outcome
 from fitchain.pod.ports.chain.base import Event
 from fitchain.pod.ports.chain.client import Chain
-from fitchain.pod.values.ids import AgreementId
+from fitchain.pod.ports.verifiers import Verifier, Verifiers
+from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.ids import AuditRef
 
 MOST_AUDITS = 500
 """Audits that are looked at, the newest: anybody can have an account drawn any number of times."""
@@ -28,9 +29,10 @@ class VerifierHistory:
         verifier: its account, as it stands.
         joined, declined: seats that it took and gave back.
         voted: revealed votes by outcome, one an audit, the last.
-        absent: audits in which it lost a fee because it did not come, or did not vote. Where a seat
-            earns nothing, nothing is lost, and absence leaves no mark.
-        lost: audits in which it lost stake because a quorum voted otherwise.
+        absent: audits in which it lost a tenth of its seat's stake because it joined and did not
+            vote, or could not judge.
+        lost: audits in which it lost its seat's stake because a quorum voted otherwise.
+        silent: how often it let a joining window pass.
         penalties: FIT in base units that it lost in all.
         owners: distinct owners of the audits in which it voted.
         since: block of its first stake; None where it never staked.
@@ -43,6 +45,7 @@ class VerifierHistory:
     voted: Mapping[Outcome, int]
     absent: int
     lost: int
+    silent: int
     penalties: int
     owners: int
     since: int | None
@@ -65,22 +68,24 @@ def read_verifier_history(chain: Chain, address: str) -> VerifierHistory:
         ChainUnusable: the node does not answer.
     """
 
-    def events(name: str) -> list[Event]:
-        return chain.events("Audits", name, verifier=address)
-
-    joined, declined, revealed, penalised = map(events, ("Joined", "Declined", "Revealed", "Penalised"))
-    votes: dict[AgreementId, Event] = {event.args["id"]: event for event in revealed}
-    newest = sorted(votes, key=lambda id: votes[id].block)[-MOST_AUDITS:]
-    parties = chain.call_many([("Agreements", "parties", (id,)) for id in newest])
-    lost, absent = _losses(chain, votes, list(dict.fromkeys(event.args["id"] for event in penalised))[-MOST_AUDITS:])
-    staked = chain.events("Audits", "Staked", account=address)
+    joined, declined, revealed = (
+        chain.events("Audits", name, verifier=address) for name in ("Joined", "Declined", "Revealed")
+    )
+    staked, penalised, silent = (
+        chain.events("Verifiers", name, account=address) for name in ("Staked", "Penalised", "WentAway")
+    )
+    votes = {_audited(event): event for event in revealed}
+    newest = sorted(votes, key=lambda ref: votes[ref].block)[-MOST_AUDITS:]
+    parties = chain.call_many([("Agreements", "parties", (ref.agreement,)) for ref in newest])
+    lost = _outvoted(chain, newest, votes, {event.transaction for event in penalised})
     return VerifierHistory(
-        verifier=Audits(chain).verifier(address),
-        joined=len({event.args["id"] for event in joined}),
-        declined=len({event.args["id"] for event in declined}),
-        voted=Counter(Outcome(votes[id].args["outcome"]) for id in newest),
-        absent=absent,
+        verifier=Verifiers(chain).verifier(address),
+        joined=len({_audited(event) for event in joined}),
+        declined=len({_audited(event) for event in declined}),
+        voted=Counter(Outcome(votes[ref].args["outcome"]) for ref in newest),
+        absent=len(penalised) - lost,
         lost=lost,
+        silent=len(silent),
         penalties=sum(event.args["amount"] for event in penalised),
         owners=len({owner for owner, _ in parties}),
         since=staked[0].block if staked else None,
@@ -88,12 +93,19 @@ def read_verifier_history(chain: Chain, address: str) -> VerifierHistory:
     )
 
 
-def _losses(chain: Chain, votes: Mapping[AgreementId, Event], penalised: list[AgreementId]) -> tuple[int, int]:
-    """Of the audits in which an account was penalised, those in which it was outvoted, and those
-    in which it was absent: only who revealed in the last round can have been outvoted, and it was
-    not absent then."""
-    audits = chain.call_many([("Audits", "audit", (id,)) for id in penalised])
-    outvoted = sum(
-        id in votes and votes[id].args["round"] == audit["round"] for id, audit in zip(penalised, audits, strict=True)
-    )
-    return outvoted, len(penalised) - outvoted
+def _audited(event: Event) -> AuditRef:
+    return AuditRef(event.args["id"], event.args["ordinal"])
+
+
+def _outvoted(
+    chain: Chain, refs: Sequence[AuditRef], votes: Mapping[AuditRef, Event], penalties: Collection[Digest]
+) -> int:
+    """Of the audits in which an account voted Match or Mismatch, those whose verdict is another
+    one, or the same by another trace, and cost it a penalty in the transaction that counted."""
+    replayed = [ref for ref in refs if votes[ref].args["outcome"] in (Outcome.MATCH, Outcome.MISMATCH)]
+    count = 0
+    for ref in replayed:
+        concluded = chain.events("Audits", "Concluded", votes[ref].block, id=ref.agreement)
+        counted = [event for event in concluded if event.args["ordinal"] == ref.ordinal]
+        count += any(event.transaction in penalties for event in counted[:1])
+    return count

@@ -1,0 +1,234 @@
+"""Verifiers on the chain: their stake, their hash chains, their places in panels and the pool."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fitchain.pod.ports.chain.base import Receipt
+from fitchain.pod.ports.chain.client import Chain
+from fitchain.pod.ports.chain.permit import Permit, sign_permit, struct_of
+from fitchain.pod.values.ids import WHOLE_POOL, PanelId
+
+NO_LINK = bytes(26)
+"""In place of a link: the chain that was committed to stands."""
+PAGE = 200
+"""Places that one call reads."""
+
+
+@dataclass(frozen=True)
+class Verifier:
+    """A verifier's account.
+
+    Args:
+        address: its account.
+        stake: FIT, base units, seats in use included.
+        locked: what of it seats in use have reserved.
+        earned: fees, base units, that it has not withdrawn.
+        unbonding: FIT, base units, that is leaving.
+        unbonded: seconds since 1970 from which on that is free.
+        link: the last link of its hash chain that is public, 26 bytes.
+        position: the opening that link belongs to.
+        chain_from: audits whose opening number is higher can be joined.
+        away: it let a joining window pass and is out of every draw until it is `present`.
+        known: whether it ever staked.
+    """
+
+    address: str
+    stake: int
+    locked: int
+    earned: int
+    unbonding: int
+    unbonded: int
+    link: bytes
+    position: int
+    chain_from: int
+    away: bool
+    known: bool
+
+    @property
+    def free(self) -> int:
+        """FIT, base units, that no seat has reserved."""
+        return self.stake - self.locked
+
+
+@dataclass(frozen=True)
+class Member:
+    """Who holds a place in a panel or the pool, and the block in which it joined."""
+
+    account: str
+    joined: int
+
+
+@dataclass(frozen=True)
+class Membership:
+    """An account in a panel or the pool.
+
+    Args:
+        stands: it holds a place.
+        invited: the panel's creator invited it.
+        joined, left: block in which it joined last, and in which it left or was expelled last.
+    """
+
+    stands: bool
+    invited: bool
+    joined: int
+    left: int
+
+
+class Verifiers:
+    """The contract Verifiers of one chain.
+
+    Every call that sends raises `Reverted` where the contract refuses, by name and with its values
+    and before anything is sent, and `ChainUnusable` where the account cannot pay.
+
+    Args:
+        chain: the connection; without a signer it only reads.
+    """
+
+    def __init__(self, chain: Chain) -> None:
+        self.chain = chain
+
+    # Stake and chain
+
+    def stake(self, amount: int, link: bytes = NO_LINK, permit: Permit | None = None) -> Receipt:
+        """Add to this account's stake.
+
+        Args:
+            amount: FIT in base units; 0 only commits to a chain.
+            link: 26 bytes, the commitment to a hash chain; the first stake needs one.
+            permit: a signed allowance for the Verifiers contract; one is signed here where none is
+                given.
+        """
+        self.chain.require_fit(amount, "the stake")
+        return self._send("stake", amount, link, struct_of(permit or sign_permit(self.chain, "Verifiers", amount)))
+
+    def renew_chain(self, link: bytes) -> Receipt:
+        """Commit to another hash chain, for audits that are opened afterwards."""
+        return self._send("renewChain", link)
+
+    def unstake(self, amount: int) -> Receipt:
+        """Take free stake back; it can be withdrawn after `unbonding_time`."""
+        return self._send("unstake", amount)
+
+    def withdraw(self) -> Receipt:
+        """Collect the fees earned, and what of the stake is unbonded."""
+        return self._send("withdraw")
+
+    def present(self) -> Receipt:
+        """Say that this account, which let a joining window pass, is there again."""
+        return self._send("present")
+
+    def verifier(self, address: str) -> Verifier:
+        """A verifier's account; `known` is false where it never staked."""
+        return self.verifiers([address])[0]
+
+    def verifiers(self, addresses: Sequence[str]) -> list[Verifier]:
+        """Several accounts in one round trip."""
+        answers = self.chain.call_many([("Verifiers", "verifier", (address,)) for address in addresses])
+        return [_verifier(address, answer) for address, answer in zip(addresses, answers, strict=True)]
+
+    def pool_stake(self) -> int:
+        """What a place in the pool costs, in base units of FIT."""
+        return int(self.chain.call("Verifiers", "poolStake"))
+
+    def unbonding_time(self) -> int:
+        """Seconds from `unstake` until what leaves is free."""
+        return int(self.chain.call("Verifiers", "unbondingTime"))
+
+    # Places
+
+    def join_pool(self) -> Receipt:
+        """Take a place in the pool, for requests in later blocks."""
+        return self._send("joinPool")
+
+    def leave_pool(self) -> Receipt:
+        """Give it up, for requests in later blocks."""
+        return self._send("leavePool")
+
+    def invite(self, panel: PanelId, accounts: Sequence[str]) -> Receipt:
+        """Invite accounts into a panel as its creator."""
+        return self._send("invite", panel, list(accounts))
+
+    def expel(self, panel: PanelId, account: str) -> Receipt:
+        """Take an invitation and a place back as the panel's creator, for later requests."""
+        return self._send("expel", panel, account)
+
+    def join_panel(self, panel: PanelId) -> Receipt:
+        """Take a place in a panel that this account is invited to, for requests in later blocks."""
+        return self._send("joinPanel", panel)
+
+    def leave_panel(self, panel: PanelId) -> Receipt:
+        """Give it up, for requests in later blocks."""
+        return self._send("leavePanel", panel)
+
+    def membership(self, panel: PanelId, account: str) -> Membership:
+        """An account in a panel, or in the pool where the panel is zero.
+
+        Raises:
+            Reverted: there is no such panel.
+        """
+        kept = self.chain.call("Verifiers", "membership", self.number(panel), account)
+        return Membership(bool(kept["place"]), kept["invited"], kept["joined"], kept["left"])
+
+    def number(self, panel: PanelId) -> int:
+        """What contracts call a panel; 0 for the pool.
+
+        Raises:
+            Reverted: there is no such panel.
+        """
+        return 0 if panel == WHOLE_POOL else int(self.chain.call("Registry", "panelNumber", panel))
+
+    def sizes(self, numbers: Iterable[int], block: int | None = None) -> list[int]:
+        """How many places several panels have, by their numbers; 0 is the pool.
+
+        Args:
+            block: as they stood after that block; None reads them as they stand.
+        """
+        places = self.chain.call_many([("Verifiers", "placesOf", (number,)) for number in numbers], block)
+        return [int(place["length"]) for place in places]
+
+    def members(self, number: int, length: int, block: int | None = None) -> list[Member]:
+        """Who holds the first `length` places of a panel, by its number; 0 is the pool.
+
+        Args:
+            block: as they stood after that block; None reads them as they stand.
+        """
+        pages = self.chain.call_many(
+            [("Verifiers", "members", (number, first, min(PAGE, length - first))) for first in range(0, length, PAGE)],
+            block,
+        )
+        return [
+            Member(account, joined)
+            for accounts, blocks in pages
+            for account, joined in zip(accounts, blocks, strict=True)
+        ]
+
+    def eligible(self, panel: PanelId, owner: str, scientist: str, asker: str) -> int:
+        """How many could be drawn for a request in the next block, besides the three.
+
+        Raises:
+            Reverted: there is no such panel.
+        """
+        _, count = self.chain.call("Verifiers", "standing", self.number(panel), owner, scientist, asker)
+        return int(count)
+
+    def _send(self, function: str, *args: Any) -> Receipt:
+        return self.chain.send("Verifiers", function, *args)
+
+
+def _verifier(address: str, kept: dict[str, Any]) -> Verifier:
+    return Verifier(
+        address=address,
+        stake=kept["stake"],
+        locked=kept["locked"],
+        earned=kept["earned"],
+        unbonding=kept["unbonding"],
+        unbonded=kept["unbonded"],
+        link=bytes(kept["link"]),
+        position=kept["position"],
+        chain_from=kept["chainFrom"],
+        away=kept["away"],
+        known=kept["account"] == address,
+    )
