@@ -1,4 +1,5 @@
-"""The chain's record: what the chain says of an ended training, and nothing that a party says.
+"""The chain's record: what the chain says of an ended training and of an audit of it, and nothing
+that a party says.
 
 Everything in evidence is compared with these.
 """
@@ -8,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from fitchain.pod.ports.agreement import Agreements, audit_id
+from fitchain.pod.ports.agreement import Agreements, Audit, Audits, audit_id
 from fitchain.pod.ports.chain.client import Chain
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.proof.audit.challenge import audited_segments
@@ -17,27 +18,32 @@ from fitchain.pod.values.errors import NotFound
 from fitchain.pod.values.ids import AgreementId, AuditId, AuditRef
 
 
+# Many fields: each is one of the chain's words, and all of them are compared.
 @dataclass(frozen=True)
 class ChainRecord:
-    """An ended training as the chain has it, and the challenge that it has to answer.
+    """An ended training as the chain has it, and the audit whose evidence is looked at.
 
     Args:
-        audit: which audit of which agreement.
+        ref: the audit, of agreement and ordinal.
+        audit: its id, to which votes and traces are bound.
         ctx, seed: what stands in every leaf; the order seed.
         recipe, graph, initial_model, dataset_root, dataset_count: as agreed and registered.
         steps, segment_steps, group_leaves: T, k, A of the terms.
-        drawn_segments: q of this audit's terms.
+        drawn_segments: q of the audit.
         count: leaves of the transcript.
         step: steps that the ending covers; fewer than T where the run diverged.
         delivered: index of the leaf whose model is delivered.
         transcript_root: recorded by the ending.
-        model_root, last_model_root: likewise, of the delivered leaf and of the last.
+        model_root, last_model_root: recorded by the ending, of the delivered and of the last leaf.
         delivery: CID of the sealed delivery; None where the chain has none that can be read.
         segment_seed: what the audited segments are drawn by.
-        round: of the audit, from 0.
+        round: of the vote, from 0.
+        evidence_round: the round for which the evidence was sealed. In a second vote over evidence
+            that was withheld it may be the round before.
     """
 
-    audit: AuditRef
+    ref: AuditRef
+    audit: AuditId
     ctx: Digest
     seed: Digest
     recipe: Digest
@@ -58,21 +64,24 @@ class ChainRecord:
     delivery: Cid | None
     segment_seed: Digest
     round: int
+    evidence_round: int
 
     @property
     def agreement(self) -> AgreementId:
         """The audited agreement."""
-        return self.audit.agreement
-
-    @property
-    def audit_id(self) -> AuditId:
-        """What votes and traces are bound to."""
-        return audit_id(self.audit)
+        return self.ref.agreement
 
     @property
     def diverged(self) -> bool:
         """Whether the run ended before its last step."""
         return self.step < self.steps
+
+    @property
+    def opens_delivery(self) -> bool:
+        """Whether the delivery is opened and compared, and the job's identity stands in the
+        evidence: an audit that is asked for again leaves the model to whom it was delivered, and
+        compares the last state with the recorded root."""
+        return self.ref.ordinal == 0
 
     @cached_property
     def audited(self) -> tuple[int, ...]:
@@ -84,35 +93,32 @@ class ChainRecord:
         """The leaves that evidence opens, rising: those at both ends of each audited segment."""
         return tuple(sorted({leaf for j in self.audited for leaf in (j, j + 1) if leaf < self.count}))
 
-    @property
-    def unsalted(self) -> frozenset[int]:
-        """The leaves in which the state digest itself stands: the first, the delivered and the
-        last."""
-        return frozenset((0, self.delivered, self.count - 1))
-
     def step_of(self, leaf: int) -> int:
         """Steps completed at a leaf."""
         return min(leaf * self.segment_steps, self.steps)
 
 
-def read_chain_record(chain: Chain, audit: AuditRef, segment_seed: Digest, round: int) -> ChainRecord:
-    """Read the record of an ended training.
+def read_chain_record(chain: Chain, audit: Audit, evidence_round: int | None = None) -> ChainRecord:
+    """Read the record of an ended training and of an audit of it.
 
     Args:
         chain: a connection by the reader's own settings.
-        audit: which audit of which agreement.
-        segment_seed: what the audited segments are drawn by.
-        round: of the audit.
+        audit: as it stands; what is audited is fixed.
+        evidence_round: the round for which the evidence was sealed; None takes the audit's own.
 
     Raises:
-        NotFound: this deployment has no agreement of that id, or nobody asked for that audit.
+        NotFound: this deployment has no such agreement, or what is audited is not fixed yet.
         ChainUnusable: the node does not answer.
     """
-    calls, id = Agreements(chain), audit.agreement
-    terms, run = calls.terms(id), calls.run_record(id)
-    dataset, model = chain.call_many([("Registry", "dataset", (terms.dataset,)), ("Registry", "model", (terms.model,))])
+    calls = Agreements(chain)
+    terms, run = calls.terms(audit.id), calls.run_record(audit.id)
+    # Not by `Registry`, which refuses a dataset whose card is no CID: that would keep verifiers from voting.
+    dataset, model = chain.call_many(
+        [("Registry", "dataset", (terms.dataset,)), ("Registry", "model", (terms.model,))],
+    )
     return ChainRecord(
-        audit=audit,
+        ref=audit.ref,
+        audit=audit_id(audit.ref),
         ctx=run.ctx,
         seed=run.seed,
         recipe=terms.recipe,
@@ -123,7 +129,7 @@ def read_chain_record(chain: Chain, audit: AuditRef, segment_seed: Digest, round
         steps=terms.steps,
         segment_steps=terms.segment_steps,
         group_leaves=terms.group_leaves,
-        drawn_segments=_drawn_segments(calls, audit),
+        drawn_segments=calls.audit_terms(audit.ref).drawn_segments,
         count=run.count,
         step=run.step,
         delivered=run.delivered,
@@ -131,16 +137,15 @@ def read_chain_record(chain: Chain, audit: AuditRef, segment_seed: Digest, round
         model_root=run.model_root,
         last_model_root=run.last_model_root,
         delivery=run.delivery,
-        segment_seed=segment_seed,
-        round=round,
+        segment_seed=_segment_seed(chain, audit),
+        round=audit.round,
+        evidence_round=audit.round if evidence_round is None else evidence_round,
     )
 
 
-def _drawn_segments(calls: Agreements, audit: AuditRef) -> int:
-    """q: of the agreement's terms, or of those under which another audit was asked for."""
-    if not audit.ordinal:
-        return calls.terms(audit.agreement).audit.drawn_segments
-    for asked in calls.asked_audits(audit.agreement):
-        if asked.ref == audit:
-            return asked.terms.drawn_segments
-    raise NotFound(f"nobody asked for the audit {audit}", "see `fitchain proof show`")
+def _segment_seed(chain: Chain, audit: Audit) -> Digest:
+    if (seed := Audits(chain).segment_seed(audit.ref)) is None:
+        raise NotFound(
+            f"what the audit of {audit.ref.short} looks at is not fixed yet", "wait until its verifiers have joined"
+        )
+    return seed
