@@ -15,7 +15,8 @@ from functools import partial
 from fitchain.pod.jobs.exchange import Note, fetch_note, fetch_refusal
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.retry import RETRY_S, Log, RetryPolicy
-from fitchain.pod.jobs.turns import SCIENTIST_RANK, TURN_S, Turns, describe_verdict
+from fitchain.pod.jobs.turns import TURN_S, Turns, describe_verdict
+from fitchain.pod.parties.scientist.audit import follow_audit
 from fitchain.pod.parties.scientist.complaint import complain, may_answer, why_unopened
 from fitchain.pod.parties.scientist.receive import ENDED, accept_result
 from fitchain.pod.ports.agreement import Agreement, Anchor, State
@@ -81,12 +82,10 @@ class Scientist:
                 self._retry.attempt(id, partial(self._follow, id))
 
     def _follow(self, id: AgreementId) -> None:
-        ref = AuditRef(id)
-        audited = self.home.agreements.read(id).state == State.AUDITING
-        if audited and self._turns.bring_on(self.home.audits.read(ref), SCIENTIST_RANK):
-            self.log(id, "brought the audit on")
-        if follow(self.home, id, self.auto_accept, self.log).ended:
-            if verdict := describe_verdict(self.home, self.home.audits.read(ref)):
+        heard = follow_audit(self.home, self._turns, id, self.auto_accept, self.log)
+        ended = follow(self.home, id, self.auto_accept, self.log).ended
+        if ended and heard:
+            if verdict := describe_verdict(self.home, self.home.audits.read(AuditRef(id))):
                 self.log(id, verdict)
             self.home.release_objects(id)
             self._over.add(id)
