@@ -9,6 +9,7 @@ from typing import Any
 from fitchain.pod.ports.chain.base import Receipt
 from fitchain.pod.ports.chain.client import Chain
 from fitchain.pod.ports.chain.permit import Permit, sign_permit, struct_of
+from fitchain.pod.values.errors import NotFound, Reverted
 from fitchain.pod.values.ids import WHOLE_POOL, PanelId
 
 NO_LINK = bytes(26)
@@ -167,18 +168,25 @@ class Verifiers:
         """An account in a panel, or in the pool where the panel is zero.
 
         Raises:
-            Reverted: there is no such panel.
+            NotFound: there is no such panel.
         """
-        kept = self.chain.call("Verifiers", "membership", self.number(panel), account)
-        return Membership(bool(kept["place"]), kept["invited"], kept["joined"], kept["left"])
+        return self.memberships([(self.number(panel), account)])[0]
+
+    def memberships(self, names: Sequence[tuple[int, str]]) -> list[Membership]:
+        """Several accounts in panels, by number and account, in one round trip."""
+        answers = self.chain.call_many([("Verifiers", "membership", name) for name in names])
+        return [Membership(bool(kept["place"]), kept["invited"], kept["joined"], kept["left"]) for kept in answers]
 
     def number(self, panel: PanelId) -> int:
         """What contracts call a panel; 0 for the pool.
 
         Raises:
-            Reverted: there is no such panel.
+            NotFound: there is no such panel.
         """
-        return 0 if panel == WHOLE_POOL else int(self.chain.call("Registry", "panelNumber", panel))
+        try:
+            return 0 if panel == WHOLE_POOL else int(self.chain.call("Registry", "panelNumber", panel))
+        except Reverted as refusal:
+            raise no_panel(panel) if refusal.error == "PanelNotCreated" else refusal from None
 
     def sizes(self, numbers: Iterable[int], block: int | None = None) -> list[int]:
         """How many places several panels have, by their numbers; 0 is the pool.
@@ -209,13 +217,18 @@ class Verifiers:
         """How many could be drawn for a request in the next block, besides the three.
 
         Raises:
-            Reverted: there is no such panel.
+            NotFound: there is no such panel.
         """
         _, count = self.chain.call("Verifiers", "standing", self.number(panel), owner, scientist, asker)
         return int(count)
 
     def _send(self, function: str, *args: Any) -> Receipt:
         return self.chain.send("Verifiers", function, *args)
+
+
+def no_panel(id: PanelId) -> NotFound:
+    """What is said of a panel that was never created."""
+    return NotFound(f"no panel {id} was created in this deployment", "see `fitchain panel list`")
 
 
 def _verifier(address: str, kept: dict[str, Any]) -> Verifier:
