@@ -225,7 +225,7 @@ def test_chain_is_renewed_before_it_is_too_far_behind_or_ends(
     one = open_account()
     account = Verifiers(one.chain).verifier(one.address)
     link = staking.link_of(one.keys, position, 0)
-    committed = type(account)(**{**vars(account), "known": True, "link": link, "position": position})
+    committed = type(account)(**{**vars(account), "ever_staked": True, "link": link, "position": position})
     assert staking.needs_renewal(one.keys, committed, opened) is due
 
 

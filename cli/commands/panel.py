@@ -79,7 +79,7 @@ def expel(
 
 
 @command(app, "join")
-def join(session: Session, place: PlaceArgument) -> Report:
+def join(session: Session, panel: PlaceArgument) -> Report:
     """Take this account's place in a panel that invited it, or in the pool.
 
     It can be drawn for requests that are made in later blocks.
@@ -87,7 +87,7 @@ def join(session: Session, place: PlaceArgument) -> Report:
     from fitchain.pod.jobs.panels import join
 
     home = session.home
-    id = find_place(home.registry, place)
+    id = find_place(home.registry, panel)
     joined = join(home, id)
     name = "the pool" if id == WHOLE_POOL else f"the panel {id.short}"
     verb = "stands from now on" if joined else "stood already"
@@ -96,7 +96,7 @@ def join(session: Session, place: PlaceArgument) -> Report:
 
 
 @command(app, "leave")
-def leave(session: Session, place: PlaceArgument) -> Report:
+def leave(session: Session, panel: PlaceArgument) -> Report:
     """Give this account's place in a panel or in the pool up, for later requests.
 
     What it sits in already, it must still do.
@@ -104,7 +104,7 @@ def leave(session: Session, place: PlaceArgument) -> Report:
     from fitchain.pod.jobs.panels import leave
 
     home = session.home
-    id = find_place(home.registry, place)
+    id = find_place(home.registry, panel)
     leave(home, id)
     name = "the pool" if id == WHOLE_POOL else f"the panel {id.short}"
     values = _place_values(id) | {"address": home.keys.address}
@@ -112,12 +112,12 @@ def leave(session: Session, place: PlaceArgument) -> Report:
 
 
 @command(app, "show")
-def show(session: Session, place: PlaceArgument) -> Report:
+def show(session: Session, panel: PlaceArgument) -> Report:
     """Show who stands in a panel or the pool, since when, with what stake, and who can be drawn."""
     from fitchain.pod.jobs.panels import read_panel
 
     home = session.reader
-    id = find_place(home.registry, place)
+    id = find_place(home.registry, panel)
     details = read_panel(home, id)
     head: list[tuple[str, Any]] = [("panel", "the pool: whoever has staked and joined it")]
     record = details.record

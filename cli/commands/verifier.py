@@ -202,7 +202,7 @@ def _values(status: VerifierStatus) -> dict[str, Any]:
         "panels": [id for id, _ in status.panels],
         "can_be_drawn": status.obstacle is None,
         "obstacle": status.obstacle and status.obstacle.name,
-        "chain_position": verifier.position if verifier.known else None,
+        "chain_position": verifier.position if verifier.ever_staked else None,
         "audits_opened": status.opened,
         "audits": [
             {

@@ -151,7 +151,7 @@ def join(home: Home, panel: PanelId) -> bool:
     if membership.stands:
         return False
     verifier = verifiers.verifier(address)
-    if not verifier.known:
+    if not verifier.ever_staked:
         raise Unusable(f"{address} is no verifier: it never staked", "stake first: fitchain verifier stake")
     if panel == WHOLE_POOL:
         if (needed := verifiers.pool_stake()) > verifier.stake:
@@ -181,8 +181,8 @@ def leave(home: Home, panel: PanelId) -> None:
     """
     verifiers, address = home.verifiers, home.keys.address
     if not verifiers.membership(panel, address).stands:
-        place = "the pool" if panel == WHOLE_POOL else f"the panel {panel.short}"
-        raise Unusable(f"{address} does not stand in {place}", "see `fitchain verifier status`")
+        name = "the pool" if panel == WHOLE_POOL else f"the panel {panel.short}"
+        raise Unusable(f"{address} does not stand in {name}", "see `fitchain verifier status`")
     if panel == WHOLE_POOL:
         verifiers.leave_pool()
     else:
@@ -200,15 +200,15 @@ def read_panel(home: Home, panel: PanelId) -> PanelDetails:
     record = None if panel == WHOLE_POOL else home.registry.panel_record(panel)
     number = record.number if record else 0
     (size,) = verifiers.sizes([number])
-    places = verifiers.members(number, min(size, MOST_MEMBERS))
-    accounts = verifiers.verifiers([place.account for place in places])
-    times = chain.blocks(place.joined for place in places)
+    holders = verifiers.members(number, min(size, MOST_MEMBERS))
+    accounts = verifiers.verifiers([holder.account for holder in holders])
+    times = chain.blocks(holder.joined for holder in holders)
     return PanelDetails(
         record=record,
         size=size,
         members=tuple(
-            PanelMember(verifier, place.joined, times[place.joined].timestamp)
-            for verifier, place in zip(accounts, places, strict=True)
+            PanelMember(verifier, holder.joined, times[holder.joined].timestamp)
+            for verifier, holder in zip(accounts, holders, strict=True)
         ),
         invited=_invited(home, record) if record else (),
         least_seat_stake=LEAST_STAKE_IN_FEES * home.chain.constants.fee_floor,

@@ -81,7 +81,7 @@ class VerifierStatus:
     @property
     def obstacle(self) -> Obstacle | None:
         """What has to be done first before this account can be drawn and take a seat."""
-        if not self.verifier.known:
+        if not self.verifier.ever_staked:
             return Obstacle.NEVER_STAKED
         if self.verifier.away:
             return Obstacle.AWAY
@@ -118,7 +118,7 @@ def is_own_chain(keys: Keys, verifier: Verifier) -> bool:
     """Whether an account is committed to the chain of these keys, so that its next link can be
     revealed."""
     try:
-        return verifier.known and link_of(keys, verifier.position, chain_of(verifier)) == verifier.link
+        return verifier.ever_staked and link_of(keys, verifier.position, chain_of(verifier)) == verifier.link
     except InputRefused:  # another program's chain, which is longer
         return False
 
@@ -141,8 +141,8 @@ def read_status(home: Home, address: str) -> VerifierStatus:
     joined = home.chain.events("Verifiers", "Joined", account=address)
     numbers = sorted({event.args["panel"] for event in joined})
     kept = verifiers.memberships([(number, address) for number in numbers])
-    standing = {number for number, membership in zip(numbers, kept, strict=True) if membership.stands}
-    names = home.registry.panel_names(standing - {0})
+    numbers_held = {number for number, membership in zip(numbers, kept, strict=True) if membership.stands}
+    names = home.registry.panel_names(numbers_held - {0})
     drawn = audits.read_many(audits.drawn_for(address)[-MOST_SEATS:])
     open_ = [audit for audit in drawn if audit.phase not in (Phase.NONE, Phase.CONCLUDED)]
     seats = [(seat, audit) for audit in open_ if (seat := audit.seat_of(address))]
@@ -150,8 +150,8 @@ def read_status(home: Home, address: str) -> VerifierStatus:
         verifier=verifiers.verifier(address),
         pool_stake=verifiers.pool_stake(),
         least_seat_stake=LEAST_STAKE_IN_FEES * home.chain.constants.fee_floor,
-        in_pool=0 in standing,
-        panels=tuple(names[number] for number in sorted(standing - {0})),
+        in_pool=0 in numbers_held,
+        panels=tuple(names[number] for number in sorted(numbers_held - {0})),
         seats=tuple(seats),
         opened=audits.opened(),
         now=home.chain.block("latest").timestamp,
@@ -198,7 +198,7 @@ def renew_chain(home: Home) -> bool:
         Unusable: the account never staked, or audits are opened faster than a commitment reaches
             the chain.
     """
-    _require_known(home.verifiers.verifier(home.keys.address))
+    _require_verifier(home.verifiers.verifier(home.keys.address))
     for attempt in range(MOST_COMMITMENTS):
         opened = home.audits.opened()
         if not needs_renewal(home.keys, home.verifiers.verifier(home.keys.address), opened):
@@ -270,12 +270,12 @@ def come_back(home: Home) -> bool:
         ChainUnusable: it cannot pay.
     """
     verifier = home.verifiers.verifier(home.keys.address)
-    _require_known(verifier)
+    _require_verifier(verifier)
     if verifier.away:
         home.verifiers.present()
     return verifier.away
 
 
-def _require_known(verifier: Verifier) -> None:
-    if not verifier.known:
+def _require_verifier(verifier: Verifier) -> None:
+    if not verifier.ever_staked:
         raise Unusable(f"{verifier.address} is no verifier: it never staked", "stake first: fitchain verifier stake")

@@ -33,7 +33,7 @@ class Verifier:
         position: the opening that link belongs to.
         chain_from: audits whose opening number is higher can be joined.
         away: it let a joining window pass and is out of every draw until it is `present`.
-        known: whether it ever staked.
+        ever_staked: whether it is a verifier at all.
     """
 
     address: str
@@ -46,7 +46,7 @@ class Verifier:
     position: int
     chain_from: int
     away: bool
-    known: bool
+    ever_staked: bool
 
     @property
     def free(self) -> int:
@@ -122,7 +122,7 @@ class Verifiers:
         return self._send("present")
 
     def verifier(self, address: str) -> Verifier:
-        """A verifier's account; `known` is false where it never staked."""
+        """A verifier's account; `ever_staked` says whether it is one."""
         return self.verifiers([address])[0]
 
     def verifiers(self, addresses: Sequence[str]) -> list[Verifier]:
@@ -194,8 +194,8 @@ class Verifiers:
         Args:
             block: as they stood after that block; None reads them as they stand.
         """
-        places = self.chain.call_many([("Verifiers", "placesOf", (number,)) for number in numbers], block)
-        return [int(place["length"]) for place in places]
+        kept = self.chain.call_many([("Verifiers", "placesOf", (number,)) for number in numbers], block)
+        return [int(places["length"]) for places in kept]
 
     def members(self, number: int, length: int, block: int | None = None) -> list[Member]:
         """Who holds the first `length` places of a panel, by its number; 0 is the pool.
@@ -243,5 +243,5 @@ def _verifier(address: str, kept: dict[str, Any]) -> Verifier:
         position=kept["position"],
         chain_from=kept["chainFrom"],
         away=kept["away"],
-        known=kept["account"] == address,
+        ever_staked=kept["account"] == address,
     )
