@@ -27,6 +27,7 @@ from fitchain.pod.parties.owner.anchors import Anchors, LeafFile
 from fitchain.pod.parties.owner.data import read_registered
 from fitchain.pod.parties.owner.examine import RECIPIENT, dataset_of
 from fitchain.pod.ports.agreement import RunRecord, State
+from fitchain.pod.ports.keys import Keys
 from fitchain.pod.ports.sealed import recipient_of
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.proof.certificate import issue
@@ -34,6 +35,7 @@ from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import NotFound
 from fitchain.pod.values.ids import AgreementId
+from fitchain.pod.values.leaf import SaltKeys
 from fitchain.pod.values.recipe import Recipe
 
 RECORDS, IDENTITY = "records.npz", "identity.age"
@@ -113,16 +115,17 @@ class TrainingSession:
                 self._record(event)
                 ended = event if event["event"] in ENDINGS else ended
         assert ended is not None  # a worker that ends otherwise raises
+        anchors.end(read_leaves(self.folder)[-1])
         anchors.wait()
         return ended
 
     def end(self, run: RunRecord, ended: Event) -> None:
         """Deliver what was trained and end the run on chain."""
-        leaves = tuple(checkpoint.leaf for checkpoint in read_leaves(self.folder))
-        transcript = Transcript(run.ctx, run.seed, leaves)
+        checkpoints = read_leaves(self.folder)
+        transcript = Transcript(run.ctx, run.seed, tuple(checkpoint.leaf for checkpoint in checkpoints))
         transcript.verify(self.recipe.steps, self.recipe.segment_steps)
         weights, key = self._deliver(transcript)
-        ending = transcript.ending(self.recipe.group_leaves, weights, key)
+        ending = transcript.ending(self.recipe.group_leaves, checkpoints[-1].roots, weights, key)
         calls = self.home.agreements
         (calls.finish if ended["event"] == "finished" else calls.diverge)(self.id, ending)
         record_end(self.home, self.id, ended.get("reason", ""))
@@ -202,8 +205,12 @@ def prepare(home: Home, id: AgreementId, run: RunRecord, folder: Path, keep_ever
     part.touch(mode=0o600)
     table.write_npz(part)
     part.replace(folder / RECORDS)
-    salt_key = home.keys.derive("fitchain/metrics/v2", id)
-    Task("train", run.ctx, run.seed, salt_key, keep_every=keep_every).write(folder)
+    Task("train", run.ctx, run.seed, salt_keys(home.keys, id), keep_every=keep_every).write(folder)
+
+
+def salt_keys(keys: Keys, id: AgreementId) -> SaltKeys:
+    """The secrets from which the salts of a job's leaves derive; the same after every restart."""
+    return SaltKeys(keys.derive("fitchain/metrics/v2", id), keys.derive("fitchain/state-salt/v2", id))
 
 
 def order_nonce(home: Home, id: AgreementId) -> Digest:
