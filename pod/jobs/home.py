@@ -35,7 +35,7 @@ from fitchain.pod.ports.settings import Settings, load
 from fitchain.pod.ports.store import Store, open_store
 from fitchain.pod.ports.verifiers import Verifiers
 from fitchain.pod.values.errors import AccessRefused, NotFound, Unusable
-from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
+from fitchain.pod.values.ids import AgreementId, AuditRef, DatasetId, ModelId
 
 MEET_AGAIN_S = 30.0
 """How long what the registry said of a pod's store is taken for true."""
@@ -212,6 +212,12 @@ class Home(AbstractContextManager["Home"]):
     def job_folder(self, agreement: AgreementId) -> Path:
         """The folder of one job, made when absent, for this pod's eyes alone."""
         return _private(self.settings.home / "jobs" / str(agreement))
+
+    def audit_folder(self, audit: AuditRef) -> Path:
+        """The folder of one audit, made when absent: the job's own, or one below it where it was
+        asked for again, so that two audits of a job do not meet."""
+        folder = self.job_folder(audit.agreement)
+        return _private(folder / f"audit-{audit.ordinal}") if audit.ordinal else folder
 
     def model_folder(self, model: ModelId) -> Path:
         """The folder of one published model, made when absent."""
