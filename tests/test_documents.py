@@ -165,6 +165,7 @@ def figures_of_the_example() -> list[str]:
         f"{float(sampling.detection(share)):.1%}".replace("%", " %") for share in (Fraction(1, 998), Fraction(1, 10))
     ]
     quorums = [sum(comb(m, k) * 2 ** (m - k) for k in range(m // 2 + 1, m + 1)) / 3**m for m in (3, 5, 7)]
+    pool_stake = constant("poolStake", "Verifiers.sol")
     three, five, seven = (f"{share:.0%}".replace("%", " %") for share in quorums)
     return [
         f"they draw {sampling.drawn_segments} segments and look at {sampling.audited}",
@@ -176,7 +177,7 @@ def figures_of_the_example() -> list[str]:
         f"{STAKE_IN_FEES * fee} FIT against a quorum, as much as twenty audits earn",
         f"{STAKE_IN_FEES * fee // 10} FIT, a tenth of the seat's stake",
         f"in {three} of the draws of three seats, in {five} of five and in {seven} of seven",
-        f"{constant('poolStake', 'Verifiers.sol'):,} FIT a place, locked for {constant('unbondingTime', 'Verifiers.sol')} days",
+        f"{pool_stake:,} FIT a place, locked for {constant('unbondingTime', 'Verifiers.sol')} days",
         f"after {TURN_BLOCKS} blocks anybody draws",
         f"the deployment's floor ({FEE_FLOOR // FIT} FIT)",
     ]

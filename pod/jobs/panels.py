@@ -156,7 +156,8 @@ def join(home: Home, panel: PanelId) -> bool:
     if panel == WHOLE_POOL:
         if (needed := verifiers.pool_stake()) > verifier.stake:
             raise Unusable(
-                f"{address} has a stake of {amount_text(verifier.stake)} FIT and a place in the pool needs {amount_text(needed)} FIT",
+                f"{address} has a stake of {amount_text(verifier.stake)} FIT, and a place in the pool needs "
+                f"{amount_text(needed)} FIT",
                 "stake what is missing: fitchain verifier stake",
             )
         verifiers.join_pool()
