@@ -22,7 +22,6 @@ from fitchain.pod.jobs.worker import Event, Task, run_worker
 from fitchain.pod.jobs.worker.job import Job
 from fitchain.pod.jobs.worker.modes import MODES
 from fitchain.pod.parties.verifier import Examination, examine
-from fitchain.pod.ports.agreement import audit_id
 from fitchain.pod.ports.sealed import new_identity, recipient_of
 from fitchain.pod.ports.store import Cid, Store
 from fitchain.pod.proof.audit.chain_record import ChainRecord
@@ -76,8 +75,7 @@ class Case:
         checkpoints, given = read_leaves(self.folder), self.recipe
         leaves = tuple(checkpoint.leaf for checkpoint in checkpoints)
         return ChainRecord(
-            ref=REF,
-            audit=audit_id(REF),
+            audit=REF,
             ctx=CTX,
             seed=SEED,
             recipe=given.digest,
@@ -98,7 +96,6 @@ class Case:
             delivery=delivery,
             segment_seed=CHALLENGE,
             round=round,
-            evidence_round=round,
         )
 
     def plain(

@@ -103,7 +103,7 @@ def examine(
         return Examination(Outcome.WITHHELD, ZERO, (*checked.problems, *_differences(audited, checked.problems)))
     delivered = _delivery_problems(folder, chain_record)
     problems = (*checked.problems, *delivered, *_differences(audited, checked.problems))
-    trace = trace_digest(chain_record.audit, chain_record.round, states)
+    trace = trace_digest(chain_record.audit_id, chain_record.round, states)
     return Examination(Outcome.MISMATCH if problems else Outcome.MATCH, trace, problems, audited)
 
 
