@@ -8,9 +8,8 @@ says the rest.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from fitchain.pod.compute import environment
 from fitchain.pod.compute.dataset import Card
@@ -23,9 +22,10 @@ from fitchain.pod.ports.verifiers import Verifier
 from fitchain.pod.proof.audit.evidence import MOST_ROWS
 from fitchain.pod.proof.certificate.timing import STEP_S
 from fitchain.pod.values.audit_mode import AuditMode
-from fitchain.pod.values.errors import EnvironmentRefused, InputRefused
+from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.errors import EnvironmentRefused, InputRefused, NotFound, StoreUnusable
 from fitchain.pod.values.ids import WHOLE_POOL
-from fitchain.pod.values.recipe import DEFAULT_CLASS
+from fitchain.pod.values.recipe import DEFAULT_CLASS, Environment
 
 REPLAY_SHARE = 0.5
 """How much of the time to vote a replay may take by what is known before."""
@@ -78,10 +78,17 @@ class ConsentPolicy:
         return ""
 
 
-def refusals(
-    home: Home, policy: ConsentPolicy, links: LinkChain, audit: Audit, verifier: Verifier, waiting: int
-) -> Iterator[str]:
-    """Every reason to decline a seat, from cheap to dear.
+# Many parameters: what the verifier asks, and how it stands.
+def refusal(
+    home: Home,
+    policy: ConsentPolicy,
+    links: LinkChain,
+    audit: Audit,
+    verifier: Verifier,
+    waiting: int,
+    patient: bool,
+) -> str:
+    """The first reason to decline a seat, from cheap to dear; empty where there is none.
 
     Args:
         home: the verifier's.
@@ -90,22 +97,22 @@ def refusals(
         audit: as it stands.
         verifier: its account, as it stands.
         waiting: steps that it has yet to train again for other audits.
+        patient: whether what is not to be had now is waited for.
 
     Raises:
         ChainUnusable, StoreUnusable, NotFound: it cannot be said now.
     """
     agreed, terms = home.agreements.terms(audit.id), home.agreements.audit_terms(audit.ref)
     if reason := policy.refusal(audit, terms, replayed_steps(audit, agreed), waiting):
-        yield reason
+        return reason
     if verifier.free < audit.seat_stake:
         free, needed = amount_text(verifier.free), amount_text(audit.seat_stake)
-        yield f"{free} FIT of its stake are free, and the seat locks {needed}"
+        return f"{free} FIT of its stake are free, and the seat locks {needed}"
     if links.link(verifier, audit.opening) is None:
-        yield "its hash chain does not serve this audit: it was renewed later, or is far behind"
+        return "its hash chain does not serve this audit: it was renewed after the opening, or is too far from it"
     if (count := home.chain.call("Registry", "dataset", agreed.dataset)["count"]) > MOST_ROWS:
-        yield f"the dataset has {count} records, more than an audit looks at"
-    if reason := unfit_host(home, agreed):
-        yield reason
+        return f"the dataset has {count} records, more than an audit looks at"
+    return unfit_host(home, agreed, patient)
 
 
 def replayed_steps(audit: Audit, terms: Terms) -> int:
@@ -113,27 +120,42 @@ def replayed_steps(audit: Audit, terms: Terms) -> int:
     return min(audit.audited * terms.segment_steps, terms.steps)
 
 
-def unfit_host(home: Home, terms: Terms) -> str:
-    """Why this host cannot replay a job, as far as can be known before its recipe is opened.
+def unfit_host(home: Home, terms: Terms, patient: bool) -> str:
+    """Why this host cannot replay a job, as far as can be known before its recipe is opened; empty
+    where it can.
 
-    Jobs are of the classes whose probes their dataset's card names, or of the default class where
-    it names none: a host must reproduce each of them.
+    Jobs are of the default class, or of one whose probe their dataset's card publishes: a host must
+    reproduce each of them. A card that is none, or that nobody has any more, publishes nothing: else
+    an owner could empty a jury by withdrawing it.
+
+    Args:
+        home: the verifier's.
+        terms: of the agreement.
+        patient: whether a card that is not to be had now is waited for.
 
     Raises:
-        ChainUnusable, StoreUnusable, NotFound: it cannot be said now.
+        ChainUnusable: it cannot be said now.
+        StoreUnusable, NotFound: likewise, where it is patient.
     """
     cache = environment.host_cache()
     try:
-        probes = _probes(home, terms)
-    except InputRefused as error:
-        return f"the card of its dataset is none: {error.message}"
-    try:
-        for name, probe in probes.items():
-            here = str(environment.describe_host(name, DEFAULT_THREADS, cache).probe)
-            if here != probe:
-                return f"this host does not reproduce the class {name} as the dataset's card names it"
-        if not probes:
-            environment.describe_host(DEFAULT_CLASS, DEFAULT_THREADS, cache)
+        environment.describe_host(DEFAULT_CLASS, DEFAULT_THREADS, cache)
+        for name, probe in _published_probes(home, terms, patient).items():
+            wanted = Environment(name, DEFAULT_THREADS, environment.installed_torch(), Digest.parse(probe))
+            environment.check(wanted, cache)
     except EnvironmentRefused as error:
         return error.message
     return ""
+
+
+def _published_probes(home: Home, terms: Terms, patient: bool) -> Mapping[str, str]:
+    """The probes that a job's dataset publishes, by their classes."""
+    home.add_peer(terms.owner)
+    try:
+        return Card.parse(home.store.cat(home.registry.dataset(terms.dataset).card, CARD_BYTES)).probes
+    except InputRefused:
+        return {}
+    except (NotFound, StoreUnusable):
+        if patient:
+            raise
+        return {}
