@@ -104,7 +104,7 @@ def examine(
     model = folder / DELIVERY / DELIVERY_FILES[0]
     delivered = check_delivery(model, chain_record) if chain_record.opens_delivery else None
     problems = (*checked.problems, *([delivered] if delivered else []), *_differences(audited, checked.problems))
-    trace = trace_digest(chain_record.audit_id, chain_record.round, states)
+    trace = trace_digest(chain_record.audit, chain_record.round, states)
     return Examination(Outcome.MISMATCH if problems else Outcome.MATCH, trace, problems, audited)
 
 

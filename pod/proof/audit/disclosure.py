@@ -22,6 +22,6 @@ def disclosure(terms: AuditTerms, recipe: Recipe, already: int = 0) -> Disclosur
     """
     if not terms.seats:
         return Disclosure()
-    sampling = Sampling.of(recipe.steps, recipe.segment_steps, terms.segments)
+    sampling = Sampling.of(recipe.steps, recipe.segment_steps, terms.drawn_segments)
     records = sampling.disclosed(recipe.segment_steps, recipe.batch_size, recipe.rows[1] - recipe.rows[0])
     return Disclosure(terms.mode, records, already)

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 FAKED_SHARE, DETECTION = Fraction(1, 10), Fraction(95, 100)
 """What a request that names no q draws for: so much faked is found so likely."""
-MOST_DRAWS = (1 << 16) - 1
-"""The contract holds q in uint16."""
+MOST_DRAWS = 4096
+"""The contract draws no more."""
+STAKE_IN_FEES = 20
+"""What a seat locks where nobody names it, in fees of a seat: the most that the contract takes."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class AuditPlan:
         wanted: q.
         seats: verifiers of the audit, or of a dispute where there is none.
         disputed: whether there is an audit only if the scientist disputes.
-        price, fee, bond: in base units; a bond of None is not fixed yet.
+        price, fee_per_seat, bond: in base units; a bond of None is not fixed yet.
         batch_size: records of a step; None where it is not known here.
         records: how many the training may read; None likewise.
     """
@@ -41,7 +43,7 @@ class AuditPlan:
     seats: int
     disputed: bool
     price: int
-    fee: int
+    fee_per_seat: int
     bond: int | None
     batch_size: int | None = None
     records: int | None = None
@@ -52,8 +54,13 @@ class AuditPlan:
         audit = terms.audit
         size, rows = (recipe.batch_size, recipe.rows[1] - recipe.rows[0]) if recipe else (None, None)
         seats, disputed = audit.seats, not audit.verifiers
-        money = (terms.price, audit.fee, terms.bond)
-        return cls(terms.steps, terms.segment_steps, audit.segments, seats, disputed, *money, size, rows)
+        money = (terms.price, audit.fee_per_seat, terms.bond)
+        return cls(terms.steps, terms.segment_steps, audit.drawn_segments, seats, disputed, *money, size, rows)
+
+    @property
+    def fees(self) -> int:
+        """Base units, of all seats."""
+        return self.seats * self.fee_per_seat
 
     @property
     def sampling(self) -> Sampling:
@@ -63,7 +70,7 @@ class AuditPlan:
     @property
     def bond_needed(self) -> int | None:
         """The bond with which faking pays nobody; None where no bond is enough."""
-        return self.sampling.bond_needed(self.price, self.fee)
+        return self.sampling.bond_needed(self.price, self.fees)
 
     @property
     def disclosed(self) -> int | None:
@@ -78,6 +85,48 @@ def default_draws(steps: int, segment_steps: int) -> int:
     return min(draws_needed(-(-steps // segment_steps), FAKED_SHARE, DETECTION), MOST_DRAWS)
 
 
-def fair_fee(price: int, sampling: Sampling, seats: int) -> int:
-    """The fee where nobody names one: to each verifier the part of the price that it retrains."""
-    return seats * -(-price * sampling.audited // max(sampling.segments, 1))
+def default_fee(price: int, bond: int, sampling: Sampling, seats: int, floor: int) -> int:
+    """f where nobody names one: what a seat earns.
+
+    A seat is paid the part of the price that it retrains, or the deployment's floor. And no less
+    than what makes a quorum answer for more than it can gain: a bribed seat risks 20 f
+    (`STAKE_IN_FEES`), and a verdict moves price and bond.
+
+    Args:
+        price, bond: in base units.
+        sampling: what is audited.
+        seats: m, odd.
+        floor: the deployment's least fee of a seat.
+    """
+    replay = -(-price * sampling.audited // max(sampling.segments, 1))
+    answered_for = -(-(price + bond) // (STAKE_IN_FEES * (seats // 2 + 1)))
+    return max(replay, floor, answered_for)
+
+
+def default_money(
+    price: int, sampling: Sampling, seats: int, floor: int, fee: int | None = None, bond: int | None = None
+) -> tuple[int, int]:
+    """Fee of a seat and bond, where one or both are left open: the bond with which faking pays
+    nobody, no less than the price and than the fees it has to cover.
+
+    Each follows from the other: a higher bond asks for a higher fee, of which a tenth at most comes
+    back to the bond. So they settle.
+
+    Args:
+        price: in base units.
+        sampling: what is audited.
+        seats: m, odd.
+        floor: the deployment's least fee of a seat.
+        fee, bond: what is chosen already.
+
+    Returns:
+        both in base units.
+    """
+    risked, earned = price if bond is None else bond, -1
+    while True:
+        paid = default_fee(price, risked, sampling, seats, floor) if fee is None else fee
+        if paid == earned:
+            return paid, risked
+        earned = paid
+        if bond is None:
+            risked = max(price, seats * paid, sampling.bond_needed(price, seats * paid) or 0)
