@@ -15,7 +15,7 @@ from functools import cached_property, lru_cache
 from importlib import resources
 from typing import Any
 
-from fitchain.pod.ports.chain.base import CONTRACTS
+from fitchain.pod.ports.chain.base import CONTRACTS, DIRECTORY
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import InputRefused
 
@@ -109,6 +109,10 @@ class Interface:
         errors: by selector.
         constructor: the constructor's parameters.
         bytecode: creation code.
+        runtime: the code that it leaves on the chain, zeros where immutables stand.
+        immutables: name -> the offsets in that code at which its 32 bytes stand.
+        source: name of its source for the compiler.
+        compiler: the compiler's version.
     """
 
     contract: str
@@ -117,6 +121,22 @@ class Interface:
     errors: Mapping[bytes, Item]
     constructor: Sequence[Parameter]
     bytecode: bytes
+    runtime: bytes
+    immutables: Mapping[str, Sequence[int]]
+    source: str
+    compiler: str
+
+    def init_code(self, args: Sequence[Any]) -> bytes:
+        """What creates the contract: creation code and the constructor's arguments.
+
+        Raises:
+            InputRefused: the arguments do not fit the constructor.
+        """
+        return self.bytecode + self.constructor_words(args)
+
+    def constructor_words(self, args: Sequence[Any]) -> bytes:
+        """The constructor's arguments, ABI-encoded. Raises as `init_code`."""
+        return encode(f"{self.contract}'s constructor", self.constructor, args)
 
     @cached_property
     def by_topic(self) -> dict[str, Item]:
@@ -151,7 +171,7 @@ def interface(contract: str) -> Interface:
     Raises:
         InputRefused: there is no artifact of that name.
     """
-    if contract not in CONTRACTS:
+    if contract not in (*CONTRACTS, DIRECTORY):
         raise InputRefused(f"there is no contract {contract!r}; there are {', '.join(CONTRACTS)}")
     artifact = json.loads((resources.files("fitchain.pod.ports.chain") / "artifacts" / f"{contract}.json").read_bytes())
     by_kind: dict[str, list[Item]] = {"function": [], "event": [], "error": []}
@@ -169,6 +189,10 @@ def interface(contract: str) -> Interface:
         {item.selector: item for item in by_kind["error"]},
         constructor,
         _bytes(artifact["bytecode"]),
+        _bytes(artifact["runtime"]),
+        artifact["immutables"],
+        artifact["source"],
+        artifact["compiler"],
     )
 
 
@@ -179,7 +203,9 @@ _PANIC = Item("Solidity", "Panic", [{"name": "code", "type": "uint256"}])
 
 @lru_cache
 def _errors() -> dict[bytes, Item]:
-    ours = {selector: item for contract in CONTRACTS for selector, item in interface(contract).errors.items()}
+    ours = {
+        selector: item for contract in (*CONTRACTS, DIRECTORY) for selector, item in interface(contract).errors.items()
+    }
     return ours | {item.selector: item for item in (_ERROR, _PANIC)}
 
 

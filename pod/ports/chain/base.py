@@ -14,7 +14,10 @@ from typing import Any, Protocol
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import InputRefused
 
-CONTRACTS = ("FitCoin", "Registry", "Agreements", "ProofOfTrain", "Audits")
+CONTRACTS = ("FitCoin", "Registry", "Verifiers", "Agreements", "ProofOfTrain", "Audits")
+DIRECTORY = "Directory"
+"""The contract that told the others of one another when they were created; it plays no part
+afterwards."""
 DEPLOYMENT_VERSION = "fitchain/deployment/v2"
 DECIMALS = 18
 FIT: int = 10**DECIMALS
@@ -54,15 +57,18 @@ class Deployment:
     Args:
         chain_id: the chain.
         addresses: contract name -> address with checksum.
-        block: the block of the first deployment transaction; no event of these contracts is older.
-        transactions: contract name -> hash of its creation (Agreements creates ProofOfTrain and
-            Audits).
+        directory: where the contracts' directory stands.
+        number: which of its deployer's deployments of these contracts it is, from 0; their
+            addresses follow from it.
+        block: the block in which the directory was filled; no event of these contracts is older,
+            but for the coin's creation.
     """
 
     chain_id: int
     addresses: Mapping[str, str]
+    directory: str
+    number: int
     block: int
-    transactions: Mapping[str, str] = field(default_factory=dict)
 
     def encode(self) -> bytes:
         """The deployment's file."""
@@ -71,7 +77,8 @@ class Deployment:
             "chain_id": self.chain_id,
             "block": self.block,
             "contracts": dict(self.addresses),
-            "transactions": dict(self.transactions),
+            "directory": self.directory,
+            "number": self.number,
         }
         return (json.dumps(body, indent=2) + "\n").encode()
 
@@ -86,12 +93,53 @@ class Deployment:
             body = json.loads(path.read_text())
             if body["version"] != DEPLOYMENT_VERSION:
                 raise ValueError(f"its version is {body['version']!r}, not {DEPLOYMENT_VERSION!r}")
-            addresses = {name: str(body["contracts"][name]) for name in CONTRACTS}
-            return cls(int(body["chain_id"]), addresses, int(body["block"]), dict(body.get("transactions", {})))
+            addresses = {name: _address(body["contracts"][name]) for name in CONTRACTS}
+            number = int(body["number"])
+            if not 0 <= number < 2**256:
+                raise ValueError(f"its number is {number}")
+            directory = _address(body["directory"])
+            return cls(int(body["chain_id"]), addresses, directory, number, int(body["block"]))
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError, OSError) as error:
             raise InputRefused(f"{path} is not a deployment's record: {error!r}") from None
+
+
+@dataclass(frozen=True)
+class Constants:
+    """What was chosen for a deployment and never changes, read out of its contracts' code.
+
+    Args:
+        deployer: the account that filled the directory and was given the supply of FIT.
+        fee_floor: the least fee of a seat, in base units.
+        turn_blocks: blocks in which only whoever asked for an audit draws its verifiers.
+        minimum_window_s: the shortest window that terms may name, in seconds.
+    """
+
+    deployer: str
+    fee_floor: int
+    turn_blocks: int
+    minimum_window_s: int
+
+
+def checksum(address: str) -> str:
+    """The address with its EIP-55 checksum."""
+    from eth_utils.address import to_checksum_address
+
+    return str(to_checksum_address(address))
+
+
+def _address(value: Any) -> str:
+    """An address out of a file.
+
+    Raises:
+        ValueError: it is none.
+    """
+    from eth_utils.address import is_address
+
+    if not is_address(value):
+        raise ValueError(f"{value!r} is no address")
+    return checksum(value)
 
 
 def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:

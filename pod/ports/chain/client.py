@@ -11,7 +11,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fitchain.pod.ports.chain.abi import decode_revert, interface
-from fitchain.pod.ports.chain.base import Block, Deployment, Event, Pending, Receipt, Signer, amount_text
+from fitchain.pod.ports.chain.base import (
+    DIRECTORY,
+    Block,
+    Constants,
+    Deployment,
+    Event,
+    Pending,
+    Receipt,
+    Signer,
+    amount_text,
+    checksum,
+)
 from fitchain.pod.ports.chain.queue import funding_hint
 from fitchain.pod.ports.chain.rpc import Node
 from fitchain.pod.ports.chain.sender import Message, Sender
@@ -33,6 +44,7 @@ class Chain:
         deployment: where the contracts stand.
         sender: who sends transactions; None reads only.
         account: the signer, where the key is ours.
+        constants: what the contracts' code says was chosen for the deployment.
     """
 
     def __init__(
@@ -42,19 +54,33 @@ class Chain:
         deployment: Deployment,
         sender: Sender | None = None,
         account: Signer | None = None,
+        constants: Constants | None = None,
     ) -> None:
         self.node = node
         self.settings = settings
         self.deployment = deployment
         self.sender = sender
         self.account = account
+        self.addresses = {**deployment.addresses, DIRECTORY: deployment.directory}
+        self._constants = constants
         self._times: dict[int, int] = {}
-        self._names = {address: name for name, address in deployment.addresses.items()}
+        self._names = {address: name for name, address in self.addresses.items()}
 
     @property
     def chain_id(self) -> int:
         """The chain's id."""
         return self.deployment.chain_id
+
+    @property
+    def constants(self) -> Constants:
+        """What was chosen for the deployment and never changes.
+
+        Raises:
+            NotFound: the connection was made without looking at the contracts' code.
+        """
+        if self._constants is None:
+            raise NotFound("this connection did not read the contracts' code")
+        return self._constants
 
     @property
     def address(self) -> str:
@@ -92,7 +118,7 @@ class Chain:
         tag = self._tag(block)
         items = [interface(contract).function(name) for contract, name, _ in calls]
         requests = [
-            ("eth_call", [{"to": self.deployment.addresses[item.contract], "data": _hex(item.encode(args))}, tag])
+            ("eth_call", [{"to": self.addresses[item.contract], "data": _hex(item.encode(args))}, tag])
             for item, (_, _, args) in zip(items, calls, strict=True)
         ]
         try:
@@ -115,6 +141,15 @@ class Chain:
         if header is None:
             raise NotFound(f"the node at {self.node.shown} has no block {number}")
         return _block(header)
+
+    def wait_for(self, number: int) -> None:
+        """Wait until a block has its confirmations."""
+        while self.head() < number:
+            time.sleep(self.settings.poll_s)
+
+    def code(self, address: str) -> bytes:
+        """The code at an address in the newest block; empty where no contract stands."""
+        return bytes.fromhex(self.node.request("eth_getCode", address, "latest").removeprefix("0x"))
 
     def wait_beyond(self, number: int) -> None:
         """Wait until a block has a successor: its hash is known from the next one on."""
@@ -184,7 +219,7 @@ class Chain:
             NotFound: the connection has no key.
         """
         data = interface(contract).function(function).encode(args)
-        return self.submit_raw(self.deployment.addresses[contract], data, f"{contract}.{function}", gas, value)
+        return self.submit_raw(self.addresses[contract], data, f"{contract}.{function}", gas, value)
 
     def submit_raw(self, to: str | None, data: bytes, what: str, gas: int | None = None, value: int = 0) -> Pending:
         """As `submit`, for ready-made call data or (`to` None) creation code."""
@@ -273,7 +308,7 @@ class Chain:
         topics = interface(contract).event(name).topics(indexed) if name else []
         first = self.deployment.block if from_block is None else from_block
         last = self.head() if to_block is None else to_block
-        wanted = {"address": self.deployment.addresses[contract], "topics": topics}
+        wanted = {"address": self.addresses[contract], "topics": topics}
         return self._decoded(self._logs(wanted, first, last))
 
     def events_of(
@@ -288,7 +323,7 @@ class Chain:
         """
         first = self.deployment.block if from_block is None else from_block
         last = self.head() if to_block is None else to_block
-        addresses = [self.deployment.addresses[contract] for contract in contracts]
+        addresses = [self.addresses[contract] for contract in contracts]
         return self._decoded(self._logs({"address": addresses, "topics": [None, str(id)] if id else []}, first, last))
 
     # Below the surface
@@ -423,10 +458,3 @@ def _block(header: Mapping[str, Any]) -> Block:
 
 def _hex(data: bytes) -> str:
     return "0x" + data.hex()
-
-
-def checksum(address: str) -> str:
-    """The address with its EIP-55 checksum."""
-    from eth_utils.address import to_checksum_address
-
-    return str(to_checksum_address(address))

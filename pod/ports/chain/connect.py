@@ -2,19 +2,27 @@
 contracts stand there.
 
 Endpoint and deployment come from the settings of whoever connects, never from what is being
-checked.
+checked. Where the settings name the chain, all of it is one request to the node.
 """
 
 from __future__ import annotations
 
-from fitchain.pod.ports.chain.base import CONTRACTS, Deployment, Signer
-from fitchain.pod.ports.chain.client import Chain, checksum
+from collections.abc import Sequence
+from typing import Any
+
+from fitchain.pod.ports.chain.base import Constants, Deployment, Signer, checksum
+from fitchain.pod.ports.chain.client import Chain
+from fitchain.pod.ports.chain.code import code_requests, require_code
 from fitchain.pod.ports.chain.queue import Queue
-from fitchain.pod.ports.chain.rpc import Node
+from fitchain.pod.ports.chain.rpc import Call, Node
 from fitchain.pod.ports.chain.sender import Unlocked
 from fitchain.pod.ports.settings import Settings
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import ChainUnusable, NotFound
+
+_checked: dict[tuple[str, bytes], tuple[Digest, Constants]] = {}
+"""Node and deployment -> the chain's genesis block, and what the contracts' code said: code never
+changes, so a process reads it once."""
 
 
 def connect(settings: Settings, account: Signer | None = None) -> Chain:
@@ -27,33 +35,26 @@ def connect(settings: Settings, account: Signer | None = None) -> Chain:
 
     Raises:
         NodeUnreachable: no node answers.
-        ChainUnusable: it is on another chain, or the contracts do not stand where the deployment
-            says.
+        ChainUnusable: it is on another chain, or what stands where the deployment says are not
+            this Fitchain's contracts.
         NotFound: no deployment on this chain is known.
     """
     node = Node(settings.rpc)
-    settings, genesis = join(node, settings)
-    deployment = find_deployment(settings)
+    settings, genesis, deployment, constants = _open(node, settings)
     sender = None
     if account is not None:
-        chain_id = deployment.chain_id
         cap, confirmations = settings.fee_cap_wei, settings.confirmations
-        sender = Queue(settings.home, node, genesis, chain_id, account, cap, confirmations)
-    chain = Chain(node, settings, deployment, sender, account)
-    require_contracts(chain)
-    if sender is not None:
+        sender = Queue(settings.home, node, genesis, deployment.chain_id, account, cap, confirmations)
         sender.nudge()
-    return chain
+    return Chain(node, settings, deployment, sender, account, constants)
 
 
 def connect_unlocked(settings: Settings) -> Chain:
     """Connect with the first account that the node itself holds: a devnet's deployer and faucet.
     Raises as `connect`."""
     node = Node(settings.rpc)
-    settings, _ = join(node, settings)
-    chain = Chain(node, settings, find_deployment(settings), unlocked_account(node))
-    require_contracts(chain)
-    return chain
+    settings, _, deployment, constants = _open(node, settings)
+    return Chain(node, settings, deployment, unlocked_account(node), constants=constants)
 
 
 def unlocked_account(node: Node) -> Unlocked:
@@ -77,14 +78,7 @@ def join(node: Node, settings: Settings) -> tuple[Settings, Digest]:
     Raises:
         ChainUnusable: the node is on another chain.
     """
-    answer, genesis = node.batch([("eth_chainId", []), ("eth_getBlockByNumber", ["0x0", False])])
-    chain_id = int(answer, 16)
-    if settings.chain_id not in (None, chain_id):
-        raise ChainUnusable(
-            f"the node at {node.shown} is on chain {chain_id}, and the settings say {settings.chain_id}",
-            "correct the node's URL or FITCHAIN_CHAIN_ID",
-        )
-    return settings.on_chain(chain_id), Digest.parse(genesis["hash"])
+    return _joined(node, settings, node.batch(_WHICH_CHAIN))
 
 
 def find_deployment(settings: Settings) -> Deployment:
@@ -108,23 +102,37 @@ def find_deployment(settings: Settings) -> Deployment:
     )
 
 
-def require_contracts(chain: Chain) -> None:
-    """Check that the contracts stand where the deployment says and know each other.
+def require_contracts(node: Node, deployment: Deployment) -> Constants:
+    """Read the contracts' code and check it; returns and raises as `code.require_code`."""
+    return require_code(deployment, node.batch(code_requests(deployment)))
 
-    Raises:
-        ChainUnusable: one is missing, or belongs to another deployment.
-    """
-    addresses = chain.deployment.addresses
-    codes = chain.node.batch([("eth_getCode", [addresses[name], "latest"]) for name in CONTRACTS])
-    for name, code in zip(CONTRACTS, codes, strict=True):
-        if len(code) <= len("0x"):
-            raise ChainUnusable(
-                f"no contract stands at {addresses[name]}, where the deployment has {name}",
-                "run `fitchain deploy` (a devnet that was started afresh has forgotten its contracts)",
-            )
-    links = ("fitCoin", "registry", "proofOfTrain")
-    linked = chain.call_many([("Agreements", link, ()) for link in links], "latest")
-    for link, address in zip(links, linked, strict=True):
-        name = link[0].upper() + link[1:]
-        if address != addresses[name]:
-            raise ChainUnusable(f"Agreements names {address} as its {name}, and the deployment says {addresses[name]}")
+
+_WHICH_CHAIN: Sequence[Call] = (("eth_chainId", []), ("eth_getBlockByNumber", ["0x0", False]))
+
+
+def _open(node: Node, settings: Settings) -> tuple[Settings, Digest, Deployment, Constants]:
+    """Check chain and contracts in as few requests as the settings allow."""
+    expected = None
+    if settings.chain_id is not None and any(path.exists() for path in settings.deployment_paths(settings.chain_id)):
+        expected = find_deployment(settings)
+    unread = expected is not None and (settings.rpc, expected.encode()) not in _checked
+    asked = code_requests(expected) if expected is not None and unread else []
+    answers = node.batch([*_WHICH_CHAIN, *asked])
+    settings, genesis = _joined(node, settings, answers[: len(_WHICH_CHAIN)])
+    deployment = expected or find_deployment(settings)
+    key = (settings.rpc, deployment.encode())
+    if asked:
+        _checked[key] = genesis, require_code(deployment, answers[len(_WHICH_CHAIN) :])
+    elif key not in _checked or _checked[key][0] != genesis:
+        _checked[key] = genesis, require_contracts(node, deployment)
+    return settings, genesis, deployment, _checked[key][1]
+
+
+def _joined(node: Node, settings: Settings, answers: Sequence[Any]) -> tuple[Settings, Digest]:
+    chain_id = int(answers[0], 16)
+    if settings.chain_id not in (None, chain_id):
+        raise ChainUnusable(
+            f"the node at {node.shown} is on chain {chain_id}, and the settings say {settings.chain_id}",
+            "correct the node's URL or FITCHAIN_CHAIN_ID",
+        )
+    return settings.on_chain(chain_id), Digest.parse(answers[1]["hash"])

@@ -1,53 +1,124 @@
-"""Deployment: the contracts put on a chain, once, so that an interruption costs at most one
-transaction.
+"""Deployment: the contracts put on a chain, each by itself, at addresses that follow from who
+deploys and what is chosen.
 
-Works on any chain whose node speaks Ethereum's JSON-RPC. On a devnet the node's own first account
-deploys and gets the supply of FIT; elsewhere a key of the home does. While it goes on, `<chain
-id>.partial.json` keeps each creation's transaction; at the end `<chain id>.json` is the deployment.
+Works on any chain whose node speaks Ethereum's JSON-RPC, that has the CREATE2 factory and serves
+the hashes of old blocks (EIP-2935). On a devnet the node's own first account deploys and gets the
+supply of FIT; elsewhere a key of the home does. Nothing is kept while it goes on: what stands is
+seen on the chain, and whoever runs it again completes what is missing. At the end `<chain id>.json`
+is the deployment; beside it lies what a block explorer is given (`verification`).
 """
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from fitchain.pod.ports.chain.abi import encode, interface
-from fitchain.pod.ports.chain.base import Deployment, Pending, Receipt, Signer, write_file
+from fitchain.pod.ports.chain.base import (
+    CONTRACTS,
+    DIRECTORY,
+    FIT,
+    Constants,
+    Deployment,
+    Pending,
+    Signer,
+    write_file,
+)
 from fitchain.pod.ports.chain.client import Chain
 from fitchain.pod.ports.chain.connect import join, require_contracts, unlocked_account
+from fitchain.pod.ports.chain.create2 import FACTORY, creation
+from fitchain.pod.ports.chain.plan import Plan
+from fitchain.pod.ports.chain.prerequisites import require_factory, require_history, send_factory
 from fitchain.pod.ports.chain.queue import Queue
 from fitchain.pod.ports.chain.rpc import Node
+from fitchain.pod.ports.chain.sender import Sender
+from fitchain.pod.ports.chain.verification import write_verification
 from fitchain.pod.ports.settings import DEVNET_CHAIN_ID, DevnetRecord, Settings
 from fitchain.pod.values.digest import Digest
-from fitchain.pod.values.errors import AccessRefused, ChainUnusable, InputRefused
+from fitchain.pod.values.errors import AccessRefused, ChainUnusable, InputRefused, Reverted
+
+FEE_FLOOR = FIT
+TURN_BLOCKS, DEVNET_TURN_BLOCKS = 25, 8
+MAX_TURN_BLOCKS = 8191
+"""So many hashes of old blocks a chain serves (EIP-2935)."""
+
+MAX_FEE = 2**80 - 1
+SEARCHED_BLOCKS = 1_000
 
 
-def deploy(settings: Settings, account: Signer | None = None) -> Deployment:
+@dataclass(frozen=True)
+class Choices:
+    """What the deployer chooses; None leaves it to the default, or to the deployment that stands.
+
+    Args:
+        fee_floor: the least fee of a seat, in base units; one FIT.
+        turn_blocks: blocks in which only whoever asked for an audit draws its verifiers; 25, and 8
+            on the devnet.
+        number: sets a deployer's deployments of the same contracts apart; 0.
+        with_factory: whether the CREATE2 factory is paid for where it is absent.
+    """
+
+    fee_floor: int | None = None
+    turn_blocks: int | None = None
+    number: int | None = None
+    with_factory: bool = False
+
+    def __post_init__(self) -> None:
+        _require_within("the floor of fees", self.fee_floor, 1, MAX_FEE)
+        _require_within("the asker's turn, in blocks,", self.turn_blocks, 1, MAX_TURN_BLOCKS)
+        _require_within("the deployment's number", self.number, 0, 2**53 - 1)
+
+    def plan(self, deployer: str, chain_id: int) -> Plan:
+        """What is created, with the defaults where nothing was chosen."""
+        turn = DEVNET_TURN_BLOCKS if chain_id == DEVNET_CHAIN_ID else TURN_BLOCKS
+        return Plan(
+            deployer,
+            FEE_FLOOR if self.fee_floor is None else self.fee_floor,
+            turn if self.turn_blocks is None else self.turn_blocks,
+            self.number or 0,
+        )
+
+    def differences(self, standing: Constants, number: int) -> Iterator[str]:
+        """What was chosen otherwise than it stands."""
+        for what, chosen, value in (
+            ("a floor of fees of", self.fee_floor, standing.fee_floor),
+            ("an asker's turn in blocks of", self.turn_blocks, standing.turn_blocks),
+            ("the number", self.number, number),
+        ):
+            if chosen not in (None, value):
+                yield f"{what} {value}, and {chosen} is asked for"
+
+
+def deploy(settings: Settings, account: Signer | None = None, choices: Choices | None = None) -> Deployment:
     """Deploy the contracts, go on with a deployment that was cut off, or find one that is complete.
 
     Args:
         settings: which node; a `chain_id` there must be the node's.
         account: the opened key that pays and gets the supply of FIT; None takes a devnet's own
             account.
+        choices: what is chosen for it; None takes the defaults.
 
     Returns:
         the deployment, which is written to `deployments/<chain id>.json` in the home, or in the
         devnet's folder for a running devnet.
 
     Raises:
-        ChainUnusable: the node is on another chain, the account cannot pay, or a record stands
-            whose contracts do not.
+        ChainUnusable: the node is on another chain, the chain lacks the factory or EIP-2935, the
+            account cannot pay, or a record stands whose contracts do not.
         AccessRefused: the chain is no devnet and no key was given.
-        InputRefused: another account began the deployment.
+        InputRefused: a choice is out of range, or differs from the deployment that is recorded.
     """
+    choices = choices or Choices()
     node = Node(settings.rpc)
     settings, genesis = join(node, settings)
-    chain = _bare_chain(node, settings, genesis, account)
-    path = record_path(settings, chain.chain_id)
-    if (recorded := _recorded(chain, path)) is not None:
-        return recorded
-    return _Work(chain, path).finish()
+    assert settings.chain_id is not None
+    path = record_path(settings, settings.chain_id)
+    deployment = _recorded(node, settings.chain_id, path, choices)
+    if deployment is None:
+        deployment = _Work(node, settings, genesis, account, choices).finish()
+        write_verification(path, deployment, require_contracts(node, deployment))
+        write_file(path, deployment.encode())
+    return deployment
 
 
 def record_path(settings: Settings, chain_id: int) -> Path:
@@ -57,122 +128,114 @@ def record_path(settings: Settings, chain_id: int) -> Path:
     return devnet if record and record.alive and record.rpc == settings.rpc else home
 
 
-def _bare_chain(node: Node, settings: Settings, genesis: Digest, account: Signer | None) -> Chain:
-    """A chain without contracts yet."""
-    chain_id = settings.chain_id or 0
-    nowhere = Deployment(chain_id, {}, 0)
-    if account is not None:
-        cap, confirmations = settings.fee_cap_wei, settings.confirmations
-        queue = Queue(settings.home, node, genesis, chain_id, account, cap, confirmations)
-        queue.nudge()
-        return Chain(node, settings, nowhere, queue, account)
-    if chain_id != DEVNET_CHAIN_ID:
-        hint = "open a key of this home: `fitchain deploy --key NAME`"
-        raise AccessRefused(f"a deployment on chain {chain_id} needs a key that pays for it", hint)
-    return Chain(node, settings, nowhere, unlocked_account(node))
+def _recorded(node: Node, chain_id: int, path: Path, choices: Choices) -> Deployment | None:
+    """The recorded deployment, if its contracts stand and are what is chosen.
 
-
-def _recorded(chain: Chain, path: Path) -> Deployment | None:
-    """The recorded deployment, if its contracts stand.
-
-    A devnet gets a new one where they do not (it was started afresh) or are of an older Fitchain.
+    A devnet gets a new one where they do not (it was started afresh), are of another Fitchain, or
+    something else is chosen.
     """
-    if (recorded := Deployment.read(path)) is None:
-        return None
+    devnet = chain_id == DEVNET_CHAIN_ID
     try:
-        require_contracts(Chain(chain.node, chain.settings, recorded))
+        if (recorded := Deployment.read(path)) is None:
+            return None
+        constants = require_contracts(node, recorded)
     except ChainUnusable as fault:
-        if chain.chain_id == DEVNET_CHAIN_ID:
+        if devnet:
             return None
         hint = "let the node catch up with its chain; to deploy anew, move that file away"
         raise ChainUnusable(f"{path} records a deployment, but {fault.message}", hint) from None
-    return recorded if chain.chain_id != DEVNET_CHAIN_ID or _of_these_artifacts(chain, recorded) else None
-
-
-def _of_these_artifacts(chain: Chain, recorded: Deployment) -> bool:
-    """Whether the recorded creations carried the code that ships with this Fitchain."""
-    for name, transaction in recorded.transactions.items():
-        creation = chain.node.request("eth_getTransactionByHash", transaction)
-        if creation is None or not creation["input"].startswith("0x" + interface(name).bytecode.hex()):
-            return False
-    return True
+    except InputRefused:
+        if devnet:
+            return None
+        raise
+    differences = list(choices.differences(constants, recorded.number))
+    if differences and not devnet:
+        hint = "to deploy a second time, move that file away"
+        raise InputRefused(f"{path} records a deployment with {differences[0]}", hint)
+    return None if differences else recorded
 
 
 class _Work:
     """A deployment under way.
 
     Args:
-        chain: who sends, to where.
-        path: where the finished deployment is recorded.
+        node: the node.
+        settings: with the chain's own defaults in place.
+        genesis: hash of the chain's first block.
+        account: the key that pays; None takes a devnet's own account.
+        choices: what is chosen.
     """
 
-    def __init__(self, chain: Chain, path: Path) -> None:
-        self.chain = chain
-        self.path = path
-        self.partial = path.with_suffix(".partial.json")
-        self.sent = self._read()
+    def __init__(
+        self, node: Node, settings: Settings, genesis: Digest, account: Signer | None, choices: Choices
+    ) -> None:
+        assert settings.chain_id is not None
+        sender = _sender(node, settings, genesis, account)
+        self.plan = choices.plan(sender.address, settings.chain_id)
+        self.planned = self.plan.deployment(settings.chain_id)
+        self.with_factory = choices.with_factory
+        self.confirmed = Chain(node, settings, self.planned, sender, account)
+        # Each step rests on the newest block; only the whole waits for its confirmations.
+        self.chain = Chain(node, replace(settings, confirmations=0), self.planned, sender, account)
 
     def finish(self) -> Deployment:
-        """Create what is missing and record the whole."""
-        receipts: dict[str, Receipt] = {}
-        receipts["FitCoin"] = self._create("FitCoin", [self.chain.address])
-        receipts["Registry"] = self._create("Registry", [])
-        coin, registry = _created(receipts["FitCoin"]), _created(receipts["Registry"])
-        receipts["Agreements"] = self._create("Agreements", [coin, registry])
-        addresses = {name: _created(receipt) for name, receipt in receipts.items()}
-        first = min(receipt.block for receipt in receipts.values())
-        # Agreements creates ProofOfTrain and Audits itself.
-        deployed = Chain(self.chain.node, self.chain.settings, Deployment(self.chain.chain_id, addresses, first))
-        addresses["ProofOfTrain"] = deployed.call("Agreements", "proofOfTrain", block="latest")
-        addresses["Audits"] = deployed.call("Agreements", "audits", block="latest")
-        transactions = {name: str(receipt.transaction) for name, receipt in receipts.items()}
-        deployment = Deployment(self.chain.chain_id, addresses, first, transactions)
-        write_file(self.path, deployment.encode())
-        self.partial.unlink(missing_ok=True)
-        return deployment
+        """Do what is missing and wait until all of it is confirmed."""
+        self.chain.catch_up()
+        if self.with_factory:
+            send_factory(self.chain)
+        require_factory(self.chain)
+        if not self._stands(DIRECTORY):
+            self.chain.wait(self._create(DIRECTORY))
+        block = self._fill()
+        require_history(self.chain)
+        sent = [self._create(name) for name in CONTRACTS if not self._stands(name)]
+        last = max([block, *(self.chain.wait(pending).block for pending in sent)])
+        self.confirmed.wait_for(last)
+        return replace(self.planned, block=block)
 
-    def _create(self, name: str, args: list[Any]) -> Receipt:
-        """Create one contract, unless a cut-off deployment has sent that very creation."""
-        contract = interface(name)
-        code = contract.bytecode + encode(f"{name}'s constructor", contract.constructor, args)
-        pending = self._sent_before(name, code) or self._send(name, code)
-        return self.chain.wait(pending)
+    def _stands(self, name: str) -> bool:
+        return bool(self.chain.code(self.chain.addresses[name]))
 
-    def _send(self, name: str, code: bytes) -> Pending:
-        pending = self.chain.submit_raw(None, code, f"the creation of {name}")
-        self.sent[name] = {"transaction": str(pending.transaction), "nonce": pending.nonce}
-        body = {"deployer": self.chain.address, "sent": self.sent}
-        write_file(self.partial, (json.dumps(body, indent=2) + "\n").encode())
-        return pending
+    def _create(self, name: str) -> Pending:
+        data = creation(self.plan.salt, self.plan.init_codes()[name])
+        return self.chain.submit_raw(FACTORY, data, f"the creation of {name}")
 
-    def _sent_before(self, name: str, code: bytes) -> Pending | None:
-        """The creation that was sent before the interruption, if the node has it and it is still
-        the same code."""
-        if (sent := self.sent.get(name)) is None:
-            return None
-        creation = self.chain.node.request("eth_getTransactionByHash", sent["transaction"])
-        if creation is None or creation["input"] != "0x" + code.hex():
-            return None
-        return Pending(Digest.parse(sent["transaction"]), self.chain.address, sent["nonce"], f"the creation of {name}")
-
-    def _read(self) -> dict[str, dict[str, Any]]:
+    def _fill(self) -> int:
+        """Tell the directory where the others will stand, once; the block in which that was
+        done."""
         try:
-            body = json.loads(self.partial.read_text())
-            deployer, sent = str(body["deployer"]), dict(body["sent"])
-        except FileNotFoundError:
-            return {}
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputRefused(f"{self.partial} is no record of a deployment: {error!r}", "move it away") from None
-        if deployer != self.chain.address:
-            raise InputRefused(
-                f"the deployment on chain {self.chain.chain_id} was begun by {deployer}, "
-                f"and this key is {self.chain.address}",
-                f"go on with that key, or begin anew without {self.partial}",
-            )
-        return sent
+            self.chain.call(DIRECTORY, "contracts", block="latest")
+        except Reverted as refusal:
+            if refusal.error != "NotFilled":
+                raise
+            listed = {name[0].lower() + name[1:]: self.planned.addresses[name] for name in CONTRACTS}
+            return self.chain.send(DIRECTORY, "fill", listed).block
+        return next(self._filled_before())
+
+    def _filled_before(self) -> Iterator[int]:
+        """The block in which the directory was filled, looked for from the newest one back: a
+        deployment that was cut off is gone on with soon."""
+        last, span = self.chain.head(), SEARCHED_BLOCKS
+        while last >= 0:
+            first = max(0, last - span + 1)
+            yield from (event.block for event in self.chain.events(DIRECTORY, "Filled", first, last))
+            last, span = first - 1, 2 * span
+        raise ChainUnusable(f"the node does not give the event of the directory {self.planned.directory}")
 
 
-def _created(receipt: Receipt) -> str:
-    if receipt.contract_address is None:
-        raise ChainUnusable(f"the creation {receipt.transaction} put no contract anywhere")
-    return receipt.contract_address
+def _sender(node: Node, settings: Settings, genesis: Digest, account: Signer | None) -> Sender:
+    """Who sends: the key that was given, or a devnet's own account."""
+    chain_id = settings.chain_id or 0
+    if account is not None:
+        queue = Queue(settings.home, node, genesis, chain_id, account, settings.fee_cap_wei, settings.confirmations)
+        queue.nudge()
+        return queue
+    if chain_id != DEVNET_CHAIN_ID:
+        hint = "open a key of this home: `fitchain deploy --key NAME`"
+        raise AccessRefused(f"a deployment on chain {chain_id} needs a key that pays for it", hint)
+    return unlocked_account(node)
+
+
+def _require_within(what: str, value: int | None, least: int, most: int) -> None:
+    if value is not None and not least <= value <= most:
+        raise InputRefused(f"{what} is from {least} to {most}, not {value}")

@@ -23,8 +23,7 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from fitchain.pod.ports.chain.base import DECIMALS, FIT, Receipt, amount_text, write_file
-from fitchain.pod.ports.chain.client import checksum
+from fitchain.pod.ports.chain.base import DECIMALS, FIT, Receipt, amount_text, checksum, write_file
 from fitchain.pod.ports.chain.connect import connect_unlocked
 from fitchain.pod.ports.chain.deploy import deploy
 from fitchain.pod.ports.chain.node_tools import binary

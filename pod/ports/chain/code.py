@@ -1,0 +1,178 @@
+"""Whether a deployment's contracts are the ones that ship with this Fitchain: the code at every
+address, the immutables in it, and how it came there.
+
+Code at an address alone says little. A contract's immutables say which siblings it calls, and its
+storage may hold anything if something else than its own constructor ran before: a settled
+agreement, a thousand votes, somebody's balance. So the immutables are read out of the code and
+compared with the listed siblings, and every address must be the one at which the factory puts that
+very creation code (EIP-1014), which then ran.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fitchain.pod.ports.chain.abi import interface
+from fitchain.pod.ports.chain.base import CONTRACTS, DIRECTORY, Constants, Deployment, checksum
+from fitchain.pod.ports.chain.create2 import FACTORY, FACTORY_CODE
+from fitchain.pod.ports.chain.plan import Plan
+from fitchain.pod.ports.settings import DEVNET_CHAIN_ID
+from fitchain.pod.values.errors import ChainUnusable
+
+WORD = 32
+MINIMUM_WINDOW_S = 600
+"""Seconds that a window lasts at least, but for the devnet's."""
+
+_SIBLINGS = {name[0].lower() + name[1:]: name for name in CONTRACTS}
+_AGAIN = "run `fitchain deploy`, or get the deployment's file again from where you trust it"
+
+
+def code_requests(deployment: Deployment) -> list[tuple[str, list[Any]]]:
+    """What a node is asked so that `require_code` can tell."""
+    addresses = (FACTORY, deployment.directory, *(deployment.addresses[name] for name in CONTRACTS))
+    return [("eth_getCode", [address, "latest"]) for address in addresses]
+
+
+def require_code(deployment: Deployment, answers: Sequence[str]) -> Constants:
+    """Check that the contracts stand where the deployment says, are ours, and know each other.
+
+    Args:
+        deployment: what is claimed.
+        answers: to `code_requests`, in that order.
+
+    Returns:
+        what was chosen for the deployment, out of the code.
+
+    Raises:
+        ChainUnusable: a contract is missing, another one, wired to others, or did not come about by
+            its own constructor.
+    """
+    factory, *codes = (bytes.fromhex(answer.removeprefix("0x")) for answer in answers)
+    names = (DIRECTORY, *CONTRACTS)
+    found = {
+        name: _immutables(name, _address_of(deployment, name), code) for name, code in zip(names, codes, strict=True)
+    }
+    constants = Constants(
+        deployer=_as_address(found[DIRECTORY]["deployer"]),
+        fee_floor=int.from_bytes(found["Agreements"]["feeFloor"]),
+        turn_blocks=int.from_bytes(found["Audits"]["turnBlocks"]),
+        minimum_window_s=int.from_bytes(found["Agreements"]["minimumWindow"]),
+    )
+    for name in CONTRACTS:
+        _require_wired(deployment, name, found[name])
+    if factory != FACTORY_CODE:
+        raise ChainUnusable(f"what stands at {FACTORY} on chain {deployment.chain_id} is not the CREATE2 factory")
+    _require_created(deployment, constants)
+    return constants
+
+
+def _immutables(name: str, address: str, code: bytes) -> Mapping[str, bytes]:
+    """The immutables in a contract's code, by name; the rest must be the artifact's."""
+    ours = interface(name)
+    if not code:
+        raise ChainUnusable(
+            f"no contract stands at {address}, where the deployment has {name}",
+            "run `fitchain deploy` (a devnet that was started afresh has forgotten its contracts)",
+        )
+    if len(code) != len(ours.runtime):
+        raise _other_code(name, address, f"it has {len(code)} bytes, and {name} has {len(ours.runtime)}")
+    masked = bytearray(code)
+    words: dict[str, bytes] = {}
+    for immutable, offsets in ours.immutables.items():
+        for offset in offsets:
+            word = bytes(code[offset : offset + WORD])
+            masked[offset : offset + WORD] = bytes(WORD)
+            if words.setdefault(immutable, word) != word:
+                raise _other_code(name, address, f"it holds two values of {immutable}")
+    if masked != ours.runtime:
+        parts = next(i for i, (one, other) in enumerate(zip(masked, ours.runtime, strict=True)) if one != other)
+        raise _other_code(name, address, f"the two first part at byte {parts}")
+    return words
+
+
+def _require_wired(deployment: Deployment, name: str, found: Mapping[str, bytes]) -> None:
+    """Check a contract's immutables: siblings as listed, the coin's own domain, the chain's
+    window."""
+    address = deployment.addresses[name]
+    for immutable, word in found.items():
+        if (sibling := _SIBLINGS.get(immutable)) is not None:
+            if (named := _as_address(word)) != deployment.addresses[sibling]:
+                raise ChainUnusable(
+                    f"{name} at {address} calls {named} its {sibling}, and the deployment has "
+                    f"{sibling} at {deployment.addresses[sibling]}",
+                    _AGAIN,
+                )
+        elif (wanted := _fixed(deployment, name, immutable)) is not None and word != wanted:
+            raise ChainUnusable(
+                f"{name} at {address} has 0x{word.hex()} for {immutable}, and on chain {deployment.chain_id} "
+                f"it would be 0x{wanted.hex()}",
+                _AGAIN,
+            )
+
+
+def _fixed(deployment: Deployment, name: str, immutable: str) -> bytes | None:
+    """The one right value of an immutable that is no sibling; None where the deployer chose it."""
+    if immutable in ("feeFloor", "turnBlocks"):
+        return None
+    if immutable == "minimumWindow":
+        return (1 if deployment.chain_id == DEVNET_CHAIN_ID else MINIMUM_WINDOW_S).to_bytes(WORD)
+    return _coins_domain(deployment)[immutable]
+
+
+def _coins_domain(deployment: Deployment) -> Mapping[str, bytes]:
+    """What OpenZeppelin's EIP712 keeps for the coin, by the names of its immutables: permits are
+    signed over it.
+
+    Source: EIP-712; OpenZeppelin Contracts 5, utils/cryptography/EIP712.sol and ShortStrings.sol.
+    """
+    from eth_utils.crypto import keccak
+
+    domain = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+    name, version = bytes(keccak(text=_COIN)), bytes(keccak(text=_COIN_VERSION))
+    chain_id = deployment.chain_id.to_bytes(WORD)
+    this = bytes.fromhex(deployment.addresses["FitCoin"][2:]).rjust(WORD, b"\0")
+    return {
+        "_cachedChainId": chain_id,
+        "_cachedThis": this,
+        "_cachedDomainSeparator": bytes(keccak(bytes(keccak(text=domain)) + name + version + chain_id + this)),
+        "_hashedName": name,
+        "_hashedVersion": version,
+        "_name": _short_string(_COIN),
+        "_version": _short_string(_COIN_VERSION),
+    }
+
+
+_COIN, _COIN_VERSION = "FitCoin", "1"
+
+
+def _short_string(text: str) -> bytes:
+    return text.encode().ljust(WORD - 1, b"\0") + bytes([len(text)])
+
+
+def _require_created(deployment: Deployment, constants: Constants) -> None:
+    """Check that every address is where the factory puts the contract's own creation code."""
+    plan = Plan.of(deployment, constants)
+    planned = plan.deployment(deployment.chain_id)
+    for name in (DIRECTORY, *CONTRACTS):
+        if (address := _address_of(deployment, name)) != (right := _address_of(planned, name)):
+            raise ChainUnusable(
+                f"{name} at {address} did not come about as this Fitchain creates it, which would have put it at "
+                f"{right}: what its storage holds may be made up",
+                _AGAIN,
+            )
+
+
+def _address_of(deployment: Deployment, name: str) -> str:
+    return deployment.directory if name == DIRECTORY else deployment.addresses[name]
+
+
+def _as_address(word: bytes) -> str:
+    return checksum("0x" + word[-20:].hex())
+
+
+def _other_code(name: str, address: str, difference: str) -> ChainUnusable:
+    return ChainUnusable(
+        f"the code at {address}, where the deployment has {name}, is not that of {name}: {difference}",
+        f"it may be of another version of Fitchain; {_AGAIN}",
+    )
