@@ -204,4 +204,4 @@ def test_gas_is_what_the_contracts_snapshot_measured() -> None:
 
 def test_the_contract_votes_as_often_as_the_chance_counts() -> None:
     limit = (Path(__file__).parent.parent / "contracts" / "types" / "Audit.sol").read_text()
-    assert f"REDRAW_LIMIT = {VOTES - 1};" in limit and DISHONEST == Fraction(1, 3)
+    assert f"REDRAW_LIMIT = {VOTES - 1};" in limit and Fraction(1, 3) == DISHONEST
