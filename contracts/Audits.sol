@@ -121,12 +121,13 @@ contract Audits is IAudits {
             _enter(known, Phase.Joining);
         } else {
             _requireStep(hearing, known, Phase.Joining);
+            _requireInTime(known.waitDeadline); // else whoever declines could prolong joining without end
             if (seats_.taken(known.seats) == _everySeat(known) || _isExhausted(hearing, seats_)) {
                 revert PhaseForbids(id, ordinal, phase);
             }
         }
 
-        _drawInto(hearing, known, seats_);
+        _drawInto(hearing, known, seats_, _emptySeats(known, seats_));
     }
 
     // --- the seats' and the owner's steps
@@ -164,7 +165,7 @@ contract Audits is IAudits {
 
         seats_.clear(known.seats, bit);
         if (block.timestamp > known.waitDeadline) _store(hearing, known, seats_);
-        else _drawInto(hearing, known, seats_);
+        else _drawInto(hearing, known, seats_, bit);
     }
 
     /// @inheritdoc IAudits
@@ -248,7 +249,8 @@ contract Audits is IAudits {
         if (known.complained) revert ComplainedAlready(id, ordinal);
 
         known.complained = true;
-        known.deadline = (block.timestamp + known.window / 2).toUint40();
+        // Never earlier: else a complaint would halve the time in which the owner has to release.
+        known.deadline = uint40(Math.max(known.deadline, block.timestamp + known.window / 2));
 
         emit Complained(id, ordinal, known.deadline);
     }
@@ -302,7 +304,7 @@ contract Audits is IAudits {
 
         bool mayWait = block.timestamp <= known.waitDeadline;
         if (mayWait && joined != _everySeat(known) && !_isExhausted(hearing, seats_)) {
-            _drawInto(hearing, known, seats_);
+            _drawInto(hearing, known, seats_, _emptySeats(known, seats_));
             return;
         }
         _store(hearing, known, seats_);
@@ -487,6 +489,10 @@ contract Audits is IAudits {
         revert CallerHasNoKey(msg.sender);
     }
 
+    function _emptySeats(Audit storage known, uint256[3] memory seats_) private view returns (uint256) {
+        return _everySeat(known) & ~seats_.taken(known.seats);
+    }
+
     function _everySeat(Audit storage known) private view returns (uint16) {
         return uint16((uint256(1) << known.seats) - 1);
     }
@@ -532,10 +538,9 @@ contract Audits is IAudits {
         return number < block.number ? SeedBlock.hashOf(number) : bytes32(0);
     }
 
-    /// @dev Draws for all seats that nobody is drawn to; whoever is found has a whole window to join.
-    function _drawInto(Hearing memory hearing, Audit storage known, uint256[3] memory seats_) private {
+    /// @dev Draws for the empty seats `wanted`; whoever is found has a whole window to join.
+    function _drawInto(Hearing memory hearing, Audit storage known, uint256[3] memory seats_, uint256 wanted) private {
         uint8 count = known.seats;
-        uint256 wanted = _everySeat(known) & ~seats_.taken(count);
         address[] memory drawn;
         (seats_, drawn) =
             verifiers.draw(agreements.jury(hearing.id, hearing.ordinal), known.seed, count, seats_, wanted);
@@ -673,7 +678,8 @@ contract Audits is IAudits {
         known.submitted = false;
         _enter(known, Phase.Joining);
         known.waitDeadline = uint40(Math.max(known.waitDeadline, known.deadline));
-        _drawInto(hearing, known, _load(hearing, known));
+        uint256[3] memory seats_ = _load(hearing, known);
+        _drawInto(hearing, known, seats_, _emptySeats(known, seats_));
     }
 
     /// @dev Absent seats lose their part and are empty; the others stay.

@@ -81,7 +81,7 @@ def registered(owner: Account, scientist: Account) -> Parties:
     model = Registry(scientist.chain).register_model(sha256(b"graph"), initial_root)
     windows = (WINDOW, WINDOW, WINDOW)
     terms = Terms(
-        owner.address, dataset, model, sha256(b"recipe"), STEPS, SEGMENT, GROUP, PRICE, BOND, *windows, AuditTerms(3)
+        owner.address, dataset, model, sha256(b"recipe"), STEPS, SEGMENT, GROUP, PRICE, BOND, *windows, AuditTerms()
     )
     return Parties(owner, scientist, terms, dataset_root, initial_root)
 

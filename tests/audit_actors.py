@@ -4,7 +4,7 @@ evidence or replay."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -20,8 +20,10 @@ from tests.chain_fixtures import ETHER, Account
 FULL_STAKE = 1000 * ETHER
 EVIDENCE = Cid.of(0x55, bytes(range(32)))
 SALT = sha256(b"salt of a vote")
-TERMS = AuditTerms(segments=2, verifiers=3, window=600, fee=3 * ETHER)
-DISPUTE = AuditTerms(segments=2, dispute_verifiers=3, window=600, fee=3 * ETHER, counter_bond=ETHER)
+TERMS = AuditTerms(
+    drawn_segments=2, verifiers=3, window=600, wait=600, fee_per_seat=ETHER, seat_stake=20 * ETHER
+)
+DISPUTE = replace(TERMS, verifiers=0, dispute_verifiers=3, counter_bond=ETHER)
 
 
 @dataclass(frozen=True)

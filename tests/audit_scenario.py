@@ -17,7 +17,7 @@ from tests.agreements import GROUP, KEY, WEIGHTS, WINDOW, Parties, anchored, cid
 from tests.chain_fixtures import ETHER, Account
 
 FEE, COUNTER_BOND, STAKE = 3 * ETHER, 2 * ETHER, 1000 * ETHER
-TERMS = AuditTerms(segments=3, verifiers=3, window=WINDOW, fee=FEE, counter_bond=COUNTER_BOND)
+TERMS = AuditTerms(drawn_segments=3, verifiers=3, window=WINDOW, wait=WINDOW, fee_per_seat=FEE, seat_stake=20 * FEE)
 DISPUTE = replace(TERMS, verifiers=0, dispute_verifiers=1)
 EVIDENCE, TRACE, SALT = cid("evidence"), sha256(b"trace"), sha256(b"salt")
 

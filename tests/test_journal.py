@@ -11,7 +11,7 @@ import pytest
 from fitchain.pod.jobs.journal import DatasetRow, Decision, Journal, ModelRow, RequestRow
 from fitchain.pod.values.digest import Root, sha256
 from fitchain.pod.values.errors import NotFound
-from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
+from fitchain.pod.values.ids import AgreementId, AuditRef, DatasetId, ModelId
 
 JOB, OTHER = AgreementId(sha256(b"job")), AgreementId(sha256(b"other job"))
 
@@ -33,6 +33,17 @@ def test_a_line_recorded_once_is_there_once(tmp_path: Path) -> None:
     assert journal.record(JOB, "anchored", once="128")
     assert journal.record(OTHER, "anchored", once="64")
     assert [entry.body for entry in journal.history(JOB)] == [{"block": 7}, {}]
+
+
+def test_a_job_s_history_has_the_lines_of_its_later_audits(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    for ordinal in (0, 1, 11):
+        journal.record(AuditRef(JOB, ordinal), "drawn", once="0")
+        journal.keep_fact(AuditRef(JOB, ordinal), "ballot/0", str(ordinal))
+    assert [entry.ordinal for entry in journal.history(JOB)] == [0, 1, 11]
+    assert [entry.ordinal for entry in journal.history(AuditRef(JOB, 1))] == [1]
+    assert [journal.fact(AuditRef(JOB, ordinal), "ballot/0") for ordinal in (0, 1, 11)] == ["0", "1", "11"]
+    assert journal.fact(JOB, "ballot/0") == "0"
 
 
 def test_everything_survives_closing(tmp_path: Path) -> None:

@@ -12,10 +12,11 @@ from fitchain.pod.ports.chain.base import Event
 from fitchain.pod.ports.registry import DatasetEntry, ModelEntry, Pod, Registry, Role
 from fitchain.pod.ports.sealed import new_identity
 from fitchain.pod.ports.store.base import RAW, Cid
+from fitchain.pod.ports.verifiers import Verifiers
 from fitchain.pod.values.digest import ZERO, Root, sha256
 from fitchain.pod.values.errors import InputRefused, NotFound, Reverted
-from fitchain.pod.values.ids import NO_MODEL, DatasetId, ModelId
-from tests.chain_fixtures import Account
+from fitchain.pod.values.ids import NO_MODEL, DatasetId, ModelId, PanelId
+from tests.chain_fixtures import ETHER, Account
 
 CARD = Cid.of(RAW, bytes(sha256(b"card")))
 ROOT, GRAPH, WEIGHTS = Root(sha256(b"root")), sha256(b"graph"), Root(sha256(b"weights"))
@@ -94,16 +95,32 @@ def test_dataset_that_is_none_is_not_found(registry: Registry) -> None:
 
 def test_dataset_with_a_card_that_is_no_cid_hides_only_itself(registry: Registry, account: Account) -> None:
     id = registry.register_dataset(ROOT, 1, CARD)
-    account.chain.send("Registry", "registerDataset", ROOT, 1, b"garbage")
+    account.chain.send("Registry", "registerDataset", ROOT, 1, 0, b"garbage")
     assert [entry.id for entry in registry.datasets(owner=account.address)] == [id]
 
 
-def test_model_is_read_back_with_its_parent(registry: Registry, account: Account) -> None:
-    parent = registry.register_model(GRAPH, WEIGHTS)
-    registry.register_model(GRAPH, Root(sha256(b"trained")), parent)
-    assert registry.model(parent) == ModelEntry(parent, account.address, GRAPH, WEIGHTS, NO_MODEL, True)
-    assert [entry.parent for entry in registry.models(author=account.address)] == [ZERO, parent]
-    assert registry.register_model(GRAPH, WEIGHTS) == parent
+def test_model_is_read_back_with_what_it_came_from(registry: Registry, account: Account) -> None:
+    base, other = registry.register_model(GRAPH, WEIGHTS), registry.register_model(GRAPH, Root(sha256(b"other")))
+    root, derivation = Root(sha256(b"aggregate")), sha256(b"mean of both")
+    came_from = {"base": base, "parents": (base, other), "derivation": derivation}
+    derived = registry.register_model(GRAPH, root, **came_from)
+    assert registry.model(base) == ModelEntry(base, account.address, GRAPH, WEIGHTS, NO_MODEL, (), ZERO, True)
+    entry = ModelEntry(derived, account.address, GRAPH, root, base, (base, other), derivation, True)
+    assert registry.models(author=account.address)[-1] == entry
+    assert registry.register_model(GRAPH, root, **came_from) == derived
+
+
+def test_same_weights_of_another_origin_are_another_model(registry: Registry) -> None:
+    first = registry.register_model(GRAPH, WEIGHTS)
+    assert registry.register_model(GRAPH, WEIGHTS, parents=[first]) != first
+
+
+def test_retired_model_is_registered_no_more(registry: Registry) -> None:
+    id = registry.register_model(GRAPH, WEIGHTS)
+    registry.retire_model(id)
+    assert not registry.model(id).active
+    with pytest.raises(Reverted, match="ModelAlreadyRegistered"):
+        registry.register_model(GRAPH, WEIGHTS)
 
 
 def test_model_that_is_none_is_not_found(registry: Registry) -> None:
@@ -116,3 +133,23 @@ def test_stranger_cannot_retire(registry: Registry, open_account: Callable[..., 
     with pytest.raises(Reverted, match="CallerIsNotOwner"):
         Registry(open_account().chain).retire_model(id)
     assert registry.model(id).active
+
+
+def test_panel_has_who_joined_it_and_when(registry: Registry, open_account: Callable[..., Account]) -> None:
+    id = registry.create_panel("neighbours")
+    members = [open_account() for _ in range(2)]
+    Verifiers(registry.chain).invite(id, [member.address for member in members])
+    assert registry.panel(id).members == ()
+    for member in members:
+        Verifiers(member.chain).stake(ETHER, bytes(range(26)))
+    blocks = tuple(Verifiers(member.chain).join_panel(id).block for member in members)
+    panel = registry.panel(id)
+    assert (panel.creator, panel.name) == (registry.chain.address, "neighbours")
+    assert (panel.members, panel.joined) == (tuple(member.address for member in members), blocks)
+    assert registry.panel(id, blocks[0]).members == (members[0].address,)
+    assert registry.panels_of([id, PanelId(ROOT)]) == [panel, None]
+
+
+def test_panel_that_is_none_is_not_found(registry: Registry) -> None:
+    with pytest.raises(NotFound, match="no panel"):
+        registry.panel(PanelId(ROOT))

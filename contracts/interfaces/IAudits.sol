@@ -103,8 +103,6 @@ interface IAudits {
     error NothingToFix(AgreementId id, uint16 ordinal);
     /// @notice The nonce is not the one that the asker committed to.
     error NonceDiffers(bytes32 commitment, bytes32 agreed);
-    /// @notice Until the turn's last block only the asker's nonce draws; after it only that block's hash does.
-    error TurnForbids(uint256 lastBlock, uint256 present);
     /// @notice The seat is another verifier's, or nobody's.
     error CallerIsNotSeated(address caller, uint8 seat);
     /// @notice The seat joined, committed, revealed or released already.
@@ -137,7 +135,8 @@ interface IAudits {
     ///         them; open to anyone.
     function fix(AgreementId id, uint16 ordinal) external;
 
-    /// @notice Draws the seats once the opening block has a successor, or goes on with a draw that ran out of tries.
+    /// @notice Draws the seats once the opening block has a successor, or goes on with a draw that ran out of tries,
+    ///         while the wait lasts.
     /// @dev seed = keccak256(abi.encode(audit id, hash of the opening block, nonce)); how it draws stands in
     ///      IVerifiers.
     /// @param nonce The asker's within the turn; after it anything, for the hash of the turn's last block takes its
@@ -174,8 +173,8 @@ interface IAudits {
     /// @param identityCid Binary CID of the job's identity sealed to the scientist.
     function release(AgreementId id, uint16 ordinal, bytes calldata identityCid) external;
 
-    /// @notice The scientist says that what was released does not open the delivery. The window then ends half a
-    ///         window from now, and only seats that release by then, or did so before, are paid.
+    /// @notice The scientist says that what was released does not open the delivery. The window then lasts at least
+    ///         half a window more, and only seats that release by its end, or did so before, are paid.
     function complain(AgreementId id, uint16 ordinal) external;
 
     /// @notice The scientist has what it wants, which ends the release window and pays the seats.

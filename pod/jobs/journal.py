@@ -22,7 +22,7 @@ from typing import Any
 
 from fitchain.pod.values.digest import Digest, Root
 from fitchain.pod.values.errors import NotFound
-from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
+from fitchain.pod.values.ids import AgreementId, AuditRef, DatasetId, ModelId, Subject
 
 SCHEMA_VERSION = 1
 
@@ -47,13 +47,15 @@ CREATE UNIQUE INDEX history_once ON history(agreement, kind, once);
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of a job's history; `time` in seconds since 1970 by this pod's clock."""
+    """One line of a job's history; `time` in seconds since 1970 by this pod's clock. Where it is
+    about an audit that was asked for again, `ordinal` says which."""
 
     id: int
     agreement: AgreementId
     time: float
     kind: str
     body: dict[str, Any]
+    ordinal: int = 0
 
 
 @dataclass(frozen=True)
@@ -143,11 +145,11 @@ class Journal:
 
     # History
 
-    def record(self, agreement: AgreementId, kind: str, once: str | None = None, **body: Any) -> bool:
+    def record(self, subject: Subject, kind: str, once: str | None = None, **body: Any) -> bool:
         """Append one line to a job's history.
 
         Args:
-            agreement: the job.
+            subject: the job, or an audit of it that was asked for again.
             kind: what happened, one word.
             once: where given, the line is appended only if the job has none of this kind with the
                 same `once`.
@@ -159,52 +161,54 @@ class Journal:
         with self._writing() as database:
             cursor = database.execute(
                 "INSERT OR IGNORE INTO history(agreement, time, kind, body, once) VALUES (?, ?, ?, ?, ?)",
-                (str(agreement), time.time(), kind, json.dumps(body), once),
+                (str(subject), time.time(), kind, json.dumps(body), once),
             )
             return cursor.rowcount == 1
 
-    def happened(self, agreement: AgreementId, kind: str) -> bool:
+    def happened(self, subject: Subject, kind: str) -> bool:
         """Say whether the job's history has a line of this kind."""
-        return bool(self._rows("SELECT 1 FROM history WHERE agreement = ? AND kind = ? LIMIT 1", str(agreement), kind))
+        return bool(self._rows("SELECT 1 FROM history WHERE agreement = ? AND kind = ? LIMIT 1", str(subject), kind))
 
-    def last(self, agreement: AgreementId, kind: str) -> Entry:
+    def last(self, subject: Subject, kind: str) -> Entry:
         """The newest line of one kind in a job's history.
 
         Raises:
             NotFound: there is none.
         """
         query = "SELECT * FROM history WHERE agreement = ? AND kind = ? ORDER BY id DESC LIMIT 1"
-        for row in self._rows(query, str(agreement), kind):
+        for row in self._rows(query, str(subject), kind):
             return _entry(row)
-        raise NotFound(f"the history of {agreement} has no line {kind!r}")
+        raise NotFound(f"the history of {subject} has no line {kind!r}")
 
-    def history(self, agreement: AgreementId, after: int = 0) -> list[Entry]:
-        """The lines of a job's history with an id above `after`, oldest first."""
-        rows = self._rows("SELECT * FROM history WHERE agreement = ? AND id > ? ORDER BY id", str(agreement), after)
-        return [_entry(row) for row in rows]
+    def history(self, subject: Subject, after: int = 0) -> list[Entry]:
+        """The lines of a job's history with an id above `after`, oldest first, those about audits
+        that were asked for again among them."""
+        last = f"{subject}0"  # what follows on `/`: all that begins with the id and a slash lies between
+        query = "SELECT * FROM history WHERE agreement >= ? AND agreement < ? AND id > ? ORDER BY id"
+        return [_entry(row) for row in self._rows(query, str(subject), last, after)]
 
     # What a person decided
 
-    def decide(self, agreement: AgreementId, decision: str, reason: str = "") -> None:
+    def decide(self, subject: Subject, decision: str, reason: str = "") -> None:
         """Keep a person's decision on a request; the last one counts."""
         with self._writing() as database:
-            database.execute("REPLACE INTO decisions VALUES (?, ?, ?)", (str(agreement), decision, reason))
+            database.execute("REPLACE INTO decisions VALUES (?, ?, ?)", (str(subject), decision, reason))
 
-    def decision(self, agreement: AgreementId) -> Decision | None:
+    def decision(self, subject: Subject) -> Decision | None:
         """The decision on a request, if a person made one."""
-        rows = self._rows("SELECT * FROM decisions WHERE agreement = ?", str(agreement))
+        rows = self._rows("SELECT * FROM decisions WHERE agreement = ?", str(subject))
         return Decision(rows[0]["decision"], rows[0]["reason"]) if rows else None
 
     # Small facts about a job that must not be worked out twice (the CID of a delivery, say)
 
-    def keep_fact(self, agreement: AgreementId, name: str, value: str) -> None:
+    def keep_fact(self, subject: Subject, name: str, value: str) -> None:
         """Keep a fact about a job; the last value counts."""
         with self._writing() as database:
-            database.execute("REPLACE INTO facts VALUES (?, ?, ?)", (str(agreement), name, value))
+            database.execute("REPLACE INTO facts VALUES (?, ?, ?)", (str(subject), name, value))
 
-    def fact(self, agreement: AgreementId, name: str) -> str | None:
+    def fact(self, subject: Subject, name: str) -> str | None:
         """A fact kept about a job."""
-        rows = self._rows("SELECT value FROM facts WHERE agreement = ? AND name = ?", str(agreement), name)
+        rows = self._rows("SELECT value FROM facts WHERE agreement = ? AND name = ?", str(subject), name)
         return rows[0]["value"] if rows else None
 
     # Datasets
@@ -311,6 +315,5 @@ class Journal:
 
 
 def _entry(row: sqlite3.Row) -> Entry:
-    return Entry(
-        row["id"], AgreementId(Digest.parse(row["agreement"])), row["time"], row["kind"], json.loads(row["body"])
-    )
+    ref = AuditRef.parse(row["agreement"])
+    return Entry(row["id"], ref.agreement, row["time"], row["kind"], json.loads(row["body"]), ref.ordinal)

@@ -1,7 +1,7 @@
 """Retry: what a pod does about an error: report it once, try again after a while, let other jobs go
 on meanwhile.
 
-It knows jobs by their ids and errors by their messages, nothing of what is tried.
+It knows jobs and audits by their names and errors by their messages, nothing of what is tried.
 """
 
 from __future__ import annotations
@@ -12,12 +12,19 @@ from collections.abc import Callable
 
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.values.errors import FitchainError, Refuted
-from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId
+from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId, AuditRef, Subject, agreement_of
 
 RETRY_S = 5.0
 DOUBLINGS = 4
 Log = Callable[[AgreementId, str], None]
 """Told what happens, one line each, and about which job; `NO_AGREEMENT` where it is about none."""
+
+
+def log_about(log: Log, subject: Subject, text: str) -> None:
+    """Tell a line about a job or an audit of it; of an audit that was asked for again its number
+    stands before it."""
+    ordinal = subject.ordinal if isinstance(subject, AuditRef) else 0
+    log(agreement_of(subject), f"audit {ordinal}: {text}" if ordinal else text)
 
 
 class RetryPolicy:
@@ -32,33 +39,34 @@ class RetryPolicy:
 
     def __init__(self, home: Home, log: Log, retry_s: float = RETRY_S) -> None:
         self.home, self.log, self.retry_s = home, log, retry_s
-        self._last_error: dict[AgreementId, str] = {}
-        self._due: dict[AgreementId, float] = {}
-        self._failures: Counter[AgreementId] = Counter()
+        self._last_error: dict[Subject, str] = {}
+        self._due: dict[Subject, float] = {}
+        self._failures: Counter[Subject] = Counter()
 
-    def due(self, id: AgreementId) -> bool:
+    def due(self, subject: Subject) -> bool:
         """Whether a job may be tried now."""
-        return time.monotonic() >= self._due.get(id, 0.0)
+        return time.monotonic() >= self._due.get(subject, 0.0)
 
-    def attempt(self, id: AgreementId, act: Callable[[], None]) -> None:
+    def attempt(self, subject: Subject, act: Callable[[], None]) -> None:
         """Do something for a job; an error is told unless it is the one told last, and puts the job
         off."""
         try:
             act()
         except FitchainError as error:
-            self._due[id] = time.monotonic() + self.retry_s * (1 << min(self._failures[id], DOUBLINGS))
-            self._failures[id] += 1
-            self.report(id, error)
+            self._due[subject] = time.monotonic() + self.retry_s * (1 << min(self._failures[subject], DOUBLINGS))
+            self._failures[subject] += 1
+            self.report(subject, error)
         else:
-            self._last_error.pop(id, None)
-            self._failures.pop(id, None)
+            self._last_error.pop(subject, None)
+            self._failures.pop(subject, None)
 
-    def report(self, id: AgreementId, error: FitchainError) -> None:
+    def report(self, subject: Subject, error: FitchainError) -> None:
         """Tell an error and put it into the job's history, unless it was told last."""
-        if self._last_error.get(id) == error.message:
+        if self._last_error.get(subject) == error.message:
             return
-        self._last_error[id] = error.message
-        self.log(id, f"{error.message} ({error.hint})" if error.hint else error.message)
-        if id != NO_AGREEMENT:
+        self._last_error[subject] = error.message
+        text = f"{error.message} ({error.hint})" if error.hint else error.message
+        log_about(self.log, subject, text)
+        if subject != NO_AGREEMENT:
             kind = "refuted" if isinstance(error, Refuted) else "error"
-            self.home.journal.record(id, kind, message=error.message, hint=error.hint)
+            self.home.journal.record(subject, kind, message=error.message, hint=error.hint)

@@ -63,3 +63,13 @@ class AuditRef:
         ):
             raise InputRefused(f"an audit's ordinal is a number up to {MOST_ORDINAL}, not {ordinal[:20]!r}")
         return cls(AgreementId(Digest.parse(agreement)), int(ordinal) if slash else 0)
+
+
+Subject = AgreementId | AuditRef
+"""What a line of a history is about: a job, or one of its audits; `AuditRef(agreement)` says the
+same as the agreement."""
+
+
+def agreement_of(subject: Subject) -> AgreementId:
+    """The agreement that a subject is about."""
+    return subject.agreement if isinstance(subject, AuditRef) else subject

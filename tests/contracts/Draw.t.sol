@@ -417,6 +417,54 @@ contract DrawTest is AuditFixture {
         vm.assertEq(count, MEMBERS - 2, "not everybody was asked");
     }
 
+    /// @dev Else those who decline one after the other could prolong joining beyond the wait, window by window.
+    ///      Mutation: `draw` in Joining without the wait's end.
+    function test_decline_afterTheWaitLeavesTheSeatEmpty() public {
+        AgreementId id = drawn(3);
+        uint256 wait = audit(id).waitDeadline;
+        while (audit(id).deadline <= wait) {
+            vm.warp(audit(id).deadline);
+            decline(id, 1);
+        }
+        vm.warp(wait + 1);
+        uint256 deadline = audit(id).deadline;
+        decline(id, 1);
+
+        vm.assertEq(seatOf(id, 1), address(0), "somebody was drawn after the wait");
+        vm.assertEq(audit(id).deadline, deadline, "the window is another");
+        vm.expectRevert(abi.encodeWithSelector(DeadlinePassed.selector, wait, block.timestamp));
+        audits.draw(id, 0, 0);
+    }
+
+    /// @dev Who declines pays for looking at 64 places of its own seat, not of every empty one. Mutation: `decline`
+    ///      draws for all empty seats.
+    function test_decline_drawsForItsOwnSeatAlone() public {
+        (, address[] memory accounts, PanelId many) = crowd(400);
+        Terms memory terms = auditedTerms(3);
+        terms.audit.panel = many;
+        AgreementId id = trained(terms);
+        later(1);
+        for (uint256 i = 0; i < 395; i++) {
+            vm.prank(accounts[i]);
+            verifiers.leavePanel(many);
+        }
+        vm.setBlockhash(openedBlock(id), "hash");
+        audits.draw(id, 0, ASKER_NONCE);
+        uint8 taken = 3;
+        while (taken == 3) {
+            for (uint8 seat = 0; seat < 3; seat++) {
+                if (seatOf(id, seat) != address(0)) taken = seat;
+            }
+            if (taken == 3) audits.draw(id, 0, 0);
+        }
+        uint8 empty = (taken + 1) % 3;
+        vm.assertEq(seatOf(id, empty), address(0), "every seat found somebody");
+        uint256 looked = audits.seats(id, 0).cursorAt(empty);
+        decline(id, taken);
+
+        vm.assertEq(audits.seats(id, 0).cursorAt(empty), looked, "another seat was drawn for");
+    }
+
     // --- waiting
 
     /// @dev Free stake is promised to nobody until it is asked for.

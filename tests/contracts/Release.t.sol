@@ -171,6 +171,7 @@ contract ReleaseTest is AuditFixture {
         AgreementId id = matched();
         release(id);
         uint256 supply = fit.totalSupply();
+        vm.warp(audit(id).deadline);
         vm.expectEmit(address(audits));
         emit IAudits.Complained(id, 0, block.timestamp + WINDOW / 2);
         complain(id);
@@ -213,6 +214,21 @@ contract ReleaseTest is AuditFixture {
         vm.assertEq(wealth(scientist), before, "a complaint pays the scientist");
         vm.assertEq(wealth(owner), ownerBefore, "a complaint costs the owner");
         assertAllPaid();
+    }
+
+    /// @dev A scientist that complains before anybody could have released would halve the time in which the owner has
+    ///      to, and take half its bond. Mutation: the window ends half a window after the complaint.
+    function test_complain_shortensNobodysWindow() public {
+        AgreementId id = matched();
+        uint256 deadline = audit(id).deadline;
+        vm.expectEmit(address(audits));
+        emit IAudits.Complained(id, 0, deadline);
+        complain(id);
+        vm.warp(deadline);
+        release(id);
+
+        assertState(id, State.Settled);
+        assertOwed(owner, PRICE + BOND);
     }
 
     function test_complain_isTheScientistsOnceAndInTime() public {

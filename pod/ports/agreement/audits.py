@@ -139,7 +139,8 @@ class Audit:
             case Phase.WAITING:
                 return self.deadline < now <= self.wait_deadline
             case Phase.JOINING:  # a draw whose tries ran out is continued
-                return now <= self.deadline and not self.exhausted and any(not seat.verifier for seat in self.seats)
+                in_time = now <= min(self.deadline, self.wait_deadline)
+                return in_time and not self.exhausted and any(not seat.verifier for seat in self.seats)
         return False
 
 
