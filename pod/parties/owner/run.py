@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -39,7 +40,7 @@ from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import NotFound
 from fitchain.pod.values.ids import AgreementId
-from fitchain.pod.values.leaf import SaltKeys
+from fitchain.pod.values.leaf import Checkpoint, SaltKeys
 from fitchain.pod.values.recipe import Recipe
 
 RECORDS, IDENTITY = "records.npz", "identity.age"
@@ -139,30 +140,32 @@ class TrainingSession:
         checkpoints = read_leaves(self.folder)
         transcript = Transcript(run.ctx, run.seed, tuple(checkpoint.leaf for checkpoint in checkpoints))
         transcript.verify(self.recipe.steps, self.recipe.segment_steps)
-        weights, key = self._deliver(transcript)
+        weights, key = self._deliver(transcript, checkpoints)
         ending = transcript.ending(self.recipe.group_leaves, checkpoints[-1].roots, weights, key)
         calls = self.home.agreements
         (calls.finish if ended["event"] == "finished" else calls.diverge)(self.id, ending)
         record_end(self.home, self.id, ended.get("reason", ""))
         (self.folder / RECORDS).unlink(missing_ok=True)
 
-    def _deliver(self, transcript: Transcript) -> tuple[Cid, Cid | None]:
+    def _deliver(self, transcript: Transcript, checkpoints: Sequence[Checkpoint]) -> tuple[Cid, Cid | None]:
         """Seal weights and certificate to the job's identity, and that identity to the scientist
         unless an audit comes first; once."""
         audited = bool(self.home.agreements.terms(self.id).audit.verifiers)
         journal, sent = self.home.journal, ("weights",) if audited else ("weights", "key")
         if not all(journal.fact(self.id, name) for name in sent):
-            self._seal(transcript, audited)
+            self._seal(transcript, checkpoints, audited)
         cids = {name: journal.fact(self.id, name) for name in sent}
         weights, key = (Cid.parse(cid) if (cid := cids.get(name)) else None for name in ("weights", "key"))
         assert weights is not None
         return weights, key
 
-    def _seal(self, transcript: Transcript, audited: bool) -> None:
+    def _seal(self, transcript: Transcript, checkpoints: Sequence[Checkpoint], audited: bool) -> None:
         journal, model = self.home.journal, self.folder / "model.safetensors"
         if not model.exists():
             os.link(self.folder / "final.safetensors", model)
-        certificate = issue(self.home.chain, self.home.keys, self.id, self.recipe, self.card, transcript, model)
+        states = {checkpoint.leaf.index: checkpoint.roots for checkpoint in (checkpoints[0], checkpoints[-1])}
+        signed = self.home.chain, self.home.keys, self.id
+        certificate = issue(*signed, self.recipe, self.card, transcript, states, model)
         (self.folder / "certificate.json").write_bytes(certificate)
         secret = self.home.kept_identity(self.folder / IDENTITY)
         sent = {"weights": send_folder(self.home.store, self.folder, DELIVERY_FILES, [recipient_of(secret)])}
