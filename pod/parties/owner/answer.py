@@ -19,7 +19,6 @@ from fitchain.pod.parties.owner.examine import RECIPIENT
 from fitchain.pod.ports.agreement import Audit, AuditKind, Outcome, Phase
 from fitchain.pod.ports.store import Cid, Store, car
 from fitchain.pod.ports.store.local import LocalStore
-from fitchain.pod.proof.audit.chain_record import read_chain_record
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.errors import NotFound
 from fitchain.pod.values.ids import AuditRef
@@ -109,7 +108,7 @@ def _build(home: Home, audit: Audit, recipients: Sequence[str]) -> Cid:
     on_site = home.agreements.audit_terms(audit.ref).mode is AuditMode.ON_SITE
     with tempfile.TemporaryDirectory(dir=home.audit_folder(audit.ref), prefix=".evidence-") as scratch:
         store: Store = LocalStore(Path(scratch), home.settings.home) if on_site else home.store
-        cid = build_evidence(home, store, read_chain_record(home.chain, audit), recipients)
+        cid = build_evidence(home, store, audit, recipients)
         if on_site or audit.withheld_before:
             car.write(evidence_file(home, audit), cid, store.blocks(cid))
     return cid

@@ -101,11 +101,17 @@ def examine(
     states = [next((each.before for each in audited if each.index == j), ZERO) for j in chain_record.audited]
     if not any(state != ZERO for state in states):
         return Examination(Outcome.WITHHELD, ZERO, (*checked.problems, *_differences(audited, checked.problems)))
-    model = folder / DELIVERY / DELIVERY_FILES[0]
-    delivered = check_delivery(model, chain_record) if chain_record.opens_delivery else None
-    problems = (*checked.problems, *([delivered] if delivered else []), *_differences(audited, checked.problems))
+    delivered = _delivery_problems(folder, chain_record)
+    problems = (*checked.problems, *delivered, *_differences(audited, checked.problems))
     trace = trace_digest(chain_record.audit, chain_record.round, states)
     return Examination(Outcome.MISMATCH if problems else Outcome.MATCH, trace, problems, audited)
+
+
+def _delivery_problems(folder: Path, chain_record: ChainRecord) -> list[Problem]:
+    """What is wrong with the delivery, where this audit opens it."""
+    model = folder / DELIVERY / DELIVERY_FILES[0]
+    problem = check_delivery(model, chain_record) if chain_record.opens_delivery else None
+    return [problem] if problem else []
 
 
 def _differences(audited: tuple[Audited, ...], problems: tuple[Problem, ...]) -> list[Problem]:

@@ -49,7 +49,7 @@ def explain_evidence(
     submission = home.audits.submission(audit)
     if submission is None or submission.evidence is None:
         raise NotFound(f"the audit of {ref.short} has no evidence now", "wait until its owner has shown it")
-    chain_record = read_chain_record(home.chain, audit)
+    chain_record = read_chain_record(home.chain, audit, submission.round)
     for segment in segments:
         if segment not in chain_record.audited:
             audited = ", ".join(map(str, chain_record.audited))

@@ -338,7 +338,7 @@ class Verifier:
             return None
         if submission.evidence is None:
             return Examination(Outcome.WITHHELD, ZERO)
-        chain_record, folder = read_chain_record(home.chain, audit), self._folder(audit)
+        chain_record, folder = read_chain_record(home.chain, audit, submission.round), self._folder(audit)
         home.add_peer(home.agreements.terms(audit.id).owner)
         secret = home.read_secret(folder / SEAT)
         sweep(folder)
