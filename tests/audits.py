@@ -22,6 +22,7 @@ from fitchain.pod.jobs.worker import Event, Task, run_worker
 from fitchain.pod.jobs.worker.job import Job
 from fitchain.pod.jobs.worker.modes import MODES
 from fitchain.pod.parties.verifier import Examination, examine
+from fitchain.pod.ports.agreement import audit_id
 from fitchain.pod.ports.sealed import new_identity, recipient_of
 from fitchain.pod.ports.store import Cid, Store
 from fitchain.pod.proof.audit.chain_record import ChainRecord
@@ -75,7 +76,8 @@ class Case:
         checkpoints, given = read_leaves(self.folder), self.recipe
         leaves = tuple(checkpoint.leaf for checkpoint in checkpoints)
         return ChainRecord(
-            audit=REF,
+            ref=REF,
+            audit=audit_id(REF),
             ctx=CTX,
             seed=SEED,
             recipe=given.digest,
@@ -96,6 +98,7 @@ class Case:
             delivery=delivery,
             segment_seed=CHALLENGE,
             round=round,
+            evidence_round=round,
         )
 
     def plain(

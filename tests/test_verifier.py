@@ -65,7 +65,7 @@ def test_an_honest_job_matches_with_one_trace(honest: Case, delivered: Cid) -> N
     assert tuple(each.index for each in one.audited) == facts.audited
     assert (one.outcome, one.trace) == (other.outcome, other.trace)
     states = [each.before for each in one.audited]
-    assert one.trace == trace_digest(facts.audit_id, 0, states)
+    assert one.trace == trace_digest(facts.audit, 0, states)
     assert not {leaf.leaf.state for leaf in read_leaves(honest.folder)} & set(states)  # no leaf gives a trace away
     assert ZERO not in states
 
@@ -83,7 +83,7 @@ def test_a_cheat_and_another_delivery_mismatch(honest: Case) -> None:
     assert [each.index for each in found.audited] == [3, 5]
     states = {each.index: each.before for each in found.audited}
     traced = [states.get(index, ZERO) for index in range(6)]
-    assert found.trace == trace_digest(facts.audit_id, 0, traced)
+    assert found.trace == trace_digest(facts.audit, 0, traced)
 
 
 def test_a_problem_of_the_whole_is_voted_with_a_whole_replay(honest: Case, delivered: Cid) -> None:
@@ -106,7 +106,7 @@ def test_where_nothing_can_be_replayed_the_evidence_is_withheld(honest: Case, de
 
 def test_an_audit_that_is_asked_for_again_opens_no_delivery(honest: Case) -> None:
     ref = replace(REF, ordinal=1)
-    facts = replace(honest.facts(None), audit=ref)
+    facts = replace(honest.facts(None), ref=ref, audit=audit_id(ref))
     found = honest.examined(facts, identity=None)
     assert (found.outcome, found.problems) == (Outcome.MATCH, ())
     assert found.trace == trace_digest(audit_id(ref), 0, [each.before for each in found.audited])
@@ -272,7 +272,7 @@ def test_an_owner_builds_evidence_that_a_verifier_examines(workshop: Workshop, t
     assert not state_path(owner.home.job_folder(id), 10).exists()
     mine, other = new_identity(), new_identity()
     audit = replace(owner.home.audits.read(AuditRef(id)), round=1)
-    cid = build_evidence(owner.home, owner.home.store, read_chain_record(owner.home.chain, audit), [mine[1], other[1]])
+    cid = build_evidence(owner.home, owner.home.store, audit, [mine[1], other[1]])
     facts = read_chain_record(scientist.home.chain, audit)
     found = examine(scientist.home.store, cid, mine[0], facts, tmp_path)
     assert (found.outcome, found.problems, facts.audited) == (Outcome.MATCH, (), (0, 5))

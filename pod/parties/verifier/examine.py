@@ -16,7 +16,7 @@ from fitchain.pod.jobs.exchange import DELIVERY_FILES, fetch_folder
 from fitchain.pod.jobs.worker import Audited, Event, audit
 from fitchain.pod.ports.store import Cid, Store
 from fitchain.pod.proof.audit.chain_record import ChainRecord
-from fitchain.pod.proof.audit.checking import Problem, check, check_delivery
+from fitchain.pod.proof.audit.checking import Checked, Problem, check, check_delivery
 from fitchain.pod.proof.audit.evidence import FOLDER_BYTES, RECIPE, Evidence, files_of
 from fitchain.pod.proof.audit.vote import Outcome, trace_digest
 from fitchain.pod.values.digest import ZERO, Digest
@@ -27,6 +27,7 @@ from fitchain.pod.values.errors import (
     NotFound,
     StoreUnreachable,
     StoreUnusable,
+    Unusable,
 )
 from fitchain.pod.values.recipe import Recipe
 
@@ -87,23 +88,22 @@ def examine(
         EnvironmentRefused: this host does not reproduce the recipe's class, so it has no vote but
             Inconclusive.
         StoreUnreachable: the store does not answer now.
-        Unusable: this host cannot replay the job (memory, disk, an offer that no worker here
-            takes): likewise.
+        Unusable: this host cannot replay the job (memory, disk): likewise.
     """
     try:
         evidence = _fetch_evidence(store, cid, identity, chain_record, folder / EVIDENCE)
         if chain_record.opens_delivery:
             _fetch_delivery(store, evidence, chain_record, folder / DELIVERY)
+        checked = _check(evidence, chain_record)
+        audited = _replay(evidence, chain_record, checked.replayable, on_event)
     except _Withheld as gone:
         return Examination(Outcome.WITHHELD, ZERO, (Problem(None, gone.what),), lasting=gone.lasting)
-    checked = check(evidence, chain_record)
-    audited = _replay(evidence, chain_record, checked.replayable, on_event)
     states = [next((each.before for each in audited if each.index == j), ZERO) for j in chain_record.audited]
     if not any(state != ZERO for state in states):
         return Examination(Outcome.WITHHELD, ZERO, (*checked.problems, *_differences(audited, checked.problems)))
     delivered = _delivery_problems(folder, chain_record)
     problems = (*checked.problems, *delivered, *_differences(audited, checked.problems))
-    trace = trace_digest(chain_record.audit_id, chain_record.round, states)
+    trace = trace_digest(chain_record.audit, chain_record.round, states)
     return Examination(Outcome.MISMATCH if problems else Outcome.MATCH, trace, problems, audited)
 
 
@@ -149,6 +149,14 @@ def _fetch(store: Store, cid: Cid, folder: Path, names: tuple[str, ...], identit
         raise _Withheld(error.message, lasting=False) from None
 
 
+def _check(evidence: Evidence, chain_record: ChainRecord) -> Checked:
+    """Check the evidence; what is larger than any audit looks at, nobody can replay."""
+    try:
+        return check(evidence, chain_record)
+    except Unusable as error:
+        raise _Withheld(error.message, lasting=True) from None
+
+
 def _replay(
     evidence: Evidence,
     chain_record: ChainRecord,
@@ -160,4 +168,7 @@ def _replay(
         return ()
     recipe = Recipe.parse((evidence.folder / RECIPE).read_bytes())
     environment.check(recipe.environment, environment.host_cache())
-    return audit(evidence.folder, chain_record.ctx, chain_record.seed, segments, on_event)
+    try:
+        return audit(evidence.folder, chain_record.ctx, chain_record.seed, segments, on_event)
+    except InputRefused as error:  # an offer that no worker takes: no verifier can replay it
+        raise _Withheld(f"what was agreed on cannot be trained: {error.message}", lasting=True) from None
