@@ -5,7 +5,7 @@ Identities are set once; owners may retire them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from fitchain.pod.ports.chain.base import Event
 from fitchain.pod.ports.chain.client import Chain
 from fitchain.pod.ports.store.base import Cid
-from fitchain.pod.ports.verifiers import PAGE, Member, Verifiers
+from fitchain.pod.ports.verifiers import PAGE, Member, Verifiers, no_panel
 from fitchain.pod.values.digest import ZERO, Digest, Root
 from fitchain.pod.values.errors import InputRefused, NotFound, Reverted
 from fitchain.pod.values.ids import NO_MODEL, DatasetId, ModelId, PanelId
@@ -208,13 +208,13 @@ class Registry:
         entry = self.chain.call("Registry", "dataset", id)
         if not entry["count"]:
             raise NotFound(f"no dataset {id} is registered in this deployment", "see `fitchain data list`")
-        return _dataset(id, entry)
+        return dataset_entry(id, entry)
 
     def datasets(self, owner: str | None = None) -> list[DatasetEntry]:
         """Every dataset, oldest first, of one owner where given; without those whose card is no
         CID."""
         entries = self._all("Dataset", {"owner": owner} if owner else {})
-        return [_dataset(DatasetId(id), entry) for id, entry in entries if _is_cid(entry["cardCid"])]
+        return [dataset_entry(DatasetId(id), entry) for id, entry in entries if _is_cid(entry["cardCid"])]
 
     def register_model(
         self,
@@ -252,14 +252,22 @@ class Registry:
         Raises:
             NotFound: none of that id is registered.
         """
-        entry = self.chain.call("Registry", "model", id)
-        if entry["graph"] == ZERO:
-            raise NotFound(f"no model {id} is registered in this deployment", "see `fitchain model list`")
-        return _model(id, entry)
+        return self.models_of([id])[0]
+
+    def models_of(self, ids: Sequence[ModelId]) -> list[ModelEntry]:
+        """Several models by their ids, in few round trips. Raises as `model`."""
+        kept = self.chain.call_many([("Registry", "model", (id,)) for id in ids])
+        entries = [model_entry(id, entry) for id, entry in zip(ids, kept, strict=True)]
+        if None in entries:
+            missing = ids[entries.index(None)]
+            raise NotFound(f"no model {missing} is registered in this deployment", "see `fitchain model list`")
+        return [entry for entry in entries if entry]
 
     def models(self, author: str | None = None) -> list[ModelEntry]:
         """Every model, oldest first, of one author where given."""
-        return [_model(ModelId(id), entry) for id, entry in self._all("Model", {"author": author} if author else {})]
+        kept = self._all("Model", {"author": author} if author else {})
+        entries = [model_entry(ModelId(id), entry) for id, entry in kept]
+        return [entry for entry in entries if entry]
 
     def create_panel(self, name: str) -> PanelId:
         """Name a panel, into which this account may then invite verifiers (`Verifiers.invite`).
@@ -286,7 +294,7 @@ class Registry:
         """
         record = self.panel_record(id)
         if block is not None and record.block > block:
-            raise _no_panel(id)
+            raise no_panel(id)
         return _entries([record], self._first_pages([record.number], block), self.chain, block)[0]
 
     def panels_of(self, ids: Sequence[PanelId]) -> list[PanelEntry | None]:
@@ -311,12 +319,30 @@ class Registry:
         """
         created = self.chain.events("Registry", "PanelCreated", id=id)
         if not created:
-            raise _no_panel(id)
+            raise no_panel(id)
         return _record(created[0])
 
     def panel_ids(self) -> list[PanelId]:
         """The ids of all panels, oldest first; nothing of the panels themselves is read."""
         return [event.args["id"] for event in self.chain.events("Registry", "PanelCreated")]
+
+    def panel_names(self, numbers: Collection[int]) -> dict[int, tuple[PanelId, str]]:
+        """Ids and names of panels by their numbers."""
+        created = [event.args for event in self.chain.events("Registry", "PanelCreated")] if numbers else []
+        return {args["number"]: (args["id"], args["name"]) for args in created if args["number"] in numbers}
+
+    def newest_panels(self, most: int, creator: str | None = None) -> tuple[list[PanelRecord], int]:
+        """How the newest panels came about, oldest first, and how many older ones there are.
+
+        Args:
+            most: how many are read.
+            creator: only panels of that account.
+        """
+        indexed: dict[str, Any] = {"creator": creator} if creator else {}
+        created = self.chain.events("Registry", "PanelCreated", **indexed)
+        newest = created[-most:]
+        self.chain.read_times(event.block for event in newest)
+        return [_record(event) for event in newest], len(created) - len(newest)
 
     def panels(self) -> list[PanelEntry]:
         """Every panel, oldest first."""
@@ -358,12 +384,20 @@ class Registry:
         return list(zip(ids, self.chain.call_many([("Registry", kind.lower(), (id,)) for id in ids]), strict=True))
 
 
-def _dataset(id: DatasetId, entry: dict[str, Any]) -> DatasetEntry:
+def dataset_entry(id: DatasetId, entry: dict[str, Any]) -> DatasetEntry:
+    """A dataset as the contract has it.
+
+    Raises:
+        InputRefused: its owner registered it with a card that is no CID.
+    """
     card = Cid.decode(entry["cardCid"])
     return DatasetEntry(id, entry["owner"], entry["root"], entry["count"], card, entry["active"], entry["ledger"])
 
 
-def _model(id: ModelId, entry: dict[str, Any]) -> ModelEntry:
+def model_entry(id: ModelId, entry: dict[str, Any]) -> ModelEntry | None:
+    """A model as the contract has it; None where it has none of that id."""
+    if entry["graph"] == ZERO:
+        return None
     return ModelEntry(
         id=id,
         author=entry["author"],
@@ -394,10 +428,6 @@ def _entries(
         accounts, joined = tuple(each.account for each in rest), tuple(each.joined for each in rest)
         entries.append(PanelEntry(record.id, record.number, record.creator, record.name, accounts, joined))
     return entries
-
-
-def _no_panel(id: PanelId) -> NotFound:
-    return NotFound(f"no panel {id} was created in this deployment", "its creator knows its id")
 
 
 def _is_cid(data: bytes) -> bool:

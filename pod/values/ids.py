@@ -58,7 +58,9 @@ class AuditRef:
             InputRefused: it is another text.
         """
         agreement, slash, ordinal = text.partition("/")
-        if slash and not (ordinal.isascii() and ordinal.isdigit() and len(ordinal) < 6 and int(ordinal) <= MOST_ORDINAL):
+        if slash and not (
+            ordinal.isascii() and ordinal.isdigit() and len(ordinal) < 6 and int(ordinal) <= MOST_ORDINAL
+        ):
             raise InputRefused(f"an audit's ordinal is a number up to {MOST_ORDINAL}, not {ordinal[:20]!r}")
         return cls(AgreementId(Digest.parse(agreement)), int(ordinal) if slash else 0)
 

@@ -270,14 +270,20 @@ class Audits:
 
     # Reads
 
-    def read(self, ref: AuditRef) -> Audit:
-        """An audit as it stands; phase NONE where there is none."""
-        return self.read_many([ref])[0]
+    def read(self, ref: AuditRef, block: int | str | None = None) -> Audit:
+        """An audit as it stands; phase NONE where there is none.
 
-    def read_many(self, refs: Sequence[AuditRef]) -> list[Audit]:
+        Args:
+            ref: the audit.
+            block: number or tag; None reads at `chain.head()`.
+        """
+        return self.read_many([ref], block)[0]
+
+    def read_many(self, refs: Sequence[AuditRef], block: int | str | None = None) -> list[Audit]:
         """Several audits in one round trip."""
         names = (("Audits", "audit"), ("Audits", "seated"), ("Audits", "seats"), ("Agreements", "jury"))
-        answers = self.chain.call_many([(contract, name, _name(ref)) for ref in refs for contract, name in names])
+        calls = [(contract, name, _name(ref)) for ref in refs for contract, name in names]
+        answers = self.chain.call_many(calls, block)
         return [_audit(ref, *answers[4 * i : 4 * i + 4]) for i, ref in enumerate(refs)]
 
     def verdicts(self, refs: Sequence[AuditRef]) -> list[Outcome]:
@@ -285,9 +291,11 @@ class Audits:
         kept = self.chain.call_many([("Audits", "audit", _name(ref)) for ref in refs])
         return [Outcome(audit["verdict"]) for audit in kept]
 
-    def turn_blocks(self) -> int:
-        """Blocks after the opening in which only the asker's nonce draws."""
-        return int(self.chain.call("Audits", "turnBlocks"))
+    def fixed_hashes(self, ref: AuditRef) -> tuple[Digest, Digest]:
+        """The hashes of the opening block and of the last block of the asker's turn, as `fix` kept
+        them; zero where it did not."""
+        opened, turn = self.chain.call("Audits", "fixedHashes", *_name(ref), block="latest")
+        return opened, turn
 
     def opened(self) -> int:
         """How many audits were opened, by the newest block: what a commitment to a chain made now

@@ -27,7 +27,7 @@ from fitchain.pod.proof.audit.records import OpenedRecords, write_opened
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import Digest, canonical_json, parse_json, path_in, tree_levels
 from fitchain.pod.values.errors import InputRefused, NotFound, Unusable
-from fitchain.pod.values.ids import AgreementId
+from fitchain.pod.values.ids import AgreementId, AuditRef
 from fitchain.pod.values.leaf import Checkpoint, Indices
 from fitchain.pod.values.recipe import Recipe
 
@@ -42,12 +42,12 @@ FOLDER_BYTES = 64 << 30
 MOST_ROWS, MOST_INDICES = 1 << 26, 1 << 28
 """The rows of a recipe, and the records that a segment takes, up to which an audit recomputes the
 order."""
-_FIELDS = ("version", "agreement", "round", "segments", "leaves", "identity")
+_FIELDS = ("version", "agreement", "ordinal", "round", "segments", "leaves", "identity")
 
 
 @dataclass(frozen=True)
-class OpenedLeaf:
-    """A leaf with what opens its metrics, and its path to the transcript's root."""
+class EvidenceLeaf:
+    """A leaf with what opens it, and its path to the transcript's root."""
 
     checkpoint: Checkpoint
     path: tuple[Digest, ...]
@@ -57,7 +57,7 @@ class OpenedLeaf:
         return {**self.checkpoint.to_json(), "path": [str(node) for node in self.path]}
 
     @classmethod
-    def from_json(cls, value: Any) -> OpenedLeaf:
+    def from_json(cls, value: Any) -> EvidenceLeaf:
         """Read the JSON form.
 
         Raises:
@@ -75,19 +75,21 @@ class Evidence:
 
     Args:
         folder: where it lies, opened.
-        agreement, round, segments: what it says that it is about.
+        audit, segments: what it says that it is about.
+        round: of the audit, for which it was sealed.
         leaves: by their index.
         records: the opened records.
-        identity: the job's age identity, which opens the delivery; a secret.
+        identity: the job's age identity, which opens the delivery; a secret. None in an audit that
+            was asked for again, which does not open it.
     """
 
     folder: Path
-    agreement: AgreementId
+    audit: AuditRef
     round: int
     segments: tuple[int, ...]
-    leaves: Mapping[int, OpenedLeaf]
+    leaves: Mapping[int, EvidenceLeaf]
     records: OpenedRecords
-    identity: str = field(repr=False)
+    identity: str | None = field(repr=False)
 
     @classmethod
     def read(cls, folder: Path) -> Evidence:
@@ -100,17 +102,18 @@ class Evidence:
         value = parse_json(_bytes_of(folder / EVIDENCE), EVIDENCE_BYTES)
         if not isinstance(value, dict) or value.keys() != set(_FIELDS) or value["version"] != VERSION:
             raise InputRefused(f"{EVIDENCE} is a {VERSION} with the fields {', '.join(_FIELDS)}")
-        if not isinstance(value["leaves"], list) or not isinstance(value["identity"], str):
-            raise InputRefused(f"{EVIDENCE} has a list of leaves, and a text as identity")
+        if not isinstance(value["leaves"], list) or not isinstance(value["identity"], str | None):
+            raise InputRefused(f"{EVIDENCE} has a list of leaves, and a text or null as identity")
         segments = _counts(value["segments"])
         for name in files_of(segments):
             if not (folder / name).is_file():
                 raise NotFound(f"the evidence lacks {name}")
-        leaves = {leaf.checkpoint.leaf.index: leaf for leaf in map(OpenedLeaf.from_json, value["leaves"])}
+        leaves = {leaf.checkpoint.leaf.index: leaf for leaf in map(EvidenceLeaf.from_json, value["leaves"])}
         if len(leaves) < len(value["leaves"]):
             raise InputRefused(f"{EVIDENCE} opens a leaf twice")
-        (round,), agreement = _counts([value["round"]]), AgreementId(Digest.parse(value["agreement"]))
-        return cls(folder, agreement, round, segments, leaves, OpenedRecords.read(folder / RECORDS), value["identity"])
+        ordinal, round = _counts([value["ordinal"], value["round"]])
+        audit = AuditRef(AgreementId(Digest.parse(value["agreement"])), ordinal)
+        return cls(folder, audit, round, segments, leaves, OpenedRecords.read(folder / RECORDS), value["identity"])
 
     def checkpoint(self, index: int) -> Checkpoint:
         """An opened leaf's checkpoint.
@@ -169,7 +172,7 @@ def write_evidence(
     table: Table,
     key: bytes,
     record_leaves: Sequence[bytes],
-    identity: str,
+    identity: str | None,
 ) -> tuple[str, ...]:
     """Write the evidence for a challenge.
 
@@ -181,7 +184,7 @@ def write_evidence(
         checkpoints: all of the training, whose transcript the chain has.
         table, key, record_leaves: the registered records, their registration's key, and the leaves
             of their tree.
-        identity: the job's age identity.
+        identity: the job's age identity; None where the audit does not open the delivery.
 
     Returns:
         The names of the files written.
@@ -202,14 +205,15 @@ def write_evidence(
     return names
 
 
-def _document(chain_record: ChainRecord, checkpoints: Sequence[Checkpoint], identity: str) -> dict[str, Any]:
+def _document(chain_record: ChainRecord, checkpoints: Sequence[Checkpoint], identity: str | None) -> dict[str, Any]:
     transcript = Transcript(chain_record.ctx, chain_record.seed, tuple(checkpoint.leaf for checkpoint in checkpoints))
     levels = tree_levels([bytes(digest) for digest in transcript.digests])
-    leaves = [OpenedLeaf(checkpoints[index], path_in(levels, index)).to_json() for index in chain_record.leaves]
+    leaves = [EvidenceLeaf(checkpoints[index], path_in(levels, index)).to_json() for index in chain_record.leaves]
     return {
         "version": VERSION,
         "agreement": str(chain_record.agreement),
-        "round": chain_record.round,
+        "ordinal": chain_record.ref.ordinal,
+        "round": chain_record.evidence_round,
         "segments": list(chain_record.audited),
         "leaves": leaves,
         "identity": identity,
@@ -233,5 +237,5 @@ def _bytes_of(path: Path) -> bytes:
 
 def _counts(value: Any) -> tuple[int, ...]:
     if not isinstance(value, list) or not all(type(item) is int and 0 <= item < 1 << 32 for item in value):
-        raise InputRefused(f"round and segments are counts below 2**32, not {value!r:.80}")
+        raise InputRefused(f"ordinal, round and segments are counts below 2**32, not {value!r:.80}")
     return tuple(value)

@@ -5,11 +5,12 @@ The arithmetic is `cost`'s. Both parties see a plan before they sign.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from fitchain.pod.proof.audit.cost import Sampling, draws_needed
+from fitchain.pod.proof.audit.cost import Sampling, SeatRisk, draws_needed
 
 if TYPE_CHECKING:
     from fitchain.pod.ports.agreement import Terms
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
 
 FAKED_SHARE, DETECTION = Fraction(1, 10), Fraction(95, 100)
 """What a request that names no q draws for: so much faked is found so likely."""
-MOST_DRAWS = (1 << 16) - 1
-"""The contract holds q in uint16."""
+MOST_DRAWS = 4096
+"""The contract draws no more."""
+LEAST_STAKE_FEES, MOST_STAKE_FEES = 10, 20
+"""A seat's stake is ten to twenty times its fee, or the contract refuses the terms."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class AuditPlan:
         wanted: q.
         seats: verifiers of the audit, or of a dispute where there is none.
         disputed: whether there is an audit only if the scientist disputes.
-        price, fee, bond: in base units; a bond of None is not fixed yet.
+        price, fee_per_seat, seat_stake, bond: in base units; a bond of None is not fixed yet.
         batch_size: records of a step; None where it is not known here.
         records: how many the training may read; None likewise.
     """
@@ -41,7 +44,8 @@ class AuditPlan:
     seats: int
     disputed: bool
     price: int
-    fee: int
+    fee_per_seat: int
+    seat_stake: int
     bond: int | None
     batch_size: int | None = None
     records: int | None = None
@@ -50,10 +54,19 @@ class AuditPlan:
     def of(cls, terms: Terms, recipe: Recipe | None = None) -> AuditPlan:
         """The plan of an agreement's terms; the recipe tells how many records are disclosed."""
         audit = terms.audit
-        size, rows = (recipe.batch_size, recipe.rows[1] - recipe.rows[0]) if recipe else (None, None)
-        seats, disputed = audit.seats, not audit.verifiers
-        money = (terms.price, audit.fee, terms.bond)
-        return cls(terms.steps, terms.segment_steps, audit.segments, seats, disputed, *money, size, rows)
+        return cls(
+            steps=terms.steps,
+            segment_steps=terms.segment_steps,
+            wanted=audit.drawn_segments,
+            seats=audit.seats,
+            disputed=not audit.verifiers,
+            price=terms.price,
+            fee_per_seat=audit.fee_per_seat,
+            seat_stake=audit.seat_stake,
+            bond=terms.bond,
+            batch_size=recipe.batch_size if recipe else None,
+            records=recipe.rows[1] - recipe.rows[0] if recipe else None,
+        )
 
     @property
     def sampling(self) -> Sampling:
@@ -61,9 +74,25 @@ class AuditPlan:
         return Sampling.of(self.steps, self.segment_steps, self.wanted)
 
     @property
+    def risk(self) -> SeatRisk:
+        """What the seats stand for."""
+        return SeatRisk(self.seats, self.fee_per_seat, self.seat_stake)
+
+    @property
+    def fees(self) -> int:
+        """FIT in base units of all seats together."""
+        return self.risk.fees
+
+    @property
     def bond_needed(self) -> int | None:
         """The bond with which faking pays nobody; None where no bond is enough."""
-        return self.sampling.bond_needed(self.price, self.fee)
+        return self.sampling.bond_needed(self.price, self.fees)
+
+    @property
+    def at_stake(self) -> int | None:
+        """What a caught owner loses, price and bond, and so the most that votes are worth to it;
+        None where the bond is not fixed yet."""
+        return None if self.bond is None else self.price + self.bond
 
     @property
     def disclosed(self) -> int | None:
@@ -78,6 +107,47 @@ def default_draws(steps: int, segment_steps: int) -> int:
     return min(draws_needed(-(-steps // segment_steps), FAKED_SHARE, DETECTION), MOST_DRAWS)
 
 
-def fair_fee(price: int, sampling: Sampling, seats: int) -> int:
-    """The fee where nobody names one: to each verifier the part of the price that it retrains."""
-    return seats * -(-price * sampling.audited // max(sampling.segments, 1))
+def seat_fee(price: int, bond: int, sampling: Sampling, seats: int, floor: int = 0) -> int:
+    """The fee of a seat where nobody names one, in base units of FIT.
+
+    The largest of three: the part of the price that the seat trains again; the deployment's floor; and
+    (price + bond) / (20 Q), so that with a seat's stake of twenty fees who buys a quorum answers for
+    more than a fake is worth.
+
+    Args:
+        price, bond: of the terms, in base units.
+        sampling: what is audited.
+        seats: m.
+        floor: the least that the deployment takes.
+    """
+    quorum = seats // 2 + 1
+    return max(math.ceil(price * sampling.work), floor, -(-(price + bond) // (MOST_STAKE_FEES * quorum)))
+
+
+# Many parameters: what a fee and a bond follow from, and which of the two is chosen already.
+def default_money(
+    price: int,
+    sampling: Sampling,
+    seats: int,
+    floor: int = 0,
+    bond: int | None = None,
+    fee: int | None = None,
+    least_bond: int = 0,
+) -> tuple[int, int]:
+    """Fee of a seat and bond where one or both are not named: each follows from the other, and the
+    least two that agree are found.
+
+    Args:
+        price, sampling, seats, floor: as `seat_fee` takes them.
+        bond, fee: in base units, where they are named.
+        least_bond: in base units, of a bond that is not named.
+
+    Returns:
+        (fee of a seat, bond), in base units. Where no bond is enough, because nothing is drawn, the
+        bond is what the contract asks for.
+    """
+    risked, paid = least_bond if bond is None else bond, -1
+    while paid != (paid := seat_fee(price, risked, sampling, seats, floor) if fee is None else fee):
+        if bond is None:
+            risked = max(least_bond, sampling.bond_needed(price, seats * paid) or 0, seats * paid)
+    return paid, risked
