@@ -14,7 +14,7 @@ from fitchain.pod.jobs.journal import Entry
 from fitchain.pod.jobs.panel_status import PanelStatus, panel_of
 from fitchain.pod.ports.agreement import Agreement, RunRecord, State
 from fitchain.pod.values.digest import Digest, sha256
-from fitchain.pod.values.ids import AgreementId
+from fitchain.pod.values.ids import AgreementId, AuditRef
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import RECIPE_BYTES
 
@@ -101,7 +101,7 @@ class JobStatusReader:
         run = home.agreements.run_record(self._id)
         now = home.chain.block("latest").timestamp
         audited = run.end_block is not None and agreement.terms.audit.seats
-        audit = read_audit_status(home, self._id) if audited else None
+        audit = read_audit_status(home, AuditRef(self._id)) if audited else None
         terms, spent = agreement.terms, (len(self._gas), sum(self._gas.values()))
         if self._panel is None:
             self._panel = panel_of(home, agreement)

@@ -93,6 +93,12 @@ class ChainRecord:
         """The leaves that evidence opens, rising: those at both ends of each audited segment."""
         return tuple(sorted({leaf for j in self.audited for leaf in (j, j + 1) if leaf < self.count}))
 
+    @property
+    def unsalted(self) -> frozenset[int]:
+        """The leaves in which the state digest itself stands: the first, the delivered and the
+        last."""
+        return frozenset((0, self.delivered, self.count - 1))
+
     def step_of(self, leaf: int) -> int:
         """Steps completed at a leaf."""
         return min(leaf * self.segment_steps, self.steps)
