@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 import torch
 
-from fitchain.pod.compute.checkpoint import read_leaves, read_state, state_steps, trim_leaves
+from fitchain.pod.compute.checkpoint import read_leaves, read_state, replace_last_leaf, state_steps, trim_leaves
 from fitchain.pod.compute.checkpoint.files import state_path
 from fitchain.pod.compute.checkpoint.recorder import LiveState, Recorded, Recorder
 from fitchain.pod.compute.model import tensor_bytes
 from fitchain.pod.compute.training import Diverged
 from fitchain.pod.values.errors import DigestMismatch, InputRefused, NotFound
-from fitchain.pod.values.leaf import Checkpoint, verify_chain
+from fitchain.pod.values.leaf import Checkpoint, leaf_salt, verify_chain
 from fitchain.pod.values.state import model_root, optimizer_root
-from tests.training_jobs import CTX, SALT_KEY, SEED, leaf_digests, recipe
+from tests.training_jobs import CTX, SALT_KEYS, SEED, leaf_digests, recipe
 
 RECIPE = recipe(steps=16)  # leaves after 0, 4, 8, 12 and 16 steps
 STEPS = [RECIPE.step_of(index) for index in range(RECIPE.leaf_count)]
@@ -60,7 +60,7 @@ def recorder(
     on_leaf: Callable[[Recorded], None] | None = None,
 ) -> Recorder:
     """A recorder that begins at leaf 0."""
-    return Recorder(folder, CTX, SEED, RECIPE, SALT_KEY, keep_every, recorded=recorded, on_leaf=on_leaf)
+    return Recorder(folder, CTX, SEED, RECIPE, SALT_KEYS, keep_every, recorded=recorded, on_leaf=on_leaf)
 
 
 def record_all(taking: Recorder, tensors: Tensors | None = None, until: int = len(STEPS)) -> Tensors:
@@ -95,7 +95,7 @@ def test_a_leaf_names_the_state_as_it_was_when_taken(folder: Path) -> None:
         model = {name: tensor_bytes("parameter", tensor.detach()) for name, tensor in live.parameters.items()}
         model |= {name: tensor_bytes("buffer", tensor) for name, tensor in live.buffers.items()}
         moments = {name: tensor_bytes("optimizer", tensor) for name, tensor in live.optimizer.items()}
-        assert (checkpoint.leaf.model, checkpoint.leaf.optimizer) == (model_root(model), optimizer_root(moments))
+        assert (checkpoint.model, checkpoint.optimizer) == (model_root(model), optimizer_root(moments))
         tensors.move()
 
 
@@ -114,17 +114,17 @@ def test_every_so_many_states_are_kept_and_the_last(tmp_path: Path, keep_every: 
 
 
 def test_kept_states_are_those_that_their_leaves_name(folder: Path) -> None:
-    leaves = {checkpoint.leaf.step: checkpoint.leaf for checkpoint in read_leaves(folder)}
+    checkpoints = {checkpoint.leaf.step: checkpoint for checkpoint in read_leaves(folder)}
     for step in state_steps(folder):
         state = read_state(folder, step)
-        state.verify(leaves[step])
+        state.verify(checkpoints[step])
         assert (set(state.model), set(state.optimizer)) == ({"weight", "mean", "mask"}, {"weight/moment"})
 
 
 def test_a_state_of_another_leaf_is_refuted(folder: Path) -> None:
     leaves = read_leaves(folder)
     with pytest.raises(DigestMismatch, match=r"the state's model has the root .* and leaf 2 says"):
-        read_state(folder, 4).verify(leaves[2].leaf)
+        read_state(folder, 4).verify(leaves[2])
 
 
 def test_a_state_that_is_not_kept_is_not_found(folder: Path) -> None:
@@ -187,7 +187,7 @@ def test_leaves_recorded_again_must_be_equal(folder: Path) -> None:
 def test_a_leaf_that_comes_out_differently_is_refuted_with_its_first_difference(folder: Path) -> None:
     known, tensors = read_leaves(folder), Tensors.fresh()
     tensors.mean += 1e-7
-    difference = f"leaf 0 comes out as .*: model root .*, not {known[0].leaf.model}"
+    difference = f"leaf 0 comes out as .*: model root .*, not {known[0].model}"
     with pytest.raises(DigestMismatch, match=difference), recorder(folder, known) as taking:
         record_all(taking, tensors)
     assert read_leaves(folder) == known
@@ -214,6 +214,34 @@ def test_an_earlier_leafs_failure_is_told_rather_than_the_trainings_own(tmp_path
         raise Diverged(9, "the loss is nan")
 
 
+# Salted states
+
+
+def test_only_the_first_leaf_and_the_last_name_their_state(folder: Path) -> None:
+    checkpoints = read_leaves(folder)
+    named = [checkpoint.leaf.state == checkpoint.roots.digest for checkpoint in checkpoints]
+    assert named == [True, False, False, False, True]
+    keys = [leaf_salt(SALT_KEYS.states, index) for index in range(5)]
+    assert [checkpoint.state_salt for checkpoint in checkpoints] == [None, *keys[1:4], None]
+
+
+def test_the_last_leaf_is_written_anew_and_stays_so(tmp_path: Path) -> None:
+    with recorder(tmp_path) as taking:
+        record_all(taking, until=3)
+    first, second, third = read_leaves(tmp_path)
+    replace_last_leaf(tmp_path, third.unsalted())
+    ended = read_leaves(tmp_path)
+    assert ended[:2] == (first, second)
+    assert ended[2].opened.roots == third.roots and ended[2].leaf.digest(CTX, SEED) != third.leaf.digest(CTX, SEED)
+    with recorder(tmp_path, ended) as taking:  # as after a crash before the end was told
+        record_all(taking, until=3)
+    assert read_leaves(tmp_path) == ended
+    with recorder(tmp_path, ended) as taking:  # what went on after all may do so: the salt is the owner's alone
+        record_all(taking)
+    assert read_leaves(tmp_path)[:3] == ended
+    assert verify_chain([checkpoint.leaf for checkpoint in read_leaves(tmp_path)], CTX, SEED)
+
+
 # After a power cut
 
 
@@ -238,6 +266,13 @@ def test_a_line_before_the_last_that_is_none_is_refused(folder: Path) -> None:
     (folder / "leaves.jsonl").write_bytes(b"".join([lines[0], b"{}\n", *lines[2:]]))
     with pytest.raises(InputRefused, match="line 2 of"):
         trim_leaves(folder)
+
+
+def test_a_line_whose_state_was_altered_is_refuted(folder: Path) -> None:
+    text, model = (folder / "leaves.jsonl").read_text(), str(read_leaves(folder)[2].model)
+    (folder / "leaves.jsonl").write_text(text.replace(model, str(SEED)))
+    with pytest.raises(DigestMismatch, match="the state of leaf 2 opens to"):
+        read_leaves(folder)
 
 
 def test_a_line_whose_metrics_were_altered_is_refuted(folder: Path) -> None:

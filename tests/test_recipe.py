@@ -82,7 +82,7 @@ def test_draft_takes_the_terms_of_a_toml_file() -> None:
         name = "cross_entropy"
         label_smoothing = 0.1
         [audit]
-        segments = 3
+        drawn_segments = 3
         """
     )
     recipe = drafted(**terms)
@@ -91,7 +91,7 @@ def test_draft_takes_the_terms_of_a_toml_file() -> None:
     assert recipe.optimizer.arguments == {"momentum": 0.9, "nesterov": True, "weight_decay": 0.0}
     assert recipe.loss.arguments == {"label_smoothing": 0.1, "reduction": "mean"}
     assert recipe.learning_rate(2) == 0.1 and recipe.learning_rate(24) < 0.01
-    assert recipe.audit.segments == 3 and recipe.environment.threads == 2
+    assert recipe.audit.drawn_segments == 3 and recipe.environment.threads == 2
 
 
 def test_draft_of_a_real_target_takes_the_squared_error() -> None:
@@ -128,12 +128,12 @@ def test_argument_columns_parts_scalars_from_tensors() -> None:
         ({"schedule": "cosin"}, "not 'cosin'", "cosine"),
         ({"learning_rate": -0.1}, "learning_rate", ""),
         ({"warmup_steps": 281}, "0 to 280", ""),
-        ({"group": 12}, "power of two, not 12", ""),
-        ({"segment": 1}, "2 to", ""),
+        ({"group_leaves": 12}, "power of two, not 12", ""),
+        ({"segment_steps": 1}, "2 to", ""),
         ({"metrics": ["f1"]}, "not 'f1'", ""),
         ({"metrics": ["loss", "loss"]}, "twice", ""),
         ({"target": "radius", "metrics": ["accuracy"]}, "accuracy is of classes", ""),
-        ({"audit": {"segmens": 3}}, "'segmens'", "segments"),
+        ({"audit": {"drawn_segmens": 3}}, "'drawn_segmens'", "drawn_segments"),
         ({"audit": {"verifiers": 256}}, "0 to 255", ""),
         ({"audit": {"mode": "onsite"}}, "not 'onsite'", "on-site"),
         ({"audit": 3}, "table", ""),
@@ -163,21 +163,21 @@ def test_draft_refuses_a_bad_term_by_name(terms: Mapping[str, Any], words: str, 
     st.sampled_from(("SGD", "Adam", "AdamW")),
 )
 def test_parse_gives_back_what_was_encoded(steps: int, segment: int, schedule: str, optimizer: str) -> None:
-    recipe = drafted(steps=steps, segment=segment, schedule=schedule, optimizer=optimizer)
+    recipe = drafted(steps=steps, segment_steps=segment, schedule=schedule, optimizer=optimizer)
     again = Recipe.parse(recipe.encode())
     assert again == recipe and again.digest == recipe.digest == sha256(recipe.encode())
 
 
 @given(st.integers(1, 10_000), st.integers(2, 300))
 def test_leaves_cover_every_step(steps: int, segment: int) -> None:
-    recipe = drafted(steps=steps, segment=segment)
+    recipe = drafted(steps=steps, segment_steps=segment)
     places = [recipe.step_of(leaf) for leaf in range(recipe.leaf_count)]
     assert places[0] == 0 and places[-1] == steps
     assert all(0 < later - earlier <= segment for earlier, later in pairwise(places))
 
 
 def test_there_is_no_leaf_and_no_step_beyond_the_last() -> None:
-    recipe = drafted(steps=10, segment=4)
+    recipe = drafted(steps=10, segment_steps=4)
     with pytest.raises(InputRefused, match="4 leaves and none of index 4"):
         recipe.step_of(4)
     with pytest.raises(InputRefused, match="10 steps and none of index 10"):
@@ -209,7 +209,7 @@ def each(path: str, *values: Any) -> list[tuple[str, Any]]:
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        *each("version", "fitchain/recipe/v2", 1, None),
+        *each("version", "fitchain/recipe/v1", 1, None),
         *each("graph", "0x00", None, 7, "0x" + "g" * 64),
         *each("steps", 0, -1, 2**32, True, 1.5, "280", None),
         *each("rows", [], [0], [10, 0], [0, 2**60], [False, 5], {}),
@@ -233,6 +233,14 @@ def each(path: str, *values: Any) -> list[tuple[str, Any]]:
 def test_parse_refuses_a_field_out_of_bounds(path: str, value: Any) -> None:
     with pytest.raises(InputRefused):
         Recipe.parse(changed(path, value))
+
+
+@pytest.mark.parametrize("key", ["base", "held_out", "privacy"])
+def test_parse_refuses_what_no_release_supports_yet(key: str) -> None:
+    for value in ({}, str(MODEL), 0, False):
+        with pytest.raises(InputRefused, match=rf"the recipe: {key} is null, not .*: .* are not supported yet"):
+            Recipe.parse(changed(key, value))
+    assert Recipe.parse(changed(key, None)) == drafted()
 
 
 def test_parse_refuses_a_missing_field() -> None:
@@ -261,7 +269,7 @@ def test_parse_refuses_or_understands_any_bytes(data: bytes) -> None:
         {"learning_rate": 0.002},
         {"batch_size": 31},
         {"steps": 281},
-        {"segment": 7},
+        {"segment_steps": 7},
         {"weight_decay": 0.02},
         {"rows": [0, 454]},
         {"threads": 2},

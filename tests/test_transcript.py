@@ -3,7 +3,9 @@ count of leaves."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +15,30 @@ from hypothesis import strategies as st
 from fitchain.pod.ports.agreement.terms import Anchor
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.proof.transcript import Transcript, check_anchors, grow
-from fitchain.pod.values.digest import ZERO, Digest, Root, bag, leaf_hash, node_hash, sha256, tagged, tree_root
+from fitchain.pod.values.digest import (
+    ZERO,
+    Digest,
+    Root,
+    bag,
+    leaf_hash,
+    node_hash,
+    root_from_path,
+    sha256,
+    tagged,
+    tree_root,
+)
 from fitchain.pod.values.errors import ClaimMismatch, DigestMismatch, InputRefused
-from fitchain.pod.values.leaf import Checkpoint, Leaf, metrics_digest, metrics_salt, records_digest
+from fitchain.pod.values.leaf import (
+    Checkpoint,
+    Leaf,
+    OpenedLeaf,
+    SaltKeys,
+    StateRoots,
+    leaf_salt,
+    metrics_digest,
+    records_digest,
+    state_word,
+)
 
 CTX, SEED = sha256(b"ctx"), sha256(b"seed")
 WEIGHTS = Cid.parse("bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku")
@@ -25,14 +48,19 @@ groups = st.sampled_from([1, 2, 4, 8, 64])
 digests = st.binary(min_size=32, max_size=32).map(Digest)
 
 
+def roots_of(index: int) -> StateRoots:
+    """Made-up roots of the state at a leaf."""
+    return StateRoots(*(Root(sha256(f"{what} {index}".encode())) for what in ("model", "optimizer")))
+
+
 def transcript(count: int, segment: int = 10, steps: int | None = None) -> Transcript:
-    """A chain of leaves with made-up roots."""
+    """A chain of leaves with made-up roots, every state unsalted."""
     leaves: list[Leaf] = []
     previous = ZERO
     for index in range(count):
         step = index * segment if steps is None else min(index * segment, steps)
-        model, optimizer, records, metrics = (sha256(f"{what} {index}".encode()) for what in range(4))
-        leaves.append(Leaf(index, step, Root(model), Root(optimizer), records, metrics, previous))
+        records, metrics = (sha256(f"{what} {index}".encode()) for what in ("records", "metrics"))
+        leaves.append(Leaf(index, step, roots_of(index).digest, records, metrics, ZERO, previous))
         previous = leaves[-1].digest(CTX, SEED)
     return Transcript(CTX, SEED, tuple(leaves))
 
@@ -59,7 +87,7 @@ class Contract:
         self.peaks, self.count = (*standing, root), self.count + self.group
 
     def finish(
-        self, peaks: tuple[Digest, ...], tail: tuple[Digest, ...], last: Leaf, path: tuple[Digest, ...]
+        self, peaks: tuple[Digest, ...], tail: tuple[Digest, ...], last: OpenedLeaf, path: tuple[Digest, ...]
     ) -> Digest:
         assert peaks == self.peaks
         count, rest = last.index + 1, last.index + 1 - self.count
@@ -78,10 +106,35 @@ def test_ending_opens_the_last_leaf_as_the_contract_does(count: int, group: int)
     for each in whole.groups(group):
         contract.anchor(each.peaks, each.root)
         assert contract.count == each.count
-    ending = whole.ending(group, WEIGHTS)
-    last = whole.leaves[-1]
-    assert ending.last.model == last.model
-    assert contract.finish(ending.peaks, ending.tail, last, ending.path) == whole.root
+    ending = whole.ending(group, roots_of(count - 1), WEIGHTS)
+    assert ending.last.leaf == whole.leaves[-1]
+    assert ending.delivered is None
+    assert contract.finish(ending.peaks, ending.tail, ending.last, ending.path) == whole.root
+
+
+@given(st.integers(3, 70), groups, st.data())
+def test_ending_proves_another_delivered_leaf(count: int, group: int, data: st.DataObject) -> None:
+    index = data.draw(st.integers(1, count - 2))
+    whole = transcript(count)
+    delivered = whole.ending(group, roots_of(count - 1), WEIGHTS, delivered=(index, roots_of(index))).delivered
+    assert delivered is not None
+    digest = delivered.leaf.digest(CTX, SEED)
+    assert root_from_path(digest, index, count, delivered.path) == tree_root(whole.digests)
+
+
+@pytest.mark.parametrize("index", [-1, 0, 6, 7])
+def test_ending_refuses_to_deliver_the_first_the_last_and_none(index: int) -> None:
+    with pytest.raises(InputRefused, match=f"leaf {index} cannot be delivered beside the last"):
+        transcript(7).ending(4, roots_of(6), WEIGHTS, delivered=(index, roots_of(index)))
+
+
+def test_ending_refuses_roots_of_another_state_and_a_salted_one() -> None:
+    whole, other = transcript(7), sha256(b"other")
+    with pytest.raises(DigestMismatch, match=r"leaf 6 names the state .*, and the roots beside it make up"):
+        whole.ending(4, roots_of(5), WEIGHTS)
+    salted = changed(whole, 6, state=state_word(roots_of(6).digest, other))
+    with pytest.raises(DigestMismatch, match="leaf 6 names the state"):
+        salted.ending(4, roots_of(6), WEIGHTS)
 
 
 @given(counts)
@@ -103,10 +156,10 @@ def test_verify_accepts_an_undisturbed_chain(count: int, segment: int) -> None:
     transcript(count, segment).verify(steps=max(1, (count - 1) * segment), segment_steps=segment)
 
 
-@pytest.mark.parametrize("field", ["model", "optimizer", "records", "metrics"])
+@pytest.mark.parametrize("field", ["state", "records", "metrics", "held_out"])
 def test_verify_names_the_leaf_after_the_altered_one(field: str) -> None:
     with pytest.raises(ClaimMismatch, match=r"leaf 4 names .* as the leaf before it"):
-        changed(transcript(9), 3, **{field: ZERO}).verify()
+        changed(transcript(9), 3, **{field: sha256(b"other")}).verify()
 
 
 def test_every_field_changes_the_root() -> None:
@@ -114,15 +167,15 @@ def test_every_field_changes_the_root() -> None:
     last = {
         "index": 9,
         "step": 81,
-        "model": ZERO,
-        "optimizer": ZERO,
+        "state": ZERO,
         "records": ZERO,
         "metrics": ZERO,
+        "held_out": sha256(b"held out"),
         "previous": ZERO,
     }
     roots = [changed(whole, 8, **{name: value}).root for name, value in last.items()]
     others = [Transcript(ZERO, SEED, whole.leaves).root, Transcript(CTX, ZERO, whole.leaves).root]
-    assert len({whole.root, *roots, *others}) == 10
+    assert len({whole.root, *roots, *others}) == len(last) + 3
 
 
 def test_verify_refuses_swapped_leaves() -> None:
@@ -149,7 +202,7 @@ def test_verify_refuses_more_leaves_than_agreed() -> None:
 
 def test_ending_of_no_leaf_is_refused() -> None:
     with pytest.raises(InputRefused):
-        Transcript(CTX, SEED, ()).ending(4, WEIGHTS)
+        Transcript(CTX, SEED, ()).ending(4, roots_of(0), WEIGHTS)
 
 
 @pytest.mark.parametrize("group", [0, -2, 3, 12])
@@ -177,7 +230,7 @@ def test_anchors_of_the_same_leaves_pass() -> None:
 
 def test_anchors_of_other_leaves_are_refuted_at_the_first_group_that_differs() -> None:
     with pytest.raises(ClaimMismatch, match="leaves 4 to 7 have the root"):
-        check_anchors(changed(transcript(11), 6, model=ZERO), anchors(transcript(11), 4), 4)
+        check_anchors(changed(transcript(11), 6, state=ZERO), anchors(transcript(11), 4), 4)
 
 
 def test_fewer_leaves_than_anchored_are_refuted() -> None:
@@ -197,20 +250,74 @@ def test_an_anchor_of_another_size_is_refuted() -> None:
 metrics = st.dictionaries(st.sampled_from(["loss", "accuracy"]), st.floats(allow_nan=False, allow_infinity=False))
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), st.lists(digests, min_size=6, max_size=6), metrics)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(0, 2**32 - 1),
+    st.lists(digests, min_size=7, max_size=7),
+    st.none() | digests,
+    metrics,
+)
 def test_checkpoint_is_read_back_from_its_line(
-    index: int, step: int, parts: list[Digest], values: dict[str, float]
+    index: int, step: int, parts: list[Digest], salt: Digest | None, values: dict[str, float]
 ) -> None:
-    checkpoint = Checkpoint(Leaf(index, step, Root(parts[0]), Root(parts[1]), *parts[2:5]), values, parts[5])
+    leaf = Leaf(index, step, *parts[:3], ZERO, parts[3])
+    checkpoint = Checkpoint(leaf, Root(parts[4]), Root(parts[5]), values, parts[6], salt)
     assert Checkpoint.from_line(checkpoint.to_line()) == checkpoint
 
 
+def checkpoint_of(index: int = 3, state_salt: Digest | None = None) -> Checkpoint:
+    """A checkpoint that opens its leaf."""
+    salt, roots = leaf_salt(bytes(32), index), roots_of(index)
+    word = state_word(roots.digest, state_salt)
+    leaf = Leaf(index, 10 * index, word, ZERO, metrics_digest({"loss": 0.5}, salt), ZERO, ZERO)
+    return Checkpoint(leaf, roots.model, roots.optimizer, {"loss": 0.5}, salt, state_salt)
+
+
 def test_checkpoint_refuses_metrics_that_do_not_open_its_leaf() -> None:
-    salt = metrics_salt(bytes(32), 3)
-    leaf = Leaf(3, 30, Root(ZERO), Root(ZERO), ZERO, metrics_digest({"loss": 0.5}, salt), ZERO)
-    Checkpoint(leaf, {"loss": 0.5}, salt).verify()
+    checkpoint_of().verify()
     with pytest.raises(DigestMismatch, match="the metrics of leaf 3"):
-        Checkpoint(leaf, {"loss": 0.4}, salt).verify()
+        replace(checkpoint_of(), metrics={"loss": 0.4}).verify()
+
+
+@pytest.mark.parametrize("salt", [None, sha256(b"salt")])
+def test_checkpoint_refuses_a_state_that_does_not_open_its_leaf(salt: Digest | None) -> None:
+    checkpoint_of(state_salt=salt).verify()
+    other = Root(sha256(b"other"))
+    for forged in ({"model": other}, {"optimizer": other}, {"state_salt": other}):
+        with pytest.raises(DigestMismatch, match="the state of leaf 3 opens to"):
+            replace(checkpoint_of(state_salt=salt), **forged).verify()  # type: ignore[arg-type]
+
+
+def test_unsalted_checkpoint_shows_a_contract_what_it_hashes() -> None:
+    salted = checkpoint_of(state_salt=sha256(b"salt"))
+    with pytest.raises(DigestMismatch, match="leaf 3 names the state"):
+        _ = salted.opened
+    plain = salted.unsalted()
+    plain.verify()
+    opened = plain.opened
+    assert (opened.index, opened.step, opened.model, opened.optimizer) == (3, 30, *astuple_of(roots_of(3)))
+    assert (opened.leaf, opened.digest(CTX, SEED)) == (plain.leaf, plain.leaf.digest(CTX, SEED))
+
+
+def astuple_of(roots: StateRoots) -> tuple[Root, Root]:
+    return roots.model, roots.optimizer
+
+
+def test_a_leaf_with_results_on_held_out_records_is_refused() -> None:
+    body = checkpoint_of().leaf.to_json() | {"held_out": str(sha256(b"results"))}
+    with pytest.raises(InputRefused, match=r"held-out records, 0x.*, which are not supported yet"):
+        Leaf.from_json(body)
+
+
+def test_state_roots_are_read_back() -> None:
+    assert StateRoots.from_json(roots_of(1).to_json()) == roots_of(1)
+    with pytest.raises(InputRefused, match="a state's roots has the fields"):
+        StateRoots.from_json({"model": str(ZERO)})
+
+
+def test_a_key_of_salts_has_32_bytes() -> None:
+    with pytest.raises(InputRefused, match="32 bytes, not 31"):
+        SaltKeys(bytes(32), bytes(31))
 
 
 @pytest.mark.parametrize(
@@ -218,9 +325,9 @@ def test_checkpoint_refuses_metrics_that_do_not_open_its_leaf() -> None:
     [
         b"{}",
         b"[]",
-        b'{"leaf":{},"metrics":{},"salt":"0x"}',
+        b'{"leaf":{},"model":"0x","optimizer":"0x","metrics":{},"salt":"0x","state_salt":null}',
         b'{"leaf":',
-        b'{"leaf":1,"metrics":{"loss":true},"salt":2}',
+        b'{"leaf":1,"model":1,"optimizer":1,"metrics":{"loss":true},"salt":2,"state_salt":3}',
     ],
 )
 def test_checkpoint_refuses_what_is_none(line: bytes) -> None:
@@ -229,15 +336,31 @@ def test_checkpoint_refuses_what_is_none(line: bytes) -> None:
 
 
 def test_leaf_is_hashed_as_written_down() -> None:
-    model, optimizer, *rest = (sha256(bytes([place])) for place in range(5))
-    leaf = Leaf(1, 10, Root(model), Root(optimizer), *rest)
-    state = tagged("fitchain/state/v2", leaf.model, leaf.optimizer)
-    words = (CTX, SEED, 1, 10, state, leaf.records, leaf.metrics, leaf.previous)
+    state, records, metrics, held_out, previous = (sha256(bytes([place])) for place in range(5))
+    leaf = Leaf(1, 10, state, records, metrics, held_out, previous)
+    words = (CTX, SEED, 1, 10, state, records, metrics, held_out, previous)
     assert leaf.digest(CTX, SEED) == tagged("fitchain/leaf/v2", *words)
 
 
+def test_a_state_is_hashed_as_written_down() -> None:
+    roots, salt = roots_of(1), sha256(b"salt")
+    assert roots.digest == tagged("fitchain/state/v2", roots.model, roots.optimizer)
+    assert state_word(roots.digest, None) == roots.digest
+    assert state_word(roots.digest, salt) == tagged("fitchain/salted-state/v2", salt, roots.digest)
+
+
+def test_leaf_and_transcript_are_those_of_the_contracts() -> None:
+    """tests/contracts/vectors.json is what the forge tests compare the contracts with."""
+    vectors = json.loads((Path(__file__).parent / "contracts" / "vectors.json").read_text())
+    words = ("model", "optimizer", "records", "metrics", "held-out", "previous", "ctx", "seed")
+    model, optimizer, records, metrics, held_out, previous, ctx, seed = (sha256(word.encode()) for word in words)
+    opened = OpenedLeaf(7, 14, Root(model), Root(optimizer), records, metrics, held_out, previous)
+    assert str(opened.roots.digest) == vectors["state"]
+    assert str(opened.digest(ctx, seed)) == vectors["leaf"]
+
+
 def test_salts_differ_by_leaf_and_by_key() -> None:
-    assert len({metrics_salt(key, index) for key in (bytes(32), bytes([1]) * 32) for index in range(3)}) == 6
+    assert len({leaf_salt(key, index) for key in (bytes(32), bytes([1]) * 32) for index in range(3)}) == 6
 
 
 def test_records_digest_depends_on_the_order() -> None:

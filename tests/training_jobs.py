@@ -17,13 +17,14 @@ from fitchain.pod.compute.model import export
 from fitchain.pod.jobs.worker import Task
 from fitchain.pod.values.digest import Digest, sha256
 from fitchain.pod.values.graph import Graph, Input
-from fitchain.pod.values.leaf import Checkpoint
+from fitchain.pod.values.leaf import Checkpoint, SaltKeys
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.state import TensorBytes, model_root, write_safetensors
 
 torch.set_num_threads(1)  # as the recipes say; and two threads on a busy machine wait for each other most of the time
 
-CTX, SEED, SALT_KEY = sha256(b"ctx"), sha256(b"seed"), bytes(range(32))
+CTX, SEED = sha256(b"ctx"), sha256(b"seed")
+SALT_KEYS = SaltKeys(bytes(range(32)), bytes(range(32, 64)))
 COLUMNS = ("a", "b", "c", "d")
 
 
@@ -71,22 +72,25 @@ def recipe(**changes: Any) -> Recipe:
             "version": "fitchain/recipe/v2",
             "graph": str(graph.digest),
             "initial_model": str(model_root(initial)),
+            "base": None,
             "dataset": str(sha256(b"dataset")),
             "inputs": [list(COLUMNS)],
             "target": "kind",
             "rows": [0, 40],
+            "held_out": None,
             "transform": {"a": {"mean": 0.25, "scale": 1.5}},
             "loss": {"name": "cross_entropy", "arguments": {}},
             "optimizer": {"name": "AdamW", "arguments": {"weight_decay": 0.01}},
             "learning_rates": [[steps // 2, 0.01], [steps - steps // 2, 0.005]],
             "batch_size": 8,
             "steps": steps,
-            "segment": 4,
-            "group": 4,
+            "segment_steps": 4,
+            "group_leaves": 4,
             "dtype": "float32",
             "environment": {"class": "cpu-x86-64-v3", "threads": 1, "torch": installed_torch(), "probe": None},
             "metrics": ["loss", "accuracy"],
-            "audit": {"segments": 0, "verifiers": 0, "mode": "open", "panel": None},
+            "privacy": None,
+            "audit": {"drawn_segments": 0, "verifiers": 0, "mode": "open", "panel": None},
             **changes,
         }
     )
@@ -111,7 +115,7 @@ def job_folder(
     (folder / "graph.json").write_bytes(graph.encode())
     write_safetensors(folder / "initial.safetensors", weights)
     (records or table()).write_npz(folder / "records.npz")
-    Task(mode, CTX, seed, SALT_KEY, keep_every=keep_every, **order).write(folder)
+    Task(mode, CTX, seed, SALT_KEYS, keep_every=keep_every, **order).write(folder)
     return folder
 
 

@@ -38,7 +38,7 @@ def rehearse(folder: Path, put_records: Callable[[Path], object]) -> Event:
         for name in OFFER_FILES:
             shutil.copyfile(folder / name, scratch / name)
         put_records(scratch / "records.npz")
-        Task("rehearse", ctx=ZERO, seed=ZERO, salt_key=bytes(32), keep_every=1 << 30).write(scratch)
+        Task("rehearse", ctx=ZERO, seed=ZERO, keep_every=1 << 30).write(scratch)
         ended = run_worker(scratch)
     if ended["event"] == "diverged":
         raise InputRefused(

@@ -94,7 +94,7 @@ class Keys:
         """Derive 32 secret bytes for one purpose; they are the same after every restart.
 
         Args:
-            purpose: `fitchain/<what>/v1`.
+            purpose: `fitchain/<what>/v2`.
             words: what they are for: digests or unsigned integers.
 
         Source: RFC 5869 (HKDF-SHA256); input the age identity's scalar, info the purpose's SHA-256

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from fitchain.pod.ports.agreement.terms import Anchor, Ending
+from fitchain.pod.ports.agreement.terms import Anchor, DeliveredLeaf, Ending
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.values.digest import Digest, Root, inclusion_path, node_hash, peaks, published_root, tree_root
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused
-from fitchain.pod.values.leaf import Checkpoint, Leaf, verify_chain
+from fitchain.pod.values.leaf import Checkpoint, Leaf, OpenedLeaf, StateRoots, verify_chain
 
-__all__ = ["Checkpoint", "Group", "Leaf", "Transcript", "check_anchors"]
+__all__ = ["Checkpoint", "Group", "Leaf", "OpenedLeaf", "StateRoots", "Transcript", "check_anchors"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +102,45 @@ class Transcript:
             standing_peaks = grow(standing_peaks, root, index)
         return tuple(groups)
 
-    def ending(self, group_leaves: int, delivery: Cid, identity: Cid | None = None) -> Ending:
+    def open(self, index: int, roots: StateRoots) -> OpenedLeaf:
+        """Open a leaf whose state is not salted.
+
+        Args:
+            index: of the leaf.
+            roots: of its state.
+
+        Raises:
+            InputRefused: there is no leaf of that index.
+            DigestMismatch: the leaf names another state, or is salted.
+        """
+        if not 0 <= index < self.count:
+            raise InputRefused(f"the transcript has {self.count} leaves and none of index {index}")
+        return OpenedLeaf.of(self.leaves[index], roots)
+
+    # Many parameters: the two states that are opened, and where the two CIDs of what is handed over
+    # lead.
+    def ending(
+        self,
+        group_leaves: int,
+        last: StateRoots,
+        delivery: Cid,
+        identity: Cid | None = None,
+        delivered: tuple[int, StateRoots] | None = None,
+    ) -> Ending:
         """What `finish` or `diverge` passes for these leaves.
 
         Args:
             group_leaves: leaves an anchor covers (A), a power of two.
+            last: roots of the last leaf's state.
             delivery: CID of weights and certificate, sealed to the job's identity.
             identity: CID of that identity, sealed to the scientist; None while it is withheld.
+            delivered: index of the leaf whose model is delivered, and its state's roots; None for
+                the last leaf, as always after `diverge`.
 
         Raises:
-            InputRefused: there is no leaf, or A is not a power of two.
+            InputRefused: there is no leaf, A is not a power of two, or the delivered leaf is none
+                between the first and the last.
+            DigestMismatch: a leaf that is opened names another state, or is salted.
         """
         if not self.leaves:
             raise InputRefused("a transcript without a leaf has no ending")
@@ -119,7 +148,22 @@ class Transcript:
         before, tail = peaks(self.digests[:anchored]), peaks(self.digests[anchored:])
         smallest = (before + tail)[-1][1]
         path = inclusion_path(self.digests[self.count - smallest :], smallest - 1)
-        return Ending(_roots(before), _roots(tail), self.leaves[-1], tuple(path), delivery, identity)
+        return Ending(
+            peaks=_roots(before),
+            tail=_roots(tail),
+            last=self.open(self.count - 1, last),
+            path=tuple(path),
+            delivery=delivery,
+            identity=identity,
+            delivered=None if delivered is None else self._delivered(*delivered),
+        )
+
+    def _delivered(self, index: int, roots: StateRoots) -> DeliveredLeaf:
+        if not 0 < index < self.count - 1:
+            raise InputRefused(
+                f"leaf {index} cannot be delivered beside the last: it is none between leaf 0 and leaf {self.count - 1}"
+            )
+        return DeliveredLeaf(self.open(index, roots), tuple(inclusion_path(self.digests, index)))
 
 
 def check_anchors(transcript: Transcript, anchors: Sequence[Anchor], group_leaves: int) -> None:

@@ -111,7 +111,7 @@ def tagged(tag: str, *words: Word) -> Digest:
     """Hash a structure of 32-byte words under its version tag.
 
     Args:
-        tag: `fitchain/<what>/v1`.
+        tag: `fitchain/<what>/v2`.
         words: digests, or unsigned integers written as 32 bytes big-endian.
 
     Returns:

@@ -2,24 +2,30 @@
 
 It knows digests and counts; nothing of models, records or chains. No torch.
 
-    leaf j = tagged("fitchain/leaf/v2", ctx, seed, j, s_j, state digest, records digest, metrics
-    digest, leaf j-1)
+    leaf j = tagged("fitchain/leaf/v2", ctx, seed, j, s_j, state word, records digest, metrics
+    digest, held-out digest, leaf j-1)
 
-A `Leaf` is what is proven; a `Checkpoint` is a leaf together with the metrics and the salt that
-open its metrics digest. The owner keeps checkpoints, one a line, in `leaves.jsonl`.
+The state word of leaf 0, of the delivered leaf and of the last is the state digest. Any other leaf
+has it salted: records order, graph and weights may be known to others, and a leaf that names its
+state would confirm a guess of the records.
+
+A `Leaf` is what is proven, an `OpenedLeaf` one whose state stands in it unsalted, with the two
+roots that make the state up: what a contract recomputes. A `Checkpoint` is a leaf together with
+everything that opens it. The owner keeps checkpoints, one a line, in `leaves.jsonl`.
 """
 
 from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fitchain.pod.values.digest import (
+    DIGEST_BYTES,
     ZERO,
     Digest,
     Json,
@@ -31,6 +37,7 @@ from fitchain.pod.values.digest import (
     tagged,
 )
 from fitchain.pod.values.errors import ClaimMismatch, DigestMismatch, InputRefused
+from fitchain.pod.values.state import state_digest
 
 Metrics = Mapping[str, float]
 Indices = npt.NDArray[np.uint64]
@@ -41,20 +48,25 @@ LINE_BYTES = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """The transcript's entry after step `step`, number `index` from zero."""
+    """The transcript's entry after step `step`, number `index` from zero.
+
+    Args:
+        index: its number, j.
+        step: completed steps, s_j.
+        state: the state word: the state digest, salted or not.
+        records: digest of the records that the segment used which ends here.
+        metrics: salted digest of that segment's metrics.
+        held_out: digest of the results on held-out records; zero where there are none.
+        previous: digest of the leaf before; zero in leaf 0.
+    """
 
     index: int
     step: int
-    model: Root
-    optimizer: Root
+    state: Digest
     records: Digest
     metrics: Digest
+    held_out: Digest
     previous: Digest
-
-    @property
-    def state(self) -> Digest:
-        """The state digest: model root and optimizer root under one tag."""
-        return tagged("fitchain/state/v2", self.model, self.optimizer)
 
     def digest(self, ctx: Digest, seed: Digest) -> Digest:
         """Digest the leaf within its job.
@@ -63,58 +75,170 @@ class Leaf:
             ctx: the agreement's context, so that no leaf serves another job, chain or deployment.
             seed: the order seed.
         """
-        words = (self.index, self.step, self.state, self.records, self.metrics, self.previous)
+        words = (self.index, self.step, self.state, self.records, self.metrics, self.held_out, self.previous)
         return tagged("fitchain/leaf/v2", ctx, seed, *words)
 
     def to_json(self) -> dict[str, Json]:
         """The leaf as a JSON object: two numbers and five digests."""
-        return {
-            "index": self.index,
-            "step": self.step,
-            "model": str(self.model),
-            "optimizer": str(self.optimizer),
-            "records": str(self.records),
-            "metrics": str(self.metrics),
-            "previous": str(self.previous),
-        }
+        digests = {name: str(getattr(self, name)) for name in _DIGESTS}
+        return {"index": self.index, "step": self.step, **digests}
 
     @classmethod
     def from_json(cls, value: Any) -> Leaf:
         """Read the JSON form.
 
         Raises:
-            InputRefused: a field is missing, unknown or not of its type.
+            InputRefused: a field is missing, unknown or not of its type, or the leaf names results
+                on held-out records, which no recipe can ask for yet.
         """
         fields = _object(value, "a leaf", cls.__dataclass_fields__)
         index, step = _count(fields["index"], "index"), _count(fields["step"], "step")
-        model, optimizer = (Root(Digest.parse(fields[name])) for name in ("model", "optimizer"))
-        rest = (Digest.parse(fields[name]) for name in ("records", "metrics", "previous"))
-        return cls(index, step, model, optimizer, *rest)
+        leaf = cls(index, step, *(Digest.parse(fields[name]) for name in _DIGESTS))
+        if leaf.held_out != ZERO:
+            raise InputRefused(
+                f"leaf {index} names results on held-out records, {leaf.held_out}, which are not supported yet",
+                "this release reads leaves whose held_out is zero",
+            )
+        return leaf
+
+
+_DIGESTS = ("state", "records", "metrics", "held_out", "previous")
+
+
+@dataclass(frozen=True, slots=True)
+class StateRoots:
+    """The two roots that make up a state."""
+
+    model: Root
+    optimizer: Root
+
+    @property
+    def digest(self) -> Digest:
+        """The state digest: both roots under one tag."""
+        return state_digest(self.model, self.optimizer)
+
+    def to_json(self) -> dict[str, Json]:
+        """The roots as a JSON object."""
+        return {"model": str(self.model), "optimizer": str(self.optimizer)}
+
+    @classmethod
+    def from_json(cls, value: Any) -> StateRoots:
+        """Read the JSON form.
+
+        Raises:
+            InputRefused: a field is missing, unknown or no root.
+        """
+        fields = _object(value, "a state's roots", cls.__dataclass_fields__)
+        return cls(*(Root(Digest.parse(fields[name])) for name in ("model", "optimizer")))
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedLeaf:
+    """A leaf whose state word is the state digest, with that state's roots: `struct Leaf` of the
+    contracts, field by field."""
+
+    index: int
+    step: int
+    model: Root
+    optimizer: Root
+    records: Digest
+    metrics: Digest
+    held_out: Digest
+    previous: Digest
+
+    @classmethod
+    def of(cls, leaf: Leaf, roots: StateRoots) -> OpenedLeaf:
+        """Open a leaf with the roots that stand beside it.
+
+        Raises:
+            DigestMismatch: they are not of the state that the leaf names, or the leaf is salted.
+        """
+        if leaf.state != roots.digest:
+            raise DigestMismatch(
+                f"leaf {leaf.index} names the state {leaf.state}, and the roots beside it make up {roots.digest}"
+            )
+        rest = (leaf.records, leaf.metrics, leaf.held_out, leaf.previous)
+        return cls(leaf.index, leaf.step, roots.model, roots.optimizer, *rest)
+
+    @property
+    def roots(self) -> StateRoots:
+        """The state's roots."""
+        return StateRoots(self.model, self.optimizer)
+
+    @property
+    def leaf(self) -> Leaf:
+        """The leaf itself."""
+        rest = (self.records, self.metrics, self.held_out, self.previous)
+        return Leaf(self.index, self.step, self.roots.digest, *rest)
+
+    def digest(self, ctx: Digest, seed: Digest) -> Digest:
+        """Digest the leaf within its job, as `Leaf.digest`."""
+        return self.leaf.digest(ctx, seed)
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A leaf with what opens its metrics digest; the owner's, the scientist's by sealed note."""
+    """A leaf with what opens its state and its metrics; the owner's, a drawn verifier's in
+    evidence.
+
+    Args:
+        leaf: what is proven.
+        model, optimizer: the state's roots.
+        metrics: of the segment that ends here.
+        salt: of the metrics.
+        state_salt: of the state; None where the leaf names the state digest itself.
+    """
 
     leaf: Leaf
+    model: Root
+    optimizer: Root
     metrics: Metrics
     salt: Digest
+    state_salt: Digest | None = None
+
+    @property
+    def roots(self) -> StateRoots:
+        """The state's roots."""
+        return StateRoots(self.model, self.optimizer)
+
+    @property
+    def opened(self) -> OpenedLeaf:
+        """The leaf as a contract is shown it.
+
+        Raises:
+            DigestMismatch: the leaf's state is salted, or another.
+        """
+        return OpenedLeaf.of(self.leaf, self.roots)
+
+    def unsalted(self) -> Checkpoint:
+        """The same checkpoint with the state digest itself in its leaf, whose digest is another
+        then."""
+        return replace(self, leaf=replace(self.leaf, state=self.roots.digest), state_salt=None)
 
     def verify(self) -> None:
-        """Check that metrics and salt open the leaf's metrics digest.
+        """Check that the roots and the metrics open the leaf.
 
         Raises:
             DigestMismatch: they do not.
         """
-        opened = metrics_digest(self.metrics, self.salt)
-        if opened != self.leaf.metrics:
+        if (word := state_word(self.roots.digest, self.state_salt)) != self.leaf.state:
             raise DigestMismatch(
-                f"the metrics of leaf {self.leaf.index} digest to {opened}, and the leaf says {self.leaf.metrics}"
+                f"the state of leaf {self.leaf.index} opens to {word}, and the leaf says {self.leaf.state}"
+            )
+        if (digest := metrics_digest(self.metrics, self.salt)) != self.leaf.metrics:
+            raise DigestMismatch(
+                f"the metrics of leaf {self.leaf.index} digest to {digest}, and the leaf says {self.leaf.metrics}"
             )
 
     def to_json(self) -> dict[str, Json]:
         """The checkpoint as a JSON object."""
-        return {"leaf": self.leaf.to_json(), "metrics": dict(self.metrics), "salt": str(self.salt)}
+        return {
+            "leaf": self.leaf.to_json(),
+            **self.roots.to_json(),
+            "metrics": dict(self.metrics),
+            "salt": str(self.salt),
+            "state_salt": None if self.state_salt is None else str(self.state_salt),
+        }
 
     @classmethod
     def from_json(cls, value: Any) -> Checkpoint:
@@ -131,7 +255,10 @@ class Checkpoint:
             exact = {name: float(number) for name, number in metrics.items()}
         except OverflowError:
             raise InputRefused("a checkpoint's metrics are doubles, and one is an integer beyond them") from None
-        return cls(Leaf.from_json(fields["leaf"]), exact, Digest.parse(fields["salt"]))
+        roots = StateRoots.from_json({name: fields[name] for name in ("model", "optimizer")})
+        state_salt = None if fields["state_salt"] is None else Digest.parse(fields["state_salt"])
+        salts = Digest.parse(fields["salt"]), state_salt
+        return cls(Leaf.from_json(fields["leaf"]), roots.model, roots.optimizer, exact, *salts)
 
     def to_line(self) -> bytes:
         """The checkpoint as one line of `leaves.jsonl`."""
@@ -147,6 +274,27 @@ class Checkpoint:
         return cls.from_json(parse_json(line, LINE_BYTES))
 
 
+@dataclass(frozen=True, slots=True)
+class SaltKeys:
+    """The job's secrets from which the salts of its leaves derive, 32 bytes each.
+
+    Raises:
+        InputRefused: one has another length.
+    """
+
+    metrics: bytes = field(repr=False)
+    states: bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        for key in (self.metrics, self.states):
+            if len(key) != DIGEST_BYTES:
+                raise InputRefused(f"a key of salts has {DIGEST_BYTES} bytes, not {len(key)}")
+
+
+NO_SALT_KEYS = SaltKeys(bytes(DIGEST_BYTES), bytes(DIGEST_BYTES))
+"""The keys where nothing that is salted leaves the host: a rehearsal, an audit, an evaluation."""
+
+
 def records_digest(indices: Indices) -> Digest:
     """Digest the records that a segment used, in training order.
 
@@ -157,8 +305,8 @@ def records_digest(indices: Indices) -> Digest:
     return tagged("fitchain/batches/v2", little_endian.size, blake3_digest(little_endian.data.cast("B")))
 
 
-def metrics_salt(key: bytes, index: int) -> Digest:
-    """Derive the salt of leaf `index`'s metrics.
+def leaf_salt(key: bytes, index: int) -> Digest:
+    """Derive a salt of leaf `index`.
 
     Args:
         key: 32 bytes, the job's secret for this purpose.
@@ -168,6 +316,19 @@ def metrics_salt(key: bytes, index: int) -> Digest:
         HMAC-SHA256(key, uint64 big-endian index) (RFC 2104).
     """
     return Digest(hmac.digest(key, index.to_bytes(8, "big"), "sha256"))
+
+
+def state_word(state: Digest, salt: Digest | None) -> Digest:
+    """What a leaf says of a state.
+
+    Args:
+        state: the state digest.
+        salt: the leaf's salt; None for leaf 0, the delivered leaf and the last.
+
+    Returns:
+        The state digest, or `tagged("fitchain/salted-state/v2", salt, state digest)`.
+    """
+    return state if salt is None else tagged("fitchain/salted-state/v2", salt, state)
 
 
 def metrics_digest(metrics: Metrics, salt: Digest) -> Digest:

@@ -182,7 +182,7 @@ def write_safetensors(path: Path, tensors: Tensors, metadata: Mapping[str, str] 
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     finally:
         part.unlink(missing_ok=True)
 
@@ -224,7 +224,8 @@ def _metadata(tensors: Tensors, metadata: Mapping[str, str]) -> dict[str, str]:
     return {**metadata, KINDS_KEY: canonical_json(kinds).decode()}
 
 
-def _sync_folder(path: Path) -> None:
+def sync_folder(path: Path) -> None:
+    """Make sure that the names in a folder are on disk: of files that were made or renamed."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

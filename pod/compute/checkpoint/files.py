@@ -1,7 +1,8 @@
 """What a job folder keeps of a training: leaves, one checkpoint a line, and states, one file each
 (no torch).
 
-leaves.jsonl                 appended to, on disk before anybody is told
+leaves.jsonl                 appended to, on disk before anybody is told; only the last line of a run
+                             that diverged is written anew
 states/<step>.safetensors    `model/<name>` and `optimizer/<parameter>/<key>`, whole or not at all
 """
 
@@ -14,8 +15,15 @@ from pathlib import Path
 
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import DigestMismatch, InputRefused
-from fitchain.pod.values.leaf import Checkpoint, Leaf
-from fitchain.pod.values.state import TensorBytes, model_root, optimizer_root, read_safetensors, write_safetensors
+from fitchain.pod.values.leaf import Checkpoint
+from fitchain.pod.values.state import (
+    TensorBytes,
+    model_root,
+    optimizer_root,
+    read_safetensors,
+    sync_folder,
+    write_safetensors,
+)
 
 LEAVES = "leaves.jsonl"
 STATES = "states"
@@ -30,7 +38,7 @@ def read_leaves(folder: Path) -> tuple[Checkpoint, ...]:
 
     Raises:
         InputRefused: a whole line is no checkpoint.
-        DigestMismatch: a checkpoint's metrics do not open its leaf.
+        DigestMismatch: a checkpoint does not open its leaf.
     """
     return _read(folder)[0]
 
@@ -44,7 +52,7 @@ def trim_leaves(folder: Path) -> tuple[tuple[Checkpoint, ...], int]:
 
     Raises:
         InputRefused: a line before the last is no checkpoint.
-        DigestMismatch: a checkpoint's metrics do not open its leaf.
+        DigestMismatch: a checkpoint does not open its leaf.
     """
     checkpoints, kept_bytes, all_bytes = _read(folder, torn_end=True)
     if kept_bytes < all_bytes:
@@ -60,6 +68,20 @@ def append_leaf(folder: Path, checkpoint: Checkpoint) -> None:
         file.write(checkpoint.to_line())
         file.flush()
         os.fsync(file.fileno())
+
+
+def replace_last_leaf(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write the last checkpoint anew; the file holds the one or the other, whatever happens
+    meanwhile."""
+    path = folder / LEAVES
+    lines = path.read_bytes().splitlines(keepends=True)
+    part = folder / f".{LEAVES}.part"
+    with part.open("wb") as file:
+        file.write(b"".join([*lines[:-1], checkpoint.to_line()]))
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+    sync_folder(folder)
 
 
 def _read(folder: Path, torn_end: bool = False) -> tuple[tuple[Checkpoint, ...], int, int]:
@@ -89,18 +111,20 @@ class KeptState:
     model: Mapping[str, TensorBytes]
     optimizer: Mapping[str, TensorBytes]
 
-    def verify(self, leaf: Leaf) -> None:
-        """Check that it is the state that a leaf names.
+    def verify(self, checkpoint: Checkpoint) -> None:
+        """Check that it is the state of a checkpoint that opens its leaf.
 
         Raises:
             DigestMismatch: it is another.
         """
         for what, root, recorded in (
-            ("model", model_root(self.model), leaf.model),
-            ("optimizer", optimizer_root(self.optimizer), leaf.optimizer),
+            ("model", model_root(self.model), checkpoint.model),
+            ("optimizer", optimizer_root(self.optimizer), checkpoint.optimizer),
         ):
             if root != recorded:
-                raise DigestMismatch(f"the state's {what} has the root {root}, and leaf {leaf.index} says {recorded}")
+                raise DigestMismatch(
+                    f"the state's {what} has the root {root}, and leaf {checkpoint.leaf.index} says {recorded}"
+                )
 
 
 def state_path(folder: Path, step: int) -> Path:

@@ -26,14 +26,27 @@ from fitchain.pod.compute.model.tensors import tensor_bytes
 from fitchain.pod.compute.training import Diverged
 from fitchain.pod.values.digest import ZERO, Digest, blake3_digest
 from fitchain.pod.values.errors import DigestMismatch
-from fitchain.pod.values.leaf import Checkpoint, Indices, Leaf, Metrics, metrics_digest, metrics_salt, records_digest
+from fitchain.pod.values.leaf import (
+    Checkpoint,
+    Indices,
+    Leaf,
+    Metrics,
+    SaltKeys,
+    StateRoots,
+    leaf_salt,
+    metrics_digest,
+    records_digest,
+    state_word,
+)
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.state import Tensors, model_root, optimizer_root
 
 BUFFERS = 2
 ALIGNMENT_BYTES = 64
 _FLOATS = {"F32": np.float32, "F64": np.float64}
-_PARTS = {"model": "model root", "optimizer": "optimizer root", "previous": "leaf before"}
+_LEAF_PARTS = {"step": "step", "records": "records", "metrics": "metrics"}
+_ROOTS = {"model": "model root", "optimizer": "optimizer root"}
+_LINKS = {"state": "state", "held_out": "held-out results", "previous": "leaf before"}
 
 
 Key = tuple[str, str]
@@ -116,7 +129,7 @@ class Recorder(AbstractContextManager["Recorder"]):
         ctx: the agreement's context.
         seed: the order seed.
         recipe: which steps have leaves.
-        salt_key: 32 bytes from which the salts of the metrics derive.
+        salt_keys: from which the salts of metrics and states derive.
         keep_every: which states are kept: those of every a-th leaf, and the last. Leaf 0's is the
             initial model itself.
         recorded: checkpoints recorded before; those taken again must come out equal.
@@ -133,7 +146,7 @@ class Recorder(AbstractContextManager["Recorder"]):
         ctx: Digest,
         seed: Digest,
         recipe: Recipe,
-        salt_key: bytes,
+        salt_keys: SaltKeys,
         keep_every: int = 1,
         *,
         recorded: Sequence[Checkpoint] = (),
@@ -141,7 +154,7 @@ class Recorder(AbstractContextManager["Recorder"]):
         on_leaf: Callable[[Recorded], None] | None = None,
     ) -> None:
         self.folder, self.ctx, self.seed, self.recipe = folder, ctx, seed, recipe
-        self.salt_key, self.keep_every, self.on_leaf = salt_key, keep_every, on_leaf
+        self.salt_keys, self.keep_every, self.on_leaf = salt_keys, keep_every, on_leaf
         self.checkpoints = list(recorded)
         self._next = first
         self._previous = self.checkpoints[first - 1].leaf.digest(ctx, seed) if first else ZERO
@@ -213,26 +226,29 @@ class Recorder(AbstractContextManager["Recorder"]):
     def _keep(self, taken: _Taken) -> None:
         """Make the leaf of a state, compare or append it, keep the state if it is due."""
         state = self._state(taken.buffer)
-        index, salt = self._next, metrics_salt(self.salt_key, self._next)
+        index, salt = self._next, leaf_salt(self.salt_keys.metrics, self._next)
         if index > 0:  # leaf 0 is what was agreed on, whatever it is
             refuse_not_finite(state.model, taken.step)
+        roots = StateRoots(model_root(state.model, self._frozen_digests), optimizer_root(state.optimizer))
+        state_salt = self._state_salt(index)
         leaf = Leaf(
             index=index,
             step=taken.step,
-            model=model_root(state.model, self._frozen_digests),
-            optimizer=optimizer_root(state.optimizer),
+            state=state_word(roots.digest, state_salt),
             records=records_digest(taken.indices),
             metrics=metrics_digest(taken.metrics, salt),
+            held_out=ZERO,
             previous=self._previous,
         )
-        checkpoint, digest = Checkpoint(leaf, taken.metrics, salt), leaf.digest(self.ctx, self.seed)
+        checkpoint = Checkpoint(leaf, roots.model, roots.optimizer, taken.metrics, salt, state_salt)
+        digest = leaf.digest(self.ctx, self.seed)
         if new := index == len(self.checkpoints):
             append_leaf(self.folder, checkpoint)
             self.checkpoints.append(checkpoint)
         elif digest != (recorded_digest := self.checkpoints[index].leaf.digest(self.ctx, self.seed)):
             raise DigestMismatch(
                 f"leaf {index} comes out as {digest}, and {recorded_digest} was recorded before:"
-                f" {difference(leaf, self.checkpoints[index].leaf)}",
+                f" {difference(checkpoint, self.checkpoints[index])}",
                 "the host, its torch or the job's files changed since: nothing more can be recorded on top of these"
                 " leaves",
             )
@@ -241,6 +257,13 @@ class Recorder(AbstractContextManager["Recorder"]):
         self._next, self._previous = index + 1, digest
         if self.on_leaf is not None:
             self.on_leaf(Recorded(checkpoint, digest, new, kept))
+
+    def _state_salt(self, index: int) -> Digest | None:
+        """The salt of a leaf's state; None for leaf 0 and the last, and for a leaf that was recorded
+        without: a run that diverged ended there, and is found to have done so once more."""
+        ends = index in (0, self.recipe.leaf_count - 1)
+        recorded = index < len(self.checkpoints) and self.checkpoints[index].state_salt is None
+        return None if ends or recorded else leaf_salt(self.salt_keys.states, index)
 
     def _state(self, buffer: Buffer) -> KeptState:
         """The copy as named bytes; tensors that never change are hashed here, once."""
@@ -280,10 +303,10 @@ def refuse_not_finite(model: Tensors, step: int) -> None:
             raise Diverged(step, f"the parameter {name} is not finite")
 
 
-def difference(computed: Leaf, recorded: Leaf) -> str:
-    """The first part in which two leaves of one place differ, with both values; empty where they
-    are equal."""
-    for part in ("step", "records", "metrics", "model", "optimizer", "previous"):
-        if getattr(computed, part) != getattr(recorded, part):
-            return f"{_PARTS.get(part, part)} {getattr(computed, part)}, not {getattr(recorded, part)}"
-    return ""
+def difference(computed: Checkpoint, recorded: Checkpoint) -> str:
+    """The first part in which two checkpoints of one place differ, with both values; empty where
+    their leaves are equal."""
+    parts = [(words, getattr(computed.leaf, name), getattr(recorded.leaf, name)) for name, words in _LEAF_PARTS.items()]
+    parts += [(words, getattr(computed, name), getattr(recorded, name)) for name, words in _ROOTS.items()]
+    parts += [(words, getattr(computed.leaf, name), getattr(recorded.leaf, name)) for name, words in _LINKS.items()]
+    return next((f"{words} {mine}, not {theirs}" for words, mine, theirs in parts if mine != theirs), "")

@@ -23,6 +23,7 @@ from fitchain.pod.compute.dataset.mock import mock_table
 from fitchain.pod.compute.dataset.order import batches, batches_per_epoch
 from fitchain.pod.compute.dataset.policy import Disclosure, Policy
 from fitchain.pod.compute.dataset.records import (
+    NO_UNIT,
     Opening,
     Registration,
     check_unchanged,
@@ -31,12 +32,14 @@ from fitchain.pod.compute.dataset.records import (
     record_leaves,
     register,
     salt,
+    salts,
     verify_record,
 )
 from fitchain.pod.compute.dataset.table import Table
 
 __all__ = [
     "DTYPES",
+    "NO_UNIT",
     "Assemble",
     "Card",
     "Column",
@@ -58,5 +61,6 @@ __all__ = [
     "record_leaves",
     "register",
     "salt",
+    "salts",
     "verify_record",
 ]

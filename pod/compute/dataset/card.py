@@ -53,6 +53,10 @@ class Card:
         mock: CID of the mock data (NPZ), once there is one.
         probes: environment classes of the owner's host with their probes' digests, where a class
             ships none.
+        unit: the column that says whose record one is.
+        privacy: the budget of differential privacy.
+
+    The last two are None: no release supports them yet.
     """
 
     name: str
@@ -67,6 +71,8 @@ class Card:
     policy: Policy = field(default_factory=Policy)
     mock: Cid | None = None
     probes: Mapping[str, str] = field(default_factory=dict)
+    unit: None = None
+    privacy: None = None
 
     def __post_init__(self) -> None:
         names = [column.name for column in self.columns]
@@ -97,6 +103,8 @@ class Card:
         """
         fields = Fields("the card", value, ("version", *cls.__dataclass_fields__))
         fields.choice("version", (VERSION,))
+        fields.not_yet("unit", "units of privacy")
+        fields.not_yet("privacy", "budgets of differential privacy")
         texts = {label: _text(label, value[label], longest) for label, longest in _TEXTS.items()}
         transform = Fields("the card's transform", value["transform"], (), value["transform"]).value
         probes = Fields("the card's probes", value["probes"], (), value["probes"]).value
@@ -111,6 +119,8 @@ class Card:
             policy=Policy.from_json(value["policy"]),
             mock=None if value["mock"] is None else Cid.parse(Fields("mock", value["mock"], ("cid",)).text("cid", 100)),
             probes={name: str(Digest.parse(probe)) for name, probe in probes.items()},
+            unit=None,
+            privacy=None,
         )
 
     def json(self) -> dict[str, Any]:
@@ -125,6 +135,8 @@ class Card:
             "policy": self.policy.json(),
             "mock": None if self.mock is None else {"cid": str(self.mock)},
             "probes": dict(self.probes),
+            "unit": self.unit,
+            "privacy": self.privacy,
         }
 
     def encode(self) -> bytes:

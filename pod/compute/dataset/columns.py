@@ -22,7 +22,8 @@ Array = npt.NDArray[Any]
 DTYPES = ("float64", "float32", "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8", "bool")
 MOCK_MARK = "mock data made by fitchain, no real record"
 MOST_COLUMNS, MOST_RANK, MOST_NAME = 10_000, 8, 200
-SLAB_ROWS = 4096
+SLAB_ROWS, SLAB_BYTES = 4096, 16 << 20
+"""Up to how many rows, or how many bytes of them, are worked on at once."""
 
 
 @dataclass(frozen=True, slots=True)

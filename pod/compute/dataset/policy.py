@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fitchain.pod.values.audit_mode import AuditMode
+from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.fields import Fields
@@ -49,6 +50,9 @@ class Policy:
         metrics_leave: whether notes to the scientist carry the (rounded) metrics; it refuses no
             job.
         scientists: the accounts that may ask, lower-case 0x...; empty admits everyone.
+        panels: ids of the panels that may audit or settle disputes, lower-case 0x..., zeros for the
+            whole pool; None admits any. Another one takes a person's yes; so does every one where
+            it is empty.
     """
 
     minimum_price: int = 0
@@ -59,6 +63,7 @@ class Policy:
     disclosure_cap: int | None = 0
     metrics_leave: bool = True
     scientists: tuple[str, ...] = ()
+    panels: tuple[str, ...] | None = ()
 
     def admit(
         self, job: Recipe, price: int, scientist: str | None = None, disclosure: Disclosure = NOTHING_DISCLOSED
@@ -86,6 +91,14 @@ class Policy:
         if disclosure.mode is not None:
             self._admit_disclosure(disclosure.mode, disclosure)
 
+    def accepts_panel(self, panel: Digest) -> bool:
+        """Whether a panel may audit a job, or settle a dispute about it, without a person's yes.
+
+        Args:
+            panel: its id; zero for the whole pool.
+        """
+        return self.panels is None or str(panel) in self.panels
+
     def _admit_disclosure(self, mode: AuditMode, disclosure: Disclosure) -> None:
         if mode.discloses_more_than(self.disclosure_mode):
             raise InputRefused(f"the audit mode {mode} shows more than the policy's {self.disclosure_mode}")
@@ -96,7 +109,8 @@ class Policy:
     def json(self) -> dict[str, Any]:
         """The policy as it stands in a card."""
         words = {"minimum_price": str(self.minimum_price), "disclosure_mode": self.disclosure_mode.word}
-        return asdict(self) | words | {"scientists": list(self.scientists)}
+        panels = None if self.panels is None else list(self.panels)
+        return asdict(self) | words | {"scientists": list(self.scientists), "panels": panels}
 
     @classmethod
     def from_json(cls, value: Any) -> Policy:
@@ -106,7 +120,7 @@ class Policy:
             InputRefused: a field is missing, unknown, of the wrong type or out of bounds.
         """
         fields = Fields("the policy", value, cls.__dataclass_fields__)
-        steps, cap = value["maximum_steps"], value["disclosure_cap"]
+        steps, cap, panels = (value[key] for key in ("maximum_steps", "disclosure_cap", "panels"))
         return cls(
             minimum_price=amount("the policy: minimum_price", value["minimum_price"]),
             maximum_steps=None if steps is None else fields.integer("maximum_steps", 1, MOST_STEPS),
@@ -116,6 +130,7 @@ class Policy:
             disclosure_cap=None if cap is None else fields.integer("disclosure_cap", 0, MOST_ROWS),
             metrics_leave=fields.flag("metrics_leave"),
             scientists=tuple(_account(account) for account in fields.items("scientists", 0, 10_000)),
+            panels=None if panels is None else tuple(_panel(panel) for panel in fields.items("panels", 0, 10_000)),
         )
 
 
@@ -134,4 +149,10 @@ def amount(what: str, value: Any) -> int:
 def _account(value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch("0x[0-9a-f]{40}", value):
         raise InputRefused(f"the policy: an account is 0x and 40 lower-case hex digits, not {value!r:.60}")
+    return value
+
+
+def _panel(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch("0x[0-9a-f]{64}", value):
+        raise InputRefused(f"the policy: a panel is 0x and 64 lower-case hex digits, not {value!r:.80}")
     return value

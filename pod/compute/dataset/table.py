@@ -19,6 +19,7 @@ import numpy.typing as npt
 from fitchain.pod.compute.dataset.columns import (
     DTYPES,
     MOST_COLUMNS,
+    SLAB_BYTES,
     SLAB_ROWS,
     Array,
     Column,
@@ -159,15 +160,28 @@ class Table:
 
     def records(self, start: int = 0, stop: int | None = None) -> Iterator[memoryview]:
         """The bytes of the records in order, made for many at once in bounded memory."""
+        for low, high in self.slab_bounds(start, stop):
+            yield from (memoryview(row) for row in self.slab(low, high))
+
+    def slab_bounds(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, int]]:
+        """First record and end of each run of records whose bytes are made at once: a few thousand,
+        or some megabytes."""
         end = self.count if stop is None else stop
-        step_rows = max(1, min(SLAB_ROWS, (64 << 20) // self.record_bytes))
-        for low in range(start, end, step_rows):
-            high = min(low + step_rows, end)
-            schema = np.frombuffer(self.schema, np.uint8)
-            parts = [np.broadcast_to(schema, (high - low, len(schema)))]
-            parts += [_bytes_of(self.arrays[column.name][low:high]) for column in self.columns]
-            slab = np.concatenate(parts, axis=1)  # [rows, record_bytes]
-            yield from (memoryview(row) for row in slab)
+        rows = max(1, min(SLAB_ROWS, SLAB_BYTES // self.record_bytes))
+        return ((low, min(low + rows, end)) for low in range(start, end, rows))
+
+    def slab(self, start: int, stop: int, before: Sequence[Array] = ()) -> Array:
+        """The bytes of the records from `start` to before `stop`.
+
+        Args:
+            before: what shall stand before them in each row, uint8 `[stop - start, n]` each.
+
+        Returns:
+            uint8 `[stop - start, n + record_bytes]`, contiguous.
+        """
+        schema = np.broadcast_to(np.frombuffer(self.schema, np.uint8), (stop - start, len(self.schema)))
+        cells = (_bytes_of(self.arrays[column.name][start:stop]) for column in self.columns)
+        return np.concatenate([*before, schema, *cells], axis=1)
 
     def write_npz(self, path: Path) -> None:
         """Write the arrays as an NPZ file whose bytes depend on nothing but the table and the

@@ -58,7 +58,8 @@ class Job:
     """A job folder's contents.
 
     Args:
-        folder, task, recipe, graph, initial: its files.
+        folder, task, recipe, graph, initial: its files; of an audit that leaves the first segment
+            out, no initial tensors.
         table: its records.
         rows: of an audit, which of the dataset's records the table's rows are, rising; None where
             they are all.
@@ -87,10 +88,13 @@ class Job:
         if graph.digest != recipe.graph:
             raise DigestMismatch(f"{GRAPH} has the digest {graph.digest}, and the recipe says {recipe.graph}")
         graph.check(recipe.environment.name)
-        initial, _ = read_safetensors(folder / INITIAL)
-        if (root := model_root(initial)) != recipe.initial_model:
-            raise DigestMismatch(f"{INITIAL} has the model root {root}, and the recipe says {recipe.initial_model}")
-        if task.mode in ("audit", "explain") and (folder / EVIDENCE).exists():
+        audited = task.mode in ("audit", "explain") and (folder / EVIDENCE).exists()
+        initial: Mapping[str, TensorBytes] = {}
+        if not audited or 0 in task.segments:  # whatever it is worth, it spoils no segment but the first
+            initial, _ = read_safetensors(folder / INITIAL)
+            if (root := model_root(initial)) != recipe.initial_model:
+                raise DigestMismatch(f"{INITIAL} has the model root {root}, and the recipe says {recipe.initial_model}")
+        if audited:
             evidence = Evidence.read(folder)
             rows = records_of(recipe, task.seed, task.segments)
             return cls(folder, task, recipe, graph, initial, evidence.records.table(rows), rows, evidence)
@@ -159,7 +163,7 @@ class Job:
             index = indices[step]
             try:
                 state = read_state(self.folder, step)
-                state.verify(checkpoints[index].leaf)
+                state.verify(checkpoints[index])
                 return index, self.position_of(step, state)
             except FitchainError as error:
                 skipped(step, error.message)

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from fitchain.pod.compute.checkpoint import KeptState, read_leaves, trim_leaves, write_state
+from fitchain.pod.compute.checkpoint import KeptState, read_leaves, replace_last_leaf, trim_leaves, write_state
 from fitchain.pod.compute.checkpoint.recorder import Recorded, Recorder, difference, refuse_not_finite
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.model.tensors import tensor_bytes
@@ -23,7 +23,15 @@ from fitchain.pod.jobs.worker.task import REHEARSED_SEGMENTS
 from fitchain.pod.proof.audit.diagnosis import STATE_DIGESTS, StateDigests
 from fitchain.pod.values.digest import ZERO, Digest, sha256_file
 from fitchain.pod.values.errors import DigestMismatch, InputRefused, NotFound, Unusable
-from fitchain.pod.values.leaf import Checkpoint, Leaf, metrics_digest, records_digest, verify_chain
+from fitchain.pod.values.leaf import (
+    Checkpoint,
+    Leaf,
+    StateRoots,
+    metrics_digest,
+    records_digest,
+    state_word,
+    verify_chain,
+)
 from fitchain.pod.values.recipe.terms import CLASSIFICATION, METRICS, Choice
 from fitchain.pod.values.state import (
     TensorBytes,
@@ -61,7 +69,7 @@ def train(job: Job, emit: Emit) -> None:
     if checkpoints or dropped:
         emit("resumed", step=position.step, leaves=len(checkpoints), dropped_bytes=dropped)
     recorder = Recorder(
-        *(job.folder, job.task.ctx, job.task.seed, job.recipe, job.task.salt_key, job.task.keep_every),
+        *(job.folder, job.task.ctx, job.task.seed, job.recipe, job.task.salt_keys, job.task.keep_every),
         recorded=checkpoints,
         first=index + 1 if index else 0,
         on_leaf=lambda recorded: _emit_leaf(emit, recorded),
@@ -75,7 +83,7 @@ def train(job: Job, emit: Emit) -> None:
     except Diverged as end:
         _end(job, recorder, end, emit)
         return
-    _finish(job, recorder.checkpoints[-1].leaf, position.program, emit, started)
+    _finish(job, recorder.checkpoints[-1], position.program, emit, started)
 
 
 def rehearse(job: Job, emit: Emit) -> None:
@@ -115,7 +123,7 @@ def recompute(job: Job, emit: Emit) -> None:
     for wanted in job.task.segments:
         position = _recorded_position(job, wanted, emit)
         leaf, state = checkpoints[wanted].leaf, _kept(position)
-        state.verify(leaf)
+        state.verify(checkpoints[wanted])
         names = {"ctx": job.task.ctx, "leaf": leaf.digest(job.task.ctx, job.task.seed)}
         write_state(job.folder, leaf.step, state, names)
         emit("recomputed", index=wanted, step=leaf.step)
@@ -236,7 +244,7 @@ def _replay_one(job: Job, checkpoints: tuple[Checkpoint, ...], index: int, emit:
     )
     try:
         for at, step, segment in leaves_after(job, newest, position, _ticker(emit, job.recipe.steps)):
-            problem = difference(_leaf(job, checkpoints, at, step, segment, position), checkpoints[at].leaf)
+            problem = difference(_checkpoint(job, checkpoints, at, step, segment, position), checkpoints[at])
             if problem and at <= index:
                 return f"leaf {at}, on the way to the segment: {problem}"
             if at == index + 1:
@@ -246,24 +254,27 @@ def _replay_one(job: Job, checkpoints: tuple[Checkpoint, ...], index: int, emit:
     raise InputRefused(f"the recipe ends before leaf {index + 1}")
 
 
-def _leaf(
+def _checkpoint(
     job: Job,
     checkpoints: Mapping[int, Checkpoint] | tuple[Checkpoint, ...],
     index: int,
     step: int,
     segment: SegmentMetrics,
     position: Position,
-) -> Leaf:
-    """The leaf that a replay comes to, under the salt of the one that it is compared with."""
-    return Leaf(
+) -> Checkpoint:
+    """The checkpoint that a replay comes to, under the salts of the one that it is compared with."""
+    recorded, metrics = checkpoints[index], segment.values(job.recipe.metrics)
+    roots = StateRoots(model_root(position.program.tensors()), optimizer_root(_optimizer_bytes(position)))
+    leaf = Leaf(
         index=index,
         step=step,
-        model=model_root(position.program.tensors()),
-        optimizer=optimizer_root(_optimizer_bytes(position)),
+        state=state_word(roots.digest, recorded.state_salt),
         records=records_digest(segment.records()),
-        metrics=metrics_digest(segment.values(job.recipe.metrics), checkpoints[index].salt),
+        metrics=metrics_digest(metrics, recorded.salt),
+        held_out=ZERO,
         previous=checkpoints[index - 1].leaf.digest(job.task.ctx, job.task.seed),
     )
+    return Checkpoint(leaf, roots.model, roots.optimizer, metrics, recorded.salt, recorded.state_salt)
 
 
 def _recorded_position(job: Job, wanted: int, emit: Emit) -> Position:
@@ -333,7 +344,7 @@ def _audit_one(job: Job, index: int, tick: Callable[[int], None]) -> tuple[str, 
         return problem, before if before != ZERO else _state_after(job, index, over.step)
     if ends:
         return f"the training goes on to step {end}, and was said to end before", before
-    return difference(_leaf(job, leaves, index + 1, end, segment, position), leaves[index + 1].leaf), before
+    return difference(_checkpoint(job, leaves, index + 1, end, segment, position), leaves[index + 1]), before
 
 
 def _state_after(job: Job, index: int, step: int) -> Digest:
@@ -352,16 +363,20 @@ def _state_digest(position: Position) -> Digest:
 # Endings
 
 
-def _finish(job: Job, last: Leaf, program: Program, emit: Emit, started: float) -> None:
+def _finish(job: Job, last: Checkpoint, program: Program, emit: Emit, started: float) -> None:
     """Write the trained model and tell its names."""
     file = _write_model(job, program)
     seconds = round(time.monotonic() - started, 3)
-    leaves = last.index + 1
-    emit("finished", step=last.step, leaves=leaves, model=str(last.model), sha256=file, file=FINAL, seconds=seconds)
+    leaves, model = last.leaf.index + 1, str(last.model)
+    emit("finished", step=last.leaf.step, leaves=leaves, model=model, sha256=file, file=FINAL, seconds=seconds)
 
 
 def _end(job: Job, recorder: Recorder, end: Diverged, emit: Emit) -> None:
     """Write the model of the last finite leaf and tell where the training ended.
+
+    That leaf was recorded as one of many, its state salted, and is the last now: it is written anew
+    with the state digest itself. No leaf names it, and no group that it ends has been anchored, since
+    the owner anchors a group once the next leaf, or the end, is there.
 
     Raises:
         DigestMismatch: leaves beyond that one were recorded before.
@@ -373,18 +388,23 @@ def _end(job: Job, recorder: Recorder, end: Diverged, emit: Emit) -> None:
             "the host, its torch or the job's files changed since: nothing more can be recorded on top of these leaves",
         )
     # What is delivered is the last leaf's model, and the one in memory has moved on from it.
-    last = recorder.checkpoints[-1].leaf
+    last = recorder.checkpoints[-1]
     index, position = job.newest(tuple(recorder.checkpoints), lambda step, reason: None)
-    for at, _, _ in leaves_after(job, index, position, lambda step: None) if index < last.index else ():
-        if at == last.index:
+    for at, _, _ in leaves_after(job, index, position, lambda step: None) if index < last.leaf.index else ():
+        if at == last.leaf.index:
             break
     file = _write_model(job, position.program)
+    if last.state_salt is not None:
+        last = last.unsalted()
+        names = {"ctx": job.task.ctx, "leaf": last.leaf.digest(job.task.ctx, job.task.seed)}
+        write_state(job.folder, last.leaf.step, _kept(position), names)  # the one that is there names the other leaf
+        replace_last_leaf(job.folder, last)
     detail = end.detail if job.task.mode == "rehearse" else ""  # it may show a number from the data
     reason = f"{end.reason} ({detail})" if detail else end.reason
     emit(
         "diverged",
-        step=last.step,
-        index=last.index,
+        step=last.leaf.step,
+        index=last.leaf.index,
         at=end.step,
         reason=reason,
         model=str(last.model),

@@ -244,7 +244,7 @@ def audit(
         EnvironmentRefused: this host does not reproduce the recipe's class.
         Unusable: the worker ended without a word, or memory ran out.
     """
-    Task("audit", ctx, seed, bytes(32), segments=tuple(sorted(set(segments)))).write(folder)
+    Task("audit", ctx, seed, segments=tuple(sorted(set(segments)))).write(folder)
     findings: list[Audited] = []
 
     def note(event: Event) -> None:

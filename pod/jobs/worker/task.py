@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from fitchain.pod.values.digest import Digest, canonical_json, parse_json
 from fitchain.pod.values.errors import InputRefused, NotFound
+from fitchain.pod.values.leaf import NO_SALT_KEYS, SaltKeys
 
 VERSION = "fitchain/task/v2"
 MODES = ("train", "rehearse", "replay", "recompute", "audit", "explain", "evaluate")
@@ -62,7 +63,7 @@ class Task:
             evidence.
         ctx: the agreement's context.
         seed: the order seed.
-        salt_key: 32 bytes from which the salts of the metrics derive.
+        salt_keys: from which the salts of the leaves derive.
         keep_every: which states are kept: those of every a-th leaf, and the last.
         segments: segments to replay, audit or explain; segment j leads from leaf j to leaf j+1. To
             recompute, the leaves.
@@ -73,7 +74,7 @@ class Task:
     mode: str
     ctx: Digest
     seed: Digest
-    salt_key: bytes = field(repr=False)
+    salt_keys: SaltKeys = NO_SALT_KEYS
     keep_every: int = 1
     segments: tuple[int, ...] = ()
     model: str = "final.safetensors"
@@ -82,8 +83,6 @@ class Task:
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise InputRefused(f"a worker's mode is one of {', '.join(MODES)}, not {self.mode!r}")
-        if len(self.salt_key) != 32:
-            raise InputRefused(f"the salt key has 32 bytes, not {len(self.salt_key)}")
         if self.keep_every < 1 or any(segment < 0 for segment in self.segments):
             raise InputRefused(
                 f"keep_every is at least 1 and segments at least 0, not {self.keep_every}, {self.segments}"
@@ -99,7 +98,7 @@ class Task:
                 "mode": self.mode,
                 "ctx": str(self.ctx),
                 "seed": str(self.seed),
-                "salt_key": self.salt_key.hex(),
+                "salt_keys": {"metrics": self.salt_keys.metrics.hex(), "states": self.salt_keys.states.hex()},
                 "keep_every": self.keep_every,
                 "segments": list(self.segments),
                 "model": self.model,
@@ -120,9 +119,9 @@ class Task:
             raise InputRefused(f"a task is a {VERSION} with the fields {sorted(names)}")
         try:
             value["limits"] = Limits(**value["limits"])
-            value["salt_key"] = bytes.fromhex(value["salt_key"])
+            value["salt_keys"] = SaltKeys(**{name: bytes.fromhex(key) for name, key in value["salt_keys"].items()})
             value["segments"] = tuple(int(segment) for segment in value["segments"])
-        except (TypeError, ValueError) as error:
+        except (AttributeError, TypeError, ValueError) as error:
             raise InputRefused(f"a task's field is not of its type: {error}") from None
         return cls(**{**value, "ctx": Digest.parse(value["ctx"]), "seed": Digest.parse(value["seed"])})
 

@@ -1,5 +1,10 @@
 """Anchors: each full group of leaves goes to the chain while the training runs, with a note to the
-scientist."""
+scientist.
+
+A group is anchored once the leaf after it, or the end of the training, is there: the run may
+diverge in the segment after a group's last leaf, which is the transcript's last leaf then and is
+written anew, unsalted.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +19,7 @@ from fitchain.pod.ports.agreement import RunRecord
 from fitchain.pod.ports.chain import Pending, Receipt
 from fitchain.pod.proof.transcript import grow
 from fitchain.pod.values.digest import Digest, tree_root
-from fitchain.pod.values.errors import ClaimMismatch
+from fitchain.pod.values.errors import ClaimMismatch, require_equal
 from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.leaf import Checkpoint
 
@@ -22,8 +27,8 @@ METRIC_DIGITS = 3
 
 
 class Anchors:
-    """Takes checkpoints in order and anchors each group that is complete, unless the chain has it
-    already.
+    """Takes checkpoints in order and anchors each group that is complete and will not change any
+    more, unless the chain has it already.
 
     Args:
         home: the owner's.
@@ -45,13 +50,32 @@ class Anchors:
         self._pending: deque[tuple[Pending, int]] = deque()
 
     def take(self, checkpoint: Checkpoint) -> None:
-        """Take the next checkpoint.
+        """Take the next checkpoint, and anchor the group that was complete before it.
 
         Raises:
-            ClaimMismatch: the chain has another root for the group that it completes.
+            ClaimMismatch: the chain has another root for that group.
             ChainUnusable, StoreUnusable: chain or store do not answer.
         """
+        self._anchor_complete()
         self._open.append(checkpoint)
+
+    def end(self, last: Checkpoint) -> None:
+        """Take the last checkpoint as it stands at the end of the training, and anchor its group if
+        that is complete.
+
+        Args:
+            last: the last that was taken; its state may be unsalted since.
+
+        Raises:
+            ClaimMismatch: it is another, or the chain has another root for its group.
+            ChainUnusable, StoreUnusable: chain or store do not answer.
+        """
+        taken = self._open.pop()
+        require_equal("the last leaf on disk is", last.unsalted().leaf, taken.unsalted().leaf, "the training recorded")
+        self._open.append(last)
+        self._anchor_complete()
+
+    def _anchor_complete(self) -> None:
         if len(self._open) < self.group_leaves:
             return
         leaves = tuple(each.leaf.digest(self.run.ctx, self.run.seed) for each in self._open)

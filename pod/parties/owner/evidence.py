@@ -24,20 +24,20 @@ from fitchain.pod.proof.audit.evidence import FOLDER_BYTES, write_evidence
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import ClaimMismatch, NotFound, Unusable
-from fitchain.pod.values.ids import AgreementId
+from fitchain.pod.values.ids import AuditRef
 from fitchain.pod.values.leaf import Checkpoint
 
 
 def build_evidence(
-    home: Home, store: Store, id: AgreementId, challenge: Digest, round: int, recipients: Sequence[str]
+    home: Home, store: Store, audit: AuditRef, segment_seed: Digest, round: int, recipients: Sequence[str]
 ) -> Cid:
     """Make the evidence of an ended job and add it to a store.
 
     Args:
         home: the owner's, opened with its key, with the dataset's file where it was.
         store: the pod's; one of its own where nothing may leave the owner's place.
-        id: the agreement.
-        challenge: the challenge seed of its audit.
+        audit: which audit of which agreement.
+        segment_seed: what its segments are drawn by.
         round: of the audit, from 0.
         recipients: the age recipients of everybody who sits in this round.
 
@@ -52,7 +52,8 @@ def build_evidence(
         EnvironmentRefused: a state must be trained again, and this host does not reproduce the
             recipe's class.
     """
-    chain_record, folder = read_chain_record(home.chain, id, challenge, round), home.job_folder(id)
+    id = audit.agreement
+    chain_record, folder = read_chain_record(home.chain, audit, segment_seed, round), home.job_folder(id)
     checkpoints = read_transcript(folder, chain_record)
     row = home.journal.dataset(home.agreements.read(id).terms.dataset)
     (table, leaves), key = read_with_leaves(home, row), registration_key(home, row.salt)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from uuid import uuid4
 
@@ -27,6 +28,7 @@ from fitchain.pod.parties.owner.anchors import Anchors, LeafFile
 from fitchain.pod.parties.owner.data import read_registered
 from fitchain.pod.parties.owner.examine import RECIPIENT, dataset_of
 from fitchain.pod.ports.agreement import RunRecord, State
+from fitchain.pod.ports.keys import Keys
 from fitchain.pod.ports.sealed import recipient_of
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.proof.certificate import issue
@@ -34,6 +36,7 @@ from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import NotFound
 from fitchain.pod.values.ids import AgreementId
+from fitchain.pod.values.leaf import SaltKeys, StateRoots
 from fitchain.pod.values.recipe import Recipe
 
 RECORDS, IDENTITY = "records.npz", "identity.age"
@@ -113,38 +116,41 @@ class TrainingSession:
                 self._record(event)
                 ended = event if event["event"] in ENDINGS else ended
         assert ended is not None  # a worker that ends otherwise raises
+        anchors.end(read_leaves(self.folder)[-1])
         anchors.wait()
         return ended
 
     def end(self, run: RunRecord, ended: Event) -> None:
         """Deliver what was trained and end the run on chain."""
-        leaves = tuple(checkpoint.leaf for checkpoint in read_leaves(self.folder))
-        transcript = Transcript(run.ctx, run.seed, leaves)
+        checkpoints = read_leaves(self.folder)
+        transcript = Transcript(run.ctx, run.seed, tuple(checkpoint.leaf for checkpoint in checkpoints))
         transcript.verify(self.recipe.steps, self.recipe.segment_steps)
-        weights, key = self._deliver(transcript)
-        ending = transcript.ending(self.recipe.group_leaves, weights, key)
+        states = {each.leaf.index: each.roots for each in checkpoints}
+        weights, key = self._deliver(transcript, states)
+        ending = transcript.ending(self.recipe.group_leaves, checkpoints[-1].roots, weights, key)
         calls = self.home.agreements
         (calls.finish if ended["event"] == "finished" else calls.diverge)(self.id, ending)
         record_end(self.home, self.id, ended.get("reason", ""))
         (self.folder / RECORDS).unlink(missing_ok=True)
 
-    def _deliver(self, transcript: Transcript) -> tuple[Cid, Cid | None]:
+    def _deliver(self, transcript: Transcript, states: Mapping[int, StateRoots]) -> tuple[Cid, Cid | None]:
         """Seal weights and certificate to the job's identity, and that identity to the scientist
         unless an audit comes first; once."""
         audited = bool(self.home.agreements.terms(self.id).audit.verifiers)
         journal, sent = self.home.journal, ("weights",) if audited else ("weights", "key")
         if not all(journal.fact(self.id, name) for name in sent):
-            self._seal(transcript, audited)
+            self._seal(transcript, states, audited)
         cids = {name: journal.fact(self.id, name) for name in sent}
         weights, key = (Cid.parse(cid) if (cid := cids.get(name)) else None for name in ("weights", "key"))
         assert weights is not None
         return weights, key
 
-    def _seal(self, transcript: Transcript, audited: bool) -> None:
+    def _seal(self, transcript: Transcript, states: Mapping[int, StateRoots], audited: bool) -> None:
         journal, model = self.home.journal, self.folder / "model.safetensors"
         if not model.exists():
             os.link(self.folder / "final.safetensors", model)
-        certificate = issue(self.home.chain, self.home.keys, self.id, self.recipe, self.card, transcript, model)
+        agreed = (self.id, self.recipe, self.card)
+        certificate = issue(self.home.chain, self.home.keys, *agreed, transcript, states, model)
         (self.folder / "certificate.json").write_bytes(certificate)
         secret = self.home.kept_identity(self.folder / IDENTITY)
         sent = {"weights": send_folder(self.home.store, self.folder, DELIVERY_FILES, [recipient_of(secret)])}
@@ -202,8 +208,12 @@ def prepare(home: Home, id: AgreementId, run: RunRecord, folder: Path, keep_ever
     part.touch(mode=0o600)
     table.write_npz(part)
     part.replace(folder / RECORDS)
-    salt_key = home.keys.derive("fitchain/metrics/v2", id)
-    Task("train", run.ctx, run.seed, salt_key, keep_every=keep_every).write(folder)
+    Task("train", run.ctx, run.seed, salt_keys(home.keys, id), keep_every=keep_every).write(folder)
+
+
+def salt_keys(keys: Keys, id: AgreementId) -> SaltKeys:
+    """The secrets from which the salts of a job's leaves derive; the same after every restart."""
+    return SaltKeys(keys.derive("fitchain/metrics/v2", id), keys.derive("fitchain/state-salt/v2", id))
 
 
 def order_nonce(home: Home, id: AgreementId) -> Digest:

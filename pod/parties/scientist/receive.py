@@ -205,7 +205,7 @@ def evaluate(home: Home, id: AgreementId, source: Path) -> Evaluation:
             shutil.copyfile(folder / name, workspace / name)
         os.link(received.model, workspace / "final.safetensors")
         table.write_npz(workspace / "records.npz")
-        Task("evaluate", ctx=ZERO, seed=ZERO, salt_key=bytes(32)).write(workspace)
+        Task("evaluate", ctx=ZERO, seed=ZERO).write(workspace)
         ended = run_worker(workspace, environment=recipe.environment)
     return Evaluation(int(ended["records"]), {name: float(value) for name, value in ended["metrics"].items()})
 

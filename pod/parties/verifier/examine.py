@@ -39,7 +39,7 @@ class Examination:
     """What an examination came to.
 
     Args:
-        outcome: Match, Mismatch or Withheld.
+        outcome: Match, Mismatch or Withheld; Withheld also where no segment can be replayed.
         trace: what is voted together with it; zero where it is Withheld.
         problems: what does not hold, in words: first what the checks found, then what the replay
             did.
@@ -95,19 +95,21 @@ def examine(
         _fetch_delivery(store, evidence, chain_record, folder / DELIVERY)
     except _Withheld as gone:
         return Examination(Outcome.WITHHELD, ZERO, (Problem(None, gone.what),), lasting=gone.lasting)
-    problems = check(evidence, chain_record)
+    checked = check(evidence, chain_record)
+    audited = _replay(evidence, chain_record, checked.replayable, on_event)
+    states = [next((each.before for each in audited if each.index == j), ZERO) for j in chain_record.audited]
+    if not any(state != ZERO for state in states):
+        return Examination(Outcome.WITHHELD, ZERO, (*checked.problems, *_differences(audited, checked.problems)))
     delivered = check_delivery(folder / DELIVERY / DELIVERY_FILES[0], chain_record)
-    audited = _replay(evidence, chain_record, problems, on_event)
-    all_problems = [*problems, *([delivered] if delivered else [])]
-    all_problems += [Problem(each.index, each.difference) for each in audited if not each.equal]
-    states = {each.index: each.before for each in audited}
-    trace = trace_digest(
-        chain_record.ctx,
-        chain_record.challenge,
-        chain_record.round,
-        [states.get(j, ZERO) for j in chain_record.audited],
-    )
-    return Examination(Outcome.MISMATCH if all_problems else Outcome.MATCH, trace, tuple(all_problems), audited)
+    problems = (*checked.problems, *([delivered] if delivered else []), *_differences(audited, checked.problems))
+    trace = trace_digest(chain_record.audit_id, chain_record.round, states)
+    return Examination(Outcome.MISMATCH if problems else Outcome.MATCH, trace, problems, audited)
+
+
+def _differences(audited: tuple[Audited, ...], problems: tuple[Problem, ...]) -> list[Problem]:
+    """What the replay found, in segments of which nothing is said yet."""
+    named = {problem.segment for problem in problems}
+    return [Problem(each.index, each.difference) for each in audited if not each.equal and each.index not in named]
 
 
 def _fetch_evidence(store: Store, cid: Cid, identity: str, chain_record: ChainRecord, folder: Path) -> Evidence:
@@ -140,13 +142,11 @@ def _fetch(store: Store, cid: Cid, folder: Path, names: tuple[str, ...], identit
 def _replay(
     evidence: Evidence,
     chain_record: ChainRecord,
-    problems: tuple[Problem, ...],
+    segments: tuple[int, ...],
     on_event: Callable[[Event], None] | None,
 ) -> tuple[Audited, ...]:
-    """Replay the segments whose checks have held."""
-    spoilt = {problem.segment for problem in problems}
-    segments = [segment for segment in chain_record.audited if segment not in spoilt]
-    if None in spoilt or not segments:
+    """Replay the segments that can be replayed."""
+    if not segments:
         return ()
     recipe = Recipe.parse((evidence.folder / RECIPE).read_bytes())
     environment.check(recipe.environment, environment.host_cache())

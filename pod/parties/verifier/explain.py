@@ -59,9 +59,10 @@ def explain_evidence(
         fetch_folder(
             home.store, cid, opened, files_of(chain_record.audited), home.read_secret(folder / SEAT), FOLDER_BYTES
         )
-        problems = {problem.segment: problem for problem in check(Evidence.read(opened), chain_record)}
-        for concerned in (None, *segments):  # None: a problem of the evidence as a whole
-            if concerned in problems:
-                raise ClaimMismatch(f"the evidence itself does not hold: {problems[concerned]}")
-        task = Task("audit", chain_record.ctx, chain_record.seed, bytes(32), segments=tuple(segments))
+        checked = check(Evidence.read(opened), chain_record)
+        for segment in segments:
+            if segment not in checked.replayable:
+                problem = next((each for each in checked.problems if each.segment == segment), checked.problems[0])
+                raise ClaimMismatch(f"the evidence itself does not hold: {problem}")
+        task = Task("audit", chain_record.ctx, chain_record.seed, segments=tuple(segments))
         return explain(opened, task, segments, emit)

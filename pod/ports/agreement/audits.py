@@ -271,13 +271,18 @@ class Audits:
 
     # Reads
 
-    def read(self, ref: AuditRef) -> Audit:
-        """An audit as it stands; phase NONE where there is none."""
-        return self.read_many([ref])[0]
+    def read(self, ref: AuditRef, block: int | str | None = None) -> Audit:
+        """An audit as it stands; phase NONE where there is none.
 
-    def read_many(self, refs: Sequence[AuditRef]) -> list[Audit]:
+        Args:
+            ref: the audit.
+            block: number or tag; None reads at `chain.head()`.
+        """
+        return self.read_many([ref], block)[0]
+
+    def read_many(self, refs: Sequence[AuditRef], block: int | str | None = None) -> list[Audit]:
         """Several audits in one round trip."""
-        answers = self.chain.batch([read for ref in refs for read in audit_reads(ref)])
+        answers = self.chain.batch([read for ref in refs for read in audit_reads(ref, block)])
         return [audit_of(ref, answers[4 * i : 4 * i + 4]) for i, ref in enumerate(refs)]
 
     def verdicts(self, refs: Sequence[AuditRef]) -> list[Outcome]:
@@ -285,9 +290,11 @@ class Audits:
         kept = self.chain.call_many([("Audits", "audit", _name(ref)) for ref in refs])
         return [Outcome(audit["verdict"]) for audit in kept]
 
-    def turn_blocks(self) -> int:
-        """Blocks after the opening in which only the asker's nonce draws."""
-        return int(self.chain.call("Audits", "turnBlocks"))
+    def fixed_hashes(self, ref: AuditRef) -> tuple[Digest, Digest]:
+        """The hashes of the opening block and of the last block of the asker's turn, as `fix` kept
+        them; zero where it did not."""
+        opened, turn = self.chain.call("Audits", "fixedHashes", *_name(ref), block="latest")
+        return opened, turn
 
     def opened(self) -> int:
         """How many audits were opened, by the newest block: what a commitment to a chain made now
@@ -389,12 +396,12 @@ def _name(ref: AuditRef) -> tuple[AgreementId, int]:
     return ref.agreement, ref.ordinal
 
 
-def audit_reads(ref: AuditRef, block: int | None = None) -> list[ReadCall]:
+def audit_reads(ref: AuditRef, block: int | str | None = None) -> list[ReadCall]:
     """What `audit_of` needs to be read.
 
     Args:
         ref: the audit.
-        block: as it stood after that block; None reads it as it stands.
+        block: number or tag; None reads it at the head.
     """
     names = (("Audits", "audit"), ("Audits", "seated"), ("Audits", "seats"), ("Agreements", "jury"))
     return [ReadCall(contract, function, _name(ref), block) for contract, function in names]

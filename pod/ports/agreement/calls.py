@@ -192,9 +192,30 @@ class Agreements:
             if event.name == "AuditAsked"
         ]
 
-    def asking(self, from_block: int | None = None) -> list[AuditRef]:
-        """Audits that anybody asked for again from a block on, oldest first."""
-        events = self.chain.events("Agreements", "AuditAsked", from_block)
+    def asked_audit(self, ref: AuditRef) -> AskedAudit:
+        """One audit that was asked for again.
+
+        Raises:
+            NotFound: nobody asked for it.
+        """
+        for asked in self.asked_audits(ref.agreement):
+            if asked.ref == ref:
+                return asked
+        raise NotFound(
+            f"nobody asked for audit {ref.ordinal} of {ref.agreement}", f"see `fitchain job show {ref.agreement.short}`"
+        )
+
+    def audit_terms(self, ref: AuditRef) -> AuditTerms:
+        """The terms of an audit: the agreement's own, or those that it was asked for with.
+
+        Raises:
+            NotFound: this deployment has no such agreement, or nobody asked for the audit.
+        """
+        return self.asked_audit(ref).terms if ref.ordinal else self.terms(ref.agreement).audit
+
+    def asking(self, from_block: int | None = None, to_block: int | None = None) -> list[AuditRef]:
+        """Audits that anybody asked for again in a range of blocks, oldest first."""
+        events = self.chain.events("Agreements", "AuditAsked", from_block, to_block)
         return [AuditRef(event.args["id"], event.args["ordinal"]) for event in events]
 
     # Money
@@ -293,7 +314,12 @@ class Agreements:
     def objects(self, id: AgreementId) -> list[Cid]:
         """Every object that an agreement's events name: offer, notes, delivery, evidence, keys, the
         reason of a refusal."""
-        named = (event.args[name] for event in self.events(id) for name in event.args if name.endswith("Cid"))
+        named = (
+            event.args[name]
+            for event in self.events(id)
+            for name in event.args
+            if name.endswith("Cid") or name == "delivery"
+        )
         return [cid for data in named if (cid := cid_in(data)) is not None]
 
     def events(

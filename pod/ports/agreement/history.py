@@ -78,7 +78,7 @@ class AgreementHistory:
         agreement, run: as they stand.
         events: its events in order, without the questions for other audits that were not consented
             to: strangers can ask any number of them.
-        blocks: number -> block (hash, time) of every block of a milestone.
+        blocks: number -> block (hash, time) of every block of a milestone, and of every question.
         dataset, model: what the registry has under the terms' ids.
         paid_to_owner, paid_to_scientist, burned: FIT in base units, credited by the settlement, the
             bond included; 0 before.
@@ -208,7 +208,7 @@ def history_reading(chain: Chain, id: AgreementId, height: int) -> Reading[Agree
         del answers[:size]
     related = tuple(_related(terms, newest, answers))
     milestones = _milestones(tuple(events))
-    blocks = sorted({event.block for event in milestones})
+    blocks = sorted({event.block for event in milestones} | {question["requestBlock"] for question in questions})
     answers = yield [*(_asked_read(id, question, height) for question in questions), *map(ReadBlock, blocks)]
     asked = [_asked(ref, *answered) for ref, *answered in zip(consented, questions, answers, strict=False)]
     known = dict(zip(blocks, answers[len(questions) :], strict=True))

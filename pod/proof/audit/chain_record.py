@@ -1,4 +1,5 @@
-"""The chain's record: what the chain says of an ended training, and nothing that a party says.
+"""The chain's record: what the chain says of an ended training and of an audit of it, and nothing
+that a party says.
 
 Everything in evidence is compared with these.
 """
@@ -8,32 +9,41 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from fitchain.pod.ports.agreement import Agreements
+from fitchain.pod.ports.agreement import Agreements, Audit, Audits, audit_id
 from fitchain.pod.ports.chain.client import Chain
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.proof.audit.challenge import audited_segments
 from fitchain.pod.values.digest import Digest, Root
-from fitchain.pod.values.ids import AgreementId
+from fitchain.pod.values.errors import NotFound
+from fitchain.pod.values.ids import AgreementId, AuditId, AuditRef
 
 
+# Many fields: each is one of the chain's words, and all of them are compared.
 @dataclass(frozen=True)
 class ChainRecord:
-    """An ended training as the chain has it, and the challenge that it has to answer.
+    """An ended training as the chain has it, and the audit whose evidence is looked at.
 
     Args:
-        agreement: its id.
+        ref: the audit, of agreement and ordinal.
+        audit: its id, to which votes and traces are bound.
         ctx, seed: what stands in every leaf; the order seed.
         recipe, graph, initial_model, dataset_root, dataset_count: as agreed and registered.
-        steps, segment_steps, group_leaves, drawn_segments: T, k, A, q of the terms.
+        steps, segment_steps, group_leaves: T, k, A of the terms.
+        drawn_segments: q of the audit.
         count: leaves of the transcript.
         step: steps that the ending covers; fewer than T where the run diverged.
-        transcript_root, model_root: recorded by the ending.
+        delivered: index of the leaf whose model is delivered.
+        transcript_root: recorded by the ending.
+        model_root, last_model_root: recorded by the ending, of the delivered and of the last leaf.
         delivery: CID of the sealed delivery; None where the chain has none that can be read.
-        challenge: the challenge seed.
-        round: of the audit, from 0.
+        segment_seed: what the audited segments are drawn by.
+        round: of the vote, from 0.
+        evidence_round: the round for which the evidence was sealed. In a second vote over evidence
+            that was withheld it may be the round before.
     """
 
-    agreement: AgreementId
+    ref: AuditRef
+    audit: AuditId
     ctx: Digest
     seed: Digest
     recipe: Digest
@@ -47,21 +57,36 @@ class ChainRecord:
     drawn_segments: int
     count: int
     step: int
+    delivered: int
     transcript_root: Root
     model_root: Root
+    last_model_root: Root
     delivery: Cid | None
-    challenge: Digest
+    segment_seed: Digest
     round: int
+    evidence_round: int
+
+    @property
+    def agreement(self) -> AgreementId:
+        """The audited agreement."""
+        return self.ref.agreement
 
     @property
     def diverged(self) -> bool:
         """Whether the run ended before its last step."""
         return self.step < self.steps
 
+    @property
+    def opens_delivery(self) -> bool:
+        """Whether the delivery is opened and compared, and the job's identity stands in the
+        evidence: an audit that is asked for again leaves the model to whom it was delivered, and
+        compares the last state with the recorded root."""
+        return self.ref.ordinal == 0
+
     @cached_property
     def audited(self) -> tuple[int, ...]:
         """The segments that are audited, rising."""
-        return audited_segments(self.challenge, self.count - 1, self.drawn_segments, self.diverged)
+        return audited_segments(self.segment_seed, self.count, self.delivered, self.diverged, self.drawn_segments)
 
     @cached_property
     def leaves(self) -> tuple[int, ...]:
@@ -73,42 +98,54 @@ class ChainRecord:
         return min(leaf * self.segment_steps, self.steps)
 
 
-def read_chain_record(chain: Chain, id: AgreementId, challenge: Digest, round: int) -> ChainRecord:
-    """Read the record of an ended training.
+def read_chain_record(chain: Chain, audit: Audit, evidence_round: int | None = None) -> ChainRecord:
+    """Read the record of an ended training and of an audit of it.
 
     Args:
         chain: a connection by the reader's own settings.
-        id: the agreement.
-        challenge: the challenge seed.
-        round: of the audit.
+        audit: as it stands; what is audited is fixed.
+        evidence_round: the round for which the evidence was sealed; None takes the audit's own.
 
     Raises:
-        NotFound: this deployment has no agreement of that id.
+        NotFound: this deployment has no such agreement, or what is audited is not fixed yet.
         ChainUnusable: the node does not answer.
     """
     calls = Agreements(chain)
-    agreement, run = calls.read(id), calls.run_record(id)
-    entries = [("Registry", "dataset", (agreement.terms.dataset,)), ("Registry", "model", (agreement.terms.model,))]
-    dataset, model = chain.call_many(entries)
-    terms = agreement.terms
+    terms, run = calls.terms(audit.id), calls.run_record(audit.id)
+    # Not by `Registry`, which refuses a dataset whose card is no CID: that would keep verifiers from voting.
+    dataset, model = chain.call_many(
+        [("Registry", "dataset", (terms.dataset,)), ("Registry", "model", (terms.model,))],
+    )
     return ChainRecord(
-        agreement=agreement.id,
+        ref=audit.ref,
+        audit=audit_id(audit.ref),
         ctx=run.ctx,
         seed=run.seed,
         recipe=terms.recipe,
         graph=model["graph"],
-        initial_model=model["initialRoot"],
-        dataset_root=dataset["root"],
+        initial_model=terms.model_root,
+        dataset_root=terms.dataset_root,
         dataset_count=dataset["count"],
         steps=terms.steps,
         segment_steps=terms.segment_steps,
         group_leaves=terms.group_leaves,
-        drawn_segments=terms.audit.segments,
+        drawn_segments=calls.audit_terms(audit.ref).drawn_segments,
         count=run.count,
         step=run.step,
+        delivered=run.delivered,
         transcript_root=run.transcript_root,
         model_root=run.model_root,
+        last_model_root=run.last_model_root,
         delivery=run.delivery,
-        challenge=challenge,
-        round=round,
+        segment_seed=_segment_seed(chain, audit),
+        round=audit.round,
+        evidence_round=audit.round if evidence_round is None else evidence_round,
     )
+
+
+def _segment_seed(chain: Chain, audit: Audit) -> Digest:
+    if (seed := Audits(chain).segment_seed(audit.ref)) is None:
+        raise NotFound(
+            f"what the audit of {audit.ref.short} looks at is not fixed yet", "wait until its verifiers have joined"
+        )
+    return seed

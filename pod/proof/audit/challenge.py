@@ -1,42 +1,88 @@
-"""The challenge: which segments of a training are audited, as a function of a block's hash alone.
+"""The challenge: which segments of a training are audited, as a function of the segment seed alone.
 
 Segment j leads from leaf j to leaf j+1; a training of N segments has N+1 leaves. Byte by byte:
 
-1. challenge seed = keccak256(abi.encode(agreement id, hash of the challenge block)), as the
-   contract computes it.
-2. K = H("fitchain/challenge/v2", challenge seed), and its draws and the shuffle of n = N-2 are
-   those of the batch order.
-3. Audited are segment 0, segment N-1 and, of the shuffled [0, 1, ..., n-1], the last min(q, n),
-   each plus 1.
-4. A run that diverged has one more: segment N, which leads from its last leaf to no other.
+1. segment seed = keccak256(seed || c_0 || ... || c_{m-1}) as the contract computes it: the seed of
+   the audit's draw, and of each seat the first 12 bytes of the link of its hash chain that its
+   verifier revealed by joining; 12 zero bytes where nobody had joined when joining first closed.
+2. Always audited are segment 0, segment N-1 and segment d-1, which ends in the delivered leaf d; of
+   a run that diverged also segment N, which leads from its last leaf to no other.
+3. K = H("fitchain/challenge/v2", segment seed), and its draws and the shuffle are those of the
+   batch order. The other segments, rising, are shuffled, and the last min(q, how many they are) of
+   the shuffled list are audited too.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fitchain.pod.compute.dataset.order import keyed_draws, permutation_end
 from fitchain.pod.values.digest import Digest, tagged
+from fitchain.pod.values.errors import InputRefused
 
 CHALLENGE_TAG = "fitchain/challenge/v2"
+HASHED_LINK_BYTES = 12
+"""How much of a seat's link enters the segment seed."""
+NOBODY_JOINED = bytes(HASHED_LINK_BYTES)
 
 
-def challenged_segments(seed: Digest, segments: int, count: int) -> tuple[int, ...]:
-    """The segments between two leaves that are audited.
+def segment_seed(seed: Digest, links: Sequence[bytes]) -> Digest:
+    """The segment seed of an audit.
 
     Args:
-        seed: the challenge seed.
-        segments: N, one less than there are leaves.
-        count: q, how many inner segments are drawn; all where there are no more.
+        seed: of the draw of the jury.
+        links: of each seat, in order, the link that was revealed, of which the first 12 bytes
+            count; `NOBODY_JOINED` where nobody was.
+    """
+    from eth_utils.crypto import keccak
+
+    return Digest(bytes(keccak(bytes(seed) + b"".join(link[:HASHED_LINK_BYTES] for link in links))))
+
+
+def always_audited(count: int, delivered: int, diverged: bool) -> tuple[int, ...]:
+    """The segments that every audit looks at, rising.
+
+    Args:
+        count: leaves of the transcript, N+1.
+        delivered: index of the delivered leaf, d; the last one's where the run diverged.
+        diverged: whether the run ended before its last step.
+    """
+    segments = count - 1
+    always = {0, segments - 1, delivered - 1} if segments else set()
+    return tuple(sorted(always | ({segments} if diverged else set())))
+
+
+def audited_segments(seed: Digest, count: int, delivered: int, diverged: bool, drawn: int) -> tuple[int, ...]:
+    """All segments that are audited.
+
+    Args:
+        seed: the segment seed.
+        count: leaves of the transcript, N+1.
+        delivered: index of the delivered leaf, d; the last one's where the run diverged.
+        diverged: whether the run ended before its last step.
+        drawn: q, how many segments are drawn besides those that are always audited; all where there
+            are no more.
 
     Returns:
-        The first, the last and the drawn ones, rising; none where there is no segment.
+        The segments, rising.
+
+    Raises:
+        InputRefused: there is no such transcript: it has no leaf, or the delivered leaf is none of
+            it.
     """
-    inner = max(segments - 2, 0)
-    drawn = permutation_end(inner, min(count, inner), keyed_draws(tagged(CHALLENGE_TAG, seed)))
-    ends = {0, segments - 1} if segments > 0 else set()
-    return tuple(sorted(ends | {segment + 1 for segment in drawn}))
+    if count < 1 or not min(count - 1, 1) <= delivered < count:
+        raise InputRefused(f"leaf {delivered} of {count} cannot be the delivered one")
+    always = always_audited(count, delivered, diverged)
+    inner = [segment for segment in always if segment < count - 1]
+    others = count - 1 - len(inner)
+    places = permutation_end(others, min(drawn, others), keyed_draws(tagged(CHALLENGE_TAG, seed)))
+    return tuple(sorted((*always, *(_beside(inner, place) for place in places))))
 
 
-def audited_segments(seed: Digest, segments: int, count: int, diverged: bool) -> tuple[int, ...]:
-    """All segments that are audited: those drawn and, of a run that diverged, the one after its
-    last leaf."""
-    return challenged_segments(seed, segments, count) + ((segments,) if diverged else ())
+def _beside(always: Sequence[int], place: int) -> int:
+    """The segment at a place among those that are not in `always`, which rises: a training may have
+    too many segments to list them."""
+    for segment in always:
+        if place >= segment:
+            place += 1
+    return place

@@ -1,14 +1,18 @@
 """Checking: everything in evidence that can be checked without training again (no torch).
 
-What does not hold is a `Problem`. One that concerns the whole (the offer, a leaf, the transcript)
-leaves nothing to replay; one that concerns a segment leaves the others. So all honest verifiers
-replay the same segments and come to the same trace.
+What does not hold is a `Problem`, of the whole or of one segment. Whatever is wrong besides, every
+segment whose state, records, recipe and graph can be used is replayed: else two who never opened
+the evidence could vote for a mismatch with a trace that takes no work. What can be used follows
+from evidence and chain alone, so all honest verifiers replay the same segments and come to the same
+trace. Recipe and graph can be used only if they are those agreed on: another environment class, or
+more work than was agreed, would turn honest verifiers away and let the owner off.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +23,7 @@ from fitchain.pod.proof.audit.chain_record import ChainRecord
 from fitchain.pod.proof.audit.evidence import GRAPH, INITIAL, RECIPE, RECORDS, Evidence, segment_records, state_name
 from fitchain.pod.values.digest import ZERO, Digest, Root, root_from_path, sha256_file, tagged
 from fitchain.pod.values.errors import ClaimMismatch, DigestMismatch, InputRefused, Refuted, require_equal
-from fitchain.pod.values.leaf import Indices, Leaf, records_digest
+from fitchain.pod.values.leaf import Indices, OpenedLeaf, records_digest
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.state import model_root, optimizer_root, read_safetensors
 
@@ -40,26 +44,53 @@ class Problem:
         return self.what if self.segment is None else f"segment {self.segment}: {self.what}"
 
 
-def check(evidence: Evidence, chain_record: ChainRecord) -> tuple[Problem, ...]:
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What the checks came to.
+
+    Args:
+        problems: of the whole first, then the first of each segment that has one.
+        replayable: the audited segments that can be replayed, rising; where there is none, the
+            owner has withheld what it must show.
+    """
+
+    problems: tuple[Problem, ...]
+    replayable: tuple[int, ...]
+
+
+def check(evidence: Evidence, chain_record: ChainRecord) -> Checked:
     """Check evidence against the chain.
 
     Args:
         evidence: as it was read.
         chain_record: what the chain says.
 
-    Returns:
-        The first problem of the whole, or else the first of each segment that has one; nothing
-        where all holds.
-
     Raises:
         Unusable: the job is larger than an audit looks at.
     """
+    problems = list(_failures(lambda: check_header(evidence, chain_record)))
     try:
-        recipe = check_offer(evidence, chain_record)
-        check_leaves(evidence, chain_record, recipe)
-        return tuple(check_segments(evidence, chain_record, recipe))
+        recipe = agreed_recipe(evidence, chain_record)
+        opened = _openings(evidence, chain_record.dataset_root)
     except (Refuted, InputRefused) as error:
-        return (Problem(None, error.message),)
+        return Checked((*problems, Problem(None, error.message)), ())
+    problems += _failures(lambda: check_leaves(evidence, chain_record, recipe))
+    replayable = []
+    for segment in chain_record.audited:
+        indices = segment_records(recipe, chain_record.seed, segment)
+        spoilt = list(_failures(partial(_check_usable, evidence, chain_record, segment, indices, opened), segment))
+        if not spoilt:
+            replayable.append(segment)
+        problems += spoilt or _failures(partial(_check_order, evidence, segment, indices), segment)
+    return Checked(tuple(problems), tuple(replayable))
+
+
+def _failures(check: Callable[[], None], segment: int | None = None) -> Iterator[Problem]:
+    """What a check says, if it says anything."""
+    try:
+        check()
+    except (Refuted, InputRefused) as error:
+        yield Problem(segment, error.message)
 
 
 def check_delivery(model: Path, chain_record: ChainRecord) -> Problem | None:
@@ -73,17 +104,28 @@ def check_delivery(model: Path, chain_record: ChainRecord) -> Problem | None:
     return None
 
 
-def check_offer(evidence: Evidence, chain_record: ChainRecord) -> Recipe:
-    """Check that the evidence is about this audit, and its recipe, graph and initial model those
-    agreed on.
+def check_header(evidence: Evidence, chain_record: ChainRecord) -> None:
+    """Check that the evidence is about this audit.
+
+    It may be of a round before: evidence that stands for a second vote of the same seats need not
+    be handed over again.
 
     Raises:
-        ClaimMismatch, DigestMismatch: they are not.
-        InputRefused: a file is malformed.
+        ClaimMismatch: it is about another.
     """
-    require_equal("the evidence is about the agreement", evidence.agreement, chain_record.agreement)
-    require_equal("the evidence is for the round", evidence.round, chain_record.round)
+    require_equal("the evidence is about the audit", evidence.audit, chain_record.audit)
     require_equal("the evidence is about the segments", evidence.segments, chain_record.audited, "the challenge says")
+    if evidence.round > chain_record.round:
+        raise ClaimMismatch(f"the evidence is for the round {evidence.round}, and the audit is in {chain_record.round}")
+
+
+def agreed_recipe(evidence: Evidence, chain_record: ChainRecord) -> Recipe:
+    """Read the recipe, and check that it and the graph are those agreed on.
+
+    Raises:
+        ClaimMismatch: they are not.
+        InputRefused: the recipe is malformed.
+    """
     folder = evidence.folder
     require_equal(f"{RECIPE} has the digest", sha256_file(folder / RECIPE), chain_record.recipe, "the agreement says")
     recipe = Recipe.parse((folder / RECIPE).read_bytes())
@@ -99,14 +141,15 @@ def check_offer(evidence: Evidence, chain_record: ChainRecord) -> Recipe:
     if recipe.rows[1] > chain_record.dataset_count:
         raise ClaimMismatch(f"the recipe uses rows up to {recipe.rows[1]} of {chain_record.dataset_count} records")
     require_equal(f"{GRAPH} has the digest", sha256_file(folder / GRAPH), chain_record.graph, "the agreement says")
-    initial = model_root(read_safetensors(folder / INITIAL)[0])
-    require_equal(f"{INITIAL} has the model root", initial, chain_record.initial_model, "the agreement says")
     return recipe
 
 
 def check_leaves(evidence: Evidence, chain_record: ChainRecord, recipe: Recipe) -> None:
     """Check that the opened leaves are those of the transcript, that neighbours are linked, and
-    what the first and the last say.
+    what the first, the delivered and the last say.
+
+    A leaf in between may name its state unsalted: the salt keeps the owner's secret, and nobody
+    else loses by its absence.
 
     Raises:
         ClaimMismatch, DigestMismatch: one is not, or says something else than was agreed.
@@ -116,18 +159,21 @@ def check_leaves(evidence: Evidence, chain_record: ChainRecord, recipe: Recipe) 
         "the evidence opens the leaves", tuple(sorted(evidence.leaves)), chain_record.leaves, "the challenge says"
     )
     digests = {index: _check_leaf(evidence, chain_record, recipe, index) for index in chain_record.leaves}
-    _check_first(evidence.leaves[0].checkpoint.leaf, chain_record)
+    leaf_0, delivered, last = (
+        evidence.leaves[index].checkpoint.opened for index in (0, chain_record.delivered, chain_record.count - 1)
+    )
+    _check_first(leaf_0, chain_record)
     for index, digest in digests.items():
         if index + 1 in digests:
             previous = evidence.leaves[index + 1].checkpoint.leaf.previous
             require_equal(f"leaf {index + 1} names as the leaf before it", previous, digest, f"leaf {index} says")
-    last = evidence.leaves[chain_record.count - 1].checkpoint.leaf
-    require_equal("the last leaf's model has the root", last.model, chain_record.model_root)
+    require_equal("the delivered leaf's model has the root", delivered.model, chain_record.model_root)
+    require_equal("the last leaf's model has the root", last.model, chain_record.last_model_root)
     require_equal("the last leaf stands after step", last.step, chain_record.step)
 
 
 def _check_leaf(evidence: Evidence, chain_record: ChainRecord, recipe: Recipe, index: int) -> Digest:
-    """One leaf by itself: its step, its metrics, its path; its digest."""
+    """One leaf by itself: its step, its state, its metrics, its path; its digest."""
     opened = evidence.leaves[index]
     leaf = opened.checkpoint.leaf
     require_equal(f"leaf {index} stands after step", leaf.step, chain_record.step_of(index), "the agreement says")
@@ -144,7 +190,7 @@ def _check_leaf(evidence: Evidence, chain_record: ChainRecord, recipe: Recipe, i
     return digest
 
 
-def _check_first(leaf: Leaf, chain_record: ChainRecord) -> None:
+def _check_first(leaf: OpenedLeaf, chain_record: ChainRecord) -> None:
     """Leaf 0 is of the agreed model, of an optimizer without tensors, and of no record."""
     require_equal("leaf 0's model has the root", leaf.model, chain_record.initial_model, "the agreement says")
     require_equal("leaf 0's optimizer has the root", leaf.optimizer, optimizer_root({}), "a fresh one says")
@@ -154,48 +200,49 @@ def _check_first(leaf: Leaf, chain_record: ChainRecord) -> None:
     require_equal("leaf 0 names as the leaf before it", leaf.previous, ZERO, "the format says")
 
 
-def check_segments(evidence: Evidence, chain_record: ChainRecord, recipe: Recipe) -> Iterator[Problem]:
-    """Check each audited segment's state and records; yields the first problem of each that has
-    one.
-
-    Raises:
-        InputRefused: `records.bin` is malformed.
-        Unusable: the job is larger than an audit looks at.
-    """
-    opened = _openings(evidence, chain_record.dataset_root)
-    for segment in chain_record.audited:
-        try:
-            _check_state(evidence, segment)
-            _check_records(evidence, segment, segment_records(recipe, chain_record.seed, segment), opened)
-        except (Refuted, InputRefused) as error:
-            yield Problem(segment, error.message)
-
-
-def _check_state(evidence: Evidence, segment: int) -> None:
-    """The state before a segment is the one that its leaf names; the first is the initial model,
-    which was checked."""
-    if segment == 0:
-        return
-    try:
-        read_state_file(evidence.state_file(segment)).verify(evidence.checkpoint(segment).leaf)
-    except (Refuted, InputRefused) as error:
-        raise type(error)(f"{state_name(segment)}: {error.message}") from None
-
-
-def _check_records(evidence: Evidence, segment: int, indices: Indices, opened: Mapping[int, str]) -> None:
-    """The leaf after a segment is of the records that the order seed gives, and each of them was
-    registered."""
-    if segment + 1 in evidence.leaves:
-        leaf = evidence.leaves[segment + 1].checkpoint.leaf
-        what = f"leaf {leaf.index} is of records with the digest"
-        require_equal(what, leaf.records, records_digest(indices), "the order seed says")
+def _check_usable(
+    evidence: Evidence, chain_record: ChainRecord, segment: int, indices: Indices, opened: Mapping[int, str]
+) -> None:
+    """A segment can be replayed: the leaves at its ends are opened, the state before it is the one
+    that its leaf names, and each record that it uses was registered."""
+    for index in (segment, segment + 1):
+        if index < chain_record.count and index not in evidence.leaves:
+            raise ClaimMismatch(f"the evidence does not open leaf {index}")
+    _check_state(evidence, chain_record, segment)
     for index in np.unique(indices).tolist():
         if problem := opened.get(index, f"{RECORDS} lacks record {index}"):
             raise DigestMismatch(problem)
 
 
+def _check_state(evidence: Evidence, chain_record: ChainRecord, segment: int) -> None:
+    """The state before a segment is the one that its leaf names; the first is the agreed initial
+    model."""
+    if segment == 0:
+        initial = model_root(read_safetensors(evidence.folder / INITIAL)[0])
+        require_equal(f"{INITIAL} has the model root", initial, chain_record.initial_model, "the agreement says")
+        return
+    checkpoint = evidence.checkpoint(segment)
+    checkpoint.verify()
+    try:
+        read_state_file(evidence.state_file(segment)).verify(checkpoint)
+    except (Refuted, InputRefused) as error:
+        raise type(error)(f"{state_name(segment)}: {error.message}") from None
+
+
+def _check_order(evidence: Evidence, segment: int, indices: Indices) -> None:
+    """The leaf after a segment is of the records that the order seed gives."""
+    if segment + 1 in evidence.leaves:
+        leaf = evidence.leaves[segment + 1].checkpoint.leaf
+        what = f"leaf {leaf.index} is of records with the digest"
+        require_equal(what, leaf.records, records_digest(indices), "the order seed says")
+
+
 def _openings(evidence: Evidence, root: Root) -> dict[int, str]:
-    """What is wrong with each opened record, by its index; empty texts where nothing is."""
+    """What is wrong with each opened record, by its index; empty texts where nothing is.
+
+    Raises:
+        InputRefused: `records.bin` is malformed.
+    """
     schema, problems = evidence.records.schema, dict[int, str]()
     for opening in evidence.records:
         problems[opening.index] = ""

@@ -27,7 +27,7 @@ from fitchain.pod.proof.audit.records import OpenedRecords, write_opened
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import Digest, canonical_json, parse_json, path_in, tree_levels
 from fitchain.pod.values.errors import InputRefused, NotFound, Unusable
-from fitchain.pod.values.ids import AgreementId
+from fitchain.pod.values.ids import AgreementId, AuditRef
 from fitchain.pod.values.leaf import Checkpoint, Indices
 from fitchain.pod.values.recipe import Recipe
 
@@ -42,12 +42,12 @@ FOLDER_BYTES = 64 << 30
 MOST_ROWS, MOST_INDICES = 1 << 26, 1 << 28
 """The rows of a recipe, and the records that a segment takes, up to which an audit recomputes the
 order."""
-_FIELDS = ("version", "agreement", "round", "segments", "leaves", "identity")
+_FIELDS = ("version", "agreement", "ordinal", "round", "segments", "leaves", "identity")
 
 
 @dataclass(frozen=True)
-class OpenedLeaf:
-    """A leaf with what opens its metrics, and its path to the transcript's root."""
+class EvidenceLeaf:
+    """A leaf with what opens it, and its path to the transcript's root."""
 
     checkpoint: Checkpoint
     path: tuple[Digest, ...]
@@ -57,7 +57,7 @@ class OpenedLeaf:
         return {**self.checkpoint.to_json(), "path": [str(node) for node in self.path]}
 
     @classmethod
-    def from_json(cls, value: Any) -> OpenedLeaf:
+    def from_json(cls, value: Any) -> EvidenceLeaf:
         """Read the JSON form.
 
         Raises:
@@ -75,17 +75,18 @@ class Evidence:
 
     Args:
         folder: where it lies, opened.
-        agreement, round, segments: what it says that it is about.
+        audit, segments: what it says that it is about.
+        round: of the audit, for which it was sealed.
         leaves: by their index.
         records: the opened records.
         identity: the job's age identity, which opens the delivery; a secret.
     """
 
     folder: Path
-    agreement: AgreementId
+    audit: AuditRef
     round: int
     segments: tuple[int, ...]
-    leaves: Mapping[int, OpenedLeaf]
+    leaves: Mapping[int, EvidenceLeaf]
     records: OpenedRecords
     identity: str = field(repr=False)
 
@@ -106,11 +107,12 @@ class Evidence:
         for name in files_of(segments):
             if not (folder / name).is_file():
                 raise NotFound(f"the evidence lacks {name}")
-        leaves = {leaf.checkpoint.leaf.index: leaf for leaf in map(OpenedLeaf.from_json, value["leaves"])}
+        leaves = {leaf.checkpoint.leaf.index: leaf for leaf in map(EvidenceLeaf.from_json, value["leaves"])}
         if len(leaves) < len(value["leaves"]):
             raise InputRefused(f"{EVIDENCE} opens a leaf twice")
-        (round,), agreement = _counts([value["round"]]), AgreementId(Digest.parse(value["agreement"]))
-        return cls(folder, agreement, round, segments, leaves, OpenedRecords.read(folder / RECORDS), value["identity"])
+        ordinal, round = _counts([value["ordinal"], value["round"]])
+        audit = AuditRef(AgreementId(Digest.parse(value["agreement"])), ordinal)
+        return cls(folder, audit, round, segments, leaves, OpenedRecords.read(folder / RECORDS), value["identity"])
 
     def checkpoint(self, index: int) -> Checkpoint:
         """An opened leaf's checkpoint.
@@ -205,10 +207,11 @@ def write_evidence(
 def _document(chain_record: ChainRecord, checkpoints: Sequence[Checkpoint], identity: str) -> dict[str, Any]:
     transcript = Transcript(chain_record.ctx, chain_record.seed, tuple(checkpoint.leaf for checkpoint in checkpoints))
     levels = tree_levels([bytes(digest) for digest in transcript.digests])
-    leaves = [OpenedLeaf(checkpoints[index], path_in(levels, index)).to_json() for index in chain_record.leaves]
+    leaves = [EvidenceLeaf(checkpoints[index], path_in(levels, index)).to_json() for index in chain_record.leaves]
     return {
         "version": VERSION,
         "agreement": str(chain_record.agreement),
+        "ordinal": chain_record.audit.ordinal,
         "round": chain_record.round,
         "segments": list(chain_record.audited),
         "leaves": leaves,
@@ -233,5 +236,5 @@ def _bytes_of(path: Path) -> bytes:
 
 def _counts(value: Any) -> tuple[int, ...]:
     if not isinstance(value, list) or not all(type(item) is int and 0 <= item < 1 << 32 for item in value):
-        raise InputRefused(f"round and segments are counts below 2**32, not {value!r:.80}")
+        raise InputRefused(f"ordinal, round and segments are counts below 2**32, not {value!r:.80}")
     return tuple(value)

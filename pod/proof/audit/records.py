@@ -11,6 +11,7 @@ Integers are big-endian; the file ends with its last record.
     and for each record, by rising index
     uint64     its index
     32 bytes   its salt
+    32 bytes   its unit of privacy
     ...        its bytes, as many as the schema says: sha256(schema), then the cells
     uint8      nodes of its path
     ...        the path from the leaf upwards, 32 bytes each
@@ -36,6 +37,8 @@ from fitchain.pod.values.leaf import Indices
 OPENED_TAG = "fitchain/opened/v2"
 SCHEMA_BYTES = 16 << 20
 DEEPEST_PATH = 64
+_FIXED_BYTES = 8 + 32 + 32 + 1
+"""Of a record: its index, salt and unit, and the length of its path."""
 _TAG = hashlib.sha256(OPENED_TAG.encode()).digest()
 
 
@@ -55,7 +58,7 @@ def write_opened(path: Path, columns: Sequence[Column], count: int, openings: It
             _TAG + len(schema).to_bytes(4, "big") + schema + count.to_bytes(8, "big") + number.to_bytes(8, "big")
         )
         for opening in openings:
-            file.write(opening.index.to_bytes(8, "big") + opening.salt + opening.record)
+            file.write(opening.index.to_bytes(8, "big") + opening.salt + opening.unit + opening.record)
             file.write(bytes([len(opening.path)]) + b"".join(map(bytes, opening.path)))
 
 
@@ -91,7 +94,7 @@ class OpenedRecords:
                 records = cls._head(path, file)
         except FileNotFoundError:
             raise NotFound(f"there is no {path.name}") from None
-        if records.number * (records.record_bytes + 41) > path.stat().st_size:
+        if records.number * (records.record_bytes + _FIXED_BYTES) > path.stat().st_size:
             raise InputRefused(f"{path.name} says that it holds {records.number} records and is too small for them")
         return records
 
@@ -130,11 +133,11 @@ class OpenedRecords:
                 index = int.from_bytes(_read(file, 8), "big")
                 if index <= before or index >= self.count:
                     raise InputRefused(f"record {index} stands after record {before} of {self.count}")
-                salt, record, nodes = _read(file, 32), _read(file, size), _read(file, 1)[0]
+                salt, unit, record, nodes = _read(file, 32), _read(file, 32), _read(file, size), _read(file, 1)[0]
                 if nodes > DEEPEST_PATH:
                     raise InputRefused(f"the path of record {index} has {nodes} nodes, more than any tree is high")
                 path = tuple(Digest(_read(file, 32)) for _ in range(nodes))
-                yield Opening(index, self.count, salt, record, path)
+                yield Opening(index, self.count, salt, record, path, unit)
                 before = index
             if file.read(1):
                 raise InputRefused(f"{self.path.name} goes on after its last record")

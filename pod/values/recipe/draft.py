@@ -49,8 +49,8 @@ _SCHEDULE_TERMS = ("learning_rate", "schedule", "warmup_steps", "step_size", "ga
 _OPTIMIZER_TERMS = tuple(sorted({term for terms in OPTIMIZERS.values() for term in terms}))
 _LOSS_TERMS = tuple(sorted({term for terms in LOSSES.values() for term in terms}))
 TERMS = (
-    *("inputs", "target", "rows", "transform", "batch_size", "epochs", "steps", "segment", "group", "metrics", "audit"),
-    *("environment", "threads", "loss", "optimizer"),
+    *("inputs", "target", "rows", "transform", "batch_size", "epochs", "steps", "segment_steps"),
+    *("group_leaves", "metrics", "audit", "environment", "threads", "loss", "optimizer"),
     *_LOSS_TERMS,
     *_OPTIMIZER_TERMS,
     *_SCHEDULE_TERMS,
@@ -92,7 +92,8 @@ def draft(
     loss = _loss(card, target, terms)
     batch_size = _batch_size(card, rows, terms)
     steps = _steps(rows, batch_size, terms)
-    segment_steps = integer("segment", terms.get("segment", max(2, -(-steps // DEFAULT_SEGMENTS))), 2, MOST_STEPS)
+    default_segment = max(2, -(-steps // DEFAULT_SEGMENTS))
+    segment_steps = integer("segment_steps", terms.get("segment_steps", default_segment), 2, MOST_STEPS)
     metrics = [metric for metric in METRICS if metric == "loss" or loss["name"] in CLASSIFICATION]
     optimizer = _named(terms, "optimizer", "AdamW", OPTIMIZERS)
     return Recipe.from_json(
@@ -100,21 +101,24 @@ def draft(
             "version": VERSION,
             "graph": str(graph),
             "initial_model": str(initial_model),
+            "base": None,
             "dataset": str(card["root"]),
             "inputs": inputs,
             "target": target,
             "rows": rows,
+            "held_out": None,
             "transform": terms.get("transform", _transform(card, inputs, target)),
             "loss": loss,
             "optimizer": optimizer,
             "learning_rates": _learning_rates(optimizer["name"], steps, terms),
             "batch_size": batch_size,
             "steps": steps,
-            "segment": segment_steps,
-            "group": terms.get("group", _group_leaves(-(-steps // segment_steps) + 1)),
+            "segment_steps": segment_steps,
+            "group_leaves": terms.get("group_leaves", _group_leaves(-(-steps // segment_steps) + 1)),
             "dtype": "float32",
             "environment": _environment(torch, terms, probe),
             "metrics": terms.get("metrics", metrics),
+            "privacy": None,
             "audit": {**Audit().json(), **_table(terms, "audit")},
         }
     )

@@ -170,17 +170,17 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """Audit terms: how many inner segments are drawn, how many verifiers, from which panel, with
-    what disclosure.
+    """Audit terms: how many segments are drawn, how many verifiers, from which panel, with what
+    disclosure.
 
     Args:
-        segments: q; 0 without audit.
+        drawn_segments: q, besides those that are always audited; 0 without audit.
         verifiers: m; 0 without audit.
         mode: what is disclosed.
         panel: the panel's id; None for the whole pool.
     """
 
-    segments: int = 0
+    drawn_segments: int = 0
     verifiers: int = 0
     mode: AuditMode = AuditMode.OPEN
     panel: PanelId | None = None
@@ -192,21 +192,33 @@ class Audit:
         Raises:
             InputRefused: a field is missing, unknown or out of bounds.
         """
-        fields = Fields("the audit terms", value, ("segments", "verifiers", "mode", "panel"))
+        fields = Fields("the audit terms", value, ("drawn_segments", "verifiers", "mode", "panel"))
         panel = None if value["panel"] is None else PanelId(fields.digest("panel"))
-        counts = fields.integer("segments", 0, (1 << 16) - 1), fields.integer("verifiers", 0, (1 << 8) - 1)
+        counts = fields.integer("drawn_segments", 0, (1 << 16) - 1), fields.integer("verifiers", 0, (1 << 8) - 1)
         return cls(*counts, fields.mode("mode"), panel)
 
     def json(self) -> dict[str, Json]:
         """The form that stands in a recipe."""
         panel = None if self.panel is None else str(self.panel)
-        return {"segments": self.segments, "verifiers": self.verifiers, "mode": self.mode.word, "panel": panel}
+        return {
+            "drawn_segments": self.drawn_segments,
+            "verifiers": self.verifiers,
+            "mode": self.mode.word,
+            "panel": panel,
+        }
 
 
 _FIELDS = (
-    *("version", "graph", "initial_model", "dataset", "inputs", "target", "rows", "transform", "loss", "optimizer"),
-    *("learning_rates", "batch_size", "steps", "segment", "group", "dtype", "environment", "metrics", "audit"),
+    *("version", "graph", "initial_model", "base", "dataset", "inputs", "target", "rows", "held_out", "transform"),
+    *("loss", "optimizer", "learning_rates", "batch_size", "steps", "segment_steps", "group_leaves", "dtype"),
+    *("environment", "metrics", "privacy", "audit"),
 )
+_NOT_YET = {
+    "base": "models stored as differences from a base",
+    "held_out": "held-out records",
+    "privacy": "terms of differential privacy",
+}
+"""Fields that have their place in a recipe and no value but null yet, and what they are for."""
 
 
 @dataclass(frozen=True)
@@ -233,6 +245,11 @@ class Recipe:
         metrics: what each segment reports.
         audit: terms.
         dtype: float32.
+        base: model root of the registered model over which states and delivery are differences.
+        held_out: which records are never trained on and evaluate the model.
+        privacy: terms of differential privacy.
+
+    The last three are None: no release supports them yet.
     """
 
     graph: Digest
@@ -253,6 +270,9 @@ class Recipe:
     metrics: tuple[str, ...]
     audit: Audit
     dtype: str = "float32"
+    base: None = None
+    held_out: None = None
+    privacy: None = None
 
     @classmethod
     def parse(cls, data: bytes) -> Recipe:
@@ -281,6 +301,8 @@ class Recipe:
         """
         fields = Fields("the recipe", value, _FIELDS)
         fields.choice("version", (VERSION,))
+        for key, what in _NOT_YET.items():
+            fields.not_yet(key, what)
         steps = fields.integer("steps", 1, MOST_STEPS)
         start, stop = _rows(fields)
         inputs = _inputs(fields)
@@ -303,7 +325,7 @@ class Recipe:
             learning_rates=_learning_rates(fields, steps),
             batch_size=_batch_size(fields, stop - start),
             steps=steps,
-            segment_steps=fields.integer("segment", 2, MOST_STEPS),
+            segment_steps=fields.integer("segment_steps", 2, MOST_STEPS),
             group_leaves=_group_leaves(fields),
             environment=Environment.parse(value["environment"]),
             metrics=_metrics(fields, loss),
@@ -317,21 +339,24 @@ class Recipe:
             "version": VERSION,
             "graph": str(self.graph),
             "initial_model": str(self.initial_model),
+            "base": self.base,
             "dataset": str(self.dataset),
             "inputs": [list(columns) for columns in self.inputs],
             "target": self.target,
             "rows": list(self.rows),
+            "held_out": self.held_out,
             "transform": {column: dict(transform) for column, transform in self.transform.items()},
             "loss": self.loss.json(),
             "optimizer": self.optimizer.json(),
             "learning_rates": [[count, rate] for count, rate in self.learning_rates],
             "batch_size": self.batch_size,
             "steps": self.steps,
-            "segment": self.segment_steps,
-            "group": self.group_leaves,
+            "segment_steps": self.segment_steps,
+            "group_leaves": self.group_leaves,
             "dtype": self.dtype,
             "environment": self.environment.json(),
             "metrics": list(self.metrics),
+            "privacy": self.privacy,
             "audit": self.audit.json(),
         }
 
@@ -427,9 +452,9 @@ def _batch_size(fields: Fields, rows: int) -> int:
 
 
 def _group_leaves(fields: Fields) -> int:
-    leaves = fields.integer("group", 1, 1 << 31)
+    leaves = fields.integer("group_leaves", 1, 1 << 31)
     if leaves & (leaves - 1):
-        raise InputRefused(f"the recipe: group is a power of two, not {leaves}")
+        raise InputRefused(f"the recipe: group_leaves is a power of two, not {leaves}")
     return leaves
 
 
