@@ -20,9 +20,7 @@ from tests.chain_fixtures import ETHER, Account
 FULL_STAKE = 1000 * ETHER
 EVIDENCE = Cid.of(0x55, bytes(range(32)))
 SALT = sha256(b"salt of a vote")
-TERMS = AuditTerms(
-    drawn_segments=2, verifiers=3, window=600, wait=600, fee_per_seat=ETHER, seat_stake=20 * ETHER
-)
+TERMS = AuditTerms(drawn_segments=2, verifiers=3, window=600, wait=600, fee_per_seat=ETHER, seat_stake=20 * ETHER)
 DISPUTE = replace(TERMS, verifiers=0, dispute_verifiers=3, counter_bond=ETHER)
 
 

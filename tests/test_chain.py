@@ -22,7 +22,6 @@ from tests.chain_fixtures import ETHER, Account, Devnet
 from tests.node_proxy import proxy
 
 NOBODY = "http://127.0.0.1:1"
-NO_PERMIT = {"value": 0, "deadline": 0, "v": 0, "r": ZERO, "s": ZERO}
 
 
 @pytest.fixture(scope="module")
@@ -51,21 +50,6 @@ def test_connect_without_a_deployment_says_where_it_looked(running_devnet: Devne
 def deployed_at(home: Path, deployment: Deployment) -> None:
     (home / "deployments").mkdir(parents=True)
     (home / "deployments" / "31337.json").write_bytes(deployment.encode())
-
-
-def test_connect_refuses_an_address_without_a_contract(running_devnet: Devnet, tmp_path: Path) -> None:
-    addresses = dict(running_devnet.deployment.addresses) | {"Registry": "0x" + "11" * 20}
-    deployed_at(tmp_path, replace(running_devnet.deployment, addresses=addresses))
-    with pytest.raises(ChainUnusable, match="no contract stands at 0x1111"):
-        connect(running_devnet.settings(tmp_path))
-
-
-def test_connect_refuses_contracts_that_do_not_know_each_other(running_devnet: Devnet, tmp_path: Path) -> None:
-    addresses = dict(running_devnet.deployment.addresses)
-    addresses |= {"Registry": addresses["FitCoin"]}
-    deployed_at(tmp_path, replace(running_devnet.deployment, addresses=addresses))
-    with pytest.raises(ChainUnusable, match="as its Registry"):
-        connect(running_devnet.settings(tmp_path))
 
 
 def test_connect_refuses_a_deployment_of_another_chain(running_devnet: Devnet, tmp_path: Path) -> None:
@@ -138,7 +122,8 @@ def test_every_artifact_is_read() -> None:
 
 def test_call_gives_structs_by_name(reader: Chain) -> None:
     entry = reader.call("Registry", "dataset", ZERO)
-    assert entry == {"owner": "0x" + "00" * 20, "count": 0, "active": False, "root": ZERO, "cardCid": b""}
+    nothing = {"owner": "0x" + "00" * 20, "count": 0, "active": False, "ledger": 0, "root": ZERO, "cardCid": b""}
+    assert entry == nothing
 
 
 def test_call_refusal_is_decoded_by_name_with_its_values(reader: Chain) -> None:
@@ -212,7 +197,7 @@ def test_strangers_text_that_is_no_text_stops_no_reader(account: Account, reader
 def test_refused_transaction_costs_nothing(account: Account) -> None:
     before = nonce_of(account), account.chain.balance(account.address)
     with pytest.raises(Reverted, match=r"CallerIsNotOwner\(caller=0x"):
-        account.chain.send("Agreements", "accept", ZERO, ZERO, NO_PERMIT)
+        account.chain.send("Agreements", "reject", ZERO, b"")
     assert (nonce_of(account), account.chain.balance(account.address)) == before
 
 

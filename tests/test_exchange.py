@@ -69,7 +69,7 @@ def test_store_sees_no_plain_byte(store: LocalStore, plain: Path) -> None:
 
 def test_folder_for_others_leaves_nothing(store: LocalStore, plain: Path, tmp_path: Path) -> None:
     cid = send_folder(store, plain, NAMES, [STRANGERS])
-    with pytest.raises(AccessRefused, match=f"the parcel {cid} does not open: the sealed file recipe.json.age"):
+    with pytest.raises(AccessRefused, match=f"the folder {cid} does not open: the sealed file recipe.json.age"):
         fetch_folder(store, cid, tmp_path / "out", NAMES, SECRET)
     assert list((tmp_path / "out").iterdir()) == []
 

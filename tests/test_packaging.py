@@ -19,7 +19,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from scripts import setup
+from scripts import compile_contracts, setup
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -172,8 +172,10 @@ def test_wheel_holds_the_packages_and_the_contracts_artifacts(wheel: Path) -> No
     ).stdout.split()
     assert {f"fitchain/{name}" for name in tracked} | {"fitchain/__init__.py", "fitchain/py.typed"} == set(inside)
     artifacts = [name for name in inside if name.startswith("fitchain/pod/ports/chain/artifacts/")]
-    assert {"FitCoin", "Registry", "Agreements", "ProofOfTrain"} <= {Path(name).stem for name in artifacts}
-    assert all("abi" in json.loads(zipfile.ZipFile(wheel).read(name)) for name in artifacts if name.endswith(".json"))
+    stems = {Path(name).stem for name in artifacts if name.endswith(".json")}
+    assert stems == {*compile_contracts.CONTRACTS, compile_contracts.STANDARD_INPUT.stem}
+    parsed = {name: json.loads(zipfile.ZipFile(wheel).read(name)) for name in artifacts if name.endswith(".json")}
+    assert all("abi" in artifact or "sources" in artifact for artifact in parsed.values())
 
 
 def test_wheel_of_the_source_distribution_is_the_same(wheel: Path, unpacked: Path, tmp_path: Path) -> None:

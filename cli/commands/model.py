@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,9 @@ from fitchain.cli.ids import AgreementArgument, ModelArgument, find_agreement, f
 from fitchain.cli.views.output import KeyValues, Report, Rows
 from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import InputRefused
+
+if TYPE_CHECKING:
+    from fitchain.pod.ports.registry import ModelEntry
 
 app = group("model", "Bring a model; fetch what became of it.")
 
@@ -30,8 +33,10 @@ def publish(
         ),
     ],
     parent: Annotated[
-        str | None,
-        typer.Option("--parent", metavar="MODEL", help="The model that it descends from.", show_default=False),
+        list[str] | None,
+        typer.Option(
+            "--parent", metavar="MODEL", help="A model that it descends from; may be repeated.", show_default=False
+        ),
     ] = None,
 ) -> Report:
     """Export an nn.Module as a graph and weights, and register them."""
@@ -41,8 +46,8 @@ def publish(
     if not colon or not name.isidentifier():
         raise InputRefused(f"{source!r} does not name a module in a file", "write it as FILE.py:NAME")
     home = session.home
-    lineage = find_model(home, parent) if parent else None
-    published = scientist.publish_model(home, Path(path), find_dataset(home, dataset), name=name, parent=lineage)
+    parents = [find_model(home, text) for text in parent or ()]
+    published = scientist.publish_model(home, Path(path), find_dataset(home, dataset), name=name, parents=parents)
     values = {
         "model": published.id,
         "graph": published.graph,
@@ -64,8 +69,7 @@ def list_(session: Session) -> Report:
             "name": names.get(entry.id),
             "author": entry.author,
             "graph": entry.graph,
-            "initial_model": entry.initial_root,
-            "parent": None if entry.parent == ZERO else entry.parent,
+            **_origin(entry),
             "active": entry.active,
         }
         for entry in entries
@@ -81,18 +85,18 @@ def show(session: Session, model: ModelArgument) -> Report:
     """Show a published model and the jobs that trained it."""
     home = session.reader
     entry = home.registry.model(find_model(home, model))
-    jobs = [job for job in map(home.agreements.read, home.agreements.list()) if job.terms.model == entry.id]
+    jobs = home.agreements.read_many(home.agreements.list())
+    trained_it = [job for job in jobs if job.terms.model == entry.id]
     values = {
         "model": entry.id,
         "author": entry.author,
         "graph": entry.graph,
-        "initial_model": entry.initial_root,
-        "parent": None if entry.parent == ZERO else entry.parent,
+        **_origin(entry),
         "active": entry.active,
-        "jobs": [{"agreement": job.id, "state": job.state.name.capitalize()} for job in jobs],
+        "jobs": [{"agreement": job.id, "state": job.state.name.capitalize()} for job in trained_it],
     }
-    pairs = [(label.replace("_", " "), value) for label, value in values.items() if label not in ("jobs", "active")]
-    rows = [(job.id.short, job.state.name.capitalize()) for job in jobs]
+    pairs = [(label.replace("_", " "), _shown(value)) for label, value in values.items() if label not in _UNTOLD]
+    rows = [(job.id.short, job.state.name.capitalize()) for job in trained_it]
     return Report(values, [KeyValues(pairs), Rows(("job", "state"), rows)])
 
 
@@ -122,3 +126,22 @@ def retire(session: Session, model: ModelArgument) -> Report:
     id = find_model(home, model)
     home.registry.retire_model(id)
     return Report({"model": id, "active": False}, [f"retired {id.short}: no new request can name it"])
+
+
+_UNTOLD = ("jobs", "active")
+"""What is shown as a table, or as part of one."""
+
+
+def _origin(entry: ModelEntry) -> dict[str, Any]:
+    """Weights of a model, and where they come from, in the words of `--json`."""
+    return {
+        "initial_model": entry.root,
+        "base": None if entry.base == ZERO else entry.base,
+        "parents": list(entry.parents),
+        "derivation": None if entry.derivation == ZERO else entry.derivation,
+    }
+
+
+def _shown(value: Any) -> Any:
+    """A value for people: several ids in one line."""
+    return ", ".join(str(each) for each in value) or None if isinstance(value, list) else value

@@ -74,8 +74,15 @@ def send_folder(store: Store, folder: Path, names: Sequence[str], recipients: Se
         return store.add_folder(Path(scratch))
 
 
+# Many parameters: what to fetch, whence and where to, who opens it, and two limits on a stranger.
 def fetch_folder(
-    store: Store, cid: Cid, folder: Path, names: Sequence[str], identity: str, limit_bytes: int = FOLDER_LIMIT_BYTES
+    store: Store,
+    cid: Cid,
+    folder: Path,
+    names: Sequence[str],
+    identity: str,
+    limit_bytes: int = FOLDER_LIMIT_BYTES,
+    limit_s: float | None = None,
 ) -> None:
     """Fetch a folder of sealed files and open them.
 
@@ -86,9 +93,11 @@ def fetch_folder(
         names: exactly the files that must be there.
         identity: an age secret they are sealed to.
         limit_bytes: the largest folder that is fetched.
+        limit_s: seconds in all after which it is given up; None waits as long as something comes.
 
     Raises:
-        InputRefused: the folder holds other files than the named ones, or is too large.
+        InputRefused: the folder holds other files than the named ones, is too large, or comes too
+            slowly.
         AccessRefused: it is not sealed to this identity.
         NotFound: the store does not have it.
         DigestMismatch: it was sealed badly, or altered after that.
@@ -99,17 +108,17 @@ def fetch_folder(
     with _stored(cid):
         entries = store.entries(cid)
     if set(entries) != wanted:
-        raise InputRefused(f"the parcel {cid} holds {sorted(entries)} and should hold {sorted(wanted)}")
+        raise InputRefused(f"the folder {cid} holds {sorted(entries)} and should hold {sorted(wanted)}")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".opened-") as scratch:
         with _stored(cid):
-            store.fetch(cid, Path(scratch) / "sealed", limit_bytes=limit_bytes)
+            store.fetch(cid, Path(scratch) / "sealed", limit_bytes=limit_bytes, limit_s=limit_s)
         for name in names:
             try:
                 open_file(Path(scratch) / "sealed" / f"{name}.age", folder / name, identity)
             except (AccessRefused, DigestMismatch) as error:
                 problem = error.message.replace(f"{scratch}/sealed/", "")
-                raise type(error)(f"the parcel {cid} does not open: {problem}", error.hint) from None
+                raise type(error)(f"the folder {cid} does not open: {problem}", error.hint) from None
 
 
 def send_note(store: Store, note: Note, recipient: str) -> Cid:

@@ -24,7 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from uuid import uuid4
 
-from fitchain.pod.jobs.journal import Journal
+from fitchain.pod.jobs.journal import Journal, require_own
 from fitchain.pod.ports.agreement import Agreements, Audits
 from fitchain.pod.ports.chain import Chain, connect
 from fitchain.pod.ports.keys import KeyInfo, Keys, create, unlock
@@ -35,7 +35,7 @@ from fitchain.pod.ports.settings import Settings, load
 from fitchain.pod.ports.store import Store, open_store
 from fitchain.pod.ports.verifiers import Verifiers
 from fitchain.pod.values.errors import AccessRefused, NotFound, Unusable
-from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
+from fitchain.pod.values.ids import AgreementId, AuditRef, DatasetId, ModelId
 
 MEET_AGAIN_S = 30.0
 """How long what the registry said of a pod's store is taken for true."""
@@ -78,7 +78,9 @@ class Home(AbstractContextManager["Home"]):
             AccessRefused: the passphrase is wrong.
             NotFound: the home has no such key, or no deployment is known.
             ChainUnusable: the node or its contracts are not there.
+            InputRefused: another version of Fitchain made the home, or its deployment.
         """
+        require_own(settings.home / "journal.db")
         keys = unlock(settings.home, settings.key, passphrase()) if passphrase else None
         chain = connect(settings, keys)
         return cls(chain.settings, chain, open_store(chain.settings, log), Journal(settings.home / "journal.db"), keys)
@@ -212,6 +214,12 @@ class Home(AbstractContextManager["Home"]):
     def job_folder(self, agreement: AgreementId) -> Path:
         """The folder of one job, made when absent, for this pod's eyes alone."""
         return _private(self.settings.home / "jobs" / str(agreement))
+
+    def audit_folder(self, audit: AuditRef) -> Path:
+        """The folder of one audit, made when absent: the job's own, or one below it where it was
+        asked for again, so that two audits of a job do not meet."""
+        folder = self.job_folder(audit.agreement)
+        return _private(folder / f"audit-{audit.ordinal}") if audit.ordinal else folder
 
     def model_folder(self, model: ModelId) -> Path:
         """The folder of one published model, made when absent."""

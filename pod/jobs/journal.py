@@ -15,16 +15,17 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fitchain.pod.values.digest import Digest, Root
-from fitchain.pod.values.errors import NotFound
+from fitchain.pod.values.errors import InputRefused, NotFound
 from fitchain.pod.values.ids import AgreementId, AuditRef, DatasetId, ModelId, Subject
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Version 1 is that of Fitchain 0.2, whose journals hold agreements of protocol 1."""
 
 _SCHEMA = """
 CREATE TABLE datasets(
@@ -108,9 +109,13 @@ class Journal:
 
     Args:
         path: the database file; made with mode 0600 when absent.
+
+    Raises:
+        InputRefused: another version of Fitchain wrote it.
     """
 
     def __init__(self, path: Path) -> None:
+        require_own(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600, exist_ok=True)
         self._lock = threading.RLock()
@@ -312,6 +317,27 @@ class Journal:
             )
             for row in self._rows("SELECT * FROM requests ORDER BY rowid")
         ]
+
+
+def require_own(path: Path) -> None:
+    """Check that a journal, where there is one, is not another version's; nothing is written.
+
+    Raises:
+        InputRefused: it is.
+    """
+    if not path.exists():
+        return
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", timeout=30, uri=True)) as database:
+        version = database.execute("PRAGMA user_version").fetchone()[0]
+    if version == 1:
+        raise InputRefused(
+            f"{path.parent} is a home of Fitchain 0.2, which protocol 2 does not read: its datasets and jobs are "
+            "those of other contracts",
+            f"make a new home; a key goes along: `fitchain keys backup FILE --home {path.parent}`, then "
+            "`fitchain keys import FILE --home NEW`",
+        )
+    if version > SCHEMA_VERSION:
+        raise InputRefused(f"{path} is of a later Fitchain: its version is {version}, and this one's {SCHEMA_VERSION}")
 
 
 def _entry(row: sqlite3.Row) -> Entry:

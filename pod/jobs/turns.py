@@ -2,7 +2,11 @@
 phase that is over.
 
 All pods of an audit could send the same transaction, and all but one would pay for nothing; so each
-waits for its turn: the owner goes first, the scientist next, then the seats in order.
+waits for its turn: the owner goes first, who asked for the audit next, then the seats in order. The
+draw alone is another's at first: for some blocks only the nonce of who asked draws.
+
+What is sent would be taken by the newest block: its number and time are what is compared, and the
+audit is read there.
 """
 
 from __future__ import annotations
@@ -13,15 +17,20 @@ from typing import Any
 
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.ports.agreement import Audit, Outcome, Phase
-from fitchain.pod.ports.chain import Receipt
-from fitchain.pod.values.digest import Digest
+from fitchain.pod.ports.chain import Block, Receipt
+from fitchain.pod.values.digest import ZERO, Digest
 from fitchain.pod.values.errors import Reverted
+from fitchain.pod.values.ids import AuditRef
 
 TURN_S = 15.0
 TURNS_OF_WINDOW = 64
 """A turn is no longer than this part of an audit's window, so that the last one comes in good time.
 """
-OWNER_RANK, SCIENTIST_RANK, FIRST_SEAT_RANK = 0, 1, 2
+OWNER_RANK, ASKER_RANK, FIRST_SEAT_RANK = 0, 1, 2
+SERVED_BLOCKS = 8191
+"""So long the chain gives a block's hash to a contract (EIP-2935)."""
+FIX_BLOCKS = 4000
+"""From so many blocks on a draw that nobody could make has its hashes kept."""
 
 
 class Turns:
@@ -34,41 +43,75 @@ class Turns:
 
     def __init__(self, home: Home, turn_s: float = TURN_S) -> None:
         self.home, self.turn_s = home, turn_s
-        self._seen: dict[Digest, tuple[tuple[Phase, int, int], float]] = {}
+        self._due_since: dict[tuple[AuditRef, str], tuple[object, float]] = {}
 
-    def bring_on(self, audit: Audit, rank: int) -> bool:
-        """Draw or advance an audit, if that is due and it is this pod's turn.
+    def bring_on(self, ref: AuditRef, rank: int, nonce: Digest | None = None) -> bool:
+        """Draw for an audit or advance it, if that is due and it is this pod's turn.
 
         Args:
-            audit: as it was read.
+            ref: the audit.
             rank: how many go before this pod.
+            nonce: the asker's, where this pod asked for the audit.
 
         Returns:
             whether it was done here.
         """
-        advances = audit.may_advance(self.home.chain.block("latest").timestamp)
-        if not advances and audit.phase != Phase.AWAITING:
+        latest = self.home.chain.block("latest")
+        audit = self.home.audits.read(ref, latest.number)
+        if audit.may_advance(latest.timestamp):
+            return self.is_turn(audit, "advance", rank) and self._send(audit, "advance", self.home.audits.advance)
+        if not audit.may_draw(latest.timestamp):
             return False
-        if not self._is_turn(audit, rank):
-            return False
-        step = "advance" if advances else "draw"
-        receipt = send(self.home, audit, self.home.audits.advance if advances else self.home.audits.draw)
-        if receipt is not None:
-            self.home.journal.record(
-                audit.id,
-                f"audit_{step}",
-                phase=audit.phase.name,
-                round=audit.round,
-                transaction=str(receipt.transaction),
-                gas=receipt.gas_used,
-            )
-        return receipt is not None
+        if audit.phase is not Phase.AWAITING:
+            return self.is_turn(audit, "draw", rank) and self._send(audit, "draw", self.home.audits.draw)
+        return self._draw_first(audit, rank, nonce, latest)
 
-    def _is_turn(self, audit: Audit, rank: int) -> bool:
-        now, position = time.monotonic(), (audit.phase, audit.round, audit.challenge_block)
-        if self._seen.get(audit.id, (None, now))[0] != position:
-            self._seen[audit.id] = position, now
-        return now - self._seen[audit.id][1] >= rank * min(self.turn_s, audit.window / TURNS_OF_WINDOW)
+    def _draw_first(self, audit: Audit, rank: int, nonce: Digest | None, latest: Block) -> bool:
+        """Draw for an audit that awaits it: in the asker's turn by its nonce alone, after it as
+        anybody, by rank."""
+        last_of_turn = audit.opened_block + self.home.chain.constants.turn_blocks
+        if latest.number <= (audit.opened_block if nonce is not None else last_of_turn):
+            return False
+        # With the nonce nobody else can draw, and sent late it is as good as none: the contract ignores it then.
+        if nonce is None or latest.number > last_of_turn:
+            if not self.is_turn(audit, "draw", rank):
+                return False
+        if latest.number - audit.opened_block > FIX_BLOCKS:
+            kept = zip(self.home.audits.fixed_hashes(audit.ref), (audit.opened_block, last_of_turn), strict=True)
+            lacking = [latest.number - number for hash, number in kept if hash == ZERO]
+            if any(0 < age <= SERVED_BLOCKS for age in lacking):
+                return self._send(audit, "fix", self.home.audits.fix)
+            if any(age > SERVED_BLOCKS for age in lacking):
+                return False  # nobody can draw any more: the end of the wait is the way out
+        return self._send(audit, "draw", self.home.audits.draw, ZERO if nonce is None else nonce)
+
+    def is_turn(self, audit: Audit, step: str, rank: int) -> bool:
+        """Whether what is due has been due for so long that it is this rank's turn.
+
+        Args:
+            audit: as it stands.
+            step: what is due.
+            rank: how many go before this pod.
+        """
+        now, position = time.monotonic(), (audit.phase, audit.round, audit.deadline)
+        known, since = self._due_since.get((audit.ref, step), (None, now))
+        if known != position:
+            self._due_since[audit.ref, step], since = (position, now), now
+        return now - since >= rank * min(self.turn_s, audit.window / TURNS_OF_WINDOW)
+
+    def _send(self, audit: Audit, step: str, call: Callable[..., Receipt], *args: Any) -> bool:
+        receipt = send(self.home, audit, call, *args)
+        if receipt is None:
+            return False
+        self.home.journal.record(
+            audit.ref,
+            f"audit_{step}",
+            phase=audit.phase.name,
+            round=audit.round,
+            transaction=str(receipt.transaction),
+            gas=receipt.gas_used,
+        )
+        return True
 
 
 def send(home: Home, audit: Audit, step: Callable[..., Receipt], *args: Any) -> Receipt | None:
@@ -79,15 +122,16 @@ def send(home: Home, audit: Audit, step: Callable[..., Receipt], *args: Any) -> 
         home: whose connection sends.
         audit: as it was read when the step was chosen.
         step: a call of `Audits`.
-        args: what it takes besides the agreement's id.
+        args: what it takes besides the audit's name.
 
     Raises:
         Reverted: the chain refuses, and the audit stands where it stood.
     """
     try:
-        return step(audit.id, *args)
+        return step(audit.ref, *args)
     except Reverted:
-        if home.audits.read(audit.id) == audit:
+        # By the newest block, which refused: what has too few confirmations yet may be what brought it on.
+        if home.audits.read(audit.ref, "latest") == audit:
             raise
         return None
 
@@ -99,6 +143,6 @@ def describe_verdict(home: Home, audit: Audit) -> str:
         the verdict in words; empty where there is none, or it is told already.
     """
     verdict = audit.verdict.name
-    if audit.verdict == Outcome.NONE or not home.journal.record(audit.id, "verdict", once=verdict, verdict=verdict):
+    if audit.verdict == Outcome.NONE or not home.journal.record(audit.ref, "verdict", once=verdict, verdict=verdict):
         return ""
     return f"audited: {verdict.lower()}"

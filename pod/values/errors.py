@@ -11,6 +11,7 @@
         │   └── OperatorFailed  an operator of a graph cannot compute what it is given
         ├── NotFound            an object, key, job or deployment is not there
         ├── AccessRefused       wrong passphrase, missing permission
+        │   └── DeliveryUnopened    what was handed over as its key does not open a delivery
         ├── EnvironmentRefused  this host does not reproduce the environment class
         ├── AssuranceTooLow     a certificate holds, and fewer vouch for it than were required
         ├── ChainUnusable       wrong chain, contracts missing, balance too small
@@ -83,6 +84,10 @@ class NotFound(Unusable):
 
 class AccessRefused(Unusable):
     """A passphrase is wrong or a permission is missing."""
+
+
+class DeliveryUnopened(AccessRefused):
+    """What was handed over as the job's identity does not open what was delivered."""
 
 
 class EnvironmentRefused(Unusable):

@@ -5,6 +5,7 @@ checked.
     request   a recipe is drafted, rehearsed, sealed to the owner, requested
     audit_options  what a request leaves open of its audit is filled in
     receive   what was delivered is opened, checked, accepted, evaluated
+    complaint  what does not open is complained of on chain
     dispute   a result without verifiers is audited
     pod       the loop that follows the chain
     watch     how a job stands, as it changes

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.ports.agreement import State
+from fitchain.pod.parties.scientist.complaint import RESULTS, complain, why_unopened
+from fitchain.pod.ports.agreement import Agreement
 from fitchain.pod.ports.chain import Receipt
-from fitchain.pod.values.errors import AccessRefused, Unusable
+from fitchain.pod.values.errors import AccessRefused, Refuted, Unusable
 from fitchain.pod.values.ids import AgreementId
 
 
 def dispute(home: Home, id: AgreementId) -> Receipt:
-    """Have a job's training audited, as its scientist; locks the audit's fee and the counter-bond.
+    """Have a job's training audited, as its scientist; locks the audit's fees and the counter-bond.
+
+    Where its delivery does not open, or is not to be had, that is said on chain first: afterwards it
+    would be too late.
 
     Returns:
         the transaction's receipt.
@@ -19,7 +23,7 @@ def dispute(home: Home, id: AgreementId) -> Receipt:
         AccessRefused: this home's account is not the scientist's.
         Unusable: there is no result to dispute now, or the terms name nobody who would audit it
             only then.
-        ChainUnusable: too little FIT or ETH, or there are too few verifiers.
+        ChainUnusable: too little FIT or ETH.
     """
     home.chain.catch_up()
     agreement = home.agreements.read(id)
@@ -34,13 +38,24 @@ def dispute(home: Home, id: AgreementId) -> Receipt:
             f"the terms of {id.short} name no verifiers of a dispute",
             f"they are {'audited in any case' if audit.verifiers else 'agreed with job request --dispute-verifiers'}",
         )
-    if agreement.state not in (State.TRAINED, State.DIVERGED):
+    if agreement.state not in RESULTS:
         raise Unusable(
             f"{id.short} is {agreement.state.name.lower()}: there is no result to dispute now",
             f"see `fitchain job show {id.short}`",
         )
     if home.chain.block("latest").timestamp > agreement.dispute_deadline:
         raise Unusable(f"the time to dispute {id.short} is over", f"fitchain job settle {id.short} pays its owner")
+    if not agreement.complained:
+        _complain_if_unopened(home, agreement)
     receipt = home.agreements.dispute(id)
     home.journal.record(id, "disputed", once="", transaction=str(receipt.transaction), gas=receipt.gas_used)
     return receipt
+
+
+def _complain_if_unopened(home: Home, agreement: Agreement) -> None:
+    try:
+        problem = why_unopened(home, agreement)
+    except Refuted:
+        return  # it opens: what is wrong with it is for the verifiers to find
+    if problem is not None:
+        complain(home, agreement, problem.message)

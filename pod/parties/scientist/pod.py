@@ -15,13 +15,15 @@ from functools import partial
 from fitchain.pod.jobs.exchange import Note, fetch_note, fetch_refusal
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.retry import RETRY_S, Log, RetryPolicy
-from fitchain.pod.jobs.turns import SCIENTIST_RANK, TURN_S, Turns, describe_verdict
-from fitchain.pod.parties.scientist.receive import ENDED, accept_result, fetch_model
+from fitchain.pod.jobs.turns import TURN_S, Turns, describe_verdict
+from fitchain.pod.parties.scientist.audit import follow_audit
+from fitchain.pod.parties.scientist.complaint import complain, may_answer, why_unopened
+from fitchain.pod.parties.scientist.receive import ENDED, accept_result
 from fitchain.pod.ports.agreement import Agreement, Anchor, State
 from fitchain.pod.ports.registry import Role
 from fitchain.pod.values.digest import tree_root
-from fitchain.pod.values.errors import ClaimMismatch, FitchainError
-from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId
+from fitchain.pod.values.errors import ClaimMismatch, DeliveryUnopened, FitchainError
+from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId, AuditRef
 
 LOOK_S = 0.2
 
@@ -80,11 +82,10 @@ class Scientist:
                 self._retry.attempt(id, partial(self._follow, id))
 
     def _follow(self, id: AgreementId) -> None:
-        audited = self.home.agreements.read(id).state == State.AUDITING
-        if audited and self._turns.bring_on(self.home.audits.read(id), SCIENTIST_RANK):
-            self.log(id, "brought the audit on")
-        if follow(self.home, id, self.auto_accept, self.log).ended:
-            if verdict := describe_verdict(self.home, self.home.audits.read(id)):
+        heard = follow_audit(self.home, self._turns, id, self.auto_accept, self.log)
+        ended = follow(self.home, id, self.auto_accept, self.log).ended
+        if ended and heard:
+            if verdict := describe_verdict(self.home, self.home.audits.read(AuditRef(id))):
                 self.log(id, verdict)
             self.home.release_objects(id)
             self._over.add(id)
@@ -94,7 +95,9 @@ def follow(home: Home, id: AgreementId, auto_accept: bool, log: Log) -> State:
     """Look at one job: read its new notes, receive its result, accept it if told to.
 
     A note that is missing or wrong keeps nobody from receiving the result; a wrong one keeps it
-    from being accepted unasked.
+    from being accepted unasked. A result without verifiers whose delivery does not open is
+    complained of on chain: nobody else can tell, and who disputes it then may have its counter-bond
+    back.
 
     Returns:
         where the job stood.
@@ -106,11 +109,10 @@ def follow(home: Home, id: AgreementId, auto_accept: bool, log: Log) -> State:
     agreement = home.agreements.read(id)
     problem = _read_notes(home, agreement, log)
     if _delivered(agreement) and not home.journal.happened(id, "received"):
-        fetch_model(home, id)
-        log(id, "received the trained model; its certificate holds")
+        _receive(home, agreement, log)
     if isinstance(problem, ClaimMismatch):
         raise problem
-    if auto_accept and agreement.state in (State.TRAINED, State.DIVERGED) and _in_time(home, agreement):
+    if auto_accept and may_answer(home, agreement):
         accept_result(home, id)
         log(id, "accepted the result")
         agreement = home.agreements.read(id)
@@ -132,6 +134,26 @@ def _delivered(agreement: Agreement) -> bool:
     return agreement.state in ENDED and not (audited and agreement.state == State.AUDITING)
 
 
+def _receive(home: Home, agreement: Agreement, log: Log) -> None:
+    """Fetch the result; complain where the key that came with it does not open it, or where it was
+    not to be had for half of the time to dispute."""
+    if (problem := why_unopened(home, agreement)) is None:
+        log(agreement.id, "received the trained model; its certificate holds")
+        return
+    final = isinstance(problem, DeliveryUnopened) or _now(home) > _half_of_dispute(agreement)
+    if final and may_answer(home, agreement) and complain(home, agreement, problem.message):
+        short, seats = agreement.id.short, agreement.terms.audit.dispute_verifiers
+        way_on = "its terms name nobody who could be asked in a dispute"
+        way_on = f"have verifiers look at it in time: fitchain job dispute {short}" if seats else way_on
+        log(agreement.id, f"complained that the delivery does not open; {way_on}")
+    raise problem
+
+
+def _half_of_dispute(agreement: Agreement) -> int:
+    """The time, in seconds since 1970, at which half of the time to dispute is over."""
+    return agreement.dispute_deadline - agreement.terms.dispute_window // 2
+
+
 def _read_refusal(home: Home, id: AgreementId, log: Log) -> None:
     """Open the reason that the owner gave for declining, if it gave one."""
     cid = home.agreements.refusal(id)
@@ -143,8 +165,9 @@ def _read_refusal(home: Home, id: AgreementId, log: Log) -> None:
     log(id, f"the owner declined: {reason}")
 
 
-def _in_time(home: Home, agreement: Agreement) -> bool:
-    return home.chain.block("latest").timestamp <= agreement.dispute_deadline
+def _now(home: Home) -> int:
+    """The chain's time, in seconds since 1970."""
+    return home.chain.block("latest").timestamp
 
 
 def _read_notes(home: Home, agreement: Agreement, log: Log) -> FitchainError | None:

@@ -4,6 +4,7 @@ digests."""
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from fitchain.pod.ports.store import Cid
 from fitchain.pod.values.digest import Digest, Root
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused
 from fitchain.pod.values.graph import Input
-from fitchain.pod.values.ids import NO_MODEL, DatasetId, ModelId
+from fitchain.pod.values.ids import DatasetId, ModelId
 from fitchain.pod.values.recipe import argument_columns
 from fitchain.pod.values.state import model_root, write_safetensors
 
@@ -54,7 +55,7 @@ def read_card(home: Home, dataset: DatasetId) -> Card:
 
 
 def publish_model(
-    home: Home, module: ModuleSource | Path, dataset: DatasetId, *, name: str = "", parent: ModelId | None = None
+    home: Home, module: ModuleSource | Path, dataset: DatasetId, *, name: str = "", parents: Sequence[ModelId] = ()
 ) -> PublishedModel:
     """Export a module of the scientist's own and register it.
 
@@ -67,7 +68,7 @@ def publish_model(
         dataset: the dataset whose columns give the shapes of the inputs.
         name: of the class, factory or instance in the file; without a file, what the model is
             called in this home, else by its class.
-        parent: the registered model that it descends from.
+        parents: the registered models that it descends from, at most 64.
 
     Raises:
         InputRefused: the module cannot be made or exported; the message names its line.
@@ -87,7 +88,7 @@ def publish_model(
         write_safetensors(folder / "initial.safetensors", tensors)
         root = model_root(tensors)
         cid = send_folder(home.store, folder, MODEL_FILES, [home.keys.recipient])
-        id = home.registry.register_model(graph.digest, root, parent or NO_MODEL)
+        id = home.registry.register_model(graph.digest, root, parents=parents)
         target = home.model_folder(id)
         for file in MODEL_FILES:
             (folder / file).replace(target / file)

@@ -21,6 +21,7 @@ from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import (
     AccessRefused,
     ClaimMismatch,
+    DeliveryUnopened,
     DigestMismatch,
     FitchainError,
     InputRefused,
@@ -29,10 +30,11 @@ from fitchain.pod.values.errors import (
     StoreUnusable,
     Unusable,
 )
-from fitchain.pod.values.ids import AgreementId
+from fitchain.pod.values.ids import AgreementId, AuditRef
 from fitchain.pod.values.recipe import Recipe
 
-ENDED = (State.TRAINED, State.DIVERGED, State.AUDITING, State.SETTLED)
+ENDED = (State.TRAINED, State.DIVERGED, State.AUDITING, State.SETTLED, State.HALVED)
+"""States in which something may have been delivered."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,8 @@ def fetch_model(home: Home, id: AgreementId) -> Delivery:
 
     Raises:
         NotFound: the job has not ended, or the store lacks something.
-        AccessRefused, InputRefused, DigestMismatch: the delivery does not open, or is none.
+        StoreUnusable: the store does not answer.
+        DeliveryUnopened: nothing that was handed over as the job's identity opens the delivery.
         Refuted: the certificate does not hold; nothing is received then.
     """
     folder = home.job_folder(id)
@@ -106,36 +109,49 @@ def fetch_model(home: Home, id: AgreementId) -> Delivery:
 def _fetch(home: Home, id: AgreementId, folder: Path) -> Verdict:
     """Fetch, open and check a delivery; only one that holds gets its place in the job's folder."""
     agreement, run = home.agreements.read(id), home.agreements.run_record(id)
-    keys = _keys(home, id, run)
-    if agreement.state not in ENDED or run.delivery is None or not keys:
+    identities = _identities(home, id, run)
+    if agreement.state not in ENDED or run.delivery is None or not identities:
         raise NotFound(f"the job {id} is {agreement.state.name.lower()} and has delivered nothing yet")
     home.add_peer(agreement.terms.owner)
-    problem: FitchainError | None = None
-    for released in keys:
+    unavailable: FitchainError | None = None
+    unopened: FitchainError | None = None
+    for released in identities:
         try:
             return _open(home, id, folder, run.delivery, released)
-        except (AccessRefused, InputRefused, DigestMismatch, NotFound, StoreUnusable) as error:
-            problem = problem or error
+        except DeliveryUnopened as error:
+            unopened = unopened or error
+        except (NotFound, StoreUnusable) as error:
+            unavailable = unavailable or error
+    problem = unavailable or unopened
     assert problem is not None
     raise problem
 
 
-def _keys(home: Home, id: AgreementId, run: RunRecord) -> list[Release]:
-    """Sealed job identities to try: the owner's with its ending, or any that an audit released."""
-    if run.identity is not None:
-        return [Release("", run.identity)]
-    return [release for release in home.audits.releases(id) if release.identity is not None]
+def _identities(home: Home, id: AgreementId, run: RunRecord) -> list[Release]:
+    """Sealed job identities to try: the owner's with its ending, then what an audit or a dispute
+    released."""
+    ending = [Release("", run.identity)] if run.identity is not None else []
+    return ending + [release for release in home.audits.releases(AuditRef(id)) if release.identity is not None]
 
 
 def _open(home: Home, id: AgreementId, folder: Path, sealed: Cid, released: Release) -> Verdict:
-    """Open a delivery with one of the identities released."""
+    """Open a delivery with one of the identities released, and check it.
+
+    Raises:
+        DeliveryUnopened: it does not open; whoever released it will not make it open later.
+        NotFound, StoreUnusable: the store lacks something now.
+        Refuted: it opens, and the certificate does not hold.
+    """
     assert released.identity is not None
     if released.by:
         home.add_peer(released.by)
-    identity = fetch_key(home.store, id, released.identity, home.keys.identity)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".opened-") as scratch:
         opened = Path(scratch)
-        fetch_folder(home.store, sealed, opened, DELIVERY_FILES, identity)
+        try:
+            identity = fetch_key(home.store, id, released.identity, home.keys.identity)
+            fetch_folder(home.store, sealed, opened, DELIVERY_FILES, identity)
+        except (AccessRefused, InputRefused, DigestMismatch) as error:
+            raise DeliveryUnopened(error.message, error.hint) from error
         try:
             verdict = check(home, id, Delivery(*(opened / name for name in DELIVERY_FILES)))
         except Refuted as error:  # told by the files' own names: where they lie now has a new name every time

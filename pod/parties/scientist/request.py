@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -12,16 +13,19 @@ from typing import Any
 
 from fitchain.pod.compute import environment
 from fitchain.pod.compute.dataset import Card
+from fitchain.pod.jobs.asker import asker_nonce
 from fitchain.pod.jobs.exchange import OFFER_FILES, send_folder
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import RequestRow
 from fitchain.pod.jobs.rehearsal import MOCK_LIMIT_BYTES, rehearse
+from fitchain.pod.jobs.worker import Event
 from fitchain.pod.parties.scientist.publish import MODEL_FILES, read_card
-from fitchain.pod.ports.agreement import AuditTerms, Terms, agreement_id
-from fitchain.pod.ports.registry import Role
+from fitchain.pod.ports.agreement import AuditTerms, Terms, agreement_id, commit_nonce
+from fitchain.pod.ports.registry import DatasetEntry, Role
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.proof.audit.disclosure import disclosure
 from fitchain.pod.values.digest import ZERO, Digest, Root
+from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
 from fitchain.pod.values.recipe import Recipe, draft
@@ -39,9 +43,10 @@ class JobRequest:
         model: what to train; published from this home.
         recipe_overrides: terms of the recipe that differ from the defaults
             (`fitchain.pod.values.recipe.TERMS`).
-        price: in base units of FIT, locked at once together with the fee of an agreed audit; None
+        price: in base units of FIT, locked at once together with the fees of an agreed audit; None
             takes the card's.
-        bond: in base units of FIT, what the owner risks; None asks for as much as the price.
+        bond: in base units of FIT, what the owner risks; None asks for as much as the price, and no
+            less than the fees of an audit or a dispute.
         windows: seconds for acceptance, training and dispute.
         audit: who audits the training, or a dispute about it; None: nobody. They stand in the
             recipe, whatever its overrides say.
@@ -82,13 +87,15 @@ def request_job(home: Home, request: JobRequest) -> AgreementId:
     recipe = draft_recipe(home, card, row.graph, row.initial_model, overrides)
     card.admit(recipe, price, home.keys.address, disclosure(audit, recipe))
     Graph.parse((row.folder / "graph.json").read_bytes()).check(recipe.environment.name)
-    terms = terms_of(home.registry.dataset(request.dataset).owner, request, recipe, price)
+    dataset = home.registry.dataset(request.dataset)
+    _require_no_ledger(dataset)
+    terms = terms_of(dataset.owner, request, recipe, price)
     home.chain.require_fit(price + audit.locked, "the request")
     home.register_or_update(Role.SCIENTIST)  # the owner seals notes and delivery to it
     home.chain.catch_up()
     kept = _interrupted(home, terms) or _prepare(home, terms, recipe, row.folder, card, request.rehearsed)
     if kept.agreement not in home.agreements.list(scientist=home.keys.address):
-        home.agreements.request(kept.salt, terms, Cid.parse(kept.offer))
+        home.agreements.request(kept.salt, _committed(home, kept.agreement, terms), Cid.parse(kept.offer))
     home.journal.record(
         kept.agreement,
         "requested",
@@ -101,7 +108,8 @@ def request_job(home: Home, request: JobRequest) -> AgreementId:
 
 
 def terms_of(owner: str, request: JobRequest, recipe: Recipe, price: int) -> Terms:
-    """Put an agreement's terms together.
+    """Put an agreement's terms together, all but the commitment to a nonce, which follows from the
+    agreement's id.
 
     Args:
         owner: of the dataset.
@@ -110,27 +118,54 @@ def terms_of(owner: str, request: JobRequest, recipe: Recipe, price: int) -> Ter
         price: in base units, the request's or the card's.
     """
     acceptance_window, training_window, dispute_window = request.windows
+    audit = request.audit or AuditTerms()
     return Terms(
         owner=owner,
         dataset=request.dataset,
+        dataset_root=recipe.dataset,
         model=request.model,
+        model_root=recipe.initial_model,
         recipe=recipe.digest,
         steps=recipe.steps,
         segment_steps=recipe.segment_steps,
         group_leaves=recipe.group_leaves,
         price=price,
-        bond=price if request.bond is None else request.bond,
+        bond=max(price, audit.fees) if request.bond is None else request.bond,
         acceptance_window=acceptance_window,
         training_window=training_window,
         dispute_window=dispute_window,
-        audit=request.audit or AuditTerms(),
+        audit=audit,
     )
+
+
+def _committed(home: Home, id: AgreementId, terms: Terms) -> Terms:
+    """The terms with the commitment to this pod's part of every draw, where there is one."""
+    return replace(terms, nonce_commitment=commit_nonce(asker_nonce(home.keys, id))) if terms.audit.seats else terms
+
+
+def _require_no_ledger(dataset: DatasetEntry) -> None:
+    """Refuse a dataset whose trainings are charged to a privacy budget: the chain takes no request
+    for it without a charge, and no recipe says yet what one is.
+
+    Raises:
+        InputRefused: it has a ledger.
+    """
+    if dataset.ledger:
+        raise InputRefused(
+            f"trainings on the dataset {dataset.id} are charged to the privacy ledger {dataset.ledger} of its owner",
+            "this release has no terms of differential privacy: ask for a dataset without a ledger",
+        )
 
 
 def _recipe_audit(audit: AuditTerms) -> dict[str, Any]:
     """Audit terms as a recipe has them."""
     panel = None if audit.panel == ZERO else str(audit.panel)
-    return {"segments": audit.segments, "verifiers": audit.verifiers, "mode": audit.mode.word, "panel": panel}
+    return {
+        "drawn_segments": audit.drawn_segments,
+        "verifiers": audit.verifiers,
+        "mode": audit.mode.word,
+        "panel": panel,
+    }
 
 
 def draft_recipe(home: Home, card: Card, graph: Digest, initial_model: Root, overrides: Mapping[str, Any]) -> Recipe:
@@ -157,20 +192,49 @@ def draft_recipe(home: Home, card: Card, graph: Digest, initial_model: Root, ove
 
 def _prepare(home: Home, terms: Terms, recipe: Recipe, model_folder: Path, card: Card, rehearsed: bool) -> RequestRow:
     """Rehearse, seal the offer and write the request down, before anything is sent."""
+    if rehearsed:
+        rehearse_request(home, card, recipe, model_folder)
     salt = Digest(secrets.token_bytes(32))
     addresses = home.chain.deployment.addresses
     id = agreement_id(home.chain.deployment.chain_id, addresses["Agreements"], home.keys.address, salt)
     folder = home.job_folder(id)
-    for name in MODEL_FILES:
-        shutil.copyfile(model_folder / name, folder / name)
-    (folder / "recipe.json").write_bytes(recipe.encode())
-    if rehearsed and (mock := card.mock):
-        rehearse(folder, lambda path: home.store.fetch(mock, path, limit_bytes=MOCK_LIMIT_BYTES))
+    _lay_out(folder, recipe, model_folder)
     recipients = [home.registry.pod(terms.owner).recipient, home.keys.recipient]
     offer = send_folder(home.store, folder, OFFER_FILES, recipients)
     request = RequestRow(id, salt, _plain(terms), str(offer), recipe.encode())
     home.journal.keep_request(request)
     return request
+
+
+def rehearse_request(home: Home, card: Card, recipe: Recipe, model_folder: Path) -> Event | None:
+    """Train a request's first segments on the card's mock data.
+
+    Args:
+        home: the scientist's.
+        card: of the dataset.
+        recipe: as drafted.
+        model_folder: holds the model's graph and weights.
+
+    Returns:
+        The worker's last event, which says how many steps took how long; None where the card
+        publishes no mock data.
+
+    Raises:
+        FitchainError: what would have stopped the training.
+    """
+    if (mock := card.mock) is None:
+        return None
+    with tempfile.TemporaryDirectory(dir=home.settings.home, prefix=".rehearsal-") as scratch:
+        folder = Path(scratch)
+        _lay_out(folder, recipe, model_folder)
+        return rehearse(folder, lambda path: home.store.fetch(mock, path, limit_bytes=MOCK_LIMIT_BYTES))
+
+
+def _lay_out(folder: Path, recipe: Recipe, model_folder: Path) -> None:
+    """Put an offer's files into a folder."""
+    for name in MODEL_FILES:
+        shutil.copyfile(model_folder / name, folder / name)
+    (folder / "recipe.json").write_bytes(recipe.encode())
 
 
 def _interrupted(home: Home, terms: Terms) -> RequestRow | None:
@@ -187,6 +251,5 @@ def _interrupted(home: Home, terms: Terms) -> RequestRow | None:
 def _plain(terms: Terms) -> dict[str, Any]:
     """Terms as JSON values, as the journal holds them, to be compared."""
     plain: dict[str, Any] = json.loads(json.dumps(asdict(terms), default=str))
-    plain["segment"], plain["group"] = plain.pop("segment_steps"), plain.pop("group_leaves")
     plain["audit"]["mode"] = terms.audit.mode.value
     return plain

@@ -102,7 +102,7 @@ def examine(
         return Examination(Outcome.WITHHELD, ZERO, (*checked.problems, *_differences(audited, checked.problems)))
     delivered = check_delivery(folder / DELIVERY / DELIVERY_FILES[0], chain_record)
     problems = (*checked.problems, *([delivered] if delivered else []), *_differences(audited, checked.problems))
-    trace = trace_digest(chain_record.audit_id, chain_record.round, states)
+    trace = trace_digest(chain_record.audit, chain_record.round, states)
     return Examination(Outcome.MISMATCH if problems else Outcome.MATCH, trace, problems, audited)
 
 

@@ -25,6 +25,7 @@ MINIMUM_WINDOW_S = 600
 """Seconds that a window lasts at least, but for the devnet's."""
 
 _SIBLINGS = {name[0].lower() + name[1:]: name for name in CONTRACTS}
+_CHOSEN = ("deployer", "feeFloor", "turnBlocks")
 _AGAIN = "run `fitchain deploy`, or get the deployment's file again from where you trust it"
 
 
@@ -50,17 +51,17 @@ def require_code(deployment: Deployment, answers: Sequence[str]) -> Constants:
     """
     factory, *codes = (bytes.fromhex(answer.removeprefix("0x")) for answer in answers)
     names = (DIRECTORY, *CONTRACTS)
-    found = {
+    immutables = {
         name: _immutables(name, _address_of(deployment, name), code) for name, code in zip(names, codes, strict=True)
     }
     constants = Constants(
-        deployer=_as_address(found[DIRECTORY]["deployer"]),
-        fee_floor=int.from_bytes(found["Agreements"]["feeFloor"]),
-        turn_blocks=int.from_bytes(found["Audits"]["turnBlocks"]),
-        minimum_window_s=int.from_bytes(found["Agreements"]["minimumWindow"]),
+        deployer=_as_address(immutables[DIRECTORY]["deployer"]),
+        fee_floor=int.from_bytes(immutables["Agreements"]["feeFloor"]),
+        turn_blocks=int.from_bytes(immutables["Audits"]["turnBlocks"]),
+        minimum_window_s=int.from_bytes(immutables["Agreements"]["minimumWindow"]),
     )
     for name in CONTRACTS:
-        _require_wired(deployment, name, found[name])
+        _require_wired(deployment, name, immutables[name])
     if factory != FACTORY_CODE:
         raise ChainUnusable(f"what stands at {FACTORY} on chain {deployment.chain_id} is not the CREATE2 factory")
     _require_created(deployment, constants)
@@ -86,38 +87,41 @@ def _immutables(name: str, address: str, code: bytes) -> Mapping[str, bytes]:
             if words.setdefault(immutable, word) != word:
                 raise _other_code(name, address, f"it holds two values of {immutable}")
     if masked != ours.runtime:
-        parts = next(i for i, (one, other) in enumerate(zip(masked, ours.runtime, strict=True)) if one != other)
-        raise _other_code(name, address, f"the two first part at byte {parts}")
+        difference = next(i for i, (byte, right) in enumerate(zip(masked, ours.runtime, strict=True)) if byte != right)
+        raise _other_code(name, address, f"the two first part at byte {difference}")
     return words
 
 
-def _require_wired(deployment: Deployment, name: str, found: Mapping[str, bytes]) -> None:
-    """Check a contract's immutables: siblings as listed, the coin's own domain, the chain's
-    window."""
+def agreed_immutables(deployment: Deployment, name: str) -> Mapping[str, bytes]:
+    """The immutables of a contract that have one right value, in 32 bytes each: siblings as the
+    deployment lists them, the coin's own domain, the chain's shortest window. What the deployer
+    chose is not among them."""
+    if name == "FitCoin":
+        return _coins_domain(deployment)
+    window = 1 if deployment.chain_id == DEVNET_CHAIN_ID else MINIMUM_WINDOW_S
+    values = {immutable: _as_word(deployment.addresses[sibling]) for immutable, sibling in _SIBLINGS.items()}
+    values["minimumWindow"] = window.to_bytes(WORD)
+    return {immutable: values[immutable] for immutable in interface(name).immutables if immutable not in _CHOSEN}
+
+
+def _require_wired(deployment: Deployment, name: str, immutables: Mapping[str, bytes]) -> None:
+    """Check a contract's immutables."""
     address = deployment.addresses[name]
-    for immutable, word in found.items():
+    for immutable, wanted in agreed_immutables(deployment, name).items():
+        word = immutables[immutable]
+        if word == wanted:
+            continue
         if (sibling := _SIBLINGS.get(immutable)) is not None:
-            if (named := _as_address(word)) != deployment.addresses[sibling]:
-                raise ChainUnusable(
-                    f"{name} at {address} calls {named} its {sibling}, and the deployment has "
-                    f"{sibling} at {deployment.addresses[sibling]}",
-                    _AGAIN,
-                )
-        elif (wanted := _fixed(deployment, name, immutable)) is not None and word != wanted:
             raise ChainUnusable(
-                f"{name} at {address} has 0x{word.hex()} for {immutable}, and on chain {deployment.chain_id} "
-                f"it would be 0x{wanted.hex()}",
+                f"{name} at {address} calls {_as_address(word)} its {sibling}, and the deployment has "
+                f"{sibling} at {_as_address(wanted)}",
                 _AGAIN,
             )
-
-
-def _fixed(deployment: Deployment, name: str, immutable: str) -> bytes | None:
-    """The one right value of an immutable that is no sibling; None where the deployer chose it."""
-    if immutable in ("feeFloor", "turnBlocks"):
-        return None
-    if immutable == "minimumWindow":
-        return (1 if deployment.chain_id == DEVNET_CHAIN_ID else MINIMUM_WINDOW_S).to_bytes(WORD)
-    return _coins_domain(deployment)[immutable]
+        raise ChainUnusable(
+            f"{name} at {address} has 0x{word.hex()} for {immutable}, and on chain {deployment.chain_id} "
+            f"it would be 0x{wanted.hex()}",
+            _AGAIN,
+        )
 
 
 def _coins_domain(deployment: Deployment) -> Mapping[str, bytes]:
@@ -131,7 +135,7 @@ def _coins_domain(deployment: Deployment) -> Mapping[str, bytes]:
     domain = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
     name, version = bytes(keccak(text=_COIN)), bytes(keccak(text=_COIN_VERSION))
     chain_id = deployment.chain_id.to_bytes(WORD)
-    this = bytes.fromhex(deployment.addresses["FitCoin"][2:]).rjust(WORD, b"\0")
+    this = _as_word(deployment.addresses["FitCoin"])
     return {
         "_cachedChainId": chain_id,
         "_cachedThis": this,
@@ -169,6 +173,10 @@ def _address_of(deployment: Deployment, name: str) -> str:
 
 def _as_address(word: bytes) -> str:
     return checksum("0x" + word[-20:].hex())
+
+
+def _as_word(address: str) -> bytes:
+    return bytes.fromhex(address[2:]).rjust(WORD, b"\0")
 
 
 def _other_code(name: str, address: str, difference: str) -> ChainUnusable:

@@ -32,7 +32,7 @@ from fitchain.pod.ports.chain.prerequisites import require_factory, require_hist
 from fitchain.pod.ports.chain.queue import Queue
 from fitchain.pod.ports.chain.rpc import Node
 from fitchain.pod.ports.chain.sender import Sender
-from fitchain.pod.ports.chain.verification import write_verification
+from fitchain.pod.ports.chain.verification import verification_paths, write_verification
 from fitchain.pod.ports.settings import DEVNET_CHAIN_ID, DevnetRecord, Settings
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import AccessRefused, ChainUnusable, InputRefused, Reverted
@@ -78,11 +78,11 @@ class Choices:
             self.number or 0,
         )
 
-    def differences(self, standing: Constants, number: int) -> Iterator[str]:
+    def differences(self, constants: Constants, number: int) -> Iterator[str]:
         """What was chosen otherwise than it stands."""
         for what, chosen, value in (
-            ("a floor of fees of", self.fee_floor, standing.fee_floor),
-            ("an asker's turn in blocks of", self.turn_blocks, standing.turn_blocks),
+            ("a floor of fees of", self.fee_floor, constants.fee_floor),
+            ("an asker's turn in blocks of", self.turn_blocks, constants.turn_blocks),
             ("the number", self.number, number),
         ):
             if chosen not in (None, value):
@@ -114,8 +114,9 @@ def deploy(settings: Settings, account: Signer | None = None, choices: Choices |
     assert settings.chain_id is not None
     path = record_path(settings, settings.chain_id)
     deployment = _recorded(node, settings.chain_id, path, choices)
-    if deployment is None:
-        deployment = _Work(node, settings, genesis, account, choices).finish()
+    complete = deployment is not None
+    deployment = deployment or _Work(node, settings, genesis, account, choices).finish()
+    if not complete or not all(file.exists() for file in verification_paths(path)):
         write_verification(path, deployment, require_contracts(node, deployment))
         write_file(path, deployment.encode())
     return deployment
@@ -184,6 +185,7 @@ class _Work:
         if self.with_factory:
             send_factory(self.chain)
         require_factory(self.chain)
+        require_history(self.chain)
         if not self._stands(DIRECTORY):
             self.chain.wait(self._create(DIRECTORY))
         block = self._fill()

@@ -53,11 +53,11 @@ class Plan:
 
     def arguments(self) -> Mapping[str, list[Any]]:
         """The constructors' arguments by contract, the directory's first."""
-        given: dict[str, list[Any]] = {DIRECTORY: [self.deployer], "FitCoin": [self.deployer]}
-        given |= {name: [self.directory] for name in CONTRACTS if name != "FitCoin"}
-        given["Agreements"].append(self.fee_floor)
-        given["Audits"].append(self.turn_blocks)
-        return given
+        arguments: dict[str, list[Any]] = {DIRECTORY: [self.deployer], "FitCoin": [self.deployer]}
+        arguments |= {name: [self.directory] for name in CONTRACTS if name != "FitCoin"}
+        arguments["Agreements"].append(self.fee_floor)
+        arguments["Audits"].append(self.turn_blocks)
+        return arguments
 
     def init_codes(self) -> Mapping[str, bytes]:
         """What creates each contract, by its name, the directory's first."""

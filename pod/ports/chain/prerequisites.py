@@ -83,22 +83,25 @@ def send_factory(chain: Chain) -> None:
 
 def require_history(chain: Chain) -> None:
     """Check that the chain serves the hashes of old blocks, as the constructors of ProofOfTrain and
-    Audits will: HistoryNotServed would reach nobody through the factory.
+    Audits will: HistoryNotServed would reach nobody through the factory. A chain of one block has
+    nothing to ask for yet.
 
     Raises:
         ChainUnusable: it does not.
     """
-    newest = chain.block("latest")
-    known = chain.block(newest.number - 1)
-    data = "0x" + known.number.to_bytes(32, "big").hex()
+    newest = chain.block("latest").number
+    if newest == 0 and chain.code(HISTORY):
+        return
+    parent = chain.block(max(newest - 1, 0))
+    data = "0x" + parent.number.to_bytes(32, "big").hex()
     try:
-        answer = chain.node.request("eth_call", {"to": HISTORY, "data": data}, hex(newest.number))
+        answer = chain.node.request("eth_call", {"to": HISTORY, "data": data}, hex(newest))
     except NodeRefused:
         answer = "0x"
-    if answer != str(known.hash):
+    if answer != str(parent.hash):
         raise ChainUnusable(
             f"chain {chain.chain_id} does not serve the hashes of old blocks (EIP-2935; HistoryNotServed): "
-            f"{HISTORY} answers {answer} for block {known.number}, whose hash is {known.hash}",
+            f"{HISTORY} answers {answer} for block {parent.number}, whose hash is {parent.hash}",
             "Fitchain cannot be deployed on this chain: seeds of runs and audits are hashes of blocks that are up to "
             "8,191 old",
         )

@@ -4,7 +4,8 @@ deployment's file.
 `<chain id>.verification.json` is the compiler's standard JSON input, byte for byte the one that the
 artifacts were compiled from: one file serves all contracts, and explorers take it as it is
 ("Standard JSON input"). `<chain id>.explorer.json` says what else their forms ask for, contract by
-contract: the compiler's version, the name with its source, the address, the constructor's arguments.
+contract: the compiler's version, the name with its source, the address, the constructor's
+arguments.
 """
 
 from __future__ import annotations

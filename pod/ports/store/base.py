@@ -146,7 +146,7 @@ class Store(Protocol):
         """
         ...
 
-    def fetch(self, cid: Cid, target: Path, limit_bytes: int = MOST_BYTES) -> None:
+    def fetch(self, cid: Cid, target: Path, limit_bytes: int = MOST_BYTES, limit_s: float | None = None) -> None:
         """Fetch a file or a folder; every byte is checked, and the target appears whole or not at
         all.
 
@@ -154,12 +154,14 @@ class Store(Protocol):
             cid: what to fetch.
             target: must not exist as a folder; a file of that name is replaced.
             limit_bytes: the most bytes of content that are written.
+            limit_s: seconds in all after which it is given up, however it comes; None waits as long
+                as something comes.
 
         Raises:
             NotFound: the object, or a block of it, is not in the store.
             DigestMismatch: a block is not what its CID says; the message names both.
             InputRefused: it is no file or folder in UnixFS, a name in it is unsafe, or it is beyond
-                the limit.
+                a limit.
         """
         ...
 

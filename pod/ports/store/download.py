@@ -72,6 +72,9 @@ class Reader:
         self._run: _Run | None = None
         self._by_gateway = False
         self._came_bytes = 0
+        self._begun = time.monotonic()
+        self.limit_s: float | None = None
+        """Seconds in all after which the object is given up, though it still comes."""
 
     def __enter__(self) -> Reader:
         return self
@@ -85,9 +88,14 @@ class Reader:
         Raises:
             NotFound: nobody gives it.
             DigestMismatch: the node gives other bytes.
-            InputRefused: it is larger than a block may be.
+            InputRefused: it is larger than a block may be, or the time for the object is up.
             StoreUnusable: the node does not answer, or refuses.
         """
+        if self.limit_s is not None and time.monotonic() - self._begun > self.limit_s:
+            raise InputRefused(
+                f"the object {self._root} came too slowly: {self._came_bytes} bytes in {self.limit_s:.0f} s, "
+                "and no more time is given to it"
+            )
         if cid == EMPTY:
             return b""
         block = self._from_run(cid) if self._run and self._run.next == cid else None

@@ -236,10 +236,10 @@ class IpfsStore:
 
     # --- fetching ------------------------------------------------------------------------------
 
-    def fetch(self, cid: Cid, target: Path, limit_bytes: int = MOST_BYTES) -> None:
+    def fetch(self, cid: Cid, target: Path, limit_bytes: int = MOST_BYTES, limit_s: float | None = None) -> None:
         """Fetch a file or a folder, every byte checked (`Store.fetch`)."""
         try:
-            with self._reader(cid, "fetching") as reader:
+            with self._reader(cid, "fetching", limit_s) as reader:
                 unpack.fetch(cid, target, limit_bytes, reader.get)
         except OSError as error:
             raise StoreUnusable(f"{target} cannot be written: {error}", "check the folder and its disk") from None
@@ -270,10 +270,12 @@ class IpfsStore:
             return False
         return True
 
-    def _reader(self, cid: Cid, verb: str) -> Reader:
+    def _reader(self, cid: Cid, verb: str, limit_s: float | None = None) -> Reader:
         self._greet()
         throttle = ProgressThrottle(lambda count: self._progress(f"{verb} {cid}", count))
-        return Reader(cid, self.node, self._dial, self._gateways, self._stall_timeout_s, self._log, throttle)
+        reading = Reader(cid, self.node, self._dial, self._gateways, self._stall_timeout_s, self._log, throttle)
+        reading.limit_s = limit_s
+        return reading
 
     # --- other pods ----------------------------------------------------------------------------
 

@@ -24,8 +24,7 @@ class ChainRecord:
     """An ended training as the chain has it, and the audit whose evidence is looked at.
 
     Args:
-        ref: the audit, of agreement and ordinal.
-        audit: its id, to which votes and traces are bound.
+        audit: which audit of which agreement.
         ctx, seed: what stands in every leaf; the order seed.
         recipe, graph, initial_model, dataset_root, dataset_count: as agreed and registered.
         steps, segment_steps, group_leaves: T, k, A of the terms.
@@ -38,12 +37,9 @@ class ChainRecord:
         delivery: CID of the sealed delivery; None where the chain has none that can be read.
         segment_seed: what the audited segments are drawn by.
         round: of the vote, from 0.
-        evidence_round: the round for which the evidence was sealed. In a second vote over evidence
-            that was withheld it may be the round before.
     """
 
-    ref: AuditRef
-    audit: AuditId
+    audit: AuditRef
     ctx: Digest
     seed: Digest
     recipe: Digest
@@ -64,12 +60,16 @@ class ChainRecord:
     delivery: Cid | None
     segment_seed: Digest
     round: int
-    evidence_round: int
 
     @property
     def agreement(self) -> AgreementId:
         """The audited agreement."""
-        return self.ref.agreement
+        return self.audit.agreement
+
+    @property
+    def audit_id(self) -> AuditId:
+        """What votes and traces are bound to."""
+        return audit_id(self.audit)
 
     @property
     def diverged(self) -> bool:
@@ -81,7 +81,7 @@ class ChainRecord:
         """Whether the delivery is opened and compared, and the job's identity stands in the
         evidence: an audit that is asked for again leaves the model to whom it was delivered, and
         compares the last state with the recorded root."""
-        return self.ref.ordinal == 0
+        return self.audit.ordinal == 0
 
     @cached_property
     def audited(self) -> tuple[int, ...]:
@@ -93,18 +93,23 @@ class ChainRecord:
         """The leaves that evidence opens, rising: those at both ends of each audited segment."""
         return tuple(sorted({leaf for j in self.audited for leaf in (j, j + 1) if leaf < self.count}))
 
+    @property
+    def unsalted(self) -> frozenset[int]:
+        """The leaves in which the state digest itself stands: the first, the delivered and the
+        last."""
+        return frozenset((0, self.delivered, self.count - 1))
+
     def step_of(self, leaf: int) -> int:
         """Steps completed at a leaf."""
         return min(leaf * self.segment_steps, self.steps)
 
 
-def read_chain_record(chain: Chain, audit: Audit, evidence_round: int | None = None) -> ChainRecord:
+def read_chain_record(chain: Chain, audit: Audit) -> ChainRecord:
     """Read the record of an ended training and of an audit of it.
 
     Args:
         chain: a connection by the reader's own settings.
         audit: as it stands; what is audited is fixed.
-        evidence_round: the round for which the evidence was sealed; None takes the audit's own.
 
     Raises:
         NotFound: this deployment has no such agreement, or what is audited is not fixed yet.
@@ -117,8 +122,7 @@ def read_chain_record(chain: Chain, audit: Audit, evidence_round: int | None = N
         [("Registry", "dataset", (terms.dataset,)), ("Registry", "model", (terms.model,))],
     )
     return ChainRecord(
-        ref=audit.ref,
-        audit=audit_id(audit.ref),
+        audit=audit.ref,
         ctx=run.ctx,
         seed=run.seed,
         recipe=terms.recipe,
@@ -139,7 +143,6 @@ def read_chain_record(chain: Chain, audit: Audit, evidence_round: int | None = N
         delivery=run.delivery,
         segment_seed=_segment_seed(chain, audit),
         round=audit.round,
-        evidence_round=audit.round if evidence_round is None else evidence_round,
     )
 
 

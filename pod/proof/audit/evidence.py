@@ -79,7 +79,8 @@ class Evidence:
         round: of the audit, for which it was sealed.
         leaves: by their index.
         records: the opened records.
-        identity: the job's age identity, which opens the delivery; a secret.
+        identity: the job's age identity, which opens the delivery; a secret. None in an audit that
+            is asked for again, which does not open it.
     """
 
     folder: Path
@@ -88,7 +89,7 @@ class Evidence:
     segments: tuple[int, ...]
     leaves: Mapping[int, EvidenceLeaf]
     records: OpenedRecords
-    identity: str = field(repr=False)
+    identity: str | None = field(repr=False)
 
     @classmethod
     def read(cls, folder: Path) -> Evidence:
@@ -101,8 +102,8 @@ class Evidence:
         value = parse_json(_bytes_of(folder / EVIDENCE), EVIDENCE_BYTES)
         if not isinstance(value, dict) or value.keys() != set(_FIELDS) or value["version"] != VERSION:
             raise InputRefused(f"{EVIDENCE} is a {VERSION} with the fields {', '.join(_FIELDS)}")
-        if not isinstance(value["leaves"], list) or not isinstance(value["identity"], str):
-            raise InputRefused(f"{EVIDENCE} has a list of leaves, and a text as identity")
+        if not isinstance(value["leaves"], list) or not isinstance(value["identity"], str | None):
+            raise InputRefused(f"{EVIDENCE} has a list of leaves, and a text as identity or none")
         segments = _counts(value["segments"])
         for name in files_of(segments):
             if not (folder / name).is_file():
@@ -171,7 +172,7 @@ def write_evidence(
     table: Table,
     key: bytes,
     record_leaves: Sequence[bytes],
-    identity: str,
+    identity: str | None,
 ) -> tuple[str, ...]:
     """Write the evidence for a challenge.
 
@@ -183,7 +184,7 @@ def write_evidence(
         checkpoints: all of the training, whose transcript the chain has.
         table, key, record_leaves: the registered records, their registration's key, and the leaves
             of their tree.
-        identity: the job's age identity.
+        identity: the job's age identity; None where the delivery is not opened.
 
     Returns:
         The names of the files written.
@@ -204,7 +205,7 @@ def write_evidence(
     return names
 
 
-def _document(chain_record: ChainRecord, checkpoints: Sequence[Checkpoint], identity: str) -> dict[str, Any]:
+def _document(chain_record: ChainRecord, checkpoints: Sequence[Checkpoint], identity: str | None) -> dict[str, Any]:
     transcript = Transcript(chain_record.ctx, chain_record.seed, tuple(checkpoint.leaf for checkpoint in checkpoints))
     levels = tree_levels([bytes(digest) for digest in transcript.digests])
     leaves = [EvidenceLeaf(checkpoints[index], path_in(levels, index)).to_json() for index in chain_record.leaves]

@@ -1,0 +1,247 @@
+"""Change the contracts' code by chance, one place at a time, and name the changes that no test
+notices: `python -m scripts.mutation.operators [--sample N] [--seed N] [--list] [SOURCE ...]`.
+
+A change swaps an operator, moves a number by one, turns a condition round, or leaves a statement
+out. Each is tried in a copy of the project with all of forge's tests, half a minute each, so a call
+tries a sample. What became of a change is kept in `results/mutants.jsonl` under a digest of
+contracts and tests: a call that was cut off goes on where it stopped. A change that survives is
+named by file, line, and what the line becomes; one that makes no difference stands in EQUIVALENT,
+with the reason. The exit code is 1 while any other survives.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import random
+import re
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from scripts.mutation.equivalent import EQUIVALENT
+from scripts.mutation.forge_copy import ROOT, Fate, ForgeCopy
+
+CONTRACTS = ROOT / "contracts"
+RESULTS = ROOT / "results" / "mutants.jsonl"
+SAMPLE = 30
+"""Changes that a call tries unless it is told otherwise: a quarter of an hour."""
+
+SWAPS = {
+    "<": ("<=", ">="),
+    "<=": ("<",),
+    ">": (">=", "<="),
+    ">=": (">",),
+    "==": ("!=",),
+    "!=": ("==",),
+    "+": ("-",),
+    "-": ("+",),
+    "*": ("/",),
+    "/": ("*",),
+    "%": ("/",),
+    "<<": (">>",),
+    ">>": ("<<",),
+    "&": ("|",),
+    "|": ("&",),
+    "&&": ("||",),
+    "||": ("&&",),
+    "+=": ("-=", "="),
+    "-=": ("+=",),
+    "|=": ("=", "&="),
+}
+"""Binary operators, between blanks as forge formats them, and what replaces each."""
+
+BINARY = re.compile(r" ([-+*/%<>=!&|]{1,2}) ")
+NEGATION = re.compile(r"(?<![\w)])[!~](?=[\w(])")
+TRUTH = re.compile(r"\b(true|false)\b")
+NUMBER = re.compile(r"(?<![\w.\[])(\d+)(?![\w.])|(?<=\w\[)(\d+)(?=\](?! (?:memory|storage|calldata|private)))")
+BRANCH = re.compile(r"^\s*(?:\} else )?if \((.*)\) \{$")
+STATEMENT = re.compile(r"^\s+[\w(].*;$")
+NO_STATEMENT = re.compile(
+    r"^\s+(?:(?:return|else|case|using|import|for|revert)\b|[\w.]+(?:\[\w*\])*(?: \w+)* \w+(?:;| =)|\([A-Za-z]+\d* \w+)"
+)
+"""Lines without which a contract would not compile: declarations and results."""
+UNTOUCHED = re.compile(r"^\s*(?:pragma|import|error|event|using|mapping|//|\*)")
+MASKED = re.compile(r'//.*|"[^"]*"')
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change of one line.
+
+    Args:
+        source: the file, below `contracts/`.
+        line: its number, from 1.
+        old: the line, without its indentation.
+        new: what it becomes; empty where it is left out.
+    """
+
+    source: str
+    line: int
+    old: str
+    new: str
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """The change by what it changes, wherever the line stands."""
+        return self.source, self.old, self.new
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.line}: {self.old}  ->  {self.new or '(left out)'}"
+
+    def applied(self, text: str) -> str:
+        """The file with the change."""
+        lines = text.splitlines(keepends=True)
+        line = lines[self.line - 1]
+        lines[self.line - 1] = line.replace(self.old, self.new) if self.new else "\n"
+        return "".join(lines)
+
+
+def sources() -> list[str]:
+    """The files with code: all but interfaces."""
+    found = sorted(CONTRACTS.rglob("*.sol"))
+    return [path.relative_to(CONTRACTS).as_posix() for path in found if path.parent.name != "interfaces"]
+
+
+def mutants_of(source: str, text: str) -> Iterator[Mutant]:
+    """Every change of a file, in the order of its lines.
+
+    Args:
+        source: the file's name.
+        text: what stands in it.
+    """
+    before = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        code = MASKED.sub(lambda found: " " * len(found.group()), line)
+        if code.strip() and not UNTOUCHED.match(line):
+            seen = set[str]()
+            for changed in changed_lines(line, code, whole=before.rstrip().endswith((";", "{", "}")) or not before):
+                if changed not in seen:
+                    seen.add(changed)
+                    yield Mutant(source, number, line.strip(), changed.strip())
+        if code.strip():
+            before = code
+
+
+def changed_lines(line: str, code: str, whole: bool) -> Iterator[str]:
+    """What a line may become.
+
+    Args:
+        line: as it stands.
+        code: the same without comments and texts, which are blanks.
+        whole: whether a statement begins there.
+    """
+    for found in BINARY.finditer(code):
+        for new in SWAPS.get(found.group(1), ()):
+            yield spliced(line, *found.span(1), new)
+    for found in NEGATION.finditer(code):
+        yield spliced(line, *found.span(), "")
+    for found in TRUTH.finditer(code):
+        yield spliced(line, *found.span(), "false" if found.group() == "true" else "true")
+    for found in NUMBER.finditer(code):
+        yield spliced(line, *found.span(), str(int(found.group()) + 1))
+    if branch := BRANCH.match(code):
+        for new in ("true", "false"):
+            yield spliced(line, *branch.span(1), new)
+    if whole and STATEMENT.match(code.rstrip()) and (not NO_STATEMENT.match(code) or code.lstrip().startswith("emit ")):
+        yield ""
+
+
+def spliced(line: str, start: int, end: int, new: str) -> str:
+    """A line with something else in one place."""
+    return line[:start] + new + line[end:]
+
+
+def all_mutants(names: Sequence[str]) -> list[Mutant]:
+    """Every change of the named files, or of all."""
+    return [
+        mutant
+        for source in sources()
+        if not names or source in names
+        for mutant in mutants_of(source, (CONTRACTS / source).read_text())
+    ]
+
+
+def digest_of_sources() -> str:
+    """What a change's fate depends on: the contracts, their tests, the settings."""
+    digest = hashlib.sha256((ROOT / "foundry.toml").read_bytes())
+    for folder in (CONTRACTS, ROOT / "tests" / "contracts"):
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def known_fates(path: Path, digest: str) -> dict[tuple[str, str, str], Fate]:
+    """What became of changes that were tried over these sources."""
+    fates = {}
+    for line in path.read_text().splitlines() if path.exists() else ():
+        value = json.loads(line)
+        if value["sources"] == digest:
+            fates[value["source"], value["old"], value["new"]] = Fate[value["fate"]]
+    return fates
+
+
+def try_all(mutants: Iterable[Mutant], copy: ForgeCopy, digest: str, path: Path) -> None:
+    """Try changes one after the other and write down what became of each."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for mutant in mutants:
+        start = time.monotonic()
+        fate = copy.fate(mutant.source, mutant.applied((CONTRACTS / mutant.source).read_text()))
+        seconds = round(time.monotonic() - start, 1)
+        print(f"{fate.value:16}  {mutant} ({seconds:.0f} s)", flush=True)
+        said = {"sources": digest, "source": mutant.source, "old": mutant.old, "new": mutant.new}
+        with path.open("a") as file:
+            file.write(json.dumps(said | {"fate": fate.name, "seconds": seconds}) + "\n")
+
+
+def report(mutants: Sequence[Mutant], fates: Mapping[tuple[str, str, str], Fate]) -> list[Mutant]:
+    """Say what became of all that was tried; the survivors that nothing explains."""
+    tried = [mutant for mutant in mutants if mutant.key in fates]
+    counts = {fate: sum(fates[mutant.key] is fate for mutant in tried) for fate in Fate}
+    survivors = [mutant for mutant in tried if fates[mutant.key] is Fate.SURVIVED]
+    unexplained = [mutant for mutant in survivors if mutant.key not in EQUIVALENT]
+    print(f"\nof {len(mutants)} changes {len(tried)} were tried over these sources: ", end="")
+    print(", ".join(f"{count} {fate.value}" for fate, count in counts.items()))
+    for mutant in survivors:
+        print(f"survivor  {mutant}{because(mutant)}")
+    print(f"unexplained survivors: {len(unexplained)}")
+    return unexplained
+
+
+def because(mutant: Mutant) -> str:
+    """Why a survivor may survive."""
+    reason = EQUIVALENT.get(mutant.key, "")
+    return f"  ({reason})" if reason else ""
+
+
+def main() -> int:
+    """Try a sample of what was not tried yet; say which changes survive.
+
+    Returns:
+        0 where every survivor is explained, else 1.
+    """
+    parser = argparse.ArgumentParser(prog="scripts.mutation.operators", description=(__doc__ or "").split(":", 1)[0])
+    parser.add_argument("--sample", type=int, default=SAMPLE, help="how many changes to try; 0: all")
+    parser.add_argument("--seed", type=int, default=0, help="of the sample")
+    parser.add_argument("--list", action="store_true", help="name the changes and try none")
+    parser.add_argument("sources", nargs="*", metavar="SOURCE", help="files below contracts/")
+    args = parser.parse_args()
+    if unknown := set(args.sources) - set(sources()):
+        parser.error(f"there is no {min(unknown)!r} below contracts/")
+    mutants, digest = all_mutants(args.sources), digest_of_sources()
+    if args.list:
+        print("\n".join(map(str, mutants)))
+        return 0
+    sample = random.Random(args.seed).sample(mutants, min(args.sample or len(mutants), len(mutants)))
+    known = known_fates(RESULTS, digest)
+    with ForgeCopy.made() as copy:
+        try_all((mutant for mutant in sample if mutant.key not in known), copy, digest, RESULTS)
+    return 1 if report(mutants, known_fates(RESULTS, digest)) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
