@@ -5,15 +5,16 @@ Identities are set once; owners may retire them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+from fitchain.pod.ports.chain.base import Event
 from fitchain.pod.ports.chain.client import Chain
 from fitchain.pod.ports.chain.reads import ReadCall
 from fitchain.pod.ports.store.base import Cid
-from fitchain.pod.ports.verifiers import PAGE, Member, Verifiers
+from fitchain.pod.ports.verifiers import PAGE, Member, Verifiers, no_panel
 from fitchain.pod.values.digest import ZERO, Digest, Root
 from fitchain.pod.values.errors import InputRefused, NotFound, Reverted
 from fitchain.pod.values.ids import NO_MODEL, DatasetId, ModelId, PanelId
@@ -111,6 +112,7 @@ class PanelRecord:
         creator: who made it, and alone invites and expels.
         name: for people; each account has its own names.
         time: of its creation; seconds since 1970.
+        block: of its creation; None where only the contract was asked, which does not keep it.
     """
 
     id: PanelId
@@ -118,6 +120,7 @@ class PanelRecord:
     creator: str
     name: str
     time: int
+    block: int | None = None
 
 
 class Registry:
@@ -293,7 +296,7 @@ class Registry:
         """
         entry = self.panels_of([id], block)[0]
         if entry is None:
-            raise _no_panel(id)
+            raise no_panel(id)
         return entry
 
     def panels_of(self, ids: Sequence[PanelId], block: int | None = None) -> list[PanelEntry | None]:
@@ -315,10 +318,10 @@ class Registry:
         Raises:
             NotFound: there is none of that id.
         """
-        record = self._records([id])[0]
-        if record is None:
-            raise _no_panel(id)
-        return record
+        created = self.chain.events("Registry", "PanelCreated", id=id)
+        if not created:
+            raise no_panel(id)
+        return _record(created[0])
 
     def _records(self, ids: Sequence[PanelId], block: int | None = None) -> list[PanelRecord | None]:
         """How several panels came about; None for one that was not created by then."""
@@ -328,6 +331,24 @@ class Registry:
     def panel_ids(self) -> list[PanelId]:
         """The ids of all panels, oldest first; nothing of the panels themselves is read."""
         return [event.args["id"] for event in self.chain.events("Registry", "PanelCreated")]
+
+    def panel_names(self, numbers: Collection[int]) -> dict[int, tuple[PanelId, str]]:
+        """Ids and names of panels by their numbers."""
+        created = [event.args for event in self.chain.events("Registry", "PanelCreated")] if numbers else []
+        return {args["number"]: (args["id"], args["name"]) for args in created if args["number"] in numbers}
+
+    def newest_panels(self, most: int, creator: str | None = None) -> tuple[list[PanelRecord], int]:
+        """How the newest panels came about, oldest first, and how many older ones there are.
+
+        Args:
+            most: how many are read.
+            creator: only panels of that account.
+        """
+        indexed: dict[str, Any] = {"creator": creator} if creator else {}
+        created = self.chain.events("Registry", "PanelCreated", **indexed)
+        newest = created[-most:]
+        self.chain.read_times(event.block for event in newest)
+        return [_record(event) for event in newest], len(created) - len(newest)
 
     def panels(self) -> list[PanelEntry]:
         """Every panel, oldest first."""
@@ -394,6 +415,11 @@ def model_entry(id: ModelId, entry: dict[str, Any]) -> ModelEntry | None:
     )
 
 
+def _record(event: Event) -> PanelRecord:
+    args = event.args
+    return PanelRecord(args["id"], args["number"], args["creator"], args["name"], event.timestamp, event.block)
+
+
 def panel_reads(id: PanelId, block: int | None = None) -> list[ReadCall]:
     """What `panel_record_of` needs to be read, as it stood after a block; None reads at the head."""
     return [
@@ -420,10 +446,6 @@ def _entries(
         accounts, joined = tuple(each.account for each in rest), tuple(each.joined for each in rest)
         entries.append(PanelEntry(record.id, record.number, record.creator, record.name, accounts, joined))
     return entries
-
-
-def _no_panel(id: PanelId) -> NotFound:
-    return NotFound(f"no panel {id} was created in this deployment", "its creator knows its id")
 
 
 def _is_cid(data: bytes) -> bool:

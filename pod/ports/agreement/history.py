@@ -24,7 +24,8 @@ from fitchain.pod.ports.agreement.terms import (
     Terms,
 )
 from fitchain.pod.ports.chain.base import Block, Event
-from fitchain.pod.ports.chain.client import RANGE_BLOCKS, Chain
+from fitchain.pod.ports.chain.client import Chain
+from fitchain.pod.ports.chain.reader import RANGE_BLOCKS
 from fitchain.pod.ports.chain.reading import Reading, carry_out
 from fitchain.pod.ports.chain.reads import Read, ReadBlock, ReadCall, ReadEvents
 from fitchain.pod.ports.registry import DatasetEntry, ModelEntry, dataset_entry, model_entry

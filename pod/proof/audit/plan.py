@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 FAKED_SHARE, DETECTION = Fraction(1, 10), Fraction(95, 100)
 """What a request that names no q draws for: so much faked is found so likely."""
-MOST_DRAWS = (1 << 16) - 1
-"""The contract holds q in uint16."""
+MOST_DRAWS = 4096
+"""The contract draws no more."""
 LEAST_STAKE_FEES, MOST_STAKE_FEES = 10, 20
 """A seat's stake is ten to twenty times its fee, or the contract refuses the terms."""
 
@@ -124,23 +124,30 @@ def seat_fee(price: int, bond: int, sampling: Sampling, seats: int, floor: int =
     return max(math.ceil(price * sampling.work), floor, -(-(price + bond) // (MOST_STAKE_FEES * quorum)))
 
 
+# Many parameters: what a fee and a bond follow from, and which of the two is chosen already.
 def default_money(
-    price: int, sampling: Sampling, seats: int, floor: int = 0, bond: int | None = None
+    price: int,
+    sampling: Sampling,
+    seats: int,
+    floor: int = 0,
+    bond: int | None = None,
+    fee: int | None = None,
+    least_bond: int = 0,
 ) -> tuple[int, int]:
-    """Fee of a seat and bond where neither is named, or only the bond is: each follows from the
-    other, and the least two that agree are found.
+    """Fee of a seat and bond where one or both are not named: each follows from the other, and the
+    least two that agree are found.
 
     Args:
         price, sampling, seats, floor: as `seat_fee` takes them.
-        bond: in base units, where it is named.
+        bond, fee: in base units, where they are named.
+        least_bond: in base units, of a bond that is not named.
 
     Returns:
         (fee of a seat, bond), in base units. Where no bond is enough, because nothing is drawn, the
         bond is what the contract asks for.
     """
-    if bond is not None:
-        return seat_fee(price, bond, sampling, seats, floor), bond
-    bond, fee = 0, -1
-    while fee != (fee := seat_fee(price, bond, sampling, seats, floor)):
-        bond = max(sampling.bond_needed(price, seats * fee) or 0, seats * fee)
-    return fee, bond
+    risked, paid = least_bond if bond is None else bond, -1
+    while paid != (paid := seat_fee(price, risked, sampling, seats, floor) if fee is None else fee):
+        if bond is None:
+            risked = max(least_bond, sampling.bond_needed(price, seats * paid) or 0, seats * paid)
+    return paid, risked
