@@ -244,11 +244,17 @@ def history_reading(chain: Chain, id: AgreementId, height: int) -> Reading[Agree
 def _searches(chain: Chain, owner: str, scientist: str, height: int) -> Iterator[ReadEvents]:
     """Where the other agreements of both parties are looked for: ranges of blocks, each of which the
     node may refuse."""
-    first = max(chain.deployment.block, height - MOST_RANGES * RANGE_BLOCKS + 1)
-    for start in range(first, height + 1, RANGE_BLOCKS):
-        upto = min(start + RANGE_BLOCKS - 1, height)
+    for start, upto in searched_ranges(chain, height):
         for indexed in ({"owner": owner}, {"scientist": scientist}):
             yield ReadEvents(("Agreements",), "Requested", indexed, from_block=start, to_block=upto, optional=True)
+
+
+def searched_ranges(chain: Chain, height: int) -> Iterator[tuple[int, int]]:
+    """First and last blocks of the ranges in which is looked for what anybody may write any number of,
+    oldest first: at most `MOST_RANGES`, the newest."""
+    first = max(chain.deployment.block, height - MOST_RANGES * RANGE_BLOCKS + 1)
+    for start in range(first, height + 1, RANGE_BLOCKS):
+        yield start, min(start + RANGE_BLOCKS - 1, height)
 
 
 def _searched_whole(chain: Chain, height: int) -> bool:

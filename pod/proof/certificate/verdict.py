@@ -10,6 +10,7 @@ from fitchain.pod.proof.certificate.jury import Jury
 from fitchain.pod.proof.certificate.statement import Statement
 from fitchain.pod.proof.certificate.timing import Milestone, Timing
 from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.ids import AgreementId
 
 
 class Assurance(IntEnum):
@@ -80,6 +81,7 @@ class Verdict:
         orders_checked: leaves whose records were found to be those that the order seed gives; the
             rest was too long to compute, or is not listed.
         milestones: what happened when, oldest first.
+        origins: other agreements that ended with the model that this training began with, the newest.
         timing: when it was begun, anchored and ended, and how long its steps take at least.
         juries: who was drawn for each of its audits, and what they voted.
         reason: why the assurance is what it is: what was agreed, or what an audit came to and when.
@@ -92,6 +94,7 @@ class Verdict:
     assurance: Assurance
     orders_checked: int
     milestones: tuple[Milestone, ...]
+    origins: tuple[AgreementId, ...]
     timing: Timing
     juries: tuple[Jury, ...] = ()
     reason: str = ""
