@@ -3,15 +3,30 @@ against the bound."""
 
 from __future__ import annotations
 
+import json
 from fractions import Fraction
-from itertools import combinations
+from itertools import combinations, product
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fitchain.pod.proof.audit.challenge import challenged_segments
-from fitchain.pod.proof.audit.cost import ANSWERED, SHARES, Sampling, draws_needed
+from fitchain.pod.proof.audit.challenge import audited_segments
+from fitchain.pod.proof.audit.cost import (
+    ANCHOR_GAS,
+    ANSWERED,
+    DISHONEST,
+    JOB_GAS,
+    SHARES,
+    VOTES,
+    Sampling,
+    SeatRisk,
+    draws_needed,
+    failing_job,
+    parties_gas,
+)
+from fitchain.pod.proof.audit.plan import MOST_STAKE_FEES, default_money, seat_fee
 from fitchain.pod.values.digest import sha256
 from fitchain.pod.values.errors import InputRefused
 
@@ -25,10 +40,20 @@ shares = st.fractions(min_value=Fraction(1, 1000), max_value=1, max_denominator=
 def test_detection_is_how_often_the_draw_meets_a_fake(segments: int, wanted: int, share: Fraction) -> None:
     sampling, tries = Sampling(segments, wanted), 4000
     faked = set(range(1, 1 + sampling.faked(share)))
-    drawn = (challenged_segments(sha256(b"%d of %d" % (number, segments)), segments, wanted) for number in range(tries))
+    seeds = (sha256(b"%d of %d" % (number, segments)) for number in range(tries))
+    drawn = (audited_segments(seed, segments + 1, segments, diverged=False, drawn=wanted) for seed in seeds)
     found = sum(not faked.isdisjoint(each) for each in drawn)
     chance = float(sampling.detection(share))
     assert abs(found - tries * chance) < 4 * (tries * chance * (1 - chance)) ** 0.5
+
+
+@pytest.mark.parametrize(("delivered", "always"), [(None, 2), (30, 2), (1, 2), (17, 3), (29, 3)])
+def test_what_is_always_audited_follows_from_the_delivered_leaf(delivered: int | None, always: int) -> None:
+    sampling, leaf = Sampling(30, 4, delivered), 30 if delivered is None else delivered
+    assert (sampling.always, sampling.inner, sampling.audited) == (always, 30 - always, always + 4)
+    drawn = audited_segments(sha256(b"a seed"), 31, leaf, diverged=False, drawn=4)
+    assert len(drawn) == sampling.audited and {0, 29, leaf - 1} <= set(drawn)
+    assert (Sampling(1, 4).always, Sampling(1, 4).audited, Sampling(0, 4).audited) == (1, 1, 0)
 
 
 @given(st.integers(0, 9), st.integers(0, 12), shares)
@@ -110,3 +135,73 @@ def test_work_and_records_of_an_audit() -> None:
     assert [sampling.faked(share) for share in SHARES] == [1, 2, 3, 12]
     whole = Sampling.of(steps=5, segment_steps=4, wanted=9)
     assert (whole.drawn_segments, whole.audited, float(whole.work), float(whole.detection(SHARES[0]))) == (0, 2, 1, 1)
+
+
+# --- what a quorum answers for ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("seats", "held", "jobs"), [(1, 0.3333, 2), (3, 0.2593, 3), (5, 0.2099, 3)])
+def test_a_third_holds_a_quorum_as_often_as_the_protocol_says(seats: int, held: float, jobs: int) -> None:
+    risk = SeatRisk(seats, 10, 200)
+    assert float(risk.held()) == pytest.approx(held, abs=1e-4)
+    assert risk.jobs_to_hold() == jobs
+    assert (risk.held(Fraction(0)), risk.jobs_to_hold(Fraction(0)), risk.held(Fraction(1))) == (0, None, 1)
+
+
+@given(st.sampled_from([1, 3, 5]), st.fractions(min_value=0, max_value=1, max_denominator=50))
+def test_chances_of_seats_are_what_counting_every_outcome_gives(seats: int, share: Fraction) -> None:
+    risk = SeatRisk(seats, 10, 200)
+
+    def chance(outcome: tuple[bool, ...], hit: Fraction) -> Fraction:
+        product_of = Fraction(1)
+        for one in outcome:
+            product_of *= hit if one else 1 - hit
+        return product_of
+
+    outcomes = list(product((False, True), repeat=seats))
+    assert risk.held(share) == sum(chance(one, share) for one in outcomes if sum(one) >= risk.quorum)
+    silent = share**VOTES
+    assert risk.stalled(share) == sum(chance(one, silent) for one in outcomes if seats - sum(one) < risk.quorum)
+
+
+def test_a_quorum_answers_for_its_stakes_and_fees() -> None:
+    risk = SeatRisk(3, 2 * FIT, 40 * FIT)
+    assert (risk.quorum, risk.fees, risk.insured) == (2, 6 * FIT, 84 * FIT)
+
+
+@given(
+    st.integers(0, 10**6), st.integers(0, 10**6), st.integers(1, 400), st.integers(0, 50), st.sampled_from([1, 3, 5, 7])
+)
+def test_by_default_who_buys_a_quorum_answers_for_more_than_a_fake_is_worth(
+    price: int, bond: int, segments: int, wanted: int, seats: int
+) -> None:
+    sampling = Sampling(segments, wanted)
+    fee = seat_fee(price, bond, sampling, seats, floor=3)
+    assert SeatRisk(seats, fee, MOST_STAKE_FEES * fee).insured >= price + bond
+    assert fee >= 3 and fee >= price * sampling.work
+
+
+@given(st.integers(0, 10**24), st.integers(1, 400), st.integers(0, 50), st.sampled_from([1, 3, 5, 7]))
+def test_default_fee_and_bond_agree_with_each_other(price: int, segments: int, wanted: int, seats: int) -> None:
+    sampling = Sampling(segments, wanted)
+    fee, bond = default_money(price, sampling, seats, floor=FIT)
+    assert fee == seat_fee(price, bond, sampling, seats, FIT)
+    assert bond == max(sampling.bond_needed(price, seats * fee) or 0, seats * fee)
+    assert default_money(price, sampling, seats, FIT, bond=7 * bond)[1] == 7 * bond
+
+
+def test_what_a_job_that_fails_costs_both_together() -> None:
+    assert (failing_job(9), failing_job(8 * FIT)) == (5, 4 * FIT)
+    assert parties_gas(3) == JOB_GAS + 3 * ANCHOR_GAS
+
+
+def test_gas_is_what_the_contracts_snapshot_measured() -> None:
+    measured = json.loads((Path(__file__).parent.parent / "snapshots" / "AuditedJobOfPanel.json").read_text())
+    gas = {step.partition(" ")[2]: int(used) for step, used in measured.items() if step != "whole"}
+    assert sum(gas[step] for step in ("request", "accept", "begin", "finish")) == pytest.approx(JOB_GAS, rel=0.1)
+    assert gas["anchor"] == pytest.approx(ANCHOR_GAS, rel=0.1)
+
+
+def test_the_contract_votes_as_often_as_the_chance_counts() -> None:
+    limit = (Path(__file__).parent.parent / "contracts" / "types" / "Audit.sol").read_text()
+    assert f"REDRAW_LIMIT = {VOTES - 1};" in limit and Fraction(1, 3) == DISHONEST

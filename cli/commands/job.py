@@ -221,14 +221,12 @@ def approve(session: Session, agreement: AgreementArgument) -> Report:
 
     Shows from whom an audit would draw: read it, and reject the job if they are nobody's you know.
     """
-    from fitchain.pod.jobs.panel_status import read_panel_status
+    from fitchain.pod.jobs.panel_status import panel_of
     from fitchain.pod.parties import owner
 
     home = session.reader
     job = home.agreements.read(find_agreement(home, agreement))
-    terms = job.terms
-    audited = bool(terms.audit.seats)
-    judged = read_panel_status(home, terms.audit.panel, terms.owner, job.scientist) if audited else None
+    audited, judged = bool(job.terms.audit.seats), panel_of(home, job)
     owner.approve(home, job.id)
     decided = _decided(job.id, "approved", "the owner's pod checks it, accepts it and trains")
     judges = [KeyValues(panels.pairs_of(judged))] if audited else []

@@ -17,7 +17,7 @@ from fitchain.cli.views.amounts import counted, parse_fit, parse_share
 from fitchain.cli.views.output import KeyValues, Report, Rows, View, log
 from fitchain.pod.proof.audit.cost import Sampling
 from fitchain.pod.values.digest import ZERO
-from fitchain.pod.values.errors import NotFound, Refuted
+from fitchain.pod.values.errors import InputRefused, NotFound, Refuted
 
 if TYPE_CHECKING:
     from fitchain.pod.jobs.audit_status import AuditStatus
@@ -220,9 +220,12 @@ def cost(
     ] = None,
     verifiers: Annotated[int, typer.Option(metavar="M", help="Verifiers.", min=1, max=15)] = 3,
     price: Annotated[str, typer.Option(metavar="FIT", help="What the training costs.")] = "10",
-    audit_fee: Annotated[
+    fee_per_seat: Annotated[
         str | None,
-        typer.Option(metavar="FIT", help="For all verifiers; else their share of the price.", show_default=False),
+        typer.Option(metavar="FIT", help="What a seat earns; else what holds bribes off.", show_default=False),
+    ] = None,
+    seat_stake: Annotated[
+        str | None, typer.Option(metavar="FIT", help="What a seat can lose; else 20 fees.", show_default=False)
     ] = None,
     bond: Annotated[
         str | None, typer.Option(metavar="FIT", help="What the owner would risk.", show_default=False)
@@ -237,11 +240,16 @@ def cost(
 ) -> Report:
     """Show what an audit would find, disclose and cost.
 
-    Of an agreement, or, before anybody signs, of terms given as options.
+    Of an agreement, or, before anybody signs, of terms given as options. It says which bound holds
+    against whom: an owner alone, an owner that buys votes, a panel that acts together.
     """
     from fitchain.cli.views import cost as costs
-    from fitchain.pod.proof.audit.plan import AuditPlan, default_draws, fair_fee
+    from fitchain.pod.proof.audit.plan import MOST_STAKE_FEES, AuditPlan, default_draws, default_money
 
+    if verifiers % 2 == 0:
+        raise InputRefused(
+            f"an audit has an odd number of verifiers, not {verifiers}", "half of an even number is none"
+        )
     chance = parse_share("chance", wanted)
     if agreement is not None:
         from fitchain.pod.jobs.job_status import local_recipe
@@ -253,9 +261,23 @@ def cost(
     else:
         drawn = default_draws(steps, segment_steps) if segments is None else segments
         paid, sampling = parse_fit(price), Sampling.of(steps, segment_steps, drawn)
-        fee = fair_fee(paid, sampling, verifiers) if audit_fee is None else parse_fit(audit_fee)
-        risked = None if bond is None else parse_fit(bond)
-        plan = AuditPlan(steps, segment_steps, drawn, verifiers, False, paid, fee, risked, batch_size, records)
+        named = None if bond is None else parse_fit(bond)
+        fee, risked = default_money(paid, sampling, verifiers, bond=named)
+        fee = fee if fee_per_seat is None else parse_fit(fee_per_seat)
+        stake = MOST_STAKE_FEES * fee if seat_stake is None else parse_fit(seat_stake)
+        plan = AuditPlan(
+            steps=steps,
+            segment_steps=segment_steps,
+            wanted=drawn,
+            seats=verifiers,
+            disputed=False,
+            price=paid,
+            fee_per_seat=fee,
+            seat_stake=stake,
+            bond=risked,
+            batch_size=batch_size,
+            records=records,
+        )
         head = {"agreement": None}
     return Report(head | costs.values(plan, chance), costs.views(plan, chance))
 

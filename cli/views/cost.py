@@ -10,8 +10,16 @@ from fractions import Fraction
 from typing import Any
 
 from fitchain.cli.views.amounts import counted, format_fit
-from fitchain.cli.views.output import KeyValues, Rows, View
-from fitchain.pod.proof.audit.cost import ANSWERED, SHARES, draws_needed
+from fitchain.cli.views.output import KeyValues, Prose, Rows, View
+from fitchain.pod.proof.audit.cost import (
+    ANSWERED,
+    DISHONEST,
+    SHARES,
+    VOTES,
+    draws_needed,
+    failing_job,
+    parties_gas,
+)
 from fitchain.pod.proof.audit.plan import DETECTION, AuditPlan
 
 
@@ -26,12 +34,16 @@ def values(plan: AuditPlan, wanted: Fraction = DETECTION) -> dict[str, Any]:
     return {
         "steps": plan.steps,
         "segments": sampling.segments,
-        "drawn": sampling.drawn_segments,
+        "always_audited": sampling.always,
+        "drawn_segments": sampling.drawn_segments,
         "audited": sampling.audited,
         "verifiers": plan.seats,
+        "quorum": plan.risk.quorum if plan.seats else None,
         "only_if_disputed": plan.disputed,
         "price": format_fit(plan.price),
-        "fee": format_fit(plan.fee),
+        "fee_per_seat": format_fit(plan.fee_per_seat),
+        "fees": format_fit(plan.fees),
+        "seat_stake": format_fit(plan.seat_stake),
         "bond": None if plan.bond is None else format_fit(plan.bond),
         "bond_needed": None if needed is None else format_fit(needed),
         "bond_enough": None if plan.bond is None else needed is not None and plan.bond >= needed,
@@ -42,12 +54,36 @@ def values(plan: AuditPlan, wanted: Fraction = DETECTION) -> dict[str, Any]:
         "records": plan.records,
         "wanted": float(wanted),
         "detection": [_detection(plan, share, wanted) for share in SHARES],
+        "bribe": _bribe(plan) if plan.seats else None,
+        "repeat": _repeat(plan) if plan.seats else None,
+    }
+
+
+def _bribe(plan: AuditPlan) -> dict[str, Any]:
+    """What buying a quorum of seats comes to that do not know one another."""
+    at_stake, insured = plan.at_stake, plan.risk.insured
+    return {
+        "insured": format_fit(insured),
+        "worth": None if at_stake is None else format_fit(at_stake),
+        "enough": None if at_stake is None else insured >= at_stake,
+    }
+
+
+def _repeat(plan: AuditPlan) -> dict[str, Any]:
+    """What a dishonest share comes to by chance, and what trying for it costs."""
+    return {
+        "share": float(DISHONEST),
+        "quorum_held": float(plan.risk.held()),
+        "no_quorum_if_silent": float(plan.risk.stalled()),
+        "jobs_needed": plan.risk.jobs_to_hold(),
+        "cost_per_job": None if plan.bond is None else format_fit(failing_job(plan.bond)),
+        "gas_per_job": parties_gas(0),
     }
 
 
 def _detection(plan: AuditPlan, share: Fraction, wanted: Fraction) -> dict[str, Any]:
     sampling = plan.sampling
-    bond = sampling.bond_needed(plan.price, plan.fee, share)
+    bond = sampling.bond_needed(plan.price, plan.fees, share)
     return {
         "faked_share": float(share),
         "faked": sampling.faked(share),
@@ -70,38 +106,54 @@ def views(plan: AuditPlan, wanted: Fraction = DETECTION) -> list[View]:
             sampling.faked(share),
             percent(sampling.detection(share)),
             draws_needed(sampling.segments, share, wanted),
-            _fit(sampling.bond_needed(plan.price, plan.fee, share)),
+            _fit(sampling.bond_needed(plan.price, plan.fees, share)),
         )
         for share in SHARES
     ]
     headers = ("faked", "segments", "found", chance, "bond needed FIT")
-    pairs = [
-        *pairs_of(plan),
-        ("assumed", f"{percent(ANSWERED)} of audits end with a verdict; a fake saves its share of the price"),
-    ]
-    return [KeyValues(pairs), Rows(headers, rows, right=headers)]
+    return [KeyValues(pairs_of(plan)), Rows(headers, rows, right=headers), Prose("against whom", against_whom(plan))]
 
 
 def pairs_of(plan: AuditPlan) -> list[tuple[str, Any]]:
     """What an audit looks at and costs, in labelled lines."""
     sampling = plan.sampling
-    who = counted(plan.seats, "verifier") if plan.seats else "nobody"
-    when = ", only if the scientist disputes" if plan.disputed and plan.seats else ""
-    verb = "replays" if plan.seats <= 1 else "replay"
-    looked = f"{who} {verb} {sampling.audited} of {counted(sampling.segments, 'segment')}"
-    drawn = f": the first, the last and {sampling.drawn_segments} drawn" if sampling.drawn_segments else ""
-    pairs: list[tuple[str, Any]] = [("audit", looked + drawn + when)]
     if not plan.seats:
         return [("audit", "nobody but the owner replays any of it, and nobody can be asked to")]
-    pairs.append(("finds", describe_detection(plan)))
-    pairs.append(("costs", f"{format_fit(plan.fee)} FIT; each verifier trains {percent(sampling.work)} of it again"))
-    pairs.append(("discloses", _disclosed(plan)))
-    pairs.append(("bond", describe_bond(plan)))
-    if plan.seats % 2 == 0:
-        pairs.append(
-            ("mind", f"of {plan.seats} verifiers, half can end the audit without a verdict: an odd number is safer")
-        )
-    return pairs
+    looked = f"{counted(plan.seats, 'verifier')} {'replays' if plan.seats == 1 else 'replay'} {sampling.audited} of "
+    looked += counted(sampling.segments, "segment")
+    drawn = f": the first, the last (and the delivered model's, if another) and {sampling.drawn_segments} drawn"
+    when = ", only if the scientist disputes" if plan.disputed else ""
+    each = f"{format_fit(plan.fee_per_seat)} FIT for each seat that votes with the verdict"
+    return [
+        ("audit", looked + (drawn if sampling.drawn_segments else "") + when),
+        ("finds", describe_detection(plan)),
+        ("costs", f"{format_fit(plan.fees)} FIT: {each}; each trains {percent(sampling.work)} of it again"),
+        ("at stake", f"{format_fit(plan.seat_stake)} FIT for each seat"),
+        ("discloses", _disclosed(plan)),
+        ("bond", describe_bond(plan)),
+        ("bribe", describe_bribe(plan)),
+    ]
+
+
+def against_whom(plan: AuditPlan) -> list[str]:
+    """Which bound holds against whom, and against whom none does."""
+    risk = plan.risk
+    repeats = f"about {risk.jobs_to_hold()} jobs, of which each gives them two draws"
+    if plan.bond is not None:
+        repeats += f" and each that fails burns {format_fit(failing_job(plan.bond))} FIT of its bond"
+    return [
+        f"an owner alone is held by the chance of being found and by its bond: {describe_bond(plan)} "
+        f"({percent(ANSWERED)} of audits taken to end with a verdict, a fake to save its share of the price)",
+        f"an owner that buys votes of verifiers who do not know one another is held by what it has to answer for: "
+        f"{describe_bribe(plan)}",
+        "verifiers that already trust one another risk nothing: nobody is slashed for a vote of the quorum, and no "
+        "bond or stake holds against a quorum of them",
+        f"against those only the draw holds: a third of a panel acting together hold a quorum of {risk.quorum} of "
+        f"{counted(plan.seats, 'seat')} in {percent(risk.held())} of draws; an owner and a scientist who are one "
+        f"need {repeats}, unless they build blocks",
+        f"a third of a panel that join and are then silent stop an audit in {percent(risk.stalled())} of cases, with "
+        f"{VOTES} votes at most, for a tenth of a seat's stake each time; who does not join is drawn anew at once",
+    ]
 
 
 def describe_detection(plan: AuditPlan) -> str:
@@ -119,6 +171,16 @@ def describe_bond(plan: AuditPlan) -> str:
     if plan.bond is None:
         return least
     return f"{least}; agreed {'are' if plan.bond >= needed else 'are only'} {format_fit(plan.bond)} FIT"
+
+
+def describe_bribe(plan: AuditPlan) -> str:
+    """What buying a quorum has to answer for beside what it is worth, in a line."""
+    risk, at_stake = plan.risk, plan.at_stake
+    insured = f"{risk.quorum} seats put {format_fit(risk.insured)} FIT of stakes and fees at risk"
+    if at_stake is None:
+        return insured
+    compared = "at least" if risk.insured >= at_stake else "less than"
+    return f"{insured}, {compared} the {format_fit(at_stake)} FIT of price and bond that their votes would save"
 
 
 def percent(share: Fraction | float) -> str:

@@ -8,10 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.ports.agreement import Agreement, Audit, Phase, RunRecord, Seat, Vote
-from fitchain.pod.values.digest import ZERO
-from fitchain.pod.values.errors import NotFound
-from fitchain.pod.values.ids import AgreementId
+from fitchain.pod.ports.agreement import Audit, Phase, Release, Seat, Vote
+from fitchain.pod.values.ids import AgreementId, AuditRef
 
 
 @dataclass(frozen=True)
@@ -22,11 +20,13 @@ class AuditStatus:
         audit: as it stands.
         votes: revealed in any round.
         penalties: what verifiers lost, in base units.
+        releases: of the job's identity, in order.
     """
 
     audit: Audit
     votes: tuple[Vote, ...] = ()
     penalties: tuple[tuple[str, int], ...] = ()
+    releases: tuple[Release, ...] = ()
 
     def vote_of(self, seat: Seat) -> Vote | None:
         """The vote that a seat revealed in the present round."""
@@ -34,43 +34,41 @@ class AuditStatus:
         return votes[-1] if votes else None
 
 
-def read_audit_status(home: Home, id: AgreementId) -> AuditStatus | None:
-    """An agreement's audit; None where none was opened.
+def read_audit_status(home: Home, ref: AuditRef) -> AuditStatus | None:
+    """An audit of an agreement; None where none was opened.
+
+    Raises:
+        ChainUnusable: the node does not answer.
+    """
+    audit = home.audits.read(ref)
+    if audit.phase is Phase.NONE:
+        return None
+    events = home.audits.events(ref) if audit.phase >= Phase.REVEALING or audit.round else []
+    votes, releases = home.audits.votes(audit, events), home.audits.releases(ref, events)
+    penalties = home.audits.penalties(ref) if audit.round or audit.verdict else {}
+    return AuditStatus(audit, tuple(votes), tuple(penalties.items()), tuple(releases))
+
+
+def read_audit_statuses(home: Home, id: AgreementId) -> list[AuditStatus]:
+    """Every audit of an agreement: that of the terms or of a dispute, and those that were asked for
+    again and consented to, in order.
+
+    Raises:
+        ChainUnusable: the node does not answer.
+    """
+    asked = [asked.ref for asked in home.agreements.asked_audits(id) if asked.consented]
+    statuses = [read_audit_status(home, ref) for ref in (AuditRef(id), *asked)]
+    return [status for status in statuses if status is not None]
+
+
+def drawn_segments(home: Home, ref: AuditRef) -> tuple[int, ...]:
+    """The segments that an audit looks at, rising; none before that is fixed.
 
     Raises:
         NotFound: this deployment has no such agreement.
         ChainUnusable: the node does not answer.
     """
-    audit = home.audits.read(id)
-    if audit.phase == Phase.NONE:
-        return None
-    votes = home.audits.votes(audit) if audit.phase >= Phase.REVEALING or audit.round else []
-    penalties = home.audits.penalties(id) if audit.round or audit.verdict else {}
-    return AuditStatus(audit, tuple(votes), tuple(penalties.items()))
+    from fitchain.pod.proof.audit.chain_record import read_chain_record  # numpy, for which a status need not wait
 
-
-def challenged_segments(audit: Audit, agreement: Agreement, run: RunRecord) -> tuple[int, ...]:
-    """The segments that an audit's challenge drew, rising; none before the draw.
-
-    Args:
-        audit, agreement: as they stand.
-        run: of the ended training.
-    """
-    from fitchain.pod.proof.audit.challenge import audited_segments  # numpy, for which a status need not wait
-
-    if audit.seed == ZERO:
-        return ()
-    return audited_segments(audit.seed, run.count - 1, agreement.terms.audit.segments, agreement.diverged)
-
-
-def drawn_segments(home: Home, id: AgreementId) -> tuple[int, ...]:
-    """The same, read for an agreement by its id.
-
-    Raises:
-        NotFound: its training has not ended.
-        ChainUnusable: the node does not answer.
-    """
-    audit, agreement, run = home.audits.read(id), home.agreements.read(id), home.agreements.run_record(id)
-    if run.end_block is None:
-        raise NotFound(f"the training of {id.short} has not ended", f"see `fitchain job show {id.short}`")
-    return challenged_segments(audit, agreement, run)
+    audit = home.audits.read(ref)
+    return read_chain_record(home.chain, audit).audited if audit.segments_fixed else ()

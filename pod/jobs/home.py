@@ -216,8 +216,8 @@ class Home(AbstractContextManager["Home"]):
     def audit_folder(self, audit: AuditRef) -> Path:
         """The folder of one audit, made when absent: the job's own, or one below it where it was
         asked for again, so that two audits of a job do not meet."""
-        folder = self.job_folder(audit.agreement)
-        return _private(folder / f"audit-{audit.ordinal}") if audit.ordinal else folder
+        self.job_folder(audit.agreement)
+        return _private(self.settings.home / "jobs" / audit_path(audit))
 
     def model_folder(self, model: ModelId) -> Path:
         """The folder of one published model, made when absent."""
@@ -269,6 +269,12 @@ def create_keys(folder: Path | str | None, passphrase: Passphrase) -> KeyInfo:
     settings = load(folder)
     made = create(settings.home, settings.key, passphrase_of(passphrase))
     return KeyInfo(made.name, made.address, made.recipient)
+
+
+def audit_path(audit: AuditRef) -> Path:
+    """An audit's folder below that of all jobs."""
+    job = Path(str(audit.agreement))
+    return job / f"audit-{audit.ordinal}" if audit.ordinal else job
 
 
 LEFT_BEHIND = (

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from fitchain.pod.jobs.audit_status import AuditStatus, read_audit_status
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import Entry
-from fitchain.pod.jobs.panel_status import PanelStatus, read_panel_status
+from fitchain.pod.jobs.panel_status import PanelStatus, panel_of
 from fitchain.pod.ports.agreement import Agreement, RunRecord, State
 from fitchain.pod.values.digest import Digest, sha256
-from fitchain.pod.values.ids import AgreementId
+from fitchain.pod.values.ids import AgreementId, AuditRef
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import RECIPE_BYTES
 
@@ -101,10 +101,10 @@ class JobStatusReader:
         run = home.agreements.run_record(self._id)
         now = home.chain.block("latest").timestamp
         audited = run.end_block is not None and agreement.terms.audit.seats
-        audit = read_audit_status(home, self._id) if audited else None
+        audit = read_audit_status(home, AuditRef(self._id)) if audited else None
         terms, spent = agreement.terms, (len(self._gas), sum(self._gas.values()))
-        if self._panel is None and terms.audit.seats:
-            self._panel = read_panel_status(home, terms.audit.panel, terms.owner, agreement.scientist)
+        if self._panel is None:
+            self._panel = panel_of(home, agreement)
         return JobStatus(agreement, run, *spent, losses, accuracy, history, now, audit, self._panel)
 
 

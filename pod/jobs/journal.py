@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from fitchain.pod.values.digest import Digest, Root
-from fitchain.pod.values.errors import NotFound
+from fitchain.pod.values.errors import InputRefused, NotFound
 from fitchain.pod.values.ids import AgreementId, AuditRef, DatasetId, ModelId, Subject
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _SCHEMA = """
 CREATE TABLE datasets(
@@ -108,6 +108,9 @@ class Journal:
 
     Args:
         path: the database file; made with mode 0600 when absent.
+
+    Raises:
+        InputRefused: it is that of another release.
     """
 
     def __init__(self, path: Path) -> None:
@@ -119,7 +122,10 @@ class Journal:
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = FULL")
         with self._writing() as database:
-            if database.execute("PRAGMA user_version").fetchone()[0] < SCHEMA_VERSION:
+            version = database.execute("PRAGMA user_version").fetchone()[0]
+            if version not in (0, SCHEMA_VERSION):
+                raise _made_by_another_release(path, version)
+            if not version:
                 for statement in _SCHEMA.split(";"):
                     database.execute(statement)
                 database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
@@ -312,6 +318,14 @@ class Journal:
             )
             for row in self._rows("SELECT * FROM requests ORDER BY rowid")
         ]
+
+
+def _made_by_another_release(path: Path, version: int) -> InputRefused:
+    release = "Fitchain 0.2" if version == 1 else "a newer Fitchain"
+    return InputRefused(
+        f"the home {path.parent} is one of {release}, whose contracts and formats are others",
+        "make a home of this release with `fitchain keys new --home FOLDER`, or use that release for this one",
+    )
 
 
 def _entry(row: sqlite3.Row) -> Entry:

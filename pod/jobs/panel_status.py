@@ -1,6 +1,8 @@
 """A panel as a party to a job sees it: who made it and when, who is in it, what speaks against it.
 
-Whoever names the panel chooses who judges: both parties look at it before they sign.
+Whoever names the panel chooses who judges: both parties look at it before they sign. Its members
+are a job's jury as they stood before the block of the request; who joins later is never drawn for
+it.
 """
 
 from __future__ import annotations
@@ -8,9 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fitchain.pod.jobs.home import Home
+from fitchain.pod.ports.agreement import Agreement
 from fitchain.pod.ports.registry import PanelRecord
 from fitchain.pod.ports.trust import trusted_by
 from fitchain.pod.values.ids import WHOLE_POOL, PanelId
+
+
+SHOWN_MEMBERS = 6
+_UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 
 @dataclass(frozen=True)
@@ -19,7 +26,7 @@ class PanelStatus:
 
     Args:
         record: how it came about.
-        members: as it stands, in the order in which they are drawn from.
+        members: by the places that they hold; of a job those who joined before it was requested.
         unknown: members that this home's trust list does not name in draws from this panel.
         owner, scientist: the parties.
         now: the chain's own time, seconds since 1970.
@@ -31,6 +38,18 @@ class PanelStatus:
     owner: str
     scientist: str
     now: int
+
+    def __str__(self) -> str:
+        """The panel in a sentence: name, creator, age, members and their number."""
+        party = self.party(self.record.creator)
+        maker = f"{self.record.creator}{f' (the {party})' if party else ''}"
+        count = len(self.members)
+        more = f" and {count - SHOWN_MEMBERS} more" if count > SHOWN_MEMBERS else ""
+        members = (
+            f"{count} member{'' if count == 1 else 's'}: {', '.join(self.members[:SHOWN_MEMBERS]) or 'nobody'}{more}"
+        )
+        age = _age(self.now - self.record.time)
+        return f"the panel {self.record.name!r} ({self.record.id.short}), made by {maker} {age} ago, {members}"
 
     def party(self, account: str) -> str:
         """Which party an account is: `owner and scientist`, `owner`, `scientist`, or empty."""
@@ -48,7 +67,7 @@ class PanelStatus:
         if self.owner == self.scientist:
             sentences.append("owner and scientist are one account")
         if party := self.party(self.record.creator):
-            sentences.append(f"the panel's creator is the {party}, and appends whom it likes")
+            sentences.append(f"the panel's creator is the {party}, and invites whom it likes")
         if parties := self.members_that_are_parties:
             sentences.append(f"{len(parties)} of {len(self.members)} members are a party, and are never drawn")
         if self.unknown:
@@ -59,8 +78,16 @@ class PanelStatus:
         return sentences
 
 
-def read_panel_status(home: Home, panel: PanelId, owner: str, scientist: str) -> PanelStatus | None:
+def read_panel_status(
+    home: Home, panel: PanelId, owner: str, scientist: str, before: int | None = None
+) -> PanelStatus | None:
     """Read a panel beside a job's parties; None for the whole pool.
+
+    Args:
+        home: whose trust list counts.
+        panel: from which an audit or a dispute draws.
+        owner, scientist: the parties.
+        before: only members who joined before this block; None takes all who stand now.
 
     Raises:
         NotFound: there is no such panel.
@@ -69,7 +96,25 @@ def read_panel_status(home: Home, panel: PanelId, owner: str, scientist: str) ->
     """
     if panel == WHOLE_POOL:
         return None
-    record, members = home.registry.panel_record(panel), home.registry.panel(panel).members
+    record, entry = home.registry.panel_record(panel), home.registry.panel(panel)
+    joined = zip(entry.members, entry.joined, strict=True)
+    members = tuple(member for member, block in joined if before is None or block < before)
     trusted = trusted_by(home.chain)
     unknown = tuple(member for member in members if not trusted.names(panel, member))
     return PanelStatus(record, members, unknown, owner, scientist, home.chain.block("latest").timestamp)
+
+
+def panel_of(home: Home, agreement: Agreement) -> PanelStatus | None:
+    """The panel from which an agreement's audit or dispute draws, as it stood when the job was
+    requested; None for the whole pool, or without either. Raises as `read_panel_status`."""
+    terms = agreement.terms
+    if not terms.audit.seats:
+        return None
+    return read_panel_status(home, terms.audit.panel, terms.owner, agreement.scientist, agreement.requested_block)
+
+
+def _age(seconds: int) -> str:
+    """A length of time by its largest unit."""
+    unit, size = next((each for each in _UNITS if seconds >= each[1]), _UNITS[-1])
+    count = max(seconds, 0) // size
+    return f"{count} {unit}{'' if count == 1 else 's'}"

@@ -73,9 +73,9 @@ class Turns:
         if latest.number <= (audit.opened_block if nonce is not None else last_of_turn):
             return False
         # With the nonce nobody else can draw, and sent late it is as good as none: the contract ignores it then.
-        if nonce is None or latest.number > last_of_turn:
-            if not self.is_turn(audit, "draw", rank):
-                return False
+        anyone = nonce is None or latest.number > last_of_turn
+        if anyone and not self.is_turn(audit, "draw", rank):
+            return False
         if latest.number - audit.opened_block > FIX_BLOCKS:
             kept = zip(self.home.audits.fixed_hashes(audit.ref), (audit.opened_block, last_of_turn), strict=True)
             lacking = [latest.number - number for hash, number in kept if hash == ZERO]
@@ -94,8 +94,8 @@ class Turns:
             rank: how many go before this pod.
         """
         now, position = time.monotonic(), (audit.phase, audit.round, audit.deadline)
-        known, since = self._due_since.get((audit.ref, step), (None, now))
-        if known != position:
+        before, since = self._due_since.get((audit.ref, step), (None, now))
+        if before != position:
             self._due_since[audit.ref, step], since = (position, now), now
         return now - since >= rank * min(self.turn_s, audit.window / TURNS_OF_WINDOW)
 

@@ -208,13 +208,13 @@ class Registry:
         entry = self.chain.call("Registry", "dataset", id)
         if not entry["count"]:
             raise NotFound(f"no dataset {id} is registered in this deployment", "see `fitchain data list`")
-        return _dataset(id, entry)
+        return dataset_entry(id, entry)
 
     def datasets(self, owner: str | None = None) -> list[DatasetEntry]:
         """Every dataset, oldest first, of one owner where given; without those whose card is no
         CID."""
         entries = self._all("Dataset", {"owner": owner} if owner else {})
-        return [_dataset(DatasetId(id), entry) for id, entry in entries if _is_cid(entry["cardCid"])]
+        return [dataset_entry(DatasetId(id), entry) for id, entry in entries if _is_cid(entry["cardCid"])]
 
     def register_model(
         self,
@@ -252,14 +252,22 @@ class Registry:
         Raises:
             NotFound: none of that id is registered.
         """
-        entry = self.chain.call("Registry", "model", id)
-        if entry["graph"] == ZERO:
-            raise NotFound(f"no model {id} is registered in this deployment", "see `fitchain model list`")
-        return _model(id, entry)
+        return self.models_of([id])[0]
+
+    def models_of(self, ids: Sequence[ModelId]) -> list[ModelEntry]:
+        """Several models by their ids, in few round trips. Raises as `model`."""
+        kept = self.chain.call_many([("Registry", "model", (id,)) for id in ids])
+        entries = [model_entry(id, entry) for id, entry in zip(ids, kept, strict=True)]
+        if None in entries:
+            missing = ids[entries.index(None)]
+            raise NotFound(f"no model {missing} is registered in this deployment", "see `fitchain model list`")
+        return [entry for entry in entries if entry]
 
     def models(self, author: str | None = None) -> list[ModelEntry]:
         """Every model, oldest first, of one author where given."""
-        return [_model(ModelId(id), entry) for id, entry in self._all("Model", {"author": author} if author else {})]
+        kept = self._all("Model", {"author": author} if author else {})
+        entries = [model_entry(ModelId(id), entry) for id, entry in kept]
+        return [entry for entry in entries if entry]
 
     def create_panel(self, name: str) -> PanelId:
         """Name a panel, into which this account may then invite verifiers (`Verifiers.invite`).
@@ -376,12 +384,20 @@ class Registry:
         return list(zip(ids, self.chain.call_many([("Registry", kind.lower(), (id,)) for id in ids]), strict=True))
 
 
-def _dataset(id: DatasetId, entry: dict[str, Any]) -> DatasetEntry:
+def dataset_entry(id: DatasetId, entry: dict[str, Any]) -> DatasetEntry:
+    """A dataset as the contract has it.
+
+    Raises:
+        InputRefused: its owner registered it with a card that is no CID.
+    """
     card = Cid.decode(entry["cardCid"])
     return DatasetEntry(id, entry["owner"], entry["root"], entry["count"], card, entry["active"], entry["ledger"])
 
 
-def _model(id: ModelId, entry: dict[str, Any]) -> ModelEntry:
+def model_entry(id: ModelId, entry: dict[str, Any]) -> ModelEntry | None:
+    """A model as the contract has it; None where it has none of that id."""
+    if entry["graph"] == ZERO:
+        return None
     return ModelEntry(
         id=id,
         author=entry["author"],

@@ -2,10 +2,10 @@
 
     link(i) = keccak256(link(i+1))[:26]
 
-The last link is secret, each reveals all before it and none after it. A verifier that commits to
-link 0 while the deployment has opened g audits reveals link h - g when it joins the audit that is
-opened as number h. The links of the seats decide which segments are audited, so nobody who draws or
-joins can choose them.
+The last link is secret, each reveals all before it and none after it. Links have the numbers of the
+deployment's openings: a verifier that commits when g audits were opened gives link g, and reveals
+link h when it joins the audit that is opened as number h. The links of the seats decide which
+segments are audited, so nobody who draws or joins can choose them.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def links_before(link: bytes, count: int) -> bytes:
     return link
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=32)
 def _marks(end: bytes) -> tuple[bytes, ...]:
     """Every 256th link, from link 0 to the last."""
     marks = [end]

@@ -80,16 +80,32 @@ class Policy:
         Raises:
             InputRefused: the first condition that does not hold, with both values.
         """
-        if self.scientists and (scientist or "").lower() not in self.scientists:
-            raise InputRefused(f"the account {scientist} may not ask for this dataset", "ask its owner to be named")
-        if price < self.minimum_price:
-            raise InputRefused(f"the price {price} is below the policy's minimum {self.minimum_price}", "offer more")
-        if self.maximum_steps is not None and job.steps > self.maximum_steps:
-            raise InputRefused(f"the job has {job.steps} steps and the policy admits {self.maximum_steps}")
+        self.admit_terms(job.steps, price, scientist, disclosure.mode)
         if job.batch_size < self.minimum_batch:
             raise InputRefused(f"the batch size {job.batch_size} is below the policy's minimum {self.minimum_batch}")
         if disclosure.mode is not None:
             self._admit_disclosure(disclosure.mode, disclosure)
+
+    def admit_terms(self, steps: int, price: int, scientist: str | None, mode: AuditMode | None) -> None:
+        """Refuse what the terms alone, which stand on the chain, say that the policy does not admit.
+
+        Args:
+            steps: of the training.
+            price: in base units of the token.
+            scientist: the account that asks; None where it is not known.
+            mode: of an audit or a dispute; None where neither is agreed.
+
+        Raises:
+            InputRefused: the first condition that does not hold, with both values.
+        """
+        if self.scientists and (scientist or "").lower() not in self.scientists:
+            raise InputRefused(f"the account {scientist} may not ask for this dataset", "ask its owner to be named")
+        if price < self.minimum_price:
+            raise InputRefused(f"the price {price} is below the policy's minimum {self.minimum_price}", "offer more")
+        if self.maximum_steps is not None and steps > self.maximum_steps:
+            raise InputRefused(f"the job has {steps} steps and the policy admits {self.maximum_steps}")
+        if mode is not None and mode.discloses_more_than(self.disclosure_mode):
+            raise InputRefused(f"the audit mode {mode} shows more than the policy's {self.disclosure_mode}")
 
     def accepts_panel(self, panel: Digest) -> bool:
         """Whether a panel may audit a job, or settle a dispute about it, without a person's yes.
@@ -100,8 +116,6 @@ class Policy:
         return self.panels is None or str(panel) in self.panels
 
     def _admit_disclosure(self, mode: AuditMode, disclosure: Disclosure) -> None:
-        if mode.discloses_more_than(self.disclosure_mode):
-            raise InputRefused(f"the audit mode {mode} shows more than the policy's {self.disclosure_mode}")
         total = disclosure.already + disclosure.records
         if mode is not AuditMode.ON_SITE and self.disclosure_cap is not None and total > self.disclosure_cap:
             raise InputRefused(f"the audit would bring the opened records to {total}; the cap is {self.disclosure_cap}")

@@ -13,7 +13,7 @@ folder is ever imported, evaluated or unpickled.
                  states/<step>.safetensors   kept states
                  final.safetensors     the trained model
                  predictions.npz       what an evaluation yields
-                 moments.jsonl         the state digests that an explanation yields
+                 state-digests.jsonl   the state digests that an explanation yields
                  worker.log            what the process wrote to its standard error
 
 An audit's folder holds a task and the opened evidence (`pod/proof/audit/evidence.py`) in place of

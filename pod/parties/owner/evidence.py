@@ -18,21 +18,22 @@ from fitchain.pod.jobs.worker import recompute
 from fitchain.pod.parties.owner.data import read_with_leaves, registration_key
 from fitchain.pod.parties.owner.replay import link_training
 from fitchain.pod.parties.owner.run import IDENTITY, prepare
+from fitchain.pod.ports.agreement import Audit
 from fitchain.pod.ports.store import Cid, Store
-from fitchain.pod.proof.audit.chain_record import ChainRecord
+from fitchain.pod.proof.audit.chain_record import ChainRecord, read_chain_record
 from fitchain.pod.proof.audit.evidence import FOLDER_BYTES, write_evidence
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.errors import ClaimMismatch, NotFound, Unusable
 from fitchain.pod.values.leaf import Checkpoint
 
 
-def build_evidence(home: Home, store: Store, chain_record: ChainRecord, recipients: Sequence[str]) -> Cid:
+def build_evidence(home: Home, store: Store, audit: Audit, recipients: Sequence[str]) -> Cid:
     """Make the evidence of an ended job and add it to a store.
 
     Args:
         home: the owner's, opened with its key, with the dataset's file where it was.
         store: the pod's; one of its own where nothing may leave the owner's place.
-        chain_record: what the chain says of the job and its audit.
+        audit: as it stands; what is audited is fixed.
         recipients: the age recipients of everybody who sits in this round.
 
     Returns:
@@ -46,14 +47,13 @@ def build_evidence(home: Home, store: Store, chain_record: ChainRecord, recipien
         EnvironmentRefused: a state must be trained again, and this host does not reproduce the
             recipe's class.
     """
-    id = chain_record.agreement
-    folder = home.job_folder(id)
+    id = audit.id
+    chain_record, folder = read_chain_record(home.chain, audit), home.job_folder(id)
     checkpoints = read_transcript(folder, chain_record)
-    row = home.journal.dataset(home.agreements.terms(id).dataset)
+    row = home.journal.dataset(home.agreements.read(id).terms.dataset)
     (table, leaves), key = read_with_leaves(home, row), registration_key(home, row.salt)
-    # An audit that is asked for again leaves the model to whom it was delivered.
     identity = job_identity(home, folder) if chain_record.opens_delivery else None
-    with tempfile.TemporaryDirectory(dir=home.audit_folder(chain_record.audit), prefix=".evidence-") as scratch:
+    with tempfile.TemporaryDirectory(dir=home.audit_folder(audit.ref), prefix=".evidence-") as scratch:
         job, plain = Path(scratch) / "job", Path(scratch) / "plain"
         job.mkdir()
         plain.mkdir()

@@ -2,9 +2,10 @@
 stake.
 
 Whatever does not hold is a reason to decline; what could not be checked (chain or store do not
-answer, something is not there) is tried again. The order is from cheap to dear: offer, terms,
-recipe, policy, graph, environment, the records, a rehearsal on mock data in the worker's sandbox.
-What holds and may still cost the owner its bond is a concern, for a person to say yes to.
+answer, something is not there) is tried again. The order is from cheap to dear: what the chain alone
+says (who asks, price, steps, mode, panel), then offer, terms, recipe, policy, graph, environment,
+the records, a rehearsal on mock data in the worker's sandbox. What holds and may still cost the
+owner its bond is a concern, for a person to say yes to.
 """
 
 from __future__ import annotations
@@ -14,15 +15,16 @@ from functools import partial
 from pathlib import Path
 
 from fitchain.pod.compute import environment
-from fitchain.pod.compute.dataset import Card, Disclosure, Table, mock_table
+from fitchain.pod.compute.dataset import Card, Disclosure, Policy, Table, mock_table
 from fitchain.pod.jobs.exchange import OFFER_FILES, fetch_folder
 from fitchain.pod.jobs.home import Home, sweep
 from fitchain.pod.jobs.journal import DatasetRow
+from fitchain.pod.jobs.panel_status import panel_of
 from fitchain.pod.jobs.rehearsal import MOCK_LIMIT_BYTES, rehearse
-from fitchain.pod.jobs.worker import Event
 from fitchain.pod.parties.owner.data import MOCK_RECORDS, read_registered, registration_key
-from fitchain.pod.ports.agreement import Agreement
+from fitchain.pod.ports.agreement import Agreement, State
 from fitchain.pod.ports.sealed import check_recipient
+from fitchain.pod.proof.audit.cost import Sampling
 from fitchain.pod.proof.audit.disclosure import disclosure
 from fitchain.pod.values.digest import sha256
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused, require_equal
@@ -32,8 +34,11 @@ from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import RECIPE_BYTES
 from fitchain.pod.values.state import byte_count, model_root, read_safetensors
 
-OFFER_LIMIT_BYTES = 4 << 30
-RECIPIENT, DISCLOSED = "recipient", "disclosed"
+OFFER_LIMIT_BYTES, OFFER_LIMIT_S = 4 << 30, 3600
+"""How much of a stranger's is fetched, and for how long, while other requests wait."""
+RECIPIENT, DISCLOSED, TRAINING_S = "recipient", "disclosed", "training_s"
+"""Facts of a job in the journal: to whom is sealed, how many records an audit may open, how many
+seconds its training takes by its rehearsal."""
 WINDOW_SHARE = 0.5
 """How much of the training window a rehearsal may foretell before a person is asked."""
 STATE_MODELS, DISK_SHARE = 3, 0.5
@@ -52,12 +57,13 @@ def examine(home: Home, agreement: Agreement) -> list[str]:
             say that it could not be examined now.
     """
     row, card = dataset_of(home, agreement)
+    reasons = check_chain(home, agreement, card.policy)
     keep_recipient(home, agreement)
     folder = home.job_folder(agreement.id)
     sweep(folder)
     offer = home.agreements.offer(agreement.id)
     home.add_peer(agreement.scientist)
-    fetch_folder(home.store, offer, folder, OFFER_FILES, home.keys.identity, OFFER_LIMIT_BYTES)
+    fetch_folder(home.store, offer, folder, OFFER_FILES, home.keys.identity, OFFER_LIMIT_BYTES, OFFER_LIMIT_S)
     recipe, graph = read_offer(folder)
     check_terms(home, agreement, recipe, graph)
     card.admit(recipe, agreement.terms.price, agreement.scientist, _disclosure(home, agreement, recipe))
@@ -65,7 +71,32 @@ def examine(home: Home, agreement: Agreement) -> list[str]:
     environment.check(recipe.environment, environment.host_cache())  # what holds for this host holds for each home
     table = read_registered(home, row)
     rehearsed = rehearse(folder, partial(put_mock, home, row, card, table))
-    return concerns(agreement, recipe, graph, rehearsed, shutil.disk_usage(folder).free)
+    step_s = rehearsed["seconds"] / max(rehearsed["step"], 1)
+    home.journal.keep_fact(agreement.id, TRAINING_S, str(step_s * recipe.steps))
+    reasons += time_concerns(agreement, step_s, queued_s(home, agreement))
+    return reasons + disk_concerns(recipe, graph, shutil.disk_usage(folder).free)
+
+
+def check_chain(home: Home, agreement: Agreement, policy: Policy) -> list[str]:
+    """Check what the chain alone says of a request, before anything of a stranger's is fetched.
+
+    Returns:
+        concerns: a bond beyond price and fees, a panel that the policy does not name.
+
+    Raises:
+        InputRefused: the policy does not admit it.
+    """
+    terms, audit = agreement.terms, agreement.terms.audit
+    policy.admit_terms(terms.steps, terms.price, agreement.scientist, audit.mode if audit.seats else None)
+    reasons = list[str]()
+    if terms.bond > terms.price + audit.fees:
+        besides = " and the fees that it covers" if audit.seats else ""
+        reasons.append(f"the bond is higher than the price{besides}")
+    if audit.seats and not policy.accepts_panel(audit.panel):
+        drawn_from = panel_of(home, agreement) or "the whole pool of verifiers"
+        what = "an audit" if audit.verifiers else "a dispute"
+        reasons.append(f"{what} draws from whom the policy does not name: {drawn_from}")
+    return reasons
 
 
 def put_mock(home: Home, row: DatasetRow, card: Card, table: Table, path: Path) -> None:
@@ -104,26 +135,51 @@ def keep_recipient(home: Home, agreement: Agreement) -> None:
         home.journal.keep_fact(agreement.id, RECIPIENT, check_recipient(recipient))
 
 
-def concerns(agreement: Agreement, recipe: Recipe, graph: Graph, rehearsed: Event, free_bytes: int) -> list[str]:
-    """What speaks against accepting unasked: a bond beyond the price, a training that may outlast
-    its window or fill the disk.
+def time_concerns(agreement: Agreement, step_s: float, before_s: float) -> list[str]:
+    """What speaks against accepting unasked: a training that may outlast its window, a replay that
+    may outlast a phase of the audit.
 
     Args:
         agreement: the request.
-        recipe, graph: what it offers.
-        rehearsed: the rehearsal's last event.
+        step_s: seconds of a step, by the rehearsal.
+        before_s: seconds for which trainings that were accepted before keep this one waiting.
+    """
+    terms, audit, reasons = agreement.terms, agreement.terms.audit, list[str]()
+    needed_s = step_s * terms.steps
+    if before_s + needed_s > WINDOW_SHARE * terms.training_window:
+        waits = f" after {before_s:.0f} s for those before it" if before_s >= 1 else ""
+        window = f"and its window is {terms.training_window} s"
+        reasons.append(f"by its rehearsal it trains for {needed_s:.0f} s{waits}, {window}")
+    sampling = Sampling.of(terms.steps, terms.segment_steps, audit.drawn_segments)
+    replay_s = step_s * min(sampling.audited * terms.segment_steps, terms.steps)
+    if audit.seats and replay_s > WINDOW_SHARE * audit.window:
+        reasons.append(f"verifiers train {replay_s:.0f} s of it again, and have {audit.window} s for it")
+    return reasons
+
+
+def disk_concerns(recipe: Recipe, graph: Graph, free_bytes: int) -> list[str]:
+    """What speaks against accepting unasked: states that may fill the disk.
+
+    Args:
+        recipe, graph: what is offered.
         free_bytes: room on the disk of the job's folder.
     """
-    terms, reasons = agreement.terms, list[str]()
-    if terms.bond > terms.price:
-        reasons.append("the bond is higher than the price")
-    needed_s = rehearsed["seconds"] / max(rehearsed["step"], 1) * terms.steps
-    if needed_s > WINDOW_SHARE * terms.training_window:
-        reasons.append(f"by its rehearsal it trains for {needed_s:.0f} s, and its window is {terms.training_window} s")
     model_bytes = sum(byte_count(tensor.dtype, tensor.shape) for tensor in graph.tensors.values())
-    if (states_bytes := STATE_MODELS * model_bytes * recipe.leaf_count) > DISK_SHARE * free_bytes:
-        reasons.append(f"its states may take {states_bytes >> 20} MiB, and {free_bytes >> 20} MiB are free")
-    return reasons
+    if (states_bytes := STATE_MODELS * model_bytes * recipe.leaf_count) <= DISK_SHARE * free_bytes:
+        return []
+    return [f"its states may take {states_bytes >> 20} MiB, and {free_bytes >> 20} MiB are free"]
+
+
+def queued_s(home: Home, agreement: Agreement) -> float:
+    """Seconds for which the trainings that were accepted before may keep a job waiting, by their
+    rehearsals; jobs train one after the other."""
+    calls, own = home.agreements, home.keys.address
+    accepted = [id for id in calls.list(owner=own) if id != agreement.id and home.journal.happened(id, "accepted")]
+    left_s = 0.0
+    for other in calls.read_many([id for id in accepted if not home.journal.happened(id, "wiped")]):
+        if other.state in (State.ACCEPTED, State.TRAINING):
+            left_s += float(home.journal.fact(other.id, TRAINING_S) or 0)
+    return left_s
 
 
 def read_offer(folder: Path) -> tuple[Recipe, Graph]:
@@ -152,13 +208,13 @@ def check_terms(home: Home, agreement: Agreement, recipe: Recipe, graph: Graph) 
     terms, model = agreement.terms, home.registry.model(agreement.terms.model)
     require_equal("the agreed recipe is", terms.recipe, sha256(recipe.encode()), "the offered recipe is")
     require_equal("the registered graph is", model.graph, graph.digest, "the offered graph is")
-    require_equal("the registered initial model is", model.initial_root, recipe.initial_model, "the recipe's is")
+    require_equal("the registered initial model is", model.root, recipe.initial_model, "the recipe's is")
     audit, asked = terms.audit, recipe.audit
     for what, agreed, offered in (
         ("steps", terms.steps, recipe.steps),
-        ("segment", terms.segment_steps, recipe.segment_steps),
-        ("group", terms.group_leaves, recipe.group_leaves),
-        ("the audit's segments", audit.segments, asked.segments),
+        ("steps of a segment", terms.segment_steps, recipe.segment_steps),
+        ("leaves of a group", terms.group_leaves, recipe.group_leaves),
+        ("the audit's drawn segments", audit.drawn_segments, asked.drawn_segments),
         ("the audit's verifiers", audit.verifiers, asked.verifiers),
         ("the audit's mode", audit.mode, asked.mode),
         ("the audit's panel", audit.panel, asked.panel or WHOLE_POOL),

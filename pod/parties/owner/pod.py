@@ -5,11 +5,12 @@ is trained already; so the pod keeps nothing in memory that matters, and killing
 costs no more than the step it was in.
 
     Requested   examine, ask a person if the policy says so, accept
-    Accepted    begin, at once: the chain forgets the seed block
+    Accepted    begin, at once and beside everything else: the chain forgets the seed block
     Training    train, anchor, deliver, end; one job after the other
     Trained     settle, once the scientist's silence has lasted long enough
-    Auditing    draw, give evidence for each round, release the job's identity after a match
-    ended       clear away what must not outlive the job
+    Auditing    draw, give evidence for each vote, release the job's identity after a match
+    ended       go on with a release, until its window is over; then, once no reorganisation of the
+                chain can undo the end, clear away what must not outlive the job
 """
 
 from __future__ import annotations
@@ -24,11 +25,21 @@ from fitchain.pod.jobs.exchange import send_refusal
 from fitchain.pod.jobs.home import Home, sweep
 from fitchain.pod.jobs.retry import RETRY_S, Log, RetryPolicy
 from fitchain.pod.jobs.turns import TURN_S, Turns, describe_verdict
-from fitchain.pod.parties.owner.answer import EVIDENCE_LEFT, answer_audit, release_after_others
+from fitchain.pod.parties.owner.answer import EVIDENCE_LEFT, answer_audit
 from fitchain.pod.parties.owner.data import read_registered
 from fitchain.pod.parties.owner.examine import dataset_of, examine
-from fitchain.pod.parties.owner.run import ENDED, IDENTITY, RECORDS, TrainingSession, begin, order_nonce, record_end
-from fitchain.pod.ports.agreement import Agreement, State, commit_nonce
+from fitchain.pod.parties.owner.run import (
+    ENDED,
+    IDENTITY,
+    RECORDS,
+    SET_ASIDE,
+    TrainingSession,
+    begin,
+    order_nonce,
+    record_end,
+)
+from fitchain.pod.ports.agreement import Agreement, Outcome, Phase, State, commit_key
+from fitchain.pod.ports.chain import Event
 from fitchain.pod.ports.registry import Role
 from fitchain.pod.ports.sealed import check_recipient
 from fitchain.pod.ports.store import Cid
@@ -43,7 +54,7 @@ from fitchain.pod.values.errors import (
     StoreUnusable,
     Unusable,
 )
-from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId
+from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId, AuditRef
 
 LOOK_S = 0.2
 NOT_NOW = (ChainUnusable, StoreUnusable, NotFound)
@@ -51,6 +62,9 @@ NOT_NOW = (ChainUnusable, StoreUnusable, NotFound)
 KEEP_S = 30 * 86_400
 """How long the sealed objects of an ended job stay for a scientist who has not said that it has
 them."""
+FINAL_BLOCKS = 16
+"""How many blocks must lie on the end of a job before anything is deleted: a reorganisation of the
+chain could undo it, and keys and states would be wanted again."""
 UNTOLD = "the dataset cannot be served now"
 """What the scientist is told of a reason that speaks of the owner's records."""
 
@@ -91,8 +105,10 @@ class Owner:
         look_s: seconds between two looks at the chain.
         retry_s: seconds until something that failed is tried again.
         turn_s: see `Turns`.
+        final_blocks: how many blocks must lie on the end of a job before it is cleared away.
     """
 
+    # Many parameters: whose pod it is, and what each person may want otherwise.
     def __init__(
         self,
         home: Home,
@@ -102,10 +118,12 @@ class Owner:
         look_s: float = LOOK_S,
         retry_s: float = RETRY_S,
         turn_s: float = TURN_S,
+        final_blocks: int = FINAL_BLOCKS,
     ) -> None:
         self.home, self.log = home, log
         self._turns = Turns(home, turn_s)
         self.keep_states, self.keep_every, self.look_s = keep_states, keep_every, look_s
+        self.final_blocks = final_blocks
         self._retry = RetryPolicy(home, log, retry_s)
         self._stop = threading.Event()
         self._busy: dict[AgreementId, Future[None]] = {}
@@ -116,7 +134,8 @@ class Owner:
     def run(self, stop: threading.Event, ready: Callable[[], None] = lambda: None) -> None:
         """Follow the chain until `stop` is set.
 
-        Requests are examined and audits answered beside a training; jobs train one after the other.
+        Requests are examined, accepted ones begun and audits answered beside a training; jobs train
+        one after the other.
 
         Args:
             stop: ends it.
@@ -130,12 +149,13 @@ class Owner:
         with (
             self.home.exclusive_lock(),
             ThreadPoolExecutor(1, "answer") as answering,
+            ThreadPoolExecutor(1, "begin") as beginning,
             ThreadPoolExecutor(1, "train") as training,
             ThreadPoolExecutor(1, "audit") as auditing,
         ):
             self.home.chain.catch_up()
             self.home.register_or_update(Role.OWNER)
-            pools = {State.REQUESTED: answering, State.ACCEPTED: answering, State.TRAINING: training}
+            pools = {State.REQUESTED: answering, State.ACCEPTED: beginning, State.TRAINING: training}
             pools |= {State.AUDITING: auditing}
             ready()
             while not stop.is_set():
@@ -198,13 +218,10 @@ class Owner:
                     self.home.agreements.settle(id)
             case State.AUDITING:
                 self._note_end(id)
-                if done := answer_audit(self.home, self._turns, id):
+                if done := answer_audit(self.home, self._turns, AuditRef(id)):
                     self.log(id, done)
             case state if state.ended:
-                release_after_others(self.home, agreement)
-                if verdict := describe_verdict(self.home, self.home.audits.read(id)):
-                    self.log(id, verdict)
-                self._end(agreement)
+                self._after_end(agreement)
 
     def _note_end(self, id: AgreementId) -> None:
         """Write the end of a training into the history, unless it was: the pod may have been cut
@@ -255,7 +272,7 @@ class Owner:
             return False
 
     def _accept(self, id: AgreementId) -> None:
-        receipt = self.home.agreements.accept(id, commit_nonce(order_nonce(self.home, id)))
+        receipt = self.home.agreements.accept(id, commit_key(order_nonce(self.home, id)))
         self.home.journal.record(id, "accepted", once="", transaction=str(receipt.transaction), gas=receipt.gas_used)
         self.log(id, "accepted")
 
@@ -264,29 +281,55 @@ class Owner:
         if self.home.journal.record(id, "late", once=reason, reason=reason):
             self.log(id, reason)
 
-    def _end(self, agreement: Agreement) -> None:
+    def _after_end(self, agreement: Agreement) -> None:
+        """Answer what is left of an audit, tell how the job ended, clear it away in time."""
+        home, id = self.home, agreement.id
+        audit = home.audits.read(AuditRef(id))
+        if audit.phase not in (Phase.NONE, Phase.CONCLUDED):
+            if done := answer_audit(home, self._turns, audit.ref):
+                self.log(id, done)
+            return
+        self._note_end(id)
+        if verdict := describe_verdict(home, audit):
+            self.log(id, verdict)
+        if home.journal.record(id, agreement.state.name.lower(), once=""):
+            self.log(id, agreement.state.name.lower())
+        if home.chain.block("latest").number >= self._end_of(id).block + self.final_blocks:
+            self._clear(agreement)
+
+    def _end_of(self, id: AgreementId) -> Event:
+        """The event with which a job, its audit and its release were over."""
+        return [event for event in self.home.agreements.events(id) if not event.args.get("ordinal")][-1]
+
+    def _clear(self, agreement: Agreement) -> None:
         """Clear away what an ended agreement needs no more: the records' copy and the job's
         identity, states unless they are kept."""
         home, id = self.home, agreement.id
-        folder, fresh = home.job_folder(id), home.journal.record(id, agreement.state.name.lower(), once="")
+        folder = home.job_folder(id)
         for name in (RECORDS, IDENTITY):
             (folder / name).unlink(missing_ok=True)
         sweep(folder, EVIDENCE_LEFT)
         if not self.keep_states:
             shutil.rmtree(folder / "states", ignore_errors=True)
+            sweep(folder, (SET_ASIDE,))
         home.journal.record(id, "wiped", once="", states=not self.keep_states)
         if not home.journal.happened(id, "let_go"):
             self._kept[id] = self._needed_until(agreement)
         self._over.add(id)
-        if fresh:
-            self.log(id, agreement.state.name.lower())
 
     def _needed_until(self, agreement: Agreement) -> int:
         """Up to when, in seconds since 1970, the scientist may still fetch what was sealed to it:
         it said that it has it, or did not."""
-        last = self.home.agreements.events(agreement.id)[-1]
-        received = last.name == "Settled" and last.timestamp <= agreement.dispute_deadline
-        return last.timestamp + (0 if received else KEEP_S)
+        last, dispute_deadline = self._end_of(agreement.id), agreement.dispute_deadline
+        accepted = last.name == "Settled" and agreement.state is State.SETTLED and last.timestamp <= dispute_deadline
+        return last.timestamp + (0 if accepted or self._release_accepted(agreement) else KEEP_S)
+
+    def _release_accepted(self, agreement: Agreement) -> bool:
+        """Whether the scientist accepted what was released after an audit, which ends the release
+        window before its time."""
+        audit = self.home.audits.read(AuditRef(agreement.id))
+        last = self._end_of(agreement.id)
+        return audit.verdict is Outcome.MATCH and not audit.complained and last.timestamp <= audit.deadline
 
     def _release_objects(self, id: AgreementId) -> None:
         """Give up the sealed objects of an ended job: the scientist has them, or had time to fetch

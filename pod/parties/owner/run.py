@@ -10,16 +10,21 @@ whatever was cut off is taken up again and nothing is sent, trained or paid twic
                                                                    sealed to this pod; gone once
                                                                    nothing is left to do
                  model.safetensors certificate.json                what is delivered
+                 aside-<seed>/                                     leaves and states of a run whose
+                                                                   beginning a reorganisation of the
+                                                                   chain undid
 """
 
 from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
-from fitchain.pod.compute.checkpoint import read_leaves
+from fitchain.pod.compute.checkpoint import LEAVES, read_leaves
+from fitchain.pod.compute.checkpoint.files import STATES
 from fitchain.pod.jobs.exchange import DELIVERY_FILES, send_folder, send_key
 from fitchain.pod.jobs.home import Home, sweep
 from fitchain.pod.jobs.worker import Event, Task, Worker
@@ -35,10 +40,14 @@ from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import NotFound
 from fitchain.pod.values.ids import AgreementId
-from fitchain.pod.values.leaf import SaltKeys
+from fitchain.pod.values.leaf import Checkpoint, SaltKeys
 from fitchain.pod.values.recipe import Recipe
 
 RECORDS, IDENTITY = "records.npz", "identity.age"
+SET_ASIDE = "aside-*"
+OF_A_RUN = (STATES, "final.safetensors", "model.safetensors", "certificate.json", LEAVES)
+"""What belongs to a run under one context and seed alone; the leaves, which tell that there is one,
+come last."""
 ENDINGS = {"finished": "trained", "diverged": "diverged"}
 """The worker's last event, and how people call what it means."""
 ENDED = {"Finished": "finished", "DivergedAt": "diverged"}
@@ -78,14 +87,18 @@ class TrainingSession:
         """Bring the job from where it stands to its end.
 
         Returns:
-            how it went: `trained`, `diverged`, or `stopped` where the pod was asked to stop.
+            how it went: `trained`, `diverged`, `stopped` where the pod was asked to stop, `ended
+            before` or `too late` where there was nothing to be done any more.
 
         Raises:
             FitchainError: what stopped it; calling again goes on from there.
         """
         self.home.chain.catch_up()  # else what was sent and is not mined yet would be sent again
-        if self.home.agreements.read(self.id).state != State.TRAINING:
+        agreement = self.home.agreements.read(self.id)
+        if agreement.state != State.TRAINING:
             return "ended before"
+        if self.home.chain.block("latest").timestamp > agreement.training_deadline:
+            return "too late"  # it waited its turn for too long, and what it trained now nobody would take
         run = self.home.agreements.run_record(self.id)
         ended = self.train(run)
         if ended is None:
@@ -100,6 +113,9 @@ class TrainingSession:
             the event with which the training ended; None if the pod was asked to stop.
         """
         sweep(self.folder)
+        if set_aside(self.folder, run):
+            self.home.journal.keep_fact(self.id, "weights", "")  # they were of the other run
+            self.home.journal.record(self.id, "set_aside", seed=str(run.seed))
         prepare(self.home, self.id, run, self.folder, self.keep_every)
         leave = self.card.policy.metrics_leave
         anchors = Anchors(self.home, self.id, run, self.recipe.group_leaves, self.recipient, leave)
@@ -124,30 +140,32 @@ class TrainingSession:
         checkpoints = read_leaves(self.folder)
         transcript = Transcript(run.ctx, run.seed, tuple(checkpoint.leaf for checkpoint in checkpoints))
         transcript.verify(self.recipe.steps, self.recipe.segment_steps)
-        weights, key = self._deliver(transcript)
+        weights, key = self._deliver(transcript, checkpoints)
         ending = transcript.ending(self.recipe.group_leaves, checkpoints[-1].roots, weights, key)
         calls = self.home.agreements
         (calls.finish if ended["event"] == "finished" else calls.diverge)(self.id, ending)
         record_end(self.home, self.id, ended.get("reason", ""))
         (self.folder / RECORDS).unlink(missing_ok=True)
 
-    def _deliver(self, transcript: Transcript) -> tuple[Cid, Cid | None]:
+    def _deliver(self, transcript: Transcript, checkpoints: Sequence[Checkpoint]) -> tuple[Cid, Cid | None]:
         """Seal weights and certificate to the job's identity, and that identity to the scientist
         unless an audit comes first; once."""
         audited = bool(self.home.agreements.terms(self.id).audit.verifiers)
         journal, sent = self.home.journal, ("weights",) if audited else ("weights", "key")
         if not all(journal.fact(self.id, name) for name in sent):
-            self._seal(transcript, audited)
+            self._seal(transcript, checkpoints, audited)
         cids = {name: journal.fact(self.id, name) for name in sent}
         weights, key = (Cid.parse(cid) if (cid := cids.get(name)) else None for name in ("weights", "key"))
         assert weights is not None
         return weights, key
 
-    def _seal(self, transcript: Transcript, audited: bool) -> None:
+    def _seal(self, transcript: Transcript, checkpoints: Sequence[Checkpoint], audited: bool) -> None:
         journal, model = self.home.journal, self.folder / "model.safetensors"
         if not model.exists():
             os.link(self.folder / "final.safetensors", model)
-        certificate = issue(self.home.chain, self.home.keys, self.id, self.recipe, self.card, transcript, model)
+        states = {checkpoint.leaf.index: checkpoint.roots for checkpoint in (checkpoints[0], checkpoints[-1])}
+        signed = self.home.chain, self.home.keys, self.id
+        certificate = issue(*signed, self.recipe, self.card, transcript, states, model)
         (self.folder / "certificate.json").write_bytes(certificate)
         secret = self.home.kept_identity(self.folder / IDENTITY)
         sent = {"weights": send_folder(self.home.store, self.folder, DELIVERY_FILES, [recipient_of(secret)])}
@@ -170,15 +188,38 @@ class TrainingSession:
                 self.home.journal.record(self.id, event["event"], **body)
 
 
+def set_aside(folder: Path, run: RunRecord) -> bool:
+    """Put away what a job's folder has of a run with another context or seed: a reorganisation of
+    the chain undid that one's beginning, and its leaves prove nothing now.
+
+    Returns:
+        whether there was such a run.
+    """
+    if not (folder / LEAVES).exists():
+        return False
+    task = Task.read(folder)
+    if (task.ctx, task.seed) == (run.ctx, run.seed):
+        return False
+    aside = folder / SET_ASIDE.replace("*", str(task.seed)[2:10])
+    aside.mkdir(exist_ok=True)
+    for name in OF_A_RUN:
+        if (folder / name).exists():
+            (folder / name).replace(aside / name)
+    return True
+
+
 def record_end(home: Home, id: AgreementId, reason: str = "") -> None:
-    """Put the end of a training into the job's history, as the chain has it.
+    """Put the end of a training into the job's history, as the chain has it; nothing where it has
+    none.
 
     Args:
         home: the owner's.
-        id: an agreement whose training has ended.
+        id: an agreement.
         reason: why it ended early, where that is known.
     """
-    event = next(event for event in home.agreements.events(id) if event.name in ENDED)
+    event = next((event for event in home.agreements.events(id) if event.name in ENDED), None)
+    if event is None:
+        return
     receipt = home.chain.receipt(event.transaction)
     body = {"reason": reason} if event.name == "DivergedAt" else {}
     home.journal.record(

@@ -23,7 +23,7 @@ from fitchain.pod.ports.chain.base import amount_text
 from fitchain.pod.ports.trust import trusted_by
 from fitchain.pod.proof.audit.cost import Sampling
 from fitchain.pod.proof.audit.disclosure import disclosure
-from fitchain.pod.proof.audit.plan import STAKE_IN_FEES, AuditPlan, default_draws, default_money
+from fitchain.pod.proof.audit.plan import MOST_STAKE_FEES, AuditPlan, default_draws, default_money
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.ids import WHOLE_POOL, PanelId
@@ -172,7 +172,7 @@ def _planned(draft: _Draft, verifiers: int, disputers: int) -> tuple[JobRequest,
         window=window,
         wait=min(MOST_WAIT_S, max(WAIT_S, WAIT_WINDOWS * window)) if options.wait is None else options.wait,
         fee_per_seat=fee,
-        seat_stake=STAKE_IN_FEES * fee if options.seat_stake is None else options.seat_stake,
+        seat_stake=MOST_STAKE_FEES * fee if options.seat_stake is None else options.seat_stake,
         counter_bond=counter_bond,
     )
     planned = replace(
@@ -192,7 +192,8 @@ def _money(draft: _Draft, sampling: Sampling, seats: int) -> tuple[int, int]:
         InputRefused: the bond that was chosen does not cover the fees.
     """
     floor = draft.home.chain.constants.fee_floor
-    fee, bond = default_money(draft.price, sampling, seats, floor, draft.options.fee, draft.request.bond)
+    chosen = {"fee": draft.options.fee, "bond": draft.request.bond}
+    fee, bond = default_money(draft.price, sampling, seats, floor, **chosen, least_bond=draft.price)
     if seats * fee > bond:
         raise InputRefused(
             f"the bond of {amount_text(bond)} FIT is less than the fees of {seats} seats, "

@@ -16,7 +16,7 @@ from fitchain.pod.jobs.exchange import DELIVERY_FILES, fetch_folder
 from fitchain.pod.jobs.worker import Audited, Event, audit
 from fitchain.pod.ports.store import Cid, Store
 from fitchain.pod.proof.audit.chain_record import ChainRecord
-from fitchain.pod.proof.audit.checking import Problem, check, check_delivery
+from fitchain.pod.proof.audit.checking import Checked, Problem, check, check_delivery
 from fitchain.pod.proof.audit.evidence import FOLDER_BYTES, RECIPE, Evidence, files_of
 from fitchain.pod.proof.audit.vote import Outcome, trace_digest
 from fitchain.pod.values.digest import ZERO, Digest
@@ -27,6 +27,7 @@ from fitchain.pod.values.errors import (
     NotFound,
     StoreUnreachable,
     StoreUnusable,
+    Unusable,
 )
 from fitchain.pod.values.recipe import Recipe
 
@@ -87,23 +88,30 @@ def examine(
         EnvironmentRefused: this host does not reproduce the recipe's class, so it has no vote but
             Inconclusive.
         StoreUnreachable: the store does not answer now.
-        Unusable: this host cannot replay the job (memory, disk, an offer that no worker here
-            takes): likewise.
+        Unusable: this host cannot replay the job (memory, disk): likewise.
     """
     try:
         evidence = _fetch_evidence(store, cid, identity, chain_record, folder / EVIDENCE)
-        _fetch_delivery(store, evidence, chain_record, folder / DELIVERY)
+        if chain_record.opens_delivery:
+            _fetch_delivery(store, evidence, chain_record, folder / DELIVERY)
+        checked = _check(evidence, chain_record)
+        audited = _replay(evidence, chain_record, checked.replayable, on_event)
     except _Withheld as gone:
         return Examination(Outcome.WITHHELD, ZERO, (Problem(None, gone.what),), lasting=gone.lasting)
-    checked = check(evidence, chain_record)
-    audited = _replay(evidence, chain_record, checked.replayable, on_event)
     states = [next((each.before for each in audited if each.index == j), ZERO) for j in chain_record.audited]
     if not any(state != ZERO for state in states):
         return Examination(Outcome.WITHHELD, ZERO, (*checked.problems, *_differences(audited, checked.problems)))
-    delivered = check_delivery(folder / DELIVERY / DELIVERY_FILES[0], chain_record)
-    problems = (*checked.problems, *([delivered] if delivered else []), *_differences(audited, checked.problems))
+    delivered = _delivery_problems(folder, chain_record)
+    problems = (*checked.problems, *delivered, *_differences(audited, checked.problems))
     trace = trace_digest(chain_record.audit, chain_record.round, states)
     return Examination(Outcome.MISMATCH if problems else Outcome.MATCH, trace, problems, audited)
+
+
+def _delivery_problems(folder: Path, chain_record: ChainRecord) -> list[Problem]:
+    """What is wrong with the delivery, where this audit opens it."""
+    model = folder / DELIVERY / DELIVERY_FILES[0]
+    problem = check_delivery(model, chain_record) if chain_record.opens_delivery else None
+    return [problem] if problem else []
 
 
 def _differences(audited: tuple[Audited, ...], problems: tuple[Problem, ...]) -> list[Problem]:
@@ -125,6 +133,8 @@ def _fetch_delivery(store: Store, evidence: Evidence, chain_record: ChainRecord,
     """Fetch the delivery and open it with the job's identity."""
     if chain_record.delivery is None:
         raise _Withheld("the chain names no delivery that can be fetched", lasting=True)
+    if evidence.identity is None:
+        raise _Withheld("the evidence has no identity that opens the delivery", lasting=True)
     _fetch(store, chain_record.delivery, folder, DELIVERY_FILES, evidence.identity)
 
 
@@ -139,6 +149,14 @@ def _fetch(store: Store, cid: Cid, folder: Path, names: tuple[str, ...], identit
         raise _Withheld(error.message, lasting=False) from None
 
 
+def _check(evidence: Evidence, chain_record: ChainRecord) -> Checked:
+    """Check the evidence; what is larger than any audit looks at, nobody can replay."""
+    try:
+        return check(evidence, chain_record)
+    except Unusable as error:
+        raise _Withheld(error.message, lasting=True) from None
+
+
 def _replay(
     evidence: Evidence,
     chain_record: ChainRecord,
@@ -150,4 +168,7 @@ def _replay(
         return ()
     recipe = Recipe.parse((evidence.folder / RECIPE).read_bytes())
     environment.check(recipe.environment, environment.host_cache())
-    return audit(evidence.folder, chain_record.ctx, chain_record.seed, segments, on_event)
+    try:
+        return audit(evidence.folder, chain_record.ctx, chain_record.seed, segments, on_event)
+    except InputRefused as error:  # an offer that no worker takes: no verifier can replay it
+        raise _Withheld(f"what was agreed on cannot be trained: {error.message}", lasting=True) from None

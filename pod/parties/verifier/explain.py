@@ -9,9 +9,8 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from fitchain.pod.jobs.audit_status import drawn_segments
 from fitchain.pod.jobs.exchange import fetch_folder
-from fitchain.pod.jobs.home import Home
+from fitchain.pod.jobs.home import Home, audit_path
 from fitchain.pod.jobs.worker import Event, Task, explain
 from fitchain.pod.parties.verifier.pod import SEAT
 from fitchain.pod.proof.audit.chain_record import read_chain_record
@@ -19,46 +18,47 @@ from fitchain.pod.proof.audit.checking import check
 from fitchain.pod.proof.audit.diagnosis import StateDigests
 from fitchain.pod.proof.audit.evidence import FOLDER_BYTES, Evidence, files_of
 from fitchain.pod.values.errors import ClaimMismatch, NotFound
-from fitchain.pod.values.ids import AgreementId
+from fitchain.pod.values.ids import AgreementId, AuditRef
 
 
-def has_seat(home: Home, id: AgreementId) -> bool:
-    """Whether this home took a seat in an agreement's audit and can still open its evidence."""
-    return bool((home.settings.home / "jobs" / str(id) / SEAT).exists() and home.audits.read(id).phase)
+def seats_of(home: Home, id: AgreementId) -> list[AuditRef]:
+    """The audits of an agreement in which this home took a seat and can still open the evidence."""
+    folder = home.settings.home / "jobs" / str(id)  # which looking does not make
+    later = [int(path.name.removeprefix("audit-")) for path in folder.glob("audit-*")]
+    refs = [AuditRef(id, ordinal) for ordinal in sorted([0, *later])]
+    return [ref for ref in refs if (home.settings.home / "jobs" / audit_path(ref) / SEAT).exists()]
 
 
 def explain_evidence(
-    home: Home, id: AgreementId, segments: Sequence[int], emit: Callable[[Event], None]
+    home: Home, ref: AuditRef, segments: Sequence[int], emit: Callable[[Event], None]
 ) -> tuple[StateDigests, ...]:
     """Train segments out of an audit's evidence and keep every tensor's digest after each step.
 
     Args:
         home: of a seated verifier, opened with its key.
-        id: the agreement.
-        segments: which, among those drawn.
+        ref: the audit.
+        segments: which, among those that are audited.
         emit: takes the worker's events.
 
     Raises:
-        NotFound: the evidence has no such segment, or is not shown in this round.
+        NotFound: the evidence has no such segment, or there is none for the present vote.
         ClaimMismatch: the evidence itself does not hold.
         FitchainError: it cannot be trained here.
     """
-    drawn = drawn_segments(home, id)
+    audit, folder = home.audits.read(ref), home.audit_folder(ref)
+    submission = home.audits.submission(audit)
+    if submission is None or submission.evidence is None:
+        raise NotFound(f"the audit of {ref.short} has no evidence now", "wait until its owner has shown it")
+    chain_record = read_chain_record(home.chain, audit, submission.round)
     for segment in segments:
-        if segment not in drawn:
-            raise NotFound(
-                f"the evidence of {id.short} has no segment {segment}", f"it has {', '.join(map(str, drawn))}"
-            )
-    audit, folder = home.audits.read(id), home.job_folder(id)
-    if (cid := home.audits.evidence(audit)) is None:
-        raise NotFound(f"the audit of {id.short} has no evidence in this round", "wait until its owner has shown it")
-    chain_record = read_chain_record(home.chain, id, audit.seed, audit.round)
-    home.add_peer(home.agreements.terms(id).owner)
+        if segment not in chain_record.audited:
+            audited = ", ".join(map(str, chain_record.audited))
+            raise NotFound(f"the evidence of {ref.short} has no segment {segment}", f"it has {audited}")
+    home.add_peer(home.agreements.terms(ref.agreement).owner)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".audit-") as scratch:
         opened = Path(scratch) / "evidence"
-        fetch_folder(
-            home.store, cid, opened, files_of(chain_record.audited), home.read_secret(folder / SEAT), FOLDER_BYTES
-        )
+        names, secret = files_of(chain_record.audited), home.read_secret(folder / SEAT)
+        fetch_folder(home.store, submission.evidence, opened, names, secret, FOLDER_BYTES)
         checked = check(Evidence.read(opened), chain_record)
         for segment in segments:
             if segment not in checked.replayable:

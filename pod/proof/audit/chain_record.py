@@ -24,7 +24,8 @@ class ChainRecord:
     """An ended training as the chain has it, and the audit whose evidence is looked at.
 
     Args:
-        audit: which audit of which agreement.
+        ref: the audit, of agreement and ordinal.
+        audit: its id, to which votes and traces are bound.
         ctx, seed: what stands in every leaf; the order seed.
         recipe, graph, initial_model, dataset_root, dataset_count: as agreed and registered.
         steps, segment_steps, group_leaves: T, k, A of the terms.
@@ -37,9 +38,12 @@ class ChainRecord:
         delivery: CID of the sealed delivery; None where the chain has none that can be read.
         segment_seed: what the audited segments are drawn by.
         round: of the vote, from 0.
+        evidence_round: the round for which the evidence was sealed. In a second vote over evidence
+            that was withheld it may be the round before.
     """
 
-    audit: AuditRef
+    ref: AuditRef
+    audit: AuditId
     ctx: Digest
     seed: Digest
     recipe: Digest
@@ -60,16 +64,12 @@ class ChainRecord:
     delivery: Cid | None
     segment_seed: Digest
     round: int
+    evidence_round: int
 
     @property
     def agreement(self) -> AgreementId:
         """The audited agreement."""
-        return self.audit.agreement
-
-    @property
-    def audit_id(self) -> AuditId:
-        """What votes and traces are bound to."""
-        return audit_id(self.audit)
+        return self.ref.agreement
 
     @property
     def diverged(self) -> bool:
@@ -81,7 +81,7 @@ class ChainRecord:
         """Whether the delivery is opened and compared, and the job's identity stands in the
         evidence: an audit that is asked for again leaves the model to whom it was delivered, and
         compares the last state with the recorded root."""
-        return self.audit.ordinal == 0
+        return self.ref.ordinal == 0
 
     @cached_property
     def audited(self) -> tuple[int, ...]:
@@ -104,12 +104,13 @@ class ChainRecord:
         return min(leaf * self.segment_steps, self.steps)
 
 
-def read_chain_record(chain: Chain, audit: Audit) -> ChainRecord:
+def read_chain_record(chain: Chain, audit: Audit, evidence_round: int | None = None) -> ChainRecord:
     """Read the record of an ended training and of an audit of it.
 
     Args:
         chain: a connection by the reader's own settings.
         audit: as it stands; what is audited is fixed.
+        evidence_round: the round for which the evidence was sealed; None takes the audit's own.
 
     Raises:
         NotFound: this deployment has no such agreement, or what is audited is not fixed yet.
@@ -122,7 +123,8 @@ def read_chain_record(chain: Chain, audit: Audit) -> ChainRecord:
         [("Registry", "dataset", (terms.dataset,)), ("Registry", "model", (terms.model,))],
     )
     return ChainRecord(
-        audit=audit.ref,
+        ref=audit.ref,
+        audit=audit_id(audit.ref),
         ctx=run.ctx,
         seed=run.seed,
         recipe=terms.recipe,
@@ -143,6 +145,7 @@ def read_chain_record(chain: Chain, audit: Audit) -> ChainRecord:
         delivery=run.delivery,
         segment_seed=_segment_seed(chain, audit),
         round=audit.round,
+        evidence_round=audit.round if evidence_round is None else evidence_round,
     )
 
 

@@ -105,18 +105,15 @@ def check_delivery(model: Path, chain_record: ChainRecord) -> Problem | None:
 
 
 def check_header(evidence: Evidence, chain_record: ChainRecord) -> None:
-    """Check that the evidence is about this audit.
-
-    It may be of a round before: evidence that stands for a second vote of the same seats need not
-    be handed over again.
+    """Check that the evidence is about this audit, and was made for the round in which it was
+    handed over.
 
     Raises:
         ClaimMismatch: it is about another.
     """
-    require_equal("the evidence is about the audit", evidence.audit, chain_record.audit)
+    require_equal("the evidence is about the audit", evidence.audit, chain_record.ref)
+    require_equal("the evidence is for the round", evidence.round, chain_record.evidence_round)
     require_equal("the evidence is about the segments", evidence.segments, chain_record.audited, "the challenge says")
-    if evidence.round > chain_record.round:
-        raise ClaimMismatch(f"the evidence is for the round {evidence.round}, and the audit is in {chain_record.round}")
 
 
 def agreed_recipe(evidence: Evidence, chain_record: ChainRecord) -> Recipe:

@@ -18,7 +18,7 @@ from fitchain.pod.values.digest import Digest, canonical_json, parse_json
 from fitchain.pod.values.errors import InputRefused, NotFound
 from fitchain.pod.values.state import tensor_entry
 
-STATE_DIGESTS = "moments.jsonl"
+STATE_DIGESTS = "state-digests.jsonl"
 LINE_BYTES, MOST_STATE_DIGESTS = 4 << 20, 1 << 20
 
 
@@ -45,13 +45,13 @@ class StateDigests:
         return cls(segment, step, tensors)
 
     def to_line(self) -> bytes:
-        """These digests as one line of `moments.jsonl`."""
+        """These digests as one line of `state-digests.jsonl`."""
         tensors = {name: str(digest) for name, digest in self.tensors.items()}
         return canonical_json({"segment": self.segment, "step": self.step, "tensors": tensors}) + b"\n"
 
     @classmethod
     def from_line(cls, line: bytes) -> StateDigests:
-        """Read one line of `moments.jsonl`.
+        """Read one line of `state-digests.jsonl`.
 
         Raises:
             InputRefused: it is none.
@@ -160,7 +160,7 @@ def compare_with_file(mine: Iterable[StateDigests], path: Path) -> Disagreement 
     """
     mine, theirs = tuple(mine), read_state_digests(path)
     if not _by_position(mine).keys() & _by_position(theirs).keys():
-        raise InputRefused(f"{path.name} has no moment that this side has", "name the same segments with --segment")
+        raise InputRefused(f"{path.name} has no state that this side has", "name the same segments with --segment")
     return first_disagreement(mine, theirs)
 
 

@@ -1,27 +1,51 @@
-"""What an audit opens at most, in the words of an owner's policy.
+"""What audits open at most, in the words of an owner's policy.
 
-Scientist and owner ask here before a request is made and before it is accepted.
+Scientist and owner ask here before a request is made and before it is accepted, and the owner
+before it consents to another audit: the policy's cap counts over all of them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 from fitchain.pod.compute.dataset import Disclosure
-from fitchain.pod.ports.agreement import AuditTerms
 from fitchain.pod.proof.audit.cost import Sampling
-from fitchain.pod.values.recipe import Recipe
+
+if TYPE_CHECKING:
+    from fitchain.pod.ports.agreement import AuditTerms
+    from fitchain.pod.values.recipe import Recipe
 
 
-def disclosure(terms: AuditTerms, recipe: Recipe, already: int = 0) -> Disclosure:
+def opened_records(terms: AuditTerms, recipe: Recipe) -> int:
+    """How many records one audit opens at most, or a dispute; 0 where neither is agreed.
+
+    A run that diverges has the segment audited in which it ended, besides those of a whole run; so one
+    more is counted where there is one.
+
+    Args:
+        terms: of the audit, agreed or asked for again.
+        recipe: what is trained.
+    """
+    if not terms.seats:
+        return 0
+    sampling = Sampling.of(recipe.steps, recipe.segment_steps, terms.drawn_segments)
+    segments = min(sampling.audited + 1, sampling.segments)
+    return min(segments * recipe.segment_steps * recipe.batch_size, recipe.rows[1] - recipe.rows[0])
+
+
+def disclosure(terms: AuditTerms, recipe: Recipe, already: int = 0, besides: Iterable[AuditTerms] = ()) -> Disclosure:
     """What an audit of a job, or a dispute about it, opens at most: nothing where neither is
     agreed.
 
     Args:
-        terms: of the audit.
+        terms: of the audit, agreed or asked for again.
         recipe: what is trained.
-        already: how many records of the dataset earlier audits have opened.
+        already: how many records of the dataset audits of other jobs have opened or may open.
+        besides: terms of the other audits of the same job that the owner agreed to. Records that are
+            opened twice count twice: other verifiers see them.
     """
     if not terms.seats:
         return Disclosure()
-    sampling = Sampling.of(recipe.steps, recipe.segment_steps, terms.drawn_segments)
-    records = sampling.disclosed(recipe.segment_steps, recipe.batch_size, recipe.rows[1] - recipe.rows[0])
-    return Disclosure(terms.mode, records, already)
+    before = already + sum(opened_records(other, recipe) for other in besides)
+    return Disclosure(terms.mode, opened_records(terms, recipe), before)

@@ -80,7 +80,7 @@ class Evidence:
         leaves: by their index.
         records: the opened records.
         identity: the job's age identity, which opens the delivery; a secret. None in an audit that
-            is asked for again, which does not open it.
+            was asked for again, which does not open it.
     """
 
     folder: Path
@@ -103,7 +103,7 @@ class Evidence:
         if not isinstance(value, dict) or value.keys() != set(_FIELDS) or value["version"] != VERSION:
             raise InputRefused(f"{EVIDENCE} is a {VERSION} with the fields {', '.join(_FIELDS)}")
         if not isinstance(value["leaves"], list) or not isinstance(value["identity"], str | None):
-            raise InputRefused(f"{EVIDENCE} has a list of leaves, and a text as identity or none")
+            raise InputRefused(f"{EVIDENCE} has a list of leaves, and a text or null as identity")
         segments = _counts(value["segments"])
         for name in files_of(segments):
             if not (folder / name).is_file():
@@ -184,7 +184,7 @@ def write_evidence(
         checkpoints: all of the training, whose transcript the chain has.
         table, key, record_leaves: the registered records, their registration's key, and the leaves
             of their tree.
-        identity: the job's age identity; None where the delivery is not opened.
+        identity: the job's age identity; None where the audit does not open the delivery.
 
     Returns:
         The names of the files written.
@@ -212,8 +212,8 @@ def _document(chain_record: ChainRecord, checkpoints: Sequence[Checkpoint], iden
     return {
         "version": VERSION,
         "agreement": str(chain_record.agreement),
-        "ordinal": chain_record.audit.ordinal,
-        "round": chain_record.round,
+        "ordinal": chain_record.ref.ordinal,
+        "round": chain_record.evidence_round,
         "segments": list(chain_record.audited),
         "leaves": leaves,
         "identity": identity,

@@ -5,11 +5,12 @@ The arithmetic is `cost`'s. Both parties see a plan before they sign.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from fitchain.pod.proof.audit.cost import Sampling, draws_needed
+from fitchain.pod.proof.audit.cost import Sampling, SeatRisk, draws_needed
 
 if TYPE_CHECKING:
     from fitchain.pod.ports.agreement import Terms
@@ -19,8 +20,8 @@ FAKED_SHARE, DETECTION = Fraction(1, 10), Fraction(95, 100)
 """What a request that names no q draws for: so much faked is found so likely."""
 MOST_DRAWS = 4096
 """The contract draws no more."""
-STAKE_IN_FEES = 20
-"""What a seat locks where nobody names it, in fees of a seat: the most that the contract takes."""
+LEAST_STAKE_FEES, MOST_STAKE_FEES = 10, 20
+"""A seat's stake is ten to twenty times its fee, or the contract refuses the terms."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class AuditPlan:
         wanted: q.
         seats: verifiers of the audit, or of a dispute where there is none.
         disputed: whether there is an audit only if the scientist disputes.
-        price, fee_per_seat, bond: in base units; a bond of None is not fixed yet.
+        price, fee_per_seat, seat_stake, bond: in base units; a bond of None is not fixed yet.
         batch_size: records of a step; None where it is not known here.
         records: how many the training may read; None likewise.
     """
@@ -44,6 +45,7 @@ class AuditPlan:
     disputed: bool
     price: int
     fee_per_seat: int
+    seat_stake: int
     bond: int | None
     batch_size: int | None = None
     records: int | None = None
@@ -52,15 +54,19 @@ class AuditPlan:
     def of(cls, terms: Terms, recipe: Recipe | None = None) -> AuditPlan:
         """The plan of an agreement's terms; the recipe tells how many records are disclosed."""
         audit = terms.audit
-        size, rows = (recipe.batch_size, recipe.rows[1] - recipe.rows[0]) if recipe else (None, None)
-        seats, disputed = audit.seats, not audit.verifiers
-        money = (terms.price, audit.fee_per_seat, terms.bond)
-        return cls(terms.steps, terms.segment_steps, audit.drawn_segments, seats, disputed, *money, size, rows)
-
-    @property
-    def fees(self) -> int:
-        """Base units, of all seats."""
-        return self.seats * self.fee_per_seat
+        return cls(
+            steps=terms.steps,
+            segment_steps=terms.segment_steps,
+            wanted=audit.drawn_segments,
+            seats=audit.seats,
+            disputed=not audit.verifiers,
+            price=terms.price,
+            fee_per_seat=audit.fee_per_seat,
+            seat_stake=audit.seat_stake,
+            bond=terms.bond,
+            batch_size=recipe.batch_size if recipe else None,
+            records=recipe.rows[1] - recipe.rows[0] if recipe else None,
+        )
 
     @property
     def sampling(self) -> Sampling:
@@ -68,9 +74,25 @@ class AuditPlan:
         return Sampling.of(self.steps, self.segment_steps, self.wanted)
 
     @property
+    def risk(self) -> SeatRisk:
+        """What the seats stand for."""
+        return SeatRisk(self.seats, self.fee_per_seat, self.seat_stake)
+
+    @property
+    def fees(self) -> int:
+        """FIT in base units of all seats together."""
+        return self.risk.fees
+
+    @property
     def bond_needed(self) -> int | None:
         """The bond with which faking pays nobody; None where no bond is enough."""
         return self.sampling.bond_needed(self.price, self.fees)
+
+    @property
+    def at_stake(self) -> int | None:
+        """What a caught owner loses, price and bond, and so the most that votes are worth to it;
+        None where the bond is not fixed yet."""
+        return None if self.bond is None else self.price + self.bond
 
     @property
     def disclosed(self) -> int | None:
@@ -85,48 +107,47 @@ def default_draws(steps: int, segment_steps: int) -> int:
     return min(draws_needed(-(-steps // segment_steps), FAKED_SHARE, DETECTION), MOST_DRAWS)
 
 
-def default_fee(price: int, bond: int, sampling: Sampling, seats: int, floor: int) -> int:
-    """f where nobody names one: what a seat earns.
+def seat_fee(price: int, bond: int, sampling: Sampling, seats: int, floor: int = 0) -> int:
+    """The fee of a seat where nobody names one, in base units of FIT.
 
-    A seat is paid the part of the price that it retrains, or the deployment's floor. And no less
-    than what makes a quorum answer for more than it can gain: a bribed seat risks 20 f
-    (`STAKE_IN_FEES`), and a verdict moves price and bond.
+    The largest of three: the part of the price that the seat trains again; the deployment's floor; and
+    (price + bond) / (20 Q), so that with a seat's stake of twenty fees who buys a quorum answers for
+    more than a fake is worth.
 
     Args:
-        price, bond: in base units.
+        price, bond: of the terms, in base units.
         sampling: what is audited.
-        seats: m, odd.
-        floor: the deployment's least fee of a seat.
+        seats: m.
+        floor: the least that the deployment takes.
     """
-    replay = -(-price * sampling.audited // max(sampling.segments, 1))
-    answered_for = -(-(price + bond) // (STAKE_IN_FEES * (seats // 2 + 1)))
-    return max(replay, floor, answered_for)
+    quorum = seats // 2 + 1
+    return max(math.ceil(price * sampling.work), floor, -(-(price + bond) // (MOST_STAKE_FEES * quorum)))
 
 
+# Many parameters: what a fee and a bond follow from, and which of the two is chosen already.
 def default_money(
-    price: int, sampling: Sampling, seats: int, floor: int, fee: int | None = None, bond: int | None = None
+    price: int,
+    sampling: Sampling,
+    seats: int,
+    floor: int = 0,
+    bond: int | None = None,
+    fee: int | None = None,
+    least_bond: int = 0,
 ) -> tuple[int, int]:
-    """Fee of a seat and bond, where one or both are left open: the bond with which faking pays
-    nobody, no less than the price and than the fees it has to cover.
-
-    Each follows from the other: a higher bond asks for a higher fee, of which a tenth at most comes
-    back to the bond. So they settle.
+    """Fee of a seat and bond where one or both are not named: each follows from the other, and the
+    least two that agree are found.
 
     Args:
-        price: in base units.
-        sampling: what is audited.
-        seats: m, odd.
-        floor: the deployment's least fee of a seat.
-        fee, bond: what is chosen already.
+        price, sampling, seats, floor: as `seat_fee` takes them.
+        bond, fee: in base units, where they are named.
+        least_bond: in base units, of a bond that is not named.
 
     Returns:
-        both in base units.
+        (fee of a seat, bond), in base units. Where no bond is enough, because nothing is drawn, the
+        bond is what the contract asks for.
     """
-    risked, earned = price if bond is None else bond, -1
-    while True:
-        paid = default_fee(price, risked, sampling, seats, floor) if fee is None else fee
-        if paid == earned:
-            return paid, risked
-        earned = paid
+    risked, paid = least_bond if bond is None else bond, -1
+    while paid != (paid := seat_fee(price, risked, sampling, seats, floor) if fee is None else fee):
         if bond is None:
-            risked = max(price, seats * paid, sampling.bond_needed(price, seats * paid) or 0)
+            risked = max(least_bond, sampling.bond_needed(price, seats * paid) or 0, seats * paid)
+    return paid, risked

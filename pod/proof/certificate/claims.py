@@ -8,7 +8,7 @@ an Unusable instead.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from io import BytesIO
 from itertools import islice
@@ -17,14 +17,20 @@ from pathlib import Path
 import numpy as np
 
 from fitchain.pod.compute.dataset import batches
-from fitchain.pod.ports.agreement import AgreementHistory, Outcome, State, Terms
-from fitchain.pod.ports.chain.base import Deployment
-from fitchain.pod.ports.registry import Registry
+from fitchain.pod.ports.agreement import AgreementHistory, State, Terms
+from fitchain.pod.ports.registry import ModelEntry
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.ports.store.unixfs import add_file, chunks
-from fitchain.pod.proof.certificate.statement import Ancestor, Outline, Statement
+from fitchain.pod.proof.certificate.statement import (
+    MOST_ANCESTORS,
+    MOST_LEAVES,
+    Ancestor,
+    Outline,
+    Statement,
+    unsalted_leaves,
+)
 from fitchain.pod.proof.transcript import Transcript, check_anchors, grow
-from fitchain.pod.values.digest import ZERO, Digest, bag, leaf_hash, node_hash, sha256_file, tagged
+from fitchain.pod.values.digest import ZERO, Digest, bag, root_from_path, sha256_file, tagged
 from fitchain.pod.values.errors import (
     ChainUnusable,
     ClaimMismatch,
@@ -34,74 +40,62 @@ from fitchain.pod.values.errors import (
     SignatureMismatch,
     require_equal,
 )
-from fitchain.pod.values.ids import ModelId
+from fitchain.pod.values.ids import WHOLE_POOL, ModelId
 from fitchain.pod.values.leaf import Leaf, records_digest
 from fitchain.pod.values.state import model_root, optimizer_root, read_safetensors
-
-REFUTING = {
-    Outcome.MISMATCH: "a quorum of the drawn verifiers voted that segments do not give the states that the owner names",
-    Outcome.WITHHELD: "the owner did not show in time what it must, or not so that it could be opened",
-}
-"""Verdicts that refute a certificate, in words."""
 
 MOST_DRAWS = 5_000_000
 """Places of epochs that are drawn anew to check the order of records: a few seconds."""
 
 
-def check_deployment(statement: Statement, deployment: Deployment) -> None:
+def check_deployment(statement: Statement, chain_id: int, contracts: Mapping[str, str]) -> None:
     """Check that the certificate is of the checker's own deployment.
+
+    Args:
+        statement: what is claimed.
+        chain_id: of the checker's chain.
+        contracts: addresses by name, as the checker knows them.
 
     Raises:
         NotFound: it is of another; nothing can be said of it here.
     """
-    if statement.chain_id != deployment.chain_id:
+    if statement.chain_id != chain_id:
         raise NotFound(
-            f"the certificate is of chain {statement.chain_id},"
-            f" and the settings' node is on chain {deployment.chain_id}",
+            f"the certificate is of chain {statement.chain_id}, and the settings' node is on chain {chain_id}",
             "choose a node of that chain with --rpc",
         )
     for name, address in statement.contracts.items():
-        if address != deployment.addresses[name]:
+        if address != contracts[name]:
             raise NotFound(
                 f"the certificate is of a deployment whose {name} is {address},"
-                f" and the settings know {deployment.addresses[name]}",
+                f" and the settings know {contracts[name]}",
                 "copy that deployment's file into the home, if you trust it",
             )
 
 
 def check_ended(history: AgreementHistory) -> None:
-    """Check that the run has an ending on chain.
+    """Check that the run has an ending on chain, and that the agreement was not forfeited with it.
+
+    A verdict against the owner is not for here (`juries.check_verdicts`).
 
     Raises:
-        ClaimMismatch: the agreement ended without one.
+        ClaimMismatch: the agreement ended without a trained model, or by giving up before anything
+            was committed to.
         NotFound: it has none yet.
     """
-    state = history.agreement.state
-    if history.proof.end_block is not None:
+    agreement, state = history.agreement, history.agreement.state
+    if history.run.end_block is not None and (state is not State.FORFEITED or history.audit is not None):
         return
-    if state in (State.CANCELLED, State.FORFEITED):
+    if history.run.end_block is not None:
         raise ClaimMismatch(
-            f"the agreement {history.agreement.id} ended as {state.name.lower()}, without a trained model"
+            f"the agreement {agreement.id} ended as forfeited: its training was given up before a group of leaves"
+            " was anchored, where nobody could dispute it"
         )
+    if state in (State.CANCELLED, State.FORFEITED):
+        raise ClaimMismatch(f"the agreement {agreement.id} ended as {state.name.lower()}, without a trained model")
     raise NotFound(
-        f"the agreement {history.agreement.id} has no result on chain yet: its state is {state.name.lower()}",
+        f"the agreement {agreement.id} has no result on chain yet: its state is {state.name.lower()}",
         "check again when the run has ended",
-    )
-
-
-def check_verdict(history: AgreementHistory) -> None:
-    """Check that no audit has found against the training.
-
-    Raises:
-        ClaimMismatch: one concluded with Mismatch or Withheld.
-    """
-    audit, concluded = history.audit, history.concluded
-    if audit is None or concluded is None or audit.verdict not in REFUTING:
-        return
-    raise ClaimMismatch(
-        f"the audit of the agreement {history.agreement.id} concluded {audit.verdict.name.capitalize()}"
-        f" in block {concluded.block}: {REFUTING[audit.verdict]}",
-        f"see `fitchain proof show {history.agreement.id.short}`",
     )
 
 
@@ -112,7 +106,7 @@ def check_agreement(statement: Statement, history: AgreementHistory, signer: str
         statement: what is claimed.
         history: what the chain says.
         signer: who signed the certificate.
-        recomputed: the context of the chain's terms with the claimed dataset and initial model.
+        recomputed: the context of the chain's terms.
 
     Raises:
         SignatureMismatch: another account than the owner's signed.
@@ -124,6 +118,8 @@ def check_agreement(statement: Statement, history: AgreementHistory, signer: str
         raise SignatureMismatch(f"the certificate is signed by {signer}, and the agreement's owner is {terms.owner}")
     require_equal("the scientist: the certificate says", statement.scientist, agreement.scientist)
     require_equal("the dataset: the certificate says", statement.dataset, terms.dataset)
+    require_equal("the agreed dataset's root: the certificate says", statement.dataset_root, terms.dataset_root)
+    require_equal("the agreed initial model: the certificate says", statement.initial_model, terms.model_root)
     require_equal("the recipe's digest: the certificate says", statement.recipe.digest, terms.recipe)
     for field in fields(terms.audit):
         require_equal(
@@ -131,18 +127,20 @@ def check_agreement(statement: Statement, history: AgreementHistory, signer: str
             getattr(statement.audit, field.name),
             getattr(terms.audit, field.name),
         )
-    require_equal("the context: the certificate says", statement.ctx, history.proof.ctx)
-    require_equal("the context of what was agreed: the chain says", history.proof.ctx, recomputed, "the terms give")
-    require_equal("the order seed: the certificate says", statement.seed, history.proof.seed)
+    require_equal("the context: the certificate says", statement.ctx, history.run.ctx)
+    require_equal("the context of what was agreed: the chain says", history.run.ctx, recomputed, "the terms give")
+    require_equal("the order seed: the certificate says", statement.seed, history.run.seed)
 
 
 def check_registered(statement: Statement, history: AgreementHistory) -> None:
     """Compare dataset, card and initial model with the registry."""
-    require_equal("the dataset's root: the certificate says", statement.dataset_root, history.dataset_root)
-    require_equal("the number of records: the certificate says", statement.card.count, history.dataset_count)
-    require_equal("the card's CID: the certificate says", card_cid(statement), Cid.decode(history.dataset_card))
-    require_equal("the graph: the certificate says", statement.recipe.graph, history.model_graph)
-    require_equal("the initial model: the certificate says", statement.initial_model, history.initial_model_root)
+    dataset, model = history.dataset, history.model
+    require_equal("the dataset's root: the certificate says", statement.dataset_root, dataset.root)
+    require_equal("the dataset's ledger: the certificate says", statement.ledger, dataset.ledger)
+    require_equal("the number of records: the certificate says", statement.card.count, dataset.count)
+    require_equal("the card's CID: the certificate says", card_cid(statement), dataset.card)
+    require_equal("the graph: the certificate says", statement.recipe.graph, model.graph)
+    require_equal("the initial model: the certificate says", statement.initial_model, model.root)
 
 
 def check_recipe(statement: Statement, terms: Terms) -> None:
@@ -155,11 +153,11 @@ def check_recipe(statement: Statement, terms: Terms) -> None:
     require_equal("the initial model: the certificate says", statement.initial_model, recipe.initial_model, said)
     require_equal("the dataset's root: the certificate says", statement.dataset_root, recipe.dataset, said)
     require_equal("the environment: the certificate says", statement.environment, recipe.environment, said)
-    audit = statement.audit
-    require_equal("the audited segments: the certificate says", audit.segments, recipe.audit.segments, said)
-    require_equal("the verifiers: the certificate says", audit.verifiers, recipe.audit.verifiers, said)
-    require_equal("the disclosure mode: the certificate says", audit.mode, recipe.audit.mode, said)
-    require_equal("the panel: the certificate says", audit.panel, recipe.audit.panel or ZERO, said)
+    audit, agreed = statement.audit, recipe.audit
+    require_equal("the drawn segments: the certificate says", audit.drawn_segments, agreed.drawn_segments, said)
+    require_equal("the audit's verifiers: the certificate says", audit.verifiers, agreed.verifiers, said)
+    require_equal("the disclosure mode: the certificate says", audit.mode, agreed.mode, said)
+    require_equal("the panel: the certificate says", audit.panel, agreed.panel or WHOLE_POOL, said)
     require_equal(
         "the card's root: the certificate says", card.root, statement.dataset_root, "its dataset has the root"
     )
@@ -169,49 +167,66 @@ def check_recipe(statement: Statement, terms: Terms) -> None:
         raise ClaimMismatch(f"the recipe does not fit the dataset's card: {error.message}") from None
 
 
-def check_lineage(statement: Statement, ancestors: Sequence[Ancestor], model: ModelId) -> None:
-    """Compare the line of registered models with the registry's, which begins with the agreement's
-    model."""
-    require_equal("the line's first model: the certificate says", statement.lineage[0].id, model)
-    for generation, (own, registered) in enumerate(zip(statement.lineage, ancestors, strict=False)):
-        require_equal(f"the lineage's model {generation}: the certificate says", own, registered)
-    require_equal("the length of the lineage: the certificate says", len(statement.lineage), len(ancestors))
+def check_lineage(statement: Statement, models: Sequence[ModelEntry | None], model: ModelId) -> None:
+    """Compare the registered models from which the initial model descends with the registry's.
 
-
-def ancestors_of(registry: Registry, model: ModelId, most: int) -> tuple[Ancestor, ...]:
-    """The registered model, the one it descends from, and so on.
+    Args:
+        statement: what is claimed.
+        models: what the registry has under the ids that the certificate lists, in its order; None
+            where it has nothing.
+        model: the registered model that the agreement names.
 
     Raises:
-        InputRefused: the line is longer than `most`.
+        ClaimMismatch: a model is another than it says, or the list is not the nearest ancestors
+            breadth first.
     """
-    ancestors: list[Ancestor] = []
-    while model != ZERO:
-        if len(ancestors) == most:
-            raise InputRefused(f"the model {ancestors[0].id} has more than {most} ancestors")
-        entry = registry.model(model)
-        ancestors.append(Ancestor(entry.id, entry.graph, entry.initial_root))
-        model = entry.parent
-    return tuple(ancestors)
+    for own, registered in zip(statement.lineage, models, strict=True):
+        actual = ancestor_of(registered) if registered else None
+        require_equal(f"the lineage's model {own.id}: the certificate says", own, actual)
+    require_equal("the line's first model: the certificate says", statement.lineage[0].id, model)
+    listed = {each.id: each for each in statement.lineage}
+    expected = [model]
+    for id in expected:
+        found = listed.get(id)
+        for parent in found.parents if found else ():
+            if parent not in expected and len(expected) < MOST_ANCESTORS:
+                expected.append(parent)
+    require_equal(
+        "the lineage: the certificate lists",
+        [str(each.id) for each in statement.lineage],
+        [str(id) for id in expected],
+        "the registered parents give",
+    )
 
 
-def check_leaves(statement: Statement) -> None:
-    """Check that the leaves add up to what the certificate says of them: chain, root, first state,
-    last state."""
-    last = statement.last
-    if isinstance(statement.leaves, Outline):
-        tree = _outlined_tree(statement, statement.leaves)
-        root = tagged("fitchain/transcript/v2", statement.count, tree)
+def ancestor_of(entry: ModelEntry) -> Ancestor:
+    """A registered model as a lineage lists it."""
+    return Ancestor(entry.id, entry.graph, entry.root, entry.base, entry.parents, entry.derivation)
+
+
+def check_leaves(statement: Statement, most_leaves: int = MOST_LEAVES) -> None:
+    """Check that the leaves add up to what the certificate says of them: chain, root, the states that
+    they name unsalted.
+
+    Args:
+        statement: what is claimed.
+        most_leaves: how many leaves are listed; beyond so many there is an outline, and only there.
+    """
+    leaves = statement.leaves
+    if isinstance(leaves, Outline):
+        if statement.count <= most_leaves:
+            raise ClaimMismatch(
+                f"the certificate hides {statement.count} leaves behind an outline, and up to {most_leaves} are listed",
+                "ask the owner for a certificate that lists its leaves",
+            )
+        root = tagged("fitchain/transcript/v2", statement.count, _outlined_tree(statement, leaves))
     else:
-        transcript = transcript_of(statement, statement.leaves)
+        transcript = transcript_of(statement, leaves)
         transcript.verify(statement.recipe.steps, statement.recipe.segment_steps)
         require_equal("the number of leaves: the certificate says", statement.count, transcript.count, "it lists")
-        _check_first(statement, transcript.leaves[0])
         root = transcript.root
     require_equal("the transcript's root: the certificate says", statement.transcript_root, root, "its leaves have")
-    require_equal(
-        "the number of steps: the certificate says", statement.steps, last.step, "its last leaf stands after step"
-    )
-    require_equal("the final model: the certificate says", statement.final_model, last.model, "its last leaf has")
+    _check_states(statement)
 
 
 def transcript_of(statement: Statement, leaves: tuple[Leaf, ...]) -> Transcript:
@@ -220,7 +235,7 @@ def transcript_of(statement: Statement, leaves: tuple[Leaf, ...]) -> Transcript:
 
 
 def check_orders(statement: Statement, most_draws: int = MOST_DRAWS) -> int:
-    """Check that each segment took the records that the order seed gives.
+    """Check that each segment whose leaf is shown took the records that the order seed gives.
 
     Args:
         statement: what is claimed.
@@ -229,32 +244,33 @@ def check_orders(statement: Statement, most_draws: int = MOST_DRAWS) -> int:
     Returns:
         how many leaves were checked.
     """
-    if isinstance(statement.leaves, Outline):
-        return 0
-    recipe = statement.recipe
+    recipe, shown = statement.recipe, statement.shown
     rows = recipe.rows[1] - recipe.rows[0]
     reach = most_draws // rows * (rows // recipe.batch_size)
     stream, done = batches(recipe, statement.seed), 0
-    for leaf in statement.leaves:
+    for number, leaf in enumerate(shown):
         if leaf.step > reach:
-            return leaf.index
-        used = list(islice(stream, leaf.step - done))
+            return number
+        begins = recipe.step_of(leaf.index - 1) if leaf.index else 0
+        used = list(islice(stream, begins - done, leaf.step - done))
         expected = records_digest(np.concatenate(used) if used else np.empty(0, np.uint64))
         require_equal(
             f"the records of leaf {leaf.index}: the certificate says", leaf.records, expected, "the order seed gives"
         )
         done = leaf.step
-    return len(statement.leaves)
+    return len(shown)
 
 
 def check_transcript(statement: Statement, history: AgreementHistory) -> None:
     """Compare the transcript with what the contract recorded while the training ran and when it
     ended."""
-    run, group_leaves = history.proof, statement.recipe.group_leaves
+    run, group_leaves = history.run, statement.recipe.group_leaves
     require_equal("the number of leaves: the certificate says", statement.count, run.count)
     require_equal("the number of steps: the certificate says", statement.steps, run.step)
+    require_equal("the delivered leaf: the certificate says", statement.delivered, run.delivered)
     require_equal("the transcript's root: the certificate says", statement.transcript_root, run.transcript_root)
     require_equal("the final model: the certificate says", statement.final_model, run.model_root)
+    require_equal("the last model: the certificate says", statement.last_model, run.last_model_root)
     if len(run.anchors) != statement.count // group_leaves:
         raise ChainUnusable(
             f"the node gave {len(run.anchors)} anchors, and {statement.count} leaves by {group_leaves}"
@@ -305,41 +321,52 @@ def card_cid(statement: Statement) -> Cid:
     return add_file(chunks(BytesIO(statement.card.encode())), lambda cid, block: None).cid
 
 
-def _check_first(statement: Statement, first: Leaf) -> None:
-    require_equal("the initial model: the certificate says", statement.initial_model, first.model, "its first leaf has")
-    require_equal(
-        "the first leaf's optimizer: the certificate says", first.optimizer, optimizer_root({}), "a fresh one has"
-    )
+def _check_states(statement: Statement) -> None:
+    """Check the leaves that name their states unsalted against the roots that stand beside them."""
+    indices = unsalted_leaves(statement.count, statement.delivered)
+    require_equal("the states: the certificate has those of the leaves", tuple(sorted(statement.states)), indices,
+                  "leaf 0, the delivered leaf and the last are")
+    shown = {leaf.index: leaf for leaf in statement.shown}
+    for index in indices:
+        if index not in shown:
+            raise ClaimMismatch(f"the certificate does not show leaf {index} of {statement.count}")
+        roots = statement.states[index]
+        require_equal(f"the state of leaf {index}: it names", shown[index].state, roots.digest, "its roots make up")
+    first, delivered, last = (statement.states[index] for index in (0, statement.delivered, statement.count - 1))
+    said = "the certificate says"
+    require_equal(f"the initial model: {said}", statement.initial_model, first.model, "its first leaf has")
+    require_equal(f"the final model: {said}", statement.final_model, delivered.model, "its delivered leaf has")
+    require_equal(f"the last model: {said}", statement.last_model, last.model, "its last leaf has")
+    fresh = optimizer_root({})
+    require_equal(f"the first leaf's optimizer: {said}", first.optimizer, fresh, "a fresh one has")
+    step = shown[statement.count - 1].step
+    require_equal(f"the number of steps: {said}", statement.steps, step, "its last leaf stands after step")
 
 
 def _outlined_tree(statement: Statement, outline: Outline) -> Digest:
-    """The tree's root from its outline, as the contract bags it."""
-    group_leaves, peaks = statement.recipe.group_leaves, list[Digest]()
+    """The tree's root from its outline, as the contract bags it, to which every opened leaf leads."""
+    group_leaves, count, peaks = statement.recipe.group_leaves, statement.count, list[Digest]()
     require_equal(
-        "the number of groups: the certificate says", statement.count // group_leaves, len(outline.groups), "it lists"
+        "the number of groups: the certificate says", count // group_leaves, len(outline.groups), "it lists"
     )
     for index, root in enumerate(outline.groups):
         peaks = grow(peaks, root, index)
-    rest = statement.count % group_leaves
     require_equal(
         "the number of subtrees after the last group: the certificate says",
         len(outline.tail),
-        rest.bit_count(),
+        (count % group_leaves).bit_count(),
         "the count gives",
     )
-    roots = [*peaks, *outline.tail]
-    smallest = statement.count & -statement.count
-    require_equal(
-        "the length of the last leaf's path: the certificate says",
-        len(outline.path),
-        smallest.bit_length() - 1,
-        "the count gives",
-    )
-    require_equal(
-        "the number of the last leaf: the certificate says", outline.last.index, statement.count - 1, "the count gives"
-    )
-    node = leaf_hash(outline.last.digest(statement.ctx, statement.seed))
-    for sibling in outline.path:
-        node = node_hash(sibling, node)
-    require_equal("the last subtree: the certificate says", roots[-1], node, "its last leaf gives")
-    return bag(roots)
+    tree = bag([*peaks, *outline.tail])
+    for opened in outline.opened:
+        leaf = opened.leaf
+        try:
+            leads_to = root_from_path(leaf.digest(statement.ctx, statement.seed), leaf.index, count, opened.path)
+        except InputRefused as error:
+            raise ClaimMismatch(f"leaf {leaf.index} has no place in the transcript: {error.message}") from None
+        require_equal(f"the tree of leaf {leaf.index}: its path leads to", leads_to, tree, "the groups give")
+        if leaf.index == 0:
+            require_equal("the leaf before leaf 0: the certificate says", leaf.previous, ZERO, "there is none")
+        agreed = min(leaf.index * statement.recipe.segment_steps, statement.recipe.steps)
+        require_equal(f"the step of leaf {leaf.index}: the certificate says", leaf.step, agreed, "the recipe says")
+    return tree

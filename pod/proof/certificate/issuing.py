@@ -5,6 +5,7 @@ Nothing is signed whose parts contradict each other or the file.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from fitchain.pod.compute.dataset import Card
@@ -13,11 +14,19 @@ from fitchain.pod.ports.chain import Chain, Signer
 from fitchain.pod.ports.registry import Registry
 from fitchain.pod.proof.certificate import claims
 from fitchain.pod.proof.certificate.envelope import seal
-from fitchain.pod.proof.certificate.statement import MOST_ANCESTORS, MOST_LEAVES, Statement, outline_of
+from fitchain.pod.proof.certificate.statement import (
+    MOST_ANCESTORS,
+    MOST_LEAVES,
+    Ancestor,
+    Statement,
+    outline_of,
+    unsalted_leaves,
+)
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import sha256_file
 from fitchain.pod.values.errors import AccessRefused
-from fitchain.pod.values.ids import AgreementId
+from fitchain.pod.values.ids import AgreementId, ModelId
+from fitchain.pod.values.leaf import StateRoots
 from fitchain.pod.values.recipe import Recipe
 
 
@@ -29,7 +38,9 @@ def issue(
     recipe: Recipe,
     card: Card,
     transcript: Transcript,
+    states: Mapping[int, StateRoots],
     model: Path,
+    delivered: int | None = None,
     most_leaves: int = MOST_LEAVES,
 ) -> bytes:
     """Certify a training that has been done.
@@ -40,7 +51,10 @@ def issue(
         id: the agreement.
         recipe, card: what was agreed and the dataset's card.
         transcript: every leaf, to the last.
+        states: by the leaf's index the roots of at least those states that leaf 0, the delivered leaf
+            and the last name.
         model: the file that is delivered.
+        delivered: index of the leaf whose model that is; None for the last.
         most_leaves: beyond so many the certificate holds the groups' roots instead of the leaves.
 
     Returns:
@@ -51,35 +65,54 @@ def issue(
         Refuted: something of it is false; the message says what.
     """
     agreement = Agreements(chain).read(id)
-    terms = agreement.terms
+    terms, registry = agreement.terms, Registry(chain)
     if signer.address != terms.owner:
         raise AccessRefused(
             f"the account {signer.address} is not the owner of the agreement {id}, which is {terms.owner}"
         )
+    last, count = transcript.count - 1, transcript.count
+    leaf = last if delivered is None else delivered
+    whole = count <= most_leaves
     statement = Statement(
         subject=sha256_file(model),
         agreement=id,
-        chain_id=chain.deployment.chain_id,
-        contracts=dict(chain.deployment.addresses),
+        chain_id=chain.chain_id,
+        contracts=dict(chain.addresses),
         owner=terms.owner,
         scientist=agreement.scientist,
         initial_model=recipe.initial_model,
-        final_model=transcript.leaves[-1].model,
-        lineage=claims.ancestors_of(Registry(chain), terms.model, MOST_ANCESTORS),
+        final_model=states[leaf].model,
+        last_model=states[last].model,
+        lineage=ancestors_of(registry, terms.model),
         recipe=recipe,
         environment=recipe.environment,
         dataset=terms.dataset,
         dataset_root=card.root,
+        ledger=registry.dataset(terms.dataset).ledger,
         card=card,
         audit=terms.audit,
         ctx=transcript.ctx,
         seed=transcript.seed,
         transcript_root=transcript.root,
-        count=transcript.count,
+        count=count,
         steps=transcript.leaves[-1].step,
-        leaves=transcript.leaves if transcript.count <= most_leaves else outline_of(transcript, recipe.group_leaves),
+        delivered=leaf,
+        states={index: states[index] for index in unsalted_leaves(count, leaf)},
+        leaves=transcript.leaves if whole else outline_of(transcript, recipe.group_leaves, leaf),
     )
     claims.check_recipe(statement, terms)
-    claims.check_leaves(statement)
+    claims.check_leaves(statement, most_leaves)
     claims.check_file(statement, model)
     return seal(statement.encode(), signer)
+
+
+def ancestors_of(registry: Registry, model: ModelId, most: int = MOST_ANCESTORS) -> tuple[Ancestor, ...]:
+    """A registered model and those from which it descends: breadth first, parents in the order in
+    which they are registered, each once, `most` at most."""
+    listed, known = [model], list[Ancestor]()
+    while len(known) < len(listed):
+        for entry in registry.models_of(listed[len(known) :]):
+            known.append(claims.ancestor_of(entry))
+            new = [parent for parent in dict.fromkeys(entry.parents) if parent not in listed]
+            listed += new[: most - len(listed)]
+    return tuple(known)

@@ -15,12 +15,12 @@ from typing import Any
 
 from fitchain.pod.compute.dataset import Card
 from fitchain.pod.ports.agreement import AuditTerms
-from fitchain.pod.ports.chain.base import CONTRACTS
+from fitchain.pod.ports.chain.base import CONTRACTS, DIRECTORY
 from fitchain.pod.proof.transcript import Transcript
-from fitchain.pod.values.digest import Digest, Json, Root, canonical_json, inclusion_path, parse_json, peaks
+from fitchain.pod.values.digest import ZERO, Digest, Json, Root, canonical_json, parse_json, path_in, peaks, tree_levels
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused
-from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId, PanelId
-from fitchain.pod.values.leaf import Leaf
+from fitchain.pod.values.ids import NO_MODEL, AgreementId, DatasetId, ModelId, PanelId
+from fitchain.pod.values.leaf import Leaf, StateRoots
 from fitchain.pod.values.recipe import Environment, Recipe
 from fitchain.pod.values.recipe.fields import Fields
 
@@ -32,36 +32,89 @@ VERSION = "fitchain/certificate/v2"
 FILE_NAME = "model.safetensors"
 STATEMENT_BYTES = 192 << 20
 MOST_LEAVES = 100_000
-MOST_ANCESTORS = 1_000
+"""So many leaves are listed; of a longer transcript the certificate holds an outline."""
+MOST_ANCESTORS = 128
+"""Registered models that a lineage lists, the nearest; what lies behind them is in the registry."""
+MOST_PARENTS = 64
+"""The registry takes no more."""
 MOST_UNITS = 2**128 - 1
-_HOLDING_LEAVES = ("leaves", "groups", "tail", "last", "path")
+MOST_LEDGER = (1 << 16) - 1
+NAMED_CONTRACTS = (*CONTRACTS, DIRECTORY)
+_HOLDING_LEAVES = ("leaves", "groups", "tail", "opened")
 
 
 @dataclass(frozen=True, slots=True)
 class Ancestor:
-    """A registered model in the line from which the initial model descends."""
+    """A registered model from which the initial model descends, or which is the initial model.
+
+    Args:
+        id: of the registry; the rest is what the registry has under it.
+        graph: digest of its graph.
+        root: over its tensors.
+        base: the registered model that a training's states are deltas over; zero for none.
+        parents: the registered models that it grew out of.
+        derivation: digest of how it follows from them; zero where that is not said.
+    """
 
     id: ModelId
     graph: Digest
     root: Root
+    base: ModelId
+    parents: tuple[ModelId, ...]
+    derivation: Digest
+
+    def json(self) -> dict[str, Json]:
+        """Its JSON value; `base` and `derivation` are null where there is none."""
+        return {
+            "id": str(self.id),
+            "graph": str(self.graph),
+            "root": str(self.root),
+            "base": _or_null(self.base),
+            "parents": [str(parent) for parent in self.parents],
+            "derivation": _or_null(self.derivation),
+        }
+
+    @classmethod
+    def from_json(cls, value: Any) -> Ancestor:
+        """Read it from its JSON value.
+
+        Raises:
+            InputRefused: it has another form.
+        """
+        fields = Fields("an ancestor", value, ("id", "graph", "root", "base", "parents", "derivation"))
+        return cls(
+            id=ModelId(fields.digest("id")),
+            graph=fields.digest("graph"),
+            root=fields.root("root"),
+            base=ModelId(_or_zero(fields, "base")),
+            parents=tuple(ModelId(Digest.parse(each)) for each in fields.items("parents", 0, MOST_PARENTS)),
+            derivation=_or_zero(fields, "derivation"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenLeaf:
+    """A leaf with its audit path to the transcript's tree, from the leaf upwards (RFC 9162, section
+    2.1.3)."""
+
+    leaf: Leaf
+    path: tuple[Digest, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Outline:
     """A transcript of more leaves than a certificate lists: the nodes of its tree that lead to the
-    root.
+    root, and the leaves without which nobody could say where the training began and what it gave.
 
     Args:
         groups: roots of the full groups, as they were anchored.
         tail: perfect subtrees of the last, partial group, largest first.
-        last: the last leaf.
-        path: its left siblings within the smallest subtree, from the leaf upwards.
+        opened: leaf 0, the delivered leaf and the last, by rising index and each once.
     """
 
     groups: tuple[Digest, ...]
     tail: tuple[Digest, ...]
-    last: Leaf
-    path: tuple[Digest, ...]
+    opened: tuple[ProvenLeaf, ...]
 
 
 @dataclass(frozen=True)
@@ -71,15 +124,21 @@ class Statement:
     Args:
         subject: SHA-256 of the delivered file.
         agreement, chain_id, contracts, owner, scientist: which agreement, of whom, on which
-            deployment (addresses by name).
-        initial_model, final_model: model roots.
-        lineage: the registered model that the training began with, the one it descends from, and so
-            on.
+            deployment (addresses by name, the directory's included).
+        initial_model, final_model, last_model: model roots of leaf 0, of the delivered leaf and of the
+            last.
+        lineage: the registered model that the training began with and those from which it descends,
+            breadth first, parents in the order in which they are registered, each once; at most
+            `MOST_ANCESTORS`.
         recipe, environment: what was agreed, whole; the environment class is the recipe's.
-        dataset, dataset_root, card: the registered dataset: its id, its root, its card, whole.
+        dataset, dataset_root, ledger, card: the registered dataset: its id, its root, the number of
+            the privacy ledger that it is charged to (0: none), its card, whole.
         audit: what was agreed about audits; amounts in base units of FIT.
         ctx, seed: context and order seed, which stand in every leaf.
         transcript_root, count, steps: root of the transcript, its leaves, the steps they cover.
+        delivered: index of the leaf whose model is delivered.
+        states: by rising index the roots under leaf 0, the delivered leaf and the last, which name
+            their states unsalted.
         leaves: every leaf, or the transcript's outline beyond `MOST_LEAVES`.
     """
 
@@ -91,11 +150,13 @@ class Statement:
     scientist: str
     initial_model: Root
     final_model: Root
+    last_model: Root
     lineage: tuple[Ancestor, ...]
     recipe: Recipe
     environment: Environment
     dataset: DatasetId
     dataset_root: Root
+    ledger: int
     card: Card
     audit: AuditTerms
     ctx: Digest
@@ -103,12 +164,14 @@ class Statement:
     transcript_root: Root
     count: int
     steps: int
+    delivered: int
+    states: Mapping[int, StateRoots]
     leaves: tuple[Leaf, ...] | Outline
 
     @property
-    def last(self) -> Leaf:
-        """The last leaf."""
-        return self.leaves.last if isinstance(self.leaves, Outline) else self.leaves[-1]
+    def shown(self) -> tuple[Leaf, ...]:
+        """Every leaf that it shows, by rising index."""
+        return tuple(each.leaf for each in self.leaves.opened) if isinstance(self.leaves, Outline) else self.leaves
 
     def encode(self) -> bytes:
         """The statement as canonical JSON."""
@@ -132,13 +195,19 @@ class Statement:
                 "model": {
                     "initial": str(self.initial_model),
                     "final": str(self.final_model),
-                    "lineage": [
-                        {"id": str(each.id), "graph": str(each.graph), "root": str(each.root)} for each in self.lineage
-                    ],
+                    "last": str(self.last_model),
+                    "base": None,
+                    "lineage": [each.json() for each in self.lineage],
                 },
                 "recipe": self.recipe.json(),
                 "environment": self.environment.json(),
-                "dataset": {"id": str(self.dataset), "root": str(self.dataset_root), "card": self.card.json()},
+                "dataset": {
+                    "id": str(self.dataset),
+                    "root": str(self.dataset_root),
+                    "ledger": self.ledger,
+                    "card": self.card.json(),
+                },
+                "privacy": None,
                 "audit": _audit_json(self.audit),
                 "transcript": {
                     "context": str(self.ctx),
@@ -146,6 +215,10 @@ class Statement:
                     "root": str(self.transcript_root),
                     "count": self.count,
                     "steps": self.steps,
+                    "delivered": self.delivered,
+                    "states": [
+                        {"index": index} | roots.to_json() for index, roots in sorted(self.states.items())
+                    ],
                     **_leaves_json(self.leaves),
                 },
             },
@@ -171,35 +244,40 @@ class Statement:
         """Read a statement from its JSON value, checking every field.
 
         Raises:
-            InputRefused: a field is missing, unknown, of the wrong type or out of bounds.
+            InputRefused: a field is missing, unknown, of the wrong type or out of bounds, or says what
+                is not supported yet.
         """
         top = Fields("the statement", value, ("_type", "subject", "predicateType", "predicate"))
         top.choice("_type", (STATEMENT_TYPE,))
         top.choice("predicateType", (PREDICATE_TYPE,))
-        parts = ("version", "agreement", "model", "recipe", "environment", "dataset", "audit", "transcript")
+        parts = ("version", "agreement", "model", "recipe", "environment", "dataset", "privacy", "audit", "transcript")
         predicate = Fields("the predicate", value["predicate"], parts)
         predicate.choice("version", (VERSION,))
+        _require_null(predicate, "privacy")
         part = predicate.value
         job = Fields("the agreement", part["agreement"], ("id", "chain_id", "contracts", "owner", "scientist"))
-        contracts = Fields("the contracts", job.value["contracts"], CONTRACTS)
-        model = Fields("the model", part["model"], ("initial", "final", "lineage"))
-        dataset = Fields("the dataset", part["dataset"], ("id", "root", "card"))
-        heads = ("context", "order_seed", "root", "count", "steps")
+        contracts = Fields("the contracts", job.value["contracts"], NAMED_CONTRACTS)
+        model = Fields("the model", part["model"], ("initial", "final", "last", "base", "lineage"))
+        _require_null(model, "base")
+        dataset = Fields("the dataset", part["dataset"], ("id", "root", "ledger", "card"))
+        heads = ("context", "order_seed", "root", "count", "steps", "delivered", "states")
         transcript = Fields("the transcript", part["transcript"], heads, _HOLDING_LEAVES)
         return cls(
             subject=_subject(top),
             agreement=AgreementId(job.digest("id")),
             chain_id=job.integer("chain_id", 1, 2**53),
-            contracts={name: contracts.text(name, 42) for name in CONTRACTS},
+            contracts={name: contracts.text(name, 42) for name in NAMED_CONTRACTS},
             owner=job.text("owner", 42),
             scientist=job.text("scientist", 42),
             initial_model=model.root("initial"),
             final_model=model.root("final"),
-            lineage=tuple(_ancestor(each) for each in model.items("lineage", 1, MOST_ANCESTORS)),
+            last_model=model.root("last"),
+            lineage=tuple(Ancestor.from_json(each) for each in model.items("lineage", 1, MOST_ANCESTORS)),
             recipe=Recipe.from_json(part["recipe"]),
             environment=Environment.parse(part["environment"]),
             dataset=DatasetId(dataset.digest("id")),
             dataset_root=dataset.root("root"),
+            ledger=dataset.integer("ledger", 0, MOST_LEDGER),
             card=Card.from_json(dataset.value["card"]),
             audit=_audit(part["audit"]),
             ctx=transcript.digest("context"),
@@ -207,17 +285,47 @@ class Statement:
             transcript_root=transcript.root("root"),
             count=transcript.integer("count", 1, 2**32),
             steps=transcript.integer("steps", 0, 2**32 - 1),
+            delivered=transcript.integer("delivered", 0, 2**32 - 1),
+            states=dict(_state(each) for each in transcript.items("states", 1, 3)),
             leaves=_leaves(transcript),
         )
 
 
-def outline_of(transcript: Transcript, group_leaves: int) -> Outline:
+def unsalted_leaves(count: int, delivered: int) -> tuple[int, ...]:
+    """Indices of the leaves that name their states unsalted, rising: leaf 0, the delivered one and the
+    last."""
+    return tuple(sorted({0, delivered, count - 1}))
+
+
+def outline_of(transcript: Transcript, group_leaves: int, delivered: int) -> Outline:
     """The outline of a transcript whose anchors cover `group_leaves` leaves."""
     roots = tuple(each.root for each in transcript.groups(group_leaves))
     tail = peaks(transcript.digests[len(roots) * group_leaves :])
-    smallest = transcript.count & -transcript.count
-    path = inclusion_path(transcript.digests[-smallest:], smallest - 1)
-    return Outline(roots, tuple(root for root, _ in tail), transcript.leaves[-1], tuple(path))
+    levels = tree_levels([bytes(digest) for digest in transcript.digests])
+    opened = [
+        ProvenLeaf(transcript.leaves[index], path_in(levels, index))
+        for index in unsalted_leaves(transcript.count, delivered)
+    ]
+    return Outline(roots, tuple(root for root, _ in tail), tuple(opened))
+
+
+def _require_null(fields: Fields, key: str) -> None:
+    """A slot that a later version fills."""
+    if fields.value[key] is not None:
+        raise InputRefused(f"{fields.what}: {key} is null, since it is not supported yet", "use a newer Fitchain")
+
+
+def _or_null(digest: Digest) -> str | None:
+    return None if digest == ZERO else str(digest)
+
+
+def _or_zero(fields: Fields, key: str) -> Digest:
+    return NO_MODEL if fields.value[key] is None else fields.digest(key)
+
+
+def _state(value: Any) -> tuple[int, StateRoots]:
+    fields = Fields("a state", value, ("index", "model", "optimizer"))
+    return fields.integer("index", 0, 2**32 - 1), StateRoots(fields.root("model"), fields.root("optimizer"))
 
 
 def _subject(top: Fields) -> Digest:
@@ -227,35 +335,33 @@ def _subject(top: Fields) -> Digest:
     return Digest.parse("0x" + sha256)
 
 
-def _ancestor(value: Any) -> Ancestor:
-    fields = Fields("an ancestor", value, ("id", "graph", "root"))
-    return Ancestor(ModelId(fields.digest("id")), fields.digest("graph"), fields.root("root"))
-
-
 def _audit_json(audit: AuditTerms) -> dict[str, Json]:
     return {
-        "segments": audit.segments,
+        "drawn_segments": audit.drawn_segments,
         "verifiers": audit.verifiers,
         "dispute_verifiers": audit.dispute_verifiers,
         "mode": audit.mode.word,
         "panel": str(audit.panel),
         "window": audit.window,
-        "fee": str(audit.fee),
+        "wait": audit.wait,
+        "fee_per_seat": str(audit.fee_per_seat),
+        "seat_stake": str(audit.seat_stake),
         "counter_bond": str(audit.counter_bond),
     }
 
 
 def _audit(value: Any) -> AuditTerms:
-    names = ("segments", "verifiers", "dispute_verifiers", "mode", "panel", "window", "fee", "counter_bond")
-    fields = Fields("the audit", value, names)
+    fields = Fields("the audit", value, _audit_json(AuditTerms()))
     return AuditTerms(
-        segments=fields.integer("segments", 0, (1 << 16) - 1),
+        drawn_segments=fields.integer("drawn_segments", 0, (1 << 16) - 1),
         verifiers=fields.integer("verifiers", 0, (1 << 8) - 1),
         dispute_verifiers=fields.integer("dispute_verifiers", 0, (1 << 8) - 1),
         mode=fields.mode("mode"),
         panel=PanelId(fields.digest("panel")),
         window=fields.integer("window", 0, (1 << 32) - 1),
-        fee=_units(fields, "fee"),
+        wait=fields.integer("wait", 0, (1 << 32) - 1),
+        fee_per_seat=_units(fields, "fee_per_seat"),
+        seat_stake=_units(fields, "seat_stake"),
         counter_bond=_units(fields, "counter_bond"),
     )
 
@@ -270,8 +376,13 @@ def _units(fields: Fields, key: str) -> int:
 def _leaves_json(leaves: tuple[Leaf, ...] | Outline) -> dict[str, Any]:
     if not isinstance(leaves, Outline):
         return {"leaves": [leaf.to_json() for leaf in leaves]}
-    nodes = {"groups": leaves.groups, "tail": leaves.tail, "path": leaves.path}
-    return {"last": leaves.last.to_json(), **{name: [str(node) for node in each] for name, each in nodes.items()}}
+    return {
+        "groups": [str(node) for node in leaves.groups],
+        "tail": [str(node) for node in leaves.tail],
+        "opened": [
+            {"leaf": each.leaf.to_json(), "path": [str(node) for node in each.path]} for each in leaves.opened
+        ],
+    }
 
 
 def _leaves(transcript: Fields) -> tuple[Leaf, ...] | Outline:
@@ -279,8 +390,15 @@ def _leaves(transcript: Fields) -> tuple[Leaf, ...] | Outline:
     if "leaves" in held:
         Fields("a transcript with its leaves", held, ("leaves",))
         return tuple(Leaf.from_json(each) for each in transcript.items("leaves", 1, MOST_LEAVES))
-    Fields("a transcript's outline", held, ("groups", "tail", "last", "path"))
-    groups, tail, path = (
-        tuple(Digest.parse(node) for node in transcript.items(name, 0, 1 << 24)) for name in ("groups", "tail", "path")
-    )
-    return Outline(groups, tail, Leaf.from_json(transcript.value["last"]), path)
+    outline = Fields("a transcript's outline", held, ("groups", "tail", "opened"))
+    groups, tail = (_nodes(outline, name, 1 << 24) for name in ("groups", "tail"))
+    return Outline(groups, tail, tuple(_proven(each) for each in outline.items("opened", 1, 3)))
+
+
+def _proven(value: Any) -> ProvenLeaf:
+    fields = Fields("an opened leaf", value, ("leaf", "path"))
+    return ProvenLeaf(Leaf.from_json(fields.value["leaf"]), _nodes(fields, "path", 32))
+
+
+def _nodes(fields: Fields, key: str, most: int) -> tuple[Digest, ...]:
+    return tuple(Digest.parse(node) for node in fields.items(key, 0, most))
