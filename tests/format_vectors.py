@@ -29,6 +29,7 @@ from fitchain.pod.compute.dataset import salt as record_salt
 from fitchain.pod.compute.dataset.assembly import assemble
 from fitchain.pod.compute.dataset.columns import schema_bytes
 from fitchain.pod.compute.dataset.order import epoch_draws
+from fitchain.pod.parties.verifier.links import PURPOSE
 from fitchain.pod.ports.agreement import agreement_id, audit_id, commit_key, commit_nonce, context, order_seed
 from fitchain.pod.ports.keys import Keys
 from fitchain.pod.ports.store.base import Cid
@@ -206,7 +207,7 @@ def _ids(given: Values) -> Values:
         ("address", owner),
         ("bytes32", words["dataset_root"]),
         ("uint64", given["count"]),
-        ("uint32", given["ledger"]),
+        ("uint16", given["ledger"]),
         ("bytes32", keccak(bytes(card))),
     )
     model = _keccak(
@@ -335,7 +336,7 @@ def _challenge(given: Values) -> Values:
 
 def _chain(given: Values) -> Values:
     """The last link and those before it."""
-    secret = _open(given).derive("fitchain/chain/v2", given["number"])
+    secret = _open(given).derive(PURPOSE, given["chain_id"], int(given["audits"], 16), given["number"])
     return {str(offset): link_at(secret, offset).hex() for offset in given["links"]}
 
 
