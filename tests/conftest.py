@@ -15,8 +15,8 @@ pytest_plugins = [
     "tests.chain_fixtures",
     "tests.pods",
     "tests.ipfs_fixtures",
+    "tests.agreements",  # before those that import it
     "tests.audit_actors",
-    "tests.agreements",
     "tests.audit_scenario",
     "tests.cli_fixtures",
 ]
