@@ -19,7 +19,7 @@ from fitchain.pod.parties.verifier import Examination
 from fitchain.pod.ports import settings
 from fitchain.pod.ports.agreement import Agreements, Audits, AuditTerms, Outcome, State
 from fitchain.pod.ports.chain import devnet
-from fitchain.pod.ports.chain.deploy import deploy
+from fitchain.pod.ports.chain.deploy import Choices, deploy
 from fitchain.pod.ports.settings import Settings
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.ports.store.local import LocalStore
@@ -168,7 +168,7 @@ class AttackLab:
         """The settings of somebody's own deployment of the same contracts on the same chain."""
         folder = self.place / "lookalike"
         place = settings.load(home=folder, devnet=folder, rpc=self.net.record.rpc, environ={})
-        deploy(place)
+        deploy(place, choices=Choices(number=1))
         return place
 
     def pass_time(self, seconds: int = WINDOW + 1) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 
 from fitchain.pod.ports.sealed import new_identity
 from tests.attacks import by_owners as owners
-from tests.attacks import cheats
+from tests.attacks import cheats, deployments
 from tests.attacks import on_chain as chain
 from tests.attacks.attack_lab import AttackLab, Caught
 from tests.attacks.by_owners import (
@@ -23,6 +23,7 @@ from tests.attacks.by_owners import (
     of_the_job,
     retrained,
 )
+from tests.attacks.deployments import CONNECTION
 from tests.attacks.on_chain import CONTRACT, DEADLINE, DRAW, RELEASE, TALLY, VERIFIER
 
 EVERY = (0, 1, 2, 3, 4, 5)
@@ -351,6 +352,18 @@ ATTACKS = (
         "a certificate of a job on one's own deployment of the same contracts",
         Caught(VERIFIER, "deployment: exit 3", "the certificate is of a deployment whose"),
         chain.lookalike,
+    ),
+    Attack(
+        "a false address in a deployment's file",
+        "the file of a deployment handed on with another contract in the place of Audits",
+        Caught(CONNECTION, "wiring: exit 3", "Verifiers at "),
+        deployments.false_address,
+    ),
+    Attack(
+        "contracts with made-up storage",
+        "the very same code elsewhere, wired to itself, its storage written by something else than its constructors",
+        Caught(CONNECTION, "creation code: exit 3", "Directory at "),
+        deployments.invented_storage,
     ),
     # Certificates that would say more than is so
     Attack(
