@@ -170,7 +170,7 @@ class Verifier:
         """Keep this account in the draws: say that it is there, and renew its hash chain in time,
         but not while a seat waits for a link of the old one."""
         account = self.home.verifiers.verifier(self.home.keys.address)
-        if not account.known:
+        if not account.ever_staked:
             return
         if account.away and time.monotonic() - self._back_at > BACK_AGAIN_S:
             self._back_at = time.monotonic()
