@@ -1,8 +1,9 @@
 """The play of `fitchain demo`: the main job from end to end, on real data, every pod a process.
 
-Read `play` from top to bottom: it does what the README's two terminals do, and has three verifiers
-look at it (`cli.demo.audit`). What takes long runs side by side, so that two cores need about a
-minute, and half of one without verifiers.
+Read `play` from top to bottom: it does what the README's two terminals do, has three verifiers of a
+neighbour's panel look at it (`cli.demo.audit`), and a stranger who has it audited again by its own
+(`cli.demo.stranger`). What takes long runs side by side, so that two cores need about a minute, and
+half of one without verifiers.
 """
 
 from __future__ import annotations
@@ -27,9 +28,11 @@ from fitchain.cli.demo.parties import (
 from fitchain.cli.demo.progress import Progress
 from fitchain.cli.demo.result import DemoResult
 from fitchain.cli.demo.samples import Sample
+from fitchain.cli.demo.stranger import OWN_VERIFIERS, STRANGER, Stranger
 from fitchain.cli.views.amounts import format_fit
 from fitchain.cli.views.history import sparkline
 from fitchain.pod.ports.agreement import State
+from fitchain.pod.ports.chain.base import FIT
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import ClaimMismatch
@@ -43,9 +46,8 @@ if TYPE_CHECKING:
     from fitchain.pod.ports.agreement import AuditTerms
     from fitchain.pod.ports.settings import Settings
 
-FIT = 10**18
 PRICE = 10 * FIT
-FUNDS = 1100 * FIT  # a verifier's stake is 1000
+FUNDS = 200 * FIT  # of which a verifier stakes 100
 OWNERS = ("owner", "cheat")
 REPLAYED_SEGMENTS = 5
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -64,12 +66,12 @@ PLAYS = {
     "breast-cancer": Play(
         "breast-cancer",
         "breast_cancer.py:Classifier",
-        {"epochs": 40, "batch_size": 32, "learning_rate": 0.002, "segment": 10, "group": 16},
+        {"epochs": 40, "batch_size": 32, "learning_rate": 0.002, "segment_steps": 10, "group_leaves": 16},
     ),
     "digits": Play(
         "digits",
         "digits.py:Classifier",
-        {"epochs": 8, "batch_size": 32, "learning_rate": 0.003, "segment": 6, "group": 16},
+        {"epochs": 8, "batch_size": 32, "learning_rate": 0.003, "segment_steps": 6, "group_leaves": 16},
     ),
 }
 
@@ -85,7 +87,8 @@ def play(
         run: this run's folder.
         port: of the devnet, where it must be started.
         kind: of the stores, `local` or `ipfs`.
-        audited: whether verifiers audit the training, and a second owner cheats.
+        audited: whether verifiers audit the training, a stranger's audit it again, and a second
+            owner cheats.
         progress: shows each step.
     """
     from fitchain.pod.ports.chain import devnet
@@ -103,7 +106,7 @@ def play(
         progress.done(stores.describe())
 
         progress.next("keys", "making homes with their keys")
-        names = ["owner", "scientist", *(audit.NAMES if audited else ())]
+        names = ["owner", "scientist", *((*audit.NAMES, STRANGER, *OWN_VERIFIERS) if audited else ())]
         store_of = {name: stores.owner if name in OWNERS else stores.scientist for name in names}
         sides = {name: make_side(run, name, record, settings.devnet, store) for name, store in store_of.items()}
         homes = {name: stack.enter_context(equip(side, FUNDS)) for name, side in sides.items()}
@@ -111,11 +114,19 @@ def play(
         made = f"{len(homes)} homes with fresh keys; their passphrases lie in files beside them"
         progress.done(f"{made}, as this is a demonstration")
 
+        panel, stranger = None, None
+        if audited:
+            progress.next("neighbour", "inviting verifiers into a panel")
+            panel = create_panel(homes[audit.NEIGHBOUR], "neighbours", accounts_of(homes, audit.VERIFIERS))
+            stranger = Stranger(homes[STRANGER], [homes[name] for name in OWN_VERIFIERS], run)
+            progress.done(f"makes the panel {panel.short} and invites five verifiers; each joins by itself")
+
         progress.next("owner", "registering its table")
         both = [(sides["owner"], ["owner"]), (sides["scientist"], ["scientist", "--auto-accept"])]
         running = stack.enter_context(pods(both, run))
         sample = writing.result()
-        dataset = offer(owner, sample)
+        panels = [panel, stranger.panel] if panel and stranger else []
+        dataset = offer(owner, sample, panels)
         progress.done(
             f"registers {dataset.count} records ({sample.name}): "
             f"their root {dataset.root.short} goes on the chain, the records stay"
@@ -123,7 +134,7 @@ def play(
 
         progress.next("scientist", "exporting its module")
         probing = probe_beside(stack)
-        seating = beside.submit(audit.convene, sides, homes, run, stack) if audited else None
+        seating = beside.submit(audit.convene, panel, sides, homes, run, stack) if panel else None
         follower = Follower([owner, scientist], running)
         publishing = RunningCommand(
             sides["scientist"], "model", "publish", str(EXAMPLES / which.module), "--dataset", str(dataset.id)
@@ -135,10 +146,10 @@ def play(
         probing.result()
         terms = None
         if seating is not None:
-            panel, judging = seating.result()
-            running += judging
+            running += seating.result()
+        if panel is not None:
             terms = audit.terms(panel)
-        follower.until(lambda: registered(homes.values() if audited else [owner, scientist], {"cheat"}))
+        follower.until(lambda: registered([homes[name] for name in ("owner", "scientist", *(audit.VERIFIERS if audited else ()))]))
         job = ask(scientist, dataset, model, which, terms)
         setup_s, reader = progress.seconds, follower.follow(job)
         progress.done(f"asks for a training, {job.short}, and locks {format_fit(PRICE)} FIT{describe_terms(terms)}")
