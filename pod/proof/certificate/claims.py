@@ -324,8 +324,12 @@ def card_cid(statement: Statement) -> Cid:
 def _check_states(statement: Statement) -> None:
     """Check the leaves that name their states unsalted against the roots that stand beside them."""
     indices = unsalted_leaves(statement.count, statement.delivered)
-    require_equal("the states: the certificate has those of the leaves", tuple(sorted(statement.states)), indices,
-                  "leaf 0, the delivered leaf and the last are")
+    require_equal(
+        "the states: the certificate has those of the leaves",
+        tuple(sorted(statement.states)),
+        indices,
+        "leaf 0, the delivered leaf and the last are",
+    )
     shown = {leaf.index: leaf for leaf in statement.shown}
     for index in indices:
         if index not in shown:
@@ -346,9 +350,7 @@ def _check_states(statement: Statement) -> None:
 def _outlined_tree(statement: Statement, outline: Outline) -> Digest:
     """The tree's root from its outline, as the contract bags it, to which every opened leaf leads."""
     group_leaves, count, peaks = statement.recipe.group_leaves, statement.count, list[Digest]()
-    require_equal(
-        "the number of groups: the certificate says", count // group_leaves, len(outline.groups), "it lists"
-    )
+    require_equal("the number of groups: the certificate says", count // group_leaves, len(outline.groups), "it lists")
     for index, root in enumerate(outline.groups):
         peaks = grow(peaks, root, index)
     require_equal(

@@ -216,9 +216,7 @@ class Statement:
                     "count": self.count,
                     "steps": self.steps,
                     "delivered": self.delivered,
-                    "states": [
-                        {"index": index} | roots.to_json() for index, roots in sorted(self.states.items())
-                    ],
+                    "states": [{"index": index} | roots.to_json() for index, roots in sorted(self.states.items())],
                     **_leaves_json(self.leaves),
                 },
             },
@@ -379,9 +377,7 @@ def _leaves_json(leaves: tuple[Leaf, ...] | Outline) -> dict[str, Any]:
     return {
         "groups": [str(node) for node in leaves.groups],
         "tail": [str(node) for node in leaves.tail],
-        "opened": [
-            {"leaf": each.leaf.to_json(), "path": [str(node) for node in each.path]} for each in leaves.opened
-        ],
+        "opened": [{"leaf": each.leaf.to_json(), "path": [str(node) for node in each.path]} for each in leaves.opened],
     }
 
 
