@@ -9,7 +9,7 @@ import typer
 
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import InputRefused, NotFound
-from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId, PanelId
+from fitchain.pod.values.ids import WHOLE_POOL, AgreementId, DatasetId, ModelId, PanelId
 
 if TYPE_CHECKING:
     from fitchain.pod.jobs.home import Home
@@ -18,8 +18,13 @@ if TYPE_CHECKING:
 AgreementArgument = Annotated[str, typer.Argument(metavar="AGREEMENT", help="Its id, or the first six digits or more.")]
 DatasetArgument = Annotated[str, typer.Argument(metavar="DATASET", help="Its id, or the first six digits or more.")]
 PanelArgument = Annotated[str, typer.Argument(metavar="PANEL", help="Its id, or the first six digits or more.")]
+PlaceArgument = Annotated[
+    str, typer.Argument(metavar="PANEL|pool", help="A panel's id, or its first six digits or more; or pool.")
+]
 ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="Its id, or the first six digits or more.")]
 
+POOL = "pool"
+"""Names the pool where a panel's id may stand, which is hexadecimal."""
 SHORTEST_PREFIX = 6
 _WHOLE = 64
 
@@ -84,6 +89,11 @@ def find_panel(home: Home, text: str) -> PanelId:
 def match_panel(registry: Registry, text: str) -> PanelId:
     """The panel that a person means, whether or not there is such a one."""
     return PanelId(match_id(text, registry.panel_ids, "panel", "fitchain panel list"))
+
+
+def find_place(registry: Registry, text: str) -> PanelId:
+    """The panel that a person means, or with `pool` the pool of all verifiers."""
+    return WHOLE_POOL if text == POOL else match_panel(registry, text)
 
 
 def find_address(text: str) -> str:

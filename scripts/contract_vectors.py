@@ -10,10 +10,25 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
+from enum import IntEnum
 from pathlib import Path
 
 from eth_utils.crypto import keccak
 
+from fitchain.pod.ports.agreement import AuditKind, Outcome
+from fitchain.pod.proof.audit.payouts import (
+    AGAIN,
+    ANSWERED,
+    DEADLINE_MISSED,
+    DISPUTED,
+    GIVEN_BACK,
+    KEY_WITHHELD,
+    UNDISPUTED,
+    Amounts,
+    Escrow,
+)
+from fitchain.pod.proof.audit.payouts import payouts as payout_rows
 from fitchain.pod.values.digest import ZERO, Digest, peaks, published_root, sha256, tagged, tree_root
 
 FOLDER = Path(__file__).resolve().parent.parent / "tests" / "contracts"
@@ -65,52 +80,75 @@ def chain(end: Digest, count: int) -> list[str]:
 
 
 def payouts() -> str:
-    """Who gets what, for amounts that leave odd halves, as JSON text.
+    """Who gets what by the pods' table, for amounts that leave odd halves, as JSON text.
 
     A row is: situation, kind, outcome, P, B, f, m, v, p, C, whether C returns; to owner, scientist,
     seats, burned. The numbers of kinds and outcomes are the contracts'.
     """
-    rows = [row for amounts in AMOUNTS for row in _rows(*amounts)]
+    rows = [row for escrow in ESCROWS for row in _rows(escrow)]
     flat = [number for row in rows for number in row]
-    return json.dumps({"situations": SITUATIONS, "width": len(rows[0]), "rows": flat})
+    return json.dumps({"situations": [one.name for one in Situation], "width": len(rows[0]), "rows": flat})
 
 
-SITUATIONS = ["given back", "deadline missed", "settled", "never released", "verdict", "release over", "asked again"]
-AMOUNTS = [(1001, 2001, 30, 3, 51), (0, 91, 30, 3, 0), (7, 1000, 1, 5, 8), (5, 15, 1, 15, 3)]
-MISMATCH, WITHHELD, INCONCLUSIVE = 2, 3, 4
+class Situation(IntEnum):
+    """A function of contracts/libraries/Payouts.sol."""
+
+    GIVEN_BACK = 0
+    DEADLINE_MISSED = 1
+    SETTLED = 2
+    NEVER_RELEASED = 3
+    VERDICT = 4
+    RELEASE_OVER = 5
+    ASKED_AGAIN = 6
 
 
-def _rows(price: int, bond: int, fee: int, seats: int, counter_bond: int) -> list[list[int]]:
-    """The table's rows for one set of amounts: P, B, f, m, C."""
-    fees, half = fee * seats, bond // 2
-    quorum = seats // 2 + 1
+ESCROWS = [
+    Escrow(price=1001, bond=2001, seats=3, fee=30, counter_bond=51),
+    Escrow(price=0, bond=91, seats=3, fee=30, counter_bond=0),
+    Escrow(price=7, bond=1000, seats=5, fee=1, counter_bond=8),
+    Escrow(price=5, bond=15, seats=15, fee=1, counter_bond=3),
+]
 
-    def row(situation: int, kind: int, outcome: int, counted: tuple[int, int], returned: int, *to: int) -> list[int]:
-        counter = 0 if kind == 0 and situation == 4 else counter_bond
-        return [situation, kind, outcome, price, bond, fee, seats, *counted, counter, returned, *to]
+
+def _rows(escrow: Escrow) -> list[list[int]]:
+    """The table's rows for one set of amounts."""
+    quorum, seats = escrow.seats // 2 + 1, escrow.seats
+    price_and_bond = replace(escrow, seats=0, fee=0, counter_bond=0)
+    fees_alone = replace(escrow, price=0, bond=0)
+    unheld, none = replace(escrow, bond=0, counter_bond=0), Outcome.NONE
+
+    def row(situation: Situation, kind: AuditKind, outcome: Outcome, to: Amounts, *counted: int) -> list[int]:
+        voted, paid, returned = counted or (0, 0, 0)
+        first = situation is Situation.VERDICT and kind is AuditKind.FIRST
+        counter = 0 if first else escrow.counter_bond
+        said = [situation, kind, outcome, escrow.price, escrow.bond, escrow.fee, seats, voted, paid, counter, returned]
+        return [*map(int, said), to.owner, to.scientist, to.verifiers, to.burned]
 
     rows = [
-        row(0, 0, 0, (0, 0), 0, 0, price + fees, 0, 0),
-        row(1, 0, 0, (0, 0), 0, 0, price + fees + counter_bond + half, 0, bond - half),
-        row(2, 0, 0, (0, 0), 0, price + bond, 0, 0, 0),
-        row(3, 0, 0, (0, 0), 0, 0, price + half, 0, bond - half),
-        row(4, 0, INCONCLUSIVE, (0, 0), 0, bond, price + fees, 0, 0),
-        row(4, 1, INCONCLUSIVE, (0, 0), 0, bond + price // 2, price - price // 2 + fees + counter_bond, 0, 0),
+        row(Situation.GIVEN_BACK, AuditKind.FIRST, none, GIVEN_BACK.amounts(unheld)),
+        row(Situation.DEADLINE_MISSED, AuditKind.FIRST, none, DEADLINE_MISSED.amounts(escrow)),
+        row(Situation.SETTLED, AuditKind.FIRST, none, UNDISPUTED.amounts(price_and_bond)),
+        row(Situation.NEVER_RELEASED, AuditKind.FIRST, none, KEY_WITHHELD.amounts(price_and_bond)),
     ]
-    for kind, counter in ((0, 0), (1, counter_bond)):
-        rows.append(row(4, kind, WITHHELD, (0, 0), 0, 0, price + fees + counter + half, 0, bond - half))
+    for kind in (AuditKind.FIRST, AuditKind.DISPUTE):
+        held = escrow if kind is AuditKind.DISPUTE else replace(escrow, counter_bond=0)
+        table = payout_rows(kind)
+        rows += [
+            row(Situation.VERDICT, kind, outcome, table[outcome].amounts(held))
+            for outcome in (Outcome.WITHHELD, Outcome.INCONCLUSIVE)
+        ]
         for paid in range(quorum, seats + 1):
-            rest = bond - paid * fee
-            to_scientist = price + fees + counter + rest // 2
-            rows.append(row(4, kind, MISMATCH, (paid, paid), 0, 0, to_scientist, paid * fee, rest - rest // 2))
-    for matching in range(quorum, seats + 1):
-        for paid in range(matching + 1):
-            back, lost = (seats - matching) * fee, (matching - paid) * fee
-            to_owner = counter_bond // 2
-            burned = lost + counter_bond - to_owner
-            rows.append(row(5, 1, 1, (matching, paid), 0, to_owner, back, paid * fee, burned))
-            rows.append(row(5, 1, 1, (matching, paid), 1, 0, back + counter_bond, paid * fee, lost))
-    rows += [row(6, 2, 1, (p, p), 0, 0, (seats - p) * fee, p * fee, 0) for p in range(seats + 1)]
+            to = table[Outcome.MISMATCH].amounts(held, paid)
+            rows.append(row(Situation.VERDICT, kind, Outcome.MISMATCH, to, paid, paid, 0))
+    for voted in range(quorum, seats + 1):
+        for paid in range(voted + 1):
+            for returned, payout in enumerate((DISPUTED[Outcome.MATCH], ANSWERED)):
+                to = payout.amounts(fees_alone, paid, voted)
+                rows.append(row(Situation.RELEASE_OVER, AuditKind.DISPUTE, Outcome.MATCH, to, voted, paid, returned))
+    asked = replace(fees_alone, counter_bond=0)
+    for paid in range(seats + 1):
+        to = AGAIN[Outcome.MATCH].amounts(asked, paid)
+        rows.append(row(Situation.ASKED_AGAIN, AuditKind.AGAIN, Outcome.MATCH, to, paid, paid, 0))
     return rows
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from fitchain.cli.app import run
-from tests.agreements import Parties
 from tests.chain_fixtures import PASSPHRASE, Account, Devnet
+
+if TYPE_CHECKING:
+    from tests.agreements import Parties
 
 Fitchain = Callable[..., tuple[int, dict[str, Any], str]]
 """Runs a command of an account's home, `typed` answering what it asks: exit code, JSON object, what

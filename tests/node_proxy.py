@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.request import Request, urlopen
@@ -14,10 +15,43 @@ from urllib.request import Request, urlopen
 Verdict = tuple[int, dict[str, Any] | None] | None
 """None lets a request pass; else the HTTP status, and the JSON-RPC error to answer with."""
 
+Batch = list[dict[str, Any]]
+
+
+@dataclass
+class Traffic:
+    """What went through a proxy.
+
+    Args:
+        posts: methods of each HTTP request, in order.
+    """
+
+    posts: list[list[str]] = field(default_factory=list)
+
+    @property
+    def requests(self) -> int:
+        """How many HTTP requests there were."""
+        return len(self.posts)
+
+
+@contextmanager
+def counting(upstream: str) -> Iterator[tuple[str, Traffic]]:
+    """Run a proxy that lets everything pass and counts; yields its URL and what went through."""
+    traffic = Traffic()
+
+    def whole(calls: Batch) -> None:
+        traffic.posts.append([call["method"] for call in calls])
+
+    with proxy(upstream, lambda _: None, whole=whole) as url:
+        yield url, traffic
+
 
 @contextmanager
 def proxy(
-    upstream: str, judge: Callable[[dict[str, Any]], Verdict], posted: Callable[[], None] = lambda: None
+    upstream: str,
+    judge: Callable[[dict[str, Any]], Verdict],
+    posted: Callable[[], None] = lambda: None,
+    whole: Callable[[Batch], tuple[int, Any] | None] = lambda calls: None,
 ) -> Iterator[str]:
     """Run a proxy before a node; yields its URL.
 
@@ -25,6 +59,8 @@ def proxy(
         upstream: the node's URL.
         judge: says of every single JSON-RPC request whether it passes.
         posted: is told of every HTTP request, which may hold several of them.
+        whole: says of every HTTP request whether it passes, by None; else the status and the JSON
+            value to answer with.
     """
 
     class Door(BaseHTTPRequestHandler):
@@ -34,8 +70,11 @@ def proxy(
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             posted()
-            calls = json.loads(body)
-            for call in calls if isinstance(calls, list) else [calls]:
+            parsed = json.loads(body)
+            calls = parsed if isinstance(parsed, list) else [parsed]
+            if (answer := whole(calls)) is not None:
+                return self.answer(answer[0], json.dumps(answer[1]).encode())
+            for call in calls:
                 if (verdict := judge(call)) is not None:
                     status, error = verdict
                     return self.answer(

@@ -30,7 +30,7 @@ from fitchain.pod.values.digest import ZERO, Digest
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.ids import WHOLE_POOL, AgreementId
 from tests.agreements import GROUP, KEY, WEIGHTS, Parties, anchored
-from tests.audit_actors import DISPUTE, FULL_STAKE, TERMS, StakedVerifiers
+from tests.audit_actors import DISPUTE, TERMS, StakedVerifiers
 from tests.chain_fixtures import ETHER, PASSPHRASE, Account, Devnet
 from tests.cli_fixtures import Fitchain
 from tests.limits import LIMIT_S
@@ -209,60 +209,6 @@ def test_approval_shows_who_would_judge(
     assert fitchain(account, "job", "approve", str(audited.request()))[1]["panel"] is None
     assert run(["job", "approve", str(audited.request(audit=terms)), "--home", str(owner.home.settings.home)]) == 0
     assert "all accounts that have staked" in capsys.readouterr().out
-
-
-# Panels
-
-
-def test_panel_is_made_extended_shown_and_listed(
-    fitchain: Fitchain, parties: Parties, staked_verifiers: StakedVerifiers
-) -> None:
-    members = [one.address for one in staked_verifiers.verifiers]
-    code, made, _ = fitchain(parties.owner, "panel", "create", "clinic", members[0].lower(), SOMEBODY)
-    assert code == 0 and made["members"] == [members[0], SOMEBODY]
-    short = made["panel"][:10]
-    assert fitchain(parties.owner, "panel", "extend", short, members[1])[1]["members"][2] == members[1]
-    shown = fitchain(parties.scientist, "panel", "show", short)[1]
-    assert [member["active"] for member in shown["members"]] == [True, False, True]
-    assert fitchain(parties.owner, "panel", "list")[1]["panels"][-1]["name"] == "clinic"
-    for arguments, kind in (
-        (("extend", short, SOMEBODY), "InputRefused"),
-        (("extend", short, ANOTHER, ANOTHER), "InputRefused"),
-        (("create", "x", "nobody"), "InputRefused"),
-        (("create", "", ANOTHER), "InputRefused"),
-        (("show", "0x" + "9" * 64), "NotFound"),
-    ):
-        code, error, _ = fitchain(parties.owner, "panel", *arguments)
-        assert (code, error["error"]["kind"]) == (3, kind) and error["error"]["hint"], arguments
-    code, error, _ = fitchain(parties.scientist, "panel", "extend", short, ANOTHER)
-    assert (code, error["error"]["kind"]) == (3, "AccessRefused")
-
-
-# A verifier's stake
-
-
-def test_verifier_stakes_leaves_and_takes_its_stake_back(
-    fitchain: Fitchain, open_account: Callable[..., Account], pass_time: Callable[[int], None]
-) -> None:
-    one = open_account(units=FULL_STAKE)
-
-    def call(name: str) -> tuple[int, dict[str, Any]]:
-        code, told, _ = fitchain(one, "verifier", name)
-        return code, told
-
-    assert call("status")[1]["number"] is None
-    assert "fitchain verifier stake" in call("unstake")[1]["error"]["hint"]
-    assert call("stake")[1]["active"]
-    assert call("stake") == (0, call("stake")[1])
-    assert call("withdraw")[1]["withdrawn"] == "0"
-    left = call("unstake")[1]
-    assert not left["active"] and left["unbonded"]
-    assert [call(name)[0] for name in ("unstake", "stake")] == [3, 3]
-    assert call("withdraw")[1]["withdrawn"] == "0"
-    pass_time(Audits(one.chain).unbonding_time() + 1)
-    assert call("withdraw")[1]["withdrawn"] == "1000"
-    assert call("stake")[1]["active"]
-    call("unstake")
 
 
 # An audit as it goes

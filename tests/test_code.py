@@ -20,7 +20,7 @@ from fitchain.pod.ports.chain.rpc import Node
 from fitchain.pod.values.digest import sha256
 from fitchain.pod.values.errors import ChainUnusable
 from tests.chain_fixtures import Devnet
-from tests.node_proxy import Verdict, proxy
+from tests.node_proxy import counting
 
 ALL = (DIRECTORY, *CONTRACTS)
 EMPTY = "0x1111111111111111111111111111111111111111"
@@ -97,21 +97,14 @@ def test_file_with_another_number_is_refused(running_devnet: Devnet, tmp_path: P
 def test_connecting_costs_one_request_where_the_chain_is_known_and_two_elsewhere(
     running_devnet: Devnet, tmp_path: Path, known: bool
 ) -> None:
-    requests, methods = [0], []
-
-    def judge(call: dict[str, Any]) -> Verdict:
-        methods.append(call["method"])
-        return None
-
-    def count() -> None:
-        requests[0] += 1
-
-    with proxy(running_devnet.record.rpc, judge, count) as url:
+    with counting(running_devnet.record.rpc) as (url, traffic):
         place = replace(running_devnet.settings(tmp_path), rpc=url, chain_id=31337 if known else None)
         assert connect(place).constants == connect(running_devnet.settings(tmp_path)).constants
-        assert requests == [1 if known else 2] and methods.count("eth_getCode") == len(ALL) + 1
+        assert traffic.requests == (1 if known else 2)
+        assert sum(post.count("eth_getCode") for post in traffic.posts) == len(ALL) + 1
+        traffic.posts.clear()
         connect(place)
-        assert requests == [2 if known else 3] and methods.count("eth_getCode") == len(ALL) + 1
+        assert traffic.posts == [["eth_chainId", "eth_getBlockByNumber"]]
 
 
 @pytest.fixture

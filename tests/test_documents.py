@@ -9,7 +9,9 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from fractions import Fraction
 from itertools import pairwise
+from math import comb
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,12 @@ from fitchain.cli.app import app
 from fitchain.pod.compute.environment import installed_torch
 from fitchain.pod.compute.environment.classes import refuse_other_host, shipped_probe
 from fitchain.pod.parties.owner.pod import KEEP_S
+from fitchain.pod.ports.chain.base import FIT
+from fitchain.pod.ports.chain.deploy import FEE_FLOOR, TURN_BLOCKS
 from fitchain.pod.ports.settings import Settings
 from fitchain.pod.ports.store.endpoints import ENDPOINT_BYTES, MOST_ADDRESSES
+from fitchain.pod.proof.audit.cost import Sampling
+from fitchain.pod.proof.audit.plan import STAKE_IN_FEES, default_draws, default_money
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import EnvironmentRefused
 from fitchain.pod.values.recipe import Environment
@@ -36,7 +42,7 @@ HISTORY = ROOT / "CHANGELOG.md"
 CURRENT = [path for path in DOCUMENTS if path != HISTORY]
 PROBE = ("fitchain.pod.compute.environment", "probe", "cpu-x86-64-v3", "1")
 NAMED_FILE = re.compile(r"^(?:pod|cli|scripts|tests|contracts|docs|examples|snapshots|fitchain(?=/__init__))/[\w./-]+$")
-CONTRACT_CALL = re.compile(r"^(?:FitCoin|Registry|Agreements|ProofOfTrain|Audits)\.[a-z]\w+$")
+CONTRACT_CALL = re.compile(r"^(?:FitCoin|Directory|Registry|Verifiers|Agreements|ProofOfTrain|Audits)\.[a-z]\w+$")
 
 
 # What a document names
@@ -133,10 +139,10 @@ def test_tour_says_where_each_step_of_a_job_is_done() -> None:
 # Numbers that a document tells
 
 
-def constant(name: str) -> int:
+def constant(name: str, path: str) -> int:
     """A constant of the contracts, in whole FIT where it is an amount."""
-    match = re.search(rf"constant {name} = (\d+)", (ROOT / "contracts" / "types" / "Audit.sol").read_text())
-    assert match, f"no contract has the constant {name}"
+    match = re.search(rf"constant {name} = (\d+)", (ROOT / "contracts" / path).read_text())
+    assert match, f"{path} has no constant {name}"
     return int(match[1])
 
 
@@ -150,15 +156,43 @@ PYTHONS = "3.11 to 3.14"
 """As set-up says it (tests/test_packaging.py)."""
 IN_WORDS = {2: "twice", 8: "eight", 30: "thirty", 60: "a minute"}
 
+
+def figures_of_the_example() -> list[str]:
+    """What docs/trust.md says of a job of 100 FIT, 1,000 segments and three verifiers."""
+    sampling = Sampling(1000, default_draws(1000, 1))
+    fee, bond = (amount // FIT for amount in default_money(100 * FIT, sampling, 3, FEE_FLOOR, None, None))
+    missed = [
+        f"{float(sampling.detection(share)):.1%}".replace("%", " %") for share in (Fraction(1, 998), Fraction(1, 10))
+    ]
+    quorums = [sum(comb(m, k) * 2 ** (m - k) for k in range(m // 2 + 1, m + 1)) / 3**m for m in (3, 5, 7)]
+    pool_stake = constant("poolStake", "Verifiers.sol")
+    three, five, seven = (f"{share:.0%}".replace("%", " %") for share in quorums)
+    return [
+        f"they draw {sampling.drawn_segments} segments and look at {sampling.audited}",
+        f"a seat earns {fee} FIT and locks {STAKE_IN_FEES * fee} FIT, the bond is {bond} FIT, a counter-bond {fee} FIT",
+        f"{100 + bond} FIT, price and bond, with a chance of {missed[0]}",
+        f"{100 + bond} FIT with {missed[1]}",
+        f"two seats have {2 * STAKE_IN_FEES * fee} FIT at stake",
+        f"{4 * fee} FIT: fees and counter-bond",
+        f"{STAKE_IN_FEES * fee} FIT against a quorum, as much as twenty audits earn",
+        f"{STAKE_IN_FEES * fee // 10} FIT, a tenth of the seat's stake",
+        f"in {three} of the draws of three seats, in {five} of five and in {seven} of seven",
+        f"{pool_stake:,} FIT a place, locked for {constant('unbondingTime', 'Verifiers.sol')} days",
+        f"after {TURN_BLOCKS} blocks anybody draws",
+        f"the deployment's floor ({FEE_FLOOR // FIT} FIT)",
+    ]
+
+
 NUMBERS = {
     "docs/audits.md": [
-        f"Verifiers lock a stake of {constant('FULL_STAKE'):,} FIT",
-        f"is replaced, at most {IN_WORDS[constant('ROUND_LIMIT') - 1]}",
+        f"A place in the pool costs {constant('poolStake', 'Verifiers.sol'):,} FIT",
+        f"is drawn again, at most {IN_WORDS[constant('REDRAW_LIMIT', 'types/Audit.sol')]}",
     ],
     "docs/architecture.md": [f"and {IN_WORDS[int(Settings.store_patience_s)]} (`store_patience_s`)"],
     "docs/trust.md": [
         f"{IN_WORDS[KEEP_S // 86_400]} days after the job's last event",
         f"at most {ENDPOINT_BYTES} bytes and {IN_WORDS[MOST_ADDRESSES]} addresses",
+        *figures_of_the_example(),
     ],
     "docs/format.md": [
         f"ASCII of at most {ENDPOINT_BYTES} bytes",

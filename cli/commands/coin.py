@@ -25,13 +25,14 @@ def balance(
     """Show an account's FIT and ETH, and what waits to be collected."""
     home = session.reader
     account = find_address(address) if address else session.own_address()
-    verifier = home.audits.verifier(account)
+    verifier = home.verifiers.verifier(account)
     values: dict[str, Any] = {
         "address": account,
         "fit": format_fit(home.chain.fit_balance(account)),
         "eth": format_fit(home.chain.balance(account)),
         "owed": format_fit(home.agreements.owed(account)),
         "staked": format_fit(verifier.stake),
+        "leaving": format_fit(verifier.unbonding),
         "earned": format_fit(verifier.earned),
     }
     pairs = [

@@ -1,4 +1,4 @@
-"""`fitchain verifier`: the stake with which an account can be drawn, and what it earned."""
+"""`fitchain verifier`: the stake with which an account takes seats, and what it earned."""
 
 from __future__ import annotations
 
@@ -9,50 +9,56 @@ import typer
 
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.ids import find_address
-from fitchain.cli.views.amounts import counted, format_duration, format_fit
+from fitchain.cli.views.amounts import counted, format_duration, format_fit, parse_fit
 from fitchain.cli.views.output import KeyValues, Report, Rows
-from fitchain.pod.values.errors import Unusable
+from fitchain.pod.values.errors import InputRefused
 
 if TYPE_CHECKING:
     from fitchain.pod.jobs.home import Home
-    from fitchain.pod.ports.agreement import Audit, Verifier
+    from fitchain.pod.jobs.staking import VerifierStatus
 
 app = group("verifier", "Stake, be drawn, collect fees.")
 
+ALL = "all"
+
 
 @command(app, "stake")
-def stake(session: Session) -> Report:
-    """Lock a verifier's stake, or what is missing of it.
+def stake(
+    session: Session,
+    amount: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="AMOUNT", help="FIT to add; else what is missing of a place in the pool.", show_default=False
+        ),
+    ] = None,
+) -> Report:
+    """Lock a stake, and commit to the hash chain that seats reveal.
 
-    From the next block on this account can be drawn.
+    A seat reserves what its terms ask for; the rest is free for others. To be drawn, join a panel
+    or the pool then.
     """
-    home = session.home
-    before = home.audits.verifier(home.keys.address)
-    if before.active:
-        return _status(home, before, "staked already")
-    if (left := _bound_for(home, before)) > 0:
-        raise Unusable(
-            f"the stake of {before.address} is bound for {format_duration(left)} more: it is leaving",
-            "stake again after that time",
-        )
-    home.audits.stake()
-    return _status(home, home.audits.verifier(before.address), "staked")
+    from fitchain.pod.jobs.staking import stake
+
+    added = stake(session.home, parse_fit(amount) if amount is not None else None)
+    line = f"staked {format_fit(added)} FIT" if added else "staked already"
+    return _status(session.home, line, added=format_fit(added))
 
 
 @command(app, "unstake")
-def unstake(session: Session) -> Report:
-    """Leave; the stake is free after the unbonding time.
+def unstake(
+    session: Session,
+    amount: Annotated[str, typer.Argument(metavar="AMOUNT|all", help="FIT that no seat has reserved, or all of it.")],
+) -> Report:
+    """Take stake back; it is free after the unbonding time.
 
-    No audit that is opened later draws this account. What it sits in already, it must still do.
+    What this account sits in already, it must still do.
     """
-    home = session.home
-    before = home.audits.verifier(home.keys.address)
-    if not before.stake:
-        raise Unusable(f"{before.address} has no stake", "lock one: fitchain verifier stake")
-    if before.unbonded:
-        raise Unusable(f"{before.address} is leaving already", "see `fitchain verifier status`")
-    home.audits.unstake()
-    return _status(home, home.audits.verifier(before.address), "leaving")
+    from fitchain.pod.jobs.staking import unstake
+
+    if amount != ALL and not parse_fit(amount):
+        raise InputRefused("the amount is zero", "name how much is to leave, or all")
+    leaving = unstake(session.home, None if amount == ALL else parse_fit(amount))
+    return _status(session.home, f"{format_fit(leaving)} FIT is leaving", leaving=format_fit(leaving))
 
 
 @command(app, "status")
@@ -62,21 +68,47 @@ def status(
         str | None, typer.Argument(metavar="ADDRESS", help="Another account than this home's.", show_default=False)
     ] = None,
 ) -> Report:
-    """Show a verifier's stake, fees and open audits."""
-    home = session.reader
-    record = home.audits.verifier(find_address(address) if address else session.own_address())
-    report, audits = _status(home, record), _seats_of(home, record.address)
-    now = home.chain.block("latest").timestamp
-    values = [
-        {"agreement": audit.id, "seat": seat, "phase": audit.phase.name.capitalize(), "deadline": audit.deadline}
-        for seat, audit in audits
-    ]
-    rows = [
-        (audit.id.short, seat, audit.phase.name.lower(), format_duration(max(audit.deadline - now, 0)))
-        for seat, audit in audits
-    ]
-    table = Rows(("job", "seat", "phase", "time left"), rows, right=("seat",), empty="sits in no open audit")
-    return Report({**report.values, "audits": values}, [*report.views, table])
+    """Show a verifier's stake, fees, places and open seats, and what to do next."""
+    return _status(session.reader, None, find_address(address) if address else session.own_address())
+
+
+@command(app, "present")
+def present(session: Session) -> Report:
+    """Say that this account is there again after it let a joining window pass.
+
+    Until then nobody draws it. Its pod says so by itself when it starts.
+    """
+    from fitchain.pod.jobs.staking import come_back
+
+    was_away = come_back(session.home)
+    return _status(session.home, "is there again" if was_away else "was not away", was_away=was_away)
+
+
+@command(app, "renew")
+def renew(session: Session) -> Report:
+    """Commit to the hash chain anew where that is due.
+
+    The running pod does this by itself in time. Seats of audits that are open already can then not
+    be taken any more.
+    """
+    from fitchain.pod.jobs.staking import renew_chain
+
+    renewed = renew_chain(session.home)
+    return _status(session.home, "renewed" if renewed else "stands: nothing to renew", renewed=renewed)
+
+
+@command(app, "withdraw")
+def withdraw(session: Session) -> Report:
+    """Collect the fees earned, and what of the stake is free."""
+    from fitchain.pod.jobs.staking import withdraw
+
+    home = session.home
+    due, receipt = withdraw(home)
+    values: dict[str, Any] = {"withdrawn": format_fit(due), "address": home.keys.address}
+    if receipt is None:
+        return Report(values, ["nothing is waiting for this account"])
+    pairs = [("withdrawn", f"{values['withdrawn']} FIT"), ("to", home.keys.address)]
+    return Report({**values, "transaction": receipt.transaction}, [KeyValues(pairs)])
 
 
 @command(app, "show")
@@ -94,7 +126,7 @@ def show(
     panels = [id for id, members in trusted.panels.items() if record.address in members]
     values: dict[str, Any] = {
         "verifier": record.address,
-        "active": record.active,
+        "away": record.away,
         "stake": format_fit(record.stake),
         "staked_block": history.since,
         "audits_joined": history.joined,
@@ -103,6 +135,7 @@ def show(
         "votes": {outcome.name.capitalize(): count for outcome, count in sorted(history.voted.items())},
         "audits_absent": history.absent,
         "audits_lost": history.lost,
+        "joining_windows_passed": history.silent,
         "penalties": format_fit(history.penalties),
         "distinct_owners": history.owners,
         "audits_not_looked_at": history.beyond,
@@ -113,9 +146,9 @@ def show(
     beyond = f", of the newest; {history.beyond} older ones were not looked at" if history.beyond else ""
     pairs = [
         ("verifier", record.address),
-        ("stake", f"{values['stake']} FIT, {'can be drawn' if record.active else 'cannot be drawn'}"),
+        ("stake", f"{values['stake']} FIT{', away' if record.away else ''}"),
         ("audits", f"{history.done} done for {counted(history.owners, 'owner')}; votes: {votes}{beyond}"),
-        ("seats", f"{history.joined} taken, {history.declined} declined"),
+        ("seats", f"{history.joined} taken, {history.declined} declined, {history.silent} not answered"),
         ("absent", counted(history.absent, "time")),
         ("lost", f"{counted(history.lost, 'time')}; {values['penalties']} FIT of penalties in all"),
         ("trusted", _trusted(values["trusted_account"], len(panels))),
@@ -129,61 +162,79 @@ def _trusted(account: bool, panels: int) -> str:
     return f"{' and '.join(places)}, by this home's list" if places else "not by this home's list"
 
 
-@command(app, "withdraw")
-def withdraw(session: Session) -> Report:
-    """Collect the fees earned, and the stake once it is free."""
-    home = session.home
-    before = home.audits.verifier(home.keys.address)
-    free = bool(before.unbonded) and _bound_for(home, before) <= 0
-    due = before.earned + (before.stake if free else 0)
-    if not due:
-        left = _bound_for(home, before)
-        hint = f"; the stake is free in {format_duration(left)}" if left > 0 else ""
-        return Report({"withdrawn": "0", "address": before.address}, [f"nothing is waiting for this account{hint}"])
-    receipt = home.audits.withdraw()
-    values = {"withdrawn": format_fit(due), "address": before.address, "transaction": receipt.transaction}
-    return Report(values, [KeyValues([("withdrawn", f"{values['withdrawn']} FIT"), ("to", before.address)])])
+def _status(home: Home, line: str | None, address: str | None = None, **done: Any) -> Report:
+    """How an account stands, after what was done."""
+    from fitchain.pod.jobs.staking import read_status
 
-
-def _status(home: Home, record: Verifier, what: str | None = None) -> Report:
-    values = {
-        "address": record.address,
-        "active": record.active,
-        "stake": format_fit(record.stake),
-        "full_stake": format_fit(home.audits.full_stake()),
-        "earned": format_fit(record.earned),
-        "unbonded": record.unbonded or None,
-        "number": record.number or None,
-    }
+    status = read_status(home, address or home.keys.address)
+    verifier, values = status.verifier, _values(status)
+    places = [*(["the pool"] if status.in_pool else []), *(f"{name} ({id.short})" for id, name in status.panels)]
     pairs: list[tuple[str, Any]] = [
-        ("verifier", record.address),
-        ("stake", f"{values['stake']} of {values['full_stake']} FIT"),
-        ("can be drawn", _drawable(home, record)),
-        ("earned", f"{values['earned']} FIT{', to collect: fitchain verifier withdraw' if record.earned else ''}"),
+        ("verifier", verifier.address),
+        ("stake", f"{values['stake']} FIT, {values['free']} free"),
+        ("stands in", ", ".join(places) or "no panel, and not in the pool"),
+        ("can be drawn", _drawable(status)),
+        ("earned", f"{values['earned']} FIT{', to collect: fitchain verifier withdraw' if verifier.earned else ''}"),
     ]
-    return Report(values, [*([what] if what else []), KeyValues(pairs)])
+    if verifier.unbonding:
+        pairs.append(("leaving", _leaving(status)))
+    rows = [
+        (audit.ref.short, seat.number, audit.phase.name.lower(), format_duration(max(audit.deadline - status.now, 0)))
+        for seat, audit in status.seats
+    ]
+    table = Rows(("audit", "seat", "phase", "time left"), rows, right=("seat",), empty="sits in no open audit")
+    return Report({**done, **values}, [*([line] if line else []), KeyValues(pairs), table])
 
 
-def _drawable(home: Home, record: Verifier) -> str:
-    if record.active:
+def _values(status: VerifierStatus) -> dict[str, Any]:
+    verifier = status.verifier
+    return {
+        "address": verifier.address,
+        "stake": format_fit(verifier.stake),
+        "locked": format_fit(verifier.locked),
+        "free": format_fit(verifier.free),
+        "earned": format_fit(verifier.earned),
+        "unbonding": format_fit(verifier.unbonding),
+        "unbonded": verifier.unbonded if verifier.unbonding else None,
+        "away": verifier.away,
+        "pool_stake": format_fit(status.pool_stake),
+        "in_pool": status.in_pool,
+        "panels": [id for id, _ in status.panels],
+        "can_be_drawn": status.obstacle is None,
+        "obstacle": status.obstacle and status.obstacle.name,
+        "chain_position": verifier.position if verifier.ever_staked else None,
+        "audits_opened": status.opened,
+        "audits": [
+            {
+                "agreement": audit.id,
+                "ordinal": audit.ref.ordinal,
+                "seat": seat.number,
+                "phase": audit.phase.name.capitalize(),
+                "deadline": audit.deadline,
+            }
+            for seat, audit in status.seats
+        ],
+    }
+
+
+def _drawable(status: VerifierStatus) -> str:
+    from fitchain.pod.jobs.staking import Obstacle
+
+    if (obstacle := status.obstacle) is None:
         return "yes; its pod must run: fitchain pod verifier"
-    if not record.number:
-        return "no; it never staked: fitchain verifier stake"
-    if not record.unbonded:
-        return "no; a penalty took a part of its stake: fitchain verifier stake"
-    if (left := _bound_for(home, record)) > 0:
-        free = time.strftime("%Y-%m-%d %H:%M", time.localtime(record.unbonded))
-        return f"no; it is leaving, and its stake is free in {format_duration(left)}, {free}"
-    return f"no; it left{', and its stake is free: fitchain verifier withdraw' if record.stake else ''}"
+    steps = {
+        Obstacle.NEVER_STAKED: "fitchain verifier stake",
+        Obstacle.AWAY: "fitchain verifier present, or start its pod",
+        Obstacle.STANDS_NOWHERE: "fitchain panel join PANEL, or fitchain panel join pool",
+        Obstacle.TOO_LITTLE_FREE: "fitchain verifier stake",
+        Obstacle.CHAIN_BEHIND: "fitchain verifier renew, or start its pod",
+    }
+    return f"no; {obstacle.value}: {steps[obstacle]}"
 
 
-def _bound_for(home: Home, record: Verifier) -> int:
-    """Seconds until a leaving verifier's stake is free; at most 0 where it is, or stays."""
-    return record.unbonded - home.chain.block("latest").timestamp if record.unbonded else 0
-
-
-def _seats_of(home: Home, address: str) -> list[tuple[int, Audit]]:
-    """The open audits in which an account sits, with its seat."""
-    ids = {draw.id: None for draw in home.audits.draws() if address in draw.seats}
-    seated = [(audit.seat_of(address), audit) for audit in map(home.audits.read, ids)]
-    return [(seat.number, audit) for seat, audit in seated if seat is not None and not audit.phase.over]
+def _leaving(status: VerifierStatus) -> str:
+    amount = format_fit(status.verifier.unbonding)
+    if not status.bound_s:
+        return f"{amount} FIT, free: fitchain verifier withdraw"
+    free = time.strftime("%Y-%m-%d %H:%M", time.localtime(status.verifier.unbonded))
+    return f"{amount} FIT, free in {format_duration(status.bound_s)}, {free}"

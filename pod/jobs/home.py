@@ -24,7 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from uuid import uuid4
 
-from fitchain.pod.jobs.journal import Journal
+from fitchain.pod.jobs.journal import Journal, require_own
 from fitchain.pod.ports.agreement import Agreements, Audits
 from fitchain.pod.ports.chain import Chain, connect
 from fitchain.pod.ports.keys import KeyInfo, Keys, create, unlock
@@ -78,7 +78,9 @@ class Home(AbstractContextManager["Home"]):
             AccessRefused: the passphrase is wrong.
             NotFound: the home has no such key, or no deployment is known.
             ChainUnusable: the node or its contracts are not there.
+            InputRefused: another version of Fitchain made the home, or its deployment.
         """
+        require_own(settings.home / "journal.db")
         keys = unlock(settings.home, settings.key, passphrase()) if passphrase else None
         chain = connect(settings, keys)
         return cls(chain.settings, chain, open_store(chain.settings, log), Journal(settings.home / "journal.db"), keys)

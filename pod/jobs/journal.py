@@ -15,7 +15,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from fitchain.pod.values.errors import InputRefused, NotFound
 from fitchain.pod.values.ids import AgreementId, AuditRef, DatasetId, ModelId, Subject
 
 SCHEMA_VERSION = 2
+"""Version 1 is that of Fitchain 0.2, whose journals hold agreements of protocol 1."""
 
 _SCHEMA = """
 CREATE TABLE datasets(
@@ -110,10 +111,11 @@ class Journal:
         path: the database file; made with mode 0600 when absent.
 
     Raises:
-        InputRefused: it is that of another release.
+        InputRefused: another version of Fitchain wrote it.
     """
 
     def __init__(self, path: Path) -> None:
+        require_own(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600, exist_ok=True)
         self._lock = threading.RLock()
@@ -122,10 +124,7 @@ class Journal:
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = FULL")
         with self._writing() as database:
-            version = database.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, SCHEMA_VERSION):
-                raise _made_by_another_release(path, version)
-            if not version:
+            if database.execute("PRAGMA user_version").fetchone()[0] < SCHEMA_VERSION:
                 for statement in _SCHEMA.split(";"):
                     database.execute(statement)
                 database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
@@ -320,12 +319,25 @@ class Journal:
         ]
 
 
-def _made_by_another_release(path: Path, version: int) -> InputRefused:
-    release = "Fitchain 0.2" if version == 1 else "a newer Fitchain"
-    return InputRefused(
-        f"the home {path.parent} is one of {release}, whose contracts and formats are others",
-        "make a home of this release with `fitchain keys new --home FOLDER`, or use that release for this one",
-    )
+def require_own(path: Path) -> None:
+    """Check that a journal, where there is one, is not another version's; nothing is written.
+
+    Raises:
+        InputRefused: it is.
+    """
+    if not path.exists():
+        return
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", timeout=30, uri=True)) as database:
+        version = database.execute("PRAGMA user_version").fetchone()[0]
+    if version == 1:
+        raise InputRefused(
+            f"{path.parent} is a home of Fitchain 0.2, which protocol 2 does not read: its datasets and jobs are "
+            "those of other contracts",
+            f"make a new home; a key goes along: `fitchain keys backup FILE --home {path.parent}`, then "
+            "`fitchain keys import FILE --home NEW`",
+        )
+    if version > SCHEMA_VERSION:
+        raise InputRefused(f"{path} is of a later Fitchain: its version is {version}, and this one's {SCHEMA_VERSION}")
 
 
 def _entry(row: sqlite3.Row) -> Entry:

@@ -9,6 +9,7 @@ and the chain.
     passphrase  from a file or from whoever is asked
     keys        account and age identity, encrypted at rest
     registry    pods, datasets and models as the chain knows them
+    verifiers   stakes, hash chains, places in panels and the pool
     trust       whom this home relies on: panels as they stood, and verifiers' accounts
     agreement   terms, life cycle, audits and proof, as typed calls
 

@@ -30,6 +30,10 @@ WORK = 1 << 17
 Cheat Sheet, scrypt)."""
 
 BACKUP_VERSION = "fitchain/keys/v2"
+IMPORTED_VERSIONS = ("fitchain/keys/v1", BACKUP_VERSION)
+"""The same two keystores under either name: an account with money in it outlives the version of
+Fitchain that made it. What is derived from the identity does not."""
+
 _AGE_PREFIX = "age-secret-key-"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _HEX_KEY = re.compile(r"(?:0x)?([0-9a-fA-F]{64})")
@@ -146,7 +150,7 @@ def import_key(home: Path, name: str, source: Path, passphrase: str, work: int =
     if match := _HEX_KEY.fullmatch(text):
         return _keep(home, _keys(name, bytes.fromhex(match[1]), _new_scalar(), source), passphrase, work)
     body = _parse(source, text)
-    if body.get("version") == BACKUP_VERSION:
+    if body.get("version") in IMPORTED_VERSIONS:
         return _keep(
             home, _opened(name, body.get("account"), body.get("identity"), passphrase, source), passphrase, work
         )

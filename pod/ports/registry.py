@@ -5,7 +5,7 @@ Identities are set once; owners may retire them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from fitchain.pod.ports.chain.base import Event
 from fitchain.pod.ports.chain.client import Chain
 from fitchain.pod.ports.store.base import Cid
-from fitchain.pod.ports.verifiers import PAGE, Member, Verifiers
+from fitchain.pod.ports.verifiers import PAGE, Member, Verifiers, no_panel
 from fitchain.pod.values.digest import ZERO, Digest, Root
 from fitchain.pod.values.errors import InputRefused, NotFound, Reverted
 from fitchain.pod.values.ids import NO_MODEL, DatasetId, ModelId, PanelId
@@ -294,7 +294,7 @@ class Registry:
         """
         record = self.panel_record(id)
         if block is not None and record.block > block:
-            raise _no_panel(id)
+            raise no_panel(id)
         return _entries([record], self._first_pages([record.number], block), self.chain, block)[0]
 
     def panels_of(self, ids: Sequence[PanelId]) -> list[PanelEntry | None]:
@@ -319,12 +319,30 @@ class Registry:
         """
         created = self.chain.events("Registry", "PanelCreated", id=id)
         if not created:
-            raise _no_panel(id)
+            raise no_panel(id)
         return _record(created[0])
 
     def panel_ids(self) -> list[PanelId]:
         """The ids of all panels, oldest first; nothing of the panels themselves is read."""
         return [event.args["id"] for event in self.chain.events("Registry", "PanelCreated")]
+
+    def panel_names(self, numbers: Collection[int]) -> dict[int, tuple[PanelId, str]]:
+        """Ids and names of panels by their numbers."""
+        created = [event.args for event in self.chain.events("Registry", "PanelCreated")] if numbers else []
+        return {args["number"]: (args["id"], args["name"]) for args in created if args["number"] in numbers}
+
+    def newest_panels(self, most: int, creator: str | None = None) -> tuple[list[PanelRecord], int]:
+        """How the newest panels came about, oldest first, and how many older ones there are.
+
+        Args:
+            most: how many are read.
+            creator: only panels of that account.
+        """
+        indexed: dict[str, Any] = {"creator": creator} if creator else {}
+        created = self.chain.events("Registry", "PanelCreated", **indexed)
+        newest = created[-most:]
+        self.chain.read_times(event.block for event in newest)
+        return [_record(event) for event in newest], len(created) - len(newest)
 
     def panels(self) -> list[PanelEntry]:
         """Every panel, oldest first."""
@@ -410,10 +428,6 @@ def _entries(
         accounts, joined = tuple(each.account for each in rest), tuple(each.joined for each in rest)
         entries.append(PanelEntry(record.id, record.number, record.creator, record.name, accounts, joined))
     return entries
-
-
-def _no_panel(id: PanelId) -> NotFound:
-    return NotFound(f"no panel {id} was created in this deployment", "its creator knows its id")
 
 
 def _is_cid(data: bytes) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 from fitchain.pod.ports.chain.base import Receipt
 from fitchain.pod.ports.chain.client import Chain
 from fitchain.pod.ports.chain.permit import Permit, sign_permit, struct_of
+from fitchain.pod.values.errors import NotFound, Reverted
 from fitchain.pod.values.ids import WHOLE_POOL, PanelId
 
 NO_LINK = bytes(26)
@@ -32,7 +33,7 @@ class Verifier:
         position: the opening that link belongs to.
         chain_from: audits whose opening number is higher can be joined.
         away: it let a joining window pass and is out of every draw until it is `present`.
-        known: whether it ever staked.
+        ever_staked: whether it is a verifier at all.
     """
 
     address: str
@@ -45,7 +46,7 @@ class Verifier:
     position: int
     chain_from: int
     away: bool
-    known: bool
+    ever_staked: bool
 
     @property
     def free(self) -> int:
@@ -121,7 +122,7 @@ class Verifiers:
         return self._send("present")
 
     def verifier(self, address: str) -> Verifier:
-        """A verifier's account; `known` is false where it never staked."""
+        """A verifier's account; `ever_staked` says whether it is one."""
         return self.verifiers([address])[0]
 
     def verifiers(self, addresses: Sequence[str]) -> list[Verifier]:
@@ -167,18 +168,25 @@ class Verifiers:
         """An account in a panel, or in the pool where the panel is zero.
 
         Raises:
-            Reverted: there is no such panel.
+            NotFound: there is no such panel.
         """
-        kept = self.chain.call("Verifiers", "membership", self.number(panel), account)
-        return Membership(bool(kept["place"]), kept["invited"], kept["joined"], kept["left"])
+        return self.memberships([(self.number(panel), account)])[0]
+
+    def memberships(self, names: Sequence[tuple[int, str]]) -> list[Membership]:
+        """Several accounts in panels, by number and account, in one round trip."""
+        answers = self.chain.call_many([("Verifiers", "membership", name) for name in names])
+        return [Membership(bool(kept["place"]), kept["invited"], kept["joined"], kept["left"]) for kept in answers]
 
     def number(self, panel: PanelId) -> int:
         """What contracts call a panel; 0 for the pool.
 
         Raises:
-            Reverted: there is no such panel.
+            NotFound: there is no such panel.
         """
-        return 0 if panel == WHOLE_POOL else int(self.chain.call("Registry", "panelNumber", panel))
+        try:
+            return 0 if panel == WHOLE_POOL else int(self.chain.call("Registry", "panelNumber", panel))
+        except Reverted as refusal:
+            raise no_panel(panel) if refusal.error == "PanelNotCreated" else refusal from None
 
     def sizes(self, numbers: Iterable[int], block: int | None = None) -> list[int]:
         """How many places several panels have, by their numbers; 0 is the pool.
@@ -186,8 +194,8 @@ class Verifiers:
         Args:
             block: as they stood after that block; None reads them as they stand.
         """
-        places = self.chain.call_many([("Verifiers", "placesOf", (number,)) for number in numbers], block)
-        return [int(place["length"]) for place in places]
+        kept = self.chain.call_many([("Verifiers", "placesOf", (number,)) for number in numbers], block)
+        return [int(places["length"]) for places in kept]
 
     def members(self, number: int, length: int, block: int | None = None) -> list[Member]:
         """Who holds the first `length` places of a panel, by its number; 0 is the pool.
@@ -209,13 +217,18 @@ class Verifiers:
         """How many could be drawn for a request in the next block, besides the three.
 
         Raises:
-            Reverted: there is no such panel.
+            NotFound: there is no such panel.
         """
         _, count = self.chain.call("Verifiers", "standing", self.number(panel), owner, scientist, asker)
         return int(count)
 
     def _send(self, function: str, *args: Any) -> Receipt:
         return self.chain.send("Verifiers", function, *args)
+
+
+def no_panel(id: PanelId) -> NotFound:
+    """What is said of a panel that was never created."""
+    return NotFound(f"no panel {id} was created in this deployment", "see `fitchain panel list`")
 
 
 def _verifier(address: str, kept: dict[str, Any]) -> Verifier:
@@ -230,5 +243,5 @@ def _verifier(address: str, kept: dict[str, Any]) -> Verifier:
         position=kept["position"],
         chain_from=kept["chainFrom"],
         away=kept["away"],
-        known=kept["account"] == address,
+        ever_staked=kept["account"] == address,
     )

@@ -7,6 +7,7 @@
     recipe      what to train and how
     state       named tensors as bytes, and their roots
     leaf        what a transcript says of one checkpoint
+    hash_chain  links that follow from one secret
     graph       a model as data, and the operators that it may use
 
 Imports no other storey.

@@ -3,21 +3,30 @@
 It knows contracts by name, calls and events; what an agreement means is said in `registry` and
 `agreement`. Nothing here imports torch, and reading needs no key.
 
-    base        values: deployment, block, event, receipt, pending transaction, signer
-    abi         the artifacts: call data, events, errors by selector
-    rpc         JSON-RPC to one node; foreign exceptions end here
-    sender      whoever gets transactions of one account to the node
-    queue       the sender with a key of ours: signed, written down, sent, sent again
-    client      typed calls, transactions and events of one deployment
-    connect     the checks before anything is done
-    deploy      the contracts put on a chain, once
-    devnet      a local chain whose time passes
-    node_tools  programs that npm installed
+    base           values: deployment, block, event, receipt, pending transaction, signer
+    abi            the artifacts: call data, events, errors by selector
+    rpc            JSON-RPC to one node; foreign exceptions end here
+    reads          what can be read, as values
+    reader         calls, events and blocks of one deployment, many of them together
+    sender         whoever gets transactions of one account to the node
+    queue          the sender with a key of ours: signed, written down, sent, sent again
+    client         the reader that also sends
+    permit         signed allowances of FIT
+    create2        addresses that follow from what is created
+    plan           which contracts a deployment creates, and where
+    code           whether the contracts that stand are ours
+    connect        the checks before anything is done
+    prerequisites  what a chain must have
+    verification   what a block explorer is given
+    deploy         the contracts put on a chain, once
+    devnet         a local chain whose time passes
+    node_tools     programs that npm installed
 """
 
 from fitchain.pod.ports.chain.base import Block, Deployment, Event, Pending, Receipt, Signer, amount_text
 from fitchain.pod.ports.chain.client import Chain
 from fitchain.pod.ports.chain.connect import connect, connect_unlocked
+from fitchain.pod.ports.chain.reads import Read, ReadBalance, ReadBlock, ReadCall, ReadEvents
 
 __all__ = [
     "Block",
@@ -25,6 +34,11 @@ __all__ = [
     "Deployment",
     "Event",
     "Pending",
+    "Read",
+    "ReadBalance",
+    "ReadBlock",
+    "ReadCall",
+    "ReadEvents",
     "Receipt",
     "Signer",
     "amount_text",

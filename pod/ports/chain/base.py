@@ -91,6 +91,12 @@ class Deployment:
         """
         try:
             body = json.loads(path.read_text())
+            if body["version"] == "fitchain/deployment/v1":
+                raise InputRefused(
+                    f"{path} is a deployment of Fitchain 0.2, whose contracts protocol 2 does not read",
+                    "on a devnet `fitchain deploy` replaces it; elsewhere move it away and deploy anew, or get the "
+                    "file of a deployment of protocol 2",
+                )
             if body["version"] != DEPLOYMENT_VERSION:
                 raise ValueError(f"its version is {body['version']!r}, not {DEPLOYMENT_VERSION!r}")
             addresses = {name: _address(body["contracts"][name]) for name in CONTRACTS}

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 RETRY_S = 5.0
 TIMEOUT_S = 30.0
 FIRST_PAUSE_S = 0.05
-BATCH = 200
+BATCH = 100
+
+# HTTP: too many requests; a gateway without its server, or out of time.
+_BUSY = (429, 502, 503, 504)
 
 T = TypeVar("T")
 Call = tuple[str, list[Any]]
@@ -39,6 +42,7 @@ class Node:
     def __init__(self, url: str, retry_s: float = RETRY_S) -> None:
         self.url = url
         self.retry_s = retry_s
+        self.batch_limit = BATCH
         self._provider = _provider(url)
 
     def request(self, method: str, *params: Any, repeat: bool = True) -> Any:
@@ -63,15 +67,73 @@ class Node:
 
     def batch(self, calls: Sequence[Call]) -> list[Any]:
         """Ask the node several things at once; results in the order asked. Raises as `request`."""
+        answers = self.answers(calls)
+        for answer in answers:
+            if isinstance(answer, NodeRefused):
+                raise answer
+        return answers
+
+    def answers(self, calls: Sequence[Call]) -> list[Any]:
+        """Ask the node several things at once, in as few HTTP requests as it takes.
+
+        At most a hundred go together: few providers take more. Where the node refuses so many, half
+        as many are tried, down to one by one, and it is not asked for more again.
+
+        Args:
+            calls: methods with their parameters.
+
+        Returns:
+            for each call its result, or the `NodeRefused` that answers it.
+
+        Raises:
+            NodeUnreachable: no answer in time.
+        """
         results: list[Any] = []
-        for start in range(0, len(calls), BATCH):
-            part: list[Any] = list(calls[start : start + BATCH])
-            answers = self._retried(partial(self._provider.make_batch_request, part), self.retry_s)
-            if not isinstance(answers, list) or len(answers) != len(part):
-                self._result("several requests at once", answers)
-                raise NodeUnreachable(f"{self.shown} does not answer several requests at once")
-            results += [self._result(method, answer) for (method, _), answer in zip(part, answers, strict=True)]
+        while len(results) < len(calls):
+            part = calls[len(results) : len(results) + self.batch_limit]
+            answers = self._together(part) if len(part) > 1 else [self._alone(*part[0])]
+            if answers is None:
+                self.batch_limit = len(part) // 2
+            else:
+                results += answers
         return results
+
+    def _alone(self, method: str, params: list[Any]) -> Any:
+        try:
+            return self.request(method, *params)
+        except NodeRefused as refusal:
+            return refusal
+
+    def _together(self, part: Sequence[Call]) -> list[Any] | None:
+        """The answers to one batch; None where the node does not take so many at once: each asked
+        by itself will tell what else may be wrong."""
+        answers = self._retried(partial(self._post, part), self.retry_s)
+        if not isinstance(answers, list) or len(answers) != len(part):
+            return None
+        results = [self._answer(method, answer) for (method, _), answer in zip(part, answers, strict=True)]
+        return None if any(isinstance(result, NodeRefused) and _of_the_batch(result) for result in results) else results
+
+    def _post(self, part: Sequence[Call]) -> Any:
+        """Send a batch; None where the node answers that it will not have it."""
+        import requests
+
+        try:
+            return self._provider.make_batch_request([*part])  # type: ignore[list-item]
+        except requests.HTTPError as error:
+            if error.response is not None and error.response.status_code in _BUSY:
+                raise
+            return None
+        except ValueError as error:
+            # No JSON at all. requests' own errors of that kind are those of a broken connection.
+            if isinstance(error, requests.RequestException) and not isinstance(error, requests.JSONDecodeError):
+                raise
+            return None
+
+    def _answer(self, method: str, answer: Any) -> Any:
+        try:
+            return self._result(method, answer)
+        except NodeRefused as refusal:
+            return refusal
 
     @property
     def shown(self) -> str:
@@ -124,6 +186,12 @@ def _provider(url: str) -> HTTPProvider:
     # A proxy for the web is none for this machine's own node.
     session.trust_env = parts.hostname not in ("127.0.0.1", "localhost", "::1")
     return HTTPProvider(url, request_kwargs={"timeout": TIMEOUT_S}, session=session, exception_retry_configuration=None)
+
+
+def _of_the_batch(refusal: NodeRefused) -> bool:
+    """Whether a call was refused for the company it came in: providers that count a batch's calls
+    say so in each answer."""
+    return refusal.code != 3 and "batch" in refusal.message.lower()
 
 
 def _passing(error: Exception) -> bool:

@@ -1,10 +1,11 @@
-"""Payouts: who gets what by an audit's verdict, once for the command line, the documents and the
-contracts' tests.
+"""Payouts: who gets what of the money that an agreement or an audit has locked, once for the
+command line, the documents and the contracts' tests.
 
-The scientist locks the price and the verifiers' fee, and with a dispute a counter-bond; the owner
-its bond. The money itself moves in contracts/Agreements.sol (`concludeAudit`, `settleAudited`,
-`forfeitAudited`) and contracts/Audits.sol (`_tally`, `_conclude`); tests/contracts/Payouts.t.sol
-plays every row of this table against them.
+The scientist locks the price, with verifiers also their fees, and with a dispute a counter-bond;
+the owner its bond; whoever asks for another audit its fees. The money itself moves by
+contracts/libraries/Payouts.sol; tests/contracts/payouts.json holds what this table says for amounts
+that leave odd halves, and tests/contracts/Payouts.t.sol compares the library with it. What a seat
+loses of its stake stands beside: SLASHED_BY and ABSENCE_PART.
 """
 
 from __future__ import annotations
@@ -14,21 +15,92 @@ from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 
-from fitchain.pod.ports.agreement import Audit, AuditTerms, Outcome, Terms
+from fitchain.pod.ports.agreement import Audit, AuditKind, AuditTerms, Outcome, Terms
+from fitchain.pod.values.errors import InputRefused
+
+SLASHED_BY = frozenset({Outcome.MATCH, Outcome.MISMATCH})
+"""The verdicts that cost a seat its whole reserved stake which voted Match or Mismatch otherwise:
+another outcome, or the same with another trace."""
+
+ABSENCE_PART = 10
+"""A seat that joined and was absent, or voted Inconclusive, loses one part in so many of it."""
 
 
 class Goes(Enum):
     """Where a locked amount goes."""
 
     OWNER = "to the owner"
-    SCIENTIST = "to the scientist"
+    SCIENTIST = "back to the scientist"
+    HALVED = "half to the owner, half back to the scientist"
     HALF_TO_SCIENTIST = "half to the scientist, half burned"
     HALF_TO_OWNER = "half to the owner, half burned"
+
+    def shares(self, amount: int) -> tuple[int, int, int]:
+        """An amount as (owner's, scientist's, burned): half of an odd one, where it goes to one
+        side, is rounded down, and so is the owner's half of a price."""
+        half = amount // 2
+        return {
+            Goes.OWNER: (amount, 0, 0),
+            Goes.SCIENTIST: (0, amount, 0),
+            Goes.HALVED: (half, amount - half, 0),
+            Goes.HALF_TO_SCIENTIST: (0, half, amount - half),
+            Goes.HALF_TO_OWNER: (half, 0, amount - half),
+        }[self]
+
+
+@dataclass(frozen=True)
+class Escrow:
+    """What is locked, in base units of FIT.
+
+    Args:
+        price: what is due if nothing is held against the owner: after a divergence less than
+            agreed.
+        bond: the owner's.
+        seats: m, seats whose fees are locked; 0 where none are.
+        fee: f, of a seat.
+        counter_bond: a dispute's.
+    """
+
+    price: int = 0
+    bond: int = 0
+    seats: int = 0
+    fee: int = 0
+    counter_bond: int = 0
+
+    @property
+    def fees(self) -> int:
+        """Of all seats."""
+        return self.seats * self.fee
+
+    @property
+    def whole(self) -> int:
+        """All of it."""
+        return self.price + self.bond + self.fees + self.counter_bond
+
+    @classmethod
+    def of_job(cls, terms: Terms, steps_done: int | None = None, disputed: bool = False) -> Escrow:
+        """What a job has locked from its end on.
+
+        Args:
+            terms: as agreed.
+            steps_done: steps that the run proves; None for all.
+            disputed: whether the scientist disputes, which locks fees and counter-bond.
+        """
+        audit = terms.audit
+        due = terms.price if steps_done is None else terms.price * steps_done // terms.steps
+        seats = audit.dispute_verifiers if disputed else audit.verifiers
+        return cls(due, terms.bond, seats, audit.fee_per_seat, audit.counter_bond if disputed else 0)
+
+    @classmethod
+    def of_another_audit(cls, terms: AuditTerms) -> Escrow:
+        """What whoever asks for another audit has locked."""
+        return cls(seats=terms.verifiers, fee=terms.fee_per_seat)
 
 
 @dataclass(frozen=True)
 class Amounts:
-    """FIT in base units: what each side has, the verifiers' fees together, and what is burned."""
+    """FIT in base units: what each side has, the seats together, and what is burned. Of another
+    audit the asker stands in the scientist's place."""
 
     owner: int
     scientist: int
@@ -41,100 +113,125 @@ class Payout:
     """One row of the table.
 
     Args:
-        price: where it goes; to the owner only for the steps that the run proves, the rest to the
-            scientist.
+        price: where it goes.
         bond: where it goes.
         counter_bond: where that of a dispute goes.
-        fees_from_bond: whether the paid seats' fees are taken out of the bond; else out of the
-            scientist's fee, and the scientist has the rest of that back.
-        paid: votes whose seats have a fee: replays that are not against the verdict; NONE stands
-            for whoever joined.
-        slashed: votes whose seats lose their stake, which is burned: replays that are.
-        awaits_key: whether the owner has to release the model's key first.
+        paid: the vote whose seats have a fee; None where nobody has one.
+        fees_from_bond: whether these fees are taken out of the bond, before it is divided; else out
+            of the locked fees. What is left of these goes back to whoever locked them.
+        awaits_key: whether the seats are paid at the end of a release window: after a complaint
+            only those that released the job's identity, and the others' fees are burned.
     """
 
     price: Goes
     bond: Goes
     counter_bond: Goes
-    fees_from_bond: bool
-    paid: frozenset[Outcome]
-    slashed: frozenset[Outcome] = frozenset()
+    paid: Outcome | None = None
+    fees_from_bond: bool = False
     awaits_key: bool = False
 
-    def amounts(self, terms: Terms, steps_done: int, paid_seats: int) -> Amounts:
-        """What everybody has of what an agreement locked.
+    def amounts(self, escrow: Escrow, paid: int = 0, voted: int | None = None) -> Amounts:
+        """What everybody has of what was locked.
 
         Args:
-            terms: as agreed; those without verifiers are taken to be disputed.
-            steps_done: steps that the run proves.
-            paid_seats: how many seats have a fee.
+            escrow: what was.
+            paid: p, seats that have a fee.
+            voted: v, seats whose vote was the verdict, where that is more; None for `paid`.
+
+        Raises:
+            InputRefused: p <= v <= m does not hold, or somebody is paid where nobody is.
         """
-        audit = terms.audit
-        fees = paid_seats * fee_per_seat(audit)
-        due = terms.price * steps_done // terms.steps if self.price is Goes.OWNER else 0
-        counter_bond = 0 if audit.verifiers else audit.counter_bond
-        rest = terms.bond - fees if self.fees_from_bond else terms.bond
-        shares = [_shares(self.bond, rest), _shares(self.counter_bond, counter_bond), (due, terms.price - due, 0)]
-        shares.append((0, audit.fee if self.fees_from_bond else audit.fee - fees, 0))
+        voted = paid if voted is None else voted
+        if not 0 <= paid <= voted or voted > escrow.seats or (paid and self.paid is None):
+            raise InputRefused(f"{paid} of {voted} seats cannot be paid of {escrow.seats}", "give p <= v <= m")
+        earned, lost = paid * escrow.fee, (voted - paid) * escrow.fee
+        from_bond, from_fees = (earned, 0) if self.fees_from_bond else (0, earned + lost)
+        shares = [
+            self.price.shares(escrow.price),
+            self.bond.shares(escrow.bond - from_bond),
+            self.counter_bond.shares(escrow.counter_bond),
+            (0, escrow.fees - from_fees, 0 if self.fees_from_bond else lost),
+        ]
         owner, scientist, burned = (sum(column) for column in zip(*shares, strict=True))
-        return Amounts(owner, scientist, fees, burned)
+        return Amounts(owner, scientist, earned, burned)
 
-    def cells(self, disputed: bool) -> tuple[str, ...]:
-        """The row in words: price, bond, the verifiers' fees, in a dispute the counter-bond."""
-        price = "the owner's" if self.price is Goes.OWNER else "back to the scientist"
-        price += ", once it has released the model's key" if self.awaits_key else ""
-        lost = f"lost: {'fees first, then ' if self.fees_from_bond else ''}{self.bond.value}"
-        bond = "back" if self.bond is Goes.OWNER else lost
-        votes = " or ".join(vote.name.capitalize() for vote in sorted(self.paid))
-        fees = "a fee each who joined" if Outcome.NONE in self.paid else f"a fee each who voted {votes}"
-        fees += ", from the bond" if self.fees_from_bond else ""
+    def cells(self, kind: AuditKind) -> tuple[str, ...]:
+        """The row in words: price, bond, the seats' fees, in a dispute the counter-bond; of another
+        audit the fees alone."""
+        if kind is AuditKind.AGAIN:
+            return (self._fees("the asker"),)
+        whose = {Goes.OWNER: "the owner's"}.get(self.price, self.price.value)
+        price = f"{whose}{', with the first release of the key' if self.awaits_key else ''}"
+        first = "the seats' fees first, then " if self.fees_from_bond else ""
+        bond = f"back{' with it' if self.awaits_key else ''}" if self.bond is Goes.OWNER else f"lost: {first}"
+        bond += "" if self.bond is Goes.OWNER else self.bond.value
         counter = "back" if self.counter_bond is Goes.SCIENTIST else f"lost: {self.counter_bond.value}"
-        return (price, bond, fees, counter) if disputed else (price, bond, fees)
+        cells = (price, bond, self._fees("the scientist"))
+        return (*cells, counter) if kind is AuditKind.DISPUTE else cells
+
+    def _fees(self, payer: str) -> str:
+        """Who has a fee, and what becomes of the others."""
+        if self.paid is None:
+            return f"nobody; the fees back to {payer}"
+        source, rest = (", from the bond", "fees") if self.fees_from_bond else ("", "rest")
+        return f"a fee each who voted {self.paid.name.capitalize()}{source}; the {rest} back to {payer}"
 
 
-def fee_per_seat(audit: AuditTerms) -> int:
-    """What one paid seat has, in base units; what does not divide stays with the scientist."""
-    return audit.fee // audit.seats if audit.seats else 0
-
-
-_MATCHED = frozenset({Outcome.MATCH})
-_DIFFERED = frozenset({Outcome.MISMATCH})
-_CAUGHT = (Goes.SCIENTIST, Goes.HALF_TO_SCIENTIST, Goes.SCIENTIST, True)
-_ACQUITTED = (Goes.OWNER, Goes.OWNER, Goes.HALF_TO_OWNER, False)
+_CAUGHT = (Goes.SCIENTIST, Goes.HALF_TO_SCIENTIST, Goes.SCIENTIST)
+_MISMATCH = Payout(*_CAUGHT, paid=Outcome.MISMATCH, fees_from_bond=True)
+_WITHHELD = Payout(*_CAUGHT)
 
 AUDITED: Mapping[Outcome, Payout] = MappingProxyType(
     {
-        Outcome.MATCH: Payout(*_ACQUITTED, _MATCHED, _DIFFERED, awaits_key=True),
-        Outcome.MISMATCH: Payout(*_CAUGHT, _DIFFERED, _MATCHED),
-        Outcome.WITHHELD: Payout(*_CAUGHT, _DIFFERED),
-        Outcome.INCONCLUSIVE: Payout(Goes.SCIENTIST, Goes.OWNER, Goes.SCIENTIST, False, _MATCHED | _DIFFERED),
+        Outcome.MATCH: Payout(Goes.OWNER, Goes.OWNER, Goes.HALF_TO_OWNER, paid=Outcome.MATCH, awaits_key=True),
+        Outcome.MISMATCH: _MISMATCH,
+        Outcome.WITHHELD: _WITHHELD,
+        Outcome.INCONCLUSIVE: Payout(Goes.SCIENTIST, Goes.OWNER, Goes.SCIENTIST),
     }
 )
 """By the verdict of an agreed audit."""
 
 DISPUTED: Mapping[Outcome, Payout] = MappingProxyType(
     {
-        Outcome.MATCH: Payout(*_ACQUITTED, _MATCHED, _DIFFERED),
-        Outcome.MISMATCH: AUDITED[Outcome.MISMATCH],
-        Outcome.WITHHELD: AUDITED[Outcome.WITHHELD],
-        # The model is out already, so without verdict the run counts as undisputed.
-        Outcome.INCONCLUSIVE: Payout(Goes.OWNER, Goes.OWNER, Goes.SCIENTIST, False, _MATCHED | _DIFFERED),
+        **AUDITED,
+        # The model is out already and nobody has won, so that emptying a jury gains half a price at most.
+        Outcome.INCONCLUSIVE: Payout(Goes.HALVED, Goes.OWNER, Goes.SCIENTIST),
     }
 )
 """By the verdict of a dispute about a run without agreed verifiers."""
 
-EVIDENCE_WITHHELD = Payout(*_CAUGHT, frozenset({Outcome.NONE}))
-"""Withheld because the owner gave no evidence, so that nobody could vote; of an audit and of a
-dispute."""
+AGAIN: Mapping[Outcome, Payout] = MappingProxyType(
+    {
+        Outcome.MATCH: Payout(Goes.OWNER, Goes.OWNER, Goes.SCIENTIST, paid=Outcome.MATCH),
+        Outcome.MISMATCH: Payout(Goes.OWNER, Goes.OWNER, Goes.SCIENTIST, paid=Outcome.MISMATCH),
+        Outcome.WITHHELD: Payout(Goes.OWNER, Goes.OWNER, Goes.SCIENTIST),
+        Outcome.INCONCLUSIVE: Payout(Goes.OWNER, Goes.OWNER, Goes.SCIENTIST),
+    }
+)
+"""By the verdict of an audit that somebody asked for later: its fees, and nothing of the first
+audit's."""
 
-KEY_WITHHELD = Payout(Goes.SCIENTIST, Goes.HALF_TO_SCIENTIST, Goes.SCIENTIST, False, _MATCHED, _DIFFERED)
-"""A Match whose key is not released in time: the verdict becomes Withheld, when the fees are paid
-already."""
+ANSWERED = Payout(Goes.OWNER, Goes.OWNER, Goes.SCIENTIST, paid=Outcome.MATCH, awaits_key=True)
+"""A dispute's Match where the scientist had complained before it, and a seat released the job's
+identity: the counter-bond goes back."""
+
+KEY_WITHHELD = Payout(*_CAUGHT, paid=Outcome.MATCH)
+"""A Match whose key nobody releases in time: the verdict becomes Withheld."""
+
+DEADLINE_MISSED = _WITHHELD
+"""No run ended in time, or one diverged before its first anchored group where nobody could dispute
+that."""
+
+UNDISPUTED = Payout(Goes.OWNER, Goes.OWNER, Goes.SCIENTIST)
+"""A run without verifiers that nobody disputed."""
+
+GIVEN_BACK = Payout(Goes.SCIENTIST, Goes.OWNER, Goes.SCIENTIST)
+"""A request that was declined, or that nobody answered."""
 
 
-def payouts(disputed: bool) -> Mapping[Outcome, Payout]:
-    """The table of a dispute or of an agreed audit."""
-    return DISPUTED if disputed else AUDITED
+def payouts(kind: AuditKind) -> Mapping[Outcome, Payout]:
+    """The table of an audit of this kind."""
+    return {AuditKind.FIRST: AUDITED, AuditKind.DISPUTE: DISPUTED, AuditKind.AGAIN: AGAIN}[kind]
 
 
 def payout_of(audit: Audit, votes: Sequence[Outcome]) -> Payout:
@@ -144,42 +241,36 @@ def payout_of(audit: Audit, votes: Sequence[Outcome]) -> Payout:
         audit: as the chain has it.
         votes: revealed in its last round.
     """
-    if audit.verdict is Outcome.WITHHELD and not votes:
-        return EVIDENCE_WITHHELD
-    if audit.verdict is Outcome.WITHHELD and votes.count(Outcome.MATCH) >= audit.quorum:
+    matched = votes.count(Outcome.MATCH) >= audit.quorum
+    if audit.verdict is Outcome.WITHHELD and matched and audit.kind is not AuditKind.AGAIN:
         return KEY_WITHHELD
-    return payouts(audit.disputed)[audit.verdict]
+    return payouts(audit.kind)[audit.verdict]
 
 
-def sentence(payout: Payout, disputed: bool) -> str:
+def sentence(payout: Payout, kind: AuditKind) -> str:
     """Who gets what, in one line for people."""
-    titles = ("price", "bond", "verifiers", "counter-bond")
-    return "; ".join(f"{title} {cell}" for title, cell in zip(titles, payout.cells(disputed), strict=False))
+    return "; ".join(f"{title} {cell}" for title, cell in zip(TITLES[kind], payout.cells(kind), strict=True))
 
 
-def markdown(disputed: bool) -> str:
+TITLES = {
+    AuditKind.FIRST: ("price", "bond", "verifiers"),
+    AuditKind.DISPUTE: ("price", "bond", "verifiers", "counter-bond"),
+    AuditKind.AGAIN: ("verifiers",),
+}
+
+
+def markdown(kind: AuditKind) -> str:
     """The table as the documents show it; verdicts that pay alike share a row."""
-    titles = ("verdict", "price", "bond", "verifiers", "counter-bond")[: 5 if disputed else 4]
     rows: dict[tuple[str, ...], list[str]] = {}
-    for verdict, payout in payouts(disputed).items():
-        rows.setdefault(payout.cells(disputed), []).append(verdict.name.capitalize())
-    rows[EVIDENCE_WITHHELD.cells(disputed)] = ["Withheld, no evidence given"]
-    if not disputed:
-        rows[KEY_WITHHELD.cells(disputed)] = ["Match, key not released"]
-    lines = [_line(titles), "|" + "---|" * len(titles)]
+    for verdict, payout in payouts(kind).items():
+        rows.setdefault(payout.cells(kind), []).append(verdict.name.capitalize())
+    if kind is not AuditKind.AGAIN:
+        rows.setdefault(KEY_WITHHELD.cells(kind), []).append("Match, key not released")
+    if kind is AuditKind.DISPUTE:
+        rows[ANSWERED.cells(kind)] = ["Match, an earlier complaint answered"]
+    lines = [_line(("verdict", *TITLES[kind])), "|" + "---|" * (1 + len(TITLES[kind]))]
     return "\n".join(lines + [_line((", ".join(verdicts), *cells)) for cells, verdicts in rows.items()]) + "\n"
 
 
 def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def _shares(goes: Goes, amount: int) -> tuple[int, int, int]:
-    """An amount as (owner's, scientist's, burned); of an odd one the larger half is burned."""
-    half = amount // 2
-    return {
-        Goes.OWNER: (amount, 0, 0),
-        Goes.SCIENTIST: (0, amount, 0),
-        Goes.HALF_TO_SCIENTIST: (0, half, amount - half),
-        Goes.HALF_TO_OWNER: (half, 0, amount - half),
-    }[goes]

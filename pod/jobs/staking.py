@@ -1,0 +1,281 @@
+"""A verifier's stake and hash chain on one deployment, and what it takes to be drawn.
+
+A chain ends in a secret that derives from the pod's key, so a home keeps nothing of it. Its links
+are numbered by the openings of audits that they belong to: chain c serves those from c * 65,536 + 1
+to (c + 1) * 65,536, and link(c * 65,536) is what is committed to before the first of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from fitchain.pod.jobs.home import Home
+from fitchain.pod.ports.agreement import Audit, Phase, Seat
+from fitchain.pod.ports.agreement.terms import LEAST_STAKE_IN_FEES
+from fitchain.pod.ports.chain import Receipt, amount_text
+from fitchain.pod.ports.keys import Keys
+from fitchain.pod.ports.verifiers import NO_LINK, Verifier
+from fitchain.pod.values.errors import InputRefused, Unusable
+from fitchain.pod.values.hash_chain import CHAIN_LINKS, link_at
+from fitchain.pod.values.ids import PanelId
+
+CHAIN_PURPOSE = "fitchain/chain/v2"
+MOST_BEHIND = 4096
+"""Openings between two links that the contract follows (contracts/Verifiers.sol)."""
+RENEW_BEHIND = MOST_BEHIND // 2
+"""Openings since its last public link after which a chain is committed to anew."""
+RENEW_BEFORE_END = 1024
+"""Openings before the end of a chain at which the next one is committed to."""
+MOST_COMMITMENTS = 5
+"""How often a link is sent again because audits were opened while the transaction was on its
+way."""
+MOST_SEATS = 200
+"""Audits that are looked at for a verifier's open seats, the newest it was drawn for."""
+
+
+class Obstacle(Enum):
+    """Why an account cannot be drawn, or could not take a seat."""
+
+    NEVER_STAKED = "it never staked"
+    AWAY = "it let a joining window pass"
+    STANDS_NOWHERE = "it stands in no panel and not in the pool"
+    TOO_LITTLE_FREE = "it has too little free stake for any seat"
+    CHAIN_BEHIND = "its hash chain is too far behind"
+
+
+@dataclass(frozen=True)
+class VerifierStatus:
+    """A verifier's account as it stands.
+
+    Args:
+        verifier: stake, fees, chain.
+        pool_stake: what a place in the pool costs, in base units of FIT.
+        least_seat_stake: the smallest stake of a seat that terms may ask for, likewise.
+        in_pool: whether it stands in the pool.
+        panels: ids and names of the panels that it stands in.
+        seats: its seats in audits that are not over, of the newest it was drawn for.
+        opened: audits that the deployment has opened.
+        now: the chain's own time, seconds since 1970.
+    """
+
+    verifier: Verifier
+    pool_stake: int
+    least_seat_stake: int
+    in_pool: bool
+    panels: tuple[tuple[PanelId, str], ...]
+    seats: tuple[tuple[Seat, Audit], ...]
+    opened: int
+    now: int
+
+    @property
+    def withdrawable(self) -> int:
+        """FIT, base units, that `withdraw` would pay: fees, and what of the stake is unbonded."""
+        return self.verifier.earned + (self.verifier.unbonding if self.verifier.unbonded <= self.now else 0)
+
+    @property
+    def bound_s(self) -> int:
+        """Seconds until what is leaving is free; 0 where nothing is, or it is free already."""
+        return max(self.verifier.unbonded - self.now, 0) if self.verifier.unbonding else 0
+
+    @property
+    def obstacle(self) -> Obstacle | None:
+        """What has to be done first before this account can be drawn and take a seat."""
+        if not self.verifier.ever_staked:
+            return Obstacle.NEVER_STAKED
+        if self.verifier.away:
+            return Obstacle.AWAY
+        if not (self.in_pool or self.panels):
+            return Obstacle.STANDS_NOWHERE
+        if self.verifier.free < self.least_seat_stake:
+            return Obstacle.TOO_LITTLE_FREE
+        if self.opened - self.verifier.position > MOST_BEHIND:
+            return Obstacle.CHAIN_BEHIND
+        return None
+
+
+def link_of(keys: Keys, opening: int, chain: int | None = None) -> bytes:
+    """This account's link to an opening, 26 bytes.
+
+    Args:
+        keys: of the verifier.
+        opening: number of the audit's opening, or for a commitment how many audits are opened.
+        chain: its number; None takes the one that a commitment made at this opening would begin.
+
+    Raises:
+        InputRefused: that chain has no link to it.
+    """
+    number = opening // CHAIN_LINKS if chain is None else chain
+    return link_at(keys.derive(CHAIN_PURPOSE, number), opening - number * CHAIN_LINKS)
+
+
+def chain_of(verifier: Verifier) -> int:
+    """The number of the chain that an account is committed to."""
+    return verifier.chain_from // CHAIN_LINKS
+
+
+def is_own_chain(keys: Keys, verifier: Verifier) -> bool:
+    """Whether an account is committed to the chain of these keys, so that its next link can be
+    revealed."""
+    try:
+        return verifier.ever_staked and link_of(keys, verifier.position, chain_of(verifier)) == verifier.link
+    except InputRefused:  # another program's chain, which is longer
+        return False
+
+
+def needs_renewal(keys: Keys, verifier: Verifier, opened: int) -> bool:
+    """Whether an account should commit to a chain anew: it is another's, its last public link is
+    far behind, or it ends soon."""
+    end = (chain_of(verifier) + 1) * CHAIN_LINKS
+    behind = opened - verifier.position
+    return not is_own_chain(keys, verifier) or behind > RENEW_BEHIND or end - opened < RENEW_BEFORE_END
+
+
+def read_status(home: Home, address: str) -> VerifierStatus:
+    """Read how a verifier's account stands; needs no key.
+
+    Raises:
+        ChainUnusable: the node does not answer.
+    """
+    verifiers, audits = home.verifiers, home.audits
+    joined = home.chain.events("Verifiers", "Joined", account=address)
+    numbers = sorted({event.args["panel"] for event in joined})
+    kept = verifiers.memberships([(number, address) for number in numbers])
+    numbers_held = {number for number, membership in zip(numbers, kept, strict=True) if membership.stands}
+    names = home.registry.panel_names(numbers_held - {0})
+    drawn = audits.read_many(audits.drawn_for(address)[-MOST_SEATS:])
+    open_ = [audit for audit in drawn if audit.phase not in (Phase.NONE, Phase.CONCLUDED)]
+    seats = [(seat, audit) for audit in open_ if (seat := audit.seat_of(address))]
+    return VerifierStatus(
+        verifier=verifiers.verifier(address),
+        pool_stake=verifiers.pool_stake(),
+        least_seat_stake=LEAST_STAKE_IN_FEES * home.chain.constants.fee_floor,
+        in_pool=0 in numbers_held,
+        panels=tuple(names[number] for number in sorted(numbers_held - {0})),
+        seats=tuple(seats),
+        opened=audits.opened(),
+        now=home.chain.block("latest").timestamp,
+    )
+
+
+def stake(home: Home, amount: int | None = None) -> int:
+    """Add to this account's stake, and commit to its hash chain where it has not.
+
+    Args:
+        home: the verifier's.
+        amount: FIT in base units; None locks what is missing of a place in the pool.
+
+    Returns:
+        what was added, in base units.
+
+    Raises:
+        ChainUnusable: the account cannot pay.
+        Unusable: audits are opened faster than a commitment reaches the chain.
+    """
+    verifiers, address = home.verifiers, home.keys.address
+    before = verifiers.verifier(address)
+    added = max(verifiers.pool_stake() - before.stake, 0) if amount is None else amount
+    opened = home.audits.opened()
+    link = link_of(home.keys, opened) if needs_renewal(home.keys, before, opened) else NO_LINK
+    if added or link != NO_LINK:
+        verifiers.stake(added, link)
+    renew_chain(home)
+    return added
+
+
+def renew_chain(home: Home) -> bool:
+    """Commit to this account's hash chain where `needs_renewal`; it counts for audits that are
+    opened afterwards.
+
+    A link belongs to how many audits are opened when the transaction is mined, so it is looked at
+    afterwards, and sent again where others were opened meanwhile.
+
+    Returns:
+        False where the chain that stands is right.
+
+    Raises:
+        ChainUnusable: it cannot pay.
+        Unusable: the account never staked, or audits are opened faster than a commitment reaches
+            the chain.
+    """
+    _require_verifier(home.verifiers.verifier(home.keys.address))
+    for attempt in range(MOST_COMMITMENTS):
+        opened = home.audits.opened()
+        if not needs_renewal(home.keys, home.verifiers.verifier(home.keys.address), opened):
+            return attempt > 0
+        home.verifiers.renew_chain(link_of(home.keys, opened))
+    raise Unusable(
+        f"a hash chain was committed to {MOST_COMMITMENTS} times, and each time another audit was opened first",
+        "try again later: fitchain verifier renew",
+    )
+
+
+def unstake(home: Home, amount: int | None = None) -> int:
+    """Take stake back that no seat has reserved; it is free after the unbonding time.
+
+    Args:
+        home: the verifier's.
+        amount: FIT in base units; None takes all that is free.
+
+    Returns:
+        what leaves, in base units.
+
+    Raises:
+        Unusable: so much is not free, or the account's place in the pool holds it.
+        ChainUnusable: the account cannot pay.
+    """
+    status = read_status(home, home.keys.address)
+    verifier = status.verifier
+    leaving = verifier.free if amount is None else amount
+    if not verifier.stake:
+        raise Unusable(f"{verifier.address} has no stake", "lock one: fitchain verifier stake")
+    if leaving > verifier.free or not leaving:
+        raise Unusable(
+            f"{amount_text(verifier.free)} FIT of {verifier.address} is free, and "
+            f"{amount_text(verifier.locked)} FIT reserved by its seats",
+            "a seat frees its stake with the verdict: fitchain verifier status",
+        )
+    if status.in_pool and verifier.stake - leaving < status.pool_stake:
+        raise Unusable(
+            f"{verifier.address} stands in the pool, which holds {amount_text(status.pool_stake)} FIT of its stake",
+            "leave it first: fitchain panel leave pool",
+        )
+    home.verifiers.unstake(leaving)
+    return leaving
+
+
+def withdraw(home: Home) -> tuple[int, Receipt | None]:
+    """Collect this account's fees and what of its stake is free.
+
+    Returns:
+        FIT in base units, and the transaction; 0 and None where nothing waits.
+
+    Raises:
+        ChainUnusable: the account cannot pay.
+    """
+    verifier = home.verifiers.verifier(home.keys.address)
+    freed = verifier.unbonding if verifier.unbonded <= home.chain.block("latest").timestamp else 0
+    due = verifier.earned + freed
+    return due, home.verifiers.withdraw() if due else None
+
+
+def come_back(home: Home) -> bool:
+    """Say that this account, which let a joining window pass, is there again.
+
+    Returns:
+        False where it is not away.
+
+    Raises:
+        Unusable: it never staked.
+        ChainUnusable: it cannot pay.
+    """
+    verifier = home.verifiers.verifier(home.keys.address)
+    _require_verifier(verifier)
+    if verifier.away:
+        home.verifiers.present()
+    return verifier.away
+
+
+def _require_verifier(verifier: Verifier) -> None:
+    if not verifier.ever_staked:
+        raise Unusable(f"{verifier.address} is no verifier: it never staked", "stake first: fitchain verifier stake")

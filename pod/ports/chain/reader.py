@@ -1,0 +1,343 @@
+"""Reading one deployment: calls, events and blocks, together in as few requests as it takes."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Self
+
+from fitchain.pod.ports.chain.abi import decode_revert, interface
+from fitchain.pod.ports.chain.base import DIRECTORY, Block, Constants, Deployment, Event, checksum
+from fitchain.pod.ports.chain.reads import Read, ReadBalance, ReadBlock, ReadCall, ReadEvents
+from fitchain.pod.ports.chain.rpc import Call, Node
+from fitchain.pod.ports.settings import Settings
+from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.errors import ChainUnusable, NodeRefused, NotFound, Reverted
+
+RANGE_BLOCKS = 50_000
+
+
+class ChainReader:
+    """A connection to one deployment, as far as it reads.
+
+    Args:
+        node: the node.
+        settings: with the chain's own defaults in place.
+        deployment: where the contracts stand.
+        constants: what the contracts' code says was chosen for the deployment.
+    """
+
+    def __init__(
+        self, node: Node, settings: Settings, deployment: Deployment, constants: Constants | None = None
+    ) -> None:
+        self.node = node
+        self.settings = settings
+        self.deployment = deployment
+        self.addresses = {**deployment.addresses, DIRECTORY: deployment.directory}
+        self._constants = constants
+        self._head: int | None = None
+        self._times: dict[int, int] = {}
+        self._names = {address: name for name, address in self.addresses.items()}
+
+    @property
+    def chain_id(self) -> int:
+        """The chain's id."""
+        return self.deployment.chain_id
+
+    @property
+    def constants(self) -> Constants:
+        """What was chosen for the deployment and never changes.
+
+        Raises:
+            NotFound: the connection was made without looking at the contracts' code.
+        """
+        if self._constants is None:
+            raise NotFound("this connection did not read the contracts' code")
+        return self._constants
+
+    def batch(self, reads: Sequence[Read]) -> list[Any]:
+        """Read any mixture of calls, events, blocks and balances together.
+
+        It is one HTTP request for a hundred of them, if the node takes batches, and one more for
+        the head where confirmations are waited for. Events of very many blocks count for several.
+
+        Args:
+            reads: what to read.
+
+        Returns:
+            one value each, as the read says.
+
+        Raises:
+            Reverted: a contract refuses a call, by name and with its values.
+            NotFound: the node has no such block.
+            ChainUnusable: the node does not give its logs.
+        """
+        named = self.settings.confirmations > 0 or self._head is not None
+        head = self.head() if named and any(map(_at_head, reads)) else None
+        requests = [self._requests(read, head) for read in reads]
+        answers = iter(self.node.answers([request for some in requests for request in some]))
+        return [
+            self._value(read, [(request, next(answers)) for request in some])
+            for read, some in zip(reads, requests, strict=True)
+        ]
+
+    def call(self, contract: str, function: str, *args: Any, block: int | str | None = None) -> Any:
+        """Read a view function.
+
+        Args:
+            contract, function: by name.
+            args: one value for each parameter.
+            block: number or tag; None reads at `head()`.
+
+        Returns:
+            the value, or a tuple of several; a struct as a dict by its Solidity names, bytes32 as
+            Digest.
+
+        Raises:
+            Reverted: the contract refuses, by name and with its values.
+        """
+        return self.batch([ReadCall(contract, function, args, block)])[0]
+
+    def call_many(self, calls: Sequence[tuple[str, str, Sequence[Any]]], block: int | str | None = None) -> list[Any]:
+        """Read several view functions of the same block together; arguments, values and errors as
+        `call`'s."""
+        return self.batch([ReadCall(contract, function, args, block) for contract, function, args in calls])
+
+    def events(
+        self,
+        contract: str,
+        name: str | None = None,
+        from_block: int | None = None,
+        to_block: int | None = None,
+        **indexed: Any,
+    ) -> list[Event]:
+        """Decoded events in the order of the chain.
+
+        Args:
+            contract: by name.
+            name: which event; None takes every event of the contract.
+            from_block: first block; None begins with the deployment.
+            to_block: last block; None ends at `head()`.
+            indexed: wanted values of indexed arguments, by name; they need a `name`.
+
+        Raises:
+            ChainUnusable: the node does not give its logs.
+        """
+        read = ReadEvents((contract,), name, indexed, None, from_block, to_block)
+        return self.events_many([read])[0]
+
+    def events_many(self, reads: Sequence[ReadEvents]) -> list[list[Event]]:
+        """Several searches for events together; each as `events`."""
+        return self.batch(reads)
+
+    def events_of(
+        self, contracts: Sequence[str], id: Digest | None, from_block: int | None = None, to_block: int | None = None
+    ) -> list[Event]:
+        """Every event of several contracts in the order of the chain.
+
+        Args:
+            contracts: by name.
+            id: wanted value of the first indexed argument; None takes all.
+            from_block, to_block: as in `events`.
+        """
+        return self.events_many([ReadEvents(contracts, None, {}, id, from_block, to_block)])[0]
+
+    def head(self) -> int:
+        """Number of the newest block that has enough confirmations."""
+        if self._head is not None:
+            return self._head
+        return max(0, int(self.node.request("eth_blockNumber"), 16) - self.settings.confirmations)
+
+    def snapshot(self) -> Self:
+        """The same connection for reads that are to agree with each other: all of them see the
+        chain as its head is now, which is asked for once."""
+        still = copy.copy(self)
+        still._head = self.head()
+        return still
+
+    def block(self, number: int | str) -> Block:
+        """A block by number or tag.
+
+        Raises:
+            NotFound: the node has no such block.
+        """
+        block: Block = self.batch([ReadBlock(number)])[0]
+        return block
+
+    def blocks(self, numbers: Iterable[int]) -> dict[int, Block]:
+        """Several blocks by number, in few round trips."""
+        wanted = sorted(set(numbers))
+        blocks = dict(zip(wanted, self.batch([ReadBlock(number) for number in wanted]), strict=True))
+        self._times |= {number: block.timestamp for number, block in blocks.items()}
+        return blocks
+
+    def read_times(self, numbers: Iterable[int]) -> None:
+        """Read the times of several blocks in few round trips, so that `time_of` knows them."""
+        self.blocks(set(numbers) - set(self._times))
+
+    def time_of(self, number: int) -> int:
+        """Time of a block, in seconds since 1970; each is read once."""
+        if number not in self._times:
+            self._times[number] = self.block(number).timestamp
+        return self._times[number]
+
+    def wait_for(self, number: int) -> None:
+        """Wait until a block has its confirmations."""
+        while self.head() < number:
+            time.sleep(self.settings.poll_s)
+
+    def wait_beyond(self, number: int) -> None:
+        """Wait until a block has a successor: its hash is known from the next one on."""
+        while self.block("latest").number <= number:
+            time.sleep(self.settings.poll_s)
+
+    def code(self, address: str) -> bytes:
+        """The code at an address in the newest block; empty where no contract stands."""
+        return bytes.fromhex(self.node.request("eth_getCode", address, "latest").removeprefix("0x"))
+
+    def balance(self, address: str) -> int:
+        """ETH in wei."""
+        return int(self.batch([ReadBalance(address)])[0])
+
+    def fit_balance(self, address: str) -> int:
+        """FIT in base units."""
+        return int(self.call("FitCoin", "balanceOf", address, block="latest"))
+
+    # Below the surface
+
+    def _requests(self, read: Read, head: int | None) -> list[Call]:
+        """What the node is asked for a read; `head` is None where that is its newest block."""
+        newest = "latest" if head is None else hex(head)
+        match read:
+            case ReadCall(contract, function, args, block):
+                data = interface(contract).function(function).encode(args)
+                tag = newest if block is None else _tag(block)
+                return [("eth_call", [{"to": self.addresses[contract], "data": as_hex(data)}, tag])]
+            case ReadBlock(number):
+                return [("eth_getBlockByNumber", [_tag(number), False])]
+            case ReadBalance(address):
+                return [("eth_getBalance", [address, "latest"])]
+            case ReadEvents():
+                return self._log_requests(read, head)
+
+    def _log_requests(self, read: ReadEvents, head: int | None) -> list[Call]:
+        """Requests for logs, none of more blocks than most providers give at once."""
+        topics: list[str | None] = []
+        if read.event is not None:
+            topics = interface(read.contracts[0]).event(read.event).topics(read.indexed)
+        elif read.id is not None:
+            topics = [None, str(read.id)]
+        wanted = {"address": [self.addresses[contract] for contract in read.contracts], "topics": topics}
+        first = self.deployment.block if read.from_block is None else read.from_block
+        last = head if read.to_block is None else read.to_block
+        if last is None:
+            return [_log_request(wanted, first, None)]
+        return [
+            _log_request(wanted, start, min(start + RANGE_BLOCKS - 1, last))
+            for start in range(first, last + 1, RANGE_BLOCKS)
+        ]
+
+    def _value(self, read: Read, answered: Sequence[tuple[Call, Any]]) -> Any:
+        """What a read gives, from the answers to its requests."""
+        if isinstance(read, ReadEvents):
+            return self._decoded(log for logs in self._granted(answered) for log in logs)
+        ((_, answer),) = answered
+        if isinstance(answer, NodeRefused):
+            raise translated(f"{read.contract}.{read.function}", answer) if isinstance(read, ReadCall) else answer
+        match read:
+            case ReadCall(contract, function):
+                return interface(contract).function(function).decode_result(answer)
+            case ReadBlock(number):
+                if answer is None:
+                    raise NotFound(f"the node at {self.node.shown} has no block {number}")
+                return _block(answer)
+            case ReadBalance():
+                return int(answer, 16)
+
+    def _granted(self, answered: Sequence[tuple[Call, Any]]) -> list[list[dict[str, Any]]]:
+        """Raw logs for each request, where the node refused one in pieces that it is willing to
+        give."""
+        # Providers limit blocks or logs a request, each in its own words: ask for less until one
+        # block is too much.
+        halves = [
+            self._halves(request, answer) if isinstance(answer, NodeRefused) else [] for request, answer in answered
+        ]
+        asked = [half for some in halves for half in some]
+        granted = iter(self._granted(list(zip(asked, self.node.answers(asked), strict=True))) if asked else [])
+        return [
+            [log for _ in some for log in next(granted)] if isinstance(answer, NodeRefused) else answer
+            for some, (_, answer) in zip(halves, answered, strict=True)
+        ]
+
+    def _halves(self, request: Call, refusal: NodeRefused) -> list[Call]:
+        """A refused request for logs as two of half the blocks; none where it asked for blocks that
+        are not there yet.
+
+        Raises:
+            NodeRefused: it asked for one block.
+        """
+        wanted = request[1][0]
+        first = int(wanted["fromBlock"], 16)
+        last = self.head() if wanted["toBlock"] == "latest" else int(wanted["toBlock"], 16)
+        if first == last:
+            raise refusal
+        middle = (first + last) // 2
+        return [_log_request(wanted, *half) for half in ((first, middle), (middle + 1, last)) if half[0] <= half[1]]
+
+    def _decoded(self, logs: Iterable[Mapping[str, Any]]) -> list[Event]:
+        return [event for log in logs if (event := self._event(log)) is not None]
+
+    def _event(self, log: Mapping[str, Any]) -> Event | None:
+        """An event of the deployment's contracts; None for anybody else's."""
+        contract = self._names.get(checksum(log["address"]))
+        item = interface(contract).by_topic.get(log["topics"][0]) if contract and log["topics"] else None
+        if item is None:
+            return None
+        number = int(log["blockNumber"], 16)
+        if log.get("blockTimestamp"):
+            self._times[number] = int(log["blockTimestamp"], 16)
+        return Event(
+            contract=item.contract,
+            name=item.name,
+            args=item.decode_log(log),
+            block=number,
+            transaction=Digest.parse(log["transactionHash"]),
+            log_index=int(log["logIndex"], 16),
+            clock=self.time_of,
+        )
+
+
+def translated(what: str, refusal: NodeRefused) -> ChainUnusable:
+    """A revert by the contract's own words; any other refusal as it is."""
+    data = refusal.data.get("data") if isinstance(refusal.data, dict) else refusal.data
+    if refusal.code != 3 and "revert" not in refusal.message.lower():
+        return refusal
+    revert = bytes.fromhex(data[data.index("0x") + 2 :]) if isinstance(data, str) and "0x" in data else b""
+    name, values, sentence = decode_revert(revert)
+    return Reverted(f"{what} reverted {sentence}", error=name, values=values)
+
+
+def _block(header: Mapping[str, Any]) -> Block:
+    return Block(int(header["number"], 16), Digest.parse(header["hash"]), int(header["timestamp"], 16))
+
+
+def _at_head(read: Read) -> bool:
+    """Whether a read ends at the newest confirmed block."""
+    return (isinstance(read, ReadCall) and read.block is None) or (
+        isinstance(read, ReadEvents) and read.to_block is None
+    )
+
+
+def _log_request(wanted: Mapping[str, Any], first: int, last: int | None) -> Call:
+    to_block = "latest" if last is None else hex(last)
+    return "eth_getLogs", [{**wanted, "fromBlock": hex(first), "toBlock": to_block}]
+
+
+def _tag(block: int | str) -> str:
+    return hex(block) if isinstance(block, int) else block
+
+
+def as_hex(data: bytes) -> str:
+    """Bytes as JSON-RPC writes them."""
+    return "0x" + data.hex()
