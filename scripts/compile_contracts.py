@@ -45,7 +45,7 @@ def artifacts() -> dict[str, str]:
         solcx.exceptions.SolcError: the sources do not compile.
     """
     settings = compiler_settings()
-    answer = _compile(standard_input())
+    answer = compiled(standard_input())
     output, version = answer["contracts"], str(solcx.wrapper.get_version_str_from_solc_binary(SOLC))
     names = _variable_names(answer["sources"])
     return {
@@ -75,7 +75,7 @@ def enums() -> dict[str, list[str]]:
     """
     files = sorted((ROOT / "contracts" / "types").glob("*.sol"))
     sources = _closure(*(str(path.relative_to(ROOT)) for path in files))
-    parsed = _compile(_request(sources, {}, {"*": {"": ["ast"]}}))["sources"].values()
+    parsed = compiled(_request(sources, {}, {"*": {"": ["ast"]}}))["sources"].values()
     nodes = [node for source in parsed for node in source["ast"]["nodes"] if node["nodeType"] == "EnumDefinition"]
     return {node["name"]: [member["name"] for member in node["members"]] for node in nodes}
 
@@ -125,7 +125,13 @@ def _request(sources: dict[str, str], settings: dict[str, Any], selection: dict[
     }
 
 
-def _compile(request: dict[str, Any]) -> dict[str, Any]:
+def compiled(request: dict[str, Any]) -> dict[str, Any]:
+    """The compiler's answer to a request in standard JSON.
+
+    Raises:
+        NotFound: the tools are not installed.
+        solcx.exceptions.SolcError: the sources do not compile.
+    """
     os.environ.update(node_tools.variables())  # py-solc-x starts scripts/solc in this process's environment
     answer: dict[str, Any] = solcx.compile_standard(request, solc_binary=SOLC)
     return answer

@@ -15,7 +15,6 @@ from fitchain.pod.ports.registry import PanelRecord
 from fitchain.pod.ports.trust import trusted_by
 from fitchain.pod.values.ids import WHOLE_POOL, PanelId
 
-
 SHOWN_MEMBERS = 6
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 

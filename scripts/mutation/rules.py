@@ -450,7 +450,7 @@ RULES = (
     Rule(
         "a complaint that the scientist takes back by accepting",
         "Audits.sol",
-        "        if (known.complained) revert ComplainedAlready(id, ordinal); // else the seats would lose their turn\n",
+        "if (known.complained) revert ComplainedAlready(id, ordinal); // else the seats would lose their turn",
         "",
         "ReleaseTest",
     ),
@@ -534,8 +534,8 @@ RULES = (
     Rule(
         "late anchors",
         "ProofOfTrain.sol",
-        "if (block.timestamp > deadline) revert DeadlinePassed(deadline, block.timestamp);\n    }\n\n    /// @dev That the caller",
-        "}\n\n    /// @dev That the caller",
+        "if (ended != 0) revert RunHasEnded(id);\n        if (block.timestamp > deadline)",
+        "if (ended != 0) revert RunHasEnded(id);\n        if (block.timestamp > deadline + 1 days)",
         "AnchorTest|EndingTest",
     ),
     Rule(

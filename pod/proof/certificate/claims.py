@@ -76,7 +76,7 @@ def check_deployment(statement: Statement, chain_id: int, contracts: Mapping[str
 def check_ended(history: AgreementHistory) -> None:
     """Check that the run has an ending on chain, and that the agreement was not forfeited with it.
 
-    A verdict against the owner is not for here (`juries.check_verdicts`).
+    A verdict against the owner is not for here (`assurance.check_verdicts`).
 
     Raises:
         ClaimMismatch: the agreement ended without a trained model, or by giving up before anything
@@ -197,6 +197,12 @@ def check_lineage(statement: Statement, models: Sequence[ModelEntry | None], mod
         [str(id) for id in expected],
         "the registered parents give",
     )
+
+
+def lineage_is_whole(statement: Statement) -> bool:
+    """Whether every registered model from which the initial one descends is listed."""
+    listed = {each.id for each in statement.lineage}
+    return all(parent in listed for each in statement.lineage for parent in each.parents)
 
 
 def ancestor_of(entry: ModelEntry) -> Ancestor:
