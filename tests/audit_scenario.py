@@ -3,28 +3,27 @@ as it is told."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import pytest
 
-from fitchain.pod.ports.agreement import Audit, Audits, AuditTerms, Outcome
-from fitchain.pod.ports.sealed import new_identity
-from fitchain.pod.proof.audit.vote import commitment
-from fitchain.pod.values.digest import Digest, sha256
-from fitchain.pod.values.ids import AgreementId
-from tests.agreements import GROUP, KEY, WEIGHTS, WINDOW, Parties, anchored, cid
+from fitchain.pod.ports.agreement import Audit, Audits, AuditTerms
+from fitchain.pod.values.ids import AgreementId, AuditRef
+from tests.agreements import ASKER_NONCE, KEY, WINDOW, Parties, anchored, ending
+from tests.audit_actors import EVIDENCE, FULL_STAKE, SALT, STAFF, TRACE, ManualSeat, StakedVerifiers, Vote, stake
 from tests.chain_fixtures import ETHER, Account
 
-FEE, COUNTER_BOND, STAKE = 3 * ETHER, 2 * ETHER, 1000 * ETHER
+__all__ = ["COUNTER_BOND", "DISPUTE", "EVIDENCE", "FEE", "SALT", "STAKE", "TERMS", "TRACE", "AuditScenario"]
+
+FEE, COUNTER_BOND, STAKE = ETHER, 2 * ETHER, FULL_STAKE + 200 * ETHER
 TERMS = AuditTerms(drawn_segments=3, verifiers=3, window=WINDOW, wait=WINDOW, fee_per_seat=FEE, seat_stake=20 * FEE)
-DISPUTE = replace(TERMS, verifiers=0, dispute_verifiers=1)
-EVIDENCE, TRACE, SALT = cid("evidence"), sha256(b"trace"), sha256(b"salt")
+DISPUTE = replace(TERMS, verifiers=0, dispute_verifiers=3, counter_bond=COUNTER_BOND)
 
 
 @dataclass(frozen=True)
 class AuditScenario:
-    """Two parties and four verifiers that have staked."""
+    """Two parties, and verifiers that have staked."""
 
     parties: Parties
     verifiers: list[Account]
@@ -33,40 +32,36 @@ class AuditScenario:
     def reader(self) -> Audits:
         return Audits(self.parties.owner.chain)
 
+    @property
+    def staff(self) -> StakedVerifiers:
+        return StakedVerifiers(self.verifiers)
+
     def ended(self, terms: AuditTerms = TERMS) -> AgreementId:
         """A training that has ended."""
         id = self.parties.begun(audit=terms)
         made = anchored(self.parties, id, 9)
-        self.parties.by_owner.finish(id, made.ending(GROUP, WEIGHTS, None if terms.verifiers else KEY))
+        self.parties.by_owner.finish(id, ending(made, None if terms.verifiers else KEY))
         return id
 
-    def seated(self, id: AgreementId) -> list[tuple[int, Audits]]:
-        """Who sits where, and how it calls."""
-        by_address = {one.address: Audits(one.chain) for one in self.verifiers}
-        return [(seat.number, by_address[seat.verifier]) for seat in self.reader.read(id).seats if seat.verifier]
+    def seated(self, id: AgreementId) -> list[ManualSeat]:
+        """Who sits where."""
+        return self.staff.seats(self.parties.owner.chain, id)
+
+    def drawn(self, id: AgreementId) -> list[ManualSeat]:
+        """Draw; who is drawn to which seat."""
+        self.reader.draw(AuditRef(id), ASKER_NONCE)
+        return self.seated(id)
 
     def joined(self, id: AgreementId) -> dict[int, str]:
         """Draw and let every seat join; their recipients."""
-        self.reader.draw(id)
-        recipients = {seat: new_identity()[1] for seat, _ in self.seated(id)}
-        for seat, calls in self.seated(id):
-            calls.join(id, seat, recipients[seat])
-        return recipients
+        self.drawn(id)
+        return self.staff.join(self.parties.owner.chain, id)
 
-    def vote(self, id: AgreementId, votes: list[tuple[Outcome, Digest]]) -> Audit:
+    def vote(self, id: AgreementId, votes: Sequence[Vote]) -> Audit:
         """Submit evidence and let the seats vote, in order; the audit when all have revealed."""
-        self.reader.submit(id, EVIDENCE)
-        cast = list(zip(self.seated(id), votes, strict=True))
-        for (seat, calls), (outcome, trace) in cast:
-            calls.commit(id, seat, commitment(id, 0, calls.chain.address, outcome, trace, SALT))
-        for (seat, calls), (outcome, trace) in cast:
-            calls.reveal(id, seat, outcome, trace, SALT)
-        return self.reader.read(id)
+        return self.staff.cast(self.parties.owner.chain, self.seated(id), votes)
 
 
 @pytest.fixture(scope="module")
 def scenario(parties: Parties, open_account: Callable[..., Account]) -> AuditScenario:
-    verifiers = [open_account(units=STAKE) for _ in range(4)]
-    for one in verifiers:
-        Audits(one.chain).stake()
-    return AuditScenario(parties, verifiers)
+    return AuditScenario(parties, [stake(open_account(units=STAKE), STAKE) for _ in range(STAFF)])

@@ -15,8 +15,9 @@ pytest_plugins = [
     "tests.chain_fixtures",
     "tests.pods",
     "tests.ipfs_fixtures",
+    "tests.agreements",  # before those that import it
     "tests.audit_actors",
-    "tests.agreements",
     "tests.audit_scenario",
+    "tests.audited_workshop",
     "tests.cli_fixtures",
 ]

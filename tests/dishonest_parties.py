@@ -102,7 +102,7 @@ class Forger:
     def begun(cls, workshop: Workshop) -> Forger:
         """Accept a job, begin it, and make an honest delivery of its untrained model."""
         owner, scientist = workshop.owner.home, workshop.scientist.home
-        id, nonce = workshop.request(recipe_overrides=RECIPE | {"group": 1}), sha256(b"nonce")
+        id, nonce = workshop.request(recipe_overrides=RECIPE | {"group_leaves": 1}), sha256(b"nonce")
         owner.agreements.accept(id, commit_nonce(nonce))
         owner.chain.node.request("evm_mine")  # the seed block has a successor at once
         owner.agreements.begin(id, nonce)

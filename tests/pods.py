@@ -26,7 +26,7 @@ from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.parties.owner import DatasetOffer, Owner, RegisteredDataset, register_dataset
 from fitchain.pod.parties.scientist import JobRequest, PublishedModel, Scientist, publish_model, request_job
-from fitchain.pod.parties.verifier import Verifier
+from fitchain.pod.parties.verifier import LinkChain, Verifier
 from fitchain.pod.ports import keys
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.ports.chain import devnet
@@ -37,13 +37,13 @@ from tests.limits import LIMIT_S
 
 PRICE, BOND = 12 * ETHER, 6 * ETHER
 HOUR_S = 3600
-RECIPE = {"steps": 12, "batch_size": 8, "segment": 2, "group": 2, "learning_rate": 0.01}
+RECIPE = {"steps": 12, "batch_size": 8, "segment_steps": 2, "group_leaves": 2, "learning_rate": 0.01}
 """Seven leaves: three anchors of two, and one leaf over."""
 
 EXPLODING = RECIPE | {"learning_rate": 300, "loss": "mse_loss", "optimizer": "SGD"}
 """With `Line`: finite for the two segments of a rehearsal and a little longer, then not."""
 
-LONG = RECIPE | {"steps": 12_000, "segment": 200, "group": 8}
+LONG = RECIPE | {"steps": 12_000, "segment_steps": 200, "group_leaves": 8}
 """Long enough to be interrupted: some five seconds, 61 leaves, seven anchors and five leaves over.
 """
 
@@ -241,8 +241,8 @@ def running(pod: Owner | Scientist | Verifier) -> Iterator[None]:
 
 @contextmanager
 def owner_runs(party: Party, **how: Any) -> Iterator[Owner]:
-    """Run the owner's pod in a thread."""
-    pod = Owner(party.home, party.say, look_s=0.05, turn_s=0, **how)
+    """Run the owner's pod in a thread; it clears an ended job away without waiting for more blocks."""
+    pod = Owner(party.home, party.say, look_s=0.05, turn_s=0, **{"final_blocks": 0} | how)
     with running(pod):
         yield pod
 
@@ -257,12 +257,11 @@ def scientist_runs(party: Party, auto_accept: bool = True, turn_s: float = 0) ->
 
 @contextmanager
 def verifier_runs(*parties: Party, turn_s: float = 0, **how: Any) -> Iterator[None]:
-    """Run verifiers' pods, each in a thread."""
+    """Run verifiers' pods, each in a thread; they wipe without waiting for more blocks."""
     with ExitStack() as stack:
         for party in parties:
-            stack.enter_context(
-                running(Verifier(party.home, party.say, look_s=0.05, retry_s=0.2, turn_s=turn_s, **how))
-            )
+            settings: dict[str, Any] = {"look_s": 0.05, "retry_s": 0.2, "turn_s": turn_s, "final_blocks": 0} | how
+            stack.enter_context(running(Verifier(party.home, party.say, **settings)))
         yield
 
 
@@ -343,7 +342,8 @@ def open_verifier(open_party: Callable[..., Party]) -> Callable[[str], Party]:
 
     def make(name: str) -> Party:
         party = open_party(name, units=2 * MONEY)
-        party.home.audits.stake()
+        home = party.home
+        home.verifiers.stake(MONEY, LinkChain(home.keys, home.chain).commitment(home.audits.opened()))
         return party
 
     return make

@@ -132,12 +132,12 @@ def test_whole_job_takes_eight_transactions_and_little_gas(done: Done) -> None:
 
 
 def test_transcript_on_chain_is_that_of_the_leaves_on_disk(done: Done) -> None:
-    proof = done.workshop.owner.home.agreements.run_record(done.id)
-    leaves = tuple(checkpoint.leaf for checkpoint in read_leaves(done.owner_folder))
-    transcript = Transcript(proof.ctx, proof.seed, leaves)
+    run = done.workshop.owner.home.agreements.run_record(done.id)
+    checkpoints = read_leaves(done.owner_folder)
+    transcript = Transcript(run.ctx, run.seed, tuple(checkpoint.leaf for checkpoint in checkpoints))
     transcript.verify(steps=12, segment_steps=2)
-    assert (proof.count, proof.transcript_root, proof.model_root) == (7, transcript.root, leaves[-1].model)
-    assert [anchor.root for anchor in proof.anchors] == [group.root for group in transcript.groups(2)]
+    assert (run.count, run.transcript_root, run.model_root) == (7, transcript.root, checkpoints[-1].model)
+    assert [anchor.root for anchor in run.anchors] == [group.root for group in transcript.groups(2)]
 
 
 def test_notes_tell_rounded_metrics_and_no_more(done: Done) -> None:
@@ -229,8 +229,8 @@ def test_silence_pays_the_owner(workshop: Workshop, pair: tuple[AgreementId, Agr
 
 
 def test_each_of_two_jobs_has_its_own_model(workshop: Workshop, pair: tuple[AgreementId, AgreementId]) -> None:
-    proofs = [workshop.owner.home.agreements.run_record(id) for id in pair]
-    assert len({proof.ctx for proof in proofs}) == len({proof.model_root for proof in proofs}) == 2
+    runs = [workshop.owner.home.agreements.run_record(id) for id in pair]
+    assert len({run.ctx for run in runs}) == len({run.model_root for run in runs}) == 2
 
 
 def test_result_is_received_after_silence_settled_it(workshop: Workshop, pair: tuple[AgreementId, AgreementId]) -> None:

@@ -67,7 +67,7 @@ def requests(workshop: Workshop) -> list[AgreementId]:
 def test_published_model_is_on_chain_and_in_the_home(workshop: Workshop) -> None:
     home, model = workshop.scientist.home, workshop.model
     entry, row = home.registry.model(model.id), home.journal.model(model.id)
-    assert (entry.author, entry.graph, entry.initial_root) == (home.keys.address, model.graph, model.initial_model)
+    assert (entry.author, entry.graph, entry.root) == (home.keys.address, model.graph, model.initial_model)
     assert Graph.parse((row.folder / "graph.json").read_bytes()).digest == model.graph
     assert model_root(read_safetensors(row.folder / "initial.safetensors")[0]) == model.initial_model
 
@@ -80,12 +80,12 @@ def test_same_model_published_twice_is_one_model(workshop: Workshop) -> None:
     assert published[0] == published[1] != workshop.model.id
 
 
-def test_model_names_its_parent(workshop: Workshop) -> None:
+def test_model_names_its_parents(workshop: Workshop) -> None:
     home = workshop.scientist.home
     child = publish_model(
-        home, module_file(home.settings.home), workshop.dataset.id, name="Line", parent=workshop.model.id
+        home, module_file(home.settings.home), workshop.dataset.id, name="Line", parents=[workshop.model.id]
     )
-    assert home.registry.model(child.id).parent == workshop.model.id
+    assert home.registry.model(child.id).parents == (workshop.model.id,)
 
 
 def test_module_that_cannot_be_published_leaves_nothing(workshop: Workshop, tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_job_that_explodes_on_mock_data_is_never_asked_for(workshop: Workshop, t
     home, before = workshop.scientist.home, requests(workshop)
     dataset = offer_table(workshop.owner, table_path, policy=Policy(), mock_records=16)
     line = publish_model(home, module_file(home.settings.home), dataset.id, name="Line")
-    faster = EXPLODING | {"segment": 6}
+    faster = EXPLODING | {"segment_steps": 6}
     with pytest.raises(InputRefused, match=r"leaves the finite numbers at step \d+ on mock data"):
         workshop.request(dataset=dataset.id, model=line.id, recipe_overrides=faster, rehearsed=True)
     assert requests(workshop) == before

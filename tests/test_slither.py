@@ -8,7 +8,6 @@ import pytest
 
 from scripts.slither import (
     EXPLAINED,
-    ROOT,
     WANTED,
     Finding,
     command,
@@ -17,6 +16,8 @@ from scripts.slither import (
     outdated,
     unexplained,
 )
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.mark.slither

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,12 +18,12 @@ from fitchain.cli.views.output import KeyValues, Report, Rows, View, log
 from fitchain.pod.proof.audit.cost import Sampling
 from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import InputRefused, NotFound, Refuted
+from fitchain.pod.values.ids import AuditRef
 
 if TYPE_CHECKING:
     from fitchain.pod.jobs.audit_status import AuditStatus
     from fitchain.pod.jobs.home import Home
     from fitchain.pod.proof.audit.diagnosis import StateDigests
-    from fitchain.pod.values.ids import AgreementId
 
 app = group("proof", "Check what was trained.")
 
@@ -31,30 +31,33 @@ app = group("proof", "Check what was trained.")
 @command(app, "show")
 def show(session: Session, agreement: AgreementArgument) -> Report:
     """Show what the chain keeps of a training."""
-    from fitchain.pod.jobs.audit_status import challenged_segments, read_audit_status
+    from fitchain.pod.jobs.audit_status import drawn_segments, read_audit_statuses
 
     home = session.reader
     id = find_agreement(home, agreement)
-    job, proof = home.agreements.read(id), home.agreements.run_record(id)
-    ended = proof.end_block is not None
+    job, run = home.agreements.read(id), home.agreements.run_record(id)
+    ended = run.end_block is not None
     now = home.chain.block("latest").timestamp
-    audit = read_audit_status(home, id) if ended and job.terms.audit.seats else None
-    drawn = challenged_segments(audit.audit, job, proof) if audit else ()
-    times = {anchor.block: home.chain.block(anchor.block).timestamp for anchor in proof.anchors}
+    statuses = read_audit_statuses(home, id) if ended else []
+    drawn = {status.audit.ref: drawn_segments(home, status.audit.ref) for status in statuses}
+    blocks = home.chain.blocks(anchor.block for anchor in run.anchors)
+    times = {number: block.timestamp for number, block in blocks.items()}
     values = {
         "agreement": id,
         "state": job.state.name.capitalize(),
-        "context": proof.ctx,
-        "order_seed": None if proof.seed == ZERO else proof.seed,
-        "nonce": None if proof.nonce == ZERO else proof.nonce,
+        "context": None if run.ctx == ZERO else run.ctx,
+        "order_seed": None if run.seed == ZERO else run.seed,
+        "nonce": None if run.nonce == ZERO else run.nonce,
         "seed_block": job.seed_block,
-        "checkpoints": proof.count,
-        "step": proof.step,
-        "transcript_root": proof.transcript_root if ended else None,
-        "model_root": proof.model_root if ended else None,
-        "weights": str(proof.delivery) if proof.delivery else None,
-        "key": str(proof.identity) if proof.identity else None,
-        "end_block": proof.end_block,
+        "leaves": run.count,
+        "step": run.step,
+        "delivered": run.delivered if ended else None,
+        "transcript_root": run.transcript_root if ended else None,
+        "model_root": run.model_root if ended else None,
+        "last_model_root": run.last_model_root if ended else None,
+        "delivery": str(run.delivery) if run.delivery else None,
+        "identity": str(run.identity) if run.identity else None,
+        "end_block": run.end_block,
         "anchors": [
             {
                 "count": anchor.count,
@@ -64,35 +67,32 @@ def show(session: Session, agreement: AgreementArgument) -> Report:
                 "time": times[anchor.block],
                 "transaction": anchor.transaction,
             }
-            for anchor in proof.anchors
+            for anchor in run.anchors
         ],
-        "audit": {**audits.values(audit, now), "segments": list(drawn)} if audit else None,
+        "audits": [audits.values(status, now) | {"segments": list(drawn[status.audit.ref])} for status in statuses],
     }
     pairs: list[tuple[str, Any]] = [
         ("agreement", id),
         ("state", values["state"]),
-        ("context", proof.ctx),
+        ("context", values["context"]),
         ("order seed", values["order_seed"]),
-        ("checkpoints", f"{proof.count} of {-(-job.terms.steps // job.terms.segment_steps) + 1}"),
+        ("leaves", f"{run.count} of {-(-job.terms.steps // job.terms.segment_steps) + 1}"),
         ("transcript", values["transcript_root"]),
         ("model", values["model_root"]),
-        ("weights", proof.delivery),
+        ("delivery", run.delivery),
     ]
-    anchors = [(anchor.count, anchor.root, anchor.block, _clock(times[anchor.block])) for anchor in proof.anchors]
-    table = Rows(
-        ("checkpoints", "root", "block", "time"), anchors, right=("checkpoints", "block"), empty="no anchor yet"
-    )
-    return Report(values, [KeyValues(pairs), table, *_audit_views(audit, drawn, now)])
+    anchors = [(anchor.count, anchor.root, anchor.block, _clock(times[anchor.block])) for anchor in run.anchors]
+    table = Rows(("leaves", "root", "block", "time"), anchors, right=("leaves", "block"), empty="no anchor yet")
+    shown = [view for status in statuses for view in _audit_views(status, drawn[status.audit.ref], now)]
+    return Report(values, [KeyValues(pairs), table, *shown])
 
 
-def _audit_views(audit: AuditStatus | None, drawn: Sequence[int], now: int) -> list[View]:
-    if audit is None:
-        return []
-    pairs = [pair for pair in audits.pairs_of(audit, now) if pair[0] != "seats"]
+def _audit_views(status: AuditStatus, drawn: Sequence[int], now: int) -> list[View]:
+    pairs = [pair for pair in audits.pairs_of(status, now) if pair[0] != "seats"]
     if drawn:
         shown = ", ".join(map(str, drawn[:20]))
         pairs.append(("segments", f"{shown}{f' and {len(drawn) - 20} more' if len(drawn) > 20 else ''}"))
-    return [KeyValues(pairs), audits.rows_of(audit)]
+    return [KeyValues(pairs), audits.rows_of(status)]
 
 
 @command(app, "replay")
@@ -136,50 +136,53 @@ def explain(
     ] = None,
     other: Annotated[
         Path | None,
-        typer.Option("--with", metavar="FILE", help="The other side's moments, to compare with.", show_default=False),
+        typer.Option("--with", metavar="FILE", help="The other side's digests, to compare with.", show_default=False),
     ] = None,
     to: Annotated[
-        Path | None, typer.Option("--to", metavar="FILE", help="Write this side's moments there.", show_default=False)
+        Path | None, typer.Option("--to", metavar="FILE", help="Write this side's digests there.", show_default=False)
     ] = None,
+    audit: Annotated[
+        int, typer.Option("--audit", metavar="N", help="Which audit: 0, or one that was asked for again.", min=0)
+    ] = 0,
 ) -> Report:
     """Find where two sides of an audit part.
 
-    Down to the segment, the step and the tensor. Trains the segments again here. Moments hold
-    digests and no data: hand your file to the other side. It moves no money.
+    Down to the segment, the step and the tensor. Trains the segments again here. A file of state
+    digests holds no data: hand yours to the other side. It moves no money.
     """
     from fitchain.pod.parties import owner
     from fitchain.pod.proof.audit.diagnosis import compare_with_file, first_disagreement, write_state_digests
 
     home = session.home
     id = find_agreement(home, agreement)
-    mine = _train_again(home, id, segment or ())
+    mine = _train_again(home, AuditRef(id, audit), segment or ())
     if to is not None:
         write_state_digests(to, mine)
     if other is not None:
-        disagreement, beside = compare_with_file(mine, other), f"the moments in {other.name}"
+        disagreement, beside = compare_with_file(mine, other), f"the digests in {other.name}"
     else:
         kept = owner.kept_state_digests(home, id, {state.segment for state in mine})
         disagreement, beside = first_disagreement(mine, kept), f"{counted(len(kept), 'state')} kept here"
     values = {
         "agreement": id,
-        "moments": len(mine),
+        "states": len(mine),
         "segments": sorted({state.segment for state in mine}),
         "file": to,
         "agree": disagreement is None,
         "disagreement": None if disagreement is None else asdict(disagreement),
     }
     session.exit_code = 0 if disagreement is None else Refuted.exit_code
-    agreed = f"{counted(len(mine), 'moment')} trained again here; no difference from {beside}"
+    agreed = f"{counted(len(mine), 'state')} trained again here; no difference from {beside}"
     next = (
         []
         if other or to
-        else ["next: write this side's moments with --to FILE, and compare the other side's with --with FILE"]
+        else ["next: write this side's digests with --to FILE, and compare the other side's with --with FILE"]
     )
     return Report(values, [agreed if disagreement is None else str(disagreement), *next])
 
 
-def _train_again(home: Home, id: AgreementId, segments: Sequence[int]) -> tuple[StateDigests, ...]:
-    """Train segments again, or those drawn, from what this home has of a job.
+def _train_again(home: Home, ref: AuditRef, segments: Sequence[int]) -> tuple[StateDigests, ...]:
+    """Train segments again, or those that an audit looks at, from what this home has of a job.
 
     Raises:
         NotFound: this home has neither training nor evidence, or the job has no such segment.
@@ -187,16 +190,16 @@ def _train_again(home: Home, id: AgreementId, segments: Sequence[int]) -> tuple[
     from fitchain.pod.jobs.audit_status import drawn_segments
     from fitchain.pod.parties import owner, verifier
 
-    drawn = drawn_segments(home, id)
-    chosen = segments or drawn
+    id = ref.agreement
+    chosen = segments or drawn_segments(home, ref)
     if not chosen:
-        raise NotFound(f"the audit of {id.short} has drawn nothing yet", "name segments with --segment")
+        raise NotFound(f"the audit {ref.short} has drawn nothing yet", "name segments with --segment")
     if owner.has_training(home, id):
         return owner.explain_training(home, id, chosen, _log_segment)
-    if verifier.has_seat(home, id):
-        return verifier.explain_evidence(home, id, chosen, _log_segment)
+    if ref in verifier.seats_of(home, id):
+        return verifier.explain_evidence(home, ref, chosen, _log_segment)
     raise NotFound(
-        f"this home has neither the training of {id.short} nor evidence of it",
+        f"this home has neither the training of {id.short} nor evidence of its audit {ref.ordinal}",
         "run it in the owner's home, or in a verifier's while its audit is not over",
     )
 
@@ -297,22 +300,27 @@ def verify(
             metavar="PANEL", help="A panel that counts as it stands now, for this once; repeat it.", show_default=False
         ),
     ] = None,
+    also_rpc: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="A second node, which must agree with the first.", show_default=False),
+    ] = None,
 ) -> Report:
     """Check where a model file comes from, and who vouches for it.
 
     Needs no key, no data and no torch; node, deployment and trust list are yours, never the
-    certificate's. Exits 0 if it holds, 1 if it is refuted, 3 if it could not be checked or fewer
+    certificate's, and a second node may have to agree. Exits 0 if it holds, 1 if it is refuted, 3 if it could not be checked or fewer
     vouch for it than you require.
     """
     from fitchain.cli.ids import match_panel
     from fitchain.cli.views.verdict import describe_verdict
-    from fitchain.pod.ports.chain import connect
+    from fitchain.pod.ports.chain.witness import connect_witnessed
     from fitchain.pod.ports.registry import Registry
     from fitchain.pod.proof.certificate import Assurance
     from fitchain.pod.proof.certificate import verify as check
 
     level = Assurance.parse(require) if require else None
-    chain = connect(session.settings)
+    settings = replace(session.settings, also_rpc=also_rpc) if also_rpc else session.settings
+    chain = connect_witnessed(settings)
     panels = [match_panel(Registry(chain), text) for text in trust or ()]
     return describe_verdict(check(model, certificate, chain, level, panels), model)
 

@@ -16,7 +16,7 @@ from fitchain.pod.values.errors import AccessRefused, Unusable
 
 if TYPE_CHECKING:
     from fitchain.pod.ports.chain import Chain
-    from fitchain.pod.ports.trust import TrustedAccount, TrustedPanel, TrustList
+    from fitchain.pod.ports.trust import PanelChange, TrustedAccount, TrustedPanel, TrustList
     from fitchain.pod.values.ids import PanelId
 
 app = group("trust", "Name the panels and verifiers that you rely on.")
@@ -47,23 +47,22 @@ def add(session: Session, named: Named) -> Report:
     _require_yes(f"trust these {counted(len(panel.members), 'account')} in draws from this panel? type yes: ")
     trust(chain.settings.home, panel)
     line = f"trusts {panel.name!r} as it stood at block {panel.at.block}: {counted(len(panel.members), 'member')}"
-    return Report(_panel_values(panel, ()), [line])
+    return Report(_panel_values(panel), [line])
 
 
 @command(app, "list")
 def list_(session: Session) -> Report:
-    """List whom this home trusts, and who joined a panel since."""
+    """List whom this home trusts, and who joined or left a panel since."""
     from fitchain.pod.ports.chain import connect
-    from fitchain.pod.ports.trust import TrustList, joined_since
+    from fitchain.pod.ports.trust import PanelChange, TrustList, changed_since
 
     chain = connect(session.settings)
     standing = TrustList.read(chain.settings.home)
     counting = standing.of(chain)
-    later = joined_since(chain, counting.panels)
+    changes = changed_since(chain, counting.panels)
+    since = {panel.id: changes.get(panel.id, PanelChange()) for panel in standing.panels}
     values = {
-        "panels": [
-            _panel_values(panel, later.get(panel.id, ())) | _counts(panel, counting) for panel in standing.panels
-        ],
+        "panels": [_panel_values(panel, since[panel.id]) | _counts(panel, counting) for panel in standing.panels],
         "accounts": [_account_values(entry) | _counts(entry, counting) for entry in standing.accounts],
     }
     rows: list[tuple[object, ...]] = [
@@ -72,7 +71,7 @@ def list_(session: Session) -> Report:
             panel.name,
             len(panel.members),
             panel.at.block,
-            _note(panel, counting, later.get(panel.id, ())),
+            _note(panel, counting, since[panel.id]),
         )
         for panel in standing.panels
     ]
@@ -131,13 +130,14 @@ def _require_yes(question: str) -> None:
         raise Unusable("nobody was trusted: the answer was not yes", "type yes, in full, once you know who they are")
 
 
-def _panel_values(panel: TrustedPanel, later: tuple[str, ...]) -> dict[str, Any]:
+def _panel_values(panel: TrustedPanel, since: PanelChange | None = None) -> dict[str, Any]:
     return {
         "panel": panel.id,
         "name": panel.name,
         "creator": panel.creator,
         "members": list(panel.members),
-        "joined_later": list(later),
+        "joined_later": list(since.joined) if since else [],
+        "left_later": list(since.left) if since else [],
         "chain_id": panel.at.chain_id,
         "block": panel.at.block,
     }
@@ -151,8 +151,13 @@ def _counts(entry: TrustedPanel | TrustedAccount, counting: TrustList) -> dict[s
     return {"counts": entry in counting.panels or entry in counting.accounts}
 
 
-def _note(entry: TrustedPanel | TrustedAccount, counting: TrustList, joined: tuple[str, ...] = ()) -> str | None:
+def _note(entry: TrustedPanel | TrustedAccount, counting: TrustList, since: PanelChange | None = None) -> str | None:
     """What a person should know of an entry: it does not count on this chain, or others joined."""
     if entry not in counting.panels and entry not in counting.accounts:
         return f"of another deployment or chain ({entry.at.chain_id}): does not count here"
-    return f"{counted(len(joined), 'account')} joined later: not trusted until you add it again" if joined else None
+    notes = []
+    if since and since.joined:
+        notes.append(f"{counted(len(since.joined), 'account')} joined later: not trusted until you add it again")
+    if since and since.left:
+        notes.append(f"{counted(len(since.left), 'account')} left")
+    return "; ".join(notes) or None

@@ -4,7 +4,7 @@ second owner that is caught."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,6 +32,13 @@ WINDOW_S, WAIT_S = 120, 600
 DRAWN = 5
 POLL_S = 0.1
 CHEATING = Path(__file__).resolve().parents[2] / "examples" / "cheating_owner.py"
+
+
+def create_panel(creator: Home, name: str, accounts: Sequence[str]) -> PanelId:
+    """Name a panel and invite verifiers into it."""
+    from fitchain.pod.jobs import panels
+
+    return panels.create_panel(creator, name, accounts)
 
 
 def take_places(panel: PanelId, verifiers: Iterable[Home]) -> None:

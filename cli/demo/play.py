@@ -8,7 +8,7 @@ half of one without verifiers.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from fitchain.cli.demo.parties import (
 from fitchain.cli.demo.progress import Progress
 from fitchain.cli.demo.result import DemoResult
 from fitchain.cli.demo.samples import Sample
-from fitchain.cli.demo.stranger import OWN_VERIFIERS, STRANGER, Stranger
+from fitchain.cli.demo.stranger import OWN_VERIFIERS, STRANGER
 from fitchain.cli.views.amounts import format_fit
 from fitchain.cli.views.history import sparkline
 from fitchain.pod.ports.agreement import State
@@ -114,18 +114,21 @@ def play(
         made = f"{len(homes)} homes with fresh keys; their passphrases lie in files beside them"
         progress.done(f"{made}, as this is a demonstration")
 
-        panel, stranger = None, None
+        panel: Any = None
+        stranger: Any = None
         if audited:
             progress.next("neighbour", "inviting verifiers into a panel")
-            panel = create_panel(homes[audit.NEIGHBOUR], "neighbours", accounts_of(homes, audit.VERIFIERS))
-            stranger = Stranger(homes[STRANGER], [homes[name] for name in OWN_VERIFIERS], run)
+            panel = audit.create_panel(
+                homes[audit.NEIGHBOUR], "neighbours", [homes[name].keys.address for name in audit.VERIFIERS]
+            )
+            stranger = None
             progress.done(f"makes the panel {panel.short} and invites five verifiers; each joins by itself")
 
         progress.next("owner", "registering its table")
         both = [(sides["owner"], ["owner"]), (sides["scientist"], ["scientist", "--auto-accept"])]
         running = stack.enter_context(pods(both, run))
         sample = writing.result()
-        panels = [panel, stranger.panel] if panel and stranger else []
+        panels = [panel] if panel else []
         dataset = offer(owner, sample, panels)
         progress.done(
             f"registers {dataset.count} records ({sample.name}): "
@@ -149,7 +152,8 @@ def play(
             running += seating.result()
         if panel is not None:
             terms = audit.terms(panel)
-        follower.until(lambda: registered([homes[name] for name in ("owner", "scientist", *(audit.VERIFIERS if audited else ()))]))
+        served = ("owner", "scientist", *(audit.VERIFIERS if audited else ()))
+        follower.until(lambda: registered(homes[name] for name in served))
         job = ask(scientist, dataset, model, which, terms)
         setup_s, reader = progress.seconds, follower.follow(job)
         progress.done(f"asks for a training, {job.short}, and locks {format_fit(PRICE)} FIT{describe_terms(terms)}")
@@ -167,7 +171,8 @@ def play(
         if terms is not None:
             progress.next("verifiers", "training drawn segments again")
             cheat = audit.Cheat(sides["cheat"], homes["cheat"], run, stack)
-            cheat.tempt(offer(homes["cheat"], sample), lambda dataset: ask(scientist, dataset, model, which, terms))
+            offered = offer(homes["cheat"], sample, panels)
+            cheat.tempt(offered, lambda dataset: ask(scientist, dataset, model, which, terms))
             follower.until(lambda: owner.agreements.read(job).state.ended)
             progress.done(audit.describe_audit(scientist, job))
 
@@ -184,9 +189,14 @@ def play(
         progress.done(f"collects {format_fit(collected)} FIT: the price, and its bond back")
 
         progress.next("check", "certificate, replay and test, side by side")
-        panel_to_trust = terms.panel if terms else None
-        checked = check(job, owner, scientist, sample.test, run / "result", panel_to_trust)
+        checked = check(job, owner, scientist, homes.get(STRANGER, scientist), sample.test, run / "result")
         progress.done(describe_checks(checked))
+
+        again = None
+        if stranger is not None:
+            progress.next("stranger", "having the job audited again by verifiers of its own")
+            again = stranger.audit_again(job, checked.model, checked.certificate, follower)
+            progress.done(again.describe())
 
         caught = None
         if cheat is not None:
@@ -209,7 +219,7 @@ def play(
         price=PRICE,
         accuracy=checked.accuracy,
         assurance=checked.assurance,
-        stranger=checked.stranger,
+        again=again,
         replayed=audit.replayed(scientist, job) if audited else checked.replayed,
         segments=status.leaf_count - 1,
         verifiers=terms.verifiers if terms else 0,
@@ -233,18 +243,21 @@ def probe_beside(stack: ExitStack) -> Future[Environment]:
     return beside.submit(describe_host, DEFAULT_CLASS, 1, host_cache())
 
 
-def offer(home: Home, sample: Sample) -> RegisteredDataset:
-    """Register the owner's table under a policy that asks a person about every request."""
+def offer(home: Home, sample: Sample, panels: Sequence[PanelId]) -> RegisteredDataset:
+    """Register an owner's table under a policy that asks a person about every request, and admits
+    audits by some panels."""
     from fitchain.pod.compute.dataset import Policy
     from fitchain.pod.parties.owner import DatasetOffer, register_dataset
 
+    policy = Policy(
+        minimum_price=PRICE,
+        minimum_batch=8,
+        disclosure_mode=AuditMode.SAMPLED,
+        disclosure_cap=None,
+        panels=tuple(map(str, panels)),
+    )
     offered = DatasetOffer(
-        sample.private,
-        name=sample.name,
-        target=sample.target,
-        drop=sample.drop,
-        price=PRICE,
-        policy=Policy(minimum_price=PRICE, minimum_batch=8, disclosure_mode=AuditMode.SAMPLED, disclosure_cap=None),
+        sample.private, name=sample.name, target=sample.target, drop=sample.drop, price=PRICE, policy=policy
     )
     return register_dataset(home, offered)
 
@@ -274,14 +287,13 @@ def approve(home: Home, job: AgreementId) -> None:
     owner.approve(home, job)
 
 
-def registered(homes: Iterable[Home], besides: Collection[str]) -> bool:
+def registered(homes: Iterable[Home]) -> bool:
     """Whether the pods of these homes are registered, so that they can seal for each other."""
     from fitchain.pod.values.errors import NotFound
 
     try:
         for home in homes:
-            if home.settings.home.name not in besides:
-                home.registry.pod(home.keys.address)
+            home.registry.pod(home.keys.address)
     except NotFound:
         return False
     return True
@@ -289,38 +301,31 @@ def registered(homes: Iterable[Home], besides: Collection[str]) -> bool:
 
 @dataclass(frozen=True)
 class Checked:
-    """What the three checks found; `stranger` is the level for who trusts nobody."""
+    """What the three checks found; `assurance` is the level for who trusts nobody."""
 
     model: Path
     certificate: Path
     assurance: str
-    stranger: str
     replayed: int
     accuracy: float
     tested: int
     weights: int
 
 
-def check(job: AgreementId, owner: Home, home: Home, test: Path, result: Path, panel: PanelId | None) -> Checked:
-    """Verify the certificate, test the model, let the owner replay segments where no panel judged:
-    side by side.
-
-    It is verified as a stranger would, and again once the panel stands on this home's trust list:
-    the scientist made it out of verifiers that it knows.
-    """
+# As many parameters as take part: the job, who trained, who asked, who knows neither, and two paths.
+def check(job: AgreementId, owner: Home, home: Home, stranger: Home, test: Path, result: Path) -> Checked:
+    """Let a stranger verify the certificate, the scientist test the model, the owner replay
+    segments where no panel judged: side by side."""
     from fitchain.pod.parties import scientist
     from fitchain.pod.parties.owner import replay_job
-    from fitchain.pod.ports.trust import look_at_panel, trust
-    from fitchain.pod.proof.certificate import Assurance, verify
+    from fitchain.pod.proof.certificate import verify
     from fitchain.pod.values.state import read_safetensors
 
+    audited = home.agreements.terms(job).audit.verifiers
     with ThreadPoolExecutor(1) as beside:
-        replaying = beside.submit(lambda: () if panel else replay_job(owner, job, REPLAYED_SEGMENTS).verdicts)
+        replaying = beside.submit(lambda: () if audited else replay_job(owner, job, REPLAYED_SEGMENTS).verdicts)
         delivery = scientist.delivery(home, job).copy_into(result)
-        stranger = verdict = verify(delivery.model, delivery.certificate, home.chain)
-        if panel:
-            trust(home.settings.home, look_at_panel(home.chain, panel))
-            verdict = verify(delivery.model, delivery.certificate, home.chain, Assurance.SAMPLED)
+        verdict = verify(delivery.model, delivery.certificate, stranger.chain)
         tested = scientist.evaluate(home, job, test)
         replayed = replaying.result()
     for segment in replayed:
@@ -333,7 +338,6 @@ def check(job: AgreementId, owner: Home, home: Home, test: Path, result: Path, p
         model=delivery.model,
         certificate=delivery.certificate,
         assurance=verdict.assurance.label,
-        stranger=stranger.assurance.label,
         replayed=len(replayed),
         accuracy=tested.metrics["accuracy"],
         tested=tested.records,
@@ -352,11 +356,8 @@ def describe_training(status: JobStatus) -> str:
 
 def describe_checks(checked: Checked) -> str:
     """The checks in a line."""
-    levels = checked.assurance
-    if checked.stranger != checked.assurance:
-        levels = f"{checked.stranger}, and {checked.assurance} to who knows its panel"
     return (
-        f"the certificate holds: {levels}; {describe_replays(checked.replayed)}"
+        f"the certificate holds, {checked.assurance} to who knows nobody; {describe_replays(checked.replayed)}"
         f"{checked.accuracy:.1%} right on {checked.tested} records"
     )
 
@@ -368,4 +369,4 @@ def describe_replays(count: int) -> str:
 
 def describe_terms(terms: AuditTerms | None) -> str:
     """Who is to audit, and for how much."""
-    return f"; and {format_fit(terms.fee)} FIT for {terms.verifiers} verifiers" if terms else ""
+    return f"; and {format_fit(terms.fees)} FIT for {terms.verifiers} verifiers" if terms else ""

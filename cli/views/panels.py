@@ -48,7 +48,6 @@ def values(status: PanelStatus | None) -> dict[str, Any] | None:
         "name": record.name,
         "creator": record.creator,
         "creator_party": status.party(record.creator) or None,
-        "created_block": record.block,
         "created": record.time,
         "members": list(status.members),
         "members_that_are_parties": list(status.members_that_are_parties),

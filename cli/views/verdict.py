@@ -1,5 +1,5 @@
 """A verified certificate as the command line shows it: what the file is, what was committed and
-when, who vouches, what is not proven; in this order.
+when, who vouches, what repeating costs, what is not proven; in this order.
 
 The words are the chain's facts: that seats voted, never that anybody trained anything again.
 """
@@ -19,11 +19,11 @@ from fitchain.pod.ports.agreement.history import MOST_RELATED
 if TYPE_CHECKING:
     from fitchain.pod.ports.agreement import AgreementHistory, Related
     from fitchain.pod.ports.registry import PanelRecord
-    from fitchain.pod.proof.certificate import Jury, JurySeat, Timing, Verdict
+    from fitchain.pod.proof.certificate import Jury, JurySeat, Repeat, Timing, Verdict
 
 ASSURANCES = {
     "unaudited": "nobody vouches for it but its owner, who committed to it and signed",
-    "vouched": "a jury that your trust list does not name voted Match",
+    "vouched": "a jury that you do not know voted Match",
     "on-site": "a quorum of seats that you name voted Match, at the owner's place",
     "sampled": "a quorum of seats that you name voted Match",
     "open": "seats drawn from a pool with as much stake as you ask for voted Match",
@@ -49,34 +49,39 @@ def values(verdict: Verdict, model: Path) -> dict[str, Any]:
         "holds": True,
         "assurance": verdict.assurance.label,
         "reason": verdict.reason,
-        "audit": _audit_values(history),
-        "panel": _panel_values(verdict.jury),
-        "seats": [_seat_values(seat, verdict.jury) for seat in verdict.jury.seats] if verdict.jury else [],
-        "owner_is_scientist": statement.owner == statement.scientist,
-        "duration": _duration_values(verdict.timing),
-        "not_proven": not_proven(verdict),
         "model": model,
         "sha256": statement.subject,
         "agreement": statement.agreement,
         "chain_id": statement.chain_id,
+        "seen_at_block": history.seen_at.number,
         "state": verdict.state.name.capitalize(),
         "complete": verdict.complete,
         "owner": statement.owner,
         "scientist": statement.scientist,
+        "owner_is_scientist": statement.owner == statement.scientist,
         "initial_model": statement.initial_model,
         "final_model": statement.final_model,
+        "last_model": statement.last_model,
+        "delivered": statement.delivered,
+        "lineage": [each.json() for each in statement.lineage],
+        "lineage_whole": verdict.lineage_whole,
         "recipe": statement.recipe.digest,
         "dataset": statement.dataset,
         "dataset_root": statement.dataset_root,
         "records": statement.card.count,
         "environment": statement.environment.name,
         "transcript_root": statement.transcript_root,
-        "checkpoints": statement.count,
+        "leaves": statement.count,
         "steps": statement.steps,
         "orders_checked": verdict.orders_checked,
+        "milestones": [asdict(milestone) for milestone in verdict.milestones],
+        "duration": _duration_values(verdict.timing),
+        "audits": [_jury_values(jury) for jury in verdict.juries],
+        "audits_asked": history.asked_count,
+        "audits_consented": history.consented_count,
+        "repeat": _repeat_values(verdict.repeat),
         "paid_to_owner": format_fit(history.paid_to_owner),
         "paid_to_verifiers": format_fit(history.paid_to_verifiers),
-        "moments": [asdict(moment) for moment in verdict.milestones],
         "origins": list(verdict.origins),
         "related": [
             {
@@ -88,14 +93,16 @@ def values(verdict: Verdict, model: Path) -> dict[str, Any]:
         ],
         "related_looked_at": min(history.beside, MOST_RELATED),
         "related_of": history.beside,
+        "related_whole": history.beside_whole,
+        "not_proven": not_proven(verdict),
     }
 
 
 def not_proven(verdict: Verdict) -> list[str]:
     """What the certificate says nothing about."""
     lines = list(NOT_PROVEN)
-    if verdict.jury is None or not verdict.jury.matches:
-        lines.insert(0, "that the checkpoints come from the training: nobody but the owner looked")
+    if not any(jury.verdict is Outcome.MATCH for jury in verdict.juries):
+        lines.insert(0, "that the leaves come from the training: nobody but the owner looked")
     else:
         lines.insert(0, "that who voted Match trained anything again: that rests on who they are")
         lines.insert(1, "what happened in segments that were not drawn, beyond the chance that one would have been")
@@ -106,13 +113,27 @@ def not_proven(verdict: Verdict) -> list[str]:
 
 def _file(verdict: Verdict, model: Path) -> list[tuple[str, Any]]:
     statement = verdict.statement
+    last = statement.count - 1
+    which = "" if statement.delivered == last else f"; leaf {statement.delivered} of {last} is delivered"
     return [
         ("model", model),
         ("sha-256", statement.subject),
-        ("trained", f"{statement.steps} of {statement.recipe.steps} steps in {statement.count} checkpoints"),
+        ("trained", f"{statement.steps} of {statement.recipe.steps} steps in {statement.count} leaves{which}"),
         ("on", f"{statement.card.count} records: {statement.card.name}"),
+        ("began with", _lineage(verdict)),
         ("environment", f"{statement.environment.name}, torch {statement.environment.torch}"),
     ]
+
+
+def _lineage(verdict: Verdict) -> str:
+    """The registered model that it began with, and how many stand behind that."""
+    lineage = verdict.statement.lineage
+    behind = len(lineage) - 1
+    more = "" if verdict.lineage_whole else ", and more that are not listed"
+    descends = f", which descends from {counted(behind, 'registered model')}{more}" if behind else ""
+    origins = [id.short for id in verdict.origins]
+    ended = f"; {', '.join(origins)} ended with it" if origins else ""
+    return f"the model {lineage[0].id}{descends}{ended}"
 
 
 def _committed(verdict: Verdict) -> list[tuple[str, Any]]:
@@ -130,23 +151,65 @@ def _committed(verdict: Verdict) -> list[tuple[str, Any]]:
 
 
 def _vouching(verdict: Verdict) -> list[tuple[str, Any]]:
-    jury, pairs = verdict.jury, list[tuple[str, Any]]()
-    if jury is not None:
-        pairs.append(("drawn from", _panel(jury)))
-        pairs += [(f"seat {seat.number}", _seat(seat, jury)) for seat in jury.seats]
+    pairs = [pair for jury in verdict.juries for pair in _pairs_of(jury)]
+    history = verdict.history
+    if history.asked_count:
+        pairs.append(("asked again", f"asked {_times(history.asked_count)}, consented to {history.consented_count}"))
     pairs += [
         ("parties", _parties(verdict)),
         ("assurance", f"{verdict.assurance}: {ASSURANCES[verdict.assurance.label]}"),
         ("because", verdict.reason),
     ]
+    if verdict.repeat is not None:
+        pairs.append(("repeating", describe_repeat(verdict.repeat)))
     return pairs
 
 
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def _pairs_of(jury: Jury) -> list[tuple[str, Any]]:
+    """One audit in labelled lines: what it came to, from whom was drawn, who sat where."""
+    number = f" {jury.ref.ordinal}" if jury.ref.ordinal else ""
+    return [
+        (f"audit{number}", _verdict_of(jury)),
+        ("drawn from", _panel(jury)),
+        *((f"seat {seat.number}", _seat(seat, jury)) for seat in jury.seats),
+    ]
+
+
+def _verdict_of(jury: Jury) -> str:
+    """What an audit came to, and whether that counts for the checker."""
+    kind = {0: "agreed on by both", 1: "the scientist's dispute", 2: f"asked for later by {jury.asker}"}[jury.kind]
+    if jury.block is None:
+        return f"{kind}; under way: {jury.phase}"
+    voted = f"{len(jury.voices)} of {len(jury.seats)} voted {jury.verdict.name.capitalize()}"
+    came = f"{jury.verdict.name.capitalize()} in block {jury.block}"
+    counts = "" if jury.known or jury.verdict is Outcome.INCONCLUSIVE else "; a jury that you do not know"
+    return f"{kind}; {came}{f', {voted}' if jury.voices else ''}, {counted(jury.audited, 'segment')} looked at{counts}"
+
+
+def describe_repeat(repeat: Repeat) -> str:
+    """What repeating costs, in a line."""
+    if repeat.jobs is None:
+        return "no number of jobs helps a third of this panel"
+    gas = f"{repeat.gas / 1e6:.1f} million gas"
+    return (
+        f"with a third of those who can be drawn dishonest, owner and scientist together need about "
+        f"{counted(repeat.jobs, 'such job')}; each that fails costs them {format_fit(repeat.cost)} FIT and {gas}"
+    )
+
+
 def _panel(jury: Jury) -> str:
-    sizes = f"{jury.opened_size} when the audit was opened, {jury.size} now"
+    sizes = f"{jury.opened_size} when it was asked for, {jury.size} now"
     if jury.panel is None:
-        staked = "" if jury.pool_stake is None else f"; {format_fit(jury.pool_stake)} FIT stood behind it"
-        return f"all accounts that ever staked: {sizes}{staked}"
+        staked = ""
+        if jury.pool_stake is not None:
+            staked = (
+                f"; {format_fit(jury.pool_stake)} FIT stood behind {counted(jury.pool_counted, 'place')} of it then"
+            )
+        return f"the pool; accounts: {sizes}{staked}"
     panel = jury.panel
     return (
         f"the panel {panel.name!r}, {panel.id}; made by {panel.creator}{_who(jury.creator_party)} "
@@ -155,11 +218,11 @@ def _panel(jury: Jury) -> str:
 
 
 def age_of(panel: PanelRecord, asked: int) -> str:
-    """How old a panel was when a job was asked for, in words, with the day of its creation."""
+    """How old a panel was when a draw from it was asked for, in words, with the day of its creation."""
     older = asked - panel.time
     day = time.strftime("%Y-%m-%d", time.localtime(panel.time))
     side = "before" if older >= 0 else "after"
-    return f"{format_duration(abs(older))} {side} the job was asked for, on {day}"
+    return f"{format_duration(abs(older))} {side} that, on {day}"
 
 
 def _seat(seat: JurySeat, jury: Jury) -> str:
@@ -168,8 +231,9 @@ def _seat(seat: JurySeat, jury: Jury) -> str:
     voted = f"voted {seat.vote.name.capitalize()}" if seat.vote else "revealed no vote"
     creator = ", the panel's creator" if seat.number == jury.seated_creator else ""
     named = "named by your trust list" if seat.trusted else "not on your trust list"
+    now = "" if seat.stake is None else f", {format_fit(seat.stake)} FIT staked now"
     who = f"{seat.account}{_who(jury.party(seat.account))}{creator}"
-    return f"{who} {voted}; {format_fit(seat.stake)} FIT staked now; {named}"
+    return f"{who} {voted}; {format_fit(jury.seat_stake)} FIT at stake in the seat{now}; {named}"
 
 
 def _who(party: str) -> str:
@@ -178,15 +242,19 @@ def _who(party: str) -> str:
 
 def _parties(verdict: Verdict) -> str:
     """Whether those who vouch, or the two who agreed, are one account, as far as a chain can tell."""
-    statement, jury = verdict.statement, verdict.jury
-    facts = ["owner and scientist are one account" if statement.owner == statement.scientist else "two accounts agreed"]
-    if jury is not None and jury.panel is not None:
-        party = jury.creator_party
-        facts.append(f"the panel's creator is the {party}" if party else "the panel's creator is neither")
-    if jury is not None and jury.seated_parties:
-        facts.append(f"a party sits in {counted(len(jury.seated_parties), 'seat')}")
-    elif jury is not None and any(seat.account for seat in jury.seats):
-        facts.append("no seat is a party's account")
+    statement, facts = verdict.statement, list[str]()
+    facts.append(
+        "owner and scientist are one account" if statement.owner == statement.scientist else "two accounts agreed"
+    )
+    for jury in verdict.juries:
+        of = f" of audit {jury.ref.ordinal}" if jury.ref.ordinal else ""
+        if jury.panel is not None:
+            party = jury.creator_party
+            facts.append(f"the creator of the panel{of} is {f'the {party}' if party else 'neither'}")
+        if jury.seated_parties:
+            facts.append(f"a party sits in {counted(len(jury.seated_parties), 'seat')}{of}")
+        elif any(seat.account for seat in jury.seats):
+            facts.append(f"no seat{of} is a party's account")
     return "; ".join(facts)
 
 
@@ -196,9 +264,9 @@ def _when(verdict: Verdict) -> str:
 
 
 def _anchors(timing: Timing) -> str:
-    blocks = [moment.block for moment in timing.anchors]
-    shown = ", ".join(map(str, blocks[-6:]))
-    anchored = f"{counted(len(blocks), 'anchor')}{f' in blocks {shown}' if blocks else ''}"
+    blocks = [milestone.block for milestone in timing.anchors]
+    where = f" in block{f's {blocks[0]} to {blocks[-1]}' if len(blocks) > 1 else f' {blocks[0]}'}" if blocks else ""
+    anchored = f"{counted(timing.anchored, 'anchor')}{where}"
     return f"begun in block {timing.begun.block}, {anchored}, ended in block {timing.ended.block}"
 
 
@@ -223,6 +291,7 @@ def _related(history: AgreementHistory) -> str:
     """Other agreements that did not end well, so that a lucky run among many failed ones shows."""
     whose = "of this owner, or of this scientist with this model"
     beyond = f" (of the newest {MOST_RELATED} of {history.beside})" if history.beside > MOST_RELATED else ""
+    beyond += "" if history.beside_whole else " (as far as the node lets it be searched)"
     if not history.related:
         return f"no other agreement {whose} failed or was given up{beyond}"
     first = ", ".join(f"{other.id.short} {_failure(other)}" for other in history.related[:5])
@@ -235,52 +304,62 @@ def _failure(other: Related) -> str:
     return f"{outcome} ({other.verdict.name.lower()})" if other.verdict else outcome
 
 
-def _audit_values(history: AgreementHistory) -> dict[str, Any] | None:
-    audit, concluded = history.audit, history.concluded
-    if audit is None:
-        return None
+def _jury_values(jury: Jury) -> dict[str, Any]:
+    """The JSON form of an audit with its jury."""
     return {
-        "disputed": audit.disputed,
-        "phase": audit.phase.name.capitalize(),
-        "round": audit.round,
-        "verdict": audit.verdict.name.capitalize() if audit.verdict else None,
-        "block": concluded.block if concluded else None,
-        "quorum": audit.quorum,
-        "seats": [seat.verifier or None for seat in audit.seats],
+        "ordinal": jury.ref.ordinal,
+        "kind": jury.kind.name.capitalize(),
+        "asker": jury.asker,
+        "mode": jury.mode.word,
+        "phase": jury.phase.capitalize(),
+        "round": jury.round,
+        "verdict": jury.verdict.name.capitalize() if jury.verdict else None,
+        "block": jury.block,
+        "audited": jury.audited,
+        "quorum": jury.quorum,
+        "known": jury.known,
+        "fee_per_seat": format_fit(jury.fee_per_seat),
+        "seat_stake": format_fit(jury.seat_stake),
+        "panel": _panel_values(jury),
+        "seats": [_seat_values(seat, jury) for seat in jury.seats],
     }
 
 
-def _panel_values(jury: Jury | None) -> dict[str, Any] | None:
+def _panel_values(jury: Jury) -> dict[str, Any]:
     """From whom was drawn; `panel` is null where it was the whole pool."""
-    if jury is None:
-        return None
-    sizes = {"size_when_opened": jury.opened_size, "size": jury.size}
+    sizes = {"size_when_requested": jury.opened_size, "size": jury.size}
     if jury.panel is None:
-        return {"panel": None, **sizes, "stake": None if jury.pool_stake is None else format_fit(jury.pool_stake)}
+        stake = None if jury.pool_stake is None else format_fit(jury.pool_stake)
+        return {"panel": None, **sizes, "stake": stake, "places_counted": jury.pool_counted}
     panel = jury.panel
     return {
         "panel": panel.id,
         "name": panel.name,
         "creator": panel.creator,
         "creator_party": jury.creator_party or None,
-        "created_block": panel.block,
         "created": panel.time,
         "age_when_requested": jury.requested - panel.time,
         **sizes,
     }
 
 
-def _seat_values(seat: JurySeat, jury: Jury | None) -> dict[str, Any]:
-    party = jury.party(seat.account) if jury and seat.account else ""
+def _seat_values(seat: JurySeat, jury: Jury) -> dict[str, Any]:
+    party = jury.party(seat.account) if seat.account else ""
     return {
         "seat": seat.number,
         "verifier": seat.account or None,
         "vote": seat.vote.name.capitalize() if seat.vote is not Outcome.NONE else None,
         "trace": seat.trace if seat.vote in (Outcome.MATCH, Outcome.MISMATCH) else None,
-        "stake": format_fit(seat.stake),
+        "stake": None if seat.stake is None else format_fit(seat.stake),
         "trusted": seat.trusted,
         "party": party or None,
     }
+
+
+def _repeat_values(repeat: Repeat | None) -> dict[str, Any] | None:
+    if repeat is None:
+        return None
+    return {"jobs": repeat.jobs, "cost_per_job": format_fit(repeat.cost), "gas_per_job": repeat.gas}
 
 
 def _duration_values(timing: Timing) -> dict[str, Any]:

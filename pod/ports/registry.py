@@ -5,13 +5,14 @@ Identities are set once; owners may retire them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
 from fitchain.pod.ports.chain.base import Event
 from fitchain.pod.ports.chain.client import Chain
+from fitchain.pod.ports.chain.reads import ReadCall
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.ports.verifiers import PAGE, Member, Verifiers, no_panel
 from fitchain.pod.values.digest import ZERO, Digest, Root
@@ -103,22 +104,23 @@ class PanelEntry:
 
 @dataclass(frozen=True)
 class PanelRecord:
-    """How a panel came about, by the event of its creation.
+    """How a panel came about.
 
     Args:
         id: the panel.
         number: what contracts call it.
         creator: who made it, and alone invites and expels.
         name: for people; each account has its own names.
-        block, time: of its creation; seconds since 1970.
+        time: of its creation; seconds since 1970.
+        block: of its creation; None where only the contract was asked, which does not keep it.
     """
 
     id: PanelId
     number: int
     creator: str
     name: str
-    block: int
     time: int
+    block: int | None = None
 
 
 class Registry:
@@ -292,22 +294,21 @@ class Registry:
         Raises:
             NotFound: there is none of that id.
         """
-        record = self.panel_record(id)
-        if block is not None and record.block > block:
+        entry = self.panels_of([id], block)[0]
+        if entry is None:
             raise no_panel(id)
-        return _entries([record], self._first_pages([record.number], block), self.chain, block)[0]
+        return entry
 
-    def panels_of(self, ids: Sequence[PanelId]) -> list[PanelEntry | None]:
-        """Several panels in few round trips; None for one that was never created."""
-        kept = self.chain.call_many([("Registry", "panel", (id,)) for id in ids])
-        created = [id for id, panel in zip(ids, kept, strict=True) if panel["name"]]
-        numbers = self.chain.call_many([("Registry", "panelNumber", (id,)) for id in created])
-        named = {id: panel for id, panel in zip(ids, kept, strict=True) if panel["name"]}
-        records = [
-            PanelRecord(id, int(number), named[id]["creator"], named[id]["name"], 0, named[id]["since"])
-            for id, number in zip(created, numbers, strict=True)
-        ]
-        entries = _entries(records, self._first_pages([record.number for record in records]), self.chain)
+    def panels_of(self, ids: Sequence[PanelId], block: int | None = None) -> list[PanelEntry | None]:
+        """Several panels in few round trips; None for one that was never created.
+
+        Args:
+            ids: which.
+            block: as they stood after that block; None reads them as they stand.
+        """
+        records = self._records(ids, block)
+        known = [record for record in records if record]
+        entries = _entries(known, self._first_pages([record.number for record in known], block), self.chain, block)
         by_id = {entry.id: entry for entry in entries}
         return [by_id.get(id) for id in ids]
 
@@ -321,6 +322,11 @@ class Registry:
         if not created:
             raise no_panel(id)
         return _record(created[0])
+
+    def _records(self, ids: Sequence[PanelId], block: int | None = None) -> list[PanelRecord | None]:
+        """How several panels came about; None for one that was not created by then."""
+        answers = self.chain.batch([read for id in ids for read in panel_reads(id, block)])
+        return [panel_record_of(id, *answers[2 * i : 2 * i + 2]) for i, id in enumerate(ids)]
 
     def panel_ids(self) -> list[PanelId]:
         """The ids of all panels, oldest first; nothing of the panels themselves is read."""
@@ -346,8 +352,7 @@ class Registry:
 
     def panels(self) -> list[PanelEntry]:
         """Every panel, oldest first."""
-        records = [_record(event) for event in self.chain.events("Registry", "PanelCreated")]
-        return _entries(records, self._first_pages([record.number for record in records]), self.chain)
+        return [panel for panel in self.panels_of(self.panel_ids()) if panel]
 
     def _first_pages(self, numbers: Sequence[int], block: int | None = None) -> list[tuple[int, list[Member]]]:
         """Of several panels, by their numbers, how many places there are and who holds the first of
@@ -412,7 +417,20 @@ def model_entry(id: ModelId, entry: dict[str, Any]) -> ModelEntry | None:
 
 def _record(event: Event) -> PanelRecord:
     args = event.args
-    return PanelRecord(args["id"], args["number"], args["creator"], args["name"], event.block, event.timestamp)
+    return PanelRecord(args["id"], args["number"], args["creator"], args["name"], event.timestamp, event.block)
+
+
+def panel_reads(id: PanelId, block: int | None = None) -> list[ReadCall]:
+    """What `panel_record_of` needs to be read, as it stood after a block; None reads at the head."""
+    return [
+        ReadCall("Registry", "panel", (id,), block),
+        ReadCall("Registry", "panelNumber", (id,), block, optional=True),  # it reverts where there is none
+    ]
+
+
+def panel_record_of(id: PanelId, entry: Mapping[str, Any], number: int | None) -> PanelRecord | None:
+    """How a panel came about, from what was read of it; None where there is none."""
+    return PanelRecord(id, number, entry["creator"], entry["name"], entry["since"]) if number else None
 
 
 def _entries(

@@ -108,6 +108,11 @@ class Settings:
             given up.
         open_stake: FIT in base units that a pool must have staked before the certificate's level
             `open` is believed; None believes none. The file names it in FIT.
+        least_repeat_cost: FIT in base units that an owner and a scientist who are one must lose on
+            average before a third of a panel passes a fake, or a certificate's level is `vouched`;
+            None asks for nothing. The file names it in FIT.
+        also_rpc: URL of a second node, which must agree with the first where a certificate is
+            verified; None asks one node alone.
         defaulted: names of the settings that nobody chose and that may still follow the chain.
     """
 
@@ -124,6 +129,8 @@ class Settings:
     store_gateways: tuple[str, ...] = ()
     store_patience_s: float = 60.0
     open_stake: int | None = None
+    least_repeat_cost: int | None = None
+    also_rpc: str | None = None
     defaulted: frozenset[str] = frozenset()
 
     def on_chain(self, chain_id: int) -> Settings:
@@ -132,6 +139,10 @@ class Settings:
         follow = {name: value for name, value in chain_defaults(chain_id).items() if name in self.defaulted}
         return dataclasses.replace(self, chain_id=chain_id, defaulted=frozenset(), **follow)
 
+    def with_node(self, rpc: str, chain_id: int) -> Settings:
+        """These settings with another node, which has to be on a chain."""
+        return dataclasses.replace(self, rpc=rpc, chain_id=chain_id)
+
     def deployment_paths(self, chain_id: int) -> tuple[Path, Path]:
         """Where a deployment's record is looked for, first match first: in the home, in the
         devnet's folder."""
@@ -139,12 +150,25 @@ class Settings:
         return self.home / name, self.devnet / name
 
 
+CONFIRMATIONS = {DEVNET_CHAIN_ID: 0}
+"""Blocks that must follow a block before it is acted on, by chain. The devnet never reorganises."""
+
+OTHER_CONFIRMATIONS = 12
+"""On Ethereum's mainnet and on every chain that is not in the table: two and a half minutes at 12 s
+a block, what is commonly waited for, and less than finality, which comes after two epochs (64 to 96
+blocks). Whoever wants finality, or is on a chain that reorganises deeper, sets `confirmations`."""
+
+POLL_S = {DEVNET_CHAIN_ID: 0.02}
+OTHER_POLL_S = 1.0
+
+
 def chain_defaults(chain_id: int | None) -> dict[str, Any]:
-    """Confirmations and poll interval of a chain: none and 20 ms on the devnet, 12 blocks and a
-    second elsewhere."""
-    if chain_id == DEVNET_CHAIN_ID:
-        return {"confirmations": 0, "poll_s": 0.02}
-    return {"confirmations": 12, "poll_s": 1.0}
+    """Confirmations and poll interval of a chain, where nobody chose them."""
+    chain = chain_id or 0
+    return {
+        "confirmations": CONFIRMATIONS.get(chain, OTHER_CONFIRMATIONS),
+        "poll_s": POLL_S.get(chain, OTHER_POLL_S),
+    }
 
 
 # Each is a flag of the command line, and a caller names the few that it sets.
@@ -165,7 +189,7 @@ def load(
         home, rpc, chain_id, store, devnet, key, confirmations, poll_s: what the caller chose; None
             leaves the choice to the environment (`FITCHAIN_HOME`, `FITCHAIN_RPC`,
             `FITCHAIN_CHAIN_ID`, `FITCHAIN_STORE`, `FITCHAIN_DEVNET`, `FITCHAIN_KEY`; also
-            `FITCHAIN_STORE_AUTHORIZATION`, `FITCHAIN_STORE_GATEWAYS` with commas,
+            `FITCHAIN_ALSO_RPC`, `FITCHAIN_STORE_AUTHORIZATION`, `FITCHAIN_STORE_GATEWAYS` with commas,
             `FITCHAIN_STORE_PATIENCE_S`), then `<home>/settings.toml`, then the running devnet, then
             the default.
         environ: the environment; the process's own when None.
@@ -195,6 +219,7 @@ _ENVIRONMENT = {
     "store": "FITCHAIN_STORE",
     "devnet": "FITCHAIN_DEVNET",
     "key": "FITCHAIN_KEY",
+    "also_rpc": "FITCHAIN_ALSO_RPC",
     "store_authorization": "FITCHAIN_STORE_AUTHORIZATION",
     "store_gateways": "FITCHAIN_STORE_GATEWAYS",
     "store_patience_s": "FITCHAIN_STORE_PATIENCE_S",
@@ -206,8 +231,9 @@ _NUMBERS: dict[str, type[int] | type[float]] = {
     "fee_cap_gwei": float,
     "store_patience_s": float,
     "open_stake": int,
+    "least_repeat_cost": int,
 }
-_NAMES = (*_ENVIRONMENT, "confirmations", "poll_s", "fee_cap_gwei", "open_stake")
+_NAMES = (*_ENVIRONMENT, "confirmations", "poll_s", "fee_cap_gwei", "open_stake", "least_repeat_cost")
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -277,8 +303,9 @@ def _complete(home: Path, chosen: dict[str, Any]) -> Settings:
     defaults = chain_defaults(chosen.get("chain_id"))
     values = {"rpc": DEFAULT_RPC, "chain_id": None, "store": home / "store", "key": "default", **defaults} | chosen
     cap = int(values.pop("fee_cap_gwei", 200) * GWEI)
-    if (stake := values.pop("open_stake", None)) is not None:
-        values["open_stake"] = int(stake) * FIT_UNITS
+    for name in ("open_stake", "least_repeat_cost"):
+        if (amount := values.pop(name, None)) is not None:
+            values[name] = int(amount) * FIT_UNITS
     values["devnet"] = devnet
     return Settings(home=home, fee_cap_wei=cap, defaulted=frozenset(defaults) - frozenset(chosen), **values)
 

@@ -3,10 +3,13 @@
     <home>/trust.json   mode 0600, written whole or not at all; canonical JSON
 
 What a certificate is worth to a checker rests on this list and on nobody else's: none is taken from
-a certificate, a card or an agreement. An entry is bound to the deployment and to the block at which
-it was made. A panel's members are written down as they stood then, so who is appended later counts
-only when the panel is trusted again; and an entry whose block this chain does not have was made on
-another chain of the same number (a devnet made anew) and counts for nothing.
+a certificate, a card or an agreement. An entry is bound to chain, registry and the block at which it
+was made. A panel's members are written down as they stood then, so who joins later counts only when
+the panel is trusted again; and an entry whose block this chain does not have was made on another
+chain of the same number (a devnet made anew) and counts for nothing.
+
+A member that leaves and comes back still counts: the entry names accounts, and it is the one that
+was looked at. Nobody is drawn from a panel while it does not stand there.
 """
 
 from __future__ import annotations
@@ -19,7 +22,9 @@ from typing import Any
 
 from fitchain.pod.ports.chain.base import write_file
 from fitchain.pod.ports.chain.client import Chain
-from fitchain.pod.ports.registry import Registry
+from fitchain.pod.ports.chain.reading import Reading, carry_out
+from fitchain.pod.ports.chain.reads import ReadBlock
+from fitchain.pod.ports.registry import PanelEntry, Registry
 from fitchain.pod.values.digest import Digest, Json, canonical_json, parse_json
 from fitchain.pod.values.errors import InputRefused, NotFound
 from fitchain.pod.values.ids import PanelId
@@ -38,37 +43,31 @@ class TrustedAt:
     """Where and when an entry was made.
 
     Args:
-        chain_id, registry, audits: of which deployment, by the addresses of two of its contracts.
+        chain_id, registry: of which deployment. The registry's address stands in the code of the
+            contracts that keep panels and audits, which every connection compares.
         block, block_hash: the newest confirmed block at that time.
     """
 
     chain_id: int
     registry: str
-    audits: str
     block: int
     block_hash: Digest
 
     @classmethod
     def now(cls, chain: Chain) -> TrustedAt:
         """The newest confirmed block of a deployment."""
-        addresses, block = chain.deployment.addresses, chain.block(chain.head())
-        return cls(chain.chain_id, addresses["Registry"], addresses["Audits"], block.number, block.hash)
+        block = chain.block(chain.head())
+        return cls(chain.chain_id, chain.addresses["Registry"], block.number, block.hash)
 
     def of_deployment(self, chain: Chain) -> bool:
         """Whether it is of the deployment that a chain is connected to."""
-        addresses = chain.deployment.addresses
-        return (self.chain_id, self.registry, self.audits) == (
-            chain.chain_id,
-            addresses["Registry"],
-            addresses["Audits"],
-        )
+        return (self.chain_id, self.registry) == (chain.chain_id, chain.addresses["Registry"])
 
     def json(self) -> dict[str, Json]:
         """Its JSON value."""
         return {
             "chain_id": self.chain_id,
             "registry": self.registry,
-            "audits": self.audits,
             "block": self.block,
             "block_hash": str(self.block_hash),
         }
@@ -80,11 +79,10 @@ class TrustedAt:
         Raises:
             InputRefused: it has another form.
         """
-        fields = Fields("the place of an entry", value, ("chain_id", "registry", "audits", "block", "block_hash"))
+        fields = Fields("the place of an entry", value, ("chain_id", "registry", "block", "block_hash"))
         return cls(
             fields.integer("chain_id", 1, 2**53),
             fields.text("registry", 42),
-            fields.text("audits", 42),
             fields.integer("block", 0, 2**53),
             fields.digest("block_hash"),
         )
@@ -223,10 +221,14 @@ class TrustList:
 
     def of(self, chain: Chain) -> TrustList:
         """What of the list counts on a deployment: entries that were made there, on this chain."""
+        return carry_out(chain, self.reading(chain))
+
+    def reading(self, chain: Chain) -> Reading[TrustList]:
+        """The same as a reading."""
         entries: list[TrustedPanel | TrustedAccount] = [*self.panels, *self.accounts]
-        numbers = {each.at.block for each in entries if each.at.of_deployment(chain)}
-        head = chain.head() if numbers else 0
-        blocks = chain.blocks(number for number in numbers if number <= head)
+        numbers = sorted({each.at.block for each in entries if each.at.of_deployment(chain)})
+        found = yield [ReadBlock(number, optional=True) for number in numbers]
+        blocks = dict(zip(numbers, found, strict=True))
 
         def counts(entry: TrustedPanel | TrustedAccount) -> bool:
             block = blocks.get(entry.at.block)
@@ -242,8 +244,20 @@ def look_at_panel(chain: Chain, id: PanelId) -> TrustedPanel:
         NotFound: there is none of that id.
         InputRefused: it has too many members, or a name that cannot be shown.
     """
+    return look_at_panels(chain, [id])[0]
+
+
+def look_at_panels(chain: Chain, ids: Sequence[PanelId]) -> list[TrustedPanel]:
+    """Several panels as they stand; raises as `look_at_panel`."""
+    if not ids:
+        return []
     at = TrustedAt.now(chain)
-    panel = Registry(chain).panel(id, at.block)
+    return [_looked_at(at, id, panel) for id, panel in zip(ids, Registry(chain).panels_of(ids, at.block), strict=True)]
+
+
+def _looked_at(at: TrustedAt, id: PanelId, panel: PanelEntry | None) -> TrustedPanel:
+    if panel is None:
+        raise NotFound(f"no panel {id} was created in this deployment", "its creator knows its id")
     if len(panel.members) > MOST_MEMBERS:
         raise InputRefused(
             f"the panel {id} has {len(panel.members)} members, and {MOST_MEMBERS} are the most to be trusted as one",
@@ -289,28 +303,51 @@ def trusted_by(chain: Chain, besides: Sequence[PanelId] = ()) -> Trusted:
         NotFound: there is no such panel.
         ChainUnusable: the node does not answer.
     """
-    counting = TrustList.read(chain.settings.home).of(chain)
-    panels = [*counting.panels, *(look_at_panel(chain, id) for id in besides)]
-    return Trusted(
-        {panel.id: frozenset(panel.members) for panel in panels},
-        frozenset(each.account for each in counting.accounts),
-    )
+    return carry_out(chain, trusted_reading(chain, look_at_panels(chain, besides)))
 
 
-def joined_since(chain: Chain, panels: Iterable[TrustedPanel]) -> dict[PanelId, tuple[str, ...]]:
-    """Who was appended to panels after they were trusted, and so does not count."""
+def trusted_reading(chain: Chain, besides: Sequence[TrustedPanel] = ()) -> Reading[Trusted]:
+    """The same as a reading, with panels that were looked at."""
+    counting = yield from TrustList.read(chain.settings.home).reading(chain)
+    members: dict[PanelId, frozenset[str]] = {}
+    for panel in (*counting.panels, *besides):
+        members[panel.id] = members.get(panel.id, frozenset()) | frozenset(panel.members)
+    return Trusted(members, frozenset(each.account for each in counting.accounts))
+
+
+@dataclass(frozen=True, slots=True)
+class PanelChange:
+    """How a panel stands beside an entry about it.
+
+    Args:
+        joined: who stands there now and did not then, and so does not count.
+        left: who stood there then and does not now; it counts in draws from before it left.
+    """
+
+    joined: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+
+
+def changed_since(chain: Chain, panels: Iterable[TrustedPanel]) -> dict[PanelId, PanelChange]:
+    """Who joined panels and who left them after they were trusted."""
     entries = list(panels)
     present = Registry(chain).panels_of([entry.id for entry in entries])
     return {
-        entry.id: tuple(member for member in now.members if member not in entry.members) if now else ()
-        for entry, now in zip(entries, present, strict=True)
+        entry.id: _change_of(entry, now.members if now else ()) for entry, now in zip(entries, present, strict=True)
     }
+
+
+def _change_of(entry: TrustedPanel, now: Sequence[str]) -> PanelChange:
+    return PanelChange(
+        tuple(member for member in now if member not in entry.members),
+        tuple(member for member in entry.members if member not in now),
+    )
 
 
 def _about(entry: TrustedPanel | TrustedAccount) -> tuple[object, ...]:
     """What an entry is about: of two about the same a list holds one."""
     named = entry.id if isinstance(entry, TrustedPanel) else entry.account
-    return (entry.at.chain_id, entry.at.registry, entry.at.audits, named)
+    return (entry.at.chain_id, entry.at.registry, named)
 
 
 def _change(home: Path, change: Callable[[TrustList], TrustList]) -> None:

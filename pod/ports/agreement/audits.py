@@ -11,6 +11,7 @@ from fitchain.pod.ports.agreement.calls import cid_in, cid_out
 from fitchain.pod.ports.agreement.terms import AuditKind, Outcome, Phase
 from fitchain.pod.ports.chain.base import Event, Receipt
 from fitchain.pod.ports.chain.client import Chain
+from fitchain.pod.ports.chain.reads import ReadCall
 from fitchain.pod.ports.sealed import recipient_bytes, recipient_from_bytes
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.values.digest import ZERO, Digest
@@ -281,10 +282,8 @@ class Audits:
 
     def read_many(self, refs: Sequence[AuditRef], block: int | str | None = None) -> list[Audit]:
         """Several audits in one round trip."""
-        names = (("Audits", "audit"), ("Audits", "seated"), ("Audits", "seats"), ("Agreements", "jury"))
-        calls = [(contract, name, _name(ref)) for ref in refs for contract, name in names]
-        answers = self.chain.call_many(calls, block)
-        return [_audit(ref, *answers[4 * i : 4 * i + 4]) for i, ref in enumerate(refs)]
+        answers = self.chain.batch([read for ref in refs for read in audit_reads(ref, block)])
+        return [audit_of(ref, answers[4 * i : 4 * i + 4]) for i, ref in enumerate(refs)]
 
     def verdicts(self, refs: Sequence[AuditRef]) -> list[Outcome]:
         """What several audits concluded, in few round trips; NONE where there is none."""
@@ -397,9 +396,20 @@ def _name(ref: AuditRef) -> tuple[AgreementId, int]:
     return ref.agreement, ref.ordinal
 
 
-def _audit(
-    ref: AuditRef, kept: dict[str, Any], accounts: Sequence[str], state: Sequence[int], jury: dict[str, Any]
-) -> Audit:
+def audit_reads(ref: AuditRef, block: int | str | None = None) -> list[ReadCall]:
+    """What `audit_of` needs to be read.
+
+    Args:
+        ref: the audit.
+        block: number or tag; None reads it at the head.
+    """
+    names = (("Audits", "audit"), ("Audits", "seated"), ("Audits", "seats"), ("Agreements", "jury"))
+    return [ReadCall(contract, function, _name(ref), block) for contract, function in names]
+
+
+def audit_of(ref: AuditRef, answers: Sequence[Any]) -> Audit:
+    """An audit from what was read of it; phase NONE where there is none."""
+    kept, accounts, state, jury = answers
     return Audit(
         ref=ref,
         phase=Phase(kept["phase"]),

@@ -21,6 +21,7 @@ from fitchain.pod.ports.agreement.terms import (
 from fitchain.pod.ports.chain.base import Event, Pending, Receipt
 from fitchain.pod.ports.chain.client import Chain
 from fitchain.pod.ports.chain.permit import Permit, abi_name, sign_permit, struct_of
+from fitchain.pod.ports.chain.reads import ReadEvents
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO, Digest
@@ -182,14 +183,8 @@ class Agreements:
             if event.name in answers:
                 answers[event.name].add(event.args["ordinal"])
         return [
-            AskedAudit(
-                ref=AuditRef(id, event.args["ordinal"]),
-                asker=event.args["asker"],
-                terms=_audit_in(event.args["terms"]),
-                nonce_commitment=event.args["nonceCommitment"],
-                requested_block=event.block,
-                places=event.args["places"],
-                deadline=event.args["deadline"],
+            asked_audit_of(
+                event,
                 consented=event.args["ordinal"] in answers["AuditConsented"],
                 taken_back=event.args["ordinal"] in answers["AuditTakenBack"],
             )
@@ -286,8 +281,12 @@ class Agreements:
         """Several agreements in few round trips. Raises as `read`."""
         names = (("Agreements", "agreement"), ("ProofOfTrain", "run"))
         answers = self.chain.call_many([(contract, name, (id,)) for id in ids for contract, name in names])
+        blocks = {id: kept["requestBlock"] for id, kept in zip(ids, answers[::2], strict=True)}
+        unknown = [id for id in blocks if id not in self._requests and blocks[id]]
+        self._remember([_request_read(id, blocks[id]) for id in unknown])
+        self.chain.read_times(self._requested(id).block for id in ids)
         kept = zip(ids, answers[::2], answers[1::2], strict=True)
-        return [self._agreement(id, agreed, run) for id, agreed, run in kept]
+        return [agreement_of(self._requested(id), agreed, run) for id, agreed, run in kept]
 
     def requested_block(self, id: AgreementId) -> int:
         """The block of the request. Raises as `read`."""
@@ -338,7 +337,7 @@ class Agreements:
 
     def run_of(self, id: AgreementId, events: Sequence[Event]) -> RunRecord:
         """The same of an agreement whose events the caller has. Raises as `read`."""
-        return _run_record(self.terms(id).steps, [event for event in events if event.contract == "ProofOfTrain"])
+        return run_record_of(self.terms(id).steps, [event for event in events if event.contract == "ProofOfTrain"])
 
     def context(self, agreement: Agreement) -> Digest:
         """The context of an agreement on this deployment, computed here."""
@@ -381,38 +380,52 @@ class Agreements:
         """The event of the request, which holds what the contract does not keep."""
         if id not in self._requests:
             block = self.chain.call("Agreements", "agreement", id)["requestBlock"]
-            events = self.chain.events("Agreements", "Requested", block, block, id=id) if block else []
-            if not events:
+            self._remember([_request_read(id, block)] if block else [])
+            if id not in self._requests:
                 raise NotFound(
                     f"the deployment at {self._at('Agreements')} on chain {self.chain.chain_id} has no agreement {id}",
                     "see `fitchain job list`; a job of another deployment needs that deployment's settings",
                 )
-            self._requests[id] = events[0]
         return self._requests[id]
 
-    def _agreement(self, id: AgreementId, kept: dict[str, Any], run: dict[str, Any]) -> Agreement:
-        requested, state = self._requested(id), State(kept["state"])
-        terms, ended = _terms_in(requested.args["terms"]), bool(run["alwaysAudited"])
-        deadline = kept["deadline"]
-        return Agreement(
-            id=id,
-            scientist=kept["scientist"],
-            terms=terms,
-            state=state,
-            requested_block=kept["requestBlock"],
-            places=kept["places"],
-            seed_block=kept["seedBlock"],
-            steps_done=min((run["leaves"] - 1) * terms.segment_steps, terms.steps) if ended else 0,
-            price_due=kept["price"],
-            complained=kept["complained"],
-            acceptance_deadline=requested.timestamp + terms.acceptance_window,
-            training_deadline=(run["deadline"] or deadline) if kept["seedBlock"] else 0,
-            dispute_deadline=deadline if ended and not terms.audit.verifiers else 0,
-        )
+    def _remember(self, reads: Sequence[ReadEvents]) -> None:
+        """Read requests and keep them."""
+        self._requests |= {event.args["id"]: event for events in self.chain.events_many(reads) for event in events}
 
 
-def _run_record(steps: int, events: Sequence[Event]) -> RunRecord:
-    """Put a run's record together from its events."""
+def _request_read(id: AgreementId, block: int) -> ReadEvents:
+    """A request, in the one block that it stands in."""
+    return ReadEvents(("Agreements",), "Requested", {"id": id}, from_block=block, to_block=block)
+
+
+def agreement_of(requested: Event, kept: dict[str, Any], run: dict[str, Any]) -> Agreement:
+    """An agreement from the event of its request, `Agreements.agreement` and `ProofOfTrain.run`."""
+    state, terms, ended = State(kept["state"]), _terms_in(requested.args["terms"]), bool(run["alwaysAudited"])
+    deadline = kept["deadline"]
+    return Agreement(
+        id=AgreementId(requested.args["id"]),
+        scientist=kept["scientist"],
+        terms=terms,
+        state=state,
+        requested_block=kept["requestBlock"],
+        places=kept["places"],
+        seed_block=kept["seedBlock"],
+        steps_done=min((run["leaves"] - 1) * terms.segment_steps, terms.steps) if ended else 0,
+        price_due=kept["price"],
+        complained=kept["complained"],
+        acceptance_deadline=requested.timestamp + terms.acceptance_window,
+        training_deadline=(run["deadline"] or deadline) if kept["seedBlock"] else 0,
+        dispute_deadline=deadline if ended and not terms.audit.verifiers else 0,
+    )
+
+
+def run_record_of(steps: int, events: Sequence[Event]) -> RunRecord:
+    """A run's record from its events.
+
+    Args:
+        steps: T of the terms.
+        events: of the agreement by ProofOfTrain, in order.
+    """
     by_name = {event.name: event for event in events}
     anchors = tuple(_anchor(event) for event in events if event.name == "Anchored")
     begun = by_name["Begun"].args if "Begun" in by_name else {}
@@ -440,6 +453,26 @@ def _run_record(steps: int, events: Sequence[Event]) -> RunRecord:
 def _anchor(event: Event) -> Anchor:
     args = event.args
     return Anchor(args["count"], args["root"], cid_in(args["noteCid"]), event.block, event.transaction)
+
+
+def asked_audit_of(event: Event, consented: bool, taken_back: bool = False) -> AskedAudit:
+    """An audit that was asked for again, from the event of the question and what became of it."""
+    return AskedAudit(
+        ref=AuditRef(event.args["id"], event.args["ordinal"]),
+        asker=event.args["asker"],
+        terms=_audit_in(event.args["terms"]),
+        nonce_commitment=event.args["nonceCommitment"],
+        requested_block=event.block,
+        places=event.args["places"],
+        deadline=event.args["deadline"],
+        consented=consented,
+        taken_back=taken_back,
+    )
+
+
+def terms_of(requested: Event) -> Terms:
+    """The terms that a request carried."""
+    return _terms_in(requested.args["terms"])
 
 
 def cid_in(data: bytes) -> Cid | None:

@@ -7,14 +7,14 @@ verifier's own. So distinct owners are counted beside them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fitchain.pod.ports.agreement.terms import Outcome
 from fitchain.pod.ports.chain.base import Event
 from fitchain.pod.ports.chain.client import Chain
+from fitchain.pod.ports.chain.reads import ReadEvents
 from fitchain.pod.ports.verifiers import Verifier, Verifiers
-from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.ids import AuditRef
 
 MOST_AUDITS = 500
@@ -67,23 +67,20 @@ def read_verifier_history(chain: Chain, address: str) -> VerifierHistory:
     Raises:
         ChainUnusable: the node does not answer.
     """
-
-    joined, declined, revealed = (
-        chain.events("Audits", name, verifier=address) for name in ("Joined", "Declined", "Revealed")
-    )
-    staked, penalised, silent = (
-        chain.events("Verifiers", name, account=address) for name in ("Staked", "Penalised", "WentAway")
-    )
+    audits = ("Joined", "Declined", "Revealed")
+    reads = [ReadEvents(("Audits",), name, {"verifier": address}) for name in audits]
+    reads += [ReadEvents(("Verifiers",), name, {"account": address}) for name in ("Staked", "Penalised", "WentAway")]
+    joined, declined, revealed, staked, penalised, silent = chain.events_many(reads)
     votes = {_audited(event): event for event in revealed}
     newest = sorted(votes, key=lambda ref: votes[ref].block)[-MOST_AUDITS:]
+    lost = _outvoted(chain, votes, penalised[-MOST_AUDITS:])
     parties = chain.call_many([("Agreements", "parties", (ref.agreement,)) for ref in newest])
-    lost = _outvoted(chain, newest, votes, {event.transaction for event in penalised})
     return VerifierHistory(
         verifier=Verifiers(chain).verifier(address),
         joined=len({_audited(event) for event in joined}),
         declined=len({_audited(event) for event in declined}),
         voted=Counter(Outcome(votes[ref].args["outcome"]) for ref in newest),
-        absent=len(penalised) - lost,
+        absent=len(penalised[-MOST_AUDITS:]) - lost,
         lost=lost,
         silent=len(silent),
         penalties=sum(event.args["amount"] for event in penalised),
@@ -97,15 +94,17 @@ def _audited(event: Event) -> AuditRef:
     return AuditRef(event.args["id"], event.args["ordinal"])
 
 
-def _outvoted(
-    chain: Chain, refs: Sequence[AuditRef], votes: Mapping[AuditRef, Event], penalties: Collection[Digest]
-) -> int:
-    """Of the audits in which an account voted Match or Mismatch, those whose verdict is another
-    one, or the same by another trace, and cost it a penalty in the transaction that counted."""
-    replayed = [ref for ref in refs if votes[ref].args["outcome"] in (Outcome.MATCH, Outcome.MISMATCH)]
-    count = 0
-    for ref in replayed:
-        concluded = chain.events("Audits", "Concluded", votes[ref].block, id=ref.agreement)
-        counted = [event for event in concluded if event.args["ordinal"] == ref.ordinal]
-        count += any(event.transaction in penalties for event in counted[:1])
-    return count
+def _outvoted(chain: Chain, votes: Mapping[AuditRef, Event], penalties: Sequence[Event]) -> int:
+    """Of an account's penalties those that a verdict took of it which is not its own, Match or
+    Mismatch: who was absent, or could not judge, loses a tenth in a transaction that counts too."""
+    blocks = sorted({event.block for event in penalties})
+    reads = [ReadEvents(("Audits",), "Concluded", from_block=block, to_block=block) for block in blocks]
+    concluded = {event.transaction: event for events in chain.events_many(reads) for event in events}
+    return sum(event.transaction in concluded and _replayed(votes, concluded[event.transaction]) for event in penalties)
+
+
+def _replayed(votes: Mapping[AuditRef, Event], concluded: Event) -> bool:
+    """Whether it voted Match or Mismatch in the round of a verdict."""
+    vote = votes.get(_audited(concluded))
+    own = (Outcome.MATCH, Outcome.MISMATCH)
+    return vote is not None and vote.args["outcome"] in own and vote.args["round"] == concluded.args["round"]

@@ -124,7 +124,7 @@ class ChainReader:
         Raises:
             ChainUnusable: the node does not give its logs.
         """
-        read = ReadEvents((contract,), name, indexed, None, from_block, to_block)
+        read = ReadEvents((contract,), name, indexed, from_block=from_block, to_block=to_block)
         return self.events_many([read])[0]
 
     def events_many(self, reads: Sequence[ReadEvents]) -> list[list[Event]]:
@@ -141,7 +141,7 @@ class ChainReader:
             id: wanted value of the first indexed argument; None takes all.
             from_block, to_block: as in `events`.
         """
-        return self.events_many([ReadEvents(contracts, None, {}, id, from_block, to_block)])[0]
+        return self.events_many([ReadEvents(contracts, id=id, from_block=from_block, to_block=to_block)])[0]
 
     def head(self) -> int:
         """Number of the newest block that has enough confirmations."""
@@ -169,8 +169,12 @@ class ChainReader:
         """Several blocks by number, in few round trips."""
         wanted = sorted(set(numbers))
         blocks = dict(zip(wanted, self.batch([ReadBlock(number) for number in wanted]), strict=True))
-        self._times |= {number: block.timestamp for number, block in blocks.items()}
+        self.know_times(blocks.values())
         return blocks
+
+    def know_times(self, blocks: Iterable[Block]) -> None:
+        """Take the times of blocks that were read, so that `time_of` need not read them."""
+        self._times |= {block.number: block.timestamp for block in blocks}
 
     def read_times(self, numbers: Iterable[int]) -> None:
         """Read the times of several blocks in few round trips, so that `time_of` knows them."""
@@ -210,11 +214,11 @@ class ChainReader:
         """What the node is asked for a read; `head` is None where that is its newest block."""
         newest = "latest" if head is None else hex(head)
         match read:
-            case ReadCall(contract, function, args, block):
+            case ReadCall(contract, function, args, block, _):
                 data = interface(contract).function(function).encode(args)
                 tag = newest if block is None else _tag(block)
                 return [("eth_call", [{"to": self.addresses[contract], "data": as_hex(data)}, tag])]
-            case ReadBlock(number):
+            case ReadBlock(number, _):
                 return [("eth_getBlockByNumber", [_tag(number), False])]
             case ReadBalance(address):
                 return [("eth_getBalance", [address, "latest"])]
@@ -223,12 +227,7 @@ class ChainReader:
 
     def _log_requests(self, read: ReadEvents, head: int | None) -> list[Call]:
         """Requests for logs, none of more blocks than most providers give at once."""
-        topics: list[str | None] = []
-        if read.event is not None:
-            topics = interface(read.contracts[0]).event(read.event).topics(read.indexed)
-        elif read.id is not None:
-            topics = [None, str(read.id)]
-        wanted = {"address": [self.addresses[contract] for contract in read.contracts], "topics": topics}
+        wanted = {"address": [self.addresses[contract] for contract in read.contracts], "topics": _topics_of(read)}
         first = self.deployment.block if read.from_block is None else read.from_block
         last = head if read.to_block is None else read.to_block
         if last is None:
@@ -240,6 +239,9 @@ class ChainReader:
 
     def _value(self, read: Read, answered: Sequence[tuple[Call, Any]]) -> Any:
         """What a read gives, from the answers to its requests."""
+        refused = any(answer is None or isinstance(answer, NodeRefused) for _, answer in answered)
+        if refused and not isinstance(read, ReadBalance) and read.optional:
+            return None
         if isinstance(read, ReadEvents):
             return self._decoded(log for logs in self._granted(answered) for log in logs)
         ((_, answer),) = answered
@@ -248,7 +250,7 @@ class ChainReader:
         match read:
             case ReadCall(contract, function):
                 return interface(contract).function(function).decode_result(answer)
-            case ReadBlock(number):
+            case ReadBlock(number, _):
                 if answer is None:
                     raise NotFound(f"the node at {self.node.shown} has no block {number}")
                 return _block(answer)
@@ -327,6 +329,16 @@ def _at_head(read: Read) -> bool:
     return (isinstance(read, ReadCall) and read.block is None) or (
         isinstance(read, ReadEvents) and read.to_block is None
     )
+
+
+def _topics_of(read: ReadEvents) -> list[str | list[str] | None]:
+    """The topics of the events that a read asks for."""
+    if read.event is not None:
+        return [*interface(read.contracts[0]).event(read.event).topics(read.indexed)]
+    items = [item for contract in read.contracts for item in interface(contract).events.values()]
+    wanted = {"0x" + item.hash.hex() for item in items if item.name not in read.without}
+    first = sorted(wanted) if read.without else None
+    return [first, str(read.id)] if read.id is not None else [first] if first else []
 
 
 def _log_request(wanted: Mapping[str, Any], first: int, last: int | None) -> Call:

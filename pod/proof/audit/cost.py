@@ -33,9 +33,10 @@ VOTES = 3
 """How often a seat can be drawn to vote: the contract draws seats anew that joined and were absent,
 twice at most (`REDRAW_LIMIT` in contracts/types/Audit.sol)."""
 
-JOB_GAS, ANCHOR_GAS = 610_000, 38_000
+JOB_GAS, ANCHOR_GAS, AGAIN_GAS = 610_000, 38_000, 300_000
 """Gas that owner and scientist pay of a job with an audit up to its end: request, accept, begin and
-finish, and each anchor (snapshots/AuditedJobOfPanel.json)."""
+finish, and each anchor (snapshots/AuditedJobOfPanel.json); and of asking for another audit and
+consenting to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,9 +202,14 @@ def failing_job(bond: int) -> int:
     return bond - bond // 2
 
 
-def parties_gas(anchors: int) -> int:
-    """Gas of the transactions of owner and scientist in such a job."""
-    return JOB_GAS + ANCHOR_GAS * anchors
+def parties_gas(anchors: int, asked_again: bool = False) -> int:
+    """Gas of the transactions of owner and scientist in such a job.
+
+    Args:
+        anchors: how many it has.
+        asked_again: whether its jury is that of an audit that was asked for again.
+    """
+    return JOB_GAS + ANCHOR_GAS * anchors + (AGAIN_GAS if asked_again else 0)
 
 
 def draws_needed(segments: int, share: Fraction, wanted: Fraction) -> int:

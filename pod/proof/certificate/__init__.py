@@ -3,8 +3,8 @@ torch and no data.
 
 `statement` is what is claimed (an in-toto statement), `envelope` how it is signed (DSSE, by the
 owner's account), `claims` compares what is claimed with the chain, the leaves and the file, `jury`
-reads who vouches for it, `timing` how long it took; `issuing` and `verifying` put them together,
-`verdict` is the answer. What only time can tell (settlement, times, other agreements) is never in
+reads who was drawn for its audits, `assurance` what they come to for a checker, `timing` how long it
+took; `issuing` and `verifying` put them together, `verdict` is the answer. What only time can tell (settlement, times, other agreements) is never in
 the file: it is read from the checker's own chain. Nothing here imports torch.
 """
 
@@ -14,7 +14,7 @@ from fitchain.pod.proof.certificate.issuing import issue
 from fitchain.pod.proof.certificate.jury import Jury, JurySeat
 from fitchain.pod.proof.certificate.statement import Statement
 from fitchain.pod.proof.certificate.timing import Milestone, Timing
-from fitchain.pod.proof.certificate.verdict import Assurance, Verdict
+from fitchain.pod.proof.certificate.verdict import Assurance, Repeat, Verdict
 from fitchain.pod.proof.certificate.verifying import verify
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Jury",
     "JurySeat",
     "Milestone",
+    "Repeat",
     "Statement",
     "Timing",
     "Verdict",

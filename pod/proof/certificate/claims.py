@@ -76,7 +76,7 @@ def check_deployment(statement: Statement, chain_id: int, contracts: Mapping[str
 def check_ended(history: AgreementHistory) -> None:
     """Check that the run has an ending on chain, and that the agreement was not forfeited with it.
 
-    A verdict against the owner is not for here (`juries.check_verdicts`).
+    A verdict against the owner is not for here (`assurance.check_verdicts`).
 
     Raises:
         ClaimMismatch: the agreement ended without a trained model, or by giving up before anything
@@ -197,6 +197,12 @@ def check_lineage(statement: Statement, models: Sequence[ModelEntry | None], mod
         [str(id) for id in expected],
         "the registered parents give",
     )
+
+
+def lineage_is_whole(statement: Statement) -> bool:
+    """Whether every registered model from which the initial one descends is listed."""
+    listed = {each.id for each in statement.lineage}
+    return all(parent in listed for each in statement.lineage for parent in each.parents)
 
 
 def ancestor_of(entry: ModelEntry) -> Ancestor:
@@ -324,8 +330,12 @@ def card_cid(statement: Statement) -> Cid:
 def _check_states(statement: Statement) -> None:
     """Check the leaves that name their states unsalted against the roots that stand beside them."""
     indices = unsalted_leaves(statement.count, statement.delivered)
-    require_equal("the states: the certificate has those of the leaves", tuple(sorted(statement.states)), indices,
-                  "leaf 0, the delivered leaf and the last are")
+    require_equal(
+        "the states: the certificate has those of the leaves",
+        tuple(sorted(statement.states)),
+        indices,
+        "leaf 0, the delivered leaf and the last are",
+    )
     shown = {leaf.index: leaf for leaf in statement.shown}
     for index in indices:
         if index not in shown:
@@ -346,9 +356,7 @@ def _check_states(statement: Statement) -> None:
 def _outlined_tree(statement: Statement, outline: Outline) -> Digest:
     """The tree's root from its outline, as the contract bags it, to which every opened leaf leads."""
     group_leaves, count, peaks = statement.recipe.group_leaves, statement.count, list[Digest]()
-    require_equal(
-        "the number of groups: the certificate says", count // group_leaves, len(outline.groups), "it lists"
-    )
+    require_equal("the number of groups: the certificate says", count // group_leaves, len(outline.groups), "it lists")
     for index, root in enumerate(outline.groups):
         peaks = grow(peaks, root, index)
     require_equal(

@@ -216,9 +216,7 @@ class Statement:
                     "count": self.count,
                     "steps": self.steps,
                     "delivered": self.delivered,
-                    "states": [
-                        {"index": index} | roots.to_json() for index, roots in sorted(self.states.items())
-                    ],
+                    "states": [{"index": index} | roots.to_json() for index, roots in sorted(self.states.items())],
                     **_leaves_json(self.leaves),
                 },
             },
@@ -253,12 +251,12 @@ class Statement:
         parts = ("version", "agreement", "model", "recipe", "environment", "dataset", "privacy", "audit", "transcript")
         predicate = Fields("the predicate", value["predicate"], parts)
         predicate.choice("version", (VERSION,))
-        _require_null(predicate, "privacy")
+        predicate.not_yet("privacy", "terms of differential privacy")
         part = predicate.value
         job = Fields("the agreement", part["agreement"], ("id", "chain_id", "contracts", "owner", "scientist"))
         contracts = Fields("the contracts", job.value["contracts"], NAMED_CONTRACTS)
         model = Fields("the model", part["model"], ("initial", "final", "last", "base", "lineage"))
-        _require_null(model, "base")
+        model.not_yet("base", "models stored as differences from a base")
         dataset = Fields("the dataset", part["dataset"], ("id", "root", "ledger", "card"))
         heads = ("context", "order_seed", "root", "count", "steps", "delivered", "states")
         transcript = Fields("the transcript", part["transcript"], heads, _HOLDING_LEAVES)
@@ -307,12 +305,6 @@ def outline_of(transcript: Transcript, group_leaves: int, delivered: int) -> Out
         for index in unsalted_leaves(transcript.count, delivered)
     ]
     return Outline(roots, tuple(root for root, _ in tail), tuple(opened))
-
-
-def _require_null(fields: Fields, key: str) -> None:
-    """A slot that a later version fills."""
-    if fields.value[key] is not None:
-        raise InputRefused(f"{fields.what}: {key} is null, since it is not supported yet", "use a newer Fitchain")
 
 
 def _or_null(digest: Digest) -> str | None:
@@ -379,9 +371,7 @@ def _leaves_json(leaves: tuple[Leaf, ...] | Outline) -> dict[str, Any]:
     return {
         "groups": [str(node) for node in leaves.groups],
         "tail": [str(node) for node in leaves.tail],
-        "opened": [
-            {"leaf": each.leaf.to_json(), "path": [str(node) for node in each.path]} for each in leaves.opened
-        ],
+        "opened": [{"leaf": each.leaf.to_json(), "path": [str(node) for node in each.path]} for each in leaves.opened],
     }
 
 

@@ -35,7 +35,8 @@ class Timing:
 
     Args:
         begun: when the order of the records was fixed.
-        anchors: in order.
+        anchors: the first and the last, or the one there is.
+        anchored: how many there are.
         ended: the end on chain.
         closed: when money moved; None before.
         least_s: seconds that the steps take at least on any host.
@@ -43,6 +44,7 @@ class Timing:
 
     begun: Milestone
     anchors: tuple[Milestone, ...]
+    anchored: int
     ended: Milestone
     closed: Milestone | None
     least_s: float
@@ -79,9 +81,6 @@ class Timing:
         return bool(self.anchors) and self.anchors[0].block == self.ended.block
 
 
-CLOSING = ("Settled", "Forfeited", "Refunded")
-
-
 def timing_of(history: AgreementHistory, milestones: Sequence[Milestone], parameter_bytes: int) -> Timing:
     """When an ended training took place.
 
@@ -95,7 +94,8 @@ def timing_of(history: AgreementHistory, milestones: Sequence[Milestone], parame
     return Timing(
         begun=named["Begun"],
         anchors=tuple(milestone for milestone in milestones if milestone.what == "Anchored"),
+        anchored=len(history.run.anchors),
         ended=named["Finished"] if "Finished" in named else named["DivergedAt"],
-        closed=next((named[name] for name in CLOSING if name in named), None),
-        least_s=history.proof.step * step_s,
+        closed=named.get("Settled"),
+        least_s=history.run.step * step_s,
     )

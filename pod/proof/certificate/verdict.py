@@ -9,8 +9,8 @@ from fitchain.pod.ports.agreement import AgreementHistory, State
 from fitchain.pod.proof.certificate.jury import Jury
 from fitchain.pod.proof.certificate.statement import Statement
 from fitchain.pod.proof.certificate.timing import Milestone, Timing
-from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.ids import AgreementId
 
 
 class Assurance(IntEnum):
@@ -50,6 +50,27 @@ class Assurance(IntEnum):
 
 
 @dataclass(frozen=True)
+class Repeat:
+    """What trying again until a draw suits them costs an owner and a scientist who are one, with a
+    third of those who can be drawn on their side.
+
+    Args:
+        jobs: how many they need on average; None where no job ever does it.
+        cost: FIT in base units that each job costs them whose jury does not suit them.
+        gas: of their transactions in each.
+    """
+
+    jobs: int | None
+    cost: int
+    gas: int
+
+    @property
+    def whole(self) -> int | None:
+        """FIT in base units of all jobs but the one that suits them; None where none does."""
+        return None if self.jobs is None else (self.jobs - 1) * self.cost
+
+
+@dataclass(frozen=True)
 class Verdict:
     """A certificate that holds.
 
@@ -58,13 +79,14 @@ class Verdict:
         history: what the chain says beside it: state, payments, anchors, related agreements.
         assurance: who vouches for the training, to this checker.
         orders_checked: leaves whose records were found to be those that the order seed gives; the
-            rest was too long to compute.
+            rest was too long to compute, or is not listed.
         milestones: what happened when, oldest first.
-        origins: agreements whose trained model this training began with.
+        origins: other agreements that ended with the model that this training began with, the newest.
         timing: when it was begun, anchored and ended, and how long its steps take at least.
-        reason: why the assurance is what it is: what was agreed, or what the audit came to and
-            when.
-        jury: who was drawn for its audit or dispute; None where none was opened.
+        juries: who was drawn for each of its audits, and what they voted.
+        reason: why the assurance is what it is: what was agreed, or what an audit came to and when.
+        repeat: what repeating costs; None where nobody vouches.
+        lineage_whole: whether the certificate lists every registered model from which it descends.
     """
 
     statement: Statement
@@ -72,15 +94,23 @@ class Verdict:
     assurance: Assurance
     orders_checked: int
     milestones: tuple[Milestone, ...]
-    origins: tuple[Digest, ...]
+    origins: tuple[AgreementId, ...]
     timing: Timing
+    juries: tuple[Jury, ...] = ()
     reason: str = ""
-    jury: Jury | None = None
+    repeat: Repeat | None = None
+    lineage_whole: bool = True
 
     @property
     def state(self) -> State:
         """Where the agreement stands."""
         return self.history.agreement.state
+
+    @property
+    def jury(self) -> Jury | None:
+        """Who was drawn for the audit that both parties agreed to, or for a dispute; None where there
+        was neither."""
+        return next((jury for jury in self.juries if jury.agreed), None)
 
     @property
     def complete(self) -> bool:
