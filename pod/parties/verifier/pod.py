@@ -29,11 +29,11 @@ from typing import Any
 
 from fitchain.pod.jobs.exchange import send_key
 from fitchain.pod.jobs.home import Home, sweep
+from fitchain.pod.jobs.links import LinkChain
 from fitchain.pod.jobs.retry import RETRY_S, Log, RetryPolicy, log_about
 from fitchain.pod.jobs.turns import FIRST_SEAT_RANK, TURN_S, Turns, describe_verdict, send
 from fitchain.pod.parties.verifier.consent import ConsentPolicy, refusal, replayed_steps
 from fitchain.pod.parties.verifier.examine import EVIDENCE, Examination, examine
-from fitchain.pod.parties.verifier.links import LinkChain
 from fitchain.pod.ports.agreement import Audit, Outcome, Phase, Seat, audit_id
 from fitchain.pod.ports.chain import Receipt
 from fitchain.pod.ports.registry import Role
@@ -204,7 +204,7 @@ class Verifier:
             return  # given back, or lost; it may be drawn again
         if self.home.journal.record(ref, "drawn", once=f"{audit.round}/{seat.number}", round=audit.round):
             self._say(audit, "drawn as a verifier")
-        if self._turns.bring_on(ref, FIRST_SEAT_RANK + seat.number) or now > audit.deadline:
+        if self._turns.bring_on(audit, FIRST_SEAT_RANK + seat.number) or now > audit.deadline:
             return
         match audit.phase:
             case Phase.JOINING if not seat.joined:
