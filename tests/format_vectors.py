@@ -29,7 +29,7 @@ from fitchain.pod.compute.dataset import salt as record_salt
 from fitchain.pod.compute.dataset.assembly import assemble
 from fitchain.pod.compute.dataset.columns import schema_bytes
 from fitchain.pod.compute.dataset.order import epoch_draws
-from fitchain.pod.parties.verifier.links import PURPOSE
+from fitchain.pod.jobs.links import PURPOSE
 from fitchain.pod.ports.agreement import agreement_id, audit_id, commit_key, commit_nonce, context, order_seed
 from fitchain.pod.ports.keys import Keys
 from fitchain.pod.ports.store.base import Cid

@@ -67,7 +67,17 @@ def test_a_devnet_says_where_it_is(fitchain: Fitchain, running_devnet: Devnet) -
 
 
 def test_deploying_again_finds_what_stands(fitchain: Fitchain, running_devnet: Devnet) -> None:
-    assert fitchain("deploy")[1]["contracts"] == dict(running_devnet.deployment.addresses)
+    code, told, _ = fitchain("deploy")
+    assert code == 0 and told["contracts"] == dict(running_devnet.deployment.addresses)
+    assert (told["fee_floor"], told["turn_blocks"], told["minimum_window_s"], told["number"]) == ("1", 8, 1, 0)
+    assert told["directory"] == running_devnet.deployment.directory
+    assert all(Path(file).is_file() for file in (told["file"], *told["verification"]))
+
+
+@pytest.mark.parametrize("choice", [("--fee-floor", "0"), ("--turn-blocks", "0"), ("--number", "-1")])
+def test_a_deployment_out_of_range_is_refused(fitchain: Fitchain, choice: tuple[str, str]) -> None:
+    code, told, _ = fitchain("deploy", *choice)
+    assert (code, told["error"]["kind"]) == (3, "InputRefused")
 
 
 def test_a_dataset_is_registered_listed_shown_and_retired(fitchain: Fitchain, home: Path) -> None:
