@@ -1,5 +1,5 @@
 """Make all golden files, tests/golden/v2: a small job, really done, with every format it uses as a
-file, and a certificate of nothing (scripts/golden_certificate.py).
+file, and a certificate of nothing (tests/golden/certificate.py).
 
     python -m tests.golden.make
 
@@ -47,7 +47,7 @@ from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import parse_json, sha256
 from fitchain.pod.values.ids import AgreementId, AuditRef
 from fitchain.pod.values.recipe import Recipe
-from scripts import golden_certificate
+from tests.golden import certificate as golden_certificate
 
 FOLDER = Path(__file__).parent / "v2" / "job"
 OWNERS = ("leaves.jsonl", "graph.json", "recipe.json", "initial.safetensors", "model.safetensors", "certificate.json")
