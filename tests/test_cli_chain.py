@@ -103,6 +103,28 @@ def test_a_dataset_is_registered_listed_shown_and_retired(fitchain: Fitchain, ho
     assert not fitchain("data", "show", made["dataset"])[1]["active"]
 
 
+def test_a_policy_names_whose_verifiers_may_audit(
+    fitchain: Fitchain, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    register = ("data", "register", str(home / "table.csv"), "--target", "outcome", "--drop", "patient")
+    panel = fitchain("panel", "create", "neighbours of data")[1]["panel"]
+    said = {
+        (): ([], "a person's yes to any verifiers"),
+        ("--panel", "any"): (None, "verifiers of any panel"),
+        ("--panel", panel[:10], "--panel", "pool", "--panel", "pool"): (
+            [panel, "0x" + "0" * 64],
+            f"verifiers of {panel[:10]} or pool, else a person's yes",
+        ),
+    }
+    for options, (panels, words) in said.items():
+        dataset = fitchain(*register, *options)[1]["dataset"]
+        assert fitchain("data", "show", dataset)[1]["card"]["policy"]["panels"] == panels
+        assert run(["data", "show", dataset]) == 0
+        assert words in " ".join(capsys.readouterr().out.split())
+    code, _, told = fitchain(*register, "--panel", "any", "--panel", "pool")
+    assert code == 3 and "--panel any admits every panel" in told
+
+
 def test_a_model_is_retired_by_its_author_alone(
     fitchain: Fitchain, home: Path, other_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
