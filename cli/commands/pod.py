@@ -12,8 +12,9 @@ from typing import Annotated
 import typer
 
 from fitchain.cli.command import Session, command, group
-from fitchain.cli.views.amounts import counted
+from fitchain.cli.views.amounts import counted, parse_fit
 from fitchain.cli.views.output import log_with_time
+from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
@@ -67,21 +68,50 @@ def scientist(
 
 
 @command(app, "verifier")
-def verifier(session: Session) -> None:
-    """Take this home's seat in each audit that it is drawn for.
+def verifier(
+    session: Session,
+    pool: Annotated[
+        bool, typer.Option("--pool/--no-pool", help="Whether it sits in audits that draw from the whole pool.")
+    ] = True,
+    least_fee: Annotated[str, typer.Option(metavar="FIT", help="The least that a seat must earn.")] = "0",
+    highest_stake: Annotated[
+        str | None,
+        typer.Option(metavar="FIT", help="The most that a seat may lock; else its free stake.", show_default=False),
+    ] = None,
+    most_steps: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Steps it trains again at most; else what the time allows.", min=1, show_default=False
+        ),
+    ] = None,
+    modes: Annotated[
+        list[str] | None,
+        typer.Option("--mode", metavar="MODE", help="A mode that it works in; may be repeated.", show_default=False),
+    ] = None,
+) -> None:
+    """Take this home's seat in each audit that it is drawn for and that these options admit.
 
-    It trains drawn segments again, votes and collects its fees. Ctrl-C stops it; started again, it
-    goes on where it was, and what it was drawn for does not wait: an absent verifier loses a fee.
+    What it does not admit it declines at once, which costs nothing. It trains drawn segments again,
+    votes and collects its fees. Ctrl-C stops it; started again, it goes on where it was, and what
+    it
+    joined does not wait: a verifier that joined and is absent loses a tenth of its seat's stake.
     """
-    from fitchain.pod.parties.verifier import Verifier
+    from fitchain.pod.parties.verifier import ConsentPolicy, Verifier
 
+    policy = ConsentPolicy(
+        pool=pool,
+        least_fee=parse_fit(least_fee),
+        highest_stake=None if highest_stake is None else parse_fit(highest_stake),
+        most_steps=most_steps,
+        modes=tuple(map(AuditMode.parse, modes)) if modes else tuple(AuditMode),
+    )
     home = session.home
     address = home.keys.address
-    if not home.audits.verifier(address).active:
-        log_with_time(f"verifier {address} cannot be drawn: it has no full stake, see fitchain verifier stake")
+    if not home.verifiers.verifier(address).ever_staked:
+        log_with_time(f"verifier {address} cannot be drawn: it never staked, see fitchain verifier stake")
     with stopping() as stop:
         log_with_time(f"verifier {address} waits to be drawn; Ctrl-C stops")
-        Verifier(home, log_job).run(stop)
+        Verifier(home, log_job, policy).run(stop)
 
 
 def log_job(id: AgreementId, text: str) -> None:
