@@ -71,44 +71,45 @@ def scientist(
 def verifier(
     session: Session,
     pool: Annotated[
-        bool, typer.Option("--pool/--no-pool", help="Whether it sits in audits that draw from the whole pool.")
+        bool, typer.Option("--pool/--no-pool", help="Sit in audits whose verifiers are drawn from the pool.")
     ] = True,
-    least_fee: Annotated[str, typer.Option(metavar="FIT", help="The least that a seat must earn.")] = "0",
+    least_fee: Annotated[str, typer.Option("--least-fee", metavar="FIT", help="Of its seat.")] = "0",
     highest_stake: Annotated[
         str | None,
-        typer.Option(metavar="FIT", help="The most that a seat may lock; else its free stake.", show_default=False),
+        typer.Option("--highest-stake", metavar="FIT", help="That a seat may lock.", show_default="what is free"),
     ] = None,
     most_steps: Annotated[
         int | None,
         typer.Option(
-            metavar="N", help="Steps it trains again at most; else what the time allows.", min=1, show_default=False
+            "--most-steps", metavar="N", help="Steps that it trains again.", min=1, show_default="what time allows"
         ),
     ] = None,
-    modes: Annotated[
+    mode: Annotated[
         list[str] | None,
-        typer.Option("--mode", metavar="MODE", help="A mode that it works in; may be repeated.", show_default=False),
+        typer.Option("--mode", metavar="MODE", help="open, sampled or on-site; may be repeated.", show_default="all"),
     ] = None,
 ) -> None:
-    """Take this home's seat in each audit that it is drawn for and that these options admit.
+    """Take this home's seat in each audit that it is drawn for, or decline it.
 
-    What it does not admit it declines at once, which costs nothing. It trains drawn segments again,
-    votes and collects its fees. Ctrl-C stops it; started again, it goes on where it was, and what
-    it
-    joined does not wait: a verifier that joined and is absent loses a tenth of its seat's stake.
+    It trains drawn segments again, votes and collects its fees. Ctrl-C stops it; started again, it
+    goes on where it was. What it joined does not wait: an absent verifier loses a tenth of its
+    seat's stake.
     """
+    from fitchain.cli.commands.verifier import next_step
     from fitchain.pod.parties.verifier import ConsentPolicy, Verifier
+    from fitchain.pod.parties.verifier.staking import read_status
 
+    home = session.home
     policy = ConsentPolicy(
         pool=pool,
         least_fee=parse_fit(least_fee),
         highest_stake=None if highest_stake is None else parse_fit(highest_stake),
         most_steps=most_steps,
-        modes=tuple(map(AuditMode.parse, modes)) if modes else tuple(AuditMode),
+        modes=tuple(map(AuditMode.parse, mode)) if mode else tuple(AuditMode),
     )
-    home = session.home
     address = home.keys.address
-    if not home.verifiers.verifier(address).ever_staked:
-        log_with_time(f"verifier {address} cannot be drawn: it never staked, see fitchain verifier stake")
+    if obstacle := read_status(home, address).obstacle:
+        log_with_time(f"verifier {address} cannot take a seat yet: {obstacle.value}: {next_step(obstacle)}")
     with stopping() as stop:
         log_with_time(f"verifier {address} waits to be drawn; Ctrl-C stops")
         Verifier(home, log_job, policy).run(stop)

@@ -40,7 +40,7 @@ def answer_audit(home: Home, turns: Turns, ref: AuditRef) -> str:
     audit, now = home.audits.read(ref), home.chain.block("latest").timestamp
     if _may_count(home, audit):
         return _release(home, audit)
-    if turns.bring_on(ref, OWNER_RANK):
+    if turns.bring_on(audit, OWNER_RANK):
         return "brought the audit on"
     if now > audit.deadline:
         return ""
