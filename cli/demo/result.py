@@ -10,6 +10,7 @@ from typing import Any
 
 from fitchain.cli.demo.audit import Caught
 from fitchain.cli.demo.parties import Stores
+from fitchain.cli.demo.stranger import Stranger as Again
 from fitchain.cli.views.amounts import format_fit
 from fitchain.cli.views.output import Prose
 from fitchain.pod.proof.audit.cost import Sampling
@@ -31,8 +32,8 @@ class DemoResult:
         transactions, gas: from request to settlement.
         price: FIT in base units, paid to the owner.
         accuracy: on the test table, 0 to 1.
-        assurance: the certificate's level for the scientist, whose trust list holds the panel.
-        stranger: its level for who trusts nobody.
+        assurance: the certificate's level for who trusts nobody.
+        again: what came of the audit that a stranger asked for; None without one.
         replayed: segments that verifiers voted about, or that the owner trained again.
         segments: how many there are.
         verifiers: who audited the training; 0 for nobody.
@@ -57,7 +58,7 @@ class DemoResult:
     price: int
     accuracy: float
     assurance: str
-    stranger: str
+    again: Again | None
     replayed: int
     segments: int
     verifiers: int
@@ -86,7 +87,7 @@ class DemoResult:
             "certificate": str(self.certificate),
             "replayed_segments": self.replayed,
             "assurance": self.assurance,
-            "assurance_to_a_stranger": self.stranger,
+            "audited_again": self.again.values() if self.again else None,
             "verifiers": self.verifiers,
             "cheat": self.caught.values() if self.caught else None,
             "store": self.stores.kind,

@@ -10,9 +10,9 @@ from enum import Enum
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.links import LINKS_AT_ONCE, LinkChain
 from fitchain.pod.ports.agreement import Audit, Phase, Seat
-from fitchain.pod.ports.agreement.terms import LEAST_STAKE_IN_FEES
 from fitchain.pod.ports.chain import Receipt, amount_text
 from fitchain.pod.ports.verifiers import NO_LINK, Verifier
+from fitchain.pod.proof.audit.plan import LEAST_STAKE_FEES
 from fitchain.pod.values.errors import Unusable
 from fitchain.pod.values.ids import PanelId
 
@@ -101,7 +101,7 @@ def read_status(home: Home, address: str) -> VerifierStatus:
     return VerifierStatus(
         verifier=verifiers.verifier(address),
         pool_stake=verifiers.pool_stake(),
-        least_seat_stake=LEAST_STAKE_IN_FEES * home.chain.constants.fee_floor,
+        least_seat_stake=LEAST_STAKE_FEES * home.chain.constants.fee_floor,
         in_pool=0 in numbers_held,
         panels=tuple(names[number] for number in sorted(numbers_held - {0})),
         seats=tuple(seats),
