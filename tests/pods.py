@@ -26,7 +26,8 @@ from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.parties.owner import DatasetOffer, Owner, RegisteredDataset, register_dataset
 from fitchain.pod.parties.scientist import JobRequest, PublishedModel, Scientist, publish_model, request_job
-from fitchain.pod.parties.verifier import LinkChain, Verifier
+from fitchain.pod.jobs.links import LinkChain
+from fitchain.pod.parties.verifier import Verifier
 from fitchain.pod.ports import keys
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.ports.chain import devnet

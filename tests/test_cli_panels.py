@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from fitchain.cli.app import run
+from fitchain.pod.jobs import staking
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.parties.verifier import LinkChain, staking
+from fitchain.pod.jobs.links import LinkChain
 from fitchain.pod.ports.registry import Registry
 from fitchain.pod.ports.verifiers import Verifiers
 from tests.chain_fixtures import ETHER, Account
@@ -195,13 +196,15 @@ def test_history_of_a_verifier_that_did_nothing_is_empty(fitchain: Fitchain, ver
 def test_stake_commits_to_the_chain_of_the_homes_key(fitchain: Fitchain, open_account: Callable[..., Account]) -> None:
     one = open_account()
     fitchain(one, "verifier", "stake", "5")
-    assert LinkChain(one.keys, one.chain).is_known(Verifiers(one.chain).verifier(one.address))
+    account, links = Verifiers(one.chain).verifier(one.address), LinkChain(one.keys, one.chain)
+    assert links.is_known(account) and not links.needs_renewal(account, account.position)
+    assert links.link(account, account.position + 1) is not None
 
 
 def test_chain_of_another_program_is_replaced(fitchain: Fitchain, open_account: Callable[..., Account]) -> None:
     one = open_account()
-    Verifiers(one.chain).stake(5 * ETHER, b"\1" * 26)
     links = LinkChain(one.keys, one.chain)
+    Verifiers(one.chain).stake(5 * ETHER, b"\1" * 26)
     assert not links.is_known(Verifiers(one.chain).verifier(one.address))
     assert fitchain(one, "verifier", "renew")[1]["renewed"] is True
     assert links.is_known(Verifiers(one.chain).verifier(one.address))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fitchain.pod.parties.verifier.links import LINKS_AT_ONCE, RENEW_BEFORE_END, RENEW_BEHIND, LinkChain
+from fitchain.pod.jobs.links import LINKS_AT_ONCE, RENEW_BEFORE_END, RENEW_BEHIND, LinkChain
 from fitchain.pod.ports.keys import Keys
 from fitchain.pod.ports.verifiers import Verifier
 from fitchain.pod.values.hash_chain import CHAIN_LINKS, links_before

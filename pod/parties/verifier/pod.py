@@ -29,11 +29,11 @@ from typing import Any
 
 from fitchain.pod.jobs.exchange import send_key
 from fitchain.pod.jobs.home import Home, sweep
+from fitchain.pod.jobs.links import LinkChain
 from fitchain.pod.jobs.retry import RETRY_S, Log, RetryPolicy, log_about
 from fitchain.pod.jobs.turns import FIRST_SEAT_RANK, TURN_S, Turns, describe_verdict, send
 from fitchain.pod.parties.verifier.consent import ConsentPolicy, refusal, replayed_steps
 from fitchain.pod.parties.verifier.examine import EVIDENCE, Examination, examine
-from fitchain.pod.parties.verifier.links import LinkChain
 from fitchain.pod.ports.agreement import Audit, Outcome, Phase, Seat, audit_id
 from fitchain.pod.ports.chain import Receipt
 from fitchain.pod.ports.registry import Role

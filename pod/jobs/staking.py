@@ -1,5 +1,5 @@
-"""A verifier's account: its stake, the commitment to its hash chain, what it takes to be drawn, what
-waits for it; what a person does by commands, whether the pod runs or not.
+"""A verifier's stake on one deployment, its commitment to a hash chain, and what it takes to be
+drawn.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.parties.verifier.links import LINKS_AT_ONCE, LinkChain
+from fitchain.pod.jobs.links import LINKS_AT_ONCE, LinkChain
 from fitchain.pod.ports.agreement import Audit, Phase, Seat
 from fitchain.pod.ports.chain import Receipt, amount_text
 from fitchain.pod.ports.verifiers import NO_LINK, Verifier
@@ -127,10 +127,8 @@ def stake(home: Home, amount: int | None = None) -> int:
     verifiers, address = home.verifiers, home.keys.address
     before = verifiers.verifier(address)
     added = max(verifiers.pool_stake() - before.stake, 0) if amount is None else amount
-    opened = home.audits.opened()
-    links = LinkChain(home.keys, home.chain)
-    due = not before.ever_staked or links.needs_renewal(before, opened)
-    link = links.commitment(opened) if due else NO_LINK
+    links, opened = LinkChain(home.keys, home.chain), home.audits.opened()
+    link = links.commitment(opened) if links.needs_renewal(before, opened) else NO_LINK
     if added or link != NO_LINK:
         verifiers.stake(added, link)
     renew_chain(home)
