@@ -280,8 +280,8 @@ def reject(
 def accept(session: Session, agreement: AgreementArgument) -> Report:
     """Accept a result, as its scientist.
 
-    Its certificate is checked first; then the price is the owner's. After an audit the owner is paid
-    already, and the verifiers are now.
+    Its certificate is checked first; then the price is the owner's. After an audit the owner is
+    paid already, and the verifiers are now.
     """
     from fitchain.pod.parties import scientist
 
@@ -354,8 +354,8 @@ def settle(session: Session, agreement: AgreementArgument) -> Report:
     """Settle a job whose time is up, as anyone.
 
     A result that the scientist met with silence is paid; a training that the owner did not end in
-    time forfeits its bond; an audit that waits is drawn, or goes on without whom it waited for; once
-    the time for a release is over, the verifiers are paid.
+    time forfeits its bond; an audit that waits is drawn, or goes on without whom it waited for;
+    once the time for a release is over, the verifiers are paid.
     """
     id = find_agreement(session.reader, agreement)
     job = session.reader.agreements.read(id)

@@ -28,7 +28,8 @@ from fitchain.cli.demo.parties import (
 from fitchain.cli.demo.progress import Progress
 from fitchain.cli.demo.result import DemoResult
 from fitchain.cli.demo.samples import Sample
-from fitchain.cli.demo.stranger import OWN_VERIFIERS, STRANGER
+from fitchain.cli.demo.stranger import STRANGER, Stranger
+from fitchain.cli.demo.stranger import VERIFIERS as OWN_VERIFIERS
 from fitchain.cli.views.amounts import format_fit
 from fitchain.cli.views.history import sparkline
 from fitchain.pod.ports.agreement import State
@@ -114,21 +115,20 @@ def play(
         made = f"{len(homes)} homes with fresh keys; their passphrases lie in files beside them"
         progress.done(f"{made}, as this is a demonstration")
 
-        panel: Any = None
-        stranger: Any = None
+        panel, stranger = None, None
         if audited:
             progress.next("neighbour", "inviting verifiers into a panel")
             panel = audit.create_panel(
                 homes[audit.NEIGHBOUR], "neighbours", [homes[name].keys.address for name in audit.VERIFIERS]
             )
-            stranger = None
+            stranger = Stranger(sides[STRANGER], homes[STRANGER], [homes[name] for name in OWN_VERIFIERS], run)
             progress.done(f"makes the panel {panel.short} and invites five verifiers; each joins by itself")
 
         progress.next("owner", "registering its table")
         both = [(sides["owner"], ["owner"]), (sides["scientist"], ["scientist", "--auto-accept"])]
         running = stack.enter_context(pods(both, run))
         sample = writing.result()
-        panels = [panel] if panel else []
+        panels = [panel, stranger.panel] if panel and stranger else []
         dataset = offer(owner, sample, panels)
         progress.done(
             f"registers {dataset.count} records ({sample.name}): "
@@ -173,6 +173,8 @@ def play(
             cheat = audit.Cheat(sides["cheat"], homes["cheat"], run, stack)
             offered = offer(homes["cheat"], sample, panels)
             cheat.tempt(offered, lambda dataset: ask(scientist, dataset, model, which, terms))
+            if stranger is not None:
+                beside.submit(stranger.seat_verifiers)
             follower.until(lambda: owner.agreements.read(job).state.ended)
             progress.done(audit.describe_audit(scientist, job))
 
@@ -195,7 +197,7 @@ def play(
         again = None
         if stranger is not None:
             progress.next("stranger", "having the job audited again by verifiers of its own")
-            again = stranger.audit_again(job, checked.model, checked.certificate, follower)
+            again = stranger.audit_again(job, checked.model, checked.certificate)
             progress.done(again.describe())
 
         caught = None
@@ -226,6 +228,7 @@ def play(
         caught=caught,
         owner=sides["owner"].home,
         scientist=sides["scientist"].home,
+        stranger=run / STRANGER,
         model=checked.model,
         certificate=checked.certificate,
         setup_s=setup_s,
