@@ -19,9 +19,8 @@ from fitchain.pod.jobs.asker import asker_nonce
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.turns import ASKER_RANK, Turns, describe_verdict
 from fitchain.pod.ports.agreement import AskedAudit, AuditTerms, Outcome, Phase, State, commit_nonce
-from fitchain.pod.ports.agreement.terms import LEAST_STAKE_IN_FEES, MOST_STAKE_IN_FEES
 from fitchain.pod.proof.audit.cost import Sampling
-from fitchain.pod.proof.audit.plan import default_draws, seat_fee
+from fitchain.pod.proof.audit.plan import LEAST_STAKE_FEES, MOST_STAKE_FEES, default_draws, seat_fee
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest, sha256
 from fitchain.pod.values.errors import InputRefused, NotFound, Unusable
@@ -130,8 +129,8 @@ def terms_of(home: Home, id: AgreementId, question: Question) -> AuditTerms:
     fee = fee if question.fee_per_seat is None else question.fee_per_seat
     window = max(WINDOW_S, job.audit.window) if question.window is None else question.window
     wait = min(MOST_WAIT_S, max(DAY_S, WAIT_WINDOWS * window)) if question.wait is None else question.wait
-    stake = MOST_STAKE_IN_FEES * fee if question.seat_stake is None else question.seat_stake
-    if fee < floor or not LEAST_STAKE_IN_FEES * fee <= stake <= MOST_STAKE_IN_FEES * fee:
+    stake = MOST_STAKE_FEES * fee if question.seat_stake is None else question.seat_stake
+    if fee < floor or not LEAST_STAKE_FEES * fee <= stake <= MOST_STAKE_FEES * fee:
         raise InputRefused(
             f"a seat earns at least {floor} base units and locks ten to twenty times its fee, not {fee} and {stake}"
         )
