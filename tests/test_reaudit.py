@@ -42,11 +42,11 @@ class Again:
     def owner(self) -> Party:
         return self.audited.workshop.owner
 
-    def question(self, panel: PanelId, consent_window: int = HOUR_S) -> AuditRef:
-        """Ask; which audit it is."""
+    def question(self, panel: PanelId, drawn: int = 1) -> AuditRef:
+        """Ask; which audit it is. The same question that is open is not asked again."""
         home = self.stranger.home
-        asked = Question(panel, drawn_segments=1, fee_per_seat=FEE, window=HOUR_S, consent_window=consent_window)
-        return asker.ask_again(home, self.id, asker.terms_of(home, self.id, asked), consent_window)
+        asked = Question(panel, drawn_segments=drawn, fee_per_seat=FEE, window=HOUR_S)
+        return asker.ask_again(home, self.id, asker.terms_of(home, self.id, asked), HOUR_S)
 
     def follow(self, ref: AuditRef, until: Callable[[Answer], bool]) -> Answer:
         """Follow a question as its command does."""
@@ -118,7 +118,7 @@ def test_panel_that_the_policy_does_not_name_needs_a_person(again: Again) -> Non
 def test_silence_gives_the_fees_back(again: Again, pass_time: PassTime) -> None:
     spent = again.stranger.fit()
     with owner_runs(again.owner):
-        ref = again.question(again.own_panel, consent_window=HOUR_S + 1)
+        ref = again.question(again.own_panel, drawn=2)
         again.audited.until(lambda: again.told(ref, "consent_needed"))
         refuse(again.owner.home, ref)
         pass_time(HOUR_S + 2)
@@ -131,7 +131,7 @@ def test_silence_gives_the_fees_back(again: Again, pass_time: PassTime) -> None:
 @pytest.mark.long
 def test_interrupted_question_is_sent_with_the_nonce_that_was_written_down(again: Again) -> None:
     home = again.stranger.home
-    asked = Question(again.own_panel, drawn_segments=2, fee_per_seat=FEE, window=HOUR_S)
+    asked = Question(again.own_panel, drawn_segments=3, fee_per_seat=FEE, window=HOUR_S)
     terms = asker.terms_of(home, again.id, asked)
     send, home.agreements.ask_again = home.agreements.ask_again, interrupted  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
@@ -154,7 +154,7 @@ def test_owner_whose_records_are_gone_cannot_consent(again: Again, table_path: P
     shutil.move(table_path, aside)
     try:
         with owner_runs(again.owner):
-            ref = again.question(again.audited.panel, consent_window=HOUR_S + 2)
+            ref = again.question(again.audited.panel, drawn=2)
             again.audited.until(lambda: again.told(ref, "cannot_consent"))
             assert str(table_path) in again.owner.home.journal.last(ref, "cannot_consent").body["reason"]
     finally:
