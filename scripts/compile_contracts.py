@@ -102,11 +102,16 @@ def standard_input() -> dict[str, Any]:
     return _request(_closure(*map(_source, CONTRACTS)), compiler_settings(), selection)
 
 
+def standard_input_text() -> str:
+    """`standard_input` as the file that ships and that block explorers are given."""
+    return json.dumps(standard_input(), sort_keys=True) + "\n"
+
+
 def main() -> int:
     """Write the artifacts and the compiler's input, and say which changed."""
     ARTIFACTS.mkdir(parents=True, exist_ok=True)
     texts = {f"{name}.json": text for name, text in artifacts().items()}
-    texts[STANDARD_INPUT.name] = json.dumps(standard_input(), sort_keys=True) + "\n"
+    texts[STANDARD_INPUT.name] = standard_input_text()
     for name, text in texts.items():
         path = ARTIFACTS / name
         changed = not path.is_file() or path.read_text() != text

@@ -580,6 +580,34 @@ RULES = (
         "",
         "LedgerTest|RequestTest",
     ),
+    Rule(
+        "silence in a joining window burns the stake",
+        "Verifiers.sol",
+        "        known.away = true;\n",
+        "        known.away = true;\n        known.stake = 0;\n",
+        "AttacksTest|PhasesTest",
+    ),
+    Rule(
+        "nothing released after the first release",
+        "Audits.sol",
+        "if (phase != Phase.Matched && phase != Phase.Released) {",
+        "if (phase != Phase.Matched) {",
+        "AttacksTest|ReleaseTest",
+    ),
+    Rule(
+        "a request counts members",
+        "Verifiers.sol",
+        "        eligible = length;\n",
+        "        for (uint256 i = 0; i < length; i++) {\n            if (_tables[panel].entries[i] != 0) eligible++;\n        }\n",
+        "AttacksTest",
+    ),
+    Rule(
+        "another audit settles the job again",
+        "Agreements.sol",
+        "if (kind == AuditKind.Again) {",
+        "if (false) {",
+        "AgainTest",
+    ),
 )
 
 

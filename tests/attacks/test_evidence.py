@@ -162,7 +162,8 @@ def other_state_salt(place: Path) -> None:
     (place / "evidence.json").write_bytes(text.replace(salt.encode(), str(sha256(b"salt")).encode()))
 
 
-# By what is done to evidence: the segments of which something is wrong, what, and which can be replayed all the same.
+# By what is done to evidence: the segments of which something is wrong, what, and which can be
+# replayed all the same.
 OF_THE_EVIDENCE: dict[str, tuple[Tamper, list[int | None], str, list[int]]] = {
     "another leaf's path": (cheats.other_path, [None], "leaf 1 leads to the transcript root", EVERY),
     "other metrics": (cheats.other_metrics, [None, 1], "the metrics of leaf 1 digest to", [0, 2, 3, 4, 5]),

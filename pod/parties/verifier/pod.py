@@ -204,7 +204,7 @@ class Verifier:
             return  # given back, or lost; it may be drawn again
         if self.home.journal.record(ref, "drawn", once=f"{audit.round}/{seat.number}", round=audit.round):
             self._say(audit, "drawn as a verifier")
-        if self._turns.bring_on(ref, FIRST_SEAT_RANK + seat.number) or now > audit.deadline:
+        if self._turns.bring_on(audit, FIRST_SEAT_RANK + seat.number) or now > audit.deadline:
             return
         match audit.phase:
             case Phase.JOINING if not seat.joined:
