@@ -6,7 +6,7 @@ PYTHON ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup kubo demo test test-long lint bench attacks nightly conformance lock
+.PHONY: help setup kubo demo test test-long lint slither bench attacks nightly conformance lock
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /  make \1\t/p' Makefile | expand -t 20
@@ -28,6 +28,9 @@ test-long: setup ## the rest: faults, attacks, architectures, more cases of the 
 
 lint: setup ## formatting, lint and types alone
 	@scripts/check lint
+
+slither: setup ## what Slither finds in the contracts; it is fetched from PyPI, once
+	@python -m scripts.slither
 
 bench: setup ## the figures that the project promises
 	@python -m scripts.bench $(ARGS)

@@ -45,7 +45,7 @@ def artifacts() -> dict[str, str]:
         solcx.exceptions.SolcError: the sources do not compile.
     """
     settings = compiler_settings()
-    answer = _compile(standard_input())
+    answer = compiled(standard_input())
     output, version = answer["contracts"], str(solcx.wrapper.get_version_str_from_solc_binary(SOLC))
     names = _variable_names(answer["sources"])
     return {
@@ -75,7 +75,7 @@ def enums() -> dict[str, list[str]]:
     """
     files = sorted((ROOT / "contracts" / "types").glob("*.sol"))
     sources = _closure(*(str(path.relative_to(ROOT)) for path in files))
-    parsed = _compile(_request(sources, {}, {"*": {"": ["ast"]}}))["sources"].values()
+    parsed = compiled(_request(sources, {}, {"*": {"": ["ast"]}}))["sources"].values()
     nodes = [node for source in parsed for node in source["ast"]["nodes"] if node["nodeType"] == "EnumDefinition"]
     return {node["name"]: [member["name"] for member in node["members"]] for node in nodes}
 
@@ -102,11 +102,16 @@ def standard_input() -> dict[str, Any]:
     return _request(_closure(*map(_source, CONTRACTS)), compiler_settings(), selection)
 
 
+def standard_input_text() -> str:
+    """`standard_input` as the file that ships and that block explorers are given."""
+    return json.dumps(standard_input(), sort_keys=True) + "\n"
+
+
 def main() -> int:
     """Write the artifacts and the compiler's input, and say which changed."""
     ARTIFACTS.mkdir(parents=True, exist_ok=True)
     texts = {f"{name}.json": text for name, text in artifacts().items()}
-    texts[STANDARD_INPUT.name] = json.dumps(standard_input(), sort_keys=True) + "\n"
+    texts[STANDARD_INPUT.name] = standard_input_text()
     for name, text in texts.items():
         path = ARTIFACTS / name
         changed = not path.is_file() or path.read_text() != text
@@ -125,7 +130,13 @@ def _request(sources: dict[str, str], settings: dict[str, Any], selection: dict[
     }
 
 
-def _compile(request: dict[str, Any]) -> dict[str, Any]:
+def compiled(request: dict[str, Any]) -> dict[str, Any]:
+    """The compiler's answer to a request in standard JSON.
+
+    Raises:
+        NotFound: the tools are not installed.
+        solcx.exceptions.SolcError: the sources do not compile.
+    """
     os.environ.update(node_tools.variables())  # py-solc-x starts scripts/solc in this process's environment
     answer: dict[str, Any] = solcx.compile_standard(request, solc_binary=SOLC)
     return answer

@@ -73,19 +73,31 @@ class Part:
 
 
 FORGE = {"FOUNDRY_PROFILE": "nightly"}
+WALKS = "^(Invariants|StabilityTest)$"
+"""The test contracts with invariants."""
 LAWS = {"HYPOTHESIS_PROFILE": "nightly"}
 PARTS = (
     Part(
         "contracts-fuzz",
         "10,000 cases of each law of the contracts",
-        (("forge", "test", "--no-match-contract", "Invariants", "--fuzz-seed", SEED),),
+        (("forge", "test", "--no-match-contract", WALKS, "--fuzz-seed", SEED),),
         FORGE,
     ),
     Part(
         "contracts-invariants",
         "10,000 walks for each invariant of the contracts",
-        (("forge", "test", "--match-contract", "Invariants", "--fuzz-seed", SEED),),
+        (("forge", "test", "--match-contract", WALKS, "--fuzz-seed", SEED),),
         FORGE,
+    ),
+    Part(
+        "contracts-rules",
+        "every rule of the contracts taken out, one after the other",
+        (("python", "-m", "scripts.mutation.rules"),),
+    ),
+    Part(
+        "contracts-mutants",
+        "a sample of changes of the contracts; it names those that no test notices",
+        (("python", "-m", "scripts.mutation.operators", "--sample", "60", "--seed", SEED),),
     ),
     Part(
         "python-fuzz",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from fitchain.pod.parties.verifier import LinkChain
+from fitchain.pod.jobs.links import LinkChain
 from fitchain.pod.ports.agreement import Audit, Audits, AuditTerms, Outcome, audit_id
 from fitchain.pod.ports.chain import Chain, Receipt
 from fitchain.pod.ports.registry import Registry

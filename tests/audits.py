@@ -22,6 +22,7 @@ from fitchain.pod.jobs.worker import Event, Task, run_worker
 from fitchain.pod.jobs.worker.job import Job
 from fitchain.pod.jobs.worker.modes import MODES
 from fitchain.pod.parties.verifier import Examination, examine
+from fitchain.pod.ports.agreement import audit_id
 from fitchain.pod.ports.sealed import new_identity, recipient_of
 from fitchain.pod.ports.store import Cid, Store
 from fitchain.pod.proof.audit.chain_record import ChainRecord
@@ -29,11 +30,12 @@ from fitchain.pod.proof.audit.checking import Problem, check
 from fitchain.pod.proof.audit.evidence import Evidence, write_evidence
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import Root, sha256
-from fitchain.pod.values.ids import AgreementId
+from fitchain.pod.values.ids import AgreementId, AuditRef
 from fitchain.pod.values.recipe import Recipe
 from tests.training_jobs import CTX, SEED, job_folder, recipe, table
 
-ID, CHALLENGE, KEY = AgreementId(sha256(b"agreement")), sha256(b"challenge"), bytes(range(32, 64))
+REF = AuditRef(AgreementId(sha256(b"agreement")))
+CHALLENGE, KEY = sha256(b"challenge"), bytes(range(32, 64))
 JOB_SECRET, JOB_RECIPIENT = new_identity()
 VERIFIER_SECRET, VERIFIER_RECIPIENT = new_identity()
 ALL = 99
@@ -71,9 +73,11 @@ class Case:
 
     def facts(self, delivery: Cid | None, drawn: int = ALL, round: int = 0) -> ChainRecord:
         """What the chain would say once the job's leaves are on it."""
-        leaves, given = tuple(checkpoint.leaf for checkpoint in read_leaves(self.folder)), self.recipe
+        checkpoints, given = read_leaves(self.folder), self.recipe
+        leaves = tuple(checkpoint.leaf for checkpoint in checkpoints)
         return ChainRecord(
-            agreement=ID,
+            ref=REF,
+            audit=audit_id(REF),
             ctx=CTX,
             seed=SEED,
             recipe=given.digest,
@@ -87,21 +91,24 @@ class Case:
             drawn_segments=drawn,
             count=len(leaves),
             step=leaves[-1].step,
+            delivered=leaves[-1].index,
             transcript_root=Transcript(CTX, SEED, leaves).root,
-            model_root=leaves[-1].model,
+            model_root=checkpoints[-1].model,
+            last_model_root=checkpoints[-1].model,
             delivery=delivery,
-            challenge=CHALLENGE,
+            segment_seed=CHALLENGE,
             round=round,
+            evidence_round=round,
         )
 
-    def plain(self, facts: ChainRecord, tamper: Tamper | None = None) -> tuple[Path, tuple[str, ...]]:
+    def plain(
+        self, facts: ChainRecord, tamper: Tamper | None = None, identity: str | None = JOB_SECRET
+    ) -> tuple[Path, tuple[str, ...]]:
         """Write the evidence, and what a cheat makes of it."""
         place = self.folder.with_name(f".plain-{os.urandom(4).hex()}")
         place.mkdir()
         leaves = record_leaves(self.records, KEY)
-        names = write_evidence(
-            self.folder, place, facts, read_leaves(self.folder), self.records, KEY, leaves, JOB_SECRET
-        )
+        names = write_evidence(self.folder, place, facts, read_leaves(self.folder), self.records, KEY, leaves, identity)
         if tamper is not None:
             tamper(place)
         return place, tuple(name for name in names if (place / name).exists())
@@ -110,9 +117,11 @@ class Case:
         """Evidence as a verifier reads it once it is opened."""
         return Evidence.read(self.plain(facts, tamper)[0])
 
-    def examined(self, facts: ChainRecord, tamper: Tamper | None = None) -> Examination:
+    def examined(
+        self, facts: ChainRecord, tamper: Tamper | None = None, identity: str | None = JOB_SECRET
+    ) -> Examination:
         """Seal the evidence, and let a verifier examine it."""
-        place, names = self.plain(facts, tamper)
+        place, names = self.plain(facts, tamper, identity)
         cid = send_folder(self.store, place, names, [VERIFIER_RECIPIENT, recipient_of(JOB_SECRET)])
         return examine(self.store, cid, VERIFIER_SECRET, facts, place.with_name(f"{place.name}-opened"))
 
@@ -120,13 +129,14 @@ class Case:
         """Check plain evidence and replay what the checks leave, in this process; what does not
         hold."""
         evidence = self.evidence(facts, tamper)
-        problems = list(check(evidence, facts))
-        spoilt = {problem.segment for problem in problems}
-        if None not in spoilt:
-            segments = tuple(segment for segment in facts.audited if segment not in spoilt)
-            Task("audit", CTX, SEED, bytes(32), segments=segments).write(evidence.folder)
-            told = [event for event in work_here(evidence.folder) if event["event"] == "audited"]
-            problems += [Problem(event["index"], event["difference"]) for event in told if not event["equal"]]
+        checked = check(evidence, facts)
+        problems = list(checked.problems)
+        if checked.replayable:
+            Task("audit", CTX, SEED, segments=checked.replayable).write(evidence.folder)
+            named = {problem.segment for problem in problems}
+            events = [event for event in work_here(evidence.folder) if event["event"] == "audited"]
+            wrong = [event for event in events if not event["equal"] and event["index"] not in named]
+            problems += [Problem(event["index"], event["difference"]) for event in wrong]
         return problems
 
 

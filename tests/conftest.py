@@ -18,5 +18,6 @@ pytest_plugins = [
     "tests.agreements",  # before those that import it
     "tests.audit_actors",
     "tests.audit_scenario",
+    "tests.audited_workshop",
     "tests.cli_fixtures",
 ]

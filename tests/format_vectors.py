@@ -14,6 +14,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,17 +29,19 @@ from fitchain.pod.compute.dataset import salt as record_salt
 from fitchain.pod.compute.dataset.assembly import assemble
 from fitchain.pod.compute.dataset.columns import schema_bytes
 from fitchain.pod.compute.dataset.order import epoch_draws
-from fitchain.pod.ports.agreement import agreement_id, commit_nonce, context, order_seed
+from fitchain.pod.jobs.links import PURPOSE
+from fitchain.pod.ports.agreement import agreement_id, audit_id, commit_key, commit_nonce, context, order_seed
 from fitchain.pod.ports.keys import Keys
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.ports.store.unixfs import add_file, chunks
-from fitchain.pod.proof.audit.challenge import challenged_segments
+from fitchain.pod.proof.audit.challenge import NOBODY_JOINED, audited_segments, segment_seed
 from fitchain.pod.proof.audit.records import write_opened
 from fitchain.pod.proof.audit.vote import Outcome, commitment, trace_digest
 from fitchain.pod.proof.certificate.envelope import PAYLOAD_TYPE, recover, signed_digest
 from fitchain.pod.proof.certificate.envelope import seal as seal_envelope
 from fitchain.pod.proof.transcript import grow
 from fitchain.pod.values.digest import (
+    ZERO,
     Digest,
     Root,
     blake3_digest,
@@ -51,8 +54,18 @@ from fitchain.pod.values.digest import (
     tagged,
     tree_root,
 )
-from fitchain.pod.values.ids import AgreementId
-from fitchain.pod.values.leaf import Leaf, metrics_digest, metrics_salt, records_digest
+from fitchain.pod.values.hash_chain import link_at
+from fitchain.pod.values.ids import AgreementId, AuditRef
+from fitchain.pod.values.leaf import (
+    Checkpoint,
+    Leaf,
+    SaltKeys,
+    StateRoots,
+    leaf_salt,
+    metrics_digest,
+    records_digest,
+    state_word,
+)
 from fitchain.pod.values.recipe import Choice, Recipe
 from fitchain.pod.values.state import (
     TensorBytes,
@@ -62,7 +75,6 @@ from fitchain.pod.values.state import (
     state_digest,
     tensor_entry,
 )
-from tests.challenges import challenge_seed
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "format.md"
 BLOCK = re.compile(r'```json\n(\{"vector": .*?\})\n```', re.DOTALL)
@@ -182,9 +194,12 @@ def _order(given: Values) -> Values:
 # Agreements and transcripts
 
 
+_ID_WORDS = ("salt", "recipe", "dataset_root", "graph", "initial_model", "base", "derivation")
+
+
 def _ids(given: Values) -> Values:
     chain, at, owner, scientist = given["chain_id"], given["contracts"], given["owner"], given["scientist"]
-    words = {name: Digest.parse(given[name]) for name in ("salt", "recipe", "dataset_root", "graph", "initial_model")}
+    words = {name: Digest.parse(given[name]) for name in _ID_WORDS}
     card, nonce, seed_block = Cid.parse(given["card"]), Digest.parse(given["nonce"]), Digest.parse(given["seed_block"])
     dataset = _keccak(
         ("uint256", chain),
@@ -192,6 +207,7 @@ def _ids(given: Values) -> Values:
         ("address", owner),
         ("bytes32", words["dataset_root"]),
         ("uint64", given["count"]),
+        ("uint16", given["ledger"]),
         ("bytes32", keccak(bytes(card))),
     )
     model = _keccak(
@@ -200,7 +216,9 @@ def _ids(given: Values) -> Values:
         ("address", scientist),
         ("bytes32", words["graph"]),
         ("bytes32", words["initial_model"]),
-        ("bytes32", bytes(32)),
+        ("bytes32", words["base"]),
+        ("bytes32", keccak(b"".join(bytes(Digest.parse(parent)) for parent in given["parents"]))),
+        ("bytes32", words["derivation"]),
     )
     id = agreement_id(chain, at["Agreements"], scientist, words["salt"])
     ctx = context(
@@ -214,15 +232,16 @@ def _ids(given: Values) -> Values:
         Root(words["dataset_root"]),
         Root(words["initial_model"]),
         given["steps"],
-        given["segment"],
-        given["group"],
+        given["segment_steps"],
+        given["group_leaves"],
     )
     return {
         "dataset id": dataset,
         "model id": model,
         "agreement id": id,
         "ctx": ctx,
-        "commitment": commit_nonce(nonce),
+        "key commitment": commit_key(nonce),
+        "nonce commitment": commit_nonce(nonce),
         "order seed": order_seed(ctx, seed_block, nonce),
     }
 
@@ -236,22 +255,30 @@ def _plain(value: Any) -> Any:
 
 
 def _leaf(given: Values) -> Values:
-    salt = metrics_salt(bytes.fromhex(given["salt_key"]), given["index"])
+    keys = SaltKeys(*(bytes.fromhex(given[name]) for name in ("metrics_key", "state_key")))
+    salt, state_salt = (leaf_salt(key, given["index"]) for key in (keys.metrics, keys.states))
     records = records_digest(np.array(given["record_indices"], np.uint64))
     metrics = metrics_digest(given["metrics"], salt)
-    model, optimizer = (Root(Digest.parse(given[name])) for name in ("model", "optimizer"))
-    leaf = Leaf(given["index"], given["step"], model, optimizer, records, metrics, Digest.parse(given["previous"]))
+    ctx, seed, previous = (Digest.parse(given[name]) for name in ("ctx", "seed", "previous"))
+    roots = StateRoots.from_json({name: given[name] for name in ("model", "optimizer")})
+    leaf = Leaf(given["index"], given["step"], roots.digest, records, metrics, ZERO, previous)
+    salted = replace(leaf, state=state_word(roots.digest, state_salt))
+    checkpoint = Checkpoint(salted, roots.model, roots.optimizer, given["metrics"], salt, state_salt)
     return {
-        "salt": salt,
+        "salt of the metrics": salt,
+        "salt of the state": state_salt,
         "records digest": records,
         "metrics digest": metrics,
-        "leaf": leaf.digest(Digest.parse(given["ctx"]), Digest.parse(given["seed"])),
+        "state digest": roots.digest,
+        "leaf, unsalted": leaf.digest(ctx, seed),
+        "leaf, salted": salted.digest(ctx, seed),
+        "line of leaves.jsonl": checkpoint.to_line().decode(),
     }
 
 
 def _transcript(given: Values) -> Values:
     """Leaf digest i is the integer i as 32 bytes, big-endian."""
-    leaves, group = _entries(given["leaves"]), given["group"]
+    leaves, group, delivered = _entries(given["leaves"]), given["group_leaves"], given["delivered"]
     full = len(leaves) // group
     standing: list[Digest] = []
     anchors = []
@@ -265,6 +292,7 @@ def _transcript(given: Values) -> Values:
         "peaks": standing,
         "tail": [root for root, _ in peaks(leaves[full * group :])],
         "path": inclusion_path(leaves[-smallest:], smallest - 1),
+        "path of the delivered leaf": inclusion_path(leaves, delivered),
         "transcript root": published_root("fitchain/transcript/v2", leaves),
     }
 
@@ -294,14 +322,22 @@ def _keys(given: Values) -> Values:
 
 
 def _challenge(given: Values) -> Values:
-    seed = challenge_seed(AgreementId(Digest.parse(given["agreement"])), Digest.parse(given["block"]))
-    drawn = challenged_segments(seed, given["segments"], given["count"])
+    """Links are hex, without those of seats that nobody had joined."""
+    seed = segment_seed(Digest.parse(given["seed"]), [bytes.fromhex(link) or NOBODY_JOINED for link in given["links"]])
+    count, delivered, drawn = (given[name] for name in ("leaves", "delivered", "drawn_segments"))
     return {
-        "challenge seed": seed,
+        "segment seed": seed,
         "key": tagged("fitchain/challenge/v2", seed),
-        "segments": drawn,
-        "segments of a run of three": challenged_segments(seed, 3, given["count"]),
+        "segments": audited_segments(seed, count, delivered, False, drawn),
+        "segments of a run that diverged": audited_segments(seed, count, count - 1, True, drawn),
+        "segments of a run of three": audited_segments(seed, 4, 3, False, drawn),
     }
+
+
+def _chain(given: Values) -> Values:
+    """The last link and those before it."""
+    secret = _open(given).derive(PURPOSE, given["chain_id"], int(given["audits"], 16), given["number"])
+    return {str(offset): link_at(secret, offset).hex() for offset in given["links"]}
 
 
 def _opened(given: Values) -> Values:
@@ -315,13 +351,13 @@ def _opened(given: Values) -> Values:
 
 
 def _vote(given: Values) -> Values:
-    id, ctx, challenge, salt = (Digest.parse(given[name]) for name in ("agreement", "ctx", "challenge", "salt"))
-    trace = trace_digest(ctx, challenge, given["round"], [Digest.parse(state) for state in given["states"]])
+    audit = audit_id(AuditRef(AgreementId(Digest.parse(given["agreement"])), given["ordinal"]))
+    round, voter, outcome = given["round"], given["voter"], Outcome(given["outcome"])
+    trace = trace_digest(audit, round, [Digest.parse(state) for state in given["states"]])
     return {
+        "audit id": audit,
         "trace": trace,
-        "commitment": commitment(
-            AgreementId(id), given["round"], given["voter"], Outcome(given["outcome"]), trace, salt
-        ),
+        "commitment": commitment(audit, round, voter, outcome, trace, Digest.parse(given["salt"])),
     }
 
 
@@ -359,6 +395,7 @@ COMPUTE: dict[str, Callable[[Values], Values]] = {
     "cid": _cid,
     "keys": _keys,
     "challenge": _challenge,
+    "chain": _chain,
     "vote": _vote,
     "opened": _opened,
     "envelope": _envelope,

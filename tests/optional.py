@@ -17,6 +17,7 @@ from fitchain.pod.compute.environment import installed_torch
 from fitchain.pod.compute.environment.classes import SHIPPED
 from fitchain.pod.compute.sandbox import landlock_abi
 from fitchain.pod.ports.store.kubo import kubo, version
+from scripts.slither import version as version_of_slither
 
 OUTCOMES = ("passed", "failed", "error", "skipped")
 
@@ -51,6 +52,7 @@ def _probe() -> str:
 REQUIREMENTS = {
     "ipfs": Requirement(_kubo, "there is no Kubo here: `make kubo` builds it"),
     "landlock": Requirement(_landlock, "this kernel has no Landlock: nothing keeps a root process out of a folder"),
+    "slither": Requirement(version_of_slither, "there is no Slither here: `make slither` brings it"),
     "probe": Requirement(_probe, "no probe of cpu-x86-64-v3 ships for the torch that is installed here"),
 }
 

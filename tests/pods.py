@@ -24,9 +24,10 @@ import pytest
 from fitchain.cli.demo.parties import Side
 from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs.home import Home
+from fitchain.pod.jobs.links import LinkChain
 from fitchain.pod.parties.owner import DatasetOffer, Owner, RegisteredDataset, register_dataset
 from fitchain.pod.parties.scientist import JobRequest, PublishedModel, Scientist, publish_model, request_job
-from fitchain.pod.parties.verifier import LinkChain, Verifier
+from fitchain.pod.parties.verifier import Verifier
 from fitchain.pod.ports import keys
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.ports.chain import devnet
@@ -257,12 +258,11 @@ def scientist_runs(party: Party, auto_accept: bool = True, turn_s: float = 0) ->
 
 @contextmanager
 def verifier_runs(*parties: Party, turn_s: float = 0, **how: Any) -> Iterator[None]:
-    """Run verifiers' pods, each in a thread."""
+    """Run verifiers' pods, each in a thread; they wipe without waiting for more blocks."""
     with ExitStack() as stack:
         for party in parties:
-            stack.enter_context(
-                running(Verifier(party.home, party.say, look_s=0.05, retry_s=0.2, turn_s=turn_s, **how))
-            )
+            settings: dict[str, Any] = {"look_s": 0.05, "retry_s": 0.2, "turn_s": turn_s, "final_blocks": 0} | how
+            stack.enter_context(running(Verifier(party.home, party.say, **settings)))
         yield
 
 

@@ -1,104 +1,49 @@
 """Whole jobs with audits: pods of all three kinds on a real chain, real replays, absence, laziness,
-silence and disputes."""
+silence, garbage and disputes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.parties.owner.answer import evidence_file
 from fitchain.pod.parties.scientist import delivery, dispute, publish_model
-from fitchain.pod.parties.verifier import Examination, examine
-from fitchain.pod.ports.agreement import AuditTerms, Outcome, Phase, State
+from fitchain.pod.parties.verifier import ConsentPolicy, Examination, examine
+from fitchain.pod.ports.agreement import Outcome, Phase, State
+from fitchain.pod.ports.sealed import new_identity
 from fitchain.pod.ports.store import car
 from fitchain.pod.ports.store.local import LocalStore
+from fitchain.pod.proof.audit.vote import trace_digest
 from fitchain.pod.values.audit_mode import AuditMode
-from fitchain.pod.values.digest import ZERO, sha256
-from fitchain.pod.values.errors import EnvironmentRefused, InputRefused, Unusable
-from fitchain.pod.values.ids import AgreementId
-from tests.chain_fixtures import ETHER
+from fitchain.pod.values.digest import ZERO
+from fitchain.pod.values.errors import InputRefused, Unusable
+from fitchain.pod.values.ids import AgreementId, AuditRef
+from tests.audited_workshop import (
+    COUNTER_BOND,
+    FEE,
+    SEAT_STAKE,
+    TENTH,
+    AuditedWorkshop,
+    changed,
+    elsewhere,
+    lazy,
+)
+from tests.chain_fixtures import MONEY
 from tests.pods import (
     BOND,
     EXPLODING,
     HOUR_S,
     PRICE,
-    Party,
-    Workshop,
     module_file,
-    offer_table,
     owner_runs,
     scientist_runs,
     verifier_runs,
 )
 
-FEE, COUNTER_BOND, STAKE = 3 * ETHER, 2 * ETHER, 1000 * ETHER
 PassTime = Callable[[int], None]
-
-
-@dataclass(frozen=True)
-class AuditedWorkshop:
-    """A workshop whose dataset may be audited, and four verifiers that have staked, of whom tests
-    make panels."""
-
-    workshop: Workshop
-    verifiers: tuple[Party, ...]
-
-    def terms(self, members: int, **changes: Any) -> AuditTerms:
-        """Terms of an audit by a panel of the first verifiers."""
-        named = [party.address for party in self.verifiers[:members]]
-        registry = self.workshop.scientist.home.registry
-        known = [panel.id for panel in registry.panels() if list(panel.members) == named]
-        panel = known[0] if known else registry.create_panel(f"the first {members}", named)
-        told: dict[str, Any] = {"segments": 2, "verifiers": 3, "mode": AuditMode.SAMPLED, "panel": panel}
-        return AuditTerms(**told | {"window": HOUR_S, "fee": FEE, "counter_bond": COUNTER_BOND} | changes)
-
-    def until_phase(self, id: AgreementId, phase: Phase) -> None:
-        """Wait until an audit stands where it should."""
-        self.workshop.until(lambda: self.workshop.scientist.home.audits.read(id).phase == phase)
-
-    def owed(self) -> list[int]:
-        """What owner and scientist could withdraw."""
-        parties = self.workshop.owner, self.workshop.scientist
-        return [party.home.agreements.owed(party.address) for party in parties]
-
-    def seated(self, id: AgreementId) -> list[Party]:
-        """Who sits in an audit, by seat."""
-        by_address = {party.address: party for party in self.verifiers}
-        return [by_address[seat.verifier] for seat in self.workshop.owner.home.audits.read(id).seats]
-
-    def names(self, id: AgreementId) -> list[str]:
-        """The chain's events of an agreement."""
-        return [event.name for event in self.workshop.owner.home.agreements.events(id)]
-
-
-@pytest.fixture(scope="module")
-def audited(workshop: Workshop, table_path: Path, open_verifier: Callable[[str], Party]) -> AuditedWorkshop:
-    policy = Policy(manual_approval=False, disclosure_mode=AuditMode.SAMPLED, disclosure_cap=None)
-    dataset = offer_table(workshop.owner, table_path, policy=policy)
-    model = publish_model(
-        workshop.scientist.home, module_file(workshop.scientist.home.settings.home), dataset.id, name="Tiny"
-    )
-    verifiers = tuple(open_verifier(f"verifier-{number}") for number in range(4))
-    return AuditedWorkshop(replace(workshop, dataset=dataset, model=model), verifiers)
-
-
-def changed(before: list[int], after: list[int]) -> list[int]:
-    return [have - had for had, have in zip(before, after, strict=True)]
-
-
-def lazy(*args: Any) -> Examination:
-    """Votes Match with a trace of its own making."""
-    return replace(examine(*args), outcome=Outcome.MATCH, trace=sha256(b"no replay"))
-
-
-def elsewhere(*args: Any) -> Examination:
-    """Reproduces no class."""
-    raise EnvironmentRefused("the probe gives something else here")
 
 
 # An honest job
@@ -106,14 +51,17 @@ def elsewhere(*args: Any) -> Examination:
 
 @pytest.fixture(scope="module")
 def honest(audited: AuditedWorkshop) -> AgreementId:
-    """A job that three verifiers audit, everybody running."""
-    workshop, judging = audited.workshop, audited.verifiers[:3]
-    with owner_runs(workshop.owner), scientist_runs(workshop.scientist, turn_s=60), verifier_runs(*judging, turn_s=60):
-        id = workshop.request(audit=audited.terms(3))
-        workshop.until(workshop.scientist.has(id, "settled"))
-        for party in audited.verifiers[:3]:
-            workshop.until(party.has(id, "wiped"))
-        workshop.until(workshop.owner.has(id, "wiped"))
+    """A job that three of the panel audit, everybody running."""
+    workshop = audited.workshop
+    with (
+        owner_runs(workshop.owner),
+        scientist_runs(workshop.scientist, turn_s=60),
+        verifier_runs(*audited.verifiers, turn_s=60),
+    ):
+        id = workshop.request(audit=audited.terms())
+        audited.until(workshop.scientist.has(id, "release_accepted"))
+        audited.until_wiped(id, *audited.seated(id))
+        audited.until(workshop.owner.has(id, "wiped"))
     return id
 
 
@@ -123,6 +71,7 @@ def test_honest_job_matches_and_its_model_is_received(audited: AuditedWorkshop, 
     assert delivery(scientist.home, honest).model.exists()
     assert "result_accepted" not in scientist.kinds(honest)
     assert scientist.told(honest, "verdict")["verdict"] == "MATCH"
+    assert audited.audit(honest).phase is Phase.CONCLUDED
 
 
 def test_audit_stays_within_its_budget_of_transactions_and_gas(audited: AuditedWorkshop, honest: AgreementId) -> None:
@@ -133,21 +82,33 @@ def test_audit_stays_within_its_budget_of_transactions_and_gas(audited: AuditedW
     home = audited.workshop.owner.home
     transactions = {event.transaction for event in home.agreements.events(honest)}
     receipts = [home.chain.receipt(transaction) for transaction in transactions]
-    assert len(transactions) == 19
-    assert sum(receipt.gas_used for receipt in receipts if receipt) <= 1_500_000
+    assert len(transactions) == 20
+    assert sum(receipt.gas_used for receipt in receipts if receipt) <= 1_800_000
 
 
-def test_every_verifier_replayed_and_collected_its_fee(audited: AuditedWorkshop, honest: AgreementId) -> None:
-    for party in audited.verifiers[:3]:
+def test_the_scientist_draws_with_its_nonce(audited: AuditedWorkshop, honest: AgreementId) -> None:
+    home = audited.workshop.scientist.home
+    (drawn,) = [event for event in home.audits.events(AuditRef(honest)) if event.name == "Drawn"]
+    receipt = home.chain.receipt(drawn.transaction)
+    assert receipt is not None and receipt.sender == audited.workshop.scientist.address
+    assert drawn.block <= audited.audit(honest).opened_block + home.chain.constants.turn_blocks
+
+
+def test_every_seat_replayed_and_collected_its_fee(audited: AuditedWorkshop, honest: AgreementId) -> None:
+    seated = audited.seated(honest)
+    for party in seated:
         told = party.told(honest, "examined")
         assert (told["outcome"], told["segments"], told["problems"]) == ("MATCH", 4, [])
-        assert party.fit() >= STAKE + FEE // 3
+        assert party.fit() == MONEY + FEE
         kinds = [kind for kind in party.kinds(honest) if not kind.startswith("audit_")]
         assert kinds == ["drawn", "joined", "examined", "committed", "revealed", "verdict", "collected", "wiped"]
+    assert all(party.kinds(honest) == [] for party in audited.others(*seated))
+    assert audited.free()
 
 
 def test_nothing_secret_outlives_the_audit(audited: AuditedWorkshop, honest: AgreementId) -> None:
-    folders = [party.home.job_folder(honest) for party in (audited.workshop.owner, *audited.verifiers[:3])]
+    seated = audited.seated(honest)
+    folders = [party.home.job_folder(honest) for party in (audited.workshop.owner, *seated)]
     assert [list(folder.glob("*.age")) for folder in folders] == [[]] * 4
     assert [list(folder.iterdir()) for folder in folders[1:]] == [[]] * 3
 
@@ -156,49 +117,280 @@ def test_nothing_secret_outlives_the_audit(audited: AuditedWorkshop, honest: Agr
 
 
 @pytest.mark.long
-def test_absent_verifier_is_replaced_and_a_lazy_one_slashed(audited: AuditedWorkshop, pass_time: PassTime) -> None:
-    workshop, before = audited.workshop, audited.owed()
+def test_job_settles_with_one_absent_and_one_lazy_verifier(audited: AuditedWorkshop, pass_time: PassTime) -> None:
+    workshop, before, stakes = audited.workshop, audited.owed(), audited.stakes()
     with owner_runs(workshop.owner), scientist_runs(workshop.scientist):
-        id = workshop.request(audit=audited.terms(4))
+        id = workshop.request(audit=audited.terms())
         audited.until_phase(id, Phase.JOINING)
         absent, sluggard, worker = audited.seated(id)
-        (reserve,) = [party for party in audited.verifiers if party not in (absent, sluggard, worker)]
-        with verifier_runs(worker, reserve), verifier_runs(sluggard, examiner=lazy):
-            workshop.until(worker.has(id, "joined"))
-            workshop.until(sluggard.has(id, "joined"))
+        with verifier_runs(worker, *audited.others(absent, sluggard, worker)), verifier_runs(sluggard, examiner=lazy):
+            audited.until(worker.has(id, "joined"))
+            audited.until(sluggard.has(id, "joined"))
             pass_time(HOUR_S + 1)
-            workshop.until(workshop.scientist.has(id, "received"))
-            workshop.until(sluggard.has(id, "wiped"))
-    audits = workshop.owner.home.audits
-    audit = audits.read(id)
+            audited.until(workshop.scientist.has(id, "received"))
+            audited.until_wiped(id, sluggard, worker)
+    audit = audited.audit(id)
+    assert (audit.verdict, audit.round) == (Outcome.MATCH, 0)
+    assert audited.workshop.owner.home.verifiers.verifier(absent.address).away
+    assert audited.lost_since(stakes) == {sluggard.address: SEAT_STAKE}
+    assert changed(before, audited.owed()) == [PRICE + BOND, FEE]  # the fee that the sluggard did not earn
+    with verifier_runs(absent):
+        audited.until(lambda: not absent.home.verifiers.verifier(absent.address).away)
+
+
+@pytest.mark.long
+def test_who_joined_and_vanished_loses_a_tenth_and_its_seat(audited: AuditedWorkshop, pass_time: PassTime) -> None:
+    workshop, stakes = audited.workshop, audited.stakes()
+    with owner_runs(workshop.owner), scientist_runs(workshop.scientist):
+        id = workshop.request(audit=audited.terms())
+        audited.until_phase(id, Phase.JOINING)
+        first, second, third = audited.seated(id)
+        with verifier_runs(first):
+            with verifier_runs(second, third):
+                audited.until_phase(id, Phase.EVIDENCE)
+            audited.until_phase(id, Phase.COMMITTING)
+            audited.until(first.has(id, "committed"))
+            pass_time(HOUR_S + 1)
+            with verifier_runs(*audited.others(first, second, third)):
+                audited.until(workshop.scientist.has(id, "release_accepted"))
+                audited.until_wiped(id, first)
+    audit = audited.audit(id)
     assert (audit.verdict, audit.round) == (Outcome.MATCH, 1)
-    assert [seat.verifier for seat in audit.seats] == [party.address for party in (reserve, sluggard, worker)]
-    assert audits.penalties(id) == {absent.address: FEE // 3, sluggard.address: STAKE}
-    assert changed(before, audited.owed()) == [PRICE + BOND, FEE // 3]
-    for party in (absent, sluggard):
-        party.home.audits.stake()
+    assert audited.lost_since(stakes) == dict.fromkeys((second.address, third.address), TENTH)
+    assert first in audited.seated(id) and second not in audited.seated(id)
+    assert [entry["round"] for entry in lines(first, id, "committed")] == [0, 1]
+    with verifier_runs(second, third):
+        audited.until_wiped(id, second, third)
+
+
+def lines(party: Any, id: AgreementId, kind: str) -> list[dict[str, Any]]:
+    """Every line of a kind in a party's history of a job."""
+    return [entry.body for entry in party.home.journal.history(id) if entry.kind == kind]
+
+
+@pytest.mark.long
+def test_what_a_policy_refuses_is_declined_and_drawn_again_at_once(audited: AuditedWorkshop) -> None:
+    workshop, stakes = audited.workshop, audited.stakes()
+    dear = ConsentPolicy(least_fee=2 * FEE)
+    with owner_runs(workshop.owner), scientist_runs(workshop.scientist):
+        id = workshop.request(audit=audited.terms())
+        audited.until_phase(id, Phase.JOINING)
+        choosy, *others = audited.seated(id)
+        with verifier_runs(choosy, policy=dear), verifier_runs(*audited.others(choosy)):
+            audited.until(workshop.scientist.has(id, "release_accepted"))
+    assert "a seat earns 1 FIT, less than 2" in choosy.told(id, "declined")["reason"]
+    assert choosy not in audited.seated(id) and set(map(id_of, others)) <= set(map(id_of, audited.seated(id)))
+    assert (audited.names(id).count("Declined"), audited.names(id).count("Drawn")) == (1, 2)
+    assert (audited.audit(id).round, audited.lost_since(stakes)) == (0, {})
+
+
+def id_of(party: Any) -> str:
+    return str(party.address)
+
+
+@pytest.mark.long
+def test_jury_that_declines_waits_and_is_drawn_on(audited: AuditedWorkshop, pass_time: PassTime) -> None:
+    workshop, stakes = audited.workshop, audited.stakes()
+    with owner_runs(workshop.owner), scientist_runs(workshop.scientist):
+        with verifier_runs(*audited.verifiers, policy=ConsentPolicy(least_fee=2 * FEE)):
+            id = workshop.request(audit=audited.terms())
+            audited.until_phase(id, Phase.WAITING)
+        with verifier_runs(*audited.verifiers):
+            pass_time(HOUR_S + 1)
+            audited.until(workshop.scientist.has(id, "release_accepted"))
+            audited.until_wiped(id, *audited.seated(id))
+    assert (audited.audit(id).verdict, audited.lost_since(stakes)) == (Outcome.MATCH, {})
+
+
+@pytest.mark.long
+def test_second_seat_of_a_verifier_with_stake_for_one_is_declined(
+    audited: AuditedWorkshop, open_verifier: Callable[..., Any]
+) -> None:
+    """Every member has stake for one seat of this size, so a second job has to wait."""
+    workshop, stakes = audited.workshop, audited.stakes()
+    fee = MONEY * 3 // 4 // 20
+    terms = audited.terms(fee_per_seat=fee, seat_stake=20 * fee)
+    with owner_runs(workshop.owner), scientist_runs(workshop.scientist):
+        ids = [workshop.request(audit=terms, bond=3 * fee, price=PRICE) for _ in range(2)]
+        for id in ids:
+            audited.until_phase(id, Phase.JOINING)
+        with verifier_runs(*audited.verifiers):
+            audited.until(lambda: any(workshop.scientist.has(id, "release_accepted")() for id in ids))
+    declined = [party.told(id, "declined")["reason"] for id in ids for party in audited.verifiers if told_no(party, id)]
+    assert declined and all("FIT of its stake are free" in reason for reason in declined)
+    assert audited.lost_since(stakes) == {}
+
+
+def told_no(party: Any, id: AgreementId) -> bool:
+    return "declined" in party.kinds(id)
+
+
+# Votes that take no replay
+
+
+def focal(store: Any, cid: Any, identity: Any, chain_record: Any, folder: Path, *rest: Any) -> Examination:
+    """Looks at nothing: Mismatch, with the trace of states that are all zero, which anyone can
+    compute."""
+    trace = trace_digest(chain_record.audit, chain_record.round, [ZERO] * len(chain_record.audited))
+    return Examination(Outcome.MISMATCH, trace)
+
+
+def made_up(store: Any, cid: Any, identity: Any, chain_record: Any, folder: Path, *rest: Any) -> Examination:
+    """Looks at nothing: Mismatch, with a trace of its own that nobody else comes to."""
+    trace = trace_digest(chain_record.audit, chain_record.round, [chain_record.seed] * len(chain_record.audited))
+    return Examination(Outcome.MISMATCH, trace)
+
+
+@pytest.mark.long
+def test_nobody_can_vote_the_trace_of_zeros(audited: AuditedWorkshop, pass_time: PassTime) -> None:
+    workshop, before, stakes = audited.workshop, audited.owed(), audited.stakes()
+    with owner_runs(workshop.owner), scientist_runs(workshop.scientist):
+        id = workshop.request(audit=audited.terms())
+        audited.until_phase(id, Phase.JOINING)
+        *colluders, worker = audited.seated(id)
+        with verifier_runs(worker, *audited.others(worker, *colluders)), verifier_runs(*colluders, examiner=focal):
+            audited.until_phase(id, Phase.REVEALING)
+            audited.until(worker.has(id, "revealed"))
+            audited.until(lambda: all("TraceTakesNoReplay" in " ".join(party.said) for party in colluders))
+            pass_time(HOUR_S + 1)
+            audited.until(workshop.scientist.has(id, "release_accepted"))
+    assert audited.audit(id).verdict is Outcome.MATCH
+    assert audited.lost_since(stakes) == {party.address: TENTH for party in colluders}
+    assert changed(before, audited.owed()) == [PRICE + BOND, 0]
+
+
+@pytest.mark.long
+def test_made_up_trace_loses_the_stake_of_the_seat(audited: AuditedWorkshop) -> None:
+    workshop, before, stakes = audited.workshop, audited.owed(), audited.stakes()
+    with owner_runs(workshop.owner), scientist_runs(workshop.scientist):
+        id = workshop.request(audit=audited.terms())
+        audited.until_phase(id, Phase.JOINING)
+        cheat, *workers = audited.seated(id)
+        with verifier_runs(*workers), verifier_runs(cheat, examiner=made_up):
+            audited.until(workshop.scientist.has(id, "release_accepted"))
+            audited.until_wiped(id, cheat, *workers)
+    assert audited.lost_since(stakes) == {cheat.address: SEAT_STAKE}
+    assert changed(before, audited.owed()) == [PRICE + BOND, FEE]
+
+
+# The release
+
+
+@pytest.mark.long
+def test_garbage_key_is_complained_of_and_the_seats_release_what_they_kept(
+    audited: AuditedWorkshop, pass_time: PassTime
+) -> None:
+    workshop, before, stakes = audited.workshop, audited.owed(), audited.stakes()
+    owner, scientist = workshop.owner, workshop.scientist
+    with owner_runs(owner):
+        id = workshop.request(audit=audited.terms())
+        audited.until_phase(id, Phase.JOINING)
+        first, second, third = audited.seated(id)
+        funds = [party.fit() for party in (first, second, third)]
+        with verifier_runs(first, second):
+            with verifier_runs(third):
+                audited.until_phase(id, Phase.COMMITTING)
+                owner.home.keep_secret(owner.home.job_folder(id) / "identity.age", new_identity()[0])
+                audited.until_phase(id, Phase.RELEASED)
+            with scientist_runs(scientist):
+                audited.until(scientist.has(id, "complained"))
+                audited.until(scientist.has(id, "received"))
+                audited.until(lambda: [seat.released for seat in audited.audit(id).seats] == [True, True, False])
+                assert (first.home.job_folder(id) / "job.age").exists()  # until the window is over
+                pass_time(HOUR_S + 1)
+                audited.until_wiped(id, first, second)
+    with verifier_runs(third):
+        audited.until_wiped(id, third)
+    assert delivery(scientist.home, id).model.exists()
+    assert "release_accepted" not in scientist.kinds(id)
+    assert changed(funds, [party.fit() for party in (first, second, third)]) == [FEE, FEE, 0]
+    assert changed(before, audited.owed()) == [PRICE + BOND, 0]
+    assert audited.lost_since(stakes) == {} and audited.free()
+
+
+@pytest.mark.long
+def test_seats_release_in_turn_what_an_owner_does_not(audited: AuditedWorkshop, pass_time: PassTime) -> None:
+    workshop, before = audited.workshop, audited.owed()
+    with scientist_runs(workshop.scientist), verifier_runs(*audited.verifiers):
+        with owner_runs(workshop.owner):
+            id = workshop.request(audit=audited.terms())
+            audited.until_phase(id, Phase.COMMITTING)
+        audited.until_phase(id, Phase.MATCHED)
+        pass_time(HOUR_S // 2 + 2)
+        audited.until(workshop.scientist.has(id, "release_accepted"))
+        audited.until_wiped(id, *audited.seated(id))
+    (release,) = workshop.scientist.home.audits.releases(AuditRef(id))
+    assert release.by in [party.address for party in audited.seated(id)]
+    assert changed(before, audited.owed()) == [PRICE + BOND, 0]
+    with owner_runs(workshop.owner):
+        audited.until(workshop.owner.has(id, "wiped"))
 
 
 # No evidence
 
 
 @pytest.mark.long
-def test_owner_without_evidence_pays_for_it(audited: AuditedWorkshop, pass_time: PassTime) -> None:
-    workshop, before = audited.workshop, audited.owed()
+def test_owner_that_misses_one_window_hands_over_its_evidence_in_the_next(
+    audited: AuditedWorkshop, pass_time: PassTime
+) -> None:
+    workshop = audited.workshop
+    with scientist_runs(workshop.scientist), verifier_runs(*audited.verifiers):
+        with owner_runs(workshop.owner):
+            id = workshop.request(audit=audited.terms())
+            workshop.until_state(id, State.AUDITING)
+        audited.until_phase(id, Phase.EVIDENCE)
+        pass_time(HOUR_S + 1)
+        audited.until(lambda: audited.audit(id).withheld_before)
+        with owner_runs(workshop.owner):
+            audited.until(workshop.scientist.has(id, "release_accepted"))
+    assert audited.audit(id).verdict is Outcome.MATCH
+    told = workshop.owner.told(id, "evidence")
+    assert told["withheld"] and Path(told["file"]).suffix == ".car"
+
+
+@pytest.mark.long
+def test_evidence_that_nobody_can_open_is_sealed_and_handed_over_again(audited: AuditedWorkshop) -> None:
+    """Whoever cuts an owner's line has not won: the seats vote anew, over what is handed over
+    anew."""
+    workshop, stakes = audited.workshop, audited.stakes()
+
+    def blind_at_first(store: Any, cid: Any, identity: Any, chain_record: Any, *rest: Any) -> Examination:
+        if chain_record.round == 0:
+            return Examination(Outcome.WITHHELD, ZERO)
+        return examine(store, cid, identity, chain_record, *rest)
+
+    with (
+        owner_runs(workshop.owner),
+        scientist_runs(workshop.scientist),
+        verifier_runs(*audited.verifiers, examiner=blind_at_first),
+    ):
+        id = workshop.request(audit=audited.terms())
+        audited.until(workshop.scientist.has(id, "release_accepted"))
+    audit = audited.audit(id)
+    assert (audit.verdict, audit.round) == (Outcome.MATCH, 1)
+    assert [entry["round"] for entry in lines(workshop.owner, id, "evidence")] == [0, 1]
+    assert audited.lost_since(stakes) == {}
+
+
+@pytest.mark.long
+def test_owner_without_evidence_in_two_windows_pays_for_it(audited: AuditedWorkshop, pass_time: PassTime) -> None:
+    workshop, before, stakes = audited.workshop, audited.owed(), audited.stakes()
     with scientist_runs(workshop.scientist):
         with owner_runs(workshop.owner):
-            id = workshop.request(audit=audited.terms(3))
+            id = workshop.request(audit=audited.terms())
             workshop.until_state(id, State.AUDITING)
-        with verifier_runs(*audited.verifiers[:3]):
+        with verifier_runs(*audited.verifiers):
             audited.until_phase(id, Phase.EVIDENCE)
             pass_time(HOUR_S + 1)
-            workshop.until(workshop.scientist.has(id, "forfeited"))
-            for party in audited.verifiers[:3]:
-                workshop.until(party.has(id, "wiped"))
+            audited.until(lambda: audited.audit(id).withheld_before)
+            pass_time(HOUR_S + 1)
+            audited.until(workshop.scientist.has(id, "forfeited"))
+            audited.until_wiped(id, *audited.seated(id))
     with owner_runs(workshop.owner):
-        workshop.until(workshop.owner.has(id, "wiped"))
-    assert workshop.owner.home.audits.read(id).verdict == Outcome.WITHHELD
-    assert changed(before, audited.owed()) == [0, PRICE + FEE + (BOND - FEE) // 2]
+        audited.until(workshop.owner.has(id, "wiped"))
+    assert audited.audit(id).verdict is Outcome.WITHHELD
+    assert changed(before, audited.owed()) == [0, PRICE + 3 * FEE + BOND // 2]
+    assert audited.lost_since(stakes) == {}
     assert "received" not in workshop.scientist.kinds(id)
     assert not (workshop.owner.home.job_folder(id) / "identity.age").exists()
 
@@ -207,35 +399,23 @@ def test_owner_without_evidence_pays_for_it(audited: AuditedWorkshop, pass_time:
 
 
 @pytest.mark.long
-def test_verifiers_of_another_class_decline_and_everybody_has_its_money_back(
-    audited: AuditedWorkshop, monkeypatch: pytest.MonkeyPatch
+def test_verifiers_that_cannot_replay_say_so_and_everybody_else_has_its_money_back(
+    audited: AuditedWorkshop, pass_time: PassTime
 ) -> None:
-    workshop, before = audited.workshop, audited.owed()
-    monkeypatch.setattr("fitchain.pod.parties.verifier.pod.check_host", elsewhere)
-    with owner_runs(workshop.owner), scientist_runs(workshop.scientist), verifier_runs(*audited.verifiers[:3]):
-        id = workshop.request(audit=audited.terms(3))
-        workshop.until(workshop.scientist.has(id, "refunded"))
-    audit = workshop.owner.home.audits.read(id)
-    assert (audit.verdict, audit.round) == (Outcome.INCONCLUSIVE, 2)
-    assert audited.names(id).count("Declined") == 3
-    assert workshop.owner.home.audits.penalties(id) == {}
-    assert changed(before, audited.owed()) == [BOND, PRICE + FEE]
-
-
-@pytest.mark.long
-def test_verifiers_that_cannot_replay_the_evidence_say_so_and_are_not_punished(audited: AuditedWorkshop) -> None:
-    workshop, before = audited.workshop, audited.owed()
+    workshop, before, stakes = audited.workshop, audited.owed(), audited.stakes()
     with (
         owner_runs(workshop.owner),
         scientist_runs(workshop.scientist),
-        verifier_runs(*audited.verifiers[:3], examiner=elsewhere),
+        verifier_runs(*audited.verifiers, examiner=elsewhere),
     ):
-        id = workshop.request(audit=audited.terms(3))
-        workshop.until(workshop.scientist.has(id, "refunded"))
-    votes = workshop.owner.home.audits.votes(workshop.owner.home.audits.read(id))
-    assert [(vote.outcome, vote.trace) for vote in votes] == [(Outcome.INCONCLUSIVE, ZERO)] * 3
-    assert workshop.owner.home.audits.penalties(id) == {}
-    assert changed(before, audited.owed()) == [BOND, PRICE + FEE]
+        id = workshop.request(audit=audited.terms())
+        audited.until_phase(id, Phase.WAITING, round=1)
+        pass_time(25 * HOUR_S)
+        audited.until(workshop.scientist.has(id, "refunded"))
+    votes = workshop.owner.home.audits.votes(audited.audit(id))
+    assert {(vote.outcome, vote.trace) for vote in votes} == {(Outcome.INCONCLUSIVE, ZERO)}
+    assert set(audited.lost_since(stakes).values()) == {TENTH}  # as who joined and is absent
+    assert changed(before, audited.owed()) == [BOND, PRICE + 3 * FEE]
 
 
 # Disputes
@@ -244,19 +424,21 @@ def test_verifiers_that_cannot_replay_the_evidence_say_so_and_are_not_punished(a
 @pytest.mark.long
 def test_disputed_job_without_verifiers_is_audited_and_the_loser_pays(audited: AuditedWorkshop) -> None:
     workshop = audited.workshop
-    terms = audited.terms(3, verifiers=0, dispute_verifiers=1)
-    with owner_runs(workshop.owner), scientist_runs(workshop.scientist, auto_accept=False):
-        id = workshop.request(audit=terms)
-        workshop.until(workshop.scientist.has(id, "received"))
-        before, spent = audited.owed(), workshop.scientist.fit()
-        dispute(workshop.scientist.home, id)
-        assert spent - workshop.scientist.fit() == FEE + COUNTER_BOND
-        with verifier_runs(*audited.verifiers[:3]):
-            workshop.until(workshop.scientist.has(id, "settled"))
-    assert workshop.owner.home.audits.read(id).verdict == Outcome.MATCH
+    scientist = workshop.scientist
+    with owner_runs(workshop.owner):
+        with scientist_runs(scientist, auto_accept=False):
+            id = workshop.request(audit=audited.disputable())
+            audited.until(scientist.has(id, "received"))
+        before, spent = audited.owed(), scientist.fit()
+        dispute(scientist.home, id)
+        assert spent - scientist.fit() == 3 * FEE + COUNTER_BOND
+        with scientist_runs(scientist), verifier_runs(*audited.verifiers):
+            audited.until(scientist.has(id, "release_accepted"))
+            audited.until_wiped(id, *audited.seated(id))
+    assert audited.audit(id).verdict is Outcome.MATCH
     assert changed(before, audited.owed()) == [PRICE + BOND + COUNTER_BOND // 2, 0]
     with pytest.raises(Unusable, match="no result to dispute now"):
-        dispute(workshop.scientist.home, id)
+        dispute(scientist.home, id)
 
 
 # A run that left the finite numbers
@@ -267,10 +449,9 @@ def test_diverged_run_is_audited_and_paid_pro_rata(audited: AuditedWorkshop) -> 
     workshop, before = audited.workshop, audited.owed()
     home = workshop.scientist.home
     line = publish_model(home, module_file(home.settings.home), workshop.dataset.id, name="Line")
-    with owner_runs(workshop.owner), scientist_runs(workshop.scientist), verifier_runs(*audited.verifiers[:3]):
-        terms = audited.terms(3, verifiers=1, fee=ETHER)
-        id = workshop.request(model=line.id, recipe_overrides=EXPLODING, audit=terms)
-        workshop.until(workshop.scientist.has(id, "received"))
+    with owner_runs(workshop.owner), scientist_runs(workshop.scientist), verifier_runs(*audited.verifiers):
+        id = workshop.request(model=line.id, recipe_overrides=EXPLODING, audit=audited.terms())
+        audited.until(workshop.scientist.has(id, "release_accepted"))
     agreement = home.agreements.read(id)
     assert (agreement.state, agreement.diverged) == (State.SETTLED, True)
     due = PRICE * agreement.steps_done // 12
@@ -282,30 +463,35 @@ def test_diverged_run_is_audited_and_paid_pro_rata(audited: AuditedWorkshop) -> 
 
 def test_audit_that_shows_more_than_the_policy_admits_is_never_asked_for(audited: AuditedWorkshop) -> None:
     with pytest.raises(InputRefused, match="shows more than the policy's sampled"):
-        audited.workshop.request(audit=audited.terms(3, mode=AuditMode.OPEN))
+        audited.workshop.request(audit=audited.terms(mode=AuditMode.OPEN))
 
 
 @pytest.mark.long
 def test_on_site_evidence_is_carried_by_hand_and_stands_in_no_store(audited: AuditedWorkshop, tmp_path: Path) -> None:
-    workshop, verifier = audited.workshop, audited.verifiers[0]
-    terms = audited.terms(1, verifiers=1, mode=AuditMode.ON_SITE, fee=ETHER)
-    shared = verifier.home.store
+    workshop = audited.workshop
+    home = workshop.owner.home
     with owner_runs(workshop.owner), scientist_runs(workshop.scientist):
-        with verifier_runs(verifier):
-            id = workshop.request(audit=terms)
+        with verifier_runs(*audited.verifiers):
+            id = workshop.request(audit=audited.terms(mode=AuditMode.ON_SITE))
             audited.until_phase(id, Phase.EVIDENCE)
-        audited.until_phase(id, Phase.COMMITTING)
-        verifier.home.store = on_site = LocalStore(tmp_path / "store", verifier.home.settings.home)
-        audit = workshop.owner.home.audits.read(id)
-        evidence = workshop.owner.home.audits.evidence(audit)
-        assert evidence is not None and not shared.has(evidence)
-        with evidence_file(workshop.owner.home, audit).open("rb") as file:
-            on_site.add_blocks(*car.read(file))
-        weights = workshop.owner.home.agreements.run_record(id).delivery
+        audit = audited.until_phase(id, Phase.COMMITTING)
+        seated, shared = audited.seated(id), workshop.scientist.home.store
+        submission = home.audits.submission(audit)
+        assert submission is not None and submission.evidence is not None and not shared.has(submission.evidence)
+        weights = home.agreements.run_record(id).delivery
         assert weights is not None
-        on_site.add_blocks(weights, shared.blocks(weights))
-        with verifier_runs(verifier):
-            workshop.until_state(id, State.SETTLED)
-            workshop.until(verifier.has(id, "wiped"))
-    verifier.home.store = shared
-    assert workshop.scientist.home.audits.read(id).verdict == Outcome.MATCH
+        stores = {party.side.name: party.home.store for party in seated}
+        for party in seated:
+            on_site = LocalStore(tmp_path / party.side.name, party.home.settings.home)
+            with evidence_file(home, audit).open("rb") as file:
+                on_site.add_blocks(*car.read(file))
+            on_site.add_blocks(weights, shared.blocks(weights))
+            party.home.store = on_site
+        try:
+            with verifier_runs(*seated):
+                audited.until(workshop.scientist.has(id, "release_accepted"))
+                audited.until_wiped(id, *seated)
+        finally:
+            for party in seated:
+                party.home.store = stores[party.side.name]
+    assert audited.audit(id).verdict is Outcome.MATCH

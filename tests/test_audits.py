@@ -45,7 +45,7 @@ def earned(scenario: AuditScenario) -> int:
 def test_stake_is_locked_and_the_account_stands_in_the_pool(scenario: AuditScenario) -> None:
     one, calls = scenario.verifiers[1], Verifiers(scenario.reader.chain)
     account = calls.verifier(one.address)
-    assert (account.stake, account.free, account.known, account.away) == (STAKE, STAKE, True, False)
+    assert (account.stake, account.free, account.ever_staked, account.away) == (STAKE, STAKE, True, False)
     assert one.chain.fit_balance(one.address) == 0
     assert [member.account for member in calls.members(0, 5)] == scenario.staff.addresses
     parties = scenario.parties

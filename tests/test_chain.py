@@ -4,8 +4,10 @@ money that is not there."""
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import resources
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import pytest
 
 from fitchain.pod.ports.chain import Chain, connect
 from fitchain.pod.ports.chain.abi import decode_revert, interface
-from fitchain.pod.ports.chain.base import CONTRACTS, Deployment
+from fitchain.pod.ports.chain.base import CONTRACTS, DIRECTORY, Deployment
 from fitchain.pod.ports.chain.rpc import Node
 from fitchain.pod.values.digest import ZERO, Digest, sha256
 from fitchain.pod.values.errors import ChainUnusable, InputRefused, NodeUnreachable, NotFound, Reverted
@@ -22,6 +24,7 @@ from tests.chain_fixtures import ETHER, Account, Devnet
 from tests.node_proxy import proxy
 
 NOBODY = "http://127.0.0.1:1"
+NOTHING: dict[str, Any] = {"address": "0x" + "00" * 20, "string": "", "bytes": b""}
 
 
 @pytest.fixture(scope="module")
@@ -115,9 +118,37 @@ def test_other_urls_are_refused(url: str) -> None:
 # Calls and events
 
 
-def test_every_artifact_is_read() -> None:
-    for contract in CONTRACTS:
-        assert interface(contract).bytecode
+@pytest.mark.parametrize("contract", [*CONTRACTS, DIRECTORY])
+def test_every_artifact_is_read(contract: str) -> None:
+    read = interface(contract)
+    assert read.bytecode.endswith(read.runtime[-32:]) and read.source == f"contracts/{contract}.sol"
+    for offsets in read.immutables.values():
+        assert offsets and all(read.runtime[offset : offset + 32] == bytes(32) for offset in offsets)
+
+
+@pytest.mark.parametrize("contract", [*CONTRACTS, DIRECTORY])
+def test_nothing_in_an_artifact_hides_something_else_of_its_name(contract: str) -> None:
+    artifacts = resources.files("fitchain.pod.ports.chain") / "artifacts"
+    entries = json.loads((artifacts / f"{contract}.json").read_text())["abi"]
+    read = interface(contract)
+    counts = Counter(entry["type"] for entry in entries)
+    assert (counts["function"], counts["event"], counts["error"]) == tuple(
+        len(items) for items in (read.functions, read.events, read.errors)
+    )
+
+
+def nothing_of(kind: str) -> Any:
+    """A value of a type, with nothing in it."""
+    return NOTHING.get(kind, bytes(int(kind[5:])) if kind.startswith("bytes") and kind != "bytes" else 0)
+
+
+def test_every_error_of_every_contract_is_told_by_its_name() -> None:
+    errors = [error for contract in (*CONTRACTS, DIRECTORY) for error in interface(contract).errors.values()]
+    for error in errors:
+        data = error.encode([nothing_of(parameter["type"]) for parameter in error.inputs])
+        name, values, sentence = decode_revert(data)
+        assert (name, list(values)) == (error.name, [parameter["name"] for parameter in error.inputs])
+        assert sentence.startswith(f"with {error.name}(")
 
 
 def test_call_gives_structs_by_name(reader: Chain) -> None:

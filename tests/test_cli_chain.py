@@ -67,7 +67,17 @@ def test_a_devnet_says_where_it_is(fitchain: Fitchain, running_devnet: Devnet) -
 
 
 def test_deploying_again_finds_what_stands(fitchain: Fitchain, running_devnet: Devnet) -> None:
-    assert fitchain("deploy")[1]["contracts"] == dict(running_devnet.deployment.addresses)
+    code, told, _ = fitchain("deploy")
+    assert code == 0 and told["contracts"] == dict(running_devnet.deployment.addresses)
+    assert (told["fee_floor"], told["turn_blocks"], told["minimum_window_s"], told["number"]) == ("1", 8, 1, 0)
+    assert told["directory"] == running_devnet.deployment.directory
+    assert all(Path(file).is_file() for file in (told["file"], *told["verification"]))
+
+
+@pytest.mark.parametrize("choice", [("--fee-floor", "0"), ("--turn-blocks", "0"), ("--number", "-1")])
+def test_a_deployment_out_of_range_is_refused(fitchain: Fitchain, choice: tuple[str, str]) -> None:
+    code, told, _ = fitchain("deploy", *choice)
+    assert (code, told["error"]["kind"]) == (3, "InputRefused")
 
 
 def test_a_dataset_is_registered_listed_shown_and_retired(fitchain: Fitchain, home: Path) -> None:
@@ -91,6 +101,28 @@ def test_a_dataset_is_registered_listed_shown_and_retired(fitchain: Fitchain, ho
     assert (policy["minimum_batch"], policy["manual_approval"], shown["card"]["target"]) == (4, False, "outcome")
     assert fitchain("data", "retire", made["dataset"][:8])[0] == 0
     assert not fitchain("data", "show", made["dataset"])[1]["active"]
+
+
+def test_a_policy_names_whose_verifiers_may_audit(
+    fitchain: Fitchain, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    register = ("data", "register", str(home / "table.csv"), "--target", "outcome", "--drop", "patient")
+    panel = fitchain("panel", "create", "neighbours of data")[1]["panel"]
+    said = {
+        (): ([], "a person's yes to any verifiers"),
+        ("--panel", "any"): (None, "verifiers of any panel"),
+        ("--panel", panel[:10], "--panel", "pool", "--panel", "pool"): (
+            [panel, "0x" + "0" * 64],
+            f"verifiers of {panel[:10]} or pool, else a person's yes",
+        ),
+    }
+    for options, (panels, words) in said.items():
+        dataset = fitchain(*register, *options)[1]["dataset"]
+        assert fitchain("data", "show", dataset)[1]["card"]["policy"]["panels"] == panels
+        assert run(["data", "show", dataset]) == 0
+        assert words in " ".join(capsys.readouterr().out.split())
+    code, _, told = fitchain(*register, "--panel", "any", "--panel", "pool")
+    assert code == 3 and "--panel any admits every panel" in told
 
 
 def test_a_model_is_retired_by_its_author_alone(

@@ -10,9 +10,9 @@ import pytest
 from fitchain.cli.app import run
 from fitchain.pod.jobs import staking
 from fitchain.pod.jobs.home import Home
+from fitchain.pod.jobs.links import LinkChain
 from fitchain.pod.ports.registry import Registry
 from fitchain.pod.ports.verifiers import Verifiers
-from fitchain.pod.values.hash_chain import CHAIN_LINKS
 from tests.chain_fixtures import ETHER, Account
 from tests.cli_fixtures import Fitchain
 
@@ -196,44 +196,18 @@ def test_history_of_a_verifier_that_did_nothing_is_empty(fitchain: Fitchain, ver
 def test_stake_commits_to_the_chain_of_the_homes_key(fitchain: Fitchain, open_account: Callable[..., Account]) -> None:
     one = open_account()
     fitchain(one, "verifier", "stake", "5")
-    account = Verifiers(one.chain).verifier(one.address)
-    assert account.link == staking.link_of(one.keys, account.position)
-    assert staking.is_own_chain(one.keys, account) and not staking.needs_renewal(one.keys, account, account.position)
+    account, links = Verifiers(one.chain).verifier(one.address), LinkChain(one.keys, one.chain)
+    assert links.is_known(account) and not links.needs_renewal(account, account.position)
+    assert links.link(account, account.position + 1) is not None
 
 
 def test_chain_of_another_program_is_replaced(fitchain: Fitchain, open_account: Callable[..., Account]) -> None:
     one = open_account()
+    links = LinkChain(one.keys, one.chain)
     Verifiers(one.chain).stake(5 * ETHER, b"\1" * 26)
-    assert not staking.is_own_chain(one.keys, Verifiers(one.chain).verifier(one.address))
+    assert not links.is_known(Verifiers(one.chain).verifier(one.address))
     assert fitchain(one, "verifier", "renew")[1]["renewed"] is True
-    assert staking.is_own_chain(one.keys, Verifiers(one.chain).verifier(one.address))
-
-
-@pytest.mark.parametrize(
-    ("position", "opened", "due"),
-    [
-        (0, staking.RENEW_BEHIND, False),
-        (0, staking.RENEW_BEHIND + 1, True),
-        (CHAIN_LINKS - 1025, CHAIN_LINKS - 1024, False),
-        (CHAIN_LINKS - 1025, CHAIN_LINKS - 1023, True),
-        (CHAIN_LINKS, CHAIN_LINKS, True),
-    ],
-)
-def test_chain_is_renewed_before_it_is_too_far_behind_or_ends(
-    open_account: Callable[..., Account], position: int, opened: int, due: bool
-) -> None:
-    one = open_account()
-    account = Verifiers(one.chain).verifier(one.address)
-    link = staking.link_of(one.keys, position, 0)
-    committed = type(account)(**{**vars(account), "ever_staked": True, "link": link, "position": position})
-    assert staking.needs_renewal(one.keys, committed, opened) is due
-
-
-def test_every_link_hashes_to_the_one_before_across_chains(open_account: Callable[..., Account]) -> None:
-    keys = open_account().keys
-    ends = [staking.link_of(keys, CHAIN_LINKS, 0), staking.link_of(keys, CHAIN_LINKS)]
-    assert ends[0] != ends[1]  # the last of one chain, and what is committed to for the next
-    assert staking.link_of(keys, CHAIN_LINKS + 1) != staking.link_of(keys, 1)
+    assert links.is_known(Verifiers(one.chain).verifier(one.address))
 
 
 def test_home_opened_for_reading_shows_a_status(open_account: Callable[..., Account]) -> None:

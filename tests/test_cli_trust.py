@@ -245,6 +245,7 @@ def test_fit_is_handed_on(fitchain: Fitchain, checker: Account, open_account: Ca
         "fit": "987.5",
         "owed": "0",
         "staked": "0",
+        "leaving": "0",
         "earned": "0",
         "eth": fitchain(checker, "coin", "balance")[1]["eth"],
     }

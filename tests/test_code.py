@@ -3,38 +3,24 @@ one address replaced is refused, whatever stands there."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from fitchain.pod.ports.chain import Chain, Deployment, connect
 from fitchain.pod.ports.chain.abi import interface
-from fitchain.pod.ports.chain.base import CONTRACTS, DIRECTORY, checksum
-from fitchain.pod.ports.chain.code import agreed_immutables, code_requests, require_code
+from fitchain.pod.ports.chain.code import require_code
 from fitchain.pod.ports.chain.connect import require_contracts
 from fitchain.pod.ports.chain.deploy import Choices, deploy, record_path
 from fitchain.pod.ports.chain.rpc import Node
-from fitchain.pod.values.digest import sha256
 from fitchain.pod.values.errors import ChainUnusable
 from tests.chain_fixtures import Devnet
+from tests.false_deployments import ALL, address_of, code_of, invented, moved, rewired
 from tests.node_proxy import counting
 
-ALL = (DIRECTORY, *CONTRACTS)
 EMPTY = "0x1111111111111111111111111111111111111111"
-
-
-def address_of(deployment: Deployment, name: str) -> str:
-    return deployment.directory if name == DIRECTORY else deployment.addresses[name]
-
-
-def moved(deployment: Deployment, name: str, address: str) -> Deployment:
-    """The deployment with one contract said to stand elsewhere."""
-    if name == DIRECTORY:
-        return replace(deployment, directory=address)
-    return replace(deployment, addresses={**deployment.addresses, name: address})
 
 
 def connected(devnet: Devnet, home: Path, deployment: Deployment) -> Chain:
@@ -53,10 +39,6 @@ def second(running_devnet: Devnet, tmp_path_factory: pytest.TempPathFactory) -> 
     before = path.read_bytes()
     yield deploy(place, choices=Choices(number=1))
     path.write_bytes(before)
-
-
-def genuine_code(devnet: Devnet) -> list[Any]:
-    return Node(devnet.record.rpc).batch(code_requests(devnet.deployment))
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -129,15 +111,17 @@ def test_one_changed_byte_is_refused(running_devnet: Devnet, node: Node) -> None
     ("name", "immutable"), [(name, immutable) for name in ALL for immutable in interface(name).immutables]
 )
 def test_every_immutable_is_looked_at(running_devnet: Devnet, name: str, immutable: str) -> None:
-    answers = implanted(
-        running_devnet.deployment, genuine_code(running_devnet), {(name, immutable): (7).to_bytes(32, "big")}
+    answers = rewired(
+        running_devnet.deployment,
+        code_of(Node(running_devnet.record.rpc), running_devnet.deployment),
+        {(name, immutable): (7).to_bytes(32, "big")},
     )
     with pytest.raises(ChainUnusable, match=f"{name} at|did not come about"):
         require_code(running_devnet.deployment, answers)
 
 
 def test_immutable_with_two_values_is_refused(running_devnet: Devnet) -> None:
-    answers = genuine_code(running_devnet)
+    answers = code_of(Node(running_devnet.record.rpc), running_devnet.deployment)
     at = 1 + ALL.index("Agreements")
     code = bytearray.fromhex(answers[at][2:])
     last = interface("Agreements").immutables["audits"][-1]
@@ -148,32 +132,12 @@ def test_immutable_with_two_values_is_refused(running_devnet: Devnet) -> None:
 
 def test_contracts_whose_storage_was_made_up_are_refused(running_devnet: Devnet, tmp_path: Path, node: Node) -> None:
     """Everything is right in the code, and something else than the constructors put it there."""
-    genuine = running_devnet.deployment
-    places = {name: checksum(f"0x{sha256(name.encode()).value[:20].hex()}") for name in ALL}
-    forged = replace(genuine, addresses={name: places[name] for name in CONTRACTS}, directory=places[DIRECTORY])
-    for name, code in zip(ALL, implanted(forged, genuine_code(running_devnet), {})[1:], strict=True):
-        node.request("anvil_setCode", places[name], code)
+    forged = invented(node, running_devnet.deployment)
     supply = hex(2**255)
-    node.request("anvil_setStorageAt", places["FitCoin"], "0x" + (2).to_bytes(32, "big").hex(), supply)
+    node.request("anvil_setStorageAt", forged.addresses["FitCoin"], "0x" + (2).to_bytes(32, "big").hex(), supply)
     with pytest.raises(ChainUnusable, match=r"Directory at .* did not come about as this Fitchain creates it"):
         connected(running_devnet, tmp_path, forged)
     # Nothing else would have told: the contracts answer, and agree with each other.
     believed = Chain(node, running_devnet.settings(tmp_path), forged)
     assert believed.call("FitCoin", "totalSupply") == int(supply, 16)
-    assert believed.call("Agreements", "audits") == places["Audits"]
-
-
-def implanted(deployment: Deployment, genuine: Sequence[str], changed: dict[tuple[str, str], bytes]) -> list[str]:
-    """The code that the contracts of a deployment would have: as a node answers `code_requests` for
-    the genuine one, with the immutables that this deployment's addresses ask for, and the changed
-    ones."""
-    answers = [genuine[0]]
-    for name, answer in zip(ALL, genuine[1:], strict=True):
-        code = bytearray.fromhex(answer[2:])
-        words = {} if name == DIRECTORY else dict(agreed_immutables(deployment, name))
-        words |= {immutable: word for (contract, immutable), word in changed.items() if contract == name}
-        for immutable, word in words.items():
-            for offset in interface(name).immutables[immutable]:
-                code[offset : offset + 32] = word
-        answers.append("0x" + code.hex())
-    return answers
+    assert believed.call("Agreements", "audits") == forged.addresses["Audits"]

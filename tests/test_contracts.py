@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from fitchain.pod.ports.agreement import Outcome, Phase, State
+from fitchain.pod.ports.agreement import AuditKind, Outcome, Phase, State
 from fitchain.pod.ports.chain import node_tools
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.errors import NotFound
@@ -54,6 +54,13 @@ def test_committed_artifact_is_what_the_sources_compile_to(contract: str, compil
     assert committed == compiled[contract], "run `python -m scripts.compile_contracts` and commit the artifacts"
 
 
+def test_committed_compilers_input_is_that_of_the_artifacts() -> None:
+    committed = compile_contracts.STANDARD_INPUT.read_text()
+
+    assert committed == compile_contracts.standard_input_text(), "run `python -m scripts.compile_contracts`"
+    assert str(compile_contracts.ROOT) not in committed
+
+
 def test_no_artifact_holds_a_path_of_this_machine(compiled: dict[str, str]) -> None:
     assert not [name for name, text in compiled.items() if str(compile_contracts.ROOT) in text]
 
@@ -70,7 +77,13 @@ def test_code_stays_within_the_chains_limits(contract: str) -> None:
 
 
 def test_enums_have_the_members_and_numbers_of_the_contracts() -> None:
-    pods: dict[str, type[Enum]] = {"State": State, "Phase": Phase, "Outcome": Outcome, "DisclosureMode": AuditMode}
+    pods: dict[str, type[Enum]] = {
+        "State": State,
+        "Phase": Phase,
+        "Outcome": Outcome,
+        "DisclosureMode": AuditMode,
+        "AuditKind": AuditKind,
+    }
 
     assert compile_contracts.enums() == {name: [camel(member) for member in pods[name]] for name in pods}
     assert all([member.value for member in kind] == list(range(len(kind))) for kind in pods.values())

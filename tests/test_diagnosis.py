@@ -37,7 +37,7 @@ def owners(case: Case) -> tuple[StateDigests, ...]:
 def verifiers(case: Case) -> tuple[StateDigests, ...]:
     """What evidence gives."""
     place, _ = case.plain(case.facts(None))
-    Task("explain", CTX, SEED, bytes(32), segments=SEGMENTS).write(place)
+    Task("explain", CTX, SEED, segments=SEGMENTS).write(place)
     work_here(place)
     return read_state_digests(place / STATE_DIGESTS)
 
@@ -67,7 +67,7 @@ def test_a_worker_explains_evidence_in_its_sandbox(honest: Case) -> None:
     replace(Task.read(case.folder), mode="recompute", segments=(1, 3, 5)).write(case.folder)
     work_here(case.folder)
     place, _ = case.plain(case.facts(None))
-    moments = explain(place, Task("audit", CTX, SEED, bytes(32)), [3])
+    moments = explain(place, Task("audit", CTX, SEED), [3])
     assert [(moment.segment, moment.step) for moment in moments] == [(3, step) for step in range(12, 17)]
     assert moments[0] == StateDigests.of(3, 12, cheats.state_at(case.folder, 3))
 

@@ -27,7 +27,7 @@ from fitchain.pod.ports.chain.deploy import FEE_FLOOR, TURN_BLOCKS
 from fitchain.pod.ports.settings import Settings
 from fitchain.pod.ports.store.endpoints import ENDPOINT_BYTES, MOST_ADDRESSES
 from fitchain.pod.proof.audit.cost import Sampling
-from fitchain.pod.proof.audit.plan import STAKE_IN_FEES, default_draws, default_money
+from fitchain.pod.proof.audit.plan import MOST_STAKE_FEES, default_draws, default_money
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import EnvironmentRefused
 from fitchain.pod.values.recipe import Environment
@@ -160,7 +160,7 @@ IN_WORDS = {2: "twice", 8: "eight", 30: "thirty", 60: "a minute"}
 def figures_of_the_example() -> list[str]:
     """What docs/trust.md says of a job of 100 FIT, 1,000 segments and three verifiers."""
     sampling = Sampling(1000, default_draws(1000, 1))
-    fee, bond = (amount // FIT for amount in default_money(100 * FIT, sampling, 3, FEE_FLOOR, None, None))
+    fee, bond = (amount // FIT for amount in default_money(100 * FIT, sampling, 3, FEE_FLOOR, least_bond=100 * FIT))
     missed = [
         f"{float(sampling.detection(share)):.1%}".replace("%", " %") for share in (Fraction(1, 998), Fraction(1, 10))
     ]
@@ -169,13 +169,14 @@ def figures_of_the_example() -> list[str]:
     three, five, seven = (f"{share:.0%}".replace("%", " %") for share in quorums)
     return [
         f"they draw {sampling.drawn_segments} segments and look at {sampling.audited}",
-        f"a seat earns {fee} FIT and locks {STAKE_IN_FEES * fee} FIT, the bond is {bond} FIT, a counter-bond {fee} FIT",
+        f"a seat earns {fee} FIT and locks {MOST_STAKE_FEES * fee} FIT, the bond is {bond} FIT",
+        f"a counter-bond {fee} FIT",
         f"{100 + bond} FIT, price and bond, with a chance of {missed[0]}",
         f"{100 + bond} FIT with {missed[1]}",
-        f"two seats have {2 * STAKE_IN_FEES * fee} FIT at stake",
+        f"two seats have {2 * MOST_STAKE_FEES * fee} FIT at stake",
         f"{4 * fee} FIT: fees and counter-bond",
-        f"{STAKE_IN_FEES * fee} FIT against a quorum, as much as twenty audits earn",
-        f"{STAKE_IN_FEES * fee // 10} FIT, a tenth of the seat's stake",
+        f"{MOST_STAKE_FEES * fee} FIT against a quorum, as much as twenty audits earn",
+        f"{MOST_STAKE_FEES * fee // 10} FIT, a tenth of the seat's stake",
         f"in {three} of the draws of three seats, in {five} of five and in {seven} of seven",
         f"{pool_stake:,} FIT a place, locked for {constant('unbondingTime', 'Verifiers.sol')} days",
         f"after {TURN_BLOCKS} blocks anybody draws",
@@ -323,8 +324,9 @@ def python_commands() -> set[tuple[str, ...]]:
 
 def test_python_commands_that_documents_name_run_and_answer() -> None:
     """The probe's prints what ships, on a host of its class; what the others write is compared by
-    tests/test_contracts.py."""
-    assert python_commands() == {PROBE, ("scripts.compile_contracts",), ("scripts.contract_vectors",)}
+    tests/test_contracts.py, and mutations are tried by tests/test_mutation.py."""
+    written = {("scripts.compile_contracts",), ("scripts.contract_vectors",)}
+    assert python_commands() == {PROBE, *written, ("scripts.mutation.rules",), ("scripts.mutation.operators",)}
     done = subprocess.run([sys.executable, "-m", *PROBE], cwd=ROOT, capture_output=True, text=True)
     _, _, name, threads = PROBE
     try:

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fitchain.pod.parties.verifier.links import LINKS_AT_ONCE, RENEW_BEFORE_END, RENEW_BEHIND, LinkChain
+from fitchain.pod.jobs.links import LINKS_AT_ONCE, RENEW_BEFORE_END, RENEW_BEHIND, LinkChain
 from fitchain.pod.ports.keys import Keys
 from fitchain.pod.ports.verifiers import Verifier
 from fitchain.pod.values.hash_chain import CHAIN_LINKS, links_before
 
 KEYS = Keys("verifier", bytes(31) + b"\x01", bytes(range(32)))
-ACCOUNT = Verifier("0x", 0, 0, 0, 0, 0, bytes(26), 0, 0, away=False, known=True)
+ACCOUNT = Verifier("0x", 0, 0, 0, 0, 0, bytes(26), 0, 0, away=False, ever_staked=True)
 OPENED = st.one_of(st.integers(0, 3 * CHAIN_LINKS), st.integers(CHAIN_LINKS - 1200, CHAIN_LINKS + 3))
 
 

@@ -38,7 +38,7 @@ class CountingCopy(ForgeCopy):
     fates: Sequence[Fate] = ()
     tried: list[str] = field(default_factory=list)
 
-    def fate(self, source: str, text: str, tests: str = "") -> Fate:
+    def fate(self, source: str, text: str, tests: str = "", test: str = "") -> Fate:
         self.tried.append(text)
         return self.fates[len(self.tried) - 1]
 

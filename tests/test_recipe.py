@@ -237,7 +237,8 @@ def test_parse_refuses_a_field_out_of_bounds(path: str, value: Any) -> None:
 
 @pytest.mark.parametrize("key", ["base", "held_out", "privacy"])
 def test_parse_refuses_what_no_release_supports_yet(key: str) -> None:
-    for value in ({}, str(MODEL), 0, False):
+    values: tuple[Any, ...] = ({}, str(MODEL), 0, False)
+    for value in values:
         with pytest.raises(InputRefused, match=rf"the recipe: {key} is null, not .*: .* are not supported yet"):
             Recipe.parse(changed(key, value))
     assert Recipe.parse(changed(key, None)) == drafted()

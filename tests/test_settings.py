@@ -79,6 +79,16 @@ def test_chain_defaults_follow_the_chain_the_node_turns_out_to_be_on(tmp_path: P
     assert (devnet.confirmations, devnet.poll_s, devnet.chain_id) == (0, 0.5, DEVNET_CHAIN_ID)
 
 
+@pytest.mark.parametrize(("chain_id", "confirmations"), [(DEVNET_CHAIN_ID, 0), (1, 12), (11155111, 12), (7777, 12)])
+def test_confirmations_follow_from_the_chain_unless_they_are_chosen(
+    tmp_path: Path, chain_id: int, confirmations: int
+) -> None:
+    assert in_home(tmp_path, chain_id=chain_id).confirmations == confirmations
+    assert in_home(tmp_path).on_chain(chain_id).confirmations == confirmations
+    chosen = in_home(tmp_path, "confirmations = 64")
+    assert chosen.confirmations == chosen.on_chain(chain_id).confirmations == 64
+
+
 def test_deployments_are_looked_for_in_the_home_first(tmp_path: Path) -> None:
     paths = in_home(tmp_path).deployment_paths(5)
     assert paths == (tmp_path / "deployments/5.json", tmp_path / "devnet/deployments/5.json")

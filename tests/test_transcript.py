@@ -260,7 +260,7 @@ metrics = st.dictionaries(st.sampled_from(["loss", "accuracy"]), st.floats(allow
 def test_checkpoint_is_read_back_from_its_line(
     index: int, step: int, parts: list[Digest], salt: Digest | None, values: dict[str, float]
 ) -> None:
-    leaf = Leaf(index, step, *parts[:3], ZERO, parts[3])
+    leaf = Leaf(index, step, parts[0], parts[1], parts[2], ZERO, parts[3])
     checkpoint = Checkpoint(leaf, Root(parts[4]), Root(parts[5]), values, parts[6], salt)
     assert Checkpoint.from_line(checkpoint.to_line()) == checkpoint
 

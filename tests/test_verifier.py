@@ -16,7 +16,7 @@ from fitchain.pod.jobs.exchange import DELIVERY_FILES, send_folder
 from fitchain.pod.jobs.worker import Task
 from fitchain.pod.parties.owner.evidence import build_evidence
 from fitchain.pod.parties.verifier import examine
-from fitchain.pod.ports.agreement import State
+from fitchain.pod.ports.agreement import State, audit_id
 from fitchain.pod.ports.sealed import new_identity
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.ports.store.local import LocalStore
@@ -24,10 +24,11 @@ from fitchain.pod.proof.audit.chain_record import read_chain_record
 from fitchain.pod.proof.audit.vote import Outcome, trace_digest
 from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import EnvironmentRefused
+from fitchain.pod.values.ids import AuditRef
 from tests.attacks import cheats
 from tests.audits import (
-    CHALLENGE,
     JOB_RECIPIENT,
+    REF,
     VERIFIER_RECIPIENT,
     VERIFIER_SECRET,
     Case,
@@ -64,7 +65,7 @@ def test_an_honest_job_matches_with_one_trace(honest: Case, delivered: Cid) -> N
     assert tuple(each.index for each in one.audited) == facts.audited
     assert (one.outcome, one.trace) == (other.outcome, other.trace)
     states = [each.before for each in one.audited]
-    assert one.trace == trace_digest(facts.ctx, facts.challenge, 0, states)
+    assert one.trace == trace_digest(facts.audit, 0, states)
     assert not {leaf.leaf.state for leaf in read_leaves(honest.folder)} & set(states)  # no leaf gives a trace away
     assert ZERO not in states
 
@@ -75,20 +76,46 @@ def test_a_cheat_and_another_delivery_mismatch(honest: Case) -> None:
     weights = case.deliver(
         lambda place: shutil.copyfile(case.folder / "initial.safetensors", place / DELIVERY_FILES[0])
     )
-    found = case.examined(case.facts(weights), lambda place: cheats.forged_opening(place, 3))
+    facts = case.facts(weights)
+    found = case.examined(facts, lambda place: cheats.forged_opening(place, 6))
     assert found.outcome == Outcome.MISMATCH
     assert [problem.segment for problem in found.problems] == [0, 1, 2, 4, None, 3]
     assert [each.index for each in found.audited] == [3, 5]
     states = {each.index: each.before for each in found.audited}
     traced = [states.get(index, ZERO) for index in range(6)]
-    assert found.trace == trace_digest(case.facts(weights).ctx, CHALLENGE, 0, traced)
+    assert found.trace == trace_digest(facts.audit, 0, traced)
 
 
-def test_a_problem_of_the_whole_leaves_nothing_to_replay(honest: Case, delivered: Cid) -> None:
+def test_a_problem_of_the_whole_is_voted_with_a_whole_replay(honest: Case, delivered: Cid) -> None:
     facts = honest.facts(delivered)
-    found = honest.examined(facts, cheats.other_path)
-    assert (found.outcome, len(found.problems), found.audited) == (Outcome.MISMATCH, 1, ())
-    assert found.trace == trace_digest(facts.ctx, facts.challenge, 0, [ZERO] * 6)
+    one, found = honest.examined(facts), honest.examined(facts, cheats.other_path)
+    assert (found.outcome, len(found.problems), found.trace) == (Outcome.MISMATCH, 1, one.trace)
+
+
+def another_recipe(place: Path) -> None:
+    """The agreed recipe of another environment class, for which most hosts would have no vote."""
+    text = (place / "recipe.json").read_bytes()
+    replace_file(place / "recipe.json", text.replace(b'"class":"cpu-x86-64-v3"', b'"class":"cpu-x86-64-v4"'))
+
+
+def test_where_nothing_can_be_replayed_the_evidence_is_withheld(honest: Case, delivered: Cid) -> None:
+    found = honest.examined(honest.facts(delivered), another_recipe)
+    assert (found.outcome, found.trace, found.audited) == (Outcome.WITHHELD, ZERO, ())
+    assert "recipe.json has the digest" in found.problems[0].what
+
+
+def test_an_audit_that_is_asked_for_again_opens_no_delivery(honest: Case) -> None:
+    ref = replace(REF, ordinal=1)
+    facts = replace(honest.facts(None), ref=ref, audit=audit_id(ref))
+    found = honest.examined(facts, identity=None)
+    assert (found.outcome, found.problems) == (Outcome.MATCH, ())
+    assert found.trace == trace_digest(audit_id(ref), 0, [each.before for each in found.audited])
+
+
+def test_evidence_of_the_first_audit_without_an_identity_is_withheld(honest: Case, delivered: Cid) -> None:
+    found = honest.examined(honest.facts(delivered), identity=None)
+    assert found.outcome == Outcome.WITHHELD
+    assert "no identity that opens the delivery" in found.problems[0].what
 
 
 # Withheld
@@ -170,10 +197,10 @@ EXPLODING: dict[str, Any] = {"optimizer": {"name": "SGD", "arguments": {"weight_
 end of the finite numbers."""
 
 DIVERGING: dict[str, dict[str, Any]] = {
-    "in the first segment": {"learning_rates": [[22, 1e6]], "segment": 11},
+    "in the first segment": {"learning_rates": [[22, 1e6]], "segment_steps": 11},
     "later": {"learning_rates": [[9, 0.01], [13, 1e6]]},
-    "in a segment of two steps": {"learning_rates": [[9, 0.01], [13, 1e6]], "segment": 2},
-    "in a segment of three steps": {"learning_rates": [[9, 0.01], [13, 1e6]], "segment": 3},
+    "in a segment of two steps": {"learning_rates": [[9, 0.01], [13, 1e6]], "segment_steps": 2},
+    "in a segment of three steps": {"learning_rates": [[9, 0.01], [13, 1e6]], "segment_steps": 3},
 }
 
 
@@ -191,10 +218,12 @@ def test_the_trace_of_a_divergence_is_the_state_before_the_failing_step(store: L
     is not in the trace."""
     told = []
     for segment in (4, 7, 11):
-        case = trained_here(tmp_path / str(segment), store, **EXPLODING, **DIVERGING["later"] | {"segment": segment})
+        case = trained_here(
+            tmp_path / str(segment), store, **EXPLODING, **DIVERGING["later"] | {"segment_steps": segment}
+        )
         facts = case.facts(None)
         place, _ = case.plain(facts)
-        Task("audit", facts.ctx, facts.seed, bytes(32), segments=facts.audited[-1:]).write(place)
+        Task("audit", facts.ctx, facts.seed, segments=facts.audited[-1:]).write(place)
         (audited,) = (event for event in work_here(place) if event["event"] == "audited")
         told.append((facts.diverged, audited["equal"], audited["before"]))
     assert set(told) == {(True, True, told[0][2])}
@@ -211,7 +240,23 @@ def test_states_that_were_not_kept_are_trained_again(store: LocalStore, tmp_path
     work_here(case.folder)
     assert state_steps(case.folder) == [4, 8, 16, 20, 22]
     state = read_state(case.folder, 20)
-    state.verify(read_leaves(case.folder)[5].leaf)
+    state.verify(read_leaves(case.folder)[5])
+
+
+def test_a_run_that_diverges_after_a_whole_group_ends_in_an_unsalted_leaf(store: LocalStore, tmp_path: Path) -> None:
+    """Its last leaf was recorded as one of many; what the owner anchors once it has ended is the
+    leaf as it stands then."""
+    case = trained_here(tmp_path / "job", store, **EXPLODING, **DIVERGING["later"])
+    checkpoints = read_leaves(case.folder)
+    assert [checkpoint.state_salt is None for checkpoint in checkpoints] == [True, False, False, True]
+    assert checkpoints[-1].opened.roots == checkpoints[-1].roots
+    read_state(case.folder, checkpoints[-1].leaf.step).verify(checkpoints[-1])
+    facts = case.facts(None)
+    assert (facts.count % case.recipe.group_leaves, facts.count) == (0, 4)
+    again = Path(shutil.copytree(case.folder, tmp_path / "again"))
+    events = work_here(again)
+    assert [event["event"] for event in events if event["event"] in ("leaf", "diverged")] == ["diverged"]
+    assert read_leaves(again) == checkpoints
 
 
 # With a chain
@@ -226,8 +271,9 @@ def test_an_owner_builds_evidence_that_a_verifier_examines(workshop: Workshop, t
         workshop.until(owner.has(id, "finished"))
     assert not state_path(owner.home.job_folder(id), 10).exists()
     mine, other = new_identity(), new_identity()
-    cid = build_evidence(owner.home, owner.home.store, id, CHALLENGE, 1, [mine[1], other[1]])
-    facts = read_chain_record(scientist.home.chain, id, CHALLENGE, 1)
+    audit = replace(owner.home.audits.read(AuditRef(id)), round=1)
+    cid = build_evidence(owner.home, owner.home.store, audit, [mine[1], other[1]])
+    facts = read_chain_record(scientist.home.chain, audit)
     found = examine(scientist.home.store, cid, mine[0], facts, tmp_path)
     assert (found.outcome, found.problems, facts.audited) == (Outcome.MATCH, (), (0, 5))
     assert not list(owner.home.job_folder(id).glob(".evidence-*"))

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fitchain.pod.compute.checkpoint import read_leaves, state_steps
+from fitchain.pod.compute.checkpoint import read_leaves, replace_last_leaf, state_steps
 from fitchain.pod.compute.checkpoint.files import state_path
 from fitchain.pod.compute.environment import installed_torch
 from fitchain.pod.jobs.worker import Event, Task, Worker, replay, run_worker
 from fitchain.pod.jobs.worker.job import Job
 from fitchain.pod.jobs.worker.modes import MODES
 from fitchain.pod.proof.transcript import Transcript
-from fitchain.pod.values.digest import Digest, sha256, sha256_file
+from fitchain.pod.values.digest import Digest, Root, sha256, sha256_file
 from fitchain.pod.values.errors import (
     ClaimMismatch,
     DigestMismatch,
@@ -32,7 +32,7 @@ from fitchain.pod.values.errors import (
 )
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.state import TensorBytes, model_root, read_safetensors
-from tests.training_jobs import COLUMNS, CTX, SALT_KEY, SEED, exported, job_folder, leaf_digests, recipe, table
+from tests.training_jobs import COLUMNS, CTX, SALT_KEYS, SEED, exported, job_folder, leaf_digests, recipe, table
 
 
 def root(folder: Path, seed: Digest = SEED) -> Digest:
@@ -87,11 +87,7 @@ def test_a_worker_tells_of_every_leaf_and_of_the_model(trained: tuple[Path, list
     assert [event["digest"] for event in named(events, "leaf")] == [str(digest) for digest in leaf_digests(leaves)]
     assert (last["event"], last["step"], last["leaves"]) == ("finished", 22, 7)
     assert last["sha256"] == str(sha256_file(folder / "final.safetensors"))
-    assert (
-        last["model"]
-        == str(leaves[-1].leaf.model)
-        == str(model_root(read_safetensors(folder / "final.safetensors")[0]))
-    )
+    assert last["model"] == str(leaves[-1].model) == str(model_root(read_safetensors(folder / "final.safetensors")[0]))
 
 
 def test_a_worker_is_confined_and_says_so(trained: tuple[Path, list[Event], dict[str, str]]) -> None:
@@ -116,13 +112,14 @@ def test_no_record_stands_in_log_leaves_or_order(trained: tuple[Path, list[Event
         assert cell not in text
 
 
-def test_an_order_keeps_its_key_out_of_sight() -> None:
-    assert SALT_KEY.hex() not in repr(Task("train", CTX, SEED, SALT_KEY))
-    assert repr(SALT_KEY) not in repr(Task("train", CTX, SEED, SALT_KEY))
+def test_a_task_keeps_its_keys_out_of_sight() -> None:
+    told = repr(Task("train", CTX, SEED, SALT_KEYS))
+    for key in (SALT_KEYS.metrics, SALT_KEYS.states):
+        assert key.hex() not in told and repr(key) not in told
 
 
 def test_killed_at_any_moment_a_training_ends_in_the_same_transcript(tmp_path: Path) -> None:
-    given = recipe(steps=2000, group=16)  # more events than a pipe holds: it cannot end unseen
+    given = recipe(steps=2000, group_leaves=16)  # more events than a pipe holds: it cannot end unseen
     undisturbed = job_folder(tmp_path / "a", given, keep_every=50)
     killed = job_folder(tmp_path / "b", given, keep_every=3)
     last = run_worker(undisturbed)
@@ -236,7 +233,7 @@ def test_the_transcript_changes_with(recorded: Path, tmp_path: Path, change: str
     other = job_folder(tmp_path / "other", **CHANGES[change])
     work_here(other)
     assert root(other, CHANGES[change].get("seed", SEED)) != root(recorded)
-    assert read_leaves(other)[-1].leaf.model != read_leaves(recorded)[-1].leaf.model
+    assert read_leaves(other)[-1].model != read_leaves(recorded)[-1].model
 
 
 def test_the_same_job_gives_the_same_transcript_whatever_is_kept(recorded: Path, tmp_path: Path) -> None:
@@ -254,11 +251,13 @@ def test_a_diverged_training_ends_at_its_last_finite_leaf(tmp_path: Path) -> Non
     given = recipe(optimizer=exploding, learning_rates=[[9, 1e-9], [13, 1e6]])
     folder = job_folder(tmp_path / "job", given)
     end = work_here(folder)[-1]
-    last, (final, _) = read_leaves(folder)[-1].leaf, read_safetensors(folder / "final.safetensors")
-    assert (end["event"], end["step"], end["index"]) == ("diverged", last.step, last.index)
+    last, (final, _) = read_leaves(folder)[-1], read_safetensors(folder / "final.safetensors")
+    assert (end["event"], end["step"], end["index"]) == ("diverged", last.leaf.step, last.leaf.index)
     assert 8 <= end["step"] <= end["at"] < 22
     assert str(model_root(final)) == end["model"] == str(last.model)
+    assert last.opened.model == last.model  # recorded as one of many, and shown as the last
     assert work_here(folder)[-1] == end
+    assert read_leaves(folder)[-1] == last
 
 
 def test_a_training_that_diverges_at_once_ends_at_leaf_0(tmp_path: Path) -> None:
@@ -333,9 +332,8 @@ def test_a_replay_names_the_first_difference(recorded: Path) -> None:
 
 
 def test_a_replay_of_a_forged_last_leaf_is_refuted(recorded: Path) -> None:
-    lines = (recorded / "leaves.jsonl").read_bytes().splitlines(keepends=True)
-    forged = lines[-1].replace(str(read_leaves(recorded)[-1].leaf.model).encode(), str(sha256(b"forged")).encode())
-    (recorded / "leaves.jsonl").write_bytes(b"".join([*lines[:-1], forged]))
+    forged = replace(read_leaves(recorded)[-1], model=Root(sha256(b"forged")))
+    replace_last_leaf(recorded, forged.unsalted())
     segment, verdict = replay_here(recorded, 5)
     assert (segment["equal"], verdict["equal"]) == (False, False)
     assert segment["difference"].endswith(f"not {sha256(b'forged')}")
@@ -408,15 +406,15 @@ def test_a_target_that_is_not_in_the_table_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"mode": "pickle"}, {"salt_key": b"short"}, {"keep_every": 0}, {"segments": (-1,)}, {"model": "../elsewhere"}],
+    [{"mode": "pickle"}, {"keep_every": 0}, {"segments": (-1,)}, {"model": "../elsewhere"}],
 )
 def test_an_order_out_of_bounds_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(InputRefused):
-        replace(Task("train", CTX, SEED, SALT_KEY), **change)
+        replace(Task("train", CTX, SEED, SALT_KEYS), **change)
 
 
 def test_an_order_is_read_back(tmp_path: Path) -> None:
-    task = Task("replay", CTX, SEED, SALT_KEY, keep_every=7, segments=(3, 5))
+    task = Task("replay", CTX, SEED, SALT_KEYS, keep_every=7, segments=(3, 5))
     task.write(tmp_path)
     assert Task.read(tmp_path) == task
     assert (tmp_path / "task.json").stat().st_mode & 0o777 == 0o600

@@ -9,16 +9,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fitchain.cli.command import Session, command, group
-from fitchain.cli.ids import DatasetArgument, find_dataset
+from fitchain.cli.ids import POOL, DatasetArgument, find_dataset, find_place
 from fitchain.cli.views.amounts import counted, format_fit, parse_fit
 from fitchain.cli.views.output import KeyValues, Report, Rows, log
 from fitchain.pod.values.audit_mode import AuditMode
+from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import FitchainError, InputRefused
+from fitchain.pod.values.ids import WHOLE_POOL
 
 if TYPE_CHECKING:
     from fitchain.pod.compute.dataset import Card, Policy
     from fitchain.pod.jobs.home import Home
     from fitchain.pod.ports.registry import DatasetEntry
+
+ANY = "any"
+"""In place of a panel: every one may audit."""
 
 app = group("data", "Offer a dataset for training; its records stay where they are.")
 
@@ -60,6 +65,14 @@ def register(
     disclose_records: Annotated[
         int | None,
         typer.Option(metavar="N", help="How many verifiers may ever see; else all.", min=0, show_default=False),
+    ] = None,
+    panel: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PANEL|pool|any",
+            help="Verifiers that may audit without a person's yes: a panel's, the pool's, any; repeat it for more.",
+            show_default=False,
+        ),
     ] = None,
     metrics_leave: Annotated[
         bool, typer.Option("--metrics/--no-metrics", help="Whether rounded losses go to the scientist.")
@@ -105,6 +118,7 @@ def register(
         disclosure_cap=0 if mode is AuditMode.ON_SITE and disclose_records is None else disclose_records,
         metrics_leave=metrics_leave,
         scientists=tuple(account.lower() for account in scientist or ()),
+        panels=_panels(session.reader, panel or []),
     )
     offer = owner.DatasetOffer(
         source,
@@ -250,6 +264,19 @@ def _target(card: Card) -> str:
     return f"{card.target}{': ' if classes else ''}{classes}{more}"
 
 
+def _panels(home: Home, texts: list[str]) -> tuple[str, ...] | None:
+    """The panels that a person means, as a policy has them; None admits any.
+
+    Raises:
+        InputRefused: `any` stands beside others.
+    """
+    if ANY not in texts:
+        return tuple(str(find_place(home.registry, text)) for text in dict.fromkeys(texts))
+    if texts != [ANY]:
+        raise InputRefused("--panel any admits every panel, and others stand beside it", f"leave out {ANY} or these")
+    return None
+
+
 def _conditions(policy: Policy) -> str:
     conditions = [f"batches of {policy.minimum_batch} or more"]
     if policy.maximum_steps is not None:
@@ -257,8 +284,17 @@ def _conditions(policy: Policy) -> str:
     if policy.scientists:
         conditions.append(f"one of {len(policy.scientists)} named accounts")
     conditions.append(f"audits that show no more than {_shown(policy)}")
+    conditions.append(_auditors(policy))
     conditions.append("a person's yes" if policy.manual_approval else "no person's yes")
     return ", ".join(conditions)
+
+
+def _auditors(policy: Policy) -> str:
+    """Whose verifiers may audit without a person's yes, in words."""
+    if policy.panels is None:
+        return "verifiers of any panel"
+    names = [POOL if Digest.parse(panel) == WHOLE_POOL else Digest.parse(panel).short for panel in policy.panels]
+    return f"verifiers of {' or '.join(names)}, else a person's yes" if names else "a person's yes to any verifiers"
 
 
 def _constants(card: Card, column: str) -> tuple[str, str]:

@@ -15,14 +15,16 @@ from fitchain.cli.views.amounts import counted, format_duration, format_fit, par
 from fitchain.cli.views.output import KeyValues, Report, Rows, log
 from fitchain.pod.ports.agreement import Phase, State
 from fitchain.pod.values.audit_mode import AuditMode
+from fitchain.pod.values.digest import ZERO, Digest
 from fitchain.pod.values.errors import InputRefused, Unusable
-from fitchain.pod.values.ids import AgreementId
+from fitchain.pod.values.ids import AgreementId, AuditRef
 
 if TYPE_CHECKING:
     from fitchain.pod.jobs.home import Home
     from fitchain.pod.jobs.job_status import JobStatus
     from fitchain.pod.jobs.panel_status import PanelStatus
     from fitchain.pod.parties.scientist import AuditOptions, JobRequest
+    from fitchain.pod.ports.agreement import Audit
     from fitchain.pod.ports.chain.base import Receipt
     from fitchain.pod.proof.audit.plan import AuditPlan
 
@@ -60,12 +62,13 @@ def request(
     dispute_window: Annotated[str, typer.Option(metavar="TIME", help="After which silence pays it.")] = "1d",
     rehearsal: Annotated[bool, typer.Option(help="Train a few steps on mock data here first.")] = True,
     verifiers: Annotated[
-        int | None, typer.Option(metavar="M", help="Verifiers that audit it.", min=0, max=15, show_default=False)
+        int | None,
+        typer.Option(metavar="M", help="Verifiers that audit it, an odd number.", min=0, max=15, show_default=False),
     ] = None,
     segments: Annotated[
         int | None,
         typer.Option(
-            metavar="Q", help="Segments they draw; else enough for a tenth.", min=0, max=65535, show_default=False
+            metavar="Q", help="Segments they draw; else enough for a tenth.", min=0, max=4096, show_default=False
         ),
     ] = None,
     panel: Annotated[
@@ -77,14 +80,31 @@ def request(
     ] = None,
     audit_fee: Annotated[
         str | None,
-        typer.Option(metavar="FIT", help="For all verifiers; else their share of the price.", show_default=False),
+        typer.Option(metavar="FIT", help="For each verifier; else its share of the price.", show_default=False),
+    ] = None,
+    seat_stake: Annotated[
+        str | None,
+        typer.Option(metavar="FIT", help="What each can lose, 10 to 20 fees; else 20.", show_default=False),
     ] = None,
     audit_window: Annotated[
-        str | None, typer.Option(metavar="TIME", help="For each phase of the audit; else 1h.", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="TIME", help="For each phase of the audit; else 1h, or what a replay needs.", show_default=False
+        ),
+    ] = None,
+    audit_wait: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="For which too few verifiers are waited for; else 1d.", show_default=False),
     ] = None,
     dispute_verifiers: Annotated[
         int | None,
-        typer.Option(metavar="M", help="Verifiers of a dispute, without others.", min=0, max=15, show_default=False),
+        typer.Option(
+            metavar="M",
+            help="Verifiers of a dispute, without others; else 3 of a panel that you and the owner trust.",
+            min=0,
+            max=15,
+            show_default=False,
+        ),
     ] = None,
     counter_bond: Annotated[
         str | None,
@@ -94,6 +114,7 @@ def request(
     """Ask an owner for a training.
 
     The price is locked until the job ends. The first steps are rehearsed here on mock data before.
+    Where no verifiers are named, a panel that you and the owner trust is named for a dispute.
     """
     from fitchain.pod.parties import scientist
 
@@ -114,13 +135,15 @@ def request(
         panel=panel,
         mode=mode,
         fee=audit_fee,
+        seat_stake=seat_stake,
         window=audit_window,
+        wait=audit_wait,
         dispute_verifiers=dispute_verifiers,
         counter_bond=counter_bond,
     )
-    planned, plan = scientist.plan_audit(home, asked, options)
+    planned, plan = scientist.plan_audit(home, asked, options, log)
     judged = _panel_of(home, planned)
-    judges = [] if plan is None else panels.pairs_of(judged)
+    judges = [] if plan is None else [*panels.pairs_of(judged), *_phases(planned)]
     for label, text in (*audit_pairs(plan), *judges):
         log(f"{label}: {text}")  # before anything is signed
     id = scientist.request_job(home, planned)
@@ -148,12 +171,13 @@ def request(
 def list_(
     session: Session,
     every: Annotated[bool, typer.Option("--all", help="Every job of the deployment, not only this home's.")] = False,
+    most: Annotated[int, typer.Option("--most", metavar="N", help="The newest so many.", min=1)] = 100,
 ) -> Report:
     """List jobs, oldest first."""
-    home = session.reader
+    from fitchain.pod.jobs.watch import newest_jobs
+
     mine = None if every else session.own_address()
-    jobs = [home.agreements.read(id) for id in home.agreements.list()]
-    shown = [job for job in jobs if mine is None or mine in (job.scientist, job.terms.owner)]
+    shown, older = newest_jobs(session.reader, mine, most)
     rows = [
         (
             job.id.short,
@@ -179,7 +203,9 @@ def list_(
         for job in shown
     ]
     headers = ("job", "state", "you are", "dataset", "steps", "price FIT")
-    return Report({"jobs": values}, [Rows(headers, rows, right=("steps", "price FIT"), empty="no job yet")])
+    table = Rows(headers, rows, right=("steps", "price FIT"), empty="no job yet")
+    left_out = [f"and {counted(older, 'older job')}: --most {older + len(shown)} shows all"] if older else []
+    return Report({"jobs": values, "older": older}, [table, *left_out])
 
 
 @command(app, "show")
@@ -254,20 +280,41 @@ def reject(
 def accept(session: Session, agreement: AgreementArgument) -> Report:
     """Accept a result, as its scientist.
 
-    Its certificate is checked first; then the price is the owner's.
+    Its certificate is checked first; then the price is the owner's. After an audit the owner is
+    paid already, and the verifiers are now.
     """
     from fitchain.pod.parties import scientist
 
     id = find_agreement(session.reader, agreement)
+    audited = bool(session.reader.audits.read(AuditRef(id)).phase)
     scientist.accept_result(session.home, id)
-    return _decided(id, "accepted", "the price is the owner's, its bond is free")
+    paid = "the verifiers are paid" if audited else "the price is the owner's, its bond is free"
+    return _decided(id, "accepted", paid)
+
+
+@command(app, "complain")
+def complain(session: Session, agreement: AgreementArgument) -> Report:
+    """Say on chain that a delivery does not open, as its scientist.
+
+    It is fetched first, and nothing is said of one that opens. After an audit each verifier then
+    releases the key that it kept; without one, who disputes has its counter-bond back if a verifier
+    does. A scientist's pod says it by itself.
+    """
+    from fitchain.pod.parties import scientist
+
+    id = find_agreement(session.reader, agreement)
+    reason = scientist.complain_of(session.home, id)
+    return Report(
+        {"agreement": id, "decision": "complained", "reason": reason}, [f"complained of {id.short}: {reason}"]
+    )
 
 
 @command(app, "dispute")
 def dispute(session: Session, agreement: AgreementArgument) -> Report:
     """Have an unaudited result audited, as its scientist.
 
-    Locks the agreed fee and counter-bond, which are lost if the result is found to be as agreed.
+    Locks the agreed fees and counter-bond, which are lost if the result is found to be as agreed.
+    Where the delivery does not open, that is said on chain first.
     """
     from fitchain.pod.parties import scientist
 
@@ -277,12 +324,14 @@ def dispute(session: Session, agreement: AgreementArgument) -> Report:
     values = {
         "agreement": id,
         "result": "disputed",
-        "fee": format_fit(audit.fee),
+        "fees": format_fit(audit.fees),
         "counter_bond": format_fit(audit.counter_bond),
         "transaction": receipt.transaction,
         "gas": receipt.gas_used,
     }
-    locked = f"{values['fee']} FIT for {counted(audit.seats, 'verifier')} and {values['counter_bond']} FIT counter-bond"
+    locked = (
+        f"{values['fees']} FIT for {counted(audit.seats, 'verifier')} and {values['counter_bond']} FIT counter-bond"
+    )
     pairs = [("disputed", id), ("locked", locked), ("next", f"fitchain job watch {id.short} --until-settled")]
     return Report(values, [KeyValues(pairs)])
 
@@ -305,14 +354,15 @@ def settle(session: Session, agreement: AgreementArgument) -> Report:
     """Settle a job whose time is up, as anyone.
 
     A result that the scientist met with silence is paid; a training that the owner did not end in
-    time forfeits its bond; an audit that waits is drawn, or goes on without whom it waited for.
+    time forfeits its bond; an audit that waits is drawn, or goes on without whom it waited for;
+    once the time for a release is over, the verifiers are paid.
     """
     id = find_agreement(session.reader, agreement)
     job = session.reader.agreements.read(id)
     if job.state in (State.ACCEPTED, State.TRAINING):
         _require_over(session, job.training_deadline, f"the owner may still end the training of {id.short}")
         return _sent(id, "forfeited", session.home.agreements.expire(id))
-    if job.state is State.AUDITING:
+    if job.state is State.AUDITING or session.reader.audits.read(AuditRef(id)).phase.releasing:
         return _advanced(session, id)
     if job.state not in (State.TRAINED, State.DIVERGED):
         raise Unusable(f"{id.short} is {job.state.name.lower()}: there is nothing to settle", _see(id))
@@ -350,7 +400,9 @@ def read_audit_options(home: Home, **texts: Any) -> AuditOptions:
         "panel": lambda text: find_panel(home, text),
         "mode": AuditMode.parse,
         "fee": parse_fit,
+        "seat_stake": parse_fit,
         "window": parse_duration,
+        "wait": parse_duration,
         "counter_bond": parse_fit,
     }
     values: dict[str, Any] = {
@@ -388,15 +440,16 @@ def _advanced(session: Session, id: AgreementId) -> Report:
     """Draw an audit's verifiers, or end a phase whose time is up or where nobody is left to act."""
     from fitchain.cli.views import audits
 
-    audit = session.reader.audits.read(id)
-    now = session.reader.chain.block("latest").timestamp
-    waits_for_draw = audit.phase is Phase.AWAITING and now <= audit.deadline
-    if not waits_for_draw and not audit.may_advance(now):
-        left = format_duration(audit.deadline + 1 - now)
+    ref, latest = AuditRef(id), session.reader.chain.block("latest")
+    audit = session.reader.audits.read(ref, latest.number)
+    if audit.may_advance(latest.timestamp):
+        receipt = session.home.audits.advance(ref)
+    elif audit.may_draw(latest.timestamp):
+        receipt = session.home.audits.draw(ref, _own_nonce(session, audit))
+    else:
+        left = format_duration(audit.deadline + 1 - latest.timestamp)
         raise Unusable(f"{audits.AWAITED[audit.phase]} for {left}: the audit of {id.short} is under way", _see(id))
-    step = session.home.audits.draw if waits_for_draw else session.home.audits.advance
-    receipt = step(id)
-    after = session.reader.audits.read(id)
+    after = session.reader.audits.read(ref)
     advanced = f"advanced {id.short} from {audits.phase_name(audit)} to {audits.phase_name(after)}"
     values = {
         "agreement": id,
@@ -410,6 +463,35 @@ def _advanced(session: Session, id: AgreementId) -> Report:
         values,
         [f"{advanced} ({receipt.gas_used:,} gas)", *([verdict] if (verdict := audits.describe_verdict(after)) else [])],
     )
+
+
+def _own_nonce(session: Session, audit: Audit) -> Digest:
+    """The scientist's part of the draw where this home is the scientist's; in its turn nobody else
+    can draw.
+
+    Raises:
+        Unusable: it is the scientist's turn, and this home is another's.
+    """
+    from fitchain.pod.jobs.asker import asker_nonce
+
+    home = session.home
+    if home.agreements.read(audit.id).scientist == home.keys.address:
+        return asker_nonce(home.keys, audit.id)
+    turn_ends = audit.opened_block + home.chain.constants.turn_blocks
+    if audit.phase is Phase.AWAITING and home.chain.block("latest").number <= turn_ends:
+        raise Unusable(
+            f"up to block {turn_ends} only the scientist's pod draws for the audit of {audit.id.short}", _see(audit.id)
+        )
+    return ZERO
+
+
+def _phases(planned: JobRequest) -> list[tuple[str, Any]]:
+    """How long an audit's phases last, and how long too few verifiers are waited for."""
+    audit = planned.audit
+    if audit is None:
+        return []
+    wait = format_duration(audit.wait)
+    return [("phases", f"{format_duration(audit.window)} each; too few verifiers are waited for up to {wait}")]
 
 
 def _panel_of(home: Home, request: JobRequest) -> PanelStatus | None:

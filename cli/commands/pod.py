@@ -12,8 +12,9 @@ from typing import Annotated
 import typer
 
 from fitchain.cli.command import Session, command, group
-from fitchain.cli.views.amounts import counted
+from fitchain.cli.views.amounts import counted, parse_fit
 from fitchain.cli.views.output import log_with_time
+from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
@@ -67,21 +68,51 @@ def scientist(
 
 
 @command(app, "verifier")
-def verifier(session: Session) -> None:
-    """Take this home's seat in each audit that it is drawn for.
+def verifier(
+    session: Session,
+    pool: Annotated[
+        bool, typer.Option("--pool/--no-pool", help="Sit in audits whose verifiers are drawn from the pool.")
+    ] = True,
+    least_fee: Annotated[str, typer.Option("--least-fee", metavar="FIT", help="Of its seat.")] = "0",
+    highest_stake: Annotated[
+        str | None,
+        typer.Option("--highest-stake", metavar="FIT", help="That a seat may lock.", show_default="what is free"),
+    ] = None,
+    most_steps: Annotated[
+        int | None,
+        typer.Option(
+            "--most-steps", metavar="N", help="Steps that it trains again.", min=1, show_default="what time allows"
+        ),
+    ] = None,
+    mode: Annotated[
+        list[str] | None,
+        typer.Option("--mode", metavar="MODE", help="open, sampled or on-site; may be repeated.", show_default="all"),
+    ] = None,
+) -> None:
+    """Take this home's seat in each audit that it is drawn for, or decline it.
 
     It trains drawn segments again, votes and collects its fees. Ctrl-C stops it; started again, it
-    goes on where it was, and what it was drawn for does not wait: an absent verifier loses a fee.
+    goes on where it was. What it joined does not wait: an absent verifier loses a tenth of its
+    seat's stake.
     """
-    from fitchain.pod.parties.verifier import Verifier
+    from fitchain.cli.commands.verifier import next_step
+    from fitchain.pod.jobs.staking import read_status
+    from fitchain.pod.parties.verifier import ConsentPolicy, Verifier
 
     home = session.home
+    policy = ConsentPolicy(
+        pool=pool,
+        least_fee=parse_fit(least_fee),
+        highest_stake=None if highest_stake is None else parse_fit(highest_stake),
+        most_steps=most_steps,
+        modes=tuple(map(AuditMode.parse, mode)) if mode else tuple(AuditMode),
+    )
     address = home.keys.address
-    if not home.audits.verifier(address).active:
-        log_with_time(f"verifier {address} cannot be drawn: it has no full stake, see fitchain verifier stake")
+    if obstacle := read_status(home, address).obstacle:
+        log_with_time(f"verifier {address} cannot take a seat yet: {obstacle.value}: {next_step(obstacle)}")
     with stopping() as stop:
         log_with_time(f"verifier {address} waits to be drawn; Ctrl-C stops")
-        Verifier(home, log_job).run(stop)
+        Verifier(home, log_job, policy).run(stop)
 
 
 def log_job(id: AgreementId, text: str) -> None:

@@ -15,11 +15,19 @@ from fitchain.pod.values.errors import InputRefused
 
 if TYPE_CHECKING:
     from fitchain.pod.jobs.home import Home
-    from fitchain.pod.jobs.staking import VerifierStatus
+    from fitchain.pod.jobs.staking import Obstacle, VerifierStatus
 
 app = group("verifier", "Stake, be drawn, collect fees.")
 
 ALL = "all"
+NEXT_STEPS = {
+    "NEVER_STAKED": "fitchain verifier stake",
+    "AWAY": "fitchain verifier present, or start its pod",
+    "STANDS_NOWHERE": "fitchain panel join PANEL, or fitchain panel join pool",
+    "TOO_LITTLE_FREE": "fitchain verifier stake",
+    "CHAIN_BEHIND": "fitchain verifier renew, or start its pod",
+}
+"""By the name of the obstacle: its module is not imported for `fitchain --help`."""
 
 
 @command(app, "stake")
@@ -217,19 +225,15 @@ def _values(status: VerifierStatus) -> dict[str, Any]:
     }
 
 
-def _drawable(status: VerifierStatus) -> str:
-    from fitchain.pod.jobs.staking import Obstacle
+def next_step(obstacle: Obstacle) -> str:
+    """What to do about what keeps a verifier from being drawn."""
+    return NEXT_STEPS[obstacle.name]
 
+
+def _drawable(status: VerifierStatus) -> str:
     if (obstacle := status.obstacle) is None:
         return "yes; its pod must run: fitchain pod verifier"
-    steps = {
-        Obstacle.NEVER_STAKED: "fitchain verifier stake",
-        Obstacle.AWAY: "fitchain verifier present, or start its pod",
-        Obstacle.STANDS_NOWHERE: "fitchain panel join PANEL, or fitchain panel join pool",
-        Obstacle.TOO_LITTLE_FREE: "fitchain verifier stake",
-        Obstacle.CHAIN_BEHIND: "fitchain verifier renew, or start its pod",
-    }
-    return f"no; {obstacle.value}: {steps[obstacle]}"
+    return f"no; {obstacle.value}: {next_step(obstacle)}"
 
 
 def _leaving(status: VerifierStatus) -> str:

@@ -1,9 +1,10 @@
-"""The demonstration's second half: three staked verifiers, and a second owner that is caught."""
+"""The demonstration's audit: a neighbour's panel of five verifiers, of whom three are drawn, and a
+second owner that is caught."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,66 +12,84 @@ from typing import TYPE_CHECKING
 
 from fitchain.cli.demo.parties import Pod, Side, pods
 from fitchain.cli.views.amounts import format_fit
+from fitchain.pod.jobs.audit_status import drawn_segments
 from fitchain.pod.ports.agreement import AuditTerms, Outcome
+from fitchain.pod.ports.chain.base import FIT
 from fitchain.pod.values.audit_mode import AuditMode
-from fitchain.pod.values.ids import AgreementId, PanelId
+from fitchain.pod.values.ids import AgreementId, AuditRef, PanelId
 
 if TYPE_CHECKING:
     from fitchain.cli.demo.follower import Follower
     from fitchain.pod.jobs.home import Home
     from fitchain.pod.parties.owner import RegisteredDataset
 
-VERIFIERS = ("verifier-1", "verifier-2", "verifier-3")
-NAMES = (*VERIFIERS, "cheat")
-FEE = 3 * 10**18
-WINDOW_S = 120
+NEIGHBOUR = "neighbour"
+VERIFIERS = tuple(f"verifier-{number}" for number in range(1, 6))
+NAMES = (NEIGHBOUR, *VERIFIERS, "cheat")
+SEATS = 3
+STAKE, FEE, SEAT_STAKE = 100 * FIT, FIT, 20 * FIT
+WINDOW_S, WAIT_S = 120, 600
 DRAWN = 5
 POLL_S = 0.1
 CHEATING = Path(__file__).resolve().parents[2] / "examples" / "cheating_owner.py"
 
 
+def create_panel(creator: Home, name: str, accounts: Sequence[str]) -> PanelId:
+    """Name a panel and invite verifiers into it."""
+    from fitchain.pod.jobs import panels
+
+    return panels.create_panel(creator, name, accounts)
+
+
+def take_places(panel: PanelId, verifiers: Iterable[Home]) -> None:
+    """Let verifiers stake, commit to their hash chains and join a panel that invited them."""
+    from fitchain.pod.jobs import panels, staking
+
+    for home in verifiers:
+        staking.stake(home, STAKE)
+        panels.join(home, panel)
+
+
 def convene(
-    sides: Mapping[str, Side], homes: Mapping[str, Home], run: Path, stack: ExitStack
-) -> tuple[PanelId, list[Pod]]:
-    """Let the verifiers stake and start their pods, and name them as a panel.
+    panel: PanelId, sides: Mapping[str, Side], homes: Mapping[str, Home], run: Path, stack: ExitStack
+) -> list[Pod]:
+    """Let the neighbour's verifiers take their places, and start their pods.
 
     Returns:
-        the panel's id and the pods.
+        the pods.
     """
-    for name in VERIFIERS:
-        homes[name].audits.stake()
-    running = stack.enter_context(pods([(sides[name], ["verifier"]) for name in VERIFIERS], run))
-    members = [homes[name].keys.address for name in VERIFIERS]
-    return homes["scientist"].registry.create_panel("neighbours", members), running
+    take_places(panel, [homes[name] for name in VERIFIERS])
+    return stack.enter_context(pods([(sides[name], ["verifier"]) for name in VERIFIERS], run))
 
 
 def terms(panel: PanelId) -> AuditTerms:
-    """What the parties agree on: all three replay the first segment, the last and five drawn."""
-    return AuditTerms(segments=DRAWN, verifiers=3, mode=AuditMode.SAMPLED, panel=panel, fee=FEE, window=WINDOW_S)
-
-
-def audited_segments(home: Home, job: AgreementId) -> tuple[int, ...]:
-    """The segments that the chain drew."""
-    from fitchain.pod.proof.audit.chain_record import read_chain_record
-
-    audit = home.audits.read(job)
-    return read_chain_record(home.chain, job, audit.seed, audit.round).audited
+    """What the parties agree on: three of the panel replay the first segment, the last and five
+    drawn."""
+    return AuditTerms(
+        drawn_segments=DRAWN,
+        verifiers=SEATS,
+        mode=AuditMode.SAMPLED,
+        panel=panel,
+        window=WINDOW_S,
+        wait=WAIT_S,
+        fee_per_seat=FEE,
+        seat_stake=SEAT_STAKE,
+    )
 
 
 def replayed(home: Home, job: AgreementId) -> int:
     """How many segments each verifier voted about."""
-    return len(audited_segments(home, job))
+    return len(drawn_segments(home, AuditRef(job)))
 
 
 def describe_audit(home: Home, job: AgreementId) -> str:
     """An audit in a line."""
-    audit = home.audits.read(job)
+    audit = home.audits.read(AuditRef(job))
     votes = [vote.outcome.name.capitalize() for vote in home.audits.votes(audit)]
-    segments = ", ".join(map(str, audited_segments(home, job)))
-    each = format_fit(home.agreements.terms(job).audit.fee // len(audit.seats))
+    segments = ", ".join(map(str, drawn_segments(home, audit.ref)))
     return (
-        f"vote on segments {segments}, as the chain drew: {', '.join(votes)}; {each} FIT each; "
-        "the model's key is released"
+        f"vote on segments {segments}, as the chain drew: {', '.join(votes)}; "
+        f"{format_fit(audit.fee_per_seat)} FIT each once the scientist has its model"
     )
 
 
@@ -142,14 +161,15 @@ class Cheat:
         """Wait until the money has moved."""
         calls = self.home.agreements
         follower.until(lambda: calls.read(self.job).state.ended)
-        agreement, events = calls.read(self.job), {event.name: event.args for event in calls.events(self.job)}
-        paid, forfeited = events["AuditPaid"], events.get("Forfeited", {})
+        agreement = calls.read(self.job)
+        (settled,) = (event.args for event in calls.events(self.job) if event.name == "Settled")
+        shared = settled["toOwner"] + settled["toScientist"] + settled["burned"]
         return Caught(
             agreement=self.job,
-            verdict=self.home.audits.read(self.job).verdict,
+            verdict=self.home.audits.read(AuditRef(self.job)).verdict,
             state=agreement.state.name.capitalize(),
-            lost=agreement.terms.bond if forfeited else 0,
-            to_verifiers=paid["toVerifiers"],
-            to_scientist=paid["toScientist"] + forfeited.get("toScientist", 0),
-            burned=forfeited.get("burned", 0),
+            lost=agreement.terms.bond - settled["toOwner"],
+            to_verifiers=agreement.terms.price + agreement.terms.bond + agreement.terms.audit.fees - shared,
+            to_scientist=settled["toScientist"],
+            burned=settled["burned"],
         )

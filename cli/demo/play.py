@@ -1,13 +1,14 @@
 """The play of `fitchain demo`: the main job from end to end, on real data, every pod a process.
 
-Read `play` from top to bottom: it does what the README's two terminals do, and has three verifiers
-look at it (`cli.demo.audit`). What takes long runs side by side, so that two cores need about a
-minute, and half of one without verifiers.
+Read `play` from top to bottom: it does what the README's two terminals do, has three verifiers of a
+neighbour's panel look at it (`cli.demo.audit`), and a stranger who has it audited again by its own
+(`cli.demo.stranger`). What takes long runs side by side, so that two cores need about a minute, and
+half of one without verifiers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -27,9 +28,12 @@ from fitchain.cli.demo.parties import (
 from fitchain.cli.demo.progress import Progress
 from fitchain.cli.demo.result import DemoResult
 from fitchain.cli.demo.samples import Sample
+from fitchain.cli.demo.stranger import STRANGER, Stranger
+from fitchain.cli.demo.stranger import VERIFIERS as OWN_VERIFIERS
 from fitchain.cli.views.amounts import format_fit
 from fitchain.cli.views.history import sparkline
 from fitchain.pod.ports.agreement import State
+from fitchain.pod.ports.chain.base import FIT
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import ClaimMismatch
@@ -43,9 +47,8 @@ if TYPE_CHECKING:
     from fitchain.pod.ports.agreement import AuditTerms
     from fitchain.pod.ports.settings import Settings
 
-FIT = 10**18
 PRICE = 10 * FIT
-FUNDS = 1100 * FIT  # a verifier's stake is 1000
+FUNDS = 200 * FIT  # of which a verifier stakes 100
 OWNERS = ("owner", "cheat")
 REPLAYED_SEGMENTS = 5
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -64,12 +67,12 @@ PLAYS = {
     "breast-cancer": Play(
         "breast-cancer",
         "breast_cancer.py:Classifier",
-        {"epochs": 40, "batch_size": 32, "learning_rate": 0.002, "segment": 10, "group": 16},
+        {"epochs": 40, "batch_size": 32, "learning_rate": 0.002, "segment_steps": 10, "group_leaves": 16},
     ),
     "digits": Play(
         "digits",
         "digits.py:Classifier",
-        {"epochs": 8, "batch_size": 32, "learning_rate": 0.003, "segment": 6, "group": 16},
+        {"epochs": 8, "batch_size": 32, "learning_rate": 0.003, "segment_steps": 6, "group_leaves": 16},
     ),
 }
 
@@ -85,7 +88,8 @@ def play(
         run: this run's folder.
         port: of the devnet, where it must be started.
         kind: of the stores, `local` or `ipfs`.
-        audited: whether verifiers audit the training, and a second owner cheats.
+        audited: whether verifiers audit the training, a stranger's audit it again, and a second
+            owner cheats.
         progress: shows each step.
     """
     from fitchain.pod.ports.chain import devnet
@@ -103,7 +107,7 @@ def play(
         progress.done(stores.describe())
 
         progress.next("keys", "making homes with their keys")
-        names = ["owner", "scientist", *(audit.NAMES if audited else ())]
+        names = ["owner", "scientist", *((*audit.NAMES, STRANGER, *OWN_VERIFIERS) if audited else ())]
         store_of = {name: stores.owner if name in OWNERS else stores.scientist for name in names}
         sides = {name: make_side(run, name, record, settings.devnet, store) for name, store in store_of.items()}
         homes = {name: stack.enter_context(equip(side, FUNDS)) for name, side in sides.items()}
@@ -111,11 +115,21 @@ def play(
         made = f"{len(homes)} homes with fresh keys; their passphrases lie in files beside them"
         progress.done(f"{made}, as this is a demonstration")
 
+        panel, stranger = None, None
+        if audited:
+            progress.next("neighbour", "inviting verifiers into a panel")
+            panel = audit.create_panel(
+                homes[audit.NEIGHBOUR], "neighbours", [homes[name].keys.address for name in audit.VERIFIERS]
+            )
+            stranger = Stranger(sides[STRANGER], homes[STRANGER], [homes[name] for name in OWN_VERIFIERS], run)
+            progress.done(f"makes the panel {panel.short} and invites five verifiers; each joins by itself")
+
         progress.next("owner", "registering its table")
         both = [(sides["owner"], ["owner"]), (sides["scientist"], ["scientist", "--auto-accept"])]
         running = stack.enter_context(pods(both, run))
         sample = writing.result()
-        dataset = offer(owner, sample)
+        panels = [panel, stranger.panel] if panel and stranger else []
+        dataset = offer(owner, sample, panels)
         progress.done(
             f"registers {dataset.count} records ({sample.name}): "
             f"their root {dataset.root.short} goes on the chain, the records stay"
@@ -123,7 +137,7 @@ def play(
 
         progress.next("scientist", "exporting its module")
         probing = probe_beside(stack)
-        seating = beside.submit(audit.convene, sides, homes, run, stack) if audited else None
+        seating = beside.submit(audit.convene, panel, sides, homes, run, stack) if panel else None
         follower = Follower([owner, scientist], running)
         publishing = RunningCommand(
             sides["scientist"], "model", "publish", str(EXAMPLES / which.module), "--dataset", str(dataset.id)
@@ -135,10 +149,11 @@ def play(
         probing.result()
         terms = None
         if seating is not None:
-            panel, judging = seating.result()
-            running += judging
+            running += seating.result()
+        if panel is not None:
             terms = audit.terms(panel)
-        follower.until(lambda: registered(homes.values() if audited else [owner, scientist], {"cheat"}))
+        served = ("owner", "scientist", *(audit.VERIFIERS if audited else ()))
+        follower.until(lambda: registered(homes[name] for name in served))
         job = ask(scientist, dataset, model, which, terms)
         setup_s, reader = progress.seconds, follower.follow(job)
         progress.done(f"asks for a training, {job.short}, and locks {format_fit(PRICE)} FIT{describe_terms(terms)}")
@@ -156,7 +171,10 @@ def play(
         if terms is not None:
             progress.next("verifiers", "training drawn segments again")
             cheat = audit.Cheat(sides["cheat"], homes["cheat"], run, stack)
-            cheat.tempt(offer(homes["cheat"], sample), lambda dataset: ask(scientist, dataset, model, which, terms))
+            offered = offer(homes["cheat"], sample, panels)
+            cheat.tempt(offered, lambda dataset: ask(scientist, dataset, model, which, terms))
+            if stranger is not None:
+                beside.submit(stranger.seat_verifiers)
             follower.until(lambda: owner.agreements.read(job).state.ended)
             progress.done(audit.describe_audit(scientist, job))
 
@@ -173,9 +191,14 @@ def play(
         progress.done(f"collects {format_fit(collected)} FIT: the price, and its bond back")
 
         progress.next("check", "certificate, replay and test, side by side")
-        panel_to_trust = terms.panel if terms else None
-        checked = check(job, owner, scientist, sample.test, run / "result", panel_to_trust)
+        checked = check(job, owner, scientist, homes.get(STRANGER, scientist), sample.test, run / "result")
         progress.done(describe_checks(checked))
+
+        again = None
+        if stranger is not None:
+            progress.next("stranger", "having the job audited again by verifiers of its own")
+            again = stranger.audit_again(job, checked.model, checked.certificate)
+            progress.done(again.describe())
 
         caught = None
         if cheat is not None:
@@ -198,13 +221,14 @@ def play(
         price=PRICE,
         accuracy=checked.accuracy,
         assurance=checked.assurance,
-        stranger=checked.stranger,
+        again=again,
         replayed=audit.replayed(scientist, job) if audited else checked.replayed,
         segments=status.leaf_count - 1,
         verifiers=terms.verifiers if terms else 0,
         caught=caught,
         owner=sides["owner"].home,
         scientist=sides["scientist"].home,
+        stranger=run / STRANGER,
         model=checked.model,
         certificate=checked.certificate,
         setup_s=setup_s,
@@ -222,18 +246,21 @@ def probe_beside(stack: ExitStack) -> Future[Environment]:
     return beside.submit(describe_host, DEFAULT_CLASS, 1, host_cache())
 
 
-def offer(home: Home, sample: Sample) -> RegisteredDataset:
-    """Register the owner's table under a policy that asks a person about every request."""
+def offer(home: Home, sample: Sample, panels: Sequence[PanelId]) -> RegisteredDataset:
+    """Register an owner's table under a policy that asks a person about every request, and admits
+    audits by some panels."""
     from fitchain.pod.compute.dataset import Policy
     from fitchain.pod.parties.owner import DatasetOffer, register_dataset
 
+    policy = Policy(
+        minimum_price=PRICE,
+        minimum_batch=8,
+        disclosure_mode=AuditMode.SAMPLED,
+        disclosure_cap=None,
+        panels=tuple(map(str, panels)),
+    )
     offered = DatasetOffer(
-        sample.private,
-        name=sample.name,
-        target=sample.target,
-        drop=sample.drop,
-        price=PRICE,
-        policy=Policy(minimum_price=PRICE, minimum_batch=8, disclosure_mode=AuditMode.SAMPLED, disclosure_cap=None),
+        sample.private, name=sample.name, target=sample.target, drop=sample.drop, price=PRICE, policy=policy
     )
     return register_dataset(home, offered)
 
@@ -263,14 +290,13 @@ def approve(home: Home, job: AgreementId) -> None:
     owner.approve(home, job)
 
 
-def registered(homes: Iterable[Home], besides: Collection[str]) -> bool:
+def registered(homes: Iterable[Home]) -> bool:
     """Whether the pods of these homes are registered, so that they can seal for each other."""
     from fitchain.pod.values.errors import NotFound
 
     try:
         for home in homes:
-            if home.settings.home.name not in besides:
-                home.registry.pod(home.keys.address)
+            home.registry.pod(home.keys.address)
     except NotFound:
         return False
     return True
@@ -278,38 +304,31 @@ def registered(homes: Iterable[Home], besides: Collection[str]) -> bool:
 
 @dataclass(frozen=True)
 class Checked:
-    """What the three checks found; `stranger` is the level for who trusts nobody."""
+    """What the three checks found; `assurance` is the level for who trusts nobody."""
 
     model: Path
     certificate: Path
     assurance: str
-    stranger: str
     replayed: int
     accuracy: float
     tested: int
     weights: int
 
 
-def check(job: AgreementId, owner: Home, home: Home, test: Path, result: Path, panel: PanelId | None) -> Checked:
-    """Verify the certificate, test the model, let the owner replay segments where no panel judged:
-    side by side.
-
-    It is verified as a stranger would, and again once the panel stands on this home's trust list:
-    the scientist made it out of verifiers that it knows.
-    """
+# As many parameters as take part: the job, who trained, who asked, who knows neither, and two paths.
+def check(job: AgreementId, owner: Home, home: Home, stranger: Home, test: Path, result: Path) -> Checked:
+    """Let a stranger verify the certificate, the scientist test the model, the owner replay
+    segments where no panel judged: side by side."""
     from fitchain.pod.parties import scientist
     from fitchain.pod.parties.owner import replay_job
-    from fitchain.pod.ports.trust import look_at_panel, trust
-    from fitchain.pod.proof.certificate import Assurance, verify
+    from fitchain.pod.proof.certificate import verify
     from fitchain.pod.values.state import read_safetensors
 
+    audited = home.agreements.terms(job).audit.verifiers
     with ThreadPoolExecutor(1) as beside:
-        replaying = beside.submit(lambda: () if panel else replay_job(owner, job, REPLAYED_SEGMENTS).verdicts)
+        replaying = beside.submit(lambda: () if audited else replay_job(owner, job, REPLAYED_SEGMENTS).verdicts)
         delivery = scientist.delivery(home, job).copy_into(result)
-        stranger = verdict = verify(delivery.model, delivery.certificate, home.chain)
-        if panel:
-            trust(home.settings.home, look_at_panel(home.chain, panel))
-            verdict = verify(delivery.model, delivery.certificate, home.chain, Assurance.SAMPLED)
+        verdict = verify(delivery.model, delivery.certificate, stranger.chain)
         tested = scientist.evaluate(home, job, test)
         replayed = replaying.result()
     for segment in replayed:
@@ -322,7 +341,6 @@ def check(job: AgreementId, owner: Home, home: Home, test: Path, result: Path, p
         model=delivery.model,
         certificate=delivery.certificate,
         assurance=verdict.assurance.label,
-        stranger=stranger.assurance.label,
         replayed=len(replayed),
         accuracy=tested.metrics["accuracy"],
         tested=tested.records,
@@ -341,11 +359,8 @@ def describe_training(status: JobStatus) -> str:
 
 def describe_checks(checked: Checked) -> str:
     """The checks in a line."""
-    levels = checked.assurance
-    if checked.stranger != checked.assurance:
-        levels = f"{checked.stranger}, and {checked.assurance} to who knows its panel"
     return (
-        f"the certificate holds: {levels}; {describe_replays(checked.replayed)}"
+        f"the certificate holds, {checked.assurance} to who knows nobody; {describe_replays(checked.replayed)}"
         f"{checked.accuracy:.1%} right on {checked.tested} records"
     )
 
@@ -357,4 +372,4 @@ def describe_replays(count: int) -> str:
 
 def describe_terms(terms: AuditTerms | None) -> str:
     """Who is to audit, and for how much."""
-    return f"; and {format_fit(terms.fee)} FIT for {terms.verifiers} verifiers" if terms else ""
+    return f"; and {format_fit(terms.fees)} FIT for {terms.verifiers} verifiers" if terms else ""

@@ -10,6 +10,7 @@ from typing import Any
 
 from fitchain.cli.demo.audit import Caught
 from fitchain.cli.demo.parties import Stores
+from fitchain.cli.demo.stranger import Again
 from fitchain.cli.views.amounts import format_fit
 from fitchain.cli.views.output import Prose
 from fitchain.pod.proof.audit.cost import Sampling
@@ -31,13 +32,13 @@ class DemoResult:
         transactions, gas: from request to settlement.
         price: FIT in base units, paid to the owner.
         accuracy: on the test table, 0 to 1.
-        assurance: the certificate's level for the scientist, whose trust list holds the panel.
-        stranger: its level for who trusts nobody.
+        assurance: the certificate's level for who trusts nobody.
+        again: what came of the audit that a stranger asked for; None without one.
         replayed: segments that verifiers voted about, or that the owner trained again.
         segments: how many there are.
         verifiers: who audited the training; 0 for nobody.
         caught: what became of the owner that cheated; None without one.
-        owner, scientist: folders of the two homes.
+        owner, scientist, stranger: folders of their homes.
         model, certificate: paths of what was delivered.
         setup_s, train_s, total_s: seconds.
     """
@@ -57,13 +58,14 @@ class DemoResult:
     price: int
     accuracy: float
     assurance: str
-    stranger: str
+    again: Again | None
     replayed: int
     segments: int
     verifiers: int
     caught: Caught | None
     owner: Path
     scientist: Path
+    stranger: Path
     model: Path
     certificate: Path
     setup_s: float
@@ -86,7 +88,7 @@ class DemoResult:
             "certificate": str(self.certificate),
             "replayed_segments": self.replayed,
             "assurance": self.assurance,
-            "assurance_to_a_stranger": self.stranger,
+            "audited_again": self.again.values() if self.again else None,
             "verifiers": self.verifiers,
             "cheat": self.caught.values() if self.caught else None,
             "store": self.stores.kind,
@@ -142,11 +144,17 @@ class DemoResult:
         about = f"{self.replayed} of the {self.segments} segments between checkpoints"
         if not self.verifiers:
             return [f"The owner trained {about} again and came to the same bytes; that is worth its word."]
+        said = [
+            f"A quorum of {self.verifiers} verifiers, whom the chain drew out of a panel of five, voted Match about "
+            f"{about}. To a stranger that is '{self.assurance}': anybody can make accounts and have them vote."
+        ]
+        if self.again is None:
+            return said
         return [
-            f"A quorum of {self.verifiers} verifiers that the chain drew voted Match about {about}.",
-            f"To a stranger that is '{self.stranger}': anybody can make accounts and have them vote. The scientist "
-            f"knows the panel and put it on its trust list (`fitchain trust add`); to it the same file is "
-            f"'{self.assurance}'.",
+            *said,
+            f"A stranger, who knows neither party, had the job audited again by a panel of its own, with the owner's "
+            f"consent and for {format_fit(self.again.fees)} FIT: {self.again.verdict.name.capitalize()}. To it the "
+            f"same file is '{self.again.assurance}' now, and to nobody else who does not trust that panel.",
         ]
 
     def _open(self) -> list[str]:
@@ -177,7 +185,7 @@ class DemoResult:
         verify = f"fitchain proof verify {shown(self.model)} {shown(self.certificate)}"
         return [
             verify,
-            *([f"{verify} --require {self.assurance} {scientist}"] if self.verifiers else []),
+            *([f"{verify} --require {self.again.assurance} --home {shown(self.stranger)}"] if self.again else []),
             f"fitchain job show {job} {scientist}",
             f"fitchain proof show {job} {scientist}",
             *([f"fitchain proof cost {job} {scientist}"] if self.verifiers else []),

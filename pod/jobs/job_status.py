@@ -102,7 +102,7 @@ class JobStatusReader:
         now = home.chain.block("latest").timestamp
         audited = run.end_block is not None and agreement.terms.audit.seats
         audit = read_audit_status(home, AuditRef(self._id)) if audited else None
-        terms, spent = agreement.terms, (len(self._gas), sum(self._gas.values()))
+        spent = (len(self._gas), sum(self._gas.values()))
         if self._panel is None:
             self._panel = panel_of(home, agreement)
         return JobStatus(agreement, run, *spent, losses, accuracy, history, now, audit, self._panel)

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.ports.agreement.terms import LEAST_STAKE_IN_FEES
 from fitchain.pod.ports.chain import amount_text
 from fitchain.pod.ports.registry import PanelRecord
 from fitchain.pod.ports.verifiers import Verifier
+from fitchain.pod.proof.audit.plan import LEAST_STAKE_FEES
 from fitchain.pod.values.errors import AccessRefused, InputRefused, Reverted, Unusable
 from fitchain.pod.values.ids import WHOLE_POOL, PanelId
 
@@ -212,7 +212,7 @@ def read_panel(home: Home, panel: PanelId) -> PanelDetails:
             for verifier, holder in zip(accounts, holders, strict=True)
         ),
         invited=_invited(home, record) if record else (),
-        least_seat_stake=LEAST_STAKE_IN_FEES * home.chain.constants.fee_floor,
+        least_seat_stake=LEAST_STAKE_FEES * home.chain.constants.fee_floor,
         now=chain.block("latest").timestamp,
     )
 

@@ -1,8 +1,5 @@
-"""A verifier's stake and hash chain on one deployment, and what it takes to be drawn.
-
-A chain ends in a secret that derives from the pod's key, so a home keeps nothing of it. Its links
-are numbered by the openings of audits that they belong to: chain c serves those from c * 65,536 + 1
-to (c + 1) * 65,536, and link(c * 65,536) is what is committed to before the first of them.
+"""A verifier's stake on one deployment, its commitment to a hash chain, and what it takes to be
+drawn.
 """
 
 from __future__ import annotations
@@ -11,22 +8,14 @@ from dataclasses import dataclass
 from enum import Enum
 
 from fitchain.pod.jobs.home import Home
+from fitchain.pod.jobs.links import LINKS_AT_ONCE, LinkChain
 from fitchain.pod.ports.agreement import Audit, Phase, Seat
-from fitchain.pod.ports.agreement.terms import LEAST_STAKE_IN_FEES
 from fitchain.pod.ports.chain import Receipt, amount_text
-from fitchain.pod.ports.keys import Keys
 from fitchain.pod.ports.verifiers import NO_LINK, Verifier
-from fitchain.pod.values.errors import InputRefused, Unusable
-from fitchain.pod.values.hash_chain import CHAIN_LINKS, link_at
+from fitchain.pod.proof.audit.plan import LEAST_STAKE_FEES
+from fitchain.pod.values.errors import Unusable
 from fitchain.pod.values.ids import PanelId
 
-CHAIN_PURPOSE = "fitchain/chain/v2"
-MOST_BEHIND = 4096
-"""Openings between two links that the contract follows (contracts/Verifiers.sol)."""
-RENEW_BEHIND = MOST_BEHIND // 2
-"""Openings since its last public link after which a chain is committed to anew."""
-RENEW_BEFORE_END = 1024
-"""Openings before the end of a chain at which the next one is committed to."""
 MOST_COMMITMENTS = 5
 """How often a link is sent again because audits were opened while the transaction was on its
 way."""
@@ -89,46 +78,9 @@ class VerifierStatus:
             return Obstacle.STANDS_NOWHERE
         if self.verifier.free < self.least_seat_stake:
             return Obstacle.TOO_LITTLE_FREE
-        if self.opened - self.verifier.position > MOST_BEHIND:
+        if self.opened - self.verifier.position > LINKS_AT_ONCE:
             return Obstacle.CHAIN_BEHIND
         return None
-
-
-def link_of(keys: Keys, opening: int, chain: int | None = None) -> bytes:
-    """This account's link to an opening, 26 bytes.
-
-    Args:
-        keys: of the verifier.
-        opening: number of the audit's opening, or for a commitment how many audits are opened.
-        chain: its number; None takes the one that a commitment made at this opening would begin.
-
-    Raises:
-        InputRefused: that chain has no link to it.
-    """
-    number = opening // CHAIN_LINKS if chain is None else chain
-    return link_at(keys.derive(CHAIN_PURPOSE, number), opening - number * CHAIN_LINKS)
-
-
-def chain_of(verifier: Verifier) -> int:
-    """The number of the chain that an account is committed to."""
-    return verifier.chain_from // CHAIN_LINKS
-
-
-def is_own_chain(keys: Keys, verifier: Verifier) -> bool:
-    """Whether an account is committed to the chain of these keys, so that its next link can be
-    revealed."""
-    try:
-        return verifier.ever_staked and link_of(keys, verifier.position, chain_of(verifier)) == verifier.link
-    except InputRefused:  # another program's chain, which is longer
-        return False
-
-
-def needs_renewal(keys: Keys, verifier: Verifier, opened: int) -> bool:
-    """Whether an account should commit to a chain anew: it is another's, its last public link is
-    far behind, or it ends soon."""
-    end = (chain_of(verifier) + 1) * CHAIN_LINKS
-    behind = opened - verifier.position
-    return not is_own_chain(keys, verifier) or behind > RENEW_BEHIND or end - opened < RENEW_BEFORE_END
 
 
 def read_status(home: Home, address: str) -> VerifierStatus:
@@ -149,7 +101,7 @@ def read_status(home: Home, address: str) -> VerifierStatus:
     return VerifierStatus(
         verifier=verifiers.verifier(address),
         pool_stake=verifiers.pool_stake(),
-        least_seat_stake=LEAST_STAKE_IN_FEES * home.chain.constants.fee_floor,
+        least_seat_stake=LEAST_STAKE_FEES * home.chain.constants.fee_floor,
         in_pool=0 in numbers_held,
         panels=tuple(names[number] for number in sorted(numbers_held - {0})),
         seats=tuple(seats),
@@ -175,8 +127,8 @@ def stake(home: Home, amount: int | None = None) -> int:
     verifiers, address = home.verifiers, home.keys.address
     before = verifiers.verifier(address)
     added = max(verifiers.pool_stake() - before.stake, 0) if amount is None else amount
-    opened = home.audits.opened()
-    link = link_of(home.keys, opened) if needs_renewal(home.keys, before, opened) else NO_LINK
+    links, opened = LinkChain(home.keys, home.chain), home.audits.opened()
+    link = links.commitment(opened) if links.needs_renewal(before, opened) else NO_LINK
     if added or link != NO_LINK:
         verifiers.stake(added, link)
     renew_chain(home)
@@ -184,8 +136,8 @@ def stake(home: Home, amount: int | None = None) -> int:
 
 
 def renew_chain(home: Home) -> bool:
-    """Commit to this account's hash chain where `needs_renewal`; it counts for audits that are
-    opened afterwards.
+    """Commit to this account's hash chain where that is due (`LinkChain.needs_renewal`); it counts
+    for audits that are opened afterwards.
 
     A link belongs to how many audits are opened when the transaction is mined, so it is looked at
     afterwards, and sent again where others were opened meanwhile.
@@ -199,11 +151,12 @@ def renew_chain(home: Home) -> bool:
             the chain.
     """
     _require_verifier(home.verifiers.verifier(home.keys.address))
+    links = LinkChain(home.keys, home.chain)
     for attempt in range(MOST_COMMITMENTS):
         opened = home.audits.opened()
-        if not needs_renewal(home.keys, home.verifiers.verifier(home.keys.address), opened):
+        if not links.needs_renewal(home.verifiers.verifier(home.keys.address), opened):
             return attempt > 0
-        home.verifiers.renew_chain(link_of(home.keys, opened))
+        home.verifiers.renew_chain(links.commitment(opened))
     raise Unusable(
         f"a hash chain was committed to {MOST_COMMITMENTS} times, and each time another audit was opened first",
         "try again later: fitchain verifier renew",

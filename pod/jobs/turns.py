@@ -5,8 +5,8 @@ All pods of an audit could send the same transaction, and all but one would pay 
 waits for its turn: the owner goes first, who asked for the audit next, then the seats in order. The
 draw alone is another's at first: for some blocks only the nonce of who asked draws.
 
-What is sent would be taken by the newest block: its number and time are what is compared, and the
-audit is read there.
+Whether a step is due is said by the newest block's number and time, since that is what would take
+it.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ class Turns:
         self.home, self.turn_s = home, turn_s
         self._due_since: dict[tuple[AuditRef, str], tuple[object, float]] = {}
 
-    def bring_on(self, ref: AuditRef, rank: int, nonce: Digest | None = None) -> bool:
+    def bring_on(self, audit: Audit, rank: int, nonce: Digest | None = None) -> bool:
         """Draw for an audit or advance it, if that is due and it is this pod's turn.
 
         Args:
-            ref: the audit.
+            audit: as it was read.
             rank: how many go before this pod.
             nonce: the asker's, where this pod asked for the audit.
 
@@ -57,7 +57,6 @@ class Turns:
             whether it was done here.
         """
         latest = self.home.chain.block("latest")
-        audit = self.home.audits.read(ref, latest.number)
         if audit.may_advance(latest.timestamp):
             return self.is_turn(audit, "advance", rank) and self._send(audit, "advance", self.home.audits.advance)
         if not audit.may_draw(latest.timestamp):

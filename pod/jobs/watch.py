@@ -66,5 +66,23 @@ def list_jobs(home: Home) -> list[Agreement]:
         AccessRefused: the home was opened without its key.
         ChainUnusable: the node does not answer.
     """
-    calls, own = home.agreements, home.keys.address
-    return calls.read_many([*calls.list(owner=own), *calls.list(scientist=own)])
+    return home.agreements.read_many(home.agreements.list_of(home.keys.address))
+
+
+def newest_jobs(home: Home, account: str | None, most: int) -> tuple[list[Agreement], int]:
+    """The newest agreements of the deployment, or those in which an account is the owner or the
+    scientist; in few round trips, however many there are.
+
+    Args:
+        home: any.
+        account: None takes everybody's.
+        most: how many are read.
+
+    Returns:
+        them, oldest first, and how many older ones there are.
+
+    Raises:
+        ChainUnusable: the node does not answer.
+    """
+    ids = home.agreements.list_of(account) if account else home.agreements.list()
+    return home.agreements.read_many(ids[-most:]), max(len(ids) - most, 0)

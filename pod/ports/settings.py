@@ -150,12 +150,25 @@ class Settings:
         return self.home / name, self.devnet / name
 
 
+CONFIRMATIONS = {DEVNET_CHAIN_ID: 0}
+"""Blocks that must follow a block before it is acted on, by chain. The devnet never reorganises."""
+
+OTHER_CONFIRMATIONS = 12
+"""On Ethereum's mainnet and on every chain that is not in the table: two and a half minutes at 12 s
+a block, what is commonly waited for, and less than finality, which comes after two epochs (64 to 96
+blocks). Whoever wants finality, or is on a chain that reorganises deeper, sets `confirmations`."""
+
+POLL_S = {DEVNET_CHAIN_ID: 0.02}
+OTHER_POLL_S = 1.0
+
+
 def chain_defaults(chain_id: int | None) -> dict[str, Any]:
-    """Confirmations and poll interval of a chain: none and 20 ms on the devnet, 12 blocks and a
-    second elsewhere."""
-    if chain_id == DEVNET_CHAIN_ID:
-        return {"confirmations": 0, "poll_s": 0.02}
-    return {"confirmations": 12, "poll_s": 1.0}
+    """Confirmations and poll interval of a chain, where nobody chose them."""
+    chain = chain_id or 0
+    return {
+        "confirmations": CONFIRMATIONS.get(chain, OTHER_CONFIRMATIONS),
+        "poll_s": POLL_S.get(chain, OTHER_POLL_S),
+    }
 
 
 # Each is a flag of the command line, and a caller names the few that it sets.

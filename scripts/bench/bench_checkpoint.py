@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from fitchain.pod.compute.environment import Environment, clean_variables, configure, installed_torch
 from fitchain.pod.jobs.worker import Task
 from fitchain.pod.values.digest import ZERO, sha256
+from fitchain.pod.values.leaf import NO_SALT_KEYS
 from scripts.bench.figures import Figure
 
 if TYPE_CHECKING:  # imported late otherwise: importing torch before the class's variables are set would spoil them
@@ -69,7 +70,7 @@ def compute() -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         job = small_job(Path(folder), LEAVES * SEGMENT)
         position = job.start()
-        with Recorder(job.folder, ZERO, ZERO, job.recipe, bytes(32), keep_every=LEAVES) as recorder:
+        with Recorder(job.folder, ZERO, ZERO, job.recipe, NO_SALT_KEYS, keep_every=LEAVES) as recorder:
             recorder.record(0, position.state, np.empty(0, np.uint64), {})
             before = time.perf_counter()
             for _, step, segment in leaves_after(job, 0, position, lambda step: None):
@@ -111,25 +112,28 @@ def small_job(folder: Path, steps: int) -> Job:
             "version": "fitchain/recipe/v2",
             "graph": str(graph.digest),
             "initial_model": str(model_root(initial)),
+            "base": None,
             "dataset": str(ZERO),
             "inputs": [["x"]],
             "target": "kind",
             "rows": [0, RECORDS],
+            "held_out": None,
             "transform": {},
             "loss": {"name": "cross_entropy", "arguments": {}},
             "optimizer": {"name": "AdamW", "arguments": {}},
             "learning_rates": [[steps, 0.001]],
             "batch_size": BATCH,
             "steps": steps,
-            "segment": SEGMENT,
-            "group": 64,
+            "segment_steps": SEGMENT,
+            "group_leaves": 64,
             "dtype": "float32",
             "environment": ENVIRONMENT.json(),
             "metrics": ["loss", "accuracy"],
-            "audit": {"segments": 0, "verifiers": 0, "mode": "open", "panel": None},
+            "privacy": None,
+            "audit": {"drawn_segments": 0, "verifiers": 0, "mode": "open", "panel": None},
         }
     )
-    task = Task("train", ZERO, sha256(b"seed"), bytes(32))
+    task = Task("train", ZERO, sha256(b"seed"))
     return Job(folder, task, recipe, graph, initial, Table.of(columns, target="kind"))
 
 

@@ -58,13 +58,14 @@ class ForgeCopy:
             (folder / "node_modules").symlink_to(ROOT / "node_modules")
             yield cls(folder)
 
-    def fate(self, source: str, text: str, tests: str = "") -> Fate:
+    def fate(self, source: str, text: str, tests: str = "", test: str = "") -> Fate:
         """Run forge's tests over a changed file, which is put back afterwards.
 
         Args:
             source: the file, below `contracts/`.
             text: its changed text.
             tests: pattern of the test contracts to run; all where it is empty.
+            test: name of the one test of these to run; all where it is empty.
 
         Raises:
             RuntimeError: forge neither compiled nor tested, for another reason than the change.
@@ -74,7 +75,8 @@ class ForgeCopy:
         path.write_text(text)
         try:
             if tests:
-                return self._fate(["--match-contract", f"^({tests})$"])
+                one = ["--match-test", rf"^{test}\b"] if test else []
+                return self._fate(["--match-contract", f"^({tests})$", *one])
             quick = self._fate(["--no-match-contract", SLOW])
             return self._fate(["--match-contract", SLOW]) if quick is Fate.SURVIVED else quick
         finally:

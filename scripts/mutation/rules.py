@@ -450,7 +450,7 @@ RULES = (
     Rule(
         "a complaint that the scientist takes back by accepting",
         "Audits.sol",
-        "        if (known.complained) revert ComplainedAlready(id, ordinal); // else the seats would lose their turn\n",
+        "if (known.complained) revert ComplainedAlready(id, ordinal); // else the seats would lose their turn",
         "",
         "ReleaseTest",
     ),
@@ -534,8 +534,8 @@ RULES = (
     Rule(
         "late anchors",
         "ProofOfTrain.sol",
-        "if (block.timestamp > deadline) revert DeadlinePassed(deadline, block.timestamp);\n    }\n\n    /// @dev That the caller",
-        "}\n\n    /// @dev That the caller",
+        "if (ended != 0) revert RunHasEnded(id);\n        if (block.timestamp > deadline)",
+        "if (ended != 0) revert RunHasEnded(id);\n        if (block.timestamp > deadline + 1 days)",
         "AnchorTest|EndingTest",
     ),
     Rule(
@@ -579,6 +579,34 @@ RULES = (
         "if ((terms.charge == 0) != (ledger == 0)) revert ChargeRefused(terms.charge, ledger);",
         "",
         "LedgerTest|RequestTest",
+    ),
+    Rule(
+        "silence in a joining window burns the stake",
+        "Verifiers.sol",
+        "        known.away = true;\n",
+        "        known.away = true;\n        known.stake = 0;\n",
+        "AttacksTest|PhasesTest",
+    ),
+    Rule(
+        "nothing released after the first release",
+        "Audits.sol",
+        "if (phase != Phase.Matched && phase != Phase.Released) {",
+        "if (phase != Phase.Matched) {",
+        "AttacksTest|ReleaseTest",
+    ),
+    Rule(
+        "a request counts members",
+        "Verifiers.sol",
+        "        eligible = length;\n",
+        "        for (uint256 i = 0; i < length; i++) {\n            if (_tables[panel].entries[i] != 0) eligible++;\n        }\n",
+        "AttacksTest",
+    ),
+    Rule(
+        "another audit settles the job again",
+        "Agreements.sol",
+        "if (kind == AuditKind.Again) {",
+        "if (false) {",
+        "AgainTest",
     ),
 )
 

@@ -19,23 +19,23 @@ from fitchain.pod.parties.verifier import Examination
 from fitchain.pod.ports import settings
 from fitchain.pod.ports.agreement import Agreements, Audits, AuditTerms, Outcome, State
 from fitchain.pod.ports.chain import devnet
-from fitchain.pod.ports.chain.deploy import deploy
+from fitchain.pod.ports.chain.deploy import Choices, deploy
 from fitchain.pod.ports.settings import Settings
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.ports.store.local import LocalStore
-from fitchain.pod.proof.audit.vote import commitment
-from fitchain.pod.values.digest import Digest
+from fitchain.pod.ports.verifiers import Verifiers
 from fitchain.pod.values.errors import FitchainError, Reverted
-from fitchain.pod.values.ids import AgreementId
+from fitchain.pod.values.ids import AgreementId, AuditRef
 from tests.agreements import WINDOW, Parties, registered
-from tests.audit_scenario import EVIDENCE, SALT, STAKE, TERMS, AuditScenario
+from tests.audit_actors import FULL_STAKE, ManualSeat, Vote, stake
+from tests.audit_scenario import EVIDENCE, STAKE, TERMS, AuditScenario
 from tests.audits import Case, Tamper, trained, work_here
 from tests.chain_fixtures import ETHER, Account, Devnet, funded_account
 
 SEATED, FREE = 3, 3
 """Seats of an audit, and verifiers that are left for as many redraws."""
-
-Vote = tuple[Outcome, Digest]
+AUDIT = replace(TERMS, wait=10 * WINDOW)
+"""An audit that waits for longer than attacks let pass."""
 
 
 @dataclass(frozen=True)
@@ -149,18 +149,16 @@ class AttackLab:
         return []
 
     def staked(self) -> Account:
-        """A fresh verifier."""
-        self._verifiers.append(self.account(STAKE))
-        Audits(self._verifiers[-1].chain).stake()
+        """A fresh verifier in the pool."""
+        self._verifiers.append(stake(self.account(STAKE), STAKE))
         return self._verifiers[-1]
 
     @property
     def scenario(self) -> AuditScenario:
-        """The parties, and as many verifiers with their whole stake as an audit and its redraws may
-        need."""
-        calls = Audits(self.parties.owner.chain)
-        active = sum(found.active for found in calls.verifiers([one.address for one in self._verifiers]))
-        for _ in range(SEATED + FREE - active):
+        """The parties, and as many verifiers in the pool as an audit and its redraws may need."""
+        known = Verifiers(self.parties.owner.chain).verifiers([one.address for one in self._verifiers])
+        drawable = sum(not one.away and one.free >= FULL_STAKE for one in known)
+        for _ in range(SEATED + FREE - drawable):
             self.staked()
         return AuditScenario(self.parties, self._verifiers)
 
@@ -168,7 +166,7 @@ class AttackLab:
         """The settings of somebody's own deployment of the same contracts on the same chain."""
         folder = self.place / "lookalike"
         place = settings.load(home=folder, devnet=folder, rpc=self.net.record.rpc, environ={})
-        deploy(place)
+        deploy(place, choices=Choices(number=1))
         return place
 
     def pass_time(self, seconds: int = WINDOW + 1) -> None:
@@ -195,7 +193,7 @@ class ManualAudit:
     earned: Mapping[str, int]
 
     @classmethod
-    def opened(cls, lab: AttackLab, terms: AuditTerms = TERMS) -> ManualAudit:
+    def opened(cls, lab: AttackLab, terms: AuditTerms = AUDIT) -> ManualAudit:
         """An ended training whose audit awaits its draw."""
         scenario = lab.scenario
         return cls.of(lab, scenario, scenario.ended(terms))
@@ -203,16 +201,21 @@ class ManualAudit:
     @classmethod
     def of(cls, lab: AttackLab, scenario: AuditScenario, id: AgreementId) -> ManualAudit:
         """The audit of an ended training."""
-        found = scenario.reader.verifiers([one.address for one in scenario.verifiers])
-        return cls(lab, scenario, id, {one.address: one.earned for one in found})
+        known = Verifiers(scenario.reader.chain).verifiers([one.address for one in scenario.verifiers])
+        return cls(lab, scenario, id, {one.address: one.earned for one in known})
 
     @classmethod
-    def voting(cls, lab: AttackLab, terms: AuditTerms = TERMS) -> ManualAudit:
+    def voting(cls, lab: AttackLab, terms: AuditTerms = AUDIT) -> ManualAudit:
         """An audit whose seats have joined, and whose owner gave its evidence."""
         manual = cls.opened(lab, terms)
         manual.join()
-        manual.calls.submit(manual.id, EVIDENCE)
+        manual.submit()
         return manual
+
+    @property
+    def ref(self) -> AuditRef:
+        """Which audit it is."""
+        return AuditRef(self.id)
 
     @property
     def calls(self) -> Audits:
@@ -233,28 +236,32 @@ class ManualAudit:
         """Draw and let every seat join."""
         self.scenario.joined(self.id)
 
-    def seats(self) -> list[tuple[int, Audits]]:
+    def submit(self) -> None:
+        """Let the owner hand over its evidence."""
+        self.calls.submit(self.ref, EVIDENCE)
+
+    def seats(self) -> list[ManualSeat]:
         """Who sits where."""
         return self.scenario.seated(self.id)
 
-    def commit(self, votes: Sequence[Vote | None], round: int = 0) -> None:
+    def commit(self, votes: Sequence[Vote | None]) -> None:
         """Let the seats commit, in order; None does not."""
-        for (seat, calls), vote in zip(self.seats(), votes, strict=True):
+        for seat, vote in zip(self.seats(), votes, strict=True):
             if vote is not None:
-                calls.commit(self.id, seat, commitment(self.id, round, calls.chain.address, *vote, SALT))
+                seat.commit(vote)
 
     def reveal(self, votes: Sequence[Vote | None]) -> None:
         """Let the seats reveal, in order; None does not."""
-        for (seat, calls), vote in zip(self.seats(), votes, strict=True):
+        for seat, vote in zip(self.seats(), votes, strict=True):
             if vote is not None:
-                calls.reveal(self.id, seat, *vote, SALT)
+                seat.reveal(vote)
 
     def conclude(self, late: bool = False) -> Outcome:
-        """Advance to the verdict."""
+        """Advance to the verdict, if there is one."""
         if late:
             self.lab.pass_time()
-        self.calls.advance(self.id)
-        return self.calls.read(self.id).verdict
+        self.calls.advance(self.ref)
+        return self.calls.read(self.ref).verdict
 
     def vote(self, votes: Sequence[Vote]) -> Outcome:
         """Commit, reveal and advance; the verdict."""
@@ -264,22 +271,23 @@ class ManualAudit:
 
     def ruling(self, seat: int | None = None) -> str:
         """The verdict, where bond and price went, and what a seat lost and earned, in words."""
-        audit = self.calls.read(self.id)
-        told = [audit.verdict.name.title()]
+        audit = self.calls.read(self.ref)
+        words = [audit.verdict.name.title()]
         if self.state in _MONEY:
-            told.append(_MONEY[self.state])
+            words.append(_MONEY[self.state])
         if seat is not None:
             who = audit.seats[seat].verifier
-            lost = self.calls.penalties(self.id).get(who, 0)
-            earned = max(self.calls.verifier(who).earned - self.earned[who], 0)  # it may have withdrawn
-            told.append(f"loses {lost / ETHER:g} FIT and earns {earned / ETHER:g}")
-        return "; ".join(told)
+            lost = self.calls.penalties(self.ref).get(who, 0)
+            earned = Verifiers(self.calls.chain).verifier(who).earned - self.earned[who]
+            words.append(f"loses {lost / ETHER:g} FIT and earns {max(earned, 0) / ETHER:g}")  # it may have withdrawn
+        return "; ".join(words)
 
 
 _MONEY = {
     State.FORFEITED: "price back to the scientist, bond forfeited",
     State.REFUNDED: "price back to the scientist, bond back to the owner",
     State.SETTLED: "price due and bond to the owner",
+    State.HALVED: "price halved, bond back to the owner",
 }
 
 

@@ -25,8 +25,8 @@ from fitchain.pod.jobs.exchange import OFFER_FILES
 from fitchain.pod.jobs.worker import Task, run_worker
 from fitchain.pod.proof.audit.evidence import EVIDENCE, RECORDS
 from fitchain.pod.proof.audit.records import OpenedRecords, write_opened
-from fitchain.pod.values.digest import ZERO, Digest, canonical_json, sha256
-from fitchain.pod.values.leaf import Checkpoint, metrics_digest
+from fitchain.pod.values.digest import ZERO, Digest, Root, canonical_json, sha256
+from fitchain.pod.values.leaf import Checkpoint, StateRoots, metrics_digest, state_word
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.state import (
     TensorBytes,
@@ -58,10 +58,15 @@ def put_state(folder: Path, index: int, state: KeptState) -> None:
     """Let leaf `index` be of another state; links and the trained model are brought up to date by
     `relink`."""
     checkpoints = list(read_leaves(folder))
-    leaf = replace(checkpoints[index].leaf, model=model_root(state.model), optimizer=optimizer_root(state.optimizer))
-    checkpoints[index] = replace(checkpoints[index], leaf=leaf)
-    write_state(folder, leaf.step, state, {})
+    checkpoints[index] = of_state(checkpoints[index], model_root(state.model), optimizer_root(state.optimizer))
+    write_state(folder, checkpoints[index].leaf.step, state, {})
     relink(folder, checkpoints)
+
+
+def of_state(checkpoint: Checkpoint, model: Root, optimizer: Root) -> Checkpoint:
+    """A checkpoint whose leaf is of another state, under the salt that it had."""
+    word = state_word(StateRoots(model, optimizer).digest, checkpoint.state_salt)
+    return replace(checkpoint, leaf=replace(checkpoint.leaf, state=word), model=model, optimizer=optimizer)
 
 
 def put_metrics(folder: Path, index: int, metrics: dict[str, float]) -> None:
@@ -69,7 +74,7 @@ def put_metrics(folder: Path, index: int, metrics: dict[str, float]) -> None:
     checkpoints = list(read_leaves(folder))
     old = checkpoints[index]
     leaf = replace(old.leaf, metrics=metrics_digest(metrics, old.salt))
-    checkpoints[index] = Checkpoint(leaf, metrics, old.salt)
+    checkpoints[index] = replace(old, leaf=leaf, metrics=metrics)
     relink(folder, checkpoints)
 
 
@@ -212,7 +217,8 @@ def fewer_steps(folder: Path, index: int) -> None:
 
 def stopped_early(folder: Path, index: int) -> None:
     """Stop at leaf `index`, and say that the training diverged there."""
-    relink(folder, read_leaves(folder)[: index + 1])
+    *before, last = read_leaves(folder)[: index + 1]
+    relink(folder, [*before, last.unsalted()])
 
 
 def tampered_state(folder: Path, index: int, wanted: str = "first.weight") -> None:

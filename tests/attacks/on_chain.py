@@ -9,23 +9,22 @@ from dataclasses import replace
 
 from fitchain.cli.views.verdict import describe_verdict
 from fitchain.pod.compute.checkpoint import read_leaves
-from fitchain.pod.ports.agreement import Audits, AuditTerms, Outcome, Phase, commit_nonce
+from fitchain.pod.ports.agreement import Audits, Outcome, Phase, audit_id, commit_key
 from fitchain.pod.ports.chain import Chain, connect
-from fitchain.pod.ports.registry import Registry
-from fitchain.pod.ports.sealed import new_identity
 from fitchain.pod.ports.settings import load
 from fitchain.pod.ports.trust import look_at_panel, trust
+from fitchain.pod.ports.verifiers import Verifiers
 from fitchain.pod.proof.audit.vote import commitment, trace_digest
 from fitchain.pod.proof.certificate import Assurance, verify
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO, sha256
 from fitchain.pod.values.errors import FitchainError
-from fitchain.pod.values.ids import PanelId
-from tests.agreements import GROUP, KEY, WEIGHTS, WINDOW, anchored, cid, transcript
-from tests.attacks.attack_lab import AttackLab, Caught, ManualAudit, Vote, refused
+from fitchain.pod.values.ids import AuditRef, PanelId
+from tests.agreements import ASKER_NONCE, GROUP, KEY, anchored, cid, ending, transcript
+from tests.attacks.attack_lab import AUDIT, AttackLab, Caught, ManualAudit, refused
+from tests.audit_actors import SALT, STAFF, StakedVerifiers, Vote
 from tests.audit_actors import TERMS as BY_HAND
-from tests.audit_actors import StakedVerifiers
-from tests.audit_scenario import DISPUTE, SALT
+from tests.audit_scenario import DISPUTE
 from tests.certified_jobs import Job, played
 from tests.certified_jobs import registered as registered_card
 from tests.chain_fixtures import ETHER, Account
@@ -52,7 +51,7 @@ def other_nonce(lab: AttackLab) -> Caught:
     parties = lab.parties
     id = parties.accepted(training_window=LONG_S)
     owner, other = parties.by_owner, sha256(b"another nonce")
-    again = refused(lambda: owner.accept(id, commit_nonce(other)))
+    again = refused(lambda: owner.accept(id, commit_key(other)))
     begun = refused(lambda: owner.begin(id, other))
     with forgetful(lab):
         late = refused(lambda: owner.fix(id))
@@ -77,13 +76,13 @@ def forgetful(lab: AttackLab) -> Iterator[None]:
 def other_challenge(lab: AttackLab) -> Caught:
     """Look at the challenge, and try for another: draw again, end the run again."""
     manual = ManualAudit.opened(lab)
-    manual.calls.draw(manual.id)
-    seed = manual.calls.read(manual.id).seed
-    drawn = refused(lambda: manual.calls.draw(manual.id))
-    proof = manual.owner.run_record(manual.id)
-    other = transcript(proof.ctx, proof.seed, 9).ending(GROUP, cid("other weights"), None)
+    manual.scenario.drawn(manual.id)
+    seed = manual.calls.read(manual.ref).seed
+    drawn = refused(lambda: manual.calls.draw(manual.ref, ASKER_NONCE))
+    run = manual.owner.run_record(manual.id)
+    other = ending(transcript(run.ctx, run.seed, 9), None)
     finished = refused(lambda: manual.owner.finish(manual.id, other))
-    assert manual.calls.read(manual.id).seed == seed
+    assert manual.calls.read(manual.ref).seed == seed
     return Caught(CONTRACT, f"draw: {drawn}; finish: {finished}", "the challenge stays")
 
 
@@ -92,20 +91,19 @@ def another_jobs_leaves(lab: AttackLab) -> Caught:
     parties = lab.parties
     earlier = parties.begun()
     made = anchored(parties, earlier, 9)
-    ending = made.ending(GROUP, WEIGHTS, KEY)
-    parties.by_owner.finish(earlier, ending)
+    parties.by_owner.finish(earlier, ending(made))
     id = parties.begun()
     for group in made.groups(GROUP):
         parties.owner.chain.wait(parties.by_owner.submit_anchor(id, group.peaks, group.root, None))
-    return Caught(CONTRACT, f"finish: {refused(lambda: parties.by_owner.finish(id, ending))}", "the run does not end")
+    error = refused(lambda: parties.by_owner.finish(id, ending(made)))
+    return Caught(CONTRACT, f"finish: {error}", "the run does not end")
 
 
 def no_evidence(lab: AttackLab) -> Caught:
-    """Answer no challenge."""
+    """Hand no evidence over, in the second window either."""
     manual = ManualAudit.opened(lab)
     manual.join()
-    late = manual.conclude(late=True)
-    assert late == Outcome.WITHHELD
+    assert [manual.conclude(late=True) for _ in range(2)] == [Outcome.NONE, Outcome.WITHHELD]
     return Caught(DEADLINE, "Evidence", manual.ruling())
 
 
@@ -118,13 +116,14 @@ def no_key(lab: AttackLab) -> Caught:
 
 
 def worthless_key(lab: AttackLab) -> Caught:
-    """Win the audit, and release something that is no key; a verifier releases the real one."""
+    """Win the audit, and release something that is no key; the scientist complains, and a seat
+    releases the real one."""
     manual = ManualAudit.voting(lab)
     manual.vote([MATCH] * 3)
-    manual.calls.release(manual.id, cid("garbage"))
-    _, calls = manual.seats()[0]
-    calls.release(manual.id, KEY)
-    released = [one.identity for one in manual.calls.releases(manual.id)]
+    manual.calls.release(manual.ref, cid("garbage"))
+    Audits(lab.parties.scientist.chain).complain(manual.ref)
+    manual.seats()[0].calls.release(manual.ref, KEY)
+    released = [one.identity for one in manual.calls.releases(manual.ref)]
     assert released == [cid("garbage"), KEY]
     return Caught(RELEASE, "Released", f"{manual.ruling()}; the scientist can try {len(released)} keys")
 
@@ -143,15 +142,14 @@ def exploding_recipe(lab: AttackLab) -> Caught:
     """Ask for a training that leaves the finite numbers: the owner ends it there, and the audit
     confirms it."""
     scenario, parties = lab.scenario, lab.parties
-    id = parties.begun(audit=AuditTerms(segments=3, verifiers=3, window=WINDOW, fee=3 * ETHER))
+    id = parties.begun(audit=AUDIT)
     owed = parties.by_owner.owed(parties.owner.address)
-    made = anchored(parties, id, 6)
-    parties.by_owner.diverge(id, made.ending(GROUP, WEIGHTS, None))
+    parties.by_owner.diverge(id, ending(anchored(parties, id, 6), None))
     manual = ManualAudit.of(lab, scenario, id)
     manual.join()
-    manual.calls.submit(id, cid("evidence"))
+    manual.submit()
     manual.vote([MATCH] * 3)
-    manual.calls.release(id, KEY)
+    manual.calls.release(manual.ref, KEY)
     paid = parties.by_owner.owed(parties.owner.address) - owed
     share = f"20 of 30 steps and the bond are {paid / ETHER:.4g} FIT"
     return Caught(CONTRACT, "diverge", f"{manual.ruling()}; {share}")
@@ -163,8 +161,10 @@ def unfounded_dispute(lab: AttackLab) -> Caught:
     lab.parties.by_scientist.dispute(manual.id)
     owed = lab.parties.by_owner.owed(lab.parties.owner.address)
     manual.join()
-    manual.calls.submit(manual.id, cid("evidence"))
-    manual.vote([MATCH])
+    manual.submit()
+    manual.vote([MATCH] * 3)
+    manual.calls.release(manual.ref, KEY)
+    manual.conclude(late=True)
     more = lab.parties.by_owner.owed(lab.parties.owner.address) - owed
     return Caught(TALLY, "Revealing", f"{manual.ruling()}; the owner gets {more / ETHER:g} FIT")
 
@@ -175,12 +175,10 @@ def unfounded_dispute(lab: AttackLab) -> Caught:
 def pool_stuffing(lab: AttackLab) -> Caught:
     """Stake under many names once the block that draws is known."""
     manual = ManualAudit.opened(lab)
-    before = manual.calls.read(manual.id)
-    late = [lab.staked() for _ in range(4)]
-    manual.calls.draw(manual.id)
-    seated = {seat.verifier for seat in manual.calls.read(manual.id).seats}
-    assert len(seated) == 3 and before.opened_block
-    newcomers = len(seated & {one.address for one in late})
+    late = {lab.staked().address for _ in range(4)}
+    seated = {seat.account.address for seat in manual.scenario.drawn(manual.id)}
+    assert len(seated) == 3
+    newcomers = len(seated & late)
     return Caught(DRAW, "Awaiting", f"{newcomers} of 4 newcomers are drawn")
 
 
@@ -192,7 +190,7 @@ def lazy(lab: AttackLab) -> Caught:
     facts, replayed = case.facts(weights), lab.examine(case, weights)
     assert replayed.outcome == Outcome.MATCH
     states = [leaf.leaf.state for leaf in read_leaves(case.folder)]
-    guessed = trace_digest(facts.ctx, facts.challenge, 0, [states[segment] for segment in facts.audited])
+    guessed = trace_digest(facts.audit, 0, [states[segment] for segment in facts.audited])
     manual = ManualAudit.voting(lab)
     honest: Vote = (Outcome.MATCH, replayed.trace)
     manual.vote([honest, honest, (Outcome.MATCH, guessed)])
@@ -209,14 +207,14 @@ def lazy_and_careful(lab: AttackLab) -> Caught:
 def copied_commitment(lab: AttackLab) -> Caught:
     """Send another's commitment, wait until it is revealed, and reveal the same."""
     manual = ManualAudit.voting(lab)
-    (first, honest), (second, copyist), (third, other) = manual.seats()
-    words = commitment(manual.id, 0, honest.chain.address, *MATCH, SALT)
-    honest.commit(manual.id, first, words)
-    copyist.commit(manual.id, second, words)
-    other.commit(manual.id, third, commitment(manual.id, 0, other.chain.address, *MATCH, SALT))
-    honest.reveal(manual.id, first, *MATCH, SALT)
-    other.reveal(manual.id, third, *MATCH, SALT)
-    error = refused(lambda: copyist.reveal(manual.id, second, *MATCH, SALT))
+    honest, copyist, other = manual.seats()
+    honest.commit(MATCH)
+    words = commitment(audit_id(manual.ref), 0, honest.account.address, *MATCH, SALT)
+    copyist.calls.commit(manual.ref, copyist.number, words)
+    other.commit(MATCH)
+    honest.reveal(MATCH)
+    other.reveal(MATCH)
+    error = refused(lambda: copyist.reveal(MATCH))
     manual.conclude(late=True)
     return Caught(CONTRACT, f"reveal: {error}", manual.ruling(1))
 
@@ -225,66 +223,53 @@ def late_commitment(lab: AttackLab) -> Caught:
     """Wait for the votes before committing."""
     manual = ManualAudit.voting(lab)
     manual.commit([MATCH, MATCH, None])
-    lab.pass_time()
-    manual.calls.advance(manual.id)
+    manual.conclude(late=True)
     manual.reveal([MATCH, MATCH, None])
-    seat, copyist = manual.seats()[2]
-    words = commitment(manual.id, 0, copyist.chain.address, *MATCH, SALT)
-    error = refused(lambda: copyist.commit(manual.id, seat, words))
+    error = refused(lambda: manual.seats()[2].commit(MATCH))
     manual.conclude()
     return Caught(CONTRACT, f"commit: {error}", manual.ruling(2))
 
 
 def trace_of_a_round(lab: AttackLab) -> Caught:
     """Vote in a new round with the trace that was revealed in the one before."""
-    case = lab.honest
-    facts, states = case.facts(None), [sha256(b"a state"), sha256(b"another")]
-    traces = [trace_digest(facts.ctx, facts.challenge, round, states) for round in (0, 1)]
+    manual, states = ManualAudit.voting(lab), [sha256(b"a state"), sha256(b"another")]
+    traces = [trace_digest(audit_id(manual.ref), round, states) for round in (0, 1)]
     assert traces[0] != traces[1], "the round is hashed in"
-    manual = ManualAudit.voting(lab)
     old, new = ((Outcome.MATCH, trace) for trace in traces)
     manual.commit([old, old, None])
-    lab.pass_time()
-    manual.calls.advance(manual.id)
+    manual.conclude(late=True)
     manual.reveal([old, None, None])
-    lab.pass_time()
-    manual.calls.advance(manual.id)  # no quorum: the silent one is replaced, and everybody votes again
-    audit = manual.calls.read(manual.id)
+    manual.conclude(late=True)  # no quorum: the silent are replaced, and everybody votes again
+    audit = manual.calls.read(manual.ref)
     assert (audit.phase, audit.round) == (Phase.JOINING, 1)
-    for seat, calls in manual.seats():
-        if not audit.seats[seat].joined:
-            calls.join(manual.id, seat, new_identity()[1])
-    manual.calls.submit(manual.id, cid("new evidence"))
-    votes = [new, new, old]
-    manual.commit(votes, round=1)
-    manual.reveal(votes)
-    manual.conclude()
+    for seat in manual.seats():
+        if not audit.seats[seat.number].joined:
+            seat.join()
+    manual.submit()
+    manual.vote([new, new, old])
     return Caught(TALLY, "Revealing", manual.ruling(2))
 
 
 def no_join(lab: AttackLab) -> Caught:
-    """Be drawn, and do not come, so that the audit stands still."""
+    """Be drawn, and do not come, so that the audit stands still; and again in the next one."""
     manual = ManualAudit.opened(lab)
-    manual.calls.draw(manual.id)
-    (seat, absent), *others = manual.seats()
-    for other, calls in others:
-        calls.join(manual.id, other, new_identity()[1])
-    lab.pass_time()
-    manual.calls.advance(manual.id)
-    audit = manual.calls.read(manual.id)
-    assert (audit.phase, audit.round) == (Phase.JOINING, 1)
-    who = absent.chain.address
-    assert audit.seats[seat].verifier not in ("", who), "somebody else sits there"
-    lost = manual.calls.penalties(manual.id)[who]
-    return Caught(DEADLINE, "Joining", f"another is drawn; it loses {lost / ETHER:g} FIT")
+    absent, *others = manual.scenario.drawn(manual.id)
+    for other in others:
+        other.join()
+    manual.conclude(late=True)
+    audit, who = manual.calls.read(manual.ref), absent.account.address
+    assert (audit.phase, audit.round) == (Phase.JOINING, 0)
+    assert audit.seats[absent.number].verifier not in ("", who), "somebody else sits there"
+    assert Verifiers(manual.calls.chain).verifier(who).away, "it is not drawn again"
+    lost = manual.calls.penalties(manual.ref).get(who, 0)
+    return Caught(DEADLINE, "Joining", f"another is drawn; it is away and loses {lost / ETHER:g} FIT")
 
 
 def no_commitment(lab: AttackLab) -> Caught:
     """Join, and do not vote."""
     manual = ManualAudit.voting(lab)
     manual.commit([MATCH, MATCH, None])
-    lab.pass_time()
-    manual.calls.advance(manual.id)
+    manual.conclude(late=True)
     manual.reveal([MATCH, MATCH, None])
     manual.conclude()
     return Caught(DEADLINE, "Committing", manual.ruling(2))
@@ -308,16 +293,15 @@ def colluding_minority(lab: AttackLab) -> Caught:
 
 def leaving_liar(lab: AttackLab) -> Caught:
     """Leave the pool before the vote counts, to take the stake along."""
-    manual = ManualAudit.voting(lab)
-    manual.commit([MATCH, MATCH, (Outcome.MISMATCH, FALSE_TRACE)])
-    _, liar = manual.seats()[2]
-    if liar.verifier(liar.chain.address).earned:
-        liar.withdraw()  # what it earned in other audits is its own
-    liar.unstake()
-    error = refused(liar.withdraw)
-    manual.reveal([MATCH, MATCH, (Outcome.MISMATCH, FALSE_TRACE)])
+    manual, lie = ManualAudit.voting(lab), (Outcome.MISMATCH, FALSE_TRACE)
+    manual.commit([MATCH, MATCH, lie])
+    liar = manual.seats()[2].account
+    calls = Verifiers(liar.chain)
+    calls.leave_pool()
+    error = refused(lambda: calls.unstake(calls.verifier(liar.address).stake))
+    manual.reveal([MATCH, MATCH, lie])
     manual.conclude()
-    return Caught(CONTRACT, f"withdraw: {error}", manual.ruling(2))
+    return Caught(CONTRACT, f"unstake: {error}", manual.ruling(2))
 
 
 # Deployments
@@ -349,8 +333,8 @@ def lookalike(lab: AttackLab) -> Caught:
 def own_jury(lab: AttackLab) -> Caught:
     """Be owner and scientist in one, make a panel of accounts of one's own, and let them vote Match
     for what nobody trained."""
-    attacker, seats = lab.account(10_000 * ETHER), StakedVerifiers([lab.staked() for _ in range(3)])
-    panel = Registry(attacker.chain).create_panel("Board of Reproducibility", seats.addresses)
+    attacker, seats = lab.account(10_000 * ETHER), StakedVerifiers([lab.staked() for _ in range(STAFF)])
+    panel = seats.panel(attacker.chain, "Board of Reproducibility")
     job = vouched(lab, attacker, panel, seats)
     checker = connect(lab.net.settings(lab.home()))
     verdict = verify(job.model, job.certificate, checker)
@@ -364,25 +348,28 @@ def own_jury(lab: AttackLab) -> Caught:
 
 def stuffed_panel(lab: AttackLab) -> Caught:
     """Append accounts of one's own to a panel that a checker trusts, and be drawn from these."""
-    attacker, seats = lab.account(10_000 * ETHER), StakedVerifiers([lab.staked() for _ in range(3)])
-    known = [lab.account().address for _ in range(3)]  # verifiers of repute, which have left since
-    panel = Registry(attacker.chain).create_panel("of repute", known)
+    attacker, seats = lab.account(10_000 * ETHER), StakedVerifiers([lab.staked() for _ in range(STAFF)])
+    known = StakedVerifiers([lab.staked() for _ in range(3)])  # verifiers of repute, which leave
+    panel = known.panel(attacker.chain, "of repute")
     checker = connect(lab.net.settings(lab.home()))
     trust(checker.settings.home, look_at_panel(checker, panel))
-    Registry(attacker.chain).extend_panel(panel, seats.addresses)
+    Verifiers(attacker.chain).invite(panel, seats.addresses)
+    for one in seats.verifiers:
+        Verifiers(one.chain).join_panel(panel)
+    for one in known.verifiers:
+        Verifiers(attacker.chain).expel(panel, one.address)
     return below_sampled(vouched(lab, attacker, panel, seats), checker)
 
 
 def borrowed_names(lab: AttackLab) -> Caught:
     """Of a panel that a checker trusts, name those that are bought in a panel of one's own, and
     draw from that."""
-    attacker, seats = lab.account(10_000 * ETHER), StakedVerifiers([lab.staked() for _ in range(3)])
-    honest = [lab.account().address for _ in range(7)]
-    trusted = Registry(lab.account().chain).create_panel("ten of repute", [*honest, *seats.addresses])
+    attacker, seats = lab.account(10_000 * ETHER), StakedVerifiers([lab.staked() for _ in range(STAFF)])
+    honest = [lab.staked() for _ in range(5)]
+    trusted = StakedVerifiers([*honest, *seats.verifiers]).panel(lab.account().chain, "ten of repute")
     checker = connect(lab.net.settings(lab.home()))
     trust(checker.settings.home, look_at_panel(checker, trusted))
-    own = Registry(attacker.chain).create_panel("three of the ten", seats.addresses)
-    return below_sampled(vouched(lab, attacker, own, seats), checker)
+    return below_sampled(vouched(lab, attacker, seats.panel(attacker.chain, "five of the ten"), seats), checker)
 
 
 def at_once(lab: AttackLab) -> Caught:
@@ -402,7 +389,7 @@ def vouched(lab: AttackLab, attacker: Account, panel: PanelId, seats: StakedVeri
     audit = replace(BY_HAND, mode=AuditMode.SAMPLED, panel=panel)
     job = played(parties, lab.home().with_suffix(".safetensors"), bytes(panel), audit=audit)
     seats.conclude(attacker.chain, job.id, Outcome.MATCH)
-    Audits(attacker.chain).release(job.id, KEY)
+    Audits(attacker.chain).release(AuditRef(job.id), KEY)
     return job
 
 
@@ -416,29 +403,23 @@ def below_sampled(job: Job, checker: Chain) -> Caught:
     return Caught("nobody", "nowhere", "it holds")
 
 
-# What is not caught
-
-
 def split_vote(lab: AttackLab) -> Caught:
     """Cheat with one colluding verifier of three, and seal the evidence so that one honest verifier
-    cannot open it."""
+    cannot open it, the second time either."""
     manual = ManualAudit.voting(lab)
+    assert manual.vote([MISMATCH, WITHHELD, FALSE_MATCH]) == Outcome.NONE, "there is a second window"
+    manual.submit()
     manual.vote([MISMATCH, WITHHELD, FALSE_MATCH])
     return Caught(TALLY, "Revealing", manual.ruling(2))
 
 
+# What is not caught
+
+
 def withheld_by_a_majority(lab: AttackLab) -> Caught:
-    """Two of three vote Withheld without looking, against an honest owner."""
+    """Two of three vote Withheld without looking, twice, against an honest owner."""
     manual = ManualAudit.voting(lab)
+    assert manual.vote([MATCH, WITHHELD, WITHHELD]) == Outcome.NONE, "there is a second window"
+    manual.submit()
     manual.vote([MATCH, WITHHELD, WITHHELD])
     return Caught("nobody", "Revealing", manual.ruling(2))
-
-
-def even_seats(lab: AttackLab) -> Caught:
-    """Cheat with one colluding verifier of two."""
-    manual = ManualAudit.voting(lab, TWO)
-    manual.vote([MISMATCH, FALSE_MATCH])
-    return Caught("nobody", "Revealing", manual.ruling(1))
-
-
-TWO = AuditTerms(segments=3, verifiers=2, window=WINDOW, fee=2 * ETHER)

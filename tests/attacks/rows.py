@@ -9,7 +9,7 @@ from functools import partial
 
 from fitchain.pod.ports.sealed import new_identity
 from tests.attacks import by_owners as owners
-from tests.attacks import cheats
+from tests.attacks import cheats, deployments
 from tests.attacks import on_chain as chain
 from tests.attacks.attack_lab import AttackLab, Caught
 from tests.attacks.by_owners import (
@@ -23,7 +23,9 @@ from tests.attacks.by_owners import (
     of_the_job,
     retrained,
 )
+from tests.attacks.deployments import CONNECTION
 from tests.attacks.on_chain import CONTRACT, DEADLINE, DRAW, RELEASE, TALLY, VERIFIER
+from tests.attacks.on_forge import FORGE_ATTACKS
 
 EVERY = (0, 1, 2, 3, 4, 5)
 LOST = "price back to the scientist, bond forfeited"
@@ -189,7 +191,7 @@ ATTACKS = (
     ),
     Attack(
         "withheld evidence",
-        "no evidence before the deadline",
+        "no evidence in either of two windows",
         Caught(DEADLINE, "Evidence", f"Withheld; {LOST}"),
         chain.no_evidence,
     ),
@@ -245,7 +247,7 @@ ATTACKS = (
     Attack(
         "seed grinding by re-acceptance",
         "another acceptance, another nonce, a forgotten block, for an order seed of the owner's liking",
-        Caught(CONTRACT, "accept: StateForbids; begin: NonceDiffers; fix: SeedBlockMissed; expire", LOST),
+        Caught(CONTRACT, "accept: StateForbids; begin: TermsDiffer; fix: SeedBlockMissed; expire", LOST),
         chain.other_nonce,
     ),
     Attack(
@@ -264,7 +266,7 @@ ATTACKS = (
     Attack(
         "lazy verifier",
         "Match, with a trace made of the states that the evidence shows",
-        Caught(TALLY, "Revealing", "Match; loses 1000 FIT and earns 0"),
+        Caught(TALLY, "Revealing", "Match; loses 20 FIT and earns 0"),
         chain.lazy,
     ),
     Attack(
@@ -276,54 +278,54 @@ ATTACKS = (
     Attack(
         "copying verifier",
         "another's commitment, sent as one's own and revealed after it",
-        Caught(CONTRACT, "reveal: VoteDiffers", "Match; loses 1 FIT and earns 0"),
+        Caught(CONTRACT, "reveal: VoteDiffers", "Match; loses 2 FIT and earns 0"),
         chain.copied_commitment,
     ),
     Attack(
         "copying verifier that waits",
         "a commitment made once the others have revealed",
-        Caught(CONTRACT, "commit: PhaseForbids", "Match; loses 1 FIT and earns 0"),
+        Caught(CONTRACT, "commit: PhaseForbids", "Match; loses 2 FIT and earns 0"),
         chain.late_commitment,
     ),
     Attack(
         "copying verifier of an earlier round",
         "the trace that was revealed before a redraw",
-        Caught(TALLY, "Revealing", "Match; loses 1000 FIT and earns 0"),
+        Caught(TALLY, "Revealing", "Match; loses 20 FIT and earns 0"),
         chain.trace_of_a_round,
     ),
     Attack(
         "absent verifier",
         "a seat that is not taken",
-        Caught(DEADLINE, "Joining", "another is drawn; it loses 1 FIT"),
+        Caught(DEADLINE, "Joining", "another is drawn; it is away and loses 0 FIT"),
         chain.no_join,
     ),
     Attack(
         "absent verifier that joined",
         "a seat that does not vote",
-        Caught(DEADLINE, "Committing", "Match; loses 1 FIT and earns 0"),
+        Caught(DEADLINE, "Committing", "Match; loses 2 FIT and earns 0"),
         chain.no_commitment,
     ),
     Attack(
         "liar that falls silent",
         "a false vote that is not revealed once the others show theirs",
-        Caught(DEADLINE, "Revealing", f"Mismatch; {LOST}; loses 1 FIT and earns 0"),
+        Caught(DEADLINE, "Revealing", f"Mismatch; {LOST}; loses 2 FIT and earns 0"),
         chain.silent_liar,
     ),
     Attack(
         "liar that leaves",
         "the stake taken back before the false vote counts",
-        Caught(CONTRACT, "withdraw: NothingToWithdraw", "Match; loses 1000 FIT and earns 0"),
+        Caught(CONTRACT, "unstake: StakeTooSmall", "Match; loses 20 FIT and earns 0"),
         chain.leaving_liar,
     ),
     Attack(
         "colluding minority of verifiers",
         "Match for a cheating owner, by one of three",
-        Caught(TALLY, "Revealing", f"Mismatch; {LOST}; loses 1000 FIT and earns 0"),
+        Caught(TALLY, "Revealing", f"Mismatch; {LOST}; loses 20 FIT and earns 0"),
         chain.colluding_minority,
     ),
     Attack(
         "split vote",
-        "a cheating owner with one colluder of three, and evidence that one honest verifier cannot open",
+        "a cheating owner with one colluder of three, and evidence that one honest verifier cannot open twice",
         Caught(TALLY, "Revealing", f"Withheld; {LOST}; loses 0 FIT and earns 0"),
         chain.split_vote,
     ),
@@ -352,6 +354,20 @@ ATTACKS = (
         Caught(VERIFIER, "deployment: exit 3", "the certificate is of a deployment whose"),
         chain.lookalike,
     ),
+    Attack(
+        "a false address in a deployment's file",
+        "the file of a deployment handed on with another contract in the place of Audits",
+        Caught(CONNECTION, "wiring: exit 3", "Verifiers at "),
+        deployments.false_address,
+    ),
+    Attack(
+        "contracts with made-up storage",
+        "the very same code elsewhere, wired to itself, its storage written by something else than its constructors",
+        Caught(CONNECTION, "creation code: exit 3", "Directory at "),
+        deployments.invented_storage,
+    ),
+    # On the contracts alone
+    *(Attack(each.name, each.tried, each.caught, each.play) for each in FORGE_ATTACKS),
     # Certificates that would say more than is so
     Attack(
         "a jury of one's own",
@@ -367,7 +383,7 @@ ATTACKS = (
     ),
     Attack(
         "bought members in a panel of one's own",
-        "three of a panel of ten that the checker trusts, named in another panel and drawn from that",
+        "five of a panel of ten that the checker trusts, named in another panel and drawn from that",
         Caught(VERIFIER, "level: exit 3", "the assurance is vouched, and at least sampled is required"),
         chain.borrowed_names,
     ),
@@ -381,14 +397,8 @@ ATTACKS = (
 
 UNCAUGHT = (
     Attack(
-        "a colluder of two",
-        "a cheating owner with one colluder, where two verifiers were agreed on",
-        Caught("nobody", "Revealing", "Inconclusive; price back to the scientist, bond back to the owner"),
-        chain.even_seats,
-    ),
-    Attack(
         "a majority that votes Withheld",
-        "two of three vote Withheld without looking, against an honest owner",
+        "two of three vote Withheld without looking, twice, against an honest owner",
         Caught("nobody", "Revealing", f"Withheld; {LOST}; loses 0 FIT and earns 0"),
         chain.withheld_by_a_majority,
     ),

@@ -4,6 +4,7 @@ the check that is meant for it."""
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -22,10 +23,11 @@ from fitchain.pod.proof.audit.checking import check, check_delivery
 from fitchain.pod.proof.audit.records import OpenedRecords
 from fitchain.pod.values.digest import sha256
 from fitchain.pod.values.errors import InputRefused, NotFound
-from fitchain.pod.values.leaf import metrics_digest
+from fitchain.pod.values.ids import AgreementId, AuditRef
+from fitchain.pod.values.leaf import metrics_digest, state_word
 from fitchain.pod.values.state import optimizer_root
 from tests.attacks import cheats
-from tests.audits import Case, Tamper, trained_here, work_here
+from tests.audits import REF, Case, Tamper, trained_here, work_here
 from tests.speeds import examples
 from tests.training_jobs import table
 
@@ -74,15 +76,15 @@ def test_a_segment_that_was_not_drawn_hides_its_cheat(case: Case) -> None:
 def first_optimizer(folder: Path) -> None:
     """Begin with an optimizer that has a momentum already."""
     checkpoints = list(read_leaves(folder))
-    leaf = replace(checkpoints[0].leaf, optimizer=optimizer_root(cheats.state_at(folder, 3).optimizer))
-    cheats.relink(folder, [replace(checkpoints[0], leaf=leaf), *checkpoints[1:]])
+    optimizer = optimizer_root(cheats.state_at(folder, 3).optimizer)
+    cheats.relink(folder, [cheats.of_state(checkpoints[0], checkpoints[0].model, optimizer), *checkpoints[1:]])
 
 
 def other_start(folder: Path) -> None:
     """Begin with a model that was trained before."""
     checkpoints = list(read_leaves(folder))
-    leaf = replace(checkpoints[0].leaf, model=checkpoints[3].leaf.model)
-    cheats.relink(folder, [replace(checkpoints[0], leaf=leaf), *checkpoints[1:]])
+    first = cheats.of_state(checkpoints[0], checkpoints[3].model, checkpoints[0].optimizer)
+    cheats.relink(folder, [first, *checkpoints[1:]])
 
 
 def shorter_segment(folder: Path) -> None:
@@ -102,6 +104,14 @@ def broken_link(folder: Path) -> None:
     (folder / "leaves.jsonl").write_bytes(b"".join(each.to_line() for each in leaves))
 
 
+def salted_end(folder: Path) -> None:
+    """Salt the state of the last leaf, whose model nobody could compare then."""
+    *before, last = read_leaves(folder)
+    salt = sha256(b"salt")
+    leaf = replace(last.leaf, state=state_word(last.roots.digest, salt))
+    cheats.relink(folder, [*before, replace(last, leaf=leaf, state_salt=salt)])
+
+
 def unasked_metrics(folder: Path) -> None:
     """Tell of something that the recipe does not ask for."""
     old = read_leaves(folder)[2]
@@ -114,6 +124,7 @@ OF_THE_JOB: dict[str, tuple[Callable[[Path], None], list[int | None], str]] = {
     "another start": (other_start, [None], "leaf 0's model has the root .*, and the agreement says"),
     "a shorter segment": (shorter_segment, [None], "leaf 2 stands after step 7, and the agreement says 8"),
     "a broken link": (broken_link, [None], "leaf 3 names as the leaf before it .*, and leaf 2 says"),
+    "a salted end": (salted_end, [None], "leaf 6 names the state .*, and the roots beside it make up"),
     "unasked metrics": (unasked_metrics, [None], "leaf 2 has the metrics"),
 }
 
@@ -123,9 +134,10 @@ def test_check_catches_in_the_leaves(case: Case, cheat: str) -> None:
     spoil, segments, what = OF_THE_JOB[cheat]
     spoil(case.folder)
     facts = case.facts(None)
-    problems = check(case.evidence(facts), facts)
-    assert [problem.segment for problem in problems] == segments
-    assert re.search(what, problems[0].what), problems[0].what
+    checked = check(case.evidence(facts), facts)
+    assert [problem.segment for problem in checked.problems] == segments
+    assert re.search(what, checked.problems[0].what), checked.problems[0].what
+    assert checked.replayable == facts.audited  # whatever is wrong with the whole, no vote goes without a replay
 
 
 def another_recipe(place: Path) -> None:
@@ -144,53 +156,87 @@ def another_initial(place: Path) -> None:
     shutil.copyfile(place / "2.safetensors", place / "initial.safetensors")
 
 
-OF_THE_EVIDENCE: dict[str, tuple[Tamper, list[int | None], str]] = {
-    "another leaf's path": (cheats.other_path, [None], "leaf 1 leads to the transcript root"),
-    "other metrics": (cheats.other_metrics, [None], "the metrics of leaf 1 digest to"),
-    "another recipe": (another_recipe, [None], "recipe.json has the digest .*, and the agreement says"),
-    "another graph": (another_graph, [None], "graph.json has the digest .*, and the agreement says"),
-    "other initial weights": (another_initial, [None], "tensor|model root"),
-    "a record left out": (partial(cheats.left_out_record, index=3), [0, 1, 2, 4], "records.bin lacks record 3"),
+def other_state_salt(place: Path) -> None:
+    text = (place / "evidence.json").read_bytes()
+    salt = json.loads(text)["leaves"][2]["state_salt"]
+    (place / "evidence.json").write_bytes(text.replace(salt.encode(), str(sha256(b"salt")).encode()))
+
+
+# By what is done to evidence: the segments of which something is wrong, what, and which can be
+# replayed all the same.
+OF_THE_EVIDENCE: dict[str, tuple[Tamper, list[int | None], str, list[int]]] = {
+    "another leaf's path": (cheats.other_path, [None], "leaf 1 leads to the transcript root", EVERY),
+    "other metrics": (cheats.other_metrics, [None, 1], "the metrics of leaf 1 digest to", [0, 2, 3, 4, 5]),
+    "another salt": (other_state_salt, [None, 2], "the state of leaf 2 opens to", [0, 1, 3, 4, 5]),
+    "another recipe": (another_recipe, [None], "recipe.json has the digest .*, and the agreement says", []),
+    "another graph": (another_graph, [None], "graph.json has the digest .*, and the agreement says", []),
+    "other initial weights": (another_initial, [0], "tensor|model root", EVERY[1:]),
+    "another state": (partial(cheats.other_state_file, segment=2), [2], "2.safetensors: the state's", [0, 1, 3, 4, 5]),
+    "a record left out": (partial(cheats.left_out_record, index=3), [0, 1, 2, 4, 5], "records.bin lacks record 3", [3]),
+    "other segments": (cheats.other_segments, [None], "the evidence is about the segments", EVERY),
 }
 
 
 @pytest.mark.parametrize("cheat", OF_THE_EVIDENCE)
 def test_check_catches_in_the_evidence(honest: Case, cheat: str) -> None:
-    tamper, segments, what = OF_THE_EVIDENCE[cheat]
+    tamper, segments, what, left = OF_THE_EVIDENCE[cheat]
     facts = honest.facts(None)
-    problems = check(honest.evidence(facts, tamper), facts)
-    assert [problem.segment for problem in problems] == segments
-    assert re.search(what, problems[0].what), problems[0].what
+    checked = check(honest.evidence(facts, tamper), facts)
+    assert [problem.segment for problem in checked.problems] == segments
+    assert re.search(what, checked.problems[0].what), checked.problems[0].what
+    assert list(checked.replayable) == left
+
+
+def test_a_first_segment_that_cannot_be_replayed_keeps_nobody_from_the_others(honest: Case) -> None:
+    (problem,) = honest.replayed_here(honest.facts(None), another_initial)
+    assert problem.segment == 0
+
+
+def test_evidence_may_stand_from_a_round_before(honest: Case) -> None:
+    facts = replace(honest.facts(None), round=1)
+    assert check(honest.evidence(facts), facts).problems == ()
+    (problem,) = check(honest.evidence(honest.facts(None, round=1)), facts).problems
+    assert (problem.segment, problem.what) == (None, "the evidence is for the round 1, and the chain says 0")
+
+
+def test_leaves_in_between_may_name_their_states(case: Case) -> None:
+    """The salt keeps the owner's secret: nobody else loses by its absence."""
+    cheats.relink(case.folder, [checkpoint.unsalted() for checkpoint in read_leaves(case.folder)])
+    assert case.replayed_here(case.facts(None)) == []
 
 
 def test_check_catches_records_of_another_registration(case: Case) -> None:
     cheats.other_data(case.folder, table(change=("a", 3, 0.125)), work_here)
     other, facts = replace(case, records=table(change=("a", 3, 0.125))), case.facts(None)
-    problems = check(other.evidence(facts), facts)
-    assert [problem.segment for problem in problems] == EVERY
-    assert "leads to the dataset root" in problems[0].what
+    checked = check(other.evidence(facts), facts)
+    assert [problem.segment for problem in checked.problems] == EVERY
+    assert "leads to the dataset root" in checked.problems[0].what
+    assert checked.replayable == ()
 
 
 @pytest.mark.parametrize(
-    ("change", "what"),
+    ("change", "what", "left"),
     [
-        ({"agreement": sha256(b"another")}, "the evidence is about the agreement"),
-        ({"round": 1}, "the evidence is for the round 0, and the chain says 1"),
-        ({"challenge": sha256(b"another"), "drawn_segments": 2}, "the evidence is about the segments"),
-        ({"dataset_root": sha256(b"another")}, "the recipe's dataset is"),
-        ({"steps": 23}, "the evidence is about the segments|the recipe's number of steps is 22"),
-        ({"dataset_count": 30}, "the recipe uses rows up to 40 of 30 records"),
-        ({"ctx": sha256(b"another")}, "leaf 0 leads to the transcript root"),
-        ({"seed": sha256(b"another")}, "leaf 0 leads to the transcript root"),
-        ({"transcript_root": sha256(b"another")}, "leaf 0 leads to the transcript root"),
-        ({"model_root": sha256(b"another")}, "the last leaf's model has the root"),
+        ({"ref": AuditRef(AgreementId(sha256(b"another")))}, "the evidence is about the audit", EVERY),
+        ({"ref": replace(REF, ordinal=1)}, "the evidence is about the audit .*, and the chain says .*/1", EVERY),
+        ({"segment_seed": sha256(b"another"), "drawn_segments": 2}, "the evidence is about the segments", None),
+        ({"dataset_root": sha256(b"another")}, "the recipe's dataset is", []),
+        ({"segment_steps": 5}, "the recipe's segment length is 4", []),
+        ({"dataset_count": 30}, "the recipe uses rows up to 40 of 30 records", []),
+        ({"ctx": sha256(b"another")}, "leaf 0 leads to the transcript root", EVERY),
+        ({"transcript_root": sha256(b"another")}, "leaf 0 leads to the transcript root", EVERY),
+        ({"model_root": sha256(b"another")}, "the delivered leaf's model has the root", EVERY),
+        ({"last_model_root": sha256(b"another")}, "the last leaf's model has the root", EVERY),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_check_holds_evidence_to_the_chain(honest: Case, change: dict[str, object], what: str) -> None:
-    evidence = honest.evidence(honest.facts(None))
-    (problem,) = check(evidence, replace(honest.facts(None), **change))  # type: ignore[arg-type]
-    assert re.search(what, problem.what), problem.what
+def test_check_holds_evidence_to_the_chain(
+    honest: Case, change: dict[str, object], what: str, left: list[int] | None
+) -> None:
+    facts = replace(honest.facts(None), **change)  # type: ignore[arg-type]
+    checked = check(honest.evidence(honest.facts(None)), facts)
+    assert re.search(what, checked.problems[0].what), checked.problems[0].what
+    assert list(checked.replayable) == (list(facts.audited) if left is None else left)
 
 
 @pytest.mark.parametrize("name", ["recipe.json", "records.bin", "evidence.json", "3.safetensors"])
@@ -224,8 +270,10 @@ def test_records_that_go_on_are_a_problem_of_the_whole(honest: Case, extra: byte
     def more(place: Path) -> None:
         (place / "records.bin").write_bytes((place / "records.bin").read_bytes() + extra)
 
-    (problem,) = check(honest.evidence(facts, more), facts)
+    checked = check(honest.evidence(facts, more), facts)
+    (problem,) = checked.problems
     assert (problem.segment, problem.what) == (None, "records.bin goes on after its last record")
+    assert checked.replayable == ()
 
 
 def test_another_delivered_model_is_found(honest: Case, tmp_path: Path) -> None:
@@ -253,7 +301,7 @@ def test_no_bit_of_evidence_can_be_flipped_unseen(honest: Case, name: str, place
         evidence = honest.evidence(facts, lambda plain: flip(plain / name, place, bit))
     except (InputRefused, NotFound):
         return
-    if not check(evidence, facts):
+    if not check(evidence, facts).problems:
         assert evidence.leaves == honest.evidence(facts).leaves
         assert list(evidence.records) == list(honest.evidence(facts).records)
 

@@ -69,7 +69,7 @@ def test_other_recipe_than_agreed_is_declined(workshop: Workshop) -> None:
 
 def test_audit_terms_that_differ_are_declined(workshop: Workshop) -> None:
     offer = Offer.honest(workshop)
-    offer.terms = replace(offer.terms, audit=replace(offer.terms.audit, segments=3))
+    offer.terms = replace(offer.terms, audit=replace(offer.terms.audit, drawn_segments=3))
     assert "the terms agree on the audit" in declined(workshop, offer.send())
 
 

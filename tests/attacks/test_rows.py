@@ -12,8 +12,11 @@ from pathlib import Path
 import pytest
 
 from fitchain.pod.proof.audit.vote import Outcome
+from scripts.mutation.forge_copy import Fate, ForgeCopy
+from scripts.mutation.rules import RULES
 from tests.attacks import detection
 from tests.attacks.attack_lab import AttackLab
+from tests.attacks.on_forge import FORGE_ATTACKS, ForgeAttack
 from tests.attacks.rows import ATTACKS, UNCAUGHT, Attack
 from tests.speeds import long_unless
 
@@ -41,6 +44,21 @@ def test_is_caught_as_its_row_says(lab: AttackLab, attack: Attack) -> None:
 @pytest.mark.parametrize("attack", UNCAUGHT, ids=lambda attack: attack.name)
 def test_what_is_not_caught_ends_as_its_row_says(lab: AttackLab, attack: Attack) -> None:
     assert attack.differs(attack.play(lab)) == ""
+
+
+@pytest.mark.parametrize("attack", FORGE_ATTACKS, ids=lambda attack: attack.name)
+def test_an_attack_on_the_contracts_names_the_rule_on_which_it_rests(attack: ForgeAttack) -> None:
+    rule = next(rule for rule in RULES if rule.name == attack.rule)
+    assert attack.test.partition(".")[0] in rule.tests.split("|")
+
+
+@pytest.mark.nightly
+def test_an_attack_on_the_contracts_is_caught_by_its_rule() -> None:
+    with ForgeCopy.made() as copy:
+        for attack in FORGE_ATTACKS:
+            rule = next(rule for rule in RULES if rule.name == attack.rule)
+            contract, _, test = attack.test.partition(".")
+            assert copy.fate(rule.source, rule.broken(), contract, test) is Fate.NOTICED, attack.name
 
 
 def test_honest_job_matches(lab: AttackLab) -> None:

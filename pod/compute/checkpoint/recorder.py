@@ -259,8 +259,9 @@ class Recorder(AbstractContextManager["Recorder"]):
             self.on_leaf(Recorded(checkpoint, digest, new, kept))
 
     def _state_salt(self, index: int) -> Digest | None:
-        """The salt of a leaf's state; None for leaf 0 and the last, and for a leaf that was recorded
-        without: a run that diverged ended there, and is found to have done so once more."""
+        """The salt of a leaf's state; None for leaf 0 and the last, and for a leaf that was
+        recorded without: a run that diverged ended there, and is found to have done so once
+        more."""
         ends = index in (0, self.recipe.leaf_count - 1)
         recorded = index < len(self.checkpoints) and self.checkpoints[index].state_salt is None
         return None if ends or recorded else leaf_salt(self.salt_keys.states, index)

@@ -4,8 +4,8 @@ what was registered.
 Leaf i is SHA-256(SHA-256("fitchain/record/v2") || uint64 big-endian i || salt_i || unit_i || record
 bytes): one hash a record. salt_i are the bytes 32 i to 32 i + 31 of BLAKE3's extendable output over
 nothing, keyed with a key fresh for each registration, so that one record can be opened alone and
-none can be guessed from its hash. unit_i names whose record it is, salted, where the card declares a
-unit of privacy; no card can yet, and it is 32 zero bytes. The root is H("fitchain/dataset/v2",
+none can be guessed from its hash. unit_i names whose record it is, salted, where the card declares
+a unit of privacy; no card can yet, and it is 32 zero bytes. The root is H("fitchain/dataset/v2",
 count, RFC 6962 tree over the leaves).
 """
 

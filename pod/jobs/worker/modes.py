@@ -375,8 +375,8 @@ def _end(job: Job, recorder: Recorder, end: Diverged, emit: Emit) -> None:
     """Write the model of the last finite leaf and tell where the training ended.
 
     That leaf was recorded as one of many, its state salted, and is the last now: it is written anew
-    with the state digest itself. No leaf names it, and no group that it ends has been anchored, since
-    the owner anchors a group once the next leaf, or the end, is there.
+    with the state digest itself. No leaf names it, and no group that it ends has been anchored,
+    since the owner anchors a group once the next leaf, or the end, is there.
 
     Raises:
         DigestMismatch: leaves beyond that one were recorded before.

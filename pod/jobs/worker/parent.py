@@ -264,8 +264,8 @@ def explain(
     """Train segments again, and tell the state digests after each of their steps.
 
     Args:
-        folder: a training's, or opened evidence whose checks have held; `state-digests.jsonl` is written
-            into it.
+        folder: a training's, or opened evidence whose checks have held; `state-digests.jsonl` is
+            written into it.
         task: of the training; of evidence, one with the chain's context and order seed.
         segments: which.
         on_event: called with each event, in this thread.

@@ -25,6 +25,8 @@ from fitchain.pod.values.ids import AuditRef
 
 EVIDENCE_LEFT = (".evidence-*",)
 """Opened records that a killed process left behind; a replay by hand may be at work beside them."""
+EVIDENCE_FILES = "evidence-*.car"
+"""Sealed evidence for people to hand over."""
 
 
 def answer_audit(home: Home, turns: Turns, ref: AuditRef) -> str:
@@ -40,7 +42,7 @@ def answer_audit(home: Home, turns: Turns, ref: AuditRef) -> str:
     audit, now = home.audits.read(ref), home.chain.block("latest").timestamp
     if _may_count(home, audit):
         return _release(home, audit)
-    if turns.bring_on(ref, OWNER_RANK):
+    if turns.bring_on(audit, OWNER_RANK):
         return "brought the audit on"
     if now > audit.deadline:
         return ""

@@ -4,21 +4,23 @@ checked.
     publish   a module of the scientist's own becomes a graph and weights
     request   a recipe is drafted, rehearsed, sealed to the owner, requested
     audit_options  what a request leaves open of its audit is filled in
-    receive   what was delivered is opened, checked, accepted, evaluated
+    receive   what was delivered is opened, checked, evaluated
+    accept    what holds is accepted, which pays
     complaint  what does not open is complained of on chain
     dispute   a result without verifiers is audited
     pod       the loop that follows the chain
     watch     how a job stands, as it changes
 """
 
+from fitchain.pod.parties.scientist.accept import accept_result
 from fitchain.pod.parties.scientist.audit_options import AuditOptions, plan_audit
+from fitchain.pod.parties.scientist.complaint import complain_of
 from fitchain.pod.parties.scientist.dispute import dispute
 from fitchain.pod.parties.scientist.pod import Scientist, follow
 from fitchain.pod.parties.scientist.publish import PublishedModel, publish_model, read_card
 from fitchain.pod.parties.scientist.receive import (
     Delivery,
     Evaluation,
-    accept_result,
     check,
     delivery,
     evaluate,
@@ -36,6 +38,7 @@ __all__ = [
     "Scientist",
     "accept_result",
     "check",
+    "complain_of",
     "delivery",
     "dispute",
     "draft_recipe",

@@ -44,7 +44,7 @@ def follow_audit(home: Home, turns: Turns, id: AgreementId, auto_accept: bool, l
     audit = home.audits.read(ref)
     if audit.phase in (Phase.NONE, Phase.CONCLUDED):
         return True
-    if turns.bring_on(ref, ASKER_RANK, asker_nonce(home.keys, id)):
+    if turns.bring_on(audit, ASKER_RANK, asker_nonce(home.keys, id)):
         log(id, "brought the audit on")
         return False
     if verdict := describe_verdict(home, audit):

@@ -11,7 +11,8 @@ from typing import Any
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.parties.scientist.receive import fetch_model
 from fitchain.pod.ports.agreement import Agreement, State
-from fitchain.pod.values.errors import DeliveryUnopened, FitchainError, NotFound, StoreUnusable
+from fitchain.pod.values.errors import AccessRefused, DeliveryUnopened, FitchainError, NotFound, StoreUnusable, Unusable
+from fitchain.pod.values.ids import AgreementId, AuditRef
 
 RESULTS = (State.TRAINED, State.DIVERGED)
 """States of a result without verifiers, which its scientist may accept or dispute."""
@@ -23,7 +24,8 @@ def may_answer(home: Home, agreement: Agreement) -> bool:
 
 
 def why_unopened(home: Home, agreement: Agreement) -> FitchainError | None:
-    """Fetch the result unless it is here; what stands in the way, where that is a reason to complain.
+    """Fetch the result unless it is here; what stands in the way, where that is a reason to
+    complain.
 
     Raises:
         Refuted: the delivery opens, and its certificate does not hold.
@@ -51,3 +53,43 @@ def complain(home: Home, agreement: Agreement, reason: str) -> bool:
         receipt = home.agreements.complain(agreement.id)
         sent = {"transaction": str(receipt.transaction), "gas": receipt.gas_used}
     return home.journal.record(agreement.id, "complained", once="", reason=reason, **sent)
+
+
+def complain_of(home: Home, id: AgreementId) -> str:
+    """Say on chain, as a person decides, that what was delivered does not open: of a result without
+    verifiers, or after a release. It is fetched before, and nothing is said of one that opens.
+
+    Returns:
+        what does not open, or is not to be had.
+
+    Raises:
+        AccessRefused: this home's account is not the scientist's.
+        Unusable: there is nothing to complain of now, or it opens, or that was said already.
+        Refuted: it opens, and its certificate does not hold: that is for a dispute.
+    """
+    home.chain.catch_up()
+    agreement, audit = home.agreements.read(id), home.audits.read(AuditRef(id))
+    if agreement.scientist != home.keys.address:
+        raise AccessRefused(
+            f"the scientist of {id.short} is {agreement.scientist}, and this home's account is {home.keys.address}",
+            "only the scientist can say what it was delivered",
+        )
+    released = audit.phase.releasing and home.chain.block("latest").timestamp <= audit.deadline
+    if not released and not may_answer(home, agreement):
+        raise Unusable(
+            f"{id.short} is {agreement.state.name.lower()}: there is nothing to complain of now",
+            f"see `fitchain job show {id.short}`",
+        )
+    if audit.complained if released else agreement.complained:
+        raise Unusable(f"that the delivery of {id.short} does not open was said already", "it is said once")
+    if (problem := why_unopened(home, agreement)) is None:
+        raise Unusable(
+            f"the delivery of {id.short} opens, and its certificate holds", "there is nothing to complain of"
+        )
+    if released:
+        receipt = home.audits.complain(audit.ref)
+        body = {"reason": problem.message, "transaction": str(receipt.transaction), "gas": receipt.gas_used}
+        home.journal.record(id, "complained", once="", **body)
+    else:
+        complain(home, agreement, problem.message)
+    return problem.message

@@ -16,9 +16,10 @@ from fitchain.pod.jobs.exchange import Note, fetch_note, fetch_refusal
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.retry import RETRY_S, Log, RetryPolicy
 from fitchain.pod.jobs.turns import TURN_S, Turns, describe_verdict
+from fitchain.pod.parties.scientist.accept import accept_result
 from fitchain.pod.parties.scientist.audit import follow_audit
 from fitchain.pod.parties.scientist.complaint import complain, may_answer, why_unopened
-from fitchain.pod.parties.scientist.receive import ENDED, accept_result
+from fitchain.pod.parties.scientist.receive import ENDED
 from fitchain.pod.ports.agreement import Agreement, Anchor, State
 from fitchain.pod.ports.registry import Role
 from fitchain.pod.values.digest import tree_root

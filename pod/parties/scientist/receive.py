@@ -28,7 +28,6 @@ from fitchain.pod.values.errors import (
     NotFound,
     Refuted,
     StoreUnusable,
-    Unusable,
 )
 from fitchain.pod.values.ids import AgreementId, AuditRef
 from fitchain.pod.values.recipe import Recipe
@@ -174,21 +173,6 @@ def check(home: Home, id: AgreementId, delivered: Delivery) -> Verdict:
             "its owner delivered another job's result: do not accept it",
         )
     return verdict
-
-
-def accept_result(home: Home, id: AgreementId) -> None:
-    """Accept a result as its scientist, after checking it; the price goes to the owner.
-
-    Raises:
-        Refuted: the certificate does not hold.
-        Unusable: there is no result to accept.
-    """
-    state = home.agreements.read(id).state
-    if state not in (State.TRAINED, State.DIVERGED):
-        raise Unusable(f"the job {id} is {state.name.lower()}: there is no result to accept now")
-    fetch_model(home, id)
-    receipt = home.agreements.accept_result(id)
-    home.journal.record(id, "result_accepted", once="", transaction=str(receipt.transaction), gas=receipt.gas_used)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """The verifier's pod: a seat in each audit that it is drawn for, from joining to the vote.
 
 consent   which seats it takes, before it owes anything
-links     its hash chain: what it commits to, and reveals by joining
 examine   from evidence to an outcome; it needs neither keys nor transactions
 explain   the same, step by step, for whoever disagrees
 pod       the loop that follows the chain
@@ -12,7 +11,6 @@ from __future__ import annotations
 from fitchain.pod.parties.verifier.consent import ConsentPolicy
 from fitchain.pod.parties.verifier.examine import Examination, examine
 from fitchain.pod.parties.verifier.explain import explain_evidence, seats_of
-from fitchain.pod.parties.verifier.links import LinkChain
 from fitchain.pod.parties.verifier.pod import Verifier
 
-__all__ = ["ConsentPolicy", "Examination", "LinkChain", "Verifier", "examine", "explain_evidence", "seats_of"]
+__all__ = ["ConsentPolicy", "Examination", "Verifier", "examine", "explain_evidence", "seats_of"]

@@ -15,7 +15,7 @@ from fitchain.pod.compute import environment
 from fitchain.pod.compute.dataset import Card
 from fitchain.pod.compute.dataset.card import CARD_BYTES
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.parties.verifier.links import LinkChain
+from fitchain.pod.jobs.links import LinkChain
 from fitchain.pod.ports.agreement import Audit, AuditTerms, Terms
 from fitchain.pod.ports.chain.base import amount_text
 from fitchain.pod.ports.verifiers import Verifier

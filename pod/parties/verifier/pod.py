@@ -29,11 +29,11 @@ from typing import Any
 
 from fitchain.pod.jobs.exchange import send_key
 from fitchain.pod.jobs.home import Home, sweep
+from fitchain.pod.jobs.links import LinkChain
 from fitchain.pod.jobs.retry import RETRY_S, Log, RetryPolicy, log_about
 from fitchain.pod.jobs.turns import FIRST_SEAT_RANK, TURN_S, Turns, describe_verdict, send
 from fitchain.pod.parties.verifier.consent import ConsentPolicy, refusal, replayed_steps
 from fitchain.pod.parties.verifier.examine import EVIDENCE, Examination, examine
-from fitchain.pod.parties.verifier.links import LinkChain
 from fitchain.pod.ports.agreement import Audit, Outcome, Phase, Seat, audit_id
 from fitchain.pod.ports.chain import Receipt
 from fitchain.pod.ports.registry import Role
@@ -52,8 +52,9 @@ SEAT, JOB = "seat.age", "job.age"
 WAIT_SHARE = 0.75
 """How much of the time to join or to vote is waited for a store that lacks something or does not
 answer."""
-KEEP_BLOCKS = 16
-"""So many blocks after an audit's end its identities are kept: a chain may take back a few."""
+FINAL_BLOCKS = 16
+"""How many blocks must lie on the end of an audit before anything is deleted: a reorganisation of the
+chain could undo it, and the identities would be wanted again."""
 BACK_AGAIN_S = 3600.0
 """A pod that runs says so often that it is there, where the chain holds it to be away."""
 
@@ -76,7 +77,7 @@ class Verifier:
         look_s: seconds between two looks at the chain.
         retry_s: seconds until something that failed is tried again.
         turn_s: see `Turns`.
-        keep_blocks: blocks after an audit's end for which its identities are kept.
+        final_blocks: how many blocks must lie on the end of an audit before its identities are wiped.
         examiner: comes to an outcome; another one serves tests of what happens to who does not
             replay.
     """
@@ -89,11 +90,11 @@ class Verifier:
         look_s: float = LOOK_S,
         retry_s: float = RETRY_S,
         turn_s: float = TURN_S,
-        keep_blocks: int = KEEP_BLOCKS,
+        final_blocks: int = FINAL_BLOCKS,
         examiner: Callable[..., Examination] = examine,
     ) -> None:
         self.home, self.log, self.look_s, self.examiner = home, log, look_s, examiner
-        self.policy, self.keep_blocks = policy or ConsentPolicy(), keep_blocks
+        self.policy, self.final_blocks = policy or ConsentPolicy(), final_blocks
         self._links = LinkChain(home.keys, home.chain)
         self._retry = RetryPolicy(home, log, retry_s)
         self._account_retry = RetryPolicy(home, log, retry_s)  # what is wrong with the account delays no vote
@@ -170,7 +171,7 @@ class Verifier:
         """Keep this account in the draws: say that it is there, and renew its hash chain in time,
         but not while a seat waits for a link of the old one."""
         account = self.home.verifiers.verifier(self.home.keys.address)
-        if not account.known:
+        if not account.ever_staked:
             return
         if account.away and time.monotonic() - self._back_at > BACK_AGAIN_S:
             self._back_at = time.monotonic()
@@ -203,7 +204,7 @@ class Verifier:
             return  # given back, or lost; it may be drawn again
         if self.home.journal.record(ref, "drawn", once=f"{audit.round}/{seat.number}", round=audit.round):
             self._say(audit, "drawn as a verifier")
-        if self._turns.bring_on(ref, FIRST_SEAT_RANK + seat.number) or now > audit.deadline:
+        if self._turns.bring_on(audit, FIRST_SEAT_RANK + seat.number) or now > audit.deadline:
             return
         match audit.phase:
             case Phase.JOINING if not seat.joined:
@@ -284,7 +285,7 @@ class Verifier:
             self.home.journal.record(audit.ref, "collected", transaction=str(receipt.transaction), gas=receipt.gas_used)
         if audit.ref not in self._ended_in:
             self._ended_in[audit.ref] = self.home.audits.events(audit.ref)[-1].block
-        if self.home.chain.head() < self._ended_in[audit.ref] + self.keep_blocks:
+        if self.home.chain.head() < self._ended_in[audit.ref] + self.final_blocks:
             return
         folder = self._folder(audit)
         sweep(folder)

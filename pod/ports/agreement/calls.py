@@ -368,6 +368,13 @@ class Agreements:
         self._requests |= {event.args["id"]: event for event in events}
         return [event.args["id"] for event in events]
 
+    def list_of(self, account: str) -> Sequence[AgreementId]:
+        """Ids of the agreements in which an account is the owner or the scientist, oldest first."""
+        reads = [ReadEvents(("Agreements",), "Requested", {role: account}) for role in ("owner", "scientist")]
+        events = {event.args["id"]: event for requested in self.chain.events_many(reads) for event in requested}
+        self._requests |= events
+        return sorted(events, key=lambda id: (events[id].block, events[id].log_index))
+
     def _await_seed(self, id: AgreementId) -> None:
         """Wait until the seed block, where there is one, has a successor."""
         if seed_block := self.chain.call("Agreements", "agreement", id, block="latest")["seedBlock"]:

@@ -20,10 +20,6 @@ if TYPE_CHECKING:
     from fitchain.pod.values.leaf import OpenedLeaf  # its numpy would be waited for by `fitchain --help`
 
 
-LEAST_STAKE_IN_FEES, MOST_STAKE_IN_FEES = 10, 20
-"""What the stake of a seat may be, in fees of a seat (contracts/Agreements.sol)."""
-
-
 class State(IntEnum):
     """Where an agreement stands (protocol section 8)."""
 

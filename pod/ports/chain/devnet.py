@@ -9,7 +9,7 @@ folder holds
     chain.json           the chain itself, written every few seconds and at the end: a restart goes
                          on with it
     anvil.log            what the node says
-    deployments/31337.json
+    deployments/         where the contracts stand, and what a block explorer is given
     store/               the store that its pods share
 """
 

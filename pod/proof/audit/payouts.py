@@ -194,7 +194,7 @@ AUDITED: Mapping[Outcome, Payout] = MappingProxyType(
 DISPUTED: Mapping[Outcome, Payout] = MappingProxyType(
     {
         **AUDITED,
-        # The model is out already and nobody has won, so that emptying a jury gains half a price at most.
+        # The model is out and nobody has won: emptying a jury gains half a price at most.
         Outcome.INCONCLUSIVE: Payout(Goes.HALVED, Goes.OWNER, Goes.SCIENTIST),
     }
 )

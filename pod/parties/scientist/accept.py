@@ -1,0 +1,30 @@
+"""Accepting a result, as its scientist: after its certificate was checked the owner is paid, or
+after a release the verifiers are."""
+
+from __future__ import annotations
+
+from fitchain.pod.jobs.home import Home
+from fitchain.pod.parties.scientist.audit import accept_release
+from fitchain.pod.parties.scientist.complaint import RESULTS
+from fitchain.pod.parties.scientist.receive import fetch_model
+from fitchain.pod.values.errors import Unusable
+from fitchain.pod.values.ids import AgreementId, AuditRef
+
+
+def accept_result(home: Home, id: AgreementId) -> None:
+    """Accept a result after checking it: without verifiers the price goes to the owner; after an
+    audit that matched, the verifiers are paid at once for what was released.
+
+    Raises:
+        Refuted: the certificate does not hold.
+        Unusable: there is no result to accept.
+    """
+    state = home.agreements.read(id).state
+    if state in RESULTS:
+        fetch_model(home, id)
+        receipt = home.agreements.accept_result(id)
+        home.journal.record(id, "result_accepted", once="", transaction=str(receipt.transaction), gas=receipt.gas_used)
+    elif home.audits.read(AuditRef(id)).phase.releasing:
+        accept_release(home, id)
+    else:
+        raise Unusable(f"the job {id} is {state.name.lower()}: there is no result to accept now")
