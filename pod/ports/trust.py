@@ -252,10 +252,11 @@ def look_at_panels(chain: Chain, ids: Sequence[PanelId]) -> list[TrustedPanel]:
     if not ids:
         return []
     at = TrustedAt.now(chain)
-    return [_looked_at(at, id, panel) for id, panel in zip(ids, Registry(chain).panels_of(ids, at.block), strict=True)]
+    return [looked_at(at, id, panel) for id, panel in zip(ids, Registry(chain).panels_of(ids, at.block), strict=True)]
 
 
-def _looked_at(at: TrustedAt, id: PanelId, panel: PanelEntry | None) -> TrustedPanel:
+def looked_at(at: TrustedAt, id: PanelId, panel: PanelEntry | None) -> TrustedPanel:
+    """A panel that was read, to be trusted or not; raises as `look_at_panel`."""
     if panel is None:
         raise NotFound(f"no panel {id} was created in this deployment", "its creator knows its id")
     if len(panel.members) > MOST_MEMBERS:
