@@ -315,7 +315,6 @@ class Checked:
     weights: int
 
 
-# As many parameters as take part: the job, who trained, who asked, who knows neither, and two paths.
 def check(job: AgreementId, owner: Home, home: Home, stranger: Home, test: Path, result: Path) -> Checked:
     """Let a stranger verify the certificate, the scientist test the model, the owner replay
     segments where no panel judged: side by side."""
