@@ -149,7 +149,7 @@ def jury_of(verdict: Outcome, *votes: tuple[Outcome, bool], **changes: Any) -> J
 
 
 @pytest.mark.parametrize(
-    ("verdict", "votes", "known"),
+    ("verdict", "votes", "trusted"),
     [
         (MATCH, [(MATCH, True), (MATCH, True), (MISMATCH, False)], True),
         (MATCH, [(MATCH, True), (MATCH, False), (MATCH, False)], False),
@@ -164,15 +164,15 @@ def jury_of(verdict: Outcome, *votes: tuple[Outcome, bool], **changes: Any) -> J
     ],
 )
 def test_a_verdict_counts_where_a_quorum_of_all_seats_is_named(
-    verdict: Outcome, votes: list[tuple[Outcome, bool]], known: bool
+    verdict: Outcome, votes: list[tuple[Outcome, bool]], trusted: bool
 ) -> None:
-    assert jury_of(verdict, *votes).known is known
+    assert jury_of(verdict, *votes).trusted is trusted
 
 
 def test_equal_votes_are_equal_in_their_traces_too() -> None:
     jury = jury_of(MATCH, (MATCH, True), (MATCH, True), (MATCH, False))
     seats = (replace(jury.seats[0], trace=sha256(b"another")), *jury.seats[1:])
-    assert replace(jury, seats=seats).trusted_voices == 1 and not replace(jury, seats=seats).known
+    assert replace(jury, seats=seats).trusted_voices == 1 and not replace(jury, seats=seats).trusted
 
 
 def test_parties_among_those_who_vouch_are_seen() -> None:
@@ -570,7 +570,8 @@ def test_verify_asks_at_most_twelve_times_whatever_strangers_write(
     before = asked()
     interfere(12)
     assert asked() == before <= MOST_REQUESTS
-    # With the rule taken out, that questions nobody consented to are not read, each is one more event.
+    # With the rule taken out, that questions nobody consented to are not read, each is one more
+    # event.
     everything = Agreements(reader).events(job.id)
     assert len([event for event in everything if event.name == "AuditAsked"]) == 14
 

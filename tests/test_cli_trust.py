@@ -168,7 +168,7 @@ def test_json_tells_panel_seats_and_durations_in_the_fields_words(
 ) -> None:
     told = fitchain(checker, *verifying(vouched))[1]
     (audit,) = told["audits"]
-    assert (audit["ordinal"], audit["kind"], audit["verdict"], audit["known"]) == (0, "First", "Match", False)
+    assert (audit["ordinal"], audit["kind"], audit["verdict"], audit["trusted"]) == (0, "First", "Match", False)
     assert (audit["fee_per_seat"], audit["seat_stake"], audit["quorum"]) == ("1", "20", 2)
     assert (audit["panel"]["panel"], audit["panel"]["name"], audit["panel"]["size"]) == (str(panel), "neighbours", 5)
     assert (audit["panel"]["size_when_requested"], audit["panel"]["creator_party"]) == (5, None)
