@@ -30,6 +30,7 @@ from fitchain.cli import command
 from fitchain.cli.command import PlainGroup
 from fitchain.cli.commands import (
     coin,
+    consent,
     data,
     demo,
     deploy,
@@ -40,6 +41,7 @@ from fitchain.cli.commands import (
     panel,
     pod,
     proof,
+    reaudit,
     store,
     trust,
     verifier,
@@ -90,6 +92,8 @@ for group in (devnet, keys, coin, data, model, job, panel, verifier, trust, pod,
     app.add_typer(group.app)
 for single in (deploy, demo):
     single.register(app)
+consent.register(job.app)
+reaudit.register(proof.app)
 
 
 def main() -> None:

@@ -84,15 +84,15 @@ class Offer:
 class Forger:
     """An owner who ends a job at its first leaf by hand, and delivers what it likes.
 
-    The chain takes that where a group is anchored: a training may diverge at once. So every part of
-    the delivery can be forged without training anything.
+    The chain takes that: a training may diverge at once. So every part of the delivery can be
+    forged without training anything.
     """
 
     workshop: Workshop
     id: AgreementId
     recipe: Recipe
+    start: StateRoots
     transcript: Transcript
-    roots: StateRoots
     files: dict[str, bytes]
     secret: str
     key_of: AgreementId
@@ -109,26 +109,25 @@ class Forger:
         owner.agreements.begin(id, nonce)
         run, folder = owner.agreements.run_record(id), scientist.job_folder(id)
         recipe = Recipe.parse((folder / "recipe.json").read_bytes())
-        roots = StateRoots(recipe.initial_model, optimizer_root({}))
-        none = np.empty(0, np.uint64)
+        start = StateRoots(recipe.initial_model, optimizer_root({}))
         leaf = Leaf(
             index=0,
             step=0,
-            state=roots.digest,
-            records=records_digest(none),
+            state=start.digest,
+            records=records_digest(np.empty(0, np.uint64)),
             metrics=metrics_digest({}, leaf_salt(bytes(32), 0)),
             held_out=ZERO,
             previous=ZERO,
         )
         transcript = Transcript(run.ctx, run.seed, (leaf,))
-        signed, card = (owner.chain, owner.keys, id), workshop.dataset.card
-        certificate = issue(*signed, recipe, card, transcript, {0: roots}, folder / "initial.safetensors")
+        card, model = workshop.dataset.card, folder / "initial.safetensors"
+        certificate = issue(owner.chain, owner.keys, id, recipe, card, transcript, {0: start}, model)
         files = {
             "model.safetensors": (folder / "initial.safetensors").read_bytes(),
             "certificate.json": certificate,
         }
         secret, recipient = new_identity()
-        return cls(workshop, id, recipe, transcript, roots, files, secret, id, scientist.keys.recipient, recipient)
+        return cls(workshop, id, recipe, start, transcript, files, secret, id, scientist.keys.recipient, recipient)
 
     def anchor(self, note: Note) -> None:
         """Anchor the one leaf, with a note of one's own making."""
@@ -155,5 +154,6 @@ class Forger:
         """End the job on chain."""
         if not self.workshop.owner.home.agreements.run_record(self.id).anchors:
             self.anchor(self.note())
-        self.workshop.owner.home.agreements.diverge(self.id, self.transcript.ending(1, self.roots, weights, key))
+        ending = self.transcript.ending(1, self.start, weights, key)
+        self.workshop.owner.home.agreements.diverge(self.id, ending)
         return self.id

@@ -37,12 +37,13 @@ def forger(workshop: Workshop) -> Forger:
 
 def refused(workshop: Workshop, id: AgreementId, error: type[FitchainError], words: str) -> None:
     """The scientist's pod refuses the delivery, accepts nothing, and so does whoever accepts by
-    hand."""
+    hand; of what does not open the pod complains on chain, which moves no money."""
     home = workshop.scientist.home
     for act in (lambda: follow(home, id, True, workshop.scientist.say), lambda: accept_result(home, id)):
         with pytest.raises(error, match=words):
             act()
-    assert workshop.scientist.state(id) == State.DIVERGED
+    agreement = home.agreements.read(id)
+    assert (agreement.state, agreement.complained) == (State.DIVERGED, error is DeliveryUnopened)
     assert not home.journal.happened(id, "received")
     with pytest.raises(NotFound):
         delivery(home, id)

@@ -9,9 +9,11 @@ delivered and settled.
     explain   the same, step by step, for whoever disagrees
     evidence  what the verifiers of an ended job are shown
     answer    what an audit asks of the owner
+    asked     audits that others ask for again: consent, or silence
     pod       the loop that follows the chain
 """
 
+from fitchain.pod.parties.owner.asked import consent, refuse
 from fitchain.pod.parties.owner.data import DatasetOffer, RegisteredDataset, read_registered, register_dataset
 from fitchain.pod.parties.owner.explain import explain_training, has_training, kept_state_digests
 from fitchain.pod.parties.owner.pod import Owner, approve, reject
@@ -25,10 +27,12 @@ __all__ = [
     "Replay",
     "TrainingSession",
     "approve",
+    "consent",
     "explain_training",
     "has_training",
     "kept_state_digests",
     "read_registered",
+    "refuse",
     "register_dataset",
     "reject",
     "replay_job",

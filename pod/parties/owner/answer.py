@@ -25,6 +25,8 @@ from fitchain.pod.values.ids import AuditRef
 
 EVIDENCE_LEFT = (".evidence-*",)
 """Opened records that a killed process left behind; a replay by hand may be at work beside them."""
+EVIDENCE_FILES = "evidence-*.car"
+"""Sealed evidence for people to hand over."""
 
 
 def answer_audit(home: Home, turns: Turns, ref: AuditRef) -> str:

@@ -18,7 +18,7 @@ from fitchain.pod.jobs.worker import recompute
 from fitchain.pod.parties.owner.data import read_with_leaves, registration_key
 from fitchain.pod.parties.owner.replay import link_training
 from fitchain.pod.parties.owner.run import IDENTITY, prepare
-from fitchain.pod.ports.agreement import Audit
+from fitchain.pod.ports.agreement import Audit, RunRecord
 from fitchain.pod.ports.store import Cid, Store
 from fitchain.pod.proof.audit.chain_record import ChainRecord, read_chain_record
 from fitchain.pod.proof.audit.evidence import FOLDER_BYTES, write_evidence
@@ -67,7 +67,7 @@ def build_evidence(home: Home, store: Store, audit: Audit, recipients: Sequence[
         return send_folder(store, plain, names, recipients)
 
 
-def read_transcript(folder: Path, chain_record: ChainRecord) -> tuple[Checkpoint, ...]:
+def read_transcript(folder: Path, chain_record: ChainRecord | RunRecord) -> tuple[Checkpoint, ...]:
     """Read a job folder's checkpoints, which must be those whose root the chain has.
 
     Raises:

@@ -11,6 +11,7 @@ owner its bond is a concern, for a person to say yes to.
 
 from __future__ import annotations
 
+import json
 import shutil
 from functools import partial
 from pathlib import Path
@@ -30,7 +31,7 @@ from fitchain.pod.proof.audit.disclosure import disclosure
 from fitchain.pod.values.digest import sha256
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused, require_equal
 from fitchain.pod.values.graph import LIMITS, Graph
-from fitchain.pod.values.ids import WHOLE_POOL
+from fitchain.pod.values.ids import WHOLE_POOL, AuditRef, DatasetId
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import RECIPE_BYTES
 from fitchain.pod.values.state import byte_count, model_root, read_safetensors
@@ -40,6 +41,8 @@ OFFER_LIMIT_BYTES, OFFER_LIMIT_S = 4 << 30, 3600
 RECIPIENT, DISCLOSED, TRAINING_S = "recipient", "disclosed", "training_s"
 """Facts of a job in the journal: to whom is sealed, how many records an audit may open, how many
 seconds its training takes by its rehearsal."""
+DISCLOSED_AGAIN = "disclosed/again"
+"""Likewise, how many records each audit may open that was asked for again, by its ordinal."""
 WINDOW_SHARE = 0.5
 """How much of the training window a rehearsal may foretell before a person is asked."""
 STATE_MODELS, DISK_SHARE = 3, 0.5
@@ -227,17 +230,24 @@ def check_terms(home: Home, agreement: Agreement, recipe: Recipe, graph: Graph) 
 def _disclosure(home: Home, agreement: Agreement, recipe: Recipe) -> Disclosure:
     """What an audit of the job would open at most, besides what other jobs on the dataset have
     agreed to open."""
-    opened = disclosure(agreement.terms.audit, recipe, _opened(home, agreement))
+    before = opened_before(home, agreement.terms.dataset, AuditRef(agreement.id))
+    opened = disclosure(agreement.terms.audit, recipe, before)
     home.journal.keep_fact(agreement.id, DISCLOSED, str(opened.records))
     return opened
 
 
-def _opened(home: Home, agreement: Agreement) -> int:
-    """How many records audits of other accepted jobs on the dataset may open, or have opened."""
-    calls = home.agreements
-    others = [id for id in calls.list(owner=home.keys.address) if id != agreement.id]
-    agreed = {id: home.journal.fact(id, DISCLOSED) for id in others if home.journal.happened(id, "accepted")}
-    return sum(int(count or 0) for id, count in agreed.items() if calls.terms(id).dataset == agreement.terms.dataset)
+def opened_before(home: Home, dataset: DatasetId, besides: AuditRef) -> int:
+    """How many records of a dataset all other audits of accepted jobs may open, or have opened,
+    those among them that were asked for again."""
+    calls, total = home.agreements, 0
+    for id in calls.list(owner=home.keys.address):
+        if not home.journal.happened(id, "accepted") or calls.terms(id).dataset != dataset:
+            continue
+        opened = {0: int(home.journal.fact(id, DISCLOSED) or 0)}
+        again = json.loads(home.journal.fact(id, DISCLOSED_AGAIN) or "{}")
+        opened |= {int(ordinal): records for ordinal, records in again.items()}
+        total += sum(records for ordinal, records in opened.items() if AuditRef(id, ordinal) != besides)
+    return total
 
 
 def _read(path: Path, limit_bytes: int) -> bytes:

@@ -10,7 +10,8 @@ costs no more than the step it was in.
     Trained     settle, once the scientist's silence has lasted long enough
     Auditing    draw, give evidence for each vote, release the job's identity after a match
     ended       go on with a release, until its window is over; then, once no reorganisation of the
-                chain can undo the end, clear away what must not outlive the job
+                chain can undo the end, clear away what must not outlive the job; consent to audits
+                that others ask for, and answer them
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from fitchain.pod.jobs.exchange import send_refusal
 from fitchain.pod.jobs.home import Home, sweep
 from fitchain.pod.jobs.retry import RETRY_S, Log, RetryPolicy
 from fitchain.pod.jobs.turns import TURN_S, Turns, describe_verdict
-from fitchain.pod.parties.owner.answer import EVIDENCE_LEFT, answer_audit
+from fitchain.pod.parties.owner.answer import EVIDENCE_FILES, EVIDENCE_LEFT, answer_audit
+from fitchain.pod.parties.owner.asked import AskedAudits
 from fitchain.pod.parties.owner.data import read_registered
 from fitchain.pod.parties.owner.examine import dataset_of, examine
 from fitchain.pod.parties.owner.run import (
@@ -54,7 +56,7 @@ from fitchain.pod.values.errors import (
     StoreUnusable,
     Unusable,
 )
-from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId, AuditRef
+from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId, AuditRef, Subject
 
 LOOK_S = 0.2
 NOT_NOW = (ChainUnusable, StoreUnusable, NotFound)
@@ -126,7 +128,8 @@ class Owner:
         self.final_blocks = final_blocks
         self._retry = RetryPolicy(home, log, retry_s)
         self._stop = threading.Event()
-        self._busy: dict[AgreementId, Future[None]] = {}
+        self._asked = AskedAudits(home, self._turns, log)
+        self._busy: dict[Subject, Future[None]] = {}
         self._over: set[AgreementId] = set()
         self._kept: dict[AgreementId, int] = {}
         self._begun: set[AgreementId] = set()
@@ -166,7 +169,8 @@ class Owner:
     def _look(self, pools: dict[State, ThreadPoolExecutor]) -> None:
         """Give every agreement that has not ended to whoever takes it on."""
         calls = self.home.agreements
-        open_ids = [id for id in calls.list(owner=self.home.keys.address) if id not in self._over and self._free(id)]
+        own = calls.list(owner=self.home.keys.address)
+        open_ids = [id for id in own if id not in self._over and self._free(id)]
         now = self.home.chain.block("latest").timestamp
         for id in [id for id, until in self._kept.items() if now > until]:
             self._attempt(id, partial(self._release_objects, id))
@@ -176,14 +180,17 @@ class Owner:
                 self._busy[agreement.id] = pools[agreement.state].submit(act)
             else:
                 act()
+        for ref in [ref for ref in self._asked.look(set(own)) if self._free(ref)]:
+            answer = partial(self._attempt, ref, partial(self._asked.act, ref))
+            self._busy[ref] = pools[State.AUDITING].submit(answer)
 
-    def _free(self, id: AgreementId) -> bool:
-        """Whether nobody is at work for a job, and nothing puts it off."""
-        return (id not in self._busy or self._busy[id].done()) and self._retry.due(id)
+    def _free(self, subject: Subject) -> bool:
+        """Whether nobody is at work for a job or an audit, and nothing puts it off."""
+        return (subject not in self._busy or self._busy[subject].done()) and self._retry.due(subject)
 
-    def _attempt(self, id: AgreementId, act: Callable[[], None]) -> None:
+    def _attempt(self, subject: Subject, act: Callable[[], None]) -> None:
         if not self._stop.is_set():  # what waited for its turn when the pod was asked to stop waits on
-            self._retry.attempt(id, act)
+            self._retry.attempt(subject, act)
 
     def _advance(self, agreement: Agreement, now: int) -> None:
         """Take an agreement from where it stands to its next state.
@@ -308,7 +315,7 @@ class Owner:
         folder = home.job_folder(id)
         for name in (RECORDS, IDENTITY):
             (folder / name).unlink(missing_ok=True)
-        sweep(folder, EVIDENCE_LEFT)
+        sweep(folder, (*EVIDENCE_LEFT, EVIDENCE_FILES))
         if not self.keep_states:
             shutil.rmtree(folder / "states", ignore_errors=True)
             sweep(folder, (SET_ASIDE,))
