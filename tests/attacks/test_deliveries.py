@@ -15,9 +15,9 @@ from fitchain.pod.values.digest import sha256
 from fitchain.pod.values.errors import (
     AccessRefused,
     ClaimMismatch,
+    DeliveryUnopened,
     DigestMismatch,
     FitchainError,
-    InputRefused,
     NotFound,
     Refuted,
 )
@@ -34,12 +34,13 @@ def forger(workshop: Workshop) -> Forger:
 
 def refused(workshop: Workshop, id: AgreementId, error: type[FitchainError], words: str) -> None:
     """The scientist's pod refuses the delivery, accepts nothing, and so does whoever accepts by
-    hand."""
+    hand; of what does not open the pod complains on chain, which moves no money."""
     home = workshop.scientist.home
     for act in (lambda: follow(home, id, True, workshop.scientist.say), lambda: accept_result(home, id)):
         with pytest.raises(error, match=words):
             act()
-    assert workshop.scientist.state(id) == State.DIVERGED
+    agreement = home.agreements.read(id)
+    assert (agreement.state, agreement.complained) == (State.DIVERGED, error is DeliveryUnopened)
     assert not home.journal.happened(id, "received")
     with pytest.raises(NotFound):
         delivery(home, id)
@@ -73,33 +74,33 @@ def test_replayed_certificate_of_an_earlier_job_is_refuted(workshop: Workshop, f
 
 def test_key_of_another_job_is_refused(workshop: Workshop, forger: Forger) -> None:
     forger.key_of = AgreementId(sha256(b"another job"))
-    refused(workshop, forger.deliver(), InputRefused, "is the key of")
+    refused(workshop, forger.deliver(), DeliveryUnopened, "is the key of")
 
 
 def test_key_sealed_to_somebody_else_is_refused(workshop: Workshop, forger: Forger) -> None:
     forger.key_for = new_identity()[1]
-    refused(workshop, forger.deliver(), AccessRefused, "sealed")
+    refused(workshop, forger.deliver(), DeliveryUnopened, "sealed")
 
 
 def test_delivery_sealed_to_somebody_else_is_refused(workshop: Workshop, forger: Forger) -> None:
     forger.delivery_for = new_identity()[1]
-    refused(workshop, forger.deliver(), AccessRefused, "does not open")
+    refused(workshop, forger.deliver(), DeliveryUnopened, "does not open")
 
 
 def test_delivery_with_more_in_it_is_refused(workshop: Workshop, forger: Forger) -> None:
     forger.files["setup.py"] = b"print('run me')"
-    refused(workshop, forger.deliver(), InputRefused, "should hold")
+    refused(workshop, forger.deliver(), DeliveryUnopened, "should hold")
 
 
 def test_delivery_without_its_certificate_is_refused(workshop: Workshop, forger: Forger) -> None:
     del forger.files["certificate.json"]
-    refused(workshop, forger.deliver(), InputRefused, "should hold")
+    refused(workshop, forger.deliver(), DeliveryUnopened, "should hold")
 
 
 def test_delivery_that_is_a_plain_file_is_refused(workshop: Workshop, forger: Forger) -> None:
     store = workshop.owner.home.store
     key = send_key(store, forger.id, forger.secret, forger.key_for)
-    refused(workshop, forger.end(store.add(b"a file"), key), InputRefused, "is a file and not a folder")
+    refused(workshop, forger.end(store.add(b"a file"), key), DeliveryUnopened, "is a file and not a folder")
 
 
 def test_note_of_another_job_is_refuted_and_keeps_the_result_from_being_accepted_unasked(

@@ -104,7 +104,7 @@ def test_weights_of_another_shape_than_the_graph_says_are_declined(workshop: Wor
     root = model_root(tensors)
     model = offer.home.registry.register_model(offer.recipe.graph, root)
     offer.files["initial.safetensors"] = path.read_bytes()
-    offer.terms = replace(offer.terms, model=model)
+    offer.terms = replace(offer.terms, model=model, model_root=root)
     assert name in declined(workshop, offer.with_recipe(initial_model=root).send())
 
 
