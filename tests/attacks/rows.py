@@ -101,7 +101,7 @@ ATTACKS = (
     Attack(
         "other data",
         "one cell of one record changed before training",
-        segments(REPLAY, (0, 1, 2, 4), "Mismatch: "),
+        segments(REPLAY, (0, 1, 2, 4, 5), "Mismatch: "),
         owners.other_data,
     ),
     Attack(
@@ -174,7 +174,7 @@ ATTACKS = (
     Attack(
         "forged record opening",
         "a cell changed in the evidence",
-        segments(CHECKS, (0, 1, 2, 4), "Mismatch: record 3 leads to the dataset root"),
+        segments(CHECKS, (0, 1, 2, 4, 5), "Mismatch: record 3 leads to the dataset root"),
         of_the_evidence(partial(cheats.forged_opening, index=3)),
     ),
     Attack(
