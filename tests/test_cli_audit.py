@@ -327,7 +327,7 @@ def test_verifiers_pod_says_what_it_lacks_and_stops_cleanly(
     command = [sys.executable, "-m", "fitchain.cli", "pod", "verifier"]
     with subprocess.Popen(command, cwd=ROOT, env=variables, stderr=subprocess.PIPE, text=True) as pod:
         assert pod.stderr is not None
-        assert "see fitchain verifier stake" in pod.stderr.readline()
+        assert "it never staked: fitchain verifier stake" in pod.stderr.readline()
         assert "Ctrl-C stops" in pod.stderr.readline()
         pod.send_signal(signal.SIGTERM)
         assert pod.wait(LIMIT_S) == 0, pod.stderr.read()

@@ -167,14 +167,13 @@ def play(
         follower.until(lambda: owner.agreements.read(job).state >= State.TRAINED)
         progress.done(describe_training(reader.read()))
 
-        cheat = None
+        cheat, seating_again = None, None
         if terms is not None:
             progress.next("verifiers", "training drawn segments again")
             cheat = audit.Cheat(sides["cheat"], homes["cheat"], run, stack)
             offered = offer(homes["cheat"], sample, panels)
             cheat.tempt(offered, lambda dataset: ask(scientist, dataset, model, which, terms))
-            if stranger is not None:
-                beside.submit(stranger.seat_verifiers)
+            seating_again = beside.submit(stranger.seat_verifiers) if stranger else None
             follower.until(lambda: owner.agreements.read(job).state.ended)
             progress.done(audit.describe_audit(scientist, job))
 
@@ -195,8 +194,9 @@ def play(
         progress.done(describe_checks(checked))
 
         again = None
-        if stranger is not None:
+        if stranger is not None and seating_again is not None:
             progress.next("stranger", "having the job audited again by verifiers of its own")
+            seating_again.result()
             again = stranger.audit_again(job, checked.model, checked.certificate)
             progress.done(again.describe())
 
@@ -315,7 +315,6 @@ class Checked:
     weights: int
 
 
-# As many parameters as take part: the job, who trained, who asked, who knows neither, and two paths.
 def check(job: AgreementId, owner: Home, home: Home, stranger: Home, test: Path, result: Path) -> Checked:
     """Let a stranger verify the certificate, the scientist test the model, the owner replay
     segments where no panel judged: side by side."""

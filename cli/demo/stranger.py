@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from fitchain.cli.demo.audit import DRAWN, SEATS, WINDOW_S, create_panel, take_places
+from fitchain.cli.demo.audit import DRAWN, FEE, SEATS, WINDOW_S, create_panel, take_places
 from fitchain.cli.demo.parties import RunningCommand, Side
 from fitchain.cli.views.amounts import format_fit
 from fitchain.pod.jobs.audit_status import drawn_segments
@@ -102,9 +102,9 @@ class Stranger:
                 str(SEATS),
                 "--segments",
                 str(DRAWN),
-                "--mode",
-                "sampled",
-                "--audit-window",
+                "--fee",
+                format_fit(FEE),
+                "--window",
                 f"{WINDOW_S}s",
             )
             RunningCommand(self.side, "proof", "reaudit", str(job), "--panel", str(self.panel), *how).result()

@@ -21,12 +21,15 @@ from typing import Any
 
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import Journal
+from fitchain.pod.jobs.turns import Turns
+from fitchain.pod.parties.asker import Question, ask_again, follow, terms_of
 from fitchain.pod.parties.owner import Owner
 from fitchain.pod.parties.scientist import Scientist
 from fitchain.pod.parties.verifier import Verifier
 from fitchain.pod.ports import settings
 from fitchain.pod.ports.chain import Chain
-from fitchain.pod.values.ids import AgreementId
+from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.ids import AgreementId, PanelId
 from tests.chain_fixtures import PASSPHRASE
 
 
@@ -50,6 +53,28 @@ def killable(call: str, place: int | None, made: Callable[..., Any], point: str)
     return called
 
 
+QUESTION = "question.json"
+"""In an asker's home: the agreement and the panel that it asks about."""
+
+
+class Asker:
+    """Whoever asks for another audit, as its command goes on until it is stopped."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+
+    def run(self, stop: threading.Event) -> None:
+        """Ask, unless that is done, and follow."""
+        words = json.loads((self.home.settings.home / QUESTION).read_text())
+        id = AgreementId(Digest.parse(words["agreement"]))
+        question = Question(PanelId(Digest.parse(words["panel"])), verifiers=1, drawn_segments=1, window=3600)
+        turns, ref = Turns(self.home, 0), ask_again(self.home, id, terms_of(self.home, id, question), 3600)
+        while not stop.wait(0.2):
+            if follow(self.home, turns, ref, lambda text: say(id, text)).over:
+                self.home.journal.record(ref, "over", once="")
+                stop.wait()
+
+
 def main(order: dict[str, str]) -> None:
     """Run the pod until it is killed, or asked to stop."""
     point, stop = order["point"], threading.Event()
@@ -65,10 +90,11 @@ def main(order: dict[str, str]) -> None:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     chosen = settings.load(home=Path(order["home"]), devnet=Path(order["devnet"]), environ={})
     with Home.open(chosen, lambda: PASSPHRASE) as home:
-        pods: dict[str, Callable[[], Owner | Scientist | Verifier]] = {
-            "owner": lambda: Owner(home, say, retry_s=0.2, turn_s=0),
+        pods: dict[str, Callable[[], Owner | Scientist | Verifier | Asker]] = {
+            "owner": lambda: Owner(home, say, retry_s=0.2, turn_s=0, final_blocks=2),
             "scientist": lambda: Scientist(home, True, say, retry_s=0.2),
-            "verifier": lambda: Verifier(home, say, retry_s=0.2),
+            "verifier": lambda: Verifier(home, say, retry_s=0.2, final_blocks=2),
+            "asker": lambda: Asker(home),
         }
         pods[order["role"]]().run(stop)
 

@@ -8,6 +8,8 @@ upon which each seat of the Match releases what it kept.
 
 from __future__ import annotations
 
+from typing import Any
+
 from fitchain.pod.jobs.asker import asker_nonce
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.retry import Log
@@ -75,14 +77,19 @@ def _judge_release(home: Home, audit: Audit, auto_accept: bool, log: Log) -> Non
 
 
 def _complain(home: Home, audit: Audit, reason: str, log: Log) -> bool:
-    """Say on chain, once an audit, that what was released does not open the delivery."""
-    if audit.complained:
+    """Say on chain, once an audit, that what was released does not open the delivery.
+
+    Returns:
+        whether the history did not have it yet.
+    """
+    sent: dict[str, Any] = {}
+    if not audit.complained:
+        receipt = send(home, audit, home.audits.complain)
+        if receipt is None:
+            return False
+        sent = {"transaction": str(receipt.transaction), "gas": receipt.gas_used}
+    if not home.journal.record(audit.id, "complained", once="", reason=reason, **sent):
         return False
-    receipt = send(home, audit, home.audits.complain)
-    if receipt is None:
-        return False
-    body = {"reason": reason, "transaction": str(receipt.transaction), "gas": receipt.gas_used}
-    home.journal.record(audit.id, "complained", once="", **body)
     log(audit.id, f"complained, so that each verifier of the match releases the key: {reason}")
     return True
 

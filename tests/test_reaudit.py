@@ -1,0 +1,173 @@
+"""Audits asked for again, with real pods: the owner's consent or silence, the draw by the asker's
+nonce, evidence without the job's identity, and money that is paid once and comes back."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from fitchain.pod.jobs.turns import Turns
+from fitchain.pod.parties import asker
+from fitchain.pod.parties.asker import Answer, Question, QuestionState
+from fitchain.pod.parties.owner import consent, refuse
+from fitchain.pod.parties.owner.examine import DISCLOSED_AGAIN
+from fitchain.pod.ports.agreement import AuditKind, Outcome, Phase, State
+from fitchain.pod.values.audit_mode import AuditMode
+from fitchain.pod.values.errors import InputRefused, NotFound, Unusable
+from fitchain.pod.values.ids import WHOLE_POOL, AgreementId, AuditRef, PanelId
+from tests.audited_workshop import FEE, AuditedWorkshop, panel_of
+from tests.limits import LIMIT_S
+from tests.pods import HOUR_S, Party, owner_runs, scientist_runs, verifier_runs
+
+PassTime = Callable[[int], None]
+FEES = 3 * FEE
+
+
+@dataclass(frozen=True)
+class Again:
+    """A settled job, and a stranger who wants it audited again."""
+
+    audited: AuditedWorkshop
+    id: AgreementId
+    stranger: Party
+    own_panel: PanelId
+
+    @property
+    def owner(self) -> Party:
+        return self.audited.workshop.owner
+
+    def question(self, panel: PanelId, drawn: int = 1) -> AuditRef:
+        """Ask; which audit it is. The same question that is open is not asked again."""
+        home = self.stranger.home
+        asked = Question(panel, drawn_segments=drawn, fee_per_seat=FEE, window=HOUR_S)
+        return asker.ask_again(home, self.id, asker.terms_of(home, self.id, asked), HOUR_S)
+
+    def follow(self, ref: AuditRef, until: Callable[[Answer], bool]) -> Answer:
+        """Follow a question as its command does."""
+        deadline, turns = time.monotonic() + LIMIT_S, Turns(self.stranger.home, 0)
+        while not until(answer := asker.follow(self.stranger.home, turns, ref, self.stranger.said.append)):
+            assert time.monotonic() < deadline, "\n".join([*self.owner.said[-8:], *self.stranger.said[-8:]])
+            time.sleep(0.1)
+        return answer
+
+    def told(self, ref: AuditRef, kind: str) -> bool:
+        """Whether the owner's history of an audit has a line of a kind."""
+        return self.owner.home.journal.happened(ref, kind)
+
+
+@pytest.fixture(scope="module")
+def again(audited: AuditedWorkshop, open_party: Callable[..., Party]) -> Again:
+    stranger, scientist = open_party("stranger"), audited.workshop.scientist
+    own_panel = panel_of(stranger.home.chain, "the stranger's own", list(audited.verifiers))
+    with owner_runs(audited.workshop.owner), scientist_runs(scientist):
+        id = audited.workshop.request()
+        audited.until(audited.workshop.owner.has(id, "wiped"))
+    return Again(audited, id, stranger, own_panel)
+
+
+def test_settled_job_is_audited_again_by_a_panel_that_the_policy_names(again: Again) -> None:
+    before, spent = again.audited.owed(), again.stranger.fit()
+    stakes = again.audited.stakes()
+    with owner_runs(again.owner), verifier_runs(*again.audited.verifiers):
+        ref = again.question(again.audited.panel)
+        assert again.question(again.audited.panel) == ref  # taken up again, and paid once
+        assert spent - again.stranger.fit() == FEES
+        answer = again.follow(ref, lambda answer: answer.over)
+        seated = again.audited.seated(again.id, ref.ordinal)
+        again.audited.until_wiped(again.id, *seated, ordinal=ref.ordinal)
+        again.audited.until(lambda: again.told(ref, "wiped"))
+    assert (answer.state, answer.verdict) == (QuestionState.CONCLUDED, Outcome.MATCH)
+    audit = again.audited.audit(again.id, ref.ordinal)
+    assert (audit.kind, audit.phase) == (AuditKind.AGAIN, Phase.CONCLUDED)
+    home = again.stranger.home
+    (drawn,) = [event for event in home.audits.events(ref) if event.name == "Drawn"]
+    receipt = home.chain.receipt(drawn.transaction)
+    assert receipt is not None and receipt.sender == again.stranger.address
+    assert home.agreements.read(again.id).state is State.SETTLED
+    assert (again.audited.owed(), again.audited.lost_since(stakes)) == (before, {})
+    assert spent - again.stranger.fit() == FEES
+    assert not list(again.owner.home.audit_folder(ref).iterdir())
+    counted = json.loads(again.owner.home.journal.fact(again.id, DISCLOSED_AGAIN) or "")
+    assert counted[str(ref.ordinal)] > 0  # of the records that audits of the dataset may open
+    second = again.question(again.audited.panel)  # there is a verdict: the same question is another now
+    assert second.ordinal == ref.ordinal + 1
+
+
+@pytest.mark.long
+def test_panel_that_the_policy_does_not_name_needs_a_person(again: Again) -> None:
+    with owner_runs(again.owner):
+        ref = again.question(again.own_panel)
+        again.audited.until(lambda: again.told(ref, "consent_needed"))
+        why = again.owner.home.journal.last(ref, "consent_needed").body
+        assert why["why"] == ["its verifiers are drawn from whom the policy does not name"]
+        assert "the stranger's own" in why["panel"] and why["asker"] == again.stranger.address
+        consent(again.owner.home, ref)
+        answer = again.follow(ref, lambda answer: answer.phase is Phase.JOINING)
+    assert answer.asked.consented
+    with pytest.raises(Unusable, match="consented to already"):
+        refuse(again.owner.home, ref)
+
+
+@pytest.mark.long
+def test_silence_gives_the_fees_back(again: Again, pass_time: PassTime) -> None:
+    spent = again.stranger.fit()
+    with owner_runs(again.owner):
+        ref = again.question(again.own_panel, drawn=2)
+        again.audited.until(lambda: again.told(ref, "consent_needed"))
+        refuse(again.owner.home, ref)
+        pass_time(HOUR_S + 2)
+        answer = again.follow(ref, lambda answer: answer.asked.taken_back)
+        again.audited.until(lambda: again.told(ref, "unanswered"))
+    assert answer.state is QuestionState.UNANSWERED
+    assert again.stranger.fit() == spent
+
+
+@pytest.mark.long
+def test_interrupted_question_is_sent_with_the_nonce_that_was_written_down(again: Again) -> None:
+    home = again.stranger.home
+    asked = Question(again.own_panel, drawn_segments=3, fee_per_seat=FEE, window=HOUR_S)
+    terms = asker.terms_of(home, again.id, asked)
+    send, home.agreements.ask_again = home.agreements.ask_again, interrupted  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        asker.ask_again(home, again.id, terms)
+    written = home.journal.fact(again.id, asker._last(terms))
+    home.agreements.ask_again = send  # type: ignore[method-assign]
+    ref = asker.ask_again(home, again.id, terms)
+    assert str(home.agreements.asked_audit(ref).nonce_commitment) == written
+    with pytest.raises(NotFound, match="the journal does not know the question"):
+        asker.nonce_of(again.owner.home, home.agreements.asked_audit(ref))
+
+
+def interrupted(*args: object) -> AuditRef:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.long
+def test_owner_whose_records_are_gone_cannot_consent(again: Again, table_path: Path) -> None:
+    aside = table_path.with_suffix(".aside")
+    shutil.move(table_path, aside)
+    try:
+        with owner_runs(again.owner):
+            ref = again.question(again.audited.panel, drawn=2)
+            again.audited.until(lambda: again.told(ref, "cannot_consent"))
+            assert str(table_path) in again.owner.home.journal.last(ref, "cannot_consent").body["reason"]
+    finally:
+        shutil.move(aside, table_path)
+
+
+def test_question_that_makes_no_sense_is_never_asked(again: Again, open_party: Callable[..., Party]) -> None:
+    home = again.stranger.home
+    for question, error, match in (
+        (Question(WHOLE_POOL), InputRefused, "shows records to a panel, and none is named"),
+        (Question(again.own_panel, verifiers=4), InputRefused, "an odd number of seats, not 4"),
+        (Question(again.own_panel, fee_per_seat=1), InputRefused, "a seat earns at least"),
+        (Question(WHOLE_POOL, mode=AuditMode.OPEN), Unusable, "0 of those who stand there could be drawn"),
+    ):
+        with pytest.raises(error, match=match):
+            asker.terms_of(home, again.id, question)
