@@ -75,14 +75,14 @@ def audited_segments(seed: Digest, count: int, delivered: int, diverged: bool, d
     always = always_audited(count, delivered, diverged)
     inner = [segment for segment in always if segment < count - 1]
     others = count - 1 - len(inner)
-    places = permutation_end(others, min(drawn, others), keyed_draws(tagged(CHALLENGE_TAG, seed)))
-    return tuple(sorted((*always, *(_beside(inner, place) for place in places))))
+    offsets = permutation_end(others, min(drawn, others), keyed_draws(tagged(CHALLENGE_TAG, seed)))
+    return tuple(sorted((*always, *(_beside(inner, offset) for offset in offsets))))
 
 
-def _beside(always: Sequence[int], place: int) -> int:
-    """The segment at a place among those that are not in `always`, which rises: a training may have
-    too many segments to list them."""
+def _beside(always: Sequence[int], offset: int) -> int:
+    """The segment at an offset among those that are not in `always`, which rises: a training may
+    have too many segments to list them."""
     for segment in always:
-        if place >= segment:
-            place += 1
-    return place
+        if offset >= segment:
+            offset += 1
+    return offset
