@@ -265,8 +265,8 @@ def diverged(asked: Workshop, workshop: Workshop) -> AgreementId:
     dataset = workshop.dataset
     line = publish_model(scientist.home, module_file(scientist.home.settings.home), dataset.id, name="Line")
     with owner_runs(owner), scientist_runs(scientist, auto_accept=False):
-        overrides = EXPLODING | {"group_leaves": 1}
-        id = asked.request(dataset=dataset.id, model=line.id, recipe_overrides=overrides, bond=2 * PRICE)
+        recipe = EXPLODING | {"group_leaves": 1}
+        id = asked.request(dataset=dataset.id, model=line.id, recipe_overrides=recipe, bond=2 * PRICE)
         asked.until(owner.has(id, "approval_needed"))
         scientist.home.registry.update_pod("age1nobody")
         approve(owner.home, id)
