@@ -415,7 +415,7 @@ def test_what_was_trained_under_another_seed_is_set_aside(done: Done, tmp_path: 
 
 def test_accepted_job_begins_while_another_request_is_rehearsed(asked: Workshop, workshop: Workshop) -> None:
     owner = asked.owner
-    slow = RECIPE | {"steps": 60_000, "segment_steps": 15_000}
+    slow = RECIPE | {"steps": 16_000, "segment_steps": 4_000}
     with owner_runs(owner):
         id = asked.request()
         asked.until(owner.has(id, "approval_needed"))
