@@ -30,7 +30,7 @@ from fitchain.pod.ports.chain import Chain, devnet
 from fitchain.pod.ports.chain.abi import interface
 from fitchain.pod.proof.certificate import Verdict, verify
 from fitchain.pod.proof.transcript import Transcript
-from fitchain.pod.values.digest import sha256
+from fitchain.pod.values.digest import sha256, tree_root
 from fitchain.pod.values.errors import AccessRefused, DatasetChanged, Reverted, Unusable
 from fitchain.pod.values.ids import AgreementId
 from tests.chain_fixtures import Devnet
@@ -259,12 +259,14 @@ def test_states_are_wiped_where_they_are_not_kept(workshop: Workshop, pair: tupl
 
 @pytest.fixture(scope="module")
 def diverged(asked: Workshop, workshop: Workshop) -> AgreementId:
-    """A job whose rate explodes, and whose scientist makes its registered recipient unusable."""
+    """A job whose rate explodes, and whose scientist makes its registered recipient unusable. An
+    anchor covers one leaf, so that its last leaf is the last of a group."""
     owner, scientist = asked.owner, asked.scientist
     dataset = workshop.dataset
     line = publish_model(scientist.home, module_file(scientist.home.settings.home), dataset.id, name="Line")
     with owner_runs(owner), scientist_runs(scientist, auto_accept=False):
-        id = asked.request(dataset=dataset.id, model=line.id, recipe_overrides=EXPLODING, bond=2 * PRICE)
+        recipe = EXPLODING | {"group_leaves": 1}
+        id = asked.request(dataset=dataset.id, model=line.id, recipe_overrides=recipe, bond=2 * PRICE)
         asked.until(owner.has(id, "approval_needed"))
         scientist.home.registry.update_pod("age1nobody")
         approve(owner.home, id)
@@ -285,6 +287,17 @@ def test_divergence_ends_at_the_last_finite_leaf(asked: Workshop, diverged: Agre
     assert agreement.steps_done < 12
     assert agreement.steps_done == 2 * (asked.owner.home.agreements.run_record(diverged).count - 1)
     assert asked.owner.told(diverged, "diverged")["reason"]
+
+
+def test_divergence_after_a_whole_group_ends_in_an_anchored_unsalted_leaf(
+    asked: Workshop, diverged: AgreementId
+) -> None:
+    run = asked.owner.home.agreements.run_record(diverged)
+    *before, last = read_leaves(asked.owner.home.job_folder(diverged))
+    assert len(run.anchors) == run.count == len(before) + 1
+    assert last.opened.model == run.model_root
+    assert run.anchors[-1].root == tree_root([last.leaf.digest(run.ctx, run.seed)])
+    assert all(checkpoint.state_salt for checkpoint in before[1:])
 
 
 def test_scientist_opens_a_diverged_delivery_whose_certificate_holds(asked: Workshop, diverged: AgreementId) -> None:

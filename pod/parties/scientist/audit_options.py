@@ -52,8 +52,8 @@ class AuditOptions:
     Args:
         verifiers, segments, panel, mode: may stand in the recipe's table `audit` too; the options
             count.
-        fee_per_seat: what a seat earns, in base units; part of the terms alone, as are
-            the following.
+        fee_per_seat: what a seat earns, in base units; part of the terms alone, as are the
+            following.
         seat_stake: what a seat locks and can lose, in base units, 10 to 20 fees.
         counter_bond: what the scientist locks in a dispute besides the fees, in base units.
         window: seconds for each phase.
