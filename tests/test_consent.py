@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from fitchain.pod.jobs.turns import ASKER_RANK, FIX_BLOCKS, OWNER_RANK, SERVED_BLOCKS, Turns
+from fitchain.pod.jobs.turns import ASKER_RANK, OWNER_RANK, Turns
 from fitchain.pod.parties.verifier import ConsentPolicy
 from fitchain.pod.parties.verifier.consent import replayed_steps
 from fitchain.pod.ports.agreement import Audit, AuditKind, Outcome, Phase
@@ -16,7 +16,7 @@ from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.ids import WHOLE_POOL, AgreementId, AuditRef
 from tests.agreements import ASKER_NONCE, registered
 from tests.audit_scenario import FEE, TERMS, AuditScenario
-from tests.chain_fixtures import ETHER, Account
+from tests.chain_fixtures import Account
 from tests.pods import Party
 
 AUDIT = Audit(
@@ -41,7 +41,6 @@ AUDIT = Audit(
     exhausted=False,
     seats=(),
 )
-MINED_AT_ONCE = 250
 POOLED = replace(TERMS, panel=WHOLE_POOL, mode=AuditMode.OPEN)
 
 
@@ -112,29 +111,17 @@ def test_anybody_draws_after_the_askers_turn_by_rank(
     assert home.audits.read(ref).phase is Phase.JOINING
 
 
-@pytest.mark.long
 def test_hashes_are_kept_before_the_chain_forgets_them(
     other: AuditScenario, open_party: Callable[..., Party], mine: Callable[[int], None]
 ) -> None:
-    ref = AuditRef(other.ended(replace(TERMS, wait=7 * 86_400)))
-    home = open_party("anyone", wei=10 * ETHER).home
-    turns = Turns(home, 0)
-    mine(FIX_BLOCKS + 1)
+    ref = AuditRef(other.ended())
+    home = open_party("anyone").home
+    turns = Turns(home, 0, fix_blocks=20)
+    mine(21)
     assert turns.bring_on(home.audits.read(ref), OWNER_RANK)
     assert ZERO not in home.audits.fixed_hashes(ref)
-    mine(SERVED_BLOCKS)
     assert turns.bring_on(home.audits.read(ref), OWNER_RANK)
     assert home.audits.read(ref).phase is Phase.JOINING
-
-
-@pytest.mark.long
-def test_nothing_is_sent_for_a_draw_that_nobody_can_make_any_more(
-    other: AuditScenario, open_party: Callable[..., Party], mine: Callable[[int], None]
-) -> None:
-    ref = AuditRef(other.ended(replace(TERMS, wait=7 * 86_400)))
-    home = open_party("anyone").home
-    mine(SERVED_BLOCKS + home.chain.constants.turn_blocks + 1)
-    assert not Turns(home, 0).bring_on(home.audits.read(ref), OWNER_RANK)
 
 
 @pytest.fixture
@@ -142,8 +129,6 @@ def mine(scenario: AuditScenario) -> Callable[[int], None]:
     """Mines blocks, a second each."""
 
     def mined(count: int) -> None:
-        for first in range(0, count, MINED_AT_ONCE):
-            number = min(MINED_AT_ONCE, count - first)
-            scenario.reader.chain.node.request("anvil_mine", hex(number), "0x1")
+        scenario.reader.chain.node.request("anvil_mine", hex(count), "0x1")
 
     return mined
