@@ -194,8 +194,8 @@ def _open_question(home: Home, id: AgreementId, terms: AuditTerms) -> AuditRef |
     commitment = Digest.parse(written)
     for asked in home.agreements.asked_audits(id):
         if asked.nonce_commitment == commitment and asked.asker == home.keys.address:
-            told_before = home.journal.happened(asked.ref, ANSWERED)
-            return secrets.token_bytes(FRESH_BYTES) if told_before else asked.ref
+            was_described = home.journal.happened(asked.ref, ANSWERED)
+            return secrets.token_bytes(FRESH_BYTES) if was_described else asked.ref
     fresh = home.journal.fact(id, _kept(commitment))
     return secrets.token_bytes(FRESH_BYTES) if fresh is None else bytes.fromhex(fresh)
 
