@@ -216,12 +216,14 @@ def test_second_seat_of_a_verifier_with_stake_for_one_is_declined(
             audited.until_phase(id, Phase.JOINING)
         with verifier_runs(*audited.verifiers):
             audited.until(lambda: any(workshop.scientist.has(id, "release_accepted")() for id in ids))
-    declined = [party.told(id, "declined")["reason"] for id in ids for party in audited.verifiers if told_no(party, id)]
+    declined = [
+        party.told(id, "declined")["reason"] for id in ids for party in audited.verifiers if has_declined(party, id)
+    ]
     assert declined and all("FIT of its stake are free" in reason for reason in declined)
     assert audited.lost_since(stakes) == {}
 
 
-def told_no(party: Any, id: AgreementId) -> bool:
+def has_declined(party: Any, id: AgreementId) -> bool:
     return "declined" in party.kinds(id)
 
 

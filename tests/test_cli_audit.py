@@ -19,9 +19,10 @@ from fitchain.cli.views.amounts import parse_share
 from fitchain.cli.views.cost import percent, views
 from fitchain.cli.views.output import KeyValues
 from fitchain.pod.compute.dataset import Policy
-from fitchain.pod.parties.scientist import JobRequest, plan_audit, publish_model
+from fitchain.pod.parties.scientist import JobRequest, plan_audit, publish_model, request_job
 from fitchain.pod.ports.agreement import Audits, AuditTerms, Outcome, State
 from fitchain.pod.ports.registry import Role
+from fitchain.pod.ports.trust import distrust, look_at_panel, trust
 from fitchain.pod.proof.audit.diagnosis import StateDigests
 from fitchain.pod.proof.audit.plan import AuditPlan
 from fitchain.pod.values.audit_mode import AuditMode
@@ -36,12 +37,14 @@ from tests.limits import LIMIT_S
 from tests.pods import Workshop, module_file, offer_table, owner_runs
 
 ROOT = Path(__file__).parent.parent
+SOMEBODY, ANOTHER = "0x" + "1" * 40, "0x" + "2" * 40
 
 
 def ended(parties: Parties, terms: AuditTerms) -> AgreementId:
     """A training that has ended: eight segments."""
     id = parties.begun(audit=terms)
-    parties.by_owner.finish(id, ending(anchored(parties, id, 9), None if terms.verifiers else KEY))
+    made = anchored(parties, id, 9)
+    parties.by_owner.finish(id, ending(made, None if terms.verifiers else KEY))
     return id
 
 
@@ -54,11 +57,8 @@ def test_costs_are_told_before_anybody_signs(fitchain: Fitchain, parties: Partie
     code, told, _ = fitchain(parties.owner, "proof", "cost", *options, *sizes)
     assert code == 0
     assert (told["segments"], told["drawn_segments"], told["audited"], told["verifiers"]) == (25, 3, 5, 3)
-    assert (told["fees"], told["seat_stake"], told["quorum"]) == ("3", "20", 2)
     assert (told["bond_needed"], told["bond_enough"], told["records_disclosed"]) == ("4", True, 150)
-    assert (told["work_per_verifier"], told["work"]) == (0.2, pytest.approx(0.6))
-    assert (told["bribe"]["insured"], told["bribe"]["worth"], told["bribe"]["enough"]) == ("42", "13", True)
-    assert told["repeat"]["quorum_held"] == pytest.approx(7 / 27) and told["repeat"]["jobs_needed"] == 3
+    assert (told["work_per_verifier"], told["work"]) == (0.2, 0.6)
     tenth = told["detection"][2]
     assert (tenth["faked_share"], tenth["faked"]) == (0.1, 3)
     assert tenth["found"] == pytest.approx(1 - (20 * 19 * 18) / (23 * 22 * 21))
@@ -78,7 +78,7 @@ def test_costs_of_an_agreement_are_those_of_its_terms(
 
 def test_even_numbers_of_verifiers_are_refused(fitchain: Fitchain, parties: Parties) -> None:
     code, error, _ = fitchain(parties.owner, "proof", "cost", "--verifiers", "2")
-    assert (code, error["error"]["kind"]) == (3, "InputRefused") and "odd" in error["error"]["message"]
+    assert code == 3 and "an odd number of verifiers, not 2" in error["error"]["message"]
 
 
 def test_what_a_request_would_be_audited_for_is_shown_before_it_is_approved(
@@ -89,22 +89,12 @@ def test_what_a_request_would_be_audited_for_is_shown_before_it_is_approved(
         for line in shown("job", "show", str(parties.request(audit=TERMS))).splitlines()
     )
     assert lines["audit"].startswith("3 verifiers replay 4 of 8 segments: the first, the last")
+    assert lines["audit"].endswith("and 2 drawn")
     assert lines["bond"] == "faking pays nobody from 4.111111111111111112 FIT on; agreed are only 4 FIT"
 
 
 def test_no_draw_is_told_to_be_no_safeguard() -> None:
-    plan = AuditPlan(
-        steps=100,
-        segment_steps=4,
-        wanted=0,
-        seats=3,
-        disputed=False,
-        price=ETHER,
-        fee_per_seat=0,
-        seat_stake=0,
-        bond=ETHER,
-    )
-    pairs = views(plan)[0]
+    pairs = views(AuditPlan(100, 4, 0, 3, False, ETHER, 0, 0, ETHER))[0]
     assert isinstance(pairs, KeyValues)
     assert "no bond is enough" in str(dict(pairs.pairs)["bond"])
 
@@ -136,37 +126,86 @@ def audited(workshop: Workshop, table_path: Path) -> Workshop:
     return replace(workshop, dataset=dataset, model=model)
 
 
-RECIPE = {"steps": 100, "segment_steps": 4, "batch_size": 8}
-
-
-def ask(workshop: Workshop, **options: Any) -> tuple[JobRequest, Any]:
-    home = workshop.scientist.home
-    request = JobRequest(workshop.dataset.id, workshop.model.id, RECIPE, 9 * ETHER, rehearsed=False)
-    return plan_audit(home, request, read_audit_options(home, **options))
+def ask(workshop: Workshop, said: Callable[[str], None] = lambda text: None, **options: Any) -> tuple[JobRequest, Any]:
+    home, recipe = workshop.scientist.home, {"steps": 100, "segment_steps": 4, "batch_size": 8}
+    request = JobRequest(workshop.dataset.id, workshop.model.id, recipe, 9 * ETHER)
+    return plan_audit(home, request, read_audit_options(home, **options), said)
 
 
 def test_what_is_left_open_follows_from_the_training(audited: Workshop) -> None:
     request, plan = ask(audited, verifiers=3)
-    fee = 576 * ETHER // 100  # of 9 FIT the 16 of 25 segments that a seat trains again
     assert request.recipe_overrides["audit"] == {"verifiers": 3, "drawn_segments": 14}
+    fee = 9 * ETHER * 16 // 25  # what a seat trains again
     assert request.audit == AuditTerms(14, 3, window=3600, wait=86_400, fee_per_seat=fee, seat_stake=20 * fee)
     assert plan.disclosed == 40  # of every record, since the segments go over them more than once
-    assert request.bond == plan.bond_needed == 18_280_000_000_000_000_000
+    assert request.bond == plan.bond_needed == 3 * fee + ETHER
+
+
+def test_fee_of_a_cheap_replay_makes_a_quorum_answer_for_price_and_bond(audited: Workshop) -> None:
+    """Who buys two seats of three answers for more than the price and the bond that a fake is
+    worth."""
+    home, recipe = audited.scientist.home, {"steps": 10_000, "segment_steps": 4, "batch_size": 8}
+    request = JobRequest(audited.dataset.id, audited.model.id, recipe, 1000 * ETHER)
+    planned, _ = plan_audit(home, request, read_audit_options(home, verifiers=3, segments=1))
+    assert planned.audit is not None and planned.bond is not None
+    assert 2 * planned.audit.seat_stake >= 1000 * ETHER + planned.bond
+    assert 2 * (planned.audit.seat_stake - 20) < 1000 * ETHER + planned.bond  # and for no more
 
 
 def test_dispute_is_asked_for_with_a_counter_bond(audited: Workshop) -> None:
-    audit = ask(audited, dispute_verifiers=1, segments=3, fee="1", window="10m", wait="1h")[0].audit
-    assert audit == AuditTerms(3, 0, 1, AuditMode.OPEN, WHOLE_POOL, 600, 3600, ETHER, 20 * ETHER, ETHER)
-    assert ask(audited) == ask(audited, verifiers=0)
+    options: dict[str, Any] = {"segments": 3, "fee_per_seat": "1", "window": "10m", "wait": "1h"}
+    request = ask(audited, dispute_verifiers=1, **options)[0]
+    assert request.audit == AuditTerms(3, 0, 1, AuditMode.OPEN, WHOLE_POOL, 600, 3600, ETHER, 20 * ETHER, ETHER)
+    assert request.bond == 9 * ETHER  # the price, which is more than the fee of one seat
+
+
+def test_without_a_panel_that_both_trust_nobody_is_named_and_that_is_said(audited: Workshop) -> None:
+    said: list[str] = []
+    assert ask(audited, said.append) == ask(audited, verifiers=0) == ask(audited, dispute_verifiers=0)
     assert ask(audited)[0].audit is None
+    assert "nobody could be asked in a dispute" in said[0] and "--panel PANEL --dispute-verifiers 3" in said[0]
+
+
+def test_panel_that_both_trust_is_named_for_a_dispute(
+    audited: Workshop, table_path: Path, staked_verifiers: StakedVerifiers
+) -> None:
+    home, said = audited.scientist.home, list[str]()
+    panel = staked_verifiers.panel(home.chain, "neighbours")
+    policy = Policy(manual_approval=False, disclosure_mode=AuditMode.OPEN, disclosure_cap=None, panels=(str(panel),))
+    here = replace(audited, dataset=offer_table(audited.owner, table_path, policy=policy))
+    assert ask(here)[0].audit is None  # the owner accepts it, and the scientist does not trust it yet
+    trust(home.settings.home, look_at_panel(home.chain, panel))
+    assert ask(audited)[0].audit is None  # the other way round
+    request, plan = ask(here, said.append)
+    audit = request.audit
+    assert audit is not None and (audit.verifiers, audit.dispute_verifiers, audit.panel) == (0, 3, panel)
+    assert audit.mode is AuditMode.SAMPLED and plan.disputed and "which you and the owner trust" in said[0]
+    terms = home.agreements.terms(request_job(home, request))
+    assert terms.audit == audit and terms.bond >= audit.fees
+    assert ask(here, dispute_verifiers=0)[0].audit is None
+    low = replace(request, audit=None, bond=ETHER, recipe_overrides={"steps": 100})
+    assert plan_audit(home, low, read_audit_options(home), said.append) == (low, None)
+    assert "the bond that you ask for is less than the fees" in said[-1]
+    distrust(home.chain, panel)
+
+
+def test_phase_lasts_longer_than_the_replay_on_a_slower_host(audited: Workshop, table_path: Path) -> None:
+    dataset = offer_table(audited.owner, table_path, policy=Policy(disclosure_mode=AuditMode.OPEN), mock_records=16)
+    home, recipe = audited.scientist.home, {"steps": 20_000_000, "segment_steps": 2_000}
+    request = JobRequest(dataset.id, audited.model.id, recipe, 9 * ETHER)
+    planned, _ = plan_audit(home, request, read_audit_options(home, verifiers=1, segments=4096))
+    assert planned.audit is not None and planned.audit.window > 3600
+    assert planned.audit.wait == min(7 * 86_400, max(86_400, 8 * planned.audit.window))
+    assert not planned.rehearsed  # it was, and is not once more
 
 
 @pytest.mark.parametrize(
     ("options", "told"),
     [
         ({"segments": 3}, "--segments says how an audit goes, and nobody is to audit"),
-        ({"fee": "3", "verifiers": 0}, "--audit-fee says how"),
-        ({"verifiers": 2}, "no odd number"),
+        ({"fee_per_seat": "3", "verifiers": 0}, "--fee-per-seat says how"),
+        ({"verifiers": 2}, "--verifiers 2 is no odd number"),
+        ({"dispute_verifiers": 4}, "--dispute-verifiers 4 is no odd number"),
         ({"verifiers": 1, "mode": "sampled"}, "none is named"),
         ({"verifiers": 1, "mode": "secret"}, "there is no mode 'secret'"),
         ({"verifiers": 1, "panel": "0x" + "9" * 64}, "no panel"),
@@ -178,45 +217,48 @@ def test_options_that_contradict_each_other_are_refused(audited: Workshop, optio
     assert refusal.value.hint  # type: ignore[attr-defined]
 
 
-@pytest.fixture
-def recipe(tmp_path: Path) -> Path:
-    path = tmp_path / "recipe.toml"
-    path.write_text("".join(f"{name} = {number}\n" for name, number in RECIPE.items()))
-    return path
+def test_bond_that_does_not_cover_the_fees_is_refused(audited: Workshop) -> None:
+    home = audited.scientist.home
+    request = JobRequest(audited.dataset.id, audited.model.id, {"steps": 100}, 9 * ETHER, bond=ETHER)
+    with pytest.raises(InputRefused, match="less than the fees of 3 seats"):
+        plan_audit(home, request, read_audit_options(home, verifiers=3))
 
 
 def test_request_tells_its_audit_before_and_after(
-    audited: Workshop, staked_verifiers: StakedVerifiers, fitchain: Fitchain, recipe: Path
+    audited: Workshop, staked_verifiers: StakedVerifiers, fitchain: Fitchain, tmp_path: Path
 ) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text("steps = 100\nsegment_steps = 4\nbatch_size = 8\n")
     what = ("--dataset", str(audited.dataset.id), "--model", str(audited.model.id), "--recipe", str(recipe))
-    how = ("--verifiers", "3", "--segments", "5", "--audit-fee", "1", "--seat-stake", "10", "--audit-window", "1h")
+    how = ("--verifiers", "3", "--segments", "5", "--fee-per-seat", "1", "--no-rehearsal", "--price", "12")
     home = audited.scientist.home
-    account = Account(home.keys, home.chain)
-    code, told, said = fitchain(account, "job", "request", *what, *how, "--no-rehearsal", "--price", "12")
+    code, told, said = fitchain(Account(home.keys, home.chain), "job", "request", *what, *how)
     assert code == 0, said
     assert "3 verifiers replay 7 of 25 segments" in said and "at most 40 of 40 records" in said
+    assert "phases: 1h each; too few verifiers are waited for up to 1d" in said
     assert (told["bond"], told["audit"]["bond_needed"], told["audit"]["bond_enough"]) == (
         "12",
         "4.333333333333333334",
         True,
     )
     terms = home.agreements.terms(AgreementId(Digest.parse(told["agreement"])))
-    assert terms.audit == AuditTerms(5, 3, window=3600, wait=86_400, fee_per_seat=ETHER, seat_stake=10 * ETHER)
+    assert terms.audit == AuditTerms(5, 3, window=3600, wait=86_400, fee_per_seat=ETHER, seat_stake=20 * ETHER)
     assert told["panel"] is None and "drawn from: the whole pool of verifiers" in said
 
 
 def test_request_warns_of_a_panel_before_anything_is_signed(
-    audited: Workshop, staked_verifiers: StakedVerifiers, fitchain: Fitchain, recipe: Path
+    audited: Workshop, staked_verifiers: StakedVerifiers, fitchain: Fitchain, tmp_path: Path
 ) -> None:
-    home = audited.scientist.home
+    home, recipe = audited.scientist.home, tmp_path / "recipe.toml"
+    recipe.write_text("steps = 100\nsegment_steps = 4\nbatch_size = 8\n")
     panel = staked_verifiers.panel(audited.owner.home.chain, "the owner's")
     what = ("--dataset", str(audited.dataset.id), "--model", str(audited.model.id), "--recipe", str(recipe))
-    how = ("--verifiers", "1", "--panel", str(panel), "--mode", "sampled", "--audit-window", "1h", "--no-rehearsal")
+    how = ("--verifiers", "1", "--panel", str(panel), "--mode", "sampled", "--no-rehearsal")
     code, told, said = fitchain(Account(home.keys, home.chain), "job", "request", *what, *how)
     assert code == 0, said
     assert f"made by {audited.owner.address} (the owner)" in said
     assert "mind: the panel's creator is the owner" in said and "mind: 5 of 5 members are unknown" in said
-    assert told["panel"]["creator_party"] == "owner" and told["panel"]["members"] == staked_verifiers.addresses
+    assert (told["panel"]["creator_party"], told["panel"]["members_that_are_parties"]) == ("owner", [])
 
 
 def test_approval_shows_who_would_judge(
@@ -224,10 +266,11 @@ def test_approval_shows_who_would_judge(
 ) -> None:
     owner, scientist = audited.owner, audited.scientist
     panel = staked_verifiers.panel(scientist.home.chain, "the scientist's")
-    terms = replace(TERMS, verifiers=1, drawn_segments=1)
+    terms = replace(TERMS, drawn_segments=1)
     account = Account(owner.home.keys, owner.home.chain)
     told = fitchain(account, "job", "approve", str(audited.request(audit=replace(terms, panel=panel))))[1]
     assert (told["decision"], told["panel"]["creator_party"]) == ("approved", "scientist")
+    assert told["panel"]["members"] == staked_verifiers.addresses
     assert fitchain(account, "job", "approve", str(audited.request()))[1]["panel"] is None
     assert run(["job", "approve", str(audited.request(audit=terms)), "--home", str(owner.home.settings.home)]) == 0
     assert "the whole pool of verifiers" in capsys.readouterr().out
@@ -237,43 +280,72 @@ def test_approval_shows_who_would_judge(
 
 
 def test_audit_is_told_from_its_opening_to_its_verdict(
-    fitchain: Fitchain, parties: Parties, staked_verifiers: StakedVerifiers, shown: Callable[..., str]
+    fitchain: Fitchain,
+    parties: Parties,
+    staked_verifiers: StakedVerifiers,
+    pass_time: Callable[[int], None],
+    shown: Callable[..., str],
 ) -> None:
     id, owner = ended(parties, TERMS), parties.owner
-    ref = AuditRef(id)
 
-    def audit_shown() -> dict[str, Any]:
+    def phase() -> dict[str, Any]:
         return dict(fitchain(owner, "job", "show", str(id))[1]["audit"])
 
-    opened = audit_shown()
+    opened = phase()
     assert (opened["phase"], opened["verdict"], opened["seed"]) == ("Awaiting", None, None)
     code, error, _ = fitchain(owner, "job", "settle", str(id))
     assert code == 3 and "only the scientist's pod draws" in error["error"]["message"]
-    Audits(owner.chain).draw(ref, ASKER_NONCE)
+    owner.chain.node.request("anvil_mine", hex(owner.chain.constants.turn_blocks + 1))
+    assert fitchain(owner, "job", "settle", str(id))[1]["phase"] == "Joining"
     code, error, _ = fitchain(owner, "job", "settle", str(id))
     assert code == 3 and "the drawn verifiers may join for" in error["error"]["message"]
     seat = staked_verifiers.seats(owner.chain, id)[0].account
     sits = fitchain(seat, "verifier", "status")[1]["audits"]
-    assert [(one["agreement"], one["ordinal"], one["seat"], one["phase"]) for one in sits] == [
-        (str(id), 0, 0, "Joining")
-    ]
+    assert [(one["agreement"], one["seat"], one["phase"]) for one in sits] == [(str(id), 0, "Joining")]
     staked_verifiers.join(owner.chain, id)
-    assert fitchain(seat, "verifier", "status")[1]["locked"] == "20"
     assert "the owner must show its evidence within" in shown("job", "show", str(id))
     staked_verifiers.vote(owner.chain, id, Outcome.MATCH)
-    assert [one["outcome"] for one in audit_shown()["seats"]] == ["Match"] * 3
+    assert [one["outcome"] for one in phase()["seats"]] == ["Match"] * 3
     assert "Auditing (revealing)" in shown("job", "show", str(id))
     assert fitchain(owner, "job", "settle", str(id))[1]["verdict"] == "Match"
-    Audits(owner.chain).release(ref, KEY)
-    (proof,) = fitchain(owner, "proof", "show", str(id))[1]["audits"]
-    assert (proof["verdict"], proof["phase"]) == ("Match", "Released") and "complain" in proof["awaited"]
+    code, watched, _ = fitchain(owner, "job", "watch", str(id))
+    assert (code, watched["state"], watched["audit"]["phase"]) == (0, "Auditing", "Matched")
+    Audits(owner.chain).release(AuditRef(id), KEY)
+    assert "Settled (released)" in shown("job", "show", str(id))
+    proof = fitchain(owner, "proof", "show", str(id))[1]["audits"][0]
+    assert (proof["verdict"], proof["phase"]) == ("Match", "Released")
     assert len(proof["segments"]) == 4 and {0, 7} <= set(proof["segments"])
     assert "Match: a quorum voted that what was audited is equal to the bit" in shown("proof", "show", str(id))
-    Audits(parties.scientist.chain).accept_release(ref)
+    code, error, _ = fitchain(owner, "job", "settle", str(id))
+    assert code == 3 and "after that the verifiers are paid" in error["error"]["message"]
+    pass_time(TERMS.window + 1)
+    assert fitchain(owner, "job", "settle", str(id))[1]["phase"] == "Concluded"
     assert fitchain(seat, "verifier", "withdraw")[1]["withdrawn"] == "1"
     history = fitchain(owner, "verifier", "show", seat.address)[1]
     assert (history["audits_done"], history["votes"], history["distinct_owners"]) == (1, {"Match": 1}, 1)
     assert (history["audits_lost"], history["audits_absent"], history["penalties"]) == (0, 0, "0")
+
+
+def test_audit_in_which_nobody_acts_goes_on_without_them(
+    fitchain: Fitchain,
+    parties: Parties,
+    staked_verifiers: StakedVerifiers,
+    pass_time: Callable[[int], None],
+    shown: Callable[..., str],
+) -> None:
+    id = ended(parties, TERMS)
+    staked_verifiers.gather(parties.owner.chain, id)
+    pass_time(TERMS.window + 1)
+    assert "the time for it passed" in shown("job", "show", str(id))
+    code, told, _ = fitchain(parties.scientist, "job", "settle", str(id))
+    assert (code, told["verdict"], told["phase"]) == (0, None, "Evidence")  # the owner has another window
+    assert "evidence withheld once" in shown("job", "show", str(id))
+    pass_time(TERMS.window + 1)
+    code, told, _ = fitchain(parties.scientist, "job", "settle", str(id))
+    assert (code, told["verdict"]) == (0, "Withheld")
+    assert fitchain(parties.owner, "job", "show", str(id))[1]["state"] == "Forfeited"
+    code, error, _ = fitchain(parties.owner, "job", "settle", str(id))
+    assert code == 3 and "nothing to settle" in error["error"]["message"]
 
 
 def test_verifier_that_let_a_window_pass_says_that_it_is_there_again(
@@ -294,29 +366,6 @@ def test_verifier_that_let_a_window_pass_says_that_it_is_there_again(
     assert (back["was_away"], back["away"], back["can_be_drawn"]) == (True, False, True)
 
 
-def test_audit_in_which_nobody_acts_goes_on_without_them(
-    fitchain: Fitchain,
-    parties: Parties,
-    staked_verifiers: StakedVerifiers,
-    pass_time: Callable[[int], None],
-    shown: Callable[..., str],
-) -> None:
-    for account in staked_verifiers.verifiers:
-        fitchain(account, "verifier", "present")
-    id = ended(parties, TERMS)
-    staked_verifiers.gather(parties.owner.chain, id)
-    pass_time(TERMS.window + 1)
-    assert "the time for it passed" in shown("job", "show", str(id))
-    code, told, _ = fitchain(parties.scientist, "job", "settle", str(id))
-    assert (code, told["phase"], told["verdict"]) == (0, "Evidence", None)  # withheld once
-    pass_time(TERMS.window + 1)
-    code, told, _ = fitchain(parties.scientist, "job", "settle", str(id))
-    assert (code, told["verdict"]) == (0, "Withheld")
-    assert fitchain(parties.owner, "job", "show", str(id))[1]["state"] == "Forfeited"
-    code, error, _ = fitchain(parties.owner, "job", "settle", str(id))
-    assert code == 3 and "nothing to settle" in error["error"]["message"]
-
-
 def test_dispute_is_the_scientists_and_only_where_it_was_agreed(
     fitchain: Fitchain, parties: Parties, staked_verifiers: StakedVerifiers, shown: Callable[..., str]
 ) -> None:
@@ -326,7 +375,7 @@ def test_dispute_is_the_scientists_and_only_where_it_was_agreed(
     code, error, _ = fitchain(parties.scientist, "job", "dispute", str(plain))
     assert code == 3 and "--dispute-verifiers" in error["error"]["hint"]
     code, told, _ = fitchain(parties.scientist, "job", "dispute", str(disputed))
-    assert (code, told["fees"], told["counter_bond"]) == (0, "3", "1"), told
+    assert (code, told["fees"], told["counter_bond"]) == (0, "3", "1")
     code, error, _ = fitchain(parties.scientist, "job", "dispute", str(disputed))
     assert code == 3 and error["error"]["hint"].startswith("see `fitchain job show")
     assert "Auditing (dispute, awaiting)" in shown("job", "show", str(disputed))
@@ -336,7 +385,7 @@ def test_dispute_is_the_scientists_and_only_where_it_was_agreed(
 
 
 @pytest.mark.long
-def test_two_sides_compare_their_states_and_name_where_they_part(
+def test_two_sides_compare_their_moments_and_name_where_they_part(
     audited: Workshop, fitchain: Fitchain, tmp_path: Path
 ) -> None:
     with owner_runs(audited.owner):

@@ -133,7 +133,7 @@ def test_interrupted_question_is_sent_with_the_nonce_that_was_written_down(again
     home = again.stranger.home
     asked = Question(again.own_panel, drawn_segments=3, fee_per_seat=FEE, window=HOUR_S)
     terms = asker.terms_of(home, again.id, asked)
-    send, home.agreements.ask_again = home.agreements.ask_again, interrupted  # type: ignore[method-assign]
+    send, home.agreements.ask_again = home.agreements.ask_again, interrupted  # type: ignore[method-assign, assignment]
     with pytest.raises(KeyboardInterrupt):
         asker.ask_again(home, again.id, terms)
     written = home.journal.fact(again.id, asker._last(terms))
@@ -167,7 +167,9 @@ def test_question_that_makes_no_sense_is_never_asked(again: Again, open_party: C
         (Question(WHOLE_POOL), InputRefused, "shows records to a panel, and none is named"),
         (Question(again.own_panel, verifiers=4), InputRefused, "an odd number of seats, not 4"),
         (Question(again.own_panel, fee_per_seat=1), InputRefused, "a seat earns at least"),
-        (Question(WHOLE_POOL, mode=AuditMode.OPEN), Unusable, "0 of those who stand there could be drawn"),
     ):
         with pytest.raises(error, match=match):
             asker.terms_of(home, again.id, question)
+    nobody = asker.terms_of(home, again.id, Question(WHOLE_POOL, mode=AuditMode.OPEN))
+    with pytest.raises(Unusable, match="0 of those who stand there could be drawn, and 3 seats need 5"):
+        asker.ask_again(home, again.id, nobody)

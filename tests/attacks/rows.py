@@ -101,7 +101,7 @@ ATTACKS = (
     Attack(
         "other data",
         "one cell of one record changed before training",
-        segments(REPLAY, (0, 1, 2, 4), "Mismatch: "),
+        segments(REPLAY, (0, 1, 2, 4, 5), "Mismatch: "),
         owners.other_data,
     ),
     Attack(
