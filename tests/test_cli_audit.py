@@ -1,4 +1,5 @@
-"""Commands about audits: what they cost, disputes, and what is told of an audit as it goes."""
+"""Commands about audits: what they cost, panels, stakes, disputes, and what is told of an audit as
+it goes."""
 
 from __future__ import annotations
 

@@ -13,18 +13,19 @@ import pytest
 from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.parties.owner.examine import TRAINING_S, check_chain, examine, queued_s, time_concerns
 from fitchain.pod.ports.agreement import Agreement, State, commit_key
+from fitchain.pod.ports.store.base import DAG_PB, Cid
 from fitchain.pod.ports.verifiers import Verifiers
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest, sha256
 from fitchain.pod.values.errors import InputRefused, NotFound
 from fitchain.pod.values.ids import PanelId
-from tests.agreements import cid
 from tests.audit_actors import DISPUTE, TERMS, StakedVerifiers
 from tests.chain_fixtures import Account
 from tests.dishonest_parties import Offer
 from tests.pods import HOUR_S, PRICE, Workshop, offer_table
 
 OPEN = Policy(disclosure_mode=AuditMode.OPEN)
+NOWHERE = Cid.of(DAG_PB, bytes(sha256(b"an offer that is nowhere")))
 
 
 def asked(workshop: Workshop, **changes: Any) -> Agreement:
@@ -99,14 +100,14 @@ def test_what_the_terms_say_is_refused_before_anything_is_fetched(
 ) -> None:
     strict = replace(workshop, dataset=offer_table(workshop.owner, table_path, policy=policy))
     calls, terms = strict.scientist.home.agreements, Offer.honest(strict).terms
-    id = calls.request(Digest(os.urandom(32)), terms, cid("an offer that is nowhere"))
+    id = calls.request(Digest(os.urandom(32)), terms, NOWHERE)
     with pytest.raises(InputRefused, match=words):
         examine(strict.owner.home, calls.read(id))
 
 
 def test_offer_that_is_nowhere_is_looked_for_again(workshop: Workshop) -> None:
     calls, terms = workshop.scientist.home.agreements, Offer.honest(workshop).terms
-    id = calls.request(Digest(os.urandom(32)), terms, cid("an offer that is nowhere"))
+    id = calls.request(Digest(os.urandom(32)), terms, NOWHERE)
     with pytest.raises(NotFound):
         examine(workshop.owner.home, calls.read(id))
 

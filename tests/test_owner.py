@@ -14,7 +14,7 @@ import pytest
 from fitchain.pod.compute.checkpoint import read_leaves
 from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.parties.owner import Owner, Replay, approve, read_registered, reject, replay_job
-from fitchain.pod.parties.owner.pod import FINAL_BLOCKS, KEEP_S, UNTOLD
+from fitchain.pod.parties.owner.pod import KEEP_S, UNTOLD
 from fitchain.pod.parties.owner.run import TrainingSession, begin, order_nonce, set_aside
 from fitchain.pod.parties.scientist import (
     Evaluation,
@@ -28,6 +28,7 @@ from fitchain.pod.parties.scientist import (
 from fitchain.pod.ports.agreement import State, commit_key
 from fitchain.pod.ports.chain import Chain, devnet
 from fitchain.pod.ports.chain.abi import interface
+from fitchain.pod.ports.chain.base import FINAL_BLOCKS
 from fitchain.pod.proof.certificate import Verdict, verify
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import sha256, tree_root
@@ -428,7 +429,7 @@ def test_what_was_trained_under_another_seed_is_set_aside(done: Done, tmp_path: 
 
 def test_accepted_job_begins_while_another_request_is_rehearsed(asked: Workshop, workshop: Workshop) -> None:
     owner = asked.owner
-    slow = RECIPE | {"steps": 60_000, "segment_steps": 15_000}
+    slow = RECIPE | {"steps": 16_000, "segment_steps": 4_000}
     with owner_runs(owner):
         id = asked.request()
         asked.until(owner.has(id, "approval_needed"))

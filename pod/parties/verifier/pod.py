@@ -36,6 +36,7 @@ from fitchain.pod.parties.verifier.consent import ConsentPolicy, refusal, replay
 from fitchain.pod.parties.verifier.examine import EVIDENCE, Examination, examine
 from fitchain.pod.ports.agreement import Audit, Outcome, Phase, Seat, audit_id
 from fitchain.pod.ports.chain import Receipt
+from fitchain.pod.ports.chain.base import FINAL_BLOCKS
 from fitchain.pod.ports.registry import Role
 from fitchain.pod.ports.sealed import check_recipient, recipient_of
 from fitchain.pod.ports.verifiers import Verifier as Account
@@ -52,9 +53,6 @@ SEAT, JOB = "seat.age", "job.age"
 WAIT_SHARE = 0.75
 """How much of the time to join or to vote is waited for a store that lacks something or does not
 answer."""
-FINAL_BLOCKS = 16
-"""How many blocks must lie on the end of an audit before anything is deleted: a reorganisation of
-the chain could undo it, and the identities would be wanted again."""
 BACK_AGAIN_S = 3600.0
 """A pod that runs says so often that it is there, where the chain holds it to be away."""
 
