@@ -14,6 +14,7 @@ from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.parties.owner.examine import TRAINING_S, check_chain, examine, queued_s, time_concerns
 from fitchain.pod.ports.agreement import Agreement, State, commit_key
 from fitchain.pod.ports.store.base import DAG_PB, Cid
+from fitchain.pod.ports.trust import look_at_panel, trust
 from fitchain.pod.ports.verifiers import Verifiers
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest, sha256
@@ -65,6 +66,25 @@ def test_panel_that_the_policy_names_is_none(shown: Workshop, panel: PanelId) ->
     assert check_chain(shown.owner.home, request, replace(OPEN, panels=None)) == []
     (concern,) = check_chain(shown.owner.home, request, replace(OPEN, panels=(str(sha256(b"another")),)))
     assert concern.startswith("a dispute draws from")
+
+
+def test_who_joined_a_trusted_panel_later_is_a_concern(
+    shown: Workshop, staked_verifiers: StakedVerifiers, open_account: Callable[..., Account]
+) -> None:
+    home, late = shown.owner.home, open_account()
+    panel = staked_verifiers.panel(shown.scientist.home.chain, "stuffed")
+    named = replace(OPEN, panels=(str(panel),))
+    trust(home.settings.home, look_at_panel(home.chain, panel))
+    assert check_chain(home, asked(shown, audit=replace(TERMS, panel=panel)), named) == []
+    Verifiers(shown.scientist.home.chain).invite(panel, [late.address])
+    Verifiers(late.chain).stake(10**18, bytes(range(26)))
+    Verifiers(late.chain).join_panel(panel)
+    request = asked(shown, audit=replace(TERMS, panel=panel))
+    (concern,) = check_chain(home, request, named)
+    assert concern.startswith("1 of 6 members joined the panel 'stuffed' after this home trusted it")
+    assert check_chain(home, request, replace(OPEN, panels=None)) == []
+    trust(home.settings.home, look_at_panel(home.chain, panel))
+    assert check_chain(home, request, named) == []
 
 
 def test_whole_pool_is_a_concern_too(shown: Workshop, staked_verifiers: StakedVerifiers) -> None:

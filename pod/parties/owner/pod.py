@@ -135,7 +135,7 @@ class Owner:
         """Follow the chain until `stop` is set.
 
         Requests are examined, accepted ones begun and audits answered beside a training; jobs train
-        one after the other.
+        one after the other. What strangers ask for again waits for no agreed audit, and none for it.
 
         Args:
             stop: ends it.
@@ -152,6 +152,7 @@ class Owner:
             ThreadPoolExecutor(1, "begin") as beginning,
             ThreadPoolExecutor(1, "train") as training,
             ThreadPoolExecutor(1, "audit") as auditing,
+            ThreadPoolExecutor(1, "asked") as asked,
         ):
             self.home.chain.catch_up()
             self.home.register_or_update(Role.OWNER)
@@ -160,11 +161,12 @@ class Owner:
             ready()
             while not stop.is_set():
                 if self._retry.due(NO_AGREEMENT):
-                    self._retry.attempt(NO_AGREEMENT, partial(self._look, pools))
+                    self._retry.attempt(NO_AGREEMENT, partial(self._look, pools, asked))
                 stop.wait(self.look_s)
 
-    def _look(self, pools: dict[State, ThreadPoolExecutor]) -> None:
-        """Give every agreement that has not ended to whoever takes it on."""
+    def _look(self, pools: dict[State, ThreadPoolExecutor], asked: ThreadPoolExecutor) -> None:
+        """Give every agreement that has not ended, and every audit that others ask for, to whoever
+        takes it on."""
         calls = self.home.agreements
         own = calls.list(owner=self.home.keys.address)
         open_ids = [id for id in own if id not in self._over and self._free(id)]
@@ -179,7 +181,7 @@ class Owner:
                 act()
         for ref in [ref for ref in self._asked.look(set(own)) if self._free(ref)]:
             answer = partial(self._attempt, ref, partial(self._asked.act, ref))
-            self._busy[ref] = pools[State.AUDITING].submit(answer)
+            self._busy[ref] = asked.submit(answer)
 
     def _free(self, subject: Subject) -> bool:
         """Whether nobody is at work for a job or an audit, and nothing puts it off."""

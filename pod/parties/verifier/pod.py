@@ -44,7 +44,14 @@ from fitchain.pod.proof.audit.chain_record import read_chain_record
 from fitchain.pod.proof.audit.evidence import Evidence
 from fitchain.pod.proof.audit.vote import commitment
 from fitchain.pod.values.digest import ZERO, Digest
-from fitchain.pod.values.errors import ChainUnusable, EnvironmentRefused, FitchainError, NotFound, StoreUnusable
+from fitchain.pod.values.errors import (
+    ChainUnusable,
+    EnvironmentRefused,
+    FitchainError,
+    InputRefused,
+    NotFound,
+    StoreUnusable,
+)
 from fitchain.pod.values.ids import NO_AGREEMENT, AuditRef
 
 LOOK_S = 0.2
@@ -269,7 +276,12 @@ class Verifier:
         """Hand the job's identity to the scientist."""
         secret = self.home.read_secret(self._folder(audit) / JOB)
         scientist = self.home.agreements.read(audit.id).scientist
-        recipient = check_recipient(self.home.registry.pod(scientist).recipient)
+        try:
+            recipient = check_recipient(self.home.registry.pod(scientist).recipient)
+        except InputRefused:
+            # Nothing can be sealed to what it made of its recipient since; who did not release goes
+            # unpaid, so a release is due all the same.
+            recipient = self.home.keys.recipient
         key = send_key(self.home.store, audit.id, secret, recipient)
         why = "since the scientist complained" if audit.complained else "in its owner's stead"
         if self._send(audit, "released", self.home.audits.release, key, key=str(key)):
