@@ -292,7 +292,7 @@ def test_a_key_is_released_though_nothing_can_be_sealed_to_the_scientist(store: 
         ),
     )
     pod.log = lambda id, text: None
-    pod._send = lambda audit, kind, step, *args, **details: bool(released.extend(args)) or True  # type: ignore[method-assign]
+    pod._send = lambda audit, kind, step, *args, **details: bool(released.extend(args)) or True  # type: ignore[method-assign, func-returns-value]
     id = AgreementId(sha256(b"job"))
     pod._release(cast(Any, SimpleNamespace(ref=AuditRef(id), id=id, complained=True)))
     (key,) = released
