@@ -85,8 +85,8 @@ def check_chain(home: Home, agreement: Agreement, policy: Policy) -> list[str]:
     """Check what the chain alone says of a request, before anything of a stranger's is fetched.
 
     Returns:
-        concerns: a bond beyond price and fees, a panel that the policy does not name, or that others
-            joined since this home trusted it.
+        concerns: a bond beyond price and fees, a panel that the policy does not name, or that
+            others joined since this home trusted it.
 
     Raises:
         InputRefused: the policy does not admit it.

@@ -135,7 +135,8 @@ class Owner:
         """Follow the chain until `stop` is set.
 
         Requests are examined, accepted ones begun and audits answered beside a training; jobs train
-        one after the other. What strangers ask for again waits for no agreed audit, and none for it.
+        one after the other. What strangers ask for again waits for no agreed audit, and none for
+        it.
 
         Args:
             stop: ends it.

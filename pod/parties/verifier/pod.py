@@ -387,11 +387,11 @@ class Verifier:
         secret = home.read_secret(folder / SEAT)
         sweep(folder)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".audit-") as scratch:
-            # What drips until the vote is due would keep this seat, and every other that waits behind
-            # it, from voting at all.
+            # What drips until the vote is due would keep this seat, and every other that waits
+            # behind it, from voting at all.
             left_s = max(_late_from(audit) - home.chain.block("latest").timestamp, 0)
-            given = (home.store, submission.evidence, secret, chain_record, Path(scratch))
-            examination = self.examiner(*given, None, left_s)
+            sealed = (home.store, submission.evidence, secret)
+            examination = self.examiner(*sealed, chain_record, Path(scratch), None, left_s)
             if not examination.lasting and not self._is_late(audit):
                 why = "; ".join(str(problem) for problem in examination.problems)
                 raise StoreUnusable(f"the evidence of {audit.ref} cannot be seen yet: {why}", "it is looked for again")
