@@ -18,7 +18,7 @@ from fitchain.pod.jobs.turns import Turns
 from fitchain.pod.parties import asker
 from fitchain.pod.parties.asker import Answer, Question, QuestionState
 from fitchain.pod.parties.owner import consent, refuse
-from fitchain.pod.parties.owner.asked import MOST_AT_ONCE, AskedAudits, concerns
+from fitchain.pod.parties.owner.asked import LEAST_WINDOW_S, MOST_AT_ONCE, AskedAudits, concerns
 from fitchain.pod.parties.owner.examine import DISCLOSED_AGAIN
 from fitchain.pod.ports.agreement import AuditKind, Outcome, Phase, State
 from fitchain.pod.values.audit_mode import AuditMode
@@ -107,9 +107,9 @@ def test_phases_too_short_to_count_on_take_a_person(again: Again) -> None:
     home, ref = again.owner.home, again.question(again.audited.panel, drawn=4)
     agreement, asked = home.agreements.read(again.id), home.agreements.asked_audit(ref)
     assert concerns(home, agreement, asked) == []
-    short = replace(asked, terms=replace(asked.terms, window=agreement.terms.audit.window - 1))
+    short = replace(asked, terms=replace(asked.terms, window=LEAST_WINDOW_S - 1))
     (concern,) = concerns(home, agreement, short)
-    assert concern.endswith(f"less than {agreement.terms.audit.window} s: evidence may come too late")
+    assert concern.endswith(f"less than {LEAST_WINDOW_S} s: evidence may come too late")
 
 
 def test_questions_of_strangers_are_looked_at_a_few_at_a_time_and_in_turn() -> None:
