@@ -39,10 +39,11 @@ class Turns:
     Args:
         home: opened with its key.
         turn_s: seconds that each party is left to itself.
+        fix_blocks: blocks after which the hashes of a draw that nobody made are kept.
     """
 
-    def __init__(self, home: Home, turn_s: float = TURN_S) -> None:
-        self.home, self.turn_s = home, turn_s
+    def __init__(self, home: Home, turn_s: float = TURN_S, fix_blocks: int = FIX_BLOCKS) -> None:
+        self.home, self.turn_s, self.fix_blocks = home, turn_s, fix_blocks
         self._due_since: dict[tuple[AuditRef, str], tuple[object, float]] = {}
 
     def bring_on(self, audit: Audit, rank: int, nonce: Digest | None = None) -> bool:
@@ -76,7 +77,7 @@ class Turns:
         anyone = nonce is None or latest.number > last_of_turn
         if anyone and not self.is_turn(audit, "draw", rank):
             return False
-        if latest.number - audit.opened_block > FIX_BLOCKS:
+        if latest.number - audit.opened_block > self.fix_blocks:
             kept = zip(self.home.audits.fixed_hashes(audit.ref), (audit.opened_block, last_of_turn), strict=True)
             lacking = [latest.number - number for hash, number in kept if hash == ZERO]
             if any(0 < age <= SERVED_BLOCKS for age in lacking):

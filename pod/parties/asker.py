@@ -4,7 +4,8 @@ FIT, whatever else it is.
 It pays the fees, commits to a nonce, and draws with it once the owner consents; what the seats do
 not earn, and all of it where the owner is silent, is its own again. What is needed to go on is
 written down before the question is sent, and found again by its commitment on the chain: the same
-question asked again takes the interrupted or open one up, and is paid once.
+question asked again takes the interrupted or open one up, and is paid once. Only where its answer
+has been told is it another question.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ WINDOW_S, DAY_S, MOST_WAIT_S = 3600, 86_400, 7 * 86_400
 WAIT_WINDOWS = 8
 """How long too few verifiers are waited for: a day, or so many phases."""
 FRESH_BYTES = 32
+ANSWERED = "answered"
+"""Line of a question's history: whoever asked was told what came of it."""
 
 
 @dataclass(frozen=True)
@@ -141,8 +144,8 @@ def terms_of(home: Home, id: AgreementId, question: Question) -> AuditTerms:
 
 
 def ask_again(home: Home, id: AgreementId, terms: AuditTerms, consent_window: int = DAY_S) -> AuditRef:
-    """Ask for another audit and lock its fees, unless the same was asked from this home and is
-    open.
+    """Ask for another audit and lock its fees, unless the same was asked from this home and its
+    answer has not been told yet (`follow`).
 
     Args:
         home: the asker's, opened with its key.
@@ -183,15 +186,16 @@ def _require_jury(home: Home, id: AgreementId, terms: AuditTerms) -> None:
 
 
 def _open_question(home: Home, id: AgreementId, terms: AuditTerms) -> AuditRef | bytes:
-    """The question of the same terms that this home asked and that is open; else the fresh bytes of
-    one: of one that was written down and never sent, or new ones."""
+    """The question of the same terms that this home asked and whose answer it was not told; else
+    the fresh bytes of one: of one that was written down and never sent, or new ones."""
     written = home.journal.fact(id, _last(terms))
     if written is None:
         return secrets.token_bytes(FRESH_BYTES)
     commitment = Digest.parse(written)
     for asked in home.agreements.asked_audits(id):
         if asked.nonce_commitment == commitment and asked.asker == home.keys.address:
-            return secrets.token_bytes(FRESH_BYTES) if read_answer(home, asked.ref).over else asked.ref
+            was_described = home.journal.happened(asked.ref, ANSWERED)
+            return secrets.token_bytes(FRESH_BYTES) if was_described else asked.ref
     fresh = home.journal.fact(id, _kept(commitment))
     return secrets.token_bytes(FRESH_BYTES) if fresh is None else bytes.fromhex(fresh)
 
@@ -244,6 +248,7 @@ def follow(home: Home, turns: Turns, ref: AuditRef, log: Callable[[str], None]) 
                 log(verdict)
     if answer.over:
         _collect(home, ref)
+        home.journal.record(ref, ANSWERED, once="", answer=answer.state.name)
     return answer
 
 
