@@ -119,7 +119,7 @@ def test_nothing_secret_outlives_the_audit(audited: AuditedWorkshop, honest: Agr
 @pytest.mark.long
 def test_job_settles_with_one_absent_and_one_lazy_verifier(audited: AuditedWorkshop, pass_time: PassTime) -> None:
     workshop, before, stakes = audited.workshop, audited.owed(), audited.stakes()
-    with owner_runs(workshop.owner), scientist_runs(workshop.scientist):
+    with owner_runs(workshop.owner, keep_every=2), scientist_runs(workshop.scientist):  # which trains states again
         id = workshop.request(audit=audited.terms())
         audited.until_phase(id, Phase.JOINING)
         absent, sluggard, worker = audited.seated(id)

@@ -386,17 +386,17 @@ def test_dispute_is_the_scientists_and_only_where_it_was_agreed(
 
 
 @pytest.mark.long
-def test_two_sides_compare_their_moments_and_name_where_they_part(
+def test_two_sides_compare_their_states_and_name_where_they_part(
     audited: Workshop, fitchain: Fitchain, tmp_path: Path
 ) -> None:
     with owner_runs(audited.owner):
         id = audited.request()
         audited.until_state(id, State.TRAINED)
     owner = Account(audited.owner.home.keys, audited.owner.home.chain)
-    file = tmp_path / "moments.jsonl"
+    file = tmp_path / "states.jsonl"
     explain = ("proof", "explain", str(id), "--segment", "1")
     code, told, said = fitchain(owner, *explain, "--to", str(file))
-    assert (code, told["agree"], told["moments"], told["segments"]) == (0, True, 3, [1]), said
+    assert (code, told["agree"], told["states"], told["segments"]) == (0, True, 3, [1]), said
     lines = file.read_bytes().splitlines(keepends=True)
     moment = StateDigests.from_line(lines[1])
     other = replace(moment, tensors={**moment.tensors, "model/layers.0.bias": ZERO})

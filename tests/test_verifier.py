@@ -12,16 +12,13 @@ from typing import Any, cast
 import pytest
 
 from fitchain.pod.compute.checkpoint import read_leaves, read_state, state_steps
-from fitchain.pod.compute.checkpoint.files import state_path
 from fitchain.pod.jobs.exchange import DELIVERY_FILES, fetch_key, send_folder
 from fitchain.pod.jobs.worker import Task
-from fitchain.pod.parties.owner.evidence import build_evidence
 from fitchain.pod.parties.verifier import Verifier, examine
-from fitchain.pod.ports.agreement import State, audit_id
+from fitchain.pod.ports.agreement import audit_id
 from fitchain.pod.ports.sealed import new_identity
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.ports.store.local import LocalStore
-from fitchain.pod.proof.audit.chain_record import read_chain_record
 from fitchain.pod.proof.audit.vote import Outcome, trace_digest
 from fitchain.pod.values.digest import ZERO, sha256
 from fitchain.pod.values.errors import EnvironmentRefused
@@ -38,7 +35,6 @@ from tests.audits import (
     trained_here,
     work_here,
 )
-from tests.pods import Workshop, owner_runs
 
 
 @pytest.fixture(scope="module")
@@ -255,23 +251,6 @@ def test_a_run_that_diverges_after_a_whole_group_ends_in_an_unsalted_leaf(store:
 
 
 # With a chain
-
-
-@pytest.mark.long
-def test_an_owner_builds_evidence_that_a_verifier_examines(workshop: Workshop, tmp_path: Path) -> None:
-    owner, scientist = workshop.owner, workshop.scientist
-    with owner_runs(owner, keep_every=2):
-        id = workshop.request()
-        workshop.until_state(id, State.TRAINED)
-        workshop.until(owner.has(id, "finished"))
-    assert not state_path(owner.home.job_folder(id), 10).exists()
-    mine, other = new_identity(), new_identity()
-    audit = replace(owner.home.audits.read(AuditRef(id)), round=1)
-    cid = build_evidence(owner.home, owner.home.store, audit, [mine[1], other[1]])
-    facts = read_chain_record(scientist.home.chain, audit)
-    found = examine(scientist.home.store, cid, mine[0], facts, tmp_path)
-    assert (found.outcome, found.problems, facts.audited) == (Outcome.MATCH, (), (0, 5))
-    assert not list(owner.home.job_folder(id).glob(".evidence-*"))
 
 
 def test_a_key_is_released_though_nothing_can_be_sealed_to_the_scientist(store: LocalStore) -> None:
