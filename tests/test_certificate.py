@@ -8,6 +8,7 @@ import copy
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fitchain.cli.views.verdict import describe_verdict
+from fitchain.pod.compute.dataset import batches
 from fitchain.pod.ports.agreement import Agreements, State
 from fitchain.pod.ports.chain import Chain
 from fitchain.pod.ports.keys import Keys
 from fitchain.pod.ports.registry import Registry
-from fitchain.pod.proof.certificate import Assurance, Statement, Verdict, issue, verify
+from fitchain.pod.proof.certificate import Assurance, Statement, Verdict, issue, verify, verifying
 from fitchain.pod.proof.certificate.claims import card_cid, check_file, check_leaves, check_lineage, check_orders
 from fitchain.pod.proof.certificate.envelope import HALF_ORDER, seal, unseal
 from fitchain.pod.proof.certificate.issuing import ancestors_of
 from fitchain.pod.proof.certificate.statement import MOST_ANCESTORS, MOST_LEAVES, NAMED_CONTRACTS, Outline
-from fitchain.pod.values.digest import ZERO, canonical_json, sha256
+from fitchain.pod.proof.transcript import Transcript
+from fitchain.pod.values.digest import ZERO, Digest, canonical_json, sha256
 from fitchain.pod.values.errors import (
     AccessRefused,
     AssuranceTooLow,
@@ -39,15 +42,18 @@ from fitchain.pod.values.errors import (
 )
 from fitchain.pod.values.ids import ModelId
 from fitchain.pod.values.leaf import Leaf, StateRoots, records_digest
+from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.state import model_root, optimizer_root, write_safetensors
 from tests.certified_jobs import (
     FIT,
+    SOMETHING,
     Job,
     MadeUp,
     Parties,
     leaves_of,
     played,
     registered,
+    roots_of,
     stored_cid,
     tensors,
 )
@@ -520,6 +526,47 @@ def test_where_a_training_began_is_checked_behind_an_outline_too(play: Plays) ->
         check_leaves(replace(lying, states=dict(shown.states) | {0: elsewhere}), most_leaves=0)
 
 
+def long_transcript(recipe: Recipe, ctx: Digest, seed: Digest) -> MadeUp:
+    """A transcript of which only what an outline shows is made as an honest owner makes it."""
+    last = recipe.leaf_count - 1
+    states = {index: roots_of(recipe, index) for index in (0, last)}
+    leaves: list[Leaf] = []
+    stream, previous = batches(recipe, seed), ZERO
+    for index in range(recipe.leaf_count):
+        word, records = (states[index].digest if index in states else ZERO), ZERO
+        if index in states:
+            ends = (recipe.step_of(index - 1), recipe.step_of(index)) if index else (0, 0)
+            used = list(islice(stream, *ends))
+            records = records_digest(np.concatenate(used) if used else np.empty(0, np.uint64))
+        leaves.append(Leaf(index, recipe.step_of(index), word, records, ZERO, ZERO, previous))
+        previous = leaves[-1].digest(ctx, seed)
+    return MadeUp(Transcript(ctx, seed, tuple(leaves)), states)
+
+
+@pytest.mark.long
+def test_a_transcript_of_more_leaves_than_are_listed_holds_by_its_outline(
+    parties: Parties, reader: Chain, tmp_path: Path
+) -> None:
+    steps = 2 * MOST_LEAVES
+    rates = ((steps, 0.001),)
+    recipe = replace(parties.recipe, steps=steps, group_leaves=1 << 16, learning_rates=rates)
+    assert recipe.leaf_count == MOST_LEAVES + 1
+    id = parties.request(b"long", recipe)
+    made = long_transcript(recipe, *parties.begin(id))
+    calls, last = Agreements(parties.owner.chain), made.states[MOST_LEAVES]
+    for group in made.transcript.groups(recipe.group_leaves):
+        calls.chain.wait(calls.submit_anchor(id, group.peaks, group.root, None))
+    calls.finish(id, made.transcript.ending(recipe.group_leaves, last, SOMETHING, SOMETHING))
+    write_safetensors(tmp_path / "model.safetensors", tensors(steps))
+    job = Job(parties, id, made, recipe, tmp_path / "model.safetensors", MOST_LEAVES, b"")
+    certificate = job.issue()
+    assert len(certificate) < 20_000
+    verdict = verify(job.model, certificate, reader)
+    assert isinstance(verdict.statement.leaves, Outline)
+    assert [leaf.index for leaf in verdict.statement.shown] == [0, MOST_LEAVES]
+    assert verdict.orders_checked == 2
+
+
 def test_order_is_checked_as_far_as_it_is_cheap(job: Job) -> None:
     statement = Statement.parse(unseal(job.certificate)[0])
     assert check_orders(statement, most_draws=50) == 4  # one epoch: 6 batches, 3 segments, leaves 0 to 3
@@ -564,3 +611,8 @@ def test_golden_certificate_holds_as_far_as_it_needs_no_chain() -> None:
     check_leaves(statement)
     check_file(statement, folder / "model.safetensors")
     assert check_orders(statement) == statement.count == 8
+
+
+def test_no_more_of_a_file_is_read_than_a_certificate_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verifying, "CERTIFICATE_BYTES", 10)
+    assert verifying._read(Path("/dev/zero")) == bytes(11)

@@ -23,7 +23,7 @@ from tests.certified_jobs import Job, played
 from tests.certified_jobs import registered as registered_card
 from tests.chain_fixtures import ETHER, Account
 from tests.cli_fixtures import Fitchain
-from tests.node_proxy import proxy
+from tests.node_proxy import counting, proxy
 
 SOMEBODY = "0x" + "1" * 40
 
@@ -231,6 +231,37 @@ def test_a_job_shows_its_panel_to_both_sides(
     assert fitchain(parties.owner, "job", "show", str(id))[1]["panel"]["unknown_members"] == []
     assert fitchain(parties.scientist, "job", "show", str(id))[1]["panel"]["unknown_members"] == told["members"]
     fitchain(parties.owner, "trust", "remove", str(scientists))
+
+
+# What commands ask of a node
+
+
+MOST_REQUESTS = 12
+"""HTTP requests of one command, whatever else the deployment holds."""
+
+
+@pytest.mark.parametrize("whose", [(), ("--all",)], ids=["own", "all"])
+def test_a_list_of_jobs_asks_at_most_twelve_times(
+    whose: tuple[str, ...], fitchain: Fitchain, parties: Parties, open_account: Callable[..., Account]
+) -> None:
+    def asked() -> int:
+        with counting(parties.owner.chain.settings.rpc) as (url, traffic):
+            code, told, _ = fitchain(parties.owner, "job", "list", *whose, "--rpc", url)
+        assert code == 0 and told["jobs"]
+        return traffic.requests
+
+    parties.request()
+    before = asked()
+    stranger = parties._replace(scientist=open_account())
+    for _ in range(6):
+        stranger.request()
+    assert asked() == before <= MOST_REQUESTS
+
+
+def test_verify_asks_at_most_twelve_times(fitchain: Fitchain, checker: Account, vouched: Job) -> None:
+    with counting(checker.chain.settings.rpc) as (url, traffic):
+        assert fitchain(checker, *verifying(vouched), "--rpc", url)[1]["assurance"] == "vouched"
+    assert traffic.requests <= MOST_REQUESTS
 
 
 # What a verifier has done

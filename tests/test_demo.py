@@ -92,7 +92,8 @@ def test_a_stranger_has_it_audited_again_by_verifiers_of_its_own(place: Path, pl
     assert fitchain(place, *verify, str(homes / "stranger")).returncode == 0
     refused = fitchain(place, *verify, str(homes / "scientist"))
     assert refused.returncode == 3 and "fitchain proof reaudit" in refused.stderr
-    even = ("--panel", "pool", "--verifiers", "2", "--home", str(homes / "stranger"))
+    key = ("--home", str(homes / "stranger"), "--passphrase-file", str(homes / "stranger" / "passphrase"))
+    even = ("--panel", "pool", "--verifiers", "2", *key)
     assert "odd number" in fitchain(place, "proof", "reaudit", played["agreement"][:10], *even).stderr
     panel = fitchain(place, "trust", "list", "--home", str(homes / "stranger"), "--json").stdout
     assert len(json.loads(panel)["panels"][0]["members"]) == 5

@@ -7,8 +7,10 @@ import json
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -16,9 +18,11 @@ from fitchain.pod.jobs.turns import Turns
 from fitchain.pod.parties import asker
 from fitchain.pod.parties.asker import Answer, Question, QuestionState
 from fitchain.pod.parties.owner import consent, refuse
+from fitchain.pod.parties.owner.asked import LEAST_WINDOW_S, MOST_AT_ONCE, AskedAudits, concerns
 from fitchain.pod.parties.owner.examine import DISCLOSED_AGAIN
 from fitchain.pod.ports.agreement import AuditKind, Outcome, Phase, State
 from fitchain.pod.values.audit_mode import AuditMode
+from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import InputRefused, NotFound, Unusable
 from fitchain.pod.values.ids import WHOLE_POOL, AgreementId, AuditRef, PanelId
 from tests.audited_workshop import FEE, AuditedWorkshop, panel_of
@@ -99,6 +103,32 @@ def test_settled_job_is_audited_again_by_a_panel_that_the_policy_names(again: Ag
     assert second.ordinal == ref.ordinal + 1
 
 
+def test_phases_too_short_to_count_on_take_a_person(again: Again) -> None:
+    home, ref = again.owner.home, again.question(again.audited.panel, drawn=4)
+    agreement, asked = home.agreements.read(again.id), home.agreements.asked_audit(ref)
+    assert concerns(home, agreement, asked) == []
+    short = replace(asked, terms=replace(asked.terms, window=LEAST_WINDOW_S - 1))
+    (concern,) = concerns(home, agreement, short)
+    assert concern.endswith(f"less than {LEAST_WINDOW_S} s: evidence may come too late")
+
+
+def test_questions_of_strangers_are_looked_at_a_few_at_a_time_and_in_turn() -> None:
+    asked, served = [AuditRef(AgreementId(ZERO), ordinal) for ordinal in range(1, 3 * MOST_AT_ONCE)], set[AuditRef]()
+    head, new = iter(range(100)), [asked, *([[]] * 100)]
+    home: Any = SimpleNamespace(
+        chain=SimpleNamespace(head=lambda: next(head)),
+        journal=SimpleNamespace(happened=lambda ref, kind: kind == "consented" and ref in served),
+        agreements=SimpleNamespace(asking=lambda start, upto: new.pop(0)),
+    )
+    audits = AskedAudits(home, Turns(home), lambda id, text: None)
+    own = {AgreementId(ZERO)}
+    looks = [audits.look(own) for _ in range(3)]
+    assert max(map(len, looks)) == MOST_AT_ONCE
+    assert {ref for look in looks for ref in look} == set(asked)
+    served.add(asked[5])
+    assert audits.look(own)[0] == asked[5]  # who waits for evidence goes before who only asks
+
+
 @pytest.mark.long
 def test_panel_that_the_policy_does_not_name_needs_a_person(again: Again) -> None:
     with owner_runs(again.owner):
@@ -133,7 +163,7 @@ def test_interrupted_question_is_sent_with_the_nonce_that_was_written_down(again
     home = again.stranger.home
     asked = Question(again.own_panel, drawn_segments=3, fee_per_seat=FEE, window=HOUR_S)
     terms = asker.terms_of(home, again.id, asked)
-    send, home.agreements.ask_again = home.agreements.ask_again, interrupted  # type: ignore[method-assign]
+    send, home.agreements.ask_again = home.agreements.ask_again, interrupted  # type: ignore[method-assign, assignment]
     with pytest.raises(KeyboardInterrupt):
         asker.ask_again(home, again.id, terms)
     written = home.journal.fact(again.id, asker._last(terms))
@@ -167,7 +197,9 @@ def test_question_that_makes_no_sense_is_never_asked(again: Again, open_party: C
         (Question(WHOLE_POOL), InputRefused, "shows records to a panel, and none is named"),
         (Question(again.own_panel, verifiers=4), InputRefused, "an odd number of seats, not 4"),
         (Question(again.own_panel, fee_per_seat=1), InputRefused, "a seat earns at least"),
-        (Question(WHOLE_POOL, mode=AuditMode.OPEN), Unusable, "0 of those who stand there could be drawn"),
     ):
         with pytest.raises(error, match=match):
             asker.terms_of(home, again.id, question)
+    nobody = asker.terms_of(home, again.id, Question(WHOLE_POOL, mode=AuditMode.OPEN))
+    with pytest.raises(Unusable, match="0 of those who stand there could be drawn, and 3 seats need 5"):
+        asker.ask_again(home, again.id, nobody)

@@ -39,10 +39,11 @@ class Turns:
     Args:
         home: opened with its key.
         turn_s: seconds that each party is left to itself.
+        fix_blocks: blocks after which the hashes of a draw that nobody made are kept.
     """
 
-    def __init__(self, home: Home, turn_s: float = TURN_S) -> None:
-        self.home, self.turn_s = home, turn_s
+    def __init__(self, home: Home, turn_s: float = TURN_S, fix_blocks: int = FIX_BLOCKS) -> None:
+        self.home, self.turn_s, self.fix_blocks = home, turn_s, fix_blocks
         self._due_since: dict[tuple[AuditRef, str], tuple[object, float]] = {}
 
     def bring_on(self, audit: Audit, rank: int, nonce: Digest | None = None) -> bool:
@@ -71,11 +72,12 @@ class Turns:
         last_of_turn = audit.opened_block + self.home.chain.constants.turn_blocks
         if latest.number <= (audit.opened_block if nonce is not None else last_of_turn):
             return False
-        # With the nonce nobody else can draw, and sent late it is as good as none: the contract ignores it then.
+        # With the nonce nobody else can draw, and sent late it is as good as none: the contract
+        # ignores it then.
         anyone = nonce is None or latest.number > last_of_turn
         if anyone and not self.is_turn(audit, "draw", rank):
             return False
-        if latest.number - audit.opened_block > FIX_BLOCKS:
+        if latest.number - audit.opened_block > self.fix_blocks:
             kept = zip(self.home.audits.fixed_hashes(audit.ref), (audit.opened_block, last_of_turn), strict=True)
             lacking = [latest.number - number for hash, number in kept if hash == ZERO]
             if any(0 < age <= SERVED_BLOCKS for age in lacking):
@@ -129,7 +131,8 @@ def send(home: Home, audit: Audit, step: Callable[..., Receipt], *args: Any) -> 
     try:
         return step(audit.ref, *args)
     except Reverted:
-        # By the newest block, which refused: what has too few confirmations yet may be what brought it on.
+        # By the newest block, which refused: what has too few confirmations yet may be what brought
+        # it on.
         if home.audits.read(audit.ref, "latest") == audit:
             raise
         return None

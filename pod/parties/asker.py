@@ -1,10 +1,11 @@
-"""Whoever asks for another audit of a settled run, by a panel of its own trust: an account with FIT,
-whatever else it is.
+"""Whoever asks for another audit of a settled run, by a panel of its own trust: an account with
+FIT, whatever else it is.
 
 It pays the fees, commits to a nonce, and draws with it once the owner consents; what the seats do
 not earn, and all of it where the owner is silent, is its own again. What is needed to go on is
 written down before the question is sent, and found again by its commitment on the chain: the same
-question asked again takes the interrupted or open one up, and is paid once.
+question asked again takes the interrupted or open one up, and is paid once. Only where its answer
+has been told is it another question.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ WINDOW_S, DAY_S, MOST_WAIT_S = 3600, 86_400, 7 * 86_400
 WAIT_WINDOWS = 8
 """How long too few verifiers are waited for: a day, or so many phases."""
 FRESH_BYTES = 32
+ANSWERED = "answered"
+"""Line of a question's history: whoever asked was told what came of it."""
 
 
 @dataclass(frozen=True)
@@ -96,9 +99,10 @@ def terms_of(home: Home, id: AgreementId, question: Question) -> AuditTerms:
     """Put the terms of another audit together, with what the question leaves open filled in.
 
     Raises:
-        NotFound: this deployment has no such agreement, or no such panel.
-        InputRefused: no such number of seats, or data would be shown to nobody in particular.
-        Unusable: the job is not settled, or too few of the panel could be drawn.
+        NotFound: this deployment has no such agreement.
+        InputRefused: no such number of seats, no such fee, or data would be shown to nobody in
+            particular.
+        Unusable: the job is not settled.
     """
     agreement = home.agreements.read(id)
     if agreement.state not in (State.SETTLED, State.HALVED):
@@ -112,13 +116,6 @@ def terms_of(home: Home, id: AgreementId, question: Question) -> AuditTerms:
         raise InputRefused(
             f"the mode {question.mode} shows records to a panel, and none is named",
             "name one with --panel; `fitchain panel list` shows them",
-        )
-    parties = agreement.terms.owner, agreement.scientist, home.keys.address
-    eligible, needed = home.verifiers.eligible(question.panel, *parties), question.verifiers * 3 // 2 + 1
-    if eligible < needed:
-        raise Unusable(
-            f"{eligible} of those who stand there could be drawn, and {question.verifiers} seats need {needed}",
-            "name a larger panel, or fewer verifiers",
         )
     job = agreement.terms
     drawn = question.drawn_segments
@@ -147,7 +144,8 @@ def terms_of(home: Home, id: AgreementId, question: Question) -> AuditTerms:
 
 
 def ask_again(home: Home, id: AgreementId, terms: AuditTerms, consent_window: int = DAY_S) -> AuditRef:
-    """Ask for another audit and lock its fees, unless the same was asked from this home and is open.
+    """Ask for another audit and lock its fees, unless the same was asked from this home and its
+    answer has not been told yet (`follow`).
 
     Args:
         home: the asker's, opened with its key.
@@ -160,11 +158,13 @@ def ask_again(home: Home, id: AgreementId, terms: AuditTerms, consent_window: in
 
     Raises:
         ChainUnusable: the account cannot pay, or the contract refuses.
+        Unusable: too few of those who stand in the panel, or in the pool, could be drawn.
     """
     home.chain.catch_up()  # else what was sent and is not mined yet would be sent again
     fresh = _open_question(home, id, terms)
     if isinstance(fresh, AuditRef):
         return fresh
+    _require_jury(home, id, terms)
     commitment = commit_nonce(asker_nonce(home.keys, id, sha256(fresh)))
     home.journal.keep_fact(id, _kept(commitment), fresh.hex())
     home.journal.keep_fact(id, _last(terms), str(commitment))
@@ -173,16 +173,29 @@ def ask_again(home: Home, id: AgreementId, terms: AuditTerms, consent_window: in
     return ref
 
 
+def _require_jury(home: Home, id: AgreementId, terms: AuditTerms) -> None:
+    """Refuse a question for which too few could be drawn, before anything is paid."""
+    agreement = home.agreements.read(id)
+    parties = agreement.terms.owner, agreement.scientist, home.keys.address
+    eligible, needed = home.verifiers.eligible(terms.panel, *parties), terms.verifiers * 3 // 2 + 1
+    if eligible < needed:
+        raise Unusable(
+            f"{eligible} of those who stand there could be drawn, and {terms.verifiers} seats need {needed}",
+            "name a larger panel, or fewer verifiers",
+        )
+
+
 def _open_question(home: Home, id: AgreementId, terms: AuditTerms) -> AuditRef | bytes:
-    """The question of the same terms that this home asked and that is open; else the fresh bytes of
-    one: of one that was written down and never sent, or new ones."""
+    """The question of the same terms that this home asked and whose answer it was not told; else
+    the fresh bytes of one: of one that was written down and never sent, or new ones."""
     written = home.journal.fact(id, _last(terms))
     if written is None:
         return secrets.token_bytes(FRESH_BYTES)
     commitment = Digest.parse(written)
     for asked in home.agreements.asked_audits(id):
         if asked.nonce_commitment == commitment and asked.asker == home.keys.address:
-            return secrets.token_bytes(FRESH_BYTES) if read_answer(home, asked.ref).over else asked.ref
+            was_described = home.journal.happened(asked.ref, ANSWERED)
+            return secrets.token_bytes(FRESH_BYTES) if was_described else asked.ref
     fresh = home.journal.fact(id, _kept(commitment))
     return secrets.token_bytes(FRESH_BYTES) if fresh is None else bytes.fromhex(fresh)
 
@@ -204,8 +217,8 @@ def read_answer(home: Home, ref: AuditRef) -> Answer:
 
 
 def follow(home: Home, turns: Turns, ref: AuditRef, log: Callable[[str], None]) -> Answer:
-    """Do what a question asks of its asker now: draw once the owner consented, bring the audit on in
-    turn, take back what is its own.
+    """Do what a question asks of its asker now: draw once the owner consented, bring the audit on
+    in turn, take back what is its own.
 
     Args:
         home: the asker's, opened with its key.
@@ -235,6 +248,7 @@ def follow(home: Home, turns: Turns, ref: AuditRef, log: Callable[[str], None]) 
                 log(verdict)
     if answer.over:
         _collect(home, ref)
+        home.journal.record(ref, ANSWERED, once="", answer=answer.state.name)
     return answer
 
 

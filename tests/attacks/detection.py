@@ -133,7 +133,7 @@ def _masses(draws: int, chance: Fraction) -> list[float]:
 
 
 def missed_segments(segments: int, drawn: int, shown: Collection[int]) -> Digest:
-    """A segment seed whose inner segments are just these: what an owner hopes for who keeps only them
-    honest."""
+    """A segment seed whose inner segments are just these: what an owner hopes for who keeps only
+    them honest."""
     wanted = {0, segments - 1, *shown}
     return next(seed for seed in challenges() if set(drawn_segments(seed, segments, drawn)) == wanted)

@@ -3,14 +3,16 @@ wrong is told."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from fitchain.pod.jobs.exchange import send_key, send_note
-from fitchain.pod.parties.scientist import accept_result, delivery, fetch_model, follow
+from fitchain.pod.parties.scientist import accept_result, complain_of, delivery, fetch_model, follow
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.ports.sealed import new_identity
+from fitchain.pod.ports.store import Cid
 from fitchain.pod.values.digest import sha256
 from fitchain.pod.values.errors import (
     AccessRefused,
@@ -20,10 +22,11 @@ from fitchain.pod.values.errors import (
     FitchainError,
     NotFound,
     Refuted,
+    Unusable,
 )
 from fitchain.pod.values.ids import AgreementId
 from tests.dishonest_parties import Forger
-from tests.pods import Workshop
+from tests.pods import HOUR_S, Workshop
 
 
 @pytest.fixture
@@ -80,6 +83,45 @@ def test_key_of_another_job_is_refused(workshop: Workshop, forger: Forger) -> No
 def test_key_sealed_to_somebody_else_is_refused(workshop: Workshop, forger: Forger) -> None:
     forger.key_for = new_identity()[1]
     refused(workshop, forger.deliver(), DeliveryUnopened, "sealed")
+
+
+def test_key_that_does_not_open_is_complained_of_once_on_chain(workshop: Workshop, forger: Forger) -> None:
+    forger.key_for = new_identity()[1]
+    id, scientist = forger.deliver(), workshop.scientist
+    for _ in range(2):
+        with pytest.raises(DeliveryUnopened):
+            follow(scientist.home, id, True, scientist.say)
+    assert scientist.home.agreements.read(id).complained
+    assert [event.name for event in scientist.home.agreements.events(id)].count("Complained") == 1
+    assert "its terms name nobody who could be asked in a dispute" in scientist.said[-1]
+    with pytest.raises(Unusable, match="was said already"):
+        complain_of(scientist.home, id)
+
+
+def test_delivery_that_is_not_to_be_had_is_complained_of_when_half_of_the_time_is_over(
+    workshop: Workshop, forger: Forger, pass_time: Callable[[int], None]
+) -> None:
+    store, scientist = workshop.owner.home.store, workshop.scientist
+    weights = Cid.of(0x70, bytes(sha256(b"never stored")))
+    id = forger.end(weights, send_key(store, forger.id, forger.secret, forger.key_for))
+    with pytest.raises(NotFound):
+        follow(scientist.home, id, True, scientist.say)
+    assert not scientist.home.agreements.read(id).complained
+    pass_time(HOUR_S // 2 + 60)
+    with pytest.raises(NotFound):
+        follow(scientist.home, id, True, scientist.say)
+    assert scientist.home.agreements.read(id).complained
+
+
+def test_delivery_that_opens_is_not_complained_of(workshop: Workshop, forger: Forger) -> None:
+    id = forger.deliver()
+    with pytest.raises(Unusable, match="opens, and its certificate holds"):
+        complain_of(workshop.scientist.home, id)
+    with pytest.raises(AccessRefused, match="the scientist of"):
+        complain_of(workshop.owner.home, id)
+    assert follow(workshop.scientist.home, id, True, workshop.scientist.say) == State.SETTLED
+    with pytest.raises(Unusable, match="nothing to complain of now"):
+        complain_of(workshop.scientist.home, id)
 
 
 def test_delivery_sealed_to_somebody_else_is_refused(workshop: Workshop, forger: Forger) -> None:

@@ -70,7 +70,7 @@ class ConsentPolicy:
             return f"a seat earns {amount_text(audit.fee_per_seat)} FIT, less than {amount_text(self.least_fee)}"
         if self.highest_stake is not None and audit.seat_stake > self.highest_stake:
             return f"a seat locks {amount_text(audit.seat_stake)} FIT, more than {amount_text(self.highest_stake)}"
-        most = int(REPLAY_SHARE * audit.window / self.step_s)
+        most = round(REPLAY_SHARE * audit.window / self.step_s)
         most = most if self.most_steps is None else min(most, self.most_steps)
         if steps + waiting > most:
             beside = f" beside {waiting} of other audits" if waiting else ""
@@ -125,8 +125,8 @@ def unfit_host(home: Home, terms: Terms, patient: bool) -> str:
     where it can.
 
     Jobs are of the default class, or of one whose probe their dataset's card publishes: a host must
-    reproduce each of them. A card that is none, or that nobody has any more, publishes nothing: else
-    an owner could empty a jury by withdrawing it.
+    reproduce each of them. A card that is none, or that nobody has any more, publishes nothing:
+    else an owner could empty a jury by withdrawing it.
 
     Args:
         home: the verifier's.

@@ -33,7 +33,7 @@ VOTES = 3
 """How often a seat can be drawn to vote: the contract draws seats anew that joined and were absent,
 twice at most (`REDRAW_LIMIT` in contracts/types/Audit.sol)."""
 
-JOB_GAS, ANCHOR_GAS, AGAIN_GAS = 610_000, 38_000, 300_000
+JOB_GAS, ANCHOR_GAS, AGAIN_GAS = 610_000, 38_000, 320_000
 """Gas that owner and scientist pay of a job with an audit up to its end: request, accept, begin and
 finish, and each anchor (snapshots/AuditedJobOfPanel.json); and of asking for another audit and
 consenting to it."""
