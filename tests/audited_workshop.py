@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ class AuditedWorkshop:
     def until_wiped(self, id: AgreementId, *parties: Party, ordinal: int = 0) -> None:
         """Wait until verifiers are through with an audit."""
         for party in parties:
-            self.until(lambda party=party: party.home.journal.happened(AuditRef(id, ordinal), "wiped"))
+            self.until(partial(party.home.journal.happened, AuditRef(id, ordinal), "wiped"))
 
     def owed(self) -> list[int]:
         """What owner and scientist could withdraw."""

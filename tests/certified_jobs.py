@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from fitchain.pod.compute.dataset import Card, Table, batches, register
-from fitchain.pod.ports.agreement import Agreements, AuditTerms, Terms, commit_nonce, order_seed
-from fitchain.pod.ports.agreement.calls import _ending_out
+from fitchain.pod.ports.agreement import Agreements, AuditTerms, Terms, commit_key, commit_nonce, order_seed
+from fitchain.pod.ports.agreement.calls import _ending_out, _terms_out
 from fitchain.pod.ports.keys import Keys
 from fitchain.pod.ports.registry import Registry
 from fitchain.pod.ports.store.base import Cid
@@ -25,9 +25,10 @@ from fitchain.pod.proof.certificate.envelope import unseal
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import ZERO, Digest, Root, sha256
 from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
-from fitchain.pod.values.leaf import Leaf, metrics_digest, records_digest
+from fitchain.pod.values.leaf import Leaf, StateRoots, metrics_digest, records_digest, state_word
 from fitchain.pod.values.recipe import Audit, Recipe, draft
 from fitchain.pod.values.state import TensorBytes, Tensors, model_root, optimizer_root, write_safetensors
+from tests.agreements import ASKER_NONCE
 from tests.chain_fixtures import Account
 
 FIT = 10**18
@@ -67,42 +68,65 @@ class Parties:
         terms = Terms(
             owner=self.owner.address,
             dataset=self.dataset,
+            dataset_root=self.card.root,
             model=model or self.model,
+            model_root=agreed.initial_model,
             recipe=agreed.digest,
             steps=agreed.steps,
             segment_steps=agreed.segment_steps,
             group_leaves=agreed.group_leaves,
             price=5 * FIT,
-            bond=max(2 * FIT, audit.fee),
+            bond=max(2 * FIT, audit.fees),
             acceptance_window=600,
             training_window=6000,
             dispute_window=600,
+            nonce_commitment=commit_nonce(ASKER_NONCE) if audit.seats else ZERO,
             audit=audit,
         )
         return Agreements(self.scientist.chain).request(sha256(salt), terms, SOMETHING)
 
     def begin(self, id: AgreementId) -> tuple[Digest, Digest]:
         calls = Agreements(self.owner.chain)
-        calls.accept(id, commit_nonce(NONCE))
+        calls.accept(id, commit_key(NONCE))
         calls.begin(id, NONCE)
-        proof = calls.run_record(id)
-        return proof.ctx, proof.seed
+        run = calls.run_record(id)
+        return run.ctx, run.seed
 
 
-def leaves_of(recipe: Recipe, ctx: Digest, seed: Digest, upto: int) -> Transcript:
+States = dict[int, StateRoots]
+
+
+@dataclass(frozen=True)
+class MadeUp:
+    """A transcript that was not trained but fits, with the roots of every state."""
+
+    transcript: Transcript
+    states: States
+
+
+def roots_of(recipe: Recipe, index: int) -> StateRoots:
+    """The roots of a made-up state."""
+    if index == 0:
+        return StateRoots(recipe.initial_model, optimizer_root({}))
+    return StateRoots(model_root(tensors(recipe.step_of(index))), Root(sha256(b"optimizer %d" % index)))
+
+
+def leaves_of(recipe: Recipe, ctx: Digest, seed: Digest, upto: int, delivered: int | None = None) -> MadeUp:
     """A transcript as an honest owner's recorder writes it, up to a leaf."""
     leaves: list[Leaf] = []
-    previous, stream = ZERO, batches(recipe, seed)
+    states: States = {}
+    previous, stream, done = ZERO, batches(recipe, seed), 0
     for index in range(upto):
         step = recipe.step_of(index)
-        used = list(islice(stream, step - (leaves[-1].step if leaves else 0)))
+        used = list(islice(stream, step - done))
         records = records_digest(np.concatenate(used) if used else np.empty(0, np.uint64))
-        salted = metrics_digest({"loss": 1 / (1 + step)} if step else {}, sha256(b"salt %d" % index))
-        root = recipe.initial_model if index == 0 else model_root(tensors(step))
-        optimizer = optimizer_root({}) if index == 0 else Root(sha256(b"optimizer %d" % index))
-        leaves.append(Leaf(index, step, root, optimizer, records, salted, previous))
-        previous = leaves[-1].digest(ctx, seed)
-    return Transcript(ctx, seed, tuple(leaves))
+        metrics = metrics_digest({"loss": 1 / (1 + step)} if step else {}, sha256(b"salt %d" % index))
+        states[index] = roots_of(recipe, index)
+        opened = index in (0, delivered, upto - 1)
+        word = state_word(states[index].digest, None if opened else sha256(b"state salt %d" % index))
+        leaves.append(Leaf(index, step, word, records, metrics, ZERO, previous))
+        previous, done = leaves[-1].digest(ctx, seed), step
+    return MadeUp(Transcript(ctx, seed, tuple(leaves)), states)
 
 
 @dataclass(frozen=True)
@@ -111,10 +135,15 @@ class Job:
 
     parties: Parties
     id: AgreementId
-    transcript: Transcript
+    made: MadeUp
     recipe: Recipe
     model: Path
+    delivered: int
     certificate: bytes
+
+    @property
+    def transcript(self) -> Transcript:
+        return self.made.transcript
 
     @property
     def statement(self) -> dict[str, Any]:
@@ -128,8 +157,10 @@ class Job:
         given: dict[str, Any] = {
             "recipe": self.recipe,
             "card": self.parties.card,
-            "transcript": self.transcript,
+            "transcript": self.made.transcript,
+            "states": self.made.states,
             "model": self.model,
+            "delivered": self.delivered,
         }
         return issue(self.parties.owner.chain, self.keys, self.id, **(given | changes))
 
@@ -138,7 +169,7 @@ def registered(owner: Account, scientist: Account, source: Path) -> Parties:
     generator = np.random.default_rng(0)
     np.savez(source, size=generator.normal(size=50), kind=np.arange(50) % 2)
     card = register(Table.read(source, target="kind"), bytes(32), "A table", price=FIT).card
-    shape = {"steps": 20, "segment": 2, "group": 4, "batch_size": 8}
+    shape = {"steps": 20, "segment_steps": 2, "group_leaves": 4, "batch_size": 8}
     recipe = draft(sha256(b"graph"), model_root(tensors(0)), card.json(), "2.13.0+cpu", shape)
     cid = stored_cid(card)
     dataset = Registry(owner.chain).register_dataset(card.root, card.count, cid)
@@ -150,61 +181,79 @@ def stored_cid(card: Card) -> Cid:
     return add_file(chunks(BytesIO(card.encode())), lambda cid, block: None).cid
 
 
-def played(
-    parties: Parties,
-    path: Path,
-    salt: bytes,
-    upto: int | None = None,
-    bend: Callable[[Transcript], Transcript] | None = None,
-    recipe: Recipe | None = None,
-    model: ModelId | None = None,
-    audit: AuditTerms = NO_AUDIT,
-    at_once: bool = False,
-) -> Job:
-    """Play a job up to its end, its model in a file; `at_once` puts all of it after the acceptance
-    into one block."""
-    panel = None if audit.panel == ZERO else audit.panel
-    agreed = Audit(audit.segments, audit.verifiers, audit.mode, panel)
-    recipe = replace(recipe or parties.recipe, audit=agreed)
-    id = parties.request(salt, recipe, model, audit)
-    if at_once:
-        transcript = ended_at_once(parties, id, recipe)
+@dataclass(frozen=True)
+class Play:
+    """How a job goes.
+
+    Args:
+        upto: how many leaves there are where it diverges; None for all.
+        delivered: the leaf that is delivered; None for the last.
+        bend: makes the owner dishonest about what it tells the chain.
+        recipe, model: others than the parties'.
+        audit: what is agreed about audits.
+        at_once: whether all after the acceptance stands in one block.
+    """
+
+    upto: int | None = None
+    delivered: int | None = None
+    bend: Callable[[MadeUp], MadeUp] | None = None
+    recipe: Recipe | None = None
+    model: ModelId | None = None
+    audit: AuditTerms = NO_AUDIT
+    at_once: bool = False
+
+
+def played(parties: Parties, path: Path, salt: bytes, how: Play | None = None, **changes: Any) -> Job:
+    """Play a job up to its end, its model in a file; `changes` are fields of `Play`."""
+    how = replace(how or Play(), **changes)
+    panel = None if how.audit.panel == ZERO else how.audit.panel
+    agreed = Audit(how.audit.drawn_segments, how.audit.verifiers, how.audit.mode, panel)
+    recipe = replace(how.recipe or parties.recipe, audit=agreed)
+    id = parties.request(salt, recipe, how.model, how.audit)
+    calls = Agreements(parties.owner.chain)
+    if how.at_once:
+        made = ended_at_once(parties, id, recipe)
     else:
-        transcript = leaves_of(recipe, *parties.begin(id), upto or recipe.leaf_count)
-        transcript = bend(transcript) if bend else transcript
-        calls = Agreements(parties.owner.chain)
-        for group in transcript.groups(recipe.group_leaves):
+        made = leaves_of(recipe, *parties.begin(id), how.upto or recipe.leaf_count, how.delivered)
+        made = how.bend(made) if how.bend else made
+        for group in made.transcript.groups(recipe.group_leaves):
             calls.chain.wait(calls.submit_anchor(id, group.peaks, group.root, None))
-        ending = transcript.ending(recipe.group_leaves, SOMETHING, None if audit.verifiers else SOMETHING)
-        (calls.diverge if upto else calls.finish)(id, ending)
-    write_safetensors(path, tensors(transcript.leaves[-1].step))
-    job = Job(parties, id, transcript, recipe, path, b"")
-    return replace(job, certificate=b"" if bend else job.issue())
+        last, index = made.states[made.transcript.count - 1], how.delivered
+        shown = None if index is None else (index, made.states[index])
+        identity = None if how.audit.verifiers else SOMETHING
+        ending = made.transcript.ending(recipe.group_leaves, last, SOMETHING, identity, shown)
+        (calls.diverge if how.upto else calls.finish)(id, ending)
+    index = made.transcript.count - 1 if how.delivered is None else how.delivered
+    write_safetensors(path, tensors(made.transcript.leaves[index].step))
+    job = Job(parties, id, made, recipe, path, index, b"")
+    return replace(job, certificate=b"" if how.bend else job.issue())
 
 
-def ended_at_once(parties: Parties, id: AgreementId, recipe: Recipe) -> Transcript:
+def ended_at_once(parties: Parties, id: AgreementId, recipe: Recipe) -> MadeUp:
     """Send begin, all anchors and the end of a job into one block: whoever trains nothing knows all
     of it beforehand."""
     calls = Agreements(parties.owner.chain)
     chain = calls.chain
-    calls.accept(id, commit_nonce(NONCE))
+    calls.accept(id, commit_key(NONCE))
     agreement = calls.read(id)
+    terms = _terms_out(agreement.terms)
     chain.node.request("evm_mine")
-    ctx = calls.context(agreement, parties.card.root, recipe.initial_model)
+    ctx = calls.context(agreement)
     seed = order_seed(ctx, chain.block(agreement.seed_block).hash, NONCE)
-    transcript = leaves_of(recipe, ctx, seed, recipe.leaf_count)
+    made = leaves_of(recipe, ctx, seed, recipe.leaf_count)
+    transcript, last = made.transcript, made.states[recipe.leaf_count - 1]
     chain.node.request("evm_setAutomine", False)
     chain.node.request("evm_setIntervalMining", 0)
     try:
-        sent = [chain.submit("ProofOfTrain", "begin", id, NONCE, gas=300_000)]
+        sent = [chain.submit("ProofOfTrain", "begin", id, terms, NONCE, ZERO, gas=400_000)]
         groups = transcript.groups(recipe.group_leaves)
         sent += [calls.submit_anchor(id, group.peaks, group.root, None) for group in groups]
-        ending = _ending_out(transcript.ending(recipe.group_leaves, SOMETHING, SOMETHING))
-        sent.append(chain.submit("ProofOfTrain", "finish", id, ending, gas=1_500_000))
+        ending = _ending_out(transcript.ending(recipe.group_leaves, last, SOMETHING, SOMETHING))
+        sent.append(chain.submit("ProofOfTrain", "finish", id, terms, ending, gas=1_500_000))
         chain.node.request("evm_mine")
     finally:
         chain.node.request("evm_setAutomine", True)
         chain.node.request("evm_setIntervalMining", 1)
     for pending in sent:
         chain.wait(pending)
-    return transcript
+    return made

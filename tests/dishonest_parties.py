@@ -20,14 +20,14 @@ from fitchain.pod.jobs.home import Home
 from fitchain.pod.parties.scientist import JobRequest, draft_recipe
 from fitchain.pod.parties.scientist.publish import MODEL_FILES
 from fitchain.pod.parties.scientist.request import terms_of
-from fitchain.pod.ports.agreement import Terms, commit_nonce
+from fitchain.pod.ports.agreement import Terms, commit_key
 from fitchain.pod.ports.sealed import new_identity
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.proof.certificate import issue
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import ZERO, Digest, sha256
 from fitchain.pod.values.ids import AgreementId
-from fitchain.pod.values.leaf import Leaf, metrics_digest, metrics_salt, records_digest
+from fitchain.pod.values.leaf import Leaf, StateRoots, leaf_salt, metrics_digest, records_digest
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.state import optimizer_root
 from tests.pods import BOND, HOUR_S, PRICE, RECIPE, Workshop
@@ -91,6 +91,7 @@ class Forger:
     workshop: Workshop
     id: AgreementId
     recipe: Recipe
+    start: StateRoots
     transcript: Transcript
     files: dict[str, bytes]
     secret: str
@@ -103,31 +104,30 @@ class Forger:
         """Accept a job, begin it, and make an honest delivery of its untrained model."""
         owner, scientist = workshop.owner.home, workshop.scientist.home
         id, nonce = workshop.request(recipe_overrides=RECIPE | {"group_leaves": 1}), sha256(b"nonce")
-        owner.agreements.accept(id, commit_nonce(nonce))
+        owner.agreements.accept(id, commit_key(nonce))
         owner.chain.node.request("evm_mine")  # the seed block has a successor at once
         owner.agreements.begin(id, nonce)
-        proof, folder = owner.agreements.run_record(id), scientist.job_folder(id)
+        run, folder = owner.agreements.run_record(id), scientist.job_folder(id)
         recipe = Recipe.parse((folder / "recipe.json").read_bytes())
-        none = np.empty(0, np.uint64)
+        start = StateRoots(recipe.initial_model, optimizer_root({}))
         leaf = Leaf(
             index=0,
             step=0,
-            model=recipe.initial_model,
-            optimizer=optimizer_root({}),
-            records=records_digest(none),
-            metrics=metrics_digest({}, metrics_salt(bytes(32), 0)),
+            state=start.digest,
+            records=records_digest(np.empty(0, np.uint64)),
+            metrics=metrics_digest({}, leaf_salt(bytes(32), 0)),
+            held_out=ZERO,
             previous=ZERO,
         )
-        transcript = Transcript(proof.ctx, proof.seed, (leaf,))
-        certificate = issue(
-            owner.chain, owner.keys, id, recipe, workshop.dataset.card, transcript, folder / "initial.safetensors"
-        )
+        transcript = Transcript(run.ctx, run.seed, (leaf,))
+        card, model = workshop.dataset.card, folder / "initial.safetensors"
+        certificate = issue(owner.chain, owner.keys, id, recipe, card, transcript, {0: start}, model)
         files = {
             "model.safetensors": (folder / "initial.safetensors").read_bytes(),
             "certificate.json": certificate,
         }
         secret, recipient = new_identity()
-        return cls(workshop, id, recipe, transcript, files, secret, id, scientist.keys.recipient, recipient)
+        return cls(workshop, id, recipe, start, transcript, files, secret, id, scientist.keys.recipient, recipient)
 
     def anchor(self, note: Note) -> None:
         """Anchor the one leaf, with a note of one's own making."""
@@ -154,5 +154,6 @@ class Forger:
         """End the job on chain."""
         if not self.workshop.owner.home.agreements.run_record(self.id).anchors:
             self.anchor(self.note())
-        self.workshop.owner.home.agreements.diverge(self.id, self.transcript.ending(1, weights, key))
+        ending = self.transcript.ending(1, self.start, weights, key)
+        self.workshop.owner.home.agreements.diverge(self.id, ending)
         return self.id

@@ -52,6 +52,7 @@ def proxy(
     judge: Callable[[dict[str, Any]], Verdict],
     posted: Callable[[], None] = lambda: None,
     whole: Callable[[Batch], tuple[int, Any] | None] = lambda calls: None,
+    change: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]] = lambda call, answer: answer,
 ) -> Iterator[str]:
     """Run a proxy before a node; yields its URL.
 
@@ -61,6 +62,7 @@ def proxy(
         posted: is told of every HTTP request, which may hold several of them.
         whole: says of every HTTP request whether it passes, by None; else the status and the JSON
             value to answer with.
+        change: gives what is answered to a single request, of the request and the node's answer.
     """
 
     class Door(BaseHTTPRequestHandler):
@@ -81,7 +83,11 @@ def proxy(
                         status, json.dumps({"jsonrpc": "2.0", "id": call["id"], "error": error}).encode()
                     )
             with urlopen(Request(upstream, body, {"Content-Type": "application/json"})) as response:
-                return self.answer(200, response.read())
+                answers = json.loads(response.read())
+            if not isinstance(parsed, list):
+                return self.answer(200, json.dumps(change(parsed, answers)).encode())
+            changed = [change(call, each) for call, each in zip(calls, answers, strict=True)]
+            return self.answer(200, json.dumps(changed).encode())
 
         def answer(self, status: int, body: bytes) -> None:
             self.send_response(status)

@@ -24,9 +24,9 @@ import pytest
 from fitchain.cli.demo.parties import Side
 from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs.home import Home
+from fitchain.pod.jobs.links import LinkChain
 from fitchain.pod.parties.owner import DatasetOffer, Owner, RegisteredDataset, register_dataset
 from fitchain.pod.parties.scientist import JobRequest, PublishedModel, Scientist, publish_model, request_job
-from fitchain.pod.jobs.links import LinkChain
 from fitchain.pod.parties.verifier import Verifier
 from fitchain.pod.ports import keys
 from fitchain.pod.ports.agreement import State

@@ -218,12 +218,14 @@ def test_second_seat_of_a_verifier_with_stake_for_one_is_declined(
         with verifier_runs(*audited.verifiers):
             for id in ids:
                 audited.until(workshop.scientist.has(id, "release_accepted"))
-    declined = [party.told(id, "declined")["reason"] for id in ids for party in audited.verifiers if told_no(party, id)]
+    declined = [
+        party.told(id, "declined")["reason"] for id in ids for party in audited.verifiers if has_declined(party, id)
+    ]
     assert declined and all("FIT of its stake are free" in reason for reason in declined)
     assert audited.lost_since(stakes) == {}
 
 
-def told_no(party: Any, id: AgreementId) -> bool:
+def has_declined(party: Any, id: AgreementId) -> bool:
     return "declined" in party.kinds(id)
 
 

@@ -1,5 +1,5 @@
-"""Audits through the bindings, on a real node: stakes, draws, votes, verdicts, releases, audits that
-are asked for again, and what is read of them."""
+"""Audits through the bindings, on a real node: stakes, draws, votes, verdicts, releases, audits
+that are asked for again, and what is read of them."""
 
 from __future__ import annotations
 

@@ -1,15 +1,14 @@
 """Laws, examples and attacks: `fitchain.pod.proof.certificate`, against a real chain, with a
-transcript that was not trained but fits."""
+transcript that was not trained but fits. What audits come to stands in test_certificate_audits.py."""
 
 from __future__ import annotations
 
 import base64
 import copy
 import json
-import os
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +18,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fitchain.cli.views.verdict import describe_verdict
-from fitchain.pod.ports.agreement import Agreements, Audits, AuditTerms, Outcome, State
+from fitchain.pod.compute.dataset import batches
+from fitchain.pod.ports.agreement import Agreements, State
 from fitchain.pod.ports.chain import Chain
-from fitchain.pod.ports.chain.rpc import Node
 from fitchain.pod.ports.keys import Keys
 from fitchain.pod.ports.registry import Registry
 from fitchain.pod.proof.certificate import Assurance, Statement, Verdict, issue, verify
-from fitchain.pod.proof.certificate.claims import card_cid, check_file, check_leaves, check_orders
+from fitchain.pod.proof.certificate.claims import card_cid, check_file, check_leaves, check_lineage, check_orders
 from fitchain.pod.proof.certificate.envelope import HALF_ORDER, seal, unseal
+from fitchain.pod.proof.certificate.issuing import ancestors_of
+from fitchain.pod.proof.certificate.statement import MOST_ANCESTORS, MOST_LEAVES, NAMED_CONTRACTS, Outline
 from fitchain.pod.proof.transcript import Transcript
-from fitchain.pod.values.audit_mode import AuditMode
-from fitchain.pod.values.digest import ZERO, canonical_json, sha256
+from fitchain.pod.values.digest import ZERO, Digest, canonical_json, sha256
 from fitchain.pod.values.errors import (
     AccessRefused,
     AssuranceTooLow,
@@ -40,16 +40,27 @@ from fitchain.pod.values.errors import (
     Refuted,
     SignatureMismatch,
 )
-from fitchain.pod.values.ids import PanelId
-from fitchain.pod.values.leaf import Leaf, records_digest
-from fitchain.pod.values.state import model_root, write_safetensors
-from tests.audit_actors import DISPUTE, FULL_STAKE, TERMS, StakedVerifiers
-from tests.certified_jobs import FIT, SOMETHING, Job, Parties, leaves_of, played, registered, stored_cid, tensors
+from fitchain.pod.values.ids import ModelId
+from fitchain.pod.values.leaf import Leaf, StateRoots, records_digest
+from fitchain.pod.values.recipe import Recipe
+from fitchain.pod.values.state import model_root, optimizer_root, write_safetensors
+from tests.certified_jobs import (
+    FIT,
+    SOMETHING,
+    Job,
+    MadeUp,
+    Parties,
+    leaves_of,
+    played,
+    registered,
+    roots_of,
+    stored_cid,
+    tensors,
+)
 from tests.chain_fixtures import Account
-from tests.node_proxy import proxy
 
 OTHER = "0x" + "7" * 64
-Play = Callable[..., Job]
+Plays = Callable[..., Job]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +69,7 @@ def parties(open_account: Callable[..., Account], tmp_path_factory: pytest.TempP
 
 
 @pytest.fixture(scope="module")
-def play(parties: Parties, tmp_path_factory: pytest.TempPathFactory) -> Play:
+def play(parties: Parties, tmp_path_factory: pytest.TempPathFactory) -> Plays:
     """Plays a job up to its end: `play(salt, bend=…)`, `bend` making the owner dishonest about its
     leaves."""
 
@@ -69,7 +80,7 @@ def play(parties: Parties, tmp_path_factory: pytest.TempPathFactory) -> Play:
 
 
 @pytest.fixture(scope="module")
-def job(play: Play) -> Job:
+def job(play: Plays) -> Job:
     return play(b"the job")
 
 
@@ -84,10 +95,10 @@ def test_certificate_of_a_finished_job_holds(job: Job, reader: Chain) -> None:
     verdict = verify(job.model, job.certificate, reader)
     assert (verdict.assurance, verdict.state, verdict.complete) == (Assurance.UNAUDITED, State.TRAINED, True)
     assert verdict.orders_checked == verdict.statement.count == 11
-    assert [moment.what for moment in verdict.milestones] == [
+    assert [milestone.what for milestone in verdict.milestones] == [
         *("Requested", "Accepted", "Begun", "Anchored", "Anchored", "Finished"),
     ]
-    assert [moment.time for moment in verdict.milestones] == sorted(moment.time for moment in verdict.milestones)
+    assert [milestone.time for milestone in verdict.milestones] == sorted(each.time for each in verdict.milestones)
     assert verdict.origins == ()
 
 
@@ -97,7 +108,7 @@ def test_statement_reads_back_what_it_wrote(job: Job) -> None:
     assert signer == job.keys.address
 
 
-def test_settlement_is_read_from_the_chain_and_not_from_the_file(play: Play, reader: Chain) -> None:
+def test_settlement_is_read_from_the_chain_and_not_from_the_file(play: Plays, reader: Chain) -> None:
     job = play(b"settled")
     before = verify(job.model, job.certificate, reader)
     Agreements(job.parties.scientist.chain).accept_result(job.id)
@@ -106,21 +117,57 @@ def test_settlement_is_read_from_the_chain_and_not_from_the_file(play: Play, rea
     assert (before.history.paid_to_owner, after.history.paid_to_owner) == (0, 7 * FIT)
 
 
-def test_certificate_of_a_diverged_job_says_at_which_step(play: Play, reader: Chain) -> None:
+def test_certificate_of_a_diverged_job_says_at_which_step(play: Plays, reader: Chain) -> None:
     job = play(b"diverged", upto=6)
     verdict = verify(job.model, job.certificate, reader)
     assert (verdict.state, verdict.complete, verdict.statement.steps) == (State.DIVERGED, False, 10)
 
 
-def test_model_trained_further_names_where_it_began(play: Play, job: Job, reader: Chain) -> None:
-    root = job.transcript.leaves[-1].model
+def test_model_trained_further_names_where_it_began(play: Plays, job: Job, reader: Chain) -> None:
+    root = job.made.states[job.delivered].model
     parties = job.parties
-    model = Registry(parties.scientist.chain).register_model(parties.recipe.graph, root, parties.model)
-    recipe = replace(parties.recipe, initial_model=root)
-    further = play(b"further", recipe=recipe, model=model)
+    calls = Registry(parties.scientist.chain)
+    other = calls.register_model(sha256(b"another graph"), root, derivation=sha256(b"averaged"))
+    both = {"parents": [parties.model, other], "derivation": sha256(b"merged")}
+    model = calls.register_model(parties.recipe.graph, root, **both)  # type: ignore[arg-type]
+    further = play(b"further", recipe=replace(parties.recipe, initial_model=root), model=model)
     verdict = verify(further.model, further.certificate, reader)
-    assert [ancestor.id for ancestor in verdict.statement.lineage] == [model, parties.model]
+    first, *behind = verdict.statement.lineage
+    assert [each.id for each in (first, *behind)] == [model, parties.model, other] and verdict.lineage_whole
+    assert (first.parents, first.derivation) == ((parties.model, other), sha256(b"merged"))
     assert job.id in verdict.origins and further.id not in verdict.origins
+    assert "descends from 2 registered models" in str(describe_verdict(verdict, further.model).views)
+
+
+def test_a_lineage_is_breadth_first_each_model_once_and_bounded(parties: Parties, job: Job, reader: Chain) -> None:
+    calls = Registry(parties.scientist.chain)
+
+    def child(name: bytes, *parents: ModelId) -> ModelId:
+        return calls.register_model(sha256(name), job.recipe.initial_model, parents=parents)
+
+    root, left = child(b"root"), child(b"left")
+    middle = child(b"middle", left, root)
+    both = child(b"both", middle, left)
+    lineage = ancestors_of(Registry(reader), both)
+    assert [each.id for each in lineage] == [both, middle, left, root]
+    assert [each.id for each in ancestors_of(Registry(reader), both, most=2)] == [both, middle]
+    statement = replace(Statement.parse(unseal(job.certificate)[0]), lineage=lineage)
+    models = list(Registry(reader).models_of([each.id for each in lineage]))
+    check_lineage(statement, models, both)
+    for wrong in ((1, 0, 2, 3), (0, 2, 1, 3), (0, 1, 2)):
+        altered = replace(statement, lineage=tuple(lineage[place] for place in wrong))
+        with pytest.raises(ClaimMismatch, match=r"the lineage|the line.s first model"):
+            check_lineage(altered, [models[place] for place in wrong], both)
+    assert MOST_ANCESTORS == 128
+
+
+def test_another_leaf_than_the_last_may_be_delivered(play: Plays, reader: Chain) -> None:
+    job = play(b"not the last", delivered=7)
+    verdict = verify(job.model, job.certificate, reader)
+    statement = verdict.statement
+    assert (statement.delivered, sorted(statement.states)) == (7, [0, 7, 10])
+    assert statement.final_model == model_root(tensors(14)) != statement.last_model == model_root(tensors(20))
+    assert "leaf 7 of 10 is delivered" in str(describe_verdict(verdict, job.model).views)
 
 
 def test_too_low_an_assurance_is_not_refuted_and_names_the_way_on(job: Job, reader: Chain) -> None:
@@ -128,7 +175,7 @@ def test_too_low_an_assurance_is_not_refuted_and_names_the_way_on(job: Job, read
         AssuranceTooLow, match="the assurance is unaudited, and at least sampled is required"
     ) as refusal:
         verify(job.model, job.certificate, reader, require=Assurance.SAMPLED)
-    assert refusal.value.exit_code == 3 and "ask its owner for an audit" in refusal.value.hint
+    assert refusal.value.exit_code == 3 and "fitchain proof reaudit" in refusal.value.hint
 
 
 def test_assurance_levels_are_ordered_and_named() -> None:
@@ -187,7 +234,7 @@ def with_field(statement: dict[str, Any], path: tuple[Any, ...], change: Callabl
     return changed
 
 
-def outcome(job: Job, certificate: bytes, chain: Chain) -> type[FitchainError] | Verdict:
+def found(job: Job, certificate: bytes, chain: Chain) -> type[FitchainError] | Verdict:
     try:
         return verify(job.model, certificate, chain)
     except FitchainError as error:
@@ -195,8 +242,7 @@ def outcome(job: Job, certificate: bytes, chain: Chain) -> type[FitchainError] |
 
 
 OF_ANOTHER_DEPLOYMENT = {("predicate", "agreement", "chain_id")} | {
-    ("predicate", "agreement", "contracts", name)
-    for name in ("FitCoin", "Registry", "Agreements", "ProofOfTrain", "Audits")
+    ("predicate", "agreement", "contracts", name) for name in NAMED_CONTRACTS
 }
 """Fields that say of which deployment a certificate is: with others it is another's, and nothing
 can be said of it here."""
@@ -207,14 +253,14 @@ def test_any_altered_field_breaks_the_signature(job: Job, reader: Chain) -> None
     for path in fields(job.statement):
         payload = canonical_json(with_field(job.statement, path, altered))
         forged = canonical_json(signature | {"payload": base64.b64encode(payload).decode()})
-        assert outcome(job, forged, reader) is SignatureMismatch, path
+        assert found(job, forged, reader) is SignatureMismatch, path
 
 
 def test_any_field_that_the_owner_alters_and_signs_anew_is_refuted(job: Job, reader: Chain) -> None:
     for path in fields(job.statement):
-        found = outcome(job, resealed(with_field(job.statement, path, altered), job.keys), reader)
+        result = found(job, resealed(with_field(job.statement, path, altered), job.keys), reader)
         expected = NotFound if path in OF_ANOTHER_DEPLOYMENT else Refuted
-        assert isinstance(found, type) and issubclass(found, expected), (path, found)
+        assert isinstance(result, type) and issubclass(result, expected), (path, result)
 
 
 def test_any_field_that_the_owner_leaves_out_or_adds_is_refuted(job: Job, reader: Chain) -> None:
@@ -227,14 +273,14 @@ def test_any_field_that_the_owner_leaves_out_or_adds_is_refuted(job: Job, reader
         for new in [*fewer, target | {"x": 0}]:
             altered = with_field({"all": short}, ("all", *path), lambda _: new)  # noqa: B023
             certificate = resealed(altered["all"], job.keys)
-            found = outcome(job, certificate, reader)
-            assert isinstance(found, type) and issubclass(found, Refuted), (path, new, found)
+            result = found(job, certificate, reader)
+            assert isinstance(result, type) and issubclass(result, Refuted), (path, new, result)
 
 
 def test_leaves_left_out_or_repeated_are_refuted(job: Job, reader: Chain) -> None:
     where = ("predicate", "transcript", "leaves")
     for change in (lambda x: x[:-1], lambda x: x[1:], lambda x: [*x, x[-1]], lambda x: [x[0], x[2], x[1], *x[3:]]):
-        assert outcome(job, resealed(with_field(job.statement, where, change), job.keys), reader) is ClaimMismatch
+        assert found(job, resealed(with_field(job.statement, where, change), job.keys), reader) is ClaimMismatch
 
 
 # --- the envelope -----------------------------------------------------------------------------
@@ -325,8 +371,8 @@ def test_certificate_of_an_unknown_deployment_cannot_be_checked(job: Job, reader
 def test_run_that_has_not_ended_cannot_be_checked(job: Job, reader: Chain) -> None:
     parties = job.parties
     id = parties.request(b"unfinished")
-    transcript = leaves_of(parties.recipe, *parties.begin(id), parties.recipe.leaf_count)
-    early = replace(job, id=id).issue(transcript=transcript)
+    made = leaves_of(parties.recipe, *parties.begin(id), parties.recipe.leaf_count)
+    early = replace(job, id=id).issue(transcript=made.transcript, states=made.states)
     with pytest.raises(NotFound, match="no result on chain yet: its state is training"):
         verify(job.model, early, reader)
 
@@ -340,299 +386,185 @@ def test_agreement_that_was_rejected_certifies_nothing(job: Job, reader: Chain) 
         verify(job.model, resealed(invented, job.keys), reader)
 
 
-def test_certificate_of_one_job_does_not_serve_another(job: Job, play: Play, reader: Chain) -> None:
+def test_certificate_of_one_job_does_not_serve_another(job: Job, play: Plays, reader: Chain) -> None:
     other = play(b"another")
     borrowed = with_field(job.statement, ("predicate", "agreement", "id"), lambda _: str(other.id))
     with pytest.raises(ClaimMismatch, match="the context"):
         verify(job.model, resealed(borrowed, job.keys), reader)
 
 
-# --- audits -----------------------------------------------------------------------------------
-
-
-def ended(reason: str) -> str:
-    """What the reason of an assurance ends with, after the block."""
-    return re.sub(r"in block \d+", "in block N", reason)
-
-
-def panel_of(parties: Parties, name: str, verifiers: StakedVerifiers) -> PanelId:
-    """A panel of all verifiers, made by the scientist."""
-    return Registry(parties.scientist.chain).create_panel(name, [one.address for one in verifiers.verifiers])
-
-
-@pytest.mark.parametrize("mode", list(AuditMode))
-def test_match_assures_what_the_checkers_own_list_makes_of_it(
-    mode: AuditMode, play: Play, parties: Parties, staked_verifiers: StakedVerifiers, reader: Chain
-) -> None:
-    panel = panel_of(parties, mode.name, staked_verifiers)
-    job = play(b"audited %d" % mode.value, audit=replace(TERMS, mode=mode, panel=panel))
-    opened = verify(job.model, job.certificate, reader)
-    assert (opened.assurance, opened.state) == (Assurance.UNAUDITED, State.AUDITING)
-    assert opened.reason == "its audit is under way: awaiting, round 1"
-    owner = parties.owner.chain
-    staked_verifiers.conclude(owner, job.id, Outcome.MATCH)
-    matched = verify(job.model, job.certificate, reader)
-    assert matched.reason.endswith("; the model's key is not released yet")
-    Audits(owner).release(job.id, SOMETHING)
-    stranger = verify(job.model, job.certificate, reader)
-    assert (stranger.assurance, stranger.state) == (Assurance.VOUCHED, State.SETTLED)
-    assert ended(stranger.reason) == (
-        "its audit concluded match in block N: 3 of 3 seats voted Match about 4 of 10 segments, "
-        "0 of them named by your trust list, and 2 are needed"
-    )
-    level = Assurance.ON_SITE if mode is AuditMode.ON_SITE else Assurance.SAMPLED
-    verdict = verify(job.model, job.certificate, reader, level, [panel])
-    assert verdict.assurance is level and "3 of them named by your trust list" in verdict.reason
-    paid = verdict.history
-    assert (paid.paid_to_owner, paid.paid_to_scientist, paid.paid_to_verifiers) == (8 * FIT, 0, 3 * FIT)
-    assert "Drawn" in [moment.what for moment in verdict.milestones]
-
-
-def test_verdict_tells_the_panel_its_seats_and_who_is_a_party(
-    play: Play, parties: Parties, staked_verifiers: StakedVerifiers, reader: Chain
-) -> None:
-    panel = panel_of(parties, "told", staked_verifiers)
-    job = play(b"told", audit=replace(TERMS, mode=AuditMode.SAMPLED, panel=panel))
-    staked_verifiers.conclude(parties.owner.chain, job.id, Outcome.MATCH)
-    jury = verify(job.model, job.certificate, reader).jury
-    assert jury is not None and jury.panel is not None
-    assert (jury.panel.id, jury.panel.name, jury.opened_size, jury.size) == (panel, "told", 4, 4)
-    assert (jury.panel.creator, jury.creator_party) == (parties.scientist.address, "scientist")
-    assert (jury.seated_parties, jury.seated_creator, jury.one_account) == ((), None, False)
-    assert jury.requested >= jury.panel.time
-    assert {seat.account for seat in jury.seats} <= {one.address for one in staked_verifiers.verifiers}
-    assert [(seat.vote, seat.stake, seat.trusted) for seat in jury.seats] == [(Outcome.MATCH, 1000 * FIT, False)] * 3
-
-
-def test_a_draw_from_the_pool_is_open_for_whom_its_stake_is_enough(
-    play: Play, parties: Parties, staked_verifiers: StakedVerifiers, reader: Chain
-) -> None:
-    job = play(b"pool", audit=TERMS)
-    staked_verifiers.conclude(parties.owner.chain, job.id, Outcome.MATCH)
-
-    def asking(stake: int | None) -> Verdict:
-        settings = replace(reader.settings, open_stake=stake)
-        return verify(job.model, job.certificate, Chain(reader.node, settings, reader.deployment))
-
-    assert asking(None).assurance is Assurance.VOUCHED and "open_stake" in asking(None).reason
-    staked = len(staked_verifiers.verifiers) * 1000 * FIT
-    assert asking(staked).assurance is Assurance.OPEN
-    assert asking(staked + 1).assurance is Assurance.VOUCHED
-    assert "4000 FIT stood behind the pool, and your settings ask for 4000.000000000000000001" in (
-        asking(staked + 1).reason
-    )
-
-
-def test_a_pool_is_weighed_as_it_was_before_the_audit(
-    play: Play,
-    parties: Parties,
-    staked_verifiers: StakedVerifiers,
-    reader: Chain,
-    open_account: Callable[..., Account],
-) -> None:
-    job = play(b"pool as it was", audit=TERMS)
-    late = open_account(units=FULL_STAKE)
-    Audits(late.chain).stake()
-    staked_verifiers.conclude(parties.owner.chain, job.id, Outcome.MATCH)
-    settings = replace(reader.settings, open_stake=5000 * FIT)
-    verdict = verify(job.model, job.certificate, Chain(reader.node, settings, reader.deployment))
-    assert verdict.assurance is Assurance.VOUCHED and verdict.jury is not None
-    assert (verdict.jury.pool_stake, verdict.jury.size) == (4000 * FIT, 5)
-    Audits(late.chain).unstake()  # nobody plays it in other tests
+# --- how long it took -----------------------------------------------------------------------
 
 
 def test_how_long_it_took_stands_beside_what_the_steps_need_at_least(job: Job, reader: Chain) -> None:
     timing = verify(job.model, job.certificate, reader).timing
-    assert (len(timing.anchors), timing.in_one_block, timing.anchored_in_one_block) == (2, False, False)
+    assert (timing.anchored, timing.in_one_block, timing.anchored_in_one_block) == (2, False, False)
     assert timing.least_s == pytest.approx(20 * 20e-6) and not timing.too_short
     assert timing.begun.block < timing.anchors[0].block < timing.ended.block
     assert timing.settling_s is None
 
 
-def test_transcript_that_stands_in_one_block_is_said_to_do_so(play: Play, reader: Chain) -> None:
-    job = play(b"in one block", at_once=True)
-    verdict = verify(job.model, job.certificate, reader)
-    assert (verdict.timing.in_one_block, verdict.timing.anchored_in_one_block) == (True, True)
-    shown = describe_verdict(verdict, job.model)
-    assert "begin, all anchors and finish stand in one block" in str(shown.views)
-    assert shown.values["duration"]["in_one_block"] is True
-
-
-@pytest.mark.parametrize("outcome", [Outcome.MISMATCH, Outcome.WITHHELD])
-@pytest.mark.parametrize("terms", [TERMS, DISPUTE], ids=["audit", "dispute"])
-def test_verdict_against_the_owner_refutes(
-    terms: AuditTerms, outcome: Outcome, play: Play, staked_verifiers: StakedVerifiers, reader: Chain
-) -> None:
-    job = play(b"%s %d" % (outcome.name.encode(), terms.verifiers), audit=terms)
-    if not terms.verifiers:
-        Agreements(job.parties.scientist.chain).dispute(job.id)
-    staked_verifiers.conclude(job.parties.owner.chain, job.id, outcome)
-    with pytest.raises(ClaimMismatch, match=rf"concluded {outcome.name.capitalize()} in block \d+: "):
-        verify(job.model, job.certificate, reader)
-
-
-def test_key_that_is_not_released_refutes(
-    play: Play, staked_verifiers: StakedVerifiers, reader: Chain, pass_time: Callable[[int], None]
-) -> None:
-    job = play(b"never released", audit=TERMS)
-    staked_verifiers.conclude(job.parties.owner.chain, job.id, Outcome.MATCH)
-    pass_time(TERMS.window + 1)
-    Audits(job.parties.owner.chain).advance(job.id)
-    with pytest.raises(ClaimMismatch, match="concluded Withheld"):
-        verify(job.model, job.certificate, reader)
-
-
-def test_audit_without_verdict_assures_nothing_and_says_so(
-    play: Play, staked_verifiers: StakedVerifiers, reader: Chain
-) -> None:
-    job = play(b"inconclusive", audit=TERMS)
-    staked_verifiers.conclude(job.parties.owner.chain, job.id, Outcome.INCONCLUSIVE)
-    verdict = verify(job.model, job.certificate, reader)
-    assert (verdict.assurance, verdict.state) == (Assurance.UNAUDITED, State.REFUNDED)
-    assert ended(verdict.reason) == "its audit came to no verdict in block N: inconclusive"
-    with pytest.raises(AssuranceTooLow, match="the assurance is unaudited") as refusal:
-        verify(job.model, job.certificate, reader, require=Assurance.VOUCHED)
-    assert "came to no verdict" in refusal.value.hint
-
-
-def test_dispute_that_the_owner_wins_assures_as_an_audit_does(
-    play: Play, staked_verifiers: StakedVerifiers, reader: Chain
-) -> None:
-    job = play(b"disputed", audit=DISPUTE)
-    assert verify(job.model, job.certificate, reader).reason == "an audit is only for a dispute, and there was none"
-    Agreements(job.parties.scientist.chain).dispute(job.id)
-    staked_verifiers.gather(job.parties.owner.chain, job.id)
-    under_way = verify(job.model, job.certificate, reader)
-    assert under_way.reason == "the audit that its scientist asked for is under way: evidence, round 1"
-    assert under_way.assurance is Assurance.UNAUDITED
-
-
-def test_dispute_that_finds_a_match_raises_the_assurance(
-    play: Play, staked_verifiers: StakedVerifiers, reader: Chain
-) -> None:
-    job = play(b"disputed in vain", audit=DISPUTE, upto=6)
-    Agreements(job.parties.scientist.chain).dispute(job.id)
-    staked_verifiers.conclude(job.parties.owner.chain, job.id, Outcome.MATCH)
-    verdict = verify(job.model, job.certificate, reader, require=Assurance.VOUCHED)
-    assert (verdict.assurance, verdict.state, verdict.complete) == (Assurance.VOUCHED, State.SETTLED, False)
-    assert "about 5 of 6 segments" in verdict.reason  # one of them led from the last leaf to no other
-
-
-def test_failed_audits_stand_beside_every_other_job(
-    play: Play, job: Job, staked_verifiers: StakedVerifiers, reader: Chain
-) -> None:
-    failed = {}
-    for outcome in (Outcome.MISMATCH, Outcome.WITHHELD, Outcome.INCONCLUSIVE):
-        other = play(b"beside %d" % outcome, audit=TERMS)
-        staked_verifiers.conclude(job.parties.owner.chain, other.id, outcome)
-        failed[other.id] = outcome
-    found = {other.id: other for other in verify(job.model, job.certificate, reader).history.related}
-    assert {id: found[id].verdict for id in failed} == failed
-    states = [found[id].outcome for id in failed]
-    assert states == [State.FORFEITED, State.FORFEITED, State.REFUNDED]
-
-
-def test_what_strangers_do_does_not_make_a_checker_ask_more(
-    play: Play,
-    parties: Parties,
-    staked_verifiers: StakedVerifiers,
-    reader: Chain,
-    open_account: Callable[..., Account],
-    tmp_path: Path,
-) -> None:
-    panel = panel_of(parties, "asked about", staked_verifiers)
-    job = play(b"asked about", audit=replace(TERMS, mode=AuditMode.SAMPLED, panel=panel))
-    staked_verifiers.conclude(parties.owner.chain, job.id, Outcome.MATCH)
-    posts: list[None] = []
-
-    def asked() -> int:
-        posts.clear()
-        with proxy(reader.settings.rpc, lambda call: None, lambda: posts.append(None)) as url:
-            verify(job.model, job.certificate, Chain(Node(url), reader.settings, reader.deployment))
-        return len(posts)
-
-    stranger = open_account()
-    others = replace(parties, scientist=stranger)
-
-    def interfere(times: int) -> None:
-        for _ in range(times):
-            id = others.request(os.urandom(8))
-            Agreements(parties.owner.chain).reject(id)
-            Registry(stranger.chain).create_panel(str(id.short), [stranger.address])
-
-    interfere(1)
-    before = asked()
-    interfere(6)
-    assert asked() == before
-
-
 # --- an owner that lies on chain as well ------------------------------------------------------
 
 
-def bent(transcript: Transcript, index: int, **changes: Any) -> Transcript:
+def bent(made: MadeUp, index: int, states: dict[int, StateRoots] | None = None, **changes: Any) -> MadeUp:
     """The transcript with one leaf changed and every later one chained to it anew."""
-    leaves: list[Leaf] = []
+    transcript, leaves = made.transcript, list[Leaf]()
     for leaf in transcript.leaves:
         new = replace(leaf, **(changes if leaf.index == index else {}))
         previous = leaves[-1].digest(transcript.ctx, transcript.seed) if leaves else ZERO
         leaves.append(replace(new, previous=previous))
-    return replace(transcript, leaves=tuple(leaves))
+    return MadeUp(replace(transcript, leaves=tuple(leaves)), made.states | (states or {}))
 
 
 def as_told(job: Job) -> bytes:
     """A certificate of exactly what the owner told the chain, though its own check would refuse to
     sign it."""
-    honest = leaves_of(job.recipe, job.transcript.ctx, job.transcript.seed, job.recipe.leaf_count)
-    statement = json.loads(unseal(job.issue(transcript=honest))[0])
-    leaves = [leaf.to_json() for leaf in job.transcript.leaves]
-    statement["predicate"]["transcript"] |= {"root": str(job.transcript.root), "leaves": leaves}
+    transcript = job.transcript
+    honest = leaves_of(job.recipe, transcript.ctx, transcript.seed, job.recipe.leaf_count)
+    statement = json.loads(unseal(job.issue(transcript=honest.transcript, states=honest.states))[0])
+    shown = statement["predicate"]["transcript"]
+    leaves = [leaf.to_json() for leaf in transcript.leaves]
+    states = [{"index": state["index"]} | job.made.states[state["index"]].to_json() for state in shown["states"]]
+    statement["predicate"]["transcript"] |= {"root": str(transcript.root), "leaves": leaves, "states": states}
     return resealed(statement, job.keys)
 
 
-def test_segment_over_other_records_is_refuted(play: Play, reader: Chain) -> None:
-    def easier(transcript: Transcript) -> Transcript:
-        return bent(transcript, 3, records=records_digest(np.zeros(16, np.uint64)))
+def with_first(roots: StateRoots) -> Callable[[MadeUp], MadeUp]:
+    """An owner whose leaf 0 names another state."""
+    return lambda made: bent(made, 0, {0: roots}, state=roots.digest)
+
+
+def test_segment_over_other_records_is_refuted(play: Plays, reader: Chain) -> None:
+    def easier(made: MadeUp) -> MadeUp:
+        return bent(made, 3, records=records_digest(np.zeros(16, np.uint64)))
 
     job = play(b"easier records", bend=easier)
     with pytest.raises(ClaimMismatch, match="the records of leaf 3"):
         verify(job.model, as_told(job), reader)
 
 
-def test_training_that_began_elsewhere_is_refuted(play: Play, reader: Chain) -> None:
-    def elsewhere(transcript: Transcript) -> Transcript:
-        return bent(transcript, 0, model=model_root(tensors(7)))
-
-    job = play(b"another beginning", bend=elsewhere)
+def test_training_that_began_elsewhere_is_refuted(play: Plays, reader: Chain) -> None:
+    job = play(b"another beginning", bend=with_first(StateRoots(model_root(tensors(7)), optimizer_root({}))))
     with pytest.raises(ClaimMismatch, match=r"the initial model: .* and its first leaf has"):
         verify(job.model, as_told(job), reader)
     with pytest.raises(ClaimMismatch, match="the initial model"):
         job.issue()
 
 
-def test_optimizer_that_was_not_fresh_is_refuted(play: Play, reader: Chain) -> None:
-    def warm(transcript: Transcript) -> Transcript:
-        return bent(transcript, 0, optimizer=sha256(b"momentum"))
-
-    job = play(b"warm optimizer", bend=warm)
+def test_optimizer_that_was_not_fresh_is_refuted(play: Plays, job: Job, reader: Chain) -> None:
+    warm = StateRoots(job.recipe.initial_model, model_root(tensors(3)))
+    job = play(b"warm optimizer", bend=with_first(warm))
     with pytest.raises(ClaimMismatch, match="the first leaf's optimizer"):
+        verify(job.model, as_told(job), reader)
+
+
+def test_leaf_0_that_hides_its_state_behind_a_salt_is_refuted(play: Plays, reader: Chain) -> None:
+    job = play(b"salted first leaf", bend=lambda made: bent(made, 0, state=sha256(b"salted")))
+    with pytest.raises(ClaimMismatch, match="the state of leaf 0"):
         verify(job.model, as_told(job), reader)
 
 
 # --- long transcripts, and issuing ------------------------------------------------------------
 
 
-@pytest.mark.parametrize("upto", [None, 6, 8, 1])
-def test_outline_of_a_long_transcript_holds_and_any_altered_node_is_refuted(
-    play: Play, reader: Chain, upto: int | None
+@pytest.mark.parametrize("how", [{}, {"delivered": 6}, {"upto": 6}, {"upto": 8}, {"upto": 2}], ids=str)
+def test_outline_of_a_transcript_holds_and_any_altered_node_is_refuted(play: Plays, how: dict[str, int]) -> None:
+    job = play(b"outline %s" % str(how).encode(), **how)
+    statement = dict(json.loads(unseal(job.issue(most_leaves=0))[0]))
+    whole = Statement.from_json(statement)
+    check_leaves(whole, most_leaves=0)
+    assert isinstance(whole.leaves, Outline) and check_orders(whole) == len(whole.leaves.opened)
+    for path in fields(statement["predicate"]["transcript"]):
+        try:
+            altered_one = Statement.from_json(with_field(statement, ("predicate", "transcript", *path), altered))
+        except FitchainError:
+            continue  # it is not even a statement
+        if (altered_one.ctx, altered_one.seed) == (whole.ctx, whole.seed):
+            with pytest.raises(Refuted):
+                check_leaves(altered_one, most_leaves=0)
+                check_orders(altered_one)
+                raise AssertionError(path)
+
+
+@pytest.mark.parametrize("gone", [0, 1, 2])
+def test_outline_without_the_first_the_delivered_or_the_last_leaf_is_refuted(play: Plays, gone: int) -> None:
+    job = play(b"outline short of %d" % gone, delivered=6)
+    statement = Statement.parse(unseal(job.issue(most_leaves=0))[0])
+    assert isinstance(statement.leaves, Outline)
+    opened = [each for number, each in enumerate(statement.leaves.opened) if number != gone]
+    short = replace(statement, leaves=replace(statement.leaves, opened=tuple(opened)))
+    with pytest.raises(ClaimMismatch, match="does not show leaf"):
+        check_leaves(short, most_leaves=0)
+
+
+def test_a_short_transcript_does_not_hide_behind_an_outline(play: Plays, reader: Chain) -> None:
+    elsewhere = StateRoots(model_root(tensors(7)), optimizer_root({}))
+    job = play(b"hidden beginning", bend=with_first(elsewhere))
+    honest = leaves_of(job.recipe, job.transcript.ctx, job.transcript.seed, job.recipe.leaf_count)
+    certificate = job.issue(transcript=honest.transcript, states=honest.states, most_leaves=0)
+    with pytest.raises(ClaimMismatch, match=f"hides 11 leaves behind an outline, and up to {MOST_LEAVES} are listed"):
+        verify(job.model, certificate, reader)
+    # With the rule taken out the outline passes for itself, and is what the next test is about.
+    check_leaves(Statement.parse(unseal(certificate)[0]), most_leaves=0)
+
+
+def test_where_a_training_began_is_checked_behind_an_outline_too(play: Plays) -> None:
+    elsewhere = StateRoots(model_root(tensors(7)), optimizer_root({}))
+    job = play(b"beginning behind an outline", bend=with_first(elsewhere))
+    honest = leaves_of(job.recipe, job.transcript.ctx, job.transcript.seed, job.recipe.leaf_count)
+    shown = Statement.parse(unseal(job.issue(transcript=honest.transcript, states=honest.states, most_leaves=0))[0])
+    told = job.transcript
+    from fitchain.pod.proof.certificate.statement import outline_of
+
+    lying = replace(
+        shown, transcript_root=told.root, leaves=outline_of(told, job.recipe.group_leaves, 10), states=shown.states
+    )
+    with pytest.raises(ClaimMismatch, match="the state of leaf 0"):
+        check_leaves(lying, most_leaves=0)
+    with pytest.raises(ClaimMismatch, match=r"the initial model: .* and its first leaf has"):
+        check_leaves(replace(lying, states=dict(shown.states) | {0: elsewhere}), most_leaves=0)
+
+
+def long_transcript(recipe: Recipe, ctx: Digest, seed: Digest) -> MadeUp:
+    """A transcript of which only what an outline shows is made as an honest owner makes it."""
+    last = recipe.leaf_count - 1
+    states = {index: roots_of(recipe, index) for index in (0, last)}
+    leaves: list[Leaf] = []
+    stream, previous = batches(recipe, seed), ZERO
+    for index in range(recipe.leaf_count):
+        word, records = (states[index].digest if index in states else ZERO), ZERO
+        if index in states:
+            ends = (recipe.step_of(index - 1), recipe.step_of(index)) if index else (0, 0)
+            used = list(islice(stream, *ends))
+            records = records_digest(np.concatenate(used) if used else np.empty(0, np.uint64))
+        leaves.append(Leaf(index, recipe.step_of(index), word, records, ZERO, ZERO, previous))
+        previous = leaves[-1].digest(ctx, seed)
+    return MadeUp(Transcript(ctx, seed, tuple(leaves)), states)
+
+
+@pytest.mark.long
+def test_a_transcript_of_more_leaves_than_are_listed_holds_by_its_outline(
+    parties: Parties, reader: Chain, tmp_path: Path
 ) -> None:
-    job = play(b"outline %d" % (upto or 0), upto=upto)
-    certificate = job.issue(most_leaves=0)
-    assert verify(job.model, certificate, reader).orders_checked == 0
-    statement = dict(json.loads(unseal(certificate)[0]))
-    outline = {("predicate", "transcript", *path) for path in fields(statement["predicate"]["transcript"])}
-    for path in outline:
-        found = outcome(job, resealed(with_field(statement, path, altered), job.keys), reader)
-        assert isinstance(found, type) and issubclass(found, Refuted), (path, found)
+    steps = 2 * MOST_LEAVES
+    rates = ((steps, 0.001),)
+    recipe = replace(parties.recipe, steps=steps, group_leaves=1 << 16, learning_rates=rates)
+    assert recipe.leaf_count == MOST_LEAVES + 1
+    id = parties.request(b"long", recipe)
+    made = long_transcript(recipe, *parties.begin(id))
+    calls, last = Agreements(parties.owner.chain), made.states[MOST_LEAVES]
+    for group in made.transcript.groups(recipe.group_leaves):
+        calls.chain.wait(calls.submit_anchor(id, group.peaks, group.root, None))
+    calls.finish(id, made.transcript.ending(recipe.group_leaves, last, SOMETHING, SOMETHING))
+    write_safetensors(tmp_path / "model.safetensors", tensors(steps))
+    job = Job(parties, id, made, recipe, tmp_path / "model.safetensors", MOST_LEAVES, b"")
+    certificate = job.issue()
+    assert len(certificate) < 20_000
+    verdict = verify(job.model, certificate, reader)
+    assert isinstance(verdict.statement.leaves, Outline)
+    assert [leaf.index for leaf in verdict.statement.shown] == [0, MOST_LEAVES]
+    assert verdict.orders_checked == 2
 
 
 def test_order_is_checked_as_far_as_it_is_cheap(job: Job) -> None:
@@ -648,20 +580,34 @@ def test_card_has_the_cid_that_stores_give_it(job: Job) -> None:
 def test_only_the_owner_issues_and_only_the_truth(job: Job, tmp_path: Path) -> None:
     scientist = job.parties.scientist
     with pytest.raises(AccessRefused, match="is not the owner"):
-        issue(scientist.chain, scientist.keys, job.id, job.recipe, job.parties.card, job.transcript, job.model)
+        agreed = (job.recipe, job.parties.card)
+        issue(scientist.chain, scientist.keys, job.id, *agreed, job.transcript, job.made.states, job.model)
     write_safetensors(tmp_path / "model", tensors(3))
     with pytest.raises(DigestMismatch, match="has the root"):
         job.issue(model=tmp_path / "model")
+
+
+# --- last, for its devnet then mines a block a second ----------------------------------------
+
+
+def test_transcript_that_stands_in_one_block_is_said_to_do_so(play: Plays, reader: Chain) -> None:
+    job = play(b"in one block", at_once=True)
+    verdict = verify(job.model, job.certificate, reader)
+    assert (verdict.timing.in_one_block, verdict.timing.anchored_in_one_block) == (True, True)
+    shown = describe_verdict(verdict, job.model)
+    assert "begin, all anchors and finish stand in one block" in str(shown.views)
+    assert shown.values["duration"]["in_one_block"] is True
 
 
 # --- golden bytes -----------------------------------------------------------------------------
 
 
 def test_golden_certificate_holds_as_far_as_it_needs_no_chain() -> None:
-    folder = Path(__file__).parent / "golden" / "v1" / "certificate"
+    folder = Path(__file__).parent / "golden" / "v2" / "certificate"
     payload, signer = unseal((folder / "certificate.json").read_bytes())
     statement = Statement.parse(payload)
     assert signer == statement.owner == "0x1a642f0E3c3aF545E7AcBD38b07251B3990914F1"
+    assert (statement.delivered, sorted(statement.states), len(statement.lineage)) == (5, [0, 5, 7], 3)
     check_leaves(statement)
     check_file(statement, folder / "model.safetensors")
     assert check_orders(statement) == statement.count == 8

@@ -20,16 +20,17 @@ from fitchain.cli.views.amounts import parse_share
 from fitchain.cli.views.cost import percent, views
 from fitchain.cli.views.output import KeyValues
 from fitchain.pod.compute.dataset import Policy
-from fitchain.pod.parties.scientist import JobRequest, plan_audit, publish_model
+from fitchain.pod.parties.scientist import JobRequest, plan_audit, publish_model, request_job
 from fitchain.pod.ports.agreement import Audits, AuditTerms, Outcome, State
 from fitchain.pod.ports.registry import Role
+from fitchain.pod.ports.trust import distrust, look_at_panel, trust
 from fitchain.pod.proof.audit.diagnosis import StateDigests
 from fitchain.pod.proof.audit.plan import AuditPlan
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO, Digest
 from fitchain.pod.values.errors import InputRefused
-from fitchain.pod.values.ids import WHOLE_POOL, AgreementId
-from tests.agreements import GROUP, KEY, WEIGHTS, Parties, anchored
+from fitchain.pod.values.ids import WHOLE_POOL, AgreementId, AuditRef
+from tests.agreements import KEY, Parties, anchored, ending
 from tests.audit_actors import DISPUTE, TERMS, StakedVerifiers
 from tests.chain_fixtures import ETHER, PASSPHRASE, Account, Devnet
 from tests.cli_fixtures import Fitchain
@@ -44,7 +45,7 @@ def ended(parties: Parties, terms: AuditTerms) -> AgreementId:
     """A training that has ended: eight segments."""
     id = parties.begun(audit=terms)
     made = anchored(parties, id, 9)
-    parties.by_owner.finish(id, made.ending(GROUP, WEIGHTS, None if terms.verifiers else KEY))
+    parties.by_owner.finish(id, ending(made, None if terms.verifiers else KEY))
     return id
 
 
@@ -52,13 +53,13 @@ def ended(parties: Parties, terms: AuditTerms) -> AgreementId:
 
 
 def test_costs_are_told_before_anybody_signs(fitchain: Fitchain, parties: Parties) -> None:
-    options = ("--steps", "100", "--segment-steps", "4", "--segments", "3", "--verifiers", "2", "--price", "9")
-    sizes = ("--audit-fee", "1", "--bond", "2", "--batch-size", "8", "--records", "150", "--wanted", "99%")
+    options = ("--steps", "100", "--segment-steps", "4", "--segments", "3", "--verifiers", "3", "--price", "9")
+    sizes = ("--fee-per-seat", "1", "--bond", "4", "--batch-size", "8", "--records", "150", "--wanted", "99%")
     code, told, _ = fitchain(parties.owner, "proof", "cost", *options, *sizes)
     assert code == 0
-    assert (told["segments"], told["drawn"], told["audited"], told["verifiers"]) == (25, 3, 5, 2)
-    assert (told["bond_needed"], told["bond_enough"], told["records_disclosed"]) == ("2", True, 150)
-    assert (told["work_per_verifier"], told["work"]) == (0.2, 0.4)
+    assert (told["segments"], told["drawn_segments"], told["audited"], told["verifiers"]) == (25, 3, 5, 3)
+    assert (told["bond_needed"], told["bond_enough"], told["records_disclosed"]) == ("4", True, 150)
+    assert (told["work_per_verifier"], told["work"]) == (0.2, 0.6)
     tenth = told["detection"][2]
     assert (tenth["faked_share"], tenth["faked"]) == (0.1, 3)
     assert tenth["found"] == pytest.approx(1 - (20 * 19 * 18) / (23 * 22 * 21))
@@ -66,34 +67,35 @@ def test_costs_are_told_before_anybody_signs(fitchain: Fitchain, parties: Partie
 
 
 def test_costs_of_an_agreement_are_those_of_its_terms(
-    fitchain: Fitchain, parties: Parties, shown: Callable[..., str]
+    fitchain: Fitchain, parties: Parties, staked_verifiers: StakedVerifiers, shown: Callable[..., str]
 ) -> None:
     id = parties.request(audit=DISPUTE)
     told = fitchain(parties.owner, "proof", "cost", str(id))[1]
     assert (told["agreement"], told["verifiers"], told["only_if_disputed"]) == (str(id), 3, True)
-    assert (told["segments"], told["fee"], told["bond"], told["records_disclosed"]) == (8, "3", "4", None)
+    assert (told["segments"], told["fees"], told["bond"], told["records_disclosed"]) == (8, "3", "4", None)
     assert "only if the scientist disputes" in shown("proof", "cost", str(id))
     assert "nobody but the owner" in shown("proof", "cost", str(parties.request()))
 
 
-def test_even_numbers_of_verifiers_are_warned_of(shown: Callable[..., str]) -> None:
-    assert "half can end the audit without a verdict" in shown("proof", "cost", "--verifiers", "2")
-    assert "without a verdict" not in shown("proof", "cost", "--verifiers", "3")
+def test_even_numbers_of_verifiers_are_refused(fitchain: Fitchain, parties: Parties) -> None:
+    code, error, _ = fitchain(parties.owner, "proof", "cost", "--verifiers", "2")
+    assert code == 3 and "an odd number of verifiers, not 2" in error["error"]["message"]
 
 
 def test_what_a_request_would_be_audited_for_is_shown_before_it_is_approved(
-    parties: Parties, shown: Callable[..., str]
+    parties: Parties, staked_verifiers: StakedVerifiers, shown: Callable[..., str]
 ) -> None:
     lines = dict(
         re.split(r"  +", line, maxsplit=1)
         for line in shown("job", "show", str(parties.request(audit=TERMS))).splitlines()
     )
-    assert lines["audit"] == "3 verifiers replay 4 of 8 segments: the first, the last and 2 drawn"
+    assert lines["audit"].startswith("3 verifiers replay 4 of 8 segments: the first, the last")
+    assert lines["audit"].endswith("and 2 drawn")
     assert lines["bond"] == "faking pays nobody from 4.111111111111111112 FIT on; agreed are only 4 FIT"
 
 
 def test_no_draw_is_told_to_be_no_safeguard() -> None:
-    pairs = views(AuditPlan(100, 4, 0, 3, False, ETHER, 0, ETHER))[0]
+    pairs = views(AuditPlan(100, 4, 0, 3, False, ETHER, 0, 0, ETHER))[0]
     assert isinstance(pairs, KeyValues)
     assert "no bond is enough" in str(dict(pairs.pairs)["bond"])
 
@@ -125,32 +127,86 @@ def audited(workshop: Workshop, table_path: Path) -> Workshop:
     return replace(workshop, dataset=dataset, model=model)
 
 
-def ask(workshop: Workshop, **options: Any) -> tuple[JobRequest, Any]:
-    home, recipe = workshop.scientist.home, {"steps": 100, "segment": 4, "batch_size": 8}
+def ask(workshop: Workshop, said: Callable[[str], None] = lambda text: None, **options: Any) -> tuple[JobRequest, Any]:
+    home, recipe = workshop.scientist.home, {"steps": 100, "segment_steps": 4, "batch_size": 8}
     request = JobRequest(workshop.dataset.id, workshop.model.id, recipe, 9 * ETHER)
-    return plan_audit(home, request, read_audit_options(home, **options))
+    return plan_audit(home, request, read_audit_options(home, **options), said)
 
 
 def test_what_is_left_open_follows_from_the_training(audited: Workshop) -> None:
-    request, plan = ask(audited, verifiers=2)
-    assert request.recipe_overrides["audit"] == {"verifiers": 2, "segments": 14}
-    assert request.audit == AuditTerms(segments=14, verifiers=2, window=3600, fee=2 * 576 * ETHER // 100)
+    request, plan = ask(audited, verifiers=3)
+    assert request.recipe_overrides["audit"] == {"verifiers": 3, "drawn_segments": 14}
+    fee = 9 * ETHER * 16 // 25  # what a seat trains again
+    assert request.audit == AuditTerms(14, 3, window=3600, wait=86_400, fee_per_seat=fee, seat_stake=20 * fee)
     assert plan.disclosed == 40  # of every record, since the segments go over them more than once
-    assert request.bond == plan.bond_needed == 12_520_000_000_000_000_000
+    assert request.bond == plan.bond_needed == 3 * fee + ETHER
+
+
+def test_fee_of_a_cheap_replay_makes_a_quorum_answer_for_price_and_bond(audited: Workshop) -> None:
+    """Who buys two seats of three answers for more than the price and the bond that a fake is
+    worth."""
+    home, recipe = audited.scientist.home, {"steps": 10_000, "segment_steps": 4, "batch_size": 8}
+    request = JobRequest(audited.dataset.id, audited.model.id, recipe, 1000 * ETHER)
+    planned, _ = plan_audit(home, request, read_audit_options(home, verifiers=3, segments=1))
+    assert planned.audit is not None and planned.bond is not None
+    assert 2 * planned.audit.seat_stake >= 1000 * ETHER + planned.bond
+    assert 2 * (planned.audit.seat_stake - 20) < 1000 * ETHER + planned.bond  # and for no more
 
 
 def test_dispute_is_asked_for_with_a_counter_bond(audited: Workshop) -> None:
-    audit = ask(audited, dispute_verifiers=1, segments=3, fee="1", window="10m")[0].audit
-    assert audit == AuditTerms(3, 0, 1, AuditMode.OPEN, WHOLE_POOL, 600, ETHER, ETHER)
-    assert ask(audited) == ask(audited, verifiers=0)
+    options: dict[str, Any] = {"segments": 3, "fee_per_seat": "1", "window": "10m", "wait": "1h"}
+    request = ask(audited, dispute_verifiers=1, **options)[0]
+    assert request.audit == AuditTerms(3, 0, 1, AuditMode.OPEN, WHOLE_POOL, 600, 3600, ETHER, 20 * ETHER, ETHER)
+    assert request.bond == 9 * ETHER  # the price, which is more than the fee of one seat
+
+
+def test_without_a_panel_that_both_trust_nobody_is_named_and_that_is_said(audited: Workshop) -> None:
+    said: list[str] = []
+    assert ask(audited, said.append) == ask(audited, verifiers=0) == ask(audited, dispute_verifiers=0)
     assert ask(audited)[0].audit is None
+    assert "nobody could be asked in a dispute" in said[0] and "--panel PANEL --dispute-verifiers 3" in said[0]
+
+
+def test_panel_that_both_trust_is_named_for_a_dispute(
+    audited: Workshop, table_path: Path, staked_verifiers: StakedVerifiers
+) -> None:
+    home, said = audited.scientist.home, list[str]()
+    panel = staked_verifiers.panel(home.chain, "neighbours")
+    policy = Policy(manual_approval=False, disclosure_mode=AuditMode.OPEN, disclosure_cap=None, panels=(str(panel),))
+    here = replace(audited, dataset=offer_table(audited.owner, table_path, policy=policy))
+    assert ask(here)[0].audit is None  # the owner accepts it, and the scientist does not trust it yet
+    trust(home.settings.home, look_at_panel(home.chain, panel))
+    assert ask(audited)[0].audit is None  # the other way round
+    request, plan = ask(here, said.append)
+    audit = request.audit
+    assert audit is not None and (audit.verifiers, audit.dispute_verifiers, audit.panel) == (0, 3, panel)
+    assert audit.mode is AuditMode.SAMPLED and plan.disputed and "which you and the owner trust" in said[0]
+    terms = home.agreements.terms(request_job(home, request))
+    assert terms.audit == audit and terms.bond >= audit.fees
+    assert ask(here, dispute_verifiers=0)[0].audit is None
+    low = replace(request, audit=None, bond=ETHER, recipe_overrides={"steps": 100})
+    assert plan_audit(home, low, read_audit_options(home), said.append) == (low, None)
+    assert "the bond that you ask for is less than the fees" in said[-1]
+    distrust(home.chain, panel)
+
+
+def test_phase_lasts_longer_than_the_replay_on_a_slower_host(audited: Workshop, table_path: Path) -> None:
+    dataset = offer_table(audited.owner, table_path, policy=Policy(disclosure_mode=AuditMode.OPEN), mock_records=16)
+    home, recipe = audited.scientist.home, {"steps": 20_000_000, "segment_steps": 2_000}
+    request = JobRequest(dataset.id, audited.model.id, recipe, 9 * ETHER)
+    planned, _ = plan_audit(home, request, read_audit_options(home, verifiers=1, segments=4096))
+    assert planned.audit is not None and planned.audit.window > 3600
+    assert planned.audit.wait == min(7 * 86_400, max(86_400, 8 * planned.audit.window))
+    assert not planned.rehearsed  # it was, and is not once more
 
 
 @pytest.mark.parametrize(
     ("options", "told"),
     [
         ({"segments": 3}, "--segments says how an audit goes, and nobody is to audit"),
-        ({"fee": "3", "verifiers": 0}, "--audit-fee says how"),
+        ({"fee_per_seat": "3", "verifiers": 0}, "--fee-per-seat says how"),
+        ({"verifiers": 2}, "--verifiers 2 is no odd number"),
+        ({"dispute_verifiers": 4}, "--dispute-verifiers 4 is no odd number"),
         ({"verifiers": 1, "mode": "sampled"}, "none is named"),
         ({"verifiers": 1, "mode": "secret"}, "there is no mode 'secret'"),
         ({"verifiers": 1, "panel": "0x" + "9" * 64}, "no panel"),
@@ -162,60 +218,74 @@ def test_options_that_contradict_each_other_are_refused(audited: Workshop, optio
     assert refusal.value.hint  # type: ignore[attr-defined]
 
 
-def test_request_tells_its_audit_before_and_after(audited: Workshop, fitchain: Fitchain, tmp_path: Path) -> None:
+def test_bond_that_does_not_cover_the_fees_is_refused(audited: Workshop) -> None:
+    home = audited.scientist.home
+    request = JobRequest(audited.dataset.id, audited.model.id, {"steps": 100}, 9 * ETHER, bond=ETHER)
+    with pytest.raises(InputRefused, match="less than the fees of 3 seats"):
+        plan_audit(home, request, read_audit_options(home, verifiers=3))
+
+
+def test_request_tells_its_audit_before_and_after(
+    audited: Workshop, staked_verifiers: StakedVerifiers, fitchain: Fitchain, tmp_path: Path
+) -> None:
     recipe = tmp_path / "recipe.toml"
-    recipe.write_text("steps = 100\nsegment = 4\nbatch_size = 8\n")
+    recipe.write_text("steps = 100\nsegment_steps = 4\nbatch_size = 8\n")
     what = ("--dataset", str(audited.dataset.id), "--model", str(audited.model.id), "--recipe", str(recipe))
-    how = ("--verifiers", "3", "--segments", "5", "--audit-fee", "3", "--no-rehearsal", "--price", "12")
+    how = ("--verifiers", "3", "--segments", "5", "--fee-per-seat", "1", "--no-rehearsal", "--price", "12")
     home = audited.scientist.home
     code, told, said = fitchain(Account(home.keys, home.chain), "job", "request", *what, *how)
     assert code == 0, said
     assert "3 verifiers replay 7 of 25 segments" in said and "at most 40 of 40 records" in said
+    assert "phases: 1h each; too few verifiers are waited for up to 1d" in said
     assert (told["bond"], told["audit"]["bond_needed"], told["audit"]["bond_enough"]) == (
         "12",
         "4.333333333333333334",
         True,
     )
     terms = home.agreements.terms(AgreementId(Digest.parse(told["agreement"])))
-    assert terms.audit == AuditTerms(segments=5, verifiers=3, window=3600, fee=3 * ETHER)
-    assert told["panel"] is None and "drawn from: all accounts that have staked" in said
+    assert terms.audit == AuditTerms(5, 3, window=3600, wait=86_400, fee_per_seat=ETHER, seat_stake=20 * ETHER)
+    assert told["panel"] is None and "drawn from: the whole pool of verifiers" in said
 
 
 def test_request_warns_of_a_panel_before_anything_is_signed(
-    audited: Workshop, fitchain: Fitchain, tmp_path: Path
+    audited: Workshop, staked_verifiers: StakedVerifiers, fitchain: Fitchain, tmp_path: Path
 ) -> None:
     home, recipe = audited.scientist.home, tmp_path / "recipe.toml"
-    recipe.write_text("steps = 100\nsegment = 4\nbatch_size = 8\n")
-    members = [SOMEBODY, audited.owner.address]
-    panel = audited.owner.home.registry.create_panel("the owner's", members)
+    recipe.write_text("steps = 100\nsegment_steps = 4\nbatch_size = 8\n")
+    panel = staked_verifiers.panel(audited.owner.home.chain, "the owner's")
     what = ("--dataset", str(audited.dataset.id), "--model", str(audited.model.id), "--recipe", str(recipe))
     how = ("--verifiers", "1", "--panel", str(panel), "--mode", "sampled", "--no-rehearsal")
     code, told, said = fitchain(Account(home.keys, home.chain), "job", "request", *what, *how)
     assert code == 0, said
     assert f"made by {audited.owner.address} (the owner)" in said
-    assert "mind: the panel's creator is the owner" in said and "mind: 2 of 2 members are unknown" in said
-    assert told["panel"]["members_that_are_parties"] == [audited.owner.address]
+    assert "mind: the panel's creator is the owner" in said and "mind: 5 of 5 members are unknown" in said
+    assert (told["panel"]["creator_party"], told["panel"]["members_that_are_parties"]) == ("owner", [])
 
 
 def test_approval_shows_who_would_judge(
-    audited: Workshop, fitchain: Fitchain, capsys: pytest.CaptureFixture[str]
+    audited: Workshop, staked_verifiers: StakedVerifiers, fitchain: Fitchain, capsys: pytest.CaptureFixture[str]
 ) -> None:
     owner, scientist = audited.owner, audited.scientist
-    panel = scientist.home.registry.create_panel("the scientist's", [SOMEBODY])
-    terms = AuditTerms(segments=1, verifiers=1, window=600, fee=ETHER)
+    panel = staked_verifiers.panel(scientist.home.chain, "the scientist's")
+    terms = replace(TERMS, drawn_segments=1)
     account = Account(owner.home.keys, owner.home.chain)
     told = fitchain(account, "job", "approve", str(audited.request(audit=replace(terms, panel=panel))))[1]
     assert (told["decision"], told["panel"]["creator_party"]) == ("approved", "scientist")
+    assert told["panel"]["members"] == staked_verifiers.addresses
     assert fitchain(account, "job", "approve", str(audited.request()))[1]["panel"] is None
     assert run(["job", "approve", str(audited.request(audit=terms)), "--home", str(owner.home.settings.home)]) == 0
-    assert "all accounts that have staked" in capsys.readouterr().out
+    assert "the whole pool of verifiers" in capsys.readouterr().out
 
 
 # An audit as it goes
 
 
 def test_audit_is_told_from_its_opening_to_its_verdict(
-    fitchain: Fitchain, parties: Parties, staked_verifiers: StakedVerifiers, shown: Callable[..., str]
+    fitchain: Fitchain,
+    parties: Parties,
+    staked_verifiers: StakedVerifiers,
+    pass_time: Callable[[int], None],
+    shown: Callable[..., str],
 ) -> None:
     id, owner = ended(parties, TERMS), parties.owner
 
@@ -224,11 +294,13 @@ def test_audit_is_told_from_its_opening_to_its_verdict(
 
     opened = phase()
     assert (opened["phase"], opened["verdict"], opened["seed"]) == ("Awaiting", None, None)
+    code, error, _ = fitchain(owner, "job", "settle", str(id))
+    assert code == 3 and "only the scientist's pod draws" in error["error"]["message"]
+    owner.chain.node.request("anvil_mine", hex(owner.chain.constants.turn_blocks + 1))
     assert fitchain(owner, "job", "settle", str(id))[1]["phase"] == "Joining"
     code, error, _ = fitchain(owner, "job", "settle", str(id))
     assert code == 3 and "the drawn verifiers may join for" in error["error"]["message"]
-    seats = staked_verifiers.seats(owner.chain, id)
-    seat = next(one for one in staked_verifiers.verifiers if one.address == seats[0][1].chain.address)
+    seat = staked_verifiers.seats(owner.chain, id)[0].account
     sits = fitchain(seat, "verifier", "status")[1]["audits"]
     assert [(one["agreement"], one["seat"], one["phase"]) for one in sits] == [(str(id), 0, "Joining")]
     staked_verifiers.join(owner.chain, id)
@@ -239,11 +311,16 @@ def test_audit_is_told_from_its_opening_to_its_verdict(
     assert fitchain(owner, "job", "settle", str(id))[1]["verdict"] == "Match"
     code, watched, _ = fitchain(owner, "job", "watch", str(id))
     assert (code, watched["state"], watched["audit"]["phase"]) == (0, "Auditing", "Matched")
-    Audits(owner.chain).release(id, KEY)
-    proof = fitchain(owner, "proof", "show", str(id))[1]["audit"]
-    assert (proof["verdict"], proof["phase"], proof["awaited"]) == ("Match", "Released", None)
+    Audits(owner.chain).release(AuditRef(id), KEY)
+    assert "Settled (released)" in shown("job", "show", str(id))
+    proof = fitchain(owner, "proof", "show", str(id))[1]["audits"][0]
+    assert (proof["verdict"], proof["phase"]) == ("Match", "Released")
     assert len(proof["segments"]) == 4 and {0, 7} <= set(proof["segments"])
-    assert "Match: a quorum voted that what was drawn is equal to the bit" in shown("proof", "show", str(id))
+    assert "Match: a quorum voted that what was audited is equal to the bit" in shown("proof", "show", str(id))
+    code, error, _ = fitchain(owner, "job", "settle", str(id))
+    assert code == 3 and "after that the verifiers are paid" in error["error"]["message"]
+    pass_time(TERMS.window + 1)
+    assert fitchain(owner, "job", "settle", str(id))[1]["phase"] == "Concluded"
     assert fitchain(seat, "verifier", "withdraw")[1]["withdrawn"] == "1"
 
 
@@ -259,6 +336,10 @@ def test_audit_in_which_nobody_acts_goes_on_without_them(
     pass_time(TERMS.window + 1)
     assert "the time for it passed" in shown("job", "show", str(id))
     code, told, _ = fitchain(parties.scientist, "job", "settle", str(id))
+    assert (code, told["verdict"], told["phase"]) == (0, None, "Evidence")  # the owner has another window
+    assert "evidence withheld once" in shown("job", "show", str(id))
+    pass_time(TERMS.window + 1)
+    code, told, _ = fitchain(parties.scientist, "job", "settle", str(id))
     assert (code, told["verdict"]) == (0, "Withheld")
     assert fitchain(parties.owner, "job", "show", str(id))[1]["state"] == "Forfeited"
     code, error, _ = fitchain(parties.owner, "job", "settle", str(id))
@@ -266,7 +347,7 @@ def test_audit_in_which_nobody_acts_goes_on_without_them(
 
 
 def test_dispute_is_the_scientists_and_only_where_it_was_agreed(
-    fitchain: Fitchain, parties: Parties, shown: Callable[..., str]
+    fitchain: Fitchain, parties: Parties, staked_verifiers: StakedVerifiers, shown: Callable[..., str]
 ) -> None:
     plain, disputed = ended(parties, AuditTerms()), ended(parties, DISPUTE)
     code, error, _ = fitchain(parties.owner, "job", "dispute", str(disputed))
@@ -274,10 +355,10 @@ def test_dispute_is_the_scientists_and_only_where_it_was_agreed(
     code, error, _ = fitchain(parties.scientist, "job", "dispute", str(plain))
     assert code == 3 and "--dispute-verifiers" in error["error"]["hint"]
     code, told, _ = fitchain(parties.scientist, "job", "dispute", str(disputed))
-    assert (code, told["fee"], told["counter_bond"]) == (0, "3", "1")
+    assert (code, told["fees"], told["counter_bond"]) == (0, "3", "1")
     code, error, _ = fitchain(parties.scientist, "job", "dispute", str(disputed))
     assert code == 3 and error["error"]["hint"].startswith("see `fitchain job show")
-    assert "Auditing (disputed, awaiting)" in shown("job", "show", str(disputed))
+    assert "Auditing (dispute, awaiting)" in shown("job", "show", str(disputed))
 
 
 # Explaining a disagreement
@@ -327,7 +408,7 @@ def test_verifiers_pod_says_what_it_lacks_and_stops_cleanly(
     command = [sys.executable, "-m", "fitchain.cli", "pod", "verifier"]
     with subprocess.Popen(command, cwd=ROOT, env=variables, stderr=subprocess.PIPE, text=True) as pod:
         assert pod.stderr is not None
-        assert "see fitchain verifier stake" in pod.stderr.readline()
+        assert "it never staked: fitchain verifier stake" in pod.stderr.readline()
         assert "Ctrl-C stops" in pod.stderr.readline()
         pod.send_signal(signal.SIGTERM)
         assert pod.wait(LIMIT_S) == 0, pod.stderr.read()

@@ -185,7 +185,7 @@ def test_nothing_is_withdrawn_where_nothing_waits(fitchain: Fitchain) -> None:
 
 
 def test_no_job_is_an_empty_list(fitchain: Fitchain) -> None:
-    assert fitchain("job", "list", "--all") == (0, {"jobs": []}, "")
+    assert fitchain("job", "list", "--all") == (0, {"jobs": [], "older": 0}, "")
 
 
 @pytest.mark.parametrize("command", ["show", "watch", "approve", "reject", "accept", "cancel", "settle"])

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from fitchain.cli.app import run
+from fitchain.pod.jobs import staking
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.links import LinkChain
-from fitchain.pod.parties.verifier import staking
 from fitchain.pod.ports.registry import Registry
 from fitchain.pod.ports.verifiers import Verifiers
 from tests.chain_fixtures import ETHER, Account

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 FIELDS = {
     *("agreement", "state", "dataset_records", "steps", "checkpoints", "anchors", "transactions", "gas_total"),
     *("test_accuracy", "model", "certificate", "replayed_segments", "seconds", "store", "ipfs_version"),
-    *("assurance", "assurance_to_a_stranger", "verifiers", "cheat"),
+    *("assurance", "audited_again", "verifiers", "cheat"),
 }
 
 
@@ -78,9 +78,25 @@ def test_an_unknown_store_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_audited_job_stays_within_its_budget_of_gas(played: dict[str, Any]) -> None:
-    assert (played["anchors"], played["verifiers"], played["assurance"]) == (3, 3, "sampled")
-    assert played["assurance_to_a_stranger"] == "vouched"
-    assert played["transactions"] <= 22 and played["gas_total"] <= 1_500_000
+    assert (played["anchors"], played["verifiers"]) == (3, 3)
+    assert played["transactions"] <= 22 and played["gas_total"] <= 1_600_000
+
+
+def test_a_stranger_has_it_audited_again_by_verifiers_of_its_own(place: Path, played: dict[str, Any]) -> None:
+    again = played["audited_again"]
+    assert (played["assurance"], again["assurance"]) == ("vouched", "sampled")
+    assert (again["ordinal"], again["verdict"], again["votes"], again["fees"]) == (1, "Match", ["Match"] * 3, "3")
+    assert {0, -(-played["steps"] // 10) - 1} <= set(again["segments"]) and len(again["segments"]) == 7
+    verify = ("proof", "verify", played["model"], played["certificate"], "--require", "sampled", "--json", "--home")
+    homes = place / "demo-run" / "1"
+    assert fitchain(place, *verify, str(homes / "stranger")).returncode == 0
+    refused = fitchain(place, *verify, str(homes / "scientist"))
+    assert refused.returncode == 3 and "fitchain proof reaudit" in refused.stderr
+    key = ("--home", str(homes / "stranger"), "--passphrase-file", str(homes / "stranger" / "passphrase"))
+    even = ("--panel", "pool", "--verifiers", "2", *key)
+    assert "odd number" in fitchain(place, "proof", "reaudit", played["agreement"][:10], *even).stderr
+    panel = fitchain(place, "trust", "list", "--home", str(homes / "stranger"), "--json").stdout
+    assert len(json.loads(panel)["panels"][0]["members"]) == 5
 
 
 def test_the_owner_that_cheats_is_caught_and_the_scientist_refunded(place: Path, played: dict[str, Any]) -> None:
@@ -118,14 +134,15 @@ def test_what_it_leaves_can_be_inspected(place: Path, played: dict[str, Any]) ->
 
 
 def test_its_passphrases_are_for_their_owner_alone(place: Path, played: dict[str, Any]) -> None:
-    for side in ("owner", "scientist", "verifier-1", "cheat"):
+    for side in ("owner", "scientist", "neighbour", "verifier-5", "stranger", "own-verifier-5", "cheat"):
         assert (place / "demo-run" / "1" / side / "passphrase").stat().st_mode & 0o077 == 0
 
 
 def test_a_second_run_uses_the_same_chain_and_a_folder_of_its_own(place: Path, played: dict[str, Any]) -> None:
     again, told = play(place, "digits", "--store", "local", "--no-audit")
     assert again["transactions"] <= 8 and again["gas_total"] <= 800_000
-    assert (again["assurance"], again["verifiers"], again["cheat"]) == ("unaudited", 0, None)
+    assert (again["assurance"], again["verifiers"]) == ("unaudited", 0)
+    assert (again["cheat"], again["audited_again"]) == (None, None)
     assert (again["store"], again["ipfs_version"]) == ("local", None)
     assert again["agreement"] != played["agreement"]
     assert str(place / "demo-run" / "2") in again["model"] and "demo-run/2" in told

@@ -26,7 +26,7 @@ from fitchain.pod.ports.chain.base import FIT
 from fitchain.pod.ports.chain.deploy import FEE_FLOOR, TURN_BLOCKS
 from fitchain.pod.ports.settings import Settings
 from fitchain.pod.ports.store.endpoints import ENDPOINT_BYTES, MOST_ADDRESSES
-from fitchain.pod.proof.audit.cost import Sampling
+from fitchain.pod.proof.audit.cost import Sampling, SeatRisk
 from fitchain.pod.proof.audit.plan import MOST_STAKE_FEES, default_draws, default_money
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import EnvironmentRefused
@@ -178,6 +178,7 @@ def figures_of_the_example() -> list[str]:
         f"{MOST_STAKE_FEES * fee} FIT against a quorum, as much as twenty audits earn",
         f"{MOST_STAKE_FEES * fee // 10} FIT, a tenth of the seat's stake",
         f"in {three} of the draws of three seats, in {five} of five and in {seven} of seven",
+        "about {}, {} and {} jobs".format(*(SeatRisk(m, fee, MOST_STAKE_FEES * fee).jobs_to_hold() for m in (3, 5, 7))),
         f"{pool_stake:,} FIT a place, locked for {constant('unbondingTime', 'Verifiers.sol')} days",
         f"after {TURN_BLOCKS} blocks anybody draws",
         f"the deployment's floor ({FEE_FLOOR // FIT} FIT)",

@@ -1,5 +1,5 @@
-"""Golden bytes: the committed files of version 1 are read, recomputed and verified, as they must be
-for ever once it is frozen.
+"""Golden bytes: the committed files of version 2 are read, recomputed and verified, as they must be
+for ever once the first public release is out.
 
 They are one small job that was really done (tests/golden/make.py): every format as a file, and the
 state of the chain it was done on.
@@ -39,19 +39,23 @@ from fitchain.pod.ports.chain import Chain, connect, devnet
 from fitchain.pod.ports.keys import import_key
 from fitchain.pod.ports.sealed import open_sealed
 from fitchain.pod.ports.store.unixfs import add_file, chunks
+from fitchain.pod.proof.audit.challenge import audited_segments
+from fitchain.pod.proof.audit.evidence import OFFER, Evidence, files_of, records_of
+from fitchain.pod.proof.audit.records import write_opened
 from fitchain.pod.proof.certificate import Assurance, Statement, verify
 from fitchain.pod.proof.certificate.claims import card_cid, check_file, check_leaves, check_orders
 from fitchain.pod.proof.certificate.envelope import unseal
 from fitchain.pod.proof.transcript import Transcript, check_anchors
-from fitchain.pod.values.digest import Digest, parse_json, tree_root
+from fitchain.pod.values.digest import Digest, parse_json, path_in, tree_levels, tree_root
 from fitchain.pod.values.errors import EnvironmentRefused
 from fitchain.pod.values.graph import Graph
-from fitchain.pod.values.leaf import Checkpoint, metrics_salt
+from fitchain.pod.values.ids import AuditRef
+from fitchain.pod.values.leaf import Checkpoint, SaltKeys, leaf_salt
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.state import model_root, optimizer_root, read_safetensors, safetensors_pieces
 from tests.format_vectors import DOCUMENT
 
-JOB = Path(__file__).parent / "golden" / "v1" / "job"
+JOB = Path(__file__).parent / "golden" / "v2" / "job"
 RECIPE = Recipe.parse((JOB / "recipe.json").read_bytes())
 CARD = Card.parse((JOB / "card.json").read_bytes())
 GRAPH = Graph.parse((JOB / "graph.json").read_bytes())
@@ -129,13 +133,13 @@ def test_golden_tensors_are_written_as_they_were_read(name: str) -> None:
 
 def test_golden_states_are_those_of_their_leaves() -> None:
     first, *_, last = checkpoints()
-    middle = next(each.leaf for each in checkpoints() if each.leaf.step == 6)
+    middle = next(each for each in checkpoints() if each.leaf.step == 6)
     tensors, _ = read_safetensors(JOB / "state-6.safetensors")
     stripped = {name.removeprefix("model/"): t for name, t in tensors.items() if t.kind != "optimizer"}
     moments = {name.removeprefix("optimizer/"): t for name, t in tensors.items() if t.kind == "optimizer"}
     assert (model_root(stripped), optimizer_root(moments)) == (middle.model, middle.optimizer)
-    assert first.leaf.model == RECIPE.initial_model and first.leaf.optimizer == optimizer_root({})
-    assert last.leaf.model == model_root(read_safetensors(JOB / "model.safetensors")[0])
+    assert first.opened.model == RECIPE.initial_model and first.opened.optimizer == optimizer_root({})
+    assert last.opened.model == model_root(read_safetensors(JOB / "model.safetensors")[0])
 
 
 # --- dataset and order ------------------------------------------------------------------------
@@ -176,7 +180,7 @@ def test_golden_mock_data_are_the_cards_and_marked(tmp_path: Path) -> None:
 def test_golden_leaves_make_the_root_that_the_chain_recorded() -> None:
     found, leaves = value("transcript.json"), transcript()
     leaves.verify(RECIPE.steps, RECIPE.segment_steps)
-    assert (str(leaves.root), str(leaves.leaves[-1].model)) == (found["root"], found["model"])
+    assert (str(leaves.root), str(checkpoints()[-1].model)) == (found["root"], found["model"])
     assert leaves.count == RECIPE.leaf_count
 
 
@@ -184,15 +188,21 @@ def test_golden_anchors_and_ending_follow_from_the_leaves() -> None:
     found, leaves = value("transcript.json"), transcript()
     groups = leaves.groups(RECIPE.group_leaves)
     assert [{"count": group.count, "root": str(group.root)} for group in groups] == found["anchors"]
-    ending = leaves.ending(RECIPE.group_leaves, cid_of(b""))
+    ending = leaves.ending(RECIPE.group_leaves, checkpoints()[-1].roots, cid_of(b""))
     assert {name: [str(node) for node in getattr(ending, name)] for name in found["ending"]} == found["ending"]
 
 
-def test_golden_checkpoints_open_their_metrics_and_are_written_as_they_were_read() -> None:
-    key = bytes.fromhex(value("secrets.json")["metrics"])
+def salt_keys() -> SaltKeys:
+    return SaltKeys(*(bytes.fromhex(value("secrets.json")[name]) for name in ("metrics", "states")))
+
+
+def test_golden_checkpoints_open_their_leaves_and_are_written_as_they_were_read() -> None:
+    keys, ends = salt_keys(), (0, RECIPE.leaf_count - 1)
     for checkpoint in checkpoints():
         checkpoint.verify()
-        assert checkpoint.salt == metrics_salt(key, checkpoint.leaf.index)
+        index = checkpoint.leaf.index
+        assert checkpoint.salt == leaf_salt(keys.metrics, index)
+        assert checkpoint.state_salt == (None if index in ends else leaf_salt(keys.states, index))
     assert b"".join(each.to_line() for each in checkpoints()) == (JOB / "leaves.jsonl").read_bytes()
 
 
@@ -230,6 +240,37 @@ def test_golden_backup_of_a_key_opens(tmp_path: Path) -> None:
     assert (opened.address, opened.identity) == (statement().scientist, value("secrets.json")["scientist"])
 
 
+# --- evidence ---------------------------------------------------------------------------------
+
+
+def test_golden_evidence_is_about_the_audited_segments_and_holds(tmp_path: Path) -> None:
+    """The states and the offer are golden files of their own; other states than after step 6 are
+    left out, and only what needs none of them is looked at."""
+    found, claimed = value("audit.json"), statement()
+    for source in (*(JOB / "evidence").iterdir(), *(JOB / name for name in OFFER)):
+        shutil.copyfile(source, tmp_path / source.name)
+    for name in files_of(found["audited"]):
+        if not (tmp_path / name).exists():
+            shutil.copyfile(JOB / "state-6.safetensors", tmp_path / name)
+    evidence, count = Evidence.read(tmp_path), RECIPE.leaf_count
+    seed = Digest.parse(found["segment_seed"])
+    assert list(audited_segments(seed, count, count - 1, False, 1)) == found["audited"] == list(evidence.segments)
+    assert (evidence.audit, evidence.round) == (AuditRef(claimed.agreement), 0)
+    key = parse_json(open_sealed((JOB / "key.age").read_bytes(), value("secrets.json")["scientist"]))
+    assert evidence.identity == key["identity"]
+    levels = tree_levels([bytes(digest) for digest in transcript().digests])
+    for index, leaf in evidence.leaves.items():
+        assert (leaf.checkpoint, leaf.path) == (checkpoints()[index], path_in(levels, index))
+    used = records_of(RECIPE, transcript().seed, evidence.segments).tolist()
+    openings = list(evidence.records)
+    assert [opening.index for opening in openings] == used
+    for opening in openings:
+        verify_record(opening, CARD.root)
+        assert opening.record == table().record(opening.index)
+    write_opened(tmp_path / "again.bin", table().columns, table().count, openings, len(openings))
+    assert (tmp_path / "again.bin").read_bytes() == (JOB / "evidence" / "records.bin").read_bytes()
+
+
 # --- certificate ------------------------------------------------------------------------------
 
 
@@ -247,11 +288,12 @@ def test_golden_certificate_holds_as_far_as_it_needs_no_chain() -> None:
 def test_golden_ids_are_those_of_the_document() -> None:
     claimed = statement()
     place = [claimed.chain_id, claimed.contracts["Registry"]]
-    card = keccak(bytes(card_cid(claimed)))
-    dataset = [*place, claimed.owner, bytes(claimed.dataset_root), CARD.count, card]
-    assert claimed.dataset == digest_of(["uint256", "address", "address", "bytes32", "uint64", "bytes32"], dataset)
+    dataset = [*place, claimed.owner, bytes(claimed.dataset_root), CARD.count, claimed.ledger]
+    words = ["uint256", "address", "address", "bytes32", "uint64", "uint16", "bytes32"]
+    assert claimed.dataset == digest_of(words, [*dataset, keccak(bytes(card_cid(claimed)))])
     model = [*place, claimed.scientist, bytes(RECIPE.graph), bytes(RECIPE.initial_model), bytes(32)]
-    words = ["uint256", "address", "address", "bytes32", "bytes32", "bytes32"]
+    model += [keccak(b""), bytes(32)]
+    words = ["uint256", "address", "address", *["bytes32"] * 5]
     assert claimed.lineage[0].id == digest_of(words, model)
 
 
@@ -277,12 +319,12 @@ def test_golden_certificate_verifies_on_the_chain_it_was_made_on(golden_chain: C
     verdict = verify(JOB / "model.safetensors", (JOB / "certificate.json").read_bytes(), golden_chain)
     assert (verdict.state, verdict.assurance, verdict.complete) == (State.SETTLED, Assurance.UNAUDITED, True)
     assert [moment.what for moment in verdict.milestones] == [
-        *("Requested", "Accepted", "Begun", "Anchored", "Anchored", "Anchored", "Finished", "Settled"),
+        *("Requested", "Accepted", "Begun", "Anchored", "Anchored", "Finished", "Settled"),
     ]
-    proof, agreement = verdict.history.proof, verdict.history.agreement
+    run, agreement = verdict.history.run, verdict.history.agreement
     seed_block = golden_chain.block(agreement.seed_block).hash
-    assert (proof.ctx, proof.seed) == (transcript().ctx, transcript().seed)
-    assert proof.seed == order_seed(proof.ctx, seed_block, proof.nonce)
+    assert (run.ctx, run.seed) == (transcript().ctx, transcript().seed)
+    assert run.seed == order_seed(run.ctx, seed_block, run.nonce)
 
 
 # --- the training itself ----------------------------------------------------------------------
@@ -299,8 +341,7 @@ def test_golden_training_done_again_gives_the_same_leaves(tmp_path: Path) -> Non
     for name in ("recipe.json", "graph.json", "initial.safetensors"):
         shutil.copyfile(JOB / name, tmp_path / name)
     table().write_npz(tmp_path / "records.npz")
-    salt_key = bytes.fromhex(value("secrets.json")["metrics"])
-    Task("train", transcript().ctx, transcript().seed, salt_key).write(tmp_path)
+    Task("train", transcript().ctx, transcript().seed, salt_keys()).write(tmp_path)
     ended = run_worker(tmp_path)
     assert ended["model"] == value("transcript.json")["model"]
     for name, made in (("leaves.jsonl", "leaves.jsonl"), ("model.safetensors", "final.safetensors")):

@@ -243,7 +243,7 @@ def test_parse_refuses_a_bad_argument(argument: Any) -> None:
         {"tensors": {"w": tensor(2, 3), "b": {"kind": "parameter"}}},
         {"tensors": {"w": tensor(2, 3)}},
         {"tensors": {"w": tensor(2, 3), "b\n": tensor(2)}},
-        {"version": "fitchain/graph/v2"},
+        {"version": "fitchain/graph/v1"},
         {"training": form(LINEAR, output={"node": 1})},
         {"training": form(LINEAR, output=3)},
         {"training": form(LINEAR, output=[{"node": 0}])},

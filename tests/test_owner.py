@@ -14,7 +14,8 @@ import pytest
 from fitchain.pod.compute.checkpoint import read_leaves
 from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.parties.owner import Owner, Replay, approve, read_registered, reject, replay_job
-from fitchain.pod.parties.owner.pod import KEEP_S, UNTOLD
+from fitchain.pod.parties.owner.pod import FINAL_BLOCKS, KEEP_S, UNTOLD
+from fitchain.pod.parties.owner.run import TrainingSession, begin, order_nonce, set_aside
 from fitchain.pod.parties.scientist import (
     Evaluation,
     accept_result,
@@ -24,11 +25,12 @@ from fitchain.pod.parties.scientist import (
     follow,
     publish_model,
 )
-from fitchain.pod.ports.agreement import State
+from fitchain.pod.ports.agreement import State, commit_key
 from fitchain.pod.ports.chain import Chain, devnet
+from fitchain.pod.ports.chain.abi import interface
 from fitchain.pod.proof.certificate import Verdict, verify
 from fitchain.pod.proof.transcript import Transcript
-from fitchain.pod.values.digest import sha256
+from fitchain.pod.values.digest import sha256, tree_root
 from fitchain.pod.values.errors import AccessRefused, DatasetChanged, Reverted, Unusable
 from fitchain.pod.values.ids import AgreementId
 from tests.chain_fixtures import Devnet
@@ -257,12 +259,14 @@ def test_states_are_wiped_where_they_are_not_kept(workshop: Workshop, pair: tupl
 
 @pytest.fixture(scope="module")
 def diverged(asked: Workshop, workshop: Workshop) -> AgreementId:
-    """A job whose rate explodes, and whose scientist makes its registered recipient unusable."""
+    """A job whose rate explodes, and whose scientist makes its registered recipient unusable. An
+    anchor covers one leaf, so that its last leaf is the last of a group."""
     owner, scientist = asked.owner, asked.scientist
     dataset = workshop.dataset
     line = publish_model(scientist.home, module_file(scientist.home.settings.home), dataset.id, name="Line")
     with owner_runs(owner), scientist_runs(scientist, auto_accept=False):
-        id = asked.request(dataset=dataset.id, model=line.id, recipe_overrides=EXPLODING, bond=2 * PRICE)
+        recipe = EXPLODING | {"group_leaves": 1}
+        id = asked.request(dataset=dataset.id, model=line.id, recipe_overrides=recipe, bond=2 * PRICE)
         asked.until(owner.has(id, "approval_needed"))
         scientist.home.registry.update_pod("age1nobody")
         approve(owner.home, id)
@@ -285,6 +289,17 @@ def test_divergence_ends_at_the_last_finite_leaf(asked: Workshop, diverged: Agre
     assert asked.owner.told(diverged, "diverged")["reason"]
 
 
+def test_divergence_after_a_whole_group_ends_in_an_anchored_unsalted_leaf(
+    asked: Workshop, diverged: AgreementId
+) -> None:
+    run = asked.owner.home.agreements.run_record(diverged)
+    *before, last = read_leaves(asked.owner.home.job_folder(diverged))
+    assert len(run.anchors) == run.count == len(before) + 1
+    assert last.opened.model == run.model_root
+    assert run.anchors[-1].root == tree_root([last.leaf.digest(run.ctx, run.seed)])
+    assert all(checkpoint.state_salt for checkpoint in before[1:])
+
+
 def test_scientist_opens_a_diverged_delivery_whose_certificate_holds(asked: Workshop, diverged: AgreementId) -> None:
     found = fetch_model(asked.scientist.home, diverged)
     verdict = verify(found.model, found.certificate.read_bytes(), asked.scientist.home.chain)
@@ -294,11 +309,12 @@ def test_scientist_opens_a_diverged_delivery_whose_certificate_holds(asked: Work
 
 def test_divergence_is_paid_pro_rata(asked: Workshop, diverged: AgreementId) -> None:
     owner, scientist = asked.owner, asked.scientist
-    before = [party.home.agreements.owed(party.address) for party in (owner, scientist)]
-    accept_result(scientist.home, diverged)
-    after = [party.home.agreements.owed(party.address) for party in (owner, scientist)]
     due = PRICE * owner.home.agreements.read(diverged).steps_done // 12
-    assert [after[0] - before[0], after[1] - before[1]] == [due + 2 * PRICE, PRICE - due]
+    reduced = owner.home.agreements.events(diverged)
+    assert [event.args["toScientist"] for event in reduced if event.name == "PriceReduced"] == [PRICE - due]
+    before = owner.home.agreements.owed(owner.address)
+    accept_result(scientist.home, diverged)
+    assert owner.home.agreements.owed(owner.address) - before == due + 2 * PRICE
     assert scientist.state(diverged) == State.SETTLED
 
 
@@ -359,6 +375,80 @@ def test_owner_that_misses_the_training_deadline_loses_half_to_the_scientist_and
     assert reader.call("FitCoin", "totalSupply") == supply - BOND // 2
     with pytest.raises(Reverted, match="StateForbids"):
         scientist.home.agreements.expire(id)
+
+
+# What a reorganisation of the chain undoes, and what waits for nobody
+
+
+def accept_unqueued(chain: Chain, scientist: str, id: AgreementId) -> None:
+    """Accept a result as its scientist, past the queue of its home: what a reorganisation drops the
+    queue would take for mined."""
+    data = "0x" + interface("Agreements").function("acceptResult").encode((id,)).hex()
+    chain.node.request("anvil_impersonateAccount", scientist)
+    call = {"from": scientist, "to": chain.addresses["Agreements"], "data": data, "gas": hex(500_000)}
+    chain.node.request("eth_sendTransaction", call)
+
+
+def test_nothing_is_deleted_before_the_end_is_final_and_an_undone_end_is_reached_again(
+    workshop: Workshop, reader: Chain
+) -> None:
+    owner, scientist = workshop.owner, workshop.scientist
+    with owner_runs(owner, final_blocks=FINAL_BLOCKS):
+        id = workshop.request()
+        workshop.until_state(id, State.TRAINED)
+        identity = owner.home.job_folder(id) / "identity.age"
+        trained = reader.node.request("evm_snapshot")
+        accept_unqueued(reader, scientist.address, id)
+        workshop.until(owner.has(id, "settled"))
+        assert reader.node.request("evm_revert", trained)
+        assert scientist.state(id) is State.TRAINED
+        assert identity.exists() and not owner.home.journal.happened(id, "wiped")
+        accept_unqueued(reader, scientist.address, id)
+        workshop.until_state(id, State.SETTLED)
+        reader.node.request("anvil_mine", hex(FINAL_BLOCKS))
+        workshop.until(owner.has(id, "wiped"))
+    assert not identity.exists()
+
+
+def test_what_was_trained_under_another_seed_is_set_aside(done: Done, tmp_path: Path) -> None:
+    run = done.workshop.owner.home.agreements.run_record(done.id)
+    for path in done.owner_folder.iterdir():
+        if path.is_file():
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "states").mkdir()
+    assert not set_aside(tmp_path, run)
+    other = replace(run, seed=sha256(b"the seed of another block"))
+    assert set_aside(tmp_path, other)
+    assert not set_aside(tmp_path, other)
+    aside = tmp_path / f"aside-{str(run.seed)[2:10]}"
+    assert read_leaves(aside) == read_leaves(done.owner_folder) and not read_leaves(tmp_path)
+    assert {"states", "final.safetensors", "certificate.json"} <= {path.name for path in aside.iterdir()}
+    assert (tmp_path / "recipe.json").exists()
+
+
+def test_accepted_job_begins_while_another_request_is_rehearsed(asked: Workshop, workshop: Workshop) -> None:
+    owner = asked.owner
+    slow = RECIPE | {"steps": 60_000, "segment_steps": 15_000}
+    with owner_runs(owner):
+        id = asked.request()
+        asked.until(owner.has(id, "approval_needed"))
+        rehearsed = workshop.request(recipe_overrides=slow, bond=2 * PRICE)
+        workshop.until(owner.has(rehearsed, "checking"))
+        owner.home.agreements.accept(id, commit_key(order_nonce(owner.home, id)))
+        asked.until(owner.has(id, "begun"))
+        assert not owner.home.journal.happened(rehearsed, "checked")
+
+
+def test_job_that_waited_for_its_turn_too_long_is_not_trained(asked: Workshop, pass_time: PassTime) -> None:
+    owner = asked.owner
+    with owner_runs(owner):
+        id = asked.request()
+        asked.until(owner.has(id, "approval_needed"))
+    owner.home.agreements.accept(id, commit_key(order_nonce(owner.home, id)))
+    begin(owner.home, id)
+    pass_time(HOUR_S + 1)
+    assert TrainingSession(owner.home, id, threading.Event())() == "too late"
+    assert "training" not in owner.kinds(id)
 
 
 # What stands in the way

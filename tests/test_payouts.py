@@ -32,7 +32,7 @@ from fitchain.pod.proof.audit.payouts import (
     payouts,
     sentence,
 )
-from fitchain.pod.proof.certificate.claims import REFUTING
+from fitchain.pod.proof.certificate.assurance import REFUTING
 from fitchain.pod.values.digest import ZERO, Root, sha256
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.ids import AgreementId, AuditRef, DatasetId, ModelId

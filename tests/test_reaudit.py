@@ -133,7 +133,7 @@ def test_interrupted_question_is_sent_with_the_nonce_that_was_written_down(again
     home = again.stranger.home
     asked = Question(again.own_panel, drawn_segments=3, fee_per_seat=FEE, window=HOUR_S)
     terms = asker.terms_of(home, again.id, asked)
-    send, home.agreements.ask_again = home.agreements.ask_again, interrupted  # type: ignore[method-assign]
+    send, home.agreements.ask_again = home.agreements.ask_again, interrupted  # type: ignore[method-assign, assignment]
     with pytest.raises(KeyboardInterrupt):
         asker.ask_again(home, again.id, terms)
     written = home.journal.fact(again.id, asker._last(terms))

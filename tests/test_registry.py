@@ -102,12 +102,11 @@ def test_dataset_with_a_card_that_is_no_cid_hides_only_itself(registry: Registry
 def test_model_is_read_back_with_what_it_came_from(registry: Registry, account: Account) -> None:
     base, other = registry.register_model(GRAPH, WEIGHTS), registry.register_model(GRAPH, Root(sha256(b"other")))
     root, derivation = Root(sha256(b"aggregate")), sha256(b"mean of both")
-    came_from = {"base": base, "parents": (base, other), "derivation": derivation}
-    derived = registry.register_model(GRAPH, root, **came_from)
+    derived = registry.register_model(GRAPH, root, base=base, parents=(base, other), derivation=derivation)
     assert registry.model(base) == ModelEntry(base, account.address, GRAPH, WEIGHTS, NO_MODEL, (), ZERO, True)
     entry = ModelEntry(derived, account.address, GRAPH, root, base, (base, other), derivation, True)
     assert registry.models(author=account.address)[-1] == entry
-    assert registry.register_model(GRAPH, root, **came_from) == derived
+    assert registry.register_model(GRAPH, root, base=base, parents=(base, other), derivation=derivation) == derived
 
 
 def test_same_weights_of_another_origin_are_another_model(registry: Registry) -> None:

@@ -92,14 +92,8 @@ def test_a_problem_of_the_whole_is_voted_with_a_whole_replay(honest: Case, deliv
     assert (found.outcome, len(found.problems), found.trace) == (Outcome.MISMATCH, 1, one.trace)
 
 
-def another_recipe(place: Path) -> None:
-    """The agreed recipe of another environment class, for which most hosts would have no vote."""
-    text = (place / "recipe.json").read_bytes()
-    replace_file(place / "recipe.json", text.replace(b'"class":"cpu-x86-64-v3"', b'"class":"cpu-x86-64-v4"'))
-
-
 def test_where_nothing_can_be_replayed_the_evidence_is_withheld(honest: Case, delivered: Cid) -> None:
-    found = honest.examined(honest.facts(delivered), another_recipe)
+    found = honest.examined(honest.facts(delivered), cheats.other_class)
     assert (found.outcome, found.trace, found.audited) == (Outcome.WITHHELD, ZERO, ())
     assert "recipe.json has the digest" in found.problems[0].what
 

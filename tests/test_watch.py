@@ -14,13 +14,27 @@ from fitchain.pod.jobs.job_status import JobStatus, JobStatusReader
 from fitchain.pod.jobs.journal import Entry
 from fitchain.pod.jobs.watch import changes, over
 from fitchain.pod.ports.agreement import Agreement, Anchor, RunRecord, State, Terms
+from fitchain.pod.ports.chain.base import FIT
 from fitchain.pod.values.digest import ZERO, Digest, Root, sha256
 from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
 
 JOB = AgreementId(sha256(b"job"))
 OWNER, SCIENTIST = "0x" + "11" * 20, "0x" + "22" * 20
 TERMS = Terms(
-    OWNER, DatasetId(sha256(b"d")), ModelId(sha256(b"m")), sha256(b"r"), 560, 10, 16, 10 * 10**18, 10**18, 600, 600, 600
+    owner=OWNER,
+    dataset=DatasetId(sha256(b"d")),
+    dataset_root=Root(sha256(b"records")),
+    model=ModelId(sha256(b"m")),
+    model_root=Root(sha256(b"weights")),
+    recipe=sha256(b"r"),
+    steps=560,
+    segment_steps=10,
+    group_leaves=16,
+    price=10 * FIT,
+    bond=FIT,
+    acceptance_window=600,
+    training_window=600,
+    dispute_window=600,
 )
 
 
@@ -31,23 +45,39 @@ def anchor(count: int) -> Anchor:
 def standing(
     state: State, count: int = 0, step: int = 0, ended: bool = False, history: tuple[Entry, ...] = ()
 ) -> JobStatus:
-    agreement = Agreement(JOB, SCIENTIST, TERMS, state, ZERO, 5, step, 0, 0, 0)
-    anchors = tuple(anchor(covered) for covered in range(16, count + 1, 16))
-    proof = RunRecord(
-        sha256(b"c"),
-        sha256(b"s"),
-        ZERO,
-        count,
-        step,
-        Root(ZERO),
-        Root(ZERO),
-        None,
-        None,
-        anchors,
-        130 if ended else None,
+    agreement = Agreement(
+        id=JOB,
+        scientist=SCIENTIST,
+        terms=TERMS,
+        state=state,
+        requested_block=3,
+        places=0,
+        seed_block=5,
+        steps_done=step,
+        price_due=TERMS.price,
+        complained=False,
+        acceptance_deadline=0,
+        training_deadline=0,
+        dispute_deadline=0,
+    )
+    run = RunRecord(
+        ctx=sha256(b"c"),
+        seed=sha256(b"s"),
+        nonce=ZERO,
+        noise_root=ZERO,
+        count=count,
+        step=step,
+        delivered=max(count - 1, 0),
+        transcript_root=Root(ZERO),
+        model_root=Root(ZERO),
+        last_model_root=Root(ZERO),
+        delivery=None,
+        identity=None,
+        anchors=tuple(anchor(covered) for covered in range(16, count + 1, 16)),
+        end_block=130 if ended else None,
     )
     losses = tuple((10 * i, 1 / (i + 1)) for i in range(count))
-    return JobStatus(agreement, proof, 5, 412_345, losses, 0.96 if count else None, history, 0)
+    return JobStatus(agreement, run, 5, 412_345, losses, 0.96 if count else None, history, 0)
 
 
 def entry(id: int, kind: str, **body: Any) -> Entry:
@@ -65,6 +95,7 @@ TRAINED = standing(State.TRAINED, 57, 560, ended=True)
         (standing(State.SETTLED, 57, 560, ended=True), "Settled"),
         (standing(State.SETTLED, 20, 190, ended=True), "Settled (diverged)"),
         (standing(State.FORFEITED, 20), "Forfeited"),
+        (standing(State.HALVED, 57, 560, ended=True), "Halved"),
     ],
 )
 def test_a_state_is_told_in_a_word(job: JobStatus, name: str) -> None:
@@ -74,7 +105,8 @@ def test_a_state_is_told_in_a_word(job: JobStatus, name: str) -> None:
 @pytest.mark.parametrize("state", list(State)[1:])
 def test_watching_ends_when_the_training_does_or_the_money_has_moved(state: State) -> None:
     job = standing(state)
-    assert over(job, until_settled=True) == (state in (State.SETTLED, State.CANCELLED, State.FORFEITED, State.REFUNDED))
+    ended = (State.SETTLED, State.CANCELLED, State.FORFEITED, State.REFUNDED, State.HALVED)
+    assert over(job, until_settled=True) == (state in ended)
     assert over(job, until_settled=False) == (state not in (State.REQUESTED, State.ACCEPTED, State.TRAINING))
 
 

@@ -25,7 +25,10 @@ def demo(
     session: Session,
     data: Annotated[str, typer.Option(metavar="NAME", help=f"One of {', '.join(PLAYS)}.")] = "breast-cancer",
     audit: Annotated[
-        bool, typer.Option("--audit/--no-audit", help="With three verifiers and an owner that cheats, or without.")
+        bool,
+        typer.Option(
+            "--audit/--no-audit", help="With verifiers, an owner that cheats and a stranger's own audit, or without."
+        ),
     ] = True,
     folder: Annotated[Path, typer.Option(metavar="FOLDER", help="Each run takes a new number below it.")] = Path(
         "demo-run"
@@ -44,7 +47,11 @@ def demo(
         raise InputRefused(f"there is no demonstration {data!r}", f"choose one of {', '.join(PLAYS)}")
     kind = choose_stores(session.flags.store)
     run = next_folder(folder)
-    who = "Two owners, a scientist, three verifiers" if audit else "Two pods, one private table, one certified training"
+    who = (
+        "Two owners, a scientist, ten verifiers, a stranger"
+        if audit
+        else "Two pods, one private table, one certified training"
+    )
     progress = Progress(f"{who}. Everything of this run lies in {shown(run)}")
     result = play(PLAYS[data], session.settings, run, port, kind, audit, progress)
     return Report(result.values(), result.summary())

@@ -78,7 +78,7 @@ def request(
         str | None,
         typer.Option(metavar="MODE", help="What they see: open, sampled or on-site; else open.", show_default=False),
     ] = None,
-    audit_fee: Annotated[
+    fee_per_seat: Annotated[
         str | None,
         typer.Option(metavar="FIT", help="For each verifier; else its share of the price.", show_default=False),
     ] = None,
@@ -134,7 +134,7 @@ def request(
         segments=segments,
         panel=panel,
         mode=mode,
-        fee=audit_fee,
+        fee_per_seat=fee_per_seat,
         seat_stake=seat_stake,
         window=audit_window,
         wait=audit_wait,
@@ -280,8 +280,8 @@ def reject(
 def accept(session: Session, agreement: AgreementArgument) -> Report:
     """Accept a result, as its scientist.
 
-    Its certificate is checked first; then the price is the owner's. After an audit the owner is paid
-    already, and the verifiers are now.
+    Its certificate is checked first; then the price is the owner's. After an audit the owner is
+    paid already, and the verifiers are now.
     """
     from fitchain.pod.parties import scientist
 
@@ -354,8 +354,8 @@ def settle(session: Session, agreement: AgreementArgument) -> Report:
     """Settle a job whose time is up, as anyone.
 
     A result that the scientist met with silence is paid; a training that the owner did not end in
-    time forfeits its bond; an audit that waits is drawn, or goes on without whom it waited for; once
-    the time for a release is over, the verifiers are paid.
+    time forfeits its bond; an audit that waits is drawn, or goes on without whom it waited for;
+    once the time for a release is over, the verifiers are paid.
     """
     id = find_agreement(session.reader, agreement)
     job = session.reader.agreements.read(id)
@@ -399,7 +399,7 @@ def read_audit_options(home: Home, **texts: Any) -> AuditOptions:
     readers: dict[str, Callable[[str], object]] = {
         "panel": lambda text: find_panel(home, text),
         "mode": AuditMode.parse,
-        "fee": parse_fit,
+        "fee_per_seat": parse_fit,
         "seat_stake": parse_fit,
         "window": parse_duration,
         "wait": parse_duration,

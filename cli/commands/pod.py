@@ -96,8 +96,8 @@ def verifier(
     seat's stake.
     """
     from fitchain.cli.commands.verifier import next_step
+    from fitchain.pod.jobs.staking import read_status
     from fitchain.pod.parties.verifier import ConsentPolicy, Verifier
-    from fitchain.pod.parties.verifier.staking import read_status
 
     home = session.home
     policy = ConsentPolicy(

@@ -308,8 +308,8 @@ def verify(
     """Check where a model file comes from, and who vouches for it.
 
     Needs no key, no data and no torch; node, deployment and trust list are yours, never the
-    certificate's, and a second node may have to agree. Exits 0 if it holds, 1 if it is refuted, 3 if it could not be checked or fewer
-    vouch for it than you require.
+    certificate's, and a second node may have to agree. Exits 0 if it holds, 1 if it is refuted, 3
+    if it could not be checked or fewer vouch for it than you require.
     """
     from fitchain.cli.ids import match_panel
     from fitchain.cli.views.verdict import describe_verdict

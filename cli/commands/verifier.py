@@ -15,7 +15,7 @@ from fitchain.pod.values.errors import InputRefused
 
 if TYPE_CHECKING:
     from fitchain.pod.jobs.home import Home
-    from fitchain.pod.parties.verifier.staking import Obstacle, VerifierStatus
+    from fitchain.pod.jobs.staking import Obstacle, VerifierStatus
 
 app = group("verifier", "Stake, be drawn, collect fees.")
 
@@ -45,7 +45,7 @@ def stake(
     A seat reserves what its terms ask for; the rest is free for others. To be drawn, join a panel
     or the pool then.
     """
-    from fitchain.pod.parties.verifier.staking import stake
+    from fitchain.pod.jobs.staking import stake
 
     added = stake(session.home, parse_fit(amount) if amount is not None else None)
     line = f"staked {format_fit(added)} FIT" if added else "staked already"
@@ -61,7 +61,7 @@ def unstake(
 
     What this account sits in already, it must still do.
     """
-    from fitchain.pod.parties.verifier.staking import unstake
+    from fitchain.pod.jobs.staking import unstake
 
     if amount != ALL and not parse_fit(amount):
         raise InputRefused("the amount is zero", "name how much is to leave, or all")
@@ -86,7 +86,7 @@ def present(session: Session) -> Report:
 
     Until then nobody draws it. Its pod says so by itself when it starts.
     """
-    from fitchain.pod.parties.verifier.staking import come_back
+    from fitchain.pod.jobs.staking import come_back
 
     was_away = come_back(session.home)
     return _status(session.home, "is there again" if was_away else "was not away", was_away=was_away)
@@ -99,7 +99,7 @@ def renew(session: Session) -> Report:
     The running pod does this by itself in time. Seats of audits that are open already can then not
     be taken any more.
     """
-    from fitchain.pod.parties.verifier.staking import renew_chain
+    from fitchain.pod.jobs.staking import renew_chain
 
     renewed = renew_chain(session.home)
     return _status(session.home, "renewed" if renewed else "stands: nothing to renew", renewed=renewed)
@@ -108,7 +108,7 @@ def renew(session: Session) -> Report:
 @command(app, "withdraw")
 def withdraw(session: Session) -> Report:
     """Collect the fees earned, and what of the stake is free."""
-    from fitchain.pod.parties.verifier.staking import withdraw
+    from fitchain.pod.jobs.staking import withdraw
 
     home = session.home
     due, receipt = withdraw(home)
@@ -172,7 +172,7 @@ def _trusted(account: bool, panels: int) -> str:
 
 def _status(home: Home, line: str | None, address: str | None = None, **done: Any) -> Report:
     """How an account stands, after what was done."""
-    from fitchain.pod.parties.verifier.staking import read_status
+    from fitchain.pod.jobs.staking import read_status
 
     status = read_status(home, address or home.keys.address)
     verifier, values = status.verifier, _values(status)

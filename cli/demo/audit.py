@@ -43,8 +43,7 @@ def create_panel(creator: Home, name: str, accounts: Sequence[str]) -> PanelId:
 
 def take_places(panel: PanelId, verifiers: Iterable[Home]) -> None:
     """Let verifiers stake, commit to their hash chains and join a panel that invited them."""
-    from fitchain.pod.jobs import panels
-    from fitchain.pod.parties.verifier import staking
+    from fitchain.pod.jobs import panels, staking
 
     for home in verifiers:
         staking.stake(home, STAKE)

@@ -2,7 +2,10 @@
 
     <folder>/1/owner/        the owner's home, with its passphrase file and its private table
     <folder>/1/scientist/    the scientist's home, with its passphrase file, its test table, results
-    <folder>/1/verifier-1/   a verifier's home; where training is audited there are three of them
+    <folder>/1/verifier-1/   a verifier's home; where training is audited there are five of them, in
+                             a panel of the neighbour's
+    <folder>/1/neighbour/    who made that panel
+    <folder>/1/stranger/     who has the job audited again, by the homes own-verifier-1 and so on
     <folder>/1/cheat/        a second owner's home, likewise
     <folder>/1/*.log         what the pods said
 

@@ -28,7 +28,8 @@ from fitchain.cli.demo.parties import (
 from fitchain.cli.demo.progress import Progress
 from fitchain.cli.demo.result import DemoResult
 from fitchain.cli.demo.samples import Sample
-from fitchain.cli.demo.stranger import OWN_VERIFIERS, STRANGER
+from fitchain.cli.demo.stranger import STRANGER, Stranger
+from fitchain.cli.demo.stranger import VERIFIERS as OWN_VERIFIERS
 from fitchain.cli.views.amounts import format_fit
 from fitchain.cli.views.history import sparkline
 from fitchain.pod.ports.agreement import State
@@ -114,21 +115,20 @@ def play(
         made = f"{len(homes)} homes with fresh keys; their passphrases lie in files beside them"
         progress.done(f"{made}, as this is a demonstration")
 
-        panel: Any = None
-        stranger: Any = None
+        panel, stranger = None, None
         if audited:
             progress.next("neighbour", "inviting verifiers into a panel")
             panel = audit.create_panel(
                 homes[audit.NEIGHBOUR], "neighbours", [homes[name].keys.address for name in audit.VERIFIERS]
             )
-            stranger = None
+            stranger = Stranger(sides[STRANGER], homes[STRANGER], [homes[name] for name in OWN_VERIFIERS], run)
             progress.done(f"makes the panel {panel.short} and invites five verifiers; each joins by itself")
 
         progress.next("owner", "registering its table")
         both = [(sides["owner"], ["owner"]), (sides["scientist"], ["scientist", "--auto-accept"])]
         running = stack.enter_context(pods(both, run))
         sample = writing.result()
-        panels = [panel] if panel else []
+        panels = [panel, stranger.panel] if panel and stranger else []
         dataset = offer(owner, sample, panels)
         progress.done(
             f"registers {dataset.count} records ({sample.name}): "
@@ -167,12 +167,13 @@ def play(
         follower.until(lambda: owner.agreements.read(job).state >= State.TRAINED)
         progress.done(describe_training(reader.read()))
 
-        cheat = None
+        cheat, seating_again = None, None
         if terms is not None:
             progress.next("verifiers", "training drawn segments again")
             cheat = audit.Cheat(sides["cheat"], homes["cheat"], run, stack)
             offered = offer(homes["cheat"], sample, panels)
             cheat.tempt(offered, lambda dataset: ask(scientist, dataset, model, which, terms))
+            seating_again = beside.submit(stranger.seat_verifiers) if stranger else None
             follower.until(lambda: owner.agreements.read(job).state.ended)
             progress.done(audit.describe_audit(scientist, job))
 
@@ -193,9 +194,10 @@ def play(
         progress.done(describe_checks(checked))
 
         again = None
-        if stranger is not None:
+        if stranger is not None and seating_again is not None:
             progress.next("stranger", "having the job audited again by verifiers of its own")
-            again = stranger.audit_again(job, checked.model, checked.certificate, follower)
+            seating_again.result()
+            again = stranger.audit_again(job, checked.model, checked.certificate)
             progress.done(again.describe())
 
         caught = None
@@ -226,6 +228,7 @@ def play(
         caught=caught,
         owner=sides["owner"].home,
         scientist=sides["scientist"].home,
+        stranger=run / STRANGER,
         model=checked.model,
         certificate=checked.certificate,
         setup_s=setup_s,
@@ -312,7 +315,6 @@ class Checked:
     weights: int
 
 
-# As many parameters as take part: the job, who trained, who asked, who knows neither, and two paths.
 def check(job: AgreementId, owner: Home, home: Home, stranger: Home, test: Path, result: Path) -> Checked:
     """Let a stranger verify the certificate, the scientist test the model, the owner replay
     segments where no panel judged: side by side."""

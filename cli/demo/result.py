@@ -10,7 +10,7 @@ from typing import Any
 
 from fitchain.cli.demo.audit import Caught
 from fitchain.cli.demo.parties import Stores
-from fitchain.cli.demo.stranger import Stranger as Again
+from fitchain.cli.demo.stranger import Again
 from fitchain.cli.views.amounts import format_fit
 from fitchain.cli.views.output import Prose
 from fitchain.pod.proof.audit.cost import Sampling
@@ -38,7 +38,7 @@ class DemoResult:
         segments: how many there are.
         verifiers: who audited the training; 0 for nobody.
         caught: what became of the owner that cheated; None without one.
-        owner, scientist: folders of the two homes.
+        owner, scientist, stranger: folders of their homes.
         model, certificate: paths of what was delivered.
         setup_s, train_s, total_s: seconds.
     """
@@ -65,6 +65,7 @@ class DemoResult:
     caught: Caught | None
     owner: Path
     scientist: Path
+    stranger: Path
     model: Path
     certificate: Path
     setup_s: float
@@ -143,11 +144,17 @@ class DemoResult:
         about = f"{self.replayed} of the {self.segments} segments between checkpoints"
         if not self.verifiers:
             return [f"The owner trained {about} again and came to the same bytes; that is worth its word."]
+        said = [
+            f"A quorum of {self.verifiers} verifiers, whom the chain drew out of a panel of five, voted Match about "
+            f"{about}. To a stranger that is '{self.assurance}': anybody can make accounts and have them vote."
+        ]
+        if self.again is None:
+            return said
         return [
-            f"A quorum of {self.verifiers} verifiers that the chain drew voted Match about {about}.",
-            f"To a stranger that is '{self.stranger}': anybody can make accounts and have them vote. The scientist "
-            f"knows the panel and put it on its trust list (`fitchain trust add`); to it the same file is "
-            f"'{self.assurance}'.",
+            *said,
+            f"A stranger, who knows neither party, had the job audited again by a panel of its own, with the owner's "
+            f"consent and for {format_fit(self.again.fees)} FIT: {self.again.verdict.name.capitalize()}. To it the "
+            f"same file is '{self.again.assurance}' now, and to nobody else who does not trust that panel.",
         ]
 
     def _open(self) -> list[str]:
@@ -178,7 +185,7 @@ class DemoResult:
         verify = f"fitchain proof verify {shown(self.model)} {shown(self.certificate)}"
         return [
             verify,
-            *([f"{verify} --require {self.assurance} {scientist}"] if self.verifiers else []),
+            *([f"{verify} --require {self.again.assurance} --home {shown(self.stranger)}"] if self.again else []),
             f"fitchain job show {job} {scientist}",
             f"fitchain proof show {job} {scientist}",
             *([f"fitchain proof cost {job} {scientist}"] if self.verifiers else []),

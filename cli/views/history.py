@@ -36,13 +36,14 @@ def sparkline(values: Sequence[float], width: int = 40) -> str:
 
 
 def state_name(status: JobStatus) -> str:
-    """The state in a word, with the phase of a running audit; `Diverged` outlives settlement."""
-    state = status.agreement.state
-    if state is State.AUDITING and status.audit is not None:
-        return f"Auditing ({audits.phase_name(status.audit.audit)})"
-    if state is State.SETTLED and status.agreement.diverged:
-        return "Settled (diverged)"
-    return state.name.capitalize()
+    """The state in a word, with the phase of an audit that is not over; that a run diverged
+    outlives its settlement."""
+    state, word = status.agreement.state, status.agreement.state.name.capitalize()
+    if status.audit is not None and (state is State.AUDITING or status.audit.audit.phase.releasing):
+        return f"{word} ({audits.phase_name(status.audit.audit)})"
+    if state in (State.SETTLED, State.HALVED) and status.agreement.diverged:
+        return f"{word} (diverged)"
+    return word
 
 
 def spent(status: JobStatus) -> str:
@@ -73,6 +74,10 @@ def describe(status: JobStatus) -> KeyValues:
     ]
     if terms.audit.seats:
         pairs += [*cost.pairs_of(AuditPlan.of(terms)), *panels.pairs_of(status.panel)]
+    else:
+        pairs.append(("audit", "none, and the terms name nobody who could be asked in a dispute"))
+    if agreement.complained:
+        pairs.append(("complaint", "the scientist says that what was delivered does not open"))
     if status.audit is not None:
         pairs += audits.pairs_of(status.audit, status.now)
     if status.losses:
@@ -122,13 +127,14 @@ def values(status: JobStatus) -> dict[str, Any]:
         "model": terms.model,
         "recipe": terms.recipe,
         "steps": terms.steps,
-        "segment": terms.segment_steps,
-        "group": terms.group_leaves,
+        "segment_steps": terms.segment_steps,
+        "group_leaves": terms.group_leaves,
         "price": format_fit(terms.price),
         "bond": format_fit(terms.bond),
         "acceptance_deadline": agreement.acceptance_deadline,
         "training_deadline": agreement.training_deadline,
         "dispute_deadline": agreement.dispute_deadline,
+        "complained": agreement.complained,
         "checkpoints": status.checkpoints,
         "checkpoints_of": status.leaf_count,
         "anchors": [
@@ -137,6 +143,7 @@ def values(status: JobStatus) -> dict[str, Any]:
         ],
         "transcript_root": run.transcript_root if run.end_block is not None else None,
         "model_root": run.model_root if run.end_block is not None else None,
+        "delivered_leaf": run.delivered if run.end_block is not None else None,
         "audit_terms": cost.values(AuditPlan.of(terms)) if terms.audit.seats else None,
         "panel": panels.values(status.panel),
         "audit": audits.values(status.audit, status.now) if status.audit is not None else None,
@@ -176,6 +183,7 @@ SENTENCES = {
     "finished": "finished: transcript {transcript_root}, model {model_root} ({gas:,} gas)",
     "disputed": "disputed: drawn verifiers train it again ({gas:,} gas)",
     "audit_draw": "drew the verifiers ({gas:,} gas)",
+    "audit_fix": "kept the hashes that draw the verifiers ({gas:,} gas)",
     "audit_advance": "brought the audit on from {phase} ({gas:,} gas)",
     "drawn": "drawn as a verifier",
     "joined": "took the seat ({gas:,} gas)",
@@ -190,6 +198,11 @@ SENTENCES = {
     "collected": "collected the fee ({gas:,} gas)",
     "auditing": "is audited",
     "refunded": "refunded: its audit came to no verdict, and everybody has its own back",
+    "halved": "halved: its dispute came to no verdict, and the two sides share the price",
+    "late": "{reason}",
+    "set_aside": "the chain was reorganised: what was trained under another seed is set aside",
+    "complained": "complained on chain that the delivery does not open: {reason}",
+    "release_accepted": "accepted what was released, which pays the verifiers ({gas:,} gas)",
     "received": "received and opened; its certificate holds",
     "result_accepted": "accepted the result ({gas:,} gas)",
     "settled": "settled",

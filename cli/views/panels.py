@@ -27,7 +27,7 @@ def members_line(members: tuple[str, ...] | list[str]) -> str:
 def pairs_of(status: PanelStatus | None) -> list[tuple[str, Any]]:
     """A panel in labelled lines; None is the whole pool."""
     if status is None:
-        return [("drawn from", "all accounts that have staked")]
+        return [("drawn from", "the whole pool of verifiers")]
     record, party = status.record, status.party(status.record.creator)
     creator = f"{record.creator}{f' (the {party})' if party else ''}"
     drawn = f"the panel {record.name!r}, {record.id}; {age_of(record.time, status.now)}, made by {creator}"

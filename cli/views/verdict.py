@@ -186,7 +186,7 @@ def _verdict_of(jury: Jury) -> str:
         return f"{kind}; under way: {jury.phase}"
     voted = f"{len(jury.voices)} of {len(jury.seats)} voted {jury.verdict.name.capitalize()}"
     came = f"{jury.verdict.name.capitalize()} in block {jury.block}"
-    counts = "" if jury.known or jury.verdict is Outcome.INCONCLUSIVE else "; a jury that you do not know"
+    counts = "" if jury.trusted or jury.verdict is Outcome.INCONCLUSIVE else "; a jury that you do not know"
     return f"{kind}; {came}{f', {voted}' if jury.voices else ''}, {counted(jury.audited, 'segment')} looked at{counts}"
 
 
@@ -218,7 +218,8 @@ def _panel(jury: Jury) -> str:
 
 
 def age_of(panel: PanelRecord, asked: int) -> str:
-    """How old a panel was when a draw from it was asked for, in words, with the day of its creation."""
+    """How old a panel was when a draw from it was asked for, in words, with the day of its
+    creation."""
     older = asked - panel.time
     day = time.strftime("%Y-%m-%d", time.localtime(panel.time))
     side = "before" if older >= 0 else "after"
@@ -317,7 +318,7 @@ def _jury_values(jury: Jury) -> dict[str, Any]:
         "block": jury.block,
         "audited": jury.audited,
         "quorum": jury.quorum,
-        "known": jury.known,
+        "trusted": jury.trusted,
         "fee_per_seat": format_fit(jury.fee_per_seat),
         "seat_stake": format_fit(jury.seat_stake),
         "panel": _panel_values(jury),

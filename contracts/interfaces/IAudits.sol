@@ -47,6 +47,8 @@ import {IVerifiers} from "./IVerifiers.sol";
 /// @dev Warning: an owner that lets two evidence windows pass forfeits its bond.
 /// @dev Warning: nobody is paid who waits for the hash of the opening block longer than the chain serves it; anybody
 ///      may `fix`.
+/// @dev Warning: an asker may let its turn pass; whoever wants a verdict then draws before the wait is over, so a wait
+///      has to be longer than a turn by more than a pod may be away.
 interface IAudits {
     /// @notice An audit, the deployment's opening `number`, awaits its draw by the hash of this block and the asker's
     ///         nonce.

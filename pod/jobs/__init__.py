@@ -11,6 +11,8 @@ job_status    how a job stands
 audit_status  how an audit stands
 asker         the nonce of whoever asks for an audit
 panels        panels and the pool: made, filled, joined, left, looked at
+links         a verifier's hash chain on one deployment
+staking       a verifier's stake, its commitment to that chain, what it takes to be drawn
 panel_status  a panel beside a job's parties, and what speaks against it
 watch         how a job stands, read until it is over
 serving       a pod in a thread beside its caller

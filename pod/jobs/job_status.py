@@ -25,7 +25,8 @@ class JobStatus:
 
     Args:
         agreement, run: as the chain has them.
-        transactions: how many the job took so far, from request on.
+        transactions: how many the job took so far, from request on; not those of audits that others
+            asked for again.
         gas: what they used in all.
         losses: (step, loss) as far as this home knows them.
         accuracy: the newest, 0 to 1, if this home knows one.
@@ -93,7 +94,9 @@ class JobStatusReader:
         home = self._home
         agreement = home.agreements.read(self._id)
         history = tuple(home.journal.history(self._id))
-        for transaction in {event.transaction for event in home.agreements.events(self._id)} - set(self._gas):
+        events = home.agreements.events(self._id)
+        own = {event.transaction for event in events if not event.args.get("ordinal")}
+        for transaction in own - set(self._gas):
             receipt = home.chain.receipt(transaction)
             if receipt is not None:
                 self._gas[transaction] = receipt.gas_used

@@ -2,8 +2,8 @@
 joining.
 
 Links have the numbers of the deployment's openings, so that each belongs to one audit. One secret
-ends a chain of `CHAIN_LINKS` links: chain c serves the openings up to (c+1) * CHAIN_LINKS, and those
-before its own range that it was committed to early for. Secrets are derived, and bound to the
+ends a chain of `CHAIN_LINKS` links: chain c serves the openings up to (c+1) * CHAIN_LINKS, and
+those before its own range that it was committed to early for. Secrets are derived, and bound to the
 deployment: a link that is public on one says nothing on another.
 """
 

@@ -17,21 +17,24 @@ from fitchain.pod.jobs.worker import Event, Task, run_worker
 from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import InputRefused
 
-MOCK_LIMIT_BYTES = 1 << 30
+MOCK_LIMIT_BYTES, REHEARSAL_LIMIT_S = 1 << 30, 900.0
+"""Of what a stranger makes others read and train."""
 
 
-def rehearse(folder: Path, put_records: Callable[[Path], object]) -> Event:
+def rehearse(folder: Path, put_records: Callable[[Path], object], limit_s: float = REHEARSAL_LIMIT_S) -> Event:
     """Train the offer in a folder for its first segments on mock data.
 
     Args:
         folder: holds recipe.json, graph.json and initial.safetensors; nothing in it is changed.
         put_records: writes the mock data to a path, as NPZ.
+        limit_s: seconds after which it is given up.
 
     Returns:
         the worker's last event.
 
     Raises:
         FitchainError: what would have stopped the training.
+        InputRefused: its first segments take too long.
     """
     with tempfile.TemporaryDirectory(dir=folder, prefix=".rehearsal-") as path:
         scratch = Path(path)
@@ -39,7 +42,7 @@ def rehearse(folder: Path, put_records: Callable[[Path], object]) -> Event:
             shutil.copyfile(folder / name, scratch / name)
         put_records(scratch / "records.npz")
         Task("rehearse", ctx=ZERO, seed=ZERO, keep_every=1 << 30).write(scratch)
-        ended = run_worker(scratch)
+        ended = run_worker(scratch, limit_s=limit_s)
     if ended["event"] == "diverged":
         raise InputRefused(
             f"the job leaves the finite numbers at step {ended['at'] + 1} on mock data: {ended['reason']}",

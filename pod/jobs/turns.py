@@ -72,7 +72,8 @@ class Turns:
         last_of_turn = audit.opened_block + self.home.chain.constants.turn_blocks
         if latest.number <= (audit.opened_block if nonce is not None else last_of_turn):
             return False
-        # With the nonce nobody else can draw, and sent late it is as good as none: the contract ignores it then.
+        # With the nonce nobody else can draw, and sent late it is as good as none: the contract
+        # ignores it then.
         anyone = nonce is None or latest.number > last_of_turn
         if anyone and not self.is_turn(audit, "draw", rank):
             return False
@@ -130,7 +131,8 @@ def send(home: Home, audit: Audit, step: Callable[..., Receipt], *args: Any) -> 
     try:
         return step(audit.ref, *args)
     except Reverted:
-        # By the newest block, which refused: what has too few confirmations yet may be what brought it on.
+        # By the newest block, which refused: what has too few confirmations yet may be what brought
+        # it on.
         if home.audits.read(audit.ref, "latest") == audit:
             raise
         return None

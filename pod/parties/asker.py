@@ -1,5 +1,5 @@
-"""Whoever asks for another audit of a settled run, by a panel of its own trust: an account with FIT,
-whatever else it is.
+"""Whoever asks for another audit of a settled run, by a panel of its own trust: an account with
+FIT, whatever else it is.
 
 It pays the fees, commits to a nonce, and draws with it once the owner consents; what the seats do
 not earn, and all of it where the owner is silent, is its own again. What is needed to go on is
@@ -217,8 +217,8 @@ def read_answer(home: Home, ref: AuditRef) -> Answer:
 
 
 def follow(home: Home, turns: Turns, ref: AuditRef, log: Callable[[str], None]) -> Answer:
-    """Do what a question asks of its asker now: draw once the owner consented, bring the audit on in
-    turn, take back what is its own.
+    """Do what a question asks of its asker now: draw once the owner consented, bring the audit on
+    in turn, take back what is its own.
 
     Args:
         home: the asker's, opened with its key.

@@ -307,8 +307,9 @@ class Registry:
             block: as they stood after that block; None reads them as they stand.
         """
         records = self._records(ids, block)
-        known = [record for record in records if record]
-        entries = _entries(known, self._first_pages([record.number for record in known], block), self.chain, block)
+        created = [record for record in records if record]
+        pages = self._first_pages([record.number for record in created], block)
+        entries = _entries(created, pages, self.chain, block)
         by_id = {entry.id: entry for entry in entries}
         return [by_id.get(id) for id in ids]
 

@@ -189,9 +189,9 @@ def load(
         home, rpc, chain_id, store, devnet, key, confirmations, poll_s: what the caller chose; None
             leaves the choice to the environment (`FITCHAIN_HOME`, `FITCHAIN_RPC`,
             `FITCHAIN_CHAIN_ID`, `FITCHAIN_STORE`, `FITCHAIN_DEVNET`, `FITCHAIN_KEY`; also
-            `FITCHAIN_ALSO_RPC`, `FITCHAIN_STORE_AUTHORIZATION`, `FITCHAIN_STORE_GATEWAYS` with commas,
-            `FITCHAIN_STORE_PATIENCE_S`), then `<home>/settings.toml`, then the running devnet, then
-            the default.
+            `FITCHAIN_ALSO_RPC`, `FITCHAIN_STORE_AUTHORIZATION`, `FITCHAIN_STORE_GATEWAYS` with
+            commas, `FITCHAIN_STORE_PATIENCE_S`), then `<home>/settings.toml`, then the running
+            devnet, then the default.
         environ: the environment; the process's own when None.
 
     Raises:

@@ -3,10 +3,10 @@
     <home>/trust.json   mode 0600, written whole or not at all; canonical JSON
 
 What a certificate is worth to a checker rests on this list and on nobody else's: none is taken from
-a certificate, a card or an agreement. An entry is bound to chain, registry and the block at which it
-was made. A panel's members are written down as they stood then, so who joins later counts only when
-the panel is trusted again; and an entry whose block this chain does not have was made on another
-chain of the same number (a devnet made anew) and counts for nothing.
+a certificate, a card or an agreement. An entry is bound to chain, registry and the block at which
+it was made. A panel's members are written down as they stood then, so who joins later counts only
+when the panel is trusted again; and an entry whose block this chain does not have was made on
+another chain of the same number (a devnet made anew) and counts for nothing.
 
 A member that leaves and comes back still counts: the entry names accounts, and it is the one that
 was looked at. Nobody is drawn from a panel while it does not stand there.
@@ -227,8 +227,8 @@ class TrustList:
         """The same as a reading."""
         entries: list[TrustedPanel | TrustedAccount] = [*self.panels, *self.accounts]
         numbers = sorted({each.at.block for each in entries if each.at.of_deployment(chain)})
-        found = yield [ReadBlock(number, optional=True) for number in numbers]
-        blocks = dict(zip(numbers, found, strict=True))
+        headers = yield [ReadBlock(number, optional=True) for number in numbers]
+        blocks = dict(zip(numbers, headers, strict=True))
 
         def counts(entry: TrustedPanel | TrustedAccount) -> bool:
             block = blocks.get(entry.at.block)
@@ -252,10 +252,11 @@ def look_at_panels(chain: Chain, ids: Sequence[PanelId]) -> list[TrustedPanel]:
     if not ids:
         return []
     at = TrustedAt.now(chain)
-    return [_looked_at(at, id, panel) for id, panel in zip(ids, Registry(chain).panels_of(ids, at.block), strict=True)]
+    return [looked_at(at, id, panel) for id, panel in zip(ids, Registry(chain).panels_of(ids, at.block), strict=True)]
 
 
-def _looked_at(at: TrustedAt, id: PanelId, panel: PanelEntry | None) -> TrustedPanel:
+def looked_at(at: TrustedAt, id: PanelId, panel: PanelEntry | None) -> TrustedPanel:
+    """A panel that was read, to be trusted or not; raises as `look_at_panel`."""
     if panel is None:
         raise NotFound(f"no panel {id} was created in this deployment", "its creator knows its id")
     if len(panel.members) > MOST_MEMBERS:

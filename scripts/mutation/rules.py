@@ -598,7 +598,9 @@ RULES = (
         "a request counts members",
         "Verifiers.sol",
         "        eligible = length;\n",
-        "        for (uint256 i = 0; i < length; i++) {\n            if (_tables[panel].entries[i] != 0) eligible++;\n        }\n",
+        "        for (uint256 i = 0; i < length; i++) {\n"
+        "            if (_tables[panel].entries[i] != 0) eligible++;\n"
+        "        }\n",
         "AttacksTest",
     ),
     Rule(

@@ -80,7 +80,7 @@ def top_segments(lab: AttackLab) -> Caught:
     case = lab.copy()
     cheats.tampered_state(case.folder, 3)
     shown, seed = {1, 4}, missed_segments(6, 2, {1, 4})
-    hidden = lab.examine(case, drawn_segments=2, challenge=seed)
+    hidden = lab.examine(case, drawn_segments=2, segment_seed=seed)
     assert hidden.outcome == Outcome.MATCH, "the draw that the owner hopes for"
     assert {each.index for each in hidden.audited} == shown | {0, 5}
     return caught(lab.examine(case))

@@ -1,5 +1,5 @@
-"""How often a draw finds a fake: the real draw over many challenge blocks, and the interval in
-which the formula wants it."""
+"""How often a draw finds a fake: the real draw over many segment seeds, and the interval in which
+the formula wants it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,11 @@ from fractions import Fraction
 
 import numpy as np
 
-from fitchain.pod.proof.audit.challenge import challenged_segments
+from fitchain.pod.proof.audit.challenge import audited_segments
 from fitchain.pod.proof.audit.cost import Sampling
 from fitchain.pod.values.digest import Digest, sha256
-from fitchain.pod.values.ids import AgreementId
-from tests.challenges import challenge_seed
 
 DRAWS, SEED = 1000, 2024
-ID = AgreementId(sha256(b"an agreement"))
 SHARES = (Fraction(1, 100), Fraction(5, 100), Fraction(10, 100), Fraction(50, 100))
 COUNTS = (5, 29, 44, 66)
 LENGTHS = (100, 1000)
@@ -54,11 +51,15 @@ class Rate:
 
 
 def challenges(*cell: int) -> Iterator[Digest]:
-    """The challenge seeds of `DRAWS` random blocks: others for each cell of a table, and the same
-    in every run."""
+    """`DRAWS` random segment seeds: others for each cell of a table, and the same in every run."""
     dice = np.random.default_rng([SEED, *cell])
     for _ in range(DRAWS):
-        yield challenge_seed(ID, Digest(dice.bytes(32)))
+        yield Digest(dice.bytes(32))
+
+
+def drawn_segments(seed: Digest, segments: int, drawn: int) -> tuple[int, ...]:
+    """What is audited of a finished run whose last leaf is delivered."""
+    return audited_segments(seed, segments + 1, segments, False, drawn)
 
 
 def measure(segments: int, drawn: int, faked: Collection[int]) -> Rate:
@@ -72,7 +73,7 @@ def measure(segments: int, drawn: int, faked: Collection[int]) -> Rate:
     sampling, wanted = Sampling(segments, drawn), frozenset(faked)
     inner = len(wanted - {0, segments - 1})
     hits = sum(
-        not wanted.isdisjoint(challenged_segments(seed, segments, drawn)) for seed in challenges(segments, drawn, inner)
+        not wanted.isdisjoint(drawn_segments(seed, segments, drawn)) for seed in challenges(segments, drawn, inner)
     )
     certain = inner < len(wanted)
     chance = Fraction(1) if certain else sampling.detection(Fraction(inner, sampling.inner)) if inner else Fraction(0)
@@ -89,11 +90,11 @@ def of_attack(faked: Collection[int]) -> Rate:
 def best_fakes(segments: int, share: Fraction) -> list[int]:
     """Where an adversary fakes: never at the ends, which are always audited; and since the draw is
     uniform, no place between them is better than another. This one chooses the place by how seldom
-    earlier draws (of other blocks) fell there."""
+    earlier draws fell there."""
     past = np.zeros(segments, int)
     for number in range(50):
-        seen = challenge_seed(ID, sha256(b"an earlier block %d" % number))
-        past[list(challenged_segments(seen, segments, COUNTS[0]))] += 1
+        seen = sha256(b"an earlier draw %d" % number)
+        past[list(drawn_segments(seen, segments, COUNTS[0]))] += 1
     inner = np.arange(1, segments - 1)
     seldom = inner[np.argsort(past[inner], kind="stable")]
     return [int(segment) for segment in seldom[: Sampling(segments, 0).faked(share)]]
@@ -132,7 +133,7 @@ def _masses(draws: int, chance: Fraction) -> list[float]:
 
 
 def missed_segments(segments: int, drawn: int, shown: Collection[int]) -> Digest:
-    """A challenge whose inner segments are just these: what an owner hopes for who keeps only them
-    honest."""
+    """A segment seed whose inner segments are just these: what an owner hopes for who keeps only
+    them honest."""
     wanted = {0, segments - 1, *shown}
-    return next(seed for seed in challenges() if set(challenged_segments(seed, segments, drawn)) == wanted)
+    return next(seed for seed in challenges() if set(drawn_segments(seed, segments, drawn)) == wanted)

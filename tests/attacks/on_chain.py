@@ -340,7 +340,7 @@ def own_jury(lab: AttackLab) -> Caught:
     verdict = verify(job.model, job.certificate, checker)
     shown = str(describe_verdict(verdict, job.model).views)
     assert verdict.assurance is Assurance.VOUCHED
-    assert "owner and scientist are one account; the panel's creator is the owner and scientist" in shown
+    assert "owner and scientist are one account; the creator of the panel is the owner and scientist" in shown
     assert all(claim not in shown for claim in ("replayed by", "trained again"))
     assert verify(job.model, job.certificate, checker, trust=[panel]).assurance is Assurance.SAMPLED
     return below_sampled(job, checker)

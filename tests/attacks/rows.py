@@ -101,7 +101,7 @@ ATTACKS = (
     Attack(
         "other data",
         "one cell of one record changed before training",
-        segments(REPLAY, (0, 1, 2, 4), "Mismatch: "),
+        segments(REPLAY, (0, 1, 2, 4, 5), "Mismatch: "),
         owners.other_data,
     ),
     Attack(
@@ -174,14 +174,20 @@ ATTACKS = (
     Attack(
         "forged record opening",
         "a cell changed in the evidence",
-        segments(CHECKS, (0, 1, 2, 4), "Mismatch: record 3 leads to the dataset root"),
-        of_the_evidence(partial(cheats.forged_opening, index=3)),
+        segments(CHECKS, (0, 1, 2, 4), "Mismatch: record 6 leads to the dataset root"),
+        of_the_evidence(partial(cheats.forged_opening, index=6)),
     ),
     Attack(
         "another state in the evidence",
         "a state that is not the one its leaf names",
         segments(CHECKS, (4,), "Mismatch: 4.safetensors: the state's model has the root"),
         of_the_evidence(partial(cheats.other_state_file, segment=4)),
+    ),
+    Attack(
+        "a recipe of another class in the evidence",
+        "an environment that no verifier here has, so that all would vote Inconclusive",
+        Caught(OPENING, WHOLE, "Withheld: recipe.json has the digest"),
+        of_the_evidence(cheats.other_class),
     ),
     Attack(
         "another challenge answered",

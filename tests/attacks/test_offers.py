@@ -69,7 +69,7 @@ def test_other_recipe_than_agreed_is_declined(workshop: Workshop) -> None:
 
 def test_audit_terms_that_differ_are_declined(workshop: Workshop) -> None:
     offer = Offer.honest(workshop)
-    offer.terms = replace(offer.terms, audit=replace(offer.terms.audit, segments=3))
+    offer.terms = replace(offer.terms, audit=replace(offer.terms.audit, drawn_segments=3))
     assert "the terms agree on the audit" in declined(workshop, offer.send())
 
 
@@ -104,7 +104,7 @@ def test_weights_of_another_shape_than_the_graph_says_are_declined(workshop: Wor
     root = model_root(tensors)
     model = offer.home.registry.register_model(offer.recipe.graph, root)
     offer.files["initial.safetensors"] = path.read_bytes()
-    offer.terms = replace(offer.terms, model=model)
+    offer.terms = replace(offer.terms, model=model, model_root=root)
     assert name in declined(workshop, offer.with_recipe(initial_model=root).send())
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -67,7 +68,7 @@ AGAIN: Points = {
 
 
 @dataclass(frozen=True)
-class Bench:
+class AuditableWorkshop:
     """A workshop whose dataset may be audited, and a panel of which one verifier is left once it is
     asked."""
 
@@ -113,14 +114,14 @@ class Survived:
 
 
 @pytest.fixture(scope="module")
-def bench(workshop: Workshop, table_path: Path, open_verifier: Callable[[str], Party]) -> Bench:
+def bench(workshop: Workshop, table_path: Path, open_verifier: Callable[[str], Party]) -> AuditableWorkshop:
     verifier, leaver = open_verifier("verifier"), open_verifier("leaver")
     panel = panel_of(workshop.scientist.home.chain, "the two", [verifier, leaver])
     policy = Policy(manual_approval=False, disclosure_mode=AuditMode.SAMPLED, disclosure_cap=None, panels=(str(panel),))
     dataset = offer_table(workshop.owner, table_path, policy=policy)
     home = workshop.scientist.home
     model = publish_model(home, module_file(home.settings.home), dataset.id, name="Tiny")
-    return Bench(replace(workshop, dataset=dataset, model=model), verifier, leaver, panel)
+    return AuditableWorkshop(replace(workshop, dataset=dataset, model=model), verifier, leaver, panel)
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +130,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def job(bench: Bench, running_devnet: Devnet, log: Path) -> Survived:
+def job(bench: AuditableWorkshop, running_devnet: Devnet, log: Path) -> Survived:
     owner, scientist, verifier = bench.workshop.owner, bench.workshop.scientist, bench.verifier
     id = bench.request()
     with restarted_pods(
@@ -159,7 +160,7 @@ def test_every_pod_died_at_every_step(job: Survived) -> None:
     job.died_everywhere(HONEST)
 
 
-def test_audit_ends_as_the_undisturbed_one(bench: Bench, job: Survived) -> None:
+def test_audit_ends_as_the_undisturbed_one(bench: AuditableWorkshop, job: Survived) -> None:
     home = bench.workshop.owner.home
     audit = home.audits.read(AuditRef(job.id))
     assert (audit.verdict, audit.phase) == (Outcome.MATCH, Phase.CONCLUDED)
@@ -169,7 +170,7 @@ def test_audit_ends_as_the_undisturbed_one(bench: Bench, job: Survived) -> None:
     assert bench.verifier.fit() == MONEY + FEE
 
 
-def test_every_step_was_taken_once_and_nothing_reverted(bench: Bench, job: Survived, reader: Chain) -> None:
+def test_every_step_was_taken_once_and_nothing_reverted(bench: AuditableWorkshop, job: Survived, reader: Chain) -> None:
     names = [event.name for event in bench.workshop.owner.home.agreements.events(job.id)]
     steps = ("Drawn", "Joined", "EvidenceSubmitted", "Committed", "Revealed", "Concluded", "Released", "ReleaseClosed")
     assert [names.count(step) for step in steps] == [1] * len(steps)
@@ -177,7 +178,7 @@ def test_every_step_was_taken_once_and_nothing_reverted(bench: Bench, job: Survi
     assert refused(reader, reader.deployment.block, parties) == []
 
 
-def test_no_identity_and_no_evidence_is_left(bench: Bench, job: Survived) -> None:
+def test_no_identity_and_no_evidence_is_left(bench: AuditableWorkshop, job: Survived) -> None:
     assert list(bench.verifier.home.job_folder(job.id).iterdir()) == []
     folder = bench.workshop.owner.home.job_folder(job.id)
     names = {path.name for path in folder.iterdir()}
@@ -185,7 +186,12 @@ def test_no_identity_and_no_evidence_is_left(bench: Bench, job: Survived) -> Non
 
 
 def test_complaint_and_release_are_made_once_however_often_pods_die(
-    bench: Bench, job: Survived, running_devnet: Devnet, log: Path, reader: Chain, pass_time: Callable[[int], None]
+    bench: AuditableWorkshop,
+    job: Survived,
+    running_devnet: Devnet,
+    log: Path,
+    reader: Chain,
+    pass_time: Callable[[int], None],
 ) -> None:
     owner, scientist, verifier = bench.workshop.owner, bench.workshop.scientist, bench.verifier
     first, earned = reader.head() + 1, verifier.fit()
@@ -213,7 +219,7 @@ def test_complaint_and_release_are_made_once_however_often_pods_die(
 
 
 def test_audit_asked_again_is_paid_once_however_often_pods_die(
-    bench: Bench,
+    bench: AuditableWorkshop,
     job: Survived,
     running_devnet: Devnet,
     log: Path,
@@ -228,8 +234,8 @@ def test_audit_asked_again_is_paid_once_however_often_pods_die(
     with restarted_pods(running_devnet.folder, log, AGAIN, owner=owner, verifier=verifier, asker=asker) as pods:
         bench.workshop.until(lambda: owner.home.agreements.asking() != [])
         bench.leaver.home.verifiers.leave_panel(bench.panel)
-        over = [lambda party=party: party.home.journal.happened(ref, "wiped") for party in (owner, verifier)]
-        over.append(lambda: asker.home.journal.happened(ref, "over"))
+        over = [partial(party.home.journal.happened, ref, "wiped") for party in (owner, verifier)]
+        over.append(partial(asker.home.journal.happened, ref, "over"))
         bench.workshop.until(lambda: all(reached() for reached in over) or not all(pod.lives for pod in pods.values()))
         statuses = [pod.end() for pod in pods.values()]
     Survived(job.id, {role: pod.died for role, pod in pods.items()}, statuses, log.read_text()).died_everywhere(AGAIN)

@@ -137,13 +137,13 @@ def interrupted(
 
 
 def test_transcript_is_that_of_the_undisturbed_job(workshop: Workshop, interrupted: Interrupted) -> None:
-    proof = workshop.owner.home.agreements.run_record(interrupted.id)
-    leaves = tuple(checkpoint.leaf for checkpoint in read_leaves(interrupted.undisturbed))
-    transcript = Transcript(proof.ctx, proof.seed, leaves)
+    run = workshop.owner.home.agreements.run_record(interrupted.id)
+    checkpoints = read_leaves(interrupted.undisturbed)
+    transcript = Transcript(run.ctx, run.seed, tuple(checkpoint.leaf for checkpoint in checkpoints))
     transcript.verify(12_000, 200)
-    assert proof.count == len(leaves) == 61
-    assert proof.transcript_root == transcript.root
-    assert proof.model_root == leaves[-1].model
+    assert run.count == len(checkpoints) == 61
+    assert run.transcript_root == transcript.root
+    assert run.model_root == checkpoints[-1].model
 
 
 def test_it_was_really_interrupted_in_the_middle(interrupted: Interrupted) -> None:
@@ -153,9 +153,9 @@ def test_it_was_really_interrupted_in_the_middle(interrupted: Interrupted) -> No
 
 
 def test_leaves_on_disk_are_one_chain(workshop: Workshop, interrupted: Interrupted) -> None:
-    proof = workshop.owner.home.agreements.run_record(interrupted.id)
+    run = workshop.owner.home.agreements.run_record(interrupted.id)
     leaves = [checkpoint.leaf for checkpoint in read_leaves(workshop.owner.home.job_folder(interrupted.id))]
-    assert len(verify_chain(leaves, proof.ctx, proof.seed)) == 61
+    assert len(verify_chain(leaves, run.ctx, run.seed)) == 61
 
 
 def test_orphaned_worker_ends_and_none_is_left(interrupted: Interrupted) -> None:

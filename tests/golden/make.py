@@ -1,11 +1,13 @@
-"""Make tests/golden/v1/job: a small job, really done, with every format it uses as a file.
+"""Make all golden files, tests/golden/v2: a small job, really done, with every format it uses as a
+file, and a certificate of nothing (tests/golden/certificate.py).
 
     python -m tests.golden.make
 
 Two pods in one process do a job of 12 steps on 40 made-up records, on a devnet of their own; then
 the files are collected, the chain's state among them, so that the certificate can be verified as on
-the day it was made. Keys and salts are fresh each time, so each time the bytes are others: make
-them anew only while version 1 may still change. The secrets in these files belong to nobody.
+the day it was made. Evidence is written as an audit of that job would ask for it. Keys and salts
+are fresh each time, so each time the bytes are others: make them anew only before the first public
+release. The secrets in these files belong to nobody.
 """
 
 from __future__ import annotations
@@ -29,20 +31,27 @@ from fitchain.pod.jobs.exchange import DELIVERY_FILES, send_refusal
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.parties.owner import DatasetOffer, Owner, register_dataset
 from fitchain.pod.parties.owner.data import registration_key
+from fitchain.pod.parties.owner.run import salt_keys
 from fitchain.pod.parties.scientist import JobRequest, Scientist, delivery, publish_model, request_job
 from fitchain.pod.ports import keys, settings
-from fitchain.pod.ports.agreement import RunRecord, State
+from fitchain.pod.ports.agreement import RunRecord, State, audit_id
 from fitchain.pod.ports.chain import devnet
 from fitchain.pod.ports.chain.deploy import deploy
 from fitchain.pod.ports.registry import Role
+from fitchain.pod.ports.sealed import open_sealed
 from fitchain.pod.ports.store import Cid, Store
+from fitchain.pod.proof.audit.chain_record import ChainRecord
+from fitchain.pod.proof.audit.evidence import EVIDENCE, write_evidence
+from fitchain.pod.proof.audit.evidence import RECORDS as EVIDENCE_RECORDS
 from fitchain.pod.proof.transcript import Transcript
-from fitchain.pod.values.ids import AgreementId
+from fitchain.pod.values.digest import parse_json, sha256
+from fitchain.pod.values.ids import AgreementId, AuditRef
 from fitchain.pod.values.recipe import Recipe
+from tests.golden import certificate as golden_certificate
 
-FOLDER = Path(__file__).parent / "v1" / "job"
+FOLDER = Path(__file__).parent / "v2" / "job"
 OWNERS = ("leaves.jsonl", "graph.json", "recipe.json", "initial.safetensors", "model.safetensors", "certificate.json")
-RECIPE = {"steps": 12, "batch_size": 8, "segment": 2, "group": 2, "learning_rate": 0.01}
+RECIPE = {"steps": 12, "batch_size": 8, "segment_steps": 2, "group_leaves": 2, "learning_rate": 0.01}
 FIT, ETH = 10**18, 10**18
 LIMIT_S = 120
 
@@ -72,6 +81,7 @@ def main() -> int:
         finally:
             devnet.down(place / "devnet")
         keep_chain(place / "devnet")
+    golden_certificate.main()
     return 0
 
 
@@ -146,12 +156,12 @@ def collect(owner: Home, scientist: Home, job: AgreementId) -> None:
     order = [batch.tolist() for batch in islice(batches(recipe, proof.seed), recipe.steps)]
     write("batches.json", {"seed": str(proof.seed), "batches": order})
     write("transcript.json", transcript_of(proof, recipe))
-    write(
-        "secrets.json",
-        {"scientist": scientist.keys.identity, "metrics": owner.keys.derive("fitchain/metrics/v2", job).hex()},
-    )
+    salts = salt_keys(owner.keys, job)
+    secrets = {"metrics": salts.metrics.hex(), "states": salts.states.hex()}
+    write("secrets.json", {"scientist": scientist.keys.identity, **secrets})
     keys.backup(scientist.settings.home, "default", FOLDER / "key-backup.json")
     keep_deliveries(scientist.store, proof)
+    keep_evidence(owner, scientist, job)
     store, card = scientist.store, Card.parse(row.card)
     keep(store, card.mock, "mock.npz")
     keep(store, send_refusal(store, job, "the price is below the minimum", scientist.keys.recipient), "refusal.age")
@@ -167,8 +177,9 @@ def dataset_of(table: Table, key: bytes) -> dict[str, Any]:
 def transcript_of(proof: RunRecord, recipe: Recipe) -> dict[str, Any]:
     """What the chain recorded, and what `finish` was given."""
     assert proof.delivery is not None and proof.identity is not None
-    leaves = tuple(each.leaf for each in read_leaves(FOLDER))
-    ending = Transcript(proof.ctx, proof.seed, leaves).ending(recipe.group_leaves, proof.delivery, proof.identity)
+    checkpoints = read_leaves(FOLDER)
+    transcript = Transcript(proof.ctx, proof.seed, tuple(each.leaf for each in checkpoints))
+    ending = transcript.ending(recipe.group_leaves, checkpoints[-1].roots, proof.delivery, proof.identity)
     return {
         "ctx": str(proof.ctx),
         "seed": str(proof.seed),
@@ -185,6 +196,55 @@ def keep_deliveries(store: Store, proof: RunRecord) -> None:
     keep(store, proof.identity, "key.age")
     keep(store, proof.delivery, "delivery")
     assert {path.name for path in (FOLDER / "delivery").iterdir()} == {f"{name}.age" for name in DELIVERY_FILES}
+
+
+def keep_evidence(owner: Home, scientist: Home, job: AgreementId) -> None:
+    """Write what an audit of the job would be shown, unsealed."""
+    (FOLDER / "evidence").mkdir()
+    row, facts = owner.journal.datasets()[0], chain_record(owner, job)
+    table, key = Table.read(FOLDER / "table.csv", drop=("name",), target="kind"), registration_key(owner, row.salt)
+    identity = open_key(scientist)
+    checkpoints, leaves = read_leaves(owner.job_folder(job)), record_leaves(table, key)
+    names = write_evidence(owner.job_folder(job), FOLDER / "evidence", facts, checkpoints, table, key, leaves, identity)
+    for name in {*names} - {EVIDENCE, EVIDENCE_RECORDS}:  # states and offers are golden files already
+        (FOLDER / "evidence" / name).unlink()
+    write("audit.json", {"segment_seed": str(facts.segment_seed), "audited": list(facts.audited)})
+
+
+def chain_record(owner: Home, job: AgreementId) -> ChainRecord:
+    """What the chain would say of the job's first audit, had it one that draws one segment."""
+    terms, run, ref = owner.agreements.terms(job), owner.agreements.run_record(job), AuditRef(job)
+    dataset, model = owner.registry.dataset(terms.dataset), owner.registry.model(terms.model)
+    return ChainRecord(
+        ref=ref,
+        audit=audit_id(ref),
+        ctx=run.ctx,
+        seed=run.seed,
+        recipe=terms.recipe,
+        graph=model.graph,
+        initial_model=terms.model_root,
+        dataset_root=terms.dataset_root,
+        dataset_count=dataset.count,
+        steps=terms.steps,
+        segment_steps=terms.segment_steps,
+        group_leaves=terms.group_leaves,
+        drawn_segments=1,
+        count=run.count,
+        step=run.step,
+        delivered=run.delivered,
+        transcript_root=run.transcript_root,
+        model_root=run.model_root,
+        last_model_root=run.last_model_root,
+        delivery=run.delivery,
+        segment_seed=sha256(b"golden segments"),
+        round=0,
+        evidence_round=0,
+    )
+
+
+def open_key(scientist: Home) -> str:
+    """The job's identity as it was sealed to the scientist."""
+    return str(parse_json(open_sealed((FOLDER / "key.age").read_bytes(), scientist.keys.identity))["identity"])
 
 
 def keep(store: Store, cid: Cid | None, name: str) -> None:

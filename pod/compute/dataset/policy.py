@@ -87,7 +87,8 @@ class Policy:
             self._admit_disclosure(disclosure.mode, disclosure)
 
     def admit_terms(self, steps: int, price: int, scientist: str | None, mode: AuditMode | None) -> None:
-        """Refuse what the terms alone, which stand on the chain, say that the policy does not admit.
+        """Refuse what the terms alone, which stand on the chain, say that the policy does not
+        admit.
 
         Args:
             steps: of the training.

@@ -7,8 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +19,7 @@ from fitchain.pod.compute.environment import Environment, clean_variables
 from fitchain.pod.jobs.worker.task import ENDINGS, Event, Task
 from fitchain.pod.proof.audit.diagnosis import STATE_DIGESTS, StateDigests, read_state_digests
 from fitchain.pod.values.digest import Digest
-from fitchain.pod.values.errors import NotFound, Unusable, as_told
+from fitchain.pod.values.errors import InputRefused, NotFound, Unusable, as_told
 from fitchain.pod.values.recipe import Recipe
 
 LOG, SCRATCH = "worker.log", ".scratch"
@@ -104,7 +105,10 @@ class Worker(AbstractContextManager["Worker"]):
 
 
 def run_worker(
-    folder: Path, on_event: Callable[[Event], None] | None = None, environment: Environment | None = None
+    folder: Path,
+    on_event: Callable[[Event], None] | None = None,
+    environment: Environment | None = None,
+    limit_s: float | None = None,
 ) -> Event:
     """Run a worker on a job folder to its end.
 
@@ -112,21 +116,47 @@ def run_worker(
         folder: the job folder, with `task.json` and what the mode needs.
         on_event: called with each event, in this thread.
         environment: the recipe's, if not given.
+        limit_s: seconds after which it is ended; None lets it work as long as it takes.
 
     Returns:
         The last event: one of `ENDINGS`.
 
     Raises:
         FitchainError: the error that the worker reported, of its own type.
+        InputRefused: it took longer than it was given.
         Unusable: the worker ended without a word.
     """
     last: Event = {}
-    with Worker(folder, environment or _recipe(folder).environment) as worker:
+    with Worker(folder, environment or _recipe(folder).environment) as worker, _in_time(worker, limit_s):
         for event in worker:
             if on_event is not None:
                 on_event(event)
             last = event
     return last
+
+
+@contextmanager
+def _in_time(worker: Worker, limit_s: float | None) -> Iterator[None]:
+    """End a worker that takes too long."""
+    if limit_s is None:
+        yield
+        return
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        worker.process.kill()
+
+    timer = threading.Timer(limit_s, end)
+    timer.start()
+    try:
+        yield
+    except Unusable:
+        if late.is_set():
+            raise InputRefused(f"the worker took longer than the {limit_s:.0f} s that it was given") from None
+        raise
+    finally:
+        timer.cancel()
 
 
 @dataclass(frozen=True, slots=True)

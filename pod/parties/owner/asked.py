@@ -1,9 +1,9 @@
 """Audits that others ask for again, as the owner of the run: consent, or silence; then evidence.
 
-Anybody may ask for another audit of a settled run, by a panel of its own trust, and pays for it. The
-owner consents by itself where its policy names the panel and the cap on opened records holds over
-all audits of the dataset; else it asks a person. It refuses by saying nothing: the asker takes its
-fees back. Where what the evidence needs is gone, it cannot consent, and says so.
+Anybody may ask for another audit of a settled run, by a panel of its own trust, and pays for it.
+The owner consents by itself where its policy names the panel and the cap on opened records holds
+over all audits of the dataset; else it asks a person. It refuses by saying nothing: the asker takes
+its fees back. Where what the evidence needs is gone, it cannot consent, and says so.
 """
 
 from __future__ import annotations

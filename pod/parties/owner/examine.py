@@ -2,8 +2,9 @@
 stake.
 
 Whatever does not hold is a reason to decline; what could not be checked (chain or store do not
-answer, something is not there) is tried again. The order is from cheap to dear: what the chain alone
-says (who asks, price, steps, mode, panel), then offer, terms, recipe, policy, graph, environment,
+answer, something is not there) is tried again. The order is from cheap to dear: what the chain
+alone says (who asks, price, steps, mode, panel), then offer, terms, recipe, policy, graph,
+environment,
 the records, a rehearsal on mock data in the worker's sandbox. What holds and may still cost the
 owner its bond is a concern, for a person to say yes to.
 """

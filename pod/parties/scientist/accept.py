@@ -1,5 +1,5 @@
-"""Accepting a result, as its scientist: after its certificate was checked the owner is paid, or after
-a release the verifiers are."""
+"""Accepting a result, as its scientist: after its certificate was checked the owner is paid, or
+after a release the verifiers are."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ REPLAY_MARGIN, HANDING_OVER_S = 4, 600
 evidence and to have a vote mined."""
 WAIT_S, WAIT_WINDOWS = 86_400, 8
 """How long too few verifiers are waited for: a day, or so many phases."""
-FLAGS = {"fee": "--audit-fee", "window": "--audit-window", "wait": "--audit-wait"}
+FLAGS = {"window": "--audit-window", "wait": "--audit-wait"}
 """Options whose name on the command line is not their own with dashes."""
 
 
@@ -52,7 +52,8 @@ class AuditOptions:
     Args:
         verifiers, segments, panel, mode: may stand in the recipe's table `audit` too; the options
             count.
-        fee: what a seat earns, in base units; part of the terms alone, as are the following.
+        fee_per_seat: what a seat earns, in base units; part of the terms alone, as are the
+            following.
         seat_stake: what a seat locks and can lose, in base units, 10 to 20 fees.
         counter_bond: what the scientist locks in a dispute besides the fees, in base units.
         window: seconds for each phase.
@@ -65,7 +66,7 @@ class AuditOptions:
     segments: int | None = None
     panel: PanelId | None = None
     mode: AuditMode | str | None = None
-    fee: int | None = None
+    fee_per_seat: int | None = None
     window: int | None = None
     dispute_verifiers: int | None = None
     counter_bond: int | None = None
@@ -192,7 +193,7 @@ def _money(draft: _Draft, sampling: Sampling, seats: int) -> tuple[int, int]:
         InputRefused: the bond that was chosen does not cover the fees.
     """
     floor = draft.home.chain.constants.fee_floor
-    chosen = {"fee": draft.options.fee, "bond": draft.request.bond}
+    chosen = {"fee": draft.options.fee_per_seat, "bond": draft.request.bond}
     fee, bond = default_money(draft.price, sampling, seats, floor, **chosen, least_bond=draft.price)
     if seats * fee > bond:
         raise InputRefused(

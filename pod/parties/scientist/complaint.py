@@ -24,7 +24,8 @@ def may_answer(home: Home, agreement: Agreement) -> bool:
 
 
 def why_unopened(home: Home, agreement: Agreement) -> FitchainError | None:
-    """Fetch the result unless it is here; what stands in the way, where that is a reason to complain.
+    """Fetch the result unless it is here; what stands in the way, where that is a reason to
+    complain.
 
     Raises:
         Refuted: the delivery opens, and its certificate does not hold.

@@ -13,8 +13,8 @@ from fitchain.pod.values.ids import AgreementId
 def dispute(home: Home, id: AgreementId) -> Receipt:
     """Have a job's training audited, as its scientist; locks the audit's fees and the counter-bond.
 
-    Where its delivery does not open, or is not to be had, that is said on chain first: afterwards it
-    would be too late.
+    Where its delivery does not open, or is not to be had, that is said on chain first: afterwards
+    it would be too late.
 
     Returns:
         the transaction's receipt.

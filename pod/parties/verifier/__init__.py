@@ -3,7 +3,6 @@
 consent   which seats it takes, before it owes anything
 examine   from evidence to an outcome; it needs neither keys nor transactions
 explain   the same, step by step, for whoever disagrees
-staking   its account: stake, chain, what it takes to be drawn
 pod       the loop that follows the chain
 """
 

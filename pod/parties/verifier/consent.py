@@ -125,8 +125,8 @@ def unfit_host(home: Home, terms: Terms, patient: bool) -> str:
     where it can.
 
     Jobs are of the default class, or of one whose probe their dataset's card publishes: a host must
-    reproduce each of them. A card that is none, or that nobody has any more, publishes nothing: else
-    an owner could empty a jury by withdrawing it.
+    reproduce each of them. A card that is none, or that nobody has any more, publishes nothing:
+    else an owner could empty a jury by withdrawing it.
 
     Args:
         home: the verifier's.

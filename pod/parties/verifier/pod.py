@@ -53,8 +53,8 @@ WAIT_SHARE = 0.75
 """How much of the time to join or to vote is waited for a store that lacks something or does not
 answer."""
 FINAL_BLOCKS = 16
-"""How many blocks must lie on the end of an audit before anything is deleted: a reorganisation of the
-chain could undo it, and the identities would be wanted again."""
+"""How many blocks must lie on the end of an audit before anything is deleted: a reorganisation of
+the chain could undo it, and the identities would be wanted again."""
 BACK_AGAIN_S = 3600.0
 """A pod that runs says so often that it is there, where the chain holds it to be away."""
 
@@ -77,11 +77,13 @@ class Verifier:
         look_s: seconds between two looks at the chain.
         retry_s: seconds until something that failed is tried again.
         turn_s: see `Turns`.
-        final_blocks: how many blocks must lie on the end of an audit before its identities are wiped.
+        final_blocks: how many blocks must lie on the end of an audit before its identities are
+            wiped.
         examiner: comes to an outcome; another one serves tests of what happens to who does not
             replay.
     """
 
+    # As many parameters as a pod has measures of time, and tests set them.
     def __init__(
         self,
         home: Home,
@@ -310,8 +312,8 @@ class Verifier:
         except ChainUnusable:
             raise
         except FitchainError as error:
-            # Another class will not become this one; what a store, a disk or a memory lacks may still come. Who
-            # cannot judge says so: Withheld would put it down to the owner.
+            # Another class will not become this one; what a store, a disk or a memory lacks may
+            # still come. Who cannot judge says so: Withheld would put it down to the owner.
             if not isinstance(error, EnvironmentRefused) and not self._is_late(audit):
                 raise
             self.home.journal.record(audit.ref, "cannot_replay", once=str(audit.round), reason=error.message)

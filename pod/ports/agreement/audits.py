@@ -329,10 +329,10 @@ class Audits:
 
     def submission(self, audit: Audit) -> Submission | None:
         """The evidence that stands for the present vote; None before there is any."""
-        given = [event for event in self._of(audit) if event.name == "EvidenceSubmitted"]
-        if not given or not audit.submitted:
+        events = [event for event in self._of(audit) if event.name == "EvidenceSubmitted"]
+        if not events or not audit.submitted:
             return None
-        return Submission(cid_in(given[-1].args["evidenceCid"]), given[-1].args["round"])
+        return Submission(cid_in(events[-1].args["evidenceCid"]), events[-1].args["round"])
 
     def votes(self, audit: Audit, events: Sequence[Event] | None = None) -> list[Vote]:
         """Every revealed vote of every round, in the order of the chain."""

@@ -368,10 +368,10 @@ class Agreements:
         self._requests |= {event.args["id"]: event for event in events}
         return [event.args["id"] for event in events]
 
-    def list_of(self, account: str) -> list[AgreementId]:
+    def list_of(self, account: str) -> Sequence[AgreementId]:
         """Ids of the agreements in which an account is the owner or the scientist, oldest first."""
         reads = [ReadEvents(("Agreements",), "Requested", {role: account}) for role in ("owner", "scientist")]
-        events = {event.args["id"]: event for found in self.chain.events_many(reads) for event in found}
+        events = {event.args["id"]: event for requested in self.chain.events_many(reads) for event in requested}
         self._requests |= events
         return sorted(events, key=lambda id: (events[id].block, events[id].log_index))
 

@@ -38,8 +38,8 @@ MOST_RELATED = 25
 MOST_RANGES = 40
 """Ranges of `RANGE_BLOCKS` in which they are looked for, the newest: nine months of blocks of 12 s."""
 MOST_AUDITS = 500
-"""Audits asked for again that are read. Only those to which the owner consented count, so nobody else
-can add to them."""
+"""Audits asked for again that are read. Only those to which the owner consented count, so nobody
+else can add to them."""
 QUESTIONS = ("AuditAsked", "AuditTakenBack")
 """Events of an agreement of which strangers can make any number."""
 MILESTONES = (
@@ -185,11 +185,11 @@ def history_reading(chain: Chain, id: AgreementId, height: int) -> Reading[Agree
     panels = {0: int(kept["panel"])}
     own = ReadEvents(CONTRACTS, id=id, without=QUESTIONS, from_block=kept["requestBlock"], to_block=height)
     searches = list(_searches(chain, kept["owner"], kept["scientist"], height))
-    events, *found = yield [own, *searches]
+    events, *searched = yield [own, *searches]
     if not events or events[0].name != "Requested":
         raise ChainUnusable(f"the node does not give the request of {id}", "ask a node that keeps the whole history")
     terms = terms_of(events[0])
-    beside = _beside(id, terms, found)
+    beside = _beside(id, terms, searched)
     consented = [AuditRef(id, event.args["ordinal"]) for event in events if event.name == "AuditConsented"]
     if len(consented) > MOST_AUDITS:
         raise ChainUnusable(f"the owner consented to {len(consented)} other audits of {id}, and {MOST_AUDITS} are read")
@@ -212,8 +212,8 @@ def history_reading(chain: Chain, id: AgreementId, height: int) -> Reading[Agree
     blocks = sorted({event.block for event in milestones} | {question["requestBlock"] for question in questions})
     answers = yield [*(_asked_read(id, question, height) for question in questions), *map(ReadBlock, blocks)]
     asked = [_asked(ref, *answered) for ref, *answered in zip(consented, questions, answers, strict=False)]
-    known = dict(zip(blocks, answers[len(questions) :], strict=True))
-    chain.know_times(known.values())
+    headers = dict(zip(blocks, answers[len(questions) :], strict=True))
+    chain.know_times(headers.values())
     settlements = [event for event in events if event.name in ("Settled", "Cancelled", "Rejected", "PriceReduced")]
     registered = model_entry(terms.model, model)
     if registered is None:
@@ -222,7 +222,7 @@ def history_reading(chain: Chain, id: AgreementId, height: int) -> Reading[Agree
         agreement=agreement_of(events[0], kept, run),
         run=run_record_of(terms.steps, [event for event in events if event.contract == "ProofOfTrain"]),
         events=tuple(events),
-        blocks=known,
+        blocks=headers,
         dataset=dataset_entry(terms.dataset, dataset),
         model=registered,
         paid_to_owner=_sum(events, "toOwner"),
@@ -236,22 +236,22 @@ def history_reading(chain: Chain, id: AgreementId, height: int) -> Reading[Agree
         consented_count=counts[1],
         related=related,
         beside=len(beside),
-        beside_whole=None not in found and _searched_whole(chain, height),
+        beside_whole=None not in searched and _searched_whole(chain, height),
         seen_at=seen_at,
     )
 
 
 def _searches(chain: Chain, owner: str, scientist: str, height: int) -> Iterator[ReadEvents]:
-    """Where the other agreements of both parties are looked for: ranges of blocks, each of which the
-    node may refuse."""
+    """Where the other agreements of both parties are looked for: ranges of blocks, each of which
+    the node may refuse."""
     for start, upto in searched_ranges(chain, height):
         for indexed in ({"owner": owner}, {"scientist": scientist}):
             yield ReadEvents(("Agreements",), "Requested", indexed, from_block=start, to_block=upto, optional=True)
 
 
 def searched_ranges(chain: Chain, height: int) -> Iterator[tuple[int, int]]:
-    """First and last blocks of the ranges in which is looked for what anybody may write any number of,
-    oldest first: at most `MOST_RANGES`, the newest."""
+    """First and last blocks of the ranges in which is looked for what anybody may write any number
+    of, oldest first: at most `MOST_RANGES`, the newest."""
     first = max(chain.deployment.block, height - MOST_RANGES * RANGE_BLOCKS + 1)
     for start in range(first, height + 1, RANGE_BLOCKS):
         yield start, min(start + RANGE_BLOCKS - 1, height)
@@ -261,10 +261,12 @@ def _searched_whole(chain: Chain, height: int) -> bool:
     return height - chain.deployment.block < MOST_RANGES * RANGE_BLOCKS
 
 
-def _beside(id: AgreementId, terms: Terms, found: Iterable[Sequence[Event] | None]) -> list[tuple[AgreementId, Terms]]:
+def _beside(
+    id: AgreementId, terms: Terms, searched: Iterable[Sequence[Event] | None]
+) -> list[tuple[AgreementId, Terms]]:
     """Other agreements of the same owner, or of the same scientist with the same model, oldest
     first."""
-    events = {event.args["id"]: event for events in found for event in events or () if event.args["id"] != id}
+    events = {event.args["id"]: event for events in searched for event in events or () if event.args["id"] != id}
     ordered = sorted(events.items(), key=lambda named: (named[1].block, named[1].log_index))
     others = [(AgreementId(other), terms_of(event)) for other, event in ordered]
     return [(other, theirs) for other, theirs in others if theirs.owner == terms.owner or theirs.model == terms.model]
@@ -320,8 +322,8 @@ def _asked(ref: AuditRef, question: Mapping[str, Any], events: Sequence[Event]) 
 def _milestones(events: Sequence[Event]) -> tuple[Event, ...]:
     """Of an agreement's events those that tell its life, the first and the last anchor among them."""
     anchors = [number for number, event in enumerate(events) if event.name == "Anchored"]
-    told = {*anchors[:1], *anchors[-1:]}
-    return tuple(event for number, event in enumerate(events) if event.name in MILESTONES or number in told)
+    ends = {*anchors[:1], *anchors[-1:]}
+    return tuple(event for number, event in enumerate(events) if event.name in MILESTONES or number in ends)
 
 
 def _sum(events: Iterable[Event], name: str) -> int:

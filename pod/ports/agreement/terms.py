@@ -239,7 +239,8 @@ class RunRecord:
     Args:
         ctx: the context that stands in every leaf; zero before `begin`.
         seed: the order seed; zero before `begin`.
-        nonce, noise_root: what the owner revealed; zero before `begin`, the root also without noise.
+        nonce, noise_root: what the owner revealed; zero before `begin`, the root also without
+            noise.
         count: leaves anchored so far; after the end, all leaves.
         step: steps that the ending covers; 0 before.
         delivered: index of the leaf whose model is delivered; 0 before the end.

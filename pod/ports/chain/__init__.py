@@ -1,18 +1,20 @@
 """The chain: a client, the contracts' artifacts, deployment, the nonce queue, the devnet.
 
 It knows contracts by name, calls and events; what an agreement means is said in `registry` and
-`agreement`. Nothing here imports torch, and reading needs no key.
+`agreement`. Where CREATE2 puts what is created says `create2`. Nothing here imports torch, and
+reading needs no key.
 
     base           values: deployment, block, event, receipt, pending transaction, signer
     abi            the artifacts: call data, events, errors by selector
     rpc            JSON-RPC to one node; foreign exceptions end here
     reads          what can be read, as values
     reader         calls, events and blocks of one deployment, many of them together
+    reading        reads in several steps, many of them together
+    witness        a second node that has to say the same
     sender         whoever gets transactions of one account to the node
     queue          the sender with a key of ours: signed, written down, sent, sent again
     client         the reader that also sends
     permit         signed allowances of FIT
-    create2        addresses that follow from what is created
     plan           which contracts a deployment creates, and where
     code           whether the contracts that stand are ours
     connect        the checks before anything is done

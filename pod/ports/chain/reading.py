@@ -18,7 +18,8 @@ Reading: TypeAlias = Generator[Sequence[Read], list[Any], T]
 
 
 def carry_out(chain: Chain, reading: Reading[T]) -> T:
-    """Read all that a reading wants; returns what it returns, and raises as `Chain.batch` and it do."""
+    """Read all that a reading wants; returns what it returns, and raises as `Chain.batch` and it
+    do."""
     try:
         wanted = next(reading)
         while True:

@@ -23,8 +23,8 @@ _OF_A_LOG = ("address", "topics", "data", "blockNumber", "blockHash", "transacti
 class WitnessedNode(Node):
     """A node whose answers another one has to give as well.
 
-    Only reads are answered, and only of one height: `newest` is the lower of the two heads, so that a
-    node which lags behind by a block does not count as one that disagrees.
+    The newest block is the lower of the two heads, so that a node which lags behind by a block does
+    not count as one that disagrees: whoever asks both names a block, and no tag.
 
     Args:
         node: whose answers are given.
@@ -61,7 +61,7 @@ class WitnessedNode(Node):
         if _essence(method, first) != _essence(method, second):
             raise ChainUnusable(
                 f"the nodes at {self.node.shown} and {self.witness.shown} do not agree: they answer {method} of"
-                f" {_shown(params)} with {_shown(first)} and {_shown(second)}",
+                f" {_excerpt(params)} with {_excerpt(first)} and {_excerpt(second)}",
                 "one of them is behind, or lies: ask a third",
             )
         return first
@@ -70,7 +70,8 @@ class WitnessedNode(Node):
 def connect_witnessed(settings: Settings) -> Chain:
     """Connect to the node that the settings name and, where they name a second one, to both.
 
-    Raises as `connect` does of either node, and ChainUnusable where the two are of different chains.
+    Raises as `connect` does of either node, and ChainUnusable where the two are of different
+    chains.
     """
     chain = connect(settings)
     if settings.also_rpc is None:
@@ -91,6 +92,6 @@ def _essence(method: str, answer: Any) -> Any:
     return answer
 
 
-def _shown(value: Any) -> str:
+def _excerpt(value: Any) -> str:
     text = str(value)
     return text if len(text) <= 100 else f"{text[:97]}..."

@@ -129,7 +129,8 @@ class LocalStore:
     # --- fetching ------------------------------------------------------------------------------
 
     def fetch(self, cid: Cid, target: Path, limit_bytes: int = MOST_BYTES, limit_s: float | None = None) -> None:
-        """Fetch a file or a folder, every byte checked (`Store.fetch`); a folder keeps nobody waiting."""
+        """Fetch a file or a folder, every byte checked (`Store.fetch`); a folder keeps nobody
+        waiting."""
         with self._used():
             unpack.fetch(cid, target, limit_bytes, self._get)
 

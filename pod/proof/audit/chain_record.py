@@ -118,7 +118,8 @@ def read_chain_record(chain: Chain, audit: Audit, evidence_round: int | None = N
     """
     calls = Agreements(chain)
     terms, run = calls.terms(audit.id), calls.run_record(audit.id)
-    # Not by `Registry`, which refuses a dataset whose card is no CID: that would keep verifiers from voting.
+    # Not by `Registry`, which refuses a dataset whose card is no CID: that would keep verifiers
+    # from voting.
     dataset, model = chain.call_many(
         [("Registry", "dataset", (terms.dataset,)), ("Registry", "model", (terms.model,))],
     )

@@ -75,14 +75,14 @@ def audited_segments(seed: Digest, count: int, delivered: int, diverged: bool, d
     always = always_audited(count, delivered, diverged)
     inner = [segment for segment in always if segment < count - 1]
     others = count - 1 - len(inner)
-    places = permutation_end(others, min(drawn, others), keyed_draws(tagged(CHALLENGE_TAG, seed)))
-    return tuple(sorted((*always, *(_beside(inner, place) for place in places))))
+    ranks = permutation_end(others, min(drawn, others), keyed_draws(tagged(CHALLENGE_TAG, seed)))
+    return tuple(sorted((*always, *(_unranked(inner, rank) for rank in ranks))))
 
 
-def _beside(always: Sequence[int], place: int) -> int:
-    """The segment at a place among those that are not in `always`, which rises: a training may have
+def _unranked(always: Sequence[int], rank: int) -> int:
+    """The segment of a rank among those that are not in `always`, which rises: a training may have
     too many segments to list them."""
     for segment in always:
-        if place >= segment:
-            place += 1
-    return place
+        if rank >= segment:
+            rank += 1
+    return rank

@@ -2,14 +2,14 @@
 whoever is about to agree on one.
 
 It knows no chain. Of a training's N segments the first, the last and the one that ends in the
-delivered leaf are always audited, and q of the n others are drawn. Someone who fakes F of those n is
-missed only where all q fall beside them: P = 1 - C(n-F, q) / C(n, q).
+delivered leaf are always audited, and q of the n others are drawn. Someone who fakes F of those n
+is missed only where all q fall beside them: P = 1 - C(n-F, q) / C(n, q).
 
 Two bounds hold against different people. *Detection* holds against an owner alone: with a bond of
-`Sampling.bond_needed` faking does not pay. `SeatRisk.insured` holds against an owner that buys votes
-of verifiers who do not know one another: what they have to be insured for is more than the fake is
-worth. Against a quorum that trusts one another neither does; there only the chance of the draw
-counts, `SeatRisk.held`.
+`Sampling.bond_needed` faking does not pay. `SeatRisk.insured` holds against an owner that buys
+votes of verifiers who do not know one another: what they have to be insured for is more than the
+fake is worth. Against a quorum that trusts one another neither does; there only the chance of the
+draw counts, `SeatRisk.held`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ VOTES = 3
 """How often a seat can be drawn to vote: the contract draws seats anew that joined and were absent,
 twice at most (`REDRAW_LIMIT` in contracts/types/Audit.sol)."""
 
-JOB_GAS, ANCHOR_GAS, AGAIN_GAS = 610_000, 38_000, 300_000
+JOB_GAS, ANCHOR_GAS, AGAIN_GAS = 610_000, 38_000, 320_000
 """Gas that owner and scientist pay of a job with an audit up to its end: request, accept, begin and
 finish, and each anchor (snapshots/AuditedJobOfPanel.json); and of asking for another audit and
 consenting to it."""
@@ -182,16 +182,16 @@ class SeatRisk:
         """How many jobs an owner and a scientist who are one need on average until that share holds
         a quorum; None where it never does.
 
-        A job gives them two draws: by the asker's nonce, and, if the asker lets its turn pass, by the
-        hash of the turn's last block.
+        A job gives them two draws: by the asker's nonce, and, if the asker lets its turn pass, by
+        the hash of the turn's last block.
         """
         held = self.held(share)
         return math.ceil(1 / (1 - (1 - held) ** 2)) if held else None
 
     def stalled(self, share: Fraction = DISHONEST) -> Fraction:
-        """How likely an audit comes to no verdict where a share of those who are drawn joins and then
-        is silent, and everybody else votes alike; each of them pays a tenth of its seat's stake each
-        time. Who does not even join is drawn anew at once."""
+        """How likely an audit comes to no verdict where a share of those who are drawn joins and
+        then is silent, and everybody else votes alike; each of them pays a tenth of its seat's
+        stake each time. Who does not even join is drawn anew at once."""
         return 1 - _at_least(self.quorum, self.seats, 1 - share**VOTES)
 
 

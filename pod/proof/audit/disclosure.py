@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def opened_records(terms: AuditTerms, recipe: Recipe) -> int:
     """How many records one audit opens at most, or a dispute; 0 where neither is agreed.
 
-    A run that diverges has the segment audited in which it ended, besides those of a whole run; so one
-    more is counted where there is one.
+    A run that diverges has the segment audited in which it ended, besides those of a whole run; so
+    one more is counted where there is one.
 
     Args:
         terms: of the audit, agreed or asked for again.
@@ -42,8 +42,8 @@ def disclosure(terms: AuditTerms, recipe: Recipe, already: int = 0, besides: Ite
         terms: of the audit, agreed or asked for again.
         recipe: what is trained.
         already: how many records of the dataset audits of other jobs have opened or may open.
-        besides: terms of the other audits of the same job that the owner agreed to. Records that are
-            opened twice count twice: other verifiers see them.
+        besides: terms of the other audits of the same job that the owner agreed to. Records that
+            are opened twice count twice: other verifiers see them.
     """
     if not terms.seats:
         return Disclosure()

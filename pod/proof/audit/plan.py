@@ -110,9 +110,9 @@ def default_draws(steps: int, segment_steps: int) -> int:
 def seat_fee(price: int, bond: int, sampling: Sampling, seats: int, floor: int = 0) -> int:
     """The fee of a seat where nobody names one, in base units of FIT.
 
-    The largest of three: the part of the price that the seat trains again; the deployment's floor; and
-    (price + bond) / (20 Q), so that with a seat's stake of twenty fees who buys a quorum answers for
-    more than a fake is worth.
+    The largest of three: the part of the price that the seat trains again; the deployment's floor;
+    and (price + bond) / (20 Q), so that with a seat's stake of twenty fees who buys a quorum
+    answers for more than a fake is worth.
 
     Args:
         price, bond: of the terms, in base units.

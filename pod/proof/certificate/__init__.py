@@ -3,9 +3,10 @@ torch and no data.
 
 `statement` is what is claimed (an in-toto statement), `envelope` how it is signed (DSSE, by the
 owner's account), `claims` compares what is claimed with the chain, the leaves and the file, `jury`
-reads who was drawn for its audits, `assurance` what they come to for a checker, `timing` how long it
-took; `issuing` and `verifying` put them together, `verdict` is the answer. What only time can tell (settlement, times, other agreements) is never in
-the file: it is read from the checker's own chain. Nothing here imports torch.
+reads who was drawn for its audits, `assurance` what they come to for a checker, `timing` how long
+it took; `issuing` and `verifying` put them together, `verdict` is the answer. What only time can
+tell (settlement, times, other agreements) is never in the file: it is read from the checker's own
+chain. Nothing here imports torch.
 """
 
 from __future__ import annotations

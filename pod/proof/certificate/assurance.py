@@ -1,7 +1,7 @@
 """Assurance: what the juries of a run's audits come to for a checker, by whom it trusts.
 
-A verdict is the chain's; what it is worth is the checker's to say. Of several audits an unknown jury
-neither raises nor lowers anything; of those that the checker relies on the worst counts.
+A verdict is the chain's; what it is worth is the checker's to say. Of several audits an unknown
+jury neither raises nor lowers anything; of those that the checker relies on the worst counts.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def check_verdicts(history: AgreementHistory, juries: Sequence[Jury]) -> None:
         ClaimMismatch: such an audit concluded with Mismatch or Withheld.
     """
     for jury in juries:
-        if jury.verdict in REFUTING and (jury.agreed or jury.known):
+        if jury.verdict in REFUTING and (jury.agreed or jury.trusted):
             raise ClaimMismatch(
                 f"{subject(jury)} of the agreement {history.agreement.id} concluded"
                 f" {jury.verdict.name.capitalize()} in block {jury.block}: {REFUTING[jury.verdict]}",
@@ -63,7 +63,7 @@ def assurance_of(
     if not matched:
         return Assurance.UNAUDITED, "; ".join(map(_unaudited, juries)) or _no_audit(history), None
     levels = [(*_level(history, jury, settings), jury) for jury in matched]
-    level, why, jury = max(levels, key=lambda found: found[0])
+    level, why, jury = max(levels, key=lambda level: level[0])
     unpaid = "; the model's key is not released yet" if jury.phase == Phase.MATCHED.name.lower() else ""
     return level, f"{match_in_words(history, jury)}, {why}{unpaid}", jury
 
@@ -82,7 +82,8 @@ def repeat_of(history: AgreementHistory, jury: Jury) -> Repeat:
 
 def way_on(history: AgreementHistory, jury: Jury | None, require: Assurance) -> str:
     """What a checker can do where a level is too low."""
-    again = f"have it audited by verifiers that you trust: fitchain proof reaudit {history.agreement.id.short} --panel PANEL"
+    command = f"fitchain proof reaudit {history.agreement.id.short} --panel PANEL"
+    again = f"have it audited by verifiers that you trust: {command}"
     if jury is None:
         return f"nobody vouches for it: {again}"
     if require is Assurance.OPEN:

@@ -187,8 +187,8 @@ def check_lineage(statement: Statement, models: Sequence[ModelEntry | None], mod
     listed = {each.id: each for each in statement.lineage}
     expected = [model]
     for id in expected:
-        found = listed.get(id)
-        for parent in found.parents if found else ():
+        ancestor = listed.get(id)
+        for parent in ancestor.parents if ancestor else ():
             if parent not in expected and len(expected) < MOST_ANCESTORS:
                 expected.append(parent)
     require_equal(
@@ -211,8 +211,8 @@ def ancestor_of(entry: ModelEntry) -> Ancestor:
 
 
 def check_leaves(statement: Statement, most_leaves: int = MOST_LEAVES) -> None:
-    """Check that the leaves add up to what the certificate says of them: chain, root, the states that
-    they name unsalted.
+    """Check that the leaves add up to what the certificate says of them: chain, root, the states
+    that they name unsalted.
 
     Args:
         statement: what is claimed.

@@ -51,8 +51,8 @@ def issue(
         id: the agreement.
         recipe, card: what was agreed and the dataset's card.
         transcript: every leaf, to the last.
-        states: by the leaf's index the roots of at least those states that leaf 0, the delivered leaf
-            and the last name.
+        states: by the leaf's index the roots of at least those states that leaf 0, the delivered
+            leaf and the last name.
         model: the file that is delivered.
         delivered: index of the leaf whose model that is; None for the last.
         most_leaves: beyond so many the certificate holds the groups' roots instead of the leaves.
@@ -109,10 +109,10 @@ def issue(
 def ancestors_of(registry: Registry, model: ModelId, most: int = MOST_ANCESTORS) -> tuple[Ancestor, ...]:
     """A registered model and those from which it descends: breadth first, parents in the order in
     which they are registered, each once, `most` at most."""
-    listed, known = [model], list[Ancestor]()
-    while len(known) < len(listed):
-        for entry in registry.models_of(listed[len(known) :]):
-            known.append(claims.ancestor_of(entry))
+    listed, ancestors = [model], list[Ancestor]()
+    while len(ancestors) < len(listed):
+        for entry in registry.models_of(listed[len(ancestors) :]):
+            ancestors.append(claims.ancestor_of(entry))
             new = [parent for parent in dict.fromkeys(entry.parents) if parent not in listed]
             listed += new[: most - len(listed)]
-    return tuple(known)
+    return tuple(ancestors)

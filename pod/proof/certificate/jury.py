@@ -68,8 +68,8 @@ class Jury:
         mode: what of the data the seats saw.
         audited: segments that it looked at.
         panel: None where the whole pool was drawn from.
-        opened_size: members of the panel, or accounts in the pool, when the audit was agreed or asked
-            for: who stood then could be drawn.
+        opened_size: members of the panel, or accounts in the pool, when the audit was agreed or
+            asked for: who stood then could be drawn.
         size: the same now.
         seats: of the last round, by number; nobody sits there before the draw.
         joined: accounts that took a seat of the last round.
@@ -77,8 +77,9 @@ class Jury:
         seat_stake, fee_per_seat: FIT in base units.
         owner, scientist: the parties.
         requested: when it was agreed or asked for, in seconds since 1970.
-        pool_stake: FIT in base units behind the pool when the audit was agreed or asked for, as far as
-            it was added up; None where a panel was drawn from, nobody asked, or the node cannot tell.
+        pool_stake: FIT in base units behind the pool when the audit was agreed or asked for, as far
+            as it was added up; None where a panel was drawn from, nobody asked, or the node cannot
+            tell.
         pool_counted: over how many of the pool's places it was added up.
         pool_enough: whether that is as much as the checker asks for.
     """
@@ -135,9 +136,9 @@ class Jury:
         return sum(seat.trusted for seat in self.voices)
 
     @property
-    def known(self) -> bool:
-        """Whether the checker relies on its verdict: a quorum of all drawn seats is of its trust list,
-        or they were drawn from a pool with as much stake as it asks for."""
+    def trusted(self) -> bool:
+        """Whether the checker relies on its verdict: a quorum of all drawn seats is of its trust
+        list, or they were drawn from a pool with as much stake as it asks for."""
         return self.trusted_voices >= self.quorum or (self.pool_enough and len(self.voices) >= self.quorum)
 
     @property
@@ -176,8 +177,8 @@ def juries_reading(
         chain: connected by the checker's own settings; nothing is asked of it here.
         history: the agreement's; it holds the votes.
         trusted: whom the checker names.
-        open_stake: FIT in base units that a pool must have had staked to be relied on; None asks for
-            nothing, and no pool is weighed.
+        open_stake: FIT in base units that a pool must have had staked to be relied on; None asks
+            for nothing, and no pool is weighed.
 
     Returns:
         the juries, by the ordinals of their audits.
@@ -200,10 +201,10 @@ def juries_reading(
     records = {panel: panel_record_of(panel, next(rest), next(rest)) for panel in panels}
     sizes = {panel: int(next(rest)["length"]) for panel in panels}
     stakes = {account: int(next(rest)["stake"]) for account in accounts}
-    place = int(next(rest))
+    place_stake = int(next(rest))
     members = {ref: _accounts([next(rest) for _ in reads]) for ref, reads in pages.items()}
     # A place costs a fixed stake, of which its holder may have lost some since.
-    weighed = yield from _pools_reading(history, members, 2 * (open_stake or 0) // place + SPARE_PLACES)
+    weighed = yield from _pools_reading(history, members, 2 * (open_stake or 0) // place_stake + SPARE_PLACES)
     return tuple(
         _jury(
             history,
@@ -222,8 +223,8 @@ def _pools_reading(
 ) -> Reading[dict[AuditRef, tuple[int | None, int]]]:
     """What stood behind pools.
 
-    Parties are left out, whom nobody draws. A sum over some of the places is less than the whole, so
-    a pool is never believed to have held more than it did.
+    Parties are left out, whom nobody draws. A sum over some of the places is less than the whole,
+    so a pool is never believed to have held more than it did.
 
     Args:
         history: the agreement's.
@@ -232,8 +233,8 @@ def _pools_reading(
         places: how many of them are looked at.
 
     Returns:
-        by the audit the FIT in base units and over how many places it was added up; None where the node
-        no longer keeps it.
+        by the audit the FIT in base units and over how many places it was added up; None where the
+        node no longer keeps it.
     """
     counted: dict[AuditRef, list[str]] = {}
     reads: list[ReadCall] = []
@@ -325,8 +326,8 @@ def _requested_block(history: AgreementHistory, audit: Audit) -> int:
 
 
 def _weighs_pool(history: AgreementHistory, audit: Audit) -> bool:
-    """Whether a pool is weighed for an audit: elsewhere than in mode `open` a seat counts by its name
-    alone, since only there everybody may have the records."""
+    """Whether a pool is weighed for an audit: elsewhere than in mode `open` a seat counts by its
+    name alone, since only there everybody may have the records."""
     terms = history.terms_of(audit)
     return terms.panel == WHOLE_POOL and terms.mode is AuditMode.OPEN and audit.verdict in VERDICTS
 

@@ -125,8 +125,8 @@ class Statement:
         subject: SHA-256 of the delivered file.
         agreement, chain_id, contracts, owner, scientist: which agreement, of whom, on which
             deployment (addresses by name, the directory's included).
-        initial_model, final_model, last_model: model roots of leaf 0, of the delivered leaf and of the
-            last.
+        initial_model, final_model, last_model: model roots of leaf 0, of the delivered leaf and of
+            the last.
         lineage: the registered model that the training began with and those from which it descends,
             breadth first, parents in the order in which they are registered, each once; at most
             `MOST_ANCESTORS`.
@@ -242,8 +242,8 @@ class Statement:
         """Read a statement from its JSON value, checking every field.
 
         Raises:
-            InputRefused: a field is missing, unknown, of the wrong type or out of bounds, or says what
-                is not supported yet.
+            InputRefused: a field is missing, unknown, of the wrong type or out of bounds, or says
+                what is not supported yet.
         """
         top = Fields("the statement", value, ("_type", "subject", "predicateType", "predicate"))
         top.choice("_type", (STATEMENT_TYPE,))
@@ -290,8 +290,8 @@ class Statement:
 
 
 def unsalted_leaves(count: int, delivered: int) -> tuple[int, ...]:
-    """Indices of the leaves that name their states unsalted, rising: leaf 0, the delivered one and the
-    last."""
+    """Indices of the leaves that name their states unsalted, rising: leaf 0, the delivered one and
+    the last."""
     return tuple(sorted({0, delivered, count - 1}))
 
 

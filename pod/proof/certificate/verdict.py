@@ -81,7 +81,8 @@ class Verdict:
         orders_checked: leaves whose records were found to be those that the order seed gives; the
             rest was too long to compute, or is not listed.
         milestones: what happened when, oldest first.
-        origins: other agreements that ended with the model that this training began with, the newest.
+        origins: other agreements that ended with the model that this training began with, the
+            newest.
         timing: when it was begun, anchored and ended, and how long its steps take at least.
         juries: who was drawn for each of its audits, and what they voted.
         reason: why the assurance is what it is: what was agreed, or what an audit came to and when.
@@ -108,8 +109,8 @@ class Verdict:
 
     @property
     def jury(self) -> Jury | None:
-        """Who was drawn for the audit that both parties agreed to, or for a dispute; None where there
-        was neither."""
+        """Who was drawn for the audit that both parties agreed to, or for a dispute; None where
+        there was neither."""
         return next((jury for jury in self.juries if jury.agreed), None)
 
     @property

@@ -134,13 +134,13 @@ def _models_reading(statement: Statement, height: int) -> Reading[list[ModelEntr
 
 
 def _origins_reading(chain: Chain, statement: Statement, height: int) -> Reading[tuple[AgreementId, ...]]:
-    """Agreements that ended with the model that this training began with, the newest that were found:
-    anybody can end a run with any root, so each is only where to look."""
+    """Agreements that ended with the model that this training began with, the newest that were
+    found: anybody can end a run with any root, so each is only where to look."""
     wanted = {"modelRoot": statement.initial_model}
-    found = yield [
+    searched = yield [
         ReadEvents(("ProofOfTrain",), name, wanted, from_block=start, to_block=upto, optional=True)
         for start, upto in searched_ranges(chain, height)
         for name in ("Finished", "DivergedAt")
     ]
-    ids = [AgreementId(event.args["id"]) for events in found for event in events or ()]
+    ids = [AgreementId(event.args["id"]) for events in searched for event in events or ()]
     return tuple(id for id in dict.fromkeys(ids) if id != statement.agreement)[-MOST_ORIGINS:]

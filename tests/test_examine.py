@@ -1,0 +1,155 @@
+"""What an owner's pod makes of a request before it fetches anything, and of the time that it would
+take."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from fitchain.pod.compute.dataset import Policy
+from fitchain.pod.parties.owner.examine import TRAINING_S, check_chain, examine, queued_s, time_concerns
+from fitchain.pod.ports.agreement import Agreement, State, commit_key
+from fitchain.pod.ports.verifiers import Verifiers
+from fitchain.pod.values.audit_mode import AuditMode
+from fitchain.pod.values.digest import Digest, sha256
+from fitchain.pod.values.errors import InputRefused, NotFound
+from fitchain.pod.values.ids import PanelId
+from tests.agreements import cid
+from tests.audit_actors import DISPUTE, TERMS, StakedVerifiers
+from tests.chain_fixtures import Account
+from tests.dishonest_parties import Offer
+from tests.pods import HOUR_S, PRICE, Workshop, offer_table
+
+OPEN = Policy(disclosure_mode=AuditMode.OPEN)
+
+
+def asked(workshop: Workshop, **changes: Any) -> Agreement:
+    """A request that nobody has answered."""
+    return workshop.owner.home.agreements.read(workshop.request(**changes))
+
+
+@pytest.fixture(scope="module")
+def shown(workshop: Workshop, table_path: Any) -> Workshop:
+    """A dataset whose records may be shown to verifiers."""
+    policy = Policy(manual_approval=False, disclosure_mode=AuditMode.OPEN, disclosure_cap=None)
+    return replace(workshop, dataset=offer_table(workshop.owner, table_path, policy=policy))
+
+
+@pytest.fixture(scope="module")
+def panel(workshop: Workshop, staked_verifiers: StakedVerifiers) -> PanelId:
+    """A panel of the scientist's making."""
+    return staked_verifiers.panel(workshop.scientist.home.chain, "neighbours")
+
+
+# Who would judge
+
+
+def test_panel_that_the_policy_does_not_name_is_a_concern_that_shows_it(
+    shown: Workshop, panel: PanelId, staked_verifiers: StakedVerifiers
+) -> None:
+    request = asked(shown, audit=replace(TERMS, panel=panel))
+    (concern,) = check_chain(shown.owner.home, request, OPEN)
+    assert concern.startswith("an audit draws from whom the policy does not name: the panel 'neighbours'")
+    assert f"made by {shown.scientist.address} (the scientist)" in concern and " ago, 5 members: " in concern
+    assert staked_verifiers.addresses[0] in concern
+
+
+def test_panel_that_the_policy_names_is_none(shown: Workshop, panel: PanelId) -> None:
+    request = asked(shown, audit=replace(DISPUTE, panel=panel))
+    assert check_chain(shown.owner.home, request, replace(OPEN, panels=(str(panel),))) == []
+    assert check_chain(shown.owner.home, request, replace(OPEN, panels=None)) == []
+    (concern,) = check_chain(shown.owner.home, request, replace(OPEN, panels=(str(sha256(b"another")),)))
+    assert concern.startswith("a dispute draws from")
+
+
+def test_whole_pool_is_a_concern_too(shown: Workshop, staked_verifiers: StakedVerifiers) -> None:
+    (concern,) = check_chain(shown.owner.home, asked(shown, audit=TERMS), OPEN)
+    assert concern.endswith("the whole pool of verifiers")
+
+
+def test_who_joins_after_the_request_is_not_shown_as_its_jury(
+    shown: Workshop, staked_verifiers: StakedVerifiers, open_account: Callable[..., Account]
+) -> None:
+    home, late = shown.scientist.home, open_account()
+    panel = staked_verifiers.panel(home.chain, "growing")
+    request = asked(shown, audit=replace(TERMS, panel=panel))
+    Verifiers(home.chain).invite(panel, [late.address])
+    Verifiers(late.chain).stake(10**18, bytes(range(26)))
+    Verifiers(late.chain).join_panel(panel)
+    assert "5 members" in check_chain(shown.owner.home, request, OPEN)[0]
+
+
+# What the chain says is checked first
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        (Policy(minimum_price=PRICE + 1), "below the policy's minimum"),
+        (Policy(maximum_steps=11), "has 12 steps and the policy admits 11"),
+        (Policy(scientists=("0x" + "1" * 40,)), "may not ask for this dataset"),
+    ],
+)
+def test_what_the_terms_say_is_refused_before_anything_is_fetched(
+    workshop: Workshop, table_path: Any, policy: Policy, words: str
+) -> None:
+    strict = replace(workshop, dataset=offer_table(workshop.owner, table_path, policy=policy))
+    calls, terms = strict.scientist.home.agreements, Offer.honest(strict).terms
+    id = calls.request(Digest(os.urandom(32)), terms, cid("an offer that is nowhere"))
+    with pytest.raises(InputRefused, match=words):
+        examine(strict.owner.home, calls.read(id))
+
+
+def test_offer_that_is_nowhere_is_looked_for_again(workshop: Workshop) -> None:
+    calls, terms = workshop.scientist.home.agreements, Offer.honest(workshop).terms
+    id = calls.request(Digest(os.urandom(32)), terms, cid("an offer that is nowhere"))
+    with pytest.raises(NotFound):
+        examine(workshop.owner.home, calls.read(id))
+
+
+def test_mode_that_shows_more_than_the_policy_is_refused(shown: Workshop, staked_verifiers: StakedVerifiers) -> None:
+    with pytest.raises(InputRefused, match="shows more than the policy's on-site"):
+        check_chain(shown.owner.home, asked(shown, audit=TERMS), Policy())
+
+
+def test_bond_beyond_price_and_fees_is_a_concern(shown: Workshop, staked_verifiers: StakedVerifiers) -> None:
+    policy = replace(OPEN, panels=None)
+    within = asked(shown, audit=TERMS, bond=PRICE + TERMS.fees)
+    assert check_chain(shown.owner.home, within, policy) == []
+    beyond = asked(shown, audit=TERMS, bond=PRICE + TERMS.fees + 1)
+    assert check_chain(shown.owner.home, beyond, policy) == [
+        "the bond is higher than the price and the fees that it covers"
+    ]
+
+
+# How long it would take
+
+
+def test_training_that_may_outlast_its_window_is_a_concern(workshop: Workshop) -> None:
+    request = asked(workshop)  # twelve steps within an hour
+    assert time_concerns(request, step_s=100, before_s=0) == []
+    (concern,) = time_concerns(request, step_s=200, before_s=0)
+    assert concern == f"by its rehearsal it trains for 2400 s, and its window is {HOUR_S} s"
+    (concern,) = time_concerns(request, step_s=100, before_s=700)
+    assert "trains for 1200 s after 700 s for those before it" in concern
+
+
+def test_replay_that_may_outlast_a_phase_is_a_concern(shown: Workshop, staked_verifiers: StakedVerifiers) -> None:
+    request = asked(shown, audit=replace(TERMS, window=600), windows=(HOUR_S, 30 * HOUR_S, HOUR_S))
+    assert time_concerns(request, step_s=30, before_s=0) == []  # four of six segments of two steps
+    assert time_concerns(request, step_s=50, before_s=0) == ["verifiers train 400 s of it again, and have 600 s for it"]
+
+
+def test_trainings_that_were_accepted_before_are_counted(workshop: Workshop) -> None:
+    home = workshop.owner.home
+    first, second = asked(workshop), asked(workshop)
+    home.journal.keep_fact(first.id, TRAINING_S, "321.5")
+    assert queued_s(home, second) == 0
+    home.agreements.accept(first.id, commit_key(sha256(b"nonce")))
+    home.journal.record(first.id, "accepted", once="")
+    assert home.agreements.read(first.id).state is State.ACCEPTED
+    assert (queued_s(home, second), queued_s(home, first)) == (321.5, 0)
