@@ -105,6 +105,7 @@ class Verifier:
         self._busy: dict[AuditRef, Future[None]] = {}
         self._mine: dict[AuditRef, None] = {}
         self._unvoted_steps: dict[AuditRef, int] = {}
+        self._drawn: dict[AuditRef, str] = {}
         self._ended_in: dict[AuditRef, int] = {}
         self._next_block: int | None = None
         self._back_at = float("-inf")
@@ -204,8 +205,7 @@ class Verifier:
             return
         if seat is None:
             return  # given back, or lost; it may be drawn again
-        if self.home.journal.record(ref, "drawn", once=f"{audit.round}/{seat.number}", round=audit.round):
-            self._say(audit, "drawn as a verifier")
+        self._note_draw(audit, seat)
         if self._turns.bring_on(audit, FIRST_SEAT_RANK + seat.number) or now > audit.deadline:
             return
         match audit.phase:
@@ -217,6 +217,15 @@ class Verifier:
                 self._reveal(audit, seat)
             case Phase.MATCHED | Phase.RELEASED if self._must_release(audit, seat, now):
                 self._release(audit)
+
+    def _note_draw(self, audit: Audit, seat: Seat) -> None:
+        """Put a draw into the history, once."""
+        drawn = f"{audit.round}/{seat.number}"
+        if self._drawn.get(audit.ref) == drawn:
+            return
+        self._drawn[audit.ref] = drawn
+        if self.home.journal.record(audit.ref, "drawn", once=drawn, round=audit.round):
+            self._say(audit, "drawn as a verifier")
 
     # The seat
 
@@ -280,12 +289,8 @@ class Verifier:
     def _end(self, audit: Audit) -> None:
         """Collect what was earned, and forget what must not outlive the audit once its end is
         final."""
-        if verdict := describe_verdict(self.home, audit):
-            self._say(audit, verdict)
-        if self.home.verifiers.verifier(self.home.keys.address).earned:
-            receipt = self.home.verifiers.withdraw()
-            self.home.journal.record(audit.ref, "collected", transaction=str(receipt.transaction), gas=receipt.gas_used)
         if audit.ref not in self._ended_in:
+            self._collect(audit)
             self._ended_in[audit.ref] = self.home.audits.events(audit.ref)[-1].block
         if self.home.chain.head() < self._ended_in[audit.ref] + self.final_blocks:
             return
@@ -295,6 +300,13 @@ class Verifier:
             (folder / name).unlink(missing_ok=True)
         self.home.journal.record(audit.ref, "wiped", once="")
         del self._mine[audit.ref]
+
+    def _collect(self, audit: Audit) -> None:
+        if verdict := describe_verdict(self.home, audit):
+            self._say(audit, verdict)
+        if self.home.verifiers.verifier(self.home.keys.address).earned:
+            receipt = self.home.verifiers.withdraw()
+            self.home.journal.record(audit.ref, "collected", transaction=str(receipt.transaction), gas=receipt.gas_used)
 
     # The vote
 
