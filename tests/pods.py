@@ -251,7 +251,7 @@ def owner_runs(party: Party, **how: Any) -> Iterator[Owner]:
 @contextmanager
 def scientist_runs(party: Party, auto_accept: bool = True, turn_s: float = 0) -> Iterator[Scientist]:
     """Run the scientist's pod in a thread."""
-    pod = Scientist(party.home, auto_accept, party.say, look_s=0.05, turn_s=turn_s)
+    pod = Scientist(party.home, auto_accept, party.say, look_s=0.05, turn_s=turn_s, final_blocks=0)
     with running(pod):
         yield pod
 

@@ -139,6 +139,15 @@ def test_job_settles_with_one_absent_and_one_lazy_verifier(audited: AuditedWorks
         audited.until(lambda: not absent.home.verifiers.verifier(absent.address).away)
 
 
+def test_jury_that_its_asker_does_not_draw_is_drawn_by_those_who_may_sit_in_it(audited: AuditedWorkshop) -> None:
+    """Else who does not like a jury lets its turn pass, has everything back, and tries again."""
+    with owner_runs(audited.workshop.owner):
+        id = audited.workshop.request(audit=audited.terms())
+        audited.until_phase(id, Phase.AWAITING)
+    with verifier_runs(*audited.verifiers):
+        audited.until(lambda: audited.audit(id).phase > Phase.AWAITING)
+
+
 @pytest.mark.long
 def test_who_joined_and_vanished_loses_a_tenth_and_its_seat(audited: AuditedWorkshop, pass_time: PassTime) -> None:
     workshop, stakes = audited.workshop, audited.stakes()

@@ -23,7 +23,7 @@ from fitchain.pod.ports.agreement import Agreements, State
 from fitchain.pod.ports.chain import Chain
 from fitchain.pod.ports.keys import Keys
 from fitchain.pod.ports.registry import Registry
-from fitchain.pod.proof.certificate import Assurance, Statement, Verdict, issue, verify
+from fitchain.pod.proof.certificate import Assurance, Statement, Verdict, issue, verify, verifying
 from fitchain.pod.proof.certificate.claims import card_cid, check_file, check_leaves, check_lineage, check_orders
 from fitchain.pod.proof.certificate.envelope import HALF_ORDER, seal, unseal
 from fitchain.pod.proof.certificate.issuing import ancestors_of
@@ -611,3 +611,8 @@ def test_golden_certificate_holds_as_far_as_it_needs_no_chain() -> None:
     check_leaves(statement)
     check_file(statement, folder / "model.safetensors")
     assert check_orders(statement) == statement.count == 8
+
+
+def test_no_more_of_a_file_is_read_than_a_certificate_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verifying, "CERTIFICATE_BYTES", 10)
+    assert verifying._read(Path("/dev/zero")) == bytes(11)

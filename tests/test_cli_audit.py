@@ -30,7 +30,7 @@ from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO, Digest
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.ids import WHOLE_POOL, AgreementId, AuditRef
-from tests.agreements import KEY, Parties, anchored, ending
+from tests.agreements import ASKER_NONCE, KEY, Parties, anchored, ending
 from tests.audit_actors import DISPUTE, TERMS, StakedVerifiers
 from tests.chain_fixtures import ETHER, PASSPHRASE, Account, Devnet
 from tests.cli_fixtures import Fitchain
@@ -322,6 +322,9 @@ def test_audit_is_told_from_its_opening_to_its_verdict(
     pass_time(TERMS.window + 1)
     assert fitchain(owner, "job", "settle", str(id))[1]["phase"] == "Concluded"
     assert fitchain(seat, "verifier", "withdraw")[1]["withdrawn"] == "1"
+    history = fitchain(owner, "verifier", "show", seat.address)[1]
+    assert (history["audits_done"], history["votes"], history["distinct_owners"]) == (1, {"Match": 1}, 1)
+    assert (history["audits_lost"], history["audits_absent"], history["penalties"]) == (0, 0, "0")
 
 
 def test_audit_in_which_nobody_acts_goes_on_without_them(
@@ -344,6 +347,24 @@ def test_audit_in_which_nobody_acts_goes_on_without_them(
     assert fitchain(parties.owner, "job", "show", str(id))[1]["state"] == "Forfeited"
     code, error, _ = fitchain(parties.owner, "job", "settle", str(id))
     assert code == 3 and "nothing to settle" in error["error"]["message"]
+
+
+def test_verifier_that_let_a_window_pass_says_that_it_is_there_again(
+    fitchain: Fitchain,
+    parties: Parties,
+    staked_verifiers: StakedVerifiers,
+    pass_time: Callable[[int], None],
+) -> None:
+    id = ended(parties, TERMS)
+    Audits(parties.owner.chain).draw(AuditRef(id), ASKER_NONCE)
+    silent = staked_verifiers.seats(parties.owner.chain, id)[0].account
+    pass_time(TERMS.window + 1)
+    assert fitchain(parties.owner, "job", "settle", str(id))[0] == 0
+    away = fitchain(silent, "verifier", "status")[1]
+    assert (away["away"], away["obstacle"], away["stake"], away["can_be_drawn"]) == (True, "AWAY", "1000", False)
+    assert fitchain(parties.owner, "verifier", "show", silent.address)[1]["joining_windows_passed"] == 1
+    back = fitchain(silent, "verifier", "present")[1]
+    assert (back["was_away"], back["away"], back["can_be_drawn"]) == (True, False, True)
 
 
 def test_dispute_is_the_scientists_and_only_where_it_was_agreed(

@@ -166,6 +166,7 @@ def figures_of_the_example() -> list[str]:
     ]
     quorums = [sum(comb(m, k) * 2 ** (m - k) for k in range(m // 2 + 1, m + 1)) / 3**m for m in (3, 5, 7)]
     pool_stake = constant("poolStake", "Verifiers.sol")
+    jobs = [{3: "three", 4: "four"}[SeatRisk(m, fee, MOST_STAKE_FEES * fee).jobs_to_hold() or 0] for m in (3, 5, 7)]
     three, five, seven = (f"{share:.0%}".replace("%", " %") for share in quorums)
     return [
         f"they draw {sampling.drawn_segments} segments and look at {sampling.audited}",
@@ -178,7 +179,7 @@ def figures_of_the_example() -> list[str]:
         f"{MOST_STAKE_FEES * fee} FIT against a quorum, as much as twenty audits earn",
         f"{MOST_STAKE_FEES * fee // 10} FIT, a tenth of the seat's stake",
         f"in {three} of the draws of three seats, in {five} of five and in {seven} of seven",
-        "about {}, {} and {} jobs".format(*(SeatRisk(m, fee, MOST_STAKE_FEES * fee).jobs_to_hold() for m in (3, 5, 7))),
+        f"about {jobs[0]} jobs, {jobs[1]}, {jobs[2]}",
         f"{pool_stake:,} FIT a place, locked for {constant('unbondingTime', 'Verifiers.sol')} days",
         f"after {TURN_BLOCKS} blocks anybody draws",
         f"the deployment's floor ({FEE_FLOOR // FIT} FIT)",

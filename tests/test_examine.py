@@ -13,18 +13,20 @@ import pytest
 from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.parties.owner.examine import TRAINING_S, check_chain, examine, queued_s, time_concerns
 from fitchain.pod.ports.agreement import Agreement, State, commit_key
+from fitchain.pod.ports.store.base import DAG_PB, Cid
+from fitchain.pod.ports.trust import look_at_panel, trust
 from fitchain.pod.ports.verifiers import Verifiers
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest, sha256
 from fitchain.pod.values.errors import InputRefused, NotFound
 from fitchain.pod.values.ids import PanelId
-from tests.agreements import cid
 from tests.audit_actors import DISPUTE, TERMS, StakedVerifiers
 from tests.chain_fixtures import Account
 from tests.dishonest_parties import Offer
 from tests.pods import HOUR_S, PRICE, Workshop, offer_table
 
 OPEN = Policy(disclosure_mode=AuditMode.OPEN)
+NOWHERE = Cid.of(DAG_PB, bytes(sha256(b"an offer that is nowhere")))
 
 
 def asked(workshop: Workshop, **changes: Any) -> Agreement:
@@ -66,6 +68,25 @@ def test_panel_that_the_policy_names_is_none(shown: Workshop, panel: PanelId) ->
     assert concern.startswith("a dispute draws from")
 
 
+def test_who_joined_a_trusted_panel_later_is_a_concern(
+    shown: Workshop, staked_verifiers: StakedVerifiers, open_account: Callable[..., Account]
+) -> None:
+    home, late = shown.owner.home, open_account()
+    panel = staked_verifiers.panel(shown.scientist.home.chain, "stuffed")
+    named = replace(OPEN, panels=(str(panel),))
+    trust(home.settings.home, look_at_panel(home.chain, panel))
+    assert check_chain(home, asked(shown, audit=replace(TERMS, panel=panel)), named) == []
+    Verifiers(shown.scientist.home.chain).invite(panel, [late.address])
+    Verifiers(late.chain).stake(10**18, bytes(range(26)))
+    Verifiers(late.chain).join_panel(panel)
+    request = asked(shown, audit=replace(TERMS, panel=panel))
+    (concern,) = check_chain(home, request, named)
+    assert concern.startswith("1 of 6 members joined the panel 'stuffed' after this home trusted it")
+    assert check_chain(home, request, replace(OPEN, panels=None)) == []
+    trust(home.settings.home, look_at_panel(home.chain, panel))
+    assert check_chain(home, request, named) == []
+
+
 def test_whole_pool_is_a_concern_too(shown: Workshop, staked_verifiers: StakedVerifiers) -> None:
     (concern,) = check_chain(shown.owner.home, asked(shown, audit=TERMS), OPEN)
     assert concern.endswith("the whole pool of verifiers")
@@ -99,14 +120,14 @@ def test_what_the_terms_say_is_refused_before_anything_is_fetched(
 ) -> None:
     strict = replace(workshop, dataset=offer_table(workshop.owner, table_path, policy=policy))
     calls, terms = strict.scientist.home.agreements, Offer.honest(strict).terms
-    id = calls.request(Digest(os.urandom(32)), terms, cid("an offer that is nowhere"))
+    id = calls.request(Digest(os.urandom(32)), terms, NOWHERE)
     with pytest.raises(InputRefused, match=words):
         examine(strict.owner.home, calls.read(id))
 
 
 def test_offer_that_is_nowhere_is_looked_for_again(workshop: Workshop) -> None:
     calls, terms = workshop.scientist.home.agreements, Offer.honest(workshop).terms
-    id = calls.request(Digest(os.urandom(32)), terms, cid("an offer that is nowhere"))
+    id = calls.request(Digest(os.urandom(32)), terms, NOWHERE)
     with pytest.raises(NotFound):
         examine(workshop.owner.home, calls.read(id))
 

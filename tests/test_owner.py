@@ -4,8 +4,11 @@ refusals and missed deadlines."""
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +17,7 @@ import pytest
 from fitchain.pod.compute.checkpoint import read_leaves
 from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.parties.owner import Owner, Replay, approve, read_registered, reject, replay_job
-from fitchain.pod.parties.owner.pod import FINAL_BLOCKS, KEEP_S, UNTOLD
+from fitchain.pod.parties.owner.pod import KEEP_S, UNTOLD
 from fitchain.pod.parties.owner.run import TrainingSession, begin, order_nonce, set_aside
 from fitchain.pod.parties.scientist import (
     Evaluation,
@@ -28,6 +31,7 @@ from fitchain.pod.parties.scientist import (
 from fitchain.pod.ports.agreement import State, commit_key
 from fitchain.pod.ports.chain import Chain, devnet
 from fitchain.pod.ports.chain.abi import interface
+from fitchain.pod.ports.chain.base import FINAL_BLOCKS
 from fitchain.pod.proof.certificate import Verdict, verify
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import sha256, tree_root
@@ -426,17 +430,33 @@ def test_what_was_trained_under_another_seed_is_set_aside(done: Done, tmp_path: 
     assert (tmp_path / "recipe.json").exists()
 
 
+def workers_in(home: Path) -> list[int]:
+    """The processes that work for a home now."""
+    found: list[int] = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended meanwhile
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            if b"fitchain.pod.jobs.worker" in words and any(bytes(home) in word for word in words):
+                found.append(int(process.name))
+    return found
+
+
 def test_accepted_job_begins_while_another_request_is_rehearsed(asked: Workshop, workshop: Workshop) -> None:
     owner = asked.owner
-    slow = RECIPE | {"steps": 60_000, "segment_steps": 15_000}
+    home = owner.home.settings.home
     with owner_runs(owner):
         id = asked.request()
         asked.until(owner.has(id, "approval_needed"))
-        rehearsed = workshop.request(recipe_overrides=slow, bond=2 * PRICE)
-        workshop.until(owner.has(rehearsed, "checking"))
-        owner.home.agreements.accept(id, commit_key(order_nonce(owner.home, id)))
-        asked.until(owner.has(id, "begun"))
-        assert not owner.home.journal.happened(rehearsed, "checked")
+        rehearsed = workshop.request(recipe_overrides=RECIPE | {"learning_rate": 0.02}, bond=2 * PRICE)
+        workshop.until(lambda: owner.has(rehearsed, "checking")() and bool(workers_in(home)))
+        (worker,) = workers_in(home)
+        os.kill(worker, signal.SIGSTOP)
+        try:
+            owner.home.agreements.accept(id, commit_key(order_nonce(owner.home, id)))
+            asked.until(owner.has(id, "begun"))
+            assert not owner.home.journal.happened(rehearsed, "checked")
+        finally:
+            os.kill(worker, signal.SIGCONT)
 
 
 def test_job_that_waited_for_its_turn_too_long_is_not_trained(asked: Workshop, pass_time: PassTime) -> None:

@@ -7,8 +7,10 @@ import json
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -16,9 +18,11 @@ from fitchain.pod.jobs.turns import Turns
 from fitchain.pod.parties import asker
 from fitchain.pod.parties.asker import Answer, Question, QuestionState
 from fitchain.pod.parties.owner import consent, refuse
+from fitchain.pod.parties.owner.asked import MOST_AT_ONCE, AskedAudits, concerns
 from fitchain.pod.parties.owner.examine import DISCLOSED_AGAIN
 from fitchain.pod.ports.agreement import AuditKind, Outcome, Phase, State
 from fitchain.pod.values.audit_mode import AuditMode
+from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import InputRefused, NotFound, Unusable
 from fitchain.pod.values.ids import WHOLE_POOL, AgreementId, AuditRef, PanelId
 from tests.audited_workshop import FEE, AuditedWorkshop, panel_of
@@ -97,6 +101,32 @@ def test_settled_job_is_audited_again_by_a_panel_that_the_policy_names(again: Ag
     assert counted[str(ref.ordinal)] > 0  # of the records that audits of the dataset may open
     second = again.question(again.audited.panel)  # there is a verdict: the same question is another now
     assert second.ordinal == ref.ordinal + 1
+
+
+def test_phases_too_short_to_count_on_take_a_person(again: Again) -> None:
+    home, ref = again.owner.home, again.question(again.audited.panel, drawn=4)
+    agreement, asked = home.agreements.read(again.id), home.agreements.asked_audit(ref)
+    assert concerns(home, agreement, asked) == []
+    short = replace(asked, terms=replace(asked.terms, window=agreement.terms.audit.window - 1))
+    (concern,) = concerns(home, agreement, short)
+    assert concern.endswith(f"less than {agreement.terms.audit.window} s: evidence may come too late")
+
+
+def test_questions_of_strangers_are_looked_at_a_few_at_a_time_and_in_turn() -> None:
+    asked, served = [AuditRef(AgreementId(ZERO), ordinal) for ordinal in range(1, 3 * MOST_AT_ONCE)], set[AuditRef]()
+    head, new = iter(range(100)), [asked, *([[]] * 100)]
+    home: Any = SimpleNamespace(
+        chain=SimpleNamespace(head=lambda: next(head)),
+        journal=SimpleNamespace(happened=lambda ref, kind: kind == "consented" and ref in served),
+        agreements=SimpleNamespace(asking=lambda start, upto: new.pop(0)),
+    )
+    audits = AskedAudits(home, Turns(home), lambda id, text: None)
+    own = {AgreementId(ZERO)}
+    looks = [audits.look(own) for _ in range(3)]
+    assert max(map(len, looks)) == MOST_AT_ONCE
+    assert {ref for look in looks for ref in look} == set(asked)
+    served.add(asked[5])
+    assert audits.look(own)[0] == asked[5]  # who waits for evidence goes before who only asks
 
 
 @pytest.mark.long

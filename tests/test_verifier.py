@@ -6,25 +6,26 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from fitchain.pod.compute.checkpoint import read_leaves, read_state, state_steps
 from fitchain.pod.compute.checkpoint.files import state_path
-from fitchain.pod.jobs.exchange import DELIVERY_FILES, send_folder
+from fitchain.pod.jobs.exchange import DELIVERY_FILES, fetch_key, send_folder
 from fitchain.pod.jobs.worker import Task
 from fitchain.pod.parties.owner.evidence import build_evidence
-from fitchain.pod.parties.verifier import examine
+from fitchain.pod.parties.verifier import Verifier, examine
 from fitchain.pod.ports.agreement import State, audit_id
 from fitchain.pod.ports.sealed import new_identity
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.ports.store.local import LocalStore
 from fitchain.pod.proof.audit.chain_record import read_chain_record
 from fitchain.pod.proof.audit.vote import Outcome, trace_digest
-from fitchain.pod.values.digest import ZERO
+from fitchain.pod.values.digest import ZERO, sha256
 from fitchain.pod.values.errors import EnvironmentRefused
-from fitchain.pod.values.ids import AuditRef
+from fitchain.pod.values.ids import AgreementId, AuditRef
 from tests.attacks import cheats
 from tests.audits import (
     JOB_RECIPIENT,
@@ -271,3 +272,28 @@ def test_an_owner_builds_evidence_that_a_verifier_examines(workshop: Workshop, t
     found = examine(scientist.home.store, cid, mine[0], facts, tmp_path)
     assert (found.outcome, found.problems, facts.audited) == (Outcome.MATCH, (), (0, 5))
     assert not list(owner.home.job_folder(id).glob(".evidence-*"))
+
+
+def test_a_key_is_released_though_nothing_can_be_sealed_to_the_scientist(store: LocalStore) -> None:
+    """Else a scientist that complains and then breaks its recipient burns the seats' fees."""
+    secret, own = new_identity()
+    released: list[Any] = []
+    pod = Verifier.__new__(Verifier)
+    pod.home = cast(
+        Any,
+        SimpleNamespace(
+            read_secret=lambda path: secret,
+            audit_folder=lambda ref: Path(),
+            agreements=SimpleNamespace(read=lambda id: SimpleNamespace(scientist="0x")),
+            registry=SimpleNamespace(pod=lambda account: SimpleNamespace(recipient="age1broken")),
+            keys=SimpleNamespace(recipient=own),
+            store=store,
+            audits=SimpleNamespace(release=None),
+        ),
+    )
+    pod.log = lambda id, text: None
+    pod._send = lambda audit, kind, step, *args, **details: bool(released.extend(args)) or True  # type: ignore[method-assign, func-returns-value]
+    id = AgreementId(sha256(b"job"))
+    pod._release(cast(Any, SimpleNamespace(ref=AuditRef(id), id=id, complained=True)))
+    (key,) = released
+    assert fetch_key(store, id, key, secret) == secret

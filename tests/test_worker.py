@@ -298,6 +298,13 @@ def test_a_rehearsal_trains_two_segments_on_fewer_records(tmp_path: Path) -> Non
     assert (last["event"], last["step"], last["leaves"]) == ("finished", 8, 3)
 
 
+def test_worker_that_takes_longer_than_it_was_given_is_ended(tmp_path: Path) -> None:
+    """A stranger's offer may have segments of a million steps."""
+    folder = job_folder(tmp_path / "job", recipe(steps=2_000_000, segment_steps=1_000_000), mode="rehearse")
+    with pytest.raises(InputRefused, match="took longer than the 1 s that it was given"):
+        run_worker(folder, limit_s=1)
+
+
 # Replaying
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 STOP_S = 15
 GAS_WEI = 10**18
-KEY_WORK = 1 << 12  # scrypt's N: a passphrase of 128 random bits needs no more
+KEY_WORK = 1 << 8  # scrypt's N: a passphrase of 128 random bits needs none
 
 
 @dataclass(frozen=True)

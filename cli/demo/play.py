@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from fitchain.pod.jobs.home import Home
     from fitchain.pod.jobs.job_status import JobStatus
     from fitchain.pod.parties.owner import RegisteredDataset
+    from fitchain.pod.parties.scientist import Delivery
     from fitchain.pod.ports.agreement import AuditTerms
     from fitchain.pod.ports.settings import Settings
 
@@ -190,14 +191,19 @@ def play(
         progress.done(f"collects {format_fit(collected)} FIT: the price, and its bond back")
 
         progress.next("check", "certificate, replay and test, side by side")
-        checked = check(job, owner, scientist, homes.get(STRANGER, scientist), sample.test, run / "result")
-        progress.done(describe_checks(checked))
+        delivered = delivery(scientist, job, run / "result")
+        level = judge(delivered, homes.get(STRANGER, scientist))
+        asking = None
+        if stranger is not None and seating_again is not None:  # not content with that, it asks for more at once
+            seating_again.result()
+            asking = beside.submit(stranger.audit_again, job, delivered.model, delivered.certificate)
+        checked = check(job, owner, scientist, delivered, sample.test)
+        progress.done(describe_checks(checked, level))
 
         again = None
-        if stranger is not None and seating_again is not None:
+        if asking is not None:
             progress.next("stranger", "having the job audited again by verifiers of its own")
-            seating_again.result()
-            again = stranger.audit_again(job, checked.model, checked.certificate)
+            again = asking.result()
             progress.done(again.describe())
 
         caught = None
@@ -220,7 +226,7 @@ def play(
         gas=status.gas,
         price=PRICE,
         accuracy=checked.accuracy,
-        assurance=checked.assurance,
+        assurance=level,
         again=again,
         replayed=audit.replayed(scientist, job) if audited else checked.replayed,
         segments=status.leaf_count - 1,
@@ -229,8 +235,8 @@ def play(
         owner=sides["owner"].home,
         scientist=sides["scientist"].home,
         stranger=run / STRANGER,
-        model=checked.model,
-        certificate=checked.certificate,
+        model=delivered.model,
+        certificate=delivered.certificate,
         setup_s=setup_s,
         train_s=train_s,
         total_s=progress.seconds,
@@ -302,32 +308,40 @@ def registered(homes: Iterable[Home]) -> bool:
     return True
 
 
+def delivery(home: Home, job: AgreementId, folder: Path) -> Delivery:
+    """What the scientist received, copied to where anybody may look at it."""
+    from fitchain.pod.parties import scientist
+
+    return scientist.delivery(home, job).copy_into(folder)
+
+
+def judge(delivered: Delivery, stranger: Home) -> str:
+    """The certificate's level for somebody who trusts nobody."""
+    from fitchain.pod.proof.certificate import verify
+
+    return verify(delivered.model, delivered.certificate, stranger.chain).assurance.label
+
+
 @dataclass(frozen=True)
 class Checked:
-    """What the three checks found; `assurance` is the level for who trusts nobody."""
+    """What test and replay found."""
 
-    model: Path
-    certificate: Path
-    assurance: str
     replayed: int
     accuracy: float
     tested: int
     weights: int
 
 
-def check(job: AgreementId, owner: Home, home: Home, stranger: Home, test: Path, result: Path) -> Checked:
-    """Let a stranger verify the certificate, the scientist test the model, the owner replay
-    segments where no panel judged: side by side."""
+def check(job: AgreementId, owner: Home, home: Home, delivered: Delivery, test: Path) -> Checked:
+    """Let the scientist test the model, and the owner replay segments where no panel judged: side
+    by side."""
     from fitchain.pod.parties import scientist
     from fitchain.pod.parties.owner import replay_job
-    from fitchain.pod.proof.certificate import verify
     from fitchain.pod.values.state import read_safetensors
 
     audited = home.agreements.terms(job).audit.verifiers
     with ThreadPoolExecutor(1) as beside:
         replaying = beside.submit(lambda: () if audited else replay_job(owner, job, REPLAYED_SEGMENTS).verdicts)
-        delivery = scientist.delivery(home, job).copy_into(result)
-        verdict = verify(delivery.model, delivery.certificate, stranger.chain)
         tested = scientist.evaluate(home, job, test)
         replayed = replaying.result()
     for segment in replayed:
@@ -335,11 +349,8 @@ def check(job: AgreementId, owner: Home, home: Home, stranger: Home, test: Path,
             raise ClaimMismatch(
                 f"segment {segment.index} came out differently when it was replayed: {segment.difference}"
             )
-    tensors, _ = read_safetensors(delivery.model)
+    tensors, _ = read_safetensors(delivered.model)
     return Checked(
-        model=delivery.model,
-        certificate=delivery.certificate,
-        assurance=verdict.assurance.label,
         replayed=len(replayed),
         accuracy=tested.metrics["accuracy"],
         tested=tested.records,
@@ -356,10 +367,10 @@ def describe_training(status: JobStatus) -> str:
     return f"trains {status.run.step} steps: {status.run.count} checkpoints, {count} anchors (blocks {anchors}){curve}"
 
 
-def describe_checks(checked: Checked) -> str:
+def describe_checks(checked: Checked, level: str) -> str:
     """The checks in a line."""
     return (
-        f"the certificate holds, {checked.assurance} to who knows nobody; {describe_replays(checked.replayed)}"
+        f"the certificate holds, {level} to who knows nobody; {describe_replays(checked.replayed)}"
         f"{checked.accuracy:.1%} right on {checked.tested} records"
     )
 

@@ -27,6 +27,7 @@ class PanelStatus:
         record: how it came about.
         members: by the places that they hold; of a job those who joined before it was requested.
         unknown: members that this home's trust list does not name in draws from this panel.
+        listed: whether that list has the panel, as it once stood.
         owner, scientist: the parties.
         now: the chain's own time, seconds since 1970.
     """
@@ -37,6 +38,7 @@ class PanelStatus:
     owner: str
     scientist: str
     now: int
+    listed: bool = False
 
     def __str__(self) -> str:
         """The panel in a sentence: name, creator, age, members and their number."""
@@ -59,6 +61,17 @@ class PanelStatus:
     def members_that_are_parties(self) -> tuple[str, ...]:
         """Members that are a party; they are never drawn for this job."""
         return tuple(member for member in self.members if self.party(member))
+
+    @property
+    def joined_later(self) -> str:
+        """That others joined it since this home trusted it, in words; empty where nobody did, or
+        the home never trusted it."""
+        if not (self.listed and self.unknown):
+            return ""
+        return (
+            f"{len(self.unknown)} of {len(self.members)} members joined the panel {self.record.name!r} after this home"
+            f" trusted it (fitchain trust add {self.record.id.short})"
+        )
 
     def concerns(self) -> list[str]:
         """What speaks against being judged by a draw from it, in sentences."""
@@ -100,7 +113,8 @@ def read_panel_status(
     members = tuple(member for member, block in joined if before is None or block < before)
     trusted = trusted_by(home.chain)
     unknown = tuple(member for member in members if not trusted.names(panel, member))
-    return PanelStatus(record, members, unknown, owner, scientist, home.chain.block("latest").timestamp)
+    now = home.chain.block("latest").timestamp
+    return PanelStatus(record, members, unknown, owner, scientist, now, listed=panel in trusted.panels)
 
 
 def panel_of(home: Home, agreement: Agreement) -> PanelStatus | None:

@@ -177,6 +177,11 @@ class Verifiers:
         answers = self.chain.call_many([("Verifiers", "membership", name) for name in names])
         return [Membership(bool(kept["place"]), kept["invited"], kept["joined"], kept["left"]) for kept in answers]
 
+    def standing_in(self, numbers: Sequence[int], account: str) -> set[int]:
+        """In which of several panels, by their numbers, an account holds a place; 0 is the pool."""
+        places = self.chain.call_many([("Verifiers", "membership", (number, account)) for number in numbers])
+        return {number for number, kept in zip(numbers, places, strict=True) if kept["place"]}
+
     def number(self, panel: PanelId) -> int:
         """What contracts call a panel; 0 for the pool.
 

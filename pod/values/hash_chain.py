@@ -15,16 +15,17 @@ from functools import lru_cache
 from fitchain.pod.values.errors import InputRefused
 
 LINK_BYTES = 26
-CHAIN_LINKS = 1 << 16
-"""Audits that the deployment may open before a chain must be renewed."""
+CHAIN_LINKS = 1 << 13
+"""Audits that the deployment may open before a chain must be renewed. A longer one would save no
+transaction: half of what the contract follows at once renews it anyway (`pod/jobs/links.py`)."""
 MARK_EVERY = 256
 
 
 def link_at(secret: bytes, offset: int) -> bytes:
     """A link of a chain.
 
-    Whole chains are computed once a process and secret, in about a second; of each 256 links one is
-    remembered, from which the others follow.
+    Whole chains are computed once a process and secret, in a tenth of a second; of each 256 links
+    one is remembered, from which the others follow.
 
     Args:
         secret: what the pod derives for this chain; its first 26 bytes are the last link.

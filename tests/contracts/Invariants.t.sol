@@ -6,6 +6,7 @@ import {IAudits} from "../../contracts/interfaces/IAudits.sol";
 import {IFitCoin} from "../../contracts/interfaces/IFitCoin.sol";
 import {IVerifiers} from "../../contracts/interfaces/IVerifiers.sol";
 import {State} from "../../contracts/types/Agreement.sol";
+import {Audit} from "../../contracts/types/Audit.sol";
 import {RunRecord} from "../../contracts/types/Run.sol";
 import {Verifier} from "../../contracts/types/Verifier.sol";
 import {Deployment, System} from "./Deployment.sol";
@@ -66,6 +67,29 @@ contract Invariants {
             "Verifiers holds more or less than stakes and fees"
         );
         vm.assertEq(fit.totalSupply() + handler.burned(), SUPPLY, "money appeared or vanished");
+    }
+
+    /// @notice A verifier's stake covers what its seats in use have reserved, and nothing else is reserved.
+    function invariant_whatSeatsReservedIsThereAndNothingElse() public view {
+        Job[] memory jobs = handler.jobs();
+        for (uint256 i = 0; i < handler.VERIFIERS(); i++) {
+            address account = handler.verifiers(i);
+            uint256 reserved;
+            for (uint256 j = 0; j < jobs.length; j++) {
+                if (handler.isHeard(jobs[j])) reserved += reservedBy(account, jobs[j]);
+            }
+            Verifier memory known = system.verifiers.verifier(account);
+            vm.assertEq(known.locked, reserved, "more or less is reserved than by the seats in use");
+            vm.assertLe(known.locked, known.stake, "more is reserved than is there");
+        }
+    }
+
+    function reservedBy(address account, Job memory job) private view returns (uint256 reserved) {
+        Audit memory known = audits.audit(job.id, job.ordinal);
+        address[] memory seated = audits.seated(job.id, job.ordinal);
+        for (uint256 seat = 0; seat < seated.length; seat++) {
+            if (seated[seat] == account && known.joined >> seat & 1 == 1) reserved += known.seatStake;
+        }
     }
 
     /// @notice Each payment happens once: an agreement that is closed, with no audit or question open, has paid out

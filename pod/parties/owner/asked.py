@@ -14,7 +14,7 @@ from collections.abc import Collection
 from fitchain.pod.compute.checkpoint import state_steps
 from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs.home import Home, sweep
-from fitchain.pod.jobs.panel_status import read_panel_status
+from fitchain.pod.jobs.panel_status import PanelStatus, read_panel_status
 from fitchain.pod.jobs.retry import Log, log_about
 from fitchain.pod.jobs.turns import Turns, describe_verdict
 from fitchain.pod.parties.owner.answer import EVIDENCE_FILES, EVIDENCE_LEFT, answer_audit
@@ -39,6 +39,12 @@ CONSENT, REFUSE = "consent", "refuse"
 """What a person says of another audit; kept as the decision on it."""
 ANSWERED = ("unanswered", "wiped")
 """Lines of an audit's history after which nothing is left to do."""
+MOST_AT_ONCE = 8
+"""Questions that are looked at in one block besides those that were consented to: anybody can ask
+any number of them, and has the fees back."""
+LEAST_WINDOW_S = 3600
+"""Shorter phases take a person's yes where the job has none of its own: evidence that comes two
+windows late is a Withheld for ever."""
 
 
 def consent(home: Home, ref: AuditRef) -> None:
@@ -82,7 +88,8 @@ class AskedAudits:
             own: this owner's agreements.
 
         Returns:
-            the audits in which something is left to do; nothing before there is a new block.
+            the audits in which something is left to do, of those that nobody answered a few at a
+            time, in turn; nothing before there is a new block.
         """
         head, journal = self.home.chain.head(), self.home.journal
         if self._next_block is not None and head < self._next_block:
@@ -91,7 +98,11 @@ class AskedAudits:
             if ref.agreement in own and not any(journal.happened(ref, kind) for kind in ANSWERED):
                 self._open[ref] = None
         self._next_block = head + 1
-        return list(self._open)
+        served = [ref for ref in self._open if journal.happened(ref, "consented")]
+        asked = [ref for ref in self._open if ref not in served][:MOST_AT_ONCE]
+        for ref in asked:
+            self._open[ref] = self._open.pop(ref)  # the others first, the next time
+        return served + asked
 
     def act(self, ref: AuditRef) -> None:
         """Take an audit that was asked for to its next step.
@@ -133,11 +144,12 @@ class AskedAudits:
         agreement = home.agreements.read(ref.agreement)
         reasons = [] if said == CONSENT else concerns(home, agreement, asked)
         if reasons:
-            panel = read_panel_status(home, asked.terms.panel, agreement.terms.owner, agreement.scientist)
-            body = {"asker": asked.asker, "panel": str(panel or "the whole pool"), "why": reasons}
+            panel = str(_panel_of(home, agreement, asked) or "the whole pool")
+            body = {"asker": asked.asker, "panel": panel, "why": reasons}
             if home.journal.record(ref, "consent_needed", once="", **body):
-                command = f"fitchain job consent {ref.agreement.short}"
-                self._say(ref, f"is asked for by {asked.asker} ({'; '.join(reasons)}): {command}")
+                command = f"fitchain job consent {ref.agreement.short} --audit {ref.ordinal}"
+                text = f"is asked for by {asked.asker}, of {panel} ({'; '.join(reasons)}): {command}"
+                self._say(ref, text)
             return
         if reason := unservable(home, agreement, asked):
             self._unservable[ref] = said
@@ -163,8 +175,9 @@ class AskedAudits:
 
 
 def concerns(home: Home, agreement: Agreement, asked: AskedAudit) -> list[str]:
-    """What speaks against consenting unasked: a panel that the policy does not name, a mode that
-    shows more than it admits, more opened records than its cap.
+    """What speaks against consenting unasked: a panel that the policy does not name, or that others
+    joined since this home trusted it, a mode that shows more than the policy admits, more opened
+    records than its cap, phases too short to count on.
 
     Raises:
         NotFound: the dataset was not registered from this home, or the recipe is gone.
@@ -173,11 +186,16 @@ def concerns(home: Home, agreement: Agreement, asked: AskedAudit) -> list[str]:
     terms, policy, reasons = asked.terms, dataset_of(home, agreement)[1].policy, list[str]()
     if not policy.accepts_panel(terms.panel):
         reasons.append("its verifiers are drawn from whom the policy does not name")
+    elif policy.panels is not None and (panel := _panel_of(home, agreement, asked)) and panel.joined_later:
+        reasons.append(panel.joined_later)
     if terms.mode.discloses_more_than(policy.disclosure_mode):
         reasons.append(f"its mode {terms.mode} shows more than the policy's {policy.disclosure_mode}")
     total = opened_before(home, agreement.terms.dataset, asked.ref) + _records(home, asked)
     if terms.mode is not AuditMode.ON_SITE and _beyond(policy, total):
         reasons.append(f"it would bring the opened records to {total}, and the policy's cap is {policy.disclosure_cap}")
+    least_s = agreement.terms.audit.window if agreement.terms.audit.seats else LEAST_WINDOW_S
+    if terms.window < least_s:
+        reasons.append(f"its phases take {terms.window} s, less than {least_s} s: evidence may come too late")
     return reasons
 
 
@@ -213,6 +231,12 @@ def _records(home: Home, asked: AskedAudit) -> int:
         return opened_records(asked.terms, read_offer(home.job_folder(asked.ref.agreement))[0])
     except FileNotFoundError as error:
         raise NotFound(f"there is no file {error.filename}") from None
+
+
+def _panel_of(home: Home, agreement: Agreement, asked: AskedAudit) -> PanelStatus | None:
+    """The panel of another audit as it stood when that was asked for; None for the whole pool."""
+    parties = agreement.terms.owner, agreement.scientist
+    return read_panel_status(home, asked.terms.panel, *parties, asked.requested_block)
 
 
 def _beyond(policy: Policy, total: int) -> bool:

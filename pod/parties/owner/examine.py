@@ -85,7 +85,8 @@ def check_chain(home: Home, agreement: Agreement, policy: Policy) -> list[str]:
     """Check what the chain alone says of a request, before anything of a stranger's is fetched.
 
     Returns:
-        concerns: a bond beyond price and fees, a panel that the policy does not name.
+        concerns: a bond beyond price and fees, a panel that the policy does not name, or that others
+            joined since this home trusted it.
 
     Raises:
         InputRefused: the policy does not admit it.
@@ -100,6 +101,8 @@ def check_chain(home: Home, agreement: Agreement, policy: Policy) -> list[str]:
         drawn_from = panel_of(home, agreement) or "the whole pool of verifiers"
         what = "an audit" if audit.verifiers else "a dispute"
         reasons.append(f"{what} draws from whom the policy does not name: {drawn_from}")
+    elif policy.panels is not None and (panel := panel_of(home, agreement)) and panel.joined_later:
+        reasons.append(panel.joined_later)
     return reasons
 
 

@@ -41,7 +41,7 @@ from fitchain.pod.parties.owner.run import (
     record_end,
 )
 from fitchain.pod.ports.agreement import Agreement, Outcome, Phase, State, commit_key
-from fitchain.pod.ports.chain import Event
+from fitchain.pod.ports.chain.base import FINAL_BLOCKS
 from fitchain.pod.ports.registry import Role
 from fitchain.pod.ports.sealed import check_recipient
 from fitchain.pod.ports.store import Cid
@@ -64,9 +64,6 @@ NOT_NOW = (ChainUnusable, StoreUnusable, NotFound)
 KEEP_S = 30 * 86_400
 """How long the sealed objects of an ended job stay for a scientist who has not said that it has
 them."""
-FINAL_BLOCKS = 16
-"""How many blocks must lie on the end of a job before anything is deleted: a reorganisation of the
-chain could undo it, and keys and states would be wanted again."""
 UNTOLD = "the dataset cannot be served now"
 """What the scientist is told of a reason that speaks of the owner's records."""
 
@@ -138,7 +135,7 @@ class Owner:
         """Follow the chain until `stop` is set.
 
         Requests are examined, accepted ones begun and audits answered beside a training; jobs train
-        one after the other.
+        one after the other. What strangers ask for again waits for no agreed audit, and none for it.
 
         Args:
             stop: ends it.
@@ -155,6 +152,7 @@ class Owner:
             ThreadPoolExecutor(1, "begin") as beginning,
             ThreadPoolExecutor(1, "train") as training,
             ThreadPoolExecutor(1, "audit") as auditing,
+            ThreadPoolExecutor(1, "asked") as asked,
         ):
             self.home.chain.catch_up()
             self.home.register_or_update(Role.OWNER)
@@ -163,11 +161,12 @@ class Owner:
             ready()
             while not stop.is_set():
                 if self._retry.due(NO_AGREEMENT):
-                    self._retry.attempt(NO_AGREEMENT, partial(self._look, pools))
+                    self._retry.attempt(NO_AGREEMENT, partial(self._look, pools, asked))
                 stop.wait(self.look_s)
 
-    def _look(self, pools: dict[State, ThreadPoolExecutor]) -> None:
-        """Give every agreement that has not ended to whoever takes it on."""
+    def _look(self, pools: dict[State, ThreadPoolExecutor], asked: ThreadPoolExecutor) -> None:
+        """Give every agreement that has not ended, and every audit that others ask for, to whoever
+        takes it on."""
         calls = self.home.agreements
         own = calls.list(owner=self.home.keys.address)
         open_ids = [id for id in own if id not in self._over and self._free(id)]
@@ -182,7 +181,7 @@ class Owner:
                 act()
         for ref in [ref for ref in self._asked.look(set(own)) if self._free(ref)]:
             answer = partial(self._attempt, ref, partial(self._asked.act, ref))
-            self._busy[ref] = pools[State.AUDITING].submit(answer)
+            self._busy[ref] = asked.submit(answer)
 
     def _free(self, subject: Subject) -> bool:
         """Whether nobody is at work for a job or an audit, and nothing puts it off."""
@@ -301,12 +300,8 @@ class Owner:
             self.log(id, verdict)
         if home.journal.record(id, agreement.state.name.lower(), once=""):
             self.log(id, agreement.state.name.lower())
-        if home.chain.block("latest").number >= self._end_of(id).block + self.final_blocks:
+        if home.chain.block("latest").number >= home.agreements.newest_event(id).block + self.final_blocks:
             self._clear(agreement)
-
-    def _end_of(self, id: AgreementId) -> Event:
-        """The event with which a job, its audit and its release were over."""
-        return [event for event in self.home.agreements.events(id) if not event.args.get("ordinal")][-1]
 
     def _clear(self, agreement: Agreement) -> None:
         """Clear away what an ended agreement needs no more: the records' copy and the job's
@@ -327,7 +322,7 @@ class Owner:
     def _needed_until(self, agreement: Agreement) -> int:
         """Up to when, in seconds since 1970, the scientist may still fetch what was sealed to it:
         it said that it has it, or did not."""
-        last, dispute_deadline = self._end_of(agreement.id), agreement.dispute_deadline
+        last, dispute_deadline = self.home.agreements.newest_event(agreement.id), agreement.dispute_deadline
         accepted = last.name == "Settled" and agreement.state is State.SETTLED and last.timestamp <= dispute_deadline
         return last.timestamp + (0 if accepted or self._release_accepted(agreement) else KEEP_S)
 
@@ -335,7 +330,7 @@ class Owner:
         """Whether the scientist accepted what was released after an audit, which ends the release
         window before its time."""
         audit = self.home.audits.read(AuditRef(agreement.id))
-        last = self._end_of(agreement.id)
+        last = self.home.agreements.newest_event(agreement.id)
         return audit.verdict is Outcome.MATCH and not audit.complained and last.timestamp <= audit.deadline
 
     def _release_objects(self, id: AgreementId) -> None:

@@ -21,6 +21,7 @@ from fitchain.pod.parties.scientist.audit import follow_audit
 from fitchain.pod.parties.scientist.complaint import complain, may_answer, why_unopened
 from fitchain.pod.parties.scientist.receive import ENDED
 from fitchain.pod.ports.agreement import Agreement, Anchor, State
+from fitchain.pod.ports.chain.base import FINAL_BLOCKS
 from fitchain.pod.ports.registry import Role
 from fitchain.pod.values.digest import tree_root
 from fitchain.pod.values.errors import ClaimMismatch, DeliveryUnopened, FitchainError
@@ -40,8 +41,10 @@ class Scientist:
         look_s: seconds between two looks at the chain.
         retry_s: seconds until something that failed is tried again.
         turn_s: see `Turns`.
+        final_blocks: how many blocks must lie on the end of a job before it is followed no more.
     """
 
+    # Many parameters: whose pod it is, and what each person may want otherwise.
     def __init__(
         self,
         home: Home,
@@ -50,11 +53,13 @@ class Scientist:
         look_s: float = LOOK_S,
         retry_s: float = RETRY_S,
         turn_s: float = TURN_S,
+        final_blocks: int = FINAL_BLOCKS,
     ) -> None:
         self._turns = Turns(home, turn_s)
         self.home, self.auto_accept, self.log, self.look_s = home, auto_accept, log, look_s
         self._retry = RetryPolicy(home, log, retry_s)
         self._over: set[AgreementId] = set()
+        self.final_blocks = final_blocks
 
     def run(self, stop: threading.Event, ready: Callable[[], None] = lambda: None) -> None:
         """Follow the chain until `stop` is set.
@@ -88,6 +93,11 @@ class Scientist:
         if ended and heard:
             if verdict := describe_verdict(self.home, self.home.audits.read(AuditRef(id))):
                 self.log(id, verdict)
+            self._let_go(id)
+
+    def _let_go(self, id: AgreementId) -> None:
+        """Follow an ended job no more, once no reorganisation of the chain can undo its end."""
+        if self.home.chain.block("latest").number >= self.home.agreements.newest_event(id).block + self.final_blocks:
             self.home.release_objects(id)
             self._over.add(id)
 

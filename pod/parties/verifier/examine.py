@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fitchain.pod.compute import environment
-from fitchain.pod.jobs.exchange import DELIVERY_FILES, fetch_folder
+from fitchain.pod.jobs.exchange import DELIVERY_FILES, FOLDER_LIMIT_BYTES, fetch_folder
 from fitchain.pod.jobs.worker import Audited, Event, audit
 from fitchain.pod.ports.store import Cid, Store
 from fitchain.pod.proof.audit.chain_record import ChainRecord
@@ -72,6 +72,7 @@ def examine(
     chain_record: ChainRecord,
     folder: Path,
     on_event: Callable[[Event], None] | None = None,
+    limit_s: float | None = None,
 ) -> Examination:
     """Examine the evidence of an audit.
 
@@ -83,6 +84,8 @@ def examine(
         folder: for the opened evidence and delivery; made when absent. They are the owner's
             secrets: the caller wipes them.
         on_event: told the worker's events.
+        limit_s: seconds after which evidence, or a delivery, that has not come whole counts as
+            withheld; None waits as long as something comes.
 
     Raises:
         EnvironmentRefused: this host does not reproduce the recipe's class, so it has no vote but
@@ -91,9 +94,9 @@ def examine(
         Unusable: this host cannot replay the job (memory, disk): likewise.
     """
     try:
-        evidence = _fetch_evidence(store, cid, identity, chain_record, folder / EVIDENCE)
+        evidence = _fetch_evidence(store, cid, identity, chain_record, folder / EVIDENCE, limit_s)
         if chain_record.opens_delivery:
-            _fetch_delivery(store, evidence, chain_record, folder / DELIVERY)
+            _fetch_delivery(store, evidence, chain_record, folder / DELIVERY, limit_s)
         checked = _check(evidence, chain_record)
         audited = _replay(evidence, chain_record, checked.replayable, on_event)
     except _Withheld as gone:
@@ -120,27 +123,40 @@ def _differences(audited: tuple[Audited, ...], problems: tuple[Problem, ...]) ->
     return [Problem(each.index, each.difference) for each in audited if not each.equal and each.index not in named]
 
 
-def _fetch_evidence(store: Store, cid: Cid, identity: str, chain_record: ChainRecord, folder: Path) -> Evidence:
+def _fetch_evidence(
+    store: Store, cid: Cid, identity: str, chain_record: ChainRecord, folder: Path, limit_s: float | None
+) -> Evidence:
     """Fetch, open and read the evidence; nothing of it is checked yet."""
-    _fetch(store, cid, folder, files_of(chain_record.audited), identity, FOLDER_BYTES)
+    _fetch(store, cid, folder, files_of(chain_record.audited), identity, limit_s, FOLDER_BYTES)
     try:
         return Evidence.read(folder)
     except (InputRefused, NotFound) as error:
         raise _Withheld(f"the evidence cannot be read: {error.message}", lasting=True) from None
 
 
-def _fetch_delivery(store: Store, evidence: Evidence, chain_record: ChainRecord, folder: Path) -> None:
+def _fetch_delivery(
+    store: Store, evidence: Evidence, chain_record: ChainRecord, folder: Path, limit_s: float | None
+) -> None:
     """Fetch the delivery and open it with the job's identity."""
     if chain_record.delivery is None:
         raise _Withheld("the chain names no delivery that can be fetched", lasting=True)
     if evidence.identity is None:
         raise _Withheld("the evidence has no identity that opens the delivery", lasting=True)
-    _fetch(store, chain_record.delivery, folder, DELIVERY_FILES, evidence.identity)
+    _fetch(store, chain_record.delivery, folder, DELIVERY_FILES, evidence.identity, limit_s)
 
 
-def _fetch(store: Store, cid: Cid, folder: Path, names: tuple[str, ...], identity: str, *limit: int) -> None:
+# Many parameters: those of `fetch_folder`, but that its two limits on a stranger stand in a row.
+def _fetch(
+    store: Store,
+    cid: Cid,
+    folder: Path,
+    names: tuple[str, ...],
+    identity: str,
+    limit_s: float | None,
+    limit_bytes: int = FOLDER_LIMIT_BYTES,
+) -> None:
     try:
-        fetch_folder(store, cid, folder, names, identity, *limit)
+        fetch_folder(store, cid, folder, names, identity, limit_bytes, limit_s)
     except StoreUnreachable:
         raise
     except (AccessRefused, DigestMismatch, InputRefused) as error:

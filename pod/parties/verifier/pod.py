@@ -5,6 +5,8 @@ The chain says where an audit stands, the journal what this pod votes, the audit
 evidence was sealed; so the pod keeps nothing in memory that matters, and killing it at any moment
 costs no more than the step it was in.
 
+    Awaiting     of a panel, or the pool, in which it stands: draw once the asker has let its turn
+                 pass, so that nobody gives a jury up that it does not like by drawing none
     Joining      take the seat with an identity made for this audit and the link of its opening, or
                  decline at once what its policy, its stake or its host does not serve
     Committing   examine the evidence, write the vote down, commit to it
@@ -36,6 +38,7 @@ from fitchain.pod.parties.verifier.consent import ConsentPolicy, refusal, replay
 from fitchain.pod.parties.verifier.examine import EVIDENCE, Examination, examine
 from fitchain.pod.ports.agreement import Audit, Outcome, Phase, Seat, audit_id
 from fitchain.pod.ports.chain import Receipt
+from fitchain.pod.ports.chain.base import FINAL_BLOCKS
 from fitchain.pod.ports.registry import Role
 from fitchain.pod.ports.sealed import check_recipient, recipient_of
 from fitchain.pod.ports.verifiers import Verifier as Account
@@ -43,7 +46,14 @@ from fitchain.pod.proof.audit.chain_record import read_chain_record
 from fitchain.pod.proof.audit.evidence import Evidence
 from fitchain.pod.proof.audit.vote import commitment
 from fitchain.pod.values.digest import ZERO, Digest
-from fitchain.pod.values.errors import ChainUnusable, EnvironmentRefused, FitchainError, NotFound, StoreUnusable
+from fitchain.pod.values.errors import (
+    ChainUnusable,
+    EnvironmentRefused,
+    FitchainError,
+    InputRefused,
+    NotFound,
+    StoreUnusable,
+)
 from fitchain.pod.values.ids import NO_AGREEMENT, AuditRef
 
 LOOK_S = 0.2
@@ -52,9 +62,9 @@ SEAT, JOB = "seat.age", "job.age"
 WAIT_SHARE = 0.75
 """How much of the time to join or to vote is waited for a store that lacks something or does not
 answer."""
-FINAL_BLOCKS = 16
-"""How many blocks must lie on the end of an audit before anything is deleted: a reorganisation of
-the chain could undo it, and the identities would be wanted again."""
+MEMBER_RANK, MEMBER_TURNS = FIRST_SEAT_RANK + 1, 8
+"""After owner and asker, those who could be drawn draw; by their addresses, so that few send the
+same."""
 BACK_AGAIN_S = 3600.0
 """A pod that runs says so often that it is there, where the chain holds it to be away."""
 
@@ -104,6 +114,7 @@ class Verifier:
         self._stop = threading.Event()
         self._busy: dict[AuditRef, Future[None]] = {}
         self._mine: dict[AuditRef, None] = {}
+        self._undrawn: dict[AuditRef, None] = {}
         self._unvoted_steps: dict[AuditRef, int] = {}
         self._drawn: dict[AuditRef, str] = {}
         self._ended_in: dict[AuditRef, int] = {}
@@ -136,6 +147,7 @@ class Verifier:
     def _look(self, examining: ThreadPoolExecutor) -> None:
         """Take on every audit in which this account was drawn and that is not over."""
         new_block = self._find()
+        self._draw_for_others()
         audits = self.home.audits.read_many(list(self._mine))
         self._unvoted_steps = dict(self._unvoted(audits))
         for audit in audits:
@@ -157,8 +169,32 @@ class Verifier:
         for ref in self.home.audits.drawn_for(self.home.keys.address, self._next_block, head):
             if ref not in self._mine and not self.home.journal.happened(ref, "wiped"):
                 self._mine[ref] = None
+        for ref in self._awaited(self._next_block, head):
+            self._undrawn[ref] = None
         self._next_block = head + 1
         return True
+
+    def _awaited(self, from_block: int | None, to_block: int) -> list[AuditRef]:
+        """Audits opened in a range of blocks that may still be drawn for, from a panel, or the
+        pool, in which this account stands."""
+        home = self.home
+        opened = home.audits.opened_in(from_block, to_block, home.chain.block("latest").timestamp)
+        panels = dict(zip(opened, home.audits.panel_numbers(opened), strict=True))
+        own = home.verifiers.standing_in(sorted(set(panels.values())), home.keys.address)
+        return [ref for ref in opened if panels[ref] in own]
+
+    def _draw_for_others(self) -> None:
+        """Draw for audits whose asker has let its turn pass, when it is this member's turn."""
+        rank = MEMBER_RANK + int(self.home.keys.address[-2:], 16) % MEMBER_TURNS
+        for audit in self.home.audits.read_many(list(self._undrawn)):
+            if audit.phase is not Phase.AWAITING:
+                del self._undrawn[audit.ref]
+            elif self._free(audit.ref):
+                self._attempt(audit.ref, partial(self._draw_for, audit, rank))
+
+    def _draw_for(self, audit: Audit, rank: int) -> None:
+        if self._turns.bring_on(audit, rank):
+            self._say(audit, "drew its verifiers, since whoever asked did not")
 
     def _unvoted(self, audits: list[Audit]) -> list[tuple[AuditRef, int]]:
         """The audits that this pod has joined and not voted in, each with the steps of its
@@ -280,7 +316,12 @@ class Verifier:
         """Hand the job's identity to the scientist."""
         secret = self.home.read_secret(self._folder(audit) / JOB)
         scientist = self.home.agreements.read(audit.id).scientist
-        recipient = check_recipient(self.home.registry.pod(scientist).recipient)
+        try:
+            recipient = check_recipient(self.home.registry.pod(scientist).recipient)
+        except InputRefused:
+            # Nothing can be sealed to what it made of its recipient since; who did not release goes
+            # unpaid, so a release is due all the same.
+            recipient = self.home.keys.recipient
         key = send_key(self.home.store, audit.id, secret, recipient)
         why = "since the scientist complained" if audit.complained else "in its owner's stead"
         if self._send(audit, "released", self.home.audits.release, key, key=str(key)):
@@ -358,7 +399,11 @@ class Verifier:
         secret = home.read_secret(folder / SEAT)
         sweep(folder)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".audit-") as scratch:
-            examination = self.examiner(home.store, submission.evidence, secret, chain_record, Path(scratch))
+            # What drips until the vote is due would keep this seat, and every other that waits behind
+            # it, from voting at all.
+            left_s = max(_late_from(audit) - home.chain.block("latest").timestamp, 0)
+            given = (home.store, submission.evidence, secret, chain_record, Path(scratch))
+            examination = self.examiner(*given, None, left_s)
             if not examination.lasting and not self._is_late(audit):
                 why = "; ".join(str(problem) for problem in examination.problems)
                 raise StoreUnusable(f"the evidence of {audit.ref} cannot be seen yet: {why}", "it is looked for again")
@@ -392,5 +437,10 @@ class Verifier:
         return self.home.audit_folder(audit.ref)
 
 
+def _late_from(audit: Audit) -> float:
+    """From when on nothing is waited for any more, in seconds since 1970."""
+    return audit.deadline - (1 - WAIT_SHARE) * audit.window
+
+
 def _is_late(audit: Audit, now: int) -> bool:
-    return now > audit.deadline - (1 - WAIT_SHARE) * audit.window
+    return now > _late_from(audit)

@@ -305,6 +305,23 @@ class Audits:
         """The draws of an audit, oldest first."""
         return [_draw(event) for event in self.events(ref) if event.name == "Drawn"]
 
+    def opened_in(self, from_block: int | None, to_block: int, now: int) -> list[AuditRef]:
+        """Audits opened in a range of blocks whose wait is not over at a time, oldest first.
+
+        Args:
+            from_block, to_block: the range; None begins with the deployment.
+            now: seconds since 1970.
+        """
+        events = self.chain.events("Audits", "AuditOpened", from_block, to_block)
+        return [
+            AuditRef(event.args["id"], event.args["ordinal"]) for event in events if event.args["waitDeadline"] >= now
+        ]
+
+    def panel_numbers(self, refs: Sequence[AuditRef]) -> list[int]:
+        """From which panel each of several audits draws, by its number; 0 is the pool."""
+        juries = self.chain.call_many([("Agreements", "jury", _name(ref)) for ref in refs])
+        return [jury["panel"] for jury in juries]
+
     def drawn_for(self, account: str, from_block: int | None = None, to_block: int | None = None) -> list[AuditRef]:
         """Audits for which an account was drawn, oldest first."""
         events = self.chain.events("Audits", "Drawn", from_block, to_block)

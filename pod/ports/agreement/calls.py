@@ -331,6 +331,11 @@ class Agreements:
             from_block = self._requests[id].block
         return self.chain.events_of(CONTRACTS, id, from_block, to_block)
 
+    def newest_event(self, id: AgreementId) -> Event:
+        """The newest event of an agreement and of its own audit: of an ended one that with which it
+        was over. Audits that were asked for again do not count."""
+        return [event for event in self.events(id) if not event.args.get("ordinal")][-1]
+
     def run_record(self, id: AgreementId) -> RunRecord:
         """What the chain keeps of its training, anchors included. Raises as `read`."""
         return self.run_of(id, self.chain.events_of(["ProofOfTrain"], id, self._requested(id).block))

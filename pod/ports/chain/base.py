@@ -19,6 +19,9 @@ DIRECTORY = "Directory"
 """The contract that told the others of one another when they were created; it plays no part
 afterwards."""
 DEPLOYMENT_VERSION = "fitchain/deployment/v2"
+FINAL_BLOCKS = 16
+"""How many blocks must lie on an event before anything is deleted because of it: a reorganisation
+of the chain could undo it, and keys and states would be wanted again."""
 DECIMALS = 18
 FIT: int = 10**DECIMALS
 """One FIT in base units."""

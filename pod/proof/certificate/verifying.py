@@ -21,7 +21,7 @@ from fitchain.pod.ports.settings import Settings, load
 from fitchain.pod.ports.trust import look_at_panels, trusted_reading
 from fitchain.pod.proof.certificate import assurance as assuring
 from fitchain.pod.proof.certificate import claims
-from fitchain.pod.proof.certificate.envelope import unseal
+from fitchain.pod.proof.certificate.envelope import CERTIFICATE_BYTES, unseal
 from fitchain.pod.proof.certificate.jury import Jury, juries_reading
 from fitchain.pod.proof.certificate.statement import Statement
 from fitchain.pod.proof.certificate.timing import Milestone, timing_of
@@ -103,7 +103,8 @@ def verify(
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            return file.read(CERTIFICATE_BYTES + 1)  # what is longer is refused by its length
     except OSError as error:
         raise NotFound(f"the certificate {path} cannot be read: {error.strerror}") from None
 
