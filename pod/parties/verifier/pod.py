@@ -153,8 +153,9 @@ class Verifier:
         for audit in audits:
             if not self._free(audit.ref):
                 continue
-            act = partial(self._attempt, audit.ref, partial(self._act, audit.ref))
-            if audit.phase is Phase.COMMITTING:
+            examines = audit.phase is Phase.COMMITTING
+            act = partial(self._attempt, audit.ref, partial(self._act, audit.ref, examines))
+            if examines:
                 self._busy[audit.ref] = examining.submit(act)
             else:
                 act()
@@ -231,8 +232,14 @@ class Verifier:
             self._retry.attempt(ref, act)
 
     # As many branches as an audit has phases in which a seat acts.
-    def _act(self, ref: AuditRef) -> None:
-        """Take the seat to its next step; the audit is read again, since this may have waited."""
+    def _act(self, ref: AuditRef, examines: bool) -> None:
+        """Take the seat to its next step; the audit is read again, since this may have waited.
+
+        Args:
+            ref: the audit.
+            examines: whether this may take as long as a replay; else an audit whose evidence has
+                come since it was looked at waits for the next look.
+        """
         self.home.chain.catch_up()  # else what was sent and is not mined yet would be sent again
         audit, now = self.home.audits.read(ref), self.home.chain.block("latest").timestamp
         seat = audit.seat_of(self.home.keys.address)
@@ -247,7 +254,7 @@ class Verifier:
         match audit.phase:
             case Phase.JOINING if not seat.joined:
                 self._consider(audit, seat, now)
-            case Phase.COMMITTING if seat.joined and not seat.committed:
+            case Phase.COMMITTING if examines and seat.joined and not seat.committed:
                 self._commit(audit, seat)
             case Phase.REVEALING if seat.committed and not seat.revealed:
                 self._reveal(audit, seat)
