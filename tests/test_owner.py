@@ -4,6 +4,7 @@ refusals and missed deadlines."""
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -427,17 +428,27 @@ def test_what_was_trained_under_another_seed_is_set_aside(done: Done, tmp_path: 
     assert (tmp_path / "recipe.json").exists()
 
 
-def test_accepted_job_begins_while_another_request_is_rehearsed(asked: Workshop, workshop: Workshop) -> None:
+def test_accepted_job_begins_while_another_request_is_fetched(asked: Workshop) -> None:
+    """The other request's offer comes out of a pipe, at which its examination waits as long as
+    nobody writes."""
     owner = asked.owner
-    slow = RECIPE | {"steps": 16_000, "segment_steps": 4_000}
     with owner_runs(owner):
         id = asked.request()
         asked.until(owner.has(id, "approval_needed"))
-        rehearsed = workshop.request(recipe_overrides=slow, bond=2 * PRICE)
-        workshop.until(owner.has(rehearsed, "checking"))
+    slow = asked.request()
+    (block,) = owner.store_folder.rglob(str(owner.home.agreements.offer(slow)))
+    kept = block.rename(block.with_suffix(".kept"))
+    os.mkfifo(block)
+    with owner_runs(owner):
+        asked.until(owner.has(slow, "checking"))
         owner.home.agreements.accept(id, commit_key(order_nonce(owner.home, id)))
         asked.until(owner.has(id, "begun"))
-        assert not owner.home.journal.happened(rehearsed, "checked")
+        with block.open("wb") as writer:
+            assert not owner.home.journal.happened(slow, "checked")
+            content = kept.read_bytes()
+            kept.replace(block)
+            writer.write(content)
+        asked.until(owner.has(slow, "approval_needed"))
 
 
 def test_job_that_waited_for_its_turn_too_long_is_not_trained(asked: Workshop, pass_time: PassTime) -> None:
