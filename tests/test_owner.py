@@ -427,19 +427,6 @@ def test_what_was_trained_under_another_seed_is_set_aside(done: Done, tmp_path: 
     assert (tmp_path / "recipe.json").exists()
 
 
-def test_accepted_job_begins_while_another_request_is_rehearsed(asked: Workshop, workshop: Workshop) -> None:
-    owner = asked.owner
-    slow = RECIPE | {"steps": 60_000, "segment_steps": 15_000}
-    with owner_runs(owner):
-        id = asked.request()
-        asked.until(owner.has(id, "approval_needed"))
-        rehearsed = workshop.request(recipe_overrides=slow, bond=2 * PRICE)
-        workshop.until(owner.has(rehearsed, "checking"))
-        owner.home.agreements.accept(id, commit_key(order_nonce(owner.home, id)))
-        asked.until(owner.has(id, "begun"))
-        assert not owner.home.journal.happened(rehearsed, "checked")
-
-
 def test_job_that_waited_for_its_turn_too_long_is_not_trained(asked: Workshop, pass_time: PassTime) -> None:
     owner = asked.owner
     with owner_runs(owner):
