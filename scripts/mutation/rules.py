@@ -399,10 +399,17 @@ RULES = (
         "PhasesTest",
     ),
     Rule(
-        "redraws without end",
+        "redraws of who reveals nothing without end",
         "Audits.sol",
         "bool mayRedraw = ruling.absent != 0 && known.redraws < REDRAW_LIMIT;",
         "bool mayRedraw = ruling.absent != 0;",
+        "PhasesTest",
+    ),
+    Rule(
+        "redraws without end",
+        "types/Audit.sol",
+        "uint8 constant REDRAW_LIMIT = 2;",
+        "uint8 constant REDRAW_LIMIT = 200;",
         "PhasesTest",
     ),
     Rule(

@@ -567,6 +567,24 @@ contract PhasesTest is AuditFixture {
         assertAllPaid();
     }
 
+    /// @dev Also where all commit and one of them keeps its vote to itself.
+    function test_redraw_ofWhoRevealsNothingHappensTwiceAtMost() public {
+        AgreementId id = evident(3);
+        for (uint256 round = 0; round < 3; round++) {
+            commitAll(id, [Outcome.Match, Outcome.Mismatch, Outcome.Match]);
+            reveal(id, 0, Outcome.Match);
+            reveal(id, 1, Outcome.Mismatch);
+            advanceLate(id);
+            if (round == 2) break;
+            assertPhase(id, Phase.Joining);
+            join(id, 2);
+            submit(id);
+        }
+
+        assertVerdict(id, Outcome.Inconclusive);
+        assertAllPaid();
+    }
+
     /// @dev What is audited does not change with who judges.
     function test_redraw_leavesTheSegments() public {
         AgreementId id = evident(3);
