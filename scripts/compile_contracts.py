@@ -17,6 +17,7 @@ import os
 import re
 import sys
 import tomllib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,17 @@ SOLC = ROOT / "scripts" / "solc"
 CONTRACTS = ("FitCoin", "Directory", "Registry", "Verifiers", "Agreements", "ProofOfTrain", "Audits")
 STANDARD_INPUT = ARTIFACTS / "standard-input.json"
 LIBRARIES = {"@openzeppelin/": ROOT / "node_modules" / "@openzeppelin"}
+UNCHANGED: Mapping[str, str] = {}
 
 IMPORT = re.compile(r"^import\s[^;]*?\"([^\"]+)\";", re.MULTILINE | re.DOTALL)
 
 
-def artifacts() -> dict[str, str]:
-    """Compile and describe every contract.
+def artifacts(names: Sequence[str] = CONTRACTS, changed: Mapping[str, str] = UNCHANGED) -> dict[str, str]:
+    """Compile and describe contracts.
+
+    Args:
+        names: which of them.
+        changed: by source name the text that is compiled in the place of the file's.
 
     Returns:
         for each contract the text of its artifact.
@@ -45,9 +51,9 @@ def artifacts() -> dict[str, str]:
         solcx.exceptions.SolcError: the sources do not compile.
     """
     settings = compiler_settings()
-    answer = compiled(standard_input())
+    answer = compiled(standard_input(names, changed))
     output, version = answer["contracts"], str(solcx.wrapper.get_version_str_from_solc_binary(SOLC))
-    names = _variable_names(answer["sources"])
+    variables = _variable_names(answer["sources"])
     return {
         name: _encode(
             {
@@ -55,15 +61,21 @@ def artifacts() -> dict[str, str]:
                 "source": _source(name),
                 "compiler": version,
                 "settings": settings,
-                "sources_sha256": _digests(_closure(_source(name))),
+                "sources_sha256": _digests(_closure(_source(name), changed=changed)),
                 "abi": output[_source(name)][name]["abi"],
                 "bytecode": "0x" + output[_source(name)][name]["evm"]["bytecode"]["object"],
                 "runtime": "0x" + output[_source(name)][name]["evm"]["deployedBytecode"]["object"],
-                "immutables": _immutables(output[_source(name)][name], names),
+                "immutables": _immutables(output[_source(name)][name], variables),
             }
         )
-        for name in CONTRACTS
+        for name in names
     }
+
+
+def built_from(source: str) -> tuple[str, ...]:
+    """The contracts whose code a source is part of, by its name. The interfaces of a contract are
+    part of what calls it too."""
+    return tuple(name for name in CONTRACTS if source in _closure(_source(name)))
 
 
 def enums() -> dict[str, list[str]]:
@@ -93,13 +105,13 @@ def compiler_settings() -> dict[str, Any]:
     }
 
 
-def standard_input() -> dict[str, Any]:
+def standard_input(names: Sequence[str] = CONTRACTS, changed: Mapping[str, str] = UNCHANGED) -> dict[str, Any]:
     """What the compiler is given for the artifacts, as its standard JSON: all sources and
-    settings."""
+    settings. The arguments are those of `artifacts`."""
     code = ["evm.bytecode.object", "evm.deployedBytecode.object", "evm.deployedBytecode.immutableReferences"]
     selection: dict[str, Any] = {"*": {"": ["ast"]}}
-    selection |= {_source(name): {name: ["abi", *code]} for name in CONTRACTS}
-    return _request(_closure(*map(_source, CONTRACTS)), compiler_settings(), selection)
+    selection |= {_source(name): {name: ["abi", *code]} for name in names}
+    return _request(_closure(*map(_source, names), changed=changed), compiler_settings(), selection)
 
 
 def standard_input_text() -> str:
@@ -164,14 +176,14 @@ def _source(contract: str) -> str:
     return f"contracts/{contract}.sol"
 
 
-def _closure(*roots: str) -> dict[str, str]:
+def _closure(*roots: str, changed: Mapping[str, str] = UNCHANGED) -> dict[str, str]:
     """The sources named and all that they import, by source name."""
     sources: dict[str, str] = {}
     todo = list(roots)
     while todo:
         name = todo.pop()
         if name not in sources:
-            sources[name] = _path(name).read_text()
+            sources[name] = changed[name] if name in changed else _path(name).read_text()
             todo += _imports(name, sources[name])
     return sources
 

@@ -3,7 +3,7 @@ examiners that do not do their work."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -36,11 +36,13 @@ PANEL = 5
 
 
 def panel_of(creator: Chain, name: str, members: list[Party]) -> PanelId:
-    """A panel of somebody's making that verifiers join."""
+    """A panel of somebody's making that verifiers join; on contracts where an invitation is enough
+    they stand there already."""
     id = Registry(creator).create_panel(name)
     Verifiers(creator).invite(id, [party.address for party in members])
     for party in members:
-        party.home.verifiers.join_panel(id)
+        if not party.home.verifiers.membership(id, party.address).stands:
+            party.home.verifiers.join_panel(id)
     return id
 
 
@@ -140,12 +142,24 @@ def changed(before: list[int], after: list[int]) -> list[int]:
     return [have - had for had, have in zip(before, after, strict=True)]
 
 
+AUDITABLE: dict[str, Any] = {
+    "manual_approval": False,
+    "disclosure_mode": AuditMode.SAMPLED,
+    "disclosure_cap": None,
+}
+"""The policy of a dataset that verifiers of the panels which it names may see."""
+
+
+def audited_by(workshop: Workshop, verifiers: Sequence[Party], table: Path) -> AuditedWorkshop:
+    """Let a workshop's owner offer its table once more, to be audited by a panel of these
+    verifiers."""
+    home = workshop.scientist.home
+    panel = panel_of(home.chain, "neighbours", list(verifiers))
+    dataset = offer_table(workshop.owner, table, policy=Policy(panels=(str(panel),), **AUDITABLE))
+    model = publish_model(home, module_file(home.settings.home), dataset.id, name="Tiny")
+    return AuditedWorkshop(replace(workshop, dataset=dataset, model=model), tuple(verifiers), panel)
+
+
 @pytest.fixture(scope="module")
 def audited(workshop: Workshop, table_path: Path, open_verifier: Callable[[str], Party]) -> AuditedWorkshop:
-    verifiers = tuple(open_verifier(f"verifier-{number}") for number in range(PANEL))
-    panel = panel_of(workshop.scientist.home.chain, "neighbours", list(verifiers))
-    policy = Policy(manual_approval=False, disclosure_mode=AuditMode.SAMPLED, disclosure_cap=None, panels=(str(panel),))
-    dataset = offer_table(workshop.owner, table_path, policy=policy)
-    home = workshop.scientist.home
-    model = publish_model(home, module_file(home.settings.home), dataset.id, name="Tiny")
-    return AuditedWorkshop(replace(workshop, dataset=dataset, model=model), verifiers, panel)
+    return audited_by(workshop, [open_verifier(f"verifier-{number}") for number in range(PANEL)], table_path)

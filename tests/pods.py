@@ -32,6 +32,7 @@ from fitchain.pod.ports import keys
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.ports.chain import devnet
 from fitchain.pod.ports.registry import Role
+from fitchain.pod.ports.settings import Settings
 from fitchain.pod.values.ids import AgreementId
 from tests.chain_fixtures import ETHER, MONEY, PASSPHRASE, QUICK_WORK, Devnet
 from tests.limits import LIMIT_S
@@ -301,24 +302,43 @@ class PodProcess:
             self.process.kill()
 
 
+def opened_party(settings: Settings, name: str, wei: int = 10 * ETHER, units: int = MONEY) -> Party:
+    """A side: a home with a key and money. Whoever opens it closes its home."""
+    made = keys.create(settings.home, "default", PASSPHRASE, work=QUICK_WORK)
+    devnet.fund(settings, made.address, wei, units)
+    passphrase = settings.home / "passphrase"
+    passphrase.write_text(PASSPHRASE)
+    home = Home.open(settings, lambda: PASSPHRASE)
+    return Party(Side(name, home.settings, passphrase), home)
+
+
+def workshop_of(owner: Party, scientist: Party, table: Path, **offer: Any) -> Workshop:
+    """Let an owner offer its table and a scientist publish a model for it; `offer` as `offer_table`
+    takes it."""
+    dataset = offer_table(owner, table, **offer)
+    model = publish_model(scientist.home, module_file(scientist.home.settings.home), dataset.id, name="Tiny")
+    scientist.home.registry.register_pod(Role.SCIENTIST, scientist.home.keys.recipient)
+    return Workshop(owner, scientist, dataset, model)
+
+
+def staked(party: Party) -> Party:
+    """Let a party stake all that a place in the pool costs; it takes none."""
+    home = party.home
+    home.verifiers.stake(MONEY, LinkChain(home.keys, home.chain).commitment(home.audits.opened()))
+    return party
+
+
 @pytest.fixture(scope="module")
 def open_party(running_devnet: Devnet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Party]]:
     """Makes a side: a home with a key and money."""
-    opened: list[Home] = []
+    with ExitStack() as opened:
 
-    def make(name: str, wei: int = 10 * ETHER, units: int = MONEY) -> Party:
-        settings = running_devnet.settings(tmp_path_factory.mktemp(name))
-        made = keys.create(settings.home, "default", PASSPHRASE, work=QUICK_WORK)
-        devnet.fund(settings, made.address, wei, units)
-        passphrase = settings.home / "passphrase"
-        passphrase.write_text(PASSPHRASE)
-        home = Home.open(settings, lambda: PASSPHRASE)
-        opened.append(home)
-        return Party(Side(name, home.settings, passphrase), home)
+        def make(name: str, **money: int) -> Party:
+            party = opened_party(running_devnet.settings(tmp_path_factory.mktemp(name)), name, **money)
+            opened.callback(party.home.close)
+            return party
 
-    yield make
-    for home in opened:
-        home.close()
+        yield make
 
 
 @pytest.fixture(scope="module")
@@ -330,21 +350,10 @@ def table_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def workshop(open_party: Callable[..., Party], table_path: Path) -> Workshop:
     """Owner, scientist, dataset and model."""
-    owner, scientist = open_party("owner"), open_party("scientist")
-    dataset = offer_table(owner, table_path)
-    model = publish_model(scientist.home, module_file(scientist.home.settings.home), dataset.id, name="Tiny")
-    scientist.home.registry.register_pod(Role.SCIENTIST, scientist.home.keys.recipient)
-    return Workshop(owner, scientist, dataset, model)
+    return workshop_of(open_party("owner"), open_party("scientist"), table_path)
 
 
 @pytest.fixture(scope="module")
 def open_verifier(open_party: Callable[..., Party]) -> Callable[[str], Party]:
     """Makes a verifier that has staked."""
-
-    def make(name: str) -> Party:
-        party = open_party(name, units=2 * MONEY)
-        home = party.home
-        home.verifiers.stake(MONEY, LinkChain(home.keys, home.chain).commitment(home.audits.opened()))
-        return party
-
-    return make
+    return lambda name: staked(open_party(name, units=2 * MONEY))

@@ -182,6 +182,17 @@ def test_by_default_who_buys_a_quorum_answers_for_more_than_a_fake_is_worth(
     assert fee >= 3 and fee >= price * sampling.work
 
 
+def test_by_default_two_bribes_do_not_buy_a_match_that_takes_little_work() -> None:
+    """Of ten thousand segments thirty are replayed: paid for its work alone, a seat would have
+    little to lose."""
+    price, sampling = 1000 * FIT, Sampling(10_000, 28)
+    fee, bond = default_money(price, sampling, seats=3, floor=FIT)
+    for_work = max(FIT, -(-price * sampling.audited // sampling.segments))
+    unruled = SeatRisk(3, for_work, MOST_STAKE_FEES * for_work)
+    assert unruled.insured < price + bond
+    assert SeatRisk(3, fee, MOST_STAKE_FEES * fee).insured >= price + bond
+
+
 @given(st.integers(0, 10**24), st.integers(1, 400), st.integers(0, 50), st.sampled_from([1, 3, 5, 7]))
 def test_default_fee_and_bond_agree_with_each_other(price: int, segments: int, wanted: int, seats: int) -> None:
     sampling = Sampling(segments, wanted)

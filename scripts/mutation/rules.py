@@ -588,6 +588,28 @@ RULES = (
         "LedgerTest|RequestTest",
     ),
     Rule(
+        "nobody is drawn for who is silent",
+        "Audits.sol",
+        "if (mayWait && joined != _everySeat(known) && !_isExhausted(hearing, seats_)) {",
+        "if (false) {",
+        "PhasesTest|DrawTest",
+    ),
+    Rule(
+        "who is invited is a member",
+        "Verifiers.sol",
+        "            _memberships[number][accounts[i]].invited = true;\n",
+        """            _memberships[number][accounts[i]].invited = true;
+            if (numberOf[accounts[i]] == 0 || _memberships[number][accounts[i]].place != 0) continue;
+            Table storage table = _tables[number];
+            uint256 place = table.places.length;
+            _write(table, place, numberOf[accounts[i]]);
+            _resize(table, uint16(place + 1));
+            (_memberships[number][accounts[i]].place, _memberships[number][accounts[i]].joined) =
+                (uint16(place + 1), block.number.toUint40());
+""",
+        "AttacksTest|PlacesTest",
+    ),
+    Rule(
         "silence in a joining window burns the stake",
         "Verifiers.sol",
         "        known.away = true;\n",

@@ -1,5 +1,5 @@
-"""The lab in which attacks are played: an honest job trained once, and a devnet with parties,
-verifiers and the real contracts.
+"""The lab in which attacks are played: an honest job trained once; a devnet with parties, verifiers
+and the real contracts; and pods of all three kinds on it.
 
 Nothing is made before an attack needs it, so an attack on a replay starts no chain.
 """
@@ -20,17 +20,22 @@ from fitchain.pod.ports import settings
 from fitchain.pod.ports.agreement import Agreements, Audits, AuditTerms, Outcome, State
 from fitchain.pod.ports.chain import devnet
 from fitchain.pod.ports.chain.deploy import Choices, deploy
+from fitchain.pod.ports.chain.rpc import Node
 from fitchain.pod.ports.settings import Settings
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.ports.store.local import LocalStore
 from fitchain.pod.ports.verifiers import Verifiers
 from fitchain.pod.values.errors import FitchainError, Reverted
 from fitchain.pod.values.ids import AgreementId, AuditRef
+from scripts.mutation.mutant_contracts import contracts_without
+from scripts.mutation.rules import Rule
 from tests.agreements import WINDOW, Parties, registered
 from tests.audit_actors import FULL_STAKE, ManualSeat, Vote, stake
 from tests.audit_scenario import EVIDENCE, STAKE, TERMS, AuditScenario
+from tests.audited_workshop import PANEL, AuditedWorkshop, audited_by
 from tests.audits import Case, Tamper, trained, work_here
-from tests.chain_fixtures import ETHER, Account, Devnet, funded_account
+from tests.chain_fixtures import ETHER, MONEY, Account, Devnet, funded_account
+from tests.pods import Party, opened_party, private_table, staked, workshop_of
 
 SEATED, FREE = 3, 3
 """Seats of an audit, and verifiers that are left for as many redraws."""
@@ -63,12 +68,16 @@ class AttackLab:
     Args:
         place: a folder for everything.
         processes: whether replays run in worker processes, as everywhere else; otherwise in this
-            one, because a process takes seconds.
+            one, because a process takes seconds. Pods always use processes.
+        without: a rule that the contracts of this lab lack.
     """
 
-    def __init__(self, place: Path, processes: bool) -> None:
+    def __init__(self, place: Path, processes: bool, without: Rule | None = None) -> None:
         self.place, self.processes = place, processes
         self._open = ExitStack()
+        if without is not None:
+            (place / "contracts").mkdir()
+            self._open.enter_context(contracts_without(without, place / "contracts"))
         self._accounts = 0
 
     def close(self) -> None:
@@ -171,9 +180,28 @@ class AttackLab:
 
     def pass_time(self, seconds: int = WINDOW + 1) -> None:
         """Let seconds pass on the chain at once."""
-        node = self.parties.owner.chain.node
+        node = Node(self.net.record.rpc)
         node.request("evm_increaseTime", seconds)
         node.request("evm_mine")
+
+    # Pods
+
+    def party(self, name: str, units: int = MONEY) -> Party:
+        """A side whose pod can run."""
+        party = opened_party(self.net.settings(self.home()), name, units=units)
+        self._open.callback(party.home.close)
+        return party
+
+    def verifier(self, name: str) -> Party:
+        """A side that has staked and stands nowhere."""
+        return staked(self.party(name, 2 * MONEY))
+
+    @cached_property
+    def audited(self) -> AuditedWorkshop:
+        """Owner, scientist and five verifiers, of whose panel three audit a job."""
+        table = private_table(self.place / "private" / "findings.csv")
+        workshop = workshop_of(self.party("owner"), self.party("scientist"), table)
+        return audited_by(workshop, [self.verifier(f"verifier-{number}") for number in range(PANEL)], table)
 
 
 @dataclass(frozen=True)
@@ -273,8 +301,8 @@ class ManualAudit:
         """The verdict, where bond and price went, and what a seat lost and earned, in words."""
         audit = self.calls.read(self.ref)
         words = [audit.verdict.name.title()]
-        if self.state in _MONEY:
-            words.append(_MONEY[self.state])
+        if self.state in MONEY_OF:
+            words.append(MONEY_OF[self.state])
         if seat is not None:
             who = audit.seats[seat].verifier
             lost = self.calls.penalties(self.ref).get(who, 0)
@@ -283,12 +311,13 @@ class ManualAudit:
         return "; ".join(words)
 
 
-_MONEY = {
+MONEY_OF = {
     State.FORFEITED: "price back to the scientist, bond forfeited",
     State.REFUNDED: "price back to the scientist, bond back to the owner",
     State.SETTLED: "price due and bond to the owner",
     State.HALVED: "price halved, bond back to the owner",
 }
+"""Where bond and price went, by the state in which an agreement ended."""
 
 
 def refused(act: Callable[[], object]) -> str:

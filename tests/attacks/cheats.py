@@ -339,9 +339,9 @@ def other_class(place: Path) -> None:
     path.write_bytes(other)
 
 
-def other_state_file(place: Path, segment: int) -> None:
+def other_state_file(place: Path, segment: int, wanted: str = "first.weight") -> None:
     """Show a state that is not the one that the leaf names."""
     path = place / f"{segment}.safetensors"
     tensors, _ = read_safetensors(path)
     path.unlink()  # it is a link to the job's own
-    write_safetensors(path, changed(tensors, only("first.weight", lambda weight: weight * np.float32(2))))
+    write_safetensors(path, changed(tensors, only(wanted, lambda weight: weight * np.float32(2))))

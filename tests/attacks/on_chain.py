@@ -337,13 +337,16 @@ def own_jury(lab: AttackLab) -> Caught:
     panel = seats.panel(attacker.chain, "Board of Reproducibility")
     job = vouched(lab, attacker, panel, seats)
     checker = connect(lab.net.settings(lab.home()))
+    caught = below_sampled(job, checker)
+    if caught.by != VERIFIER:
+        return caught
     verdict = verify(job.model, job.certificate, checker)
     shown = str(describe_verdict(verdict, job.model).views)
     assert verdict.assurance is Assurance.VOUCHED
     assert "owner and scientist are one account; the creator of the panel is the owner and scientist" in shown
     assert all(claim not in shown for claim in ("replayed by", "trained again"))
     assert verify(job.model, job.certificate, checker, trust=[panel]).assurance is Assurance.SAMPLED
-    return below_sampled(job, checker)
+    return caught
 
 
 def stuffed_panel(lab: AttackLab) -> Caught:
@@ -379,8 +382,9 @@ def at_once(lab: AttackLab) -> Caught:
     job = played(parties, lab.home().with_suffix(".safetensors"), b"at once", at_once=True)
     verdict = verify(job.model, job.certificate, connect(lab.net.settings(lab.home())))
     shown = str(describe_verdict(verdict, job.model).views)
-    sentence = "begin, all anchors and finish stand in one block"
-    return Caught(VERIFIER, "duration: said", sentence if sentence in shown else "nothing is said")
+    if (sentence := "begin, all anchors and finish stand in one block") in shown:
+        return Caught(VERIFIER, "duration: said", sentence)
+    return Caught("nobody", "nowhere", "nothing is said")
 
 
 def vouched(lab: AttackLab, attacker: Account, panel: PanelId, seats: StakedVerifiers) -> Job:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from fitchain.pod.ports.sealed import new_identity
+from scripts.mutation.rules import Rule
 from tests.attacks import by_owners as owners
-from tests.attacks import cheats, deployments
+from tests.attacks import cheats, deployments, pod_rules
 from tests.attacks import on_chain as chain
 from tests.attacks.attack_lab import AttackLab, Caught
 from tests.attacks.by_owners import (
@@ -26,6 +27,8 @@ from tests.attacks.by_owners import (
 from tests.attacks.deployments import CONNECTION
 from tests.attacks.on_chain import CONTRACT, DEADLINE, DRAW, RELEASE, TALLY, VERIFIER
 from tests.attacks.on_forge import FORGE_ATTACKS
+from tests.attacks.pod_rules import PodRule
+from tests.attacks.with_pods import POD_ATTACKS
 
 EVERY = (0, 1, 2, 3, 4, 5)
 LOST = "price back to the scientist, bond forfeited"
@@ -41,12 +44,17 @@ class Attack:
         tried: how it is tried.
         caught: what catches it, where, and how what it says begins.
         play: plays it; what really caught it.
+        rule: on which that rests, where it is one that can be taken out in this process, or of
+            contracts with which pods play.
+        without: how what it says begins without that rule.
     """
 
     name: str
     tried: str
     caught: Caught
     play: Callable[[AttackLab], Caught]
+    rule: Rule | PodRule | None = None
+    without: str = ""
 
     def differs(self, played: Caught) -> str:
         """What the row says otherwise than was played; empty where it is caught as it says."""
@@ -365,13 +373,19 @@ ATTACKS = (
         "the file of a deployment handed on with another contract in the place of Audits",
         Caught(CONNECTION, "wiring: exit 3", "Verifiers at "),
         deployments.false_address,
+        pod_rules.WIRING,
+        "it is believed",
     ),
     Attack(
         "contracts with made-up storage",
         "the very same code elsewhere, wired to itself, its storage written by something else than its constructors",
         Caught(CONNECTION, "creation code: exit 3", "Directory at "),
         deployments.invented_storage,
+        pod_rules.CREATION,
+        "it is believed",
     ),
+    # With pods
+    *(Attack(each.name, each.tried, each.caught, each.play, each.rule, each.without) for each in POD_ATTACKS),
     # On the contracts alone
     *(Attack(each.name, each.tried, each.caught, each.play) for each in FORGE_ATTACKS),
     # Certificates that would say more than is so
@@ -380,24 +394,32 @@ ATTACKS = (
         "one account as owner and scientist, a panel of its own accounts, a Match for what nobody trained",
         Caught(VERIFIER, "level: exit 3", "the assurance is vouched, and at least sampled is required"),
         chain.own_jury,
+        pod_rules.TRUST,
+        "it holds",
     ),
     Attack(
         "a trusted panel stuffed later",
         "accounts of one's own appended to a panel that the checker trusts, and drawn from it",
         Caught(VERIFIER, "level: exit 3", "the assurance is vouched, and at least sampled is required"),
         chain.stuffed_panel,
+        pod_rules.TRUSTED_THEN,
+        "it holds",
     ),
     Attack(
         "bought members in a panel of one's own",
         "five of a panel of ten that the checker trusts, named in another panel and drawn from that",
         Caught(VERIFIER, "level: exit 3", "the assurance is vouched, and at least sampled is required"),
         chain.borrowed_names,
+        pod_rules.TRUSTED_THERE,
+        "it holds",
     ),
     Attack(
         "a training in one block",
         "begin, all anchors and finish sent at once, of leaves that nobody trained",
         Caught(VERIFIER, "duration: said", "begin, all anchors and finish stand in one block"),
         chain.at_once,
+        pod_rules.ONE_BLOCK,
+        "nothing is said",
     ),
 )
 

@@ -1,0 +1,89 @@
+"""Rules of the pods and of the checker that can be taken out, one at a time: an attack that one of
+them catches succeeds without it (test_rows.py).
+
+Rules of the contracts are in `scripts.mutation.rules`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from fitchain.pod.compute.dataset import Policy
+from fitchain.pod.jobs.home import Home
+from fitchain.pod.parties.verifier import consent
+from fitchain.pod.parties.verifier.pod import JOB
+from fitchain.pod.ports.chain import code
+from fitchain.pod.ports.chain.connect import _checked
+from fitchain.pod.ports.trust import Trusted
+from fitchain.pod.proof.certificate.timing import Timing
+from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.ids import PanelId
+
+
+@dataclass(frozen=True)
+class PodRule:
+    """A rule that can be taken out of this process.
+
+    Args:
+        name: what is missing then.
+        changes: what is replaced: whose attribute, its name, by what.
+    """
+
+    name: str
+    changes: tuple[tuple[Any, str, Any], ...]
+
+    @contextmanager
+    def taken_out(self) -> Iterator[None]:
+        """Do without it; what was found out by it before is forgotten."""
+        with ExitStack() as stack:
+            stack.enter_context(patch.dict(_checked, clear=True))
+            for whose, name, instead in self.changes:
+                stack.enter_context(patch.object(whose, name, instead))
+            yield
+
+
+_keep_secret = Home.keep_secret
+
+
+def _forget_the_key(home: Home, path: Path, secret: str) -> None:
+    """Keep every secret but the job's identity of who voted Match."""
+    if path.name != JOB:
+        _keep_secret(home, path, secret)
+
+
+def _any_panel(policy: Policy, panel: Digest) -> bool:
+    return True
+
+
+def _anybody(trusted: Trusted, panel: PanelId, account: str) -> bool:
+    return True
+
+
+def _whoever_joined(trusted: Trusted, panel: PanelId, account: str) -> bool:
+    return panel in trusted.panels
+
+
+def _members_anywhere(trusted: Trusted, panel: PanelId, account: str) -> bool:
+    return any(account in members for members in trusted.panels.values())
+
+
+def _unchecked(*given: object) -> None:
+    """Find nothing wrong."""
+
+
+_CREATION = (code, "_require_created", _unchecked)
+
+PANELS = PodRule("panels that the owner's policy does not name", ((Policy, "accepts_panel", _any_panel),))
+KEY = PodRule("the key that who voted Match keeps", ((Home, "keep_secret", _forget_the_key),))
+WORK = PodRule("most work against the time to vote", ((consent, "REPLAY_SHARE", 1e9),))
+TRUST = PodRule("the checker's trust list", ((Trusted, "names", _anybody),))
+TRUSTED_THEN = PodRule("a panel as it stood when it was trusted", ((Trusted, "names", _whoever_joined),))
+TRUSTED_THERE = PodRule("a trusted panel in its own draws alone", ((Trusted, "names", _members_anywhere),))
+WIRING = PodRule("every contract compared", ((code, "_require_wired", _unchecked), _CREATION))
+CREATION = PodRule("what created a contract", (_CREATION,))
+ONE_BLOCK = PodRule("what stands in one block", ((Timing, "in_one_block", property(lambda timing: False)),))
