@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
+from fitchain.pod.jobs.exchange import send_key
 from fitchain.pod.parties.owner.answer import evidence_file
 from fitchain.pod.parties.scientist import delivery, dispute, publish_model
 from fitchain.pod.parties.verifier import ConsentPolicy, Examination, examine
 from fitchain.pod.ports.agreement import Outcome, Phase, State
 from fitchain.pod.ports.sealed import new_identity
-from fitchain.pod.ports.store import car
+from fitchain.pod.ports.store import Cid, Store, car
 from fitchain.pod.ports.store.local import LocalStore
 from fitchain.pod.proof.audit.vote import trace_digest
 from fitchain.pod.values.audit_mode import AuditMode
@@ -452,6 +453,31 @@ def test_disputed_job_without_verifiers_is_audited_and_the_loser_pays(audited: A
     assert changed(before, audited.owed()) == [PRICE + BOND + COUNTER_BOND // 2, 0]
     with pytest.raises(Unusable, match="no result to dispute now"):
         dispute(scientist.home, id)
+
+
+@pytest.mark.long
+def test_complaint_that_a_dispute_answers_gives_the_counter_bond_back(
+    audited: AuditedWorkshop, pass_time: PassTime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What came with `finish` opens nothing, and the owner never says otherwise: the seats do."""
+    workshop, scientist = audited.workshop, audited.workshop.scientist
+
+    def garbage(store: Store, id: AgreementId, secret: str, recipient: str) -> Cid:
+        return send_key(store, id, new_identity()[0], recipient)
+
+    monkeypatch.setattr("fitchain.pod.parties.owner.run.send_key", garbage)
+    with owner_runs(workshop.owner), scientist_runs(scientist):
+        id = workshop.request(audit=audited.disputable())
+        audited.until(scientist.has(id, "complained"))
+        before = audited.owed()
+        dispute(scientist.home, id)
+        with verifier_runs(*audited.verifiers):
+            audited.until(scientist.has(id, "received"))
+            audited.until(lambda: all(seat.released for seat in audited.audit(id).seats))
+            pass_time(HOUR_S + 1)
+            audited.until_wiped(id, *audited.seated(id))
+    assert delivery(scientist.home, id).model.exists()
+    assert changed(before, audited.owed()) == [PRICE + BOND, COUNTER_BOND]
 
 
 # A run that left the finite numbers

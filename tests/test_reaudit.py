@@ -120,7 +120,7 @@ def test_questions_of_strangers_are_looked_at_a_few_at_a_time_and_in_turn() -> N
         journal=SimpleNamespace(happened=lambda ref, kind: kind == "consented" and ref in served),
         agreements=SimpleNamespace(asking=lambda start, upto: new.pop(0)),
     )
-    audits = AskedAudits(home, Turns(home), lambda id, text: None)
+    audits = AskedAudits(home, Turns(home), lambda id, text: None, final_blocks=0)
     own = {AgreementId(ZERO)}
     looks = [audits.look(own) for _ in range(3)]
     assert max(map(len, looks)) == MOST_AT_ONCE

@@ -151,7 +151,9 @@ def values(status: JobStatus) -> dict[str, Any]:
         "accuracy": status.accuracy,
         "transactions": status.transactions,
         "gas": status.gas,
-        "history": [{"time": entry.time, "kind": entry.kind, **entry.body} for entry in status.history],
+        "history": [
+            {"time": entry.time, "ordinal": entry.ordinal, "kind": entry.kind, **entry.body} for entry in status.history
+        ],
     }
 
 
@@ -163,6 +165,7 @@ def sentence(entry: Entry) -> str:
     except (KeyError, ValueError):  # a kind, or a body, of another release: written as it is
         details = ", ".join(f"{name} {value}" for name, value in body.items() if value not in (None, ""))
         text = f"{entry.kind.replace('_', ' ')}{': ' if details else ''}{details}"
+    text = f"audit {entry.ordinal}: {text}" if entry.ordinal else text
     return f"{time.strftime('%H:%M:%S', time.localtime(entry.time))}  {text}"
 
 
@@ -203,6 +206,14 @@ SENTENCES = {
     "set_aside": "the chain was reorganised: what was trained under another seed is set aside",
     "complained": "complained on chain that the delivery does not open: {reason}",
     "release_accepted": "accepted what was released, which pays the verifiers ({gas:,} gas)",
+    "consent_needed": "asked for by {asker}, and waits for a person: fitchain job consent",
+    "cannot_consent": "cannot be consented to: {reason}",
+    "consented": "consented to what {asker} asked for ({gas:,} gas)",
+    "unanswered": "not consented to in time; its asker has the fees back",
+    "asked_again": "asked for; {fees} FIT of fees are locked",
+    "taken_back": "took the fees back: the owner did not consent in time ({gas:,} gas)",
+    "fees_collected": "collected the fees that no seat earned ({gas:,} gas)",
+    "answered": "the answer: {answer}",
     "received": "received and opened; its certificate holds",
     "result_accepted": "accepted the result ({gas:,} gas)",
     "settled": "settled",

@@ -144,7 +144,9 @@ def describe_verdict(home: Home, audit: Audit) -> str:
     Returns:
         the verdict in words; empty where there is none, or it is told already.
     """
-    verdict = audit.verdict.name
-    if audit.verdict == Outcome.NONE or not home.journal.record(audit.ref, "verdict", once=verdict, verdict=verdict):
+    verdict, journal = audit.verdict.name, home.journal
+    if audit.verdict == Outcome.NONE:
         return ""
-    return f"audited: {verdict.lower()}"
+    if journal.happened(audit.ref, "verdict") and journal.last(audit.ref, "verdict").body["verdict"] == verdict:
+        return ""  # asked often: reading costs less than writing
+    return f"audited: {verdict.lower()}" if journal.record(audit.ref, "verdict", once=verdict, verdict=verdict) else ""

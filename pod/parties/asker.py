@@ -20,6 +20,7 @@ from fitchain.pod.jobs.asker import asker_nonce
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.turns import ASKER_RANK, Turns, describe_verdict
 from fitchain.pod.ports.agreement import AskedAudit, AuditTerms, Outcome, Phase, State, commit_nonce
+from fitchain.pod.ports.chain import amount_text
 from fitchain.pod.proof.audit.cost import Sampling
 from fitchain.pod.proof.audit.plan import LEAST_STAKE_FEES, MOST_STAKE_FEES, default_draws, seat_fee
 from fitchain.pod.values.audit_mode import AuditMode
@@ -169,7 +170,7 @@ def ask_again(home: Home, id: AgreementId, terms: AuditTerms, consent_window: in
     home.journal.keep_fact(id, _kept(commitment), fresh.hex())
     home.journal.keep_fact(id, _last(terms), str(commitment))
     ref = home.agreements.ask_again(id, terms, commitment, consent_window)
-    home.journal.record(ref, "asked_again", once="", panel=str(terms.panel), fees=str(terms.fees))
+    home.journal.record(ref, "asked_again", once="", panel=str(terms.panel), fees=amount_text(terms.fees))
     return ref
 
 
@@ -194,8 +195,8 @@ def _open_question(home: Home, id: AgreementId, terms: AuditTerms) -> AuditRef |
     commitment = Digest.parse(written)
     for asked in home.agreements.asked_audits(id):
         if asked.nonce_commitment == commitment and asked.asker == home.keys.address:
-            was_described = home.journal.happened(asked.ref, ANSWERED)
-            return secrets.token_bytes(FRESH_BYTES) if was_described else asked.ref
+            is_answered = home.journal.happened(asked.ref, ANSWERED)
+            return secrets.token_bytes(FRESH_BYTES) if is_answered else asked.ref
     fresh = home.journal.fact(id, _kept(commitment))
     return secrets.token_bytes(FRESH_BYTES) if fresh is None else bytes.fromhex(fresh)
 

@@ -68,7 +68,7 @@ class Asker:
         words = json.loads((self.home.settings.home / QUESTION).read_text())
         id = AgreementId(Digest.parse(words["agreement"]))
         question = Question(PanelId(Digest.parse(words["panel"])), verifiers=1, drawn_segments=1, window=3600)
-        turns, ref = Turns(self.home, 0), ask_again(self.home, id, terms_of(self.home, id, question), 3600)
+        turns, ref = Turns(self.home), ask_again(self.home, id, terms_of(self.home, id, question), 3600)
         while not stop.wait(0.2):
             if follow(self.home, turns, ref, lambda text: say(id, text)).over:
                 self.home.journal.record(ref, "over", once="")

@@ -73,10 +73,11 @@ class AskedAudits:
         home: the owner's, opened with its key.
         turns: of its pod.
         log: told what happens.
+        final_blocks: how many blocks must lie on the end of an audit before its evidence goes.
     """
 
-    def __init__(self, home: Home, turns: Turns, log: Log) -> None:
-        self.home, self.log, self._turns = home, log, turns
+    def __init__(self, home: Home, turns: Turns, log: Log, final_blocks: int) -> None:
+        self.home, self.log, self._turns, self.final_blocks = home, log, turns, final_blocks
         self._open: dict[AuditRef, None] = {}
         self._unservable: dict[AuditRef, str] = {}
         self._next_block: int | None = None
@@ -127,6 +128,8 @@ class AskedAudits:
             return
         if verdict := describe_verdict(self.home, audit):
             self._say(audit.ref, verdict)
+        if self.home.chain.head() < self.home.audits.events(audit.ref)[-1].block + self.final_blocks:
+            return
         sweep(self.home.audit_folder(audit.ref), (*EVIDENCE_LEFT, EVIDENCE_FILES))
         for round in range(audit.round + 1):
             if cid := self.home.journal.fact(audit.ref, f"evidence/{round}"):

@@ -125,7 +125,7 @@ class Owner:
         self.final_blocks = final_blocks
         self._retry = RetryPolicy(home, log, retry_s)
         self._stop = threading.Event()
-        self._asked = AskedAudits(home, self._turns, log)
+        self._asked = AskedAudits(home, self._turns, log, final_blocks)
         self._busy: dict[Subject, Future[None]] = {}
         self._over: set[AgreementId] = set()
         self._kept: dict[AgreementId, int] = {}

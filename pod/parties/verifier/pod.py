@@ -116,6 +116,7 @@ class Verifier:
         self._mine: dict[AuditRef, None] = {}
         self._undrawn: dict[AuditRef, None] = {}
         self._unvoted_steps: dict[AuditRef, int] = {}
+        self._drawn: dict[AuditRef, str] = {}
         self._ended_in: dict[AuditRef, int] = {}
         self._next_block: int | None = None
         self._back_at = float("-inf")
@@ -152,8 +153,9 @@ class Verifier:
         for audit in audits:
             if not self._free(audit.ref):
                 continue
-            act = partial(self._attempt, audit.ref, partial(self._act, audit.ref))
-            if audit.phase is Phase.COMMITTING:
+            examines = audit.phase is Phase.COMMITTING
+            act = partial(self._attempt, audit.ref, partial(self._act, audit.ref, examines))
+            if examines:
                 self._busy[audit.ref] = examining.submit(act)
             else:
                 act()
@@ -230,8 +232,14 @@ class Verifier:
             self._retry.attempt(ref, act)
 
     # As many branches as an audit has phases in which a seat acts.
-    def _act(self, ref: AuditRef) -> None:
-        """Take the seat to its next step; the audit is read again, since this may have waited."""
+    def _act(self, ref: AuditRef, examines: bool) -> None:
+        """Take the seat to its next step; the audit is read again, since this may have waited.
+
+        Args:
+            ref: the audit.
+            examines: whether this may take as long as a replay; else an audit whose evidence has
+                come since it was looked at waits for the next look.
+        """
         self.home.chain.catch_up()  # else what was sent and is not mined yet would be sent again
         audit, now = self.home.audits.read(ref), self.home.chain.block("latest").timestamp
         seat = audit.seat_of(self.home.keys.address)
@@ -240,19 +248,27 @@ class Verifier:
             return
         if seat is None:
             return  # given back, or lost; it may be drawn again
-        if self.home.journal.record(ref, "drawn", once=f"{audit.round}/{seat.number}", round=audit.round):
-            self._say(audit, "drawn as a verifier")
+        self._note_draw(audit, seat)
         if self._turns.bring_on(audit, FIRST_SEAT_RANK + seat.number) or now > audit.deadline:
             return
         match audit.phase:
             case Phase.JOINING if not seat.joined:
                 self._consider(audit, seat, now)
-            case Phase.COMMITTING if seat.joined and not seat.committed:
+            case Phase.COMMITTING if examines and seat.joined and not seat.committed:
                 self._commit(audit, seat)
             case Phase.REVEALING if seat.committed and not seat.revealed:
                 self._reveal(audit, seat)
             case Phase.MATCHED | Phase.RELEASED if self._must_release(audit, seat, now):
                 self._release(audit)
+
+    def _note_draw(self, audit: Audit, seat: Seat) -> None:
+        """Put a draw into the history, once."""
+        drawn = f"{audit.round}/{seat.number}"
+        if self._drawn.get(audit.ref) == drawn:
+            return
+        self._drawn[audit.ref] = drawn
+        if self.home.journal.record(audit.ref, "drawn", once=drawn, round=audit.round):
+            self._say(audit, "drawn as a verifier")
 
     # The seat
 
@@ -321,12 +337,8 @@ class Verifier:
     def _end(self, audit: Audit) -> None:
         """Collect what was earned, and forget what must not outlive the audit once its end is
         final."""
-        if verdict := describe_verdict(self.home, audit):
-            self._say(audit, verdict)
-        if self.home.verifiers.verifier(self.home.keys.address).earned:
-            receipt = self.home.verifiers.withdraw()
-            self.home.journal.record(audit.ref, "collected", transaction=str(receipt.transaction), gas=receipt.gas_used)
         if audit.ref not in self._ended_in:
+            self._collect(audit)
             self._ended_in[audit.ref] = self.home.audits.events(audit.ref)[-1].block
         if self.home.chain.head() < self._ended_in[audit.ref] + self.final_blocks:
             return
@@ -336,6 +348,13 @@ class Verifier:
             (folder / name).unlink(missing_ok=True)
         self.home.journal.record(audit.ref, "wiped", once="")
         del self._mine[audit.ref]
+
+    def _collect(self, audit: Audit) -> None:
+        if verdict := describe_verdict(self.home, audit):
+            self._say(audit, verdict)
+        if self.home.verifiers.verifier(self.home.keys.address).earned:
+            receipt = self.home.verifiers.withdraw()
+            self.home.journal.record(audit.ref, "collected", transaction=str(receipt.transaction), gas=receipt.gas_used)
 
     # The vote
 

@@ -1,0 +1,121 @@
+"""`fitchain proof reaudit` and `fitchain job consent`, as people run them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fitchain.pod.jobs.journal import DatasetRow, Journal
+from fitchain.pod.ports.agreement import Audits, AuditTerms, Outcome
+from fitchain.pod.values.ids import AgreementId, AuditRef
+from tests.audit_scenario import AuditScenario
+from tests.chain_fixtures import Account
+from tests.cli_fixtures import Fitchain
+
+
+@pytest.fixture(scope="module")
+def settled(scenario: AuditScenario) -> AgreementId:
+    """A job without verifiers that its scientist accepted."""
+    id = scenario.ended(AuditTerms())
+    scenario.parties.by_scientist.accept_result(id)
+    return id
+
+
+@pytest.fixture(scope="module")
+def panel(scenario: AuditScenario) -> str:
+    return str(scenario.staff.panel(scenario.parties.owner.chain, "a checker's own"))
+
+
+@pytest.fixture(scope="module")
+def checker(open_account: Callable[..., Account]) -> Account:
+    return open_account()
+
+
+@pytest.fixture(scope="module")
+def owner(scenario: AuditScenario) -> Account:
+    """The owner, whose home knows the dataset."""
+    account, terms = scenario.parties.owner, scenario.parties.terms
+    journal = Journal(account.chain.settings.home / "journal.db")
+    journal.keep_dataset(DatasetRow(terms.dataset, Path("gone"), {}, b"", terms.dataset_root, b"", "none"))
+    journal.close()
+    return account
+
+
+def test_consent_is_asked_for_once_and_given_by_the_owner(
+    fitchain: Fitchain,
+    scenario: AuditScenario,
+    settled: AgreementId,
+    panel: str,
+    checker: Account,
+    owner: Account,
+) -> None:
+    command = ("proof", "reaudit", settled.short, "--panel", panel[:10], "--segments", "3", "--fee", "1", "--no-wait")
+    before = checker.chain.fit_balance(checker.address)
+    code, asked, _ = fitchain(checker, *command)
+    assert (code, asked["ordinal"], asked["state"], asked["fees"]) == (0, 1, "ASKED", "3")
+    assert fitchain(checker, *command)[1]["ordinal"] == 1
+    assert before - checker.chain.fit_balance(checker.address) == 3 * 10**18
+    code, answer, _ = fitchain(checker, "job", "consent", settled.short)
+    assert code == 3 and "a dataset of another home" in answer["error"]["message"]
+    code, consented, _ = fitchain(owner, "job", "consent", settled.short)
+    assert (code, consented["decision"], consented["asker"]) == (0, "consented", checker.address)
+    assert consented["panel"]["name"] == "a checker's own"
+    asking = scenario.parties.by_owner.asked_audit(AuditRef(settled, 1))
+    scenario.parties.by_owner.consent(asking)
+    code, answer, _ = fitchain(owner, "job", "consent", settled.short)
+    assert code == 3 and "nobody asks for another audit" in answer["error"]["message"]
+
+
+def test_verdict_is_told_to_whoever_asks_again_and_ends_with_its_exit_code(
+    fitchain: Fitchain, scenario: AuditScenario, settled: AgreementId, panel: str, checker: Account
+) -> None:
+    ref, reader = AuditRef(settled, 1), scenario.reader
+    reader.chain.node.request("anvil_mine", hex(reader.chain.constants.turn_blocks + 2))
+    reader.draw(ref)
+    scenario.staff.join(reader.chain, settled, 1)
+    scenario.staff.vote(reader.chain, settled, Outcome.MATCH, 1)
+    reader.advance(ref)
+    command = ("proof", "reaudit", settled.short, "--panel", panel[:10], "--segments", "3", "--fee", "1")
+    code, told, said = fitchain(checker, *command)
+    assert (code, told["ordinal"], told["verdict"], told["state"]) == (0, 1, "Match", "CONCLUDED"), said
+    assert told["segments"] and len(told["audit"]["seats"]) == 3
+    assert fitchain(checker, *command, "--no-wait")[1]["ordinal"] == 2  # that answer is told: this is another question
+
+
+def test_owner_that_stays_silent_is_told_with_exit_code_3(
+    fitchain: Fitchain, settled: AgreementId, panel: str, checker: Account
+) -> None:
+    before = checker.chain.fit_balance(checker.address)
+    words = ("--panel", panel[:10], "--fee", "1", "--segments", "2", "--consent-window", "1s")
+    code, told, said = fitchain(checker, "proof", "reaudit", settled.short, *words)
+    assert (code, told["state"], told["verdict"]) == (3, "UNANSWERED", None), said
+    assert "took the fees back" in said
+    assert checker.chain.fit_balance(checker.address) == before
+
+
+def test_mismatch_ends_with_exit_code_1(
+    fitchain: Fitchain, scenario: AuditScenario, settled: AgreementId, panel: str, checker: Account
+) -> None:
+    words = ("proof", "reaudit", settled.short, "--panel", panel[:10], "--fee", "1", "--segments", "1")
+    ref = AuditRef(settled, fitchain(checker, *words, "--no-wait")[1]["ordinal"])
+    scenario.parties.by_owner.consent(scenario.parties.by_owner.asked_audit(ref))
+    reader = Audits(scenario.parties.owner.chain)
+    reader.chain.node.request("anvil_mine", hex(reader.chain.constants.turn_blocks + 2))
+    reader.draw(ref)
+    scenario.staff.join(reader.chain, settled, ref.ordinal)
+    scenario.staff.vote(reader.chain, settled, Outcome.MISMATCH, ref.ordinal)
+    reader.advance(ref)
+    code, told, _ = fitchain(checker, *words)
+    assert (code, told["verdict"]) == (1, "Mismatch")
+
+
+def test_job_that_is_not_settled_is_not_audited_again(
+    fitchain: Fitchain, scenario: AuditScenario, panel: str, checker: Account
+) -> None:
+    id = scenario.parties.request()
+    code, answer, _ = fitchain(checker, "proof", "reaudit", id.short, "--panel", panel[:10])
+    assert code == 3 and "only a job that is settled is audited again" in answer["error"]["message"]
+    code, answer, _ = fitchain(checker, "proof", "reaudit", id.short, "--panel", "pool")
+    assert code == 3
