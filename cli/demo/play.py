@@ -32,12 +32,12 @@ from fitchain.cli.demo.stranger import STRANGER, Stranger
 from fitchain.cli.demo.stranger import VERIFIERS as OWN_VERIFIERS
 from fitchain.cli.views.amounts import format_fit
 from fitchain.cli.views.history import sparkline
-from fitchain.pod.ports.agreement import State
+from fitchain.pod.ports.agreement import Phase, State
 from fitchain.pod.ports.chain.base import FIT
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import ClaimMismatch
-from fitchain.pod.values.ids import AgreementId, ModelId, PanelId
+from fitchain.pod.values.ids import AgreementId, AuditRef, ModelId, PanelId
 
 if TYPE_CHECKING:
     from fitchain.pod.compute.environment import Environment
@@ -181,9 +181,11 @@ def play(
         progress.next("scientist", "opening the delivery")
         follower.until(lambda: owner.agreements.read(job).state.ended)
         follower.until(lambda: scientist.journal.happened(job, "received"))
+        if audited:
+            follower.until(lambda: scientist.audits.read(AuditRef(job)).phase is Phase.CONCLUDED)
         status, train_s = reader.read(), progress.seconds - setup_s
-        accepted = "" if audited else ", accepts the result"
-        progress.done(f"opens the delivery, finds that its certificate holds{accepted}")
+        accepts = "accepts the release, which pays the verifiers" if audited else "accepts the result"
+        progress.done(f"opens the delivery, finds that its certificate holds, {accepts}")
 
         progress.next("owner", "collecting its payment")
         collected = owner.agreements.owed(owner.keys.address)
