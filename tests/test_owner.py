@@ -4,6 +4,7 @@ refusals and missed deadlines."""
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -425,6 +426,32 @@ def test_what_was_trained_under_another_seed_is_set_aside(done: Done, tmp_path: 
     assert read_leaves(aside) == read_leaves(done.owner_folder) and not read_leaves(tmp_path)
     assert {"states", "final.safetensors", "certificate.json"} <= {path.name for path in aside.iterdir()}
     assert (tmp_path / "recipe.json").exists()
+
+
+def test_accepted_job_begins_while_another_request_is_fetched(asked: Workshop) -> None:
+    """The other request's offer comes out of a pipe, at which its examination waits as long as
+    nobody writes."""
+    owner = asked.owner
+    with owner_runs(owner):
+        id = asked.request()
+        asked.until(owner.has(id, "approval_needed"))
+    slow = asked.request()
+    name = str(owner.home.agreements.offer(slow))
+    block = owner.store_folder / "blocks" / name[-2:] / name
+    kept = block.rename(block.with_suffix(".kept"))
+    os.mkfifo(block)
+    with owner_runs(owner):
+        try:
+            asked.until(owner.has(slow, "checking"))
+            owner.home.agreements.accept(id, commit_key(order_nonce(owner.home, id)))
+            asked.until(owner.has(id, "begun"))
+            assert not owner.home.journal.happened(slow, "checked")
+        finally:
+            with open(os.open(block, os.O_RDWR), "wb", buffering=0) as writer:
+                content = kept.read_bytes()
+                kept.replace(block)
+                writer.write(content)
+        asked.until(owner.has(slow, "approval_needed"))
 
 
 def test_job_that_waited_for_its_turn_too_long_is_not_trained(asked: Workshop, pass_time: PassTime) -> None:

@@ -126,7 +126,7 @@ class Owner:
         self._retry = RetryPolicy(home, log, retry_s)
         self._stop = threading.Event()
         self._asked = AskedAudits(home, self._turns, log, final_blocks)
-        self._busy: dict[Subject, Future[None]] = {}
+        self._busy: dict[Subject, tuple[State | None, Future[None]]] = {}
         self._over: set[AgreementId] = set()
         self._kept: dict[AgreementId, int] = {}
         self._begun: set[AgreementId] = set()
@@ -170,23 +170,27 @@ class Owner:
         takes it on."""
         calls = self.home.agreements
         own = calls.list(owner=self.home.keys.address)
-        open_ids = [id for id in own if id not in self._over and self._free(id)]
+        open_ids = [id for id in own if id not in self._over and self._retry.due(id)]
         now = self.home.chain.block("latest").timestamp
         for id in [id for id, until in self._kept.items() if now > until]:
             self._attempt(id, partial(self._release_objects, id))
-        for agreement in calls.read_many(open_ids):
+        for agreement in [agreement for agreement in calls.read_many(open_ids) if self._free(agreement)]:
             act = partial(self._attempt, agreement.id, partial(self._advance, agreement, now))
             if agreement.state in pools:
-                self._busy[agreement.id] = pools[agreement.state].submit(act)
+                self._busy[agreement.id] = agreement.state, pools[agreement.state].submit(act)
             else:
                 act()
-        for ref in [ref for ref in self._asked.look(set(own)) if self._free(ref)]:
-            answer = partial(self._attempt, ref, partial(self._asked.act, ref))
-            self._busy[ref] = asked.submit(answer)
+        for ref in self._asked.look(set(own)):
+            if self._retry.due(ref) and (ref not in self._busy or self._busy[ref][1].done()):
+                self._busy[ref] = None, asked.submit(partial(self._attempt, ref, partial(self._asked.act, ref)))
 
-    def _free(self, subject: Subject) -> bool:
-        """Whether nobody is at work for a job or an audit, and nothing puts it off."""
-        return (subject not in self._busy or self._busy[subject].done()) and self._retry.due(subject)
+    def _free(self, agreement: Agreement) -> bool:
+        """Whether nobody is at work for a job. A step that still waits in a lane for a state that the
+        job has left is dropped, and keeps it from nothing."""
+        if agreement.id not in self._busy:
+            return True
+        state, step = self._busy[agreement.id]
+        return step.done() or (state is not agreement.state and step.cancel())
 
     def _attempt(self, subject: Subject, act: Callable[[], None]) -> None:
         if not self._stop.is_set():  # what waited for its turn when the pod was asked to stop waits on
