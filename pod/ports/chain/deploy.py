@@ -10,6 +10,7 @@ is the deployment; beside it lies what a block explorer is given (`verification`
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,6 +45,8 @@ MAX_TURN_BLOCKS = 8191
 
 MAX_FEE = 2**80 - 1
 SEARCHED_BLOCKS = 1_000
+REFUSALS = 3
+"""So often the estimate of a contract's creation may be refused before that is believed."""
 
 
 @dataclass(frozen=True)
@@ -199,7 +202,19 @@ class _Work:
         return bool(self.chain.code(self.chain.addresses[name]))
 
     def _create(self, name: str) -> Pending:
+        """Send what creates a contract.
+
+        A node that seals a block while it estimates may run a constructor in a block whose parent
+        has no hash yet (anvil 1.7 does); the factory hands on no reason. What is refused for
+        another one is refused again in the next blocks.
+        """
         data = creation(self.plan.salt, self.plan.init_codes()[name])
+        for _ in range(REFUSALS):
+            try:
+                return self.chain.submit_raw(FACTORY, data, f"the creation of {name}")
+            except Reverted:
+                require_history(self.chain)
+                time.sleep(self.chain.settings.poll_s)
         return self.chain.submit_raw(FACTORY, data, f"the creation of {name}")
 
     def _fill(self) -> int:
