@@ -22,10 +22,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fitchain.pod.compute.environment.classes import CLASSES, NATIVE, EnvironmentClass
+from fitchain.pod.compute.environment.classes import X86_64_V3 as V3
 from fitchain.pod.compute.model import Program, dry_run, export, load_module, restore, tensor_bytes
 from fitchain.pod.values.digest import canonical_json
 from fitchain.pod.values.errors import FitchainError, InputRefused, NotFound, OperatorFailed
-from fitchain.pod.values.graph import KNOWN, NATIVE, V3, Graph, Input, Limits
+from fitchain.pod.values.graph import OPERATORS, Graph, Input, Limits
 from fitchain.pod.values.state import TensorBytes, model_root
 from tests.speeds import long_unless
 
@@ -256,11 +258,11 @@ def train(
     return losses, moves
 
 
-def train_both(name: str, optimizer: str, class_name: str) -> tuple[nn.Module, Program, bool]:
+def train_both(name: str, optimizer: str, environment_class: EnvironmentClass) -> tuple[nn.Module, Program, bool]:
     """Train the module and its graph side by side; tells whether losses and optimizer states are
     equal, bit for bit."""
     module, graph, tensors = exported(name)
-    eager, program = copy.deepcopy(module).train(), Program(graph, tensors, class_name)
+    eager, program = copy.deepcopy(module).train(), Program(graph, tensors, environment_class)
     named = {key: tensor for key, tensor in eager.named_parameters() if tensor.requires_grad}
     losses, moves = train(name, eager, list(named.values()), optimizer)
     other_losses, other_moves = train(
@@ -415,7 +417,7 @@ def test_root_of_the_default_class_is_the_nearest_float() -> None:
 
 
 def test_every_operator_is_one_of_torch() -> None:
-    for name in KNOWN:
+    for name in OPERATORS:
         if name.startswith("aten."):
             _, packet, overload = name.split(".")
             assert hasattr(getattr(torch.ops.aten, packet), overload), name
@@ -739,10 +741,10 @@ def test_a_recurrent_layer_of_fitting_shapes_runs() -> None:
     ],
 )
 def test_a_recurrent_layer_of_lying_shapes_is_refused(shapes: list[list[int]], layers: int) -> None:
-    for class_name in (V3, NATIVE):
+    for environment_class in CLASSES.values():
         graph = lstm(*shapes, layers=layers)
         with pytest.raises(InputRefused):
-            Program(graph, weights(graph), class_name)(torch.rand(2, 6, 5), training=True)
+            Program(graph, weights(graph), environment_class)(torch.rand(2, 6, 5), training=True)
 
 
 @pytest.mark.parametrize(

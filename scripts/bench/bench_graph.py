@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fitchain.pod.compute.environment import NATIVE
 from fitchain.pod.compute.model import Program, export
-from fitchain.pod.values.graph import NATIVE, Input
+from fitchain.pod.values.graph import Input
 from scripts.bench.figures import Figure, describe_sides, ratio, side_by_side
 
 BATCH, STEPS = 64, 20

@@ -15,7 +15,7 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 import fitchain
-from fitchain.pod.compute.environment.classes import (
+from fitchain.pod.compute.environment.process import (
     clean_variables,
     expected_probe,
     installed_torch,
@@ -131,9 +131,17 @@ def _host(environment: Environment) -> str:
         installed_torch(),
         environment.name,
         environment.threads,
-        sha256(Path(__file__).with_name("probing.py").read_bytes()).short,
+        _work().short,
     ]
     return sha256(canonical_json(conditions)).value.hex()[:32]
+
+
+def _work() -> Digest:
+    """Digest of what a probe computes: the classes, the records of operators, and their kernels."""
+    pod = Path(fitchain.__file__).parent / "pod"
+    folders = "compute/environment", "compute/operators", "values/graph/operators"
+    files = sorted(file for folder in folders for file in (pod / folder).rglob("*.py"))
+    return sha256(b"".join(file.read_bytes() for file in files))
 
 
 def _recall(memory: Path) -> Digest | None:

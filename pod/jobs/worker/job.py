@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from fitchain.pod.compute.checkpoint import KeptState, read_state, read_state_file, state_steps
 from fitchain.pod.compute.checkpoint.recorder import LiveState
 from fitchain.pod.compute.dataset import Assemble, Table, assemble, batches
+from fitchain.pod.compute.environment import EnvironmentClass, environment_class
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.model.tensors import new_tensor
 from fitchain.pod.compute.training import StepDone, fresh_optimizer, load_optimizer, optimizer_tensors, train
@@ -87,7 +88,7 @@ class Job:
         graph = Graph.parse(read(folder, GRAPH, LIMITS.graph_bytes))
         if graph.digest != recipe.graph:
             raise DigestMismatch(f"{GRAPH} has the digest {graph.digest}, and the recipe says {recipe.graph}")
-        graph.check(recipe.environment.name)
+        graph.check(environment_class(recipe.environment.name).admits)
         audited = task.mode in ("audit", "explain") and (folder / EVIDENCE).exists()
         initial: Mapping[str, TensorBytes] = {}
         if not audited or 0 in task.segments:  # whatever it is worth, it spoils no segment but the first
@@ -101,6 +102,11 @@ class Job:
         if not (folder / RECORDS).exists():
             raise NotFound(f"there is no {RECORDS} in {folder}")
         return cls(folder, task, recipe, graph, initial, Table.read(folder / RECORDS))
+
+    @property
+    def environment_class(self) -> EnvironmentClass:
+        """The class that the recipe names."""
+        return environment_class(self.recipe.environment.name)
 
     @property
     def assemble(self) -> Assemble:
@@ -124,12 +130,12 @@ class Job:
 
     def start(self) -> Position:
         """Leaf 0: the agreed initial model and the recipe's fresh optimizer."""
-        program = Program(self.graph, self.initial, self.recipe.environment.name)
+        program = Program(self.graph, self.initial, self.environment_class)
         return Position(0, program, fresh_optimizer(program, self.recipe))
 
     def position_of(self, step: int, state: KeptState) -> Position:
         """Stand where a kept state was taken."""
-        program = Program(self.graph, state.model, self.recipe.environment.name)
+        program = Program(self.graph, state.model, self.environment_class)
         optimizer = fresh_optimizer(program, self.recipe)
         load_optimizer(optimizer, program, {name: new_tensor(each) for name, each in state.optimizer.items()})
         return Position(step, program, optimizer)

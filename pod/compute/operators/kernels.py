@@ -1,15 +1,15 @@
-"""Kernels: the callables behind a graph's operator names.
+"""Kernels: the callables behind the operators' names.
 
-`aten.*` resolve to torch's own operators, once; sizes are Python integers. Two operators differ in
-`cpu-x86-64-v3` from torch's stock, for the reason in `fitchain.pod.values.graph.operators`: `sqrt`
-is exact, and recurrent layers leave oneDNN out. Whoever compares with an eager module in that class
-must do the same there.
+`aten.*` resolve to torch's own operators, once; sizes are Python integers. A class may ask for its
+own kernels, which records name, in place of torch's stock. Whoever compares with an eager module in
+such a class must use them too.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import numpy as np
@@ -17,43 +17,48 @@ import torch
 from torch import Tensor
 
 from fitchain.pod.values.errors import InputRefused
-from fitchain.pod.values.graph import NATIVE, V3
+from fitchain.pod.values.graph.operators import OPERATORS
+from fitchain.pod.values.graph.operators.record import OwnKernel
 
 Kernel = Callable[..., Any]
 
 MOST_SIZE = (1 << 63) - 1
 
 
-def kernel(name: str, class_name: str) -> Kernel:
+def kernel(name: str, own: AbstractSet[OwnKernel]) -> Kernel:
     """Find what computes an operator.
 
     Args:
-        name: one of `fitchain.pod.values.graph.KNOWN`.
-        class_name: the environment class.
+        name: one of `fitchain.pod.values.graph.OPERATORS`, brackets aside.
+        own: the own kernels that the environment class asks for; torch's stock computes the rest.
 
     Raises:
         InputRefused: this build of torch has no such operator.
     """
-    if name in _OWN:
-        return _OWN[name]
-    if class_name != NATIVE and name in _EXACT:
-        return _EXACT[name]
-    stock: Kernel = _overload(name)._op  # the operator itself, without the wrapper that looks it up at each call
-    return _without_onednn(stock) if class_name == V3 and name == "aten.lstm.input" else stock
+    if name in _NUMBERS:
+        return _NUMBERS[name]
+    stock: Kernel = overload(name)._op  # the operator itself, without the wrapper that looks it up at each call
+    wanted = OPERATORS[name].own_kernel
+    return _OWN[wanted](stock) if wanted in own and wanted is not None else stock
 
 
 def takes_device(name: str) -> bool:
     """Whether an operator makes a tensor out of no tensor, and must be told where."""
     if not name.startswith("aten."):
         return False
-    arguments = _overload(name)._schema.arguments
+    arguments = overload(name)._schema.arguments
     return any(a.name == "device" for a in arguments) and not any("Tensor" in str(a.type) for a in arguments)
 
 
-def _overload(name: str) -> Any:
-    _, packet, overload = name.split(".")
+def overload(name: str) -> Any:
+    """Torch's operator of a full name, with its schema.
+
+    Raises:
+        InputRefused: this build of torch has no such operator.
+    """
+    _, packet, kind = name.split(".")
     try:
-        return getattr(getattr(torch.ops.aten, packet), overload)
+        return getattr(getattr(torch.ops.aten, packet), kind)
     except AttributeError:
         raise InputRefused(f"torch {torch.__version__} has no operator {name}") from None
 
@@ -129,7 +134,7 @@ def _real(compute: Callable[..., float]) -> Kernel:
     return run
 
 
-_OWN: dict[str, Kernel] = {
+_NUMBERS: Mapping[str, Kernel] = {
     "int.size": _size,
     "int.numel": Tensor.numel,
     "int.add": _bounded(operator.add),
@@ -147,4 +152,8 @@ _OWN: dict[str, Kernel] = {
     "real.div": _real(operator.truediv),
     "real.neg": _real(operator.neg),
 }
-_EXACT: dict[str, Kernel] = {"aten.sqrt.default": _exact_root}
+_OWN: Mapping[OwnKernel, Callable[[Kernel], Kernel]] = {
+    OwnKernel.EXACT_ROOT: lambda stock: _exact_root,
+    OwnKernel.ATEN_LSTM: _without_onednn,
+}
+"""Own kernels, each made of the stock one that it replaces."""
