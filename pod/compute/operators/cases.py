@@ -64,7 +64,7 @@ def run_case(record: Operator, case: Case, own: AbstractSet[OwnKernel]) -> list[
         if isinstance(value, tuple):
             return [argument(item) for item in value]
         if isinstance(value, Sample):
-            taken.append(_make(value, torch.Generator().manual_seed(len(taken) + 1)))
+            taken.append(make_sample(value, len(taken) + 1))
             return taken[-1]
         return symbol(value, torch.device("cpu")) if isinstance(value, Symbol) else value
 
@@ -99,8 +99,9 @@ def _gradients(values: list[Any], taken: list[Tensor]) -> list[Tensor]:
     return [gradient for gradient in found if gradient is not None]
 
 
-def _make(sample: Sample, generator: torch.Generator) -> Tensor:
-    dtype = DTYPES[sample.dtype]
+def make_sample(sample: Sample, place: int) -> Tensor:
+    """Make the tensor of a sample that stands at a place, from 1 on, among those of its case."""
+    dtype, generator = DTYPES[sample.dtype], torch.Generator().manual_seed(place)
     drawn = torch.float64 if dtype == torch.float64 else torch.float32
     values = torch.rand(sample.shape, generator=generator, dtype=drawn) * (sample.high - sample.low) + sample.low
     if not dtype.is_floating_point:

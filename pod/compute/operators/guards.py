@@ -38,9 +38,9 @@ def guarded(name: str, call: Kernel, meter: Meter) -> Kernel:
     guard = OPERATORS[name].guard
     if guard is None:
         return call
-    if guard in _GATES:
-        return partial(_recur, _GATES[guard], meter)
-    check = _CHECKS[guard]
+    if guard in GATES:
+        return partial(_recur, GATES[guard], meter)
+    check = CHECKS[guard]
 
     def run(*arguments: Any, **options: Any) -> Any:
         if options:
@@ -82,6 +82,18 @@ def _note_statistics(meter: Meter, *arguments: Any) -> None:
     mean, variance, training = arguments[3:6]
     if training:
         meter.written |= {storage_of(tensor) for tensor in (mean, variance) if isinstance(tensor, Tensor)}
+
+
+def _check_norms(meter: Meter, directions: Tensor, norms: Tensor, dimension: int = 0) -> None:
+    """The kernel takes as many norms as there are slices, from wherever they would lie."""
+    if dimension == -1:
+        _check_shape("the norm of a whole weight", norms, ())
+        return
+    if not 0 <= dimension < directions.dim():
+        raise InputRefused(f"a weight of {directions.dim()} dimensions has no norms along {dimension}")
+    shape = [1] * directions.dim()
+    shape[dimension] = directions.shape[dimension]
+    _check_shape("the norms of a weight", norms, tuple(shape))
 
 
 def storage_of(tensor: Tensor) -> int:
@@ -142,12 +154,13 @@ def _check_shape(what: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
         raise InputRefused(f"{what} has shape {list(tensor.shape)} and not {list(shape)}")
 
 
-_GATES: Mapping[Guard, int] = {Guard.LSTM: 4, Guard.GRU: 3, Guard.RNN: 1}
-_CHECKS: Mapping[Guard, Callable[..., None]] = {
+GATES: Mapping[Guard, int] = {Guard.LSTM: 4, Guard.GRU: 3, Guard.RNN: 1}
+CHECKS: Mapping[Guard, Callable[..., None]] = {
     Guard.UNBIND: _check_unbind,
     Guard.SPLIT: _check_split,
     Guard.PIECES: _check_chunk,
     Guard.DENSE: _check_dense,
     Guard.ONE_HOT: _check_one_hot,
     Guard.STATISTICS: _note_statistics,
+    Guard.NORMS: _check_norms,
 }

@@ -39,7 +39,7 @@ def kernel(name: str, own: AbstractSet[OwnKernel]) -> Kernel:
         return _NUMBERS[name]
     stock: Kernel = overload(name)._op  # the operator itself, without the wrapper that looks it up at each call
     wanted = OPERATORS[name].own_kernel
-    return _OWN[wanted](stock) if wanted in own and wanted is not None else stock
+    return OWN_KERNELS[wanted](stock) if wanted in own and wanted is not None else stock
 
 
 def takes_device(name: str) -> bool:
@@ -152,7 +152,7 @@ _NUMBERS: Mapping[str, Kernel] = {
     "real.div": _real(operator.truediv),
     "real.neg": _real(operator.neg),
 }
-_OWN: Mapping[OwnKernel, Callable[[Kernel], Kernel]] = {
+OWN_KERNELS: Mapping[OwnKernel, Callable[[Kernel], Kernel]] = {
     OwnKernel.EXACT_ROOT: lambda stock: _exact_root,
     OwnKernel.ATEN_LSTM: _without_onednn,
 }

@@ -103,7 +103,14 @@ RESIZING = (
         case(unit(*IMAGES), (17, 17), True, None),
         parting=_SEEN_ONCE,
     ),
-    *operators("_weight_norm", case(unit(33, 129), unit(33, 1)), parting=_SEEN_ONCE),
+    *operators(
+        "_weight_norm",
+        case(unit(33, 129), unit(33, 1)),
+        case(unit(33, 129), unit(1, 129), 1),
+        case(unit(7, 5, 3), unit(1, 5, 1), 1),
+        parting=_SEEN_ONCE,
+        guard=Guard.NORMS,
+    ),
 )
 """By the overloads whose sizes and scales cannot contradict each other."""
 

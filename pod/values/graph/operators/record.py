@@ -26,6 +26,7 @@ class Guard(Enum):
     DENSE = "no sparse gradient"
     ONE_HOT = "a number of classes"
     STATISTICS = "running statistics are changed in training"
+    NORMS = "one norm for each slice"
     LSTM = "four gates, two hidden states"
     GRU = "three gates, one hidden state"
     RNN = "one gate, one hidden state"
