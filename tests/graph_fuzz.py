@@ -1,7 +1,7 @@
 """Random calls of operators, near the cases of their records, run to their end in this process.
 
-`python -m tests.graph_fuzz SEED COUNT [FIRST]` says each graph on standard output before it runs it,
-so that whoever started it knows which one ended the process.
+`python -m tests.graph_fuzz SEED COUNT [FIRST]` says each graph on standard output before it runs
+it, so that whoever started it knows which one ended the process.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ class Call:
         """A tensor of the graph with a sample's numbers."""
         name = f"t{len(self.samples)}"
         in_place = not self.samples and self.record.name.split(".")[1].endswith("_")
-        learnt = sample.learnt and sample.dtype in ("F32", "F64") and not in_place
-        self.samples[name] = replace(sample, learnt=learnt)
+        requires_grad = sample.requires_grad and sample.dtype in ("F32", "F64") and not in_place
+        self.samples[name] = replace(sample, requires_grad=requires_grad)
         return {"tensor": name}
 
     def graph(self) -> bytes:
@@ -83,8 +83,8 @@ class Call:
     @staticmethod
     def spec(sample: Sample) -> dict[str, Any]:
         """What a graph says of a tensor."""
-        kind = "parameter" if sample.learnt else "buffer"
-        return {"kind": kind, "dtype": sample.dtype, "shape": list(sample.shape), "trainable": sample.learnt}
+        kind = "parameter" if sample.requires_grad else "buffer"
+        return {"kind": kind, "dtype": sample.dtype, "shape": list(sample.shape), "trainable": sample.requires_grad}
 
     def program(self, graph: bytes, of: EnvironmentClass) -> Program:
         """The graph, with its tensors."""
@@ -179,7 +179,7 @@ def _changed_sample(chance: random.Random, sample: Sample) -> Sample:
     )
     if dtype in ("U8", "I8", "BOOL"):
         low, high = 0, 2
-    return Sample(tuple(shape), low, high, dtype, learnt=sample.learnt)
+    return Sample(tuple(shape), low, high, dtype, requires_grad=sample.requires_grad)
 
 
 def run(call: Call, graph: bytes, of: EnvironmentClass) -> bool:

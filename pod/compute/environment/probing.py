@@ -2,9 +2,9 @@
 
 Two small networks are trained for twenty steps with each fused optimizer, each loss is computed
 forward and backward, and each case of each operator's record that the class admits is run with the
-class's kernels. The inputs come from `rand` and arithmetic; `randn` differs by vector width. Nothing
-here, and no case of a record, may be changed without new shipped digests: a case added is a new
-probe.
+class's kernels. The inputs come from `rand` and arithmetic; `randn` differs by vector width.
+Nothing here, and no case of a record, may be changed without new shipped digests: a case added is a
+new probe.
 
 Legend: B batch, C channels, H height, W width, T time, F features, K classes, N items.
 """

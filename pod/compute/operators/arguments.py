@@ -70,14 +70,14 @@ def check_arguments(name: str, arguments: Sequence[Any], options: Mapping[str, A
     by_place = [parameter for parameter in parameters if not parameter.kwarg_only]
     if len(arguments) > len(by_place):
         raise InputRefused(f"the operator {name} takes {len(by_place)} arguments by place, not {len(arguments)}")
-    given = {parameter.name: value for parameter, value in zip(by_place, arguments, strict=False)}
+    values = {parameter.name: value for parameter, value in zip(by_place, arguments, strict=False)}
     for key in options:
-        if key in given or key not in {parameter.name for parameter in parameters}:
+        if key in values or key not in {parameter.name for parameter in parameters}:
             raise InputRefused(f"the operator {name} takes no argument {key!r}, or it has it already")
-    given.update(options)
+    values.update(options)
     for parameter in parameters:
-        if parameter.name in given:
-            _check(name, parameter.name, str(parameter.real_type), parameter.N, given[parameter.name])
+        if parameter.name in values:
+            _check(name, parameter.name, str(parameter.real_type), parameter.N, values[parameter.name])
         elif not parameter.has_default_value():
             raise InputRefused(f"the operator {name} needs the argument {parameter.name!r}")
 

@@ -26,8 +26,8 @@ _ODD = {
         (1, 0x7FF << 52, -(1 << 52), (0x7FF8 << 48) | 0x1234, 0, -(1 << 63), (0x7FF << 52) - 1, (1 << 52) - 1),
     ),
 }
-"""Bits of odd numbers: the smallest denormal, both infinities, a NaN with a payload, both zeros, the
-largest number, the largest denormal."""
+"""Bits of odd numbers: the smallest denormal, both infinities, a NaN with a payload, both zeros,
+the largest number, the largest denormal."""
 
 
 def case_name(record: Operator, case: Case) -> str:
@@ -55,8 +55,8 @@ def run_case(record: Operator, case: Case, own: AbstractSet[OwnKernel]) -> list[
         own: the own kernels that the environment class asks for.
 
     Returns:
-        Its values, their gradients with respect to the samples that are learnt, and the samples
-        that are not, which it may have changed.
+        Its values, their gradients with respect to the samples that require one, and the samples
+        that do not, which it may have changed.
     """
     taken: list[Tensor] = []
 
@@ -88,20 +88,20 @@ def _changes_its_first(record: Operator) -> bool:
 def _gradients(values: list[Any], taken: list[Tensor]) -> list[Tensor]:
     """Gradients of values weighted by their places."""
     differentiable = [value for value in values if isinstance(value, Tensor) and value.requires_grad]
-    learnt = [tensor for tensor in taken if tensor.requires_grad]
-    if not differentiable or not learnt:
+    leaves = [tensor for tensor in taken if tensor.requires_grad]
+    if not differentiable or not leaves:
         return []
     weights = [
         (torch.arange(1, value.numel() + 1, dtype=value.dtype) / max(value.numel(), 1)).reshape(value.shape)
         for value in differentiable
     ]
-    found = torch.autograd.grad(differentiable, learnt, weights, allow_unused=True)
-    return [gradient for gradient in found if gradient is not None]
+    gradients = torch.autograd.grad(differentiable, leaves, weights, allow_unused=True)
+    return [gradient for gradient in gradients if gradient is not None]
 
 
-def make_sample(sample: Sample, place: int) -> Tensor:
-    """Make the tensor of a sample that stands at a place, from 1 on, among those of its case."""
-    dtype, generator = DTYPES[sample.dtype], torch.Generator().manual_seed(place)
+def make_sample(sample: Sample, position: int) -> Tensor:
+    """Make the tensor of a sample that stands at a position, from 1 on, among those of its case."""
+    dtype, generator = DTYPES[sample.dtype], torch.Generator().manual_seed(position)
     drawn = torch.float64 if dtype == torch.float64 else torch.float32
     values = torch.rand(sample.shape, generator=generator, dtype=drawn) * (sample.high - sample.low) + sample.low
     if not dtype.is_floating_point:
@@ -112,7 +112,7 @@ def make_sample(sample: Sample, place: int) -> Tensor:
         places = values.view(integers).reshape(-1)[::7]
         places.copy_(torch.tensor(bits, dtype=integers).repeat(places.numel() // len(bits) + 1)[: places.numel()])
     laid = _laid(values, sample.layout)
-    return laid.requires_grad_() if sample.learnt else laid
+    return laid.requires_grad_() if sample.requires_grad else laid
 
 
 def _laid(values: Tensor, layout: Layout) -> Tensor:

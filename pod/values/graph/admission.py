@@ -19,29 +19,29 @@ class Admission:
     Args:
         who: as a message begins: "the class cpu-native does not admit".
         dtypes: of tensors, and of what a graph converts to.
-        across_processors: whether what parts between processors is refused.
+        portable: whether what parts between processors is refused.
     """
 
     who: str
     dtypes: frozenset[str] = frozenset(ITEM_BYTES)
-    across_processors: bool = False
+    portable: bool = False
 
     def operator_refusal(self, name: str) -> tuple[str, str] | None:
         """Why no call of an operator is admitted, and what to do instead; None where some is."""
         record, refused = OPERATORS.get(name), f"{self.who} the operator {name}"
         if record is None:
             return refused, advice(name)
-        if self.across_processors and record.parting and not record.parting.exponents:
-            return refused, record.parting.advice
+        if self.portable and record.not_portable and not record.not_portable.exponents:
+            return refused, record.not_portable.advice
         return None
 
     def refusal(self, node: Node) -> tuple[str, str] | None:
         """Why a node is refused, and what to do instead; None where it is admitted."""
         if refused := self.operator_refusal(node.operator):
             return refused
-        parting = OPERATORS[node.operator].parting
-        if self.across_processors and parting and parting.concerns(node.arguments):
-            return f"{self.who} the operator {node.operator}", parting.advice
+        not_portable = OPERATORS[node.operator].not_portable
+        if self.portable and not_portable and not_portable.concerns(node.arguments):
+            return f"{self.who} the operator {node.operator}", not_portable.advice
         return self.dtype_refusal(*named_dtypes((*node.arguments, *node.options.values())))
 
     def dtype_refusal(self, *dtypes: str) -> tuple[str, str] | None:
@@ -53,7 +53,7 @@ class Admission:
     def admits(self, record: Operator, case: Case) -> bool:
         """Whether a graph of the class may make this call."""
         return case.dtypes <= self.dtypes and not (
-            self.across_processors and record.parting is not None and record.parting.concerns(case.arguments)
+            self.portable and record.not_portable is not None and record.not_portable.concerns(case.arguments)
         )
 
 

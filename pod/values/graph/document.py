@@ -122,8 +122,8 @@ class Graph:
             admission: what the class admits.
 
         Raises:
-            InputRefused: it uses an operator or a dtype outside the class; the message names it, the
-                hint says why or what to use.
+            InputRefused: it uses an operator or a dtype outside the class; the message names it,
+                the hint says why or what to use.
         """
         for name, spec in self.tensors.items():
             if refused := admission.dtype_refusal(spec.dtype):

@@ -1,7 +1,7 @@
 """Environment classes, a file each: what a host must be and set so that a replay has equal bits.
 
-A class is an object of `EnvironmentClass` or of a subclass of it; whoever adds one adds its file and
-names it in `CLASSES`. Nothing here imports torch when it is imported.
+`base` says what a class is; `cpu_x86_64_v3` and `cpu_native` are those of this release. Whoever
+adds one adds its file and names it in `CLASSES`. Nothing here imports torch when it is imported.
 """
 
 from __future__ import annotations

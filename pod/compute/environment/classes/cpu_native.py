@@ -1,5 +1,6 @@
-"""`cpu-native`: equal bits on CPUs of one vendor and vector width, which run the same stock kernels,
-at their speed. It admits whatever is named, and ships no probe: an owner publishes its own."""
+"""`cpu-native`: equal bits on CPUs of one vendor and vector width, which run the same stock
+kernels, at their speed. It admits whatever has a record, and ships no probe: an owner publishes its
+own."""
 
 from __future__ import annotations
 

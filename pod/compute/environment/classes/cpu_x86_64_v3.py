@@ -52,10 +52,10 @@ X86_64_V3 = _X8664V3(
         "ONEDNN_MAX_CPU_ISA": "AVX2",
         "MKL_CBWR": "COMPATIBLE",
     },
-    admits=Admission("the class cpu-x86-64-v3 does not admit", frozenset(ITEM_BYTES) - HALVES, across_processors=True),
+    admits=Admission("the class cpu-x86-64-v3 does not admit", frozenset(ITEM_BYTES) - HALVES, portable=True),
     own_kernels=frozenset(OwnKernel),
     shipped={
-        ("2.13.0+cu130", 1): "0x29ad065b23cedede27dd1aba983d9ae10a2f65582e631746b97d71b5b56e0133",
-        ("2.13.0+cu130", 2): "0x1eae62dc4c4df92e2e517b4b45365ffaec1a6e5f9fa61c6bb2c7c68c724172cb",
+        ("2.13.0+cu130", 1): "0x323358f851a44d08effb778fa9ccaed15c408d91d0f1822f11d6dc82f8995645",
+        ("2.13.0+cu130", 2): "0x59c3df7fbfa6471f2b925f6da07a6fb23d6e95ff09bbdcb28bcffd180ffc68f3",
     },
 )

@@ -10,7 +10,8 @@ that depend on shapes alone. Never admitted:
   without a number of classes;
 - anything sparse, quantised, complex, on disk, or with a kernel of its own.
 
-A new operator is one record, in the module of its kind (`record` says of what it consists).
+A new operator is one record (`record` says of what it consists), in the module of its kind:
+`products`, `layers`, `elementwise`, `reductions`, `shapes`.
 """
 
 from __future__ import annotations

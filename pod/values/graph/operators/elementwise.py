@@ -12,12 +12,12 @@ from fitchain.pod.values.graph.operators.record import (
     FLAT,
     SCANNED,
     TABLE,
+    NotPortable,
     OwnKernel,
-    Parting,
     Sample,
     below,
     case,
-    given,
+    constant,
     mask,
     operators,
     positive,
@@ -36,7 +36,7 @@ _SCAN_INSIDE = wide(Sample(SCANNED, -0.99, 0.99))
 _FRACTION, _SCAN_FRACTIONS = Sample(FLAT, 0.01, 0.99), wide(Sample(SCANNED, 0.01, 0.99))
 
 _VENDOR_ROOT = "its root differs between CPU vendors in the last bit; x.sqrt() and x * x.sqrt() are exact here"
-_ROOTS = Parting(_VENDOR_ROOT, exponents=(0.5, 1.5))
+_ROOTS = NotPortable(_VENDOR_ROOT, exponents=(0.5, 1.5))
 _POWERS = tuple(case(positive(*FLAT), exponent) for exponent in (2, 3, 1.7, -1, 0.5, 1.5))
 
 ARITHMETIC = (
@@ -54,14 +54,14 @@ ARITHMETIC = (
     ),
     *operators("div.Scalar_mode", *(case(unit(*FLAT), 0.3, rounding_mode=mode) for mode in ("floor", "trunc", None))),
     *operators("floor_divide", case(below(1000, *FLAT), Sample(FLAT, 1, 9, "I64"))),
-    *operators("floor_divide.Scalar", case(given(unit(*FLAT)), 0.3), case(below(1000, *FLAT), 7)),
+    *operators("floor_divide.Scalar", case(constant(unit(*FLAT)), 0.3), case(below(1000, *FLAT), 7)),
     *operators("remainder.Tensor fmod.Tensor", _BY_POSITIVE),
     *operators("remainder.Scalar fmod.Scalar", case(unit(*FLAT), 0.3)),
     *operators("neg abs sign square positive absolute negative floor ceil round trunc frac", _ONE, case(unit(*TABLE))),
     *operators("reciprocal", case(positive(*FLAT)), *_SCANS_ABOVE_ZERO),
     *operators("pow.Tensor_Tensor", case(positive(*FLAT), unit(*FLAT))),
     *operators("pow.Scalar", case(2.3, unit(*FLAT))),
-    *operators("pow.Tensor_Scalar", *_POWERS, parting=_ROOTS),
+    *operators("pow.Tensor_Scalar", *_POWERS, not_portable=_ROOTS),
     *operators("clamp clip", case(unit(*FLAT), -0.5, 0.5)),
     *operators("clamp.Tensor", case(unit(*FLAT), unit(*FLAT), positive(*FLAT))),
     *operators("clamp_min clamp_max", case(unit(*FLAT), 0.1)),
@@ -76,7 +76,7 @@ ARITHMETIC = (
     *operators("masked_fill.Scalar masked_fill_.Scalar", case(unit(*FLAT), mask(*FLAT), 0.3)),
     *operators("masked_fill.Tensor masked_fill_.Tensor", case(unit(*FLAT), mask(*FLAT), unit())),
     *operators("nan_to_num", case(Sample(FLAT, odd=True)), case(Sample(FLAT, odd=True), 0.0, 1.0, -1.0)),
-    *operators("heaviside", case(given(unit(*FLAT)), given(unit(*FLAT)))),
+    *operators("heaviside", case(constant(unit(*FLAT)), constant(unit(*FLAT)))),
 )
 
 IN_PLACE = (
@@ -90,15 +90,15 @@ IN_PLACE = (
     *operators("lerp_.Tensor addcmul_", _THREE),
     *operators("lerp_.Scalar", case(unit(*FLAT), unit(*FLAT), 0.3)),
     *operators("addcdiv_", case(unit(*FLAT), unit(*FLAT), positive(*FLAT))),
-    *operators("pow_.Scalar", *_POWERS, parting=_ROOTS),
+    *operators("pow_.Scalar", *_POWERS, not_portable=_ROOTS),
 )
 
-_ARC = Parting("its last bit differs between CPU vendors; torch.atan2(x, torch.ones_like(x)) does not")
-_ARC_SINE = Parting(
+_ARC = NotPortable("its last bit differs between CPU vendors; torch.atan2(x, torch.ones_like(x)) does not")
+_ARC_SINE = NotPortable(
     "about one value in 7,000 differs between CPU vendors; with r = ((1 - x) * (1 + x)).sqrt(), "
     "torch.atan2(x, r) and torch.atan2(r, x) do not"
 )
-_RARELY = Parting(
+_RARELY = NotPortable(
     "one value in 100,000 to 2,000,000 differs between CPU vendors; x.sin() / x.cos() and x.log() * constant do not"
 )
 FUNCTIONS = (
@@ -112,12 +112,12 @@ FUNCTIONS = (
     *operators(
         "sqrt_",
         case(positive(*FLAT)),
-        parting=Parting("its last bit differs between CPU vendors; x.sqrt() is exact here"),
+        not_portable=NotPortable("its last bit differs between CPU vendors; x.sqrt() is exact here"),
     ),
-    *operators("atan atan_ arctan", _ONE, *_SCANS, parting=_ARC),
-    *operators("asin acos", case(_INSIDE), _SCAN_INSIDE, parting=_ARC_SINE),
-    *operators("tan", _ONE, *_SCANS, parting=_RARELY),
-    *operators("log2 log10", case(positive(*FLAT)), *_SCANS_ABOVE_ZERO, parting=_RARELY),
+    *operators("atan atan_ arctan", _ONE, *_SCANS, not_portable=_ARC),
+    *operators("asin acos", case(_INSIDE), _SCAN_INSIDE, not_portable=_ARC_SINE),
+    *operators("tan", _ONE, *_SCANS, not_portable=_RARELY),
+    *operators("log2 log10", case(positive(*FLAT)), *_SCANS_ABOVE_ZERO, not_portable=_RARELY),
 )
 
 _INTEGERS, _TRUTHS = case(below(9, *TABLE), below(9, *TABLE)), case(mask(*TABLE), mask(*TABLE))

@@ -12,10 +12,10 @@ from fitchain.pod.values.graph.operators.record import (
     SIGNAL,
     TABLE,
     Guard,
-    Parting,
+    NotPortable,
     Sample,
     case,
-    given,
+    constant,
     operators,
     spread,
     unit,
@@ -23,7 +23,7 @@ from fitchain.pod.values.graph.operators.record import (
 )
 
 _CHANNELS = (unit(6), unit(6))
-_STATISTICS = (given(unit(6)), given(Sample((6,), 0.5, 1.5)))
+_STATISTICS = (constant(unit(6)), constant(Sample((6,), 0.5, 1.5)))
 NORMALISATION = (
     *operators(
         "batch_norm",
@@ -71,9 +71,9 @@ DROPOUT = (
 
 RANDOM = (
     *operators("rand randn", case((5003,))),
-    *operators("rand_like randn_like", case(given(unit(*TABLE)))),
-    *operators("bernoulli", case(given(Sample(TABLE, 0, 1)))),
-    *operators("bernoulli.p", case(given(unit(*TABLE)), 0.3)),
+    *operators("rand_like randn_like", case(constant(unit(*TABLE)))),
+    *operators("bernoulli", case(constant(Sample(TABLE, 0, 1)))),
+    *operators("bernoulli.p", case(constant(unit(*TABLE)), 0.3)),
     *operators("randint", case(100, (5003,))),
 )
 """From the default generator."""
@@ -89,26 +89,26 @@ POOLING = (
     *operators("adaptive_avg_pool3d", case(unit(*BODY), (4, 4, 4))),
 )
 
-_SEEN_ONCE = Parting(
+_SEEN_ONCE = NotPortable(
     "it has been compared with one other CPU only; cpu-native admits it, and a transposed convolution resizes here"
 )
 RESIZING = (
-    *operators("upsample_nearest1d.vec", case(unit(*SIGNAL), None, (2.0,)), parting=_SEEN_ONCE),
-    *operators("upsample_nearest2d.vec", case(unit(*IMAGES), None, (2.0, 2.0)), parting=_SEEN_ONCE),
-    *operators("upsample_nearest3d.vec", case(unit(*BODY), None, (2.0, 2.0, 2.0)), parting=_SEEN_ONCE),
-    *operators("upsample_linear1d.vec", case(unit(*SIGNAL), None, False, (2.0,)), parting=_SEEN_ONCE),
+    *operators("upsample_nearest1d.vec", case(unit(*SIGNAL), None, (2.0,)), not_portable=_SEEN_ONCE),
+    *operators("upsample_nearest2d.vec", case(unit(*IMAGES), None, (2.0, 2.0)), not_portable=_SEEN_ONCE),
+    *operators("upsample_nearest3d.vec", case(unit(*BODY), None, (2.0, 2.0, 2.0)), not_portable=_SEEN_ONCE),
+    *operators("upsample_linear1d.vec", case(unit(*SIGNAL), None, False, (2.0,)), not_portable=_SEEN_ONCE),
     *operators(
         "upsample_bilinear2d.vec",
         case(unit(*IMAGES), None, False, (2.0, 2.0)),
         case(unit(*IMAGES), (17, 17), True, None),
-        parting=_SEEN_ONCE,
+        not_portable=_SEEN_ONCE,
     ),
     *operators(
         "_weight_norm",
         case(unit(33, 129), unit(33, 1)),
         case(unit(33, 129), unit(1, 129), 1),
         case(unit(7, 5, 3), unit(1, 5, 1), 1),
-        parting=_SEEN_ONCE,
+        not_portable=_SEEN_ONCE,
         guard=Guard.NORMS,
     ),
 )

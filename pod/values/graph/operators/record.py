@@ -59,7 +59,7 @@ class Sample:
         layout: how it lies in memory.
         odd: whether every seventh number is one of the odd ones: denormals, infinities, NaNs with
             payloads, zeros of both signs, the largest.
-        learnt: whether a gradient is taken with respect to it, where it is a float.
+        requires_grad: whether a gradient is taken with respect to it, where it is a float.
     """
 
     shape: tuple[int, ...]
@@ -68,14 +68,14 @@ class Sample:
     dtype: str = "F32"
     layout: Layout = Layout.ROWS
     odd: bool = False
-    learnt: bool = True
+    requires_grad: bool = True
 
     def __str__(self) -> str:
         sizes = "x".join(map(str, self.shape)) or "scalar"
         span = "" if (self.low, self.high) == (-1, 1) else f" {self.low:g}..{self.high:g}"
         dtype = "" if self.dtype == "F32" else f" {self.dtype}"
         layout = "" if self.layout is Layout.ROWS else f" {self.layout.name.lower()}"
-        return f"{sizes}{span}{dtype}{layout}{' odd' if self.odd else ''}{'' if self.learnt else ' given'}"
+        return f"{sizes}{span}{dtype}{layout}{' odd' if self.odd else ''}{'' if self.requires_grad else ' constant'}"
 
 
 CaseArgument = Argument | Sample | tuple["CaseArgument", ...]
@@ -96,8 +96,8 @@ class Case:
     wide: bool = False
 
     def __str__(self) -> str:
-        options = [f"{name}={_shown(value)}" for name, value in self.options.items()]
-        return ", ".join([*map(_shown, self.arguments), *options])
+        options = [f"{name}={_written(value)}" for name, value in self.options.items()]
+        return ", ".join([*map(_written, self.arguments), *options])
 
     @property
     def samples(self) -> tuple[Sample, ...]:
@@ -112,9 +112,9 @@ class Case:
         )
 
 
-def _shown(value: CaseArgument) -> str:
+def _written(value: CaseArgument) -> str:
     if isinstance(value, tuple):
-        return f"[{' '.join(map(_shown, value))}]"
+        return f"[{' '.join(map(_written, value))}]"
     return value.name if isinstance(value, Symbol) else str(value)
 
 
@@ -149,7 +149,7 @@ def named_dtypes(values: Iterable[Argument]) -> frozenset[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Parting:
+class NotPortable:
     """Where an operator's bits part between processors, or were not shown not to.
 
     Args:
@@ -175,20 +175,24 @@ class Operator:
     Args:
         name: in full, overload included.
         cases: calls that show what it does, forward and backward.
-        parting: where its bits part between processors; None where they were shown equal.
+        not_portable: where its bits part between processors; None where they were shown equal.
         guard: what a dry run checks of it beyond torch's own schema.
         own_kernel: what computes it in classes that ask for it.
     """
 
     name: str
     cases: tuple[Case, ...] = ()
-    parting: Parting | None = None
+    not_portable: NotPortable | None = None
     guard: Guard | None = None
     own_kernel: OwnKernel | None = None
 
 
 def operators(
-    names: str, *cases: Case, parting: Parting | None = None, guard: Guard | None = None, own: OwnKernel | None = None
+    names: str,
+    *cases: Case,
+    not_portable: NotPortable | None = None,
+    guard: Guard | None = None,
+    own: OwnKernel | None = None,
 ) -> tuple[Operator, ...]:
     """Records of operators of which the same is said.
 
@@ -196,10 +200,10 @@ def operators(
         names: of torch's operators, between blanks; one without an overload has the overload
             `default`.
         cases: of each.
-        parting, guard, own: as in `Operator`.
+        not_portable, guard, own: as in `Operator`.
     """
     full = (f"aten.{name}" if "." in name else f"aten.{name}.default" for name in names.split())
-    return tuple(Operator(name, cases, parting, guard, own) for name in full)
+    return tuple(Operator(name, cases, not_portable, guard, own) for name in full)
 
 
 def case(*arguments: CaseArgument, **options: CaseArgument) -> Case:
@@ -227,9 +231,9 @@ def positive(*shape: int) -> Sample:
     return Sample(shape, 0.01, 1)
 
 
-def given(sample: Sample) -> Sample:
+def constant(sample: Sample) -> Sample:
     """The same numbers, with respect to which no gradient is taken."""
-    return replace(sample, learnt=False)
+    return replace(sample, requires_grad=False)
 
 
 def laid(sample: Sample, layout: Layout) -> Sample:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fitchain.pod.values.graph.nodes import Symbol
-from fitchain.pod.values.graph.operators.record import TABLE, Sample, below, case, given, mask, operators, unit
+from fitchain.pod.values.graph.operators.record import TABLE, Sample, below, case, constant, mask, operators, unit
 
 _ALL, _LARGE = case(unit(*TABLE)), case(unit(300, 700))
 _ALONG = tuple(case(unit(*TABLE), dim) for dim in (0, 1))
@@ -24,7 +24,7 @@ RECORDS = (
     *operators("logsumexp", *_ALONG_SEVERAL),
     *operators("max min median", _ALL),
     *operators("max.dim min.dim median.dim", *_ALONG),
-    *operators("argmax argmin", case(given(unit(*TABLE))), *(case(given(unit(*TABLE)), dim) for dim in (0, 1))),
+    *operators("argmax argmin", case(constant(unit(*TABLE))), *(case(constant(unit(*TABLE)), dim) for dim in (0, 1))),
     *operators("aminmax", _ALL, case(unit(*TABLE), dim=1)),
     *operators("prod", case(Sample(_SHORT, 0.5, 1.5))),
     *operators("prod.dim_int", case(unit(*_SHORT), 1)),
@@ -37,5 +37,5 @@ RECORDS = (
     *operators("cosine_similarity pairwise_distance", _TWO),
     *operators("topk", case(unit(*TABLE), 5, 1), case(unit(*TABLE), 5, 0, False)),
     *operators("sort", *_ALONG, case(unit(*TABLE), 1, True)),
-    *operators("argsort", *(case(given(unit(*TABLE)), dim) for dim in (0, 1))),
+    *operators("argsort", *(case(constant(unit(*TABLE)), dim) for dim in (0, 1))),
 )

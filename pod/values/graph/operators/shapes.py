@@ -13,7 +13,7 @@ from fitchain.pod.values.graph.operators.record import (
     Sample,
     below,
     case,
-    given,
+    constant,
     operators,
     unit,
 )
@@ -49,7 +49,7 @@ VIEWS = (
     *operators("squeeze.dims", case(unit(3, 1, 1), (1, 2))),
     *operators("unsqueeze unsqueeze_", case(_TABLE, 1)),
     *operators("expand broadcast_to", case(unit(3, 1), (4, 3, 5))),
-    *operators("expand_as", case(unit(129), given(_TABLE))),
+    *operators("expand_as", case(unit(129), constant(_TABLE))),
     *operators("select.int", case(_TABLE, 1, 7)),
     *operators("slice.Tensor", case(_TABLE, 1, 3, 100, 7)),
     *operators("narrow", case(_TABLE, 1, 3, 50)),
@@ -59,9 +59,9 @@ VIEWS = (
     *operators("unbind.int", case(_TABLE, 0), guard=Guard.UNBIND),
     *operators("unfold", case(_TABLE, 1, 9, 4)),
     *operators("diagonal", case(_TABLE, 1)),
-    *operators("view_as reshape_as", case(unit(36), given(unit(4, 9)))),
+    *operators("view_as reshape_as", case(unit(36), constant(unit(4, 9)))),
     *operators("ravel alias detach atleast_1d atleast_2d", case(_TABLE)),
-    *operators("detach_", case(given(_TABLE))),
+    *operators("detach_", case(constant(_TABLE))),
 )
 
 COPIES = (
@@ -75,7 +75,7 @@ COPIES = (
         "contiguous clone", case(_IMAGES), case(_IMAGES, memory_format=Symbol("memory_format", "channels_last"))
     ),
     *operators("lift_fresh_copy", case(_TABLE)),
-    *operators("type_as to.other", case(_TABLE, Sample(TABLE, dtype="F64", learnt=False))),
+    *operators("type_as to.other", case(_TABLE, Sample(TABLE, dtype="F64", requires_grad=False))),
     *operators("cat concat concatenate stack", case(_PIECES), case(_PIECES, 1)),
     *operators("hstack vstack dstack", case(_PIECES)),
     *operators("meshgrid.indexing", case((unit(4), unit(5)), indexing="ij")),
@@ -92,10 +92,10 @@ COPIES = (
 CREATION = (
     *operators("zeros ones", case((37, 9)), case((37, 9), dtype=_I64)),
     *operators("full", case((37, 9), 0.3)),
-    *operators("zeros_like ones_like", case(given(_TABLE))),
-    *operators("full_like", case(given(_TABLE), 0.3)),
-    *operators("new_zeros new_ones", case(given(_TABLE), (37, 9))),
-    *operators("new_full", case(given(_TABLE), (37, 9), 0.3)),
+    *operators("zeros_like ones_like", case(constant(_TABLE))),
+    *operators("full_like", case(constant(_TABLE), 0.3)),
+    *operators("new_zeros new_ones", case(constant(_TABLE), (37, 9))),
+    *operators("new_full", case(constant(_TABLE), (37, 9), 0.3)),
     *operators("arange", case(5003), case(50.3)),
     *operators("arange.start", case(-3, 500)),
     *operators("arange.start_step", case(-3, 500, 7), case(-1.0, 1.0, 0.003)),
@@ -112,8 +112,8 @@ def _numbers(names: str, *cases: Case) -> tuple[Operator, ...]:
 
 
 NUMBERS = (
-    *_numbers("int.size", case(given(_TABLE), 1)),
-    *_numbers("int.numel", case(given(_TABLE))),
+    *_numbers("int.size", case(constant(_TABLE), 1)),
+    *_numbers("int.numel", case(constant(_TABLE))),
     *_numbers("int.add int.sub int.mul int.floordiv int.mod int.max int.min", case(-7, 3)),
     *_numbers("int.neg", case(7)),
     *_numbers("real.of", case(7)),
