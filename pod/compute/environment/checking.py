@@ -22,6 +22,7 @@ from fitchain.pod.compute.environment.process import (
     refuse_other_host,
     shipped_probe,
 )
+from fitchain.pod.compute.operators.openblas import installed_build
 from fitchain.pod.values.digest import Digest, canonical_json, sha256
 from fitchain.pod.values.errors import EnvironmentRefused, InputRefused
 from fitchain.pod.values.recipe import Environment
@@ -129,6 +130,7 @@ def _host(environment: Environment) -> str:
         " ".join(platform.libc_ver()),
         str(sys.prefix),
         installed_torch(),
+        installed_build(),
         environment.name,
         environment.threads,
         _work().short,

@@ -49,7 +49,7 @@ def operator_works(of: EnvironmentClass, wide: bool) -> dict[str, Work]:
         wide: those that take too long for a probe, instead of those that do not.
     """
     return {
-        case_name(record, case): partial(run_case, record, case, of.own_kernels)
+        case_name(record, case): partial(run_case, record, case)
         for record in OPERATORS.values()
         for case in record.cases
         if case.wide == wide and of.admits.admits(record, case)

@@ -17,7 +17,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fitchain.pod.compute.environment.classes import EnvironmentClass
 from fitchain.pod.compute.operators.arguments import symbol
 from fitchain.pod.compute.operators.kernels import Kernel, kernel, takes_device
 from fitchain.pod.values.errors import OperatorFailed, Unusable
@@ -50,7 +49,6 @@ class Plan:
         graph: what it is a form of.
         form: its nodes.
         tensors: the parameters and buffers that it computes with.
-        environment_class: whose kernels compute.
         device: where it runs.
         wrap: what to put around each kernel; a dry run measures there.
     """
@@ -60,13 +58,12 @@ class Plan:
         graph: Graph,
         form: Form,
         tensors: Mapping[str, Tensor],
-        environment_class: EnvironmentClass,
         device: torch.device,
         wrap: Wrap = lambda node, call: call,
     ) -> None:
         self.form = form
         layout = _Layout(len(graph.inputs), tensors, device)
-        compiler = _Compiler(layout, environment_class, wrap, _last_uses(form))
+        compiler = _Compiler(layout, wrap, _last_uses(form))
         for index, node in enumerate(form.nodes):
             compiler.add(index, node)
         self.output = compiler.slot_of_argument(len(form.nodes), form.output)
@@ -144,7 +141,6 @@ class _Compiler:
     """Turns nodes into steps, in their order."""
 
     layout: _Layout
-    environment_class: EnvironmentClass
     wrap: Wrap
     last_uses: Mapping[int, list[NodeRef]]
     steps: list[Step] = field(default_factory=list)
@@ -157,7 +153,7 @@ class _Compiler:
             return
         places = [self.slot_of_argument(index, value) for value in node.arguments]
         fixed, moving = self.options(index, node)
-        call = self.wrap(node, kernel(node.operator, self.environment_class.own_kernels))
+        call = self.wrap(node, kernel(node.operator))
         call = _with_names(partial(call, **fixed) if fixed else call, len(places), tuple(moving))
         self.emit(index, call, (*places, *moving.values()), self.layout.slot(NodeRef(index)))
         self.clear(index)

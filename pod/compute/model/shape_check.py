@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from fitchain.pod.compute.environment.classes import DEFAULT, EnvironmentClass
 from fitchain.pod.compute.model.executor import Plan
 from fitchain.pod.compute.model.tensors import dtype_name
 from fitchain.pod.compute.operators.arguments import DTYPES, check_arguments
@@ -49,7 +48,6 @@ def dry_run(
     batch: int,
     training: bool = True,
     limits: Limits = LIMITS,
-    environment_class: EnvironmentClass = DEFAULT,
 ) -> Cost:
     """Find out what a forward pass of a graph costs, and that it fits together.
 
@@ -58,7 +56,6 @@ def dry_run(
         batch: records in the batch.
         training: which form.
         limits: bounds on bytes and calls; reaching one ends the dry run.
-        environment_class: whose kernels it will be run with.
 
     Returns:
         What it costs; shapes and bytes hold for every run at this batch size.
@@ -73,7 +70,7 @@ def dry_run(
     form = graph.training if training else graph.evaluation
     inputs = [torch.empty((batch, *spec.shape), dtype=DTYPES[spec.dtype], device=META) for spec in graph.inputs]
     with torch.set_grad_enabled(training):
-        plan = Plan(graph, form, tensors, environment_class, META, _Checked(meter))
+        plan = Plan(graph, form, tensors, META, _Checked(meter))
         with meter:
             output = plan.run(inputs)
     if not isinstance(output, Tensor):

@@ -7,7 +7,6 @@ that of all bits that come out: values, gradients, and tensors that were changed
 from __future__ import annotations
 
 from collections.abc import Iterable
-from collections.abc import Set as AbstractSet
 from typing import Any
 
 import torch
@@ -17,7 +16,7 @@ from fitchain.pod.compute.operators.arguments import DTYPES, symbol
 from fitchain.pod.compute.operators.kernels import kernel, overload
 from fitchain.pod.values.digest import Digest, blake3_digest, sha256, tagged
 from fitchain.pod.values.graph import Symbol
-from fitchain.pod.values.graph.operators.record import Case, Layout, Operator, OwnKernel, Sample
+from fitchain.pod.values.graph.operators.record import Case, Layout, Operator, Sample
 
 _ODD = {
     torch.float32: (torch.int32, (1, 0x7F800000, -0x800000, 0x7FC01234, 0, -0x80000000, 0x7F7FFFFF, 0x7FFFFF)),
@@ -46,13 +45,12 @@ def _bits(result: Tensor | float | int) -> bytes:
     return repr(result).encode()
 
 
-def run_case(record: Operator, case: Case, own: AbstractSet[OwnKernel]) -> list[Tensor | float | int]:
+def run_case(record: Operator, case: Case) -> list[Tensor | float | int]:
     """Call an operator as a case says; its generator's seed is 1.
 
     Args:
         record: of the operator.
         case: of the record.
-        own: the own kernels that the environment class asks for.
 
     Returns:
         Its values, their gradients with respect to the samples that require one, and the samples
@@ -73,7 +71,7 @@ def run_case(record: Operator, case: Case, own: AbstractSet[OwnKernel]) -> list[
     if _changes_its_first(record) and taken and taken[0].requires_grad:
         arguments[0] = taken[0].clone()  # what a gradient is taken for cannot be changed in place
     torch.manual_seed(1)
-    value = kernel(record.name, own)(*arguments, **options)
+    value = kernel(record.name)(*arguments, **options)
     values = list(value) if isinstance(value, list | tuple) else [value]
     return [*values, *_gradients(values, taken), *(tensor for tensor in taken if not tensor.requires_grad)]
 

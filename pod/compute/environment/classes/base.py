@@ -17,6 +17,9 @@ from fitchain.pod.values.errors import EnvironmentRefused
 from fitchain.pod.values.graph.admission import Admission
 from fitchain.pod.values.graph.operators.record import OwnKernel
 
+_REGISTERED: list[object] = []
+"""Own kernels of this process, which last as long as they are held."""
+
 
 @dataclass(frozen=True)
 class EnvironmentClass:
@@ -27,7 +30,7 @@ class EnvironmentClass:
         settings: environment variables, besides those that number the threads; they count only when
             set before torch is imported.
         admits: what a graph may do.
-        own_kernels: which kernels of ours compute in place of torch's stock.
+        own_kernels: which kernels of ours compute in place of torch's stock, in the whole process.
         shipped: the probe's digests that ship, by torch build and threads.
         device: torch's name of where it computes.
     """
@@ -75,6 +78,13 @@ class EnvironmentClass:
         torch.set_float32_matmul_precision("highest")
         torch.set_default_dtype(torch.float32)
         torch.set_flush_denormal(False)
+        # Filling what is about to be written costs three percent. No admitted operator reads what it has not written:
+        # the conformance suite fills, and finds the same bits.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        if self.own_kernels:
+            from fitchain.pod.compute.operators.own_kernels import register
+
+            _REGISTERED.append(register(self.own_kernels))
 
     def seed(self, seed: int) -> None:
         """Seed every generator that an operator may draw from: on a CPU that is torch's default

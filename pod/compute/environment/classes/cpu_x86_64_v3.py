@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 
 from fitchain.pod.compute.environment.classes.base import EnvironmentClass
+from fitchain.pod.compute.operators.openblas import load, refuse_other_build
 from fitchain.pod.values.errors import EnvironmentRefused
 from fitchain.pod.values.graph.admission import HALVES, Admission
 from fitchain.pod.values.graph.operators.record import OwnKernel
@@ -20,6 +21,9 @@ from fitchain.pod.values.state import ITEM_BYTES
 _FLAGS = frozenset({"avx2", "fma", "bmi1", "bmi2", "f16c", "movbe"})
 """What /proc/cpuinfo calls the features of x86-64-v3."""
 
+OPENBLAS_BUILD, OPENBLAS_CORE = "0.3.34.481.3", "Haswell"
+"""The build that multiplies matrices, and the processor whose kernels it takes on all others."""
+
 
 class _X8664V3(EnvironmentClass):
     def refuse_host(self) -> None:
@@ -27,13 +31,17 @@ class _X8664V3(EnvironmentClass):
         super().refuse_host()
         if missing := _FLAGS - cpu_flags():
             raise EnvironmentRefused(f"this processor has no {', '.join(sorted(missing))}, which x86-64-v3 needs")
+        refuse_other_build(OPENBLAS_BUILD)
 
     def configure(self, threads: int) -> None:
-        """Refuse a torch that picked other kernels, too."""
+        """Refuse libraries that picked other kernels, too."""
         import torch
 
         if (kernels := torch.backends.cpu.get_cpu_capability()) != "AVX2":
             raise EnvironmentRefused(f"torch picked its {kernels} kernels, and {self.name} needs AVX2")
+        load(OPENBLAS_BUILD, OPENBLAS_CORE, threads)
+        # The fused kernel multiplies by MKL; without it attention is made of products, softmax and dropout.
+        torch.backends.cuda.enable_flash_sdp(False)  # type: ignore[no-untyped-call]
         super().configure(threads)
 
 
@@ -51,6 +59,8 @@ X86_64_V3 = _X8664V3(
         "ATEN_CPU_CAPABILITY": "avx2",
         "ONEDNN_MAX_CPU_ISA": "AVX2",
         "MKL_CBWR": "COMPATIBLE",
+        "OPENBLAS_CORETYPE": OPENBLAS_CORE,
+        "OPENBLAS_L2_SIZE": "512",  # of the bits nothing depends on it: it is fixed so that nothing can
     },
     admits=Admission("the class cpu-x86-64-v3 does not admit", frozenset(ITEM_BYTES) - HALVES, portable=True),
     own_kernels=frozenset(OwnKernel),

@@ -33,10 +33,12 @@ class Guard(Enum):
 
 
 class OwnKernel(Enum):
-    """What computes an operator in place of torch's stock kernel, in the classes that ask for it."""
+    """What computes an operator in place of torch's stock kernel, in a process of a class that asks
+    for it."""
 
+    PRODUCT = "OpenBLAS' matrix products"
     EXACT_ROOT = "the square root rounded to nearest"
-    ATEN_LSTM = "ATen's recurrent kernels, not oneDNN's"
+    LSTM = "a layer of products and elementwise operators"
 
 
 class Layout(Enum):
