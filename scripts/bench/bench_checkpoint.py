@@ -134,7 +134,7 @@ def small_job(folder: Path, steps: int) -> Job:
         }
     )
     task = Task("train", ZERO, sha256(b"seed"))
-    return Job(folder, task, recipe, graph, initial, Table.of(columns, target="kind"))
+    return Job(folder, task, recipe, graph, lambda: initial, Table.of(columns, target="kind"))
 
 
 def save_and_hash(tensors: Mapping[tuple[str, str], Tensor]) -> bytes:

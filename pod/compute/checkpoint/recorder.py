@@ -1,8 +1,9 @@
 """The recorder: takes states from the training thread, and does all the rest beside it (torch).
 
-The training thread copies a state into one of two buffers that are reused, and goes on; a
-background thread hashes it (BLAKE3 releases the interpreter lock), appends its leaf to
-`leaves.jsonl` and keeps every a-th state as a file. When both buffers are busy the training waits.
+The training thread copies a state into one of two buffers that are reused (a large state into the
+only one), and goes on; a background thread hashes it (BLAKE3 releases the interpreter lock), appends
+its leaf to `leaves.jsonl` and keeps every a-th state as a file. When all buffers are busy the
+training waits.
 An error behind the scenes stops the training at its next checkpoint.
 """
 
@@ -42,6 +43,9 @@ from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.state import Tensors, model_root, optimizer_root
 
 BUFFERS = 2
+LARGE_BYTES = 256 << 20
+"""Of a state that is staged once: its steps take longer than its hashing, and a second copy would be
+the largest block of memory that a training has."""
 ALIGNMENT_BYTES = 64
 _FLOATS = {"F32": np.float32, "F64": np.float64}
 _LEAF_PARTS = {"step": "step", "records": "records", "metrics": "metrics"}
@@ -161,6 +165,7 @@ class Recorder(AbstractContextManager["Recorder"]):
         self._frozen: Buffer | None = None
         self._frozen_digests: dict[str, Digest] = {}
         self._free: queue.SimpleQueue[Buffer | None] = queue.SimpleQueue()
+        self._buffers = BUFFERS
         for _ in range(BUFFERS):
             self._free.put(None)  # made when the first state comes
         self._taken: queue.SimpleQueue[_Taken | None] = queue.SimpleQueue()
@@ -200,9 +205,13 @@ class Recorder(AbstractContextManager["Recorder"]):
         if self._frozen is None:
             self._frozen = Buffer(live.never)
             self._frozen.copy(live.never)
-        buffer = self._free.get()  # waits while both are busy
+        buffer = self._free.get()  # waits while all are busy
         self._raise()
         if buffer is None or buffer.keys != live.moving.keys():  # the optimizer has no tensors before its first step
+            buffer = None  # it is let go before another is made
+            if self._buffers > 1 and sum(tensor.nbytes for tensor in live.moving.values()) > LARGE_BYTES:
+                self._free.get()
+                self._buffers -= 1
             buffer = Buffer(live.moving)
         buffer.copy(live.moving)
         self._taken.put(_Taken(step, buffer, indices, metrics))
@@ -222,6 +231,7 @@ class Recorder(AbstractContextManager["Recorder"]):
                 self._error = error
             finally:
                 self._free.put(taken.buffer)
+                del taken  # it would hold its buffer until the next one comes
 
     def _keep(self, taken: _Taken) -> None:
         """Make the leaf of a state, compare or append it, keep the state if it is due."""

@@ -71,24 +71,26 @@ def add_product(out_IJ: Tensor, x_IK: Tensor, y_KJ: Tensor, beta: float = 1.0) -
 
 
 def _multiply(x: Tensor, y: Tensor, out: Tensor, alpha: float, beta: float) -> None:
-    """out = beta out + alpha x y, unchecked; one pair, or N of them."""
-    *batch, rows, columns = out.shape
+    """out = beta out + alpha x y, unchecked; one pair, or N of them. With small tensors the calls
+    cost more than the sums, so this is short rather than general."""
     x, x_way, x_distance = _matrix(x)
     y, y_way, y_distance = _matrix(y)
-    x_memory, y_memory, memory = [x.data_ptr(), x_distance], [y.data_ptr(), y_distance], [out.data_ptr(), columns]
-    if batch:
-        x_memory.append(x.stride(0))
-        y_memory.append(y.stride(0))
-        memory.append(rows * columns)
-    function, sizes = _gemm(x.dtype, bool(batch)), (rows, columns, x.shape[-1])
-    function(ROW_MAJOR, x_way, y_way, *sizes, alpha, *x_memory, *y_memory, beta, *memory, *batch)
+    x_at, y_at, out_at, shape = x.data_ptr(), y.data_ptr(), out.data_ptr(), out.shape
+    rows, columns, summed = shape[-2], shape[-1], x.shape[-1]
+    ways = ROW_MAJOR, x_way, y_way, rows, columns, summed, alpha
+    if len(shape) == 2:
+        _gemm(x.dtype)(*ways, x_at, x_distance, y_at, y_distance, beta, out_at, columns)
+    else:
+        x_next, y_next = x.stride(0), y.stride(0)
+        pair = x_at, x_distance, x_next, y_at, y_distance, y_next
+        _gemm_batch(x.dtype)(*ways, *pair, beta, out_at, columns, rows * columns, shape[0])
 
 
 def _matrix(tensor: Tensor) -> tuple[Tensor, int, int]:
     """A tensor in memory that BLAS can read (itself or a copy), whether its last two dimensions are
     exchanged there, and the distance of its rows."""
-    rows, columns = tensor.shape[-2:]
-    row_step, column_step = tensor.stride()[-2:]
+    *_, rows, columns = tensor.shape
+    *_, row_step, column_step = tensor.stride()
     if (column_step == 1 or columns == 1) and (row_step >= columns or rows == 1):
         return tensor, AS_IT_IS, max(row_step, columns)
     if (row_step == 1 or rows == 1) and (column_step >= rows or columns == 1):
@@ -97,5 +99,10 @@ def _matrix(tensor: Tensor) -> tuple[Tensor, int, int]:
 
 
 @cache
-def _gemm(dtype: torch.dtype, batched: bool) -> Any:
-    return gemm(_LETTERS[dtype], batched)
+def _gemm(dtype: torch.dtype) -> Any:
+    return gemm(_LETTERS[dtype])
+
+
+@cache
+def _gemm_batch(dtype: torch.dtype) -> Any:
+    return gemm(_LETTERS[dtype], batched=True)

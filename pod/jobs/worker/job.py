@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from fitchain.pod.values.errors import DigestMismatch, FitchainError, InputRefus
 from fitchain.pod.values.graph import LIMITS, Graph
 from fitchain.pod.values.leaf import Checkpoint, Indices
 from fitchain.pod.values.recipe import Recipe
-from fitchain.pod.values.state import TensorBytes, model_root, read_safetensors
+from fitchain.pod.values.state import Tensors, model_root, read_safetensors
 
 RECORDS = "records.npz"
 _INPUT_DTYPES = {"F32": "float32", "F64": "float64", "I64": "int64"}
@@ -59,8 +60,9 @@ class Job:
     """A job folder's contents.
 
     Args:
-        folder, task, recipe, graph, initial: its files; of an audit that leaves the first segment
-            out, no initial tensors.
+        folder, task, recipe, graph: its files.
+        initial: reads the initial tensors; a training holds a copy of its own, and a second one of
+            a large model is memory that nothing needs.
         table: its records.
         rows: of an audit, which of the dataset's records the table's rows are, rising; None where
             they are all.
@@ -71,7 +73,7 @@ class Job:
     task: Task
     recipe: Recipe
     graph: Graph
-    initial: Mapping[str, TensorBytes]
+    initial: Callable[[], Tensors]
     table: Table
     rows: Indices | None = None
     evidence: Evidence | None = None
@@ -89,12 +91,10 @@ class Job:
         if graph.digest != recipe.graph:
             raise DigestMismatch(f"{GRAPH} has the digest {graph.digest}, and the recipe says {recipe.graph}")
         graph.check(environment_class(recipe.environment.name).admits)
+        initial = partial(read_initial, folder, recipe)
         audited = task.mode in ("audit", "explain") and (folder / EVIDENCE).exists()
-        initial: Mapping[str, TensorBytes] = {}
         if not audited or 0 in task.segments:  # whatever it is worth, it spoils no segment but the first
-            initial, _ = read_safetensors(folder / INITIAL)
-            if (root := model_root(initial)) != recipe.initial_model:
-                raise DigestMismatch(f"{INITIAL} has the model root {root}, and the recipe says {recipe.initial_model}")
+            initial()
         if audited:
             evidence = Evidence.read(folder)
             rows = records_of(recipe, task.seed, task.segments)
@@ -130,7 +130,7 @@ class Job:
 
     def start(self) -> Position:
         """Leaf 0: the agreed initial model and the recipe's fresh optimizer."""
-        program = Program(self.graph, self.initial, self.environment_class)
+        program = Program(self.graph, self.initial(), self.environment_class)
         return Position(0, program, fresh_optimizer(program, self.recipe))
 
     def position_of(self, step: int, state: KeptState) -> Position:
@@ -191,6 +191,20 @@ def rehearsed(recipe: Recipe, segments: int) -> Recipe:
             rates.append((min(count, left), rate))
             left -= count
     return replace(recipe, steps=steps, learning_rates=tuple(rates))
+
+
+def read_initial(folder: Path, recipe: Recipe) -> Tensors:
+    """Read the initial tensors of a job.
+
+    Raises:
+        NotFound: they are not there.
+        InputRefused: they are malformed or beyond a limit.
+        DigestMismatch: they are not those of the recipe.
+    """
+    initial, _ = read_safetensors(folder / INITIAL)
+    if (root := model_root(initial)) != recipe.initial_model:
+        raise DigestMismatch(f"{INITIAL} has the model root {root}, and the recipe says {recipe.initial_model}")
+    return initial
 
 
 def read(folder: Path, name: str, limit_bytes: int) -> bytes:
