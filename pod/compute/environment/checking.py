@@ -133,12 +133,12 @@ def _host(environment: Environment) -> str:
         installed_build(),
         environment.name,
         environment.threads,
-        _work().short,
+        work_digest().short,
     ]
     return sha256(canonical_json(conditions)).value.hex()[:32]
 
 
-def _work() -> Digest:
+def work_digest() -> Digest:
     """Digest of what a probe computes: the classes, the records of operators, and their kernels."""
     pod = Path(fitchain.__file__).parent / "pod"
     folders = "compute/environment", "compute/operators", "values/graph/operators"
