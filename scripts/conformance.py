@@ -165,8 +165,12 @@ class Runner:
         skipped = jobs.with_name("known.json")
         skipped.write_text(json.dumps(known))
         what = {
-            "name": self.environment.name, "threads": self.environment.threads, "filled": self.place.filled,
-            "quick": self.quick, "jobs": str(jobs), "skipped": str(skipped),
+            "name": self.environment.name,
+            "threads": self.environment.threads,
+            "filled": self.place.filled,
+            "quick": self.quick,
+            "jobs": str(jobs),
+            "skipped": str(skipped),
         }
         emulator = ["qemu-x86_64", "-cpu", self.place.cpu] if self.place.cpu else []
         command = [*emulator, sys.executable, __file__, "--compute", json.dumps(what)]
@@ -198,26 +202,18 @@ def compute(name: str, threads: int, filled: bool, quick: bool, jobs: str, skipp
     from fitchain.pod.compute.operators.cases import case_digest
 
     torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
-    known = set(json.loads(Path(skipped).read_text()))
-    works = {work: partial(case_of, work, case_digest, run) for work, run in all_works(name, quick).items()}
+    works = all_works(name, quick)
     if not quick:
-        works |= {
-            TRAINING + path.name: partial(conformance_trainings.run, path) for path in sorted(Path(jobs).iterdir())
-        }
-    for work, digest in works.items():
-        if work not in known:
-            print("begins", work, flush=True)
-            print(digest(), work, flush=True)
+        trainings = sorted(Path(jobs).iterdir())
+        works |= {TRAINING + folder.name: partial(conformance_trainings.run, folder) for folder in trainings}
+    for work in sorted(works.keys() - set(json.loads(Path(skipped).read_text())), key=list(works).index):
+        print("begins", work, flush=True)
+        try:
+            digest = str(case_digest(work, works[work]()))
+        except Exception as error:  # noqa: BLE001  whatever it is, it is what this processor gives
+            digest = type(error).__name__
+        print(digest, work, flush=True)
     return 0
-
-
-def case_of(name: str, digest: object, run: Work) -> str:
-    """A case's digest; an error that it ends with is its result."""
-    assert callable(digest)
-    try:
-        return str(digest(name, run()))
-    except Exception as error:  # noqa: BLE001  whatever it is, it is what this processor gives
-        return f"{type(error).__name__}"
 
 
 def all_works(name: str, quick: bool) -> dict[str, Work]:
