@@ -74,7 +74,7 @@ def examine(home: Home, agreement: Agreement) -> list[str]:
     graph.check(recipe.environment.name)
     environment.check(recipe.environment, environment.host_cache())  # what holds for this host holds for each home
     table = read_registered(home, row)
-    rehearsed = rehearse(folder, partial(put_mock, home, row, card, table))
+    rehearsed = rehearse(folder, partial(put_mock, home, row, card, table), work=agreement.terms.work)
     step_s = rehearsed["seconds"] / max(rehearsed["step"], 1)
     home.journal.keep_fact(agreement.id, TRAINING_S, str(step_s * recipe.steps))
     reasons += time_concerns(agreement, step_s, queued_s(home, agreement))
@@ -221,6 +221,7 @@ def check_terms(home: Home, agreement: Agreement, recipe: Recipe, graph: Graph) 
         ("steps", terms.steps, recipe.steps),
         ("steps of a segment", terms.segment_steps, recipe.segment_steps),
         ("leaves of a group", terms.group_leaves, recipe.group_leaves),
+        ("the environment", terms.environment, recipe.environment.digest),
         ("the audit's drawn segments", audit.drawn_segments, asked.drawn_segments),
         ("the audit's verifiers", audit.verifiers, asked.verifiers),
         ("the audit's mode", audit.mode, asked.mode),
