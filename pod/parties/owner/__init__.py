@@ -10,6 +10,8 @@ delivered and settled.
     evidence  what the verifiers of an ended job are shown
     answer    what an audit asks of the owner
     asked     audits that others ask for again: consent, or silence
+    disclosed how many records audits of a dataset have opened, or still may
+    review    what a person sees before it says yes
     pod       the loop that follows the chain
 """
 
