@@ -154,10 +154,8 @@ def _vouching(verdict: Verdict) -> list[tuple[str, Any]]:
     pairs = [pair for jury in verdict.juries for pair in _pairs_of(jury)]
     history = verdict.history
     if history.asked_count:
-        asked = (
-            f"asked {_times(history.asked_count)}, which anybody may for gas, consented to {history.consented_count}"
-        )
-        pairs.append(("asked again", asked))
+        counts = f"asked {_times(history.asked_count)}, consented to {history.consented_count}"
+        pairs.append(("asked again", f"{counts}; anybody may ask, for gas"))
     pairs += [
         ("parties", _parties(verdict)),
         ("assurance", f"{verdict.assurance}: {ASSURANCES[verdict.assurance.label]}"),
