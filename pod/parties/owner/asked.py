@@ -138,10 +138,7 @@ class AskedAudits:
         if said == REFUSE or self._lost.get(ref) == said:
             return
         agreement = home.agreements.read(ref.agreement)
-        counts = (
-            home.job_folder(ref.agreement) / "recipe.json"
-        ).exists()  # without it nothing can be given: see `lost`
-        reasons = concerns(home, agreement, asked) if counts and said != CONSENT else []
+        reasons = [] if said == CONSENT else concerns(home, agreement, asked)
         if reasons:
             panel = str(panel_of_question(home, agreement, asked) or "the whole pool")
             body = {"asker": asked.asker, "panel": panel, "why": reasons}
@@ -159,7 +156,9 @@ class AskedAudits:
         self._consent(asked)
 
     def _consent(self, asked: AskedAudit) -> None:
-        keep_disclosed(self.home, asked.ref, records_of(self.home, asked))
+        if (records := records_of(self.home, asked)) is None:
+            return  # it went just now, which the next look tells
+        keep_disclosed(self.home, asked.ref, records)
         try:
             receipt = self.home.agreements.consent(asked)
         except Reverted:
@@ -181,8 +180,7 @@ def concerns(home: Home, agreement: Agreement, asked: AskedAudit) -> list[str]:
     phases too short to count on.
 
     Raises:
-        NotFound: the dataset was not registered from this home, or the recipe is gone.
-        InputRefused: what lies in the job's folder is no recipe.
+        NotFound: the dataset was not registered from this home.
     """
     terms, policy, reasons = asked.terms, dataset_of(home, agreement)[1].policy, list[str]()
     if not policy.accepts_panel(terms.panel):
@@ -191,8 +189,8 @@ def concerns(home: Home, agreement: Agreement, asked: AskedAudit) -> list[str]:
         reasons.append(panel.policy_concern())
     if terms.mode.discloses_more_than(policy.disclosure_mode):
         reasons.append(f"its mode {terms.mode} shows more than the policy's {policy.disclosure_mode}")
-    before = opened_before(home, agreement, asked.ref)
-    if reason := cap_concern(policy, terms, records_of(home, asked), before):
+    records, before = records_of(home, asked), opened_before(home, agreement, asked.ref)
+    if records is not None and (reason := cap_concern(policy, terms, records, before)):
         reasons.append(reason)
     least_s = agreement.terms.audit.window if agreement.terms.audit.seats else LEAST_WINDOW_S
     if terms.window < least_s:
@@ -229,17 +227,13 @@ def require_records(home: Home, agreement: Agreement) -> None:
         raise Unusable(f"it cannot be consented to now: {error.message}", error.hint) from error
 
 
-def records_of(home: Home, asked: AskedAudit) -> int:
-    """How many records another audit counts with at most against the cap of its dataset.
-
-    Raises:
-        NotFound: the recipe is gone.
-        InputRefused: what lies in its place is none.
-    """
+def records_of(home: Home, asked: AskedAudit) -> int | None:
+    """How many records another audit counts with at most against the cap of its dataset; None where
+    the job's recipe is gone, without which no evidence can be given (`lost`)."""
     try:
         return counted_records(asked.terms, read_recipe(home.job_folder(asked.ref.agreement)))
-    except FileNotFoundError as error:
-        raise NotFound(f"there is no file {error.filename}") from None
+    except (FileNotFoundError, InputRefused):
+        return None
 
 
 def panel_of_question(home: Home, agreement: Agreement, asked: AskedAudit) -> PanelStatus | None:

@@ -16,7 +16,7 @@ from fitchain.pod.parties.owner.disclosed import Opened, counted_records, opened
 from fitchain.pod.parties.owner.examine import check_chain, dataset_of
 from fitchain.pod.parties.owner.pod import require_request
 from fitchain.pod.ports.agreement import Agreement, AskedAudit, AuditTerms
-from fitchain.pod.values.errors import InputRefused, NotFound
+from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.ids import AgreementId, AuditRef
 
 
@@ -91,17 +91,14 @@ def review_question(home: Home, ref: AuditRef) -> Review:
     """
     asked = require_open(home, ref)
     agreement = home.agreements.read(ref.agreement)
-    try:
-        records, reasons = records_of(home, asked), concerns(home, agreement, asked)
-    except (NotFound, InputRefused):
-        records, reasons = None, list[str]()  # `lost` says what is missing
+    reasons = concerns(home, agreement, asked)
     if reason := lost(home, agreement, asked):
         reasons.append(f"the pod cannot consent: {reason}")
     return Review(
         agreement=agreement,
         terms=asked.terms,
         panel=panel_of_question(home, agreement, asked),
-        records=records,
+        records=records_of(home, asked),
         before=opened_before(home, agreement, ref),
         cap=dataset_of(home, agreement)[1].policy.disclosure_cap,
         concerns=tuple(reasons),
