@@ -221,7 +221,7 @@ class Journal:
         rows = self._rows("SELECT value FROM facts WHERE agreement = ? AND name = ?", str(subject), name)
         return rows[0]["value"] if rows else None
 
-    def facts(self, name: str) -> list[tuple[AuditRef, str]]:
+    def facts_named(self, name: str) -> list[tuple[AuditRef, str]]:
         """Every fact of one name, with the job or the audit that it is about."""
         rows = self._rows("SELECT agreement, value FROM facts WHERE name = ? ORDER BY rowid", name)
         return [(AuditRef.parse(row["agreement"]), row["value"]) for row in rows]

@@ -43,8 +43,9 @@ def open_questions(home: Home, id: AgreementId) -> list[AskedAudit]:
 
 
 def jobs_with_questions(home: Home, agreements: Sequence[Agreement]) -> dict[AgreementId, list[int]]:
-    """Of several jobs the audits that are asked for again and to which the owner may consent now, by
-    their ordinals; of the newest `MOST_LISTED`, and of those that wait for a person of this home.
+    """Of several jobs the audits that are asked for again and to which the owner may consent now,
+    by their ordinals; of the newest `MOST_LISTED`, and of those that wait for a person of this
+    home.
 
     Raises:
         ChainUnusable: the node does not answer.
@@ -61,6 +62,6 @@ def _candidates(home: Home, ids: Sequence[AgreementId], most: int) -> list[Audit
     """Questions that may be open: those that wait for a person of this home last."""
     newest = home.agreements.newest_questions(ids, most)
     refs = [AuditRef(id, ordinal) for id, ordinals in newest.items() for ordinal in ordinals]
-    known = [ref for ref in home.journal.subjects("consent_needed") if ref.agreement in newest]
-    waiting = [ref for ref in known if awaits_consent(home, ref) and not home.journal.happened(ref, "unanswered")]
+    shown = [ref for ref in home.journal.subjects("consent_needed") if ref.agreement in newest]
+    waiting = [ref for ref in shown if awaits_consent(home, ref) and not home.journal.happened(ref, "unanswered")]
     return [ref for ref in refs if ref not in waiting] + waiting

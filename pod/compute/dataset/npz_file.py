@@ -65,8 +65,8 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
 def _require_whole(path: Path, members: Sized) -> None:
     """Compare how many members an archive says it has with those that its directory lists.
 
-    `zipfile` does not: one damaged length lets an entry of the directory swallow the next one as its
-    comment, and the column is gone without a word.
+    `zipfile` does not: one damaged length lets an entry of the directory swallow the next one as
+    its comment, and the column is gone without a word.
     """
     with path.open("rb") as file:
         file.seek(max(path.stat().st_size - _END_BYTES - _MOST_COMMENT_BYTES, 0))

@@ -103,7 +103,7 @@ def _counted(home: Home, agreement: Agreement) -> Iterator[tuple[AuditRef, int]]
     """Every audit of an agreement's dataset that the owner agreed to, with the most that it opens."""
     calls, dataset = home.agreements, agreement.terms.dataset
     own = set(calls.list(owner=agreement.terms.owner))  # which reads their terms, all at once
-    for ref, records in home.journal.facts(DISCLOSED):
+    for ref, records in home.journal.facts_named(DISCLOSED):
         of_dataset = ref.agreement in own and calls.terms(ref.agreement).dataset == dataset
         if of_dataset and (ref.ordinal or home.journal.happened(ref, "accepted")):
             yield ref, int(records)

@@ -171,7 +171,8 @@ class Agreements:
         return self.chain.send("Agreements", "takeBack", ref.agreement, ref.ordinal)
 
     def asked_audits(self, id: AgreementId, asker: str | None = None) -> list[AskedAudit]:
-        """Every audit of an agreement that was asked for again, in order: as many as strangers like.
+        """Every audit of an agreement that was asked for again, in order; strangers can ask for any
+        number.
 
         Args:
             id: the agreement.
@@ -214,7 +215,8 @@ class Agreements:
         ]
 
     def open_among(self, refs: Sequence[AuditRef], now: int) -> list[AuditRef]:
-        """Which of several such audits the owner may consent to now; in one round trip for a hundred.
+        """Which of several such audits the owner may consent to now; in one round trip for a
+        hundred.
 
         Args:
             refs: which.
@@ -228,8 +230,8 @@ class Agreements:
         ]
 
     def newest_questions(self, ids: Sequence[AgreementId], most: int) -> dict[AgreementId, range]:
-        """The ordinals of the newest audits that were asked for again, by agreement, where there are
-        any; in one round trip.
+        """The ordinals of the newest audits that were asked for again, by agreement, where there
+        are any; in one round trip.
 
         Args:
             ids: the agreements.

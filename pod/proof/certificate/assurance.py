@@ -73,8 +73,8 @@ def repeat_of(history: AgreementHistory, jury: Jury) -> Repeat:
     drawn has such a jury.
 
     An audit that was asked for again moves no money of the parties: where its jury does not suit
-    them and the evidence is withheld, the fees go back to who asked. The job itself need not be done
-    again for the next one, so only the gas of asking and consenting counts.
+    them and the evidence is withheld, the fees go back to who asked. The job itself need not be
+    done again for the next one, so only the gas of asking and consenting counts.
     """
     risk = SeatRisk(len(jury.seats), jury.fee_per_seat, jury.seat_stake)
     if not jury.agreed:
