@@ -128,6 +128,8 @@ X = torch.rand(3, 4)
         ("aten.relu.default", [X], {"self": X}, "takes no argument 'self'"),
         ("aten.relu.default", [X], {"out": X}, "takes no argument 'out'"),
         ("aten.add.Tensor", [X, X, 2], {}, "takes 2 arguments by place, not 3"),
+        ("aten.mul.Tensor", [2, 3], {}, "numbers alone"),
+        ("aten.to.dtype_layout", [0.5], {}, "numbers alone"),
         ("int.size", [X, 0], {"x": 1}, "by place"),
     ],
     ids=str,

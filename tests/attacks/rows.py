@@ -29,6 +29,7 @@ from tests.attacks.on_chain import CONTRACT, DEADLINE, DRAW, RELEASE, TALLY, VER
 from tests.attacks.on_forge import FORGE_ATTACKS
 from tests.attacks.pod_rules import PodRule
 from tests.attacks.with_pods import POD_ATTACKS
+from tests.attacks.with_terms import TERMS_ATTACKS
 
 EVERY = (0, 1, 2, 3, 4, 5)
 LOST = "price back to the scientist, bond forfeited"
@@ -386,6 +387,7 @@ ATTACKS = (
     ),
     # With pods
     *(Attack(each.name, each.tried, each.caught, each.play, each.rule, each.without) for each in POD_ATTACKS),
+    *(Attack(each.name, each.tried, each.caught, each.play, each.rule, each.without) for each in TERMS_ATTACKS),
     # On the contracts alone
     *(Attack(each.name, each.tried, each.caught, each.play) for each in FORGE_ATTACKS),
     # Certificates that would say more than is so

@@ -20,6 +20,7 @@ from tests.attacks.on_forge import FORGE_ATTACKS, ForgeAttack
 from tests.attacks.pod_rules import PodRule
 from tests.attacks.rows import ATTACKS, UNCAUGHT, Attack
 from tests.attacks.with_pods import POD_ATTACKS
+from tests.attacks.with_terms import TERMS_ATTACKS
 from tests.speeds import long_unless
 
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "trust.md"
@@ -32,7 +33,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AttackLab]:
     made.close()
 
 
-PLAYED_BY_PODS = {attack.name for attack in POD_ATTACKS}
+PLAYED_BY_PODS = {attack.name for attack in (*POD_ATTACKS, *TERMS_ATTACKS)}
 
 
 def first_of_its_catcher(attack: Attack) -> bool:

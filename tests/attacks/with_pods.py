@@ -23,6 +23,7 @@ from fitchain.pod.ports.agreement import Outcome, Phase, State
 from fitchain.pod.ports.sealed import new_identity
 from fitchain.pod.proof.audit.chain_record import ChainRecord
 from fitchain.pod.proof.audit.evidence import Evidence, files_of
+from fitchain.pod.proof.audit.pace import Pace
 from fitchain.pod.proof.audit.vote import trace_digest
 from fitchain.pod.values.digest import ZERO, Digest
 from fitchain.pod.values.errors import AccessRefused, InputRefused, NotFound, StoreUnusable
@@ -299,7 +300,7 @@ def endless_replay(lab: AttackLab) -> Caught:
     that joins loses a tenth."""
     audited = lab.audited
     workshop, stakes = audited.workshop, Stakes.of(lab, *audited.verifiers)
-    slow = ConsentPolicy(step_s=SLOW_STEP_S)
+    slow = ConsentPolicy(pace=Pace(step_s=SLOW_STEP_S))
     with owner_runs(workshop.owner), scientist_runs(workshop.scientist):
         with verifier_runs(*audited.verifiers, policy=slow, examiner=unfinished):
             id = workshop.request(audit=audited.terms())

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -17,11 +18,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fitchain.pod.compute.environment.classes import EnvironmentClass
 from fitchain.pod.compute.operators.arguments import symbol
 from fitchain.pod.compute.operators.kernels import Kernel, kernel, takes_device
 from fitchain.pod.values.errors import OperatorFailed, Unusable
 from fitchain.pod.values.graph import Argument, Form, Graph, InputRef, Node, NodeRef, Ref, Symbol, TensorRef, references
+from fitchain.pod.values.graph.operators.record import OwnKernel
 from fitchain.pod.values.graph.operators.shapes import CLOSE_GRADIENT, OPEN_GRADIENT
 
 FAILURES = (RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, AssertionError, AttributeError)
@@ -50,7 +51,7 @@ class Plan:
         graph: what it is a form of.
         form: its nodes.
         tensors: the parameters and buffers that it computes with.
-        environment_class: whose kernels compute.
+        own: the kernels of ours that compute in place of torch's stock.
         device: where it runs.
         wrap: what to put around each kernel; a dry run measures there.
     """
@@ -60,13 +61,13 @@ class Plan:
         graph: Graph,
         form: Form,
         tensors: Mapping[str, Tensor],
-        environment_class: EnvironmentClass,
+        own: AbstractSet[OwnKernel],
         device: torch.device,
         wrap: Wrap = lambda node, call: call,
     ) -> None:
         self.form = form
         layout = _Layout(len(graph.inputs), tensors, device)
-        compiler = _Compiler(layout, environment_class, wrap, _last_uses(form))
+        compiler = _Compiler(layout, own, wrap, _last_uses(form))
         for index, node in enumerate(form.nodes):
             compiler.add(index, node)
         self.output = compiler.slot_of_argument(len(form.nodes), form.output)
@@ -144,7 +145,7 @@ class _Compiler:
     """Turns nodes into steps, in their order."""
 
     layout: _Layout
-    environment_class: EnvironmentClass
+    own: AbstractSet[OwnKernel]
     wrap: Wrap
     last_uses: Mapping[int, list[NodeRef]]
     steps: list[Step] = field(default_factory=list)
@@ -157,7 +158,7 @@ class _Compiler:
             return
         places = [self.slot_of_argument(index, value) for value in node.arguments]
         fixed, moving = self.options(index, node)
-        call = self.wrap(node, kernel(node.operator, self.environment_class.own_kernels))
+        call = self.wrap(node, kernel(node.operator, self.own))
         call = _with_names(partial(call, **fixed) if fixed else call, len(places), tuple(moving))
         self.emit(index, call, (*places, *moving.values()), self.layout.slot(NodeRef(index)))
         self.clear(index)

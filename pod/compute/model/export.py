@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor, nn
 
-from fitchain.pod.compute.environment.classes import NATIVE, EnvironmentClass
+from fitchain.pod.compute.environment.classes import EnvironmentClass
 from fitchain.pod.compute.model.lowering import DATA_DEPENDENT, Writer, at
 from fitchain.pod.compute.model.shape_check import dry_run
 from fitchain.pod.compute.model.tensors import dtype_name, tensor_bytes
@@ -63,7 +63,7 @@ def export(
     written = Graph(tuple(inputs), specs, forms[True], forms[False])
     graph = Graph.parse(written.encode())
     for mode in (True, False):
-        dry_run(graph, max(2, batch), mode, environment_class=environment_class or NATIVE)
+        dry_run(graph, max(2, batch), mode)
     return graph, {name: _copied(graph.tensors[name].kind, tensors[name]) for name in graph.tensors}
 
 

@@ -56,8 +56,8 @@ class Program:
         self.parameters: dict[str, Tensor] = {name: own[name] for name in graph.parameters}
         self.buffers: dict[str, Tensor] = {name: own[name] for name in graph.buffers}
         self._plans = {
-            True: Plan(graph, graph.training, own, environment_class, device),
-            False: Plan(graph, graph.evaluation, own, environment_class, device),
+            True: Plan(graph, graph.training, own, environment_class.own_kernels, device),
+            False: Plan(graph, graph.evaluation, own, environment_class.own_kernels, device),
         }
         self._admitted: set[tuple[bool, tuple[tuple[torch.Size, torch.dtype], ...]]] = set()
 
@@ -93,7 +93,7 @@ class Program:
     def frozen(self) -> frozenset[str]:
         """The parameters and buffers that training never changes: their digests need be taken only
         once."""
-        written = dry_run(self.graph, 2, True, self.limits, self.environment_class).written
+        written = dry_run(self.graph, 2, True, self.limits).written
         return frozenset(
             name for name, spec in self.graph.tensors.items() if not spec.trainable and name not in written
         )
@@ -123,7 +123,7 @@ class Program:
             if tuple(x.shape) != (batch, *spec.shape) or x.dtype != DTYPES[spec.dtype]:
                 have = f"{dtype_name('the input', x.dtype)}{list(x.shape)}"
                 raise InputRefused(f"the input {spec.name!r} is {have} and not {spec.dtype}{[batch, *spec.shape]}")
-        dry_run(self.graph, batch, training, self.limits, self.environment_class)
+        dry_run(self.graph, batch, training, self.limits)
 
 
 def _check_tensors(graph: Graph, tensors: Tensors) -> None:

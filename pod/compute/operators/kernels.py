@@ -101,7 +101,7 @@ class _ExactRoot(torch.autograd.Function):
 def _exact_root(x: Tensor) -> Tensor:
     if not x.is_floating_point():
         x = x.to(torch.get_default_dtype())
-    if x.is_meta or x.dtype not in (torch.float32, torch.float64):
+    if x.dtype not in (torch.float32, torch.float64):
         return torch.sqrt(x)
     root: Tensor = _ExactRoot.apply(x)  # type: ignore[no-untyped-call]
     return root
