@@ -567,6 +567,20 @@ def test_export_refuses_tensors_that_share_memory() -> None:
         export(module, floats((4,)), B)
 
 
+def test_export_refuses_a_buffer_of_half_precision_where_no_case_covers_it() -> None:
+    class Half(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("scale_K", torch.ones(4).half())
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x * self.get_buffer("scale_K").sum()
+
+    export(Half(), floats((4,)))
+    with pytest.raises(InputRefused, match="does not admit F16"):
+        export(Half(), floats((4,)), B, V3)
+
+
 def test_export_refuses_weights_of_another_layout_or_dtype() -> None:
     transposed, half = nn.Linear(4, 3), nn.Linear(4, 3).half()
     transposed.weight = nn.Parameter(torch.zeros(4, 3).t())

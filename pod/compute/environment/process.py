@@ -110,12 +110,12 @@ def shipped_probe(environment: Environment) -> Digest | None:
 
 def shipped_environments() -> list[Environment]:
     """The environments whose probes ship, as recipes name them: without a probe, or with it."""
-    known = [
+    pairs = [
         (Environment(of.name, threads, torch), Digest.parse(probe))
         for of in CLASSES.values()
         for (torch, threads), probe in of.shipped.items()
     ]
-    return [each for plain, probe in known for each in (plain, replace(plain, probe=probe))]
+    return [each for plain, probe in pairs for each in (plain, replace(plain, probe=probe))]
 
 
 def installed_torch() -> str:
