@@ -343,6 +343,10 @@ class AskedAudit:
     consented: bool
     taken_back: bool
 
+    def awaits(self, now: int) -> bool:
+        """Whether the owner may consent to it at a time of the chain, in seconds since 1970."""
+        return not (self.consented or self.taken_back) and now <= self.deadline
+
 
 def agreement_id(chain_id: int, agreements: str, scientist: str, salt: Digest) -> AgreementId:
     """The id that a request will have: keccak256(abi.encode(chain id, Agreements, scientist,
