@@ -22,8 +22,9 @@ from rich.table import Table
 from fitchain.cli.views.output import console, log, print_json, printable
 from fitchain.pod.values.errors import FitchainError
 from tests.attacks import detection
+from tests.attacks.attack import Attack
 from tests.attacks.attack_lab import AttackLab, Caught
-from tests.attacks.rows import ATTACKS, UNCAUGHT, Attack
+from tests.attacks.rows import ATTACKS, UNCAUGHT
 
 TROUBLE = (FitchainError, AssertionError, OSError, KeyError, ValueError)
 """What a play may end with; it is a row that is not caught as it says, and the others are still

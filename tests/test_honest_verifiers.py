@@ -31,7 +31,7 @@ from fitchain.pod.proof.audit.evidence import write_evidence
 from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.ids import AgreementId, AuditRef
 from tests.attacks import cheats
-from tests.attacks.with_pods import FRAMING, agreed, unfinished
+from tests.attacks.pod_stage import FRAMING, agreed, unfinished
 from tests.audited_workshop import FEE, AuditedWorkshop, elsewhere
 from tests.limits import LIMIT_S
 from tests.pods import HOUR_S, Party, owner_runs, running, scientist_runs

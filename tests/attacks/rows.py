@@ -3,16 +3,14 @@ them, test_rows.py plays them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 from fitchain.pod.ports.sealed import new_identity
-from scripts.mutation.rules import Rule
 from tests.attacks import by_owners as owners
-from tests.attacks import cheats, deployments, pod_rules
+from tests.attacks import certificates, cheats, deployments, pod_rules
 from tests.attacks import on_chain as chain
-from tests.attacks.attack_lab import AttackLab, Caught
+from tests.attacks.attack import Attack
+from tests.attacks.attack_lab import Caught
 from tests.attacks.by_owners import (
     CHECKS,
     DELIVERY,
@@ -24,49 +22,16 @@ from tests.attacks.by_owners import (
     of_the_job,
     retrained,
 )
+from tests.attacks.by_terms import TERM_ATTACKS
+from tests.attacks.certificates import VERIFIER
 from tests.attacks.deployments import CONNECTION
-from tests.attacks.on_chain import CONTRACT, DEADLINE, DRAW, RELEASE, TALLY, VERIFIER
+from tests.attacks.on_chain import CONTRACT, DEADLINE, DRAW, RELEASE, TALLY
 from tests.attacks.on_forge import FORGE_ATTACKS
-from tests.attacks.pod_rules import PodRule
 from tests.attacks.with_pods import POD_ATTACKS
 
 EVERY = (0, 1, 2, 3, 4, 5)
 LOST = "price back to the scientist, bond forfeited"
 KEPT = "price due and bond to the owner"
-
-
-@dataclass(frozen=True)
-class Attack:
-    """An attack.
-
-    Args:
-        name: what it is called, also in docs/trust.md.
-        tried: how it is tried.
-        caught: what catches it, where, and how what it says begins.
-        play: plays it; what really caught it.
-        rule: on which that rests, where it is one that can be taken out in this process, or of
-            contracts with which pods play.
-        without: how what it says begins without that rule.
-    """
-
-    name: str
-    tried: str
-    caught: Caught
-    play: Callable[[AttackLab], Caught]
-    rule: Rule | PodRule | None = None
-    without: str = ""
-
-    def differs(self, played: Caught) -> str:
-        """What the row says otherwise than was played; empty where it is caught as it says."""
-        row = self.caught
-        for what, says, was in (
-            ("what catches it", row.by, played.by),
-            ("the step", row.step, played.step),
-            ("the segments", row.faked, played.faked),
-        ):
-            if says != was:
-                return f"{what} is {was!r} and the table says {says!r}"
-        return "" if played.says.startswith(row.says) else f"it says {played.says!r} and the table says {row.says!r}"
 
 
 def segments(by: str, faked: tuple[int, ...], says: str) -> Caught:
@@ -366,7 +331,7 @@ ATTACKS = (
         "look-alike contracts",
         "a certificate of a job on one's own deployment of the same contracts",
         Caught(VERIFIER, "deployment: exit 3", "the certificate is of a deployment whose"),
-        chain.lookalike,
+        certificates.lookalike,
     ),
     Attack(
         "a false address in a deployment's file",
@@ -385,15 +350,33 @@ ATTACKS = (
         "it is believed",
     ),
     # With pods
-    *(Attack(each.name, each.tried, each.caught, each.play, each.rule, each.without) for each in POD_ATTACKS),
+    *POD_ATTACKS,
+    *TERM_ATTACKS,
     # On the contracts alone
     *(Attack(each.name, each.tried, each.caught, each.play) for each in FORGE_ATTACKS),
+    # Certificates that hide what is not so
+    Attack(
+        "an order hidden behind an outline",
+        "a segment trained on chosen records, and a certificate that does not list its leaf",
+        Caught(VERIFIER, "outline: exit 1", "the certificate hides 11 leaves behind an outline"),
+        certificates.hidden_order,
+        pod_rules.OUTLINE,
+        "it holds",
+    ),
+    Attack(
+        "a beginning hidden behind an outline",
+        "other initial weights, and so many leaves that the first need not be listed",
+        Caught(VERIFIER, "leaves: exit 1", "the certificate does not show leaf 0 of 100001"),
+        certificates.hidden_beginning,
+        pod_rules.FIRST_LEAF,
+        "it holds",
+    ),
     # Certificates that would say more than is so
     Attack(
         "a jury of one's own",
         "one account as owner and scientist, a panel of its own accounts, a Match for what nobody trained",
         Caught(VERIFIER, "level: exit 3", "the assurance is vouched, and at least sampled is required"),
-        chain.own_jury,
+        certificates.own_jury,
         pod_rules.TRUST,
         "it holds",
     ),
@@ -401,7 +384,7 @@ ATTACKS = (
         "a trusted panel stuffed later",
         "accounts of one's own appended to a panel that the checker trusts, and drawn from it",
         Caught(VERIFIER, "level: exit 3", "the assurance is vouched, and at least sampled is required"),
-        chain.stuffed_panel,
+        certificates.stuffed_panel,
         pod_rules.TRUSTED_THEN,
         "it holds",
     ),
@@ -409,7 +392,7 @@ ATTACKS = (
         "bought members in a panel of one's own",
         "five of a panel of ten that the checker trusts, named in another panel and drawn from that",
         Caught(VERIFIER, "level: exit 3", "the assurance is vouched, and at least sampled is required"),
-        chain.borrowed_names,
+        certificates.borrowed_names,
         pod_rules.TRUSTED_THERE,
         "it holds",
     ),
@@ -417,7 +400,7 @@ ATTACKS = (
         "a training in one block",
         "begin, all anchors and finish sent at once, of leaves that nobody trained",
         Caught(VERIFIER, "duration: said", "begin, all anchors and finish stand in one block"),
-        chain.at_once,
+        certificates.at_once,
         pod_rules.ONE_BLOCK,
         "nothing is said",
     ),

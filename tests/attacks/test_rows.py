@@ -15,10 +15,13 @@ from fitchain.pod.proof.audit.vote import Outcome
 from scripts.mutation.forge_copy import Fate, ForgeCopy
 from scripts.mutation.rules import RULES, Rule
 from tests.attacks import detection
+from tests.attacks.attack import Attack
 from tests.attacks.attack_lab import AttackLab
+from tests.attacks.by_terms import TERM_ATTACKS
+from tests.attacks.observed import OBSERVED
 from tests.attacks.on_forge import FORGE_ATTACKS, ForgeAttack
 from tests.attacks.pod_rules import PodRule
-from tests.attacks.rows import ATTACKS, UNCAUGHT, Attack
+from tests.attacks.rows import ATTACKS, UNCAUGHT
 from tests.attacks.with_pods import POD_ATTACKS
 from tests.speeds import long_unless
 
@@ -32,7 +35,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AttackLab]:
     made.close()
 
 
-PLAYED_BY_PODS = {attack.name for attack in POD_ATTACKS}
+PLAYED_BY_PODS = {attack.name for attack in (*POD_ATTACKS, *TERM_ATTACKS)}
 
 
 def first_of_its_catcher(attack: Attack) -> bool:
@@ -103,11 +106,37 @@ def test_every_attack_has_a_name_of_its_own() -> None:
     assert len(set(names)) == len(names)
 
 
-def test_document_names_exactly_the_attacks() -> None:
+def row_of(attack: Attack) -> str:
+    """An attack as docs/trust.md shows it."""
+    caught = attack.caught
+    found = f"{float(detection.of_attack(caught.faked).chance):.0%}" if caught.faked else "always"
+    return f"| {attack.name} | {attack.tried} | {caught.by} | {caught.step} | {found} |"
+
+
+def test_document_shows_exactly_the_attacks() -> None:
     section = DOCUMENT.read_text().partition("\n## Attacks\n")[2].partition("\n## ")[0]
     caught, _, uncaught = section.partition("\n### What is not caught\n")
-    for text, attacks in ((caught, ATTACKS), (uncaught, UNCAUGHT)):
-        assert re.findall(r"^\| (?!attack |---)([^|]+?) \|", text, re.MULTILINE) == [attack.name for attack in attacks]
+    assert rows_in(caught) == [row_of(attack) for attack in ATTACKS]
+    assert rows_in(uncaught) == [f"| {each.name} | {each.tried} | {each.caught.says} |" for each in UNCAUGHT]
+
+
+def rows_in(section: str) -> list[str]:
+    """The rows of a section's table."""
+    return re.findall(r"^\| (?!attack |# |---).*$", section, re.MULTILINE)
+
+
+RULED = {attack.name for attack in ATTACKS if attack.rule} | {attack.name for attack in FORGE_ATTACKS}
+
+
+def test_what_was_observed_is_played_and_rests_on_a_rule_that_is_taken_out() -> None:
+    assert {each.number for each in OBSERVED} == set(range(1, 16))
+    assert [name for each in OBSERVED for name in each.attacks if name not in RULED] == []
+    assert all(each.attacks for each in OBSERVED)
+
+
+def test_document_names_what_was_observed_and_its_rules() -> None:
+    section = DOCUMENT.read_text().partition("\n## The rule behind each attack\n")[2].partition("\n## ")[0]
+    assert rows_in(section) == [str(each) for each in OBSERVED]
 
 
 # Detection
