@@ -42,3 +42,7 @@ class Attack:
             if says != was:
                 return f"{what} is {was!r} and the table says {says!r}"
         return "" if played.says.startswith(row.says) else f"it says {played.says!r} and the table says {row.says!r}"
+
+    def succeeds(self, played: Caught) -> bool:
+        """Whether it ended without its rule as its row says."""
+        return played.by == "nobody" and played.says.startswith(self.without)

@@ -39,6 +39,8 @@ def segments(by: str, faked: tuple[int, ...], says: str) -> Caught:
     return Caught(by, named(faked), says, faked)
 
 
+WITH_PODS = (*POD_ATTACKS, *TERM_ATTACKS)
+
 ATTACKS = (
     # A training that is none, or another
     Attack(
@@ -350,8 +352,7 @@ ATTACKS = (
         "it is believed",
     ),
     # With pods
-    *POD_ATTACKS,
-    *TERM_ATTACKS,
+    *WITH_PODS,
     # On the contracts alone
     *(Attack(each.name, each.tried, each.caught, each.play) for each in FORGE_ATTACKS),
     # Certificates that hide what is not so
