@@ -3,6 +3,7 @@ them, test_rows.py plays them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 from fitchain.pod.ports.sealed import new_identity
@@ -41,8 +42,7 @@ def segments(by: str, faked: tuple[int, ...], says: str) -> Caught:
 
 WITH_PODS = (*POD_ATTACKS, *TERM_ATTACKS)
 
-ATTACKS = (
-    # A training that is none, or another
+TRAININGS = (
     Attack(
         "no training",
         "the agreed initial model at every leaf, with invented metrics",
@@ -145,7 +145,9 @@ ATTACKS = (
         Caught(CHECKS, WHOLE, "Mismatch: leaf 0 leads to the transcript root"),
         owners.another_job,
     ),
-    # Evidence and delivery
+)
+
+EVIDENCE = (
     Attack(
         "forged record opening",
         "a cell changed in the evidence",
@@ -224,7 +226,9 @@ ATTACKS = (
         Caught(TALLY, "Revealing", f"Mismatch; {LOST}"),
         chain.caught_cheat,
     ),
-    # Grinding
+)
+
+GRINDING = (
     Attack(
         "seed grinding by re-acceptance",
         "another acceptance, another nonce, a forgotten block, for an order seed of the owner's liking",
@@ -243,7 +247,9 @@ ATTACKS = (
         Caught(DRAW, "Awaiting", "0 of 4 newcomers are drawn"),
         chain.pool_stuffing,
     ),
-    # Verifiers
+)
+
+VOTES = (
     Attack(
         "lazy verifier",
         "Match, with a trace made of the states that the evidence shows",
@@ -310,7 +316,9 @@ ATTACKS = (
         Caught(TALLY, "Revealing", f"Withheld; {LOST}; loses 0 FIT and earns 0"),
         chain.split_vote,
     ),
-    # Others
+)
+
+REQUESTS = (
     Attack(
         "a recipe that explodes to take the bond",
         "a training that leaves the finite numbers before its end",
@@ -351,11 +359,11 @@ ATTACKS = (
         pod_rules.CREATION,
         "it is believed",
     ),
-    # With pods
-    *WITH_PODS,
-    # On the contracts alone
-    *(Attack(each.name, each.tried, each.caught, each.play) for each in FORGE_ATTACKS),
-    # Certificates that hide what is not so
+)
+
+ON_FORGE = tuple(Attack(each.name, each.tried, each.caught, each.play) for each in FORGE_ATTACKS)
+
+HIDING = (
     Attack(
         "an order hidden behind an outline",
         "a segment trained on chosen records, and a certificate that does not list its leaf",
@@ -372,7 +380,9 @@ ATTACKS = (
         pod_rules.FIRST_LEAF,
         "it holds",
     ),
-    # Certificates that would say more than is so
+)
+
+OVERCLAIMING = (
     Attack(
         "a jury of one's own",
         "one account as owner and scientist, a panel of its own accounts, a Match for what nobody trained",
@@ -406,6 +416,21 @@ ATTACKS = (
         "nothing is said",
     ),
 )
+
+SECTIONS: Mapping[str, tuple[Attack, ...]] = {
+    "A training that is none, or another": TRAININGS,
+    "Evidence and delivery": EVIDENCE,
+    "Grinding": GRINDING,
+    "Seats and votes": VOTES,
+    "Recipes, disputes, deployments": REQUESTS,
+    "Played by pods": WITH_PODS,
+    "Played by forge": ON_FORGE,
+    "Certificates that hide what is not so": HIDING,
+    "Certificates that would say more than is so": OVERCLAIMING,
+}
+"""All of them, in the order in which they are played."""
+
+ATTACKS = tuple(attack for attacks in SECTIONS.values() for attack in attacks)
 
 UNCAUGHT = (
     Attack(

@@ -185,8 +185,8 @@ class Owner:
                 self._busy[ref] = None, asked.submit(partial(self._attempt, ref, partial(self._asked.act, ref)))
 
     def _free(self, agreement: Agreement) -> bool:
-        """Whether nobody is at work for a job. A step that still waits in a lane for a state that the
-        job has left is dropped, and keeps it from nothing."""
+        """Whether nobody is at work for a job. A step that still waits in a lane for a state that
+        the job has left is dropped, and keeps it from nothing."""
         if agreement.id not in self._busy:
             return True
         state, step = self._busy[agreement.id]
