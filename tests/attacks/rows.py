@@ -12,6 +12,7 @@ from tests.attacks import certificates, cheats, deployments, pod_rules
 from tests.attacks import on_chain as chain
 from tests.attacks.attack import Attack
 from tests.attacks.attack_lab import Caught
+from tests.attacks.by_default import DEFAULT_ATTACKS
 from tests.attacks.by_owners import (
     CHECKS,
     DELIVERY,
@@ -23,12 +24,12 @@ from tests.attacks.by_owners import (
     of_the_job,
     retrained,
 )
-from tests.attacks.by_terms import TERM_ATTACKS
 from tests.attacks.certificates import VERIFIER
 from tests.attacks.deployments import CONNECTION
 from tests.attacks.on_chain import CONTRACT, DEADLINE, DRAW, RELEASE, TALLY
 from tests.attacks.on_forge import FORGE_ATTACKS
 from tests.attacks.with_pods import POD_ATTACKS
+from tests.attacks.with_terms import TERMS_ATTACKS
 
 EVERY = (0, 1, 2, 3, 4, 5)
 LOST = "price back to the scientist, bond forfeited"
@@ -40,7 +41,7 @@ def segments(by: str, faked: tuple[int, ...], says: str) -> Caught:
     return Caught(by, named(faked), says, faked)
 
 
-WITH_PODS = (*POD_ATTACKS, *TERM_ATTACKS)
+WITH_PODS = (*POD_ATTACKS, *DEFAULT_ATTACKS, *TERMS_ATTACKS)
 
 TRAININGS = (
     Attack(

@@ -1,5 +1,5 @@
-"""Every attack that pods play is caught as its row says, and succeeds where its rule is taken out: of
-the pods, in this process; of the contracts, on a chain that has others."""
+"""Every attack that pods play is caught as its row says, and succeeds where its rule is taken out:
+of the pods, in this process; of the contracts, on a chain that has others."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from fitchain.pod.parties.scientist import delivery
 from fitchain.pod.parties.verifier import ConsentPolicy, Examination, examine
 from fitchain.pod.ports.agreement import Outcome, Phase, State
 from fitchain.pod.ports.sealed import new_identity
+from fitchain.pod.proof.audit.pace import Pace
 from fitchain.pod.values.errors import NotFound
 from fitchain.pod.values.ids import AgreementId, AuditRef
 from scripts.mutation.rules import RULES, Rule
@@ -242,7 +243,7 @@ def endless_replay(lab: AttackLab) -> Caught:
     that joins loses a tenth."""
     audited = lab.audited
     workshop, stakes = audited.workshop, Stakes.of(lab, *audited.verifiers)
-    slow = ConsentPolicy(step_s=SLOW_STEP_S)
+    slow = ConsentPolicy(pace=Pace(step_s=SLOW_STEP_S))
     with owner_runs(workshop.owner), scientist_runs(workshop.scientist):
         with verifier_runs(*audited.verifiers, policy=slow, examiner=unfinished):
             id = workshop.request(audit=audited.terms())

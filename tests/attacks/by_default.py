@@ -85,11 +85,11 @@ def short_phase(lab: AttackLab) -> Caught:
     planned, _ = plan_audit(home, request, AuditOptions(verifiers=1, segments=4096))
     assert planned.audit is not None
     if planned.audit.window > HOUR_S:
-        return Caught(TERMS, "Requested", "a phase lasts longer than four times the replay, as rehearsed here")
+        return Caught(TERMS, "Requested", "a phase lasts longer than the replay on a slow host")
     return Caught("nobody", "nowhere", f"a phase lasts {planned.audit.window} s")
 
 
-TERM_ATTACKS = (
+DEFAULT_ATTACKS = (
     Attack(
         "a request that names no verifiers",
         "a training on other records, whose scientist asked for no audit and named nobody for a dispute",
@@ -109,7 +109,7 @@ TERM_ATTACKS = (
     Attack(
         "a phase shorter than the replay",
         "a replay of hours, in which every honest seat would be absent",
-        Caught(TERMS, "Requested", "a phase lasts longer than four times the replay"),
+        Caught(TERMS, "Requested", "a phase lasts longer than the replay on a slow host"),
         short_phase,
         pod_rules.WINDOW,
         "a phase lasts 3600 s",
