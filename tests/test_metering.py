@@ -74,8 +74,8 @@ def test_product_counts_its_multiplications() -> None:
         # what hardly makes a byte and takes long, now or in the backward pass
         (lambda x, w: x.sum(1) * w, lambda x, w: x[:, :, None].expand(x.shape[0], 4, 100_000).sum((1, 2)) * w, (4,)),
         (lambda x, w: x[:, 0] * w, lambda x, w: sum(x[:, i] for i in range(100)) * w, (100,)),
-        (lambda x, w: F.max_pool2d(x, 2, 1).sum((1, 2, 3)) * w, lambda x, w: F.max_pool2d(x, 20, 1).sum((1, 2, 3)) * w, (1, 32, 32)),
-        (lambda x, w: F.avg_pool2d(x, 2, 1).sum((1, 2, 3)) * w, lambda x, w: F.avg_pool2d(x, 20, 1).sum((1, 2, 3)) * w, (1, 32, 32)),
+        (lambda x, w: F.max_pool2d(x, 2, 1).sum() * w, lambda x, w: F.max_pool2d(x, 20, 1).sum() * w, (1, 32, 32)),
+        (lambda x, w: F.avg_pool2d(x, 2, 1).sum() * w, lambda x, w: F.avg_pool2d(x, 20, 1).sum() * w, (1, 32, 32)),
         (lambda x, w: x.sum(1) * w, lambda x, w: x.sort(1).values.sum(1) * w, (50,)),
     ],
     ids=("a sum over an expanded view", "many views of one tensor", "a wide maximum", "a wide mean", "sorting"),

