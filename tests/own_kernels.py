@@ -20,11 +20,11 @@ def own_kernels(threads: int = 1) -> Iterator[None]:
     with MonkeyPatch.context() as patch:
         patch.setenv("OPENBLAS_CORETYPE", OPENBLAS_CORE)
         load(OPENBLAS_BUILD, OPENBLAS_CORE, threads)
-    fused = torch.backends.cuda.flash_sdp_enabled()
+    fused = torch.backends.cuda.flash_sdp_enabled()  # type: ignore[no-untyped-call]
     torch.backends.cuda.enable_flash_sdp(False)
     library = register(frozenset(OwnKernel))
     try:
         yield
     finally:
-        library._destroy()
+        library._destroy()  # type: ignore[no-untyped-call]
         torch.backends.cuda.enable_flash_sdp(fused)

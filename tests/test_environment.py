@@ -30,6 +30,8 @@ def test_the_portable_class_sets_every_library() -> None:
     assert X86_64_V3.variables(3) == {
         "ATEN_CPU_CAPABILITY": "avx2",
         "MKL_CBWR": "COMPATIBLE",
+        "OPENBLAS_CORETYPE": "Haswell",
+        "OPENBLAS_L2_SIZE": "512",
         "ONEDNN_MAX_CPU_ISA": "AVX2",
         "MKL_DYNAMIC": "FALSE",
         "OMP_DYNAMIC": "FALSE",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -32,12 +33,14 @@ def uniform(*shape: int, seed: int = 1) -> Tensor:
 
 def recurrent(kind: type[nn.RNNBase], **options: bool) -> nn.RNNBase:
     torch.manual_seed(1)
-    return kind(5, 7, 2, batch_first=True, **options).double()
+    make: Callable[..., nn.RNNBase] = kind
+    return make(5, 7, 2, batch_first=True, **options).double()
 
 
 def cell_step(step: nn.RNNCellBase, x: Tensor, h: Tensor) -> Tensor:
-    value = step(x, (h, h.cos()) if isinstance(step, nn.LSTMCell) else h)
-    return value[0] if isinstance(value, tuple) else value
+    value: Any = step(x, (h, h.cos()) if isinstance(step, nn.LSTMCell) else h)
+    first: Tensor = value[0] if isinstance(value, tuple) else value
+    return first
 
 
 def layer_output(layer: nn.RNNBase, x: Tensor) -> Tensor:
@@ -105,7 +108,8 @@ def test_a_gradient_for_each_record_is_that_of_stock(name: str) -> None:
     records = [torch.stack([argument.detach(), argument.detach().cos()]) for argument in arguments]
 
     def of_each(*several: Tensor) -> Tensor:
-        return vmap(grad(lambda *one: function(*one).square().sum()))(*several)
+        found: Tensor = vmap(grad(lambda *one: function(*one).square().sum()))(*several)
+        return found
 
     expected = of_each(*records)
     with own_kernels():

@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from fitchain.pod.compute.environment import Environment, clean_variables, configure, installed_torch
+from fitchain.pod.compute.environment import DEFAULT, Environment, clean_variables, configure, installed_torch
 from fitchain.pod.jobs.worker import Task
 from fitchain.pod.values.digest import ZERO, sha256
 from fitchain.pod.values.leaf import NO_SALT_KEYS
@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # imported late otherwise: importing torch before the class's
 
 ROOT = Path(__file__).parents[2]
 SEGMENT, BATCH, FEATURES, CLASSES, RECORDS = 10, 64, 64, 10, 2048
-ENVIRONMENT = Environment("cpu-x86-64-v3", 1, installed_torch())
+ENVIRONMENT = Environment(DEFAULT.name, 1, installed_torch())
 LEAVES, WARM_UP = 100, 5
 """Leaves left out: the first ones make the buffers."""
 

@@ -22,6 +22,7 @@ from fitchain.pod.compute.environment.process import (
     configure,
     expected_probe,
     installed_torch,
+    shipped_environments,
     shipped_probe,
 )
 from fitchain.pod.values.recipe import Environment
@@ -41,5 +42,6 @@ __all__ = [
     "host_cache",
     "installed_torch",
     "probe",
+    "shipped_environments",
     "shipped_probe",
 ]

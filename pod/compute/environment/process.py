@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from fitchain.pod.compute.environment.classes import environment_class
+from fitchain.pod.compute.environment.classes import CLASSES, environment_class
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import EnvironmentRefused
 from fitchain.pod.values.recipe import Environment
@@ -105,6 +106,16 @@ def expected_probe(environment: Environment) -> Digest:
 def shipped_probe(environment: Environment) -> Digest | None:
     """The probe that ships for a class, its torch build and its threads; None where none does."""
     return environment_class(environment.name).shipped_probe(environment.torch, environment.threads)
+
+
+def shipped_environments() -> list[Environment]:
+    """The environments whose probes ship, as recipes name them: without a probe, or with it."""
+    pairs = [
+        (Environment(of.name, threads, torch), Digest.parse(probe))
+        for of in CLASSES.values()
+        for (torch, threads), probe in of.shipped.items()
+    ]
+    return [each for plain, probe in pairs for each in (plain, replace(plain, probe=probe))]
 
 
 def installed_torch() -> str:

@@ -62,6 +62,7 @@ def export(
     specs = {name: _spec(name, tensor) for name, tensor in tensors.items()}
     written = Graph(tuple(inputs), specs, forms[True], forms[False])
     graph = Graph.parse(written.encode())
+    graph.check(admits)
     for mode in (True, False):
         dry_run(graph, max(2, batch), mode)
     return graph, {name: _copied(graph.tensors[name].kind, tensors[name]) for name in graph.tensors}

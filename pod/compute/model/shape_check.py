@@ -1,13 +1,15 @@
-"""Dry runs: what a graph would cost, found without allocating a byte of it.
+"""Dry runs: what a graph would cost, found without allocating a byte of it; and the metered work
+of a step, which stands in an agreement's terms.
 
-A form runs on torch's meta device, where tensors have shapes and no memory. Since no admitted
-operator makes a shape of a value, the shapes found here are those of every run at the same batch
-size; so what is checked here, before memory is taken and before a kernel sees a pointer, holds
-then.
+A form runs on torch's meta device, where tensors have shapes and no memory, through torch's stock
+operators whatever class will compute. Since no admitted operator makes a shape of a value, the
+shapes found here are those of every run at the same batch size; so what is checked here, before
+memory is taken and before a kernel sees a pointer, holds then.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,8 +23,15 @@ from fitchain.pod.compute.model.tensors import dtype_name
 from fitchain.pod.compute.operators.arguments import DTYPES, check_arguments
 from fitchain.pod.compute.operators.guards import META, guarded, storage_of
 from fitchain.pod.compute.operators.kernels import Kernel
+from fitchain.pod.compute.operators.metering import bytes_of, operations_of, workspace_bytes
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.graph import LIMITS, Graph, Limits, Node
+from fitchain.pod.values.state import byte_count
+from fitchain.pod.values.work import StepWork
+
+STATE_COPIES, VALUE_COPIES, UPDATE_OPERATIONS = 5, 2, 4
+"""Of a parameter that training moves there are its gradient and up to three tensors of an optimizer
+besides; of a value its gradient; and so many operations an element are its gradient and update."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,24 +40,24 @@ class Cost:
 
     Args:
         activation_bytes: of all values that it makes.
+        hidden_bytes: of all views that are larger than what they are views of, and of what kernels
+            write down meanwhile.
         calls: of torch's kernels.
+        operations: of single elements.
         dtype, shape: of its output, batch first.
         written: the parameters and buffers that it changes in place.
     """
 
     activation_bytes: int
+    hidden_bytes: int
     calls: int
+    operations: int
     dtype: str
     shape: tuple[int, ...]
     written: frozenset[str]
 
 
-def dry_run(
-    graph: Graph,
-    batch: int,
-    training: bool = True,
-    limits: Limits = LIMITS,
-) -> Cost:
+def dry_run(graph: Graph, batch: int, training: bool = True, limits: Limits = LIMITS) -> Cost:
     """Find out what a forward pass of a graph costs, and that it fits together.
 
     Args:
@@ -82,7 +91,34 @@ def dry_run(
             "change buffers only where self.training is true",
         )
     shape = tuple(output.shape)
-    return Cost(meter.bytes, meter.calls, dtype_name("the output", output.dtype), shape, written)
+    counted = meter.bytes, meter.hidden_bytes, meter.calls, meter.operations
+    return Cost(*counted, dtype_name("the output", output.dtype), shape, written)
+
+
+def step_work(graph: Graph, batch: int, limits: Limits = LIMITS) -> StepWork:
+    """Meter a training step.
+
+    A view that is larger than its memory takes none in the forward pass, and its gradient may take
+    as much as it seems to have. The state is counted with the largest optimizer, so that the work
+    follows from the graph alone.
+
+    Args:
+        graph: from anyone.
+        batch: records in the batch.
+        limits: as of a dry run.
+
+    Raises:
+        InputRefused: as a dry run does.
+    """
+    cost = dry_run(graph, batch, True, limits)
+    state_bytes = update = 0
+    for spec in graph.tensors.values():
+        size = byte_count(spec.dtype, spec.shape)
+        state_bytes += size * (STATE_COPIES if spec.trainable else 1)
+        update += UPDATE_OPERATIONS * math.prod(spec.shape) if spec.trainable else 0
+    batch_bytes = batch * sum(byte_count(spec.dtype, spec.shape) for spec in graph.inputs)
+    made_bytes = VALUE_COPIES * cost.activation_bytes + cost.hidden_bytes
+    return StepWork(state_bytes + batch_bytes + made_bytes, cost.calls, cost.operations + update)
 
 
 def _meta_tensors(graph: Graph) -> dict[str, Tensor]:
@@ -104,7 +140,7 @@ class _Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, limits: Limits) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.limits = limits
-        self.bytes = self.calls = 0
+        self.bytes = self.hidden_bytes = self.calls = self.operations = 0
         self.written: set[int] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -117,18 +153,30 @@ class _Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if tensor.dim() > self.limits.rank:
                 raise InputRefused(f"a value has {tensor.dim()} dimensions and the limit is {self.limits.rank}")
         view = any(result.alias_info for result in func._schema.returns)
-        self.add(0 if view else sum(tensor.numel() * tensor.element_size() for tensor in tensors), 1)
+        if view:
+            self.hidden_bytes += sum(
+                bytes_of(tensor) for tensor in tensors if bytes_of(tensor) > tensor.untyped_storage().nbytes()
+            )
+        self.hidden_bytes += workspace_bytes(func._schema.name, args, tensors)
+        operations = operations_of(func._schema.name, args, kwargs or {}, tensors)
+        self.add(0 if view else sum(map(bytes_of, tensors)), 1, operations)
         return made
 
-    def add(self, made_bytes: int, calls: int) -> None:
-        """Count bytes and calls, and stop at a limit."""
+    def add(self, made_bytes: int, calls: int, operations: int) -> None:
+        """Count bytes, calls and operations, and stop at a limit."""
         self.bytes += made_bytes
         self.calls += calls
+        self.operations += operations
         if self.calls > self.limits.calls:
             raise InputRefused(f"a forward pass runs more than {self.limits.calls} kernels, the limit")
         if self.bytes > self.limits.activation_bytes:
             raise InputRefused(
                 f"a forward pass makes more than {self.limits.activation_bytes} bytes of values, the limit",
+                "choose a smaller batch or model",
+            )
+        if self.operations > self.limits.operations:
+            raise InputRefused(
+                f"a forward pass takes more than {self.limits.operations} operations of elements, the limit",
                 "choose a smaller batch or model",
             )
 

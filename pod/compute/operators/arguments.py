@@ -80,6 +80,9 @@ def check_arguments(name: str, arguments: Sequence[Any], options: Mapping[str, A
             _check(name, parameter.name, str(parameter.real_type), parameter.N, values[parameter.name])
         elif not parameter.has_default_value():
             raise InputRefused(f"the operator {name} needs the argument {parameter.name!r}")
+    wanted = [parameter.name for parameter in parameters if str(parameter.real_type) == "Tensor"]
+    if wanted and not any(isinstance(values.get(key), Tensor) for key in wanted):
+        raise InputRefused(f"the operator {name} takes a tensor, and numbers alone are none")
 
 
 @cache

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from fitchain.pod.compute.operators.kernels import Kernel
+from fitchain.pod.compute.operators.metering import recurrent_operations
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.graph.operators import OPERATORS
 from fitchain.pod.values.graph.operators.record import Guard
@@ -25,8 +26,8 @@ class Meter(Protocol):
     written: set[int]
     """Storages that are changed where torch's own schema does not say so."""
 
-    def add(self, made_bytes: int, calls: int) -> None:
-        """Count bytes and calls.
+    def add(self, made_bytes: int, calls: int, operations: int) -> None:
+        """Count bytes, calls, and operations of single elements.
 
         Raises:
             InputRefused: there are too many.
@@ -126,7 +127,9 @@ def _recur(
         _check_shape("a hidden state", state, (layers * directions, batch, size))
     _check_recurrent_weights(gates, x.shape[2], size, weights, biases, layers, directions)
     steps = time * layers * directions
-    meter.add(steps * batch * size * (gates + 4) * x.element_size(), steps * gates)
+    made = steps * batch * size * (gates + 4)
+    operations = recurrent_operations(batch * time, weights) + made
+    meter.add(made * x.element_size(), steps * gates, operations)
     leading = (batch, time) if batch_first else (time, batch)
     output = torch.empty((*leading, size * directions), dtype=x.dtype, device=META)
     return (output, *(torch.empty_like(state) for state in states))

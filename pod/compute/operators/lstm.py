@@ -13,7 +13,7 @@ Legend: T time, B batch, I entering, H hidden, G = 4 H gates.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -21,6 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fitchain.pod.compute.operators.products import add_product, product
+
+Compute = Callable[..., tuple[Tensor, ...]]
 
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input._op
 _tanh_backward = torch.ops.aten.tanh_backward.grad_input._op
@@ -53,7 +55,7 @@ def lstm(
     Raises:
         ValueError: sizes do not fit.
     """
-    run = _Pass.apply if _plain((x, *hidden, *weights)) else _composed
+    run: Compute = _Pass.apply if _plain((x, *hidden, *weights)) else _composed
     x_TBI = x.transpose(0, 1) if batch_first else x
     directions, per_cell = (2 if both else 1), (4 if biases else 2)
     cells = [weights[start : start + per_cell] for start in range(0, len(weights), per_cell)]
@@ -97,7 +99,7 @@ class _Pass(torch.autograd.Function):
         gates_TBG = product(x_SI, w_GI.t(), start=biases).view(time, batch, 4 * size)
         h_TBH, c_TBH, t_TBH = (torch.empty((time, batch, size), dtype=x_TBI.dtype) for _ in range(3))
         w_HG, first = w_GH.t(), (h_BH, c_BH)
-        quarters = gates_TBG.split(size, 2)
+        quarters = torch.chunk(gates_TBG, 4, 2)
         steps = _steps(gates_TBG, gates_TBG[..., : 2 * size], *quarters, h_TBH, c_TBH, t_TBH, backwards=backwards)
         for gates, input_and_forget, enter, forget, cell, out, h, c, t in steps:
             add_product(gates, h_BH, w_HG)
@@ -120,15 +122,15 @@ class _Pass(torch.autograd.Function):
         x_TBI, h_BH, c_BH, w_GI, w_GH, _, _ = inputs
         x_SI = x_TBI.reshape(-1, x_TBI.shape[2])  # S = T B
         size = w_GH.shape[1]
-        enter, forget, cell, out = gates_TBG.split(size, 2)
+        enter, forget, cell, out = torch.chunk(gates_TBG, 4, 2)
         d_TBG = torch.empty_like(gates_TBG)
-        d_enter, d_forget, d_cell, d_out = d_TBG.split(size, 2)
+        d_enter, d_forget, d_cell, d_out = torch.chunk(d_TBG, 4, 2)
         _sigmoid_backward(cell, enter, grad_input=d_enter)
         _sigmoid_backward(_before(c_TBH, c_BH, ctx.backwards), forget, grad_input=d_forget)
         _tanh_backward(enter, cell, grad_input=d_cell)
         _sigmoid_backward(t_TBH, out, grad_input=d_out)
         d_memory = torch.ops.aten.tanh_backward(out, t_TBH)
-        d_three = d_TBG[..., : 3 * size].unflatten(2, (3, size))
+        d_three = torch.unflatten(d_TBG[..., : 3 * size], 2, (3, size))
         dh_BH, dc_BH = gradients[1].clone(memory_format=torch.contiguous_format), gradients[2].clone()
         dc_B1H = dc_BH[:, None]
         steps = _steps(d_TBG, d_three, d_out, d_memory, forget, gradients[0], backwards=not ctx.backwards)
@@ -173,7 +175,8 @@ def _composed_gradients(
 ) -> list[Tensor | None]:
     """Gradients that can be differentiated again, by way of `_composed`."""
     given = [each for each in inputs if each is not None and each.requires_grad]
-    outputs = _composed(*inputs, backwards)  # type: ignore[arg-type]
+    compute: Compute = _composed
+    outputs = compute(*inputs, backwards)
     found = iter(torch.autograd.grad(outputs, given, gradients, create_graph=True))
     return [next(found) if each is not None and each.requires_grad else None for each in inputs]
 

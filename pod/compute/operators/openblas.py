@@ -42,7 +42,7 @@ def refuse_other_build(build: str) -> None:
     """
     if (installed := installed_build()) != build:
         raise EnvironmentRefused(
-            f"{PACKAGE} here is {installed or 'missing'}, and {build} is needed", "install the extra `train`"
+            f"{PACKAGE} here is {installed or 'missing'}, and {build} is needed", "install the extra `kernels`"
         )
 
 

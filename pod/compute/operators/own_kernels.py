@@ -31,10 +31,10 @@ def register(own: AbstractSet[OwnKernel]) -> Library:
     Returns:
         What holds them there, for as long as it is kept.
     """
-    library = Library("aten", "IMPL")
+    library = Library("aten", "IMPL")  # type: ignore[no-untyped-call]
     for kernel in own:
         for name, key, make in KERNELS[kernel]:
-            library.impl(name, make(_stock(name)), key)
+            library.impl(name, make(_stock(name)), key)  # type: ignore[no-untyped-call]
     return library
 
 
@@ -53,16 +53,16 @@ def _stock(name: str) -> Stock:
 
 
 def _product(stock: Stock) -> Callable[..., Any]:
-    def run(x: Tensor, y: Tensor) -> Tensor:
+    def run(x: Tensor, y: Tensor) -> Any:
         return product(x, y) if fits(x, y) else stock(x, y)
 
     return run
 
 
 def _added_product(stock: Stock) -> Callable[..., Any]:
-    def run(start: Tensor, x: Tensor, y: Tensor, beta: Any = 1, alpha: Any = 1) -> Tensor:
+    def run(start: Tensor, x: Tensor, y: Tensor, beta: Any = 1, alpha: Any = 1) -> Any:
         if fits(x, y) and start.dtype is x.dtype and start.dim() <= x.dim():
-            return product(x, y, alpha, start, beta)
+            return product(x, y, float(alpha), start, float(beta))
         return stock(start, x, y, beta=beta, alpha=alpha)
 
     return run
@@ -75,7 +75,7 @@ def _exact_root(stock: Stock) -> Callable[..., Any]:
     """The square root rounded to nearest (IEEE 754, section 5.4.1: squareRoot): NumPy's is the
     processor's instruction."""
 
-    def run(x: Tensor) -> Tensor:
+    def run(x: Tensor) -> Any:
         x = x if x.is_floating_point() or x.is_complex() else x.to(torch.get_default_dtype())
         if x.dtype not in (torch.float32, torch.float64):
             return stock(x)
