@@ -65,7 +65,7 @@ X86_64_V3 = _X8664V3(
     admits=Admission("the class cpu-x86-64-v3 does not admit", frozenset(ITEM_BYTES) - HALVES, portable=True),
     own_kernels=frozenset(OwnKernel),
     shipped={
-        ("2.13.0+cu130", 1): "0x323358f851a44d08effb778fa9ccaed15c408d91d0f1822f11d6dc82f8995645",
-        ("2.13.0+cu130", 2): "0x59c3df7fbfa6471f2b925f6da07a6fb23d6e95ff09bbdcb28bcffd180ffc68f3",
+        ("2.13.0+cu130", 1): "0x9d4db0ee0174613659a3ba14152ba6622dcd08df56a82764f166fd8cd0b93ebc",
+        ("2.13.0+cu130", 2): "0x919e58d85748bc0a91899aba103b8bdadb4c4f39a575f344187f3f87776bebc6",
     },
 )
