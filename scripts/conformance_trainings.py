@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fitchain.pod.compute.environment import Environment
-from fitchain.pod.values.digest import ZERO, canonical_json, sha256
 from fitchain.pod.values.graph import Graph, Input
 from fitchain.pod.values.recipe import Recipe
-from fitchain.pod.values.state import model_root, read_safetensors, write_safetensors
+from fitchain.pod.values.state import read_safetensors, write_safetensors
+from scripts.sample_jobs import CLASSES, sample_job, sample_recipe
 
 if TYPE_CHECKING:  # imported late otherwise: importing torch before the class's variables are set would spoil them
     from torch import Tensor, nn
 
-STEPS, SEGMENT, BATCH, RECORDS, CLASSES = 200, 20, 8, 128, 10
+STEPS, SEGMENT, BATCH = 200, 20, 8
 SHAPES: dict[str, tuple[int, ...]] = {"mlp": (32,), "transformer": (8, 4), "lstm": (8, 4), "cnn": (3, 12, 12)}
 """The shape of a record, by the model's name."""
 
@@ -40,56 +40,24 @@ def prepare(folder: Path, environment: Environment) -> None:
         job.mkdir(parents=True)
         (job / "graph.json").write_bytes(graph.encode())
         write_safetensors(job / "initial.safetensors", initial)
-        recipe = {
-            "version": "fitchain/recipe/v2",
-            "graph": str(graph.digest),
-            "initial_model": str(model_root(initial)),
-            "base": None,
-            "dataset": str(ZERO),
-            "inputs": [["x"]],
-            "target": "kind",
-            "rows": [0, RECORDS],
-            "held_out": None,
-            "transform": {},
-            "loss": {"name": "cross_entropy", "arguments": {}},
-            "optimizer": {"name": "AdamW", "arguments": {}},
-            "learning_rates": [[STEPS, 0.003]],
-            "batch_size": BATCH,
-            "steps": STEPS,
-            "segment_steps": SEGMENT,
-            "group_leaves": 64,
-            "dtype": "float32",
-            "environment": environment.json(),
-            "metrics": ["loss"],
-            "privacy": None,
-            "audit": {"drawn_segments": 0, "verifiers": 0, "mode": "open", "panel": None},
-        }
-        (job / "recipe.json").write_bytes(canonical_json(recipe))
+        recipe = sample_recipe(graph, initial, environment, steps=STEPS, segment_steps=SEGMENT, batch=BATCH)
+        (job / "recipe.json").write_bytes(recipe.encode())
 
 
 def run(folder: Path) -> list[Tensor | float | int]:
     """Train a model of `prepare`; returns the root of its transcript, as a number."""
-    import numpy as np
-
     from fitchain.pod.compute.checkpoint import LEAVES, STATES, read_leaves
-    from fitchain.pod.compute.dataset import Table
-    from fitchain.pod.jobs.worker import Task
-    from fitchain.pod.jobs.worker.job import Job
     from fitchain.pod.jobs.worker.modes import MODES
     from fitchain.pod.proof.transcript import Transcript
 
     (folder / LEAVES).unlink(missing_ok=True)
     shutil.rmtree(folder / STATES, ignore_errors=True)
-    numbers = np.random.default_rng(1)
-    x = numbers.random((RECORDS, *SHAPES[folder.name]), np.float32)
-    table = Table.of({"x": x, "kind": numbers.integers(0, CLASSES, RECORDS)}, target="kind")
     graph = Graph.parse((folder / "graph.json").read_bytes())
     recipe = Recipe.parse((folder / "recipe.json").read_bytes())
-    task = Task("train", ZERO, sha256(b"conformance"))
-    job = Job(folder, task, recipe, graph, lambda: read_safetensors(folder / "initial.safetensors")[0], table)
+    job = sample_job(folder, recipe, graph, lambda: read_safetensors(folder / "initial.safetensors")[0])
     MODES["train"](job, lambda event, **body: None)
     leaves = tuple(checkpoint.leaf for checkpoint in read_leaves(folder))
-    return [int.from_bytes(Transcript(task.ctx, task.seed, leaves).root.value)]
+    return [int.from_bytes(Transcript(job.task.ctx, job.task.seed, leaves).root.value)]
 
 
 def _models() -> dict[str, Callable[[], nn.Module]]:
