@@ -1,22 +1,24 @@
-"""Do other processors give the same bits? Runs all that a class's probe computes, its wide cases, and
-200 steps of four models, here and on emulated processors, and compares them one by one.
+"""Do other processors give the same bits? Runs all that a class's probe computes, its wide cases,
+and 200 steps of four models, here and on emulated processors, and compares them one by one.
 
 A developer's tool (`make conformance`), never a user's: it wants `qemu-x86_64` (Debian: qemu-user)
 and takes hours. Each result is kept as soon as it is there, under `results/conformance`, so what is
-interrupted goes on where it was; a change of what computes begins anew. A case that ends its process
-is told as such. What is shown equal may stand in a class across processors; what is shown different
-may not: cases outside the class are run beside, and told apart.
+interrupted goes on where it was; a change of what computes begins anew. A case that ends its
+process is told as such. What is shown equal may stand in a class across processors; what is shown
+different may not: cases outside the class are run beside, and told apart.
 
-What is emulated: the processor's name, family, caches and features as far as qemu has them, which is
-without AVX-512. Emulated reciprocal square roots may differ from real silicon, so a second real
+What is emulated: the processor's name, family, caches and features as far as qemu has them, which
+is without AVX-512. Emulated reciprocal square roots may differ from real silicon, so a second real
 machine is better evidence: run `python -m fitchain.pod.compute.environment probe CLASS 1` there.
 
-    python scripts/conformance.py [--class NAME] [--threads N]... [--on PLACE]... [--quick] [--write]
+    python scripts/conformance.py [--class NAME] [--threads N]... [--on PLACE]...
+    [--quick] [--write]
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import os
 import platform
@@ -43,7 +45,6 @@ from fitchain.pod.compute.environment import (  # noqa: E402
     environment_class,
     installed_torch,
 )
-from fitchain.pod.compute.environment.checking import work_digest  # noqa: E402
 from fitchain.pod.compute.operators.openblas import installed_build  # noqa: E402
 from fitchain.pod.values.digest import canonical_json, sha256  # noqa: E402
 from fitchain.pod.values.graph.admission import ANY  # noqa: E402
@@ -130,7 +131,7 @@ class Runner:
 
     def __init__(self, environment: Environment, place: Place, quick: bool) -> None:
         self.environment, self.place, self.quick = environment, place, quick
-        conditions = [str(work_digest()), environment.json(), installed_build(), platform.python_version()]
+        conditions = [meaning(), environment.json(), installed_build(), platform.python_version()]
         key = sha256(canonical_json(conditions)).value.hex()[:12]
         self.memory = RESULTS / key / f"{place.name.replace(' ', '-')}-{environment.threads}.jsonl"
 
@@ -191,6 +192,29 @@ class Runner:
             yield started, ENDED
         elif process.returncode:
             raise SystemExit(f"{self.place.name}: the process ended with {process.returncode} before its first case")
+
+
+def meaning() -> str:
+    """Digest of what computes, docstrings and comments aside: the classes, the records of
+    operators, the kernels, the loop."""
+    files = [ROOT / "pod" / "compute" / "training.py", Path(conformance_trainings.__file__)]
+    for folder in ("compute/environment", "compute/operators", "compute/model", "values/graph/operators"):
+        files += sorted((ROOT / "pod" / folder).rglob("*.py"))
+    return str(sha256("".join(map(code_of, files)).encode()))
+
+
+def code_of(path: Path) -> str:
+    """A file's code: its syntax tree without expressions that are only text."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        for name in ("body", "orelse", "finalbody"):
+            if isinstance(lines := getattr(node, name, None), list):
+                setattr(node, name, [line for line in lines if not _is_text(line)])
+    return ast.dump(tree)
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 def compute(name: str, threads: int, filled: bool, quick: bool, jobs: str, skipped: str) -> int:

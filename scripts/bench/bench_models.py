@@ -1,10 +1,10 @@
-"""What exactness costs: steps of four models in the default class against torch's stock kernels, and
-through the graph against the eager module with the same kernels.
+"""What exactness costs: steps of four models in the default class against torch's stock kernels,
+and through the graph against the eager module with the same kernels.
 
 A class's variables count only before torch is imported, so each side is a process of its own, and
 they take turns step by step. Measured is the time of one thread on the processor, since whatever
-else runs would disturb a clock on the wall. Stock is torch as it comes, with the widest vectors that
-the processor has; beside it stands stock that is limited to AVX2, as the class is.
+else runs would disturb a clock on the wall. Stock is torch as it comes, with the widest vectors
+that the processor has; beside it stands stock that is limited to AVX2, as the class is.
 
 Legend: B batch, T time, F features, C channels, H height, W width.
 """

@@ -1,10 +1,9 @@
 """The recorder: takes states from the training thread, and does all the rest beside it (torch).
 
 The training thread copies a state into one of two buffers that are reused (a large state into the
-only one), and goes on; a background thread hashes it (BLAKE3 releases the interpreter lock), appends
-its leaf to `leaves.jsonl` and keeps every a-th state as a file. When all buffers are busy the
-training waits.
-An error behind the scenes stops the training at its next checkpoint.
+only one), and goes on; a background thread hashes it (BLAKE3 releases the interpreter lock),
+appends its leaf to `leaves.jsonl` and keeps every a-th state as a file. When all buffers are busy
+the training waits. An error behind the scenes stops the training at its next checkpoint.
 """
 
 from __future__ import annotations
@@ -44,8 +43,8 @@ from fitchain.pod.values.state import Tensors, model_root, optimizer_root
 
 BUFFERS = 2
 LARGE_BYTES = 256 << 20
-"""Of a state that is staged once: its steps take longer than its hashing, and a second copy would be
-the largest block of memory that a training has."""
+"""Of a state that is staged once: its steps take longer than its hashing, and a second copy would
+be the largest block of memory that a training has."""
 ALIGNMENT_BYTES = 64
 _FLOATS = {"F32": np.float32, "F64": np.float64}
 _LEAF_PARTS = {"step": "step", "records": "records", "metrics": "metrics"}

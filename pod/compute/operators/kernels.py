@@ -31,8 +31,8 @@ def kernel(name: str) -> Kernel:
     """
     if name in _NUMBERS:
         return _NUMBERS[name]
-    found: Kernel = overload(name)._op  # the operator itself, without the wrapper that looks it up at each call
-    return found
+    stock: Kernel = overload(name)._op  # the operator itself, without the wrapper that looks it up at each call
+    return stock
 
 
 def takes_device(name: str) -> bool:

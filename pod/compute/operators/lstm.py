@@ -2,8 +2,8 @@
 
 The whole sequence is one node of the gradient's graph: what enters is multiplied in one product,
 and so are the gradients of all weights, where torch's own cells take a product a step. Where a
-gradient of second order is asked for, and where a tensor is not simply one (under `vmap`, or without
-memory), the same is composed of torch's operators, step by step.
+gradient of second order is asked for, and where a tensor is not simply one (under `vmap`, or
+without memory), the same is composed of torch's operators, step by step.
 
 Source: Hochreiter & Schmidhuber, Long Short-Term Memory (1997), with the forget gate of Gers et al.
 (2000), in torch's order of gates: input, forget, cell, output.
@@ -63,9 +63,9 @@ def lstm(
     for layer in range(layers):
         outputs = []
         for direction in range(directions):
-            place = layer * directions + direction
-            first = hidden[0][place], hidden[1][place]
-            cell = cells[place] if biases else [*cells[place], None, None]
+            index = layer * directions + direction
+            first = hidden[0][index], hidden[1][index]
+            cell = cells[index] if biases else [*cells[index], None, None]
             states, *end = run(x_TBI, *first, *cell, bool(direction))
             outputs.append(states)
             ends.append((end[0], end[1]))
@@ -149,6 +149,7 @@ class _Pass(torch.autograd.Function):
         return dx_TBI, dh_BH, dc_BH, dw_GI, dw_GH, db_G, db_G, None
 
 
+# Many parameters: as `_Pass`.
 def _composed(
     x_TBI: Tensor,
     h_BH: Tensor,
@@ -174,11 +175,11 @@ def _composed_gradients(
     inputs: tuple[Tensor | None, ...], gradients: tuple[Tensor, ...], backwards: bool
 ) -> list[Tensor | None]:
     """Gradients that can be differentiated again, by way of `_composed`."""
-    given = [each for each in inputs if each is not None and each.requires_grad]
+    learnt = [each for each in inputs if each is not None and each.requires_grad]
     compute: Compute = _composed
     outputs = compute(*inputs, backwards)
-    found = iter(torch.autograd.grad(outputs, given, gradients, create_graph=True))
-    return [next(found) if each is not None and each.requires_grad else None for each in inputs]
+    computed = iter(torch.autograd.grad(outputs, learnt, gradients, create_graph=True))
+    return [next(computed) if each is not None and each.requires_grad else None for each in inputs]
 
 
 def _plain(tensors: tuple[Tensor, ...]) -> bool:

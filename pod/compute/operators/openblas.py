@@ -3,8 +3,8 @@ torch).
 
 OpenBLAS picks its kernels by the processor, unless `OPENBLAS_CORETYPE` names them before it is
 loaded: those for Haswell need AVX2 and FMA, and their blocks are constants (the sizes of caches
-move no bit of theirs; the edges of blocks do, and so the number of threads, which a class fixes). It
-is loaded from the package `scipy-openblas64`, since each NumPy brings a build of its own.
+move no bit of theirs; the edges of blocks do, and so the number of threads, which a class fixes).
+It is loaded from the package `scipy-openblas64`, since each NumPy brings a build of its own.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ def load(build: str, core: str, threads: int) -> None:
         )
     # By this call, since the variable of that name is cut down to the host's processors.
     library.scipy_openblas_set_num_threads64_(c_int(threads))
-    if (found := library.scipy_openblas_get_num_threads64_()) != threads:
-        raise EnvironmentRefused(f"OpenBLAS computes with {found} threads, and {threads} are needed")
+    if (count := library.scipy_openblas_get_num_threads64_()) != threads:
+        raise EnvironmentRefused(f"OpenBLAS computes with {count} threads, and {threads} are needed")
     _LOADED["library"] = library
 
 

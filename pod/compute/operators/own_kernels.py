@@ -1,9 +1,10 @@
 """Own kernels: what computes in place of torch's stock, in a process of a class that asks for them.
 
 They are registered with torch's dispatcher, below gradients and `vmap`, so that whatever is made of
-them (`linear`, `einsum`, attention, a recurrent cell; a gradient, a gradient's gradient) is computed
-with them, in a graph and in an eager module alike, by torch's own formulas. A call that is none of
-theirs (other dtypes, sizes that do not fit) goes on to torch's kernel, which computes or refuses it.
+them (`linear`, `einsum`, attention, a recurrent cell; a gradient, a gradient's gradient) is
+computed with them, in a graph and in an eager module alike, by torch's own formulas. A call that is
+none of theirs (other dtypes, sizes that do not fit) goes on to torch's kernel, which computes or
+refuses it.
 """
 
 from __future__ import annotations

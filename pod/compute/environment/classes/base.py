@@ -78,8 +78,8 @@ class EnvironmentClass:
         torch.set_float32_matmul_precision("highest")
         torch.set_default_dtype(torch.float32)
         torch.set_flush_denormal(False)
-        # Filling what is about to be written costs three percent. No admitted operator reads what it has not written:
-        # the conformance suite fills, and finds the same bits.
+        # Filling what is about to be written costs three percent. No admitted operator reads what
+        # it has not written: the conformance suite fills, and finds the same bits.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         if self.own_kernels:
             from fitchain.pod.compute.operators.own_kernels import register

@@ -40,7 +40,8 @@ class _X8664V3(EnvironmentClass):
         if (kernels := torch.backends.cpu.get_cpu_capability()) != "AVX2":
             raise EnvironmentRefused(f"torch picked its {kernels} kernels, and {self.name} needs AVX2")
         load(OPENBLAS_BUILD, OPENBLAS_CORE, threads)
-        # The fused kernel multiplies by MKL; without it attention is made of products, softmax and dropout.
+        # The fused kernel multiplies by MKL; without it attention is made of products, softmax and
+        # dropout.
         torch.backends.cuda.enable_flash_sdp(False)
         super().configure(threads)
 

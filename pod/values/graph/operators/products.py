@@ -30,8 +30,8 @@ _SEVERAL = unit(4, 16, 32), unit(4, 32, 9)
 
 
 def _pairs(*batch: int) -> tuple[Case, ...]:
-    """Pairs of matrices, one or a batch: in every layout, with odd numbers, of doubles, and of sizes
-    at which blocks end anywhere."""
+    """Pairs of matrices, one or a batch: in every layout, with odd numbers, of doubles, and of
+    sizes at which blocks end anywhere."""
     x, y = unit(*batch, 17, 45), unit(*batch, 45, 23)
     return (
         *(case(unit(*batch, rows, summed), unit(*batch, summed, columns)) for rows, summed, columns in _SIZES),
