@@ -60,7 +60,6 @@ def compute() -> dict[str, float]:
         Median microseconds of ten steps, of a checkpoint on the training thread, of torch.save with
         SHA-256; kB of the state.
     """
-    import numpy as np
 
     from fitchain.pod.compute.checkpoint.recorder import Recorder
     from fitchain.pod.jobs.worker.modes import leaves_after
@@ -71,11 +70,11 @@ def compute() -> dict[str, float]:
         job = small_job(Path(folder), LEAVES * SEGMENT)
         position = job.start()
         with Recorder(job.folder, ZERO, ZERO, job.recipe, NO_SALT_KEYS, keep_every=LEAVES) as recorder:
-            recorder.record(0, position.state, np.empty(0, np.uint64), {})
+            recorder.record(0, position.state, [], {})
             before = time.perf_counter()
             for _, step, segment in leaves_after(job, 0, position, lambda step: None):
                 trained = time.perf_counter()
-                recorder.record(step, position.state, segment.records(), segment.values(job.recipe.metrics))
+                recorder.record(step, position.state, segment.indices, segment.values(job.recipe.metrics))
                 recorded = time.perf_counter()
                 save_and_hash(position.state.moving)
                 saved = time.perf_counter()

@@ -59,7 +59,6 @@ def prepare(folder: Path) -> None:
 def train(folder: Path) -> dict[str, float]:
     """Train it, with three checkpoints; megabytes."""
     configure(ENVIRONMENT)
-    import numpy as np
 
     from fitchain.pod.compute.checkpoint.recorder import Recorder
     from fitchain.pod.jobs.worker.modes import leaves_after
@@ -72,9 +71,9 @@ def train(folder: Path) -> dict[str, float]:
     job = sample_job(folder, recipe, graph, lambda: read_safetensors(folder / "initial.safetensors")[0])
     position = job.start()
     with Recorder(folder, ZERO, ZERO, recipe, NO_SALT_KEYS, keep_every=2) as recorder:
-        recorder.record(0, position.state, np.empty(0, np.uint64), {})
+        recorder.record(0, position.state, [], {})
         for _, step, segment in leaves_after(job, 0, position, lambda step: None):
-            recorder.record(step, position.state, segment.records(), segment.values(recipe.metrics))
+            recorder.record(step, position.state, segment.indices, segment.values(recipe.metrics))
     parameters = sum(tensor.nbytes for tensor in position.program.parameters.values())
     return {"parameters_MB": parameters / 1e6, "start_MB": start_MB, "peak_MB": memory_MB("VmHWM")}
 

@@ -77,9 +77,9 @@ def train(job: Job, emit: Emit) -> None:
     try:
         with recorder:
             if index == 0:
-                recorder.record(0, position.state, np.empty(0, np.uint64), {})
+                recorder.record(0, position.state, [], {})
             for _, step, segment in leaves_after(job, index, position, _ticker(emit, job.recipe.steps)):
-                recorder.record(step, position.state, segment.records(), segment.values(job.recipe.metrics))
+                recorder.record(step, position.state, segment.indices, segment.values(job.recipe.metrics))
     except Diverged as end:
         _end(job, recorder, end, emit)
         return
