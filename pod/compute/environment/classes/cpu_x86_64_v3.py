@@ -66,7 +66,7 @@ X86_64_V3 = _X8664V3(
     admits=Admission("the class cpu-x86-64-v3 does not admit", frozenset(ITEM_BYTES) - HALVES, portable=True),
     own_kernels=frozenset(OwnKernel),
     shipped={
-        ("2.13.0+cu130", 1): "0x9d4db0ee0174613659a3ba14152ba6622dcd08df56a82764f166fd8cd0b93ebc",
-        ("2.13.0+cu130", 2): "0x919e58d85748bc0a91899aba103b8bdadb4c4f39a575f344187f3f87776bebc6",
+        ("2.13.0+cu130", 1): "0xbee0b6358cb5fddaf595f1e74eea366f0971ed36635dcad81a2fe10139b39831",
+        ("2.13.0+cu130", 2): "0xb8a6a7076a11b80083d24a0d19f50f1f9ef26494de489a4fbb84bd4bfdf39428",
     },
 )
