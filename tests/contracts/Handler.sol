@@ -394,11 +394,12 @@ contract Handler {
         address verifier = verifiers[who % VERIFIERS];
         bytes26 link = pool.numberOf(verifier) == 0 ? linkAt(verifier, audits.opened()) : bytes26(0);
         amount = uint80(amount % 10_000 ether);
+        bool may = fit.balanceOf(verifier) >= amount;
 
         bytes memory data = abi.encodeCall(pool.stake, (amount, link, _noPermit()));
         (bool ok,) = _call(verifier, address(pool), data);
-        _note("stake", fit.balanceOf(verifier) + amount >= amount, ok);
-        bool may = pool.membership(0, verifier).place == 0 && pool.verifier(verifier).stake >= POOL_STAKE;
+        _note("stake", may, ok);
+        may = pool.membership(0, verifier).place == 0 && pool.verifier(verifier).stake >= POOL_STAKE;
         (ok,) = _call(verifier, address(pool), abi.encodeCall(pool.joinPool, ()));
         _note("joinPool", may, ok);
     }

@@ -149,6 +149,47 @@ contract PlacesTest is AuditFixture {
         }
     }
 
+    mapping(address => Membership) private expected;
+
+    /// @dev A membership says what its holder did last and in which block; what others do may only move its place.
+    function testFuzz_membership_saysWhatItsHolderDidLast(uint256 luck) public {
+        for (uint256 step = 0; step < 40; step++) {
+            luck = uint256(keccak256(abi.encode(luck)));
+            address account = accounts[(luck >> 24) % MANY];
+            bool stood = stands(account);
+            act(luck);
+            expect(account, stood);
+            if (luck >> 16 & 1 == 1) nextBlock();
+        }
+
+        uint256 count;
+        for (uint256 i = 0; i < MANY; i++) {
+            if (isAsExpected(accounts[i])) count++;
+        }
+        vm.assertEq(verifiers.placesOf(number).length, count, "a place is empty, or shared");
+    }
+
+    function expect(address account, bool stood) private {
+        Membership storage told = expected[account];
+        uint40 current = uint40(vm.getBlockNumber());
+        if (!stood && stands(account)) (told.place, told.joined, told.gone) = (1, current, false);
+        if (stood && !stands(account)) (told.place, told.left, told.gone) = (0, current, !out[account]);
+    }
+
+    function isAsExpected(address account) private view returns (bool standsThere) {
+        Membership memory known = verifiers.membership(number, account);
+        Membership storage told = expected[account];
+        standsThere = known.place != 0;
+        vm.assertTrue(standsThere == (told.place != 0), "it stands, or does not");
+        vm.assertEq(known.joined, told.joined, "it joined in another block");
+        vm.assertEq(known.left, told.left, "it left in another block");
+        vm.assertTrue(known.gone == told.gone, "who was expelled went, or who went was expelled");
+        vm.assertTrue(known.invited == !out[account], "its invitation is another");
+        if (!standsThere) return false;
+        (address[] memory listed,) = verifiers.members(number, known.place - 1, 1);
+        vm.assertEq(listed[0], account, "its place is another's");
+    }
+
     function act(uint256 luck) private {
         address account = accounts[(luck >> 24) % MANY];
         if (!stands(account)) {
