@@ -512,8 +512,8 @@ contract Handler {
         return phase != Phase.None && phase != Phase.Concluded;
     }
 
-    function isHeard(Job memory job) external view returns (bool) {
-        Phase phase = audits.audit(job.id, job.ordinal).phase;
+    function isHeard(AgreementId id, uint16 ordinal) external view returns (bool) {
+        Phase phase = audits.audit(id, ordinal).phase;
         return phase != Phase.None && phase != Phase.Concluded;
     }
 
