@@ -10,6 +10,8 @@ import {AuditFixture} from "./AuditFixture.sol";
 /// @notice Who stands in a panel or the pool, now and as it was at an earlier request.
 contract PlacesTest is AuditFixture {
     uint256 private constant MANY = 24;
+    /// Where Verifiers keeps its panels.
+    uint256 private constant TABLES_SLOT = 3;
 
     PanelId private ours;
     uint32 private number;
@@ -71,6 +73,12 @@ contract PlacesTest is AuditFixture {
         enter(accounts[3]);
     }
 
+    function test_invite_saysWhoIsInvited() public {
+        vm.expectEmit(address(verifiers));
+        emit IVerifiers.Invited(ours, members);
+        verifiers.invite(ours, members);
+    }
+
     function test_invite_isTheCreatorsAlone() public {
         vm.expectRevert(abi.encodeWithSelector(IVerifiers.CallerIsNotCreator.selector, stranger, address(this)));
         vm.prank(stranger);
@@ -104,6 +112,17 @@ contract PlacesTest is AuditFixture {
         vm.expectRevert(abi.encodeWithSelector(IVerifiers.PoolNeedsStake.selector, 0, uint256(1000 ether)));
         vm.prank(accounts[0]);
         verifiers.joinPool();
+    }
+
+    /// @dev Nobody fills 65,534 places here: their number is written where the contract keeps it.
+    function test_joinPanel_takesTheLastPlaceAndNoneBeyond() public {
+        bytes32 slot = keccak256(abi.encode(number, TABLES_SLOT));
+        vm.store(address(verifiers), slot, bytes32(uint256(65_533)));
+        enter(accounts[0]);
+        vm.assertEq(verifiers.membership(number, accounts[0]).place, 65_534, "it has another place than the last");
+
+        vm.expectRevert(abi.encodeWithSelector(IVerifiers.PanelIsFull.selector, number, 65_534));
+        enter(accounts[1]);
     }
 
     function test_leavePanel_movesTheLastIntoThePlace() public {
