@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ from rich.table import Table
 from fitchain.cli.views.output import console, log, print_json, printable
 from fitchain.pod.values.errors import FitchainError
 from tests.attacks import detection
+from tests.attacks.attack import Attack
 from tests.attacks.attack_lab import AttackLab, Caught
-from tests.attacks.rows import ATTACKS, UNCAUGHT, Attack
+from tests.attacks.rows import ATTACKS, SECTIONS, UNCAUGHT
 
 TROUBLE = (FitchainError, AssertionError, OSError, KeyError, ValueError)
 """What a play may end with; it is a row that is not caught as it says, and the others are still
@@ -59,11 +61,12 @@ def main() -> int:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="fitchain-attacks-") as scratch:
         lab = AttackLab(Path(scratch), processes=not args.here)
+        started, wanted = time.monotonic(), [*chosen(ATTACKS, args.names), *chosen(UNCAUGHT, args.names)]
         try:
-            caught = list(played(lab, chosen(ATTACKS, args.names)))
-            uncaught = list(played(lab, chosen(UNCAUGHT, args.names)))
+            rows = list(played(lab, wanted))
         finally:
             lab.close()
+    caught, uncaught = ([row for row in rows if (row.attack in UNCAUGHT) is held] for held in (False, True))
     rates = [] if args.names else detection.table()
     holds = all(each.holds for each in (*caught, *uncaught)) and all(rate.holds for rate in rates)
     if args.json:
@@ -77,6 +80,7 @@ def main() -> int:
         )
     else:
         show(caught, uncaught, rates)
+        console().print(f"in {(time.monotonic() - started) / 60:.1f} minutes", style="dim")
     return int(not holds)
 
 
@@ -87,7 +91,7 @@ def chosen(attacks: Sequence[Attack], words: Sequence[str]) -> list[Attack]:
 
 def played(lab: AttackLab, attacks: Sequence[Attack]) -> Iterator[Played]:
     """Play one after another."""
-    for attack in attacks:
+    for number, attack in enumerate(attacks, 1):
         started = time.monotonic()
         try:
             caught = attack.play(lab)
@@ -95,7 +99,8 @@ def played(lab: AttackLab, attacks: Sequence[Attack]) -> Iterator[Played]:
         except TROUBLE as error:
             caught, differs = Caught("nobody", "-", "-"), f"it could not be played: {type(error).__name__}: {error}"
         rate = detection.of_attack(caught.faked) if caught.faked else None
-        log(f"{attack.name}: {differs or 'as its row says'} ({time.monotonic() - started:.1f} s)")
+        which = f"{number:{len(str(len(attacks)))}} of {len(attacks)}"
+        log(f"{which}  {attack.name}: {differs or 'as its row says'} ({time.monotonic() - started:.1f} s)")
         yield Played(attack, caught, differs, rate)
 
 
@@ -103,9 +108,11 @@ def show(caught: Sequence[Played], uncaught: Sequence[Played], rates: Sequence[d
     """Print the tables, folded to the terminal, and what does not hold."""
     out, wide = console(), console().width >= WIDE
     heads = ("attack", "how it is tried", "what catches it", "at which step", "found", *(["it says"] if wide else []))
-    for title, rows in (("", caught), ("Not caught, and what happens then", uncaught)):
-        if rows:
-            out.print(folded(title, heads, [cells(each, wide) for each in rows]))
+    titles = {attack: title for title, attacks in SECTIONS.items() for attack in attacks}
+    out.print(folded("", heads, [cells(each, wide) for each in caught], [titles[each.attack] for each in caught]))
+    if uncaught:
+        title = "Not caught, and what happens then"
+        out.print(folded(title, heads, [cells(each, wide) for each in uncaught]))
     out.print(
         f"found: of {detection.DRAWS:,} draws of {detection.PLAYED_DRAWN} inner segments "
         f"of the {detection.PLAYED_SEGMENTS} that are played, those that find it; in brackets the formula\n",
@@ -122,12 +129,18 @@ def show(caught: Sequence[Played], uncaught: Sequence[Played], rates: Sequence[d
         out.print(f"{sum(rate.holds for rate in rates)} of {len(rates)} rates lie in the formula's 99 % interval")
 
 
-def folded(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """A table without rules whose cells are folded."""
+def folded(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], sections: Sequence[str] = ()) -> Table:
+    """A table without rules whose cells are folded; `sections` names the one of each row, if there
+    are any."""
     table = Table(box=None, pad_edge=False, title=title or None, title_justify="left", header_style="dim")
     for head in heads:
         table.add_column(head, overflow="fold")
-    for row in rows:
+    before = ""
+    for row, section in zip_longest(rows, sections, fillvalue=""):
+        if section != before:
+            table.add_row()
+            table.add_row(section, style="bold")
+            before = section
         table.add_row(*map(printable, row))
     table.caption = " "
     return table

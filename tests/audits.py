@@ -17,6 +17,7 @@ from typing import Any
 
 from fitchain.pod.compute.checkpoint import read_leaves
 from fitchain.pod.compute.dataset import Table, dataset_root, record_leaves
+from fitchain.pod.compute.model import step_work
 from fitchain.pod.jobs.exchange import DELIVERY_FILES, send_folder
 from fitchain.pod.jobs.worker import Event, Task, run_worker
 from fitchain.pod.jobs.worker.job import Job
@@ -30,6 +31,7 @@ from fitchain.pod.proof.audit.checking import Problem, check
 from fitchain.pod.proof.audit.evidence import Evidence, write_evidence
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import Root, sha256
+from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.ids import AgreementId, AuditRef
 from fitchain.pod.values.recipe import Recipe
 from tests.training_jobs import CTX, SEED, job_folder, recipe, table
@@ -85,6 +87,8 @@ class Case:
             initial_model=given.initial_model,
             dataset_root=registered_root(),
             dataset_count=table().count,
+            environment=given.environment.digest,
+            work=step_work(Graph.parse((self.folder / "graph.json").read_bytes()), given.batch_size),
             steps=given.steps,
             segment_steps=given.segment_steps,
             group_leaves=given.group_leaves,

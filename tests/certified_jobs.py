@@ -22,6 +22,7 @@ from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.ports.store.unixfs import add_file, chunks
 from fitchain.pod.proof.certificate import issue
 from fitchain.pod.proof.certificate.envelope import unseal
+from fitchain.pod.proof.certificate.statement import MOST_LEAVES
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import ZERO, Digest, Root, sha256
 from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
@@ -72,9 +73,13 @@ class Parties:
             model=model or self.model,
             model_root=agreed.initial_model,
             recipe=agreed.digest,
+            environment=agreed.environment.digest,
             steps=agreed.steps,
             segment_steps=agreed.segment_steps,
             group_leaves=agreed.group_leaves,
+            step_bytes=1 << 20,
+            step_calls=12,
+            step_operations=10**6,
             price=5 * FIT,
             bond=max(2 * FIT, audit.fees),
             acceptance_window=600,
@@ -126,6 +131,38 @@ def leaves_of(recipe: Recipe, ctx: Digest, seed: Digest, upto: int, delivered: i
         word = state_word(states[index].digest, None if opened else sha256(b"state salt %d" % index))
         leaves.append(Leaf(index, step, word, records, metrics, ZERO, previous))
         previous, done = leaves[-1].digest(ctx, seed), step
+    return MadeUp(Transcript(ctx, seed, tuple(leaves)), states)
+
+
+def bent(made: MadeUp, index: int, states: dict[int, StateRoots] | None = None, **changes: Any) -> MadeUp:
+    """The transcript with one leaf changed and every later one chained to it anew."""
+    transcript, leaves = made.transcript, list[Leaf]()
+    for leaf in transcript.leaves:
+        new = replace(leaf, **(changes if leaf.index == index else {}))
+        previous = leaves[-1].digest(transcript.ctx, transcript.seed) if leaves else ZERO
+        leaves.append(replace(new, previous=previous))
+    return MadeUp(replace(transcript, leaves=tuple(leaves)), made.states | (states or {}))
+
+
+def with_first(roots: StateRoots) -> Callable[[MadeUp], MadeUp]:
+    """An owner whose leaf 0 names another state."""
+    return lambda made: bent(made, 0, {0: roots}, state=roots.digest)
+
+
+def long_transcript(recipe: Recipe, ctx: Digest, seed: Digest) -> MadeUp:
+    """A transcript of which only what an outline shows is made as an honest owner makes it."""
+    last = recipe.leaf_count - 1
+    states = {index: roots_of(recipe, index) for index in (0, last)}
+    leaves: list[Leaf] = []
+    stream, previous = batches(recipe, seed), ZERO
+    for index in range(recipe.leaf_count):
+        word, records = (states[index].digest if index in states else ZERO), ZERO
+        if index in states:
+            ends = (recipe.step_of(index - 1), recipe.step_of(index)) if index else (0, 0)
+            used = list(islice(stream, *ends))
+            records = records_digest(np.concatenate(used) if used else np.empty(0, np.uint64))
+        leaves.append(Leaf(index, recipe.step_of(index), word, records, ZERO, ZERO, previous))
+        previous = leaves[-1].digest(ctx, seed)
     return MadeUp(Transcript(ctx, seed, tuple(leaves)), states)
 
 
@@ -257,3 +294,20 @@ def ended_at_once(parties: Parties, id: AgreementId, recipe: Recipe) -> MadeUp:
     for pending in sent:
         chain.wait(pending)
     return made
+
+
+def long_job(parties: Parties, path: Path, bend: Callable[[MadeUp], MadeUp] | None = None) -> Job:
+    """A job of one leaf more than certificates list, its model in a file; `bend` makes the owner
+    dishonest about what it tells the chain."""
+    steps = 2 * MOST_LEAVES
+    recipe = replace(parties.recipe, steps=steps, group_leaves=1 << 16, learning_rates=((steps, 0.001),))
+    id = parties.request(b"long" if bend is None else b"long and bent", recipe)
+    made = long_transcript(recipe, *parties.begin(id))
+    made = bend(made) if bend else made
+    calls = Agreements(parties.owner.chain)
+    for group in made.transcript.groups(recipe.group_leaves):
+        calls.chain.wait(calls.submit_anchor(id, group.peaks, group.root, None))
+    last = made.states[MOST_LEAVES]
+    calls.finish(id, made.transcript.ending(recipe.group_leaves, last, SOMETHING, SOMETHING))
+    write_safetensors(path, tensors(steps))
+    return Job(parties, id, made, recipe, path, MOST_LEAVES, b"")

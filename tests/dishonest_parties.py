@@ -17,6 +17,7 @@ import numpy as np
 
 from fitchain.pod.jobs.exchange import Note, send_folder, send_key, send_note
 from fitchain.pod.jobs.home import Home
+from fitchain.pod.jobs.metering import measured_work
 from fitchain.pod.parties.scientist import JobRequest, draft_recipe
 from fitchain.pod.parties.scientist.publish import MODEL_FILES
 from fitchain.pod.parties.scientist.request import terms_of
@@ -60,7 +61,7 @@ class Offer:
         recipe = draft_recipe(home, dataset.card, row.graph, row.initial_model, RECIPE | overrides)
         owner = workshop.owner
         request = JobRequest(dataset.id, row.id, bond=BOND, windows=(HOUR_S,) * 3)
-        terms = terms_of(owner.address, request, recipe, PRICE)
+        terms = terms_of(owner.address, request, recipe, PRICE, measured_work(home, recipe, row.folder))
         files = {name: (row.folder / name).read_bytes() for name in MODEL_FILES}
         return cls(home, recipe, terms, files | {"recipe.json": recipe.encode()}, [owner.home.keys.recipient])
 
@@ -68,7 +69,7 @@ class Offer:
         """Ask for another recipe, on the chain too."""
         self.recipe = replace(self.recipe, **changes)
         self.files["recipe.json"] = self.recipe.encode()
-        self.terms = replace(self.terms, recipe=self.recipe.digest)
+        self.terms = replace(self.terms, recipe=self.recipe.digest, environment=self.recipe.environment.digest)
         return self
 
     def send(self) -> AgreementId:

@@ -4,6 +4,7 @@ against the bound."""
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 from itertools import combinations, product
 from pathlib import Path
@@ -26,7 +27,7 @@ from fitchain.pod.proof.audit.cost import (
     failing_job,
     parties_gas,
 )
-from fitchain.pod.proof.audit.plan import MOST_STAKE_FEES, default_money, seat_fee
+from fitchain.pod.proof.audit.plan import MOST_STAKE_FEES, AuditPlan, default_money, seat_fee
 from fitchain.pod.values.digest import sha256
 from fitchain.pod.values.errors import InputRefused
 
@@ -200,6 +201,16 @@ def test_default_fee_and_bond_agree_with_each_other(price: int, segments: int, w
     assert fee == seat_fee(price, bond, sampling, seats, FIT)
     assert bond == max(sampling.bond_needed(price, seats * fee) or 0, seats * fee)
     assert default_money(price, sampling, seats, FIT, bond=7 * bond)[1] == 7 * bond
+
+
+def test_delivered_leaf_before_the_last_is_audited_too() -> None:
+    plan = AuditPlan(100, 10, 3, 3, False, FIT, FIT, 20 * FIT, None, batch_size=2, records=1000)
+    other = replace(plan, delivered=5)
+    assert (plan.sampling.always, other.sampling.always) == (2, 3)
+    assert (plan.disclosed, other.disclosed) == (5 * 20, 6 * 20)
+    assert replace(plan, delivered=10).sampling.always == replace(plan, delivered=1).sampling.always == 2
+    half = Fraction(1, 2)
+    assert draws_needed(10, half, Fraction(1), delivered=5) == 7 - 4 + 1 == draws_needed(9, half, Fraction(1))
 
 
 def test_what_a_job_that_fails_costs_both_together() -> None:

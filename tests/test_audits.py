@@ -5,11 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from fitchain.pod.ports.agreement import AuditKind, Audits, AuditTerms, Outcome, Phase, State, commit_nonce
+from fitchain.pod.ports.agreement import Agreements, AuditKind, Audits, AuditTerms, Outcome, Phase, State, commit_nonce
 from fitchain.pod.ports.chain import Chain
+from fitchain.pod.ports.chain.rpc import Node
 from fitchain.pod.ports.registry import Registry
 from fitchain.pod.ports.verifiers import Verifiers
 from fitchain.pod.values.digest import ZERO, sha256
@@ -19,6 +21,7 @@ from tests.agreements import ASKER_NONCE, BOND, KEY, PRICE, WINDOW, Parties, cid
 from tests.audit_actors import plain_vote, stake
 from tests.audit_scenario import COUNTER_BOND, DISPUTE, EVIDENCE, FEE, STAKE, TERMS, AuditScenario
 from tests.chain_fixtures import ETHER, Account
+from tests.node_proxy import proxy
 
 MATCH, MISMATCH = plain_vote(Outcome.MATCH), (Outcome.MISMATCH, sha256(b"another trace"))
 WITHHELD = plain_vote(Outcome.WITHHELD)
@@ -282,6 +285,28 @@ def test_audit_is_asked_for_again_with_the_owner_s_consent(
     assert by_owner.asked_audit(second).taken_back
     with pytest.raises(NotFound, match="nobody asked for audit 3"):
         by_owner.asked_audit(AuditRef(id, 3))
+
+
+def test_question_is_read_alone_however_many_others_are_asked(
+    scenario: AuditScenario, open_account: Callable[..., Account]
+) -> None:
+    id, asker = scenario.ended(AuditTerms()), open_account()
+    scenario.parties.by_scientist.accept_result(id)
+    calls, logs = Agreements(asker.chain), list[int]()
+    refs = [calls.ask_again(id, TERMS, commit_nonce(ASKER_NONCE), WINDOW) for _ in range(6)]
+
+    def counted(call: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+        logs.extend([len(answer["result"])] if call["method"] == "eth_getLogs" else [])
+        return answer
+
+    with proxy(asker.chain.settings.rpc, lambda call: None, change=counted) as url:
+        reading = Agreements(Chain(Node(url), replace(asker.chain.settings, rpc=url), asker.chain.deployment))
+        assert [reading.asked_audit(ref).ref for ref in refs] == refs
+        assert max(logs) == 1 and sum(logs) == len(refs)
+        assert reading.open_among(refs, 0) == refs
+        assert reading.newest_questions([id], 2) == {id: range(5, 7)}
+    assert [asked.ref for asked in calls.asked_audits(id, asker=asker.address)] == refs
+    assert calls.asked_audits(id, asker=scenario.parties.owner.address) == [] == calls.consented_audits(id)
 
 
 def test_fee_below_the_floor_is_refused(parties: Parties, scenario: AuditScenario) -> None:

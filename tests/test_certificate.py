@@ -8,7 +8,6 @@ import copy
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fitchain.cli.views.verdict import describe_verdict
-from fitchain.pod.compute.dataset import batches
 from fitchain.pod.ports.agreement import Agreements, State
 from fitchain.pod.ports.chain import Chain
 from fitchain.pod.ports.keys import Keys
@@ -28,8 +26,7 @@ from fitchain.pod.proof.certificate.claims import card_cid, check_file, check_le
 from fitchain.pod.proof.certificate.envelope import HALF_ORDER, seal, unseal
 from fitchain.pod.proof.certificate.issuing import ancestors_of
 from fitchain.pod.proof.certificate.statement import MOST_ANCESTORS, MOST_LEAVES, NAMED_CONTRACTS, Outline
-from fitchain.pod.proof.transcript import Transcript
-from fitchain.pod.values.digest import ZERO, Digest, canonical_json, sha256
+from fitchain.pod.values.digest import canonical_json, sha256
 from fitchain.pod.values.errors import (
     AccessRefused,
     AssuranceTooLow,
@@ -41,21 +38,21 @@ from fitchain.pod.values.errors import (
     SignatureMismatch,
 )
 from fitchain.pod.values.ids import ModelId
-from fitchain.pod.values.leaf import Leaf, StateRoots, records_digest
-from fitchain.pod.values.recipe import Recipe
+from fitchain.pod.values.leaf import StateRoots, records_digest
 from fitchain.pod.values.state import model_root, optimizer_root, write_safetensors
 from tests.certified_jobs import (
     FIT,
-    SOMETHING,
     Job,
     MadeUp,
     Parties,
+    bent,
     leaves_of,
+    long_job,
     played,
     registered,
-    roots_of,
     stored_cid,
     tensors,
+    with_first,
 )
 from tests.chain_fixtures import Account
 
@@ -407,16 +404,6 @@ def test_how_long_it_took_stands_beside_what_the_steps_need_at_least(job: Job, r
 # --- an owner that lies on chain as well ------------------------------------------------------
 
 
-def bent(made: MadeUp, index: int, states: dict[int, StateRoots] | None = None, **changes: Any) -> MadeUp:
-    """The transcript with one leaf changed and every later one chained to it anew."""
-    transcript, leaves = made.transcript, list[Leaf]()
-    for leaf in transcript.leaves:
-        new = replace(leaf, **(changes if leaf.index == index else {}))
-        previous = leaves[-1].digest(transcript.ctx, transcript.seed) if leaves else ZERO
-        leaves.append(replace(new, previous=previous))
-    return MadeUp(replace(transcript, leaves=tuple(leaves)), made.states | (states or {}))
-
-
 def as_told(job: Job) -> bytes:
     """A certificate of exactly what the owner told the chain, though its own check would refuse to
     sign it."""
@@ -428,11 +415,6 @@ def as_told(job: Job) -> bytes:
     states = [{"index": state["index"]} | job.made.states[state["index"]].to_json() for state in shown["states"]]
     statement["predicate"]["transcript"] |= {"root": str(transcript.root), "leaves": leaves, "states": states}
     return resealed(statement, job.keys)
-
-
-def with_first(roots: StateRoots) -> Callable[[MadeUp], MadeUp]:
-    """An owner whose leaf 0 names another state."""
-    return lambda made: bent(made, 0, {0: roots}, state=roots.digest)
 
 
 def test_segment_over_other_records_is_refuted(play: Plays, reader: Chain) -> None:
@@ -526,39 +508,11 @@ def test_where_a_training_began_is_checked_behind_an_outline_too(play: Plays) ->
         check_leaves(replace(lying, states=dict(shown.states) | {0: elsewhere}), most_leaves=0)
 
 
-def long_transcript(recipe: Recipe, ctx: Digest, seed: Digest) -> MadeUp:
-    """A transcript of which only what an outline shows is made as an honest owner makes it."""
-    last = recipe.leaf_count - 1
-    states = {index: roots_of(recipe, index) for index in (0, last)}
-    leaves: list[Leaf] = []
-    stream, previous = batches(recipe, seed), ZERO
-    for index in range(recipe.leaf_count):
-        word, records = (states[index].digest if index in states else ZERO), ZERO
-        if index in states:
-            ends = (recipe.step_of(index - 1), recipe.step_of(index)) if index else (0, 0)
-            used = list(islice(stream, *ends))
-            records = records_digest(np.concatenate(used) if used else np.empty(0, np.uint64))
-        leaves.append(Leaf(index, recipe.step_of(index), word, records, ZERO, ZERO, previous))
-        previous = leaves[-1].digest(ctx, seed)
-    return MadeUp(Transcript(ctx, seed, tuple(leaves)), states)
-
-
 @pytest.mark.long
 def test_a_transcript_of_more_leaves_than_are_listed_holds_by_its_outline(
     parties: Parties, reader: Chain, tmp_path: Path
 ) -> None:
-    steps = 2 * MOST_LEAVES
-    rates = ((steps, 0.001),)
-    recipe = replace(parties.recipe, steps=steps, group_leaves=1 << 16, learning_rates=rates)
-    assert recipe.leaf_count == MOST_LEAVES + 1
-    id = parties.request(b"long", recipe)
-    made = long_transcript(recipe, *parties.begin(id))
-    calls, last = Agreements(parties.owner.chain), made.states[MOST_LEAVES]
-    for group in made.transcript.groups(recipe.group_leaves):
-        calls.chain.wait(calls.submit_anchor(id, group.peaks, group.root, None))
-    calls.finish(id, made.transcript.ending(recipe.group_leaves, last, SOMETHING, SOMETHING))
-    write_safetensors(tmp_path / "model.safetensors", tensors(steps))
-    job = Job(parties, id, made, recipe, tmp_path / "model.safetensors", MOST_LEAVES, b"")
+    job = long_job(parties, tmp_path / "model.safetensors")
     certificate = job.issue()
     assert len(certificate) < 20_000
     verdict = verify(job.model, certificate, reader)

@@ -18,8 +18,10 @@ from fitchain.pod.ports.chain.rpc import BATCH, Node
 from fitchain.pod.ports.registry import Registry
 from fitchain.pod.ports.trust import look_at_panel, trust
 from fitchain.pod.ports.verifiers import Verifiers
+from fitchain.pod.proof.audit.cost import AGAIN_GAS
 from fitchain.pod.proof.certificate import Assurance, Jury, JurySeat, Verdict, verify
 from fitchain.pod.proof.certificate.assurance import assurance_of
+from fitchain.pod.proof.certificate.verdict import Repeat
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import sha256
 from fitchain.pod.values.errors import AssuranceTooLow, ChainUnusable, ClaimMismatch
@@ -457,7 +459,7 @@ def test_an_audit_asked_for_again_by_ones_own_panel_raises_what_a_stranger_got(
     assert (verdict.history.asked_count, verdict.history.consented_count) == (2, 1)
     assert f"the audit 2 that {stranger.address} asked for concluded Match" in verdict.reason
     assert "asked 2 times, consented to 1" in str(describe_verdict(verdict, job.model).views)
-    assert verdict.repeat is not None and verdict.repeat.cost == 0
+    assert verdict.repeat == Repeat(3, 0, AGAIN_GAS, asked_again=True)  # the job itself is not done again
     assert verify(job.model, job.certificate, reader).assurance is Assurance.VOUCHED
 
 

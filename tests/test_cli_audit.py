@@ -262,19 +262,42 @@ def test_request_warns_of_a_panel_before_anything_is_signed(
     assert (told["panel"]["creator_party"], told["panel"]["members_that_are_parties"]) == ("owner", [])
 
 
-def test_approval_shows_who_would_judge(
-    audited: Workshop, staked_verifiers: StakedVerifiers, fitchain: Fitchain, capsys: pytest.CaptureFixture[str]
+def test_approval_shows_who_would_judge_and_asks(
+    audited: Workshop, staked_verifiers: StakedVerifiers, fitchain: Fitchain
 ) -> None:
     owner, scientist = audited.owner, audited.scientist
     panel = staked_verifiers.panel(scientist.home.chain, "the scientist's")
     terms = replace(TERMS, drawn_segments=1)
-    account = Account(owner.home.keys, owner.home.chain)
-    told = fitchain(account, "job", "approve", str(audited.request(audit=replace(terms, panel=panel))))[1]
+    account, id = Account(owner.home.keys, owner.home.chain), audited.request(audit=replace(terms, panel=panel))
+    for typed, kind in (("", "AccessRefused"), ("y\n", "Unusable")):
+        code, told, folded = fitchain(account, "job", "approve", str(id), typed=typed)
+        said = " ".join(folded.split())
+        assert (code, told["error"]["kind"]) == (3, kind) and owner.home.journal.decision(id) is None
+        assert f"made by {scientist.address} (the scientist)" in said and staked_verifiers.addresses[0] in said
+        assert "the panel's creator is the scientist" in said and "may be shown" in said
+        assert "the pod has not examined it yet" in said
+    told = fitchain(account, "job", "approve", str(id), typed="yes\n")[1]
     assert (told["decision"], told["panel"]["creator_party"]) == ("approved", "scientist")
-    assert told["panel"]["members"] == staked_verifiers.addresses
-    assert fitchain(account, "job", "approve", str(audited.request()))[1]["panel"] is None
-    assert run(["job", "approve", str(audited.request(audit=terms)), "--home", str(owner.home.settings.home)]) == 0
-    assert "the whole pool of verifiers" in capsys.readouterr().out
+    assert told["panel"]["members"] == staked_verifiers.addresses and told["concerns"]
+    assert owner.home.journal.decision(id) is not None
+    assert fitchain(account, "job", "approve", str(audited.request()), "--yes")[1]["panel"] is None
+    said = fitchain(account, "job", "approve", str(audited.request(audit=terms)), "--yes")[2]
+    assert "the whole pool of verifiers" in said
+
+
+def test_request_that_waits_for_a_person_is_listed(
+    audited: Workshop, fitchain: Fitchain, capsys: pytest.CaptureFixture[str]
+) -> None:
+    owner, id = audited.owner, audited.request()
+    account = Account(owner.home.keys, owner.home.chain)
+    owner.home.journal.record(id, "checked", once="", concerns=["a reason of the pod's"])
+    owner.home.journal.record(id, "approval_needed", once="", why=[])
+    listed = {job["agreement"]: job["awaits_approval"] for job in fitchain(account, "job", "list")[1]["jobs"]}
+    assert listed[str(id)] and fitchain(account, "job", "show", str(id))[1]["awaits_approval"]
+    assert run(["job", "show", str(id), "--home", str(owner.home.settings.home)]) == 0
+    assert f"fitchain job approve {id.short}" in capsys.readouterr().out
+    assert "a reason of the pod's" in fitchain(account, "job", "approve", str(id), "--yes")[2]
+    assert not fitchain(account, "job", "show", str(id))[1]["awaits_approval"]
 
 
 # An audit as it goes

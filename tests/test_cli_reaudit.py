@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from fitchain.pod.compute.dataset import Table, register
 from fitchain.pod.jobs.journal import DatasetRow, Journal
 from fitchain.pod.ports.agreement import Audits, AuditTerms, Outcome
 from fitchain.pod.values.ids import AgreementId, AuditRef
@@ -38,7 +40,8 @@ def owner(scenario: AuditScenario) -> Account:
     """The owner, whose home knows the dataset."""
     account, terms = scenario.parties.owner, scenario.parties.terms
     journal = Journal(account.chain.settings.home / "journal.db")
-    journal.keep_dataset(DatasetRow(terms.dataset, Path("gone"), {}, b"", terms.dataset_root, b"", "none"))
+    card = register(Table.of({"x": np.arange(9.0)}), bytes(32), "findings").card.encode()
+    journal.keep_dataset(DatasetRow(terms.dataset, Path("gone"), {}, b"", terms.dataset_root, card, "none"))
     journal.close()
     return account
 
@@ -59,9 +62,24 @@ def test_consent_is_asked_for_once_and_given_by_the_owner(
     assert before - checker.chain.fit_balance(checker.address) == 3 * 10**18
     code, answer, _ = fitchain(checker, "job", "consent", settled.short)
     assert code == 3 and "a dataset of another home" in answer["error"]["message"]
-    code, consented, _ = fitchain(owner, "job", "consent", settled.short)
+    assert [(job["agreement"], job["questions"]) for job in fitchain(owner, "job", "list")[1]["jobs"]][-1] == (
+        str(settled),
+        [1],
+    )
+    (waiting,) = fitchain(owner, "job", "show", settled.short)[1]["questions"]
+    assert (waiting["ordinal"], waiting["asker"], waiting["panel"]) == (1, checker.address, panel)
+    for typed, kind in (("", "AccessRefused"), ("no\n", "Unusable")):
+        code, answer, said = fitchain(owner, "job", "consent", settled.short, typed=typed)
+        assert (code, answer["error"]["kind"]) == (3, kind)
+        shown = " ".join(said.split())  # which was folded
+        assert "a checker's own" in shown and "mind its verifiers are drawn from whom" in shown
+        assert "all other audits of the dataset" in shown
+    journal = Journal(owner.chain.settings.home / "journal.db")
+    assert journal.decision(AuditRef(settled, 1)) is None
+    journal.close()
+    code, consented, _ = fitchain(owner, "job", "consent", settled.short, typed="yes\n")
     assert (code, consented["decision"], consented["asker"]) == (0, "consented", checker.address)
-    assert consented["panel"]["name"] == "a checker's own"
+    assert consented["panel"]["name"] == "a checker's own" and consented["concerns"]
     asking = scenario.parties.by_owner.asked_audit(AuditRef(settled, 1))
     scenario.parties.by_owner.consent(asking)
     code, answer, _ = fitchain(owner, "job", "consent", settled.short)

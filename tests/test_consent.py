@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from fitchain.pod.compute.environment import installed_torch
 from fitchain.pod.jobs.turns import ASKER_RANK, OWNER_RANK, Turns
 from fitchain.pod.parties.verifier import ConsentPolicy
-from fitchain.pod.parties.verifier.consent import replayed_steps
+from fitchain.pod.parties.verifier.consent import Replay, free_memory, unfit_host
 from fitchain.pod.ports.agreement import Audit, AuditKind, Outcome, Phase
+from fitchain.pod.proof.audit.pace import Pace
 from fitchain.pod.values.audit_mode import AuditMode
-from fitchain.pod.values.digest import ZERO
+from fitchain.pod.values.digest import ZERO, sha256
 from fitchain.pod.values.ids import WHOLE_POOL, AgreementId, AuditRef
+from fitchain.pod.values.recipe import DEFAULT_CLASS, Environment
 from tests.agreements import ASKER_NONCE, registered
 from tests.audit_scenario import FEE, TERMS, AuditScenario
 from tests.chain_fixtures import Account
-from tests.pods import Party
+from tests.pods import Party, Workshop
 
 AUDIT = Audit(
     ref=AuditRef(AgreementId(ZERO)),
@@ -45,36 +49,86 @@ POOLED = replace(TERMS, panel=WHOLE_POOL, mode=AuditMode.OPEN)
 
 
 @pytest.mark.parametrize(
-    ("policy", "steps", "reason"),
+    ("policy", "replay", "reason"),
     [
-        (ConsentPolicy(), 20, ""),
-        (ConsentPolicy(pool=False), 20, "drawn from the whole pool"),
-        (ConsentPolicy(modes=(AuditMode.SAMPLED,)), 20, "its mode is open"),
-        (ConsentPolicy(least_fee=FEE), 20, ""),
-        (ConsentPolicy(least_fee=FEE + 1), 20, "a seat earns 1 FIT, less than 1.000000000000000001"),
-        (ConsentPolicy(highest_stake=20 * FEE), 20, ""),
-        (ConsentPolicy(highest_stake=20 * FEE - 1), 20, "a seat locks 20 FIT, more than 19.9"),
-        (ConsentPolicy(most_steps=20), 20, ""),
-        (ConsentPolicy(most_steps=19), 20, "20 steps are to be trained again, more than 19"),
-        (ConsentPolicy(), 16_000_000, "more than 15000000"),  # half of the window, at 20 us a step
-        (ConsentPolicy(step_s=1.0), 301, "more than 300"),
+        (ConsentPolicy(), Replay(20, 300), ""),  # half of the window
+        (ConsentPolicy(pool=False), Replay(20), "drawn from the whole pool"),
+        (ConsentPolicy(modes=(AuditMode.SAMPLED,)), Replay(20), "its mode is open"),
+        (ConsentPolicy(least_fee=FEE), Replay(20), ""),
+        (ConsentPolicy(least_fee=FEE + 1), Replay(20), "a seat earns 1 FIT, less than 1.000000000000000001"),
+        (ConsentPolicy(highest_stake=20 * FEE), Replay(20), ""),
+        (ConsentPolicy(highest_stake=20 * FEE - 1), Replay(20), "a seat locks 20 FIT, more than 19.9"),
+        (ConsentPolicy(most_steps=20), Replay(20), ""),
+        (ConsentPolicy(most_steps=19), Replay(20), "20 steps are to be trained again, more than 19"),
+        (ConsentPolicy(), Replay(20, 301), "20 steps are to be trained again, which may take 301 s here, and a vote"),
     ],
 )
-def test_policy_says_what_it_refuses(policy: ConsentPolicy, steps: int, reason: str) -> None:
-    refusal = policy.refusal(AUDIT, POOLED, steps)
+def test_policy_says_what_it_refuses(policy: ConsentPolicy, replay: Replay, reason: str) -> None:
+    refusal = policy.refusal(AUDIT, POOLED, replay)
     assert (reason in refusal) if reason else not refusal
 
 
-def test_steps_of_seats_that_wait_count_with_those_of_the_next() -> None:
+def test_seats_that_wait_count_with_the_next() -> None:
     policy = ConsentPolicy(most_steps=30)
-    assert not policy.refusal(AUDIT, POOLED, 20, waiting=10)
-    assert "20 steps are to be trained again beside 11 of other audits" in policy.refusal(AUDIT, POOLED, 20, waiting=11)
+    assert not policy.refusal(AUDIT, POOLED, Replay(20, 100), waiting=Replay(10, 200))
+    eleven = policy.refusal(AUDIT, POOLED, Replay(20), waiting=Replay(11))
+    assert eleven == "20 steps are to be trained again beside 11 of other audits, more than 30"
+    assert "which may take 301 s here" in policy.refusal(AUDIT, POOLED, Replay(20, 100), waiting=Replay(10, 201))
 
 
 def test_replay_takes_no_more_than_the_whole_training(scenario: AuditScenario) -> None:
-    terms = scenario.parties.terms
-    assert replayed_steps(AUDIT, replace(terms, steps=30, segment_steps=4)) == 20
-    assert replayed_steps(replace(AUDIT, audited=9), replace(terms, steps=30, segment_steps=4)) == 30
+    policy, terms = ConsentPolicy(), scenario.parties.terms
+    assert policy.replay(AUDIT, replace(terms, steps=30, segment_steps=4)).steps == 20
+    assert policy.replay(replace(AUDIT, audited=9), replace(terms, steps=30, segment_steps=4)).steps == 30
+
+
+def test_time_of_a_replay_follows_from_the_work_that_the_terms_state(scenario: AuditScenario) -> None:
+    pace = Pace(operations_per_s=1000, call_s=0.5, step_s=2)
+    terms = replace(scenario.parties.terms, steps=100, step_calls=6, step_operations=4000)
+    assert ConsentPolicy(pace=pace).replay(AUDIT, terms) == Replay(20, 20 * (2 + 3 * (6 * 0.5 + 4)))
+
+
+@pytest.mark.parametrize(
+    ("most", "step_mib", "words"), [(None, 50, ""), (None, 51, "50 MiB"), (40 << 20, 41, "40 MiB")]
+)
+def test_replay_may_take_half_of_the_free_memory_and_no_more_than_is_said(
+    most: int | None, step_mib: int, words: str
+) -> None:
+    refusal = ConsentPolicy(most_memory=most).memory_refusal(step_mib << 20, 100 << 20)
+    assert refusal == (words and f"a step takes {step_mib} MiB of memory, more than the {words} that it may take here")
+
+
+def test_this_host_says_how_much_memory_is_free() -> None:
+    assert 1 << 20 < free_memory() < 1 << 50
+
+
+# Which environments
+
+
+def test_environment_that_ships_or_is_published_is_reproduced_and_no_other_is(workshop: Workshop) -> None:
+    home = workshop.scientist.home
+    terms = home.agreements.terms(workshop.request())
+    shipped = Environment(DEFAULT_CLASS, 1, installed_torch())
+    assert terms.environment == shipped.digest
+    assert unfit_host(home, terms, patient=False) == ""
+    unknown = replace(terms, environment=replace(shipped, name="gpu-h100").digest)
+    assert unfit_host(home, unknown, patient=True).startswith(
+        f"the terms name the environment {unknown.environment.short}"
+    )
+    other_torch = replace(terms, environment=replace(shipped, torch="1.0").digest)
+    assert "none that ships or that the dataset's card publishes" in unfit_host(home, other_torch, patient=True)
+
+
+def test_probe_that_the_card_publishes_names_its_class_at_any_number_of_threads(
+    workshop: Workshop, table_path: Path
+) -> None:
+    card = replace(workshop.dataset.card, probes={DEFAULT_CLASS: str(sha256(b"another host's"))})
+    home = workshop.owner.home
+    dataset = home.registry.register_dataset(card.root, card.count, home.store.add(card.encode()))
+    theirs = Environment(DEFAULT_CLASS, 2, installed_torch(), sha256(b"another host's"))
+    terms = replace(home.agreements.terms(workshop.request()), dataset=dataset, environment=theirs.digest)
+    refused = unfit_host(workshop.scientist.home, terms, patient=True)
+    assert refused.startswith(f"the recipe says that {DEFAULT_CLASS} has the probe {theirs.probe}")
 
 
 # Turns

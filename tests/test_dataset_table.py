@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -239,6 +240,26 @@ def test_an_array_beyond_the_limit_is_refused_before_it_is_read(tmp_path: Path) 
     path = npz_file(tmp_path, {"x.npy": npy(np.zeros(1000))})
     with pytest.raises(InputRefused, match="the limit is 1000"):
         Table.read(path, limit_bytes=1000)
+
+
+def test_an_entry_that_swallows_the_next_one_is_refused(tmp_path: Path) -> None:
+    path = npz_file(tmp_path, {"x.npy": npy(np.arange(3)), "y.npy": npy(np.arange(3))})
+    data = path.read_bytes()
+    first = data.index(b"PK\x01\x02")
+    second = data.index(b"PK\x01\x02", first + 1)
+    comment_bytes = first + 32  # of the first entry, whose comment the second one becomes
+    path.write_bytes(data[:comment_bytes] + struct.pack("<H", second - first) + data[comment_bytes + 2 :])
+    with zipfile.ZipFile(path) as archive:
+        assert archive.namelist() == ["x.npy"]
+    with pytest.raises(InputRefused, match="says that it holds 2 arrays and lists 1"):
+        Table.read(path)
+
+
+def test_an_array_packed_by_another_method_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "t.npz", "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("x.npy", npy(np.arange(3)))
+    with pytest.raises(InputRefused, match="packed by method 14"):
+        Table.read(tmp_path / "t.npz")
 
 
 @settings(max_examples=examples(100))

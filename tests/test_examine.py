@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from fitchain.pod.compute.dataset import Policy
+from fitchain.pod.jobs.panel_status import panel_of
 from fitchain.pod.parties.owner.examine import TRAINING_S, check_chain, examine, queued_s, time_concerns
 from fitchain.pod.ports.agreement import Agreement, State, commit_key
 from fitchain.pod.ports.store.base import DAG_PB, Cid
-from fitchain.pod.ports.trust import look_at_panel, trust
+from fitchain.pod.ports.trust import distrust, look_at_panel, trust
 from fitchain.pod.ports.verifiers import Verifiers
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest, sha256
@@ -60,31 +61,61 @@ def test_panel_that_the_policy_does_not_name_is_a_concern_that_shows_it(
     assert staked_verifiers.addresses[0] in concern
 
 
-def test_panel_that_the_policy_names_is_none(shown: Workshop, panel: PanelId) -> None:
-    request = asked(shown, audit=replace(DISPUTE, panel=panel))
-    assert check_chain(shown.owner.home, request, replace(OPEN, panels=(str(panel),))) == []
+def test_panel_that_the_policy_names_is_none(shown: Workshop, panel: PanelId, table_path: Any) -> None:
+    named = naming(shown, table_path, panel)
+    request = asked(named, audit=replace(DISPUTE, panel=panel))
+    assert check_chain(shown.owner.home, request, policy_of(named)) == []
     assert check_chain(shown.owner.home, request, replace(OPEN, panels=None)) == []
     (concern,) = check_chain(shown.owner.home, request, replace(OPEN, panels=(str(sha256(b"another")),)))
     assert concern.startswith("a dispute draws from")
 
 
-def test_who_joined_a_trusted_panel_later_is_a_concern(
-    shown: Workshop, staked_verifiers: StakedVerifiers, open_account: Callable[..., Account]
-) -> None:
-    home, late = shown.owner.home, open_account()
-    panel = staked_verifiers.panel(shown.scientist.home.chain, "stuffed")
-    named = replace(OPEN, panels=(str(panel),))
-    trust(home.settings.home, look_at_panel(home.chain, panel))
-    assert check_chain(home, asked(shown, audit=replace(TERMS, panel=panel)), named) == []
-    Verifiers(shown.scientist.home.chain).invite(panel, [late.address])
+def naming(shown: Workshop, table: Any, panel: PanelId) -> Workshop:
+    """A dataset whose policy names a panel, as it stands now."""
+    policy = replace(OPEN, manual_approval=False, disclosure_cap=None, panels=(str(panel),))
+    return replace(shown, dataset=offer_table(shown.owner, table, policy=policy))
+
+
+def policy_of(named: Workshop) -> Policy:
+    return named.dataset.card.policy
+
+
+def joined(panel: PanelId, creator: Account, late: Account) -> None:
+    """Let an account join a panel."""
+    Verifiers(creator.chain).invite(panel, [late.address])
     Verifiers(late.chain).stake(10**18, bytes(range(26)))
     Verifiers(late.chain).join_panel(panel)
-    request = asked(shown, audit=replace(TERMS, panel=panel))
-    (concern,) = check_chain(home, request, named)
-    assert concern.startswith("1 of 6 members joined the panel 'stuffed' after this home trusted it")
+
+
+def test_who_joined_a_panel_after_the_policy_named_it_is_a_concern(
+    shown: Workshop, staked_verifiers: StakedVerifiers, open_account: Callable[..., Account], table_path: Any
+) -> None:
+    home, creator, late = shown.owner.home, shown.scientist.home, open_account()
+    panel = staked_verifiers.panel(creator.chain, "stuffed")
+    named = naming(shown, table_path, panel)
+    assert check_chain(home, asked(named, audit=replace(TERMS, panel=panel)), policy_of(named)) == []
+    joined(panel, Account(creator.keys, creator.chain), late)
+    request = asked(named, audit=replace(TERMS, panel=panel))
+    (concern,) = check_chain(home, request, policy_of(named))
+    assert concern.startswith("1 of 6 members joined the panel 'stuffed' after this home looked at it")
+    shown_panel = panel_of(home, request)
+    assert shown_panel is not None and shown_panel.joined_later == (late.address,)
+    assert concern in shown_panel.concerns()
     assert check_chain(home, request, replace(OPEN, panels=None)) == []
     trust(home.settings.home, look_at_panel(home.chain, panel))
-    assert check_chain(home, request, named) == []
+    assert check_chain(home, request, policy_of(named)) == []
+    distrust(home.chain, panel)
+
+
+def test_panel_that_was_never_looked_at_is_a_concern(shown: Workshop, panel: PanelId) -> None:
+    request = asked(shown, audit=replace(TERMS, panel=panel))  # the policy of its dataset named nobody
+    (concern,) = check_chain(shown.owner.home, request, replace(OPEN, panels=(str(panel),)))
+    assert concern.startswith("5 of 5 members of the panel 'neighbours' were never looked at")
+
+
+def test_policy_that_names_a_panel_which_is_none_is_not_registered(shown: Workshop, table_path: Any) -> None:
+    with pytest.raises(NotFound, match="was created in this deployment"):
+        naming(shown, table_path, PanelId(sha256(b"no panel")))
 
 
 def test_whole_pool_is_a_concern_too(shown: Workshop, staked_verifiers: StakedVerifiers) -> None:
@@ -98,9 +129,7 @@ def test_who_joins_after_the_request_is_not_shown_as_its_jury(
     home, late = shown.scientist.home, open_account()
     panel = staked_verifiers.panel(home.chain, "growing")
     request = asked(shown, audit=replace(TERMS, panel=panel))
-    Verifiers(home.chain).invite(panel, [late.address])
-    Verifiers(late.chain).stake(10**18, bytes(range(26)))
-    Verifiers(late.chain).join_panel(panel)
+    joined(panel, Account(home.keys, home.chain), late)
     assert "5 members" in check_chain(shown.owner.home, request, OPEN)[0]
 
 

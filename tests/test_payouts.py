@@ -40,7 +40,7 @@ from fitchain.pod.values.ids import AgreementId, AuditRef, DatasetId, ModelId
 ROOT = Path(__file__).parent.parent
 ID = AgreementId(sha256(b"agreement"))
 NOWHERE = Root(ZERO)
-TERMS = Terms("", DatasetId(ZERO), NOWHERE, ModelId(ZERO), NOWHERE, ZERO, 100, 10, 4, 0, 0, 0, 0, 0)
+TERMS = Terms("", DatasetId(ZERO), NOWHERE, ModelId(ZERO), NOWHERE, ZERO, ZERO, 100, 10, 4, 0, 0, 0, 0, 0, 0, 0, 0)
 ROWS = [
     *AUDITED.values(),
     *DISPUTED.values(),

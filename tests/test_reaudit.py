@@ -3,7 +3,6 @@ nonce, evidence without the job's identity, and money that is paid once and come
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable
@@ -14,13 +13,14 @@ from typing import Any
 
 import pytest
 
+from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs.turns import Turns
 from fitchain.pod.parties import asker
 from fitchain.pod.parties.asker import Answer, Question, QuestionState
 from fitchain.pod.parties.owner import consent, refuse
 from fitchain.pod.parties.owner.asked import LEAST_WINDOW_S, MOST_AT_ONCE, AskedAudits, concerns
-from fitchain.pod.parties.owner.examine import DISCLOSED_AGAIN
-from fitchain.pod.ports.agreement import AuditKind, Outcome, Phase, State
+from fitchain.pod.parties.owner.disclosed import DISCLOSED, EVIDENCE_MADE, Opened, cap_concern, opened_before
+from fitchain.pod.ports.agreement import AuditKind, AuditTerms, Outcome, Phase, State
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import InputRefused, NotFound, Unusable
@@ -60,6 +60,15 @@ class Again:
             time.sleep(0.1)
         return answer
 
+    def opened(self, besides: int = 999) -> Opened:
+        """What all audits of the dataset but one count against its cap."""
+        home = self.owner.home
+        return opened_before(home, home.agreements.read(self.id), AuditRef(self.id, besides))
+
+    def counts(self, ref: AuditRef) -> int:
+        """What an audit counts against the cap."""
+        return self.opened().again - self.opened(ref.ordinal).again
+
     def told(self, ref: AuditRef, kind: str) -> bool:
         """Whether the owner's history of an audit has a line of a kind."""
         return self.owner.home.journal.happened(ref, kind)
@@ -97,8 +106,10 @@ def test_settled_job_is_audited_again_by_a_panel_that_the_policy_names(again: Ag
     assert (again.audited.owed(), again.audited.lost_since(stakes)) == (before, {})
     assert spent - again.stranger.fit() == FEES
     assert not list(again.owner.home.audit_folder(ref).iterdir())
-    counted = json.loads(again.owner.home.journal.fact(again.id, DISCLOSED_AGAIN) or "")
-    assert counted[str(ref.ordinal)] > 0  # of the records that audits of the dataset may open
+    assert int(again.owner.home.journal.fact(ref, DISCLOSED) or 0) > 0
+    assert again.opened().again >= int(
+        again.owner.home.journal.fact(ref, DISCLOSED) or 0
+    )  # evidence was made, for good
     second = again.question(again.audited.panel)  # there is a verdict: the same question is another now
     assert second.ordinal == ref.ordinal + 1
 
@@ -110,6 +121,27 @@ def test_phases_too_short_to_count_on_take_a_person(again: Again) -> None:
     short = replace(asked, terms=replace(asked.terms, window=LEAST_WINDOW_S - 1))
     (concern,) = concerns(home, agreement, short)
     assert concern.endswith(f"less than {LEAST_WINDOW_S} s: evidence may come too late")
+
+
+def test_questions_count_against_the_cap_what_their_audits_open(again: Again) -> None:
+    journal, before = again.owner.home.journal, again.opened()
+    idle, shown = AuditRef(again.id, 101), AuditRef(again.id, 102)
+    for ref in (idle, shown):
+        journal.keep_fact(ref, DISCLOSED, "7")
+    journal.keep_fact(shown, EVIDENCE_MADE, "")
+    assert again.opened() == replace(before, again=before.again + 14)  # as long as they may open so many
+    for ref in (idle, shown):
+        journal.record(ref, "wiped", once="")
+    assert again.opened() == replace(before, again=before.again + 7)  # nobody was shown anything in the first
+
+
+def test_strangers_questions_leave_half_of_the_cap_to_agreed_audits() -> None:
+    capped, terms = Policy(disclosure_cap=100), AuditTerms(verifiers=3, mode=AuditMode.SAMPLED)
+    assert cap_concern(capped, terms, 20, Opened(agreed=40, again=30)) == ""
+    assert "open to 51, and 50 of the policy's cap" in cap_concern(capped, terms, 21, Opened(again=30))
+    assert "opened records to 101" in cap_concern(capped, terms, 21, Opened(agreed=80))
+    for policy, other in ((capped, replace(terms, mode=AuditMode.ON_SITE)), (Policy(disclosure_cap=None), terms)):
+        assert cap_concern(policy, other, 200, Opened(50, 50)) == ""
 
 
 def test_questions_of_strangers_are_looked_at_a_few_at_a_time_and_in_turn() -> None:
@@ -179,16 +211,32 @@ def interrupted(*args: object) -> AuditRef:
 
 
 @pytest.mark.long
-def test_owner_whose_records_are_gone_cannot_consent(again: Again, table_path: Path) -> None:
+def test_owner_consents_once_its_records_can_be_read_again(again: Again, table_path: Path) -> None:
     aside = table_path.with_suffix(".aside")
     shutil.move(table_path, aside)
+    with owner_runs(again.owner, retry_s=0.2):
+        try:
+            ref = again.question(again.audited.panel, drawn=2)
+            again.audited.until(lambda: again.told(ref, "error"))
+            told = again.owner.home.journal.last(ref, "error").body["message"]
+            assert told.startswith("it cannot be consented to now: ") and str(table_path) in told
+        finally:
+            shutil.move(aside, table_path)
+        again.audited.until(lambda: again.told(ref, "consented"))
+
+
+@pytest.mark.long
+def test_owner_whose_job_s_files_are_gone_cannot_consent(again: Again) -> None:
+    recipe = again.owner.home.job_folder(again.id) / "recipe.json"
+    aside = recipe.rename(recipe.with_suffix(".aside"))
     try:
         with owner_runs(again.owner):
-            ref = again.question(again.audited.panel, drawn=2)
+            ref = again.question(again.audited.panel, drawn=5)
             again.audited.until(lambda: again.told(ref, "cannot_consent"))
-            assert str(table_path) in again.owner.home.journal.last(ref, "cannot_consent").body["reason"]
+            assert str(recipe) in again.owner.home.journal.last(ref, "cannot_consent").body["reason"]
+            assert not again.told(ref, "error")
     finally:
-        shutil.move(aside, table_path)
+        aside.rename(recipe)
 
 
 def test_question_that_makes_no_sense_is_never_asked(again: Again, open_party: Callable[..., Party]) -> None:
@@ -203,3 +251,21 @@ def test_question_that_makes_no_sense_is_never_asked(again: Again, open_party: C
     nobody = asker.terms_of(home, again.id, Question(WHOLE_POOL, mode=AuditMode.OPEN))
     with pytest.raises(Unusable, match="0 of those who stand there could be drawn, and 3 seats need 5"):
         asker.ask_again(home, again.id, nobody)
+
+
+@pytest.mark.long
+def test_question_in_whose_seats_nobody_sits_uses_up_no_cap(again: Again, pass_time: PassTime) -> None:
+    """Comes last: whoever lets a joining window pass is away from then on."""
+    with owner_runs(again.owner):
+        ref = again.question(again.audited.panel, drawn=3)
+        again.audited.until(lambda: again.told(ref, "consented"))
+        assert again.counts(ref) > 0
+        again.follow(ref, lambda answer: answer.phase is Phase.JOINING)
+        for _ in range(60):  # seats are drawn anew, and waited for, until nobody is left
+            pass_time(HOUR_S + 1)
+            if again.follow(ref, lambda answer: True).over:
+                break
+        answer = again.follow(ref, lambda answer: answer.over)
+        again.audited.until(lambda: again.told(ref, "wiped"))
+    assert answer.verdict is Outcome.INCONCLUSIVE
+    assert again.counts(ref) == 0

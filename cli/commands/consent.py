@@ -6,17 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fitchain.cli.answers import require_yes
 from fitchain.cli.command import Session, command
 from fitchain.cli.ids import AgreementArgument, find_agreement
-from fitchain.cli.views import panels
-from fitchain.cli.views.amounts import counted, format_fit
-from fitchain.cli.views.output import KeyValues, Report
+from fitchain.cli.views.output import KeyValues, Report, print_views
 from fitchain.pod.values.errors import InputRefused, NotFound
-from fitchain.pod.values.ids import AgreementId
+from fitchain.pod.values.ids import AgreementId, AuditRef
 
 if TYPE_CHECKING:
     from fitchain.pod.jobs.home import Home
-    from fitchain.pod.ports.agreement import AskedAudit
 
 
 def register(app: typer.Typer) -> None:
@@ -32,55 +30,55 @@ def consent(
         typer.Option("--audit", metavar="N", help="Which audit, where several are asked for.", show_default=False),
     ] = None,
     no: Annotated[bool, typer.Option("--no", help="Stay silent: its asker has the fees back in time.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, for scripts; what it shows, it shows.")] = False,
 ) -> Report:
     """Consent to another audit of a job, as its owner; the pod acts on it.
 
-    Shows who asks and from whom its verifiers would be drawn: they will see records. Whoever asked
-    has paid.
+    Shows who asks, from whom its verifiers would be drawn, how many records they may see and what
+    speaks against it, and then asks you. Whoever asked has paid.
     """
-    from fitchain.pod.jobs.panel_status import read_panel_status
+    from fitchain.cli.views import review
     from fitchain.pod.parties import owner
+    from fitchain.pod.parties.owner.review import review_question
 
     home = session.reader
     job = home.agreements.read(find_agreement(home, agreement))
-    asked = _asked(home, job.id, number)
-    (owner.refuse if no else owner.consent)(home, asked.ref)
-    judged = read_panel_status(home, asked.terms.panel, job.terms.owner, job.scientist, asked.requested_block)
+    ref = _asked(home, job.id, number)
+    reviewed = review_question(home, ref)
+    print_views([review.describe(reviewed)], stderr=True)
+    if not (yes or no):
+        require_yes("consent to this audit? type yes: ", "nothing was consented to")
+    (owner.refuse if no else owner.consent)(home, ref)
+    asker = reviewed.asked.asker if reviewed.asked else None
     values: dict[str, Any] = {
         "agreement": job.id,
-        "ordinal": asked.ref.ordinal,
+        "ordinal": ref.ordinal,
         "decision": "refused" if no else "consented",
-        "asker": asked.asker,
-        "panel": panels.values(judged),
+        "asker": asker,
+        **review.values(reviewed),
     }
-    fees = format_fit(asked.terms.fees)
     pairs: list[tuple[str, Any]] = [
-        ("agreement", job.id),
-        ("audit", f"{asked.ref.ordinal}, {'refused' if no else 'consented to'}"),
-        ("asked by", f"{asked.asker}, who locked {fees} FIT for {counted(asked.terms.verifiers, 'verifier')}"),
+        ("audit", f"{ref.ordinal} of {job.id.short}, {'refused' if no else 'consented to'}"),
         ("next", "nothing: its asker takes the fees back" if no else "the owner's pod checks and opens it"),
-        *panels.pairs_of(judged),
     ]
     return Report(values, [KeyValues(pairs)])
 
 
-def _asked(home: Home, id: AgreementId, number: int | None) -> AskedAudit:
+def _asked(home: Home, id: AgreementId, number: int | None) -> AuditRef:
     """The audit that is meant: the one named, or the only one that awaits an answer.
 
     Raises:
         NotFound: nobody asks for one.
         InputRefused: several are asked for.
     """
-    now = home.chain.block("latest").timestamp
-    every = home.agreements.asked_audits(id)
+    from fitchain.pod.jobs.waiting import open_questions
+
     if number is not None:
-        every = [asked for asked in every if asked.ref.ordinal == number]
-    else:
-        every = [asked for asked in every if not (asked.consented or asked.taken_back) and now <= asked.deadline]
-    if not every:
-        which = "another audit" if number is None else f"audit {number}"
-        raise NotFound(f"nobody asks for {which} of {id.short}", f"see `fitchain job show {id.short}`")
-    if len(every) > 1:
-        numbers = ", ".join(str(asked.ref.ordinal) for asked in every)
+        return AuditRef(id, number)
+    refs = [asked.ref for asked in open_questions(home, id)]
+    if not refs:
+        raise NotFound(f"nobody asks for another audit of {id.short}", f"see `fitchain job show {id.short}`")
+    if len(refs) > 1:
+        numbers = ", ".join(str(ref.ordinal) for ref in refs)
         raise InputRefused(f"the audits {numbers} of {id.short} await an answer", "say which with --audit N")
-    return every[0]
+    return refs[0]

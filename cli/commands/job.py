@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from fitchain.cli.answers import require_yes
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.ids import AgreementArgument, find_agreement, find_dataset, find_model, find_panel
 from fitchain.cli.views import panels
 from fitchain.cli.views.amounts import counted, format_duration, format_fit, parse_duration, parse_fit
-from fitchain.cli.views.output import KeyValues, Report, Rows, log
+from fitchain.cli.views.output import KeyValues, Report, Rows, log, print_views
 from fitchain.pod.ports.agreement import Phase, State
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO, Digest
@@ -173,11 +174,15 @@ def list_(
     every: Annotated[bool, typer.Option("--all", help="Every job of the deployment, not only this home's.")] = False,
     most: Annotated[int, typer.Option("--most", metavar="N", help="The newest so many.", min=1)] = 100,
 ) -> Report:
-    """List jobs, oldest first."""
+    """List jobs, oldest first, and which of them wait for your yes."""
+    from fitchain.pod.jobs.waiting import awaits_approval, jobs_with_questions
     from fitchain.pod.jobs.watch import newest_jobs
 
     mine = None if every else session.own_address()
     shown, older = newest_jobs(session.reader, mine, most)
+    own = [job for job in shown if job.terms.owner == mine]
+    questions = jobs_with_questions(session.reader, own)
+    asked = {job.id for job in own if awaits_approval(session.reader, job)}
     rows = [
         (
             job.id.short,
@@ -186,6 +191,7 @@ def list_(
             job.terms.dataset.short,
             job.terms.steps,
             format_fit(job.terms.price),
+            _awaited(job.id in asked, job.id in questions),
         )
         for job in shown
     ]
@@ -199,10 +205,12 @@ def list_(
             "model": job.terms.model,
             "steps": job.terms.steps,
             "price": format_fit(job.terms.price),
+            "awaits_approval": job.id in asked,
+            "questions": questions.get(job.id, []),
         }
         for job in shown
     ]
-    headers = ("job", "state", "you are", "dataset", "steps", "price FIT")
+    headers = ("job", "state", "you are", "dataset", "steps", "price FIT", "waits for you")
     table = Rows(headers, rows, right=("steps", "price FIT"), empty="no job yet")
     left_out = [f"and {counted(older, 'older job')}: --most {older + len(shown)} shows all"] if older else []
     return Report({"jobs": values, "older": older}, [table, *left_out])
@@ -242,21 +250,31 @@ def watch(
 
 
 @command(app, "approve")
-def approve(session: Session, agreement: AgreementArgument) -> Report:
+def approve(
+    session: Session,
+    agreement: AgreementArgument,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, for scripts; what it shows, it shows.")] = False,
+) -> Report:
     """Say yes to a request, as its owner; the pod acts on it.
 
-    Shows from whom an audit would draw: read it, and reject the job if they are nobody's you know.
+    Shows from whom an audit would draw, how many records its verifiers may see and what speaks
+    against it, and then asks you: reject the job if they are nobody's you know.
     """
-    from fitchain.pod.jobs.panel_status import panel_of
+    from fitchain.cli.views import review
     from fitchain.pod.parties import owner
+    from fitchain.pod.parties.owner.review import review_request
 
     home = session.reader
-    job = home.agreements.read(find_agreement(home, agreement))
-    audited, judged = bool(job.terms.audit.seats), panel_of(home, job)
-    owner.approve(home, job.id)
-    decided = _decided(job.id, "approved", "the owner's pod checks it, accepts it and trains")
-    judges = [KeyValues(panels.pairs_of(judged))] if audited else []
-    return Report({**decided.values, "panel": panels.values(judged)}, [*decided.views, *judges])
+    reviewed = review_request(home, find_agreement(home, agreement))
+    id = reviewed.agreement.id
+    print_views([review.describe(reviewed)], stderr=True)
+    if not yes:
+        require_yes(
+            "approve this request? type yes: ", "nothing was approved", f"decline it: fitchain job reject {id.short}"
+        )
+    owner.approve(home, id)
+    decided = _decided(id, "approved", "the owner's pod checks it, accepts it and trains")
+    return Report({**decided.values, **review.values(reviewed)}, decided.views)
 
 
 @command(app, "reject")
@@ -423,6 +441,11 @@ def audit_values(plan: AuditPlan | None) -> dict[str, Any] | None:
     from fitchain.cli.views.cost import values
 
     return None if plan is None else values(plan)
+
+
+def _awaited(approval: bool, consent: bool) -> str:
+    """The command by which a person answers what waits for it; empty where nothing does."""
+    return "fitchain job approve" if approval else "fitchain job consent" if consent else ""
 
 
 def _ending(status: JobStatus) -> str:

@@ -67,6 +67,7 @@ def scientist(
         Scientist(home, auto_accept, log_job).run(stop)
 
 
+# As many parameters as its policy has options.
 @command(app, "verifier")
 def verifier(
     session: Session,
@@ -84,6 +85,26 @@ def verifier(
             "--most-steps", metavar="N", help="Steps that it trains again.", min=1, show_default="what time allows"
         ),
     ] = None,
+    most_memory: Annotated[
+        int | None,
+        typer.Option(
+            "--most-memory",
+            metavar="MIB",
+            help="Memory of a step that it trains again.",
+            min=1,
+            show_default="half of what is free",
+        ),
+    ] = None,
+    operations: Annotated[
+        float | None,
+        typer.Option(
+            "--operations-per-second",
+            metavar="N",
+            help="Operations of elements that this host does at least, by which it tells how long a replay takes.",
+            min=1.0,
+            show_default="1e8, a slow core's",
+        ),
+    ] = None,
     mode: Annotated[
         list[str] | None,
         typer.Option("--mode", metavar="MODE", help="open, sampled or on-site; may be repeated.", show_default="all"),
@@ -98,6 +119,7 @@ def verifier(
     from fitchain.cli.commands.verifier import next_step
     from fitchain.pod.jobs.staking import read_status
     from fitchain.pod.parties.verifier import ConsentPolicy, Verifier
+    from fitchain.pod.proof.audit.pace import SLOW_HOST, Pace
 
     home = session.home
     policy = ConsentPolicy(
@@ -105,6 +127,8 @@ def verifier(
         least_fee=parse_fit(least_fee),
         highest_stake=None if highest_stake is None else parse_fit(highest_stake),
         most_steps=most_steps,
+        most_memory=None if most_memory is None else most_memory << 20,
+        pace=SLOW_HOST if operations is None else Pace(operations_per_s=operations),
         modes=tuple(map(AuditMode.parse, mode)) if mode else tuple(AuditMode),
     )
     address = home.keys.address

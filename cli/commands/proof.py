@@ -239,6 +239,10 @@ def cost(
     records: Annotated[
         int | None, typer.Option(metavar="N", help="Records of the dataset.", min=1, show_default=False)
     ] = None,
+    delivered: Annotated[
+        int | None,
+        typer.Option(metavar="LEAF", help="The delivered checkpoint, where not the last.", min=1, show_default=False),
+    ] = None,
     wanted: Annotated[str, typer.Option(metavar="P", help="The chance of detection to draw for.")] = "95%",
 ) -> Report:
     """Show what an audit would find, disclose and cost.
@@ -259,11 +263,15 @@ def cost(
 
         home = session.reader
         job = home.agreements.read(find_agreement(home, agreement))
-        plan = AuditPlan.of(job.terms, local_recipe(home, job))
+        run = home.agreements.run_record(job.id)
+        delivered = None if run.end_block is None or run.diverged else run.delivered
+        plan = AuditPlan.of(job.terms, local_recipe(home, job), delivered)
         head: dict[str, Any] = {"agreement": job.id}
     else:
         drawn = default_draws(steps, segment_steps) if segments is None else segments
-        paid, sampling = parse_fit(price), Sampling.of(steps, segment_steps, drawn)
+        if delivered is not None and delivered > -(-steps // segment_steps):
+            raise InputRefused(f"the training has no checkpoint {delivered}, its last is {-(-steps // segment_steps)}")
+        paid, sampling = parse_fit(price), Sampling.of(steps, segment_steps, drawn, delivered)
         named = None if bond is None else parse_fit(bond)
         fee, risked = default_money(paid, sampling, verifiers, bond=named)
         fee = fee if fee_per_seat is None else parse_fit(fee_per_seat)
@@ -280,6 +288,7 @@ def cost(
             bond=risked,
             batch_size=batch_size,
             records=records,
+            delivered=delivered,
         )
         head = {"agreement": None}
     return Report(head | costs.values(plan, chance), costs.views(plan, chance))

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fitchain.cli.answers import require_yes
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.ids import find_address, match_panel
 from fitchain.cli.views.amounts import counted
 from fitchain.cli.views.output import KeyValues, Report, Rows, print_views
 from fitchain.cli.views.panels import age_of
-from fitchain.pod.values.errors import AccessRefused, Unusable
 
 if TYPE_CHECKING:
     from fitchain.pod.ports.chain import Chain
@@ -44,7 +43,11 @@ def add(session: Session, named: Named) -> Report:
         return Report(_account_values(entry), [f"trusts {subject} from block {entry.at.block} on"])
     panel = look_at_panel(chain, subject)
     print_views(_shown(chain, panel), stderr=True)
-    _require_yes(f"trust these {counted(len(panel.members), 'account')} in draws from this panel? type yes: ")
+    require_yes(
+        f"trust these {counted(len(panel.members), 'account')} in draws from this panel? type yes: ",
+        "nobody was trusted",
+        "type yes, in full, once you know who they are",
+    )
     trust(chain.settings.home, panel)
     line = f"trusts {panel.name!r} as it stood at block {panel.at.block}: {counted(len(panel.members), 'member')}"
     return Report(_panel_values(panel), [line])
@@ -112,22 +115,6 @@ def _shown(chain: Chain, panel: TrustedPanel) -> list[KeyValues]:
         ("as of", f"block {panel.at.block} of chain {panel.at.chain_id}"),
     ]
     return [KeyValues([*head, *((f"member {number}", member) for number, member in enumerate(panel.members))])]
-
-
-def _require_yes(question: str) -> None:
-    """Ask a person; what is piped in is that person's answer, given beforehand.
-
-    Raises:
-        AccessRefused: there is nobody to ask.
-        Unusable: the answer was not yes.
-    """
-    print(question, end="", file=sys.stderr, flush=True)
-    answer = sys.stdin.readline()
-    if not answer:
-        print(file=sys.stderr)
-        raise AccessRefused("trust is given by a person, and nobody is there to ask", "answer on the terminal")
-    if answer.strip().lower() != "yes":
-        raise Unusable("nobody was trusted: the answer was not yes", "type yes, in full, once you know who they are")
 
 
 def _panel_values(panel: TrustedPanel, since: PanelChange | None = None) -> dict[str, Any]:

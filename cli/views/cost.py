@@ -35,6 +35,7 @@ def values(plan: AuditPlan, wanted: Fraction = DETECTION) -> dict[str, Any]:
         "steps": plan.steps,
         "segments": sampling.segments,
         "always_audited": sampling.always,
+        "delivered_leaf": sampling.delivered,
         "drawn_segments": sampling.drawn_segments,
         "audited": sampling.audited,
         "verifiers": plan.seats,
@@ -89,7 +90,7 @@ def _detection(plan: AuditPlan, share: Fraction, wanted: Fraction) -> dict[str, 
         "faked": sampling.faked(share),
         "found": float(sampling.detection(share)),
         "at_least": sampling.bound(share),
-        "draws_needed": draws_needed(sampling.segments, share, wanted),
+        "draws_needed": draws_needed(sampling.segments, share, wanted, sampling.delivered),
         "bond_needed": None if bond is None else format_fit(bond),
     }
 
@@ -105,7 +106,7 @@ def views(plan: AuditPlan, wanted: Fraction = DETECTION) -> list[View]:
             percent(share),
             sampling.faked(share),
             percent(sampling.detection(share)),
-            draws_needed(sampling.segments, share, wanted),
+            draws_needed(sampling.segments, share, wanted, sampling.delivered),
             _fit(sampling.bond_needed(plan.price, plan.fees, share)),
         )
         for share in SHARES
@@ -121,7 +122,8 @@ def pairs_of(plan: AuditPlan) -> list[tuple[str, Any]]:
         return [("audit", "nobody but the owner replays any of it, and nobody can be asked to")]
     looked = f"{counted(plan.seats, 'verifier')} {'replays' if plan.seats == 1 else 'replay'} {sampling.audited} of "
     looked += counted(sampling.segments, "segment")
-    drawn = f": the first, the last (and the delivered model's, if another) and {sampling.drawn_segments} drawn"
+    others = ", the delivered model's" if sampling.always == 3 else " (and the delivered model's, if another)"
+    drawn = f": the first, the last{others} and {sampling.drawn_segments} drawn"
     when = ", only if the scientist disputes" if plan.disputed else ""
     each = f"{format_fit(plan.fee_per_seat)} FIT for each seat that votes with the verdict"
     return [

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from fitchain.cli.views import audits, cost, panels
 from fitchain.cli.views.amounts import counted, format_duration, format_fit
 from fitchain.cli.views.output import KeyValues
-from fitchain.pod.ports.agreement import Agreement, Anchor, State
+from fitchain.pod.ports.agreement import Agreement, Anchor, AskedAudit, State
 from fitchain.pod.proof.audit.plan import AuditPlan
+from fitchain.pod.values.ids import WHOLE_POOL
 
 if TYPE_CHECKING:
     from fitchain.pod.jobs.job_status import JobStatus
@@ -85,7 +86,24 @@ def describe(status: JobStatus) -> KeyValues:
     if run.end_block is not None:
         pairs += [("transcript", run.transcript_root), ("trained", run.model_root)]
     pairs.append(("gas", spent(status)))
-    return KeyValues(pairs)
+    return KeyValues(pairs + _waiting(status))
+
+
+def _waiting(status: JobStatus) -> list[tuple[str, Any]]:
+    """What waits for the owner, and how it answers."""
+    id = status.agreement.id.short
+    pairs: list[tuple[str, Any]] = []
+    if status.for_person:
+        pairs.append(("waits for you", f"fitchain job approve {id}, or fitchain job reject {id}"))
+    for asked in status.questions:
+        terms, left = asked.terms, format_duration(max(asked.deadline - status.now, 0))
+        drawn = "the whole pool" if terms.panel == WHOLE_POOL else f"the panel {terms.panel.short}"
+        question = (
+            f"audit {asked.ref.ordinal}, asked for by {asked.asker}: {counted(terms.seats, 'verifier')} of {drawn}"
+        )
+        answer = f"fitchain job consent {id} --audit {asked.ref.ordinal}"
+        pairs.append(("waits", f"{question}, mode {terms.mode}; the owner may consent within {left}: {answer}"))
+    return pairs
 
 
 def _blocks(anchors: Sequence[Anchor]) -> str:
@@ -147,6 +165,8 @@ def values(status: JobStatus) -> dict[str, Any]:
         "audit_terms": cost.values(AuditPlan.of(terms)) if terms.audit.seats else None,
         "panel": panels.values(status.panel),
         "audit": audits.values(status.audit, status.now) if status.audit is not None else None,
+        "awaits_approval": status.for_person,
+        "questions": [_question(asked) for asked in status.questions],
         "loss": status.losses[-1][1] if status.losses else None,
         "accuracy": status.accuracy,
         "transactions": status.transactions,
@@ -154,6 +174,20 @@ def values(status: JobStatus) -> dict[str, Any]:
         "history": [
             {"time": entry.time, "ordinal": entry.ordinal, "kind": entry.kind, **entry.body} for entry in status.history
         ],
+    }
+
+
+def _question(asked: AskedAudit) -> dict[str, Any]:
+    """An audit that is asked for again, for `--json`."""
+    terms = asked.terms
+    return {
+        "ordinal": asked.ref.ordinal,
+        "asker": asked.asker,
+        "panel": terms.panel,
+        "verifiers": terms.verifiers,
+        "mode": terms.mode.word,
+        "fees": format_fit(terms.fees),
+        "deadline": asked.deadline,
     }
 
 

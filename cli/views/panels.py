@@ -35,6 +35,8 @@ def pairs_of(status: PanelStatus | None) -> list[tuple[str, Any]]:
         ("drawn from", drawn),
         (counted(len(status.members), "member"), members_line(status.members)),
     ]
+    if status.joined_later:
+        pairs.append(("joined since", f"{members_line(status.joined_later)}, after this home looked at it"))
     return pairs + [("mind", concern) for concern in status.concerns()]
 
 
@@ -52,5 +54,6 @@ def values(status: PanelStatus | None) -> dict[str, Any] | None:
         "members": list(status.members),
         "members_that_are_parties": list(status.members_that_are_parties),
         "unknown_members": list(status.unknown),
+        "joined_later": list(status.joined_later),
         "concerns": status.concerns(),
     }

@@ -154,7 +154,8 @@ def _vouching(verdict: Verdict) -> list[tuple[str, Any]]:
     pairs = [pair for jury in verdict.juries for pair in _pairs_of(jury)]
     history = verdict.history
     if history.asked_count:
-        pairs.append(("asked again", f"asked {_times(history.asked_count)}, consented to {history.consented_count}"))
+        counts = f"asked {_times(history.asked_count)}, consented to {history.consented_count}"
+        pairs.append(("asked again", f"{counts}; anybody may ask, for gas"))
     pairs += [
         ("parties", _parties(verdict)),
         ("assurance", f"{verdict.assurance}: {ASSURANCES[verdict.assurance.label]}"),
@@ -195,9 +196,10 @@ def describe_repeat(repeat: Repeat) -> str:
     if repeat.jobs is None:
         return "no number of jobs helps a third of this panel"
     gas = f"{repeat.gas / 1e6:.1f} million gas"
+    what = "such audit" if repeat.asked_again else "such job"
     return (
         f"with a third of those who can be drawn dishonest, owner and scientist together need about "
-        f"{counted(repeat.jobs, 'such job')}; each that fails costs them {format_fit(repeat.cost)} FIT and {gas}"
+        f"{counted(repeat.jobs, what)}; each that fails costs them {format_fit(repeat.cost)} FIT and {gas}"
     )
 
 

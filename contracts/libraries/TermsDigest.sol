@@ -6,8 +6,8 @@ import {Terms} from "../types/Terms.sol";
 /// @title TermsDigest
 /// @notice What the chain keeps of the terms.
 library TermsDigest {
-    /// @dev 26 words: the tuple has no dynamic part, so calldata hold its ABI encoding.
-    uint256 private constant LENGTH = 832;
+    /// @dev 30 words: the tuple has no dynamic part, so calldata hold its ABI encoding.
+    uint256 private constant LENGTH = 960;
 
     /// @notice keccak256(abi.encode(terms)), where the terms are clean; Agreements emits those that it takes, which
     ///         refuses others.

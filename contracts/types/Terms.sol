@@ -45,12 +45,20 @@ struct Terms {
     bytes32 modelRoot;
     /// SHA-256 of the recipe's canonical JSON.
     bytes32 recipe;
+    /// SHA-256 of the recipe's environment record: which hosts can replay the training.
+    bytes32 environment;
     /// T >= 2: optimizer steps.
     uint32 steps;
     /// k >= 2: steps between two leaves.
     uint32 segmentSteps;
     /// A, a power of two: leaves that an anchor covers.
     uint32 groupLeaves;
+    /// The metered work of a step, by which a verifier knows beforehand what a replay takes: bytes of its values,
+    uint64 stepBytes;
+    /// kernels of its forward pass,
+    uint32 stepCalls;
+    /// operations of single elements in it.
+    uint64 stepOperations;
     /// Locked with the request.
     uint128 price;
     /// Locked by the owner's acceptance.

@@ -1,19 +1,22 @@
 """One pod's job, its memory and its manners; what every party shares.
 
-exchange      what travels between pods, and to whom it is sealed
-worker        the process in which foreign recipes train
-rehearsal     the first segments of an offer on mock data
-journal       what a pod must remember across a power cut
-home          a pod's folder, opened
-retry         what a pod does about an error
-turns         what anyone may do to bring an audit on
-job_status    how a job stands
-audit_status  how an audit stands
-asker         the nonce of whoever asks for an audit
-panels        panels and the pool: made, filled, joined, left, looked at
-links         a verifier's hash chain on one deployment
-staking       a verifier's stake, its commitment to that chain, what it takes to be drawn
-panel_status  a panel beside a job's parties, and what speaks against it
-watch         how a job stands, read until it is over
-serving       a pod in a thread beside its caller
+exchange       what travels between pods, and to whom it is sealed
+worker         the process in which foreign recipes train
+metering       what a step of a scientist's own recipe takes
+rehearsal      the first segments of an offer on mock data
+journal        what a pod must remember across a power cut
+home           a pod's folder, opened
+retry          what a pod does about an error
+turns          what anyone may do to bring an audit on
+job_status     how a job stands
+audit_status   how an audit stands
+asker          the nonce of whoever asks for an audit
+panels         panels and the pool: made, filled, joined, left, looked at
+links          a verifier's hash chain on one deployment
+staking        a verifier's stake, its commitment to that chain, what it takes to be drawn
+panel_status   a panel beside a job's parties, and what speaks against it
+policy_panels  the panels that a dataset's policy names, as they stood when it was registered
+waiting        what waits for a person's yes
+watch          how a job stands, read until it is over
+serving        a pod in a thread beside its caller
 """

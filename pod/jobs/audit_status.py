@@ -56,8 +56,8 @@ def read_audit_statuses(home: Home, id: AgreementId) -> list[AuditStatus]:
     Raises:
         ChainUnusable: the node does not answer.
     """
-    asked = [asked.ref for asked in home.agreements.asked_audits(id) if asked.consented]
-    statuses = [read_audit_status(home, ref) for ref in (AuditRef(id), *asked)]
+    refs = AuditRef(id), *home.agreements.consented_audits(id)
+    statuses = [read_audit_status(home, ref) for ref in refs]
     return [status for status in statuses if status is not None]
 
 

@@ -284,6 +284,7 @@ LEFT_BEHIND = (
     ".opened-*",
     ".sealed-*",
     ".rehearsal-*",
+    ".metering-*",
     ".evaluation-*",
     ".replay-*",
     ".evidence-*",

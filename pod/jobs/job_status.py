@@ -12,7 +12,8 @@ from fitchain.pod.jobs.audit_status import AuditStatus, read_audit_status
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import Entry
 from fitchain.pod.jobs.panel_status import PanelStatus, panel_of
-from fitchain.pod.ports.agreement import Agreement, RunRecord, State
+from fitchain.pod.jobs.waiting import awaits_approval, open_questions
+from fitchain.pod.ports.agreement import Agreement, AskedAudit, RunRecord, State
 from fitchain.pod.values.digest import Digest, sha256
 from fitchain.pod.values.ids import AgreementId, AuditRef
 from fitchain.pod.values.recipe import Recipe
@@ -34,6 +35,9 @@ class JobStatus:
         now: the chain's own time, seconds since 1970.
         audit: None where none was opened.
         panel: from which its audit or dispute draws; None for the whole pool, or without either.
+        questions: audits that others ask for again and to which the owner may consent now, of the
+            newest of them (`waiting.open_questions`).
+        for_person: whether this home's pod has put the request before its person, and waits.
     """
 
     agreement: Agreement
@@ -46,6 +50,8 @@ class JobStatus:
     now: int
     audit: AuditStatus | None = None
     panel: PanelStatus | None = None
+    questions: tuple[AskedAudit, ...] = ()
+    for_person: bool = False
 
     def __str__(self) -> str:
         """One line, as a notebook prints it: `Training, 17 of 57 checkpoints, loss 0.2817`."""
@@ -108,7 +114,21 @@ class JobStatusReader:
         spent = (len(self._gas), sum(self._gas.values()))
         if self._panel is None:
             self._panel = panel_of(home, agreement)
-        return JobStatus(agreement, run, *spent, losses, accuracy, history, now, audit, self._panel)
+        settled = agreement.state in (State.SETTLED, State.HALVED)
+        return JobStatus(
+            agreement=agreement,
+            run=run,
+            transactions=spent[0],
+            gas=spent[1],
+            losses=losses,
+            accuracy=accuracy,
+            history=history,
+            now=now,
+            audit=audit,
+            panel=self._panel,
+            questions=tuple(open_questions(home, self._id)) if settled else (),
+            for_person=awaits_approval(home, agreement),
+        )
 
 
 def local_recipe(home: Home, agreement: Agreement) -> Recipe | None:

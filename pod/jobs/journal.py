@@ -192,6 +192,11 @@ class Journal:
         query = "SELECT * FROM history WHERE agreement >= ? AND agreement < ? AND id > ? ORDER BY id"
         return [_entry(row) for row in self._rows(query, str(subject), last, after)]
 
+    def subjects(self, kind: str) -> list[AuditRef]:
+        """The jobs, and audits of them, whose history has a line of this kind."""
+        rows = self._rows("SELECT DISTINCT agreement FROM history WHERE kind = ? ORDER BY agreement", kind)
+        return [AuditRef.parse(row["agreement"]) for row in rows]
+
     # What a person decided
 
     def decide(self, subject: Subject, decision: str, reason: str = "") -> None:
@@ -215,6 +220,11 @@ class Journal:
         """A fact kept about a job."""
         rows = self._rows("SELECT value FROM facts WHERE agreement = ? AND name = ?", str(subject), name)
         return rows[0]["value"] if rows else None
+
+    def facts_named(self, name: str) -> list[tuple[AuditRef, str]]:
+        """Every fact of one name, with the job or the audit that it is about."""
+        rows = self._rows("SELECT agreement, value FROM facts WHERE name = ? ORDER BY rowid", name)
+        return [(AuditRef.parse(row["agreement"]), row["value"]) for row in rows]
 
     # Datasets
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fitchain.pod.jobs.home import Home
+from fitchain.pod.jobs.policy_panels import policy_panels
 from fitchain.pod.ports.agreement import Agreement
+from fitchain.pod.ports.chain.reading import carry_out
 from fitchain.pod.ports.registry import PanelRecord
-from fitchain.pod.ports.trust import trusted_by
-from fitchain.pod.values.ids import WHOLE_POOL, PanelId
+from fitchain.pod.ports.trust import trusted_reading
+from fitchain.pod.values.ids import WHOLE_POOL, DatasetId, PanelId
 
 SHOWN_MEMBERS = 6
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
@@ -26,10 +28,11 @@ class PanelStatus:
     Args:
         record: how it came about.
         members: by the places that they hold; of a job those who joined before it was requested.
-        unknown: members that this home's trust list does not name in draws from this panel.
-        listed: whether that list has the panel, as it once stood.
+        unknown: members whom this home does not name in draws from this panel, neither by its trust
+            list nor by the policy of its dataset, as the panel stood when that was registered.
         owner, scientist: the parties.
         now: the chain's own time, seconds since 1970.
+        seen: whether the list or the policy has the panel, as it once stood.
     """
 
     record: PanelRecord
@@ -38,7 +41,7 @@ class PanelStatus:
     owner: str
     scientist: str
     now: int
-    listed: bool = False
+    seen: bool = False
 
     def __str__(self) -> str:
         """The panel in a sentence: name, creator, age, members and their number."""
@@ -63,15 +66,21 @@ class PanelStatus:
         return tuple(member for member in self.members if self.party(member))
 
     @property
-    def joined_later(self) -> str:
-        """That others joined it since this home trusted it, in words; empty where nobody did, or
-        the home never trusted it."""
-        if not (self.listed and self.unknown):
+    def joined_later(self) -> tuple[str, ...]:
+        """Members who joined since this home looked at the panel: to trust it, or to name it in the
+        policy of its dataset. None where it never did."""
+        return self.unknown if self.seen else ()
+
+    def policy_concern(self) -> str:
+        """Why a policy that names the panel does not stand for all of its members, in words; empty
+        where it does."""
+        if not self.unknown:
             return ""
-        return (
-            f"{len(self.unknown)} of {len(self.members)} members joined the panel {self.record.name!r} after this home"
-            f" trusted it (fitchain trust add {self.record.id.short})"
+        how = (
+            "joined the panel {} after this home looked at it" if self.seen else "of the panel {} were never looked at"
         )
+        counted = f"{len(self.unknown)} of {len(self.members)} members {how.format(repr(self.record.name))}"
+        return f"{counted} (fitchain trust add {self.record.id.short})"
 
     def concerns(self) -> list[str]:
         """What speaks against being judged by a draw from it, in sentences."""
@@ -82,7 +91,9 @@ class PanelStatus:
             sentences.append(f"the panel's creator is the {party}, and invites whom it likes")
         if parties := self.members_that_are_parties:
             sentences.append(f"{len(parties)} of {len(self.members)} members are a party, and are never drawn")
-        if self.unknown:
+        if self.seen and self.unknown:
+            sentences.append(self.policy_concern())
+        elif self.unknown:
             sentences.append(
                 f"{len(self.unknown)} of {len(self.members)} members are unknown to this home's trust list "
                 f"(fitchain trust add {self.record.id.short})"
@@ -90,8 +101,14 @@ class PanelStatus:
         return sentences
 
 
+# Many parameters: whose panel, beside whom, as of when, and what this home knows of it.
 def read_panel_status(
-    home: Home, panel: PanelId, owner: str, scientist: str, before: int | None = None
+    home: Home,
+    panel: PanelId,
+    owner: str,
+    scientist: str,
+    before: int | None = None,
+    dataset: DatasetId | None = None,
 ) -> PanelStatus | None:
     """Read a panel beside a job's parties; None for the whole pool.
 
@@ -100,6 +117,8 @@ def read_panel_status(
         panel: from which an audit or a dispute draws.
         owner, scientist: the parties.
         before: only members who joined before this block; None takes all who stand now.
+        dataset: of the job; where it is this home's, the panels that its policy names count as they
+            stood when it was registered.
 
     Raises:
         NotFound: there is no such panel.
@@ -111,19 +130,26 @@ def read_panel_status(
     record, entry = home.registry.panel_record(panel), home.registry.panel(panel)
     joined = zip(entry.members, entry.joined, strict=True)
     members = tuple(member for member, block in joined if before is None or block < before)
-    trusted = trusted_by(home.chain)
+    named = policy_panels(home, dataset) if dataset else ()
+    trusted = carry_out(home.chain, trusted_reading(home.chain, named))
     unknown = tuple(member for member in members if not trusted.names(panel, member))
     now = home.chain.block("latest").timestamp
-    return PanelStatus(record, members, unknown, owner, scientist, now, listed=panel in trusted.panels)
+    return PanelStatus(record, members, unknown, owner, scientist, now, seen=panel in trusted.panels)
 
 
 def panel_of(home: Home, agreement: Agreement) -> PanelStatus | None:
     """The panel from which an agreement's audit or dispute draws, as it stood when the job was
     requested; None for the whole pool, or without either. Raises as `read_panel_status`."""
-    terms = agreement.terms
-    if not terms.audit.seats:
+    if not agreement.terms.audit.seats:
         return None
-    return read_panel_status(home, terms.audit.panel, terms.owner, agreement.scientist, agreement.requested_block)
+    return panel_beside(home, agreement, agreement.terms.audit.panel, agreement.requested_block)
+
+
+def panel_beside(home: Home, agreement: Agreement, panel: PanelId, before: int) -> PanelStatus | None:
+    """A panel beside the parties of an agreement, as it stood before a block; None for the whole
+    pool. Raises as `read_panel_status`."""
+    terms = agreement.terms
+    return read_panel_status(home, panel, terms.owner, agreement.scientist, before, terms.dataset)
 
 
 def _age(seconds: int) -> str:

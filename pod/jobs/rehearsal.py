@@ -16,18 +16,25 @@ from fitchain.pod.jobs.exchange import OFFER_FILES
 from fitchain.pod.jobs.worker import Event, Task, run_worker
 from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.work import StepWork
 
 MOCK_LIMIT_BYTES, REHEARSAL_LIMIT_S = 1 << 30, 900.0
 """Of what a stranger makes others read and train."""
 
 
-def rehearse(folder: Path, put_records: Callable[[Path], object], limit_s: float = REHEARSAL_LIMIT_S) -> Event:
+def rehearse(
+    folder: Path,
+    put_records: Callable[[Path], object],
+    limit_s: float = REHEARSAL_LIMIT_S,
+    work: StepWork | None = None,
+) -> Event:
     """Train the offer in a folder for its first segments on mock data.
 
     Args:
         folder: holds recipe.json, graph.json and initial.safetensors; nothing in it is changed.
         put_records: writes the mock data to a path, as NPZ.
         limit_s: seconds after which it is given up.
+        work: of a step, as the terms say; None compares nothing.
 
     Returns:
         the worker's last event.
@@ -35,13 +42,14 @@ def rehearse(folder: Path, put_records: Callable[[Path], object], limit_s: float
     Raises:
         FitchainError: what would have stopped the training.
         InputRefused: its first segments take too long.
+        ClaimMismatch: a step takes other work than the terms say.
     """
     with tempfile.TemporaryDirectory(dir=folder, prefix=".rehearsal-") as path:
         scratch = Path(path)
         for name in OFFER_FILES:
             shutil.copyfile(folder / name, scratch / name)
         put_records(scratch / "records.npz")
-        Task("rehearse", ctx=ZERO, seed=ZERO, keep_every=1 << 30).write(scratch)
+        Task("rehearse", ctx=ZERO, seed=ZERO, keep_every=1 << 30, work=work).write(scratch)
         ended = run_worker(scratch, limit_s=limit_s)
     if ended["event"] == "diverged":
         raise InputRefused(

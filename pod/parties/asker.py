@@ -193,8 +193,8 @@ def _open_question(home: Home, id: AgreementId, terms: AuditTerms) -> AuditRef |
     if written is None:
         return secrets.token_bytes(FRESH_BYTES)
     commitment = Digest.parse(written)
-    for asked in home.agreements.asked_audits(id):
-        if asked.nonce_commitment == commitment and asked.asker == home.keys.address:
+    for asked in home.agreements.asked_audits(id, asker=home.keys.address):
+        if asked.nonce_commitment == commitment:
             is_answered = home.journal.happened(asked.ref, ANSWERED)
             return secrets.token_bytes(FRESH_BYTES) if is_answered else asked.ref
     fresh = home.journal.fact(id, _kept(commitment))

@@ -168,13 +168,17 @@ class TrustList:
     accounts: tuple[TrustedAccount, ...] = ()
 
     @classmethod
-    def read(cls, home: Path) -> TrustList:
-        """Read a home's list; an empty one where it has none.
+    def read(cls, folder: Path, name: str = TRUST_FILE) -> TrustList:
+        """Read a home's list, or another of the same form; an empty one where there is none.
+
+        Args:
+            folder: a home.
+            name: of the file in it.
 
         Raises:
             InputRefused: the file is not a trust list.
         """
-        path = home / TRUST_FILE
+        path = folder / name
         try:
             with path.open("rb") as file:
                 data = file.read(TRUST_BYTES + 1)

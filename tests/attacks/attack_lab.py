@@ -197,11 +197,15 @@ class AttackLab:
         return staked(self.party(name, 2 * MONEY))
 
     @cached_property
+    def table(self) -> Path:
+        """The owner's private table."""
+        return private_table(self.place / "private" / "findings.csv")
+
+    @cached_property
     def audited(self) -> AuditedWorkshop:
         """Owner, scientist and five verifiers, of whose panel three audit a job."""
-        table = private_table(self.place / "private" / "findings.csv")
-        workshop = workshop_of(self.party("owner"), self.party("scientist"), table)
-        return audited_by(workshop, [self.verifier(f"verifier-{number}") for number in range(PANEL)], table)
+        workshop = workshop_of(self.party("owner"), self.party("scientist"), self.table)
+        return audited_by(workshop, [self.verifier(f"verifier-{number}") for number in range(PANEL)], self.table)
 
 
 @dataclass(frozen=True)

@@ -1,36 +1,23 @@
-"""Attacks on draws, votes, deadlines and deployments: real contracts on a real node, and seats that
-vote by hand."""
+"""Attacks on draws, votes and deadlines: real contracts on a real node, and seats that vote by
+hand."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
-from fitchain.cli.views.verdict import describe_verdict
 from fitchain.pod.compute.checkpoint import read_leaves
 from fitchain.pod.ports.agreement import Audits, Outcome, Phase, audit_id, commit_key
-from fitchain.pod.ports.chain import Chain, connect
-from fitchain.pod.ports.settings import load
-from fitchain.pod.ports.trust import look_at_panel, trust
 from fitchain.pod.ports.verifiers import Verifiers
 from fitchain.pod.proof.audit.vote import commitment, trace_digest
-from fitchain.pod.proof.certificate import Assurance, verify
-from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO, sha256
-from fitchain.pod.values.errors import FitchainError
-from fitchain.pod.values.ids import AuditRef, PanelId
 from tests.agreements import ASKER_NONCE, GROUP, KEY, anchored, cid, ending, transcript
 from tests.attacks.attack_lab import AUDIT, AttackLab, Caught, ManualAudit, refused
-from tests.audit_actors import SALT, STAFF, StakedVerifiers, Vote
-from tests.audit_actors import TERMS as BY_HAND
+from tests.audit_actors import SALT, Vote
 from tests.audit_scenario import DISPUTE
-from tests.certified_jobs import Job, played
-from tests.certified_jobs import registered as registered_card
-from tests.chain_fixtures import ETHER, Account
+from tests.chain_fixtures import ETHER
 
 CONTRACT, DRAW, TALLY, DEADLINE, RELEASE = "contract", "draw", "tally", "deadline", "second release"
-VERIFIER = "certificate's check"
 HISTORY = "0x0000F90827F1C53a10cb7A02335B175320002935"
 LONG_S = 80_000
 """A training window in which a chain forgets a block."""
@@ -302,109 +289,6 @@ def leaving_liar(lab: AttackLab) -> Caught:
     manual.reveal([MATCH, MATCH, lie])
     manual.conclude()
     return Caught(CONTRACT, f"unstake: {error}", manual.ruling(2))
-
-
-# Deployments
-
-
-def lookalike(lab: AttackLab) -> Caught:
-    """Deploy the same contracts, let a job of one's own end there as one likes, and show its
-    certificate."""
-    settings = lab.lookalike()
-    folder = settings.home
-
-    def account() -> Account:
-        return lab.account(of=load(home=lab.home(), devnet=folder, rpc=lab.net.record.rpc, environ={}))
-
-    parties = registered_card(account(), account(), lab.home().with_suffix(".npz"))
-    job = played(parties, lab.home().with_suffix(".safetensors"), b"look-alike")
-    verify(job.model, job.certificate, parties.owner.chain)  # it holds for whoever believes that deployment
-    checker = connect(lab.net.settings(lab.home()))
-    try:
-        verify(job.model, job.certificate, checker)
-    except FitchainError as error:
-        return Caught(VERIFIER, f"deployment: exit {error.exit_code}", error.message)
-    return Caught("nobody", "nowhere", "it holds")
-
-
-# Certificates that say more than is so
-
-
-def own_jury(lab: AttackLab) -> Caught:
-    """Be owner and scientist in one, make a panel of accounts of one's own, and let them vote Match
-    for what nobody trained."""
-    attacker, seats = lab.account(10_000 * ETHER), StakedVerifiers([lab.staked() for _ in range(STAFF)])
-    panel = seats.panel(attacker.chain, "Board of Reproducibility")
-    job = vouched(lab, attacker, panel, seats)
-    checker = connect(lab.net.settings(lab.home()))
-    caught = below_sampled(job, checker)
-    if caught.by != VERIFIER:
-        return caught
-    verdict = verify(job.model, job.certificate, checker)
-    shown = str(describe_verdict(verdict, job.model).views)
-    assert verdict.assurance is Assurance.VOUCHED
-    assert "owner and scientist are one account; the creator of the panel is the owner and scientist" in shown
-    assert all(claim not in shown for claim in ("replayed by", "trained again"))
-    assert verify(job.model, job.certificate, checker, trust=[panel]).assurance is Assurance.SAMPLED
-    return caught
-
-
-def stuffed_panel(lab: AttackLab) -> Caught:
-    """Append accounts of one's own to a panel that a checker trusts, and be drawn from these."""
-    attacker, seats = lab.account(10_000 * ETHER), StakedVerifiers([lab.staked() for _ in range(STAFF)])
-    known = StakedVerifiers([lab.staked() for _ in range(3)])  # verifiers of repute, which leave
-    panel = known.panel(attacker.chain, "of repute")
-    checker = connect(lab.net.settings(lab.home()))
-    trust(checker.settings.home, look_at_panel(checker, panel))
-    Verifiers(attacker.chain).invite(panel, seats.addresses)
-    for one in seats.verifiers:
-        Verifiers(one.chain).join_panel(panel)
-    for one in known.verifiers:
-        Verifiers(attacker.chain).expel(panel, one.address)
-    return below_sampled(vouched(lab, attacker, panel, seats), checker)
-
-
-def borrowed_names(lab: AttackLab) -> Caught:
-    """Of a panel that a checker trusts, name those that are bought in a panel of one's own, and
-    draw from that."""
-    attacker, seats = lab.account(10_000 * ETHER), StakedVerifiers([lab.staked() for _ in range(STAFF)])
-    honest = [lab.staked() for _ in range(5)]
-    trusted = StakedVerifiers([*honest, *seats.verifiers]).panel(lab.account().chain, "ten of repute")
-    checker = connect(lab.net.settings(lab.home()))
-    trust(checker.settings.home, look_at_panel(checker, trusted))
-    return below_sampled(vouched(lab, attacker, seats.panel(attacker.chain, "five of the ten"), seats), checker)
-
-
-def at_once(lab: AttackLab) -> Caught:
-    """Make everything up, and put begin, all anchors and finish into one block."""
-    owner = lab.account(10_000 * ETHER)
-    parties = registered_card(owner, lab.account(10_000 * ETHER), lab.home().with_suffix(".npz"))
-    job = played(parties, lab.home().with_suffix(".safetensors"), b"at once", at_once=True)
-    verdict = verify(job.model, job.certificate, connect(lab.net.settings(lab.home())))
-    shown = str(describe_verdict(verdict, job.model).views)
-    if (sentence := "begin, all anchors and finish stand in one block") in shown:
-        return Caught(VERIFIER, "duration: said", sentence)
-    return Caught("nobody", "nowhere", "nothing is said")
-
-
-def vouched(lab: AttackLab, attacker: Account, panel: PanelId, seats: StakedVerifiers) -> Job:
-    """A job of one account with itself, for which a panel's seats voted Match."""
-    parties = registered_card(attacker, attacker, lab.home().with_suffix(".npz"))
-    audit = replace(BY_HAND, mode=AuditMode.SAMPLED, panel=panel)
-    job = played(parties, lab.home().with_suffix(".safetensors"), bytes(panel), audit=audit)
-    seats.conclude(attacker.chain, job.id, Outcome.MATCH)
-    Audits(attacker.chain).release(AuditRef(job.id), KEY)
-    return job
-
-
-def below_sampled(job: Job, checker: Chain) -> Caught:
-    """What a checker that asks for drawn verifiers of its own trust is told."""
-    try:
-        verify(job.model, job.certificate, checker, Assurance.SAMPLED)
-    except FitchainError as error:
-        assert "fitchain trust add" in error.hint
-        return Caught(VERIFIER, f"level: exit {error.exit_code}", error.message)
-    return Caught("nobody", "nowhere", "it holds")
 
 
 def split_vote(lab: AttackLab) -> Caught:

@@ -6,22 +6,32 @@ Rules of the contracts are in `scripts.mutation.rules`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs.home import Home
+from fitchain.pod.jobs.worker import audit
+from fitchain.pod.parties.scientist import audit_options
 from fitchain.pod.parties.verifier import consent
 from fitchain.pod.parties.verifier.pod import JOB
 from fitchain.pod.ports.chain import code
 from fitchain.pod.ports.chain.connect import _checked
 from fitchain.pod.ports.trust import Trusted
+from fitchain.pod.proof.audit import checking, plan
+from fitchain.pod.proof.audit.cost import Sampling
+from fitchain.pod.proof.audit.pace import Pace
+from fitchain.pod.proof.certificate import claims
+from fitchain.pod.proof.certificate.statement import Statement
 from fitchain.pod.proof.certificate.timing import Timing
 from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.errors import require_equal
 from fitchain.pod.values.ids import PanelId
 
 
@@ -72,18 +82,74 @@ def _members_anywhere(trusted: Trusted, panel: PanelId, account: str) -> bool:
     return any(account in members for members in trusted.panels.values())
 
 
-def _unchecked(*given: object) -> None:
+def _nobody(*given: object) -> bool:
+    return False
+
+
+def _for_the_work(price: int, bond: int, sampling: Sampling, seats: int, floor: int = 0) -> int:
+    """The fee of a seat without what bribes ask for."""
+    return max(math.ceil(price * sampling.work), floor)
+
+
+_check_leaves = claims.check_leaves
+
+
+def _any_outline(statement: Statement, most_leaves: int = 0) -> None:
+    """Check leaves, and take an outline for a transcript of any length."""
+    _check_leaves(statement, most_leaves)
+
+
+def _shown_states(statement: Statement) -> None:
+    """Check the states of those leaves alone that are shown."""
+    for leaf in statement.shown:
+        if leaf.index in statement.states:
+            require_equal("a state", leaf.state, statement.states[leaf.index].digest)
+
+
+def unchecked(*given: object) -> None:
     """Find nothing wrong."""
 
 
-_CREATION = (code, "_require_created", _unchecked)
+def _any_host(*given: object) -> str:
+    """Find every host fit."""
+    return ""
+
+
+def _but_the_environment(what: str, *values: Any) -> None:
+    """Compare everything but the environment."""
+    if "environment" not in what:
+        require_equal(what, *values)
+
+
+def _whatever_it_takes(*given: Any) -> Any:
+    """Replay without a look at what a step takes."""
+    folder, ctx, seed, segments, on_event, _ = given
+    return audit(folder, ctx, seed, segments, on_event)
+
+
+OWNER_EXAMINES = import_module("fitchain.pod.parties.owner.examine")
+VERIFIER_EXAMINES = import_module("fitchain.pod.parties.verifier.examine")
+"""Modules whose names their packages give to functions."""
+
+_CREATION = (code, "_require_created", unchecked)
 
 PANELS = PodRule("panels that the owner's policy does not name", ((Policy, "accepts_panel", _any_panel),))
 KEY = PodRule("the key that who voted Match keeps", ((Home, "keep_secret", _forget_the_key),))
 WORK = PodRule("most work against the time to vote", ((consent, "REPLAY_SHARE", 1e9),))
+CLASS = PodRule("the environment of the terms, before a seat is taken", ((consent, "unfit_host", _any_host),))
+NAMED_CLASS = PodRule("the sealed recipe's environment compared", ((checking, "require_equal", _but_the_environment),))
+STATED_WORK = PodRule("the work of a step compared", ((VERIFIER_EXAMINES, "audit", _whatever_it_takes),))
 TRUST = PodRule("the checker's trust list", ((Trusted, "names", _anybody),))
 TRUSTED_THEN = PodRule("a panel as it stood when it was trusted", ((Trusted, "names", _whoever_joined),))
 TRUSTED_THERE = PodRule("a trusted panel in its own draws alone", ((Trusted, "names", _members_anywhere),))
-WIRING = PodRule("every contract compared", ((code, "_require_wired", _unchecked), _CREATION))
+WIRING = PodRule("every contract compared", ((code, "_require_wired", unchecked), _CREATION))
 CREATION = PodRule("what created a contract", (_CREATION,))
 ONE_BLOCK = PodRule("what stands in one block", ((Timing, "in_one_block", property(lambda timing: False)),))
+OUTLINE = PodRule("short transcripts listed", ((claims, "check_leaves", _any_outline),))
+FIRST_LEAF = PodRule("the first leaf shown", ((claims, "_check_states", _shown_states),))
+COURT = PodRule("a panel for a dispute that nobody named", ((audit_options, "_name_a_court", _nobody),))
+BRIBES = PodRule("a fee that holds bribes off", ((plan, "seat_fee", _for_the_work),))
+WINDOW = PodRule(
+    "a phase by the length of the replay, rehearsed and stated",
+    ((audit_options, "REPLAY_MARGIN", 0), (audit_options, "SLOW_HOST", Pace(math.inf, 0, 0))),
+)

@@ -3,16 +3,16 @@ them, test_rows.py plays them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import partial
 
 from fitchain.pod.ports.sealed import new_identity
-from scripts.mutation.rules import Rule
 from tests.attacks import by_owners as owners
-from tests.attacks import cheats, deployments, pod_rules
+from tests.attacks import certificates, cheats, deployments, pod_rules
 from tests.attacks import on_chain as chain
-from tests.attacks.attack_lab import AttackLab, Caught
+from tests.attacks.attack import Attack
+from tests.attacks.attack_lab import Caught
+from tests.attacks.by_default import DEFAULT_ATTACKS
 from tests.attacks.by_owners import (
     CHECKS,
     DELIVERY,
@@ -24,49 +24,16 @@ from tests.attacks.by_owners import (
     of_the_job,
     retrained,
 )
+from tests.attacks.certificates import VERIFIER
 from tests.attacks.deployments import CONNECTION
-from tests.attacks.on_chain import CONTRACT, DEADLINE, DRAW, RELEASE, TALLY, VERIFIER
+from tests.attacks.on_chain import CONTRACT, DEADLINE, DRAW, RELEASE, TALLY
 from tests.attacks.on_forge import FORGE_ATTACKS
-from tests.attacks.pod_rules import PodRule
 from tests.attacks.with_pods import POD_ATTACKS
+from tests.attacks.with_terms import TERMS_ATTACKS
 
 EVERY = (0, 1, 2, 3, 4, 5)
 LOST = "price back to the scientist, bond forfeited"
 KEPT = "price due and bond to the owner"
-
-
-@dataclass(frozen=True)
-class Attack:
-    """An attack.
-
-    Args:
-        name: what it is called, also in docs/trust.md.
-        tried: how it is tried.
-        caught: what catches it, where, and how what it says begins.
-        play: plays it; what really caught it.
-        rule: on which that rests, where it is one that can be taken out in this process, or of
-            contracts with which pods play.
-        without: how what it says begins without that rule.
-    """
-
-    name: str
-    tried: str
-    caught: Caught
-    play: Callable[[AttackLab], Caught]
-    rule: Rule | PodRule | None = None
-    without: str = ""
-
-    def differs(self, played: Caught) -> str:
-        """What the row says otherwise than was played; empty where it is caught as it says."""
-        row = self.caught
-        for what, says, was in (
-            ("what catches it", row.by, played.by),
-            ("the step", row.step, played.step),
-            ("the segments", row.faked, played.faked),
-        ):
-            if says != was:
-                return f"{what} is {was!r} and the table says {says!r}"
-        return "" if played.says.startswith(row.says) else f"it says {played.says!r} and the table says {row.says!r}"
 
 
 def segments(by: str, faked: tuple[int, ...], says: str) -> Caught:
@@ -74,8 +41,9 @@ def segments(by: str, faked: tuple[int, ...], says: str) -> Caught:
     return Caught(by, named(faked), says, faked)
 
 
-ATTACKS = (
-    # A training that is none, or another
+WITH_PODS = (*POD_ATTACKS, *DEFAULT_ATTACKS, *TERMS_ATTACKS)
+
+TRAININGS = (
     Attack(
         "no training",
         "the agreed initial model at every leaf, with invented metrics",
@@ -178,7 +146,9 @@ ATTACKS = (
         Caught(CHECKS, WHOLE, "Mismatch: leaf 0 leads to the transcript root"),
         owners.another_job,
     ),
-    # Evidence and delivery
+)
+
+EVIDENCE = (
     Attack(
         "forged record opening",
         "a cell changed in the evidence",
@@ -257,7 +227,9 @@ ATTACKS = (
         Caught(TALLY, "Revealing", f"Mismatch; {LOST}"),
         chain.caught_cheat,
     ),
-    # Grinding
+)
+
+GRINDING = (
     Attack(
         "seed grinding by re-acceptance",
         "another acceptance, another nonce, a forgotten block, for an order seed of the owner's liking",
@@ -276,7 +248,9 @@ ATTACKS = (
         Caught(DRAW, "Awaiting", "0 of 4 newcomers are drawn"),
         chain.pool_stuffing,
     ),
-    # Verifiers
+)
+
+VOTES = (
     Attack(
         "lazy verifier",
         "Match, with a trace made of the states that the evidence shows",
@@ -343,7 +317,9 @@ ATTACKS = (
         Caught(TALLY, "Revealing", f"Withheld; {LOST}; loses 0 FIT and earns 0"),
         chain.split_vote,
     ),
-    # Others
+)
+
+REQUESTS = (
     Attack(
         "a recipe that explodes to take the bond",
         "a training that leaves the finite numbers before its end",
@@ -366,7 +342,7 @@ ATTACKS = (
         "look-alike contracts",
         "a certificate of a job on one's own deployment of the same contracts",
         Caught(VERIFIER, "deployment: exit 3", "the certificate is of a deployment whose"),
-        chain.lookalike,
+        certificates.lookalike,
     ),
     Attack(
         "a false address in a deployment's file",
@@ -384,16 +360,35 @@ ATTACKS = (
         pod_rules.CREATION,
         "it is believed",
     ),
-    # With pods
-    *(Attack(each.name, each.tried, each.caught, each.play, each.rule, each.without) for each in POD_ATTACKS),
-    # On the contracts alone
-    *(Attack(each.name, each.tried, each.caught, each.play) for each in FORGE_ATTACKS),
-    # Certificates that would say more than is so
+)
+
+ON_FORGE = tuple(Attack(each.name, each.tried, each.caught, each.play) for each in FORGE_ATTACKS)
+
+HIDING = (
+    Attack(
+        "an order hidden behind an outline",
+        "a segment trained on chosen records, and a certificate that does not list its leaf",
+        Caught(VERIFIER, "outline: exit 1", "the certificate hides 11 leaves behind an outline"),
+        certificates.hidden_order,
+        pod_rules.OUTLINE,
+        "it holds",
+    ),
+    Attack(
+        "a beginning hidden behind an outline",
+        "other initial weights, and so many leaves that the first need not be listed",
+        Caught(VERIFIER, "leaves: exit 1", "the certificate does not show leaf 0 of 100001"),
+        certificates.hidden_beginning,
+        pod_rules.FIRST_LEAF,
+        "it holds",
+    ),
+)
+
+OVERCLAIMING = (
     Attack(
         "a jury of one's own",
         "one account as owner and scientist, a panel of its own accounts, a Match for what nobody trained",
         Caught(VERIFIER, "level: exit 3", "the assurance is vouched, and at least sampled is required"),
-        chain.own_jury,
+        certificates.own_jury,
         pod_rules.TRUST,
         "it holds",
     ),
@@ -401,7 +396,7 @@ ATTACKS = (
         "a trusted panel stuffed later",
         "accounts of one's own appended to a panel that the checker trusts, and drawn from it",
         Caught(VERIFIER, "level: exit 3", "the assurance is vouched, and at least sampled is required"),
-        chain.stuffed_panel,
+        certificates.stuffed_panel,
         pod_rules.TRUSTED_THEN,
         "it holds",
     ),
@@ -409,7 +404,7 @@ ATTACKS = (
         "bought members in a panel of one's own",
         "five of a panel of ten that the checker trusts, named in another panel and drawn from that",
         Caught(VERIFIER, "level: exit 3", "the assurance is vouched, and at least sampled is required"),
-        chain.borrowed_names,
+        certificates.borrowed_names,
         pod_rules.TRUSTED_THERE,
         "it holds",
     ),
@@ -417,11 +412,26 @@ ATTACKS = (
         "a training in one block",
         "begin, all anchors and finish sent at once, of leaves that nobody trained",
         Caught(VERIFIER, "duration: said", "begin, all anchors and finish stand in one block"),
-        chain.at_once,
+        certificates.at_once,
         pod_rules.ONE_BLOCK,
         "nothing is said",
     ),
 )
+
+SECTIONS: Mapping[str, tuple[Attack, ...]] = {
+    "A training that is none, or another": TRAININGS,
+    "Evidence and delivery": EVIDENCE,
+    "Grinding": GRINDING,
+    "Seats and votes": VOTES,
+    "Recipes, disputes, deployments": REQUESTS,
+    "Played by pods": WITH_PODS,
+    "Played by forge": ON_FORGE,
+    "Certificates that hide what is not so": HIDING,
+    "Certificates that would say more than is so": OVERCLAIMING,
+}
+"""All of them, in the order in which they are played."""
+
+ATTACKS = tuple(attack for attacks in SECTIONS.values() for attack in attacks)
 
 UNCAUGHT = (
     Attack(

@@ -13,13 +13,14 @@ import pytest
 
 from fitchain.pod.proof.audit.vote import Outcome
 from scripts.mutation.forge_copy import Fate, ForgeCopy
-from scripts.mutation.rules import RULES, Rule
+from scripts.mutation.rules import RULES
 from tests.attacks import detection
+from tests.attacks.attack import Attack
 from tests.attacks.attack_lab import AttackLab
+from tests.attacks.observed import OBSERVED
 from tests.attacks.on_forge import FORGE_ATTACKS, ForgeAttack
 from tests.attacks.pod_rules import PodRule
-from tests.attacks.rows import ATTACKS, UNCAUGHT, Attack
-from tests.attacks.with_pods import POD_ATTACKS
+from tests.attacks.rows import ATTACKS, UNCAUGHT, WITH_PODS
 from tests.speeds import long_unless
 
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "trust.md"
@@ -32,44 +33,27 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AttackLab]:
     made.close()
 
 
-PLAYED_BY_PODS = {attack.name for attack in POD_ATTACKS}
+IN_ROWS = [attack for attack in ATTACKS if attack not in WITH_PODS]
+"""What pods play stands in test_with_pods.py, so that another process may play it meanwhile."""
 
 
 def first_of_its_catcher(attack: Attack) -> bool:
-    """Whether no row above is caught by the same; what pods play takes too long."""
-    return attack.name not in PLAYED_BY_PODS and attack == next(
-        one for one in ATTACKS if one.caught.by == attack.caught.by
-    )
+    """Whether no row above is caught by the same."""
+    return attack == next(one for one in IN_ROWS if one.caught.by == attack.caught.by)
 
 
-@pytest.mark.parametrize("attack", long_unless(first_of_its_catcher, ATTACKS), ids=lambda attack: attack.name)
+@pytest.mark.parametrize("attack", long_unless(first_of_its_catcher, IN_ROWS), ids=lambda attack: attack.name)
 def test_is_caught_as_its_row_says(lab: AttackLab, attack: Attack) -> None:
     assert attack.differs(attack.play(lab)) == ""
 
 
-OF_RULES = [attack for attack in ATTACKS if isinstance(attack.rule, PodRule)]
-OF_CONTRACTS = [attack for attack in ATTACKS if isinstance(attack.rule, Rule)]
-
-
 @pytest.mark.long
-@pytest.mark.parametrize("attack", OF_RULES, ids=lambda attack: attack.name)
+@pytest.mark.parametrize("attack", [each for each in IN_ROWS if each.rule], ids=lambda attack: attack.name)
 def test_succeeds_without_its_rule(lab: AttackLab, attack: Attack) -> None:
     assert isinstance(attack.rule, PodRule)
     with attack.rule.taken_out():
         played = attack.play(lab)
-    assert (played.by, played.says.startswith(attack.without)) == ("nobody", True), played.says
-
-
-@pytest.mark.nightly
-@pytest.mark.parametrize("attack", OF_CONTRACTS, ids=lambda attack: attack.name)
-def test_pods_suffer_it_on_contracts_without_its_rule(tmp_path: Path, attack: Attack) -> None:
-    assert isinstance(attack.rule, Rule)
-    lab = AttackLab(tmp_path, processes=False, without=attack.rule)
-    try:
-        played = attack.play(lab)
-    finally:
-        lab.close()
-    assert (played.by, played.says.startswith(attack.without)) == ("nobody", True), played.says
+    assert attack.succeeds(played), played.says
 
 
 @pytest.mark.long
@@ -103,11 +87,37 @@ def test_every_attack_has_a_name_of_its_own() -> None:
     assert len(set(names)) == len(names)
 
 
-def test_document_names_exactly_the_attacks() -> None:
+def row_of(attack: Attack) -> str:
+    """An attack as docs/trust.md shows it."""
+    caught = attack.caught
+    found = f"{float(detection.of_attack(caught.faked).chance):.0%}" if caught.faked else "always"
+    return f"| {attack.name} | {attack.tried} | {caught.by} | {caught.step} | {found} |"
+
+
+def test_document_shows_exactly_the_attacks() -> None:
     section = DOCUMENT.read_text().partition("\n## Attacks\n")[2].partition("\n## ")[0]
     caught, _, uncaught = section.partition("\n### What is not caught\n")
-    for text, attacks in ((caught, ATTACKS), (uncaught, UNCAUGHT)):
-        assert re.findall(r"^\| (?!attack |---)([^|]+?) \|", text, re.MULTILINE) == [attack.name for attack in attacks]
+    assert rows_in(caught) == [row_of(attack) for attack in ATTACKS]
+    assert rows_in(uncaught) == [f"| {each.name} | {each.tried} | {each.caught.says} |" for each in UNCAUGHT]
+
+
+def rows_in(section: str) -> list[str]:
+    """The rows of a section's table."""
+    return re.findall(r"^\| (?!attack |# |---).*$", section, re.MULTILINE)
+
+
+RULED = {attack.name for attack in ATTACKS if attack.rule} | {attack.name for attack in FORGE_ATTACKS}
+
+
+def test_what_was_observed_is_played_and_rests_on_a_rule_that_is_taken_out() -> None:
+    assert {each.number for each in OBSERVED} == set(range(1, 16))
+    assert [name for each in OBSERVED for name in each.attacks if name not in RULED] == []
+    assert all(each.attacks for each in OBSERVED)
+
+
+def test_document_names_what_was_observed_and_its_rules() -> None:
+    section = DOCUMENT.read_text().partition("\n## The rule behind each attack\n")[2].partition("\n## ")[0]
+    assert rows_in(section) == [str(each) for each in OBSERVED]
 
 
 # Detection

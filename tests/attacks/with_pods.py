@@ -7,32 +7,37 @@ it; test_rows.py takes it out and plays again.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from fitchain.pod.jobs.exchange import fetch_folder
 from fitchain.pod.parties.owner import approve, reject
 from fitchain.pod.parties.scientist import delivery
 from fitchain.pod.parties.verifier import ConsentPolicy, Examination, examine
-from fitchain.pod.parties.verifier.examine import EVIDENCE
 from fitchain.pod.ports.agreement import Outcome, Phase, State
 from fitchain.pod.ports.sealed import new_identity
-from fitchain.pod.proof.audit.chain_record import ChainRecord
-from fitchain.pod.proof.audit.evidence import Evidence, files_of
-from fitchain.pod.proof.audit.vote import trace_digest
-from fitchain.pod.values.digest import ZERO, Digest
-from fitchain.pod.values.errors import AccessRefused, InputRefused, NotFound, StoreUnusable
+from fitchain.pod.proof.audit.pace import Pace
+from fitchain.pod.values.errors import NotFound
 from fitchain.pod.values.ids import AgreementId, AuditRef
 from scripts.mutation.rules import RULES, Rule
 from tests.attacks import pod_rules
+from tests.attacks.attack import Attack
 from tests.attacks.attack_lab import MONEY_OF, AttackLab, Caught
-from tests.attacks.on_chain import CONTRACT, DEADLINE, DRAW, RELEASE
-from tests.attacks.pod_rules import PodRule
-from tests.audited_workshop import AuditedWorkshop, lazy, panel_of
+from tests.attacks.on_chain import CONTRACT, DEADLINE, DRAW, RELEASE, TALLY
+from tests.attacks.pod_stage import (
+    FOCAL,
+    FRAMING,
+    Stakes,
+    agreed,
+    decided,
+    fresh,
+    holders,
+    ruling,
+    said,
+    unfinished,
+    until_concluded,
+)
+from tests.audited_workshop import SEAT_STAKE, lazy, panel_of
 from tests.chain_fixtures import ETHER
 from tests.pods import HOUR_S, Party, owner_runs, scientist_runs, verifier_runs
 
@@ -41,118 +46,9 @@ SLOW_STEP_S = 1000.0
 """Seconds of a step on a host that could not replay a job of twelve steps within an hour."""
 
 
-@dataclass(frozen=True)
-class PodAttack:
-    """An attack that pods play.
-
-    Args:
-        name: what it is called, also in docs/trust.md.
-        tried: how it is tried.
-        caught: what catches it, where, and how it ends.
-        play: plays it; what really caught it.
-        rule: on which it rests, of `scripts.mutation.rules` or of `pod_rules`.
-        without: how it ends without that rule.
-    """
-
-    name: str
-    tried: str
-    caught: Caught
-    play: Callable[[AttackLab], Caught]
-    rule: Rule | PodRule
-    without: str
-
-
 def contracts(name: str) -> Rule:
     """A rule of the contracts by its name."""
     return next(rule for rule in RULES if rule.name == name)
-
-
-@dataclass(frozen=True)
-class Stakes:
-    """What verifiers had at stake before an attack.
-
-    Args:
-        lab: where it is played.
-        before: by account, in base units.
-    """
-
-    lab: AttackLab
-    before: dict[str, int]
-
-    @classmethod
-    def of(cls, lab: AttackLab, *parties: Party) -> Stakes:
-        """What they have now."""
-        return cls(lab, cls._read(lab, parties))
-
-    @staticmethod
-    def _read(lab: AttackLab, parties: tuple[Party, ...]) -> dict[str, int]:
-        calls = lab.audited.workshop.scientist.home.verifiers
-        return {account.address: account.stake for account in calls.verifiers([party.address for party in parties])}
-
-    def lost(self, *parties: Party) -> str:
-        """What parties have lost since, all together, in words."""
-        now = self._read(self.lab, parties)
-        return f"{sum(self.before[party.address] - now[party.address] for party in parties) / ETHER:g} FIT"
-
-
-def ruling(audited: AuditedWorkshop, id: AgreementId) -> str:
-    """The verdict, and where bond and price went, in words."""
-    words = audited.audit(id).verdict.name.title()
-    state = audited.workshop.scientist.state(id)
-    return f"{words}; {MONEY_OF[state]}" if state in MONEY_OF else words
-
-
-def until_concluded(audited: AuditedWorkshop, id: AgreementId) -> None:
-    """Wait until an audit is over."""
-    audited.until(lambda: audited.audit(id).phase is Phase.CONCLUDED)
-
-
-def decided(audited: AuditedWorkshop, id: AgreementId) -> bool:
-    """Whether there is a verdict."""
-    return audited.audit(id).verdict is not Outcome.NONE
-
-
-def fresh(name: str) -> str:
-    """A name that no panel has yet."""
-    return f"{name} {os.urandom(4).hex()}"
-
-
-def said(party: Party, id: AgreementId, text: str) -> bool:
-    """Whether a pod said something about a job."""
-    return any(line.startswith(id.short) and text in line for line in party.said)
-
-
-# Votes without a look
-
-
-def constant(outcome: Outcome, state: Callable[[ChainRecord], Digest]) -> Callable[..., Examination]:
-    """An examiner that looks at nothing: it votes the trace of states that all are one, which its
-    friends come to likewise."""
-
-    def examiner(
-        store: Any, cid: Any, identity: Any, chain_record: ChainRecord, folder: Path, *rest: Any
-    ) -> Examination:
-        states = [state(chain_record)] * len(chain_record.audited)
-        return Examination(outcome, trace_digest(chain_record.audit, chain_record.round, states))
-
-    return examiner
-
-
-FOCAL = constant(Outcome.MISMATCH, lambda chain_record: ZERO)
-"""Votes with whoever does not look either, without a word between them."""
-FRAMING = constant(Outcome.MISMATCH, lambda chain_record: chain_record.seed)
-"""Votes with its friends."""
-
-
-def agreed(store: Any, cid: Any, identity: str, chain_record: ChainRecord, folder: Path, *rest: Any) -> Examination:
-    """Opens the evidence, for who votes Match keeps the job's identity, and votes Match with its
-    friends."""
-    try:
-        fetch_folder(store, cid, folder / EVIDENCE, files_of(chain_record.audited), identity)
-        Evidence.read(folder / EVIDENCE)
-    except (AccessRefused, InputRefused):
-        return Examination(Outcome.WITHHELD, ZERO)
-    return constant(Outcome.MATCH, lambda record: record.seed)(store, cid, identity, chain_record, folder)
 
 
 def two_that_never_look(lab: AttackLab) -> Caught:
@@ -178,27 +74,51 @@ def two_that_never_look(lab: AttackLab) -> Caught:
 def invited_into_a_trap(lab: AttackLab) -> Caught:
     """Invite a verifier into a panel of five accomplices, give up every seat that it does not get,
     and vote it down."""
-    audited, victim = lab.audited, lab.verifier("invited")
+    victim, says = trapped(lab, joins=False)
+    if victim.lost == "0 FIT":
+        return Caught(DRAW, "Joining", says)
+    return Caught("nobody", "nowhere", says)
+
+
+def joined_a_trap(lab: AttackLab) -> Caught:
+    """The same with a verifier that was deceived, and joined that panel by its own transaction."""
+    victim, says = trapped(lab, joins=True)
+    if victim.lost == f"{SEAT_STAKE / ETHER:g} FIT":
+        return Caught(TALLY, "Revealing", says)
+    return Caught("nobody", "nowhere", says)
+
+
+@dataclass(frozen=True)
+class Victim:
+    """Who walked into a trap, and what that cost."""
+
+    party: Party
+    lost: str
+
+
+def trapped(lab: AttackLab, joins: bool) -> tuple[Victim, str]:
+    """Play a job that a panel of five accomplices audits, and whoever they invited: let the others
+    give up every seat until it is drawn, and vote it down.
+
+    Returns:
+        who was invited; how it ended, in words.
+    """
+    audited, party = lab.audited, lab.verifier("invited")
     owner, scientist, gang = audited.workshop.owner, audited.workshop.scientist, audited.verifiers
     trap = panel_of(scientist.home.chain, fresh("a trap"), list(gang))
-    scientist.home.verifiers.invite(trap, [victim.address])
-    stakes = Stakes.of(lab, victim)
-    with owner_runs(owner), scientist_runs(scientist), verifier_runs(victim):
+    scientist.home.verifiers.invite(trap, [party.address])
+    if joins:
+        party.home.verifiers.join_panel(trap)
+    stakes = Stakes.of(lab, party)
+    with owner_runs(owner), scientist_runs(scientist), verifier_runs(party):
         id = audited.workshop.request(audit=audited.terms(panel=trap))
         approve(owner.home, id)
         audited.until_phase(id, Phase.JOINING)
-        give_up_to(victim, gang, id)
-        with verifier_runs(*(party for party in gang if party.address in holders(audited, id)), examiner=agreed):
+        give_up_to(party, gang, id)
+        with verifier_runs(*(one for one in gang if one.address in holders(audited, id)), examiner=agreed):
             until_concluded(audited, id)
-    says = f"{ruling(audited, id)}; who was invited loses {stakes.lost(victim)}"
-    if victim.has(id, "joined")():
-        return Caught("nobody", "nowhere", says)
-    return Caught(DRAW, "Joining", says)
-
-
-def holders(audited: AuditedWorkshop, id: AgreementId) -> list[str]:
-    """Who is drawn to the seats of an audit."""
-    return [seat.verifier for seat in audited.audit(id).seats if seat.verifier]
+    lost = stakes.lost(party)
+    return Victim(party, lost), f"{ruling(audited, id)}; who was invited loses {lost}"
 
 
 def give_up_to(victim: Party, gang: tuple[Party, ...], id: AgreementId) -> None:
@@ -210,6 +130,30 @@ def give_up_to(victim: Party, gang: tuple[Party, ...], id: AgreementId) -> None:
         if not last or victim.address in [seat.verifier for seat in seats]:
             return
         by_address[last].home.audits.decline(AuditRef(id), seats[-1].number)
+
+
+# Who is away for a while
+
+
+def away_for_a_window(lab: AttackLab) -> Caught:
+    """Draw a verifier whose pod is off, and let the time to join pass: once it burned its stake."""
+    audited = lab.audited
+    workshop, stakes = audited.workshop, Stakes.of(lab, *audited.verifiers)
+    with owner_runs(workshop.owner), scientist_runs(workshop.scientist):
+        id = workshop.request(audit=audited.terms())
+        audited.until_phase(id, Phase.JOINING)
+        absent, *present = audited.seated(id)
+        with verifier_runs(*audited.others(absent)):
+            for party in present:
+                audited.until(party.has(id, "joined"))
+            lab.pass_time(HOUR_S + 1)
+            until_concluded(audited, id)
+    says = f"{ruling(audited, id)}; who was away loses {stakes.lost(absent)}"
+    if stakes.lost(absent) != "0 FIT":
+        return Caught("nobody", "nowhere", says)
+    with verifier_runs(absent):
+        audited.until(lambda: not absent.home.verifiers.verifier(absent.address).away)
+    return Caught(DEADLINE, "Joining", f"{says}, and is there again")
 
 
 # The owner's policy
@@ -253,7 +197,7 @@ def shown_of(why: str, name: str, creator: Party, members: tuple[Party, ...]) ->
     return f"a person is asked, and shown its {', '.join(name for name, stands in told.items() if stands)}"
 
 
-# Who is absent, slow, or cut off
+# Who is slow, or cut off, beside who is lazy
 
 
 def one_absent_and_one_lazy(lab: AttackLab) -> Caught:
@@ -299,7 +243,7 @@ def endless_replay(lab: AttackLab) -> Caught:
     that joins loses a tenth."""
     audited = lab.audited
     workshop, stakes = audited.workshop, Stakes.of(lab, *audited.verifiers)
-    slow = ConsentPolicy(step_s=SLOW_STEP_S)
+    slow = ConsentPolicy(pace=Pace(step_s=SLOW_STEP_S))
     with owner_runs(workshop.owner), scientist_runs(workshop.scientist):
         with verifier_runs(*audited.verifiers, policy=slow, examiner=unfinished):
             id = workshop.request(audit=audited.terms())
@@ -316,11 +260,6 @@ def endless_replay(lab: AttackLab) -> Caught:
                 lab.pass_time(HOUR_S + 1)
             until_concluded(audited, id)
     return Caught(CONSENT, "Joining", says) if says.startswith("all") else Caught("nobody", "nowhere", says)
-
-
-def unfinished(*args: Any) -> Examination:
-    """Train and train, and have nothing to say yet."""
-    raise StoreUnusable("the replay is not done yet")
 
 
 # The key
@@ -352,7 +291,7 @@ KEPT = MONEY_OF[State.SETTLED]
 LOST = MONEY_OF[State.FORFEITED]
 
 POD_ATTACKS = (
-    PodAttack(
+    Attack(
         "pods that never look",
         "Mismatch with the trace of zeros by two pods of three, without a word between them",
         Caught(CONTRACT, "reveal: TraceTakesNoReplay", f"Match; {KEPT}; the two lose 4 FIT, who replayed loses 0 FIT"),
@@ -360,7 +299,7 @@ POD_ATTACKS = (
         contracts("empty trace taken"),
         f"Mismatch; {LOST}; the two lose 0 FIT, who replayed loses 20 FIT",
     ),
-    PodAttack(
+    Attack(
         "a verifier invited into a trap",
         "a panel of accomplices that a stranger is invited to, and every seat given up that it does not get",
         Caught(DRAW, "Joining", f"Match; {KEPT}; who was invited loses 0 FIT"),
@@ -368,7 +307,23 @@ POD_ATTACKS = (
         contracts("who is invited is a member"),
         f"Match; {KEPT}; who was invited loses 20 FIT",
     ),
-    PodAttack(
+    Attack(
+        "a verifier that joined a trap",
+        "the same panel, joined by a stranger that was deceived: two accomplices vote it down",
+        Caught(TALLY, "Revealing", f"Match; {KEPT}; who was invited loses 20 FIT"),
+        joined_a_trap,
+        contracts("whole stake slashed"),
+        f"Match; {KEPT}; who was invited loses 1000 FIT",
+    ),
+    Attack(
+        "a verifier's pod away for a while",
+        "a pod that is off when it is drawn, and for all the time to join",
+        Caught(DEADLINE, "Joining", f"Match; {KEPT}; who was away loses 0 FIT, and is there again"),
+        away_for_a_window,
+        contracts("silence in a joining window burns the stake"),
+        f"Match; {KEPT}; who was away loses 1000 FIT",
+    ),
+    Attack(
         "a scientist's own panel",
         "a jury of the scientist's friends, to take price, bond, records and model of an honest owner",
         Caught(POLICY, "Requested", "a person is asked, and shown its name, creator, age, members"),
@@ -376,7 +331,7 @@ POD_ATTACKS = (
         pod_rules.PANELS,
         f"Mismatch; {LOST}; its friends opened records and model",
     ),
-    PodAttack(
+    Attack(
         "a garbage key, and pods that kept the real one",
         "an identity that opens nothing, released by an owner that is paid for it",
         Caught(RELEASE, "Released", f"Match; {KEPT}; the scientist has its model"),
@@ -384,7 +339,7 @@ POD_ATTACKS = (
         pod_rules.KEY,
         f"Match; {KEPT}; the scientist has no model",
     ),
-    PodAttack(
+    Attack(
         "one absent and one lazy",
         "of three pods that are drawn one that never comes, and one that votes without a replay",
         Caught(
@@ -396,7 +351,7 @@ POD_ATTACKS = (
         contracts("nobody is drawn for who is silent"),
         f"Inconclusive; {MONEY_OF[State.REFUNDED]}; the absent one loses 0 FIT, the lazy one 0 FIT",
     ),
-    PodAttack(
+    Attack(
         "an owner's pod cut off for a window",
         "an owner's pod that cannot hand over its evidence until the time for it is over",
         Caught(DEADLINE, "Evidence", f"Match; {KEPT}"),
@@ -404,7 +359,7 @@ POD_ATTACKS = (
         contracts("first silence of the owner is a verdict"),
         f"Withheld; {LOST}",
     ),
-    PodAttack(
+    Attack(
         "a replay that takes too long",
         "more steps to be trained again than a verifier's host can in the time to vote",
         Caught(CONSENT, "Joining", "all decline, and lose 0 FIT"),

@@ -225,6 +225,8 @@ def chain_record(owner: Home, job: AgreementId) -> ChainRecord:
         initial_model=terms.model_root,
         dataset_root=terms.dataset_root,
         dataset_count=dataset.count,
+        environment=terms.environment,
+        work=terms.work,
         steps=terms.steps,
         segment_steps=terms.segment_steps,
         group_leaves=terms.group_leaves,

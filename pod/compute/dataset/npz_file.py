@@ -7,9 +7,10 @@ allocated.
 from __future__ import annotations
 
 import math
+import struct
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,10 @@ from fitchain.pod.compute.dataset.columns import DTYPES, MOCK_MARK, Array, Found
 from fitchain.pod.values.errors import InputRefused
 
 _FIRST_ZIP_DATE = (1980, 1, 1, 0, 0, 0)
+_PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_END, _END_BYTES, _MOST_COMMENT_BYTES = b"PK\x05\x06", 22, 0xFFFF
+_SEVERAL = 0xFFFF
+"""In place of the number of members where that stands in the archive's 64-bit record."""
 
 
 def read_npz(path: Path, wanted: Wanted, target: str | None, categories: tuple[str, ...], limit_bytes: int) -> Found:
@@ -29,6 +34,7 @@ def read_npz(path: Path, wanted: Wanted, target: str | None, categories: tuple[s
     try:
         with zipfile.ZipFile(path) as archive:
             members = _members(archive)
+            _require_whole(path, members)
             names = wanted.among(members, target)
             kept = {name: member for name, member in members.items() if name in names}
             total_bytes = sum(member.file_size for member in kept.values())
@@ -48,8 +54,26 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
             raise InputRefused(f"the archive holds {name!r}, which is no .npy array")
         if name in members:
             raise InputRefused(f"the column {name!r} stands twice")
+        if member.compress_type not in _PACKINGS:
+            raise InputRefused(
+                f"the column {name!r} is packed by method {member.compress_type}", "write it by np.savez"
+            )
         members[name] = member
     return members
+
+
+def _require_whole(path: Path, members: Sized) -> None:
+    """Compare how many members an archive says it has with those that its directory lists.
+
+    `zipfile` does not: one damaged length lets an entry of the directory swallow the next one as
+    its comment, and the column is gone without a word.
+    """
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size - _END_BYTES - _MOST_COMMENT_BYTES, 0))
+        tail = file.read()
+    (said,) = struct.unpack_from("<H", tail, tail.rfind(_END) + 10)
+    if said not in (len(members), _SEVERAL):
+        raise InputRefused(f"the archive says that it holds {said} arrays and lists {len(members)}", "write it anew")
 
 
 def _read_array(archive: zipfile.ZipFile, name: str, member: zipfile.ZipInfo) -> Array:

@@ -16,6 +16,7 @@ from fitchain.pod.compute.environment.classes import (
     configure,
     expected_probe,
     installed_torch,
+    shipped_environments,
     shipped_probe,
     variables,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "host_cache",
     "installed_torch",
     "probe",
+    "shipped_environments",
     "shipped_probe",
     "variables",
 ]

@@ -12,6 +12,7 @@ import platform
 import re
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -166,6 +167,14 @@ def shipped_probe(environment: Environment) -> Digest | None:
     """The probe that ships for a class, its torch build and its threads; None where none does."""
     shipped = SHIPPED.get((environment.name, environment.torch, environment.threads))
     return None if shipped is None else Digest.parse(shipped)
+
+
+def shipped_environments() -> list[Environment]:
+    """The environments whose probes ship, as recipes name them: without a probe, or with it."""
+    shipped = [
+        (Environment(name, threads, torch), Digest.parse(probe)) for (name, torch, threads), probe in SHIPPED.items()
+    ]
+    return [each for plain, probe in shipped for each in (plain, replace(plain, probe=probe))]
 
 
 def installed_torch() -> str:

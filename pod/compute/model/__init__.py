@@ -2,8 +2,8 @@
 (torch).
 
 `load`, `export`, `lowering` and `torch_output` run in the scientist's process, on the scientist's
-own code; `kernels`, `executor`, `shape_check` and `program` run what anyone sent, and never
-anybody's code; `tensors` serves both. All tensors are on the CPU; B is the batch dimension.
+own code; `kernels`, `executor`, `shape_check`, `metering` and `program` run what anyone sent, and
+never anybody's code; `tensors` serves both. All tensors are on the CPU; B is the batch dimension.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from fitchain.pod.compute.model.export import export
 from fitchain.pod.compute.model.load import ModuleSource, load_module, module_name, restore, take_module
 from fitchain.pod.compute.model.program import Program
-from fitchain.pod.compute.model.shape_check import Cost, dry_run
+from fitchain.pod.compute.model.shape_check import Cost, dry_run, step_work
 from fitchain.pod.compute.model.tensors import fill, new_tensor, tensor_bytes
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "module_name",
     "new_tensor",
     "restore",
+    "step_work",
     "take_module",
     "tensor_bytes",
 ]

@@ -1,4 +1,5 @@
-"""Dry runs: what a graph would cost, found without allocating a byte of it.
+"""Dry runs: what a graph would cost, found without allocating a byte of it; and the metered work
+of a step, which stands in an agreement's terms.
 
 A form runs on torch's meta device, where tensors have shapes and no memory. Since no admitted
 operator makes a shape of a value, the shapes found here are those of every run at the same batch
@@ -8,6 +9,7 @@ then.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,11 +20,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from fitchain.pod.compute.model.executor import Plan
 from fitchain.pod.compute.model.kernels import Kernel
+from fitchain.pod.compute.model.metering import bytes_of, operations_of, recurrent_operations, workspace_bytes
 from fitchain.pod.compute.model.tensors import DTYPES, dtype_name
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.graph import LIMITS, V3, Graph, Limits, Node
+from fitchain.pod.values.state import byte_count
+from fitchain.pod.values.work import StepWork
 
 MOST_PIECES = 65_536
+STATE_COPIES, VALUE_COPIES, UPDATE_OPERATIONS = 5, 2, 4
+"""Of a parameter that training moves there are its gradient and up to three tensors of an optimizer
+besides; of a value its gradient; and so many operations an element are its gradient and update."""
 META = torch.device("meta")
 
 
@@ -32,13 +40,18 @@ class Cost:
 
     Args:
         activation_bytes: of all values that it makes.
+        hidden_bytes: of all views that are larger than what they are views of, and of what kernels
+            write down meanwhile.
         calls: of torch's kernels.
+        operations: of single elements.
         dtype, shape: of its output, batch first.
         written: the parameters and buffers that it changes in place.
     """
 
     activation_bytes: int
+    hidden_bytes: int
     calls: int
+    operations: int
     dtype: str
     shape: tuple[int, ...]
     written: frozenset[str]
@@ -79,7 +92,35 @@ def dry_run(graph: Graph, batch: int, training: bool = True, limits: Limits = LI
             "change buffers only where self.training is true",
         )
     shape = tuple(output.shape)
-    return Cost(meter.bytes, meter.calls, dtype_name("the output", output.dtype), shape, written)
+    counted = meter.bytes, meter.hidden_bytes, meter.calls, meter.operations
+    return Cost(*counted, dtype_name("the output", output.dtype), shape, written)
+
+
+def step_work(graph: Graph, batch: int, limits: Limits = LIMITS, class_name: str = V3) -> StepWork:
+    """Meter a training step.
+
+    A view that is larger than its memory takes none in the forward pass, and its gradient may take
+    as much as it seems to have. The state is counted with the largest optimizer, so that the work
+    follows from the graph alone.
+
+    Args:
+        graph: from anyone.
+        batch: records in the batch.
+        limits: as of a dry run.
+        class_name: the environment class.
+
+    Raises:
+        InputRefused: as a dry run does.
+    """
+    cost = dry_run(graph, batch, True, limits, class_name)
+    state_bytes = update = 0
+    for spec in graph.tensors.values():
+        size = byte_count(spec.dtype, spec.shape)
+        state_bytes += size * (STATE_COPIES if spec.trainable else 1)
+        update += UPDATE_OPERATIONS * math.prod(spec.shape) if spec.trainable else 0
+    batch_bytes = batch * sum(byte_count(spec.dtype, spec.shape) for spec in graph.inputs)
+    made_bytes = VALUE_COPIES * cost.activation_bytes + cost.hidden_bytes
+    return StepWork(state_bytes + batch_bytes + made_bytes, cost.calls, cost.operations + update)
 
 
 def _meta_tensors(graph: Graph) -> dict[str, Tensor]:
@@ -105,7 +146,7 @@ class _Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, limits: Limits) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.limits = limits
-        self.bytes = self.calls = 0
+        self.bytes = self.hidden_bytes = self.calls = self.operations = 0
         self.written: set[int] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -118,18 +159,30 @@ class _Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if tensor.dim() > self.limits.rank:
                 raise InputRefused(f"a value has {tensor.dim()} dimensions and the limit is {self.limits.rank}")
         view = any(result.alias_info for result in func._schema.returns)
-        self.add(0 if view else sum(tensor.numel() * tensor.element_size() for tensor in tensors), 1)
+        if view:
+            self.hidden_bytes += sum(
+                bytes_of(tensor) for tensor in tensors if bytes_of(tensor) > tensor.untyped_storage().nbytes()
+            )
+        self.hidden_bytes += workspace_bytes(func._schema.name, args, tensors)
+        operations = operations_of(func._schema.name, args, kwargs or {}, tensors)
+        self.add(0 if view else sum(map(bytes_of, tensors)), 1, operations)
         return made
 
-    def add(self, made_bytes: int, calls: int) -> None:
-        """Count bytes and calls, and stop at a limit."""
+    def add(self, made_bytes: int, calls: int, operations: int) -> None:
+        """Count bytes, calls and operations, and stop at a limit."""
         self.bytes += made_bytes
         self.calls += calls
+        self.operations += operations
         if self.calls > self.limits.calls:
             raise InputRefused(f"a forward pass runs more than {self.limits.calls} kernels, the limit")
         if self.bytes > self.limits.activation_bytes:
             raise InputRefused(
                 f"a forward pass makes more than {self.limits.activation_bytes} bytes of values, the limit",
+                "choose a smaller batch or model",
+            )
+        if self.operations > self.limits.operations:
+            raise InputRefused(
+                f"a forward pass takes more than {self.limits.operations} operations of elements, the limit",
                 "choose a smaller batch or model",
             )
 
@@ -192,7 +245,9 @@ class _Guarded:
             _check_shape("a hidden state", state, (layers * directions, batch, size))
         _check_recurrent_weights(gates, x.shape[2], size, weights, biases, layers, directions)
         steps = time * layers * directions
-        self.meter.add(steps * batch * size * (gates + 4) * x.element_size(), steps * gates)
+        made = steps * batch * size * (gates + 4)
+        operations = recurrent_operations(batch * time, weights) + made
+        self.meter.add(made * x.element_size(), steps * gates, operations)
         leading = (batch, time) if batch_first else (time, batch)
         output = torch.empty((*leading, size * directions), dtype=x.dtype, device=META)
         return (output, *(torch.empty_like(state) for state in states))

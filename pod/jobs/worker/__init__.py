@@ -22,7 +22,16 @@ all but the offer.
 
 from __future__ import annotations
 
-from fitchain.pod.jobs.worker.parent import Audited, Worker, audit, explain, recompute, replay, run_worker
+from fitchain.pod.jobs.worker.parent import (
+    Audited,
+    Worker,
+    audit,
+    explain,
+    measure,
+    recompute,
+    replay,
+    run_worker,
+)
 from fitchain.pod.jobs.worker.task import MODES, Event, Limits, Task
 
 __all__ = [
@@ -34,6 +43,7 @@ __all__ = [
     "Worker",
     "audit",
     "explain",
+    "measure",
     "recompute",
     "replay",
     "run_worker",

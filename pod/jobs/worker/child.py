@@ -22,9 +22,9 @@ import torch._dynamo  # the optimizers import it at their first use, when it wou
 
 from fitchain.pod.compute.environment import Environment, configure, installed_torch
 from fitchain.pod.compute.sandbox import confine
-from fitchain.pod.jobs.worker.job import Job, read
+from fitchain.pod.jobs.worker.job import Job, read, read_graph, work_of
 from fitchain.pod.jobs.worker.modes import MODES
-from fitchain.pod.jobs.worker.task import Task
+from fitchain.pod.jobs.worker.task import MEASURE, Task
 from fitchain.pod.proof.audit.evidence import RECIPE
 from fitchain.pod.values.errors import FitchainError, Unusable
 from fitchain.pod.values.recipe import Recipe
@@ -101,7 +101,10 @@ def work(folder: Path, events: Events) -> None:
         sandbox=asdict(enforcement),
     )
     try:
-        MODES[task.mode](Job.open(folder, task, recipe), events.emit)
+        if task.mode == MEASURE:  # of recipe and graph alone, before there are records
+            events.emit("measured", **work_of(read_graph(folder, recipe), recipe).json())
+        else:
+            MODES[task.mode](Job.open(folder, task, recipe), events.emit)
     finally:
         os.close(lock)
 

@@ -13,16 +13,18 @@ from torch.optim import Optimizer
 from fitchain.pod.compute.checkpoint import KeptState, read_state, read_state_file, state_steps
 from fitchain.pod.compute.checkpoint.recorder import LiveState
 from fitchain.pod.compute.dataset import Assemble, Table, assemble, batches
+from fitchain.pod.compute.model import step_work
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.model.tensors import new_tensor
 from fitchain.pod.compute.training import StepDone, fresh_optimizer, load_optimizer, optimizer_tensors, train
 from fitchain.pod.jobs.worker.task import Task
 from fitchain.pod.proof.audit.evidence import EVIDENCE, GRAPH, INITIAL, Evidence, records_of
-from fitchain.pod.values.errors import DigestMismatch, FitchainError, InputRefused, NotFound
+from fitchain.pod.values.errors import DigestMismatch, FitchainError, InputRefused, NotFound, require_equal
 from fitchain.pod.values.graph import LIMITS, Graph
 from fitchain.pod.values.leaf import Checkpoint, Indices
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.state import TensorBytes, model_root, read_safetensors
+from fitchain.pod.values.work import StepWork
 
 RECORDS = "records.npz"
 _INPUT_DTYPES = {"F32": "float32", "F64": "float64", "I64": "int64"}
@@ -83,11 +85,11 @@ class Job:
             NotFound: a file is missing.
             InputRefused: one is malformed or beyond a limit.
             DigestMismatch: graph or initial model are not those of the recipe.
+            ClaimMismatch: a step takes other work than the task says.
         """
-        graph = Graph.parse(read(folder, GRAPH, LIMITS.graph_bytes))
-        if graph.digest != recipe.graph:
-            raise DigestMismatch(f"{GRAPH} has the digest {graph.digest}, and the recipe says {recipe.graph}")
-        graph.check(recipe.environment.name)
+        graph = read_graph(folder, recipe)
+        if task.work is not None:
+            require_equal("a step of the graph takes", work_of(graph, recipe), task.work, "the terms say")
         audited = task.mode in ("audit", "explain") and (folder / EVIDENCE).exists()
         initial: Mapping[str, TensorBytes] = {}
         if not audited or 0 in task.segments:  # whatever it is worth, it spoils no segment but the first
@@ -173,6 +175,30 @@ class Job:
         """Train from a place on, to the recipe's last step."""
         seed, step = self.task.seed, position.step
         return train(position.program, self.recipe, self.batches(step), self.assemble, seed, step, position.optimizer)
+
+
+def read_graph(folder: Path, recipe: Recipe) -> Graph:
+    """Read the graph of a job's folder and check that it is the recipe's.
+
+    Raises:
+        NotFound: it is not there.
+        InputRefused: it is malformed, beyond a limit, or has an operator outside the class.
+        DigestMismatch: the recipe names another.
+    """
+    graph = Graph.parse(read(folder, GRAPH, LIMITS.graph_bytes))
+    if graph.digest != recipe.graph:
+        raise DigestMismatch(f"{GRAPH} has the digest {graph.digest}, and the recipe says {recipe.graph}")
+    graph.check(recipe.environment.name)
+    return graph
+
+
+def work_of(graph: Graph, recipe: Recipe) -> StepWork:
+    """Meter a step of a recipe, in a process that was brought into its class.
+
+    Raises:
+        InputRefused: it is beyond a limit, or does not fit together.
+    """
+    return step_work(graph, recipe.batch_size, LIMITS, recipe.environment.name)
 
 
 def rehearsed(recipe: Recipe, segments: int) -> Recipe:

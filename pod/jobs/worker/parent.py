@@ -16,14 +16,17 @@ from types import TracebackType
 
 import fitchain
 from fitchain.pod.compute.environment import Environment, clean_variables
-from fitchain.pod.jobs.worker.task import ENDINGS, Event, Task
+from fitchain.pod.jobs.worker.task import ENDINGS, MEASURE, Event, Task
 from fitchain.pod.proof.audit.diagnosis import STATE_DIGESTS, StateDigests, read_state_digests
-from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.digest import ZERO, Digest
 from fitchain.pod.values.errors import InputRefused, NotFound, Unusable, as_told
 from fitchain.pod.values.recipe import Recipe
+from fitchain.pod.values.work import StepWork
 
 LOG, SCRATCH = "worker.log", ".scratch"
 GRACE_S = 5
+MEASURING_S = 600.0
+"""A dry run of the largest graph takes a minute."""
 
 
 class Worker(AbstractContextManager["Worker"]):
@@ -257,6 +260,7 @@ def audit(
     seed: Digest,
     segments: Sequence[int],
     on_event: Callable[[Event], None] | None = None,
+    work: StepWork | None = None,
 ) -> tuple[Audited, ...]:
     """Replay segments out of evidence whose checks have held.
 
@@ -265,16 +269,18 @@ def audit(
         ctx, seed: the chain's.
         segments: which.
         on_event: called with each event, in this thread.
+        work: of a step, as the terms say; None compares nothing.
 
     Returns:
         One finding a segment, in the order in which they stand in the training.
 
     Raises:
         InputRefused: the offer is none that can be trained.
+        ClaimMismatch: a step takes other work, so nothing was trained.
         EnvironmentRefused: this host does not reproduce the recipe's class.
         Unusable: the worker ended without a word, or memory ran out.
     """
-    Task("audit", ctx, seed, segments=tuple(sorted(set(segments)))).write(folder)
+    Task("audit", ctx, seed, segments=tuple(sorted(set(segments))), work=work).write(folder)
     findings: list[Audited] = []
 
     def note(event: Event) -> None:
@@ -286,6 +292,23 @@ def audit(
 
     run_worker(folder, note)
     return tuple(findings)
+
+
+def measure(folder: Path, limit_s: float = MEASURING_S) -> StepWork:
+    """Meter a step of an offer, without records.
+
+    Args:
+        folder: holds recipe.json and graph.json; a task and a log are written beside them.
+        limit_s: seconds after which it is given up.
+
+    Raises:
+        NotFound, InputRefused, DigestMismatch: recipe and graph are no offer.
+        EnvironmentRefused: this host is not of the recipe's class.
+        Unusable: the worker ended without a word.
+    """
+    Task(MEASURE, ZERO, ZERO).write(folder)
+    ended = run_worker(folder, limit_s=limit_s)
+    return StepWork.parse({name: ended[name] for name in StepWork.__slots__})
 
 
 def explain(

@@ -10,9 +10,11 @@ from typing import Any
 from fitchain.pod.values.digest import Digest, canonical_json, parse_json
 from fitchain.pod.values.errors import InputRefused, NotFound
 from fitchain.pod.values.leaf import NO_SALT_KEYS, SaltKeys
+from fitchain.pod.values.work import StepWork
 
 VERSION = "fitchain/task/v2"
-MODES = ("train", "rehearse", "replay", "recompute", "audit", "explain", "evaluate")
+MEASURE = "measure"
+MODES = ("train", "rehearse", "replay", "recompute", "audit", "explain", "evaluate", MEASURE)
 TASK_BYTES = 16 << 20
 REHEARSED_SEGMENTS = 2
 
@@ -34,10 +36,11 @@ Event = dict[str, Any]
     kept        states; recompute
     explained   segments, file
     evaluated   records, metrics, file
+    measured    bytes, calls, operations: the metered work of a step
     error       type, message, hint
 """
 
-ENDINGS = ("finished", "diverged", "replayed", "kept", "explained", "evaluated")
+ENDINGS = ("finished", "diverged", "replayed", "kept", "explained", "evaluated", "measured")
 """The events with which a worker ends well."""
 
 
@@ -68,6 +71,8 @@ class Task:
         segments: segments to replay, audit or explain; segment j leads from leaf j to leaf j+1. To
             recompute, the leaves.
         model: the file that an evaluation takes.
+        work: what a step takes by an agreement's terms: a graph that takes more or less is refused;
+            None compares nothing.
         limits: what the process may use.
     """
 
@@ -78,6 +83,7 @@ class Task:
     keep_every: int = 1
     segments: tuple[int, ...] = ()
     model: str = "final.safetensors"
+    work: StepWork | None = None
     limits: Limits = Limits()
 
     def __post_init__(self) -> None:
@@ -91,7 +97,11 @@ class Task:
             raise InputRefused(f"the model is a file in the job folder, not {self.model!r}")
 
     def encode(self) -> bytes:
-        """The task as canonical JSON."""
+        """The task as canonical JSON.
+
+        Raises:
+            InputRefused: its work is more than any graph's.
+        """
         return canonical_json(
             {
                 "version": VERSION,
@@ -102,6 +112,7 @@ class Task:
                 "keep_every": self.keep_every,
                 "segments": list(self.segments),
                 "model": self.model,
+                "work": None if self.work is None else self.work.json(),
                 "limits": asdict(self.limits),
             }
         )
@@ -120,6 +131,7 @@ class Task:
         try:
             value["limits"] = Limits(**value["limits"])
             value["salt_keys"] = SaltKeys(**{name: bytes.fromhex(key) for name, key in value["salt_keys"].items()})
+            value["work"] = None if value["work"] is None else StepWork.parse(value["work"])
             value["segments"] = tuple(int(segment) for segment in value["segments"])
         except (AttributeError, TypeError, ValueError) as error:
             raise InputRefused(f"a task's field is not of its type: {error}") from None

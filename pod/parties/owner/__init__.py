@@ -1,16 +1,18 @@
 """The owner's pod: data that stay, requests that are examined, trainings that are anchored,
 delivered and settled.
 
-    data      registering a dataset, and reading it again as it was registered
-    examine   everything that is checked before a request is accepted
-    anchors   groups of leaves to the chain, while training runs
-    run       one job, from acceptance to delivery
-    replay    segments of an ended job trained again
-    explain   the same, step by step, for whoever disagrees
-    evidence  what the verifiers of an ended job are shown
-    answer    what an audit asks of the owner
-    asked     audits that others ask for again: consent, or silence
-    pod       the loop that follows the chain
+    data       registering a dataset, and reading it again as it was registered
+    examine    everything that is checked before a request is accepted
+    anchors    groups of leaves to the chain, while training runs
+    run        one job, from acceptance to delivery
+    replay     segments of an ended job trained again
+    explain    the same, step by step, for whoever disagrees
+    evidence   what the verifiers of an ended job are shown
+    answer     what an audit asks of the owner
+    asked      audits that others ask for again: consent, or silence
+    disclosed  how many records audits of a dataset have opened, or still may
+    review     what a person sees before it says yes
+    pod        the loop that follows the chain
 """
 
 from fitchain.pod.parties.owner.asked import consent, refuse

@@ -14,6 +14,7 @@ from pathlib import Path
 from fitchain.pod.jobs.exchange import send_key
 from fitchain.pod.jobs.home import Home, sweep
 from fitchain.pod.jobs.turns import OWNER_RANK, Turns, send
+from fitchain.pod.parties.owner.disclosed import EVIDENCE_MADE
 from fitchain.pod.parties.owner.evidence import build_evidence, job_identity
 from fitchain.pod.parties.owner.examine import RECIPIENT
 from fitchain.pod.ports.agreement import Audit, AuditKind, Outcome, Phase
@@ -80,6 +81,7 @@ def _submit(home: Home, audit: Audit) -> str:
         sweep(home.audit_folder(ref), EVIDENCE_LEFT)
         # Where nothing can be sealed to anyone who sits there, the evidence is given all the same.
         recipients = list(home.audits.recipients(audit).values()) or [home.keys.recipient]
+        home.journal.keep_fact(ref, EVIDENCE_MADE, "")  # before anything is: from now on its records count as opened
         cid = str(_build(home, audit, recipients))
         home.journal.keep_fact(ref, name, cid)
     receipt = send(home, audit, home.audits.submit, Cid.parse(cid))

@@ -12,8 +12,10 @@ from fitchain.pod.compute import environment
 from fitchain.pod.compute.dataset import Card, Policy, Table, check_unchanged, mock_table, register
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import DatasetRow
+from fitchain.pod.jobs.policy_panels import keep_policy_panels, look_at_policy
 from fitchain.pod.ports.registry import Role
 from fitchain.pod.ports.store import Cid
+from fitchain.pod.ports.trust import TrustedPanel
 from fitchain.pod.values.digest import Digest, Root, sha256
 from fitchain.pod.values.errors import DatasetChanged, InputRefused
 from fitchain.pod.values.ids import DatasetId
@@ -33,7 +35,8 @@ class DatasetOffer:
         target: the column to be predicted.
         drop: columns that never enter the tree, such as names and identifiers.
         price: what a job costs, in base units of FIT.
-        policy: the owner's conditions; the default asks the owner about every job.
+        policy: the owner's conditions; the default asks the owner about every job. The panels that
+            it names are trusted as they stand when it is registered.
         transform, ranges: how the published constants come about (`fit_transform`).
         mock_records: how many mock records are published; 0 publishes none, and nobody can
             rehearse.
@@ -56,13 +59,14 @@ class DatasetOffer:
 
 @dataclass(frozen=True)
 class RegisteredDataset:
-    """A dataset as it was registered."""
+    """A dataset as it was registered, with the panels that its policy names as they stood then."""
 
     id: DatasetId
     root: Root
     count: int
     card_cid: Cid
     card: Card
+    panels: tuple[TrustedPanel, ...] = ()
 
 
 def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
@@ -77,11 +81,12 @@ def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
 
     Raises:
         EnvironmentRefused: this host is not of such a class.
-        NotFound, InputRefused: the table is missing or malformed.
+        NotFound, InputRefused: the table is missing or malformed, or a panel that the policy names.
         ChainUnusable, StoreUnusable: chain or store do not answer.
     """
     source = Path(offer.source).absolute()
     table = Table.read(source, drop=offer.drop, target=offer.target)
+    panels = look_at_policy(home, offer.policy)
     home.register_or_update(Role.OWNER)  # offers are sealed to it from now on
     salt = secrets.token_bytes(32)
     key = registration_key(home, salt)
@@ -104,8 +109,9 @@ def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
     reading = {"drop": list(offer.drop), "target": offer.target, "categories": list(table.categories)}
     id = home.registry.register_dataset(registration.root, registration.count, card_cid)
     (home.dataset_folder(id) / LEAVES).write_bytes(registration.leaves)
+    keep_policy_panels(home, id, panels)
     home.journal.keep_dataset(DatasetRow(id, source, reading, salt, registration.root, card.encode(), str(card_cid)))
-    return RegisteredDataset(id, registration.root, registration.count, card_cid, card)
+    return RegisteredDataset(id, registration.root, registration.count, card_cid, card, tuple(panels))
 
 
 def _probe(name: str) -> Digest | None:

@@ -11,7 +11,6 @@ owner its bond is a concern, for a person to say yes to.
 
 from __future__ import annotations
 
-import json
 import shutil
 from functools import partial
 from pathlib import Path
@@ -24,6 +23,7 @@ from fitchain.pod.jobs.journal import DatasetRow
 from fitchain.pod.jobs.panel_status import panel_of
 from fitchain.pod.jobs.rehearsal import MOCK_LIMIT_BYTES, rehearse
 from fitchain.pod.parties.owner.data import MOCK_RECORDS, read_registered, registration_key
+from fitchain.pod.parties.owner.disclosed import counted_records, keep_disclosed, opened_before
 from fitchain.pod.ports.agreement import Agreement, State
 from fitchain.pod.ports.sealed import check_recipient
 from fitchain.pod.proof.audit.cost import Sampling
@@ -31,18 +31,16 @@ from fitchain.pod.proof.audit.disclosure import disclosure
 from fitchain.pod.values.digest import sha256
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused, require_equal
 from fitchain.pod.values.graph import LIMITS, Graph
-from fitchain.pod.values.ids import WHOLE_POOL, AuditRef, DatasetId
+from fitchain.pod.values.ids import WHOLE_POOL, AuditRef
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import RECIPE_BYTES
 from fitchain.pod.values.state import byte_count, model_root, read_safetensors
 
 OFFER_LIMIT_BYTES, OFFER_LIMIT_S = 4 << 30, 3600
 """How much of a stranger's is fetched, and for how long, while other requests wait."""
-RECIPIENT, DISCLOSED, TRAINING_S = "recipient", "disclosed", "training_s"
-"""Facts of a job in the journal: to whom is sealed, how many records an audit may open, how many
-seconds its training takes by its rehearsal."""
-DISCLOSED_AGAIN = "disclosed/again"
-"""Likewise, how many records each audit may open that was asked for again, by its ordinal."""
+RECIPIENT, TRAINING_S = "recipient", "training_s"
+"""Facts of a job in the journal: to whom is sealed, how many seconds its training takes by its
+rehearsal."""
 WINDOW_SHARE = 0.5
 """How much of the training window a rehearsal may foretell before a person is asked."""
 STATE_MODELS, DISK_SHARE = 3, 0.5
@@ -74,7 +72,7 @@ def examine(home: Home, agreement: Agreement) -> list[str]:
     graph.check(recipe.environment.name)
     environment.check(recipe.environment, environment.host_cache())  # what holds for this host holds for each home
     table = read_registered(home, row)
-    rehearsed = rehearse(folder, partial(put_mock, home, row, card, table))
+    rehearsed = rehearse(folder, partial(put_mock, home, row, card, table), work=agreement.terms.work)
     step_s = rehearsed["seconds"] / max(rehearsed["step"], 1)
     home.journal.keep_fact(agreement.id, TRAINING_S, str(step_s * recipe.steps))
     reasons += time_concerns(agreement, step_s, queued_s(home, agreement))
@@ -86,7 +84,7 @@ def check_chain(home: Home, agreement: Agreement, policy: Policy) -> list[str]:
 
     Returns:
         concerns: a bond beyond price and fees, a panel that the policy does not name, or that
-            others joined since this home trusted it.
+            others joined since the dataset was registered and this home trusted it.
 
     Raises:
         InputRefused: the policy does not admit it.
@@ -101,8 +99,8 @@ def check_chain(home: Home, agreement: Agreement, policy: Policy) -> list[str]:
         drawn_from = panel_of(home, agreement) or "the whole pool of verifiers"
         what = "an audit" if audit.verifiers else "a dispute"
         reasons.append(f"{what} draws from whom the policy does not name: {drawn_from}")
-    elif policy.panels is not None and (panel := panel_of(home, agreement)) and panel.joined_later:
-        reasons.append(panel.joined_later)
+    elif policy.names_panel(audit.panel) and (panel := panel_of(home, agreement)) and panel.unknown:
+        reasons.append(panel.policy_concern())
     return reasons
 
 
@@ -196,7 +194,7 @@ def read_offer(folder: Path) -> tuple[Recipe, Graph]:
         InputRefused: a part is malformed or beyond a limit.
         ClaimMismatch: the recipe names another graph or another initial model than those beside it.
     """
-    recipe = Recipe.parse(_read(folder / "recipe.json", RECIPE_BYTES))
+    recipe = read_recipe(folder)
     graph = Graph.parse(_read(folder / "graph.json", LIMITS.graph_bytes))
     tensors, _ = read_safetensors(folder / "initial.safetensors")
     require_equal("the recipe's graph is", recipe.graph, graph.digest, "the offered graph is")
@@ -221,6 +219,7 @@ def check_terms(home: Home, agreement: Agreement, recipe: Recipe, graph: Graph) 
         ("steps", terms.steps, recipe.steps),
         ("steps of a segment", terms.segment_steps, recipe.segment_steps),
         ("leaves of a group", terms.group_leaves, recipe.group_leaves),
+        ("the environment", terms.environment, recipe.environment.digest),
         ("the audit's drawn segments", audit.drawn_segments, asked.drawn_segments),
         ("the audit's verifiers", audit.verifiers, asked.verifiers),
         ("the audit's mode", audit.mode, asked.mode),
@@ -230,27 +229,36 @@ def check_terms(home: Home, agreement: Agreement, recipe: Recipe, graph: Graph) 
             raise ClaimMismatch(f"the terms agree on {what} {agreed} and the recipe on {offered}")
 
 
+def check_again(home: Home, agreement: Agreement) -> None:
+    """Check of a request that was examined what may have changed since: the records are those that
+    were registered, and audits of jobs that were accepted meanwhile leave room under the cap.
+
+    Raises:
+        DatasetChanged, NotFound: as `read_registered`.
+        InputRefused: the policy does not admit it any more.
+    """
+    row, card = dataset_of(home, agreement)
+    read_registered(home, row)
+    recipe = read_recipe(home.job_folder(agreement.id))
+    card.admit(recipe, agreement.terms.price, agreement.scientist, _disclosure(home, agreement, recipe))
+
+
 def _disclosure(home: Home, agreement: Agreement, recipe: Recipe) -> Disclosure:
-    """What an audit of the job would open at most, besides what other jobs on the dataset have
-    agreed to open."""
-    before = opened_before(home, agreement.terms.dataset, AuditRef(agreement.id))
-    opened = disclosure(agreement.terms.audit, recipe, before)
-    home.journal.keep_fact(agreement.id, DISCLOSED, str(opened.records))
-    return opened
+    """What an audit of the job would open at most, besides what other audits of the dataset have
+    opened or may open."""
+    ref, audit = AuditRef(agreement.id), agreement.terms.audit
+    keep_disclosed(home, ref, counted_records(audit, recipe))
+    return disclosure(audit, recipe, opened_before(home, agreement, ref).total)
 
 
-def opened_before(home: Home, dataset: DatasetId, besides: AuditRef) -> int:
-    """How many records of a dataset all other audits of accepted jobs may open, or have opened,
-    those among them that were asked for again."""
-    calls, total = home.agreements, 0
-    for id in calls.list(owner=home.keys.address):
-        if not home.journal.happened(id, "accepted") or calls.terms(id).dataset != dataset:
-            continue
-        opened = {0: int(home.journal.fact(id, DISCLOSED) or 0)}
-        again = json.loads(home.journal.fact(id, DISCLOSED_AGAIN) or "{}")
-        opened |= {int(ordinal): records for ordinal, records in again.items()}
-        total += sum(records for ordinal, records in opened.items() if AuditRef(id, ordinal) != besides)
-    return total
+def read_recipe(folder: Path) -> Recipe:
+    """Read the recipe of a job's folder.
+
+    Raises:
+        FileNotFoundError: there is none.
+        InputRefused: it is malformed or beyond a limit.
+    """
+    return Recipe.parse(_read(folder / "recipe.json", RECIPE_BYTES))
 
 
 def _read(path: Path, limit_bytes: int) -> bytes:

@@ -28,8 +28,7 @@ from fitchain.pod.jobs.retry import RETRY_S, Log, RetryPolicy
 from fitchain.pod.jobs.turns import TURN_S, Turns, describe_verdict
 from fitchain.pod.parties.owner.answer import EVIDENCE_FILES, EVIDENCE_LEFT, answer_audit
 from fitchain.pod.parties.owner.asked import AskedAudits
-from fitchain.pod.parties.owner.data import read_registered
-from fitchain.pod.parties.owner.examine import dataset_of, examine
+from fitchain.pod.parties.owner.examine import check_again, dataset_of, examine
 from fitchain.pod.parties.owner.run import (
     ENDED,
     IDENTITY,
@@ -69,25 +68,25 @@ UNTOLD = "the dataset cannot be served now"
 
 
 def approve(home: Home, id: AgreementId) -> None:
-    """Log yes to a request; the owner's pod acts on it, at once if it runs.
+    """Keep a person's yes to a request; the owner's pod acts on it, at once if it runs.
 
     Raises:
         NotFound: there is no such agreement.
         AccessRefused: its dataset is not this home's.
         Unusable: the request is answered already.
     """
-    _require_request(home, id)
+    require_request(home, id)
     home.journal.decide(id, "approve")
 
 
 def reject(home: Home, id: AgreementId, reason: str = "") -> None:
-    """Log no to a request; the scientist gets its money back.
+    """Keep a person's no to a request; the scientist gets its money back.
 
     Raises:
         NotFound, AccessRefused, Unusable: as `approve`.
         ChainUnusable: the chain does not take it.
     """
-    _require_request(home, id)
+    require_request(home, id)
     home.journal.decide(id, "reject", reason)
     decline(home, id, reason)
 
@@ -185,8 +184,8 @@ class Owner:
                 self._busy[ref] = None, asked.submit(partial(self._attempt, ref, partial(self._asked.act, ref)))
 
     def _free(self, agreement: Agreement) -> bool:
-        """Whether nobody is at work for a job. A step that still waits in a lane for a state that the
-        job has left is dropped, and keeps it from nothing."""
+        """Whether nobody is at work for a job. A step that still waits in a lane for a state that
+        the job has left is dropped, and keeps it from nothing."""
         if agreement.id not in self._busy:
             return True
         state, step = self._busy[agreement.id]
@@ -247,7 +246,7 @@ class Owner:
         if decision is not None and decision.decision == "reject":
             decline(home, id, decision.reason)
             return
-        row, card = dataset_of(home, agreement)
+        _, card = dataset_of(home, agreement)
         examined = home.journal.happened(id, "checked")
         if not examined and not self._holds(agreement, partial(self._examine, agreement)):
             return
@@ -258,7 +257,7 @@ class Owner:
                 self.log(id, f"asks for approval{why}: fitchain job approve {id.short}")
             return
         # A person may have taken days, and from acceptance on changed records cost the bond.
-        if not examined or self._holds(agreement, lambda: read_registered(home, row)):
+        if not examined or self._holds(agreement, partial(check_again, home, agreement)):
             self._accept(id)
 
     def _examine(self, agreement: Agreement) -> None:
@@ -346,12 +345,18 @@ class Owner:
         del self._kept[id]
 
 
-def _require_request(home: Home, id: AgreementId) -> None:
+def require_request(home: Home, id: AgreementId) -> Agreement:
+    """A request on this home's data that waits for an answer.
+
+    Raises:
+        NotFound, AccessRefused, Unusable: as `approve`.
+    """
     agreement = home.agreements.read(id)
     if agreement.terms.dataset not in {row.id for row in home.journal.datasets()}:
         raise AccessRefused(f"the agreement {id} is about a dataset of another home", "see `fitchain data list --mine`")
     if agreement.state != State.REQUESTED:
         raise Unusable(f"the agreement {id} is {agreement.state.name.lower()} and no longer a request")
+    return agreement
 
 
 def _sealed_reason(home: Home, agreement: Agreement, reason: str) -> Cid | None:

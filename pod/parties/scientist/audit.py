@@ -59,6 +59,8 @@ def follow_audit(home: Home, turns: Turns, id: AgreementId, auto_accept: bool, l
 def _judge_release(home: Home, audit: Audit, auto_accept: bool, log: Log) -> None:
     """Receive the model by what was released so far; complain where that does not open it."""
     id = audit.id
+    if audit.complained and not home.journal.happened(id, "complained"):
+        _note_complaint(home, id, "this pod was cut off before it wrote down why", log)
     if not home.journal.happened(id, "received"):
         if audit.phase is Phase.MATCHED and home.agreements.run_record(id).identity is None:
             return  # nothing is released yet
@@ -88,10 +90,14 @@ def _complain(home: Home, audit: Audit, reason: str, log: Log) -> bool:
         if receipt is None:
             return False
         sent = {"transaction": str(receipt.transaction), "gas": receipt.gas_used}
-    if not home.journal.record(audit.id, "complained", once="", reason=reason, **sent):
-        return False
-    log(audit.id, f"complained, so that each verifier of the match releases the key: {reason}")
-    return True
+    return _note_complaint(home, audit.id, reason, log, **sent)
+
+
+def _note_complaint(home: Home, id: AgreementId, reason: str, log: Log, **sent: Any) -> bool:
+    noted = home.journal.record(id, "complained", once="", reason=reason, **sent)
+    if noted:
+        log(id, f"complained, so that each verifier of the match releases the key: {reason}")
+    return noted
 
 
 def accept_release(home: Home, id: AgreementId) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from fitchain.pod.compute.dataset import Card
 from fitchain.pod.jobs.home import Home
+from fitchain.pod.jobs.metering import measured_work
 from fitchain.pod.parties.scientist.publish import read_card
 from fitchain.pod.parties.scientist.request import JobRequest, draft_recipe, rehearse_request, terms_of
 from fitchain.pod.ports.agreement import AuditTerms
@@ -23,11 +24,13 @@ from fitchain.pod.ports.chain.base import amount_text
 from fitchain.pod.ports.trust import trusted_by
 from fitchain.pod.proof.audit.cost import Sampling
 from fitchain.pod.proof.audit.disclosure import disclosure
+from fitchain.pod.proof.audit.pace import REPLAY_SHARE, SLOW_HOST
 from fitchain.pod.proof.audit.plan import MOST_STAKE_FEES, AuditPlan, default_draws, default_money
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.ids import WHOLE_POOL, PanelId
 from fitchain.pod.values.recipe import Recipe
+from fitchain.pod.values.work import StepWork
 
 DISPUTE_SEATS = 3
 """Seats of a dispute that nobody asked for."""
@@ -159,8 +162,9 @@ def _planned(draft: _Draft, verifiers: int, disputers: int) -> tuple[JobRequest,
     sampling = Sampling.of(recipe.steps, recipe.segment_steps, recipe.audit.drawn_segments)
     fee, bond = _money(draft, sampling, verifiers or disputers)
     window, rehearsed = options.window, request.rehearsed
+    work = measured_work(draft.home, recipe, draft.home.journal.model(request.model).folder)
     if window is None:
-        window = _window(draft, recipe, sampling)
+        window = _window(draft, recipe, sampling, work)
         rehearsed = False
     # Where verifiers come in any case nobody can dispute, and nothing is locked for it.
     counter_bond = 0 if verifiers else fee if options.counter_bond is None else options.counter_bond
@@ -183,7 +187,7 @@ def _planned(draft: _Draft, verifiers: int, disputers: int) -> tuple[JobRequest,
         bond=bond,
         rehearsed=rehearsed,
     )
-    return planned, AuditPlan.of(terms_of("", planned, recipe, draft.price), recipe)
+    return planned, AuditPlan.of(terms_of("", planned, recipe, draft.price, work), recipe)
 
 
 def _money(draft: _Draft, sampling: Sampling, seats: int) -> tuple[int, int]:
@@ -305,16 +309,19 @@ def _fill_in(table: dict[str, Any], options: AuditOptions) -> None:
         )
 
 
-def _window(draft: _Draft, recipe: Recipe, sampling: Sampling) -> int:
-    """Seconds of a phase: an hour, or as long as a slower host needs for the replay.
+def _window(draft: _Draft, recipe: Recipe, sampling: Sampling, work: StepWork) -> int:
+    """Seconds of a phase: an hour, or as long as a slower host needs for the replay, or as long as
+    a verifier that knows nothing but the terms asks for.
 
     Raises:
-        InputRefused: that would be longer than the contract takes.
+        InputRefused: the replay itself, by its rehearsal, would take longer than the contract
+            gives.
     """
     row = draft.home.journal.model(draft.request.model)
     ended = rehearse_request(draft.home, draft.card, recipe, row.folder) if draft.request.rehearsed else None
     step_s = 0.0 if ended is None else ended["seconds"] / max(ended["step"], 1)
-    replay_s = step_s * sampling.audited * recipe.segment_steps
+    steps = min(sampling.audited * recipe.segment_steps, recipe.steps)
+    replay_s = step_s * steps
     needed = math.ceil(REPLAY_MARGIN * replay_s) + HANDING_OVER_S if replay_s else 0
     if needed > MOST_WINDOW_S:
         raise InputRefused(
@@ -322,4 +329,6 @@ def _window(draft: _Draft, recipe: Recipe, sampling: Sampling) -> int:
             f"last {needed} s; the longest has {MOST_WINDOW_S} s",
             "draw fewer segments with --segments, or make segments shorter",
         )
-    return max(WINDOW_S, needed, draft.home.chain.constants.minimum_window_s)
+    # Beyond the longest only verifiers come that know their own pace.
+    unseen = min(math.ceil(SLOW_HOST.seconds(work, steps) / REPLAY_SHARE), MOST_WINDOW_S)
+    return max(WINDOW_S, needed, unseen, draft.home.chain.constants.minimum_window_s)

@@ -17,6 +17,7 @@ from fitchain.pod.jobs.asker import asker_nonce
 from fitchain.pod.jobs.exchange import OFFER_FILES, send_folder
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import RequestRow
+from fitchain.pod.jobs.metering import measured_work
 from fitchain.pod.jobs.rehearsal import MOCK_LIMIT_BYTES, rehearse
 from fitchain.pod.jobs.worker import Event
 from fitchain.pod.parties.scientist.publish import MODEL_FILES, read_card
@@ -29,6 +30,7 @@ from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
 from fitchain.pod.values.recipe import Recipe, draft
+from fitchain.pod.values.work import StepWork
 
 DAY_S = 86_400
 WINDOWS = (DAY_S, DAY_S, DAY_S)
@@ -89,7 +91,7 @@ def request_job(home: Home, request: JobRequest) -> AgreementId:
     Graph.parse((row.folder / "graph.json").read_bytes()).check(recipe.environment.name)
     dataset = home.registry.dataset(request.dataset)
     _require_no_ledger(dataset)
-    terms = terms_of(dataset.owner, request, recipe, price)
+    terms = terms_of(dataset.owner, request, recipe, price, measured_work(home, recipe, row.folder))
     home.chain.require_fit(price + audit.locked, "the request")
     home.register_or_update(Role.SCIENTIST)  # the owner seals notes and delivery to it
     home.chain.catch_up()
@@ -107,7 +109,7 @@ def request_job(home: Home, request: JobRequest) -> AgreementId:
     return kept.agreement
 
 
-def terms_of(owner: str, request: JobRequest, recipe: Recipe, price: int) -> Terms:
+def terms_of(owner: str, request: JobRequest, recipe: Recipe, price: int, work: StepWork) -> Terms:
     """Put an agreement's terms together, all but the commitment to a nonce, which follows from the
     agreement's id.
 
@@ -116,6 +118,7 @@ def terms_of(owner: str, request: JobRequest, recipe: Recipe, price: int) -> Ter
         request: what is asked for.
         recipe: as drafted for it.
         price: in base units, the request's or the card's.
+        work: of a step of the recipe.
     """
     acceptance_window, training_window, dispute_window = request.windows
     audit = request.audit or AuditTerms()
@@ -126,9 +129,13 @@ def terms_of(owner: str, request: JobRequest, recipe: Recipe, price: int) -> Ter
         model=request.model,
         model_root=recipe.initial_model,
         recipe=recipe.digest,
+        environment=recipe.environment.digest,
         steps=recipe.steps,
         segment_steps=recipe.segment_steps,
         group_leaves=recipe.group_leaves,
+        step_bytes=work.bytes,
+        step_calls=work.calls,
+        step_operations=work.operations,
         price=price,
         bond=max(price, audit.fees) if request.bond is None else request.bond,
         acceptance_window=acceptance_window,

@@ -22,6 +22,7 @@ from fitchain.pod.proof.audit.vote import Outcome, trace_digest
 from fitchain.pod.values.digest import ZERO, Digest
 from fitchain.pod.values.errors import (
     AccessRefused,
+    ClaimMismatch,
     DigestMismatch,
     InputRefused,
     NotFound,
@@ -185,6 +186,8 @@ def _replay(
     recipe = Recipe.parse((evidence.folder / RECIPE).read_bytes())
     environment.check(recipe.environment, environment.host_cache())
     try:
-        return audit(evidence.folder, chain_record.ctx, chain_record.seed, segments, on_event)
-    except InputRefused as error:  # an offer that no worker takes: no verifier can replay it
+        return audit(evidence.folder, chain_record.ctx, chain_record.seed, segments, on_event, chain_record.work)
+    # An offer that no worker takes, or of other work than who joined could know: no verifier has to
+    # replay it.
+    except (ClaimMismatch, InputRefused) as error:
         raise _Withheld(f"what was agreed on cannot be trained: {error.message}", lasting=True) from None

@@ -34,7 +34,7 @@ from fitchain.pod.jobs.home import Home, sweep
 from fitchain.pod.jobs.links import LinkChain
 from fitchain.pod.jobs.retry import RETRY_S, Log, RetryPolicy, log_about
 from fitchain.pod.jobs.turns import FIRST_SEAT_RANK, TURN_S, Turns, describe_verdict, send
-from fitchain.pod.parties.verifier.consent import ConsentPolicy, refusal, replayed_steps
+from fitchain.pod.parties.verifier.consent import NOTHING, ConsentPolicy, Replay, refusal
 from fitchain.pod.parties.verifier.examine import EVIDENCE, Examination, examine
 from fitchain.pod.ports.agreement import Audit, Outcome, Phase, Seat, audit_id
 from fitchain.pod.ports.chain import Receipt
@@ -115,7 +115,7 @@ class Verifier:
         self._busy: dict[AuditRef, Future[None]] = {}
         self._mine: dict[AuditRef, None] = {}
         self._undrawn: dict[AuditRef, None] = {}
-        self._unvoted_steps: dict[AuditRef, int] = {}
+        self._unvoted_replays: dict[AuditRef, Replay] = {}
         self._drawn: dict[AuditRef, str] = {}
         self._ended_in: dict[AuditRef, int] = {}
         self._next_block: int | None = None
@@ -149,7 +149,7 @@ class Verifier:
         new_block = self._find()
         self._draw_for_others()
         audits = self.home.audits.read_many(list(self._mine))
-        self._unvoted_steps = dict(self._unvoted(audits))
+        self._unvoted_replays = dict(self._unvoted(audits))
         for audit in audits:
             if not self._free(audit.ref):
                 continue
@@ -197,12 +197,11 @@ class Verifier:
         if self._turns.bring_on(audit, rank):
             self._say(audit, "drew its verifiers, since whoever asked did not")
 
-    def _unvoted(self, audits: list[Audit]) -> list[tuple[AuditRef, int]]:
-        """The audits that this pod has joined and not voted in, each with the steps of its
-        replay."""
+    def _unvoted(self, audits: list[Audit]) -> list[tuple[AuditRef, Replay]]:
+        """The audits that this pod has joined and not voted in, each with what its replay takes."""
         seated = [(audit, audit.seat_of(self.home.keys.address)) for audit in audits]
         return [
-            (audit.ref, replayed_steps(audit, self.home.agreements.terms(audit.id)))
+            (audit.ref, self.policy.replay(audit, self.home.agreements.terms(audit.id)))
             for audit, seat in seated
             if seat is not None and seat.joined and not seat.committed and audit.phase <= Phase.COMMITTING
         ]
@@ -275,7 +274,7 @@ class Verifier:
     def _consider(self, audit: Audit, seat: Seat, now: int) -> None:
         """Join, or decline."""
         account = self.home.verifiers.verifier(self.home.keys.address)
-        waiting = sum(steps for ref, steps in self._unvoted_steps.items() if ref != audit.ref)
+        waiting = sum((replay for ref, replay in self._unvoted_replays.items() if ref != audit.ref), NOTHING)
         patient = not _is_late(audit, now)
         if reason := refusal(self.home, self.policy, self._links, audit, account, waiting, patient):
             if self._send(audit, "declined", self.home.audits.decline, seat.number, reason=reason):
@@ -288,7 +287,7 @@ class Verifier:
         assert link is not None  # else it would have been a reason to decline
         recipient = recipient_of(self.home.kept_identity(self._folder(audit) / SEAT))
         if self._send(audit, "joined", self.home.audits.join, seat.number, link, recipient):
-            self._unvoted_steps[audit.ref] = replayed_steps(audit, self.home.agreements.terms(audit.id))
+            self._unvoted_replays[audit.ref] = self.policy.replay(audit, self.home.agreements.terms(audit.id))
             self._say(audit, "took the seat")
 
     def _commit(self, audit: Audit, seat: Seat) -> None:

@@ -170,40 +170,82 @@ class Agreements:
         anyone."""
         return self.chain.send("Agreements", "takeBack", ref.agreement, ref.ordinal)
 
-    def asked_audits(self, id: AgreementId, events: Sequence[Event] | None = None) -> list[AskedAudit]:
-        """Every audit of an agreement that was asked for again, in order.
+    def asked_audits(self, id: AgreementId, asker: str | None = None) -> list[AskedAudit]:
+        """Every audit of an agreement that was asked for again, in order; strangers can ask for any
+        number.
 
         Args:
             id: the agreement.
-            events: all of its events, where the caller has them.
+            asker: only those of that account.
         """
-        events = self.events(id) if events is None else events
-        answers = {"AuditConsented": set[int](), "AuditTakenBack": set[int]()}
-        for event in events:
-            if event.name in answers:
-                answers[event.name].add(event.args["ordinal"])
-        return [
-            asked_audit_of(
-                event,
-                consented=event.args["ordinal"] in answers["AuditConsented"],
-                taken_back=event.args["ordinal"] in answers["AuditTakenBack"],
-            )
-            for event in events
-            if event.name == "AuditAsked"
-        ]
+        indexed: dict[str, Any] = {"id": id} | ({"asker": asker} if asker else {})
+        block = self._requested(id).block
+        asked = self.chain.events("Agreements", "AuditAsked", block, **indexed)
+        return self._as_they_stand(asked)
+
+    def consented_audits(self, id: AgreementId) -> list[AuditRef]:
+        """The audits of an agreement that its owner consented to, in order; nobody else can add to
+        them."""
+        events = self.chain.events("Agreements", "AuditConsented", self._requested(id).block, id=id)
+        return [AuditRef(id, event.args["ordinal"]) for event in events]
 
     def asked_audit(self, ref: AuditRef) -> AskedAudit:
-        """One audit that was asked for again.
+        """One audit that was asked for again, read from the one block in which it was: however many
+        others are asked for.
 
         Raises:
             NotFound: nobody asked for it.
         """
-        for asked in self.asked_audits(ref.agreement):
-            if asked.ref == ref:
-                return asked
+        if asked := self.asked_audits_of([ref]):
+            return asked[0]
         raise NotFound(
             f"nobody asked for audit {ref.ordinal} of {ref.agreement}", f"see `fitchain job show {ref.agreement.short}`"
         )
+
+    def asked_audits_of(self, refs: Sequence[AuditRef]) -> list[AskedAudit]:
+        """Several such audits in few round trips, without those for which nobody asked."""
+        kept = self.chain.call_many([("Agreements", "asking", (ref.agreement, ref.ordinal)) for ref in refs])
+        askings = {ref: asking for ref, asking in zip(refs, kept, strict=True) if asking["requestBlock"]}
+        blocks = self.chain.events_many([_question_read(ref, asking) for ref, asking in askings.items()])
+        return [
+            asked_audit_of(event, *_answered(asking))
+            for (ref, asking), events in zip(askings.items(), blocks, strict=True)
+            for event in events
+            if event.args["ordinal"] == ref.ordinal
+        ]
+
+    def open_among(self, refs: Sequence[AuditRef], now: int) -> list[AuditRef]:
+        """Which of several such audits the owner may consent to now; in one round trip for a
+        hundred.
+
+        Args:
+            refs: which.
+            now: the chain's time, seconds since 1970.
+        """
+        kept = self.chain.call_many([("Agreements", "asking", (ref.agreement, ref.ordinal)) for ref in refs])
+        return [
+            ref
+            for ref, asking in zip(refs, kept, strict=True)
+            if asking["requestBlock"] and not any(_answered(asking)) and now <= asking["deadline"]
+        ]
+
+    def newest_questions(self, ids: Sequence[AgreementId], most: int) -> dict[AgreementId, range]:
+        """The ordinals of the newest audits that were asked for again, by agreement, where there
+        are any; in one round trip.
+
+        Args:
+            ids: the agreements.
+            most: how many of each.
+        """
+        counts = self.chain.call_many([("Agreements", "askedAndConsented", (id,)) for id in ids])
+        asked = {id: count[0] for id, count in zip(ids, counts, strict=True) if count[0]}
+        return {id: range(max(count - most, 0) + 1, count + 1) for id, count in asked.items()}
+
+    def _as_they_stand(self, asked: Sequence[Event]) -> list[AskedAudit]:
+        """Questions with what became of them."""
+        calls = [("Agreements", "asking", (event.args["id"], event.args["ordinal"])) for event in asked]
+        kept = self.chain.call_many(calls)
+        return [asked_audit_of(event, *_answered(asking)) for event, asking in zip(asked, kept, strict=True)]
 
     def audit_terms(self, ref: AuditRef) -> AuditTerms:
         """The terms of an audit: the agreement's own, or those that it was asked for with.
@@ -408,6 +450,18 @@ class Agreements:
 def _request_read(id: AgreementId, block: int) -> ReadEvents:
     """A request, in the one block that it stands in."""
     return ReadEvents(("Agreements",), "Requested", {"id": id}, from_block=block, to_block=block)
+
+
+def _question_read(ref: AuditRef, asking: dict[str, Any]) -> ReadEvents:
+    """A question, in the one block that it stands in, among those of its asker there."""
+    block, indexed = asking["requestBlock"], {"id": ref.agreement, "asker": asking["asker"]}
+    return ReadEvents(("Agreements",), "AuditAsked", indexed, from_block=block, to_block=block)
+
+
+def _answered(asking: dict[str, Any]) -> tuple[bool, bool]:
+    """Whether a question was consented to, and whether its fees were taken back."""
+    consented = bool(asking["consented"])
+    return consented, not consented and not asking["fees"]
 
 
 def agreement_of(requested: Event, kept: dict[str, Any], run: dict[str, Any]) -> Agreement:

@@ -15,6 +15,7 @@ from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO, Digest, Root
 from fitchain.pod.values.ids import WHOLE_POOL, AgreementId, AuditId, AuditRef, DatasetId, ModelId, PanelId
+from fitchain.pod.values.work import StepWork
 
 if TYPE_CHECKING:
     from fitchain.pod.values.leaf import OpenedLeaf  # its numpy would be waited for by `fitchain --help`
@@ -141,9 +142,11 @@ class Terms:
         dataset, dataset_root: its id in the registry, and the root registered there.
         model, model_root: likewise; where the training starts.
         recipe: digest of the recipe.
+        environment: digest of the recipe's environment record.
         steps: T >= 2, steps in all.
         segment_steps: k >= 2, steps between two leaves.
         group_leaves: A, leaves that an anchor covers, a power of two.
+        step_bytes, step_calls, step_operations: the metered work of a step, see `StepWork`.
         price, bond: FIT in base units.
         acceptance_window, training_window, dispute_window: seconds.
         charge: what the job costs of the dataset's privacy budget, eight lanes of 32 bits; 0
@@ -159,9 +162,13 @@ class Terms:
     model: ModelId
     model_root: Root
     recipe: Digest
+    environment: Digest
     steps: int
     segment_steps: int
     group_leaves: int
+    step_bytes: int
+    step_calls: int
+    step_operations: int
     price: int
     bond: int
     acceptance_window: int
@@ -170,6 +177,11 @@ class Terms:
     charge: int = 0
     nonce_commitment: Digest = ZERO
     audit: AuditTerms = AuditTerms()
+
+    @property
+    def work(self) -> StepWork:
+        """The metered work of a step."""
+        return StepWork(self.step_bytes, self.step_calls, self.step_operations)
 
 
 @dataclass(frozen=True)
@@ -330,6 +342,10 @@ class AskedAudit:
     deadline: int
     consented: bool
     taken_back: bool
+
+    def awaits(self, now: int) -> bool:
+        """Whether the owner may consent to it at a time of the chain, in seconds since 1970."""
+        return not (self.consented or self.taken_back) and now <= self.deadline
 
 
 def agreement_id(chain_id: int, agreements: str, scientist: str, salt: Digest) -> AgreementId:

@@ -16,6 +16,7 @@ from fitchain.pod.proof.audit.challenge import audited_segments
 from fitchain.pod.values.digest import Digest, Root
 from fitchain.pod.values.errors import NotFound
 from fitchain.pod.values.ids import AgreementId, AuditId, AuditRef
+from fitchain.pod.values.work import StepWork
 
 
 # Many fields: each is one of the chain's words, and all of them are compared.
@@ -28,6 +29,7 @@ class ChainRecord:
         audit: its id, to which votes and traces are bound.
         ctx, seed: what stands in every leaf; the order seed.
         recipe, graph, initial_model, dataset_root, dataset_count: as agreed and registered.
+        environment, work: digest of the environment record, and what a step takes, by the terms.
         steps, segment_steps, group_leaves: T, k, A of the terms.
         drawn_segments: q of the audit.
         count: leaves of the transcript.
@@ -51,6 +53,8 @@ class ChainRecord:
     initial_model: Root
     dataset_root: Root
     dataset_count: int
+    environment: Digest
+    work: StepWork
     steps: int
     segment_steps: int
     group_leaves: int
@@ -133,6 +137,8 @@ def read_chain_record(chain: Chain, audit: Audit, evidence_round: int | None = N
         initial_model=terms.model_root,
         dataset_root=terms.dataset_root,
         dataset_count=dataset["count"],
+        environment=terms.environment,
+        work=terms.work,
         steps=terms.steps,
         segment_steps=terms.segment_steps,
         group_leaves=terms.group_leaves,

@@ -4,8 +4,9 @@ What does not hold is a `Problem`, of the whole or of one segment. Whatever is w
 segment whose state, records, recipe and graph can be used is replayed: else two who never opened
 the evidence could vote for a mismatch with a trace that takes no work. What can be used follows
 from evidence and chain alone, so all honest verifiers replay the same segments and come to the same
-trace. Recipe and graph can be used only if they are those agreed on: another environment class, or
-more work than was agreed, would turn honest verifiers away and let the owner off.
+trace. Recipe and graph can be used only if they are those agreed on: another environment class than
+the terms name, or more work, would turn honest verifiers away after they joined, and let the owner
+off. (What a step takes is metered where graphs are opened, in the worker that replays.)
 """
 
 from __future__ import annotations
@@ -130,6 +131,7 @@ def agreed_recipe(evidence: Evidence, chain_record: ChainRecord) -> Recipe:
         ("graph", recipe.graph, chain_record.graph),
         ("initial model", recipe.initial_model, chain_record.initial_model),
         ("dataset", recipe.dataset, chain_record.dataset_root),
+        ("environment", recipe.environment.digest, chain_record.environment),
         ("number of steps", recipe.steps, chain_record.steps),
         ("segment length", recipe.segment_steps, chain_record.segment_steps),
         ("anchor group", recipe.group_leaves, chain_record.group_leaves),

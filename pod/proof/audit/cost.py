@@ -35,8 +35,8 @@ twice at most (`REDRAW_LIMIT` in contracts/types/Audit.sol)."""
 
 JOB_GAS, ANCHOR_GAS, AGAIN_GAS = 610_000, 38_000, 320_000
 """Gas that owner and scientist pay of a job with an audit up to its end: request, accept, begin and
-finish, and each anchor (snapshots/AuditedJobOfPanel.json); and of asking for another audit and
-consenting to it."""
+finish, and each anchor (snapshots/AuditedJobOfPanel.json); and of asking for another audit of a job
+that has ended and consenting to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,9 @@ class Sampling:
     delivered: int | None = None
 
     @classmethod
-    def of(cls, steps: int, segment_steps: int, wanted: int) -> Sampling:
+    def of(cls, steps: int, segment_steps: int, wanted: int, delivered: int | None = None) -> Sampling:
         """The sampling of a training of `steps` steps with a leaf every `segment_steps` of them."""
-        return cls(-(-steps // segment_steps), wanted)
+        return cls(-(-steps // segment_steps), wanted, delivered)
 
     @property
     def always(self) -> int:
@@ -202,23 +202,23 @@ def failing_job(bond: int) -> int:
     return bond - bond // 2
 
 
-def parties_gas(anchors: int, asked_again: bool = False) -> int:
+def parties_gas(anchors: int) -> int:
     """Gas of the transactions of owner and scientist in such a job.
 
     Args:
         anchors: how many it has.
-        asked_again: whether its jury is that of an audit that was asked for again.
     """
-    return JOB_GAS + ANCHOR_GAS * anchors + (AGAIN_GAS if asked_again else 0)
+    return JOB_GAS + ANCHOR_GAS * anchors
 
 
-def draws_needed(segments: int, share: Fraction, wanted: Fraction) -> int:
+def draws_needed(segments: int, share: Fraction, wanted: Fraction, delivered: int | None = None) -> int:
     """The least q with which a fake of so much is found as likely as wanted.
 
     Args:
-        segments: N, of a training whose last leaf is delivered.
+        segments: N.
         share: f, above 0 and at most 1.
         wanted: P, from 0 to 1.
+        delivered: index of the delivered leaf; None for the last.
 
     Raises:
         InputRefused: a share or a chance is none.
@@ -227,7 +227,7 @@ def draws_needed(segments: int, share: Fraction, wanted: Fraction) -> int:
         raise InputRefused(f"a faked share is above 0 and at most 1, not {float(share):g}")
     if not 0 <= wanted <= 1:
         raise InputRefused(f"a chance of detection is from 0 to 1, not {float(wanted):g}")
-    inner = Sampling(segments, 0).inner
+    inner = Sampling(segments, 0, delivered).inner
     faked = math.ceil(share * inner)
     if inner == 0 or wanted == 0:
         return 0

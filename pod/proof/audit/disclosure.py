@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def opened_records(terms: AuditTerms, recipe: Recipe) -> int:
     """How many records one audit opens at most, or a dispute; 0 where neither is agreed.
 
-    A run that diverges has the segment audited in which it ended, besides those of a whole run; so
-    one more is counted where there is one.
+    A run that diverges has the segment audited in which it ended, besides those of a whole run, and
+    one that delivers a leaf before the last that leaf's; so one more is counted where there is one.
 
     Args:
         terms: of the audit, agreed or asked for again.

@@ -36,6 +36,7 @@ class AuditPlan:
         price, fee_per_seat, seat_stake, bond: in base units; a bond of None is not fixed yet.
         batch_size: records of a step; None where it is not known here.
         records: how many the training may read; None likewise.
+        delivered: index of the delivered leaf, where it is known and not the last.
     """
 
     steps: int
@@ -49,10 +50,12 @@ class AuditPlan:
     bond: int | None
     batch_size: int | None = None
     records: int | None = None
+    delivered: int | None = None
 
     @classmethod
-    def of(cls, terms: Terms, recipe: Recipe | None = None) -> AuditPlan:
-        """The plan of an agreement's terms; the recipe tells how many records are disclosed."""
+    def of(cls, terms: Terms, recipe: Recipe | None = None, delivered: int | None = None) -> AuditPlan:
+        """The plan of an agreement's terms; the recipe tells how many records are disclosed, and of
+        a run that has ended the chain which leaf was delivered."""
         audit = terms.audit
         return cls(
             steps=terms.steps,
@@ -66,12 +69,13 @@ class AuditPlan:
             bond=terms.bond,
             batch_size=recipe.batch_size if recipe else None,
             records=recipe.rows[1] - recipe.rows[0] if recipe else None,
+            delivered=delivered,
         )
 
     @property
     def sampling(self) -> Sampling:
         """What is drawn of the training."""
-        return Sampling.of(self.steps, self.segment_steps, self.wanted)
+        return Sampling.of(self.steps, self.segment_steps, self.wanted, self.delivered)
 
     @property
     def risk(self) -> SeatRisk:

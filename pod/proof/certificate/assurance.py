@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from fitchain.pod.ports.agreement import AgreementHistory, AuditKind, Outcome, Phase
 from fitchain.pod.ports.chain.base import amount_text
 from fitchain.pod.ports.settings import Settings
-from fitchain.pod.proof.audit.cost import SeatRisk, failing_job, parties_gas
+from fitchain.pod.proof.audit.cost import AGAIN_GAS, SeatRisk, failing_job, parties_gas
 from fitchain.pod.proof.certificate.jury import Jury
 from fitchain.pod.proof.certificate.verdict import Assurance, Repeat
 from fitchain.pod.values.audit_mode import AuditMode
@@ -73,11 +73,13 @@ def repeat_of(history: AgreementHistory, jury: Jury) -> Repeat:
     drawn has such a jury.
 
     An audit that was asked for again moves no money of the parties: where its jury does not suit
-    them and the evidence is withheld, the fees go back to who asked.
+    them and the evidence is withheld, the fees go back to who asked. The job itself need not be
+    done again for the next one, so only the gas of asking and consenting counts.
     """
     risk = SeatRisk(len(jury.seats), jury.fee_per_seat, jury.seat_stake)
-    cost = failing_job(history.agreement.terms.bond) if jury.agreed else 0
-    return Repeat(risk.jobs_to_hold(), cost, parties_gas(len(history.run.anchors), asked_again=not jury.agreed))
+    if not jury.agreed:
+        return Repeat(risk.jobs_to_hold(), 0, AGAIN_GAS, asked_again=True)
+    return Repeat(risk.jobs_to_hold(), failing_job(history.agreement.terms.bond), parties_gas(len(history.run.anchors)))
 
 
 def way_on(history: AgreementHistory, jury: Jury | None, require: Assurance) -> str:

@@ -153,6 +153,7 @@ def check_recipe(statement: Statement, terms: Terms) -> None:
     require_equal("the initial model: the certificate says", statement.initial_model, recipe.initial_model, said)
     require_equal("the dataset's root: the certificate says", statement.dataset_root, recipe.dataset, said)
     require_equal("the environment: the certificate says", statement.environment, recipe.environment, said)
+    require_equal("the environment: the agreement says", terms.environment, recipe.environment.digest, said)
     audit, agreed = statement.audit, recipe.audit
     require_equal("the drawn segments: the certificate says", audit.drawn_segments, agreed.drawn_segments, said)
     require_equal("the audit's verifiers: the certificate says", audit.verifiers, agreed.verifiers, said)

@@ -15,6 +15,9 @@ STEP_S = 20e-6
 """A step is a forward pass, a loss, a backward pass and an update: a dozen operators at the least,
 and torch needs more than a microsecond to start each."""
 
+CALL_S = 0.5e-6
+"""What a kernel of the forward pass takes at least together with its part of the backward pass."""
+
 MEMORY_BYTES_PER_S = 1e12
 """No host of an environment class moves more through its memory."""
 
@@ -88,9 +91,12 @@ def timing_of(history: AgreementHistory, milestones: Sequence[Milestone], parame
         history: the agreement's.
         milestones: its events, oldest first.
         parameter_bytes: of the model; each step reads and writes every parameter.
+
+    What the terms say of a step's kernels is what the parties say, unless an audit compared it.
     """
     named = {milestone.what: milestone for milestone in milestones}
-    step_s = max(STEP_S, 2 * parameter_bytes / MEMORY_BYTES_PER_S)
+    calls_s = CALL_S * history.agreement.terms.step_calls
+    step_s = max(STEP_S, calls_s, 2 * parameter_bytes / MEMORY_BYTES_PER_S)
     return Timing(
         begun=named["Begun"],
         anchors=tuple(milestone for milestone in milestones if milestone.what == "Anchored"),

@@ -58,11 +58,13 @@ class Repeat:
         jobs: how many they need on average; None where no job ever does it.
         cost: FIT in base units that each job costs them whose jury does not suit them.
         gas: of their transactions in each.
+        asked_again: whether it is an audit alone that they repeat, of the same job.
     """
 
     jobs: int | None
     cost: int
     gas: int
+    asked_again: bool = False
 
     @property
     def whole(self) -> int | None:

@@ -37,6 +37,7 @@ class Limits:
         activation_bytes: of all values that one forward pass makes, together, at the batch size it
             is run with.
         calls: kernels that one forward pass runs.
+        operations: of single elements, that it takes, see `fitchain.pod.values.work`.
         arguments: of a node, and items of a list among them.
     """
 
@@ -48,6 +49,7 @@ class Limits:
     state_bytes: int = 8 << 30
     activation_bytes: int = 8 << 30
     calls: int = 1_000_000
+    operations: int = 1 << 48
     arguments: int = 4096
 
 

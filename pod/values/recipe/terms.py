@@ -26,6 +26,7 @@ from fitchain.pod.values.recipe.fields import Fields, choice, flag, integer, ite
 from fitchain.pod.values.recipe.schedule import Runs
 
 VERSION = "fitchain/recipe/v2"
+ENVIRONMENT_VERSION = "fitchain/environment/v2"
 RECIPE_BYTES = 32 << 20
 MOST_STEPS = (1 << 32) - 1
 MOST_ROWS = 1 << 48
@@ -166,6 +167,11 @@ class Environment:
         """The form that stands in a recipe."""
         probe = None if self.probe is None else str(self.probe)
         return {"class": self.name, "threads": self.threads, "torch": self.torch, "probe": probe}
+
+    @property
+    def digest(self) -> Digest:
+        """SHA-256 of its canonical JSON beside a version: what stands in an agreement's terms."""
+        return sha256(canonical_json({"version": ENVIRONMENT_VERSION, **self.json()}))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,28 @@
+"""Answers that a person gives to a command, once it has shown what it asks about."""
+
+from __future__ import annotations
+
+import sys
+
+from fitchain.pod.values.errors import AccessRefused, Unusable
+
+
+def require_yes(question: str, undone: str, hint: str = "type yes, in full") -> None:
+    """Ask a person; what is piped in is that person's answer, given beforehand.
+
+    Args:
+        question: ends in what to type.
+        undone: what did not happen where the answer is another.
+        hint: what to do then.
+
+    Raises:
+        AccessRefused: there is nobody to ask.
+        Unusable: the answer was not yes.
+    """
+    print(question, end="", file=sys.stderr, flush=True)
+    answer = sys.stdin.readline()
+    if not answer:
+        print(file=sys.stderr)
+        raise AccessRefused(f"{undone}: a person answers, and nobody is there to ask", "answer on the terminal")
+    if answer.strip().lower() != "yes":
+        raise Unusable(f"{undone}: the answer was not yes", hint)

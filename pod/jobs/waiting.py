@@ -1,0 +1,67 @@
+"""What waits for a yes: requests that a pod put before its person, and audits that others ask for
+again.
+
+Anybody may ask for another audit, any number of times. So the newest questions are read by number,
+and those besides that this home's pod found and put before its person; never all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fitchain.pod.jobs.home import Home
+from fitchain.pod.ports.agreement import Agreement, AskedAudit, State
+from fitchain.pod.values.ids import AgreementId, AuditRef
+
+MOST_SHOWN = 8
+"""Newest questions about one job that are looked at."""
+MOST_LISTED, OF_EACH = 96, 2
+"""Newest questions about many jobs that are looked at, and of each: one HTTP request for all."""
+
+
+def awaits_approval(home: Home, agreement: Agreement) -> bool:
+    """Whether this home's pod has put a request before its person, who has not answered."""
+    is_open = agreement.state is State.REQUESTED and home.journal.happened(agreement.id, "approval_needed")
+    return is_open and home.journal.decision(agreement.id) is None
+
+
+def awaits_consent(home: Home, ref: AuditRef) -> bool:
+    """Likewise of another audit that somebody asks for; the chain knows whether it is open yet."""
+    return home.journal.happened(ref, "consent_needed") and home.journal.decision(ref) is None
+
+
+def open_questions(home: Home, id: AgreementId) -> list[AskedAudit]:
+    """The audits of a job that are asked for again and to which its owner may consent now: of the
+    newest `MOST_SHOWN`, and of those that wait for a person of this home.
+
+    Raises:
+        ChainUnusable: the node does not answer.
+    """
+    refs = _candidates(home, [id], MOST_SHOWN)
+    now = home.chain.block("latest").timestamp
+    return [asked for asked in home.agreements.asked_audits_of(refs) if asked.awaits(now)]
+
+
+def jobs_with_questions(home: Home, agreements: Sequence[Agreement]) -> dict[AgreementId, list[int]]:
+    """Of several jobs the audits that are asked for again and to which the owner may consent now,
+    by their ordinals; of the newest `MOST_LISTED`, and of those that wait for a person of this
+    home.
+
+    Raises:
+        ChainUnusable: the node does not answer.
+    """
+    settled = [job.id for job in agreements if job.state in (State.SETTLED, State.HALVED)]
+    refs = _candidates(home, settled, OF_EACH)[-MOST_LISTED:] if settled else []
+    waiting: dict[AgreementId, list[int]] = {}
+    for ref in home.agreements.open_among(refs, home.chain.block("latest").timestamp) if refs else []:
+        waiting.setdefault(ref.agreement, []).append(ref.ordinal)
+    return waiting
+
+
+def _candidates(home: Home, ids: Sequence[AgreementId], most: int) -> list[AuditRef]:
+    """Questions that may be open: those that wait for a person of this home last."""
+    newest = home.agreements.newest_questions(ids, most)
+    refs = [AuditRef(id, ordinal) for id, ordinals in newest.items() for ordinal in ordinals]
+    shown = [ref for ref in home.journal.subjects("consent_needed") if ref.agreement in newest]
+    waiting = [ref for ref in shown if awaits_consent(home, ref) and not home.journal.happened(ref, "unanswered")]
+    return [ref for ref in refs if ref not in waiting] + waiting

@@ -1,0 +1,115 @@
+"""How many records of a dataset audits have opened, or still may: what counts against its cap.
+
+The most that an audit opens is counted before the owner agrees to it. Where it is over and no
+evidence of it was ever made, nothing was opened and nothing counts: else whoever asks for audits in
+whose seats nobody sits would use the cap up and have its fees back. On-site audits do not count,
+since what they open does not leave the owner's place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+from fitchain.pod.compute.dataset import Policy
+from fitchain.pod.jobs.home import Home
+from fitchain.pod.ports.agreement import Agreement, AuditTerms
+from fitchain.pod.proof.audit.disclosure import opened_records
+from fitchain.pod.values.audit_mode import AuditMode
+from fitchain.pod.values.ids import AuditRef
+from fitchain.pod.values.recipe import Recipe
+
+DISCLOSED, EVIDENCE_MADE = "disclosed", "evidence_made"
+"""Facts of an audit in the journal: how many records it may open; that evidence of it was made."""
+ANSWERED = ("wiped", "unanswered")
+"""Lines of an audit's history after which it opens nothing more."""
+UNASKED_SHARE = Fraction(1, 2)
+"""How much of the cap audits that strangers ask for may open without a person's yes; the other half
+stays for those that parties agree on."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Records of a dataset that audits have opened, or still may; repeats count.
+
+    Args:
+        agreed: by audits that parties agreed on, and by disputes.
+        again: by audits that were asked for again.
+    """
+
+    agreed: int = 0
+    again: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.agreed + self.again
+
+
+def counted_records(terms: AuditTerms, recipe: Recipe) -> int:
+    """How many records an audit counts with at most against the cap; none on-site."""
+    return 0 if terms.mode is AuditMode.ON_SITE else opened_records(terms, recipe)
+
+
+def keep_disclosed(home: Home, ref: AuditRef, records: int) -> None:
+    """Count an audit with so many records, before the owner agrees to it; once."""
+    home.journal.keep_fact(ref, DISCLOSED, str(records))
+
+
+def opened_before(home: Home, agreement: Agreement, besides: AuditRef) -> Opened:
+    """What all audits but one have opened, or still may, of an agreement's dataset.
+
+    Args:
+        home: the owner's; its key is not needed.
+        agreement: names the dataset.
+        besides: the audit that is not counted.
+    """
+    agreed = again = 0
+    for ref, records in _counted(home, agreement):
+        if ref == besides or _opened_nothing(home, ref):
+            continue
+        if ref.ordinal:
+            again += records
+        else:
+            agreed += records
+    return Opened(agreed, again)
+
+
+def cap_concern(policy: Policy, terms: AuditTerms, records: int, before: Opened) -> str:
+    """What of a policy's cap speaks against another audit without a person's yes; empty where
+    nothing does.
+
+    Args:
+        policy: of the dataset.
+        terms: of the audit that is asked for again.
+        records: how many it opens at most.
+        before: what the others count.
+    """
+    cap = policy.disclosure_cap
+    if cap is None or terms.mode is AuditMode.ON_SITE:
+        return ""
+    if (total := before.total + records) > cap:
+        return f"it would bring the opened records to {total}, and the policy's cap is {cap}"
+    if (again := before.again + records) > UNASKED_SHARE * cap:
+        return (
+            f"it would bring the records that audits asked for again open to {again}, and "
+            f"{int(UNASKED_SHARE * cap)} of the policy's cap of {cap} are for those"
+        )
+    return ""
+
+
+def _counted(home: Home, agreement: Agreement) -> Iterator[tuple[AuditRef, int]]:
+    """Every audit of an agreement's dataset that the owner agreed to, with the most that it opens."""
+    calls, dataset = home.agreements, agreement.terms.dataset
+    own = set(calls.list(owner=agreement.terms.owner))  # which reads their terms, all at once
+    for ref, records in home.journal.facts_named(DISCLOSED):
+        of_dataset = ref.agreement in own and calls.terms(ref.agreement).dataset == dataset
+        if of_dataset and (ref.ordinal or home.journal.happened(ref, "accepted")):
+            yield ref, int(records)
+
+
+def _opened_nothing(home: Home, ref: AuditRef) -> bool:
+    """Whether an audit is over without that evidence was ever made of it."""
+    is_over = any(home.journal.happened(ref, kind) for kind in ANSWERED)
+    return is_over and home.journal.fact(ref, EVIDENCE_MADE) is None
