@@ -41,6 +41,19 @@ contract DrawTest is AuditFixture {
         assertPhase(id, Phase.Joining);
     }
 
+    function test_draw_saysWhoWasDrawn() public {
+        AgreementId id = opened(3);
+        later(1);
+        uint256 snapshot = vm.snapshotState();
+        audits.draw(id, 0, ASKER_NONCE);
+        (bytes32 seed, address[] memory drawn_) = (audit(id).seed, audits.seated(id, 0));
+        vm.revertToState(snapshot);
+
+        vm.expectEmit(address(audits));
+        emit IAudits.Drawn(id, 0, 0, seed, drawn_);
+        audits.draw(id, 0, ASKER_NONCE);
+    }
+
     function test_draw_refusesAnotherNonceWithinTheTurn() public {
         AgreementId id = opened(3);
         later(25);
