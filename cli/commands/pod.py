@@ -67,6 +67,7 @@ def scientist(
         Scientist(home, auto_accept, log_job).run(stop)
 
 
+# As many parameters as its policy has options.
 @command(app, "verifier")
 def verifier(
     session: Session,

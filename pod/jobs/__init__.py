@@ -2,6 +2,7 @@
 
 exchange       what travels between pods, and to whom it is sealed
 worker         the process in which foreign recipes train
+metering       what a step of a scientist's own recipe takes
 rehearsal      the first segments of an offer on mock data
 journal        what a pod must remember across a power cut
 home           a pod's folder, opened

@@ -37,8 +37,8 @@ def measured_work(home: Home, recipe: Recipe, model_folder: Path) -> StepWork:
         EnvironmentRefused: this host is not of the recipe's class.
     """
     memory = environment.host_cache() / "work" / f"{_key(recipe)}.json"
-    if (known := _recall(memory)) is not None:
-        return known
+    if (remembered := _recall(memory)) is not None:
+        return remembered
     with tempfile.TemporaryDirectory(dir=home.settings.home, prefix=".metering-") as scratch:
         folder = Path(scratch)
         shutil.copyfile(model_folder / "graph.json", folder / "graph.json")

@@ -9,6 +9,7 @@
     leaf        what a transcript says of one checkpoint
     hash_chain  links that follow from one secret
     graph       a model as data, and the operators that it may use
+    work        what a training step takes of its host
 
 Imports no other storey.
 """

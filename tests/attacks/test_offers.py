@@ -61,6 +61,18 @@ def test_recipe_that_differs_from_the_terms_is_declined(workshop: Workshop) -> N
     assert "the terms agree on steps 6 and the recipe on 12" in declined(workshop, offer.send())
 
 
+def test_environment_that_the_terms_do_not_name_is_declined(workshop: Workshop) -> None:
+    offer = Offer.honest(workshop)
+    offer.terms = replace(offer.terms, environment=sha256(b"another class"))
+    assert f"the terms agree on the environment {sha256(b'another class')}" in declined(workshop, offer.send())
+
+
+def test_work_that_the_terms_do_not_state_is_declined(workshop: Workshop) -> None:
+    offer = Offer.honest(workshop)
+    offer.terms = replace(offer.terms, step_operations=offer.terms.step_operations - 1)
+    assert "a step of the graph takes" in declined(workshop, offer.send())
+
+
 def test_other_recipe_than_agreed_is_declined(workshop: Workshop) -> None:
     offer = Offer.honest(workshop)
     offer.files["recipe.json"] = replace(offer.recipe, batch_size=4).encode()

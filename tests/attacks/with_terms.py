@@ -20,15 +20,16 @@ from fitchain.pod.ports.agreement import Outcome, Phase, State
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.proof.certificate import claims
 from fitchain.pod.values.digest import Digest, sha256
-from fitchain.pod.values.ids import AgreementId
+from fitchain.pod.values.ids import AgreementId, AuditRef
 from fitchain.pod.values.recipe import Environment
 from tests.attacks import pod_rules
 from tests.attacks.attack import Attack
 from tests.attacks.attack_lab import MONEY_OF, AttackLab, Caught
 from tests.attacks.by_owners import OPENING, WHOLE, caught
-from tests.attacks.pod_stage import Stakes, ruling, until_concluded
+from tests.attacks.pod_stage import ruling, until_concluded
 from tests.attacks.with_pods import CONSENT, LOST
 from tests.audited_workshop import DAY_S, AuditedWorkshop
+from tests.chain_fixtures import ETHER
 from tests.pods import BOND, HOUR_S, PRICE, RECIPE, owner_runs, scientist_runs, verifier_runs
 
 NOWHERE = Environment("cpu-native", 1, installed_torch(), sha256(b"a machine that nobody else has"))
@@ -79,27 +80,33 @@ def all_but_verifiers(lab: AttackLab) -> Iterator[None]:
 
 def class_of_nobody(lab: AttackLab) -> Caught:
     """Agree on a class that no verifier has, so that each that joins loses a tenth."""
-    audited, stakes = lab.audited, Stakes.of(lab, *lab.audited.verifiers)
+    audited = lab.audited
     with all_but_verifiers(lab), verifier_runs(*audited.verifiers):
         id = ask(audited, NOWHERE.digest)
         audited.until(lambda: audited.audit(id).phase is Phase.WAITING or drawn_again(audited, id))
         if drawn_again(audited, id):
-            return Caught("nobody", "nowhere", f"who joined loses {stakes.lost(*audited.verifiers)}")
+            return Caught("nobody", "nowhere", f"who joined loses {lost_in(audited, id)}")
         lab.pass_time(DAY_S + 1)
         until_concluded(audited, id)
-    return Caught(CONSENT, "Joining", f"{ruling(audited, id)}; all decline, and lose {stakes.lost(*audited.verifiers)}")
+    return Caught(CONSENT, "Joining", f"{ruling(audited, id)}; all decline, and lose {lost_in(audited, id)}")
 
 
 def class_that_was_not_named(lab: AttackLab) -> Caught:
     """Let the terms name the default class, and seal a recipe of one that no verifier has."""
-    audited, stakes = lab.audited, Stakes.of(lab, *lab.audited.verifiers)
+    audited = lab.audited
     with all_but_verifiers(lab), verifier_runs(*audited.verifiers):
         id = ask(audited, None)
         audited.until(lambda: audited.audit(id).phase is Phase.CONCLUDED or drawn_again(audited, id))
-        lost = f"who joined loses {stakes.lost(*audited.verifiers)}"
+        lost = f"who joined loses {lost_in(audited, id)}"
         if audited.audit(id).verdict is not Outcome.WITHHELD:
             return Caught("nobody", "nowhere", lost)
     return Caught(OPENING, "Committing", f"{ruling(audited, id)}; {lost}")
+
+
+def lost_in(audited: AuditedWorkshop, id: AgreementId) -> str:
+    """What all seats of an audit have lost by now, in words."""
+    penalties = audited.workshop.scientist.home.audits.penalties(AuditRef(id))
+    return f"{sum(penalties.values()) / ETHER:g} FIT"
 
 
 def drawn_again(audited: AuditedWorkshop, id: AgreementId) -> bool:

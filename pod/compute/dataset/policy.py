@@ -114,7 +114,11 @@ class Policy:
         Args:
             panel: its id; zero for the whole pool.
         """
-        return self.panels is None or str(panel) in self.panels
+        return self.panels is None or self.names_panel(panel)
+
+    def names_panel(self, panel: Digest) -> bool:
+        """Whether the policy names a panel, which its owner looked at, rather than admit any."""
+        return self.panels is not None and str(panel) in self.panels
 
     def _admit_disclosure(self, mode: AuditMode, disclosure: Disclosure) -> None:
         total = disclosure.already + disclosure.records

@@ -171,10 +171,10 @@ def shipped_probe(environment: Environment) -> Digest | None:
 
 def shipped_environments() -> list[Environment]:
     """The environments whose probes ship, as recipes name them: without a probe, or with it."""
-    known = [
+    shipped = [
         (Environment(name, threads, torch), Digest.parse(probe)) for (name, torch, threads), probe in SHIPPED.items()
     ]
-    return [each for plain, probe in known for each in (plain, replace(plain, probe=probe))]
+    return [each for plain, probe in shipped for each in (plain, replace(plain, probe=probe))]
 
 
 def installed_torch() -> str:

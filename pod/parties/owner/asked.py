@@ -18,7 +18,7 @@ from fitchain.pod.jobs.retry import Log, log_about
 from fitchain.pod.jobs.turns import Turns, describe_verdict
 from fitchain.pod.parties.owner.answer import EVIDENCE_FILES, EVIDENCE_LEFT, answer_audit
 from fitchain.pod.parties.owner.data import read_registered
-from fitchain.pod.parties.owner.disclosed import OVER, cap_concern, counted_records, keep_disclosed, opened_before
+from fitchain.pod.parties.owner.disclosed import ANSWERED, cap_concern, counted_records, keep_disclosed, opened_before
 from fitchain.pod.parties.owner.evidence import read_transcript
 from fitchain.pod.parties.owner.examine import TRAINING_S, WINDOW_SHARE, dataset_of, read_offer, read_recipe
 from fitchain.pod.ports.agreement import Agreement, AskedAudit, Audit, Phase
@@ -89,7 +89,7 @@ class AskedAudits:
                 self._open[ref] = None
         self._next_block = head + 1
         # Forgotten here alone: what acts on a question runs beside this, in a lane of its own.
-        self._open = {ref: None for ref in self._open if not any(journal.happened(ref, kind) for kind in OVER)}
+        self._open = {ref: None for ref in self._open if not any(journal.happened(ref, kind) for kind in ANSWERED)}
         served = [ref for ref in self._open if journal.happened(ref, "consented")]
         asked = [ref for ref in self._open if ref not in served][:MOST_AT_ONCE]
         for ref in asked:
@@ -185,7 +185,7 @@ def concerns(home: Home, agreement: Agreement, asked: AskedAudit) -> list[str]:
     terms, policy, reasons = asked.terms, dataset_of(home, agreement)[1].policy, list[str]()
     if not policy.accepts_panel(terms.panel):
         reasons.append("its verifiers are drawn from whom the policy does not name")
-    elif policy.panels is not None and (panel := panel_of_question(home, agreement, asked)) and panel.unknown:
+    elif policy.names_panel(terms.panel) and (panel := panel_of_question(home, agreement, asked)) and panel.unknown:
         reasons.append(panel.policy_concern())
     if terms.mode.discloses_more_than(policy.disclosure_mode):
         reasons.append(f"its mode {terms.mode} shows more than the policy's {policy.disclosure_mode}")

@@ -22,7 +22,7 @@ from fitchain.pod.values.recipe import Recipe
 
 DISCLOSED, EVIDENCE_MADE = "disclosed", "evidence_made"
 """Facts of an audit in the journal: how many records it may open; that evidence of it was made."""
-OVER = ("wiped", "unanswered")
+ANSWERED = ("wiped", "unanswered")
 """Lines of an audit's history after which it opens nothing more."""
 UNASKED_SHARE = Fraction(1, 2)
 """How much of the cap audits that strangers ask for may open without a person's yes; the other half
@@ -111,5 +111,5 @@ def _counted(home: Home, agreement: Agreement) -> Iterator[tuple[AuditRef, int]]
 
 def _opened_nothing(home: Home, ref: AuditRef) -> bool:
     """Whether an audit is over without that evidence was ever made of it."""
-    is_over = any(home.journal.happened(ref, kind) for kind in OVER)
+    is_over = any(home.journal.happened(ref, kind) for kind in ANSWERED)
     return is_over and home.journal.fact(ref, EVIDENCE_MADE) is None

@@ -99,7 +99,7 @@ def check_chain(home: Home, agreement: Agreement, policy: Policy) -> list[str]:
         drawn_from = panel_of(home, agreement) or "the whole pool of verifiers"
         what = "an audit" if audit.verifiers else "a dispute"
         reasons.append(f"{what} draws from whom the policy does not name: {drawn_from}")
-    elif policy.panels is not None and (panel := panel_of(home, agreement)) and panel.unknown:
+    elif policy.names_panel(audit.panel) and (panel := panel_of(home, agreement)) and panel.unknown:
         reasons.append(panel.policy_concern())
     return reasons
 

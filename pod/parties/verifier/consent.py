@@ -172,10 +172,10 @@ def free_memory() -> int:
 
     Source: proc(5), MemAvailable.
     """
-    found = re.search(r"^MemAvailable:\s+(\d+) kB$", MEMINFO.read_text(), re.MULTILINE)
-    if found is None:
+    available = re.search(r"^MemAvailable:\s+(\d+) kB$", MEMINFO.read_text(), re.MULTILINE)
+    if available is None:
         raise Unusable(f"{MEMINFO} does not say how much memory is free", "run it on Linux 3.14 or newer")
-    return int(found[1]) << 10
+    return int(available[1]) << 10
 
 
 def unfit_host(home: Home, terms: Terms, patient: bool) -> str:
@@ -215,7 +215,7 @@ def unfit_host(home: Home, terms: Terms, patient: bool) -> str:
 
 def _named(digest: Digest, environments: Iterable[Environment]) -> Environment | None:
     """The environment that a digest names."""
-    return next((known for known in environments if known.digest == digest), None)
+    return next((each for each in environments if each.digest == digest), None)
 
 
 def _published(home: Home, terms: Terms, patient: bool) -> Iterator[Environment]:

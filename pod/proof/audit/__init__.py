@@ -12,6 +12,7 @@ vote          outcome, trace and commitment
 cost          how likely a fake is found, and what that discloses and costs
 plan          what is agreed of it, and what the defaults are
 diagnosis     where a disagreement begins
+pace          how long a replay takes, by the work that the terms state
 disclosure    what it opens at most, in the words of a policy
 payouts       who gets what by its verdict
 """
