@@ -20,7 +20,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from fitchain.pod.compute.model.executor import Plan
 from fitchain.pod.compute.model.kernels import Kernel
-from fitchain.pod.compute.model.metering import bytes_of, operations_of, recurrent_operations, workspace_bytes
+from fitchain.pod.compute.model.metering import (
+    bytes_of,
+    operations_of,
+    piece_operations,
+    recurrent_operations,
+    workspace_bytes,
+)
 from fitchain.pod.compute.model.tensors import DTYPES, dtype_name
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.graph import LIMITS, V3, Graph, Limits, Node
@@ -165,6 +171,8 @@ class _Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             )
         self.hidden_bytes += workspace_bytes(func._schema.name, args, tensors)
         operations = operations_of(func._schema.name, args, kwargs or {}, tensors)
+        if isinstance(made, list):
+            operations += piece_operations(len(made))
         self.add(0 if view else sum(map(bytes_of, tensors)), 1, operations)
         return made
 
