@@ -22,10 +22,18 @@ from fitchain.pod.ports.chain import Chain
 from fitchain.pod.ports.keys import Keys
 from fitchain.pod.ports.registry import Registry
 from fitchain.pod.proof.certificate import Assurance, Statement, Verdict, issue, verify, verifying
-from fitchain.pod.proof.certificate.claims import card_cid, check_file, check_leaves, check_lineage, check_orders
+from fitchain.pod.proof.certificate.claims import (
+    card_cid,
+    check_file,
+    check_leaves,
+    check_lineage,
+    check_orders,
+    check_recipe,
+)
 from fitchain.pod.proof.certificate.envelope import HALF_ORDER, seal, unseal
 from fitchain.pod.proof.certificate.issuing import ancestors_of
 from fitchain.pod.proof.certificate.statement import MOST_ANCESTORS, MOST_LEAVES, NAMED_CONTRACTS, Outline
+from fitchain.pod.proof.certificate.timing import timing_of
 from fitchain.pod.values.digest import canonical_json, sha256
 from fitchain.pod.values.errors import (
     AccessRefused,
@@ -390,6 +398,13 @@ def test_certificate_of_one_job_does_not_serve_another(job: Job, play: Plays, re
         verify(job.model, resealed(borrowed, job.keys), reader)
 
 
+def test_environment_is_the_one_that_the_terms_name(job: Job, reader: Chain) -> None:
+    checked = verify(job.model, job.certificate, reader)
+    terms = replace(checked.history.agreement.terms, environment=sha256(b"another class"))
+    with pytest.raises(ClaimMismatch, match=f"the environment: the agreement says {terms.environment}"):
+        check_recipe(checked.statement, terms)
+
+
 # --- how long it took -----------------------------------------------------------------------
 
 
@@ -399,6 +414,15 @@ def test_how_long_it_took_stands_beside_what_the_steps_need_at_least(job: Job, r
     assert timing.least_s == pytest.approx(20 * 20e-6) and not timing.too_short
     assert timing.begun.block < timing.anchors[0].block < timing.ended.block
     assert timing.settling_s is None
+
+
+def test_steps_need_longer_where_the_terms_state_more_kernels(job: Job, reader: Chain) -> None:
+    checked = verify(job.model, job.certificate, reader)
+    agreement = checked.history.agreement
+    terms = replace(agreement.terms, step_calls=1_000_000)
+    history = replace(checked.history, agreement=replace(agreement, terms=terms))
+    timing = timing_of(history, checked.milestones, 24)
+    assert timing.least_s == pytest.approx(20 * 0.5) and timing.too_short
 
 
 # --- an owner that lies on chain as well ------------------------------------------------------

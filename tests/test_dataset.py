@@ -271,6 +271,8 @@ BAD_CARDS: list[dict[str, Any]] = [
     {"mock": {"cid": "Qm"}},
     {"mock": "bafk"},
     {"probes": {"cpu-native": "0x12"}},
+    {"probes": {"a class": str(ZERO)}},
+    {"probes": {f"class-{number}": str(ZERO) for number in range(17)}},
     {"name": 5},
     {"description": "x" * 20_001},
 ]

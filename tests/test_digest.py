@@ -136,6 +136,12 @@ def test_a_value_without_canonical_form_is_refused(value: object) -> None:
         canonical_json(value)  # type: ignore[arg-type]
 
 
+def test_pairs_of_surrogates_are_text_and_halves_have_no_canonical_form() -> None:
+    assert parse_json(rb'["\ud83d\ude00"]') == ["\U0001f600"]
+    with pytest.raises(InputRefused, match="canonical"):
+        canonical_json(["\ud800"])
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -146,6 +152,8 @@ def test_a_value_without_canonical_form_is_refused(value: object) -> None:
         (b"\xff", "not JSON"),
         (b"{", "not JSON"),
         ("[1]".encode("utf-16"), "not JSON"),
+        (rb'{"\ud800": 1}', "not JSON"),
+        (rb'["\uDFFF\uD800"]', "not JSON"),
     ],
 )
 def test_json_that_two_readers_could_understand_differently_is_refused(text: bytes, reason: str) -> None:

@@ -160,6 +160,7 @@ def liars(audited: AuditedWorkshop, ref: AuditRef) -> set[str]:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(AUDITS // AT_ONCE * LIMIT_S)
 def test_who_follows_the_rules_never_loses_stake(
     audited: AuditedWorkshop, settled: AgreementId, open_party: Callable[..., Party], pass_time: Callable[[int], None]
 ) -> None:

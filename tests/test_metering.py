@@ -77,8 +77,17 @@ def test_product_counts_its_multiplications() -> None:
         (lambda x, w: F.max_pool2d(x, 2, 1).sum() * w, lambda x, w: F.max_pool2d(x, 20, 1).sum() * w, (1, 32, 32)),
         (lambda x, w: F.avg_pool2d(x, 2, 1).sum() * w, lambda x, w: F.avg_pool2d(x, 20, 1).sum() * w, (1, 32, 32)),
         (lambda x, w: x.sum(1) * w, lambda x, w: x.sort(1).values.sum(1) * w, (50,)),
+        (lambda x, w: x.sum(1) * w, lambda x, w: x.unbind(1)[0] * w, (100,)),
+        (
+            lambda x, w: F.conv1d(x, w.expand(64, 64, 1)),
+            lambda x, w: F.conv1d(x, w.expand(64, 1, 1), groups=64),
+            (64, 1),
+        ),
     ],
-    ids=("a sum over an expanded view", "many views of one tensor", "a wide maximum", "a wide mean", "sorting"),
+    ids=(
+        *("a sum over an expanded view", "many views of one tensor", "a wide maximum", "a wide mean", "sorting"),
+        *("many pieces", "many groups"),
+    ),
 )  # fmt: skip
 def test_what_takes_long_counts(
     cheap: Callable[[Tensor, Tensor], Tensor], dear: Callable[[Tensor, Tensor], Tensor], takes: tuple[int, ...]

@@ -4,6 +4,7 @@ and no host is made to guess."""
 from __future__ import annotations
 
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -120,11 +121,21 @@ def replace_file(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
+def replace_text(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    replace_file(path, text.replace(old, new).encode())
+
+
 WITHHELD: dict[str, tuple[Tamper, str]] = {
     "a file is missing": (lambda place: (place / "2.safetensors").unlink(), "should hold"),
     "the evidence is none": (
         lambda place: replace_file(place / "evidence.json", b"{}"),
         "evidence.json is a fitchain/evidence/v2",
+    ),
+    "a metric's name is no UTF-8": (
+        lambda place: replace_text(place / "evidence.json", '"loss":', '"\\ud800":'),
+        "the text is not JSON",
     ),
     "the identity opens nothing": (lambda place: cheats.other_identity(place, STRANGER[0]), "does not open"),
     "the identity is none": (lambda place: cheats.other_identity(place, "secret"), "the text is no age identity"),
@@ -137,6 +148,20 @@ def test_evidence_is_withheld_where(honest: Case, delivered: Cid, what: str) -> 
     found = honest.examined(honest.facts(delivered), tamper)
     assert (found.outcome, found.trace, found.audited, found.lasting) == (Outcome.WITHHELD, ZERO, (), True)
     assert reason in found.problems[0].what
+
+
+def test_evidence_on_which_a_check_breaks_is_withheld(
+    honest: Case, delivered: Cid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A check with a hole would keep every seat from voting, and each would lose a tenth."""
+
+    def broken(*_: object) -> None:
+        raise KeyError("loss")
+
+    monkeypatch.setattr(sys.modules["fitchain.pod.parties.verifier.examine"], "check", broken)
+    found = honest.examined(honest.facts(delivered))
+    assert (found.outcome, found.lasting) == (Outcome.WITHHELD, True)
+    assert found.problems[0].what == "the evidence cannot be checked: KeyError"
 
 
 def garbage(store: LocalStore, place: Path) -> Cid:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from fitchain.pod.jobs.links import LinkChain
+from fitchain.pod.ports.registry import Role
 from tests.chain_fixtures import ETHER
 from tests.limits import LIMIT_S
 from tests.pods import Party, verifier_runs
@@ -23,6 +24,7 @@ def test_pod_commits_to_its_own_chain_where_another_stands(open_party: Callable[
 def test_what_is_wrong_with_an_account_is_told_once(open_party: Callable[..., Party]) -> None:
     """It cannot pay for a transaction, and goes on looking for its audits."""
     party = open_party("poor")
+    party.home.register_or_update(Role.VERIFIER)
     party.home.verifiers.stake(5 * ETHER, b"\1" * 26)
     balance = party.home.chain.balance(party.address)
     party.home.chain.node.request("anvil_setBalance", party.address, hex(1000))

@@ -41,6 +41,14 @@ def create_panel(creator: Home, name: str, accounts: Sequence[str]) -> PanelId:
     return panels.create_panel(creator, name, accounts)
 
 
+def trust_panel(home: Home, panel: PanelId) -> None:
+    """Look at who is in a panel now and trust these, as `fitchain trust add` does: whoever joins
+    later is not trusted with them."""
+    from fitchain.pod.ports.trust import look_at_panel, trust
+
+    trust(home.settings.home, look_at_panel(home.chain, panel))
+
+
 def take_places(panel: PanelId, verifiers: Iterable[Home]) -> None:
     """Let verifiers stake, commit to their hash chains and join a panel that invited them."""
     from fitchain.pod.jobs import panels, staking

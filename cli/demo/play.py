@@ -152,6 +152,7 @@ def play(
         if seating is not None:
             running += seating.result()
         if panel is not None:
+            audit.trust_panel(owner, panel)  # its policy names it, and it had no members when that was written
             terms = audit.terms(panel)
         served = ("owner", "scientist", *(audit.VERIFIERS if audited else ()))
         follower.until(lambda: registered(homes[name] for name in served))
@@ -198,6 +199,7 @@ def play(
         asking = None
         if stranger is not None and seating_again is not None:  # not content with that, it asks for more at once
             seating_again.result()
+            audit.trust_panel(owner, stranger.panel)  # likewise: without it, a person would be asked
             asking = beside.submit(stranger.audit_again, job, delivered.model, delivered.certificate)
         checked = check(job, owner, scientist, delivered, sample.test)
         progress.done(describe_checks(checked, level))
@@ -213,7 +215,7 @@ def play(
             progress.next("cheat", "a second owner shuffles the diagnoses before it trains")
             caught = cheat.end(follower)
             progress.done(caught.describe())
-    status = reader.read()  # late: a node may show what a transaction did before it shows its receipt
+        status = reader.read()  # late: a node may show what a transaction did before it shows its receipt
     return DemoResult(
         stores=stores,
         agreement=str(job),

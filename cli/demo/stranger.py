@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from fitchain.cli.demo.audit import DRAWN, FEE, SEATS, WINDOW_S, create_panel, take_places
+from fitchain.cli.demo.audit import DRAWN, FEE, SEATS, WINDOW_S, create_panel, take_places, trust_panel
 from fitchain.cli.demo.parties import RunningCommand, Side
 from fitchain.cli.views.amounts import format_fit
 from fitchain.pod.jobs.audit_status import drawn_segments
@@ -91,10 +91,9 @@ class Stranger:
     def audit_again(self, job: AgreementId, model: Path, certificate: Path) -> Again:
         """Trust its panel, ask for an audit by it as `fitchain proof reaudit` does, and read the
         certificate again."""
-        from fitchain.pod.ports.trust import look_at_panel, trust
         from fitchain.pod.proof.certificate import Assurance, verify
 
-        trust(self.home.settings.home, look_at_panel(self.home.chain, self.panel))
+        trust_panel(self.home, self.panel)
         with ExitStack() as stack:
             self._serve(stack)
             how = (

@@ -275,7 +275,7 @@ def _anchors(timing: Timing) -> str:
 
 def _took(timing: Timing, steps: int) -> str:
     """How long things took, beside what the steps need at least, and what speaks against them."""
-    least = f"{counted(steps, 'step')} need {timing.least_s:.2g} s at least"
+    least = f"{counted(steps, 'step')} of the work that the terms state need {timing.least_s:.2g} s at least"
     parts = [f"{format_duration(timing.training_s)} from begin to end, and {least}"]
     if timing.anchors:
         parts.append(f"{format_duration(timing.anchoring_s)} from the first anchor to the end")
@@ -286,7 +286,7 @@ def _took(timing: Timing, steps: int) -> str:
     elif timing.anchored_in_one_block:
         parts.append(f"all anchors and finish stand in one block ({timing.ended.block})")
     if timing.too_short:
-        parts.append("no host trains that fast")
+        parts.append("no host does that work so fast")
     return "; ".join(parts)
 
 

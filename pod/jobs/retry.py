@@ -7,11 +7,12 @@ It knows jobs and audits by their names and errors by their messages, nothing of
 from __future__ import annotations
 
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.values.errors import FitchainError, Refuted
+from fitchain.pod.values.errors import FitchainError, Refuted, Unusable
 from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId, AuditRef, Subject, agreement_of
 
 RETRY_S = 5.0
@@ -25,6 +26,11 @@ def log_about(log: Log, subject: Subject, text: str) -> None:
     stands before it."""
     ordinal = subject.ordinal if isinstance(subject, AuditRef) else 0
     log(agreement_of(subject), f"audit {ordinal}: {text}" if ordinal else text)
+
+
+def _bug(fault: Exception) -> FitchainError:
+    lines = "".join(traceback.format_exception(fault)[-2:]).strip()
+    return Unusable(f"this is a bug in Fitchain: {type(fault).__name__}: {fault}", f"please report it: {lines}")
 
 
 class RetryPolicy:
@@ -49,10 +55,15 @@ class RetryPolicy:
 
     def attempt(self, subject: Subject, act: Callable[[], None]) -> None:
         """Do something for a job; an error is told unless it is the one told last, and puts the job
-        off."""
+        off.
+
+        So does a fault of Fitchain's own: what a stranger may have caused ends no pod, and is not
+        tried again at once and unsaid.
+        """
         try:
             act()
-        except FitchainError as error:
+        except Exception as fault:  # noqa: BLE001 - see above
+            error = fault if isinstance(fault, FitchainError) else _bug(fault)
             self._due[subject] = time.monotonic() + self.retry_s * (1 << min(self._failures[subject], DOUBLINGS))
             self._failures[subject] += 1
             self.report(subject, error)

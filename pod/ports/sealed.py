@@ -244,7 +244,7 @@ def _recipients(texts: Sequence[str]) -> list[pyrage.x25519.Recipient]:
 def _recipient(text: str) -> pyrage.x25519.Recipient:
     try:
         recipient = pyrage.x25519.Recipient.from_str(text)
-    except (pyrage.RecipientError, TypeError) as error:
+    except (pyrage.RecipientError, TypeError, UnicodeError) as error:
         # only its start: somebody may have given an identity, which is a secret, by mistake
         raise InputRefused(f"{text!r:.12}... is no age recipient (age1...): {error}") from None
     if str(recipient) != text:
@@ -257,7 +257,7 @@ def _recipient(text: str) -> pyrage.x25519.Recipient:
 def _identity(secret: str) -> pyrage.x25519.Identity:
     try:
         return pyrage.x25519.Identity.from_str(secret)
-    except (pyrage.IdentityError, TypeError) as error:
+    except (pyrage.IdentityError, TypeError, UnicodeError) as error:
         raise InputRefused(f"the text is no age identity (AGE-SECRET-KEY-1...): {error}") from None
 
 

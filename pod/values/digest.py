@@ -32,6 +32,7 @@ DIGEST_BYTES = 32
 DEEPEST = 100
 """Levels of nesting that JSON may have."""
 
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
@@ -128,11 +129,11 @@ def canonical_json(value: Json) -> bytes:
 
     Raises:
         InputRefused: the value has no canonical form: a NaN, an infinity, an integer beyond 2**53,
-            a type JSON lacks.
+            a type JSON lacks, a text with half of a surrogate pair.
     """
     try:
         return rfc8785.dumps(value)
-    except rfc8785.CanonicalizationError as error:
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
         raise InputRefused(f"the value has no canonical JSON form: {error}") from None
 
 
@@ -144,16 +145,20 @@ def parse_json(data: bytes, limit_bytes: int = 64 << 20) -> Any:
         limit_bytes: the largest input that is parsed.
 
     Raises:
-        InputRefused: too large, not UTF-8, not JSON, nested too deeply, a duplicate key, or a
-            number that is not finite.
+        InputRefused: too large, not UTF-8, not JSON, nested too deeply, a duplicate key, a number
+            that is not finite, or half of a surrogate pair, which no UTF-8 has (RFC 7493, section
+            2.1).
     """
     if len(data) > limit_bytes:
         raise InputRefused(f"the JSON has {len(data)} bytes and the limit is {limit_bytes}")
     try:
         _refuse_depth(data)
-        return json.loads(
+        value = json.loads(
             data.decode(), object_pairs_hook=_unique_keys, parse_constant=_no_constant, parse_float=_finite
         )
+        if _SURROGATE.search(data):
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
     except (ValueError, RecursionError) as error:
         raise InputRefused(f"the text is not JSON: {error}") from None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -17,7 +18,8 @@ from fitchain.pod.ports.chain import node_tools
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 COPIED = ("contracts", "tests/contracts", "foundry.toml", "scripts/solc", "snapshots")
-TIMEOUT_S = 1800
+LIMIT_S = 1800
+"""Of processor time, so that a change is not taken for an endless one on a machine that is busy."""
 PRICES = {"FORGE_SNAPSHOT_CHECK": "false"}
 """A change that costs other gas is not noticed by that alone."""
 SLOW = "^(Invariants|StabilityTest|HonestTest|DrawTest)$"
@@ -84,9 +86,8 @@ class ForgeCopy:
 
     def _fate(self, selection: list[str]) -> Fate:
         """Run the selected tests over what stands in the copy."""
-        try:
-            done = self._forge(selection)
-        except subprocess.TimeoutExpired:
+        done = self._forge(selection)
+        if done.returncode == -signal.SIGXCPU:
             return Fate.NOTICED
         if "Compiler run failed" in done.stdout + done.stderr:
             return Fate.STILLBORN
@@ -95,7 +96,8 @@ class ForgeCopy:
         return Fate.SURVIVED if done.returncode == 0 else Fate.NOTICED
 
     def _forge(self, selection: list[str]) -> subprocess.CompletedProcess[str]:
-        command = [str(node_tools.binary("forge")), "test", "--fail-fast", *selection]
+        limited = ["sh", "-c", f'ulimit -S -t {LIMIT_S} && exec "$@"', "sh"]
+        command = [*limited, str(node_tools.binary("forge")), "test", "--fail-fast", *selection]
         environment = os.environ | node_tools.variables() | PRICES
         return subprocess.run(
             command,
@@ -103,6 +105,5 @@ class ForgeCopy:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=TIMEOUT_S,
             check=False,
         )

@@ -210,6 +210,32 @@ RULES = (
         "AttacksTest|VerdictsTest",
     ),
     Rule(
+        "too little stake holds a place in the pool",
+        "Verifiers.sol",
+        "        if (known.stake < poolStake && _stands(POOL, account)) _leave(POOL, account);\n",
+        "",
+        "SurvivorsTest",
+    ),
+    Rule(
+        "who left the pool leaves it again when it is penalised",
+        "Verifiers.sol",
+        "if (known.stake < poolStake && _stands(POOL, account)) _leave(POOL, account);",
+        "if (known.stake < poolStake) _leave(POOL, account);",
+        "SurvivorsTest",
+    ),
+    Rule(
+        "who stakes more stands from then on",
+        "Verifiers.sol",
+        "        if (link != 0) _commitTo(known, link);\n",
+        """        if (link != 0) _commitTo(known, link);
+        for (uint32 panel = 0; panel < 2; panel++) {
+            uint16 place = _memberships[panel][msg.sender].place;
+            if (place != 0) _write(_tables[panel], place - 1, number);
+        }
+""",
+        "SurvivorsTest",
+    ),
+    Rule(
         "links in the order of joining",
         "Verifiers.sol",
         "uint256 links = isNew ? opening - position : position - opening;",

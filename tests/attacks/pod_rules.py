@@ -133,7 +133,10 @@ VERIFIER_EXAMINES = import_module("fitchain.pod.parties.verifier.examine")
 
 _CREATION = (code, "_require_created", unchecked)
 
-PANELS = PodRule("panels that the owner's policy does not name", ((Policy, "accepts_panel", _any_panel),))
+PANELS = PodRule(
+    "panels that the owner's policy does not name, or not as they stand",
+    ((Policy, "accepts_panel", _any_panel), (OWNER_EXAMINES, "panel_of", unchecked)),
+)
 KEY = PodRule("the key that who voted Match keeps", ((Home, "keep_secret", _forget_the_key),))
 WORK = PodRule("most work against the time to vote", ((consent, "REPLAY_SHARE", 1e9),))
 CLASS = PodRule("the environment of the terms, before a seat is taken", ((consent, "unfit_host", _any_host),))

@@ -34,6 +34,15 @@ contract DirectoryTest is Fixture {
         vm.assertEq(agreements.minimumWindow(), 1, "the devnet's windows are long");
     }
 
+    function test_fill_saysWhatIsListed() public {
+        IDirectory made = another();
+        Contracts memory listed = Deployment.contracts(made, SALT);
+
+        vm.expectEmit(address(made));
+        emit IDirectory.Filled(listed);
+        made.fill(listed);
+    }
+
     function test_fill_isTheDeployersAlone() public {
         IDirectory made = another();
         Contracts memory listed = Deployment.contracts(made, SALT);

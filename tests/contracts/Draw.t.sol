@@ -41,6 +41,19 @@ contract DrawTest is AuditFixture {
         assertPhase(id, Phase.Joining);
     }
 
+    function test_draw_saysWhoWasDrawn() public {
+        AgreementId id = opened(3);
+        later(1);
+        uint256 snapshot = vm.snapshotState();
+        audits.draw(id, 0, ASKER_NONCE);
+        (bytes32 seed, address[] memory drawn_) = (audit(id).seed, audits.seated(id, 0));
+        vm.revertToState(snapshot);
+
+        vm.expectEmit(address(audits));
+        emit IAudits.Drawn(id, 0, 0, seed, drawn_);
+        audits.draw(id, 0, ASKER_NONCE);
+    }
+
     function test_draw_refusesAnotherNonceWithinTheTurn() public {
         AgreementId id = opened(3);
         later(25);
@@ -448,17 +461,18 @@ contract DrawTest is AuditFixture {
             vm.prank(accounts[i]);
             verifiers.leavePanel(many);
         }
-        vm.setBlockhash(openedBlock(id), "hash");
-        audits.draw(id, 0, ASKER_NONCE);
-        uint8 taken = 3;
-        while (taken == 3) {
+        (uint8 taken, uint8 empty) = (3, 3);
+        for (uint256 luck = 0; taken == 3 || empty == 3; luck++) {
+            uint256 undrawn = vm.snapshotState();
+            (taken, empty) = (3, 3);
+            vm.setBlockhash(openedBlock(id), keccak256(abi.encode("hash", luck)));
+            audits.draw(id, 0, ASKER_NONCE);
             for (uint8 seat = 0; seat < 3; seat++) {
-                if (seatOf(id, seat) != address(0)) taken = seat;
+                if (seatOf(id, seat) == address(0)) empty = seat;
+                else taken = seat;
             }
-            if (taken == 3) audits.draw(id, 0, 0);
+            if (taken == 3 || empty == 3) vm.revertToState(undrawn);
         }
-        uint8 empty = (taken + 1) % 3;
-        vm.assertEq(seatOf(id, empty), address(0), "every seat found somebody");
         uint256 looked = audits.seats(id, 0).cursorAt(empty);
         decline(id, taken);
 

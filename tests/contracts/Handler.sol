@@ -398,11 +398,12 @@ contract Handler {
         address verifier = verifiers[who % VERIFIERS];
         bytes26 link = pool.numberOf(verifier) == 0 ? linkAt(verifier, audits.opened()) : bytes26(0);
         amount = uint80(amount % 10_000 ether);
+        bool may = fit.balanceOf(verifier) >= amount;
 
         bytes memory data = abi.encodeCall(pool.stake, (amount, link, _noPermit()));
         (bool ok,) = _call(verifier, address(pool), data);
-        _note("stake", fit.balanceOf(verifier) + amount >= amount, ok);
-        bool may = pool.membership(0, verifier).place == 0 && pool.verifier(verifier).stake >= POOL_STAKE;
+        _note("stake", may, ok);
+        may = pool.membership(0, verifier).place == 0 && pool.verifier(verifier).stake >= POOL_STAKE;
         (ok,) = _call(verifier, address(pool), abi.encodeCall(pool.joinPool, ()));
         _note("joinPool", may, ok);
     }
@@ -515,8 +516,8 @@ contract Handler {
         return phase != Phase.None && phase != Phase.Concluded;
     }
 
-    function isHeard(Job memory job) external view returns (bool) {
-        Phase phase = audits.audit(job.id, job.ordinal).phase;
+    function isHeard(AgreementId id, uint16 ordinal) external view returns (bool) {
+        Phase phase = audits.audit(id, ordinal).phase;
         return phase != Phase.None && phase != Phase.Concluded;
     }
 

@@ -7,6 +7,7 @@ import {IFitCoin} from "../../contracts/interfaces/IFitCoin.sol";
 import {IVerifiers} from "../../contracts/interfaces/IVerifiers.sol";
 import {State} from "../../contracts/types/Agreement.sol";
 import {Audit} from "../../contracts/types/Audit.sol";
+import {AgreementId} from "../../contracts/types/Ids.sol";
 import {RunRecord} from "../../contracts/types/Run.sol";
 import {Verifier} from "../../contracts/types/Verifier.sol";
 import {Deployment, System} from "./Deployment.sol";
@@ -24,6 +25,8 @@ contract Invariants {
     IAudits private audits;
     System private system;
     Handler private handler;
+    /// The verifiers' accounts.
+    address[] private accounts;
 
     function setUp() public {
         vm.warp(1_800_000_000);
@@ -38,6 +41,7 @@ contract Invariants {
         for (uint256 i = 0; i < handler.VERIFIERS(); i++) {
             fit.transfer(handler.verifiers(i), SUPPLY / 32);
             if (i < 7) handler.stake(i, 9000 ether);
+            accounts.push(handler.verifiers(i));
         }
         vm.roll(1001);
     }
@@ -47,15 +51,24 @@ contract Invariants {
         targets[0] = address(handler);
     }
 
+    /// @notice Each law, after every call of every walk; one walk serves them all.
+    function invariant_everyLawHolds() public view {
+        Job[] memory jobs = handler.jobs();
+        moneyInEqualsMoneyOut(jobs);
+        whatSeatsReservedIsThereAndNothingElse(jobs);
+        eachPaymentHappensOnce(jobs);
+        anAnchoredRootNeverChanges(jobs);
+        aCallSucceedsOnlyWhereTheTableAllowsIt(jobs);
+    }
+
     /// @notice Money in equals money out: Agreements holds what agreements and audits have locked and not yet paid
     ///         and what is owed, to the last unit; Verifiers holds stakes and unpaid fees; and of the supply only
     ///         what was forfeited is gone.
-    function invariant_moneyInEqualsMoneyOut() public view {
+    function moneyInEqualsMoneyOut(Job[] memory jobs) private view {
         uint256 due;
         for (uint256 i = 0; i < 4; i++) {
             due += agreements.owed(handler.actors(i));
         }
-        Job[] memory jobs = handler.jobs();
         for (uint256 i = 0; i < jobs.length; i++) {
             due += jobs[i].locked - jobs[i].paid;
         }
@@ -70,39 +83,39 @@ contract Invariants {
     }
 
     /// @notice A verifier's stake covers what its seats in use have reserved, and nothing else is reserved.
-    function invariant_whatSeatsReservedIsThereAndNothingElse() public view {
-        Job[] memory jobs = handler.jobs();
-        for (uint256 i = 0; i < handler.VERIFIERS(); i++) {
-            address account = handler.verifiers(i);
-            uint256 reserved;
-            for (uint256 j = 0; j < jobs.length; j++) {
-                if (handler.isHeard(jobs[j])) reserved += reservedBy(account, jobs[j]);
-            }
-            Verifier memory known = system.verifiers.verifier(account);
-            vm.assertEq(known.locked, reserved, "more or less is reserved than by the seats in use");
+    function whatSeatsReservedIsThereAndNothingElse(Job[] memory jobs) private view {
+        uint256[] memory reserved = new uint256[](accounts.length);
+        for (uint256 i = 0; i < jobs.length; i++) {
+            if (handler.isHeard(jobs[i].id, jobs[i].ordinal)) addReserved(reserved, jobs[i].id, jobs[i].ordinal);
+        }
+        for (uint256 i = 0; i < accounts.length; i++) {
+            Verifier memory known = system.verifiers.verifier(accounts[i]);
+            vm.assertEq(known.locked, reserved[i], "more or less is reserved than by the seats in use");
             vm.assertLe(known.locked, known.stake, "more is reserved than is there");
         }
     }
 
-    function reservedBy(address account, Job memory job) private view returns (uint256 reserved) {
-        Audit memory known = audits.audit(job.id, job.ordinal);
-        address[] memory seated = audits.seated(job.id, job.ordinal);
+    function addReserved(uint256[] memory reserved, AgreementId id, uint16 ordinal) private view {
+        Audit memory known = audits.audit(id, ordinal);
+        address[] memory seated = audits.seated(id, ordinal);
         for (uint256 seat = 0; seat < seated.length; seat++) {
-            if (seated[seat] == account && known.joined >> seat & 1 == 1) reserved += known.seatStake;
+            if (known.joined >> seat & 1 == 0) continue;
+            for (uint256 i = 0; i < accounts.length; i++) {
+                if (accounts[i] == seated[seat]) reserved[i] += known.seatStake;
+            }
         }
     }
 
     /// @notice Each payment happens once: an agreement that is closed, with no audit or question open, has paid out
     ///         all that it locked, its price in one settlement; a live one has paid what a divergence took from its
     ///         price.
-    function invariant_eachPaymentHappensOnce() public view {
-        Job[] memory jobs = handler.jobs();
+    function eachPaymentHappensOnce(Job[] memory jobs) private view {
         for (uint256 i = 0; i < jobs.length; i++) {
             bool live = handler.isLive(jobs[i].state);
             vm.assertEq(jobs[i].settlements, live ? 0 : 1, "an agreement settled early, late or twice");
             if (live) {
                 vm.assertEq(jobs[i].paid, jobs[i].reduced, "a live agreement paid");
-            } else if (jobs[i].asked == 0 && !handler.isHeard(jobs[i])) {
+            } else if (jobs[i].asked == 0 && !handler.isHeard(jobs[i].id, jobs[i].ordinal)) {
                 vm.assertEq(jobs[i].paid, jobs[i].locked, "an agreement paid more or less than it locked");
             }
         }
@@ -110,8 +123,7 @@ contract Invariants {
 
     /// @notice An anchored root never changes: the chain commits to the peaks over the groups in their order, and a
     ///         transcript's root, once there, stays.
-    function invariant_anAnchoredRootNeverChanges() public view {
-        Job[] memory jobs = handler.jobs();
+    function anAnchoredRootNeverChanges(Job[] memory jobs) private view {
         for (uint256 i = 0; i < jobs.length; i++) {
             RunRecord memory run = handler.proof().run(jobs[i].id);
 
@@ -122,9 +134,8 @@ contract Invariants {
     }
 
     /// @notice A call succeeds if and only if the table of states allows it: to this party, in this state, in time.
-    function invariant_aCallSucceedsOnlyWhereTheTableAllowsIt() public view {
+    function aCallSucceedsOnlyWhereTheTableAllowsIt(Job[] memory jobs) private view {
         if (handler.surpriseCount() != 0) vm.assertEq(bytes(handler.surprises(0)), "", "a call surprised");
-        Job[] memory jobs = handler.jobs();
         for (uint256 i = 0; i < jobs.length; i++) {
             State found = agreements.agreement(jobs[i].id).state;
             vm.assertEq(uint256(found), uint256(jobs[i].state), "an agreement stands in another state");
@@ -135,8 +146,8 @@ contract Invariants {
     ///         left.
     /// @dev forge discards what an invariant changes.
     function invariant_everyStateHasAnExitOnTimeOut() public {
-        vm.warp(block.timestamp + 365 days);
         Job[] memory jobs = handler.jobs();
+        vm.warp(block.timestamp + 365 days);
         for (uint256 i = 0; i < jobs.length; i++) {
             exit(jobs[i]);
             vm.assertTrue(!handler.isLive(agreements.agreement(jobs[i].id).state), "an agreement cannot be closed");
@@ -147,8 +158,8 @@ contract Invariants {
             vm.prank(actor);
             agreements.withdraw();
         }
-        for (uint256 i = 0; i < handler.VERIFIERS(); i++) {
-            leave(handler.verifiers(i));
+        for (uint256 i = 0; i < accounts.length; i++) {
+            leave(accounts[i]);
         }
 
         vm.assertEq(fit.balanceOf(address(agreements)), 0, "somebody's money is stuck");
@@ -165,7 +176,7 @@ contract Invariants {
             (uint16 ordinal,) = agreements.askedAndConsented(job.id);
             agreements.takeBack(job.id, ordinal);
         }
-        while (handler.isHeard(job)) {
+        while (handler.isHeard(job.id, job.ordinal)) {
             vm.warp(vm.getBlockTimestamp() + 1 days + 1);
             audits.advance(job.id, job.ordinal);
         }

@@ -45,7 +45,11 @@ contract PhasesTest is AuditFixture {
     // --- the end of the run
 
     function test_finish_opensAnAudit() public {
-        AgreementId id = opened(3);
+        AgreementId id = anchored(auditedTerms(3));
+        Ending memory end = ending(id);
+        vm.expectEmit(address(audits));
+        emit IAudits.AuditOpened(id, 0, 1, block.timestamp + WAIT);
+        finish(id, end);
 
         assertState(id, State.Auditing);
         assertPhase(id, Phase.Awaiting);
@@ -340,7 +344,11 @@ contract PhasesTest is AuditFixture {
     function test_commit_ofAllOpensTheReveals() public {
         AgreementId id = evident(3);
         commit(id, 0, Outcome.Match);
-        commit(id, 1, Outcome.Match);
+        (address account, bytes32 vote_) = (seatOf(id, 1), voteOf(id, 0, seatOf(id, 1), Outcome.Match, TRACE));
+        vm.expectEmit(address(audits));
+        emit IAudits.Committed(id, 0, 0, 1);
+        vm.prank(account);
+        audits.commit(id, 0, 1, vote_);
         assertPhase(id, Phase.Committing);
 
         vm.expectEmit(address(audits));

@@ -10,6 +10,8 @@ import {AuditFixture} from "./AuditFixture.sol";
 /// @notice Who stands in a panel or the pool, now and as it was at an earlier request.
 contract PlacesTest is AuditFixture {
     uint256 private constant MANY = 24;
+    /// Where Verifiers keeps its panels.
+    uint256 private constant TABLES_SLOT = 3;
 
     PanelId private ours;
     uint32 private number;
@@ -71,6 +73,12 @@ contract PlacesTest is AuditFixture {
         enter(accounts[3]);
     }
 
+    function test_invite_saysWhoIsInvited() public {
+        vm.expectEmit(address(verifiers));
+        emit IVerifiers.Invited(ours, members);
+        verifiers.invite(ours, members);
+    }
+
     function test_invite_isTheCreatorsAlone() public {
         vm.expectRevert(abi.encodeWithSelector(IVerifiers.CallerIsNotCreator.selector, stranger, address(this)));
         vm.prank(stranger);
@@ -104,6 +112,17 @@ contract PlacesTest is AuditFixture {
         vm.expectRevert(abi.encodeWithSelector(IVerifiers.PoolNeedsStake.selector, 0, uint256(1000 ether)));
         vm.prank(accounts[0]);
         verifiers.joinPool();
+    }
+
+    /// @dev Nobody fills 65,534 places here: their number is written where the contract keeps it.
+    function test_joinPanel_takesTheLastPlaceAndNoneBeyond() public {
+        bytes32 slot = keccak256(abi.encode(number, TABLES_SLOT));
+        vm.store(address(verifiers), slot, bytes32(uint256(65_533)));
+        enter(accounts[0]);
+        vm.assertEq(verifiers.membership(number, accounts[0]).place, 65_534, "it has another place than the last");
+
+        vm.expectRevert(abi.encodeWithSelector(IVerifiers.PanelIsFull.selector, number, 65_534));
+        enter(accounts[1]);
     }
 
     function test_leavePanel_movesTheLastIntoThePlace() public {
@@ -147,6 +166,47 @@ contract PlacesTest is AuditFixture {
         for (uint256 i = 0; i < snapshots.length; i++) {
             check(snapshots[i]);
         }
+    }
+
+    mapping(address => Membership) private expected;
+
+    /// @dev A membership says what its holder did last and in which block; what others do may only move its place.
+    function testFuzz_membership_saysWhatItsHolderDidLast(uint256 luck) public {
+        for (uint256 step = 0; step < 40; step++) {
+            luck = uint256(keccak256(abi.encode(luck)));
+            address account = accounts[(luck >> 24) % MANY];
+            bool stood = stands(account);
+            act(luck);
+            expect(account, stood);
+            if (luck >> 16 & 1 == 1) nextBlock();
+        }
+
+        uint256 count;
+        for (uint256 i = 0; i < MANY; i++) {
+            if (isAsExpected(accounts[i])) count++;
+        }
+        vm.assertEq(verifiers.placesOf(number).length, count, "a place is empty, or shared");
+    }
+
+    function expect(address account, bool stood) private {
+        Membership storage told = expected[account];
+        uint40 current = uint40(vm.getBlockNumber());
+        if (!stood && stands(account)) (told.place, told.joined, told.gone) = (1, current, false);
+        if (stood && !stands(account)) (told.place, told.left, told.gone) = (0, current, !out[account]);
+    }
+
+    function isAsExpected(address account) private view returns (bool standsThere) {
+        Membership memory known = verifiers.membership(number, account);
+        Membership storage told = expected[account];
+        standsThere = known.place != 0;
+        vm.assertTrue(standsThere == (told.place != 0), "it stands, or does not");
+        vm.assertEq(known.joined, told.joined, "it joined in another block");
+        vm.assertEq(known.left, told.left, "it left in another block");
+        vm.assertTrue(known.gone == told.gone, "who was expelled went, or who went was expelled");
+        vm.assertTrue(known.invited == !out[account], "its invitation is another");
+        if (!standsThere) return false;
+        (address[] memory listed,) = verifiers.members(number, known.place - 1, 1);
+        vm.assertEq(listed[0], account, "its place is another's");
     }
 
     function act(uint256 luck) private {

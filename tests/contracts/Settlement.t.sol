@@ -10,7 +10,7 @@ import {
     DeadlinePassed
 } from "../../contracts/types/Errors.sol";
 import {AgreementId} from "../../contracts/types/Ids.sol";
-import {RunEnd} from "../../contracts/types/Run.sol";
+import {Ending, RunEnd} from "../../contracts/types/Run.sol";
 import {Terms} from "../../contracts/types/Terms.sol";
 import {Fixture} from "./Fixture.sol";
 
@@ -18,6 +18,19 @@ import {Fixture} from "./Fixture.sol";
 contract SettlementTest is Fixture {
     function refusesState(AgreementId id) private {
         vm.expectRevert(abi.encodeWithSelector(IAgreements.StateForbids.selector, id, stateOf(id)));
+    }
+
+    // --- diverge
+
+    function test_diverge_saysWhatIsDue() public {
+        AgreementId id = begun();
+        anchor(id, 4);
+        Ending memory end = ending(id, 4);
+        uint256 due = uint256(PRICE) * 6 / 11;
+
+        vm.expectEmit(address(agreements));
+        emit IAgreements.PriceReduced(id, due, PRICE - due);
+        diverge(id, end);
     }
 
     // --- acceptResult

@@ -11,6 +11,9 @@ import {AuditFixture} from "./AuditFixture.sol";
 
 /// @notice A verifier's money and its hash chain.
 contract StakeTest is AuditFixture {
+    /// Where Verifiers counts its verifiers.
+    bytes32 private constant COUNT_SLOT = bytes32(uint256(2));
+
     address private account;
 
     function setUp() public override {
@@ -44,6 +47,16 @@ contract StakeTest is AuditFixture {
 
         assertStake(account, STAKE + 7);
         vm.assertEq(verifierOf(account).link, linkAt(account, 0), "the chain changed");
+    }
+
+    /// @dev Numbers have 31 bits in an entry of a place; how many are given is written where the contract keeps it.
+    function test_stake_givesTheLastNumberAndNoneBeyond() public {
+        vm.store(address(verifiers), COUNT_SLOT, bytes32(uint256(2 ** 31 - 2)));
+        stake(stranger, 0);
+        vm.assertEq(verifiers.numberOf(stranger), 2 ** 31 - 1, "it has another number than the last");
+
+        vm.expectRevert(abi.encodeWithSelector(IVerifiers.PanelIsFull.selector, 0, 2 ** 31 - 1));
+        verifiers.stake(0, "link", noPermit());
     }
 
     function test_stake_takesAPermit() public {

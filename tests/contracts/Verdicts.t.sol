@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {IAgreements} from "../../contracts/interfaces/IAgreements.sol";
 import {IAudits} from "../../contracts/interfaces/IAudits.sol";
+import {IVerifiers} from "../../contracts/interfaces/IVerifiers.sol";
 import {State} from "../../contracts/types/Agreement.sol";
 import {AuditKind, Outcome, Phase} from "../../contracts/types/Audit.sol";
 import {CallerIsNotAudits, CallerIsNotScientist, DeadlinePassed} from "../../contracts/types/Errors.sol";
@@ -148,6 +149,9 @@ contract VerdictsTest is AuditFixture {
         advanceLate(id);
         reveal(id, 0, Outcome.Match);
         reveal(id, 1, Outcome.Match);
+        address absent = seatOf(id, 2);
+        vm.expectEmit(address(verifiers));
+        emit IVerifiers.Penalised(absent, SEAT_STAKE / 10);
         advance(id);
 
         assertVerdict(id, Outcome.Match);
@@ -174,6 +178,8 @@ contract VerdictsTest is AuditFixture {
         AgreementId id = matched();
         uint256 supply = fit.totalSupply();
         auditTimesOut(id);
+        vm.expectEmit(address(audits));
+        emit IAudits.Concluded(id, 0, 0, Outcome.Withheld);
         vm.expectEmit(address(agreements));
         emit IAgreements.Settled(id, State.Forfeited, 0, PRICE + BOND / 2, BOND - BOND / 2);
         advance(id);

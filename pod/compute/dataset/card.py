@@ -11,6 +11,7 @@ column that is the same for all, whose mean is that value.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -29,6 +30,8 @@ from fitchain.pod.values.recipe.terms import MOST_CATEGORIES, MOST_ROWS, parse_t
 
 VERSION = "fitchain/card/v2"
 CARD_BYTES = 8 << 20
+MOST_PROBES = 16
+_CLASS_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 CLASSES_BY_DEFAULT = 100
 _TEXTS = {"name": 200, "description": 20_000, "licence": 200}
 
@@ -118,7 +121,7 @@ class Card:
             price=amount("the card: price", value["price"]),
             policy=Policy.from_json(value["policy"]),
             mock=None if value["mock"] is None else Cid.parse(Fields("mock", value["mock"], ("cid",)).text("cid", 100)),
-            probes={name: str(Digest.parse(probe)) for name, probe in probes.items()},
+            probes=_probes(probes),
             unit=None,
             privacy=None,
         )
@@ -270,6 +273,16 @@ def _mean_and_scale(array: Array) -> dict[str, float]:
         raise InputRefused("a column's numbers are too large for their mean and deviation", "rescale it") from None
     scale = math.sqrt(squares / array.size)
     return {"mean": mean, "scale": scale if scale > 0 else 1.0}
+
+
+def _probes(probes: Mapping[str, Any]) -> Mapping[str, str]:
+    """Probes by the names of their classes, which a later release may have more of."""
+    if len(probes) > MOST_PROBES:
+        raise InputRefused(f"the card: it publishes {len(probes)} probes, and {MOST_PROBES} are the limit")
+    for name in probes:
+        if not _CLASS_NAME.fullmatch(name):
+            raise InputRefused(f"the card: {name!r:.80} is no name of an environment class")
+    return {name: str(Digest.parse(probe)) for name, probe in probes.items()}
 
 
 def _text(label: str, value: Any, longest: int) -> str:

@@ -23,7 +23,7 @@ from fitchain.pod.compute.model.tensors import dtype_name
 from fitchain.pod.compute.operators.arguments import DTYPES, check_arguments
 from fitchain.pod.compute.operators.guards import META, guarded, storage_of
 from fitchain.pod.compute.operators.kernels import Kernel
-from fitchain.pod.compute.operators.metering import bytes_of, operations_of, workspace_bytes
+from fitchain.pod.compute.operators.metering import bytes_of, operations_of, piece_operations, workspace_bytes
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.graph import LIMITS, Graph, Limits, Node
 from fitchain.pod.values.state import byte_count
@@ -159,6 +159,8 @@ class _Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             )
         self.hidden_bytes += workspace_bytes(func._schema.name, args, tensors)
         operations = operations_of(func._schema.name, args, kwargs or {}, tensors)
+        if isinstance(made, list):
+            operations += piece_operations(len(made))
         self.add(0 if view else sum(map(bytes_of, tensors)), 1, operations)
         return made
 

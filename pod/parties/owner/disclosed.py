@@ -17,7 +17,7 @@ from fitchain.pod.jobs.home import Home
 from fitchain.pod.ports.agreement import Agreement, AuditTerms
 from fitchain.pod.proof.audit.disclosure import opened_records
 from fitchain.pod.values.audit_mode import AuditMode
-from fitchain.pod.values.ids import AuditRef
+from fitchain.pod.values.ids import AgreementId, AuditRef
 from fitchain.pod.values.recipe import Recipe
 
 DISCLOSED, EVIDENCE_MADE = "disclosed", "evidence_made"
@@ -105,8 +105,14 @@ def _counted(home: Home, agreement: Agreement) -> Iterator[tuple[AuditRef, int]]
     own = set(calls.list(owner=agreement.terms.owner))  # which reads their terms, all at once
     for ref, records in home.journal.facts_named(DISCLOSED):
         of_dataset = ref.agreement in own and calls.terms(ref.agreement).dataset == dataset
-        if of_dataset and (ref.ordinal or home.journal.happened(ref, "accepted")):
+        if of_dataset and (ref.ordinal or was_accepted(home, ref.agreement)):
             yield ref, int(records)
+
+
+def was_accepted(home: Home, id: AgreementId) -> bool:
+    """Whether this home accepted a job: a pod that was cut off right after it has no more than
+    `begun` in its history."""
+    return any(home.journal.happened(id, kind) for kind in ("accepted", "begun"))
 
 
 def _opened_nothing(home: Home, ref: AuditRef) -> bool:

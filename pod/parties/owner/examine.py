@@ -23,7 +23,7 @@ from fitchain.pod.jobs.journal import DatasetRow
 from fitchain.pod.jobs.panel_status import panel_of
 from fitchain.pod.jobs.rehearsal import MOCK_LIMIT_BYTES, rehearse
 from fitchain.pod.parties.owner.data import MOCK_RECORDS, read_registered, registration_key
-from fitchain.pod.parties.owner.disclosed import counted_records, keep_disclosed, opened_before
+from fitchain.pod.parties.owner.disclosed import counted_records, keep_disclosed, opened_before, was_accepted
 from fitchain.pod.ports.agreement import Agreement, State
 from fitchain.pod.ports.sealed import check_recipient
 from fitchain.pod.proof.audit.cost import Sampling
@@ -179,7 +179,7 @@ def queued_s(home: Home, agreement: Agreement) -> float:
     """Seconds for which the trainings that were accepted before may keep a job waiting, by their
     rehearsals; jobs train one after the other."""
     calls, own = home.agreements, home.keys.address
-    accepted = [id for id in calls.list(owner=own) if id != agreement.id and home.journal.happened(id, "accepted")]
+    accepted = [id for id in calls.list(owner=own) if id != agreement.id and was_accepted(home, id)]
     left_s = 0.0
     for other in calls.read_many([id for id in accepted if not home.journal.happened(id, "wiped")]):
         if other.state in (State.ACCEPTED, State.TRAINING):

@@ -8,6 +8,7 @@ says the rest.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ from fitchain.pod.values.recipe import DEFAULT_CLASS, Environment
 MEMORY_SHARE = 0.5
 """How much of the memory that is free a replay may take by what is known before: beside a step's
 values there are the state's bytes, torch itself, and whoever else needs some."""
-DEFAULT_THREADS, MOST_THREADS = 1, 1024
+DEFAULT_THREADS = 1
 MEMINFO = Path("/proc/meminfo")
 
 
@@ -219,12 +220,14 @@ def _named(digest: Digest, environments: Iterable[Environment]) -> Environment |
 
 
 def _published(home: Home, terms: Terms, patient: bool) -> Iterator[Environment]:
-    """The environments whose probes a job's dataset publishes, with this host's torch; the probes
-    do not say for how many threads they are, so that running them tells."""
+    """The environments whose probes a job's dataset publishes, of classes known here and with this
+    host's torch; the probes do not say for how many threads they are, so that running them tells.
+    More than this host has cores it does not train with."""
     torch = environment.installed_torch()
     for name, probe in _published_probes(home, terms, patient).items():
-        for threads in range(1, MOST_THREADS + 1):
-            yield Environment(name, threads, torch, Digest.parse(probe))
+        if name in environment.CLASSES:
+            for threads in range(1, (os.cpu_count() or 1) + 1):
+                yield Environment(name, threads, torch, Digest.parse(probe))
 
 
 def _published_probes(home: Home, terms: Terms, patient: bool) -> Mapping[str, str]:

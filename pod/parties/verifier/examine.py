@@ -34,6 +34,9 @@ from fitchain.pod.values.recipe import Recipe
 
 EVIDENCE, DELIVERY = "evidence", "delivery"
 """Folders below the one that `examine` is given."""
+UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+"""What foreign bytes may raise where a check of ours has a hole: the same on every host, so that
+who sealed them gains nothing; a lack of memory, or of a file, is another matter."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,8 @@ def _fetch_evidence(
         return Evidence.read(folder)
     except (InputRefused, NotFound) as error:
         raise _Withheld(f"the evidence cannot be read: {error.message}", lasting=True) from None
+    except UNREADABLE as fault:
+        raise _Withheld(f"the evidence cannot be read: {type(fault).__name__}", lasting=True) from None
 
 
 def _fetch_delivery(
@@ -172,6 +177,8 @@ def _check(evidence: Evidence, chain_record: ChainRecord) -> Checked:
         return check(evidence, chain_record)
     except Unusable as error:
         raise _Withheld(error.message, lasting=True) from None
+    except UNREADABLE as fault:
+        raise _Withheld(f"the evidence cannot be checked: {type(fault).__name__}", lasting=True) from None
 
 
 def _replay(

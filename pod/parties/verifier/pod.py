@@ -115,7 +115,6 @@ class Verifier:
         self._busy: dict[AuditRef, Future[None]] = {}
         self._mine: dict[AuditRef, None] = {}
         self._undrawn: dict[AuditRef, None] = {}
-        self._unvoted_replays: dict[AuditRef, Replay] = {}
         self._drawn: dict[AuditRef, str] = {}
         self._ended_in: dict[AuditRef, int] = {}
         self._next_block: int | None = None
@@ -124,7 +123,8 @@ class Verifier:
     def run(self, stop: threading.Event, ready: Callable[[], None] = lambda: None) -> None:
         """Follow the chain until `stop` is set.
 
-        Votes are come to one after the other, beside everything else.
+        Votes are come to one after the other, and seats considered one after the other, each beside
+        everything else: either may wait for what a stranger's store has.
 
         Args:
             stop: ends it.
@@ -135,28 +135,31 @@ class Verifier:
             FitchainError: this pod cannot be registered.
         """
         self._stop = stop
-        with self.home.exclusive_lock(), ThreadPoolExecutor(1, "examine") as examining:
+        with (
+            self.home.exclusive_lock(),
+            ThreadPoolExecutor(1, "examine") as examining,
+            ThreadPoolExecutor(1, "consent") as consenting,
+        ):
+            lanes = {Phase.JOINING: consenting, Phase.COMMITTING: examining}
             self.home.chain.catch_up()
             self.home.register_or_update(Role.VERIFIER)
             ready()
             while not stop.is_set():
                 if self._retry.due(NO_AGREEMENT):
-                    self._retry.attempt(NO_AGREEMENT, partial(self._look, examining))
+                    self._retry.attempt(NO_AGREEMENT, partial(self._look, lanes))
                 stop.wait(self.look_s)
 
-    def _look(self, examining: ThreadPoolExecutor) -> None:
+    def _look(self, lanes: dict[Phase, ThreadPoolExecutor]) -> None:
         """Take on every audit in which this account was drawn and that is not over."""
         new_block = self._find()
         self._draw_for_others()
         audits = self.home.audits.read_many(list(self._mine))
-        self._unvoted_replays = dict(self._unvoted(audits))
         for audit in audits:
             if not self._free(audit.ref):
                 continue
-            examines = audit.phase is Phase.COMMITTING
-            act = partial(self._attempt, audit.ref, partial(self._act, audit.ref, examines))
-            if examines:
-                self._busy[audit.ref] = examining.submit(act)
+            act = partial(self._attempt, audit.ref, partial(self._act, audit.ref, audit.phase))
+            if audit.phase in lanes:
+                self._busy[audit.ref] = lanes[audit.phase].submit(act)
             else:
                 act()
         if new_block and self._account_retry.due(NO_AGREEMENT):
@@ -231,13 +234,13 @@ class Verifier:
             self._retry.attempt(ref, act)
 
     # As many branches as an audit has phases in which a seat acts.
-    def _act(self, ref: AuditRef, examines: bool) -> None:
+    def _act(self, ref: AuditRef, looked_at: Phase) -> None:
         """Take the seat to its next step; the audit is read again, since this may have waited.
 
         Args:
             ref: the audit.
-            examines: whether this may take as long as a replay; else an audit whose evidence has
-                come since it was looked at waits for the next look.
+            looked_at: the phase for which this was called. What takes long has a lane of its own:
+                an audit that came to such a phase since then waits for the next look.
         """
         self.home.chain.catch_up()  # else what was sent and is not mined yet would be sent again
         audit, now = self.home.audits.read(ref), self.home.chain.block("latest").timestamp
@@ -251,9 +254,9 @@ class Verifier:
         if self._turns.bring_on(audit, FIRST_SEAT_RANK + seat.number) or now > audit.deadline:
             return
         match audit.phase:
-            case Phase.JOINING if not seat.joined:
+            case Phase.JOINING if looked_at is Phase.JOINING and not seat.joined:
                 self._consider(audit, seat, now)
-            case Phase.COMMITTING if examines and seat.joined and not seat.committed:
+            case Phase.COMMITTING if looked_at is Phase.COMMITTING and seat.joined and not seat.committed:
                 self._commit(audit, seat)
             case Phase.REVEALING if seat.committed and not seat.revealed:
                 self._reveal(audit, seat)
@@ -274,7 +277,8 @@ class Verifier:
     def _consider(self, audit: Audit, seat: Seat, now: int) -> None:
         """Join, or decline."""
         account = self.home.verifiers.verifier(self.home.keys.address)
-        waiting = sum((replay for ref, replay in self._unvoted_replays.items() if ref != audit.ref), NOTHING)
+        unvoted = self._unvoted(self.home.audits.read_many(list(self._mine)))
+        waiting = sum((replay for ref, replay in unvoted if ref != audit.ref), NOTHING)
         patient = not _is_late(audit, now)
         if reason := refusal(self.home, self.policy, self._links, audit, account, waiting, patient):
             if self._send(audit, "declined", self.home.audits.decline, seat.number, reason=reason):
@@ -287,7 +291,6 @@ class Verifier:
         assert link is not None  # else it would have been a reason to decline
         recipient = recipient_of(self.home.kept_identity(self._folder(audit) / SEAT))
         if self._send(audit, "joined", self.home.audits.join, seat.number, link, recipient):
-            self._unvoted_replays[audit.ref] = self.policy.replay(audit, self.home.agreements.terms(audit.id))
             self._say(audit, "took the seat")
 
     def _commit(self, audit: Audit, seat: Seat) -> None:
