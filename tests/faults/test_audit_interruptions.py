@@ -55,7 +55,7 @@ GARBAGE: Points = {
 }
 AGAIN: Points = {
     "owner": [
-        "keep_fact:disclosed/again:before",
+        "keep_fact:disclosed:before",
         "send:consent:before",
         "send:consent:after",
         "keep_fact:evidence/0:after",
