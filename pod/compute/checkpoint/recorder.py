@@ -116,8 +116,8 @@ class Buffer:
         self.optimizer = {name: copy for kind, name, copy in copies if kind == "optimizer"}
 
     def copy(self, memory: Iterable[memoryview]) -> None:
-        """Copy the bytes of tensors of the same keys, shapes and dtypes in; with small tensors torch's
-        calls would cost more than the bytes."""
+        """Copy the bytes of tensors of the same keys, shapes and dtypes in; with small tensors
+        torch's calls would cost more than the bytes."""
         for target, source in zip(self._memory, memory, strict=True):
             target[:] = source
 

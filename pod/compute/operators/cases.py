@@ -36,8 +36,8 @@ def case_name(record: Operator, case: Case) -> str:
 
 def case_digest(name: str, results: Iterable[Tensor | float | int]) -> Digest:
     """Digest of what a case gives, bit for bit, but for the payload of a NaN: which of two an
-    instruction keeps is emulated in no processor's way, so nothing shows it, and no training goes on
-    with one."""
+    instruction keeps is emulated in no processor's way, so nothing shows it, and no training goes
+    on with one."""
     return tagged("fitchain/probe-case/v2", sha256(name.encode()), blake3_digest(b"".join(map(_bits, results))))
 
 
