@@ -150,6 +150,7 @@ def register(
         ("root", registered.root),
         ("card", registered.card_cid),
         ("stays here", source.absolute()),
+        ("next", "fitchain pod owner"),
     ]
     return Report(values, [KeyValues(pairs)])
 
