@@ -47,7 +47,11 @@ def consent(
     reviewed = review_question(home, ref)
     print_views([review.describe(reviewed)], stderr=True)
     if not (yes or no):
-        require_yes("consent to this audit? type yes: ", "nothing was consented to")
+        require_yes(
+            "consent to this audit? type yes: ",
+            "nothing was consented to",
+            unattended="answer on the terminal, or give --yes in a script",
+        )
     (owner.refuse if no else owner.consent)(home, ref)
     asker = reviewed.asked.asker if reviewed.asked else None
     values: dict[str, Any] = {

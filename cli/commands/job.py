@@ -270,7 +270,10 @@ def approve(
     print_views([review.describe(reviewed)], stderr=True)
     if not yes:
         require_yes(
-            "approve this request? type yes: ", "nothing was approved", f"decline it: fitchain job reject {id.short}"
+            "approve this request? type yes: ",
+            "nothing was approved",
+            f"decline it: fitchain job reject {id.short}",
+            "answer on the terminal, or give --yes in a script",
         )
     owner.approve(home, id)
     decided = _decided(id, "approved", "the owner's pod checks it, accepts it and trains")
