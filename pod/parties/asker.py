@@ -130,7 +130,8 @@ def terms_of(home: Home, id: AgreementId, question: Question) -> AuditTerms:
     stake = MOST_STAKE_FEES * fee if question.seat_stake is None else question.seat_stake
     if fee < floor or not LEAST_STAKE_FEES * fee <= stake <= MOST_STAKE_FEES * fee:
         raise InputRefused(
-            f"a seat earns at least {floor} base units and locks ten to twenty times its fee, not {fee} and {stake}"
+            f"a seat earns at least {amount_text(floor)} FIT and locks ten to twenty times its fee, "
+            f"not {amount_text(fee)} and {amount_text(stake)} FIT"
         )
     return AuditTerms(
         drawn_segments=drawn,
