@@ -323,7 +323,7 @@ def test_deployment_record_is_its_own_inverse(running_devnet: Devnet, tmp_path: 
 
 
 def test_ether_is_written_for_people() -> None:
-    from fitchain.pod.ports.chain import amount_text
+    from fitchain.pod.values.amounts import amount_text
 
     assert [amount_text(n) for n in (0, 1, ETHER, 25 * ETHER // 10)] == ["0", "0.000000000000000001", "1", "2.5"]
     assert Digest(bytes(32)) == ZERO

@@ -10,8 +10,9 @@ import typer
 
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.ids import POOL, DatasetArgument, find_dataset, find_place
-from fitchain.cli.views.amounts import counted, format_fit, parse_fit
+from fitchain.cli.views.amounts import counted, parse_fit
 from fitchain.cli.views.output import KeyValues, Report, Rows, log
+from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import FitchainError, InputRefused
@@ -170,7 +171,7 @@ def list_(
             entry.id.short,
             card.name if card else "(its card is not in this store)",
             entry.count,
-            format_fit(card.price) if card else None,
+            amount_text(card.price) if card else None,
             "open" if entry.active else "retired",
         )
         for entry, card in zip(entries, cards, strict=True)
@@ -181,7 +182,7 @@ def list_(
             "name": card.name if card else None,
             "owner": entry.owner,
             "records": entry.count,
-            "price": format_fit(card.price) if card else None,
+            "price": amount_text(card.price) if card else None,
             "active": entry.active,
         }
         for entry, card in zip(entries, cards, strict=True)
@@ -214,7 +215,7 @@ def show(session: Session, dataset: DatasetArgument) -> Report:
         ("records", card.count),
         ("target", _target(card)),
         ("licence", card.licence or None),
-        ("price", f"{format_fit(card.price)} FIT, at least {format_fit(policy.minimum_price)} FIT"),
+        ("price", f"{amount_text(card.price)} FIT, at least {amount_text(policy.minimum_price)} FIT"),
         ("asks for", _conditions(policy)),
         ("root", entry.root),
         ("card", entry.card),

@@ -12,9 +12,10 @@ from fitchain.cli.answers import require_yes
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.ids import AgreementArgument, find_agreement, find_dataset, find_model, find_panel
 from fitchain.cli.views import panels
-from fitchain.cli.views.amounts import counted, format_duration, format_fit, parse_duration, parse_fit
+from fitchain.cli.views.amounts import counted, format_duration, parse_duration, parse_fit
 from fitchain.cli.views.output import KeyValues, Report, Rows, log, print_views
 from fitchain.pod.ports.agreement import Phase, State
+from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO, Digest
 from fitchain.pod.values.errors import InputRefused, Unusable
@@ -152,8 +153,8 @@ def request(
     values: dict[str, Any] = {
         "agreement": id,
         "owner": terms.owner,
-        "price": format_fit(terms.price),
-        "bond": format_fit(terms.bond),
+        "price": amount_text(terms.price),
+        "bond": amount_text(terms.bond),
         "audit": audit_values(plan),
         "panel": panels.values(judged),
     }
@@ -190,7 +191,7 @@ def list_(
             _role(mine, job.terms.owner, job.scientist),
             job.terms.dataset.short,
             job.terms.steps,
-            format_fit(job.terms.price),
+            amount_text(job.terms.price),
             _awaited(job.id in asked, job.id in questions),
         )
         for job in shown
@@ -204,7 +205,7 @@ def list_(
             "dataset": job.terms.dataset,
             "model": job.terms.model,
             "steps": job.terms.steps,
-            "price": format_fit(job.terms.price),
+            "price": amount_text(job.terms.price),
             "awaits_approval": job.id in asked,
             "questions": questions.get(job.id, []),
         }
@@ -345,8 +346,8 @@ def dispute(session: Session, agreement: AgreementArgument) -> Report:
     values = {
         "agreement": id,
         "result": "disputed",
-        "fees": format_fit(audit.fees),
-        "counter_bond": format_fit(audit.counter_bond),
+        "fees": amount_text(audit.fees),
+        "counter_bond": amount_text(audit.counter_bond),
         "transaction": receipt.transaction,
         "gas": receipt.gas_used,
     }
@@ -400,7 +401,7 @@ def withdraw(session: Session) -> Report:
     if not owed:
         return Report({"withdrawn": "0", "address": address}, ["nothing is waiting for this account"])
     receipt = home.agreements.withdraw()
-    values = {"withdrawn": format_fit(owed), "address": address, "transaction": receipt.transaction}
+    values = {"withdrawn": amount_text(owed), "address": address, "transaction": receipt.transaction}
     return Report(values, [KeyValues([("withdrawn", f"{values['withdrawn']} FIT"), ("to", address)])])
 
 

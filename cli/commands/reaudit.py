@@ -11,9 +11,10 @@ import typer
 from fitchain.cli.command import Session, command
 from fitchain.cli.ids import AgreementArgument, find_agreement, find_place
 from fitchain.cli.views import audits
-from fitchain.cli.views.amounts import counted, format_duration, format_fit, parse_duration, parse_fit
+from fitchain.cli.views.amounts import counted, format_duration, parse_duration, parse_fit
 from fitchain.cli.views.output import KeyValues, Report, View, log
 from fitchain.pod.ports.agreement import Outcome, Phase
+from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.errors import Refuted, Unusable
 
@@ -113,7 +114,7 @@ def _report(home: Home, answer: Answer) -> Report:
         "agreement": asked.ref.agreement,
         "ordinal": asked.ref.ordinal,
         "panel": asked.terms.panel,
-        "fees": format_fit(asked.terms.fees),
+        "fees": amount_text(asked.terms.fees),
         "state": answer.state.name,
         "consent_deadline": asked.deadline,
         "verdict": None if answer.verdict is Outcome.NONE else answer.verdict.name.capitalize(),
@@ -123,7 +124,7 @@ def _report(home: Home, answer: Answer) -> Report:
     left = format_duration(max(asked.deadline - now, 0))
     pairs: list[tuple[str, Any]] = [
         ("audit", f"{asked.ref.ordinal} of {asked.ref.agreement.short}"),
-        ("asked of", f"{counted(asked.terms.verifiers, 'verifier')}, {format_fit(asked.terms.fees)} FIT locked"),
+        ("asked of", f"{counted(asked.terms.verifiers, 'verifier')}, {amount_text(asked.terms.fees)} FIT locked"),
         ("stands", answer.state.value + (f", within {left}" if not (asked.consented or answer.over) else "")),
     ]
     views: list[View] = [KeyValues([*pairs, *_audited(values["segments"])])]

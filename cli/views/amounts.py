@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from fitchain.pod.values.amounts import DECIMALS
 from fitchain.pod.values.errors import InputRefused
 
-DECIMALS = 18
 LARGEST = (1 << 128) - 1  # the contracts hold amounts in uint128
 
 
@@ -35,13 +35,6 @@ def parse_fit(text: str) -> int:
     if units > LARGEST:
         raise InputRefused(f"the amount {text} FIT is beyond what a contract can hold")
     return units
-
-
-def format_fit(units: int) -> str:
-    """Write an amount in base units as a decimal number of FIT, without trailing zeros."""
-    whole, rest = divmod(units, 10**DECIMALS)
-    decimals = f"{rest:0{DECIMALS}d}".rstrip("0")
-    return f"{whole}.{decimals}" if decimals else str(whole)
 
 
 def parse_duration(text: str) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
-from fitchain.cli.views.amounts import counted, format_fit
+from fitchain.cli.views.amounts import counted
 from fitchain.cli.views.output import KeyValues, Prose, Rows, View
 from fitchain.pod.proof.audit.cost import (
     ANSWERED,
@@ -21,6 +21,7 @@ from fitchain.pod.proof.audit.cost import (
     parties_gas,
 )
 from fitchain.pod.proof.audit.plan import DETECTION, AuditPlan
+from fitchain.pod.values.amounts import amount_text
 
 
 def values(plan: AuditPlan, wanted: Fraction = DETECTION) -> dict[str, Any]:
@@ -41,12 +42,12 @@ def values(plan: AuditPlan, wanted: Fraction = DETECTION) -> dict[str, Any]:
         "verifiers": plan.seats,
         "quorum": plan.risk.quorum if plan.seats else None,
         "only_if_disputed": plan.disputed,
-        "price": format_fit(plan.price),
-        "fee_per_seat": format_fit(plan.fee_per_seat),
-        "fees": format_fit(plan.fees),
-        "seat_stake": format_fit(plan.seat_stake),
-        "bond": None if plan.bond is None else format_fit(plan.bond),
-        "bond_needed": None if needed is None else format_fit(needed),
+        "price": amount_text(plan.price),
+        "fee_per_seat": amount_text(plan.fee_per_seat),
+        "fees": amount_text(plan.fees),
+        "seat_stake": amount_text(plan.seat_stake),
+        "bond": None if plan.bond is None else amount_text(plan.bond),
+        "bond_needed": None if needed is None else amount_text(needed),
         "bond_enough": None if plan.bond is None else needed is not None and plan.bond >= needed,
         "answered": float(ANSWERED),
         "work_per_verifier": float(sampling.work),
@@ -64,8 +65,8 @@ def _bribe(plan: AuditPlan) -> dict[str, Any]:
     """What buying a quorum of seats comes to that do not know one another."""
     at_stake, insured = plan.at_stake, plan.risk.insured
     return {
-        "insured": format_fit(insured),
-        "worth": None if at_stake is None else format_fit(at_stake),
+        "insured": amount_text(insured),
+        "worth": None if at_stake is None else amount_text(at_stake),
         "enough": None if at_stake is None else insured >= at_stake,
     }
 
@@ -77,7 +78,7 @@ def _repeat(plan: AuditPlan) -> dict[str, Any]:
         "quorum_held": float(plan.risk.held()),
         "no_quorum_if_silent": float(plan.risk.stalled()),
         "jobs_needed": plan.risk.jobs_to_hold(),
-        "cost_per_job": None if plan.bond is None else format_fit(failing_job(plan.bond)),
+        "cost_per_job": None if plan.bond is None else amount_text(failing_job(plan.bond)),
         "gas_per_job": parties_gas(0),
     }
 
@@ -91,7 +92,7 @@ def _detection(plan: AuditPlan, share: Fraction, wanted: Fraction) -> dict[str, 
         "found": float(sampling.detection(share)),
         "at_least": sampling.bound(share),
         "draws_needed": draws_needed(sampling.segments, share, wanted, sampling.delivered),
-        "bond_needed": None if bond is None else format_fit(bond),
+        "bond_needed": None if bond is None else amount_text(bond),
     }
 
 
@@ -125,12 +126,12 @@ def pairs_of(plan: AuditPlan) -> list[tuple[str, Any]]:
     others = ", the delivered model's" if sampling.always == 3 else " (and the delivered model's, if another)"
     drawn = f": the first, the last{others} and {sampling.drawn_segments} drawn"
     when = ", only if the scientist disputes" if plan.disputed else ""
-    each = f"{format_fit(plan.fee_per_seat)} FIT for each seat that votes with the verdict"
+    each = f"{amount_text(plan.fee_per_seat)} FIT for each seat that votes with the verdict"
     return [
         ("audit", looked + (drawn if sampling.drawn_segments else "") + when),
         ("finds", describe_detection(plan)),
-        ("costs", f"{format_fit(plan.fees)} FIT: {each}; each trains {percent(sampling.work)} of it again"),
-        ("at stake", f"{format_fit(plan.seat_stake)} FIT for each seat"),
+        ("costs", f"{amount_text(plan.fees)} FIT: {each}; each trains {percent(sampling.work)} of it again"),
+        ("at stake", f"{amount_text(plan.seat_stake)} FIT for each seat"),
         ("discloses", _disclosed(plan)),
         ("bond", describe_bond(plan)),
         ("bribe", describe_bribe(plan)),
@@ -142,7 +143,7 @@ def against_whom(plan: AuditPlan) -> list[str]:
     risk = plan.risk
     repeats = f"about {risk.jobs_to_hold()} jobs, of which each gives them two draws"
     if plan.bond is not None:
-        repeats += f" and each that fails burns {format_fit(failing_job(plan.bond))} FIT of its bond"
+        repeats += f" and each that fails burns {amount_text(failing_job(plan.bond))} FIT of its bond"
     return [
         f"an owner alone is held by the chance of being found and by its bond: {describe_bond(plan)} "
         f"({percent(ANSWERED)} of audits taken to end with a verdict, a fake to save its share of the price)",
@@ -169,20 +170,20 @@ def describe_bond(plan: AuditPlan) -> str:
     needed = plan.bond_needed
     if needed is None:
         return "no bond is enough where no segment is drawn: draw some with --segments"
-    least = f"faking pays nobody from {format_fit(needed)} FIT on"
+    least = f"faking pays nobody from {amount_text(needed)} FIT on"
     if plan.bond is None:
         return least
-    return f"{least}; agreed {'are' if plan.bond >= needed else 'are only'} {format_fit(plan.bond)} FIT"
+    return f"{least}; agreed {'are' if plan.bond >= needed else 'are only'} {amount_text(plan.bond)} FIT"
 
 
 def describe_bribe(plan: AuditPlan) -> str:
     """What buying a quorum has to answer for beside what it is worth, in a line."""
     risk, at_stake = plan.risk, plan.at_stake
-    insured = f"{risk.quorum} seats put {format_fit(risk.insured)} FIT of stakes and fees at risk"
+    insured = f"{risk.quorum} seats put {amount_text(risk.insured)} FIT of stakes and fees at risk"
     if at_stake is None:
         return insured
     compared = "at least" if risk.insured >= at_stake else "less than"
-    return f"{insured}, {compared} the {format_fit(at_stake)} FIT of price and bond that their votes would save"
+    return f"{insured}, {compared} the {amount_text(at_stake)} FIT of price and bond that their votes would save"
 
 
 def percent(share: Fraction | float) -> str:
@@ -203,4 +204,4 @@ def _disclosed(plan: AuditPlan) -> str:
 
 
 def _fit(units: int | None) -> str | None:
-    return None if units is None else format_fit(units)
+    return None if units is None else amount_text(units)

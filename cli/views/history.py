@@ -11,10 +11,11 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from fitchain.cli.views import audits, cost, panels
-from fitchain.cli.views.amounts import counted, format_duration, format_fit
+from fitchain.cli.views.amounts import counted, format_duration
 from fitchain.cli.views.output import KeyValues
 from fitchain.pod.ports.agreement import Agreement, Anchor, AskedAudit, State
 from fitchain.pod.proof.audit.plan import AuditPlan
+from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.ids import WHOLE_POOL
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def describe(status: JobStatus) -> KeyValues:
             "training",
             f"{terms.steps} steps in {status.leaf_count} checkpoints, anchored {terms.group_leaves} at a time",
         ),
-        ("money", f"price {format_fit(terms.price)} FIT, bond {format_fit(terms.bond)} FIT"),
+        ("money", f"price {amount_text(terms.price)} FIT, bond {amount_text(terms.bond)} FIT"),
         (
             "anchored",
             f"{counted(run.count, 'checkpoint')} in {counted(len(run.anchors), 'anchor')}{_blocks(run.anchors)}",
@@ -147,8 +148,8 @@ def values(status: JobStatus) -> dict[str, Any]:
         "steps": terms.steps,
         "segment_steps": terms.segment_steps,
         "group_leaves": terms.group_leaves,
-        "price": format_fit(terms.price),
-        "bond": format_fit(terms.bond),
+        "price": amount_text(terms.price),
+        "bond": amount_text(terms.bond),
         "acceptance_deadline": agreement.acceptance_deadline,
         "training_deadline": agreement.training_deadline,
         "dispute_deadline": agreement.dispute_deadline,
@@ -186,7 +187,7 @@ def _question(asked: AskedAudit) -> dict[str, Any]:
         "panel": terms.panel,
         "verifiers": terms.verifiers,
         "mode": terms.mode.word,
-        "fees": format_fit(terms.fees),
+        "fees": amount_text(terms.fees),
         "deadline": asked.deadline,
     }
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fitchain.cli.views import panels
-from fitchain.cli.views.amounts import counted, format_duration, format_fit
+from fitchain.cli.views.amounts import counted, format_duration
 from fitchain.cli.views.output import KeyValues
+from fitchain.pod.values.amounts import amount_text
 
 if TYPE_CHECKING:
     from fitchain.pod.parties.owner.review import Review
@@ -20,10 +21,10 @@ def describe(review: Review) -> KeyValues:
     if review.asked is None:
         pairs += [
             ("asked by", job.scientist),
-            ("training", f"{job.terms.steps} steps, {format_fit(job.terms.price)} FIT"),
+            ("training", f"{job.terms.steps} steps, {amount_text(job.terms.price)} FIT"),
         ]
     else:
-        fees = f"{format_fit(terms.fees)} FIT of fees locked"
+        fees = f"{amount_text(terms.fees)} FIT of fees locked"
         pairs += [("audit", review.asked.ref.ordinal), ("asked by", f"{review.asked.asker}, {fees}")]
     if not terms.seats:
         pairs.append(("judged by", "nobody: neither an audit nor a dispute is agreed"))

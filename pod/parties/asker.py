@@ -20,9 +20,9 @@ from fitchain.pod.jobs.asker import asker_nonce
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.turns import ASKER_RANK, Turns, describe_verdict
 from fitchain.pod.ports.agreement import AskedAudit, AuditTerms, Outcome, Phase, State, commit_nonce
-from fitchain.pod.ports.chain import amount_text
 from fitchain.pod.proof.audit.cost import Sampling
 from fitchain.pod.proof.audit.plan import LEAST_STAKE_FEES, MOST_STAKE_FEES, default_draws, seat_fee
+from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest, sha256
 from fitchain.pod.values.errors import InputRefused, NotFound, Unusable

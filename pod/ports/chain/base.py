@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,14 +21,6 @@ DEPLOYMENT_VERSION = "fitchain/deployment/v2"
 FINAL_BLOCKS = 16
 """How many blocks must lie on an event before anything is deleted because of it: a reorganisation
 of the chain could undo it, and keys and states would be wanted again."""
-DECIMALS = 18
-FIT: int = 10**DECIMALS
-"""One FIT in base units."""
-
-
-def amount_text(base_units: int) -> str:
-    """An amount of ETH or FIT for people: 18 decimals, no trailing zeros."""
-    return f"{Decimal(base_units).scaleb(-DECIMALS).normalize():f}"
 
 
 class Signer(Protocol):

@@ -23,13 +23,14 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from fitchain.pod.ports.chain.base import DECIMALS, FIT, Receipt, amount_text, checksum, write_file
+from fitchain.pod.ports.chain.base import Receipt, checksum, write_file
 from fitchain.pod.ports.chain.connect import connect_unlocked
 from fitchain.pod.ports.chain.deploy import deploy
 from fitchain.pod.ports.chain.node_tools import binary
 from fitchain.pod.ports.chain.rpc import Node
 from fitchain.pod.ports.processes import exclusive_lock, port_is_free, running, spawn, stop
 from fitchain.pod.ports.settings import DEVNET_CHAIN_ID, DEVNET_RECORD, DevnetRecord, Settings, load, process_start
+from fitchain.pod.values.amounts import DECIMALS, FIT, amount_text
 from fitchain.pod.values.errors import ChainUnusable, InputRefused
 
 DEFAULT_PORT = 8545

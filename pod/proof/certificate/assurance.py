@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fitchain.pod.ports.agreement import AgreementHistory, AuditKind, Outcome, Phase
-from fitchain.pod.ports.chain.base import amount_text
 from fitchain.pod.ports.settings import Settings
 from fitchain.pod.proof.audit.cost import AGAIN_GAS, SeatRisk, failing_job, parties_gas
 from fitchain.pod.proof.certificate.jury import Jury
 from fitchain.pod.proof.certificate.verdict import Assurance, Repeat
+from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.errors import ClaimMismatch
 
