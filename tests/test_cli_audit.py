@@ -19,7 +19,7 @@ from fitchain.cli.commands.job import read_audit_options
 from fitchain.cli.views.amounts import parse_share
 from fitchain.cli.views.cost import percent, views
 from fitchain.cli.views.output import KeyValues
-from fitchain.pod.compute.dataset import Policy
+from fitchain.pod.compute.dataset import Card, Policy
 from fitchain.pod.parties.scientist import JobRequest, plan_audit, publish_model, request_job
 from fitchain.pod.ports.agreement import Audits, AuditTerms, Outcome, State
 from fitchain.pod.ports.registry import Role
@@ -91,7 +91,18 @@ def test_what_a_request_would_be_audited_for_is_shown_before_it_is_approved(
     )
     assert lines["audit"].startswith("3 verifiers replay 4 of 8 segments: the first, the last")
     assert lines["audit"].endswith("and 2 drawn")
-    assert lines["bond"] == "faking pays nobody from 4.111111111111111112 FIT on; agreed are only 4 FIT"
+    assert lines["bond"] == "faking pays nobody from 4.1112 FIT on; the agreed bond is only 4 FIT"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"), [((), "the default bond is 14.9112 FIT"), (("--bond", "5"), "the given bond is only 5 FIT")]
+)
+def test_cost_says_whose_bond_it_is_in_few_digits(
+    options: tuple[str, ...], told: str, shown: Callable[..., str]
+) -> None:
+    text = " ".join(shown("proof", "cost", *options).split())
+    assert f"faking pays nobody from 14.9112 FIT on; {told}" in text
+    assert not re.search(r"\.\d{5}", text)
 
 
 def test_no_draw_is_told_to_be_no_safeguard() -> None:
@@ -276,6 +287,10 @@ def test_approval_shows_who_would_judge_and_asks(
         assert f"made by {scientist.address} (the scientist)" in said and staked_verifiers.addresses[0] in said
         assert "the panel's creator is the scientist" in said and "may be shown" in said
         assert "the pod has not examined it yet" in said
+        terms_said = owner.home.agreements.terms(id)
+        card = Card.parse(owner.home.journal.dataset(terms_said.dataset).card)
+        assert f"{terms_said.dataset.short}, {card.name}" in said and f"model {terms_said.model.short}" in said
+        assert f"{terms_said.work.operations:,} operations" in said and "at most on a slow core" in said
     told = fitchain(account, "job", "approve", str(id), typed="yes\n")[1]
     assert (told["decision"], told["panel"]["creator_party"]) == ("approved", "scientist")
     assert told["panel"]["members"] == staked_verifiers.addresses and told["concerns"]

@@ -182,4 +182,4 @@ def test_what_differs_in_time_alone_is_no_change() -> None:
 
 
 def test_digest_is_shown_whole_where_it_is_asked_for() -> None:
-    assert Digest.parse(str(dict(describe(TRAINED).pairs)["agreement"])) == JOB
+    assert Digest.parse(str(dict(describe(TRAINED).pairs)["job"])) == JOB

@@ -16,7 +16,7 @@ from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import FitchainError, InputRefused
-from fitchain.pod.values.ids import WHOLE_POOL
+from fitchain.pod.values.ids import WHOLE_POOL, DatasetId
 
 if TYPE_CHECKING:
     from fitchain.pod.compute.dataset import Card, Policy
@@ -135,7 +135,10 @@ def register(
         mock_records=mock_records,
         environments=tuple(environment or ()),
     )
+    before = _registered_from(session.home, source)
     registered = owner.register_dataset(session.home, offer)
+    for earlier in before:
+        log(f"{source} is offered as {earlier.short} too; to end that: fitchain data retire {earlier.short}")
     values = {
         "dataset": registered.id,
         "name": registered.card.name,
@@ -193,7 +196,11 @@ def list_(
 
 @command(app, "show")
 def show(session: Session, dataset: DatasetArgument) -> Report:
-    """Show a dataset's card: columns, price, licence, policy."""
+    """Show a dataset's card: columns, price, licence, policy.
+
+    With --json `card` is the document as it was published, whose amounts are in base units; those
+    beside it are FIT.
+    """
     from fitchain.pod.parties.scientist import read_card
 
     home = session.reader
@@ -203,6 +210,8 @@ def show(session: Session, dataset: DatasetArgument) -> Report:
         "dataset": entry.id,
         "owner": entry.owner,
         "active": entry.active,
+        "price": amount_text(card.price),
+        "minimum_price": amount_text(card.policy.minimum_price),
         "card_cid": str(entry.card),
         "card": json.loads(card.encode()),
     }
@@ -216,7 +225,7 @@ def show(session: Session, dataset: DatasetArgument) -> Report:
         ("target", _target(card)),
         ("licence", card.licence or None),
         ("price", f"{amount_text(card.price)} FIT, at least {amount_text(policy.minimum_price)} FIT"),
-        ("asks for", _conditions(policy)),
+        ("conditions", _conditions(policy)),
         ("root", entry.root),
         ("card", entry.card),
         ("mock data", card.mock),
@@ -237,6 +246,12 @@ def retire(session: Session, dataset: DatasetArgument) -> Report:
     id = find_dataset(home, dataset)
     home.registry.retire_dataset(id)
     return Report({"dataset": id, "active": False}, [f"retired {id.short}: no new request can name it"])
+
+
+def _registered_from(home: Home, source: Path) -> list[DatasetId]:
+    """The datasets that this home has registered from a file, as far as they are open."""
+    rows = [row for row in home.journal.datasets() if row.source == source.absolute()]
+    return [row.id for row in rows if home.registry.dataset(row.id).active]
 
 
 def _range(text: str) -> tuple[str, tuple[float, float]]:

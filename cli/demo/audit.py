@@ -92,12 +92,19 @@ def replayed(home: Home, job: AgreementId) -> int:
 def describe_audit(home: Home, job: AgreementId) -> str:
     """An audit in a line."""
     audit = home.audits.read(AuditRef(job))
-    votes = [vote.outcome.name.capitalize() for vote in home.audits.votes(audit)]
     segments = ", ".join(map(str, drawn_segments(home, audit.ref)))
     return (
-        f"vote on segments {segments}, as the chain drew: {', '.join(votes)}; "
+        f"vote on segments {segments}, as the chain drew: {describe_votes(home, audit.ref)}; "
         f"{amount_text(audit.fee_per_seat)} FIT each once the scientist has its model"
     )
+
+
+def describe_votes(home: Home, ref: AuditRef) -> str:
+    """The votes of an audit, and that they are enough where not all seats voted before its verdict."""
+    audit = home.audits.read(ref)
+    votes = [vote.outcome.name.capitalize() for vote in home.audits.votes(audit)]
+    enough = f" ({len(votes)} of {len(audit.seats)} seats, a quorum)" if len(votes) < len(audit.seats) else ""
+    return ", ".join(votes) + enough
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,8 @@ class Again:
     def describe(self) -> str:
         """It in a line."""
         votes = ", ".join(vote.name.capitalize() for vote in self.votes)
+        if len(self.votes) < SEATS:
+            votes += f" ({len(self.votes)} of {SEATS} seats, a quorum)"
         segments = ", ".join(map(str, self.segments))
         return (
             f"has the job audited again by three of five verifiers of its own, with the owner's consent: {votes} "

@@ -82,6 +82,14 @@ def parse_share(name: str, text: str) -> Fraction:
     return share
 
 
+def size_text(count: int) -> str:
+    """A number of bytes with its unit: `12.4 MB`, `312 bytes`."""
+    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return f"{count} bytes"
+
+
 def counted(count: int, noun: str) -> str:
     """A number with its noun: `1 anchor`, `3 anchors`."""
     return f"{count} {noun}{'' if count == 1 else 's'}"

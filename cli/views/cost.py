@@ -21,7 +21,7 @@ from fitchain.pod.proof.audit.cost import (
     parties_gas,
 )
 from fitchain.pod.proof.audit.plan import DETECTION, AuditPlan
-from fitchain.pod.values.amounts import amount_text
+from fitchain.pod.values.amounts import amount_text, round_up
 
 
 def values(plan: AuditPlan, wanted: Fraction = DETECTION) -> dict[str, Any]:
@@ -96,10 +96,16 @@ def _detection(plan: AuditPlan, share: Fraction, wanted: Fraction) -> dict[str, 
     }
 
 
-def views(plan: AuditPlan, wanted: Fraction = DETECTION) -> list[View]:
-    """What an audit finds and costs, for people."""
+def views(plan: AuditPlan, kind: str = "agreed", wanted: Fraction = DETECTION) -> list[View]:
+    """What an audit finds and costs, for people.
+
+    Args:
+        plan: what is agreed, or would be.
+        kind: of its bond: `agreed`, `default`, `given`.
+        wanted: the chance of detection for which the draws needed are given.
+    """
     if not plan.seats:
-        return [KeyValues(pairs_of(plan))]
+        return [KeyValues(pairs_of(plan, kind))]
     sampling = plan.sampling
     chance = f"draws for {percent(wanted)}"
     rows = [
@@ -113,11 +119,15 @@ def views(plan: AuditPlan, wanted: Fraction = DETECTION) -> list[View]:
         for share in SHARES
     ]
     headers = ("faked", "segments", "found", chance, "bond needed FIT")
-    return [KeyValues(pairs_of(plan)), Rows(headers, rows, right=headers), Prose("against whom", against_whom(plan))]
+    return [
+        KeyValues(pairs_of(plan, kind)),
+        Rows(headers, rows, right=headers),
+        Prose("against whom", against_whom(plan, kind)),
+    ]
 
 
-def pairs_of(plan: AuditPlan) -> list[tuple[str, Any]]:
-    """What an audit looks at and costs, in labelled lines."""
+def pairs_of(plan: AuditPlan, kind: str = "agreed") -> list[tuple[str, Any]]:
+    """What an audit looks at and costs, in labelled lines; its bond is of a kind as in `views`."""
     sampling = plan.sampling
     if not plan.seats:
         return [("audit", "nobody but the owner replays any of it, and nobody can be asked to")]
@@ -133,19 +143,19 @@ def pairs_of(plan: AuditPlan) -> list[tuple[str, Any]]:
         ("costs", f"{amount_text(plan.fees)} FIT: {each}; each trains {percent(sampling.work)} of it again"),
         ("at stake", f"{amount_text(plan.seat_stake)} FIT for each seat"),
         ("discloses", _disclosed(plan)),
-        ("bond", describe_bond(plan)),
+        ("bond", describe_bond(plan, kind)),
         ("bribe", describe_bribe(plan)),
     ]
 
 
-def against_whom(plan: AuditPlan) -> list[str]:
+def against_whom(plan: AuditPlan, kind: str = "agreed") -> list[str]:
     """Which bound holds against whom, and against whom none does."""
     risk = plan.risk
     repeats = f"about {risk.jobs_to_hold()} jobs, of which each gives them two draws"
     if plan.bond is not None:
-        repeats += f" and each that fails burns {amount_text(failing_job(plan.bond))} FIT of its bond"
+        repeats += f" and each that fails burns {_short(failing_job(plan.bond))} FIT of its bond"
     return [
-        f"an owner alone is held by the chance of being found and by its bond: {describe_bond(plan)} "
+        f"an owner alone is held by the chance of being found and by its bond: {describe_bond(plan, kind)} "
         f"({percent(ANSWERED)} of audits taken to end with a verdict, a fake to save its share of the price)",
         f"an owner that buys votes of verifiers who do not know one another is held by what it has to answer for: "
         f"{describe_bribe(plan)}",
@@ -165,15 +175,16 @@ def describe_detection(plan: AuditPlan) -> str:
     return f"fakes of {', '.join(chances)}"
 
 
-def describe_bond(plan: AuditPlan) -> str:
-    """What bond is needed and whether the agreed one is enough, in a line."""
+def describe_bond(plan: AuditPlan, kind: str = "agreed") -> str:
+    """What bond is needed and whether the agreed, default or given one is enough, in a line."""
     needed = plan.bond_needed
     if needed is None:
         return "no bond is enough where no segment is drawn: draw some with --segments"
-    least = f"faking pays nobody from {amount_text(needed)} FIT on"
+    least = f"faking pays nobody from {_short(needed)} FIT on"
     if plan.bond is None:
         return least
-    return f"{least}; agreed {'are' if plan.bond >= needed else 'are only'} {amount_text(plan.bond)} FIT"
+    bond = _short(plan.bond) if plan.bond >= needed else f"only {amount_text(plan.bond)}"
+    return f"{least}; the {kind} bond is {bond} FIT"
 
 
 def describe_bribe(plan: AuditPlan) -> str:
@@ -183,7 +194,7 @@ def describe_bribe(plan: AuditPlan) -> str:
     if at_stake is None:
         return insured
     compared = "at least" if risk.insured >= at_stake else "less than"
-    return f"{insured}, {compared} the {amount_text(at_stake)} FIT of price and bond that their votes would save"
+    return f"{insured}, {compared} the {_short(at_stake)} FIT of price and bond that their votes would save"
 
 
 def percent(share: Fraction | float) -> str:
@@ -204,4 +215,9 @@ def _disclosed(plan: AuditPlan) -> str:
 
 
 def _fit(units: int | None) -> str | None:
-    return None if units is None else amount_text(units)
+    return None if units is None else _short(units)
+
+
+def _short(units: int) -> str:
+    """An amount that follows from others, in FIT with few decimals, rounded up."""
+    return amount_text(round_up(units))

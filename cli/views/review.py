@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fitchain.cli.views import panels
 from fitchain.cli.views.amounts import counted, format_duration
+from fitchain.cli.views.history import describe_work
 from fitchain.cli.views.output import KeyValues
 from fitchain.pod.values.amounts import amount_text
 
@@ -13,19 +14,27 @@ if TYPE_CHECKING:
     from fitchain.pod.parties.owner.review import Review
 
 
-def describe(review: Review) -> KeyValues:
-    """A request, or a question, in labelled lines: who asks, who would judge, what they are shown,
-    what speaks against it."""
+def describe(review: Review, dataset: str) -> KeyValues:
+    """A request, or a question, in labelled lines: who asks for what, who would judge, what they
+    are shown, what speaks against it.
+
+    Args:
+        review: what is to be decided on.
+        dataset: the name on its card.
+    """
     job, terms = review.agreement, review.terms
-    pairs: list[tuple[str, Any]] = [("agreement", job.id)]
+    about = [("dataset", f"{job.terms.dataset.short}, {dataset}"), ("model", job.terms.model.short)]
+    pairs: list[tuple[str, Any]] = [("job", job.id)]
     if review.asked is None:
         pairs += [
             ("asked by", job.scientist),
+            *about,
             ("training", f"{job.terms.steps} steps, {amount_text(job.terms.price)} FIT"),
+            ("work", describe_work(job.terms)),
         ]
     else:
         fees = f"{amount_text(terms.fees)} FIT of fees locked"
-        pairs += [("audit", review.asked.ref.ordinal), ("asked by", f"{review.asked.asker}, {fees}")]
+        pairs += [("audit", review.asked.ref.ordinal), ("asked by", f"{review.asked.asker}, {fees}"), *about]
     if not terms.seats:
         pairs.append(("judged by", "nobody: neither an audit nor a dispute is agreed"))
     else:

@@ -140,7 +140,7 @@ def _lineage(verdict: Verdict) -> str:
 def _committed(verdict: Verdict) -> list[tuple[str, Any]]:
     statement, timing = verdict.statement, verdict.timing
     return [
-        ("agreement", f"{statement.agreement}, {verdict.state.name.capitalize()}"),
+        ("job", f"{statement.agreement}, {verdict.state.name.capitalize()}"),
         ("owner", statement.owner),
         ("scientist", statement.scientist),
         ("transcript", statement.transcript_root),
@@ -186,7 +186,8 @@ def _verdict_of(jury: Jury) -> str:
     kind = {0: "agreed on by both", 1: "the scientist's dispute", 2: f"asked for later by {jury.asker}"}[jury.kind]
     if jury.block is None:
         return f"{kind}; under way: {jury.phase}"
-    voted = f"{len(jury.voices)} of {len(jury.seats)} voted {jury.verdict.name.capitalize()}"
+    quorum = ", a quorum," if len(jury.voices) < len(jury.seats) else ""
+    voted = f"{len(jury.voices)} of {len(jury.seats)}{quorum} voted {jury.verdict.name.capitalize()}"
     came = f"{jury.verdict.name.capitalize()} in block {jury.block}"
     counts = "" if jury.trusted or jury.verdict is Outcome.INCONCLUSIVE else "; a jury that you do not know"
     return f"{kind}; {came}{f', {voted}' if jury.voices else ''}, {counted(jury.audited, 'segment')} looked at{counts}"

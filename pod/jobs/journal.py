@@ -268,7 +268,7 @@ class Journal:
         for row in self.datasets():
             if row.id == id:
                 return row
-        raise NotFound(f"the dataset {id} was not registered from this home", "see `fitchain data list`")
+        raise NotFound(f"the dataset {id.short} was not registered from this home", "see `fitchain data list`")
 
     # Models
 
@@ -303,7 +303,7 @@ class Journal:
         for row in self.models():
             if row.id == id:
                 return row
-        raise NotFound(f"the model {id} was not published from this home", "see `fitchain model list`")
+        raise NotFound(f"the model {id.short} was not published from this home", "see `fitchain model list`")
 
     # Requests
 

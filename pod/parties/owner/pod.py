@@ -355,7 +355,7 @@ def require_request(home: Home, id: AgreementId) -> Agreement:
     if agreement.terms.dataset not in {row.id for row in home.journal.datasets()}:
         raise AccessRefused(f"the agreement {id} is about a dataset of another home", "see `fitchain data list --mine`")
     if agreement.state != State.REQUESTED:
-        raise Unusable(f"the agreement {id} is {agreement.state.name.lower()} and no longer a request")
+        raise Unusable(f"the job {id.short} is {agreement.state.name.lower()} and no longer a request")
     return agreement
 
 

@@ -29,7 +29,14 @@ from fitchain.pod.ports.store.kubo_rpc import NodeError, multipart
 from fitchain.pod.ports.store.node import Node, StallTimeout, bounded
 from fitchain.pod.ports.store.unixfs import Budget, Link
 from fitchain.pod.ports.store.upload import ADD_S, Sending
-from fitchain.pod.values.errors import DigestMismatch, InputRefused, NotFound, StoreUnreachable, StoreUnusable
+from fitchain.pod.values.errors import (
+    DigestMismatch,
+    InputRefused,
+    NotFound,
+    StoreUnreachable,
+    StoreUnusable,
+    reason_of,
+)
 
 CLAIMS = "/fitchain"
 PIN_NAME = "fitchain"
@@ -242,7 +249,9 @@ class IpfsStore:
             with self._reader(cid, "fetching", limit_s) as reader:
                 unpack.fetch(cid, target, limit_bytes, reader.get)
         except OSError as error:
-            raise StoreUnusable(f"{target} cannot be written: {error}", "check the folder and its disk") from None
+            raise StoreUnusable(
+                f"{target} cannot be written: {reason_of(error)}", "check the folder and its disk"
+            ) from None
 
     def cat(self, cid: Cid, limit_bytes: int = SMALL_BYTES) -> bytes:
         """Fetch a small file into memory (`Store.cat`)."""

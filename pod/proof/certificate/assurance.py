@@ -108,7 +108,8 @@ def subject(jury: Jury) -> str:
 
 def match_in_words(history: AgreementHistory, jury: Jury) -> str:
     """A Match in the chain's words."""
-    voted = f"{len(jury.voices)} of {len(jury.seats)} voted Match"
+    quorum = ", a quorum," if len(jury.voices) < len(jury.seats) else ""
+    voted = f"{len(jury.voices)} of {len(jury.seats)}{quorum} voted Match"
     looked = f"on {jury.audited} of {history.run.count - 1 + int(history.run.diverged)} segments"
     return f"{subject(jury)} concluded Match in block {jury.block}: {voted} {looked}"
 
