@@ -139,6 +139,7 @@ def test_job_settles_with_one_absent_and_one_lazy_verifier(audited: AuditedWorks
         audited.until(lambda: not absent.home.verifiers.verifier(absent.address).away)
 
 
+@pytest.mark.long
 def test_jury_that_its_asker_does_not_draw_is_drawn_by_those_who_may_sit_in_it(audited: AuditedWorkshop) -> None:
     """Else who does not like a jury lets its turn pass, has everything back, and tries again."""
     with owner_runs(audited.workshop.owner):

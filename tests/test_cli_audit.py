@@ -313,6 +313,10 @@ def test_request_that_waits_for_a_person_is_listed(
     assert f"fitchain job approve {id.short}" in capsys.readouterr().out
     assert "a reason of the pod's" in fitchain(account, "job", "approve", str(id), "--yes")[2]
     assert not fitchain(account, "job", "show", str(id))[1]["awaits_approval"]
+    owner.home.journal.record(
+        id, "approval_needed", once="more", why=["a reason of the pod's", "another that came later"]
+    )
+    assert fitchain(account, "job", "show", str(id))[1]["awaits_approval"]
 
 
 # An audit as it goes

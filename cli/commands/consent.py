@@ -54,7 +54,10 @@ def consent(
             "nothing was consented to",
             unattended="answer on the terminal, or give --yes in a script",
         )
-    (owner.refuse if no else owner.consent)(home, ref)
+    if no:
+        owner.refuse(home, ref)
+    else:
+        owner.consent(home, ref, reviewed.concerns)
     asker = reviewed.asked.asker if reviewed.asked else None
     values: dict[str, Any] = {
         "agreement": job.id,

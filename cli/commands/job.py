@@ -281,7 +281,7 @@ def approve(
             f"decline it: fitchain job reject {id.short}",
             "answer on the terminal, or give --yes in a script",
         )
-    owner.approve(home, id)
+    owner.approve(home, id, reviewed.concerns)
     decided = _decided(id, "approved", "the owner's pod checks it, accepts it and trains")
     return Report({**decided.values, **review.values(reviewed)}, decided.views)
 

@@ -46,7 +46,12 @@ def describe(review: Review, dataset: str) -> KeyValues:
     minds = dict.fromkeys([*review.concerns, *(review.panel.concerns() if review.panel else [])])
     pairs += [("mind", concern) for concern in minds]
     if not review.examined:
-        pairs.append(("mind", "the pod has not examined it yet: more may speak against it, and it declines what fails"))
+        pairs.append(
+            (
+                "mind",
+                "the pod has not examined it yet: it asks again if more speaks against it, and declines what fails",
+            )
+        )
     return KeyValues(pairs)
 
 

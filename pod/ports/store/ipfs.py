@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, TypeVar
 import libipld
 
 from fitchain.pod.ports.store import car, unixfs, unpack
-from fitchain.pod.ports.store.base import MOST_BYTES, SMALL_BYTES, Cid, Garbage
+from fitchain.pod.ports.store.base import MOST_BYTES, SMALL_BYTES, SMALL_S, Cid, Garbage
 from fitchain.pod.ports.store.download import EMPTY, ProgressThrottle, Reader, verify
 from fitchain.pod.ports.store.endpoints import Endpoint
 from fitchain.pod.ports.store.kubo_rpc import NodeError, multipart
@@ -255,12 +255,12 @@ class IpfsStore:
 
     def cat(self, cid: Cid, limit_bytes: int = SMALL_BYTES) -> bytes:
         """Fetch a small file into memory (`Store.cat`)."""
-        with self._reader(cid, "fetching") as reader:
+        with self._reader(cid, "fetching", SMALL_S) as reader:
             return b"".join(unixfs.read_file(cid, reader.get, Budget(limit_bytes)))
 
     def entries(self, cid: Cid) -> dict[str, Cid]:
         """What a folder holds (`Store.entries`)."""
-        with self._reader(cid, "fetching") as reader:
+        with self._reader(cid, "fetching", SMALL_S) as reader:
             return unpack.entries(cid, reader.get)
 
     def has(self, cid: Cid) -> bool:
