@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from fitchain.pod.ports.chain import Chain, connect
-from fitchain.pod.ports.chain.abi import decode_revert, interface
+from fitchain.pod.ports.chain.abi import AMOUNTS, decode_revert, interface
 from fitchain.pod.ports.chain.base import CONTRACTS, DIRECTORY, Deployment
 from fitchain.pod.ports.chain.rpc import Node
 from fitchain.pod.values.digest import ZERO, Digest, sha256
@@ -309,6 +309,14 @@ def test_revert_with_a_name_of_ours() -> None:
     error = next(item for item in interface("Agreements").errors.values() if item.name == "NothingOwed")
     data = error.encode(["0x" + "11" * 20])
     assert decode_revert(data)[:2] == ("NothingOwed", {"account": "0x" + "11" * 20})
+
+
+@pytest.mark.parametrize("name", AMOUNTS)
+def test_an_errors_amounts_are_told_in_fit(name: str) -> None:
+    error = next(item for contract in CONTRACTS for item in interface(contract).errors.values() if item.name == name)
+    values = [15 * 10**17 if item["type"].startswith("uint") else "0x" + "11" * 20 for item in error.inputs]
+    named, sentence = decode_revert(error.encode(values))[1:]
+    assert all(f"{amount}=1.5 FIT" in sentence and named[amount] == 15 * 10**17 for amount in AMOUNTS[name])
 
 
 def test_truncated_revert_data_is_refused_not_crashed() -> None:

@@ -71,9 +71,9 @@ def test_everything_survives_closing(tmp_path: Path) -> None:
 
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.db")
-    with pytest.raises(NotFound, match=str(JOB)):
+    with pytest.raises(NotFound, match=JOB.short):
         journal.dataset(DatasetId(JOB))
-    with pytest.raises(NotFound, match=str(JOB)):
+    with pytest.raises(NotFound, match=JOB.short):
         journal.model(ModelId(JOB))
     assert journal.fact(JOB, "delivery") is None
 
