@@ -1,5 +1,5 @@
-"""What Slither finds in the contracts: `python -m scripts.slither`; with `install` it is only brought
-here, for its test.
+"""What Slither finds in the contracts: `python -m scripts.slither`; with `install` it is brought
+here alone, for its test.
 
 Slither (https://github.com/crytic/slither) comes from PyPI, pinned, into an environment of its own
 under `.tools/slither`, for it wants another web3 than the pods; a second call finds it there. It is

@@ -42,8 +42,8 @@ def size_bytes(code: str) -> int:
     return len(code.removeprefix("0x")) // 2
 
 
-# `make test` has it cheaper: forge's own code is compared with each artifact below. A compiler of its
-# own takes a minute of a core.
+# `make test` has it cheaper: forge's own code is compared with each artifact below. A compiler of
+# its own takes a minute of a core.
 @pytest.fixture(scope="module")
 def compiled() -> dict[str, str]:
     return compile_contracts.artifacts()

@@ -16,7 +16,7 @@ import pytest
 
 from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs.turns import Turns
-from fitchain.pod.jobs.waiting import awaits_consent, told_concerns
+from fitchain.pod.jobs.waiting import awaits_consent, shown_concerns
 from fitchain.pod.parties import asker
 from fitchain.pod.parties.asker import Answer, Question, QuestionState
 from fitchain.pod.parties.owner import consent, refuse
@@ -182,7 +182,7 @@ def test_two_yeses_given_below_the_cap_do_not_pass_it_together(again: Again, mon
     lane.act(asked[1].ref)
     assert [home.agreements.asked_audit(question.ref).consented for question in asked] == [True, False]
     assert awaits_consent(home, asked[1].ref)
-    (why,) = told_concerns(home, asked[1].ref, "consent_needed")
+    (why,) = shown_concerns(home, asked[1].ref, "consent_needed")
     assert "it would bring the" in why
     consent(home, asked[1].ref)  # to that
     lane.act(asked[1].ref)

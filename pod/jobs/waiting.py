@@ -29,7 +29,7 @@ def awaits_consent(home: Home, ref: AuditRef) -> bool:
     return _unanswered(home, ref, "consent_needed")
 
 
-def told_concerns(home: Home, subject: Subject, kind: str) -> tuple[str, ...]:
+def shown_concerns(home: Home, subject: Subject, kind: str) -> tuple[str, ...]:
     """What spoke against a request, or another audit, when this home's pod last put it before its
     person; nothing where it has not.
 
@@ -46,7 +46,7 @@ def _unanswered(home: Home, subject: Subject, kind: str) -> bool:
     if not home.journal.happened(subject, kind):
         return False
     decision = home.journal.decision(subject)
-    return decision is None or (decision.is_yes and bool(decision.uncovered(told_concerns(home, subject, kind))))
+    return decision is None or (decision.is_yes and bool(decision.uncovered(shown_concerns(home, subject, kind))))
 
 
 def open_questions(home: Home, id: AgreementId) -> list[AskedAudit]:

@@ -18,7 +18,7 @@ from fitchain.pod.jobs.journal import CONSENT, REFUSE, Decision
 from fitchain.pod.jobs.panel_status import PanelStatus, panel_beside
 from fitchain.pod.jobs.retry import Log, log_about
 from fitchain.pod.jobs.turns import Turns, describe_verdict
-from fitchain.pod.jobs.waiting import told_concerns
+from fitchain.pod.jobs.waiting import shown_concerns
 from fitchain.pod.parties.owner.answer import EVIDENCE_FILES, EVIDENCE_LEFT, answer_audit
 from fitchain.pod.parties.owner.data import read_registered
 from fitchain.pod.parties.owner.disclosed import ANSWERED, cap_concern, counted_records, keep_disclosed, opened_before
@@ -52,7 +52,7 @@ def consent(home: Home, ref: AuditRef, shown: Sequence[str] | None = None) -> No
         Unusable: it is answered already, or the time for it has passed.
     """
     require_open(home, ref)
-    covered = told_concerns(home, ref, "consent_needed") if shown is None else tuple(shown)
+    covered = shown_concerns(home, ref, "consent_needed") if shown is None else tuple(shown)
     home.journal.decide(ref, Decision(CONSENT, concerns=covered))
 
 

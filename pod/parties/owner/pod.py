@@ -27,7 +27,7 @@ from fitchain.pod.jobs.home import Home, sweep
 from fitchain.pod.jobs.journal import APPROVE, REJECT, Decision
 from fitchain.pod.jobs.retry import RETRY_S, Log, RetryPolicy
 from fitchain.pod.jobs.turns import TURN_S, Turns, describe_verdict
-from fitchain.pod.jobs.waiting import told_concerns
+from fitchain.pod.jobs.waiting import shown_concerns
 from fitchain.pod.parties.owner.answer import EVIDENCE_FILES, EVIDENCE_LEFT, answer_audit
 from fitchain.pod.parties.owner.asked import AskedAudits
 from fitchain.pod.parties.owner.examine import check_again, dataset_of, examine
@@ -84,7 +84,7 @@ def approve(home: Home, id: AgreementId, shown: Sequence[str] | None = None) -> 
         Unusable: the request is answered already.
     """
     require_request(home, id)
-    covered = told_concerns(home, id, "approval_needed") if shown is None else tuple(shown)
+    covered = shown_concerns(home, id, "approval_needed") if shown is None else tuple(shown)
     home.journal.decide(id, Decision(APPROVE, concerns=covered))
 
 
