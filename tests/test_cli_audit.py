@@ -273,6 +273,27 @@ def test_request_warns_of_a_panel_before_anything_is_signed(
     assert (told["panel"]["creator_party"], told["panel"]["members_that_are_parties"]) == ("owner", [])
 
 
+def test_request_of_too_small_a_panel_is_refused_before_anything_is_signed(
+    audited: Workshop, fitchain: Fitchain, tmp_path: Path
+) -> None:
+    home, recipe = audited.scientist.home, tmp_path / "recipe.toml"
+    recipe.write_text("steps = 100\nsegment_steps = 4\nbatch_size = 8\n")
+    panel = home.registry.create_panel("nobody's")
+    what = ("--dataset", str(audited.dataset.id), "--model", str(audited.model.id), "--recipe", str(recipe))
+    how = ("--verifiers", "3", "--panel", str(panel), "--mode", "sampled", "--no-rehearsal")
+    code, told, _ = fitchain(Account(home.keys, home.chain), "job", "request", *what, *how)
+    assert (code, told["error"]["kind"]) == (3, "Unusable")
+    assert told["error"]["message"] == "0 of those who stand there could be drawn, and 3 seats need 5"
+    assert told["error"]["hint"] == "name a larger panel, or fewer verifiers"
+
+
+def test_result_is_accepted_by_its_scientist_alone(audited: Workshop, fitchain: Fitchain) -> None:
+    owner = audited.owner
+    code, told, _ = fitchain(Account(owner.home.keys, owner.home.chain), "job", "accept", str(audited.request()))
+    assert (code, told["error"]["kind"]) == (3, "AccessRefused")
+    assert f"this home's account is {owner.address}" in told["error"]["message"]
+
+
 def test_approval_shows_who_would_judge_and_asks(
     audited: Workshop, staked_verifiers: StakedVerifiers, fitchain: Fitchain
 ) -> None:

@@ -122,6 +122,7 @@ def terms_of(home: Home, id: AgreementId, question: Question) -> AuditTerms:
     drawn = question.drawn_segments
     drawn = default_draws(job.steps, job.segment_steps) if drawn is None else drawn
     sampling = Sampling.of(job.steps, job.segment_steps, drawn)
+    drawn = min(drawn, sampling.segments)  # no more can be drawn than there are
     floor = home.chain.constants.fee_floor
     fee = seat_fee(job.price, 0, sampling, question.verifiers, floor)
     fee = fee if question.fee_per_seat is None else question.fee_per_seat
@@ -166,7 +167,9 @@ def ask_again(home: Home, id: AgreementId, terms: AuditTerms, consent_window: in
     fresh = _open_question(home, id, terms)
     if isinstance(fresh, AuditRef):
         return fresh
-    _require_jury(home, id, terms)
+    agreement = home.agreements.read(id)
+    parties = agreement.terms.owner, agreement.scientist, home.keys.address
+    home.verifiers.require_eligible(terms.panel, parties, terms.verifiers)
     commitment = commit_nonce(asker_nonce(home.keys, id, sha256(fresh)))
     home.journal.keep_fact(id, _kept(commitment), fresh.hex())
     home.journal.keep_fact(id, _last(terms), str(commitment))
@@ -175,16 +178,16 @@ def ask_again(home: Home, id: AgreementId, terms: AuditTerms, consent_window: in
     return ref
 
 
-def _require_jury(home: Home, id: AgreementId, terms: AuditTerms) -> None:
-    """Refuse a question for which too few could be drawn, before anything is paid."""
-    agreement = home.agreements.read(id)
-    parties = agreement.terms.owner, agreement.scientist, home.keys.address
-    eligible, needed = home.verifiers.eligible(terms.panel, *parties), terms.verifiers * 3 // 2 + 1
-    if eligible < needed:
-        raise Unusable(
-            f"{eligible} of those who stand there could be drawn, and {terms.verifiers} seats need {needed}",
-            "name a larger panel, or fewer verifiers",
-        )
+def open_question(home: Home, id: AgreementId, terms: AuditTerms) -> AuditRef | None:
+    """The question that `ask_again` takes up instead of locking fees for another; None where it
+    asks anew.
+
+    Raises:
+        ChainUnusable: the node does not answer.
+    """
+    home.chain.catch_up()
+    found = _open_question(home, id, terms)
+    return found if isinstance(found, AuditRef) else None
 
 
 def _open_question(home: Home, id: AgreementId, terms: AuditTerms) -> AuditRef | bytes:
