@@ -224,7 +224,9 @@ class Verifiers:
         Raises:
             NotFound: there is no such panel.
         """
-        _, count = self.chain.call("Verifiers", "standing", self.number(panel), owner, scientist, asker)
+        parties = owner, scientist, asker
+        # As of the pending block: in the newest one who joined in it does not stand there yet.
+        _, count = self.chain.call("Verifiers", "standing", self.number(panel), *parties, block="pending")
         return int(count)
 
     def require_eligible(self, panel: PanelId, parties: tuple[str, str, str], seats: int) -> None:
