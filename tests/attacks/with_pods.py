@@ -112,6 +112,7 @@ def trapped(lab: AttackLab, joins: bool) -> tuple[Victim, str]:
     stakes = Stakes.of(lab, party)
     with owner_runs(owner), scientist_runs(scientist), verifier_runs(party):
         id = audited.workshop.request(audit=audited.terms(panel=trap))
+        audited.until(owner.has(id, "approval_needed"))
         approve(owner.home, id)
         audited.until_phase(id, Phase.JOINING)
         give_up_to(party, gang, id)
