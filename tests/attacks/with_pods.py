@@ -192,7 +192,7 @@ def shown_of(why: str, name: str, creator: Party, members: tuple[Party, ...]) ->
     told = {
         "name": name in why,
         "creator": f"made by {creator.address} (the scientist)" in why,
-        "age": " ago, " in why,
+        "age": " before it was asked for, " in why,
         "members": all(member.address in why for member in members),
     }
     return f"a person is asked, and shown its {', '.join(name for name, stands in told.items() if stands)}"
