@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from fitchain.pod.values.errors import AccessRefused, Unusable
+
+if TYPE_CHECKING:
+    from fitchain.pod.jobs.home import Home
+
+
+def by_owners_pod(home: Home, does: str) -> str:
+    """What the owner's pod does next, and how to start it where none runs from this home."""
+    return f"the owner's pod {does}" if home.pod_runs() else f"fitchain pod owner, which does not run here: it {does}"
 
 
 def require_yes(

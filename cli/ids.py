@@ -100,10 +100,11 @@ def find_address(text: str) -> str:
     """An account as a person types it, with its checksum.
 
     Raises:
-        InputRefused: it is none.
+        InputRefused: it is none, or mistyped.
     """
-    from eth_utils.address import is_address, to_checksum_address
+    from fitchain.pod.ports.chain.base import read_address
 
-    if not is_address(text):
-        raise InputRefused(f"{text!r} is not an address", "see `fitchain keys list`")
-    return str(to_checksum_address(text))
+    try:
+        return read_address(text)
+    except ValueError as error:
+        raise InputRefused(str(error), "copy it whole; your own: fitchain keys list") from None

@@ -520,6 +520,8 @@ def test_on_site_evidence_is_carried_by_hand_and_stands_in_no_store(audited: Aud
         assert submission is not None and submission.evidence is not None and not shared.has(submission.evidence)
         weights = home.agreements.run_record(id).delivery
         assert weights is not None
+        with verifier_runs(*seated):
+            audited.until(lambda: any("fitchain store import" in line for party in seated for line in party.said))
         stores = {party.side.name: party.home.store for party in seated}
         for party in seated:
             on_site = LocalStore(tmp_path / party.side.name, party.home.settings.home)

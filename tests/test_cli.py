@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fitchain.cli.app import app, run
-from fitchain.cli.ids import match_id
+from fitchain.cli.ids import find_address, match_id
 from fitchain.cli.views.amounts import format_duration, parse_duration, parse_fit
 from fitchain.cli.views.history import sparkline
 from fitchain.cli.views.output import KeyValues, Report, Rows, print_report, printable
@@ -299,3 +299,12 @@ def test_every_error_has_an_exit_code_that_an_auditor_can_tell_apart() -> None:
 
     assert leaves(FitchainError) == {1, 3}
     assert os.EX_OK == 0
+
+
+def test_an_address_is_taken_with_its_checksum_and_refused_with_another() -> None:
+    right = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"  # of EIP-55 itself
+    for typed in (right, right.lower(), "0x" + right[2:].upper()):
+        assert find_address(typed) == right
+    for typed in (right[:-1] + "e", right.replace("5aA", "5AA"), right[:-1]):
+        with pytest.raises(InputRefused, match="mistyped" if len(typed) == len(right) else "not an address"):
+            find_address(typed)

@@ -81,7 +81,11 @@ def test_consent_is_asked_for_once_and_given_by_the_owner(
     journal = Journal(owner.chain.settings.home / "journal.db")
     assert journal.decision(AuditRef(settled, 1)) is None
     journal.close()
-    code, consented, _ = fitchain(owner, "job", "consent", settled.short, typed="yes\n")
+    assert fitchain(owner, "job", "consent", settled.short, "--no")[1]["decision"] == "refused"
+    assert fitchain(owner, "job", "show", settled.short)[1]["questions"] == []
+    assert fitchain(owner, "job", "list")[1]["jobs"][-1]["questions"] == []
+    # It may change its mind.
+    code, consented, _ = fitchain(owner, "job", "consent", settled.short, "--audit", "1", typed="yes\n")
     assert (code, consented["decision"], consented["asker"]) == (0, "consented", checker.address)
     assert consented["panel"]["name"] == "a checker's own" and consented["concerns"]
     asking = scenario.parties.by_owner.asked_audit(AuditRef(settled, 1))

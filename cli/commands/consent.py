@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fitchain.cli.answers import require_yes
+from fitchain.cli.answers import by_owners_pod, require_yes
 from fitchain.cli.command import Session, command
 from fitchain.cli.ids import AgreementArgument, find_agreement
 from fitchain.cli.views.output import KeyValues, Report, print_views
@@ -68,7 +68,7 @@ def consent(
     }
     pairs: list[tuple[str, Any]] = [
         ("audit", f"{ref.ordinal} of {job.id.short}, {'refused' if no else 'consented to'}"),
-        ("next", "nothing: its asker takes the fees back" if no else "the owner's pod checks and opens it"),
+        ("next", "nothing: its asker takes the fees back" if no else by_owners_pod(home, "checks and opens it")),
     ]
     return Report(values, [KeyValues(pairs)])
 

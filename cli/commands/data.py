@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fitchain.cli.command import Session, command, group
-from fitchain.cli.ids import POOL, DatasetArgument, find_dataset, find_place
+from fitchain.cli.ids import POOL, DatasetArgument, find_address, find_dataset, find_place
 from fitchain.cli.views.amounts import counted, parse_fit
 from fitchain.cli.views.output import KeyValues, Report, Rows, log
 from fitchain.pod.values.amounts import amount_text
@@ -118,7 +118,7 @@ def register(
         disclosure_mode=mode,
         disclosure_cap=0 if mode is AuditMode.ON_SITE and disclose_records is None else disclose_records,
         metrics_leave=metrics_leave,
-        scientists=tuple(account.lower() for account in scientist or ()),
+        scientists=tuple(find_address(account).lower() for account in scientist or ()),
         panels=_panels(session.reader, panel or []),
     )
     offer = owner.DatasetOffer(

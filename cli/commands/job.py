@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from fitchain.cli.answers import require_yes
+from fitchain.cli.answers import by_owners_pod, require_yes
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.ids import AgreementArgument, find_agreement, find_dataset, find_model, find_panel
 from fitchain.cli.views import panels
@@ -282,7 +282,7 @@ def approve(
             "answer on the terminal, or give --yes in a script",
         )
     owner.approve(home, id, reviewed.concerns)
-    decided = _decided(id, "approved", "the owner's pod checks it, accepts it and trains")
+    decided = _decided(id, "approved", by_owners_pod(home, "checks it, accepts it and trains"))
     return Report({**decided.values, **review.values(reviewed)}, decided.views)
 
 

@@ -78,9 +78,11 @@ def jobs_with_questions(home: Home, agreements: Sequence[Agreement]) -> dict[Agr
 
 
 def _candidates(home: Home, ids: Sequence[AgreementId], most: int) -> list[AuditRef]:
-    """Questions that may be open: those that wait for a person of this home last."""
+    """Questions that may be open, but for those that a person of this home said no to: those that
+    wait for it last."""
     newest = home.agreements.newest_questions(ids, most)
     refs = [AuditRef(id, ordinal) for id, ordinals in newest.items() for ordinal in ordinals]
+    refs = [ref for ref in refs if (decision := home.journal.decision(ref)) is None or decision.is_yes]
     shown = [ref for ref in home.journal.subjects("consent_needed") if ref.agreement in newest]
     waiting = [ref for ref in shown if awaits_consent(home, ref) and not home.journal.happened(ref, "unanswered")]
     return [ref for ref in refs if ref not in waiting] + waiting

@@ -93,11 +93,11 @@ class Deployment:
                 )
             if body["version"] != DEPLOYMENT_VERSION:
                 raise ValueError(f"its version is {body['version']!r}, not {DEPLOYMENT_VERSION!r}")
-            addresses = {name: _address(body["contracts"][name]) for name in CONTRACTS}
+            addresses = {name: read_address(body["contracts"][name]) for name in CONTRACTS}
             number = int(body["number"])
             if not 0 <= number < 2**256:
                 raise ValueError(f"its number is {number}")
-            directory = _address(body["directory"])
+            directory = read_address(body["directory"])
             return cls(int(body["chain_id"]), addresses, directory, number, int(body["block"]))
         except FileNotFoundError:
             return None
@@ -129,16 +129,21 @@ def checksum(address: str) -> str:
     return str(to_checksum_address(address))
 
 
-def _address(value: Any) -> str:
-    """An address out of a file.
+def read_address(value: Any) -> str:
+    """An address out of a file, or as a person types it, with its checksum.
+
+    Where its letters are neither all small nor all capital, they are a checksum (EIP-55), which one
+    mistyped digit breaks with a chance of 99.98%.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is none, or its checksum does not hold.
     """
-    from eth_utils.address import is_address
+    from eth_utils.address import is_address, is_checksum_formatted_address
 
-    if not is_address(value):
-        raise ValueError(f"{value!r} is no address")
+    if not isinstance(value, str) or not is_address(value):
+        raise ValueError(f"{value!r:.80} is not an address")
+    if is_checksum_formatted_address(value) and checksum(value) != value:
+        raise ValueError(f"the address {value} is mistyped: its capital letters are a checksum that does not hold")
     return checksum(value)
 
 
