@@ -186,8 +186,8 @@ def open_question(home: Home, id: AgreementId, terms: AuditTerms) -> AuditRef | 
         ChainUnusable: the node does not answer.
     """
     home.chain.catch_up()
-    found = _open_question(home, id, terms)
-    return found if isinstance(found, AuditRef) else None
+    question = _open_question(home, id, terms)
+    return question if isinstance(question, AuditRef) else None
 
 
 def _open_question(home: Home, id: AgreementId, terms: AuditTerms) -> AuditRef | bytes:
