@@ -31,8 +31,8 @@ class PanelStatus:
         unknown: members whom this home does not name in draws from this panel, neither by its trust
             list nor by the policy of its dataset, as the panel stood when that was registered.
         owner, scientist: the parties.
-        seen_at: when its age counts, in seconds since 1970: the block of the request, so that what is
-            said of it stays the same; else the chain's own time.
+        seen_at: when its age counts, in seconds since 1970: the block of the request, so that what
+            is said of it stays the same; else the chain's own time.
         requested: whether that is a request's block.
         seen: whether the list or the policy has the panel, as it once stood.
     """
