@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from fitchain.pod.values.errors import AccessRefused, Unusable
 
+if TYPE_CHECKING:
+    from fitchain.pod.jobs.home import Home
 
-def require_yes(question: str, undone: str, hint: str = "type yes, in full") -> None:
+
+def by_owners_pod(home: Home, does: str) -> str:
+    """What the owner's pod does next, and how to start it where none runs from this home."""
+    return f"the owner's pod {does}" if home.pod_runs() else f"fitchain pod owner, which does not run here: it {does}"
+
+
+def require_yes(
+    question: str, undone: str, hint: str = "type yes, in full", unattended: str = "answer on the terminal"
+) -> None:
     """Ask a person; what is piped in is that person's answer, given beforehand.
 
     Args:
         question: ends in what to type.
         undone: what did not happen where the answer is another.
         hint: what to do then.
+        unattended: what to do where there is nobody to ask.
 
     Raises:
         AccessRefused: there is nobody to ask.
@@ -23,6 +35,6 @@ def require_yes(question: str, undone: str, hint: str = "type yes, in full") -> 
     answer = sys.stdin.readline()
     if not answer:
         print(file=sys.stderr)
-        raise AccessRefused(f"{undone}: a person answers, and nobody is there to ask", "answer on the terminal")
+        raise AccessRefused(f"{undone}: a person answers, and nobody is there to ask", unattended)
     if answer.strip().lower() != "yes":
         raise Unusable(f"{undone}: the answer was not yes", hint)

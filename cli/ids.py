@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fitchain.pod.jobs.home import Home
     from fitchain.pod.ports.registry import Registry
 
-AgreementArgument = Annotated[str, typer.Argument(metavar="AGREEMENT", help="Its id, or the first six digits or more.")]
+AgreementArgument = Annotated[str, typer.Argument(metavar="JOB", help="Its id, or the first six digits or more.")]
 DatasetArgument = Annotated[str, typer.Argument(metavar="DATASET", help="Its id, or the first six digits or more.")]
 PanelArgument = Annotated[str, typer.Argument(metavar="PANEL", help="Its id, or the first six digits or more.")]
 PlaceArgument = Annotated[
@@ -35,7 +35,7 @@ def match_id(text: str, candidates: Callable[[], Iterable[Digest]], what: str, l
     Args:
         text: the whole identifier or a prefix of it, with or without 0x.
         candidates: yields the identifiers to choose from; not asked when the text is whole.
-        what: the word for the thing, `agreement` say.
+        what: the word for the thing, `job` say.
         listing: the command that lists them.
 
     Raises:
@@ -63,7 +63,7 @@ def match_id(text: str, candidates: Callable[[], Iterable[Digest]], what: str, l
 
 def find_agreement(home: Home, text: str) -> AgreementId:
     """The agreement that a person means, which is one of this deployment."""
-    id = AgreementId(match_id(text, home.agreements.list, "agreement", "fitchain job list"))
+    id = AgreementId(match_id(text, home.agreements.list, "job", "fitchain job list"))
     return home.agreements.read(id).id
 
 
@@ -100,10 +100,11 @@ def find_address(text: str) -> str:
     """An account as a person types it, with its checksum.
 
     Raises:
-        InputRefused: it is none.
+        InputRefused: it is none, or mistyped.
     """
-    from eth_utils.address import is_address, to_checksum_address
+    from fitchain.pod.ports.chain.base import read_address
 
-    if not is_address(text):
-        raise InputRefused(f"{text!r} is not an address", "see `fitchain keys list`")
-    return str(to_checksum_address(text))
+    try:
+        return read_address(text)
+    except ValueError as error:
+        raise InputRefused(str(error), "copy it whole; your own: fitchain keys list") from None

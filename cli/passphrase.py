@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-from fitchain.pod.ports.passphrase import read_passphrase
+from fitchain.pod.ports.passphrase import FILE_HINT, read_passphrase
 from fitchain.pod.values.errors import AccessRefused
 
 VARIABLE = "FITCHAIN_PASSPHRASE_FILE"
@@ -38,7 +38,7 @@ def ask_passphrase(again: bool = False) -> str:
         AccessRefused: there is no terminal to ask on, nothing was typed, or the two differ.
     """
     if not sys.stdin.isatty():
-        raise AccessRefused("no passphrase was given and there is no terminal to ask on", "give --passphrase-file FILE")
+        raise AccessRefused("no passphrase was given and there is no terminal to ask on", FILE_HINT)
     passphrase = getpass.getpass("passphrase: ")
     if not passphrase:
         raise AccessRefused("the passphrase is empty")

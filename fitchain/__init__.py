@@ -55,12 +55,12 @@ if TYPE_CHECKING:
     from fitchain.pod.parties.verifier import Verifier
     from fitchain.pod.ports.agreement import Agreement, AuditTerms, State
     from fitchain.pod.ports.chain import devnet
-    from fitchain.pod.ports.chain.base import FIT
     from fitchain.pod.ports.keys import KeyInfo
     from fitchain.pod.ports.passphrase import Passphrase
     from fitchain.pod.proof.audit.plan import AuditPlan
     from fitchain.pod.proof.certificate import Assurance, Verdict, verify
     from fitchain.pod.values import errors
+    from fitchain.pod.values.amounts import FIT
     from fitchain.pod.values.audit_mode import AuditMode
     from fitchain.pod.values.digest import Digest
     from fitchain.pod.values.errors import FitchainError, Refuted, Unusable
@@ -141,7 +141,7 @@ _NAMES = {
     "pod.parties.verifier": "Verifier",
     "pod.ports.agreement": "Agreement AuditTerms State",
     "pod.ports.chain": "devnet",
-    "pod.ports.chain.base": "FIT",
+    "pod.values.amounts": "FIT",
     "pod.ports.keys": "KeyInfo",
     "pod.ports.passphrase": "Passphrase",
     "pod.proof.audit.plan": "AuditPlan",

@@ -1,4 +1,5 @@
-"""What Slither finds in the contracts: `python -m scripts.slither`.
+"""What Slither finds in the contracts: `python -m scripts.slither`; with `install` it is brought
+here alone, for its test.
 
 Slither (https://github.com/crytic/slither) comes from PyPI, pinned, into an environment of its own
 under `.tools/slither`, for it wants another web3 than the pods; a second call finds it there. It is
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import venv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,7 +135,9 @@ def provide() -> Path:
                 f"pip ended with status {done.returncode} (see above)", "run this again with a package index"
             )
         STAMP.write_text(requirements_key())
-        return FOLDER / "bin" / "slither"
+        if (path := command()) is None:
+            raise NotFound(f"pip installed Slither without its command in {FOLDER}", "run this again")
+        return path
 
 
 def findings(slither: Path) -> list[Finding]:
@@ -222,14 +226,21 @@ def outdated(found: list[Finding]) -> list[tuple[str, str]]:
     return [key for key in EXPLAINED if key not in keys]
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
     """Look, and say what is found.
+
+    Args:
+        arguments: of the command line: none, or `install`.
 
     Returns:
         0 where every grave finding is explained, 1 where one is not, 3 where Slither cannot be had.
     """
     try:
-        found = findings(provide())
+        slither = provide()
+        if list(arguments) == ["install"]:
+            print(f"{version()}, {slither}")
+            return 0
+        found = findings(slither)
     except FitchainError as error:
         print(f"slither: {error.message}\n hint: {error.hint}", file=sys.stderr)
         return error.exit_code
@@ -245,4 +256,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -24,8 +24,8 @@ from tests.limits import LIMIT_S
 from tests.source_text import ROOT, blocks_of
 
 PROMPT = re.compile(r"^(\w+)\$ (.+)$")
-PRINTED = re.compile(r"^(dataset|model|agreement|panel|address) +(0x[0-9a-fA-F]{40,64})|^()(baf\w{50,})$", re.MULTILINE)
-WORDS = {"dataset": "DATASET", "model": "MODEL", "agreement": "JOB", "panel": "PANEL", "": "CID"}
+PRINTED = re.compile(r"^(dataset|model|job|panel|address) +(0x[0-9a-fA-F]{40,64})|^()(baf\w{50,})$", re.MULTILINE)
+WORDS = {"dataset": "DATASET", "model": "MODEL", "job": "JOB", "panel": "PANEL", "": "CID"}
 
 Walk = list[tuple[str, str]]
 """Commands as (terminal, command)."""

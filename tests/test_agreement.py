@@ -283,7 +283,7 @@ def test_unknown_agreement_is_not_found(reader: Chain) -> None:
         Agreements(reader).offer,
         Agreements(reader).terms,
     ):
-        with pytest.raises(NotFound, match="has no agreement"):
+        with pytest.raises(NotFound, match="has no job"):
             read(AgreementId(sha256(b"none")))
 
 

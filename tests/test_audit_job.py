@@ -139,6 +139,7 @@ def test_job_settles_with_one_absent_and_one_lazy_verifier(audited: AuditedWorks
         audited.until(lambda: not absent.home.verifiers.verifier(absent.address).away)
 
 
+@pytest.mark.long
 def test_jury_that_its_asker_does_not_draw_is_drawn_by_those_who_may_sit_in_it(audited: AuditedWorkshop) -> None:
     """Else who does not like a jury lets its turn pass, has everything back, and tries again."""
     with owner_runs(audited.workshop.owner):
@@ -519,6 +520,8 @@ def test_on_site_evidence_is_carried_by_hand_and_stands_in_no_store(audited: Aud
         assert submission is not None and submission.evidence is not None and not shared.has(submission.evidence)
         weights = home.agreements.run_record(id).delivery
         assert weights is not None
+        with verifier_runs(*seated):
+            audited.until(lambda: any("fitchain store import" in line for party in seated for line in party.said))
         stores = {party.side.name: party.home.store for party in seated}
         for party in seated:
             on_site = LocalStore(tmp_path / party.side.name, party.home.settings.home)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from fitchain.pod.ports.chain import Chain, connect
-from fitchain.pod.ports.chain.abi import decode_revert, interface
+from fitchain.pod.ports.chain.abi import AMOUNTS, decode_revert, interface
 from fitchain.pod.ports.chain.base import CONTRACTS, DIRECTORY, Deployment
 from fitchain.pod.ports.chain.rpc import Node
 from fitchain.pod.values.digest import ZERO, Digest, sha256
@@ -311,6 +311,14 @@ def test_revert_with_a_name_of_ours() -> None:
     assert decode_revert(data)[:2] == ("NothingOwed", {"account": "0x" + "11" * 20})
 
 
+@pytest.mark.parametrize("name", AMOUNTS)
+def test_an_errors_amounts_are_told_in_fit(name: str) -> None:
+    error = next(item for contract in CONTRACTS for item in interface(contract).errors.values() if item.name == name)
+    values = [15 * 10**17 if item["type"].startswith("uint") else "0x" + "11" * 20 for item in error.inputs]
+    named, sentence = decode_revert(error.encode(values))[1:]
+    assert all(f"{amount}=1.5 FIT" in sentence and named[amount] == 15 * 10**17 for amount in AMOUNTS[name])
+
+
 def test_truncated_revert_data_is_refused_not_crashed() -> None:
     error = next(item for item in interface("Agreements").errors.values() if item.name == "NothingOwed")
     assert decode_revert(error.selector + b"\x01") == ("", {}, f"with the unknown error 0x{error.selector.hex()}")
@@ -323,7 +331,7 @@ def test_deployment_record_is_its_own_inverse(running_devnet: Devnet, tmp_path: 
 
 
 def test_ether_is_written_for_people() -> None:
-    from fitchain.pod.ports.chain import amount_text
+    from fitchain.pod.values.amounts import amount_text
 
     assert [amount_text(n) for n in (0, 1, ETHER, 25 * ETHER // 10)] == ["0", "0.000000000000000001", "1", "2.5"]
     assert Digest(bytes(32)) == ZERO

@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fitchain.cli.app import app, run
-from fitchain.cli.ids import match_id
-from fitchain.cli.views.amounts import format_duration, format_fit, parse_duration, parse_fit
+from fitchain.cli.ids import find_address, match_id
+from fitchain.cli.views.amounts import format_duration, parse_duration, parse_fit
 from fitchain.cli.views.history import sparkline
 from fitchain.cli.views.output import KeyValues, Report, Rows, print_report, printable
+from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.digest import Digest, sha256
 from fitchain.pod.values.errors import FitchainError, InputRefused, NotFound
 
@@ -32,7 +33,7 @@ def ids(*words: str) -> list[Digest]:
 
 @given(st.integers(min_value=0, max_value=(1 << 128) - 1))
 def test_an_amount_written_and_read_is_the_same(units: int) -> None:
-    assert parse_fit(format_fit(units)) == units
+    assert parse_fit(amount_text(units)) == units
 
 
 @pytest.mark.parametrize(("text", "units"), [("0", 0), ("12.5", 125 * 10**17), (".5", 5 * 10**17), ("1.", 10**18)])
@@ -68,28 +69,28 @@ def test_a_length_of_time_is_told_in_its_two_largest_units() -> None:
 
 def test_a_unique_prefix_names_an_identifier() -> None:
     first, second = ids("abcdef01", "abcdef02")
-    assert match_id("0xabcdef01", lambda: [first, second], "agreement", "fitchain job list") == first
+    assert match_id("0xabcdef01", lambda: [first, second], "job", "fitchain job list") == first
 
 
 def test_a_whole_identifier_needs_no_list() -> None:
     whole = sha256(b"x")
-    assert match_id(str(whole), lambda: pytest.fail("asked"), "agreement", "") == whole
+    assert match_id(str(whole), lambda: pytest.fail("asked"), "job", "") == whole
 
 
 @pytest.mark.parametrize("text", ["abcde", "", "0x", "zzzzzz", "0x" + "a" * 65])
 def test_what_is_no_identifier_is_refused(text: str) -> None:
     with pytest.raises(InputRefused):
-        match_id(text, lambda: ids("abcdef"), "agreement", "")
+        match_id(text, lambda: ids("abcdef"), "job", "")
 
 
 def test_a_prefix_of_two_identifiers_is_refused() -> None:
-    with pytest.raises(InputRefused, match="begins 2 agreements"):
-        match_id("abcdef", lambda: ids("abcdef01", "abcdef02"), "agreement", "")
+    with pytest.raises(InputRefused, match="begins 2 jobs"):
+        match_id("abcdef", lambda: ids("abcdef01", "abcdef02"), "job", "")
 
 
 def test_a_prefix_of_nothing_is_not_found() -> None:
     with pytest.raises(NotFound):
-        match_id("123456", lambda: ids("abcdef"), "agreement", "")
+        match_id("123456", lambda: ids("abcdef"), "job", "")
 
 
 # What is printed
@@ -210,6 +211,23 @@ def test_without_a_terminal_no_passphrase_is_asked_for(home: Path, capsys: pytes
     )
     assert done.returncode == 3
     assert "no terminal to ask on" in done.stderr and "--passphrase-file" in done.stderr
+    assert "FITCHAIN_PASSPHRASE_FILE" in done.stderr
+
+
+def test_a_new_key_is_followed_by_what_to_do_next(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["keys", "new", "--home", str(home), "--passphrase-file", str(home / "passphrase")]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].split()[:4] == ["next", "fitchain", "keys", "backup"]
+
+
+@pytest.mark.parametrize(("name", "reason"), [("absent", "there is no such file or folder"), ("", "it is a folder")])
+def test_a_passphrase_file_that_cannot_be_read_is_told_in_words(
+    name: str, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / name
+    assert run(["keys", "new", "--home", str(tmp_path), "--passphrase-file", str(path)]) == 3
+    error, hint = capsys.readouterr().err.splitlines()
+    assert error == f"error: the passphrase file {path} cannot be read: {reason}"
+    assert "FITCHAIN_PASSPHRASE_FILE" in hint
 
 
 def test_an_empty_passphrase_file_is_refused(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -281,3 +299,12 @@ def test_every_error_has_an_exit_code_that_an_auditor_can_tell_apart() -> None:
 
     assert leaves(FitchainError) == {1, 3}
     assert os.EX_OK == 0
+
+
+def test_an_address_is_taken_with_its_checksum_and_refused_with_another() -> None:
+    right = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"  # of EIP-55 itself
+    for typed in (right, right.lower(), "0x" + right[2:].upper()):
+        assert find_address(typed) == right
+    for typed in (right[:-1] + "e", right.replace("5aA", "5AA"), right[:-1]):
+        with pytest.raises(InputRefused, match="mistyped" if len(typed) == len(right) else "not an address"):
+            find_address(typed)

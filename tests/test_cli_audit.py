@@ -19,7 +19,7 @@ from fitchain.cli.commands.job import read_audit_options
 from fitchain.cli.views.amounts import parse_share
 from fitchain.cli.views.cost import percent, views
 from fitchain.cli.views.output import KeyValues
-from fitchain.pod.compute.dataset import Policy
+from fitchain.pod.compute.dataset import Card, Policy
 from fitchain.pod.parties.scientist import JobRequest, plan_audit, publish_model, request_job
 from fitchain.pod.ports.agreement import Audits, AuditTerms, Outcome, State
 from fitchain.pod.ports.registry import Role
@@ -91,7 +91,18 @@ def test_what_a_request_would_be_audited_for_is_shown_before_it_is_approved(
     )
     assert lines["audit"].startswith("3 verifiers replay 4 of 8 segments: the first, the last")
     assert lines["audit"].endswith("and 2 drawn")
-    assert lines["bond"] == "faking pays nobody from 4.111111111111111112 FIT on; agreed are only 4 FIT"
+    assert lines["bond"] == "faking pays nobody from 4.1112 FIT on; the agreed bond is only 4 FIT"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"), [((), "the default bond is 14.9112 FIT"), (("--bond", "5"), "the given bond is only 5 FIT")]
+)
+def test_cost_says_whose_bond_it_is_in_few_digits(
+    options: tuple[str, ...], told: str, shown: Callable[..., str]
+) -> None:
+    text = " ".join(shown("proof", "cost", *options).split())
+    assert f"faking pays nobody from 14.9112 FIT on; {told}" in text
+    assert not re.search(r"\.\d{5}", text)
 
 
 def test_no_draw_is_told_to_be_no_safeguard() -> None:
@@ -262,6 +273,27 @@ def test_request_warns_of_a_panel_before_anything_is_signed(
     assert (told["panel"]["creator_party"], told["panel"]["members_that_are_parties"]) == ("owner", [])
 
 
+def test_request_of_too_small_a_panel_is_refused_before_anything_is_signed(
+    audited: Workshop, fitchain: Fitchain, tmp_path: Path
+) -> None:
+    home, recipe = audited.scientist.home, tmp_path / "recipe.toml"
+    recipe.write_text("steps = 100\nsegment_steps = 4\nbatch_size = 8\n")
+    panel = home.registry.create_panel("nobody's")
+    what = ("--dataset", str(audited.dataset.id), "--model", str(audited.model.id), "--recipe", str(recipe))
+    how = ("--verifiers", "3", "--panel", str(panel), "--mode", "sampled", "--no-rehearsal")
+    code, told, _ = fitchain(Account(home.keys, home.chain), "job", "request", *what, *how)
+    assert (code, told["error"]["kind"]) == (3, "Unusable")
+    assert told["error"]["message"] == "0 of those who stand there could be drawn, and 3 seats need 5"
+    assert told["error"]["hint"] == "name a larger panel, or fewer verifiers"
+
+
+def test_result_is_accepted_by_its_scientist_alone(audited: Workshop, fitchain: Fitchain) -> None:
+    owner = audited.owner
+    code, told, _ = fitchain(Account(owner.home.keys, owner.home.chain), "job", "accept", str(audited.request()))
+    assert (code, told["error"]["kind"]) == (3, "AccessRefused")
+    assert f"this home's account is {owner.address}" in told["error"]["message"]
+
+
 def test_approval_shows_who_would_judge_and_asks(
     audited: Workshop, staked_verifiers: StakedVerifiers, fitchain: Fitchain
 ) -> None:
@@ -276,6 +308,10 @@ def test_approval_shows_who_would_judge_and_asks(
         assert f"made by {scientist.address} (the scientist)" in said and staked_verifiers.addresses[0] in said
         assert "the panel's creator is the scientist" in said and "may be shown" in said
         assert "the pod has not examined it yet" in said
+        terms_said = owner.home.agreements.terms(id)
+        card = Card.parse(owner.home.journal.dataset(terms_said.dataset).card)
+        assert f"{terms_said.dataset.short}, {card.name}" in said and f"model {terms_said.model.short}" in said
+        assert f"{terms_said.work.operations:,} operations" in said and "at most on a slow core" in said
     told = fitchain(account, "job", "approve", str(id), typed="yes\n")[1]
     assert (told["decision"], told["panel"]["creator_party"]) == ("approved", "scientist")
     assert told["panel"]["members"] == staked_verifiers.addresses and told["concerns"]
@@ -298,6 +334,10 @@ def test_request_that_waits_for_a_person_is_listed(
     assert f"fitchain job approve {id.short}" in capsys.readouterr().out
     assert "a reason of the pod's" in fitchain(account, "job", "approve", str(id), "--yes")[2]
     assert not fitchain(account, "job", "show", str(id))[1]["awaits_approval"]
+    owner.home.journal.record(
+        id, "approval_needed", once="more", why=["a reason of the pod's", "another that came later"]
+    )
+    assert fitchain(account, "job", "show", str(id))[1]["awaits_approval"]
 
 
 # An audit as it goes

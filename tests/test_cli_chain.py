@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -97,6 +99,7 @@ def test_a_dataset_is_registered_listed_shown_and_retired(fitchain: Fitchain, ho
     listed = fitchain("data", "list")[1]["datasets"][-1]
     assert (listed["dataset"], listed["price"], listed["active"]) == (made["dataset"], "2.5", True)
     shown = fitchain("data", "show", made["dataset"][:8])[1]
+    assert (shown["price"], shown["minimum_price"], shown["card"]["price"]) == ("2.5", "2.5", str(25 * 10**17))
     policy = shown["card"]["policy"]
     assert (policy["minimum_batch"], policy["manual_approval"], shown["card"]["target"]) == (4, False, "outcome")
     assert fitchain("data", "retire", made["dataset"][:8])[0] == 0
@@ -126,13 +129,20 @@ def test_a_policy_names_whose_verifiers_may_audit(
 
 
 def test_a_model_is_retired_by_its_author_alone(
-    fitchain: Fitchain, home: Path, other_home: Path, monkeypatch: pytest.MonkeyPatch
+    fitchain: Fitchain,
+    home: Path,
+    other_home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     fitchain("data", "register", str(home / "table.csv"), "--target", "outcome", "--drop", "patient")
     dataset = fitchain("data", "list")[1]["datasets"][-1]["dataset"]
     (home / "line.py").write_text("from torch import nn\n\nline = nn.Linear(2, 2)\n")
-    code, made, told = fitchain("model", "publish", f"{home / 'line.py'}:line", "--dataset", dataset)
-    assert code == 0, told
+    assert run(["model", "publish", f"{home / 'line.py'}:line", "--dataset", dataset]) == 0
+    told = capsys.readouterr()
+    made = dict(re.split(r"  +", line, maxsplit=1) for line in told.out.splitlines())
+    assert made["next"] == f"fitchain job request --dataset {dataset[:10]} --model {made['model'][:10]}"
+    assert "tracing line" in told.err
     monkeypatch.setenv("FITCHAIN_HOME", str(other_home))
     monkeypatch.setenv("FITCHAIN_PASSPHRASE_FILE", str(other_home / "passphrase"))
     assert fitchain("model", "retire", made["model"])[0] == 3
@@ -145,7 +155,9 @@ def test_a_model_is_retired_by_its_author_alone(
 
 
 def test_a_dataset_is_shown_to_people_too(fitchain: Fitchain, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    fitchain("data", "register", str(home / "table.csv"), "--target", "outcome", "--drop", "patient")
+    register = ("data", "register", str(home / "table.csv"), "--target", "outcome", "--drop", "patient")
+    earlier = fitchain(*register)[1]["dataset"][:10]
+    assert f"is offered as {earlier} too; to end that: fitchain data retire {earlier}" in fitchain(*register)[2]
     assert run(["data", "list"]) == 0
     assert capsys.readouterr().out.splitlines()[0].split() == ["dataset", "name", "records", "price", "FIT", "state"]
 
@@ -200,8 +212,12 @@ def test_a_module_must_be_named_with_its_file(fitchain: Fitchain) -> None:
     assert code == 3 and "FILE.py:NAME" in error["error"]["hint"]
 
 
-def test_a_recipe_that_is_no_toml_is_refused(fitchain: Fitchain, tmp_path: Path) -> None:
-    (tmp_path / "recipe.toml").write_text("epochs = ")
+@pytest.mark.parametrize(
+    ("text", "reason"), [("epochs = ", "is not TOML"), (None, "cannot be read: there is no such file or folder")]
+)
+def test_a_recipe_that_is_no_toml_is_refused(text: str | None, reason: str, fitchain: Fitchain, tmp_path: Path) -> None:
+    if text is not None:
+        (tmp_path / "recipe.toml").write_text(text)
     code, error, _ = fitchain(
         "job",
         "request",
@@ -212,7 +228,8 @@ def test_a_recipe_that_is_no_toml_is_refused(fitchain: Fitchain, tmp_path: Path)
         "--recipe",
         str(tmp_path / "recipe.toml"),
     )
-    assert code == 3 and "recipe.toml" in error["error"]["message"]
+    assert code == 3 and f"recipe.toml {reason}" in error["error"]["message"]
+    assert error["error"]["hint"] and "Errno" not in error["error"]["message"]
 
 
 def test_funding_more_than_there_is_tells_both_amounts(fitchain: Fitchain) -> None:
@@ -253,6 +270,15 @@ def test_a_backup_is_for_its_owner_alone(fitchain: Fitchain, home: Path, tmp_pat
     code, told, _ = fitchain("keys", "backup", str(tmp_path / "backup"))
     assert code == 0 and Path(told["file"]).stat().st_mode & 0o077 == 0
     assert keys.list_keys(home)[0].recipient in Path(told["file"]).read_text()
+
+
+@pytest.mark.parametrize("role", ["owner", "scientist", "verifier"])
+def test_a_second_pod_of_one_home_does_not_say_that_it_serves(role: str, fitchain: Fitchain, home: Path) -> None:
+    with (home / "pod.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        code, error, told = fitchain("pod", role)
+    assert code == 3 and "another pod runs from the home" in error["error"]["message"]
+    assert "Ctrl-C stops" not in told
 
 
 @pytest.mark.parametrize("role", ["owner", "scientist"])

@@ -56,9 +56,13 @@ def test_consent_is_asked_for_once_and_given_by_the_owner(
 ) -> None:
     command = ("proof", "reaudit", settled.short, "--panel", panel[:10], "--segments", "3", "--fee", "1", "--no-wait")
     before = checker.chain.fit_balance(checker.address)
-    code, asked, _ = fitchain(checker, *command)
+    code, asked, said = fitchain(checker, *command)
     assert (code, asked["ordinal"], asked["state"], asked["fees"]) == (0, 1, "ASKED", "3")
-    assert fitchain(checker, *command)[1]["ordinal"] == 1
+    for told in ("audit: 3 verifiers replay ", '"a checker\'s own"', "locks: 3 FIT of yours", "has 1d to consent"):
+        assert told in said
+    assert "Ctrl-C" not in said  # it does not wait
+    code, asked, said = fitchain(checker, *command)
+    assert asked["ordinal"] == 1 and "nothing more is locked" in said and "locks:" not in said
     assert before - checker.chain.fit_balance(checker.address) == 3 * 10**18
     code, answer, _ = fitchain(checker, "job", "consent", settled.short)
     assert code == 3 and "a dataset of another home" in answer["error"]["message"]
@@ -77,7 +81,11 @@ def test_consent_is_asked_for_once_and_given_by_the_owner(
     journal = Journal(owner.chain.settings.home / "journal.db")
     assert journal.decision(AuditRef(settled, 1)) is None
     journal.close()
-    code, consented, _ = fitchain(owner, "job", "consent", settled.short, typed="yes\n")
+    assert fitchain(owner, "job", "consent", settled.short, "--no")[1]["decision"] == "refused"
+    assert fitchain(owner, "job", "show", settled.short)[1]["questions"] == []
+    assert fitchain(owner, "job", "list")[1]["jobs"][-1]["questions"] == []
+    # It may change its mind.
+    code, consented, _ = fitchain(owner, "job", "consent", settled.short, "--audit", "1", typed="yes\n")
     assert (code, consented["decision"], consented["asker"]) == (0, "consented", checker.address)
     assert consented["panel"]["name"] == "a checker's own" and consented["concerns"]
     asking = scenario.parties.by_owner.asked_audit(AuditRef(settled, 1))
@@ -99,6 +107,8 @@ def test_verdict_is_told_to_whoever_asks_again_and_ends_with_its_exit_code(
     code, told, said = fitchain(checker, *command)
     assert (code, told["ordinal"], told["verdict"], told["state"]) == (0, 1, "Match", "CONCLUDED"), said
     assert told["segments"] and len(told["audit"]["seats"]) == 3
+    assert told["next"] == [f"fitchain trust add {panel[:10]}", "fitchain proof verify MODEL CERT"]
+    assert "Ctrl-C costs nothing" in said
     assert fitchain(checker, *command, "--no-wait")[1]["ordinal"] == 2  # that answer is told: this is another question
 
 
@@ -127,6 +137,18 @@ def test_mismatch_ends_with_exit_code_1(
     reader.advance(ref)
     code, told, _ = fitchain(checker, *words)
     assert (code, told["verdict"]) == (1, "Mismatch")
+
+
+def test_no_more_segments_are_asked_for_than_the_job_has(
+    fitchain: Fitchain, scenario: AuditScenario, settled: AgreementId, panel: str, checker: Account
+) -> None:
+    words = ("proof", "reaudit", settled.short, "--panel", panel[:10], "--fee", "1", "--segments", "4000", "--no-wait")
+    code, asked, said = fitchain(checker, *words)
+    job = scenario.parties.by_owner.terms(settled)
+    segments = -(-job.steps // job.segment_steps)
+    assert code == 0 and f"{segments} of {segments} segment" in said
+    ref = AuditRef(settled, asked["ordinal"])
+    assert scenario.parties.by_owner.asked_audit(ref).terms.drawn_segments == segments
 
 
 def test_job_that_is_not_settled_is_not_audited_again(

@@ -153,7 +153,7 @@ def test_what_is_told_stands_in_its_order_and_in_the_chains_words(
     shown = capsys.readouterr().out
     places = [
         shown.index(label)
-        for label in ("sha-256", "agreement", "took", "drawn from", "seat 0", "parties", "repeating", "not proven")
+        for label in ("sha-256", "job", "took", "drawn from", "seat 0", "parties", "repeating", "not proven")
     ]
     assert places == sorted(places)
     unfolded = " ".join(shown.split())

@@ -42,11 +42,14 @@ def size_bytes(code: str) -> int:
     return len(code.removeprefix("0x")) // 2
 
 
+# `make test` has it cheaper: forge's own code is compared with each artifact below. A compiler of
+# its own takes a minute of a core.
 @pytest.fixture(scope="module")
 def compiled() -> dict[str, str]:
     return compile_contracts.artifacts()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("contract", compile_contracts.CONTRACTS)
 def test_committed_artifact_is_what_the_sources_compile_to(contract: str, compiled: dict[str, str]) -> None:
     committed = (compile_contracts.ARTIFACTS / f"{contract}.json").read_text()
@@ -61,6 +64,7 @@ def test_committed_compilers_input_is_that_of_the_artifacts() -> None:
     assert str(compile_contracts.ROOT) not in committed
 
 
+@pytest.mark.long
 def test_no_artifact_holds_a_path_of_this_machine(compiled: dict[str, str]) -> None:
     assert not [name for name, text in compiled.items() if str(compile_contracts.ROOT) in text]
 

@@ -37,6 +37,7 @@ from fitchain.pod.compute.dataset import (
 )
 from fitchain.pod.compute.dataset.records import record_leaf
 from fitchain.pod.ports.store import Cid
+from fitchain.pod.values.amounts import FIT
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import (
     ZERO,
@@ -372,7 +373,12 @@ ALICE = "0x" + "ab" * 20
 @pytest.mark.parametrize(
     ("policy", "price", "disclosure", "message"),
     [
-        (Policy(minimum_price=10), 9, Disclosure(), "price 9 is below the policy's minimum 10"),
+        (
+            Policy(minimum_price=10 * FIT),
+            9 * FIT // 2,
+            Disclosure(),
+            "price 4.5 FIT is below the policy's minimum 10 FIT",
+        ),
         (Policy(maximum_steps=99), 0, Disclosure(), "100 steps and the policy admits 99"),
         (Policy(minimum_batch=9), 0, Disclosure(), "batch size 8 is below the policy's minimum 9"),
         (Policy(scientists=("0x" + "cd" * 20,)), 0, Disclosure(), "may not ask"),

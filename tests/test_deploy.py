@@ -17,7 +17,7 @@ import pytest
 
 from fitchain.pod.ports import keys, settings
 from fitchain.pod.ports.chain import Deployment, connect, devnet
-from fitchain.pod.ports.chain.base import CONTRACTS, FIT
+from fitchain.pod.ports.chain.base import CONTRACTS
 from fitchain.pod.ports.chain.create2 import (
     FACTORY,
     FACTORY_CODE,
@@ -32,6 +32,7 @@ from fitchain.pod.ports.chain.prerequisites import HISTORY
 from fitchain.pod.ports.chain.rpc import Node
 from fitchain.pod.ports.chain.verification import verification_paths
 from fitchain.pod.ports.settings import Settings
+from fitchain.pod.values.amounts import FIT
 from fitchain.pod.values.errors import AccessRefused, ChainUnusable, InputRefused, NodeUnreachable
 from scripts.compile_contracts import STANDARD_INPUT
 from tests.chain_fixtures import ETHER, PASSPHRASE, QUICK_WORK

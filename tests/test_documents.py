@@ -22,12 +22,12 @@ from fitchain.cli.app import app
 from fitchain.pod.compute.environment import installed_torch
 from fitchain.pod.compute.environment.process import refuse_other_host, shipped_probe
 from fitchain.pod.parties.owner.pod import KEEP_S
-from fitchain.pod.ports.chain.base import FIT
 from fitchain.pod.ports.chain.deploy import FEE_FLOOR, TURN_BLOCKS
 from fitchain.pod.ports.settings import Settings
 from fitchain.pod.ports.store.endpoints import ENDPOINT_BYTES, MOST_ADDRESSES
 from fitchain.pod.proof.audit.cost import Sampling, SeatRisk
 from fitchain.pod.proof.audit.plan import MOST_STAKE_FEES, default_draws, default_money
+from fitchain.pod.values.amounts import FIT
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import EnvironmentRefused
 from fitchain.pod.values.recipe import Environment

@@ -57,7 +57,10 @@ def test_panel_that_the_policy_does_not_name_is_a_concern_that_shows_it(
     request = asked(shown, audit=replace(TERMS, panel=panel))
     (concern,) = check_chain(shown.owner.home, request, OPEN)
     assert concern.startswith("an audit draws from whom the policy does not name: the panel 'neighbours'")
-    assert f"made by {shown.scientist.address} (the scientist)" in concern and " ago, 5 members: " in concern
+    assert (
+        f"made by {shown.scientist.address} (the scientist)" in concern
+        and " before it was asked for, 5 members: " in concern
+    )
     assert staked_verifiers.addresses[0] in concern
 
 

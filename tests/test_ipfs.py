@@ -129,6 +129,18 @@ def test_an_object_beyond_the_limit_is_not_fetched(a: IpfsStore, b: IpfsStore, t
     assert not (tmp_path / "out").exists()
 
 
+def test_what_comes_for_longer_than_it_may_is_given_up(
+    a: IpfsStore, b: IpfsStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cid = a.add(os.urandom(MIB + 9))
+    with pytest.raises(InputRefused, match="came too slowly: 0 bytes in 0 s"):
+        b.fetch(cid, tmp_path / "out", limit_s=0.0)
+    monkeypatch.setattr("fitchain.pod.ports.store.ipfs.SMALL_S", 0.0)
+    with pytest.raises(InputRefused, match="no more time is given to it"):
+        b.cat(cid)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_large_file_passes_in_bounded_memory(a: IpfsStore, b: IpfsStore, tmp_path: Path) -> None:
     class Random(Cycle):
         def read(self, count: int = -1) -> bytes:

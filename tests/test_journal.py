@@ -56,8 +56,8 @@ def test_everything_survives_closing(tmp_path: Path) -> None:
     journal.keep_dataset(dataset)
     journal.keep_model(model)
     journal.keep_request(request)
-    journal.decide(JOB, "approve")
-    journal.decide(JOB, "reject", "too cheap")
+    journal.decide(JOB, Decision("approve", concerns=("a bond", "a panel")))
+    journal.decide(JOB, Decision("reject", "too cheap"))
     journal.keep_fact(JOB, "delivery", "bafy")
     journal.close()
     again = Journal(tmp_path / "journal.db")
@@ -71,9 +71,9 @@ def test_everything_survives_closing(tmp_path: Path) -> None:
 
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.db")
-    with pytest.raises(NotFound, match=str(JOB)):
+    with pytest.raises(NotFound, match=JOB.short):
         journal.dataset(DatasetId(JOB))
-    with pytest.raises(NotFound, match=str(JOB)):
+    with pytest.raises(NotFound, match=JOB.short):
         journal.model(ModelId(JOB))
     assert journal.fact(JOB, "delivery") is None
 

@@ -14,6 +14,7 @@ import pytest
 
 from fitchain.pod.compute.checkpoint import read_leaves
 from fitchain.pod.compute.dataset import Policy
+from fitchain.pod.jobs.waiting import awaits_approval
 from fitchain.pod.parties.owner import Owner, Replay, approve, read_registered, reject, replay_job
 from fitchain.pod.parties.owner.pod import KEEP_S, UNTOLD
 from fitchain.pod.parties.owner.run import TrainingSession, begin, order_nonce, set_aside
@@ -269,7 +270,9 @@ def diverged(asked: Workshop, workshop: Workshop) -> AgreementId:
     with owner_runs(owner), scientist_runs(scientist, auto_accept=False):
         recipe = EXPLODING | {"group_leaves": 1}
         id = asked.request(dataset=dataset.id, model=line.id, recipe_overrides=recipe, bond=2 * PRICE)
+        approve(owner.home, id, shown=())  # a yes to a request of which nothing was known yet
         asked.until(owner.has(id, "approval_needed"))
+        assert awaits_approval(owner.home, owner.home.agreements.read(id))
         scientist.home.registry.update_pod("age1nobody")
         approve(owner.home, id)
         asked.until(scientist.has(id, "received"))

@@ -3,6 +3,7 @@ unable to read the owner's data."""
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -26,6 +27,7 @@ def test_the_walk_runs_as_it_is_shown(tmp_path: Path) -> None:
     with terminals_at(tmp_path, commands, wrappers={"scientist": confine}) as walkers:
         assert walkers.terminals["scientist"].run(f"ls {private}")[0] != 0
         walkers.walk(commands)
+        assert re.search(r"^next +fitchain proof verify \S+\.safetensors", walkers.terminals["scientist"].log, re.M)
     assert_no_record_leaves(tmp_path, private, walkers.terminals)
 
 

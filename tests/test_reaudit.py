@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,11 +16,13 @@ import pytest
 
 from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs.turns import Turns
+from fitchain.pod.jobs.waiting import awaits_consent, shown_concerns
 from fitchain.pod.parties import asker
 from fitchain.pod.parties.asker import Answer, Question, QuestionState
 from fitchain.pod.parties.owner import consent, refuse
-from fitchain.pod.parties.owner.asked import LEAST_WINDOW_S, MOST_AT_ONCE, AskedAudits, concerns
+from fitchain.pod.parties.owner.asked import LEAST_WINDOW_S, MOST_AT_ONCE, AskedAudits, concerns, records_of
 from fitchain.pod.parties.owner.disclosed import DISCLOSED, EVIDENCE_MADE, Opened, cap_concern, opened_before
+from fitchain.pod.parties.owner.examine import dataset_of
 from fitchain.pod.ports.agreement import AuditKind, AuditTerms, Outcome, Phase, State
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO
@@ -152,13 +155,38 @@ def test_questions_of_strangers_are_looked_at_a_few_at_a_time_and_in_turn() -> N
         journal=SimpleNamespace(happened=lambda ref, kind: kind == "consented" and ref in served),
         agreements=SimpleNamespace(asking=lambda start, upto: new.pop(0)),
     )
-    audits = AskedAudits(home, Turns(home), lambda id, text: None, final_blocks=0)
+    audits = AskedAudits(home, Turns(home), lambda id, text: None, final_blocks=0, counting=Lock())
     own = {AgreementId(ZERO)}
     looks = [audits.look(own) for _ in range(3)]
     assert max(map(len, looks)) == MOST_AT_ONCE
     assert {ref for look in looks for ref in look} == set(asked)
     served.add(asked[5])
     assert audits.look(own)[0] == asked[5]  # who waits for evidence goes before who only asks
+
+
+def test_two_yeses_given_below_the_cap_do_not_pass_it_together(again: Again, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = again.owner.home
+    row, card = dataset_of(home, agreement := home.agreements.read(again.id))
+    asked = [home.agreements.asked_audit(again.question(again.audited.panel, drawn)) for drawn in (5, 6)]
+    counts = [records_of(home, question) or 0 for question in asked]
+    before, most = again.opened(), max(counts)  # room for each of them, and not for both
+    cap = max(2 * (before.again + most), before.total + most)
+    capped = replace(card, policy=replace(card.policy, disclosure_cap=cap))
+    monkeypatch.setattr("fitchain.pod.parties.owner.asked.dataset_of", lambda *_: (row, capped))
+    assert min(counts) > 0 and [concerns(home, agreement, question) for question in asked] == [[], []]
+    lane = AskedAudits(home, Turns(home), lambda id, text: None, final_blocks=0, counting=Lock())
+    for question in asked:  # while no pod runs
+        consent(home, question.ref, shown=())
+        assert not awaits_consent(home, question.ref)
+    lane.act(asked[0].ref)
+    lane.act(asked[1].ref)
+    assert [home.agreements.asked_audit(question.ref).consented for question in asked] == [True, False]
+    assert awaits_consent(home, asked[1].ref)
+    (why,) = shown_concerns(home, asked[1].ref, "consent_needed")
+    assert "it would bring the" in why
+    consent(home, asked[1].ref)  # to that
+    lane.act(asked[1].ref)
+    assert home.agreements.asked_audit(asked[1].ref).consented
 
 
 @pytest.mark.long

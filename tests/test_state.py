@@ -215,7 +215,7 @@ def test_tensor_refuses_bytes_that_do_not_fit() -> None:
         ({"w": line([1], 0, 1, "BOOL")}, b"\x02", "BOOL"),
         ({"w": {"dtype": "F32"}}, 4, "has dtype, shape and data_offsets"),
         ({"w" * 600: line([1], 0, 4)}, 4, "512"),
-        ({"\ud800": line([1], 0, 4)}, 4, "printable"),
+        ({"\ud800": line([1], 0, 4)}, 4, "surrogate"),
         ({"__metadata__": {"a": 1}}, 0, "maps text to text"),
         ({"__metadata__": {"fitchain": '{"w":"buffer"}'}}, 0, "no such tensor"),
         ({"w": line([1], 0, 4), "__metadata__": {"fitchain": '{"w":"code"}'}}, 4, "no such tensor or kind"),

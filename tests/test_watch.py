@@ -14,7 +14,7 @@ from fitchain.pod.jobs.job_status import JobStatus, JobStatusReader
 from fitchain.pod.jobs.journal import Entry
 from fitchain.pod.jobs.watch import changes, over
 from fitchain.pod.ports.agreement import Agreement, Anchor, RunRecord, State, Terms
-from fitchain.pod.ports.chain.base import FIT
+from fitchain.pod.values.amounts import FIT
 from fitchain.pod.values.digest import ZERO, Digest, Root, sha256
 from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
 
@@ -182,4 +182,4 @@ def test_what_differs_in_time_alone_is_no_change() -> None:
 
 
 def test_digest_is_shown_whole_where_it_is_asked_for() -> None:
-    assert Digest.parse(str(dict(describe(TRAINED).pairs)["agreement"])) == JOB
+    assert Digest.parse(str(dict(describe(TRAINED).pairs)["job"])) == JOB

@@ -118,6 +118,7 @@ def test_a_task_keeps_its_keys_out_of_sight() -> None:
         assert key.hex() not in told and repr(key) not in told
 
 
+@pytest.mark.long
 def test_killed_at_any_moment_a_training_ends_in_the_same_transcript(tmp_path: Path) -> None:
     given = recipe(steps=2000, group_leaves=16)  # more events than a pipe holds: it cannot end unseen
     undisturbed = job_folder(tmp_path / "a", given, keep_every=50)

@@ -8,8 +8,9 @@ import typer
 
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.ids import find_address
-from fitchain.cli.views.amounts import format_fit, parse_fit
+from fitchain.cli.views.amounts import parse_fit
 from fitchain.cli.views.output import KeyValues, Report
+from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.errors import InputRefused
 
 app = group("coin", "See what an account has, and hand on FIT.")
@@ -28,12 +29,12 @@ def balance(
     verifier = home.verifiers.verifier(account)
     values: dict[str, Any] = {
         "address": account,
-        "fit": format_fit(home.chain.fit_balance(account)),
-        "eth": format_fit(home.chain.balance(account)),
-        "owed": format_fit(home.agreements.owed(account)),
-        "staked": format_fit(verifier.stake),
-        "leaving": format_fit(verifier.unbonding),
-        "earned": format_fit(verifier.earned),
+        "fit": amount_text(home.chain.fit_balance(account)),
+        "eth": amount_text(home.chain.balance(account)),
+        "owed": amount_text(home.agreements.owed(account)),
+        "staked": amount_text(verifier.stake),
+        "leaving": amount_text(verifier.unbonding),
+        "earned": amount_text(verifier.earned),
     }
     pairs = [
         ("address", account),
@@ -64,9 +65,9 @@ def send(
         raise InputRefused(f"{to} {whose}: what is sent there helps nobody", "check the address")
     home.chain.require_fit(units, "the payment")
     receipt = home.chain.send("FitCoin", "transfer", to, units)
-    left = format_fit(home.chain.fit_balance(home.keys.address))
+    left = amount_text(home.chain.fit_balance(home.keys.address))
     values = {
-        "sent": format_fit(units),
+        "sent": amount_text(units),
         "from": home.keys.address,
         "to": to,
         "left": left,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fitchain.cli.answers import require_yes
+from fitchain.cli.answers import by_owners_pod, require_yes
 from fitchain.cli.command import Session, command
 from fitchain.cli.ids import AgreementArgument, find_agreement
 from fitchain.cli.views.output import KeyValues, Report, print_views
@@ -39,16 +39,25 @@ def consent(
     """
     from fitchain.cli.views import review
     from fitchain.pod.parties import owner
+    from fitchain.pod.parties.owner.examine import dataset_of
     from fitchain.pod.parties.owner.review import review_question
 
     home = session.reader
     job = home.agreements.read(find_agreement(home, agreement))
     ref = _asked(home, job.id, number)
     reviewed = review_question(home, ref)
-    print_views([review.describe(reviewed)], stderr=True)
+    dataset = dataset_of(home, reviewed.agreement)[1].name
+    print_views([review.describe(reviewed, dataset)], stderr=True)
     if not (yes or no):
-        require_yes("consent to this audit? type yes: ", "nothing was consented to")
-    (owner.refuse if no else owner.consent)(home, ref)
+        require_yes(
+            "consent to this audit? type yes: ",
+            "nothing was consented to",
+            unattended="answer on the terminal, or give --yes in a script",
+        )
+    if no:
+        owner.refuse(home, ref)
+    else:
+        owner.consent(home, ref, reviewed.concerns)
     asker = reviewed.asked.asker if reviewed.asked else None
     values: dict[str, Any] = {
         "agreement": job.id,
@@ -59,7 +68,7 @@ def consent(
     }
     pairs: list[tuple[str, Any]] = [
         ("audit", f"{ref.ordinal} of {job.id.short}, {'refused' if no else 'consented to'}"),
-        ("next", "nothing: its asker takes the fees back" if no else "the owner's pod checks and opens it"),
+        ("next", "nothing: its asker takes the fees back" if no else by_owners_pod(home, "checks and opens it")),
     ]
     return Report(values, [KeyValues(pairs)])
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fitchain.cli.command import Session, command, group
-from fitchain.cli.ids import POOL, DatasetArgument, find_dataset, find_place
-from fitchain.cli.views.amounts import counted, format_fit, parse_fit
+from fitchain.cli.ids import POOL, DatasetArgument, find_address, find_dataset, find_place
+from fitchain.cli.views.amounts import counted, parse_fit
 from fitchain.cli.views.output import KeyValues, Report, Rows, log
+from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import FitchainError, InputRefused
-from fitchain.pod.values.ids import WHOLE_POOL
+from fitchain.pod.values.ids import WHOLE_POOL, DatasetId
 
 if TYPE_CHECKING:
     from fitchain.pod.compute.dataset import Card, Policy
@@ -117,7 +118,7 @@ def register(
         disclosure_mode=mode,
         disclosure_cap=0 if mode is AuditMode.ON_SITE and disclose_records is None else disclose_records,
         metrics_leave=metrics_leave,
-        scientists=tuple(account.lower() for account in scientist or ()),
+        scientists=tuple(find_address(account).lower() for account in scientist or ()),
         panels=_panels(session.reader, panel or []),
     )
     offer = owner.DatasetOffer(
@@ -134,7 +135,10 @@ def register(
         mock_records=mock_records,
         environments=tuple(environment or ()),
     )
+    before = _registered_from(session.home, source)
     registered = owner.register_dataset(session.home, offer)
+    for earlier in before:
+        log(f"{source} is offered as {earlier.short} too; to end that: fitchain data retire {earlier.short}")
     values = {
         "dataset": registered.id,
         "name": registered.card.name,
@@ -150,6 +154,7 @@ def register(
         ("root", registered.root),
         ("card", registered.card_cid),
         ("stays here", source.absolute()),
+        ("next", "fitchain pod owner"),
     ]
     return Report(values, [KeyValues(pairs)])
 
@@ -169,7 +174,7 @@ def list_(
             entry.id.short,
             card.name if card else "(its card is not in this store)",
             entry.count,
-            format_fit(card.price) if card else None,
+            amount_text(card.price) if card else None,
             "open" if entry.active else "retired",
         )
         for entry, card in zip(entries, cards, strict=True)
@@ -180,7 +185,7 @@ def list_(
             "name": card.name if card else None,
             "owner": entry.owner,
             "records": entry.count,
-            "price": format_fit(card.price) if card else None,
+            "price": amount_text(card.price) if card else None,
             "active": entry.active,
         }
         for entry, card in zip(entries, cards, strict=True)
@@ -191,7 +196,11 @@ def list_(
 
 @command(app, "show")
 def show(session: Session, dataset: DatasetArgument) -> Report:
-    """Show a dataset's card: columns, price, licence, policy."""
+    """Show a dataset's card: columns, price, licence, policy.
+
+    With --json `card` is the document as it was published, whose amounts are in base units; those
+    beside it are FIT.
+    """
     from fitchain.pod.parties.scientist import read_card
 
     home = session.reader
@@ -201,6 +210,8 @@ def show(session: Session, dataset: DatasetArgument) -> Report:
         "dataset": entry.id,
         "owner": entry.owner,
         "active": entry.active,
+        "price": amount_text(card.price),
+        "minimum_price": amount_text(card.policy.minimum_price),
         "card_cid": str(entry.card),
         "card": json.loads(card.encode()),
     }
@@ -213,8 +224,8 @@ def show(session: Session, dataset: DatasetArgument) -> Report:
         ("records", card.count),
         ("target", _target(card)),
         ("licence", card.licence or None),
-        ("price", f"{format_fit(card.price)} FIT, at least {format_fit(policy.minimum_price)} FIT"),
-        ("asks for", _conditions(policy)),
+        ("price", f"{amount_text(card.price)} FIT, at least {amount_text(policy.minimum_price)} FIT"),
+        ("conditions", _conditions(policy)),
         ("root", entry.root),
         ("card", entry.card),
         ("mock data", card.mock),
@@ -235,6 +246,12 @@ def retire(session: Session, dataset: DatasetArgument) -> Report:
     id = find_dataset(home, dataset)
     home.registry.retire_dataset(id)
     return Report({"dataset": id, "active": False}, [f"retired {id.short}: no new request can name it"])
+
+
+def _registered_from(home: Home, source: Path) -> list[DatasetId]:
+    """The datasets that this home has registered from a file, as far as they are open."""
+    rows = [row for row in home.journal.datasets() if row.source == source.absolute()]
+    return [row.id for row in rows if home.registry.dataset(row.id).active]
 
 
 def _range(text: str) -> tuple[str, tuple[float, float]]:

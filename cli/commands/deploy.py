@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from fitchain.cli.command import Session, command
-from fitchain.cli.views.amounts import format_fit, parse_fit
+from fitchain.cli.views.amounts import parse_fit
 from fitchain.cli.views.output import KeyValues, Report
+from fitchain.pod.values.amounts import amount_text
 
 
 def register(app: typer.Typer) -> None:
@@ -67,7 +68,7 @@ def deploy(
         "directory": deployment.directory,
         "number": deployment.number,
         "deployer": constants.deployer,
-        "fee_floor": format_fit(constants.fee_floor),
+        "fee_floor": amount_text(constants.fee_floor),
         "turn_blocks": constants.turn_blocks,
         "minimum_window_s": constants.minimum_window_s,
         "file": path,

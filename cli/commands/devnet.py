@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fitchain.cli.command import Session, command, group
-from fitchain.cli.views.amounts import format_fit, parse_fit
+from fitchain.cli.views.amounts import parse_fit
 from fitchain.cli.views.output import KeyValues, Report
+from fitchain.pod.values.amounts import amount_text
 
 if TYPE_CHECKING:
     from fitchain.pod.ports.settings import DevnetRecord
@@ -80,7 +81,7 @@ def fund(
     wei, units = parse_fit(eth), parse_fit(fit)
     to = address or session.own_address()
     devnet.fund(session.settings, to, wei, units)
-    values = {"address": to, "eth": format_fit(wei), "fit": format_fit(units)}
+    values = {"address": to, "eth": amount_text(wei), "fit": amount_text(units)}
     return Report(values, [KeyValues([("funded", to), ("with", f"{values['eth']} ETH and {values['fit']} FIT")])])
 
 

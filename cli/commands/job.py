@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from fitchain.cli.answers import require_yes
+from fitchain.cli.answers import by_owners_pod, require_yes
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.ids import AgreementArgument, find_agreement, find_dataset, find_model, find_panel
 from fitchain.cli.views import panels
-from fitchain.cli.views.amounts import counted, format_duration, format_fit, parse_duration, parse_fit
+from fitchain.cli.views.amounts import counted, format_duration, parse_duration, parse_fit
 from fitchain.cli.views.output import KeyValues, Report, Rows, log, print_views
 from fitchain.pod.ports.agreement import Phase, State
+from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO, Digest
-from fitchain.pod.values.errors import InputRefused, Unusable
+from fitchain.pod.values.errors import InputRefused, Unusable, reason_of
 from fitchain.pod.values.ids import AgreementId, AuditRef
 
 if TYPE_CHECKING:
@@ -145,23 +146,26 @@ def request(
     planned, plan = scientist.plan_audit(home, asked, options, log)
     judged = _panel_of(home, planned)
     judges = [] if plan is None else [*panels.pairs_of(judged), *_phases(planned)]
-    for label, text in (*audit_pairs(plan), *judges):
+    bond_kind = "default" if bond is None else "given"
+    for label, text in (*audit_pairs(plan, bond_kind), *judges):
         log(f"{label}: {text}")  # before anything is signed
+    if rehearsal:
+        log("rehearsing the first steps on mock data here, before anything is locked")
     id = scientist.request_job(home, planned)
     terms = home.agreements.read(id).terms
     values: dict[str, Any] = {
         "agreement": id,
         "owner": terms.owner,
-        "price": format_fit(terms.price),
-        "bond": format_fit(terms.bond),
+        "price": amount_text(terms.price),
+        "bond": amount_text(terms.bond),
         "audit": audit_values(plan),
         "panel": panels.values(judged),
     }
     pairs: list[tuple[str, Any]] = [
-        ("agreement", id),
+        ("job", id),
         ("owner", terms.owner),
         ("price", f"{values['price']} FIT, locked; the owner risks {values['bond']} FIT"),
-        *audit_pairs(plan),
+        *audit_pairs(plan, bond_kind),
         *judges,
         ("next", f"fitchain job watch {id.short}"),
     ]
@@ -190,8 +194,8 @@ def list_(
             _role(mine, job.terms.owner, job.scientist),
             job.terms.dataset.short,
             job.terms.steps,
-            format_fit(job.terms.price),
-            _awaited(job.id in asked, job.id in questions),
+            amount_text(job.terms.price),
+            _awaited(job.id, job.id in asked, job.id in questions),
         )
         for job in shown
     ]
@@ -204,7 +208,7 @@ def list_(
             "dataset": job.terms.dataset,
             "model": job.terms.model,
             "steps": job.terms.steps,
-            "price": format_fit(job.terms.price),
+            "price": amount_text(job.terms.price),
             "awaits_approval": job.id in asked,
             "questions": questions.get(job.id, []),
         }
@@ -262,18 +266,23 @@ def approve(
     """
     from fitchain.cli.views import review
     from fitchain.pod.parties import owner
+    from fitchain.pod.parties.owner.examine import dataset_of
     from fitchain.pod.parties.owner.review import review_request
 
     home = session.reader
     reviewed = review_request(home, find_agreement(home, agreement))
     id = reviewed.agreement.id
-    print_views([review.describe(reviewed)], stderr=True)
+    dataset = dataset_of(home, reviewed.agreement)[1].name
+    print_views([review.describe(reviewed, dataset)], stderr=True)
     if not yes:
         require_yes(
-            "approve this request? type yes: ", "nothing was approved", f"decline it: fitchain job reject {id.short}"
+            "approve this request? type yes: ",
+            "nothing was approved",
+            f"decline it: fitchain job reject {id.short}",
+            "answer on the terminal, or give --yes in a script",
         )
-    owner.approve(home, id)
-    decided = _decided(id, "approved", "the owner's pod checks it, accepts it and trains")
+    owner.approve(home, id, reviewed.concerns)
+    decided = _decided(id, "approved", by_owners_pod(home, "checks it, accepts it and trains"))
     return Report({**decided.values, **review.values(reviewed)}, decided.views)
 
 
@@ -342,8 +351,8 @@ def dispute(session: Session, agreement: AgreementArgument) -> Report:
     values = {
         "agreement": id,
         "result": "disputed",
-        "fees": format_fit(audit.fees),
-        "counter_bond": format_fit(audit.counter_bond),
+        "fees": amount_text(audit.fees),
+        "counter_bond": amount_text(audit.counter_bond),
         "transaction": receipt.transaction,
         "gas": receipt.gas_used,
     }
@@ -397,7 +406,7 @@ def withdraw(session: Session) -> Report:
     if not owed:
         return Report({"withdrawn": "0", "address": address}, ["nothing is waiting for this account"])
     receipt = home.agreements.withdraw()
-    values = {"withdrawn": format_fit(owed), "address": address, "transaction": receipt.transaction}
+    values = {"withdrawn": amount_text(owed), "address": address, "transaction": receipt.transaction}
     return Report(values, [KeyValues([("withdrawn", f"{values['withdrawn']} FIT"), ("to", address)])])
 
 
@@ -429,11 +438,11 @@ def read_audit_options(home: Home, **texts: Any) -> AuditOptions:
     return AuditOptions(**values)
 
 
-def audit_pairs(plan: AuditPlan | None) -> list[tuple[str, Any]]:
+def audit_pairs(plan: AuditPlan | None, bond_kind: str) -> list[tuple[str, Any]]:
     """What the audit of a request finds and costs, as pairs; none where nobody is to audit."""
     from fitchain.cli.views.cost import pairs_of
 
-    return [] if plan is None else pairs_of(plan)
+    return [] if plan is None else pairs_of(plan, bond_kind)
 
 
 def audit_values(plan: AuditPlan | None) -> dict[str, Any] | None:
@@ -443,9 +452,9 @@ def audit_values(plan: AuditPlan | None) -> dict[str, Any] | None:
     return None if plan is None else values(plan)
 
 
-def _awaited(approval: bool, consent: bool) -> str:
+def _awaited(id: AgreementId, approval: bool, consent: bool) -> str:
     """The command by which a person answers what waits for it; empty where nothing does."""
-    return "fitchain job approve" if approval else "fitchain job consent" if consent else ""
+    return f"fitchain job {'approve' if approval else 'consent'} {id.short}" if approval or consent else ""
 
 
 def _ending(status: JobStatus) -> str:
@@ -558,8 +567,12 @@ def _read_recipe(path: Path | None) -> dict[str, Any]:
         return {}
     try:
         return tomllib.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputRefused(f"the recipe {path} cannot be read: {error}") from None
+    except OSError as error:
+        hint = "name a TOML file, or leave --recipe out for the defaults"
+        raise InputRefused(f"the recipe {path} cannot be read: {reason_of(error)}", hint) from None
+    except ValueError as error:
+        hint = "write `epochs = 20`, say, a line for each field that differs from the defaults"
+        raise InputRefused(f"the recipe {path} is not TOML: {error}", hint) from None
 
 
 def _role(mine: str | None, owner: str, scientist: str) -> str:

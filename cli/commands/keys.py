@@ -82,4 +82,5 @@ def _made(session: Session, key: Keys) -> Report:
     """Report a key that now lies in the home."""
     folder = session.settings.home / "keys" / key.name
     values = {"name": key.name, "address": key.address, "recipient": key.recipient, "folder": folder}
-    return Report(values, [KeyValues(list(values.items()))])
+    next = "fitchain keys backup FILE; on a test chain, fitchain devnet fund"
+    return Report(values, [KeyValues([*values.items(), ("next", next)])])

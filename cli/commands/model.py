@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +10,8 @@ import typer
 
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.ids import AgreementArgument, ModelArgument, find_agreement, find_dataset, find_model
-from fitchain.cli.views.output import KeyValues, Report, Rows
+from fitchain.cli.views.output import KeyValues, Report, Rows, log
+from fitchain.pod.ports.agreement import State
 from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import InputRefused
 
@@ -47,14 +49,18 @@ def publish(
         raise InputRefused(f"{source!r} does not name a module in a file", "write it as FILE.py:NAME")
     home = session.home
     parents = [find_model(home, text) for text in parent or ()]
-    published = scientist.publish_model(home, Path(path), find_dataset(home, dataset), name=name, parents=parents)
+    dataset_id = find_dataset(home, dataset)
+    log(f"tracing {name} as a graph, then sealing and registering it")
+    published = scientist.publish_model(home, Path(path), dataset_id, name=name, parents=parents)
     values = {
         "model": published.id,
         "graph": published.graph,
         "initial_model": published.initial_model,
         "folder": home.model_folder(published.id),
     }
-    return Report(values, [KeyValues([(label.replace("_", " "), value) for label, value in values.items()])])
+    pairs: list[tuple[str, Any]] = [(label.replace("_", " "), value) for label, value in values.items()]
+    pairs.append(("next", f"fitchain job request --dataset {dataset_id.short} --model {published.id.short}"))
+    return Report(values, [KeyValues(pairs)])
 
 
 @command(app, "list")
@@ -112,11 +118,16 @@ def fetch(
     from fitchain.pod.parties import scientist
 
     home = session.home
-    delivery = scientist.fetch_model(home, find_agreement(home, agreement))
+    id = find_agreement(home, agreement)
+    delivery = scientist.fetch_model(home, id)
     if to is not None:
         delivery = delivery.copy_into(to)
     values = {"model": delivery.model, "certificate": delivery.certificate}
-    return Report(values, [KeyValues(list(values.items()))])
+    check = f"fitchain proof verify {shlex.quote(str(delivery.model))} {shlex.quote(str(delivery.certificate))}"
+    pairs: list[tuple[str, Any]] = [*values.items(), ("next", check)]
+    if home.agreements.read(id).state in (State.TRAINED, State.DIVERGED):
+        pairs.append(("then", f"fitchain job accept {id.short}"))
+    return Report(values, [KeyValues(pairs)])
 
 
 @command(app, "retire")

@@ -9,9 +9,10 @@ import typer
 
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.ids import PanelArgument, PlaceArgument, find_address, find_place, match_panel
-from fitchain.cli.views.amounts import counted, format_fit
+from fitchain.cli.views.amounts import counted
 from fitchain.cli.views.output import KeyValues, Report, Rows
 from fitchain.cli.views.panels import age_of
+from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.ids import WHOLE_POOL
 
 if TYPE_CHECKING:
@@ -181,8 +182,8 @@ def _members(details: PanelDetails) -> Rows:
         (
             member.verifier.address,
             f"block {member.block}, {_day(member.time)}",
-            format_fit(member.verifier.stake),
-            format_fit(member.verifier.free),
+            amount_text(member.verifier.stake),
+            amount_text(member.verifier.free),
             _drawable(member, details),
         )
         for member in details.members
@@ -203,8 +204,8 @@ def _member_values(member: PanelMember, details: PanelDetails) -> dict[str, Any]
         "address": verifier.address,
         "joined_block": member.block,
         "joined": member.time,
-        "stake": format_fit(verifier.stake),
-        "free": format_fit(verifier.free),
+        "stake": amount_text(verifier.stake),
+        "free": amount_text(verifier.free),
         "away": verifier.away,
         "can_be_drawn": not verifier.away,
         "can_take_a_seat": not verifier.away and verifier.free >= details.least_seat_stake,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
@@ -39,10 +39,9 @@ def owner(
 
     home = session.home
     with stopping() as stop:
-        log_with_time(
-            f"owner {home.keys.address} serves {counted(len(home.journal.datasets()), 'dataset')}; Ctrl-C stops"
-        )
-        Owner(home, log_job, keep_states, keep_every).run(stop)
+        served = counted(len(home.journal.datasets()), "dataset")
+        started = _log_lines(f"owner {home.keys.address} serves {served}; Ctrl-C stops")
+        Owner(home, log_job, keep_states, keep_every).run(stop, started)
 
 
 @command(app, "scientist")
@@ -61,10 +60,9 @@ def scientist(
 
     home = session.home
     with stopping() as stop:
-        log_with_time(
-            f"scientist {home.keys.address} follows {counted(len(home.journal.requests()), 'request')}; Ctrl-C stops"
-        )
-        Scientist(home, auto_accept, log_job).run(stop)
+        followed = counted(len(home.journal.requests()), "request")
+        started = _log_lines(f"scientist {home.keys.address} follows {followed}; Ctrl-C stops")
+        Scientist(home, auto_accept, log_job).run(stop, started)
 
 
 # As many parameters as its policy has options.
@@ -132,16 +130,26 @@ def verifier(
         modes=tuple(map(AuditMode.parse, mode)) if mode else tuple(AuditMode),
     )
     address = home.keys.address
+    lines = [f"verifier {address} waits to be drawn; Ctrl-C stops"]
     if obstacle := read_status(home, address).obstacle:
-        log_with_time(f"verifier {address} cannot take a seat yet: {obstacle.value}: {next_step(obstacle)}")
+        lines.insert(0, f"verifier {address} cannot take a seat yet: {obstacle.value}: {next_step(obstacle)}")
     with stopping() as stop:
-        log_with_time(f"verifier {address} waits to be drawn; Ctrl-C stops")
-        Verifier(home, log_job, policy).run(stop)
+        Verifier(home, log_job, policy).run(stop, _log_lines(*lines))
 
 
 def log_job(id: AgreementId, text: str) -> None:
     """Say one line about a job, or, with the zero digest, about the pod."""
     log_with_time(text if id == NO_AGREEMENT else f"{id.short}  {text}")
+
+
+def _log_lines(*lines: str) -> Callable[[], None]:
+    """For a pod's `ready`, which only the one that has the home's lock comes to: logs these lines."""
+
+    def log_them() -> None:
+        for line in lines:
+            log_with_time(line)
+
+    return log_them
 
 
 @contextmanager

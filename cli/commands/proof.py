@@ -72,7 +72,7 @@ def show(session: Session, agreement: AgreementArgument) -> Report:
         "audits": [audits.values(status, now) | {"segments": list(drawn[status.audit.ref])} for status in statuses],
     }
     pairs: list[tuple[str, Any]] = [
-        ("agreement", id),
+        ("job", id),
         ("state", values["state"]),
         ("context", values["context"]),
         ("order seed", values["order_seed"]),
@@ -210,7 +210,7 @@ def cost(
     agreement: Annotated[
         str | None,
         typer.Argument(
-            metavar="AGREEMENT", help="Its id, or the first six digits or more; else the options.", show_default=False
+            metavar="JOB", help="Its id, or the first six digits or more; else the options.", show_default=False
         ),
     ] = None,
     steps: Annotated[int, typer.Option(metavar="T", help="Steps of the training.", min=1)] = 1000,
@@ -247,7 +247,7 @@ def cost(
 ) -> Report:
     """Show what an audit would find, disclose and cost.
 
-    Of an agreement, or, before anybody signs, of terms given as options. It says which bound holds
+    Of a job, or, before anybody signs, of terms given as options. It says which bound holds
     against whom: an owner alone, an owner that buys votes, a panel that acts together.
     """
     from fitchain.cli.views import cost as costs
@@ -291,7 +291,8 @@ def cost(
             delivered=delivered,
         )
         head = {"agreement": None}
-    return Report(head | costs.values(plan, chance), costs.views(plan, chance))
+    kind = "agreed" if agreement is not None else "default" if bond is None else "given"
+    return Report(head | costs.values(plan, chance), costs.views(plan, kind, chance))
 
 
 @command(app, "verify")

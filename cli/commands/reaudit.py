@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fitchain.cli.command import Session, command
 from fitchain.cli.ids import AgreementArgument, find_agreement, find_place
-from fitchain.cli.views import audits
-from fitchain.cli.views.amounts import counted, format_duration, format_fit, parse_duration, parse_fit
+from fitchain.cli.views import audits, panels
+from fitchain.cli.views.amounts import counted, format_duration, parse_duration, parse_fit
 from fitchain.cli.views.output import KeyValues, Report, View, log
 from fitchain.pod.ports.agreement import Outcome, Phase
+from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.errors import Refuted, Unusable
+from fitchain.pod.values.ids import WHOLE_POOL
 
 if TYPE_CHECKING:
+    from fitchain.pod.jobs.audit_status import AuditStatus
     from fitchain.pod.jobs.home import Home
     from fitchain.pod.parties.asker import Answer
-    from fitchain.pod.values.ids import AuditRef
+    from fitchain.pod.ports.agreement import AuditTerms
+    from fitchain.pod.values.ids import AgreementId, AuditRef
 
 LOOK_S = 0.5
 
@@ -70,12 +74,56 @@ def reaudit(
         window=None if window is None else parse_duration(window),
         consent_window=parse_duration(consent_window),
     )
-    ref = asker.ask_again(home, id, asker.terms_of(home, id, question), question.consent_window)
+    terms = asker.terms_of(home, id, question)
+    for line in _announced(home, id, terms, question.consent_window, wait):
+        log(line)  # before anything is signed
+    ref = asker.ask_again(home, id, terms, question.consent_window)
     answer = _followed(home, ref) if wait else asker.read_answer(home, ref)
     if wait and answer.verdict is not Outcome.MATCH:
         refuted = answer.verdict in (Outcome.MISMATCH, Outcome.WITHHELD)
         session.exit_code = Refuted.exit_code if refuted else Unusable.exit_code
     return _report(home, answer)
+
+
+def _announced(home: Home, id: AgreementId, terms: AuditTerms, consent_window: int, wait: bool) -> Iterator[str]:
+    """What is about to be asked and locked; or that it was asked already, and nothing is locked."""
+    from fitchain.pod.parties import asker
+
+    if (open_one := asker.open_question(home, id, terms)) is None:
+        yield from (f"{label}: {text}" for label, text in _asked_pairs(home, id, terms))
+        yield (
+            f"the owner has {format_duration(consent_window)} to consent; "
+            "whatever no seat earns, and all of it where the owner is silent, is yours again"
+        )
+    else:
+        yield f"{open_one.short}: asked and paid already; it is taken up again, and nothing more is locked"
+    if wait:
+        yield "following it; Ctrl-C costs nothing, and the same command takes it up again"
+
+
+def _asked_pairs(home: Home, id: AgreementId, terms: AuditTerms) -> list[tuple[str, Any]]:
+    """Another audit in labelled lines: who judges, what they look at and see, what it costs."""
+    from fitchain.pod.jobs.job_status import local_recipe
+    from fitchain.pod.jobs.panel_status import read_panel_status
+    from fitchain.pod.proof.audit.cost import Sampling
+    from fitchain.pod.proof.audit.disclosure import opened_records
+
+    job, run = home.agreements.read(id), home.agreements.run_record(id)
+    # A run that diverged has fewer segments than its terms, and delivers nothing.
+    sampling = Sampling(run.count - 1, terms.drawn_segments, None if run.diverged else run.delivered)
+    recipe = local_recipe(home, job)
+    shown = "as many as its recipe says, which is not here"
+    if recipe is not None:
+        shown = f"at most {opened_records(terms, recipe)} of {counted(recipe.rows[1] - recipe.rows[0], 'record')}"
+    looked = f"{sampling.audited} of {counted(sampling.segments, 'segment')}"
+    verb = "replays" if terms.verifiers == 1 else "replay"
+    fee = f"{amount_text(terms.fee_per_seat)} FIT for each seat that votes with the verdict"
+    return [
+        ("audit", f"{counted(terms.verifiers, 'verifier')} {verb} {looked} of {id.short}, mode {terms.mode}"),
+        *panels.pairs_of(read_panel_status(home, terms.panel, job.terms.owner, job.scientist)),
+        ("records", shown),
+        ("locks", f"{amount_text(terms.fees)} FIT of yours: {fee}"),
+    ]
 
 
 def _followed(home: Home, ref: AuditRef) -> Answer:
@@ -113,7 +161,7 @@ def _report(home: Home, answer: Answer) -> Report:
         "agreement": asked.ref.agreement,
         "ordinal": asked.ref.ordinal,
         "panel": asked.terms.panel,
-        "fees": format_fit(asked.terms.fees),
+        "fees": amount_text(asked.terms.fees),
         "state": answer.state.name,
         "consent_deadline": asked.deadline,
         "verdict": None if answer.verdict is Outcome.NONE else answer.verdict.name.capitalize(),
@@ -123,14 +171,31 @@ def _report(home: Home, answer: Answer) -> Report:
     left = format_duration(max(asked.deadline - now, 0))
     pairs: list[tuple[str, Any]] = [
         ("audit", f"{asked.ref.ordinal} of {asked.ref.agreement.short}"),
-        ("asked of", f"{counted(asked.terms.verifiers, 'verifier')}, {format_fit(asked.terms.fees)} FIT locked"),
+        ("asked of", f"{counted(asked.terms.verifiers, 'verifier')}, {amount_text(asked.terms.fees)} FIT of fees"),
         ("stands", answer.state.value + (f", within {left}" if not (asked.consented or answer.over) else "")),
     ]
     views: list[View] = [KeyValues([*pairs, *_audited(values["segments"])])]
     if status is not None:
         views += [KeyValues([pair for pair in audits.pairs_of(status, now) if pair[0] != "seats"])]
         views += [audits.rows_of(status)]
+        if steps := _next_steps(home, answer, status):
+            values["next"] = steps
+            views += [f"next: {', then '.join(steps)}"]
     return Report(values, views)
+
+
+def _next_steps(home: Home, answer: Answer, status: AuditStatus) -> list[str]:
+    """What makes a Match count for whoever asked: to trust the panel, where a seat is of nobody
+    that this home names; none otherwise."""
+    from fitchain.pod.ports.trust import trusted_by
+
+    panel = answer.asked.terms.panel
+    if answer.verdict is not Outcome.MATCH or panel == WHOLE_POOL:
+        return []
+    trusted = trusted_by(home.chain)
+    if all(trusted.names(panel, seat.verifier) for seat in status.audit.seats if seat.joined):
+        return []
+    return [f"fitchain trust add {panel.short}", "fitchain proof verify MODEL CERT"]
 
 
 def _audited(segments: Sequence[int]) -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fitchain.cli.command import Session, command, group
+from fitchain.cli.views.amounts import size_text
 from fitchain.cli.views.output import KeyValues, Report, Rows, log
 
 if TYPE_CHECKING:
@@ -117,14 +118,14 @@ def export(
 ) -> Report:
     """Write an object with all its blocks into one file, to carry it elsewhere."""
     from fitchain.pod.ports.store import Cid, car
-    from fitchain.pod.values.errors import StoreUnusable
+    from fitchain.pod.values.errors import StoreUnusable, reason_of
 
     parsed = Cid.parse(cid)
     with _store(session) as store:
         try:
             size_bytes = car.write(target, parsed, store.blocks(parsed))
         except OSError as error:
-            raise StoreUnusable(f"{target} cannot be written: {error}", "choose another place") from None
+            raise StoreUnusable(f"{target} cannot be written: {reason_of(error)}", "choose another place") from None
     return Report(
         {"cid": cid, "path": target.absolute(), "size_bytes": size_bytes},
         [f"{target} holds {cid}, {_size(size_bytes)}"],
@@ -138,12 +139,14 @@ def import_car(
 ) -> Report:
     """Add and pin the object that such a file holds; every block is checked."""
     from fitchain.pod.ports.store import car
-    from fitchain.pod.values.errors import NotFound
+    from fitchain.pod.values.errors import NotFound, reason_of
 
     try:
         file = source.open("rb")
     except OSError as error:
-        raise NotFound(f"{source} cannot be read: {error}") from None
+        raise NotFound(
+            f"{source} cannot be read: {reason_of(error)}", "name a CAR: `fitchain store export` writes one"
+        ) from None
     with file, _store(session) as store:
         root, blocks = car.read(file)
         store.add_blocks(root, blocks)
@@ -159,10 +162,7 @@ def _store(session: Session) -> AbstractContextManager[Store]:
 
 def _size(count: object) -> str:
     assert isinstance(count, int)
-    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if count >= size:
-            return f"{count / size:.3g} {unit}"
-    return f"{count} bytes"
+    return size_text(count)
 
 
 def _texts(values: object) -> list[str]:

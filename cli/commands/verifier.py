@@ -9,8 +9,9 @@ import typer
 
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.ids import find_address
-from fitchain.cli.views.amounts import counted, format_duration, format_fit, parse_fit
+from fitchain.cli.views.amounts import counted, format_duration, parse_fit
 from fitchain.cli.views.output import KeyValues, Report, Rows
+from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.errors import InputRefused
 
 if TYPE_CHECKING:
@@ -48,8 +49,8 @@ def stake(
     from fitchain.pod.jobs.staking import stake
 
     added = stake(session.home, parse_fit(amount) if amount is not None else None)
-    line = f"staked {format_fit(added)} FIT" if added else "staked already"
-    return _status(session.home, line, added=format_fit(added))
+    line = f"staked {amount_text(added)} FIT" if added else "staked already"
+    return _status(session.home, line, added=amount_text(added))
 
 
 @command(app, "unstake")
@@ -66,7 +67,7 @@ def unstake(
     if amount != ALL and not parse_fit(amount):
         raise InputRefused("the amount is zero", "name how much is to leave, or all")
     leaving = unstake(session.home, None if amount == ALL else parse_fit(amount))
-    return _status(session.home, f"{format_fit(leaving)} FIT is leaving", leaving=format_fit(leaving))
+    return _status(session.home, f"{amount_text(leaving)} FIT is leaving", leaving=amount_text(leaving))
 
 
 @command(app, "status")
@@ -112,7 +113,7 @@ def withdraw(session: Session) -> Report:
 
     home = session.home
     due, receipt = withdraw(home)
-    values: dict[str, Any] = {"withdrawn": format_fit(due), "address": home.keys.address}
+    values: dict[str, Any] = {"withdrawn": amount_text(due), "address": home.keys.address}
     if receipt is None:
         return Report(values, ["nothing is waiting for this account"])
     pairs = [("withdrawn", f"{values['withdrawn']} FIT"), ("to", home.keys.address)]
@@ -135,7 +136,7 @@ def show(
     values: dict[str, Any] = {
         "verifier": record.address,
         "away": record.away,
-        "stake": format_fit(record.stake),
+        "stake": amount_text(record.stake),
         "staked_block": history.since,
         "audits_joined": history.joined,
         "audits_declined": history.declined,
@@ -144,7 +145,7 @@ def show(
         "audits_absent": history.absent,
         "audits_lost": history.lost,
         "joining_windows_passed": history.silent,
-        "penalties": format_fit(history.penalties),
+        "penalties": amount_text(history.penalties),
         "distinct_owners": history.owners,
         "audits_not_looked_at": history.beyond,
         "trusted_account": record.address in trusted.accounts,
@@ -198,14 +199,14 @@ def _values(status: VerifierStatus) -> dict[str, Any]:
     verifier = status.verifier
     return {
         "address": verifier.address,
-        "stake": format_fit(verifier.stake),
-        "locked": format_fit(verifier.locked),
-        "free": format_fit(verifier.free),
-        "earned": format_fit(verifier.earned),
-        "unbonding": format_fit(verifier.unbonding),
+        "stake": amount_text(verifier.stake),
+        "locked": amount_text(verifier.locked),
+        "free": amount_text(verifier.free),
+        "earned": amount_text(verifier.earned),
+        "unbonding": amount_text(verifier.unbonding),
         "unbonded": verifier.unbonded if verifier.unbonding else None,
         "away": verifier.away,
-        "pool_stake": format_fit(status.pool_stake),
+        "pool_stake": amount_text(status.pool_stake),
         "in_pool": status.in_pool,
         "panels": [id for id, _ in status.panels],
         "can_be_drawn": status.obstacle is None,
@@ -237,7 +238,7 @@ def _drawable(status: VerifierStatus) -> str:
 
 
 def _leaving(status: VerifierStatus) -> str:
-    amount = format_fit(status.verifier.unbonding)
+    amount = amount_text(status.verifier.unbonding)
     if not status.bound_s:
         return f"{amount} FIT, free: fitchain verifier withdraw"
     free = time.strftime("%Y-%m-%d %H:%M", time.localtime(status.verifier.unbonded))

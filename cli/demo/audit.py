@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fitchain.cli.demo.parties import Pod, Side, pods
-from fitchain.cli.views.amounts import format_fit
 from fitchain.pod.jobs.audit_status import drawn_segments
 from fitchain.pod.ports.agreement import AuditTerms, Outcome
-from fitchain.pod.ports.chain.base import FIT
+from fitchain.pod.values.amounts import FIT, amount_text
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.ids import AgreementId, AuditRef, PanelId
 
@@ -93,12 +92,19 @@ def replayed(home: Home, job: AgreementId) -> int:
 def describe_audit(home: Home, job: AgreementId) -> str:
     """An audit in a line."""
     audit = home.audits.read(AuditRef(job))
-    votes = [vote.outcome.name.capitalize() for vote in home.audits.votes(audit)]
     segments = ", ".join(map(str, drawn_segments(home, audit.ref)))
     return (
-        f"vote on segments {segments}, as the chain drew: {', '.join(votes)}; "
-        f"{format_fit(audit.fee_per_seat)} FIT each once the scientist has its model"
+        f"vote on segments {segments}, as the chain drew: {describe_votes(home, audit.ref)}; "
+        f"{amount_text(audit.fee_per_seat)} FIT each once the scientist has its model"
     )
+
+
+def describe_votes(home: Home, ref: AuditRef) -> str:
+    """The votes of an audit, and that they are enough where not all seats voted before its verdict."""
+    audit = home.audits.read(ref)
+    votes = [vote.outcome.name.capitalize() for vote in home.audits.votes(audit)]
+    enough = f" ({len(votes)} of {len(audit.seats)} seats, a quorum)" if len(votes) < len(audit.seats) else ""
+    return ", ".join(votes) + enough
 
 
 @dataclass(frozen=True)
@@ -125,8 +131,8 @@ class Caught:
         """It in a line."""
         return (
             f"a second owner shuffled the diagnoses before it trained {self.agreement.short}: "
-            f"{self.verdict.name.capitalize()}; its bond of {format_fit(self.lost)} FIT is gone, "
-            f"the scientist has {format_fit(self.to_scientist)} FIT back"
+            f"{self.verdict.name.capitalize()}; its bond of {amount_text(self.lost)} FIT is gone, "
+            f"the scientist has {amount_text(self.to_scientist)} FIT back"
         )
 
     def values(self) -> dict[str, str]:
@@ -135,10 +141,10 @@ class Caught:
             "agreement": str(self.agreement),
             "verdict": self.verdict.name.capitalize(),
             "state": self.state,
-            "bond_lost": format_fit(self.lost),
-            "to_verifiers": format_fit(self.to_verifiers),
-            "to_scientist": format_fit(self.to_scientist),
-            "burned": format_fit(self.burned),
+            "bond_lost": amount_text(self.lost),
+            "to_verifiers": amount_text(self.to_verifiers),
+            "to_scientist": amount_text(self.to_scientist),
+            "burned": amount_text(self.burned),
         }
 
 

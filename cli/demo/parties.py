@@ -27,7 +27,7 @@ from typing import IO, TYPE_CHECKING
 
 from fitchain.cli.demo.samples import Sample, describe_sample
 from fitchain.pod.ports.settings import SETTINGS_FILE, DevnetRecord, Settings, load
-from fitchain.pod.values.errors import FitchainError, InputRefused, Unusable
+from fitchain.pod.values.errors import FitchainError, InputRefused, Unusable, reason_of
 
 if TYPE_CHECKING:
     from fitchain.pod.jobs.home import Home
@@ -86,7 +86,9 @@ def next_folder(folder: Path) -> Path:
         run = folder / str(max(taken, default=0) + 1)
         run.mkdir(mode=0o700)
     except OSError as error:
-        raise InputRefused(f"the folder {folder} cannot be used: {error}", "choose another with --folder") from None
+        raise InputRefused(
+            f"the folder {folder} cannot be used: {reason_of(error)}", "choose another with --folder"
+        ) from None
     return run.absolute()
 
 

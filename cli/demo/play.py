@@ -30,10 +30,9 @@ from fitchain.cli.demo.result import DemoResult
 from fitchain.cli.demo.samples import Sample
 from fitchain.cli.demo.stranger import STRANGER, Stranger
 from fitchain.cli.demo.stranger import VERIFIERS as OWN_VERIFIERS
-from fitchain.cli.views.amounts import format_fit
 from fitchain.cli.views.history import sparkline
 from fitchain.pod.ports.agreement import Phase, State
-from fitchain.pod.ports.chain.base import FIT
+from fitchain.pod.values.amounts import FIT, amount_text
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import ClaimMismatch
@@ -158,7 +157,7 @@ def play(
         follower.until(lambda: registered(homes[name] for name in served))
         job = ask(scientist, dataset, model, which, terms)
         setup_s, reader = progress.seconds, follower.follow(job)
-        progress.done(f"asks for a training, {job.short}, and locks {format_fit(PRICE)} FIT{describe_terms(terms)}")
+        progress.done(f"asks for a training, {job.short}, and locks {amount_text(PRICE)} FIT{describe_terms(terms)}")
 
         progress.next("owner", "checking the request, its own host, and a rehearsal on made-up records")
         follower.until(lambda: owner.journal.happened(job, "approval_needed"))
@@ -191,7 +190,7 @@ def play(
         progress.next("owner", "collecting its payment")
         collected = owner.agreements.owed(owner.keys.address)
         owner.agreements.withdraw()
-        progress.done(f"collects {format_fit(collected)} FIT: the price, and its bond back")
+        progress.done(f"collects {amount_text(collected)} FIT: the price, and its bond back")
 
         progress.next("check", "certificate, replay and test, side by side")
         delivered = delivery(scientist, job, run / "result")
@@ -387,4 +386,4 @@ def describe_replays(count: int) -> str:
 
 def describe_terms(terms: AuditTerms | None) -> str:
     """Who is to audit, and for how much."""
-    return f"; and {format_fit(terms.fees)} FIT for {terms.verifiers} verifiers" if terms else ""
+    return f"; and {amount_text(terms.fees)} FIT for {terms.verifiers} verifiers" if terms else ""

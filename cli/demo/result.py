@@ -11,9 +11,9 @@ from typing import Any
 from fitchain.cli.demo.audit import Caught
 from fitchain.cli.demo.parties import Stores
 from fitchain.cli.demo.stranger import Again
-from fitchain.cli.views.amounts import format_fit
 from fitchain.cli.views.output import Prose
 from fitchain.pod.proof.audit.cost import Sampling
+from fitchain.pod.values.amounts import amount_text
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class DemoResult:
             f"It is right on {self.accuracy:.1%} of {self.tested} records that it had never seen."
         )
         cost = (
-            f"{format_fit(self.price)} FIT, paid to the owner; {self.transactions} transactions with {self.gas:,} gas "
+            f"{amount_text(self.price)} FIT, paid to the owner; {self.transactions} transactions with {self.gas:,} gas "
             f"in all, from request to settlement; {self.total_s:.0f} s, of them {self.train_s:.0f} s from request to "
             "payment."
         )
@@ -125,9 +125,9 @@ class DemoResult:
         return (
             "A second owner took the same job, shuffled the diagnoses before it trained, and did everything else as "
             f"agreed. The verifiers' verdict was {caught.verdict.name.capitalize()}: of its bond of "
-            f"{format_fit(caught.lost)} FIT the verifiers had {format_fit(caught.to_verifiers)}, "
-            f"{format_fit(caught.burned)} were burned, and the scientist has its money back "
-            f"with the rest, {format_fit(caught.to_scientist)} FIT."
+            f"{amount_text(caught.lost)} FIT the verifiers had {amount_text(caught.to_verifiers)}, "
+            f"{amount_text(caught.burned)} were burned, and the scientist has its money back "
+            f"with the rest, {amount_text(caught.to_scientist)} FIT."
         )
 
     def _proven(self) -> list[str]:
@@ -153,7 +153,7 @@ class DemoResult:
         return [
             *said,
             f"A stranger, who knows neither party, had the job audited again by a panel of its own, with the owner's "
-            f"consent and for {format_fit(self.again.fees)} FIT: {self.again.verdict.name.capitalize()}. To it the "
+            f"consent and for {amount_text(self.again.fees)} FIT: {self.again.verdict.name.capitalize()}. To it the "
             f"same file is '{self.again.assurance}' now, and to nobody else who does not trust that panel.",
         ]
 

@@ -16,9 +16,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 from fitchain.cli.demo.audit import DRAWN, FEE, SEATS, WINDOW_S, create_panel, take_places, trust_panel
 from fitchain.cli.demo.parties import RunningCommand, Side
-from fitchain.cli.views.amounts import format_fit
 from fitchain.pod.jobs.audit_status import drawn_segments
 from fitchain.pod.ports.agreement import Outcome
+from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.ids import AuditRef
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ class Again:
     def describe(self) -> str:
         """It in a line."""
         votes = ", ".join(vote.name.capitalize() for vote in self.votes)
+        if len(self.votes) < SEATS:
+            votes += f" ({len(self.votes)} of {SEATS} seats, a quorum)"
         segments = ", ".join(map(str, self.segments))
         return (
             f"has the job audited again by three of five verifiers of its own, with the owner's consent: {votes} "
@@ -66,7 +68,7 @@ class Again:
             "verdict": self.verdict.name.capitalize(),
             "votes": [vote.name.capitalize() for vote in self.votes],
             "segments": list(self.segments),
-            "fees": format_fit(self.fees),
+            "fees": amount_text(self.fees),
             "assurance": self.assurance,
         }
 
@@ -102,7 +104,7 @@ class Stranger:
                 "--segments",
                 str(DRAWN),
                 "--fee",
-                format_fit(FEE),
+                amount_text(FEE),
                 "--window",
                 f"{WINDOW_S}s",
             )

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from fitchain.pod.values.amounts import DECIMALS
 from fitchain.pod.values.errors import InputRefused
 
-DECIMALS = 18
 LARGEST = (1 << 128) - 1  # the contracts hold amounts in uint128
 
 
@@ -35,13 +35,6 @@ def parse_fit(text: str) -> int:
     if units > LARGEST:
         raise InputRefused(f"the amount {text} FIT is beyond what a contract can hold")
     return units
-
-
-def format_fit(units: int) -> str:
-    """Write an amount in base units as a decimal number of FIT, without trailing zeros."""
-    whole, rest = divmod(units, 10**DECIMALS)
-    decimals = f"{rest:0{DECIMALS}d}".rstrip("0")
-    return f"{whole}.{decimals}" if decimals else str(whole)
 
 
 def parse_duration(text: str) -> int:
@@ -87,6 +80,14 @@ def parse_share(name: str, text: str) -> Fraction:
     if share > 1:
         raise InputRefused(f"the {name} {text} is beyond 1", "write it as 0.95 or 95%")
     return share
+
+
+def size_text(count: int) -> str:
+    """A number of bytes with its unit: `12.4 MB`, `312 bytes`."""
+    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return f"{count} bytes"
 
 
 def counted(count: int, noun: str) -> str:

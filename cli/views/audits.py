@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fitchain.cli.views.amounts import format_duration, format_fit
+from fitchain.cli.views.amounts import format_duration
 from fitchain.cli.views.output import Rows
 from fitchain.pod.ports.agreement import Audit, AuditKind, Outcome, Phase, Seat
 from fitchain.pod.proof.audit.payouts import payout_of, sentence
+from fitchain.pod.values.amounts import amount_text
 
 if TYPE_CHECKING:
     from fitchain.pod.jobs.audit_status import AuditStatus
@@ -87,7 +88,7 @@ def pairs_of(status: AuditStatus, now: int) -> list[tuple[str, Any]]:
         votes = [vote.outcome for vote in status.votes if vote.round == audit.round]
         pairs.append(("money", sentence(payout_of(audit, votes), audit.kind)))
     if status.penalties:
-        lost = ", ".join(f"{account} lost {format_fit(units)} FIT" for account, units in status.penalties)
+        lost = ", ".join(f"{account} lost {amount_text(units)} FIT" for account, units in status.penalties)
         pairs.append(("penalties", lost))
     return pairs
 
@@ -123,12 +124,12 @@ def values(status: AuditStatus, now: int) -> dict[str, Any]:
         "seed": None if audit.phase is Phase.AWAITING else audit.seed,
         "audited": audit.audited,
         "quorum": audit.quorum,
-        "fee_per_seat": format_fit(audit.fee_per_seat),
-        "seat_stake": format_fit(audit.seat_stake),
+        "fee_per_seat": amount_text(audit.fee_per_seat),
+        "seat_stake": amount_text(audit.seat_stake),
         "withheld_before": audit.withheld_before,
         "complained": audit.complained,
         "seats": [_seat_values(status, seat) for seat in audit.seats],
-        "penalties": {account: format_fit(units) for account, units in status.penalties},
+        "penalties": {account: amount_text(units) for account, units in status.penalties},
     }
 
 

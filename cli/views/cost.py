@@ -9,7 +9,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
-from fitchain.cli.views.amounts import counted, format_fit
+from fitchain.cli.views.amounts import counted
 from fitchain.cli.views.output import KeyValues, Prose, Rows, View
 from fitchain.pod.proof.audit.cost import (
     ANSWERED,
@@ -21,6 +21,7 @@ from fitchain.pod.proof.audit.cost import (
     parties_gas,
 )
 from fitchain.pod.proof.audit.plan import DETECTION, AuditPlan
+from fitchain.pod.values.amounts import amount_text, round_up
 
 
 def values(plan: AuditPlan, wanted: Fraction = DETECTION) -> dict[str, Any]:
@@ -41,12 +42,12 @@ def values(plan: AuditPlan, wanted: Fraction = DETECTION) -> dict[str, Any]:
         "verifiers": plan.seats,
         "quorum": plan.risk.quorum if plan.seats else None,
         "only_if_disputed": plan.disputed,
-        "price": format_fit(plan.price),
-        "fee_per_seat": format_fit(plan.fee_per_seat),
-        "fees": format_fit(plan.fees),
-        "seat_stake": format_fit(plan.seat_stake),
-        "bond": None if plan.bond is None else format_fit(plan.bond),
-        "bond_needed": None if needed is None else format_fit(needed),
+        "price": amount_text(plan.price),
+        "fee_per_seat": amount_text(plan.fee_per_seat),
+        "fees": amount_text(plan.fees),
+        "seat_stake": amount_text(plan.seat_stake),
+        "bond": None if plan.bond is None else amount_text(plan.bond),
+        "bond_needed": None if needed is None else amount_text(needed),
         "bond_enough": None if plan.bond is None else needed is not None and plan.bond >= needed,
         "answered": float(ANSWERED),
         "work_per_verifier": float(sampling.work),
@@ -64,8 +65,8 @@ def _bribe(plan: AuditPlan) -> dict[str, Any]:
     """What buying a quorum of seats comes to that do not know one another."""
     at_stake, insured = plan.at_stake, plan.risk.insured
     return {
-        "insured": format_fit(insured),
-        "worth": None if at_stake is None else format_fit(at_stake),
+        "insured": amount_text(insured),
+        "worth": None if at_stake is None else amount_text(at_stake),
         "enough": None if at_stake is None else insured >= at_stake,
     }
 
@@ -77,7 +78,7 @@ def _repeat(plan: AuditPlan) -> dict[str, Any]:
         "quorum_held": float(plan.risk.held()),
         "no_quorum_if_silent": float(plan.risk.stalled()),
         "jobs_needed": plan.risk.jobs_to_hold(),
-        "cost_per_job": None if plan.bond is None else format_fit(failing_job(plan.bond)),
+        "cost_per_job": None if plan.bond is None else amount_text(failing_job(plan.bond)),
         "gas_per_job": parties_gas(0),
     }
 
@@ -91,14 +92,20 @@ def _detection(plan: AuditPlan, share: Fraction, wanted: Fraction) -> dict[str, 
         "found": float(sampling.detection(share)),
         "at_least": sampling.bound(share),
         "draws_needed": draws_needed(sampling.segments, share, wanted, sampling.delivered),
-        "bond_needed": None if bond is None else format_fit(bond),
+        "bond_needed": None if bond is None else amount_text(bond),
     }
 
 
-def views(plan: AuditPlan, wanted: Fraction = DETECTION) -> list[View]:
-    """What an audit finds and costs, for people."""
+def views(plan: AuditPlan, kind: str = "agreed", wanted: Fraction = DETECTION) -> list[View]:
+    """What an audit finds and costs, for people.
+
+    Args:
+        plan: what is agreed, or would be.
+        kind: of its bond: `agreed`, `default`, `given`.
+        wanted: the chance of detection for which the draws needed are given.
+    """
     if not plan.seats:
-        return [KeyValues(pairs_of(plan))]
+        return [KeyValues(pairs_of(plan, kind))]
     sampling = plan.sampling
     chance = f"draws for {percent(wanted)}"
     rows = [
@@ -112,11 +119,15 @@ def views(plan: AuditPlan, wanted: Fraction = DETECTION) -> list[View]:
         for share in SHARES
     ]
     headers = ("faked", "segments", "found", chance, "bond needed FIT")
-    return [KeyValues(pairs_of(plan)), Rows(headers, rows, right=headers), Prose("against whom", against_whom(plan))]
+    return [
+        KeyValues(pairs_of(plan, kind)),
+        Rows(headers, rows, right=headers),
+        Prose("against whom", against_whom(plan, kind)),
+    ]
 
 
-def pairs_of(plan: AuditPlan) -> list[tuple[str, Any]]:
-    """What an audit looks at and costs, in labelled lines."""
+def pairs_of(plan: AuditPlan, kind: str = "agreed") -> list[tuple[str, Any]]:
+    """What an audit looks at and costs, in labelled lines; its bond is of a kind as in `views`."""
     sampling = plan.sampling
     if not plan.seats:
         return [("audit", "nobody but the owner replays any of it, and nobody can be asked to")]
@@ -125,26 +136,26 @@ def pairs_of(plan: AuditPlan) -> list[tuple[str, Any]]:
     others = ", the delivered model's" if sampling.always == 3 else " (and the delivered model's, if another)"
     drawn = f": the first, the last{others} and {sampling.drawn_segments} drawn"
     when = ", only if the scientist disputes" if plan.disputed else ""
-    each = f"{format_fit(plan.fee_per_seat)} FIT for each seat that votes with the verdict"
+    each = f"{amount_text(plan.fee_per_seat)} FIT for each seat that votes with the verdict"
     return [
         ("audit", looked + (drawn if sampling.drawn_segments else "") + when),
         ("finds", describe_detection(plan)),
-        ("costs", f"{format_fit(plan.fees)} FIT: {each}; each trains {percent(sampling.work)} of it again"),
-        ("at stake", f"{format_fit(plan.seat_stake)} FIT for each seat"),
+        ("costs", f"{amount_text(plan.fees)} FIT: {each}; each trains {percent(sampling.work)} of it again"),
+        ("at stake", f"{amount_text(plan.seat_stake)} FIT for each seat"),
         ("discloses", _disclosed(plan)),
-        ("bond", describe_bond(plan)),
+        ("bond", describe_bond(plan, kind)),
         ("bribe", describe_bribe(plan)),
     ]
 
 
-def against_whom(plan: AuditPlan) -> list[str]:
+def against_whom(plan: AuditPlan, kind: str = "agreed") -> list[str]:
     """Which bound holds against whom, and against whom none does."""
     risk = plan.risk
     repeats = f"about {risk.jobs_to_hold()} jobs, of which each gives them two draws"
     if plan.bond is not None:
-        repeats += f" and each that fails burns {format_fit(failing_job(plan.bond))} FIT of its bond"
+        repeats += f" and each that fails burns {_short(failing_job(plan.bond))} FIT of its bond"
     return [
-        f"an owner alone is held by the chance of being found and by its bond: {describe_bond(plan)} "
+        f"an owner alone is held by the chance of being found and by its bond: {describe_bond(plan, kind)} "
         f"({percent(ANSWERED)} of audits taken to end with a verdict, a fake to save its share of the price)",
         f"an owner that buys votes of verifiers who do not know one another is held by what it has to answer for: "
         f"{describe_bribe(plan)}",
@@ -164,25 +175,26 @@ def describe_detection(plan: AuditPlan) -> str:
     return f"fakes of {', '.join(chances)}"
 
 
-def describe_bond(plan: AuditPlan) -> str:
-    """What bond is needed and whether the agreed one is enough, in a line."""
+def describe_bond(plan: AuditPlan, kind: str = "agreed") -> str:
+    """What bond is needed and whether the agreed, default or given one is enough, in a line."""
     needed = plan.bond_needed
     if needed is None:
         return "no bond is enough where no segment is drawn: draw some with --segments"
-    least = f"faking pays nobody from {format_fit(needed)} FIT on"
+    least = f"faking pays nobody from {_short(needed)} FIT on"
     if plan.bond is None:
         return least
-    return f"{least}; agreed {'are' if plan.bond >= needed else 'are only'} {format_fit(plan.bond)} FIT"
+    bond = _short(plan.bond) if plan.bond >= needed else f"only {amount_text(plan.bond)}"
+    return f"{least}; the {kind} bond is {bond} FIT"
 
 
 def describe_bribe(plan: AuditPlan) -> str:
     """What buying a quorum has to answer for beside what it is worth, in a line."""
     risk, at_stake = plan.risk, plan.at_stake
-    insured = f"{risk.quorum} seats put {format_fit(risk.insured)} FIT of stakes and fees at risk"
+    insured = f"{risk.quorum} seats put {amount_text(risk.insured)} FIT of stakes and fees at risk"
     if at_stake is None:
         return insured
     compared = "at least" if risk.insured >= at_stake else "less than"
-    return f"{insured}, {compared} the {format_fit(at_stake)} FIT of price and bond that their votes would save"
+    return f"{insured}, {compared} the {_short(at_stake)} FIT of price and bond that their votes would save"
 
 
 def percent(share: Fraction | float) -> str:
@@ -203,4 +215,9 @@ def _disclosed(plan: AuditPlan) -> str:
 
 
 def _fit(units: int | None) -> str | None:
-    return None if units is None else format_fit(units)
+    return None if units is None else _short(units)
+
+
+def _short(units: int) -> str:
+    """An amount that follows from others, in FIT with few decimals, rounded up."""
+    return amount_text(round_up(units))

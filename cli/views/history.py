@@ -11,10 +11,12 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from fitchain.cli.views import audits, cost, panels
-from fitchain.cli.views.amounts import counted, format_duration, format_fit
+from fitchain.cli.views.amounts import counted, format_duration, size_text
 from fitchain.cli.views.output import KeyValues
-from fitchain.pod.ports.agreement import Agreement, Anchor, AskedAudit, State
+from fitchain.pod.ports.agreement import Agreement, Anchor, AskedAudit, State, Terms
+from fitchain.pod.proof.audit.pace import SLOW_HOST
 from fitchain.pod.proof.audit.plan import AuditPlan
+from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.ids import WHOLE_POOL
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ def describe(status: JobStatus) -> KeyValues:
     """Where a job stands, in labelled lines."""
     agreement, run, terms = status.agreement, status.run, status.agreement.terms
     pairs: list[tuple[str, Any]] = [
-        ("agreement", agreement.id),
+        ("job", agreement.id),
         ("state", state_name(status) + _deadline(agreement, status.now)),
         ("owner", terms.owner),
         ("scientist", agreement.scientist),
@@ -67,7 +69,8 @@ def describe(status: JobStatus) -> KeyValues:
             "training",
             f"{terms.steps} steps in {status.leaf_count} checkpoints, anchored {terms.group_leaves} at a time",
         ),
-        ("money", f"price {format_fit(terms.price)} FIT, bond {format_fit(terms.bond)} FIT"),
+        ("work", describe_work(terms)),
+        ("money", f"price {amount_text(terms.price)} FIT, bond {amount_text(terms.bond)} FIT"),
         (
             "anchored",
             f"{counted(run.count, 'checkpoint')} in {counted(len(run.anchors), 'anchor')}{_blocks(run.anchors)}",
@@ -87,6 +90,13 @@ def describe(status: JobStatus) -> KeyValues:
         pairs += [("transcript", run.transcript_root), ("trained", run.model_root)]
     pairs.append(("gas", spent(status)))
     return KeyValues(pairs + _waiting(status))
+
+
+def describe_work(terms: Terms) -> str:
+    """What a step asks of a host, as the terms state it, and how long all of it takes at the most."""
+    work, seconds = terms.work, SLOW_HOST.seconds(terms.work, terms.steps)
+    step = f"a step takes {size_text(work.bytes)} of memory, {counted(work.calls, 'kernel')} and "
+    return f"{step}{work.operations:,} operations; all take {format_duration(seconds)} at most on a slow core"
 
 
 def _waiting(status: JobStatus) -> list[tuple[str, Any]]:
@@ -114,22 +124,26 @@ def _blocks(anchors: Sequence[Anchor]) -> str:
 
 
 def _deadline(agreement: Agreement, now: int) -> str:
+    """Who acts next and until when, or what can be done once that time has passed."""
+    back = f"the scientist may take it back: fitchain job cancel {agreement.id.short}"
+    settle = f"anybody may settle it: fitchain job settle {agreement.id.short}"
+    finish = ("the owner must finish", agreement.training_deadline, settle)
+    answer = ("the scientist may accept", agreement.dispute_deadline, settle)
     deadlines = {
-        State.REQUESTED: ("the owner may accept", agreement.acceptance_deadline),
-        State.ACCEPTED: ("the owner must finish", agreement.training_deadline),
-        State.TRAINING: ("the owner must finish", agreement.training_deadline),
-        State.TRAINED: ("the scientist may accept", agreement.dispute_deadline),
-        State.DIVERGED: ("the scientist may accept", agreement.dispute_deadline),
+        State.REQUESTED: ("the owner may accept", agreement.acceptance_deadline, back),
+        State.ACCEPTED: finish,
+        State.TRAINING: finish,
+        State.TRAINED: answer,
+        State.DIVERGED: answer,
     }
     if agreement.state not in deadlines:
         return ""
-    what, deadline = deadlines[agreement.state]
+    what, deadline, afterwards = deadlines[agreement.state]
     left = deadline - now
-    return (
-        f"; {what} within {format_duration(left)}"
-        if left > 0
-        else f"; the time for it passed {format_duration(-left)} ago"
-    )
+    if left <= 0:
+        return f"; {what} no longer, the time for it passed {format_duration(-left)} ago; {afterwards}"
+    silence = ", and silence pays the owner" if agreement.state in (State.TRAINED, State.DIVERGED) else ""
+    return f"; {what} within {format_duration(left)}{silence}"
 
 
 def values(status: JobStatus) -> dict[str, Any]:
@@ -147,8 +161,9 @@ def values(status: JobStatus) -> dict[str, Any]:
         "steps": terms.steps,
         "segment_steps": terms.segment_steps,
         "group_leaves": terms.group_leaves,
-        "price": format_fit(terms.price),
-        "bond": format_fit(terms.bond),
+        "step_work": terms.work.json(),
+        "price": amount_text(terms.price),
+        "bond": amount_text(terms.bond),
         "acceptance_deadline": agreement.acceptance_deadline,
         "training_deadline": agreement.training_deadline,
         "dispute_deadline": agreement.dispute_deadline,
@@ -186,7 +201,7 @@ def _question(asked: AskedAudit) -> dict[str, Any]:
         "panel": terms.panel,
         "verifiers": terms.verifiers,
         "mode": terms.mode.word,
-        "fees": format_fit(terms.fees),
+        "fees": amount_text(terms.fees),
         "deadline": asked.deadline,
     }
 

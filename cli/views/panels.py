@@ -30,7 +30,7 @@ def pairs_of(status: PanelStatus | None) -> list[tuple[str, Any]]:
         return [("drawn from", "the whole pool of verifiers")]
     record, party = status.record, status.party(status.record.creator)
     creator = f"{record.creator}{f' (the {party})' if party else ''}"
-    drawn = f"the panel {record.name!r}, {record.id}; {age_of(record.time, status.now)}, made by {creator}"
+    drawn = f"the panel {record.name!r}, {record.id}; {age_of(record.time, status.seen_at)}, made by {creator}"
     pairs: list[tuple[str, Any]] = [
         ("drawn from", drawn),
         (counted(len(status.members), "member"), members_line(status.members)),

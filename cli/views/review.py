@@ -5,26 +5,36 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fitchain.cli.views import panels
-from fitchain.cli.views.amounts import counted, format_duration, format_fit
+from fitchain.cli.views.amounts import counted, format_duration
+from fitchain.cli.views.history import describe_work
 from fitchain.cli.views.output import KeyValues
+from fitchain.pod.values.amounts import amount_text
 
 if TYPE_CHECKING:
     from fitchain.pod.parties.owner.review import Review
 
 
-def describe(review: Review) -> KeyValues:
-    """A request, or a question, in labelled lines: who asks, who would judge, what they are shown,
-    what speaks against it."""
+def describe(review: Review, dataset: str) -> KeyValues:
+    """A request, or a question, in labelled lines: who asks for what, who would judge, what they
+    are shown, what speaks against it.
+
+    Args:
+        review: what is to be decided on.
+        dataset: the name on its card.
+    """
     job, terms = review.agreement, review.terms
-    pairs: list[tuple[str, Any]] = [("agreement", job.id)]
+    about = [("dataset", f"{job.terms.dataset.short}, {dataset}"), ("model", job.terms.model.short)]
+    pairs: list[tuple[str, Any]] = [("job", job.id)]
     if review.asked is None:
         pairs += [
             ("asked by", job.scientist),
-            ("training", f"{job.terms.steps} steps, {format_fit(job.terms.price)} FIT"),
+            *about,
+            ("training", f"{job.terms.steps} steps, {amount_text(job.terms.price)} FIT"),
+            ("work", describe_work(job.terms)),
         ]
     else:
-        fees = f"{format_fit(terms.fees)} FIT of fees locked"
-        pairs += [("audit", review.asked.ref.ordinal), ("asked by", f"{review.asked.asker}, {fees}")]
+        fees = f"{amount_text(terms.fees)} FIT of fees locked"
+        pairs += [("audit", review.asked.ref.ordinal), ("asked by", f"{review.asked.asker}, {fees}"), *about]
     if not terms.seats:
         pairs.append(("judged by", "nobody: neither an audit nor a dispute is agreed"))
     else:
@@ -36,7 +46,12 @@ def describe(review: Review) -> KeyValues:
     minds = dict.fromkeys([*review.concerns, *(review.panel.concerns() if review.panel else [])])
     pairs += [("mind", concern) for concern in minds]
     if not review.examined:
-        pairs.append(("mind", "the pod has not examined it yet: more may speak against it, and it declines what fails"))
+        pairs.append(
+            (
+                "mind",
+                "the pod has not examined it yet: it asks again if more speaks against it, and declines what fails",
+            )
+        )
     return KeyValues(pairs)
 
 

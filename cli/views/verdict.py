@@ -11,10 +11,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fitchain.cli.views.amounts import counted, format_duration, format_fit
+from fitchain.cli.views.amounts import counted, format_duration
 from fitchain.cli.views.output import KeyValues, Prose, Report, View
 from fitchain.pod.ports.agreement import Outcome
 from fitchain.pod.ports.agreement.history import MOST_RELATED
+from fitchain.pod.values.amounts import amount_text
 
 if TYPE_CHECKING:
     from fitchain.pod.ports.agreement import AgreementHistory, Related
@@ -80,8 +81,8 @@ def values(verdict: Verdict, model: Path) -> dict[str, Any]:
         "audits_asked": history.asked_count,
         "audits_consented": history.consented_count,
         "repeat": _repeat_values(verdict.repeat),
-        "paid_to_owner": format_fit(history.paid_to_owner),
-        "paid_to_verifiers": format_fit(history.paid_to_verifiers),
+        "paid_to_owner": amount_text(history.paid_to_owner),
+        "paid_to_verifiers": amount_text(history.paid_to_verifiers),
         "origins": list(verdict.origins),
         "related": [
             {
@@ -139,7 +140,7 @@ def _lineage(verdict: Verdict) -> str:
 def _committed(verdict: Verdict) -> list[tuple[str, Any]]:
     statement, timing = verdict.statement, verdict.timing
     return [
-        ("agreement", f"{statement.agreement}, {verdict.state.name.capitalize()}"),
+        ("job", f"{statement.agreement}, {verdict.state.name.capitalize()}"),
         ("owner", statement.owner),
         ("scientist", statement.scientist),
         ("transcript", statement.transcript_root),
@@ -185,7 +186,8 @@ def _verdict_of(jury: Jury) -> str:
     kind = {0: "agreed on by both", 1: "the scientist's dispute", 2: f"asked for later by {jury.asker}"}[jury.kind]
     if jury.block is None:
         return f"{kind}; under way: {jury.phase}"
-    voted = f"{len(jury.voices)} of {len(jury.seats)} voted {jury.verdict.name.capitalize()}"
+    quorum = ", a quorum," if len(jury.voices) < len(jury.seats) else ""
+    voted = f"{len(jury.voices)} of {len(jury.seats)}{quorum} voted {jury.verdict.name.capitalize()}"
     came = f"{jury.verdict.name.capitalize()} in block {jury.block}"
     counts = "" if jury.trusted or jury.verdict is Outcome.INCONCLUSIVE else "; a jury that you do not know"
     return f"{kind}; {came}{f', {voted}' if jury.voices else ''}, {counted(jury.audited, 'segment')} looked at{counts}"
@@ -199,7 +201,7 @@ def describe_repeat(repeat: Repeat) -> str:
     what = "such audit" if repeat.asked_again else "such job"
     return (
         f"with a third of those who can be drawn dishonest, owner and scientist together need about "
-        f"{counted(repeat.jobs, what)}; each that fails costs them {format_fit(repeat.cost)} FIT and {gas}"
+        f"{counted(repeat.jobs, what)}; each that fails costs them {amount_text(repeat.cost)} FIT and {gas}"
     )
 
 
@@ -209,7 +211,7 @@ def _panel(jury: Jury) -> str:
         staked = ""
         if jury.pool_stake is not None:
             staked = (
-                f"; {format_fit(jury.pool_stake)} FIT stood behind {counted(jury.pool_counted, 'place')} of it then"
+                f"; {amount_text(jury.pool_stake)} FIT stood behind {counted(jury.pool_counted, 'place')} of it then"
             )
         return f"the pool; accounts: {sizes}{staked}"
     panel = jury.panel
@@ -234,9 +236,9 @@ def _seat(seat: JurySeat, jury: Jury) -> str:
     voted = f"voted {seat.vote.name.capitalize()}" if seat.vote else "revealed no vote"
     creator = ", the panel's creator" if seat.number == jury.seated_creator else ""
     named = "named by your trust list" if seat.trusted else "not on your trust list"
-    now = "" if seat.stake is None else f", {format_fit(seat.stake)} FIT staked now"
+    now = "" if seat.stake is None else f", {amount_text(seat.stake)} FIT staked now"
     who = f"{seat.account}{_who(jury.party(seat.account))}{creator}"
-    return f"{who} {voted}; {format_fit(jury.seat_stake)} FIT at stake in the seat{now}; {named}"
+    return f"{who} {voted}; {amount_text(jury.seat_stake)} FIT at stake in the seat{now}; {named}"
 
 
 def _who(party: str) -> str:
@@ -321,8 +323,8 @@ def _jury_values(jury: Jury) -> dict[str, Any]:
         "audited": jury.audited,
         "quorum": jury.quorum,
         "trusted": jury.trusted,
-        "fee_per_seat": format_fit(jury.fee_per_seat),
-        "seat_stake": format_fit(jury.seat_stake),
+        "fee_per_seat": amount_text(jury.fee_per_seat),
+        "seat_stake": amount_text(jury.seat_stake),
         "panel": _panel_values(jury),
         "seats": [_seat_values(seat, jury) for seat in jury.seats],
     }
@@ -332,7 +334,7 @@ def _panel_values(jury: Jury) -> dict[str, Any]:
     """From whom was drawn; `panel` is null where it was the whole pool."""
     sizes = {"size_when_requested": jury.opened_size, "size": jury.size}
     if jury.panel is None:
-        stake = None if jury.pool_stake is None else format_fit(jury.pool_stake)
+        stake = None if jury.pool_stake is None else amount_text(jury.pool_stake)
         return {"panel": None, **sizes, "stake": stake, "places_counted": jury.pool_counted}
     panel = jury.panel
     return {
@@ -353,7 +355,7 @@ def _seat_values(seat: JurySeat, jury: Jury) -> dict[str, Any]:
         "verifier": seat.account or None,
         "vote": seat.vote.name.capitalize() if seat.vote is not Outcome.NONE else None,
         "trace": seat.trace if seat.vote in (Outcome.MATCH, Outcome.MISMATCH) else None,
-        "stake": None if seat.stake is None else format_fit(seat.stake),
+        "stake": None if seat.stake is None else amount_text(seat.stake),
         "trusted": seat.trusted,
         "party": party or None,
     }
@@ -362,7 +364,7 @@ def _seat_values(seat: JurySeat, jury: Jury) -> dict[str, Any]:
 def _repeat_values(repeat: Repeat | None) -> dict[str, Any] | None:
     if repeat is None:
         return None
-    return {"jobs": repeat.jobs, "cost_per_job": format_fit(repeat.cost), "gas_per_job": repeat.gas}
+    return {"jobs": repeat.jobs, "cost_per_job": amount_text(repeat.cost), "gas_per_job": repeat.gas}
 
 
 def _duration_values(timing: Timing) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def draw(status: JobStatus) -> Text:
 
     done, anchored, of = status.checkpoints, status.run.count, status.leaf_count
     lines = [
-        _line("agreement", Text(str(status.agreement.id))),
+        _line("job", Text(str(status.agreement.id))),
         _line("state", Text(state_name(status), style="bold")),
         _line("checkpoints", _bar(done, of, "green"), f"{done} of {of}"),
         _line("anchored", _bar(anchored, of, "cyan"), f"{anchored} of {of}{_blocks(status)}"),

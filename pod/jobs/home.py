@@ -191,6 +191,14 @@ class Home(AbstractContextManager["Home"]):
         finally:
             os.close(lock)
 
+    def pod_runs(self) -> bool:
+        """Whether a pod runs from this home, on this machine."""
+        try:
+            with self.exclusive_lock():
+                return False
+        except Unusable:
+            return True
+
     @cached_property
     def registry(self) -> Registry:
         """The registry, as this pod calls it."""

@@ -14,7 +14,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,10 @@ from fitchain.pod.values.digest import Digest, Root
 from fitchain.pod.values.errors import InputRefused, NotFound
 from fitchain.pod.values.ids import AgreementId, AuditRef, DatasetId, ModelId, Subject
 
+APPROVE, REJECT = "approve", "reject"
+"""What a person says of a request."""
+CONSENT, REFUSE = "consent", "refuse"
+"""What a person says of another audit of a job."""
 SCHEMA_VERSION = 2
 """Version 1 is that of Fitchain 0.2, whose journals hold agreements of protocol 1."""
 
@@ -36,7 +40,8 @@ CREATE TABLE models(
   cid TEXT NOT NULL);
 CREATE TABLE requests(
   agreement TEXT PRIMARY KEY, salt TEXT NOT NULL, terms TEXT NOT NULL, offer TEXT NOT NULL, recipe BLOB NOT NULL);
-CREATE TABLE decisions(agreement TEXT PRIMARY KEY, decision TEXT NOT NULL, reason TEXT NOT NULL);
+CREATE TABLE decisions(
+  agreement TEXT PRIMARY KEY, decision TEXT NOT NULL, reason TEXT NOT NULL, concerns TEXT NOT NULL);
 CREATE TABLE facts(agreement TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (agreement, name));
 CREATE TABLE history(
   id INTEGER PRIMARY KEY AUTOINCREMENT, agreement TEXT NOT NULL, time REAL NOT NULL, kind TEXT NOT NULL,
@@ -98,10 +103,21 @@ class RequestRow:
 
 @dataclass(frozen=True)
 class Decision:
-    """What a person said of a request: `approve` or `reject`, with a reason."""
+    """What a person said of a request or of another audit, with a reason; and the concerns that it
+    was shown, to which alone a yes says yes."""
 
     decision: str
-    reason: str
+    reason: str = ""
+    concerns: tuple[str, ...] = ()
+
+    @property
+    def is_yes(self) -> bool:
+        """Whether it lets the pod go on."""
+        return self.decision in (APPROVE, CONSENT)
+
+    def uncovered(self, concerns: Iterable[str]) -> list[str]:
+        """Which of these concerns the person was not shown."""
+        return [concern for concern in concerns if concern not in self.concerns]
 
 
 class Journal:
@@ -199,15 +215,17 @@ class Journal:
 
     # What a person decided
 
-    def decide(self, subject: Subject, decision: str, reason: str = "") -> None:
+    def decide(self, subject: Subject, decision: Decision) -> None:
         """Keep a person's decision on a request; the last one counts."""
+        row = str(subject), decision.decision, decision.reason, json.dumps(decision.concerns)
         with self._writing() as database:
-            database.execute("REPLACE INTO decisions VALUES (?, ?, ?)", (str(subject), decision, reason))
+            database.execute("REPLACE INTO decisions VALUES (?, ?, ?, ?)", row)
 
     def decision(self, subject: Subject) -> Decision | None:
         """The decision on a request, if a person made one."""
-        rows = self._rows("SELECT * FROM decisions WHERE agreement = ?", str(subject))
-        return Decision(rows[0]["decision"], rows[0]["reason"]) if rows else None
+        for row in self._rows("SELECT * FROM decisions WHERE agreement = ?", str(subject)):
+            return Decision(row["decision"], row["reason"], tuple(json.loads(row["concerns"])))
+        return None
 
     # Small facts about a job that must not be worked out twice (the CID of a delivery, say)
 
@@ -268,7 +286,7 @@ class Journal:
         for row in self.datasets():
             if row.id == id:
                 return row
-        raise NotFound(f"the dataset {id} was not registered from this home", "see `fitchain data list`")
+        raise NotFound(f"the dataset {id.short} was not registered from this home", "see `fitchain data list`")
 
     # Models
 
@@ -303,7 +321,7 @@ class Journal:
         for row in self.models():
             if row.id == id:
                 return row
-        raise NotFound(f"the model {id} was not published from this home", "see `fitchain model list`")
+        raise NotFound(f"the model {id.short} was not published from this home", "see `fitchain model list`")
 
     # Requests
 

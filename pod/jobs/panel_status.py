@@ -31,7 +31,9 @@ class PanelStatus:
         unknown: members whom this home does not name in draws from this panel, neither by its trust
             list nor by the policy of its dataset, as the panel stood when that was registered.
         owner, scientist: the parties.
-        now: the chain's own time, seconds since 1970.
+        seen_at: when its age counts, in seconds since 1970: the block of the request, so that what
+            is said of it stays the same; else the chain's own time.
+        requested: whether that is a request's block.
         seen: whether the list or the policy has the panel, as it once stood.
     """
 
@@ -40,7 +42,8 @@ class PanelStatus:
     unknown: tuple[str, ...]
     owner: str
     scientist: str
-    now: int
+    seen_at: int
+    requested: bool = False
     seen: bool = False
 
     def __str__(self) -> str:
@@ -52,8 +55,8 @@ class PanelStatus:
         members = (
             f"{count} member{'' if count == 1 else 's'}: {', '.join(self.members[:SHOWN_MEMBERS]) or 'nobody'}{more}"
         )
-        age = _age(self.now - self.record.time)
-        return f"the panel {self.record.name!r} ({self.record.id.short}), made by {maker} {age} ago, {members}"
+        when = f"{_age(self.seen_at - self.record.time)} {'before it was asked for' if self.requested else 'ago'}"
+        return f"the panel {self.record.name!r} ({self.record.id.short}), made by {maker} {when}, {members}"
 
     def party(self, account: str) -> str:
         """Which party an account is: `owner and scientist`, `owner`, `scientist`, or empty."""
@@ -133,8 +136,10 @@ def read_panel_status(
     named = policy_panels(home, dataset) if dataset else ()
     trusted = carry_out(home.chain, trusted_reading(home.chain, named))
     unknown = tuple(member for member in members if not trusted.names(panel, member))
-    now = home.chain.block("latest").timestamp
-    return PanelStatus(record, members, unknown, owner, scientist, now, seen=panel in trusted.panels)
+    seen_at = home.chain.block("latest" if before is None else before).timestamp
+    return PanelStatus(
+        record, members, unknown, owner, scientist, seen_at, requested=before is not None, seen=panel in trusted.panels
+    )
 
 
 def panel_of(home: Home, agreement: Agreement) -> PanelStatus | None:

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.ports.chain import amount_text
 from fitchain.pod.ports.registry import PanelRecord
 from fitchain.pod.ports.verifiers import Verifier
 from fitchain.pod.proof.audit.plan import LEAST_STAKE_FEES
+from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.errors import AccessRefused, InputRefused, Reverted, Unusable
 from fitchain.pod.values.ids import WHOLE_POOL, PanelId
 

@@ -10,9 +10,10 @@ from enum import Enum
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.links import LINKS_AT_ONCE, LinkChain
 from fitchain.pod.ports.agreement import Audit, Phase, Seat
-from fitchain.pod.ports.chain import Receipt, amount_text
+from fitchain.pod.ports.chain import Receipt
 from fitchain.pod.ports.verifiers import NO_LINK, Verifier
 from fitchain.pod.proof.audit.plan import LEAST_STAKE_FEES
+from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.errors import Unusable
 from fitchain.pod.values.ids import PanelId
 

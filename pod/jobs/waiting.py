@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.ports.agreement import Agreement, AskedAudit, State
-from fitchain.pod.values.ids import AgreementId, AuditRef
+from fitchain.pod.values.ids import AgreementId, AuditRef, Subject
 
 MOST_SHOWN = 8
 """Newest questions about one job that are looked at."""
@@ -21,13 +21,32 @@ MOST_LISTED, OF_EACH = 96, 2
 
 def awaits_approval(home: Home, agreement: Agreement) -> bool:
     """Whether this home's pod has put a request before its person, who has not answered."""
-    is_open = agreement.state is State.REQUESTED and home.journal.happened(agreement.id, "approval_needed")
-    return is_open and home.journal.decision(agreement.id) is None
+    return agreement.state is State.REQUESTED and _unanswered(home, agreement.id, "approval_needed")
 
 
 def awaits_consent(home: Home, ref: AuditRef) -> bool:
     """Likewise of another audit that somebody asks for; the chain knows whether it is open yet."""
-    return home.journal.happened(ref, "consent_needed") and home.journal.decision(ref) is None
+    return _unanswered(home, ref, "consent_needed")
+
+
+def shown_concerns(home: Home, subject: Subject, kind: str) -> tuple[str, ...]:
+    """What spoke against a request, or another audit, when this home's pod last put it before its
+    person; nothing where it has not.
+
+    Args:
+        home: of the owner.
+        subject: the request or the audit.
+        kind: of the history's line: `approval_needed` or `consent_needed`.
+    """
+    return tuple(home.journal.last(subject, kind).body["why"]) if home.journal.happened(subject, kind) else ()
+
+
+def _unanswered(home: Home, subject: Subject, kind: str) -> bool:
+    """Whether what the pod put before its person has no answer, or a yes to less than that."""
+    if not home.journal.happened(subject, kind):
+        return False
+    decision = home.journal.decision(subject)
+    return decision is None or (decision.is_yes and bool(decision.uncovered(shown_concerns(home, subject, kind))))
 
 
 def open_questions(home: Home, id: AgreementId) -> list[AskedAudit]:
@@ -59,9 +78,11 @@ def jobs_with_questions(home: Home, agreements: Sequence[Agreement]) -> dict[Agr
 
 
 def _candidates(home: Home, ids: Sequence[AgreementId], most: int) -> list[AuditRef]:
-    """Questions that may be open: those that wait for a person of this home last."""
+    """Questions that may be open, but for those that a person of this home said no to: those that
+    wait for it last."""
     newest = home.agreements.newest_questions(ids, most)
     refs = [AuditRef(id, ordinal) for id, ordinals in newest.items() for ordinal in ordinals]
+    refs = [ref for ref in refs if (decision := home.journal.decision(ref)) is None or decision.is_yes]
     shown = [ref for ref in home.journal.subjects("consent_needed") if ref.agreement in newest]
     waiting = [ref for ref in shown if awaits_consent(home, ref) and not home.journal.happened(ref, "unanswered")]
     return [ref for ref in refs if ref not in waiting] + waiting

@@ -20,9 +20,9 @@ from fitchain.pod.jobs.asker import asker_nonce
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.turns import ASKER_RANK, Turns, describe_verdict
 from fitchain.pod.ports.agreement import AskedAudit, AuditTerms, Outcome, Phase, State, commit_nonce
-from fitchain.pod.ports.chain import amount_text
 from fitchain.pod.proof.audit.cost import Sampling
 from fitchain.pod.proof.audit.plan import LEAST_STAKE_FEES, MOST_STAKE_FEES, default_draws, seat_fee
+from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest, sha256
 from fitchain.pod.values.errors import InputRefused, NotFound, Unusable
@@ -122,6 +122,7 @@ def terms_of(home: Home, id: AgreementId, question: Question) -> AuditTerms:
     drawn = question.drawn_segments
     drawn = default_draws(job.steps, job.segment_steps) if drawn is None else drawn
     sampling = Sampling.of(job.steps, job.segment_steps, drawn)
+    drawn = min(drawn, sampling.segments)  # no more can be drawn than there are
     floor = home.chain.constants.fee_floor
     fee = seat_fee(job.price, 0, sampling, question.verifiers, floor)
     fee = fee if question.fee_per_seat is None else question.fee_per_seat
@@ -130,7 +131,8 @@ def terms_of(home: Home, id: AgreementId, question: Question) -> AuditTerms:
     stake = MOST_STAKE_FEES * fee if question.seat_stake is None else question.seat_stake
     if fee < floor or not LEAST_STAKE_FEES * fee <= stake <= MOST_STAKE_FEES * fee:
         raise InputRefused(
-            f"a seat earns at least {floor} base units and locks ten to twenty times its fee, not {fee} and {stake}"
+            f"a seat earns at least {amount_text(floor)} FIT and locks ten to twenty times its fee, "
+            f"not {amount_text(fee)} and {amount_text(stake)} FIT"
         )
     return AuditTerms(
         drawn_segments=drawn,
@@ -165,7 +167,9 @@ def ask_again(home: Home, id: AgreementId, terms: AuditTerms, consent_window: in
     fresh = _open_question(home, id, terms)
     if isinstance(fresh, AuditRef):
         return fresh
-    _require_jury(home, id, terms)
+    agreement = home.agreements.read(id)
+    parties = agreement.terms.owner, agreement.scientist, home.keys.address
+    home.verifiers.require_eligible(terms.panel, parties, terms.verifiers)
     commitment = commit_nonce(asker_nonce(home.keys, id, sha256(fresh)))
     home.journal.keep_fact(id, _kept(commitment), fresh.hex())
     home.journal.keep_fact(id, _last(terms), str(commitment))
@@ -174,16 +178,16 @@ def ask_again(home: Home, id: AgreementId, terms: AuditTerms, consent_window: in
     return ref
 
 
-def _require_jury(home: Home, id: AgreementId, terms: AuditTerms) -> None:
-    """Refuse a question for which too few could be drawn, before anything is paid."""
-    agreement = home.agreements.read(id)
-    parties = agreement.terms.owner, agreement.scientist, home.keys.address
-    eligible, needed = home.verifiers.eligible(terms.panel, *parties), terms.verifiers * 3 // 2 + 1
-    if eligible < needed:
-        raise Unusable(
-            f"{eligible} of those who stand there could be drawn, and {terms.verifiers} seats need {needed}",
-            "name a larger panel, or fewer verifiers",
-        )
+def open_question(home: Home, id: AgreementId, terms: AuditTerms) -> AuditRef | None:
+    """The question that `ask_again` takes up instead of locking fees for another; None where it
+    asks anew.
+
+    Raises:
+        ChainUnusable: the node does not answer.
+    """
+    home.chain.catch_up()
+    question = _open_question(home, id, terms)
+    return question if isinstance(question, AuditRef) else None
 
 
 def _open_question(home: Home, id: AgreementId, terms: AuditTerms) -> AuditRef | bytes:

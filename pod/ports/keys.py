@@ -23,7 +23,7 @@ from typing import Any
 
 from fitchain.pod.ports.sealed import bech32, new_identity, recipient_of, unbech32
 from fitchain.pod.values.digest import DIGEST_BYTES, Digest, Word
-from fitchain.pod.values.errors import AccessRefused, InputRefused, NotFound
+from fitchain.pod.values.errors import AccessRefused, InputRefused, NotFound, reason_of
 
 WORK = 1 << 17
 """Scrypt's N: 128 MiB and 0.4 s a guess, what OWASP asks of stored passwords (Password Storage
@@ -262,8 +262,10 @@ def _read(path: Path) -> str:
         return path.read_text()
     except FileNotFoundError:
         raise NotFound(f"there is no file {path}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputRefused(f"{path} cannot be read as a key's file: {error}") from None
+    except OSError as error:
+        raise InputRefused(f"the key's file {path} cannot be read: {reason_of(error)}") from None
+    except UnicodeDecodeError:
+        raise InputRefused(f"{path} is no key's file: it is no UTF-8 text") from None
 
 
 def _parse(path: Path, text: str) -> dict[str, Any]:

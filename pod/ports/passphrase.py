@@ -10,9 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
-from fitchain.pod.values.errors import AccessRefused, InputRefused, NotFound
+from fitchain.pod.values.errors import AccessRefused, InputRefused, NotFound, reason_of
 
 LONGEST_BYTES = 4096
+FILE_HINT = "name a file whose first line it is, with --passphrase-file FILE or FITCHAIN_PASSPHRASE_FILE"
 
 Passphrase: TypeAlias = Path | Callable[[], str]
 """A file, whose first line it is, or what asks for it: `getpass.getpass`, say."""
@@ -46,8 +47,10 @@ def read_passphrase(path: Path) -> str:
         with path.open("rb") as file:
             line = file.readline(LONGEST_BYTES)
         passphrase = line.decode().rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise NotFound(f"the passphrase file {path} cannot be read: {error}") from None
+    except OSError as error:
+        raise NotFound(f"the passphrase file {path} cannot be read: {reason_of(error)}", FILE_HINT) from None
+    except UnicodeDecodeError:
+        raise NotFound(f"the first line of the passphrase file {path} is no UTF-8 text", FILE_HINT) from None
     if not passphrase:
-        raise AccessRefused(f"the first line of {path} is empty and should be the passphrase")
+        raise AccessRefused(f"the first line of {path} is empty and should be the passphrase", FILE_HINT)
     return passphrase

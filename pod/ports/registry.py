@@ -209,7 +209,7 @@ class Registry:
         """
         entry = self.chain.call("Registry", "dataset", id)
         if not entry["count"]:
-            raise NotFound(f"no dataset {id} is registered in this deployment", "see `fitchain data list`")
+            raise NotFound(f"no dataset {id.short} is registered in this deployment", "see `fitchain data list`")
         return dataset_entry(id, entry)
 
     def datasets(self, owner: str | None = None) -> list[DatasetEntry]:
@@ -262,7 +262,7 @@ class Registry:
         entries = [model_entry(id, entry) for id, entry in zip(ids, kept, strict=True)]
         if None in entries:
             missing = ids[entries.index(None)]
-            raise NotFound(f"no model {missing} is registered in this deployment", "see `fitchain model list`")
+            raise NotFound(f"no model {missing.short} is registered in this deployment", "see `fitchain model list`")
         return [entry for entry in entries if entry]
 
     def models(self, author: str | None = None) -> list[ModelEntry]:

@@ -34,6 +34,7 @@ from fitchain.pod.values.errors import (
     NotFound,
     Unusable,
     as_told,
+    reason_of,
 )
 
 MOST_RECIPIENTS = 64
@@ -300,7 +301,7 @@ def _through(source: Path, target: Path, convert: Callable[[BinaryIO, BinaryIO],
     except FileNotFoundError as error:
         raise NotFound(f"there is no file {error.filename}") from None
     except OSError as error:
-        raise Unusable(f"{source} cannot be turned into {target}: {error}") from None
+        raise Unusable(f"{source} cannot be turned into {target}: {reason_of(error)}") from None
     finally:
         part.unlink(missing_ok=True)
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.errors import InputRefused, reason_of
 
 DEVNET_CHAIN_ID = 31337
 DEVNET_RECORD = "devnet.json"
@@ -245,7 +245,9 @@ def _read_file(path: Path) -> dict[str, Any]:
         values = tomllib.loads(path.read_text())
     except FileNotFoundError:
         return {}
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        raise InputRefused(f"the settings {path} cannot be read: {reason_of(error)}") from None
+    except ValueError as error:
         raise InputRefused(f"{path} is not TOML: {error}") from None
     for name in values:
         if name not in _NAMES:

@@ -26,7 +26,7 @@ from fitchain.pod.ports.chain.reading import Reading, carry_out
 from fitchain.pod.ports.chain.reads import ReadBlock
 from fitchain.pod.ports.registry import PanelEntry, Registry
 from fitchain.pod.values.digest import Digest, Json, canonical_json, parse_json
-from fitchain.pod.values.errors import InputRefused, NotFound
+from fitchain.pod.values.errors import InputRefused, NotFound, reason_of
 from fitchain.pod.values.ids import PanelId
 from fitchain.pod.values.recipe.fields import Fields, text
 
@@ -185,7 +185,7 @@ class TrustList:
         except FileNotFoundError:
             return cls()
         except OSError as error:
-            raise InputRefused(f"{path} cannot be read: {error.strerror}") from None
+            raise InputRefused(f"{path} cannot be read: {reason_of(error)}") from None
         try:
             fields = Fields("the trust list", parse_json(data, TRUST_BYTES), ("version", "panels", "accounts"))
             fields.choice("version", (VERSION,))

@@ -9,7 +9,7 @@ from typing import Any
 from fitchain.pod.ports.chain.base import Receipt
 from fitchain.pod.ports.chain.client import Chain
 from fitchain.pod.ports.chain.permit import Permit, sign_permit, struct_of
-from fitchain.pod.values.errors import NotFound, Reverted
+from fitchain.pod.values.errors import NotFound, Reverted, Unusable
 from fitchain.pod.values.ids import WHOLE_POOL, PanelId
 
 NO_LINK = bytes(26)
@@ -224,8 +224,31 @@ class Verifiers:
         Raises:
             NotFound: there is no such panel.
         """
-        _, count = self.chain.call("Verifiers", "standing", self.number(panel), owner, scientist, asker)
+        parties = owner, scientist, asker
+        # As of the pending block: in the newest one who joined in it does not stand there yet.
+        _, count = self.chain.call("Verifiers", "standing", self.number(panel), *parties, block="pending")
         return int(count)
+
+    def require_eligible(self, panel: PanelId, parties: tuple[str, str, str], seats: int) -> None:
+        """Refuse an audit for which too few could be drawn, as the contract would, before anything
+        is paid.
+
+        Args:
+            panel: to draw from; zero for the whole pool.
+            parties: owner, scientist and asker, who are never drawn.
+            seats: m; the contract asks for half as many more, for those who decline.
+
+        Raises:
+            Unusable: too few stand there.
+            NotFound: there is no such panel.
+        """
+        eligible, needed = self.eligible(panel, *parties), seats + (seats + 1) // 2
+        if eligible < needed:
+            raise Unusable(
+                f"{eligible} of those who stand there could be drawn, and "
+                f"{'1 seat needs' if seats == 1 else f'{seats} seats need'} {needed}",
+                "name a larger panel, or fewer verifiers",
+            )
 
     def _send(self, function: str, *args: Any) -> Receipt:
         return self.chain.send("Verifiers", function, *args)

@@ -27,6 +27,8 @@ Usage errors (exit 2) are typer's.
 
 from __future__ import annotations
 
+import errno
+
 
 class FitchainError(Exception):
     """Any error that Fitchain reports on purpose.
@@ -158,6 +160,20 @@ def require_equal(what: str, actual: object, wanted: object, source: str = "the 
     """
     if actual != wanted:
         raise ClaimMismatch(f"{what} {actual!s:.200}, and {source} {wanted!s:.200}")
+
+
+def reason_of(error: OSError) -> str:
+    """Why the system refuses a file or a folder, in words and without the error's number."""
+    reasons = {
+        errno.ENOENT: "there is no such file or folder",
+        errno.EACCES: "this account may not",
+        errno.EPERM: "this account may not",
+        errno.EISDIR: "it is a folder",
+        errno.ENOTDIR: "a part of its path is no folder",
+        errno.EEXIST: "it is there already",
+        errno.ENOSPC: "the disk is full",
+    }
+    return reasons.get(error.errno or 0, (error.strerror or str(error)).lower())
 
 
 def as_told(kind: str, message: str, hint: str) -> FitchainError:

@@ -172,7 +172,7 @@ def test_note_for_somebody_else_is_told_and_stands_in_nobodys_way(workshop: Work
 
 
 def test_job_of_another_deployment_is_not_found(workshop: Workshop) -> None:
-    with pytest.raises(FitchainError, match="has no agreement"):
+    with pytest.raises(FitchainError, match="has no job"):
         fetch_model(workshop.scientist.home, AgreementId(sha256(b"elsewhere")))
 
 

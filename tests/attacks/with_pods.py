@@ -112,6 +112,7 @@ def trapped(lab: AttackLab, joins: bool) -> tuple[Victim, str]:
     stakes = Stakes.of(lab, party)
     with owner_runs(owner), scientist_runs(scientist), verifier_runs(party):
         id = audited.workshop.request(audit=audited.terms(panel=trap))
+        audited.until(owner.has(id, "approval_needed"))
         approve(owner.home, id)
         audited.until_phase(id, Phase.JOINING)
         give_up_to(party, gang, id)
@@ -191,7 +192,7 @@ def shown_of(why: str, name: str, creator: Party, members: tuple[Party, ...]) ->
     told = {
         "name": name in why,
         "creator": f"made by {creator.address} (the scientist)" in why,
-        "age": " ago, " in why,
+        "age": " before it was asked for, " in why,
         "members": all(member.address in why for member in members),
     }
     return f"a person is asked, and shown its {', '.join(name for name, stands in told.items() if stands)}"

@@ -88,6 +88,15 @@ contract Handler {
     mapping(AuditId key => mapping(uint256 seat => Outcome)) private _outcomes;
     uint256 public burned;
     string[] public surprises;
+    /// Whether a call of this move succeeded, or surprised: else everything stands as it stood before the move, but
+    /// for the time.
+    bool public changed;
+
+    /// @dev A move that is made of others is one.
+    modifier oneMove() {
+        if (msg.sender != address(this)) changed = false;
+        _;
+    }
 
     constructor(System memory system) {
         (fit, agreements, proof) = (system.fit, system.agreements, system.proof);
@@ -125,12 +134,12 @@ contract Handler {
 
     // --- moves
 
-    function pass(uint256 time, uint256 blocks) external {
+    function pass(uint256 time, uint256 blocks) external oneMove {
         vm.warp(block.timestamp + time % 10 minutes);
         vm.roll(block.number + 1 + (blocks % 16 == 0 ? 300 : blocks % 4));
     }
 
-    function request(uint256 who, uint256 where, uint96 price, uint96 bond, uint8 steps, uint8 shape) external {
+    function request(uint256 who, uint256 where, uint96 price, uint96 bond, uint8 steps, uint8 shape) external oneMove {
         if (_jobs.length == MOST_JOBS) return;
         uint256 ownerIndex = where % 2;
         address scientist = actors[1 + who % 2];
@@ -191,7 +200,7 @@ contract Handler {
     }
 
     /// @dev To a deadline, or the second after it, where there is one to come.
-    function passToDeadline(uint256 which, bool beyond) external {
+    function passToDeadline(uint256 which, bool beyond) external oneMove {
         if (_jobs.length == 0) return;
         Job storage job = _jobs[which % _jobs.length];
         uint256 deadline = _isHeard(job) ? _audit(job).deadline : job.deadline;
@@ -200,7 +209,7 @@ contract Handler {
     }
 
     /// @dev One to eight of the next right moves by the right party, so that many jobs come far.
-    function advance(uint256 which, uint256 moves, uint256 luck) external {
+    function advance(uint256 which, uint256 moves, uint256 luck) external oneMove {
         if (_jobs.length == 0) return;
         for (moves %= 8; moves < 8; moves++) {
             _advance(which, _jobs[which % _jobs.length], uint256(keccak256(abi.encode(luck, moves))));
@@ -229,7 +238,7 @@ contract Handler {
         this.advanceAudit(which);
     }
 
-    function accept(uint256 which, uint256 who) external {
+    function accept(uint256 which, uint256 who) external oneMove {
         (Job storage job, address actor, bool exists) = _pick(which, who, true);
         if (!exists) return;
         bool may = actor == job.owner && job.state == State.Requested && _inTime(job);
@@ -245,7 +254,7 @@ contract Handler {
         job.locked += job.terms.bond;
     }
 
-    function reject(uint256 which, uint256 who) external {
+    function reject(uint256 which, uint256 who) external oneMove {
         (Job storage job, address actor, bool exists) = _pick(which, who, true);
         if (!exists) return;
         bool may = actor == job.owner && job.state == State.Requested && _inTime(job);
@@ -253,7 +262,7 @@ contract Handler {
         _settle("reject", job, actor, may, abi.encodeCall(agreements.reject, (job.id, "")), State.Cancelled);
     }
 
-    function cancel(uint256 which, uint256 who) external {
+    function cancel(uint256 which, uint256 who) external oneMove {
         (Job storage job, address actor, bool exists) = _pick(which, who, false);
         if (!exists) return;
         bool may = actor == job.scientist && job.state == State.Requested && !_inTime(job);
@@ -261,7 +270,7 @@ contract Handler {
         _settle("cancel", job, actor, may, abi.encodeCall(agreements.cancel, (job.id)), State.Cancelled);
     }
 
-    function fix(uint256 which, uint256 who) external {
+    function fix(uint256 which, uint256 who) external oneMove {
         (Job storage job, address actor, bool exists) = _pick(which, who, true);
         if (!exists) return;
         bool may = job.state == State.Accepted && _inTime(job) && !job.seedFixed && _seedIsKnown(job);
@@ -270,7 +279,7 @@ contract Handler {
         if (_note("fix", may, ok)) job.seedFixed = true;
     }
 
-    function begin(uint256 which, uint256 who) external {
+    function begin(uint256 which, uint256 who) external oneMove {
         (Job storage job, address actor, bool exists) = _pick(which, who, true);
         if (!exists) return;
         bool may =
@@ -283,7 +292,7 @@ contract Handler {
         _writeTranscript(job);
     }
 
-    function anchor(uint256 which, uint256 who, uint256 forge) external {
+    function anchor(uint256 which, uint256 who, uint256 forge) external oneMove {
         (Job storage job, address actor, bool exists) = _pick(which, who, true);
         if (!exists || job.leaves == 0) return;
         bool forged = forge % 8 == 0;
@@ -308,7 +317,7 @@ contract Handler {
         return abi.encodeCall(proof.anchor, (job.id, peaks, root, cid()));
     }
 
-    function finish(uint256 which, uint256 who, uint256 forge) external {
+    function finish(uint256 which, uint256 who, uint256 forge) external oneMove {
         (Job storage job, address actor, bool exists) = _pick(which, who, true);
         if (!exists || job.leaves == 0) return;
         uint256 count = job.leaves;
@@ -321,7 +330,7 @@ contract Handler {
         if (_note("finish", may, ok)) _end(job, count, State.Trained);
     }
 
-    function diverge(uint256 which, uint256 who, uint256 last, uint256 forge) external {
+    function diverge(uint256 which, uint256 who, uint256 last, uint256 forge) external oneMove {
         (Job storage job, address actor, bool exists) = _pick(which, who, true);
         if (!exists || job.leaves == 0) return;
         uint256 count = last % job.leaves + 1;
@@ -351,7 +360,7 @@ contract Handler {
         _note("reduce the price", true, _credits() - credits == job.reduced);
     }
 
-    function acceptResult(uint256 which, uint256 who) external {
+    function acceptResult(uint256 which, uint256 who) external oneMove {
         (Job storage job, address actor, bool exists) = _pick(which, who, false);
         if (!exists) return;
         bool may = actor == job.scientist && _hasEnded(job) && _inTime(job);
@@ -359,7 +368,7 @@ contract Handler {
         _settle("acceptResult", job, actor, may, abi.encodeCall(agreements.acceptResult, (job.id)), State.Settled);
     }
 
-    function settle(uint256 which, uint256 who) external {
+    function settle(uint256 which, uint256 who) external oneMove {
         (Job storage job, address actor, bool exists) = _pick(which, who, false);
         if (!exists) return;
         bool may = _hasEnded(job) && !_inTime(job);
@@ -369,7 +378,7 @@ contract Handler {
 
     // --- moves of audits
 
-    function dispute(uint256 which, uint256 who) external {
+    function dispute(uint256 which, uint256 who) external oneMove {
         (Job storage job, address actor, bool exists) = _pick(which, who, false);
         if (!exists) return;
         AuditTerms memory terms = job.terms.audit;
@@ -383,7 +392,7 @@ contract Handler {
         job.locked += uint256(terms.disputeVerifiers) * terms.feePerSeat + terms.counterBond;
     }
 
-    function complain(uint256 which, uint256 who) external {
+    function complain(uint256 which, uint256 who) external oneMove {
         (Job storage job, address actor, bool exists) = _pick(which, who, false);
         if (!exists || who % 3 != 0) return;
         bool may = actor == job.scientist && _hasEnded(job) && _inTime(job) && !agreements.agreement(job.id).complained;
@@ -394,7 +403,7 @@ contract Handler {
 
     // --- moves of verifiers
 
-    function stake(uint256 who, uint80 amount) external {
+    function stake(uint256 who, uint80 amount) external oneMove {
         address verifier = verifiers[who % VERIFIERS];
         bytes26 link = pool.numberOf(verifier) == 0 ? linkAt(verifier, audits.opened()) : bytes26(0);
         amount = uint80(amount % 10_000 ether);
@@ -412,7 +421,7 @@ contract Handler {
         return Links.before(bytes26(keccak256(abi.encode(account))), CHAIN - opening);
     }
 
-    function unstake(uint256 who, uint80 amount) external {
+    function unstake(uint256 who, uint80 amount) external oneMove {
         if (who % 4 != 0) return;
         address verifier = verifiers[(who >> 3) % VERIFIERS];
         Verifier memory known = pool.verifier(verifier);
@@ -424,7 +433,7 @@ contract Handler {
         _note("unstake", may, ok);
     }
 
-    function leavePool(uint256 who) external {
+    function leavePool(uint256 who) external oneMove {
         if (who % 4 != 0) return;
         address verifier = verifiers[(who >> 3) % VERIFIERS];
         bool may = pool.membership(0, verifier).place != 0;
@@ -433,7 +442,7 @@ contract Handler {
         _note("leavePool", may, ok);
     }
 
-    function present(uint256 who) external {
+    function present(uint256 who) external oneMove {
         address verifier = verifiers[who % VERIFIERS];
         bool may = pool.verifier(verifier).away;
 
@@ -441,7 +450,7 @@ contract Handler {
         _note("present", may, ok);
     }
 
-    function collect(uint256 who) external {
+    function collect(uint256 who) external oneMove {
         address verifier = verifiers[who % VERIFIERS];
         Verifier memory known = pool.verifier(verifier);
         uint256 due = known.earned + (block.timestamp >= known.unbonded ? known.unbonding : 0);
@@ -453,7 +462,7 @@ contract Handler {
 
     // --- moves of audits asked again
 
-    function askAgain(uint256 which, uint256 luck) external {
+    function askAgain(uint256 which, uint256 luck) external oneMove {
         if (_jobs.length == 0) return;
         Job storage job = _jobs[which % _jobs.length];
         if (job.asked != 0 || _isHeard(job)) return;
@@ -475,7 +484,7 @@ contract Handler {
         (terms.verifiers, terms.disputeVerifiers, terms.counterBond) = (1, 0, 0);
     }
 
-    function consent(uint256 which, uint256 who) external {
+    function consent(uint256 which, uint256 who) external oneMove {
         (Job storage job, address actor, bool exists) = _pick(which, who, true);
         if (!exists || job.asked == 0 || _isHeard(job)) return;
         (uint16 ordinal,) = agreements.askedAndConsented(job.id);
@@ -489,7 +498,7 @@ contract Handler {
         (job.ordinal, job.asked) = (ordinal, 0);
     }
 
-    function takeBack(uint256 which) external {
+    function takeBack(uint256 which) external oneMove {
         if (_jobs.length == 0) return;
         Job storage job = _jobs[which % _jobs.length];
         if (job.asked == 0) return;
@@ -522,7 +531,7 @@ contract Handler {
     }
 
     /// @dev One phase's right moves, of which `luck` leaves some out.
-    function audit(uint256 which, uint256 luck) external {
+    function audit(uint256 which, uint256 luck) external oneMove {
         if (_jobs.length == 0) return;
         Job storage job = _jobs[which % _jobs.length];
         Audit memory known = _audit(job);
@@ -540,7 +549,7 @@ contract Handler {
         if (known.phase == Phase.Revealing && luck % 4 != 1) _release(job, _awaitsKey(job, _audit(job)));
     }
 
-    function advanceAudit(uint256 which) external {
+    function advanceAudit(uint256 which) external oneMove {
         if (_jobs.length == 0) return;
         Job storage job = _jobs[which % _jobs.length];
         Audit memory known = _audit(job);
@@ -552,7 +561,7 @@ contract Handler {
     }
 
     /// @dev Anybody's call to any step; right only by chance.
-    function meddle(uint256 which, uint256 who, uint8 seat, uint256 kind) external {
+    function meddle(uint256 which, uint256 who, uint8 seat, uint256 kind) external oneMove {
         if (_jobs.length == 0) return;
         Job storage job = _jobs[which % _jobs.length];
         Phase phase = _audit(job).phase;
@@ -732,7 +741,7 @@ contract Handler {
         }
     }
 
-    function expire(uint256 which, uint256 who) external {
+    function expire(uint256 which, uint256 who) external oneMove {
         (Job storage job, address actor, bool exists) = _pick(which, who, false);
         if (!exists) return;
         bool may = (job.state == State.Accepted || job.state == State.Training) && !_inTime(job);
@@ -740,7 +749,7 @@ contract Handler {
         _settle("expire", job, actor, may, abi.encodeCall(agreements.expire, (job.id)), State.Forfeited);
     }
 
-    function withdraw(uint256 who) external {
+    function withdraw(uint256 who) external oneMove {
         address actor = actors[who % 4];
         uint256 due = agreements.owed(actor);
         uint256 before = fit.balanceOf(actor);
@@ -802,10 +811,12 @@ contract Handler {
     function _call(address actor, address target, bytes memory data) private returns (bool ok, bytes memory answer) {
         vm.prank(actor);
         (ok, answer) = target.call(data);
+        if (ok) changed = true;
     }
 
     function _note(string memory move, bool expected, bool happened) private returns (bool) {
         if (expected != happened) surprises.push(move);
+        if (expected != happened) changed = true;
         return happened;
     }
 

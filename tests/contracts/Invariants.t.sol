@@ -51,8 +51,9 @@ contract Invariants {
         targets[0] = address(handler);
     }
 
-    /// @notice Each law, after every call of every walk; one walk serves them all.
+    /// @notice Each law, after every move of every walk that changed something; one walk serves them all.
     function invariant_everyLawHolds() public view {
+        if (!handler.changed()) return;
         Job[] memory jobs = handler.jobs();
         moneyInEqualsMoneyOut(jobs);
         whatSeatsReservedIsThereAndNothingElse(jobs);
@@ -146,6 +147,7 @@ contract Invariants {
     ///         left.
     /// @dev forge discards what an invariant changes.
     function invariant_everyStateHasAnExitOnTimeOut() public {
+        if (!handler.changed()) return;
         Job[] memory jobs = handler.jobs();
         vm.warp(block.timestamp + 365 days);
         for (uint256 i = 0; i < jobs.length; i++) {

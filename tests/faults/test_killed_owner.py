@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.chain_fixtures import Devnet
 from tests.faults.restarted_pod import restarted_pods
 from tests.pods import BOND, PRICE, Workshop, scientist_runs
@@ -12,6 +14,7 @@ from tests.pods import BOND, PRICE, Workshop, scientist_runs
 POINTS = {"owner": ["send:begin:after", "send:finish:before"]}
 
 
+@pytest.mark.long
 def test_job_of_an_owner_that_was_killed_goes_through(
     workshop: Workshop, running_devnet: Devnet, tmp_path: Path
 ) -> None:

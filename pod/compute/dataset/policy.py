@@ -10,6 +10,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import InputRefused
@@ -102,7 +103,8 @@ class Policy:
         if self.scientists and (scientist or "").lower() not in self.scientists:
             raise InputRefused(f"the account {scientist} may not ask for this dataset", "ask its owner to be named")
         if price < self.minimum_price:
-            raise InputRefused(f"the price {price} is below the policy's minimum {self.minimum_price}", "offer more")
+            offered, least = amount_text(price), amount_text(self.minimum_price)
+            raise InputRefused(f"the price {offered} FIT is below the policy's minimum {least} FIT", "offer more")
         if self.maximum_steps is not None and steps > self.maximum_steps:
             raise InputRefused(f"the job has {steps} steps and the policy admits {self.maximum_steps}")
         if mode is not None and mode.discloses_more_than(self.disclosure_mode):

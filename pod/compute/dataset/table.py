@@ -29,7 +29,7 @@ from fitchain.pod.compute.dataset.columns import (
 )
 from fitchain.pod.compute.dataset.npz_file import write_npz
 from fitchain.pod.compute.dataset.readers import READERS
-from fitchain.pod.values.errors import FitchainError, InputRefused, NotFound
+from fitchain.pod.values.errors import FitchainError, InputRefused, NotFound, reason_of
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Table:
         except FileNotFoundError:
             raise NotFound(f"there is no file {path}") from None
         except OSError as error:
-            raise InputRefused(f"{path} cannot be read: {error.strerror or error}") from None
+            raise InputRefused(f"{path} cannot be read: {reason_of(error)}") from None
         except FitchainError as error:
             raise type(error)(f"{path.name}: {error.message}", error.hint) from None
 

@@ -9,13 +9,16 @@ its fees back. Where what the evidence needs is gone, it cannot consent, and say
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import threading
+from collections.abc import Collection, Sequence
 
 from fitchain.pod.compute.checkpoint import state_steps
 from fitchain.pod.jobs.home import Home, sweep
+from fitchain.pod.jobs.journal import CONSENT, REFUSE, Decision
 from fitchain.pod.jobs.panel_status import PanelStatus, panel_beside
 from fitchain.pod.jobs.retry import Log, log_about
 from fitchain.pod.jobs.turns import Turns, describe_verdict
+from fitchain.pod.jobs.waiting import shown_concerns
 from fitchain.pod.parties.owner.answer import EVIDENCE_FILES, EVIDENCE_LEFT, answer_audit
 from fitchain.pod.parties.owner.data import read_registered
 from fitchain.pod.parties.owner.disclosed import ANSWERED, cap_concern, counted_records, keep_disclosed, opened_before
@@ -26,8 +29,6 @@ from fitchain.pod.ports.store import Cid
 from fitchain.pod.values.errors import AccessRefused, InputRefused, NotFound, Refuted, Reverted, Unusable
 from fitchain.pod.values.ids import AgreementId, AuditRef
 
-CONSENT, REFUSE = "consent", "refuse"
-"""What a person says of another audit; kept as the decision on it."""
 MOST_AT_ONCE = 8
 """Questions that are looked at in one block besides those that were consented to: anybody can ask
 any number of them, and has the fees back."""
@@ -36,8 +37,14 @@ LEAST_WINDOW_S = 3600
 windows late is a Withheld for ever."""
 
 
-def consent(home: Home, ref: AuditRef) -> None:
+def consent(home: Home, ref: AuditRef, shown: Sequence[str] | None = None) -> None:
     """Say yes to another audit as a person; the owner's pod acts on it, at once if it runs.
+
+    Args:
+        home: the owner's.
+        ref: the audit.
+        shown: the concerns that the person was shown, to which alone it says yes: where the pod
+            finds others before it consents, it asks again. Without them, what the pod told last.
 
     Raises:
         NotFound: nobody asked for it.
@@ -45,14 +52,15 @@ def consent(home: Home, ref: AuditRef) -> None:
         Unusable: it is answered already, or the time for it has passed.
     """
     require_open(home, ref)
-    home.journal.decide(ref, CONSENT)
+    covered = shown_concerns(home, ref, "consent_needed") if shown is None else tuple(shown)
+    home.journal.decide(ref, Decision(CONSENT, concerns=covered))
 
 
 def refuse(home: Home, ref: AuditRef) -> None:
     """Say no to another audit as a person: the pod stays silent, and its asker takes the fees back.
     Raises as `consent`."""
     require_open(home, ref)
-    home.journal.decide(ref, REFUSE)
+    home.journal.decide(ref, Decision(REFUSE))
 
 
 class AskedAudits:
@@ -63,10 +71,14 @@ class AskedAudits:
         turns: of its pod.
         log: told what happens.
         final_blocks: how many blocks must lie on the end of an audit before its evidence goes.
+        counting: held from reading what audits of a dataset may open until one more is counted; who
+            accepts requests holds it too, or both could use up what is left of the cap.
     """
 
-    def __init__(self, home: Home, turns: Turns, log: Log, final_blocks: int) -> None:
+    # Many parameters: what a pod shares with this lane of its own.
+    def __init__(self, home: Home, turns: Turns, log: Log, final_blocks: int, counting: threading.Lock) -> None:
         self.home, self.log, self._turns, self.final_blocks = home, log, turns, final_blocks
+        self._counting = counting
         self._open: dict[AuditRef, None] = {}
         self._lost: dict[AuditRef, str] = {}
         self._next_block: int | None = None
@@ -127,7 +139,7 @@ class AskedAudits:
         self.home.journal.record(audit.ref, "wiped", once="")
 
     def _consider(self, asked: AskedAudit) -> None:
-        """Consent, ask a person, or stay silent; each reason is told once.
+        """Consent, ask a person, or stay silent; the same reasons are told once.
 
         Raises:
             Unusable: the records cannot be read now.
@@ -138,27 +150,37 @@ class AskedAudits:
         if said == REFUSE or self._lost.get(ref) == said:
             return
         agreement = home.agreements.read(ref.agreement)
-        reasons = [] if said == CONSENT else concerns(home, agreement, asked)
-        if reasons:
+        with self._counting:
+            if not self._may_consent(agreement, asked, decision):
+                return
+        self._consent(asked)
+
+    def _may_consent(self, agreement: Agreement, asked: AskedAudit, decision: Decision | None) -> bool:
+        """Whether nothing speaks against it but what a person said yes to; what it opens is counted
+        then. Two yeses that were each given below the cap do not pass it together: the second is
+        asked for again."""
+        home, ref = self.home, asked.ref
+        reasons = concerns(home, agreement, asked)
+        if reasons if decision is None else decision.uncovered(reasons):
             panel = str(panel_of_question(home, agreement, asked) or "the whole pool")
             body = {"asker": asked.asker, "panel": panel, "why": reasons}
-            if home.journal.record(ref, "consent_needed", once="", **body):
+            if home.journal.record(ref, "consent_needed", once="; ".join(reasons), **body):
                 command = f"fitchain job consent {ref.agreement.short} --audit {ref.ordinal}"
                 text = f"is asked for by {asked.asker}, of {panel} ({'; '.join(reasons)}): {command}"
                 self._say(ref, text)
-            return
+            return False
         if reason := lost(home, agreement, asked):
-            self._lost[ref] = said
+            self._lost[ref] = decision.decision if decision else ""
             if home.journal.record(ref, "cannot_consent", once=reason, reason=reason):
                 self._say(ref, f"cannot be consented to: {reason}")
-            return
+            return False
         require_records(home, agreement)
-        self._consent(asked)
+        if (records := records_of(home, asked)) is None:
+            return False  # it went just now, which the next look tells
+        keep_disclosed(home, ref, records)
+        return True
 
     def _consent(self, asked: AskedAudit) -> None:
-        if (records := records_of(self.home, asked)) is None:
-            return  # it went just now, which the next look tells
-        keep_disclosed(self.home, asked.ref, records)
         try:
             receipt = self.home.agreements.consent(asked)
         except Reverted:

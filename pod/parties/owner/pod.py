@@ -18,14 +18,16 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 from fitchain.pod.jobs.exchange import send_refusal
 from fitchain.pod.jobs.home import Home, sweep
+from fitchain.pod.jobs.journal import APPROVE, REJECT, Decision
 from fitchain.pod.jobs.retry import RETRY_S, Log, RetryPolicy
 from fitchain.pod.jobs.turns import TURN_S, Turns, describe_verdict
+from fitchain.pod.jobs.waiting import shown_concerns
 from fitchain.pod.parties.owner.answer import EVIDENCE_FILES, EVIDENCE_LEFT, answer_audit
 from fitchain.pod.parties.owner.asked import AskedAudits
 from fitchain.pod.parties.owner.examine import check_again, dataset_of, examine
@@ -67,8 +69,14 @@ UNTOLD = "the dataset cannot be served now"
 """What the scientist is told of a reason that speaks of the owner's records."""
 
 
-def approve(home: Home, id: AgreementId) -> None:
+def approve(home: Home, id: AgreementId, shown: Sequence[str] | None = None) -> None:
     """Keep a person's yes to a request; the owner's pod acts on it, at once if it runs.
+
+    Args:
+        home: the owner's.
+        id: of the request.
+        shown: the concerns that the person was shown, to which alone it says yes: where the pod
+            finds others before it accepts, it asks again. Without them, what the pod told last.
 
     Raises:
         NotFound: there is no such agreement.
@@ -76,7 +84,8 @@ def approve(home: Home, id: AgreementId) -> None:
         Unusable: the request is answered already.
     """
     require_request(home, id)
-    home.journal.decide(id, "approve")
+    covered = shown_concerns(home, id, "approval_needed") if shown is None else tuple(shown)
+    home.journal.decide(id, Decision(APPROVE, concerns=covered))
 
 
 def reject(home: Home, id: AgreementId, reason: str = "") -> None:
@@ -87,7 +96,7 @@ def reject(home: Home, id: AgreementId, reason: str = "") -> None:
         ChainUnusable: the chain does not take it.
     """
     require_request(home, id)
-    home.journal.decide(id, "reject", reason)
+    home.journal.decide(id, Decision(REJECT, reason))
     decline(home, id, reason)
 
 
@@ -124,7 +133,8 @@ class Owner:
         self.final_blocks = final_blocks
         self._retry = RetryPolicy(home, log, retry_s)
         self._stop = threading.Event()
-        self._asked = AskedAudits(home, self._turns, log, final_blocks)
+        self._counting = threading.Lock()
+        self._asked = AskedAudits(home, self._turns, log, final_blocks, self._counting)
         self._busy: dict[Subject, tuple[State | None, Future[None]]] = {}
         self._over: set[AgreementId] = set()
         self._kept: dict[AgreementId, int] = {}
@@ -243,7 +253,7 @@ class Owner:
         """Examine a request, ask a person if policy or examination say so, accept."""
         home, id = self.home, agreement.id
         decision = home.journal.decision(id)
-        if decision is not None and decision.decision == "reject":
+        if decision is not None and decision.decision == REJECT:
             decline(home, id, decision.reason)
             return
         _, card = dataset_of(home, agreement)
@@ -251,14 +261,16 @@ class Owner:
         if not examined and not self._holds(agreement, partial(self._examine, agreement)):
             return
         concerns = home.journal.last(id, "checked").body["concerns"]
-        if decision is None and (card.policy.manual_approval or concerns):
-            if home.journal.record(id, "approval_needed", once="", why=concerns):
+        needed = card.policy.manual_approval or concerns if decision is None else decision.uncovered(concerns)
+        if needed:
+            if home.journal.record(id, "approval_needed", once="; ".join(concerns), why=concerns):
                 why = f" ({'; '.join(concerns)})" if concerns else ""
                 self.log(id, f"asks for approval{why}: fitchain job approve {id.short}")
             return
         # A person may have taken days, and from acceptance on changed records cost the bond.
-        if not examined or self._holds(agreement, partial(check_again, home, agreement)):
-            self._accept(id)
+        with self._counting:
+            if self._holds(agreement, partial(check_again, home, agreement)):
+                self._accept(id)
 
     def _examine(self, agreement: Agreement) -> None:
         if self.home.journal.record(agreement.id, "checking", once=""):
@@ -355,7 +367,7 @@ def require_request(home: Home, id: AgreementId) -> Agreement:
     if agreement.terms.dataset not in {row.id for row in home.journal.datasets()}:
         raise AccessRefused(f"the agreement {id} is about a dataset of another home", "see `fitchain data list --mine`")
     if agreement.state != State.REQUESTED:
-        raise Unusable(f"the agreement {id} is {agreement.state.name.lower()} and no longer a request")
+        raise Unusable(f"the job {id.short} is {agreement.state.name.lower()} and no longer a request")
     return agreement
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.parties.scientist.audit import accept_release
-from fitchain.pod.parties.scientist.complaint import RESULTS
+from fitchain.pod.parties.scientist.complaint import RESULTS, require_scientist
 from fitchain.pod.parties.scientist.receive import fetch_model
 from fitchain.pod.values.errors import Unusable
 from fitchain.pod.values.ids import AgreementId, AuditRef
@@ -16,10 +16,13 @@ def accept_result(home: Home, id: AgreementId) -> None:
     audit that matched, the verifiers are paid at once for what was released.
 
     Raises:
+        AccessRefused: this home's account is not the scientist's.
         Refuted: the certificate does not hold.
         Unusable: there is no result to accept.
     """
-    state = home.agreements.read(id).state
+    agreement = home.agreements.read(id)
+    require_scientist(home, agreement, "only the scientist can accept what it was delivered")
+    state = agreement.state
     if state in RESULTS:
         fetch_model(home, id)
         receipt = home.agreements.accept_result(id)

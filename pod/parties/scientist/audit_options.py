@@ -20,12 +20,12 @@ from fitchain.pod.jobs.metering import measured_work
 from fitchain.pod.parties.scientist.publish import read_card
 from fitchain.pod.parties.scientist.request import JobRequest, draft_recipe, rehearse_request, terms_of
 from fitchain.pod.ports.agreement import AuditTerms
-from fitchain.pod.ports.chain.base import amount_text
 from fitchain.pod.ports.trust import trusted_by
 from fitchain.pod.proof.audit.cost import Sampling
 from fitchain.pod.proof.audit.disclosure import disclosure
 from fitchain.pod.proof.audit.pace import REPLAY_SHARE, SLOW_HOST
 from fitchain.pod.proof.audit.plan import MOST_STAKE_FEES, AuditPlan, default_draws, default_money
+from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.ids import WHOLE_POOL, PanelId

@@ -55,6 +55,20 @@ def complain(home: Home, agreement: Agreement, reason: str) -> bool:
     return home.journal.record(agreement.id, "complained", once="", reason=reason, **sent)
 
 
+def require_scientist(home: Home, agreement: Agreement, hint: str) -> None:
+    """Refuse what only the scientist of a job may say.
+
+    Raises:
+        AccessRefused: this home's account is not the scientist's.
+    """
+    if agreement.scientist != home.keys.address:
+        raise AccessRefused(
+            f"the scientist of {agreement.id.short} is {agreement.scientist}, "
+            f"and this home's account is {home.keys.address}",
+            hint,
+        )
+
+
 def complain_of(home: Home, id: AgreementId) -> str:
     """Say on chain, as a person decides, that what was delivered does not open: of a result without
     verifiers, or after a release. It is fetched before, and nothing is said of one that opens.
@@ -69,11 +83,7 @@ def complain_of(home: Home, id: AgreementId) -> str:
     """
     home.chain.catch_up()
     agreement, audit = home.agreements.read(id), home.audits.read(AuditRef(id))
-    if agreement.scientist != home.keys.address:
-        raise AccessRefused(
-            f"the scientist of {id.short} is {agreement.scientist}, and this home's account is {home.keys.address}",
-            "only the scientist can say what it was delivered",
-        )
+    require_scientist(home, agreement, "only the scientist can say what it was delivered")
     released = audit.phase.releasing and home.chain.block("latest").timestamp <= audit.deadline
     if not released and not may_answer(home, agreement):
         raise Unusable(

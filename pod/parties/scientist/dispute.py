@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.parties.scientist.complaint import RESULTS, complain, why_unopened
+from fitchain.pod.parties.scientist.complaint import RESULTS, complain, require_scientist, why_unopened
 from fitchain.pod.ports.agreement import Agreement
 from fitchain.pod.ports.chain import Receipt
-from fitchain.pod.values.errors import AccessRefused, Refuted, Unusable
+from fitchain.pod.values.errors import Refuted, Unusable
 from fitchain.pod.values.ids import AgreementId
 
 
@@ -28,11 +28,7 @@ def dispute(home: Home, id: AgreementId) -> Receipt:
     home.chain.catch_up()
     agreement = home.agreements.read(id)
     audit = agreement.terms.audit
-    if agreement.scientist != home.keys.address:
-        raise AccessRefused(
-            f"the scientist of {id.short} is {agreement.scientist}, and this home's account is {home.keys.address}",
-            "only the scientist can dispute a result",
-        )
+    require_scientist(home, agreement, "only the scientist can dispute a result")
     if audit.verifiers or not audit.dispute_verifiers:
         raise Unusable(
             f"the terms of {id.short} name no verifiers of a dispute",

@@ -28,6 +28,7 @@ from fitchain.pod.values.errors import (
     NotFound,
     Refuted,
     StoreUnusable,
+    reason_of,
 )
 from fitchain.pod.values.ids import AgreementId, AuditRef
 from fitchain.pod.values.recipe import Recipe
@@ -62,7 +63,7 @@ def _copy(path: Path, folder: Path) -> Path:
         with target.open("xb") as file:
             file.write(path.read_bytes())
     except OSError as error:
-        raise InputRefused(f"{target} cannot be written: {error.strerror}", "choose another folder") from None
+        raise InputRefused(f"{target} cannot be written: {reason_of(error)}", "choose another folder") from None
     return target
 
 
@@ -110,7 +111,7 @@ def _fetch(home: Home, id: AgreementId, folder: Path) -> Verdict:
     agreement, run = home.agreements.read(id), home.agreements.run_record(id)
     identities = _identities(home, id, run)
     if agreement.state not in ENDED or run.delivery is None or not identities:
-        raise NotFound(f"the job {id} is {agreement.state.name.lower()} and has delivered nothing yet")
+        raise NotFound(f"the job {id.short} is {agreement.state.name.lower()} and has delivered nothing yet")
     home.add_peer(agreement.terms.owner)
     unavailable: FitchainError | None = None
     unopened: FitchainError | None = None

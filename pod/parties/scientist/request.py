@@ -81,6 +81,7 @@ def request_job(home: Home, request: JobRequest) -> AgreementId:
         NotFound: no such dataset or model, or its owner has no pod.
         InputRefused: the recipe does not fit the dataset, the graph or the policy.
         ChainUnusable: too little FIT or ETH, or the contract refuses.
+        Unusable: too few of those who stand in the panel, or in the pool, could be drawn.
     """
     card, row = read_card(home, request.dataset), home.journal.model(request.model)
     price = card.price if request.price is None else request.price
@@ -95,10 +96,14 @@ def request_job(home: Home, request: JobRequest) -> AgreementId:
     _require_no_ledger(dataset)
     terms = terms_of(dataset.owner, request, recipe, price, measured_work(home, recipe, row.folder))
     home.chain.require_fit(price + audit.locked, "the request")
-    home.register_or_update(Role.SCIENTIST)  # the owner seals notes and delivery to it
     home.chain.catch_up()
-    kept = _interrupted(home, terms) or _prepare(home, terms, recipe, row.folder, card, request.rehearsed)
-    if kept.agreement not in home.agreements.list(scientist=home.keys.address):
+    kept = _interrupted(home, terms)
+    if audit.seats and (kept is None or not _is_on_chain(home, kept)):  # what is there has its jury
+        parties = terms.owner, home.keys.address, home.keys.address
+        home.verifiers.require_eligible(audit.panel, parties, audit.seats)
+    home.register_or_update(Role.SCIENTIST)  # the owner seals notes and delivery to it
+    kept = kept or _prepare(home, terms, recipe, row.folder, card, request.rehearsed)
+    if not _is_on_chain(home, kept):
         home.agreements.request(kept.salt, _committed(home, kept.agreement, terms), Cid.parse(kept.offer))
     home.journal.record(
         kept.agreement,
@@ -244,6 +249,10 @@ def _lay_out(folder: Path, recipe: Recipe, model_folder: Path) -> None:
     for name in MODEL_FILES:
         shutil.copyfile(model_folder / name, folder / name)
     (folder / "recipe.json").write_bytes(recipe.encode())
+
+
+def _is_on_chain(home: Home, request: RequestRow) -> bool:
+    return request.agreement in home.agreements.list(scientist=home.keys.address)
 
 
 def _interrupted(home: Home, terms: Terms) -> RequestRow | None:

@@ -20,10 +20,10 @@ from fitchain.pod.compute.dataset.card import CARD_BYTES
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.links import LinkChain
 from fitchain.pod.ports.agreement import Audit, AuditTerms, Terms
-from fitchain.pod.ports.chain.base import amount_text
 from fitchain.pod.ports.verifiers import Verifier
 from fitchain.pod.proof.audit.evidence import MOST_ROWS
 from fitchain.pod.proof.audit.pace import REPLAY_SHARE, SLOW_HOST, Pace
+from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import EnvironmentRefused, InputRefused, NotFound, StoreUnusable, Unusable

@@ -45,6 +45,7 @@ from fitchain.pod.ports.verifiers import Verifier as Account
 from fitchain.pod.proof.audit.chain_record import read_chain_record
 from fitchain.pod.proof.audit.evidence import Evidence
 from fitchain.pod.proof.audit.vote import commitment
+from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO, Digest
 from fitchain.pod.values.errors import (
     ChainUnusable,
@@ -415,12 +416,18 @@ class Verifier:
             examination = self.examiner(*sealed, chain_record, Path(scratch), None, left_s)
             if not examination.lasting and not self._is_late(audit):
                 why = "; ".join(str(problem) for problem in examination.problems)
-                raise StoreUnusable(f"the evidence of {audit.ref} cannot be seen yet: {why}", "it is looked for again")
+                raise StoreUnusable(f"the evidence of {audit.ref} cannot be seen yet: {why}", self._way(audit))
             if examination.outcome == Outcome.MATCH:
                 identity = Evidence.read(Path(scratch) / EVIDENCE).identity
                 if identity is not None:
                     home.keep_secret(folder / JOB, identity)
         return examination
+
+    def _way(self, audit: Audit) -> str:
+        """How evidence comes here."""
+        if self.home.agreements.audit_terms(audit.ref).mode is not AuditMode.ON_SITE:
+            return "it is looked for again"
+        return "it is on-site: take the file that the owner's pod names, and `fitchain store import` it here"
 
     def _is_late(self, audit: Audit) -> bool:
         """Whether so little of the time to vote is left that nothing is waited for any more."""

@@ -199,7 +199,8 @@ class Agreements:
         if asked := self.asked_audits_of([ref]):
             return asked[0]
         raise NotFound(
-            f"nobody asked for audit {ref.ordinal} of {ref.agreement}", f"see `fitchain job show {ref.agreement.short}`"
+            f"nobody asked for audit {ref.ordinal} of {ref.agreement.short}",
+            f"see `fitchain job show {ref.agreement.short}`",
         )
 
     def asked_audits_of(self, refs: Sequence[AuditRef]) -> list[AskedAudit]:
@@ -437,7 +438,7 @@ class Agreements:
             self._remember([_request_read(id, block)] if block else [])
             if id not in self._requests:
                 raise NotFound(
-                    f"the deployment at {self._at('Agreements')} on chain {self.chain.chain_id} has no agreement {id}",
+                    f"the deployment at {self._at('Agreements')} on chain {self.chain.chain_id} has no job {id.short}",
                     "see `fitchain job list`; a job of another deployment needs that deployment's settings",
                 )
         return self._requests[id]

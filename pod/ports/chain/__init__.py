@@ -25,7 +25,7 @@ reading needs no key.
     node_tools     programs that npm installed
 """
 
-from fitchain.pod.ports.chain.base import Block, Deployment, Event, Pending, Receipt, Signer, amount_text
+from fitchain.pod.ports.chain.base import Block, Deployment, Event, Pending, Receipt, Signer
 from fitchain.pod.ports.chain.client import Chain
 from fitchain.pod.ports.chain.connect import connect, connect_unlocked
 from fitchain.pod.ports.chain.reads import Read, ReadBalance, ReadBlock, ReadCall, ReadEvents
@@ -43,7 +43,6 @@ __all__ = [
     "ReadEvents",
     "Receipt",
     "Signer",
-    "amount_text",
     "connect",
     "connect_unlocked",
 ]

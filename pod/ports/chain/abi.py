@@ -16,6 +16,7 @@ from importlib import resources
 from typing import Any
 
 from fitchain.pod.ports.chain.base import CONTRACTS, DIRECTORY
+from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import InputRefused
 
@@ -32,6 +33,18 @@ _PANICS = {
     0x32: "an index is out of bounds",
     0x41: "too much memory is asked for",
 }
+
+AMOUNTS = {
+    "AmountTooLarge": ("amount", "limit"),
+    "BondBelowFees": ("bond", "fees"),
+    "ERC20InsufficientAllowance": ("allowance", "needed"),
+    "ERC20InsufficientBalance": ("balance", "needed"),
+    "FeeBelowFloor": ("feePerSeat", "floor"),
+    "PoolNeedsStake": ("stake", "needed"),
+    "SeatStakeRefused": ("seatStake", "least", "most"),
+    "StakeTooSmall": ("free", "needed"),
+}
+"""The arguments of errors that are base units of FIT, which people read as FIT."""
 
 
 @dataclass(frozen=True)
@@ -232,7 +245,12 @@ def decode_revert(data: bytes) -> tuple[str, dict[str, Any], str]:
         return item.name, named, f"saying {named['message']!r}"
     if item is _PANIC:
         return item.name, named, f"because {_PANICS.get(named['code'], 'of panic {code:#x}'.format(**named))}"
-    return item.name, named, f"with {item.name}({', '.join(f'{name}={value}' for name, value in named.items())})"
+    shown = {name: _for_people(item.name, name, value) for name, value in named.items()}
+    return item.name, named, f"with {item.name}({', '.join(f'{name}={value}' for name, value in shown.items())})"
+
+
+def _for_people(error: str, name: str, value: Any) -> Any:
+    return f"{amount_text(value)} FIT" if name in AMOUNTS.get(error, ()) else value
 
 
 def encode(what: str, parameters: Sequence[Parameter], args: Sequence[Any]) -> bytes:

@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,14 +21,6 @@ DEPLOYMENT_VERSION = "fitchain/deployment/v2"
 FINAL_BLOCKS = 16
 """How many blocks must lie on an event before anything is deleted because of it: a reorganisation
 of the chain could undo it, and keys and states would be wanted again."""
-DECIMALS = 18
-FIT: int = 10**DECIMALS
-"""One FIT in base units."""
-
-
-def amount_text(base_units: int) -> str:
-    """An amount of ETH or FIT for people: 18 decimals, no trailing zeros."""
-    return f"{Decimal(base_units).scaleb(-DECIMALS).normalize():f}"
 
 
 class Signer(Protocol):
@@ -102,11 +93,11 @@ class Deployment:
                 )
             if body["version"] != DEPLOYMENT_VERSION:
                 raise ValueError(f"its version is {body['version']!r}, not {DEPLOYMENT_VERSION!r}")
-            addresses = {name: _address(body["contracts"][name]) for name in CONTRACTS}
+            addresses = {name: read_address(body["contracts"][name]) for name in CONTRACTS}
             number = int(body["number"])
             if not 0 <= number < 2**256:
                 raise ValueError(f"its number is {number}")
-            directory = _address(body["directory"])
+            directory = read_address(body["directory"])
             return cls(int(body["chain_id"]), addresses, directory, number, int(body["block"]))
         except FileNotFoundError:
             return None
@@ -138,16 +129,21 @@ def checksum(address: str) -> str:
     return str(to_checksum_address(address))
 
 
-def _address(value: Any) -> str:
-    """An address out of a file.
+def read_address(value: Any) -> str:
+    """An address out of a file, or as a person types it, with its checksum.
+
+    Where its letters are neither all small nor all capital, they are a checksum (EIP-55), which one
+    mistyped digit breaks with a chance of 99.98%.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is none, or its checksum does not hold.
     """
-    from eth_utils.address import is_address
+    from eth_utils.address import is_address, is_checksum_formatted_address
 
-    if not is_address(value):
-        raise ValueError(f"{value!r} is no address")
+    if not isinstance(value, str) or not is_address(value):
+        raise ValueError(f"{value!r:.80} is not an address")
+    if is_checksum_formatted_address(value) and checksum(value) != value:
+        raise ValueError(f"the address {value} is mistyped: its capital letters are a checksum that does not hold")
     return checksum(value)
 
 

@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fitchain.pod.ports.chain.abi import interface
-from fitchain.pod.ports.chain.base import Constants, Deployment, Pending, Receipt, Signer, amount_text, checksum
+from fitchain.pod.ports.chain.base import Constants, Deployment, Pending, Receipt, Signer, checksum
 from fitchain.pod.ports.chain.queue import funding_hint
 from fitchain.pod.ports.chain.reader import ChainReader, as_hex, translated
 from fitchain.pod.ports.chain.rpc import Node
 from fitchain.pod.ports.chain.sender import Message, Sender
 from fitchain.pod.ports.settings import Settings
+from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import ChainUnusable, NodeRefused, NodeUnreachable, NotFound, Reverted
 

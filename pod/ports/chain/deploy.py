@@ -18,7 +18,6 @@ from pathlib import Path
 from fitchain.pod.ports.chain.base import (
     CONTRACTS,
     DIRECTORY,
-    FIT,
     Constants,
     Deployment,
     Pending,
@@ -35,6 +34,7 @@ from fitchain.pod.ports.chain.rpc import Node
 from fitchain.pod.ports.chain.sender import Sender
 from fitchain.pod.ports.chain.verification import verification_paths, write_verification
 from fitchain.pod.ports.settings import DEVNET_CHAIN_ID, DevnetRecord, Settings
+from fitchain.pod.values.amounts import FIT
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import AccessRefused, ChainUnusable, InputRefused, Reverted
 

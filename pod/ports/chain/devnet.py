@@ -23,13 +23,14 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from fitchain.pod.ports.chain.base import DECIMALS, FIT, Receipt, amount_text, checksum, write_file
+from fitchain.pod.ports.chain.base import Receipt, checksum, read_address, write_file
 from fitchain.pod.ports.chain.connect import connect_unlocked
 from fitchain.pod.ports.chain.deploy import deploy
 from fitchain.pod.ports.chain.node_tools import binary
 from fitchain.pod.ports.chain.rpc import Node
 from fitchain.pod.ports.processes import exclusive_lock, port_is_free, running, spawn, stop
 from fitchain.pod.ports.settings import DEVNET_CHAIN_ID, DEVNET_RECORD, DevnetRecord, Settings, load, process_start
+from fitchain.pod.values.amounts import DECIMALS, FIT, amount_text
 from fitchain.pod.values.errors import ChainUnusable, InputRefused
 
 DEFAULT_PORT = 8545
@@ -150,10 +151,10 @@ def fund(settings: Settings, address: str, wei: int = GAS_WEI, units: int = ALLO
         InputRefused: the address is none.
         ChainUnusable: the chain is not a devnet, or the treasury is empty.
     """
-    from eth_utils.address import is_address
-
-    if not is_address(address):
-        raise InputRefused(f"{address!r} is not an address", "see `fitchain keys list`")
+    try:
+        address = read_address(address)
+    except ValueError as error:
+        raise InputRefused(str(error), "see `fitchain keys list`") from None
     chain = connect_unlocked(settings)
     if chain.chain_id != DEVNET_CHAIN_ID:
         raise ChainUnusable(f"chain {chain.chain_id} is not a devnet, which is chain {DEVNET_CHAIN_ID}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import time
 
-from fitchain.pod.ports.chain.base import amount_text
 from fitchain.pod.ports.chain.client import WAIT_S, Chain
 from fitchain.pod.ports.chain.create2 import (
     FACTORY,
@@ -14,6 +13,7 @@ from fitchain.pod.ports.chain.create2 import (
     FACTORY_SENDER,
     FACTORY_TRANSACTION,
 )
+from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.errors import ChainUnusable, NodeRefused
 
 HISTORY = "0x0000F90827F1C53a10cb7A02335B175320002935"

@@ -24,10 +24,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from fitchain.pod.ports.chain.base import Pending, Signer, amount_text
+from fitchain.pod.ports.chain.base import Pending, Signer
 from fitchain.pod.ports.chain.rpc import Node
 from fitchain.pod.ports.chain.sender import Message
 from fitchain.pod.ports.settings import DEVNET_CHAIN_ID, GWEI
+from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import ChainUnusable, NodeRefused
 

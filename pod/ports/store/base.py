@@ -22,6 +22,9 @@ from fitchain.pod.values.errors import InputRefused
 RAW, DAG_PB = 0x55, 0x70
 SHA2_256 = 0x12
 SMALL_BYTES = 16 << 20
+SMALL_S = 300.0
+"""How long a small file, or a folder's list, may take to come in all: who gives them byte by byte
+would else hold up whoever needs it."""
 MOST_BYTES = 64 << 30
 
 
@@ -169,7 +172,8 @@ class Store(Protocol):
         """Fetch a small file into memory.
 
         Raises:
-            NotFound, DigestMismatch, InputRefused: as `fetch`; a folder is refused.
+            NotFound, DigestMismatch, InputRefused: as `fetch`; a folder is refused, and what comes
+                for longer than `SMALL_S`.
         """
         ...
 

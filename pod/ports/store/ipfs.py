@@ -22,14 +22,21 @@ from typing import Any, BinaryIO, TypeVar
 import libipld
 
 from fitchain.pod.ports.store import car, unixfs, unpack
-from fitchain.pod.ports.store.base import MOST_BYTES, SMALL_BYTES, Cid, Garbage
+from fitchain.pod.ports.store.base import MOST_BYTES, SMALL_BYTES, SMALL_S, Cid, Garbage
 from fitchain.pod.ports.store.download import EMPTY, ProgressThrottle, Reader, verify
 from fitchain.pod.ports.store.endpoints import Endpoint
 from fitchain.pod.ports.store.kubo_rpc import NodeError, multipart
 from fitchain.pod.ports.store.node import Node, StallTimeout, bounded
 from fitchain.pod.ports.store.unixfs import Budget, Link
 from fitchain.pod.ports.store.upload import ADD_S, Sending
-from fitchain.pod.values.errors import DigestMismatch, InputRefused, NotFound, StoreUnreachable, StoreUnusable
+from fitchain.pod.values.errors import (
+    DigestMismatch,
+    InputRefused,
+    NotFound,
+    StoreUnreachable,
+    StoreUnusable,
+    reason_of,
+)
 
 CLAIMS = "/fitchain"
 PIN_NAME = "fitchain"
@@ -242,16 +249,18 @@ class IpfsStore:
             with self._reader(cid, "fetching", limit_s) as reader:
                 unpack.fetch(cid, target, limit_bytes, reader.get)
         except OSError as error:
-            raise StoreUnusable(f"{target} cannot be written: {error}", "check the folder and its disk") from None
+            raise StoreUnusable(
+                f"{target} cannot be written: {reason_of(error)}", "check the folder and its disk"
+            ) from None
 
     def cat(self, cid: Cid, limit_bytes: int = SMALL_BYTES) -> bytes:
         """Fetch a small file into memory (`Store.cat`)."""
-        with self._reader(cid, "fetching") as reader:
+        with self._reader(cid, "fetching", SMALL_S) as reader:
             return b"".join(unixfs.read_file(cid, reader.get, Budget(limit_bytes)))
 
     def entries(self, cid: Cid) -> dict[str, Cid]:
         """What a folder holds (`Store.entries`)."""
-        with self._reader(cid, "fetching") as reader:
+        with self._reader(cid, "fetching", SMALL_S) as reader:
             return unpack.entries(cid, reader.get)
 
     def has(self, cid: Cid) -> bool:

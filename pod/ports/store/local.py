@@ -26,7 +26,7 @@ from uuid import uuid4
 from fitchain.pod.ports.store import unixfs, unpack
 from fitchain.pod.ports.store.base import MOST_BYTES, SMALL_BYTES, Cid, Garbage
 from fitchain.pod.ports.store.unixfs import Budget, Link
-from fitchain.pod.values.errors import DigestMismatch, FitchainError, InputRefused, NotFound, StoreUnusable
+from fitchain.pod.values.errors import DigestMismatch, FitchainError, InputRefused, NotFound, StoreUnusable, reason_of
 
 
 class LocalStore:
@@ -207,7 +207,7 @@ class LocalStore:
             yield
         except OSError as error:
             raise StoreUnusable(
-                f"the store {self.folder} cannot be used: {error}", "check the folder and its disk"
+                f"the store {self.folder} cannot be used: {reason_of(error)}", "check the folder and its disk"
             ) from None
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from fitchain.pod.compute.checkpoint import KeptState
 from fitchain.pod.values.digest import Digest, canonical_json, parse_json
-from fitchain.pod.values.errors import InputRefused, NotFound
+from fitchain.pod.values.errors import InputRefused, NotFound, reason_of
 from fitchain.pod.values.state import tensor_entry
 
 STATE_DIGESTS = "state-digests.jsonl"
@@ -91,7 +91,7 @@ def write_state_digests(path: Path, states: Iterable[StateDigests]) -> None:
         with path.open("xb") as file:
             file.writelines(state.to_line() for state in states)
     except OSError as error:
-        raise InputRefused(f"{path} cannot be written: {error.strerror}", "choose another file") from None
+        raise InputRefused(f"{path} cannot be written: {reason_of(error)}", "choose another file") from None
 
 
 @dataclass(frozen=True)

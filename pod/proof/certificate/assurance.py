@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fitchain.pod.ports.agreement import AgreementHistory, AuditKind, Outcome, Phase
-from fitchain.pod.ports.chain.base import amount_text
 from fitchain.pod.ports.settings import Settings
 from fitchain.pod.proof.audit.cost import AGAIN_GAS, SeatRisk, failing_job, parties_gas
 from fitchain.pod.proof.certificate.jury import Jury
 from fitchain.pod.proof.certificate.verdict import Assurance, Repeat
+from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.errors import ClaimMismatch
 
@@ -108,7 +108,8 @@ def subject(jury: Jury) -> str:
 
 def match_in_words(history: AgreementHistory, jury: Jury) -> str:
     """A Match in the chain's words."""
-    voted = f"{len(jury.voices)} of {len(jury.seats)} voted Match"
+    quorum = ", a quorum," if len(jury.voices) < len(jury.seats) else ""
+    voted = f"{len(jury.voices)} of {len(jury.seats)}{quorum} voted Match"
     looked = f"on {jury.audited} of {history.run.count - 1 + int(history.run.diverged)} segments"
     return f"{subject(jury)} concluded Match in block {jury.block}: {voted} {looked}"
 

@@ -26,7 +26,7 @@ from fitchain.pod.proof.certificate.jury import Jury, juries_reading
 from fitchain.pod.proof.certificate.statement import Statement
 from fitchain.pod.proof.certificate.timing import Milestone, timing_of
 from fitchain.pod.proof.certificate.verdict import Assurance, Verdict
-from fitchain.pod.values.errors import AssuranceTooLow, ClaimMismatch, NotFound
+from fitchain.pod.values.errors import AssuranceTooLow, ClaimMismatch, NotFound, reason_of
 from fitchain.pod.values.ids import AgreementId, PanelId
 
 MOST_ORIGINS = 20
@@ -106,7 +106,7 @@ def _read(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(CERTIFICATE_BYTES + 1)  # what is longer is refused by its length
     except OSError as error:
-        raise NotFound(f"the certificate {path} cannot be read: {error.strerror}") from None
+        raise NotFound(f"the certificate {path} cannot be read: {reason_of(error)}") from None
 
 
 def _everything(
