@@ -16,6 +16,14 @@ def by_owners_pod(home: Home, does: str) -> str:
     return f"the owner's pod {does}" if home.pod_runs() else f"fitchain pod owner, which does not run here: it {does}"
 
 
+def read_line() -> str:
+    """A line of the standard input; empty where it is at its end, closed, or no text."""
+    try:
+        return sys.stdin.readline() if sys.stdin else ""
+    except UnicodeDecodeError:
+        return ""
+
+
 def require_yes(
     question: str, undone: str, hint: str = "type yes, in full", unattended: str = "answer on the terminal"
 ) -> None:
@@ -32,7 +40,7 @@ def require_yes(
         Unusable: the answer was not yes.
     """
     print(question, end="", file=sys.stderr, flush=True)
-    answer = sys.stdin.readline()
+    answer = read_line()
     if not answer:
         print(file=sys.stderr)
         raise AccessRefused(f"{undone}: a person answers, and nobody is there to ask", unattended)

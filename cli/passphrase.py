@@ -37,7 +37,7 @@ def ask_passphrase(again: bool = False) -> str:
     Raises:
         AccessRefused: there is no terminal to ask on, nothing was typed, or the two differ.
     """
-    if not sys.stdin.isatty():
+    if not (sys.stdin and sys.stdin.isatty()):  # a closed one is None
         raise AccessRefused("no passphrase was given and there is no terminal to ask on", FILE_HINT)
     passphrase = getpass.getpass("passphrase: ")
     if not passphrase:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -12,14 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fitchain.cli.answers import require_yes
 from fitchain.cli.app import app, run
 from fitchain.cli.ids import find_address, match_id
+from fitchain.cli.passphrase import ask_passphrase
 from fitchain.cli.views.amounts import format_duration, parse_duration, parse_fit
 from fitchain.cli.views.history import sparkline
 from fitchain.cli.views.output import KeyValues, Report, Rows, print_report, printable
 from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.digest import Digest, sha256
-from fitchain.pod.values.errors import FitchainError, InputRefused, NotFound
+from fitchain.pod.values.errors import AccessRefused, FitchainError, InputRefused, NotFound
 
 ROOT = Path(__file__).parent.parent
 
@@ -303,8 +306,17 @@ def test_every_error_has_an_exit_code_that_an_auditor_can_tell_apart() -> None:
 
 def test_an_address_is_taken_with_its_checksum_and_refused_with_another() -> None:
     right = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"  # of EIP-55 itself
-    for typed in (right, right.lower(), "0x" + right[2:].upper()):
+    for typed in (right, right.lower(), "0x" + right[2:].upper(), right[2:], "0X" + right[2:]):
         assert find_address(typed) == right
     for typed in (right[:-1] + "e", right.replace("5aA", "5AA"), right[:-1]):
         with pytest.raises(InputRefused, match="mistyped" if len(typed) == len(right) else "not an address"):
             find_address(typed)
+
+
+def test_a_closed_or_unreadable_input_is_nobodys_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    for stdin in (None, io.TextIOWrapper(io.BytesIO(b"\xff\xfe\n"), "utf-8")):
+        monkeypatch.setattr(sys, "stdin", stdin)
+        with pytest.raises(AccessRefused, match="nobody is there to ask"):
+            require_yes("yes? ", "nothing was done")
+        with pytest.raises(AccessRefused, match="no terminal to ask on"):
+            ask_passphrase()

@@ -9,13 +9,17 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fitchain.cli.app import run
+from fitchain.pod.jobs.journal import Journal
 from fitchain.pod.ports import keys
+from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.ids import DatasetId
 from tests.chain_fixtures import PASSPHRASE, Account, Devnet
 from tests.limits import LIMIT_S
 
@@ -157,6 +161,10 @@ def test_a_model_is_retired_by_its_author_alone(
 def test_a_dataset_is_shown_to_people_too(fitchain: Fitchain, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     register = ("data", "register", str(home / "table.csv"), "--target", "outcome", "--drop", "patient")
     earlier = fitchain(*register)[1]["dataset"][:10]
+    journal = Journal(home / "journal.db")
+    of_another_deployment = DatasetId(Digest(bytes(31) + b"\x07"))
+    journal.keep_dataset(replace(journal.datasets()[-1], id=of_another_deployment))
+    journal.close()
     assert f"is offered as {earlier} too; to end that: fitchain data retire {earlier}" in fitchain(*register)[2]
     assert run(["data", "list"]) == 0
     assert capsys.readouterr().out.splitlines()[0].split() == ["dataset", "name", "records", "price", "FIT", "state"]

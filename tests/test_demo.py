@@ -18,6 +18,8 @@ from fitchain.cli.demo.samples import SAMPLES
 from fitchain.pod.ports.store.kubo import kubo, version
 from tests.limits import LIMIT_S
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parent.parent
 FIELDS = {
     *("agreement", "state", "dataset_records", "steps", "checkpoints", "anchors", "transactions", "gas_total"),

@@ -27,7 +27,7 @@ DIGITS = 10
 """So many characters of a number's text are taken as its own: no other text has them by chance."""
 
 
-pytestmark = pytest.mark.landlock
+pytestmark = [pytest.mark.landlock, pytest.mark.long]
 """Only Landlock keeps a process of root out of a folder."""
 
 

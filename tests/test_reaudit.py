@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from fitchain.pod.compute.dataset import Policy
+from fitchain.pod.jobs.journal import Decision
 from fitchain.pod.jobs.turns import Turns
 from fitchain.pod.jobs.waiting import awaits_consent, shown_concerns
 from fitchain.pod.parties import asker
@@ -184,7 +185,18 @@ def test_two_yeses_given_below_the_cap_do_not_pass_it_together(again: Again, mon
     assert awaits_consent(home, asked[1].ref)
     (why,) = shown_concerns(home, asked[1].ref, "consent_needed")
     assert "it would bring the" in why
-    consent(home, asked[1].ref)  # to that
+    shown = (why, "what no longer speaks against it")
+    home.journal.record(asked[1].ref, "consent_needed", why=list(shown))
+    lane.act(asked[1].ref)  # the first concern alone again: it is put before the person again
+    assert shown_concerns(home, asked[1].ref, "consent_needed") == (why,)
+    journal = home.journal
+    journal.decide(asked[1].ref, Decision("consent", concerns=(why,), about="another question of this number"))
+    lane.act(asked[1].ref)
+    assert not home.agreements.asked_audit(asked[1].ref).consented
+    refuse(home, asked[1].ref)
+    lane.act(asked[1].ref)
+    assert not home.agreements.asked_audit(asked[1].ref).consented
+    consent(home, asked[1].ref)  # to what was shown last
     lane.act(asked[1].ref)
     assert home.agreements.asked_audit(asked[1].ref).consented
 

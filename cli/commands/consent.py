@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from fitchain.pod.jobs.home import Home
 
 
+MOST_ORDINAL = 2**16 - 1
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     command(app, "consent")(consent)
@@ -27,7 +30,14 @@ def consent(
     agreement: AgreementArgument,
     number: Annotated[
         int | None,
-        typer.Option("--audit", metavar="N", help="Which audit, where several are asked for.", show_default=False),
+        typer.Option(
+            "--audit",
+            metavar="N",
+            help="Which audit, where several are asked for.",
+            show_default=False,
+            min=1,
+            max=MOST_ORDINAL,
+        ),
     ] = None,
     no: Annotated[bool, typer.Option("--no", help="Stay silent: its asker has the fees back in time.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask, for scripts; what it shows, it shows.")] = False,

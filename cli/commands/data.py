@@ -15,7 +15,7 @@ from fitchain.cli.views.output import KeyValues, Report, Rows, log
 from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest
-from fitchain.pod.values.errors import FitchainError, InputRefused
+from fitchain.pod.values.errors import FitchainError, InputRefused, NotFound
 from fitchain.pod.values.ids import WHOLE_POOL, DatasetId
 
 if TYPE_CHECKING:
@@ -250,8 +250,16 @@ def retire(session: Session, dataset: DatasetArgument) -> Report:
 
 def _registered_from(home: Home, source: Path) -> list[DatasetId]:
     """The datasets that this home has registered from a file, as far as they are open."""
-    rows = [row for row in home.journal.datasets() if row.source == source.absolute()]
-    return [row.id for row in rows if home.registry.dataset(row.id).active]
+    ids = [row.id for row in home.journal.datasets() if row.source == source.absolute()]
+    return [id for id in ids if _is_open(home, id)]
+
+
+def _is_open(home: Home, id: DatasetId) -> bool:
+    """Whether a dataset of this home is on offer in this deployment; it may be of an earlier one."""
+    try:
+        return home.registry.dataset(id).active
+    except NotFound:
+        return False
 
 
 def _range(text: str) -> tuple[str, tuple[float, float]]:

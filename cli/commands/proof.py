@@ -273,8 +273,8 @@ def cost(
             raise InputRefused(f"the training has no checkpoint {delivered}, its last is {-(-steps // segment_steps)}")
         paid, sampling = parse_fit(price), Sampling.of(steps, segment_steps, drawn, delivered)
         named = None if bond is None else parse_fit(bond)
-        fee, risked = default_money(paid, sampling, verifiers, bond=named)
-        fee = fee if fee_per_seat is None else parse_fit(fee_per_seat)
+        chosen = None if fee_per_seat is None else parse_fit(fee_per_seat)
+        fee, risked = default_money(paid, sampling, verifiers, bond=named, fee=chosen, least_bond=paid)
         stake = MOST_STAKE_FEES * fee if seat_stake is None else parse_fit(seat_stake)
         plan = AuditPlan(
             steps=steps,

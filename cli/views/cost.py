@@ -190,7 +190,8 @@ def describe_bond(plan: AuditPlan, kind: str = "agreed") -> str:
 def describe_bribe(plan: AuditPlan) -> str:
     """What buying a quorum has to answer for beside what it is worth, in a line."""
     risk, at_stake = plan.risk, plan.at_stake
-    insured = f"{risk.quorum} seats put {amount_text(risk.insured)} FIT of stakes and fees at risk"
+    put = "puts" if risk.quorum == 1 else "put"
+    insured = f"{counted(risk.quorum, 'seat')} {put} {_short(risk.insured)} FIT of stakes and fees at risk"
     if at_stake is None:
         return insured
     compared = "at least" if risk.insured >= at_stake else "less than"

@@ -13,9 +13,12 @@ if TYPE_CHECKING:
 SHOWN_MEMBERS = 6
 
 
-def age_of(created: int, now: int) -> str:
-    """How old something is, with the day of its creation: `3d 4h old, of 2026-11-22`."""
-    return f"{format_duration(max(now - created, 0))} old, of {time.strftime('%Y-%m-%d', time.localtime(created))}"
+def age_of(created: int, now: int, when: str = "") -> str:
+    """How old something is, or was when something happened, with the day of its creation: `3d 4h
+    old, of 2026-11-22`."""
+    return (
+        f"{format_duration(max(now - created, 0))} old{when}, of {time.strftime('%Y-%m-%d', time.localtime(created))}"
+    )
 
 
 def members_line(members: tuple[str, ...] | list[str]) -> str:
@@ -30,7 +33,8 @@ def pairs_of(status: PanelStatus | None) -> list[tuple[str, Any]]:
         return [("drawn from", "the whole pool of verifiers")]
     record, party = status.record, status.party(status.record.creator)
     creator = f"{record.creator}{f' (the {party})' if party else ''}"
-    drawn = f"the panel {record.name!r}, {record.id}; {age_of(record.time, status.seen_at)}, made by {creator}"
+    when = " when it was asked for" if status.requested else ""
+    drawn = f"the panel {record.name!r}, {record.id}; {age_of(record.time, status.seen_at, when)}, made by {creator}"
     pairs: list[tuple[str, Any]] = [
         ("drawn from", drawn),
         (counted(len(status.members), "member"), members_line(status.members)),

@@ -41,7 +41,8 @@ CREATE TABLE models(
 CREATE TABLE requests(
   agreement TEXT PRIMARY KEY, salt TEXT NOT NULL, terms TEXT NOT NULL, offer TEXT NOT NULL, recipe BLOB NOT NULL);
 CREATE TABLE decisions(
-  agreement TEXT PRIMARY KEY, decision TEXT NOT NULL, reason TEXT NOT NULL, concerns TEXT NOT NULL);
+  agreement TEXT PRIMARY KEY, decision TEXT NOT NULL, reason TEXT NOT NULL, concerns TEXT NOT NULL,
+  about TEXT NOT NULL);
 CREATE TABLE facts(agreement TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (agreement, name));
 CREATE TABLE history(
   id INTEGER PRIMARY KEY AUTOINCREMENT, agreement TEXT NOT NULL, time REAL NOT NULL, kind TEXT NOT NULL,
@@ -103,12 +104,14 @@ class RequestRow:
 
 @dataclass(frozen=True)
 class Decision:
-    """What a person said of a request or of another audit, with a reason; and the concerns that it
-    was shown, to which alone a yes says yes."""
+    """What a person said of a request or of another audit, with a reason; the concerns that it was
+    shown, to which alone a yes says yes; and of another audit, which one it saw: a block that the
+    chain takes back may be followed by another question of the same number."""
 
     decision: str
     reason: str = ""
     concerns: tuple[str, ...] = ()
+    about: str = ""
 
     @property
     def is_yes(self) -> bool:
@@ -217,14 +220,14 @@ class Journal:
 
     def decide(self, subject: Subject, decision: Decision) -> None:
         """Keep a person's decision on a request; the last one counts."""
-        row = str(subject), decision.decision, decision.reason, json.dumps(decision.concerns)
+        row = (str(subject), decision.decision, decision.reason, json.dumps(decision.concerns), decision.about)
         with self._writing() as database:
-            database.execute("REPLACE INTO decisions VALUES (?, ?, ?, ?)", row)
+            database.execute("REPLACE INTO decisions VALUES (?, ?, ?, ?, ?)", row)
 
     def decision(self, subject: Subject) -> Decision | None:
         """The decision on a request, if a person made one."""
         for row in self._rows("SELECT * FROM decisions WHERE agreement = ?", str(subject)):
-            return Decision(row["decision"], row["reason"], tuple(json.loads(row["concerns"])))
+            return Decision(row["decision"], row["reason"], tuple(json.loads(row["concerns"])), row["about"])
         return None
 
     # Small facts about a job that must not be worked out twice (the CID of a delivery, say)

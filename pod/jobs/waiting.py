@@ -8,6 +8,7 @@ and those besides that this home's pod found and put before its person; never al
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.ports.agreement import Agreement, AskedAudit, State
@@ -39,6 +40,20 @@ def shown_concerns(home: Home, subject: Subject, kind: str) -> tuple[str, ...]:
         kind: of the history's line: `approval_needed` or `consent_needed`.
     """
     return tuple(home.journal.last(subject, kind).body["why"]) if home.journal.happened(subject, kind) else ()
+
+
+def show_concerns(home: Home, subject: Subject, kind: str, concerns: Sequence[str], **body: Any) -> bool:
+    """Put a request, or another audit, before the person of this home, unless it stands there with
+    the same concerns already; whether it did not.
+
+    Args:
+        home, subject, kind: as `shown_concerns`.
+        concerns: what speaks against it.
+        body: what else the line says, in JSON values.
+    """
+    if home.journal.happened(subject, kind) and shown_concerns(home, subject, kind) == tuple(concerns):
+        return False
+    return home.journal.record(subject, kind, why=list(concerns), **body)
 
 
 def _unanswered(home: Home, subject: Subject, kind: str) -> bool:

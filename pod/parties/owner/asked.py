@@ -18,7 +18,7 @@ from fitchain.pod.jobs.journal import CONSENT, REFUSE, Decision
 from fitchain.pod.jobs.panel_status import PanelStatus, panel_beside
 from fitchain.pod.jobs.retry import Log, log_about
 from fitchain.pod.jobs.turns import Turns, describe_verdict
-from fitchain.pod.jobs.waiting import shown_concerns
+from fitchain.pod.jobs.waiting import show_concerns, shown_concerns
 from fitchain.pod.parties.owner.answer import EVIDENCE_FILES, EVIDENCE_LEFT, answer_audit
 from fitchain.pod.parties.owner.data import read_registered
 from fitchain.pod.parties.owner.disclosed import ANSWERED, cap_concern, counted_records, keep_disclosed, opened_before
@@ -51,16 +51,16 @@ def consent(home: Home, ref: AuditRef, shown: Sequence[str] | None = None) -> No
         AccessRefused: the run is on a dataset of another home.
         Unusable: it is answered already, or the time for it has passed.
     """
-    require_open(home, ref)
+    asked = require_open(home, ref)
     covered = shown_concerns(home, ref, "consent_needed") if shown is None else tuple(shown)
-    home.journal.decide(ref, Decision(CONSENT, concerns=covered))
+    home.journal.decide(ref, Decision(CONSENT, concerns=covered, about=_about(asked)))
 
 
 def refuse(home: Home, ref: AuditRef) -> None:
     """Say no to another audit as a person: the pod stays silent, and its asker takes the fees back.
     Raises as `consent`."""
-    require_open(home, ref)
-    home.journal.decide(ref, Decision(REFUSE))
+    asked = require_open(home, ref)
+    home.journal.decide(ref, Decision(REFUSE, about=_about(asked)))
 
 
 class AskedAudits:
@@ -144,33 +144,33 @@ class AskedAudits:
         Raises:
             Unusable: the records cannot be read now.
         """
-        home, ref = self.home, asked.ref
-        decision = home.journal.decision(ref)
-        said = decision.decision if decision else ""
-        if said == REFUSE or self._lost.get(ref) == said:
-            return
-        agreement = home.agreements.read(ref.agreement)
+        agreement = self.home.agreements.read(asked.ref.agreement)
         with self._counting:
-            if not self._may_consent(agreement, asked, decision):
-                return
-        self._consent(asked)
+            may = self._may_consent(agreement, asked)
+        if may:
+            self._consent(asked)
 
-    def _may_consent(self, agreement: Agreement, asked: AskedAudit, decision: Decision | None) -> bool:
+    def _may_consent(self, agreement: Agreement, asked: AskedAudit) -> bool:
         """Whether nothing speaks against it but what a person said yes to; what it opens is counted
         then. Two yeses that were each given below the cap do not pass it together: the second is
         asked for again."""
         home, ref = self.home, asked.ref
+        decision = home.journal.decision(ref)
+        if decision is not None and decision.about != _about(asked):
+            decision = None
+        said = decision.decision if decision else ""
+        if said == REFUSE or self._lost.get(ref) == said:
+            return False
         reasons = concerns(home, agreement, asked)
         if reasons if decision is None else decision.uncovered(reasons):
             panel = str(panel_of_question(home, agreement, asked) or "the whole pool")
-            body = {"asker": asked.asker, "panel": panel, "why": reasons}
-            if home.journal.record(ref, "consent_needed", once="; ".join(reasons), **body):
+            if show_concerns(home, ref, "consent_needed", reasons, asker=asked.asker, panel=panel):
                 command = f"fitchain job consent {ref.agreement.short} --audit {ref.ordinal}"
                 text = f"is asked for by {asked.asker}, of {panel} ({'; '.join(reasons)}): {command}"
                 self._say(ref, text)
             return False
         if reason := lost(home, agreement, asked):
-            self._lost[ref] = decision.decision if decision else ""
+            self._lost[ref] = said
             if home.journal.record(ref, "cannot_consent", once=reason, reason=reason):
                 self._say(ref, f"cannot be consented to: {reason}")
             return False
@@ -193,6 +193,11 @@ class AskedAudits:
 
     def _say(self, ref: AuditRef, text: str) -> None:
         log_about(self.log, ref, text)
+
+
+def _about(asked: AskedAudit) -> str:
+    """Which question it is, whatever became of another one of the same number."""
+    return f"{asked.asker} {asked.nonce_commitment}"
 
 
 def concerns(home: Home, agreement: Agreement, asked: AskedAudit) -> list[str]:

@@ -27,7 +27,7 @@ from fitchain.pod.jobs.home import Home, sweep
 from fitchain.pod.jobs.journal import APPROVE, REJECT, Decision
 from fitchain.pod.jobs.retry import RETRY_S, Log, RetryPolicy
 from fitchain.pod.jobs.turns import TURN_S, Turns, describe_verdict
-from fitchain.pod.jobs.waiting import shown_concerns
+from fitchain.pod.jobs.waiting import show_concerns, shown_concerns
 from fitchain.pod.parties.owner.answer import EVIDENCE_FILES, EVIDENCE_LEFT, answer_audit
 from fitchain.pod.parties.owner.asked import AskedAudits
 from fitchain.pod.parties.owner.examine import check_again, dataset_of, examine
@@ -263,12 +263,14 @@ class Owner:
         concerns = home.journal.last(id, "checked").body["concerns"]
         needed = card.policy.manual_approval or concerns if decision is None else decision.uncovered(concerns)
         if needed:
-            if home.journal.record(id, "approval_needed", once="; ".join(concerns), why=concerns):
+            if show_concerns(home, id, "approval_needed", concerns):
                 why = f" ({'; '.join(concerns)})" if concerns else ""
                 self.log(id, f"asks for approval{why}: fitchain job approve {id.short}")
             return
         # A person may have taken days, and from acceptance on changed records cost the bond.
         with self._counting:
+            if decision != home.journal.decision(id):
+                return  # it was answered anew meanwhile, which the next look sees
             if self._holds(agreement, partial(check_again, home, agreement)):
                 self._accept(id)
 
