@@ -35,8 +35,10 @@ from fitchain.pod.ports.settings import Settings, load
 from fitchain.pod.ports.store import Store, open_store
 from fitchain.pod.ports.verifiers import Verifiers
 from fitchain.pod.values.errors import AccessRefused, NotFound, Unusable
-from fitchain.pod.values.ids import AgreementId, AuditRef, DatasetId, ModelId
+from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId, AuditRef, DatasetId, ModelId
 
+LOCK_TRIES, LOCK_S = 4, 0.05
+"""How often a pod tries to be the home's only one, and seconds between."""
 MEET_AGAIN_S = 30.0
 """How long what the registry said of a pod's store is taken for true."""
 
@@ -181,15 +183,35 @@ class Home(AbstractContextManager["Home"]):
             Unusable: another one runs.
         """
         lock = os.open(self.settings.home / "pod.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            raise Unusable(f"another pod runs from the home {self.settings.home}", "stop it first") from None
+        for left in reversed(range(LOCK_TRIES)):  # `pod_runs` holds it for an instant
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if not left:
+                    os.close(lock)
+                    raise Unusable(f"another pod runs from the home {self.settings.home}", "stop it first") from None
+                time.sleep(LOCK_S)
         try:
             yield
         finally:
             os.close(lock)
+
+    def join_chain(self, role: Role, log: Callable[[AgreementId, str], None]) -> None:
+        """Come to the chain as a pod: wait for what this home sent before, then register.
+
+        Args:
+            role: of the pod.
+            log: told what is waited for, which may take as long as the chain takes no block.
+
+        Raises:
+            FitchainError: this pod cannot be registered.
+        """
+        if sent := self.chain.unseen():
+            what = ", ".join(dict.fromkeys(pending.what for pending in sent))
+            log(NO_AGREEMENT, f"looks for what was sent before and is not known to be mined: {what}")
+        self.chain.catch_up()
+        self.register_or_update(role)
 
     def pod_runs(self) -> bool:
         """Whether a pod runs from this home, on this machine."""

@@ -164,8 +164,7 @@ class Owner:
             ThreadPoolExecutor(1, "audit") as auditing,
             ThreadPoolExecutor(1, "asked") as asked,
         ):
-            self.home.chain.catch_up()
-            self.home.register_or_update(Role.OWNER)
+            self.home.join_chain(Role.OWNER, self.log)
             pools = {State.REQUESTED: answering, State.ACCEPTED: beginning, State.TRAINING: training}
             pools |= {State.AUDITING: auditing}
             ready()

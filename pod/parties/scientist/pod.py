@@ -73,8 +73,7 @@ class Scientist:
             FitchainError: this pod cannot be registered.
         """
         with self.home.exclusive_lock():
-            self.home.chain.catch_up()
-            self.home.register_or_update(Role.SCIENTIST)
+            self.home.join_chain(Role.SCIENTIST, self.log)
             ready()
             while not stop.is_set():
                 if self._retry.due(NO_AGREEMENT):

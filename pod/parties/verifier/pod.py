@@ -142,8 +142,7 @@ class Verifier:
             ThreadPoolExecutor(1, "consent") as consenting,
         ):
             lanes = {Phase.JOINING: consenting, Phase.COMMITTING: examining}
-            self.home.chain.catch_up()
-            self.home.register_or_update(Role.VERIFIER)
+            self.home.join_chain(Role.VERIFIER, self.log)
             ready()
             while not stop.is_set():
                 if self._retry.due(NO_AGREEMENT):

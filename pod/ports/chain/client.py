@@ -128,6 +128,10 @@ class Chain(ChainReader):
             raise self._why_reverted(pending.what, mined)
         return self._receipt(mined)
 
+    def unseen(self) -> list[Pending]:
+        """What this home sent before and has not seen mined, in the order sent."""
+        return self._sending().pending()
+
     def catch_up(self) -> list[tuple[Pending, Receipt | ChainUnusable]]:
         """Wait for every transaction that this home sent before and has not seen mined.
 
