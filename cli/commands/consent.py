@@ -49,15 +49,13 @@ def consent(
     """
     from fitchain.cli.views import review
     from fitchain.pod.parties import owner
-    from fitchain.pod.parties.owner.examine import dataset_of
     from fitchain.pod.parties.owner.review import review_question
 
     home = session.reader
     job = home.agreements.read(find_agreement(home, agreement))
     ref = _asked(home, job.id, number)
     reviewed = review_question(home, ref)
-    dataset = dataset_of(home, reviewed.agreement)[1].name
-    print_views([review.describe(reviewed, dataset)], stderr=True)
+    print_views([review.describe(reviewed)], stderr=True)
     if not (yes or no):
         require_yes(
             "consent to this audit? type yes: ",

@@ -266,14 +266,12 @@ def approve(
     """
     from fitchain.cli.views import review
     from fitchain.pod.parties import owner
-    from fitchain.pod.parties.owner.examine import dataset_of
     from fitchain.pod.parties.owner.review import review_request
 
     home = session.reader
     reviewed = review_request(home, find_agreement(home, agreement))
     id = reviewed.agreement.id
-    dataset = dataset_of(home, reviewed.agreement)[1].name
-    print_views([review.describe(reviewed, dataset)], stderr=True)
+    print_views([review.describe(reviewed)], stderr=True)
     if not yes:
         require_yes(
             "approve this request? type yes: ",

@@ -92,19 +92,18 @@ def replayed(home: Home, job: AgreementId) -> int:
 def describe_audit(home: Home, job: AgreementId) -> str:
     """An audit in a line."""
     audit = home.audits.read(AuditRef(job))
+    votes = describe_votes([vote.outcome for vote in home.audits.votes(audit)], len(audit.seats))
     segments = ", ".join(map(str, drawn_segments(home, audit.ref)))
     return (
-        f"vote on segments {segments}, as the chain drew: {describe_votes(home, audit.ref)}; "
+        f"vote on segments {segments}, as the chain drew: {votes}; "
         f"{amount_text(audit.fee_per_seat)} FIT each once the scientist has its model"
     )
 
 
-def describe_votes(home: Home, ref: AuditRef) -> str:
+def describe_votes(votes: Sequence[Outcome], seats: int) -> str:
     """The votes of an audit, and that they are enough where not all seats voted before its verdict."""
-    audit = home.audits.read(ref)
-    votes = [vote.outcome.name.capitalize() for vote in home.audits.votes(audit)]
-    enough = f" ({len(votes)} of {len(audit.seats)} seats, a quorum)" if len(votes) < len(audit.seats) else ""
-    return ", ".join(votes) + enough
+    enough = f" ({len(votes)} of {seats} seats, a quorum)" if len(votes) < seats else ""
+    return ", ".join(vote.name.capitalize() for vote in votes) + enough
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from fitchain.cli.demo.audit import DRAWN, FEE, SEATS, WINDOW_S, create_panel, take_places, trust_panel
+from fitchain.cli.demo.audit import DRAWN, FEE, SEATS, WINDOW_S, create_panel, describe_votes, take_places, trust_panel
 from fitchain.cli.demo.parties import RunningCommand, Side
 from fitchain.pod.jobs.audit_status import drawn_segments
 from fitchain.pod.ports.agreement import Outcome
@@ -52,9 +52,7 @@ class Again:
 
     def describe(self) -> str:
         """It in a line."""
-        votes = ", ".join(vote.name.capitalize() for vote in self.votes)
-        if len(self.votes) < SEATS:
-            votes += f" ({len(self.votes)} of {SEATS} seats, a quorum)"
+        votes = describe_votes(self.votes, SEATS)
         segments = ", ".join(map(str, self.segments))
         return (
             f"has the job audited again by three of five verifiers of its own, with the owner's consent: {votes} "

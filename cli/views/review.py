@@ -14,16 +14,11 @@ if TYPE_CHECKING:
     from fitchain.pod.parties.owner.review import Review
 
 
-def describe(review: Review, dataset: str) -> KeyValues:
+def describe(review: Review) -> KeyValues:
     """A request, or a question, in labelled lines: who asks for what, who would judge, what they
-    are shown, what speaks against it.
-
-    Args:
-        review: what is to be decided on.
-        dataset: the name on its card.
-    """
+    are shown, what speaks against it."""
     job, terms = review.agreement, review.terms
-    about = [("dataset", f"{job.terms.dataset.short}, {dataset}"), ("model", job.terms.model.short)]
+    about = [("dataset", f"{job.terms.dataset.short}, {review.dataset}"), ("model", job.terms.model.short)]
     pairs: list[tuple[str, Any]] = [("job", job.id)]
     if review.asked is None:
         pairs += [

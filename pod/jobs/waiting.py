@@ -39,7 +39,7 @@ def shown_concerns(home: Home, subject: Subject, kind: str) -> tuple[str, ...]:
         subject: the request or the audit.
         kind: of the history's line: `approval_needed` or `consent_needed`.
     """
-    return tuple(home.journal.last(subject, kind).body["why"]) if home.journal.happened(subject, kind) else ()
+    return _last_shown(home, subject, kind) or ()
 
 
 def show_concerns(home: Home, subject: Subject, kind: str, concerns: Sequence[str], **body: Any) -> bool:
@@ -51,17 +51,22 @@ def show_concerns(home: Home, subject: Subject, kind: str, concerns: Sequence[st
         concerns: what speaks against it.
         body: what else the line says, in JSON values.
     """
-    if home.journal.happened(subject, kind) and shown_concerns(home, subject, kind) == tuple(concerns):
+    if _last_shown(home, subject, kind) == tuple(concerns):
         return False
     return home.journal.record(subject, kind, why=list(concerns), **body)
 
 
 def _unanswered(home: Home, subject: Subject, kind: str) -> bool:
     """Whether what the pod put before its person has no answer, or a yes to less than that."""
-    if not home.journal.happened(subject, kind):
+    if (shown := _last_shown(home, subject, kind)) is None:
         return False
     decision = home.journal.decision(subject)
-    return decision is None or (decision.is_yes and bool(decision.uncovered(shown_concerns(home, subject, kind))))
+    return decision is None or (decision.is_yes and bool(decision.uncovered(shown)))
+
+
+def _last_shown(home: Home, subject: Subject, kind: str) -> tuple[str, ...] | None:
+    """As `shown_concerns`; None where it was never put before a person."""
+    return tuple(home.journal.last(subject, kind).body["why"]) if home.journal.happened(subject, kind) else None
 
 
 def open_questions(home: Home, id: AgreementId) -> list[AskedAudit]:

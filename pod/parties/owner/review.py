@@ -26,6 +26,7 @@ class Review:
 
     Args:
         agreement: as the chain has it.
+        dataset: the name on the card of its dataset.
         terms: of the audit or the dispute; without seats there is none.
         panel: from which it draws, as it stood when it was asked for; None for the whole pool, or
             where nobody is to judge.
@@ -39,6 +40,7 @@ class Review:
     """
 
     agreement: Agreement
+    dataset: str
     terms: AuditTerms
     panel: PanelStatus | None
     records: int | None
@@ -59,22 +61,23 @@ def review_request(home: Home, id: AgreementId) -> Review:
         ChainUnusable: the node does not answer.
     """
     agreement = require_request(home, id)
-    terms, policy = agreement.terms.audit, dataset_of(home, agreement)[1].policy
+    terms, card = agreement.terms.audit, dataset_of(home, agreement)[1]
     recipe, examined = local_recipe(home, agreement), home.journal.happened(id, "checked")
     if examined:
         reasons = list(home.journal.last(id, "checked").body["concerns"])
     else:
         try:
-            reasons = check_chain(home, agreement, policy)
+            reasons = check_chain(home, agreement, card.policy)
         except InputRefused as refusal:
             reasons = [f"the policy does not admit it: {refusal.message}"]
     return Review(
         agreement=agreement,
+        dataset=card.name,
         terms=terms,
         panel=panel_of(home, agreement),
         records=counted_records(terms, recipe) if recipe else None,
         before=opened_before(home, agreement, AuditRef(id)),
-        cap=policy.disclosure_cap,
+        cap=card.policy.disclosure_cap,
         concerns=tuple(reasons),
         examined=examined,
     )
@@ -91,16 +94,18 @@ def review_question(home: Home, ref: AuditRef) -> Review:
     """
     asked = require_open(home, ref)
     agreement = home.agreements.read(ref.agreement)
+    card = dataset_of(home, agreement)[1]
     reasons = concerns(home, agreement, asked)
     if reason := lost(home, agreement, asked):
         reasons.append(f"the pod cannot consent: {reason}")
     return Review(
         agreement=agreement,
+        dataset=card.name,
         terms=asked.terms,
         panel=panel_of_question(home, agreement, asked),
         records=records_of(home, asked),
         before=opened_before(home, agreement, ref),
-        cap=dataset_of(home, agreement)[1].policy.disclosure_cap,
+        cap=card.policy.disclosure_cap,
         concerns=tuple(reasons),
         examined=True,
         asked=asked,
