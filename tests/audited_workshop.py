@@ -123,6 +123,14 @@ class AuditedWorkshop:
         calls = self.workshop.scientist.home.verifiers
         return not any(account.locked for account in calls.verifiers([one.address for one in self.verifiers]))
 
+    def undecided(self) -> list[AuditRef]:
+        """The audits of all agreements whose votes are still to come: time that passes makes
+        absent who joined them."""
+        home = self.workshop.scientist.home
+        opened = home.chain.events("Audits", "AuditOpened")
+        refs = [AuditRef(AgreementId(event.args["id"]), event.args["ordinal"]) for event in opened]
+        return [ref for ref in refs if home.audits.read(ref).phase < Phase.MATCHED]
+
     def seated(self, id: AgreementId, ordinal: int = 0) -> list[Party]:
         """Who is drawn to or sits in the seats of an audit, by seat."""
         by_address = {party.address: party for party in self.verifiers}
