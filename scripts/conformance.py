@@ -1,31 +1,92 @@
-"""Do other processors give the same bits? Runs the probe's cases here and on emulated CPUs, and
-compares them case by case.
+"""Do other processors give the same bits? Runs all that a class's probe computes, its wide cases,
+and 200 steps of four models, here and on emulated processors, and compares them one by one.
 
 A developer's tool (`make conformance`), never a user's: it wants `qemu-x86_64` (Debian: qemu-user)
-and takes minutes. What it shows equal may stand in `cpu-x86-64-v3`; what it shows different may
-not. Emulated reciprocal square roots may differ from real silicon, so a second real machine is
-better evidence: run `python -m fitchain.pod.compute.environment probe cpu-x86-64-v3 1` there.
+and takes hours. Each result is kept as soon as it is there, under `results/conformance`, so what is
+interrupted goes on where it was; a change of what computes begins anew. A case that ends its
+process is told as such. What is shown equal may stand in a class across processors; what is shown
+different may not: cases outside the class are run beside, and told apart.
 
-    python scripts/conformance.py [--threads N] [--cpu MODEL]...
+What is emulated: the processor's name, family, caches and features as far as qemu has them, which
+is without AVX-512. Emulated reciprocal square roots may differ from real silicon, so a second real
+machine is better evidence: run `python -m fitchain.pod.compute.environment probe CLASS 1` there.
+
+    python scripts/conformance.py [--class NAME] [--threads N]... [--on PLACE]...
+    [--quick] [--write]
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
+import json
 import os
+import platform
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from fitchain.pod.compute.environment import Environment, clean_variables, configure, installed_torch  # noqa: E402
+from fitchain.pod.compute.environment import (  # noqa: E402
+    CLASSES,
+    DEFAULT,
+    Environment,
+    clean_variables,
+    configure,
+    environment_class,
+    installed_torch,
+)
+from fitchain.pod.compute.operators.openblas import installed_build  # noqa: E402
+from fitchain.pod.values.digest import canonical_json, sha256  # noqa: E402
+from fitchain.pod.values.graph.admission import ANY  # noqa: E402
+from scripts import conformance_trainings  # noqa: E402
 
-CLASS = "cpu-x86-64-v3"
-PROCESSORS = ("Haswell-v4", "EPYC-Rome")
+if TYPE_CHECKING:  # imported late otherwise: importing torch before the class's variables are set would spoil them
+    from fitchain.pod.compute.environment.probing import Work
+
+RESULTS = ROOT / "results" / "conformance"
+NOTE = ROOT / "docs" / "architecture.md"
+BEGIN, END = "<!-- begin: make conformance ARGS=--write -->", "<!-- end -->"
+OUTSIDE, TRAINING = "outside/", "200 steps/"
+ENDED = "ended the process"
+NO_BITS = ("guards.py", "metering.py", "checking.py", "__main__.py")
+"""Modules beside those that compute, on which no bit of a case depends."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where cases are run.
+
+    Args:
+        name: as the table has it.
+        cpu: the emulator's model; empty for this processor itself.
+        filled: whether memory that nothing was written to holds NaN: what reads it shows.
+    """
+
+    name: str
+    cpu: str = ""
+    filled: bool = False
+
+
+HERE = Place("this processor")
+PLACES = (
+    HERE,
+    Place("this processor, fresh memory filled", filled=True),
+    Place("Intel Haswell", "Haswell-v4"),
+    Place("AMD Rome", "EPYC-Rome-v2"),
+    Place("Intel Skylake", "Skylake-Client-v4"),
+    Place("Intel Skylake Server", "Skylake-Server-v5"),
+    Place("Intel Cascade Lake", "Cascadelake-Server-v5"),
+)
 
 
 def main() -> int:
@@ -35,61 +96,239 @@ def main() -> int:
         0 where all cases that a class admits are equal, 1 where one differs, 3 without an emulator.
     """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--cpu", action="append", help=f"an emulator's CPU model (default: {', '.join(PROCESSORS)})")
-    parser.add_argument("--compute", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--class", dest="name", choices=list(CLASSES), default=DEFAULT.name)
+    parser.add_argument("--threads", type=int, action="append", help="default: 1 and 2")
+    parser.add_argument("--on", action="append", choices=[each.name for each in PLACES], help="default: everywhere")
+    parser.add_argument("--quick", action="store_true", help="the probe's cases alone")
+    parser.add_argument("--write", action="store_true", help=f"put the table into {NOTE.relative_to(ROOT)}")
+    parser.add_argument("--compute", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    environment = Environment(CLASS, args.threads, installed_torch())
     if args.compute:
-        return compute(environment)
-    emulator = shutil.which("qemu-x86_64")
-    if emulator is None:
+        return compute(**json.loads(args.compute))
+    if shutil.which("qemu-x86_64") is None:
         print("there is no qemu-x86_64 here: install qemu-user", file=sys.stderr)
         return 3
-    return compare(environment, emulator, tuple(args.cpu or PROCESSORS))
-
-
-def compute(environment: Environment) -> int:
-    """Print a line for each case: its name and its digest."""
-    configure(environment)
-    from fitchain.pod.compute.environment.probing import all_cases, case_digest, probe_digest
-    from scripts.conformance_cases import wider_cases
-
-    for name, case in {**all_cases(), **wider_cases()}.items():
-        print(name, case_digest(name, case), flush=True)
-    print("probe", probe_digest(), flush=True)
-    return 0
-
-
-def compare(environment: Environment, emulator: str, processors: tuple[str, ...]) -> int:
-    """Run all cases here and on each processor, and name those that differ."""
-    expected = dict(cases_on(environment, []))
-    print(f"{len(expected)} cases here, {environment.threads} threads; probe {expected['probe']}")
-    failed = False
-    for processor in processors:
-        emulated = dict(cases_on(environment, [emulator, "-cpu", processor]))
-        missing = expected.keys() - emulated.keys()
-        differing = [name for name in emulated if emulated[name] != expected[name]]
-        admitted = [name for name in differing if not name.startswith("suspect/")]
-        failed |= bool(admitted or missing)
-        print(f"{processor}: {len(emulated) - len(differing)} equal, admitted but different: {admitted or 'none'}")
-        print(f"  suspects that differ: {sorted(set(differing) - set(admitted)) or 'none'}")
-        if missing:
-            first = next(name for name in expected if name in missing)
-            print(f"  {len(missing)} did not run; the first of them would have been {first}")
+    places = [each for each in PLACES if each is HERE or not args.on or each.name in args.on]
+    rows, failed = [], False
+    for threads in args.threads or (1, 2):
+        environment = Environment(args.name, threads, installed_torch())
+        expected: Mapping[str, str] = {}
+        for place in places:
+            found = Runner(environment, place, args.quick).results()
+            expected = expected or found
+            row = Row(place, threads, expected, found)
+            print(row.describe(), flush=True)
+            rows.append(row)
+            failed |= bool(row.admitted or row.missing)
+    if args.write:
+        write_table(rows)
     return int(failed)
 
 
-def cases_on(environment: Environment, emulator: list[str]) -> Iterator[tuple[str, str]]:
-    """Each case's digest as a process of its own gives it."""
-    command = [*emulator, sys.executable, __file__, "--compute", "--threads", str(environment.threads)]
-    variables = clean_variables(environment, Path(os.environ.get("TMPDIR", "/tmp")))
-    done = subprocess.run(command, env=variables, capture_output=True, text=True)
-    if done.returncode:
-        print(f"  stopped with exit code {done.returncode}: {done.stderr.strip()[-300:]}", file=sys.stderr)
-    for line in done.stdout.splitlines():
-        name, _, digest = line.partition(" ")
-        yield name, digest
+# Running
+
+
+class Runner:
+    """Runs all cases in one place and remembers each."""
+
+    def __init__(self, environment: Environment, place: Place, quick: bool) -> None:
+        self.environment, self.place, self.quick = environment, place, quick
+        conditions = [meaning(), environment.json(), installed_build(), platform.python_version()]
+        key = sha256(canonical_json(conditions)).value.hex()[:12]
+        self.memory = RESULTS / key / f"{place.name.replace(' ', '-')}-{environment.threads}.jsonl"
+
+    def results(self) -> dict[str, str]:
+        """Each case's digest by name, computed as far as it is not remembered."""
+        self.memory.parent.mkdir(parents=True, exist_ok=True)
+        known = dict(self.remembered())
+        with tempfile.TemporaryDirectory() as folder, self.memory.open("a") as memory:
+            jobs = Path(folder) / "jobs"
+            if not self.quick:
+                conformance_trainings.prepare(jobs, self.environment)
+            ended = True
+            while ended:  # a case that ends its process is passed over in the next one
+                ended = False
+                for name, digest in self.run(jobs, sorted(known)):
+                    known[name] = digest
+                    print(json.dumps([name, digest]), file=memory, flush=True)
+                    ended = digest == ENDED
+        return known
+
+    def remembered(self) -> Iterator[tuple[str, str]]:
+        """What stands in the memory; the last line may be torn."""
+        for line in self.memory.read_text().splitlines() if self.memory.exists() else ():
+            try:
+                name, digest = json.loads(line)
+            except ValueError:
+                continue
+            yield name, digest
+
+    def run(self, jobs: Path, known: list[str]) -> Iterator[tuple[str, str]]:
+        """Cases that are not known yet, in a process of their own."""
+        skipped = jobs.with_name("known.json")
+        skipped.write_text(json.dumps(known))
+        what = {
+            "name": self.environment.name,
+            "threads": self.environment.threads,
+            "filled": self.place.filled,
+            "quick": self.quick,
+            "jobs": str(jobs),
+            "skipped": str(skipped),
+        }
+        emulator = ["qemu-x86_64", "-cpu", self.place.cpu] if self.place.cpu else []
+        command = [*emulator, sys.executable, __file__, "--compute", json.dumps(what)]
+        variables = clean_variables(self.environment, Path(os.environ.get("TMPDIR", "/tmp")))
+        started = ""
+        with subprocess.Popen(
+            command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                digest, _, name = line.rstrip("\n").partition(" ")
+                if digest == "begins":
+                    started = name
+                else:
+                    started = ""
+                    yield name, digest
+        if process.returncode and started:
+            yield started, ENDED
+        elif process.returncode:
+            raise SystemExit(f"{self.place.name}: the process ended with {process.returncode} before its first case")
+
+
+def meaning() -> str:
+    """Digest of what computes, docstrings and comments aside: the classes, the records of
+    operators, the kernels, the loop."""
+    files = [ROOT / "scripts" / name for name in ("conformance_trainings.py", "sample_jobs.py")]
+    files += [ROOT / "pod" / "compute" / name for name in ("training.py", "model/executor.py", "model/program.py")]
+    for folder in ("compute/environment", "compute/operators", "values/graph/operators"):
+        files += sorted(path for path in (ROOT / "pod" / folder).rglob("*.py") if path.name not in NO_BITS)
+    return str(sha256("".join(map(code_of, files)).encode()))
+
+
+def code_of(path: Path) -> str:
+    """A file's code: its syntax tree without expressions that are only text."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        for name in ("body", "orelse", "finalbody"):
+            if isinstance(lines := getattr(node, name, None), list):
+                setattr(node, name, [line for line in lines if not _is_text(line)])
+    return ast.dump(tree)
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def compute(name: str, threads: int, filled: bool, quick: bool, jobs: str, skipped: str) -> int:
+    """Print two lines for each case: that it begins, and its digest."""
+    environment = Environment(name, threads, installed_torch())
+    configure(environment)
+    import torch
+
+    from fitchain.pod.compute.operators.cases import case_digest
+
+    torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
+    works = all_works(name, quick)
+    if not quick:
+        trainings = sorted(Path(jobs).iterdir())
+        works |= {TRAINING + folder.name: partial(conformance_trainings.run, folder) for folder in trainings}
+    for work in sorted(works.keys() - set(json.loads(Path(skipped).read_text())), key=list(works).index):
+        print("begins", work, flush=True)
+        try:
+            digest = str(case_digest(work, works[work]()))
+        except Exception as error:  # noqa: BLE001  whatever it is, it is what this processor gives
+            digest = type(error).__name__
+        print(digest, work, flush=True)
+    return 0
+
+
+def all_works(name: str, quick: bool) -> dict[str, Work]:
+    """All cases by name: the probe's, the wide ones, and those outside the class."""
+    from fitchain.pod.compute.environment.probing import operator_works, probe_works
+
+    of = environment_class(name)
+    works = probe_works(of)
+    if not quick:
+        works |= operator_works(of, wide=True)
+    for wide in (False,) if quick else (False, True):
+        beside = operator_works(replace(of, admits=ANY), wide)
+        works |= {f"{OUTSIDE}{work}": run for work, run in beside.items() if work not in works}
+    return works
+
+
+# Comparing
+
+
+@dataclass(frozen=True)
+class Row:
+    """One place compared with this processor."""
+
+    place: Place
+    threads: int
+    expected: Mapping[str, str]
+    found: Mapping[str, str]
+
+    @property
+    def equal(self) -> int:
+        """Cases with equal bits."""
+        return sum(self.found.get(name) == digest for name, digest in self.expected.items())
+
+    @property
+    def differing(self) -> list[str]:
+        """Cases with other bits, or that ended their process."""
+        return sorted(name for name in self.found if self.found[name] != self.expected.get(name))
+
+    @property
+    def admitted(self) -> list[str]:
+        """Those of them that the class admits."""
+        return [name for name in self.differing if not name.startswith(OUTSIDE)]
+
+    @property
+    def missing(self) -> list[str]:
+        """Cases without a result."""
+        return sorted(self.expected.keys() - self.found.keys())
+
+    def describe(self) -> str:
+        """For people at work."""
+        outside = [name.removeprefix(OUTSIDE) for name in self.differing if name.startswith(OUTSIDE)]
+        return (
+            f"{self.place.name}, {self.threads} threads: {self.equal} of {len(self.expected)} equal;"
+            f" admitted but different: {self.admitted or 'none'}; missing: {len(self.missing)}\n"
+            f"  outside the class, and different: {outside or 'none'}"
+        )
+
+    def line(self) -> str:
+        """For the table."""
+        trained = [name for name in self.expected if name.startswith(TRAINING)]
+        alike = sum(self.found.get(name) == self.expected[name] for name in trained)
+        how = "itself" if not self.place.cpu else f"emulated, `{self.place.cpu}`"
+        outside = len(self.differing) - len(self.admitted)
+        cells = (
+            self.place.name,
+            how,
+            self.threads,
+            f"{self.equal} of {len(self.expected)}",
+            f"{alike} of {len(trained)}",
+        )
+        return f"| {' | '.join(map(str, (*cells, len(self.admitted), outside)))} |"
+
+
+def write_table(rows: list[Row]) -> None:
+    """Put the table into the note, between its marks."""
+    qemu = subprocess.run(["qemu-x86_64", "--version"], capture_output=True, text=True, check=True).stdout.split()[2]
+    processor = re.search(r"^model name\s*:\s*(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    conditions = (
+        f"This processor: {processor[1] if processor else 'unnamed'}; torch {installed_torch()}, OpenBLAS"
+        f" {installed_build()}, qemu {qemu}, which has no AVX-512."
+    )
+    table = [
+        *("| processor | how | threads | cases equal | 200 steps equal | admitted, different | outside, different |",),
+        *("|---|---|---|---|---|---|---|", *(row.line() for row in rows)),
+    ]
+    before, _, rest = NOTE.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    NOTE.write_text("\n".join([f"{before}{BEGIN}", conditions, "", *table, f"{END}{after}"]))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from fitchain.pod.compute.environment import installed_torch
-from fitchain.pod.compute.environment.classes import SHIPPED
+from fitchain.pod.compute.environment.classes import DEFAULT
 from fitchain.pod.compute.sandbox import landlock_abi
 from fitchain.pod.ports.store.kubo import kubo, version
 from scripts.slither import version as version_of_slither
@@ -46,14 +46,14 @@ def _landlock() -> str:
 
 def _probe() -> str:
     torch = installed_torch()
-    return f"torch {torch}" if ("cpu-x86-64-v3", torch, 1) in SHIPPED else ""
+    return f"torch {torch}" if (torch, 1) in DEFAULT.shipped else ""
 
 
 REQUIREMENTS = {
     "ipfs": Requirement(_kubo, "there is no Kubo here: `make kubo` builds it"),
     "landlock": Requirement(_landlock, "this kernel has no Landlock: nothing keeps a root process out of a folder"),
     "slither": Requirement(version_of_slither, "there is no Slither here: `make slither` brings it"),
-    "probe": Requirement(_probe, "no probe of cpu-x86-64-v3 ships for the torch that is installed here"),
+    "probe": Requirement(_probe, f"no probe of {DEFAULT.name} ships for the torch that is installed here"),
 }
 
 

@@ -68,7 +68,7 @@ def record_all(taking: Recorder, tensors: Tensors | None = None, until: int = le
     tensors = tensors or Tensors.fresh()
     for index, step in enumerate(STEPS[:until]):
         indices = np.arange(index, dtype=np.uint64)
-        taking.record(step, tensors.live(step), indices, {"loss": 0.5 * index} if index else {})
+        taking.record(step, tensors.live(step), [indices], {"loss": 0.5 * index} if index else {})
         tensors.move()
     return tensors
 
@@ -203,7 +203,7 @@ def test_a_parameter_that_is_not_finite_ends_the_training_at_the_leaf_before(tmp
         record_all(taking, tensors, until=2)
         with torch.no_grad():
             tensors.weight[1, 2] = value
-        taking.record(8, tensors.live(8), np.empty(0, np.uint64), {"loss": 1.0})
+        taking.record(8, tensors.live(8), [], {"loss": 1.0})
     assert len(read_leaves(tmp_path)) == 2
 
 

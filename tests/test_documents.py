@@ -20,7 +20,7 @@ from typer.main import get_command
 
 from fitchain.cli.app import app
 from fitchain.pod.compute.environment import installed_torch
-from fitchain.pod.compute.environment.classes import refuse_other_host, shipped_probe
+from fitchain.pod.compute.environment.process import refuse_other_host, shipped_probe
 from fitchain.pod.parties.owner.pod import KEEP_S
 from fitchain.pod.ports.chain.deploy import FEE_FLOOR, TURN_BLOCKS
 from fitchain.pod.ports.settings import Settings

@@ -12,7 +12,7 @@ import pytest
 
 from fitchain.pod.compute import environment
 from fitchain.pod.compute.environment import Environment
-from fitchain.pod.compute.environment.classes import SHIPPED
+from fitchain.pod.compute.environment.classes import X86_64_V3, environment_class
 from fitchain.pod.values.digest import ZERO, Digest
 from fitchain.pod.values.errors import EnvironmentRefused
 
@@ -27,9 +27,11 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_portable_class_sets_every_library() -> None:
-    assert environment.variables("cpu-x86-64-v3", 3) == {
+    assert X86_64_V3.variables(3) == {
         "ATEN_CPU_CAPABILITY": "avx2",
         "MKL_CBWR": "COMPATIBLE",
+        "OPENBLAS_CORETYPE": "Haswell",
+        "OPENBLAS_L2_SIZE": "512",
         "ONEDNN_MAX_CPU_ISA": "AVX2",
         "MKL_DYNAMIC": "FALSE",
         "OMP_DYNAMIC": "FALSE",
@@ -40,12 +42,12 @@ def test_the_portable_class_sets_every_library() -> None:
 
 def test_the_native_class_leaves_the_kernels_alone() -> None:
     fixed = {"MKL_DYNAMIC": "FALSE", "OMP_DYNAMIC": "FALSE", "OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"}
-    assert environment.variables("cpu-native", 2) == fixed
+    assert environment.NATIVE.variables(2) == fixed
 
 
 def test_an_unknown_class_is_refused_by_name() -> None:
     with pytest.raises(EnvironmentRefused, match="'cuda-h100' is not known"):
-        environment.variables("cuda-h100", 1)
+        environment_class("cuda-h100")
 
 
 def test_a_training_process_gets_nothing_of_the_callers_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,7 +59,7 @@ def test_a_training_process_gets_nothing_of_the_callers_environment(monkeypatch:
 
 def test_configure_refuses_a_process_without_the_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MKL_CBWR", raising=False)
-    for name, value in environment.variables(V3.name, 1).items():
+    for name, value in X86_64_V3.variables(1).items():
         if name != "MKL_CBWR":
             monkeypatch.setenv(name, value)
     with pytest.raises(EnvironmentRefused, match="MKL_CBWR is None in this process"):
@@ -77,7 +79,7 @@ def test_another_machine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.probe
 def test_a_probe_other_than_the_shipped_one_is_refused_with_both() -> None:
-    with pytest.raises(EnvironmentRefused, match=f"{ZERO}.*{SHIPPED[V3.name, V3.torch, 1]}"):
+    with pytest.raises(EnvironmentRefused, match=f"{ZERO}.*{X86_64_V3.shipped[V3.torch, 1]}"):
         environment.check(replace(V3, probe=ZERO))
 
 
@@ -88,7 +90,7 @@ def test_a_native_environment_without_a_probe_is_refused() -> None:
 
 @pytest.mark.probe
 def test_this_host_reproduces_the_shipped_probe(cache: Path) -> None:
-    assert environment.check(V3, cache) == Digest.parse(SHIPPED[V3.name, V3.torch, 1])
+    assert environment.check(V3, cache) == Digest.parse(X86_64_V3.shipped[V3.torch, 1])
 
 
 def test_a_host_whose_probe_differs_is_refused_with_both_digests(cache: Path) -> None:

@@ -31,7 +31,7 @@ from fitchain.pod.compute.dataset import (
     record_leaves,
     verify_record,
 )
-from fitchain.pod.compute.environment import check, installed_torch
+from fitchain.pod.compute.environment import check, environment_class, installed_torch
 from fitchain.pod.jobs.worker import Task, run_worker
 from fitchain.pod.ports import settings
 from fitchain.pod.ports.agreement import Anchor, State, order_seed
@@ -99,7 +99,7 @@ def test_golden_recipe_names_graph_model_and_dataset() -> None:
     initial, _ = read_safetensors(JOB / "initial.safetensors")
     assert (RECIPE.graph, RECIPE.initial_model, RECIPE.dataset) == (GRAPH.digest, model_root(initial), CARD.root)
     CARD.admit(RECIPE, CARD.price)
-    GRAPH.check(RECIPE.environment.name)
+    GRAPH.check(environment_class(RECIPE.environment.name).admits)
 
 
 def fields_of(text: str) -> set[str]:

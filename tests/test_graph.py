@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fitchain.pod.compute.environment.classes import NATIVE, X86_64_V3, environment_class
 from fitchain.pod.values.digest import canonical_json, sha256
-from fitchain.pod.values.errors import InputRefused
-from fitchain.pod.values.graph import CLASSES, KNOWN, NATIVE, V3, Graph, Limits, TensorRef, allowed
+from fitchain.pod.values.errors import EnvironmentRefused, InputRefused
+from fitchain.pod.values.graph import OPERATORS, Graph, Limits, TensorRef
 
 LINEAR = {"operator": "aten.linear.default", "arguments": [{"input": 0}, {"tensor": "w"}, {"tensor": "b"}]}
 
@@ -150,16 +151,28 @@ def test_no_class_admits_what_reads_memory_that_is_not_its_own() -> None:
         ".out",
         "_unsafe",
     ):
-        assert not [name for name in KNOWN if word in name.removeprefix("aten.").replace("reshape", "")]
-
-
-def test_every_class_admits_known_operators() -> None:
-    assert all(allowed(name) <= KNOWN for name in CLASSES) and allowed(NATIVE) == KNOWN
+        assert not [name for name in OPERATORS if word in name.removeprefix("aten.").replace("reshape", "")]
 
 
 def test_an_unknown_class_is_refused() -> None:
-    with pytest.raises(InputRefused, match="'cpu-x86-64-v5'"):
-        parse().check("cpu-x86-64-v5")
+    with pytest.raises(EnvironmentRefused, match="'cpu-x86-64-v5'"):
+        environment_class("cpu-x86-64-v5")
+
+
+@pytest.mark.parametrize("dtype", ["F16", "BF16"])
+@pytest.mark.parametrize("place", ["tensor", "argument", "option"])
+def test_half_precision_is_in_no_class_whose_cases_do_not_cover_it(dtype: str, place: str) -> None:
+    half = {"dtype": dtype}
+    graph = {
+        "tensor": lambda: parse(
+            tensors={"w": tensor(2, 3), "b": tensor(2, kind="buffer", dtype=dtype, trainable=False)}
+        ),
+        "argument": lambda: with_node(node("aten.to.dtype", {"input": 0}, half)),
+        "option": lambda: with_node(node("aten.zeros.default", [2], dtype=half)),
+    }[place]()
+    graph.check(NATIVE.admits)
+    with pytest.raises(InputRefused, match=f"cpu-x86-64-v3 does not admit {dtype}"):
+        graph.check(X86_64_V3.admits)
 
 
 @pytest.mark.parametrize(
@@ -170,18 +183,21 @@ def test_an_unknown_class_is_refused() -> None:
         ("aten.sqrt_.default", [], "sqrt()"),
         ("aten.pow.Tensor_Scalar", [{"float": 0.5}], "sqrt()"),
         ("aten.pow.Tensor_Scalar", [{"float": 1.5}], "sqrt()"),
+        ("aten.pow.Tensor_Scalar", [{"input": 0}], "sqrt()"),
     ],
 )
 def test_check_refuses_what_differs_between_vendors(operator: str, arguments: list[Any], hint: str) -> None:
     graph = with_node(node(operator, {"input": 0}, *arguments))
-    graph.check(NATIVE)
-    with pytest.raises(InputRefused, match=f"{V3} does not admit the operator {operator}") as refused:
-        graph.check(V3)
+    graph.check(NATIVE.admits)
+    with pytest.raises(InputRefused, match=f"{X86_64_V3.name} does not admit the operator {operator}") as refused:
+        graph.check(X86_64_V3.admits)
     assert hint in refused.value.hint
 
 
 def test_check_admits_other_powers_and_the_exact_root() -> None:
-    with_node(node("aten.pow.Tensor_Scalar", {"input": 0}, 2), node("aten.sqrt.default", {"node": 0})).check(V3)
+    with_node(node("aten.pow.Tensor_Scalar", {"input": 0}, 2), node("aten.sqrt.default", {"node": 0})).check(
+        X86_64_V3.admits
+    )
 
 
 @pytest.mark.parametrize(

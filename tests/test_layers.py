@@ -114,6 +114,7 @@ def test_only_what_computes_imports_torch() -> None:
         "compute.checkpoint",
         "compute.environment",
         "compute.model",
+        "compute.operators",
         "compute.training",
         "jobs.worker",
     }

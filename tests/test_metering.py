@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fitchain.pod.compute.model import dry_run, export, step_work
-from fitchain.pod.compute.model.metering import recurrent_operations
+from fitchain.pod.compute.operators.metering import recurrent_operations
 from fitchain.pod.jobs.worker import Task, measure
 from fitchain.pod.jobs.worker.job import Job
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused

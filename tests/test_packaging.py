@@ -19,6 +19,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from fitchain.pod.compute.environment.classes.cpu_x86_64_v3 import OPENBLAS_BUILD
+from fitchain.pod.compute.operators.openblas import PACKAGE
 from scripts import compile_contracts, setup
 
 ROOT = Path(__file__).parent.parent
@@ -60,7 +62,7 @@ def locked_versions() -> dict[str, list[str]]:
 
 def test_dependencies_are_what_pod_and_cli_import() -> None:
     declared = names(PROJECT["dependencies"])
-    optional = names(EXTRAS["train"]) | names(EXTRAS["demo"])
+    optional = names(EXTRAS["train"]) | names(EXTRAS["kernels"]) | names(EXTRAS["demo"])
     assert imported_distributions("pod", "cli") - optional == declared - BEHIND_ANOTHER
 
 
@@ -69,7 +71,7 @@ def test_scripts_and_tests_import_what_the_dev_extra_declares() -> None:
     assert imported_distributions("scripts", "tests") <= declared
 
 
-@pytest.mark.parametrize("group", ["dependencies", "demo", "dev", "node"])
+@pytest.mark.parametrize("group", ["dependencies", "demo", "dev", "kernels", "node"])
 def test_lock_satisfies_the_declared_ranges(group: str) -> None:
     versions = locked_versions()
     requirements = PROJECT["dependencies"] if group == "dependencies" else EXTRAS[group]
@@ -96,9 +98,14 @@ def test_every_locked_package_has_a_hash() -> None:
     assert all(lines[i + 1].startswith("    --hash=sha256:") for i, line in enumerate(lines) if "==" in line)
 
 
-def test_torch_is_pinned_exactly() -> None:
-    (requirement,) = map(Requirement, EXTRAS["train"])
+@pytest.mark.parametrize("extra", ["train", "kernels"])
+def test_what_computes_is_pinned_exactly(extra: str) -> None:
+    (requirement,) = map(Requirement, EXTRAS[extra])
     assert [specifier.operator for specifier in requirement.specifier] == ["=="]
+
+
+def test_the_class_wants_the_build_that_is_installed_with_it() -> None:
+    assert EXTRAS["kernels"] == [f"{PACKAGE}=={OPENBLAS_BUILD}"]
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
     dataset       records that stay, the root and the card that are published, the order of batches
     environment   what makes a replay exact, and whether this host does it
     sandbox       what a process that runs foreign recipes may touch
+    operators     kernels, checks and cases of what a graph may do
     model         an `nn.Module` as a graph, and a graph as a program that trains
     training      the loop, from one state to the next
     checkpoint    states become leaves beside the training

@@ -98,7 +98,7 @@ def train(
     compute_loss, count_accuracy = loss_function(recipe.loss), "accuracy" in recipe.metrics
     for step, indices_B in enumerate(batches, start_step):
         inputs, target_B = as_tensors(*assemble(indices_B))
-        seed_generators(seed, step)
+        program.environment_class.seed(step_seed(seed, step))
         set_learning_rate(optimizer, recipe.learning_rate(step))
         with operator_errors_end_it(step):
             output_BK = program(*inputs, training=True)
@@ -117,11 +117,6 @@ def step_seed(seed: Digest, step: int) -> int:
     """The seed of every generator before the step that follows `step` completed ones: 63 bits of a
     tagged hash."""
     return int.from_bytes(tagged("fitchain/step/v2", seed, step).value[:8], "big") & (1 << 63) - 1
-
-
-def seed_generators(seed: Digest, step: int) -> None:
-    """Seed every generator that an operator may draw from: on a CPU that is torch's default one."""
-    torch.default_generator.manual_seed(step_seed(seed, step))
 
 
 def set_learning_rate(optimizer: Optimizer, rate: float) -> None:

@@ -1,16 +1,16 @@
 """The recorder: takes states from the training thread, and does all the rest beside it (torch).
 
-The training thread copies a state into one of two buffers that are reused, and goes on; a
-background thread hashes it (BLAKE3 releases the interpreter lock), appends its leaf to
-`leaves.jsonl` and keeps every a-th state as a file. When both buffers are busy the training waits.
-An error behind the scenes stops the training at its next checkpoint.
+The training thread copies a state into one of two buffers that are reused (a large state into the
+only one), and goes on; a background thread hashes it (BLAKE3 releases the interpreter lock),
+appends its leaf to `leaves.jsonl` and keeps every a-th state as a file. When all buffers are busy
+the training waits. An error behind the scenes stops the training at its next checkpoint.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -42,7 +42,11 @@ from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.state import Tensors, model_root, optimizer_root
 
 BUFFERS = 2
+LARGE_BYTES = 256 << 20
+"""Of a state that is staged once: its steps take longer than its hashing, and a second copy would
+be the largest block of memory that a training has."""
 ALIGNMENT_BYTES = 64
+_NO_RECORDS: Indices = np.empty(0, np.uint64)
 _FLOATS = {"F32": np.float32, "F64": np.float64}
 _LEAF_PARTS = {"step": "step", "records": "records", "metrics": "metrics"}
 _ROOTS = {"model": "model root", "optimizer": "optimizer root"}
@@ -79,6 +83,12 @@ class LiveState:
         """The tensors that no step changes."""
         return {key: tensor for key, tensor in self._tensors() if key[0] != "optimizer" and key[1] in self.frozen}
 
+    @cached_property
+    def memory(self) -> list[memoryview]:
+        """The bytes of the moving tensors, lent once: looking for them costs more than copying
+        small ones."""
+        return [tensor_bytes("optimizer", tensor.detach()).data for tensor in self.moving.values()]
+
     def _tensors(self) -> Iterator[tuple[Key, Tensor]]:
         parts = {"parameter": self.parameters, "buffer": self.buffers, "optimizer": self.optimizer}
         return (((kind, name), tensor) for kind, part in parts.items() for name, tensor in part.items())
@@ -96,19 +106,20 @@ class Buffer:
         starts = np.cumsum([0, *(-(-size // ALIGNMENT_BYTES) * ALIGNMENT_BYTES for size in sizes)]).tolist()
         block = torch.ones(starts[-1], dtype=torch.uint8)  # written, so that its pages are there before they are needed
         self.keys = live.keys()
-        self._views = [
+        views = [
             block[start : start + size].view(tensor.dtype).view(tensor.shape)
             for tensor, start, size in zip(live.values(), starts, sizes, strict=False)
         ]
-        copies = list(zip(self.keys, self._views, strict=True))
-        self.model = {name: tensor_bytes(kind, view) for (kind, name), view in copies if kind != "optimizer"}
-        self.optimizer = {name: tensor_bytes(kind, view) for (kind, name), view in copies if kind == "optimizer"}
+        copies = [(kind, name, tensor_bytes(kind, view)) for (kind, name), view in zip(self.keys, views, strict=True)]
+        self._memory = [copy.data for _, _, copy in copies]
+        self.model = {name: copy for kind, name, copy in copies if kind != "optimizer"}
+        self.optimizer = {name: copy for kind, name, copy in copies if kind == "optimizer"}
 
-    def copy(self, live: Mapping[Key, Tensor]) -> None:
-        """Copy tensors of the same keys, shapes and dtypes in."""
-        if self._views:
-            with torch.no_grad():  # in one call: with small tensors the calls cost more than the bytes
-                torch._foreach_copy_(self._views, list(live.values()))
+    def copy(self, memory: Iterable[memoryview]) -> None:
+        """Copy the bytes of tensors of the same keys, shapes and dtypes in; with small tensors
+        torch's calls would cost more than the bytes."""
+        for target, source in zip(self._memory, memory, strict=True):
+            target[:] = source
 
 
 @dataclass(frozen=True)
@@ -117,7 +128,7 @@ class _Taken:
 
     step: int
     buffer: Buffer
-    indices: Indices
+    indices: Sequence[Indices]
     metrics: Metrics
 
 
@@ -161,6 +172,7 @@ class Recorder(AbstractContextManager["Recorder"]):
         self._frozen: Buffer | None = None
         self._frozen_digests: dict[str, Digest] = {}
         self._free: queue.SimpleQueue[Buffer | None] = queue.SimpleQueue()
+        self._buffers = BUFFERS
         for _ in range(BUFFERS):
             self._free.put(None)  # made when the first state comes
         self._taken: queue.SimpleQueue[_Taken | None] = queue.SimpleQueue()
@@ -183,13 +195,13 @@ class Recorder(AbstractContextManager["Recorder"]):
 
     # On the training thread
 
-    def record(self, step: int, live: LiveState, indices: Indices, metrics: Metrics) -> None:
+    def record(self, step: int, live: LiveState, indices: Sequence[Indices], metrics: Metrics) -> None:
         """Take the state after a step; on return the training may move its tensors.
 
         Args:
             step: completed steps: those of the next leaf.
             live: the state.
-            indices: `[n]`, the segment's records in the order of training.
+            indices: the records of the segment's steps, `[B]` each, in the order of training.
             metrics: of the segment.
 
         Raises:
@@ -199,12 +211,16 @@ class Recorder(AbstractContextManager["Recorder"]):
         """
         if self._frozen is None:
             self._frozen = Buffer(live.never)
-            self._frozen.copy(live.never)
-        buffer = self._free.get()  # waits while both are busy
+            self._frozen.copy(tensor_bytes("buffer", tensor.detach()).data for tensor in live.never.values())
+        buffer = self._free.get()  # waits while all are busy
         self._raise()
         if buffer is None or buffer.keys != live.moving.keys():  # the optimizer has no tensors before its first step
+            buffer = None  # it is let go before another is made
+            if self._buffers > 1 and sum(tensor.nbytes for tensor in live.moving.values()) > LARGE_BYTES:
+                self._free.get()
+                self._buffers -= 1
             buffer = Buffer(live.moving)
-        buffer.copy(live.moving)
+        buffer.copy(live.memory)
         self._taken.put(_Taken(step, buffer, indices, metrics))
 
     def _raise(self) -> None:
@@ -222,6 +238,7 @@ class Recorder(AbstractContextManager["Recorder"]):
                 self._error = error
             finally:
                 self._free.put(taken.buffer)
+                del taken  # it would hold its buffer until the next one comes
 
     def _keep(self, taken: _Taken) -> None:
         """Make the leaf of a state, compare or append it, keep the state if it is due."""
@@ -235,7 +252,7 @@ class Recorder(AbstractContextManager["Recorder"]):
             index=index,
             step=taken.step,
             state=state_word(roots.digest, state_salt),
-            records=records_digest(taken.indices),
+            records=records_digest(np.concatenate([_NO_RECORDS, *taken.indices])),
             metrics=metrics_digest(taken.metrics, salt),
             held_out=ZERO,
             previous=self._previous,

@@ -1,7 +1,7 @@
 """Environment classes: what makes a replay exact, and the probe by which a host shows that it
 reproduces a class.
 
-`classes` says which variables and settings a class means, `probing` is the work whose digest
+`classes` has the classes, `process` brings a process into one, `probing` is the work whose digest
 identifies it, `checking` runs that work in a process of its own and compares. Nothing here imports
 torch when it is imported: the variables of a class must be set before torch is, so the probe and
 every training run in a fresh process.
@@ -12,28 +12,36 @@ from __future__ import annotations
 from fitchain.pod.compute.environment.checking import check, describe_host, host_cache, probe
 from fitchain.pod.compute.environment.classes import (
     CLASSES,
+    DEFAULT,
+    NATIVE,
+    EnvironmentClass,
+    environment_class,
+)
+from fitchain.pod.compute.environment.process import (
     clean_variables,
     configure,
     expected_probe,
     installed_torch,
     shipped_environments,
     shipped_probe,
-    variables,
 )
 from fitchain.pod.values.recipe import Environment
 
 __all__ = [
     "CLASSES",
+    "DEFAULT",
+    "NATIVE",
     "Environment",
+    "EnvironmentClass",
     "check",
     "clean_variables",
     "configure",
     "describe_host",
+    "environment_class",
     "expected_probe",
     "host_cache",
     "installed_torch",
     "probe",
     "shipped_environments",
     "shipped_probe",
-    "variables",
 ]

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import sys
 
-from fitchain.pod.compute.environment.classes import configure, installed_torch, refuse_other_host, variables
+from fitchain.pod.compute.environment.classes import environment_class
+from fitchain.pod.compute.environment.process import configure, installed_torch, refuse_other_host
 from fitchain.pod.values.errors import FitchainError
 from fitchain.pod.values.recipe import Environment
 
@@ -26,11 +27,12 @@ def main(arguments: list[str]) -> int:
     try:
         environment = Environment(arguments[1], int(arguments[2]), installed_torch())
         refuse_other_host(environment)
-        os.environ.update(variables(environment.name, environment.threads))
+        of = environment_class(environment.name)
+        os.environ.update(of.variables(environment.threads))
         configure(environment)
         from fitchain.pod.compute.environment.probing import probe_digest
 
-        print(probe_digest())
+        print(probe_digest(of))
     except FitchainError as error:
         print(error.message, error.hint, sep="\n", file=sys.stderr)
         return error.exit_code

@@ -15,13 +15,14 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 import fitchain
-from fitchain.pod.compute.environment.classes import (
+from fitchain.pod.compute.environment.process import (
     clean_variables,
     expected_probe,
     installed_torch,
     refuse_other_host,
     shipped_probe,
 )
+from fitchain.pod.compute.operators.openblas import installed_build
 from fitchain.pod.values.digest import Digest, canonical_json, sha256
 from fitchain.pod.values.errors import EnvironmentRefused, InputRefused
 from fitchain.pod.values.recipe import Environment
@@ -129,11 +130,20 @@ def _host(environment: Environment) -> str:
         " ".join(platform.libc_ver()),
         str(sys.prefix),
         installed_torch(),
+        installed_build(),
         environment.name,
         environment.threads,
-        sha256(Path(__file__).with_name("probing.py").read_bytes()).short,
+        work_digest().short,
     ]
     return sha256(canonical_json(conditions)).value.hex()[:32]
+
+
+def work_digest() -> Digest:
+    """Digest of what a probe computes: the classes, the records of operators, and their kernels."""
+    pod = Path(fitchain.__file__).parent / "pod"
+    folders = "compute/environment", "compute/operators", "values/graph/operators"
+    files = sorted(file for folder in folders for file in (pod / folder).rglob("*.py"))
+    return sha256(b"".join(file.read_bytes() for file in files))
 
 
 def _recall(memory: Path) -> Digest | None:

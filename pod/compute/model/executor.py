@@ -17,22 +17,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fitchain.pod.compute.model.kernels import Kernel, kernel, takes_device
-from fitchain.pod.compute.model.tensors import DTYPES
+from fitchain.pod.compute.operators.arguments import symbol
+from fitchain.pod.compute.operators.kernels import Kernel, kernel, takes_device
 from fitchain.pod.values.errors import OperatorFailed, Unusable
 from fitchain.pod.values.graph import Argument, Form, Graph, InputRef, Node, NodeRef, Ref, Symbol, TensorRef, references
-from fitchain.pod.values.graph.operators import CLOSE_GRADIENT, OPEN_GRADIENT
+from fitchain.pod.values.graph.operators.shapes import CLOSE_GRADIENT, OPEN_GRADIENT
 
 FAILURES = (RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, AssertionError, AttributeError)
 """What an operator raises when it cannot compute: kernels raise the first ones, torch's shape
 functions in Python the others."""
-
-_MEMORY_FORMATS = {
-    "contiguous": torch.contiguous_format,
-    "preserve": torch.preserve_format,
-    "channels_last": torch.channels_last,
-    "channels_last_3d": torch.channels_last_3d,
-}
 
 Wrap = Callable[[Node, Kernel], Kernel]
 
@@ -56,7 +49,6 @@ class Plan:
         graph: what it is a form of.
         form: its nodes.
         tensors: the parameters and buffers that it computes with.
-        class_name: the environment class.
         device: where it runs.
         wrap: what to put around each kernel; a dry run measures there.
     """
@@ -66,13 +58,12 @@ class Plan:
         graph: Graph,
         form: Form,
         tensors: Mapping[str, Tensor],
-        class_name: str,
         device: torch.device,
         wrap: Wrap = lambda node, call: call,
     ) -> None:
         self.form = form
         layout = _Layout(len(graph.inputs), tensors, device)
-        compiler = _Compiler(layout, class_name, wrap, _last_uses(form))
+        compiler = _Compiler(layout, wrap, _last_uses(form))
         for index, node in enumerate(form.nodes):
             compiler.add(index, node)
         self.output = compiler.slot_of_argument(len(form.nodes), form.output)
@@ -142,16 +133,7 @@ class _Layout:
             return [self.constant(item) for item in value]
         if isinstance(value, TensorRef):
             return self.tensors[value.name]
-        if not isinstance(value, Symbol):
-            return value
-        match value.what:
-            case "dtype":
-                return DTYPES[value.name]
-            case "layout":
-                return torch.strided
-            case "memory_format":
-                return _MEMORY_FORMATS[value.name]
-        return self.device
+        return symbol(value, self.device) if isinstance(value, Symbol) else value
 
 
 @dataclass(slots=True)
@@ -159,7 +141,6 @@ class _Compiler:
     """Turns nodes into steps, in their order."""
 
     layout: _Layout
-    class_name: str
     wrap: Wrap
     last_uses: Mapping[int, list[NodeRef]]
     steps: list[Step] = field(default_factory=list)
@@ -172,7 +153,7 @@ class _Compiler:
             return
         places = [self.slot_of_argument(index, value) for value in node.arguments]
         fixed, moving = self.options(index, node)
-        call = self.wrap(node, kernel(node.operator, self.class_name))
+        call = self.wrap(node, kernel(node.operator))
         call = _with_names(partial(call, **fixed) if fixed else call, len(places), tuple(moving))
         self.emit(index, call, (*places, *moving.values()), self.layout.slot(NodeRef(index)))
         self.clear(index)

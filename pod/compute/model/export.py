@@ -19,12 +19,15 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor, nn
 
+from fitchain.pod.compute.environment.classes import EnvironmentClass
 from fitchain.pod.compute.model.lowering import DATA_DEPENDENT, Writer, at
 from fitchain.pod.compute.model.shape_check import dry_run
-from fitchain.pod.compute.model.tensors import DTYPES, dtype_name, tensor_bytes
+from fitchain.pod.compute.model.tensors import dtype_name, tensor_bytes
 from fitchain.pod.compute.model.torch_output import Heard, quiet, raising_location
+from fitchain.pod.compute.operators.arguments import DTYPES
 from fitchain.pod.values.errors import InputRefused
-from fitchain.pod.values.graph import NATIVE, Form, Graph, Input, TensorSpec
+from fitchain.pod.values.graph import Form, Graph, Input, TensorSpec
+from fitchain.pod.values.graph.admission import ANY, Admission
 from fitchain.pod.values.state import TensorBytes
 
 MOST_BATCH = 1 << 16
@@ -32,7 +35,7 @@ MOST_BATCH = 1 << 16
 
 
 def export(
-    module: nn.Module, inputs: Sequence[Input], batch: int = 2, class_name: str | None = None
+    module: nn.Module, inputs: Sequence[Input], batch: int = 2, environment_class: EnvironmentClass | None = None
 ) -> tuple[Graph, dict[str, TensorBytes]]:
     """Write a module down as a graph and tensors.
 
@@ -40,7 +43,7 @@ def export(
         module: on the CPU; it is left as it was.
         inputs: its arguments; the batch dimension stands before each shape.
         batch: a batch size to trace with; the graph holds for others.
-        class_name: an environment class that must admit it; None for any.
+        environment_class: which must admit it; None for any.
 
     Returns:
         The graph, and the bytes of all parameters, buffers and constants: copies.
@@ -49,17 +52,19 @@ def export(
         InputRefused: it cannot be written down; the message names the line.
     """
     tensors = _named_tensors(module)
+    admits = ANY if environment_class is None else environment_class.admits
     modes = [(part, part.training) for part in module.modules()]
     try:
-        forms = {mode: _trace(module, inputs, batch, mode, tensors, class_name) for mode in (True, False)}
+        forms = {mode: _trace(module, inputs, batch, mode, tensors, admits) for mode in (True, False)}
     finally:
         for part, mode in modes:
             part.training = mode
     specs = {name: _spec(name, tensor) for name, tensor in tensors.items()}
     written = Graph(tuple(inputs), specs, forms[True], forms[False])
     graph = Graph.parse(written.encode())
+    graph.check(admits)
     for mode in (True, False):
-        dry_run(graph, max(2, batch), mode, class_name=class_name or NATIVE)
+        dry_run(graph, max(2, batch), mode)
     return graph, {name: _copied(graph.tensors[name].kind, tensors[name]) for name in graph.tensors}
 
 
@@ -101,7 +106,7 @@ def _trace(
     batch: int,
     training: bool,
     tensors: dict[str, Tensor],
-    class_name: str | None,
+    admits: Admission,
 ) -> Form:
     """Trace one mode; constants that the trace finds are added to the tensors."""
     module.train(training)
@@ -118,7 +123,7 @@ def _trace(
     if failure is not None:
         _refuse(failure, heard)
     _refuse_hidden_state(module, heard, before, after)
-    return Writer(program, module, tensors, class_name).form()
+    return Writer(program, module, tensors, admits).form()
 
 
 def _example(spec: Input, batch: int) -> Tensor:

@@ -20,7 +20,8 @@ from fitchain.pod.compute.model.torch_output import Location, noted_location
 from fitchain.pod.values.digest import blake3_digest
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.graph import Argument, Form, InputRef, Node, NodeRef, Symbol, TensorRef
-from fitchain.pod.values.graph.operators import CLOSE_GRADIENT, KNOWN, OPEN_GRADIENT, allowed, refusal, refuses_exponent
+from fitchain.pod.values.graph.admission import Admission
+from fitchain.pod.values.graph.operators.shapes import CLOSE_GRADIENT, OPEN_GRADIENT
 
 DATA_DEPENDENT = "a branch or a shape depends on a tensor's values"
 _SIZES = {
@@ -61,11 +62,9 @@ class Writer:
         program: torch.export.ExportedProgram,
         module: nn.Module,
         tensors: dict[str, Tensor],
-        class_name: str | None,
+        admits: Admission,
     ) -> None:
-        self.program, self.module, self.tensors = program, module, tensors
-        self.admitted = KNOWN if class_name is None else allowed(class_name)
-        self.class_name = class_name
+        self.program, self.module, self.tensors, self.admits = program, module, tensors, admits
         self.nodes: list[Node] = []
         self.values: dict[fx.Node, Argument] = {}
 
@@ -168,17 +167,18 @@ class Writer:
             name = str(target)
         else:
             name = getattr(target, "__name__", str(target))
-        if name not in self.admitted:
+        if self.admits.operator_refusal(name):
             self.refuse(node, name)
         return name
 
     def append(self, node: fx.Node, name: str, arguments: Sequence[Any], options: Mapping[str, Any]) -> NodeRef:
         """Add a node; its arguments are written as a graph holds them."""
-        if self.class_name and len(arguments) > 1 and refuses_exponent(self.class_name, name, arguments[1]):
-            self.refuse(node, name)
         positional = tuple(self.argument(node, value) for value in arguments)
         named = {key: self.argument(node, value) for key, value in options.items() if value is not None}
-        self.nodes.append(Node(name, positional, named))
+        written = Node(name, positional, named)
+        if refused := self.admits.refusal(written):
+            raise InputRefused(at(noted_location(node.stack_trace), refused[0]), refused[1])
+        self.nodes.append(written)
         return NodeRef(len(self.nodes) - 1)
 
     def bracket(self, traced: fx.GraphModule, node: fx.Node) -> None:
@@ -215,12 +215,10 @@ class Writer:
 
     def refuse(self, node: fx.Node, name: str) -> NoReturn:
         """Refuse an operator by name, with the line that uses it."""
-        who = "no class admits" if self.class_name is None else f"the class {self.class_name} does not admit"
+        sentence, hint = self.admits.operator_refusal(name) or (f"{self.admits.who} the operator {name}", "")
         if name == "aten.item.default":
-            raise InputRefused(at(noted_location(node.stack_trace), DATA_DEPENDENT), refusal(name))
-        raise InputRefused(
-            at(noted_location(node.stack_trace), f"{who} the operator {name}"), refusal(name, self.class_name)
-        )
+            sentence = DATA_DEPENDENT
+        raise InputRefused(at(noted_location(node.stack_trace), sentence), hint)
 
 
 def _attribute(module: nn.Module, path: str) -> Tensor | None:

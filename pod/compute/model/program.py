@@ -13,14 +13,14 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from fitchain.pod.compute.environment.classes import DEFAULT, EnvironmentClass
 from fitchain.pod.compute.model.executor import Plan
 from fitchain.pod.compute.model.shape_check import dry_run
-from fitchain.pod.compute.model.tensors import DTYPES, dtype_name, fill, new_tensor, tensor_bytes
+from fitchain.pod.compute.model.tensors import dtype_name, fill, new_tensor, tensor_bytes
+from fitchain.pod.compute.operators.arguments import DTYPES
 from fitchain.pod.values.errors import InputRefused
-from fitchain.pod.values.graph import LIMITS, V3, Graph, Limits
+from fitchain.pod.values.graph import LIMITS, Graph, Limits
 from fitchain.pod.values.state import TensorBytes, Tensors
-
-CPU = torch.device("cpu")
 
 
 class Program:
@@ -30,7 +30,7 @@ class Program:
         graph: what to compute.
         tensors: a byte for byte value for every parameter and buffer that the graph names, and
             nothing else; copied.
-        class_name: the environment class, whose kernels compute.
+        environment_class: what it admits, where it computes and how it seeds.
         limits: bounds on what a forward pass makes, checked before the first of each batch size.
 
     Raises:
@@ -41,16 +41,23 @@ class Program:
         buffers: by name.
     """
 
-    def __init__(self, graph: Graph, tensors: Tensors, class_name: str = V3, limits: Limits = LIMITS) -> None:
-        graph.check(class_name)
+    def __init__(
+        self,
+        graph: Graph,
+        tensors: Tensors,
+        environment_class: EnvironmentClass = DEFAULT,
+        limits: Limits = LIMITS,
+    ) -> None:
+        graph.check(environment_class.admits)
         _check_tensors(graph, tensors)
-        self.graph, self.class_name, self.limits = graph, class_name, limits
+        self.graph, self.environment_class, self.limits = graph, environment_class, limits
+        device = torch.device(environment_class.device)
         own = {name: new_tensor(tensors[name]).requires_grad_(spec.trainable) for name, spec in graph.tensors.items()}
         self.parameters: dict[str, Tensor] = {name: own[name] for name in graph.parameters}
         self.buffers: dict[str, Tensor] = {name: own[name] for name in graph.buffers}
         self._plans = {
-            True: Plan(graph, graph.training, own, class_name, CPU),
-            False: Plan(graph, graph.evaluation, own, class_name, CPU),
+            True: Plan(graph, graph.training, own, device),
+            False: Plan(graph, graph.evaluation, own, device),
         }
         self._admitted: set[tuple[bool, tuple[tuple[torch.Size, torch.dtype], ...]]] = set()
 
@@ -86,7 +93,7 @@ class Program:
     def frozen(self) -> frozenset[str]:
         """The parameters and buffers that training never changes: their digests need be taken only
         once."""
-        written = dry_run(self.graph, 2, True, self.limits, self.class_name).written
+        written = dry_run(self.graph, 2, True, self.limits).written
         return frozenset(
             name for name, spec in self.graph.tensors.items() if not spec.trainable and name not in written
         )
@@ -116,7 +123,7 @@ class Program:
             if tuple(x.shape) != (batch, *spec.shape) or x.dtype != DTYPES[spec.dtype]:
                 have = f"{dtype_name('the input', x.dtype)}{list(x.shape)}"
                 raise InputRefused(f"the input {spec.name!r} is {have} and not {spec.dtype}{[batch, *spec.shape]}")
-        dry_run(self.graph, batch, training, self.limits, self.class_name)
+        dry_run(self.graph, batch, training, self.limits)
 
 
 def _check_tensors(graph: Graph, tensors: Tensors) -> None:

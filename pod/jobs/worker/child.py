@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 import torch._dynamo  # the optimizers import it at their first use, when it would be too late
 
-from fitchain.pod.compute.environment import Environment, configure, installed_torch
+from fitchain.pod.compute.environment import NATIVE, Environment, configure, installed_torch
 from fitchain.pod.compute.sandbox import confine
 from fitchain.pod.jobs.worker.job import Job, read, read_graph, work_of
 from fitchain.pod.jobs.worker.modes import MODES
@@ -90,7 +90,7 @@ def work(folder: Path, events: Events) -> None:
     recipe = Recipe.parse(read(folder, RECIPE, RECIPE_BYTES))
     environment = recipe.environment
     if task.mode == "evaluate":  # nothing is compared, so any host may
-        environment = Environment("cpu-native", environment.threads, installed_torch())
+        environment = Environment(NATIVE.name, environment.threads, installed_torch())
     configure(environment)
     events.emit(
         "started",

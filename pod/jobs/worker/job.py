@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch.optim import Optimizer
 from fitchain.pod.compute.checkpoint import KeptState, read_state, read_state_file, state_steps
 from fitchain.pod.compute.checkpoint.recorder import LiveState
 from fitchain.pod.compute.dataset import Assemble, Table, assemble, batches
+from fitchain.pod.compute.environment import EnvironmentClass, environment_class
 from fitchain.pod.compute.model import step_work
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.model.tensors import new_tensor
@@ -23,7 +25,7 @@ from fitchain.pod.values.errors import DigestMismatch, FitchainError, InputRefus
 from fitchain.pod.values.graph import LIMITS, Graph
 from fitchain.pod.values.leaf import Checkpoint, Indices
 from fitchain.pod.values.recipe import Recipe
-from fitchain.pod.values.state import TensorBytes, model_root, read_safetensors
+from fitchain.pod.values.state import Tensors, model_root, read_safetensors
 from fitchain.pod.values.work import StepWork
 
 RECORDS = "records.npz"
@@ -60,8 +62,9 @@ class Job:
     """A job folder's contents.
 
     Args:
-        folder, task, recipe, graph, initial: its files; of an audit that leaves the first segment
-            out, no initial tensors.
+        folder, task, recipe, graph: its files.
+        initial: reads the initial tensors; a training holds a copy of its own, and a second one of
+            a large model is memory that nothing needs.
         table: its records.
         rows: of an audit, which of the dataset's records the table's rows are, rising; None where
             they are all.
@@ -72,7 +75,7 @@ class Job:
     task: Task
     recipe: Recipe
     graph: Graph
-    initial: Mapping[str, TensorBytes]
+    initial: Callable[[], Tensors]
     table: Table
     rows: Indices | None = None
     evidence: Evidence | None = None
@@ -90,12 +93,10 @@ class Job:
         graph = read_graph(folder, recipe)
         if task.work is not None:
             require_equal("a step of the graph takes", work_of(graph, recipe), task.work, "the terms say")
+        initial = partial(read_initial, folder, recipe)
         audited = task.mode in ("audit", "explain") and (folder / EVIDENCE).exists()
-        initial: Mapping[str, TensorBytes] = {}
         if not audited or 0 in task.segments:  # whatever it is worth, it spoils no segment but the first
-            initial, _ = read_safetensors(folder / INITIAL)
-            if (root := model_root(initial)) != recipe.initial_model:
-                raise DigestMismatch(f"{INITIAL} has the model root {root}, and the recipe says {recipe.initial_model}")
+            initial()
         if audited:
             evidence = Evidence.read(folder)
             rows = records_of(recipe, task.seed, task.segments)
@@ -103,6 +104,11 @@ class Job:
         if not (folder / RECORDS).exists():
             raise NotFound(f"there is no {RECORDS} in {folder}")
         return cls(folder, task, recipe, graph, initial, Table.read(folder / RECORDS))
+
+    @property
+    def environment_class(self) -> EnvironmentClass:
+        """The class that the recipe names."""
+        return environment_class(self.recipe.environment.name)
 
     @property
     def assemble(self) -> Assemble:
@@ -126,12 +132,12 @@ class Job:
 
     def start(self) -> Position:
         """Leaf 0: the agreed initial model and the recipe's fresh optimizer."""
-        program = Program(self.graph, self.initial, self.recipe.environment.name)
+        program = Program(self.graph, self.initial(), self.environment_class)
         return Position(0, program, fresh_optimizer(program, self.recipe))
 
     def position_of(self, step: int, state: KeptState) -> Position:
         """Stand where a kept state was taken."""
-        program = Program(self.graph, state.model, self.recipe.environment.name)
+        program = Program(self.graph, state.model, self.environment_class)
         optimizer = fresh_optimizer(program, self.recipe)
         load_optimizer(optimizer, program, {name: new_tensor(each) for name, each in state.optimizer.items()})
         return Position(step, program, optimizer)
@@ -188,7 +194,7 @@ def read_graph(folder: Path, recipe: Recipe) -> Graph:
     graph = Graph.parse(read(folder, GRAPH, LIMITS.graph_bytes))
     if graph.digest != recipe.graph:
         raise DigestMismatch(f"{GRAPH} has the digest {graph.digest}, and the recipe says {recipe.graph}")
-    graph.check(recipe.environment.name)
+    graph.check(environment_class(recipe.environment.name).admits)
     return graph
 
 
@@ -198,7 +204,7 @@ def work_of(graph: Graph, recipe: Recipe) -> StepWork:
     Raises:
         InputRefused: it is beyond a limit, or does not fit together.
     """
-    return step_work(graph, recipe.batch_size, LIMITS, recipe.environment.name)
+    return step_work(graph, recipe.batch_size)
 
 
 def rehearsed(recipe: Recipe, segments: int) -> Recipe:
@@ -211,6 +217,20 @@ def rehearsed(recipe: Recipe, segments: int) -> Recipe:
             rates.append((min(count, left), rate))
             left -= count
     return replace(recipe, steps=steps, learning_rates=tuple(rates))
+
+
+def read_initial(folder: Path, recipe: Recipe) -> Tensors:
+    """Read the initial tensors of a job.
+
+    Raises:
+        NotFound: they are not there.
+        InputRefused: they are malformed or beyond a limit.
+        DigestMismatch: they are not those of the recipe.
+    """
+    initial, _ = read_safetensors(folder / INITIAL)
+    if (root := model_root(initial)) != recipe.initial_model:
+        raise DigestMismatch(f"{INITIAL} has the model root {root}, and the recipe says {recipe.initial_model}")
+    return initial
 
 
 def read(folder: Path, name: str, limit_bytes: int) -> bytes:

@@ -77,9 +77,9 @@ def train(job: Job, emit: Emit) -> None:
     try:
         with recorder:
             if index == 0:
-                recorder.record(0, position.state, np.empty(0, np.uint64), {})
+                recorder.record(0, position.state, [], {})
             for _, step, segment in leaves_after(job, index, position, _ticker(emit, job.recipe.steps)):
-                recorder.record(step, position.state, segment.records(), segment.values(job.recipe.metrics))
+                recorder.record(step, position.state, segment.indices, segment.values(job.recipe.metrics))
     except Diverged as end:
         _end(job, recorder, end, emit)
         return
@@ -173,7 +173,7 @@ def evaluate(job: Job, emit: Emit) -> None:
     if not (job.folder / job.task.model).exists():
         raise NotFound(f"there is no {job.task.model} in {job.folder}")
     model, _ = read_safetensors(job.folder / job.task.model)
-    program, loss = Program(job.graph, model, job.recipe.environment.name), job.recipe.loss
+    program, loss = Program(job.graph, model, job.environment_class), job.recipe.loss
     compute_loss = loss_function(Choice(loss.name, {**loss.arguments, "reduction": "mean"}))
     outputs, losses, correct, compared = [], 0.0, 0, 0
     for first in range(0, job.table.count, EVALUATED_AT_ONCE):

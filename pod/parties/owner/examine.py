@@ -69,7 +69,7 @@ def examine(home: Home, agreement: Agreement) -> list[str]:
     recipe, graph = read_offer(folder)
     check_terms(home, agreement, recipe, graph)
     card.admit(recipe, agreement.terms.price, agreement.scientist, _disclosure(home, agreement, recipe))
-    graph.check(recipe.environment.name)
+    graph.check(environment.environment_class(recipe.environment.name).admits)
     environment.check(recipe.environment, environment.host_cache())  # what holds for this host holds for each home
     table = read_registered(home, row)
     rehearsed = rehearse(folder, partial(put_mock, home, row, card, table), work=agreement.terms.work)

@@ -89,7 +89,9 @@ def request_job(home: Home, request: JobRequest) -> AgreementId:
     overrides = dict(request.recipe_overrides) | ({"audit": _recipe_audit(audit)} if audit.seats else {})
     recipe = draft_recipe(home, card, row.graph, row.initial_model, overrides)
     card.admit(recipe, price, home.keys.address, disclosure(audit, recipe))
-    Graph.parse((row.folder / "graph.json").read_bytes()).check(recipe.environment.name)
+    Graph.parse((row.folder / "graph.json").read_bytes()).check(
+        environment.environment_class(recipe.environment.name).admits
+    )
     dataset = home.registry.dataset(request.dataset)
     _require_no_ledger(dataset)
     terms = terms_of(dataset.owner, request, recipe, price, measured_work(home, recipe, row.folder))

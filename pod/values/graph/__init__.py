@@ -1,11 +1,13 @@
 """Graph: a model's computation as data, in a training and an evaluation form (no torch).
 
-`operators` says what a graph may do in which environment class, `nodes` what it is made of,
-`document` reads it, bounded and checked before anything is allocated.
+`operators` has a record of each thing that a graph may do, `admission` says which of them a class
+admits, `nodes` what a graph is made of, `document` reads it, bounded and checked before anything is
+allocated.
 """
 
 from __future__ import annotations
 
+from fitchain.pod.values.graph.admission import Admission
 from fitchain.pod.values.graph.document import Graph
 from fitchain.pod.values.graph.nodes import (
     LIMITS,
@@ -22,14 +24,12 @@ from fitchain.pod.values.graph.nodes import (
     TensorSpec,
     references,
 )
-from fitchain.pod.values.graph.operators import CLASSES, KNOWN, NATIVE, V3, allowed, refusal
+from fitchain.pod.values.graph.operators import OPERATORS
 
 __all__ = [
-    "CLASSES",
-    "KNOWN",
     "LIMITS",
-    "NATIVE",
-    "V3",
+    "OPERATORS",
+    "Admission",
     "Argument",
     "Form",
     "Graph",
@@ -42,7 +42,5 @@ __all__ = [
     "Symbol",
     "TensorRef",
     "TensorSpec",
-    "allowed",
     "references",
-    "refusal",
 ]

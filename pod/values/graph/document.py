@@ -14,6 +14,7 @@ from typing import Any
 
 from fitchain.pod.values.digest import Digest, canonical_json, parse_json, sha256
 from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.graph.admission import Admission
 from fitchain.pod.values.graph.nodes import (
     LIMITS,
     ODD_FLOATS,
@@ -30,7 +31,8 @@ from fitchain.pod.values.graph.nodes import (
     TensorSpec,
     form_json,
 )
-from fitchain.pod.values.graph.operators import CLOSE_GRADIENT, KNOWN, OPEN_GRADIENT, allowed, refusal, refuses_exponent
+from fitchain.pod.values.graph.operators import OPERATORS, advice
+from fitchain.pod.values.graph.operators.shapes import CLOSE_GRADIENT, OPEN_GRADIENT
 from fitchain.pod.values.recipe.fields import Fields, integer, items, text
 from fitchain.pod.values.state import ITEM_BYTES, byte_count
 
@@ -113,26 +115,23 @@ class Graph:
         """The names of all operators of both forms."""
         return frozenset(node.operator for form in (self.training, self.evaluation) for node in form.nodes)
 
-    def check(self, class_name: str) -> None:
-        """Refuse a graph that the environment class cannot promise to replay.
+    def check(self, admission: Admission) -> None:
+        """Refuse a graph that an environment class cannot promise to replay.
 
         Args:
-            class_name: such as `cpu-x86-64-v3`.
+            admission: what the class admits.
 
         Raises:
-            InputRefused: it uses an operator outside the class; the message names it, the hint says
-                why or what to use.
+            InputRefused: it uses an operator or a dtype outside the class; the message names it,
+                the hint says why or what to use.
         """
-        admitted = allowed(class_name)
+        for name, spec in self.tensors.items():
+            if refused := admission.dtype_refusal(spec.dtype):
+                raise InputRefused(f"{refused[0]} (the tensor {name!r})", refused[1])
         for form_name, form in (("training", self.training), ("evaluation", self.evaluation)):
             for index, node in enumerate(form.nodes):
-                exponent = node.arguments[1] if len(node.arguments) > 1 else None
-                if node.operator not in admitted or refuses_exponent(class_name, node.operator, exponent):
-                    raise InputRefused(
-                        f"the class {class_name} does not admit the operator {node.operator} "
-                        f"(node {index} of {form_name})",
-                        refusal(node.operator, class_name),
-                    )
+                if refused := admission.refusal(node):
+                    raise InputRefused(f"{refused[0]} (node {index} of {form_name})", refused[1])
 
 
 def _inputs(fields: Fields, limits: Limits) -> tuple[Input, ...]:
@@ -189,8 +188,8 @@ class _Reader:
     def node(self, what: str, value: Any, index: int) -> Node:
         fields = Fields(what, value, ("operator", "arguments"), ("options",))
         operator = fields.text("operator", 100)
-        if operator not in KNOWN:
-            raise InputRefused(f"{what} uses the operator {operator!r}, which no class admits", refusal(operator))
+        if operator not in OPERATORS:
+            raise InputRefused(f"{what} uses the operator {operator!r}, which no class admits", advice(operator))
         what = f"{what} ({operator})"
         arguments = tuple(self.argument(what, item, index, 0) for item in fields.items("arguments", 0, 64))
         options = value.get("options", {})

@@ -1,66 +1,18 @@
-"""The classes: their variables, their settings, and the probe digests that ship.
-
-Replay is compared for equality, never within a tolerance, so everything that moves a last bit is
-fixed here: the vector width and the vendor-neutral path of each kernel library, the number of
-threads (partial sums are added in another order with another number), deterministic kernels.
-"""
+"""A process of a class: its variables, torch's settings in it, and whether this host may try at
+all."""
 
 from __future__ import annotations
 
 import os
-import platform
 import re
-import sys
-from collections.abc import Mapping
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
+from fitchain.pod.compute.environment.classes import CLASSES, environment_class
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import EnvironmentRefused
 from fitchain.pod.values.recipe import Environment
-
-_ANY_CPU = {"MKL_DYNAMIC": "FALSE", "OMP_DYNAMIC": "FALSE"}
-
-CLASSES: Mapping[str, Mapping[str, str]] = {
-    "cpu-x86-64-v3": {
-        **_ANY_CPU,
-        "ATEN_CPU_CAPABILITY": "avx2",
-        "ONEDNN_MAX_CPU_ISA": "AVX2",
-        "MKL_CBWR": "COMPATIBLE",
-    },
-    "cpu-native": _ANY_CPU,
-}
-"""The variables of each class. `cpu-x86-64-v3` gives the same bits on every CPU of that level,
-`cpu-native` only on CPUs of one vendor and vector width, at the speed of stock kernels."""
-
-_V3_FLAGS = frozenset({"avx2", "fma", "bmi1", "bmi2", "f16c", "movbe"})
-"""What /proc/cpuinfo calls the features of x86-64-v3 (System V ABI, AMD64 supplement, section
-3.1.1)."""
-
-SHIPPED: Mapping[tuple[str, str, int], str] = {
-    ("cpu-x86-64-v3", "2.13.0+cu130", 1): "0xe663fd39709509b7c237398dfd6dbc94a53578610c18570c419835fd9f17600a",
-    ("cpu-x86-64-v3", "2.13.0+cu130", 2): "0x9555f047c7f3772a4c35642f1bbb942a6c05e661b4474ff73dfce53cf59e6994",
-}
-"""Probe digests that ship, by class, torch build and threads; the same on an AMD processor with
-AVX-512 and, emulated, on an Intel Haswell and an AMD Rome (`make conformance`)."""
-
-
-def variables(name: str, threads: int) -> dict[str, str]:
-    """Environment variables of a class, to be set before torch is imported.
-
-    Args:
-        name: the class.
-        threads: intra-op threads.
-
-    Raises:
-        EnvironmentRefused: there is no such class.
-    """
-    if name not in CLASSES:
-        raise EnvironmentRefused(
-            f"the environment class {name!r} is not known here", f"this release knows {' and '.join(CLASSES)}"
-        )
-    return {**CLASSES[name], "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
 
 
 def clean_variables(environment: Environment, home: Path) -> dict[str, str]:
@@ -73,6 +25,9 @@ def clean_variables(environment: Environment, home: Path) -> dict[str, str]:
     Args:
         environment: the class and its threads.
         home: folder for whatever a library wants to write.
+
+    Raises:
+        EnvironmentRefused: there is no such class.
     """
     return {
         "PATH": os.defpath,
@@ -85,7 +40,7 @@ def clean_variables(environment: Environment, home: Path) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "CUDA_VISIBLE_DEVICES": "",
         "OPENBLAS_NUM_THREADS": "1",  # numpy's own pool, which a training never uses
-        **variables(environment.name, environment.threads),
+        **environment_class(environment.name).variables(environment.threads),
     }
 
 
@@ -100,28 +55,18 @@ def configure(environment: Environment) -> None:
         EnvironmentRefused: a variable is not set, torch is another build, or its kernels are not
             those of the class.
     """
-    wanted = variables(environment.name, environment.threads)
-    for name, value in wanted.items():
+    of = environment_class(environment.name)
+    for name, value in of.variables(environment.threads).items():
         if os.environ.get(name) != value:
             raise EnvironmentRefused(
-                f"{name} is {os.environ.get(name)!r} in this process, and {environment.name} needs {value!r}",
+                f"{name} is {os.environ.get(name)!r} in this process, and {of.name} needs {value!r}",
                 "start the process with the class's variables: they count only when set before torch is imported",
             )
     import torch
 
     if torch.__version__ != environment.torch:
         raise EnvironmentRefused(*_other_torch(str(torch.__version__), environment.torch))
-    if environment.name == "cpu-x86-64-v3" and (kernels := torch.backends.cpu.get_cpu_capability()) != "AVX2":
-        raise EnvironmentRefused(f"torch picked its {kernels} kernels, and {environment.name} needs AVX2")
-    torch.set_num_threads(environment.threads)
-    if torch.get_num_interop_threads() != 1:  # torch allows the call only once in a process
-        torch.set_num_interop_threads(1)
-    torch.use_deterministic_algorithms(True)
-    # NNPACK sizes its blocks, and so its sums, by the host's caches.
-    torch.backends.nnpack.set_flags(False)  # type: ignore[no-untyped-call]
-    torch.set_float32_matmul_precision("highest")
-    torch.set_default_dtype(torch.float32)
-    torch.set_flush_denormal(False)
+    of.configure(environment.threads)
 
 
 def refuse_other_host(environment: Environment) -> None:
@@ -131,12 +76,7 @@ def refuse_other_host(environment: Environment) -> None:
     Raises:
         EnvironmentRefused: the host, its processor or its torch is not of the class.
     """
-    variables(environment.name, environment.threads)
-    system = f"{platform.system()} on {platform.machine()}"
-    if sys.platform != "linux" or platform.machine() != "x86_64":
-        raise EnvironmentRefused(f"Fitchain trains on Linux on x86_64, and this is {system}", "use such a machine")
-    if environment.name == "cpu-x86-64-v3" and (missing := _V3_FLAGS - cpu_flags()):
-        raise EnvironmentRefused(f"this processor has no {', '.join(sorted(missing))}, which x86-64-v3 needs")
+    environment_class(environment.name).refuse_host()
     if (torch := installed_torch()) != environment.torch:
         raise EnvironmentRefused(*_other_torch(torch, environment.torch))
 
@@ -165,16 +105,17 @@ def expected_probe(environment: Environment) -> Digest:
 
 def shipped_probe(environment: Environment) -> Digest | None:
     """The probe that ships for a class, its torch build and its threads; None where none does."""
-    shipped = SHIPPED.get((environment.name, environment.torch, environment.threads))
-    return None if shipped is None else Digest.parse(shipped)
+    return environment_class(environment.name).shipped_probe(environment.torch, environment.threads)
 
 
 def shipped_environments() -> list[Environment]:
     """The environments whose probes ship, as recipes name them: without a probe, or with it."""
-    shipped = [
-        (Environment(name, threads, torch), Digest.parse(probe)) for (name, torch, threads), probe in SHIPPED.items()
+    pairs = [
+        (Environment(of.name, threads, torch), Digest.parse(probe))
+        for of in CLASSES.values()
+        for (torch, threads), probe in of.shipped.items()
     ]
-    return [each for plain, probe in shipped for each in (plain, replace(plain, probe=probe))]
+    return [each for plain, probe in pairs for each in (plain, replace(plain, probe=probe))]
 
 
 def installed_torch() -> str:
@@ -191,12 +132,6 @@ def installed_torch() -> str:
     if version is None:
         raise EnvironmentRefused("the installed torch does not say which version it is", "install it anew")
     return version[1]
-
-
-def cpu_flags() -> frozenset[str]:
-    """Features of the first processor, as /proc/cpuinfo names them."""
-    flags = re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    return frozenset(flags[1].split() if flags else ())
 
 
 def _other_torch(installed: str, agreed: str) -> tuple[str, str]:

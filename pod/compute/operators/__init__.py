@@ -1,0 +1,9 @@
+"""Operators, where they compute: what binds torch to the records of
+`fitchain.pod.values.graph.operators` (torch).
+
+`kernels` finds what computes, `own_kernels` puts what a class computes in its own way (`products`
+by `openblas`, `lstm`) in the place of torch's stock, `arguments` says what torch is given and
+checks it against torch's own schema, `guards` checks before an operator in a dry run, `metering`
+counts what a kernel takes, `cases` runs the calls of a record and takes their digests. It knows no
+environment class.
+"""

@@ -1,0 +1,169 @@
+"""Guards: checks before operators that could misread memory, flood Python with objects, or change
+what their schema does not say. A dry run puts them there, on meta tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from fitchain.pod.compute.operators.kernels import Kernel
+from fitchain.pod.compute.operators.metering import recurrent_operations
+from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.graph.operators import OPERATORS
+from fitchain.pod.values.graph.operators.record import Guard
+
+MOST_PIECES = 65_536
+META = torch.device("meta")
+
+
+class Meter(Protocol):
+    """What a dry run counts."""
+
+    written: set[int]
+    """Storages that are changed where torch's own schema does not say so."""
+
+    def add(self, made_bytes: int, calls: int, operations: int) -> None:
+        """Count bytes, calls, and operations of single elements.
+
+        Raises:
+            InputRefused: there are too many.
+        """
+
+
+def guarded(name: str, call: Kernel, meter: Meter) -> Kernel:
+    """A kernel with the check of its record before it."""
+    guard = OPERATORS[name].guard
+    if guard is None:
+        return call
+    if guard in GATES:
+        return partial(_recur, GATES[guard], meter)
+    check = CHECKS[guard]
+
+    def run(*arguments: Any, **options: Any) -> Any:
+        if options:
+            raise InputRefused(f"the operator {name} takes its arguments by place")
+        check(meter, *arguments)
+        return call(*arguments)
+
+    return run
+
+
+def _check_unbind(meter: Meter, tensor: Tensor, dimension: int = 0) -> None:
+    _check_pieces(tensor.shape[dimension])
+
+
+def _check_split(meter: Meter, tensor: Tensor, size: int, dimension: int = 0) -> None:
+    _check_pieces(tensor.shape[dimension] // max(size, 1))
+
+
+def _check_chunk(meter: Meter, tensor: Tensor, pieces: int, dimension: int = 0) -> None:
+    _check_pieces(pieces)
+
+
+def _check_pieces(count: int) -> None:
+    if count > MOST_PIECES:
+        raise InputRefused(f"a tensor is cut into {count} pieces and the limit is {MOST_PIECES}")
+
+
+def _check_dense(meter: Meter, weight: Tensor, indices: Tensor, *rest: Any) -> None:
+    if len(rest) > 2 and rest[2]:
+        raise InputRefused("embedding with sparse gradients is refused", "leave sparse out")
+
+
+def _check_one_hot(meter: Meter, indices: Tensor, classes: int = -1) -> None:
+    if classes < 1:
+        raise InputRefused("one_hot needs its number of classes: a shape may not depend on values")
+
+
+def _note_statistics(meter: Meter, *arguments: Any) -> None:
+    mean, variance, training = arguments[3:6]
+    if training:
+        meter.written |= {storage_of(tensor) for tensor in (mean, variance) if isinstance(tensor, Tensor)}
+
+
+def _check_norms(meter: Meter, directions: Tensor, norms: Tensor, dimension: int = 0) -> None:
+    """The kernel takes as many norms as there are slices, from wherever they would lie."""
+    if dimension == -1:
+        _check_shape("the norm of a whole weight", norms, ())
+        return
+    if not 0 <= dimension < directions.dim():
+        raise InputRefused(f"a weight of {directions.dim()} dimensions has no norms along {dimension}")
+    shape = [1] * directions.dim()
+    shape[dimension] = directions.shape[dimension]
+    _check_shape("the norms of a weight", norms, tuple(shape))
+
+
+def storage_of(tensor: Tensor) -> int:
+    """What tells one tensor's memory from another's, also where there is none."""
+    return int(tensor.untyped_storage()._cdata)
+
+
+# Many parameters: they are the operator's own, in its order, since it is called by place.
+def _recur(
+    gates: int,
+    meter: Meter,
+    x: Tensor,
+    hidden: Any,
+    weights: list[Tensor],
+    biases: bool,
+    layers: int,
+    dropout: float,
+    training: bool,
+    both: bool,
+    batch_first: bool,
+) -> tuple[Tensor, ...]:
+    """A recurrent layer's outputs, without walking through time; every shape that its kernels rely
+    on is checked."""
+    states = hidden if isinstance(hidden, list) else [hidden]
+    directions = 2 if both else 1
+    if x.dim() != 3 or len(states) != (2 if gates == 4 else 1) or layers < 1:
+        raise InputRefused("a recurrent layer takes [B, T, n] or [T, B, n] and its hidden state")
+    (batch, time), size = x.shape[:2] if batch_first else x.shape[1::-1], states[0].shape[-1]
+    for state in states:
+        _check_shape("a hidden state", state, (layers * directions, batch, size))
+    _check_recurrent_weights(gates, x.shape[2], size, weights, biases, layers, directions)
+    steps = time * layers * directions
+    made = steps * batch * size * (gates + 4)
+    operations = recurrent_operations(batch * time, weights) + made
+    meter.add(made * x.element_size(), steps * gates, operations)
+    leading = (batch, time) if batch_first else (time, batch)
+    output = torch.empty((*leading, size * directions), dtype=x.dtype, device=META)
+    return (output, *(torch.empty_like(state) for state in states))
+
+
+def _check_recurrent_weights(
+    gates: int, width: int, size: int, weights: list[Tensor], biases: bool, layers: int, directions: int
+) -> None:
+    """Recurrent kernels take sizes from some tensors and read others by them."""
+    per_cell = 4 if biases else 2
+    if len(weights) != layers * directions * per_cell:
+        raise InputRefused(
+            f"a recurrent layer of {layers} layers has {layers * directions * per_cell} weights, not {len(weights)}",
+            "projections (proj_size) are not supported",
+        )
+    for index, weight in enumerate(weights):
+        cell, role = divmod(index, per_cell)
+        entering = width if cell < directions else size * directions
+        expected = ((gates * size, entering), (gates * size, size), (gates * size,), (gates * size,))[role]
+        _check_shape("a recurrent weight", weight, expected)
+
+
+def _check_shape(what: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
+    if tuple(tensor.shape) != shape:
+        raise InputRefused(f"{what} has shape {list(tensor.shape)} and not {list(shape)}")
+
+
+GATES: Mapping[Guard, int] = {Guard.LSTM: 4, Guard.GRU: 3, Guard.RNN: 1}
+CHECKS: Mapping[Guard, Callable[..., None]] = {
+    Guard.UNBIND: _check_unbind,
+    Guard.SPLIT: _check_split,
+    Guard.PIECES: _check_chunk,
+    Guard.DENSE: _check_dense,
+    Guard.ONE_HOT: _check_one_hot,
+    Guard.STATISTICS: _note_statistics,
+    Guard.NORMS: _check_norms,
+}

@@ -1,0 +1,205 @@
+"""A layer of long short-term memory, of products and elementwise operators alone.
+
+The whole sequence is one node of the gradient's graph: what enters is multiplied in one product,
+and so are the gradients of all weights, where torch's own cells take a product a step. Where a
+gradient of second order is asked for, and where a tensor is not simply one (under `vmap`, or
+without memory), the same is composed of torch's operators, step by step.
+
+Source: Hochreiter & Schmidhuber, Long Short-Term Memory (1997), with the forget gate of Gers et al.
+(2000), in torch's order of gates: input, forget, cell, output.
+
+Legend: T time, B batch, I entering, H hidden, G = 4 H gates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fitchain.pod.compute.operators.products import add_product, product
+
+Compute = Callable[..., tuple[Tensor, ...]]
+
+_sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input._op
+_tanh_backward = torch.ops.aten.tanh_backward.grad_input._op
+
+
+# Many parameters: they are the operator's own, in its order.
+def lstm(
+    x: Tensor,
+    hidden: list[Tensor],
+    weights: list[Tensor],
+    biases: bool,
+    layers: int,
+    dropout: float,
+    training: bool,
+    both: bool,
+    batch_first: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Layers of long short-term memory, as `aten.lstm.input` stacks them.
+
+    Args:
+        x: `[T, B, I]`, or `[B, T, I]` if `batch_first`.
+        hidden: the first state and memory, `[layers * directions, B, H]` each.
+        weights: of each layer and direction `[G, I]`, `[G, H]` and, with `biases`, `[G]` twice.
+        biases, layers, dropout, training, both, batch_first: as torch's layer has them.
+
+    Returns:
+        The last layer's states in the order of `x`, and each layer's and direction's last state
+        and memory.
+
+    Raises:
+        ValueError: sizes do not fit.
+    """
+    run: Compute = _Pass.apply if _plain((x, *hidden, *weights)) else _composed
+    x_TBI = x.transpose(0, 1) if batch_first else x
+    directions, per_cell = (2 if both else 1), (4 if biases else 2)
+    cells = [weights[start : start + per_cell] for start in range(0, len(weights), per_cell)]
+    ends: list[tuple[Tensor, Tensor]] = []
+    for layer in range(layers):
+        outputs = []
+        for direction in range(directions):
+            index = layer * directions + direction
+            first = hidden[0][index], hidden[1][index]
+            cell = cells[index] if biases else [*cells[index], None, None]
+            states, *end = run(x_TBI, *first, *cell, bool(direction))
+            outputs.append(states)
+            ends.append((end[0], end[1]))
+        x_TBI = torch.cat(outputs, 2) if both else outputs[0]
+        if dropout and training and layer < layers - 1:
+            x_TBI = torch.dropout(x_TBI, dropout, training)
+    last_states, last_memories = (torch.stack(each) for each in zip(*ends, strict=True))
+    return (x_TBI.transpose(0, 1) if batch_first else x_TBI), last_states, last_memories
+
+
+class _Pass(torch.autograd.Function):
+    """One direction of one layer over the whole sequence."""
+
+    # Many parameters: what the layer is a function of, and the way it goes.
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x_TBI: Tensor,
+        h_BH: Tensor,
+        c_BH: Tensor,
+        w_GI: Tensor,
+        w_GH: Tensor,
+        b_G: Tensor | None,
+        c_G: Tensor | None,
+        backwards: bool,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """States `[T, B, H]`, the last state and the last memory `[B, H]`."""
+        (time, batch, entering), size = x_TBI.shape, w_GH.shape[1]
+        x_SI = x_TBI.reshape(time * batch, entering)  # S = T B
+        biases = None if b_G is None or c_G is None else b_G + c_G
+        gates_TBG = product(x_SI, w_GI.t(), start=biases).view(time, batch, 4 * size)
+        h_TBH, c_TBH, t_TBH = (torch.empty((time, batch, size), dtype=x_TBI.dtype) for _ in range(3))
+        w_HG, first = w_GH.t(), (h_BH, c_BH)
+        quarters = torch.chunk(gates_TBG, 4, 2)
+        steps = _steps(gates_TBG, gates_TBG[..., : 2 * size], *quarters, h_TBH, c_TBH, t_TBH, backwards=backwards)
+        for gates, input_and_forget, enter, forget, cell, out, h, c, t in steps:
+            add_product(gates, h_BH, w_HG)
+            input_and_forget.sigmoid_()
+            cell.tanh_()
+            out.sigmoid_()
+            c_BH = torch.mul(forget, c_BH, out=c).addcmul_(enter, cell)
+            h_BH = torch.mul(out, torch.tanh(c_BH, out=t), out=h)
+        ctx.backwards, ctx.biases = backwards, biases is not None
+        ctx.save_for_backward(x_TBI, *first, w_GI, w_GH, b_G, c_G, gates_TBG, h_TBH, c_TBH, t_TBH)
+        return h_TBH, h_BH.clone(), c_BH.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of all but the way: first of what each gate is worth to its state or memory,
+        for all steps at once, then from the last step to the first."""
+        inputs, (gates_TBG, h_TBH, c_TBH, t_TBH) = ctx.saved_tensors[:7], ctx.saved_tensors[7:]
+        if torch.is_grad_enabled():  # these gradients will be differentiated
+            return *_composed_gradients(inputs, gradients, ctx.backwards), None
+        x_TBI, h_BH, c_BH, w_GI, w_GH, _, _ = inputs
+        x_SI = x_TBI.reshape(-1, x_TBI.shape[2])  # S = T B
+        size = w_GH.shape[1]
+        enter, forget, cell, out = torch.chunk(gates_TBG, 4, 2)
+        d_TBG = torch.empty_like(gates_TBG)
+        d_enter, d_forget, d_cell, d_out = torch.chunk(d_TBG, 4, 2)
+        _sigmoid_backward(cell, enter, grad_input=d_enter)
+        _sigmoid_backward(_before(c_TBH, c_BH, ctx.backwards), forget, grad_input=d_forget)
+        _tanh_backward(enter, cell, grad_input=d_cell)
+        _sigmoid_backward(t_TBH, out, grad_input=d_out)
+        d_memory = torch.ops.aten.tanh_backward(out, t_TBH)
+        d_three = torch.unflatten(d_TBG[..., : 3 * size], 2, (3, size))
+        dh_BH, dc_BH = gradients[1].clone(memory_format=torch.contiguous_format), gradients[2].clone()
+        dc_B1H = dc_BH[:, None]
+        steps = _steps(d_TBG, d_three, d_out, d_memory, forget, gradients[0], backwards=not ctx.backwards)
+        for d, three, last, memory, kept, dy in steps:
+            dh_BH.add_(dy)
+            dc_BH.addcmul_(dh_BH, memory)
+            three.mul_(dc_B1H)
+            last.mul_(dh_BH)
+            dc_BH.mul_(kept)
+            add_product(dh_BH, d, w_GH, beta=0.0)
+        d_SG = d_TBG.view(-1, 4 * size)
+        before_SH = _before(h_TBH, h_BH, ctx.backwards).view(-1, size)
+        dw_GI, dw_GH = product(d_SG.t(), x_SI), product(d_SG.t(), before_SH)
+        dx_TBI = product(d_SG, w_GI).view(*h_TBH.shape[:2], -1) if ctx.needs_input_grad[0] else None
+        db_G = d_SG.sum(0) if ctx.biases else None
+        return dx_TBI, dh_BH, dc_BH, dw_GI, dw_GH, db_G, db_G, None
+
+
+# Many parameters: as `_Pass`.
+def _composed(
+    x_TBI: Tensor,
+    h_BH: Tensor,
+    c_BH: Tensor,
+    w_GI: Tensor,
+    w_GH: Tensor,
+    b_G: Tensor | None,
+    c_G: Tensor | None,
+    backwards: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What `_Pass` computes, of operators that torch differentiates."""
+    gates_TBG = F.linear(x_TBI, w_GI, None if b_G is None or c_G is None else b_G + c_G)
+    states: list[Tensor] = []
+    for (entering,) in _steps(gates_TBG, backwards=backwards):
+        enter, forget, cell, out = (entering + h_BH @ w_GH.t()).chunk(4, 1)
+        c_BH = forget.sigmoid() * c_BH + enter.sigmoid() * cell.tanh()
+        h_BH = out.sigmoid() * c_BH.tanh()
+        states.append(h_BH)
+    return torch.stack(states[::-1] if backwards else states), h_BH, c_BH
+
+
+def _composed_gradients(
+    inputs: tuple[Tensor | None, ...], gradients: tuple[Tensor, ...], backwards: bool
+) -> list[Tensor | None]:
+    """Gradients that can be differentiated again, by way of `_composed`."""
+    learnt = [each for each in inputs if each is not None and each.requires_grad]
+    compute: Compute = _composed
+    outputs = compute(*inputs, backwards)
+    computed = iter(torch.autograd.grad(outputs, learnt, gradients, create_graph=True))
+    return [next(computed) if each is not None and each.requires_grad else None for each in inputs]
+
+
+def _plain(tensors: tuple[Tensor, ...]) -> bool:
+    """Whether tensors are in this process's memory, of one dtype that OpenBLAS multiplies, and
+    nobody follows what is done to them."""
+    return (
+        all(type(each) in (Tensor, nn.Parameter) and each.is_cpu and each.dtype is tensors[0].dtype for each in tensors)
+        and tensors[0].dtype in (torch.float32, torch.float64)
+        and tensors[0].numel() > 0
+        and torch._C._len_torch_dispatch_stack() == 0
+        and torch._C._functorch.peek_interpreter_stack() is None
+    )
+
+
+def _steps(*of_all: Tensor, backwards: bool) -> Iterable[tuple[Tensor, ...]]:
+    """Views of each step, in their order or against it."""
+    steps = list(zip(*(tensor.unbind() for tensor in of_all), strict=True))
+    return reversed(steps) if backwards else steps
+
+
+def _before(of_all: Tensor, first: Tensor, backwards: bool) -> Tensor:
+    """What stood before each step."""
+    return torch.cat([of_all[1:], first[None]] if backwards else [first[None], of_all[:-1]])

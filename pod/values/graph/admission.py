@@ -1,0 +1,61 @@
+"""Admission: what an environment class lets a graph do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fitchain.pod.values.graph.nodes import Node
+from fitchain.pod.values.graph.operators import OPERATORS, advice
+from fitchain.pod.values.graph.operators.record import Case, Operator, named_dtypes
+from fitchain.pod.values.state import ITEM_BYTES
+
+HALVES = frozenset({"F16", "BF16"})
+
+
+@dataclass(frozen=True)
+class Admission:
+    """What an environment class admits, derived from the operators' records.
+
+    Args:
+        who: as a message begins: "the class cpu-native does not admit".
+        dtypes: of tensors, and of what a graph converts to.
+        portable: whether what parts between processors is refused.
+    """
+
+    who: str
+    dtypes: frozenset[str] = frozenset(ITEM_BYTES)
+    portable: bool = False
+
+    def operator_refusal(self, name: str) -> tuple[str, str] | None:
+        """Why no call of an operator is admitted, and what to do instead; None where some is."""
+        record, refused = OPERATORS.get(name), f"{self.who} the operator {name}"
+        if record is None:
+            return refused, advice(name)
+        if self.portable and record.not_portable and not record.not_portable.exponents:
+            return refused, record.not_portable.advice
+        return None
+
+    def refusal(self, node: Node) -> tuple[str, str] | None:
+        """Why a node is refused, and what to do instead; None where it is admitted."""
+        if refused := self.operator_refusal(node.operator):
+            return refused
+        not_portable = OPERATORS[node.operator].not_portable
+        if self.portable and not_portable and not_portable.concerns(node.arguments):
+            return f"{self.who} the operator {node.operator}", not_portable.advice
+        return self.dtype_refusal(*named_dtypes((*node.arguments, *node.options.values())))
+
+    def dtype_refusal(self, *dtypes: str) -> tuple[str, str] | None:
+        """Why dtypes are refused, and what to do instead; None where all are admitted."""
+        for dtype in sorted({*dtypes} - self.dtypes):
+            return f"{self.who} {dtype}", "its results have not been compared between processors; use F32"
+        return None
+
+    def admits(self, record: Operator, case: Case) -> bool:
+        """Whether a graph of the class may make this call."""
+        return case.dtypes <= self.dtypes and not (
+            self.portable and record.not_portable is not None and record.not_portable.concerns(case.arguments)
+        )
+
+
+ANY = Admission("no class admits")
+"""What some class admits."""

@@ -1,0 +1,174 @@
+"""Products: matrices, convolutions, attention, recurrent layers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+
+from fitchain.pod.values.graph.operators.record import (
+    BODY,
+    IMAGES,
+    SEQUENCE,
+    SIGNAL,
+    Case,
+    Guard,
+    Layout,
+    Operator,
+    OwnKernel,
+    Sample,
+    case,
+    laid,
+    operators,
+    unit,
+    wide,
+)
+
+_LAYOUTS = tuple(pair for pair in product(Layout, Layout) if pair != (Layout.ROWS, Layout.ROWS))
+_SIZES = ((1, 1, 1), (1, 129, 33), (64, 129, 1), (7, 1, 3), (31, 31, 300), (100, 100, 31), (200, 300, 200))
+_LARGE = ((64, 9001, 65), (1, 4097, 129), (512, 1000, 300), (1000, 64, 1000))
+_SEVERAL = unit(4, 16, 32), unit(4, 32, 9)
+
+
+def _pairs(*batch: int) -> tuple[Case, ...]:
+    """Pairs of matrices, one or a batch: in every layout, with odd numbers, of doubles, and of
+    sizes at which blocks end anywhere."""
+    x, y = unit(*batch, 17, 45), unit(*batch, 45, 23)
+    return (
+        *(case(unit(*batch, rows, summed), unit(*batch, summed, columns)) for rows, summed, columns in _SIZES),
+        *(case(laid(x, layout), laid(y, other)) for layout, other in _LAYOUTS),
+        *(case(replace(each, odd=True), y) for each in (x, laid(x, Layout.TRANSPOSED))),
+        case(x, replace(y, odd=True)),
+        case(replace(x, dtype="F64"), replace(y, dtype="F64")),
+        *(wide(unit(*batch, rows, summed), unit(*batch, summed, columns)) for rows, summed, columns in _LARGE),
+    )
+
+
+MATRICES = (
+    *operators(
+        "linear",
+        case(unit(64, 129), unit(33, 129), unit(33)),
+        case(unit(4, 16, 32), unit(9, 32)),
+        case(unit(4, 16, 32), unit(9, 32), unit(9)),
+        case(unit(129), unit(33, 129), unit(33)),
+        case(laid(unit(64, 129), Layout.TRANSPOSED), laid(unit(33, 129), Layout.SLICED), unit(33)),
+        case(replace(unit(64, 129), odd=True), unit(33, 129), unit(33)),
+        wide(unit(128, 1024), unit(1024, 1024), unit(1024)),
+    ),
+    *operators("mm", *_pairs(), own=OwnKernel.PRODUCT),
+    *operators(
+        "matmul",
+        case(unit(4, 16, 32), unit(32, 9)),
+        case(unit(129), unit(129, 33)),
+        case(unit(2, 1, 16, 32), unit(3, 32, 9)),
+    ),
+    *operators(
+        "bmm",
+        *_pairs(3),
+        case(*_SEVERAL),
+        wide(unit(64, 128, 64), unit(64, 64, 128)),
+        wide(unit(256, 16, 8), unit(256, 8, 16)),
+        own=OwnKernel.PRODUCT,
+    ),
+    *operators("mv", case(unit(64, 129), unit(129))),
+    *operators("dot inner", case(unit(5003), unit(5003))),
+    *operators(
+        "addmm",
+        *(case(unit(*start), unit(64, 129), unit(129, 33)) for start in ((33,), (64, 1), (64, 33), (1,))),
+        case(unit(33), unit(64, 129), unit(129, 33), beta=0.3, alpha=1.7),
+        case(replace(unit(33), odd=True), unit(64, 129), unit(129, 33), beta=0),
+        case(replace(unit(33), odd=True), replace(unit(64, 129), odd=True), unit(129, 33)),
+        *(case(unit(23), laid(unit(17, 45), each), laid(unit(45, 23), other)) for each, other in _LAYOUTS),
+        wide(unit(65), unit(64, 9001), unit(9001, 65)),
+        own=OwnKernel.PRODUCT,
+    ),
+    *operators("addmv", case(unit(64), unit(64, 129), unit(129))),
+    *operators(
+        "baddbmm",
+        case(unit(4, 16, 9), *_SEVERAL),
+        case(unit(1, 1, 9), *_SEVERAL, beta=0.3, alpha=1.7),
+        case(unit(4, 16, 9), replace(_SEVERAL[0], odd=True), _SEVERAL[1]),
+        own=OwnKernel.PRODUCT,
+    ),
+    *operators("addbmm", case(unit(16, 9), *_SEVERAL)),
+    *operators("addr", case(unit(64, 129), unit(64), unit(129))),
+    *operators("outer", case(unit(64), unit(129))),
+    *operators(
+        "einsum",
+        case("bij,bkj->bik", (unit(*SEQUENCE), unit(4, 9, 32))),
+        case("bhid,bhjd->bhij", (unit(2, 3, 7, 8), unit(2, 3, 5, 8))),
+        case("bhij,bhjd->bihd", (unit(2, 3, 7, 5), unit(2, 3, 5, 8))),
+    ),
+    *operators("bilinear", case(unit(16, 9), unit(16, 7), unit(5, 9, 7), unit(5))),
+    *operators("tensordot", case(unit(64, 129), unit(129, 33), (1,), (0,))),
+)
+
+_WEIGHTS, _STRIDES = (unit(8, 6, 3, 3), unit(8)), ((2, 2), (1, 1))
+CONVOLUTIONS = (
+    *operators("conv1d", case(unit(*SIGNAL), unit(8, 6, 3), unit(8))),
+    *operators("conv1d.padding", case(unit(*SIGNAL), unit(8, 6, 3), unit(8), (1,), "same")),
+    *operators(
+        "conv2d",
+        case(unit(*IMAGES), *_WEIGHTS),
+        case(unit(*IMAGES), unit(6, 1, 3, 3), unit(6), (1, 1), (1, 1), (1, 1), 6),
+        case(unit(16, 32, 16, 16), unit(64, 32, 3, 3), unit(64), *_STRIDES),
+        case(unit(8, 32, 14, 14), unit(64, 32, 1, 1), unit(64)),
+        case(unit(*IMAGES), unit(8, 6, 3, 3), None, (1, 1), (0, 0), (2, 2)),
+        wide(unit(16, 64, 28, 28), unit(64, 64, 3, 3), None, (1, 1), (1, 1)),
+        wide(unit(4, 256, 28, 28), unit(512, 256, 1, 1)),
+        wide(unit(2, 512, 14, 14), unit(512, 512, 3, 3), None, (2, 2), (1, 1)),
+        wide(unit(4, 64, 56, 56), unit(64, 1, 3, 3), None, (1, 1), (1, 1), (1, 1), 64),
+        wide(unit(2, 3, 224, 224), unit(64, 3, 7, 7), None, (2, 2), (3, 3)),
+    ),
+    *operators("conv2d.padding", case(unit(*IMAGES), *_WEIGHTS, (1, 1), "same")),
+    *operators("conv3d", case(unit(*BODY), unit(4, 3, 3, 3, 3), unit(4))),
+    *operators("conv3d.padding", case(unit(*BODY), unit(4, 3, 3, 3, 3), unit(4), (1, 1, 1), "valid")),
+    *operators("conv_transpose1d", case(unit(*SIGNAL), unit(6, 8, 3), unit(8))),
+    *operators("conv_transpose2d.input", case(unit(4, 8, 7, 7), unit(8, 3, 3, 3), unit(3), *_STRIDES)),
+    *operators("conv_transpose3d.input", case(unit(*BODY), unit(3, 4, 3, 3, 3))),
+)
+
+_HEADS = (unit(2, 2, 16, 8),) * 3
+ATTENTION = operators(
+    "scaled_dot_product_attention",
+    case(*_HEADS),
+    case(*_HEADS, None, 0.0, True),
+    case(*_HEADS, unit(16, 16)),
+    case(*_HEADS, None, 0.25),
+    case(*(unit(2, 3, size, 24) for size in (17, 29, 29)), scale=0.3),
+    case(*(laid(each, Layout.SLICED) for each in _HEADS)),
+    wide(*(unit(2, 4, 128, 64),) * 3, None, 0.1, True),
+)
+
+
+def _layer(gates: int, width: int, size: int) -> tuple[Sample, ...]:
+    """Weights and biases of one layer and direction."""
+    rows = gates * size
+    return unit(rows, width), unit(rows, size), unit(rows), unit(rows)
+
+
+def _layers(name: str, gates: int, guard: Guard, own: OwnKernel | None = None) -> tuple[Operator, ...]:
+    """A recurrent layer, with one layer and one direction, and with two of each."""
+    flags = (True, 1, 0.0, True, False, True), (True, 2, 0.0, True, True, False)
+    two = [weight for width in (32, 32, 24, 24) for weight in _layer(gates, width, 12)]
+    hidden = (unit(1, 4, 24),) * 2, (unit(4, 16, 12),) * 2
+    first, second = hidden if gates == 4 else (hidden[0][0], hidden[1][0])
+    return operators(
+        name,
+        case(unit(*SEQUENCE), first, _layer(gates, 32, 24), *flags[0]),
+        case(unit(4, 16, 32), second, tuple(two), *flags[1]),
+        guard=guard,
+        own=own,
+    )
+
+
+RECURRENT = (
+    *_layers("lstm.input", 4, Guard.LSTM, OwnKernel.LSTM),
+    *_layers("gru.input", 3, Guard.GRU),
+    *_layers("rnn_tanh.input", 1, Guard.RNN),
+    *_layers("rnn_relu.input", 1, Guard.RNN),
+    *operators("lstm_cell", case(unit(4, 32), (unit(4, 24), unit(4, 24)), *_layer(4, 32, 24))),
+    *operators("gru_cell", case(unit(4, 32), unit(4, 24), *_layer(3, 32, 24))),
+    *operators("rnn_tanh_cell rnn_relu_cell", case(unit(4, 32), unit(4, 24), *_layer(1, 32, 24))),
+)
+
+RECORDS = (*MATRICES, *CONVOLUTIONS, *ATTENTION, *RECURRENT)

@@ -1,0 +1,259 @@
+"""What is said of an operator, once: its name, where its bits part, its checks, its kernel, its
+cases.
+
+Everything else derives from it: what a class admits (`Admission`), what a dry run checks, what
+computes, what the probe and the conformance suite run. A record is data: what computes is bound to
+it by the names in `Guard` and `OwnKernel`, in `fitchain.pod.compute.operators`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from types import MappingProxyType
+
+from fitchain.pod.values.graph.nodes import Argument, Symbol, TensorRef
+
+
+class Guard(Enum):
+    """A check before an operator that could misread memory, flood Python with objects, or change
+    what its schema does not say; the value says what it holds."""
+
+    UNBIND = "as many pieces as the dimension is long"
+    SPLIT = "as many pieces as fit into the dimension"
+    PIECES = "as many pieces as the argument says"
+    DENSE = "no sparse gradient"
+    ONE_HOT = "a number of classes"
+    STATISTICS = "running statistics are changed in training"
+    NORMS = "one norm for each slice"
+    LSTM = "four gates, two hidden states"
+    GRU = "three gates, one hidden state"
+    RNN = "one gate, one hidden state"
+
+
+class OwnKernel(Enum):
+    """What computes an operator in place of torch's stock kernel, in a process of a class that asks
+    for it."""
+
+    PRODUCT = "OpenBLAS' matrix products"
+    EXACT_ROOT = "the square root rounded to nearest"
+    LSTM = "a layer of products and elementwise operators"
+
+
+class Layout(Enum):
+    """How a sample lies in memory; its numbers are the same."""
+
+    ROWS = "row by row"
+    TRANSPOSED = "the last two dimensions exchanged"
+    SLICED = "every second element of rows twice as long"
+    OFFSET = "rows that begin at an odd element of a longer one"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A tensor of a case; its numbers follow from its place among the arguments alone.
+
+    Args:
+        shape: its sizes.
+        low, high: its numbers are uniform in [low, high); integers where its dtype is one.
+        dtype: a key of `fitchain.pod.values.state.ITEM_BYTES`.
+        layout: how it lies in memory.
+        odd: whether every seventh number is one of the odd ones: denormals, infinities, NaNs with
+            payloads, zeros of both signs, the largest.
+        requires_grad: whether a gradient is taken with respect to it, where it is a float.
+    """
+
+    shape: tuple[int, ...]
+    low: float = -1.0
+    high: float = 1.0
+    dtype: str = "F32"
+    layout: Layout = Layout.ROWS
+    odd: bool = False
+    requires_grad: bool = True
+
+    def __str__(self) -> str:
+        sizes = "x".join(map(str, self.shape)) or "scalar"
+        span = "" if (self.low, self.high) == (-1, 1) else f" {self.low:g}..{self.high:g}"
+        dtype = "" if self.dtype == "F32" else f" {self.dtype}"
+        layout = "" if self.layout is Layout.ROWS else f" {self.layout.name.lower()}"
+        return f"{sizes}{span}{dtype}{layout}{' odd' if self.odd else ''}{'' if self.requires_grad else ' constant'}"
+
+
+CaseArgument = Argument | Sample | tuple["CaseArgument", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One call of an operator, with all its numbers.
+
+    Args:
+        arguments: by place; a sample stands for a tensor.
+        options: by name.
+        wide: whether it takes too long for a probe and runs in the conformance suite alone.
+    """
+
+    arguments: tuple[CaseArgument, ...] = ()
+    options: Mapping[str, CaseArgument] = field(default_factory=lambda: MappingProxyType({}))
+    wide: bool = False
+
+    def __str__(self) -> str:
+        options = [f"{name}={_written(value)}" for name, value in self.options.items()]
+        return ", ".join([*map(_written, self.arguments), *options])
+
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        """Its tensors, in the order of the arguments, then of the options."""
+        return tuple(_samples((*self.arguments, *self.options.values())))
+
+    @property
+    def dtypes(self) -> frozenset[str]:
+        """The dtypes that it names."""
+        return frozenset(sample.dtype for sample in self.samples) | named_dtypes(
+            (*_plain(self.arguments), *_plain(tuple(self.options.values())))
+        )
+
+
+def _written(value: CaseArgument) -> str:
+    if isinstance(value, tuple):
+        return f"[{' '.join(map(_written, value))}]"
+    return value.name if isinstance(value, Symbol) else str(value)
+
+
+def _samples(values: Iterable[CaseArgument]) -> Iterable[Sample]:
+    for value in values:
+        if isinstance(value, tuple):
+            yield from _samples(value)
+        elif isinstance(value, Sample):
+            yield value
+
+
+def _plain(values: tuple[CaseArgument, ...]) -> tuple[Argument, ...]:
+    """Arguments as a graph holds them: a sample is a tensor of some name."""
+    plain: list[Argument] = []
+    for value in values:
+        if isinstance(value, tuple):
+            plain.append(_plain(value))
+        else:
+            plain.append(TensorRef("sample") if isinstance(value, Sample) else value)
+    return tuple(plain)
+
+
+def named_dtypes(values: Iterable[Argument]) -> frozenset[str]:
+    """The dtypes that arguments of a graph name."""
+    named: set[str] = set()
+    for value in values:
+        if isinstance(value, tuple):
+            named |= named_dtypes(value)
+        elif isinstance(value, Symbol) and value.what == "dtype":
+            named.add(value.name)
+    return frozenset(named)
+
+
+@dataclass(frozen=True, slots=True)
+class NotPortable:
+    """Where an operator's bits part between processors, or were not shown not to.
+
+    Args:
+        advice: why, and what to use instead.
+        exponents: if not empty, it parts only with these as its second argument, or with one that
+            is no constant.
+    """
+
+    advice: str
+    exponents: tuple[float, ...] = ()
+
+    def concerns(self, arguments: tuple[CaseArgument, ...]) -> bool:
+        """Whether a call with these arguments may part."""
+        exponent = arguments[1] if len(arguments) > 1 else None
+        constant = isinstance(exponent, int | float)
+        return not self.exponents or not constant or exponent in self.exponents
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """An operator.
+
+    Args:
+        name: in full, overload included.
+        cases: calls that show what it does, forward and backward.
+        not_portable: where its bits part between processors; None where they were shown equal.
+        guard: what a dry run checks of it beyond torch's own schema.
+        own_kernel: what computes it in classes that ask for it.
+    """
+
+    name: str
+    cases: tuple[Case, ...] = ()
+    not_portable: NotPortable | None = None
+    guard: Guard | None = None
+    own_kernel: OwnKernel | None = None
+
+
+def operators(
+    names: str,
+    *cases: Case,
+    not_portable: NotPortable | None = None,
+    guard: Guard | None = None,
+    own: OwnKernel | None = None,
+) -> tuple[Operator, ...]:
+    """Records of operators of which the same is said.
+
+    Args:
+        names: of torch's operators, between blanks; one without an overload has the overload
+            `default`.
+        cases: of each.
+        not_portable, guard, own: as in `Operator`.
+    """
+    full = (f"aten.{name}" if "." in name else f"aten.{name}.default" for name in names.split())
+    return tuple(Operator(name, cases, not_portable, guard, own) for name in full)
+
+
+def case(*arguments: CaseArgument, **options: CaseArgument) -> Case:
+    """A case of a probe."""
+    return Case(arguments, MappingProxyType(options))
+
+
+def wide(*arguments: CaseArgument, **options: CaseArgument) -> Case:
+    """A case that only the conformance suite runs."""
+    return Case(arguments, MappingProxyType(options), wide=True)
+
+
+def unit(*shape: int) -> Sample:
+    """Numbers in [-1, 1)."""
+    return Sample(shape)
+
+
+def spread(*shape: int) -> Sample:
+    """Numbers in [-6, 6)."""
+    return Sample(shape, -6, 6)
+
+
+def positive(*shape: int) -> Sample:
+    """Numbers in [0.01, 1)."""
+    return Sample(shape, 0.01, 1)
+
+
+def constant(sample: Sample) -> Sample:
+    """The same numbers, with respect to which no gradient is taken."""
+    return replace(sample, requires_grad=False)
+
+
+def laid(sample: Sample, layout: Layout) -> Sample:
+    """The same numbers, laid out otherwise."""
+    return replace(sample, layout=layout)
+
+
+def below(high: int, *shape: int) -> Sample:
+    """Integers in [0, high)."""
+    return Sample(shape, 0, high, "I64")
+
+
+def mask(*shape: int) -> Sample:
+    """Truth values."""
+    return Sample(shape, 0, 2, "BOOL")
+
+
+FLAT, TABLE, IMAGES, SEQUENCE = (5003,), (37, 129), (4, 6, 12, 12), (4, 16, 32)
+SIGNAL, BODY, SCANNED = (4, 6, 40), (2, 3, 6, 6, 6), (1 << 20,)
+"""Shapes of many cases: odd sizes where a vector's end matters; a function of a vendor's library
+may differ in one value of a hundred thousand, so it is scanned over a million."""

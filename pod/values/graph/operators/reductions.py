@@ -1,0 +1,41 @@
+"""Reductions: sums, extremes, orders, over all of a tensor or along a dimension."""
+
+from __future__ import annotations
+
+from fitchain.pod.values.graph.nodes import Symbol
+from fitchain.pod.values.graph.operators.record import TABLE, Sample, below, case, constant, mask, operators, unit
+
+_ALL, _LARGE = case(unit(*TABLE)), case(unit(300, 700))
+_ALONG = tuple(case(unit(*TABLE), dim) for dim in (0, 1))
+_ALONG_SEVERAL = tuple(case(unit(*TABLE), (dim,)) for dim in (0, 1))
+_TWO = case(unit(*TABLE), unit(*TABLE))
+_SHORT = (37, 9)
+
+RECORDS = (
+    *operators("sum mean", _ALL, _LARGE, case(below(9, *TABLE), dtype=Symbol("dtype", "F64"))),
+    *operators("sum.dim_IntList mean.dim", *_ALONG_SEVERAL, case(unit(4, 6, 12, 12), (0, 2, 3), True)),
+    *operators("var std", _ALL, _LARGE, case(unit(*TABLE), False)),
+    *operators("var.dim std.dim", *_ALONG_SEVERAL, case(unit(*TABLE), (1,), False, True)),
+    *operators("var.correction std.correction var_mean.correction", *_ALONG_SEVERAL, case(unit(*TABLE), correction=0)),
+    *operators("norm.Scalar", _ALL, case(unit(*TABLE), 1)),
+    *operators("norm.ScalarOpt_dim", case(unit(*TABLE), 2, (1,)), case(unit(*TABLE), None, (0,), True)),
+    *operators("linalg_vector_norm", _ALL, case(unit(*TABLE), 2, (1,)), case(unit(*TABLE), 3, (0,))),
+    *operators("amax amin", _ALL, *_ALONG_SEVERAL),
+    *operators("logsumexp", *_ALONG_SEVERAL),
+    *operators("max min median", _ALL),
+    *operators("max.dim min.dim median.dim", *_ALONG),
+    *operators("argmax argmin", case(constant(unit(*TABLE))), *(case(constant(unit(*TABLE)), dim) for dim in (0, 1))),
+    *operators("aminmax", _ALL, case(unit(*TABLE), dim=1)),
+    *operators("prod", case(Sample(_SHORT, 0.5, 1.5))),
+    *operators("prod.dim_int", case(unit(*_SHORT), 1)),
+    *operators("cumsum", *_ALONG),
+    *operators("cumprod", case(unit(*_SHORT), 1)),
+    *operators("any all", case(mask(*TABLE))),
+    *operators("any.dim all.dim", case(mask(*TABLE), 1)),
+    *operators("count_nonzero", case(below(2, *TABLE)), case(below(2, *TABLE), 1)),
+    *operators("nansum", _ALL, case(unit(*TABLE), (1,))),
+    *operators("cosine_similarity pairwise_distance", _TWO),
+    *operators("topk", case(unit(*TABLE), 5, 1), case(unit(*TABLE), 5, 0, False)),
+    *operators("sort", *_ALONG, case(unit(*TABLE), 1, True)),
+    *operators("argsort", *(case(constant(unit(*TABLE)), dim) for dim in (0, 1))),
+)

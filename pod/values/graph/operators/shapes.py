@@ -1,0 +1,128 @@
+"""Shapes: views and copies, lookup by indices that the kernel checks, creation, sizes as numbers."""
+
+from __future__ import annotations
+
+from fitchain.pod.values.graph.nodes import Symbol
+from fitchain.pod.values.graph.operators.record import (
+    IMAGES,
+    SEQUENCE,
+    TABLE,
+    Case,
+    Guard,
+    Operator,
+    Sample,
+    below,
+    case,
+    constant,
+    operators,
+    unit,
+)
+
+OPEN_GRADIENT, CLOSE_GRADIENT = "gradient.open", "gradient.close"
+"""Brackets around a stretch that records gradients or does not (`torch.no_grad()` in a module's
+forward)."""
+
+_F64, _I64 = Symbol("dtype", "F64"), Symbol("dtype", "I64")
+
+LOOKUP = (
+    *operators(
+        "embedding", case(unit(50, 16), below(50, 64)), case(unit(50, 16), below(50, 4, 9), 3), guard=Guard.DENSE
+    ),
+    *operators("gather", case(unit(*TABLE), 1, below(129, 37, 5))),
+    *operators("index_select", case(unit(*TABLE), 0, below(37, 64))),
+    *operators("index.Tensor", case(unit(*TABLE), (below(37, 64),)), case(unit(*TABLE), (None, below(129, 7, 3)))),
+    *operators("one_hot", case(below(9, 64), 9), guard=Guard.ONE_HOT),
+)
+
+_TABLE, _IMAGES = unit(*TABLE), unit(*IMAGES)
+_PIECES = (unit(4, 5), unit(4, 5), unit(4, 5))
+VIEWS = (
+    *operators("view reshape", case(_IMAGES, (4, 6, -1))),
+    *operators("flatten.using_ints", case(_IMAGES, 1)),
+    *operators("unflatten.int", case(_IMAGES, 1, (2, 3))),
+    *operators("transpose.int swapaxes swapdims movedim.int moveaxis.int", case(_IMAGES, 1, 3)),
+    *operators("permute", case(_IMAGES, (0, 2, 3, 1))),
+    *operators("movedim.intlist", case(_IMAGES, (0, 1), (2, 3))),
+    *operators("t numpy_T mT adjoint", case(_TABLE)),
+    *operators("squeeze", case(unit(3, 1, 5))),
+    *operators("squeeze.dim squeeze_.dim", case(unit(3, 1, 5), 1)),
+    *operators("squeeze.dims", case(unit(3, 1, 1), (1, 2))),
+    *operators("unsqueeze unsqueeze_", case(_TABLE, 1)),
+    *operators("expand broadcast_to", case(unit(3, 1), (4, 3, 5))),
+    *operators("expand_as", case(unit(129), constant(_TABLE))),
+    *operators("select.int", case(_TABLE, 1, 7)),
+    *operators("slice.Tensor", case(_TABLE, 1, 3, 100, 7)),
+    *operators("narrow", case(_TABLE, 1, 3, 50)),
+    *operators("split.Tensor", case(_TABLE, 10), guard=Guard.SPLIT),
+    *operators("split.sizes split_with_sizes", case(_TABLE, (30, 7))),
+    *operators("chunk tensor_split.sections", case(_TABLE, 5), guard=Guard.PIECES),
+    *operators("unbind.int", case(_TABLE, 0), guard=Guard.UNBIND),
+    *operators("unfold", case(_TABLE, 1, 9, 4)),
+    *operators("diagonal", case(_TABLE, 1)),
+    *operators("view_as reshape_as", case(unit(36), constant(unit(4, 9)))),
+    *operators("ravel alias detach atleast_1d atleast_2d", case(_TABLE)),
+    *operators("detach_", case(constant(_TABLE))),
+)
+
+COPIES = (
+    *operators("tril triu", case(_TABLE, 1)),
+    *operators("flip", case(_IMAGES, (1, 3))),
+    *operators("roll", case(_TABLE, (5,), (1,)), case(_TABLE, (7,))),
+    *operators("rot90", case(_TABLE)),
+    *operators("repeat tile", case(_TABLE, (2, 3))),
+    *operators("repeat_interleave.self_int", case(_TABLE, 3, 1)),
+    *operators(
+        "contiguous clone", case(_IMAGES), case(_IMAGES, memory_format=Symbol("memory_format", "channels_last"))
+    ),
+    *operators("lift_fresh_copy", case(_TABLE)),
+    *operators("type_as to.other", case(_TABLE, Sample(TABLE, dtype="F64", requires_grad=False))),
+    *operators("cat concat concatenate stack", case(_PIECES), case(_PIECES, 1)),
+    *operators("hstack vstack dstack", case(_PIECES)),
+    *operators("meshgrid.indexing", case((unit(4), unit(5)), indexing="ij")),
+    *operators("pixel_shuffle", case(unit(2, 8, 3, 3), 2)),
+    *operators("pixel_unshuffle", case(_IMAGES, 2)),
+    *operators("channel_shuffle", case(_IMAGES, 3)),
+    *operators("to.dtype", case(_TABLE, _F64), case(Sample(TABLE, -9, 9), _I64)),
+    *operators("to.device", case(_TABLE, Symbol("device", "model"), _F64)),
+    *operators("to.dtype_layout _to_copy", case(_TABLE, dtype=_F64), case(_TABLE, device=Symbol("device", "model"))),
+    *operators("pad", *(case(unit(*SEQUENCE), (2, 3), mode) for mode in ("constant", "reflect", "replicate"))),
+    *operators("constant_pad_nd", case(_TABLE, (2, 3, 1, 0), 0.3)),
+)
+
+CREATION = (
+    *operators("zeros ones", case((37, 9)), case((37, 9), dtype=_I64)),
+    *operators("full", case((37, 9), 0.3)),
+    *operators("zeros_like ones_like", case(constant(_TABLE))),
+    *operators("full_like", case(constant(_TABLE), 0.3)),
+    *operators("new_zeros new_ones", case(constant(_TABLE), (37, 9))),
+    *operators("new_full", case(constant(_TABLE), (37, 9), 0.3)),
+    *operators("arange", case(5003), case(50.3)),
+    *operators("arange.start", case(-3, 500)),
+    *operators("arange.start_step", case(-3, 500, 7), case(-1.0, 1.0, 0.003)),
+    *operators("linspace", case(-1.0, 1.0, 5003)),
+    *operators("eye", case(37)),
+    *operators("eye.m", case(37, 9)),
+    *operators("scalar_tensor", case(0.3)),
+)
+
+
+def _numbers(names: str, *cases: Case) -> tuple[Operator, ...]:
+    """Operators on numbers, which the interpreter computes itself."""
+    return tuple(Operator(name, cases) for name in names.split())
+
+
+NUMBERS = (
+    *_numbers("int.size", case(constant(_TABLE), 1)),
+    *_numbers("int.numel", case(constant(_TABLE))),
+    *_numbers("int.add int.sub int.mul int.floordiv int.mod int.max int.min", case(-7, 3)),
+    *_numbers("int.neg", case(7)),
+    *_numbers("real.of", case(7)),
+    *_numbers("real.add real.sub real.mul real.div", case(0.1, 0.7)),
+    *_numbers("real.neg", case(0.1)),
+)
+"""Integers made of a tensor's sizes, and what is made of them."""
+
+BRACKETS = (Operator(OPEN_GRADIENT), Operator(CLOSE_GRADIENT))
+"""They compute nothing, so that no case shows anything of them."""
+
+RECORDS = (*LOOKUP, *VIEWS, *COPIES, *CREATION, *NUMBERS, *BRACKETS)

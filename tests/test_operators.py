@@ -1,0 +1,182 @@
+"""Operators: each record has its evidence, each call is what torch's schema says, and no graph ends
+the process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from itertools import chain
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+from fitchain.pod.compute.environment.classes import CLASSES, NATIVE, X86_64_V3
+from fitchain.pod.compute.environment.probing import operator_works
+from fitchain.pod.compute.operators.arguments import check_arguments
+from fitchain.pod.compute.operators.cases import case_digest, case_name, make_sample, run_case
+from fitchain.pod.compute.operators.guards import CHECKS, GATES
+from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.graph import OPERATORS
+from fitchain.pod.values.graph.operators import elementwise, layers, products, reductions, shapes
+from fitchain.pod.values.graph.operators.record import Case, Guard, Layout, Sample, case, unit
+from tests.graph_fuzz import Call
+from tests.speeds import long_unless
+
+ROOT = Path(__file__).parent.parent
+KINDS = [products, layers, elementwise, reductions, shapes]
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_every_admitted_operator_has_a_case_of_its_class(name: str) -> None:
+    admits = CLASSES[name].admits
+    without = [
+        record.name
+        for record in OPERATORS.values()
+        if record not in shapes.BRACKETS
+        and not admits.operator_refusal(record.name)
+        and not any(admits.admits(record, case) and not case.wide for case in record.cases)
+    ]
+    assert without == []
+
+
+def test_every_case_is_in_some_class() -> None:
+    beyond = [
+        case_name(record, case)
+        for record in OPERATORS.values()
+        for case in record.cases
+        if not any(each.admits.admits(record, case) for each in CLASSES.values())
+    ]
+    assert beyond == []
+
+
+def test_an_operator_has_one_record_and_a_case_one_name() -> None:
+    records = list(chain.from_iterable(kind.RECORDS for kind in KINDS))
+    names = [case_name(record, case) for record in records for case in record.cases]
+    assert len(records) == len(OPERATORS) and len(names) == len(set(names))
+
+
+def test_every_guard_is_bound_and_used() -> None:
+    assert {record.guard for record in OPERATORS.values()} - {None} == set(Guard) == CHECKS.keys() | GATES.keys()
+
+
+def test_a_class_across_processors_probes_none_of_what_parts() -> None:
+    works = operator_works(X86_64_V3, wide=False)
+    assert not [name for name in works if name.startswith(("aten.atan.", "aten.tan.", "aten.sqrt_."))]
+    assert "aten.pow.Tensor_Scalar(5003 0.01..1, 2)" in works
+    assert "aten.pow.Tensor_Scalar(5003 0.01..1, 0.5)" in operator_works(NATIVE, wide=False).keys() - works.keys()
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__.split(".")[-1])
+def test_a_case_written_as_a_graph_gives_what_the_case_gives(kind: ModuleType) -> None:
+    for record in kind.RECORDS:
+        for one in record.cases:
+            if one.wide or any(sample.layout is not Layout.ROWS for sample in one.samples):
+                continue
+            call = Call(record, one)
+            program = call.program(call.graph(), NATIVE)
+            torch.manual_seed(1)
+            value = program(torch.rand(2, 3, generator=torch.Generator()), training=True)
+            (expected, *_) = run_case(record, one)
+            expected = expected if isinstance(expected, torch.Tensor) else torch.full((2,), expected)
+            assert case_digest("", [value]) == case_digest("", [expected]), case_name(record, one)
+
+
+@pytest.mark.parametrize("layout", Layout)
+def test_a_sample_has_the_same_numbers_in_every_layout(layout: Layout) -> None:
+    plain, laid = make_sample(Sample((5, 7)), 1), make_sample(Sample((5, 7), layout=layout), 1)
+    assert torch.equal(plain, laid) and laid.is_contiguous() == (layout is Layout.ROWS) and laid.is_leaf
+
+
+@pytest.mark.parametrize("dtype", ["F32", "F64"])
+def test_odd_numbers_are_among_a_sample_that_wants_them(dtype: str) -> None:
+    odd = make_sample(Sample((100,), dtype=dtype, odd=True), 1)[::7].detach()
+    assert odd.isnan().any() and odd.isposinf().any() and odd.isneginf().any()
+    assert ((odd != 0) & (odd.abs() < torch.finfo(odd.dtype).smallest_normal)).any()
+
+
+X = torch.ones(3, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "options", "words"),
+    [
+        ("aten.zeros.default", [[2]], {"layout": 5}, "'layout' of aten.zeros.default is of type Optional.Layout., not"),
+        ("aten.zeros.default", [[2]], {"dtype": 6}, "'dtype'"),
+        ("aten.zeros.default", [[2]], {"device": "cuda"}, "'device'"),
+        ("aten.zeros.default", [[2]], {"pin_memory": True}, "pin memory"),
+        ("aten.zeros.default", [[2.5]], {}, "'size'"),
+        ("aten.zeros.default", [[True]], {}, "'size'"),
+        ("aten.zeros.default", [2], {}, "'size'"),
+        ("aten.clone.default", [X], {"memory_format": 7}, "'memory_format'"),
+        ("aten.contiguous.default", [X], {"memory_format": 1 << 40}, "'memory_format'"),
+        ("aten.to.dtype", [X, 99], {}, "'dtype'"),
+        ("aten._to_copy.default", [X], {"layout": torch.float32}, "'layout'"),
+        ("aten.bernoulli.default", [X], {"generator": 1}, "'generator'"),
+        ("aten.sum.dim_IntList", [X, [0], 1], {}, "'keepdim'"),
+        ("aten.select.int", [X, X, 0], {}, "'dim'"),
+        ("aten.add.Scalar", [X, X], {}, "'other'"),
+        ("aten.gelu.default", [X], {"approximate": None}, "'approximate'"),
+        ("aten.cat.default", [[X, 1]], {"dim": "0"}, "'dim'"),
+        ("aten.linear.default", [X], {}, "needs the argument 'weight'"),
+        ("aten.relu.default", [X, X], {}, "takes 1 arguments by place, not 2"),
+        ("aten.relu.default", [X], {"self": X}, "takes no argument 'self'"),
+        ("aten.relu.default", [X], {"out": X}, "takes no argument 'out'"),
+        ("aten.add.Tensor", [X, X, 2], {}, "takes 2 arguments by place, not 3"),
+        ("aten.mul.Tensor", [2, 3], {}, "numbers alone"),
+        ("aten.to.dtype_layout", [0.5], {}, "numbers alone"),
+        ("int.size", [X, 0], {"x": 1}, "by place"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_an_argument_of_another_type_is_refused(
+    name: str, arguments: list[Any], options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(InputRefused, match=words):
+        check_arguments(name, arguments, options)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "options"),
+    [
+        ("aten.mul.Tensor", [X, 2], {}),
+        ("aten.sum.dim_IntList", [X, 1], {}),
+        ("aten.conv2d.default", [X, X, None, [1, 1]], {}),
+        ("aten.index.Tensor", [X, [None, X]], {}),
+        ("aten.to.dtype", [X, torch.float64], {"copy": True}),
+        ("aten.dropout.default", [X, 1, True], {}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_an_argument_of_its_type_is_taken(name: str, arguments: list[Any], options: dict[str, Any]) -> None:
+    check_arguments(name, arguments, options)
+
+
+@pytest.mark.parametrize("seed", long_unless(lambda seed: seed == 1, [1, 2, 3, 4]))
+def test_no_graph_ends_the_process(seed: int) -> None:
+    """A stranger's graph is refused, fails, or runs: whatever else it does, the worker is gone."""
+    count = "800" if seed == 1 else "4000"
+    command = [sys.executable, "-m", "tests.graph_fuzz", str(seed), count]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    *_, graph = done.stdout.strip().splitlines() or [""]
+    assert done.returncode == 0, f"{done.stderr[-500:]}\n{graph}"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        case(unit(60), unit(33, 1)),
+        case(unit(33, 60), unit(33, 1), 1),
+        case(unit(33, 60), unit(1, 1), 0),
+        case(unit(33, 60), unit(33, 1), -2),
+        case(unit(33, 60), unit(33, 1), -1),
+    ],
+    ids=str,
+)
+def test_norms_that_are_not_one_for_each_slice_are_refused(call: Case) -> None:
+    """Torch's kernel read and wrote beyond them."""
+    written = Call(OPERATORS["aten._weight_norm.default"], call)
+    with pytest.raises(InputRefused, match="norm"):
+        written.program(written.graph(), NATIVE)(torch.rand(2, 3), training=True)
