@@ -4,7 +4,7 @@
 
 Each bench runs in a process of its own and is a file beside this one. Whether a goal is met is
 printed and never fails: a busy machine is no error. The exit code is 1 only if a bench could not be
-run.
+run. The models' ratios are drawn, too: `results/speed.svg`.
 """
 
 from __future__ import annotations
@@ -21,11 +21,15 @@ from importlib import import_module
 from pathlib import Path
 
 from scripts.bench.figures import Figure
+from scripts.bench.picture import draw
 
 HERE = Path(__file__).parent
 BENCHES = tuple(sorted(path.stem.removeprefix("bench_") for path in HERE.glob("bench_*.py")))
 CORES = len(os.sched_getaffinity(0))
 WIDTHS = (54, 15, 24)
+PICTURES = {"models": "Time of a training step on one thread, as ratios; red: the goal"}
+"""What stands above the picture of a bench that has one."""
+PICTURE = HERE.parents[1] / "results" / "speed.svg"
 
 
 def main() -> int:
@@ -62,11 +66,17 @@ def show(name: str) -> int:
     command = [sys.executable, "-m", "scripts.bench", "--measure", name]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
+        figures = []
         for figure in (Figure(**json.loads(line)) for line in process.stdout):
+            figures.append(figure)
             for line in lines(figure):
                 print(line, flush=True)
     if process.returncode:
         print(f"the bench {name} ended with exit code {process.returncode}", file=sys.stderr)
+    elif name in PICTURES:
+        PICTURE.parent.mkdir(exist_ok=True)
+        PICTURE.write_text(draw(PICTURES[name], figures))
+        print(f"    drawn: {PICTURE}")
     return int(process.returncode != 0)
 
 

@@ -30,7 +30,9 @@ if TYPE_CHECKING:  # imported late otherwise: importing torch before the class's
     from torch import Tensor, nn
 
 ROOT = Path(__file__).parents[2]
-ROUNDS, TURN_S = 15, 0.2
+PLACEMENTS, ROUNDS, TURN_S = 5, 4, 0.2
+"""Where memory happens to lie moves a step by some percent, for as long as a process lives: so each
+side is several processes, one after the other."""
 CLASS, GRAPH, STOCK, NARROW = "class", "graph", "stock", "stock with AVX2"
 NAMES = {"mlp": "MLP", "transformer": "transformer", "lstm": "LSTM", "cnn": "CNN"}
 GOALS = {"mlp": 1.0, "transformer": 1.05, "lstm": 1.2, "cnn": 1.4}
@@ -63,21 +65,30 @@ def figure(model: Measured, side: str, other: str, goal: float | None) -> Figure
 
 def compare() -> Iterator[Measured]:
     """Time each model's steps on each side, in turns."""
-    environment = Environment(DEFAULT.name, 1, installed_torch())
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        of_class = clean_variables(environment, Path(folder))
-        stock = {key: value for key, value in of_class.items() if key not in DEFAULT.settings}
-        narrow = stock | {key: DEFAULT.settings[key] for key in ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA")}
-        sides = {CLASS: of_class, STOCK: stock, NARROW: narrow}
+    for name in NAMES:
+        taken: dict[str, list[float]] = {}
+        for _ in range(PLACEMENTS):
+            with tempfile.TemporaryDirectory() as folder:
+                for side, seconds in take_turns(name, Path(folder)).items():
+                    taken.setdefault(side, []).extend(seconds)
+        yield Measured(name, {side: Times(tuple(seconds)) for side, seconds in taken.items()})
+
+
+def take_turns(name: str, folder: Path) -> dict[str, list[float]]:
+    """Seconds of a model's step on each side, once a round, in processes of their own."""
+    of_class = clean_variables(Environment(DEFAULT.name, 1, installed_torch()), folder)
+    stock = {key: value for key, value in of_class.items() if key not in DEFAULT.settings}
+    narrow = stock | {key: DEFAULT.settings[key] for key in ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA")}
+    sides = {CLASS: of_class, STOCK: stock, NARROW: narrow}
+    with ExitStack() as stack:
         processes = {side: stack.enter_context(Side(side, variables)) for side, variables in sides.items()}
         processes[GRAPH] = processes[CLASS]
-        for name in NAMES:
-            steps = {side: process.steps(name, side) for side, process in processes.items()}
-            taken: dict[str, list[float]] = {side: [] for side in processes}
-            for turn in range(ROUNDS):
-                for side in processes if turn % 2 else reversed(processes):
-                    taken[side].append(processes[side].seconds(name, side, steps[side]))
-            yield Measured(name, {side: Times(tuple(seconds)) for side, seconds in taken.items()})
+        steps = {side: process.steps(name, side) for side, process in processes.items()}
+        taken: dict[str, list[float]] = {side: [] for side in processes}
+        for turn in range(ROUNDS):
+            for side in processes if turn % 2 else reversed(processes):
+                taken[side].append(processes[side].seconds(name, side, steps[side]))
+    return taken
 
 
 class Side:
