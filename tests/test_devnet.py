@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +19,8 @@ import pytest
 from fitchain.pod.ports import settings
 from fitchain.pod.ports.chain import Chain, connect, devnet
 from fitchain.pod.ports.chain.deploy import deploy
+from fitchain.pod.ports.chain.rpc import Node
+from fitchain.pod.ports.processes import running
 from fitchain.pod.ports.settings import DevnetRecord, Settings, process_start
 from fitchain.pod.values.errors import ChainUnusable, InputRefused
 from tests.chain_fixtures import ETHER, Account, Devnet
@@ -82,6 +86,17 @@ def test_restart_goes_on_with_the_chain_and_its_deployment(folder: Path) -> None
     chain = connect(settings_of(folder))
     assert chain.deployment == deployment == deploy(settings_of(folder))
     assert chain.events("FitCoin", "Transfer") == coins
+
+
+def test_restart_sweeps_what_a_killed_node_left(folder: Path) -> None:
+    record = devnet.up(folder, 0)
+    Node(record.rpc).request("anvil_mine", hex(600))  # more than it keeps in memory
+    (left,) = (folder / "states").iterdir()
+    os.kill(record.pid, signal.SIGKILL)
+    while running(record.pid):
+        time.sleep(0.01)
+    devnet.up(folder, 0)
+    assert not left.exists()
 
 
 def test_fresh_start_forgets_the_chain(folder: Path) -> None:

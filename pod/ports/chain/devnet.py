@@ -8,6 +8,7 @@ folder holds
     devnet.json          URL, process and store (`fitchain.pod.ports.settings.DevnetRecord`)
     chain.json           the chain itself, written every few seconds and at the end: a restart goes
                          on with it
+    states/              of earlier blocks, for as long as the node runs
     anvil.log            what the node says
     deployments/         where the contracts stand, and what a block explorer is given
     store/               the store that its pods share
@@ -34,7 +35,7 @@ from fitchain.pod.values.amounts import DECIMALS, FIT, amount_text
 from fitchain.pod.values.errors import ChainUnusable, InputRefused
 
 DEFAULT_PORT = 8545
-LOCK = ".lock"
+LOCK, STATES = ".lock", "states"
 BLOCK_TIME_S = 1
 SAVE_EVERY_S = 5
 START_S = 20.0
@@ -177,6 +178,7 @@ def _start(folder: Path, port: int) -> DevnetRecord:
             "stop it, or choose another: `devnet up --port 0` takes a free one",
         )
     log.write_bytes(b"")
+    shutil.rmtree(folder / STATES, ignore_errors=True)  # what a node that was killed left there
     pid = spawn(_command(folder, port), log, os.environ)
     started = process_start(pid)
     try:
@@ -206,6 +208,7 @@ def _command(folder: Path, port: int) -> list[str]:
         "--balance": TREASURY_ETH,
         "--state": folder.absolute() / "chain.json",
         "--state-interval": SAVE_EVERY_S,
+        "--cache-path": folder.absolute() / STATES,
     }
     return [
         str(binary("anvil")),
