@@ -90,7 +90,7 @@ def test_restart_goes_on_with_the_chain_and_its_deployment(folder: Path) -> None
 
 def test_restart_sweeps_what_a_killed_node_left(folder: Path) -> None:
     record = devnet.up(folder, 0)
-    Node(record.rpc).request("anvil_mine", hex(600))  # more than it keeps in memory
+    Node(record.rpc).request("anvil_mine", hex(1100))  # more than it keeps in memory
     (left,) = (folder / "states").iterdir()
     os.kill(record.pid, signal.SIGKILL)
     while running(record.pid):
