@@ -44,7 +44,7 @@ def prepare(folder: Path, environment: Environment) -> None:
         (job / "recipe.json").write_bytes(recipe.encode())
 
 
-def run(folder: Path) -> list[Tensor | float | int]:
+def run(folder: Path) -> list[Tensor | float | int | None]:
     """Train a model of `prepare`; returns the root of its transcript, as a number."""
     from fitchain.pod.compute.checkpoint import LEAVES, STATES, read_leaves
     from fitchain.pod.jobs.worker.modes import MODES

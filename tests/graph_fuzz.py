@@ -1,7 +1,7 @@
 """Random calls of operators, near the cases of their records, run to their end in this process.
 
-`python -m tests.graph_fuzz SEED COUNT [FIRST]` says each graph on standard output before it runs
-it, so that whoever started it knows which one ended the process.
+`python -m tests.graph_fuzz CLASS SEED COUNT [FIRST]`, with the class's variables, says each graph
+on standard output before it runs it, so that whoever started it knows which one ended the process.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Any, NoReturn
 
 import torch
 
-from fitchain.pod.compute.environment.classes import CLASSES, EnvironmentClass
+from fitchain.pod.compute.environment import Environment, configure, environment_class, installed_torch
+from fitchain.pod.compute.environment.classes import EnvironmentClass
 from fitchain.pod.compute.model import Program
 from fitchain.pod.compute.model.tensors import tensor_bytes
 from fitchain.pod.compute.operators.cases import make_sample
@@ -203,8 +204,9 @@ def _too_long(*_: object) -> NoReturn:
 
 def main(arguments: list[str]) -> int:
     """Run graphs; the last line says how many of them ran to their end."""
-    seed, count, first = (*map(int, arguments), 0)[:3]
-    torch.set_num_threads(1)
+    of = environment_class(arguments[0])
+    seed, count, first = (*map(int, arguments[1:]), 0)[:3]
+    configure(Environment(of.name, 1, installed_torch()))
     signal.signal(signal.SIGALRM, _too_long)
     ran = 0
     for number in range(first, count):
@@ -213,7 +215,7 @@ def main(arguments: list[str]) -> int:
         graph = call.graph()
         print(number, graph.decode(), flush=True)
         signal.alarm(SECONDS)
-        ran += run(call, graph, chance.choice([*CLASSES.values()]))
+        ran += run(call, graph, of)
         signal.alarm(0)
     print(f"{ran} of {count - first} ran")
     return 0

@@ -454,9 +454,9 @@ class Uninitialised(Refused):
         return x + torch.empty(4)  # the line
 
 
-class Rooting(Refused):
+class ArcTangent(Refused):
     def forward(self, x: Tensor) -> Tensor:
-        return x**0.5  # the line, in the default class
+        return x.atan()  # the line, in the default class
 
 
 class Dictionary(Refused):
@@ -497,7 +497,7 @@ REFUSED: dict[type[nn.Module], str] = {
     WrongShape: "cannot be traced",
     OwnOperator: "aten.renorm.default",
     Uninitialised: "aten.empty.memory_format",
-    Rooting: "does not admit the operator aten.pow.Tensor_Scalar",
+    ArcTangent: "does not admit the operator aten.atan.default",
     Dictionary: "returns dict of 1 values",
     Pair: "returns tuple of 2 values",
     Counting: "the attribute 'count' of Counting",

@@ -9,14 +9,16 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
+from torch.func import functional_call, grad, jvp, vmap
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from fitchain.pod.compute.environment.classes import X86_64_V3
 from fitchain.pod.compute.operators import openblas
 from fitchain.pod.compute.operators.own_kernels import KERNELS
 from fitchain.pod.values.errors import EnvironmentRefused
 from fitchain.pod.values.graph import OPERATORS
+from fitchain.pod.values.graph.admission import Admission
 from fitchain.pod.values.graph.operators.record import OwnKernel
 from tests.own_kernels import own_kernels
 
@@ -166,6 +168,77 @@ def test_a_layers_gradient_for_each_record_is_that_of_the_record_alone(own: None
         torch.testing.assert_close({key: each[index] for key, each in found.items()}, grad(loss)(weights, x))
 
 
+def carried(layer: Callable[..., Any], x: Tensor, h: Tensor, *weights: Tensor) -> Tensor:
+    """Two calls with the same weights, the second with the states of the first."""
+    y, *states = layer(x, h, h * 2, weights)
+    return torch.cat([each.flatten() for each in layer(y * 2, *states, weights)])
+
+
+def tied(layer: Callable[..., Any], x: Tensor, h: Tensor, *weights: Tensor) -> Tensor:
+    """What enters and what is kept have the same weights, and depend on each other."""
+    first: Tensor = layer(x + h, h, h, (weights[0], weights[0], weights[2], weights[2]))[0]
+    return first
+
+
+def of_torch(x: Tensor, h: Tensor, c: Tensor, weights: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    y, h_1BH, c_1BH = torch.lstm(x, (h[None], c[None]), weights, True, 1, 0.0, True, False, False)
+    return y, h_1BH[0], c_1BH[0]
+
+
+def of_cells(x: Tensor, h: Tensor, c: Tensor, weights: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    states = []
+    for entering in x:
+        h, c = torch.lstm_cell(entering, (h, c), *weights)
+        states.append(h)
+    return torch.stack(states), h, c
+
+
+@pytest.mark.parametrize("used", [carried, tied])
+@pytest.mark.parametrize("again", [False, True])
+def test_a_layer_whose_inputs_depend_on_one_another_has_the_gradients_of_its_cells(
+    own: None, used: Callable[..., Tensor], again: bool
+) -> None:
+    shapes = (4, 2, 3), (2, 3), (12, 3), (12, 3), (12,), (12,)
+    arguments = [uniform(*shape, seed=seed).requires_grad_() for seed, shape in enumerate(shapes)]
+
+    def of(layer: Callable[..., Any]) -> list[Tensor]:
+        value = used(layer, *arguments).square().sum()
+        options: Any = {"create_graph": again, "allow_unused": True}
+        first = [each for each in torch.autograd.grad(value, arguments, **options) if each is not None]
+        if not again:
+            return first
+        total = torch.stack([each.square().sum() for each in first]).sum()
+        return first + [each for each in torch.autograd.grad(total, arguments, allow_unused=True) if each is not None]
+
+    torch.testing.assert_close(of(of_torch), of(of_cells))
+
+
+def test_a_layer_is_computed_again_under_a_checkpoint(own: None) -> None:
+    layer, x = LAYERS["lstm"](), uniform(3, 4, 5).requires_grad_()
+    expected = torch.autograd.grad(layer_output(layer, x).sum(), x)
+    found = torch.autograd.grad(checkpoint(layer_output, layer, x, use_reentrant=False).sum(), x)
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")  # of torch's own, which it loads for tangents
+def test_a_layer_takes_several_gradients_at_once_and_tangents(own: None) -> None:
+    layer, x = LAYERS["lstm"](), uniform(1, 2, 5).requires_grad_()
+    value = layer_output(layer, x)
+    one_by_one = [torch.autograd.grad(each, x, retain_graph=True)[0] for each in value]
+    (at_once,) = torch.autograd.grad(value, x, torch.eye(len(value)).double(), is_grads_batched=True)
+    torch.testing.assert_close(at_once, torch.stack(one_by_one))
+    tangent = jvp(partial(layer_output, layer), (x.detach(),), (torch.ones_like(x),))[1]
+    torch.testing.assert_close(tangent, at_once.flatten(1).sum(1))
+
+
+def test_a_layer_whose_sizes_do_not_fit_is_stocks_to_refuse(own: None) -> None:
+    x, state = uniform(4, 2, 5), uniform(1, 2, 3)
+    for width in (2, 0):
+        weights = [uniform(12, width), uniform(12, 3), uniform(12), uniform(12)]
+        with pytest.raises(RuntimeError, match="cannot be multiplied"):
+            torch.lstm(x, (state, state), weights, True, 1, 0.0, True, False, False)
+
+
 VIEWS: dict[str, Callable[[Tensor], Tensor]] = {
     "itself": lambda x: x,
     "transposed": lambda x: x.mT.contiguous().mT,
@@ -233,6 +306,40 @@ def test_a_root_is_the_nearest_float(own: None) -> None:
     assert torch.tensor(-1.0).sqrt().isnan()
 
 
+OTHER_FORMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "mm.out": lambda x, y: torch.mm(x, y, out=torch.empty(0, dtype=x.dtype)),
+    "mm.out of its shape": lambda x, y: torch.mm(x, y, out=torch.empty(5, 3, dtype=x.dtype)),
+    "mm.out transposed": lambda x, y: torch.mm(x, y, out=torch.empty(3, 5, dtype=x.dtype).t()),
+    "addmm.out": lambda x, y: torch.addmm(x.new_zeros(3), x, y, out=torch.empty(5, 3, dtype=x.dtype)),
+    "addmm_": lambda x, y: x.new_zeros(5, 3).addmm_(x, y),
+    "addmm_ of no beginning": lambda x, y: torch.full((5, 3), torch.nan, dtype=x.dtype).addmm_(x, y, beta=0),
+    "bmm.out": lambda x, y: torch.bmm(x[None], y[None], out=torch.empty(1, 5, 3, dtype=x.dtype))[0],
+    "baddbmm_": lambda x, y: x.new_zeros(1, 5, 3).baddbmm_(x[None], y[None])[0],
+    "addbmm": lambda x, y: torch.addbmm(x.new_zeros(5, 3), x[None], y[None]),
+}
+
+
+@pytest.mark.parametrize("form", sorted(OTHER_FORMS.keys() - {"mm.out"}))
+def test_every_form_of_a_product_has_the_same_bits(own: None, form: str) -> None:
+    x, y = uniform(5, 700).float(), uniform(700, 3).float()
+    assert torch.equal(OTHER_FORMS[form](x, y), torch.mm(x, y))
+
+
+def test_a_result_of_another_shape_is_stocks_to_resize(own: None) -> None:
+    torch.testing.assert_close(OTHER_FORMS["mm.out"](uniform(5, 7), uniform(7, 3)), uniform(5, 7) @ uniform(7, 3))
+
+
+def test_every_form_of_a_root_is_the_nearest_float(own: None) -> None:
+    x = uniform(5003).float().abs()
+    nearest = x.double().sqrt().float()
+    assert torch.equal(x.clone().sqrt_(), nearest) and torch.equal(torch.sqrt(x, out=torch.empty(0)), nearest)
+    assert torch.equal(x**0.5, nearest) and torch.equal(x.clone().pow_(0.5), nearest)
+    assert torch.equal(torch.pow(x, 0.5, out=torch.empty(5003)), nearest)
+    assert torch.equal(torch.arange(5) ** 0.5, torch.arange(5.0).double().sqrt().float())
+    with pytest.raises(RuntimeError, match="more than one element"):
+        torch.ones(1).expand(3).sqrt_()
+
+
 def test_every_own_kernel_stands_in_the_record_of_what_it_replaces() -> None:
     recorded = {(record.own_kernel, name) for name, record in OPERATORS.items() if record.own_kernel}
     replaced = {
@@ -240,7 +347,17 @@ def test_every_own_kernel_stands_in_the_record_of_what_it_replaces() -> None:
         for own, kernels in KERNELS.items()
         for name, _, _ in kernels
     }
-    assert recorded == replaced and KERNELS.keys() == set(OwnKernel) == X86_64_V3.own_kernels
+    assert recorded == {(own, name) for own, name in replaced if name in OPERATORS}
+    assert KERNELS.keys() == set(OwnKernel) == X86_64_V3.admits.own_kernels
+
+
+def test_a_class_without_an_own_kernel_has_not_what_it_makes_equal() -> None:
+    without = Admission("it does not admit", portable=True, own_kernels=frozenset({OwnKernel.PRODUCT}))
+    assert without.operator_refusal("aten.mm.default") is None
+    assert without.operator_refusal("aten.sqrt.default") == (
+        "it does not admit the operator aten.sqrt.default",
+        "it was shown equal with the square root rounded to nearest alone",
+    )
 
 
 def test_another_build_or_core_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

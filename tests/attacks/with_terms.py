@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from types import SimpleNamespace
 
-from fitchain.pod.compute.environment import host_cache, installed_torch
+from fitchain.pod.compute.environment import environment_class, host_cache, installed_torch
 from fitchain.pod.jobs.metering import measured_work
 from fitchain.pod.parties.scientist import JobRequest, draft_recipe, request
 from fitchain.pod.parties.scientist.publish import read_card
@@ -63,7 +63,7 @@ def ask(audited: AuditedWorkshop, named: Digest | None) -> AgreementId:
 @contextmanager
 def all_but_verifiers(lab: AttackLab) -> Iterator[None]:
     """Run an owner's pod that is in it, so that it compares nothing, and the scientist's."""
-    unchecked = SimpleNamespace(check=pod_rules.unchecked, host_cache=host_cache)
+    unchecked = SimpleNamespace(check=pod_rules.unchecked, host_cache=host_cache, environment_class=environment_class)
     in_it = pod_rules.PodRule(
         "what an owner compares before it accepts, and before it signs",
         (

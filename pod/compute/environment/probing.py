@@ -26,7 +26,7 @@ from fitchain.pod.values.graph import OPERATORS
 
 STEPS = 20
 
-Work = Callable[[], list[Tensor | float | int]]
+Work = Callable[[], list[Tensor | float | int | None]]
 
 
 def probe_digest(of: EnvironmentClass) -> Digest:
@@ -88,7 +88,7 @@ def _trainings() -> dict[str, Work]:
 
 def _train(
     model: Callable[[], nn.Module], optimizer: Callable[[list[Tensor]], torch.optim.Optimizer]
-) -> list[Tensor | float | int]:
+) -> list[Tensor | float | int | None]:
     """Twenty steps on 32 fixed images of ten classes; returns losses, parameters and buffers."""
     network, uniform = model(), _uniform()
     with torch.no_grad():
@@ -120,7 +120,7 @@ def _losses() -> dict[str, Work]:
     return {f"loss/{name}": partial(_run, *loss) for name, loss in _LOSSES.items()}
 
 
-def _run(function: Callable[..., Tensor], shapes: tuple[tuple[int, ...], ...]) -> list[Tensor | float | int]:
+def _run(function: Callable[..., Tensor], shapes: tuple[tuple[int, ...], ...]) -> list[Tensor | float | int | None]:
     """Value and gradients of a loss; its arguments are uniform in [-1, 1)."""
     arguments = [(make(*shape) * 2 - 1).requires_grad_() for make, shape in zip(_uniform(), shapes, strict=False)]
     value = function(*arguments)

@@ -34,22 +34,23 @@ def case_name(record: Operator, case: Case) -> str:
     return f"{record.name}({case})"
 
 
-def case_digest(name: str, results: Iterable[Tensor | float | int]) -> Digest:
-    """Digest of what a case gives, bit for bit, but for the payload of a NaN: which of two an
-    instruction keeps is emulated in no processor's way, so nothing shows it, and no training goes
-    on with one."""
+def case_digest(name: str, results: Iterable[Tensor | float | int | None]) -> Digest:
+    """Digest of what a case gives: of each result its dtype, its shape and all its bits, but for
+    the sign and payload of a NaN: which of two an instruction keeps is emulated in no processor's
+    way, so nothing shows it, and no training goes on with one."""
     return tagged("fitchain/probe-case/v2", sha256(name.encode()), blake3_digest(b"".join(map(_bits, results))))
 
 
-def _bits(result: Tensor | float | int) -> bytes:
-    if isinstance(result, Tensor):
-        if result.is_floating_point():
-            result = torch.where(result.isnan(), torch.nan, result)
-        return result.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
-    return repr(result).encode()
+def _bits(result: Tensor | float | int | None) -> bytes:
+    if not isinstance(result, Tensor):
+        return f"{result!r};".encode()
+    described = f"{result.dtype} {list(result.shape)};".encode()
+    if result.is_floating_point():
+        result = torch.where(result.isnan(), torch.nan, result)
+    return described + result.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
-def run_case(record: Operator, case: Case) -> list[Tensor | float | int]:
+def run_case(record: Operator, case: Case) -> list[Tensor | float | int | None]:
     """Call an operator as a case says; its generator's seed is 1.
 
     Args:
@@ -57,8 +58,8 @@ def run_case(record: Operator, case: Case) -> list[Tensor | float | int]:
         case: of the record.
 
     Returns:
-        Its values, their gradients with respect to the samples that require one, and the samples
-        that do not, which it may have changed.
+        Its values, their gradients with respect to the samples that require one (None where none
+        depends on it), and the samples that do not, which it may have changed.
     """
     taken: list[Tensor] = []
 
@@ -87,7 +88,7 @@ def _changes_its_first(record: Operator) -> bool:
     return any(argument.alias_info is not None and argument.alias_info.is_write for argument in first)
 
 
-def _gradients(values: list[Any], taken: list[Tensor]) -> list[Tensor]:
+def _gradients(values: list[Any], taken: list[Tensor]) -> list[Tensor | None]:
     """Gradients of values weighted by their places."""
     differentiable = [value for value in values if isinstance(value, Tensor) and value.requires_grad]
     leaves = [tensor for tensor in taken if tensor.requires_grad]
@@ -97,8 +98,7 @@ def _gradients(values: list[Any], taken: list[Tensor]) -> list[Tensor]:
         (torch.arange(1, value.numel() + 1, dtype=value.dtype) / max(value.numel(), 1)).reshape(value.shape)
         for value in differentiable
     ]
-    gradients = torch.autograd.grad(differentiable, leaves, weights, allow_unused=True)
-    return [gradient for gradient in gradients if gradient is not None]
+    return list(torch.autograd.grad(differentiable, leaves, weights, allow_unused=True))
 
 
 def make_sample(sample: Sample, position: int) -> Tensor:

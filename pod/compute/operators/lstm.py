@@ -3,7 +3,7 @@
 The whole sequence is one node of the gradient's graph: what enters is multiplied in one product,
 and so are the gradients of all weights, where torch's own cells take a product a step. Where a
 gradient of second order is asked for, and where a tensor is not simply one (under `vmap`, or
-without memory), the same is composed of torch's operators, step by step.
+without memory, or beside its tangent), the same is composed of torch's operators, step by step.
 
 Source: Hochreiter & Schmidhuber, Long Short-Term Memory (1997), with the forget gate of Gers et al.
 (2000), in torch's order of gates: input, forget, cell, output.
@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.nn import functional as F
 
 from fitchain.pod.compute.operators.products import add_product, product
@@ -26,6 +27,26 @@ Compute = Callable[..., tuple[Tensor, ...]]
 
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input._op
 _tanh_backward = torch.ops.aten.tanh_backward.grad_input._op
+
+
+def takes(
+    x: Tensor, hidden: list[Tensor], weights: list[Tensor], biases: bool, layers: int, both: bool, batch_first: bool
+) -> bool:
+    """Whether `lstm` computes a call: floats or doubles of one dtype, in sizes that fit, without
+    projections."""
+    directions, per_cell = (2 if both else 1), (4 if biases else 2)
+    tensors = (x, *hidden, *weights)
+    if x.dim() != 3 or len(hidden) != 2 or len(weights) != layers * directions * per_cell or layers < 1:
+        return False
+    if x.dtype not in (torch.float32, torch.float64) or any(each.dtype is not x.dtype for each in tensors):
+        return False
+    (batch, time), size = x.shape[:2] if batch_first else x.shape[1::-1], hidden[0].shape[-1]
+    if 0 in (batch, time, size) or any(each.shape != (layers * directions, batch, size) for each in hidden):
+        return False
+    entering = [x.shape[2]] * directions + [size * directions] * (directions * (layers - 1))
+    shapes = [((4 * size, width), (4 * size, size), (4 * size,), (4 * size,))[:per_cell] for width in entering]
+    wanted = [shape for of_cell in shapes for shape in of_cell]
+    return all(each.shape == shape for each, shape in zip(weights, wanted, strict=True))
 
 
 # Many parameters: they are the operator's own, in its order.
@@ -40,7 +61,7 @@ def lstm(
     both: bool,
     batch_first: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Layers of long short-term memory, as `aten.lstm.input` stacks them.
+    """Layers of long short-term memory, as `aten.lstm.input` stacks them; a call that it `takes`.
 
     Args:
         x: `[T, B, I]`, or `[B, T, I]` if `batch_first`.
@@ -51,9 +72,6 @@ def lstm(
     Returns:
         The last layer's states in the order of `x`, and each layer's and direction's last state
         and memory.
-
-    Raises:
-        ValueError: sizes do not fit.
     """
     run: Compute = _Pass.apply if _plain((x, *hidden, *weights)) else _composed
     x_TBI = x.transpose(0, 1) if batch_first else x
@@ -116,8 +134,9 @@ class _Pass(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of all but the way: first of what each gate is worth to its state or memory,
         for all steps at once, then from the last step to the first."""
-        inputs, (gates_TBG, h_TBH, c_TBH, t_TBH) = ctx.saved_tensors[:7], ctx.saved_tensors[7:]
-        if torch.is_grad_enabled():  # these gradients will be differentiated
+        saved = ctx.saved_tensors  # once: a checkpoint computes them anew at each look
+        inputs, (gates_TBG, h_TBH, c_TBH, t_TBH) = saved[:7], saved[7:]
+        if torch.is_grad_enabled() or not _plain(gradients):  # they will be differentiated, or are several at once
             return *_composed_gradients(inputs, gradients, ctx.backwards), None
         x_TBI, h_BH, c_BH, w_GI, w_GH, _, _ = inputs
         x_SI = x_TBI.reshape(-1, x_TBI.shape[2])  # S = T B
@@ -175,23 +194,31 @@ def _composed_gradients(
     inputs: tuple[Tensor | None, ...], gradients: tuple[Tensor, ...], backwards: bool
 ) -> list[Tensor | None]:
     """Gradients that can be differentiated again, by way of `_composed`."""
-    learnt = [each for each in inputs if each is not None and each.requires_grad]
     compute: Compute = _composed
-    outputs = compute(*inputs, backwards)
-    computed = iter(torch.autograd.grad(outputs, learnt, gradients, create_graph=True))
+    again = torch.is_grad_enabled()
+    with torch.enable_grad():
+        # Views: of tensors that are one another, or made of one another, this gradient would hold
+        # the others' parts, which are added outside.
+        views = [None if each is None else each.view_as(each) for each in inputs]
+        learnt = [each for each in views if each is not None and each.requires_grad]
+        computed = iter(torch.autograd.grad(compute(*views, backwards), learnt, gradients, create_graph=again))
     return [next(computed) if each is not None and each.requires_grad else None for each in inputs]
 
 
 def _plain(tensors: tuple[Tensor, ...]) -> bool:
-    """Whether tensors are in this process's memory, of one dtype that OpenBLAS multiplies, and
-    nobody follows what is done to them."""
+    """Whether tensors are numbers in this process's memory, as they stand there, and nobody follows
+    what is done to them."""
     return (
-        all(type(each) in (Tensor, nn.Parameter) and each.is_cpu and each.dtype is tensors[0].dtype for each in tensors)
-        and tensors[0].dtype in (torch.float32, torch.float64)
-        and tensors[0].numel() > 0
+        all(type(each) in (Tensor, nn.Parameter) and each.is_cpu and _stands_in_memory(each) for each in tensors)
         and torch._C._len_torch_dispatch_stack() == 0
         and torch._C._functorch.peek_interpreter_stack() is None
+        and forward_ad._current_level < 0
     )
+
+
+def _stands_in_memory(tensor: Tensor) -> bool:
+    is_batch = torch._C._functorch.is_batchedtensor(tensor) or torch._C._functorch.is_legacy_batchedtensor(tensor)
+    return not (is_batch or tensor.is_neg() or torch._is_zerotensor(tensor))
 
 
 def _steps(*of_all: Tensor, backwards: bool) -> Iterable[tuple[Tensor, ...]]:

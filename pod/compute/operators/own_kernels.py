@@ -1,10 +1,11 @@
 """Own kernels: what computes in place of torch's stock, in a process of a class that asks for them.
 
-They are registered with torch's dispatcher, below gradients and `vmap`, so that whatever is made of
-them (`linear`, `einsum`, attention, a recurrent cell; a gradient, a gradient's gradient) is
-computed with them, in a graph and in an eager module alike, by torch's own formulas. A call that is
-none of theirs (other dtypes, sizes that do not fit) goes on to torch's kernel, which computes or
-refuses it.
+They are registered with torch's dispatcher, below gradients and `vmap` (a layer above both), so
+that whatever torch makes of them (`linear`, `einsum`, attention, a recurrent cell; a norm's
+gradient, a gradient's gradient) is computed with them, in a graph and in an eager module alike, by
+torch's own formulas. Products with a vector (`mv`, `dot`) and convolutions of a single record stay
+with torch's kernels, whose cases are equal, too. A call that is none of theirs (other dtypes, sizes
+that do not fit) goes on to torch's kernel, which computes or refuses it.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.library import Library
 
-from fitchain.pod.compute.operators.lstm import lstm
+from fitchain.pod.compute.operators.lstm import lstm, takes
 from fitchain.pod.compute.operators.products import fits, product
+from fitchain.pod.compute.operators.roots import EXACT, ROOT, exact_root, has_exact_root
 from fitchain.pod.values.graph.operators.record import OwnKernel
 
 Stock = Callable[..., Any]
@@ -60,6 +61,15 @@ def _product(stock: Stock) -> Callable[..., Any]:
     return run
 
 
+def _product_into(stock: Stock) -> Callable[..., Any]:
+    def run(x: Tensor, y: Tensor, out: Tensor) -> Any:
+        if fits(x, y) and _is_like(out, x, (*x.shape[:-1], y.shape[-1])):
+            return out.copy_(product(x, y))
+        return stock(x, y, out=out)
+
+    return run
+
+
 def _added_product(stock: Stock) -> Callable[..., Any]:
     def run(start: Tensor, x: Tensor, y: Tensor, beta: Any = 1, alpha: Any = 1) -> Any:
         if fits(x, y) and start.dtype is x.dtype and start.dim() <= x.dim():
@@ -69,21 +79,72 @@ def _added_product(stock: Stock) -> Callable[..., Any]:
     return run
 
 
+def _added_product_into(stock: Stock) -> Callable[..., Any]:
+    def run(start: Tensor, x: Tensor, y: Tensor, out: Tensor, beta: Any = 1, alpha: Any = 1) -> Any:
+        fitting = fits(x, y) and start.dtype is x.dtype and start.dim() <= x.dim()
+        if fitting and _is_like(out, x, (*x.shape[:-1], y.shape[-1])):
+            return out.copy_(product(x, y, float(alpha), start, float(beta)))
+        return stock(start, x, y, beta=beta, alpha=alpha, out=out)
+
+    return run
+
+
+def _product_added_in_place(stock: Stock) -> Callable[..., Any]:
+    def run(start: Tensor, x: Tensor, y: Tensor, beta: Any = 1, alpha: Any = 1) -> Any:
+        if fits(x, y) and _is_like(start, x, (*x.shape[:-1], y.shape[-1])):
+            return start.copy_(product(x, y, float(alpha), start, float(beta)))
+        return stock(start, x, y, beta=beta, alpha=alpha)
+
+    return run
+
+
+def _is_like(out: Tensor, x: Tensor, shape: tuple[int, ...]) -> bool:
+    return out.dtype is x.dtype and out.shape == shape
+
+
 # Roots
 
 
-def _exact_root(stock: Stock) -> Callable[..., Any]:
-    """The square root rounded to nearest (IEEE 754, section 5.4.1: squareRoot): NumPy's is the
-    processor's instruction."""
-
+def _root(stock: Stock) -> Callable[..., Any]:
     def run(x: Tensor) -> Any:
-        x = x if x.is_floating_point() or x.is_complex() else x.to(torch.get_default_dtype())
-        if x.dtype not in (torch.float32, torch.float64):
-            return stock(x)
-        root = torch.empty_like(x)
-        with np.errstate(invalid="ignore"):
-            np.sqrt(x.detach().numpy(), out=root.numpy())
-        return root
+        return exact_root(x) if has_exact_root(x) else stock(x)
+
+    return run
+
+
+def _root_into(stock: Stock) -> Callable[..., Any]:
+    def run(x: Tensor, out: Tensor) -> Any:
+        stock(x, out=out)  # which finds its shape, or refuses it
+        return out.copy_(exact_root(x)) if has_exact_root(x) else out
+
+    return run
+
+
+def _root_in_place(stock: Stock) -> Callable[..., Any]:
+    def run(x: Tensor) -> Any:
+        return x.copy_(exact_root(x)) if x.dtype in EXACT else stock(x)
+
+    return run
+
+
+def _power(stock: Stock) -> Callable[..., Any]:
+    def run(x: Tensor, exponent: Any) -> Any:
+        return exact_root(x) if exponent == ROOT and has_exact_root(x) else stock(x, exponent)
+
+    return run
+
+
+def _power_into(stock: Stock) -> Callable[..., Any]:
+    def run(x: Tensor, exponent: Any, out: Tensor) -> Any:
+        stock(x, exponent, out=out)
+        return out.copy_(exact_root(x)) if exponent == ROOT and has_exact_root(x) else out
+
+    return run
+
+
+def _power_in_place(stock: Stock) -> Callable[..., Any]:
+    def run(x: Tensor, exponent: Any) -> Any:
+        return x.copy_(exact_root(x)) if exponent == ROOT and x.dtype in EXACT else stock(x, exponent)
 
     return run
 
@@ -93,8 +154,8 @@ def _exact_root(stock: Stock) -> Callable[..., Any]:
 
 def _lstm(stock: Stock) -> Callable[..., Any]:
     def run(x: Tensor, hidden: list[Tensor], weights: list[Tensor], *options: Any) -> tuple[Tensor, ...]:
-        biases, layers, _, _, both, _ = options
-        if len(weights) == layers * (2 if both else 1) * (4 if biases else 2):  # projections have more
+        biases, layers, _, _, both, batch_first = options
+        if takes(x, hidden, weights, biases, layers, both, batch_first):
             return lstm(x, hidden, weights, *options)
         outputs: tuple[Tensor, ...] = stock(x, hidden, weights, *options)
         return outputs
@@ -104,12 +165,17 @@ def _lstm(stock: Stock) -> Callable[..., Any]:
 
 KERNELS: Mapping[OwnKernel, tuple[tuple[str, str, Make], ...]] = {
     OwnKernel.PRODUCT: (
-        ("mm", "CPU", _product),
-        ("bmm", "CPU", _product),
-        ("addmm", "CPU", _added_product),
-        ("baddbmm", "CPU", _added_product),
+        *((name, "CPU", _product) for name in ("mm", "bmm")),
+        *((f"{name}.out", "CPU", _product_into) for name in ("mm", "bmm")),
+        *((name, "CPU", _added_product) for name in ("addmm", "baddbmm")),
+        *((f"{name}.out", "CPU", _added_product_into) for name in ("addmm", "baddbmm")),
+        *((f"{name}_", "CPU", _product_added_in_place) for name in ("addmm", "baddbmm")),
     ),
-    OwnKernel.EXACT_ROOT: (("sqrt", "CPU", _exact_root),),
+    OwnKernel.EXACT_ROOT: (
+        *(("sqrt", "CPU", _root), ("sqrt.out", "CPU", _root_into), ("sqrt_", "CPU", _root_in_place)),
+        *(("pow.Tensor_Scalar", "CPU", _power), ("pow.Tensor_Scalar_out", "CPU", _power_into)),
+        ("pow_.Scalar", "CPU", _power_in_place),
+    ),
     OwnKernel.LSTM: (("lstm.input", "CompositeImplicitAutograd", _lstm),),
 }
 """Own kernels: torch's operators that they replace, at which of the dispatcher's keys, and what

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import EnvironmentRefused
 from fitchain.pod.values.graph.admission import Admission
-from fitchain.pod.values.graph.operators.record import OwnKernel
 
 _REGISTERED: list[object] = []
 """Own kernels of this process, which last as long as they are held."""
@@ -29,8 +28,8 @@ class EnvironmentClass:
         name: as a recipe has it.
         settings: environment variables, besides those that number the threads; they count only when
             set before torch is imported.
-        admits: what a graph may do.
-        own_kernels: which kernels of ours compute in place of torch's stock, in the whole process.
+        admits: what a graph may do, and which kernels of ours compute in place of torch's stock, in
+            the whole process.
         shipped: the probe's digests that ship, by torch build and threads.
         device: torch's name of where it computes.
     """
@@ -38,7 +37,6 @@ class EnvironmentClass:
     name: str
     settings: Mapping[str, str]
     admits: Admission
-    own_kernels: frozenset[OwnKernel]
     shipped: Mapping[tuple[str, int], str]
     device: str = "cpu"
 
@@ -81,10 +79,10 @@ class EnvironmentClass:
         # Filling what is about to be written costs three percent. No admitted operator reads what
         # it has not written: the conformance suite fills, and finds the same bits.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-        if self.own_kernels:
+        if own := self.admits.own_kernels:
             from fitchain.pod.compute.operators.own_kernels import register
 
-            _REGISTERED.append(register(self.own_kernels))
+            _REGISTERED.append(register(own))
 
     def seed(self, seed: int) -> None:
         """Seed every generator that an operator may draw from: on a CPU that is torch's default

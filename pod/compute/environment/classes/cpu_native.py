@@ -11,6 +11,5 @@ NATIVE = EnvironmentClass(
     name="cpu-native",
     settings={"MKL_DYNAMIC": "FALSE", "OMP_DYNAMIC": "FALSE"},
     admits=Admission("the class cpu-native does not admit"),
-    own_kernels=frozenset(),
     shipped={},
 )

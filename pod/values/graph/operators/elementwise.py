@@ -12,7 +12,6 @@ from fitchain.pod.values.graph.operators.record import (
     FLAT,
     SCANNED,
     TABLE,
-    NotPortable,
     OwnKernel,
     Sample,
     below,
@@ -31,13 +30,12 @@ _BY_POSITIVE = case(unit(*FLAT), positive(*FLAT))
 _BROADCAST = case(unit(*TABLE), unit(129))
 _SCANS = (wide(Sample(SCANNED)), wide(Sample(SCANNED, -30, 30)))
 _SCANS_ABOVE_ZERO = (wide(Sample(SCANNED, 1e-6, 1)), wide(Sample(SCANNED, 1, 30)))
+_SCAN_ROOTS = tuple(wide(Sample(SCANNED, 1e-6, 30), exponent) for exponent in (0.5, 1.5, -0.5))
 _INSIDE = Sample(FLAT, -0.99, 0.99)
 _SCAN_INSIDE = wide(Sample(SCANNED, -0.99, 0.99))
 _FRACTION, _SCAN_FRACTIONS = Sample(FLAT, 0.01, 0.99), wide(Sample(SCANNED, 0.01, 0.99))
 
-_VENDOR_ROOT = "its root differs between CPU vendors in the last bit; x.sqrt() and x * x.sqrt() are exact here"
-_ROOTS = NotPortable(_VENDOR_ROOT, exponents=(0.5, 1.5))
-_POWERS = tuple(case(positive(*FLAT), exponent) for exponent in (2, 3, 1.7, -1, 0.5, 1.5))
+_POWERS = tuple(case(positive(*FLAT), exponent) for exponent in (2, 3, 1.7, -1, 0.5, 1.5, -0.5, 2.5))
 
 ARITHMETIC = (
     *operators(
@@ -61,7 +59,7 @@ ARITHMETIC = (
     *operators("reciprocal", case(positive(*FLAT)), *_SCANS_ABOVE_ZERO),
     *operators("pow.Tensor_Tensor", case(positive(*FLAT), unit(*FLAT))),
     *operators("pow.Scalar", case(2.3, unit(*FLAT))),
-    *operators("pow.Tensor_Scalar", *_POWERS, not_portable=_ROOTS),
+    *operators("pow.Tensor_Scalar", *_POWERS, *_SCAN_ROOTS, own=OwnKernel.EXACT_ROOT),
     *operators("clamp clip", case(unit(*FLAT), -0.5, 0.5)),
     *operators("clamp.Tensor", case(unit(*FLAT), unit(*FLAT), positive(*FLAT))),
     *operators("clamp_min clamp_max", case(unit(*FLAT), 0.1)),
@@ -90,15 +88,15 @@ IN_PLACE = (
     *operators("lerp_.Tensor addcmul_", _THREE),
     *operators("lerp_.Scalar", case(unit(*FLAT), unit(*FLAT), 0.3)),
     *operators("addcdiv_", case(unit(*FLAT), unit(*FLAT), positive(*FLAT))),
-    *operators("pow_.Scalar", *_POWERS, not_portable=_ROOTS),
+    *operators("pow_.Scalar", *_POWERS, own=OwnKernel.EXACT_ROOT),
 )
 
-_ARC = NotPortable("its last bit differs between CPU vendors; torch.atan2(x, torch.ones_like(x)) does not")
-_ARC_SINE = NotPortable(
+_ARC = "its last bit differs between CPU vendors; torch.atan2(x, torch.ones_like(x)) does not"
+_ARC_SINE = (
     "about one value in 7,000 differs between CPU vendors; with r = ((1 - x) * (1 + x)).sqrt(), "
     "torch.atan2(x, r) and torch.atan2(r, x) do not"
 )
-_RARELY = NotPortable(
+_RARELY = (
     "one value in 100,000 to 2,000,000 differs between CPU vendors; x.sin() / x.cos() and x.log() * constant do not"
 )
 FUNCTIONS = (
@@ -108,12 +106,7 @@ FUNCTIONS = (
     *operators("logit", case(_FRACTION), case(_FRACTION, 0.1), _SCAN_FRACTIONS),
     *operators("atan2 hypot", _TWO, wide(Sample(SCANNED), Sample(SCANNED))),
     *operators("xlogy.Tensor", _BY_POSITIVE),
-    *operators("sqrt", case(positive(*FLAT)), *_SCANS_ABOVE_ZERO, own=OwnKernel.EXACT_ROOT),
-    *operators(
-        "sqrt_",
-        case(positive(*FLAT)),
-        not_portable=NotPortable("its last bit differs between CPU vendors; x.sqrt() is exact here"),
-    ),
+    *operators("sqrt sqrt_", case(positive(*FLAT)), *_SCANS_ABOVE_ZERO, own=OwnKernel.EXACT_ROOT),
     *operators("atan atan_ arctan", _ONE, *_SCANS, not_portable=_ARC),
     *operators("asin acos", case(_INSIDE), _SCAN_INSIDE, not_portable=_ARC_SINE),
     *operators("tan", _ONE, *_SCANS, not_portable=_RARELY),

@@ -12,7 +12,6 @@ from fitchain.pod.values.graph.operators.record import (
     SIGNAL,
     TABLE,
     Guard,
-    NotPortable,
     Sample,
     case,
     constant,
@@ -89,7 +88,7 @@ POOLING = (
     *operators("adaptive_avg_pool3d", case(unit(*BODY), (4, 4, 4))),
 )
 
-_SEEN_ONCE = NotPortable(
+_SEEN_ONCE = (
     "it has been compared with one other CPU only; cpu-native admits it, and a transposed convolution resizes here"
 )
 RESIZING = (

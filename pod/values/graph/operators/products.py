@@ -11,6 +11,7 @@ from fitchain.pod.values.graph.operators.record import (
     SEQUENCE,
     SIGNAL,
     Case,
+    CaseArgument,
     Guard,
     Layout,
     Operator,
@@ -102,29 +103,54 @@ MATRICES = (
     *operators("tensordot", case(unit(64, 129), unit(129, 33), (1,), (0,))),
 )
 
+
+def _alone(*cases: Case) -> tuple[Case, ...]:
+    """Cases, and each with a single record, which torch gives to another kernel."""
+    alone = (replace(one, arguments=(_first(one.arguments[0]), *one.arguments[1:])) for one in cases if not one.wide)
+    return (*cases, *alone)
+
+
+def _first(records: CaseArgument) -> CaseArgument:
+    return replace(records, shape=(1, *records.shape[1:])) if isinstance(records, Sample) else records
+
+
 _WEIGHTS, _STRIDES = (unit(8, 6, 3, 3), unit(8)), ((2, 2), (1, 1))
 CONVOLUTIONS = (
-    *operators("conv1d", case(unit(*SIGNAL), unit(8, 6, 3), unit(8))),
-    *operators("conv1d.padding", case(unit(*SIGNAL), unit(8, 6, 3), unit(8), (1,), "same")),
+    *operators(
+        "conv1d",
+        *_alone(
+            case(unit(*SIGNAL), unit(8, 6, 3), unit(8)), case(unit(*SIGNAL), unit(8, 6, 3), None, (2,), (1,), (2,))
+        ),
+    ),
+    *operators("conv1d.padding", *_alone(case(unit(*SIGNAL), unit(8, 6, 3), unit(8), (1,), "same"))),
     *operators(
         "conv2d",
-        case(unit(*IMAGES), *_WEIGHTS),
-        case(unit(*IMAGES), unit(6, 1, 3, 3), unit(6), (1, 1), (1, 1), (1, 1), 6),
-        case(unit(16, 32, 16, 16), unit(64, 32, 3, 3), unit(64), *_STRIDES),
-        case(unit(8, 32, 14, 14), unit(64, 32, 1, 1), unit(64)),
-        case(unit(*IMAGES), unit(8, 6, 3, 3), None, (1, 1), (0, 0), (2, 2)),
+        *_alone(
+            case(unit(*IMAGES), *_WEIGHTS),
+            case(unit(*IMAGES), unit(6, 1, 3, 3), unit(6), (1, 1), (1, 1), (1, 1), 6),
+            case(unit(16, 32, 16, 16), unit(64, 32, 3, 3), unit(64), *_STRIDES),
+            case(unit(8, 32, 14, 14), unit(64, 32, 1, 1), unit(64)),
+            case(unit(*IMAGES), unit(8, 6, 3, 3), None, (1, 1), (0, 0), (2, 2)),
+        ),
         wide(unit(16, 64, 28, 28), unit(64, 64, 3, 3), None, (1, 1), (1, 1)),
+        wide(unit(1, 64, 28, 28), unit(64, 64, 3, 3), None, (1, 1), (1, 1)),
         wide(unit(4, 256, 28, 28), unit(512, 256, 1, 1)),
         wide(unit(2, 512, 14, 14), unit(512, 512, 3, 3), None, (2, 2), (1, 1)),
         wide(unit(4, 64, 56, 56), unit(64, 1, 3, 3), None, (1, 1), (1, 1), (1, 1), 64),
         wide(unit(2, 3, 224, 224), unit(64, 3, 7, 7), None, (2, 2), (3, 3)),
     ),
-    *operators("conv2d.padding", case(unit(*IMAGES), *_WEIGHTS, (1, 1), "same")),
-    *operators("conv3d", case(unit(*BODY), unit(4, 3, 3, 3, 3), unit(4))),
-    *operators("conv3d.padding", case(unit(*BODY), unit(4, 3, 3, 3, 3), unit(4), (1, 1, 1), "valid")),
-    *operators("conv_transpose1d", case(unit(*SIGNAL), unit(6, 8, 3), unit(8))),
-    *operators("conv_transpose2d.input", case(unit(4, 8, 7, 7), unit(8, 3, 3, 3), unit(3), *_STRIDES)),
-    *operators("conv_transpose3d.input", case(unit(*BODY), unit(3, 4, 3, 3, 3))),
+    *operators("conv2d.padding", *_alone(case(unit(*IMAGES), *_WEIGHTS, (1, 1), "same"))),
+    *operators(
+        "conv3d",
+        *_alone(
+            case(unit(*BODY), unit(4, 3, 3, 3, 3), unit(4)),
+            case(unit(*BODY), unit(4, 3, 3, 3, 3), None, (2, 2, 2), (1, 1, 1)),
+        ),
+    ),
+    *operators("conv3d.padding", *_alone(case(unit(*BODY), unit(4, 3, 3, 3, 3), unit(4), (1, 1, 1), "valid"))),
+    *operators("conv_transpose1d", *_alone(case(unit(*SIGNAL), unit(6, 8, 3), unit(8)))),
+    *operators("conv_transpose2d.input", *_alone(case(unit(4, 8, 7, 7), unit(8, 3, 3, 3), unit(3), *_STRIDES))),
+    *operators("conv_transpose3d.input", *_alone(case(unit(*BODY), unit(3, 4, 3, 3, 3)))),
 )
 
 _HEADS = (unit(2, 2, 16, 8),) * 3

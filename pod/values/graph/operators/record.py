@@ -151,40 +151,22 @@ def named_dtypes(values: Iterable[Argument]) -> frozenset[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class NotPortable:
-    """Where an operator's bits part between processors, or were not shown not to.
-
-    Args:
-        advice: why, and what to use instead.
-        exponents: if not empty, it parts only with these as its second argument, or with one that
-            is no constant.
-    """
-
-    advice: str
-    exponents: tuple[float, ...] = ()
-
-    def concerns(self, arguments: tuple[CaseArgument, ...]) -> bool:
-        """Whether a call with these arguments may part."""
-        exponent = arguments[1] if len(arguments) > 1 else None
-        constant = isinstance(exponent, int | float)
-        return not self.exponents or not constant or exponent in self.exponents
-
-
-@dataclass(frozen=True, slots=True)
 class Operator:
     """An operator.
 
     Args:
         name: in full, overload included.
         cases: calls that show what it does, forward and backward.
-        not_portable: where its bits part between processors; None where they were shown equal.
+        not_portable: why its bits part between processors, or were not shown not to, and what to
+            use instead; empty where they were shown equal.
         guard: what a dry run checks of it beyond torch's own schema.
-        own_kernel: what computes it in classes that ask for it.
+        own_kernel: what computes it in classes that ask for it; its bits were shown equal with that
+            one alone.
     """
 
     name: str
     cases: tuple[Case, ...] = ()
-    not_portable: NotPortable | None = None
+    not_portable: str = ""
     guard: Guard | None = None
     own_kernel: OwnKernel | None = None
 
@@ -192,7 +174,7 @@ class Operator:
 def operators(
     names: str,
     *cases: Case,
-    not_portable: NotPortable | None = None,
+    not_portable: str = "",
     guard: Guard | None = None,
     own: OwnKernel | None = None,
 ) -> tuple[Operator, ...]:
@@ -201,11 +183,29 @@ def operators(
     Args:
         names: of torch's operators, between blanks; one without an overload has the overload
             `default`.
-        cases: of each.
+        cases: of each; those of floats are cases of doubles, too.
         not_portable, guard, own: as in `Operator`.
     """
     full = (f"aten.{name}" if "." in name else f"aten.{name}.default" for name in names.split())
-    return tuple(Operator(name, cases, not_portable, guard, own) for name in full)
+    doubles = [double for double in map(of_doubles, cases) if double is not None and double not in cases]
+    return tuple(Operator(name, (*cases, *doubles), not_portable, guard, own) for name in full)
+
+
+def of_doubles(one: Case) -> Case | None:
+    """The same call of doubles instead of floats; None where it has no float, is laid out in a way
+    of its own, or scans."""
+    if one.wide or any(each.layout is not Layout.ROWS for each in one.samples):
+        return None
+    if not any(each.dtype == "F32" for each in one.samples) or "F64" in one.dtypes:
+        return None
+    options = {key: _doubled(value) for key, value in one.options.items()}
+    return Case(tuple(map(_doubled, one.arguments)), MappingProxyType(options))
+
+
+def _doubled(value: CaseArgument) -> CaseArgument:
+    if isinstance(value, tuple):
+        return tuple(map(_doubled, value))
+    return replace(value, dtype="F64") if isinstance(value, Sample) and value.dtype == "F32" else value
 
 
 def case(*arguments: CaseArgument, **options: CaseArgument) -> Case:

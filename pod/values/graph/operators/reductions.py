@@ -10,6 +10,9 @@ _ALONG = tuple(case(unit(*TABLE), dim) for dim in (0, 1))
 _ALONG_SEVERAL = tuple(case(unit(*TABLE), (dim,)) for dim in (0, 1))
 _TWO = case(unit(*TABLE), unit(*TABLE))
 _SHORT = (37, 9)
+_ORDERS = (0, 0.5, 1, 1.5, 2, 2.5, 3, 3.7, float("inf"))
+"""A norm's gradient takes powers of its values, and so roots."""
+_NORMS = tuple(case(unit(*TABLE), order) for order in _ORDERS)
 
 RECORDS = (
     *operators("sum mean", _ALL, _LARGE, case(below(9, *TABLE), dtype=Symbol("dtype", "F64"))),
@@ -17,9 +20,13 @@ RECORDS = (
     *operators("var std", _ALL, _LARGE, case(unit(*TABLE), False)),
     *operators("var.dim std.dim", *_ALONG_SEVERAL, case(unit(*TABLE), (1,), False, True)),
     *operators("var.correction std.correction var_mean.correction", *_ALONG_SEVERAL, case(unit(*TABLE), correction=0)),
-    *operators("norm.Scalar", _ALL, case(unit(*TABLE), 1)),
-    *operators("norm.ScalarOpt_dim", case(unit(*TABLE), 2, (1,)), case(unit(*TABLE), None, (0,), True)),
-    *operators("linalg_vector_norm", _ALL, case(unit(*TABLE), 2, (1,)), case(unit(*TABLE), 3, (0,))),
+    *operators("norm.Scalar", _ALL, *_NORMS),
+    *operators(
+        "norm.ScalarOpt_dim",
+        *(case(unit(*TABLE), order, (1,)) for order in _ORDERS),
+        case(unit(*TABLE), None, (0,), True),
+    ),
+    *operators("linalg_vector_norm", _ALL, *_NORMS, *(case(unit(*TABLE), order, (0,)) for order in _ORDERS)),
     *operators("amax amin", _ALL, *_ALONG_SEVERAL),
     *operators("logsumexp", *_ALONG_SEVERAL),
     *operators("max min median", _ALL),
@@ -34,7 +41,8 @@ RECORDS = (
     *operators("any.dim all.dim", case(mask(*TABLE), 1)),
     *operators("count_nonzero", case(below(2, *TABLE)), case(below(2, *TABLE), 1)),
     *operators("nansum", _ALL, case(unit(*TABLE), (1,))),
-    *operators("cosine_similarity pairwise_distance", _TWO),
+    *operators("cosine_similarity", _TWO),
+    *operators("pairwise_distance", _TWO, *(case(unit(*TABLE), unit(*TABLE), order) for order in _ORDERS)),
     *operators("topk", case(unit(*TABLE), 5, 1), case(unit(*TABLE), 5, 0, False)),
     *operators("sort", *_ALONG, case(unit(*TABLE), 1, True)),
     *operators("argsort", *(case(constant(unit(*TABLE)), dim) for dim in (0, 1))),
