@@ -32,6 +32,8 @@ def test_the_portable_class_sets_every_library() -> None:
         "MKL_CBWR": "COMPATIBLE",
         "OPENBLAS_CORETYPE": "Haswell",
         "OPENBLAS_L2_SIZE": "512",
+        "OPENBLAS_THREAD_TIMEOUT": "4",
+        "OMP_WAIT_POLICY": "PASSIVE",
         "ONEDNN_MAX_CPU_ISA": "AVX2",
         "MKL_DYNAMIC": "FALSE",
         "OMP_DYNAMIC": "FALSE",
