@@ -62,8 +62,8 @@ X86_64_V3 = _X8664V3(
         "MKL_CBWR": "COMPATIBLE",
         "OPENBLAS_CORETYPE": OPENBLAS_CORE,
         "OPENBLAS_L2_SIZE": "512",  # of the bits nothing depends on it: it is fixed so that nothing can
-        # OpenBLAS' threads and torch's would wait for work by spinning, on cores that the others want:
-        # up to thirty times slower with two threads, and slower than one.
+        # OpenBLAS' threads and torch's would wait for work by spinning, on cores that the others
+        # want: with two threads up to thirty times slower, and slower than with one.
         "OPENBLAS_THREAD_TIMEOUT": "4",
         "OMP_WAIT_POLICY": "PASSIVE",
     },
