@@ -24,6 +24,7 @@ import os
 import platform
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -60,6 +61,8 @@ OUTSIDE, TRAINING = "outside/", "200 steps/"
 ENDED = "ended the process"
 NO_BITS = ("guards.py", "metering.py", "checking.py", "__main__.py")
 """Modules beside those that compute, on which no bit of a case depends."""
+FATAL = tuple(-number for number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT))
+"""Exit codes of a process that a case ended; whatever else ends one is no result."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,8 @@ def main() -> int:
     args = parser.parse_args()
     if args.compute:
         return compute(**json.loads(args.compute))
+    if args.write and (args.quick or args.on or args.threads or args.name != DEFAULT.name):
+        parser.error("--write puts down the whole table: it goes with no other option")
     if shutil.which("qemu-x86_64") is None:
         print("there is no qemu-x86_64 here: install qemu-user", file=sys.stderr)
         return 3
@@ -119,7 +124,7 @@ def main() -> int:
             row = Row(place, threads, expected, found)
             print(row.describe(), flush=True)
             rows.append(row)
-            failed |= bool(row.admitted or row.missing)
+            failed |= bool(row.admitted or row.missing or row.broken)
     if args.write:
         write_table(rows)
     return int(failed)
@@ -133,7 +138,8 @@ class Runner:
 
     def __init__(self, environment: Environment, place: Place, quick: bool) -> None:
         self.environment, self.place, self.quick = environment, place, quick
-        conditions = [meaning(), environment.json(), installed_build(), platform.python_version()]
+        conditions = [meaning(), environment.json(), installed_build(), platform.python_version(), processor()]
+        conditions += [place.cpu, qemu() if place.cpu else ""]
         key = sha256(canonical_json(conditions)).value.hex()[:12]
         self.memory = RESULTS / key / f"{place.name.replace(' ', '-')}-{environment.threads}.jsonl"
 
@@ -179,9 +185,10 @@ class Runner:
         command = [*emulator, sys.executable, __file__, "--compute", json.dumps(what)]
         variables = clean_variables(self.environment, Path(os.environ.get("TMPDIR", "/tmp")))
         started = ""
-        with subprocess.Popen(
-            command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        ) as process:
+        with (
+            jobs.with_name("errors.txt").open("w+") as errors,
+            subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+        ):
             assert process.stdout is not None
             for line in process.stdout:
                 digest, _, name = line.rstrip("\n").partition(" ")
@@ -190,20 +197,38 @@ class Runner:
                 else:
                     started = ""
                     yield name, digest
-        if process.returncode and started:
+            code = process.wait()
+            errors.seek(0)
+            said = errors.read()[-500:].strip()
+        if started and code in FATAL:
             yield started, ENDED
-        elif process.returncode:
-            raise SystemExit(f"{self.place.name}: the process ended with {process.returncode} before its first case")
+        elif code:
+            raise SystemExit(
+                f"{self.place.name}: the process ended with {code} {f'in {started}' if started else ''}: {said}"
+            )
 
 
 def meaning() -> str:
-    """Digest of what computes, docstrings and comments aside: the classes, the records of
-    operators, the kernels, the loop."""
+    """Digest of what computes and what is compared, docstrings and comments aside: the classes,
+    what they admit, the records of operators, the kernels, the loop, what makes a transcript's
+    root."""
     files = [ROOT / "scripts" / name for name in ("conformance_trainings.py", "sample_jobs.py")]
-    files += [ROOT / "pod" / "compute" / name for name in ("training.py", "model/executor.py", "model/program.py")]
-    for folder in ("compute/environment", "compute/operators", "values/graph/operators"):
+    files += [ROOT / "pod" / name for name in ("compute/training.py", "proof/transcript.py")]
+    folders = "environment", "operators", "model", "checkpoint", "dataset"
+    for folder in (*(f"compute/{each}" for each in folders), "values/graph", "jobs/worker"):
         files += sorted(path for path in (ROOT / "pod" / folder).rglob("*.py") if path.name not in NO_BITS)
     return str(sha256("".join(map(code_of, files)).encode()))
+
+
+def processor() -> str:
+    """What /proc/cpuinfo calls this processor."""
+    found = re.search(r"^model name\s*:\s*(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return found[1] if found else "unnamed"
+
+
+def qemu() -> str:
+    """The emulator's version."""
+    return subprocess.run(["qemu-x86_64", "--version"], capture_output=True, text=True, check=True).stdout.split()[2]
 
 
 def code_of(path: Path) -> str:
@@ -237,7 +262,7 @@ def compute(name: str, threads: int, filled: bool, quick: bool, jobs: str, skipp
         print("begins", work, flush=True)
         try:
             digest = str(case_digest(work, works[work]()))
-        except Exception as error:  # noqa: BLE001  whatever it is, it is what this processor gives
+        except Exception as error:  # noqa: BLE001  whatever it is, the other cases are still to be run
             digest = type(error).__name__
         print(digest, work, flush=True)
     return 0
@@ -272,7 +297,12 @@ class Row:
     @property
     def equal(self) -> int:
         """Cases with equal bits."""
-        return sum(self.found.get(name) == digest for name, digest in self.expected.items())
+        return sum(self.found.get(name) == digest for name, digest in self.expected.items() if is_digest(digest))
+
+    @property
+    def broken(self) -> list[str]:
+        """Cases that gave no bits at all: an error, or the end of the process."""
+        return sorted(name for name, digest in self.found.items() if not is_digest(digest))
 
     @property
     def differing(self) -> list[str]:
@@ -294,7 +324,8 @@ class Row:
         outside = [name.removeprefix(OUTSIDE) for name in self.differing if name.startswith(OUTSIDE)]
         return (
             f"{self.place.name}, {self.threads} threads: {self.equal} of {len(self.expected)} equal;"
-            f" admitted but different: {self.admitted or 'none'}; missing: {len(self.missing)}\n"
+            f" admitted but different: {self.admitted or 'none'}; missing: {len(self.missing)};"
+            f" without bits: {self.broken or 'none'}\n"
             f"  outside the class, and different: {outside or 'none'}"
         )
 
@@ -314,13 +345,16 @@ class Row:
         return f"| {' | '.join(map(str, (*cells, len(self.admitted), outside)))} |"
 
 
+def is_digest(result: str) -> bool:
+    """Whether a case's result is that of bits."""
+    return result.startswith("0x")
+
+
 def write_table(rows: list[Row]) -> None:
     """Put the table into the note, between its marks."""
-    qemu = subprocess.run(["qemu-x86_64", "--version"], capture_output=True, text=True, check=True).stdout.split()[2]
-    processor = re.search(r"^model name\s*:\s*(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     conditions = (
-        f"This processor: {processor[1] if processor else 'unnamed'}; torch {installed_torch()}, OpenBLAS"
-        f" {installed_build()}, qemu {qemu}, which has no AVX-512."
+        f"This processor: {processor()}; torch {installed_torch()}, OpenBLAS {installed_build()}, qemu {qemu()},"
+        " which has no AVX-512."
     )
     table = [
         *("| processor | how | threads | cases equal | 200 steps equal | admitted, different | outside, different |",),

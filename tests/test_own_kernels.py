@@ -278,8 +278,10 @@ def test_what_is_not_its_own_goes_on_to_stock(own: None) -> None:
         (lambda: torch.bmm(uniform(2, 3, 4), uniform(3, 4, 5)), "to be"),
         (lambda: torch.addmm(uniform(5), uniform(2, 3), uniform(3, 2)), "must match|not match|expand"),
         (lambda: torch.addmm(uniform(1, 2, 2), uniform(2, 3), uniform(3, 2)), "expand|dimension"),
+        (lambda: torch.addmm(uniform(5), uniform(2, 3), uniform(3, 2), beta=0), "must match|not match|expand"),
+        (lambda: torch.addmm(uniform(2), uniform(2, 3), uniform(3, 2), alpha=1j), "cannot be converted"),
     ],
-    ids=["sizes", "dtypes", "batches", "start", "start of more dimensions"],
+    ids=["sizes", "dtypes", "batches", "start", "start of more dimensions", "unread start", "factor"],
 )
 def test_what_does_not_multiply_is_refused(own: None, call: Callable[[], Tensor], words: str) -> None:
     with pytest.raises(RuntimeError, match=words):
@@ -338,6 +340,16 @@ def test_every_form_of_a_root_is_the_nearest_float(own: None) -> None:
     assert torch.equal(torch.arange(5) ** 0.5, torch.arange(5.0).double().sqrt().float())
     with pytest.raises(RuntimeError, match="more than one element"):
         torch.ones(1).expand(3).sqrt_()
+    assert (torch.ones(2) ** complex(0.5)).is_complex()
+
+
+def test_a_result_may_be_what_it_is_computed_of(own: None) -> None:
+    for compute in (torch.sqrt, partial(torch.pow, exponent=0.5)):
+        x = torch.tensor([16.0, 81.0])
+        assert compute(x, out=x).tolist() == [4, 9] and x.tolist() == [4, 9]
+    square = uniform(4, 4)
+    expected = square @ square
+    torch.testing.assert_close(torch.mm(square, square, out=square), expected)
 
 
 def test_every_own_kernel_stands_in_the_record_of_what_it_replaces() -> None:
@@ -360,7 +372,7 @@ def test_a_class_without_an_own_kernel_has_not_what_it_makes_equal() -> None:
     )
 
 
-def test_another_build_or_core_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_build_or_core_is_refused() -> None:
     with pytest.raises(EnvironmentRefused, match=r"0\.0\.1 is needed"):
         openblas.load("0.0.1", "Haswell", 1)
     with pytest.raises(EnvironmentRefused, match="those for Nehalem"), own_kernels():

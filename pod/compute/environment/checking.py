@@ -139,9 +139,10 @@ def _host(environment: Environment) -> str:
 
 
 def work_digest() -> Digest:
-    """Digest of what a probe computes: the classes, the records of operators, and their kernels."""
+    """Digest of what a probe computes: the classes, what they admit, the records of operators, and
+    their kernels."""
     pod = Path(fitchain.__file__).parent / "pod"
-    folders = "compute/environment", "compute/operators", "values/graph/operators"
+    folders = "compute/environment", "compute/operators", "values/graph"
     files = sorted(file for folder in folders for file in (pod / folder).rglob("*.py"))
     return sha256(b"".join(file.read_bytes() for file in files))
 

@@ -1,7 +1,7 @@
 """Cases: the calls of a record, run forward and backward on fixed numbers.
 
 The numbers come from `rand` and arithmetic; `randn` differs by vector width. A case's digest is
-that of all bits that come out: values, gradients, and tensors that were changed on the way.
+that of all that comes out: values, gradients, and tensors that were changed on the way.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def case_name(record: Operator, case: Case) -> str:
 
 
 def case_digest(name: str, results: Iterable[Tensor | float | int | None]) -> Digest:
-    """Digest of what a case gives: of each result its dtype, its shape and all its bits, but for
-    the sign and payload of a NaN: which of two an instruction keeps is emulated in no processor's
-    way, so nothing shows it, and no training goes on with one."""
+    """Digest of what a case gives: of each result its dtype, its shape and its bits. Of a NaN it
+    says that it is one: of which operand an instruction keeps sign and payload, emulation does not
+    show."""
     return tagged("fitchain/probe-case/v2", sha256(name.encode()), blake3_digest(b"".join(map(_bits, results))))
 
 

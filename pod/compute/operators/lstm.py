@@ -162,9 +162,11 @@ class _Pass(torch.autograd.Function):
             add_product(dh_BH, d, w_GH, beta=0.0)
         d_SG = d_TBG.view(-1, 4 * size)
         before_SH = _before(h_TBH, h_BH, ctx.backwards).view(-1, size)
-        dw_GI, dw_GH = product(d_SG.t(), x_SI), product(d_SG.t(), before_SH)
-        dx_TBI = product(d_SG, w_GI).view(*h_TBH.shape[:2], -1) if ctx.needs_input_grad[0] else None
-        db_G = d_SG.sum(0) if ctx.biases else None
+        wanted = ctx.needs_input_grad
+        dx_TBI = product(d_SG, w_GI).view(*h_TBH.shape[:2], -1) if wanted[0] else None
+        dw_GI = product(d_SG.t(), x_SI) if wanted[3] else None
+        dw_GH = product(d_SG.t(), before_SH) if wanted[4] else None
+        db_G = d_SG.sum(0) if ctx.biases and (wanted[5] or wanted[6]) else None
         return dx_TBI, dh_BH, dc_BH, dw_GI, dw_GH, db_G, db_G, None
 
 

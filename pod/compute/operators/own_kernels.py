@@ -20,7 +20,7 @@ from torch.library import Library
 
 from fitchain.pod.compute.operators.lstm import lstm, takes
 from fitchain.pod.compute.operators.products import fits, product
-from fitchain.pod.compute.operators.roots import EXACT, ROOT, exact_root, has_exact_root
+from fitchain.pod.compute.operators.roots import EXACT, exact_root, has_exact_root, is_root
 from fitchain.pod.values.graph.operators.record import OwnKernel
 
 Stock = Callable[..., Any]
@@ -72,7 +72,7 @@ def _product_into(stock: Stock) -> Callable[..., Any]:
 
 def _added_product(stock: Stock) -> Callable[..., Any]:
     def run(start: Tensor, x: Tensor, y: Tensor, beta: Any = 1, alpha: Any = 1) -> Any:
-        if fits(x, y) and start.dtype is x.dtype and start.dim() <= x.dim():
+        if _adds(start, x, y, beta, alpha):
             return product(x, y, float(alpha), start, float(beta))
         return stock(start, x, y, beta=beta, alpha=alpha)
 
@@ -81,8 +81,7 @@ def _added_product(stock: Stock) -> Callable[..., Any]:
 
 def _added_product_into(stock: Stock) -> Callable[..., Any]:
     def run(start: Tensor, x: Tensor, y: Tensor, out: Tensor, beta: Any = 1, alpha: Any = 1) -> Any:
-        fitting = fits(x, y) and start.dtype is x.dtype and start.dim() <= x.dim()
-        if fitting and _is_like(out, x, (*x.shape[:-1], y.shape[-1])):
+        if _adds(start, x, y, beta, alpha) and _is_like(out, x, (*x.shape[:-1], y.shape[-1])):
             return out.copy_(product(x, y, float(alpha), start, float(beta)))
         return stock(start, x, y, beta=beta, alpha=alpha, out=out)
 
@@ -91,11 +90,19 @@ def _added_product_into(stock: Stock) -> Callable[..., Any]:
 
 def _product_added_in_place(stock: Stock) -> Callable[..., Any]:
     def run(start: Tensor, x: Tensor, y: Tensor, beta: Any = 1, alpha: Any = 1) -> Any:
-        if fits(x, y) and _is_like(start, x, (*x.shape[:-1], y.shape[-1])):
+        if _adds(start, x, y, beta, alpha) and _is_like(start, x, (*x.shape[:-1], y.shape[-1])):
             return start.copy_(product(x, y, float(alpha), start, float(beta)))
         return stock(start, x, y, beta=beta, alpha=alpha)
 
     return run
+
+
+def _adds(start: Tensor, x: Tensor, y: Tensor, *factors: Any) -> bool:
+    """Whether a product is ours to compute onto a beginning, which may broadcast to it."""
+    if not fits(x, y) or start.dtype is not x.dtype or start.dim() > x.dim():
+        return False
+    sizes = zip(reversed(start.shape), reversed((*x.shape[:-1], y.shape[-1])), strict=False)
+    return all(have in (1, wanted) for have, wanted in sizes) and all(isinstance(each, int | float) for each in factors)
 
 
 def _is_like(out: Tensor, x: Tensor, shape: tuple[int, ...]) -> bool:
@@ -114,8 +121,9 @@ def _root(stock: Stock) -> Callable[..., Any]:
 
 def _root_into(stock: Stock) -> Callable[..., Any]:
     def run(x: Tensor, out: Tensor) -> Any:
+        root = exact_root(x) if has_exact_root(x) else None  # now: `out` may be x
         stock(x, out=out)  # which finds its shape, or refuses it
-        return out.copy_(exact_root(x)) if has_exact_root(x) else out
+        return out if root is None else out.copy_(root)
 
     return run
 
@@ -129,22 +137,23 @@ def _root_in_place(stock: Stock) -> Callable[..., Any]:
 
 def _power(stock: Stock) -> Callable[..., Any]:
     def run(x: Tensor, exponent: Any) -> Any:
-        return exact_root(x) if exponent == ROOT and has_exact_root(x) else stock(x, exponent)
+        return exact_root(x) if is_root(exponent) and has_exact_root(x) else stock(x, exponent)
 
     return run
 
 
 def _power_into(stock: Stock) -> Callable[..., Any]:
     def run(x: Tensor, exponent: Any, out: Tensor) -> Any:
+        root = exact_root(x) if is_root(exponent) and has_exact_root(x) else None
         stock(x, exponent, out=out)
-        return out.copy_(exact_root(x)) if exponent == ROOT and has_exact_root(x) else out
+        return out if root is None else out.copy_(root)
 
     return run
 
 
 def _power_in_place(stock: Stock) -> Callable[..., Any]:
     def run(x: Tensor, exponent: Any) -> Any:
-        return x.copy_(exact_root(x)) if exponent == ROOT and x.dtype in EXACT else stock(x, exponent)
+        return x.copy_(exact_root(x)) if is_root(exponent) and x.dtype in EXACT else stock(x, exponent)
 
     return run
 

@@ -9,8 +9,11 @@ import torch
 from torch import Tensor
 
 EXACT = (torch.float32, torch.float64)
-ROOT = 0.5
-"""The exponent that makes a power a root."""
+
+
+def is_root(exponent: object) -> bool:
+    """Whether an exponent makes a power a root."""
+    return isinstance(exponent, float) and exponent == 0.5
 
 
 def has_exact_root(x: Tensor) -> bool:
@@ -27,7 +30,7 @@ def exact_root(x: Tensor) -> Tensor:
     Returns:
         A new tensor of the same shape.
     """
-    x = (x if x.is_floating_point() else x.to(torch.get_default_dtype())).detach().resolve_neg()
+    x = (x if x.is_floating_point() else x.to(torch.get_default_dtype())).detach()
     root = torch.empty_like(x)
     with np.errstate(invalid="ignore"):
         np.sqrt(x.numpy(), out=root.numpy())

@@ -71,7 +71,7 @@ X86_64_V3 = _X8664V3(
         "the class cpu-x86-64-v3 does not admit", frozenset(ITEM_BYTES) - HALVES, True, frozenset(OwnKernel)
     ),
     shipped={
-        ("2.13.0+cu130", 1): "0x73095164120d0c0da3c279ba33668ae5b5d7b7959da63b1be7fc06cf0252bb95",
-        ("2.13.0+cu130", 2): "0xcdc65db76b9676ac666c7c5da30216b5590f7110c20c284829169ac69efcf43f",
+        ("2.13.0+cu130", 1): "0x2ed88f17333a6b903dea99a08c095d6e6c9fff02c6ca36af4584260459930b13",
+        ("2.13.0+cu130", 2): "0xf8c5d711670e7a4c2f6cc4e569436814d585cf4dc4dcce657d9b9141b1c675ca",
     },
 )

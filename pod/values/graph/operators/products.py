@@ -39,7 +39,7 @@ def _pairs(*batch: int) -> tuple[Case, ...]:
         *(case(laid(x, layout), laid(y, other)) for layout, other in _LAYOUTS),
         *(case(replace(each, odd=True), y) for each in (x, laid(x, Layout.TRANSPOSED))),
         case(x, replace(y, odd=True)),
-        case(replace(x, dtype="F64"), replace(y, dtype="F64")),
+        case(x, y),
         *(wide(unit(*batch, rows, summed), unit(*batch, summed, columns)) for rows, summed, columns in _LARGE),
     )
 
@@ -166,22 +166,39 @@ ATTENTION = operators(
 )
 
 
-def _layer(gates: int, width: int, size: int) -> tuple[Sample, ...]:
-    """Weights and biases of one layer and direction."""
+def _weights(gates: int, widths: tuple[int, ...], size: int, biases: bool = True) -> tuple[Sample, ...]:
+    """Weights and biases of several layers and directions, by what enters each."""
     rows = gates * size
-    return unit(rows, width), unit(rows, size), unit(rows), unit(rows)
+    return tuple(
+        each
+        for width in widths
+        for each in (unit(rows, width), unit(rows, size), *((unit(rows), unit(rows)) if biases else ()))
+    )
+
+
+def _recurrent(
+    gates: int, x: Sample, layers: int, size: int, biases: bool = True, dropout: float = 0.0, both: bool = False
+) -> Case:
+    """A call of a recurrent layer on `[B, T, n]`."""
+    directions = 2 if both else 1
+    state = unit(layers * directions, x.shape[0], size)
+    widths = (x.shape[2],) * directions + (size * directions,) * (directions * (layers - 1))
+    weights = _weights(gates, widths, size, biases)
+    return case(x, (state, state) if gates == 4 else state, weights, biases, layers, dropout, True, both, True)
 
 
 def _layers(name: str, gates: int, guard: Guard, own: OwnKernel | None = None) -> tuple[Operator, ...]:
-    """A recurrent layer, with one layer and one direction, and with two of each."""
-    flags = (True, 1, 0.0, True, False, True), (True, 2, 0.0, True, True, False)
-    two = [weight for width in (32, 32, 24, 24) for weight in _layer(gates, width, 12)]
-    hidden = (unit(1, 4, 24),) * 2, (unit(4, 16, 12),) * 2
-    first, second = hidden if gates == 4 else (hidden[0][0], hidden[1][0])
+    """A recurrent layer: of one and two layers, directions, records, steps, with and without
+    biases, of odd sizes, with dropout, of a view."""
     return operators(
         name,
-        case(unit(*SEQUENCE), first, _layer(gates, 32, 24), *flags[0]),
-        case(unit(4, 16, 32), second, tuple(two), *flags[1]),
+        _recurrent(gates, unit(*SEQUENCE), 1, 24),
+        _recurrent(gates, unit(*SEQUENCE), 2, 12, both=True),
+        _recurrent(gates, unit(3, 5, 7), 2, 9, biases=False),
+        _recurrent(gates, unit(3, 5, 7), 2, 9, dropout=0.5),
+        _recurrent(gates, unit(1, 1, 5), 1, 1, both=True),
+        _recurrent(gates, laid(unit(3, 17, 7), Layout.SLICED), 1, 33),
+        replace(_recurrent(gates, unit(32, 32, 64), 2, 256), wide=True),
         guard=guard,
         own=own,
     )
@@ -192,9 +209,9 @@ RECURRENT = (
     *_layers("gru.input", 3, Guard.GRU),
     *_layers("rnn_tanh.input", 1, Guard.RNN),
     *_layers("rnn_relu.input", 1, Guard.RNN),
-    *operators("lstm_cell", case(unit(4, 32), (unit(4, 24), unit(4, 24)), *_layer(4, 32, 24))),
-    *operators("gru_cell", case(unit(4, 32), unit(4, 24), *_layer(3, 32, 24))),
-    *operators("rnn_tanh_cell rnn_relu_cell", case(unit(4, 32), unit(4, 24), *_layer(1, 32, 24))),
+    *operators("lstm_cell", case(unit(4, 32), (unit(4, 24), unit(4, 24)), *_weights(4, (32,), 24))),
+    *operators("gru_cell", case(unit(4, 32), unit(4, 24), *_weights(3, (32,), 24))),
+    *operators("rnn_tanh_cell rnn_relu_cell", case(unit(4, 32), unit(4, 24), *_weights(1, (32,), 24))),
 )
 
 RECORDS = (*MATRICES, *CONVOLUTIONS, *ATTENTION, *RECURRENT)
