@@ -4,7 +4,8 @@ and through the graph against the eager module with the same kernels.
 A class's variables count only before torch is imported, so each side is a process of its own, and
 they take turns step by step. Measured is the time of one thread on the processor, since whatever
 else runs would disturb a clock on the wall. Stock is torch as it comes, with the widest vectors
-that the processor has; beside it stands stock that is limited to AVX2, as the class is.
+that the processor has; beside it stands stock whose own kernels and oneDNN's are limited to AVX2,
+as in the class.
 
 Legend: B batch, T time, F features, C channels, H height, W width.
 """

@@ -8,7 +8,7 @@ from itertools import groupby
 from scripts.bench.figures import Figure
 
 WIDTH, LEFT, SCALE, ROW, GAP, TOP = 720, 130, 380, 18, 22, 68
-COLOURS = "#1f6f8b", "#8fb9c6", "#b5a27a", "#7a8b6f"
+COLOURS = "#1f6f8b", "#8fb9c6", "#b5a27a"
 
 
 def draw(title: str, figures: Iterable[Figure]) -> str:

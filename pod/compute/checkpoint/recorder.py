@@ -43,8 +43,8 @@ from fitchain.pod.values.state import Tensors, model_root, optimizer_root
 
 BUFFERS = 2
 LARGE_BYTES = 256 << 20
-"""Of a state that is staged once: its steps take longer than its hashing, and a second copy would
-be the largest block of memory that a training has."""
+"""Of a state that is staged once: a second copy would be the largest block of memory that a
+training has. Where its steps are shorter than its hashing, they wait for it."""
 ALIGNMENT_BYTES = 64
 _NO_RECORDS: Indices = np.empty(0, np.uint64)
 _FLOATS = {"F32": np.float32, "F64": np.float64}

@@ -28,7 +28,7 @@ from fitchain.pod.values.errors import EnvironmentRefused, InputRefused
 from fitchain.pod.values.recipe import Environment
 
 PROBE_S = 600
-"""A probe takes about five seconds; a host on which it takes longer than this is of no use."""
+"""A probe takes about ten seconds; a host on which it takes longer than this is of no use."""
 
 
 def check(environment: Environment, cache: Path | None = None) -> Digest:

@@ -106,8 +106,8 @@ MATRICES = (
 
 def _alone(*cases: Case) -> tuple[Case, ...]:
     """Cases, and each with a single record, which torch gives to another kernel."""
-    alone = (replace(one, arguments=(_first(one.arguments[0]), *one.arguments[1:])) for one in cases if not one.wide)
-    return (*cases, *alone)
+    short = [each for each in cases if not each.wide]
+    return (*cases, *(replace(each, arguments=(_first(each.arguments[0]), *each.arguments[1:])) for each in short))
 
 
 def _first(records: CaseArgument) -> CaseArgument:

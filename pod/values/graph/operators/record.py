@@ -191,15 +191,15 @@ def operators(
     return tuple(Operator(name, (*cases, *doubles), not_portable, guard, own) for name in full)
 
 
-def of_doubles(one: Case) -> Case | None:
+def of_doubles(case: Case) -> Case | None:
     """The same call of doubles instead of floats; None where it has no float, is laid out in a way
     of its own, or scans."""
-    if one.wide or any(each.layout is not Layout.ROWS for each in one.samples):
+    if case.wide or any(each.layout is not Layout.ROWS for each in case.samples):
         return None
-    if not any(each.dtype == "F32" for each in one.samples) or "F64" in one.dtypes:
+    if not any(each.dtype == "F32" for each in case.samples) or "F64" in case.dtypes:
         return None
-    options = {key: _doubled(value) for key, value in one.options.items()}
-    return Case(tuple(map(_doubled, one.arguments)), MappingProxyType(options))
+    options = {key: _doubled(value) for key, value in case.options.items()}
+    return Case(tuple(map(_doubled, case.arguments)), MappingProxyType(options))
 
 
 def _doubled(value: CaseArgument) -> CaseArgument:
