@@ -353,8 +353,8 @@ def is_digest(result: str) -> bool:
 def write_table(rows: list[Row]) -> None:
     """Put the table into the note, between its marks."""
     conditions = (
-        f"This processor: {processor()}; torch {installed_torch()}, OpenBLAS {installed_build()}, qemu {qemu()},"
-        " which has no AVX-512."
+        f"This processor: {processor()}; torch {installed_torch()}, OpenBLAS {installed_build()},\n"
+        f"qemu {qemu()}, which has no AVX-512."
     )
     table = [
         *("| processor | how | threads | cases equal | 200 steps equal | admitted, different | outside, different |",),
