@@ -2,10 +2,10 @@
 and 200 steps of four models, here and on emulated processors, and compares them one by one.
 
 A developer's tool (`make conformance`), never a user's: it wants `qemu-x86_64` (Debian: qemu-user)
-and takes hours. Each result is kept as soon as it is there, under `results/conformance`, so what is
-interrupted goes on where it was; a change of what computes begins anew. A case that ends its
-process is told as such. What is shown equal may stand in a class across processors; what is shown
-different may not: cases outside the class are run beside, and told apart.
+and takes an hour or more. Each result is kept as soon as it is there, under `results/conformance`,
+so what is interrupted goes on where it was; a change of what computes begins anew. A case that ends
+its process is told as such. What is shown equal may stand in a class across processors; what is
+shown different may not: cases outside the class are run beside, and told apart.
 
 What is emulated: the processor's name, family, caches and features as far as qemu has them, which
 is without AVX-512. Emulated reciprocal square roots may differ from real silicon, so a second real
@@ -22,7 +22,6 @@ import ast
 import json
 import os
 import platform
-import re
 import shutil
 import signal
 import subprocess
@@ -50,6 +49,7 @@ from fitchain.pod.compute.operators.openblas import installed_build  # noqa: E40
 from fitchain.pod.values.digest import canonical_json, sha256  # noqa: E402
 from fitchain.pod.values.graph.admission import ANY  # noqa: E402
 from scripts import conformance_trainings  # noqa: E402
+from scripts.host import processor  # noqa: E402
 
 if TYPE_CHECKING:  # imported late otherwise: importing torch before the class's variables are set would spoil them
     from fitchain.pod.compute.environment.probing import Work
@@ -218,12 +218,6 @@ def meaning() -> str:
     for folder in (*(f"compute/{each}" for each in folders), "values/graph", "jobs/worker"):
         files += sorted(path for path in (ROOT / "pod" / folder).rglob("*.py") if path.name not in NO_BITS)
     return str(sha256("".join(map(code_of, files)).encode()))
-
-
-def processor() -> str:
-    """What /proc/cpuinfo calls this processor."""
-    found = re.search(r"^model name\s*:\s*(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    return found[1] if found else "unnamed"
 
 
 def qemu() -> str:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,13 +21,13 @@ from pathlib import Path
 
 from scripts.bench.figures import Figure
 from scripts.bench.picture import draw
+from scripts.host import processor
 
 HERE = Path(__file__).parent
 BENCHES = tuple(sorted(path.stem.removeprefix("bench_") for path in HERE.glob("bench_*.py")))
 CORES = len(os.sched_getaffinity(0))
 WIDTHS = (54, 15, 24)
-PICTURES = {"models": "Time of a training step on one thread, as ratios; red: the goal"}
-"""What stands above the picture of a bench that has one."""
+DRAWN, TITLE = "models", "Time of a training step on one thread, as ratios; red: the goal"
 PICTURE = HERE.parents[1] / "results" / "speed.svg"
 
 
@@ -73,9 +72,9 @@ def show(name: str) -> int:
                 print(line, flush=True)
     if process.returncode:
         print(f"the bench {name} ended with exit code {process.returncode}", file=sys.stderr)
-    elif name in PICTURES:
+    elif name == DRAWN:
         PICTURE.parent.mkdir(exist_ok=True)
-        PICTURE.write_text(draw(PICTURES[name], figures))
+        PICTURE.write_text(draw(TITLE, figures))
         print(f"    drawn: {PICTURE}")
     return int(process.returncode != 0)
 
@@ -103,12 +102,6 @@ def number(value: float, figure: Figure) -> str:
 def row(*cells: str) -> str:
     """Cells in their columns."""
     return "".join(cell.ljust(width) for cell, width in zip(cells, (*WIDTHS, 0), strict=True)).rstrip()
-
-
-def processor() -> str:
-    """What /proc/cpuinfo calls the first processor."""
-    match = re.search(r"^model name\s*:\s*(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    return match[1] if match else "an unnamed processor"
 
 
 def load() -> float:

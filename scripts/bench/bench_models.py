@@ -2,10 +2,10 @@
 and through the graph against the eager module with the same kernels.
 
 A class's variables count only before torch is imported, so each side is a process of its own, and
-they take turns step by step. Measured is the time of one thread on the processor, since whatever
-else runs would disturb a clock on the wall. Stock is torch as it comes, with the widest vectors
-that the processor has; beside it stands stock whose own kernels and oneDNN's are limited to AVX2,
-as in the class.
+they take turns of a fifth of a second. Measured is the time of one thread on the processor, since
+whatever else runs would disturb a clock on the wall. Stock is torch as it comes, with the widest
+vectors that the processor has; beside it stands stock whose own kernels and oneDNN's are limited to
+AVX2, as in the class.
 
 Legend: B batch, T time, F features, C channels, H height, W width.
 """
