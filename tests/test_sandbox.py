@@ -32,8 +32,8 @@ if user:
     module = sys.modules["fitchain.pod.compute.sandbox.confine"]
     shown, tree = [*module.interpreter(), *module._search_path(), outside, Path("/proc")], namespaces._tree
     namespaces._tree = lambda path, read_only: tree(path, False)
-    namespaces._call(272, 0x20000, told="unshare")
-    namespaces._call(165, None, b"/", None, 0x44000, None, told="mount")
+    namespaces._call(272, 0x20000, purpose="unshare")
+    namespaces._call(165, None, b"/", None, 0x44000, None, purpose="mount")
     namespaces._enter_root(shown, folder)
     namespaces._tree = tree
     os.setgroups([]); os.setresgid(user, user, user); os.setresuid(user, user, user)
@@ -66,7 +66,8 @@ def thread():
     running.start()
     running.join()
 
-secret, limit = outside / "secret", (1 << 20, 1 << 20)
+secret, limit, handle = outside / "secret", (1 << 20, 1 << 20), ctypes.create_string_buffer(256)
+status = Path("/proc/self/status")
 attempts = {
     "read inside": (folder / "mine").read_bytes,
     "write inside": lambda: (folder / "new").write_bytes(b"x"),
@@ -113,7 +114,7 @@ attempts = {
     "watch a folder": lambda: call(294, 0),
     "make memory that is a file": lambda: os.memfd_create("x"),
     "trace": lambda: call(101, 16, other, 0, 0),
-    "name a file by its handle": lambda: call(303, -100, b"/", ctypes.create_string_buffer(256), ctypes.byref(ctypes.c_int()), 0),
+    "name a file by its handle": lambda: call(303, -100, b"/", handle, ctypes.byref(ctypes.c_int()), 0),
     "mount": lambda: call(165, b"x", bytes(folder), b"tmpfs", 0, None),
     "copy a mount": lambda: call(428, -100, b"/", 1),
     "have namespaces": lambda: call(272, 0x10000000),
@@ -128,7 +129,7 @@ print(json.dumps({
     "enforced": enforcement.enforced,
     "missing": enforcement.missing,
     "user": [before, os.geteuid(), os.getegid()],
-    "status": [line for line in Path("/proc/self/status").read_text().splitlines() if line[:4] in ("CapE", "CapP", "NoNe", "Grou")],
+    "status": [line for line in status.read_text().splitlines() if line[:4] in ("CapE", "CapP", "NoNe", "Grou")],
     "cpu": resource.getrlimit(resource.RLIMIT_CPU),
     **{name: attempt(each) for name, each in attempts.items()},
 }))

@@ -95,7 +95,9 @@ def confine(
         ),
         (Level.CALLS, "system calls: those of a list; no sockets, programs, processes, links", refuse_system_calls),
     ]
-    enforced, missing, lacking = [], [], set()
+    enforced: list[str] = []
+    missing: list[str] = []
+    lacking: set[Level] = set()
     for level, what, put_up in means:
         if level is Level.FILES:  # the user is another now, and limits count for it
             enforced += _limit(memory_bytes, file_bytes, cpu_s)
@@ -178,11 +180,11 @@ def _limit(memory_bytes: int, file_bytes: int, cpu_s: int | None) -> list[str]:
         hard = resource.getrlimit(kind)[1]
         most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(kind, (most, most))
-    told = [f"memory: {memory_bytes >> 20} MiB", f"file size: {file_bytes >> 20} MiB", "no core dumps"]
-    return [*told, f"open files: {OPEN_FILES}", *([] if cpu_s is None else [f"CPU time: {cpu_s} s"])]
+    limited = [f"memory: {memory_bytes >> 20} MiB", f"file size: {file_bytes >> 20} MiB", "no core dumps"]
+    return [*limited, f"open files: {OPEN_FILES}", *([] if cpu_s is None else [f"CPU time: {cpu_s} s"])]
 
 
-def _tried(put_up: Callable[[], None]) -> str:
+def _tried(put_up: Callable[[], object]) -> str:
     """Why it could not be put up; empty if it was."""
     try:
         put_up()

@@ -54,20 +54,20 @@ def enter(readable: Iterable[Path], writable: Path) -> str:
     """
     user, group, as_root = os.geteuid(), os.getegid(), os.geteuid() == 0
     spaces = _NEW_MOUNTS | _NEW_NETWORK | _NEW_NAMES | _NEW_IPC
-    _call(_UNSHARE, spaces if as_root else spaces | _NEW_USER, told="unshare")
+    _call(_UNSHARE, spaces if as_root else spaces | _NEW_USER, purpose="unshare")
     if not as_root:
         Path("/proc/self/setgroups").write_text("deny")
         Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
         Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
     if as_root:
         _hand_over(writable)
-    _call(_MOUNT, None, b"/", None, _MS_REC | _MS_PRIVATE, None, told="mount")
+    _call(_MOUNT, None, b"/", None, _MS_REC | _MS_PRIVATE, None, purpose="mount")
     _enter_root(list(dict.fromkeys(readable)), writable.resolve())
     if as_root:
         os.setgroups([])
         os.setresgid(NOBODY, NOBODY, NOBODY)
         os.setresuid(NOBODY, NOBODY, NOBODY)
-    _call(_CAPSET, struct.pack("=Ii", _CAPABILITIES_V3, 0), bytes(24), told="capset")
+    _call(_CAPSET, struct.pack("=Ii", _CAPABILITIES_V3, 0), bytes(24), purpose="capset")
     return f"the user {NOBODY}" if as_root else f"the user {user} of a namespace of its own"
 
 
@@ -78,7 +78,7 @@ def _enter_root(readable: list[Path], writable: Path) -> None:
     trees[writable] = _tree(writable, read_only=False)
     links = [link for path in (*readable, writable) for link in _links(path)]
     root = os.fsencode(writable)
-    _call(_MOUNT, b"fitchain", root, b"tmpfs", _MS_NOSUID | _MS_NODEV, b"mode=755,size=1m", told="mount")
+    _call(_MOUNT, b"fitchain", root, b"tmpfs", _MS_NOSUID | _MS_NODEV, b"mode=755,size=1m", purpose="mount")
     try:
         # Outer paths first: an inner one may be bound within.
         for path, tree in sorted(trees.items(), key=lambda each: len(each[0].parts)):
@@ -89,15 +89,15 @@ def _enter_root(readable: list[Path], writable: Path) -> None:
                 inside.parent.mkdir(parents=True, exist_ok=True)
                 inside.symlink_to(target)
         os.chdir(root)
-        _call(_PIVOT_ROOT, b".", b".", told="pivot_root")
+        _call(_PIVOT_ROOT, b".", b".", purpose="pivot_root")
     except (OSError, Unusable) as error:
-        _call(_UMOUNT2, root, _DETACH, told="umount2")
+        _call(_UMOUNT2, root, _DETACH, purpose="umount2")
         os.chdir(writable)
         raise error if isinstance(error, Unusable) else Unusable(f"no root can be made: {error.strerror}") from error
     finally:
         for tree in trees.values():
             os.close(tree)
-    _call(_UMOUNT2, b".", _DETACH, told="umount2")
+    _call(_UMOUNT2, b".", _DETACH, purpose="umount2")
     _set_attributes(_AT_FDCWD, b"/", _READ_ONLY, 0)
     os.chdir(writable)
 
@@ -113,7 +113,7 @@ def _real(path: Path) -> Path:
 def _tree(path: Path, read_only: bool) -> int:
     """A copy of the mounts at a path and below, that is attached nowhere."""
     flags = _TREE_CLONE | _CLOEXEC | _RECURSIVE
-    tree = _call(_OPEN_TREE, _AT_FDCWD, os.fsencode(path), flags, told=f"open_tree of {path}")
+    tree = _call(_OPEN_TREE, _AT_FDCWD, os.fsencode(path), flags, purpose=f"open_tree of {path}")
     _set_attributes(tree, b"", _NO_SUID | _NO_DEVICES * (path.parts[:2] != ("/", "dev")), _EMPTY_PATH | _RECURSIVE)
     if read_only:
         _set_attributes(tree, b"", _READ_ONLY, _EMPTY_PATH | _RECURSIVE)
@@ -122,7 +122,7 @@ def _tree(path: Path, read_only: bool) -> int:
 
 def _set_attributes(tree: int, path: bytes, attributes: int, flags: int) -> None:
     wanted = struct.pack("=4Q", attributes, 0, 0, 0)
-    _call(_MOUNT_SETATTR, tree, path, flags, wanted, ctypes.c_size_t(len(wanted)), told="mount_setattr")
+    _call(_MOUNT_SETATTR, tree, path, flags, wanted, ctypes.c_size_t(len(wanted)), purpose="mount_setattr")
 
 
 def _place(tree: int, path: Path, inside: Path) -> None:
@@ -133,12 +133,13 @@ def _place(tree: int, path: Path, inside: Path) -> None:
     elif path.is_dir() and any(inside.iterdir()):
         return
     arguments = tree, b"", _AT_FDCWD, os.fsencode(inside), _MOVE_EMPTY_PATH
-    _call(_MOVE_MOUNT, *arguments, told=f"move_mount to {path}")
+    _call(_MOVE_MOUNT, *arguments, purpose=f"move_mount to {path}")
 
 
 def _links(path: Path) -> list[tuple[Path, str]]:
     """Symbolic links on the way to a path, each with what it leads to."""
-    links, reached, left = [], Path("/"), list(path.absolute().parts[1:])
+    links: list[tuple[Path, str]] = []
+    reached, left = Path("/"), list(path.absolute().parts[1:])
     while left and len(links) < 40:  # as many as the kernel follows
         reached /= left.pop(0)
         if reached != Path("/proc/self") and reached.is_symlink():
@@ -164,8 +165,8 @@ def _hand_over(folder: Path) -> None:
             os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
 
 
-def _call(number: int, *arguments: object, told: str) -> int:
+def _call(number: int, *arguments: object, purpose: str) -> int:
     result: int = _libc.syscall(ctypes.c_long(number), *arguments)
     if result < 0:
-        raise Unusable(f"the kernel refuses {told}: {os.strerror(ctypes.get_errno())}")
+        raise Unusable(f"the kernel refuses {purpose}: {os.strerror(ctypes.get_errno())}")
     return result

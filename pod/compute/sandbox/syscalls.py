@@ -132,7 +132,8 @@ ADMITTED = MEMORY | THREADS | FILES | TIME | ITSELF
 _IOCTL, _CLONE, _FCNTL, _PRCTL, _TGKILL, _PRLIMIT64, _SECCOMP, _CLONE3 = 16, 56, 72, 157, 234, 302, 317, 435
 _CLONE_THREAD = 0x10000
 IOCTLS = {"TCGETS": 0x5401, "FIOCLEX": 0x5451}
-"""Whether a file is a terminal, and that it is closed in a new program: nothing that moves a device."""
+"""Whether a file is a terminal, and that it is closed in a new program: nothing that moves a
+device."""
 FCNTLS = {
     "F_DUPFD": 0,
     "F_GETFD": 1,
@@ -190,9 +191,16 @@ def _instructions(pid: int) -> Iterator[bytes]:
     yield from _if(_FCNTL, _one_of(1, FCNTLS.values()))
     yield from _if(_PRCTL, _one_of(0, PRCTLS.values()))
     yield from _if(_TGKILL, _one_of(0, [pid]))  # abort() ends its own process by it
-    # Limits may be read, its own alone, and never set: the third argument is where the new one lies.
-    alone = [_load(0), _step(_EQUAL, 0, skip_false=5), _load(2), _step(_EQUAL, 0, skip_false=3), _load(2, upper=True)]
-    yield from _if(_PRLIMIT64, [*alone, _step(_EQUAL, 0, skip_false=1), _step(_RETURN, _ALLOW)])
+    # Limits may be read, its own alone, and never set: the third argument says where a new one
+    # lies.
+    own_limit = [
+        _load(0),
+        _step(_EQUAL, 0, skip_false=5),
+        _load(2),
+        _step(_EQUAL, 0, skip_false=3),
+        _load(2, upper=True),
+    ]
+    yield from _if(_PRLIMIT64, [*own_limit, _step(_EQUAL, 0, skip_false=1), _step(_RETURN, _ALLOW)])
     yield _step(_RETURN, _REFUSE)
 
 
