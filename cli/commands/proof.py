@@ -23,6 +23,7 @@ from fitchain.pod.values.ids import AuditRef
 if TYPE_CHECKING:
     from fitchain.pod.jobs.audit_status import AuditStatus
     from fitchain.pod.jobs.home import Home
+    from fitchain.pod.jobs.worker import Event
     from fitchain.pod.proof.audit.diagnosis import StateDigests
 
 app = group("proof", "Check what was trained.")
@@ -112,7 +113,7 @@ def replay(
 
     home = session.home
     id = find_agreement(home, agreement)
-    result = owner.replay_job(home, id, segments, _log_segment)
+    result = owner.replay_job(home, id, segments, _log_event)
     values = {
         "agreement": id,
         "replayed": len(result.verdicts),
@@ -195,9 +196,9 @@ def _train_again(home: Home, ref: AuditRef, segments: Sequence[int]) -> tuple[St
     if not chosen:
         raise NotFound(f"the audit {ref.short} has drawn nothing yet", "name segments with --segment")
     if owner.has_training(home, id):
-        return owner.explain_training(home, id, chosen, _log_segment)
+        return owner.explain_training(home, id, chosen, _log_event)
     if ref in verifier.seats_of(home, id):
-        return verifier.explain_evidence(home, ref, chosen, _log_segment)
+        return verifier.explain_evidence(home, ref, chosen, _log_event)
     raise NotFound(
         f"this home has neither the training of {id.short} nor evidence of its audit {ref.ordinal}",
         "run it in the owner's home, or in a verifier's while its audit is not over",
@@ -335,10 +336,13 @@ def verify(
     return describe_verdict(check(model, certificate, chain, level, panels), model)
 
 
-def _log_segment(event: dict[str, Any]) -> None:
-    if event["event"] == "segment":
-        outcome = "equal" if event["equal"] else f"differs: {event['difference']}"
-        log(f"segment {event['index']}, up to step {event['step']}: {outcome}")
+def _log_event(event: Event) -> None:
+    """Tell what a worker tells, but where it stands in between."""
+    from fitchain.cli.views.worker import describe_event
+    from fitchain.pod.jobs.worker.events import Ending, Progress, Started
+
+    if not isinstance(event, Started | Progress | Ending):
+        log(describe_event(event))
 
 
 def _clock(seconds: int) -> str:

@@ -73,7 +73,7 @@ def examine(home: Home, agreement: Agreement) -> list[str]:
     environment.check(recipe.environment, environment.host_cache())  # what holds for this host holds for each home
     table = read_registered(home, row)
     rehearsed = rehearse(folder, partial(put_mock, home, row, card, table), work=agreement.terms.work)
-    step_s = rehearsed["seconds"] / max(rehearsed["step"], 1)
+    step_s = rehearsed.seconds / max(rehearsed.step, 1)
     home.journal.keep_fact(agreement.id, TRAINING_S, str(step_s * recipe.steps))
     reasons += time_concerns(agreement, step_s, queued_s(home, agreement))
     return reasons + disk_concerns(recipe, graph, shutil.disk_usage(folder).free)

@@ -19,7 +19,7 @@ from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import RequestRow
 from fitchain.pod.jobs.metering import measured_work
 from fitchain.pod.jobs.rehearsal import MOCK_LIMIT_BYTES, rehearse
-from fitchain.pod.jobs.worker import Event
+from fitchain.pod.jobs.worker.events import Finished
 from fitchain.pod.parties.scientist.publish import MODEL_FILES, read_card
 from fitchain.pod.ports.agreement import AuditTerms, Terms, agreement_id, commit_nonce
 from fitchain.pod.ports.registry import DatasetEntry, Role
@@ -220,7 +220,7 @@ def _prepare(home: Home, terms: Terms, recipe: Recipe, model_folder: Path, card:
     return request
 
 
-def rehearse_request(home: Home, card: Card, recipe: Recipe, model_folder: Path) -> Event | None:
+def rehearse_request(home: Home, card: Card, recipe: Recipe, model_folder: Path) -> Finished | None:
     """Train a request's first segments on the card's mock data.
 
     Args:
