@@ -298,7 +298,7 @@ def test_a_key_is_released_though_nothing_can_be_sealed_to_the_scientist(store: 
     )
     pod.log = lambda id, text: None
 
-    def sent(audit: Any, kind: str, step: Any, *args: Any, **details: Any) -> bool:
+    def sent(audit: Any, entry: Any, step: Any, *args: Any) -> bool:
         released.extend(args)
         return True
 

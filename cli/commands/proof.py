@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ import typer
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.ids import AgreementArgument, find_agreement
 from fitchain.cli.views import audits
-from fitchain.cli.views.amounts import counted, parse_fit, parse_share
+from fitchain.cli.views.amounts import clock, counted, parse_fit, parse_share
 from fitchain.cli.views.output import KeyValues, Report, Rows, View, log
 from fitchain.pod.proof.audit.cost import Sampling
 from fitchain.pod.values.digest import ZERO
@@ -82,7 +81,7 @@ def show(session: Session, agreement: AgreementArgument) -> Report:
         ("model", values["model_root"]),
         ("delivery", run.delivery),
     ]
-    anchors = [(anchor.count, anchor.root, anchor.block, _clock(times[anchor.block])) for anchor in run.anchors]
+    anchors = [(anchor.count, anchor.root, anchor.block, clock(times[anchor.block])) for anchor in run.anchors]
     table = Rows(("leaves", "root", "block", "time"), anchors, right=("leaves", "block"), empty="no anchor yet")
     shown = [view for status in statuses for view in _audit_views(status, drawn[status.audit.ref], now)]
     return Report(values, [KeyValues(pairs), table, *shown])
@@ -343,7 +342,3 @@ def _log_event(event: Event) -> None:
 
     if not isinstance(event, Started | Progress | Ending):
         log(describe_event(event))
-
-
-def _clock(seconds: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))

@@ -44,12 +44,13 @@ class _Form:
 
 
 def to_json(record: Any) -> dict[str, Json]:
-    """A dataclass's fields as JSON values.
+    """A dataclass's fields as JSON values; one that is None and may be missing is left out.
 
     Raises:
         InputRefused: an integer has more than 53 bits.
     """
-    return {name: form.to_json(getattr(record, name)) for name, (form, _) in _forms(type(record)).items()}
+    values = ((name, form, getattr(record, name), needed) for name, (form, needed) in _forms(type(record)).items())
+    return {name: form.to_json(value) for name, form, value, needed in values if needed or value is not None}
 
 
 def from_json(kind: type[Record], value: Any, what: str) -> Record:

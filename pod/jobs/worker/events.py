@@ -24,7 +24,10 @@ LINE_BYTES = 64 << 10
 TOLD_CHARACTERS = 4096
 """Of an error's message and of its hint."""
 
-TAKEN_OVER = "it was ended, since what it executes may have taken it over: keep its log, and look at the job before it runs again"
+TAKEN_OVER = (
+    "it was ended, since what it executes may have taken it over: "
+    "keep its log, and look at the job before it runs again"
+)
 """What to do about a worker that tells what no worker tells."""
 ERRORS = (
     "DigestMismatch",

@@ -425,11 +425,11 @@ def _emit_leaf(emit: Emit, recorded: Recorded) -> None:
 def _skipper(emit: Emit) -> Callable[[int, str], None]:
     """Tells of each kept state that is not used, once: a replay comes to the same one with every
     segment."""
-    told: set[int] = set()
+    skipped: set[int] = set()
 
     def skip(step: int, reason: str) -> None:
-        if step not in told:
-            told.add(step)
+        if step not in skipped:
+            skipped.add(step)
             emit(events.Skipped(step, reason))
 
     return skip

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from fitchain.pod.compute import environment
 from fitchain.pod.compute.dataset import Card, Disclosure, Policy, Table, mock_table
+from fitchain.pod.jobs import history
 from fitchain.pod.jobs.exchange import OFFER_FILES, fetch_folder
 from fitchain.pod.jobs.home import Home, sweep
 from fitchain.pod.jobs.journal import DatasetRow
@@ -181,7 +182,7 @@ def queued_s(home: Home, agreement: Agreement) -> float:
     calls, own = home.agreements, home.keys.address
     accepted = [id for id in calls.list(owner=own) if id != agreement.id and was_accepted(home, id)]
     left_s = 0.0
-    for other in calls.read_many([id for id in accepted if not home.journal.happened(id, "wiped")]):
+    for other in calls.read_many([id for id in accepted if not home.journal.happened(id, history.Wiped)]):
         if other.state in (State.ACCEPTED, State.TRAINING):
             left_s += float(home.journal.fact(other.id, TRAINING_S) or 0)
     return left_s

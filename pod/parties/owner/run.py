@@ -20,13 +20,12 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 from fitchain.pod.compute.checkpoint import LEAVES, read_leaves
 from fitchain.pod.compute.checkpoint.files import STATES
+from fitchain.pod.jobs import history
 from fitchain.pod.jobs.exchange import DELIVERY_FILES, send_folder, send_key
 from fitchain.pod.jobs.home import Home, sweep
 from fitchain.pod.jobs.worker import Ending, Event, Task, Worker
@@ -40,7 +39,7 @@ from fitchain.pod.ports.sealed import recipient_of
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.proof.certificate import issue
 from fitchain.pod.proof.transcript import Transcript
-from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.digest import Digest, Root
 from fitchain.pod.values.errors import NotFound, Unusable
 from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.leaf import Checkpoint, SaltKeys
@@ -51,15 +50,15 @@ SET_ASIDE = "aside-*"
 OF_A_RUN = (STATES, "final.safetensors", "model.safetensors", "certificate.json", LEAVES)
 """What belongs to a run under one context and seed alone; the leaves, which tell that there is one,
 come last."""
-ENDED = {"Finished": "finished", "DivergedAt": "diverged"}
-"""The chain's event of an end, and its kind in the job's history."""
+ENDED = ("Finished", "DivergedAt")
+"""The chain's events of an end."""
 
 
 def begin(home: Home, id: AgreementId) -> None:
     """Reveal the nonce of an accepted job; its seed is fixed from then on."""
     receipt = home.agreements.begin(id, order_nonce(home, id))
-    seed = str(receipt.event("Begun").args["seed"])
-    home.journal.record(id, "begun", once="", seed=seed, transaction=str(receipt.transaction), gas=receipt.gas_used)
+    seed: Digest = receipt.event("Begun").args["seed"]
+    home.journal.record(id, history.Begun(seed, **history.paid(receipt)), once="")
 
 
 class TrainingSession:
@@ -116,7 +115,7 @@ class TrainingSession:
         sweep(self.folder)
         if set_aside(self.folder, run):
             self.home.journal.keep_fact(self.id, "weights", "")  # they were of the other run
-            self.home.journal.record(self.id, "set_aside", seed=str(run.seed))
+            self.home.journal.record(self.id, history.SetAside(run.seed))
         prepare(self.home, self.id, run, self.folder, self.keep_every)
         leave = self.card.policy.metrics_leave
         anchors = Anchors(self.home, self.id, run, self.recipe.group_leaves, self.recipient, leave)
@@ -175,7 +174,7 @@ class TrainingSession:
             sent["key"] = send_key(self.home.store, self.id, secret, self.recipient)
         for name, cid in sent.items():
             journal.keep_fact(self.id, name, str(cid))
-        journal.record(self.id, "delivered", once="", **{name: str(cid) for name, cid in sent.items()})
+        journal.record(self.id, history.Delivered(**{name: str(cid) for name, cid in sent.items()}), once="")
 
     def _record(self, event: Event) -> None:
         """Put the worker's events into the job's history.
@@ -183,20 +182,21 @@ class TrainingSession:
         Raises:
             Unusable: it tells of a leaf that the run cannot have.
         """
+        journal = self.home.journal
         match event:
             case Started(pid=pid, sandbox=sandbox):
-                details: dict[str, Any] = {"steps": self.recipe.steps, "pid": pid, "sandbox": asdict(sandbox)}
-                self.home.journal.record(self.id, "training", step=0, **details)
-            case LeafRecorded(index=index, step=step):
+                journal.record(self.id, history.Training(0, self.recipe.steps, pid, sandbox))
+            case LeafRecorded(index, step, digest, metrics, kept):
                 if index >= self.recipe.leaf_count or step != self.recipe.step_of(index):
                     raise Unusable(
                         f"the worker tells of a leaf {index} at step {step}, which the run has not", TAKEN_OVER
                     )
-                body = dict[str, Any](event.json())
-                self.home.journal.record(self.id, "checkpoint", once=str(index), **body)
-            case Resumed() | Skipped():
-                body = dict[str, Any](event.json())
-                self.home.journal.record(self.id, event.name, **body)
+                entry = history.CheckpointRecorded(index, step, digest, metrics, kept)
+                journal.record(self.id, entry, once=str(index))
+            case Resumed(step, leaves, dropped_bytes):
+                journal.record(self.id, history.Resumed(step, leaves, dropped_bytes))
+            case Skipped(step, reason):
+                journal.record(self.id, history.Skipped(step, reason))
 
 
 def set_aside(folder: Path, run: RunRecord) -> bool:
@@ -232,17 +232,12 @@ def record_end(home: Home, id: AgreementId, reason: str = "") -> None:
     if event is None:
         return
     receipt = home.chain.receipt(event.transaction)
-    body = {"reason": reason} if event.name == "DivergedAt" else {}
-    home.journal.record(
-        id,
-        ENDED[event.name],
-        once="",
-        **body,
-        transcript_root=str(event.args["transcriptRoot"]),
-        model_root=str(event.args["modelRoot"]),
-        transaction=str(event.transaction),
-        gas=receipt.gas_used if receipt else None,
-    )
+    roots: tuple[Root, Root] = event.args["transcriptRoot"], event.args["modelRoot"]
+    sent = history.paid(receipt) if receipt else history.Paid(transaction=event.transaction)
+    if event.name == "DivergedAt":
+        home.journal.record(id, history.Diverged(reason, *roots, **sent), once="")
+    else:
+        home.journal.record(id, history.Finished(*roots, **sent), once="")
 
 
 def prepare(home: Home, id: AgreementId, run: RunRecord, folder: Path, keep_every: int = 1) -> None:

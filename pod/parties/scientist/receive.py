@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fitchain.pod.compute.dataset import Card, Table
+from fitchain.pod.jobs import history
 from fitchain.pod.jobs.exchange import DELIVERY_FILES, OFFER_FILES, fetch_folder, fetch_key
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.worker import Task, run_worker
@@ -96,14 +97,8 @@ def fetch_model(home: Home, id: AgreementId) -> Delivery:
     else:
         verdict = _fetch(home, id, folder)
     received = delivery(home, id)
-    home.journal.record(
-        id,
-        "received",
-        once="",
-        model=str(received.model),
-        certificate=str(received.certificate),
-        assurance=str(verdict.assurance),
-    )
+    entry = history.Received(str(received.model), str(received.certificate), str(verdict.assurance))
+    home.journal.record(id, entry, once="")
     return received
 
 
