@@ -13,9 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fitchain.pod.jobs.exchange import OFFER_FILES
-from fitchain.pod.jobs.worker import Event, Task, run_worker
+from fitchain.pod.jobs.worker import Task, run_worker
+from fitchain.pod.jobs.worker.events import TAKEN_OVER, Diverged, Finished
 from fitchain.pod.values.digest import ZERO
-from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.errors import InputRefused, Unusable
 from fitchain.pod.values.work import StepWork
 
 MOCK_LIMIT_BYTES, REHEARSAL_LIMIT_S = 1 << 30, 900.0
@@ -27,7 +28,7 @@ def rehearse(
     put_records: Callable[[Path], object],
     limit_s: float = REHEARSAL_LIMIT_S,
     work: StepWork | None = None,
-) -> Event:
+) -> Finished:
     """Train the offer in a folder for its first segments on mock data.
 
     Args:
@@ -51,9 +52,11 @@ def rehearse(
         put_records(scratch / "records.npz")
         Task("rehearse", ctx=ZERO, seed=ZERO, keep_every=1 << 30, work=work).write(scratch)
         ended = run_worker(scratch, limit_s=limit_s)
-    if ended["event"] == "diverged":
+    if isinstance(ended, Diverged):
         raise InputRefused(
-            f"the job leaves the finite numbers at step {ended['at'] + 1} on mock data: {ended['reason']}",
+            f"the job leaves the finite numbers at step {ended.at + 1} on mock data: {ended.reason}",
             "lower the learning rate, or start from other weights",
         )
+    if not isinstance(ended, Finished):
+        raise Unusable(f"a worker that rehearses ended with {ended.name!r}", TAKEN_OVER)
     return ended

@@ -11,6 +11,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable
 
+from fitchain.pod.jobs import history
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.values.errors import FitchainError, Refuted, Unusable
 from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId, AuditRef, Subject, agreement_of
@@ -79,5 +80,5 @@ class RetryPolicy:
         text = f"{error.message} ({error.hint})" if error.hint else error.message
         log_about(self.log, subject, text)
         if subject != NO_AGREEMENT:
-            kind = "refuted" if isinstance(error, Refuted) else "error"
-            self.home.journal.record(subject, kind, message=error.message, hint=error.hint)
+            kind = history.Refuted if isinstance(error, Refuted) else history.Error
+            self.home.journal.record(subject, kind(error.message, error.hint))

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from fitchain.pod.compute import environment
 from fitchain.pod.compute.dataset import Card, Disclosure, Policy, Table, mock_table
+from fitchain.pod.jobs import history
 from fitchain.pod.jobs.exchange import OFFER_FILES, fetch_folder
 from fitchain.pod.jobs.home import Home, sweep
 from fitchain.pod.jobs.journal import DatasetRow
@@ -73,7 +74,7 @@ def examine(home: Home, agreement: Agreement) -> list[str]:
     environment.check(recipe.environment, environment.host_cache())  # what holds for this host holds for each home
     table = read_registered(home, row)
     rehearsed = rehearse(folder, partial(put_mock, home, row, card, table), work=agreement.terms.work)
-    step_s = rehearsed["seconds"] / max(rehearsed["step"], 1)
+    step_s = rehearsed.seconds / max(rehearsed.step, 1)
     home.journal.keep_fact(agreement.id, TRAINING_S, str(step_s * recipe.steps))
     reasons += time_concerns(agreement, step_s, queued_s(home, agreement))
     return reasons + disk_concerns(recipe, graph, shutil.disk_usage(folder).free)
@@ -181,7 +182,7 @@ def queued_s(home: Home, agreement: Agreement) -> float:
     calls, own = home.agreements, home.keys.address
     accepted = [id for id in calls.list(owner=own) if id != agreement.id and was_accepted(home, id)]
     left_s = 0.0
-    for other in calls.read_many([id for id in accepted if not home.journal.happened(id, "wiped")]):
+    for other in calls.read_many([id for id in accepted if not home.journal.happened(id, history.Wiped)]):
         if other.state in (State.ACCEPTED, State.TRAINING):
             left_s += float(home.journal.fact(other.id, TRAINING_S) or 0)
     return left_s

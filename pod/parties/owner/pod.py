@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
+from fitchain.pod.jobs import history
 from fitchain.pod.jobs.exchange import send_refusal
 from fitchain.pod.jobs.home import Home, sweep
 from fitchain.pod.jobs.journal import APPROVE, REJECT, Decision
@@ -32,7 +33,6 @@ from fitchain.pod.parties.owner.answer import EVIDENCE_FILES, EVIDENCE_LEFT, ans
 from fitchain.pod.parties.owner.asked import AskedAudits
 from fitchain.pod.parties.owner.examine import check_again, dataset_of, examine
 from fitchain.pod.parties.owner.run import (
-    ENDED,
     IDENTITY,
     RECORDS,
     SET_ASIDE,
@@ -84,7 +84,7 @@ def approve(home: Home, id: AgreementId, shown: Sequence[str] | None = None) -> 
         Unusable: the request is answered already.
     """
     require_request(home, id)
-    covered = shown_concerns(home, id, "approval_needed") if shown is None else tuple(shown)
+    covered = shown_concerns(home, id, history.ApprovalNeeded) if shown is None else tuple(shown)
     home.journal.decide(id, Decision(APPROVE, concerns=covered))
 
 
@@ -245,7 +245,7 @@ class Owner:
     def _note_end(self, id: AgreementId) -> None:
         """Write the end of a training into the history, unless it was: the pod may have been cut
         off after the last transaction."""
-        if not any(self.home.journal.happened(id, kind) for kind in ENDED.values()):
+        if not any(self.home.journal.happened(id, kind) for kind in (history.Finished, history.Diverged)):
             record_end(self.home, id)
 
     def _answer(self, agreement: Agreement) -> None:
@@ -256,13 +256,13 @@ class Owner:
             decline(home, id, decision.reason)
             return
         _, card = dataset_of(home, agreement)
-        examined = home.journal.happened(id, "checked")
+        examined = home.journal.happened(id, history.Checked)
         if not examined and not self._holds(agreement, partial(self._examine, agreement)):
             return
-        concerns = home.journal.last(id, "checked").body["concerns"]
+        concerns = home.journal.last(id, history.Checked).concerns
         needed = card.policy.manual_approval or concerns if decision is None else decision.uncovered(concerns)
         if needed:
-            if show_concerns(home, id, "approval_needed", concerns):
+            if show_concerns(home, id, history.ApprovalNeeded(concerns)):
                 why = f" ({'; '.join(concerns)})" if concerns else ""
                 self.log(id, f"asks for approval{why}: fitchain job approve {id.short}")
             return
@@ -274,10 +274,10 @@ class Owner:
                 self._accept(id)
 
     def _examine(self, agreement: Agreement) -> None:
-        if self.home.journal.record(agreement.id, "checking", once=""):
+        if self.home.journal.record(agreement.id, history.Checking(), once=""):
             self.log(agreement.id, "examining the request")
         concerns = examine(self.home, agreement)
-        self.home.journal.record(agreement.id, "checked", once="", concerns=concerns)
+        self.home.journal.record(agreement.id, history.Checked(tuple(concerns)), once="")
 
     def _holds(self, agreement: Agreement, check: Callable[[], object]) -> bool:
         """Whether a check lets the request pass; if not, it is declined on chain with the reason in
@@ -289,19 +289,19 @@ class Owner:
             raise
         except FitchainError as error:
             reason = f"{error.message}; {error.hint}" if error.hint else error.message
-            self.home.journal.record(agreement.id, "refused", once="", reason=reason)
+            self.home.journal.record(agreement.id, history.Refused(reason), once="")
             self.log(agreement.id, f"declined: {reason}")
             decline(self.home, agreement.id, UNTOLD if isinstance(error, DatasetChanged) else reason)
             return False
 
     def _accept(self, id: AgreementId) -> None:
         receipt = self.home.agreements.accept(id, commit_key(order_nonce(self.home, id)))
-        self.home.journal.record(id, "accepted", once="", transaction=str(receipt.transaction), gas=receipt.gas_used)
+        self.home.journal.record(id, history.Accepted(**history.paid(receipt)), once="")
         self.log(id, "accepted")
 
     def _give_up(self, id: AgreementId, reason: str) -> None:
         """Tell once that a deadline was missed; what is left is for others to do."""
-        if self.home.journal.record(id, "late", once=reason, reason=reason):
+        if self.home.journal.record(id, history.Late(reason), once=reason):
             self.log(id, reason)
 
     def _after_end(self, agreement: Agreement) -> None:
@@ -315,7 +315,7 @@ class Owner:
         self._note_end(id)
         if verdict := describe_verdict(home, audit):
             self.log(id, verdict)
-        if home.journal.record(id, agreement.state.name.lower(), once=""):
+        if home.journal.record(id, history.REACHED[agreement.state], once=""):
             self.log(id, agreement.state.name.lower())
         if home.chain.block("latest").number >= home.agreements.newest_event(id).block + self.final_blocks:
             self._clear(agreement)
@@ -331,8 +331,8 @@ class Owner:
         if not self.keep_states:
             shutil.rmtree(folder / "states", ignore_errors=True)
             sweep(folder, (SET_ASIDE,))
-        home.journal.record(id, "wiped", once="", states=not self.keep_states)
-        if not home.journal.happened(id, "let_go"):
+        home.journal.record(id, history.Wiped(states=not self.keep_states), once="")
+        if not home.journal.happened(id, history.LetGo):
             self._kept[id] = self._needed_until(agreement)
         self._over.add(id)
 
@@ -354,7 +354,7 @@ class Owner:
         """Give up the sealed objects of an ended job: the scientist has them, or had time to fetch
         them."""
         self.home.release_objects(id)
-        self.home.journal.record(id, "let_go", once="")
+        self.home.journal.record(id, history.LetGo(), once="")
         del self._kept[id]
 
 
@@ -393,6 +393,4 @@ def decline(home: Home, id: AgreementId, reason: str) -> None:
         if home.agreements.read(id).state == State.CANCELLED:
             return
         raise
-    home.journal.record(
-        id, "rejected", once="", reason=reason, transaction=str(receipt.transaction), gas=receipt.gas_used
-    )
+    home.journal.record(id, history.Rejected(reason, **history.paid(receipt)), once="")

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
+from fitchain.pod.jobs import history
 from fitchain.pod.jobs.exchange import Note, fetch_note, fetch_refusal
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.retry import RETRY_S, Log, RetryPolicy
@@ -118,7 +119,7 @@ def follow(home: Home, id: AgreementId, auto_accept: bool, log: Log) -> State:
     """
     agreement = home.agreements.read(id)
     problem = _read_notes(home, agreement, log)
-    if _delivered(agreement) and not home.journal.happened(id, "received"):
+    if _delivered(agreement) and not home.journal.happened(id, history.Received):
         _receive(home, agreement, log)
     if isinstance(problem, ClaimMismatch):
         raise problem
@@ -129,7 +130,7 @@ def follow(home: Home, id: AgreementId, auto_accept: bool, log: Log) -> State:
     state = agreement.state  # not where it stands by now: what came since is received in the next look
     # That it was requested is for whoever asked to write down: it tells a finished request from an
     # interrupted one.
-    if state != State.REQUESTED and home.journal.record(id, state.name.lower(), once=""):
+    if state != State.REQUESTED and home.journal.record(id, history.REACHED[state], once=""):
         log(id, state.name.lower())
     if state == State.CANCELLED:
         _read_refusal(home, id, log)
@@ -167,11 +168,11 @@ def _half_of_dispute(agreement: Agreement) -> int:
 def _read_refusal(home: Home, id: AgreementId, log: Log) -> None:
     """Open the reason that the owner gave for declining, if it gave one."""
     cid = home.agreements.refusal(id)
-    if cid is None or home.journal.happened(id, "refused"):
+    if cid is None or home.journal.happened(id, history.Refused):
         return
     home.add_peer(home.agreements.read(id).terms.owner)
     reason = fetch_refusal(home.store, id, cid, home.keys.identity)
-    home.journal.record(id, "refused", once="", reason=reason)
+    home.journal.record(id, history.Refused(reason), once="")
     log(id, f"the owner declined: {reason}")
 
 
@@ -186,7 +187,7 @@ def _read_notes(home: Home, agreement: Agreement, log: Log) -> FitchainError | N
     Returns:
         what is wrong with the first that could not be read, or is not the note of its anchor.
     """
-    read = {entry.body["count"] for entry in home.journal.history(agreement.id) if entry.kind == "note"}
+    read = {line.entry.count for line in home.journal.history(agreement.id) if isinstance(line.entry, history.NoteRead)}
     problem: FitchainError | None = None
     for index, anchor in enumerate(home.agreements.run_record(agreement.id).anchors):
         if anchor.count in read or anchor.note is None:
@@ -196,8 +197,8 @@ def _read_notes(home: Home, agreement: Agreement, log: Log) -> FitchainError | N
         except FitchainError as error:
             problem = problem if isinstance(problem, ClaimMismatch) else error
             continue
-        body = {"count": anchor.count, "step": note.step, "metrics": note.metrics, "block": anchor.block}
-        home.journal.record(agreement.id, "note", once=str(anchor.count), **body)
+        entry = history.NoteRead(anchor.count, note.step, note.metrics, anchor.block)
+        home.journal.record(agreement.id, entry, once=str(anchor.count))
         log(agreement.id, f"{anchor.count} checkpoints anchored in block {anchor.block}{_describe_metrics(note)}")
     return problem
 

@@ -29,7 +29,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from fitchain.pod.jobs import history
 from fitchain.pod.jobs.exchange import send_key
+from fitchain.pod.jobs.history import Entry
 from fitchain.pod.jobs.home import Home, sweep
 from fitchain.pod.jobs.links import LinkChain
 from fitchain.pod.jobs.retry import RETRY_S, Log, RetryPolicy, log_about
@@ -171,7 +173,7 @@ class Verifier:
         if self._next_block is not None and head < self._next_block:
             return False
         for ref in self.home.audits.drawn_for(self.home.keys.address, self._next_block, head):
-            if ref not in self._mine and not self.home.journal.happened(ref, "wiped"):
+            if ref not in self._mine and not self.home.journal.happened(ref, history.Wiped):
                 self._mine[ref] = None
         for ref in self._awaited(self._next_block, head):
             self._undrawn[ref] = None
@@ -269,7 +271,7 @@ class Verifier:
         if self._drawn.get(audit.ref) == drawn:
             return
         self._drawn[audit.ref] = drawn
-        if self.home.journal.record(audit.ref, "drawn", once=drawn, round=audit.round):
+        if self.home.journal.record(audit.ref, history.Drawn(audit.round), once=drawn):
             self._say(audit, "drawn as a verifier")
 
     # The seat
@@ -281,7 +283,7 @@ class Verifier:
         waiting = sum((replay for ref, replay in unvoted if ref != audit.ref), NOTHING)
         patient = not _is_late(audit, now)
         if reason := refusal(self.home, self.policy, self._links, audit, account, waiting, patient):
-            if self._send(audit, "declined", self.home.audits.decline, seat.number, reason=reason):
+            if self._send(audit, partial(history.Declined, audit.round, reason), self.home.audits.decline, seat.number):
                 self._say(audit, f"declined the seat: {reason}")
         else:
             self._join(audit, seat, account)
@@ -290,7 +292,7 @@ class Verifier:
         link = self._links.link(account, audit.opening)
         assert link is not None  # else it would have been a reason to decline
         recipient = recipient_of(self.home.kept_identity(self._folder(audit) / SEAT))
-        if self._send(audit, "joined", self.home.audits.join, seat.number, link, recipient):
+        if self._send(audit, partial(history.Joined, audit.round), self.home.audits.join, seat.number, link, recipient):
             self._say(audit, "took the seat")
 
     def _commit(self, audit: Audit, seat: Seat) -> None:
@@ -299,7 +301,7 @@ class Verifier:
             return
         words = audit_id(audit.ref), audit.round, self.home.keys.address, ballot.outcome, ballot.trace
         bound = commitment(*words, self._salt(audit))
-        if self._send(audit, "committed", self.home.audits.commit, seat.number, bound):
+        if self._send(audit, partial(history.Committed, audit.round), self.home.audits.commit, seat.number, bound):
             self._say(audit, "committed to a vote")
 
     def _reveal(self, audit: Audit, seat: Seat) -> None:
@@ -308,7 +310,8 @@ class Verifier:
                 f"the journal does not know the vote on {audit.ref}", "restore the home that committed to it"
             )
         words = seat.number, ballot.outcome, ballot.trace, self._salt(audit)
-        if self._send(audit, "revealed", self.home.audits.reveal, *words, outcome=ballot.outcome.name):
+        revealed = partial(history.Revealed, audit.round, ballot.outcome.name)
+        if self._send(audit, revealed, self.home.audits.reveal, *words):
             self._say(audit, f"voted {ballot.outcome.name.lower()}")
 
     def _must_release(self, audit: Audit, seat: Seat, now: int) -> bool:
@@ -333,7 +336,8 @@ class Verifier:
             recipient = self.home.keys.recipient
         key = send_key(self.home.store, audit.id, secret, recipient)
         why = "since the scientist complained" if audit.complained else "in its owner's stead"
-        if self._send(audit, "released", self.home.audits.release, key, key=str(key)):
+        released = partial(history.Released, str(key), audit.round)
+        if self._send(audit, released, self.home.audits.release, key):
             self._say(audit, f"released the trained model {why}")
 
     def _end(self, audit: Audit) -> None:
@@ -348,7 +352,7 @@ class Verifier:
         sweep(folder)
         for name in (SEAT, JOB):
             (folder / name).unlink(missing_ok=True)
-        self.home.journal.record(audit.ref, "wiped", once="")
+        self.home.journal.record(audit.ref, history.Wiped(), once="")
         del self._mine[audit.ref]
 
     def _collect(self, audit: Audit) -> None:
@@ -356,7 +360,7 @@ class Verifier:
             self._say(audit, verdict)
         if self.home.verifiers.verifier(self.home.keys.address).earned:
             receipt = self.home.verifiers.withdraw()
-            self.home.journal.record(audit.ref, "collected", transaction=str(receipt.transaction), gas=receipt.gas_used)
+            self.home.journal.record(audit.ref, history.Collected(**history.paid(receipt)))
 
     # The vote
 
@@ -378,17 +382,16 @@ class Verifier:
             # still come. Who cannot judge says so: Withheld would put it down to the owner.
             if not isinstance(error, EnvironmentRefused) and not self._is_late(audit):
                 raise
-            self.home.journal.record(audit.ref, "cannot_replay", once=str(audit.round), reason=error.message)
+            self.home.journal.record(audit.ref, history.CannotReplay(error.message), once=str(audit.round))
             self._say(audit, f"cannot replay: {error.message}")
             examination = Examination(Outcome.INCONCLUSIVE, ZERO)
         if examination is None:
             return None
         body = {"outcome": examination.outcome.name, "trace": str(examination.trace)}
         self.home.journal.keep_fact(audit.ref, f"ballot/{audit.round}", json.dumps(body))
-        details = {"problems": [str(problem) for problem in examination.problems], "segments": len(examination.audited)}
-        self.home.journal.record(
-            audit.ref, "examined", once=str(audit.round), outcome=examination.outcome.name, **details
-        )
+        problems = tuple(str(problem) for problem in examination.problems)
+        entry = history.Examined(examination.outcome.name, problems, len(examination.audited))
+        self.home.journal.record(audit.ref, entry, once=str(audit.round))
         return Ballot(examination.outcome, examination.trace)
 
     def _examination(self, audit: Audit) -> Examination | None:
@@ -437,12 +440,12 @@ class Verifier:
         finds it."""
         return Digest(self.home.keys.derive("fitchain/vote/v2", audit_id(audit.ref), audit.round))
 
-    def _send(self, audit: Audit, kind: str, step: Callable[..., Receipt], *args: Any, **details: Any) -> bool:
-        """Send a step of the seat and write it down; False where the audit has moved on."""
+    def _send(self, audit: Audit, entry: Callable[..., Entry], step: Callable[..., Receipt], *args: Any) -> bool:
+        """Send a step of the seat and write it down, with what the receipt says; False where the
+        audit has moved on."""
         if (receipt := send(self.home, audit, step, *args)) is None:
             return False
-        body = {"round": audit.round, "transaction": str(receipt.transaction), "gas": receipt.gas_used, **details}
-        self.home.journal.record(audit.ref, kind, **body)
+        self.home.journal.record(audit.ref, entry(**history.paid(receipt)))
         return True
 
     def _say(self, audit: Audit, text: str) -> None:
