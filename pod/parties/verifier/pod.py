@@ -341,7 +341,7 @@ class Verifier:
         final."""
         if audit.ref not in self._ended_in:
             self._collect(audit)
-            self._ended_in[audit.ref] = self.home.audits.events(audit.ref)[-1].block
+            self._ended_in[audit.ref] = self.home.audits.newest_event(audit.ref).block
         if self.home.chain.head() < self._ended_in[audit.ref] + self.final_blocks:
             return
         folder = self._folder(audit)
