@@ -47,7 +47,7 @@ def test_connect_refuses_another_chain(running_devnet: Devnet, tmp_path: Path) -
 
 def test_connect_without_a_deployment_says_where_it_looked(running_devnet: Devnet, tmp_path: Path) -> None:
     with pytest.raises(NotFound, match=r"deployments/31337\.json") as error:
-        connect(replace(running_devnet.settings(tmp_path), devnet=tmp_path))
+        connect(replace(running_devnet.settings(tmp_path), devnet=tmp_path, devnet_rpc=None))
     assert "fitchain deploy" in error.value.hint
 
 

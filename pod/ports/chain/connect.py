@@ -15,6 +15,7 @@ from fitchain.pod.ports.chain.answers import Query
 from fitchain.pod.ports.chain.base import Constants, Deployment, Signer
 from fitchain.pod.ports.chain.client import Chain
 from fitchain.pod.ports.chain.code import code_requests, require_code
+from fitchain.pod.ports.chain.known import KnownChain, require_known
 from fitchain.pod.ports.chain.queue import Queue
 from fitchain.pod.ports.chain.rpc import Node
 from fitchain.pod.ports.chain.sender import Unlocked
@@ -38,14 +39,15 @@ def connect(settings: Settings, account: Signer | None = None) -> Chain:
     Raises:
         NodeUnreachable: no node answers.
         ChainUnusable: it is on another chain, or what stands where the deployment says are not
-            this Fitchain's contracts.
+            this Fitchain's contracts; or the home belongs to another chain or deployment.
         NotFound: no deployment on this chain is known.
     """
-    node = Node(settings.rpc)
-    settings, genesis, deployment, constants = _open(node, settings)
+    node, settings, genesis, deployment, constants = _open(settings)
+    require_known(settings.home, KnownChain.of(genesis, deployment), node.shown)
     sender = None
     if account is not None:
         cap, confirmations = settings.fee_cap_wei, settings.confirmations
+        KnownChain.of(genesis, deployment).keep(settings.home)
         sender = Queue(settings.home, node, genesis, deployment.chain_id, account, cap, confirmations)
         sender.nudge()
     return Chain(node, settings, deployment, sender, account, constants)
@@ -54,8 +56,7 @@ def connect(settings: Settings, account: Signer | None = None) -> Chain:
 def connect_unlocked(settings: Settings) -> Chain:
     """Connect with the first account that the node itself holds: a devnet's deployer and faucet.
     Raises as `connect`."""
-    node = Node(settings.rpc)
-    settings, _, deployment, constants = _open(node, settings)
+    node, settings, _, deployment, constants = _open(settings)
     return Chain(node, settings, deployment, unlocked_account(node), constants=constants)
 
 
@@ -112,8 +113,10 @@ def require_contracts(node: Node, deployment: Deployment) -> Constants:
 _WHICH_CHAIN: Sequence[Query[Any]] = (answers.chain_id(), answers.block(0))
 
 
-def _open(node: Node, settings: Settings) -> tuple[Settings, Digest, Deployment, Constants]:
+def _open(settings: Settings) -> tuple[Node, Settings, Digest, Deployment, Constants]:
     """Check chain and contracts in as few requests as the settings allow."""
+    settings = settings.located()
+    node = Node(settings.rpc)
     expected = None
     if settings.chain_id is not None and any(path.exists() for path in settings.deployment_paths(settings.chain_id)):
         expected = find_deployment(settings)
@@ -127,7 +130,8 @@ def _open(node: Node, settings: Settings) -> tuple[Settings, Digest, Deployment,
         _checked[key] = genesis, require_code(deployment, answered[len(_WHICH_CHAIN) :])
     elif key not in _checked or _checked[key][0] != genesis:
         _checked[key] = genesis, require_contracts(node, deployment)
-    return settings, genesis, deployment, _checked[key][1]
+    node.stay_on(genesis, settings.running_devnet)
+    return node, settings, genesis, deployment, _checked[key][1]
 
 
 def _joined(node: Node, settings: Settings, answered: Sequence[Any]) -> tuple[Settings, Digest]:

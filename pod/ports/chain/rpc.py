@@ -20,9 +20,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
-from fitchain.pod.ports.chain.answers import Query
-from fitchain.pod.values.digest import parse_answer
-from fitchain.pod.values.errors import InputRefused, NodeRefused, NodeUnreachable
+from fitchain.pod.ports.chain.answers import Query, block
+from fitchain.pod.ports.settings import DevnetRecord
+from fitchain.pod.values.digest import Digest, parse_answer
+from fitchain.pod.values.errors import ChainUnusable, InputRefused, NodeRefused, NodeUnreachable
 
 if TYPE_CHECKING:
     import requests
@@ -69,6 +70,23 @@ class Node:
         self.retry_s = retry_s
         self.batch_limit = BATCH
         self._provider = _provider(url)
+        self._genesis: Digest | None = None
+        self._devnet: Callable[[], DevnetRecord | None] = lambda: None
+        self._record: DevnetRecord | None = None
+        self._away = False
+
+    def stay_on(self, genesis: Digest, devnet: Callable[[], DevnetRecord | None]) -> None:
+        """Be asked about one chain alone, wherever it is served from.
+
+        After an absence the node shows first that it still is on that chain. A devnet is followed
+        to whatever port it comes back on.
+
+        Args:
+            genesis: hash of the chain's first block.
+            devnet: the running devnet's record; None where the node is not a devnet's. It raises
+                NodeUnreachable while none runs.
+        """
+        self._genesis, self._devnet, self._record = genesis, devnet, devnet()
 
     def ask(self, query: Query[T], repeat: bool = True) -> T:
         """Ask the node.
@@ -195,14 +213,46 @@ class Node:
         deadline, pause_s = time.monotonic() + retry_s, FIRST_PAUSE_S
         while True:
             try:
+                self._come_back()
                 return ask()
+            except NodeUnreachable:
+                if time.monotonic() + pause_s > deadline:
+                    raise
+                wait_s = pause_s
             except (requests.RequestException, Web3Exception, OSError, *_MALFORMED) as error:
+                self._away = self._away or isinstance(error, requests.ConnectionError | OSError)
                 wait_s = max(pause_s, _wanted_pause_s(error))
                 if time.monotonic() + wait_s > deadline or not _passing(error):
                     reason, hint = self._explained(error)
                     raise NodeUnreachable(f"no node answers at {self.shown}: {reason}", hint) from None
             time.sleep(wait_s)
             pause_s *= 2
+
+    def _come_back(self) -> None:
+        """After an absence, see where the chain is served from now, and that it is the same.
+
+        Raises:
+            NodeUnreachable: the devnet does not run.
+            ChainUnusable: the node is on another chain.
+        """
+        if (record := self._devnet()) != self._record:
+            self._away = True
+        if not self._away or self._genesis is None:
+            return
+        if record is not None and record.rpc != self.url:
+            self.url, self._provider = record.rpc, _provider(record.rpc)
+        from web3.types import RPCEndpoint
+
+        first = block(0)
+        answer = self._provider.make_request(RPCEndpoint(first.method), first.params)
+        header = self._decoded(first, self._result(first.method, answer))
+        if header is None or header.hash != self._genesis:
+            raise ChainUnusable(
+                f"the node at {self.shown} is on another chain than it was: its first block is "
+                f"{header.hash if header else 'missing'}, and was {self._genesis}",
+                "a devnet that was begun anew is another chain: stop the pod, and take another home for it",
+            )
+        self._away, self._record = False, record
 
     def _result(self, method: str, answer: Any) -> Any:
         error = answer.get("error") if isinstance(answer, dict) else None
