@@ -133,7 +133,8 @@ class Verifier:
 
         Raises:
             Unusable: another pod runs from this home.
-            FitchainError: this pod cannot be registered.
+            FitchainError: this pod cannot be registered; while chain or store cannot be reached, it
+                waits.
         """
         self._stop = stop
         with (
@@ -142,7 +143,8 @@ class Verifier:
             ThreadPoolExecutor(1, "consent") as consenting,
         ):
             lanes = {Phase.JOINING: consenting, Phase.COMMITTING: examining}
-            self.home.join_chain(Role.VERIFIER, self.log)
+            if not self._retry.until_done(partial(self.home.join_chain, Role.VERIFIER, self.log), stop):
+                return
             ready()
             while not stop.is_set():
                 if self._retry.due(NO_AGREEMENT):
