@@ -6,14 +6,16 @@ It knows jobs and audits by their names and errors by their messages, nothing of
 
 from __future__ import annotations
 
+import threading
 import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.values.errors import FitchainError, Refuted, Unusable
+from fitchain.pod.values.errors import FitchainError, NodeUnreachable, Refuted, StoreUnreachable, Unusable
 from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId, AuditRef, Subject, agreement_of
 
 RETRY_S = 5.0
@@ -72,13 +74,46 @@ class RetryPolicy:
             self._last_error.pop(subject, None)
             self._failures.pop(subject, None)
 
+    def until_done(self, act: Callable[[], None], stop: threading.Event) -> bool:
+        """Do what a pod begins with, again and again while chain or store cannot be reached: it may
+        be started before either is, at boot say.
+
+        Returns:
+            whether it was done before `stop` was set.
+
+        Raises:
+            FitchainError: it cannot be done, and waiting would not help.
+        """
+        while not stop.is_set():
+            try:
+                act()
+            except (NodeUnreachable, StoreUnreachable) as error:
+                self.report(NO_AGREEMENT, error)
+                stop.wait(self.retry_s)
+            else:
+                self._last_error.pop(NO_AGREEMENT, None)
+                return True
+        return False
+
     def report(self, subject: Subject, error: FitchainError) -> None:
-        """Tell an error and put it into the job's history, unless it was told last."""
+        """Tell an error and put it into the job's history, unless it was told last.
+
+        Nothing gets out of here: in a lane nobody would hear of it, and in the loop it would end
+        the pod. What keeps an error from being written down (a full disk) is told beside it, and
+        what keeps it from being told (a log that is gone) leaves it in the history.
+        """
         if self._last_error.get(subject) == error.message:
             return
         self._last_error[subject] = error.message
-        text = f"{error.message} ({error.hint})" if error.hint else error.message
-        log_about(self.log, subject, text)
-        if subject != NO_AGREEMENT:
-            kind = history.Refuted if isinstance(error, Refuted) else history.Error
+        self._tell(subject, f"{error.message} ({error.hint})" if error.hint else error.message)
+        if subject == NO_AGREEMENT:
+            return
+        kind = history.Refuted if isinstance(error, Refuted) else history.Error
+        try:
             self.home.journal.record(subject, kind(error.message, error.hint))
+        except Exception as fault:  # noqa: BLE001 - see above
+            self._tell(subject, f"that could not be put into the history: {type(fault).__name__}: {fault}")
+
+    def _tell(self, subject: Subject, text: str) -> None:
+        with suppress(OSError, ValueError):  # a pipe without reader, a full disk, a closed stream
+            log_about(self.log, subject, text)

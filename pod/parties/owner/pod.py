@@ -153,7 +153,8 @@ class Owner:
 
         Raises:
             Unusable: another pod runs from this home.
-            FitchainError: this pod cannot be registered.
+            FitchainError: this pod cannot be registered; while chain or store cannot be reached, it
+                waits.
         """
         self._stop = stop
         with (
@@ -164,7 +165,8 @@ class Owner:
             ThreadPoolExecutor(1, "audit") as auditing,
             ThreadPoolExecutor(1, "asked") as asked,
         ):
-            self.home.join_chain(Role.OWNER, self.log)
+            if not self._retry.until_done(partial(self.home.join_chain, Role.OWNER, self.log), stop):
+                return
             pools = {State.REQUESTED: answering, State.ACCEPTED: beginning, State.TRAINING: training}
             pools |= {State.AUDITING: auditing}
             ready()

@@ -71,10 +71,12 @@ class Scientist:
 
         Raises:
             Unusable: another pod runs from this home.
-            FitchainError: this pod cannot be registered.
+            FitchainError: this pod cannot be registered; while chain or store cannot be reached, it
+                waits.
         """
         with self.home.exclusive_lock():
-            self.home.join_chain(Role.SCIENTIST, self.log)
+            if not self._retry.until_done(partial(self.home.join_chain, Role.SCIENTIST, self.log), stop):
+                return
             ready()
             while not stop.is_set():
                 if self._retry.due(NO_AGREEMENT):

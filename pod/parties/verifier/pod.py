@@ -135,7 +135,8 @@ class Verifier:
 
         Raises:
             Unusable: another pod runs from this home.
-            FitchainError: this pod cannot be registered.
+            FitchainError: this pod cannot be registered; while chain or store cannot be reached, it
+                waits.
         """
         self._stop = stop
         with (
@@ -144,7 +145,8 @@ class Verifier:
             ThreadPoolExecutor(1, "consent") as consenting,
         ):
             lanes = {Phase.JOINING: consenting, Phase.COMMITTING: examining}
-            self.home.join_chain(Role.VERIFIER, self.log)
+            if not self._retry.until_done(partial(self.home.join_chain, Role.VERIFIER, self.log), stop):
+                return
             ready()
             while not stop.is_set():
                 if self._retry.due(NO_AGREEMENT):
@@ -345,7 +347,7 @@ class Verifier:
         final."""
         if audit.ref not in self._ended_in:
             self._collect(audit)
-            self._ended_in[audit.ref] = self.home.audits.events(audit.ref)[-1].block
+            self._ended_in[audit.ref] = self.home.audits.newest_event(audit.ref).block
         if self.home.chain.head() < self._ended_in[audit.ref] + self.final_blocks:
             return
         folder = self._folder(audit)
