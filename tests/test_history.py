@@ -33,7 +33,7 @@ ONE_OF_EACH: tuple[Entry, ...] = (
     history.Late("the training deadline has passed"),
     history.Begun(sha256(b"seed"), **SENT),
     history.SetAside(sha256(b"seed")),
-    history.Training(0, 560, 7, Enforcement(("files",), ("network",))),
+    history.Training(0, 560, 7, Enforcement("view", ("files",), ("network",))),
     history.Skipped(20, "another root"),
     history.Resumed(16, 5, 12),
     history.CheckpointRecorded(3, 12, sha256(b"leaf"), {"loss": 0.25, "accuracy": 0.5}, True),

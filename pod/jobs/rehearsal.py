@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,6 +29,7 @@ def rehearse(
     put_records: Callable[[Path], object],
     limit_s: float = REHEARSAL_LIMIT_S,
     work: StepWork | None = None,
+    stop: threading.Event | None = None,
 ) -> Finished:
     """Train the offer in a folder for its first segments on mock data.
 
@@ -36,6 +38,7 @@ def rehearse(
         put_records: writes the mock data to a path, as NPZ.
         limit_s: seconds after which it is given up.
         work: of a step, as the terms say; None compares nothing.
+        stop: ends it before that.
 
     Returns:
         the worker's last event.
@@ -51,7 +54,7 @@ def rehearse(
             shutil.copyfile(folder / name, scratch / name)
         put_records(scratch / "records.npz")
         Task("rehearse", ctx=ZERO, seed=ZERO, keep_every=1 << 30, work=work).write(scratch)
-        ended = run_worker(scratch, limit_s=limit_s)
+        ended = run_worker(scratch, limit_s=limit_s, stop=stop)
     if isinstance(ended, Diverged):
         raise InputRefused(
             f"the job leaves the finite numbers at step {ended.at + 1} on mock data: {ended.reason}",

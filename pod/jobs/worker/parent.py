@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -40,6 +41,7 @@ from fitchain.pod.values.work import StepWork
 
 LOG, SCRATCH = "worker.log", ".scratch"
 GRACE_S = 5
+WATCH_S = 0.1
 FREE_EVENTS, EVENTS_OF_A_LEAF = 64, 4
 """Events besides those of progress: so many in any case, and so many more for each leaf of the run.
 A worker tells of a leaf when it skips its state, trains, replays and keeps it."""
@@ -176,13 +178,16 @@ class Worker(AbstractContextManager["Worker"]):
         self.process.wait()
 
 
-def run_worker(folder: Path, on_event: Emit | None = None, limit_s: float | None = None) -> Ending:
+def run_worker(
+    folder: Path, on_event: Emit | None = None, limit_s: float | None = None, stop: threading.Event | None = None
+) -> Ending:
     """Run a worker on a job folder to its end.
 
     Args:
         folder: the job folder, with `task.json` and what the mode needs.
         on_event: called with each event, in this thread.
         limit_s: seconds after which it is ended; None lets it work as long as it takes.
+        stop: ends it when it is set.
 
     Returns:
         The event with which it ended well.
@@ -190,10 +195,10 @@ def run_worker(folder: Path, on_event: Emit | None = None, limit_s: float | None
     Raises:
         FitchainError: the error that the worker reported, of its own type.
         InputRefused: it took longer than it was given.
-        Unusable: the worker ended without a word.
+        Unusable: the worker ended without a word, or was stopped.
     """
     ending: Ending | None = None
-    with Worker(folder) as worker, _in_time(worker, limit_s):
+    with Worker(folder) as worker, _in_time(worker, limit_s, stop or threading.Event()):
         for event in worker:
             if on_event is not None:
                 on_event(event)
@@ -203,27 +208,30 @@ def run_worker(folder: Path, on_event: Emit | None = None, limit_s: float | None
 
 
 @contextmanager
-def _in_time(worker: Worker, limit_s: float | None) -> Iterator[None]:
-    """End a worker that takes too long."""
-    if limit_s is None:
-        yield
-        return
-    late = threading.Event()
+def _in_time(worker: Worker, limit_s: float | None, stop: threading.Event) -> Iterator[None]:
+    """End a worker that takes too long, or is to stop."""
+    over, late, until = threading.Event(), threading.Event(), time.monotonic() + (limit_s or math.inf)
 
-    def end() -> None:
-        late.set()
-        worker.process.kill()
+    def watch() -> None:
+        while not over.wait(WATCH_S):
+            if stop.is_set() or time.monotonic() > until:
+                late.set()
+                worker.process.kill()
+                return
 
-    timer = threading.Timer(limit_s, end)
-    timer.start()
+    watching = threading.Thread(target=watch, name="watch")
+    watching.start()
     try:
         yield
     except Unusable:
-        if late.is_set():
-            raise InputRefused(f"the worker took longer than the {limit_s:.0f} s that it was given") from None
-        raise
+        if not late.is_set():
+            raise
+        if stop.is_set():
+            raise Unusable("the worker was stopped") from None
+        raise InputRefused(f"the worker took longer than the {limit_s:.0f} s that it was given") from None
     finally:
-        timer.cancel()
+        over.set()
+        watching.join()
 
 
 def replay(folder: Path, segments: Sequence[int], on_event: Emit | None = None) -> tuple[SegmentReplayed, ...]:
