@@ -14,9 +14,9 @@ costs no more than the step it was in.
                 chain can undo the end, clear away what must not outlive the job; consent to audits
                 that others ask for, and answer them
 
-What a stranger asks for free of charge costs the owner nothing either: a request whose offer is not
-there, does not open or is none that the policy admits is left without an answer, and no account is
-told of more refusals a day than it pays for.
+What a stranger asks for free of charge costs the owner nothing either: what does not hold of it is
+left without an answer, which would be a transaction; and an account that offers money is told of
+so many refusals a day.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ from fitchain.pod.values.ids import AgreementId, AuditRef
 
 MOST_WAITING = 4
 """So many requests of one account are answered before others are looked at."""
-MOST_REFUSALS_A_DAY, DAY_S = 8, 86_400.0
-"""So many refusals is an account told of a day: each costs a transaction."""
+MOST_REFUSALS_A_DAY, DAY_S = 32, 86_400.0
+"""So many refusals is an account that offers money told of a day: each costs a transaction."""
 KEEP_S = 30 * 86_400
 """How long the sealed objects of an ended job stay for a scientist who has not said that it has
 them."""
@@ -265,9 +265,9 @@ class Owner(PodLoop):
             return
         _, card = dataset_of(home, agreement)
         if not home.journal.happened(id, history.Checked):
-            if not self._holds(agreement, partial(self._look_into, agreement), self._ignore):
+            if not self._holds(agreement, partial(self._look_into, agreement)):
                 return
-            if not self._holds(agreement, partial(self._examine, agreement), self._refuse):
+            if not self._holds(agreement, partial(self._examine, agreement)):
                 return
         concerns = home.journal.last(id, history.Checked).concerns
         needed = card.policy.manual_approval or concerns if decision is None else decision.uncovered(concerns)
@@ -280,7 +280,7 @@ class Owner(PodLoop):
         with self._counting:
             if decision != home.journal.decision(id):
                 return  # it was answered anew meanwhile, which the next look sees
-            if self._holds(agreement, partial(check_again, home, agreement), self._refuse):
+            if self._holds(agreement, partial(check_again, home, agreement)):
                 self._accept(id)
 
     def _look_into(self, agreement: Agreement) -> None:
@@ -297,34 +297,24 @@ class Owner(PodLoop):
             del self._rejected[agreement.id]
         self.home.journal.record(agreement.id, history.Checked(tuple(concerns)), once="")
 
-    def _holds(
-        self,
-        agreement: Agreement,
-        check: Callable[[], object],
-        otherwise: Callable[[Agreement, FitchainError, str], None],
-    ) -> bool:
+    def _holds(self, agreement: Agreement, check: Callable[[], object]) -> bool:
         """Whether a check lets the request pass. What this host, its chain or its store lacks says
         nothing against a request: it is checked again later."""
         try:
             check()
             return True
         except (Refuted, InputRefused, AccessRefused, EnvironmentRefused) as error:
-            otherwise(agreement, error, f"{error.message}; {error.hint}" if error.hint else error.message)
+            self._refuse(agreement, error, f"{error.message}; {error.hint}" if error.hint else error.message)
             return False
 
-    def _ignore(self, agreement: Agreement, error: FitchainError, reason: str) -> None:
-        """Leave a request without an answer, which would cost a transaction."""
-        if self.home.journal.record(agreement.id, history.Ignored(reason), once=""):
-            self.log(agreement.id, f"left unanswered: {reason}")
-
     def _refuse(self, agreement: Agreement, error: FitchainError, reason: str) -> None:
-        """Decline a request on chain, unless that is more than its account may ask for."""
-        if not self._may_be_told(agreement):
-            self._ignore(agreement, error, reason)
-            return
-        self.home.journal.record(agreement.id, history.Refused(reason), once="")
-        self.log(agreement.id, f"declined: {reason}")
-        decline(self.home, agreement.id, UNTOLD if isinstance(error, DatasetChanged) else reason)
+        """Decline a request on chain, unless that costs more than it is worth."""
+        if self._may_be_told(agreement):
+            self.home.journal.record(agreement.id, history.Refused(reason), once="")
+            self.log(agreement.id, f"declined: {reason}")
+            decline(self.home, agreement.id, UNTOLD if isinstance(error, DatasetChanged) else reason)
+        elif self.home.journal.record(agreement.id, history.Ignored(reason), once=""):
+            self.log(agreement.id, f"left unanswered: {reason}")
 
     def _may_be_told(self, agreement: Agreement) -> bool:
         """Whether a refusal is worth a transaction."""
