@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -76,7 +77,7 @@ def test_the_most_urgent_goes_first_and_what_is_planned_no_more_is_dropped(lanes
     first, order = Gate(), list[int]()
     lanes.plan("slow", [Work(job(0), first)], time.monotonic())
     assert first.begun.wait(WAIT_S)
-    works = [Work(job(number), lambda number=number: order.append(number), (-number,)) for number in range(1, 5)]  # type: ignore[misc]
+    works = [Work(job(number), partial(order.append, number), (-number,)) for number in range(1, 5)]
     lanes.plan("slow", works, time.monotonic())
     lanes.plan("slow", [work for work in works if work.subject != job(3)], time.monotonic())
     first.end.set()

@@ -15,6 +15,7 @@ from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.parties.owner import Owner, reject
+from fitchain.pod.parties.owner import examine as examine_module
 from fitchain.pod.parties.owner import pod as owner_pod
 from fitchain.pod.parties.owner.examine import check_chain
 from fitchain.pod.parties.owner.pod import MOST_REFUSALS_A_DAY, MOST_WAITING
@@ -58,8 +59,13 @@ def test_honest_request_behind_free_ones_is_looked_at_first_and_junk_costs_nothi
         ignored.append(bad.send())
     honest = free.request()
     fetched = list[AgreementId]()
-    fetch = owner_pod.fetch_offer
-    monkeypatch.setattr(owner_pod, "fetch_offer", lambda home, each: (fetched.append(each.id), fetch(home, each)))
+    fetch = examine_module.fetch_offer
+
+    def fetch_noted(home: Home, agreement: Agreement) -> None:
+        fetched.append(agreement.id)
+        fetch(home, agreement)
+
+    monkeypatch.setattr(owner_pod, "fetch_offer", fetch_noted)
     before = sent(free.owner)
     with owner_runs(free.owner):
         free.until_state(honest, State.TRAINED)
@@ -108,7 +114,7 @@ def test_rehearsal_that_would_not_end_is_refused_before_anything_is_fetched(free
 def test_what_the_owners_host_lacks_declines_nothing(
     free: Workshop, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
-    id, failing, examine = free.request(), [fault], owner_pod.examine
+    id, failing, examine = free.request(), [fault], examine_module.examine
 
     def fail_once(home: Home, agreement: Agreement, *arguments: Any) -> Any:
         if agreement.id == id and failing:
@@ -127,7 +133,7 @@ def test_rejecting_a_request_ends_what_runs_for_it(free: Workshop, monkeypatch: 
     offer.terms = replace(offer.terms, steps=long, segment_steps=long)
     id = offer.with_recipe(steps=long, segment_steps=long, learning_rates=((long, 0.01),)).send()
     ended = list[float]()
-    examine = owner_pod.examine
+    examine = examine_module.examine
 
     def noted(home: Home, agreement: Agreement, *arguments: Any) -> Any:
         try:

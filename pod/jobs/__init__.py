@@ -7,6 +7,7 @@ rehearsal      the first segments of an offer on mock data
 history        what can happen to a job, a class for each thing
 journal        what a pod must remember across a power cut
 home           a pod's folder, opened
+lanes          what a pod does beside one another, and what goes first
 retry          what a pod does about an error
 turns          what anyone may do to bring an audit on
 job_status     how a job stands

@@ -4,5 +4,6 @@ owner       answers requests, trains, proves
 scientist   publishes, asks, receives, checks
 verifier    takes seats, replays, votes
 
-Beside them `asker`: whoever has a settled job audited again, by a panel of its own trust.
+Beside them `loop`, which all three are, and `asker`: whoever has a settled job audited again, by a
+panel of its own trust.
 """

@@ -2,8 +2,8 @@
 (torch).
 
 `load`, `export`, `lowering` and `torch_output` run in the scientist's process, on the scientist's
-own code; `executor`, `shape_check` and `program` run what anyone sent, and never anybody's code;
-`tensors` serves both. All tensors are on the CPU; B is the batch dimension.
+own code; `executor`, `shape_check`, `traps` and `program` run what anyone sent, and never anybody's
+code; `tensors` serves both. All tensors are on the CPU; B is the batch dimension.
 """
 
 from __future__ import annotations

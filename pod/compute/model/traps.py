@@ -1,9 +1,9 @@
 """Traps: divisions that a processor ends a process for, in place of an error.
 
-The quotient of the lowest integer and -1 is none of its dtype; the instruction then traps (SIGFPE),
-and a training that traps at a step of a stranger's choice is one that an owner would try again until
-its bond is lost. What would trap is an error like any other here, so that it ends the training for
-everybody alike.
+The quotient of the lowest integer and -1 is none of its dtype; the instruction then traps
+(SIGFPE), and a training that traps at a step of a stranger's choice is one that an owner would try
+again until its bond is lost. What would trap is an error like any other here, so that it ends the
+training for everybody alike.
 
 Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2A, IDIV.
 """

@@ -3,13 +3,15 @@
 It knows folders and limits, nothing of recipes. `confine` puts up what there is; each means is
 reported as enforced or as missing, never silently skipped:
 
+- a view of its own (`namespaces`): a root that holds the given folders alone, no network, no user
+  of the host;
 - Landlock (`landlock`): which files may be read and written, no TCP, no signals to others;
-- a system-call filter (`syscalls`): no sockets at all, no new programs or processes, no tracing;
-- resource limits: address space, file size, no core dumps.
+- a list of system calls (`syscalls`): no sockets at all, no new programs or processes, no tracing;
+- resource limits: address space, file size, open files, threads, CPU time, no core dumps.
 
-The three system calls of Landlock and the filter's few instructions are made through ctypes: the
-bindings on PyPI are alpha releases by single authors, and this is the last place for a young
-dependency.
+The system calls of mounts and Landlock and the filter's few instructions are made through ctypes:
+the bindings on PyPI are alpha releases by single authors, and this is the last place for a young
+dependency; bubblewrap, which does as much, is a program that a pip install cannot bring.
 
     python -m fitchain.pod.compute.sandbox --hide FOLDER -- COMMAND ...
 

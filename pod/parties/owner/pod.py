@@ -320,12 +320,12 @@ class Owner(PodLoop):
         """Whether a refusal is worth a transaction."""
         if self.home.journal.happened(agreement.id, history.Refused):
             return True  # it was cut off in the middle
-        told, now = self._refusals.setdefault(agreement.scientist, deque()), time.monotonic()
-        while told and now - told[0] > DAY_S:
-            told.popleft()
-        if not self._is_backed(agreement) or len(told) >= MOST_REFUSALS_A_DAY:
+        refusals, now = self._refusals.setdefault(agreement.scientist, deque()), time.monotonic()
+        while refusals and now - refusals[0] > DAY_S:
+            refusals.popleft()
+        if not self._is_backed(agreement) or len(refusals) >= MOST_REFUSALS_A_DAY:
             return False
-        told.append(now)
+        refusals.append(now)
         return True
 
     def _accept(self, id: AgreementId) -> None:
