@@ -20,7 +20,7 @@ from fitchain.pod.jobs.journal import Journal
 from fitchain.pod.ports import keys
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.ids import DatasetId
-from tests.chain_fixtures import PASSPHRASE, Account, Devnet
+from tests.chain_fixtures import PASSPHRASE, Account, Devnet, secret_file
 from tests.limits import LIMIT_S
 
 ROOT = Path(__file__).parent.parent
@@ -43,7 +43,7 @@ def other_home(open_account: Callable[..., Account]) -> Path:
 
 def made_home(open_account: Callable[..., Account]) -> Path:
     folder = open_account().chain.settings.home
-    (folder / "passphrase").write_text(PASSPHRASE + "\n")
+    secret_file(folder / "passphrase", PASSPHRASE + "\n")
     return folder
 
 
