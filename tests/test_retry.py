@@ -25,10 +25,8 @@ JOB = AgreementId(sha256(b"a job"))
     [(NotFound("nothing is there"), "nothing is there"), (KeyError("loss"), "this is a bug in Fitchain: KeyError")],
 )
 def test_whatever_goes_wrong_is_told_once_put_off_and_ends_nothing(fault: Exception, told: str) -> None:
-    said, recorded = list[str](), list[dict[str, Any]]()
-    home: Any = SimpleNamespace(
-        journal=SimpleNamespace(record=lambda subject, kind, **body: recorded.append(body | {"kind": kind}))
-    )
+    said, recorded = list[str](), list[Any]()
+    home: Any = SimpleNamespace(journal=SimpleNamespace(record=lambda subject, entry: recorded.append(entry)))
     retry = RetryPolicy(home, lambda id, text: said.append(text), retry_s=3600)
 
     def act() -> None:
@@ -38,7 +36,7 @@ def test_whatever_goes_wrong_is_told_once_put_off_and_ends_nothing(fault: Except
     assert not retry.due(JOB)
     retry.attempt(JOB, act)
     assert len(said) == len(recorded) == 1
-    assert said[0].startswith(told) and recorded[0]["kind"] == "error"
+    assert said[0].startswith(told) and recorded[0].kind == "error"
 
 
 def policy(record: Callable[..., None], log: Log, retry_s: float = 3600) -> RetryPolicy:
@@ -67,7 +65,7 @@ def test_a_history_that_cannot_be_written_is_told_and_ends_no_lane() -> None:
 @pytest.mark.parametrize("fault", [BrokenPipeError(), OSError(28, "No space left"), ValueError("closed file")])
 def test_a_log_that_is_gone_leaves_the_error_in_the_history(fault: Exception) -> None:
     recorded = list[str]()
-    retry = policy(lambda subject, kind, **body: recorded.append(body["message"]), failing(fault))
+    retry = policy(lambda subject, entry: recorded.append(entry.message), failing(fault))
     retry.attempt(JOB, failing(NotFound("nothing is there")))
     assert recorded == ["nothing is there"] and not retry.due(JOB)
 

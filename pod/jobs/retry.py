@@ -6,6 +6,7 @@ It knows jobs and audits by their names and errors by their messages, nothing of
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 import traceback
@@ -13,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 
+from fitchain.pod.jobs import history
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.values.errors import FitchainError, NodeUnreachable, Refuted, StoreUnreachable, Unusable
 from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId, AuditRef, Subject, agreement_of
@@ -35,6 +37,16 @@ def _bug(fault: Exception) -> FitchainError:
     return Unusable(f"this is a bug in Fitchain: {type(fault).__name__}: {fault}", f"please report it: {lines}")
 
 
+def _host(fault: Exception) -> FitchainError | None:
+    """What this host lacks: room on a disk, a right, memory."""
+    if isinstance(fault, OSError) and fault.strerror:
+        where = f" ({fault.filename})" if fault.filename else ""
+        return Unusable(f"this host refuses it: {fault.strerror}{where}", "it is tried again: mend the host meanwhile")
+    if isinstance(fault, sqlite3.OperationalError):
+        return Unusable(f"the journal cannot be written or read: {fault}", "it is tried again: free space on its disk")
+    return Unusable("memory ran out", "it is tried again") if isinstance(fault, MemoryError) else None
+
+
 class RetryPolicy:
     """Remembers of each job what went wrong last and when it is due again.
 
@@ -55,6 +67,10 @@ class RetryPolicy:
         """Whether a job may be tried now."""
         return time.monotonic() >= self._due.get(subject, 0.0)
 
+    def failures(self, subject: Subject) -> int:
+        """How often in a row a job was tried in vain."""
+        return self._failures[subject]
+
     def attempt(self, subject: Subject, act: Callable[[], None]) -> None:
         """Do something for a job; an error is told unless it is the one told last, and puts the job
         off.
@@ -65,7 +81,7 @@ class RetryPolicy:
         try:
             act()
         except Exception as fault:  # noqa: BLE001 - see above
-            error = fault if isinstance(fault, FitchainError) else _bug(fault)
+            error = fault if isinstance(fault, FitchainError) else _host(fault) or _bug(fault)
             self._due[subject] = time.monotonic() + self.retry_s * (1 << min(self._failures[subject], DOUBLINGS))
             self._failures[subject] += 1
             self.report(subject, error)
@@ -107,9 +123,9 @@ class RetryPolicy:
         self._tell(subject, f"{error.message} ({error.hint})" if error.hint else error.message)
         if subject == NO_AGREEMENT:
             return
-        kind = "refuted" if isinstance(error, Refuted) else "error"
+        kind = history.Refuted if isinstance(error, Refuted) else history.Error
         try:
-            self.home.journal.record(subject, kind, message=error.message, hint=error.hint)
+            self.home.journal.record(subject, kind(error.message, error.hint))
         except Exception as fault:  # noqa: BLE001 - see above
             self._tell(subject, f"that could not be put into the history: {type(fault).__name__}: {fault}")
 

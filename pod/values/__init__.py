@@ -2,6 +2,7 @@
 
     errors      what fails: *refuted* (exit 1) or *unusable* (exit 3)
     digest      canonical JSON, BLAKE3, tagged SHA-256, RFC 6962 trees and paths
+    typed_json  frozen records in JSON and back, by the types of their fields
     ids         ids of agreements, datasets, models and panels, each a type of its own
     amounts     FIT and ETH as people read them
     audit_mode  how much an audit discloses

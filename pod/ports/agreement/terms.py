@@ -220,6 +220,11 @@ class Agreement:
     dispute_deadline: int
 
     @property
+    def requested_at(self) -> int:
+        """When it was requested, in seconds since 1970 by the chain's clock."""
+        return self.acceptance_deadline - self.terms.acceptance_window
+
+    @property
     def diverged(self) -> bool:
         """Whether its training ended before the last step."""
         return 0 < self.steps_done < self.terms.steps or self.state is State.DIVERGED
