@@ -314,8 +314,9 @@ def check_file(statement: Statement, path: Path) -> int:
     except InputRefused as error:
         what = kind_of_file(_beginning(path))
         hint = "name the model first, its certificate behind it" if what == "a certificate" else "fetch it again"
+        shape = "cut off or malformed" if what == MODEL else what
         raise InputRefused(
-            f"the file {path} is not the certified one, nor any model: it is {'cut off or malformed' if what == MODEL else what}; "
+            f"the file {path} is not the certified one, nor any model: it is {shape}; "
             f"{error.message}; expected is a safetensors file of SHA-256 {statement.subject.value.hex()}",
             hint,
         ) from None

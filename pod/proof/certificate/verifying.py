@@ -61,9 +61,9 @@ def verify(
         Refuted: something is false; the message says what, and where it parts from the truth.
         AssuranceTooLow: it holds, and less vouches for it than is required.
         Unusable: it could not be checked: another chain or deployment, an agreement that this chain
-            does not have, a node that does not answer or lags behind, two nodes that do not agree, a
-            run that has not ended, a file that is not there, or is no certificate or model of this
-            version.
+            does not have, a node that does not answer or lags behind, two nodes that do not agree,
+            a run that has not ended, a file that is not there, or is no certificate or model of
+            this version.
     """
     payload, signer = unseal(certificate if isinstance(certificate, bytes) else _read(Path(certificate)))
     if not isinstance(chain, Chain):
