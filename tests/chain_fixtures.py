@@ -22,6 +22,13 @@ ETHER = 10**18
 MONEY = 1000 * ETHER
 
 
+def secret_file(path: Path, text: str) -> Path:
+    """Write a file that its owner alone can read, as a passphrase's has to be."""
+    path.touch(mode=0o600)
+    path.write_text(text)
+    return path
+
+
 @dataclass(frozen=True)
 class Devnet:
     """A running devnet: its folder, its record, the deployment of the contracts."""

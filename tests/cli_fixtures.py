@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fitchain.cli.app import run
-from tests.chain_fixtures import PASSPHRASE, Account, Devnet
+from tests.chain_fixtures import PASSPHRASE, Account, Devnet, secret_file
 
 if TYPE_CHECKING:
     from tests.agreements import Parties
@@ -27,7 +27,7 @@ def fitchain(running_devnet: Devnet, monkeypatch: pytest.MonkeyPatch, capsys: py
     def command(account: Account, *arguments: str, typed: str = "") -> tuple[int, dict[str, Any], str]:
         monkeypatch.setattr("sys.stdin", io.StringIO(typed))
         home = account.chain.settings.home
-        (home / "passphrase").write_text(PASSPHRASE + "\n")
+        secret_file(home / "passphrase", PASSPHRASE + "\n")
         code = run([*arguments, "--home", str(home), "--passphrase-file", str(home / "passphrase"), "--json"])
         told = capsys.readouterr()
         return code, json.loads(told.out.splitlines()[-1]) if told.out else {}, told.err

@@ -35,7 +35,7 @@ from fitchain.pod.ports.chain import devnet
 from fitchain.pod.ports.registry import Role
 from fitchain.pod.ports.settings import Settings
 from fitchain.pod.values.ids import AgreementId
-from tests.chain_fixtures import ETHER, MONEY, PASSPHRASE, QUICK_WORK, Devnet
+from tests.chain_fixtures import ETHER, MONEY, PASSPHRASE, QUICK_WORK, Devnet, secret_file
 from tests.limits import LIMIT_S
 
 PRICE, BOND = 12 * ETHER, 6 * ETHER
@@ -308,7 +308,7 @@ def opened_party(settings: Settings, name: str, wei: int = 10 * ETHER, units: in
     made = keys.create(settings.home, "default", PASSPHRASE, work=QUICK_WORK)
     devnet.fund(settings, made.address, wei, units)
     passphrase = settings.home / "passphrase"
-    passphrase.write_text(PASSPHRASE)
+    secret_file(passphrase, PASSPHRASE)
     home = Home.open(settings, lambda: PASSPHRASE)
     return Party(Side(name, home.settings, passphrase), home)
 

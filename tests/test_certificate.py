@@ -30,7 +30,7 @@ from fitchain.pod.proof.certificate.claims import (
     check_orders,
     check_recipe,
 )
-from fitchain.pod.proof.certificate.envelope import HALF_ORDER, seal, unseal
+from fitchain.pod.proof.certificate.envelope import HALF_ORDER, seal, signed_digest, unseal
 from fitchain.pod.proof.certificate.issuing import ancestors_of
 from fitchain.pod.proof.certificate.statement import MOST_ANCESTORS, MOST_LEAVES, NAMED_CONTRACTS, Outline
 from fitchain.pod.proof.certificate.timing import timing_of
@@ -41,6 +41,7 @@ from fitchain.pod.values.errors import (
     ClaimMismatch,
     DigestMismatch,
     FitchainError,
+    InputRefused,
     NotFound,
     Refuted,
     SignatureMismatch,
@@ -251,6 +252,22 @@ OF_ANOTHER_DEPLOYMENT = {("predicate", "agreement", "chain_id")} | {
 }
 """Fields that say of which deployment a certificate is: with others it is another's, and nothing
 can be said of it here."""
+OF_ANOTHER_VERSION = {
+    ("_type",),
+    ("predicateType",),
+    ("predicate", "version"),
+    ("predicate", "privacy"),
+    ("predicate", "model", "base"),
+}
+"""Fields that say how the others are read."""
+
+
+def refusal_of(path: tuple[Any, ...]) -> type[FitchainError]:
+    """What comes of a certificate that the owner alters there and signs anew."""
+    # That a chain has no such agreement may be the node's fault: it lags, or is on another chain.
+    if path in OF_ANOTHER_DEPLOYMENT or path == ("predicate", "agreement", "id"):
+        return NotFound
+    return InputRefused if path in OF_ANOTHER_VERSION else Refuted
 
 
 def test_any_altered_field_breaks_the_signature(job: Job, reader: Chain) -> None:
@@ -264,8 +281,7 @@ def test_any_altered_field_breaks_the_signature(job: Job, reader: Chain) -> None
 def test_any_field_that_the_owner_alters_and_signs_anew_is_refuted(job: Job, reader: Chain) -> None:
     for path in fields(job.statement):
         result = found(job, resealed(with_field(job.statement, path, altered), job.keys), reader)
-        expected = NotFound if path in OF_ANOTHER_DEPLOYMENT else Refuted
-        assert isinstance(result, type) and issubclass(result, expected), (path, result)
+        assert isinstance(result, type) and issubclass(result, refusal_of(path)), (path, result)
 
 
 def test_any_field_that_the_owner_leaves_out_or_adds_is_refuted(job: Job, reader: Chain) -> None:
@@ -295,7 +311,7 @@ def test_leaves_left_out_or_repeated_are_refuted(job: Job, reader: Chain) -> Non
 def test_no_single_byte_of_the_envelope_can_be_changed(job: Job, data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(job.certificate) - 1))
     byte = data.draw(st.integers(0, 255).filter(lambda byte: byte != job.certificate[place]))
-    with pytest.raises(Refuted):
+    with pytest.raises((Refuted, InputRefused)):
         unseal(job.certificate[:place] + bytes((byte,)) + job.certificate[place + 1 :])
 
 
@@ -321,10 +337,55 @@ def test_twin_of_the_signature_is_refuted(job: Job) -> None:
         unseal(canonical_json(envelope))
 
 
-@pytest.mark.parametrize("text", [b"", b"{}", b"[]", b"\x89PNG", b'{"payload":1,"payloadType":"x","signatures":[]}'])
-def test_what_is_no_certificate_is_refuted(text: bytes) -> None:
-    with pytest.raises(ClaimMismatch, match="the file is no certificate"):
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (b"", "empty"),
+        (b"{}", "JSON"),
+        (b"[]", "something else"),
+        (b"\x89PNG", "something else"),
+        (b"\n<!DOCTYPE html><html>404</html>", "a web page"),
+        (b"[" * 100_000, "something else"),
+        (b'{"payload":1,"payloadType":"x","signatures":[]}', "a certificate"),
+        (b'{"payload":"e30","payloadType":"x', "cut off"),
+    ],
+)
+def test_what_is_no_certificate_refutes_nothing(text: bytes, what: str) -> None:
+    with pytest.raises(
+        InputRefused, match=f"the file is no certificate, which is JSON with .*: it is {what}; "
+    ) as error:
         unseal(text)
+    assert error.value.exit_code == 3
+
+
+def test_a_certificate_that_is_cut_off_refutes_nothing(job: Job) -> None:
+    with pytest.raises(InputRefused, match="it is cut off"):
+        unseal(job.certificate[: len(job.certificate) // 2])
+
+
+def test_a_payload_of_another_kind_refutes_nothing(job: Job) -> None:
+    kind, payload = "application/vnd.other+json", b"{}"
+    signature = base64.b64encode(job.keys.sign_digest(signed_digest(kind, payload))).decode()
+    envelope = {"payload": base64.b64encode(payload).decode(), "payloadType": kind}
+    with pytest.raises(InputRefused, match=r"is of type .application/vnd\.other"):
+        unseal(canonical_json(envelope | {"signatures": [{"keyid": job.keys.address, "sig": signature}]}))
+
+
+@pytest.mark.parametrize("path", sorted(OF_ANOTHER_VERSION))
+def test_a_certificate_of_another_version_refutes_nothing(job: Job, reader: Chain, path: tuple[str, ...]) -> None:
+    later = with_field(job.statement, path, lambda value: f"{value}0")
+    with pytest.raises(InputRefused, match="read here") as error:
+        verify(job.model, resealed(later, job.keys), reader)
+    assert "the version of Fitchain that issued it" in error.value.hint
+
+
+def test_a_job_that_the_chain_does_not_have_refutes_nothing(job: Job, reader: Chain) -> None:
+    """The node may lag behind, or be a devnet that was begun anew with the same addresses."""
+    lagging = copy.copy(reader)
+    lagging._head = Agreements(reader).requested_block(job.id) - 1
+    with pytest.raises(NotFound, match=rf"no agreement {job.id} up to block \d+, which is of 2\d\d\d-") as error:
+        verify(job.model, job.certificate, lagging)
+    assert error.value.exit_code == 3 and "lags behind" in error.value.hint
 
 
 # --- the file ---------------------------------------------------------------------------------
@@ -353,10 +414,22 @@ def test_another_model_is_refuted(job: Job, reader: Chain, tmp_path: Path) -> No
         verify(tmp_path / "model", job.certificate, reader)
 
 
-def test_file_that_is_no_model_is_refuted_and_a_missing_one_is_not(job: Job, reader: Chain, tmp_path: Path) -> None:
-    (tmp_path / "text").write_text("no tensors")
-    with pytest.raises(DigestMismatch, match="is not the certified one"):
-        verify(tmp_path / "text", job.certificate, reader)
+def test_file_that_is_no_model_refutes_nothing(job: Job, reader: Chain, tmp_path: Path) -> None:
+    data = job.model.read_bytes()
+    for name, content, what in (
+        ("empty", b"", "empty"),
+        ("text", b"no tensors", "something else"),
+        ("page", b"<html>not found</html>", "a web page"),
+        ("cut", data[:-1], "cut off or malformed"),
+        ("certificate", job.certificate, "a certificate"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputRefused, match=f"it is {what}; .*; expected is a safetensors file of SHA-256") as error:
+            verify(tmp_path / name, job.certificate, reader)
+        assert error.value.exit_code == 3
+    with pytest.raises(InputRefused, match="it is a model; ") as error:
+        verify(tmp_path / "certificate", data, reader)
+    assert error.value.hint == "name the model first, its certificate behind it"
     with pytest.raises(NotFound, match="there is no file"):
         verify(tmp_path / "nothing", job.certificate, reader)
 

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from codecs import BOM_UTF8
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from fitchain.cli.answers import require_yes
 from fitchain.cli.app import app, run
+from fitchain.cli.commands.job import _read_recipe
 from fitchain.cli.ids import find_address, match_id
 from fitchain.cli.passphrase import ask_passphrase
 from fitchain.cli.views.amounts import format_duration, parse_duration, parse_fit
@@ -23,6 +25,7 @@ from fitchain.cli.views.output import KeyValues, Report, Rows, print_report, pri
 from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.digest import Digest, sha256
 from fitchain.pod.values.errors import AccessRefused, FitchainError, InputRefused, NotFound
+from tests.chain_fixtures import secret_file
 
 ROOT = Path(__file__).parent.parent
 
@@ -171,7 +174,7 @@ def test_debug_shows_where_an_error_comes_from(tmp_path: Path, capsys: pytest.Ca
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    (tmp_path / "passphrase").write_text("correct horse\n")
+    secret_file(tmp_path / "passphrase", "correct horse\n")
     return tmp_path
 
 
@@ -233,8 +236,13 @@ def test_a_passphrase_file_that_cannot_be_read_is_told_in_words(
     assert "FITCHAIN_PASSPHRASE_FILE" in hint
 
 
+def test_a_mark_of_byte_order_is_no_part_of_a_recipe(tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_bytes(BOM_UTF8 + b"epochs = 20")
+    assert _read_recipe(tmp_path / "recipe.toml") == {"epochs": 20}
+
+
 def test_an_empty_passphrase_file_is_refused(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (home / "passphrase").write_text("\n")
+    secret_file(home / "passphrase", "\n")
     assert keys(home, "new") == 3
     assert "is empty" in capsys.readouterr().err
 

@@ -33,7 +33,7 @@ from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.ids import WHOLE_POOL, AgreementId, AuditRef
 from tests.agreements import ASKER_NONCE, KEY, Parties, anchored, ending
 from tests.audit_actors import DISPUTE, TERMS, StakedVerifiers
-from tests.chain_fixtures import ETHER, PASSPHRASE, Account, Devnet
+from tests.chain_fixtures import ETHER, PASSPHRASE, Account, Devnet, secret_file
 from tests.cli_fixtures import Fitchain
 from tests.limits import LIMIT_S
 from tests.pods import Workshop, module_file, offer_table, owner_runs
@@ -482,7 +482,7 @@ def test_verifiers_pod_says_what_it_lacks_and_stops_cleanly(
     open_account: Callable[..., Account], running_devnet: Devnet
 ) -> None:
     home = open_account().chain.settings.home
-    (home / "passphrase").write_text(PASSPHRASE + "\n")
+    secret_file(home / "passphrase", PASSPHRASE + "\n")
     variables = {
         "FITCHAIN_DEVNET": str(running_devnet.folder),
         "FITCHAIN_HOME": str(home),

@@ -20,7 +20,7 @@ from fitchain.pod.jobs.journal import Journal
 from fitchain.pod.ports import keys
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.ids import DatasetId
-from tests.chain_fixtures import PASSPHRASE, Account, Devnet
+from tests.chain_fixtures import PASSPHRASE, Account, Devnet, secret_file
 from tests.limits import LIMIT_S
 
 ROOT = Path(__file__).parent.parent
@@ -43,7 +43,7 @@ def other_home(open_account: Callable[..., Account]) -> Path:
 
 def made_home(open_account: Callable[..., Account]) -> Path:
     folder = open_account().chain.settings.home
-    (folder / "passphrase").write_text(PASSPHRASE + "\n")
+    secret_file(folder / "passphrase", PASSPHRASE + "\n")
     return folder
 
 
@@ -264,10 +264,12 @@ def test_a_node_that_is_not_there_is_tried_and_then_named(fitchain: Fitchain) ->
     assert code == 3 and "no node answers at http://127.0.0.1:9" in error["error"]["message"]
 
 
-def test_what_is_no_certificate_is_refuted(fitchain: Fitchain, tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["", "{}", "<html></html>", '{"payload": "e30'])
+def test_what_is_no_certificate_cannot_be_checked(fitchain: Fitchain, tmp_path: Path, text: str) -> None:
     (tmp_path / "model").write_bytes(b"")
-    (tmp_path / "certificate").write_text("{}")
-    assert fitchain("proof", "verify", str(tmp_path / "model"), str(tmp_path / "certificate"))[0] == 1
+    (tmp_path / "certificate").write_text(text)
+    code, error, _ = fitchain("proof", "verify", str(tmp_path / "model"), str(tmp_path / "certificate"))
+    assert code == 3 and "the file is no certificate" in error["error"]["message"]
 
 
 def test_a_certificate_that_is_not_there_cannot_be_checked(fitchain: Fitchain, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ from fitchain.pod.ports.settings import Settings
 from fitchain.pod.values.amounts import FIT
 from fitchain.pod.values.errors import AccessRefused, ChainUnusable, InputRefused, NodeUnreachable
 from scripts.compile_contracts import STANDARD_INPUT
-from tests.chain_fixtures import ETHER, PASSPHRASE, QUICK_WORK
+from tests.chain_fixtures import ETHER, PASSPHRASE, QUICK_WORK, secret_file
 from tests.node_proxy import Verdict, proxy
 from tests.speeds import long_unless
 
@@ -380,7 +380,7 @@ def creations(rpc: str) -> set[str]:
 
 
 def script(place: Settings, folder: Path, rpc: str) -> list[str]:
-    (folder / "passphrase").write_text(PASSPHRASE + "\n")
+    secret_file(folder / "passphrase", PASSPHRASE + "\n")
     flags = ["--home", place.home, "--rpc", rpc, "--passphrase-file", folder / "passphrase", "--confirmations", "0"]
     return [str(part) for part in (sys.executable, ROOT / "scripts" / "deploy.py", *flags)]
 

@@ -19,7 +19,7 @@ from fitchain.pod.ports.chain import connect
 from fitchain.pod.ports.chain.base import Deployment
 from fitchain.pod.ports.chain.deploy import deploy
 from fitchain.pod.values.errors import InputRefused
-from tests.chain_fixtures import PASSPHRASE, QUICK_WORK, Devnet
+from tests.chain_fixtures import PASSPHRASE, QUICK_WORK, Devnet, secret_file
 from tests.home_of_0_2 import leave_deployment, leave_home
 
 REFUSAL = r"is a home of Fitchain 0\.2, which protocol 2 does not read"
@@ -65,7 +65,7 @@ def test_key_goes_along_as_the_refusal_says(
     running_devnet: Devnet, tmp_path: Path, old: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FITCHAIN_DEVNET", str(running_devnet.folder))
-    (tmp_path / "passphrase").write_text(PASSPHRASE + "\n")
+    secret_file(tmp_path / "passphrase", PASSPHRASE + "\n")
     new, backup = tmp_path / "new", tmp_path / "backup.json"
     key = keys.unlock(old, "default", PASSPHRASE)
     assert run(["keys", "backup", str(backup), "--home", str(old)]) == 0

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
+from codecs import BOM_UTF8
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from eth_keys.datatypes import Signature
@@ -12,9 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fitchain.pod.ports.keys import Keys, backup, create, hkdf, import_key, list_keys, unlock
+from fitchain.pod.ports.passphrase import read_passphrase
 from fitchain.pod.ports.sealed import open_sealed, recipient_of, seal
 from fitchain.pod.values.digest import sha256
 from fitchain.pod.values.errors import AccessRefused, InputRefused, NotFound
+from tests.chain_fixtures import secret_file
 
 QUICK = 2
 PASSPHRASE = "correct horse"
@@ -136,6 +142,98 @@ def test_altered_recipient_is_noticed(tmp_path: Path) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | {"recipient": other.recipient}))
     with pytest.raises(InputRefused, match="names the recipient"):
         unlock(tmp_path, "default", PASSPHRASE)
+
+
+def edited(file: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """A keystore with a change in it."""
+    body = json.loads(file.read_text())
+    change(body)
+    file.write_text(json.dumps(body))
+    return file
+
+
+def test_a_keystore_of_another_account_is_refused(tmp_path: Path) -> None:
+    """Money is sent to the address that a keystore names before anybody opens it."""
+    mine, other = new(tmp_path / "mine"), new(tmp_path / "other")
+    account = tmp_path / "mine" / "keys" / "default" / "account.json"
+    edited(account, lambda body: body.update(address=other.address[2:].lower()))
+    named = f"names the account {other.address[2:].lower()}, and its key is that of {mine.address}"
+    with pytest.raises(InputRefused, match=named):
+        unlock(tmp_path / "mine", "default", PASSPHRASE)
+    with pytest.raises(InputRefused, match=named):
+        import_key(tmp_path / "third", "copy", account, PASSPHRASE, work=QUICK)
+    assert list_keys(tmp_path / "third") == []
+
+
+def test_a_keystore_of_another_cipher_is_refused(tmp_path: Path) -> None:
+    """eth-keyfile looks at none: it would come out as another account's key."""
+    new(tmp_path)
+    account = tmp_path / "keys" / "default" / "account.json"
+    edited(account, lambda body: body["crypto"].update(cipher="aes-128-cbc"))
+    with pytest.raises(
+        InputRefused, match="is encrypted with 'aes-128-cbc', and keystores are read that use aes-128-ctr"
+    ):
+        unlock(tmp_path, "default", PASSPHRASE)
+
+
+@pytest.mark.parametrize("parameters", [{"n": 1 << 40}, {"r": 1 << 20}, {"p": 1 << 30}, {"c": 1 << 40}])
+def test_a_keystore_that_asks_for_endless_work_is_refused(tmp_path: Path, parameters: dict[str, int]) -> None:
+    new(tmp_path)
+    account = tmp_path / "keys" / "default" / "account.json"
+    edited(account, lambda body: body["crypto"]["kdfparams"].update(parameters))
+    with pytest.raises(InputRefused, match="asks for more work than any tool gives a keystore"):
+        unlock(tmp_path, "default", PASSPHRASE)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda body: body.update(version=4),
+        lambda body: body.update(crypto="none"),
+        lambda body: body["crypto"].update(kdfparams=[]),
+        lambda body: body["crypto"]["kdfparams"].update(n="many"),
+        lambda body: body["crypto"].update(mac=7),
+        lambda body: body["crypto"].update(kdf="none"),
+    ],
+)
+def test_a_malformed_keystore_is_refused(tmp_path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    new(tmp_path)
+    edited(tmp_path / "keys" / "default" / "account.json", change)
+    with pytest.raises(InputRefused, match="is no keystore of version 3"):
+        unlock(tmp_path, "default", PASSPHRASE)
+
+
+def test_a_mark_of_byte_order_is_no_part_of_a_key(tmp_path: Path) -> None:
+    (tmp_path / "hex").write_bytes(BOM_UTF8 + b"0x" + b"1".rjust(64, b"0"))
+    one = import_key(tmp_path, "one", tmp_path / "hex", PASSPHRASE, work=QUICK)
+    assert one.address == "0x7E5F4552091A69125d5DfCb7b8C2659029395Bdf"
+    file = backup(tmp_path, "one", tmp_path)
+    file.write_bytes(BOM_UTF8 + file.read_bytes())
+    assert import_key(tmp_path / "b", "one", file, PASSPHRASE, work=QUICK).identity == one.identity
+
+
+def test_a_mark_of_byte_order_is_no_part_of_a_passphrase(tmp_path: Path) -> None:
+    file = secret_file(tmp_path / "file", "")
+    file.write_bytes(BOM_UTF8 + PASSPHRASE.encode() + b"\r\n")
+    assert read_passphrase(file) == PASSPHRASE
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o666, 0o644, 0o620, 0o610])
+def test_a_passphrase_file_that_is_open_to_others_is_refused(tmp_path: Path, mode: int) -> None:
+    file = secret_file(tmp_path / "file", PASSPHRASE)
+    assert read_passphrase(file) == PASSPHRASE
+    file.chmod(mode)
+    with pytest.raises(AccessRefused, match=f"is open to others \\(mode {mode:04o}\\)") as error:
+        read_passphrase(file)
+    assert error.value.hint.startswith(f"chmod 600 {file}")
+
+
+def test_a_passphrase_comes_through_a_pipe(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, PASSPHRASE.encode() + b"\n")
+    os.close(writing)
+    assert read_passphrase(Path(f"/dev/fd/{reading}")) == PASSPHRASE
+    os.close(reading)
 
 
 def test_identity_opens_what_is_sealed_to_its_recipient(tmp_path: Path) -> None:

@@ -228,7 +228,7 @@ def test_a_busy_node_is_left_alone_for_as_long_as_it_asks(running_devnet: Devnet
     assert len(posts) == 2 and posts[1] - posts[0] > 0.9
 
 
-def test_a_pause_beyond_all_patience_is_told(running_devnet: Devnet) -> None:
+def test_a_pause_that_is_too_long_is_told(running_devnet: Devnet) -> None:
     began = time.monotonic()
     with (
         answering(running_devnet, (429, {"Retry-After": "3600"}, b"")) as url,

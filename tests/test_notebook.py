@@ -18,7 +18,7 @@ import fitchain
 from fitchain.pod.compute.model import take_module
 from fitchain.pod.jobs.history import Refused
 from fitchain.pod.values.errors import AccessRefused, InputRefused, NotFound, Unusable
-from tests.chain_fixtures import PASSPHRASE, Devnet
+from tests.chain_fixtures import PASSPHRASE, Devnet, secret_file
 from tests.limits import LIMIT_S
 from tests.pods import Party, Workshop, module_file
 
@@ -85,7 +85,7 @@ def test_the_notebook_imports_nothing_else_of_the_package() -> None:
 
 def test_home_is_opened_with_a_file_or_with_what_asks(running_devnet: Devnet, tmp_path: Path) -> None:
     file = tmp_path / "passphrase"
-    file.write_text(PASSPHRASE + "\n")
+    secret_file(file, PASSPHRASE + "\n")
     made = fitchain.create_keys(tmp_path / "home", file)
     for passphrase in (file, lambda: PASSPHRASE):
         with fitchain.open_home(tmp_path / "home", passphrase, devnet=running_devnet.folder) as home:

@@ -17,7 +17,7 @@ from fitchain.pod.ports.chain import devnet
 from fitchain.pod.ports.chain.deploy import deploy
 from fitchain.pod.ports.registry import Role
 from fitchain.pod.ports.settings import Settings, load
-from tests.chain_fixtures import PASSPHRASE, QUICK_WORK
+from tests.chain_fixtures import PASSPHRASE, QUICK_WORK, secret_file
 from tests.limits import LIMIT_S
 from tests.pods import Party, opened_party, running
 
@@ -62,8 +62,7 @@ def test_a_pod_that_is_started_before_its_node_waits_for_it(folder: Path, tmp_pa
     devnet.fund(started(folder, tmp_path / "deployer"), key.address, 10**18, 1)
     devnet.down(folder)
     secret = tmp_path / "passphrase"
-    secret.write_text(PASSPHRASE)
-    secret.chmod(0o600)
+    secret_file(secret, PASSPHRASE)
     chosen = {"FITCHAIN_HOME": home, "FITCHAIN_DEVNET": folder, "FITCHAIN_PASSPHRASE_FILE": secret}
     variables = {name: value for name, value in os.environ.items() if not name.startswith("FITCHAIN_")}
     log = tmp_path / "log"

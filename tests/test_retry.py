@@ -16,7 +16,7 @@ from fitchain.pod.values.digest import sha256
 from fitchain.pod.values.errors import FitchainError, InputRefused, NodeUnreachable, NotFound, StoreUnreachable
 from fitchain.pod.values.ids import AgreementId
 
-PATIENCE_S = 0.01
+PAUSE_S = 0.01
 JOB = AgreementId(sha256(b"a job"))
 
 
@@ -79,7 +79,7 @@ def test_a_pod_begins_when_what_it_needs_is_there(error: FitchainError) -> None:
         if len(tries) < 4:
             raise error
 
-    retry = policy(failing(AssertionError()), lambda id, text: said.append(text), PATIENCE_S)
+    retry = policy(failing(AssertionError()), lambda id, text: said.append(text), PAUSE_S)
     assert retry.until_done(begin, threading.Event())
     assert len(tries) == 4 and said == [error.message]
 

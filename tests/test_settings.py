@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from codecs import BOM_UTF8
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -47,6 +48,11 @@ def test_flags_win_over_environment_over_file(tmp_path: Path) -> None:
     environ = {"FITCHAIN_RPC": "http://environment", "FITCHAIN_KEY": "environment"}
     settings = in_home(tmp_path, text, environ, rpc="http://flag")
     assert (settings.rpc, settings.key, settings.chain_id) == ("http://flag", "environment", 1)
+
+
+def test_a_mark_of_byte_order_is_no_part_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "settings.toml").write_bytes(BOM_UTF8 + b'key = "file"')
+    assert load(tmp_path, environ={}).key == "file"
 
 
 def test_home_comes_from_the_environment(tmp_path: Path) -> None:

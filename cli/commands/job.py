@@ -569,7 +569,7 @@ def _read_recipe(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        return tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text("utf-8-sig"))  # some editors begin a file with a mark
     except OSError as error:
         hint = "name a TOML file, or leave --recipe out for the defaults"
         raise InputRefused(f"the recipe {path} cannot be read: {reason_of(error)}", hint) from None

@@ -148,14 +148,14 @@ def waited_home(session: Session) -> Home:
     it waits, as it would later on. The passphrase is asked for once there is a node."""
     from fitchain.pod.ports.chain import connect
 
-    told = ""
+    last_error = ""
     while True:
         try:
             connect(session.settings)
             return session.home
         except NodeUnreachable as error:
-            if told != error.message:
-                told = error.message
+            if last_error != error.message:
+                last_error = error.message
                 log_with_time(f"waits for its node: {error.message} ({error.hint})")
             time.sleep(WAIT_S)
 

@@ -3,6 +3,7 @@
 <home>/settings.toml     which node, store and key, where they differ from the defaults
 <home>/keys/             the account and the age identity, encrypted
 <home>/journal.db        what must survive a power cut
+<home>/known-chain.json  which chain and deployment all of it is about
 <home>/transactions.db   signed transactions, written before they are sent
 <home>/jobs/<id>/        one folder a job
 <home>/models/<id>/      published models

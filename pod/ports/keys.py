@@ -29,6 +29,11 @@ WORK = 1 << 17
 """Scrypt's N: 128 MiB and 0.4 s a guess, what OWASP asks of stored passwords (Password Storage
 Cheat Sheet, scrypt)."""
 
+CIPHER = "aes-128-ctr"
+MOST_MEMORY, MOST_LANES, MOST_ROUNDS = 1 << 30, 64, 10_000_000
+"""What opening a keystore may take: bytes of scrypt's memory, its r times p; rounds of PBKDF2.
+Geth's take 256 MiB, 8, and 262,144 rounds."""
+
 BACKUP_VERSION = "fitchain/keys/v2"
 IMPORTED_VERSIONS = ("fitchain/keys/v1", BACKUP_VERSION)
 """The same two keystores under either name: an account with money in it outlives the version of
@@ -154,7 +159,9 @@ def import_key(home: Path, name: str, source: Path, passphrase: str, work: int =
         return _keep(
             home, _opened(name, body.get("account"), body.get("identity"), passphrase, source), passphrase, work
         )
-    return _keep(home, _keys(name, _decrypt(body, passphrase, source), _new_scalar(), source), passphrase, work)
+    keys = _keys(name, _decrypt(body, passphrase, source), _new_scalar(), source)
+    _require_named(body, keys, source)
+    return _keep(home, keys, passphrase, work)
 
 
 def list_keys(home: Path) -> list[KeyInfo]:
@@ -259,7 +266,7 @@ def _info(folder: Path) -> KeyInfo:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text()
+        return path.read_text("utf-8-sig")  # some editors begin a file with a mark
     except FileNotFoundError:
         raise NotFound(f"there is no file {path}") from None
     except OSError as error:
@@ -304,22 +311,62 @@ def _decrypt(body: Any, passphrase: str, where: Path) -> bytes:
     from eth_account import Account
 
     try:
+        _require_readable(body, where)
         return bytes(Account.decrypt(body, passphrase))
-    except (ValueError, KeyError, TypeError, NotImplementedError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, NotImplementedError) as error:
         if "MAC" in str(error):
             raise AccessRefused(f"the passphrase does not open {where}", "try again; nothing was changed") from None
         raise InputRefused(f"{where} is no keystore of version 3: {type(error).__name__}") from None
+
+
+def _require_readable(body: Any, where: Path) -> None:
+    """Check what eth-keyfile takes on trust: it looks at no cipher, so that one by another comes
+    out as another key, and it takes any amount of work.
+
+    Raises:
+        InputRefused: the keystore is of another cipher, or of more work than is done.
+        ValueError, KeyError, TypeError, AttributeError: it is none of version 3.
+    """
+    fields = {name.lower(): value for name, value in body.items()}
+    if fields["version"] != 3:
+        raise ValueError("another version")
+    crypto = fields["crypto"]
+    if crypto["cipher"] != CIPHER:
+        raise InputRefused(
+            f"{where} is encrypted with {crypto['cipher']!r:.40}, and keystores are read that use {CIPHER}",
+            "have the tool that made it write one of the usual kind, as Geth does",
+        )
+    parameters = crypto["kdfparams"]
+    n, r, p, rounds = (int(parameters.get(name, 0)) for name in "nrpc")
+    if min(n, r, p, rounds) < 0 or r * p > MOST_LANES or 128 * n * r > MOST_MEMORY or rounds > MOST_ROUNDS:
+        raise InputRefused(f"{where} asks for more work than any tool gives a keystore: {parameters!r:.100}")
 
 
 def _opened(name: str, account: Any, identity: Any, passphrase: str, where: Path) -> Keys:
     with ThreadPoolExecutor() as pool:
         private_key, scalar = pool.map(lambda body: _decrypt(body, passphrase, where), (account, identity))
     keys = _keys(name, private_key, scalar, where)
+    _require_named(account, keys, where)
     if keys.recipient != identity.get("recipient"):
         raise InputRefused(
             f"{where} names the recipient {identity.get('recipient')}, and its identity has {keys.recipient}"
         )
     return keys
+
+
+def _require_named(account: dict[str, Any], keys: Keys, where: Path) -> None:
+    """Check that a keystore is of the account that it names, where it names one: the address is
+    shown, and money is sent to it, before anybody opens the key.
+
+    Raises:
+        InputRefused: it is another's.
+    """
+    named = account.get("address")
+    if named is not None and str(named).lower().removeprefix("0x") != keys.address[2:].lower():
+        raise InputRefused(
+            f"{where} names the account {named!s:.80}, and its key is that of {keys.address}",
+            "the file was altered or mixed up: restore it from the backup",
+        )
 
 
 def _keys(name: str, private_key: bytes, scalar: bytes, where: Path) -> Keys:

@@ -6,6 +6,8 @@ environment, which every child inherits.
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
@@ -39,14 +41,17 @@ def passphrase_of(source: Passphrase) -> str:
 def read_passphrase(path: Path) -> str:
     """Read a passphrase from the first line of a file.
 
+    A mark of byte order that an editor put before it is no part of it.
+
     Raises:
         NotFound: the file cannot be read.
-        AccessRefused: its first line is empty.
+        AccessRefused: its first line is empty, or others than its owner may read it.
     """
     try:
         with path.open("rb") as file:
+            _require_private(path, os.fstat(file.fileno()).st_mode)
             line = file.readline(LONGEST_BYTES)
-        passphrase = line.decode().rstrip("\r\n")
+        passphrase = line.decode("utf-8-sig").rstrip("\r\n")
     except OSError as error:
         raise NotFound(f"the passphrase file {path} cannot be read: {reason_of(error)}", FILE_HINT) from None
     except UnicodeDecodeError:
@@ -54,3 +59,16 @@ def read_passphrase(path: Path) -> str:
     if not passphrase:
         raise AccessRefused(f"the first line of {path} is empty and should be the passphrase", FILE_HINT)
     return passphrase
+
+
+def _require_private(path: Path, mode: int) -> None:
+    """Check that nobody but a file's owner can read it; a pipe is nobody else's.
+
+    Raises:
+        AccessRefused: the group or others can.
+    """
+    if stat.S_ISREG(mode) and mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise AccessRefused(
+            f"the passphrase file {path} is open to others (mode {stat.S_IMODE(mode):04o}), and would be 0600",
+            f"chmod 600 {path}; if somebody may have read it, make a new key and move what the old one has",
+        )

@@ -6,6 +6,7 @@ reading needs no key.
 
     base           values: deployment, block, event, receipt, pending transaction, signer
     abi            the artifacts: call data, events, errors by selector
+    answers        what a node is asked, each with the codec of its answer
     rpc            JSON-RPC to one node; foreign exceptions end here
     reads          what can be read, as values
     reader         calls, events and blocks of one deployment, many of them together

@@ -218,7 +218,7 @@ def undecoded(method: str, *params: Any) -> Query[Any]:
 def quantity(value: Any) -> int:
     """An unsigned number of up to 256 bits, in hex."""
     if not isinstance(value, str) or not _QUANTITY.fullmatch(value):
-        raise ValueError(f"{_shown(value)} is no quantity")
+        raise ValueError(f"{_excerpt(value)} is no quantity")
     return int(value, 16)
 
 
@@ -226,28 +226,28 @@ def count(value: Any) -> int:
     """A number of blocks, seconds, units of gas or the like, which has 64 bits."""
     number = quantity(value)
     if number >> COUNT_BITS:
-        raise ValueError(f"{_shown(value)} is beyond {COUNT_BITS} bits")
+        raise ValueError(f"{_excerpt(value)} is beyond {COUNT_BITS} bits")
     return number
 
 
 def data(value: Any) -> bytes:
     """Bytes in hex."""
     if not isinstance(value, str) or not _DATA.fullmatch(value):
-        raise ValueError(f"{_shown(value)} is no data in hex")
+        raise ValueError(f"{_excerpt(value)} is no data in hex")
     return bytes.fromhex(value[2:])
 
 
 def digest(value: Any) -> Digest:
     """32 bytes in hex."""
     if not isinstance(value, str) or not _HASH.fullmatch(value):
-        raise ValueError(f"{_shown(value)} is no hash of 32 bytes")
+        raise ValueError(f"{_excerpt(value)} is no hash of 32 bytes")
     return Digest(bytes.fromhex(value[2:]))
 
 
 def address(value: Any) -> str:
     """An address, with its checksum whatever the answer's letters."""
     if not isinstance(value, str) or not _ADDRESS.fullmatch(value):
-        raise ValueError(f"{_shown(value)} is no address")
+        raise ValueError(f"{_excerpt(value)} is no address")
     return checksum(value)
 
 
@@ -309,9 +309,9 @@ def _asked_for(
     for log in logs:
         if log.address not in addresses or log.block < first or (last is not None and log.block > last):
             raise ValueError(f"a log of {log.address} in block {log.block} was not asked for")
-        for place, wanted in enumerate(topics):
+        for position, wanted in enumerate(topics):
             allowed = wanted if isinstance(wanted, list) else [wanted]
-            if wanted is not None and (place >= len(log.topics) or log.topics[place] not in allowed):
+            if wanted is not None and (position >= len(log.topics) or log.topics[position] not in allowed):
                 raise ValueError(f"a log with the topics {list(log.topics)} was not asked for")
     return logs
 
@@ -352,22 +352,22 @@ def _sent(answer: Any) -> Sent | None:
 
 def _object(value: Any, what: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
-        raise ValueError(f"{_shown(value)} is no {what}")
+        raise ValueError(f"{_excerpt(value)} is no {what}")
     return value
 
 
 def _list(value: Any) -> list[Any]:
     if not isinstance(value, list):
-        raise ValueError(f"{_shown(value)} is no list")
+        raise ValueError(f"{_excerpt(value)} is no list")
     return value
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{_shown(value)} is no text")
+        raise ValueError(f"{_excerpt(value)} is no text")
     return value
 
 
-def _shown(value: Any) -> str:
+def _excerpt(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."

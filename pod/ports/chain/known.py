@@ -2,8 +2,8 @@
 
 A devnet that was begun anew has the same chain id and the same addresses, and another node at the
 same URL may be on any chain. A pod whose journal speaks of one chain must not act on another. So
-`<home>/chain.json` keeps the hash of the first block and where the contracts stand, from the first
-time on that the home sends from its account.
+`<home>/known-chain.json` keeps the hash of the first block and where the contracts stand, from the
+first time on that the home sends from its account.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from fitchain.pod.ports.chain.base import CONTRACTS, DIRECTORY, Deployment, read
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import ChainUnusable, InputRefused
 
-KNOWN_FILE = "chain.json"
+KNOWN_FILE = "known-chain.json"
 KNOWN_VERSION = "fitchain/chain/v1"
 
 
@@ -37,7 +37,7 @@ class KnownChain:
 
     @classmethod
     def of(cls, genesis: Digest, deployment: Deployment) -> KnownChain:
-        """What a connection has found."""
+        """What a connection has connected."""
         return cls(deployment.chain_id, genesis, {**deployment.addresses, DIRECTORY: deployment.directory})
 
     @classmethod
@@ -73,31 +73,31 @@ class KnownChain:
         write_file(home / KNOWN_FILE, (json.dumps(body, indent=2) + "\n").encode())
 
 
-def require_known(home: Path, found: KnownChain, node: str) -> None:
+def require_known(home: Path, connected: KnownChain, node: str) -> None:
     """Check that what a connection has found is what the home has met, if it has met any.
 
     Args:
         home: the pod's folder.
-        found: chain and deployment.
+        connected: chain and deployment.
         node: the node's URL as people are shown it.
 
     Raises:
         ChainUnusable: it is another chain, or another deployment.
         InputRefused: the home's record is none.
     """
-    known = KnownChain.read(home)
-    if known is None or known == found:
+    record = KnownChain.read(home)
+    if record is None or record == connected:
         return
-    if (known.chain_id, known.genesis) != (found.chain_id, found.genesis):
+    if (record.chain_id, record.genesis) != (connected.chain_id, connected.genesis):
         raise ChainUnusable(
-            f"the home {home} belongs to chain {known.chain_id} that begins with block {known.genesis}, and the node "
-            f"at {node} is on chain {found.chain_id} that begins with block {found.genesis}",
+            f"the home {home} belongs to chain {record.chain_id} that begins with block {record.genesis}, and the node "
+            f"at {node} is on chain {connected.chain_id} that begins with block {connected.genesis}",
             f"name a node of its chain with --rpc, or take another home with --home; if its chain is gone for good "
             f"(a devnet that was begun anew), {home / KNOWN_FILE} may go, and what the journal says of it is void",
         )
-    name = next(name for name, address in known.addresses.items() if found.addresses[name] != address)
+    name = next(name for name, address in record.addresses.items() if connected.addresses[name] != address)
     raise ChainUnusable(
-        f"the home {home} belongs to the deployment whose {name} stands at {known.addresses[name]}, and the "
-        f"deployment that is recorded for chain {found.chain_id} has it at {found.addresses[name]}",
+        f"the home {home} belongs to the deployment whose {name} stands at {record.addresses[name]}, and the "
+        f"deployment that is recorded for chain {connected.chain_id} has it at {connected.addresses[name]}",
         "get the deployment's file again from where you trust it, or take another home with --home",
     )

@@ -180,7 +180,8 @@ class Node:
 
         answers: list[Any] | None
         try:
-            answers = self._provider.make_batch_request([(query.method, query.params) for query in part])  # type: ignore[misc, assignment]
+            asked: Any = [(query.method, query.params) for query in part]
+            answers = self._provider.make_batch_request(asked)  # type: ignore[assignment]
         except requests.HTTPError as error:
             if error.response is not None and (error.response.status_code in _BUSY or error.response.is_redirect):
                 raise

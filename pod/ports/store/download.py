@@ -307,8 +307,8 @@ def verify(cid: Cid, block: bytes, source: str) -> None:
     """Compare a block with its CID.
 
     Raises:
-        StoreUnusable: it is another one. That speaks against the node and not against the object: an
-            honest one compares what it gets from others, too.
+        StoreUnusable: it is another one. That speaks against the node and not against the object:
+            an honest one compares what it gets from others, too.
     """
     hashed = hashlib.sha256(block)
     if hashed.digest() != cid.sha256:

@@ -21,6 +21,7 @@ from fitchain.pod.ports.agreement import AgreementHistory, State, Terms
 from fitchain.pod.ports.registry import ModelEntry
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.ports.store.unixfs import add_file, chunks
+from fitchain.pod.proof.certificate.envelope import MODEL, kind_of_file
 from fitchain.pod.proof.certificate.statement import (
     MOST_ANCESTORS,
     MOST_LEAVES,
@@ -44,6 +45,7 @@ from fitchain.pod.values.ids import WHOLE_POOL, ModelId
 from fitchain.pod.values.leaf import Leaf, records_digest
 from fitchain.pod.values.state import model_root, optimizer_root, read_safetensors
 
+PEEK_BYTES = 1 << 20
 MOST_DRAWS = 5_000_000
 """Places of epochs that are drawn anew to check the order of records: a few seconds."""
 
@@ -300,6 +302,7 @@ def check_file(statement: Statement, path: Path) -> int:
 
     Raises:
         DigestMismatch: the file is another, or only its bytes are.
+        InputRefused: the file is no model at all, or is cut off: nothing can be said of it.
         NotFound: there is no such file.
     """
     if not path.is_file():
@@ -309,7 +312,14 @@ def check_file(statement: Statement, path: Path) -> int:
         tensors = read_safetensors(path)[0]
         root = model_root(tensors)
     except InputRefused as error:
-        raise DigestMismatch(f"the file {path} is not the certified one: {error.message}", other) from None
+        what = kind_of_file(_beginning(path))
+        hint = "name the model first, its certificate behind it" if what == "a certificate" else "fetch it again"
+        shape = "cut off or malformed" if what == MODEL else what
+        raise InputRefused(
+            f"the file {path} is not the certified one, nor any model: it is {shape}; "
+            f"{error.message}; expected is a safetensors file of SHA-256 {statement.subject.value.hex()}",
+            hint,
+        ) from None
     if root != statement.final_model:
         raise DigestMismatch(
             f"the model in {path} has the root {root}, and the certificate says {statement.final_model}", other
@@ -321,6 +331,12 @@ def check_file(statement: Statement, path: Path) -> int:
             "the file was written anew by another program; the delivered file itself verifies",
         )
     return sum(tensor.data.nbytes for tensor in tensors.values() if tensor.kind == "parameter")
+
+
+def _beginning(path: Path) -> bytes:
+    """As much of a file as its kind shows by: of a certificate more than its first bytes."""
+    with path.open("rb") as file:
+        return file.read(PEEK_BYTES)
 
 
 def card_cid(statement: Statement) -> Cid:

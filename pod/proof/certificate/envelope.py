@@ -15,10 +15,11 @@ from typing import Any
 
 from fitchain.pod.ports.chain.base import Signer
 from fitchain.pod.values.digest import Digest, canonical_json, parse_json
-from fitchain.pod.values.errors import ClaimMismatch, InputRefused, SignatureMismatch
+from fitchain.pod.values.errors import InputRefused, SignatureMismatch
 from fitchain.pod.values.recipe.fields import Fields
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
+MODEL = "a model"
 CERTIFICATE_BYTES = 256 << 20
 SIGNATURE_BYTES = 65
 HALF_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141 // 2
@@ -49,7 +50,8 @@ def unseal(data: bytes) -> tuple[bytes, str]:
 
     Raises:
         SignatureMismatch: the signature is another key's than the envelope says, or none.
-        ClaimMismatch: the bytes are no envelope of a certificate.
+        InputRefused: the bytes are no envelope of a certificate, or one of another version: whoever
+            looks at a wrong or cut-off file has refuted nothing.
     """
     try:
         fields = Fields(
@@ -59,7 +61,13 @@ def unseal(data: bytes) -> tuple[bytes, str]:
         payload, signature = _decode("payload", fields.value["payload"]), _decode("sig", signed.value["sig"])
         kind, keyid = fields.text("payloadType", 200), signed.text("keyid", 200)
     except InputRefused as error:
-        raise ClaimMismatch(f"the file is no certificate: {error.message}", "ask for the certificate again") from None
+        what = kind_of_file(data)
+        hint = "name the model first, its certificate behind it" if what == MODEL else "ask for the certificate again"
+        raise InputRefused(
+            f"the file is no certificate, which is JSON with payload, payloadType and signatures: it is {what}; "
+            f"{error.message}",
+            hint,
+        ) from None
     signer = recover(signed_digest(kind, payload), signature)
     if signer != keyid:
         raise SignatureMismatch(
@@ -68,8 +76,26 @@ def unseal(data: bytes) -> tuple[bytes, str]:
             "it was altered, or signed by somebody else: ask the owner for it again",
         )
     if kind != PAYLOAD_TYPE:
-        raise ClaimMismatch(f"the certificate's payload is of type {kind!r}, not {PAYLOAD_TYPE!r}")
+        raise InputRefused(
+            f"the certificate's payload is of type {kind!r:.100}, and {PAYLOAD_TYPE!r} is read here",
+            "it may be of another version of Fitchain: check it with that one",
+        )
     return payload, signer
+
+
+def kind_of_file(data: bytes) -> str:
+    """What a file is, as far as its first bytes say, that is not what was expected."""
+    start = data[:512].lstrip()
+    if not data:
+        return "empty"
+    if start[:1] == b"<":
+        return "a web page"
+    if data[8:9] == b"{" and int.from_bytes(data[:8], "little") < len(data):
+        return MODEL
+    if start[:1] == b"{":
+        whole = data.rstrip()[-1:] == b"}"
+        return "a certificate" if whole and b'"payloadType"' in data else "JSON" if whole else "cut off"
+    return "something else"
 
 
 def signed_digest(payload_type: str, payload: bytes) -> Digest:

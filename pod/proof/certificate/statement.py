@@ -227,10 +227,15 @@ class Statement:
         """Read a statement.
 
         Raises:
-            ClaimMismatch: it is no statement of this version, or not in its one form.
+            InputRefused: it is of another version, about which nothing can be said here.
+            ClaimMismatch: it is of this version, and not in its one form.
         """
         try:
-            statement = cls.from_json(parse_json(data, STATEMENT_BYTES))
+            value = parse_json(data, STATEMENT_BYTES)
+            _require_version(value)
+            statement = cls.from_json(value)
+        except _OtherVersion:
+            raise
         except InputRefused as error:
             raise ClaimMismatch(f"the certificate's statement has not its form: {error.message}", error.hint) from None
         if statement.encode() != data:
@@ -287,6 +292,36 @@ class Statement:
             states=dict(_state(each) for each in transcript.items("states", 1, 3)),
             leaves=_leaves(transcript),
         )
+
+
+class _OtherVersion(InputRefused):
+    """A statement of another version of the format."""
+
+
+def _require_version(value: Any) -> None:
+    """Check of which version a statement is, before anything is made of its form.
+
+    Raises:
+        InputRefused: of another; or it says what this version has a place for and does not fill.
+    """
+    if not isinstance(value, dict):
+        return
+    predicate = value.get("predicate")
+    part = predicate if isinstance(predicate, dict) else {}
+    model = part.get("model")
+    named = ((value, "_type", STATEMENT_TYPE), (value, "predicateType", PREDICATE_TYPE), (part, "version", VERSION))
+    for where, name, expected in named:
+        if isinstance(text := where.get(name), str) and text != expected:
+            raise _OtherVersion(
+                f"the certificate's {name} is {text!r:.100}, and {expected!r} is what is read here",
+                "check it with the version of Fitchain that issued it",
+            )
+    for where, name in ((part, "privacy"), (model if isinstance(model, dict) else {}, "base")):
+        if where.get(name) is not None:
+            raise _OtherVersion(
+                f"the certificate says something for {name}, which is not read here yet",
+                "check it with the version of Fitchain that issued it",
+            )
 
 
 def unsalted_leaves(count: int, delivered: int) -> tuple[int, ...]:

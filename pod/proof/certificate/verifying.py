@@ -8,6 +8,7 @@ the node is read at one block and in few requests, however much strangers write 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from fitchain.pod.ports.agreement import AgreementHistory, Agreements
@@ -26,10 +27,12 @@ from fitchain.pod.proof.certificate.jury import Jury, juries_reading
 from fitchain.pod.proof.certificate.statement import Statement
 from fitchain.pod.proof.certificate.timing import Milestone, timing_of
 from fitchain.pod.proof.certificate.verdict import Assurance, Verdict
-from fitchain.pod.values.errors import AssuranceTooLow, ClaimMismatch, NotFound, reason_of
+from fitchain.pod.values.errors import AssuranceTooLow, NotFound, reason_of
 from fitchain.pod.values.ids import AgreementId, PanelId
 
 MOST_ORIGINS = 20
+LATEST = 253_402_300_799
+"""The last second that a calendar has; a node may say any."""
 
 
 def verify(
@@ -57,8 +60,10 @@ def verify(
     Raises:
         Refuted: something is false; the message says what, and where it parts from the truth.
         AssuranceTooLow: it holds, and less vouches for it than is required.
-        Unusable: it could not be checked: another chain or deployment, a node that does not answer,
-            two nodes that do not agree, a run that has not ended, a file that is not there.
+        Unusable: it could not be checked: another chain or deployment, an agreement that this chain
+            does not have, a node that does not answer or lags behind, two nodes that do not agree,
+            a run that has not ended, a file that is not there, or is no certificate or model of
+            this version.
     """
     payload, signer = unseal(certificate if isinstance(certificate, bytes) else _read(Path(certificate)))
     if not isinstance(chain, Chain):
@@ -122,7 +127,15 @@ def _everything(
             _origins_reading(chain, statement, height),
         )
     except NotFound as error:
-        raise ClaimMismatch(error.message, "a node that lags behind must catch up first") from None
+        # Not refuted: a node that lags, or a devnet that was begun anew with the same addresses,
+        # has it as little as a chain on which it never was.
+        newest = chain.block(height)
+        day = datetime.fromtimestamp(min(newest.timestamp, LATEST), UTC).isoformat(" ", "seconds")
+        raise NotFound(
+            f"{error.message}, which is of {day}",
+            "if that is long ago, the node lags behind: wait, or name another with --rpc; else the certificate is of "
+            "another chain, or about a job that never was",
+        ) from None
     juries = yield from juries_reading(chain, history, trusted, chain.settings.open_stake)
     return history, juries, models, origins
 
