@@ -18,7 +18,7 @@ from typing import Any
 from fitchain.pod.compute.checkpoint import read_leaves
 from fitchain.pod.compute.dataset import Table, dataset_root, record_leaves
 from fitchain.pod.compute.model import step_work
-from fitchain.pod.jobs.exchange import DELIVERY_FILES, send_folder
+from fitchain.pod.jobs.exchange import send_folder
 from fitchain.pod.jobs.worker import Event, SegmentAudited, Task, run_worker
 from fitchain.pod.jobs.worker.job import Job
 from fitchain.pod.jobs.worker.modes import MODES
@@ -33,6 +33,7 @@ from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import Root, sha256
 from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.ids import AgreementId, AuditRef
+from fitchain.pod.values.job_folder import DELIVERY_FILES
 from fitchain.pod.values.recipe import Recipe
 from tests.training_jobs import CTX, SEED, job_folder, recipe, table
 

@@ -10,9 +10,10 @@ import pytest
 from fitchain.pod.compute.checkpoint import read_leaves
 from fitchain.pod.jobs.worker import Task, explain
 from fitchain.pod.ports.store.local import LocalStore
-from fitchain.pod.proof.audit.diagnosis import STATE_DIGESTS, StateDigests, first_disagreement, read_state_digests
+from fitchain.pod.proof.audit.diagnosis import StateDigests, first_disagreement, read_state_digests
 from fitchain.pod.values.digest import sha256
 from fitchain.pod.values.errors import InputRefused, NotFound
+from fitchain.pod.values.job_folder import STATE_DIGESTS
 from fitchain.pod.values.recipe import Recipe
 from tests.attacks import cheats
 from tests.audits import Case, trained_here, work_here

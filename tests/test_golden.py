@@ -41,7 +41,7 @@ from fitchain.pod.ports.keys import import_key
 from fitchain.pod.ports.sealed import open_sealed
 from fitchain.pod.ports.store.unixfs import add_file, chunks
 from fitchain.pod.proof.audit.challenge import audited_segments
-from fitchain.pod.proof.audit.evidence import OFFER, Evidence, files_of, records_of
+from fitchain.pod.proof.audit.evidence import Evidence, files_of, records_of
 from fitchain.pod.proof.audit.records import write_opened
 from fitchain.pod.proof.certificate import Assurance, Statement, verify
 from fitchain.pod.proof.certificate.claims import card_cid, check_file, check_leaves, check_orders
@@ -51,6 +51,7 @@ from fitchain.pod.values.digest import Digest, parse_json, path_in, tree_levels,
 from fitchain.pod.values.errors import EnvironmentRefused
 from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.ids import AuditRef
+from fitchain.pod.values.job_folder import OFFER_FILES as OFFER
 from fitchain.pod.values.leaf import Checkpoint, SaltKeys, leaf_salt
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.state import model_root, optimizer_root, read_safetensors, safetensors_pieces

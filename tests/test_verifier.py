@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 
 from fitchain.pod.compute.checkpoint import read_leaves, read_state, state_steps
-from fitchain.pod.jobs.exchange import DELIVERY_FILES, fetch_key, send_folder
+from fitchain.pod.jobs.exchange import fetch_key, send_folder
 from fitchain.pod.jobs.worker import SegmentAudited, Task
 from fitchain.pod.jobs.worker.events import Diverged, LeafRecorded
 from fitchain.pod.parties.verifier import Verifier, examine
@@ -25,6 +25,7 @@ from fitchain.pod.proof.audit.vote import Outcome, trace_digest
 from fitchain.pod.values.digest import ZERO, sha256
 from fitchain.pod.values.errors import EnvironmentRefused
 from fitchain.pod.values.ids import AgreementId, AuditRef
+from fitchain.pod.values.job_folder import DELIVERY_FILES, JobFolder
 from tests.attacks import cheats
 from tests.audits import (
     JOB_RECIPIENT,
@@ -288,7 +289,7 @@ def test_a_key_is_released_though_nothing_can_be_sealed_to_the_scientist(store: 
         Any,
         SimpleNamespace(
             read_secret=lambda path: secret,
-            audit_folder=lambda ref: Path(),
+            audit_folder=lambda ref: JobFolder(Path()),
             agreements=SimpleNamespace(read=lambda id: SimpleNamespace(scientist="0x")),
             registry=SimpleNamespace(pod=lambda account: SimpleNamespace(recipient="age1broken")),
             keys=SimpleNamespace(recipient=own),
@@ -304,6 +305,6 @@ def test_a_key_is_released_though_nothing_can_be_sealed_to_the_scientist(store: 
 
     pod._send = sent  # type: ignore[method-assign]
     id = AgreementId(sha256(b"job"))
-    pod._release(cast(Any, SimpleNamespace(ref=AuditRef(id), id=id, complained=True)))
+    pod._release(cast(Any, SimpleNamespace(ref=AuditRef(id), id=id, round=0, complained=True)))
     (key,) = released
     assert fetch_key(store, id, key, secret) == secret

@@ -8,15 +8,14 @@ data of its own.
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from fitchain.pod.jobs.exchange import OFFER_FILES
 from fitchain.pod.jobs.worker import Task, run_worker
 from fitchain.pod.jobs.worker.events import TAKEN_OVER, Diverged, Finished
 from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import InputRefused, Unusable
+from fitchain.pod.values.job_folder import OFFER_FILES, JobFolder, Scratch, scratch
 from fitchain.pod.values.work import StepWork
 
 MOCK_LIMIT_BYTES, REHEARSAL_LIMIT_S = 1 << 30, 900.0
@@ -45,13 +44,12 @@ def rehearse(
         InputRefused: its first segments take too long.
         ClaimMismatch: a step takes other work than the terms say.
     """
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".rehearsal-") as path:
-        scratch = Path(path)
+    with scratch(folder, Scratch.REHEARSAL) as workspace:
         for name in OFFER_FILES:
-            shutil.copyfile(folder / name, scratch / name)
-        put_records(scratch / "records.npz")
-        Task("rehearse", ctx=ZERO, seed=ZERO, keep_every=1 << 30, work=work).write(scratch)
-        ended = run_worker(scratch, limit_s=limit_s)
+            shutil.copyfile(folder / name, workspace / name)
+        put_records(JobFolder(workspace).records)
+        Task("rehearse", ctx=ZERO, seed=ZERO, keep_every=1 << 30, work=work).write(workspace)
+        ended = run_worker(workspace, limit_s=limit_s)
     if isinstance(ended, Diverged):
         raise InputRefused(
             f"the job leaves the finite numbers at step {ended.at + 1} on mock data: {ended.reason}",

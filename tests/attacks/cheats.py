@@ -19,13 +19,12 @@ from typing import cast
 import numpy as np
 
 from fitchain.pod.compute.checkpoint import KeptState, append_leaf, read_leaves, read_state, write_state
-from fitchain.pod.compute.checkpoint.files import LEAVES
 from fitchain.pod.compute.dataset import Opening, Table
-from fitchain.pod.jobs.exchange import OFFER_FILES
 from fitchain.pod.jobs.worker import Task, run_worker
-from fitchain.pod.proof.audit.evidence import EVIDENCE, RECORDS
 from fitchain.pod.proof.audit.records import OpenedRecords, write_opened
 from fitchain.pod.values.digest import ZERO, Digest, Root, canonical_json, sha256
+from fitchain.pod.values.job_folder import EVIDENCE, LEAVES, OFFER_FILES
+from fitchain.pod.values.job_folder import EVIDENCE_RECORDS as RECORDS
 from fitchain.pod.values.leaf import Checkpoint, StateRoots, metrics_digest, state_word
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.state import (

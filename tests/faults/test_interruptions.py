@@ -92,7 +92,7 @@ def interrupted(
     owner, scratch = workshop.owner, tmp_path_factory.mktemp("undisturbed")
     log = scratch / "owner.log"
     id = workshop.request(recipe_overrides=LONG)
-    folder, copy = owner.home.job_folder(id), scratch / "job"
+    folder, copy = owner.home.job_folder(id).path, scratch / "job"
 
     def leaves() -> int:
         return len(read_leaves(folder))
@@ -154,7 +154,7 @@ def test_it_was_really_interrupted_in_the_middle(interrupted: Interrupted) -> No
 
 def test_leaves_on_disk_are_one_chain(workshop: Workshop, interrupted: Interrupted) -> None:
     run = workshop.owner.home.agreements.run_record(interrupted.id)
-    leaves = [checkpoint.leaf for checkpoint in read_leaves(workshop.owner.home.job_folder(interrupted.id))]
+    leaves = [checkpoint.leaf for checkpoint in read_leaves(workshop.owner.home.job_folder(interrupted.id).path)]
     assert len(verify_chain(leaves, run.ctx, run.seed)) == 61
 
 

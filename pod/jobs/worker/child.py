@@ -24,12 +24,11 @@ from fitchain.pod.jobs.worker.events import Event, Failed, Measured, Started
 from fitchain.pod.jobs.worker.job import Job, read, read_graph, work_of
 from fitchain.pod.jobs.worker.modes import MODES
 from fitchain.pod.jobs.worker.task import MEASURE, Task
-from fitchain.pod.proof.audit.evidence import RECIPE
 from fitchain.pod.values.errors import FitchainError, Unusable
+from fitchain.pod.values.job_folder import RECIPE, JobFolder
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import RECIPE_BYTES
 
-LOCK = ".worker.lock"
 LOCK_S = 30
 
 
@@ -108,7 +107,7 @@ def _lock(folder: Path) -> int:
     Raises:
         Unusable: another worker holds it.
     """
-    lock, until = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600), time.monotonic() + LOCK_S
+    lock, until = os.open(JobFolder(folder).worker_lock, os.O_RDWR | os.O_CREAT, 0o600), time.monotonic() + LOCK_S
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -20,15 +20,15 @@ from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.model.tensors import new_tensor
 from fitchain.pod.compute.training import StepDone, fresh_optimizer, load_optimizer, optimizer_tensors, train
 from fitchain.pod.jobs.worker.task import Task
-from fitchain.pod.proof.audit.evidence import EVIDENCE, GRAPH, INITIAL, Evidence, records_of
+from fitchain.pod.proof.audit.evidence import Evidence, records_of
 from fitchain.pod.values.errors import DigestMismatch, FitchainError, InputRefused, NotFound, require_equal
 from fitchain.pod.values.graph import LIMITS, Graph
+from fitchain.pod.values.job_folder import EVIDENCE, GRAPH, INITIAL, RECORDS
 from fitchain.pod.values.leaf import Checkpoint, Indices
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.state import Tensors, model_root, read_safetensors
 from fitchain.pod.values.work import StepWork
 
-RECORDS = "records.npz"
 _INPUT_DTYPES = {"F32": "float32", "F64": "float64", "I64": "int64"}
 
 

@@ -21,9 +21,10 @@ from fitchain.pod.jobs.worker import events
 from fitchain.pod.jobs.worker.events import Emit
 from fitchain.pod.jobs.worker.job import Job, Position, rehearsed
 from fitchain.pod.jobs.worker.task import REHEARSED_SEGMENTS
-from fitchain.pod.proof.audit.diagnosis import STATE_DIGESTS, StateDigests
+from fitchain.pod.proof.audit.diagnosis import StateDigests
 from fitchain.pod.values.digest import ZERO, Digest, sha256_file
 from fitchain.pod.values.errors import DigestMismatch, InputRefused, NotFound, Unusable
+from fitchain.pod.values.job_folder import FINAL, PREDICTIONS, STATE_DIGESTS, part_of
 from fitchain.pod.values.leaf import (
     Checkpoint,
     Leaf,
@@ -44,7 +45,6 @@ from fitchain.pod.values.state import (
 )
 
 PARENT = os.getppid()
-FINAL, PREDICTIONS = "final.safetensors", "predictions.npz"
 PROGRESS_S = 0.25
 EVALUATED_AT_ONCE = 256
 
@@ -142,7 +142,7 @@ def audit(job: Job, emit: Emit) -> None:
 def explain(job: Job, emit: Emit) -> None:
     """Train the ordered segments again, and write the digests of all tensors after each of their
     steps."""
-    part, skipped = job.folder / f".{STATE_DIGESTS}.part", _skipper(emit)
+    part, skipped = part_of(job.folder, STATE_DIGESTS), _skipper(emit)
     with part.open("wb") as file:
         for index in job.task.segments:
             if job.evidence is not None:
@@ -406,7 +406,7 @@ def _write_model(job: Job, program: Program) -> Digest:
 
 
 def _write_predictions(folder: Path, outputs_NK: np.ndarray) -> None:
-    part = folder / f".{PREDICTIONS}.part"
+    part = part_of(folder, PREDICTIONS)
     with part.open("wb") as file:
         np.savez(file, output=outputs_NK)
     part.replace(folder / PREDICTIONS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -31,14 +30,14 @@ from fitchain.pod.jobs.worker.events import (
     parse_event,
 )
 from fitchain.pod.jobs.worker.task import MEASURE, Task
-from fitchain.pod.proof.audit.diagnosis import STATE_DIGESTS, StateDigests, read_state_digests
+from fitchain.pod.proof.audit.diagnosis import StateDigests, read_state_digests
 from fitchain.pod.values.digest import ZERO, Digest
 from fitchain.pod.values.errors import InputRefused, NotFound, Unusable
+from fitchain.pod.values.job_folder import LOG, RECIPE, STATE_DIGESTS, JobFolder
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import RECIPE_BYTES
 from fitchain.pod.values.work import StepWork
 
-LOG, SCRATCH = "worker.log", ".scratch"
 GRACE_S = 5
 FREE_EVENTS, EVENTS_OF_A_LEAF = 64, 4
 """Events besides those of progress: so many in any case, and so many more for each leaf of the run.
@@ -108,11 +107,11 @@ class Worker(AbstractContextManager["Worker"]):
 
     def __enter__(self) -> Worker:
         recipe = _recipe(self.folder)
-        scratch = self.folder / SCRATCH
-        scratch.mkdir(exist_ok=True)
-        variables = clean_variables(recipe.environment, scratch)
+        own = JobFolder(self.folder)
+        own.worker_scratch.mkdir(exist_ok=True)
+        variables = clean_variables(recipe.environment, own.worker_scratch)
         variables["PYTHONPATH"] = str(Path(fitchain.__file__).parents[1])
-        with (self.folder / LOG).open("ab") as log:
+        with own.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "fitchain.pod.jobs.worker", str(self.folder)],
                 env=variables,
@@ -365,10 +364,10 @@ def _results_of(kind: type[Result], folder: Path, on_event: Emit | None) -> tupl
 
 def _recipe(folder: Path) -> Recipe:
     try:
-        with (folder / "recipe.json").open("rb") as file:
+        with (folder / RECIPE).open("rb") as file:
             return Recipe.parse(file.read(RECIPE_BYTES + 1))
     except FileNotFoundError:
-        raise NotFound(f"there is no recipe.json in {folder}") from None
+        raise NotFound(f"there is no {RECIPE} in {folder}") from None
 
 
 def _cause(code: int) -> str:
@@ -376,4 +375,4 @@ def _cause(code: int) -> str:
         return "the worker was ended by its sandbox for a forbidden system call"
     if code < 0:
         return f"the worker was ended by {signal.Signals(-code).name}"
-    return f"the worker ended with exit code {code} and no last event ({os.fspath(LOG)} may say why)"
+    return f"the worker ended with exit code {code} and no last event ({LOG} may say why)"

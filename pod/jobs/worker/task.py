@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fitchain.pod.values.digest import Digest, canonical_json, parse_json
 from fitchain.pod.values.errors import InputRefused, NotFound
+from fitchain.pod.values.job_folder import FINAL, TASK, part_of
 from fitchain.pod.values.leaf import NO_SALT_KEYS, SaltKeys
 from fitchain.pod.values.work import StepWork
 
@@ -56,7 +57,7 @@ class Task:
     salt_keys: SaltKeys = NO_SALT_KEYS
     keep_every: int = 1
     segments: tuple[int, ...] = ()
-    model: str = "final.safetensors"
+    model: str = FINAL
     work: StepWork | None = None
     limits: Limits = Limits()
 
@@ -113,11 +114,10 @@ class Task:
 
     def write(self, folder: Path) -> None:
         """Write `task.json` for the owner's eyes alone, whole or not at all."""
-        part = folder / f".task.{os.getpid()}.part"
-        part.unlink(missing_ok=True)
+        part = part_of(folder)
         with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(self.encode())
-        part.replace(folder / "task.json")
+        part.replace(folder / TASK)
 
     @classmethod
     def read(cls, folder: Path) -> Task:
@@ -128,6 +128,6 @@ class Task:
             InputRefused: it is no task.
         """
         try:
-            return cls.parse((folder / "task.json").read_bytes())
+            return cls.parse((folder / TASK).read_bytes())
         except FileNotFoundError:
-            raise NotFound(f"there is no task.json in {folder}") from None
+            raise NotFound(f"there is no {TASK} in {folder}") from None

@@ -16,7 +16,6 @@ costs no more than the step it was in.
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,18 +23,15 @@ from functools import partial
 
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.exchange import send_refusal
-from fitchain.pod.jobs.home import Home, sweep
+from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import APPROVE, REJECT, Decision
 from fitchain.pod.jobs.retry import RETRY_S, Log, RetryPolicy
 from fitchain.pod.jobs.turns import TURN_S, Turns, describe_verdict
 from fitchain.pod.jobs.waiting import show_concerns, shown_concerns
-from fitchain.pod.parties.owner.answer import EVIDENCE_FILES, EVIDENCE_LEFT, answer_audit
+from fitchain.pod.parties.owner.answer import answer_audit, remove_evidence
 from fitchain.pod.parties.owner.asked import AskedAudits
 from fitchain.pod.parties.owner.examine import check_again, dataset_of, examine
 from fitchain.pod.parties.owner.run import (
-    IDENTITY,
-    RECORDS,
-    SET_ASIDE,
     TrainingSession,
     begin,
     order_nonce,
@@ -325,12 +321,10 @@ class Owner:
         identity, states unless they are kept."""
         home, id = self.home, agreement.id
         folder = home.job_folder(id)
-        for name in (RECORDS, IDENTITY):
-            (folder / name).unlink(missing_ok=True)
-        sweep(folder, (*EVIDENCE_LEFT, EVIDENCE_FILES))
+        folder.remove_secrets()
+        remove_evidence(home, AuditRef(id))
         if not self.keep_states:
-            shutil.rmtree(folder / "states", ignore_errors=True)
-            sweep(folder, (SET_ASIDE,))
+            folder.remove_states()
         home.journal.record(id, history.Wiped(states=not self.keep_states), once="")
         if not home.journal.happened(id, history.LetGo):
             self._kept[id] = self._needed_until(agreement)

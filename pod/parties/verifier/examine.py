@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fitchain.pod.compute import environment
-from fitchain.pod.jobs.exchange import DELIVERY_FILES, FOLDER_LIMIT_BYTES, fetch_folder
+from fitchain.pod.jobs.exchange import FOLDER_LIMIT_BYTES, fetch_folder
 from fitchain.pod.jobs.worker import Emit, SegmentAudited, audit
 from fitchain.pod.ports.store import Cid, Store
 from fitchain.pod.proof.audit.chain_record import ChainRecord
 from fitchain.pod.proof.audit.checking import Checked, Problem, check, check_delivery
-from fitchain.pod.proof.audit.evidence import FOLDER_BYTES, RECIPE, Evidence, files_of
+from fitchain.pod.proof.audit.evidence import FOLDER_BYTES, Evidence, files_of
 from fitchain.pod.proof.audit.vote import Outcome, trace_digest
 from fitchain.pod.values.digest import ZERO, Digest
 from fitchain.pod.values.errors import (
@@ -29,6 +29,7 @@ from fitchain.pod.values.errors import (
     StoreUnusable,
     Unusable,
 )
+from fitchain.pod.values.job_folder import DELIVERY_FILES, MODEL, RECIPE
 from fitchain.pod.values.recipe import Recipe
 
 EVIDENCE, DELIVERY = "evidence", "delivery"
@@ -115,7 +116,7 @@ def examine(
 
 def _delivery_problems(folder: Path, chain_record: ChainRecord) -> list[Problem]:
     """What is wrong with the delivery, where this audit opens it."""
-    model = folder / DELIVERY / DELIVERY_FILES[0]
+    model = folder / DELIVERY / MODEL
     problem = check_delivery(model, chain_record) if chain_record.opens_delivery else None
     return [problem] if problem else []
 
