@@ -88,8 +88,7 @@ def test_the_same_context_and_seed_give_the_same_transcript_over_the_local_store
     store, folder = LocalStore(tmp_path / "store", tmp_path / "home"), tmp_path / "job"
     offer = send_folder(store, owner.job_folder(done.id).path, OFFER_FILES, [secret[1]])
     fetch_folder(store, offer, folder, OFFER_FILES, secret[0])
-    prepare(owner, done.id, proof, JobFolder(folder))
-    run_worker(folder)
+    run_worker(folder, prepare(owner, done.id, proof, JobFolder(folder)))
     leaves = tuple(checkpoint.leaf for checkpoint in read_leaves(folder))
     assert Transcript(proof.ctx, proof.seed, leaves).root == proof.transcript_root
 

@@ -21,7 +21,6 @@ NAMES = {
     if name.isupper() and isinstance(value, str) and ("." in value or value == "states")
 }
 ELSEWHERE = {
-    "pod/jobs/worker/task.py",
     "pod/ports/chain/devnet.py",
     "pod/proof/certificate/statement.py",
     "cli/commands/proof.py",

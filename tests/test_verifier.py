@@ -14,8 +14,9 @@ import pytest
 
 from fitchain.pod.compute.checkpoint import read_leaves, read_state, state_steps
 from fitchain.pod.jobs.exchange import fetch_key, send_folder
-from fitchain.pod.jobs.worker import SegmentAudited, Task
+from fitchain.pod.jobs.worker import Context, SegmentAudited
 from fitchain.pod.jobs.worker.events import Diverged, LeafRecorded
+from fitchain.pod.jobs.worker.task import Audit, Recompute, read_task
 from fitchain.pod.parties.verifier import Verifier, examine
 from fitchain.pod.ports.agreement import audit_id
 from fitchain.pod.ports.sealed import new_identity
@@ -241,8 +242,8 @@ def test_the_trace_of_a_divergence_is_the_state_before_the_failing_step(store: L
         )
         facts = case.facts(None)
         place, _ = case.plain(facts)
-        Task("audit", facts.ctx, facts.seed, segments=facts.audited[-1:]).write(place)
-        (audited,) = (event for event in work_here(place) if isinstance(event, SegmentAudited))
+        task = Audit(Context(facts.ctx, facts.seed), facts.audited[-1:])
+        (audited,) = (event for event in work_here(place, task) if isinstance(event, SegmentAudited))
         told.append((facts.diverged, audited.equal, audited.before))
     assert set(told) == {(True, True, told[0][2])}
     assert told[0][2] != ZERO
@@ -254,8 +255,7 @@ def test_the_trace_of_a_divergence_is_the_state_before_the_failing_step(store: L
 def test_states_that_were_not_kept_are_trained_again(store: LocalStore, tmp_path: Path) -> None:
     case = trained_here(tmp_path / "job", store, keep_every=4)
     assert state_steps(case.folder) == [16, 22]
-    replace(Task.read(case.folder), mode="recompute", segments=(1, 2, 5)).write(case.folder)
-    work_here(case.folder)
+    work_here(case.folder, Recompute(read_task(case.folder).context, (1, 2, 5)))
     assert state_steps(case.folder) == [4, 8, 16, 20, 22]
     state = read_state(case.folder, 20)
     state.verify(read_leaves(case.folder)[5])

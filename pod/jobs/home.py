@@ -23,6 +23,7 @@ from pathlib import Path
 from types import TracebackType
 
 from fitchain.pod.jobs.journal import Journal, require_own
+from fitchain.pod.jobs.launch import Launcher, launcher_of
 from fitchain.pod.ports.agreement import Agreements, Audits
 from fitchain.pod.ports.chain import Chain, connect
 from fitchain.pod.ports.keys import KeyInfo, Keys, create, unlock
@@ -219,6 +220,11 @@ class Home(AbstractContextManager["Home"]):
                 return False
         except Unusable:
             return True
+
+    @cached_property
+    def launcher(self) -> Launcher:
+        """Where this home's workers run."""
+        return launcher_of(self.settings)
 
     @cached_property
     def registry(self) -> Registry:

@@ -42,7 +42,7 @@ def measured_work(home: Home, recipe: Recipe, model_folder: Path) -> StepWork:
     with scratch(home.settings.home, Scratch.METERING) as folder:
         shutil.copyfile(model_folder / GRAPH, folder / GRAPH)
         (folder / RECIPE).write_bytes(recipe.encode())
-        work = measure(folder)
+        work = measure(folder, launcher=home.launcher)
     memory.parent.mkdir(parents=True, exist_ok=True)
     part = memory.with_suffix(f".{os.getpid()}.part")
     part.write_bytes(canonical_json(work.json()))

@@ -11,9 +11,10 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from fitchain.pod.jobs.worker import Task, run_worker
+from fitchain.pod.jobs.launch import LOCAL, Launcher
+from fitchain.pod.jobs.worker import run_worker
 from fitchain.pod.jobs.worker.events import TAKEN_OVER, Diverged, Finished
-from fitchain.pod.values.digest import ZERO
+from fitchain.pod.jobs.worker.task import Rehearse
 from fitchain.pod.values.errors import InputRefused, Unusable
 from fitchain.pod.values.job_folder import OFFER_FILES, JobFolder, Scratch, scratch
 from fitchain.pod.values.work import StepWork
@@ -27,6 +28,7 @@ def rehearse(
     put_records: Callable[[Path], object],
     limit_s: float = REHEARSAL_LIMIT_S,
     work: StepWork | None = None,
+    launcher: Launcher = LOCAL,
 ) -> Finished:
     """Train the offer in a folder for its first segments on mock data.
 
@@ -35,6 +37,7 @@ def rehearse(
         put_records: writes the mock data to a path, as NPZ.
         limit_s: seconds after which it is given up.
         work: of a step, as the terms say; None compares nothing.
+        launcher: where the worker runs.
 
     Returns:
         the worker's last event.
@@ -48,8 +51,7 @@ def rehearse(
         for name in OFFER_FILES:
             shutil.copyfile(folder / name, workspace / name)
         put_records(JobFolder(workspace).records)
-        Task("rehearse", ctx=ZERO, seed=ZERO, keep_every=1 << 30, work=work).write(workspace)
-        ended = run_worker(workspace, limit_s=limit_s)
+        ended = run_worker(workspace, Rehearse(work=work), limit_s=limit_s, launcher=launcher)
     if isinstance(ended, Diverged):
         raise InputRefused(
             f"the job leaves the finite numbers at step {ended.at + 1} on mock data: {ended.reason}",

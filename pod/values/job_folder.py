@@ -16,7 +16,7 @@
     evidence.json records.bin <j>.safetensors    opened evidence, in a folder of its own
     seat.age job.age                             a verifier's identities, sealed to its pod
     audit-<n>/                                   of the n-th audit that was asked for again
-    .<kind>-*/ .*.part                           on the way; left behind by a process that was killed
+    .<kind>-*/ .*.part                           on the way; left behind by a killed process
 
 It knows where things lie, and nothing of what is in them.
 """

@@ -10,6 +10,7 @@ import numpy as np
 
 from fitchain.cli.views.cost import describe_bribe
 from fitchain.pod.compute.dataset import Policy
+from fitchain.pod.jobs.worker.task import Train
 from fitchain.pod.parties.owner import run
 from fitchain.pod.parties.scientist import AuditOptions, JobRequest, dispute, plan_audit, request_job
 from fitchain.pod.ports.agreement import State
@@ -52,12 +53,13 @@ def dishonest_owner() -> Any:
     """Let the owner's pod give its worker other records than are registered."""
     prepare = run.prepare
 
-    def prepared(home: Any, id: Any, record: Any, folder: JobFolder, keep_every: int = 1) -> None:
-        prepare(home, id, record, folder, keep_every)
+    def prepared(home: Any, id: Any, record: Any, folder: JobFolder, keep_every: int = 1) -> Train:
+        task = prepare(home, id, record, folder, keep_every)
         with np.load(folder.records) as file:
             columns = {name: file[name] for name in file.files}
         doubled = {name: cells * 2 if cells.dtype.kind == "f" else cells for name, cells in columns.items()}
         np.savez(folder.records, **doubled)
+        return task
 
     return patch.object(run, "prepare", prepared)
 

@@ -123,8 +123,8 @@ def _but_the_environment(what: str, *values: Any) -> None:
 
 def _whatever_it_takes(*given: Any) -> Any:
     """Replay without a look at what a step takes."""
-    folder, ctx, seed, segments, on_event, _ = given
-    return audit(folder, ctx, seed, segments, on_event)
+    folder, context, segments, on_event, *_ = given
+    return audit(folder, context, segments, on_event)
 
 
 OWNER_EXAMINES = import_module("fitchain.pod.parties.owner.examine")

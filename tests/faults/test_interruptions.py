@@ -18,7 +18,6 @@ from pathlib import Path
 import pytest
 
 from fitchain.pod.compute.checkpoint import read_leaves
-from fitchain.pod.jobs.worker import run_worker
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.ports.chain import Chain, devnet
 from fitchain.pod.ports.settings import process_start
@@ -27,6 +26,7 @@ from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.leaf import verify_chain
 from tests.chain_fixtures import Devnet
 from tests.pods import BOND, LONG, PRICE, PodProcess, Workshop, scientist_runs
+from tests.training_jobs import train_folder
 
 pytestmark = pytest.mark.long
 
@@ -70,7 +70,7 @@ def no_mining(chain: Chain) -> Iterator[None]:
 @contextmanager
 def train_alone(folder: Path) -> Iterator[None]:
     """Let a worker train a copied job folder beside what the block does."""
-    thread = threading.Thread(target=run_worker, args=(folder,))
+    thread = threading.Thread(target=train_folder, args=(folder,))
     thread.start()
     try:
         yield

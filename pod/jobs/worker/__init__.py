@@ -20,10 +20,10 @@ from fitchain.pod.jobs.worker.parent import (
     replay,
     run_worker,
 )
-from fitchain.pod.jobs.worker.task import MODES, Limits, Task
+from fitchain.pod.jobs.worker.task import Context, Limits, Task
 
 __all__ = [
-    "MODES",
+    "Context",
     "Emit",
     "Ending",
     "Event",

@@ -57,7 +57,7 @@ def build_evidence(home: Home, store: Store, audit: Audit, recipients: Sequence[
         link_training(folder, job)
         if missing := missing_states(job, chain_record):
             prepare(home, id, home.agreements.run_record(id), job)
-            recompute(job.path, missing)
+            recompute(job.path, missing, launcher=home.launcher)
         names = write_evidence(job.path, plain, chain_record, checkpoints, table, key, leaves, identity)
         if (size := sum((plain / name).stat().st_size for name in names)) > FOLDER_BYTES:
             raise Unusable(f"the evidence has {size} bytes, and no verifier fetches more than {FOLDER_BYTES}")

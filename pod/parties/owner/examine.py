@@ -74,7 +74,9 @@ def examine(home: Home, agreement: Agreement) -> list[str]:
     graph.check(environment.environment_class(recipe.environment.name).admits)
     environment.check(recipe.environment, environment.host_cache())  # what holds for this host holds for each home
     table = read_registered(home, row)
-    rehearsed = rehearse(folder.path, partial(put_mock, home, row, card, table), work=agreement.terms.work)
+    rehearsed = rehearse(
+        folder.path, partial(put_mock, home, row, card, table), work=agreement.terms.work, launcher=home.launcher
+    )
     step_s = rehearsed.seconds / max(rehearsed.step, 1)
     home.journal.keep_fact(agreement.id, TRAINING_S, str(step_s * recipe.steps))
     reasons += time_concerns(agreement, step_s, queued_s(home, agreement))

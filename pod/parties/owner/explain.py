@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from fitchain.pod.compute.checkpoint import read_leaves, read_state
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.jobs.worker import Emit, Task, explain
+from fitchain.pod.jobs.worker import Context, Emit, explain
 from fitchain.pod.parties.owner.replay import link_training
 from fitchain.pod.parties.owner.run import prepare
 from fitchain.pod.proof.audit.diagnosis import StateDigests
@@ -43,7 +43,7 @@ def explain_training(home: Home, id: AgreementId, segments: Sequence[int], emit:
     with scratch(folder.path, Scratch.REPLAY) as path:
         link_training(folder, JobFolder(path))
         prepare(home, id, run, JobFolder(path))
-        return explain(path, Task.read(path), segments, emit)
+        return explain(path, Context(run.ctx, run.seed), segments, emit, home.launcher)
 
 
 def kept_state_digests(home: Home, id: AgreementId, segments: Iterable[int]) -> tuple[StateDigests, ...]:

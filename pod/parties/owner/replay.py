@@ -67,7 +67,9 @@ def replay_job(home: Home, id: AgreementId, count: int, on_event: Emit | None = 
         training = JobFolder(path)
         link_training(folder, training)
         prepare(home, id, run, training)
-        return Replay(replay_folder(training.path, _drawn(len(leaves) - 1, count), on_event), len(leaves) - 1)
+        return Replay(
+            replay_folder(training.path, _drawn(len(leaves) - 1, count), on_event, home.launcher), len(leaves) - 1
+        )
 
 
 def link_training(folder: JobFolder, target: JobFolder) -> None:

@@ -15,8 +15,9 @@ from fitchain.pod.compute.checkpoint import read_leaves
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.exchange import send_folder, send_key
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.jobs.worker import Ending, Event, Task, Worker
+from fitchain.pod.jobs.worker import Context, Ending, Event, Worker
 from fitchain.pod.jobs.worker.events import TAKEN_OVER, Diverged, Finished, LeafRecorded, Resumed, Skipped, Started
+from fitchain.pod.jobs.worker.task import Train, read_task
 from fitchain.pod.parties.owner.anchors import Anchors, LeafFile
 from fitchain.pod.parties.owner.data import read_registered
 from fitchain.pod.parties.owner.examine import RECIPIENT, dataset_of
@@ -99,12 +100,12 @@ class TrainingSession:
         if set_aside(self.folder, run):
             self.home.journal.keep_fact(self.id, "weights", "")  # they were of the other run
             self.home.journal.record(self.id, history.SetAside(run.seed))
-        prepare(self.home, self.id, run, self.folder, self.keep_every)
+        task = prepare(self.home, self.id, run, self.folder, self.keep_every)
         leave = self.card.policy.metrics_leave
         anchors = Anchors(self.home, self.id, run, self.recipe.group_leaves, self.recipient, leave)
         leaves = LeafFile(self.folder)
         ended: Ending | None = None
-        with Worker(self.folder.path) as worker:
+        with Worker(self.folder.path, task, self.home.launcher) as worker:
             for event in worker:
                 if self.stop.is_set():
                     return None
@@ -191,10 +192,10 @@ def set_aside(folder: JobFolder, run: RunRecord) -> bool:
     """
     if not folder.leaves.exists():
         return False
-    task = Task.read(folder.path)
-    if (task.ctx, task.seed) == (run.ctx, run.seed):
+    context = read_task(folder.path).context
+    if context == Context(run.ctx, run.seed):
         return False
-    folder.set_aside(task.seed)
+    folder.set_aside(context.seed)
     return True
 
 
@@ -219,9 +220,12 @@ def record_end(home: Home, id: AgreementId, reason: str = "") -> None:
         home.journal.record(id, history.Finished(*roots, **sent), once="")
 
 
-def prepare(home: Home, id: AgreementId, run: RunRecord, folder: JobFolder, keep_every: int = 1) -> None:
+def prepare(home: Home, id: AgreementId, run: RunRecord, folder: JobFolder, keep_every: int = 1) -> Train:
     """Give a worker's folder its records and its task; the records are read again and must still be
     the registered ones.
+
+    Returns:
+        the task, which lies in the folder, too.
 
     Raises:
         DatasetChanged: they are not.
@@ -231,7 +235,9 @@ def prepare(home: Home, id: AgreementId, run: RunRecord, folder: JobFolder, keep
     part.touch(mode=0o600)
     table.write_npz(part)
     part.replace(folder.records)
-    Task("train", run.ctx, run.seed, salt_keys(home.keys, id), keep_every=keep_every).write(folder.path)
+    task = Train(Context(run.ctx, run.seed), salt_keys(home.keys, id), keep_every)
+    task.write(folder.path)
+    return task
 
 
 def salt_keys(keys: Keys, id: AgreementId) -> SaltKeys:

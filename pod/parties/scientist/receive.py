@@ -12,13 +12,13 @@ from fitchain.pod.compute.dataset import Card, Table
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.exchange import fetch_folder, fetch_key
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.jobs.worker import Task, run_worker
+from fitchain.pod.jobs.worker import run_worker
 from fitchain.pod.jobs.worker.events import TAKEN_OVER, Evaluated
+from fitchain.pod.jobs.worker.task import Evaluate
 from fitchain.pod.parties.scientist.publish import read_card
 from fitchain.pod.ports.agreement import Release, RunRecord, State
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.proof.certificate import Verdict, verify
-from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import (
     AccessRefused,
     ClaimMismatch,
@@ -198,8 +198,7 @@ def evaluate(home: Home, id: AgreementId, source: Path) -> Evaluation:
             shutil.copyfile(folder.path / name, workspace / name)
         os.link(received.model, JobFolder(workspace).final)
         table.write_npz(JobFolder(workspace).records)
-        Task("evaluate", ctx=ZERO, seed=ZERO).write(workspace)
-        ended = run_worker(workspace)
+        ended = run_worker(workspace, Evaluate(), launcher=home.launcher)
     if not isinstance(ended, Evaluated):
         raise Unusable(f"a worker that evaluates ended with {ended.name!r}", TAKEN_OVER)
     return Evaluation(ended.records, ended.metrics)

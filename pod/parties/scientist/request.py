@@ -7,6 +7,7 @@ import secrets
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -232,7 +233,8 @@ def rehearse_request(home: Home, card: Card, recipe: Recipe, model_folder: Path)
         return None
     with scratch(home.settings.home, Scratch.REHEARSAL) as folder:
         _lay_out(folder, recipe, model_folder)
-        return rehearse(folder, lambda path: home.store.fetch(mock, path, limit_bytes=MOCK_LIMIT_BYTES))
+        fetch = partial(home.store.fetch, mock, limit_bytes=MOCK_LIMIT_BYTES)
+        return rehearse(folder, fetch, launcher=home.launcher)
 
 
 def _lay_out(folder: Path, recipe: Recipe, model_folder: Path) -> None:

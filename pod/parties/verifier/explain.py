@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from fitchain.pod.jobs.exchange import fetch_folder
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.jobs.worker import Emit, Task, explain
+from fitchain.pod.jobs.worker import Context, Emit, explain
 from fitchain.pod.proof.audit.chain_record import read_chain_record
 from fitchain.pod.proof.audit.checking import check
 from fitchain.pod.proof.audit.diagnosis import StateDigests
@@ -58,5 +58,4 @@ def explain_evidence(home: Home, ref: AuditRef, segments: Sequence[int], emit: E
             if segment not in checked.replayable:
                 problem = next((each for each in checked.problems if each.segment == segment), checked.problems[0])
                 raise ClaimMismatch(f"the evidence itself does not hold: {problem}")
-        task = Task("audit", chain_record.ctx, chain_record.seed, segments=tuple(segments))
-        return explain(opened, task, segments, emit)
+        return explain(opened, Context(chain_record.ctx, chain_record.seed), segments, emit, home.launcher)

@@ -411,7 +411,7 @@ class Verifier:
             # behind it, from voting at all.
             left_s = max(_late_from(audit) - home.chain.block("latest").timestamp, 0)
             sealed = (home.store, submission.evidence, secret)
-            examination = self.examiner(*sealed, chain_record, workspace, None, left_s)
+            examination = self.examiner(*sealed, chain_record, workspace, None, left_s, home.launcher)
             if not examination.lasting and not self._is_late(audit):
                 why = "; ".join(str(problem) for problem in examination.problems)
                 raise StoreUnusable(f"the evidence of {audit.ref} cannot be seen yet: {why}", self._way(audit))
