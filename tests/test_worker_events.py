@@ -24,7 +24,9 @@ from fitchain.pod.values.work import StepWork
 from tests.training_jobs import recipe
 
 ONE_OF_EACH: tuple[Event, ...] = (
-    events.Started("train", 7, "cpu-x86-64-v3", 1, "2.9.1+cpu", Enforcement(("files: one folder",), ("network",))),
+    events.Started(
+        "train", 7, "cpu-x86-64-v3", 1, "2.9.1+cpu", Enforcement("view", ("files: one folder",), ("network",))
+    ),
     events.Skipped(20, "the state's model has another root"),
     events.Resumed(16, 5, 12),
     events.Progress(3, 22),

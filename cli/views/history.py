@@ -229,6 +229,8 @@ def describe_entry(entry: history.Entry | history.Unrecognised) -> str:
             return "waits for a person: fitchain job approve, or job reject"
         case history.Refused(reason):
             return f"refused: {reason}"
+        case history.Ignored(reason):
+            return f"left unanswered: {reason}; the scientist may take it back once its time has passed"
         case history.Rejected():
             return "rejected; the scientist has its money back"
         case history.Accepted():

@@ -106,6 +106,14 @@ class Refused(_Entry):
 
 
 @dataclass(frozen=True)
+class Ignored(_Entry):
+    """A request is left without an answer: no transaction is sent for it."""
+
+    kind = "ignored"
+    reason: str
+
+
+@dataclass(frozen=True)
 class Rejected(Sent):
     """A refusal stands on chain."""
 
@@ -593,6 +601,7 @@ JobEntry = (
     | Checked
     | ApprovalNeeded
     | Refused
+    | Ignored
     | Rejected
     | Accepted
     | Late

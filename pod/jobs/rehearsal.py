@@ -8,6 +8,7 @@ data of its own.
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,6 +29,7 @@ def rehearse(
     put_records: Callable[[Path], object],
     limit_s: float = REHEARSAL_LIMIT_S,
     work: StepWork | None = None,
+    stop: threading.Event | None = None,
     launcher: Launcher = LOCAL,
 ) -> Finished:
     """Train the offer in a folder for its first segments on mock data.
@@ -37,6 +39,7 @@ def rehearse(
         put_records: writes the mock data to a path, as NPZ.
         limit_s: seconds after which it is given up.
         work: of a step, as the terms say; None compares nothing.
+        stop: ends it before that.
         launcher: where the worker runs.
 
     Returns:
@@ -51,7 +54,7 @@ def rehearse(
         for name in OFFER_FILES:
             shutil.copyfile(folder / name, workspace / name)
         put_records(JobFolder(workspace).records)
-        ended = run_worker(workspace, Rehearse(work=work), limit_s=limit_s, launcher=launcher)
+        ended = run_worker(workspace, Rehearse(work=work), limit_s=limit_s, stop=stop, launcher=launcher)
     if isinstance(ended, Diverged):
         raise InputRefused(
             f"the job leaves the finite numbers at step {ended.at + 1} on mock data: {ended.reason}",

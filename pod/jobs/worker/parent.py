@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -49,6 +50,7 @@ from fitchain.pod.values.recipe.terms import RECIPE_BYTES
 from fitchain.pod.values.work import StepWork
 
 GRACE_S = 5
+WATCH_S = 0.1
 FREE_EVENTS, EVENTS_OF_A_LEAF = 64, 4
 """Events besides those of progress: so many in any case, and so many more for each leaf of the run.
 A worker tells of a leaf when it skips its state, trains, replays and keeps it."""
@@ -200,7 +202,12 @@ class Worker(AbstractContextManager["Worker"]):
 
 
 def run_worker(
-    folder: Path, task: Task, on_event: Emit | None = None, limit_s: float | None = None, launcher: Launcher = LOCAL
+    folder: Path,
+    task: Task,
+    on_event: Emit | None = None,
+    limit_s: float | None = None,
+    stop: threading.Event | None = None,
+    launcher: Launcher = LOCAL,
 ) -> Ending:
     """Run a worker on a job folder to its end.
 
@@ -209,6 +216,7 @@ def run_worker(
         task: what to do.
         on_event: called with each event, in this thread.
         limit_s: seconds after which it is ended; None lets it work as long as it takes.
+        stop: ends it when it is set.
         launcher: where it runs.
 
     Returns:
@@ -217,10 +225,10 @@ def run_worker(
     Raises:
         FitchainError: the error that the worker reported, of its own type.
         InputRefused: it took longer than it was given.
-        Unusable: the worker ended without a word.
+        Unusable: the worker ended without a word, or was stopped.
     """
     ending: Ending | None = None
-    with Worker(folder, task, launcher) as worker, _in_time(worker, limit_s):
+    with Worker(folder, task, launcher) as worker, _in_time(worker, limit_s, stop or threading.Event()):
         for event in worker:
             if on_event is not None:
                 on_event(event)
@@ -230,27 +238,30 @@ def run_worker(
 
 
 @contextmanager
-def _in_time(worker: Worker, limit_s: float | None) -> Iterator[None]:
-    """End a worker that takes too long."""
-    if limit_s is None:
-        yield
-        return
-    late = threading.Event()
+def _in_time(worker: Worker, limit_s: float | None, stop: threading.Event) -> Iterator[None]:
+    """End a worker that takes too long, or is to stop."""
+    over, late, until = threading.Event(), threading.Event(), time.monotonic() + (limit_s or math.inf)
 
-    def end() -> None:
-        late.set()
-        worker.kill()
+    def watch() -> None:
+        while not over.wait(WATCH_S):
+            if stop.is_set() or time.monotonic() > until:
+                late.set()
+                worker.kill()
+                return
 
-    timer = threading.Timer(limit_s, end)
-    timer.start()
+    watching = threading.Thread(target=watch, name="watch")
+    watching.start()
     try:
         yield
     except Unusable:
-        if late.is_set():
-            raise InputRefused(f"the worker took longer than the {limit_s:.0f} s that it was given") from None
-        raise
+        if not late.is_set():
+            raise
+        if stop.is_set():
+            raise Unusable("the worker was stopped") from None
+        raise InputRefused(f"the worker took longer than the {limit_s:.0f} s that it was given") from None
     finally:
-        timer.cancel()
+        over.set()
+        watching.join()
 
 
 def replay(

@@ -131,7 +131,7 @@ class AskedAudits:
             return
         if verdict := describe_verdict(self.home, audit):
             self._say(audit.ref, verdict)
-        if self.home.chain.head() < self.home.audits.events(audit.ref)[-1].block + self.final_blocks:
+        if self.home.chain.head() < self.home.audits.newest_event(audit.ref).block + self.final_blocks:
             return
         remove_evidence(self.home, audit.ref)
         for round in range(audit.round + 1):

@@ -19,21 +19,21 @@ costs no more than the step it was in.
 from __future__ import annotations
 
 import json
-import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.exchange import send_key
 from fitchain.pod.jobs.history import Entry
 from fitchain.pod.jobs.home import Home
+from fitchain.pod.jobs.lanes import Work
 from fitchain.pod.jobs.links import LinkChain
 from fitchain.pod.jobs.retry import RETRY_S, Log, RetryPolicy, log_about
 from fitchain.pod.jobs.turns import FIRST_SEAT_RANK, TURN_S, Turns, describe_verdict, send
+from fitchain.pod.parties.loop import LOOK_S, PodLoop
 from fitchain.pod.parties.verifier.consent import NOTHING, ConsentPolicy, Replay, refusal
 from fitchain.pod.parties.verifier.examine import EVIDENCE, Examination, examine
 from fitchain.pod.ports.agreement import Audit, Outcome, Phase, Seat, audit_id
@@ -58,7 +58,8 @@ from fitchain.pod.values.errors import (
 from fitchain.pod.values.ids import NO_AGREEMENT, AuditRef
 from fitchain.pod.values.job_folder import JobFolder, Scratch, scratch
 
-LOOK_S = 0.2
+LANES: Mapping[Phase, str] = {Phase.JOINING: "consent", Phase.COMMITTING: "examine"}
+"""What takes long has a lane of its own; the other phases share one."""
 WAIT_SHARE = 0.75
 """How much of the time to join or to vote is waited for a store that lacks something or does not
 answer."""
@@ -77,7 +78,7 @@ class Ballot:
     trace: Digest
 
 
-class Verifier:
+class Verifier(PodLoop):
     """The verifier's pod.
 
     Args:
@@ -93,6 +94,9 @@ class Verifier:
             replay.
     """
 
+    role = Role.VERIFIER
+    threads: ClassVar[Mapping[str, int]] = {"consent": 1, "examine": 1, "step": 2, "draw": 1}
+
     # As many parameters as a pod has measures of time, and tests set them.
     def __init__(
         self,
@@ -105,14 +109,11 @@ class Verifier:
         final_blocks: int = FINAL_BLOCKS,
         examiner: Callable[..., Examination] = examine,
     ) -> None:
-        self.home, self.log, self.look_s, self.examiner = home, log, look_s, examiner
-        self.policy, self.final_blocks = policy or ConsentPolicy(), final_blocks
+        super().__init__(home, log, look_s, retry_s)
+        self.policy, self.final_blocks, self.examiner = policy or ConsentPolicy(), final_blocks, examiner
         self._links = LinkChain(home.keys, home.chain)
-        self._retry = RetryPolicy(home, log, retry_s)
         self._account_retry = RetryPolicy(home, log, retry_s)  # what is wrong with the account delays no vote
         self._turns = Turns(home, turn_s)
-        self._stop = threading.Event()
-        self._busy: dict[AuditRef, Future[None]] = {}
         self._mine: dict[AuditRef, None] = {}
         self._undrawn: dict[AuditRef, None] = {}
         self._drawn: dict[AuditRef, str] = {}
@@ -120,47 +121,17 @@ class Verifier:
         self._next_block: int | None = None
         self._back_at = float("-inf")
 
-    def run(self, stop: threading.Event, ready: Callable[[], None] = lambda: None) -> None:
-        """Follow the chain until `stop` is set.
+    def look(self) -> Iterator[tuple[str, Work]]:
+        """Every audit in which this account was drawn and that is not over.
 
         Votes are come to one after the other, and seats considered one after the other, each beside
         everything else: either may wait for what a stranger's store has.
-
-        Args:
-            stop: ends it.
-            ready: called once the pod is registered and looks at the chain.
-
-        Raises:
-            Unusable: another pod runs from this home.
-            FitchainError: this pod cannot be registered.
         """
-        self._stop = stop
-        with (
-            self.home.exclusive_lock(),
-            ThreadPoolExecutor(1, "examine") as examining,
-            ThreadPoolExecutor(1, "consent") as consenting,
-        ):
-            lanes = {Phase.JOINING: consenting, Phase.COMMITTING: examining}
-            self.home.join_chain(Role.VERIFIER, self.log)
-            ready()
-            while not stop.is_set():
-                if self._retry.due(NO_AGREEMENT):
-                    self._retry.attempt(NO_AGREEMENT, partial(self._look, lanes))
-                stop.wait(self.look_s)
-
-    def _look(self, lanes: dict[Phase, ThreadPoolExecutor]) -> None:
-        """Take on every audit in which this account was drawn and that is not over."""
         new_block = self._find()
-        self._draw_for_others()
+        yield from self._draw_for_others()
         audits = self.home.audits.read_many(list(self._mine))
         for audit in audits:
-            if not self._free(audit.ref):
-                continue
-            act = partial(self._attempt, audit.ref, partial(self._act, audit.ref, audit.phase))
-            if audit.phase in lanes:
-                self._busy[audit.ref] = lanes[audit.phase].submit(act)
-            else:
-                act()
+            yield LANES.get(audit.phase, "step"), Work(audit.ref, partial(self._act, audit.ref, audit.phase))
         if new_block and self._account_retry.due(NO_AGREEMENT):
             self._account_retry.attempt(NO_AGREEMENT, partial(self._tend_account, audits))
 
@@ -186,14 +157,14 @@ class Verifier:
         own = home.verifiers.standing_in(sorted(set(panels.values())), home.keys.address)
         return [ref for ref in opened if panels[ref] in own]
 
-    def _draw_for_others(self) -> None:
+    def _draw_for_others(self) -> Iterator[tuple[str, Work]]:
         """Draw for audits whose asker has let its turn pass, when it is this member's turn."""
         rank = MEMBER_RANK + int(self.home.keys.address[-2:], 16) % MEMBER_TURNS
         for audit in self.home.audits.read_many(list(self._undrawn)):
             if audit.phase is not Phase.AWAITING:
                 del self._undrawn[audit.ref]
-            elif self._free(audit.ref):
-                self._attempt(audit.ref, partial(self._draw_for, audit, rank))
+            else:
+                yield "draw", Work(audit.ref, partial(self._draw_for, audit, rank))
 
     def _draw_for(self, audit: Audit, rank: int) -> None:
         if self._turns.bring_on(audit, rank):
@@ -224,13 +195,6 @@ class Verifier:
         if may_renew and self._links.needs_renewal(account, opened := self.home.audits.opened()):
             self.home.verifiers.renew_chain(self._links.commitment(opened))
             self.log(NO_AGREEMENT, "committed to a new hash chain")
-
-    def _free(self, ref: AuditRef) -> bool:
-        return (ref not in self._busy or self._busy[ref].done()) and self._retry.due(ref)
-
-    def _attempt(self, ref: AuditRef, act: Callable[[], None]) -> None:
-        if not self._stop.is_set():  # what waited for its turn when the pod was asked to stop waits on
-            self._retry.attempt(ref, act)
 
     # As many branches as an audit has phases in which a seat acts.
     def _act(self, ref: AuditRef, looked_at: Phase) -> None:
@@ -342,7 +306,7 @@ class Verifier:
         final."""
         if audit.ref not in self._ended_in:
             self._collect(audit)
-            self._ended_in[audit.ref] = self.home.audits.events(audit.ref)[-1].block
+            self._ended_in[audit.ref] = self.home.audits.newest_event(audit.ref).block
         if self.home.chain.head() < self._ended_in[audit.ref] + self.final_blocks:
             return
         folder = self._folder(audit)
