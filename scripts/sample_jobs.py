@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fitchain.pod.compute.environment import Environment
-from fitchain.pod.jobs.worker import Task
+from fitchain.pod.jobs.worker.task import Context, Train
 from fitchain.pod.values.digest import ZERO, sha256
 from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.recipe import Recipe
@@ -51,7 +51,7 @@ def sample_recipe(
     )
 
 
-def sample_job(folder: Path, recipe: Recipe, graph: Graph, initial: Callable[[], Tensors]) -> Job:
+def sample_job(folder: Path, recipe: Recipe, graph: Graph, initial: Callable[[], Tensors]) -> Job[Train]:
     """A job on records that follow from arithmetic alone; the graph has one input, `x`."""
     import numpy as np
 
@@ -64,4 +64,4 @@ def sample_job(folder: Path, recipe: Recipe, graph: Graph, initial: Callable[[],
         "x": numbers.random((RECORDS, *x.shape), np.float32),
         "kind": numbers.integers(0, CLASSES, RECORDS),
     }
-    return Job(folder, Task("train", ZERO, sha256(b"seed")), recipe, graph, initial, Table.of(columns, target="kind"))
+    return Job(folder, Train(Context(ZERO, sha256(b"seed"))), recipe, graph, initial, Table.of(columns, target="kind"))

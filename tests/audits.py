@@ -18,10 +18,11 @@ from typing import Any
 from fitchain.pod.compute.checkpoint import read_leaves
 from fitchain.pod.compute.dataset import Table, dataset_root, record_leaves
 from fitchain.pod.compute.model import step_work
-from fitchain.pod.jobs.exchange import DELIVERY_FILES, send_folder
-from fitchain.pod.jobs.worker import Event, SegmentAudited, Task, run_worker
+from fitchain.pod.jobs.exchange import send_folder
+from fitchain.pod.jobs.worker import Context, Event, SegmentAudited, Task
 from fitchain.pod.jobs.worker.job import Job
 from fitchain.pod.jobs.worker.modes import MODES
+from fitchain.pod.jobs.worker.task import Audit, read_task
 from fitchain.pod.parties.verifier import Examination, examine
 from fitchain.pod.ports.agreement import audit_id
 from fitchain.pod.ports.sealed import new_identity, recipient_of
@@ -33,8 +34,9 @@ from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import Root, sha256
 from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.ids import AgreementId, AuditRef
+from fitchain.pod.values.job_folder import DELIVERY_FILES
 from fitchain.pod.values.recipe import Recipe
-from tests.training_jobs import CTX, SEED, job_folder, recipe, table
+from tests.training_jobs import CTX, SEED, job_folder, recipe, table, train_folder
 
 REF = AuditRef(AgreementId(sha256(b"agreement")))
 CHALLENGE, KEY = sha256(b"challenge"), bytes(range(32, 64))
@@ -136,17 +138,17 @@ class Case:
         checked = check(evidence, facts)
         problems = list(checked.problems)
         if checked.replayable:
-            Task("audit", CTX, SEED, segments=checked.replayable).write(evidence.folder)
             named = {problem.segment for problem in problems}
-            events = [event for event in work_here(evidence.folder) if isinstance(event, SegmentAudited)]
+            task = Audit(Context(CTX, SEED), checked.replayable)
+            events = [event for event in work_here(evidence.folder, task) if isinstance(event, SegmentAudited)]
             wrong = [event for event in events if not event.equal and event.index not in named]
             problems += [Problem(event.index, event.difference) for event in wrong]
         return problems
 
 
-def work_here(folder: Path) -> list[Event]:
-    """Do a folder's task in this process."""
-    task, events = Task.read(folder), list[Event]()
+def work_here(folder: Path, task: Task | None = None) -> list[Event]:
+    """Do a task in this process: the folder's own unless it is given."""
+    task, events = task or read_task(folder), list[Event]()
     job = Job.open(folder, task, Recipe.parse((folder / "recipe.json").read_bytes()))
     MODES[task.mode](job, events.append)
     return events
@@ -157,7 +159,7 @@ def registered_root() -> Root:
     return dataset_root(record_leaves(table(), KEY))
 
 
-def trained(folder: Path, store: Store, work: Work = run_worker, keep_every: int = 1, **changes: Any) -> Case:
+def trained(folder: Path, store: Store, work: Work = train_folder, keep_every: int = 1, **changes: Any) -> Case:
     """An honest training, of a real worker unless it says otherwise."""
     job_folder(folder, recipe(dataset=str(registered_root()), **changes), keep_every=keep_every)
     work(folder)

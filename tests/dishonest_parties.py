@@ -108,7 +108,7 @@ class Forger:
         owner.agreements.accept(id, commit_key(nonce))
         owner.chain.node.request("evm_mine")  # the seed block has a successor at once
         owner.agreements.begin(id, nonce)
-        run, folder = owner.agreements.run_record(id), scientist.job_folder(id)
+        run, folder = owner.agreements.run_record(id), scientist.job_folder(id).path
         recipe = Recipe.parse((folder / "recipe.json").read_bytes())
         start = StateRoots(recipe.initial_model, optimizer_root({}))
         leaf = Leaf(

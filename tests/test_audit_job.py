@@ -117,7 +117,7 @@ def test_every_seat_replayed_and_collected_its_fee(audited: AuditedWorkshop, hon
 
 def test_nothing_secret_outlives_the_audit(audited: AuditedWorkshop, honest: AgreementId) -> None:
     seated = audited.seated(honest)
-    folders = [party.home.job_folder(honest) for party in (audited.workshop.owner, *seated)]
+    folders = [party.home.job_folder(honest).path for party in (audited.workshop.owner, *seated)]
     assert [list(folder.glob("*.age")) for folder in folders] == [[]] * 4
     assert [list(folder.iterdir()) for folder in folders[1:]] == [[]] * 3
 
@@ -316,13 +316,13 @@ def test_garbage_key_is_complained_of_and_the_seats_release_what_they_kept(
         with verifier_runs(first, second):
             with verifier_runs(third):
                 audited.until_phase(id, Phase.COMMITTING)
-                owner.home.keep_secret(owner.home.job_folder(id) / "identity.age", new_identity()[0])
+                owner.home.keep_secret(owner.home.job_folder(id).path / "identity.age", new_identity()[0])
                 audited.until_phase(id, Phase.RELEASED)
             with scientist_runs(scientist):
                 audited.until(scientist.has(id, "complained"))
                 audited.until(scientist.has(id, "received"))
                 audited.until(lambda: [seat.released for seat in audited.audit(id).seats] == [True, True, False])
-                assert (first.home.job_folder(id) / "job.age").exists()  # until the window is over
+                assert (first.home.job_folder(id).path / "job.age").exists()  # until the window is over
                 pass_time(HOUR_S + 1)
                 audited.until_wiped(id, first, second)
     with verifier_runs(third):
@@ -418,7 +418,7 @@ def test_owner_without_evidence_in_two_windows_pays_for_it(audited: AuditedWorks
     assert changed(before, audited.owed()) == [0, PRICE + 3 * FEE + BOND // 2]
     assert audited.lost_since(stakes) == {}
     assert "received" not in workshop.scientist.kinds(id)
-    assert not (workshop.owner.home.job_folder(id) / "identity.age").exists()
+    assert not (workshop.owner.home.job_folder(id).path / "identity.age").exists()
 
 
 # Another environment

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from fitchain.pod.compute.checkpoint import read_leaves
-from fitchain.pod.jobs.worker import Task, explain
+from fitchain.pod.jobs.worker import Context, explain
+from fitchain.pod.jobs.worker.task import Explain, Recompute
 from fitchain.pod.ports.store.local import LocalStore
-from fitchain.pod.proof.audit.diagnosis import STATE_DIGESTS, StateDigests, first_disagreement, read_state_digests
+from fitchain.pod.proof.audit.diagnosis import StateDigests, first_disagreement, read_state_digests
 from fitchain.pod.values.digest import sha256
 from fitchain.pod.values.errors import InputRefused, NotFound
+from fitchain.pod.values.job_folder import STATE_DIGESTS
 from fitchain.pod.values.recipe import Recipe
 from tests.attacks import cheats
 from tests.audits import Case, trained_here, work_here
@@ -29,16 +31,14 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> Case:
 
 def owners(case: Case) -> tuple[StateDigests, ...]:
     """What an owner's folder gives, trained again there."""
-    replace(Task.read(case.folder), mode="explain", segments=SEGMENTS).write(case.folder)
-    work_here(case.folder)
+    work_here(case.folder, Explain(Context(CTX, SEED), SEGMENTS))
     return read_state_digests(case.folder / STATE_DIGESTS)
 
 
 def verifiers(case: Case) -> tuple[StateDigests, ...]:
     """What evidence gives."""
     place, _ = case.plain(case.facts(None))
-    Task("explain", CTX, SEED, segments=SEGMENTS).write(place)
-    work_here(place)
+    work_here(place, Explain(Context(CTX, SEED), SEGMENTS))
     return read_state_digests(place / STATE_DIGESTS)
 
 
@@ -50,8 +50,7 @@ def shown(case: Case) -> list[StateDigests]:
 
 def test_two_honest_sides_agree_in_every_moment(honest: Case) -> None:
     case = honest.copy("complete")
-    replace(Task.read(case.folder), mode="recompute", segments=(1, 3, 5)).write(case.folder)
-    work_here(case.folder)
+    work_here(case.folder, Recompute(Context(CTX, SEED), (1, 3, 5)))
     mine, theirs = owners(honest), verifiers(case)
     assert [(moment.segment, moment.step) for moment in mine] == [
         *((2, step) for step in range(8, 13)),
@@ -64,10 +63,9 @@ def test_two_honest_sides_agree_in_every_moment(honest: Case) -> None:
 
 def test_a_worker_explains_evidence_in_its_sandbox(honest: Case) -> None:
     case = honest.copy("sandboxed")
-    replace(Task.read(case.folder), mode="recompute", segments=(1, 3, 5)).write(case.folder)
-    work_here(case.folder)
+    work_here(case.folder, Recompute(Context(CTX, SEED), (1, 3, 5)))
     place, _ = case.plain(case.facts(None))
-    moments = explain(place, Task("audit", CTX, SEED), [3])
+    moments = explain(place, Context(CTX, SEED), [3])
     assert [(moment.segment, moment.step) for moment in moments] == [(3, step) for step in range(12, 17)]
     assert moments[0] == StateDigests.of(3, 12, cheats.state_at(case.folder, 3))
 
@@ -88,8 +86,7 @@ def test_another_learning_rate_shows_after_the_step_that_used_it(honest: Case) -
 
 def test_a_tampered_tensor_is_named(honest: Case) -> None:
     case = honest.copy("tampered")
-    replace(Task.read(case.folder), mode="recompute", segments=(1, 3, 5)).write(case.folder)
-    work_here(case.folder)
+    work_here(case.folder, Recompute(Context(CTX, SEED), (1, 3, 5)))
     mine = owners(honest)
     cheats.other_buffer(case.folder, 4)
     found = first_disagreement(mine, shown(case))
@@ -101,8 +98,7 @@ def test_moments_of_a_run_that_diverged_end_where_it_does(tmp_path: Path) -> Non
     how = {"optimizer": {"name": "SGD", "arguments": {"weight_decay": 10.0}}, "learning_rates": [[9, 0.01], [13, 1e6]]}
     case = trained_here(tmp_path / "job", LocalStore(tmp_path / "store", tmp_path / "home"), **how)
     last = len(read_leaves(case.folder)) - 1
-    replace(Task.read(case.folder), mode="explain", segments=(last,)).write(case.folder)
-    work_here(case.folder)
+    work_here(case.folder, Explain(Context(CTX, SEED), (last,)))
     moments = read_state_digests(case.folder / STATE_DIGESTS)
     assert moments[0].step == last * 4
     assert moments[-1].step <= last * 4 + 4

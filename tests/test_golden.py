@@ -32,8 +32,9 @@ from fitchain.pod.compute.dataset import (
     verify_record,
 )
 from fitchain.pod.compute.environment import check, environment_class, installed_torch
-from fitchain.pod.jobs.worker import Task, run_worker
+from fitchain.pod.jobs.worker import Context, run_worker
 from fitchain.pod.jobs.worker.events import Finished
+from fitchain.pod.jobs.worker.task import Train
 from fitchain.pod.ports import settings
 from fitchain.pod.ports.agreement import Anchor, State, order_seed
 from fitchain.pod.ports.chain import Chain, connect, devnet
@@ -41,7 +42,7 @@ from fitchain.pod.ports.keys import import_key
 from fitchain.pod.ports.sealed import open_sealed
 from fitchain.pod.ports.store.unixfs import add_file, chunks
 from fitchain.pod.proof.audit.challenge import audited_segments
-from fitchain.pod.proof.audit.evidence import OFFER, Evidence, files_of, records_of
+from fitchain.pod.proof.audit.evidence import Evidence, files_of, records_of
 from fitchain.pod.proof.audit.records import write_opened
 from fitchain.pod.proof.certificate import Assurance, Statement, verify
 from fitchain.pod.proof.certificate.claims import card_cid, check_file, check_leaves, check_orders
@@ -51,6 +52,7 @@ from fitchain.pod.values.digest import Digest, parse_json, path_in, tree_levels,
 from fitchain.pod.values.errors import EnvironmentRefused
 from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.ids import AuditRef
+from fitchain.pod.values.job_folder import OFFER_FILES as OFFER
 from fitchain.pod.values.leaf import Checkpoint, SaltKeys, leaf_salt
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.state import model_root, optimizer_root, read_safetensors, safetensors_pieces
@@ -342,8 +344,7 @@ def test_golden_training_done_again_gives_the_same_leaves(tmp_path: Path) -> Non
     for name in ("recipe.json", "graph.json", "initial.safetensors"):
         shutil.copyfile(JOB / name, tmp_path / name)
     table().write_npz(tmp_path / "records.npz")
-    Task("train", transcript().ctx, transcript().seed, salt_keys()).write(tmp_path)
-    ended = run_worker(tmp_path)
+    ended = run_worker(tmp_path, Train(Context(transcript().ctx, transcript().seed), salt_keys()))
     assert isinstance(ended, Finished) and str(ended.model) == value("transcript.json")["model"]
     for name, made in (("leaves.jsonl", "leaves.jsonl"), ("model.safetensors", "final.safetensors")):
         assert (tmp_path / made).read_bytes() == (JOB / name).read_bytes()

@@ -28,6 +28,7 @@ ONE_OF_EACH: tuple[Entry, ...] = (
     history.Checked(("the bond is higher than the price",)),
     history.ApprovalNeeded(()),
     history.Refused("too dear"),
+    history.Ignored("its offer does not open"),
     history.Rejected("too dear", **SENT),
     history.Accepted(**SENT),
     history.Late("the training deadline has passed"),

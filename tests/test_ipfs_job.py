@@ -11,7 +11,7 @@ import pytest
 
 from fitchain.pod.compute.checkpoint import read_leaves
 from fitchain.pod.jobs import history
-from fitchain.pod.jobs.exchange import OFFER_FILES, fetch_folder, send_folder
+from fitchain.pod.jobs.exchange import fetch_folder, send_folder
 from fitchain.pod.jobs.worker import run_worker
 from fitchain.pod.parties.owner.run import prepare
 from fitchain.pod.parties.scientist import delivery, publish_model
@@ -22,6 +22,7 @@ from fitchain.pod.ports.store.endpoints import Endpoint
 from fitchain.pod.ports.store.local import LocalStore
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.ids import AgreementId
+from fitchain.pod.values.job_folder import OFFER_FILES, JobFolder
 from fitchain.pod.values.state import read_safetensors
 from tests.ipfs_fixtures import Nodes
 from tests.pods import Party, Workshop, module_file, offer_table, owner_runs, scientist_runs
@@ -85,10 +86,9 @@ def test_the_same_context_and_seed_give_the_same_transcript_over_the_local_store
     owner = done.workshop.owner.home
     proof, secret = owner.agreements.run_record(done.id), new_identity()
     store, folder = LocalStore(tmp_path / "store", tmp_path / "home"), tmp_path / "job"
-    offer = send_folder(store, owner.job_folder(done.id), OFFER_FILES, [secret[1]])
+    offer = send_folder(store, owner.job_folder(done.id).path, OFFER_FILES, [secret[1]])
     fetch_folder(store, offer, folder, OFFER_FILES, secret[0])
-    prepare(owner, done.id, proof, folder)
-    run_worker(folder)
+    run_worker(folder, prepare(owner, done.id, proof, JobFolder(folder)))
     leaves = tuple(checkpoint.leaf for checkpoint in read_leaves(folder))
     assert Transcript(proof.ctx, proof.seed, leaves).root == proof.transcript_root
 
@@ -98,7 +98,10 @@ def test_nothing_readable_is_ever_published(done: Done, table_path: Path) -> Non
     unsealed files."""
     _, *rows = table_path.read_text().splitlines()
     plain = [cell.encode() for row in rows for cell in row.split(",")[:5]]
-    for folder in (done.workshop.owner.home.job_folder(done.id), done.workshop.scientist.home.job_folder(done.id)):
+    for folder in (
+        done.workshop.owner.home.job_folder(done.id).path,
+        done.workshop.scientist.home.job_folder(done.id).path,
+    ):
         for path in folder.rglob("*.safetensors"):
             tensors, _ = read_safetensors(path)
             plain += [bytes(tensor.data[:16]) for tensor in tensors.values() if any(tensor.data[:16])]

@@ -15,8 +15,9 @@ from torch.nn import functional as F
 
 from fitchain.pod.compute.model import dry_run, export, step_work
 from fitchain.pod.compute.operators.metering import recurrent_operations
-from fitchain.pod.jobs.worker import Task, measure
+from fitchain.pod.jobs.worker import measure
 from fitchain.pod.jobs.worker.job import Job
+from fitchain.pod.jobs.worker.task import Audit, Context, Rehearse, parse_task
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused
 from fitchain.pod.values.graph import Input, Limits
 from fitchain.pod.values.recipe import Recipe
@@ -134,13 +135,13 @@ def test_forward_pass_of_too_many_operations_is_refused() -> None:
 
 @pytest.mark.parametrize("other", [StepWork(4944, 14, 2153), StepWork(4943, 14, 2154), StepWork(4944, 15, 2154)])
 def test_job_of_other_work_than_its_task_says_is_refused(tmp_path: Path, other: StepWork) -> None:
-    folder = job_folder(tmp_path / "job", work=other)
+    folder, task = job_folder(tmp_path / "job"), Rehearse(work=other)
     with pytest.raises(ClaimMismatch, match="a step of the graph takes 4944 bytes, 14 calls, 2154 operations"):
-        Job.open(folder, Task.read(folder), Recipe.parse((folder / "recipe.json").read_bytes()))
+        Job.open(folder, task, Recipe.parse((folder / "recipe.json").read_bytes()))
 
 
 def test_task_keeps_the_work(tmp_path: Path) -> None:
-    task = Task("audit", CTX, SEED, segments=(1,), work=WORK)
-    assert Task.parse(task.encode()) == task
+    task = Audit(Context(CTX, SEED), (1,), WORK)
+    assert parse_task(task.encode()) == task
     with pytest.raises(InputRefused):
-        Task("audit", CTX, SEED, work=StepWork(1 << 60, 1, 1)).encode()
+        Audit(Context(CTX, SEED), work=StepWork(1 << 60, 1, 1)).encode()

@@ -37,6 +37,7 @@ from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import sha256, tree_root
 from fitchain.pod.values.errors import AccessRefused, DatasetChanged, Reverted, Unusable
 from fitchain.pod.values.ids import AgreementId
+from fitchain.pod.values.job_folder import JobFolder
 from tests.chain_fixtures import Devnet
 from tests.pods import (
     BOND,
@@ -71,11 +72,11 @@ class Done:
 
     @property
     def owner_folder(self) -> Path:
-        return self.workshop.owner.home.job_folder(self.id)
+        return self.workshop.owner.home.job_folder(self.id).path
 
     @property
     def scientist_folder(self) -> Path:
-        return self.workshop.scientist.home.job_folder(self.id)
+        return self.workshop.scientist.home.job_folder(self.id).path
 
 
 @pytest.fixture(scope="module")
@@ -255,7 +256,7 @@ def test_metrics_stay_where_the_policy_keeps_them(workshop: Workshop, pair: tupl
 
 
 def test_states_are_wiped_where_they_are_not_kept(workshop: Workshop, pair: tuple[AgreementId, AgreementId]) -> None:
-    assert not (workshop.owner.home.job_folder(pair[0]) / "states").exists()
+    assert not (workshop.owner.home.job_folder(pair[0]).path / "states").exists()
     assert workshop.owner.told(pair[0], "wiped") == {"states": True}
 
 
@@ -300,7 +301,7 @@ def test_divergence_after_a_whole_group_ends_in_an_anchored_unsalted_leaf(
     asked: Workshop, diverged: AgreementId
 ) -> None:
     run = asked.owner.home.agreements.run_record(diverged)
-    *before, last = read_leaves(asked.owner.home.job_folder(diverged))
+    *before, last = read_leaves(asked.owner.home.job_folder(diverged).path)
     assert len(run.anchors) == run.count == len(before) + 1
     assert last.opened.model == run.model_root
     assert run.anchors[-1].root == tree_root([last.leaf.digest(run.ctx, run.seed)])
@@ -403,7 +404,7 @@ def test_nothing_is_deleted_before_the_end_is_final_and_an_undone_end_is_reached
     with owner_runs(owner, final_blocks=FINAL_BLOCKS):
         id = workshop.request()
         workshop.until_state(id, State.TRAINED)
-        identity = owner.home.job_folder(id) / "identity.age"
+        identity = owner.home.job_folder(id).path / "identity.age"
         trained = reader.node.request("evm_snapshot")
         accept_unqueued(reader, scientist.address, id)
         workshop.until(owner.has(id, "settled"))
@@ -423,10 +424,10 @@ def test_what_was_trained_under_another_seed_is_set_aside(done: Done, tmp_path: 
         if path.is_file():
             (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "states").mkdir()
-    assert not set_aside(tmp_path, run)
+    assert not set_aside(JobFolder(tmp_path), run)
     other = replace(run, seed=sha256(b"the seed of another block"))
-    assert set_aside(tmp_path, other)
-    assert not set_aside(tmp_path, other)
+    assert set_aside(JobFolder(tmp_path), other)
+    assert not set_aside(JobFolder(tmp_path), other)
     aside = tmp_path / f"aside-{str(run.seed)[2:10]}"
     assert read_leaves(aside) == read_leaves(done.owner_folder) and not read_leaves(tmp_path)
     assert {"states", "final.safetensors", "certificate.json"} <= {path.name for path in aside.iterdir()}

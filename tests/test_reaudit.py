@@ -110,7 +110,7 @@ def test_settled_job_is_audited_again_by_a_panel_that_the_policy_names(again: Ag
     assert home.agreements.read(again.id).state is State.SETTLED
     assert (again.audited.owed(), again.audited.lost_since(stakes)) == (before, {})
     assert spent - again.stranger.fit() == FEES
-    assert not list(again.owner.home.audit_folder(ref).iterdir())
+    assert not list(again.owner.home.audit_folder(ref).path.iterdir())
     assert int(again.owner.home.journal.fact(ref, DISCLOSED) or 0) > 0
     assert again.opened().again >= int(
         again.owner.home.journal.fact(ref, DISCLOSED) or 0
@@ -268,7 +268,7 @@ def test_owner_consents_once_its_records_can_be_read_again(again: Again, table_p
 
 @pytest.mark.long
 def test_owner_whose_job_s_files_are_gone_cannot_consent(again: Again) -> None:
-    recipe = again.owner.home.job_folder(again.id) / "recipe.json"
+    recipe = again.owner.home.job_folder(again.id).path / "recipe.json"
     aside = recipe.rename(recipe.with_suffix(".aside"))
     try:
         with owner_runs(again.owner):

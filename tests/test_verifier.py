@@ -13,9 +13,10 @@ from typing import Any, cast
 import pytest
 
 from fitchain.pod.compute.checkpoint import read_leaves, read_state, state_steps
-from fitchain.pod.jobs.exchange import DELIVERY_FILES, fetch_key, send_folder
-from fitchain.pod.jobs.worker import SegmentAudited, Task
+from fitchain.pod.jobs.exchange import fetch_key, send_folder
+from fitchain.pod.jobs.worker import Context, SegmentAudited
 from fitchain.pod.jobs.worker.events import Diverged, LeafRecorded
+from fitchain.pod.jobs.worker.task import Audit, Recompute, read_task
 from fitchain.pod.parties.verifier import Verifier, examine
 from fitchain.pod.ports.agreement import audit_id
 from fitchain.pod.ports.sealed import new_identity
@@ -25,6 +26,7 @@ from fitchain.pod.proof.audit.vote import Outcome, trace_digest
 from fitchain.pod.values.digest import ZERO, sha256
 from fitchain.pod.values.errors import EnvironmentRefused
 from fitchain.pod.values.ids import AgreementId, AuditRef
+from fitchain.pod.values.job_folder import DELIVERY_FILES, JobFolder
 from tests.attacks import cheats
 from tests.audits import (
     JOB_RECIPIENT,
@@ -240,8 +242,8 @@ def test_the_trace_of_a_divergence_is_the_state_before_the_failing_step(store: L
         )
         facts = case.facts(None)
         place, _ = case.plain(facts)
-        Task("audit", facts.ctx, facts.seed, segments=facts.audited[-1:]).write(place)
-        (audited,) = (event for event in work_here(place) if isinstance(event, SegmentAudited))
+        task = Audit(Context(facts.ctx, facts.seed), facts.audited[-1:])
+        (audited,) = (event for event in work_here(place, task) if isinstance(event, SegmentAudited))
         told.append((facts.diverged, audited.equal, audited.before))
     assert set(told) == {(True, True, told[0][2])}
     assert told[0][2] != ZERO
@@ -253,8 +255,7 @@ def test_the_trace_of_a_divergence_is_the_state_before_the_failing_step(store: L
 def test_states_that_were_not_kept_are_trained_again(store: LocalStore, tmp_path: Path) -> None:
     case = trained_here(tmp_path / "job", store, keep_every=4)
     assert state_steps(case.folder) == [16, 22]
-    replace(Task.read(case.folder), mode="recompute", segments=(1, 2, 5)).write(case.folder)
-    work_here(case.folder)
+    work_here(case.folder, Recompute(read_task(case.folder).context, (1, 2, 5)))
     assert state_steps(case.folder) == [4, 8, 16, 20, 22]
     state = read_state(case.folder, 20)
     state.verify(read_leaves(case.folder)[5])
@@ -288,7 +289,7 @@ def test_a_key_is_released_though_nothing_can_be_sealed_to_the_scientist(store: 
         Any,
         SimpleNamespace(
             read_secret=lambda path: secret,
-            audit_folder=lambda ref: Path(),
+            audit_folder=lambda ref: JobFolder(Path()),
             agreements=SimpleNamespace(read=lambda id: SimpleNamespace(scientist="0x")),
             registry=SimpleNamespace(pod=lambda account: SimpleNamespace(recipient="age1broken")),
             keys=SimpleNamespace(recipient=own),
@@ -304,6 +305,6 @@ def test_a_key_is_released_though_nothing_can_be_sealed_to_the_scientist(store: 
 
     pod._send = sent  # type: ignore[method-assign]
     id = AgreementId(sha256(b"job"))
-    pod._release(cast(Any, SimpleNamespace(ref=AuditRef(id), id=id, complained=True)))
+    pod._release(cast(Any, SimpleNamespace(ref=AuditRef(id), id=id, round=0, complained=True)))
     (key,) = released
     assert fetch_key(store, id, key, secret) == secret

@@ -16,7 +16,7 @@ import pytest
 from fitchain.pod.compute.checkpoint import read_leaves, replace_last_leaf, state_steps
 from fitchain.pod.compute.checkpoint.files import state_path
 from fitchain.pod.compute.environment import installed_torch
-from fitchain.pod.jobs.worker import Event, Task, Worker, replay, run_worker
+from fitchain.pod.jobs.worker import Context, Event, Limits, Task, Worker, replay
 from fitchain.pod.jobs.worker.events import (
     Diverged,
     Evaluated,
@@ -30,6 +30,19 @@ from fitchain.pod.jobs.worker.events import (
 )
 from fitchain.pod.jobs.worker.job import Job
 from fitchain.pod.jobs.worker.modes import MODES
+from fitchain.pod.jobs.worker.task import (
+    TASKS,
+    Audit,
+    Evaluate,
+    Explain,
+    Measure,
+    Recompute,
+    Rehearse,
+    Replay,
+    Train,
+    parse_task,
+    read_task,
+)
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import Digest, Root, sha256, sha256_file
 from fitchain.pod.values.errors import (
@@ -42,7 +55,19 @@ from fitchain.pod.values.errors import (
 )
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.state import TensorBytes, model_root, read_safetensors
-from tests.training_jobs import COLUMNS, CTX, SALT_KEYS, SEED, exported, job_folder, leaf_digests, recipe, table
+from fitchain.pod.values.work import StepWork
+from tests.training_jobs import (
+    COLUMNS,
+    CTX,
+    SALT_KEYS,
+    SEED,
+    exported,
+    job_folder,
+    leaf_digests,
+    recipe,
+    table,
+    train_folder,
+)
 
 
 def root(folder: Path, seed: Digest = SEED) -> Digest:
@@ -50,10 +75,10 @@ def root(folder: Path, seed: Digest = SEED) -> Digest:
     return Transcript(CTX, seed, tuple(checkpoint.leaf for checkpoint in read_leaves(folder))).root
 
 
-def work_here(folder: Path) -> list[Event]:
-    """Do a folder's task in this process: the same code without a sandbox, for what needs no
-    process of its own."""
-    task, events = Task.read(folder), list[Event]()
+def work_here(folder: Path, task: Task | None = None) -> list[Event]:
+    """Do a task in this process, the folder's own unless it is given: the same code without a
+    sandbox, for what needs no process of its own."""
+    task, events = task or read_task(folder), list[Event]()
     job = Job.open(folder, task, Recipe.parse((folder / "recipe.json").read_bytes()))
     MODES[task.mode](job, events.append)
     return events
@@ -81,7 +106,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Event]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FITCHAIN_KEY", "secret")
         patch.setenv("MKL_CBWR", "AVX512")
-        run_worker(folder, note)
+        train_folder(folder, note)
     return folder, events, variables
 
 
@@ -126,7 +151,7 @@ def test_no_record_stands_in_log_leaves_or_order(trained: tuple[Path, list[Event
 
 
 def test_a_task_keeps_its_keys_out_of_sight() -> None:
-    told = repr(Task("train", CTX, SEED, SALT_KEYS))
+    told = repr(Train(Context(CTX, SEED), SALT_KEYS))
     for key in (SALT_KEYS.metrics, SALT_KEYS.states):
         assert key.hex() not in told and repr(key) not in told
 
@@ -136,11 +161,11 @@ def test_killed_at_any_moment_a_training_ends_in_the_same_transcript(tmp_path: P
     given = recipe(steps=2000, group_leaves=16)  # more events than a pipe holds: it cannot end unseen
     undisturbed = job_folder(tmp_path / "a", given, keep_every=50)
     killed = job_folder(tmp_path / "b", given, keep_every=3)
-    last = run_worker(undisturbed)
+    last = train_folder(undisturbed)
     for moment in (2, 17):
         kill_at(killed, moment)
     events = list[Event]()
-    resumed = run_worker(killed, events.append)
+    resumed = train_folder(killed, events.append)
     assert isinstance(last, Finished) and isinstance(resumed, Finished)
     assert (root(killed), resumed.sha256) == (root(undisturbed), last.sha256)
     assert of(Resumed, events)[0].step >= 12
@@ -149,7 +174,7 @@ def test_killed_at_any_moment_a_training_ends_in_the_same_transcript(tmp_path: P
 def kill_at(folder: Path, leaf: int) -> None:
     """Start a worker and end it by force once it has told of a leaf; its pod is told that it did
     not finish."""
-    with pytest.raises(Unusable, match="ended by SIGKILL"), Worker(folder) as worker:
+    with pytest.raises(Unusable, match="ended by SIGKILL"), Worker(folder, read_task(folder)) as worker:
         for event in worker:
             if isinstance(event, LeafRecorded) and event.index >= leaf:
                 worker.kill()
@@ -218,7 +243,7 @@ def test_recomputed_leaves_must_equal_the_recorded_ones(recorded: Path) -> None:
 
 
 def test_leaves_of_another_job_are_refuted(recorded: Path) -> None:
-    replace(Task.read(recorded), ctx=sha256(b"another")).write(recorded)
+    Train(Context(sha256(b"another"), SEED), SALT_KEYS).write(recorded)
     with pytest.raises(ClaimMismatch, match="leaf 1 names"):
         work_here(recorded)
 
@@ -318,7 +343,7 @@ def test_worker_that_takes_longer_than_it_was_given_is_ended(tmp_path: Path) -> 
     """A stranger's offer may have segments of a million steps."""
     folder = job_folder(tmp_path / "job", recipe(steps=2_000_000, segment_steps=1_000_000), mode="rehearse")
     with pytest.raises(InputRefused, match="took longer than the 1 s that it was given"):
-        run_worker(folder, limit_s=1)
+        train_folder(folder, limit_s=1)
 
 
 # Replaying
@@ -331,12 +356,11 @@ def test_a_replay_in_a_worker_finds_every_segment_equal(copy: Path) -> None:
         (3, 16, True),
         (5, 22, True),
     ]
-    assert Task.read(copy).mode == "train"
+    assert read_task(copy).mode == "train"
 
 
 def replay_here(folder: Path, *segments: int) -> list[Event]:
-    replace(Task.read(folder), mode="replay", segments=segments).write(folder)
-    return work_here(folder)
+    return work_here(folder, Replay(Context(CTX, SEED), segments))
 
 
 def test_a_replay_without_states_starts_at_leaf_0(recorded: Path) -> None:
@@ -372,8 +396,7 @@ def test_a_segment_that_is_not_there_is_refused(recorded: Path) -> None:
 
 def test_an_evaluation_tells_metrics_and_writes_outputs(recorded: Path) -> None:
     table(11).write_npz(recorded / "records.npz")
-    replace(Task.read(recorded), mode="evaluate").write(recorded)
-    (told,) = of(Evaluated, work_here(recorded))
+    (told,) = of(Evaluated, work_here(recorded, Evaluate()))
     outputs = np.load(recorded / "predictions.npz")["output"]
     hits = (outputs.argmax(1) == table(11).arrays["kind"]).mean()
     assert (told.records, outputs.shape, told.metrics["accuracy"]) == (11, (11, 3), hits)
@@ -391,7 +414,7 @@ def test_a_worker_of_another_torch_refuses_with_its_own_error(tmp_path: Path) ->
     environment = replace(recipe().environment, torch="2.0.0+cpu")
     folder = job_folder(tmp_path / "job", replace(recipe(), environment=environment))
     with pytest.raises(EnvironmentRefused, match=f"torch here is {installed_torch()}".replace("+", r"\+")):
-        run_worker(folder)
+        train_folder(folder)
 
 
 @pytest.mark.parametrize(
@@ -428,16 +451,38 @@ def test_a_target_that_is_not_in_the_table_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change",
-    [{"mode": "pickle"}, {"keep_every": 0}, {"segments": (-1,)}, {"model": "../elsewhere"}],
+    "make",
+    [
+        lambda: Train(keep_every=0),
+        lambda: Replay(segments=(-1,)),
+        lambda: Audit(segments=(2, 1)),
+        lambda: Recompute(leaves=(1, 1)),
+        lambda: parse_task(b'{"version": "fitchain/task/v3", "mode": "pickle"}'),
+        lambda: parse_task(Train().encode().replace(b"v3", b"v2")),
+        lambda: parse_task(Measure().encode().replace(b"measure", b"audit").replace(b"{", b'{"model":"../x",', 1)),
+    ],
 )
-def test_an_order_out_of_bounds_is_refused(change: dict[str, Any]) -> None:
+def test_a_task_out_of_bounds_is_refused(make: Callable[[], object]) -> None:
     with pytest.raises(InputRefused):
-        replace(Task("train", CTX, SEED, SALT_KEYS), **change)
+        make()
 
 
-def test_an_order_is_read_back(tmp_path: Path) -> None:
-    task = Task("replay", CTX, SEED, SALT_KEYS, keep_every=7, segments=(3, 5))
+ONE_OF_EACH: tuple[Task, ...] = (
+    Train(Context(CTX, SEED), SALT_KEYS, keep_every=7),
+    Rehearse(work=StepWork(1, 2, 3)),
+    Replay(Context(CTX, SEED), (3, 5)),
+    Recompute(Context(CTX, SEED), (1, 2)),
+    Audit(Context(CTX, SEED), (0, 4), StepWork(1, 2, 3)),
+    Explain(Context(CTX, SEED), (0,)),
+    Evaluate(limits=Limits(1 << 30, 1 << 20)),
+    Measure(),
+)
+
+
+@pytest.mark.parametrize("task", ONE_OF_EACH, ids=lambda task: task.mode)
+def test_a_task_is_read_back(task: Task, tmp_path: Path) -> None:
+    assert {type(each) for each in ONE_OF_EACH} == set(TASKS.values())
+    assert task.encode().count(b"\n") == 1
     task.write(tmp_path)
-    assert Task.read(tmp_path) == task
+    assert read_task(tmp_path) == task
     assert (tmp_path / "task.json").stat().st_mode & 0o777 == 0o600

@@ -14,7 +14,8 @@ from torch import nn
 from fitchain.pod.compute.dataset import Table
 from fitchain.pod.compute.environment import installed_torch
 from fitchain.pod.compute.model import export
-from fitchain.pod.jobs.worker import Task
+from fitchain.pod.jobs.worker import Emit, Ending, run_worker
+from fitchain.pod.jobs.worker.task import TASKS, Context, Train, read_task
 from fitchain.pod.values.digest import Digest, sha256
 from fitchain.pod.values.graph import Graph, Input
 from fitchain.pod.values.leaf import Checkpoint, SaltKeys
@@ -99,12 +100,11 @@ def recipe(**changes: Any) -> Recipe:
 def job_folder(
     folder: Path,
     given: Recipe | None = None,
-    mode: str = "train",
+    mode: str = Train.mode,
     records: Table | None = None,
     seed: Digest = SEED,
     keep_every: int = 1,
     initial: dict[str, TensorBytes] | None = None,
-    **order: Any,
 ) -> Path:
     """Lay a job out in a folder."""
     graph, weights = exported()
@@ -115,10 +115,17 @@ def job_folder(
     (folder / "graph.json").write_bytes(graph.encode())
     write_safetensors(folder / "initial.safetensors", weights)
     (records or table()).write_npz(folder / "records.npz")
-    Task(mode, CTX, seed, SALT_KEYS, keep_every=keep_every, **order).write(folder)
+    context = Context(CTX, seed)
+    task = Train(context, SALT_KEYS, keep_every) if mode == Train.mode else TASKS[mode](context)
+    task.write(folder)
     return folder
 
 
 def leaf_digests(checkpoints: tuple[Checkpoint, ...], seed: Digest = SEED) -> list[Digest]:
     """The digests of recorded leaves."""
     return [checkpoint.leaf.digest(CTX, seed) for checkpoint in checkpoints]
+
+
+def train_folder(folder: Path, on_event: Emit | None = None, limit_s: float | None = None) -> Ending:
+    """Do in a worker what the task in a folder says."""
+    return run_worker(folder, read_task(folder), on_event, limit_s)

@@ -2,6 +2,7 @@
 
 exchange       what travels between pods, and to whom it is sealed
 worker         the process in which foreign recipes train
+launch         where a worker runs
 metering       what a step of a scientist's own recipe takes
 rehearsal      the first segments of an offer on mock data
 history        what can happen to a job, a class for each thing

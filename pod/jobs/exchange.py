@@ -12,7 +12,6 @@ It knows what is sent, of which files it is made and to whom it is sealed, and n
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,10 +24,9 @@ from fitchain.pod.ports.store import Cid, Store
 from fitchain.pod.values.digest import Digest, canonical_json, parse_json
 from fitchain.pod.values.errors import AccessRefused, DigestMismatch, InputRefused, StoreUnusable
 from fitchain.pod.values.ids import AgreementId
+from fitchain.pod.values.job_folder import Scratch, scratch
 from fitchain.pod.values.recipe import METRICS
 
-OFFER_FILES = ("recipe.json", "graph.json", "initial.safetensors")
-DELIVERY_FILES = ("model.safetensors", "certificate.json")
 NOTE_VERSION = "fitchain/note/v2"
 KEY_VERSION = "fitchain/key/v2"
 REFUSAL_VERSION = "fitchain/refusal/v2"
@@ -68,10 +66,10 @@ def send_folder(store: Store, folder: Path, names: Sequence[str], recipients: Se
     Returns:
         the CID of the folder of sealed files.
     """
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".sealed-") as scratch:
+    with scratch(folder, Scratch.SEALED) as sealed:
         for name in names:
-            seal_file(folder / name, Path(scratch) / f"{name}.age", recipients)
-        return store.add_folder(Path(scratch))
+            seal_file(folder / name, sealed / f"{name}.age", recipients)
+        return store.add_folder(sealed)
 
 
 # Many parameters: what to fetch, whence and where to, who opens it, and two limits on a stranger.
@@ -110,14 +108,15 @@ def fetch_folder(
     if set(entries) != wanted:
         raise InputRefused(f"the folder {cid} holds {sorted(entries)} and should hold {sorted(wanted)}")
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".opened-") as scratch:
+    with scratch(folder, Scratch.OPENED) as opened:
+        sealed = opened / "sealed"
         with _stored(cid):
-            store.fetch(cid, Path(scratch) / "sealed", limit_bytes=limit_bytes, limit_s=limit_s)
+            store.fetch(cid, sealed, limit_bytes=limit_bytes, limit_s=limit_s)
         for name in names:
             try:
-                open_file(Path(scratch) / "sealed" / f"{name}.age", folder / name, identity)
+                open_file(sealed / f"{name}.age", folder / name, identity)
             except (AccessRefused, DigestMismatch) as error:
-                problem = error.message.replace(f"{scratch}/sealed/", "")
+                problem = error.message.replace(f"{sealed}/", "")
                 raise type(error)(f"the folder {cid} does not open: {problem}", error.hint) from None
 
 

@@ -15,17 +15,16 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from uuid import uuid4
 
 from fitchain.pod.jobs.journal import Journal, require_own
+from fitchain.pod.jobs.launch import Launcher, launcher_of
 from fitchain.pod.ports.agreement import Agreements, Audits
 from fitchain.pod.ports.chain import Chain, connect
 from fitchain.pod.ports.keys import KeyInfo, Keys, create, unlock
@@ -37,6 +36,7 @@ from fitchain.pod.ports.store import Store, open_store
 from fitchain.pod.ports.verifiers import Verifiers
 from fitchain.pod.values.errors import AccessRefused, NotFound, Unusable
 from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId, AuditRef, DatasetId, ModelId
+from fitchain.pod.values.job_folder import JobFolder, part_of
 
 LOCK_TRIES, LOCK_S = 4, 0.05
 """How often a pod tries to be the home's only one, and seconds between."""
@@ -149,7 +149,7 @@ class Home(AbstractContextManager["Home"]):
 
     def keep_secret(self, path: Path, secret: str) -> None:
         """Keep a text in a file that is sealed to this pod and appears whole or not at all."""
-        part = path.parent / f".{uuid4().hex}.part"
+        part = part_of(path.parent)
         part.write_bytes(seal(secret.encode(), [self.keys.recipient]))
         part.replace(path)
 
@@ -223,6 +223,11 @@ class Home(AbstractContextManager["Home"]):
             return True
 
     @cached_property
+    def launcher(self) -> Launcher:
+        """Where this home's workers run."""
+        return launcher_of(self.settings)
+
+    @cached_property
     def registry(self) -> Registry:
         """The registry, as this pod calls it."""
         return Registry(self.chain)
@@ -242,15 +247,13 @@ class Home(AbstractContextManager["Home"]):
         """Stake and places of verifiers, as this pod calls them."""
         return Verifiers(self.chain)
 
-    def job_folder(self, agreement: AgreementId) -> Path:
-        """The folder of one job, made when absent, for this pod's eyes alone."""
-        return _private(self.settings.home / "jobs" / str(agreement))
+    def job_folder(self, agreement: AgreementId) -> JobFolder:
+        """The folder of one job; asking for it does not make it."""
+        return JobFolder(self.settings.home / "jobs" / str(agreement))
 
-    def audit_folder(self, audit: AuditRef) -> Path:
-        """The folder of one audit, made when absent: the job's own, or one below it where it was
-        asked for again, so that two audits of a job do not meet."""
-        self.job_folder(audit.agreement)
-        return _private(self.settings.home / "jobs" / audit_path(audit))
+    def audit_folder(self, audit: AuditRef) -> JobFolder:
+        """The folder of one audit, likewise."""
+        return self.job_folder(audit.agreement).audit(audit.ordinal)
 
     def model_folder(self, model: ModelId) -> Path:
         """The folder of one published model, made when absent."""
@@ -302,39 +305,6 @@ def create_keys(folder: Path | str | None, passphrase: Passphrase) -> KeyInfo:
     settings = load(folder)
     made = create(settings.home, settings.key, passphrase_of(passphrase))
     return KeyInfo(made.name, made.address, made.recipient)
-
-
-def audit_path(audit: AuditRef) -> Path:
-    """An audit's folder below that of all jobs."""
-    job = Path(str(audit.agreement))
-    return job / f"audit-{audit.ordinal}" if audit.ordinal else job
-
-
-LEFT_BEHIND = (
-    ".*.part",
-    ".opened-*",
-    ".sealed-*",
-    ".rehearsal-*",
-    ".metering-*",
-    ".evaluation-*",
-    ".replay-*",
-    ".evidence-*",
-    ".audit-*",
-)
-
-
-def sweep(folder: Path, patterns: Sequence[str] = LEFT_BEHIND) -> None:
-    """Remove from a job's folder what a killed process had on its way: half-written files, opened
-    or sealed copies.
-
-    Nobody else may be at work on them.
-    """
-    for pattern in patterns:
-        for path in folder.glob(pattern):
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
 
 
 def _private(folder: Path) -> Path:

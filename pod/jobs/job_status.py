@@ -134,7 +134,7 @@ class JobStatusReader:
 
 def local_recipe(home: Home, agreement: Agreement) -> Recipe | None:
     """An agreement's recipe, where this home has it: its own offer, or one that it examined."""
-    path = home.settings.home / "jobs" / str(agreement.id) / "recipe.json"
+    path = home.job_folder(agreement.id).recipe
     if not path.is_file() or path.stat().st_size > RECIPE_BYTES:
         return None
     data = path.read_bytes()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
 from fitchain.pod.compute import environment
@@ -17,6 +16,7 @@ from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.worker import measure
 from fitchain.pod.values.digest import canonical_json, sha256
 from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.job_folder import GRAPH, RECIPE, Scratch, scratch
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.work import StepWork
 
@@ -39,11 +39,10 @@ def measured_work(home: Home, recipe: Recipe, model_folder: Path) -> StepWork:
     memory = environment.host_cache() / "work" / f"{_key(recipe)}.json"
     if (remembered := _recall(memory)) is not None:
         return remembered
-    with tempfile.TemporaryDirectory(dir=home.settings.home, prefix=".metering-") as scratch:
-        folder = Path(scratch)
-        shutil.copyfile(model_folder / "graph.json", folder / "graph.json")
-        (folder / "recipe.json").write_bytes(recipe.encode())
-        work = measure(folder)
+    with scratch(home.settings.home, Scratch.METERING) as folder:
+        shutil.copyfile(model_folder / GRAPH, folder / GRAPH)
+        (folder / RECIPE).write_bytes(recipe.encode())
+        work = measure(folder, launcher=home.launcher)
     memory.parent.mkdir(parents=True, exist_ok=True)
     part = memory.with_suffix(f".{os.getpid()}.part")
     part.write_bytes(canonical_json(work.json()))

@@ -8,16 +8,16 @@ data of its own.
 from __future__ import annotations
 
 import shutil
-import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from fitchain.pod.jobs.exchange import OFFER_FILES
-from fitchain.pod.jobs.worker import Task, run_worker
+from fitchain.pod.jobs.launch import LOCAL, Launcher
+from fitchain.pod.jobs.worker import run_worker
 from fitchain.pod.jobs.worker.events import TAKEN_OVER, Diverged, Finished
-from fitchain.pod.values.digest import ZERO
+from fitchain.pod.jobs.worker.task import Rehearse
 from fitchain.pod.values.errors import InputRefused, Unusable
+from fitchain.pod.values.job_folder import OFFER_FILES, JobFolder, Scratch, scratch
 from fitchain.pod.values.work import StepWork
 
 MOCK_LIMIT_BYTES, REHEARSAL_LIMIT_S = 1 << 30, 900.0
@@ -30,6 +30,7 @@ def rehearse(
     limit_s: float = REHEARSAL_LIMIT_S,
     work: StepWork | None = None,
     stop: threading.Event | None = None,
+    launcher: Launcher = LOCAL,
 ) -> Finished:
     """Train the offer in a folder for its first segments on mock data.
 
@@ -39,6 +40,7 @@ def rehearse(
         limit_s: seconds after which it is given up.
         work: of a step, as the terms say; None compares nothing.
         stop: ends it before that.
+        launcher: where the worker runs.
 
     Returns:
         the worker's last event.
@@ -48,13 +50,11 @@ def rehearse(
         InputRefused: its first segments take too long.
         ClaimMismatch: a step takes other work than the terms say.
     """
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".rehearsal-") as path:
-        scratch = Path(path)
+    with scratch(folder, Scratch.REHEARSAL) as workspace:
         for name in OFFER_FILES:
-            shutil.copyfile(folder / name, scratch / name)
-        put_records(scratch / "records.npz")
-        Task("rehearse", ctx=ZERO, seed=ZERO, keep_every=1 << 30, work=work).write(scratch)
-        ended = run_worker(scratch, limit_s=limit_s, stop=stop)
+            shutil.copyfile(folder / name, workspace / name)
+        put_records(JobFolder(workspace).records)
+        ended = run_worker(workspace, Rehearse(work=work), limit_s=limit_s, stop=stop, launcher=launcher)
     if isinstance(ended, Diverged):
         raise InputRefused(
             f"the job leaves the finite numbers at step {ended.at + 1} on mock data: {ended.reason}",

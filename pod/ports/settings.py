@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shlex
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -112,6 +113,8 @@ class Settings:
             None asks for nothing. The file names it in FIT.
         also_rpc: URL of a second node, which must agree with the first where a certificate is
             verified; None asks one node alone.
+        worker_prefix: words that stand before a worker's command and carry it elsewhere (`ssh
+            node`, `srun --ntasks=1`); none runs it on this host.
         defaulted: names of the settings that nobody chose and that may still follow the chain.
         devnet_rpc: `rpc` as it was taken from the devnet, which is followed then, also to another
             port; None where somebody chose a node.
@@ -133,6 +136,7 @@ class Settings:
     open_stake: int | None = None
     least_repeat_cost: int | None = None
     also_rpc: str | None = None
+    worker_prefix: tuple[str, ...] = ()
     defaulted: frozenset[str] = frozenset()
     devnet_rpc: str | None = None
     of_devnet: frozenset[str] = frozenset()
@@ -224,8 +228,8 @@ def load(
             leaves the choice to the environment (`FITCHAIN_HOME`, `FITCHAIN_RPC`,
             `FITCHAIN_CHAIN_ID`, `FITCHAIN_STORE`, `FITCHAIN_DEVNET`, `FITCHAIN_KEY`; also
             `FITCHAIN_ALSO_RPC`, `FITCHAIN_STORE_AUTHORIZATION`, `FITCHAIN_STORE_GATEWAYS` with
-            commas, `FITCHAIN_STORE_PATIENCE_S`), then `<home>/settings.toml`, then the running
-            devnet, then the default.
+            commas, `FITCHAIN_STORE_PATIENCE_S`, `FITCHAIN_WORKER_PREFIX`), then
+            `<home>/settings.toml`, then the running devnet, then the default.
         environ: the environment; the process's own when None.
 
     Raises:
@@ -257,6 +261,7 @@ _ENVIRONMENT = {
     "store_authorization": "FITCHAIN_STORE_AUTHORIZATION",
     "store_gateways": "FITCHAIN_STORE_GATEWAYS",
     "store_patience_s": "FITCHAIN_STORE_PATIENCE_S",
+    "worker_prefix": "FITCHAIN_WORKER_PREFIX",
 }
 _NUMBERS: dict[str, type[int] | type[float]] = {
     "chain_id": int,
@@ -295,6 +300,8 @@ def _checked(name: str, value: Any) -> Any:
         return _number(name, value)
     if name == "store_gateways":
         return _gateways(value)
+    if name == "worker_prefix":
+        return _words(value)
     if not isinstance(value, str | Path) or not str(value):
         raise InputRefused(f"the setting {name} is a text, not {value!r}")
     if name == "store" and names_node(value):
@@ -313,6 +320,17 @@ def _gateways(value: Any) -> tuple[str, ...]:
     if not isinstance(urls, list | tuple) or not all(str(url).startswith(("http://", "https://")) for url in urls):
         raise InputRefused(f"the setting store_gateways is a list of http URLs, not {value!r}")
     return tuple(str(url).rstrip("/") for url in urls)
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    """The words of a command, from a TOML list or from a text as a shell reads it."""
+    try:
+        words = shlex.split(value) if isinstance(value, str) else value
+    except ValueError as error:
+        raise InputRefused(f"the setting worker_prefix is no command: {str(error).lower()}") from None
+    if not isinstance(words, list | tuple) or not all(isinstance(word, str) and word for word in words):
+        raise InputRefused(f"the setting worker_prefix is a list of words, not {value!r}", 'say ["ssh", "node"]')
+    return tuple(words)
 
 
 def _number(name: str, value: Any) -> int | float:

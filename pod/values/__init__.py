@@ -8,6 +8,7 @@
     audit_mode  how much an audit discloses
     recipe      what to train and how
     state       named tensors as bytes, and their roots
+    job_folder  every name in a job's folder
     leaf        what a transcript says of one checkpoint
     hash_chain  links that follow from one secret
     graph       a model as data, and the operators that it may use

@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # imported late otherwise: importing torch before the class's
     from torch import Tensor
 
     from fitchain.pod.jobs.worker.job import Job
+    from fitchain.pod.jobs.worker.task import Train
 
 ROOT = Path(__file__).parents[2]
 SEGMENT, BATCH, FEATURES = 10, 64, 64
@@ -85,7 +86,7 @@ def compute() -> dict[str, float]:
     return {"state_kB": state_bytes / 1e3, **{name: median(all_us[WARM_UP:]) for name, all_us in times.items()}}
 
 
-def small_job(folder: Path, steps: int) -> Job:
+def small_job(folder: Path, steps: int) -> Job[Train]:
     """A job of a small MLP."""
     import torch
     from torch import nn

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from unittest.mock import patch
 
-from fitchain.pod.jobs.worker import Event, run_worker
+from fitchain.pod.jobs.worker import Emit, Task
 from fitchain.pod.parties.verifier import Examination
 from fitchain.pod.ports import settings
 from fitchain.pod.ports.agreement import Agreements, Audits, AuditTerms, Outcome, State
@@ -36,6 +36,7 @@ from tests.audited_workshop import PANEL, AuditedWorkshop, audited_by
 from tests.audits import Case, Tamper, trained, work_here
 from tests.chain_fixtures import ETHER, MONEY, Account, Devnet, funded_account
 from tests.pods import Party, opened_party, private_table, staked, workshop_of
+from tests.training_jobs import train_folder
 
 SEATED, FREE = 3, 3
 """Seats of an audit, and verifiers that are left for as many redraws."""
@@ -94,7 +95,7 @@ class AttackLab:
     @property
     def work(self) -> Callable[[Path], object]:
         """How a training is done."""
-        return run_worker if self.processes else work_here
+        return train_folder if self.processes else work_here
 
     @cached_property
     def honest(self) -> Case:
@@ -335,7 +336,7 @@ def refused(act: Callable[[], object]) -> str:
     return "taken"
 
 
-def _run_here(folder: Path, on_event: Callable[[Event], None] | None = None) -> None:
-    for event in work_here(folder):
+def _run_here(folder: Path, task: Task, on_event: Emit | None = None, **_: object) -> None:
+    for event in work_here(folder, task):
         if on_event is not None:
             on_event(event)

@@ -3,7 +3,6 @@ seat puts at risk, how long a phase lasts."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -11,12 +10,14 @@ import numpy as np
 
 from fitchain.cli.views.cost import describe_bribe
 from fitchain.pod.compute.dataset import Policy
+from fitchain.pod.jobs.worker.task import Train
 from fitchain.pod.parties.owner import run
 from fitchain.pod.parties.scientist import AuditOptions, JobRequest, dispute, plan_audit, request_job
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.ports.trust import look_at_panel, trust
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.errors import Unusable
+from fitchain.pod.values.job_folder import JobFolder
 from tests.attacks import pod_rules
 from tests.attacks.attack import Attack
 from tests.attacks.attack_lab import MONEY_OF, AttackLab, Caught
@@ -52,12 +53,13 @@ def dishonest_owner() -> Any:
     """Let the owner's pod give its worker other records than are registered."""
     prepare = run.prepare
 
-    def prepared(home: Any, id: Any, record: Any, folder: Path, keep_every: int = 1) -> None:
-        prepare(home, id, record, folder, keep_every)
-        with np.load(folder / run.RECORDS) as file:
+    def prepared(home: Any, id: Any, record: Any, folder: JobFolder, keep_every: int = 1) -> Train:
+        task = prepare(home, id, record, folder, keep_every)
+        with np.load(folder.records) as file:
             columns = {name: file[name] for name in file.files}
         doubled = {name: cells * 2 if cells.dtype.kind == "f" else cells for name, cells in columns.items()}
-        np.savez(folder / run.RECORDS, **doubled)
+        np.savez(folder.records, **doubled)
+        return task
 
     return patch.object(run, "prepare", prepared)
 

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from fitchain.pod.jobs.exchange import DELIVERY_FILES, send_folder
+from fitchain.pod.jobs.exchange import send_folder
 from fitchain.pod.parties.verifier import Examination, examine
 from fitchain.pod.ports.sealed import new_identity
 from fitchain.pod.proof.audit.checking import Problem
 from fitchain.pod.proof.audit.vote import Outcome
 from fitchain.pod.values.digest import sha256
+from fitchain.pod.values.job_folder import DELIVERY_FILES
 from fitchain.pod.values.state import read_safetensors, write_safetensors
 from tests.attacks import cheats
 from tests.attacks.attack_lab import AttackLab, Caught

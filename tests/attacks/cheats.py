@@ -19,13 +19,12 @@ from typing import cast
 import numpy as np
 
 from fitchain.pod.compute.checkpoint import KeptState, append_leaf, read_leaves, read_state, write_state
-from fitchain.pod.compute.checkpoint.files import LEAVES
 from fitchain.pod.compute.dataset import Opening, Table
-from fitchain.pod.jobs.exchange import OFFER_FILES
-from fitchain.pod.jobs.worker import Task, run_worker
-from fitchain.pod.proof.audit.evidence import EVIDENCE, RECORDS
+from fitchain.pod.jobs.worker.task import Train, read_task
 from fitchain.pod.proof.audit.records import OpenedRecords, write_opened
 from fitchain.pod.values.digest import ZERO, Digest, Root, canonical_json, sha256
+from fitchain.pod.values.job_folder import EVIDENCE, LEAVES, OFFER_FILES
+from fitchain.pod.values.job_folder import EVIDENCE_RECORDS as RECORDS
 from fitchain.pod.values.leaf import Checkpoint, StateRoots, metrics_digest, state_word
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.state import (
@@ -36,10 +35,11 @@ from fitchain.pod.values.state import (
     read_safetensors,
     write_safetensors,
 )
+from tests.training_jobs import train_folder
 
 FINAL = "final.safetensors"
 Work = Callable[[Path], object]
-"""Does what the order in a folder says: a worker."""
+"""Does what the task in a folder says: a worker."""
 
 Change = Callable[[str, TensorBytes], TensorBytes]
 
@@ -86,12 +86,12 @@ def put_records(folder: Path, digests: Sequence[Digest]) -> None:
 
 def relink(folder: Path, checkpoints: Sequence[Checkpoint]) -> None:
     """Write leaves anew so that each names the one before it, and the trained model of the last."""
-    order, previous = Task.read(folder), ZERO
+    context, previous = read_task(folder).context, ZERO
     (folder / LEAVES).unlink()
     for checkpoint in checkpoints:
         leaf = replace(checkpoint.leaf, previous=previous)
         append_leaf(folder, replace(checkpoint, leaf=leaf))
-        previous = leaf.digest(order.ctx, order.seed)
+        previous = leaf.digest(context.ctx, context.seed)
     model = dict(state_at(folder, len(checkpoints) - 1).model)
     write_safetensors(folder / FINAL, model)
 
@@ -109,8 +109,10 @@ def trained_again(
     place.mkdir()
     for name in (*OFFER_FILES, "records.npz"):
         shutil.copyfile(folder / name, place / name)
-    order = Task.read(folder)
-    replace(order, mode="train", seed=seed or order.seed, keep_every=1).write(place)
+    task = read_task(folder)
+    assert isinstance(task, Train)
+    context = replace(task.context, seed=seed or task.seed)
+    replace(task, context=context, keep_every=1).write(place)
     if recipe is not None:
         (place / "recipe.json").write_bytes(recipe.encode())
     if records is not None:
@@ -155,24 +157,24 @@ def only(wanted: str, change: Callable[[np.ndarray], np.ndarray]) -> Change:
 # Cheats of a job
 
 
-def another_order(folder: Path, work: Work = run_worker) -> None:
+def another_order(folder: Path, work: Work = train_folder) -> None:
     """Train in an order of the owner's liking, and say so in the leaves."""
     other = trained_again(folder, work, seed=sha256(b"a better order"))
     take_over(folder, other)
     put_records(folder, [checkpoint.leaf.records for checkpoint in read_leaves(other)])
 
 
-def another_order_denied(folder: Path, work: Work = run_worker) -> None:
+def another_order_denied(folder: Path, work: Work = train_folder) -> None:
     """Train in an order of the owner's liking, and name the records of the agreed one."""
     take_over(folder, trained_again(folder, work, seed=sha256(b"a better order")))
 
 
-def other_data(folder: Path, records: Table, work: Work = run_worker) -> None:
+def other_data(folder: Path, records: Table, work: Work = train_folder) -> None:
     """Train on other records than the registered ones."""
     take_over(folder, trained_again(folder, work, records=records))
 
 
-def other_learning_rate(folder: Path, rate: float, work: Work = run_worker) -> None:
+def other_learning_rate(folder: Path, rate: float, work: Work = train_folder) -> None:
     """Train with another learning rate than was agreed."""
     recipe = Recipe.parse((folder / "recipe.json").read_bytes())
     take_over(folder, trained_again(folder, work, recipe=replace(recipe, learning_rates=((recipe.steps, rate),))))

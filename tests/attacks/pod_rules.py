@@ -20,7 +20,6 @@ from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.worker import audit
 from fitchain.pod.parties.scientist import audit_options
 from fitchain.pod.parties.verifier import consent
-from fitchain.pod.parties.verifier.pod import JOB
 from fitchain.pod.ports.chain import code
 from fitchain.pod.ports.chain.connect import _checked
 from fitchain.pod.ports.trust import Trusted
@@ -33,6 +32,7 @@ from fitchain.pod.proof.certificate.timing import Timing
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import require_equal
 from fitchain.pod.values.ids import PanelId
+from fitchain.pod.values.job_folder import RELEASED_IDENTITY
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ _keep_secret = Home.keep_secret
 
 def _forget_the_key(home: Home, path: Path, secret: str) -> None:
     """Keep every secret but the job's identity of who voted Match."""
-    if path.name != JOB:
+    if path.name != RELEASED_IDENTITY:
         _keep_secret(home, path, secret)
 
 
@@ -123,8 +123,8 @@ def _but_the_environment(what: str, *values: Any) -> None:
 
 def _whatever_it_takes(*given: Any) -> Any:
     """Replay without a look at what a step takes."""
-    folder, ctx, seed, segments, on_event, _ = given
-    return audit(folder, ctx, seed, segments, on_event)
+    folder, context, segments, on_event, *_ = given
+    return audit(folder, context, segments, on_event)
 
 
 OWNER_EXAMINES = import_module("fitchain.pod.parties.owner.examine")

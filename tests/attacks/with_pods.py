@@ -273,7 +273,7 @@ def garbage_released(lab: AttackLab) -> Caught:
     with owner_runs(owner), scientist_runs(scientist), verifier_runs(*audited.verifiers):
         id = audited.workshop.request(audit=audited.terms())
         audited.until_phase(id, Phase.COMMITTING)
-        owner.home.keep_secret(owner.home.job_folder(id) / "identity.age", new_identity()[0])
+        owner.home.keep_secret(owner.home.job_folder(id).path / "identity.age", new_identity()[0])
         audited.until(scientist.has(id, "complained"))
         seated, received = audited.seated(id), scientist.has(id, "received")
         lacks_it = partial(said, id=id, text="there is no job.age")

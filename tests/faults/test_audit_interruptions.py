@@ -180,8 +180,8 @@ def test_every_step_was_taken_once_and_nothing_reverted(bench: AuditableWorkshop
 
 
 def test_no_identity_and_no_evidence_is_left(bench: AuditableWorkshop, job: Survived) -> None:
-    assert list(bench.verifier.home.job_folder(job.id).iterdir()) == []
-    folder = bench.workshop.owner.home.job_folder(job.id)
+    assert list(bench.verifier.home.job_folder(job.id).path.iterdir()) == []
+    folder = bench.workshop.owner.home.job_folder(job.id).path
     names = {path.name for path in folder.iterdir()}
     assert not [name for name in names if name.endswith((".age", ".part")) or name.startswith((".evidence", ".sealed"))]
 
@@ -202,7 +202,7 @@ def test_complaint_and_release_are_made_once_however_often_pods_die(
         running_devnet.folder, log, GARBAGE, owner=owner, verifier=verifier, scientist=scientist
     ) as pods:
         bench.workshop.until(lambda: audits.read(AuditRef(id)).phase is Phase.COMMITTING)
-        owner.home.keep_secret(owner.home.job_folder(id) / "identity.age", new_identity()[0])
+        owner.home.keep_secret(owner.home.job_folder(id).path / "identity.age", new_identity()[0])
         bench.workshop.until(scientist.has(id, "received"))
         bench.workshop.until(lambda: audits.read(AuditRef(id)).seats[0].released)
         pass_time(HOUR_S + 1)

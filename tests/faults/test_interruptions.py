@@ -18,7 +18,6 @@ from pathlib import Path
 import pytest
 
 from fitchain.pod.compute.checkpoint import read_leaves
-from fitchain.pod.jobs.worker import run_worker
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.ports.chain import Chain, devnet
 from fitchain.pod.ports.settings import process_start
@@ -27,6 +26,7 @@ from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.leaf import verify_chain
 from tests.chain_fixtures import Devnet
 from tests.pods import BOND, LONG, PRICE, PodProcess, Workshop, scientist_runs
+from tests.training_jobs import train_folder
 
 pytestmark = pytest.mark.long
 
@@ -70,7 +70,7 @@ def no_mining(chain: Chain) -> Iterator[None]:
 @contextmanager
 def train_alone(folder: Path) -> Iterator[None]:
     """Let a worker train a copied job folder beside what the block does."""
-    thread = threading.Thread(target=run_worker, args=(folder,))
+    thread = threading.Thread(target=train_folder, args=(folder,))
     thread.start()
     try:
         yield
@@ -92,7 +92,7 @@ def interrupted(
     owner, scratch = workshop.owner, tmp_path_factory.mktemp("undisturbed")
     log = scratch / "owner.log"
     id = workshop.request(recipe_overrides=LONG)
-    folder, copy = owner.home.job_folder(id), scratch / "job"
+    folder, copy = owner.home.job_folder(id).path, scratch / "job"
 
     def leaves() -> int:
         return len(read_leaves(folder))
@@ -154,7 +154,7 @@ def test_it_was_really_interrupted_in_the_middle(interrupted: Interrupted) -> No
 
 def test_leaves_on_disk_are_one_chain(workshop: Workshop, interrupted: Interrupted) -> None:
     run = workshop.owner.home.agreements.run_record(interrupted.id)
-    leaves = [checkpoint.leaf for checkpoint in read_leaves(workshop.owner.home.job_folder(interrupted.id))]
+    leaves = [checkpoint.leaf for checkpoint in read_leaves(workshop.owner.home.job_folder(interrupted.id).path)]
     assert len(verify_chain(leaves, run.ctx, run.seed)) == 61
 
 

@@ -27,7 +27,7 @@ import numpy as np
 
 from fitchain.pod.compute.checkpoint import read_leaves
 from fitchain.pod.compute.dataset import Card, Policy, Table, batches, open_records, record_leaves
-from fitchain.pod.jobs.exchange import DELIVERY_FILES, send_refusal
+from fitchain.pod.jobs.exchange import send_refusal
 from fitchain.pod.jobs.history import Settled
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.parties.owner import DatasetOffer, Owner, register_dataset
@@ -42,11 +42,11 @@ from fitchain.pod.ports.registry import Role
 from fitchain.pod.ports.sealed import open_sealed
 from fitchain.pod.ports.store import Cid, Store
 from fitchain.pod.proof.audit.chain_record import ChainRecord
-from fitchain.pod.proof.audit.evidence import EVIDENCE, write_evidence
-from fitchain.pod.proof.audit.evidence import RECORDS as EVIDENCE_RECORDS
+from fitchain.pod.proof.audit.evidence import write_evidence
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import parse_json, sha256
 from fitchain.pod.values.ids import AgreementId, AuditRef
+from fitchain.pod.values.job_folder import DELIVERY_FILES, EVIDENCE, EVIDENCE_RECORDS
 from fitchain.pod.values.recipe import Recipe
 from tests.golden import certificate as golden_certificate
 
@@ -142,7 +142,7 @@ def until(reached: Callable[[], bool], pause: threading.Event) -> None:
 
 def collect(owner: Home, scientist: Home, job: AgreementId) -> None:
     """Copy the job's files, and write down what they follow from."""
-    folder, found = owner.job_folder(job), delivery(scientist, job)
+    folder, found = owner.job_folder(job).path, delivery(scientist, job)
     for name in OWNERS:
         shutil.copyfile(folder / name, FOLDER / name)
     assert found.model.read_bytes() == (FOLDER / "model.safetensors").read_bytes()
@@ -205,8 +205,10 @@ def keep_evidence(owner: Home, scientist: Home, job: AgreementId) -> None:
     row, facts = owner.journal.datasets()[0], chain_record(owner, job)
     table, key = Table.read(FOLDER / "table.csv", drop=("name",), target="kind"), registration_key(owner, row.salt)
     identity = open_key(scientist)
-    checkpoints, leaves = read_leaves(owner.job_folder(job)), record_leaves(table, key)
-    names = write_evidence(owner.job_folder(job), FOLDER / "evidence", facts, checkpoints, table, key, leaves, identity)
+    checkpoints, leaves = read_leaves(owner.job_folder(job).path), record_leaves(table, key)
+    names = write_evidence(
+        owner.job_folder(job).path, FOLDER / "evidence", facts, checkpoints, table, key, leaves, identity
+    )
     for name in {*names} - {EVIDENCE, EVIDENCE_RECORDS}:  # states and offers are golden files already
         (FOLDER / "evidence" / name).unlink()
     write("audit.json", {"segment_seed": str(facts.segment_seed), "audited": list(facts.audited)})

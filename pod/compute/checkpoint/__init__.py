@@ -8,8 +8,6 @@ torch (so it is not imported here).
 from __future__ import annotations
 
 from fitchain.pod.compute.checkpoint.files import (
-    LEAVES,
-    STATES,
     KeptState,
     append_leaf,
     read_leaves,
@@ -20,6 +18,7 @@ from fitchain.pod.compute.checkpoint.files import (
     trim_leaves,
     write_state,
 )
+from fitchain.pod.values.job_folder import LEAVES, STATES
 
 __all__ = [
     "LEAVES",

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import DigestMismatch, InputRefused
+from fitchain.pod.values.job_folder import LEAVES, STATES, part_of, state_name
 from fitchain.pod.values.leaf import Checkpoint
 from fitchain.pod.values.state import (
     TensorBytes,
@@ -25,8 +26,6 @@ from fitchain.pod.values.state import (
     write_safetensors,
 )
 
-LEAVES = "leaves.jsonl"
-STATES = "states"
 _MODEL, _OPTIMIZER = "model/", "optimizer/"
 
 
@@ -75,7 +74,7 @@ def replace_last_leaf(folder: Path, checkpoint: Checkpoint) -> None:
     meanwhile."""
     path = folder / LEAVES
     lines = path.read_bytes().splitlines(keepends=True)
-    part = folder / f".{LEAVES}.part"
+    part = part_of(folder, LEAVES)
     with part.open("wb") as file:
         file.write(b"".join([*lines[:-1], checkpoint.to_line()]))
         file.flush()
@@ -129,7 +128,7 @@ class KeptState:
 
 def state_path(folder: Path, step: int) -> Path:
     """Where the state after a step is kept."""
-    return folder / STATES / f"{step}.safetensors"
+    return folder / STATES / state_name(step)
 
 
 def state_steps(folder: Path) -> list[int]:

@@ -4,20 +4,8 @@
 events and ends it. `child`, `job` and `modes` run inside, and they alone import torch. Nothing in
 the folder is ever imported, evaluated or unpickled.
 
-    <job folder>/task.json             what to do: one of `MODES`
-                 recipe.json           canonical
-                 graph.json            canonical
-                 initial.safetensors   the agreed initial weights
-                 records.npz           the records (or mock data, or a test table)
-                 leaves.jsonl          one checkpoint a line, growing
-                 states/<step>.safetensors   kept states
-                 final.safetensors     the trained model
-                 predictions.npz       what an evaluation yields
-                 state-digests.jsonl   the state digests that an explanation yields
-                 worker.log            what the process wrote to its standard error
-
-An audit's folder holds a task and the opened evidence (`pod/proof/audit/evidence.py`) in place of
-all but the offer.
+What lies in a job's folder is said by `pod/values/job_folder.py`; an audit's holds the opened
+evidence (`pod/proof/audit/evidence.py`) in place of records, leaves and states.
 """
 
 from __future__ import annotations
@@ -32,10 +20,10 @@ from fitchain.pod.jobs.worker.parent import (
     replay,
     run_worker,
 )
-from fitchain.pod.jobs.worker.task import MODES, Limits, Task
+from fitchain.pod.jobs.worker.task import Context, Limits, Task
 
 __all__ = [
-    "MODES",
+    "Context",
     "Emit",
     "Ending",
     "Event",

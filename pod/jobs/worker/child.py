@@ -23,13 +23,12 @@ from fitchain.pod.compute.sandbox import confine
 from fitchain.pod.jobs.worker.events import Event, Failed, Measured, Started
 from fitchain.pod.jobs.worker.job import Job, read, read_graph, work_of
 from fitchain.pod.jobs.worker.modes import MODES
-from fitchain.pod.jobs.worker.task import MEASURE, Task
-from fitchain.pod.proof.audit.evidence import RECIPE
+from fitchain.pod.jobs.worker.task import TASK_BYTES, Evaluate, Measure, parse_task
 from fitchain.pod.values.errors import FitchainError, Unusable
+from fitchain.pod.values.job_folder import RECIPE, JobFolder
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import RECIPE_BYTES
 
-LOCK = ".worker.lock"
 LOCK_S = 30
 
 
@@ -49,7 +48,7 @@ class EventStream:
 
 
 def main(arguments: list[str]) -> int:
-    """Do what a job folder's task says.
+    """Do with a job folder what the task says that stands in standard input's first line.
 
     Returns:
         0, or 1 or 3 as the error says that was told, 2 for a wrong call.
@@ -83,23 +82,33 @@ def work(folder: Path, events: EventStream) -> None:
     Raises:
         FitchainError: whatever stands against it.
     """
-    task = Task.read(folder)
+    task = parse_task(sys.stdin.buffer.readline(TASK_BYTES + 1))
     lock = _lock(folder)
     enforcement = confine(folder, task.limits.memory_bytes, task.limits.file_bytes)
     recipe = Recipe.parse(read(folder, RECIPE, RECIPE_BYTES))
     environment = recipe.environment
-    if task.mode == "evaluate":  # nothing is compared, so any host may
+    if isinstance(task, Evaluate):  # nothing is compared, so any host may
         environment = Environment(NATIVE.name, environment.threads, installed_torch())
     configure(environment)
     host = environment.name, environment.threads, torch.__version__
     events.emit(Started(task.mode, os.getpid(), *host, enforcement))
+    threading.Thread(target=_end_with_pod, daemon=True).start()
     try:
-        if task.mode == MEASURE:  # of recipe and graph alone, before there are records
+        if isinstance(task, Measure):  # of recipe and graph alone, before there are records
             events.emit(Measured(work_of(read_graph(folder, recipe), recipe)))
         else:
             MODES[task.mode](Job.open(folder, task, recipe), events.emit)
     finally:
         os.close(lock)
+
+
+def _end_with_pod() -> None:
+    """End this process once nobody holds the other end of its standard input any more: a pod that
+    starts again starts a worker of its own. It is started in the sandbox, as every thread must be:
+    what confines a thread does not confine those that were there before."""
+    while os.read(0, 1):
+        pass
+    os._exit(Unusable.exit_code)
 
 
 def _lock(folder: Path) -> int:
@@ -108,7 +117,7 @@ def _lock(folder: Path) -> int:
     Raises:
         Unusable: another worker holds it.
     """
-    lock, until = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600), time.monotonic() + LOCK_S
+    lock, until = os.open(JobFolder(folder).worker_lock, os.O_RDWR | os.O_CREAT, 0o600), time.monotonic() + LOCK_S
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

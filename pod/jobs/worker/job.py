@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 from torch.optim import Optimizer
@@ -19,16 +20,16 @@ from fitchain.pod.compute.model import step_work
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.model.tensors import new_tensor
 from fitchain.pod.compute.training import StepDone, fresh_optimizer, load_optimizer, optimizer_tensors, train
-from fitchain.pod.jobs.worker.task import Task
-from fitchain.pod.proof.audit.evidence import EVIDENCE, GRAPH, INITIAL, Evidence, records_of
+from fitchain.pod.jobs.worker.task import Audit, Explain, Rehearse, Task
+from fitchain.pod.proof.audit.evidence import Evidence, records_of
 from fitchain.pod.values.errors import DigestMismatch, FitchainError, InputRefused, NotFound, require_equal
 from fitchain.pod.values.graph import LIMITS, Graph
+from fitchain.pod.values.job_folder import EVIDENCE, GRAPH, INITIAL, RECORDS
 from fitchain.pod.values.leaf import Checkpoint, Indices
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.state import Tensors, model_root, read_safetensors
 from fitchain.pod.values.work import StepWork
 
-RECORDS = "records.npz"
 _INPUT_DTYPES = {"F32": "float32", "F64": "float64", "I64": "int64"}
 
 
@@ -57,9 +58,13 @@ class Position:
         return self._state
 
 
+TaskKind = TypeVar("TaskKind", bound=Task, covariant=True)
+Opened = TypeVar("Opened", bound=Task)
+
+
 @dataclass(frozen=True)
-class Job:
-    """A job folder's contents.
+class Job(Generic[TaskKind]):
+    """A job folder's contents, and what is to be done with them.
 
     Args:
         folder, task, recipe, graph: its files.
@@ -72,7 +77,7 @@ class Job:
     """
 
     folder: Path
-    task: Task
+    task: TaskKind
     recipe: Recipe
     graph: Graph
     initial: Callable[[], Tensors]
@@ -80,8 +85,8 @@ class Job:
     rows: Indices | None = None
     evidence: Evidence | None = None
 
-    @classmethod
-    def open(cls, folder: Path, task: Task, recipe: Recipe) -> Job:
+    @staticmethod
+    def open(folder: Path, task: Opened, recipe: Recipe) -> Job[Opened]:
         """Read and check a job's files.
 
         Raises:
@@ -91,19 +96,19 @@ class Job:
             ClaimMismatch: a step takes other work than the task says.
         """
         graph = read_graph(folder, recipe)
-        if task.work is not None:
+        if isinstance(task, Rehearse | Audit) and task.work is not None:
             require_equal("a step of the graph takes", work_of(graph, recipe), task.work, "the terms say")
         initial = partial(read_initial, folder, recipe)
-        audited = task.mode in ("audit", "explain") and (folder / EVIDENCE).exists()
-        if not audited or 0 in task.segments:  # whatever it is worth, it spoils no segment but the first
-            initial()
-        if audited:
+        if isinstance(task, Audit | Explain) and (folder / EVIDENCE).exists():
+            if 0 in task.segments:  # whatever it is worth, it spoils no segment but the first
+                initial()
             evidence = Evidence.read(folder)
             rows = records_of(recipe, task.seed, task.segments)
-            return cls(folder, task, recipe, graph, initial, evidence.records.table(rows), rows, evidence)
+            return Job(folder, task, recipe, graph, initial, evidence.records.table(rows), rows, evidence)
+        initial()
         if not (folder / RECORDS).exists():
             raise NotFound(f"there is no {RECORDS} in {folder}")
-        return cls(folder, task, recipe, graph, initial, Table.read(folder / RECORDS))
+        return Job(folder, task, recipe, graph, initial, Table.read(folder / RECORDS))
 
     @property
     def environment_class(self) -> EnvironmentClass:
@@ -123,7 +128,7 @@ class Job:
         stand for."""
         if self.rows is not None:  # the table has the records that these batches are of, and no others
             return batches(self.recipe, self.task.seed, step)
-        if self.task.mode != "rehearse":
+        if not isinstance(self.task, Rehearse):
             if (stop := self.recipe.rows[1]) > self.table.count:
                 raise InputRefused(f"the recipe uses rows up to {stop}, and the table has {self.table.count} records")
             return batches(self.recipe, self.task.seed, step)

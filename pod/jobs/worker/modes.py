@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,10 +20,21 @@ from fitchain.pod.compute.training import Diverged, SegmentMetrics, as_tensors, 
 from fitchain.pod.jobs.worker import events
 from fitchain.pod.jobs.worker.events import Emit
 from fitchain.pod.jobs.worker.job import Job, Position, rehearsed
-from fitchain.pod.jobs.worker.task import REHEARSED_SEGMENTS
-from fitchain.pod.proof.audit.diagnosis import STATE_DIGESTS, StateDigests
+from fitchain.pod.jobs.worker.task import (
+    REHEARSED_SEGMENTS,
+    Audit,
+    Evaluate,
+    Explain,
+    Recompute,
+    Rehearse,
+    Replay,
+    Task,
+    Train,
+)
+from fitchain.pod.proof.audit.diagnosis import StateDigests
 from fitchain.pod.values.digest import ZERO, Digest, sha256_file
-from fitchain.pod.values.errors import DigestMismatch, InputRefused, NotFound, Unusable
+from fitchain.pod.values.errors import DigestMismatch, InputRefused, NotFound
+from fitchain.pod.values.job_folder import FINAL, PREDICTIONS, STATE_DIGESTS, part_of
 from fitchain.pod.values.leaf import (
     Checkpoint,
     Leaf,
@@ -43,13 +54,11 @@ from fitchain.pod.values.state import (
     write_safetensors,
 )
 
-PARENT = os.getppid()
-FINAL, PREDICTIONS = "final.safetensors", "predictions.npz"
 PROGRESS_S = 0.25
 EVALUATED_AT_ONCE = 256
 
 
-def train(job: Job, emit: Emit) -> None:
+def train(job: Job[Train | Rehearse], emit: Emit) -> None:
     """Train from the newest usable state to the recipe's end, recording every leaf; write the
     trained model.
 
@@ -81,22 +90,24 @@ def train(job: Job, emit: Emit) -> None:
     _finish(job, recorder.checkpoints[-1], position.program, emit, started)
 
 
-def rehearse(job: Job, emit: Emit) -> None:
+def rehearse(job: Job[Rehearse], emit: Emit) -> None:
     """Train the recipe's first segments on mock data, as `train` would."""
     train(replace(job, recipe=rehearsed(job.recipe, REHEARSED_SEGMENTS)), emit)
 
 
-def replay(job: Job, emit: Emit) -> None:
+def replay(job: Job[Replay], emit: Emit) -> None:
     """Train the ordered segments again, each from the state before it, and compare with its leaf.
 
     Raises:
         InputRefused: there is no such segment.
         ClaimMismatch: the leaves form no chain.
     """
-    checkpoints, wanted = read_leaves(job.folder), sorted(set(job.task.segments))
+    checkpoints, wanted = read_leaves(job.folder), job.task.segments
     verify_chain([checkpoint.leaf for checkpoint in checkpoints], job.task.ctx, job.task.seed)
     if not wanted or wanted[-1] > len(checkpoints) - 2:
-        raise InputRefused(f"the training has {max(len(checkpoints) - 1, 0)} segments, and the task asks for {wanted}")
+        raise InputRefused(
+            f"the training has {max(len(checkpoints) - 1, 0)} segments, and the task asks for {list(wanted)}"
+        )
     verdicts, skipped = [], _skipper(emit)
     for index in wanted:
         problem = _replay_one(job, checkpoints, index, emit, skipped)
@@ -105,7 +116,7 @@ def replay(job: Job, emit: Emit) -> None:
     emit(events.ReplayEnded(len(verdicts), all(verdicts)))
 
 
-def recompute(job: Job, emit: Emit) -> None:
+def recompute(job: Job[Recompute], emit: Emit) -> None:
     """Train up to the ordered leaves again, from the newest kept states before them, and keep their
     states too.
 
@@ -114,17 +125,17 @@ def recompute(job: Job, emit: Emit) -> None:
         DigestMismatch: a state comes out otherwise than its leaf says.
     """
     checkpoints, skipped = read_leaves(job.folder), _skipper(emit)
-    for wanted in job.task.segments:
+    for wanted in job.task.leaves:
         position = _recorded_position(job, wanted, emit, skipped)
         leaf, state = checkpoints[wanted].leaf, _kept(position)
         state.verify(checkpoints[wanted])
         names = {"ctx": job.task.ctx, "leaf": leaf.digest(job.task.ctx, job.task.seed)}
         write_state(job.folder, leaf.step, state, names)
         emit(events.StateRecomputed(wanted, leaf.step))
-    emit(events.StatesKept(len(job.task.segments)))
+    emit(events.StatesKept(len(job.task.leaves)))
 
 
-def audit(job: Job, emit: Emit) -> None:
+def audit(job: Job[Audit], emit: Emit) -> None:
     """Replay the ordered segments out of evidence; a segment without a leaf at its end must not
     reach it.
 
@@ -139,10 +150,10 @@ def audit(job: Job, emit: Emit) -> None:
     emit(events.ReplayEnded(len(findings), all(findings)))
 
 
-def explain(job: Job, emit: Emit) -> None:
+def explain(job: Job[Explain], emit: Emit) -> None:
     """Train the ordered segments again, and write the digests of all tensors after each of their
     steps."""
-    part, skipped = job.folder / f".{STATE_DIGESTS}.part", _skipper(emit)
+    part, skipped = part_of(job.folder, STATE_DIGESTS), _skipper(emit)
     with part.open("wb") as file:
         for index in job.task.segments:
             if job.evidence is not None:
@@ -160,16 +171,16 @@ def explain(job: Job, emit: Emit) -> None:
     emit(events.Explained(len(job.task.segments)))
 
 
-def evaluate(job: Job, emit: Emit) -> None:
+def evaluate(job: Job[Evaluate], emit: Emit) -> None:
     """Run a model over the whole table in evaluation mode; write its outputs and tell its metrics.
 
     Raises:
         NotFound: the model's file is not there.
         InputRefused: the model is not of the graph, or the table does not fit the recipe.
     """
-    if not (job.folder / job.task.model).exists():
-        raise NotFound(f"there is no {job.task.model} in {job.folder}")
-    model, _ = read_safetensors(job.folder / job.task.model)
+    if not (job.folder / FINAL).exists():
+        raise NotFound(f"there is no {FINAL} in {job.folder}")
+    model, _ = read_safetensors(job.folder / FINAL)
     program, loss = Program(job.graph, model, job.environment_class), job.recipe.loss
     compute_loss = loss_function(Choice(loss.name, {**loss.arguments, "reduction": "mean"}))
     outputs, losses, correct, compared = [], 0.0, 0, 0
@@ -190,14 +201,14 @@ def evaluate(job: Job, emit: Emit) -> None:
     emit(events.Evaluated(job.table.count, metrics))
 
 
-MODES: Mapping[str, Callable[[Job, Emit], None]] = {
-    "train": train,
-    "rehearse": rehearse,
-    "replay": replay,
-    "recompute": recompute,
-    "audit": audit,
-    "explain": explain,
-    "evaluate": evaluate,
+MODES: Mapping[str, Callable[[Job[Any], Emit], None]] = {
+    Train.mode: train,
+    Rehearse.mode: rehearse,
+    Replay.mode: replay,
+    Recompute.mode: recompute,
+    Audit.mode: audit,
+    Explain.mode: explain,
+    Evaluate.mode: evaluate,
 }
 
 
@@ -205,7 +216,7 @@ MODES: Mapping[str, Callable[[Job, Emit], None]] = {
 
 
 def leaves_after(
-    job: Job, index: int, position: Position, tick: Callable[[int], None]
+    job: Job[Task], index: int, position: Position, tick: Callable[[int], None]
 ) -> Iterator[tuple[int, int, SegmentMetrics]]:
     """Train from leaf `index` on and stop at every leaf.
 
@@ -230,7 +241,7 @@ def leaves_after(
 
 
 def _replay_one(
-    job: Job, checkpoints: tuple[Checkpoint, ...], index: int, emit: Emit, skipped: Callable[[int, str], None]
+    job: Job[Task], checkpoints: tuple[Checkpoint, ...], index: int, emit: Emit, skipped: Callable[[int, str], None]
 ) -> str:
     """Train segment `index` again from the newest kept state before it; leaves on the way are
     compared too.
@@ -252,7 +263,7 @@ def _replay_one(
 
 
 def _checkpoint(
-    job: Job,
+    job: Job[Task],
     checkpoints: Mapping[int, Checkpoint] | tuple[Checkpoint, ...],
     index: int,
     step: int,
@@ -274,7 +285,7 @@ def _checkpoint(
     return Checkpoint(leaf, roots.model, roots.optimizer, metrics, recorded.salt, recorded.state_salt)
 
 
-def _recorded_position(job: Job, wanted: int, emit: Emit, skipped: Callable[[int, str], None]) -> Position:
+def _recorded_position(job: Job[Task], wanted: int, emit: Emit, skipped: Callable[[int, str], None]) -> Position:
     """Where a leaf of a recorded training stands, trained again from the newest kept state before
     it.
 
@@ -309,7 +320,7 @@ def _optimizer_bytes(position: Position) -> dict[str, TensorBytes]:
 # Auditing
 
 
-def _audit_one(job: Job, index: int, tick: Callable[[int], None]) -> tuple[str, Digest]:
+def _audit_one(job: Job[Task], index: int, tick: Callable[[int], None]) -> tuple[str, Digest]:
     """Replay one segment out of evidence.
 
     Returns:
@@ -343,7 +354,7 @@ def _audit_one(job: Job, index: int, tick: Callable[[int], None]) -> tuple[str, 
     return difference(_checkpoint(job, leaves, index + 1, end, segment, position), leaves[index + 1]), before
 
 
-def _state_after(job: Job, index: int, step: int) -> Digest:
+def _state_after(job: Job[Task], index: int, step: int) -> Digest:
     """The state before a step that failed: trained again, since the failing step may have moved a
     buffer."""
     position = job.audited_position(index)
@@ -359,14 +370,14 @@ def _state_digest(position: Position) -> Digest:
 # Endings
 
 
-def _finish(job: Job, last: Checkpoint, program: Program, emit: Emit, started: float) -> None:
+def _finish(job: Job[Task], last: Checkpoint, program: Program, emit: Emit, started: float) -> None:
     """Write the trained model and tell its names."""
     file = _write_model(job, program)
     seconds = round(time.monotonic() - started, 3)
     emit(events.Finished(last.leaf.step, last.leaf.index + 1, last.model, file, seconds))
 
 
-def _end(job: Job, recorder: Recorder, end: Diverged, emit: Emit) -> None:
+def _end(job: Job[Train | Rehearse], recorder: Recorder, end: Diverged, emit: Emit) -> None:
     """Write the model of the last finite leaf and tell where the training ended.
 
     That leaf was recorded as one of many, its state salted, and is the last now: it is written anew
@@ -394,19 +405,19 @@ def _end(job: Job, recorder: Recorder, end: Diverged, emit: Emit) -> None:
         names = {"ctx": job.task.ctx, "leaf": last.leaf.digest(job.task.ctx, job.task.seed)}
         write_state(job.folder, last.leaf.step, _kept(position), names)  # the one that is there names the other leaf
         replace_last_leaf(job.folder, last)
-    detail = end.detail if job.task.mode == "rehearse" else ""  # it may show a number from the data
+    detail = end.detail if isinstance(job.task, Rehearse) else ""  # it may show a number from the data
     reason = f"{end.reason} ({detail})" if detail else end.reason
     emit(events.Diverged(last.leaf.step, last.leaf.index, last.model, file, end.step, reason))
 
 
-def _write_model(job: Job, program: Program) -> Digest:
+def _write_model(job: Job[Task], program: Program) -> Digest:
     """Write the model's canonical file; the SHA-256 of its bytes."""
     write_safetensors(job.folder / FINAL, program.tensors())
     return sha256_file(job.folder / FINAL)
 
 
 def _write_predictions(folder: Path, outputs_NK: np.ndarray) -> None:
-    part = folder / f".{PREDICTIONS}.part"
+    part = part_of(folder, PREDICTIONS)
     with part.open("wb") as file:
         np.savez(file, output=outputs_NK)
     part.replace(folder / PREDICTIONS)
@@ -436,14 +447,11 @@ def _skipper(emit: Emit) -> Callable[[int, str], None]:
 
 
 def _ticker(emit: Emit, steps: int) -> Callable[[int], None]:
-    """Tells of progress a few times a second, and ends an orphan: a pod that starts again starts a
-    worker of its own."""
+    """Tells of progress a few times a second."""
     emitted_at = time.monotonic()
 
     def tick(step: int) -> None:
         nonlocal emitted_at
-        if os.getppid() != PARENT:
-            raise Unusable("the process that started this worker is gone")
         if (now := time.monotonic()) - emitted_at >= PROGRESS_S:
             emitted_at = now
             emit(events.Progress(step, steps))

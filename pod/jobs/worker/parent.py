@@ -10,14 +10,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TypeVar
 
 import fitchain
 from fitchain.pod.compute.environment import clean_variables
+from fitchain.pod.jobs.launch import LOCAL, Launcher
 from fitchain.pod.jobs.worker.events import (
     LINE_BYTES,
     TAKEN_OVER,
@@ -31,15 +31,24 @@ from fitchain.pod.jobs.worker.events import (
     SegmentReplayed,
     parse_event,
 )
-from fitchain.pod.jobs.worker.task import MEASURE, Task
-from fitchain.pod.proof.audit.diagnosis import STATE_DIGESTS, StateDigests, read_state_digests
-from fitchain.pod.values.digest import ZERO, Digest
+from fitchain.pod.jobs.worker.task import (
+    Audit,
+    Context,
+    Explain,
+    Measure,
+    Recompute,
+    Replay,
+    Task,
+    read_task,
+    rising,
+)
+from fitchain.pod.proof.audit.diagnosis import StateDigests, read_state_digests
 from fitchain.pod.values.errors import InputRefused, NotFound, Unusable
+from fitchain.pod.values.job_folder import LOG, RECIPE, STATE_DIGESTS, JobFolder
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import RECIPE_BYTES
 from fitchain.pod.values.work import StepWork
 
-LOG, SCRATCH = "worker.log", ".scratch"
 GRACE_S = 5
 WATCH_S = 0.1
 FREE_EVENTS, EVENTS_OF_A_LEAF = 64, 4
@@ -99,32 +108,32 @@ class Worker(AbstractContextManager["Worker"]):
     and the next worker resumes from it.
 
     Args:
-        folder: the job folder; `task.json` says what to do.
+        folder: the job folder.
+        task: what to do.
+        launcher: where the process runs.
 
     Raises:
         NotFound, InputRefused: on entering: it holds no recipe.
+        Unusable: on entering: the launcher cannot start it.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder.absolute()
+    def __init__(self, folder: Path, task: Task, launcher: Launcher = LOCAL) -> None:
+        self.folder, self.task, self.launcher = folder.absolute(), task, launcher
 
     def __enter__(self) -> Worker:
         recipe = _recipe(self.folder)
-        scratch = self.folder / SCRATCH
-        scratch.mkdir(exist_ok=True)
-        variables = clean_variables(recipe.environment, scratch)
+        own = JobFolder(self.folder)
+        own.worker_scratch.mkdir(exist_ok=True)
+        variables = clean_variables(recipe.environment, own.worker_scratch)
         variables["PYTHONPATH"] = str(Path(fitchain.__file__).parents[1])
-        with (self.folder / LOG).open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "fitchain.pod.jobs.worker", str(self.folder)],
-                env=variables,
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                start_new_session=True,  # a Ctrl-C at the pod's terminal is the pod's to deal with
-            )
+        command = [sys.executable, "-P", "-m", "fitchain.pod.jobs.worker", str(self.folder)]
+        with own.log.open("ab") as log:
+            self.process = self.launcher.start(command, variables, self.folder, log)
         self._allowance = Allowance(recipe)
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError):  # it has ended, and why is told when its events are read
+            self.process.stdin.write(self.task.encode())
+            self.process.stdin.flush()
         return self
 
     def __exit__(
@@ -139,18 +148,19 @@ class Worker(AbstractContextManager["Worker"]):
             FitchainError: the error that the worker reported, of its own type.
             Unusable: the worker ended without a word, or told what no worker tells.
         """
-        ended = False
+        started = ended = False
         assert self.process.stdout is not None
         for event in read_events(self.process.stdout, self._allowance):
             if isinstance(event, Failed):
                 raise event.error
+            started = True
             ended |= isinstance(event, Ending)
             yield event
         code = self._wait()
         if not ended:
-            raise Unusable(
-                _cause(code), f"its log is {self.folder / LOG}; run the job again to resume from its last kept state"
-            )
+            hint = "" if started else self.launcher.describe(code)
+            hint = hint or "run the job again to resume from its last kept state"
+            raise Unusable(_cause(code), f"its log is {self.folder / LOG}; {hint}")
 
     def _wait(self) -> int:
         """The exit code of a process that has closed its output; one that stays all the same is
@@ -163,8 +173,9 @@ class Worker(AbstractContextManager["Worker"]):
 
     def terminate(self) -> None:
         """End the process: by request, then by force."""
+        self._close_input()  # which ends it wherever it runs
         if self.process.poll() is None:
-            self.process.terminate()
+            self._signal(signal.SIGTERM)
             try:
                 self.process.wait(GRACE_S)
             except subprocess.TimeoutExpired:
@@ -174,20 +185,39 @@ class Worker(AbstractContextManager["Worker"]):
 
     def kill(self) -> None:
         """End the process by force; what it was writing is resumed or dropped by the next one."""
-        self.process.kill()
+        self._signal(signal.SIGKILL)
         self.process.wait()
+        self._close_input()
+
+    def _signal(self, number: int) -> None:
+        """Signal the process and whatever stands before it."""
+        if self.process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, number)
+
+    def _close_input(self) -> None:
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError):  # what was not written yet has nobody to read it
+            self.process.stdin.close()
 
 
 def run_worker(
-    folder: Path, on_event: Emit | None = None, limit_s: float | None = None, stop: threading.Event | None = None
+    folder: Path,
+    task: Task,
+    on_event: Emit | None = None,
+    limit_s: float | None = None,
+    stop: threading.Event | None = None,
+    launcher: Launcher = LOCAL,
 ) -> Ending:
     """Run a worker on a job folder to its end.
 
     Args:
-        folder: the job folder, with `task.json` and what the mode needs.
+        folder: the job folder, with what the mode needs.
+        task: what to do.
         on_event: called with each event, in this thread.
         limit_s: seconds after which it is ended; None lets it work as long as it takes.
         stop: ends it when it is set.
+        launcher: where it runs.
 
     Returns:
         The event with which it ended well.
@@ -198,7 +228,7 @@ def run_worker(
         Unusable: the worker ended without a word, or was stopped.
     """
     ending: Ending | None = None
-    with Worker(folder) as worker, _in_time(worker, limit_s, stop or threading.Event()):
+    with Worker(folder, task, launcher) as worker, _in_time(worker, limit_s, stop or threading.Event()):
         for event in worker:
             if on_event is not None:
                 on_event(event)
@@ -216,7 +246,7 @@ def _in_time(worker: Worker, limit_s: float | None, stop: threading.Event) -> It
         while not over.wait(WATCH_S):
             if stop.is_set() or time.monotonic() > until:
                 late.set()
-                worker.process.kill()
+                worker.kill()
                 return
 
     watching = threading.Thread(target=watch, name="watch")
@@ -234,13 +264,16 @@ def _in_time(worker: Worker, limit_s: float | None, stop: threading.Event) -> It
         watching.join()
 
 
-def replay(folder: Path, segments: Sequence[int], on_event: Emit | None = None) -> tuple[SegmentReplayed, ...]:
+def replay(
+    folder: Path, segments: Sequence[int], on_event: Emit | None = None, launcher: Launcher = LOCAL
+) -> tuple[SegmentReplayed, ...]:
     """Replay segments of a recorded training and compare them with its leaves.
 
     Args:
         folder: the job folder of the training: its task, leaves, kept states and records.
         segments: which; segment j leads from leaf j to leaf j+1.
         on_event: called with each event, in this thread.
+        launcher: where the worker runs.
 
     Returns:
         One verdict a segment, in the order in which they stand in the training.
@@ -249,51 +282,44 @@ def replay(folder: Path, segments: Sequence[int], on_event: Emit | None = None) 
         NotFound, InputRefused: the folder lacks something, or there is no such segment.
         EnvironmentRefused: this host does not reproduce the recipe's class.
     """
-    task = Task.read(folder)
-    replace(task, mode="replay", segments=tuple(sorted(set(segments)))).write(folder)
-    try:
-        return _results_of(SegmentReplayed, folder, on_event)
-    finally:
-        task.write(folder)
+    task = Replay(read_task(folder).context, rising(segments))
+    return _results_of(SegmentReplayed, folder, task, on_event, launcher)
 
 
-def recompute(folder: Path, leaves: Sequence[int], on_event: Emit | None = None) -> None:
+def recompute(folder: Path, leaves: Sequence[int], on_event: Emit | None = None, launcher: Launcher = LOCAL) -> None:
     """Train a recorded training's states at some leaves again and keep them.
 
     Args:
         folder: the job folder of the training: its task, leaves, kept states and records.
         leaves: which.
         on_event: called with each event, in this thread.
+        launcher: where the worker runs.
 
     Raises:
         NotFound, InputRefused: the folder lacks something, or there is no such leaf.
         DigestMismatch: a state comes out otherwise than its leaf says.
         EnvironmentRefused: this host does not reproduce the recipe's class.
     """
-    task = Task.read(folder)
-    replace(task, mode="recompute", segments=tuple(sorted(set(leaves)))).write(folder)
-    try:
-        run_worker(folder, on_event)
-    finally:
-        task.write(folder)
+    run_worker(folder, Recompute(read_task(folder).context, rising(leaves)), on_event, launcher=launcher)
 
 
 def audit(
     folder: Path,
-    ctx: Digest,
-    seed: Digest,
+    context: Context,
     segments: Sequence[int],
     on_event: Emit | None = None,
     work: StepWork | None = None,
+    launcher: Launcher = LOCAL,
 ) -> tuple[SegmentAudited, ...]:
     """Replay segments out of evidence whose checks have held.
 
     Args:
-        folder: the opened evidence; a task and a log are written beside it.
-        ctx, seed: the chain's.
+        folder: the opened evidence; a log is written beside it.
+        context: the chain's.
         segments: which.
         on_event: called with each event, in this thread.
         work: of a step, as the terms say; None compares nothing.
+        launcher: where the worker runs.
 
     Returns:
         One finding a segment, in the order in which they stand in the training.
@@ -304,40 +330,40 @@ def audit(
         EnvironmentRefused: this host does not reproduce the recipe's class.
         Unusable: the worker ended without a word, or memory ran out.
     """
-    Task("audit", ctx, seed, segments=tuple(sorted(set(segments))), work=work).write(folder)
-    return _results_of(SegmentAudited, folder, on_event)
+    return _results_of(SegmentAudited, folder, Audit(context, rising(segments), work), on_event, launcher)
 
 
-def measure(folder: Path, limit_s: float = MEASURING_S) -> StepWork:
+def measure(folder: Path, limit_s: float = MEASURING_S, launcher: Launcher = LOCAL) -> StepWork:
     """Meter a step of an offer, without records.
 
     Args:
-        folder: holds recipe.json and graph.json; a task and a log are written beside them.
+        folder: holds recipe.json and graph.json; a log is written beside them.
         limit_s: seconds after which it is given up.
+        launcher: where the worker runs.
 
     Raises:
         NotFound, InputRefused, DigestMismatch: recipe and graph are no offer.
         EnvironmentRefused: this host is not of the recipe's class.
         Unusable: the worker ended without a word.
     """
-    Task(MEASURE, ZERO, ZERO).write(folder)
-    ending = run_worker(folder, limit_s=limit_s)
+    ending = run_worker(folder, Measure(), limit_s=limit_s, launcher=launcher)
     if not isinstance(ending, Measured):
         raise Unusable(f"a worker that measures ended with {ending.name!r}", TAKEN_OVER)
     return ending.work
 
 
 def explain(
-    folder: Path, task: Task, segments: Sequence[int], on_event: Emit | None = None
+    folder: Path, context: Context, segments: Sequence[int], on_event: Emit | None = None, launcher: Launcher = LOCAL
 ) -> tuple[StateDigests, ...]:
     """Train segments again, and tell the state digests after each of their steps.
 
     Args:
         folder: a training's, or opened evidence whose checks have held; `state-digests.jsonl` is
             written into it.
-        task: of the training; of evidence, one with the chain's context and order seed.
+        context: of the training; of evidence, the chain's.
         segments: which.
         on_event: called with each event, in this thread.
+        launcher: where the worker runs.
 
     Returns:
         The state digests, in order.
@@ -346,18 +372,16 @@ def explain(
         NotFound, InputRefused: the folder lacks something, or there is no such segment.
         EnvironmentRefused: this host does not reproduce the recipe's class.
     """
-    replace(task, mode="explain", segments=tuple(sorted(set(segments)))).write(folder)
-    try:
-        run_worker(folder, on_event)
-    finally:
-        task.write(folder)
+    run_worker(folder, Explain(context, rising(segments)), on_event, launcher=launcher)
     return read_state_digests(folder / STATE_DIGESTS)
 
 
 Result = TypeVar("Result", SegmentReplayed, SegmentAudited)
 
 
-def _results_of(kind: type[Result], folder: Path, on_event: Emit | None) -> tuple[Result, ...]:
+def _results_of(
+    kind: type[Result], folder: Path, task: Task, on_event: Emit | None, launcher: Launcher
+) -> tuple[Result, ...]:
     """Run a worker; the events of one kind, one a segment."""
     results: list[Result] = []
 
@@ -367,16 +391,16 @@ def _results_of(kind: type[Result], folder: Path, on_event: Emit | None) -> tupl
         if on_event is not None:
             on_event(event)
 
-    run_worker(folder, note)
+    run_worker(folder, task, note, launcher=launcher)
     return tuple(results)
 
 
 def _recipe(folder: Path) -> Recipe:
     try:
-        with (folder / "recipe.json").open("rb") as file:
+        with (folder / RECIPE).open("rb") as file:
             return Recipe.parse(file.read(RECIPE_BYTES + 1))
     except FileNotFoundError:
-        raise NotFound(f"there is no recipe.json in {folder}") from None
+        raise NotFound(f"there is no {RECIPE} in {folder}") from None
 
 
 def _cause(code: int) -> str:
@@ -384,4 +408,4 @@ def _cause(code: int) -> str:
         return "the worker was ended by its sandbox for a forbidden system call"
     if code < 0:
         return f"the worker was ended by {signal.Signals(-code).name}"
-    return f"the worker ended with exit code {code} and no last event ({os.fspath(LOG)} may say why)"
+    return f"the worker ended with exit code {code} and no last event ({LOG} may say why)"

@@ -1,21 +1,28 @@
-"""What a worker is asked to do, as `task.json`."""
+"""What a worker is asked to do: one class a mode, over the context of a run.
+
+A worker reads its task from its standard input, so nothing secret has to lie in its folder. A
+training's task lies in the job's folder all the same: it says of which run the leaves there are.
+"""
 
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, ClassVar, get_args
 
-from fitchain.pod.values.digest import Digest, canonical_json, parse_json
+from fitchain.pod.values.digest import ZERO, Digest, canonical_json, parse_json
 from fitchain.pod.values.errors import InputRefused, NotFound
+from fitchain.pod.values.job_folder import TASK, part_of
 from fitchain.pod.values.leaf import NO_SALT_KEYS, SaltKeys
+from fitchain.pod.values.typed_json import from_json, to_json
 from fitchain.pod.values.work import StepWork
 
-VERSION = "fitchain/task/v2"
-MEASURE = "measure"
-MODES = ("train", "rehearse", "replay", "recompute", "audit", "explain", "evaluate", MEASURE)
+VERSION = "fitchain/task/v3"
 TASK_BYTES = 16 << 20
 REHEARSED_SEGMENTS = 2
+KEEP_NONE = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,103 +38,196 @@ class Limits:
     file_bytes: int = 16 << 30
 
 
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Of which run: the agreement's context and the order seed, which every leaf's digest binds."""
+
+    ctx: Digest
+    seed: Digest
+
+
+NO_CONTEXT = Context(ZERO, ZERO)
+"""Of what is no run of an agreement: a rehearsal, say."""
+
+
 @dataclass(frozen=True)
-class Task:
-    """What to do with a job folder.
+class _Task:
+    """What every mode has.
 
     Args:
-        mode: one of `MODES`. `explain` works on a training's folder or, where it holds none, on
-            evidence.
-        ctx: the agreement's context.
-        seed: the order seed.
-        salt_keys: from which the salts of the leaves derive.
-        keep_every: which states are kept: those of every a-th leaf, and the last.
-        segments: segments to replay, audit or explain; segment j leads from leaf j to leaf j+1. To
-            recompute, the leaves.
-        model: the file that an evaluation takes.
-        work: what a step takes by an agreement's terms: a graph that takes more or less is refused;
-            None compares nothing.
+        context: of the run.
         limits: what the process may use.
     """
 
-    mode: str
-    ctx: Digest
-    seed: Digest
-    salt_keys: SaltKeys = NO_SALT_KEYS
-    keep_every: int = 1
-    segments: tuple[int, ...] = ()
-    model: str = "final.safetensors"
-    work: StepWork | None = None
-    limits: Limits = Limits()
+    mode: ClassVar[str]
+    context: Context = field(default=NO_CONTEXT)
+    limits: Limits = field(default=Limits(), kw_only=True)
 
-    def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise InputRefused(f"a worker's mode is one of {', '.join(MODES)}, not {self.mode!r}")
-        if self.keep_every < 1 or any(segment < 0 for segment in self.segments):
-            raise InputRefused(
-                f"keep_every is at least 1 and segments at least 0, not {self.keep_every}, {self.segments}"
-            )
-        if Path(self.model).name != self.model:
-            raise InputRefused(f"the model is a file in the job folder, not {self.model!r}")
+    @property
+    def ctx(self) -> Digest:
+        """The agreement's context."""
+        return self.context.ctx
+
+    @property
+    def seed(self) -> Digest:
+        """The order seed."""
+        return self.context.seed
 
     def encode(self) -> bytes:
-        """The task as canonical JSON.
+        """The task as canonical JSON, in one line.
 
         Raises:
-            InputRefused: its work is more than any graph's.
+            InputRefused: a number in it has more than 53 bits.
         """
-        return canonical_json(
-            {
-                "version": VERSION,
-                "mode": self.mode,
-                "ctx": str(self.ctx),
-                "seed": str(self.seed),
-                "salt_keys": {"metrics": self.salt_keys.metrics.hex(), "states": self.salt_keys.states.hex()},
-                "keep_every": self.keep_every,
-                "segments": list(self.segments),
-                "model": self.model,
-                "work": None if self.work is None else self.work.json(),
-                "limits": asdict(self.limits),
-            }
-        )
-
-    @classmethod
-    def parse(cls, data: bytes) -> Task:
-        """Read the JSON form.
-
-        Raises:
-            InputRefused: it is no task.
-        """
-        value = parse_json(data, TASK_BYTES)
-        names = {"version", *(item.name for item in fields(cls))}
-        if not isinstance(value, dict) or value.keys() != names or value.pop("version") != VERSION:
-            raise InputRefused(f"a task is a {VERSION} with the fields {sorted(names)}")
-        try:
-            value["limits"] = Limits(**value["limits"])
-            value["salt_keys"] = SaltKeys(**{name: bytes.fromhex(key) for name, key in value["salt_keys"].items()})
-            value["work"] = None if value["work"] is None else StepWork.parse(value["work"])
-            value["segments"] = tuple(int(segment) for segment in value["segments"])
-        except (AttributeError, TypeError, ValueError) as error:
-            raise InputRefused(f"a task's field is not of its type: {error}") from None
-        return cls(**{**value, "ctx": Digest.parse(value["ctx"]), "seed": Digest.parse(value["seed"])})
+        return canonical_json({"version": VERSION, "mode": self.mode, **to_json(self)}) + b"\n"
 
     def write(self, folder: Path) -> None:
         """Write `task.json` for the owner's eyes alone, whole or not at all."""
-        part = folder / f".task.{os.getpid()}.part"
-        part.unlink(missing_ok=True)
+        part = part_of(folder)
         with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(self.encode())
-        part.replace(folder / "task.json")
+        part.replace(folder / TASK)
 
-    @classmethod
-    def read(cls, folder: Path) -> Task:
-        """Read a job folder's task.
 
-        Raises:
-            NotFound: there is none.
-            InputRefused: it is no task.
-        """
-        try:
-            return cls.parse((folder / "task.json").read_bytes())
-        except FileNotFoundError:
-            raise NotFound(f"there is no task.json in {folder}") from None
+@dataclass(frozen=True)
+class Train(_Task):
+    """Train from the newest usable state to the recipe's end, recording every leaf.
+
+    Args:
+        salt_keys: from which the salts of the leaves derive.
+        keep_every: which states are kept: those of every a-th leaf, and the last.
+    """
+
+    mode = "train"
+    salt_keys: SaltKeys = NO_SALT_KEYS
+    keep_every: int = 1
+
+    def __post_init__(self) -> None:
+        if self.keep_every < 1:
+            raise InputRefused(f"keep_every is at least 1, not {self.keep_every}")
+
+
+@dataclass(frozen=True)
+class Rehearse(_Task):
+    """Train the recipe's first segments on mock data.
+
+    Args:
+        work: what a step takes by an agreement's terms: a graph that takes more or less is refused;
+            None compares nothing.
+    """
+
+    mode = "rehearse"
+    work: StepWork | None = None
+    salt_keys: ClassVar[SaltKeys] = NO_SALT_KEYS
+    keep_every: ClassVar[int] = KEEP_NONE
+
+
+@dataclass(frozen=True)
+class _OfSegments(_Task):
+    """What works on segments; segment j leads from leaf j to leaf j+1.
+
+    Args:
+        segments: each once, rising.
+    """
+
+    segments: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        _require_rising("segments", self.segments)
+
+
+@dataclass(frozen=True)
+class Replay(_OfSegments):
+    """Train segments of a recorded training again, and compare them with its leaves."""
+
+    mode = "replay"
+
+
+@dataclass(frozen=True)
+class Audit(_OfSegments):
+    """Train segments out of evidence, and compare them with what it says.
+
+    Args:
+        work: as of `Rehearse`.
+    """
+
+    mode = "audit"
+    work: StepWork | None = None
+
+
+@dataclass(frozen=True)
+class Explain(_OfSegments):
+    """Train segments again, of a training's folder or, where it holds none, out of evidence, and
+    keep the state digests after each step."""
+
+    mode = "explain"
+
+
+@dataclass(frozen=True)
+class Recompute(_Task):
+    """Train a recorded training's states at some leaves again, and keep them.
+
+    Args:
+        leaves: which, each once, rising.
+    """
+
+    mode = "recompute"
+    leaves: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        _require_rising("leaves", self.leaves)
+
+
+@dataclass(frozen=True)
+class Evaluate(_Task):
+    """Run the trained model over the table."""
+
+    mode = "evaluate"
+
+
+@dataclass(frozen=True)
+class Measure(_Task):
+    """Meter a step of recipe and graph alone."""
+
+    mode = "measure"
+
+
+Task = Train | Rehearse | Replay | Recompute | Audit | Explain | Evaluate | Measure
+TASKS: dict[str, type[Task]] = {task.mode: task for task in get_args(Task)}
+"""By the word that stands in the JSON."""
+
+
+def rising(numbers: Iterable[int]) -> tuple[int, ...]:
+    """Numbers as a task has them: each once, rising."""
+    return tuple(sorted(set(numbers)))
+
+
+def parse_task(data: bytes) -> Task:
+    """Read the JSON form of a task.
+
+    Raises:
+        InputRefused: it is none.
+    """
+    value: Any = parse_json(data, TASK_BYTES)
+    if not isinstance(value, dict) or value.pop("version", None) != VERSION or value.get("mode") not in TASKS:
+        raise InputRefused(f"a task is a {VERSION} whose mode is one of {', '.join(TASKS)}")
+    mode = value.pop("mode")
+    return from_json(TASKS[mode], value, f"the task {mode!r}")
+
+
+def read_task(folder: Path) -> Task:
+    """Read the task that lies in a job's folder.
+
+    Raises:
+        NotFound: there is none.
+        InputRefused: it is no task.
+    """
+    try:
+        return parse_task((folder / TASK).read_bytes())
+    except FileNotFoundError:
+        raise NotFound(f"there is no {TASK} in {folder}") from None
+
+
+def _require_rising(what: str, numbers: tuple[int, ...]) -> None:
+    if any(number < 0 for number in numbers) or numbers != rising(numbers):
+        raise InputRefused(f"a task's {what} are numbers from 0 on, each once, rising, not {numbers!r:.80}")

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from pathlib import Path
 
-from fitchain.pod.compute.checkpoint import LEAVES
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.exchange import Note, send_note
 from fitchain.pod.jobs.home import Home
@@ -22,6 +20,7 @@ from fitchain.pod.proof.transcript import grow
 from fitchain.pod.values.digest import Digest, tree_root
 from fitchain.pod.values.errors import ClaimMismatch, require_equal
 from fitchain.pod.values.ids import AgreementId
+from fitchain.pod.values.job_folder import JobFolder
 from fitchain.pod.values.leaf import Checkpoint
 
 METRIC_DIGITS = 3
@@ -143,8 +142,8 @@ class LeafFile:
         folder: the job's folder; the file may not be there yet.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._path, self._offset = folder / LEAVES, 0
+    def __init__(self, folder: JobFolder) -> None:
+        self._path, self._offset = folder.leaves, 0
 
     def more(self) -> Iterator[Checkpoint]:
         """The whole lines that came since the last call."""

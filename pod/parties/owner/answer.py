@@ -7,13 +7,12 @@ released after them.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.exchange import send_key
-from fitchain.pod.jobs.home import Home, sweep
+from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.turns import OWNER_RANK, Turns, send
 from fitchain.pod.parties.owner.disclosed import EVIDENCE_MADE
 from fitchain.pod.parties.owner.evidence import build_evidence, job_identity
@@ -24,11 +23,7 @@ from fitchain.pod.ports.store.local import LocalStore
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.errors import NotFound
 from fitchain.pod.values.ids import AuditRef
-
-EVIDENCE_LEFT = (".evidence-*",)
-"""Opened records that a killed process left behind; a replay by hand may be at work beside them."""
-EVIDENCE_FILES = "evidence-*.car"
-"""Sealed evidence for people to hand over."""
+from fitchain.pod.values.job_folder import Scratch, scratch
 
 
 def answer_audit(home: Home, turns: Turns, ref: AuditRef) -> str:
@@ -79,7 +74,8 @@ def _submit(home: Home, audit: Audit) -> str:
     """Hand over the evidence of this vote; sealed once."""
     ref, name = audit.ref, f"evidence/{audit.round}"
     if (cid := home.journal.fact(ref, name)) is None:
-        sweep(home.audit_folder(ref), EVIDENCE_LEFT)
+        # A replay by hand may be at work beside what a killed process left of evidence.
+        home.audit_folder(ref).sweep([Scratch.EVIDENCE], parts=False)
         # Where nothing can be sealed to anyone who sits there, the evidence is given all the same.
         recipients = list(home.audits.recipients(audit).values()) or [home.keys.recipient]
         home.journal.keep_fact(ref, EVIDENCE_MADE, "")  # before anything is: from now on its records count as opened
@@ -102,7 +98,15 @@ def _submit(home: Home, audit: Audit) -> str:
 def evidence_file(home: Home, audit: Audit) -> Path:
     """Where evidence lies that a person hands over: of an on-site audit, and where verifiers said
     that they could not get it otherwise."""
-    return home.audit_folder(audit.ref) / f"evidence-{audit.round}.car"
+    return home.audit_folder(audit.ref).handed_over(audit.round)
+
+
+def remove_evidence(home: Home, ref: AuditRef) -> None:
+    """Remove what an audit that is over has left of its evidence: plain copies that a killed
+    process left, and sealed files to hand over."""
+    folder = home.audit_folder(ref)
+    folder.sweep([Scratch.EVIDENCE], parts=False)
+    folder.remove_handed_over()
 
 
 def _build(home: Home, audit: Audit, recipients: Sequence[str]) -> Cid:
@@ -112,8 +116,8 @@ def _build(home: Home, audit: Audit, recipients: Sequence[str]) -> Cid:
     person. Of an on-site audit it is that file alone: it stands in no store that others reach.
     """
     on_site = home.agreements.audit_terms(audit.ref).mode is AuditMode.ON_SITE
-    with tempfile.TemporaryDirectory(dir=home.audit_folder(audit.ref), prefix=".evidence-") as scratch:
-        store: Store = LocalStore(Path(scratch), home.settings.home) if on_site else home.store
+    with scratch(home.audit_folder(audit.ref).create().path, Scratch.EVIDENCE) as workspace:
+        store: Store = LocalStore(workspace, home.settings.home) if on_site else home.store
         cid = build_evidence(home, store, audit, recipients)
         if on_site or audit.withheld_before:
             car.write(evidence_file(home, audit), cid, store.blocks(cid))

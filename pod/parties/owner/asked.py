@@ -14,13 +14,13 @@ from collections.abc import Collection, Sequence
 
 from fitchain.pod.compute.checkpoint import state_steps
 from fitchain.pod.jobs import history
-from fitchain.pod.jobs.home import Home, sweep
+from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import CONSENT, REFUSE, Decision
 from fitchain.pod.jobs.panel_status import PanelStatus, panel_beside
 from fitchain.pod.jobs.retry import Log, log_about
 from fitchain.pod.jobs.turns import Turns, describe_verdict
 from fitchain.pod.jobs.waiting import show_concerns, shown_concerns
-from fitchain.pod.parties.owner.answer import EVIDENCE_FILES, EVIDENCE_LEFT, answer_audit
+from fitchain.pod.parties.owner.answer import answer_audit, remove_evidence
 from fitchain.pod.parties.owner.data import read_registered
 from fitchain.pod.parties.owner.disclosed import ANSWERED, cap_concern, counted_records, keep_disclosed, opened_before
 from fitchain.pod.parties.owner.evidence import read_transcript
@@ -133,7 +133,7 @@ class AskedAudits:
             self._say(audit.ref, verdict)
         if self.home.chain.head() < self.home.audits.newest_event(audit.ref).block + self.final_blocks:
             return
-        sweep(self.home.audit_folder(audit.ref), (*EVIDENCE_LEFT, EVIDENCE_FILES))
+        remove_evidence(self.home, audit.ref)
         for round in range(audit.round + 1):
             if cid := self.home.journal.fact(audit.ref, f"evidence/{round}"):
                 self.home.store.unpin(Cid.parse(cid))
@@ -237,7 +237,7 @@ def lost(home: Home, agreement: Agreement, asked: AskedAudit) -> str:
     except (NotFound, InputRefused, Refuted) as error:
         return error.message
     training_s = float(home.journal.fact(agreement.id, TRAINING_S) or 0)
-    if not state_steps(folder) and training_s > WINDOW_SHARE * asked.terms.window:
+    if not state_steps(folder.path) and training_s > WINDOW_SHARE * asked.terms.window:
         return f"no states were kept, and to train them again takes {training_s:.0f} s"
     return ""
 

@@ -6,24 +6,22 @@ were not kept are trained again by a worker, from the newest kept state before t
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
-from fitchain.pod.compute.checkpoint import LEAVES, read_leaves
-from fitchain.pod.compute.checkpoint.files import state_path
+from fitchain.pod.compute.checkpoint import read_leaves
 from fitchain.pod.jobs.exchange import send_folder
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.worker import recompute
 from fitchain.pod.parties.owner.data import read_with_leaves, registration_key
 from fitchain.pod.parties.owner.replay import link_training
-from fitchain.pod.parties.owner.run import IDENTITY, prepare
+from fitchain.pod.parties.owner.run import prepare
 from fitchain.pod.ports.agreement import Audit, RunRecord
 from fitchain.pod.ports.store import Cid, Store
 from fitchain.pod.proof.audit.chain_record import ChainRecord, read_chain_record
 from fitchain.pod.proof.audit.evidence import FOLDER_BYTES, write_evidence
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.errors import ClaimMismatch, NotFound, Unusable
+from fitchain.pod.values.job_folder import JobFolder, Scratch, scratch
 from fitchain.pod.values.leaf import Checkpoint
 
 
@@ -53,29 +51,30 @@ def build_evidence(home: Home, store: Store, audit: Audit, recipients: Sequence[
     row = home.journal.dataset(home.agreements.read(id).terms.dataset)
     (table, leaves), key = read_with_leaves(home, row), registration_key(home, row.salt)
     identity = job_identity(home, folder) if chain_record.opens_delivery else None
-    with tempfile.TemporaryDirectory(dir=home.audit_folder(audit.ref), prefix=".evidence-") as scratch:
-        job, plain = Path(scratch) / "job", Path(scratch) / "plain"
-        job.mkdir()
+    with scratch(home.audit_folder(audit.ref).create().path, Scratch.EVIDENCE) as workspace:
+        job, plain = JobFolder(workspace / "job").create(), workspace / "plain"
         plain.mkdir()
         link_training(folder, job)
         if missing := missing_states(job, chain_record):
             prepare(home, id, home.agreements.run_record(id), job)
-            recompute(job, missing)
-        names = write_evidence(job, plain, chain_record, checkpoints, table, key, leaves, identity)
+            recompute(job.path, missing, launcher=home.launcher)
+        names = write_evidence(job.path, plain, chain_record, checkpoints, table, key, leaves, identity)
         if (size := sum((plain / name).stat().st_size for name in names)) > FOLDER_BYTES:
             raise Unusable(f"the evidence has {size} bytes, and no verifier fetches more than {FOLDER_BYTES}")
         return send_folder(store, plain, names, recipients)
 
 
-def read_transcript(folder: Path, chain_record: ChainRecord | RunRecord) -> tuple[Checkpoint, ...]:
+def read_transcript(folder: JobFolder, chain_record: ChainRecord | RunRecord) -> tuple[Checkpoint, ...]:
     """Read a job folder's checkpoints, which must be those whose root the chain has.
 
     Raises:
         NotFound: there are none.
         ClaimMismatch: they are others.
     """
-    if not (checkpoints := read_leaves(folder)):
-        raise NotFound(f"there is no {LEAVES} in {folder}", "only who trained the job can give evidence of it")
+    if not (checkpoints := read_leaves(folder.path)):
+        raise NotFound(
+            f"there is no {folder.leaves.name} in {folder}", "only who trained the job can give evidence of it"
+        )
     root = Transcript(chain_record.ctx, chain_record.seed, tuple(checkpoint.leaf for checkpoint in checkpoints)).root
     if root != chain_record.transcript_root:
         raise ClaimMismatch(
@@ -84,17 +83,15 @@ def read_transcript(folder: Path, chain_record: ChainRecord | RunRecord) -> tupl
     return checkpoints
 
 
-def missing_states(job: Path, chain_record: ChainRecord) -> list[int]:
+def missing_states(job: JobFolder, chain_record: ChainRecord) -> list[int]:
     """The audited segments whose state before them is not kept."""
-    return [
-        segment for segment in chain_record.audited[1:] if not state_path(job, chain_record.step_of(segment)).exists()
-    ]
+    return [segment for segment in chain_record.audited[1:] if not job.state(chain_record.step_of(segment)).exists()]
 
 
-def job_identity(home: Home, folder: Path) -> str:
+def job_identity(home: Home, folder: JobFolder) -> str:
     """The job's own age identity, as the owner keeps it until the job is settled.
 
     Raises:
         NotFound: it is gone, or was never made.
     """
-    return home.read_secret(folder / IDENTITY)
+    return home.read_secret(folder.identity)

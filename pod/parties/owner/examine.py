@@ -19,8 +19,8 @@ from pathlib import Path
 from fitchain.pod.compute import environment
 from fitchain.pod.compute.dataset import Card, Disclosure, Policy, Table, mock_table
 from fitchain.pod.jobs import history
-from fitchain.pod.jobs.exchange import OFFER_FILES, fetch_folder
-from fitchain.pod.jobs.home import Home, sweep
+from fitchain.pod.jobs.exchange import fetch_folder
+from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import DatasetRow
 from fitchain.pod.jobs.panel_status import panel_of
 from fitchain.pod.jobs.rehearsal import MOCK_LIMIT_BYTES, REHEARSAL_LIMIT_S, rehearse
@@ -36,6 +36,7 @@ from fitchain.pod.values.digest import sha256
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused, require_equal
 from fitchain.pod.values.graph import LIMITS, Graph
 from fitchain.pod.values.ids import WHOLE_POOL, AuditRef
+from fitchain.pod.values.job_folder import OFFER_FILES, JobFolder
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import RECIPE_BYTES
 from fitchain.pod.values.state import byte_count, model_root, read_safetensors
@@ -65,11 +66,11 @@ def fetch_offer(home: Home, agreement: Agreement) -> None:
     _, card = dataset_of(home, agreement)
     check_chain(home, agreement, card.policy)
     keep_recipient(home, agreement)
-    folder = home.job_folder(agreement.id)
-    sweep(folder)
+    folder = home.job_folder(agreement.id).create()
+    folder.sweep()
     offer = home.agreements.offer(agreement.id)
     home.add_peer(agreement.scientist)
-    fetch_folder(home.store, offer, folder, OFFER_FILES, home.keys.identity, OFFER_LIMIT_BYTES, OFFER_LIMIT_S)
+    fetch_folder(home.store, offer, folder.path, OFFER_FILES, home.keys.identity, OFFER_LIMIT_BYTES, OFFER_LIMIT_S)
     check_terms(home, agreement, *read_offer(folder))
 
 
@@ -97,11 +98,11 @@ def examine(home: Home, agreement: Agreement, stop: threading.Event | None = Non
     environment.check(recipe.environment, environment.host_cache())  # what holds for this host holds for each home
     table = read_registered(home, row)
     put = partial(put_mock, home, row, card, table)
-    rehearsed = rehearse(folder, put, work=agreement.terms.work, stop=stop)
+    rehearsed = rehearse(folder.path, put, work=agreement.terms.work, stop=stop, launcher=home.launcher)
     step_s = rehearsed.seconds / max(rehearsed.step, 1)
     home.journal.keep_fact(agreement.id, TRAINING_S, str(step_s * recipe.steps))
     reasons += time_concerns(agreement, step_s, queued_s(home, agreement))
-    return reasons + disk_concerns(recipe, graph, shutil.disk_usage(folder).free)
+    return reasons + disk_concerns(recipe, graph, shutil.disk_usage(folder.path).free)
 
 
 def check_chain(home: Home, agreement: Agreement, policy: Policy) -> list[str]:
@@ -218,7 +219,7 @@ def queued_s(home: Home, agreement: Agreement) -> float:
     return left_s
 
 
-def read_offer(folder: Path) -> tuple[Recipe, Graph]:
+def read_offer(folder: JobFolder) -> tuple[Recipe, Graph]:
     """Read the opened offer of a job's folder and check that its parts belong together.
 
     Raises:
@@ -226,8 +227,8 @@ def read_offer(folder: Path) -> tuple[Recipe, Graph]:
         ClaimMismatch: the recipe names another graph or another initial model than those beside it.
     """
     recipe = read_recipe(folder)
-    graph = Graph.parse(_read(folder / "graph.json", LIMITS.graph_bytes))
-    tensors, _ = read_safetensors(folder / "initial.safetensors")
+    graph = Graph.parse(_read(folder.graph, LIMITS.graph_bytes))
+    tensors, _ = read_safetensors(folder.initial)
     require_equal("the recipe's graph is", recipe.graph, graph.digest, "the offered graph is")
     require_equal(
         "the recipe's initial model is", recipe.initial_model, model_root(tensors), "the offered weights have"
@@ -282,14 +283,14 @@ def _disclosure(home: Home, agreement: Agreement, recipe: Recipe) -> Disclosure:
     return disclosure(audit, recipe, opened_before(home, agreement, ref).total)
 
 
-def read_recipe(folder: Path) -> Recipe:
+def read_recipe(folder: JobFolder) -> Recipe:
     """Read the recipe of a job's folder.
 
     Raises:
         FileNotFoundError: there is none.
         InputRefused: it is malformed or beyond a limit.
     """
-    return Recipe.parse(_read(folder / "recipe.json", RECIPE_BYTES))
+    return Recipe.parse(_read(folder.recipe, RECIPE_BYTES))
 
 
 def _read(path: Path, limit_bytes: int) -> bytes:

@@ -5,24 +5,22 @@ State digests show no number of a model or a record: they may be handed to the o
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
-from fitchain.pod.compute.checkpoint import LEAVES, read_leaves, read_state
-from fitchain.pod.compute.checkpoint.files import state_path
+from fitchain.pod.compute.checkpoint import read_leaves, read_state
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.jobs.worker import Emit, Task, explain
+from fitchain.pod.jobs.worker import Context, Emit, explain
 from fitchain.pod.parties.owner.replay import link_training
 from fitchain.pod.parties.owner.run import prepare
 from fitchain.pod.proof.audit.diagnosis import StateDigests
 from fitchain.pod.values.errors import NotFound
 from fitchain.pod.values.ids import AgreementId
+from fitchain.pod.values.job_folder import JobFolder, Scratch, scratch
 
 
 def has_training(home: Home, id: AgreementId) -> bool:
     """Whether a job was trained from this home."""
-    return (_folder(home, id) / LEAVES).exists()
+    return home.job_folder(id).leaves.exists()
 
 
 def explain_training(home: Home, id: AgreementId, segments: Sequence[int], emit: Emit) -> tuple[StateDigests, ...]:
@@ -42,26 +40,21 @@ def explain_training(home: Home, id: AgreementId, segments: Sequence[int], emit:
     for segment in segments:
         if not 0 <= segment < run.count:
             raise NotFound(f"the job {id.short} has no segment {segment}", f"it has 0 to {run.count - 1}")
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".replay-") as scratch:
-        link_training(folder, Path(scratch))
-        prepare(home, id, run, Path(scratch))
-        return explain(Path(scratch), Task.read(Path(scratch)), segments, emit)
+    with scratch(folder.path, Scratch.REPLAY) as path:
+        link_training(folder, JobFolder(path))
+        prepare(home, id, run, JobFolder(path))
+        return explain(path, Context(run.ctx, run.seed), segments, emit, home.launcher)
 
 
 def kept_state_digests(home: Home, id: AgreementId, segments: Iterable[int]) -> tuple[StateDigests, ...]:
     """The digests of the states that an owner kept at the ends of segments; none without any."""
     if not has_training(home, id):
         return ()
-    folder = _folder(home, id)
-    leaves, kept = read_leaves(folder), []
+    folder = home.job_folder(id)
+    leaves, kept = read_leaves(folder.path), []
     for segment in segments:
         if segment + 1 < len(leaves):
             step = leaves[segment + 1].leaf.step
-            if state_path(folder, step).exists():
-                kept.append(StateDigests.of(segment, step, read_state(folder, step)))
+            if folder.state(step).exists():
+                kept.append(StateDigests.of(segment, step, read_state(folder.path, step)))
     return tuple(kept)
-
-
-def _folder(home: Home, id: AgreementId) -> Path:
-    """The job's folder, which looking does not make."""
-    return home.settings.home / "jobs" / str(id)

@@ -21,7 +21,6 @@ so many refusals a day.
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from collections import Counter, deque
@@ -32,20 +31,17 @@ from typing import ClassVar
 
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.exchange import send_refusal
-from fitchain.pod.jobs.home import Home, sweep
+from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import APPROVE, REJECT, Decision
 from fitchain.pod.jobs.lanes import Work
 from fitchain.pod.jobs.retry import RETRY_S, Log
 from fitchain.pod.jobs.turns import TURN_S, Turns, describe_verdict
 from fitchain.pod.jobs.waiting import show_concerns, shown_concerns
 from fitchain.pod.parties.loop import LOOK_S, PodLoop
-from fitchain.pod.parties.owner.answer import EVIDENCE_FILES, EVIDENCE_LEFT, answer_audit
+from fitchain.pod.parties.owner.answer import answer_audit, remove_evidence
 from fitchain.pod.parties.owner.asked import AskedAudits
 from fitchain.pod.parties.owner.examine import check_again, dataset_of, examine, fetch_offer
 from fitchain.pod.parties.owner.run import (
-    IDENTITY,
-    RECORDS,
-    SET_ASIDE,
     TrainingSession,
     begin,
     order_nonce,
@@ -359,12 +355,10 @@ class Owner(PodLoop):
         identity, states unless they are kept."""
         home, id = self.home, agreement.id
         folder = home.job_folder(id)
-        for name in (RECORDS, IDENTITY):
-            (folder / name).unlink(missing_ok=True)
-        sweep(folder, (*EVIDENCE_LEFT, EVIDENCE_FILES))
+        folder.remove_secrets()
+        remove_evidence(home, AuditRef(id))
         if not self.keep_states:
-            shutil.rmtree(folder / "states", ignore_errors=True)
-            sweep(folder, (SET_ASIDE,))
+            folder.remove_states()
         home.journal.record(id, history.Wiped(states=not self.keep_states), once="")
         if not home.journal.happened(id, history.LetGo):
             self._kept[id] = self._needed_until(agreement)

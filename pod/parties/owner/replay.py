@@ -9,13 +9,9 @@ from __future__ import annotations
 
 import os
 import random
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
-from fitchain.pod.compute.checkpoint import LEAVES, read_leaves
-from fitchain.pod.compute.checkpoint.files import STATES
-from fitchain.pod.jobs.exchange import OFFER_FILES
+from fitchain.pod.compute.checkpoint import read_leaves, state_steps
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.worker import Emit, SegmentReplayed
 from fitchain.pod.jobs.worker import replay as replay_folder
@@ -23,6 +19,7 @@ from fitchain.pod.parties.owner.run import prepare
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused, NotFound
 from fitchain.pod.values.ids import AgreementId
+from fitchain.pod.values.job_folder import JobFolder, Scratch, scratch
 
 
 @dataclass(frozen=True)
@@ -59,25 +56,28 @@ def replay_job(home: Home, id: AgreementId, count: int, on_event: Emit | None = 
     if count < 1:
         raise InputRefused(f"at least one segment is replayed, not {count}")
     run, folder = home.agreements.run_record(id), home.job_folder(id)
-    if run.end_block is None or not (folder / LEAVES).exists():
+    if run.end_block is None or not folder.leaves.exists():
         raise NotFound(f"the job {id} has no ended training in this home", "only who has the data can replay it")
-    leaves = tuple(checkpoint.leaf for checkpoint in read_leaves(folder))
+    leaves = tuple(checkpoint.leaf for checkpoint in read_leaves(folder.path))
     root = Transcript(run.ctx, run.seed, leaves).root
     if root != run.transcript_root:
         raise ClaimMismatch(f"the leaves in {folder} have the root {root} and the chain has {run.transcript_root}")
     # In a folder of its own: the pod may be at work in the job's, clearing it away say.
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".replay-") as scratch:
-        training = Path(scratch)
+    with scratch(folder.path, Scratch.REPLAY) as path:
+        training = JobFolder(path)
         link_training(folder, training)
         prepare(home, id, run, training)
-        return Replay(replay_folder(training, _drawn(len(leaves) - 1, count), on_event), len(leaves) - 1)
+        return Replay(
+            replay_folder(training.path, _drawn(len(leaves) - 1, count), on_event, home.launcher), len(leaves) - 1
+        )
 
 
-def link_training(folder: Path, target: Path) -> None:
+def link_training(folder: JobFolder, target: JobFolder) -> None:
     """Lay out what a training left behind: its offer, its leaves, its kept states."""
-    (target / STATES).mkdir()
-    for path in (*(folder / name for name in (*OFFER_FILES, LEAVES)), *(folder / STATES).glob("*.safetensors")):
-        os.link(path, target / path.relative_to(folder))
+    target.states.mkdir()
+    states = (folder.state(step) for step in state_steps(folder.path))
+    for path in (folder.recipe, folder.graph, folder.initial, folder.leaves, *states):
+        os.link(path, target.path / path.relative_to(folder.path))
 
 
 def _drawn(segments: int, count: int) -> list[int]:

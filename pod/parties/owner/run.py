@@ -1,18 +1,8 @@
 """One training from the owner's side, top to bottom: begin, train and anchor, deliver, end.
 
 Every step asks first what is done already (on chain, in the job's folder, in the journal), so that
-whatever was cut off is taken up again and nothing is sent, trained or paid twice.
-
-    <job folder>/recipe.json graph.json initial.safetensors        the opened offer
-                 records.npz                                       the records while the job trains
-                 task.json leaves.jsonl states/ final.safetensors  the worker's (see `worker`)
-                 identity.age                                      the job's own age identity,
-                                                                   sealed to this pod; gone once
-                                                                   nothing is left to do
-                 model.safetensors certificate.json                what is delivered
-                 aside-<seed>/                                     leaves and states of a run whose
-                                                                   beginning a reorganisation of the
-                                                                   chain undid
+whatever was cut off is taken up again and nothing is sent, trained or paid twice. What lies in the
+job's folder is said by `pod/values/job_folder.py`.
 """
 
 from __future__ import annotations
@@ -20,16 +10,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
-from pathlib import Path
-from uuid import uuid4
 
-from fitchain.pod.compute.checkpoint import LEAVES, read_leaves
-from fitchain.pod.compute.checkpoint.files import STATES
+from fitchain.pod.compute.checkpoint import read_leaves
 from fitchain.pod.jobs import history
-from fitchain.pod.jobs.exchange import DELIVERY_FILES, send_folder, send_key
-from fitchain.pod.jobs.home import Home, sweep
-from fitchain.pod.jobs.worker import Ending, Event, Task, Worker
+from fitchain.pod.jobs.exchange import send_folder, send_key
+from fitchain.pod.jobs.home import Home
+from fitchain.pod.jobs.worker import Context, Ending, Event, Worker
 from fitchain.pod.jobs.worker.events import TAKEN_OVER, Diverged, Finished, LeafRecorded, Resumed, Skipped, Started
+from fitchain.pod.jobs.worker.task import Train, read_task
 from fitchain.pod.parties.owner.anchors import Anchors, LeafFile
 from fitchain.pod.parties.owner.data import read_registered
 from fitchain.pod.parties.owner.examine import RECIPIENT, dataset_of
@@ -42,14 +30,10 @@ from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import Digest, Root
 from fitchain.pod.values.errors import NotFound, Unusable
 from fitchain.pod.values.ids import AgreementId
+from fitchain.pod.values.job_folder import DELIVERY_FILES, JobFolder, part_of
 from fitchain.pod.values.leaf import Checkpoint, SaltKeys
 from fitchain.pod.values.recipe import Recipe
 
-RECORDS, IDENTITY = "records.npz", "identity.age"
-SET_ASIDE = "aside-*"
-OF_A_RUN = (STATES, "final.safetensors", "model.safetensors", "certificate.json", LEAVES)
-"""What belongs to a run under one context and seed alone; the leaves, which tell that there is one,
-come last."""
 ENDED = ("Finished", "DivergedAt")
 """The chain's events of an end."""
 
@@ -78,7 +62,7 @@ class TrainingSession:
         self.home, self.id, self.stop, self.keep_every = home, id, stop, keep_every
         self.folder = home.job_folder(id)
         _, self.card = dataset_of(home, home.agreements.read(id))
-        self.recipe = Recipe.parse((self.folder / "recipe.json").read_bytes())
+        self.recipe = Recipe.parse(self.folder.recipe.read_bytes())
         if (recipient := home.journal.fact(id, RECIPIENT)) is None:
             raise NotFound(f"the journal does not know the request {id}", "restore the home that accepted it")
         self.recipient = recipient
@@ -112,16 +96,16 @@ class TrainingSession:
         Returns:
             the event with which the training ended; None if the pod was asked to stop.
         """
-        sweep(self.folder)
+        self.folder.sweep()
         if set_aside(self.folder, run):
             self.home.journal.keep_fact(self.id, "weights", "")  # they were of the other run
             self.home.journal.record(self.id, history.SetAside(run.seed))
-        prepare(self.home, self.id, run, self.folder, self.keep_every)
+        task = prepare(self.home, self.id, run, self.folder, self.keep_every)
         leave = self.card.policy.metrics_leave
         anchors = Anchors(self.home, self.id, run, self.recipe.group_leaves, self.recipient, leave)
         leaves = LeafFile(self.folder)
         ended: Ending | None = None
-        with Worker(self.folder) as worker:
+        with Worker(self.folder.path, task, self.home.launcher) as worker:
             for event in worker:
                 if self.stop.is_set():
                     return None
@@ -132,13 +116,13 @@ class TrainingSession:
                 ended = event if isinstance(event, Ending) else ended
         if not isinstance(ended, Finished | Diverged):
             raise Unusable(f"a worker that trains ended with {ended.name if ended else None!r}", TAKEN_OVER)
-        anchors.end(read_leaves(self.folder)[-1])
+        anchors.end(read_leaves(self.folder.path)[-1])
         anchors.wait()
         return ended
 
     def end(self, run: RunRecord, ended: Finished | Diverged) -> None:
         """Deliver what was trained and end the run on chain."""
-        checkpoints = read_leaves(self.folder)
+        checkpoints = read_leaves(self.folder.path)
         transcript = Transcript(run.ctx, run.seed, tuple(checkpoint.leaf for checkpoint in checkpoints))
         transcript.verify(self.recipe.steps, self.recipe.segment_steps)
         weights, key = self._deliver(transcript, checkpoints)
@@ -146,7 +130,7 @@ class TrainingSession:
         calls = self.home.agreements
         (calls.diverge if isinstance(ended, Diverged) else calls.finish)(self.id, ending)
         record_end(self.home, self.id, ended.reason if isinstance(ended, Diverged) else "")
-        (self.folder / RECORDS).unlink(missing_ok=True)
+        self.folder.records.unlink(missing_ok=True)
 
     def _deliver(self, transcript: Transcript, checkpoints: Sequence[Checkpoint]) -> tuple[Cid, Cid | None]:
         """Seal weights and certificate to the job's identity, and that identity to the scientist
@@ -161,15 +145,15 @@ class TrainingSession:
         return weights, key
 
     def _seal(self, transcript: Transcript, checkpoints: Sequence[Checkpoint], audited: bool) -> None:
-        journal, model = self.home.journal, self.folder / "model.safetensors"
+        journal, model = self.home.journal, self.folder.model
         if not model.exists():
-            os.link(self.folder / "final.safetensors", model)
+            os.link(self.folder.final, model)
         states = {checkpoint.leaf.index: checkpoint.roots for checkpoint in (checkpoints[0], checkpoints[-1])}
         signed = self.home.chain, self.home.keys, self.id
         certificate = issue(*signed, self.recipe, self.card, transcript, states, model)
-        (self.folder / "certificate.json").write_bytes(certificate)
-        secret = self.home.kept_identity(self.folder / IDENTITY)
-        sent = {"weights": send_folder(self.home.store, self.folder, DELIVERY_FILES, [recipient_of(secret)])}
+        self.folder.certificate.write_bytes(certificate)
+        secret = self.home.kept_identity(self.folder.identity)
+        sent = {"weights": send_folder(self.home.store, self.folder.path, DELIVERY_FILES, [recipient_of(secret)])}
         if not audited:
             sent["key"] = send_key(self.home.store, self.id, secret, self.recipient)
         for name, cid in sent.items():
@@ -199,23 +183,19 @@ class TrainingSession:
                 journal.record(self.id, history.Skipped(step, reason))
 
 
-def set_aside(folder: Path, run: RunRecord) -> bool:
+def set_aside(folder: JobFolder, run: RunRecord) -> bool:
     """Put away what a job's folder has of a run with another context or seed: a reorganisation of
     the chain undid that one's beginning, and its leaves prove nothing now.
 
     Returns:
         whether there was such a run.
     """
-    if not (folder / LEAVES).exists():
+    if not folder.leaves.exists():
         return False
-    task = Task.read(folder)
-    if (task.ctx, task.seed) == (run.ctx, run.seed):
+    context = read_task(folder.path).context
+    if context == Context(run.ctx, run.seed):
         return False
-    aside = folder / SET_ASIDE.replace("*", str(task.seed)[2:10])
-    aside.mkdir(exist_ok=True)
-    for name in OF_A_RUN:
-        if (folder / name).exists():
-            (folder / name).replace(aside / name)
+    folder.set_aside(context.seed)
     return True
 
 
@@ -240,19 +220,24 @@ def record_end(home: Home, id: AgreementId, reason: str = "") -> None:
         home.journal.record(id, history.Finished(*roots, **sent), once="")
 
 
-def prepare(home: Home, id: AgreementId, run: RunRecord, folder: Path, keep_every: int = 1) -> None:
+def prepare(home: Home, id: AgreementId, run: RunRecord, folder: JobFolder, keep_every: int = 1) -> Train:
     """Give a worker's folder its records and its task; the records are read again and must still be
     the registered ones.
+
+    Returns:
+        the task, which lies in the folder, too.
 
     Raises:
         DatasetChanged: they are not.
     """
     table = read_registered(home, home.journal.dataset(home.agreements.read(id).terms.dataset))
-    part = folder / f".{uuid4().hex}.part"
+    part = part_of(folder.path)
     part.touch(mode=0o600)
     table.write_npz(part)
-    part.replace(folder / RECORDS)
-    Task("train", run.ctx, run.seed, salt_keys(home.keys, id), keep_every=keep_every).write(folder)
+    part.replace(folder.records)
+    task = Train(Context(run.ctx, run.seed), salt_keys(home.keys, id), keep_every)
+    task.write(folder.path)
+    return task
 
 
 def salt_keys(keys: Keys, id: AgreementId) -> SaltKeys:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from fitchain.pod.compute.dataset import Card
 from fitchain.pod.jobs.exchange import send_folder
@@ -19,13 +18,14 @@ from fitchain.pod.values.digest import Digest, Root
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused
 from fitchain.pod.values.graph import Input
 from fitchain.pod.values.ids import DatasetId, ModelId
+from fitchain.pod.values.job_folder import GRAPH, INITIAL, part_of
 from fitchain.pod.values.recipe import argument_columns
 from fitchain.pod.values.state import model_root, write_safetensors
 
 if TYPE_CHECKING:
     from fitchain.pod.compute.model import ModuleSource
 
-MODEL_FILES = ("graph.json", "initial.safetensors")
+MODEL_FILES = (GRAPH, INITIAL)
 EXAMPLE_BATCH = 4
 
 
@@ -81,11 +81,11 @@ def publish_model(
     card = read_card(home, dataset)
     taken = load_module(module, name) if isinstance(module, Path) else take_module(module)
     graph, tensors = export(taken, model_inputs(card), EXAMPLE_BATCH)
-    folder = home.settings.home / "models" / f".{uuid4().hex}.part"
+    folder = part_of(home.settings.home / "models")
     folder.mkdir(mode=0o700, parents=True)
     try:
-        (folder / "graph.json").write_bytes(graph.encode())
-        write_safetensors(folder / "initial.safetensors", tensors)
+        (folder / GRAPH).write_bytes(graph.encode())
+        write_safetensors(folder / INITIAL, tensors)
         root = model_root(tensors)
         cid = send_folder(home.store, folder, MODEL_FILES, [home.keys.recipient])
         id = home.registry.register_model(graph.digest, root, parents=parents)

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from fitchain.pod.compute.dataset import Card, Table
 from fitchain.pod.jobs import history
-from fitchain.pod.jobs.exchange import DELIVERY_FILES, OFFER_FILES, fetch_folder, fetch_key
+from fitchain.pod.jobs.exchange import fetch_folder, fetch_key
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.jobs.worker import Task, run_worker
+from fitchain.pod.jobs.worker import run_worker
 from fitchain.pod.jobs.worker.events import TAKEN_OVER, Evaluated
+from fitchain.pod.jobs.worker.task import Evaluate
 from fitchain.pod.parties.scientist.publish import read_card
 from fitchain.pod.ports.agreement import Release, RunRecord, State
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.proof.certificate import Verdict, verify
-from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import (
     AccessRefused,
     ClaimMismatch,
@@ -34,6 +33,7 @@ from fitchain.pod.values.errors import (
     reason_of,
 )
 from fitchain.pod.values.ids import AgreementId, AuditRef
+from fitchain.pod.values.job_folder import DELIVERY_FILES, OFFER_FILES, JobFolder, Scratch, scratch
 
 ENDED = (State.TRAINED, State.DIVERGED, State.AUDITING, State.SETTLED, State.HALVED)
 """States in which something may have been delivered."""
@@ -76,10 +76,9 @@ def delivery(home: Home, id: AgreementId) -> Delivery:
         NotFound: it has not been received here.
     """
     folder = home.job_folder(id)
-    model, certificate = (folder / name for name in DELIVERY_FILES)
-    if not model.exists() or not certificate.exists():
+    if not folder.is_delivered:
         raise NotFound(f"the job {id} has not been received here", f"run `fitchain model fetch {id.short}`")
-    return Delivery(model, certificate)
+    return Delivery(folder.model, folder.certificate)
 
 
 def fetch_model(home: Home, id: AgreementId) -> Delivery:
@@ -92,10 +91,10 @@ def fetch_model(home: Home, id: AgreementId) -> Delivery:
         Refuted: the certificate does not hold; nothing is received then.
     """
     folder = home.job_folder(id)
-    if all((folder / name).exists() for name in DELIVERY_FILES):
+    if folder.is_delivered:
         verdict = check(home, id, delivery(home, id))
     else:
-        verdict = _fetch(home, id, folder)
+        verdict = _fetch(home, id, folder.create().path)
     received = delivery(home, id)
     entry = history.Received(str(received.model), str(received.certificate), str(verdict.assurance))
     home.journal.record(id, entry, once="")
@@ -141,8 +140,7 @@ def _open(home: Home, id: AgreementId, folder: Path, sealed: Cid, released: Rele
     assert released.identity is not None
     if released.by:
         home.add_peer(released.by)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".opened-") as scratch:
-        opened = Path(scratch)
+    with scratch(folder, Scratch.OPENED) as opened:
         try:
             identity = fetch_key(home.store, id, released.identity, home.keys.identity)
             fetch_folder(home.store, sealed, opened, DELIVERY_FILES, identity)
@@ -195,14 +193,12 @@ def evaluate(home: Home, id: AgreementId, source: Path) -> Evaluation:
     received, folder = delivery(home, id), home.job_folder(id)
     card = read_card(home, home.agreements.read(id).terms.dataset)
     table = _matching(card, source)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".evaluation-") as scratch:
-        workspace = Path(scratch)
+    with scratch(folder.path, Scratch.EVALUATION) as workspace:
         for name in OFFER_FILES:
-            shutil.copyfile(folder / name, workspace / name)
-        os.link(received.model, workspace / "final.safetensors")
-        table.write_npz(workspace / "records.npz")
-        Task("evaluate", ctx=ZERO, seed=ZERO).write(workspace)
-        ended = run_worker(workspace)
+            shutil.copyfile(folder.path / name, workspace / name)
+        os.link(received.model, JobFolder(workspace).final)
+        table.write_npz(JobFolder(workspace).records)
+        ended = run_worker(workspace, Evaluate(), launcher=home.launcher)
     if not isinstance(ended, Evaluated):
         raise Unusable(f"a worker that evaluates ended with {ended.name!r}", TAKEN_OVER)
     return Evaluation(ended.records, ended.metrics)

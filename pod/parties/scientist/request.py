@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from fitchain.pod.compute import environment
 from fitchain.pod.compute.dataset import Card
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.asker import asker_nonce
-from fitchain.pod.jobs.exchange import OFFER_FILES, send_folder
+from fitchain.pod.jobs.exchange import send_folder
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import RequestRow
 from fitchain.pod.jobs.metering import measured_work
@@ -30,6 +30,7 @@ from fitchain.pod.values.digest import ZERO, Digest, Root
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
+from fitchain.pod.values.job_folder import GRAPH, OFFER_FILES, RECIPE, Scratch, scratch
 from fitchain.pod.values.recipe import Recipe, draft
 from fitchain.pod.values.work import StepWork
 
@@ -90,9 +91,7 @@ def request_job(home: Home, request: JobRequest) -> AgreementId:
     overrides = dict(request.recipe_overrides) | ({"audit": _recipe_audit(audit)} if audit.seats else {})
     recipe = draft_recipe(home, card, row.graph, row.initial_model, overrides)
     card.admit(recipe, price, home.keys.address, disclosure(audit, recipe))
-    Graph.parse((row.folder / "graph.json").read_bytes()).check(
-        environment.environment_class(recipe.environment.name).admits
-    )
+    Graph.parse((row.folder / GRAPH).read_bytes()).check(environment.environment_class(recipe.environment.name).admits)
     dataset = home.registry.dataset(request.dataset)
     _require_no_ledger(dataset)
     terms = terms_of(dataset.owner, request, recipe, price, measured_work(home, recipe, row.folder))
@@ -205,7 +204,7 @@ def _prepare(home: Home, terms: Terms, recipe: Recipe, model_folder: Path, card:
     salt = Digest(secrets.token_bytes(32))
     addresses = home.chain.deployment.addresses
     id = agreement_id(home.chain.deployment.chain_id, addresses["Agreements"], home.keys.address, salt)
-    folder = home.job_folder(id)
+    folder = home.job_folder(id).create().path
     _lay_out(folder, recipe, model_folder)
     recipients = [home.registry.pod(terms.owner).recipient, home.keys.recipient]
     offer = send_folder(home.store, folder, OFFER_FILES, recipients)
@@ -232,17 +231,17 @@ def rehearse_request(home: Home, card: Card, recipe: Recipe, model_folder: Path)
     """
     if (mock := card.mock) is None:
         return None
-    with tempfile.TemporaryDirectory(dir=home.settings.home, prefix=".rehearsal-") as scratch:
-        folder = Path(scratch)
+    with scratch(home.settings.home, Scratch.REHEARSAL) as folder:
         _lay_out(folder, recipe, model_folder)
-        return rehearse(folder, lambda path: home.store.fetch(mock, path, limit_bytes=MOCK_LIMIT_BYTES))
+        fetch = partial(home.store.fetch, mock, limit_bytes=MOCK_LIMIT_BYTES)
+        return rehearse(folder, fetch, launcher=home.launcher)
 
 
 def _lay_out(folder: Path, recipe: Recipe, model_folder: Path) -> None:
     """Put an offer's files into a folder."""
     for name in MODEL_FILES:
         shutil.copyfile(model_folder / name, folder / name)
-    (folder / "recipe.json").write_bytes(recipe.encode())
+    (folder / RECIPE).write_bytes(recipe.encode())
 
 
 def _is_on_chain(home: Home, request: RequestRow) -> bool:

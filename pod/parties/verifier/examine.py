@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fitchain.pod.compute import environment
-from fitchain.pod.jobs.exchange import DELIVERY_FILES, FOLDER_LIMIT_BYTES, fetch_folder
-from fitchain.pod.jobs.worker import Emit, SegmentAudited, audit
+from fitchain.pod.jobs.exchange import FOLDER_LIMIT_BYTES, fetch_folder
+from fitchain.pod.jobs.launch import LOCAL, Launcher
+from fitchain.pod.jobs.worker import Context, Emit, SegmentAudited, audit
 from fitchain.pod.ports.store import Cid, Store
 from fitchain.pod.proof.audit.chain_record import ChainRecord
 from fitchain.pod.proof.audit.checking import Checked, Problem, check, check_delivery
-from fitchain.pod.proof.audit.evidence import FOLDER_BYTES, RECIPE, Evidence, files_of
+from fitchain.pod.proof.audit.evidence import FOLDER_BYTES, Evidence, files_of
 from fitchain.pod.proof.audit.vote import Outcome, trace_digest
 from fitchain.pod.values.digest import ZERO, Digest
 from fitchain.pod.values.errors import (
@@ -29,6 +30,7 @@ from fitchain.pod.values.errors import (
     StoreUnusable,
     Unusable,
 )
+from fitchain.pod.values.job_folder import DELIVERY_FILES, MODEL, RECIPE
 from fitchain.pod.values.recipe import Recipe
 
 EVIDENCE, DELIVERY = "evidence", "delivery"
@@ -68,6 +70,7 @@ class _Withheld(Exception):
         self.what, self.lasting = what, lasting
 
 
+# Many parameters: whence and by what it is opened, what it must be, where to, and how.
 def examine(
     store: Store,
     cid: Cid,
@@ -76,6 +79,7 @@ def examine(
     folder: Path,
     on_event: Emit | None = None,
     limit_s: float | None = None,
+    launcher: Launcher = LOCAL,
 ) -> Examination:
     """Examine the evidence of an audit.
 
@@ -89,6 +93,7 @@ def examine(
         on_event: told the worker's events.
         limit_s: seconds after which evidence, or a delivery, that has not come whole counts as
             withheld; None waits as long as something comes.
+        launcher: where the worker runs.
 
     Raises:
         EnvironmentRefused: this host does not reproduce the recipe's class, so it has no vote but
@@ -101,7 +106,7 @@ def examine(
         if chain_record.opens_delivery:
             _fetch_delivery(store, evidence, chain_record, folder / DELIVERY, limit_s)
         checked = _check(evidence, chain_record)
-        audited = _replay(evidence, chain_record, checked.replayable, on_event)
+        audited = _replay(evidence, chain_record, checked.replayable, on_event, launcher)
     except _Withheld as gone:
         return Examination(Outcome.WITHHELD, ZERO, (Problem(None, gone.what),), lasting=gone.lasting)
     states = [next((each.before for each in audited if each.index == j), ZERO) for j in chain_record.audited]
@@ -115,7 +120,7 @@ def examine(
 
 def _delivery_problems(folder: Path, chain_record: ChainRecord) -> list[Problem]:
     """What is wrong with the delivery, where this audit opens it."""
-    model = folder / DELIVERY / DELIVERY_FILES[0]
+    model = folder / DELIVERY / MODEL
     problem = check_delivery(model, chain_record) if chain_record.opens_delivery else None
     return [problem] if problem else []
 
@@ -185,6 +190,7 @@ def _replay(
     chain_record: ChainRecord,
     segments: tuple[int, ...],
     on_event: Emit | None,
+    launcher: Launcher,
 ) -> tuple[SegmentAudited, ...]:
     """Replay the segments that can be replayed."""
     if not segments:
@@ -192,7 +198,8 @@ def _replay(
     recipe = Recipe.parse((evidence.folder / RECIPE).read_bytes())
     environment.check(recipe.environment, environment.host_cache())
     try:
-        return audit(evidence.folder, chain_record.ctx, chain_record.seed, segments, on_event, chain_record.work)
+        context = Context(chain_record.ctx, chain_record.seed)
+        return audit(evidence.folder, context, segments, on_event, chain_record.work, launcher)
     # An offer that no worker takes, or of other work than who joined could know: no verifier has to
     # replay it.
     except (ClaimMismatch, InputRefused) as error:

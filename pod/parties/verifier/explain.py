@@ -5,28 +5,24 @@ A verifier has the evidence as long as its audit is not over.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
 from fitchain.pod.jobs.exchange import fetch_folder
-from fitchain.pod.jobs.home import Home, audit_path
-from fitchain.pod.jobs.worker import Emit, Task, explain
-from fitchain.pod.parties.verifier.pod import SEAT
+from fitchain.pod.jobs.home import Home
+from fitchain.pod.jobs.worker import Context, Emit, explain
 from fitchain.pod.proof.audit.chain_record import read_chain_record
 from fitchain.pod.proof.audit.checking import check
 from fitchain.pod.proof.audit.diagnosis import StateDigests
 from fitchain.pod.proof.audit.evidence import FOLDER_BYTES, Evidence, files_of
 from fitchain.pod.values.errors import ClaimMismatch, NotFound
 from fitchain.pod.values.ids import AgreementId, AuditRef
+from fitchain.pod.values.job_folder import Scratch, scratch
 
 
 def seats_of(home: Home, id: AgreementId) -> list[AuditRef]:
     """The audits of an agreement in which this home took a seat and can still open the evidence."""
-    folder = home.settings.home / "jobs" / str(id)  # which looking does not make
-    later = [int(path.name.removeprefix("audit-")) for path in folder.glob("audit-*")]
-    refs = [AuditRef(id, ordinal) for ordinal in sorted([0, *later])]
-    return [ref for ref in refs if (home.settings.home / "jobs" / audit_path(ref) / SEAT).exists()]
+    refs = [AuditRef(id, ordinal) for ordinal in [0, *home.job_folder(id).audits()]]
+    return [ref for ref in refs if home.audit_folder(ref).seat_identity.exists()]
 
 
 def explain_evidence(home: Home, ref: AuditRef, segments: Sequence[int], emit: Emit) -> tuple[StateDigests, ...]:
@@ -53,14 +49,13 @@ def explain_evidence(home: Home, ref: AuditRef, segments: Sequence[int], emit: E
             audited = ", ".join(map(str, chain_record.audited))
             raise NotFound(f"the evidence of {ref.short} has no segment {segment}", f"it has {audited}")
     home.add_peer(home.agreements.terms(ref.agreement).owner)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".audit-") as scratch:
-        opened = Path(scratch) / "evidence"
-        names, secret = files_of(chain_record.audited), home.read_secret(folder / SEAT)
+    with scratch(folder.path, Scratch.AUDIT) as workspace:
+        opened = workspace / "evidence"
+        names, secret = files_of(chain_record.audited), home.read_secret(folder.seat_identity)
         fetch_folder(home.store, submission.evidence, opened, names, secret, FOLDER_BYTES)
         checked = check(Evidence.read(opened), chain_record)
         for segment in segments:
             if segment not in checked.replayable:
                 problem = next((each for each in checked.problems if each.segment == segment), checked.problems[0])
                 raise ClaimMismatch(f"the evidence itself does not hold: {problem}")
-        task = Task("audit", chain_record.ctx, chain_record.seed, segments=tuple(segments))
-        return explain(opened, task, segments, emit)
+        return explain(opened, Context(chain_record.ctx, chain_record.seed), segments, emit, home.launcher)

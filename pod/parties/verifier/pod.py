@@ -19,18 +19,16 @@ costs no more than the step it was in.
 from __future__ import annotations
 
 import json
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar
 
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.exchange import send_key
 from fitchain.pod.jobs.history import Entry
-from fitchain.pod.jobs.home import Home, sweep
+from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.lanes import Work
 from fitchain.pod.jobs.links import LinkChain
 from fitchain.pod.jobs.retry import RETRY_S, Log, RetryPolicy, log_about
@@ -58,11 +56,10 @@ from fitchain.pod.values.errors import (
     StoreUnusable,
 )
 from fitchain.pod.values.ids import NO_AGREEMENT, AuditRef
+from fitchain.pod.values.job_folder import JobFolder, Scratch, scratch
 
 LANES: Mapping[Phase, str] = {Phase.JOINING: "consent", Phase.COMMITTING: "examine"}
 """What takes long has a lane of its own; the other phases share one."""
-SEAT, JOB = "seat.age", "job.age"
-"""The identity that evidence is sealed to, and the job's own, both sealed to this pod."""
 WAIT_SHARE = 0.75
 """How much of the time to join or to vote is waited for a store that lacks something or does not
 answer."""
@@ -255,7 +252,7 @@ class Verifier(PodLoop):
     def _join(self, audit: Audit, seat: Seat, account: Account) -> None:
         link = self._links.link(account, audit.opening)
         assert link is not None  # else it would have been a reason to decline
-        recipient = recipient_of(self.home.kept_identity(self._folder(audit) / SEAT))
+        recipient = recipient_of(self.home.kept_identity(self._folder(audit).create().seat_identity))
         if self._send(audit, partial(history.Joined, audit.round), self.home.audits.join, seat.number, link, recipient):
             self._say(audit, "took the seat")
 
@@ -290,7 +287,7 @@ class Verifier(PodLoop):
 
     def _release(self, audit: Audit) -> None:
         """Hand the job's identity to the scientist."""
-        secret = self.home.read_secret(self._folder(audit) / JOB)
+        secret = self.home.read_secret(self._folder(audit).released_identity)
         scientist = self.home.agreements.read(audit.id).scientist
         try:
             recipient = check_recipient(self.home.registry.pod(scientist).recipient)
@@ -313,9 +310,8 @@ class Verifier(PodLoop):
         if self.home.chain.head() < self._ended_in[audit.ref] + self.final_blocks:
             return
         folder = self._folder(audit)
-        sweep(folder)
-        for name in (SEAT, JOB):
-            (folder / name).unlink(missing_ok=True)
+        folder.sweep()
+        folder.remove_secrets()
         self.home.journal.record(audit.ref, history.Wiped(), once="")
         del self._mine[audit.ref]
 
@@ -372,21 +368,21 @@ class Verifier(PodLoop):
             return Examination(Outcome.WITHHELD, ZERO)
         chain_record, folder = read_chain_record(home.chain, audit, submission.round), self._folder(audit)
         home.add_peer(home.agreements.terms(audit.id).owner)
-        secret = home.read_secret(folder / SEAT)
-        sweep(folder)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".audit-") as scratch:
+        secret = home.read_secret(folder.seat_identity)
+        folder.sweep()
+        with scratch(folder.path, Scratch.AUDIT) as workspace:
             # What drips until the vote is due would keep this seat, and every other that waits
             # behind it, from voting at all.
             left_s = max(_late_from(audit) - home.chain.block("latest").timestamp, 0)
             sealed = (home.store, submission.evidence, secret)
-            examination = self.examiner(*sealed, chain_record, Path(scratch), None, left_s)
+            examination = self.examiner(*sealed, chain_record, workspace, None, left_s, home.launcher)
             if not examination.lasting and not self._is_late(audit):
                 why = "; ".join(str(problem) for problem in examination.problems)
                 raise StoreUnusable(f"the evidence of {audit.ref} cannot be seen yet: {why}", self._way(audit))
             if examination.outcome == Outcome.MATCH:
-                identity = Evidence.read(Path(scratch) / EVIDENCE).identity
+                identity = Evidence.read(workspace / EVIDENCE).identity
                 if identity is not None:
-                    home.keep_secret(folder / JOB, identity)
+                    home.keep_secret(folder.released_identity, identity)
         return examination
 
     def _way(self, audit: Audit) -> str:
@@ -415,7 +411,7 @@ class Verifier(PodLoop):
     def _say(self, audit: Audit, text: str) -> None:
         log_about(self.log, audit.ref, text)
 
-    def _folder(self, audit: Audit) -> Path:
+    def _folder(self, audit: Audit) -> JobFolder:
         return self.home.audit_folder(audit.ref)
 
 

@@ -21,9 +21,11 @@ import numpy as np
 from fitchain.pod.compute.checkpoint import read_state_file
 from fitchain.pod.compute.dataset import verify_record
 from fitchain.pod.proof.audit.chain_record import ChainRecord
-from fitchain.pod.proof.audit.evidence import GRAPH, INITIAL, RECIPE, RECORDS, Evidence, segment_records, state_name
+from fitchain.pod.proof.audit.evidence import Evidence, segment_records
 from fitchain.pod.values.digest import ZERO, Digest, Root, root_from_path, sha256_file, tagged
 from fitchain.pod.values.errors import ClaimMismatch, DigestMismatch, InputRefused, Refuted, require_equal
+from fitchain.pod.values.job_folder import EVIDENCE_RECORDS as RECORDS
+from fitchain.pod.values.job_folder import GRAPH, INITIAL, RECIPE, state_name
 from fitchain.pod.values.leaf import Indices, OpenedLeaf, records_digest
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.state import model_root, optimizer_root, read_safetensors

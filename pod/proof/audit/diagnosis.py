@@ -18,7 +18,6 @@ from fitchain.pod.values.digest import Digest, canonical_json, parse_json
 from fitchain.pod.values.errors import InputRefused, NotFound, reason_of
 from fitchain.pod.values.state import tensor_entry
 
-STATE_DIGESTS = "state-digests.jsonl"
 LINE_BYTES, MOST_STATE_DIGESTS = 4 << 20, 1 << 20
 
 

@@ -28,13 +28,12 @@ from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import Digest, canonical_json, parse_json, path_in, tree_levels
 from fitchain.pod.values.errors import InputRefused, NotFound, Unusable
 from fitchain.pod.values.ids import AgreementId, AuditRef
+from fitchain.pod.values.job_folder import EVIDENCE, OFFER_FILES, RECIPE, state_name
+from fitchain.pod.values.job_folder import EVIDENCE_RECORDS as RECORDS
 from fitchain.pod.values.leaf import Checkpoint, Indices
 from fitchain.pod.values.recipe import Recipe
 
 VERSION = "fitchain/evidence/v2"
-EVIDENCE, RECORDS = "evidence.json", "records.bin"
-RECIPE, GRAPH, INITIAL = "recipe.json", "graph.json", "initial.safetensors"
-OFFER = (RECIPE, GRAPH, INITIAL)
 EVIDENCE_BYTES = 256 << 20
 """The largest `evidence.json` that is read."""
 FOLDER_BYTES = 64 << 30
@@ -132,12 +131,7 @@ class Evidence:
 
 def files_of(segments: Sequence[int]) -> tuple[str, ...]:
     """The names of the files of evidence about these segments."""
-    return (EVIDENCE, *OFFER, RECORDS, *(state_name(segment) for segment in segments if segment > 0))
-
-
-def state_name(segment: int) -> str:
-    """The name of the state before a segment."""
-    return f"{segment}.safetensors"
+    return (EVIDENCE, *OFFER_FILES, RECORDS, *(state_name(segment) for segment in segments if segment > 0))
 
 
 def segment_records(recipe: Recipe, seed: Digest, segment: int) -> Indices:
@@ -193,7 +187,7 @@ def write_evidence(
         NotFound: a file or a state is missing.
     """
     names = files_of(chain_record.audited)
-    for name in OFFER:
+    for name in OFFER_FILES:
         _link(job / name, target / name)
     for segment in chain_record.audited[1:]:
         _link(state_path(job, chain_record.step_of(segment)), target / state_name(segment))

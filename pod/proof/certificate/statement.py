@@ -20,6 +20,7 @@ from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import ZERO, Digest, Json, Root, canonical_json, parse_json, path_in, peaks, tree_levels
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused
 from fitchain.pod.values.ids import NO_MODEL, AgreementId, DatasetId, ModelId, PanelId
+from fitchain.pod.values.job_folder import MODEL
 from fitchain.pod.values.leaf import Leaf, StateRoots
 from fitchain.pod.values.recipe import Environment, Recipe
 from fitchain.pod.values.recipe.fields import Fields
@@ -29,7 +30,7 @@ PREDICATE_TYPE = "https://fitchain.org/certificate/v2"
 """Names the predicate's format. It is a name: nothing is ever fetched from there."""
 
 VERSION = "fitchain/certificate/v2"
-FILE_NAME = "model.safetensors"
+FILE_NAME = MODEL
 STATEMENT_BYTES = 192 << 20
 MOST_LEAVES = 100_000
 """So many leaves are listed; of a longer transcript the certificate holds an outline."""

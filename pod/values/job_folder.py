@@ -1,0 +1,287 @@
+"""A job's folder: every name in it, and every name of what a pod has on its way there.
+
+    recipe.json graph.json initial.safetensors   the offer
+    records.npz                                  the records while the job trains; an evaluation's
+    task.json                                    which training the folder holds
+    leaves.jsonl                                 one checkpoint a line, growing
+    states/<step>.safetensors                    kept states
+    final.safetensors                            the trained model
+    predictions.npz                              what an evaluation yields
+    state-digests.jsonl                          what an explanation yields
+    worker.log .worker.lock .scratch/            the worker's own
+    model.safetensors certificate.json           what is delivered
+    identity.age                                 the job's own identity, sealed to its owner's pod
+    aside-<seed>/                                a run whose beginning the chain took back
+    evidence-<round>.car                         sealed evidence for a person to hand over
+    evidence.json records.bin <j>.safetensors    opened evidence, in a folder of its own
+    seat.age job.age                             a verifier's identities, sealed to its pod
+    audit-<n>/                                   of the n-th audit that was asked for again
+    .<kind>-*/ .*.part                           on the way; left behind by a killed process
+
+It knows where things lie, and nothing of what is in them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from uuid import uuid4
+
+from fitchain.pod.values.digest import Digest
+
+RECIPE, GRAPH, INITIAL = "recipe.json", "graph.json", "initial.safetensors"
+OFFER_FILES = (RECIPE, GRAPH, INITIAL)
+MODEL, CERTIFICATE = "model.safetensors", "certificate.json"
+DELIVERY_FILES = (MODEL, CERTIFICATE)
+RECORDS, TASK, LEAVES, STATES, FINAL = "records.npz", "task.json", "leaves.jsonl", "states", "final.safetensors"
+PREDICTIONS, STATE_DIGESTS = "predictions.npz", "state-digests.jsonl"
+LOG, WORKER_LOCK, WORKER_SCRATCH = "worker.log", ".worker.lock", ".scratch"
+IDENTITY, SEAT_IDENTITY, RELEASED_IDENTITY = "identity.age", "seat.age", "job.age"
+EVIDENCE, EVIDENCE_RECORDS = "evidence.json", "records.bin"
+
+_STATE = ".safetensors"
+_ASIDE, _HANDED_OVER, _AUDIT = "aside-", "evidence-", "audit-"
+
+
+class Scratch(StrEnum):
+    """What a folder of a pod's own work in progress is for."""
+
+    SEALED = "sealed"
+    OPENED = "opened"
+    REHEARSAL = "rehearsal"
+    METERING = "metering"
+    EVALUATION = "evaluation"
+    REPLAY = "replay"
+    EVIDENCE = "evidence"
+    AUDIT = "audit"
+
+    @property
+    def prefix(self) -> str:
+        """With which the names of such folders begin."""
+        return f".{self}-"
+
+
+@contextmanager
+def scratch(folder: Path, kind: Scratch) -> Iterator[Path]:
+    """A folder for the time of a block, inside one that is there."""
+    with tempfile.TemporaryDirectory(dir=folder, prefix=kind.prefix) as path:
+        yield Path(path)
+
+
+def part_of(folder: Path, name: str = "") -> Path:
+    """The name of a file that is not whole yet; one of its own for each call unless it is given."""
+    return folder / f".{name or uuid4().hex}.part"
+
+
+def state_name(number: int) -> str:
+    """The name of a state's file: of a training by its step, of evidence by its segment."""
+    return f"{number}{_STATE}"
+
+
+class JobFolder:
+    """The folder of one job, or of one audit of it.
+
+    Looking makes nothing: the folder is there once `create` was called.
+
+    Args:
+        path: of the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __fspath__(self) -> str:
+        return os.fspath(self.path)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, JobFolder) and self.path == other.path
+
+    def __hash__(self) -> int:
+        return hash(self.path)
+
+    def create(self) -> JobFolder:
+        """Make it when absent, for this pod's eyes alone."""
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self
+
+    @property
+    def exists(self) -> bool:
+        """Whether it is there."""
+        return self.path.is_dir()
+
+    # What is agreed, and what is delivered
+
+    @property
+    def recipe(self) -> Path:
+        """The offer's recipe, canonical."""
+        return self.path / RECIPE
+
+    @property
+    def graph(self) -> Path:
+        """The offer's graph, canonical."""
+        return self.path / GRAPH
+
+    @property
+    def initial(self) -> Path:
+        """The offer's initial weights."""
+        return self.path / INITIAL
+
+    @property
+    def model(self) -> Path:
+        """The delivered model."""
+        return self.path / MODEL
+
+    @property
+    def certificate(self) -> Path:
+        """The delivered certificate."""
+        return self.path / CERTIFICATE
+
+    @property
+    def is_delivered(self) -> bool:
+        """Whether model and certificate are both there."""
+        return self.model.exists() and self.certificate.exists()
+
+    # What is trained
+
+    @property
+    def records(self) -> Path:
+        """The records, as the worker reads them."""
+        return self.path / RECORDS
+
+    @property
+    def task(self) -> Path:
+        """Which training the folder holds."""
+        return self.path / TASK
+
+    @property
+    def leaves(self) -> Path:
+        """The checkpoints, one a line."""
+        return self.path / LEAVES
+
+    @property
+    def states(self) -> Path:
+        """The folder of kept states."""
+        return self.path / STATES
+
+    def state(self, step: int) -> Path:
+        """The kept state after a step."""
+        return self.states / state_name(step)
+
+    @property
+    def final(self) -> Path:
+        """The trained model, as the worker wrote it."""
+        return self.path / FINAL
+
+    @property
+    def predictions(self) -> Path:
+        """What an evaluation yields."""
+        return self.path / PREDICTIONS
+
+    @property
+    def state_digests(self) -> Path:
+        """What an explanation yields."""
+        return self.path / STATE_DIGESTS
+
+    @property
+    def log(self) -> Path:
+        """What workers wrote to their standard error."""
+        return self.path / LOG
+
+    @property
+    def worker_lock(self) -> Path:
+        """Held by the worker that is at work."""
+        return self.path / WORKER_LOCK
+
+    @property
+    def worker_scratch(self) -> Path:
+        """What a worker has in place of a home and of /tmp."""
+        return self.path / WORKER_SCRATCH
+
+    # What a pod keeps sealed to itself
+
+    @property
+    def identity(self) -> Path:
+        """The job's own age identity, of an owner."""
+        return self.path / IDENTITY
+
+    @property
+    def seat_identity(self) -> Path:
+        """The age identity that a verifier made for its seat."""
+        return self.path / SEAT_IDENTITY
+
+    @property
+    def released_identity(self) -> Path:
+        """The job's identity as a verifier keeps it, to release it."""
+        return self.path / RELEASED_IDENTITY
+
+    # Audits
+
+    def audit(self, ordinal: int) -> JobFolder:
+        """The folder of an audit: the job's own of the first, else one below it, so that two audits
+        of a job do not meet."""
+        return JobFolder(self.path / f"{_AUDIT}{ordinal}") if ordinal else self
+
+    def audits(self) -> list[int]:
+        """The ordinals of the audits that were asked for again and have a folder."""
+        names = (path.name.removeprefix(_AUDIT) for path in self.path.glob(f"{_AUDIT}*"))
+        return sorted(int(name) for name in names if name.isdecimal())
+
+    def handed_over(self, round: int) -> Path:
+        """Sealed evidence of a round, for a person to hand over."""
+        return self.path / f"{_HANDED_OVER}{round}.car"
+
+    def remove_handed_over(self) -> None:
+        """Remove what was there to be handed over."""
+        self._remove(f"{_HANDED_OVER}*.car")
+
+    # Clearing away
+
+    def set_aside(self, seed: Digest) -> None:
+        """Put away what belongs to a run under one context and order seed alone; the leaves, which
+        tell that there is one, come last.
+
+        Args:
+            seed: of that run.
+        """
+        aside = self.path / f"{_ASIDE}{str(seed)[2:10]}"
+        aside.mkdir(exist_ok=True)
+        for name in (STATES, FINAL, MODEL, CERTIFICATE, LEAVES):
+            if (self.path / name).exists():
+                (self.path / name).replace(aside / name)
+
+    def remove_states(self) -> None:
+        """Remove the kept states, those of runs that were set aside among them."""
+        shutil.rmtree(self.states, ignore_errors=True)
+        self._remove(f"{_ASIDE}*")
+
+    def remove_secrets(self) -> None:
+        """Remove what must not outlive the job: the records' copy, and identities."""
+        for path in (self.records, self.identity, self.seat_identity, self.released_identity):
+            path.unlink(missing_ok=True)
+
+    def sweep(self, kinds: Sequence[Scratch] = tuple(Scratch), parts: bool = True) -> None:
+        """Remove what a killed process had on its way: half-written files, opened or sealed copies.
+
+        Nobody else may be at work on them.
+
+        Args:
+            kinds: of folders.
+            parts: whether half-written files go, too.
+        """
+        for pattern in (*(f"{kind.prefix}*" for kind in kinds), *([".*.part"] if parts else [])):
+            self._remove(pattern)
+
+    def _remove(self, pattern: str) -> None:
+        for path in self.path.glob(pattern):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()

@@ -1,0 +1,117 @@
+"""A job's folder: its names are spelt in one module, looking makes nothing, and what was left
+behind goes."""
+
+from __future__ import annotations
+
+import ast
+import stat
+from pathlib import Path
+
+import pytest
+
+from fitchain.pod.values import job_folder
+from fitchain.pod.values.digest import sha256
+from fitchain.pod.values.job_folder import JobFolder, Scratch, part_of, scratch
+from tests.source_text import ROOT
+
+OWN = "pod/values/job_folder.py"
+NAMES = {
+    value
+    for name, value in vars(job_folder).items()
+    if name.isupper() and isinstance(value, str) and ("." in value or value == "states")
+}
+ELSEWHERE = {
+    "pod/ports/chain/devnet.py",
+    "pod/proof/certificate/statement.py",
+    "cli/commands/proof.py",
+}
+"""Where `states` is another word: a devnet's states, a certificate's field, a column of a table."""
+
+
+def texts_of(path: Path) -> set[str]:
+    """Every text in a module's code, those of f-strings among them, but for docstrings."""
+    tree = ast.parse(path.read_text())
+    documented = ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef
+    bodies = [node.body for node in ast.walk(tree) if isinstance(node, documented)]
+    said = {id(body[0].value) for body in bodies if body and isinstance(body[0], ast.Expr)}
+    constants = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in said]
+    return {node.value for node in constants if isinstance(node.value, str)}
+
+
+def test_the_names_of_a_job_s_folder_are_known_here() -> None:
+    assert {"recipe.json", "leaves.jsonl", "task.json", "identity.age", "states", "evidence.json"} <= NAMES
+
+
+@pytest.mark.parametrize("folder", ["pod", "cli"])
+def test_a_name_in_a_job_s_folder_is_spelt_in_one_module(folder: str) -> None:
+    spelt = [
+        f"{relative}: {text}"
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        if (relative := str(path.relative_to(ROOT))) != OWN
+        for text in texts_of(path)
+        if (text in NAMES - ({"states"} if relative in ELSEWHERE else set()))
+        or any(text.startswith(kind.prefix) for kind in Scratch)
+    ]
+    assert spelt == []
+
+
+def test_looking_makes_nothing(tmp_path: Path) -> None:
+    folder = JobFolder(tmp_path / "jobs" / "0x1")
+    for name in [name for name, value in vars(JobFolder).items() if isinstance(value, property)]:
+        getattr(folder, name)
+    assert folder.audits() == [] and not folder.audit(3).exists
+    folder.sweep()
+    folder.remove_secrets()
+    folder.remove_states()
+    assert not (tmp_path / "jobs").exists()
+
+
+def test_a_folder_is_made_when_asked_for_the_pod_s_eyes_alone(tmp_path: Path) -> None:
+    folder = JobFolder(tmp_path / "0x1").create()
+    assert folder.exists and folder == JobFolder(tmp_path / "0x1").create()
+    assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
+
+
+def test_audits_have_folders_of_their_own(tmp_path: Path) -> None:
+    folder = JobFolder(tmp_path).create()
+    assert folder.audit(0) is folder
+    for ordinal in (11, 2):
+        folder.audit(ordinal).create()
+    (tmp_path / "audit-x").mkdir()
+    assert folder.audits() == [2, 11]
+
+
+def test_what_a_killed_process_left_is_swept_and_nothing_else(tmp_path: Path) -> None:
+    folder = JobFolder(tmp_path)
+    for kind in Scratch:
+        with scratch(tmp_path, kind) as path:
+            name = path.name
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "record").touch()
+    part_of(tmp_path).touch()
+    folder.recipe.touch()
+    folder.sweep([Scratch.EVIDENCE], parts=False)
+    assert len(list(tmp_path.iterdir())) == len(Scratch) + 1
+    folder.sweep()
+    assert list(tmp_path.iterdir()) == [folder.recipe]
+
+
+def test_sweeping_follows_no_link(tmp_path: Path) -> None:
+    outside, folder = tmp_path / "outside", JobFolder(tmp_path / "job").create()
+    outside.mkdir()
+    (outside / "kept").touch()
+    (folder.path / ".opened-x").symlink_to(outside, target_is_directory=True)
+    folder.sweep()
+    assert list(folder.path.iterdir()) == [] and (outside / "kept").exists()
+
+
+def test_a_run_that_is_set_aside_takes_its_files_with_it(tmp_path: Path) -> None:
+    folder, seed = JobFolder(tmp_path), sha256(b"seed")
+    folder.states.mkdir()
+    for path in (folder.state(4), folder.leaves, folder.final, folder.recipe):
+        path.touch()
+    folder.set_aside(seed)
+    aside = tmp_path / f"aside-{seed.value.hex()[:8]}"
+    assert {path.name for path in aside.iterdir()} == {"states", "leaves.jsonl", "final.safetensors"}
+    folder.remove_states()
+    assert list(tmp_path.iterdir()) == [folder.recipe]
