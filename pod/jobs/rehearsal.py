@@ -12,13 +12,15 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from fitchain.pod.compute.dataset.npz_file import check_npz
 from fitchain.pod.jobs.exchange import OFFER_FILES
 from fitchain.pod.jobs.worker import Event, Task, run_worker
 from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.limits import MOCK_BYTES
 from fitchain.pod.values.work import StepWork
 
-MOCK_LIMIT_BYTES, REHEARSAL_LIMIT_S = 1 << 30, 900.0
+MOCK_LIMIT_BYTES, REHEARSAL_LIMIT_S = MOCK_BYTES, 900.0
 """Of what a stranger makes others read and train."""
 
 
@@ -41,7 +43,7 @@ def rehearse(
 
     Raises:
         FitchainError: what would have stopped the training.
-        InputRefused: its first segments take too long.
+        InputRefused: its first segments take too long, or the mock data unpack to too much.
         ClaimMismatch: a step takes other work than the terms say.
     """
     with tempfile.TemporaryDirectory(dir=folder, prefix=".rehearsal-") as path:
@@ -49,6 +51,7 @@ def rehearse(
         for name in OFFER_FILES:
             shutil.copyfile(folder / name, scratch / name)
         put_records(scratch / "records.npz")
+        check_npz(scratch / "records.npz", MOCK_LIMIT_BYTES)
         Task("rehearse", ctx=ZERO, seed=ZERO, keep_every=1 << 30, work=work).write(scratch)
         ended = run_worker(scratch, limit_s=limit_s)
     if ended["event"] == "diverged":

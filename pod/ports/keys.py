@@ -22,8 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from fitchain.pod.ports.sealed import bech32, new_identity, recipient_of, unbech32
-from fitchain.pod.values.digest import DIGEST_BYTES, Digest, Word
-from fitchain.pod.values.errors import AccessRefused, InputRefused, NotFound, reason_of
+from fitchain.pod.values.digest import DIGEST_BYTES, Digest, Word, parse_json
+from fitchain.pod.values.errors import AccessRefused, InputRefused, NotFound, Unusable
+from fitchain.pod.values.limits import KEY_FILE, MOST_DERIVATION
+from fitchain.pod.values.reading import read_at_most
 
 WORK = 1 << 17
 """Scrypt's N: 128 MiB and 0.4 s a guess, what OWASP asks of stored passwords (Password Storage
@@ -259,19 +261,19 @@ def _info(folder: Path) -> KeyInfo:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text()
-    except FileNotFoundError:
-        raise NotFound(f"there is no file {path}") from None
-    except OSError as error:
-        raise InputRefused(f"the key's file {path} cannot be read: {reason_of(error)}") from None
+        return read_at_most(path, KEY_FILE.text_bytes).decode()
     except UnicodeDecodeError:
         raise InputRefused(f"{path} is no key's file: it is no UTF-8 text") from None
+    except NotFound:
+        raise
+    except Unusable as error:
+        raise InputRefused(f"the key's file {path} cannot be read: {error.message}") from None
 
 
 def _parse(path: Path, text: str) -> dict[str, Any]:
     try:
-        body = json.loads(text)
-    except ValueError:
+        body = parse_json(text.encode(), KEY_FILE)
+    except InputRefused:
         body = None
     if not isinstance(body, dict):
         raise InputRefused(f"{path} is no key: neither a backup, nor a keystore of version 3, nor 64 hex digits")
@@ -303,12 +305,24 @@ def _encrypt(secret: bytes, passphrase: str, work: int) -> dict[str, Any]:
 def _decrypt(body: Any, passphrase: str, where: Path) -> bytes:
     from eth_account import Account
 
+    _check_derivation(body, where)
     try:
         return bytes(Account.decrypt(body, passphrase))
     except (ValueError, KeyError, TypeError, NotImplementedError) as error:
         if "MAC" in str(error):
             raise AccessRefused(f"the passphrase does not open {where}", "try again; nothing was changed") from None
         raise InputRefused(f"{where} is no keystore of version 3: {type(error).__name__}") from None
+
+
+def _check_derivation(body: Any, where: Path) -> None:
+    """Refuse a keystore whose key takes hours, or more memory than there is, to derive: the file
+    itself says how much."""
+    crypto = body.get("crypto", body.get("Crypto")) if isinstance(body, dict) else None
+    terms = crypto.get("kdfparams") if isinstance(crypto, dict) else None
+    for name, most in MOST_DERIVATION.items():
+        asked = terms.get(name, 1) if isinstance(terms, dict) else 1
+        if type(asked) is not int or not 1 <= asked <= most:
+            raise InputRefused(f"{where} asks for a key derivation of {name} = {asked!r:.40}, and {most} is the limit")
 
 
 def _opened(name: str, account: Any, identity: Any, passphrase: str, where: Path) -> Keys:

@@ -2,6 +2,9 @@
 
     errors      what fails: *refuted* (exit 1) or *unusable* (exit 3)
     digest      canonical JSON, BLAKE3, tagged SHA-256, RFC 6962 trees and paths
+    limits      what is read at most of each kind of foreign input
+    reading     files that somebody else made
+    suggestions known names near to one that is not known
     ids         ids of agreements, datasets, models and panels, each a type of its own
     amounts     FIT and ETH as people read them
     audit_mode  how much an audit discloses

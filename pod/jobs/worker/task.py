@@ -10,12 +10,12 @@ from typing import Any
 from fitchain.pod.values.digest import Digest, canonical_json, parse_json
 from fitchain.pod.values.errors import InputRefused, NotFound
 from fitchain.pod.values.leaf import NO_SALT_KEYS, SaltKeys
+from fitchain.pod.values.limits import TASK
 from fitchain.pod.values.work import StepWork
 
 VERSION = "fitchain/task/v2"
 MEASURE = "measure"
 MODES = ("train", "rehearse", "replay", "recompute", "audit", "explain", "evaluate", MEASURE)
-TASK_BYTES = 16 << 20
 REHEARSED_SEGMENTS = 2
 
 Event = dict[str, Any]
@@ -124,7 +124,7 @@ class Task:
         Raises:
             InputRefused: it is no task.
         """
-        value = parse_json(data, TASK_BYTES)
+        value = parse_json(data, TASK)
         names = {"version", *(item.name for item in fields(cls))}
         if not isinstance(value, dict) or value.keys() != names or value.pop("version") != VERSION:
             raise InputRefused(f"a task is a {VERSION} with the fields {sorted(names)}")

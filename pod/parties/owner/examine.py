@@ -29,15 +29,15 @@ from fitchain.pod.ports.sealed import check_recipient
 from fitchain.pod.proof.audit.cost import Sampling
 from fitchain.pod.proof.audit.disclosure import disclosure
 from fitchain.pod.values.digest import sha256
-from fitchain.pod.values.errors import ClaimMismatch, InputRefused, require_equal
+from fitchain.pod.values.errors import ClaimMismatch, require_equal
 from fitchain.pod.values.graph import LIMITS, Graph
 from fitchain.pod.values.ids import WHOLE_POOL, AuditRef
+from fitchain.pod.values.limits import OFFER
+from fitchain.pod.values.reading import read_at_most
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import RECIPE_BYTES
 from fitchain.pod.values.state import byte_count, model_root, read_safetensors
 
-OFFER_LIMIT_BYTES, OFFER_LIMIT_S = 4 << 30, 3600
-"""How much of a stranger's is fetched, and for how long, while other requests wait."""
 RECIPIENT, TRAINING_S = "recipient", "training_s"
 """Facts of a job in the journal: to whom is sealed, how many seconds its training takes by its
 rehearsal."""
@@ -65,7 +65,7 @@ def examine(home: Home, agreement: Agreement) -> list[str]:
     sweep(folder)
     offer = home.agreements.offer(agreement.id)
     home.add_peer(agreement.scientist)
-    fetch_folder(home.store, offer, folder, OFFER_FILES, home.keys.identity, OFFER_LIMIT_BYTES, OFFER_LIMIT_S)
+    fetch_folder(home.store, offer, folder, OFFER_FILES, home.keys.identity, OFFER)
     recipe, graph = read_offer(folder)
     check_terms(home, agreement, recipe, graph)
     card.admit(recipe, agreement.terms.price, agreement.scientist, _disclosure(home, agreement, recipe))
@@ -195,7 +195,7 @@ def read_offer(folder: Path) -> tuple[Recipe, Graph]:
         ClaimMismatch: the recipe names another graph or another initial model than those beside it.
     """
     recipe = read_recipe(folder)
-    graph = Graph.parse(_read(folder / "graph.json", LIMITS.graph_bytes))
+    graph = Graph.parse(read_at_most(folder / "graph.json", LIMITS.graph_bytes))
     tensors, _ = read_safetensors(folder / "initial.safetensors")
     require_equal("the recipe's graph is", recipe.graph, graph.digest, "the offered graph is")
     require_equal(
@@ -255,14 +255,7 @@ def read_recipe(folder: Path) -> Recipe:
     """Read the recipe of a job's folder.
 
     Raises:
-        FileNotFoundError: there is none.
+        NotFound: there is none.
         InputRefused: it is malformed or beyond a limit.
     """
-    return Recipe.parse(_read(folder / "recipe.json", RECIPE_BYTES))
-
-
-def _read(path: Path, limit_bytes: int) -> bytes:
-    """Read a file that a stranger made, no more of it than may be there."""
-    if (size := path.stat().st_size) > limit_bytes:
-        raise InputRefused(f"the offered {path.name} has {size} bytes, and {limit_bytes} are admitted")
-    return path.read_bytes()
+    return Recipe.parse(read_at_most(folder / "recipe.json", RECIPE_BYTES))

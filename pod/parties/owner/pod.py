@@ -51,6 +51,7 @@ from fitchain.pod.values.errors import (
     ChainUnusable,
     DatasetChanged,
     FitchainError,
+    HostUnusable,
     InputRefused,
     NotFound,
     Reverted,
@@ -60,7 +61,7 @@ from fitchain.pod.values.errors import (
 from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId, AuditRef, Subject
 
 LOOK_S = 0.2
-NOT_NOW = (ChainUnusable, StoreUnusable, NotFound)
+NOT_NOW = (ChainUnusable, HostUnusable, StoreUnusable, NotFound)
 """What says nothing against a request: it could not be examined, and is again later."""
 KEEP_S = 30 * 86_400
 """How long the sealed objects of an ended job stay for a scientist who has not said that it has

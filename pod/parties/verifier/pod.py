@@ -417,7 +417,7 @@ class Verifier:
                 why = "; ".join(str(problem) for problem in examination.problems)
                 raise StoreUnusable(f"the evidence of {audit.ref} cannot be seen yet: {why}", self._way(audit))
             if examination.outcome == Outcome.MATCH:
-                identity = Evidence.read(Path(scratch) / EVIDENCE).identity
+                identity = Evidence.read(Path(scratch) / EVIDENCE, len(chain_record.leaves)).identity
                 if identity is not None:
                     home.keep_secret(folder / JOB, identity)
         return examination

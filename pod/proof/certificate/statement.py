@@ -21,6 +21,7 @@ from fitchain.pod.values.digest import ZERO, Digest, Json, Root, canonical_json,
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused
 from fitchain.pod.values.ids import NO_MODEL, AgreementId, DatasetId, ModelId, PanelId
 from fitchain.pod.values.leaf import Leaf, StateRoots
+from fitchain.pod.values.limits import STATEMENT
 from fitchain.pod.values.recipe import Environment, Recipe
 from fitchain.pod.values.recipe.fields import Fields
 
@@ -30,7 +31,6 @@ PREDICATE_TYPE = "https://fitchain.org/certificate/v2"
 
 VERSION = "fitchain/certificate/v2"
 FILE_NAME = "model.safetensors"
-STATEMENT_BYTES = 192 << 20
 MOST_LEAVES = 100_000
 """So many leaves are listed; of a longer transcript the certificate holds an outline."""
 MOST_ANCESTORS = 128
@@ -230,7 +230,7 @@ class Statement:
             ClaimMismatch: it is no statement of this version, or not in its one form.
         """
         try:
-            statement = cls.from_json(parse_json(data, STATEMENT_BYTES))
+            statement = cls.from_json(parse_json(data, STATEMENT))
         except InputRefused as error:
             raise ClaimMismatch(f"the certificate's statement has not its form: {error.message}", error.hint) from None
         if statement.encode() != data:
