@@ -31,7 +31,6 @@ from fitchain.pod.values.limits import (
     NOTE,
     SEALED_BYTES_BESIDE,
     SHORT,
-    SMALL_BYTES,
     FolderLimits,
     JsonLimits,
 )
@@ -228,7 +227,7 @@ def _stored(cid: Cid) -> Iterator[None]:
 def _fetch_json(store: Store, cid: Cid, identity: str, version: str, limits: JsonLimits) -> dict[str, Any]:
     """Fetch and open what was sealed to this identity alone."""
     with _stored(cid):
-        sealed = store.cat(cid, min(limits.text_bytes + SEALED_BYTES_BESIDE, SMALL_BYTES))
+        sealed = store.cat(cid, limits.text_bytes + SEALED_BYTES_BESIDE)
     body = parse_json(open_sealed(sealed, identity, 1), limits)
     if not isinstance(body, dict) or body.get("version") != version:
         raise InputRefused(f"the object {cid} is not {version}")

@@ -56,11 +56,9 @@ OPENING_S, OPENED_BYTES_A_SECOND = 30, 8 * MIB
 
 # What travels in them.
 
-SEALED_BYTES_BESIDE = 4 * KIB
-"""What a sealed short object has besides its content."""
-SMALL_BYTES = 16 * MIB
-"""The largest sealed object that is taken into memory whole."""
-NOTE = JsonLimits(SMALL_BYTES, 1 << 18, 3)
+SEALED_BYTES_BESIDE = 8 * KIB
+"""What a sealed note has besides its content: a header, and 16 bytes for each 64 KiB."""
+NOTE = JsonLimits(16 * MIB, 1 << 18, 3)
 SHORT = JsonLimits(64 * KIB, 16, 2)
 """A key or a refusal."""
 MOST_REASON = 4_000
@@ -232,7 +230,7 @@ FOREIGN: tuple[Row, ...] = (
     _json(
         "keystore, backup of a key",
         KEY_FILE,
-        f"derives its key with scrypt's n, r, p or PBKDF2's c up to {', '.join(f'{most:,}' for most in MOST_DERIVATION.values())}",
+        "key derivation up to " + ", ".join(f"{name} = {most:,}" for name, most in MOST_DERIVATION.items()),
     ),
     _json("deployment", DEPLOYMENT),
     Row(

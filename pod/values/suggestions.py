@@ -13,21 +13,21 @@ from itertools import islice
 from fitchain.pod.values.limits import NEAR_LETTERS, NEAR_NAMES
 
 
-def near_names(name: object, known: Iterable[str], cutoff: float = 0.6) -> list[str]:
+def near_names(name: object, names: Iterable[str], cutoff: float = 0.6) -> list[str]:
     """Up to three known names that are near to a name, the nearest first.
 
     Args:
         name: what somebody wrote; nothing is near to what is no text or a long one.
-        known: names; the first short ones are compared.
+        names: those that are known; the first short ones are compared.
         cutoff: how near, from 0 to 1 (`difflib.get_close_matches`).
     """
     if not isinstance(name, str) or len(name) > NEAR_LETTERS:
         return []
-    short = (each for each in islice(known, NEAR_NAMES) if len(each) <= NEAR_LETTERS)
+    short = (each for each in islice(names, NEAR_NAMES) if len(each) <= NEAR_LETTERS)
     return get_close_matches(name, short, n=3, cutoff=cutoff)
 
 
-def hint(name: object, known: Iterable[str], cutoff: float = 0.6) -> str:
+def hint(name: object, names: Iterable[str], cutoff: float = 0.6) -> str:
     """A question that names near ones; empty where there are none."""
-    near = near_names(name, known, cutoff)
+    near = near_names(name, names, cutoff)
     return f"did you mean {' or '.join(near)}?" if near else ""
