@@ -197,7 +197,7 @@ FOREIGN: tuple[Row, ...] = (
     Row(
         "`records.bin`",
         f"its schema {size_text(RECORDS_SCHEMA.text_bytes)}",
-        f"{MOST_COLUMNS:,} columns; the records that the audited segments use",
+        f"{MOST_COLUMNS:,} columns; records as the audited segments' steps take",
         str(RECORDS_SCHEMA.depth),
         f"a path has {MOST_PATH} nodes",
     ),

@@ -27,7 +27,7 @@ from fitchain.pod.proof.audit.evidence import (
     RECIPE,
     RECORDS,
     Evidence,
-    records_of,
+    most_records,
     segment_records,
     state_name,
 )
@@ -252,12 +252,11 @@ def _openings(evidence: Evidence, chain_record: ChainRecord, recipe: Recipe) -> 
 
     Raises:
         InputRefused: `records.bin` is malformed, or holds more records than the audited segments
-            use: each would have to be looked at.
-        Unusable: the job is larger than an audit looks at.
+            take: each would have to be looked at.
     """
-    used, root = records_of(recipe, chain_record.seed, chain_record.audited), chain_record.dataset_root
-    if evidence.records.number > len(used):
-        raise InputRefused(f"{RECORDS} holds {evidence.records.number} records and the segments use {len(used)}")
+    root, most = chain_record.dataset_root, most_records(recipe, chain_record.audited)
+    if evidence.records.number > most:
+        raise InputRefused(f"{RECORDS} holds {evidence.records.number} records and the segments take {most} at most")
     schema, problems = evidence.records.schema, dict[int, str]()
     for opening in evidence.records:
         problems[opening.index] = ""

@@ -161,6 +161,12 @@ def segment_records(recipe: Recipe, seed: Digest, segment: int) -> Indices:
     return np.concatenate(list(islice(batches(recipe, seed, start), steps)))
 
 
+def most_records(recipe: Recipe, segments: Sequence[int]) -> int:
+    """How many records segments use at most: as many as their steps take."""
+    lengths = (min(recipe.segment_steps, recipe.steps - segment * recipe.segment_steps) for segment in segments)
+    return recipe.batch_size * sum(lengths)
+
+
 def records_of(recipe: Recipe, seed: Digest, segments: Sequence[int]) -> Indices:
     """The records that segments use, each once, rising."""
     used = np.empty(0, np.uint64)
