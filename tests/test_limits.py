@@ -7,6 +7,7 @@ anything. A row of the table without a case here fails.
 
 from __future__ import annotations
 
+import ast
 import base64
 import io
 import json
@@ -522,6 +523,12 @@ CASES: dict[str, list[Case]] = {
             "n = 2097152, and 1048576 is the limit",
             "eth_account.Account.decrypt",
         ),
+        Case(
+            lambda place: keystore(place, {}),
+            lambda place: keystore(place, {"N": 1 << 20, "r": 16}),
+            "n r p = 16777216, and 8388608 is the limit",
+            "eth_account.Account.decrypt",
+        ),
     ],
     "object of the store": [
         Case(
@@ -586,7 +593,9 @@ def keystore(place: Path, terms: dict[str, int]) -> object:
     from eth_account import Account
 
     body = dict(Account.encrypt(bytes(31) + b"\1", "x", kdf="scrypt", iterations=2))
-    body["crypto"]["kdfparams"] |= terms
+    body["Crypto"] = body.pop("crypto")  # its names count in any letters
+    if terms:
+        body["Crypto"]["kdfparams"] = {k: v for k, v in body["Crypto"]["kdfparams"].items() if k not in "n"} | terms
     (place / "keystore.json").write_text(json.dumps(body))
     return keys.import_key(place, f"k{len(terms)}", place / "keystore.json", "x", work=2)
 
@@ -638,6 +647,35 @@ def test_every_row_of_the_table_has_cases_here() -> None:
 
 def test_table_of_the_formats_is_made_of_the_limits() -> None:
     assert limits.table() in (ROOT / "docs" / "format.md").read_text()
+
+
+OWN_JSON = {
+    "cli/commands/data.py": "a card that this process encoded",
+    "cli/demo/parties.py": "what a command of ours printed",
+    "pod/compute/environment/checking.py": "a home's memory of its host",
+    "pod/jobs/journal.py": "rows of a home's journal",
+    "pod/jobs/metering.py": "a home's memory of what steps take",
+    "pod/jobs/worker/parent.py": "lines of a worker, each bounded there",
+    "pod/parties/scientist/request.py": "terms that this process encoded",
+    "pod/parties/verifier/pod.py": "a vote in a home's journal",
+    "pod/ports/chain/abi.py": "artifacts of the package",
+    "pod/ports/chain/queue.py": "rows of a home's queue",
+    "pod/ports/sealed.py": "an order, and the last words, of a process of ours",
+    "pod/ports/settings.py": "a devnet's note in a home",
+    "pod/ports/store/devnet_nodes.py": "files of nodes that this home runs",
+    "pod/ports/store/node.py": "answers of a node, each bounded there",
+    "pod/values/digest.py": "the one reader of what strangers wrote",
+}
+"""Where JSON is read without `parse_json`, and whose it is."""
+
+
+def test_json_that_somebody_else_wrote_has_one_reader() -> None:
+    found = set()
+    for path in (*(ROOT / "pod").rglob("*.py"), *(ROOT / "cli").rglob("*.py")):
+        calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+        if any(ast.unparse(call.func) in ("json.load", "json.loads") for call in calls):
+            found.add(str(path.relative_to(ROOT)))
+    assert found <= set(OWN_JSON), "read it by `parse_json`, or say here whose it is"
 
 
 # --- attacks that a limit alone does not show -------------------------------------------------

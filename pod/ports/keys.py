@@ -18,13 +18,14 @@ import shutil
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from fitchain.pod.ports.sealed import bech32, new_identity, recipient_of, unbech32
 from fitchain.pod.values.digest import DIGEST_BYTES, Digest, Word, parse_json
 from fitchain.pod.values.errors import AccessRefused, InputRefused, NotFound, Unusable
-from fitchain.pod.values.limits import KEY_FILE, MOST_DERIVATION
+from fitchain.pod.values.limits import KEY_FILE, MOST_DERIVATION, MOST_SCRYPT
 from fitchain.pod.values.reading import read_at_most
 
 WORK = 1 << 17
@@ -317,12 +318,20 @@ def _decrypt(body: Any, passphrase: str, where: Path) -> bytes:
 def _check_derivation(body: Any, where: Path) -> None:
     """Refuse a keystore whose key takes hours, or more memory than there is, to derive: the file
     itself says how much."""
-    crypto = body.get("crypto", body.get("Crypto")) if isinstance(body, dict) else None
-    terms = crypto.get("kdfparams") if isinstance(crypto, dict) else None
+    terms = _lowered(_lowered(_lowered(body).get("crypto")).get("kdfparams"))
     for name, most in MOST_DERIVATION.items():
-        asked = terms.get(name, 1) if isinstance(terms, dict) else 1
+        asked = terms.get(name, 1)
         if type(asked) is not int or not 1 <= asked <= most:
             raise InputRefused(f"{where} asks for a key derivation of {name} = {asked!r:.40}, and {most} is the limit")
+    work = prod(terms.get(name, 1) for name in ("n", "r", "p"))
+    if work > MOST_SCRYPT:
+        raise InputRefused(f"{where} asks for a key derivation of n r p = {work}, and {MOST_SCRYPT} is the limit")
+
+
+def _lowered(value: Any) -> dict[str, Any]:
+    """An object by its names in small letters, as the reader of keystores takes them; empty for
+    what is none."""
+    return {str(key).lower(): of for key, of in value.items()} if isinstance(value, dict) else {}
 
 
 def _opened(name: str, account: Any, identity: Any, passphrase: str, where: Path) -> Keys:

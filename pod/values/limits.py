@@ -83,8 +83,10 @@ STATE_DIGESTS_LINE = JsonLimits(4 * MIB, 1 << 15, 3)
 MOST_STATE_DIGESTS = 1 << 20
 TRUST_LIST = JsonLimits(16 * MIB, 1 << 21, 6)
 KEY_FILE = JsonLimits(64 * KIB, 128, 8)
-MOST_DERIVATION = {"n": 1 << 20, "r": 16, "p": 16, "c": 1 << 24}
-"""Of scrypt (up to 2 GiB of memory) and of PBKDF2, by the names of a keystore's `kdfparams`."""
+MOST_DERIVATION = {"n": 1 << 20, "r": 32, "p": 16, "c": 1 << 22, "dklen": 64}
+"""Of scrypt and of PBKDF2, by the names of a keystore's `kdfparams`."""
+MOST_SCRYPT = 1 << 23
+"""n r p of scrypt: four times what accounts use, and a gigabyte of memory."""
 DEPLOYMENT = JsonLimits(64 * KIB, 64, 4)
 TASK = JsonLimits(16 * MIB, 1 << 21, 8)
 """What a pod tells its own worker."""
@@ -230,7 +232,9 @@ FOREIGN: tuple[Row, ...] = (
     _json(
         "keystore, backup of a key",
         KEY_FILE,
-        "key derivation up to " + ", ".join(f"{name} = {most:,}" for name, most in MOST_DERIVATION.items()),
+        "key derivation up to "
+        + ", ".join(f"{name} = {most:,}" for name, most in MOST_DERIVATION.items())
+        + f" and n r p = {MOST_SCRYPT:,}",
     ),
     _json("deployment", DEPLOYMENT),
     Row(

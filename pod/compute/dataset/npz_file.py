@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any
 
 import numpy as np
@@ -80,6 +81,11 @@ class _Measured(io.BufferedReader):
         return super().read(size)
 
 
+_NO_HEADER = (ValueError, LookupError, TypeError, SyntaxError, RecursionError, ArithmeticError, MemoryError, TokenError)
+"""What Python's own reader of literals, and of their tokens, raises over a foreign header, which is
+short."""
+
+
 @contextmanager
 def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
     """An archive whose directory has been read."""
@@ -130,8 +136,7 @@ def _read_array(archive: zipfile.ZipFile, name: str, member: zipfile.ZipInfo) ->
     with archive.open(member) as file:
         try:
             shape, fortran, dtype = _read_array_header(file)
-        # What Python's own reader of literals raises over a foreign one.
-        except (ValueError, KeyError, TypeError, SyntaxError, RecursionError, OverflowError) as error:
+        except _NO_HEADER as error:
             raise InputRefused(f"column {name!r:.80} has no readable array header: {error}") from None
         if dtype.hasobject or dtype.name not in DTYPES:
             raise InputRefused(
