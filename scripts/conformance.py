@@ -27,7 +27,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -138,16 +138,16 @@ class Runner:
 
     def __init__(self, environment: Environment, place: Place, quick: bool) -> None:
         self.environment, self.place, self.quick = environment, place, quick
-        conditions = [meaning(), environment.json(), installed_build(), platform.python_version(), processor()]
+        conditions = [environment.json(), installed_build(), platform.python_version(), processor()]
         conditions += [place.cpu, qemu() if place.cpu else ""]
-        key = sha256(canonical_json(conditions)).value.hex()[:12]
-        self.memory = RESULTS / key / f"{place.name.replace(' ', '-')}-{environment.threads}.jsonl"
+        file = f"{place.name.replace(' ', '-')}-{environment.threads}.jsonl"
+        keys = (sha256(canonical_json([each, *conditions])).value.hex()[:12] for each in (cases(), trainings()))
+        self.memory_of_cases, self.memory_of_trainings = (RESULTS / key / file for key in keys)
 
     def results(self) -> dict[str, str]:
         """Each case's digest by name, computed as far as it is not remembered."""
-        self.memory.parent.mkdir(parents=True, exist_ok=True)
         known = dict(self.remembered())
-        with tempfile.TemporaryDirectory() as folder, self.memory.open("a") as memory:
+        with tempfile.TemporaryDirectory() as folder:
             jobs = Path(folder) / "jobs"
             if not self.quick:
                 conformance_trainings.prepare(jobs, self.environment)
@@ -156,18 +156,26 @@ class Runner:
                 ended = False
                 for name, digest in self.run(jobs, sorted(known)):
                     known[name] = digest
-                    print(json.dumps([name, digest]), file=memory, flush=True)
+                    self.remember(name, digest)
                     ended = digest == ENDED
         return known
 
+    def remember(self, name: str, digest: str) -> None:
+        """Write a digest down where its name belongs."""
+        memory = self.memory_of_trainings if name.startswith(TRAINING) else self.memory_of_cases
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        with memory.open("a") as lines:
+            print(json.dumps([name, digest]), file=lines)
+
     def remembered(self) -> Iterator[tuple[str, str]]:
         """What stands in the memory; the last line may be torn."""
-        for line in self.memory.read_text().splitlines() if self.memory.exists() else ():
-            try:
-                name, digest = json.loads(line)
-            except ValueError:
-                continue
-            yield name, digest
+        for memory in (self.memory_of_cases, self.memory_of_trainings):
+            for line in memory.read_text().splitlines() if memory.exists() else ():
+                try:
+                    name, digest = json.loads(line)
+                except ValueError:
+                    continue
+                yield name, digest
 
     def run(self, jobs: Path, known: list[str]) -> Iterator[tuple[str, str]]:
         """Cases that are not known yet, in a process of their own."""
@@ -208,16 +216,26 @@ class Runner:
             )
 
 
-def meaning() -> str:
-    """Digest of what computes and what is compared, docstrings and comments aside: the classes,
-    what they admit, the records of operators, the kernels, the loop, what makes a transcript's
-    root."""
+def cases() -> str:
+    """Digest of what computes a case, docstrings and comments aside: the classes, what they admit,
+    the records of operators, the kernels."""
+    folders = [ROOT / "pod" / name for name in ("compute/environment", "compute/operators", "values/graph")]
+    return _codes([path for folder in folders for path in sorted(folder.rglob("*.py"))])
+
+
+def trainings() -> str:
+    """Digest of what computes a training's transcript root: its cases, the models, the loop, what
+    records it."""
     files = [ROOT / "scripts" / name for name in ("conformance_trainings.py", "sample_jobs.py")]
     files += [ROOT / "pod" / name for name in ("compute/training.py", "proof/transcript.py")]
-    folders = "environment", "operators", "model", "checkpoint", "dataset"
-    for folder in (*(f"compute/{each}" for each in folders), "values/graph", "jobs/worker"):
-        files += sorted(path for path in (ROOT / "pod" / folder).rglob("*.py") if path.name not in NO_BITS)
-    return str(sha256("".join(map(code_of, files)).encode()))
+    folders = "compute/model", "compute/checkpoint", "compute/dataset", "jobs/worker"
+    return cases() + _codes(
+        [*files, *(path for name in folders for path in sorted((ROOT / "pod" / name).rglob("*.py")))]
+    )
+
+
+def _codes(files: Sequence[Path]) -> str:
+    return str(sha256("".join(code_of(path) for path in files if path.name not in NO_BITS).encode()))
 
 
 def qemu() -> str:

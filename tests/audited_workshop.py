@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from fitchain.pod.compute.dataset import Policy
+from fitchain.pod.jobs import history
 from fitchain.pod.parties.scientist import publish_model
 from fitchain.pod.parties.verifier import Examination, examine
 from fitchain.pod.ports.agreement import Audit, AuditTerms, Outcome, Phase
@@ -102,7 +103,7 @@ class AuditedWorkshop:
     def until_wiped(self, id: AgreementId, *parties: Party, ordinal: int = 0) -> None:
         """Wait until verifiers are through with an audit."""
         for party in parties:
-            self.until(partial(party.home.journal.happened, AuditRef(id, ordinal), "wiped"))
+            self.until(partial(party.home.journal.happened, AuditRef(id, ordinal), history.Wiped))
 
     def owed(self) -> list[int]:
         """What owner and scientist could withdraw."""

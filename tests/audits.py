@@ -19,7 +19,7 @@ from fitchain.pod.compute.checkpoint import read_leaves
 from fitchain.pod.compute.dataset import Table, dataset_root, record_leaves
 from fitchain.pod.compute.model import step_work
 from fitchain.pod.jobs.exchange import DELIVERY_FILES, send_folder
-from fitchain.pod.jobs.worker import Event, Task, run_worker
+from fitchain.pod.jobs.worker import Event, SegmentAudited, Task, run_worker
 from fitchain.pod.jobs.worker.job import Job
 from fitchain.pod.jobs.worker.modes import MODES
 from fitchain.pod.parties.verifier import Examination, examine
@@ -138,9 +138,9 @@ class Case:
         if checked.replayable:
             Task("audit", CTX, SEED, segments=checked.replayable).write(evidence.folder)
             named = {problem.segment for problem in problems}
-            events = [event for event in work_here(evidence.folder) if event["event"] == "audited"]
-            wrong = [event for event in events if not event["equal"] and event["index"] not in named]
-            problems += [Problem(event["index"], event["difference"]) for event in wrong]
+            events = [event for event in work_here(evidence.folder) if isinstance(event, SegmentAudited)]
+            wrong = [event for event in events if not event.equal and event.index not in named]
+            problems += [Problem(event.index, event.difference) for event in wrong]
         return problems
 
 
@@ -148,7 +148,7 @@ def work_here(folder: Path) -> list[Event]:
     """Do a folder's task in this process."""
     task, events = Task.read(folder), list[Event]()
     job = Job.open(folder, task, Recipe.parse((folder / "recipe.json").read_bytes()))
-    MODES[task.mode](job, lambda event, **body: events.append({"event": event, **body}))
+    MODES[task.mode](job, events.append)
     return events
 
 

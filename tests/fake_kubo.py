@@ -11,6 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from tests.node_proxy import Reply
+
 Answer = tuple[int, bytes]
 
 
@@ -26,11 +28,12 @@ def said(**values: Any) -> Answer:
 
 @dataclass
 class Fake:
-    """What the server answers: a function of the arguments for each command; and what it
-    was asked."""
+    """What the server answers: a function of the arguments for each command; what it makes of all
+    of it; and what it was asked."""
 
     address: str = ""
     answers: dict[str, Callable[[dict[str, list[str]]], Answer]] = field(default_factory=dict)
+    reply: Callable[[int, bytes], Reply] = lambda status, body: (status, {}, body)
     asked: list[tuple[str, dict[str, list[str]], dict[str, str]]] = field(default_factory=list)
 
 
@@ -49,7 +52,10 @@ def serving(**answers: Callable[[dict[str, list[str]]], Answer]) -> Iterator[Fak
             self._drain()
             answer = fake.answers.get(command.replace("/", "_")) or fake.answers.get("anything")
             status, body = answer(query) if answer else (404, b"404 page not found")
+            status, headers, body = fake.reply(status, body)
             self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

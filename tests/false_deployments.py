@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from fitchain.pod.ports.chain import Deployment
 from fitchain.pod.ports.chain.abi import interface
@@ -29,14 +28,14 @@ def moved(deployment: Deployment, name: str, address: str) -> Deployment:
     return replace(deployment, addresses={**deployment.addresses, name: address})
 
 
-def code_of(node: Node, deployment: Deployment) -> list[Any]:
+def code_of(node: Node, deployment: Deployment) -> list[bytes]:
     """What a node answers to `code_requests`."""
     return node.batch(code_requests(deployment))
 
 
 def rewired(
-    deployment: Deployment, genuine: Sequence[str], changed: Mapping[tuple[str, str], bytes] | None = None
-) -> list[str]:
+    deployment: Deployment, genuine: Sequence[bytes], changed: Mapping[tuple[str, str], bytes] | None = None
+) -> list[bytes]:
     """The code that the contracts of a deployment would have.
 
     Args:
@@ -49,13 +48,13 @@ def rewired(
     """
     answers = [genuine[0]]
     for name, answer in zip(ALL, genuine[1:], strict=True):
-        code = bytearray.fromhex(answer[2:])
+        code = bytearray(answer)
         words = {} if name == DIRECTORY else dict(agreed_immutables(deployment, name))
         words |= {immutable: word for (contract, immutable), word in (changed or {}).items() if contract == name}
         for immutable, word in words.items():
             for offset in interface(name).immutables[immutable]:
                 code[offset : offset + 32] = word
-        answers.append("0x" + code.hex())
+        answers.append(bytes(code))
     return answers
 
 
@@ -65,5 +64,5 @@ def invented(node: Node, genuine: Deployment) -> Deployment:
     places = {name: checksum(f"0x{sha256(name.encode()).value[:20].hex()}") for name in ALL}
     forged = replace(genuine, addresses={name: places[name] for name in CONTRACTS}, directory=places[DIRECTORY])
     for name, code in zip(ALL, rewired(forged, code_of(node, genuine))[1:], strict=True):
-        node.request("anvil_setCode", places[name], code)
+        node.request("anvil_setCode", places[name], "0x" + code.hex())
     return forged

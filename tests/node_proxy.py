@@ -16,6 +16,8 @@ Verdict = tuple[int, dict[str, Any] | None] | None
 """None lets a request pass; else the HTTP status, and the JSON-RPC error to answer with."""
 
 Batch = list[dict[str, Any]]
+Reply = tuple[int, dict[str, str], bytes]
+"""An HTTP status, headers and a body."""
 
 
 @dataclass
@@ -53,6 +55,7 @@ def proxy(
     posted: Callable[[], None] = lambda: None,
     whole: Callable[[Batch], tuple[int, Any] | None] = lambda calls: None,
     change: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]] = lambda call, answer: answer,
+    reply: Callable[[int, bytes], Reply] = lambda status, body: (status, {}, body),
 ) -> Iterator[str]:
     """Run a proxy before a node; yields its URL.
 
@@ -63,6 +66,7 @@ def proxy(
         whole: says of every HTTP request whether it passes, by None; else the status and the JSON
             value to answer with.
         change: gives what is answered to a single request, of the request and the node's answer.
+        reply: gives what goes out, of the status and the body that would.
     """
 
     class Door(BaseHTTPRequestHandler):
@@ -90,7 +94,10 @@ def proxy(
             return self.answer(200, json.dumps(changed).encode())
 
         def answer(self, status: int, body: bytes) -> None:
+            status, headers, body = reply(status, body)
             self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

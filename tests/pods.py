@@ -23,6 +23,7 @@ import pytest
 
 from fitchain.cli.demo.parties import Side
 from fitchain.pod.compute.dataset import Policy
+from fitchain.pod.jobs.history import KINDS
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.links import LinkChain
 from fitchain.pod.parties.owner import DatasetOffer, Owner, RegisteredDataset, register_dataset
@@ -116,15 +117,15 @@ class Party:
 
     def kinds(self, id: AgreementId) -> list[str]:
         """What its history says happened to a job, in order."""
-        return [entry.kind for entry in self.home.journal.history(id)]
+        return [line.entry.kind for line in self.home.journal.history(id)]
 
     def told(self, id: AgreementId, kind: str) -> dict[str, Any]:
         """The newest line of a kind in a job's history."""
-        return [entry.body for entry in self.home.journal.history(id) if entry.kind == kind][-1]
+        return [line.entry.json() for line in self.home.journal.history(id) if line.entry.kind == kind][-1]
 
     def has(self, id: AgreementId, kind: str) -> Callable[[], bool]:
         """Asks whether a job's history has a line of a kind."""
-        return lambda: self.home.journal.happened(id, kind)
+        return lambda: self.home.journal.happened(id, KINDS[kind])
 
     def say(self, id: AgreementId, text: str) -> None:
         """Takes down what the pod says."""

@@ -187,7 +187,7 @@ def test_who_joined_and_vanished_loses_a_tenth_and_its_seat(audited: AuditedWork
 
 def lines(party: Any, id: AgreementId, kind: str) -> list[dict[str, Any]]:
     """Every line of a kind in a party's history of a job."""
-    return [entry.body for entry in party.home.journal.history(id) if entry.kind == kind]
+    return [line.entry.json() for line in party.home.journal.history(id) if line.entry.kind == kind]
 
 
 @pytest.mark.long

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from fitchain.pod.ports.chain import Chain, connect
+from fitchain.pod.ports.chain.answers import chain_id, undecoded
 from fitchain.pod.ports.chain.reads import Read, ReadBalance, ReadBlock, ReadCall, ReadEvents
-from fitchain.pod.ports.chain.rpc import BATCH, Call, Node
+from fitchain.pod.ports.chain.rpc import BATCH, Node
 from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import ChainUnusable, NodeRefused, NodeUnreachable, NotFound, Reverted
 from tests.chain_fixtures import Account, Devnet
@@ -146,10 +147,10 @@ def test_where_large_batches_are_refused_smaller_ones_are_tried(running_devnet: 
         posts.append(len(calls))
         return (413, None) if len(calls) > 30 else None
 
-    calls: list[Call] = [("eth_chainId", [])] * 120
+    calls = [chain_id()] * 120
     with proxy(running_devnet.record.rpc, lambda _: None, whole=few) as url:
         node = Node(url)
-        assert node.batch(calls) == [hex(31337)] * 120
+        assert node.batch(calls) == [31337] * 120
         assert posts == [100, 50, 25, 25, 25, 25, 20]
         posts.clear()
         node.batch(calls)
@@ -164,14 +165,14 @@ def test_busy_node_is_asked_for_the_same_batch_again(running_devnet: Devnet) -> 
         return (429, None) if len(posts) < 3 else None
 
     with proxy(running_devnet.record.rpc, lambda _: None, whole=busy) as url:
-        assert len(Node(url).batch([("eth_chainId", [])] * 5)) == 5
+        assert len(Node(url).batch([chain_id()] * 5)) == 5
     assert posts == [5, 5, 5]
 
 
 def test_one_refused_call_spoils_no_other(running_devnet: Devnet) -> None:
     node = Node(running_devnet.record.rpc)
-    first, second, third = node.answers([("eth_chainId", []), ("eth_colour", []), ("eth_chainId", [])])
-    assert first == third == hex(31337)
+    first, second, third = node.answers([chain_id(), undecoded("eth_colour"), chain_id()])
+    assert first == third == 31337
     assert isinstance(second, NodeRefused) and "eth_colour" in second.message
     assert node.batch_limit == BATCH
 
@@ -181,7 +182,7 @@ def test_node_that_refuses_everything_is_told(running_devnet: Devnet) -> None:
         proxy(running_devnet.record.rpc, lambda _: (403, None)) as url,
         pytest.raises(NodeUnreachable, match="HTTP status 403"),
     ):
-        Node(url).batch([("eth_chainId", [])] * 4)
+        Node(url).batch([chain_id()] * 4)
 
 
 def test_logs_are_halved_only_where_they_are_refused(
@@ -206,7 +207,9 @@ def test_logs_are_halved_only_where_they_are_refused(
             return None
         node, verdicts = Node(running_devnet.record.rpc), [at_most_three_blocks(call) for call in calls]
         answers = iter(
-            node.answers([(c["method"], c["params"]) for c, bad in zip(calls, verdicts, strict=True) if not bad])
+            node.answers(
+                [undecoded(c["method"], *c["params"]) for c, bad in zip(calls, verdicts, strict=True) if not bad]
+            )
         )
         return 200, [
             {"id": call["id"], "error": verdict[1]} if verdict else {"id": call["id"], "result": next(answers)}

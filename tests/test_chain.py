@@ -16,6 +16,7 @@ import pytest
 
 from fitchain.pod.ports.chain import Chain, connect
 from fitchain.pod.ports.chain.abi import AMOUNTS, decode_revert, interface
+from fitchain.pod.ports.chain.answers import chain_id
 from fitchain.pod.ports.chain.base import CONTRACTS, DIRECTORY, Deployment
 from fitchain.pod.ports.chain.rpc import Node
 from fitchain.pod.values.digest import ZERO, Digest, sha256
@@ -46,7 +47,7 @@ def test_connect_refuses_another_chain(running_devnet: Devnet, tmp_path: Path) -
 
 def test_connect_without_a_deployment_says_where_it_looked(running_devnet: Devnet, tmp_path: Path) -> None:
     with pytest.raises(NotFound, match=r"deployments/31337\.json") as error:
-        connect(replace(running_devnet.settings(tmp_path), devnet=tmp_path))
+        connect(replace(running_devnet.settings(tmp_path), devnet=tmp_path, devnet_rpc=None))
     assert "fitchain deploy" in error.value.hint
 
 
@@ -99,7 +100,7 @@ def test_node_that_refuses_by_status_is_not_asked_again(running_devnet: Devnet) 
 
 def test_answer_that_is_not_json_rpc_is_told(running_devnet: Devnet) -> None:
     with proxy(running_devnet.record.rpc, lambda _: (200, None)) as url, pytest.raises(NodeUnreachable):
-        Node(url, retry_s=0.1).batch([("eth_chainId", []), ("eth_chainId", [])])
+        Node(url, retry_s=0.1).batch([chain_id(), chain_id()])
 
 
 def test_keys_in_a_nodes_url_are_not_shown() -> None:

@@ -20,6 +20,7 @@ from fitchain.cli.views.amounts import parse_share
 from fitchain.cli.views.cost import percent, views
 from fitchain.cli.views.output import KeyValues
 from fitchain.pod.compute.dataset import Card, Policy
+from fitchain.pod.jobs import history
 from fitchain.pod.parties.scientist import JobRequest, plan_audit, publish_model, request_job
 from fitchain.pod.ports.agreement import Audits, AuditTerms, Outcome, State
 from fitchain.pod.ports.registry import Role
@@ -326,17 +327,16 @@ def test_request_that_waits_for_a_person_is_listed(
 ) -> None:
     owner, id = audited.owner, audited.request()
     account = Account(owner.home.keys, owner.home.chain)
-    owner.home.journal.record(id, "checked", once="", concerns=["a reason of the pod's"])
-    owner.home.journal.record(id, "approval_needed", once="", why=[])
+    owner.home.journal.record(id, history.Checked(("a reason of the pod's",)), once="")
+    owner.home.journal.record(id, history.ApprovalNeeded(()), once="")
     listed = {job["agreement"]: job["awaits_approval"] for job in fitchain(account, "job", "list")[1]["jobs"]}
     assert listed[str(id)] and fitchain(account, "job", "show", str(id))[1]["awaits_approval"]
     assert run(["job", "show", str(id), "--home", str(owner.home.settings.home)]) == 0
     assert f"fitchain job approve {id.short}" in capsys.readouterr().out
     assert "a reason of the pod's" in fitchain(account, "job", "approve", str(id), "--yes")[2]
     assert not fitchain(account, "job", "show", str(id))[1]["awaits_approval"]
-    owner.home.journal.record(
-        id, "approval_needed", once="more", why=["a reason of the pod's", "another that came later"]
-    )
+    more = history.ApprovalNeeded(("a reason of the pod's", "another that came later"))
+    owner.home.journal.record(id, more, once="more")
     assert fitchain(account, "job", "show", str(id))[1]["awaits_approval"]
 
 

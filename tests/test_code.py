@@ -123,11 +123,11 @@ def test_every_immutable_is_looked_at(running_devnet: Devnet, name: str, immutab
 def test_immutable_with_two_values_is_refused(running_devnet: Devnet) -> None:
     answers = code_of(Node(running_devnet.record.rpc), running_devnet.deployment)
     at = 1 + ALL.index("Agreements")
-    code = bytearray.fromhex(answers[at][2:])
+    code = bytearray(answers[at])
     last = interface("Agreements").immutables["audits"][-1]
     code[last : last + 32] = running_devnet.deployment.addresses["FitCoin"].encode()[:32]
     with pytest.raises(ChainUnusable, match="it holds two values of audits"):
-        require_code(running_devnet.deployment, [*answers[:at], "0x" + code.hex(), *answers[at + 1 :]])
+        require_code(running_devnet.deployment, [*answers[:at], bytes(code), *answers[at + 1 :]])
 
 
 def test_contracts_whose_storage_was_made_up_are_refused(running_devnet: Devnet, tmp_path: Path, node: Node) -> None:

@@ -3,7 +3,6 @@ table; what it compares is compared by `make conformance` itself."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -40,15 +39,19 @@ def test_a_runner_remembers_all_but_a_torn_line(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(conformance, "RESULTS", tmp_path)
     runner = conformance.Runner(Environment(DEFAULT.name, 1, installed_torch()), conformance.HERE, quick=True)
     assert dict(runner.remembered()) == {}
-    runner.memory.parent.mkdir(parents=True)
-    runner.memory.write_text(json.dumps(["a", "0x1"]) + '\n["b", "0x')
-    assert dict(runner.remembered()) == {"a": "0x1"}
+    runner.remember("a", "0x1")
+    runner.remember("200 steps/mlp", "0x2")
+    with runner.memory_of_cases.open("a") as memory:
+        memory.write('["b", "0x')
+    assert dict(runner.remembered()) == {"a": "0x1", "200 steps/mlp": "0x2"}
+    assert runner.memory_of_cases != runner.memory_of_trainings
 
 
 def test_each_place_has_a_memory_of_its_own() -> None:
     environments = [Environment(DEFAULT.name, threads, installed_torch()) for threads in (1, 2)]
     places = [place for place in conformance.PLACES if not place.cpu]
-    memories = {conformance.Runner(each, place, quick=False).memory for each in environments for place in places}
+    runners = [conformance.Runner(each, place, quick=False) for each in environments for place in places]
+    memories = {runner.memory_of_cases for runner in runners}
     assert len(memories) == len(environments) * len(places)
 
 

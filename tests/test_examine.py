@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from fitchain.pod.compute.dataset import Policy
+from fitchain.pod.jobs import history
 from fitchain.pod.jobs.panel_status import panel_of
 from fitchain.pod.parties.owner.examine import TRAINING_S, check_chain, examine, queued_s, time_concerns
 from fitchain.pod.ports.agreement import Agreement, State, commit_key
@@ -203,6 +204,6 @@ def test_trainings_that_were_accepted_before_are_counted(workshop: Workshop) -> 
     home.journal.keep_fact(first.id, TRAINING_S, "321.5")
     assert queued_s(home, second) == 0
     home.agreements.accept(first.id, commit_key(sha256(b"nonce")))
-    home.journal.record(first.id, "accepted", once="")
+    home.journal.record(first.id, history.Accepted(), once="")
     assert home.agreements.read(first.id).state is State.ACCEPTED
     assert (queued_s(home, second), queued_s(home, first)) == (321.5, 0)

@@ -33,6 +33,7 @@ from fitchain.pod.compute.dataset import (
 )
 from fitchain.pod.compute.environment import check, environment_class, installed_torch
 from fitchain.pod.jobs.worker import Task, run_worker
+from fitchain.pod.jobs.worker.events import Finished
 from fitchain.pod.ports import settings
 from fitchain.pod.ports.agreement import Anchor, State, order_seed
 from fitchain.pod.ports.chain import Chain, connect, devnet
@@ -343,7 +344,7 @@ def test_golden_training_done_again_gives_the_same_leaves(tmp_path: Path) -> Non
     table().write_npz(tmp_path / "records.npz")
     Task("train", transcript().ctx, transcript().seed, salt_keys()).write(tmp_path)
     ended = run_worker(tmp_path)
-    assert ended["model"] == value("transcript.json")["model"]
+    assert isinstance(ended, Finished) and str(ended.model) == value("transcript.json")["model"]
     for name, made in (("leaves.jsonl", "leaves.jsonl"), ("model.safetensors", "final.safetensors")):
         assert (tmp_path / made).read_bytes() == (JOB / name).read_bytes()
     assert (tmp_path / "states" / "6.safetensors").read_bytes() == (JOB / "state-6.safetensors").read_bytes()

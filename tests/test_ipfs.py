@@ -48,7 +48,7 @@ def ipfs(nodes: Nodes, name: str, *arguments: str, data: bytes = b"") -> bytes:
 
 def received_bytes(store: IpfsStore) -> int:
     """What a node has received from other nodes."""
-    return int(store.node.ask_one("bitswap/stat")["DataReceived"])
+    return store.node.ask_one("bitswap/stat").number("DataReceived")
 
 
 def written_folder(path: Path) -> Path:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fitchain.pod.compute.checkpoint import read_leaves
+from fitchain.pod.jobs import history
 from fitchain.pod.jobs.exchange import OFFER_FILES, fetch_folder, send_folder
 from fitchain.pod.jobs.worker import run_worker
 from fitchain.pod.parties.owner.run import prepare
@@ -58,7 +59,7 @@ def done(
     ipfs_pair.kill("a")
     with owner_runs(owner), scientist_runs(scientist):
         workshop.until(lambda: any("waiting" in line for line in heard))
-        assert not scientist.home.journal.happened(id, "received")
+        assert not scientist.home.journal.happened(id, history.Received)
         ipfs_pair.start("a")
         workshop.until_state(id, State.SETTLED)
         workshop.until(scientist.has(id, "settled"))
@@ -69,7 +70,7 @@ def done(
 
 def test_the_job_waits_for_a_node_that_is_away_says_so_and_completes(done: Done) -> None:
     assert "waiting" in "".join(done.heard)
-    assert done.workshop.scientist.home.journal.happened(done.id, "received")
+    assert done.workshop.scientist.home.journal.happened(done.id, history.Received)
     assert delivery(done.workshop.scientist.home, done.id).model.is_file()
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 import fitchain
 from fitchain.pod.compute.model import take_module
+from fitchain.pod.jobs.history import Refused
 from fitchain.pod.values.errors import AccessRefused, InputRefused, NotFound, Unusable
 from tests.chain_fixtures import PASSPHRASE, Devnet
 from tests.limits import LIMIT_S
@@ -178,4 +179,4 @@ def test_owner_finds_its_requests_and_rejects_one(workshop: Workshop) -> None:
     fitchain.reject(workshop.owner.home, id, "no")
     statuses = list(fitchain.watch_job(workshop.scientist.home, id))
     assert statuses[-1].agreement.state is fitchain.State.CANCELLED
-    assert [entry.body["reason"] for entry in statuses[-1].history if entry.kind == "refused"] == ["no"]
+    assert [line.entry for line in statuses[-1].history if line.entry.kind == "refused"] == [Refused("no")]

@@ -15,7 +15,9 @@ from torch.utils.checkpoint import checkpoint
 
 from fitchain.pod.compute.environment.classes import X86_64_V3
 from fitchain.pod.compute.operators import openblas
+from fitchain.pod.compute.operators.lstm import PADDING
 from fitchain.pod.compute.operators.own_kernels import KERNELS
+from fitchain.pod.compute.operators.products import step_products
 from fitchain.pod.values.errors import EnvironmentRefused
 from fitchain.pod.values.graph import OPERATORS
 from fitchain.pod.values.graph.admission import Admission
@@ -352,12 +354,44 @@ def test_a_result_may_be_what_it_is_computed_of(own: None) -> None:
     torch.testing.assert_close(torch.mm(square, square, out=square), expected)
 
 
+def test_products_of_steps_are_products_and_stay_within_what_they_were_given(own: None) -> None:
+    x_MIK, out_NIJ = uniform(3, 4, 5), torch.zeros(2, 4, 6 + PADDING, dtype=torch.float64)[..., :6]
+    add = step_products(x_MIK, uniform(6, 5).t().contiguous(), out_NIJ)  # kept for as long as `add` is
+    _other = [torch.full((5, 6), torch.nan) for _ in range(100)]
+    add(2, 0)
+    add(1, 0)
+    torch.testing.assert_close(out_NIJ[0], (x_MIK[2] + x_MIK[1]) @ uniform(6, 5).t())
+    assert not out_NIJ[1].any()
+    for m, n in ((3, 0), (-1, 0), (0, 2), (0, -1)):
+        with pytest.raises(ValueError, match="there is no step"):
+            add(m, n)
+    for x, y, out in (
+        (x_MIK, uniform(6, 6), out_NIJ),
+        (x_MIK, uniform(5, 6), out_NIJ.float()),
+        (x_MIK, uniform(5, 6), uniform(2, 4, 7)),
+        (x_MIK, uniform(5, 6), uniform(1, 4, 6).expand(2, 4, 6)),
+        (x_MIK.transpose(0, 1), uniform(5, 6), uniform(4, 3, 6)),
+    ):
+        with pytest.raises(ValueError, match="do not multiply into"):
+            step_products(x, y, out)
+
+
+def test_the_output_of_a_layer_may_be_changed_and_not_behind_its_gradient(own: None) -> None:
+    layer, x = LAYERS["lstm"](), uniform(3, 4, 5)
+    y = layer(x)[0]
+    with torch.no_grad():
+        expected = layer(x)[0] + 1
+    torch.testing.assert_close(y.add_(1), expected)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()
+
+
 def test_every_own_kernel_stands_in_the_record_of_what_it_replaces() -> None:
     recorded = {(record.own_kernel, name) for name, record in OPERATORS.items() if record.own_kernel}
     replaced = {
         (own, f"aten.{name}" if "." in name else f"aten.{name}.default")
         for own, kernels in KERNELS.items()
-        for name, _, _ in kernels
+        for name, *_ in kernels
     }
     assert recorded == {(own, name) for own, name in replaced if name in OPERATORS}
     assert KERNELS.keys() == set(OwnKernel) == X86_64_V3.admits.own_kernels

@@ -14,6 +14,7 @@ import pytest
 
 from fitchain.pod.compute.checkpoint import read_leaves
 from fitchain.pod.compute.dataset import Policy
+from fitchain.pod.jobs import history
 from fitchain.pod.jobs.waiting import awaits_approval
 from fitchain.pod.parties.owner import Owner, Replay, approve, read_registered, reject, replay_job
 from fitchain.pod.parties.owner.pod import KEEP_S, UNTOLD
@@ -146,11 +147,12 @@ def test_transcript_on_chain_is_that_of_the_leaves_on_disk(done: Done) -> None:
 
 
 def test_notes_tell_rounded_metrics_and_no_more(done: Done) -> None:
-    notes = [entry.body for entry in done.workshop.scientist.home.journal.history(done.id) if entry.kind == "note"]
-    assert [note["count"] for note in notes] == [2, 4, 6]
+    lines = done.workshop.scientist.home.journal.history(done.id)
+    notes = [line.entry for line in lines if isinstance(line.entry, history.NoteRead)]
+    assert [note.count for note in notes] == [2, 4, 6]
     for note in notes:
-        assert set(note["metrics"]) == {"loss", "accuracy"}
-        assert all(value == float(f"{value:.3g}") for value in note["metrics"].values())
+        assert set(note.metrics or {}) == {"loss", "accuracy"}
+        assert all(value == float(f"{value:.3g}") for value in (note.metrics or {}).values())
 
 
 def test_certificate_of_the_delivery_holds(done: Done) -> None:
@@ -407,7 +409,7 @@ def test_nothing_is_deleted_before_the_end_is_final_and_an_undone_end_is_reached
         workshop.until(owner.has(id, "settled"))
         assert reader.node.request("evm_revert", trained)
         assert scientist.state(id) is State.TRAINED
-        assert identity.exists() and not owner.home.journal.happened(id, "wiped")
+        assert identity.exists() and not owner.home.journal.happened(id, history.Wiped)
         accept_unqueued(reader, scientist.address, id)
         workshop.until_state(id, State.SETTLED)
         reader.node.request("anvil_mine", hex(FINAL_BLOCKS))
@@ -448,7 +450,7 @@ def test_accepted_job_begins_while_another_request_is_fetched(asked: Workshop) -
             asked.until(owner.has(slow, "checking"))
             owner.home.agreements.accept(id, commit_key(order_nonce(owner.home, id)))
             asked.until(owner.has(id, "begun"))
-            assert not owner.home.journal.happened(slow, "checked")
+            assert not owner.home.journal.happened(slow, history.Checked)
         finally:
             with open(os.open(block, os.O_RDWR), "wb", buffering=0) as writer:
                 content = kept.read_bytes()

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from fitchain.pod.compute.dataset import Policy, Table
+from fitchain.pod.jobs import history
 from fitchain.pod.parties.owner import RegisteredDataset
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.ports.chain import Chain
@@ -132,7 +133,7 @@ def test_scientists_processes_cannot_read_the_private_folder(exposed: Exposed) -
 
 def test_job_went_through_all_the_same(exposed: Exposed) -> None:
     assert exposed.scientist.state(exposed.id) == State.SETTLED
-    assert exposed.scientist.home.journal.happened(exposed.id, "received")
+    assert exposed.scientist.home.journal.happened(exposed.id, history.Received)
 
 
 def test_no_record_is_in_the_store(exposed: Exposed) -> None:

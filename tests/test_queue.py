@@ -18,6 +18,7 @@ import pytest
 from fitchain.pod.ports.chain import Chain, connect, devnet
 from fitchain.pod.ports.chain.base import Receipt
 from fitchain.pod.ports.chain.deploy import deploy
+from fitchain.pod.ports.chain.known import KNOWN_FILE
 from fitchain.pod.ports.chain.queue import Queue
 from fitchain.pod.values.errors import ChainUnusable, NodeUnreachable, Reverted
 from tests.chain_fixtures import PASSPHRASE, Account, Devnet
@@ -186,7 +187,8 @@ def test_other_devnet_is_not_given_yesterdays_transactions(
     try:
         place = replace(account.chain.settings, devnet=other, rpc=record.rpc)
         deploy(place)
-        devnet.fund(place, account.address, 10**18, 10)
+        devnet.fund(replace(place, home=other), account.address, 10**18, 10)
+        (place.home / KNOWN_FILE).unlink()  # whoever has read that the home belongs to another chain
         chain = connect(place, account.keys)
         assert chain.deployment.addresses == running_devnet.deployment.addresses
         assert queue_of(chain).pending() == []

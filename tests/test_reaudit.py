@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from fitchain.pod.compute.dataset import Policy
+from fitchain.pod.jobs import history
 from fitchain.pod.jobs.journal import Decision
 from fitchain.pod.jobs.turns import Turns
 from fitchain.pod.jobs.waiting import awaits_consent, shown_concerns
@@ -75,7 +76,7 @@ class Again:
 
     def told(self, ref: AuditRef, kind: str) -> bool:
         """Whether the owner's history of an audit has a line of a kind."""
-        return self.owner.home.journal.happened(ref, kind)
+        return self.owner.home.journal.happened(ref, history.KINDS[kind])
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +136,7 @@ def test_questions_count_against_the_cap_what_their_audits_open(again: Again) ->
     journal.keep_fact(shown, EVIDENCE_MADE, "")
     assert again.opened() == replace(before, again=before.again + 14)  # as long as they may open so many
     for ref in (idle, shown):
-        journal.record(ref, "wiped", once="")
+        journal.record(ref, history.Wiped(), once="")
     assert again.opened() == replace(before, again=before.again + 7)  # nobody was shown anything in the first
 
 
@@ -183,12 +184,12 @@ def test_two_yeses_given_below_the_cap_do_not_pass_it_together(again: Again, mon
     lane.act(asked[1].ref)
     assert [home.agreements.asked_audit(question.ref).consented for question in asked] == [True, False]
     assert awaits_consent(home, asked[1].ref)
-    (why,) = shown_concerns(home, asked[1].ref, "consent_needed")
+    (why,) = shown_concerns(home, asked[1].ref, history.ConsentNeeded)
     assert "it would bring the" in why
     shown = (why, "what no longer speaks against it")
-    home.journal.record(asked[1].ref, "consent_needed", why=list(shown))
+    home.journal.record(asked[1].ref, history.ConsentNeeded(shown, asked[1].asker, "the whole pool"))
     lane.act(asked[1].ref)  # the first concern alone again: it is put before the person again
-    assert shown_concerns(home, asked[1].ref, "consent_needed") == (why,)
+    assert shown_concerns(home, asked[1].ref, history.ConsentNeeded) == (why,)
     journal = home.journal
     journal.decide(asked[1].ref, Decision("consent", concerns=(why,), about="another question of this number"))
     lane.act(asked[1].ref)
@@ -206,9 +207,9 @@ def test_panel_that_the_policy_does_not_name_needs_a_person(again: Again) -> Non
     with owner_runs(again.owner):
         ref = again.question(again.own_panel)
         again.audited.until(lambda: again.told(ref, "consent_needed"))
-        why = again.owner.home.journal.last(ref, "consent_needed").body
-        assert why["why"] == ["its verifiers are drawn from whom the policy does not name"]
-        assert "the stranger's own" in why["panel"] and why["asker"] == again.stranger.address
+        why = again.owner.home.journal.last(ref, history.ConsentNeeded)
+        assert why.why == ("its verifiers are drawn from whom the policy does not name",)
+        assert "the stranger's own" in why.panel and why.asker == again.stranger.address
         consent(again.owner.home, ref)
         answer = again.follow(ref, lambda answer: answer.phase is Phase.JOINING)
     assert answer.asked.consented
@@ -258,7 +259,7 @@ def test_owner_consents_once_its_records_can_be_read_again(again: Again, table_p
         try:
             ref = again.question(again.audited.panel, drawn=2)
             again.audited.until(lambda: again.told(ref, "error"))
-            told = again.owner.home.journal.last(ref, "error").body["message"]
+            told = again.owner.home.journal.last(ref, history.Error).message
             assert told.startswith("it cannot be consented to now: ") and str(table_path) in told
         finally:
             shutil.move(aside, table_path)
@@ -273,7 +274,7 @@ def test_owner_whose_job_s_files_are_gone_cannot_consent(again: Again) -> None:
         with owner_runs(again.owner):
             ref = again.question(again.audited.panel, drawn=5)
             again.audited.until(lambda: again.told(ref, "cannot_consent"))
-            assert str(recipe) in again.owner.home.journal.last(ref, "cannot_consent").body["reason"]
+            assert str(recipe) in again.owner.home.journal.last(ref, history.CannotConsent).reason
             assert not again.told(ref, "error")
     finally:
         aside.rename(recipe)

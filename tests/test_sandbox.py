@@ -3,23 +3,48 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fitchain.pod.compute.sandbox import Level
+from fitchain.pod.compute.sandbox.namespaces import NOBODY
+from fitchain.pod.values.errors import InputRefused
+
 ROOT = Path(__file__).parents[1]
 
 ATTEMPTS = """
-import ctypes, json, os, socket, subprocess, sys, threading
+import ctypes, json, os, resource, signal, socket, subprocess, sys, threading
 from pathlib import Path
-from typing import Any
 from fitchain.pod.compute.sandbox import confine
+from fitchain.pod.compute.sandbox import namespaces
+from fitchain.pod.values.errors import Unusable
 
-folder, outside = map(Path, sys.argv[1:])
-enforcement = confine(folder, 1 << 30, 1 << 20)
+folder, outside, user, view = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "view"
+other = int(sys.argv[5])
+if user:
+    # Whoever runs this may have its interpreter in a folder of its own, so it is shown to the user first.
+    module = sys.modules["fitchain.pod.compute.sandbox.confine"]
+    shown, tree = [*module.interpreter(), *module._search_path(), outside, Path("/proc")], namespaces._tree
+    namespaces._tree = lambda path, read_only: tree(path, False)
+    namespaces._call(272, 0x20000, purpose="unshare")
+    namespaces._call(165, None, b"/", None, 0x44000, None, purpose="mount")
+    namespaces._enter_root(shown, folder)
+    namespaces._tree = tree
+    os.setgroups([]); os.setresgid(user, user, user); os.setresuid(user, user, user)
+    ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE, without which /proc/self is root's
+if not view:
+    def refuse(*arguments):
+        raise Unusable("not here")
+    sys.modules["fitchain.pod.compute.sandbox.confine"].enter = refuse
+before = os.geteuid()
+enforcement = confine(folder, 1 << 30, 1 << 20, cpu_s=100)
+libc = ctypes.CDLL(None, use_errno=True)
 
 def attempt(what):
     try:
@@ -29,58 +54,149 @@ def attempt(what):
         return error.strerror
     except MemoryError:
         return "no memory"
+    except (ValueError, PermissionError) as error:
+        return str(error)
+
+def call(number, *arguments):
+    if libc.syscall(ctypes.c_long(number), *arguments) < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 def thread():
     running = threading.Thread(target=lambda: None)
     running.start()
     running.join()
 
+secret, limit, handle = outside / "secret", (1 << 20, 1 << 20), ctypes.create_string_buffer(256)
+status = Path("/proc/self/status")
+attempts = {
+    "read inside": (folder / "mine").read_bytes,
+    "write inside": lambda: (folder / "new").write_bytes(b"x"),
+    "rename inside": lambda: (folder / "new").rename(folder / "newer"),
+    "remove inside": lambda: (folder / "newer").unlink(),
+    "make a folder inside": lambda: (folder / "states").mkdir(),
+    "start a thread": thread,
+    "know the time": lambda: __import__("time").sleep(0.001),
+    "import a module": lambda: __import__("tomllib"),
+    "read a limit": lambda: resource.prlimit(0, resource.RLIMIT_AS),
+    "read outside": secret.read_bytes,
+    "list outside": lambda: list(outside.iterdir()),
+    "write outside": lambda: (outside / "new").write_bytes(b"x"),
+    "remove outside": secret.unlink,
+    "follow a link": (folder / "link").read_bytes,
+    "read passwords": Path("/etc/passwd").read_bytes,
+    "read the parent's memory": lambda: open(f"/proc/{os.getppid()}/mem", "rb").read(1),
+    "see whether it is there": lambda: os.stat(secret),
+    "see another process": lambda: os.readlink(f"/proc/{other}/cwd"),
+    "see the root": lambda: os.stat("/var"),
+    "write to the root": lambda: Path("/new").write_bytes(b"x"),
+    "write to the interpreter": lambda: Path(sys.prefix, "new").write_bytes(b"x"),
+    "change a mode": lambda: os.chmod(folder / "mine", 0o4755),
+    "change an owner": lambda: os.chown(folder / "mine", 1, 1),
+    "change a time": lambda: os.utime(folder / "mine", (1, 1)),
+    "change an attribute": lambda: os.setxattr(folder / "mine", b"user.x", b"1"),
+    "make a link": lambda: os.symlink(secret, folder / "planted"),
+    "make another name": lambda: os.link(folder / "mine", folder / "planted"),
+    "make a device": lambda: os.mknod(folder / "device", 0o600 | 0o020000, os.makedev(1, 1)),
+    "make a pipe with a name": lambda: os.mkfifo(folder / "fifo"),
+    "open a socket": socket.socket,
+    "open a pair of sockets": socket.socketpair,
+    "run a program": lambda: subprocess.run([sys.executable, "-V"]),
+    "fork": os.fork,
+    "signal another": lambda: os.kill(other, 0),
+    "signal a thread of another": lambda: call(234, other, other, 0),
+    "signal by a queue": lambda: call(129, other, 0, ctypes.create_string_buffer(128)),
+    "limit another": lambda: resource.prlimit(other, resource.RLIMIT_FSIZE, limit),
+    "raise a limit": lambda: resource.prlimit(0, resource.RLIMIT_NOFILE, limit),
+    "slow another": lambda: os.setpriority(os.PRIO_PROCESS, other, 19),
+    "move another": lambda: os.sched_setaffinity(other, {0}),
+    "be signalled for another": lambda: __import__("fcntl").fcntl(0, 8, other),
+    "move a terminal": lambda: __import__("fcntl").ioctl(0, 0x5412, b"x"),
+    "watch a folder": lambda: call(294, 0),
+    "make memory that is a file": lambda: os.memfd_create("x"),
+    "trace": lambda: call(101, 16, other, 0, 0),
+    "name a file by its handle": lambda: call(303, -100, b"/", handle, ctypes.byref(ctypes.c_int()), 0),
+    "mount": lambda: call(165, b"x", bytes(folder), b"tmpfs", 0, None),
+    "copy a mount": lambda: call(428, -100, b"/", 1),
+    "have namespaces": lambda: call(272, 0x10000000),
+    "become root": lambda: os.setuid(0),
+    "use an interface of later kernels": lambda: call(460, 0, 0, 0),
+    "write a large file": lambda: (folder / "large").write_bytes(bytes(1 << 21)),
+    "allocate": lambda: bytearray(2 << 30),
+    "open many files": lambda: [os.open("/dev/null", os.O_RDONLY) for _ in range(1 << 11)],
+}
 print(json.dumps({
+    "level": enforcement.level,
     "enforced": enforcement.enforced,
     "missing": enforcement.missing,
-    "read inside": attempt((folder / "mine").read_bytes),
-    "write inside": attempt(lambda: (folder / "new").write_bytes(b"x")),
-    "rename inside": attempt(lambda: (folder / "new").rename(folder / "newer")),
-    "start a thread": attempt(thread),
-    "read outside": attempt((outside / "secret").read_bytes),
-    "list outside": attempt(lambda: list(outside.iterdir())),
-    "write outside": attempt(lambda: (outside / "new").write_bytes(b"x")),
-    "remove outside": attempt((outside / "secret").unlink),
-    "follow a link": attempt((folder / "link").read_bytes),
-    "read passwords": attempt(Path("/etc/passwd").read_bytes),
-    "open a socket": attempt(socket.socket),
-    "run a program": attempt(lambda: subprocess.run([sys.executable, "-V"])),
-    "fork": attempt(os.fork),
-    "signal the parent": attempt(lambda: os.kill(os.getppid(), 0)),
-    "read the parent's memory": attempt(lambda: open(f"/proc/{os.getppid()}/mem", "rb").read(1)),
-    "write a large file": attempt(lambda: (folder / "large").write_bytes(bytes(1 << 21))),
-    "allocate": attempt(lambda: bytearray(2 << 30)),
-    "gain privileges": ctypes.CDLL(None).prctl(39, 0, 0, 0, 0),
+    "user": [before, os.geteuid(), os.getegid()],
+    "status": [line for line in status.read_text().splitlines() if line[:4] in ("CapE", "CapP", "NoNe", "Grou")],
+    "cpu": resource.getrlimit(resource.RLIMIT_CPU),
+    **{name: attempt(each) for name, each in attempts.items()},
 }))
 """
+ANYONE = 65_500
+"""A user that no system gives to anybody."""
 
 
-@pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The attempts' results, from one process."""
-    place = tmp_path_factory.mktemp("sandbox")
+@dataclass(frozen=True)
+class Tried:
+    """What came of each attempt of one process."""
+
+    results: dict[str, Any]
+    outside: Path
+    started_as: int
+
+
+def tried(place: Path, user: int, view: bool) -> Tried:
     folder, outside = place / "job", place / "outside"
     for each, name in ((folder, "mine"), (outside, "secret")):
-        each.mkdir()
+        each.mkdir(parents=True)
         (each / name).write_bytes(b"words")
     (folder / "link").symlink_to(outside / "secret")
-    command = [sys.executable, "-c", ATTEMPTS, str(folder), str(outside)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
+    if user:
+        for path in (folder, outside, *folder.iterdir(), *outside.iterdir()):
+            os.chown(path, user, user, follow_symlinks=False)
+    with subprocess.Popen(["sleep", "300"]) as other:
+        arguments = [str(folder), str(outside), str(user), "view" if view else "files", str(other.pid)]
+        try:
+            done = subprocess.run(
+                [sys.executable, "-c", ATTEMPTS, *arguments], cwd=ROOT, capture_output=True, text=True
+            )
+            assert done.returncode == 0, done.stderr
+        finally:
+            other.kill()
+    return Tried(json.loads(done.stdout), outside, user or os.geteuid())
+
+
+@pytest.fixture(scope="module", params=["view", "files alone"])
+def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The attempts' results, from one process, with all of the sandbox and without a view of its
+    own."""
+    return tried(tmp_path_factory.mktemp("sandbox"), 0, request.param == "view").results
+
+
+def has_view(found: dict[str, Any]) -> bool:
+    return bool(found["level"] == "view")
 
 
 def test_everything_is_enforced_and_said(found: dict[str, Any]) -> None:
-    assert found["missing"] == []
-    assert [what.partition(":")[0] for what in found["enforced"]][:2] == ["memory", "file size"]
+    means = [what.partition(":")[0] for what in found["enforced"]]
+    assert means[-2:] == ["files", "system calls"]
+    assert ("view" in means) == has_view(found) == (not found["missing"])
+    assert {"memory", "file size", "no core dumps", "open files", "CPU time"} <= set(means)
+    assert found["cpu"] == [100, 100]
+    if not has_view(found):
+        assert found["level"] == "calls"
+        assert found["missing"] == ["view: a root, a network and a user of its own (not here)"]
 
 
-@pytest.mark.parametrize("what", ["read inside", "write inside", "rename inside", "start a thread"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        *("read inside", "write inside", "rename inside", "remove inside", "make a folder inside", "start a thread"),
+        *("know the time", "import a module", "read a limit"),
+    ],
+)
 def test_work_stays_possible(found: dict[str, Any], what: str) -> None:
     assert found[what] == "done"
 
@@ -88,29 +204,103 @@ def test_work_stays_possible(found: dict[str, Any], what: str) -> None:
 @pytest.mark.landlock
 @pytest.mark.parametrize(
     "what",
-    ["read outside", "list outside", "write outside", "remove outside", "follow a link", "read passwords"],
+    [
+        *("read outside", "list outside", "write outside", "remove outside", "follow a link", "read passwords"),
+        "read the parent's memory",
+    ],
 )
 def test_files_outside_are_out_of_reach(found: dict[str, Any], what: str) -> None:
-    assert found[what] == "Permission denied"
-
-
-@pytest.mark.parametrize("what", ["open a socket", "run a program", "fork", "signal the parent"])
-def test_other_processes_and_the_network_are_out_of_reach(found: dict[str, Any], what: str) -> None:
-    assert found[what] == "Operation not permitted"
+    refusals = ("No such file or directory", "Permission denied", "Read-only file system")
+    assert found[what] in (refusals if has_view(found) else ("Permission denied",))
 
 
 @pytest.mark.landlock
-def test_the_parents_memory_is_out_of_reach(found: dict[str, Any]) -> None:
-    assert found["read the parent's memory"] == "Permission denied"
+@pytest.mark.parametrize("what", ["see whether it is there", "see another process", "see the root"])
+def test_a_view_of_its_own_shows_nothing_else(found: dict[str, Any], what: str) -> None:
+    if has_view(found):
+        assert found[what] == "No such file or directory"
+
+
+@pytest.mark.parametrize("what", ["write to the root", "write to the interpreter"])
+def test_only_its_folder_is_written_to(found: dict[str, Any], what: str) -> None:
+    assert found[what] in ("Permission denied", "Read-only file system")
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        *("change a mode", "change an owner", "change a time", "change an attribute", "make a link"),
+        *("make another name", "make a device", "make a pipe with a name", "open a socket", "open a pair of sockets"),
+        *("run a program", "fork", "signal another", "signal a thread of another", "signal by a queue"),
+        *("limit another", "raise a limit", "slow another", "move another", "be signalled for another"),
+        *("move a terminal", "watch a folder", "make memory that is a file", "trace", "name a file by its handle"),
+        *("mount", "copy a mount", "have namespaces", "become root", "use an interface of later kernels"),
+    ],
+)
+def test_what_a_training_does_not_need_is_refused(found: dict[str, Any], what: str) -> None:
+    assert found[what] in ("Operation not permitted", "not allowed to raise maximum limit")
 
 
 def test_limits_hold(found: dict[str, Any]) -> None:
     assert found["write a large file"] == "File too large"
     assert found["allocate"] == "no memory"
+    assert found["open many files"] == "Too many open files"
 
 
 def test_privileges_are_given_up(found: dict[str, Any]) -> None:
-    assert found["gain privileges"] == 1  # PR_GET_NO_NEW_PRIVS
+    assert "NoNewPrivs:\t1" in found["status"]
+    if has_view(found):
+        assert {line.split("\t")[1] for line in found["status"] if line.startswith("Cap")} == {"0" * 16}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
+def test_root_becomes_another_user_and_another_user_stays_itself(tmp_path: Path) -> None:
+    as_root = tried(tmp_path / "root", 0, view=True).results
+    assert as_root["level"] == "view" and as_root["user"] == [0, NOBODY, NOBODY]
+    assert "Groups:\t " in as_root["status"]
+    as_anyone = tried(tmp_path / "anyone", ANYONE, view=True).results
+    assert as_anyone["level"] == "view" and as_anyone["user"] == [ANYONE, ANYONE, ANYONE]
+    assert as_anyone["write inside"] == "done"
+    assert as_anyone["see whether it is there"] == "No such file or directory"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root hands files over")
+def test_of_a_file_with_another_name_a_copy_is_handed_over(tmp_path: Path) -> None:
+    folder, outside = tmp_path / "job", tmp_path / "outside"
+    folder.mkdir()
+    outside.write_bytes(b"words")
+    os.link(outside, folder / "linked")
+    code = (
+        "import sys, pathlib; from fitchain.pod.compute.sandbox import confine\n"
+        "print(confine(pathlib.Path(sys.argv[1]), 1 << 30, 1 << 20).level)\n"
+        "pathlib.Path(sys.argv[1], 'linked').write_bytes(b'other')"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(folder)], cwd=ROOT, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("view\n", "")
+    assert (outside.stat().st_uid, outside.read_bytes()) == (0, b"words")
+    assert [path.name for path in folder.iterdir()] == ["linked"]
+
+
+def test_less_than_the_required_level_is_refused(tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib; from fitchain.pod.compute.sandbox import Level, confine\n"
+        "from fitchain.pod.values.errors import Unusable\n"
+        "def refuse(): raise Unusable('not here')\n"
+        "sys.modules['fitchain.pod.compute.sandbox.confine'].refuse_system_calls = refuse\n"
+        "try: confine(pathlib.Path(sys.argv[1]), 1 << 30, 1 << 20, least=Level.parse(sys.argv[2]))\n"
+        "except Unusable as error: print(error.message)"
+    )
+    for least, told in (("calls", "the level `files` here, and `calls` is required"), ("files", "")):
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path), least], cwd=ROOT, capture_output=True, text=True
+        )
+        assert told in done.stdout and bool(told) == bool(done.stdout), done.stderr
+
+
+def test_a_word_that_is_no_level_is_refused() -> None:
+    with pytest.raises(InputRefused, match="no level of the sandbox"):
+        Level.parse("most")
+    assert [str(level) for level in Level] == ["limits", "files", "calls", "view"]
 
 
 def test_confine_refuses_a_process_with_threads() -> None:

@@ -38,7 +38,7 @@ def write_record(folder: Path, record: DevnetRecord) -> None:
 
 def test_defaults_without_any_choice(tmp_path: Path) -> None:
     settings = in_home(tmp_path)
-    assert (settings.rpc, settings.chain_id, settings.key) == ("http://127.0.0.1:8545", None, "default")
+    assert (settings.rpc, settings.chain_id, settings.key) == ("", None, "default")
     assert settings.store == tmp_path / "store"
 
 
@@ -63,7 +63,7 @@ def test_running_devnet_is_the_default_node(tmp_path: Path) -> None:
 def test_record_of_a_dead_process_does_not_count(tmp_path: Path) -> None:
     record = record_here(tmp_path / "devnet")
     write_record(tmp_path / "devnet", replace(record, started=record.started - 1))
-    assert in_home(tmp_path).rpc == "http://127.0.0.1:8545"
+    assert in_home(tmp_path).rpc == ""
 
 
 def test_devnet_store_and_chain_never_go_with_another_node(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ import pytest
 
 from fitchain.pod.compute.checkpoint import read_leaves, read_state, state_steps
 from fitchain.pod.jobs.exchange import DELIVERY_FILES, fetch_key, send_folder
-from fitchain.pod.jobs.worker import Task
+from fitchain.pod.jobs.worker import SegmentAudited, Task
+from fitchain.pod.jobs.worker.events import Diverged, LeafRecorded
 from fitchain.pod.parties.verifier import Verifier, examine
 from fitchain.pod.ports.agreement import audit_id
 from fitchain.pod.ports.sealed import new_identity, seal_file
@@ -318,10 +319,10 @@ def test_the_trace_of_a_divergence_is_the_state_before_the_failing_step(store: L
         facts = case.facts(None)
         place, _ = case.plain(facts)
         Task("audit", facts.ctx, facts.seed, segments=facts.audited[-1:]).write(place)
-        (audited,) = (event for event in work_here(place) if event["event"] == "audited")
-        told.append((facts.diverged, audited["equal"], audited["before"]))
+        (audited,) = (event for event in work_here(place) if isinstance(event, SegmentAudited))
+        told.append((facts.diverged, audited.equal, audited.before))
     assert set(told) == {(True, True, told[0][2])}
-    assert told[0][2] != str(ZERO)
+    assert told[0][2] != ZERO
 
 
 # States that were not kept
@@ -349,7 +350,7 @@ def test_a_run_that_diverges_after_a_whole_group_ends_in_an_unsalted_leaf(store:
     assert (facts.count % case.recipe.group_leaves, facts.count) == (0, 4)
     again = Path(shutil.copytree(case.folder, tmp_path / "again"))
     events = work_here(again)
-    assert [event["event"] for event in events if event["event"] in ("leaf", "diverged")] == ["diverged"]
+    assert [event.name for event in events if isinstance(event, LeafRecorded | Diverged)] == ["diverged"]
     assert read_leaves(again) == checkpoints
 
 
@@ -375,7 +376,7 @@ def test_a_key_is_released_though_nothing_can_be_sealed_to_the_scientist(store: 
     )
     pod.log = lambda id, text: None
 
-    def sent(audit: Any, kind: str, step: Any, *args: Any, **details: Any) -> bool:
+    def sent(audit: Any, entry: Any, step: Any, *args: Any) -> bool:
         released.extend(args)
         return True
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
 from fitchain.cli.views import watch
 from fitchain.cli.views.history import describe, sentence, state_name, values
+from fitchain.pod.compute.sandbox import Enforcement
+from fitchain.pod.jobs import history
+from fitchain.pod.jobs.history import parse_entry
 from fitchain.pod.jobs.job_status import JobStatus, JobStatusReader
-from fitchain.pod.jobs.journal import Entry
+from fitchain.pod.jobs.journal import Line
 from fitchain.pod.jobs.watch import changes, over
 from fitchain.pod.ports.agreement import Agreement, Anchor, RunRecord, State, Terms
 from fitchain.pod.values.amounts import FIT
@@ -47,7 +50,7 @@ def anchor(count: int) -> Anchor:
 
 
 def standing(
-    state: State, count: int = 0, step: int = 0, ended: bool = False, history: tuple[Entry, ...] = ()
+    state: State, count: int = 0, step: int = 0, ended: bool = False, lines: tuple[Line, ...] = ()
 ) -> JobStatus:
     agreement = Agreement(
         id=JOB,
@@ -81,11 +84,11 @@ def standing(
         end_block=130 if ended else None,
     )
     losses = tuple((10 * i, 1 / (i + 1)) for i in range(count))
-    return JobStatus(agreement, run, 5, 412_345, losses, 0.96 if count else None, history, 0)
+    return JobStatus(agreement, run, 5, 412_345, losses, 0.96 if count else None, lines, 0)
 
 
-def entry(id: int, kind: str, **body: Any) -> Entry:
-    return Entry(id, JOB, 1_800_000_000.0 + id, kind, body)
+def line(id: int, entry: history.Entry | history.Unrecognised) -> Line:
+    return Line(id, JOB, 1_800_000_000.0 + id, entry)
 
 
 TRAINED = standing(State.TRAINED, 57, 560, ended=True)
@@ -115,7 +118,10 @@ def test_watching_ends_when_the_training_does_or_the_money_has_moved(state: Stat
 
 
 def test_checkpoints_of_this_pod_count_before_they_are_anchored() -> None:
-    assert standing(State.TRAINING, 16, history=(entry(1, "checkpoint", index=40),)).checkpoints == 41
+    assert (
+        standing(State.TRAINING, 16, lines=(line(1, history.CheckpointRecorded(40, 400, ZERO, {}, True)),)).checkpoints
+        == 41
+    )
 
 
 def test_the_terminal_shows_progress_anchors_loss_and_gas() -> None:
@@ -125,12 +131,12 @@ def test_the_terminal_shows_progress_anchors_loss_and_gas() -> None:
 
 
 def test_lines_tell_each_thing_once() -> None:
-    first = entry(1, "accepted", gas=60000)
-    second = entry(2, "anchored", count=16, block=7, gas=41000)
-    jobs = [standing(State.TRAINING, history=(first,)), standing(State.TRAINING, history=(first, second)), TRAINED]
+    first = line(1, history.Accepted(gas=60000))
+    second = line(2, history.Anchored(16, 7, gas=41000))
+    jobs = [standing(State.TRAINING, lines=(first,)), standing(State.TRAINING, lines=(first, second)), TRAINED]
     told: list[str] = []
     watch.watch_lines(iter(jobs), told.append)
-    assert [line[10:].strip() for line in told] == [
+    assert [text[21:].strip() for text in told] == [
         "accepted, the bond is locked (60,000 gas)",
         "Training",
         "anchored 16 checkpoints in block 7 (41,000 gas)",
@@ -139,16 +145,19 @@ def test_lines_tell_each_thing_once() -> None:
 
 
 def test_an_entry_that_is_not_known_is_told_in_full() -> None:
-    assert sentence(entry(1, "something_new", root=str(JOB), n=3)).endswith(f"something new: root {str(JOB)[:10]}, n 3")
+    unknown = parse_entry("something_new", {"root": str(JOB), "n": 3})
+    assert sentence(line(1, unknown)).endswith(f"something new: root {str(JOB)[:10]}, n 3")
 
 
-def test_an_entry_without_what_its_sentence_needs_is_told_as_it_is() -> None:
-    assert sentence(entry(1, "anchored", count=3)).endswith("anchored: count 3")
+def test_an_entry_with_other_fields_than_this_release_s_is_told_as_it_is() -> None:
+    assert sentence(line(1, parse_entry("anchored", {"count": 3}))).endswith("anchored: count 3")
+    assert sentence(line(1, parse_entry("anchored", [3]))).endswith("anchored: body [3]")
 
 
 def test_a_training_is_told_with_its_steps_and_its_process() -> None:
-    told = sentence(entry(1, "training", step=0, steps=560, pid=7, sandbox={"landlock": 4}))
+    told = sentence(line(1, history.Training(0, 560, 7, Enforcement("view", ("files",), ()))))
     assert told.endswith("training 560 steps, in process 7")
+    assert sentence(line(1, history.Training())).endswith("  training")  # a scientist's history knows no more
 
 
 def test_json_gives_amounts_as_decimal_fit() -> None:
@@ -157,7 +166,7 @@ def test_json_gives_amounts_as_decimal_fit() -> None:
 
 
 def test_a_reason_cannot_break_a_sentence() -> None:
-    assert sentence(entry(1, "refused", reason="{0} {gas} \n")).endswith("refused: {0} {gas} \n")
+    assert sentence(line(1, history.Refused("{0} {gas} \n"))).endswith("refused: {0} {gas} \n")
 
 
 def test_described_before_anything_was_anchored() -> None:

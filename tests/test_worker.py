@@ -3,13 +3,12 @@ a replay tells the difference."""
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -18,6 +17,17 @@ from fitchain.pod.compute.checkpoint import read_leaves, replace_last_leaf, stat
 from fitchain.pod.compute.checkpoint.files import state_path
 from fitchain.pod.compute.environment import installed_torch
 from fitchain.pod.jobs.worker import Event, Task, Worker, replay, run_worker
+from fitchain.pod.jobs.worker.events import (
+    Diverged,
+    Evaluated,
+    Finished,
+    LeafRecorded,
+    ReplayEnded,
+    Resumed,
+    SegmentReplayed,
+    Skipped,
+    Started,
+)
 from fitchain.pod.jobs.worker.job import Job
 from fitchain.pod.jobs.worker.modes import MODES
 from fitchain.pod.proof.transcript import Transcript
@@ -45,12 +55,15 @@ def work_here(folder: Path) -> list[Event]:
     process of its own."""
     task, events = Task.read(folder), list[Event]()
     job = Job.open(folder, task, Recipe.parse((folder / "recipe.json").read_bytes()))
-    MODES[task.mode](job, lambda event, **body: events.append({"event": event, **body}))
+    MODES[task.mode](job, events.append)
     return events
 
 
-def named(events: list[Event], name: str) -> list[Event]:
-    return [event for event in events if event["event"] == name]
+Kind = TypeVar("Kind")
+
+
+def of(kind: type[Kind], events: list[Event]) -> list[Kind]:
+    return [event for event in events if isinstance(event, kind)]
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +74,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Event]
 
     def note(event: Event) -> None:
         events.append(event)
-        if event["event"] == "started":
-            environ = Path(f"/proc/{event['pid']}/environ").read_text().rstrip("\0").split("\0")
+        if isinstance(event, Started):
+            environ = Path(f"/proc/{event.pid}/environ").read_text().rstrip("\0").split("\0")
             variables.update({name: value for name, _, value in (line.partition("=") for line in environ)})
 
     with pytest.MonkeyPatch.context() as patch:
@@ -84,16 +97,16 @@ def copy(trained: tuple[Path, list[Event], dict[str, str]], tmp_path: Path) -> P
 def test_a_worker_tells_of_every_leaf_and_of_the_model(trained: tuple[Path, list[Event], dict[str, str]]) -> None:
     folder, events, _ = trained
     last, leaves = events[-1], read_leaves(folder)
-    assert [event["digest"] for event in named(events, "leaf")] == [str(digest) for digest in leaf_digests(leaves)]
-    assert (last["event"], last["step"], last["leaves"]) == ("finished", 22, 7)
-    assert last["sha256"] == str(sha256_file(folder / "final.safetensors"))
-    assert last["model"] == str(leaves[-1].model) == str(model_root(read_safetensors(folder / "final.safetensors")[0]))
+    assert [event.digest for event in of(LeafRecorded, events)] == leaf_digests(leaves)
+    assert isinstance(last, Finished) and (last.step, last.leaves) == (22, 7)
+    assert last.sha256 == sha256_file(folder / "final.safetensors")
+    assert last.model == leaves[-1].model == model_root(read_safetensors(folder / "final.safetensors")[0])
 
 
 def test_a_worker_is_confined_and_says_so(trained: tuple[Path, list[Event], dict[str, str]]) -> None:
-    (started,) = named(trained[1], "started")
-    assert started["sandbox"]["missing"] == []
-    assert [what.partition(":")[0] for what in started["sandbox"]["enforced"]][-2:] == ["files", "system calls"]
+    (started,) = of(Started, trained[1])
+    assert started.sandbox.missing == ()
+    assert [what.partition(":")[0] for what in started.sandbox.enforced][-2:] == ["files", "system calls"]
 
 
 def test_a_worker_has_its_classs_variables_and_no_secret(trained: tuple[Path, list[Event], dict[str, str]]) -> None:
@@ -106,7 +119,7 @@ def test_no_record_stands_in_log_leaves_or_order(trained: tuple[Path, list[Event
     folder, events, _ = trained
     cell = repr(float(table().arrays["a"][0]))
     for text in (
-        json.dumps(events),
+        *(event.encode().decode() for event in events),
         *((folder / name).read_text() for name in ("worker.log", "leaves.jsonl", "task.json")),
     ):
         assert cell not in text
@@ -128,16 +141,17 @@ def test_killed_at_any_moment_a_training_ends_in_the_same_transcript(tmp_path: P
         kill_at(killed, moment)
     events = list[Event]()
     resumed = run_worker(killed, events.append)
-    assert (root(killed), resumed["sha256"]) == (root(undisturbed), last["sha256"])
-    assert named(events, "resumed")[0]["step"] >= 12
+    assert isinstance(last, Finished) and isinstance(resumed, Finished)
+    assert (root(killed), resumed.sha256) == (root(undisturbed), last.sha256)
+    assert of(Resumed, events)[0].step >= 12
 
 
 def kill_at(folder: Path, leaf: int) -> None:
     """Start a worker and end it by force once it has told of a leaf; its pod is told that it did
     not finish."""
-    with pytest.raises(Unusable, match="ended by SIGKILL"), Worker(folder, recipe().environment) as worker:
+    with pytest.raises(Unusable, match="ended by SIGKILL"), Worker(folder) as worker:
         for event in worker:
-            if event["event"] == "leaf" and event["index"] >= leaf:
+            if isinstance(event, LeafRecorded) and event.index >= leaf:
                 worker.kill()
 
 
@@ -148,7 +162,7 @@ def test_resuming_a_finished_training_changes_nothing(copy: Path) -> None:
     before = (copy / "leaves.jsonl").read_bytes()
     events = work_here(copy)
     assert (copy / "leaves.jsonl").read_bytes() == before
-    assert named(events, "leaf") == []
+    assert of(LeafRecorded, events) == []
 
 
 @pytest.fixture
@@ -179,9 +193,9 @@ def test_a_spoilt_state_is_passed_over_and_told(
     before = root(recorded)
     disturb(state_path(recorded, 22))
     events = work_here(recorded)
-    (skipped,), (resumed,) = named(events, "skipped"), named(events, "resumed")
-    assert (skipped["step"], resumed["step"]) == (22, step)
-    assert re.search(reason, skipped["reason"])
+    (skipped,), (resumed,) = of(Skipped, events), of(Resumed, events)
+    assert (skipped.step, resumed.step) == (22, step)
+    assert re.search(reason, skipped.reason)
     assert root(recorded) == before
 
 
@@ -191,8 +205,8 @@ def test_half_a_line_and_lost_states_are_recomputed(recorded: Path) -> None:
     for step in state_steps(recorded):
         if step > 8:
             state_path(recorded, step).unlink()
-    (resumed,) = named(work_here(recorded), "resumed")
-    assert (resumed["step"], resumed["leaves"], resumed["dropped_bytes"] > 0) == (8, 6, True)
+    (resumed,) = of(Resumed, work_here(recorded))
+    assert (resumed.step, resumed.leaves, resumed.dropped_bytes > 0) == (8, 6, True)
     assert (recorded / "leaves.jsonl").read_bytes() == before
 
 
@@ -253,9 +267,9 @@ def test_a_diverged_training_ends_at_its_last_finite_leaf(tmp_path: Path) -> Non
     folder = job_folder(tmp_path / "job", given)
     end = work_here(folder)[-1]
     last, (final, _) = read_leaves(folder)[-1], read_safetensors(folder / "final.safetensors")
-    assert (end["event"], end["step"], end["index"]) == ("diverged", last.leaf.step, last.leaf.index)
-    assert 8 <= end["step"] <= end["at"] < 22
-    assert str(model_root(final)) == end["model"] == str(last.model)
+    assert isinstance(end, Diverged) and (end.step, end.index) == (last.leaf.step, last.leaf.index)
+    assert 8 <= end.step <= end.at < 22
+    assert model_root(final) == end.model == last.model
     assert last.opened.model == last.model  # recorded as one of many, and shown as the last
     assert work_here(folder)[-1] == end
     assert read_leaves(folder)[-1] == last
@@ -264,8 +278,8 @@ def test_a_diverged_training_ends_at_its_last_finite_leaf(tmp_path: Path) -> Non
 def test_a_training_that_diverges_at_once_ends_at_leaf_0(tmp_path: Path) -> None:
     folder = job_folder(tmp_path / "job", recipe(batch_size=40), records=table(change=("kind", 0, 7)))
     end = work_here(folder)[-1]
-    assert (end["event"], end["step"], end["index"], end["at"]) == ("diverged", 0, 0, 0)
-    assert end["model"] == str(recipe().initial_model)
+    assert isinstance(end, Diverged) and (end.step, end.index, end.at) == (0, 0, 0)
+    assert end.model == recipe().initial_model
 
 
 def test_a_recipe_that_cannot_be_computed_ends_at_leaf_0(tmp_path: Path) -> None:
@@ -273,8 +287,8 @@ def test_a_recipe_that_cannot_be_computed_ends_at_leaf_0(tmp_path: Path) -> None
     over it."""
     given = recipe(loss={"name": "mse_loss", "arguments": {}}, metrics=["loss"])
     end = work_here(job_folder(tmp_path / "job", given))[-1]
-    assert (end["event"], end["step"]) == ("diverged", 0)
-    assert end["reason"] == "the model's output is [8, 3], and mse_loss needs the target's [8]"
+    assert isinstance(end, Diverged) and end.step == 0
+    assert end.reason == "the model's output is [8, 3], and mse_loss needs the target's [8]"
 
 
 def test_initial_weights_that_are_not_finite_end_at_leaf_0(tmp_path: Path) -> None:
@@ -282,12 +296,13 @@ def test_initial_weights_that_are_not_finite_end_at_leaf_0(tmp_path: Path) -> No
     data = memoryview(np.full(32, np.nan, np.float32).tobytes())
     weights["first.weight"] = replace(weights["first.weight"], data=data)
     end = work_here(job_folder(tmp_path / "job", initial=weights))[-1]
-    assert (end["event"], end["step"], end["reason"]) == ("diverged", 0, "the loss is nan")
+    assert isinstance(end, Diverged) and (end.step, end.reason) == (0, "the loss is nan")
 
 
 def test_a_rehearsal_says_what_torch_says(tmp_path: Path) -> None:
     folder = job_folder(tmp_path / "job", recipe(batch_size=40), records=table(change=("kind", 0, 7)), mode="rehearse")
-    assert "7" in work_here(folder)[-1]["reason"]
+    (end,) = of(Diverged, work_here(folder))
+    assert "7" in end.reason
 
 
 # Rehearsing
@@ -296,7 +311,7 @@ def test_a_rehearsal_says_what_torch_says(tmp_path: Path) -> None:
 def test_a_rehearsal_trains_two_segments_on_fewer_records(tmp_path: Path) -> None:
     folder = job_folder(tmp_path / "job", recipe(rows=[0, 4000]), records=table(12), mode="rehearse")
     last = work_here(folder)[-1]
-    assert (last["event"], last["step"], last["leaves"]) == ("finished", 8, 3)
+    assert isinstance(last, Finished) and (last.step, last.leaves) == (8, 3)
 
 
 def test_worker_that_takes_longer_than_it_was_given_is_ended(tmp_path: Path) -> None:
@@ -326,25 +341,25 @@ def replay_here(folder: Path, *segments: int) -> list[Event]:
 
 def test_a_replay_without_states_starts_at_leaf_0(recorded: Path) -> None:
     shutil.rmtree(recorded / "states")
-    assert replay_here(recorded, 4)[-1] == {"event": "replayed", "segments": 1, "equal": True}
+    assert replay_here(recorded, 4)[-1] == ReplayEnded(1, True)
 
 
 def test_a_replay_names_the_first_difference(recorded: Path) -> None:
     """A record that was changed after the training: the segments that use it come out differently,
     from there on alone."""
     table(change=("a", 3, 0.125)).write_npz(recorded / "records.npz")
-    segments = named(replay_here(recorded, *range(6)), "segment")
-    different = [segment for segment in segments if not segment["equal"]]
+    segments = of(SegmentReplayed, replay_here(recorded, *range(6)))
+    different = [segment for segment in segments if not segment.equal]
     assert 0 < len(different) < 6
-    assert all(segment["difference"].startswith("metrics 0x") for segment in different)
+    assert all(segment.difference.startswith("metrics 0x") for segment in different)
 
 
 def test_a_replay_of_a_forged_last_leaf_is_refuted(recorded: Path) -> None:
     forged = replace(read_leaves(recorded)[-1], model=Root(sha256(b"forged")))
     replace_last_leaf(recorded, forged.unsalted())
     segment, verdict = replay_here(recorded, 5)
-    assert (segment["equal"], verdict["equal"]) == (False, False)
-    assert segment["difference"].endswith(f"not {sha256(b'forged')}")
+    assert isinstance(segment, SegmentReplayed) and verdict == ReplayEnded(1, False)
+    assert segment.difference.endswith(f"not {sha256(b'forged')}")
 
 
 def test_a_segment_that_is_not_there_is_refused(recorded: Path) -> None:
@@ -358,10 +373,10 @@ def test_a_segment_that_is_not_there_is_refused(recorded: Path) -> None:
 def test_an_evaluation_tells_metrics_and_writes_outputs(recorded: Path) -> None:
     table(11).write_npz(recorded / "records.npz")
     replace(Task.read(recorded), mode="evaluate").write(recorded)
-    (told,) = work_here(recorded)
+    (told,) = of(Evaluated, work_here(recorded))
     outputs = np.load(recorded / "predictions.npz")["output"]
     hits = (outputs.argmax(1) == table(11).arrays["kind"]).mean()
-    assert (told["records"], outputs.shape, told["metrics"]["accuracy"]) == (11, (11, 3), hits)
+    assert (told.records, outputs.shape, told.metrics["accuracy"]) == (11, (11, 3), hits)
 
 
 def test_an_evaluation_needs_a_model(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from fitchain.cli.answers import by_owners_pod, require_yes
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.ids import AgreementArgument, find_agreement, find_dataset, find_model, find_panel
 from fitchain.cli.views import panels
-from fitchain.cli.views.amounts import counted, format_duration, parse_duration, parse_fit
+from fitchain.cli.views.amounts import clock, counted, format_duration, parse_duration, parse_fit
 from fitchain.cli.views.output import KeyValues, Report, Rows, log, print_views
 from fitchain.pod.ports.agreement import Phase, State
 from fitchain.pod.values.amounts import amount_text
@@ -195,6 +195,7 @@ def list_(
             job.terms.dataset.short,
             job.terms.steps,
             amount_text(job.terms.price),
+            clock(job.requested_at),
             _awaited(job.id, job.id in asked, job.id in questions),
         )
         for job in shown
@@ -209,12 +210,13 @@ def list_(
             "model": job.terms.model,
             "steps": job.terms.steps,
             "price": amount_text(job.terms.price),
+            "requested": job.requested_at,
             "awaits_approval": job.id in asked,
             "questions": questions.get(job.id, []),
         }
         for job in shown
     ]
-    headers = ("job", "state", "you are", "dataset", "steps", "price FIT", "waits for you")
+    headers = ("job", "state", "you are", "dataset", "steps", "price FIT", "requested", "waits for you")
     table = Rows(headers, rows, right=("steps", "price FIT"), empty="no job yet")
     left_out = [f"and {counted(older, 'older job')}: --most {older + len(shown)} shows all"] if older else []
     return Report({"jobs": values, "older": older}, [table, *left_out])
@@ -224,11 +226,14 @@ def list_(
 def show(session: Session, agreement: AgreementArgument) -> Report:
     """Show where a job stands, its cost and its history."""
     from fitchain.cli.views import history
+    from fitchain.pod.jobs.history import CheckpointRecorded, Training
     from fitchain.pod.jobs.job_status import JobStatusReader
 
     home = session.reader
     status = JobStatusReader(home, find_agreement(home, agreement)).read()
-    lines = [history.sentence(entry) for entry in status.history if entry.kind not in ("checkpoint", "training")]
+    lines = [
+        history.sentence(line) for line in status.history if not isinstance(line.entry, CheckpointRecorded | Training)
+    ]
     return Report(history.values(status), [history.describe(status), *(["", *lines] if lines else [])])
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,8 +16,13 @@ from fitchain.cli.command import Session, command, group
 from fitchain.cli.views.amounts import counted, parse_fit
 from fitchain.cli.views.output import log_with_time
 from fitchain.pod.values.audit_mode import AuditMode
+from fitchain.pod.values.errors import NodeUnreachable
 from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId
 
+if TYPE_CHECKING:
+    from fitchain.pod.jobs.home import Home
+
+WAIT_S = 2.0
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 app = group("pod", "Run the long-running side of a party.")
@@ -37,7 +43,7 @@ def owner(
     """
     from fitchain.pod.parties.owner import Owner
 
-    home = session.home
+    home = waited_home(session)
     with stopping() as stop:
         served = counted(len(home.journal.datasets()), "dataset")
         started = _log_lines(f"owner {home.keys.address} serves {served}; Ctrl-C stops")
@@ -58,7 +64,7 @@ def scientist(
     """
     from fitchain.pod.parties.scientist import Scientist
 
-    home = session.home
+    home = waited_home(session)
     with stopping() as stop:
         followed = counted(len(home.journal.requests()), "request")
         started = _log_lines(f"scientist {home.keys.address} follows {followed}; Ctrl-C stops")
@@ -119,7 +125,7 @@ def verifier(
     from fitchain.pod.parties.verifier import ConsentPolicy, Verifier
     from fitchain.pod.proof.audit.pace import SLOW_HOST, Pace
 
-    home = session.home
+    home = waited_home(session)
     policy = ConsentPolicy(
         pool=pool,
         least_fee=parse_fit(least_fee),
@@ -135,6 +141,23 @@ def verifier(
         lines.insert(0, f"verifier {address} cannot take a seat yet: {obstacle.value}: {next_step(obstacle)}")
     with stopping() as stop:
         Verifier(home, log_job, policy).run(stop, _log_lines(*lines))
+
+
+def waited_home(session: Session) -> Home:
+    """Open the home for its pod, which may be started before its node is, at boot say: until then
+    it waits, as it would later on. The passphrase is asked for once there is a node."""
+    from fitchain.pod.ports.chain import connect
+
+    told = ""
+    while True:
+        try:
+            connect(session.settings)
+            return session.home
+        except NodeUnreachable as error:
+            if told != error.message:
+                told = error.message
+                log_with_time(f"waits for its node: {error.message} ({error.hint})")
+            time.sleep(WAIT_S)
 
 
 def log_job(id: AgreementId, text: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ import typer
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.ids import AgreementArgument, find_agreement
 from fitchain.cli.views import audits
-from fitchain.cli.views.amounts import counted, parse_fit, parse_share
+from fitchain.cli.views.amounts import clock, counted, parse_fit, parse_share
 from fitchain.cli.views.output import KeyValues, Report, Rows, View, log
 from fitchain.pod.proof.audit.cost import Sampling
 from fitchain.pod.values.digest import ZERO
@@ -23,6 +22,7 @@ from fitchain.pod.values.ids import AuditRef
 if TYPE_CHECKING:
     from fitchain.pod.jobs.audit_status import AuditStatus
     from fitchain.pod.jobs.home import Home
+    from fitchain.pod.jobs.worker import Event
     from fitchain.pod.proof.audit.diagnosis import StateDigests
 
 app = group("proof", "Check what was trained.")
@@ -81,7 +81,7 @@ def show(session: Session, agreement: AgreementArgument) -> Report:
         ("model", values["model_root"]),
         ("delivery", run.delivery),
     ]
-    anchors = [(anchor.count, anchor.root, anchor.block, _clock(times[anchor.block])) for anchor in run.anchors]
+    anchors = [(anchor.count, anchor.root, anchor.block, clock(times[anchor.block])) for anchor in run.anchors]
     table = Rows(("leaves", "root", "block", "time"), anchors, right=("leaves", "block"), empty="no anchor yet")
     shown = [view for status in statuses for view in _audit_views(status, drawn[status.audit.ref], now)]
     return Report(values, [KeyValues(pairs), table, *shown])
@@ -112,7 +112,7 @@ def replay(
 
     home = session.home
     id = find_agreement(home, agreement)
-    result = owner.replay_job(home, id, segments, _log_segment)
+    result = owner.replay_job(home, id, segments, _log_event)
     values = {
         "agreement": id,
         "replayed": len(result.verdicts),
@@ -195,9 +195,9 @@ def _train_again(home: Home, ref: AuditRef, segments: Sequence[int]) -> tuple[St
     if not chosen:
         raise NotFound(f"the audit {ref.short} has drawn nothing yet", "name segments with --segment")
     if owner.has_training(home, id):
-        return owner.explain_training(home, id, chosen, _log_segment)
+        return owner.explain_training(home, id, chosen, _log_event)
     if ref in verifier.seats_of(home, id):
-        return verifier.explain_evidence(home, ref, chosen, _log_segment)
+        return verifier.explain_evidence(home, ref, chosen, _log_event)
     raise NotFound(
         f"this home has neither the training of {id.short} nor evidence of its audit {ref.ordinal}",
         "run it in the owner's home, or in a verifier's while its audit is not over",
@@ -335,11 +335,10 @@ def verify(
     return describe_verdict(check(model, certificate, chain, level, panels), model)
 
 
-def _log_segment(event: dict[str, Any]) -> None:
-    if event["event"] == "segment":
-        outcome = "equal" if event["equal"] else f"differs: {event['difference']}"
-        log(f"segment {event['index']}, up to step {event['step']}: {outcome}")
+def _log_event(event: Event) -> None:
+    """Tell what a worker tells, but where it stands in between."""
+    from fitchain.cli.views.worker import describe_event
+    from fitchain.pod.jobs.worker.events import Ending, Progress, Started
 
-
-def _clock(seconds: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+    if not isinstance(event, Started | Progress | Ending):
+        log(describe_event(event))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from fitchain.cli.demo.parties import Pod, Side, pods
 from fitchain.pod.jobs.audit_status import drawn_segments
+from fitchain.pod.jobs.history import ApprovalNeeded
 from fitchain.pod.ports.agreement import AuditTerms, Outcome
 from fitchain.pod.values.amounts import FIT, amount_text
 from fitchain.pod.values.audit_mode import AuditMode
@@ -165,7 +166,7 @@ class Cheat:
 
         (running,) = self.stack.enter_context(pods([(self.side, ["owner"])], self.run))
         self.job = ask(dataset)
-        while not self.home.journal.happened(self.job, "approval_needed"):
+        while not self.home.journal.happened(self.job, ApprovalNeeded):
             running.check()
             time.sleep(POLL_S)
         owner.approve(self.home, self.job)

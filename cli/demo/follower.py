@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from fitchain.cli.demo.parties import Pod
-from fitchain.pod.jobs.journal import Entry
+from fitchain.pod.jobs.history import Error, Refused, Refuted, Rejected
 from fitchain.pod.values.errors import Unusable
 from fitchain.pod.values.ids import AgreementId
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 STALL_TIMEOUT_S = 300
 POLL_S = 0.1
-WRONG = ("error", "refuted", "refused", "rejected")
 
 
 class Follower:
@@ -50,20 +49,23 @@ class Follower:
         while not reached():
             for pod in self._running:
                 pod.check()
-            for entry in self._errors():
-                message = entry.body.get("message") or entry.body.get("reason")
-                raise Unusable(f"{entry.kind}: {message}", entry.body.get("hint", ""))
+            for problem in self._errors():
+                raise problem
             if time.monotonic() > deadline:
                 raise Unusable(f"nothing happened for {STALL_TIMEOUT_S} s", "see the pods' logs")
             time.sleep(POLL_S)
 
-    def _errors(self) -> list[Entry]:
+    def _errors(self) -> list[Unusable]:
         """What went wrong since the last look, by either pod's history."""
         if self._job is None:
             return []
-        errors: list[Entry] = []
+        errors: list[Unusable] = []
         for side, home in enumerate(self._homes):
-            for entry in home.journal.history(self._job, self._last_read[side]):
-                self._last_read[side] = entry.id
-                errors += [entry] if entry.kind in WRONG else []
+            for line in home.journal.history(self._job, self._last_read[side]):
+                self._last_read[side] = line.id
+                match line.entry:
+                    case Error(message, hint) | Refuted(message, hint):
+                        errors.append(Unusable(f"{line.entry.kind}: {message}", hint))
+                    case Refused(reason=reason) | Rejected(reason=reason):
+                        errors.append(Unusable(f"{line.entry.kind}: {reason}"))
         return errors

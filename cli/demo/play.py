@@ -31,6 +31,7 @@ from fitchain.cli.demo.samples import Sample
 from fitchain.cli.demo.stranger import STRANGER, Stranger
 from fitchain.cli.demo.stranger import VERIFIERS as OWN_VERIFIERS
 from fitchain.cli.views.history import sparkline
+from fitchain.pod.jobs.history import ApprovalNeeded, Received
 from fitchain.pod.ports.agreement import Phase, State
 from fitchain.pod.values.amounts import FIT, amount_text
 from fitchain.pod.values.audit_mode import AuditMode
@@ -160,7 +161,7 @@ def play(
         progress.done(f"asks for a training, {job.short}, and locks {amount_text(PRICE)} FIT{describe_terms(terms)}")
 
         progress.next("owner", "checking the request, its own host, and a rehearsal on made-up records")
-        follower.until(lambda: owner.journal.happened(job, "approval_needed"))
+        follower.until(lambda: owner.journal.happened(job, ApprovalNeeded))
         approve(owner, job)
         progress.done("checked the request and its own host, rehearsed on made-up records; a person says yes")
 
@@ -180,7 +181,7 @@ def play(
 
         progress.next("scientist", "opening the delivery")
         follower.until(lambda: owner.agreements.read(job).state.ended)
-        follower.until(lambda: scientist.journal.happened(job, "received"))
+        follower.until(lambda: scientist.journal.happened(job, Received))
         if audited:
             follower.until(lambda: scientist.audits.read(AuditRef(job)).phase is Phase.CONCLUDED)
         train_s = progress.seconds - setup_s

@@ -6,6 +6,7 @@ below it.
 
 from __future__ import annotations
 
+import time
 from fractions import Fraction
 
 from fitchain.pod.values.amounts import DECIMALS
@@ -93,3 +94,8 @@ def size_text(count: int) -> str:
 def counted(count: int, noun: str) -> str:
     """A number with its noun: `1 anchor`, `3 anchors`."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def clock(time_s: float) -> str:
+    """A time, in seconds since 1970, as date and time of day here."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time_s))

@@ -5,14 +5,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 from fitchain.cli.views import audits, cost, panels
-from fitchain.cli.views.amounts import counted, format_duration, size_text
+from fitchain.cli.views.amounts import clock, counted, format_duration, size_text
 from fitchain.cli.views.output import KeyValues
+from fitchain.pod.jobs import history
+from fitchain.pod.jobs.history import AuditEntry
 from fitchain.pod.ports.agreement import Agreement, Anchor, AskedAudit, State, Terms
 from fitchain.pod.proof.audit.pace import SLOW_HOST
 from fitchain.pod.proof.audit.plan import AuditPlan
@@ -21,7 +22,7 @@ from fitchain.pod.values.ids import WHOLE_POOL
 
 if TYPE_CHECKING:
     from fitchain.pod.jobs.job_status import JobStatus
-    from fitchain.pod.jobs.journal import Entry
+    from fitchain.pod.jobs.journal import Line
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 
@@ -187,7 +188,8 @@ def values(status: JobStatus) -> dict[str, Any]:
         "transactions": status.transactions,
         "gas": status.gas,
         "history": [
-            {"time": entry.time, "ordinal": entry.ordinal, "kind": entry.kind, **entry.body} for entry in status.history
+            {"time": line.time, "ordinal": line.ordinal, "kind": line.entry.kind, **line.entry.json()}
+            for line in status.history
         ],
     }
 
@@ -206,74 +208,153 @@ def _question(asked: AskedAudit) -> dict[str, Any]:
     }
 
 
-def sentence(entry: Entry) -> str:
-    """One line of a job's history for people, with the time of day."""
-    body = {name: _short(value) for name, value in entry.body.items()}
-    try:
-        text = SENTENCES[entry.kind].format(**body)
-    except (KeyError, ValueError):  # a kind, or a body, of another release: written as it is
-        details = ", ".join(f"{name} {value}" for name, value in body.items() if value not in (None, ""))
-        text = f"{entry.kind.replace('_', ' ')}{': ' if details else ''}{details}"
-    text = f"audit {entry.ordinal}: {text}" if entry.ordinal else text
-    return f"{time.strftime('%H:%M:%S', time.localtime(entry.time))}  {text}"
+def sentence(line: Line) -> str:
+    """One line of a job's history for people, with its date and time of day."""
+    text = describe_entry(line.entry)
+    text = f"audit {line.ordinal}: {text}" if line.ordinal else text
+    return f"{clock(line.time)}  {text}"
 
 
-SENTENCES = {
-    "requested": "requested; the price is locked",
-    "checking": "checking the request: graph, policy, host, a rehearsal on mock data",
-    "checked": "checked: it can be trained here",
-    "approval_needed": "waits for a person: fitchain job approve, or job reject",
-    "refused": "refused: {reason}",
-    "rejected": "rejected; the scientist has its money back",
-    "accepted": "accepted, the bond is locked ({gas:,} gas)",
-    "begun": "begun: the order of the records is fixed ({gas:,} gas)",
-    "training": "training {steps} steps, in process {pid}",
-    "checkpoint": "checkpoint {index} at step {step}: {metrics}",
-    "anchored": "anchored {count} checkpoints in block {block} ({gas:,} gas)",
-    "note": "{count} checkpoints anchored in block {block}: {metrics}",
-    "delivered": "delivered, sealed to the scientist",
-    "finished": "finished: transcript {transcript_root}, model {model_root} ({gas:,} gas)",
-    "disputed": "disputed: drawn verifiers train it again ({gas:,} gas)",
-    "audit_draw": "drew the verifiers ({gas:,} gas)",
-    "audit_fix": "kept the hashes that draw the verifiers ({gas:,} gas)",
-    "audit_advance": "brought the audit on from {phase} ({gas:,} gas)",
-    "drawn": "drawn as a verifier",
-    "joined": "took the seat ({gas:,} gas)",
-    "declined": "declined the seat: {reason}",
-    "evidence": "sealed the evidence to the verifiers ({gas:,} gas)",
-    "cannot_replay": "cannot replay it here: {reason}",
-    "examined": "examined the evidence: {outcome}, {segments} segments trained again",
-    "committed": "committed to a vote ({gas:,} gas)",
-    "revealed": "voted {outcome} ({gas:,} gas)",
-    "verdict": "audited: {verdict}",
-    "released": "released the model's key to the scientist ({gas:,} gas)",
-    "collected": "collected the fee ({gas:,} gas)",
-    "auditing": "is audited",
-    "refunded": "refunded: its audit came to no verdict, and everybody has its own back",
-    "halved": "halved: its dispute came to no verdict, and the two sides share the price",
-    "late": "{reason}",
-    "set_aside": "the chain was reorganised: what was trained under another seed is set aside",
-    "complained": "complained on chain that the delivery does not open: {reason}",
-    "release_accepted": "accepted what was released, which pays the verifiers ({gas:,} gas)",
-    "consent_needed": "asked for by {asker}, and waits for a person: fitchain job consent",
-    "cannot_consent": "cannot be consented to: {reason}",
-    "consented": "consented to what {asker} asked for ({gas:,} gas)",
-    "unanswered": "not consented to in time; its asker has the fees back",
-    "asked_again": "asked for; {fees} FIT of fees are locked",
-    "taken_back": "took the fees back: the owner did not consent in time ({gas:,} gas)",
-    "fees_collected": "collected the fees that no seat earned ({gas:,} gas)",
-    "answered": "the answer: {answer}",
-    "received": "received and opened; its certificate holds",
-    "result_accepted": "accepted the result ({gas:,} gas)",
-    "settled": "settled",
-    "forfeited": "forfeited: the owner loses its bond",
-    "cancelled": "cancelled",
-    "error": "error: {message}",
-    "refuted": "refuted: {message}",
-    "resumed": "resumed at step {step}",
-    "wiped": "wiped the records' copy and the job's identity",
-    "let_go": "keeps the sealed files no longer (`fitchain store gc` removes them)",
-}
+# One sentence a class: as many branches as there are things that can happen to a job.
+def describe_entry(entry: history.Entry | history.Unrecognised) -> str:
+    """What happened, in one sentence."""
+    match entry:
+        case history.Requested():
+            return "requested; the price is locked"
+        case history.Checking():
+            return "checking the request: graph, policy, host, a rehearsal on mock data"
+        case history.Checked():
+            return "checked: it can be trained here"
+        case history.ApprovalNeeded():
+            return "waits for a person: fitchain job approve, or job reject"
+        case history.Refused(reason):
+            return f"refused: {reason}"
+        case history.Ignored(reason):
+            return f"left unanswered: {reason}; the scientist may take it back once its time has passed"
+        case history.Rejected():
+            return "rejected; the scientist has its money back"
+        case history.Accepted():
+            return f"accepted, the bond is locked{_gas(entry)}"
+        case history.Late(reason):
+            return reason
+        case history.Begun():
+            return f"begun: the order of the records is fixed{_gas(entry)}"
+        case history.SetAside():
+            return "the chain was reorganised: what was trained under another seed is set aside"
+        case history.Training(_, steps, pid):
+            return "training" if steps is None else f"training {steps} steps, in process {pid}"
+        case history.Skipped(step, reason):
+            return f"the kept state of step {step} is not used: {reason}"
+        case history.Resumed(step):
+            return f"resumed at step {step}"
+        case history.CheckpointRecorded(index, step, _, metrics):
+            return f"checkpoint {index} at step {step}{_metrics(metrics)}"
+        case history.Anchored(count, block):
+            return f"anchored {counted(count, 'checkpoint')} in block {block}{_gas(entry)}"
+        case history.NoteRead(count, _, metrics, block):
+            return f"{counted(count, 'checkpoint')} anchored in block {block}{_metrics(metrics or {})}"
+        case history.Delivered():
+            return "delivered, sealed to the scientist"
+        case history.Finished(transcript, model):
+            return f"finished: transcript {transcript.short}, model {model.short}{_gas(entry)}"
+        case history.Diverged(reason):
+            return f"diverged{f': {reason}' if reason else ''}{_gas(entry)}"
+        case history.Trained():
+            return "trained to its last step"
+        case history.Received(_, _, assurance):
+            return f"received and opened; its certificate holds ({assurance})"
+        case history.ResultAccepted():
+            return f"accepted the result{_gas(entry)}"
+        case history.Complained(reason):
+            return f"complained on chain that the delivery does not open: {reason}"
+        case history.Disputed():
+            return f"disputed: drawn verifiers train it again{_gas(entry)}"
+        case history.Auditing():
+            return "is audited"
+        case history.Settled():
+            return "settled"
+        case history.Cancelled():
+            return "cancelled"
+        case history.Forfeited():
+            return "forfeited: the owner loses its bond"
+        case history.Refunded():
+            return "refunded: its audit came to no verdict, and everybody has its own back"
+        case history.Halved():
+            return "halved: its dispute came to no verdict, and the two sides share the price"
+        case history.Error(message, hint):
+            return f"error: {message}{f' ({hint})' if hint else ''}"
+        case history.Refuted(message, hint):
+            return f"refuted: {message}{f' ({hint})' if hint else ''}"
+        case history.Wiped():
+            return "wiped the records' copy and the job's identity"
+        case history.LetGo():
+            return "keeps the sealed files no longer (`fitchain store gc` removes them)"
+        case history.Unrecognised(kind, body):
+            details = ", ".join(f"{name} {_short(value)}" for name, value in body.items() if value not in (None, ""))
+            return f"{kind.replace('_', ' ')}{': ' if details else ''}{details}"
+        case _:
+            return _describe_audit_entry(entry)
+
+
+# As `describe_entry`: what happens to an audit.
+def _describe_audit_entry(entry: AuditEntry) -> str:
+    match entry:
+        case history.AuditDrawn():
+            return f"drew the verifiers{_gas(entry)}"
+        case history.HashesFixed():
+            return f"kept the hashes that draw the verifiers{_gas(entry)}"
+        case history.AuditAdvanced(phase):
+            return f"brought the audit on from {phase.lower()}{_gas(entry)}"
+        case history.Drawn():
+            return "drawn as a verifier"
+        case history.Joined():
+            return f"took the seat{_gas(entry)}"
+        case history.Declined(_, reason):
+            return f"declined the seat: {reason}"
+        case history.EvidenceGiven():
+            return f"sealed the evidence to the verifiers{_gas(entry)}"
+        case history.CannotReplay(reason):
+            return f"cannot replay it here: {reason}"
+        case history.Examined(outcome, _, segments):
+            return f"examined the evidence: {outcome.lower()}, {counted(segments, 'segment')} trained again"
+        case history.Committed():
+            return f"committed to a vote{_gas(entry)}"
+        case history.Revealed(_, outcome):
+            return f"voted {outcome.lower()}{_gas(entry)}"
+        case history.VerdictReached(verdict):
+            return f"audited: {verdict.lower()}"
+        case history.Released():
+            return f"released the model's key to the scientist{_gas(entry)}"
+        case history.ReleaseAccepted():
+            return f"accepted what was released, which pays the verifiers{_gas(entry)}"
+        case history.Collected():
+            return f"collected the fee{_gas(entry)}"
+        case history.AskedAgain(_, fees):
+            return f"asked for; {fees} FIT of fees are locked"
+        case history.ConsentNeeded(_, asker):
+            return f"asked for by {asker}, and waits for a person: fitchain job consent"
+        case history.CannotConsent(reason):
+            return f"cannot be consented to: {reason}"
+        case history.Consented(asker):
+            return f"consented to what {asker} asked for{_gas(entry)}"
+        case history.Unanswered():
+            return "not consented to in time; its asker has the fees back"
+        case history.Answered(answer):
+            return f"the answer: {answer.lower()}"
+        case history.TakenBack():
+            return f"took the fees back: the owner did not consent in time{_gas(entry)}"
+        case history.FeesCollected():
+            return f"collected the fees that no seat earned{_gas(entry)}"
+    assert_never(entry)
+
+
+def _gas(entry: history.Sent) -> str:
+    """What the entry's transaction took, where that is known."""
+    return "" if entry.gas is None else f" ({entry.gas:,} gas)"
+
+
+def _metrics(metrics: Mapping[str, float]) -> str:
+    return f": {' '.join(f'{name} {value:.4g}' for name, value in metrics.items())}" if metrics else ""
 
 
 def _short(value: Any) -> Any:

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from fitchain.cli.views import audits
+from fitchain.cli.views.amounts import clock
 from fitchain.cli.views.history import sentence, sparkline, spent, state_name
 from fitchain.cli.views.output import console, printable
+from fitchain.pod.jobs.history import CheckpointRecorded, NoteRead, Training
 from fitchain.pod.jobs.watch import looks
 
 if TYPE_CHECKING:
@@ -52,13 +54,13 @@ def watch_lines(states: Iterator[JobStatus], write: Callable[[str], object]) -> 
     """Write each change and each line of the history once."""
     newest, last = 0, ""
     for status in states:
-        for entry in status.history:
-            if entry.id > newest:
-                newest = entry.id
-                write(printable(sentence(entry)) + "\n")
+        for line in status.history:
+            if line.id > newest:
+                newest = line.id
+                write(printable(sentence(line)) + "\n")
         if state_name(status) != last:
             last = state_name(status)
-            write(f"{time.strftime('%H:%M:%S')}  {last}\n")
+            write(f"{clock(time.time())}  {last}\n")
     return status
 
 
@@ -82,8 +84,8 @@ def draw(status: JobStatus) -> Text:
         pairs = audits.pairs_of(status.audit, status.now)
         lines += [_line(label, Text(printable(text))) for label, text in pairs]
     lines.append(_line("gas", Text(spent(status))))
-    history = [entry for entry in status.history if entry.kind not in ("checkpoint", "training", "note")]
-    newest = [Text(printable(sentence(entry)), style="dim") for entry in history[-LINES:]]
+    history = [line for line in status.history if not isinstance(line.entry, CheckpointRecorded | Training | NoteRead)]
+    newest = [Text(printable(sentence(line)), style="dim") for line in history[-LINES:]]
     return Text("\n").join([*lines, Text(""), *newest])
 
 

@@ -4,6 +4,7 @@ exchange       what travels between pods, and to whom it is sealed
 worker         the process in which foreign recipes train
 metering       what a step of a scientist's own recipe takes
 rehearsal      the first segments of an offer on mock data
+history        what can happen to a job, a class for each thing
 journal        what a pod must remember across a power cut
 home           a pod's folder, opened
 retry          what a pod does about an error

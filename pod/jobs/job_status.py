@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fitchain.pod.jobs.audit_status import AuditStatus, read_audit_status
+from fitchain.pod.jobs.history import CheckpointRecorded, NoteRead
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.jobs.journal import Entry
+from fitchain.pod.jobs.journal import Line
 from fitchain.pod.jobs.panel_status import PanelStatus, panel_of
 from fitchain.pod.jobs.waiting import awaits_approval, open_questions
 from fitchain.pod.ports.agreement import Agreement, AskedAudit, RunRecord, State
@@ -46,7 +47,7 @@ class JobStatus:
     gas: int
     losses: tuple[tuple[int, float], ...]
     accuracy: float | None
-    history: tuple[Entry, ...]
+    history: tuple[Line, ...]
     now: int
     audit: AuditStatus | None = None
     panel: PanelStatus | None = None
@@ -73,7 +74,7 @@ class JobStatus:
     @property
     def checkpoints(self) -> int:
         """Checkpoints known so far: anchored ones, or newer ones of this home's own training."""
-        own: list[int] = [entry.body["index"] + 1 for entry in self.history if entry.kind == "checkpoint"]
+        own = [line.entry.index + 1 for line in self.history if isinstance(line.entry, CheckpointRecorded)]
         return max([self.run.count, *own])
 
 
@@ -140,16 +141,15 @@ def local_recipe(home: Home, agreement: Agreement) -> Recipe | None:
     return Recipe.parse(data) if sha256(data) == agreement.terms.recipe else None
 
 
-def _metrics(history: Sequence[Entry], agreement: Agreement) -> tuple[tuple[tuple[int, float], ...], float | None]:
+def _metrics(history: Sequence[Line], agreement: Agreement) -> tuple[tuple[tuple[int, float], ...], float | None]:
     """Losses by step, and the newest accuracy: an owner has its own checkpoints', a scientist those
     of the notes."""
     losses: dict[int, float] = {}
     accuracy = None
-    for entry in history:
-        metrics = entry.body.get("metrics") or {}
-        loss = entry.body.get("loss", metrics.get("loss"))
-        if loss is not None:
-            step = entry.body.get("step", (entry.body.get("count", 1) - 1) * agreement.terms.segment_steps)
-            losses[min(step, agreement.terms.steps)] = float(loss)
-        accuracy = entry.body.get("accuracy", metrics.get("accuracy", accuracy))
+    for line in history:
+        match line.entry:
+            case CheckpointRecorded(step=step, metrics=metrics) | NoteRead(step=step, metrics=metrics) if metrics:
+                if (loss := metrics.get("loss")) is not None:
+                    losses[min(step, agreement.terms.steps)] = loss
+                accuracy = metrics.get("accuracy", accuracy)
     return tuple(sorted(losses.items())), accuracy

@@ -18,8 +18,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from fitchain.pod.jobs.history import Entry, Unrecognised, parse_entry
 from fitchain.pod.values.digest import Digest, Root
 from fitchain.pod.values.errors import InputRefused, NotFound
 from fitchain.pod.values.ids import AgreementId, AuditRef, DatasetId, ModelId, Subject
@@ -30,6 +31,8 @@ CONSENT, REFUSE = "consent", "refuse"
 """What a person says of another audit of a job."""
 SCHEMA_VERSION = 2
 """Version 1 is that of Fitchain 0.2, whose journals hold agreements of protocol 1."""
+
+EntryKind = TypeVar("EntryKind", bound=Entry)
 
 _SCHEMA = """
 CREATE TABLE datasets(
@@ -53,15 +56,14 @@ CREATE UNIQUE INDEX history_once ON history(agreement, kind, once);
 
 
 @dataclass(frozen=True)
-class Entry:
+class Line:
     """One line of a job's history; `time` in seconds since 1970 by this pod's clock. Where it is
     about an audit that was asked for again, `ordinal` says which."""
 
     id: int
     agreement: AgreementId
     time: float
-    kind: str
-    body: dict[str, Any]
+    entry: Entry | Unrecognised
     ordinal: int = 0
 
 
@@ -169,15 +171,14 @@ class Journal:
 
     # History
 
-    def record(self, subject: Subject, kind: str, once: str | None = None, **body: Any) -> bool:
+    def record(self, subject: Subject, entry: Entry, once: str | None = None) -> bool:
         """Append one line to a job's history.
 
         Args:
             subject: the job, or an audit of it that was asked for again.
-            kind: what happened, one word.
+            entry: what happened.
             once: where given, the line is appended only if the job has none of this kind with the
                 same `once`.
-            body: JSON values.
 
         Returns:
             whether the line was appended.
@@ -185,35 +186,39 @@ class Journal:
         with self._writing() as database:
             cursor = database.execute(
                 "INSERT OR IGNORE INTO history(agreement, time, kind, body, once) VALUES (?, ?, ?, ?, ?)",
-                (str(subject), time.time(), kind, json.dumps(body), once),
+                (str(subject), time.time(), entry.kind, json.dumps(entry.json()), once),
             )
             return cursor.rowcount == 1
 
-    def happened(self, subject: Subject, kind: str) -> bool:
-        """Say whether the job's history has a line of this kind."""
-        return bool(self._rows("SELECT 1 FROM history WHERE agreement = ? AND kind = ? LIMIT 1", str(subject), kind))
+    def happened(self, subject: Subject, kind: type[Entry]) -> bool:
+        """Say whether the job's history has an entry of this kind."""
+        query = "SELECT 1 FROM history WHERE agreement = ? AND kind = ? LIMIT 1"
+        return bool(self._rows(query, str(subject), kind.kind))
 
-    def last(self, subject: Subject, kind: str) -> Entry:
-        """The newest line of one kind in a job's history.
+    def last(self, subject: Subject, kind: type[EntryKind]) -> EntryKind:
+        """The newest entry of one kind in a job's history.
 
         Raises:
             NotFound: there is none.
+            InputRefused: another release wrote it.
         """
         query = "SELECT * FROM history WHERE agreement = ? AND kind = ? ORDER BY id DESC LIMIT 1"
-        for row in self._rows(query, str(subject), kind):
-            return _entry(row)
-        raise NotFound(f"the history of {subject} has no line {kind!r}")
+        for row in self._rows(query, str(subject), kind.kind):
+            entry = kind.parse(json.loads(row["body"]))
+            assert isinstance(entry, kind)
+            return entry
+        raise NotFound(f"the history of {subject} has no line {kind.kind!r}")
 
-    def history(self, subject: Subject, after: int = 0) -> list[Entry]:
+    def history(self, subject: Subject, after: int = 0) -> list[Line]:
         """The lines of a job's history with an id above `after`, oldest first, those about audits
         that were asked for again among them."""
         last = f"{subject}0"  # what follows on `/`: all that begins with the id and a slash lies between
         query = "SELECT * FROM history WHERE agreement >= ? AND agreement < ? AND id > ? ORDER BY id"
-        return [_entry(row) for row in self._rows(query, str(subject), last, after)]
+        return [_line(row) for row in self._rows(query, str(subject), last, after)]
 
-    def subjects(self, kind: str) -> list[AuditRef]:
-        """The jobs, and audits of them, whose history has a line of this kind."""
-        rows = self._rows("SELECT DISTINCT agreement FROM history WHERE kind = ? ORDER BY agreement", kind)
+    def subjects(self, kind: type[Entry]) -> list[AuditRef]:
+        """The jobs, and audits of them, whose history has an entry of this kind."""
+        rows = self._rows("SELECT DISTINCT agreement FROM history WHERE kind = ? ORDER BY agreement", kind.kind)
         return [AuditRef.parse(row["agreement"]) for row in rows]
 
     # What a person decided
@@ -371,6 +376,6 @@ def require_own(path: Path) -> None:
         raise InputRefused(f"{path} is of a later Fitchain: its version is {version}, and this one's {SCHEMA_VERSION}")
 
 
-def _entry(row: sqlite3.Row) -> Entry:
+def _line(row: sqlite3.Row) -> Line:
     ref = AuditRef.parse(row["agreement"])
-    return Entry(row["id"], ref.agreement, row["time"], row["kind"], json.loads(row["body"]), ref.ordinal)
+    return Line(row["id"], ref.agreement, row["time"], parse_entry(row["kind"], json.loads(row["body"])), ref.ordinal)

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from fitchain.pod.compute.dataset.npz_file import check_npz
 from fitchain.pod.jobs.exchange import OFFER_FILES
-from fitchain.pod.jobs.worker import Event, Task, run_worker
+from fitchain.pod.jobs.worker import Task, run_worker
+from fitchain.pod.jobs.worker.events import TAKEN_OVER, Diverged, Finished
 from fitchain.pod.values.digest import ZERO
-from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.errors import InputRefused, Unusable
 from fitchain.pod.values.limits import MOCK_BYTES
 from fitchain.pod.values.work import StepWork
 
@@ -29,7 +31,8 @@ def rehearse(
     put_records: Callable[[Path], object],
     limit_s: float = REHEARSAL_LIMIT_S,
     work: StepWork | None = None,
-) -> Event:
+    stop: threading.Event | None = None,
+) -> Finished:
     """Train the offer in a folder for its first segments on mock data.
 
     Args:
@@ -37,6 +40,7 @@ def rehearse(
         put_records: writes the mock data to a path, as NPZ.
         limit_s: seconds after which it is given up.
         work: of a step, as the terms say; None compares nothing.
+        stop: ends it before that.
 
     Returns:
         the worker's last event.
@@ -53,10 +57,12 @@ def rehearse(
         put_records(scratch / "records.npz")
         check_npz(scratch / "records.npz", MOCK_LIMIT_BYTES)
         Task("rehearse", ctx=ZERO, seed=ZERO, keep_every=1 << 30, work=work).write(scratch)
-        ended = run_worker(scratch, limit_s=limit_s)
-    if ended["event"] == "diverged":
+        ended = run_worker(scratch, limit_s=limit_s, stop=stop)
+    if isinstance(ended, Diverged):
         raise InputRefused(
-            f"the job leaves the finite numbers at step {ended['at'] + 1} on mock data: {ended['reason']}",
+            f"the job leaves the finite numbers at step {ended.at + 1} on mock data: {ended.reason}",
             "lower the learning rate, or start from other weights",
         )
+    if not isinstance(ended, Finished):
+        raise Unusable(f"a worker that rehearses ended with {ended.name!r}", TAKEN_OVER)
     return ended

@@ -6,13 +6,17 @@ It knows jobs and audits by their names and errors by their messages, nothing of
 
 from __future__ import annotations
 
+import sqlite3
+import threading
 import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 
+from fitchain.pod.jobs import history
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.values.errors import FitchainError, Refuted, Unusable
+from fitchain.pod.values.errors import FitchainError, NodeUnreachable, Refuted, StoreUnreachable, Unusable
 from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId, AuditRef, Subject, agreement_of
 
 RETRY_S = 5.0
@@ -31,6 +35,16 @@ def log_about(log: Log, subject: Subject, text: str) -> None:
 def _bug(fault: Exception) -> FitchainError:
     lines = "".join(traceback.format_exception(fault)[-2:]).strip()
     return Unusable(f"this is a bug in Fitchain: {type(fault).__name__}: {fault}", f"please report it: {lines}")
+
+
+def _host(fault: Exception) -> FitchainError | None:
+    """What this host lacks: room on a disk, a right, memory."""
+    if isinstance(fault, OSError) and fault.strerror:
+        where = f" ({fault.filename})" if fault.filename else ""
+        return Unusable(f"this host refuses it: {fault.strerror}{where}", "it is tried again: mend the host meanwhile")
+    if isinstance(fault, sqlite3.OperationalError):
+        return Unusable(f"the journal cannot be written or read: {fault}", "it is tried again: free space on its disk")
+    return Unusable("memory ran out", "it is tried again") if isinstance(fault, MemoryError) else None
 
 
 class RetryPolicy:
@@ -53,6 +67,10 @@ class RetryPolicy:
         """Whether a job may be tried now."""
         return time.monotonic() >= self._due.get(subject, 0.0)
 
+    def failures(self, subject: Subject) -> int:
+        """How often in a row a job was tried in vain."""
+        return self._failures[subject]
+
     def attempt(self, subject: Subject, act: Callable[[], None]) -> None:
         """Do something for a job; an error is told unless it is the one told last, and puts the job
         off.
@@ -63,7 +81,7 @@ class RetryPolicy:
         try:
             act()
         except Exception as fault:  # noqa: BLE001 - see above
-            error = fault if isinstance(fault, FitchainError) else _bug(fault)
+            error = fault if isinstance(fault, FitchainError) else _host(fault) or _bug(fault)
             self._due[subject] = time.monotonic() + self.retry_s * (1 << min(self._failures[subject], DOUBLINGS))
             self._failures[subject] += 1
             self.report(subject, error)
@@ -71,13 +89,46 @@ class RetryPolicy:
             self._last_error.pop(subject, None)
             self._failures.pop(subject, None)
 
+    def until_done(self, act: Callable[[], None], stop: threading.Event) -> bool:
+        """Do what a pod begins with, again and again while chain or store cannot be reached: it may
+        be started before either is, at boot say.
+
+        Returns:
+            whether it was done before `stop` was set.
+
+        Raises:
+            FitchainError: it cannot be done, and waiting would not help.
+        """
+        while not stop.is_set():
+            try:
+                act()
+            except (NodeUnreachable, StoreUnreachable) as error:
+                self.report(NO_AGREEMENT, error)
+                stop.wait(self.retry_s)
+            else:
+                self._last_error.pop(NO_AGREEMENT, None)
+                return True
+        return False
+
     def report(self, subject: Subject, error: FitchainError) -> None:
-        """Tell an error and put it into the job's history, unless it was told last."""
+        """Tell an error and put it into the job's history, unless it was told last.
+
+        Nothing gets out of here: in a lane nobody would hear of it, and in the loop it would end
+        the pod. What keeps an error from being written down (a full disk) is told beside it, and
+        what keeps it from being told (a log that is gone) leaves it in the history.
+        """
         if self._last_error.get(subject) == error.message:
             return
         self._last_error[subject] = error.message
-        text = f"{error.message} ({error.hint})" if error.hint else error.message
-        log_about(self.log, subject, text)
-        if subject != NO_AGREEMENT:
-            kind = "refuted" if isinstance(error, Refuted) else "error"
-            self.home.journal.record(subject, kind, message=error.message, hint=error.hint)
+        self._tell(subject, f"{error.message} ({error.hint})" if error.hint else error.message)
+        if subject == NO_AGREEMENT:
+            return
+        kind = history.Refuted if isinstance(error, Refuted) else history.Error
+        try:
+            self.home.journal.record(subject, kind(error.message, error.hint))
+        except Exception as fault:  # noqa: BLE001 - see above
+            self._tell(subject, f"that could not be put into the history: {type(fault).__name__}: {fault}")
+
+    def _tell(self, subject: Subject, text: str) -> None:
+        with suppress(OSError, ValueError):  # a pipe without reader, a full disk, a closed stream
+            log_about(self.log, subject, text)

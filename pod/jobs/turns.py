@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from fitchain.pod.jobs import history
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.ports.agreement import Audit, Outcome, Phase
 from fitchain.pod.ports.chain import Block, Receipt
@@ -27,6 +28,12 @@ TURNS_OF_WINDOW = 64
 """A turn is no longer than this part of an audit's window, so that the last one comes in good time.
 """
 OWNER_RANK, ASKER_RANK, FIRST_SEAT_RANK = 0, 1, 2
+_STEPS: dict[str, type[history.AuditDrawn | history.HashesFixed | history.AuditAdvanced]] = {
+    "draw": history.AuditDrawn,
+    "fix": history.HashesFixed,
+    "advance": history.AuditAdvanced,
+}
+"""What the history says of each step."""
 SERVED_BLOCKS = 8191
 """So long the chain gives a block's hash to a contract (EIP-2935)."""
 FIX_BLOCKS = 4000
@@ -104,14 +111,7 @@ class Turns:
         receipt = send(self.home, audit, call, *args)
         if receipt is None:
             return False
-        self.home.journal.record(
-            audit.ref,
-            f"audit_{step}",
-            phase=audit.phase.name,
-            round=audit.round,
-            transaction=str(receipt.transaction),
-            gas=receipt.gas_used,
-        )
+        self.home.journal.record(audit.ref, _STEPS[step](audit.phase.name, audit.round, **history.paid(receipt)))
         return True
 
 
@@ -147,6 +147,8 @@ def describe_verdict(home: Home, audit: Audit) -> str:
     verdict, journal = audit.verdict.name, home.journal
     if audit.verdict == Outcome.NONE:
         return ""
-    if journal.happened(audit.ref, "verdict") and journal.last(audit.ref, "verdict").body["verdict"] == verdict:
+    reached = history.VerdictReached(verdict)
+    is_written = journal.happened(audit.ref, history.VerdictReached)
+    if is_written and journal.last(audit.ref, history.VerdictReached) == reached:
         return ""  # asked often: reading costs less than writing
-    return f"audited: {verdict.lower()}" if journal.record(audit.ref, "verdict", once=verdict, verdict=verdict) else ""
+    return f"audited: {verdict.lower()}" if journal.record(audit.ref, reached, once=verdict) else ""

@@ -8,12 +8,14 @@ and those besides that this home's pod found and put before its person; never al
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from fitchain.pod.jobs.history import ApprovalNeeded, ConsentNeeded, Unanswered
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.ports.agreement import Agreement, AskedAudit, State
 from fitchain.pod.values.ids import AgreementId, AuditRef, Subject
 
+Question = ApprovalNeeded | ConsentNeeded
+"""What a person is asked, as the history keeps it."""
 MOST_SHOWN = 8
 """Newest questions about one job that are looked at."""
 MOST_LISTED, OF_EACH = 96, 2
@@ -22,41 +24,40 @@ MOST_LISTED, OF_EACH = 96, 2
 
 def awaits_approval(home: Home, agreement: Agreement) -> bool:
     """Whether this home's pod has put a request before its person, who has not answered."""
-    return agreement.state is State.REQUESTED and _unanswered(home, agreement.id, "approval_needed")
+    return agreement.state is State.REQUESTED and _unanswered(home, agreement.id, ApprovalNeeded)
 
 
 def awaits_consent(home: Home, ref: AuditRef) -> bool:
     """Likewise of another audit that somebody asks for; the chain knows whether it is open yet."""
-    return _unanswered(home, ref, "consent_needed")
+    return _unanswered(home, ref, ConsentNeeded)
 
 
-def shown_concerns(home: Home, subject: Subject, kind: str) -> tuple[str, ...]:
+def shown_concerns(home: Home, subject: Subject, kind: type[Question]) -> tuple[str, ...]:
     """What spoke against a request, or another audit, when this home's pod last put it before its
     person; nothing where it has not.
 
     Args:
         home: of the owner.
         subject: the request or the audit.
-        kind: of the history's line: `approval_needed` or `consent_needed`.
+        kind: of the history's entry.
     """
     return _last_shown(home, subject, kind) or ()
 
 
-def show_concerns(home: Home, subject: Subject, kind: str, concerns: Sequence[str], **body: Any) -> bool:
+def show_concerns(home: Home, subject: Subject, question: Question) -> bool:
     """Put a request, or another audit, before the person of this home, unless it stands there with
     the same concerns already; whether it did not.
 
     Args:
-        home, subject, kind: as `shown_concerns`.
-        concerns: what speaks against it.
-        body: what else the line says, in JSON values.
+        home, subject: as `shown_concerns`.
+        question: what is asked, and what speaks against it.
     """
-    if _last_shown(home, subject, kind) == tuple(concerns):
+    if _last_shown(home, subject, type(question)) == question.why:
         return False
-    return home.journal.record(subject, kind, why=list(concerns), **body)
+    return home.journal.record(subject, question)
 
 
-def _unanswered(home: Home, subject: Subject, kind: str) -> bool:
+def _unanswered(home: Home, subject: Subject, kind: type[Question]) -> bool:
     """Whether what the pod put before its person has no answer, or a yes to less than that."""
     if (shown := _last_shown(home, subject, kind)) is None:
         return False
@@ -64,9 +65,9 @@ def _unanswered(home: Home, subject: Subject, kind: str) -> bool:
     return decision is None or (decision.is_yes and bool(decision.uncovered(shown)))
 
 
-def _last_shown(home: Home, subject: Subject, kind: str) -> tuple[str, ...] | None:
+def _last_shown(home: Home, subject: Subject, kind: type[Question]) -> tuple[str, ...] | None:
     """As `shown_concerns`; None where it was never put before a person."""
-    return tuple(home.journal.last(subject, kind).body["why"]) if home.journal.happened(subject, kind) else None
+    return home.journal.last(subject, kind).why if home.journal.happened(subject, kind) else None
 
 
 def open_questions(home: Home, id: AgreementId) -> list[AskedAudit]:
@@ -103,6 +104,6 @@ def _candidates(home: Home, ids: Sequence[AgreementId], most: int) -> list[Audit
     newest = home.agreements.newest_questions(ids, most)
     refs = [AuditRef(id, ordinal) for id, ordinals in newest.items() for ordinal in ordinals]
     refs = [ref for ref in refs if (decision := home.journal.decision(ref)) is None or decision.is_yes]
-    shown = [ref for ref in home.journal.subjects("consent_needed") if ref.agreement in newest]
-    waiting = [ref for ref in shown if awaits_consent(home, ref) and not home.journal.happened(ref, "unanswered")]
+    shown = [ref for ref in home.journal.subjects(ConsentNeeded) if ref.agreement in newest]
+    waiting = [ref for ref in shown if awaits_consent(home, ref) and not home.journal.happened(ref, Unanswered)]
     return [ref for ref in refs if ref not in waiting] + waiting

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
+from fitchain.pod.jobs import history
 from fitchain.pod.jobs.asker import asker_nonce
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.turns import ASKER_RANK, Turns, describe_verdict
@@ -33,8 +34,6 @@ WINDOW_S, DAY_S, MOST_WAIT_S = 3600, 86_400, 7 * 86_400
 WAIT_WINDOWS = 8
 """How long too few verifiers are waited for: a day, or so many phases."""
 FRESH_BYTES = 32
-ANSWERED = "answered"
-"""Line of a question's history: whoever asked was told what came of it."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +173,7 @@ def ask_again(home: Home, id: AgreementId, terms: AuditTerms, consent_window: in
     home.journal.keep_fact(id, _kept(commitment), fresh.hex())
     home.journal.keep_fact(id, _last(terms), str(commitment))
     ref = home.agreements.ask_again(id, terms, commitment, consent_window)
-    home.journal.record(ref, "asked_again", once="", panel=str(terms.panel), fees=amount_text(terms.fees))
+    home.journal.record(ref, history.AskedAgain(str(terms.panel), amount_text(terms.fees)), once="")
     return ref
 
 
@@ -199,7 +198,7 @@ def _open_question(home: Home, id: AgreementId, terms: AuditTerms) -> AuditRef |
     commitment = Digest.parse(written)
     for asked in home.agreements.asked_audits(id, asker=home.keys.address):
         if asked.nonce_commitment == commitment:
-            is_answered = home.journal.happened(asked.ref, ANSWERED)
+            is_answered = home.journal.happened(asked.ref, history.Answered)
             return secrets.token_bytes(FRESH_BYTES) if is_answered else asked.ref
     fresh = home.journal.fact(id, _kept(commitment))
     return secrets.token_bytes(FRESH_BYTES) if fresh is None else bytes.fromhex(fresh)
@@ -246,14 +245,14 @@ def follow(home: Home, turns: Turns, ref: AuditRef, log: Callable[[str], None]) 
                 log("brought the audit on")
         case QuestionState.UNANSWERED if not answer.asked.taken_back:
             receipt = home.agreements.take_back(ref)
-            home.journal.record(ref, "taken_back", once="", transaction=str(receipt.transaction), gas=receipt.gas_used)
+            home.journal.record(ref, history.TakenBack(**history.paid(receipt)), once="")
             log("the owner did not consent in time: took the fees back")
         case QuestionState.CONCLUDED:
             if verdict := describe_verdict(home, home.audits.read(ref)):
                 log(verdict)
     if answer.over:
         _collect(home, ref)
-        home.journal.record(ref, ANSWERED, once="", answer=answer.state.name)
+        home.journal.record(ref, history.Answered(answer.state.name), once="")
     return answer
 
 
@@ -276,7 +275,7 @@ def _collect(home: Home, ref: AuditRef) -> None:
     """Collect what this account is owed: fees that no seat earned."""
     if home.agreements.owed(home.keys.address):
         receipt = home.agreements.withdraw()
-        home.journal.record(ref, "fees_collected", transaction=str(receipt.transaction), gas=receipt.gas_used)
+        home.journal.record(ref, history.FeesCollected(**history.paid(receipt)))
 
 
 def _kept(commitment: Digest) -> str:

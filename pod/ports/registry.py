@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Any
 
-from fitchain.pod.ports.chain.base import Event
+from fitchain.pod.ports.chain.base import ChainEnum, Event
 from fitchain.pod.ports.chain.client import Chain
 from fitchain.pod.ports.chain.reads import ReadCall
 from fitchain.pod.ports.store.base import Cid
@@ -20,7 +19,7 @@ from fitchain.pod.values.errors import InputRefused, NotFound, Reverted
 from fitchain.pod.values.ids import NO_MODEL, DatasetId, ModelId, PanelId
 
 
-class Role(IntEnum):
+class Role(ChainEnum):
     """What a pod does; set once."""
 
     OWNER = 1

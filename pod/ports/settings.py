@@ -16,12 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fitchain.pod.values.errors import InputRefused, reason_of
+from fitchain.pod.values.errors import InputRefused, NodeUnreachable, reason_of
 
 DEVNET_CHAIN_ID = 31337
 DEVNET_RECORD = "devnet.json"
 SETTINGS_FILE = "settings.toml"
-DEFAULT_RPC = "http://127.0.0.1:8545"
 GWEI = 10**9
 FIT_UNITS = 10**18
 
@@ -92,7 +91,7 @@ class Settings:
 
     Args:
         home: this pod's folder: keys, journal, transactions, deployments.
-        rpc: URL of the chain's node.
+        rpc: URL of the chain's node; empty where none is chosen and no devnet runs.
         chain_id: the chain that the node must be on; None takes the node's.
         store: the content store: a folder; or, as text, the RPC address of a Kubo node
             (`ipfs:/ip4/127.0.0.1/tcp/5001` or an URL).
@@ -114,6 +113,9 @@ class Settings:
         also_rpc: URL of a second node, which must agree with the first where a certificate is
             verified; None asks one node alone.
         defaulted: names of the settings that nobody chose and that may still follow the chain.
+        devnet_rpc: `rpc` as it was taken from the devnet, which is followed then, also to another
+            port; None where somebody chose a node.
+        of_devnet: names of other settings that nobody chose, and that a devnet's record fills in.
     """
 
     home: Path
@@ -132,6 +134,38 @@ class Settings:
     least_repeat_cost: int | None = None
     also_rpc: str | None = None
     defaulted: frozenset[str] = frozenset()
+    devnet_rpc: str | None = None
+    of_devnet: frozenset[str] = frozenset()
+
+    def running_devnet(self) -> DevnetRecord | None:
+        """The record of the devnet whose node these settings follow; None where a node was chosen.
+
+        Raises:
+            NodeUnreachable: no devnet runs. Whatever else listens where it did is not asked.
+            InputRefused: its record is none.
+        """
+        if self.rpc != self.devnet_rpc:
+            return None
+        record = DevnetRecord.read(self.devnet)
+        if record is None or not record.alive:
+            raise NodeUnreachable(
+                f"no node is chosen, and no devnet runs from {self.devnet}",
+                "start it with `fitchain devnet up`, or name a node with --rpc or FITCHAIN_RPC",
+            )
+        return record
+
+    def located(self) -> Settings:
+        """These settings with the devnet's node where it runs now, if nobody chose one; with its
+        chain and its store, too, if it did not run when the settings were put together.
+
+        Raises:
+            NodeUnreachable, InputRefused: as `running_devnet`.
+        """
+        if (record := self.running_devnet()) is None:
+            return self
+        values: dict[str, Any] = {"chain_id": record.chain_id, "store": _checked("store", record.store)}
+        filled = {} if self.rpc else {name: value for name, value in values.items() if name in self.of_devnet}
+        return dataclasses.replace(self, rpc=record.rpc, devnet_rpc=record.rpc, **filled)
 
     def on_chain(self, chain_id: int) -> Settings:
         """These settings once the node has told its chain: what nobody chose takes that chain's
@@ -141,7 +175,7 @@ class Settings:
 
     def with_node(self, rpc: str, chain_id: int) -> Settings:
         """These settings with another node, which has to be on a chain."""
-        return dataclasses.replace(self, rpc=rpc, chain_id=chain_id)
+        return dataclasses.replace(self, rpc=rpc, chain_id=chain_id, devnet_rpc=None)
 
     def deployment_paths(self, chain_id: int) -> tuple[Path, Path]:
         """Where a deployment's record is looked for, first match first: in the home, in the
@@ -295,20 +329,23 @@ def _complete(home: Path, chosen: dict[str, Any]) -> Settings:
     """Fill in what nobody chose.
 
     The devnet's record counts as one piece: its chain id and store go with its URL, never with
-    another node's.
+    another node's. Where nobody chose a node, all three follow the devnet as it runs, and there is
+    no node while it does not: what listens at its port then is a stranger's.
     """
     devnet = chosen.get("devnet") or default_devnet()
+    followed, of_devnet = "rpc" not in chosen, frozenset({"chain_id", "store"} - chosen.keys())
     record = DevnetRecord.read(devnet)
     if record and record.alive and chosen.get("rpc", record.rpc) == record.rpc:
         store = _checked("store", record.store)
         chosen = {"rpc": record.rpc, "chain_id": record.chain_id, "store": store} | chosen
     defaults = chain_defaults(chosen.get("chain_id"))
-    values = {"rpc": DEFAULT_RPC, "chain_id": None, "store": home / "store", "key": "default", **defaults} | chosen
+    values = {"rpc": "", "chain_id": None, "store": home / "store", "key": "default", **defaults} | chosen
     cap = int(values.pop("fee_cap_gwei", 200) * GWEI)
     for name in ("open_stake", "least_repeat_cost"):
         if (amount := values.pop(name, None)) is not None:
             values[name] = int(amount) * FIT_UNITS
     values["devnet"] = devnet
+    values |= {"devnet_rpc": values["rpc"] if followed else None, "of_devnet": of_devnet}
     return Settings(home=home, fee_cap_wei=cap, defaulted=frozenset(defaults) - frozenset(chosen), **values)
 
 

@@ -9,13 +9,13 @@ from typing import Any
 from fitchain.pod.ports.chain.base import Receipt
 from fitchain.pod.ports.chain.client import Chain
 from fitchain.pod.ports.chain.permit import Permit, sign_permit, struct_of
-from fitchain.pod.values.errors import NotFound, Reverted, Unusable
+from fitchain.pod.values.errors import ChainUnusable, NotFound, Reverted, Unusable
 from fitchain.pod.values.ids import WHOLE_POOL, PanelId
 
 NO_LINK = bytes(26)
 """In place of a link: the chain that was committed to stands."""
-PAGE = 200
-"""Places that one call reads."""
+PAGE, MOST_HELD = 200, 1 << 20
+"""Places that one call reads, and all that are read of a panel."""
 
 
 @dataclass(frozen=True)
@@ -208,6 +208,8 @@ class Verifiers:
         Args:
             block: as they stood after that block; None reads them as they stand.
         """
+        if length > MOST_HELD:
+            raise ChainUnusable(f"the panel {number} is said to have {length} places, and at most {MOST_HELD} are read")
         pages = self.chain.call_many(
             [("Verifiers", "members", (number, first, min(PAGE, length - first))) for first in range(0, length, PAGE)],
             block,

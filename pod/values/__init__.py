@@ -2,6 +2,7 @@
 
     errors       what fails: *refuted* (exit 1) or *unusable* (exit 3)
     digest       canonical JSON, BLAKE3, tagged SHA-256, RFC 6962 trees and paths
+    typed_json   frozen records in JSON and back, by the types of their fields
     limits       what is read at most of each kind of foreign input
     reading      files that somebody else made
     suggestions  known names near to one that is not known

@@ -24,7 +24,7 @@ import blake3
 import rfc8785
 
 from fitchain.pod.values.errors import InputRefused
-from fitchain.pod.values.limits import JSON, JsonLimits
+from fitchain.pod.values.limits import ANSWER, JSON, JsonLimits
 
 Buffer = bytes | bytearray | memoryview
 Json = dict[str, Any] | list[Any] | str | int | float | bool | None
@@ -160,6 +160,22 @@ def parse_json(data: bytes, limits: JsonLimits = JSON) -> Any:
         return value
     except (ValueError, RecursionError) as error:
         raise InputRefused(f"the text is not JSON: {error}") from None
+
+
+def parse_answer(data: bytes, limits: JsonLimits = ANSWER) -> Any:
+    """Read the JSON of another program's answer, which nobody hashes: keys may stand twice.
+
+    Args:
+        data: UTF-8 text.
+        limits: what it may be at most.
+
+    Raises:
+        ValueError: it is no JSON, or beyond a limit.
+    """
+    if len(data) > limits.text_bytes:
+        raise ValueError(f"it has {len(data)} bytes and the limit is {limits.text_bytes}")
+    _refuse_size(_STRING.sub(b"", data).translate(None, _NO_MARKS), limits)
+    return json.loads(data)
 
 
 def _refuse_size(marks: bytes, limits: JsonLimits) -> None:

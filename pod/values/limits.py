@@ -63,7 +63,7 @@ SHORT = JsonLimits(64 * KIB, 16, 2)
 """A key or a refusal."""
 MOST_REASON = 4_000
 """Characters of a refusal's reason."""
-OFFER = FolderLimits(4 * GIB, 3600, 2)
+OFFER = FolderLimits(4 * GIB, 600, 2)
 """How much of a stranger's is fetched, and for how long, while other requests wait."""
 DELIVERY = FolderLimits(8 * GIB)
 EVIDENCE = FolderLimits(64 * GIB, None, MOST_RECIPIENTS)
@@ -73,6 +73,11 @@ EVIDENCE = FolderLimits(64 * GIB, None, MOST_RECIPIENTS)
 
 JSON = JsonLimits(MIB, 1 << 16, 32)
 """Where nothing else is said."""
+ANSWER = JsonLimits(256 * MIB, 1 << 22, 64)
+"""Of a node of the chain, or, in fewer bytes, of the store."""
+STORE_ANSWER_BYTES = 64 * MIB
+EVENT = JsonLimits(64 * KIB, 1 << 13, 8)
+"""A line of a worker, which a stranger's model may have taken over."""
 RECIPE = JsonLimits(32 * MIB, 1 << 22, 8)
 GRAPH = JsonLimits(16 * MIB, 1 << 21, 12)
 CARD = JsonLimits(8 * MIB, 1 << 18, 8)
@@ -251,10 +256,17 @@ FOREIGN: tuple[Row, ...] = (
         "",
         "linear",
     ),
+    _json("event of a worker", EVENT),
+    Row(
+        "answer of a node",
+        f"{size_text(ANSWER.text_bytes)}, of the store's {size_text(STORE_ANSWER_BYTES)}",
+        f"{ANSWER.items:,} values",
+        f"{ANSWER.depth}",
+        "linear",
+    ),
     Row("endpoint of a pod", f"{ENDPOINT_BYTES} bytes", f"{MOST_ADDRESSES} addresses", "", "linear"),
 )
-"""Every kind of input that somebody else makes and a pod reads; what nodes answer is bounded where
-they are asked."""
+"""Every kind of input that somebody else makes and a pod reads."""
 
 
 def table() -> str:

@@ -19,6 +19,7 @@ from typing import Any
 from fitchain.pod.ports import settings
 from fitchain.pod.ports.agreement import Agreements
 from fitchain.pod.ports.chain import Chain, connect, devnet
+from fitchain.pod.ports.chain.answers import undecoded
 from fitchain.pod.ports.chain.base import checksum
 from fitchain.pod.ports.chain.create2 import FACTORY, creation
 from fitchain.pod.ports.chain.plan import Plan
@@ -81,7 +82,9 @@ def deployment_transactions(chain: Chain) -> dict[Digest, str]:
     devnet they are the first ones to the factory and to the directory."""
     plan = Plan.of(chain.deployment, chain.constants)
     creations = {creation(plan.salt, code): name for name, code in plan.init_codes().items()}
-    blocks = chain.node.batch([("eth_getBlockByNumber", [hex(n), True]) for n in range(chain.deployment.block + 60)])
+    blocks = chain.node.batch(
+        [undecoded("eth_getBlockByNumber", hex(n), True) for n in range(chain.deployment.block + 60)]
+    )
     return {
         Digest.parse(sent["hash"]): creations.get(bytes.fromhex(sent["input"][2:]), "filling the directory")
         for block in blocks

@@ -152,7 +152,7 @@ def _resumed(folder: Path, pair: Pair) -> Iterator[Figure]:
 
 
 def _received(store: IpfsStore) -> int:
-    return int(store.node.ask_one("bitswap/stat")["DataReceived"])
+    return store.node.ask_one("bitswap/stat").number("DataReceived")
 
 
 def _freshen(path: Path) -> None:

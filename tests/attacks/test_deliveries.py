@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from fitchain.pod.jobs import history
 from fitchain.pod.jobs.exchange import send_key, send_note
 from fitchain.pod.parties.scientist import accept_result, complain_of, delivery, fetch_model, follow
 from fitchain.pod.ports.agreement import State
@@ -44,7 +45,7 @@ def refused(workshop: Workshop, id: AgreementId, error: type[FitchainError], wor
             act()
     agreement = home.agreements.read(id)
     assert (agreement.state, agreement.complained) == (State.DIVERGED, error is DeliveryUnopened)
-    assert not home.journal.happened(id, "received")
+    assert not home.journal.happened(id, history.Received)
     with pytest.raises(NotFound):
         delivery(home, id)
 

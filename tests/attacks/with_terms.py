@@ -13,6 +13,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 from fitchain.pod.compute.environment import environment_class, host_cache, installed_torch
+from fitchain.pod.jobs import history
 from fitchain.pod.jobs.metering import measured_work
 from fitchain.pod.parties.scientist import JobRequest, draft_recipe, request
 from fitchain.pod.parties.scientist.publish import read_card
@@ -56,7 +57,7 @@ def ask(audited: AuditedWorkshop, named: Digest | None) -> AgreementId:
     terms = replace(terms, environment=named or drafted.environment.digest)
     kept = request._prepare(home, terms, sealed, row.folder, card, False)
     home.agreements.request(kept.salt, request._committed(home, kept.agreement, terms), Cid.parse(kept.offer))
-    home.journal.record(kept.agreement, "requested", once="", dataset=str(workshop.dataset.id), price=str(PRICE))
+    home.journal.record(kept.agreement, history.Requested(workshop.dataset.id, terms.model, str(PRICE)), once="")
     return kept.agreement
 
 

@@ -71,7 +71,7 @@ class Asker:
         turns, ref = Turns(self.home), ask_again(self.home, id, terms_of(self.home, id, question), 3600)
         while not stop.wait(0.2):
             if follow(self.home, turns, ref, lambda text: say(id, text)).over:
-                self.home.journal.record(ref, "over", once="")
+                self.home.journal.keep_fact(ref, "over", "yes")
                 stop.wait()
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from fitchain.pod.compute.dataset import Policy
+from fitchain.pod.jobs import history
 from fitchain.pod.parties.scientist import delivery, publish_model
 from fitchain.pod.ports.agreement import AuditTerms, Outcome, Phase, State
 from fitchain.pod.ports.chain import Chain
@@ -234,8 +235,10 @@ def test_audit_asked_again_is_paid_once_however_often_pods_die(
     with restarted_pods(running_devnet.folder, log, AGAIN, owner=owner, verifier=verifier, asker=asker) as pods:
         bench.workshop.until(lambda: owner.home.agreements.asking() != [])
         bench.leaver.home.verifiers.leave_panel(bench.panel)
-        over = [partial(party.home.journal.happened, ref, "wiped") for party in (owner, verifier)]
-        over.append(partial(asker.home.journal.happened, ref, "over"))
+        over: list[Callable[[], bool]] = [
+            partial(party.home.journal.happened, ref, history.Wiped) for party in (owner, verifier)
+        ]
+        over.append(lambda: asker.home.journal.fact(ref, "over") is not None)
         bench.workshop.until(lambda: all(reached() for reached in over) or not all(pod.lives for pod in pods.values()))
         statuses = [pod.end() for pod in pods.values()]
     Survived(job.id, {role: pod.died for role, pod in pods.items()}, statuses, log.read_text()).died_everywhere(AGAIN)

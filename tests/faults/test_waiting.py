@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fitchain.pod.compute.dataset import Policy
+from fitchain.pod.jobs import history
 from fitchain.pod.parties.owner import Owner, reject
 from fitchain.pod.parties.scientist import Scientist
 from fitchain.pod.ports.agreement import State
@@ -50,7 +51,10 @@ def restore(blocks: dict[Path, bytes]) -> None:
 def wait_for(workshop: Workshop, party: Party, id: AgreementId, words: str) -> None:
     """Wait until a pod tells an error about a job in these words."""
     workshop.until(
-        lambda: any(words in entry.body["message"] for entry in party.home.journal.history(id) if entry.kind == "error")
+        lambda: any(
+            isinstance(line.entry, history.Error) and words in line.entry.message
+            for line in party.home.journal.history(id)
+        )
     )
 
 
@@ -93,7 +97,7 @@ def test_scientist_waits_for_key_and_delivery(workshop: Workshop) -> None:
         wait_for(workshop, scientist, id, f"the block {proof.delivery} is not in the store")
         alter(weights)
         wait_for(workshop, scientist, id, f"the store's copy of {proof.delivery} is altered")
-        assert not scientist.home.journal.happened(id, "received")
+        assert not scientist.home.journal.happened(id, history.Received)
         restore(weights)
         workshop.until(scientist.has(id, "settled"))
 

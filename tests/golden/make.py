@@ -28,13 +28,14 @@ import numpy as np
 from fitchain.pod.compute.checkpoint import read_leaves
 from fitchain.pod.compute.dataset import Card, Policy, Table, batches, open_records, record_leaves
 from fitchain.pod.jobs.exchange import DELIVERY_FILES, send_refusal
+from fitchain.pod.jobs.history import Settled
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.parties.owner import DatasetOffer, Owner, register_dataset
 from fitchain.pod.parties.owner.data import registration_key
 from fitchain.pod.parties.owner.run import salt_keys
 from fitchain.pod.parties.scientist import JobRequest, Scientist, delivery, publish_model, request_job
 from fitchain.pod.ports import keys, settings
-from fitchain.pod.ports.agreement import RunRecord, State, audit_id
+from fitchain.pod.ports.agreement import RunRecord, audit_id
 from fitchain.pod.ports.chain import devnet
 from fitchain.pod.ports.chain.deploy import deploy
 from fitchain.pod.ports.registry import Role
@@ -117,7 +118,7 @@ def do_job(owner: Home, scientist: Home, place: Path) -> AgreementId:
         thread.start()
     try:
         job = request_job(scientist, JobRequest(dataset.id, model.id, recipe_overrides=RECIPE, bond=FIT))
-        until(lambda: scientist.journal.happened(job, State.SETTLED.name.lower()), stop)
+        until(lambda: scientist.journal.happened(job, Settled), stop)
     finally:
         stop.set()
         for thread in threads:

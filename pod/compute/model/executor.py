@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fitchain.pod.compute.model.traps import without_traps
 from fitchain.pod.compute.operators.arguments import symbol
 from fitchain.pod.compute.operators.kernels import Kernel, kernel, takes_device
 from fitchain.pod.values.errors import OperatorFailed, Unusable
@@ -28,6 +29,11 @@ FAILURES = (RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, A
 functions in Python the others."""
 
 Wrap = Callable[[Node, Kernel], Kernel]
+
+
+def unchanged(node: Node, call: Kernel) -> Kernel:
+    """Nothing is put around a kernel."""
+    return call
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,7 @@ class Plan:
         form: Form,
         tensors: Mapping[str, Tensor],
         device: torch.device,
-        wrap: Wrap = lambda node, call: call,
+        wrap: Wrap = unchanged,
     ) -> None:
         self.form = form
         layout = _Layout(len(graph.inputs), tensors, device)
@@ -153,7 +159,7 @@ class _Compiler:
             return
         places = [self.slot_of_argument(index, value) for value in node.arguments]
         fixed, moving = self.options(index, node)
-        call = self.wrap(node, kernel(node.operator))
+        call = self.wrap(node, without_traps(node.operator, kernel(node.operator)))
         call = _with_names(partial(call, **fixed) if fixed else call, len(places), tuple(moving))
         self.emit(index, call, (*places, *moving.values()), self.layout.slot(NodeRef(index)))
         self.clear(index)

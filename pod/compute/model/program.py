@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from fitchain.pod.compute.environment.classes import DEFAULT, EnvironmentClass
-from fitchain.pod.compute.model.executor import Plan
-from fitchain.pod.compute.model.shape_check import dry_run
+from fitchain.pod.compute.model.executor import Plan, Wrap, unchanged
+from fitchain.pod.compute.model.shape_check import Cost, compared, dry_run
 from fitchain.pod.compute.model.tensors import dtype_name, fill, new_tensor, tensor_bytes
 from fitchain.pod.compute.operators.arguments import DTYPES
 from fitchain.pod.values.errors import InputRefused
@@ -51,14 +51,14 @@ class Program:
         graph.check(environment_class.admits)
         _check_tensors(graph, tensors)
         self.graph, self.environment_class, self.limits = graph, environment_class, limits
-        device = torch.device(environment_class.device)
-        own = {name: new_tensor(tensors[name]).requires_grad_(spec.trainable) for name, spec in graph.tensors.items()}
-        self.parameters: dict[str, Tensor] = {name: own[name] for name in graph.parameters}
-        self.buffers: dict[str, Tensor] = {name: own[name] for name in graph.buffers}
-        self._plans = {
-            True: Plan(graph, graph.training, own, device),
-            False: Plan(graph, graph.evaluation, own, device),
+        self._device = torch.device(environment_class.device)
+        self._own = {
+            name: new_tensor(tensors[name]).requires_grad_(spec.trainable) for name, spec in graph.tensors.items()
         }
+        self.parameters: dict[str, Tensor] = {name: self._own[name] for name in graph.parameters}
+        self.buffers: dict[str, Tensor] = {name: self._own[name] for name in graph.buffers}
+        self._still = [self._own[name] for name, spec in graph.tensors.items() if not spec.trainable]
+        self._plans = {training: self._plan(training) for training in (True, False)}
         self._admitted: set[tuple[bool, tuple[tuple[torch.Size, torch.dtype], ...]]] = set()
 
     def __call__(self, *inputs: Tensor, training: bool) -> Tensor:
@@ -77,11 +77,16 @@ class Program:
             OperatorFailed: an operator cannot compute what it is given.
         """
         key = (training, tuple([(x.shape, x.dtype) for x in inputs]))
+        plan = self._plans[training]
         if key not in self._admitted:
-            self._admit(inputs, training)
-            self._admitted.add(key)
+            plan = self._plan(training, compared(self._admit(inputs, training).values))
+        # A gradient's history in what no gradient moves would make a step depend on earlier ones.
+        for tensor in self._still:
+            if tensor.requires_grad:
+                tensor.detach_()
         with contextlib.nullcontext() if training else torch.no_grad():
-            output: Tensor = self._plans[training].run(inputs)
+            output: Tensor = plan.run(inputs)
+        self._admitted.add(key)
         return output
 
     @property
@@ -100,8 +105,7 @@ class Program:
 
     def tensors(self) -> dict[str, TensorBytes]:
         """The parameters and buffers as they are now: views of the program's own memory."""
-        own = {**self.parameters, **self.buffers}
-        return {name: tensor_bytes(spec.kind, own[name]) for name, spec in self.graph.tensors.items()}
+        return {name: tensor_bytes(spec.kind, self._own[name]) for name, spec in self.graph.tensors.items()}
 
     def load(self, tensors: Tensors) -> None:
         """Take on another state, copied into the program's own memory.
@@ -110,10 +114,10 @@ class Program:
             InputRefused: the tensors are not those of the graph; then nothing is changed.
         """
         _check_tensors(self.graph, tensors)
-        for name, tensor in {**self.parameters, **self.buffers}.items():
+        for name, tensor in self._own.items():
             fill(tensor, tensors[name])
 
-    def _admit(self, inputs: tuple[Tensor, ...], training: bool) -> None:
+    def _admit(self, inputs: tuple[Tensor, ...], training: bool) -> Cost:
         """Check inputs against the graph, and the shapes of everything they lead to."""
         expected = self.graph.inputs
         if len(inputs) != len(expected):
@@ -123,7 +127,11 @@ class Program:
             if tuple(x.shape) != (batch, *spec.shape) or x.dtype != DTYPES[spec.dtype]:
                 have = f"{dtype_name('the input', x.dtype)}{list(x.shape)}"
                 raise InputRefused(f"the input {spec.name!r} is {have} and not {spec.dtype}{[batch, *spec.shape]}")
-        dry_run(self.graph, batch, training, self.limits)
+        return dry_run(self.graph, batch, training, self.limits)
+
+    def _plan(self, training: bool, wrap: Wrap = unchanged) -> Plan:
+        form = self.graph.training if training else self.graph.evaluation
+        return Plan(self.graph, form, self._own, self._device, wrap)
 
 
 def _check_tensors(graph: Graph, tensors: Tensors) -> None:

@@ -4,13 +4,14 @@ of a step, which stands in an agreement's terms.
 A form runs on torch's meta device, where tensors have shapes and no memory, through torch's stock
 operators whatever class will compute. Since no admitted operator makes a shape of a value, the
 shapes found here are those of every run at the same batch size; so what is checked here, before
-memory is taken and before a kernel sees a pointer, holds then.
+memory is taken and before a kernel sees a pointer, holds then. That torch's meta kernels say what
+its kernels do is not taken on trust: the first real run compares each value (`compared`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from fitchain.pod.compute.model.executor import Plan
+from fitchain.pod.compute.model.executor import Plan, Wrap
 from fitchain.pod.compute.model.tensors import dtype_name
 from fitchain.pod.compute.operators.arguments import DTYPES, check_arguments
 from fitchain.pod.compute.operators.guards import META, guarded, storage_of
@@ -34,6 +35,10 @@ STATE_COPIES, VALUE_COPIES, UPDATE_OPERATIONS = 5, 2, 4
 besides; of a value its gradient; and so many operations an element are its gradient and update."""
 
 
+Made = Any
+"""What a call made: dtype and shape of a tensor, a tuple of these, or a number."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cost:
     """What one forward pass of one form does.
@@ -46,6 +51,7 @@ class Cost:
         operations: of single elements.
         dtype, shape: of its output, batch first.
         written: the parameters and buffers that it changes in place.
+        values: of each call of the form, in order, what it made.
     """
 
     activation_bytes: int
@@ -55,6 +61,7 @@ class Cost:
     dtype: str
     shape: tuple[int, ...]
     written: frozenset[str]
+    values: tuple[Made, ...]
 
 
 def dry_run(graph: Graph, batch: int, training: bool = True, limits: Limits = LIMITS) -> Cost:
@@ -70,8 +77,8 @@ def dry_run(graph: Graph, batch: int, training: bool = True, limits: Limits = LI
         What it costs; shapes and bytes hold for every run at this batch size.
 
     Raises:
-        InputRefused: beyond a limit, the output is no tensor, or the evaluation form changes the
-            model.
+        InputRefused: beyond a limit, the output is no tensor, the evaluation form changes the
+            model, or a form changes the shape of what the next step starts from.
         OperatorFailed: an operator cannot compute what it is given.
     """
     meter = _Meter(limits)
@@ -79,11 +86,13 @@ def dry_run(graph: Graph, batch: int, training: bool = True, limits: Limits = LI
     form = graph.training if training else graph.evaluation
     inputs = [torch.empty((batch, *spec.shape), dtype=DTYPES[spec.dtype], device=META) for spec in graph.inputs]
     with torch.set_grad_enabled(training):
-        plan = Plan(graph, form, tensors, META, _Checked(meter))
+        checked = _Checked(meter)
+        plan = Plan(graph, form, tensors, META, checked)
         with meter:
             output = plan.run(inputs)
     if not isinstance(output, Tensor):
         raise InputRefused(f"the graph's output is a {type(output).__name__}, and a single tensor is needed")
+    _check_state(graph, tensors)
     written = _written(tensors, meter.written)
     if written and not training:
         raise InputRefused(
@@ -92,7 +101,7 @@ def dry_run(graph: Graph, batch: int, training: bool = True, limits: Limits = LI
         )
     shape = tuple(output.shape)
     counted = meter.bytes, meter.hidden_bytes, meter.calls, meter.operations
-    return Cost(*counted, dtype_name("the output", output.dtype), shape, written)
+    return Cost(*counted, dtype_name("the output", output.dtype), shape, written, tuple(checked.values))
 
 
 def step_work(graph: Graph, batch: int, limits: Limits = LIMITS) -> StepWork:
@@ -119,6 +128,48 @@ def step_work(graph: Graph, batch: int, limits: Limits = LIMITS) -> StepWork:
     batch_bytes = batch * sum(byte_count(spec.dtype, spec.shape) for spec in graph.inputs)
     made_bytes = VALUE_COPIES * cost.activation_bytes + cost.hidden_bytes
     return StepWork(state_bytes + batch_bytes + made_bytes, cost.calls, cost.operations + update)
+
+
+def compared(values: Sequence[Made]) -> Wrap:
+    """What puts a comparison after each call of a form: what it made, with what a dry run said.
+
+    Args:
+        values: of a dry run at the same batch size.
+
+    Returns:
+        For one plan, that is run once.
+    """
+    expected = iter(values)
+
+    def wrap(node: Node, call: Kernel) -> Kernel:
+        def run(*arguments: Any, **options: Any) -> Any:
+            made = call(*arguments, **options)
+            if (have := _made(made)) != (said := next(expected)):
+                raise InputRefused(f"the operator {node.operator} makes {have}, and {said} without numbers")
+            return made
+
+        return run
+
+    return wrap
+
+
+def _made(value: Any) -> Made:
+    if isinstance(value, Tensor):
+        return f"{value.dtype}{list(value.shape)}"
+    return tuple(map(_made, value)) if isinstance(value, tuple | list) else value
+
+
+def _check_state(graph: Graph, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse a form after which a parameter or a buffer is another kind of tensor: a step would
+    depend on how many there were, or a gradient be lacking."""
+    for name, spec in graph.tensors.items():
+        tensor = tensors[name]
+        laid_out = tuple(tensor.shape) == spec.shape and tensor.is_contiguous() and not tensor.storage_offset()
+        if not laid_out or (spec.trainable and not (tensor.requires_grad and tensor.is_leaf)):
+            raise InputRefused(
+                f"a step would leave the {spec.kind} {name!r} in another shape, or without its gradient",
+                "change its numbers in place (`copy_`, `mul_`), and leave squeeze_, unsqueeze_ and detach_ to values",
+            )
 
 
 def _meta_tensors(graph: Graph) -> dict[str, Tensor]:
@@ -184,16 +235,20 @@ class _Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 class _Checked:
-    """Puts checks before each operator: torch's own schema, and the guard of its record."""
+    """Puts checks before each operator: torch's own schema, and the guard of its record; and notes
+    what it made."""
 
     def __init__(self, meter: _Meter) -> None:
         self.meter = meter
+        self.values: list[Made] = []
 
     def __call__(self, node: Node, call: Kernel) -> Kernel:
         inner = guarded(node.operator, call, self.meter)
 
         def run(*arguments: Any, **options: Any) -> Any:
             check_arguments(node.operator, arguments, options)
-            return inner(*arguments, **options)
+            made = inner(*arguments, **options)
+            self.values.append(_made(made))
+            return made
 
         return run

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fitchain.pod.compute.operators.kernels import Kernel
 from fitchain.pod.compute.operators.metering import recurrent_operations
+from fitchain.pod.compute.operators.recurrent import weight_shapes
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.graph.operators import OPERATORS
 from fitchain.pod.values.graph.operators.record import Guard
@@ -125,7 +126,14 @@ def _recur(
     (batch, time), size = x.shape[:2] if batch_first else x.shape[1::-1], states[0].shape[-1]
     for state in states:
         _check_shape("a hidden state", state, (layers * directions, batch, size))
-    _check_recurrent_weights(gates, x.shape[2], size, weights, biases, layers, directions)
+    expected = weight_shapes(gates, x.shape[2], size, biases, layers, directions)
+    if len(weights) != len(expected):
+        raise InputRefused(
+            f"a recurrent layer of {layers} layers has {len(expected)} weights, not {len(weights)}",
+            "projections (proj_size) are not supported",
+        )
+    for weight, shape in zip(weights, expected, strict=True):
+        _check_shape("a recurrent weight", weight, shape)
     steps = time * layers * directions
     made = steps * batch * size * (gates + 4)
     operations = recurrent_operations(batch * time, weights) + made
@@ -133,23 +141,6 @@ def _recur(
     leading = (batch, time) if batch_first else (time, batch)
     output = torch.empty((*leading, size * directions), dtype=x.dtype, device=META)
     return (output, *(torch.empty_like(state) for state in states))
-
-
-def _check_recurrent_weights(
-    gates: int, width: int, size: int, weights: list[Tensor], biases: bool, layers: int, directions: int
-) -> None:
-    """Recurrent kernels take sizes from some tensors and read others by them."""
-    per_cell = 4 if biases else 2
-    if len(weights) != layers * directions * per_cell:
-        raise InputRefused(
-            f"a recurrent layer of {layers} layers has {layers * directions * per_cell} weights, not {len(weights)}",
-            "projections (proj_size) are not supported",
-        )
-    for index, weight in enumerate(weights):
-        cell, role = divmod(index, per_cell)
-        entering = width if cell < directions else size * directions
-        expected = ((gates * size, entering), (gates * size, size), (gates * size,), (gates * size,))[role]
-        _check_shape("a recurrent weight", weight, expected)
 
 
 def _check_shape(what: str, tensor: Tensor, shape: tuple[int, ...]) -> None:

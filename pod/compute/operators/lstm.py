@@ -21,9 +21,13 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.nn import functional as F
 
-from fitchain.pod.compute.operators.products import add_product, product
+from fitchain.pod.compute.operators.products import product, step_products
+from fitchain.pod.compute.operators.recurrent import weight_shapes
 
 Compute = Callable[..., tuple[Tensor, ...]]
+
+PADDING = 16
+"""Elements after each row of what is multiplied by its columns."""
 
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input._op
 _tanh_backward = torch.ops.aten.tanh_backward.grad_input._op
@@ -34,19 +38,15 @@ def takes(
 ) -> bool:
     """Whether `lstm` computes a call: floats or doubles of one dtype, in sizes that fit, without
     projections."""
-    directions, per_cell = (2 if both else 1), (4 if biases else 2)
-    tensors = (x, *hidden, *weights)
-    if x.dim() != 3 or len(hidden) != 2 or len(weights) != layers * directions * per_cell or layers < 1:
+    if x.dim() != 3 or len(hidden) != 2 or layers < 1:
         return False
-    if x.dtype not in (torch.float32, torch.float64) or any(each.dtype is not x.dtype for each in tensors):
+    if x.dtype not in (torch.float32, torch.float64) or any(each.dtype is not x.dtype for each in (*hidden, *weights)):
         return False
     (batch, time), size = x.shape[:2] if batch_first else x.shape[1::-1], hidden[0].shape[-1]
+    directions = 2 if both else 1
     if 0 in (batch, time, size) or any(each.shape != (layers * directions, batch, size) for each in hidden):
         return False
-    entering = [x.shape[2]] * directions + [size * directions] * (directions * (layers - 1))
-    shapes = [((4 * size, width), (4 * size, size), (4 * size,), (4 * size,))[:per_cell] for width in entering]
-    wanted = [shape for of_cell in shapes for shape in of_cell]
-    return all(each.shape == shape for each, shape in zip(weights, wanted, strict=True))
+    return [tuple(each.shape) for each in weights] == weight_shapes(4, x.shape[2], size, biases, layers, directions)
 
 
 # Many parameters: they are the operator's own, in its order.
@@ -115,59 +115,68 @@ class _Pass(torch.autograd.Function):
         x_SI = x_TBI.reshape(time * batch, entering)  # S = T B
         biases = None if b_G is None or c_G is None else b_G + c_G
         gates_TBG = product(x_SI, w_GI.t(), start=biases).view(time, batch, 4 * size)
-        h_TBH, c_TBH, t_TBH = (torch.empty((time, batch, size), dtype=x_TBI.dtype) for _ in range(3))
-        w_HG, first = w_GH.t(), (h_BH, c_BH)
-        quarters = torch.chunk(gates_TBG, 4, 2)
-        steps = _steps(gates_TBG, gates_TBG[..., : 2 * size], *quarters, h_TBH, c_TBH, t_TBH, backwards=backwards)
-        for gates, input_and_forget, enter, forget, cell, out, h, c, t in steps:
-            add_product(gates, h_BH, w_HG)
+        _, after = _before_and_after(backwards)
+        h_UBH, c_UBH = (torch.empty((time + 1, batch, size), dtype=x_TBI.dtype) for _ in range(2))  # U = T + 1
+        t_TBH = torch.empty((time, batch, size), dtype=x_TBI.dtype)
+        first, last = (time, 0) if backwards else (0, time)
+        h_UBH[first], c_UBH[first] = h_BH, c_BH
+        # A copy, whose rows are read faster at each step than the weights' columns.
+        add_product = step_products(h_UBH, w_GH.t().contiguous(), gates_TBG)
+        quarters, memory = torch.chunk(gates_TBG, 4, 2), c_UBH[first]
+        views = *quarters, gates_TBG[..., : 2 * size], t_TBH, h_UBH[after], c_UBH[after]
+        for step, each in _steps(*views, backwards=backwards):
+            enter, forget, cell, out, input_and_forget, t, h, c = each
+            add_product(step + backwards, step)
             input_and_forget.sigmoid_()
             cell.tanh_()
             out.sigmoid_()
-            c_BH = torch.mul(forget, c_BH, out=c).addcmul_(enter, cell)
-            h_BH = torch.mul(out, torch.tanh(c_BH, out=t), out=h)
+            memory = torch.mul(forget, memory, out=c).addcmul_(enter, cell)
+            torch.mul(out, torch.tanh(memory, out=t), out=h)
         ctx.backwards, ctx.biases = backwards, biases is not None
-        ctx.save_for_backward(x_TBI, *first, w_GI, w_GH, b_G, c_G, gates_TBG, h_TBH, c_TBH, t_TBH)
-        return h_TBH, h_BH.clone(), c_BH.clone()
+        ctx.save_for_backward(x_TBI, h_BH, c_BH, w_GI, w_GH, b_G, c_G, gates_TBG, h_UBH, c_UBH, t_TBH)
+        # Detached, since autograd would take a view for no result of this function.
+        return h_UBH[after].detach(), h_UBH[last].clone(), c_UBH[last].clone()
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of all but the way: first of what each gate is worth to its state or memory,
         for all steps at once, then from the last step to the first."""
         saved = ctx.saved_tensors  # once: a checkpoint computes them anew at each look
-        inputs, (gates_TBG, h_TBH, c_TBH, t_TBH) = saved[:7], saved[7:]
+        inputs, (gates_TBG, h_UBH, c_UBH, t_TBH) = saved[:7], saved[7:]
         if torch.is_grad_enabled() or not _plain(gradients):  # they will be differentiated, or are several at once
             return *_composed_gradients(inputs, gradients, ctx.backwards), None
-        x_TBI, h_BH, c_BH, w_GI, w_GH, _, _ = inputs
-        x_SI = x_TBI.reshape(-1, x_TBI.shape[2])  # S = T B
-        size = w_GH.shape[1]
+        x_TBI, _, _, w_GI, w_GH, _, _ = inputs
+        (time, batch, size), backwards, wanted = t_TBH.shape, ctx.backwards, ctx.needs_input_grad
+        before, after = _before_and_after(backwards)
         enter, forget, cell, out = torch.chunk(gates_TBG, 4, 2)
-        d_TBG = torch.empty_like(gates_TBG)
+        # Rows whose distance is a power of two would meet in the same lines of the cache.
+        d_TBG = torch.empty((time, batch, 4 * size + PADDING), dtype=gates_TBG.dtype)[..., : 4 * size]
         d_enter, d_forget, d_cell, d_out = torch.chunk(d_TBG, 4, 2)
         _sigmoid_backward(cell, enter, grad_input=d_enter)
-        _sigmoid_backward(_before(c_TBH, c_BH, ctx.backwards), forget, grad_input=d_forget)
+        _sigmoid_backward(c_UBH[before], forget, grad_input=d_forget)
         _tanh_backward(enter, cell, grad_input=d_cell)
         _sigmoid_backward(t_TBH, out, grad_input=d_out)
-        d_memory = torch.ops.aten.tanh_backward(out, t_TBH)
-        d_three = torch.unflatten(d_TBG[..., : 3 * size], 2, (3, size))
-        dh_BH, dc_BH = gradients[1].clone(memory_format=torch.contiguous_format), gradients[2].clone()
-        dc_B1H = dc_BH[:, None]
-        steps = _steps(d_TBG, d_three, d_out, d_memory, forget, gradients[0], backwards=not ctx.backwards)
-        for d, three, last, memory, kept, dy in steps:
-            dh_BH.add_(dy)
-            dc_BH.addcmul_(dh_BH, memory)
-            three.mul_(dc_B1H)
-            last.mul_(dh_BH)
+        memory_TBH = torch.ops.aten.tanh_backward(out, t_TBH)
+        three_TB3H = torch.unflatten(d_TBG[..., : 3 * size], 2, (3, size))
+        first, last = (time, 0) if backwards else (0, time)
+        dh_UBH, dc_BH = torch.empty_like(h_UBH), gradients[2].clone()
+        dh_UBH[after], dh_UBH[first] = gradients[0], 0
+        dh_UBH[last] += gradients[1]
+        add_product, dc_B1H = step_products(d_TBG, w_GH, dh_UBH), dc_BH[:, None]
+        for step, each in _steps(three_TB3H, d_out, memory_TBH, forget, dh_UBH[after], backwards=not backwards):
+            d_three, d_last, memory, kept, dh = each
+            dc_BH.addcmul_(dh, memory)
+            d_three.mul_(dc_B1H)
+            d_last.mul_(dh)
             dc_BH.mul_(kept)
-            add_product(dh_BH, d, w_GH, beta=0.0)
-        d_SG = d_TBG.view(-1, 4 * size)
-        before_SH = _before(h_TBH, h_BH, ctx.backwards).view(-1, size)
-        wanted = ctx.needs_input_grad
-        dx_TBI = product(d_SG, w_GI).view(*h_TBH.shape[:2], -1) if wanted[0] else None
+            if step + backwards != first or wanted[1]:
+                add_product(step, step + backwards)
+        d_SG, x_SI = d_TBG.view(-1, 4 * size), x_TBI.reshape(time * batch, -1)
+        dx_TBI = product(d_SG, w_GI).view(time, batch, -1) if wanted[0] else None
         dw_GI = product(d_SG.t(), x_SI) if wanted[3] else None
-        dw_GH = product(d_SG.t(), before_SH) if wanted[4] else None
+        dw_GH = product(d_SG.t(), h_UBH[before].view(-1, size)) if wanted[4] else None
         db_G = d_SG.sum(0) if ctx.biases and (wanted[5] or wanted[6]) else None
-        return dx_TBI, dh_BH, dc_BH, dw_GI, dw_GH, db_G, db_G, None
+        return dx_TBI, dh_UBH[first] if wanted[1] else None, dc_BH, dw_GI, dw_GH, db_G, db_G, None
 
 
 # Many parameters: as `_Pass`.
@@ -184,7 +193,7 @@ def _composed(
     """What `_Pass` computes, of operators that torch differentiates."""
     gates_TBG = F.linear(x_TBI, w_GI, None if b_G is None or c_G is None else b_G + c_G)
     states: list[Tensor] = []
-    for (entering,) in _steps(gates_TBG, backwards=backwards):
+    for _, (entering,) in _steps(gates_TBG, backwards=backwards):
         enter, forget, cell, out = (entering + h_BH @ w_GH.t()).chunk(4, 1)
         c_BH = forget.sigmoid() * c_BH + enter.sigmoid() * cell.tanh()
         h_BH = out.sigmoid() * c_BH.tanh()
@@ -223,12 +232,13 @@ def _stands_in_memory(tensor: Tensor) -> bool:
     return not (is_batch or tensor.is_neg() or torch._is_zerotensor(tensor))
 
 
-def _steps(*of_all: Tensor, backwards: bool) -> Iterable[tuple[Tensor, ...]]:
-    """Views of each step, in their order or against it."""
-    steps = list(zip(*(tensor.unbind() for tensor in of_all), strict=True))
+def _steps(*of_all: Tensor, backwards: bool) -> Iterable[tuple[int, tuple[Tensor, ...]]]:
+    """Each step's number and views, in their order or against it."""
+    steps = list(enumerate(zip(*(tensor.unbind() for tensor in of_all), strict=True)))
     return reversed(steps) if backwards else steps
 
 
-def _before(of_all: Tensor, first: Tensor, backwards: bool) -> Tensor:
-    """What stood before each step."""
-    return torch.cat([of_all[1:], first[None]] if backwards else [first[None], of_all[:-1]])
+def _before_and_after(backwards: bool) -> tuple[slice, slice]:
+    """Which of T + 1 states stand before the steps, and which after."""
+    earlier, later = slice(None, -1), slice(1, None)
+    return (later, earlier) if backwards else (earlier, later)

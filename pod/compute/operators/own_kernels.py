@@ -20,11 +20,11 @@ from torch.library import Library
 
 from fitchain.pod.compute.operators.lstm import lstm, takes
 from fitchain.pod.compute.operators.products import fits, product
-from fitchain.pod.compute.operators.roots import EXACT, exact_root, has_exact_root, is_root
+from fitchain.pod.compute.operators.roots import exact_root, has_exact_root, is_root
 from fitchain.pod.values.graph.operators.record import OwnKernel
 
-Stock = Callable[..., Any]
-Make = Callable[[Stock], Callable[..., Any]]
+Own = Callable[..., Any]
+"""An own kernel: the result, or None where a call is not one of its."""
 
 
 def register(own: AbstractSet[OwnKernel]) -> Library:
@@ -35,12 +35,12 @@ def register(own: AbstractSet[OwnKernel]) -> Library:
     """
     library = Library("aten", "IMPL")  # type: ignore[no-untyped-call]
     for kernel in own:
-        for name, key, make in KERNELS[kernel]:
-            library.impl(name, make(_stock(name)), key)  # type: ignore[no-untyped-call]
+        for name, key, form, compute in KERNELS[kernel]:
+            library.impl(name, form(compute, _stock(name)), key)  # type: ignore[no-untyped-call]
     return library
 
 
-def _stock(name: str) -> Stock:
+def _stock(name: str) -> Callable[..., Any]:
     """Torch's own kernel, behind the dispatcher."""
     kernel = torch.library.get_kernel(f"aten::{name}", "CPU")
     keys = torch._C.DispatchKeySet(torch._C.DispatchKey.CPU)
@@ -51,141 +51,84 @@ def _stock(name: str) -> Stock:
     return run
 
 
-# Products
+# Forms of an operator: with a result of its own, with one that is written into, in place
 
 
-def _product(stock: Stock) -> Callable[..., Any]:
-    def run(x: Tensor, y: Tensor) -> Any:
-        return product(x, y) if fits(x, y) else stock(x, y)
-
-    return run
-
-
-def _product_into(stock: Stock) -> Callable[..., Any]:
-    def run(x: Tensor, y: Tensor, out: Tensor) -> Any:
-        if fits(x, y) and _is_like(out, x, (*x.shape[:-1], y.shape[-1])):
-            return out.copy_(product(x, y))
-        return stock(x, y, out=out)
+def _new(own: Own, stock: Callable[..., Any]) -> Callable[..., Any]:
+    def run(*arguments: Any, **options: Any) -> Any:
+        result = own(*arguments, **options)
+        return stock(*arguments, **options) if result is None else result
 
     return run
 
 
-def _added_product(stock: Stock) -> Callable[..., Any]:
-    def run(start: Tensor, x: Tensor, y: Tensor, beta: Any = 1, alpha: Any = 1) -> Any:
-        if _adds(start, x, y, beta, alpha):
-            return product(x, y, float(alpha), start, float(beta))
-        return stock(start, x, y, beta=beta, alpha=alpha)
+def _into(own: Own, stock: Callable[..., Any]) -> Callable[..., Any]:
+    def run(*arguments: Any, out: Tensor, **options: Any) -> Any:
+        result = own(*arguments, **options)  # now: `out` may be one of the arguments
+        if result is None or out.shape != result.shape or out.dtype is not result.dtype:
+            stock(*arguments, out=out, **options)  # which finds its shape, or refuses it
+        return out if result is None else out.copy_(result)
 
     return run
 
 
-def _added_product_into(stock: Stock) -> Callable[..., Any]:
-    def run(start: Tensor, x: Tensor, y: Tensor, out: Tensor, beta: Any = 1, alpha: Any = 1) -> Any:
-        if _adds(start, x, y, beta, alpha) and _is_like(out, x, (*x.shape[:-1], y.shape[-1])):
-            return out.copy_(product(x, y, float(alpha), start, float(beta)))
-        return stock(start, x, y, beta=beta, alpha=alpha, out=out)
+def _in_place(own: Own, stock: Callable[..., Any]) -> Callable[..., Any]:
+    def run(x: Tensor, *arguments: Any, **options: Any) -> Any:
+        result = own(x, *arguments, **options)
+        if result is None or x.shape != result.shape or x.dtype is not result.dtype:
+            return stock(x, *arguments, **options)
+        return x.copy_(result)
 
     return run
 
 
-def _product_added_in_place(stock: Stock) -> Callable[..., Any]:
-    def run(start: Tensor, x: Tensor, y: Tensor, beta: Any = 1, alpha: Any = 1) -> Any:
-        if _adds(start, x, y, beta, alpha) and _is_like(start, x, (*x.shape[:-1], y.shape[-1])):
-            return start.copy_(product(x, y, float(alpha), start, float(beta)))
-        return stock(start, x, y, beta=beta, alpha=alpha)
-
-    return run
+def _product(x: Tensor, y: Tensor) -> Tensor | None:
+    return product(x, y) if fits(x, y) else None
 
 
-def _adds(start: Tensor, x: Tensor, y: Tensor, *factors: Any) -> bool:
-    """Whether a product is ours to compute onto a beginning, which may broadcast to it."""
+def _added_product(start: Tensor, x: Tensor, y: Tensor, beta: Any = 1, alpha: Any = 1) -> Tensor | None:
     if not fits(x, y) or start.dtype is not x.dtype or start.dim() > x.dim():
-        return False
+        return None
     sizes = zip(reversed(start.shape), reversed((*x.shape[:-1], y.shape[-1])), strict=False)
-    return all(have in (1, wanted) for have, wanted in sizes) and all(isinstance(each, int | float) for each in factors)
+    broadcasts = all(have in (1, wanted) for have, wanted in sizes)
+    if not (broadcasts and isinstance(beta, int | float) and isinstance(alpha, int | float)):
+        return None
+    return product(x, y, float(alpha), start, float(beta))
 
 
-def _is_like(out: Tensor, x: Tensor, shape: tuple[int, ...]) -> bool:
-    return out.dtype is x.dtype and out.shape == shape
+def _root(x: Tensor) -> Tensor | None:
+    return exact_root(x) if has_exact_root(x) else None
 
 
-# Roots
+def _power(x: Tensor, exponent: Any) -> Tensor | None:
+    return exact_root(x) if is_root(exponent) and has_exact_root(x) else None
 
 
-def _root(stock: Stock) -> Callable[..., Any]:
-    def run(x: Tensor) -> Any:
-        return exact_root(x) if has_exact_root(x) else stock(x)
-
-    return run
+def _lstm(x: Tensor, hidden: list[Tensor], weights: list[Tensor], *options: Any) -> tuple[Tensor, ...] | None:
+    biases, layers, _, _, both, batch_first = options
+    return lstm(x, hidden, weights, *options) if takes(x, hidden, weights, biases, layers, both, batch_first) else None
 
 
-def _root_into(stock: Stock) -> Callable[..., Any]:
-    def run(x: Tensor, out: Tensor) -> Any:
-        root = exact_root(x) if has_exact_root(x) else None  # now: `out` may be x
-        stock(x, out=out)  # which finds its shape, or refuses it
-        return out if root is None else out.copy_(root)
-
-    return run
-
-
-def _root_in_place(stock: Stock) -> Callable[..., Any]:
-    def run(x: Tensor) -> Any:
-        return x.copy_(exact_root(x)) if x.dtype in EXACT else stock(x)
-
-    return run
-
-
-def _power(stock: Stock) -> Callable[..., Any]:
-    def run(x: Tensor, exponent: Any) -> Any:
-        return exact_root(x) if is_root(exponent) and has_exact_root(x) else stock(x, exponent)
-
-    return run
-
-
-def _power_into(stock: Stock) -> Callable[..., Any]:
-    def run(x: Tensor, exponent: Any, out: Tensor) -> Any:
-        root = exact_root(x) if is_root(exponent) and has_exact_root(x) else None
-        stock(x, exponent, out=out)
-        return out if root is None else out.copy_(root)
-
-    return run
-
-
-def _power_in_place(stock: Stock) -> Callable[..., Any]:
-    def run(x: Tensor, exponent: Any) -> Any:
-        return x.copy_(exact_root(x)) if is_root(exponent) and x.dtype in EXACT else stock(x, exponent)
-
-    return run
-
-
-# Recurrent layers
-
-
-def _lstm(stock: Stock) -> Callable[..., Any]:
-    def run(x: Tensor, hidden: list[Tensor], weights: list[Tensor], *options: Any) -> tuple[Tensor, ...]:
-        biases, layers, _, _, both, batch_first = options
-        if takes(x, hidden, weights, biases, layers, both, batch_first):
-            return lstm(x, hidden, weights, *options)
-        outputs: tuple[Tensor, ...] = stock(x, hidden, weights, *options)
-        return outputs
-
-    return run
-
-
-KERNELS: Mapping[OwnKernel, tuple[tuple[str, str, Make], ...]] = {
-    OwnKernel.PRODUCT: (
-        *((name, "CPU", _product) for name in ("mm", "bmm")),
-        *((f"{name}.out", "CPU", _product_into) for name in ("mm", "bmm")),
-        *((name, "CPU", _added_product) for name in ("addmm", "baddbmm")),
-        *((f"{name}.out", "CPU", _added_product_into) for name in ("addmm", "baddbmm")),
-        *((f"{name}_", "CPU", _product_added_in_place) for name in ("addmm", "baddbmm")),
+Form = Callable[[Own, Callable[..., Any]], Callable[..., Any]]
+KERNELS: Mapping[OwnKernel, tuple[tuple[str, str, Form, Own], ...]] = {
+    OwnKernel.PRODUCT: tuple(
+        (f"{name}{ending}", "CPU", form, own)
+        for names, own, forms in (
+            (("mm", "bmm"), _product, (("", _new), (".out", _into))),
+            (("addmm", "baddbmm"), _added_product, (("", _new), (".out", _into), ("_", _in_place))),
+        )
+        for name in names
+        for ending, form in forms
     ),
     OwnKernel.EXACT_ROOT: (
-        *(("sqrt", "CPU", _root), ("sqrt.out", "CPU", _root_into), ("sqrt_", "CPU", _root_in_place)),
-        *(("pow.Tensor_Scalar", "CPU", _power), ("pow.Tensor_Scalar_out", "CPU", _power_into)),
-        ("pow_.Scalar", "CPU", _power_in_place),
+        ("sqrt", "CPU", _new, _root),
+        ("sqrt.out", "CPU", _into, _root),
+        ("sqrt_", "CPU", _in_place, _root),
+        ("pow.Tensor_Scalar", "CPU", _new, _power),
+        ("pow.Tensor_Scalar_out", "CPU", _into, _power),
+        ("pow_.Scalar", "CPU", _in_place, _power),
     ),
-    OwnKernel.LSTM: (("lstm.input", "CompositeImplicitAutograd", _lstm),),
+    OwnKernel.LSTM: (("lstm.input", "CompositeImplicitAutograd", _new, _lstm),),
 }
-"""Own kernels: torch's operators that they replace, at which of the dispatcher's keys, and what
-makes the kernel of the stock one."""
+"""Own kernels: torch's operators that they replace, at which of the dispatcher's keys, in which
+form."""

@@ -7,6 +7,7 @@ Legend: N batch, I rows, K summed, J columns.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -54,20 +55,43 @@ def product(x: Tensor, y: Tensor, alpha: float = 1.0, start: Tensor | None = Non
     return out
 
 
-def add_product(out_IJ: Tensor, x_IK: Tensor, y_KJ: Tensor, beta: float = 1.0) -> None:
-    """out = beta out + x y, in place; what stands in `out` is not read where beta is 0.
+def step_products(x_MIK: Tensor, y_KJ: Tensor, out_NIJ: Tensor) -> Callable[[int, int], None]:
+    """Products of steps with one matrix, each as cheap to call as can be.
 
     Args:
-        out_IJ: contiguous.
-        x_IK, y_KJ: in any strides.
+        x_MIK, out_NIJ: steps, of rows that lie one after the other.
+        y_KJ: in any strides.
+
+    Returns:
+        A function of m and n that adds x_MIK[m] y_KJ to out_NIJ[n].
 
     Raises:
         ValueError: they do not fit.
     """
-    shape = x_IK.shape[0], y_KJ.shape[-1]
-    if not fits(x_IK, y_KJ) or out_IJ.shape != shape or out_IJ.dtype is not x_IK.dtype or not out_IJ.is_contiguous():
-        raise ValueError(f"{list(x_IK.shape)} and {list(y_KJ.shape)} do not multiply into {list(out_IJ.shape)}")
-    _multiply(x_IK, y_KJ, out_IJ, 1.0, beta)
+    (_, rows, summed), columns = x_MIK.shape, y_KJ.shape[1]
+    fitting = fits(x_MIK[0], y_KJ) and out_NIJ.dtype is x_MIK.dtype and out_NIJ.shape[1:] == (rows, columns)
+    if not (fitting and _is_of_rows(x_MIK) and _is_of_rows(out_NIJ)):
+        raise ValueError(f"{list(x_MIK.shape)} and {list(y_KJ.shape)} do not multiply into {list(out_NIJ.shape)}")
+    y_KJ, way, y_distance = _matrix(y_KJ)
+    multiply, x_count, out_count = _gemm(x_MIK.dtype), x_MIK.shape[0], out_NIJ.shape[0]
+    x_distance, out_distance = x_MIK.stride(1), out_NIJ.stride(1)
+    x_next, out_next = x_MIK.stride(0) * x_MIK.itemsize, out_NIJ.stride(0) * out_NIJ.itemsize
+    ways = ROW_MAJOR, AS_IT_IS, way, rows, columns, summed, 1.0
+
+    def add(m: int, n: int) -> None:
+        if not (0 <= m < x_count and 0 <= n < out_count):
+            raise ValueError(f"there is no step {m} of {x_count}, or no step {n} of {out_count}")
+        # Addresses anew at each call, so that the tensors are kept for as long as this function is.
+        x_at, y_at, out_at = x_MIK.data_ptr() + m * x_next, y_KJ.data_ptr(), out_NIJ.data_ptr() + n * out_next
+        multiply(*ways, x_at, x_distance, y_at, y_distance, 1.0, out_at, out_distance)
+
+    return add
+
+
+def _is_of_rows(steps: Tensor) -> bool:
+    """Whether each row lies in one piece, and none in another."""
+    _, rows, columns = steps.shape
+    return steps.stride(2) == 1 and steps.stride(1) >= columns and steps.stride(0) >= rows * steps.stride(1)
 
 
 def _multiply(x: Tensor, y: Tensor, out: Tensor, alpha: float, beta: float) -> None:

@@ -18,7 +18,7 @@ runs a command that cannot read FOLDER.
 
 from __future__ import annotations
 
-from fitchain.pod.compute.sandbox.confine import Enforcement, confine, hide, restrict
+from fitchain.pod.compute.sandbox.confine import Enforcement, Level, confine, hide, restrict
 from fitchain.pod.compute.sandbox.landlock import landlock_abi
 
-__all__ = ["Enforcement", "confine", "hide", "landlock_abi", "restrict"]
+__all__ = ["Enforcement", "Level", "confine", "hide", "landlock_abi", "restrict"]

@@ -7,15 +7,48 @@ import resource
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 
 import fitchain
 from fitchain.pod.compute.sandbox.landlock import READ, Files, enforce, landlock_abi
+from fitchain.pod.compute.sandbox.namespaces import enter
 from fitchain.pod.compute.sandbox.syscalls import refuse_system_calls
-from fitchain.pod.values.errors import Unusable
+from fitchain.pod.values.errors import InputRefused, Unusable
 
 SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache", "/etc/localtime")
 KERNEL = ("/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/sys/devices/system/cpu", "/dev/urandom", "/dev/null")
+
+
+THREADS, OPEN_FILES = 512, 512
+
+
+class Level(IntEnum):
+    """How much of the sandbox stands; each level has all below it."""
+
+    LIMITS = 0
+    """Limits on memory, files and CPU."""
+    FILES = 1
+    """Other files are out of reach (Landlock)."""
+    CALLS = 2
+    """System calls are those of a list."""
+    VIEW = 3
+    """A root, a network and a user of its own."""
+
+    @classmethod
+    def parse(cls, word: str) -> Level:
+        """The level of a word.
+
+        Raises:
+            InputRefused: there is none.
+        """
+        try:
+            return cls[word.upper()]
+        except KeyError:
+            raise InputRefused(f"{word!r} is no level of the sandbox", f"one of {', '.join(map(str, cls))}") from None
+
+    def __str__(self) -> str:
+        return self.name.lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +56,14 @@ class Enforcement:
     """What the kernel enforces on this process from now on, and what it lacks; in words, for
     people."""
 
+    level: str
     enforced: tuple[str, ...]
     missing: tuple[str, ...]
 
 
-def confine(folder: Path, memory_bytes: int, file_bytes: int) -> Enforcement:
+def confine(
+    folder: Path, memory_bytes: int, file_bytes: int, cpu_s: int | None = None, least: Level = Level.LIMITS
+) -> Enforcement:
     """Confine this process to one folder, for good; call it after all imports, before foreign input
     is touched.
 
@@ -36,27 +72,45 @@ def confine(folder: Path, memory_bytes: int, file_bytes: int) -> Enforcement:
             only one it may read.
         memory_bytes: address space beyond what is in use now.
         file_bytes: size of any one file that it writes.
+        cpu_s: seconds of CPU time, of all threads together; None lets it compute for as long as it
+            likes.
+        least: the level without which it is not to go on.
 
     Returns:
         What is enforced, and what could not be.
 
     Raises:
-        Unusable: the process has threads already, which Landlock would leave free.
+        Unusable: the process has threads already, which Landlock would leave free; or the kernel
+            gives less than the least level.
     """
     if (threads := len(os.listdir("/proc/self/task"))) != 1:
         raise Unusable(f"the process has {threads} threads, and a sandbox that is put up now holds only for one")
-    enforced = _limit(memory_bytes, file_bytes)
-    missing: list[str] = []
-    for what, put_up in (
+    visible = [*interpreter(), *_search_path()]
+    means: list[tuple[Level, str, Callable[[], object]]] = [
+        (Level.VIEW, "view: a root, a network and a user of its own", lambda: enter(visible, folder)),
         (
+            Level.FILES,
             "files: reads only its folder and the interpreter, writes only its folder",
             lambda: restrict(interpreter(), [folder]),
         ),
-        ("system calls: no sockets, no programs, no processes, no tracing", refuse_system_calls),
-    ):
+        (Level.CALLS, "system calls: those of a list; no sockets, programs, processes, links", refuse_system_calls),
+    ]
+    enforced: list[str] = []
+    missing: list[str] = []
+    lacking: set[Level] = set()
+    for level, what, put_up in means:
+        if level is Level.FILES:  # the user is another now, and limits count for it
+            enforced += _limit(memory_bytes, file_bytes, cpu_s)
         problem = _tried(put_up)
         (missing if problem else enforced).append(f"{what} ({problem})" if problem else what)
-    return Enforcement(tuple(enforced), tuple(missing))
+        lacking |= {level} if problem else set()
+    reached = max(level for level in Level if not any(each in lacking for each in Level if each <= level))
+    if reached < least:
+        raise Unusable(
+            f"the sandbox reaches the level `{reached}` here, and `{least}` is required: {'; '.join(missing)}",
+            "use a kernel that gives it, or require less (`sandbox` in the settings)",
+        )
+    return Enforcement(str(reached), tuple(enforced), tuple(missing))
 
 
 def restrict(readable: Iterable[Path], writable: Iterable[Path], network: bool = False) -> None:
@@ -106,21 +160,31 @@ def interpreter() -> list[Path]:
     return [path.resolve() for path in own + packages] + [Path(path) for path in (*SYSTEM, *KERNEL)]
 
 
-def _limit(memory_bytes: int, file_bytes: int) -> list[str]:
+def _search_path() -> list[Path]:
+    """What Python imports from, as it is spelt: links on the way are needed, too."""
+    return [Path(path) for path in (*sys.path, sys.prefix, sys.executable) if path and os.path.exists(path)]
+
+
+def _limit(memory_bytes: int, file_bytes: int, cpu_s: int | None) -> list[str]:
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limits = {
         resource.RLIMIT_AS: pages * resource.getpagesize() + memory_bytes,
         resource.RLIMIT_FSIZE: file_bytes,
         resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_NPROC: THREADS,
+        resource.RLIMIT_NOFILE: OPEN_FILES,
     }
+    if cpu_s is not None:
+        limits[resource.RLIMIT_CPU] = cpu_s
     for kind, wanted in limits.items():
         hard = resource.getrlimit(kind)[1]
         most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(kind, (most, most))
-    return [f"memory: {memory_bytes >> 20} MiB", f"file size: {file_bytes >> 20} MiB", "no core dumps"]
+    limited = [f"memory: {memory_bytes >> 20} MiB", f"file size: {file_bytes >> 20} MiB", "no core dumps"]
+    return [*limited, f"open files: {OPEN_FILES}", *([] if cpu_s is None else [f"CPU time: {cpu_s} s"])]
 
 
-def _tried(put_up: Callable[[], None]) -> str:
+def _tried(put_up: Callable[[], object]) -> str:
     """Why it could not be put up; empty if it was."""
     try:
         put_up()

@@ -1,8 +1,8 @@
 """Worker: the process in which foreign recipes train: no network, no keys, limits.
 
-`task` says what is asked for and what is answered; `parent` starts the process, relays its events
-and ends it. `child`, `job` and `modes` run inside, and they alone import torch. Nothing in the
-folder is ever imported, evaluated or unpickled.
+`task` says what is asked for, `events` what is answered; `parent` starts the process, relays its
+events and ends it. `child`, `job` and `modes` run inside, and they alone import torch. Nothing in
+the folder is ever imported, evaluated or unpickled.
 
     <job folder>/task.json             what to do: one of `MODES`
                  recipe.json           canonical
@@ -22,8 +22,8 @@ all but the offer.
 
 from __future__ import annotations
 
+from fitchain.pod.jobs.worker.events import Emit, Ending, Event, SegmentAudited, SegmentReplayed
 from fitchain.pod.jobs.worker.parent import (
-    Audited,
     Worker,
     audit,
     explain,
@@ -32,13 +32,16 @@ from fitchain.pod.jobs.worker.parent import (
     replay,
     run_worker,
 )
-from fitchain.pod.jobs.worker.task import MODES, Event, Limits, Task
+from fitchain.pod.jobs.worker.task import MODES, Limits, Task
 
 __all__ = [
     "MODES",
-    "Audited",
+    "Emit",
+    "Ending",
     "Event",
     "Limits",
+    "SegmentAudited",
+    "SegmentReplayed",
     "Task",
     "Worker",
     "audit",

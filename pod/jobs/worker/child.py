@@ -8,13 +8,11 @@ output carries events alone: whatever a library prints goes to the log with the 
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import sys
 import threading
 import time
 import traceback
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -22,6 +20,7 @@ import torch._dynamo  # the optimizers import it at their first use, when it wou
 
 from fitchain.pod.compute.environment import NATIVE, Environment, configure, installed_torch
 from fitchain.pod.compute.sandbox import confine
+from fitchain.pod.jobs.worker.events import Event, Failed, Measured, Started
 from fitchain.pod.jobs.worker.job import Job, read, read_graph, work_of
 from fitchain.pod.jobs.worker.modes import MODES
 from fitchain.pod.jobs.worker.task import MEASURE, Task
@@ -34,17 +33,17 @@ LOCK = ".worker.lock"
 LOCK_S = 30
 
 
-class Events:
-    """The worker's standard output, one JSON object a line, from any thread."""
+class EventStream:
+    """The worker's standard output, one event a line, from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._output = os.fdopen(os.dup(1), "wb", buffering=0)
         os.dup2(2, 1)
 
-    def emit(self, event: str, **body: object) -> None:
+    def emit(self, event: Event) -> None:
         """Write one event."""
-        line = json.dumps({"event": event, **body}).encode() + b"\n"
+        line = event.encode()
         with self._lock:
             self._output.write(line)
 
@@ -58,7 +57,7 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
         print("usage: python -m fitchain.pod.jobs.worker FOLDER", file=sys.stderr)
         return 2
-    events = Events()
+    events = EventStream()
     try:
         work(Path(arguments[0]).resolve(), events)
         return 0
@@ -78,7 +77,7 @@ def main(arguments: list[str]) -> int:
         )
 
 
-def work(folder: Path, events: Events) -> None:
+def work(folder: Path, events: EventStream) -> None:
     """Lock the folder, put up the sandbox, open the job, do it.
 
     Raises:
@@ -92,17 +91,11 @@ def work(folder: Path, events: Events) -> None:
     if task.mode == "evaluate":  # nothing is compared, so any host may
         environment = Environment(NATIVE.name, environment.threads, installed_torch())
     configure(environment)
-    events.emit(
-        "started",
-        mode=task.mode,
-        pid=os.getpid(),
-        environment=environment.json(),
-        torch=torch.__version__,
-        sandbox=asdict(enforcement),
-    )
+    host = environment.name, environment.threads, torch.__version__
+    events.emit(Started(task.mode, os.getpid(), *host, enforcement))
     try:
         if task.mode == MEASURE:  # of recipe and graph alone, before there are records
-            events.emit("measured", **work_of(read_graph(folder, recipe), recipe).json())
+            events.emit(Measured(work_of(read_graph(folder, recipe), recipe)))
         else:
             MODES[task.mode](Job.open(folder, task, recipe), events.emit)
     finally:
@@ -127,7 +120,6 @@ def _lock(folder: Path) -> int:
             time.sleep(0.1)
 
 
-def _emit_error(events: Events, error: FitchainError) -> int:
-    kind = type(error).__name__
-    events.emit("error", type=kind, message=error.message, hint=error.hint)
+def _emit_error(events: EventStream, error: FitchainError) -> int:
+    events.emit(Failed.of(error))
     return error.exit_code

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -18,6 +17,8 @@ from fitchain.pod.compute.checkpoint.recorder import Recorded, Recorder, differe
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.model.tensors import tensor_bytes
 from fitchain.pod.compute.training import Diverged, SegmentMetrics, as_tensors, count_correct, fit, loss_function
+from fitchain.pod.jobs.worker import events
+from fitchain.pod.jobs.worker.events import Emit
 from fitchain.pod.jobs.worker.job import Job, Position, rehearsed
 from fitchain.pod.jobs.worker.task import REHEARSED_SEGMENTS
 from fitchain.pod.proof.audit.diagnosis import STATE_DIGESTS, StateDigests
@@ -48,12 +49,6 @@ PROGRESS_S = 0.25
 EVALUATED_AT_ONCE = 256
 
 
-class Emit(Protocol):
-    """Tells the parent of an event."""
-
-    def __call__(self, event: str, **body: object) -> None: ...
-
-
 def train(job: Job, emit: Emit) -> None:
     """Train from the newest usable state to the recipe's end, recording every leaf; write the
     trained model.
@@ -65,9 +60,9 @@ def train(job: Job, emit: Emit) -> None:
     started = time.monotonic()
     checkpoints, dropped = trim_leaves(job.folder)
     verify_chain([checkpoint.leaf for checkpoint in checkpoints], job.task.ctx, job.task.seed)
-    index, position = job.newest(checkpoints, lambda step, reason: emit("skipped", step=step, reason=reason))
+    index, position = job.newest(checkpoints, _skipper(emit))
     if checkpoints or dropped:
-        emit("resumed", step=position.step, leaves=len(checkpoints), dropped_bytes=dropped)
+        emit(events.Resumed(position.step, len(checkpoints), dropped))
     recorder = Recorder(
         *(job.folder, job.task.ctx, job.task.seed, job.recipe, job.task.salt_keys, job.task.keep_every),
         recorded=checkpoints,
@@ -102,13 +97,12 @@ def replay(job: Job, emit: Emit) -> None:
     verify_chain([checkpoint.leaf for checkpoint in checkpoints], job.task.ctx, job.task.seed)
     if not wanted or wanted[-1] > len(checkpoints) - 2:
         raise InputRefused(f"the training has {max(len(checkpoints) - 1, 0)} segments, and the task asks for {wanted}")
-    verdicts = []
+    verdicts, skipped = [], _skipper(emit)
     for index in wanted:
-        problem = _replay_one(job, checkpoints, index, emit)
+        problem = _replay_one(job, checkpoints, index, emit, skipped)
         verdicts.append(not problem)
-        step = checkpoints[index + 1].leaf.step
-        emit("segment", index=index, step=step, equal=not problem, difference=problem)
-    emit("replayed", segments=len(verdicts), equal=all(verdicts))
+        emit(events.SegmentReplayed(index, checkpoints[index + 1].leaf.step, problem))
+    emit(events.ReplayEnded(len(verdicts), all(verdicts)))
 
 
 def recompute(job: Job, emit: Emit) -> None:
@@ -119,15 +113,15 @@ def recompute(job: Job, emit: Emit) -> None:
         InputRefused: there is no such leaf.
         DigestMismatch: a state comes out otherwise than its leaf says.
     """
-    checkpoints = read_leaves(job.folder)
+    checkpoints, skipped = read_leaves(job.folder), _skipper(emit)
     for wanted in job.task.segments:
-        position = _recorded_position(job, wanted, emit)
+        position = _recorded_position(job, wanted, emit, skipped)
         leaf, state = checkpoints[wanted].leaf, _kept(position)
         state.verify(checkpoints[wanted])
         names = {"ctx": job.task.ctx, "leaf": leaf.digest(job.task.ctx, job.task.seed)}
         write_state(job.folder, leaf.step, state, names)
-        emit("recomputed", index=wanted, step=leaf.step)
-    emit("kept", states=len(job.task.segments))
+        emit(events.StateRecomputed(wanted, leaf.step))
+    emit(events.StatesKept(len(job.task.segments)))
 
 
 def audit(job: Job, emit: Emit) -> None:
@@ -141,17 +135,20 @@ def audit(job: Job, emit: Emit) -> None:
         problem, before = _audit_one(job, index, _ticker(emit, job.recipe.steps))
         findings.append(not problem)
         end = min((index + 1) * job.recipe.segment_steps, job.recipe.steps)
-        emit("audited", index=index, step=end, equal=not problem, difference=problem, before=str(before))
-    emit("replayed", segments=len(findings), equal=all(findings))
+        emit(events.SegmentAudited(index, end, problem, before))
+    emit(events.ReplayEnded(len(findings), all(findings)))
 
 
 def explain(job: Job, emit: Emit) -> None:
     """Train the ordered segments again, and write the digests of all tensors after each of their
     steps."""
-    part = job.folder / f".{STATE_DIGESTS}.part"
+    part, skipped = job.folder / f".{STATE_DIGESTS}.part", _skipper(emit)
     with part.open("wb") as file:
         for index in job.task.segments:
-            position = job.audited_position(index) if job.evidence is not None else _recorded_position(job, index, emit)
+            if job.evidence is not None:
+                position = job.audited_position(index)
+            else:
+                position = _recorded_position(job, index, emit, skipped)
             end = min((index + 1) * job.recipe.segment_steps, job.recipe.steps)
             file.write(_state_digests(index, position.step, position))
             try:
@@ -160,7 +157,7 @@ def explain(job: Job, emit: Emit) -> None:
             except Diverged:
                 continue  # its last state says after which step
     part.replace(job.folder / STATE_DIGESTS)
-    emit("explained", segments=len(job.task.segments), file=STATE_DIGESTS)
+    emit(events.Explained(len(job.task.segments)))
 
 
 def evaluate(job: Job, emit: Emit) -> None:
@@ -190,7 +187,7 @@ def evaluate(job: Job, emit: Emit) -> None:
     classes = loss.name in (*CLASSIFICATION, "binary_cross_entropy_with_logits")
     _write_predictions(job.folder, np.concatenate(outputs))
     metrics = values if classes else {"loss": values["loss"]}
-    emit("evaluated", records=job.table.count, metrics=metrics, file=PREDICTIONS)
+    emit(events.Evaluated(job.table.count, metrics))
 
 
 MODES: Mapping[str, Callable[[Job, Emit], None]] = {
@@ -232,16 +229,16 @@ def leaves_after(
             segment = SegmentMetrics()
 
 
-def _replay_one(job: Job, checkpoints: tuple[Checkpoint, ...], index: int, emit: Emit) -> str:
+def _replay_one(
+    job: Job, checkpoints: tuple[Checkpoint, ...], index: int, emit: Emit, skipped: Callable[[int, str], None]
+) -> str:
     """Train segment `index` again from the newest kept state before it; leaves on the way are
     compared too.
 
     Returns:
         The first difference, with both values; empty where the segment comes out equal.
     """
-    newest, position = job.newest(
-        checkpoints[: index + 1], lambda step, reason: emit("skipped", step=step, reason=reason)
-    )
+    newest, position = job.newest(checkpoints[: index + 1], skipped)
     try:
         for at, step, segment in leaves_after(job, newest, position, _ticker(emit, job.recipe.steps)):
             problem = difference(_checkpoint(job, checkpoints, at, step, segment, position), checkpoints[at])
@@ -277,7 +274,7 @@ def _checkpoint(
     return Checkpoint(leaf, roots.model, roots.optimizer, metrics, recorded.salt, recorded.state_salt)
 
 
-def _recorded_position(job: Job, wanted: int, emit: Emit) -> Position:
+def _recorded_position(job: Job, wanted: int, emit: Emit, skipped: Callable[[int, str], None]) -> Position:
     """Where a leaf of a recorded training stands, trained again from the newest kept state before
     it.
 
@@ -289,8 +286,7 @@ def _recorded_position(job: Job, wanted: int, emit: Emit) -> Position:
     verify_chain([checkpoint.leaf for checkpoint in checkpoints], job.task.ctx, job.task.seed)
     if wanted >= len(checkpoints):
         raise InputRefused(f"the training has {len(checkpoints)} leaves, and the task asks for leaf {wanted}")
-    before = checkpoints[: wanted + 1]
-    index, position = job.newest(before, lambda step, reason: emit("skipped", step=step, reason=reason))
+    index, position = job.newest(checkpoints[: wanted + 1], skipped)
     for at, step, _ in leaves_after(job, index, position, _ticker(emit, job.recipe.steps)) if index < wanted else ():
         if at == wanted:
             return Position(step, position.program, position.optimizer)
@@ -367,8 +363,7 @@ def _finish(job: Job, last: Checkpoint, program: Program, emit: Emit, started: f
     """Write the trained model and tell its names."""
     file = _write_model(job, program)
     seconds = round(time.monotonic() - started, 3)
-    leaves, model = last.leaf.index + 1, str(last.model)
-    emit("finished", step=last.leaf.step, leaves=leaves, model=model, sha256=file, file=FINAL, seconds=seconds)
+    emit(events.Finished(last.leaf.step, last.leaf.index + 1, last.model, file, seconds))
 
 
 def _end(job: Job, recorder: Recorder, end: Diverged, emit: Emit) -> None:
@@ -401,22 +396,13 @@ def _end(job: Job, recorder: Recorder, end: Diverged, emit: Emit) -> None:
         replace_last_leaf(job.folder, last)
     detail = end.detail if job.task.mode == "rehearse" else ""  # it may show a number from the data
     reason = f"{end.reason} ({detail})" if detail else end.reason
-    emit(
-        "diverged",
-        step=last.leaf.step,
-        index=last.leaf.index,
-        at=end.step,
-        reason=reason,
-        model=str(last.model),
-        sha256=file,
-        file=FINAL,
-    )
+    emit(events.Diverged(last.leaf.step, last.leaf.index, last.model, file, end.step, reason))
 
 
-def _write_model(job: Job, program: Program) -> str:
+def _write_model(job: Job, program: Program) -> Digest:
     """Write the model's canonical file; the SHA-256 of its bytes."""
     write_safetensors(job.folder / FINAL, program.tensors())
-    return str(sha256_file(job.folder / FINAL))
+    return sha256_file(job.folder / FINAL)
 
 
 def _write_predictions(folder: Path, outputs_NK: np.ndarray) -> None:
@@ -433,7 +419,20 @@ def _emit_leaf(emit: Emit, recorded: Recorded) -> None:
     if recorded.new:
         leaf = recorded.checkpoint.leaf
         metrics = dict(recorded.checkpoint.metrics)
-        emit("leaf", index=leaf.index, step=leaf.step, digest=str(recorded.digest), metrics=metrics, kept=recorded.kept)
+        emit(events.LeafRecorded(leaf.index, leaf.step, recorded.digest, metrics, recorded.kept))
+
+
+def _skipper(emit: Emit) -> Callable[[int, str], None]:
+    """Tells of each kept state that is not used, once: a replay comes to the same one with every
+    segment."""
+    skipped: set[int] = set()
+
+    def skip(step: int, reason: str) -> None:
+        if step not in skipped:
+            skipped.add(step)
+            emit(events.Skipped(step, reason))
+
+    return skip
 
 
 def _ticker(emit: Emit, steps: int) -> Callable[[int], None]:
@@ -447,6 +446,6 @@ def _ticker(emit: Emit, steps: int) -> Callable[[int], None]:
             raise Unusable("the process that started this worker is gone")
         if (now := time.monotonic()) - emitted_at >= PROGRESS_S:
             emitted_at = now
-            emit("progress", step=step, steps=steps)
+            emit(events.Progress(step, steps))
 
     return tick

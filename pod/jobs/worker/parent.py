@@ -2,31 +2,93 @@
 
 from __future__ import annotations
 
-import json
+import math
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
+from typing import IO, TypeVar
 
 import fitchain
-from fitchain.pod.compute.environment import Environment, clean_variables
-from fitchain.pod.jobs.worker.task import ENDINGS, MEASURE, Event, Task
+from fitchain.pod.compute.environment import clean_variables
+from fitchain.pod.jobs.worker.events import (
+    LINE_BYTES,
+    TAKEN_OVER,
+    Emit,
+    Ending,
+    Event,
+    Failed,
+    Measured,
+    Progress,
+    SegmentAudited,
+    SegmentReplayed,
+    parse_event,
+)
+from fitchain.pod.jobs.worker.task import MEASURE, Task
 from fitchain.pod.proof.audit.diagnosis import STATE_DIGESTS, StateDigests, read_state_digests
 from fitchain.pod.values.digest import ZERO, Digest
-from fitchain.pod.values.errors import InputRefused, NotFound, Unusable, as_told
+from fitchain.pod.values.errors import InputRefused, NotFound, Unusable
 from fitchain.pod.values.recipe import Recipe
+from fitchain.pod.values.recipe.terms import RECIPE_BYTES
 from fitchain.pod.values.work import StepWork
 
 LOG, SCRATCH = "worker.log", ".scratch"
 GRACE_S = 5
+WATCH_S = 0.1
+FREE_EVENTS, EVENTS_OF_A_LEAF = 64, 4
+"""Events besides those of progress: so many in any case, and so many more for each leaf of the run.
+A worker tells of a leaf when it skips its state, trains, replays and keeps it."""
+FREE_BYTES, BYTES_OF_A_LEAF, BYTES_OF_A_SECOND = 1 << 20, 4 << 10, 4 << 10
+"""Bytes of all events: a worker that trains tells of progress four times a second, in 60 bytes."""
 MEASURING_S = 600.0
 """A dry run of the largest graph takes a minute."""
+
+
+class Allowance:
+    """How much a worker may tell, so that one that was taken over fills neither memory nor journal.
+
+    Args:
+        recipe: of its job, from which follows how much an honest one tells.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._events = FREE_EVENTS + EVENTS_OF_A_LEAF * recipe.leaf_count
+        self._bytes = FREE_BYTES + BYTES_OF_A_LEAF * recipe.leaf_count
+        self._since = time.monotonic()
+
+    def take(self, event: Event, size_bytes: int) -> None:
+        """Count an event.
+
+        Raises:
+            Unusable: it is one too many.
+        """
+        self._events -= not isinstance(event, Progress)
+        self._bytes -= size_bytes
+        if self._events < 0 or self._bytes + BYTES_OF_A_SECOND * (time.monotonic() - self._since) < 0:
+            raise Unusable("the worker tells more than its job can have to tell", TAKEN_OVER)
+
+
+def read_events(stream: IO[bytes], allowance: Allowance) -> Iterator[Event]:
+    """The events of a worker's standard output, up to its end or to half a line.
+
+    Raises:
+        Unusable: a line is too long or no event, or there are too many.
+    """
+    while line := stream.readline(LINE_BYTES + 1):
+        if len(line) > LINE_BYTES:
+            raise Unusable(f"the worker wrote a line of more than {LINE_BYTES} bytes", TAKEN_OVER)
+        if not line.endswith(b"\n"):
+            return  # the process was ended in the middle of a word
+        event = parse_event(line)
+        allowance.take(event, len(line))
+        yield event
 
 
 class Worker(AbstractContextManager["Worker"]):
@@ -38,16 +100,19 @@ class Worker(AbstractContextManager["Worker"]):
 
     Args:
         folder: the job folder; `task.json` says what to do.
-        environment: the class, as in the recipe.
+
+    Raises:
+        NotFound, InputRefused: on entering: it holds no recipe.
     """
 
-    def __init__(self, folder: Path, environment: Environment) -> None:
-        self.folder, self.environment = folder.absolute(), environment
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.absolute()
 
     def __enter__(self) -> Worker:
+        recipe = _recipe(self.folder)
         scratch = self.folder / SCRATCH
         scratch.mkdir(exist_ok=True)
-        variables = clean_variables(self.environment, scratch)
+        variables = clean_variables(recipe.environment, scratch)
         variables["PYTHONPATH"] = str(Path(fitchain.__file__).parents[1])
         with (self.folder / LOG).open("ab") as log:
             self.process = subprocess.Popen(
@@ -59,6 +124,7 @@ class Worker(AbstractContextManager["Worker"]):
                 stderr=log,
                 start_new_session=True,  # a Ctrl-C at the pod's terminal is the pod's to deal with
             )
+        self._allowance = Allowance(recipe)
         return self
 
     def __exit__(
@@ -71,24 +137,29 @@ class Worker(AbstractContextManager["Worker"]):
 
         Raises:
             FitchainError: the error that the worker reported, of its own type.
-            Unusable: the worker ended without a word.
+            Unusable: the worker ended without a word, or told what no worker tells.
         """
         ended = False
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if not line.endswith(b"\n"):
-                break  # the process was ended in the middle of a word
-            event = json.loads(line)
-            if event["event"] == "error":
-                self.process.wait()
-                raise as_told(event["type"], event["message"], event["hint"])
-            ended |= event["event"] in ENDINGS
+        for event in read_events(self.process.stdout, self._allowance):
+            if isinstance(event, Failed):
+                raise event.error
+            ended |= isinstance(event, Ending)
             yield event
-        code = self.process.wait()
+        code = self._wait()
         if not ended:
             raise Unusable(
                 _cause(code), f"its log is {self.folder / LOG}; run the job again to resume from its last kept state"
             )
+
+    def _wait(self) -> int:
+        """The exit code of a process that has closed its output; one that stays all the same is
+        ended."""
+        try:
+            return self.process.wait(GRACE_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return self.process.wait()
 
     def terminate(self) -> None:
         """End the process: by request, then by force."""
@@ -108,80 +179,62 @@ class Worker(AbstractContextManager["Worker"]):
 
 
 def run_worker(
-    folder: Path,
-    on_event: Callable[[Event], None] | None = None,
-    environment: Environment | None = None,
-    limit_s: float | None = None,
-) -> Event:
+    folder: Path, on_event: Emit | None = None, limit_s: float | None = None, stop: threading.Event | None = None
+) -> Ending:
     """Run a worker on a job folder to its end.
 
     Args:
         folder: the job folder, with `task.json` and what the mode needs.
         on_event: called with each event, in this thread.
-        environment: the recipe's, if not given.
         limit_s: seconds after which it is ended; None lets it work as long as it takes.
+        stop: ends it when it is set.
 
     Returns:
-        The last event: one of `ENDINGS`.
+        The event with which it ended well.
 
     Raises:
         FitchainError: the error that the worker reported, of its own type.
         InputRefused: it took longer than it was given.
-        Unusable: the worker ended without a word.
+        Unusable: the worker ended without a word, or was stopped.
     """
-    last: Event = {}
-    with Worker(folder, environment or _recipe(folder).environment) as worker, _in_time(worker, limit_s):
+    ending: Ending | None = None
+    with Worker(folder) as worker, _in_time(worker, limit_s, stop or threading.Event()):
         for event in worker:
             if on_event is not None:
                 on_event(event)
-            last = event
-    return last
+            ending = event if isinstance(event, Ending) else ending
+    assert ending is not None  # a worker that ends otherwise raises
+    return ending
 
 
 @contextmanager
-def _in_time(worker: Worker, limit_s: float | None) -> Iterator[None]:
-    """End a worker that takes too long."""
-    if limit_s is None:
-        yield
-        return
-    late = threading.Event()
+def _in_time(worker: Worker, limit_s: float | None, stop: threading.Event) -> Iterator[None]:
+    """End a worker that takes too long, or is to stop."""
+    over, late, until = threading.Event(), threading.Event(), time.monotonic() + (limit_s or math.inf)
 
-    def end() -> None:
-        late.set()
-        worker.process.kill()
+    def watch() -> None:
+        while not over.wait(WATCH_S):
+            if stop.is_set() or time.monotonic() > until:
+                late.set()
+                worker.process.kill()
+                return
 
-    timer = threading.Timer(limit_s, end)
-    timer.start()
+    watching = threading.Thread(target=watch, name="watch")
+    watching.start()
     try:
         yield
     except Unusable:
-        if late.is_set():
-            raise InputRefused(f"the worker took longer than the {limit_s:.0f} s that it was given") from None
-        raise
+        if not late.is_set():
+            raise
+        if stop.is_set():
+            raise Unusable("the worker was stopped") from None
+        raise InputRefused(f"the worker took longer than the {limit_s:.0f} s that it was given") from None
     finally:
-        timer.cancel()
+        over.set()
+        watching.join()
 
 
-@dataclass(frozen=True, slots=True)
-class Replayed:
-    """What a replay says of one segment.
-
-    Args:
-        index: segment j, from leaf j to leaf j+1.
-        step: steps completed at its end.
-        equal: whether state, records and metrics all came out as in the leaf.
-        difference: the first thing that did not, with both values; empty where all are equal.
-    """
-
-    index: int
-    step: int
-    equal: bool
-    difference: str
-
-
-def replay(
-    folder: Path, segments: Sequence[int], on_event: Callable[[Event], None] | None = None
-) -> tuple[Replayed, ...]:
+def replay(folder: Path, segments: Sequence[int], on_event: Emit | None = None) -> tuple[SegmentReplayed, ...]:
     """Replay segments of a recorded training and compare them with its leaves.
 
     Args:
@@ -198,22 +251,13 @@ def replay(
     """
     task = Task.read(folder)
     replace(task, mode="replay", segments=tuple(sorted(set(segments)))).write(folder)
-    verdicts: list[Replayed] = []
-
-    def note(event: Event) -> None:
-        if event["event"] == "segment":
-            verdicts.append(Replayed(*(event[name] for name in Replayed.__slots__)))
-        if on_event is not None:
-            on_event(event)
-
     try:
-        run_worker(folder, note)
+        return _results_of(SegmentReplayed, folder, on_event)
     finally:
         task.write(folder)
-    return tuple(verdicts)
 
 
-def recompute(folder: Path, leaves: Sequence[int], on_event: Callable[[Event], None] | None = None) -> None:
+def recompute(folder: Path, leaves: Sequence[int], on_event: Emit | None = None) -> None:
     """Train a recorded training's states at some leaves again and keep them.
 
     Args:
@@ -234,34 +278,14 @@ def recompute(folder: Path, leaves: Sequence[int], on_event: Callable[[Event], N
         task.write(folder)
 
 
-@dataclass(frozen=True, slots=True)
-class Audited:
-    """What an audit's replay says of one segment.
-
-    Args:
-        index: segment j, from leaf j to leaf j+1.
-        step: steps completed at its end.
-        equal: whether it came out as the evidence says: state, records and metrics as in the leaf;
-            or, where no leaf ends it, not to its end.
-        difference: the first thing that did not, with both values; empty where all are equal.
-        before: digest of the state before its last step; zero where it could not be replayed.
-    """
-
-    index: int
-    step: int
-    equal: bool
-    difference: str
-    before: Digest
-
-
 def audit(
     folder: Path,
     ctx: Digest,
     seed: Digest,
     segments: Sequence[int],
-    on_event: Callable[[Event], None] | None = None,
+    on_event: Emit | None = None,
     work: StepWork | None = None,
-) -> tuple[Audited, ...]:
+) -> tuple[SegmentAudited, ...]:
     """Replay segments out of evidence whose checks have held.
 
     Args:
@@ -281,17 +305,7 @@ def audit(
         Unusable: the worker ended without a word, or memory ran out.
     """
     Task("audit", ctx, seed, segments=tuple(sorted(set(segments))), work=work).write(folder)
-    findings: list[Audited] = []
-
-    def note(event: Event) -> None:
-        if event["event"] == "audited":
-            index, step, equal, difference = (event[name] for name in ("index", "step", "equal", "difference"))
-            findings.append(Audited(index, step, equal, difference, Digest.parse(event["before"])))
-        if on_event is not None:
-            on_event(event)
-
-    run_worker(folder, note)
-    return tuple(findings)
+    return _results_of(SegmentAudited, folder, on_event)
 
 
 def measure(folder: Path, limit_s: float = MEASURING_S) -> StepWork:
@@ -307,12 +321,14 @@ def measure(folder: Path, limit_s: float = MEASURING_S) -> StepWork:
         Unusable: the worker ended without a word.
     """
     Task(MEASURE, ZERO, ZERO).write(folder)
-    ended = run_worker(folder, limit_s=limit_s)
-    return StepWork.parse({name: ended[name] for name in StepWork.__slots__})
+    ending = run_worker(folder, limit_s=limit_s)
+    if not isinstance(ending, Measured):
+        raise Unusable(f"a worker that measures ended with {ending.name!r}", TAKEN_OVER)
+    return ending.work
 
 
 def explain(
-    folder: Path, task: Task, segments: Sequence[int], on_event: Callable[[Event], None] | None = None
+    folder: Path, task: Task, segments: Sequence[int], on_event: Emit | None = None
 ) -> tuple[StateDigests, ...]:
     """Train segments again, and tell the state digests after each of their steps.
 
@@ -338,9 +354,27 @@ def explain(
     return read_state_digests(folder / STATE_DIGESTS)
 
 
+Result = TypeVar("Result", SegmentReplayed, SegmentAudited)
+
+
+def _results_of(kind: type[Result], folder: Path, on_event: Emit | None) -> tuple[Result, ...]:
+    """Run a worker; the events of one kind, one a segment."""
+    results: list[Result] = []
+
+    def note(event: Event) -> None:
+        if isinstance(event, kind):
+            results.append(event)
+        if on_event is not None:
+            on_event(event)
+
+    run_worker(folder, note)
+    return tuple(results)
+
+
 def _recipe(folder: Path) -> Recipe:
     try:
-        return Recipe.parse((folder / "recipe.json").read_bytes())
+        with (folder / "recipe.json").open("rb") as file:
+            return Recipe.parse(file.read(RECIPE_BYTES + 1))
     except FileNotFoundError:
         raise NotFound(f"there is no recipe.json in {folder}") from None
 

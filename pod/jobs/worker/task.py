@@ -1,11 +1,10 @@
-"""What a worker is asked to do, as `task.json`, and what it answers."""
+"""What a worker is asked to do, as `task.json`."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
 from fitchain.pod.values.digest import Digest, canonical_json, parse_json
 from fitchain.pod.values.errors import InputRefused, NotFound
@@ -17,31 +16,6 @@ VERSION = "fitchain/task/v2"
 MEASURE = "measure"
 MODES = ("train", "rehearse", "replay", "recompute", "audit", "explain", "evaluate", MEASURE)
 REHEARSED_SEGMENTS = 2
-
-Event = dict[str, Any]
-"""One line of the worker's standard output. `event` names it:
-
-    started     mode, pid, environment, torch, sandbox (what is enforced, what the kernel lacks)
-    skipped     step, reason: a kept state that was not used
-    resumed     step, leaves, dropped_bytes
-    progress    step, steps
-    leaf        index, step, digest, metrics, kept; for each leaf recorded for the first time
-    segment     index, step, equal, difference; for each segment replayed
-    recomputed  index, step; for each state that was trained again and kept
-    audited     index, step, equal, difference, before; for each segment of an audit
-    diverged    step, index, model, sha256, file: of the last leaf; at, reason: the training went on
-                from there and ended in the step that follows `at` completed ones
-    finished    step, leaves, model, sha256, file, seconds; train and rehearse
-    replayed    segments, equal; replay and audit
-    kept        states; recompute
-    explained   segments, file
-    evaluated   records, metrics, file
-    measured    bytes, calls, operations: the metered work of a step
-    error       type, message, hint
-"""
-
-ENDINGS = ("finished", "diverged", "replayed", "kept", "explained", "evaluated", "measured")
-"""The events with which a worker ends well."""
 
 
 @dataclass(frozen=True, slots=True)

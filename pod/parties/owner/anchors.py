@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fitchain.pod.compute.checkpoint import LEAVES
+from fitchain.pod.jobs import history
 from fitchain.pod.jobs.exchange import Note, send_note
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.ports.agreement import RunRecord
@@ -105,15 +106,8 @@ class Anchors:
             self._record(self._pending.popleft()[1], mined)
 
     def _record(self, count: int, receipt: Receipt) -> None:
-        self.home.journal.record(
-            self.id,
-            "anchored",
-            once=str(count),
-            count=count,
-            block=receipt.block,
-            transaction=str(receipt.transaction),
-            gas=receipt.gas_used,
-        )
+        entry = history.Anchored(count, receipt.block, **history.paid(receipt))
+        self.home.journal.record(self.id, entry, once=str(count))
 
     def _submit(self, leaves: tuple[Digest, ...], root: Digest) -> None:
         last = self._open[-1].leaf

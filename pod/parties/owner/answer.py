@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from fitchain.pod.jobs import history
 from fitchain.pod.jobs.exchange import send_key
 from fitchain.pod.jobs.home import Home, sweep
 from fitchain.pod.jobs.turns import OWNER_RANK, Turns, send
@@ -87,11 +88,12 @@ def _submit(home: Home, audit: Audit) -> str:
     receipt = send(home, audit, home.audits.submit, Cid.parse(cid))
     if receipt is None:
         return ""
-    body = {"evidence": cid, "transaction": str(receipt.transaction), "gas": receipt.gas_used}
     path = evidence_file(home, audit)
-    file = {"file": str(path), "withheld": audit.withheld_before} if path.exists() else {}
-    home.journal.record(ref, "evidence", str(audit.round), round=audit.round, **body, **file)
-    if not file:
+    by_hand = path.exists()
+    file, withheld = (str(path), audit.withheld_before) if by_hand else (None, None)
+    entry = history.EvidenceGiven(audit.round, cid, file, withheld, **history.paid(receipt))
+    home.journal.record(ref, entry, once=str(audit.round))
+    if not by_hand:
         return f"gave evidence to {len(audit.joined)} verifiers"
     again = "verifiers could not get the evidence; " if audit.withheld_before else ""
     return f"{again}put the evidence into {path}: on the verifiers' machine `fitchain store import` takes it"
@@ -129,6 +131,5 @@ def _release(home: Home, audit: Audit) -> str:
     receipt = send(home, audit, home.audits.release, Cid.parse(cid))
     if receipt is None:
         return ""
-    body = {"key": cid, "transaction": str(receipt.transaction), "gas": receipt.gas_used}
-    home.journal.record(id, "released", "", **body)
+    home.journal.record(id, history.Released(cid, **history.paid(receipt)), once="")
     return "released the trained model"

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Collection, Sequence
 
 from fitchain.pod.compute.checkpoint import state_steps
+from fitchain.pod.jobs import history
 from fitchain.pod.jobs.home import Home, sweep
 from fitchain.pod.jobs.journal import CONSENT, REFUSE, Decision
 from fitchain.pod.jobs.panel_status import PanelStatus, panel_beside
@@ -52,7 +53,7 @@ def consent(home: Home, ref: AuditRef, shown: Sequence[str] | None = None) -> No
         Unusable: it is answered already, or the time for it has passed.
     """
     asked = require_open(home, ref)
-    covered = shown_concerns(home, ref, "consent_needed") if shown is None else tuple(shown)
+    covered = shown_concerns(home, ref, history.ConsentNeeded) if shown is None else tuple(shown)
     home.journal.decide(ref, Decision(CONSENT, concerns=covered, about=_about(asked)))
 
 
@@ -102,7 +103,7 @@ class AskedAudits:
         self._next_block = head + 1
         # Forgotten here alone: what acts on a question runs beside this, in a lane of its own.
         self._open = {ref: None for ref in self._open if not any(journal.happened(ref, kind) for kind in ANSWERED)}
-        served = [ref for ref in self._open if journal.happened(ref, "consented")]
+        served = [ref for ref in self._open if journal.happened(ref, history.Consented)]
         asked = [ref for ref in self._open if ref not in served][:MOST_AT_ONCE]
         for ref in asked:
             self._open[ref] = self._open.pop(ref)  # the others first, the next time
@@ -119,7 +120,7 @@ class AskedAudits:
         if asked.consented:
             self._answer(self.home.audits.read(ref))
         elif asked.taken_back or self.home.chain.block("latest").timestamp > asked.deadline:
-            self.home.journal.record(ref, "unanswered", once="")
+            self.home.journal.record(ref, history.Unanswered(), once="")
         else:
             self._consider(asked)
 
@@ -130,13 +131,13 @@ class AskedAudits:
             return
         if verdict := describe_verdict(self.home, audit):
             self._say(audit.ref, verdict)
-        if self.home.chain.head() < self.home.audits.events(audit.ref)[-1].block + self.final_blocks:
+        if self.home.chain.head() < self.home.audits.newest_event(audit.ref).block + self.final_blocks:
             return
         sweep(self.home.audit_folder(audit.ref), (*EVIDENCE_LEFT, EVIDENCE_FILES))
         for round in range(audit.round + 1):
             if cid := self.home.journal.fact(audit.ref, f"evidence/{round}"):
                 self.home.store.unpin(Cid.parse(cid))
-        self.home.journal.record(audit.ref, "wiped", once="")
+        self.home.journal.record(audit.ref, history.Wiped(), once="")
 
     def _consider(self, asked: AskedAudit) -> None:
         """Consent, ask a person, or stay silent; the same reasons are told once.
@@ -164,14 +165,14 @@ class AskedAudits:
         reasons = concerns(home, agreement, asked)
         if reasons if decision is None else decision.uncovered(reasons):
             panel = str(panel_of_question(home, agreement, asked) or "the whole pool")
-            if show_concerns(home, ref, "consent_needed", reasons, asker=asked.asker, panel=panel):
+            if show_concerns(home, ref, history.ConsentNeeded(tuple(reasons), asked.asker, panel)):
                 command = f"fitchain job consent {ref.agreement.short} --audit {ref.ordinal}"
                 text = f"is asked for by {asked.asker}, of {panel} ({'; '.join(reasons)}): {command}"
                 self._say(ref, text)
             return False
         if reason := lost(home, agreement, asked):
             self._lost[ref] = said
-            if home.journal.record(ref, "cannot_consent", once=reason, reason=reason):
+            if home.journal.record(ref, history.CannotConsent(reason), once=reason):
                 self._say(ref, f"cannot be consented to: {reason}")
             return False
         require_records(home, agreement)
@@ -187,8 +188,7 @@ class AskedAudits:
             if self.home.agreements.asked_audit(asked.ref).consented:
                 return
             raise
-        body = {"asker": asked.asker, "transaction": str(receipt.transaction), "gas": receipt.gas_used}
-        self.home.journal.record(asked.ref, "consented", once="", **body)
+        self.home.journal.record(asked.ref, history.Consented(asked.asker, **history.paid(receipt)), once="")
         self._say(asked.ref, f"consented to what {asked.asker} asked for")
 
     def _say(self, ref: AuditRef, text: str) -> None:

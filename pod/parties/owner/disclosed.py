@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from fitchain.pod.compute.dataset import Policy
+from fitchain.pod.jobs import history
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.ports.agreement import Agreement, AuditTerms
 from fitchain.pod.proof.audit.disclosure import opened_records
@@ -22,7 +23,7 @@ from fitchain.pod.values.recipe import Recipe
 
 DISCLOSED, EVIDENCE_MADE = "disclosed", "evidence_made"
 """Facts of an audit in the journal: how many records it may open; that evidence of it was made."""
-ANSWERED = ("wiped", "unanswered")
+ANSWERED = (history.Wiped, history.Unanswered)
 """Lines of an audit's history after which it opens nothing more."""
 UNASKED_SHARE = Fraction(1, 2)
 """How much of the cap audits that strangers ask for may open without a person's yes; the other half
@@ -112,7 +113,7 @@ def _counted(home: Home, agreement: Agreement) -> Iterator[tuple[AuditRef, int]]
 def was_accepted(home: Home, id: AgreementId) -> bool:
     """Whether this home accepted a job: a pod that was cut off right after it has no more than
     `begun` in its history."""
-    return any(home.journal.happened(id, kind) for kind in ("accepted", "begun"))
+    return any(home.journal.happened(id, kind) for kind in (history.Accepted, history.Begun))
 
 
 def _opened_nothing(home: Home, ref: AuditRef) -> bool:

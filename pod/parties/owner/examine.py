@@ -12,24 +12,28 @@ owner its bond is a concern, for a person to say yes to.
 from __future__ import annotations
 
 import shutil
+import threading
 from functools import partial
 from pathlib import Path
 
 from fitchain.pod.compute import environment
 from fitchain.pod.compute.dataset import Card, Disclosure, Policy, Table, mock_table
+from fitchain.pod.jobs import history
 from fitchain.pod.jobs.exchange import OFFER_FILES, fetch_folder
 from fitchain.pod.jobs.home import Home, sweep
 from fitchain.pod.jobs.journal import DatasetRow
 from fitchain.pod.jobs.panel_status import panel_of
-from fitchain.pod.jobs.rehearsal import MOCK_LIMIT_BYTES, rehearse
+from fitchain.pod.jobs.rehearsal import MOCK_LIMIT_BYTES, REHEARSAL_LIMIT_S, rehearse
+from fitchain.pod.jobs.worker.task import REHEARSED_SEGMENTS
 from fitchain.pod.parties.owner.data import MOCK_RECORDS, read_registered, registration_key
 from fitchain.pod.parties.owner.disclosed import counted_records, keep_disclosed, opened_before, was_accepted
 from fitchain.pod.ports.agreement import Agreement, State
 from fitchain.pod.ports.sealed import check_recipient
 from fitchain.pod.proof.audit.cost import Sampling
 from fitchain.pod.proof.audit.disclosure import disclosure
+from fitchain.pod.proof.audit.pace import SLOW_HOST
 from fitchain.pod.values.digest import sha256
-from fitchain.pod.values.errors import ClaimMismatch, require_equal
+from fitchain.pod.values.errors import ClaimMismatch, InputRefused, require_equal
 from fitchain.pod.values.graph import LIMITS, Graph
 from fitchain.pod.values.ids import WHOLE_POOL, AuditRef
 from fitchain.pod.values.limits import OFFER
@@ -38,6 +42,8 @@ from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import RECIPE_BYTES
 from fitchain.pod.values.state import byte_count, model_root, read_safetensors
 
+SLOW_HOST_SHARE = 20
+"""A host of which nothing is known is assumed to be this much slower than one that rehearses."""
 RECIPIENT, TRAINING_S = "recipient", "training_s"
 """Facts of a job in the journal: to whom is sealed, how many seconds its training takes by its
 rehearsal."""
@@ -48,32 +54,51 @@ STATE_MODELS, DISK_SHARE = 3, 0.5
 the part of the disk for them."""
 
 
-def examine(home: Home, agreement: Agreement) -> list[str]:
-    """Check a request wholly and rehearse it; its files lie in the job's folder afterwards.
-
-    Returns:
-        concerns: what a person should say yes to, even where the policy asks nobody.
+def fetch_offer(home: Home, agreement: Agreement) -> None:
+    """Check what the chain says of a request, then fetch its offer into the job's folder and open
+    it.
 
     Raises:
-        FitchainError: why the request cannot be accepted; ChainUnusable, StoreUnusable and NotFound
-            say that it could not be examined now.
+        FitchainError: why the request is none that is worth an answer; ChainUnusable, StoreUnusable
+            and NotFound say that it could not be looked at now.
     """
-    row, card = dataset_of(home, agreement)
-    reasons = check_chain(home, agreement, card.policy)
+    _, card = dataset_of(home, agreement)
+    check_chain(home, agreement, card.policy)
     keep_recipient(home, agreement)
     folder = home.job_folder(agreement.id)
     sweep(folder)
     offer = home.agreements.offer(agreement.id)
     home.add_peer(agreement.scientist)
     fetch_folder(home.store, offer, folder, OFFER_FILES, home.keys.identity, OFFER)
+    check_terms(home, agreement, *read_offer(folder))
+
+
+def examine(home: Home, agreement: Agreement, stop: threading.Event | None = None) -> list[str]:
+    """Check a request whose offer was fetched wholly, and rehearse it.
+
+    Args:
+        home: the owner's.
+        agreement: the request.
+        stop: ends the rehearsal.
+
+    Returns:
+        concerns: what a person should say yes to, even where the policy asks nobody.
+
+    Raises:
+        FitchainError: why the request cannot be accepted; what says nothing against it (Unusable
+            itself, ChainUnusable, StoreUnusable and NotFound) is this host's.
+    """
+    row, card = dataset_of(home, agreement)
+    reasons = check_chain(home, agreement, card.policy)
+    folder = home.job_folder(agreement.id)
     recipe, graph = read_offer(folder)
-    check_terms(home, agreement, recipe, graph)
     card.admit(recipe, agreement.terms.price, agreement.scientist, _disclosure(home, agreement, recipe))
     graph.check(environment.environment_class(recipe.environment.name).admits)
     environment.check(recipe.environment, environment.host_cache())  # what holds for this host holds for each home
     table = read_registered(home, row)
-    rehearsed = rehearse(folder, partial(put_mock, home, row, card, table), work=agreement.terms.work)
-    step_s = rehearsed["seconds"] / max(rehearsed["step"], 1)
+    put = partial(put_mock, home, row, card, table)
+    rehearsed = rehearse(folder, put, work=agreement.terms.work, stop=stop)
+    step_s = rehearsed.seconds / max(rehearsed.step, 1)
     home.journal.keep_fact(agreement.id, TRAINING_S, str(step_s * recipe.steps))
     reasons += time_concerns(agreement, step_s, queued_s(home, agreement))
     return reasons + disk_concerns(recipe, graph, shutil.disk_usage(folder).free)
@@ -87,10 +112,16 @@ def check_chain(home: Home, agreement: Agreement, policy: Policy) -> list[str]:
             others joined since the dataset was registered and this home trusted it.
 
     Raises:
-        InputRefused: the policy does not admit it.
+        InputRefused: the policy does not admit it, or its rehearsal would keep others waiting.
     """
     terms, audit = agreement.terms, agreement.terms.audit
     policy.admit_terms(terms.steps, terms.price, agreement.scientist, audit.mode if audit.seats else None)
+    steps = min(terms.steps, REHEARSED_SEGMENTS * terms.segment_steps)
+    if (needed_s := SLOW_HOST.seconds(terms.work, steps)) > SLOW_HOST_SHARE * REHEARSAL_LIMIT_S:
+        raise InputRefused(
+            f"a rehearsal of {steps} steps of that work may take {needed_s:.0f} s on a slow core",
+            "agree on shorter segments",
+        )
     reasons = list[str]()
     if terms.bond > terms.price + audit.fees:
         besides = " and the fees that it covers" if audit.seats else ""
@@ -181,7 +212,7 @@ def queued_s(home: Home, agreement: Agreement) -> float:
     calls, own = home.agreements, home.keys.address
     accepted = [id for id in calls.list(owner=own) if id != agreement.id and was_accepted(home, id)]
     left_s = 0.0
-    for other in calls.read_many([id for id in accepted if not home.journal.happened(id, "wiped")]):
+    for other in calls.read_many([id for id in accepted if not home.journal.happened(id, history.Wiped)]):
         if other.state in (State.ACCEPTED, State.TRAINING):
             left_s += float(home.journal.fact(other.id, TRAINING_S) or 0)
     return left_s

@@ -6,13 +6,13 @@ State digests show no number of a model or a record: they may be handed to the o
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from fitchain.pod.compute.checkpoint import LEAVES, read_leaves, read_state
 from fitchain.pod.compute.checkpoint.files import state_path
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.jobs.worker import Event, Task, explain
+from fitchain.pod.jobs.worker import Emit, Task, explain
 from fitchain.pod.parties.owner.replay import link_training
 from fitchain.pod.parties.owner.run import prepare
 from fitchain.pod.proof.audit.diagnosis import StateDigests
@@ -25,9 +25,7 @@ def has_training(home: Home, id: AgreementId) -> bool:
     return (_folder(home, id) / LEAVES).exists()
 
 
-def explain_training(
-    home: Home, id: AgreementId, segments: Sequence[int], emit: Callable[[Event], None]
-) -> tuple[StateDigests, ...]:
+def explain_training(home: Home, id: AgreementId, segments: Sequence[int], emit: Emit) -> tuple[StateDigests, ...]:
     """Train segments of a job again and keep every tensor's digest after each step.
 
     Args:

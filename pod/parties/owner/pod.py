@@ -4,7 +4,8 @@ The chain says where an agreement stands, the journal what a person decided, the
 is trained already; so the pod keeps nothing in memory that matters, and killing it at any moment
 costs no more than the step it was in.
 
-    Requested   examine, ask a person if the policy says so, accept
+    Requested   examine, ask a person if the policy says so, accept; those who offer money, or whom
+                the policy names, in a lane that no others can stop up
     Accepted    begin, at once and beside everything else: the chain forgets the seed block
     Training    train, anchor, deliver, end; one job after the other
     Trained     settle, once the scientist's silence has lasted long enough
@@ -12,27 +13,36 @@ costs no more than the step it was in.
     ended       go on with a release, until its window is over; then, once no reorganisation of the
                 chain can undo the end, clear away what must not outlive the job; consent to audits
                 that others ask for, and answer them
+
+What a stranger asks for free of charge costs the owner nothing either: a request whose offer is not
+there, does not open or is none that the policy admits is left without an answer, and no account is
+told of more refusals a day than it pays for.
 """
 
 from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
+from fitchain.pod.jobs import history
 from fitchain.pod.jobs.exchange import send_refusal
 from fitchain.pod.jobs.home import Home, sweep
 from fitchain.pod.jobs.journal import APPROVE, REJECT, Decision
-from fitchain.pod.jobs.retry import RETRY_S, Log, RetryPolicy
+from fitchain.pod.jobs.lanes import Work
+from fitchain.pod.jobs.retry import RETRY_S, Log
 from fitchain.pod.jobs.turns import TURN_S, Turns, describe_verdict
 from fitchain.pod.jobs.waiting import show_concerns, shown_concerns
+from fitchain.pod.parties.loop import LOOK_S, PodLoop
 from fitchain.pod.parties.owner.answer import EVIDENCE_FILES, EVIDENCE_LEFT, answer_audit
 from fitchain.pod.parties.owner.asked import AskedAudits
-from fitchain.pod.parties.owner.examine import check_again, dataset_of, examine
+from fitchain.pod.parties.owner.examine import check_again, dataset_of, examine, fetch_offer
 from fitchain.pod.parties.owner.run import (
-    ENDED,
     IDENTITY,
     RECORDS,
     SET_ASIDE,
@@ -48,21 +58,21 @@ from fitchain.pod.ports.sealed import check_recipient
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.values.errors import (
     AccessRefused,
-    ChainUnusable,
     DatasetChanged,
+    EnvironmentRefused,
     FitchainError,
-    HostUnusable,
     InputRefused,
     NotFound,
+    Refuted,
     Reverted,
-    StoreUnusable,
     Unusable,
 )
-from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId, AuditRef, Subject
+from fitchain.pod.values.ids import AgreementId, AuditRef
 
-LOOK_S = 0.2
-NOT_NOW = (ChainUnusable, HostUnusable, StoreUnusable, NotFound)
-"""What says nothing against a request: it could not be examined, and is again later."""
+MOST_WAITING = 4
+"""So many requests of one account are answered before others are looked at."""
+MOST_REFUSALS_A_DAY, DAY_S = 8, 86_400.0
+"""So many refusals is an account told of a day: each costs a transaction."""
 KEEP_S = 30 * 86_400
 """How long the sealed objects of an ended job stay for a scientist who has not said that it has
 them."""
@@ -85,7 +95,7 @@ def approve(home: Home, id: AgreementId, shown: Sequence[str] | None = None) -> 
         Unusable: the request is answered already.
     """
     require_request(home, id)
-    covered = shown_concerns(home, id, "approval_needed") if shown is None else tuple(shown)
+    covered = shown_concerns(home, id, history.ApprovalNeeded) if shown is None else tuple(shown)
     home.journal.decide(id, Decision(APPROVE, concerns=covered))
 
 
@@ -101,7 +111,20 @@ def reject(home: Home, id: AgreementId, reason: str = "") -> None:
     decline(home, id, reason)
 
 
-class Owner:
+@dataclass(frozen=True)
+class Step:
+    """What is done for a job in a state.
+
+    Args:
+        act: does it.
+        lane: in which it is done.
+    """
+
+    act: Callable[[Owner, Agreement], None]
+    lane: str
+
+
+class Owner(PodLoop):
     """The owner's pod.
 
     Args:
@@ -116,6 +139,17 @@ class Owner:
         final_blocks: how many blocks must lie on the end of a job before it is cleared away.
     """
 
+    role = Role.OWNER
+    threads: ClassVar[Mapping[str, int]] = {
+        "answer": 1,
+        "answer free": 1,
+        "begin": 1,
+        "train": 1,
+        "audit": 1,
+        "asked": 1,
+        "end": 1,
+    }
+
     # Many parameters: whose pod it is, and what each person may want otherwise.
     def __init__(
         self,
@@ -128,125 +162,98 @@ class Owner:
         turn_s: float = TURN_S,
         final_blocks: int = FINAL_BLOCKS,
     ) -> None:
-        self.home, self.log = home, log
+        super().__init__(home, log, look_s, retry_s)
         self._turns = Turns(home, turn_s)
-        self.keep_states, self.keep_every, self.look_s = keep_states, keep_every, look_s
-        self.final_blocks = final_blocks
-        self._retry = RetryPolicy(home, log, retry_s)
-        self._stop = threading.Event()
+        self.keep_states, self.keep_every, self.final_blocks = keep_states, keep_every, final_blocks
         self._counting = threading.Lock()
         self._asked = AskedAudits(home, self._turns, log, final_blocks, self._counting)
-        self._busy: dict[Subject, tuple[State | None, Future[None]]] = {}
         self._over: set[AgreementId] = set()
         self._kept: dict[AgreementId, int] = {}
         self._begun: set[AgreementId] = set()
+        self._rejected: dict[AgreementId, threading.Event] = {}
+        self._refusals: dict[str, deque[float]] = {}
 
-    def run(self, stop: threading.Event, ready: Callable[[], None] = lambda: None) -> None:
-        """Follow the chain until `stop` is set.
-
-        Requests are examined, accepted ones begun and audits answered beside a training; jobs train
-        one after the other. What strangers ask for again waits for no agreed audit, and none for
-        it.
-
-        Args:
-            stop: ends it.
-            ready: called once the pod is registered and looks at the chain.
-
-        Raises:
-            Unusable: another pod runs from this home.
-            FitchainError: this pod cannot be registered.
-        """
-        self._stop = stop
-        with (
-            self.home.exclusive_lock(),
-            ThreadPoolExecutor(1, "answer") as answering,
-            ThreadPoolExecutor(1, "begin") as beginning,
-            ThreadPoolExecutor(1, "train") as training,
-            ThreadPoolExecutor(1, "audit") as auditing,
-            ThreadPoolExecutor(1, "asked") as asked,
-        ):
-            self.home.join_chain(Role.OWNER, self.log)
-            pools = {State.REQUESTED: answering, State.ACCEPTED: beginning, State.TRAINING: training}
-            pools |= {State.AUDITING: auditing}
-            ready()
-            while not stop.is_set():
-                if self._retry.due(NO_AGREEMENT):
-                    self._retry.attempt(NO_AGREEMENT, partial(self._look, pools, asked))
-                stop.wait(self.look_s)
-
-    def _look(self, pools: dict[State, ThreadPoolExecutor], asked: ThreadPoolExecutor) -> None:
-        """Give every agreement that has not ended, and every audit that others ask for, to whoever
-        takes it on."""
+    def look(self) -> Iterator[tuple[str, Work]]:
+        """Every agreement that has not ended, and every audit that others ask for."""
         calls = self.home.agreements
         own = calls.list(owner=self.home.keys.address)
-        open_ids = [id for id in own if id not in self._over and self._retry.due(id)]
         now = self.home.chain.block("latest").timestamp
         for id in [id for id, until in self._kept.items() if now > until]:
-            self._attempt(id, partial(self._release_objects, id))
-        for agreement in [agreement for agreement in calls.read_many(open_ids) if self._free(agreement)]:
-            act = partial(self._attempt, agreement.id, partial(self._advance, agreement, now))
-            if agreement.state in pools:
-                self._busy[agreement.id] = agreement.state, pools[agreement.state].submit(act)
-            else:
-                act()
+            yield "end", Work(id, partial(self._release_objects, id))
+        self._stop_rejected()
+        open_ids = [id for id in own if id not in self._over and not self._lanes.is_busy(id)]
+        agreements = calls.read_many([id for id in open_ids if self._retry.due(id)])
+        for agreement in agreements:
+            if reason := _missed(agreement, now):
+                self._give_up(agreement.id, reason)
+            elif agreement.state is not State.REQUESTED:
+                step = STEPS.get(agreement.state, AFTER_END)
+                yield step.lane, Work(agreement.id, partial(step.act, self, agreement))
+        yield from self._requests([each for each in agreements if each.state is State.REQUESTED], now)
         for ref in self._asked.look(set(own)):
-            if self._retry.due(ref) and (ref not in self._busy or self._busy[ref][1].done()):
-                self._busy[ref] = None, asked.submit(partial(self._attempt, ref, partial(self._asked.act, ref)))
+            yield "asked", Work(ref, partial(self._asked.act, ref))
 
-    def _free(self, agreement: Agreement) -> bool:
-        """Whether nobody is at work for a job. A step that still waits in a lane for a state that
-        the job has left is dropped, and keeps it from nothing."""
-        if agreement.id not in self._busy:
+    def _requests(self, requests: Sequence[Agreement], now: int) -> Iterator[tuple[str, Work]]:
+        """Requests in the order in which they are answered: those that a person said yes to; then
+        whoever asks for least, and offers most."""
+        waiting = [each for each in requests if not _missed(each, now) and not self._is_ignored(each.id)]
+        counts, seen = Counter(each.scientist for each in waiting), Counter[str]()
+        for agreement in sorted(waiting, key=lambda each: -each.terms.price):
+            seen[account := agreement.scientist] += 1
+            if seen[account] > MOST_WAITING:
+                continue
+            undecided = self.home.journal.decision(agreement.id) is None
+            tries = self._retry.failures(agreement.id)
+            order = undecided, tries, counts[account], seen[account], -agreement.terms.price
+            lane = "answer" if self._is_backed(agreement) else "answer free"
+            yield lane, Work(agreement.id, partial(self._answer, agreement), order)
+
+    def _is_backed(self, agreement: Agreement) -> bool:
+        """Whether a request is more than a stranger's word: it offers money, or the policy names
+        who asks."""
+        if agreement.terms.price:
             return True
-        state, step = self._busy[agreement.id]
-        return step.done() or (state is not agreement.state and step.cancel())
+        try:
+            _, card = dataset_of(self.home, agreement)
+        except NotFound:
+            return False
+        return agreement.scientist.lower() in card.policy.scientists
 
-    def _attempt(self, subject: Subject, act: Callable[[], None]) -> None:
-        if not self._stop.is_set():  # what waited for its turn when the pod was asked to stop waits on
-            self._retry.attempt(subject, act)
+    def _is_ignored(self, id: AgreementId) -> bool:
+        return self.home.journal.happened(id, history.Ignored)
 
-    def _advance(self, agreement: Agreement, now: int) -> None:
-        """Take an agreement from where it stands to its next state.
+    def _stop_rejected(self) -> None:
+        """End what runs for a request that a person has rejected meanwhile."""
+        for id, rejected in self._rejected.items():
+            decision = self.home.journal.decision(id)
+            if decision is not None and decision.decision == REJECT:
+                rejected.set()
 
-        Args:
-            agreement: as the chain has it.
-            now: the chain's time, in seconds since 1970.
-        """
+    def _begin(self, agreement: Agreement) -> None:
+        begin(self.home, agreement.id)
+
+    def _train(self, agreement: Agreement) -> None:
         id = agreement.id
-        # A deadline goes before what the state asks for: the contract refuses that step once it has
-        # passed, and a pod that went on trying would train, or pay for gas, for nothing.
-        match agreement.state:
-            case State.REQUESTED if now > agreement.acceptance_deadline:
-                self._give_up(id, "the time to accept it has passed; the scientist may take it back")
-            case State.REQUESTED:
-                self._answer(agreement)
-            case State.ACCEPTED | State.TRAINING if now > agreement.training_deadline:
-                self._give_up(
-                    id, "the training deadline has passed; anyone may settle it, and half of the bond is lost"
-                )
-            case State.ACCEPTED:
-                begin(self.home, id)
-            case State.TRAINING:
-                if id not in self._begun:
-                    self.log(id, "training")
-                    self._begun.add(id)
-                self.log(id, TrainingSession(self.home, id, self._stop, self.keep_every)())
-            case State.TRAINED | State.DIVERGED:
-                self._note_end(id)
-                # Silence is acceptance, but only once the time to dispute is over.
-                if now > agreement.dispute_deadline:
-                    self.home.agreements.settle(id)
-            case State.AUDITING:
-                self._note_end(id)
-                if done := answer_audit(self.home, self._turns, AuditRef(id)):
-                    self.log(id, done)
-            case state if state.ended:
-                self._after_end(agreement)
+        if id not in self._begun:
+            self.log(id, "training")
+            self._begun.add(id)
+        self.log(id, TrainingSession(self.home, id, self._stop, self.keep_every)())
+
+    def _settle(self, agreement: Agreement) -> None:
+        """Silence is acceptance, but only once the time to dispute is over."""
+        self._note_end(agreement.id)
+        if self.home.chain.block("latest").timestamp > agreement.dispute_deadline:
+            self.home.agreements.settle(agreement.id)
+
+    def _answer_audit(self, agreement: Agreement) -> None:
+        self._note_end(agreement.id)
+        if done := answer_audit(self.home, self._turns, AuditRef(agreement.id)):
+            self.log(agreement.id, done)
 
     def _note_end(self, id: AgreementId) -> None:
         """Write the end of a training into the history, unless it was: the pod may have been cut
         off after the last transaction."""
-        if not any(self.home.journal.happened(id, kind) for kind in ENDED.values()):
+        if not any(self.home.journal.happened(id, kind) for kind in (history.Finished, history.Diverged)):
             record_end(self.home, id)
 
     def _answer(self, agreement: Agreement) -> None:
@@ -257,13 +264,15 @@ class Owner:
             decline(home, id, decision.reason)
             return
         _, card = dataset_of(home, agreement)
-        examined = home.journal.happened(id, "checked")
-        if not examined and not self._holds(agreement, partial(self._examine, agreement)):
-            return
-        concerns = home.journal.last(id, "checked").body["concerns"]
+        if not home.journal.happened(id, history.Checked):
+            if not self._holds(agreement, partial(self._look_into, agreement), self._ignore):
+                return
+            if not self._holds(agreement, partial(self._examine, agreement), self._refuse):
+                return
+        concerns = home.journal.last(id, history.Checked).concerns
         needed = card.policy.manual_approval or concerns if decision is None else decision.uncovered(concerns)
         if needed:
-            if show_concerns(home, id, "approval_needed", concerns):
+            if show_concerns(home, id, history.ApprovalNeeded(concerns)):
                 why = f" ({'; '.join(concerns)})" if concerns else ""
                 self.log(id, f"asks for approval{why}: fitchain job approve {id.short}")
             return
@@ -271,38 +280,72 @@ class Owner:
         with self._counting:
             if decision != home.journal.decision(id):
                 return  # it was answered anew meanwhile, which the next look sees
-            if self._holds(agreement, partial(check_again, home, agreement)):
+            if self._holds(agreement, partial(check_again, home, agreement), self._refuse):
                 self._accept(id)
 
-    def _examine(self, agreement: Agreement) -> None:
-        if self.home.journal.record(agreement.id, "checking", once=""):
+    def _look_into(self, agreement: Agreement) -> None:
+        """What the chain says, then the offer."""
+        if self.home.journal.record(agreement.id, history.Checking(), once=""):
             self.log(agreement.id, "examining the request")
-        concerns = examine(self.home, agreement)
-        self.home.journal.record(agreement.id, "checked", once="", concerns=concerns)
+        fetch_offer(self.home, agreement)
 
-    def _holds(self, agreement: Agreement, check: Callable[[], object]) -> bool:
-        """Whether a check lets the request pass; if not, it is declined on chain with the reason in
-        the journal."""
+    def _examine(self, agreement: Agreement) -> None:
+        rejected = self._rejected[agreement.id] = threading.Event()
+        try:
+            concerns = examine(self.home, agreement, rejected)
+        finally:
+            del self._rejected[agreement.id]
+        self.home.journal.record(agreement.id, history.Checked(tuple(concerns)), once="")
+
+    def _holds(
+        self,
+        agreement: Agreement,
+        check: Callable[[], object],
+        otherwise: Callable[[Agreement, FitchainError, str], None],
+    ) -> bool:
+        """Whether a check lets the request pass. What this host, its chain or its store lacks says
+        nothing against a request: it is checked again later."""
         try:
             check()
             return True
-        except NOT_NOW:
-            raise
-        except FitchainError as error:
-            reason = f"{error.message}; {error.hint}" if error.hint else error.message
-            self.home.journal.record(agreement.id, "refused", once="", reason=reason)
-            self.log(agreement.id, f"declined: {reason}")
-            decline(self.home, agreement.id, UNTOLD if isinstance(error, DatasetChanged) else reason)
+        except (Refuted, InputRefused, AccessRefused, EnvironmentRefused) as error:
+            otherwise(agreement, error, f"{error.message}; {error.hint}" if error.hint else error.message)
             return False
+
+    def _ignore(self, agreement: Agreement, error: FitchainError, reason: str) -> None:
+        """Leave a request without an answer, which would cost a transaction."""
+        if self.home.journal.record(agreement.id, history.Ignored(reason), once=""):
+            self.log(agreement.id, f"left unanswered: {reason}")
+
+    def _refuse(self, agreement: Agreement, error: FitchainError, reason: str) -> None:
+        """Decline a request on chain, unless that is more than its account may ask for."""
+        if not self._may_be_told(agreement):
+            self._ignore(agreement, error, reason)
+            return
+        self.home.journal.record(agreement.id, history.Refused(reason), once="")
+        self.log(agreement.id, f"declined: {reason}")
+        decline(self.home, agreement.id, UNTOLD if isinstance(error, DatasetChanged) else reason)
+
+    def _may_be_told(self, agreement: Agreement) -> bool:
+        """Whether a refusal is worth a transaction."""
+        if self.home.journal.happened(agreement.id, history.Refused):
+            return True  # it was cut off in the middle
+        told, now = self._refusals.setdefault(agreement.scientist, deque()), time.monotonic()
+        while told and now - told[0] > DAY_S:
+            told.popleft()
+        if not self._is_backed(agreement) or len(told) >= MOST_REFUSALS_A_DAY:
+            return False
+        told.append(now)
+        return True
 
     def _accept(self, id: AgreementId) -> None:
         receipt = self.home.agreements.accept(id, commit_key(order_nonce(self.home, id)))
-        self.home.journal.record(id, "accepted", once="", transaction=str(receipt.transaction), gas=receipt.gas_used)
+        self.home.journal.record(id, history.Accepted(**history.paid(receipt)), once="")
         self.log(id, "accepted")
 
     def _give_up(self, id: AgreementId, reason: str) -> None:
         """Tell once that a deadline was missed; what is left is for others to do."""
-        if self.home.journal.record(id, "late", once=reason, reason=reason):
+        if self.home.journal.record(id, history.Late(reason), once=reason):
             self.log(id, reason)
 
     def _after_end(self, agreement: Agreement) -> None:
@@ -316,7 +359,7 @@ class Owner:
         self._note_end(id)
         if verdict := describe_verdict(home, audit):
             self.log(id, verdict)
-        if home.journal.record(id, agreement.state.name.lower(), once=""):
+        if home.journal.record(id, history.REACHED[agreement.state], once=""):
             self.log(id, agreement.state.name.lower())
         if home.chain.block("latest").number >= home.agreements.newest_event(id).block + self.final_blocks:
             self._clear(agreement)
@@ -332,8 +375,8 @@ class Owner:
         if not self.keep_states:
             shutil.rmtree(folder / "states", ignore_errors=True)
             sweep(folder, (SET_ASIDE,))
-        home.journal.record(id, "wiped", once="", states=not self.keep_states)
-        if not home.journal.happened(id, "let_go"):
+        home.journal.record(id, history.Wiped(states=not self.keep_states), once="")
+        if not home.journal.happened(id, history.LetGo):
             self._kept[id] = self._needed_until(agreement)
         self._over.add(id)
 
@@ -355,8 +398,29 @@ class Owner:
         """Give up the sealed objects of an ended job: the scientist has them, or had time to fetch
         them."""
         self.home.release_objects(id)
-        self.home.journal.record(id, "let_go", once="")
+        self.home.journal.record(id, history.LetGo(), once="")
         del self._kept[id]
+
+
+def _missed(agreement: Agreement, now: int) -> str:
+    """Which deadline has passed, in words; empty if none has. It goes before what the state asks
+    for: the contract refuses that step from then on, and a pod that went on trying would train, or
+    pay for gas, for nothing."""
+    if agreement.state is State.REQUESTED and now > agreement.acceptance_deadline:
+        return "the time to accept it has passed; the scientist may take it back"
+    if agreement.state in (State.ACCEPTED, State.TRAINING) and now > agreement.training_deadline:
+        return "the training deadline has passed; anyone may settle it, and half of the bond is lost"
+    return ""
+
+
+STEPS: Mapping[State, Step] = {
+    State.ACCEPTED: Step(Owner._begin, "begin"),
+    State.TRAINING: Step(Owner._train, "train"),
+    State.TRAINED: Step(Owner._settle, "end"),
+    State.DIVERGED: Step(Owner._settle, "end"),
+    State.AUDITING: Step(Owner._answer_audit, "audit"),
+}
+AFTER_END = Step(Owner._after_end, "end")
 
 
 def require_request(home: Home, id: AgreementId) -> Agreement:
@@ -394,6 +458,4 @@ def decline(home: Home, id: AgreementId, reason: str) -> None:
         if home.agreements.read(id).state == State.CANCELLED:
             return
         raise
-    home.journal.record(
-        id, "rejected", once="", reason=reason, transaction=str(receipt.transaction), gas=receipt.gas_used
-    )
+    home.journal.record(id, history.Rejected(reason, **history.paid(receipt)), once="")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import random
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +17,8 @@ from fitchain.pod.compute.checkpoint import LEAVES, read_leaves
 from fitchain.pod.compute.checkpoint.files import STATES
 from fitchain.pod.jobs.exchange import OFFER_FILES
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.jobs.worker import Event
+from fitchain.pod.jobs.worker import Emit, SegmentReplayed
 from fitchain.pod.jobs.worker import replay as replay_folder
-from fitchain.pod.jobs.worker.parent import Replayed
 from fitchain.pod.parties.owner.run import prepare
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused, NotFound
@@ -32,7 +30,7 @@ class Replay:
     """What a replay found: its segments' verdicts, in order, and how many segments the training
     has."""
 
-    verdicts: tuple[Replayed, ...]
+    verdicts: tuple[SegmentReplayed, ...]
     segments: int
 
     @property
@@ -41,7 +39,7 @@ class Replay:
         return all(verdict.equal for verdict in self.verdicts)
 
 
-def replay_job(home: Home, id: AgreementId, count: int, on_event: Callable[[Event], None] | None = None) -> Replay:
+def replay_job(home: Home, id: AgreementId, count: int, on_event: Emit | None = None) -> Replay:
     """Train segments of an ended job again and compare them with the leaves that the chain
     recorded.
 

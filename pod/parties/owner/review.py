@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fitchain.pod.jobs import history
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.job_status import local_recipe
 from fitchain.pod.jobs.panel_status import PanelStatus, panel_of
@@ -62,9 +63,9 @@ def review_request(home: Home, id: AgreementId) -> Review:
     """
     agreement = require_request(home, id)
     terms, card = agreement.terms.audit, dataset_of(home, agreement)[1]
-    recipe, examined = local_recipe(home, agreement), home.journal.happened(id, "checked")
+    recipe, examined = local_recipe(home, agreement), home.journal.happened(id, history.Checked)
     if examined:
-        reasons = list(home.journal.last(id, "checked").body["concerns"])
+        reasons = list(home.journal.last(id, history.Checked).concerns)
     else:
         try:
             reasons = check_chain(home, agreement, card.policy)

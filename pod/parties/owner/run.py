@@ -25,9 +25,11 @@ from uuid import uuid4
 
 from fitchain.pod.compute.checkpoint import LEAVES, read_leaves
 from fitchain.pod.compute.checkpoint.files import STATES
+from fitchain.pod.jobs import history
 from fitchain.pod.jobs.exchange import DELIVERY_FILES, send_folder, send_key
 from fitchain.pod.jobs.home import Home, sweep
-from fitchain.pod.jobs.worker import Event, Task, Worker
+from fitchain.pod.jobs.worker import Ending, Event, Task, Worker
+from fitchain.pod.jobs.worker.events import TAKEN_OVER, Diverged, Finished, LeafRecorded, Resumed, Skipped, Started
 from fitchain.pod.parties.owner.anchors import Anchors, LeafFile
 from fitchain.pod.parties.owner.data import read_registered
 from fitchain.pod.parties.owner.examine import RECIPIENT, dataset_of
@@ -37,8 +39,8 @@ from fitchain.pod.ports.sealed import recipient_of
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.proof.certificate import issue
 from fitchain.pod.proof.transcript import Transcript
-from fitchain.pod.values.digest import Digest
-from fitchain.pod.values.errors import NotFound
+from fitchain.pod.values.digest import Digest, Root
+from fitchain.pod.values.errors import NotFound, Unusable
 from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.leaf import Checkpoint, SaltKeys
 from fitchain.pod.values.recipe import Recipe
@@ -48,17 +50,15 @@ SET_ASIDE = "aside-*"
 OF_A_RUN = (STATES, "final.safetensors", "model.safetensors", "certificate.json", LEAVES)
 """What belongs to a run under one context and seed alone; the leaves, which tell that there is one,
 come last."""
-ENDINGS = {"finished": "trained", "diverged": "diverged"}
-"""The worker's last event, and how people call what it means."""
-ENDED = {"Finished": "finished", "DivergedAt": "diverged"}
-"""The chain's event of an end, and its kind in the job's history."""
+ENDED = ("Finished", "DivergedAt")
+"""The chain's events of an end."""
 
 
 def begin(home: Home, id: AgreementId) -> None:
     """Reveal the nonce of an accepted job; its seed is fixed from then on."""
     receipt = home.agreements.begin(id, order_nonce(home, id))
-    seed = str(receipt.event("Begun").args["seed"])
-    home.journal.record(id, "begun", once="", seed=seed, transaction=str(receipt.transaction), gas=receipt.gas_used)
+    seed: Digest = receipt.event("Begun").args["seed"]
+    home.journal.record(id, history.Begun(seed, **history.paid(receipt)), once="")
 
 
 class TrainingSession:
@@ -104,9 +104,9 @@ class TrainingSession:
         if ended is None:
             return "stopped"
         self.end(run, ended)
-        return ENDINGS[ended["event"]]
+        return "diverged" if isinstance(ended, Diverged) else "trained"
 
-    def train(self, run: RunRecord) -> Event | None:
+    def train(self, run: RunRecord) -> Finished | Diverged | None:
         """Train in a worker, anchoring each group of leaves as it is complete.
 
         Returns:
@@ -115,27 +115,28 @@ class TrainingSession:
         sweep(self.folder)
         if set_aside(self.folder, run):
             self.home.journal.keep_fact(self.id, "weights", "")  # they were of the other run
-            self.home.journal.record(self.id, "set_aside", seed=str(run.seed))
+            self.home.journal.record(self.id, history.SetAside(run.seed))
         prepare(self.home, self.id, run, self.folder, self.keep_every)
         leave = self.card.policy.metrics_leave
         anchors = Anchors(self.home, self.id, run, self.recipe.group_leaves, self.recipient, leave)
         leaves = LeafFile(self.folder)
-        ended: Event | None = None
-        with Worker(self.folder, self.recipe.environment) as worker:
+        ended: Ending | None = None
+        with Worker(self.folder) as worker:
             for event in worker:
                 if self.stop.is_set():
                     return None
-                if event["event"] != "started":  # before it goes on, a worker drops what a power cut left of a line
+                if not isinstance(event, Started):  # before it goes on, a worker drops what a power cut left of a line
                     for checkpoint in leaves.more():
                         anchors.take(checkpoint)
                 self._record(event)
-                ended = event if event["event"] in ENDINGS else ended
-        assert ended is not None  # a worker that ends otherwise raises
+                ended = event if isinstance(event, Ending) else ended
+        if not isinstance(ended, Finished | Diverged):
+            raise Unusable(f"a worker that trains ended with {ended.name if ended else None!r}", TAKEN_OVER)
         anchors.end(read_leaves(self.folder)[-1])
         anchors.wait()
         return ended
 
-    def end(self, run: RunRecord, ended: Event) -> None:
+    def end(self, run: RunRecord, ended: Finished | Diverged) -> None:
         """Deliver what was trained and end the run on chain."""
         checkpoints = read_leaves(self.folder)
         transcript = Transcript(run.ctx, run.seed, tuple(checkpoint.leaf for checkpoint in checkpoints))
@@ -143,8 +144,8 @@ class TrainingSession:
         weights, key = self._deliver(transcript, checkpoints)
         ending = transcript.ending(self.recipe.group_leaves, checkpoints[-1].roots, weights, key)
         calls = self.home.agreements
-        (calls.finish if ended["event"] == "finished" else calls.diverge)(self.id, ending)
-        record_end(self.home, self.id, ended.get("reason", ""))
+        (calls.diverge if isinstance(ended, Diverged) else calls.finish)(self.id, ending)
+        record_end(self.home, self.id, ended.reason if isinstance(ended, Diverged) else "")
         (self.folder / RECORDS).unlink(missing_ok=True)
 
     def _deliver(self, transcript: Transcript, checkpoints: Sequence[Checkpoint]) -> tuple[Cid, Cid | None]:
@@ -173,19 +174,29 @@ class TrainingSession:
             sent["key"] = send_key(self.home.store, self.id, secret, self.recipient)
         for name, cid in sent.items():
             journal.keep_fact(self.id, name, str(cid))
-        journal.record(self.id, "delivered", once="", **{name: str(cid) for name, cid in sent.items()})
+        journal.record(self.id, history.Delivered(**{name: str(cid) for name, cid in sent.items()}), once="")
 
     def _record(self, event: Event) -> None:
-        """Put the worker's events into the job's history."""
-        body = {name: value for name, value in event.items() if name != "event"}
-        match event["event"]:
-            case "started":
-                details = {"steps": self.recipe.steps, "pid": body["pid"], "sandbox": body["sandbox"]}
-                self.home.journal.record(self.id, "training", step=0, **details)
-            case "leaf":
-                self.home.journal.record(self.id, "checkpoint", once=str(body["index"]), **body)
-            case "resumed" | "skipped":
-                self.home.journal.record(self.id, event["event"], **body)
+        """Put the worker's events into the job's history.
+
+        Raises:
+            Unusable: it tells of a leaf that the run cannot have.
+        """
+        journal = self.home.journal
+        match event:
+            case Started(pid=pid, sandbox=sandbox):
+                journal.record(self.id, history.Training(0, self.recipe.steps, pid, sandbox))
+            case LeafRecorded(index, step, digest, metrics, kept):
+                if index >= self.recipe.leaf_count or step != self.recipe.step_of(index):
+                    raise Unusable(
+                        f"the worker tells of a leaf {index} at step {step}, which the run has not", TAKEN_OVER
+                    )
+                entry = history.CheckpointRecorded(index, step, digest, metrics, kept)
+                journal.record(self.id, entry, once=str(index))
+            case Resumed(step, leaves, dropped_bytes):
+                journal.record(self.id, history.Resumed(step, leaves, dropped_bytes))
+            case Skipped(step, reason):
+                journal.record(self.id, history.Skipped(step, reason))
 
 
 def set_aside(folder: Path, run: RunRecord) -> bool:
@@ -221,17 +232,12 @@ def record_end(home: Home, id: AgreementId, reason: str = "") -> None:
     if event is None:
         return
     receipt = home.chain.receipt(event.transaction)
-    body = {"reason": reason} if event.name == "DivergedAt" else {}
-    home.journal.record(
-        id,
-        ENDED[event.name],
-        once="",
-        **body,
-        transcript_root=str(event.args["transcriptRoot"]),
-        model_root=str(event.args["modelRoot"]),
-        transaction=str(event.transaction),
-        gas=receipt.gas_used if receipt else None,
-    )
+    roots: tuple[Root, Root] = event.args["transcriptRoot"], event.args["modelRoot"]
+    sent = history.paid(receipt) if receipt else history.Paid(transaction=event.transaction)
+    if event.name == "DivergedAt":
+        home.journal.record(id, history.Diverged(reason, *roots, **sent), once="")
+    else:
+        home.journal.record(id, history.Finished(*roots, **sent), once="")
 
 
 def prepare(home: Home, id: AgreementId, run: RunRecord, folder: Path, keep_every: int = 1) -> None:

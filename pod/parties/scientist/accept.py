@@ -3,6 +3,7 @@ after a release the verifiers are."""
 
 from __future__ import annotations
 
+from fitchain.pod.jobs import history
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.parties.scientist.audit import accept_release
 from fitchain.pod.parties.scientist.complaint import RESULTS, require_scientist
@@ -26,7 +27,7 @@ def accept_result(home: Home, id: AgreementId) -> None:
     if state in RESULTS:
         fetch_model(home, id)
         receipt = home.agreements.accept_result(id)
-        home.journal.record(id, "result_accepted", once="", transaction=str(receipt.transaction), gas=receipt.gas_used)
+        home.journal.record(id, history.ResultAccepted(**history.paid(receipt)), once="")
     elif home.audits.read(AuditRef(id)).phase.releasing:
         accept_release(home, id)
     else:

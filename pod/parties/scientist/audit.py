@@ -8,8 +8,7 @@ upon which each seat of the Match releases what it kept.
 
 from __future__ import annotations
 
-from typing import Any
-
+from fitchain.pod.jobs import history
 from fitchain.pod.jobs.asker import asker_nonce
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.retry import Log
@@ -59,9 +58,9 @@ def follow_audit(home: Home, turns: Turns, id: AgreementId, auto_accept: bool, l
 def _judge_release(home: Home, audit: Audit, auto_accept: bool, log: Log) -> None:
     """Receive the model by what was released so far; complain where that does not open it."""
     id = audit.id
-    if audit.complained and not home.journal.happened(id, "complained"):
-        _note_complaint(home, id, "this pod was cut off before it wrote down why", log)
-    if not home.journal.happened(id, "received"):
+    if audit.complained and not home.journal.happened(id, history.Complained):
+        _note_complaint(home, id, history.Complained("this pod was cut off before it wrote down why"), log)
+    if not home.journal.happened(id, history.Received):
         if audit.phase is Phase.MATCHED and home.agreements.run_record(id).identity is None:
             return  # nothing is released yet
         try:
@@ -84,19 +83,19 @@ def _complain(home: Home, audit: Audit, reason: str, log: Log) -> bool:
     Returns:
         whether the history did not have it yet.
     """
-    sent: dict[str, Any] = {}
+    complained = history.Complained(reason)
     if not audit.complained:
         receipt = send(home, audit, home.audits.complain)
         if receipt is None:
             return False
-        sent = {"transaction": str(receipt.transaction), "gas": receipt.gas_used}
-    return _note_complaint(home, audit.id, reason, log, **sent)
+        complained = history.Complained(reason, **history.paid(receipt))
+    return _note_complaint(home, audit.id, complained, log)
 
 
-def _note_complaint(home: Home, id: AgreementId, reason: str, log: Log, **sent: Any) -> bool:
-    noted = home.journal.record(id, "complained", once="", reason=reason, **sent)
+def _note_complaint(home: Home, id: AgreementId, complained: history.Complained, log: Log) -> bool:
+    noted = home.journal.record(id, complained, once="")
     if noted:
-        log(id, f"complained, so that each verifier of the match releases the key: {reason}")
+        log(id, f"complained, so that each verifier of the match releases the key: {complained.reason}")
     return noted
 
 
@@ -124,5 +123,4 @@ def accept_release(home: Home, id: AgreementId) -> None:
     fetch_model(home, id)
     receipt = send(home, audit, home.audits.accept_release)
     if receipt is not None:
-        body = {"transaction": str(receipt.transaction), "gas": receipt.gas_used}
-        home.journal.record(id, "release_accepted", once="", **body)
+        home.journal.record(id, history.ReleaseAccepted(**history.paid(receipt)), once="")

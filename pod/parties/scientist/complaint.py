@@ -6,8 +6,7 @@ counter-bond back if a verifier of the dispute then hands over the key.
 
 from __future__ import annotations
 
-from typing import Any
-
+from fitchain.pod.jobs import history
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.parties.scientist.receive import fetch_model
 from fitchain.pod.ports.agreement import Agreement, State
@@ -48,11 +47,10 @@ def complain(home: Home, agreement: Agreement, reason: str) -> bool:
     Returns:
         whether the history did not have it yet.
     """
-    sent: dict[str, Any] = {}
+    complained = history.Complained(reason)
     if not agreement.complained:
-        receipt = home.agreements.complain(agreement.id)
-        sent = {"transaction": str(receipt.transaction), "gas": receipt.gas_used}
-    return home.journal.record(agreement.id, "complained", once="", reason=reason, **sent)
+        complained = history.Complained(reason, **history.paid(home.agreements.complain(agreement.id)))
+    return home.journal.record(agreement.id, complained, once="")
 
 
 def require_scientist(home: Home, agreement: Agreement, hint: str) -> None:
@@ -98,8 +96,7 @@ def complain_of(home: Home, id: AgreementId) -> str:
         )
     if released:
         receipt = home.audits.complain(audit.ref)
-        body = {"reason": problem.message, "transaction": str(receipt.transaction), "gas": receipt.gas_used}
-        home.journal.record(id, "complained", once="", **body)
+        home.journal.record(id, history.Complained(problem.message, **history.paid(receipt)), once="")
     else:
         complain(home, agreement, problem.message)
     return problem.message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fitchain.pod.jobs import history
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.parties.scientist.complaint import RESULTS, complain, require_scientist, why_unopened
 from fitchain.pod.ports.agreement import Agreement
@@ -44,7 +45,7 @@ def dispute(home: Home, id: AgreementId) -> Receipt:
     if not agreement.complained:
         _complain_if_unopened(home, agreement)
     receipt = home.agreements.dispute(id)
-    home.journal.record(id, "disputed", once="", transaction=str(receipt.transaction), gas=receipt.gas_used)
+    home.journal.record(id, history.Disputed(**history.paid(receipt)), once="")
     return receipt
 
 

@@ -8,14 +8,18 @@ once.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
+import time
+from collections.abc import Iterator, Mapping
 from functools import partial
+from typing import ClassVar
 
+from fitchain.pod.jobs import history
 from fitchain.pod.jobs.exchange import Note, fetch_note, fetch_refusal
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.jobs.retry import RETRY_S, Log, RetryPolicy
+from fitchain.pod.jobs.lanes import Work
+from fitchain.pod.jobs.retry import RETRY_S, Log
 from fitchain.pod.jobs.turns import TURN_S, Turns, describe_verdict
+from fitchain.pod.parties.loop import LOOK_S, PodLoop
 from fitchain.pod.parties.scientist.accept import accept_result
 from fitchain.pod.parties.scientist.audit import follow_audit
 from fitchain.pod.parties.scientist.complaint import complain, may_answer, why_unopened
@@ -25,12 +29,14 @@ from fitchain.pod.ports.chain.base import FINAL_BLOCKS
 from fitchain.pod.ports.registry import Role
 from fitchain.pod.values.digest import tree_root
 from fitchain.pod.values.errors import ClaimMismatch, DeliveryUnopened, FitchainError
-from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId, AuditRef
+from fitchain.pod.values.ids import AgreementId, AuditRef
 
-LOOK_S = 0.2
+JOBS_AT_ONCE = 4
+"""A delivery that comes slowly keeps no other job from being received, or complained of, in time.
+"""
 
 
-class Scientist:
+class Scientist(PodLoop):
     """The scientist's pod.
 
     Args:
@@ -44,6 +50,9 @@ class Scientist:
         final_blocks: how many blocks must lie on the end of a job before it is followed no more.
     """
 
+    role = Role.SCIENTIST
+    threads: ClassVar[Mapping[str, int]] = {"follow": JOBS_AT_ONCE}
+
     # Many parameters: whose pod it is, and what each person may want otherwise.
     def __init__(
         self,
@@ -55,38 +64,20 @@ class Scientist:
         turn_s: float = TURN_S,
         final_blocks: int = FINAL_BLOCKS,
     ) -> None:
+        super().__init__(home, log, look_s, retry_s)
         self._turns = Turns(home, turn_s)
-        self.home, self.auto_accept, self.log, self.look_s = home, auto_accept, log, look_s
-        self._retry = RetryPolicy(home, log, retry_s)
+        self.auto_accept, self.final_blocks = auto_accept, final_blocks
         self._over: set[AgreementId] = set()
-        self.final_blocks = final_blocks
+        self._followed_at: dict[AgreementId, float] = {}
 
-    def run(self, stop: threading.Event, ready: Callable[[], None] = lambda: None) -> None:
-        """Follow the chain until `stop` is set.
-
-        Args:
-            stop: ends it.
-            ready: called once the pod is registered and looks at the chain.
-
-        Raises:
-            Unusable: another pod runs from this home.
-            FitchainError: this pod cannot be registered.
-        """
-        with self.home.exclusive_lock():
-            self.home.join_chain(Role.SCIENTIST, self.log)
-            ready()
-            while not stop.is_set():
-                if self._retry.due(NO_AGREEMENT):
-                    self._retry.attempt(NO_AGREEMENT, self._look)
-                stop.wait(self.look_s)
-
-    def _look(self) -> None:
-        """Follow every job that has not ended."""
+    def look(self) -> Iterator[tuple[str, Work]]:
+        """Every job that has not ended; the one that was followed longest ago goes first."""
         for id in self.home.agreements.list(scientist=self.home.keys.address):
-            if id not in self._over and self._retry.due(id):
-                self._retry.attempt(id, partial(self._follow, id))
+            if id not in self._over:
+                yield "follow", Work(id, partial(self._follow, id), (self._followed_at.get(id, 0.0),))
 
     def _follow(self, id: AgreementId) -> None:
+        self._followed_at[id] = time.monotonic()
         heard = follow_audit(self.home, self._turns, id, self.auto_accept, self.log)
         ended = follow(self.home, id, self.auto_accept, self.log).ended
         if ended and heard:
@@ -118,7 +109,7 @@ def follow(home: Home, id: AgreementId, auto_accept: bool, log: Log) -> State:
     """
     agreement = home.agreements.read(id)
     problem = _read_notes(home, agreement, log)
-    if _delivered(agreement) and not home.journal.happened(id, "received"):
+    if _delivered(agreement) and not home.journal.happened(id, history.Received):
         _receive(home, agreement, log)
     if isinstance(problem, ClaimMismatch):
         raise problem
@@ -129,7 +120,7 @@ def follow(home: Home, id: AgreementId, auto_accept: bool, log: Log) -> State:
     state = agreement.state  # not where it stands by now: what came since is received in the next look
     # That it was requested is for whoever asked to write down: it tells a finished request from an
     # interrupted one.
-    if state != State.REQUESTED and home.journal.record(id, state.name.lower(), once=""):
+    if state != State.REQUESTED and home.journal.record(id, history.REACHED[state], once=""):
         log(id, state.name.lower())
     if state == State.CANCELLED:
         _read_refusal(home, id, log)
@@ -167,11 +158,11 @@ def _half_of_dispute(agreement: Agreement) -> int:
 def _read_refusal(home: Home, id: AgreementId, log: Log) -> None:
     """Open the reason that the owner gave for declining, if it gave one."""
     cid = home.agreements.refusal(id)
-    if cid is None or home.journal.happened(id, "refused"):
+    if cid is None or home.journal.happened(id, history.Refused):
         return
     home.add_peer(home.agreements.read(id).terms.owner)
     reason = fetch_refusal(home.store, id, cid, home.keys.identity)
-    home.journal.record(id, "refused", once="", reason=reason)
+    home.journal.record(id, history.Refused(reason), once="")
     log(id, f"the owner declined: {reason}")
 
 
@@ -186,7 +177,7 @@ def _read_notes(home: Home, agreement: Agreement, log: Log) -> FitchainError | N
     Returns:
         what is wrong with the first that could not be read, or is not the note of its anchor.
     """
-    read = {entry.body["count"] for entry in home.journal.history(agreement.id) if entry.kind == "note"}
+    read = {line.entry.count for line in home.journal.history(agreement.id) if isinstance(line.entry, history.NoteRead)}
     problem: FitchainError | None = None
     for index, anchor in enumerate(home.agreements.run_record(agreement.id).anchors):
         if anchor.count in read or anchor.note is None:
@@ -196,8 +187,8 @@ def _read_notes(home: Home, agreement: Agreement, log: Log) -> FitchainError | N
         except FitchainError as error:
             problem = problem if isinstance(problem, ClaimMismatch) else error
             continue
-        body = {"count": anchor.count, "step": note.step, "metrics": note.metrics, "block": anchor.block}
-        home.journal.record(agreement.id, "note", once=str(anchor.count), **body)
+        entry = history.NoteRead(anchor.count, note.step, note.metrics, anchor.block)
+        home.journal.record(agreement.id, entry, once=str(anchor.count))
         log(agreement.id, f"{anchor.count} checkpoints anchored in block {anchor.block}{_describe_metrics(note)}")
     return problem
 

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fitchain.pod.compute.dataset import Card, Table
+from fitchain.pod.jobs import history
 from fitchain.pod.jobs.exchange import DELIVERY_FILES, OFFER_FILES, fetch_folder, fetch_key
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.worker import Task, run_worker
+from fitchain.pod.jobs.worker.events import TAKEN_OVER, Evaluated
 from fitchain.pod.parties.scientist.publish import read_card
 from fitchain.pod.ports.agreement import Release, RunRecord, State
 from fitchain.pod.ports.store import Cid
@@ -28,11 +30,11 @@ from fitchain.pod.values.errors import (
     NotFound,
     Refuted,
     StoreUnusable,
+    Unusable,
     reason_of,
 )
 from fitchain.pod.values.ids import AgreementId, AuditRef
 from fitchain.pod.values.limits import DELIVERY
-from fitchain.pod.values.recipe import Recipe
 
 ENDED = (State.TRAINED, State.DIVERGED, State.AUDITING, State.SETTLED, State.HALVED)
 """States in which something may have been delivered."""
@@ -96,14 +98,8 @@ def fetch_model(home: Home, id: AgreementId) -> Delivery:
     else:
         verdict = _fetch(home, id, folder)
     received = delivery(home, id)
-    home.journal.record(
-        id,
-        "received",
-        once="",
-        model=str(received.model),
-        certificate=str(received.certificate),
-        assurance=str(verdict.assurance),
-    )
+    entry = history.Received(str(received.model), str(received.certificate), str(verdict.assurance))
+    home.journal.record(id, entry, once="")
     return received
 
 
@@ -198,7 +194,6 @@ def evaluate(home: Home, id: AgreementId, source: Path) -> Evaluation:
         InputRefused: the table does not fit the recipe.
     """
     received, folder = delivery(home, id), home.job_folder(id)
-    recipe = Recipe.parse((folder / "recipe.json").read_bytes())
     card = read_card(home, home.agreements.read(id).terms.dataset)
     table = _matching(card, source)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".evaluation-") as scratch:
@@ -208,8 +203,10 @@ def evaluate(home: Home, id: AgreementId, source: Path) -> Evaluation:
         os.link(received.model, workspace / "final.safetensors")
         table.write_npz(workspace / "records.npz")
         Task("evaluate", ctx=ZERO, seed=ZERO).write(workspace)
-        ended = run_worker(workspace, environment=recipe.environment)
-    return Evaluation(int(ended["records"]), {name: float(value) for name, value in ended["metrics"].items()})
+        ended = run_worker(workspace)
+    if not isinstance(ended, Evaluated):
+        raise Unusable(f"a worker that evaluates ended with {ended.name!r}", TAKEN_OVER)
+    return Evaluation(ended.records, ended.metrics)
 
 
 def _matching(card: Card, source: Path) -> Table:

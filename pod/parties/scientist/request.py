@@ -13,13 +13,14 @@ from typing import Any
 
 from fitchain.pod.compute import environment
 from fitchain.pod.compute.dataset import Card
+from fitchain.pod.jobs import history
 from fitchain.pod.jobs.asker import asker_nonce
 from fitchain.pod.jobs.exchange import OFFER_FILES, send_folder
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import RequestRow
 from fitchain.pod.jobs.metering import measured_work
 from fitchain.pod.jobs.rehearsal import MOCK_LIMIT_BYTES, rehearse
-from fitchain.pod.jobs.worker import Event
+from fitchain.pod.jobs.worker.events import Finished
 from fitchain.pod.parties.scientist.publish import MODEL_FILES, read_card
 from fitchain.pod.ports.agreement import AuditTerms, Terms, agreement_id, commit_nonce
 from fitchain.pod.ports.registry import DatasetEntry, Role
@@ -105,14 +106,7 @@ def request_job(home: Home, request: JobRequest) -> AgreementId:
     kept = kept or _prepare(home, terms, recipe, row.folder, card, request.rehearsed)
     if not _is_on_chain(home, kept):
         home.agreements.request(kept.salt, _committed(home, kept.agreement, terms), Cid.parse(kept.offer))
-    home.journal.record(
-        kept.agreement,
-        "requested",
-        once="",
-        dataset=str(request.dataset),
-        model=str(request.model),
-        price=str(price),
-    )
+    home.journal.record(kept.agreement, history.Requested(request.dataset, request.model, str(price)), once="")
     return kept.agreement
 
 
@@ -220,7 +214,7 @@ def _prepare(home: Home, terms: Terms, recipe: Recipe, model_folder: Path, card:
     return request
 
 
-def rehearse_request(home: Home, card: Card, recipe: Recipe, model_folder: Path) -> Event | None:
+def rehearse_request(home: Home, card: Card, recipe: Recipe, model_folder: Path) -> Finished | None:
     """Train a request's first segments on the card's mock data.
 
     Args:
@@ -260,7 +254,7 @@ def _interrupted(home: Home, terms: Terms) -> RequestRow | None:
     through."""
     on_chain = set(home.agreements.list(scientist=home.keys.address))
     for request in home.journal.requests():
-        unheard = request.terms == _plain(terms) and not home.journal.happened(request.agreement, "requested")
+        unheard = request.terms == _plain(terms) and not home.journal.happened(request.agreement, history.Requested)
         if unheard and (request.agreement in on_chain or home.store.has(Cid.parse(request.offer))):
             return request
     return None

@@ -8,13 +8,12 @@ and the chain alone, what is replayed on the checks, and the replay is exact.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fitchain.pod.compute import environment
 from fitchain.pod.jobs.exchange import DELIVERY_FILES, fetch_folder
-from fitchain.pod.jobs.worker import Audited, Event, audit
+from fitchain.pod.jobs.worker import Emit, SegmentAudited, audit
 from fitchain.pod.ports.store import Cid, Store
 from fitchain.pod.proof.audit.chain_record import ChainRecord
 from fitchain.pod.proof.audit.checking import Checked, Problem, check, check_delivery
@@ -63,7 +62,7 @@ class Examination:
     outcome: Outcome
     trace: Digest
     problems: tuple[Problem, ...] = ()
-    audited: tuple[Audited, ...] = ()
+    audited: tuple[SegmentAudited, ...] = ()
     lasting: bool = True
 
 
@@ -81,7 +80,7 @@ def examine(
     identity: str,
     chain_record: ChainRecord,
     folder: Path,
-    on_event: Callable[[Event], None] | None = None,
+    on_event: Emit | None = None,
     limit_s: float | None = None,
 ) -> Examination:
     """Examine the evidence of an audit.
@@ -138,7 +137,7 @@ def _delivery_problems(folder: Path, chain_record: ChainRecord) -> list[Problem]
     return [problem] if problem else []
 
 
-def _differences(audited: tuple[Audited, ...], problems: tuple[Problem, ...]) -> list[Problem]:
+def _differences(audited: tuple[SegmentAudited, ...], problems: tuple[Problem, ...]) -> list[Problem]:
     """What the replay found, in segments of which nothing is said yet."""
     named = {problem.segment for problem in problems}
     return [Problem(each.index, each.difference) for each in audited if not each.equal and each.index not in named]
@@ -197,8 +196,8 @@ def _replay(
     evidence: Evidence,
     chain_record: ChainRecord,
     segments: tuple[int, ...],
-    on_event: Callable[[Event], None] | None,
-) -> tuple[Audited, ...]:
+    on_event: Emit | None,
+) -> tuple[SegmentAudited, ...]:
     """Replay the segments that can be replayed."""
     if not segments:
         return ()

@@ -6,12 +6,12 @@ A verifier has the evidence as long as its audit is not over.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from fitchain.pod.jobs.exchange import fetch_folder
 from fitchain.pod.jobs.home import Home, audit_path
-from fitchain.pod.jobs.worker import Event, Task, explain
+from fitchain.pod.jobs.worker import Emit, Task, explain
 from fitchain.pod.parties.verifier.pod import SEAT
 from fitchain.pod.proof.audit.chain_record import read_chain_record
 from fitchain.pod.proof.audit.checking import check
@@ -30,9 +30,7 @@ def seats_of(home: Home, id: AgreementId) -> list[AuditRef]:
     return [ref for ref in refs if (home.settings.home / "jobs" / audit_path(ref) / SEAT).exists()]
 
 
-def explain_evidence(
-    home: Home, ref: AuditRef, segments: Sequence[int], emit: Callable[[Event], None]
-) -> tuple[StateDigests, ...]:
+def explain_evidence(home: Home, ref: AuditRef, segments: Sequence[int], emit: Emit) -> tuple[StateDigests, ...]:
     """Train segments out of an audit's evidence and keep every tensor's digest after each step.
 
     Args:

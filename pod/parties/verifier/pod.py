@@ -20,20 +20,22 @@ from __future__ import annotations
 
 import json
 import tempfile
-import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from fitchain.pod.jobs import history
 from fitchain.pod.jobs.exchange import send_key
+from fitchain.pod.jobs.history import Entry
 from fitchain.pod.jobs.home import Home, sweep
+from fitchain.pod.jobs.lanes import Work
 from fitchain.pod.jobs.links import LinkChain
 from fitchain.pod.jobs.retry import RETRY_S, Log, RetryPolicy, log_about
 from fitchain.pod.jobs.turns import FIRST_SEAT_RANK, TURN_S, Turns, describe_verdict, send
+from fitchain.pod.parties.loop import LOOK_S, PodLoop
 from fitchain.pod.parties.verifier.consent import NOTHING, ConsentPolicy, Replay, refusal
 from fitchain.pod.parties.verifier.examine import EVIDENCE, Examination, examine
 from fitchain.pod.ports.agreement import Audit, Outcome, Phase, Seat, audit_id
@@ -57,7 +59,8 @@ from fitchain.pod.values.errors import (
 )
 from fitchain.pod.values.ids import NO_AGREEMENT, AuditRef
 
-LOOK_S = 0.2
+LANES: Mapping[Phase, str] = {Phase.JOINING: "consent", Phase.COMMITTING: "examine"}
+"""What takes long has a lane of its own; the other phases share one."""
 SEAT, JOB = "seat.age", "job.age"
 """The identity that evidence is sealed to, and the job's own, both sealed to this pod."""
 WAIT_SHARE = 0.75
@@ -78,7 +81,7 @@ class Ballot:
     trace: Digest
 
 
-class Verifier:
+class Verifier(PodLoop):
     """The verifier's pod.
 
     Args:
@@ -94,6 +97,9 @@ class Verifier:
             replay.
     """
 
+    role = Role.VERIFIER
+    threads: ClassVar[Mapping[str, int]] = {"consent": 1, "examine": 1, "step": 2, "draw": 1}
+
     # As many parameters as a pod has measures of time, and tests set them.
     def __init__(
         self,
@@ -106,14 +112,11 @@ class Verifier:
         final_blocks: int = FINAL_BLOCKS,
         examiner: Callable[..., Examination] = examine,
     ) -> None:
-        self.home, self.log, self.look_s, self.examiner = home, log, look_s, examiner
-        self.policy, self.final_blocks = policy or ConsentPolicy(), final_blocks
+        super().__init__(home, log, look_s, retry_s)
+        self.policy, self.final_blocks, self.examiner = policy or ConsentPolicy(), final_blocks, examiner
         self._links = LinkChain(home.keys, home.chain)
-        self._retry = RetryPolicy(home, log, retry_s)
         self._account_retry = RetryPolicy(home, log, retry_s)  # what is wrong with the account delays no vote
         self._turns = Turns(home, turn_s)
-        self._stop = threading.Event()
-        self._busy: dict[AuditRef, Future[None]] = {}
         self._mine: dict[AuditRef, None] = {}
         self._undrawn: dict[AuditRef, None] = {}
         self._drawn: dict[AuditRef, str] = {}
@@ -121,47 +124,17 @@ class Verifier:
         self._next_block: int | None = None
         self._back_at = float("-inf")
 
-    def run(self, stop: threading.Event, ready: Callable[[], None] = lambda: None) -> None:
-        """Follow the chain until `stop` is set.
+    def look(self) -> Iterator[tuple[str, Work]]:
+        """Every audit in which this account was drawn and that is not over.
 
         Votes are come to one after the other, and seats considered one after the other, each beside
         everything else: either may wait for what a stranger's store has.
-
-        Args:
-            stop: ends it.
-            ready: called once the pod is registered and looks at the chain.
-
-        Raises:
-            Unusable: another pod runs from this home.
-            FitchainError: this pod cannot be registered.
         """
-        self._stop = stop
-        with (
-            self.home.exclusive_lock(),
-            ThreadPoolExecutor(1, "examine") as examining,
-            ThreadPoolExecutor(1, "consent") as consenting,
-        ):
-            lanes = {Phase.JOINING: consenting, Phase.COMMITTING: examining}
-            self.home.join_chain(Role.VERIFIER, self.log)
-            ready()
-            while not stop.is_set():
-                if self._retry.due(NO_AGREEMENT):
-                    self._retry.attempt(NO_AGREEMENT, partial(self._look, lanes))
-                stop.wait(self.look_s)
-
-    def _look(self, lanes: dict[Phase, ThreadPoolExecutor]) -> None:
-        """Take on every audit in which this account was drawn and that is not over."""
         new_block = self._find()
-        self._draw_for_others()
+        yield from self._draw_for_others()
         audits = self.home.audits.read_many(list(self._mine))
         for audit in audits:
-            if not self._free(audit.ref):
-                continue
-            act = partial(self._attempt, audit.ref, partial(self._act, audit.ref, audit.phase))
-            if audit.phase in lanes:
-                self._busy[audit.ref] = lanes[audit.phase].submit(act)
-            else:
-                act()
+            yield LANES.get(audit.phase, "step"), Work(audit.ref, partial(self._act, audit.ref, audit.phase))
         if new_block and self._account_retry.due(NO_AGREEMENT):
             self._account_retry.attempt(NO_AGREEMENT, partial(self._tend_account, audits))
 
@@ -171,7 +144,7 @@ class Verifier:
         if self._next_block is not None and head < self._next_block:
             return False
         for ref in self.home.audits.drawn_for(self.home.keys.address, self._next_block, head):
-            if ref not in self._mine and not self.home.journal.happened(ref, "wiped"):
+            if ref not in self._mine and not self.home.journal.happened(ref, history.Wiped):
                 self._mine[ref] = None
         for ref in self._awaited(self._next_block, head):
             self._undrawn[ref] = None
@@ -187,14 +160,14 @@ class Verifier:
         own = home.verifiers.standing_in(sorted(set(panels.values())), home.keys.address)
         return [ref for ref in opened if panels[ref] in own]
 
-    def _draw_for_others(self) -> None:
+    def _draw_for_others(self) -> Iterator[tuple[str, Work]]:
         """Draw for audits whose asker has let its turn pass, when it is this member's turn."""
         rank = MEMBER_RANK + int(self.home.keys.address[-2:], 16) % MEMBER_TURNS
         for audit in self.home.audits.read_many(list(self._undrawn)):
             if audit.phase is not Phase.AWAITING:
                 del self._undrawn[audit.ref]
-            elif self._free(audit.ref):
-                self._attempt(audit.ref, partial(self._draw_for, audit, rank))
+            else:
+                yield "draw", Work(audit.ref, partial(self._draw_for, audit, rank))
 
     def _draw_for(self, audit: Audit, rank: int) -> None:
         if self._turns.bring_on(audit, rank):
@@ -225,13 +198,6 @@ class Verifier:
         if may_renew and self._links.needs_renewal(account, opened := self.home.audits.opened()):
             self.home.verifiers.renew_chain(self._links.commitment(opened))
             self.log(NO_AGREEMENT, "committed to a new hash chain")
-
-    def _free(self, ref: AuditRef) -> bool:
-        return (ref not in self._busy or self._busy[ref].done()) and self._retry.due(ref)
-
-    def _attempt(self, ref: AuditRef, act: Callable[[], None]) -> None:
-        if not self._stop.is_set():  # what waited for its turn when the pod was asked to stop waits on
-            self._retry.attempt(ref, act)
 
     # As many branches as an audit has phases in which a seat acts.
     def _act(self, ref: AuditRef, looked_at: Phase) -> None:
@@ -269,7 +235,7 @@ class Verifier:
         if self._drawn.get(audit.ref) == drawn:
             return
         self._drawn[audit.ref] = drawn
-        if self.home.journal.record(audit.ref, "drawn", once=drawn, round=audit.round):
+        if self.home.journal.record(audit.ref, history.Drawn(audit.round), once=drawn):
             self._say(audit, "drawn as a verifier")
 
     # The seat
@@ -281,7 +247,7 @@ class Verifier:
         waiting = sum((replay for ref, replay in unvoted if ref != audit.ref), NOTHING)
         patient = not _is_late(audit, now)
         if reason := refusal(self.home, self.policy, self._links, audit, account, waiting, patient):
-            if self._send(audit, "declined", self.home.audits.decline, seat.number, reason=reason):
+            if self._send(audit, partial(history.Declined, audit.round, reason), self.home.audits.decline, seat.number):
                 self._say(audit, f"declined the seat: {reason}")
         else:
             self._join(audit, seat, account)
@@ -290,7 +256,7 @@ class Verifier:
         link = self._links.link(account, audit.opening)
         assert link is not None  # else it would have been a reason to decline
         recipient = recipient_of(self.home.kept_identity(self._folder(audit) / SEAT))
-        if self._send(audit, "joined", self.home.audits.join, seat.number, link, recipient):
+        if self._send(audit, partial(history.Joined, audit.round), self.home.audits.join, seat.number, link, recipient):
             self._say(audit, "took the seat")
 
     def _commit(self, audit: Audit, seat: Seat) -> None:
@@ -299,7 +265,7 @@ class Verifier:
             return
         words = audit_id(audit.ref), audit.round, self.home.keys.address, ballot.outcome, ballot.trace
         bound = commitment(*words, self._salt(audit))
-        if self._send(audit, "committed", self.home.audits.commit, seat.number, bound):
+        if self._send(audit, partial(history.Committed, audit.round), self.home.audits.commit, seat.number, bound):
             self._say(audit, "committed to a vote")
 
     def _reveal(self, audit: Audit, seat: Seat) -> None:
@@ -308,7 +274,8 @@ class Verifier:
                 f"the journal does not know the vote on {audit.ref}", "restore the home that committed to it"
             )
         words = seat.number, ballot.outcome, ballot.trace, self._salt(audit)
-        if self._send(audit, "revealed", self.home.audits.reveal, *words, outcome=ballot.outcome.name):
+        revealed = partial(history.Revealed, audit.round, ballot.outcome.name)
+        if self._send(audit, revealed, self.home.audits.reveal, *words):
             self._say(audit, f"voted {ballot.outcome.name.lower()}")
 
     def _must_release(self, audit: Audit, seat: Seat, now: int) -> bool:
@@ -333,7 +300,8 @@ class Verifier:
             recipient = self.home.keys.recipient
         key = send_key(self.home.store, audit.id, secret, recipient)
         why = "since the scientist complained" if audit.complained else "in its owner's stead"
-        if self._send(audit, "released", self.home.audits.release, key, key=str(key)):
+        released = partial(history.Released, str(key), audit.round)
+        if self._send(audit, released, self.home.audits.release, key):
             self._say(audit, f"released the trained model {why}")
 
     def _end(self, audit: Audit) -> None:
@@ -341,14 +309,14 @@ class Verifier:
         final."""
         if audit.ref not in self._ended_in:
             self._collect(audit)
-            self._ended_in[audit.ref] = self.home.audits.events(audit.ref)[-1].block
+            self._ended_in[audit.ref] = self.home.audits.newest_event(audit.ref).block
         if self.home.chain.head() < self._ended_in[audit.ref] + self.final_blocks:
             return
         folder = self._folder(audit)
         sweep(folder)
         for name in (SEAT, JOB):
             (folder / name).unlink(missing_ok=True)
-        self.home.journal.record(audit.ref, "wiped", once="")
+        self.home.journal.record(audit.ref, history.Wiped(), once="")
         del self._mine[audit.ref]
 
     def _collect(self, audit: Audit) -> None:
@@ -356,7 +324,7 @@ class Verifier:
             self._say(audit, verdict)
         if self.home.verifiers.verifier(self.home.keys.address).earned:
             receipt = self.home.verifiers.withdraw()
-            self.home.journal.record(audit.ref, "collected", transaction=str(receipt.transaction), gas=receipt.gas_used)
+            self.home.journal.record(audit.ref, history.Collected(**history.paid(receipt)))
 
     # The vote
 
@@ -378,17 +346,16 @@ class Verifier:
             # still come. Who cannot judge says so: Withheld would put it down to the owner.
             if not isinstance(error, EnvironmentRefused) and not self._is_late(audit):
                 raise
-            self.home.journal.record(audit.ref, "cannot_replay", once=str(audit.round), reason=error.message)
+            self.home.journal.record(audit.ref, history.CannotReplay(error.message), once=str(audit.round))
             self._say(audit, f"cannot replay: {error.message}")
             examination = Examination(Outcome.INCONCLUSIVE, ZERO)
         if examination is None:
             return None
         body = {"outcome": examination.outcome.name, "trace": str(examination.trace)}
         self.home.journal.keep_fact(audit.ref, f"ballot/{audit.round}", json.dumps(body))
-        details = {"problems": [str(problem) for problem in examination.problems], "segments": len(examination.audited)}
-        self.home.journal.record(
-            audit.ref, "examined", once=str(audit.round), outcome=examination.outcome.name, **details
-        )
+        problems = tuple(str(problem) for problem in examination.problems)
+        entry = history.Examined(examination.outcome.name, problems, len(examination.audited))
+        self.home.journal.record(audit.ref, entry, once=str(audit.round))
         return Ballot(examination.outcome, examination.trace)
 
     def _examination(self, audit: Audit) -> Examination | None:
@@ -437,12 +404,12 @@ class Verifier:
         finds it."""
         return Digest(self.home.keys.derive("fitchain/vote/v2", audit_id(audit.ref), audit.round))
 
-    def _send(self, audit: Audit, kind: str, step: Callable[..., Receipt], *args: Any, **details: Any) -> bool:
-        """Send a step of the seat and write it down; False where the audit has moved on."""
+    def _send(self, audit: Audit, entry: Callable[..., Entry], step: Callable[..., Receipt], *args: Any) -> bool:
+        """Send a step of the seat and write it down, with what the receipt says; False where the
+        audit has moved on."""
         if (receipt := send(self.home, audit, step, *args)) is None:
             return False
-        body = {"round": audit.round, "transaction": str(receipt.transaction), "gas": receipt.gas_used, **details}
-        self.home.journal.record(audit.ref, kind, **body)
+        self.home.journal.record(audit.ref, entry(**history.paid(receipt)))
         return True
 
     def _say(self, audit: Audit, text: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from fitchain.pod.ports.agreement.calls import cid_in, cid_out
 from fitchain.pod.ports.agreement.terms import AuditKind, Outcome, Phase
-from fitchain.pod.ports.chain.base import Event, Receipt
+from fitchain.pod.ports.chain.base import Event, Receipt, newest
 from fitchain.pod.ports.chain.client import Chain
 from fitchain.pod.ports.chain.reads import ReadCall
 from fitchain.pod.ports.sealed import recipient_bytes, recipient_from_bytes
@@ -381,6 +381,10 @@ class Audits:
         """Every event of an audit in the order of the chain."""
         events = self.chain.events_of(["Audits"], ref.agreement)
         return [event for event in events if event.args["ordinal"] == ref.ordinal]
+
+    def newest_event(self, ref: AuditRef) -> Event:
+        """The newest event of an audit."""
+        return newest(self.events(ref), f"the audit {ref.short}")
 
     def _penalised(self, ref: AuditRef, events: Sequence[Event]) -> list[Event]:
         """Penalties stand in the transactions in which the audit's votes were counted."""

@@ -18,14 +18,14 @@ from fitchain.pod.ports.agreement.terms import (
     agreement_id,
     context,
 )
-from fitchain.pod.ports.chain.base import Event, Pending, Receipt
+from fitchain.pod.ports.chain.base import Event, Pending, Receipt, newest
 from fitchain.pod.ports.chain.client import Chain
 from fitchain.pod.ports.chain.permit import Permit, abi_name, sign_permit, struct_of
 from fitchain.pod.ports.chain.reads import ReadEvents
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO, Digest
-from fitchain.pod.values.errors import InputRefused, NotFound
+from fitchain.pod.values.errors import InputRefused, NodeUnreachable, NotFound
 from fitchain.pod.values.ids import AgreementId, AuditRef
 
 if TYPE_CHECKING:
@@ -377,7 +377,8 @@ class Agreements:
     def newest_event(self, id: AgreementId) -> Event:
         """The newest event of an agreement and of its own audit: of an ended one that with which it
         was over. Audits that were asked for again do not count."""
-        return [event for event in self.events(id) if not event.args.get("ordinal")][-1]
+        events = [event for event in self.events(id) if not event.args.get("ordinal")]
+        return newest(events, f"the job {id.short}")
 
     def run_record(self, id: AgreementId) -> RunRecord:
         """What the chain keeps of its training, anchors included. Raises as `read`."""
@@ -561,7 +562,19 @@ def _audit_out(terms: AuditTerms) -> dict[str, Any]:
 
 def _audit_in(body: dict[str, Any]) -> AuditTerms:
     values = {field.name: body[abi_name(field.name)] for field in fields(AuditTerms)}
-    return AuditTerms(**values | {"mode": AuditMode(values["mode"])})
+    return AuditTerms(**values | {"mode": _mode_in(values["mode"])})
+
+
+def _mode_in(number: int) -> AuditMode:
+    """A mode by the contract's number.
+
+    Raises:
+        NodeUnreachable: there is none of that number, so the node made it up.
+    """
+    try:
+        return AuditMode(number)
+    except ValueError:
+        raise NodeUnreachable(f"the node says {number} for a mode of audits, which has 0 to 2") from None
 
 
 def _terms_out(terms: Terms) -> dict[str, Any]:

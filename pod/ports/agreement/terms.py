@@ -8,9 +8,9 @@ checksum.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
+from fitchain.pod.ports.chain.base import ChainEnum
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO, Digest, Root
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fitchain.pod.values.leaf import OpenedLeaf  # its numpy would be waited for by `fitchain --help`
 
 
-class State(IntEnum):
+class State(ChainEnum):
     """Where an agreement stands (protocol section 8)."""
 
     NONE = 0
@@ -43,7 +43,7 @@ class State(IntEnum):
         return self in (State.SETTLED, State.CANCELLED, State.FORFEITED, State.REFUNDED, State.HALVED)
 
 
-class Phase(IntEnum):
+class Phase(ChainEnum):
     """Where an audit stands; what leads from one to the next stands in
     contracts/interfaces/IAudits.sol."""
 
@@ -64,7 +64,7 @@ class Phase(IntEnum):
         return self in (Phase.MATCHED, Phase.RELEASED)
 
 
-class AuditKind(IntEnum):
+class AuditKind(ChainEnum):
     """Who opened an audit: the end of a run whose terms name verifiers; a dispute; somebody who
     doubts, later."""
 
@@ -73,7 +73,7 @@ class AuditKind(IntEnum):
     AGAIN = 2
 
 
-class Outcome(IntEnum):
+class Outcome(ChainEnum):
     """What a verifier votes for, and what an audit concludes."""
 
     NONE = 0
@@ -218,6 +218,11 @@ class Agreement:
     acceptance_deadline: int
     training_deadline: int
     dispute_deadline: int
+
+    @property
+    def requested_at(self) -> int:
+        """When it was requested, in seconds since 1970 by the chain's clock."""
+        return self.acceptance_deadline - self.terms.acceptance_window
 
     @property
     def diverged(self) -> bool:

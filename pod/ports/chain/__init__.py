@@ -17,6 +17,7 @@ reading needs no key.
     permit         signed allowances of FIT
     plan           which contracts a deployment creates, and where
     code           whether the contracts that stand are ours
+    known          the chain and the deployment that a home belongs to
     connect        the checks before anything is done
     prerequisites  what a chain must have
     verification   what a block explorer is given

@@ -78,9 +78,13 @@ class Item:
         """
         return self.selector + encode(f"{self.contract}.{self.name}", self.inputs, args)
 
-    def decode_result(self, answer: str) -> Any:
-        """What a call returned, from hex: its one value, or a tuple of several."""
-        values = decode(self.outputs, _bytes(answer))
+    def decode_result(self, data: bytes) -> Any:
+        """What a call returned: its one value, or a tuple of several.
+
+        Raises:
+            InputRefused: the bytes are no such result.
+        """
+        values = decode(self.outputs, data)
         return values[0] if len(values) == 1 else tuple(values)
 
     def topics(self, indexed: Mapping[str, Any]) -> list[str | None]:
@@ -101,14 +105,23 @@ class Item:
         ]
         return ["0x" + word.hex() if word is not None else None for word in [self.hash, *words]]
 
-    def decode_log(self, log: Mapping[str, Any]) -> dict[str, Any]:
-        """An event's arguments by name, from a log as JSON-RPC gives it."""
-        topics = iter(log["topics"][1:])
+    def decode_log(self, topics: Sequence[str], data: bytes) -> dict[str, Any]:
+        """An event's arguments by name.
+
+        Args:
+            topics: of a log, in hex, the event's own first.
+            data: of that log.
+
+        Raises:
+            InputRefused: they are not those of such an event.
+        """
+        indexed = [parameter for parameter in self.inputs if parameter["indexed"]]
         body = [parameter for parameter in self.inputs if not parameter["indexed"]]
-        values = dict(zip((p["name"] for p in body), decode(body, _bytes(log["data"])), strict=True))
-        for parameter in self.inputs:
-            if parameter["indexed"]:
-                values[parameter["name"]] = decode([parameter], _bytes(next(topics)))[0]
+        if len(topics) != 1 + len(indexed):
+            raise InputRefused(f"a log of {self.name} has {1 + len(indexed)} topics, not {len(topics)}")
+        values = dict(zip((p["name"] for p in body), decode(body, data), strict=True))
+        for parameter, topic in zip(indexed, topics[1:], strict=True):
+            values[parameter["name"]] = decode([parameter], _bytes(topic))[0]
         return {parameter["name"]: values[parameter["name"]] for parameter in self.inputs}
 
 

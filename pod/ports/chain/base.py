@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import IntEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from fitchain.pod.values.digest import Digest, parse_json
-from fitchain.pod.values.errors import InputRefused, NotFound, Unusable
+from fitchain.pod.values.errors import InputRefused, NodeUnreachable, NotFound, Unusable
 from fitchain.pod.values.limits import DEPLOYMENT
 from fitchain.pod.values.reading import read_at_most
 
@@ -23,6 +24,21 @@ DEPLOYMENT_VERSION = "fitchain/deployment/v2"
 FINAL_BLOCKS = 16
 """How many blocks must lie on an event before anything is deleted because of it: a reorganisation
 of the chain could undo it, and keys and states would be wanted again."""
+
+
+class ChainEnum(IntEnum):
+    """A choice that the contracts keep as a number.
+
+    What is none of its numbers can only come from a node: the contracts of a deployment are known
+    by their code before anything is asked of them.
+    """
+
+    @classmethod
+    def _missing_(cls, value: object) -> NoReturn:
+        raise NodeUnreachable(
+            f"the node says {value!r:.40} for a {cls.__name__}, which has the numbers {min(cls)} to {max(cls)}",
+            "it may be out of order: name another with --rpc or FITCHAIN_RPC",
+        )
 
 
 class Signer(Protocol):
@@ -200,6 +216,21 @@ class Event:
         """Time of the event's block, in seconds since 1970; read from the node when first asked
         for."""
         return self.clock(self.block)
+
+
+def newest(events: Sequence[Event], what: str) -> Event:
+    """The newest of events of which there must be one.
+
+    Args:
+        events: in the order of the chain.
+        what: whose, for the message.
+
+    Raises:
+        NodeUnreachable: there is none, so the node lags behind, or has given logs up.
+    """
+    if not events:
+        raise NodeUnreachable(f"the node gives no event of {what}", "wait until it has caught up, or name another")
+    return events[-1]
 
 
 @dataclass(frozen=True)

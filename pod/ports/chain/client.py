@@ -7,11 +7,13 @@ told by name and costs nothing.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from fitchain.pod.ports.chain import answers
 from fitchain.pod.ports.chain.abi import interface
-from fitchain.pod.ports.chain.base import Constants, Deployment, Pending, Receipt, Signer, checksum
+from fitchain.pod.ports.chain.answers import Mined
+from fitchain.pod.ports.chain.base import Constants, Deployment, Pending, Receipt, Signer
 from fitchain.pod.ports.chain.queue import funding_hint
 from fitchain.pod.ports.chain.reader import ChainReader, as_hex, translated
 from fitchain.pod.ports.chain.rpc import Node
@@ -124,7 +126,7 @@ class Chain(ChainReader):
             time.sleep(self.settings.poll_s)
         if self.sender is not None:
             self.sender.settle(pending)
-        if mined["status"] != "0x1":
+        if not mined.succeeded:
             raise self._why_reverted(pending.what, mined)
         return self._receipt(mined)
 
@@ -153,10 +155,10 @@ class Chain(ChainReader):
         Raises:
             Reverted: it was mined and the contract refused.
         """
-        mined = self.node.request("eth_getTransactionReceipt", str(transaction))
+        mined = self.node.ask(answers.receipt(transaction))
         if mined is None:
             return None
-        if mined["status"] != "0x1":
+        if not mined.succeeded:
             raise self._why_reverted(f"the transaction {transaction}", mined)
         return self._receipt(mined)
 
@@ -171,7 +173,7 @@ class Chain(ChainReader):
         """Gas for a call, with a quarter to spare for what changes before it is mined."""
         fields = {"from": sender, "data": as_hex(data), "value": hex(value)} | ({"to": to} if to else {})
         try:
-            return int(self.node.request("eth_estimateGas", fields), 16) * 5 // 4
+            return self.node.ask(answers.estimate_gas(fields)) * 5 // 4
         except NodeRefused as refusal:
             raise translated(what, refusal) from None
 
@@ -193,37 +195,32 @@ class Chain(ChainReader):
             )
         return attempts
 
-    def _mined(self, attempts: Sequence[Digest]) -> Any:
+    def _mined(self, attempts: Sequence[Digest]) -> Mined | None:
         """The receipt of whichever attempt was mined and has its confirmations."""
         for transaction in attempts:
-            receipt = self.node.request("eth_getTransactionReceipt", str(transaction))
-            if receipt is not None and (
-                self.settings.confirmations == 0 or int(receipt["blockNumber"], 16) <= self.head()
-            ):
+            receipt = self.node.ask(answers.receipt(transaction))
+            if receipt is not None and (self.settings.confirmations == 0 or receipt.block <= self.head()):
                 return receipt
         return None
 
-    def _receipt(self, mined: Mapping[str, Any]) -> Receipt:
-        created = mined.get("contractAddress")
+    def _receipt(self, mined: Mined) -> Receipt:
         return Receipt(
-            transaction=Digest.parse(mined["transactionHash"]),
-            sender=checksum(mined["from"]),
-            block=int(mined["blockNumber"], 16),
-            gas_used=int(mined["gasUsed"], 16),
-            gas_price=int(mined["effectiveGasPrice"], 16),
-            events=tuple(self._decoded(mined["logs"])),
-            contract_address=checksum(created) if created else None,
+            transaction=mined.transaction,
+            sender=mined.sender,
+            block=mined.block,
+            gas_used=mined.gas_used,
+            gas_price=mined.gas_price,
+            events=tuple(self._decoded(mined.logs)),
+            contract_address=mined.contract_address,
         )
 
-    def _why_reverted(self, what: str, mined: Mapping[str, Any]) -> ChainUnusable:
+    def _why_reverted(self, what: str, mined: Mined) -> ChainUnusable:
         """Ask the node to run a refused transaction again, on the state its block left, for the
         reason."""
-        sent = self.node.request("eth_getTransactionByHash", mined["transactionHash"])
-        fields = {"from": sent["from"], "data": sent["input"], "value": sent["value"], "gas": sent["gas"]}
-        fields |= {"to": sent["to"]} if sent.get("to") else {}
-        where = f"{what} (mined in block {int(mined['blockNumber'], 16)})"
+        where = f"{what} (mined in block {mined.block})"
         try:
-            self.node.request("eth_call", fields, mined["blockNumber"])
+            if (sent := self.node.ask(answers.transaction(mined.transaction))) is not None:
+                self.node.ask(answers.call(sent.fields, mined.block, bytes))
         except NodeRefused as refusal:
             reason = translated(where, refusal)
             if isinstance(reason, Reverted):

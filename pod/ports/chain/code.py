@@ -11,9 +11,10 @@ very creation code (EIP-1014), which then ran.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from fitchain.pod.ports.chain import answers
 from fitchain.pod.ports.chain.abi import interface
+from fitchain.pod.ports.chain.answers import Query
 from fitchain.pod.ports.chain.base import CONTRACTS, DIRECTORY, Constants, Deployment, checksum
 from fitchain.pod.ports.chain.create2 import FACTORY, FACTORY_CODE
 from fitchain.pod.ports.chain.plan import Plan
@@ -29,18 +30,18 @@ _CHOSEN = ("deployer", "feeFloor", "turnBlocks")
 _AGAIN = "run `fitchain deploy`, or get the deployment's file again from where you trust it"
 
 
-def code_requests(deployment: Deployment) -> list[tuple[str, list[Any]]]:
+def code_requests(deployment: Deployment) -> list[Query[bytes]]:
     """What a node is asked so that `require_code` can tell."""
     addresses = (FACTORY, deployment.directory, *(deployment.addresses[name] for name in CONTRACTS))
-    return [("eth_getCode", [address, "latest"]) for address in addresses]
+    return [answers.code(address) for address in addresses]
 
 
-def require_code(deployment: Deployment, answers: Sequence[str]) -> Constants:
+def require_code(deployment: Deployment, answered: Sequence[bytes]) -> Constants:
     """Check that the contracts stand where the deployment says, are ours, and know each other.
 
     Args:
         deployment: what is claimed.
-        answers: to `code_requests`, in that order.
+        answered: to `code_requests`, in that order.
 
     Returns:
         what was chosen for the deployment, out of the code.
@@ -49,7 +50,7 @@ def require_code(deployment: Deployment, answers: Sequence[str]) -> Constants:
         ChainUnusable: a contract is missing, another one, wired to others, or did not come about by
             its own constructor.
     """
-    factory, *codes = (bytes.fromhex(answer.removeprefix("0x")) for answer in answers)
+    factory, *codes = answered
     names = (DIRECTORY, *CONTRACTS)
     immutables = {
         name: _immutables(name, _address_of(deployment, name), code) for name, code in zip(names, codes, strict=True)

@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fitchain.pod.ports.chain.base import Constants, Deployment, Signer, checksum
+from fitchain.pod.ports.chain import answers
+from fitchain.pod.ports.chain.answers import Query
+from fitchain.pod.ports.chain.base import Constants, Deployment, Signer
 from fitchain.pod.ports.chain.client import Chain
 from fitchain.pod.ports.chain.code import code_requests, require_code
+from fitchain.pod.ports.chain.known import KnownChain, require_known
 from fitchain.pod.ports.chain.queue import Queue
-from fitchain.pod.ports.chain.rpc import Call, Node
+from fitchain.pod.ports.chain.rpc import Node
 from fitchain.pod.ports.chain.sender import Unlocked
 from fitchain.pod.ports.settings import Settings
 from fitchain.pod.values.digest import Digest
@@ -36,14 +39,15 @@ def connect(settings: Settings, account: Signer | None = None) -> Chain:
     Raises:
         NodeUnreachable: no node answers.
         ChainUnusable: it is on another chain, or what stands where the deployment says are not
-            this Fitchain's contracts.
+            this Fitchain's contracts; or the home belongs to another chain or deployment.
         NotFound: no deployment on this chain is known.
     """
-    node = Node(settings.rpc)
-    settings, genesis, deployment, constants = _open(node, settings)
+    node, settings, genesis, deployment, constants = _open(settings)
+    require_known(settings.home, KnownChain.of(genesis, deployment), node.shown)
     sender = None
     if account is not None:
         cap, confirmations = settings.fee_cap_wei, settings.confirmations
+        KnownChain.of(genesis, deployment).keep(settings.home)
         sender = Queue(settings.home, node, genesis, deployment.chain_id, account, cap, confirmations)
         sender.nudge()
     return Chain(node, settings, deployment, sender, account, constants)
@@ -52,8 +56,7 @@ def connect(settings: Settings, account: Signer | None = None) -> Chain:
 def connect_unlocked(settings: Settings) -> Chain:
     """Connect with the first account that the node itself holds: a devnet's deployer and faucet.
     Raises as `connect`."""
-    node = Node(settings.rpc)
-    settings, _, deployment, constants = _open(node, settings)
+    node, settings, _, deployment, constants = _open(settings)
     return Chain(node, settings, deployment, unlocked_account(node), constants=constants)
 
 
@@ -63,10 +66,10 @@ def unlocked_account(node: Node) -> Unlocked:
     Raises:
         NotFound: it holds none.
     """
-    accounts = node.request("eth_accounts")
+    accounts = node.ask(answers.accounts())
     if not accounts:
         raise NotFound(f"the node at {node.shown} holds no account", "only a devnet does; use a key of your own")
-    return Unlocked(node, checksum(accounts[0]))
+    return Unlocked(node, accounts[0])
 
 
 def join(node: Node, settings: Settings) -> tuple[Settings, Digest]:
@@ -107,32 +110,37 @@ def require_contracts(node: Node, deployment: Deployment) -> Constants:
     return require_code(deployment, node.batch(code_requests(deployment)))
 
 
-_WHICH_CHAIN: Sequence[Call] = (("eth_chainId", []), ("eth_getBlockByNumber", ["0x0", False]))
+_WHICH_CHAIN: Sequence[Query[Any]] = (answers.chain_id(), answers.block(0))
 
 
-def _open(node: Node, settings: Settings) -> tuple[Settings, Digest, Deployment, Constants]:
+def _open(settings: Settings) -> tuple[Node, Settings, Digest, Deployment, Constants]:
     """Check chain and contracts in as few requests as the settings allow."""
+    settings = settings.located()
+    node = Node(settings.rpc)
     expected = None
     if settings.chain_id is not None and any(path.exists() for path in settings.deployment_paths(settings.chain_id)):
         expected = find_deployment(settings)
     unread = expected is not None and (settings.rpc, expected.encode()) not in _checked
     asked = code_requests(expected) if expected is not None and unread else []
-    answers = node.batch([*_WHICH_CHAIN, *asked])
-    settings, genesis = _joined(node, settings, answers[: len(_WHICH_CHAIN)])
+    answered = node.batch([*_WHICH_CHAIN, *asked])
+    settings, genesis = _joined(node, settings, answered[: len(_WHICH_CHAIN)])
     deployment = expected or find_deployment(settings)
     key = (settings.rpc, deployment.encode())
     if asked:
-        _checked[key] = genesis, require_code(deployment, answers[len(_WHICH_CHAIN) :])
+        _checked[key] = genesis, require_code(deployment, answered[len(_WHICH_CHAIN) :])
     elif key not in _checked or _checked[key][0] != genesis:
         _checked[key] = genesis, require_contracts(node, deployment)
-    return settings, genesis, deployment, _checked[key][1]
+    node.stay_on(genesis, settings.running_devnet)
+    return node, settings, genesis, deployment, _checked[key][1]
 
 
-def _joined(node: Node, settings: Settings, answers: Sequence[Any]) -> tuple[Settings, Digest]:
-    chain_id = int(answers[0], 16)
+def _joined(node: Node, settings: Settings, answered: Sequence[Any]) -> tuple[Settings, Digest]:
+    chain_id, genesis = answered
     if settings.chain_id not in (None, chain_id):
         raise ChainUnusable(
             f"the node at {node.shown} is on chain {chain_id}, and the settings say {settings.chain_id}",
             "correct the node's URL or FITCHAIN_CHAIN_ID",
         )
-    return settings.on_chain(chain_id), Digest.parse(answers[1]["hash"])
+    if genesis is None:
+        raise ChainUnusable(f"the node at {node.shown} does not have the chain's first block", "name another node")
+    return settings.on_chain(chain_id), genesis.hash

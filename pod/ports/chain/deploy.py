@@ -106,12 +106,14 @@ def deploy(settings: Settings, account: Signer | None = None, choices: Choices |
         devnet's folder for a running devnet.
 
     Raises:
+        NodeUnreachable: no node is chosen and no devnet runs, or the node does not answer.
         ChainUnusable: the node is on another chain, the chain lacks the factory or EIP-2935, the
             account cannot pay, or a record stands whose contracts do not.
         AccessRefused: the chain is no devnet and no key was given.
         InputRefused: a choice is out of range, or differs from the deployment that is recorded.
     """
     choices = choices or Choices()
+    settings = settings.located()
     node = Node(settings.rpc)
     settings, genesis = join(node, settings)
     assert settings.chain_id is not None

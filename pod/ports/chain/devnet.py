@@ -24,6 +24,7 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from fitchain.pod.ports.chain import answers
 from fitchain.pod.ports.chain.base import Receipt, checksum, read_address, write_file
 from fitchain.pod.ports.chain.connect import connect_unlocked
 from fitchain.pod.ports.chain.deploy import deploy
@@ -183,7 +184,7 @@ def _start(folder: Path, port: int) -> DevnetRecord:
     started = process_start(pid)
     try:
         rpc = f"http://127.0.0.1:{listening_port(pid, log)}"
-        version = str(Node(rpc).request("web3_clientVersion"))
+        version = Node(rpc).ask(answers.client_version())
     except ChainUnusable:
         if started is not None:
             stop(pid, started)

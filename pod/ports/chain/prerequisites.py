@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 
+from fitchain.pod.ports.chain import answers
 from fitchain.pod.ports.chain.client import WAIT_S, Chain
 from fitchain.pod.ports.chain.create2 import (
     FACTORY,
@@ -53,7 +54,7 @@ def send_factory(chain: Chain) -> None:
     """
     if chain.code(FACTORY):
         return
-    if int(chain.node.request("eth_getTransactionCount", FACTORY_SENDER, "latest"), 16):
+    if chain.node.ask(answers.transaction_count(FACTORY_SENDER, "latest")):
         raise ChainUnusable(
             f"the CREATE2 factory can never stand on chain {chain.chain_id}: "
             f"{FACTORY_SENDER} has used up its one transaction there",
@@ -62,7 +63,7 @@ def send_factory(chain: Chain) -> None:
     if (missing := FACTORY_COST_WEI - chain.balance(FACTORY_SENDER)) > 0:
         chain.wait(chain.submit_raw(FACTORY_SENDER, b"", "paying for the CREATE2 factory", value=missing))
     try:
-        chain.node.request("eth_sendRawTransaction", "0x" + FACTORY_TRANSACTION.hex())
+        chain.node.ask(answers.send_raw(FACTORY_TRANSACTION))
     except NodeRefused as refusal:
         if "already known" not in refusal.message.lower():
             raise ChainUnusable(
@@ -95,13 +96,13 @@ def require_history(chain: Chain) -> None:
     parent = chain.block(max(newest - 1, 0))
     data = "0x" + parent.number.to_bytes(32, "big").hex()
     try:
-        answer = chain.node.request("eth_call", {"to": HISTORY, "data": data}, hex(newest))
+        answer = chain.node.ask(answers.call({"to": HISTORY, "data": data}, newest, bytes))
     except NodeRefused:
-        answer = "0x"
-    if answer != str(parent.hash):
+        answer = b""
+    if answer != bytes(parent.hash):
         raise ChainUnusable(
             f"chain {chain.chain_id} does not serve the hashes of old blocks (EIP-2935; HistoryNotServed): "
-            f"{HISTORY} answers {answer} for block {parent.number}, whose hash is {parent.hash}",
+            f"{HISTORY} answers 0x{answer.hex()} for block {parent.number}, whose hash is {parent.hash}",
             "Fitchain cannot be deployed on this chain: seeds of runs and audits are hashes of blocks that are up to "
             "8,191 old",
         )

@@ -24,13 +24,14 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from fitchain.pod.ports.chain import answers
 from fitchain.pod.ports.chain.base import Pending, Signer
 from fitchain.pod.ports.chain.rpc import Node
 from fitchain.pod.ports.chain.sender import Message
 from fitchain.pod.ports.settings import DEVNET_CHAIN_ID, GWEI
 from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.digest import Digest
-from fitchain.pod.values.errors import ChainUnusable, NodeRefused
+from fitchain.pod.values.errors import ChainUnusable, NodeRefused, NodeUnreachable
 
 TAKEN_NONCES = 5
 SCHEMA = """
@@ -124,7 +125,7 @@ class Queue:
         with self._alone():
             if not (rows := self._newest()):
                 return
-            count = self._count(hex(max(0, int(self.node.request("eth_blockNumber"), 16) - self.confirmations)))
+            count = self._count(max(0, self.node.ask(answers.block_number()) - self.confirmations))
             for row in rows:
                 if row["nonce"] < count:
                     self._look_up(row["nonce"])
@@ -173,7 +174,7 @@ class Queue:
     def _broadcast(self, hash: Digest, raw: bytes) -> bool:
         """Whether the node has the transaction now; False if another one has its nonce."""
         try:
-            self.node.request("eth_sendRawTransaction", "0x" + raw.hex())
+            self.node.ask(answers.send_raw(raw))
         except NodeRefused as refusal:
             words = refusal.message.lower()
             if "already known" in words or "already imported" in words or "known transaction" in words:
@@ -205,24 +206,40 @@ class Queue:
         self._close(nonce, "mined" if any(self._mined(Digest.parse(row["hash"])) for row in rows) else "dropped")
 
     def _mined(self, hash: Digest) -> bool:
-        return self.node.request("eth_getTransactionReceipt", str(hash)) is not None
+        return self.node.ask(answers.receipt(hash)) is not None
 
     def _next_nonce(self) -> int:
         return max(self._count("pending"), *(int(row["nonce"]) + 1 for row in self._newest()), 0)
 
-    def _count(self, block: str) -> int:
-        return int(self.node.request("eth_getTransactionCount", self.address, block), 16)
+    def _count(self, block: int | str) -> int:
+        return self.node.ask(answers.transaction_count(self.address, block))
 
     # Price
 
     def _base_fee(self) -> int:
-        return int(self.node.request("eth_getBlockByNumber", "latest", False)["baseFeePerGas"], 16)
+        newest = self.node.ask(answers.block("latest"))
+        if newest is None:
+            raise NodeUnreachable(f"the node at {self.node.shown} has no newest block", "wait until it has caught up")
+        if newest.base_fee is None:
+            raise ChainUnusable(
+                f"chain {self.chain_id} has no base fee (EIP-1559), and transactions here are priced by it",
+                "Fitchain needs a chain of today's rules: London for its fees, EIP-2935 for its seeds",
+            )
+        return newest.base_fee
+
+    def _tip(self, base: int) -> int:
+        """What is offered above the base fee: as the node suggests, or, where it has no
+        suggestion of its own, what its price for gas leaves."""
+        try:
+            return self.node.ask(answers.tip())
+        except NodeRefused:
+            return max(0, self.node.ask(answers.gas_price()) - base)
 
     def _fees(self) -> dict[str, int]:
         """What is offered for a unit of gas: room for the base fee to double, within the cap
         (EIP-1559)."""
         base, cap = self._base_fee(), self.fee_cap_wei
-        tip = min(int(self.node.request("eth_maxPriorityFeePerGas"), 16), cap)
+        tip = min(self._tip(base), cap)
         if base > cap:
             raise ChainUnusable(
                 f"a unit of gas costs {base / GWEI:g} gwei and the cap is {cap / GWEI:g} gwei",
@@ -231,7 +248,7 @@ class Queue:
         return {"maxFeePerGas": min(2 * base + tip, cap), "maxPriorityFeePerGas": tip}
 
     def _require_balance(self, message: Message, max_fee: int) -> None:
-        have = int(self.node.request("eth_getBalance", self.address, "latest"), 16)
+        have = self.node.ask(answers.balance(self.address))
         need = message.gas * max_fee + message.value
         if have < need:
             raise ChainUnusable(

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import copy
+import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
+from fitchain.pod.ports.chain import answers
 from fitchain.pod.ports.chain.abi import decode_revert, interface
-from fitchain.pod.ports.chain.base import DIRECTORY, Block, Constants, Deployment, Event, checksum
+from fitchain.pod.ports.chain.answers import Log, Query
+from fitchain.pod.ports.chain.base import DIRECTORY, Block, Constants, Deployment, Event
 from fitchain.pod.ports.chain.reads import Read, ReadBalance, ReadBlock, ReadCall, ReadEvents
-from fitchain.pod.ports.chain.rpc import Call, Node
+from fitchain.pod.ports.chain.rpc import Node
 from fitchain.pod.ports.settings import Settings
 from fitchain.pod.values.digest import Digest
-from fitchain.pod.values.errors import ChainUnusable, NodeRefused, NotFound, Reverted
+from fitchain.pod.values.errors import ChainUnusable, InputRefused, NodeRefused, NodeUnreachable, NotFound, Reverted
 
-RANGE_BLOCKS = 50_000
+RANGE_BLOCKS, MOST_RANGES = 50_000, 100_000
+"""Blocks that one request for logs names, and requests beyond which the number of blocks is not
+believed: a node that says any other would have a pod make them until its memory is full."""
+_LOGS_HINT = (
+    "the logs of one block were asked for: name a node that keeps them all, an archive or one that has not pruned"
+)
+_REVERT = re.compile(r"0x((?:[0-9a-fA-F]{2})*)\Z")
 
 
 class ChainReader:
@@ -76,9 +85,9 @@ class ChainReader:
         named = self.settings.confirmations > 0 or self._head is not None
         head = self.head() if named and any(map(_at_head, reads)) else None
         requests = [self._requests(read, head) for read in reads]
-        answers = iter(self.node.answers([request for some in requests for request in some]))
+        answered = iter(self.node.answers([request for some in requests for request in some]))
         return [
-            self._value(read, [(request, next(answers)) for request in some])
+            self._value(read, [(request, next(answered)) for request in some])
             for read, some in zip(reads, requests, strict=True)
         ]
 
@@ -147,7 +156,7 @@ class ChainReader:
         """Number of the newest block that has enough confirmations."""
         if self._head is not None:
             return self._head
-        return max(0, int(self.node.request("eth_blockNumber"), 16) - self.settings.confirmations)
+        return max(0, self.node.ask(answers.block_number()) - self.settings.confirmations)
 
     def snapshot(self) -> Self:
         """The same connection for reads that are to agree with each other: all of them see the
@@ -198,7 +207,7 @@ class ChainReader:
 
     def code(self, address: str) -> bytes:
         """The code at an address in the newest block; empty where no contract stands."""
-        return bytes.fromhex(self.node.request("eth_getCode", address, "latest").removeprefix("0x"))
+        return self.node.ask(answers.code(address))
 
     def balance(self, address: str) -> int:
         """ETH in wei."""
@@ -210,34 +219,39 @@ class ChainReader:
 
     # Below the surface
 
-    def _requests(self, read: Read, head: int | None) -> list[Call]:
+    def _requests(self, read: Read, head: int | None) -> list[Query[Any]]:
         """What the node is asked for a read; `head` is None where that is its newest block."""
-        newest = "latest" if head is None else hex(head)
+        newest: int | str = "latest" if head is None else head
         match read:
             case ReadCall(contract, function, args, block, _):
-                data = interface(contract).function(function).encode(args)
-                tag = newest if block is None else _tag(block)
-                return [("eth_call", [{"to": self.addresses[contract], "data": as_hex(data)}, tag])]
+                item = interface(contract).function(function)
+                fields = {"to": self.addresses[contract], "data": as_hex(item.encode(args))}
+                return [answers.call(fields, newest if block is None else block, item.decode_result)]
             case ReadBlock(number, _):
-                return [("eth_getBlockByNumber", [_tag(number), False])]
+                return [answers.block(number)]
             case ReadBalance(address):
-                return [("eth_getBalance", [address, "latest"])]
+                return [answers.balance(address)]
             case ReadEvents():
                 return self._log_requests(read, head)
 
-    def _log_requests(self, read: ReadEvents, head: int | None) -> list[Call]:
+    def _log_requests(self, read: ReadEvents, head: int | None) -> list[Query[Any]]:
         """Requests for logs, none of more blocks than most providers give at once."""
-        wanted = {"address": [self.addresses[contract] for contract in read.contracts], "topics": _topics_of(read)}
+        wanted = [self.addresses[contract] for contract in read.contracts], _topics_of(read)
         first = self.deployment.block if read.from_block is None else read.from_block
         last = head if read.to_block is None else read.to_block
         if last is None:
-            return [_log_request(wanted, first, None)]
+            return [answers.logs(*wanted, first, None)]
+        if last - first > MOST_RANGES * RANGE_BLOCKS:
+            raise NodeUnreachable(
+                f"the node at {self.node.shown} says that the chain has {last} blocks, which no chain has",
+                "it may be out of order: name another with --rpc or FITCHAIN_RPC",
+            )
         return [
-            _log_request(wanted, start, min(start + RANGE_BLOCKS - 1, last))
+            answers.logs(*wanted, start, min(start + RANGE_BLOCKS - 1, last))
             for start in range(first, last + 1, RANGE_BLOCKS)
         ]
 
-    def _value(self, read: Read, answered: Sequence[tuple[Call, Any]]) -> Any:
+    def _value(self, read: Read, answered: Sequence[tuple[Query[Any], Any]]) -> Any:
         """What a read gives, from the answers to its requests."""
         refused = any(answer is None or isinstance(answer, NodeRefused) for _, answer in answered)
         if refused and not isinstance(read, ReadBalance) and read.optional:
@@ -247,17 +261,13 @@ class ChainReader:
         ((_, answer),) = answered
         if isinstance(answer, NodeRefused):
             raise translated(f"{read.contract}.{read.function}", answer) if isinstance(read, ReadCall) else answer
-        match read:
-            case ReadCall(contract, function):
-                return interface(contract).function(function).decode_result(answer)
-            case ReadBlock(number, _):
-                if answer is None:
-                    raise NotFound(f"the node at {self.node.shown} has no block {number}")
-                return _block(answer)
-            case ReadBalance():
-                return int(answer, 16)
+        if isinstance(read, ReadBlock):
+            if answer is None:
+                raise NotFound(f"the node at {self.node.shown} has no block {read.number}")
+            return Block(answer.number, answer.hash, answer.timestamp)
+        return answer
 
-    def _granted(self, answered: Sequence[tuple[Call, Any]]) -> list[list[dict[str, Any]]]:
+    def _granted(self, answered: Sequence[tuple[Query[Any], Any]]) -> list[Sequence[Log]]:
         """Raw logs for each request, where the node refused one in pieces that it is willing to
         give."""
         # Providers limit blocks or logs a request, each in its own words: ask for less until one
@@ -272,40 +282,51 @@ class ChainReader:
             for some, (_, answer) in zip(halves, answered, strict=True)
         ]
 
-    def _halves(self, request: Call, refusal: NodeRefused) -> list[Call]:
+    def _halves(self, request: Query[Any], refusal: NodeRefused) -> list[Query[Any]]:
         """A refused request for logs as two of half the blocks; none where it asked for blocks that
         are not there yet.
 
         Raises:
             NodeRefused: it asked for one block.
         """
-        wanted = request[1][0]
+        wanted = request.params[0]
         first = int(wanted["fromBlock"], 16)
         last = self.head() if wanted["toBlock"] == "latest" else int(wanted["toBlock"], 16)
         if first == last:
-            raise refusal
+            raise NodeRefused(refusal.message, _LOGS_HINT, refusal.code, refusal.data)
         middle = (first + last) // 2
-        return [_log_request(wanted, *half) for half in ((first, middle), (middle + 1, last)) if half[0] <= half[1]]
+        asked = wanted["address"], wanted["topics"]
+        return [answers.logs(*asked, *half) for half in ((first, middle), (middle + 1, last)) if half[0] <= half[1]]
 
-    def _decoded(self, logs: Iterable[Mapping[str, Any]]) -> list[Event]:
+    def _decoded(self, logs: Iterable[Log]) -> list[Event]:
         return [event for log in logs if (event := self._event(log)) is not None]
 
-    def _event(self, log: Mapping[str, Any]) -> Event | None:
-        """An event of the deployment's contracts; None for anybody else's."""
-        contract = self._names.get(checksum(log["address"]))
-        item = interface(contract).by_topic.get(log["topics"][0]) if contract and log["topics"] else None
+    def _event(self, log: Log) -> Event | None:
+        """An event of the deployment's contracts; None for anybody else's.
+
+        Raises:
+            NodeUnreachable: the log is none that the contract can have left.
+        """
+        contract = self._names.get(log.address)
+        item = interface(contract).by_topic.get(log.topics[0]) if contract and log.topics else None
         if item is None:
             return None
-        number = int(log["blockNumber"], 16)
-        if log.get("blockTimestamp"):
-            self._times[number] = int(log["blockTimestamp"], 16)
+        try:
+            args = item.decode_log(log.topics, log.data)
+        except InputRefused as error:
+            raise NodeUnreachable(
+                f"the node at {self.node.shown} gives a log that {contract} cannot have left: {error.message:.200}",
+                "it may be out of order: name another with --rpc or FITCHAIN_RPC",
+            ) from None
+        if log.timestamp is not None:
+            self._times[log.block] = log.timestamp
         return Event(
             contract=item.contract,
             name=item.name,
-            args=item.decode_log(log),
-            block=number,
-            transaction=Digest.parse(log["transactionHash"]),
-            log_index=int(log["logIndex"], 16),
+            args=args,
+            block=log.block,
+            transaction=log.transaction,
+            log_index=log.index,
             clock=self.time_of,
         )
 
@@ -315,13 +336,10 @@ def translated(what: str, refusal: NodeRefused) -> ChainUnusable:
     data = refusal.data.get("data") if isinstance(refusal.data, dict) else refusal.data
     if refusal.code != 3 and "revert" not in refusal.message.lower():
         return refusal
-    revert = bytes.fromhex(data[data.index("0x") + 2 :]) if isinstance(data, str) and "0x" in data else b""
-    name, values, sentence = decode_revert(revert)
+    # Some nodes write words before the digits ("Reverted 0x...").
+    digits = _REVERT.search(data) if isinstance(data, str) else None
+    name, values, sentence = decode_revert(bytes.fromhex(digits[1]) if digits else b"")
     return Reverted(f"{what} reverted {sentence}", error=name, values=values)
-
-
-def _block(header: Mapping[str, Any]) -> Block:
-    return Block(int(header["number"], 16), Digest.parse(header["hash"]), int(header["timestamp"], 16))
 
 
 def _at_head(read: Read) -> bool:
@@ -339,15 +357,6 @@ def _topics_of(read: ReadEvents) -> list[str | list[str] | None]:
     wanted = {"0x" + item.hash.hex() for item in items if item.name not in read.without}
     first = sorted(wanted) if read.without else None
     return [first, str(read.id)] if read.id is not None else [first] if first else []
-
-
-def _log_request(wanted: Mapping[str, Any], first: int, last: int | None) -> Call:
-    to_block = "latest" if last is None else hex(last)
-    return "eth_getLogs", [{**wanted, "fromBlock": hex(first), "toBlock": to_block}]
-
-
-def _tag(block: int | str) -> str:
-    return hex(block) if isinstance(block, int) else block
 
 
 def as_hex(data: bytes) -> str:

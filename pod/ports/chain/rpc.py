@@ -1,33 +1,60 @@
 """JSON-RPC to one node, and the one place where web3's and requests' exceptions end.
 
-Transport is web3's `HTTPProvider`; what is asked and how answers are decoded is this package's own,
-because web3 decodes a log thirty times slower than it is read (10,000 logs: 66 ms raw, 2.3 s
-decoded by web3).
+Transport is web3's `HTTPProvider`; what is asked and how answers are decoded is this package's own
+(`answers`), because web3 decodes a log thirty times slower than it is read (10,000 logs: 66 ms raw,
+2.3 s decoded by web3).
+
+A node may be anybody's, and out of order: what it answers is bounded in bytes and time, and either
+what was asked for or an error of a node that cannot be understood. A redirect is not followed: a
+POST that follows one loses its body, and a key in the URL would go where nobody sent it.
 """
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
-from fitchain.pod.values.errors import InputRefused, NodeRefused, NodeUnreachable
+from fitchain.pod.ports.chain.answers import Query, block
+from fitchain.pod.ports.settings import DevnetRecord
+from fitchain.pod.values.digest import Digest, parse_answer
+from fitchain.pod.values.errors import ChainUnusable, InputRefused, NodeRefused, NodeUnreachable
+from fitchain.pod.values.limits import ANSWER
 
 if TYPE_CHECKING:
+    import requests
     from web3 import HTTPProvider
 
 RETRY_S = 5.0
 TIMEOUT_S = 30.0
+ANSWER_S = 300.0
+ANSWER_BYTES = ANSWER.text_bytes
+PIECE_BYTES = 1 << 20
 FIRST_PAUSE_S = 0.05
 BATCH = 100
+EXCERPT = 80
 
 # HTTP: too many requests; a gateway without its server, or out of time.
 _BUSY = (429, 502, 503, 504)
+_ADVICE = {
+    401: "the node wants to know who asks: its provider says which key belongs into the URL",
+    402: "the provider wants to be paid: see its plan, or name another node with --rpc or FITCHAIN_RPC",
+    403: "the node does not let you in: look at the key in its URL, and what its provider allows it",
+    404: "nothing is at that path: compare the URL with the provider's",
+    405: "the URL takes no POST: it is not a node's; name one with --rpc or FITCHAIN_RPC",
+    429: "the provider counts requests: wait, or name a node of your own with --rpc or FITCHAIN_RPC",
+}
+_START = "start it (`fitchain devnet up` for the local one), or name another with --rpc or FITCHAIN_RPC"
+_OTHER = "it may be out of order, or no Ethereum node: name another with --rpc or FITCHAIN_RPC"
+# What decoding, and web3's own look at an answer, may raise of JSON that is none of JSON-RPC.
+_MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError)
 
 T = TypeVar("T")
-Call = tuple[str, list[Any]]
 
 
 class Node:
@@ -44,20 +71,50 @@ class Node:
         self.retry_s = retry_s
         self.batch_limit = BATCH
         self._provider = _provider(url)
+        self._genesis: Digest | None = None
+        self._devnet: Callable[[], DevnetRecord | None] = lambda: None
+        self._record: DevnetRecord | None = None
+        self._away = False
 
-    def request(self, method: str, *params: Any, repeat: bool = True) -> Any:
+    def stay_on(self, genesis: Digest, devnet: Callable[[], DevnetRecord | None]) -> None:
+        """Be asked about one chain alone, wherever it is served from.
+
+        After an absence the node shows first that it still is on that chain. A devnet is followed
+        to whatever port it comes back on.
+
+        Args:
+            genesis: hash of the chain's first block.
+            devnet: the running devnet's record; None where the node is not a devnet's. It raises
+                NodeUnreachable while none runs.
+        """
+        self._genesis, self._devnet, self._record = genesis, devnet, devnet()
+
+    def ask(self, query: Query[T], repeat: bool = True) -> T:
         """Ask the node.
 
         Args:
-            method, params: as the Ethereum JSON-RPC specification has them.
+            query: what, and how its answer is read.
             repeat: whether the request may be sent again when it is not known whether it arrived.
+
+        Raises:
+            NodeUnreachable: no answer within that time, or one that is none of what was asked.
+            NodeRefused: an answer that is an error.
+        """
+        return self._decoded(query, self.request(query.method, *query.params, repeat=repeat))
+
+    def request(self, method: str, *params: Any, repeat: bool = True) -> Any:
+        """Ask the node for JSON that nobody decodes: what a devnet's node understands beside. For
+        all else there is `ask`.
+
+        Args:
+            method, params: as the node's documentation has them.
+            repeat: as `ask`.
 
         Returns:
             the answer's `result`.
 
         Raises:
-            NodeUnreachable: no answer within that time.
-            NodeRefused: an answer that is an error.
+            NodeUnreachable, NodeRefused: as `ask`.
         """
         from web3.types import RPCEndpoint
 
@@ -65,73 +122,80 @@ class Node:
         answer = self._retried(lambda: self._provider.make_request(RPCEndpoint(method), list(params)), retry_s)
         return self._result(method, answer)
 
-    def batch(self, calls: Sequence[Call]) -> list[Any]:
-        """Ask the node several things at once; results in the order asked. Raises as `request`."""
-        answers = self.answers(calls)
+    def batch(self, queries: Sequence[Query[Any]]) -> list[Any]:
+        """Ask the node several things at once; results in the order asked. Raises as `ask`."""
+        answers = self.answers(queries)
         for answer in answers:
             if isinstance(answer, NodeRefused):
                 raise answer
         return answers
 
-    def answers(self, calls: Sequence[Call]) -> list[Any]:
+    def answers(self, queries: Sequence[Query[Any]]) -> list[Any]:
         """Ask the node several things at once, in as few HTTP requests as it takes.
 
         At most a hundred go together: few providers take more. Where the node refuses so many, half
         as many are tried, down to one by one, and it is not asked for more again.
 
         Args:
-            calls: methods with their parameters.
+            queries: what is asked.
 
         Returns:
-            for each call its result, or the `NodeRefused` that answers it.
+            for each its decoded answer, or the `NodeRefused` that answers it.
 
         Raises:
-            NodeUnreachable: no answer in time.
+            NodeUnreachable: no answer in time, or one that is none of what was asked.
         """
         results: list[Any] = []
-        while len(results) < len(calls):
-            part = calls[len(results) : len(results) + self.batch_limit]
-            answers = self._together(part) if len(part) > 1 else [self._alone(*part[0])]
+        while len(results) < len(queries):
+            part = queries[len(results) : len(results) + self.batch_limit]
+            answers = self._together(part) if len(part) > 1 else [self._alone(part[0])]
             if answers is None:
                 self.batch_limit = len(part) // 2
             else:
                 results += answers
         return results
 
-    def _alone(self, method: str, params: list[Any]) -> Any:
+    def _alone(self, query: Query[Any]) -> Any:
         try:
-            return self.request(method, *params)
+            return self.ask(query)
         except NodeRefused as refusal:
             return refusal
 
-    def _together(self, part: Sequence[Call]) -> list[Any] | None:
+    def _together(self, part: Sequence[Query[Any]]) -> list[Any] | None:
         """The answers to one batch; None where the node does not take so many at once: each asked
         by itself will tell what else may be wrong."""
         answers = self._retried(partial(self._post, part), self.retry_s)
-        if not isinstance(answers, list) or len(answers) != len(part):
+        if answers is None:
             return None
-        results = [self._answer(method, answer) for (method, _), answer in zip(part, answers, strict=True)]
+        results = [self._answer(query, answer) for query, answer in zip(part, answers, strict=True)]
         return None if any(isinstance(result, NodeRefused) and _of_the_batch(result) for result in results) else results
 
-    def _post(self, part: Sequence[Call]) -> Any:
-        """Send a batch; None where the node answers that it will not have it."""
+    def _post(self, part: Sequence[Query[Any]]) -> list[Any] | None:
+        """Send a batch; the answers in the order asked, None where the node answers that it will
+        not have it.
+
+        Raises:
+            ValueError: the answers are not those to what was asked.
+        """
         import requests
 
+        answers: list[Any] | None
         try:
-            return self._provider.make_batch_request([*part])  # type: ignore[list-item]
+            answers = self._provider.make_batch_request([(query.method, query.params) for query in part])  # type: ignore[misc, assignment]
         except requests.HTTPError as error:
-            if error.response is not None and error.response.status_code in _BUSY:
+            if error.response is not None and (error.response.status_code in _BUSY or error.response.is_redirect):
                 raise
             return None
-        except ValueError as error:
+        except _MALFORMED as error:
             # No JSON at all. requests' own errors of that kind are those of a broken connection.
-            if isinstance(error, requests.RequestException) and not isinstance(error, requests.JSONDecodeError):
+            if isinstance(error, requests.RequestException | _OtherAnswers):
                 raise
             return None
+        return answers
 
-    def _answer(self, method: str, answer: Any) -> Any:
+    def _answer(self, query: Query[Any], answer: Any) -> Any:
         try:
-            return self._result(method, answer)
+            return self._decoded(query, self._result(query.method, answer))
         except NodeRefused as refusal:
             return refusal
 
@@ -139,27 +203,57 @@ class Node:
     def shown(self) -> str:
         """The URL for people, without user, password, path and query: those may hold a provider's
         key."""
-        parts = urlsplit(self.url)
-        port = f":{parts.port}" if parts.port else ""
-        return f"{parts.scheme}://{parts.hostname}{port}" + ("/…" if len(parts.path) > 1 or parts.query else "")
+        return _without_secrets(self.url)
 
     def _retried(self, ask: Callable[[], T], retry_s: float) -> T:
-        """Ask, and again with back-off while the node cannot be reached."""
+        """Ask, and again with back-off while the node cannot be reached, or for as long as it asks
+        to be left alone."""
         import requests
         from web3.exceptions import Web3Exception
 
         deadline, pause_s = time.monotonic() + retry_s, FIRST_PAUSE_S
         while True:
             try:
+                self._come_back()
                 return ask()
-            except (requests.RequestException, Web3Exception, ValueError, KeyError, TypeError, OSError) as error:
-                if time.monotonic() + pause_s > deadline or not _passing(error):
-                    raise NodeUnreachable(
-                        f"no node answers at {self.shown}: {_reason(error)}",
-                        "start it (`fitchain devnet up` for the local one), or name another with --rpc or FITCHAIN_RPC",
-                    ) from None
-            time.sleep(pause_s)
+            except NodeUnreachable:
+                if time.monotonic() + pause_s > deadline:
+                    raise
+                wait_s = pause_s
+            except (requests.RequestException, Web3Exception, OSError, *_MALFORMED) as error:
+                self._away = self._away or isinstance(error, requests.ConnectionError | OSError)
+                wait_s = max(pause_s, _wanted_pause_s(error))
+                if time.monotonic() + wait_s > deadline or not _passing(error):
+                    reason, hint = self._explained(error)
+                    raise NodeUnreachable(f"no node answers at {self.shown}: {reason}", hint) from None
+            time.sleep(wait_s)
             pause_s *= 2
+
+    def _come_back(self) -> None:
+        """After an absence, see where the chain is served from now, and that it is the same.
+
+        Raises:
+            NodeUnreachable: the devnet does not run.
+            ChainUnusable: the node is on another chain.
+        """
+        if (record := self._devnet()) != self._record:
+            self._away = True
+        if not self._away or self._genesis is None:
+            return
+        if record is not None and record.rpc != self.url:
+            self.url, self._provider = record.rpc, _provider(record.rpc)
+        from web3.types import RPCEndpoint
+
+        first = block(0)
+        answer = self._provider.make_request(RPCEndpoint(first.method), first.params)
+        header = self._decoded(first, self._result(first.method, answer))
+        if header is None or header.hash != self._genesis:
+            raise ChainUnusable(
+                f"the node at {self.shown} is on another chain than it was: its first block is "
+                f"{header.hash if header else 'missing'}, and was {self._genesis}",
+                "a devnet that was begun anew is another chain: stop the pod, and take another home for it",
+            )
+        self._away, self._record = False, record
 
     def _result(self, method: str, answer: Any) -> Any:
         error = answer.get("error") if isinstance(answer, dict) else None
@@ -167,25 +261,150 @@ class Node:
             if isinstance(answer, dict) and "result" in answer:
                 return answer["result"]
             raise NodeUnreachable(
-                f"{self.shown} does not speak JSON-RPC: it answers {method} with {str(answer)[:80]!r}"
+                f"{self.shown} does not speak JSON-RPC: it answers {method} with {str(answer)[:EXCERPT]!r}", _OTHER
             )
         if not isinstance(error, dict):
             error = {"message": str(error)}
-        message = f"the node at {self.shown} refuses {method}: {error.get('message', 'without a reason')}"
-        raise NodeRefused(message, code=error.get("code", 0), data=error.get("data"))
+        code = error.get("code")
+        message = f"the node at {self.shown} refuses {method}: {error.get('message', 'without a reason')!s:.300}"
+        raise NodeRefused(message, code=code if isinstance(code, int) else 0, data=error.get("data"))
+
+    def _decoded(self, query: Query[T], result: Any) -> T:
+        """Read an answer.
+
+        Raises:
+            NodeUnreachable: it is none of what was asked.
+        """
+        try:
+            return query.decode(result)
+        except (ValueError, InputRefused) as error:
+            raise NodeUnreachable(
+                f"the node at {self.shown} answers {query.method} with what cannot be: {error!s:.200}", _OTHER
+            ) from None
+
+    def _explained(self, error: Exception) -> tuple[str, str]:
+        """Why there is no answer, in a few words and without the URL; and what to do."""
+        import requests
+
+        if isinstance(error, requests.HTTPError) and error.response is not None:
+            response = error.response
+            if response.is_redirect:
+                target = _redirected(self.url, response.headers["location"])
+                return (
+                    f"it sends whoever asks on to {target}, which is not followed",
+                    "name that URL with --rpc or FITCHAIN_RPC, if it is whom you trust",
+                )
+            pause_s = _wanted_pause_s(error)
+            until = f", and asks to wait {pause_s:.0f} s" if pause_s else ""
+            return f"HTTP status {response.status_code}{until}", _ADVICE.get(response.status_code, _START)
+        if isinstance(error, requests.Timeout):
+            return "it takes too long", _START
+        if isinstance(error, _TooMuch | _OtherAnswers):
+            return str(error), _OTHER
+        if isinstance(error, _NotJson):
+            return f"it answers with {error}, which is not JSON-RPC", _OTHER
+        if isinstance(error, requests.ConnectionError | OSError) and not isinstance(error, ValueError):
+            return "the connection fails", _START
+        return f"its answer is not JSON-RPC ({type(error).__name__})", _OTHER
+
+
+class _OtherAnswers(ValueError):
+    """A batch whose answers are not those to its requests."""
+
+
+class _TooMuch(ValueError):
+    """An answer that goes on beyond all measure."""
+
+
+class _NotJson(ValueError):
+    """An answer that is no JSON; in words, what it is."""
 
 
 def _provider(url: str) -> HTTPProvider:
+    """web3's transport, with a session that bounds what it reads, and batches whose answers are
+    matched by their ids."""
     import requests
     from web3 import HTTPProvider
 
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InputRefused(f"a node's URL begins with http:// or https://, not {url!r}")
-    session = requests.Session()
+    parts = _parts(url)
+
+    class Session(requests.Session):
+        """Follows nothing, and reads no more than an answer may be."""
+
+        def get_redirect_target(self, resp: requests.Response) -> None:
+            """None: not even looked at, for `requests` trips over one that is no URL."""
+
+        def request(self, *args: Any, **kwargs: Any) -> requests.Response:
+            response = super().request(*args, **kwargs | {"allow_redirects": False, "stream": True})
+            if response.is_redirect:
+                response.close()
+                raise requests.HTTPError("a redirect", response=response)
+            response._content = _bounded(response)
+            return response
+
+    class Provider(HTTPProvider):
+        """Matches the answers to a batch by their ids: JSON-RPC fixes no order."""
+
+        def make_batch_request(self, batch_requests: list[Any]) -> Any:
+            sent = self.encode_batch_rpc_request(batch_requests)
+            assert self.endpoint_uri is not None
+            session = self._request_session_manager
+            raw = session.make_post_request(self.endpoint_uri, sent, **self.get_request_kwargs())
+            return _matched(self.decode_rpc_response(raw), [call["id"] for call in json.loads(sent)])
+
+        @staticmethod
+        def decode_rpc_response(raw_response: bytes) -> Any:
+            try:
+                return parse_answer(raw_response)
+            except ValueError:
+                raise _NotJson(_kind_of(raw_response)) from None
+
+    session = Session()
     # A proxy for the web is none for this machine's own node.
     session.trust_env = parts.hostname not in ("127.0.0.1", "localhost", "::1")
-    return HTTPProvider(url, request_kwargs={"timeout": TIMEOUT_S}, session=session, exception_retry_configuration=None)
+    return Provider(url, request_kwargs={"timeout": TIMEOUT_S}, session=session, exception_retry_configuration=None)
+
+
+def _parts(url: str) -> Any:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none
+        usable = False
+    if not usable:
+        raise InputRefused(f"a node's URL begins with http:// or https://, not {url!r}")
+    return parts
+
+
+def _bounded(response: requests.Response) -> bytes:
+    """An answer's body.
+
+    Raises:
+        _TooMuch: it has more bytes, or takes longer, than any answer.
+    """
+    parts, size, deadline = list[bytes](), 0, time.monotonic() + ANSWER_S
+    for piece in response.iter_content(PIECE_BYTES):
+        parts.append(piece)
+        size += len(piece)
+        if size > ANSWER_BYTES or time.monotonic() > deadline:
+            response.close()
+            raise _TooMuch(f"its answer goes on beyond {ANSWER_BYTES >> 20} MiB or {ANSWER_S:.0f} s")
+    return b"".join(parts)
+
+
+def _matched(answers: Any, ids: Sequence[int]) -> list[Any] | None:
+    """A batch's answers in the order asked; None where they are not one for each: a node that does
+    not take so many says so in many ways.
+
+    Raises:
+        _OtherAnswers: they are as many, and answer something else.
+    """
+    if not isinstance(answers, list) or len(answers) != len(ids):
+        return None
+    by_id = {answer["id"]: answer for answer in answers if isinstance(answer, dict) and type(answer.get("id")) is int}
+    if by_id.keys() != set(ids):
+        raise _OtherAnswers("its answers are to other requests")
+    return [by_id[id] for id in ids]
 
 
 def _of_the_batch(refusal: NodeRefused) -> bool:
@@ -204,14 +423,44 @@ def _passing(error: Exception) -> bool:
     return isinstance(error, requests.ConnectionError | requests.Timeout | ConnectionError | TimeoutError)
 
 
-def _reason(error: Exception) -> str:
-    """Why, in a few words and without the URL."""
+def _wanted_pause_s(error: Exception) -> float:
+    """How long a busy node asks to be left alone, in seconds; 0 where it does not say.
+
+    Source: RFC 9110, section 10.2.3
+    """
     import requests
 
-    if isinstance(error, requests.HTTPError) and error.response is not None:
-        return f"HTTP status {error.response.status_code}"
-    if isinstance(error, requests.Timeout):
-        return "it takes too long"
-    if isinstance(error, requests.ConnectionError):
-        return "the connection fails"
-    return f"its answer is not JSON-RPC ({type(error).__name__})"
+    headers: Mapping[str, str] = (
+        error.response.headers if isinstance(error, requests.HTTPError) and error.response is not None else {}
+    )
+    text = headers.get("Retry-After", "").strip()
+    if text.isdecimal():
+        return float(text[:9])
+    try:
+        then = parsedate_to_datetime(text)
+    except ValueError:
+        return 0.0
+    return max(0.0, (then if then.tzinfo else then.replace(tzinfo=UTC)).timestamp() - datetime.now(UTC).timestamp())
+
+
+def _kind_of(raw: bytes) -> str:
+    """What an answer is that is no JSON."""
+    text = raw[:EXCERPT].decode(errors="replace").strip()
+    if text[:1] == "<":
+        return "a web page"
+    return f"{text!r}" if text else "nothing"
+
+
+def _redirected(url: str, location: str) -> str:
+    """Where a redirect leads to, for people."""
+    try:
+        return _without_secrets(urljoin(url, location))
+    except ValueError:
+        return "somewhere that is no URL"
+
+
+def _without_secrets(url: str) -> str:
+    """A URL without user, password, path and query."""
+    parts = urlsplit(url)
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname}{port}" + ("/…" if len(parts.path) > 1 or parts.query else "")

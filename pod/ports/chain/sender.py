@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from fitchain.pod.ports.chain import answers
 from fitchain.pod.ports.chain.base import Pending
 from fitchain.pod.ports.chain.rpc import Node
 from fitchain.pod.values.digest import Digest
@@ -79,8 +80,8 @@ class Unlocked:
         fields = {"from": self.address, "data": "0x" + message.data.hex(), "value": hex(message.value)}
         fields |= {"gas": hex(message.gas)} | ({"to": message.to} if message.to else {})
         # Never sent twice: the node would sign a second transaction.
-        answer = self.node.request("eth_sendTransaction", fields, repeat=False)
-        return Pending(Digest.parse(answer), self.address, NO_NONCE, message.what)
+        transaction = self.node.ask(answers.send_unlocked(fields), repeat=False)
+        return Pending(transaction, self.address, NO_NONCE, message.what)
 
     def pending(self) -> list[Pending]:
         """None: nothing is written down for a key that the node holds."""

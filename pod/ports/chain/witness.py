@@ -6,18 +6,18 @@ people who do not know one another have to be of one mind for that.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
+from fitchain.pod.ports.chain.answers import Query
 from fitchain.pod.ports.chain.base import Deployment
 from fitchain.pod.ports.chain.client import Chain
 from fitchain.pod.ports.chain.connect import connect
-from fitchain.pod.ports.chain.rpc import Call, Node
+from fitchain.pod.ports.chain.rpc import Node
 from fitchain.pod.ports.settings import Settings
 from fitchain.pod.values.errors import ChainUnusable, NodeRefused
 
-_OF_A_LOG = ("address", "topics", "data", "blockNumber", "blockHash", "transactionHash", "logIndex")
-"""What of a log has to be alike: some nodes tell the time of its block, or what it was removed by."""
+T = TypeVar("T")
 
 
 class WitnessedNode(Node):
@@ -36,29 +36,29 @@ class WitnessedNode(Node):
         self.node = node
         self.witness = witness
 
-    def request(self, method: str, *params: Any, repeat: bool = True) -> Any:
-        """Ask both; raises as `Node.request`, and ChainUnusable where they do not say the same."""
-        answer = self.answers([(method, list(params))])[0]
-        if isinstance(answer, NodeRefused):
-            raise answer
+    def ask(self, query: Query[T], repeat: bool = True) -> T:
+        """Ask both; raises as `Node.ask`, and ChainUnusable where they do not say the same."""
+        answer: T = self.batch([query])[0]
         return answer
 
-    def answers(self, calls: Sequence[Call]) -> list[Any]:
+    def answers(self, queries: Sequence[Query[Any]]) -> list[Any]:
         """Ask both; raises as `Node.answers`, and ChainUnusable where they do not say the same."""
-        first, second = self.node.answers(calls), self.witness.answers(calls)
-        return [self._agreed(call, *answers) for call, *answers in zip(calls, first, second, strict=True)]
+        first, second = self.node.answers(queries), self.witness.answers(queries)
+        return [self._agreed(query, *answers) for query, *answers in zip(queries, first, second, strict=True)]
 
-    def _agreed(self, call: Call, first: Any, second: Any) -> Any:
-        method, params = call
-        if method == "eth_blockNumber":
-            return min(first, second, key=lambda number: int(number, 16))
+    def _agreed(self, query: Query[Any], first: Any, second: Any) -> Any:
+        """What both say: answers are compared as they are decoded, so that what nodes write beside
+        (a block's size, the time in a log) makes no difference."""
+        method, params = query.method, query.params
+        if method == "eth_blockNumber" and isinstance(first, int) and isinstance(second, int):
+            return min(first, second)
         # What one of them no longer keeps, nobody confirms.
         refusals = [answer for answer in (first, second) if isinstance(answer, NodeRefused)]
         if refusals and method != "eth_call":
             return refusals[0]
         if refusals and (len(refusals) == 1 or refusals[0].data == refusals[1].data):
             return refusals[0]
-        if _essence(method, first) != _essence(method, second):
+        if first != second:
             raise ChainUnusable(
                 f"the nodes at {self.node.shown} and {self.witness.shown} do not agree: they answer {method} of"
                 f" {_excerpt(params)} with {_excerpt(first)} and {_excerpt(second)}",
@@ -81,15 +81,6 @@ def connect_witnessed(settings: Settings) -> Chain:
     node = WitnessedNode(chain.node, witness.node)
     deployment: Deployment = chain.deployment
     return Chain(node, chain.settings, deployment, constants=chain.constants)
-
-
-def _essence(method: str, answer: Any) -> Any:
-    """What of an answer has to be alike."""
-    if method == "eth_getBlockByNumber" and isinstance(answer, Mapping):
-        return {name: answer.get(name) for name in ("number", "hash", "parentHash", "timestamp", "stateRoot")}
-    if method == "eth_getLogs" and isinstance(answer, list):
-        return [{name: log.get(name) for name in _OF_A_LOG} for log in answer]
-    return answer
 
 
 def _excerpt(value: Any) -> str:

@@ -162,7 +162,8 @@ class Store(Protocol):
 
         Raises:
             NotFound: the object, or a block of it, is not in the store.
-            DigestMismatch: a block is not what its CID says; the message names both.
+            DigestMismatch: a block in a folder is not what its CID says; the message names both.
+            StoreUnusable: the node does not answer, or gives other bytes than it was asked for.
             InputRefused: it is no file or folder in UnixFS, a name in it is unsafe, or it is beyond
                 a limit.
         """

@@ -87,9 +87,8 @@ class Reader:
 
         Raises:
             NotFound: nobody gives it.
-            DigestMismatch: the node gives other bytes.
             InputRefused: it is larger than a block may be, or the time for the object is up.
-            StoreUnusable: the node does not answer, or refuses.
+            StoreUnusable: the node does not answer, refuses, or gives other bytes.
         """
         if self.limit_s is not None and time.monotonic() - self._begun > self.limit_s:
             raise InputRefused(
@@ -308,11 +307,12 @@ def verify(cid: Cid, block: bytes, source: str) -> None:
     """Compare a block with its CID.
 
     Raises:
-        DigestMismatch: it is another one.
+        StoreUnusable: it is another one. That speaks against the node and not against the object: an
+            honest one compares what it gets from others, too.
     """
     hashed = hashlib.sha256(block)
     if hashed.digest() != cid.sha256:
-        raise DigestMismatch(
+        raise StoreUnusable(
             f"{source} gives other bytes for the block {cid}: "
             f"their SHA-256 is {hashed.hexdigest()} and not {cid.sha256.hex()}",
             "do not trust that node; name another with --store, or let `ipfs repo verify` look at its repository",

@@ -17,7 +17,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import BinaryIO, TypeVar
 
 import libipld
 
@@ -26,11 +26,10 @@ from fitchain.pod.ports.store.base import MOST_BYTES, SMALL_BYTES, SMALL_S, Cid,
 from fitchain.pod.ports.store.download import EMPTY, ProgressThrottle, Reader, verify
 from fitchain.pod.ports.store.endpoints import Endpoint
 from fitchain.pod.ports.store.kubo_rpc import NodeError, multipart
-from fitchain.pod.ports.store.node import Node, StallTimeout, bounded
+from fitchain.pod.ports.store.node import Answer, Node, StallTimeout, bounded
 from fitchain.pod.ports.store.unixfs import Budget, Link
 from fitchain.pod.ports.store.upload import ADD_S, Sending
 from fitchain.pod.values.errors import (
-    DigestMismatch,
     InputRefused,
     NotFound,
     StoreUnreachable,
@@ -139,14 +138,14 @@ class IpfsStore:
     def _put(self, cid: Cid, block: bytes) -> None:
         """Give the node one block."""
 
-        def send() -> list[dict[str, Any]]:
+        def send() -> Answer:
             headers, body = multipart("block", [block])
             codec = "raw" if cid.codec == 0x55 else "dag-pb"
-            return self.node.ask("block/put", data=body, headers=headers, cid_codec=codec, mhtype="sha2-256")
+            return self.node.ask_one("block/put", data=body, headers=headers, cid_codec=codec, mhtype="sha2-256")
 
-        filed = str(self._retried(send)[0].get("Key"))
+        filed = self._retried(send).text("Key")
         if filed != str(cid):
-            raise DigestMismatch(f"the IPFS node at {self.node.address} files the block {cid} under {filed}")
+            raise StoreUnusable(f"the IPFS node at {self.node.address} files the block {cid} under {filed:.100}")
 
     def add_blocks(self, root: Cid, blocks: Iterable[tuple[Cid, bytes]]) -> None:
         """Add an object from its blocks and pin it (`Store.add_blocks`)."""
@@ -198,7 +197,8 @@ class IpfsStore:
         if cid not in self.list_pins():
             return
         self._retried(lambda: self.node.ask("files/rm", f"{self._mine}/{cid}", force=True))
-        if any(str(cid) in self._files(f"{CLAIMS}/{pod}") for pod in self._files(CLAIMS)):
+        pods = [pod.text("Name") for pod in self._files(CLAIMS)]
+        if any(entry.text("Name") == str(cid) for pod in pods for entry in self._files(f"{CLAIMS}/{pod}")):
             return
         try:
             self._retried(lambda: self.node.ask("pin/rm", str(cid)))
@@ -208,38 +208,45 @@ class IpfsStore:
 
     def list_pins(self) -> list[Cid]:
         """What this pod has pinned, sorted (`Store.list_pins`)."""
-        return sorted(Cid.parse(name) for name in self._files(self._mine))
+        return sorted(entry.cid("Name") for entry in self._files(self._mine))
 
-    def _files(self, folder: str) -> list[str]:
-        """Names in a folder of the node's file tree; none where there is no such folder."""
+    def _files(self, folder: str) -> list[Answer]:
+        """What is in a folder of the node's file tree; nothing where there is no such folder."""
         try:
             listing = self._retried(lambda: self.node.ask_one("files/ls", folder))
         except NodeError as error:
             if "does not exist" not in error.reason:
                 raise
             return []
-        return [str(entry.get("Name")) for entry in listing.get("Entries") or []]
+        return listing.objects("Entries")
 
     def garbage(self) -> Garbage:
         """What `gc` would remove now, others' blocks on this node included (`Store.garbage`)."""
         doomed = self._doomed()
-        sizes = (self.node.ask_one("block/stat", cid, offline=True).get("Size", 0) for cid in doomed)
-        return Garbage(len(doomed), sum(int(size) for size in sizes))
+        sizes = (self.node.ask_one("block/stat", cid, offline=True).number("Size") for cid in doomed)
+        return Garbage(len(doomed), sum(sizes))
 
     def _doomed(self) -> list[str]:
         """CIDs of the blocks that neither a pin nor the node's file tree keeps."""
-        pins = self.node.ask_one("pin/ls", type="all", timeout_s=ADD_S).get("Keys") or {}
-        root = str(self.node.ask_one("files/stat", "/").get("Hash"))
+        pins = self.node.ask_one("pin/ls", type="all", timeout_s=ADD_S).names("Keys")
+        root = self.node.ask_one("files/stat", "/").text("Hash")
         tree = self.node.ask("refs", root, recursive=True, unique=True, offline=True, timeout_s=ADD_S)
-        kept = {_hash(name) for name in (*pins, root, *(str(link.get("Ref")) for link in tree))}
-        stored = (str(link.get("Ref")) for link in self.node.ask("refs/local", timeout_s=ADD_S))
-        return [name for name in stored if _hash(name) not in kept]
+        kept = {self._hash(name) for name in (*pins, root, *(link.text("Ref") for link in tree))}
+        stored = (link.text("Ref") for link in self.node.ask("refs/local", timeout_s=ADD_S))
+        return [name for name in stored if self._hash(name) not in kept]
+
+    def _hash(self, name: str) -> bytes:
+        """What a CID names, whatever its version and codec."""
+        try:
+            return bytes(libipld.decode_cid(name)["hash"]["digest"])
+        except ValueError:
+            raise StoreUnusable(f"the IPFS node at {self.node.address} names the block {name!r:.100}") from None
 
     def gc(self) -> int:
         """Remove what neither a pod nor anybody else has pinned on this node (`Store.gc`)."""
-        before = int(self.node.ask_one("repo/stat", size_only=True).get("RepoSize", 0))
+        before = self.node.ask_one("repo/stat", size_only=True).number("RepoSize")
         self.node.ask("repo/gc", timeout_s=10 * ADD_S)
-        return max(0, before - int(self.node.ask_one("repo/stat", size_only=True).get("RepoSize", 0)))
+        return max(0, before - self.node.ask_one("repo/stat", size_only=True).number("RepoSize"))
 
     # --- fetching ------------------------------------------------------------------------------
 
@@ -291,7 +298,12 @@ class IpfsStore:
     def endpoint(self) -> bytes:
         """Where this pod's node can be reached (`Store.endpoint`)."""
         peer, addresses = self._retried(self.node.id)
-        return Endpoint.of(peer, addresses, self._private).encode()
+        try:
+            encoded = Endpoint.of(peer, addresses, self._private).encode()
+            Endpoint.parse(encoded)  # as everybody will who reads it in the registry
+            return encoded
+        except InputRefused as error:
+            raise StoreUnusable(f"the IPFS node at {self.node.address} says where it is: {error.message}") from None
 
     def add_peer(self, endpoint: bytes) -> None:
         """Remember another pod's node, and connect with it (`Store.add_peer`)."""
@@ -343,9 +355,9 @@ class IpfsStore:
             "peer": peer,
             "addresses": addresses,
             "peers": self.node.peers(),
-            "size_bytes": int(stat.get("RepoSize", 0)),
-            "most_bytes": int(stat.get("StorageMax", 0)),
-            "blocks": int(stat.get("NumObjects", 0)),
+            "size_bytes": stat.number("RepoSize"),
+            "most_bytes": stat.number("StorageMax"),
+            "blocks": stat.number("NumObjects"),
             "pins": len(self.list_pins()),
         }
 
@@ -391,8 +403,3 @@ def _name(path: Path) -> str:
         return os.fsencode(path.name).decode()
     except UnicodeDecodeError:
         raise InputRefused(f"the name {path.name!r} is not UTF-8", "rename it") from None
-
-
-def _hash(name: str) -> bytes:
-    """What a CID names, whatever its version and codec."""
-    return bytes(libipld.decode_cid(name)["hash"]["digest"])

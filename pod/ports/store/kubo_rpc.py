@@ -9,6 +9,7 @@ ipfshttpclient 0.7 speaks today's RPC, but for these things, which are handled h
 - its patched sessions use an argument that urllib3 gives up, the environment's proxy even for this
   machine's own node, and a `.netrc` in place of our authorization: here they are plain sessions
   that take nothing from the environment;
+- it follows redirects, and reads an error of any size and depth: here it does neither;
 - what breaks in the middle of an answer comes out as an exception of `requests` or `urllib3`: all
   become Fitchain's errors.
 
@@ -33,10 +34,12 @@ from ipfshttpclient import exceptions
 from ipfshttpclient.client import Client
 from ipfshttpclient.http_requests import ClientSync
 
+from fitchain.pod.values.digest import parse_answer
 from fitchain.pod.values.errors import InputRefused, StoreUnreachable, StoreUnusable
 
 CONNECT_S = 5.0
 QUICK_S = 30.0
+ERROR_BYTES = 1 << 16
 PIECE_BYTES = 1 << 20  # the chunks of a file, so that most pieces are chunks and need no cutting
 START = "start it (`ipfs daemon`), or name another with --store or FITCHAIN_STORE"
 _FULL = ("no space left on device", "storage limit", "maximum storage", "disk quota", "not enough space")
@@ -55,14 +58,42 @@ class _Http(ClientSync):  # type: ignore[misc]
     """The library's HTTP, with plain sessions and large pieces."""
 
     def _make_session(self) -> requests.Session:
-        session = requests.Session()
+        session = _Session()
         session.trust_env = False
         session.headers.update(self._session_props.get("headers", {}))
         return session
 
+    def _do_raise_for_status(self, response: requests.Response) -> None:
+        """As the library's, of an error whose body is bounded in bytes and depth."""
+        if response.is_redirect:
+            raise exceptions.StatusError(requests.HTTPError(response=response))
+        try:
+            response.raise_for_status()
+        except requests.HTTPError as error:
+            message = _message(next(response.iter_content(ERROR_BYTES), b""))
+            refused = exceptions.StatusError(error) if message is None else exceptions.ErrorResponse(message, error)
+            raise refused from error
+
     def _request(self, *args: Any, **kwargs: Any) -> tuple[list[Any], Iterator[bytes]]:
         closables, _ = super()._request(*args, **kwargs)
         return closables, _pieces(closables[0].raw)
+
+
+class _Session(requests.Session):
+    """Follows no redirect: what a pod sends is for the node that its settings name."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """None, whatever the answer says."""
+
+
+def _message(body: bytes) -> str | None:
+    """What Kubo says of an error; None where the body is none of its errors."""
+    try:
+        answer = parse_answer(body)
+    except ValueError:
+        return None
+    message = answer.get("Message") if isinstance(answer, dict) else None
+    return message if isinstance(message, str) else None
 
 
 def _pieces(raw: Any) -> Iterator[bytes]:
@@ -166,6 +197,15 @@ class Wire:
 
     def _refused(self, path: str, response: Any) -> StoreUnusable:
         status = getattr(response, "status_code", 0)
+        if response is not None and response.is_redirect:
+            return StoreUnusable(
+                f"what answers at {self.address} sends whoever asks on to another place, which is not followed",
+                "name the node itself with --store or FITCHAIN_STORE",
+            )
+        if status == 429:
+            return StoreUnreachable(
+                f"the IPFS node at {self.address} asks to wait (status 429)", "wait, then try again"
+            )
         if status in _REFUSALS:
             return StoreUnusable(
                 f"the IPFS node at {self.address} answers {path} with status {status}: {_REFUSALS[status]}",

@@ -5,15 +5,86 @@ Every answer that is kept is bounded, and read as what it should be: a node may 
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
+from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.ports.store.kubo_rpc import QUICK_S, Wire
-from fitchain.pod.values.errors import StoreUnusable, Unusable
+from fitchain.pod.values.digest import parse_answer
+from fitchain.pod.values.errors import InputRefused, StoreUnusable, Unusable
+from fitchain.pod.values.limits import STORE_ANSWER_BYTES
 
-ANSWER_BYTES = 64 << 20
+ANSWER_BYTES = STORE_ANSWER_BYTES
+MOST = 1 << 63
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One object of an answer, read as what it should be: a node may be anybody's.
+
+    Args:
+        path: of the command that it answers.
+        fields: the JSON object.
+        refused: makes the error of a node that is none, of what it gave.
+    """
+
+    path: str
+    fields: Mapping[str, Any]
+    refused: Callable[[str], StoreUnusable]
+
+    def text(self, name: str) -> str:
+        """A text.
+
+        Raises:
+            StoreUnusable: there is none; so do the others.
+        """
+        return self._as(str, name)
+
+    def number(self, name: str) -> int:
+        """A number of bytes, blocks or the like; 0 where it is left out, as Go leaves out zeros."""
+        number = self._as(int, name, 0)
+        if not 0 <= number < MOST:
+            raise self.refused(f"an answer to {self.path} with {number:.3g} for {name}")
+        return number
+
+    def texts(self, name: str) -> list[str]:
+        """A list of texts; none where it is left out."""
+        texts = self._as(list, name, [])
+        if not all(isinstance(text, str) for text in texts):
+            raise self._otherwise(name, texts)
+        return texts
+
+    def objects(self, name: str) -> list[Answer]:
+        """A list of objects; none where it is left out."""
+        objects = self._as(list, name, [])
+        if not all(isinstance(item, dict) for item in objects):
+            raise self._otherwise(name, objects)
+        return [Answer(self.path, item, self.refused) for item in objects]
+
+    def names(self, name: str) -> list[str]:
+        """What a map has for keys; none where it is left out."""
+        return list(self._as(dict, name, {}))
+
+    def cid(self, name: str) -> Cid:
+        """A CID in the one form that is used here."""
+        try:
+            return Cid.parse(self.text(name))
+        except InputRefused as error:
+            raise self.refused(f"an answer to {self.path} whose {name} is no CID: {error.message:.100}") from None
+
+    def _as(self, kind: type[T], name: str, left_out: T | None = None) -> T:
+        value = self.fields.get(name)
+        if value is None and left_out is not None:
+            return left_out
+        if type(value) is not kind:
+            raise self._otherwise(name, value)
+        return value
+
+    def _otherwise(self, name: str, value: object) -> StoreUnusable:
+        return self.refused(f"an answer to {self.path} with {value!r:.80} for {name}")
 
 
 class Node:
@@ -46,7 +117,7 @@ class Node:
         headers: Mapping[str, str] | None = None,
         timeout_s: float = QUICK_S,
         **options: str | int | bool,
-    ) -> list[dict[str, Any]]:
+    ) -> list[Answer]:
         """Ask for JSON: the objects of the answer.
 
         Args:
@@ -65,7 +136,7 @@ class Node:
         pieces = self.stream(path, *arguments, data=data, headers=headers, timeout_s=timeout_s, **options)
         answer = bounded(pieces, ANSWER_BYTES, f"{self.address} on {path}")
         try:
-            objects = [json.loads(line) for line in answer.splitlines() if line.strip()]
+            objects = [parse_answer(line) for line in answer.splitlines() if line.strip()]
         except ValueError:
             raise self._wire.no_kubo(f"an answer to {path} that is no JSON") from None
         for item in objects:
@@ -73,9 +144,9 @@ class Node:
                 raise self._wire.no_kubo(f"an answer to {path} of another form")
             if item.get("Type") == "error":
                 raise self._wire.node_error(path, str(item.get("Message", "")))
-        return objects
+        return [Answer(path, item, self._wire.no_kubo) for item in objects]
 
-    def ask_one(self, path: str, *arguments: str, **options: Any) -> dict[str, Any]:
+    def ask_one(self, path: str, *arguments: str, **options: Any) -> Answer:
         """Ask for one JSON object (`ask`).
 
         Raises:
@@ -103,22 +174,16 @@ class Node:
 
     def version(self) -> str:
         """The node's version, `0.43.0` say."""
-        version = self.ask_one("version").get("Version")
-        if not isinstance(version, str):
-            raise self._wire.no_kubo("no version")
-        return version
+        return self.ask_one("version").text("Version")
 
     def id(self) -> tuple[str, list[str]]:
         """The node's peer id and the addresses at which it says it can be reached."""
         identity = self.ask_one("id")
-        addresses = identity.get("Addresses") or []
-        if not isinstance(identity.get("ID"), str) or not isinstance(addresses, list):
-            raise self._wire.no_kubo("no peer id")
-        return identity["ID"], [str(address) for address in addresses]
+        return identity.text("ID"), identity.texts("Addresses")
 
     def peers(self) -> list[str]:
         """Peer ids of the nodes that it is connected with."""
-        return [str(peer.get("Peer")) for peer in self.ask_one("swarm/peers").get("Peers") or []]
+        return [peer.text("Peer") for peer in self.ask_one("swarm/peers").objects("Peers")]
 
     def connect(self, address: str, timeout_s: float = 10.0) -> None:
         """Connect with another node, by its address with its peer id at the end."""

@@ -14,7 +14,7 @@ from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.ports.store.kubo_rpc import multipart
 from fitchain.pod.ports.store.node import Node
 from fitchain.pod.ports.store.unixfs import Link
-from fitchain.pod.values.errors import DigestMismatch
+from fitchain.pod.values.errors import StoreUnusable
 
 ADD_S = 60.0
 AHEAD = 4  # chunks that are hashed while others are on their way
@@ -56,17 +56,17 @@ class Sending:
 
         Raises:
             StoreUnreachable: the node broke off.
-            DigestMismatch: the node took it for something else.
+            StoreUnusable: the node took it for something else.
         """
         with ThreadPoolExecutor(1, "hashing") as pool:
             headers, body = multipart("content", self._passed(unixfs.chunks(file), pool))
             answer = self._node.ask("add", data=body, headers=headers, timeout_s=ADD_S, pin=pin, **LAYOUT)
             links = [*self._links, *(waiting.result() for waiting in self._waiting)]
         link = unixfs.join_leaves(links, _nowhere)
-        filed = str(answer[-1].get("Hash")) if answer else "nothing"
+        filed = answer[-1].text("Hash") if answer else "nothing"
         if filed != str(link.cid):
-            raise DigestMismatch(
-                f"the IPFS node at {self._node.address} files the bytes of {link.cid} under {filed}",
+            raise StoreUnusable(
+                f"the IPFS node at {self._node.address} files the bytes of {link.cid} under {filed:.100}",
                 "it needs Kubo 0.40 or later, and must give what it was given",
             )
         return link

@@ -1,0 +1,79 @@
+"""The loop of a pod: it looks at the chain again and again, and gives what there is to do to its
+lanes.
+
+What a party does for which state of its jobs is a table of its own (`STEPS`); the loop knows
+nothing of it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import ClassVar
+
+from fitchain.pod.jobs.home import Home
+from fitchain.pod.jobs.lanes import Lanes, Work
+from fitchain.pod.jobs.retry import RETRY_S, Log, RetryPolicy
+from fitchain.pod.ports.registry import Role
+from fitchain.pod.values.ids import NO_AGREEMENT
+
+LOOK_S = 0.2
+
+
+class PodLoop:
+    """A pod that follows the chain.
+
+    Args:
+        home: opened with its key.
+        log: told what happens, one line each.
+        look_s: seconds between two looks at the chain.
+        retry_s: seconds until something that failed is tried again.
+    """
+
+    role: ClassVar[Role]
+    threads: ClassVar[Mapping[str, int]]
+    """How many threads each of its lanes has."""
+
+    def __init__(self, home: Home, log: Log, look_s: float = LOOK_S, retry_s: float = RETRY_S) -> None:
+        self.home, self.log, self.look_s = home, log, look_s
+        self._retry = RetryPolicy(home, log, retry_s)
+        self._stop = threading.Event()
+        self._lanes = Lanes(self.threads, self._retry, self._stop)
+
+    def run(self, stop: threading.Event, ready: Callable[[], None] = lambda: None) -> None:
+        """Follow the chain until `stop` is set; then each lane finishes what it is at.
+
+        Args:
+            stop: ends it.
+            ready: called once the pod is registered and looks at the chain.
+
+        Raises:
+            Unusable: another pod runs from this home.
+            FitchainError: this pod cannot be registered; while chain or store cannot be reached, it
+                waits.
+        """
+        self._stop = stop
+        with self.home.exclusive_lock():
+            if not self._retry.until_done(partial(self.home.join_chain, self.role, self.log), stop):
+                return
+            ready()
+            with Lanes(self.threads, self._retry, stop) as self._lanes:
+                while not stop.is_set():
+                    if self._retry.due(NO_AGREEMENT):
+                        self._retry.attempt(NO_AGREEMENT, self._turn)
+                    stop.wait(self.look_s)
+
+    def look(self) -> Iterable[tuple[str, Work]]:
+        """What there is to do, and in which lane."""
+        raise NotImplementedError
+
+    def _turn(self) -> None:
+        looked_at = time.monotonic()
+        works: dict[str, list[Work]] = {name: [] for name in self.threads}
+        for lane, work in self.look():
+            if self._retry.due(work.subject) and not self._lanes.is_busy(work.subject):
+                works[lane].append(work)
+        for lane, waiting in works.items():
+            self._lanes.plan(lane, waiting, looked_at)

@@ -1,0 +1,103 @@
+"""The chain that a home belongs to: what it met first, and refuses all others by.
+
+A devnet that was begun anew has the same chain id and the same addresses, and another node at the
+same URL may be on any chain. A pod whose journal speaks of one chain must not act on another. So
+`<home>/chain.json` keeps the hash of the first block and where the contracts stand, from the first
+time on that the home sends from its account.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from fitchain.pod.ports.chain.base import CONTRACTS, DIRECTORY, Deployment, read_address, write_file
+from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.errors import ChainUnusable, InputRefused
+
+KNOWN_FILE = "chain.json"
+KNOWN_VERSION = "fitchain/chain/v1"
+
+
+@dataclass(frozen=True)
+class KnownChain:
+    """A chain and a deployment on it.
+
+    Args:
+        chain_id: the chain.
+        genesis: hash of its first block.
+        addresses: contract name -> where it stands, the directory included.
+    """
+
+    chain_id: int
+    genesis: Digest
+    addresses: Mapping[str, str]
+
+    @classmethod
+    def of(cls, genesis: Digest, deployment: Deployment) -> KnownChain:
+        """What a connection has found."""
+        return cls(deployment.chain_id, genesis, {**deployment.addresses, DIRECTORY: deployment.directory})
+
+    @classmethod
+    def read(cls, home: Path) -> KnownChain | None:
+        """What a home has met; None where it has met no chain.
+
+        Raises:
+            InputRefused: the file is no such record.
+        """
+        path = home / KNOWN_FILE
+        try:
+            body = json.loads(path.read_bytes())
+            if body["version"] != KNOWN_VERSION:
+                raise ValueError(f"its version is {body['version']!r}, not {KNOWN_VERSION!r}")
+            addresses = {name: read_address(body["contracts"][name]) for name in (*CONTRACTS, DIRECTORY)}
+            return cls(int(body["chain_id"]), Digest.parse(body["genesis"]), addresses)
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError, OSError, InputRefused) as error:
+            raise InputRefused(
+                f"{path} is not the record of a home's chain: {error!r:.200}",
+                "put it back from a copy of the home; without it nothing says which chain the journal is about",
+            ) from None
+
+    def keep(self, home: Path) -> None:
+        """Write it down."""
+        body = {
+            "version": KNOWN_VERSION,
+            "chain_id": self.chain_id,
+            "genesis": str(self.genesis),
+            "contracts": dict(self.addresses),
+        }
+        write_file(home / KNOWN_FILE, (json.dumps(body, indent=2) + "\n").encode())
+
+
+def require_known(home: Path, found: KnownChain, node: str) -> None:
+    """Check that what a connection has found is what the home has met, if it has met any.
+
+    Args:
+        home: the pod's folder.
+        found: chain and deployment.
+        node: the node's URL as people are shown it.
+
+    Raises:
+        ChainUnusable: it is another chain, or another deployment.
+        InputRefused: the home's record is none.
+    """
+    known = KnownChain.read(home)
+    if known is None or known == found:
+        return
+    if (known.chain_id, known.genesis) != (found.chain_id, found.genesis):
+        raise ChainUnusable(
+            f"the home {home} belongs to chain {known.chain_id} that begins with block {known.genesis}, and the node "
+            f"at {node} is on chain {found.chain_id} that begins with block {found.genesis}",
+            f"name a node of its chain with --rpc, or take another home with --home; if its chain is gone for good "
+            f"(a devnet that was begun anew), {home / KNOWN_FILE} may go, and what the journal says of it is void",
+        )
+    name = next(name for name, address in known.addresses.items() if found.addresses[name] != address)
+    raise ChainUnusable(
+        f"the home {home} belongs to the deployment whose {name} stands at {known.addresses[name]}, and the "
+        f"deployment that is recorded for chain {found.chain_id} has it at {found.addresses[name]}",
+        "get the deployment's file again from where you trust it, or take another home with --home",
+    )
