@@ -29,6 +29,7 @@ from fitchain.pod.values.digest import (
     tree_root,
 )
 from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.limits import JsonLimits
 
 
 def entries(count: int) -> list[Digest]:
@@ -169,7 +170,7 @@ def test_deep_json_is_refused_whatever_recursion_limit_a_library_has_set(text: b
     sys.setrecursionlimit(1_000_000)
     try:
         with pytest.raises(InputRefused, match="nested deeper than 100 levels"):
-            parse_json(text)
+            parse_json(text, JsonLimits(1 << 21, 1 << 20, 100))
     finally:
         sys.setrecursionlimit(limit)
 
@@ -181,4 +182,4 @@ def test_brackets_in_texts_are_no_nesting() -> None:
 
 def test_json_over_the_limit_is_refused() -> None:
     with pytest.raises(InputRefused, match="limit is 3"):
-        parse_json(b"[1, 2]", limit_bytes=3)
+        parse_json(b"[1, 2]", JsonLimits(3, 10, 10))

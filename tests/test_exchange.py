@@ -25,11 +25,13 @@ from fitchain.pod.ports.store.local import LocalStore
 from fitchain.pod.values.digest import canonical_json, sha256
 from fitchain.pod.values.errors import AccessRefused, DigestMismatch, InputRefused, NotFound, StoreUnusable
 from fitchain.pod.values.ids import AgreementId
+from fitchain.pod.values.limits import FolderLimits
 from tests.speeds import examples
 
 JOB, OTHER = AgreementId(sha256(b"job")), AgreementId(sha256(b"other job"))
 NAMES = ("recipe.json", "graph.json")
 SECRET, RECIPIENT = new_identity()
+LIMITS = FolderLimits(1 << 30, None, 2)
 STRANGER, STRANGERS = new_identity()
 
 
@@ -55,7 +57,7 @@ def blocks(store: LocalStore) -> list[Path]:
 def test_folder_arrives_as_it_was_sent(store: LocalStore, plain: Path, tmp_path: Path) -> None:
     cid = send_folder(store, plain, NAMES, [RECIPIENT, STRANGERS])
     for secret in (SECRET, STRANGER):
-        fetch_folder(store, cid, tmp_path / "out", NAMES, secret)
+        fetch_folder(store, cid, tmp_path / "out", NAMES, secret, LIMITS)
         assert {path.name: path.read_text() for path in (tmp_path / "out").iterdir()} == {
             name: f"content of {name}" for name in NAMES
         }
@@ -70,7 +72,7 @@ def test_store_sees_no_plain_byte(store: LocalStore, plain: Path) -> None:
 def test_folder_for_others_leaves_nothing(store: LocalStore, plain: Path, tmp_path: Path) -> None:
     cid = send_folder(store, plain, NAMES, [STRANGERS])
     with pytest.raises(AccessRefused, match=f"the folder {cid} does not open: the sealed file recipe.json.age"):
-        fetch_folder(store, cid, tmp_path / "out", NAMES, SECRET)
+        fetch_folder(store, cid, tmp_path / "out", NAMES, SECRET, LIMITS)
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -80,7 +82,7 @@ def test_folder_with_other_files_than_agreed_is_refused(
 ) -> None:
     cid = send_folder(store, plain, sent, [RECIPIENT])
     with pytest.raises(InputRefused, match="should hold"):
-        fetch_folder(store, cid, tmp_path / "out", NAMES, SECRET)
+        fetch_folder(store, cid, tmp_path / "out", NAMES, SECRET, LIMITS)
     assert not (tmp_path / "out").exists()
 
 
@@ -88,14 +90,14 @@ def test_folder_beyond_the_limit_is_refused(store: LocalStore, plain: Path, tmp_
     (plain / "graph.json").write_bytes(bytes(3 << 20))
     cid = send_folder(store, plain, NAMES, [RECIPIENT])
     with pytest.raises(InputRefused):
-        fetch_folder(store, cid, tmp_path / "out", NAMES, SECRET, limit_bytes=1 << 20)
+        fetch_folder(store, cid, tmp_path / "out", NAMES, SECRET, FolderLimits(1 << 20, None, 2))
     assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_file_where_a_folder_should_be_is_refused(store: LocalStore, tmp_path: Path) -> None:
     cid = store.add(seal(b"one file", [RECIPIENT]))
     with pytest.raises(InputRefused, match="is a file and not a folder"):
-        fetch_folder(store, cid, tmp_path / "out", NAMES, SECRET)
+        fetch_folder(store, cid, tmp_path / "out", NAMES, SECRET, LIMITS)
 
 
 def test_folder_sealed_badly_is_told_from_a_bad_copy(store: LocalStore, plain: Path, tmp_path: Path) -> None:
@@ -104,20 +106,20 @@ def test_folder_sealed_badly_is_told_from_a_bad_copy(store: LocalStore, plain: P
     for name in NAMES:
         (bad / f"{name}.age").write_bytes(seal(b"fine", [RECIPIENT])[:-1])
     with pytest.raises(DigestMismatch, match="not as it was sealed"):
-        fetch_folder(store, store.add_folder(bad), tmp_path / "out", NAMES, SECRET)
+        fetch_folder(store, store.add_folder(bad), tmp_path / "out", NAMES, SECRET, LIMITS)
     cid = send_folder(store, plain, NAMES, [RECIPIENT])
     for block in blocks(store):
         data = bytearray(block.read_bytes())
         data[-1] ^= 1
         block.write_bytes(data)
     with pytest.raises(StoreUnusable, match=r"copy of .* is altered"):
-        fetch_folder(store, cid, tmp_path / "out", NAMES, SECRET)
+        fetch_folder(store, cid, tmp_path / "out", NAMES, SECRET, LIMITS)
 
 
 def test_missing_object_is_not_found(store: LocalStore, tmp_path: Path) -> None:
     nowhere = Cid.of(0x70, bytes(32))
     with pytest.raises(NotFound):
-        fetch_folder(store, nowhere, tmp_path / "out", NAMES, SECRET)
+        fetch_folder(store, nowhere, tmp_path / "out", NAMES, SECRET, LIMITS)
     with pytest.raises(NotFound):
         fetch_note(store, nowhere, SECRET)
 

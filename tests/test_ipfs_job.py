@@ -23,6 +23,7 @@ from fitchain.pod.ports.store.local import LocalStore
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.job_folder import OFFER_FILES, JobFolder
+from fitchain.pod.values.limits import OFFER
 from fitchain.pod.values.state import read_safetensors
 from tests.ipfs_fixtures import Nodes
 from tests.pods import Party, Workshop, module_file, offer_table, owner_runs, scientist_runs
@@ -87,7 +88,7 @@ def test_the_same_context_and_seed_give_the_same_transcript_over_the_local_store
     proof, secret = owner.agreements.run_record(done.id), new_identity()
     store, folder = LocalStore(tmp_path / "store", tmp_path / "home"), tmp_path / "job"
     offer = send_folder(store, owner.job_folder(done.id).path, OFFER_FILES, [secret[1]])
-    fetch_folder(store, offer, folder, OFFER_FILES, secret[0])
+    fetch_folder(store, offer, folder, OFFER_FILES, secret[0], OFFER)
     run_worker(folder, prepare(owner, done.id, proof, JobFolder(folder)))
     leaves = tuple(checkpoint.leaf for checkpoint in read_leaves(folder))
     assert Transcript(proof.ctx, proof.seed, leaves).root == proof.transcript_root

@@ -4,11 +4,14 @@ and no host is made to guess."""
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 
@@ -19,12 +22,13 @@ from fitchain.pod.jobs.worker.events import Diverged, LeafRecorded
 from fitchain.pod.jobs.worker.task import Audit, Recompute, read_task
 from fitchain.pod.parties.verifier import Verifier, examine
 from fitchain.pod.ports.agreement import audit_id
-from fitchain.pod.ports.sealed import new_identity
+from fitchain.pod.ports.sealed import new_identity, seal_file
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.ports.store.local import LocalStore
+from fitchain.pod.proof.audit.checking import Checked
 from fitchain.pod.proof.audit.vote import Outcome, trace_digest
 from fitchain.pod.values.digest import ZERO, sha256
-from fitchain.pod.values.errors import EnvironmentRefused
+from fitchain.pod.values.errors import EnvironmentRefused, HostUnusable, InputRefused
 from fitchain.pod.values.ids import AgreementId, AuditRef
 from fitchain.pod.values.job_folder import DELIVERY_FILES, JobFolder
 from tests.attacks import cheats
@@ -39,6 +43,8 @@ from tests.audits import (
     trained_here,
     work_here,
 )
+
+module: Any = import_module(examine.__module__)  # the package has a function of the same name
 
 
 @pytest.fixture(scope="module")
@@ -191,6 +197,78 @@ def test_evidence_for_others_is_withheld(honest: Case, delivered: Cid, tmp_path:
     cid = send_folder(honest.store, place, names, [STRANGER[1], JOB_RECIPIENT])
     found = examine(honest.store, cid, VERIFIER_SECRET, facts, tmp_path)
     assert (found.outcome, found.lasting) == (Outcome.WITHHELD, True)
+
+
+def test_evidence_with_a_folder_for_a_file_is_withheld(honest: Case, delivered: Cid, tmp_path: Path) -> None:
+    """It once was put down to this host's disk, and voted inconclusive."""
+    facts = honest.facts(delivered)
+    place, names = honest.plain(facts)
+    sealed = tmp_path / "sealed"
+    sealed.mkdir()
+    for name in names:
+        seal_file(place / name, sealed / f"{name}.age", [VERIFIER_RECIPIENT])
+    (sealed / "evidence.json.age").unlink()
+    (sealed / "evidence.json.age").mkdir()
+    found = examine(honest.store, honest.store.add_folder(sealed), VERIFIER_SECRET, facts, tmp_path / "opened")
+    assert (found.outcome, found.lasting) == (Outcome.WITHHELD, True)
+
+
+@pytest.mark.parametrize(
+    ("number", "withheld"), [(signal.SIGXCPU, True), (signal.SIGSEGV, True), (signal.SIGKILL, False)]
+)
+def test_evidence_that_stops_its_opener_is_withheld_unless_the_host_stopped_it(
+    honest: Case, delivered: Cid, number: int, withheld: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = honest.facts(delivered)
+    place, names = honest.plain(facts)
+    cid = send_folder(honest.store, place, names, [VERIFIER_RECIPIENT])
+    script = tmp_path / "python"
+    script.write_text(f"#!/bin/sh\nkill -{number} $$\nsleep 60\n")
+    script.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(script))
+    if withheld:
+        found = examine(honest.store, cid, VERIFIER_SECRET, facts, tmp_path / "opened")
+        assert (found.outcome, found.lasting) == (Outcome.WITHHELD, True)
+    else:
+        with pytest.raises(HostUnusable):
+            examine(honest.store, cid, VERIFIER_SECRET, facts, tmp_path / "opened")
+
+
+def test_evidence_and_delivery_share_the_time_that_there_is(
+    honest: Case, delivered: Cid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else who drips both would have a seat miss its vote."""
+    facts, clock, given_s = honest.facts(delivered), iter([0.0, 40.0]), list[float | None]()
+    evidence = honest.evidence(facts)
+
+    def fetched(*args: Any) -> None:
+        given_s.append(args[-1].seconds)
+
+    monkeypatch.setattr(module, "fetch_folder", fetched)
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(module.Evidence, "read", lambda *args: evidence)
+    monkeypatch.setattr(module, "check", lambda *args: Checked((), ()))
+    examine(honest.store, delivered, VERIFIER_SECRET, facts, tmp_path, None, 100.0)
+    assert given_s == [100.0, 60.0]
+
+
+@pytest.mark.parametrize(
+    ("raised", "lasting"), [(ValueError(), False), (RecursionError(), False), (InputRefused("x"), True)], ids=repr
+)
+def test_what_a_hole_in_a_check_raises_is_withheld(
+    honest: Case, delivered: Cid, raised: Exception, lasting: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "fetch_folder", Mock(side_effect=raised))
+    found = examine(honest.store, delivered, VERIFIER_SECRET, honest.facts(delivered), tmp_path)
+    assert (found.outcome, found.lasting) == (Outcome.WITHHELD, lasting)
+
+
+def test_host_with_too_little_memory_blames_nobody(
+    honest: Case, delivered: Cid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "fetch_folder", Mock(side_effect=MemoryError))
+    with pytest.raises(HostUnusable):
+        examine(honest.store, delivered, VERIFIER_SECRET, honest.facts(delivered), tmp_path)
 
 
 def test_what_the_store_lacks_may_still_come(honest: Case, delivered: Cid, tmp_path: Path) -> None:

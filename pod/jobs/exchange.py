@@ -12,6 +12,7 @@ It knows what is sent, of which files it is made and to whom it is sealed, and n
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,19 +20,29 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from fitchain.pod.ports.sealed import open_file, open_sealed, seal, seal_file
+from fitchain.pod.ports.sealed import open_files, open_sealed, seal, seal_file
 from fitchain.pod.ports.store import Cid, Store
 from fitchain.pod.values.digest import Digest, canonical_json, parse_json
 from fitchain.pod.values.errors import AccessRefused, DigestMismatch, InputRefused, StoreUnusable
 from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.job_folder import Scratch, scratch
+from fitchain.pod.values.limits import (
+    MOST_REASON,
+    NOTE,
+    SEALED_BYTES_BESIDE,
+    SHORT,
+    FolderLimits,
+    JsonLimits,
+)
 from fitchain.pod.values.recipe import METRICS
 
 NOTE_VERSION = "fitchain/note/v2"
 KEY_VERSION = "fitchain/key/v2"
 REFUSAL_VERSION = "fitchain/refusal/v2"
-SMALL_BYTES = 16 << 20
-FOLDER_LIMIT_BYTES = 8 << 30
+_SHOWN = 8
+"""Names that a message shows."""
+_LEAST_S = 5.0
+"""What came in time is opened in any case, if it opens at once."""
 
 
 @dataclass(frozen=True)
@@ -72,15 +83,8 @@ def send_folder(store: Store, folder: Path, names: Sequence[str], recipients: Se
         return store.add_folder(sealed)
 
 
-# Many parameters: what to fetch, whence and where to, who opens it, and two limits on a stranger.
 def fetch_folder(
-    store: Store,
-    cid: Cid,
-    folder: Path,
-    names: Sequence[str],
-    identity: str,
-    limit_bytes: int = FOLDER_LIMIT_BYTES,
-    limit_s: float | None = None,
+    store: Store, cid: Cid, folder: Path, names: Sequence[str], identity: str, limits: FolderLimits
 ) -> None:
     """Fetch a folder of sealed files and open them.
 
@@ -90,12 +94,11 @@ def fetch_folder(
         folder: where the plain files go; made when absent.
         names: exactly the files that must be there.
         identity: an age secret they are sealed to.
-        limit_bytes: the largest folder that is fetched.
-        limit_s: seconds in all after which it is given up; None waits as long as something comes.
+        limits: on a stranger.
 
     Raises:
-        InputRefused: the folder holds other files than the named ones, is too large, or comes too
-            slowly.
+        InputRefused: the folder holds other files than the named ones, is too large, or takes too
+            long to come or to be opened.
         AccessRefused: it is not sealed to this identity.
         NotFound: the store does not have it.
         DigestMismatch: it was sealed badly, or altered after that.
@@ -103,21 +106,28 @@ def fetch_folder(
             again.
     """
     wanted = {f"{name}.age" for name in names}
+    begun_s = time.monotonic()
     with _stored(cid):
         entries = store.entries(cid)
     if set(entries) != wanted:
-        raise InputRefused(f"the folder {cid} holds {sorted(entries)} and should hold {sorted(wanted)}")
+        others = ", ".join(f"{name!r:.40}" for name in sorted(set(entries) - wanted)[:_SHOWN]) or "none"
+        missing = ", ".join(sorted(wanted - set(entries))[:_SHOWN]) or "none"
+        raise InputRefused(f"the folder {cid} should hold {len(wanted)} files; missing: {missing}; others: {others}")
     folder.mkdir(parents=True, exist_ok=True)
     with scratch(folder, Scratch.OPENED) as opened:
         sealed = opened / "sealed"
         with _stored(cid):
-            store.fetch(cid, sealed, limit_bytes=limit_bytes, limit_s=limit_s)
-        for name in names:
-            try:
-                open_file(sealed / f"{name}.age", folder / name, identity)
-            except (AccessRefused, DigestMismatch) as error:
-                problem = error.message.replace(f"{sealed}/", "")
-                raise type(error)(f"the folder {cid} does not open: {problem}", error.hint) from None
+            store.fetch(cid, sealed, limit_bytes=limits.size_bytes, limit_s=limits.seconds)
+        pairs = [(sealed / f"{name}.age", folder / name) for name in names]
+        for path, _ in pairs:
+            if not path.is_file():
+                raise InputRefused(f"the folder {cid} holds a folder {path.name}, which should be a file")
+        left_s = None if limits.seconds is None else max(limits.seconds - (time.monotonic() - begun_s), _LEAST_S)
+        try:
+            open_files(pairs, identity, limits.recipients, left_s)
+        except (AccessRefused, DigestMismatch, InputRefused) as error:
+            problem = error.message.replace(f"{sealed}/", "")
+            raise type(error)(f"the folder {cid} does not open: {problem}", error.hint) from None
 
 
 def send_note(store: Store, note: Note, recipient: str) -> Cid:
@@ -141,7 +151,7 @@ def fetch_note(store: Store, cid: Cid, identity: str) -> Note:
         AccessRefused: it is not sealed to this identity.
         NotFound, StoreUnusable: the store does not have it, or only an altered copy.
     """
-    body = _fetch_json(store, cid, identity, NOTE_VERSION)
+    body = _fetch_json(store, cid, identity, NOTE_VERSION, NOTE)
     try:
         leaves = tuple(Digest.parse(leaf) for leaf in body["leaves"])
         metrics = None if body["metrics"] is None else {name: float(value) for name, value in body["metrics"].items()}
@@ -172,7 +182,7 @@ def fetch_key(store: Store, agreement: AgreementId, cid: Cid, identity: str) -> 
 
 def send_refusal(store: Store, agreement: AgreementId, reason: str, recipient: str) -> Cid:
     """Seal the reason of a refusal to the scientist and add it to the store."""
-    return _send_text(store, REFUSAL_VERSION, agreement, "reason", reason, recipient)
+    return _send_text(store, REFUSAL_VERSION, agreement, "reason", reason[:MOST_REASON], recipient)
 
 
 def fetch_refusal(store: Store, agreement: AgreementId, cid: Cid, identity: str) -> str:
@@ -194,10 +204,12 @@ def _send_text(store: Store, version: str, agreement: AgreementId, name: str, te
 
 def _fetch_text(store: Store, cid: Cid, identity: str, version: str, agreement: AgreementId, name: str) -> str:
     """Fetch and open what `_send_text` sent about this job."""
-    body = _fetch_json(store, cid, identity, version)
+    body = _fetch_json(store, cid, identity, version, SHORT)
     if body.get("agreement") != str(agreement) or not isinstance(body.get(name), str):
         kind = version.split("/")[1]
-        raise InputRefused(f"the object {cid} is the {kind} of {body.get('agreement')} and not of {agreement}")
+        raise InputRefused(f"the object {cid} is the {kind} of {body.get('agreement')!s:.80} and not of {agreement}")
+    if len(body[name]) > MOST_REASON:
+        raise InputRefused(f"the object {cid} has {len(body[name])} characters and the limit is {MOST_REASON}")
     return str(body[name])
 
 
@@ -211,10 +223,11 @@ def _stored(cid: Cid) -> Iterator[None]:
         raise StoreUnusable(f"the store's copy of {cid} is altered: {error.message}", error.hint) from None
 
 
-def _fetch_json(store: Store, cid: Cid, identity: str, version: str) -> dict[str, Any]:
+def _fetch_json(store: Store, cid: Cid, identity: str, version: str, limits: JsonLimits) -> dict[str, Any]:
+    """Fetch and open what was sealed to this identity alone."""
     with _stored(cid):
-        sealed = store.cat(cid, SMALL_BYTES)
-    body = parse_json(open_sealed(sealed, identity))
+        sealed = store.cat(cid, limits.text_bytes + SEALED_BYTES_BESIDE)
+    body = parse_json(open_sealed(sealed, identity, 1), limits)
     if not isinstance(body, dict) or body.get("version") != version:
         raise InputRefused(f"the object {cid} is not {version}")
     return body

@@ -12,15 +12,17 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from fitchain.pod.compute.dataset.npz_file import check_npz
 from fitchain.pod.jobs.launch import LOCAL, Launcher
 from fitchain.pod.jobs.worker import run_worker
 from fitchain.pod.jobs.worker.events import TAKEN_OVER, Diverged, Finished
 from fitchain.pod.jobs.worker.task import Rehearse
 from fitchain.pod.values.errors import InputRefused, Unusable
 from fitchain.pod.values.job_folder import OFFER_FILES, JobFolder, Scratch, scratch
+from fitchain.pod.values.limits import MOCK_BYTES
 from fitchain.pod.values.work import StepWork
 
-MOCK_LIMIT_BYTES, REHEARSAL_LIMIT_S = 1 << 30, 900.0
+MOCK_LIMIT_BYTES, REHEARSAL_LIMIT_S = MOCK_BYTES, 900.0
 """Of what a stranger makes others read and train."""
 
 
@@ -47,13 +49,14 @@ def rehearse(
 
     Raises:
         FitchainError: what would have stopped the training.
-        InputRefused: its first segments take too long.
+        InputRefused: its first segments take too long, or the mock data unpack to too much.
         ClaimMismatch: a step takes other work than the terms say.
     """
     with scratch(folder, Scratch.REHEARSAL) as workspace:
         for name in OFFER_FILES:
             shutil.copyfile(folder / name, workspace / name)
-        put_records(JobFolder(workspace).records)
+        put_records(records := JobFolder(workspace).records)
+        check_npz(records, MOCK_LIMIT_BYTES)
         ended = run_worker(workspace, Rehearse(work=work), limit_s=limit_s, stop=stop, launcher=launcher)
     if isinstance(ended, Diverged):
         raise InputRefused(

@@ -18,12 +18,15 @@ import shutil
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from fitchain.pod.ports.sealed import bech32, new_identity, recipient_of, unbech32
-from fitchain.pod.values.digest import DIGEST_BYTES, Digest, Word
-from fitchain.pod.values.errors import AccessRefused, InputRefused, NotFound, reason_of
+from fitchain.pod.values.digest import DIGEST_BYTES, Digest, Word, parse_json
+from fitchain.pod.values.errors import AccessRefused, InputRefused, NotFound, Unusable
+from fitchain.pod.values.limits import KEY_FILE, MOST_DERIVATION, MOST_SCRYPT
+from fitchain.pod.values.reading import read_at_most
 
 WORK = 1 << 17
 """Scrypt's N: 128 MiB and 0.4 s a guess, what OWASP asks of stored passwords (Password Storage
@@ -266,19 +269,19 @@ def _info(folder: Path) -> KeyInfo:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text("utf-8-sig")  # some editors begin a file with a mark
-    except FileNotFoundError:
-        raise NotFound(f"there is no file {path}") from None
-    except OSError as error:
-        raise InputRefused(f"the key's file {path} cannot be read: {reason_of(error)}") from None
+        return read_at_most(path, KEY_FILE.text_bytes).decode("utf-8-sig")  # some editors begin a file with a mark
     except UnicodeDecodeError:
         raise InputRefused(f"{path} is no key's file: it is no UTF-8 text") from None
+    except NotFound:
+        raise
+    except Unusable as error:
+        raise InputRefused(f"the key's file {path} cannot be read: {error.message}") from None
 
 
 def _parse(path: Path, text: str) -> dict[str, Any]:
     try:
-        body = json.loads(text)
-    except ValueError:
+        body = parse_json(text.encode(), KEY_FILE)
+    except InputRefused:
         body = None
     if not isinstance(body, dict):
         raise InputRefused(f"{path} is no key: neither a backup, nor a keystore of version 3, nor 64 hex digits")
@@ -310,6 +313,7 @@ def _encrypt(secret: bytes, passphrase: str, work: int) -> dict[str, Any]:
 def _decrypt(body: Any, passphrase: str, where: Path) -> bytes:
     from eth_account import Account
 
+    _check_derivation(body, where)
     try:
         _require_readable(body, where)
         return bytes(Account.decrypt(body, passphrase))
@@ -321,25 +325,39 @@ def _decrypt(body: Any, passphrase: str, where: Path) -> bytes:
 
 def _require_readable(body: Any, where: Path) -> None:
     """Check what eth-keyfile takes on trust: it looks at no cipher, so that one by another comes
-    out as another key, and it takes any amount of work.
+    out as another key.
 
     Raises:
-        InputRefused: the keystore is of another cipher, or of more work than is done.
+        InputRefused: the keystore is of another cipher.
         ValueError, KeyError, TypeError, AttributeError: it is none of version 3.
     """
     fields = {name.lower(): value for name, value in body.items()}
     if fields["version"] != 3:
         raise ValueError("another version")
-    crypto = fields["crypto"]
-    if crypto["cipher"] != CIPHER:
+    if (cipher := fields["crypto"]["cipher"]) != CIPHER:
         raise InputRefused(
-            f"{where} is encrypted with {crypto['cipher']!r:.40}, and keystores are read that use {CIPHER}",
+            f"{where} is encrypted with {cipher!r:.40}, and keystores are read that use {CIPHER}",
             "have the tool that made it write one of the usual kind, as Geth does",
         )
-    parameters = crypto["kdfparams"]
-    n, r, p, rounds = (int(parameters.get(name, 0)) for name in "nrpc")
-    if min(n, r, p, rounds) < 0 or r * p > MOST_LANES or 128 * n * r > MOST_MEMORY or rounds > MOST_ROUNDS:
-        raise InputRefused(f"{where} asks for more work than any tool gives a keystore: {parameters!r:.100}")
+
+
+def _check_derivation(body: Any, where: Path) -> None:
+    """Refuse a keystore whose key takes hours, or more memory than there is, to derive: the file
+    itself says how much."""
+    terms = _lowered(_lowered(_lowered(body).get("crypto")).get("kdfparams"))
+    for name, most in MOST_DERIVATION.items():
+        asked = terms.get(name, 1)
+        if type(asked) is not int or not 1 <= asked <= most:
+            raise InputRefused(f"{where} asks for a key derivation of {name} = {asked!r:.40}, and {most} is the limit")
+    work = prod(terms.get(name, 1) for name in ("n", "r", "p"))
+    if work > MOST_SCRYPT:
+        raise InputRefused(f"{where} asks for a key derivation of n r p = {work}, and {MOST_SCRYPT} is the limit")
+
+
+def _lowered(value: Any) -> dict[str, Any]:
+    """An object by its names in small letters, as the reader of keystores takes them; empty for
+    what is none."""
+    return {str(key).lower(): of for key, of in value.items()} if isinstance(value, dict) else {}
 
 
 def _opened(name: str, account: Any, identity: Any, passphrase: str, where: Path) -> Keys:

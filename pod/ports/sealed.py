@@ -3,6 +3,11 @@
 Whatever is private is sealed here before it is stored, because what a store holds is public for
 ever. It knows bytes and files, not what they mean. pyrage's exceptions end here.
 
+What is opened comes from strangers. age's own reader takes quadratic time for a header, in one call
+of native code that nothing interrupts, so a header is measured before: n recipients need fewer than
+200 n bytes and n stanzas. Files that strangers sent are opened by a process of their own besides,
+whose processor time is bounded; small messages are not, since what is left is linear.
+
 Files are streamed in pieces of 64 KiB, and large ones in a process of their own: pyrage asks for
 the interpreter's lock at every piece, so that beside one busy Python thread it would take a hundred
 times as long (`scripts/bench/bench_ipfs.py`). The target of a file appears at once and whole
@@ -15,10 +20,14 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
+import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
@@ -30,18 +39,37 @@ from fitchain.pod.values.errors import (
     AccessRefused,
     DigestMismatch,
     FitchainError,
+    HostUnusable,
     InputRefused,
     NotFound,
     Unusable,
     as_told,
     reason_of,
 )
+from fitchain.pod.values.limits import (
+    HEADER_BYTES_BESIDE,
+    HEADER_BYTES_EACH,
+    MOST_RECIPIENTS,
+    OPENED_BYTES_A_SECOND,
+    OPENING_S,
+)
 
-MOST_RECIPIENTS = 64
 APART_BYTES = 8 << 20
 """From this size on a file is sealed or opened in a process of its own, which takes a tenth of a
 second to start."""
+_HEADER = re.compile(
+    rb"age-encryption\.org/v1\n"
+    rb"(?:-> [!-~]++(?: [!-~]++)*+\n(?:[A-Za-z0-9+/]{64}\n)*+[A-Za-z0-9+/]{0,63}\n)++"
+    rb"--- [A-Za-z0-9+/]{43}\n"
+)
+"""A header: stanzas of arguments and base64 in lines of 64, then a MAC.
+
+Source: https://c2sp.org/age#header
+"""
+_STANZA = b"\n-> "
 _NO_KEY = "No matching keys found"
+_PANIC = "PanicException"
+"""How pyrage's language says that it gave up, in a class that it does not export."""
 _FIELD = (1 << 255) - 19
 _LOW_ORDER = (
     0,
@@ -126,12 +154,13 @@ def seal(plaintext: bytes, recipients: Sequence[str]) -> bytes:
     return bytes(pyrage.encrypt(plaintext, _recipients(recipients)))
 
 
-def open_sealed(data: bytes, identity: str) -> bytes:
+def open_sealed(data: bytes, identity: str, most_recipients: int = MOST_RECIPIENTS) -> bytes:
     """Open sealed bytes.
 
     Args:
         data: a binary age file.
         identity: the secret text of one of its recipients.
+        most_recipients: to how many it may be sealed.
 
     Raises:
         AccessRefused: it was sealed to others.
@@ -140,6 +169,7 @@ def open_sealed(data: bytes, identity: str) -> bytes:
     """
     secret, plaintext = _identity(identity), io.BytesIO()
     with _opening("the sealed message"):
+        _check_header(data[: _header_bytes(most_recipients)], most_recipients)
         pyrage.decrypt_io(io.BytesIO(data), plaintext, [secret])
     return plaintext.getvalue()
 
@@ -153,12 +183,16 @@ def seal_file(source: Path, target: Path, recipients: Sequence[str]) -> None:
         Unusable: the source cannot be read or the target cannot be written.
     """
     _recipients(recipients)
-    _convert("seal", source, target, recipients)
+    _seal(source, target, recipients)
 
 
 def open_file(source: Path, target: Path, identity: str) -> None:
     """Open a sealed file, in bounded memory; the target appears whole and authenticated or not at
     all.
+
+    Args:
+        source, target: the sealed file, and where its content goes.
+        identity: the secret text of one of its recipients.
 
     Raises:
         AccessRefused: it was sealed to others.
@@ -167,44 +201,121 @@ def open_file(source: Path, target: Path, identity: str) -> None:
         NotFound: the source is missing.
         Unusable: the source cannot be read or the target cannot be written.
     """
+    open_files([(source, target)], identity)
+
+
+def open_files(
+    files: Sequence[tuple[Path, Path]],
+    identity: str,
+    most_recipients: int = MOST_RECIPIENTS,
+    limit_s: float | None = None,
+) -> None:
+    """Open files that a stranger sealed, in a process of its own, one after the other.
+
+    Args:
+        files: each sealed file, and where its content goes; those before one that does not open
+            stay.
+        identity: the secret text of one of their recipients.
+        most_recipients: to how many they may be sealed.
+        limit_s: seconds after which it is given up; None waits as long as the processor's time
+            lasts that is given to them.
+
+    Raises:
+        AccessRefused: one was sealed to others.
+        DigestMismatch: one was altered or cut short after it was sealed, or is no age file.
+        InputRefused: the identity is none, or opening them takes too long.
+        NotFound: one is missing.
+        HostUnusable: one cannot be read or its target cannot be written, or the process was ended.
+    """
     _identity(identity)
-    _convert("open", source, target, [identity])
+    size_bytes = sum(source.stat().st_size for source, _ in files if source.is_file())
+    cpu_s = OPENING_S + size_bytes // OPENED_BYTES_A_SECOND
+    _apart(_Order("open", [*files], [identity], most_recipients, cpu_s), limit_s)
 
 
-def _convert(act: str, source: Path, target: Path, keys: Sequence[str]) -> None:
-    """Seal or open a file: here, or beside this process where that is worth starting one."""
+def _seal(source: Path, target: Path, keys: Sequence[str]) -> None:
+    """Seal a file: here, or beside this process where that is worth starting one."""
     if source.is_file() and source.stat().st_size >= APART_BYTES:
-        _apart(act, source, target, keys)
+        _apart(_Order("seal", [(source, target)], keys))
     else:
-        _ACTS[act](source, target, keys)
+        _seal_file(source, target, keys)
 
 
-def _apart(act: str, source: Path, target: Path, keys: Sequence[str]) -> None:
-    """Do it in a process of its own; the keys go through its standard input, and its last words
-    come back as an error."""
-    order = {"act": act, "source": str(source.absolute()), "target": str(target.absolute()), "keys": list(keys)}
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "fitchain.pod.ports.sealed"],
-        input=json.dumps(order),
-        env={"PYTHONPATH": str(Path(fitchain.__file__).parents[1])},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+@dataclass(frozen=True)
+class _Order:
+    """What a process of its own is to do.
+
+    Args:
+        act: `seal` or `open`.
+        files: from where, and where to.
+        keys: recipients, or an identity.
+        most_recipients: of a file that is opened.
+        cpu_s: processor time that it may take; None sets no limit.
+    """
+
+    act: str
+    files: Sequence[tuple[Path, Path]]
+    keys: Sequence[str] = field(repr=False)
+    most_recipients: int = MOST_RECIPIENTS
+    cpu_s: int | None = None
+
+    def encode(self) -> str:
+        files = [[str(path.absolute()) for path in pair] for pair in self.files]
+        return json.dumps([self.act, files, list(self.keys), self.most_recipients, self.cpu_s])
+
+    @classmethod
+    def decode(cls, text: str) -> _Order:
+        act, files, *rest = json.loads(text)
+        return cls(act, [(Path(source), Path(target)) for source, target in files], *rest)
+
+    def carry_out(self) -> None:
+        for source, target in self.files:
+            if self.act == "seal":
+                _seal_file(source, target, self.keys)
+            else:
+                _open_file(source, target, self.keys, self.most_recipients)
+
+
+def _apart(order: _Order, limit_s: float | None = None) -> None:
+    """Carry an order out in a process of its own; the keys go through its standard input, and its
+    last words come back as an error."""
+    what = f"the process that was to {order.act} {order.files[0][0] if order.files else 'no file'}"
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "fitchain.pod.ports.sealed"],
+            input=order.encode(),
+            env={"PYTHONPATH": str(Path(fitchain.__file__).parents[1])},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=limit_s,
+        )
+    except subprocess.TimeoutExpired:
+        raise InputRefused(f"{what} took more than {limit_s:.0f} s") from None
     if done.returncode == 0:
         return
+    if -done.returncode == signal.SIGXCPU:
+        raise InputRefused(f"{what} took more than {order.cpu_s} s of processor time")
+    if -done.returncode in _FAULTS:  # of native code over bytes that are the same on every host
+        raise DigestMismatch(f"{what} was ended by {signal.Signals(-done.returncode).name}")
     try:
         error = as_told(**json.loads(done.stdout))
     except (ValueError, TypeError):
-        error = Unusable(f"the process that was to {act} {source} ended with status {done.returncode}", "try again")
+        error = HostUnusable(f"{what} ended with status {done.returncode}", "try again")
     raise error
+
+
+_FAULTS = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT)
 
 
 def _apart_main() -> int:
     """What that process does."""
-    order = json.load(sys.stdin)
+    order = _Order.decode(sys.stdin.read())
+    if order.cpu_s is not None:
+        resource.setrlimit(resource.RLIMIT_CPU, (order.cpu_s, order.cpu_s + 1))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
-        _ACTS[order["act"]](Path(order["source"]), Path(order["target"]), order["keys"])
+        order.carry_out()
     except FitchainError as error:
         print(json.dumps({"kind": type(error).__name__, "message": error.message, "hint": error.hint}))
         return error.exit_code
@@ -223,17 +334,39 @@ def _seal_file(source: Path, target: Path, recipients: Sequence[str]) -> None:
     _through(source, target, encrypt)
 
 
-def _open_file(source: Path, target: Path, identities: Sequence[str]) -> None:
+def _open_file(source: Path, target: Path, identities: Sequence[str], most_recipients: int) -> None:
     secrets = [_identity(identity) for identity in identities]
 
     def decrypt(reader: BinaryIO, writer: BinaryIO) -> None:
         with _opening(f"the sealed file {source}"):
+            _check_header(reader.read(_header_bytes(most_recipients)), most_recipients)
+            reader.seek(0)
             pyrage.decrypt_io(reader, writer, secrets)
 
     _through(source, target, decrypt)
 
 
-_ACTS = {"seal": _seal_file, "open": _open_file}
+def _header_bytes(recipients: int) -> int:
+    """How long a header for so many recipients may be."""
+    return HEADER_BYTES_EACH * recipients + HEADER_BYTES_BESIDE
+
+
+def _check_header(start: bytes, recipients: int) -> None:
+    """Refuse what does not begin with a header for so many recipients at most.
+
+    Args:
+        start: a file's first bytes, as many as such a header may have.
+
+    Raises:
+        DigestMismatch: it does not.
+    """
+    header = _HEADER.match(start)
+    # One stanza besides: some writers add one of a random kind, so that readers bear it.
+    if header is None or start.count(_STANZA, 0, header.end()) > recipients + 1:
+        raise DigestMismatch(
+            f"it begins with no header for up to {recipients} recipients, which takes at most "
+            f"{_header_bytes(recipients)} bytes"
+        )
 
 
 def _recipients(texts: Sequence[str]) -> list[pyrage.x25519.Recipient]:
@@ -271,6 +404,8 @@ def _opening(what: str) -> Iterator[None]:
     """
     try:
         yield
+    except DigestMismatch as error:
+        raise _altered(what, error) from None
     except pyrage.DecryptError as error:
         if _NO_KEY in str(error):
             raise AccessRefused(
@@ -282,9 +417,13 @@ def _opening(what: str) -> Iterator[None]:
         if error.errno is not None:  # the disk's, not the cipher's
             raise
         raise _altered(what, error) from None
+    except BaseException as error:
+        if type(error).__name__ != _PANIC:
+            raise
+        raise _altered(what, error) from None
 
 
-def _altered(what: str, error: Exception) -> DigestMismatch:
+def _altered(what: str, error: BaseException) -> DigestMismatch:
     return DigestMismatch(f"{what} is not as it was sealed ({error})", "fetch it again, or ask its sender")
 
 
@@ -301,7 +440,7 @@ def _through(source: Path, target: Path, convert: Callable[[BinaryIO, BinaryIO],
     except FileNotFoundError as error:
         raise NotFound(f"there is no file {error.filename}") from None
     except OSError as error:
-        raise Unusable(f"{source} cannot be turned into {target}: {reason_of(error)}") from None
+        raise HostUnusable(f"{source} cannot be turned into {target}: {reason_of(error)}") from None
     finally:
         part.unlink(missing_ok=True)
 

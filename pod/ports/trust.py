@@ -28,11 +28,11 @@ from fitchain.pod.ports.registry import PanelEntry, Registry
 from fitchain.pod.values.digest import Digest, Json, canonical_json, parse_json
 from fitchain.pod.values.errors import InputRefused, NotFound, reason_of
 from fitchain.pod.values.ids import PanelId
+from fitchain.pod.values.limits import TRUST_LIST
 from fitchain.pod.values.recipe.fields import Fields, text
 
 TRUST_FILE = "trust.json"
 VERSION = "fitchain/trust/v2"
-TRUST_BYTES = 16 << 20
 MOST_ENTRIES = 1_000
 MOST_MEMBERS = 1_000
 """A panel of more members than a person can have looked at is not trusted as one."""
@@ -181,13 +181,13 @@ class TrustList:
         path = folder / name
         try:
             with path.open("rb") as file:
-                data = file.read(TRUST_BYTES + 1)
+                data = file.read(TRUST_LIST.text_bytes + 1)
         except FileNotFoundError:
             return cls()
         except OSError as error:
             raise InputRefused(f"{path} cannot be read: {reason_of(error)}") from None
         try:
-            fields = Fields("the trust list", parse_json(data, TRUST_BYTES), ("version", "panels", "accounts"))
+            fields = Fields("the trust list", parse_json(data, TRUST_LIST), ("version", "panels", "accounts"))
             fields.choice("version", (VERSION,))
             panels = [TrustedPanel.from_json(each) for each in fields.items("panels", 0, MOST_ENTRIES)]
             accounts = [TrustedAccount.from_json(each) for each in fields.items("accounts", 0, MOST_ENTRIES)]

@@ -1,18 +1,21 @@
 """What is agreed and hashed: values parsed once, and the bytes and digests that name them.
 
-    errors      what fails: *refuted* (exit 1) or *unusable* (exit 3)
-    digest      canonical JSON, BLAKE3, tagged SHA-256, RFC 6962 trees and paths
-    typed_json  frozen records in JSON and back, by the types of their fields
-    ids         ids of agreements, datasets, models and panels, each a type of its own
-    amounts     FIT and ETH as people read them
-    audit_mode  how much an audit discloses
-    recipe      what to train and how
-    state       named tensors as bytes, and their roots
-    job_folder  every name in a job's folder
-    leaf        what a transcript says of one checkpoint
-    hash_chain  links that follow from one secret
-    graph       a model as data, and the operators that it may use
-    work        what a training step takes of its host
+    errors       what fails: *refuted* (exit 1) or *unusable* (exit 3)
+    digest       canonical JSON, BLAKE3, tagged SHA-256, RFC 6962 trees and paths
+    typed_json   frozen records in JSON and back, by the types of their fields
+    limits       what is read at most of each kind of foreign input
+    reading      files that somebody else made
+    suggestions  known names near to one that is not known
+    ids          ids of agreements, datasets, models and panels, each a type of its own
+    amounts      FIT and ETH as people read them
+    audit_mode   how much an audit discloses
+    recipe       what to train and how
+    state        named tensors as bytes, and their roots
+    job_folder   every name in a job's folder
+    leaf         what a transcript says of one checkpoint
+    hash_chain   links that follow from one secret
+    graph        a model as data, and the operators that it may use
+    work         what a training step takes of its host
 
 Imports no other storey.
 """

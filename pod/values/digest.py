@@ -24,17 +24,16 @@ import blake3
 import rfc8785
 
 from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.limits import ANSWER, JSON, JsonLimits
 
 Buffer = bytes | bytearray | memoryview
 Json = dict[str, Any] | list[Any] | str | int | float | bool | None
 
 DIGEST_BYTES = 32
-DEEPEST = 100
-"""Levels of nesting that JSON may have."""
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_NO_MARKS = bytes(set(range(256)) - set(b"[]{},"))
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -45,7 +44,7 @@ class Digest:
 
     def __post_init__(self) -> None:
         if not isinstance(self.value, bytes) or len(self.value) != DIGEST_BYTES:
-            raise InputRefused(f"a digest has {DIGEST_BYTES} bytes, not {self.value!r}")
+            raise InputRefused(f"a digest has {DIGEST_BYTES} bytes, not {self.value!r:.80}")
 
     def __str__(self) -> str:
         return "0x" + self.value.hex()
@@ -76,7 +75,7 @@ class Digest:
                 raise ValueError
             return cls(bytes.fromhex(text[2:]))
         except (ValueError, AttributeError, TypeError):
-            raise InputRefused(f"a digest is 0x and 64 hex digits, not {text!r}") from None
+            raise InputRefused(f"a digest is 0x and 64 hex digits, not {text!r:.80}") from None
 
 
 Root = NewType("Root", Digest)
@@ -137,22 +136,22 @@ def canonical_json(value: Json) -> bytes:
         raise InputRefused(f"the value has no canonical JSON form: {error}") from None
 
 
-def parse_json(data: bytes, limit_bytes: int = 64 << 20) -> Any:
+def parse_json(data: bytes, limits: JsonLimits = JSON) -> Any:
     """Read JSON, refusing what two readers could understand differently.
 
     Args:
         data: UTF-8 text.
-        limit_bytes: the largest input that is parsed.
+        limits: what it may be at most; compared before anything is built.
 
     Raises:
-        InputRefused: too large, not UTF-8, not JSON, nested too deeply, a duplicate key, a number
-            that is not finite, or half of a surrogate pair, which no UTF-8 has (RFC 7493, section
-            2.1).
+        InputRefused: too large, not UTF-8, not JSON, of too many values, nested too deeply, a
+            duplicate key, a number that is not finite, or half of a surrogate pair, which no UTF-8
+            has (RFC 7493, section 2.1).
     """
-    if len(data) > limit_bytes:
-        raise InputRefused(f"the JSON has {len(data)} bytes and the limit is {limit_bytes}")
+    if len(data) > limits.text_bytes:
+        raise InputRefused(f"the JSON has {len(data)} bytes and the limit is {limits.text_bytes}")
     try:
-        _refuse_depth(data)
+        _refuse_size(_STRING.sub(b"", data).translate(None, _NO_MARKS), limits)
         value = json.loads(
             data.decode(), object_pairs_hook=_unique_keys, parse_constant=_no_constant, parse_float=_finite
         )
@@ -163,35 +162,46 @@ def parse_json(data: bytes, limit_bytes: int = 64 << 20) -> Any:
         raise InputRefused(f"the text is not JSON: {error}") from None
 
 
-def parse_answer(data: bytes) -> Any:
-    """Read the JSON of another program's answer, which nobody hashes: bounded in its depth alone.
+def parse_answer(data: bytes, limits: JsonLimits = ANSWER) -> Any:
+    """Read the JSON of another program's answer, which nobody hashes: keys may stand twice.
+
+    Args:
+        data: UTF-8 text.
+        limits: what it may be at most.
 
     Raises:
-        ValueError: it is no JSON, or is nested too deeply.
+        ValueError: it is no JSON, or beyond a limit.
     """
-    _refuse_depth(data)
+    if len(data) > limits.text_bytes:
+        raise ValueError(f"it has {len(data)} bytes and the limit is {limits.text_bytes}")
+    _refuse_size(_STRING.sub(b"", data).translate(None, _NO_MARKS), limits)
     return json.loads(data)
 
 
-def _refuse_depth(data: bytes) -> None:
-    """Refuse deep nesting before the parser recurses into it.
+def _refuse_size(marks: bytes, limits: JsonLimits) -> None:
+    """Refuse many values before memory is taken for them, of which an empty list takes thirty times
+    its text, and deep nesting before the parser recurses into it.
 
-    Its own guard is Python's recursion limit, which belongs to the process: py_ecc, under
+    The parser's own guard is Python's recursion limit, which belongs to the process: py_ecc, under
     eth-account, raises it beyond what the C stack holds, and 100,000 brackets from a stranger would
     then end the pod.
     """
+    # Before each value there is a comma, the bracket that opens what it is the first of, or
+    # nothing.
+    if (items := 1 + marks.count(b",") + marks.count(b"[") + marks.count(b"{")) > limits.items:
+        raise ValueError(f"it has up to {items} values and the limit is {limits.items}")
     depth = 0
-    for bracket in _STRING.sub(b"", data).translate(None, _NO_BRACKETS):
-        depth += 1 if bracket in b"[{" else -1
-        if depth > DEEPEST:
-            raise ValueError(f"it is nested deeper than {DEEPEST} levels")
+    for mark in marks.translate(None, b","):
+        depth += 1 if mark in b"[{" else -1
+        if depth > limits.depth:
+            raise ValueError(f"it is nested deeper than {limits.depth} levels")
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members: dict[str, Any] = {}
     for key, value in pairs:
         if key in members:
-            raise ValueError(f"the key {key!r} stands twice in one object")
+            raise ValueError(f"the key {key!r:.80} stands twice in one object")
         members[key] = value
     return members
 

@@ -18,6 +18,7 @@
         │   ├── NodeUnreachable     no answer from the node: later may be better
         │   ├── NodeRefused         the node answered with an error of its own
         │   └── Reverted            a contract refuses: sending the same again will not help
+        ├── HostUnusable        this host lacks disk or memory now: nobody else is to blame
         └── StoreUnusable       the store or its node does not answer
             └── StoreUnreachable    no answer from the store's node: later may be better
 
@@ -137,6 +138,11 @@ class Reverted(ChainUnusable):
         super().__init__(message, hint)
         self.error = error
         self.values = values or {}
+
+
+class HostUnusable(Unusable):
+    """This host cannot do it now: its disk is full or refuses, its memory is short, the system
+    ended a process. It says nothing of what was to be read, and is tried again."""
 
 
 class StoreUnusable(Unusable):

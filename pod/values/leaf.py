@@ -37,13 +37,11 @@ from fitchain.pod.values.digest import (
     tagged,
 )
 from fitchain.pod.values.errors import ClaimMismatch, DigestMismatch, InputRefused
+from fitchain.pod.values.limits import LEAF_LINE
 from fitchain.pod.values.state import state_digest
 
 Metrics = Mapping[str, float]
 Indices = npt.NDArray[np.uint64]
-
-LINE_BYTES = 1 << 16
-"""The longest line of `leaves.jsonl` that is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +248,7 @@ class Checkpoint:
         fields = _object(value, "a checkpoint", cls.__dataclass_fields__)
         metrics = fields["metrics"]
         if not isinstance(metrics, dict) or not all(_is_number(number) for number in metrics.values()):
-            raise InputRefused(f"a checkpoint's metrics are numbers by name, not {metrics!r}")
+            raise InputRefused(f"a checkpoint's metrics are numbers by name, not {metrics!r:.80}")
         try:
             exact = {name: float(number) for name, number in metrics.items()}
         except OverflowError:
@@ -271,7 +269,7 @@ class Checkpoint:
         Raises:
             InputRefused: the line is no checkpoint.
         """
-        return cls.from_json(parse_json(line, LINE_BYTES))
+        return cls.from_json(parse_json(line, LEAF_LINE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,14 +363,14 @@ def verify_chain(leaves: Sequence[Leaf], ctx: Digest, seed: Digest) -> list[Dige
 
 def _object(value: Any, what: str, names: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(value, dict) or value.keys() != names.keys():
-        actual = sorted(value) if isinstance(value, dict) else type(value).__name__
-        raise InputRefused(f"{what} has the fields {sorted(names)}, not {actual}")
+        actual = f"an object of {len(value)}" if isinstance(value, dict) else type(value).__name__
+        raise InputRefused(f"{what} has the fields {', '.join(sorted(names))}, and this is {actual}")
     return value
 
 
 def _count(value: Any, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 32:
-        raise InputRefused(f"a leaf's {name} is a count below 2**32, not {value!r}")
+        raise InputRefused(f"a leaf's {name} is a count below 2**32, not {value!r:.80}")
     return value
 
 

@@ -17,7 +17,8 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from io import BufferedReader
 from math import prod
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -34,6 +35,14 @@ from fitchain.pod.values.digest import (
     tagged,
 )
 from fitchain.pod.values.errors import InputRefused, NotFound
+from fitchain.pod.values.limits import (
+    MOST_RANK,
+    MOST_TENSOR_NAME,
+    MOST_TENSORS,
+    TENSORS_BYTES,
+    TENSORS_HEADER,
+    TENSORS_KINDS,
+)
 
 Kind = Literal["parameter", "buffer", "optimizer"]
 KINDS: tuple[Kind, ...] = ("parameter", "buffer", "optimizer")
@@ -57,11 +66,11 @@ class Limits:
     """What a file of tensors may hold at most, checked before anything is allocated for its
     tensors."""
 
-    header_bytes: int = 16 << 20
-    tensors: int = 10_000
-    rank: int = 8
-    name_length: int = 512
-    total_bytes: int = 16 << 30
+    header_bytes: int = TENSORS_HEADER.text_bytes
+    tensors: int = MOST_TENSORS
+    rank: int = MOST_RANK
+    name_length: int = MOST_TENSOR_NAME
+    total_bytes: int = TENSORS_BYTES
 
 
 @dataclass(frozen=True)
@@ -236,6 +245,9 @@ def sync_folder(path: Path) -> None:
 def read_safetensors(source: Path | Buffer, limits: Limits = Limits()) -> tuple[dict[str, TensorBytes], dict[str, str]]:
     """Read a file of tensors, refusing whatever its header does not describe exactly.
 
+    The header is read first and compared with how many bytes there are, so that a file that is
+    refused takes no more memory than a header.
+
     Args:
         source: a path, read whole into memory so that nobody can change it afterwards; or the
             bytes, of which views are kept.
@@ -250,15 +262,45 @@ def read_safetensors(source: Path | Buffer, limits: Limits = Limits()) -> tuple[
             bytes missing or left over.
         NotFound: there is no such file.
     """
-    data = memoryview(_read_file(source, limits) if isinstance(source, Path) else source).cast("B")
-    header, body = _split_header(data, limits)
+    if isinstance(source, Path):
+        try:
+            with source.open("rb") as file:
+                return _read_tensors(file, os.fstat(file.fileno()).st_size, limits)
+        except FileNotFoundError:
+            raise NotFound(f"there is no file {source}") from None
+        except IsADirectoryError:
+            raise InputRefused(f"{source} is a folder and no file of tensors") from None
+    data = memoryview(source).cast("B")
+    return _read_tensors(_Held(data), len(data), limits)
+
+
+class _Held:
+    """Bytes that are in memory, read as a file is, but that no byte is copied."""
+
+    def __init__(self, data: memoryview) -> None:
+        self._data, self._at = data, 0
+
+    def read(self, count: int) -> memoryview:
+        piece = self._data[self._at : self._at + count]
+        self._at += count
+        return piece
+
+
+def _read_tensors(
+    file: BufferedReader | _Held, size: int, limits: Limits
+) -> tuple[dict[str, TensorBytes], dict[str, str]]:
+    """Read a file of so many bytes: its header, and its body where the header describes it."""
+    if size > limits.total_bytes + limits.header_bytes:
+        raise InputRefused(f"the file has {size} bytes and the limit is {limits.total_bytes}")
+    header, body_bytes = _read_header(file, size, limits)
     metadata = _parse_metadata(header.pop("__metadata__", {}))
     if len(header) > limits.tensors:
         raise InputRefused(f"the file holds {len(header)} tensors and the limit is {limits.tensors}")
     kinds = _parse_kinds(metadata.pop(KINDS_KEY, "{}"), set(header))
     entries = [_Entry.parse(name, value, limits) for name, value in header.items()]
     entries.sort(key=lambda entry: (entry.start, entry.stop))  # an empty tensor shares its start with the next
-    _check_contiguous(entries, len(body))
+    _check_contiguous(entries, body_bytes)
+    body = _read_body(file, body_bytes)
     return {entry.name: entry.read(body, kinds.get(entry.name, "parameter")) for entry in entries}, metadata
 
 
@@ -302,38 +344,36 @@ class _Entry:
 
 
 def _is_counts(value: Any) -> bool:
-    return isinstance(value, list) and all(type(item) is int and item >= 0 for item in value)
+    return isinstance(value, list) and all(type(item) is int and 0 <= item < 1 << 63 for item in value)
 
 
-def _read_file(path: Path, limits: Limits) -> bytearray:
-    try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size > limits.total_bytes + limits.header_bytes:
-                raise InputRefused(f"{path} has {size} bytes and the limit is {limits.total_bytes}")
-            data = bytearray(size)
-            read = file.readinto(data)
-    except FileNotFoundError:
-        raise NotFound(f"there is no file {path}") from None
-    if read != size:
-        raise InputRefused(f"{path} shrank from {size} to {read} bytes while it was read")
-    return data
+def _read_header(file: BufferedReader | _Held, size: int, limits: Limits) -> tuple[dict[str, Any], int]:
+    """The header's JSON object, and how many bytes come after it.
 
-
-def _split_header(data: memoryview, limits: Limits) -> tuple[dict[str, Any], memoryview]:
-    """The header's JSON object, and the body after it."""
-    length = int.from_bytes(data[:_LENGTH_BYTES], "little")
-    if len(data) < _LENGTH_BYTES or length > len(data) - _LENGTH_BYTES:
-        raise InputRefused(f"the file has {len(data)} bytes, fewer than the header it announces ({length})")
+    What the file announces is compared with what it has before it is read.
+    """
+    length, rest = int.from_bytes(file.read(_LENGTH_BYTES), "little"), size - _LENGTH_BYTES
+    if rest < 0 or length > rest:
+        raise InputRefused(f"the file has {size} bytes, fewer than the header it announces ({length})")
     if length > limits.header_bytes:
         raise InputRefused(f"the header has {length} bytes and the limit is {limits.header_bytes}")
-    header = parse_json(bytes(data[_LENGTH_BYTES : _LENGTH_BYTES + length]), limits.header_bytes)
-    body = data[_LENGTH_BYTES + length :]
+    body_bytes = rest - length
+    if body_bytes > limits.total_bytes:
+        raise InputRefused(f"the tensors have {body_bytes} bytes and the limit is {limits.total_bytes}")
+    header = parse_json(bytes(file.read(length)), replace(TENSORS_HEADER, text_bytes=limits.header_bytes))
     if not isinstance(header, dict):
         raise InputRefused("the header of a safetensors file is a JSON object, and this one is not")
-    if len(body) > limits.total_bytes:
-        raise InputRefused(f"the tensors have {len(body)} bytes and the limit is {limits.total_bytes}")
-    return header, body
+    return header, body_bytes
+
+
+def _read_body(file: BufferedReader | _Held, body_bytes: int) -> memoryview:
+    """The bytes after the header, in one block of memory that nobody else changes."""
+    if isinstance(file, _Held):
+        return file.read(body_bytes)
+    body = bytearray(body_bytes)
+    if (read := file.readinto(body)) != body_bytes:
+        raise InputRefused(f"the file shrank by {body_bytes - read} bytes while it was read")
+    return memoryview(body)
 
 
 def _parse_metadata(value: Any) -> dict[str, str]:
@@ -343,7 +383,7 @@ def _parse_metadata(value: Any) -> dict[str, str]:
 
 
 def _parse_kinds(text: str, names: set[str]) -> dict[str, Kind]:
-    kinds = parse_json(text.encode(errors="replace"))
+    kinds = parse_json(text.encode(errors="replace"), TENSORS_KINDS)
     if not isinstance(kinds, dict):
         raise InputRefused(f"the kinds of tensors are a JSON object, not {text!r:.80}")
     for name, kind in kinds.items():

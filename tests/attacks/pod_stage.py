@@ -16,6 +16,7 @@ from fitchain.pod.ports.agreement import Outcome, Phase
 from fitchain.pod.proof.audit.chain_record import ChainRecord
 from fitchain.pod.proof.audit.evidence import Evidence, files_of
 from fitchain.pod.proof.audit.vote import trace_digest
+from fitchain.pod.values import limits
 from fitchain.pod.values.digest import ZERO, Digest
 from fitchain.pod.values.errors import AccessRefused, InputRefused, StoreUnusable
 from fitchain.pod.values.ids import AgreementId
@@ -111,7 +112,7 @@ def agreed(store: Any, cid: Any, identity: str, chain_record: ChainRecord, folde
     """Opens the evidence, for who votes Match keeps the job's identity, and votes Match with its
     friends."""
     try:
-        fetch_folder(store, cid, folder / EVIDENCE, files_of(chain_record.audited), identity)
+        fetch_folder(store, cid, folder / EVIDENCE, files_of(chain_record.audited), identity, limits.EVIDENCE)
         Evidence.read(folder / EVIDENCE)
     except (AccessRefused, InputRefused):
         return Examination(Outcome.WITHHELD, ZERO)

@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,8 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fitchain.pod.compute.checkpoint import read_leaves
+from fitchain.pod.compute.dataset import Opening
 from fitchain.pod.ports.store.local import LocalStore
 from fitchain.pod.proof.audit.checking import check, check_delivery
+from fitchain.pod.proof.audit.evidence import most_records
 from fitchain.pod.proof.audit.records import OpenedRecords
 from fitchain.pod.values.digest import sha256
 from fitchain.pod.values.errors import InputRefused, NotFound
@@ -274,6 +276,24 @@ def test_records_that_go_on_are_a_problem_of_the_whole(honest: Case, extra: byte
     (problem,) = checked.problems
     assert (problem.segment, problem.what) == (None, "records.bin goes on after its last record")
     assert checked.replayable == ()
+
+
+def test_more_records_than_the_segments_take_are_not_looked_at(honest: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each takes work, and their file may be as large as evidence may be."""
+    facts = honest.facts(None)
+    evidence, most = honest.evidence(facts), most_records(honest.recipe, facts.audited)
+    looked_at = list(evidence.records)
+    assert len(looked_at) <= most
+
+    def openings(records: OpenedRecords) -> Iterator[Opening]:
+        assert records.number <= most, "they were looked at"
+        return iter(looked_at)
+
+    monkeypatch.setattr(OpenedRecords, "__iter__", openings)
+    assert check(replace(evidence, records=replace(evidence.records, number=most)), facts).replayable == facts.audited
+    checked = check(replace(evidence, records=replace(evidence.records, number=most + 1)), facts)
+    assert checked.replayable == ()
+    assert checked.problems[0].what == f"records.bin holds {most + 1} records and the segments take {most} at most"
 
 
 def test_another_delivered_model_is_found(honest: Case, tmp_path: Path) -> None:

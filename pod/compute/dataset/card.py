@@ -14,22 +14,24 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from fitchain.pod.compute.dataset.columns import DTYPES, MOST_COLUMNS, MOST_NAME, MOST_RANK, SLAB_ROWS, Array, Column
+from fitchain.pod.compute.dataset.columns import DTYPES, SLAB_ROWS, Array, Column
 from fitchain.pod.compute.dataset.policy import NOTHING_DISCLOSED, Disclosure, Policy, amount
 from fitchain.pod.compute.dataset.table import Table
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.values.digest import Digest, Root, canonical_json, parse_json, sha256
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused
+from fitchain.pod.values.limits import CARD, MOST_COLUMN_NAME, MOST_COLUMNS, MOST_RANK
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.fields import Fields, integer, refuse_unknown
 from fitchain.pod.values.recipe.terms import MOST_CATEGORIES, MOST_ROWS, parse_transform
+from fitchain.pod.values.suggestions import hint
 
 VERSION = "fitchain/card/v2"
-CARD_BYTES = 8 << 20
 MOST_PROBES = 16
 _CLASS_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 CLASSES_BY_DEFAULT = 100
@@ -92,7 +94,7 @@ class Card:
         Raises:
             InputRefused: it is no canonical JSON, no card of this version, or says what cannot be.
         """
-        card = cls.from_json(parse_json(data, CARD_BYTES))
+        card = cls.from_json(parse_json(data, CARD))
         if card.encode() != data:
             raise InputRefused("the card is not canonical JSON (RFC 8785)", "encode it with Card.encode")
         return card
@@ -114,7 +116,7 @@ class Card:
         return cls(
             **texts,
             columns=tuple(_column(column) for column in fields.items("columns", 1, MOST_COLUMNS)),
-            target=None if value["target"] is None else fields.text("target", MOST_NAME),
+            target=None if value["target"] is None else fields.text("target", MOST_COLUMN_NAME),
             count=fields.integer("count", 1, MOST_ROWS),
             root=fields.root("root"),
             transform={name: dict(parse_transform(name, constants)) for name, constants in transform.items()},
@@ -162,10 +164,13 @@ class Card:
         Raises:
             InputRefused: there is none.
         """
-        for column in self.columns:
-            if column.name == name:
-                return column
-        raise InputRefused(f"the dataset has no column {name!r}", f"it has {', '.join(c.name for c in self.columns)}")
+        if (column := self._by_name.get(name)) is None:
+            raise InputRefused(f"the dataset has no column {name!r:.80}", hint(name, self._by_name))
+        return column
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, Column]:
+        return {column.name: column for column in self.columns}
 
     def with_mock(self, cid: Cid) -> Card:
         """The same card, naming its mock data."""
@@ -296,5 +301,5 @@ def _column(value: Any) -> Column:
     fields = Fields("a column", value, ("name", "dtype", "shape", "unit"))
     shape = tuple(integer("a column: shape", size, 1, MOST_ROWS) for size in fields.items("shape", 0, MOST_RANK))
     return Column(
-        fields.text("name", MOST_NAME), fields.choice("dtype", DTYPES), shape, _text("unit", value["unit"], 100)
+        fields.text("name", MOST_COLUMN_NAME), fields.choice("dtype", DTYPES), shape, _text("unit", value["unit"], 100)
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,13 @@ import numpy.typing as npt
 
 from fitchain.pod.values.digest import canonical_json
 from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.limits import MOST_COLUMN_NAME, MOST_RANK
+from fitchain.pod.values.suggestions import near_names
 
 Array = npt.NDArray[Any]
 
 DTYPES = ("float64", "float32", "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8", "bool")
 MOCK_MARK = "mock data made by fitchain, no real record"
-MOST_COLUMNS, MOST_RANK, MOST_NAME = 10_000, 8, 200
 SLAB_ROWS, SLAB_BYTES = 4096, 16 << 20
 """Up to how many rows, or how many bytes of them, are worked on at once."""
 
@@ -43,13 +44,15 @@ class Column:
     unit: str = ""
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.name) <= MOST_NAME or not self.name.isprintable() or self.name != self.name.strip():
-            raise InputRefused(f"a column's name has 1 to {MOST_NAME} printable characters, not {self.name!r}")
+        if not 1 <= len(self.name) <= MOST_COLUMN_NAME or not self.name.isprintable() or self.name != self.name.strip():
+            raise InputRefused(
+                f"a column's name has 1 to {MOST_COLUMN_NAME} printable characters, not {self.name!r:.80}"
+            )
         if self.dtype not in DTYPES:
             raise InputRefused(f"column {self.name!r} has dtype {self.dtype}, not one of {', '.join(DTYPES)}")
         if len(self.shape) > MOST_RANK or any(size < 1 for size in self.shape):
             raise InputRefused(
-                f"column {self.name!r} has cells of shape {self.shape}; at most rank {MOST_RANK}, none empty"
+                f"column {self.name!r} has cells of shape {self.shape!r:.200}; at most rank {MOST_RANK}, none empty"
             )
 
     @property
@@ -119,6 +122,5 @@ def require_column(name: str | None, names: Mapping[str, Any] | Sequence[str], w
     """
     if name is None or name in names:
         return
-    near = get_close_matches(name, list(names), n=3, cutoff=0.5)
-    shown = near or list(names)[:10]
-    raise InputRefused(f"{what} {name!r} is not in the table", f"did you mean {', '.join(map(repr, shown))}?")
+    shown = near_names(name, names, cutoff=0.5) or list(islice(names, 10))
+    raise InputRefused(f"{what} {name!r:.80} is not in the table", f"did you mean {', '.join(map(repr, shown))}?")

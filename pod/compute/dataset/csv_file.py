@@ -14,8 +14,9 @@ from typing import NoReturn
 
 import numpy as np
 
-from fitchain.pod.compute.dataset.columns import MOCK_MARK, MOST_COLUMNS, SLAB_ROWS, Array, Found, Wanted
+from fitchain.pod.compute.dataset.columns import MOCK_MARK, SLAB_ROWS, Array, Found, Wanted
 from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.limits import MOST_COLUMNS
 from fitchain.pod.values.recipe.terms import MOST_CATEGORIES
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "-"})
@@ -95,11 +96,13 @@ class _CsvReader:
             raise InputRefused("the table is empty: it has no header line")
         if len(names) > MOST_COLUMNS:
             raise InputRefused(f"the table has {len(names)} columns and the limit is {MOST_COLUMNS}")
+        seen = set[str]()
         for index, name in enumerate(names):
             if not name:
                 raise InputRefused(f"line {self._line()}: column {index + 1} has no name", "name every column")
-            if name in names[:index]:
+            if name in seen:
                 raise InputRefused(f"line {self._line()}: the column {name!r} stands twice", "rename one of them")
+            seen.add(name)
         if len(names) == 1 and (";" in names[0] or "\t" in names[0]):
             raise InputRefused("the header has a single column", "separate the columns by commas, not ';' or tabs")
         return names

@@ -1,26 +1,32 @@
 """NPZ files: arrays of any rank, never pickled objects.
 
-What an array's header promises is compared with what the archive holds before anything is
-allocated.
+How long the archive's directory is, what it says of the arrays and what their headers promise are
+compared before anything is allocated, and no more is unpacked than the directory says.
 """
 
 from __future__ import annotations
 
+import io
 import math
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable, Iterator, Sized
+from contextlib import contextmanager
 from pathlib import Path
+from tokenize import TokenError
+from typing import IO, Any
 
 import numpy as np
 
 from fitchain.pod.compute.dataset.columns import DTYPES, MOCK_MARK, Array, Found, Wanted
 from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.limits import ARCHIVE_DIRECTORY_BYTES, ARRAY_HEADER_BYTES, MOST_COLUMNS, MOST_RANK
 
 _FIRST_ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _END, _END_BYTES, _MOST_COMMENT_BYTES = b"PK\x05\x06", 22, 0xFFFF
+_PIECE_BYTES = 1 << 20
 _SEVERAL = 0xFFFF
 """In place of the number of members where that stands in the archive's 64-bit record."""
 
@@ -31,8 +37,8 @@ def read_npz(path: Path, wanted: Wanted, target: str | None, categories: tuple[s
     Raises:
         InputRefused: it is no such table.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
+    with _archive(path) as archive:
+        try:
             members = _members(archive)
             _require_whole(path, members)
             names = wanted.among(members, target)
@@ -42,21 +48,70 @@ def read_npz(path: Path, wanted: Wanted, target: str | None, categories: tuple[s
                 raise InputRefused(f"the arrays have {total_bytes} bytes and the limit is {limit_bytes}")
             arrays = {name: _read_array(archive, name, member) for name, member in kept.items()}
             return Found(arrays, categories, archive.comment == MOCK_MARK.encode())
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise InputRefused(f"the file is no intact NPZ archive: {error}") from None
+        except _BROKEN as error:
+            raise InputRefused(f"the file is no intact NPZ archive: {error}") from None
+
+
+def check_npz(path: Path, limit_bytes: int) -> None:
+    """Refuse an archive that unpacks to more than may be, or holds what is no array, before anybody
+    unpacks it.
+
+    Raises:
+        InputRefused: it does.
+    """
+    with _archive(path) as archive:
+        unpacked = sum(member.file_size for member in _members(archive).values())
+    if unpacked > limit_bytes:
+        raise InputRefused(f"{path.name} unpacks to {unpacked} bytes and the limit is {limit_bytes}")
+
+
+_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, struct.error)
+"""What `zipfile` raises over an archive that is none."""
+
+
+class _Measured(io.BufferedReader):
+    """A file of which no more is read at once than an archive's directory may have, while one is
+    looked for: `zipfile` takes its length from the file itself."""
+
+    directory_bytes: int | None = ARCHIVE_DIRECTORY_BYTES
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.directory_bytes is not None and size is not None and size > self.directory_bytes:
+            raise InputRefused(f"the archive's directory has {size} bytes and the limit is {self.directory_bytes}")
+        return super().read(size)
+
+
+_NO_HEADER = (ValueError, LookupError, TypeError, SyntaxError, RecursionError, ArithmeticError, MemoryError, TokenError)
+"""What Python's own reader of literals, and of their tokens, raises over a foreign header, which is
+short."""
+
+
+@contextmanager
+def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    """An archive whose directory has been read."""
+    with _Measured(io.FileIO(path)) as file:
+        try:
+            archive = zipfile.ZipFile(file)
+        except (*_BROKEN, ValueError, OverflowError) as error:
+            raise InputRefused(f"the file is no intact NPZ archive: {error}") from None
+        file.directory_bytes = None
+        with archive:
+            yield archive
 
 
 def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     members: dict[str, zipfile.ZipInfo] = {}
+    if len(archive.infolist()) > MOST_COLUMNS:
+        raise InputRefused(f"the archive holds {len(archive.infolist())} arrays and the limit is {MOST_COLUMNS}")
     for member in archive.infolist():
         name = member.filename.removesuffix(".npy")
         if name == member.filename:
-            raise InputRefused(f"the archive holds {name!r}, which is no .npy array")
+            raise InputRefused(f"the archive holds {name!r:.80}, which is no .npy array")
         if name in members:
-            raise InputRefused(f"the column {name!r} stands twice")
+            raise InputRefused(f"the column {name!r:.80} stands twice")
         if member.compress_type not in _PACKINGS:
             raise InputRefused(
-                f"the column {name!r} is packed by method {member.compress_type}", "write it by np.savez"
+                f"the column {name!r:.80} is packed by method {member.compress_type}", "write it by np.savez"
             )
         members[name] = member
     return members
@@ -71,7 +126,7 @@ def _require_whole(path: Path, members: Sized) -> None:
     with path.open("rb") as file:
         file.seek(max(path.stat().st_size - _END_BYTES - _MOST_COMMENT_BYTES, 0))
         tail = file.read()
-    (said,) = struct.unpack_from("<H", tail, tail.rfind(_END) + 10)
+    (said,) = struct.unpack_from("<H", tail, tail.rfind(_END) + 10)  # `zipfile` has found it there
     if said not in (len(members), _SEVERAL):
         raise InputRefused(f"the archive says that it holds {said} arrays and lists {len(members)}", "write it anew")
 
@@ -80,24 +135,46 @@ def _read_array(archive: zipfile.ZipFile, name: str, member: zipfile.ZipInfo) ->
     """Read one array, having compared what its header promises with what the archive holds."""
     with archive.open(member) as file:
         try:
-            version = np.lib.format.read_magic(file)
-            read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-            shape, fortran, dtype = read_header[version](file)
-        except (ValueError, KeyError) as error:
-            raise InputRefused(f"column {name!r} has no readable array header: {error}") from None
+            shape, fortran, dtype = _read_array_header(file)
+        except _NO_HEADER as error:
+            raise InputRefused(f"column {name!r:.80} has no readable array header: {error}") from None
         if dtype.hasobject or dtype.name not in DTYPES:
             raise InputRefused(
-                f"column {name!r} has dtype {dtype}, not one of {', '.join(DTYPES)}",
+                f"column {name!r:.80} has dtype {dtype!s:.80}, not one of {', '.join(DTYPES)}",
                 "objects and texts are not read: they would have to be unpickled",
             )
         promised, held = math.prod(shape) * dtype.itemsize, member.file_size - file.tell()
-        if promised != held or any(size < 0 for size in shape):
-            raise InputRefused(f"column {name!r} promises {promised} bytes and the archive holds {held}")
-        data = file.read()
+        if len(shape) > MOST_RANK + 1:
+            raise InputRefused(f"column {name!r:.80} has cells of rank {len(shape) - 1}; at most rank {MOST_RANK}")
+        if promised != held or any(not 0 <= size < 1 << 48 for size in shape):
+            raise InputRefused(f"column {name!r:.80} promises {promised} bytes and the archive holds {held}")
+        data = _read(file, held)
         if len(data) != held:
-            raise InputRefused(f"column {name!r} promises {held} bytes and ends after {len(data)}")
+            raise InputRefused(f"column {name!r:.80} promises {held} bytes and ends after {len(data)}")
         flat = np.frombuffer(data, dtype)
     return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
+
+
+def _read_array_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """An array's header, whose length is looked at before it is read."""
+    version = np.lib.format.read_magic(file)
+    length_bytes, read_header = {
+        (1, 0): (2, np.lib.format.read_array_header_1_0),
+        (2, 0): (4, np.lib.format.read_array_header_2_0),
+    }[version]
+    announced = _read(file, length_bytes)
+    if (length := int.from_bytes(announced, "little")) > ARRAY_HEADER_BYTES:
+        raise ValueError(f"it has {length} bytes and the limit is {ARRAY_HEADER_BYTES}")
+    return read_header(io.BytesIO(announced + _read(file, length)), max_header_size=ARRAY_HEADER_BYTES)
+
+
+def _read(file: IO[bytes], count: int) -> bytes:
+    """So many bytes at most, however many the file unpacks to."""
+    pieces = []
+    while count > 0 and (piece := file.read(min(count, _PIECE_BYTES))):
+        pieces.append(piece)
+        count -= len(piece)
+    return b"".join(pieces)
 
 
 def write_npz(path: Path, arrays: Iterable[tuple[str, Array]], mock: bool) -> None:

@@ -18,7 +18,6 @@ import numpy.typing as npt
 
 from fitchain.pod.compute.dataset.columns import (
     DTYPES,
-    MOST_COLUMNS,
     SLAB_BYTES,
     SLAB_ROWS,
     Array,
@@ -30,6 +29,7 @@ from fitchain.pod.compute.dataset.columns import (
 from fitchain.pod.compute.dataset.npz_file import write_npz
 from fitchain.pod.compute.dataset.readers import READERS
 from fitchain.pod.values.errors import FitchainError, InputRefused, NotFound, reason_of
+from fitchain.pod.values.limits import MOST_COLUMNS, TABLE_BYTES
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Table:
         target: str | None = None,
         categories: Sequence[str] = (),
         only: Sequence[str] | None = None,
-        limit_bytes: int = 64 << 30,
+        limit_bytes: int = TABLE_BYTES,
     ) -> Table:
         """Read a CSV file (UTF-8, comma, a header line) or an NPZ file (never with pickled
         objects).

@@ -16,10 +16,11 @@ from fitchain.pod.compute.sandbox import Enforcement
 from fitchain.pod.values import errors
 from fitchain.pod.values.digest import Digest, Json, parse_json
 from fitchain.pod.values.errors import FitchainError, InputRefused, Unusable
+from fitchain.pod.values.limits import EVENT
 from fitchain.pod.values.typed_json import from_json, to_json
 from fitchain.pod.values.work import StepWork
 
-LINE_BYTES = 64 << 10
+LINE_BYTES = EVENT.text_bytes
 """Of one event."""
 TOLD_CHARACTERS = 4096
 """Of an error's message and of its hint."""
@@ -347,7 +348,7 @@ def parse_event(line: bytes) -> Event:
         Unusable: it is no event.
     """
     try:
-        value = parse_json(line, LINE_BYTES)
+        value = parse_json(line, EVENT)
         name = value.pop("event", None) if isinstance(value, dict) else None
         if not isinstance(name, str) or name not in EVENTS:
             raise InputRefused(f"an event is an object that names one of {', '.join(EVENTS)}")

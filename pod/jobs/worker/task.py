@@ -16,11 +16,12 @@ from fitchain.pod.values.digest import ZERO, Digest, canonical_json, parse_json
 from fitchain.pod.values.errors import InputRefused, NotFound
 from fitchain.pod.values.job_folder import TASK, part_of
 from fitchain.pod.values.leaf import NO_SALT_KEYS, SaltKeys
+from fitchain.pod.values.limits import TASK as TASK_LIMITS
 from fitchain.pod.values.typed_json import from_json, to_json
 from fitchain.pod.values.work import StepWork
 
 VERSION = "fitchain/task/v3"
-TASK_BYTES = 16 << 20
+TASK_BYTES = TASK_LIMITS.text_bytes
 REHEARSED_SEGMENTS = 2
 KEEP_NONE = 1 << 30
 
@@ -208,7 +209,7 @@ def parse_task(data: bytes) -> Task:
     Raises:
         InputRefused: it is none.
     """
-    value: Any = parse_json(data, TASK_BYTES)
+    value: Any = parse_json(data, TASK_LIMITS)
     if not isinstance(value, dict) or value.pop("version", None) != VERSION or value.get("mode") not in TASKS:
         raise InputRefused(f"a task is a {VERSION} whose mode is one of {', '.join(TASKS)}")
     mode = value.pop("mode")

@@ -232,8 +232,6 @@ def lost(home: Home, agreement: Agreement, asked: AskedAudit) -> str:
     try:
         read_transcript(folder, run)
         read_offer(folder)
-    except FileNotFoundError as error:
-        return f"there is no file {error.filename}"
     except (NotFound, InputRefused, Refuted) as error:
         return error.message
     training_s = float(home.journal.fact(agreement.id, TRAINING_S) or 0)
@@ -259,7 +257,7 @@ def records_of(home: Home, asked: AskedAudit) -> int | None:
     the job's recipe is gone, without which no evidence can be given (`lost`)."""
     try:
         return counted_records(asked.terms, read_recipe(home.job_folder(asked.ref.agreement)))
-    except (FileNotFoundError, InputRefused):
+    except (NotFound, InputRefused):
         return None
 
 

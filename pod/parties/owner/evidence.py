@@ -18,11 +18,12 @@ from fitchain.pod.parties.owner.run import prepare
 from fitchain.pod.ports.agreement import Audit, RunRecord
 from fitchain.pod.ports.store import Cid, Store
 from fitchain.pod.proof.audit.chain_record import ChainRecord, read_chain_record
-from fitchain.pod.proof.audit.evidence import FOLDER_BYTES, write_evidence
+from fitchain.pod.proof.audit.evidence import write_evidence
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.errors import ClaimMismatch, NotFound, Unusable
 from fitchain.pod.values.job_folder import JobFolder, Scratch, scratch
 from fitchain.pod.values.leaf import Checkpoint
+from fitchain.pod.values.limits import EVIDENCE
 
 
 def build_evidence(home: Home, store: Store, audit: Audit, recipients: Sequence[str]) -> Cid:
@@ -59,8 +60,8 @@ def build_evidence(home: Home, store: Store, audit: Audit, recipients: Sequence[
             prepare(home, id, home.agreements.run_record(id), job)
             recompute(job.path, missing, launcher=home.launcher)
         names = write_evidence(job.path, plain, chain_record, checkpoints, table, key, leaves, identity)
-        if (size := sum((plain / name).stat().st_size for name in names)) > FOLDER_BYTES:
-            raise Unusable(f"the evidence has {size} bytes, and no verifier fetches more than {FOLDER_BYTES}")
+        if (size := sum((plain / name).stat().st_size for name in names)) > EVIDENCE.size_bytes:
+            raise Unusable(f"the evidence has {size} bytes, and no verifier fetches more than {EVIDENCE.size_bytes}")
         return send_folder(store, plain, names, recipients)
 
 

@@ -37,12 +37,12 @@ from fitchain.pod.values.errors import ClaimMismatch, InputRefused, require_equa
 from fitchain.pod.values.graph import LIMITS, Graph
 from fitchain.pod.values.ids import WHOLE_POOL, AuditRef
 from fitchain.pod.values.job_folder import OFFER_FILES, JobFolder
+from fitchain.pod.values.limits import OFFER
+from fitchain.pod.values.reading import read_at_most
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import RECIPE_BYTES
 from fitchain.pod.values.state import byte_count, model_root, read_safetensors
 
-OFFER_LIMIT_BYTES, OFFER_LIMIT_S = 4 << 30, 600
-"""How much of a stranger's is fetched, and for how long, while other requests wait."""
 SLOW_HOST_SHARE = 20
 """A host of which nothing is known is assumed to be this much slower than one that rehearses."""
 RECIPIENT, TRAINING_S = "recipient", "training_s"
@@ -70,7 +70,7 @@ def fetch_offer(home: Home, agreement: Agreement) -> None:
     folder.sweep()
     offer = home.agreements.offer(agreement.id)
     home.add_peer(agreement.scientist)
-    fetch_folder(home.store, offer, folder.path, OFFER_FILES, home.keys.identity, OFFER_LIMIT_BYTES, OFFER_LIMIT_S)
+    fetch_folder(home.store, offer, folder.path, OFFER_FILES, home.keys.identity, OFFER)
     check_terms(home, agreement, *read_offer(folder))
 
 
@@ -227,7 +227,7 @@ def read_offer(folder: JobFolder) -> tuple[Recipe, Graph]:
         ClaimMismatch: the recipe names another graph or another initial model than those beside it.
     """
     recipe = read_recipe(folder)
-    graph = Graph.parse(_read(folder.graph, LIMITS.graph_bytes))
+    graph = Graph.parse(read_at_most(folder.graph, LIMITS.graph_bytes))
     tensors, _ = read_safetensors(folder.initial)
     require_equal("the recipe's graph is", recipe.graph, graph.digest, "the offered graph is")
     require_equal(
@@ -287,14 +287,7 @@ def read_recipe(folder: JobFolder) -> Recipe:
     """Read the recipe of a job's folder.
 
     Raises:
-        FileNotFoundError: there is none.
+        NotFound: there is none.
         InputRefused: it is malformed or beyond a limit.
     """
-    return Recipe.parse(_read(folder.recipe, RECIPE_BYTES))
-
-
-def _read(path: Path, limit_bytes: int) -> bytes:
-    """Read a file that a stranger made, no more of it than may be there."""
-    if (size := path.stat().st_size) > limit_bytes:
-        raise InputRefused(f"the offered {path.name} has {size} bytes, and {limit_bytes} are admitted")
-    return path.read_bytes()
+    return Recipe.parse(read_at_most(folder.recipe, RECIPE_BYTES))

@@ -19,6 +19,7 @@ from fitchain.pod.values.errors import ClaimMismatch, InputRefused
 from fitchain.pod.values.graph import Input
 from fitchain.pod.values.ids import DatasetId, ModelId
 from fitchain.pod.values.job_folder import GRAPH, INITIAL, part_of
+from fitchain.pod.values.limits import CARD
 from fitchain.pod.values.recipe import argument_columns
 from fitchain.pod.values.state import model_root, write_safetensors
 
@@ -48,7 +49,7 @@ def read_card(home: Home, dataset: DatasetId) -> Card:
     """
     entry = home.registry.dataset(dataset)
     home.add_peer(entry.owner)
-    card = Card.parse(home.store.cat(entry.card))
+    card = Card.parse(home.store.cat(entry.card, CARD.text_bytes))
     if (card.root, card.count) != (entry.root, entry.count):
         raise ClaimMismatch(f"the card {entry.card} is about {card.count} records under {card.root}, not {entry.root}")
     return card

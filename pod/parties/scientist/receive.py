@@ -34,6 +34,7 @@ from fitchain.pod.values.errors import (
 )
 from fitchain.pod.values.ids import AgreementId, AuditRef
 from fitchain.pod.values.job_folder import DELIVERY_FILES, OFFER_FILES, JobFolder, Scratch, scratch
+from fitchain.pod.values.limits import DELIVERY
 
 ENDED = (State.TRAINED, State.DIVERGED, State.AUDITING, State.SETTLED, State.HALVED)
 """States in which something may have been delivered."""
@@ -143,7 +144,7 @@ def _open(home: Home, id: AgreementId, folder: Path, sealed: Cid, released: Rele
     with scratch(folder, Scratch.OPENED) as opened:
         try:
             identity = fetch_key(home.store, id, released.identity, home.keys.identity)
-            fetch_folder(home.store, sealed, opened, DELIVERY_FILES, identity)
+            fetch_folder(home.store, sealed, opened, DELIVERY_FILES, identity, DELIVERY)
         except (AccessRefused, InputRefused, DigestMismatch) as error:
             raise DeliveryUnopened(error.message, error.hint) from error
         try:
@@ -161,7 +162,7 @@ def check(home: Home, id: AgreementId, delivered: Delivery) -> Verdict:
     Raises:
         Refuted: it does not hold, or holds for another job.
     """
-    verdict = verify(delivered.model, delivered.certificate.read_bytes(), home.chain)
+    verdict = verify(delivered.model, delivered.certificate, home.chain)
     if verdict.statement.agreement != id:
         raise ClaimMismatch(
             f"the job {id} was delivered the certificate of {verdict.statement.agreement}",

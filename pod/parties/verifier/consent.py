@@ -16,7 +16,6 @@ from pathlib import Path
 
 from fitchain.pod.compute import environment
 from fitchain.pod.compute.dataset import Card
-from fitchain.pod.compute.dataset.card import CARD_BYTES
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.links import LinkChain
 from fitchain.pod.ports.agreement import Audit, AuditTerms, Terms
@@ -28,6 +27,7 @@ from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import EnvironmentRefused, InputRefused, NotFound, StoreUnusable, Unusable
 from fitchain.pod.values.ids import WHOLE_POOL
+from fitchain.pod.values.limits import CARD
 from fitchain.pod.values.recipe import DEFAULT_CLASS, Environment
 
 MEMORY_SHARE = 0.5
@@ -234,7 +234,7 @@ def _published_probes(home: Home, terms: Terms, patient: bool) -> Mapping[str, s
     """The probes that a job's dataset publishes, by their classes."""
     home.add_peer(terms.owner)
     try:
-        return Card.parse(home.store.cat(home.registry.dataset(terms.dataset).card, CARD_BYTES)).probes
+        return Card.parse(home.store.cat(home.registry.dataset(terms.dataset).card, CARD.text_bytes)).probes
     except InputRefused:
         return {}
     except (NotFound, StoreUnusable):

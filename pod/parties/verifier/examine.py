@@ -7,23 +7,26 @@ and the chain alone, what is replayed on the checks, and the replay is exact.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fitchain.pod.compute import environment
-from fitchain.pod.jobs.exchange import FOLDER_LIMIT_BYTES, fetch_folder
+from fitchain.pod.jobs.exchange import fetch_folder
 from fitchain.pod.jobs.launch import LOCAL, Launcher
 from fitchain.pod.jobs.worker import Context, Emit, SegmentAudited, audit
 from fitchain.pod.ports.store import Cid, Store
 from fitchain.pod.proof.audit.chain_record import ChainRecord
 from fitchain.pod.proof.audit.checking import Checked, Problem, check, check_delivery
-from fitchain.pod.proof.audit.evidence import FOLDER_BYTES, Evidence, files_of
+from fitchain.pod.proof.audit.evidence import Evidence, files_of
 from fitchain.pod.proof.audit.vote import Outcome, trace_digest
+from fitchain.pod.values import limits as limits_of
 from fitchain.pod.values.digest import ZERO, Digest
 from fitchain.pod.values.errors import (
     AccessRefused,
     ClaimMismatch,
     DigestMismatch,
+    HostUnusable,
     InputRefused,
     NotFound,
     StoreUnreachable,
@@ -31,7 +34,10 @@ from fitchain.pod.values.errors import (
     Unusable,
 )
 from fitchain.pod.values.job_folder import DELIVERY_FILES, MODEL, RECIPE
+from fitchain.pod.values.limits import FolderLimits
+from fitchain.pod.values.reading import read_at_most
 from fitchain.pod.values.recipe import Recipe
+from fitchain.pod.values.recipe.terms import RECIPE_BYTES
 
 EVIDENCE, DELIVERY = "evidence", "delivery"
 """Folders below the one that `examine` is given."""
@@ -91,8 +97,8 @@ def examine(
         folder: for the opened evidence and delivery; made when absent. They are the owner's
             secrets: the caller wipes them.
         on_event: told the worker's events.
-        limit_s: seconds after which evidence, or a delivery, that has not come whole counts as
-            withheld; None waits as long as something comes.
+        limit_s: seconds after which evidence and delivery that have not come whole, or do not open,
+            count as withheld; None waits as long as something comes.
         launcher: where the worker runs.
 
     Raises:
@@ -101,14 +107,20 @@ def examine(
         StoreUnreachable: the store does not answer now.
         Unusable: this host cannot replay the job (memory, disk): likewise.
     """
+    begun_s = time.monotonic()
     try:
         evidence = _fetch_evidence(store, cid, identity, chain_record, folder / EVIDENCE, limit_s)
         if chain_record.opens_delivery:
-            _fetch_delivery(store, evidence, chain_record, folder / DELIVERY, limit_s)
+            left_s = None if limit_s is None else max(limit_s - (time.monotonic() - begun_s), 0)
+            _fetch_delivery(store, evidence, chain_record, folder / DELIVERY, left_s)
         checked = _check(evidence, chain_record)
         audited = _replay(evidence, chain_record, checked.replayable, on_event, launcher)
     except _Withheld as gone:
         return Examination(Outcome.WITHHELD, ZERO, (Problem(None, gone.what),), lasting=gone.lasting)
+    except MemoryError:
+        raise HostUnusable(
+            "this host has too little memory to look at the evidence", "free some; it is tried again"
+        ) from None
     states = [next((each.before for each in audited if each.index == j), ZERO) for j in chain_record.audited]
     if not any(state != ZERO for state in states):
         return Examination(Outcome.WITHHELD, ZERO, (*checked.problems, *_differences(audited, checked.problems)))
@@ -121,7 +133,12 @@ def examine(
 def _delivery_problems(folder: Path, chain_record: ChainRecord) -> list[Problem]:
     """What is wrong with the delivery, where this audit opens it."""
     model = folder / DELIVERY / MODEL
-    problem = check_delivery(model, chain_record) if chain_record.opens_delivery else None
+    if not chain_record.opens_delivery:
+        return []
+    try:
+        problem = check_delivery(model, chain_record)
+    except UNREADABLE as fault:
+        problem = Problem(None, f"the delivered model cannot be read: {type(fault).__name__}")
     return [problem] if problem else []
 
 
@@ -135,9 +152,10 @@ def _fetch_evidence(
     store: Store, cid: Cid, identity: str, chain_record: ChainRecord, folder: Path, limit_s: float | None
 ) -> Evidence:
     """Fetch, open and read the evidence; nothing of it is checked yet."""
-    _fetch(store, cid, folder, files_of(chain_record.audited), identity, limit_s, FOLDER_BYTES)
+    limits = replace(limits_of.EVIDENCE, seconds=limit_s)
+    _fetch(store, cid, folder, files_of(chain_record.audited), identity, limits)
     try:
-        return Evidence.read(folder)
+        return Evidence.read(folder, len(chain_record.leaves))
     except (InputRefused, NotFound) as error:
         raise _Withheld(f"the evidence cannot be read: {error.message}", lasting=True) from None
     except UNREADABLE as fault:
@@ -152,27 +170,21 @@ def _fetch_delivery(
         raise _Withheld("the chain names no delivery that can be fetched", lasting=True)
     if evidence.identity is None:
         raise _Withheld("the evidence has no identity that opens the delivery", lasting=True)
-    _fetch(store, chain_record.delivery, folder, DELIVERY_FILES, evidence.identity, limit_s)
+    limits = replace(limits_of.DELIVERY, seconds=limit_s)
+    _fetch(store, chain_record.delivery, folder, DELIVERY_FILES, evidence.identity, limits)
 
 
-# Many parameters: those of `fetch_folder`, but that its two limits on a stranger stand in a row.
-def _fetch(
-    store: Store,
-    cid: Cid,
-    folder: Path,
-    names: tuple[str, ...],
-    identity: str,
-    limit_s: float | None,
-    limit_bytes: int = FOLDER_LIMIT_BYTES,
-) -> None:
+def _fetch(store: Store, cid: Cid, folder: Path, names: tuple[str, ...], identity: str, limits: FolderLimits) -> None:
     try:
-        fetch_folder(store, cid, folder, names, identity, limit_bytes, limit_s)
+        fetch_folder(store, cid, folder, names, identity, limits)
     except StoreUnreachable:
         raise
     except (AccessRefused, DigestMismatch, InputRefused) as error:
         raise _Withheld(error.message, lasting=True) from None
     except (NotFound, StoreUnusable) as error:
         raise _Withheld(error.message, lasting=False) from None
+    except UNREADABLE as fault:
+        raise _Withheld(f"the folder {cid} cannot be read: {type(fault).__name__}", lasting=False) from None
 
 
 def _check(evidence: Evidence, chain_record: ChainRecord) -> Checked:
@@ -195,7 +207,7 @@ def _replay(
     """Replay the segments that can be replayed."""
     if not segments:
         return ()
-    recipe = Recipe.parse((evidence.folder / RECIPE).read_bytes())
+    recipe = Recipe.parse(read_at_most(evidence.folder / RECIPE, RECIPE_BYTES))
     environment.check(recipe.environment, environment.host_cache())
     try:
         context = Context(chain_record.ctx, chain_record.seed)

@@ -13,10 +13,11 @@ from fitchain.pod.jobs.worker import Context, Emit, explain
 from fitchain.pod.proof.audit.chain_record import read_chain_record
 from fitchain.pod.proof.audit.checking import check
 from fitchain.pod.proof.audit.diagnosis import StateDigests
-from fitchain.pod.proof.audit.evidence import FOLDER_BYTES, Evidence, files_of
+from fitchain.pod.proof.audit.evidence import Evidence, files_of
 from fitchain.pod.values.errors import ClaimMismatch, NotFound
 from fitchain.pod.values.ids import AgreementId, AuditRef
 from fitchain.pod.values.job_folder import Scratch, scratch
+from fitchain.pod.values.limits import EVIDENCE
 
 
 def seats_of(home: Home, id: AgreementId) -> list[AuditRef]:
@@ -52,8 +53,8 @@ def explain_evidence(home: Home, ref: AuditRef, segments: Sequence[int], emit: E
     with scratch(folder.path, Scratch.AUDIT) as workspace:
         opened = workspace / "evidence"
         names, secret = files_of(chain_record.audited), home.read_secret(folder.seat_identity)
-        fetch_folder(home.store, submission.evidence, opened, names, secret, FOLDER_BYTES)
-        checked = check(Evidence.read(opened), chain_record)
+        fetch_folder(home.store, submission.evidence, opened, names, secret, EVIDENCE)
+        checked = check(Evidence.read(opened, len(chain_record.leaves)), chain_record)
         for segment in segments:
             if segment not in checked.replayable:
                 problem = next((each for each in checked.problems if each.segment == segment), checked.problems[0])

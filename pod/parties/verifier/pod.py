@@ -380,7 +380,7 @@ class Verifier(PodLoop):
                 why = "; ".join(str(problem) for problem in examination.problems)
                 raise StoreUnusable(f"the evidence of {audit.ref} cannot be seen yet: {why}", self._way(audit))
             if examination.outcome == Outcome.MATCH:
-                identity = Evidence.read(workspace / EVIDENCE).identity
+                identity = Evidence.read(workspace / EVIDENCE, len(chain_record.leaves)).identity
                 if identity is not None:
                     home.keep_secret(folder.released_identity, identity)
         return examination

@@ -11,8 +11,10 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
-from fitchain.pod.values.digest import Digest
-from fitchain.pod.values.errors import InputRefused, NodeUnreachable
+from fitchain.pod.values.digest import Digest, parse_json
+from fitchain.pod.values.errors import InputRefused, NodeUnreachable, NotFound, Unusable
+from fitchain.pod.values.limits import DEPLOYMENT
+from fitchain.pod.values.reading import read_at_most
 
 CONTRACTS = ("FitCoin", "Registry", "Verifiers", "Agreements", "ProofOfTrain", "Audits")
 DIRECTORY = "Directory"
@@ -100,7 +102,12 @@ class Deployment:
             InputRefused: the file is not a deployment's.
         """
         try:
-            body = json.loads(path.read_text())
+            body = parse_json(read_at_most(path, DEPLOYMENT.text_bytes), DEPLOYMENT)
+        except NotFound:
+            return None
+        except Unusable as error:
+            raise InputRefused(f"{path} is not a deployment's record: {error.message}") from None
+        try:
             if body["version"] == "fitchain/deployment/v1":
                 raise InputRefused(
                     f"{path} is a deployment of Fitchain 0.2, whose contracts protocol 2 does not read",
@@ -115,9 +122,7 @@ class Deployment:
                 raise ValueError(f"its number is {number}")
             directory = read_address(body["directory"])
             return cls(int(body["chain_id"]), addresses, directory, number, int(body["block"]))
-        except FileNotFoundError:
-            return None
-        except (ValueError, KeyError, TypeError, OSError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise InputRefused(f"{path} is not a deployment's record: {error!r}") from None
 
 

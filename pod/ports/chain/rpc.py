@@ -24,6 +24,7 @@ from fitchain.pod.ports.chain.answers import Query, block
 from fitchain.pod.ports.settings import DevnetRecord
 from fitchain.pod.values.digest import Digest, parse_answer
 from fitchain.pod.values.errors import ChainUnusable, InputRefused, NodeRefused, NodeUnreachable
+from fitchain.pod.values.limits import ANSWER
 
 if TYPE_CHECKING:
     import requests
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 RETRY_S = 5.0
 TIMEOUT_S = 30.0
 ANSWER_S = 300.0
-ANSWER_BYTES = 256 << 20
+ANSWER_BYTES = ANSWER.text_bytes
 PIECE_BYTES = 1 << 20
 FIRST_PAUSE_S = 0.05
 BATCH = 100

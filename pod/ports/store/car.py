@@ -18,11 +18,10 @@ from uuid import uuid4
 import libipld
 
 from fitchain.pod.ports.store.base import Cid
-from fitchain.pod.ports.store.unixfs import BLOCK_BYTES
 from fitchain.pod.values.errors import DigestMismatch, InputRefused
+from fitchain.pod.values.limits import BLOCK_BYTES, CAR_HEADER_BYTES, MOST_BLOCKS
 
 CID_BYTES = 36
-HEADER_BYTES = 1 << 10
 _VARINT_BYTES = 5
 # The header's dag-cbor: a map of `roots`, a list of one link (tag 42, behind a zero byte), and
 # `version`, 1.
@@ -78,7 +77,7 @@ def read(file: BinaryIO) -> tuple[Cid, Iterator[Block]]:
         InputRefused: it is none of version 1 with one root, or is cut off; also from the iterator.
         DigestMismatch: a block is not what its CID says; from the iterator.
     """
-    return _root(_section(file, HEADER_BYTES)), _blocks(file)
+    return _root(_section(file, CAR_HEADER_BYTES)), _blocks(file)
 
 
 def _root(header: bytes | None) -> Cid:
@@ -93,7 +92,10 @@ def _root(header: bytes | None) -> Cid:
 
 
 def _blocks(file: BinaryIO) -> Iterator[Block]:
+    blocks = 0
     while (section := _section(file, CID_BYTES + BLOCK_BYTES)) is not None:
+        if (blocks := blocks + 1) > MOST_BLOCKS:
+            raise InputRefused(f"the CAR has more than {MOST_BLOCKS} blocks")
         cid, block = Cid.decode(section[:CID_BYTES]), section[CID_BYTES:]
         hashed = hashlib.sha256(block)
         if hashed.digest() != cid.sha256:

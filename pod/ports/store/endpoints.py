@@ -22,10 +22,10 @@ from dataclasses import dataclass
 import multiaddr
 import multiaddr.exceptions
 
+from fitchain.pod.values import limits
 from fitchain.pod.values.errors import InputRefused
 
-ENDPOINT_BYTES = 512
-MOST_ADDRESSES = 8
+ENDPOINT_BYTES, MOST_ADDRESSES = limits.ENDPOINT_BYTES, limits.MOST_ADDRESSES
 _TRANSPORTS = frozenset({"tcp", "udp", "quic-v1", "ws", "wss", "tls", "http"})
 
 

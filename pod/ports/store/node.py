@@ -14,8 +14,9 @@ from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.ports.store.kubo_rpc import QUICK_S, Wire
 from fitchain.pod.values.digest import parse_answer
 from fitchain.pod.values.errors import InputRefused, StoreUnusable, Unusable
+from fitchain.pod.values.limits import STORE_ANSWER_BYTES
 
-ANSWER_BYTES = 64 << 20
+ANSWER_BYTES = STORE_ANSWER_BYTES
 MOST = 1 << 63
 T = TypeVar("T")
 

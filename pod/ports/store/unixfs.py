@@ -24,14 +24,12 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
 from fitchain.pod.ports.store.base import DAG_PB, RAW, Cid
+from fitchain.pod.values import limits
 from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.limits import FOLDER_BLOCK_BYTES, MOST_BLOCKS, MOST_FILES
 
 CHUNK_BYTES = 1 << 20
-LINKS_PER_NODE = 1024
-FOLDER_BLOCK_BYTES = 256 << 10  # beyond it the profile shards a folder, which this module does not do
-BLOCK_BYTES = 2 << 20  # the largest block that IPFS nodes exchange
-MOST_BLOCKS = 1 << 18
-MOST_DEPTH = 32
+BLOCK_BYTES, LINKS_PER_NODE, MOST_DEPTH = limits.BLOCK_BYTES, limits.LINKS_PER_NODE, limits.MOST_DEPTH
 FOLDER, FILE = 1, 2
 
 Put = Callable[[Cid, bytes], None]
@@ -130,6 +128,8 @@ class Node:
             InputRefused: it has any other form, a name that is unsafe or stands twice, or parts
                 that are empty.
         """
+        if len(block) > BLOCK_BYTES:
+            raise InputRefused(f"the block has {len(block)} bytes and the limit is {BLOCK_BYTES}")
         try:
             node = _PBNode.FromString(block)
             data = _Data.FromString(node.Data)
@@ -139,6 +139,12 @@ class Node:
         sizes = list(data.blocksizes) if data.Type == FILE else [0] * len(names)
         if data.Type not in (FILE, FOLDER) or len(sizes) != len(names):
             raise InputRefused("the block is neither a plain file nor a plain folder in UnixFS")
+        if data.Type == FILE and len(names) > LINKS_PER_NODE:
+            raise InputRefused(f"the file's node has {len(names)} links and the limit is {LINKS_PER_NODE}")
+        if data.Type == FOLDER and len(block) >= FOLDER_BLOCK_BYTES:
+            raise InputRefused(
+                f"the folder's block has {len(block)} bytes, and such a one is below {FOLDER_BLOCK_BYTES}"
+            )
         parts = zip(node.Links, sizes, names, strict=True)
         links = tuple(Link(Cid.decode(link.Hash), link.Tsize, size, name) for link, size, name in parts)
         made = cls(data.Type, links)
@@ -256,6 +262,7 @@ class Budget:
 
     bytes_left: int
     blocks_left: int = field(default=MOST_BLOCKS)
+    files_left: int = field(default=MOST_FILES)
 
     def block(self) -> None:
         """Count a block.
@@ -266,6 +273,17 @@ class Budget:
         self.blocks_left -= 1
         if self.blocks_left < 0:
             raise InputRefused(f"the object has more than {MOST_BLOCKS} blocks")
+
+    def file(self) -> None:
+        """Count a file or a folder that is written: an empty one takes no content, and a flush of
+        the disk.
+
+        Raises:
+            InputRefused: there have been too many.
+        """
+        self.files_left -= 1
+        if self.files_left < 0:
+            raise InputRefused(f"the object has more than {MOST_FILES} files and folders")
 
     def content(self, size_bytes: int) -> None:
         """Count content.
@@ -345,6 +363,8 @@ def reachable(cid: Cid, get: Get) -> Iterator[Cid]:
     """Every block of an object, the root first and each once; raw blocks are named and not read."""
     seen, waiting = {cid}, [cid]
     while waiting:
+        if len(seen) > MOST_BLOCKS:
+            raise InputRefused(f"the object has more than {MOST_BLOCKS} blocks")
         at = waiting.pop()
         yield at
         if at.codec == DAG_PB:

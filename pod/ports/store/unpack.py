@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 from fitchain.pod.ports.store import unixfs
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.ports.store.unixfs import FOLDER, Budget, Get
-from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.errors import HostUnusable, InputRefused, reason_of
 
 
 def fetch(cid: Cid, target: Path, limit_bytes: int, get: Get) -> None:
@@ -27,15 +29,17 @@ def fetch(cid: Cid, target: Path, limit_bytes: int, get: Get) -> None:
     Raises:
         InputRefused: the object is no file or folder, beyond the limit, or would overwrite
             something.
-        OSError: the target cannot be written.
+        HostUnusable: the target cannot be written.
     """
     part = target.with_name(f".{target.name}.{uuid4().hex}.part")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    with _to_disk(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
     try:
         _write(cid, part, Budget(limit_bytes), unixfs.MOST_DEPTH, get)
         if part.is_dir() and target.exists():
             raise InputRefused(f"{target} exists already and would be overwritten", "fetch into a new folder")
-        part.replace(target)
+        with _to_disk(target):
+            part.replace(target)
     finally:
         if part.is_dir():
             shutil.rmtree(part)
@@ -45,17 +49,32 @@ def fetch(cid: Cid, target: Path, limit_bytes: int, get: Get) -> None:
 def _write(cid: Cid, target: Path, budget: Budget, depth: int, get: Get) -> None:
     if depth == 0:
         raise InputRefused(f"the folder is nested more than {unixfs.MOST_DEPTH} levels deep")
+    budget.file()
     node = unixfs.read_node(cid, get, budget)
     if node is not None and node.kind == FOLDER:
-        target.mkdir()
+        with _to_disk(target):
+            target.mkdir()
         for link in node.links:
             _write(link.cid, target / unixfs.check_name(link.name), budget, depth - 1, get)
         return
-    with target.open("xb") as file:
+    with _to_disk(target):
+        file = target.open("xb")
+    with file:
         for piece in unixfs.read_file(cid, get, budget):
-            file.write(piece)
-        file.flush()
-        os.fsync(file.fileno())
+            with _to_disk(target):
+                file.write(piece)
+        with _to_disk(target):
+            file.flush()
+            os.fsync(file.fileno())
+
+
+@contextmanager
+def _to_disk(target: Path) -> Iterator[None]:
+    """Tell what this host's disk lacks from what the store does: nobody else is to blame for it."""
+    try:
+        yield
+    except OSError as error:
+        raise HostUnusable(f"{target} cannot be written: {reason_of(error)}", "free or mend the disk") from None
 
 
 def entries(cid: Cid, get: Get) -> dict[str, Cid]:

@@ -21,13 +21,15 @@ import numpy as np
 from fitchain.pod.compute.checkpoint import read_state_file
 from fitchain.pod.compute.dataset import verify_record
 from fitchain.pod.proof.audit.chain_record import ChainRecord
-from fitchain.pod.proof.audit.evidence import Evidence, segment_records
-from fitchain.pod.values.digest import ZERO, Digest, Root, root_from_path, sha256_file, tagged
+from fitchain.pod.proof.audit.evidence import Evidence, most_records, segment_records
+from fitchain.pod.values.digest import ZERO, Digest, root_from_path, sha256_file, tagged
 from fitchain.pod.values.errors import ClaimMismatch, DigestMismatch, InputRefused, Refuted, require_equal
 from fitchain.pod.values.job_folder import EVIDENCE_RECORDS as RECORDS
 from fitchain.pod.values.job_folder import GRAPH, INITIAL, RECIPE, state_name
 from fitchain.pod.values.leaf import Indices, OpenedLeaf, records_digest
+from fitchain.pod.values.reading import read_at_most
 from fitchain.pod.values.recipe import Recipe
+from fitchain.pod.values.recipe.terms import RECIPE_BYTES
 from fitchain.pod.values.state import model_root, optimizer_root, read_safetensors
 
 
@@ -74,7 +76,7 @@ def check(evidence: Evidence, chain_record: ChainRecord) -> Checked:
     problems = list(_failures(lambda: check_header(evidence, chain_record)))
     try:
         recipe = agreed_recipe(evidence, chain_record)
-        opened = _openings(evidence, chain_record.dataset_root)
+        opened = _openings(evidence, chain_record, recipe)
     except (Refuted, InputRefused) as error:
         return Checked((*problems, Problem(None, error.message)), ())
     problems += _failures(lambda: check_leaves(evidence, chain_record, recipe))
@@ -128,7 +130,7 @@ def agreed_recipe(evidence: Evidence, chain_record: ChainRecord) -> Recipe:
     """
     folder = evidence.folder
     require_equal(f"{RECIPE} has the digest", sha256_file(folder / RECIPE), chain_record.recipe, "the agreement says")
-    recipe = Recipe.parse((folder / RECIPE).read_bytes())
+    recipe = Recipe.parse(read_at_most(folder / RECIPE, RECIPE_BYTES))
     for what, offered, agreed in (
         ("graph", recipe.graph, chain_record.graph),
         ("initial model", recipe.initial_model, chain_record.initial_model),
@@ -238,12 +240,16 @@ def _check_order(evidence: Evidence, segment: int, indices: Indices) -> None:
         require_equal(what, leaf.records, records_digest(indices), "the order seed says")
 
 
-def _openings(evidence: Evidence, root: Root) -> dict[int, str]:
+def _openings(evidence: Evidence, chain_record: ChainRecord, recipe: Recipe) -> dict[int, str]:
     """What is wrong with each opened record, by its index; empty texts where nothing is.
 
     Raises:
-        InputRefused: `records.bin` is malformed.
+        InputRefused: `records.bin` is malformed, or holds more records than the audited segments
+            take: each would have to be looked at.
     """
+    root, most = chain_record.dataset_root, most_records(recipe, chain_record.audited)
+    if evidence.records.number > most:
+        raise InputRefused(f"{RECORDS} holds {evidence.records.number} records and the segments take {most} at most")
     schema, problems = evidence.records.schema, dict[int, str]()
     for opening in evidence.records:
         problems[opening.index] = ""

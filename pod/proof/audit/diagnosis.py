@@ -16,9 +16,8 @@ from typing import Any
 from fitchain.pod.compute.checkpoint import KeptState
 from fitchain.pod.values.digest import Digest, canonical_json, parse_json
 from fitchain.pod.values.errors import InputRefused, NotFound, reason_of
+from fitchain.pod.values.limits import MOST_STATE_DIGESTS, STATE_DIGESTS_LINE
 from fitchain.pod.values.state import tensor_entry
-
-LINE_BYTES, MOST_STATE_DIGESTS = 4 << 20, 1 << 20
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class StateDigests:
         Raises:
             InputRefused: it is none.
         """
-        match parse_json(line, LINE_BYTES):
+        match parse_json(line, STATE_DIGESTS_LINE):
             case {"segment": int(segment), "step": int(step), "tensors": dict(tensors), **rest} if not rest:
                 return cls(segment, step, {name: Digest.parse(digest) for name, digest in tensors.items()})
         raise InputRefused("state digests have a segment, a step and the digests of tensors")
@@ -71,7 +70,7 @@ def read_state_digests(path: Path) -> tuple[StateDigests, ...]:
     digests: list[StateDigests] = []
     try:
         with path.open("rb") as file:
-            while line := file.readline(LINE_BYTES + 1):
+            while line := file.readline(STATE_DIGESTS_LINE.text_bytes + 1):
                 if len(digests) == MOST_STATE_DIGESTS:
                     raise InputRefused(f"{path.name} has state digests of more than {MOST_STATE_DIGESTS} steps")
                 digests.append(StateDigests.from_line(line))

@@ -31,13 +31,10 @@ from fitchain.pod.values.ids import AgreementId, AuditRef
 from fitchain.pod.values.job_folder import EVIDENCE, OFFER_FILES, RECIPE, state_name
 from fitchain.pod.values.job_folder import EVIDENCE_RECORDS as RECORDS
 from fitchain.pod.values.leaf import Checkpoint, Indices
+from fitchain.pod.values.limits import MOST_EVIDENCE_LEAVES, MOST_PATH, evidence_document
 from fitchain.pod.values.recipe import Recipe
 
 VERSION = "fitchain/evidence/v2"
-EVIDENCE_BYTES = 256 << 20
-"""The largest `evidence.json` that is read."""
-FOLDER_BYTES = 64 << 30
-"""The largest evidence that is fetched: an owner whose evidence is larger has withheld it."""
 MOST_ROWS, MOST_INDICES = 1 << 26, 1 << 28
 """The rows of a recipe, and the records that a segment takes, up to which an audit recomputes the
 order."""
@@ -62,7 +59,11 @@ class EvidenceLeaf:
         Raises:
             InputRefused: it is none.
         """
-        if not isinstance(value, dict) or not isinstance(path := value.pop("path", None), list) or len(path) > 64:
+        if (
+            not isinstance(value, dict)
+            or not isinstance(path := value.pop("path", None), list)
+            or len(path) > MOST_PATH
+        ):
             raise InputRefused("an opened leaf is a checkpoint with its path")
         return cls(Checkpoint.from_json(value), tuple(Digest.parse(node) for node in path))
 
@@ -91,14 +92,19 @@ class Evidence:
     identity: str | None = field(repr=False)
 
     @classmethod
-    def read(cls, folder: Path) -> Evidence:
+    def read(cls, folder: Path, leaves: int = MOST_EVIDENCE_LEAVES) -> Evidence:
         """Read an opened folder.
+
+        Args:
+            folder: where it lies.
+            leaves: how many the challenge asks for, where that is known: it bounds what is read.
 
         Raises:
             NotFound: a file is missing.
             InputRefused: one is malformed or beyond a limit.
         """
-        value = parse_json(_bytes_of(folder / EVIDENCE), EVIDENCE_BYTES)
+        limits = evidence_document(leaves)
+        value = parse_json(_bytes_of(folder / EVIDENCE, limits.text_bytes), limits)
         if not isinstance(value, dict) or value.keys() != set(_FIELDS) or value["version"] != VERSION:
             raise InputRefused(f"{EVIDENCE} is a {VERSION} with the fields {', '.join(_FIELDS)}")
         if not isinstance(value["leaves"], list) or not isinstance(value["identity"], str | None):
@@ -107,12 +113,12 @@ class Evidence:
         for name in files_of(segments):
             if not (folder / name).is_file():
                 raise NotFound(f"the evidence lacks {name}")
-        leaves = {leaf.checkpoint.leaf.index: leaf for leaf in map(EvidenceLeaf.from_json, value["leaves"])}
-        if len(leaves) < len(value["leaves"]):
+        opened = {leaf.checkpoint.leaf.index: leaf for leaf in map(EvidenceLeaf.from_json, value["leaves"])}
+        if len(opened) < len(value["leaves"]):
             raise InputRefused(f"{EVIDENCE} opens a leaf twice")
         ordinal, round = _counts([value["ordinal"], value["round"]])
         audit = AuditRef(AgreementId(Digest.parse(value["agreement"])), ordinal)
-        return cls(folder, audit, round, segments, leaves, OpenedRecords.read(folder / RECORDS), value["identity"])
+        return cls(folder, audit, round, segments, opened, OpenedRecords.read(folder / RECORDS), value["identity"])
 
     def checkpoint(self, index: int) -> Checkpoint:
         """An opened leaf's checkpoint.
@@ -147,6 +153,12 @@ def segment_records(recipe: Recipe, seed: Digest, segment: int) -> Indices:
             f"the order of {rows} rows in segments of {recipe.segment_steps} steps is more than an audit looks at"
         )
     return np.concatenate(list(islice(batches(recipe, seed, start), steps)))
+
+
+def most_records(recipe: Recipe, segments: Sequence[int]) -> int:
+    """How many records segments use at most: as many as their steps take."""
+    lengths = (min(recipe.segment_steps, recipe.steps - segment * recipe.segment_steps) for segment in segments)
+    return recipe.batch_size * sum(lengths)
 
 
 def records_of(recipe: Recipe, seed: Digest, segments: Sequence[int]) -> Indices:
@@ -221,10 +233,11 @@ def _link(source: Path, target: Path) -> None:
         raise NotFound(f"there is no file {source}") from None
 
 
-def _bytes_of(path: Path) -> bytes:
+def _bytes_of(path: Path, limit_bytes: int) -> bytes:
+    """A file's bytes, and one more than may be where there are more."""
     try:
         with path.open("rb") as file:
-            return file.read(EVIDENCE_BYTES + 1)
+            return file.read(limit_bytes + 1)
     except FileNotFoundError:
         raise NotFound(f"the evidence lacks {path.name}") from None
 

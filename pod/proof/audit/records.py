@@ -29,14 +29,13 @@ from typing import BinaryIO
 import numpy as np
 
 from fitchain.pod.compute.dataset import Column, Opening, Table
-from fitchain.pod.compute.dataset.columns import MOST_COLUMNS, Array, schema_bytes
+from fitchain.pod.compute.dataset.columns import Array, schema_bytes
 from fitchain.pod.values.digest import Digest, parse_json
 from fitchain.pod.values.errors import InputRefused, NotFound
 from fitchain.pod.values.leaf import Indices
+from fitchain.pod.values.limits import MOST_COLUMNS, MOST_PATH, RECORDS_SCHEMA
 
 OPENED_TAG = "fitchain/opened/v2"
-SCHEMA_BYTES = 16 << 20
-DEEPEST_PATH = 64
 _FIXED_BYTES = 8 + 32 + 32 + 1
 """Of a record: its index, salt and unit, and the length of its path."""
 _TAG = hashlib.sha256(OPENED_TAG.encode()).digest()
@@ -103,8 +102,9 @@ class OpenedRecords:
         if _read(file, 32) != _TAG:
             raise InputRefused(f"{path.name} is no {OPENED_TAG}")
         length = int.from_bytes(_read(file, 4), "big")
-        if length > SCHEMA_BYTES:
-            raise InputRefused(f"the schema in {path.name} has {length} bytes and the limit is {SCHEMA_BYTES}")
+        if length > RECORDS_SCHEMA.text_bytes:
+            most = RECORDS_SCHEMA.text_bytes
+            raise InputRefused(f"the schema in {path.name} has {length} bytes and the limit is {most}")
         columns = _columns(_read(file, length))
         count, number = (int.from_bytes(_read(file, 8), "big") for _ in range(2))
         return cls(path, columns, count, number, file.tell())
@@ -134,7 +134,7 @@ class OpenedRecords:
                 if index <= before or index >= self.count:
                     raise InputRefused(f"record {index} stands after record {before} of {self.count}")
                 salt, unit, record, nodes = _read(file, 32), _read(file, 32), _read(file, size), _read(file, 1)[0]
-                if nodes > DEEPEST_PATH:
+                if nodes > MOST_PATH:
                     raise InputRefused(f"the path of record {index} has {nodes} nodes, more than any tree is high")
                 path = tuple(Digest(_read(file, 32)) for _ in range(nodes))
                 yield Opening(index, self.count, salt, record, path, unit)
@@ -183,7 +183,7 @@ def _empty(column: Column, rows: int) -> Array:
 
 def _columns(schema: bytes) -> tuple[Column, ...]:
     """The columns of a schema, which must stand there in its one form."""
-    value = parse_json(schema, SCHEMA_BYTES)
+    value = parse_json(schema, RECORDS_SCHEMA)
     if not isinstance(value, list) or not 1 <= len(value) <= MOST_COLUMNS or not all(map(_is_column, value)):
         raise InputRefused("a schema is a list of [name, dtype, [shape...]]")
     columns = tuple(Column(name, dtype, tuple(shape)) for name, dtype, shape in value)

@@ -16,11 +16,12 @@ from typing import Any
 from fitchain.pod.ports.chain.base import Signer
 from fitchain.pod.values.digest import Digest, canonical_json, parse_json
 from fitchain.pod.values.errors import InputRefused, SignatureMismatch
+from fitchain.pod.values.limits import ENVELOPE
 from fitchain.pod.values.recipe.fields import Fields
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 MODEL = "a model"
-CERTIFICATE_BYTES = 256 << 20
+CERTIFICATE_BYTES = ENVELOPE.text_bytes
 SIGNATURE_BYTES = 65
 HALF_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141 // 2
 """Half of secp256k1's group order: a signature with a larger s has a twin with a smaller one, and
@@ -54,9 +55,7 @@ def unseal(data: bytes) -> tuple[bytes, str]:
             looks at a wrong or cut-off file has refuted nothing.
     """
     try:
-        fields = Fields(
-            "the certificate", parse_json(data, CERTIFICATE_BYTES), ("payload", "payloadType", "signatures")
-        )
+        fields = Fields("the certificate", parse_json(data, ENVELOPE), ("payload", "payloadType", "signatures"))
         signed = Fields("its signature", fields.items("signatures", 1, 1)[0], ("keyid", "sig"))
         payload, signature = _decode("payload", fields.value["payload"]), _decode("sig", signed.value["sig"])
         kind, keyid = fields.text("payloadType", 200), signed.text("keyid", 200)

@@ -22,6 +22,7 @@ from fitchain.pod.values.errors import ClaimMismatch, InputRefused
 from fitchain.pod.values.ids import NO_MODEL, AgreementId, DatasetId, ModelId, PanelId
 from fitchain.pod.values.job_folder import MODEL
 from fitchain.pod.values.leaf import Leaf, StateRoots
+from fitchain.pod.values.limits import STATEMENT
 from fitchain.pod.values.recipe import Environment, Recipe
 from fitchain.pod.values.recipe.fields import Fields
 
@@ -31,7 +32,6 @@ PREDICATE_TYPE = "https://fitchain.org/certificate/v2"
 
 VERSION = "fitchain/certificate/v2"
 FILE_NAME = MODEL
-STATEMENT_BYTES = 192 << 20
 MOST_LEAVES = 100_000
 """So many leaves are listed; of a longer transcript the certificate holds an outline."""
 MOST_ANCESTORS = 128
@@ -232,7 +232,7 @@ class Statement:
             ClaimMismatch: it is of this version, and not in its one form.
         """
         try:
-            value = parse_json(data, STATEMENT_BYTES)
+            value = parse_json(data, STATEMENT)
             _require_version(value)
             statement = cls.from_json(value)
         except _OtherVersion:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -33,6 +33,7 @@ from fitchain.pod.values.graph.nodes import (
 )
 from fitchain.pod.values.graph.operators import OPERATORS, advice
 from fitchain.pod.values.graph.operators.shapes import CLOSE_GRADIENT, OPEN_GRADIENT
+from fitchain.pod.values.limits import GRAPH
 from fitchain.pod.values.recipe.fields import Fields, integer, items, text
 from fitchain.pod.values.state import ITEM_BYTES, byte_count
 
@@ -71,7 +72,7 @@ class Graph:
             InputRefused: not canonical JSON, a field missing or unknown, beyond a limit, an
                 operator that no environment class admits, or a reference to what is not there.
         """
-        value = parse_json(data, limits.graph_bytes)
+        value = parse_json(data, replace(GRAPH, text_bytes=limits.graph_bytes))
         fields = Fields("the graph", value, ("version", "inputs", "tensors", "training", "evaluation"))
         fields.choice("version", (VERSION,))
         reader = _Reader(limits, _inputs(fields, limits), _tensors(value["tensors"], limits))

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from fitchain.pod.values.digest import Json
+from fitchain.pod.values.limits import GRAPH
 
 SAFE_INTEGER = (1 << 53) - 1
 ODD_FLOATS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan, "-0": -0.0}
@@ -41,7 +42,7 @@ class Limits:
         arguments: of a node, and items of a list among them.
     """
 
-    graph_bytes: int = 16 << 20
+    graph_bytes: int = GRAPH.text_bytes
     nodes: int = 20_000
     tensors: int = 10_000
     rank: int = 8

@@ -12,6 +12,7 @@ from typing import Any
 
 from fitchain.pod.values.digest import Digest, Root
 from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.limits import MOST_COLUMNS
 from fitchain.pod.values.recipe.fields import choice, integer, items, real, refuse_unknown, text
 from fitchain.pod.values.recipe.schedule import SCHEDULES, Runs, learning_rates
 from fitchain.pod.values.recipe.terms import (
@@ -19,7 +20,6 @@ from fitchain.pod.values.recipe.terms import (
     LOSSES,
     METRICS,
     MOST_BATCH,
-    MOST_COLUMNS,
     MOST_STEPS,
     OPTIMIZERS,
     VERSION,

@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest, Root
 from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.suggestions import hint
+
+_SHOWN_NAMES = 40
 
 
 class Fields:
@@ -97,11 +99,11 @@ def refuse_unknown(what: str, keys: Iterable[Any], allowed: Iterable[str]) -> No
         InputRefused: there is such a key.
     """
     allowed = tuple(allowed)
+    names = frozenset(allowed)
     for key in keys:
-        if key not in allowed:
-            near = get_close_matches(str(key), allowed, n=3)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(sorted(allowed))}"
-            raise InputRefused(f"{what} has an unknown field {_excerpt(key)}", hint)
+        if key not in names:
+            near = hint(key, allowed) or f"known: {_names(sorted(allowed))}"
+            raise InputRefused(f"{what} has an unknown field {_excerpt(key)}", near)
 
 
 def integer(what: str, value: Any, low: int, high: int) -> int:
@@ -137,9 +139,7 @@ def choice(what: str, value: Any, among: Iterable[str]) -> str:
     """Read one of some words; near ones are named."""
     words = tuple(among)
     if not isinstance(value, str) or value not in words:
-        near = get_close_matches(value, words, n=3) if isinstance(value, str) else []
-        hint = f"did you mean {' or '.join(near)}?" if near else ""
-        raise InputRefused(f"{what} is one of {', '.join(words)}, not {_excerpt(value)}", hint)
+        raise InputRefused(f"{what} is one of {', '.join(words)}, not {_excerpt(value)}", hint(value, words))
     return value
 
 
@@ -150,9 +150,16 @@ def items(what: str, value: Any, fewest: int, most: int) -> list[Any]:
     return list(value)
 
 
+def _names(names: list[str]) -> str:
+    """The first names of a list, as many as a message has room for."""
+    shown = [name if len(name) <= 80 else name[:77] + "..." for name in names[:_SHOWN_NAMES]]
+    return ", ".join(shown if len(names) <= _SHOWN_NAMES else [*shown, f"and {len(names) - _SHOWN_NAMES} more"])
+
+
 def _excerpt(value: Any) -> str:
     """What a message shows of a foreign value: enough to find it, never a flood."""
     if isinstance(value, str | int | float | bool | None):
+        value = value[:100] if isinstance(value, str) else value
         shown = ascii(value) if not isinstance(value, int) or value.bit_length() < 200 else "a very long integer"
         return shown if len(shown) <= 80 else shown[:77] + "..."
     if isinstance(value, list | tuple):

@@ -22,16 +22,16 @@ from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest, Json, Root, canonical_json, parse_json, sha256
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.ids import PanelId
+from fitchain.pod.values.limits import MOST_COLUMNS, RECIPE
 from fitchain.pod.values.recipe.fields import Fields, choice, flag, integer, items, real, refuse_unknown, text
 from fitchain.pod.values.recipe.schedule import Runs
 
 VERSION = "fitchain/recipe/v2"
 ENVIRONMENT_VERSION = "fitchain/environment/v2"
-RECIPE_BYTES = 32 << 20
+RECIPE_BYTES = RECIPE.text_bytes
 MOST_STEPS = (1 << 32) - 1
 MOST_ROWS = 1 << 48
 MOST_BATCH = 1 << 20
-MOST_COLUMNS = 10_000
 MOST_ARGUMENTS = 16
 MOST_CATEGORIES = 10_000
 NAME_LENGTH = 200
@@ -292,7 +292,7 @@ class Recipe:
             InputRefused: it is not JSON, not canonical, or a field is missing, unknown, of the
                 wrong type or out of bounds.
         """
-        value = parse_json(data, RECIPE_BYTES)
+        value = parse_json(data, RECIPE)
         recipe = cls.from_json(value)
         if recipe.encode() != data:
             raise InputRefused("the recipe is not canonical JSON (RFC 8785)", "encode it with Recipe.encode")
