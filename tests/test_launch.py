@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from fitchain.pod.compute.checkpoint import read_leaves
-from fitchain.pod.jobs.launch import LOCAL, CommandPrefix, Launcher, launcher_of
+from fitchain.pod.compute.sandbox import Level
+from fitchain.pod.jobs.launch import LOCAL, CommandPrefix, Launcher, LocalProcess, launcher_of
 from fitchain.pod.jobs.worker import Worker, measure
 from fitchain.pod.jobs.worker.events import Finished, LeafRecorded, Started
 from fitchain.pod.jobs.worker.task import read_task
@@ -133,11 +134,15 @@ def test_a_home_s_setting_says_where_workers_run(tmp_path: Path) -> None:
         (tmp_path / "settings.toml").write_text(text)
         return launcher_of(load(home=tmp_path, environ=environ or {}))
 
-    assert chosen("") is LOCAL
+    assert chosen("") == LOCAL == LocalProcess(Level.LIMITS)
     assert chosen('worker_prefix = ["ssh", "-o", "BatchMode=yes", "node"]') == CommandPrefix(
         ("ssh", "-o", "BatchMode=yes", "node")
     )
     assert chosen("", {"FITCHAIN_WORKER_PREFIX": "srun --ntasks=1"}) == CommandPrefix(("srun", "--ntasks=1"))
+    assert chosen('sandbox = "view"') == LocalProcess(Level.VIEW)
+    assert chosen('worker_prefix = ["nice"]', {"FITCHAIN_SANDBOX": "calls"}) == CommandPrefix(("nice",), Level.CALLS)
+    with pytest.raises(InputRefused, match="'most' is no level of the sandbox"):
+        chosen('sandbox = "most"')
     for wrong in ("worker_prefix = 7", "worker_prefix = [7]", 'worker_prefix = [""]', 'worker_prefix = "ssh \'"'):
         with pytest.raises(InputRefused, match="the setting worker_prefix"):
             chosen(wrong)
@@ -145,6 +150,6 @@ def test_a_home_s_setting_says_where_workers_run(tmp_path: Path) -> None:
 
 def test_a_task_that_nobody_sends_ends_the_worker(tmp_path: Path) -> None:
     folder = job_folder(tmp_path / "job")
-    command = [sys.executable, "-P", "-m", "fitchain.pod.jobs.worker", str(folder)]
+    command = [sys.executable, "-P", "-m", "fitchain.pod.jobs.worker", str(folder), "limits"]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, cwd=Path(__file__).parents[1])
     assert done.returncode == 3 and b'"error"' in io.BytesIO(done.stdout).readline()

@@ -156,7 +156,7 @@ def test_an_entry_with_other_fields_than_this_release_s_is_told_as_it_is() -> No
 
 def test_a_training_is_told_with_its_steps_and_its_process() -> None:
     told = sentence(line(1, history.Training(0, 560, 7, Enforcement("view", ("files",), ()))))
-    assert told.endswith("training 560 steps, in process 7")
+    assert told.endswith("training 560 steps, in process 7, in a sandbox of the level `view`")
     assert sentence(line(1, history.Training())).endswith("  training")  # a scientist's history knows no more
 
 

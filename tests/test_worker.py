@@ -3,6 +3,7 @@ a replay tells the difference."""
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 
+from fitchain.pod.compute import training
 from fitchain.pod.compute.checkpoint import read_leaves, replace_last_leaf, state_steps
 from fitchain.pod.compute.checkpoint.files import state_path
 from fitchain.pod.compute.environment import installed_torch
@@ -486,3 +488,11 @@ def test_a_task_is_read_back(task: Task, tmp_path: Path) -> None:
     task.write(tmp_path)
     assert read_task(tmp_path) == task
     assert (tmp_path / "task.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_rehearsal_that_does_not_repeat_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counter = itertools.count()
+    monkeypatch.setattr(training, "step_seed", lambda seed, step: next(counter))
+    folder = job_folder(tmp_path / "job", mode="rehearse")
+    with pytest.raises(InputRefused, match=r"the job does not repeat: trained again from step \d+ on, "):
+        work_here(folder)

@@ -241,8 +241,9 @@ def describe_entry(entry: history.Entry | history.Unrecognised) -> str:
             return f"begun: the order of the records is fixed{_gas(entry)}"
         case history.SetAside():
             return "the chain was reorganised: what was trained under another seed is set aside"
-        case history.Training(_, steps, pid):
-            return "training" if steps is None else f"training {steps} steps, in process {pid}"
+        case history.Training(_, steps, pid, sandbox):
+            where = f", in a sandbox of the level `{sandbox.level}`" if sandbox else ""
+            return "training" if steps is None else f"training {steps} steps, in process {pid}{where}"
         case history.Skipped(step, reason):
             return f"the kept state of step {step} is not used: {reason}"
         case history.Resumed(step):

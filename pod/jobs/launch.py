@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
+from fitchain.pod.compute.sandbox import Level
 from fitchain.pod.ports.settings import Settings
 from fitchain.pod.values.errors import Unusable
 
@@ -27,6 +28,10 @@ OWN_VARIABLES = "FITCHAIN_"
 
 class Launcher(Protocol):
     """Starts a worker's command."""
+
+    @property
+    def sandbox(self) -> Level:
+        """The least level of the sandbox without which a worker does nothing."""
 
     def start(
         self, command: Sequence[str], variables: Mapping[str, str], folder: Path, log: IO[bytes]
@@ -48,8 +53,15 @@ class Launcher(Protocol):
         where its log is all there is to look at."""
 
 
+@dataclass(frozen=True)
 class LocalProcess:
-    """A process of this host."""
+    """A process of this host.
+
+    Args:
+        sandbox: see `Launcher`.
+    """
+
+    sandbox: Level = Level.LIMITS
 
     def start(
         self, command: Sequence[str], variables: Mapping[str, str], folder: Path, log: IO[bytes]
@@ -72,9 +84,11 @@ class CommandPrefix:
 
     Args:
         words: the command and its arguments.
+        sandbox: see `Launcher`.
     """
 
     words: tuple[str, ...]
+    sandbox: Level = Level.LIMITS
 
     def start(
         self, command: Sequence[str], variables: Mapping[str, str], folder: Path, log: IO[bytes]
@@ -115,8 +129,13 @@ LOCAL = LocalProcess()
 
 
 def launcher_of(settings: Settings) -> Launcher:
-    """Where a home's workers run."""
-    return CommandPrefix(settings.worker_prefix) if settings.worker_prefix else LOCAL
+    """Where a home's workers run.
+
+    Raises:
+        InputRefused: the setting `sandbox` names no level.
+    """
+    level = Level.parse(settings.sandbox)
+    return CommandPrefix(settings.worker_prefix, level) if settings.worker_prefix else LocalProcess(level)
 
 
 def _start(

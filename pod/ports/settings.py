@@ -115,6 +115,8 @@ class Settings:
             verified; None asks one node alone.
         worker_prefix: words that stand before a worker's command and carry it elsewhere (`ssh
             node`, `srun --ntasks=1`); none runs it on this host.
+        sandbox: the least level of the sandbox without which no worker does anything: limits,
+            files, calls or view.
         defaulted: names of the settings that nobody chose and that may still follow the chain.
         devnet_rpc: `rpc` as it was taken from the devnet, which is followed then, also to another
             port; None where somebody chose a node.
@@ -137,6 +139,7 @@ class Settings:
     least_repeat_cost: int | None = None
     also_rpc: str | None = None
     worker_prefix: tuple[str, ...] = ()
+    sandbox: str = "limits"
     defaulted: frozenset[str] = frozenset()
     devnet_rpc: str | None = None
     of_devnet: frozenset[str] = frozenset()
@@ -262,6 +265,7 @@ _ENVIRONMENT = {
     "store_gateways": "FITCHAIN_STORE_GATEWAYS",
     "store_patience_s": "FITCHAIN_STORE_PATIENCE_S",
     "worker_prefix": "FITCHAIN_WORKER_PREFIX",
+    "sandbox": "FITCHAIN_SANDBOX",
 }
 _NUMBERS: dict[str, type[int] | type[float]] = {
     "chain_id": int,

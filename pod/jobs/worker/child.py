@@ -19,7 +19,7 @@ import torch
 import torch._dynamo  # the optimizers import it at their first use, when it would be too late
 
 from fitchain.pod.compute.environment import NATIVE, Environment, configure, installed_torch
-from fitchain.pod.compute.sandbox import confine
+from fitchain.pod.compute.sandbox import Level, confine
 from fitchain.pod.jobs.worker.events import Event, Failed, Measured, Started
 from fitchain.pod.jobs.worker.job import Job, read, read_graph, work_of
 from fitchain.pod.jobs.worker.modes import MODES
@@ -53,12 +53,12 @@ def main(arguments: list[str]) -> int:
     Returns:
         0, or 1 or 3 as the error says that was told, 2 for a wrong call.
     """
-    if len(arguments) != 1:
-        print("usage: python -m fitchain.pod.jobs.worker FOLDER", file=sys.stderr)
+    if len(arguments) != 2:
+        print("usage: python -m fitchain.pod.jobs.worker FOLDER LEVEL", file=sys.stderr)
         return 2
     events = EventStream()
     try:
-        work(Path(arguments[0]).resolve(), events)
+        work(Path(arguments[0]).resolve(), Level.parse(arguments[1]), events)
         return 0
     except BrokenPipeError:
         return Unusable.exit_code  # the pod is gone, and nobody is left to tell
@@ -76,7 +76,7 @@ def main(arguments: list[str]) -> int:
         )
 
 
-def work(folder: Path, events: EventStream) -> None:
+def work(folder: Path, least: Level, events: EventStream) -> None:
     """Lock the folder, put up the sandbox, open the job, do it.
 
     Raises:
@@ -84,7 +84,7 @@ def work(folder: Path, events: EventStream) -> None:
     """
     task = parse_task(sys.stdin.buffer.readline(TASK_BYTES + 1))
     lock = _lock(folder)
-    enforcement = confine(folder, task.limits.memory_bytes, task.limits.file_bytes)
+    enforcement = confine(folder, task.limits.memory_bytes, task.limits.file_bytes, least=least)
     recipe = Recipe.parse(read(folder, RECIPE, RECIPE_BYTES))
     environment = recipe.environment
     if isinstance(task, Evaluate):  # nothing is compared, so any host may

@@ -58,9 +58,18 @@ PROGRESS_S = 0.25
 EVALUATED_AT_ONCE = 256
 
 
-def train(job: Job[Train | Rehearse], emit: Emit) -> None:
+def train(
+    job: Job[Train | Rehearse],
+    emit: Emit,
+    check: Callable[[Job[Train | Rehearse], tuple[Checkpoint, ...]], None] = lambda job, checkpoints: None,
+) -> None:
     """Train from the newest usable state to the recipe's end, recording every leaf; write the
     trained model.
+
+    Args:
+        job: what to train.
+        emit: told what happens.
+        check: of what was recorded, before the end is told.
 
     Raises:
         DigestMismatch: what was recorded before comes out differently now.
@@ -87,12 +96,28 @@ def train(job: Job[Train | Rehearse], emit: Emit) -> None:
     except Diverged as end:
         _end(job, recorder, end, emit)
         return
-    _finish(job, recorder.checkpoints[-1], position.program, emit, started)
+    seconds = time.monotonic() - started
+    check(job, tuple(recorder.checkpoints))
+    _finish(job, recorder.checkpoints[-1], position.program, emit, seconds)
 
 
 def rehearse(job: Job[Rehearse], emit: Emit) -> None:
-    """Train the recipe's first segments on mock data, as `train` would."""
-    train(replace(job, recipe=rehearsed(job.recipe, REHEARSED_SEGMENTS)), emit)
+    """Train the recipe's first segments on mock data, as `train` would; then the last of them again
+    from the state before it, as after an interruption and in an audit.
+
+    Raises:
+        InputRefused: it comes out otherwise, so that nobody could prove it.
+    """
+    train(replace(job, recipe=rehearsed(job.recipe, REHEARSED_SEGMENTS)), emit, _require_repeatable)
+
+
+def _require_repeatable(job: Job[Train | Rehearse], checkpoints: tuple[Checkpoint, ...]) -> None:
+    last = len(checkpoints) - 2
+    if problem := _replay_one(job, checkpoints, last, lambda event: None, lambda step, reason: None):
+        raise InputRefused(
+            f"the job does not repeat: trained again from step {checkpoints[last].leaf.step} on, {problem}",
+            "a step may depend on parameters, buffers, its records and its seed alone",
+        )
 
 
 def replay(job: Job[Replay], emit: Emit) -> None:
@@ -370,11 +395,10 @@ def _state_digest(position: Position) -> Digest:
 # Endings
 
 
-def _finish(job: Job[Task], last: Checkpoint, program: Program, emit: Emit, started: float) -> None:
+def _finish(job: Job[Task], last: Checkpoint, program: Program, emit: Emit, seconds: float) -> None:
     """Write the trained model and tell its names."""
     file = _write_model(job, program)
-    seconds = round(time.monotonic() - started, 3)
-    emit(events.Finished(last.leaf.step, last.leaf.index + 1, last.model, file, seconds))
+    emit(events.Finished(last.leaf.step, last.leaf.index + 1, last.model, file, round(seconds, 3)))
 
 
 def _end(job: Job[Train | Rehearse], recorder: Recorder, end: Diverged, emit: Emit) -> None:

@@ -126,7 +126,7 @@ class Worker(AbstractContextManager["Worker"]):
         own.worker_scratch.mkdir(exist_ok=True)
         variables = clean_variables(recipe.environment, own.worker_scratch)
         variables["PYTHONPATH"] = str(Path(fitchain.__file__).parents[1])
-        command = [sys.executable, "-P", "-m", "fitchain.pod.jobs.worker", str(self.folder)]
+        command = [sys.executable, "-P", "-m", "fitchain.pod.jobs.worker", str(self.folder), str(self.launcher.sandbox)]
         with own.log.open("ab") as log:
             self.process = self.launcher.start(command, variables, self.folder, log)
         self._allowance = Allowance(recipe)

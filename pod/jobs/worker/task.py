@@ -23,7 +23,6 @@ from fitchain.pod.values.work import StepWork
 VERSION = "fitchain/task/v3"
 TASK_BYTES = TASK_LIMITS.text_bytes
 REHEARSED_SEGMENTS = 2
-KEEP_NONE = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +109,7 @@ class Train(_Task):
 
 @dataclass(frozen=True)
 class Rehearse(_Task):
-    """Train the recipe's first segments on mock data.
+    """Train the recipe's first segments on mock data, and the last of them again.
 
     Args:
         work: what a step takes by an agreement's terms: a graph that takes more or less is refused;
@@ -120,7 +119,7 @@ class Rehearse(_Task):
     mode = "rehearse"
     work: StepWork | None = None
     salt_keys: ClassVar[SaltKeys] = NO_SALT_KEYS
-    keep_every: ClassVar[int] = KEEP_NONE
+    keep_every: ClassVar[int] = 1
 
 
 @dataclass(frozen=True)
