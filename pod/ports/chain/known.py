@@ -18,7 +18,7 @@ from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import ChainUnusable, InputRefused
 
 KNOWN_FILE = "known-chain.json"
-KNOWN_VERSION = "fitchain/chain/v1"
+KNOWN_VERSION = "fitchain/known-chain/v2"
 
 
 @dataclass(frozen=True)
