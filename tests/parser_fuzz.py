@@ -324,7 +324,7 @@ def read_block(data: bytes, place: Path) -> None:
 
     if node.kind == FOLDER:
         shutil.rmtree(place / "out", ignore_errors=True)
-        unpack.fetch(root, place / "out", 1 << 20, get)
+        unpack.fetch(root, place / "out", Budget(1 << 20), get)
     else:
         list(unixfs.read_file(root, get, Budget(1 << 20)))
     list(unixfs.walk(root, get, Budget(1 << 20)))

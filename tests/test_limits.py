@@ -250,11 +250,13 @@ def folder_of(place: Path, files: dict[str, bytes], most: FolderLimits = limits.
     fetch_folder(store, cid, place / "out", ["a", "b"], SECRET, most)
 
 
-def nested_folder(place: Path) -> None:
+def nested_folder(place: Path, files: int = 0) -> None:
     """A folder that has a folder where a file should be."""
     store, plain = LocalStore(place / "store", place), place / "plain"
     (plain / "a.age").mkdir(parents=True)
     (plain / "b.age").write_bytes(seal(b"b", [RECIPIENT]))
+    for index in range(files):
+        (plain / "a.age" / str(index)).touch()
     fetch_folder(store, store.add_folder(plain), place / "out", ["a", "b"], SECRET, limits.OFFER)
 
 
@@ -438,6 +440,12 @@ CASES: dict[str, list[Case]] = {
             "others: 'c.age'",
         ),
         Case(
+            lambda place: folder_of(place, {"a": b"", "b": b""}),
+            lambda place: nested_folder(place, 1),
+            "more files and folders than may be written",
+            "subprocess.run",
+        ),
+        Case(
             lambda place: folder_of(place, {"a": bytes(1000), "b": b""}, FolderLimits(2000, None, 1)),
             lambda place: folder_of(place, {"a": bytes(1000), "b": bytes(1000)}, FolderLimits(2000, None, 1)),
             "the limit leaves",
@@ -547,7 +555,7 @@ CASES: dict[str, list[Case]] = {
         Case(
             lambda place: files_of(place, limits.MOST_FILES),
             lambda place: files_of(place, limits.MOST_FILES + 1),
-            "more than 8192 files and folders",
+            "more files and folders than may be written",
         ),
         Case(
             lambda _: linked(limits.LINKS_PER_NODE),

@@ -117,7 +117,8 @@ def fetch_folder(
     with scratch(folder, Scratch.OPENED) as opened:
         sealed = opened / "sealed"
         with _stored(cid):
-            store.fetch(cid, sealed, limit_bytes=limits.size_bytes, limit_s=limits.seconds)
+            files = len(names) + 1  # and the folder itself
+            store.fetch(cid, sealed, limits.size_bytes, limits.seconds, files)
         pairs = [(sealed / f"{name}.age", folder / name) for name in names]
         for path, _ in pairs:
             if not path.is_file():

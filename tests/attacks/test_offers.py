@@ -173,7 +173,7 @@ def test_graph_nested_beyond_reason_is_declined(workshop: Workshop) -> None:
 def test_oversized_part_is_declined_before_it_is_read(workshop: Workshop) -> None:
     offer = Offer.honest(workshop)
     offer.files["graph.json"] = b" " * ((16 << 20) + 1)
-    assert "the offered graph.json has 16777217 bytes" in declined(workshop, offer.send())
+    assert "graph.json has more than 16777216 bytes" in declined(workshop, offer.send())
 
 
 def test_offer_sealed_to_somebody_else_is_declined(workshop: Workshop) -> None:

@@ -16,6 +16,7 @@ from typing import BinaryIO, Protocol
 
 import libipld
 
+from fitchain.pod.values import limits
 from fitchain.pod.values.digest import DIGEST_BYTES
 from fitchain.pod.values.errors import InputRefused
 
@@ -25,7 +26,7 @@ SMALL_BYTES = 16 << 20
 SMALL_S = 300.0
 """How long a small file, or a folder's list, may take to come in all: who gives them byte by byte
 would else hold up whoever needs it."""
-MOST_BYTES = 64 << 30
+MOST_BYTES, MOST_FILES = 64 << 30, limits.MOST_FILES
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -149,7 +150,14 @@ class Store(Protocol):
         """
         ...
 
-    def fetch(self, cid: Cid, target: Path, limit_bytes: int = MOST_BYTES, limit_s: float | None = None) -> None:
+    def fetch(
+        self,
+        cid: Cid,
+        target: Path,
+        limit_bytes: int = MOST_BYTES,
+        limit_s: float | None = None,
+        limit_files: int = MOST_FILES,
+    ) -> None:
         """Fetch a file or a folder; every byte is checked, and the target appears whole or not at
         all.
 
@@ -159,6 +167,8 @@ class Store(Protocol):
             limit_bytes: the most bytes of content that are written.
             limit_s: seconds in all after which it is given up, however it comes; None waits as long
                 as something comes.
+            limit_files: the most files and folders that are written; each takes a flush of the
+                disk, though it be empty.
 
         Raises:
             NotFound: the object, or a block of it, is not in the store.

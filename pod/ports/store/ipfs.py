@@ -22,7 +22,7 @@ from typing import BinaryIO, TypeVar
 import libipld
 
 from fitchain.pod.ports.store import car, unixfs, unpack
-from fitchain.pod.ports.store.base import MOST_BYTES, SMALL_BYTES, SMALL_S, Cid, Garbage
+from fitchain.pod.ports.store.base import MOST_BYTES, MOST_FILES, SMALL_BYTES, SMALL_S, Cid, Garbage
 from fitchain.pod.ports.store.download import EMPTY, ProgressThrottle, Reader, verify
 from fitchain.pod.ports.store.endpoints import Endpoint
 from fitchain.pod.ports.store.kubo_rpc import NodeError, multipart
@@ -34,7 +34,6 @@ from fitchain.pod.values.errors import (
     NotFound,
     StoreUnreachable,
     StoreUnusable,
-    reason_of,
 )
 
 CLAIMS = "/fitchain"
@@ -250,15 +249,17 @@ class IpfsStore:
 
     # --- fetching ------------------------------------------------------------------------------
 
-    def fetch(self, cid: Cid, target: Path, limit_bytes: int = MOST_BYTES, limit_s: float | None = None) -> None:
+    def fetch(
+        self,
+        cid: Cid,
+        target: Path,
+        limit_bytes: int = MOST_BYTES,
+        limit_s: float | None = None,
+        limit_files: int = MOST_FILES,
+    ) -> None:
         """Fetch a file or a folder, every byte checked (`Store.fetch`)."""
-        try:
-            with self._reader(cid, "fetching", limit_s) as reader:
-                unpack.fetch(cid, target, limit_bytes, reader.get)
-        except OSError as error:
-            raise StoreUnusable(
-                f"{target} cannot be written: {reason_of(error)}", "check the folder and its disk"
-            ) from None
+        with self._reader(cid, "fetching", limit_s) as reader:
+            unpack.fetch(cid, target, Budget(limit_bytes, files_left=limit_files), reader.get)
 
     def cat(self, cid: Cid, limit_bytes: int = SMALL_BYTES) -> bytes:
         """Fetch a small file into memory (`Store.cat`)."""

@@ -24,7 +24,7 @@ from typing import BinaryIO
 from uuid import uuid4
 
 from fitchain.pod.ports.store import unixfs, unpack
-from fitchain.pod.ports.store.base import MOST_BYTES, SMALL_BYTES, Cid, Garbage
+from fitchain.pod.ports.store.base import MOST_BYTES, MOST_FILES, SMALL_BYTES, Cid, Garbage
 from fitchain.pod.ports.store.unixfs import Budget, Link
 from fitchain.pod.values.errors import DigestMismatch, FitchainError, InputRefused, NotFound, StoreUnusable, reason_of
 
@@ -128,11 +128,18 @@ class LocalStore:
 
     # --- fetching ------------------------------------------------------------------------------
 
-    def fetch(self, cid: Cid, target: Path, limit_bytes: int = MOST_BYTES, limit_s: float | None = None) -> None:
+    def fetch(
+        self,
+        cid: Cid,
+        target: Path,
+        limit_bytes: int = MOST_BYTES,
+        limit_s: float | None = None,
+        limit_files: int = MOST_FILES,
+    ) -> None:
         """Fetch a file or a folder, every byte checked (`Store.fetch`); a folder keeps nobody
         waiting."""
         with self._used():
-            unpack.fetch(cid, target, limit_bytes, self._get)
+            unpack.fetch(cid, target, Budget(limit_bytes, files_left=limit_files), self._get)
 
     def cat(self, cid: Cid, limit_bytes: int = SMALL_BYTES) -> bytes:
         """Fetch a small file into memory (`Store.cat`)."""

@@ -283,7 +283,7 @@ class Budget:
         """
         self.files_left -= 1
         if self.files_left < 0:
-            raise InputRefused(f"the object has more than {MOST_FILES} files and folders")
+            raise InputRefused("the object has more files and folders than may be written")
 
     def content(self, size_bytes: int) -> None:
         """Count content.

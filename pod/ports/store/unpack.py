@@ -19,11 +19,12 @@ from fitchain.pod.ports.store.unixfs import FOLDER, Budget, Get
 from fitchain.pod.values.errors import HostUnusable, InputRefused, reason_of
 
 
-def fetch(cid: Cid, target: Path, limit_bytes: int, get: Get) -> None:
+def fetch(cid: Cid, target: Path, budget: Budget, get: Get) -> None:
     """Write a file or a folder beside its place, then put it there (`Store.fetch`).
 
     Args:
-        cid, target, limit_bytes: as `Store.fetch`.
+        cid, target: as `Store.fetch`.
+        budget: bytes, blocks and files that may be used.
         get: gives a block, verified against its CID.
 
     Raises:
@@ -35,7 +36,7 @@ def fetch(cid: Cid, target: Path, limit_bytes: int, get: Get) -> None:
     with _to_disk(target):
         target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        _write(cid, part, Budget(limit_bytes), unixfs.MOST_DEPTH, get)
+        _write(cid, part, budget, unixfs.MOST_DEPTH, get)
         if part.is_dir() and target.exists():
             raise InputRefused(f"{target} exists already and would be overwritten", "fetch into a new folder")
         with _to_disk(target):
