@@ -33,9 +33,7 @@ WORK = 1 << 17
 Cheat Sheet, scrypt)."""
 
 CIPHER = "aes-128-ctr"
-MOST_MEMORY, MOST_LANES, MOST_ROUNDS = 1 << 30, 64, 10_000_000
-"""What opening a keystore may take: bytes of scrypt's memory, its r times p; rounds of PBKDF2.
-Geth's take 256 MiB, 8, and 262,144 rounds."""
+_ENDLESS = "asks for more work than any tool gives a keystore"
 
 BACKUP_VERSION = "fitchain/keys/v2"
 IMPORTED_VERSIONS = ("fitchain/keys/v1", BACKUP_VERSION)
@@ -313,9 +311,9 @@ def _encrypt(secret: bytes, passphrase: str, work: int) -> dict[str, Any]:
 def _decrypt(body: Any, passphrase: str, where: Path) -> bytes:
     from eth_account import Account
 
-    _check_derivation(body, where)
     try:
         _require_readable(body, where)
+        _check_derivation(body, where)
         return bytes(Account.decrypt(body, passphrase))
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, NotImplementedError) as error:
         if "MAC" in str(error):
@@ -343,15 +341,22 @@ def _require_readable(body: Any, where: Path) -> None:
 
 def _check_derivation(body: Any, where: Path) -> None:
     """Refuse a keystore whose key takes hours, or more memory than there is, to derive: the file
-    itself says how much."""
+    itself says how much.
+
+    Raises:
+        InputRefused: it does.
+        ValueError: it is none of version 3.
+    """
     terms = _lowered(_lowered(_lowered(body).get("crypto")).get("kdfparams"))
     for name, most in MOST_DERIVATION.items():
         asked = terms.get(name, 1)
-        if type(asked) is not int or not 1 <= asked <= most:
-            raise InputRefused(f"{where} asks for a key derivation of {name} = {asked!r:.40}, and {most} is the limit")
+        if type(asked) is not int or asked < 1:
+            raise ValueError(f"{name} is no positive integer")
+        if asked > most:
+            raise InputRefused(f"{where} {_ENDLESS}: {name} = {asked!r:.40}, and {most} is the limit")
     work = prod(terms.get(name, 1) for name in ("n", "r", "p"))
     if work > MOST_SCRYPT:
-        raise InputRefused(f"{where} asks for a key derivation of n r p = {work}, and {MOST_SCRYPT} is the limit")
+        raise InputRefused(f"{where} {_ENDLESS}: n r p = {work!r:.40}, and {MOST_SCRYPT} is the limit")
 
 
 def _lowered(value: Any) -> dict[str, Any]:
