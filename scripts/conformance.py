@@ -219,16 +219,17 @@ class Runner:
 def cases() -> str:
     """Digest of what computes a case, docstrings and comments aside: the classes, what they admit,
     the records of operators, the kernels."""
-    folders = [ROOT / "pod" / name for name in ("compute/environment", "compute/operators", "values/graph")]
-    return _codes([path for folder in folders for path in sorted(folder.rglob("*.py"))])
+    folders = [ROOT / "pod" / name for name in ("compute/environment", "compute/operators", "values/graph/operators")]
+    files = [path for folder in folders for path in sorted(folder.rglob("*.py"))]
+    return _codes([*files, ROOT / "pod" / "values" / "graph" / "admission.py"])
 
 
 def trainings() -> str:
-    """Digest of what computes a training's transcript root: its cases, the models, the loop, what
-    records it."""
+    """Digest of what computes a training's transcript root: its cases, the models, the graph that
+    they are sent as, the loop, what records it."""
     files = [ROOT / "scripts" / name for name in ("conformance_trainings.py", "sample_jobs.py")]
     files += [ROOT / "pod" / name for name in ("compute/training.py", "proof/transcript.py")]
-    folders = "compute/model", "compute/checkpoint", "compute/dataset", "jobs/worker"
+    folders = "compute/model", "compute/checkpoint", "compute/dataset", "values/graph", "jobs/worker"
     return cases() + _codes(
         [*files, *(path for name in folders for path in sorted((ROOT / "pod" / name).rglob("*.py")))]
     )

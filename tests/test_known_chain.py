@@ -79,7 +79,7 @@ def test_another_deployment_is_refused_by_name(open_account: Callable[..., Accou
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{}", "[]", '{"version": "fitchain/chain/v1"}', '{"version": "fitchain/chain/v9"}']
+    "text", ["", "{}", "[]", '{"version": "fitchain/known-chain/v2"}', '{"version": "fitchain/known-chain/v9"}']
 )
 def test_a_cut_record_is_not_taken_for_none(running_devnet: Devnet, tmp_path: Path, text: str) -> None:
     (tmp_path / KNOWN_FILE).write_text(text)

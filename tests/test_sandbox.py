@@ -30,11 +30,12 @@ other = int(sys.argv[5])
 if user:
     # Whoever runs this may have its interpreter in a folder of its own, so it is shown to the user first.
     module = sys.modules["fitchain.pod.compute.sandbox.confine"]
-    shown, tree = [*module.interpreter(), *module._search_path(), outside, Path("/proc")], namespaces._tree
+    shown = [path for path in module.interpreter() if path.parts[1] != "proc"] + [outside, Path("/proc")]
+    tree = namespaces._tree
     namespaces._tree = lambda path, read_only: tree(path, False)
     namespaces._call(272, 0x20000, purpose="unshare")
     namespaces._call(165, None, b"/", None, 0x44000, None, purpose="mount")
-    namespaces._enter_root(shown, folder)
+    namespaces._enter_root(shown, module._search_path(), folder)
     namespaces._tree = tree
     os.setgroups([]); os.setresgid(user, user, user); os.setresuid(user, user, user)
     ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE, without which /proc/self is root's
@@ -352,3 +353,24 @@ def test_a_wrong_call_of_the_command_is_told() -> None:
         [sys.executable, "-m", "fitchain.pod.compute.sandbox", "true"], cwd=ROOT, capture_output=True, text=True
     )
     assert (done.returncode, done.stderr.startswith("usage")) == (2, True)
+
+
+def test_a_folder_below_one_that_is_imported_from_is_still_its_own(tmp_path: Path) -> None:
+    """A checkout that holds the package, by a link, and a home."""
+    checkout, folder = tmp_path / "checkout", tmp_path / "checkout" / "home" / "job"
+    folder.mkdir(parents=True)
+    folder.parent.chmod(0o700)
+    (checkout / "fitchain").symlink_to(ROOT / "fitchain")
+    code = (
+        "import sys, pathlib; from fitchain.pod.compute.sandbox import confine\n"
+        "print(confine(pathlib.Path(sys.argv[1]), 1 << 30, 1 << 20).level)\n"
+        "pathlib.Path(sys.argv[1], 'new').write_bytes(b'x')\n"
+        "import fitchain.pod.values.hash_chain\n"
+        "print(sorted(path.name for path in pathlib.Path(sys.argv[2]).iterdir()))"
+    )
+    variables = os.environ | {"PYTHONPATH": str(checkout)}
+    command = [sys.executable, "-P", "-c", code, str(folder), str(checkout)]
+    done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True)
+    # Landlock lets nobody list the checkout, which holds no more than a link and the way to the folder.
+    assert done.stdout == "view\n" and "PermissionError" in done.stderr
+    assert (folder / "new").read_bytes() == b"x"

@@ -18,6 +18,7 @@ from fitchain.pod.compute import training
 from fitchain.pod.compute.checkpoint import read_leaves, replace_last_leaf, state_steps
 from fitchain.pod.compute.checkpoint.files import state_path
 from fitchain.pod.compute.environment import installed_torch
+from fitchain.pod.jobs.rehearsal import rehearse
 from fitchain.pod.jobs.worker import Context, Event, Limits, Task, Worker, replay
 from fitchain.pod.jobs.worker.events import (
     Diverged,
@@ -496,3 +497,9 @@ def test_a_rehearsal_that_does_not_repeat_is_refused(tmp_path: Path, monkeypatch
     folder = job_folder(tmp_path / "job", mode="rehearse")
     with pytest.raises(InputRefused, match=r"the job does not repeat: trained again from step \d+ on, "):
         work_here(folder)
+
+
+def test_what_cannot_be_computed_is_not_said_to_diverge(tmp_path: Path) -> None:
+    folder = job_folder(tmp_path / "job", recipe(batch_size=40), records=table(change=("kind", 0, 7)))
+    with pytest.raises(InputRefused, match=r"cannot be computed at step 1 on mock data: .* raised IndexError"):
+        rehearse(folder, lambda path: shutil.copyfile(folder / "records.npz", path))

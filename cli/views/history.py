@@ -259,7 +259,8 @@ def describe_entry(entry: history.Entry | history.Unrecognised) -> str:
         case history.Finished(transcript, model):
             return f"finished: transcript {transcript.short}, model {model.short}{_gas(entry)}"
         case history.Diverged(reason):
-            return f"diverged{f': {reason}' if reason else ''}{_gas(entry)}"
+            what = "diverged" if not reason or history.is_not_finite(reason) else "cannot be computed any further"
+            return f"{what}{f': {reason}' if reason else ''}{_gas(entry)}"
         case history.Trained():
             return "trained to its last step"
         case history.Received(_, _, assurance):

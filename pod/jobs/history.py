@@ -249,6 +249,12 @@ class Finished(Sent):
     model_root: Root
 
 
+def is_not_finite(reason: str) -> bool:
+    """Whether the reason of a training's early end is a number that is not finite; else there was
+    something that no host can compute: an index or a shape that does not fit."""
+    return reason.startswith("the loss is ") or reason.endswith(" is not finite")
+
+
 @dataclass(frozen=True)
 class Diverged(Sent):
     """The training ended before its last step; a scientist's history says no more than that."""

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fitchain.pod.compute.dataset.npz_file import check_npz
+from fitchain.pod.jobs.history import is_not_finite
 from fitchain.pod.jobs.launch import LOCAL, Launcher
 from fitchain.pod.jobs.worker import run_worker
 from fitchain.pod.jobs.worker.events import TAKEN_OVER, Diverged, Finished
@@ -58,6 +59,11 @@ def rehearse(
         put_records(records := JobFolder(workspace).records)
         check_npz(records, MOCK_LIMIT_BYTES)
         ended = run_worker(workspace, Rehearse(work=work), limit_s=limit_s, stop=stop, launcher=launcher)
+    if isinstance(ended, Diverged) and not is_not_finite(ended.reason):
+        raise InputRefused(
+            f"the job cannot be computed at step {ended.at + 1} on mock data: {ended.reason}",
+            "compare the model's inputs and outputs with the columns, shapes and classes of the dataset's card",
+        )
     if isinstance(ended, Diverged):
         raise InputRefused(
             f"the job leaves the finite numbers at step {ended.at + 1} on mock data: {ended.reason}",

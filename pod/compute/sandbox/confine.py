@@ -85,9 +85,12 @@ def confine(
     """
     if (threads := len(os.listdir("/proc/self/task"))) != 1:
         raise Unusable(f"the process has {threads} threads, and a sandbox that is put up now holds only for one")
-    visible = [*interpreter(), *_search_path()]
     means: list[tuple[Level, str, Callable[[], object]]] = [
-        (Level.VIEW, "view: a root, a network and a user of its own", lambda: enter(visible, folder)),
+        (
+            Level.VIEW,
+            "view: a root, a network and a user of its own",
+            lambda: enter(interpreter(), _search_path(), folder),
+        ),
         (
             Level.FILES,
             "files: reads only its folder and the interpreter, writes only its folder",
@@ -161,8 +164,9 @@ def interpreter() -> list[Path]:
 
 
 def _search_path() -> list[Path]:
-    """What Python imports from, as it is spelt: links on the way are needed, too."""
-    return [Path(path) for path in (*sys.path, sys.prefix, sys.executable) if path and os.path.exists(path)]
+    """What Python imports from, as it is spelt, with links on the way."""
+    spelt = (*sys.path, sys.prefix, sys.executable, fitchain.__file__)
+    return [Path(path) for path in spelt if path and os.path.exists(path)]
 
 
 def _limit(memory_bytes: int, file_bytes: int, cpu_s: int | None) -> list[str]:

@@ -38,12 +38,13 @@ _CAPABILITIES_V3 = 0x20080522
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def enter(readable: Iterable[Path], writable: Path) -> str:
+def enter(readable: Iterable[Path], spelt: Iterable[Path], writable: Path) -> str:
     """Leave for a view of its own, for good; this process has one thread.
 
     Args:
         readable: files and folders that stay visible, with all below them; what is not there is
             passed over.
+        spelt: paths that lead to some of them by links, which stay, too.
         writable: the folder that may be written to, too; no link is on the way to it.
 
     Returns:
@@ -62,7 +63,7 @@ def enter(readable: Iterable[Path], writable: Path) -> str:
     if as_root:
         _hand_over(writable)
     _call(_MOUNT, None, b"/", None, _MS_REC | _MS_PRIVATE, None, purpose="mount")
-    _enter_root(list(dict.fromkeys(readable)), writable.resolve())
+    _enter_root(list(dict.fromkeys(readable)), spelt, writable.resolve())
     if as_root:
         os.setgroups([])
         os.setresgid(NOBODY, NOBODY, NOBODY)
@@ -71,12 +72,12 @@ def enter(readable: Iterable[Path], writable: Path) -> str:
     return f"the user {NOBODY}" if as_root else f"the user {user} of a namespace of its own"
 
 
-def _enter_root(readable: list[Path], writable: Path) -> None:
+def _enter_root(readable: list[Path], spelt: Iterable[Path], writable: Path) -> None:
     """Make the new root, over the folder that is bound into it, and go there; where that fails,
     nothing is left of it."""
     trees = {_real(path): _tree(path, read_only=True) for path in readable if os.path.exists(path)}
     trees[writable] = _tree(writable, read_only=False)
-    links = [link for path in (*readable, writable) for link in _links(path)]
+    links = [link for path in (*readable, *spelt, writable) for link in _links(path)]
     root = os.fsencode(writable)
     _call(_MOUNT, b"fitchain", root, b"tmpfs", _MS_NOSUID | _MS_NODEV, b"mode=755,size=1m", purpose="mount")
     try:
@@ -126,12 +127,10 @@ def _set_attributes(tree: int, path: bytes, attributes: int, flags: int) -> None
 
 
 def _place(tree: int, path: Path, inside: Path) -> None:
-    """Attach a tree at a path below the new root; what an outer tree shows there already stays."""
+    """Attach a tree at a path below the new root, or over what an outer tree shows there."""
     if not inside.exists():
         inside.parent.mkdir(parents=True, exist_ok=True)
         inside.mkdir() if path.is_dir() else inside.touch()
-    elif path.is_dir() and any(inside.iterdir()):
-        return
     arguments = tree, b"", _AT_FDCWD, os.fsencode(inside), _MOVE_EMPTY_PATH
     _call(_MOVE_MOUNT, *arguments, purpose=f"move_mount to {path}")
 
