@@ -153,3 +153,17 @@ def test_a_task_that_nobody_sends_ends_the_worker(tmp_path: Path) -> None:
     command = [sys.executable, "-P", "-m", "fitchain.pod.jobs.worker", str(folder), "limits"]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, cwd=Path(__file__).parents[1])
     assert done.returncode == 3 and b'"error"' in io.BytesIO(done.stdout).readline()
+
+
+def test_what_a_worker_leaves_in_its_folder_is_no_library_and_no_module_of_the_next_one(tmp_path: Path) -> None:
+    folder, trace = job_folder(tmp_path / "job"), tmp_path / "was-here"
+    (folder / "libcuda.so.1").write_bytes(b"no library")  # torch's own libraries look into the working directory
+    for name in ("usercustomize.py", "sitecustomize.py", "torch.py"):
+        for place in (folder, folder / ".scratch" / ".local" / "lib" / "python3.11" / "site-packages"):
+            place.mkdir(parents=True, exist_ok=True)
+            (place / name).write_text(f"open({str(trace)!r}, 'w')")
+    with Worker(folder, read_task(folder)) as worker:
+        assert Path(f"/proc/{worker.process.pid}/cwd").resolve() == Path("/")
+        loaded = [event for event in worker if isinstance(event, Finished)]
+    assert loaded and not trace.exists()
+    assert "file too short" not in (folder / "worker.log").read_text()

@@ -18,6 +18,7 @@ from fitchain.pod.ports.chain import Chain, ReadBlock, ReadCall, answers, connec
 from fitchain.pod.ports.chain.answers import Query
 from fitchain.pod.ports.chain.queue import Queue
 from fitchain.pod.ports.chain.rpc import Node
+from fitchain.pod.ports.settings import GWEI
 from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import ChainUnusable, NodeRefused, NodeUnreachable, Reverted
 from tests.chain_fixtures import Account, Devnet
@@ -276,10 +277,13 @@ def test_a_chain_without_a_base_fee_is_named(running_devnet: Devnet, sender: Acc
 
 def test_a_node_without_a_suggested_tip_is_asked_for_its_price(running_devnet: Devnet, sender: Account) -> None:
     missing = refusing("eth_maxPriorityFeePerGas", "the method does not exist")
-    with proxy(running_devnet.record.rpc, lambda _: None, change=missing) as url:
+
+    def priced(call: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+        return answer | {"result": hex(5 * GWEI)} if call["method"] == "eth_gasPrice" else missing(call, answer)
+
+    with proxy(running_devnet.record.rpc, lambda _: None, change=priced) as url:
         queue = sending(sender, url)
-        base, price = queue._base_fee(), Node(url).ask(answers.gas_price())
-        assert queue._tip(base) == max(0, price - base)
+        assert (queue._tip(2 * GWEI), queue._tip(6 * GWEI)) == (3 * GWEI, 0)
 
 
 def test_headers_of_proof_of_authority_are_read(running_devnet: Devnet, tmp_path: Path) -> None:

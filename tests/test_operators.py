@@ -90,6 +90,9 @@ def test_every_operator_of_floats_has_a_case_of_doubles() -> None:
     assert without == []
 
 
+RESHAPING = ("aten.unsqueeze_.default", "aten.squeeze_.dim")
+
+
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__.split(".")[-1])
 def test_a_case_written_as_a_graph_gives_what_the_case_gives(kind: ModuleType) -> None:
     for record in kind.RECORDS:
@@ -97,6 +100,10 @@ def test_a_case_written_as_a_graph_gives_what_the_case_gives(kind: ModuleType) -
             if one.wide or any(sample.layout is not Layout.ROWS for sample in one.samples):
                 continue
             call = Call(record, one)
+            if record.name in RESHAPING:  # of a buffer, which must be what it was for the next step
+                with pytest.raises(InputRefused, match="in another shape"):
+                    call.program(call.graph(), NATIVE)(torch.rand(2, 3), training=True)
+                continue
             program = call.program(call.graph(), NATIVE)
             torch.manual_seed(1)
             value = program(torch.rand(2, 3, generator=torch.Generator()), training=True)

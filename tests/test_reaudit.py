@@ -154,7 +154,7 @@ def test_questions_of_strangers_are_looked_at_a_few_at_a_time_and_in_turn() -> N
     head, new = iter(range(100)), [asked, *([[]] * 100)]
     home: Any = SimpleNamespace(
         chain=SimpleNamespace(head=lambda: next(head)),
-        journal=SimpleNamespace(happened=lambda ref, kind: kind == "consented" and ref in served),
+        journal=SimpleNamespace(happened=lambda ref, kind: kind is history.Consented and ref in served),
         agreements=SimpleNamespace(asking=lambda start, upto: new.pop(0)),
     )
     audits = AskedAudits(home, Turns(home), lambda id, text: None, final_blocks=0, counting=Lock())

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from fitchain.pod.compute.sandbox import Level
-from fitchain.pod.compute.sandbox.namespaces import NOBODY
+from fitchain.pod.compute.sandbox.namespaces import user_of
 from fitchain.pod.values.errors import InputRefused
 
 ROOT = Path(__file__).parents[1]
@@ -97,6 +97,12 @@ attempts = {
     "change an attribute": lambda: os.setxattr(folder / "mine", b"user.x", b"1"),
     "make a link": lambda: os.symlink(secret, folder / "planted"),
     "make another name": lambda: os.link(folder / "mine", folder / "planted"),
+    "leave a device behind": lambda: call(316, -100, bytes(folder / "states"), -100, bytes(folder / "other"), 4),
+    "make a file that sets its user": lambda: os.close(os.open(folder / "suid", os.O_CREAT | os.O_WRONLY, 0o4755)),
+    "cut a file by its name": lambda: call(76, bytes(folder / "mine"), 1),
+    "take room beyond a file": lambda: call(285, os.open(folder / "mine", os.O_WRONLY), 1, 0, 1 << 26),
+    "lock a file": lambda: __import__("fcntl").flock(os.open("/dev/null", os.O_RDONLY), 2),
+    "lock a part of a file": lambda: __import__("fcntl").lockf(os.open(folder / "mine", os.O_WRONLY), 2),
     "make a device": lambda: os.mknod(folder / "device", 0o600 | 0o020000, os.makedev(1, 1)),
     "make a pipe with a name": lambda: os.mkfifo(folder / "fifo"),
     "open a socket": socket.socket,
@@ -231,7 +237,9 @@ def test_only_its_folder_is_written_to(found: dict[str, Any], what: str) -> None
     "what",
     [
         *("change a mode", "change an owner", "change a time", "change an attribute", "make a link"),
-        *("make another name", "make a device", "make a pipe with a name", "open a socket", "open a pair of sockets"),
+        *("leave a device behind", "make a file that sets its user", "cut a file by its name"),
+        *("take room beyond a file", "lock a file", "lock a part of a file", "make another name", "make a device"),
+        *("make a pipe with a name", "open a socket", "open a pair of sockets"),
         *("run a program", "fork", "signal another", "signal a thread of another", "signal by a queue"),
         *("limit another", "raise a limit", "slow another", "move another", "be signalled for another"),
         *("move a terminal", "watch a folder", "make memory that is a file", "trace", "name a file by its handle"),
@@ -257,7 +265,7 @@ def test_privileges_are_given_up(found: dict[str, Any]) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
 def test_root_becomes_another_user_and_another_user_stays_itself(tmp_path: Path) -> None:
     as_root = tried(tmp_path / "root", 0, view=True).results
-    assert as_root["level"] == "view" and as_root["user"] == [0, NOBODY, NOBODY]
+    assert as_root["level"] == "view" and as_root["user"] == [0, *[user_of(tmp_path / "root" / "job")] * 2]
     assert "Groups:\t " in as_root["status"]
     as_anyone = tried(tmp_path / "anyone", ANYONE, view=True).results
     assert as_anyone["level"] == "view" and as_anyone["user"] == [ANYONE, ANYONE, ANYONE]
@@ -265,8 +273,7 @@ def test_root_becomes_another_user_and_another_user_stays_itself(tmp_path: Path)
     assert as_anyone["see whether it is there"] == "No such file or directory"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root hands files over")
-def test_of_a_file_with_another_name_a_copy_is_handed_over(tmp_path: Path) -> None:
+def test_a_file_with_another_name_is_copied_before_anything_is_written_to_it(tmp_path: Path) -> None:
     folder, outside = tmp_path / "job", tmp_path / "outside"
     folder.mkdir()
     outside.write_bytes(b"words")
@@ -278,7 +285,7 @@ def test_of_a_file_with_another_name_a_copy_is_handed_over(tmp_path: Path) -> No
     )
     done = subprocess.run([sys.executable, "-c", code, str(folder)], cwd=ROOT, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("view\n", "")
-    assert (outside.stat().st_uid, outside.read_bytes()) == (0, b"words")
+    assert (outside.stat().st_uid, outside.read_bytes()) == (os.geteuid(), b"words")
     assert [path.name for path in folder.iterdir()] == ["linked"]
 
 
@@ -371,6 +378,6 @@ def test_a_folder_below_one_that_is_imported_from_is_still_its_own(tmp_path: Pat
     variables = os.environ | {"PYTHONPATH": str(checkout)}
     command = [sys.executable, "-P", "-c", code, str(folder), str(checkout)]
     done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True)
-    # Landlock lets nobody list the checkout, which holds no more than a link and the way to the folder.
+    # Landlock lets nobody list the checkout: a link, and the way to the folder.
     assert done.stdout == "view\n" and "PermissionError" in done.stderr
     assert (folder / "new").read_bytes() == b"x"

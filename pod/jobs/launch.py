@@ -67,7 +67,7 @@ class LocalProcess:
         self, command: Sequence[str], variables: Mapping[str, str], folder: Path, log: IO[bytes]
     ) -> subprocess.Popen[bytes]:
         """As `Launcher.start`."""
-        return _start(command, variables, folder, log)
+        return _start(command, variables, log)
 
     def describe(self, code: int) -> str:
         """As `Launcher.describe`."""
@@ -102,7 +102,7 @@ class CommandPrefix:
             )
         own = {name: value for name, value in os.environ.items() if not name.startswith(OWN_VARIABLES)}
         try:
-            return _start([*self.words, *inner], own, folder, log)
+            return _start([*self.words, *inner], own, log)
         except FileNotFoundError:
             raise Unusable(
                 f"there is no command {self.words[0]!r}, which the setting {SETTING} puts before a worker",
@@ -138,13 +138,13 @@ def launcher_of(settings: Settings) -> Launcher:
     return CommandPrefix(settings.worker_prefix, level) if settings.worker_prefix else LocalProcess(level)
 
 
-def _start(
-    command: Sequence[str], variables: Mapping[str, str], folder: Path, log: IO[bytes]
-) -> subprocess.Popen[bytes]:
+def _start(command: Sequence[str], variables: Mapping[str, str], log: IO[bytes]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         command,
         env=dict(variables),
-        cwd=folder,
+        # Not the job's folder, which a worker writes to: libraries of torch's are looked for in the
+        # working directory, too, before the next worker has confined itself.
+        cwd="/",
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=log,

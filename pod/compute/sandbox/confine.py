@@ -12,7 +12,7 @@ from pathlib import Path
 
 import fitchain
 from fitchain.pod.compute.sandbox.landlock import READ, Files, enforce, landlock_abi
-from fitchain.pod.compute.sandbox.namespaces import enter
+from fitchain.pod.compute.sandbox.namespaces import drop_rights, enter, own_files
 from fitchain.pod.compute.sandbox.syscalls import refuse_system_calls
 from fitchain.pod.values.errors import InputRefused, Unusable
 
@@ -98,12 +98,14 @@ def confine(
         ),
         (Level.CALLS, "system calls: those of a list; no sockets, programs, processes, links", refuse_system_calls),
     ]
+    own_files(folder)
     enforced: list[str] = []
     missing: list[str] = []
     lacking: set[Level] = set()
     for level, what, put_up in means:
         if level is Level.FILES:  # the user is another now, and limits count for it
-            enforced += _limit(memory_bytes, file_bytes, cpu_s)
+            drop_rights()
+            enforced += _limit(memory_bytes, file_bytes, cpu_s, threads=not lacking)
         problem = _tried(put_up)
         (missing if problem else enforced).append(f"{what} ({problem})" if problem else what)
         lacking |= {level} if problem else set()
@@ -169,15 +171,18 @@ def _search_path() -> list[Path]:
     return [Path(path) for path in spelt if path and os.path.exists(path)]
 
 
-def _limit(memory_bytes: int, file_bytes: int, cpu_s: int | None) -> list[str]:
+def _limit(memory_bytes: int, file_bytes: int, cpu_s: int | None, threads: bool) -> list[str]:
+    """Put up limits; that on threads counts those of a whole user, so it is only for who is one of
+    its own."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limits = {
         resource.RLIMIT_AS: pages * resource.getpagesize() + memory_bytes,
         resource.RLIMIT_FSIZE: file_bytes,
         resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_NPROC: THREADS,
         resource.RLIMIT_NOFILE: OPEN_FILES,
     }
+    if threads:
+        limits[resource.RLIMIT_NPROC] = THREADS
     if cpu_s is not None:
         limits[resource.RLIMIT_CPU] = cpu_s
     for kind, wanted in limits.items():
@@ -192,6 +197,6 @@ def _tried(put_up: Callable[[], object]) -> str:
     """Why it could not be put up; empty if it was."""
     try:
         put_up()
-    except Unusable as error:
-        return error.message
+    except (Unusable, OSError, RecursionError) as error:
+        return error.message if isinstance(error, Unusable) else str(error)
     return ""

@@ -15,14 +15,17 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
+import signal
 import struct
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
 from fitchain.pod.values.errors import Unusable
 
-NOBODY = 65_533
-"""The user that a process of root becomes: one that systems give to nobody."""
+FIRST_USER, USERS = 61_184, 4_096
+"""The users that processes of root become, one for each folder: systems give these to services for
+as long as they run, and to nobody else."""
 
 _NEW_MOUNTS, _NEW_USER, _NEW_NETWORK = 0x00020000, 0x10000000, 0x40000000
 _NEW_NAMES, _NEW_IPC = 0x04000000, 0x08000000
@@ -34,12 +37,14 @@ _READ_ONLY, _NO_SUID, _NO_DEVICES = 0x1, 0x2, 0x4
 _MS_NOSUID, _MS_NODEV, _MS_REC, _MS_PRIVATE = 0x2, 0x4, 0x4000, 0x40000
 _DETACH = 2
 _CAPABILITIES_V3 = 0x20080522
+_PR_SET_PDEATHSIG = 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def enter(readable: Iterable[Path], spelt: Iterable[Path], writable: Path) -> str:
-    """Leave for a view of its own, for good; this process has one thread.
+def enter(readable: Iterable[Path], spelt: Iterable[Path], writable: Path) -> None:
+    """Leave for a view of its own, for good; this process has one thread. It keeps its rights:
+    `drop_rights` is called in any case.
 
     Args:
         readable: files and folders that stay visible, with all below them; what is not there is
@@ -47,11 +52,9 @@ def enter(readable: Iterable[Path], spelt: Iterable[Path], writable: Path) -> st
         spelt: paths that lead to some of them by links, which stay, too.
         writable: the folder that may be written to, too; no link is on the way to it.
 
-    Returns:
-        As whom the process goes on, in words.
-
     Raises:
         Unusable: the kernel, or who set the machine up, refuses it.
+        OSError: likewise.
     """
     user, group, as_root = os.geteuid(), os.getegid(), os.geteuid() == 0
     spaces = _NEW_MOUNTS | _NEW_NETWORK | _NEW_NAMES | _NEW_IPC
@@ -60,22 +63,46 @@ def enter(readable: Iterable[Path], spelt: Iterable[Path], writable: Path) -> st
         Path("/proc/self/setgroups").write_text("deny")
         Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
         Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
-    if as_root:
-        _hand_over(writable)
     _call(_MOUNT, None, b"/", None, _MS_REC | _MS_PRIVATE, None, purpose="mount")
     _enter_root(list(dict.fromkeys(readable)), spelt, writable.resolve())
     if as_root:
+        new = user_of(writable)
+        _hand_over(writable, new)
         os.setgroups([])
-        os.setresgid(NOBODY, NOBODY, NOBODY)
-        os.setresuid(NOBODY, NOBODY, NOBODY)
+        os.setresgid(new, new, new)
+        os.setresuid(new, new, new)
+
+
+def user_of(folder: Path) -> int:
+    """The user whom a process of root becomes for a folder."""
+    return FIRST_USER + zlib.crc32(os.fsencode(folder.resolve())) % USERS
+
+
+def drop_rights() -> None:
+    """Give up every capability, also those in a namespace of its own, and end with whoever started
+    this process."""
     _call(_CAPSET, struct.pack("=Ii", _CAPABILITIES_V3, 0), bytes(24), purpose="capset")
-    return f"the user {NOBODY}" if as_root else f"the user {user} of a namespace of its own"
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def own_files(folder: Path) -> None:
+    """Put a copy in the place of each file in a folder that has another name elsewhere (the pod
+    links what it does not want to copy): the other stays as it is, whatever is written here."""
+    for parent, _, files in os.walk(folder):
+        for path in (Path(parent, name) for name in files):
+            if not path.is_symlink() and path.stat().st_nlink > 1:
+                copy = path.with_name(f".{path.name}.own.part")
+                copy.unlink(missing_ok=True)
+                shutil.copyfile(path, copy, follow_symlinks=False)
+                copy.replace(path)
 
 
 def _enter_root(readable: list[Path], spelt: Iterable[Path], writable: Path) -> None:
     """Make the new root, over the folder that is bound into it, and go there; where that fails,
     nothing is left of it."""
-    trees = {_real(path): _tree(path, read_only=True) for path in readable if os.path.exists(path)}
+    trees: dict[Path, int] = {}
+    for path in dict.fromkeys(_real(path) for path in readable if os.path.exists(path)):
+        trees[path] = _tree(path, read_only=True)
     trees[writable] = _tree(writable, read_only=False)
     links = [link for path in (*readable, *spelt, writable) for link in _links(path)]
     root = os.fsencode(writable)
@@ -93,14 +120,14 @@ def _enter_root(readable: list[Path], spelt: Iterable[Path], writable: Path) -> 
         _call(_PIVOT_ROOT, b".", b".", purpose="pivot_root")
     except (OSError, Unusable) as error:
         _call(_UMOUNT2, root, _DETACH, purpose="umount2")
-        os.chdir(writable)
+        os.chdir("/")
         raise error if isinstance(error, Unusable) else Unusable(f"no root can be made: {error.strerror}") from error
     finally:
         for tree in trees.values():
             os.close(tree)
     _call(_UMOUNT2, b".", _DETACH, purpose="umount2")
     _set_attributes(_AT_FDCWD, b"/", _READ_ONLY, 0)
-    os.chdir(writable)
+    os.chdir("/")
 
 
 def _inside(root: Path, path: Path) -> Path:
@@ -149,19 +176,12 @@ def _links(path: Path) -> list[tuple[Path, str]]:
     return links
 
 
-def _hand_over(folder: Path) -> None:
-    """Make all in a folder the next user's; links are changed, never followed. Of a file that has
-    another name (the pod links what it does not want to copy) a copy is: the other stays as it
-    is."""
-    os.chown(folder, NOBODY, NOBODY, follow_symlinks=False)
+def _hand_over(folder: Path, user: int) -> None:
+    """Make all in a folder the next user's; links are changed, never followed."""
+    os.chown(folder, user, user, follow_symlinks=False)
     for parent, folders, files in os.walk(folder):
         for name in (*folders, *files):
-            path = Path(parent, name)
-            if name in files and path.lstat().st_nlink > 1:
-                copy = path.with_name(f".{name}.handed-over.part")
-                shutil.copyfile(path, copy, follow_symlinks=False)
-                copy.replace(path)
-            os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+            os.chown(Path(parent, name), user, user, follow_symlinks=False)
 
 
 def _call(number: int, *arguments: object, purpose: str) -> int:

@@ -46,7 +46,6 @@ THREADS = {
 FILES = {
     "read": 0,
     "write": 1,
-    "open": 2,
     "close": 3,
     "stat": 4,
     "fstat": 5,
@@ -60,10 +59,8 @@ FILES = {
     "dup": 32,
     "dup2": 33,
     "sendfile": 40,
-    "flock": 73,
     "fsync": 74,
     "fdatasync": 75,
-    "truncate": 76,
     "ftruncate": 77,
     "getdents": 78,
     "getcwd": 79,
@@ -77,18 +74,15 @@ FILES = {
     "fstatfs": 138,
     "getdents64": 217,
     "fadvise64": 221,
-    "openat": 257,
     "mkdirat": 258,
     "newfstatat": 262,
     "unlinkat": 263,
     "renameat": 264,
     "readlinkat": 267,
     "faccessat": 269,
-    "fallocate": 285,
     "dup3": 292,
     "preadv": 295,
     "pwritev": 296,
-    "renameat2": 316,
     "copy_file_range": 326,
     "statx": 332,
     "close_range": 436,
@@ -130,6 +124,8 @@ ADMITTED = MEMORY | THREADS | FILES | TIME | ITSELF
 """System calls by name, with any arguments."""
 
 _IOCTL, _CLONE, _FCNTL, _PRCTL, _TGKILL, _PRLIMIT64, _SECCOMP, _CLONE3 = 16, 56, 72, 157, 234, 302, 317, 435
+_OPEN, _OPENAT, _FALLOCATE, _RENAMEAT2 = 2, 257, 285, 316
+_MAKES_A_FILE, _SET_ID = 0o100 | 0o20000000, 0o6000  # O_CREAT, __O_TMPFILE; the bits that set a user or a group
 _CLONE_THREAD = 0x10000
 IOCTLS = {"TCGETS": 0x5401, "FIOCLEX": 0x5451}
 """Whether a file is a terminal, and that it is closed in a new program: nothing that moves a
@@ -140,12 +136,12 @@ FCNTLS = {
     "F_SETFD": 2,
     "F_GETFL": 3,
     "F_SETFL": 4,
-    "F_GETLK": 5,
-    "F_SETLK": 6,
-    "F_SETLKW": 7,
     "F_DUPFD_CLOEXEC": 1030,
 }
-"""Without F_SETOWN and F_SETSIG, by which the kernel would signal another process."""
+"""Without F_SETOWN and F_SETSIG, by which the kernel would signal another process, and without
+locks, which others could wait for and which take the kernel's memory."""
+RENAMES = {"replace": 0, "RENAME_NOREPLACE": 1, "RENAME_EXCHANGE": 2}
+"""Without RENAME_WHITEOUT, which leaves a device behind."""
 PRCTLS = {"PR_SET_NAME": 15, "PR_GET_NAME": 16, "PR_GET_NO_NEW_PRIVS": 39}
 
 _X32_BIT = 0x40000000
@@ -187,6 +183,11 @@ def _instructions(pid: int) -> Iterator[bytes]:
     # Its flags are out of a filter's sight; the C library falls back to clone.
     yield from (_step(_EQUAL, _CLONE3, skip_false=1), _step(_RETURN, _ERRNO | errno.ENOSYS))
     yield from _if(_CLONE, [_load(0), _step(_ANY_BIT, _CLONE_THREAD, skip_false=1), _step(_RETURN, _ALLOW)])
+    for number, flags in ((_OPEN, 1), (_OPENAT, 2)):
+        made = [_load(flags), _step(_ANY_BIT, _MAKES_A_FILE, skip_true=1), _step(_RETURN, _ALLOW)]
+        yield from _if(number, [*made, _load(flags + 1), _step(_ANY_BIT, _SET_ID, 1), _step(_RETURN, _ALLOW)])
+    yield from _if(_FALLOCATE, _one_of(1, [0]))  # other modes take room beyond a file's size
+    yield from _if(_RENAMEAT2, _one_of(4, RENAMES.values()))
     yield from _if(_IOCTL, _one_of(1, IOCTLS.values()))
     yield from _if(_FCNTL, _one_of(1, FCNTLS.values()))
     yield from _if(_PRCTL, _one_of(0, PRCTLS.values()))

@@ -126,7 +126,15 @@ class Worker(AbstractContextManager["Worker"]):
         own.worker_scratch.mkdir(exist_ok=True)
         variables = clean_variables(recipe.environment, own.worker_scratch)
         variables["PYTHONPATH"] = str(Path(fitchain.__file__).parents[1])
-        command = [sys.executable, "-P", "-m", "fitchain.pod.jobs.worker", str(self.folder), str(self.launcher.sandbox)]
+        command = [
+            sys.executable,
+            "-P",
+            "-s",
+            "-m",
+            "fitchain.pod.jobs.worker",
+            str(self.folder),
+            str(self.launcher.sandbox),
+        ]
         with own.log.open("ab") as log:
             self.process = self.launcher.start(command, variables, self.folder, log)
         self._allowance = Allowance(recipe)
@@ -407,5 +415,6 @@ def _cause(code: int) -> str:
     if code == -signal.SIGSYS:
         return "the worker was ended by its sandbox for a forbidden system call"
     if code < 0:
-        return f"the worker was ended by {signal.Signals(-code).name}"
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else f"the signal {-code}"
+        return f"the worker was ended by {name}"
     return f"the worker ended with exit code {code} and no last event ({LOG} may say why)"
