@@ -229,7 +229,8 @@ def trainings() -> str:
     they are sent as, the loop, what records it."""
     files = [ROOT / "scripts" / name for name in ("conformance_trainings.py", "sample_jobs.py")]
     files += [ROOT / "pod" / name for name in ("compute/training.py", "proof/transcript.py")]
-    folders = "compute/model", "compute/checkpoint", "compute/dataset", "values/graph", "jobs/worker"
+    files += [ROOT / "pod" / "jobs" / "worker" / name for name in ("modes.py", "job.py", "task.py")]
+    folders = "compute/model", "compute/checkpoint", "compute/dataset", "values/graph"
     return cases() + _codes(
         [*files, *(path for name in folders for path in sorted((ROOT / "pod" / name).rglob("*.py")))]
     )
