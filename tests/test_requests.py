@@ -14,6 +14,7 @@ import pytest
 from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.home import Home
+from fitchain.pod.jobs.journal import APPROVE, Decision
 from fitchain.pod.parties.owner import Owner, reject
 from fitchain.pod.parties.owner import examine as examine_module
 from fitchain.pod.parties.owner import pod as owner_pod
@@ -93,6 +94,12 @@ def test_requests_are_answered_by_what_a_person_said_then_by_who_asks_for_least_
     assert [work.subject for work in lanes["answer"]][:2] == [dear.id, cheap.id]
     assert len(lanes["answer"]) == 2 + MOST_WAITING
     assert [work.subject for work in lanes["answer free"]] == [nothing.id]
+    free.owner.home.journal.decide(flood[-1].id, Decision(APPROVE, concerns=()))
+    for each in flood[:5]:
+        free.owner.home.journal.record(each.id, history.Checked(()), once="")
+    planned = [work for _, work in owner._requests(flood, now=0)]
+    assert {work.subject for work in planned} == {each.id for each in (*flood[:5], *flood[5:9], flood[-1])}
+    assert min(planned, key=lambda work: work.order).subject == flood[-1].id  # a person said yes to it
 
 
 def test_rehearsal_that_would_not_end_is_refused_before_anything_is_fetched(free: Workshop) -> None:

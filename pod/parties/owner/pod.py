@@ -66,7 +66,7 @@ from fitchain.pod.values.errors import (
 from fitchain.pod.values.ids import AgreementId, AuditRef
 
 MOST_WAITING = 4
-"""So many requests of one account are answered before others are looked at."""
+"""So many requests of one account, of those that were not examined yet, wait for it at a time."""
 MOST_REFUSALS_A_DAY, DAY_S = 32, 86_400.0
 """So many refusals is an account that offers money told of a day: each costs a transaction."""
 KEEP_S = 30 * 86_400
@@ -193,16 +193,17 @@ class Owner(PodLoop):
         """Requests in the order in which they are answered: those that a person said yes to; then
         whoever asks for least, and offers most."""
         waiting = [each for each in requests if not _missed(each, now) and not self._is_ignored(each.id)]
-        counts, seen = Counter(each.scientist for each in waiting), Counter[str]()
+        journal, counts, unexamined = self.home.journal, Counter(each.scientist for each in waiting), Counter[str]()
         for agreement in sorted(waiting, key=lambda each: -each.terms.price):
-            seen[account := agreement.scientist] += 1
-            if seen[account] > MOST_WAITING:
-                continue
-            undecided = self.home.journal.decision(agreement.id) is None
-            tries = self._retry.failures(agreement.id)
-            order = undecided, tries, counts[account], seen[account], -agreement.terms.price
+            id, account = agreement.id, agreement.scientist
+            undecided = journal.decision(id) is None
+            if undecided and not journal.happened(id, history.Checked):
+                unexamined[account] += 1
+                if unexamined[account] > MOST_WAITING:
+                    continue
+            order = undecided, self._retry.failures(id), counts[account], unexamined[account], -agreement.terms.price
             lane = "answer" if self._is_backed(agreement) else "answer free"
-            yield lane, Work(agreement.id, partial(self._answer, agreement), order)
+            yield lane, Work(id, partial(self._answer, agreement), order)
 
     def _is_backed(self, agreement: Agreement) -> bool:
         """Whether a request is more than a stranger's word: it offers money, or the policy names
@@ -220,7 +221,7 @@ class Owner(PodLoop):
 
     def _stop_rejected(self) -> None:
         """End what runs for a request that a person has rejected meanwhile."""
-        for id, rejected in self._rejected.items():
+        for id, rejected in list(self._rejected.items()):  # which the lanes change meanwhile
             decision = self.home.journal.decision(id)
             if decision is not None and decision.decision == REJECT:
                 rejected.set()
