@@ -42,7 +42,8 @@ def killable(call: str, place: int | None, made: Callable[..., Any], point: str)
     the one named."""
 
     def called(*args: Any, **named: Any) -> Any:
-        here = f"{call}:{'' if place is None else args[place]}"
+        what = "" if place is None else args[place]
+        here = f"{call}:{getattr(what, 'kind', what)}"  # an entry of a history, by its word
         if point == f"{here}:before":
             os.kill(os.getpid(), signal.SIGKILL)
         result = made(*args, **named)
