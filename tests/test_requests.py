@@ -62,11 +62,11 @@ def test_honest_request_behind_free_ones_is_looked_at_first_and_junk_costs_nothi
     fetched = list[AgreementId]()
     fetch = examine_module.fetch_offer
 
-    def fetch_noted(home: Home, agreement: Agreement) -> None:
+    def fetch_noted(home: Home, agreement: Agreement) -> Any:
         fetched.append(agreement.id)
-        fetch(home, agreement)
+        return fetch(home, agreement)
 
-    monkeypatch.setattr(owner_pod, "fetch_offer", fetch_noted)
+    monkeypatch.setattr(examine_module, "fetch_offer", fetch_noted)
     before = sent(free.owner)
     with owner_runs(free.owner):
         free.until_state(honest, State.TRAINED)

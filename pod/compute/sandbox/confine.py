@@ -106,10 +106,12 @@ def confine(
         if level is Level.FILES:  # the user is another now, and limits count for it
             drop_rights()
             enforced += _limit(memory_bytes, file_bytes, cpu_s, threads=not lacking)
-        problem = _tried(put_up)
-        (missing if problem else enforced).append(f"{what} ({problem})" if problem else what)
-        lacking |= {level} if problem else set()
-    reached = max(level for level in Level if not any(each in lacking for each in Level if each <= level))
+        if problem := _tried(put_up):
+            missing.append(f"{what} ({problem})")
+            lacking.add(level)
+        else:
+            enforced.append(what)
+    reached = Level(min(lacking) - 1) if lacking else max(Level)
     if reached < least:
         raise Unusable(
             f"the sandbox reaches the level `{reached}` here, and `{least}` is required: {'; '.join(missing)}",

@@ -66,7 +66,7 @@ def landlock_abi() -> int:
 def forbid_new_privileges() -> None:
     """Make sure that neither this thread nor what it starts ever gains privileges (prctl(2),
     PR_SET_NO_NEW_PRIVS)."""
-    _checked(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl")
+    checked(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl")
 
 
 def enforce(handled: Files, rules: Mapping[Path, Files], network: bool) -> None:
@@ -85,14 +85,14 @@ def enforce(handled: Files, rules: Mapping[Path, Files], network: bool) -> None:
     handled &= Files.supported(abi)
     words = [handled, 0 if network else _TCP, 0 if network else _SCOPES][: 1 if abi < 4 else 2 if abi < 6 else 3]
     attributes = struct.pack(f"={len(words)}Q", *words)
-    ruleset = _checked(
+    ruleset = checked(
         _libc.syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0), "landlock_create_ruleset"
     )
     try:
         for path, rights in rules.items():
             _grant(ruleset, path, rights & handled)
         forbid_new_privileges()
-        _checked(_libc.syscall(_RESTRICT_SELF, ruleset, 0), "landlock_restrict_self")
+        checked(_libc.syscall(_RESTRICT_SELF, ruleset, 0), "landlock_restrict_self")
     finally:
         os.close(ruleset)
 
@@ -109,12 +109,17 @@ def _grant(ruleset: int, path: Path, rights: Files) -> None:
             rights &= _ON_FILES
         if rights:
             rule = struct.pack("=Qi", rights, opened)
-            _checked(_libc.syscall(_ADD_RULE, ruleset, _PATH_BENEATH, rule, 0), f"landlock_add_rule for {path}")
+            checked(_libc.syscall(_ADD_RULE, ruleset, _PATH_BENEATH, rule, 0), f"landlock_add_rule for {path}")
     finally:
         os.close(opened)
 
 
-def _checked(result: int, call: str) -> int:
+def checked(result: int, call: str) -> int:
+    """What a system call gave.
+
+    Raises:
+        Unusable: it failed; the reason is the C library's, which was loaded with `use_errno`.
+    """
     if result < 0:
         raise Unusable(f"the kernel refuses {call}: {os.strerror(ctypes.get_errno())}")
     return result

@@ -21,6 +21,7 @@ import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
+from fitchain.pod.compute.sandbox.landlock import checked
 from fitchain.pod.values.errors import Unusable
 
 FIRST_USER, USERS = 61_184, 4_096
@@ -142,9 +143,8 @@ def _tree(path: Path, read_only: bool) -> int:
     """A copy of the mounts at a path and below, that is attached nowhere."""
     flags = _TREE_CLONE | _CLOEXEC | _RECURSIVE
     tree = _call(_OPEN_TREE, _AT_FDCWD, os.fsencode(path), flags, purpose=f"open_tree of {path}")
-    _set_attributes(tree, b"", _NO_SUID | _NO_DEVICES * (path.parts[:2] != ("/", "dev")), _EMPTY_PATH | _RECURSIVE)
-    if read_only:
-        _set_attributes(tree, b"", _READ_ONLY, _EMPTY_PATH | _RECURSIVE)
+    attributes = _NO_SUID | _NO_DEVICES * (path.parts[:2] != ("/", "dev")) | _READ_ONLY * read_only
+    _set_attributes(tree, b"", attributes, _EMPTY_PATH | _RECURSIVE)
     return tree
 
 
@@ -185,7 +185,4 @@ def _hand_over(folder: Path, user: int) -> None:
 
 
 def _call(number: int, *arguments: object, purpose: str) -> int:
-    result: int = _libc.syscall(ctypes.c_long(number), *arguments)
-    if result < 0:
-        raise Unusable(f"the kernel refuses {purpose}: {os.strerror(ctypes.get_errno())}")
-    return result
+    return checked(_libc.syscall(ctypes.c_long(number), *arguments), purpose)

@@ -236,7 +236,7 @@ def run_worker(
         Unusable: the worker ended without a word, or was stopped.
     """
     ending: Ending | None = None
-    with Worker(folder, task, launcher) as worker, _in_time(worker, limit_s, stop or threading.Event()):
+    with Worker(folder, task, launcher) as worker, _in_time(worker, limit_s, stop):
         for event in worker:
             if on_event is not None:
                 on_event(event)
@@ -246,8 +246,12 @@ def run_worker(
 
 
 @contextmanager
-def _in_time(worker: Worker, limit_s: float | None, stop: threading.Event) -> Iterator[None]:
-    """End a worker that takes too long, or is to stop."""
+def _in_time(worker: Worker, limit_s: float | None, stop: threading.Event | None) -> Iterator[None]:
+    """End a worker that takes too long, or is to stop; without either nobody watches it."""
+    if limit_s is None and stop is None:
+        yield
+        return
+    stop = stop or threading.Event()
     over, late, until = threading.Event(), threading.Event(), time.monotonic() + (limit_s or math.inf)
 
     def watch() -> None:

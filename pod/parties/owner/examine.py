@@ -55,27 +55,26 @@ STATE_MODELS, DISK_SHARE = 3, 0.5
 the part of the disk for them."""
 
 
-def fetch_offer(home: Home, agreement: Agreement) -> None:
-    """Check what the chain says of a request, then fetch its offer into the job's folder and open
-    it.
+def fetch_offer(home: Home, agreement: Agreement) -> tuple[Recipe, Graph]:
+    """Fetch a request's offer into the job's folder, open it, and compare it with the chain.
 
     Raises:
-        FitchainError: why the request is none that is worth an answer; ChainUnusable, StoreUnusable
-            and NotFound say that it could not be looked at now.
+        FitchainError: what is wrong with it; ChainUnusable, StoreUnusable and NotFound say that it
+            could not be looked at now.
     """
-    _, card = dataset_of(home, agreement)
-    check_chain(home, agreement, card.policy)
     keep_recipient(home, agreement)
     folder = home.job_folder(agreement.id).create()
     folder.sweep()
     offer = home.agreements.offer(agreement.id)
     home.add_peer(agreement.scientist)
     fetch_folder(home.store, offer, folder.path, OFFER_FILES, home.keys.identity, OFFER)
-    check_terms(home, agreement, *read_offer(folder))
+    recipe, graph = read_offer(folder)
+    check_terms(home, agreement, recipe, graph)
+    return recipe, graph
 
 
 def examine(home: Home, agreement: Agreement, stop: threading.Event | None = None) -> list[str]:
-    """Check a request whose offer was fetched wholly, and rehearse it.
+    """Check a request wholly and rehearse it; its files lie in the job's folder afterwards.
 
     Args:
         home: the owner's.
@@ -91,8 +90,8 @@ def examine(home: Home, agreement: Agreement, stop: threading.Event | None = Non
     """
     row, card = dataset_of(home, agreement)
     reasons = check_chain(home, agreement, card.policy)
+    recipe, graph = fetch_offer(home, agreement)
     folder = home.job_folder(agreement.id)
-    recipe, graph = read_offer(folder)
     card.admit(recipe, agreement.terms.price, agreement.scientist, _disclosure(home, agreement, recipe))
     graph.check(environment.environment_class(recipe.environment.name).admits)
     environment.check(recipe.environment, environment.host_cache())  # what holds for this host holds for each home

@@ -40,7 +40,7 @@ from fitchain.pod.jobs.waiting import show_concerns, shown_concerns
 from fitchain.pod.parties.loop import LOOK_S, PodLoop
 from fitchain.pod.parties.owner.answer import answer_audit, remove_evidence
 from fitchain.pod.parties.owner.asked import AskedAudits
-from fitchain.pod.parties.owner.examine import check_again, dataset_of, examine, fetch_offer
+from fitchain.pod.parties.owner.examine import check_again, dataset_of, examine
 from fitchain.pod.parties.owner.run import (
     TrainingSession,
     begin,
@@ -261,11 +261,9 @@ class Owner(PodLoop):
             decline(home, id, decision.reason)
             return
         _, card = dataset_of(home, agreement)
-        if not home.journal.happened(id, history.Checked):
-            if not self._holds(agreement, partial(self._look_into, agreement)):
-                return
-            if not self._holds(agreement, partial(self._examine, agreement)):
-                return
+        examined = home.journal.happened(id, history.Checked)
+        if not examined and not self._holds(agreement, partial(self._examine, agreement)):
+            return
         concerns = home.journal.last(id, history.Checked).concerns
         needed = card.policy.manual_approval or concerns if decision is None else decision.uncovered(concerns)
         if needed:
@@ -280,13 +278,9 @@ class Owner(PodLoop):
             if self._holds(agreement, partial(check_again, home, agreement)):
                 self._accept(id)
 
-    def _look_into(self, agreement: Agreement) -> None:
-        """What the chain says, then the offer."""
+    def _examine(self, agreement: Agreement) -> None:
         if self.home.journal.record(agreement.id, history.Checking(), once=""):
             self.log(agreement.id, "examining the request")
-        fetch_offer(self.home, agreement)
-
-    def _examine(self, agreement: Agreement) -> None:
         rejected = self._rejected[agreement.id] = threading.Event()
         try:
             concerns = examine(self.home, agreement, rejected)

@@ -21,7 +21,7 @@ from fitchain.pod.values.digest import Digest
 
 T = TypeVar("T")
 
-WORD_BITS, COUNT_BITS = 256, 64
+COUNT_BITS = 64
 SHOWN = 80
 _QUANTITY = re.compile(r"0x[0-9a-fA-F]{1,64}")
 _DATA = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
