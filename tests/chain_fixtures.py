@@ -62,6 +62,17 @@ def funded_account(place: Settings, wei: int = 10 * ETHER, units: int = MONEY) -
     return Account(key, connect(place, key))
 
 
+def take_back(chain: Chain, block: int) -> None:
+    """Reorganise a devnet's chain: all blocks from one on are replaced by empty ones, and the node
+    forgets what was in them."""
+    chain.node.request("evm_setIntervalMining", 0)  # else it may take another block in between
+    try:
+        chain.node.request("anvil_reorg", chain.block("latest").number - block + 1, [])
+    finally:
+        chain.node.request("evm_setIntervalMining", 1)
+        chain.node.request("evm_setAutomine", True)
+
+
 @pytest.fixture(scope="module")
 def devnet_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the module's devnet lies."""

@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from fitchain.pod.ports.chain import Chain, connect, devnet
+from fitchain.pod.ports.chain import Chain, connect, devnet, queue
 from fitchain.pod.ports.chain.base import Receipt
 from fitchain.pod.ports.chain.deploy import deploy
 from fitchain.pod.ports.chain.known import KNOWN_FILE
 from fitchain.pod.ports.chain.queue import Queue
 from fitchain.pod.values.errors import ChainUnusable, NodeUnreachable, Reverted
-from tests.chain_fixtures import PASSPHRASE, Account, Devnet
+from tests.chain_fixtures import PASSPHRASE, Account, Devnet, take_back
 from tests.node_proxy import proxy
 
 TARGET = "0x" + "11" * 20
@@ -138,6 +138,95 @@ def test_transaction_that_the_node_forgot_is_sent_again(account: Account, stoppe
     assert connect(chain.settings, account.keys).sender is not None
     chain.node.request("evm_mine")
     assert [chain.wait(one).event("Transfer").args["value"] for one in pending] == [1, 2]
+
+
+# What a reorganisation takes back
+
+
+def test_what_a_reorganisation_took_back_is_sent_again_under_its_nonce(account: Account) -> None:
+    chain, before = account.chain, account.chain.fit_balance(TARGET)
+    sent = [chain.send("FitCoin", "transfer", TARGET, value) for value in (1, 2)]
+    take_back(chain, sent[0].block)
+    assert (mined_nonces(chain), chain.receipt(sent[0].transaction)) == (0, None)
+    assert chain.reopen() == ["FitCoin.transfer"] * 2
+    chain.catch_up()
+    assert (chain.fit_balance(TARGET), mined_nonces(chain)) == (before + 3, 2)
+    assert chain.reopen() == []
+    assert states(chain) == [(0, "mined"), (1, "mined")]
+
+
+def test_next_transaction_does_not_take_the_nonce_of_one_that_was_taken_back(account: Account) -> None:
+    chain, before = account.chain, account.chain.fit_balance(TARGET)
+    take_back(chain, chain.send("FitCoin", "transfer", TARGET, 1).block)
+    chain.send("FitCoin", "transfer", TARGET, 2)
+    assert (chain.fit_balance(TARGET), mined_nonces(chain)) == (before + 3, 2)
+
+
+def test_process_that_starts_after_a_reorganisation_sends_again(account: Account) -> None:
+    before = account.chain.fit_balance(TARGET)
+    take_back(account.chain, account.chain.send("FitCoin", "transfer", TARGET, 1).block)
+    connect(account.chain.settings, account.keys).catch_up()
+    assert account.chain.fit_balance(TARGET) == before + 1
+
+
+@pytest.fixture
+def bound_transfers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Transfers count as what a reorganisation may have given another meaning."""
+    monkeypatch.setattr(queue, "BOUND", frozenset({"FitCoin.transfer"}))
+
+
+def test_what_would_mean_something_else_is_not_sent_again_and_its_nonce_is_for_the_next(
+    account: Account, bound_transfers: None
+) -> None:
+    chain, before = account.chain, account.chain.fit_balance(TARGET)
+    take_back(chain, chain.send("FitCoin", "transfer", TARGET, 1).block)
+    assert chain.reopen() == [] and chain.catch_up() == []
+    assert states(chain) == [(0, "undone")]
+    chain.send("FitCoin", "approve", TARGET, 2)
+    assert (chain.fit_balance(TARGET), mined_nonces(chain)) == (before, 1)
+    assert states(chain) == [(0, "dropped"), (0, "mined")]
+
+
+def test_what_is_sent_again_waits_for_no_nonce_that_is_left_free(account: Account, bound_transfers: None) -> None:
+    chain, before = account.chain, account.chain.fit_balance(TARGET)
+    first = chain.send("FitCoin", "transfer", TARGET, 1).block
+    chain.send("FitCoin", "approve", TARGET, 77)
+    take_back(chain, first)
+    assert chain.reopen() == ["FitCoin.approve"]
+    chain.catch_up()
+    assert chain.call("FitCoin", "allowance", account.address, TARGET) == 77
+    assert (chain.fit_balance(TARGET), mined_nonces(chain)) == (before, 2)
+
+
+def test_copy_that_a_node_kept_of_what_was_taken_back_is_outbid(
+    account: Account, stopped_mining: None, bound_transfers: None
+) -> None:
+    chain, before = account.chain, account.chain.fit_balance(TARGET)
+    pending = chain.submit("FitCoin", "transfer", TARGET, 1)
+    chain.node.request("evm_mine")
+    chain.wait(pending)
+    with closing(sqlite3.connect(chain.settings.home / "transactions.db")) as database:
+        ((raw,),) = database.execute("SELECT raw FROM transactions").fetchall()
+    chain.node.request("anvil_reorg", 1, [])
+    chain.reopen()
+    chain.node.request("eth_sendRawTransaction", "0x" + raw.hex())  # as other nodes do by themselves
+    approved = chain.submit("FitCoin", "approve", TARGET, 5)
+    chain.node.request("evm_mine")
+    assert chain.wait(approved).event("Approval").args["value"] == 5
+    assert (chain.fit_balance(TARGET), mined_nonces(chain)) == (before, 1)
+
+
+def test_one_stale_answer_takes_nothing_back(account: Account, running_devnet: Devnet) -> None:
+    """A node that lags behind says that fewer nonces are used up; the receipts are still there."""
+    account.chain.send("FitCoin", "transfer", TARGET, 1)
+
+    def stale(call: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+        return answer | {"result": "0x0"} if call["method"] == "eth_getTransactionCount" else answer
+
+    with proxy(running_devnet.record.rpc, lambda _: None, change=stale) as url:
+        chain = connect(replace(account.chain.settings, rpc=url), account.keys)
+        assert chain.reopen() == []
+        assert states(chain) == [(0, "mined")]
 
 
 def test_price_is_raised_when_gas_became_dearer(account: Account, stopped_mining: None) -> None:

@@ -149,6 +149,18 @@ class Chain(ChainReader):
         """
         return [(pending, self._outcome(pending)) for pending in self._sending().pending()]
 
+    def reopen(self) -> list[str]:
+        """Send again what this home had mined and the chain has taken back since, where it means
+        the same now (`queue.BOUND`).
+
+        Returns:
+            what it is, as `Contract.function`, in the order sent.
+
+        Raises:
+            ChainUnusable: the node does not answer, or the account cannot pay.
+        """
+        return self._sending().reopen()
+
     def receipt(self, transaction: Digest) -> Receipt | None:
         """The receipt of a transaction; None while it is not mined.
 

@@ -8,8 +8,13 @@ network, named by the hash of its genesis block: a devnet that was started afres
 id and the same contract addresses, and must not be given yesterday's transactions.
 
 A row is an attempt at using up one nonce: `signed` (written), `sent` (the node has taken it),
-`mined`, or `dropped` (refused for good, or another transaction took the nonce). A nonce has several
-attempts when gas became dearer than the first one offered.
+`mined`, `dropped` (refused for good, or another transaction took the nonce), or `undone`. A nonce
+has several attempts when gas became dearer than the first one offered.
+
+A reorganisation of the chain takes transactions back, and few nodes send them again. What was mined
+and is no more is sent again as it was, under its nonce, so that nothing happens twice. What would
+mean something else now (`BOUND`) is undone: its nonce is for whatever this home sends next, which
+outbids the copy that a node may still have.
 """
 
 from __future__ import annotations
@@ -34,6 +39,26 @@ from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import ChainUnusable, NodeRefused, NodeUnreachable
 
 TAKEN_NONCES = 5
+BOUND = frozenset(
+    {
+        "Agreements.acceptResult",
+        "Agreements.complain",
+        "Agreements.dispute",
+        "ProofOfTrain.anchor",
+        "ProofOfTrain.finish",
+        "ProofOfTrain.diverge",
+        "Audits.submit",
+        "Audits.commit",
+        "Audits.complain",
+        "Audits.acceptRelease",
+    }
+)
+"""Calls that say something of what stood on the chain before them, without naming it: leaves under
+an order seed, evidence for a jury, a vote on it, a result. Sent again behind another seed they would
+anchor what nobody trained; pods do them anew, by what the chain says then."""
+OPEN, LIVE = ("signed", "sent"), ("signed", "sent", "mined")
+PLAIN_GAS = 21_000
+"""What a transaction takes that does nothing."""
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS transactions(
   network TEXT NOT NULL, sender TEXT NOT NULL, nonce INTEGER NOT NULL, hash TEXT PRIMARY KEY, raw BLOB NOT NULL,
@@ -98,7 +123,8 @@ class Queue:
         for _ in range(TAKEN_NONCES):
             with self._alone():
                 self._send_unsent()
-                pending = self._sign(self._fields(message, self._next_nonce(), fees), message.what)
+                nonce = self._next_nonce()
+                pending = self._sign(self._fields(message, nonce, self._outbidding(nonce, fees)), message.what)
                 if self._broadcast_new(pending):
                     return pending
         raise ChainUnusable(
@@ -109,12 +135,21 @@ class Queue:
     def attempts(self, pending: Pending) -> list[Digest]:
         """The transactions that have used up, or still may, the pending one's nonce; none if a
         stranger's did."""
-        rows = self._rows("nonce = ? AND state != 'dropped'", pending.nonce)
-        return [Digest.parse(row["hash"]) for row in rows]
+        rows = self._rows("nonce = ?", pending.nonce)
+        return [Digest.parse(row["hash"]) for row in rows if row["state"] in LIVE]
 
     def settle(self, pending: Pending) -> None:
         """Note that one of the attempts was mined."""
-        self._close(pending.nonce, "mined")
+        self._close(pending.nonce, pending.transaction)
+
+    def reopen(self) -> list[str]:
+        """Take up what was mined and, since the chain was reorganised, is not any more.
+
+        Returns:
+            what of it is sent again, as `Contract.function`, in the order sent.
+        """
+        with self._alone():
+            return self._reopen()
 
     def nudge(self) -> None:
         """Look up what is unconfirmed and send it again, in nonce order; offer more where gas
@@ -123,6 +158,7 @@ class Queue:
         Called when a process starts and, while one waits, every few seconds.
         """
         with self._alone():
+            self._reopen()
             if not (rows := self._newest()):
                 return
             count = self._count(max(0, self.node.ask(answers.block_number()) - self.confirmations))
@@ -137,6 +173,46 @@ class Queue:
         return [Pending(Digest.parse(row["hash"]), self.address, row["nonce"], row["what"]) for row in self._newest()]
 
     # Steps; those that write or send are under the lock
+
+    def _reopen(self) -> list[str]:
+        """As `reopen`. Two answers must say that a transaction is gone: that its nonce is not used
+        up, and that it has no receipt."""
+        count = self._count("latest")
+        for nonce in self._undone():
+            if nonce < count:
+                self._look_up(nonce)  # it was mined after all, or the nonce was used otherwise
+        mined, again = self._rows("state = 'mined' AND nonce >= ?", count), []
+        for nonce, row in {row["nonce"]: row for row in mined}.items():
+            if any(self._mined(Digest.parse(each["hash"])) for each in mined if each["nonce"] == nonce):
+                continue
+            if row["what"] in BOUND:
+                self._change("state = 'undone'", "nonce = ? AND state = 'mined'", nonce)
+                continue
+            self._change("state = 'sent'", "nonce = ? AND state = 'mined'", nonce)
+            self._broadcast_again(self._rows("hash = ?", row["hash"])[0])
+            again.append(row["what"])
+        self._fill_gaps(count)
+        return again
+
+    def _undone(self) -> list[int]:
+        """The nonces that a reorganisation gave back and nothing has taken since."""
+        taken = {row["nonce"] for row in self._newest()}
+        return sorted({row["nonce"] for row in self._rows("state = 'undone'")} - taken)
+
+    def _fill_gaps(self, count: int) -> None:
+        """Use up nonces that were given back and for which what is sent again would wait."""
+        last = max((row["nonce"] for row in self._newest()), default=-1)
+        for nonce in self._undone():
+            if count <= nonce < last:
+                nothing = Message(self.address, b"", 0, PLAIN_GAS, "nothing, in place of what the chain took back")
+                filler = self._sign(self._fields(nothing, nonce, self._outbidding(nonce, self._fees())), nothing.what)
+                self._broadcast_again(self._rows("hash = ?", str(filler.transaction))[0])
+
+    def _outbidding(self, nonce: int, fees: dict[str, int]) -> dict[str, int]:
+        """Fees that replace whatever was offered before for a nonce."""
+        for row in self._rows("nonce = ? AND state = 'undone'", nonce):
+            fees = _replacing(json.loads(row["fields"]), fees)
+        return {name: min(fee, self.fee_cap_wei) for name, fee in fees.items()}
 
     def _send_unsent(self) -> None:
         """Send what a cut-off process had only written."""
@@ -190,9 +266,7 @@ class Queue:
         fields = json.loads(row["fields"])
         if fields["maxFeePerGas"] >= self._base_fee():
             return False
-        fees = self._fees()
-        least = {name: fields[name] * 9 // 8 + 1 for name in fees}  # nodes want an eighth more for a replacement
-        fees = {name: max(fees[name], least[name]) for name in fees}
+        fees = _replacing(fields, self._fees())
         if fees["maxFeePerGas"] > self.fee_cap_wei:
             return False
         replacement = self._sign(fields | fees, row["what"])
@@ -202,14 +276,21 @@ class Queue:
     def _look_up(self, nonce: int) -> None:
         """Close a nonce that is used up on the chain: by one of our attempts, or by a stranger's
         transaction."""
-        rows = self._rows("nonce = ?", nonce)
-        self._close(nonce, "mined" if any(self._mined(Digest.parse(row["hash"])) for row in rows) else "dropped")
+        hashes = (Digest.parse(row["hash"]) for row in self._rows("nonce = ?", nonce))
+        self._close(nonce, next((hash for hash in hashes if self._mined(hash)), None))
 
     def _mined(self, hash: Digest) -> bool:
         return self.node.ask(answers.receipt(hash)) is not None
 
     def _next_nonce(self) -> int:
-        return max(self._count("pending"), *(int(row["nonce"]) + 1 for row in self._newest()), 0)
+        pending = self._count("pending")
+        if self._rows("state = 'mined' AND nonce >= ?", pending):
+            self._reopen()
+        if given_back := self._undone():
+            count = self._count("latest")
+            if (free := next((nonce for nonce in given_back if nonce >= count), None)) is not None:
+                return free
+        return max(pending, *(int(row["nonce"]) + 1 for row in self._newest()), 0)
 
     def _count(self, block: int | str) -> int:
         return self.node.ask(answers.transaction_count(self.address, block))
@@ -277,7 +358,7 @@ class Queue:
 
     def _newest(self) -> list[sqlite3.Row]:
         """The newest open attempt at every open nonce, by nonce."""
-        return list({row["nonce"]: row for row in self._rows("state IN ('signed', 'sent')")}.values())
+        return list({row["nonce"]: row for row in self._rows(f"state IN {OPEN}")}.values())
 
     def _rows(self, condition: str, *values: Any) -> list[sqlite3.Row]:
         query = f"SELECT * FROM transactions WHERE network = ? AND sender = ? AND {condition} ORDER BY nonce, time"
@@ -288,9 +369,17 @@ class Queue:
     def _mark(self, hash: Digest, state: str) -> None:
         self._write("UPDATE transactions SET state = ? WHERE hash = ?", state, str(hash))
 
-    def _close(self, nonce: int, state: str) -> None:
-        condition = "network = ? AND sender = ? AND nonce = ?"
-        self._write(f"UPDATE transactions SET state = ? WHERE {condition}", state, *self._key, nonce)
+    def _close(self, nonce: int, mined: Digest | None) -> None:
+        """Note which transaction has used a nonce up, which closes all attempts at it; None: a
+        stranger's."""
+        rows = self._rows("nonce = ?", nonce)
+        done = {_does(row) for row in rows if row["hash"] == str(mined)}
+        for row in rows:
+            self._mark(Digest.parse(row["hash"]), "mined" if _does(row) in done else "dropped")
+
+    def _change(self, change: str, condition: str, *values: Any) -> None:
+        where = f"network = ? AND sender = ? AND {condition}"
+        self._write(f"UPDATE transactions SET {change} WHERE {where}", *self._key, *values)
 
     def _write(self, statement: str, *values: Any) -> None:
         with closing(self._connect()) as database:
@@ -313,6 +402,18 @@ class Queue:
             yield
         finally:
             os.close(lock)
+
+
+def _does(row: sqlite3.Row) -> tuple[str, str, str]:
+    """What a transaction does, whatever it offers for it."""
+    fields = json.loads(row["fields"])
+    return str(fields.get("to")), fields["data"], str(fields["value"])
+
+
+def _replacing(offered: dict[str, Any], fees: dict[str, int]) -> dict[str, int]:
+    """Fees that are enough now and for which nodes replace what was offered before: an eighth
+    more."""
+    return {name: max(fees[name], offered[name] * 9 // 8 + 1) for name in fees}
 
 
 def funding_hint(chain_id: int, address: str) -> str:

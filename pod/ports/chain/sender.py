@@ -62,6 +62,11 @@ class Sender(Protocol):
         """Send again what the node may have forgotten."""
         ...
 
+    def reopen(self) -> list[str]:
+        """Take up what was mined and, since the chain was reorganised, is not any more; what of it
+        is sent again, as `Contract.function`."""
+        ...
+
 
 class Unlocked:
     """An account whose key the node itself holds, as a devnet's does.
@@ -96,3 +101,7 @@ class Unlocked:
 
     def nudge(self) -> None:
         """The node keeps what it signed."""
+
+    def reopen(self) -> list[str]:
+        """Nothing: likewise."""
+        return []
