@@ -16,6 +16,7 @@ import pytest
 
 from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs import history
+from fitchain.pod.jobs.finality import Finality
 from fitchain.pod.jobs.journal import Decision
 from fitchain.pod.jobs.turns import Turns
 from fitchain.pod.jobs.waiting import awaits_consent, shown_concerns
@@ -157,7 +158,7 @@ def test_questions_of_strangers_are_looked_at_a_few_at_a_time_and_in_turn() -> N
         journal=SimpleNamespace(happened=lambda ref, kind: kind is history.Consented and ref in served),
         agreements=SimpleNamespace(asking=lambda start, upto: new.pop(0)),
     )
-    audits = AskedAudits(home, Turns(home), lambda id, text: None, final_blocks=0, counting=Lock())
+    audits = AskedAudits(home, Turns(home), lambda id, text: None, Finality(home, 0), counting=Lock())
     own = {AgreementId(ZERO)}
     looks = [audits.look(own) for _ in range(3)]
     assert max(map(len, looks)) == MOST_AT_ONCE
@@ -176,7 +177,7 @@ def test_two_yeses_given_below_the_cap_do_not_pass_it_together(again: Again, mon
     capped = replace(card, policy=replace(card.policy, disclosure_cap=cap))
     monkeypatch.setattr("fitchain.pod.parties.owner.asked.dataset_of", lambda *_: (row, capped))
     assert min(counts) > 0 and [concerns(home, agreement, question) for question in asked] == [[], []]
-    lane = AskedAudits(home, Turns(home), lambda id, text: None, final_blocks=0, counting=Lock())
+    lane = AskedAudits(home, Turns(home), lambda id, text: None, Finality(home, 0), counting=Lock())
     for question in asked:  # while no pod runs
         consent(home, question.ref, shown=())
         assert not awaits_consent(home, question.ref)

@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import ClassVar
 
+from fitchain.pod.jobs.finality import Finality
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.lanes import Lanes, Work
 from fitchain.pod.jobs.retry import RETRY_S, Log, RetryPolicy
+from fitchain.pod.ports.chain.base import FINAL_BLOCKS
 from fitchain.pod.ports.registry import Role
 from fitchain.pod.values.ids import NO_AGREEMENT
 
@@ -30,14 +32,25 @@ class PodLoop:
         log: told what happens, one line each.
         look_s: seconds between two looks at the chain.
         retry_s: seconds until something that failed is tried again.
+        final_blocks: how many blocks must lie on an end before anything is deleted, or followed no
+            more, because of it.
     """
 
     role: ClassVar[Role]
     threads: ClassVar[Mapping[str, int]]
     """How many threads each of its lanes has."""
 
-    def __init__(self, home: Home, log: Log, look_s: float = LOOK_S, retry_s: float = RETRY_S) -> None:
+    def __init__(
+        self,
+        home: Home,
+        log: Log,
+        look_s: float = LOOK_S,
+        retry_s: float = RETRY_S,
+        final_blocks: int = FINAL_BLOCKS,
+    ) -> None:
         self.home, self.log, self.look_s = home, log, look_s
+        self.finality, self.final_blocks = Finality(home, final_blocks), final_blocks
+        self._reorganised = False
         self._retry = RetryPolicy(home, log, retry_s)
         self._stop = threading.Event()
         self._lanes = Lanes(self.threads, self._retry, self._stop)
@@ -69,8 +82,25 @@ class PodLoop:
         """What there is to do, and in which lane."""
         raise NotImplementedError
 
+    def forget(self) -> None:
+        """Keep nothing that was read of the chain: it took blocks back. What is over is found to be
+        over again, and what is not any more is followed again."""
+        raise NotImplementedError
+
+    def _take_up(self) -> None:
+        """Do again what a reorganisation undid, and look at everything anew."""
+        again = self.home.chain.reopen()
+        what = f"; sent again: {', '.join(dict.fromkeys(again))}" if again else ""
+        self.log(NO_AGREEMENT, f"the chain was reorganised: everything is looked at anew{what}")
+        self.home.agreements.forget()
+        self.forget()
+        self._reorganised = False
+
     def _turn(self) -> None:
         looked_at = time.monotonic()
+        self._reorganised |= self.finality.look()
+        if self._reorganised:
+            self._take_up()
         works: dict[str, list[Work]] = {name: [] for name in self.threads}
         for lane, work in self.look():
             if self._retry.due(work.subject) and not self._lanes.is_busy(work.subject):

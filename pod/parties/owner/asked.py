@@ -14,6 +14,7 @@ from collections.abc import Collection, Sequence
 
 from fitchain.pod.compute.checkpoint import state_steps
 from fitchain.pod.jobs import history
+from fitchain.pod.jobs.finality import Finality, overlapping
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import CONSENT, REFUSE, Decision
 from fitchain.pod.jobs.panel_status import PanelStatus, panel_beside
@@ -71,14 +72,14 @@ class AskedAudits:
         home: the owner's, opened with its key.
         turns: of its pod.
         log: told what happens.
-        final_blocks: how many blocks must lie on the end of an audit before its evidence goes.
+        finality: of its pod.
         counting: held from reading what audits of a dataset may open until one more is counted; who
             accepts requests holds it too, or both could use up what is left of the cap.
     """
 
     # Many parameters: what a pod shares with this lane of its own.
-    def __init__(self, home: Home, turns: Turns, log: Log, final_blocks: int, counting: threading.Lock) -> None:
-        self.home, self.log, self._turns, self.final_blocks = home, log, turns, final_blocks
+    def __init__(self, home: Home, turns: Turns, log: Log, finality: Finality, counting: threading.Lock) -> None:
+        self.home, self.log, self._turns, self._finality = home, log, turns, finality
         self._counting = counting
         self._open: dict[AuditRef, None] = {}
         self._lost: dict[AuditRef, str] = {}
@@ -97,7 +98,7 @@ class AskedAudits:
         head, journal = self.home.chain.head(), self.home.journal
         if self._next_block is not None and head < self._next_block:
             return []
-        for ref in self.home.agreements.asking(self._next_block, head):
+        for ref in self.home.agreements.asking(overlapping(self._next_block), head):
             if ref.agreement in own:
                 self._open[ref] = None
         self._next_block = head + 1
@@ -108,6 +109,10 @@ class AskedAudits:
         for ref in asked:
             self._open[ref] = self._open.pop(ref)  # the others first, the next time
         return served + asked
+
+    def forget(self) -> None:
+        """Look at all blocks again: the chain took some back."""
+        self._next_block = None
 
     def act(self, ref: AuditRef) -> None:
         """Take an audit that was asked for to its next step.
@@ -120,7 +125,9 @@ class AskedAudits:
         if asked.consented:
             self._answer(self.home.audits.read(ref))
         elif asked.taken_back or self.home.chain.block("latest").timestamp > asked.deadline:
-            self.home.journal.record(ref, history.Unanswered(), once="")
+            if self._finality.question_is_unanswered(ref):
+                self.home.journal.record(ref, history.Unanswered(), once="")
+                self._finality.forget(ref)
         else:
             self._consider(asked)
 
@@ -131,13 +138,14 @@ class AskedAudits:
             return
         if verdict := describe_verdict(self.home, audit):
             self._say(audit.ref, verdict)
-        if self.home.chain.head() < self.home.audits.newest_event(audit.ref).block + self.final_blocks:
+        if not self._finality.audit_is_over(audit.ref):
             return
         remove_evidence(self.home, audit.ref)
         for round in range(audit.round + 1):
             if cid := self.home.journal.fact(audit.ref, f"evidence/{round}"):
                 self.home.store.unpin(Cid.parse(cid))
         self.home.journal.record(audit.ref, history.Wiped(), once="")
+        self._finality.forget(audit.ref)
 
     def _consider(self, asked: AskedAudit) -> None:
         """Consent, ask a person, or stay silent; the same reasons are told once.

@@ -158,11 +158,11 @@ class Owner(PodLoop):
         turn_s: float = TURN_S,
         final_blocks: int = FINAL_BLOCKS,
     ) -> None:
-        super().__init__(home, log, look_s, retry_s)
+        super().__init__(home, log, look_s, retry_s, final_blocks)
         self._turns = Turns(home, turn_s)
-        self.keep_states, self.keep_every, self.final_blocks = keep_states, keep_every, final_blocks
+        self.keep_states, self.keep_every = keep_states, keep_every
         self._counting = threading.Lock()
-        self._asked = AskedAudits(home, self._turns, log, final_blocks, self._counting)
+        self._asked = AskedAudits(home, self._turns, log, self.finality, self._counting)
         self._over: set[AgreementId] = set()
         self._kept: dict[AgreementId, int] = {}
         self._begun: set[AgreementId] = set()
@@ -174,7 +174,7 @@ class Owner(PodLoop):
         calls = self.home.agreements
         own = calls.list(owner=self.home.keys.address)
         now = self.home.chain.block("latest").timestamp
-        for id in [id for id, until in self._kept.items() if now > until]:
+        for id in [id for id, until in self._kept.items() if self.finality.time > until]:
             yield "end", Work(id, partial(self._release_objects, id))
         self._stop_rejected()
         open_ids = [id for id in own if id not in self._over and not self._lanes.is_busy(id)]
@@ -188,6 +188,12 @@ class Owner(PodLoop):
         yield from self._requests([each for each in agreements if each.state is State.REQUESTED], now)
         for ref in self._asked.look(set(own)):
             yield "asked", Work(ref, partial(self._asked.act, ref))
+
+    def forget(self) -> None:
+        """Look at every agreement again, also at those that were over."""
+        self._over.clear()
+        self._kept.clear()
+        self._asked.forget()
 
     def _requests(self, requests: Sequence[Agreement], now: int) -> Iterator[tuple[str, Work]]:
         """Requests in the order in which they are answered: those that a person said yes to; then
@@ -342,7 +348,7 @@ class Owner(PodLoop):
             self.log(id, verdict)
         if home.journal.record(id, history.REACHED[agreement.state], once=""):
             self.log(id, agreement.state.name.lower())
-        if home.chain.block("latest").number >= home.agreements.newest_event(id).block + self.final_blocks:
+        if self.finality.job_is_over(id):
             self._clear(agreement)
 
     def _clear(self, agreement: Agreement) -> None:
@@ -358,6 +364,7 @@ class Owner(PodLoop):
         if not home.journal.happened(id, history.LetGo):
             self._kept[id] = self._needed_until(agreement)
         self._over.add(id)
+        self.finality.forget(id)
 
     def _needed_until(self, agreement: Agreement) -> int:
         """Up to when, in seconds since 1970, the scientist may still fetch what was sealed to it:
@@ -371,14 +378,18 @@ class Owner(PodLoop):
         window before its time."""
         audit = self.home.audits.read(AuditRef(agreement.id))
         last = self.home.agreements.newest_event(agreement.id)
-        return audit.verdict is Outcome.MATCH and not audit.complained and last.timestamp <= audit.deadline
+        is_closed = last.name in ("ReleaseClosed", "AuditPaid", "Settled")  # in one transaction
+        matched = audit.verdict is Outcome.MATCH and not audit.complained
+        return matched and is_closed and last.timestamp <= audit.deadline
 
     def _release_objects(self, id: AgreementId) -> None:
         """Give up the sealed objects of an ended job: the scientist has them, or had time to fetch
         them."""
-        self.home.release_objects(id)
-        self.home.journal.record(id, history.LetGo(), once="")
-        del self._kept[id]
+        if self.finality.job_is_over(id):
+            self.home.release_objects(id)
+            self.home.journal.record(id, history.LetGo(), once="")
+            self._kept.pop(id, None)
+            self.finality.forget(id)
 
 
 def _missed(agreement: Agreement, now: int) -> str:

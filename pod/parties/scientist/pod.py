@@ -64,9 +64,9 @@ class Scientist(PodLoop):
         turn_s: float = TURN_S,
         final_blocks: int = FINAL_BLOCKS,
     ) -> None:
-        super().__init__(home, log, look_s, retry_s)
+        super().__init__(home, log, look_s, retry_s, final_blocks)
         self._turns = Turns(home, turn_s)
-        self.auto_accept, self.final_blocks = auto_accept, final_blocks
+        self.auto_accept = auto_accept
         self._over: set[AgreementId] = set()
         self._followed_at: dict[AgreementId, float] = {}
 
@@ -75,6 +75,10 @@ class Scientist(PodLoop):
         for id in self.home.agreements.list(scientist=self.home.keys.address):
             if id not in self._over:
                 yield "follow", Work(id, partial(self._follow, id), (self._followed_at.get(id, 0.0),))
+
+    def forget(self) -> None:
+        """Follow every job again, also those that had ended."""
+        self._over.clear()
 
     def _follow(self, id: AgreementId) -> None:
         self._followed_at[id] = time.monotonic()
@@ -87,9 +91,10 @@ class Scientist(PodLoop):
 
     def _let_go(self, id: AgreementId) -> None:
         """Follow an ended job no more, once no reorganisation of the chain can undo its end."""
-        if self.home.chain.block("latest").number >= self.home.agreements.newest_event(id).block + self.final_blocks:
+        if self.finality.job_is_over(id):
             self.home.release_objects(id)
             self._over.add(id)
+            self.finality.forget(id)
 
 
 def follow(home: Home, id: AgreementId, auto_accept: bool, log: Log) -> State:

@@ -27,6 +27,7 @@ from typing import Any, ClassVar
 
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.exchange import send_key
+from fitchain.pod.jobs.finality import overlapping
 from fitchain.pod.jobs.history import Entry
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.lanes import Work
@@ -109,15 +110,16 @@ class Verifier(PodLoop):
         final_blocks: int = FINAL_BLOCKS,
         examiner: Callable[..., Examination] = examine,
     ) -> None:
-        super().__init__(home, log, look_s, retry_s)
-        self.policy, self.final_blocks, self.examiner = policy or ConsentPolicy(), final_blocks, examiner
+        super().__init__(home, log, look_s, retry_s, final_blocks)
+        self.policy, self.examiner = policy or ConsentPolicy(), examiner
         self._links = LinkChain(home.keys, home.chain)
         self._account_retry = RetryPolicy(home, log, retry_s)  # what is wrong with the account delays no vote
         self._turns = Turns(home, turn_s)
         self._mine: dict[AuditRef, None] = {}
         self._undrawn: dict[AuditRef, None] = {}
         self._drawn: dict[AuditRef, str] = {}
-        self._ended_in: dict[AuditRef, int] = {}
+        self._collected: set[AuditRef] = set()
+        self._wiped: dict[AuditRef, None] = {}
         self._next_block: int | None = None
         self._back_at = float("-inf")
 
@@ -140,13 +142,20 @@ class Verifier(PodLoop):
         head = self.home.chain.head()
         if self._next_block is not None and head < self._next_block:
             return False
-        for ref in self.home.audits.drawn_for(self.home.keys.address, self._next_block, head):
+        first = overlapping(self._next_block)
+        for ref in self.home.audits.drawn_for(self.home.keys.address, first, head):
             if ref not in self._mine and not self.home.journal.happened(ref, history.Wiped):
                 self._mine[ref] = None
-        for ref in self._awaited(self._next_block, head):
-            self._undrawn[ref] = None
+        for ref in self._awaited(first, head):
+            self._undrawn.setdefault(ref)
         self._next_block = head + 1
         return True
+
+    def forget(self) -> None:
+        """Look at all draws again, and at the seats that were through with."""
+        self._mine |= self._wiped
+        self._wiped, self._undrawn, self._next_block = {}, {}, None
+        self._collected.clear()
 
     def _awaited(self, from_block: int | None, to_block: int) -> list[AuditRef]:
         """Audits opened in a range of blocks that may still be drawn for, from a panel, or the
@@ -161,10 +170,11 @@ class Verifier(PodLoop):
         """Draw for audits whose asker has let its turn pass, when it is this member's turn."""
         rank = MEMBER_RANK + int(self.home.keys.address[-2:], 16) % MEMBER_TURNS
         for audit in self.home.audits.read_many(list(self._undrawn)):
-            if audit.phase is not Phase.AWAITING:
-                del self._undrawn[audit.ref]
-            else:
+            if audit.phase is Phase.AWAITING:
                 yield "draw", Work(audit.ref, partial(self._draw_for, audit, rank))
+            elif self.finality.audit_is_drawn(audit.ref):
+                del self._undrawn[audit.ref]
+                self.finality.forget(audit.ref)
 
     def _draw_for(self, audit: Audit, rank: int) -> None:
         if self._turns.bring_on(audit, rank):
@@ -304,16 +314,18 @@ class Verifier(PodLoop):
     def _end(self, audit: Audit) -> None:
         """Collect what was earned, and forget what must not outlive the audit once its end is
         final."""
-        if audit.ref not in self._ended_in:
+        if audit.ref not in self._collected:
             self._collect(audit)
-            self._ended_in[audit.ref] = self.home.audits.newest_event(audit.ref).block
-        if self.home.chain.head() < self._ended_in[audit.ref] + self.final_blocks:
+            self._collected.add(audit.ref)
+        if not self.finality.audit_is_over(audit.ref):
             return
         folder = self._folder(audit)
         folder.sweep()
         folder.remove_secrets()
         self.home.journal.record(audit.ref, history.Wiped(), once="")
+        self._wiped[audit.ref] = None
         del self._mine[audit.ref]
+        self.finality.forget(audit.ref)
 
     def _collect(self, audit: Audit) -> None:
         if verdict := describe_verdict(self.home, audit):

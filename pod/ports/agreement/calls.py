@@ -325,11 +325,17 @@ class Agreements:
         names = (("Agreements", "agreement"), ("ProofOfTrain", "run"))
         answers = self.chain.call_many([(contract, name, (id,)) for id in ids for contract, name in names])
         blocks = {id: kept["requestBlock"] for id, kept in zip(ids, answers[::2], strict=True)}
-        unknown = [id for id in blocks if id not in self._requests and blocks[id]]
+        # A request that the chain took back may come again in another block, with other terms.
+        unknown = [id for id in blocks if blocks[id] and blocks[id] != self._known_block(id)]
         self._remember([_request_read(id, blocks[id]) for id in unknown])
         self.chain.read_times(self._requested(id).block for id in ids)
         kept = zip(ids, answers[::2], answers[1::2], strict=True)
         return [agreement_of(self._requested(id), agreed, run) for id, agreed, run in kept]
+
+    def forget(self) -> None:
+        """Keep no request that was read, nor the time of any block: the chain took blocks back."""
+        self._requests.clear()
+        self.chain.forget_times()
 
     def requested_block(self, id: AgreementId) -> int:
         """The block of the request. Raises as `read`."""
@@ -370,8 +376,8 @@ class Agreements:
     ) -> list[Event]:
         """All events of these contracts and of Audits in the order of the chain, of one agreement
         where given, up to `chain.head()`."""
-        if from_block is None and id in self._requests:
-            from_block = self._requests[id].block
+        if from_block is None and id is not None:
+            from_block = self._known_block(id)
         return self.chain.events_of(CONTRACTS, id, from_block, to_block)
 
     def newest_event(self, id: AgreementId) -> Event:
@@ -432,21 +438,27 @@ class Agreements:
     def _at(self, contract: str) -> str:
         return self.chain.deployment.addresses[contract]
 
+    def _known_block(self, id: AgreementId) -> int | None:
+        known = self._requests.get(id)
+        return None if known is None else known.block
+
     def _requested(self, id: AgreementId) -> Event:
         """The event of the request, which holds what the contract does not keep."""
-        if id not in self._requests:
+        if (event := self._requests.get(id)) is None:
             block = self.chain.call("Agreements", "agreement", id)["requestBlock"]
-            self._remember([_request_read(id, block)] if block else [])
-            if id not in self._requests:
+            event = self._remember([_request_read(id, block)] if block else []).get(id)
+            if event is None:
                 raise NotFound(
                     f"the deployment at {self._at('Agreements')} on chain {self.chain.chain_id} has no job {id.short}",
                     "see `fitchain job list`; a job of another deployment needs that deployment's settings",
                 )
-        return self._requests[id]
+        return event
 
-    def _remember(self, reads: Sequence[ReadEvents]) -> None:
-        """Read requests and keep them."""
-        self._requests |= {event.args["id"]: event for events in self.chain.events_many(reads) for event in events}
+    def _remember(self, reads: Sequence[ReadEvents]) -> dict[AgreementId, Event]:
+        """Read requests and keep them; those that were read."""
+        requests = {event.args["id"]: event for events in self.chain.events_many(reads) for event in events}
+        self._requests |= requests
+        return requests
 
 
 def _request_read(id: AgreementId, block: int) -> ReadEvents:

@@ -138,15 +138,16 @@ def code(address: str) -> Query[bytes]:
     return Query("eth_getCode", [address, "latest"], data)
 
 
-def call(fields: Mapping[str, str], at: int | str, decode: Callable[[bytes], T]) -> Query[T]:
+def call(fields: Mapping[str, str], at: int | str | Digest, decode: Callable[[bytes], T]) -> Query[T]:
     """What a call returns.
 
     Args:
         fields: of the call.
-        at: the block on whose state it runs.
+        at: the block on whose state it runs; by its hash, where it must be of the chain.
         decode: reads the bytes that it returns; raises ValueError where they are none such.
     """
-    return Query("eth_call", [dict(fields), tag(at)], lambda answer: decode(data(answer)))
+    block = {"blockHash": str(at), "requireCanonical": True} if isinstance(at, Digest) else tag(at)
+    return Query("eth_call", [dict(fields), block], lambda answer: decode(data(answer)))
 
 
 def estimate_gas(fields: Mapping[str, str]) -> Query[int]:

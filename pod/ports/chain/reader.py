@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from fitchain.pod.ports.chain import answers
 from fitchain.pod.ports.chain.abi import decode_revert, interface
-from fitchain.pod.ports.chain.answers import Log, Query
+from fitchain.pod.ports.chain.answers import Header, Log, Query
 from fitchain.pod.ports.chain.base import DIRECTORY, Block, Constants, Deployment, Event
 from fitchain.pod.ports.chain.reads import Read, ReadBalance, ReadBlock, ReadCall, ReadEvents
 from fitchain.pod.ports.chain.rpc import Node
@@ -46,6 +46,7 @@ class ChainReader:
         self.addresses = {**deployment.addresses, DIRECTORY: deployment.directory}
         self._constants = constants
         self._head: int | None = None
+        self._pinned: Digest | None = None
         self._times: dict[int, int] = {}
         self._names = {address: name for name, address in self.addresses.items()}
 
@@ -165,6 +166,13 @@ class ChainReader:
         still._head = self.head()
         return still
 
+    def at(self, header: Header) -> Self:
+        """The same connection for reads on the state of one block, known by its hash: a node that
+        does not have it in its chain refuses them (EIP-1898)."""
+        still = copy.copy(self)
+        still._head, still._pinned = header.number, header.hash
+        return still
+
     def block(self, number: int | str) -> Block:
         """A block by number or tag.
 
@@ -195,6 +203,10 @@ class ChainReader:
             self._times[number] = self.block(number).timestamp
         return self._times[number]
 
+    def forget_times(self) -> None:
+        """Read the times of blocks anew: some of them are others."""
+        self._times.clear()
+
     def wait_for(self, number: int) -> None:
         """Wait until a block has its confirmations."""
         while self.head() < number:
@@ -221,7 +233,7 @@ class ChainReader:
 
     def _requests(self, read: Read, head: int | None) -> list[Query[Any]]:
         """What the node is asked for a read; `head` is None where that is its newest block."""
-        newest: int | str = "latest" if head is None else head
+        newest: int | str | Digest = self._pinned or ("latest" if head is None else head)
         match read:
             case ReadCall(contract, function, args, block, _):
                 item = interface(contract).function(function)
