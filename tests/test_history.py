@@ -24,6 +24,7 @@ SENT = history.Paid(transaction=sha256(b"transaction"), gas=41_000)
 
 ONE_OF_EACH: tuple[Entry, ...] = (
     history.Requested(DatasetId(ROOT), ModelId(ROOT), "10"),
+    history.RequestedAgain(),
     history.Checking(),
     history.Checked(("the bond is higher than the price",)),
     history.ApprovalNeeded(()),

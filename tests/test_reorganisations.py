@@ -1,33 +1,314 @@
-"""Reorganisations of the chain: whatever a party has sent and the chain takes back, it does again;
-once, and by what the chain says then."""
+"""Reorganisations of the chain: whatever a party has sent and the chain takes back, it does again,
+once, and by what the chain says then; what belongs to a run that is gone is set aside."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from fitchain.pod.ports.agreement import State
+from fitchain.pod.compute.dataset import Policy
+from fitchain.pod.jobs.finality import Finality
+from fitchain.pod.jobs.home import Home
+from fitchain.pod.parties.owner import approve
+from fitchain.pod.parties.owner.anchors import require_same_run
+from fitchain.pod.parties.owner.run import begin, order_nonce
+from fitchain.pod.parties.scientist.request import give_up, send_again, withdraw_unsent
+from fitchain.pod.parties.verifier.pod import Ballot, Verifier, look_s
+from fitchain.pod.ports.agreement import Outcome, State, commit_key
 from fitchain.pod.ports.chain import Chain
-from fitchain.pod.values.ids import AgreementId
-from tests.chain_fixtures import take_back
-from tests.pods import BOND, PRICE, Workshop, owner_runs, scientist_runs
+from fitchain.pod.ports.chain.abi import interface
+from fitchain.pod.ports.chain.heads import Heads
+from fitchain.pod.values.digest import ZERO, sha256
+from fitchain.pod.values.errors import NodeUnreachable, Unusable
+from fitchain.pod.values.ids import AgreementId, AuditRef
+from fitchain.pod.values.job_folder import MOST_ASIDE, JobFolder
+from tests.chain_fixtures import PASSPHRASE, Devnet, take_back
+from tests.node_proxy import proxy
+from tests.pods import BOND, HOUR_S, PRICE, Party, Workshop, offer_table, owner_runs, scientist_runs
+
+PassTime = Callable[[int], None]
+
+
+def first_block(workshop: Workshop, id: AgreementId, step: str) -> int:
+    """The block of the first event of a name, once it is there."""
+
+    def blocks() -> list[int]:
+        return [event.block for event in workshop.scientist.home.agreements.events(id) if event.name == step]
+
+    workshop.until(lambda: bool(blocks()))
+    return blocks()[0]
+
+
+def names_of(party: Party, id: AgreementId) -> list[str]:
+    """The chain's events of a job."""
+    return [event.name for event in party.home.agreements.events(id)]
+
+
+def mine(chain: Chain, blocks: int) -> None:
+    chain.node.request("anvil_mine", hex(blocks))
+
+
+# The newest blocks
+
+
+def test_blocks_that_the_chain_takes_back_are_noticed_and_others_are_not(reader: Chain) -> None:
+    mine(reader, 20)
+    one = Heads(4).look(reader.node)
+    mine(reader, 3)
+    two = one.look(reader.node)
+    assert two.newest is not None and two.final is not None
+    assert not two.reorganised and two.final.number == two.newest.number - 4
+    take_back(reader, two.newest.number - 2)
+    three = two.look(reader.node)
+    assert three.reorganised and not three.look(reader.node).reorganised
+    mine(reader, 40)  # more than are remembered
+    assert not three.look(reader.node).reorganised
+    assert not Heads(4).look(reader.node).reorganised
+
+
+def test_a_head_that_links_up_with_nothing_is_not_believed(reader: Chain, running_devnet: Devnet) -> None:
+    """One lying answer would else put off for ever, or bring about, what waits for blocks."""
+    mine(reader, 20)
+    lies = iter([{"number": hex(2**60)}, {"hash": str(sha256(b"x")), "parentHash": str(sha256(b"y"))}])
+
+    def lie(call: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+        latest = call["method"] == "eth_getBlockByNumber" and call["params"][0] == "latest"
+        return answer | {"result": answer["result"] | next(lies, {})} if latest else answer
+
+    known = Heads(4).look(reader.node)
+    with proxy(running_devnet.record.rpc, lambda _: None, change=lie) as url:
+        liar = type(reader.node)(url)
+        one = known.look(liar)
+        two = one.look(liar)
+    assert (one, two) == (known, known)
+
+
+def test_an_answer_of_a_node_that_lags_changes_nothing(reader: Chain, running_devnet: Devnet) -> None:
+    mine(reader, 20)
+    known = Heads(4).look(reader.node)
+    assert known.newest is not None
+    old = hex(known.newest.number - 3)
+
+    def lag(call: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+        if call["method"] == "eth_getBlockByNumber" and call["params"][0] == "latest":
+            return answer | {"result": reader.node.request("eth_getBlockByNumber", old, False)}
+        return answer
+
+    with proxy(running_devnet.record.rpc, lambda _: None, change=lag) as url:
+        assert known.look(type(reader.node)(url)) == known
+
+
+# What is over
+
+
+def test_an_end_is_final_once_it_lies_deep_enough_at_two_looks(workshop: Workshop, reader: Chain) -> None:
+    id, finality = workshop.request(), Finality(workshop.owner.home, 4)
+
+    def over() -> bool:
+        finality.look()
+        return finality.job_is_over(id)
+
+    assert not over()
+    ended = workshop.owner.home.agreements.reject(id).block
+    assert not over()
+    mine(reader, 3)
+    assert not over()
+    mine(reader, 4)
+    assert not over() and not over()  # the second look has to see another newest block
+    mine(reader, 1)
+    assert over()
+    take_back(reader, ended)
+    mine(reader, 40)
+    assert not over()
+
+
+# The owner
+
+
+def test_a_run_that_the_chain_took_back_is_neither_anchored_nor_ended(workshop: Workshop, reader: Chain) -> None:
+    home, id = workshop.owner.home, workshop.request()
+    accepted = home.agreements.accept(id, commit_key(order_nonce(home, id))).block
+    begin(home, id)
+    run = home.agreements.run_record(id)
+    require_same_run(home, id, run)
+    take_back(reader, accepted)
+    with pytest.raises(Unusable, match="and none is begun"):
+        require_same_run(home, id, run)
+    home.chain.reopen()
+    home.chain.catch_up()
+    with pytest.raises(Unusable, match="but one under 0x"):
+        require_same_run(home, id, run)
+
+
+def test_a_yes_to_a_request_is_none_to_another_with_its_id(workshop: Workshop, table_path: Path, reader: Chain) -> None:
+    """A salt makes the id, and the terms do not: behind a reorganisation other terms may stand."""
+    owner, scientist = workshop.owner, workshop.scientist
+    asked = replace(workshop, dataset=offer_table(owner, table_path, policy=Policy()))
+    with owner_runs(owner):
+        id = asked.request()
+        workshop.until(owner.has(id, "approval_needed"))
+    approve(owner.home, id)
+    calls = scientist.home.agreements
+    terms, offer, request = calls.terms(id), calls.offer(id), scientist.home.journal.requests()[-1]
+    take_back(reader, calls.requested_block(id))
+    with closing(sqlite3.connect(scientist.home.settings.home / "transactions.db", isolation_level=None)) as database:
+        database.execute("DELETE FROM transactions")  # a scientist who does not send it again
+    calls.forget()
+    calls.request(request.salt, replace(terms, bond=terms.bond + 1, price=terms.price), offer)
+    with owner_runs(owner):
+        workshop.until(lambda: owner.kinds(id).count("checked") == 2)
+        owner_turns(workshop)
+    assert scientist.state(id) is State.REQUESTED
+    owner.home.agreements.reject(id)
+
+
+def owner_turns(workshop: Workshop, turns: int = 10) -> None:
+    """Let a running pod look at the chain some times."""
+    threading.Event().wait(0.1 * turns)
+
+
+def test_a_run_is_set_aside_and_taken_back_whole_and_few_are_kept(tmp_path: Path) -> None:
+    folder, seeds = JobFolder(tmp_path / "job").create(), [sha256(bytes([number])) for number in range(5)]
+    for seed in seeds:
+        folder.states.mkdir()
+        folder.state(4).write_text(str(seed))
+        folder.leaves.write_text(str(seed))
+        folder.set_aside(seed)
+        assert not folder.leaves.exists()
+    assert len(list(folder.path.glob("aside-*"))) == MOST_ASIDE
+    assert not folder.take_back(seeds[0])
+    assert folder.take_back(seeds[-1])
+    assert folder.leaves.read_text() == folder.state(4).read_text() == str(seeds[-1])
+    assert not folder.take_back(seeds[-2])  # there is a run
+    folder.set_aside(seeds[-1])
+    assert folder.take_back(seeds[-2]) and folder.leaves.read_text() == str(seeds[-2])
+
+
+# The scientist
+
+
+@contextmanager
+def cut_off(party: Party) -> Iterator[Home]:
+    """Its home behind a node that goes away just before a request would be signed."""
+    selector = "0x" + interface("Agreements").function("request").selector.hex()
+
+    def judge(call: dict[str, Any]) -> Any:
+        asked = call["params"][0] if call["method"] == "eth_estimateGas" else {"data": ""}
+        return (503, None) if asked["data"].startswith(selector) else None
+
+    with (
+        proxy(party.home.chain.node.url, judge) as url,
+        Home.open(replace(party.home.settings, rpc=url), lambda: PASSPHRASE) as home,
+    ):
+        yield home
+
+
+@pytest.fixture
+def unsent(workshop: Workshop) -> AgreementId:
+    """A request that was written down by a command that did not come to sending it."""
+    with cut_off(workshop.scientist) as home, pytest.raises(NodeUnreachable):
+        replace(workshop, scientist=replace(workshop.scientist, home=home)).request()
+    id = workshop.scientist.home.journal.request_ids()[-1]
+    assert id not in workshop.scientist.home.agreements.list()
+    return id
+
+
+def test_a_request_that_was_written_down_is_sent_by_the_pod_once(workshop: Workshop, unsent: AgreementId) -> None:
+    scientist = workshop.scientist
+    fit = scientist.fit()
+    with scientist_runs(scientist):
+        workshop.until(lambda: unsent in scientist.home.agreements.list())
+        workshop.until(scientist.has(unsent, "requested_again"))
+    assert workshop.request() == unsent  # who asks again hears of it, and pays once
+    assert scientist.fit() == fit - PRICE
+    assert names_of(scientist, unsent) == ["Requested"]
+
+
+def test_a_request_that_the_chain_took_back_is_sent_again(workshop: Workshop, reader: Chain) -> None:
+    scientist, id = workshop.scientist, workshop.request(price=PRICE + 1)
+    with scientist_runs(scientist):
+        workshop.until(lambda: id in scientist.home.agreements.list())
+        take_back(reader, scientist.home.agreements.requested_block(id))
+        workshop.until(lambda: id in scientist.home.agreements.list())
+    assert names_of(scientist, id) == ["Requested"]
+
+
+def test_a_request_whose_transaction_is_lost_is_sent_again(workshop: Workshop, reader: Chain) -> None:
+    scientist, id = workshop.scientist, workshop.request(price=PRICE + 2)
+    take_back(reader, scientist.home.agreements.requested_block(id))
+    with closing(sqlite3.connect(scientist.home.settings.home / "transactions.db", isolation_level=None)) as database:
+        database.execute("DELETE FROM transactions")
+    send_again(scientist.home, id, scientist.say)
+    send_again(scientist.home, id, scientist.say)
+    assert names_of(scientist, id) == ["Requested"]
+    assert scientist.kinds(id) == ["requested", "requested_again"]
+
+
+def test_a_request_is_not_sent_when_its_time_has_passed(
+    workshop: Workshop, unsent: AgreementId, pass_time: PassTime
+) -> None:
+    pass_time(HOUR_S + 1)
+    with scientist_runs(workshop.scientist):
+        workshop.until(workshop.scientist.has(unsent, "late"))
+    assert unsent not in workshop.scientist.home.agreements.list()
+    assert "requested_again" not in workshop.scientist.kinds(unsent)
+
+
+@pytest.mark.parametrize("how", ["withdrawn", "refused"])
+def test_a_request_is_not_sent_behind_the_back_of_whoever_gave_it_up(
+    workshop: Workshop, unsent: AgreementId, how: str
+) -> None:
+    home = workshop.scientist.home
+    if how == "withdrawn":
+        assert withdraw_unsent(home, unsent)
+    else:
+        give_up(home, unsent, how)
+    send_again(home, unsent, workshop.scientist.say)
+    assert unsent not in home.agreements.list()
+
+
+# The verifier
+
+
+def test_a_vote_is_about_one_question(workshop: Workshop) -> None:
+    """The same round may ask about other segments, or of another run, behind a reorganisation."""
+    home, ref = workshop.scientist.home, AuditRef(AgreementId(sha256(b"a job")))
+    pod, audit = Verifier(home, workshop.scientist.say), SimpleNamespace(ref=ref, round=0)
+    body = {"outcome": "MATCH", "trace": str(ZERO), "question": "one"}
+    home.journal.keep_fact(ref, "ballot/0", json.dumps(body | {"outcome": "MISMATCH", "question": "two"}))
+    home.journal.keep_fact(ref, "ballot/0/one", json.dumps(body))
+    ballots = [pod._ballot(audit, question) for question in ("one", "two", "three", None)]  # type: ignore[arg-type]
+    match, mismatch = Ballot(Outcome.MATCH, ZERO), Ballot(Outcome.MISMATCH, ZERO)
+    assert ballots == [match, mismatch, None, mismatch]
+
+
+@pytest.mark.parametrize(("now", "seconds"), [(1000, 750), (1750, 125), (1960, 20)])
+def test_a_seat_that_is_late_looks_once_at_least(now: int, seconds: float) -> None:
+    audit: Any = SimpleNamespace(deadline=2000, window=1000)
+    assert look_s(audit, now) == seconds
+
+
+# Whole jobs
 
 STEPS = ("Requested", "Accepted", "Begun", "Anchored", "Finished", "Settled")
 
 
 def take_back_each(reader: Chain, workshop: Workshop, id: AgreementId, steps: Sequence[str]) -> None:
     """Take the blocks from each of these events of a job on back, once it is there."""
-    calls = workshop.scientist.home.agreements
     for step in steps:
-
-        def found() -> list[int]:
-            return [event.block for event in calls.events(id) if event.name == step]
-
-        workshop.until(lambda: bool(found()))
-        take_back(reader, found()[0])
+        take_back(reader, first_block(workshop, id, step))
 
 
+@pytest.mark.long
 def test_a_job_comes_to_its_end_though_the_chain_takes_back_each_of_its_transactions(
     workshop: Workshop, reader: Chain
 ) -> None:
@@ -40,3 +321,26 @@ def test_a_job_comes_to_its_end_though_the_chain_takes_back_each_of_its_transact
     names = [event.name for event in owner.home.agreements.events(id)]
     assert names == ["Requested", "Accepted", "Begun", *["Anchored"] * 3, "Finished", "Settled"]
     assert owner.home.agreements.owed(owner.address) == owed + PRICE + BOND
+
+
+@pytest.mark.long
+def test_a_training_under_another_seed_begins_anew_and_what_was_trained_is_set_aside(
+    workshop: Workshop, reader: Chain
+) -> None:
+    """The seed block is taken back after the training has ended: seed, leaves, delivery and
+    certificate are others, and the scientist has the second."""
+    owner, scientist = workshop.owner, workshop.scientist
+    with owner_runs(owner, retry_s=0.2), scientist_runs(scientist, auto_accept=False):
+        id = workshop.request()
+        accepted, _ = first_block(workshop, id, "Accepted"), first_block(workshop, id, "Finished")
+        workshop.until(scientist.has(id, "received"))
+        before = scientist.home.agreements.run_record(id)
+        take_back(reader, accepted)
+        workshop.until(lambda: scientist.kinds(id).count("received") == 2)
+    run = scientist.home.agreements.run_record(id)
+    assert run.seed != before.seed and run.transcript_root != before.transcript_root
+    assert owner.told(id, "set_aside")["seed"] == str(run.seed)
+    aside = owner.home.job_folder(id).path / f"aside-{str(before.seed)[2:10]}"
+    assert {"states", "leaves.jsonl", "final.safetensors"} <= {path.name for path in aside.iterdir()}
+    assert scientist.kinds(id).count("note") == 6
+    assert owner.kinds(id).count("begun") == owner.kinds(id).count("delivered") == 2

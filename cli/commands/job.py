@@ -372,11 +372,16 @@ def cancel(session: Session, agreement: AgreementArgument) -> Report:
 
     As its scientist, once the owner let the acceptance window pass.
     """
+    from fitchain.pod.parties.scientist.request import cancel_job, withdraw_unsent
+
+    if (unsent := _unsent(session, agreement)) is not None and withdraw_unsent(session.home, unsent):
+        values = {"agreement": unsent, "result": "cancelled", "transaction": None, "gas": 0}
+        return Report(values, [f"cancelled {unsent.short}, which is not on the chain"])
     id = find_agreement(session.reader, agreement)
     job = session.reader.agreements.read(id)
     if job.state is State.REQUESTED:
         _require_over(session, job.acceptance_deadline, f"the owner may still accept {id.short}")
-    return _sent(id, "cancelled", session.home.agreements.cancel(id))
+    return _sent(id, "cancelled", cancel_job(session.home, id))
 
 
 @command(app, "settle")
@@ -556,6 +561,13 @@ def _require_over(session: Session, deadline: int, who: str) -> None:
 
 def _decided(id: AgreementId, what: str, next: str) -> Report:
     return Report({"agreement": id, "decision": what}, [f"{what} {id.short}: {next}"])
+
+
+def _unsent(session: Session, agreement: str) -> AgreementId | None:
+    """The request of this home that the text names, where the chain has it not."""
+    named = [id for id in session.reader.journal.request_ids() if str(id).startswith(agreement.lower())]
+    on_chain = session.reader.agreements.list() if named else []
+    return named[0] if len(named) == 1 and named[0] not in on_chain else None
 
 
 def _sent(id: AgreementId, what: str, receipt: Receipt) -> Report:

@@ -221,6 +221,8 @@ def describe_entry(entry: history.Entry | history.Unrecognised) -> str:
     match entry:
         case history.Requested():
             return "requested; the price is locked"
+        case history.RequestedAgain():
+            return "requested again: it was not on the chain"
         case history.Checking():
             return "checking the request: graph, policy, host, a rehearsal on mock data"
         case history.Checked():

@@ -75,6 +75,13 @@ class Requested(_Entry):
 
 
 @dataclass(frozen=True)
+class RequestedAgain(_Entry):
+    """The scientist's pod sent a request that was not on the chain, or not any more."""
+
+    kind = "requested_again"
+
+
+@dataclass(frozen=True)
 class Checking(_Entry):
     """The owner's pod began to examine a request."""
 
@@ -603,6 +610,7 @@ class Unrecognised:
 
 JobEntry = (
     Requested
+    | RequestedAgain
     | Checking
     | Checked
     | ApprovalNeeded

@@ -195,6 +195,12 @@ class Journal:
         query = "SELECT 1 FROM history WHERE agreement = ? AND kind = ? LIMIT 1"
         return bool(self._rows(query, str(subject), kind.kind))
 
+    def has(self, subject: Subject, kind: type[Entry], once: str) -> bool:
+        """Say whether the job's history has an entry of this kind that was recorded with this
+        `once`."""
+        query = "SELECT 1 FROM history WHERE agreement = ? AND kind = ? AND once = ? LIMIT 1"
+        return bool(self._rows(query, str(subject), kind.kind, once))
+
     def last(self, subject: Subject, kind: type[EntryKind]) -> EntryKind:
         """The newest entry of one kind in a job's history.
 
@@ -340,6 +346,11 @@ class Journal:
                 "REPLACE INTO requests VALUES (?, ?, ?, ?, ?)",
                 (str(row.agreement), str(row.salt), json.dumps(row.terms), row.offer, row.recipe),
             )
+
+    def request_ids(self) -> list[AgreementId]:
+        """The agreements of these requests."""
+        rows = self._rows("SELECT agreement FROM requests ORDER BY rowid")
+        return [AgreementId(Digest.parse(row["agreement"])) for row in rows]
 
     def requests(self) -> list[RequestRow]:
         """Every request this pod made, in that order."""

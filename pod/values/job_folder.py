@@ -45,6 +45,8 @@ IDENTITY, SEAT_IDENTITY, RELEASED_IDENTITY = "identity.age", "seat.age", "job.ag
 EVIDENCE, EVIDENCE_RECORDS = "evidence.json", "records.bin"
 
 _STATE = ".safetensors"
+MOST_ASIDE = 2
+"""Runs that are kept aside; reorganisations go back to no more than one of the newest."""
 _ASIDE, _HANDED_OVER, _AUDIT = "aside-", "evidence-", "audit-"
 
 
@@ -251,11 +253,43 @@ class JobFolder:
         Args:
             seed: of that run.
         """
-        aside = self.path / f"{_ASIDE}{str(seed)[2:10]}"
+        aside = self._aside(seed)
         aside.mkdir(exist_ok=True)
+        self._move(self.path, aside)
+        os.utime(aside)
+        older = sorted(self.path.glob(f"{_ASIDE}*"), key=lambda path: path.stat().st_mtime_ns)[:-MOST_ASIDE]
+        for path in older:
+            shutil.rmtree(path)
+
+    def take_back(self, seed: Digest) -> bool:
+        """Take back what was set aside of a run, to which the chain has come back; nothing where
+        the folder holds a run.
+
+        Args:
+            seed: of that run.
+
+        Returns:
+            whether there was something.
+        """
+        aside = self._aside(seed)
+        if self.leaves.exists() or not (aside / LEAVES).exists():
+            return False
+        self._move(aside, self.path)
+        shutil.rmtree(aside)
+        return True
+
+    def _aside(self, seed: Digest) -> Path:
+        return self.path / f"{_ASIDE}{str(seed)[2:10]}"
+
+    @staticmethod
+    def _move(source: Path, target: Path) -> None:
+        """Move the files of a run, the leaves last, in place of what a move that was cut off has
+        left there."""
         for name in (STATES, FINAL, MODEL, CERTIFICATE, LEAVES):
-            if (self.path / name).exists():
-                (self.path / name).replace(aside / name)
+            if (source / name).exists():
+                if (target / name).is_dir():
+                    shutil.rmtree(target / name)
+                (source / name).replace(target / name)
 
     def remove_states(self) -> None:
         """Remove the kept states, those of runs that were set aside among them."""

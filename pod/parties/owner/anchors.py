@@ -17,8 +17,8 @@ from fitchain.pod.jobs.home import Home
 from fitchain.pod.ports.agreement import RunRecord
 from fitchain.pod.ports.chain import Pending, Receipt
 from fitchain.pod.proof.transcript import grow
-from fitchain.pod.values.digest import Digest, tree_root
-from fitchain.pod.values.errors import ClaimMismatch, require_equal
+from fitchain.pod.values.digest import ZERO, Digest, tree_root
+from fitchain.pod.values.errors import ClaimMismatch, Unusable, require_equal
 from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.job_folder import JobFolder
 from fitchain.pod.values.leaf import Checkpoint
@@ -109,6 +109,7 @@ class Anchors:
         self.home.journal.record(self.id, entry, once=str(count))
 
     def _submit(self, leaves: tuple[Digest, ...], root: Digest) -> None:
+        require_same_run(self.home, self.id, self.run)
         last = self._open[-1].leaf
         note = Note(self.id, self._open[0].leaf.index, last.step, leaves, self._metrics())
         cid = send_note(self.home.store, note, self.recipient)
@@ -133,6 +134,21 @@ class Anchors:
         rows = [each.metrics for each in self._open if each.metrics]
         names = rows[0].keys() if rows else ()
         return {name: _rounded(sum(row[name] for row in rows) / len(rows)) for name in names}
+
+
+def require_same_run(home: Home, id: AgreementId, run: RunRecord) -> None:
+    """Check that the chain has still the run that is trained: what is anchored, or ended, under
+    another order seed nobody can prove any more.
+
+    Raises:
+        Unusable: the chain took the beginning back.
+    """
+    if (seed := home.agreements.seed(id)) != run.seed:
+        raise Unusable(
+            f"the chain was reorganised: the run under the order seed {run.seed.short} is not there any more, "
+            f"{f'but one under {seed.short}' if seed != ZERO else 'and none is begun'}",
+            "what was trained is set aside, and the training begins anew",
+        )
 
 
 class LeafFile:

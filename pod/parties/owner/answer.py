@@ -21,9 +21,13 @@ from fitchain.pod.ports.agreement import Audit, AuditKind, Outcome, Phase
 from fitchain.pod.ports.store import Cid, Store, car
 from fitchain.pod.ports.store.local import LocalStore
 from fitchain.pod.values.audit_mode import AuditMode
+from fitchain.pod.values.digest import canonical_json, sha256
 from fitchain.pod.values.errors import NotFound
 from fitchain.pod.values.ids import AuditRef
 from fitchain.pod.values.job_folder import Scratch, scratch
+
+EVIDENCE_ASIDE = "evidence_aside"
+"""Fact of an audit in the journal: evidence that was sealed for a jury that the chain took back."""
 
 
 def answer_audit(home: Home, turns: Turns, ref: AuditRef) -> str:
@@ -73,14 +77,19 @@ def _stands(home: Home, audit: Audit) -> bool:
 def _submit(home: Home, audit: Audit) -> str:
     """Hand over the evidence of this vote; sealed once."""
     ref, name = audit.ref, f"evidence/{audit.round}"
-    if (cid := home.journal.fact(ref, name)) is None:
+    # Where nothing can be sealed to anyone who sits there, the evidence is given all the same.
+    recipients = list(home.audits.recipients(audit).values()) or [home.keys.recipient]
+    meant_for, kept_for = _meant_for(home, audit, recipients), f"evidence_for/{audit.round}"
+    cid = home.journal.fact(ref, name)
+    if cid is None or home.journal.fact(ref, kept_for) != meant_for:
         # A replay by hand may be at work beside what a killed process left of evidence.
         home.audit_folder(ref).sweep([Scratch.EVIDENCE], parts=False)
-        # Where nothing can be sealed to anyone who sits there, the evidence is given all the same.
-        recipients = list(home.audits.recipients(audit).values()) or [home.keys.recipient]
+        if cid is not None:
+            _set_aside(home, ref, cid)
         home.journal.keep_fact(ref, EVIDENCE_MADE, "")  # before anything is: from now on its records count as opened
         cid = str(_build(home, audit, recipients))
         home.journal.keep_fact(ref, name, cid)
+        home.journal.keep_fact(ref, kept_for, meant_for)
     receipt = send(home, audit, home.audits.submit, Cid.parse(cid))
     if receipt is None:
         return ""
@@ -95,6 +104,20 @@ def _submit(home: Home, audit: Audit) -> str:
     return f"{again}put the evidence into {path}: on the verifiers' machine `fitchain store import` takes it"
 
 
+def _meant_for(home: Home, audit: Audit, recipients: Sequence[str]) -> str:
+    """What evidence answers, and whom: after a reorganisation of the chain others may sit in the
+    same round, or other segments of another run be audited."""
+    seed, run = home.audits.segment_seed(audit.ref), home.agreements.run_record(audit.id)
+    return str(sha256(canonical_json([str(seed), str(run.transcript_root), *sorted(recipients)])))
+
+
+def _set_aside(home: Home, ref: AuditRef, cid: str) -> None:
+    """Remember evidence that other evidence takes the place of: it is kept until the audit is
+    over."""
+    aside = (home.journal.fact(ref, EVIDENCE_ASIDE) or "").split()
+    home.journal.keep_fact(ref, EVIDENCE_ASIDE, " ".join(dict.fromkeys([*aside, cid])))
+
+
 def evidence_file(home: Home, audit: Audit) -> Path:
     """Where evidence lies that a person hands over: of an on-site audit, and where verifiers said
     that they could not get it otherwise."""
@@ -103,8 +126,11 @@ def evidence_file(home: Home, audit: Audit) -> Path:
 
 def remove_evidence(home: Home, ref: AuditRef) -> None:
     """Remove what an audit that is over has left of its evidence: plain copies that a killed
-    process left, and sealed files to hand over."""
+    process left, sealed files to hand over, and what was sealed for a jury that the chain took
+    back."""
     folder = home.audit_folder(ref)
+    for cid in (home.journal.fact(ref, EVIDENCE_ASIDE) or "").split():
+        home.store.unpin(Cid.parse(cid))
     folder.sweep([Scratch.EVIDENCE], parts=False)
     folder.remove_handed_over()
 

@@ -92,7 +92,8 @@ def approve(home: Home, id: AgreementId, shown: Sequence[str] | None = None) -> 
     """
     require_request(home, id)
     covered = shown_concerns(home, id, history.ApprovalNeeded) if shown is None else tuple(shown)
-    home.journal.decide(id, Decision(APPROVE, concerns=covered))
+    about = str(home.agreements.request_digest(id))
+    home.journal.decide(id, Decision(APPROVE, concerns=covered, about=about))
 
 
 def reject(home: Home, id: AgreementId, reason: str = "") -> None:
@@ -223,7 +224,9 @@ class Owner(PodLoop):
         return agreement.scientist.lower() in card.policy.scientists
 
     def _is_ignored(self, id: AgreementId) -> bool:
-        return self.home.journal.happened(id, history.Ignored)
+        if not self.home.journal.happened(id, history.Ignored):
+            return False
+        return self.home.journal.has(id, history.Ignored, once=str(self.home.agreements.request_digest(id)))
 
     def _stop_rejected(self) -> None:
         """End what runs for a request that a person has rejected meanwhile."""
@@ -262,13 +265,15 @@ class Owner(PodLoop):
     def _answer(self, agreement: Agreement) -> None:
         """Examine a request, ask a person if policy or examination say so, accept."""
         home, id = self.home, agreement.id
-        decision = home.journal.decision(id)
+        about, decided = str(home.agreements.request_digest(id)), home.journal.decision(id)
+        # What was said of a request that the chain took back says nothing of another with its id.
+        decision = decided if decided is not None and decided.about in ("", about) else None
         if decision is not None and decision.decision == REJECT:
             decline(home, id, decision.reason)
             return
         _, card = dataset_of(home, agreement)
-        examined = home.journal.happened(id, history.Checked)
-        if not examined and not self._holds(agreement, partial(self._examine, agreement)):
+        examined = home.journal.has(id, history.Checked, once=about)
+        if not examined and not self._holds(agreement, partial(self._examine, agreement, about)):
             return
         concerns = home.journal.last(id, history.Checked).concerns
         needed = card.policy.manual_approval or concerns if decision is None else decision.uncovered(concerns)
@@ -279,12 +284,12 @@ class Owner(PodLoop):
             return
         # A person may have taken days, and from acceptance on changed records cost the bond.
         with self._counting:
-            if decision != home.journal.decision(id):
+            if decided != home.journal.decision(id):
                 return  # it was answered anew meanwhile, which the next look sees
             if self._holds(agreement, partial(check_again, home, agreement)):
                 self._accept(id)
 
-    def _examine(self, agreement: Agreement) -> None:
+    def _examine(self, agreement: Agreement, about: str) -> None:
         if self.home.journal.record(agreement.id, history.Checking(), once=""):
             self.log(agreement.id, "examining the request")
         rejected = self._rejected[agreement.id] = threading.Event()
@@ -292,7 +297,7 @@ class Owner(PodLoop):
             concerns = examine(self.home, agreement, rejected)
         finally:
             del self._rejected[agreement.id]
-        self.home.journal.record(agreement.id, history.Checked(tuple(concerns)), once="")
+        self.home.journal.record(agreement.id, history.Checked(tuple(concerns)), once=about)
 
     def _holds(self, agreement: Agreement, check: Callable[[], object]) -> bool:
         """Whether a check lets the request pass. What this host, its chain or its store lacks says
@@ -310,7 +315,9 @@ class Owner(PodLoop):
             self.home.journal.record(agreement.id, history.Refused(reason), once="")
             self.log(agreement.id, f"declined: {reason}")
             decline(self.home, agreement.id, UNTOLD if isinstance(error, DatasetChanged) else reason)
-        elif self.home.journal.record(agreement.id, history.Ignored(reason), once=""):
+        elif self.home.journal.record(
+            agreement.id, history.Ignored(reason), once=str(self.home.agreements.request_digest(agreement.id))
+        ):
             self.log(agreement.id, f"left unanswered: {reason}")
 
     def _may_be_told(self, agreement: Agreement) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Sequence
 
 from fitchain.pod.compute.checkpoint import read_leaves
@@ -18,7 +19,7 @@ from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.worker import Context, Ending, Event, Worker
 from fitchain.pod.jobs.worker.events import TAKEN_OVER, Diverged, Finished, LeafRecorded, Resumed, Skipped, Started
 from fitchain.pod.jobs.worker.task import Train, read_task
-from fitchain.pod.parties.owner.anchors import Anchors, LeafFile
+from fitchain.pod.parties.owner.anchors import Anchors, LeafFile, require_same_run
 from fitchain.pod.parties.owner.data import read_registered
 from fitchain.pod.parties.owner.examine import RECIPIENT, dataset_of
 from fitchain.pod.ports.agreement import RunRecord, State
@@ -34,6 +35,8 @@ from fitchain.pod.values.job_folder import DELIVERY_FILES, JobFolder, part_of
 from fitchain.pod.values.leaf import Checkpoint, SaltKeys
 from fitchain.pod.values.recipe import Recipe
 
+COMPARE_S = 5.0
+"""How often the chain is asked whether it still has the run that is trained."""
 ENDED = ("Finished", "DivergedAt")
 """The chain's events of an end."""
 
@@ -42,7 +45,7 @@ def begin(home: Home, id: AgreementId) -> None:
     """Reveal the nonce of an accepted job; its seed is fixed from then on."""
     receipt = home.agreements.begin(id, order_nonce(home, id))
     seed: Digest = receipt.event("Begun").args["seed"]
-    home.journal.record(id, history.Begun(seed, **history.paid(receipt)), once="")
+    home.journal.record(id, history.Begun(seed, **history.paid(receipt)), once=str(seed))
 
 
 class TrainingSession:
@@ -101,10 +104,12 @@ class TrainingSession:
             self.home.journal.keep_fact(self.id, "weights", "")  # they were of the other run
             self.home.journal.record(self.id, history.SetAside(run.seed))
         task = prepare(self.home, self.id, run, self.folder, self.keep_every)
+        self.folder.take_back(run.seed)
         leave = self.card.policy.metrics_leave
         anchors = Anchors(self.home, self.id, run, self.recipe.group_leaves, self.recipient, leave)
         leaves = LeafFile(self.folder)
         ended: Ending | None = None
+        compared_at = time.monotonic()
         with Worker(self.folder.path, task, self.home.launcher) as worker:
             for event in worker:
                 if self.stop.is_set():
@@ -112,6 +117,9 @@ class TrainingSession:
                 if not isinstance(event, Started):  # before it goes on, a worker drops what a power cut left of a line
                     for checkpoint in leaves.more():
                         anchors.take(checkpoint)
+                if time.monotonic() - compared_at > COMPARE_S:
+                    require_same_run(self.home, self.id, run)
+                    compared_at = time.monotonic()
                 self._record(event)
                 ended = event if isinstance(event, Ending) else ended
         if not isinstance(ended, Finished | Diverged):
@@ -128,6 +136,7 @@ class TrainingSession:
         weights, key = self._deliver(transcript, checkpoints)
         ending = transcript.ending(self.recipe.group_leaves, checkpoints[-1].roots, weights, key)
         calls = self.home.agreements
+        require_same_run(self.home, self.id, run)
         (calls.diverge if isinstance(ended, Diverged) else calls.finish)(self.id, ending)
         record_end(self.home, self.id, ended.reason if isinstance(ended, Diverged) else "")
         self.folder.records.unlink(missing_ok=True)
@@ -158,7 +167,9 @@ class TrainingSession:
             sent["key"] = send_key(self.home.store, self.id, secret, self.recipient)
         for name, cid in sent.items():
             journal.keep_fact(self.id, name, str(cid))
-        journal.record(self.id, history.Delivered(**{name: str(cid) for name, cid in sent.items()}), once="")
+        journal.record(
+            self.id, history.Delivered(**{name: str(cid) for name, cid in sent.items()}), once=str(sent["weights"])
+        )
 
     def _record(self, event: Event) -> None:
         """Put the worker's events into the job's history.
@@ -215,9 +226,9 @@ def record_end(home: Home, id: AgreementId, reason: str = "") -> None:
     roots: tuple[Root, Root] = event.args["transcriptRoot"], event.args["modelRoot"]
     sent = history.paid(receipt) if receipt else history.Paid(transaction=event.transaction)
     if event.name == "DivergedAt":
-        home.journal.record(id, history.Diverged(reason, *roots, **sent), once="")
+        home.journal.record(id, history.Diverged(reason, *roots, **sent), once=str(roots[0]))
     else:
-        home.journal.record(id, history.Finished(*roots, **sent), once="")
+        home.journal.record(id, history.Finished(*roots, **sent), once=str(roots[0]))
 
 
 def prepare(home: Home, id: AgreementId, run: RunRecord, folder: JobFolder, keep_every: int = 1) -> Train:

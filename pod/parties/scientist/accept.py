@@ -8,6 +8,7 @@ from fitchain.pod.jobs.home import Home
 from fitchain.pod.parties.scientist.audit import accept_release
 from fitchain.pod.parties.scientist.complaint import RESULTS, require_scientist
 from fitchain.pod.parties.scientist.receive import fetch_model
+from fitchain.pod.parties.scientist.standing import RESULT_ACCEPTED, keep_answer
 from fitchain.pod.values.errors import Unusable
 from fitchain.pod.values.ids import AgreementId, AuditRef
 
@@ -27,7 +28,8 @@ def accept_result(home: Home, id: AgreementId) -> None:
     if state in RESULTS:
         fetch_model(home, id)
         receipt = home.agreements.accept_result(id)
-        home.journal.record(id, history.ResultAccepted(**history.paid(receipt)), once="")
+        home.journal.record(id, history.ResultAccepted(**history.paid(receipt)), once=str(receipt.transaction))
+        keep_answer(home, id, RESULT_ACCEPTED)
     elif home.audits.read(AuditRef(id)).phase.releasing:
         accept_release(home, id)
     else:

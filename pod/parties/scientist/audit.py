@@ -13,7 +13,8 @@ from fitchain.pod.jobs.asker import asker_nonce
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.retry import Log
 from fitchain.pod.jobs.turns import ASKER_RANK, Turns, describe_verdict, send
-from fitchain.pod.parties.scientist.receive import fetch_model
+from fitchain.pod.parties.scientist.receive import fetch_model, has_received
+from fitchain.pod.parties.scientist.standing import RELEASE_ACCEPTED, keep_answer, stands
 from fitchain.pod.ports.agreement import Audit, Phase
 from fitchain.pod.values.errors import DeliveryUnopened, NotFound, StoreUnusable, Unusable
 from fitchain.pod.values.ids import AgreementId, AuditRef
@@ -60,7 +61,7 @@ def _judge_release(home: Home, audit: Audit, auto_accept: bool, log: Log) -> Non
     id = audit.id
     if audit.complained and not home.journal.happened(id, history.Complained):
         _note_complaint(home, id, history.Complained("this pod was cut off before it wrote down why"), log)
-    if not home.journal.happened(id, history.Received):
+    if not has_received(home, id):
         if audit.phase is Phase.MATCHED and home.agreements.run_record(id).identity is None:
             return  # nothing is released yet
         try:
@@ -72,7 +73,8 @@ def _judge_release(home: Home, audit: Audit, auto_accept: bool, log: Log) -> Non
                 raise
             return
         log(id, "received the trained model; its certificate holds")
-    if auto_accept and not audit.complained:
+    accepts = auto_accept or stands(home, id, RELEASE_ACCEPTED)
+    if accepts and not audit.complained:
         accept_release(home, id)
         log(id, "accepted what was released, which pays the verifiers")
 
@@ -123,4 +125,5 @@ def accept_release(home: Home, id: AgreementId) -> None:
     fetch_model(home, id)
     receipt = send(home, audit, home.audits.accept_release)
     if receipt is not None:
-        home.journal.record(id, history.ReleaseAccepted(**history.paid(receipt)), once="")
+        home.journal.record(id, history.ReleaseAccepted(**history.paid(receipt)), once=str(receipt.transaction))
+        keep_answer(home, id, RELEASE_ACCEPTED)

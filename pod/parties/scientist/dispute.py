@@ -5,6 +5,7 @@ from __future__ import annotations
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.parties.scientist.complaint import RESULTS, complain, require_scientist, why_unopened
+from fitchain.pod.parties.scientist.standing import DISPUTED, keep_answer
 from fitchain.pod.ports.agreement import Agreement
 from fitchain.pod.ports.chain import Receipt
 from fitchain.pod.values.errors import Refuted, Unusable
@@ -45,7 +46,8 @@ def dispute(home: Home, id: AgreementId) -> Receipt:
     if not agreement.complained:
         _complain_if_unopened(home, agreement)
     receipt = home.agreements.dispute(id)
-    home.journal.record(id, history.Disputed(**history.paid(receipt)), once="")
+    home.journal.record(id, history.Disputed(**history.paid(receipt)), once=str(receipt.transaction))
+    keep_answer(home, id, DISPUTED)
     return receipt
 
 

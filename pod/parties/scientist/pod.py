@@ -23,7 +23,10 @@ from fitchain.pod.parties.loop import LOOK_S, PodLoop
 from fitchain.pod.parties.scientist.accept import accept_result
 from fitchain.pod.parties.scientist.audit import follow_audit
 from fitchain.pod.parties.scientist.complaint import complain, may_answer, why_unopened
-from fitchain.pod.parties.scientist.receive import ENDED
+from fitchain.pod.parties.scientist.dispute import dispute
+from fitchain.pod.parties.scientist.receive import ENDED, has_received
+from fitchain.pod.parties.scientist.request import is_unsent, send_again
+from fitchain.pod.parties.scientist.standing import DISPUTED, RESULT_ACCEPTED, stands
 from fitchain.pod.ports.agreement import Agreement, Anchor, State
 from fitchain.pod.ports.chain.base import FINAL_BLOCKS
 from fitchain.pod.ports.registry import Role
@@ -51,7 +54,7 @@ class Scientist(PodLoop):
     """
 
     role = Role.SCIENTIST
-    threads: ClassVar[Mapping[str, int]] = {"follow": JOBS_AT_ONCE}
+    threads: ClassVar[Mapping[str, int]] = {"follow": JOBS_AT_ONCE, "request": 1}
 
     # Many parameters: whose pod it is, and what each person may want otherwise.
     def __init__(
@@ -71,10 +74,15 @@ class Scientist(PodLoop):
         self._followed_at: dict[AgreementId, float] = {}
 
     def look(self) -> Iterator[tuple[str, Work]]:
-        """Every job that has not ended; the one that was followed longest ago goes first."""
-        for id in self.home.agreements.list(scientist=self.home.keys.address):
+        """Every job that has not ended, the one that was followed longest ago first; every request
+        that should be on the chain and is not."""
+        on_chain = self.home.agreements.list(scientist=self.home.keys.address)
+        for id in on_chain:
             if id not in self._over:
                 yield "follow", Work(id, partial(self._follow, id), (self._followed_at.get(id, 0.0),))
+        for id in self.home.journal.request_ids():
+            if id not in on_chain and is_unsent(self.home, id):
+                yield "request", Work(id, partial(send_again, self.home, id, self.log))
 
     def forget(self) -> None:
         """Follow every job again, also those that had ended."""
@@ -114,13 +122,11 @@ def follow(home: Home, id: AgreementId, auto_accept: bool, log: Log) -> State:
     """
     agreement = home.agreements.read(id)
     problem = _read_notes(home, agreement, log)
-    if _delivered(agreement) and not home.journal.happened(id, history.Received):
+    if _delivered(agreement) and not has_received(home, id):
         _receive(home, agreement, log)
     if isinstance(problem, ClaimMismatch):
         raise problem
-    if auto_accept and may_answer(home, agreement):
-        accept_result(home, id)
-        log(id, "accepted the result")
+    if may_answer(home, agreement) and _answer(home, id, auto_accept, log):
         agreement = home.agreements.read(id)
     state = agreement.state  # not where it stands by now: what came since is received in the next look
     # That it was requested is for whoever asked to write down: it tells a finished request from an
@@ -132,6 +138,20 @@ def follow(home: Home, id: AgreementId, auto_accept: bool, log: Log) -> State:
     if problem is not None and not state.ended:
         raise problem
     return state
+
+
+def _answer(home: Home, id: AgreementId, auto_accept: bool, log: Log) -> bool:
+    """Answer a result as this pod is told to, or as its scientist did before the chain took that
+    back; whether it was."""
+    if stands(home, id, DISPUTED):
+        dispute(home, id)
+        log(id, "disputed the result again, since the chain took that back")
+    elif auto_accept or stands(home, id, RESULT_ACCEPTED):
+        accept_result(home, id)
+        log(id, "accepted the result")
+    else:
+        return False
+    return True
 
 
 def _delivered(agreement: Agreement) -> bool:
@@ -182,10 +202,13 @@ def _read_notes(home: Home, agreement: Agreement, log: Log) -> FitchainError | N
     Returns:
         what is wrong with the first that could not be read, or is not the note of its anchor.
     """
-    read = {line.entry.count for line in home.journal.history(agreement.id) if isinstance(line.entry, history.NoteRead)}
     problem: FitchainError | None = None
     for index, anchor in enumerate(home.agreements.run_record(agreement.id).anchors):
-        if anchor.count in read or anchor.note is None:
+        if anchor.note is None:
+            continue
+        # A reorganisation of the chain may put another anchor in its place.
+        which = f"{anchor.count}/{anchor.root}"
+        if home.journal.has(agreement.id, history.NoteRead, once=which):
             continue
         try:
             note = _note(home, agreement, anchor, index)
@@ -193,7 +216,7 @@ def _read_notes(home: Home, agreement: Agreement, log: Log) -> FitchainError | N
             problem = problem if isinstance(problem, ClaimMismatch) else error
             continue
         entry = history.NoteRead(anchor.count, note.step, note.metrics, anchor.block)
-        home.journal.record(agreement.id, entry, once=str(anchor.count))
+        home.journal.record(agreement.id, entry, once=which)
         log(agreement.id, f"{anchor.count} checkpoints anchored in block {anchor.block}{_describe_metrics(note)}")
     return problem
 

@@ -19,6 +19,7 @@ from fitchain.pod.parties.scientist.publish import read_card
 from fitchain.pod.ports.agreement import Release, RunRecord, State
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.proof.certificate import Verdict, verify
+from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import (
     AccessRefused,
     ClaimMismatch,
@@ -36,6 +37,8 @@ from fitchain.pod.values.ids import AgreementId, AuditRef
 from fitchain.pod.values.job_folder import DELIVERY_FILES, OFFER_FILES, JobFolder, Scratch, scratch
 from fitchain.pod.values.limits import DELIVERY
 
+RECEIVED = "received"
+"""Fact of a job in the journal: the transcript root of the run whose delivery lies in its folder."""
 ENDED = (State.TRAINED, State.DIVERGED, State.AUDITING, State.SETTLED, State.HALVED)
 """States in which something may have been delivered."""
 
@@ -91,15 +94,25 @@ def fetch_model(home: Home, id: AgreementId) -> Delivery:
         DeliveryUnopened: nothing that was handed over as the job's identity opens the delivery.
         Refuted: the certificate does not hold; nothing is received then.
     """
-    folder = home.job_folder(id)
+    folder, root = home.job_folder(id), str(home.agreements.run_record(id).transcript_root)
+    before = home.journal.fact(id, RECEIVED)
+    if folder.is_delivered and before not in (None, root):
+        folder.set_aside(Digest.parse(before))  # a reorganisation of the chain undid the run that it is of
     if folder.is_delivered:
         verdict = check(home, id, delivery(home, id))
     else:
         verdict = _fetch(home, id, folder.create().path)
     received = delivery(home, id)
     entry = history.Received(str(received.model), str(received.certificate), str(verdict.assurance))
-    home.journal.record(id, entry, once="")
+    home.journal.keep_fact(id, RECEIVED, root)
+    home.journal.record(id, entry, once=root)
     return received
+
+
+def has_received(home: Home, id: AgreementId) -> bool:
+    """Whether the result that the chain has now was received here."""
+    root = home.agreements.run_record(id).transcript_root
+    return home.journal.has(id, history.Received, once=str(root))
 
 
 def _fetch(home: Home, id: AgreementId, folder: Path) -> Verdict:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import secrets
 import shutil
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,14 +23,17 @@ from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import RequestRow
 from fitchain.pod.jobs.metering import measured_work
 from fitchain.pod.jobs.rehearsal import MOCK_LIMIT_BYTES, rehearse
+from fitchain.pod.jobs.retry import Log
 from fitchain.pod.jobs.worker.events import Finished
 from fitchain.pod.parties.scientist.publish import MODEL_FILES, read_card
 from fitchain.pod.ports.agreement import AuditTerms, Terms, agreement_id, commit_nonce
+from fitchain.pod.ports.chain import Receipt
 from fitchain.pod.ports.registry import DatasetEntry, Role
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.proof.audit.disclosure import disclosure
+from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO, Digest, Root
-from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.errors import ChainUnusable, InputRefused, NodeUnreachable, NotFound, Reverted
 from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
 from fitchain.pod.values.job_folder import GRAPH, OFFER_FILES, RECIPE, Scratch, scratch
@@ -36,6 +42,10 @@ from fitchain.pod.values.work import StepWork
 
 DAY_S = 86_400
 WINDOWS = (DAY_S, DAY_S, DAY_S)
+SENT_AT, GIVEN_UP = "sent_at", "given_up"
+"""Facts of a request in the journal: when somebody asked for it last, by the chain's time; why it
+is not sent by itself any more."""
+LOCK = "requests.lock"
 
 
 @dataclass(frozen=True)
@@ -103,10 +113,128 @@ def request_job(home: Home, request: JobRequest) -> AgreementId:
         home.verifiers.require_eligible(audit.panel, parties, audit.seats)
     home.register_or_update(Role.SCIENTIST)  # the owner seals notes and delivery to it
     kept = kept or _prepare(home, terms, recipe, row.folder, card, request.rehearsed)
-    if not _is_on_chain(home, kept):
-        home.agreements.request(kept.salt, _committed(home, kept.agreement, terms), Cid.parse(kept.offer))
-    home.journal.record(kept.agreement, history.Requested(request.dataset, request.model, str(price)), once="")
+    with _sending(home, wait=True):
+        home.journal.keep_fact(kept.agreement, SENT_AT, str(home.chain.block("latest").timestamp))
+        home.journal.keep_fact(kept.agreement, GIVEN_UP, "")
+        home.journal.keep_request(kept)
+        if not _is_on_chain(home, kept):
+            _send(home, kept, terms)
+        home.journal.record(kept.agreement, history.Requested(request.dataset, request.model, str(price)), once="")
     return kept.agreement
+
+
+# Sent again
+
+
+def is_unsent(home: Home, id: AgreementId) -> bool:
+    """Whether a request that is not on the chain is still wanted there: nobody took it back, the
+    contract did not refuse it, and the time in which it may be accepted has not passed."""
+    return not home.journal.fact(id, GIVEN_UP) and home.journal.fact(id, SENT_AT) is not None
+
+
+def send_again(home: Home, id: AgreementId, log: Log) -> None:
+    """Send a request that was written down and is not on the chain: its process was cut off, the
+    transaction got lost, or the chain took it back. Its id follows from its salt, so that it is
+    never there twice. A command that is sending it is left alone.
+
+    Args:
+        home: the scientist's.
+        id: the agreement's id to be.
+        log: told what happens.
+
+    Raises:
+        Reverted: the contract does not take it any more; it is not tried again.
+        FitchainError: it cannot be sent now.
+    """
+    with _sending(home, wait=False) as is_alone:
+        row = next(row for row in home.journal.requests() if row.agreement == id)
+        terms = _terms_in(row.terms)
+        if not is_alone or not is_unsent(home, id):
+            return
+        home.chain.catch_up()  # it may be on its way
+        if _is_on_chain(home, row):
+            return
+        due = int(home.journal.fact(id, SENT_AT) or 0) + terms.acceptance_window
+        if home.chain.block("latest").timestamp > due:
+            give_up(home, id, "late")
+            reason = "the request did not get into the chain in the time in which it might have been accepted"
+            home.journal.record(id, history.Late(reason), once="")
+            log(id, f"{reason}: it is not sent any more")
+            return
+        if not home.store.has(Cid.parse(row.offer)):
+            raise NotFound(f"the store has the offer {row.offer} no more", "ask again: `fitchain job request`")
+        _send(home, row, terms)
+        home.journal.record(id, history.RequestedAgain())
+        log(id, "sent the request again: it was not on the chain")
+
+
+def give_up(home: Home, id: AgreementId, why: str) -> None:
+    """Send a request no more by itself.
+
+    Args:
+        home: the scientist's.
+        id: the agreement.
+        why: in a word.
+    """
+    home.journal.keep_fact(id, GIVEN_UP, why)
+
+
+def cancel_job(home: Home, id: AgreementId) -> Receipt:
+    """Take a request back that nobody accepted, as its scientist once the acceptance window has
+    passed, for good: it is not sent again where the chain takes it back.
+
+    Raises:
+        Reverted: the contract refuses.
+        ChainUnusable: the account cannot pay, or the node does not answer.
+    """
+    receipt = home.agreements.cancel(id)
+    give_up(home, id, "cancelled")
+    return receipt
+
+
+def withdraw_unsent(home: Home, id: AgreementId) -> bool:
+    """Take a request back that is not on the chain; whether this home had one."""
+    if id not in home.journal.request_ids() or id in home.agreements.list(scientist=home.keys.address):
+        return False
+    give_up(home, id, "cancelled")
+    home.journal.record(id, history.Cancelled(), once="")
+    return True
+
+
+def _send(home: Home, row: RequestRow, terms: Terms) -> None:
+    """Send a request; what the chain refuses is told to whoever asked, and not sent again behind
+    their back."""
+    try:
+        home.agreements.request(row.salt, _committed(home, row.agreement, terms), Cid.parse(row.offer))
+    except NodeUnreachable:
+        raise  # it may be on its way
+    except ChainUnusable as refusal:
+        if not (isinstance(refusal, Reverted) and refusal.error == "AgreementExists"):
+            give_up(home, row.agreement, "refused")
+        raise
+
+
+@contextmanager
+def _sending(home: Home, wait: bool) -> Iterator[bool]:
+    """Be the only one of this home who sends requests; the kernel lets go when a process dies.
+
+    Args:
+        home: the scientist's.
+        wait: until nobody else does.
+
+    Yields:
+        whether nobody else does.
+    """
+    lock = os.open(home.settings.home / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_alone = True
+        except BlockingIOError:
+            is_alone = False
+        yield is_alone
+    finally:
+        os.close(lock)
 
 
 def terms_of(owner: str, request: JobRequest, recipe: Recipe, price: int, work: StepWork) -> Terms:
@@ -198,7 +326,7 @@ def draft_recipe(home: Home, card: Card, graph: Digest, initial_model: Root, ove
 
 
 def _prepare(home: Home, terms: Terms, recipe: Recipe, model_folder: Path, card: Card, rehearsed: bool) -> RequestRow:
-    """Rehearse, seal the offer and write the request down, before anything is sent."""
+    """Rehearse, and seal the offer: a request that is to be written down before it is sent."""
     if rehearsed:
         rehearse_request(home, card, recipe, model_folder)
     salt = Digest(secrets.token_bytes(32))
@@ -208,9 +336,7 @@ def _prepare(home: Home, terms: Terms, recipe: Recipe, model_folder: Path, card:
     _lay_out(folder, recipe, model_folder)
     recipients = [home.registry.pod(terms.owner).recipient, home.keys.recipient]
     offer = send_folder(home.store, folder, OFFER_FILES, recipients)
-    request = RequestRow(id, salt, _plain(terms), str(offer), recipe.encode())
-    home.journal.keep_request(request)
-    return request
+    return RequestRow(id, salt, _plain(terms), str(offer), recipe.encode())
 
 
 def rehearse_request(home: Home, card: Card, recipe: Recipe, model_folder: Path) -> Finished | None:
@@ -259,8 +385,20 @@ def _interrupted(home: Home, terms: Terms) -> RequestRow | None:
     return None
 
 
+def _terms_in(plain: Mapping[str, Any]) -> Terms:
+    """Terms as the journal holds them."""
+    digests = {"dataset", "dataset_root", "model", "model_root", "recipe", "environment", "nonce_commitment", "panel"}
+
+    def values(kind: type, body: Mapping[str, Any]) -> dict[str, Any]:
+        known = {field.name: body[field.name] for field in fields(kind)}
+        return {name: Digest.parse(value) if name in digests else value for name, value in known.items()}
+
+    audit = values(AuditTerms, plain["audit"])
+    return Terms(**values(Terms, plain) | {"audit": AuditTerms(**audit | {"mode": AuditMode(audit["mode"])})})
+
+
 def _plain(terms: Terms) -> dict[str, Any]:
     """Terms as JSON values, as the journal holds them, to be compared."""
-    plain: dict[str, Any] = json.loads(json.dumps(asdict(terms), default=str))
-    plain["audit"]["mode"] = terms.audit.mode.value
+    audit = vars(terms.audit) | {"mode": terms.audit.mode.value}
+    plain: dict[str, Any] = json.loads(json.dumps(vars(terms) | {"audit": audit}, default=str))
     return plain

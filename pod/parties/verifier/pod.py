@@ -37,7 +37,7 @@ from fitchain.pod.jobs.turns import FIRST_SEAT_RANK, TURN_S, Turns, describe_ver
 from fitchain.pod.parties.loop import LOOK_S, PodLoop
 from fitchain.pod.parties.verifier.consent import NOTHING, ConsentPolicy, Replay, refusal
 from fitchain.pod.parties.verifier.examine import EVIDENCE, Examination, examine
-from fitchain.pod.ports.agreement import Audit, Outcome, Phase, Seat, audit_id
+from fitchain.pod.ports.agreement import Audit, Outcome, Phase, Seat, Submission, audit_id
 from fitchain.pod.ports.chain import Receipt
 from fitchain.pod.ports.chain.base import FINAL_BLOCKS
 from fitchain.pod.ports.registry import Role
@@ -47,7 +47,7 @@ from fitchain.pod.proof.audit.chain_record import read_chain_record
 from fitchain.pod.proof.audit.evidence import Evidence
 from fitchain.pod.proof.audit.vote import commitment
 from fitchain.pod.values.audit_mode import AuditMode
-from fitchain.pod.values.digest import ZERO, Digest
+from fitchain.pod.values.digest import ZERO, Digest, canonical_json, sha256
 from fitchain.pod.values.errors import (
     ChainUnusable,
     EnvironmentRefused,
@@ -64,6 +64,9 @@ LANES: Mapping[Phase, str] = {Phase.JOINING: "consent", Phase.COMMITTING: "exami
 WAIT_SHARE = 0.75
 """How much of the time to join or to vote is waited for a store that lacks something or does not
 answer."""
+LATE_SHARE = 0.5
+"""How much of what is left of the time to vote evidence is looked for by who is late already: once
+it is looked for in any case."""
 MEMBER_RANK, MEMBER_TURNS = FIRST_SEAT_RANK + 1, 8
 """After owner and asker, those who could be drawn draw; by their addresses, so that few send the
 same."""
@@ -267,16 +270,19 @@ class Verifier(PodLoop):
             self._say(audit, "took the seat")
 
     def _commit(self, audit: Audit, seat: Seat) -> None:
-        ballot = self._ballot(audit) or self._vote(audit)
-        if ballot is None:
-            return
+        if (submission := self.home.audits.submission(audit)) is None:
+            return  # its event has too few confirmations yet
+        question = self._question(audit, submission)
+        ballot = self._ballot(audit, question) or self._vote(audit, submission, question)
         words = audit_id(audit.ref), audit.round, self.home.keys.address, ballot.outcome, ballot.trace
         bound = commitment(*words, self._salt(audit))
         if self._send(audit, partial(history.Committed, audit.round), self.home.audits.commit, seat.number, bound):
             self._say(audit, "committed to a vote")
 
     def _reveal(self, audit: Audit, seat: Seat) -> None:
-        if (ballot := self._ballot(audit)) is None:
+        submission = self.home.audits.submission(audit)
+        ballot = self._ballot(audit, self._question(audit, submission)) if submission else None
+        if (ballot := ballot or self._ballot(audit)) is None:
             raise NotFound(
                 f"the journal does not know the vote on {audit.ref}", "restore the home that committed to it"
             )
@@ -336,17 +342,30 @@ class Verifier(PodLoop):
 
     # The vote
 
-    def _ballot(self, audit: Audit) -> Ballot | None:
-        """The vote of this round, if it was written down."""
-        if (written := self.home.journal.fact(audit.ref, f"ballot/{audit.round}")) is None:
-            return None
-        body = json.loads(written)
-        return Ballot(Outcome[body["outcome"]], Digest.parse(body["trace"]))
+    def _question(self, audit: Audit, submission: Submission) -> str:
+        """What a vote is about. After a reorganisation of the chain the same round may ask about
+        other segments, another run or other evidence, and a vote on what was there before would be
+        a lie."""
+        run, seed = self.home.agreements.run_record(audit.id), self.home.audits.segment_seed(audit.ref)
+        words = seed, run.seed, run.transcript_root, run.delivery, submission.evidence, submission.round
+        return str(sha256(canonical_json([str(word) for word in words])))
 
-    def _vote(self, audit: Audit) -> Ballot | None:
-        """Examine the evidence and write the vote down; None while there is no evidence."""
+    def _ballot(self, audit: Audit, question: str | None = None) -> Ballot | None:
+        """The vote of this round on a question, if it was written down; without one the last that
+        was."""
+        name = f"ballot/{audit.round}"
+        for kept in (name, f"{name}/{question}"):
+            written = self.home.journal.fact(audit.ref, kept)
+            if written and (question is None or json.loads(written).get("question") == question):
+                body = json.loads(written)
+                return Ballot(Outcome[body["outcome"]], Digest.parse(body["trace"]))
+        return None
+
+    def _vote(self, audit: Audit, submission: Submission, question: str) -> Ballot:
+        """Examine the evidence and write the vote down; what was written on another question stays
+        beside it, since the chain may come back to that."""
         try:
-            examination = self._examination(audit)
+            examination = self._examination(audit, submission)
         except ChainUnusable:
             raise
         except FitchainError as error:
@@ -357,25 +376,23 @@ class Verifier(PodLoop):
             self.home.journal.record(audit.ref, history.CannotReplay(error.message), once=str(audit.round))
             self._say(audit, f"cannot replay: {error.message}")
             examination = Examination(Outcome.INCONCLUSIVE, ZERO)
-        if examination is None:
-            return None
-        body = {"outcome": examination.outcome.name, "trace": str(examination.trace)}
-        self.home.journal.keep_fact(audit.ref, f"ballot/{audit.round}", json.dumps(body))
+        journal, name = self.home.journal, f"ballot/{audit.round}"
+        if before := journal.fact(audit.ref, name):
+            journal.keep_fact(audit.ref, f"{name}/{json.loads(before).get('question')}", before)
+        body = {"outcome": examination.outcome.name, "trace": str(examination.trace), "question": question}
+        journal.keep_fact(audit.ref, name, json.dumps(body))
         problems = tuple(str(problem) for problem in examination.problems)
         entry = history.Examined(examination.outcome.name, problems, len(examination.audited))
-        self.home.journal.record(audit.ref, entry, once=str(audit.round))
+        journal.record(audit.ref, entry, once=f"{audit.round}/{question}")
         return Ballot(examination.outcome, examination.trace)
 
-    def _examination(self, audit: Audit) -> Examination | None:
-        """What the evidence that stands for this vote comes to; None while its event has too few
-        confirmations.
+    def _examination(self, audit: Audit, submission: Submission) -> Examination:
+        """What the evidence that stands for this vote comes to.
 
         Raises:
             FitchainError: it cannot be examined now, or not here.
         """
         home = self.home
-        if (submission := home.audits.submission(audit)) is None:
-            return None
         if submission.evidence is None:
             return Examination(Outcome.WITHHELD, ZERO)
         chain_record, folder = read_chain_record(home.chain, audit, submission.round), self._folder(audit)
@@ -385,7 +402,7 @@ class Verifier(PodLoop):
         with scratch(folder.path, Scratch.AUDIT) as workspace:
             # What drips until the vote is due would keep this seat, and every other that waits
             # behind it, from voting at all.
-            left_s = max(_late_from(audit) - home.chain.block("latest").timestamp, 0)
+            left_s = look_s(audit, home.chain.block("latest").timestamp)
             sealed = (home.store, submission.evidence, secret)
             examination = self.examiner(*sealed, chain_record, workspace, None, left_s, home.launcher)
             if not examination.lasting and not self._is_late(audit):
@@ -425,6 +442,12 @@ class Verifier(PodLoop):
 
     def _folder(self, audit: Audit) -> JobFolder:
         return self.home.audit_folder(audit.ref)
+
+
+def look_s(audit: Audit, now: int) -> float:
+    """How many seconds evidence is looked for: until this seat is late, and by one that is late
+    already for a part of what is left, so that none votes without having looked."""
+    return max(_late_from(audit) - now, LATE_SHARE * (audit.deadline - now))
 
 
 def _late_from(audit: Audit) -> float:

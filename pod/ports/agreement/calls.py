@@ -24,7 +24,7 @@ from fitchain.pod.ports.chain.permit import Permit, abi_name, sign_permit, struc
 from fitchain.pod.ports.chain.reads import ReadEvents
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.values.audit_mode import AuditMode
-from fitchain.pod.values.digest import ZERO, Digest
+from fitchain.pod.values.digest import ZERO, Digest, sha256
 from fitchain.pod.values.errors import InputRefused, NodeUnreachable, NotFound
 from fitchain.pod.values.ids import AgreementId, AuditRef
 
@@ -354,6 +354,12 @@ class Agreements:
         """
         return Cid.decode(self._requested(id).args["offerCid"])
 
+    def request_digest(self, id: AgreementId) -> Digest:
+        """SHA-256 of what a request says, its terms and its offer. Its id follows from the account
+        and a salt alone: where the chain takes a request back, another one of that id may come."""
+        said = self._requested(id).args
+        return sha256(repr((said["terms"], said["offerCid"])).encode())
+
     def refusal(self, id: AgreementId) -> Cid | None:
         """CID of the reason that the owner gave for declining; None where it did not decline, or
         gave none."""
@@ -389,6 +395,11 @@ class Agreements:
     def run_record(self, id: AgreementId) -> RunRecord:
         """What the chain keeps of its training, anchors included. Raises as `read`."""
         return self.run_of(id, self.chain.events_of(["ProofOfTrain"], id, self._requested(id).block))
+
+    def seed(self, id: AgreementId) -> Digest:
+        """The order seed of a run by the newest block; zero before `begin`."""
+        seed: Digest = self.chain.call("ProofOfTrain", "run", id, block="latest")["seed"]
+        return seed
 
     def run_of(self, id: AgreementId, events: Sequence[Event]) -> RunRecord:
         """The same of an agreement whose events the caller has. Raises as `read`."""
