@@ -92,8 +92,8 @@ def usage_of(folder: Path) -> Usage:
 def remove_tree(path: Path) -> None:
     """Remove a file, a link, or a folder with all below it; nothing if it is not there.
 
-    Folders may be as deep as somebody liked to make them: what lies deeper than `LEVELS` is moved up
-    first, so neither the stack nor the length of a path ends it.
+    Folders may be as deep as somebody liked to make them: what lies deeper than `LEVELS` is moved
+    up first, so neither the stack nor the length of a path ends it.
     """
     try:
         if not stat.S_ISDIR(path.lstat().st_mode):

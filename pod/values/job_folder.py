@@ -82,8 +82,8 @@ def scratch(folder: Path, kind: Scratch) -> Iterator[Path]:
 
 
 def part_of(folder: Path, name: str = "") -> Path:
-    """The name of a file that is not whole yet, beside the one of that name; one of its own for each
-    call unless it is given."""
+    """The name of a file that is not whole yet, beside the one of that name; one of its own for
+    each call unless it is given."""
     whole = folder / (name or uuid4().hex)
     return whole.with_name(f".{whole.name}.part")
 
@@ -285,8 +285,8 @@ class JobFolder:
     # Clearing away
 
     def set_aside(self, seed: Digest) -> None:
-        """Put away what belongs to a run under one context and order seed alone; what a worker wrote,
-        whose leaves tell that there is a run, comes last and at once.
+        """Put away what belongs to a run under one context and order seed alone; what a worker
+        wrote, whose leaves tell that there is a run, comes last and at once.
 
         Args:
             seed: of that run.

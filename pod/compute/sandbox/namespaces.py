@@ -70,11 +70,11 @@ def enter(shown: Iterable[Path], spelt: Iterable[Path], readable: Sequence[Path]
     _call(_MOUNT, None, b"/", None, _MS_REC | _MS_PRIVATE, None, purpose="mount")
     with ExitStack() as opened:
         # They are shown read-only, also to who hands them over.
-        given = [opened.enter_context(path.open("rb")) for path in readable] if as_root else []
+        files = [opened.enter_context(path.open("rb")) for path in readable] if as_root else []
         _enter_root([*dict.fromkeys(shown), *readable], spelt, writable.resolve())
         if as_root:
             new = user_of(writable)
-            for file in given:
+            for file in files:
                 os.fchown(file.fileno(), new, new)
             _hand_over(writable, new)
             os.setgroups([])
