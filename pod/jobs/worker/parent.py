@@ -225,10 +225,10 @@ class Worker(AbstractContextManager["Worker"]):
         if not ended:
             hint = "" if started else self.launcher.describe(code)
             hint = hint or "run the job again to resume from its last kept state"
-            told = _cause(code), f"its log is {self.folder / LOG}; {hint}"
+            words = _cause(code), f"its log is {self.folder / LOG}; {hint}"
             if name := trap_signal(code):
-                raise Trapped(*told, None if self._step is None else Trap(self._step, name))
-            raise Unusable(*told)
+                raise Trapped(*words, None if self._step is None else Trap(self._step, name))
+            raise Unusable(*words)
 
     def _wait(self) -> int:
         """The exit code of a process that has closed its output; one that stays all the same is
