@@ -179,7 +179,7 @@ def owner_turns(workshop: Workshop, turns: int = 10) -> None:
 def test_a_run_is_set_aside_and_taken_back_whole_and_few_are_kept(tmp_path: Path) -> None:
     folder, seeds = JobFolder(tmp_path / "job").create(), [sha256(bytes([number])) for number in range(5)]
     for seed in seeds:
-        folder.states.mkdir()
+        folder.states.mkdir(parents=True)
         folder.state(4).write_text(str(seed))
         folder.leaves.write_text(str(seed))
         folder.set_aside(seed)
@@ -341,6 +341,6 @@ def test_a_training_under_another_seed_begins_anew_and_what_was_trained_is_set_a
     assert run.seed != before.seed and run.transcript_root != before.transcript_root
     assert owner.told(id, "set_aside")["seed"] == str(run.seed)
     aside = owner.home.job_folder(id).path / f"aside-{str(before.seed)[2:10]}"
-    assert {"states", "leaves.jsonl", "final.safetensors"} <= {path.name for path in aside.iterdir()}
+    assert {"run", "model.safetensors", "certificate.json"} == {path.name for path in aside.iterdir()}
     assert scientist.kinds(id).count("note") == 6
     assert owner.kinds(id).count("begun") == owner.kinds(id).count("delivered") == 2
