@@ -175,27 +175,36 @@ def bound_transfers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queue, "BOUND", frozenset({"FitCoin.transfer"}))
 
 
-def test_what_would_mean_something_else_is_not_sent_again_and_its_nonce_is_for_the_next(
-    account: Account, bound_transfers: None
-) -> None:
+def test_what_would_mean_something_else_is_not_sent_again(account: Account, bound_transfers: None) -> None:
+    chain, before = account.chain, account.chain.fit_balance(TARGET)
+    take_back(chain, (sent := chain.send("FitCoin", "transfer", TARGET, 1)).block - 1)
+    chain.send("FitCoin", "approve", TARGET, 77)
+    chain.catch_up()
+    assert chain.receipt(sent.transaction) is None
+    assert (chain.fit_balance(TARGET), mined_nonces(chain)) == (before, 2)  # and nothing waits behind a gap
+    assert states(chain) == [(0, "dropped"), (0, "mined"), (1, "mined")]
+
+
+def test_what_rests_on_blocks_that_stand_is_sent_again_in_any_case(account: Account, bound_transfers: None) -> None:
     chain, before = account.chain, account.chain.fit_balance(TARGET)
     take_back(chain, chain.send("FitCoin", "transfer", TARGET, 1).block)
-    assert chain.reopen() == [] and chain.catch_up() == []
-    assert states(chain) == [(0, "undone")]
-    chain.send("FitCoin", "approve", TARGET, 2)
-    assert (chain.fit_balance(TARGET), mined_nonces(chain)) == (before, 1)
-    assert states(chain) == [(0, "dropped"), (0, "mined")]
-
-
-def test_what_is_sent_again_waits_for_no_nonce_that_is_left_free(account: Account, bound_transfers: None) -> None:
-    chain, before = account.chain, account.chain.fit_balance(TARGET)
-    first = chain.send("FitCoin", "transfer", TARGET, 1).block
-    chain.send("FitCoin", "approve", TARGET, 77)
-    take_back(chain, first)
-    assert chain.reopen() == ["FitCoin.approve"]
+    assert chain.reopen() == ["FitCoin.transfer"]
     chain.catch_up()
-    assert chain.call("FitCoin", "allowance", account.address, TARGET) == 77
-    assert (chain.fit_balance(TARGET), mined_nonces(chain)) == (before, 2)
+    assert chain.fit_balance(TARGET) == before + 1
+
+
+def test_what_is_on_its_way_is_called_back_where_it_would_mean_something_else(
+    account: Account, stopped_mining: None, bound_transfers: None
+) -> None:
+    """An anchor that was sent and is not mined would be mined under the next order seed."""
+    chain, before = account.chain, account.chain.fit_balance(TARGET)
+    pending = chain.submit("FitCoin", "transfer", TARGET, 1)
+    chain.node.request("anvil_reorg", 1, [])
+    assert chain.reopen() == []
+    chain.node.request("evm_mine")
+    with pytest.raises(ChainUnusable, match="took the nonce 0"):
+        chain.wait(pending)
+    assert (chain.fit_balance(TARGET), mined_nonces(chain)) == (before, 1)
 
 
 def test_copy_that_a_node_kept_of_what_was_taken_back_is_outbid(
@@ -207,12 +216,10 @@ def test_copy_that_a_node_kept_of_what_was_taken_back_is_outbid(
     chain.wait(pending)
     with closing(sqlite3.connect(chain.settings.home / "transactions.db")) as database:
         ((raw,),) = database.execute("SELECT raw FROM transactions").fetchall()
-    chain.node.request("anvil_reorg", 1, [])
-    chain.reopen()
+    chain.node.request("anvil_reorg", 2, [])
     chain.node.request("eth_sendRawTransaction", "0x" + raw.hex())  # as other nodes do by themselves
-    approved = chain.submit("FitCoin", "approve", TARGET, 5)
+    chain.reopen()
     chain.node.request("evm_mine")
-    assert chain.wait(approved).event("Approval").args["value"] == 5
     assert (chain.fit_balance(TARGET), mined_nonces(chain)) == (before, 1)
 
 

@@ -235,8 +235,15 @@ class Owner(PodLoop):
             if decision is not None and decision.decision == REJECT:
                 rejected.set()
 
+    def _stands(self, agreement: Agreement) -> bool:
+        """Whether a job is where it was when it was looked at, now that all is mined that was sent
+        before; else what is on its way would be sent again."""
+        self.home.chain.catch_up()
+        return self.home.agreements.read(agreement.id).state is agreement.state
+
     def _begin(self, agreement: Agreement) -> None:
-        begin(self.home, agreement.id)
+        if self._stands(agreement):
+            begin(self.home, agreement.id)
 
     def _train(self, agreement: Agreement) -> None:
         id = agreement.id
@@ -248,7 +255,7 @@ class Owner(PodLoop):
     def _settle(self, agreement: Agreement) -> None:
         """Silence is acceptance, but only once the time to dispute is over."""
         self._note_end(agreement.id)
-        if self.home.chain.block("latest").timestamp > agreement.dispute_deadline:
+        if self.home.chain.block("latest").timestamp > agreement.dispute_deadline and self._stands(agreement):
             self.home.agreements.settle(agreement.id)
 
     def _answer_audit(self, agreement: Agreement) -> None:
@@ -286,7 +293,7 @@ class Owner(PodLoop):
         with self._counting:
             if decided != home.journal.decision(id):
                 return  # it was answered anew meanwhile, which the next look sees
-            if self._holds(agreement, partial(check_again, home, agreement)):
+            if self._holds(agreement, partial(check_again, home, agreement)) and self._stands(agreement):
                 self._accept(id)
 
     def _examine(self, agreement: Agreement, about: str) -> None:

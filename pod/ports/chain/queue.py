@@ -13,8 +13,8 @@ has several attempts when gas became dearer than the first one offered.
 
 A reorganisation of the chain takes transactions back, and few nodes send them again. What was mined
 and is no more is sent again as it was, under its nonce, so that nothing happens twice. What would
-mean something else now (`BOUND`) is undone: its nonce is for whatever this home sends next, which
-outbids the copy that a node may still have.
+mean something else now (`BOUND`, where the block on which it was signed is gone) is undone: its
+nonce is used up by a transaction that does nothing, and outbids the copy that a node may have.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from fitchain.pod.ports.chain import answers
+from fitchain.pod.ports.chain.answers import Header
 from fitchain.pod.ports.chain.base import Pending, Signer
 from fitchain.pod.ports.chain.rpc import Node
 from fitchain.pod.ports.chain.sender import Message
@@ -57,8 +58,10 @@ BOUND = frozenset(
 an order seed, evidence for a jury, a vote on it, a result. Sent again behind another seed they would
 anchor what nobody trained; pods do them anew, by what the chain says then."""
 OPEN, LIVE = ("signed", "sent"), ("signed", "sent", "mined")
-PLAIN_GAS = 21_000
-"""What a transaction takes that does nothing."""
+FEES, SIGNED_ON = ("maxFeePerGas", "maxPriorityFeePerGas"), "signedOn"
+"""Of a row's fields: what is offered; which block was the newest when it was signed."""
+PLAIN_GAS, NOTHING = 21_000, "nothing, in place of what the chain took back"
+"""What a transaction takes that does nothing, and what it is called."""
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS transactions(
   network TEXT NOT NULL, sender TEXT NOT NULL, nonce INTEGER NOT NULL, hash TEXT PRIMARY KEY, raw BLOB NOT NULL,
@@ -123,8 +126,7 @@ class Queue:
         for _ in range(TAKEN_NONCES):
             with self._alone():
                 self._send_unsent()
-                nonce = self._next_nonce()
-                pending = self._sign(self._fields(message, nonce, self._outbidding(nonce, fees)), message.what)
+                pending = self._sign(self._fields(message, self._next_nonce(), fees), message.what)
                 if self._broadcast_new(pending):
                     return pending
         raise ChainUnusable(
@@ -136,7 +138,8 @@ class Queue:
         """The transactions that have used up, or still may, the pending one's nonce; none if a
         stranger's did."""
         rows = self._rows("nonce = ?", pending.nonce)
-        return [Digest.parse(row["hash"]) for row in rows if row["state"] in LIVE]
+        does = {_does(row) for row in rows if row["hash"] == str(pending.transaction)}
+        return [Digest.parse(row["hash"]) for row in rows if row["state"] in LIVE and _does(row) in does]
 
     def settle(self, pending: Pending) -> None:
         """Note that one of the attempts was mined."""
@@ -181,38 +184,45 @@ class Queue:
         for nonce in self._undone():
             if nonce < count:
                 self._look_up(nonce)  # it was mined after all, or the nonce was used otherwise
-        mined, again = self._rows("state = 'mined' AND nonce >= ?", count), []
-        for nonce, row in {row["nonce"]: row for row in mined}.items():
-            if any(self._mined(Digest.parse(each["hash"])) for each in mined if each["nonce"] == nonce):
+        live, again = self._rows(f"state IN {LIVE} AND nonce >= ?", count), []
+        for nonce, row in {row["nonce"]: row for row in live}.items():
+            was_mined = row["state"] == "mined"
+            if not was_mined and row["what"] not in BOUND:
                 continue
-            if row["what"] in BOUND:
-                self._change("state = 'undone'", "nonce = ? AND state = 'mined'", nonce)
+            if any(self._mined(Digest.parse(each["hash"])) for each in live if each["nonce"] == nonce):
                 continue
-            self._change("state = 'sent'", "nonce = ? AND state = 'mined'", nonce)
-            self._broadcast_again(self._rows("hash = ?", row["hash"])[0])
-            again.append(row["what"])
+            if row["what"] in BOUND and not self._stands(row):
+                self._change("state = 'undone'", f"nonce = ? AND state IN {LIVE}", nonce)
+            elif was_mined:
+                self._change("state = 'sent'", "nonce = ? AND state = 'mined'", nonce)
+                self._broadcast_again(self._rows("hash = ?", row["hash"])[0])
+                again.append(row["what"])
         self._fill_gaps(count)
         return again
 
+    def _stands(self, row: sqlite3.Row) -> bool:
+        """Whether the block that was the newest when a transaction was signed is of the chain yet,
+        and with it all that this one rests on."""
+        number, hash = json.loads(row["fields"]).get(SIGNED_ON, (0, ""))
+        block = self.node.ask(answers.block(number))
+        return block is not None and str(block.hash) == hash
+
     def _undone(self) -> list[int]:
-        """The nonces that a reorganisation gave back and nothing has taken since."""
+        """The nonces that a reorganisation gave back and nothing has used up since."""
         taken = {row["nonce"] for row in self._newest()}
         return sorted({row["nonce"] for row in self._rows("state = 'undone'")} - taken)
 
     def _fill_gaps(self, count: int) -> None:
-        """Use up nonces that were given back and for which what is sent again would wait."""
-        last = max((row["nonce"] for row in self._newest()), default=-1)
+        """Use up the nonces that were given back, offering more than was offered for them."""
         for nonce in self._undone():
-            if count <= nonce < last:
-                nothing = Message(self.address, b"", 0, PLAIN_GAS, "nothing, in place of what the chain took back")
-                filler = self._sign(self._fields(nothing, nonce, self._outbidding(nonce, self._fees())), nothing.what)
-                self._broadcast_again(self._rows("hash = ?", str(filler.transaction))[0])
-
-    def _outbidding(self, nonce: int, fees: dict[str, int]) -> dict[str, int]:
-        """Fees that replace whatever was offered before for a nonce."""
-        for row in self._rows("nonce = ? AND state = 'undone'", nonce):
-            fees = _replacing(json.loads(row["fields"]), fees)
-        return {name: min(fee, self.fee_cap_wei) for name, fee in fees.items()}
+            if nonce < count:
+                continue
+            nothing, fees = Message(self.address, b"", 0, PLAIN_GAS, NOTHING), self._fees()
+            for row in self._rows("nonce = ? AND state = 'undone'", nonce):
+                fees |= _replacing(json.loads(row["fields"]), fees)
+            fees |= {name: min(fees[name], self.fee_cap_wei) for name in FEES}
+            filler = self._sign(self._fields(nothing, nonce, fees), NOTHING)
+            self._broadcast_again(self._rows("hash = ?", str(filler.transaction))[0])
 
     def _send_unsent(self) -> None:
         """Send what a cut-off process had only written."""
@@ -264,7 +274,7 @@ class Queue:
         """Replace an attempt whose price fell below the base fee, where the cap allows; whether
         that was done."""
         fields = json.loads(row["fields"])
-        if fields["maxFeePerGas"] >= self._base_fee():
+        if fields["maxFeePerGas"] >= (self._newest_block().base_fee or 0):
             return False
         fees = _replacing(fields, self._fees())
         if fees["maxFeePerGas"] > self.fee_cap_wei:
@@ -286,10 +296,6 @@ class Queue:
         pending = self._count("pending")
         if self._rows("state = 'mined' AND nonce >= ?", pending):
             self._reopen()
-        if given_back := self._undone():
-            count = self._count("latest")
-            if (free := next((nonce for nonce in given_back if nonce >= count), None)) is not None:
-                return free
         return max(pending, *(int(row["nonce"]) + 1 for row in self._newest()), 0)
 
     def _count(self, block: int | str) -> int:
@@ -297,7 +303,7 @@ class Queue:
 
     # Price
 
-    def _base_fee(self) -> int:
+    def _newest_block(self) -> Header:
         newest = self.node.ask(answers.block("latest"))
         if newest is None:
             raise NodeUnreachable(f"the node at {self.node.shown} has no newest block", "wait until it has caught up")
@@ -306,7 +312,7 @@ class Queue:
                 f"chain {self.chain_id} has no base fee (EIP-1559), and transactions here are priced by it",
                 "Fitchain needs a chain of today's rules: London for its fees, EIP-2935 for its seeds",
             )
-        return newest.base_fee
+        return newest
 
     def _tip(self, base: int) -> int:
         """What is offered above the base fee: as the node suggests, or, where it has no
@@ -316,17 +322,19 @@ class Queue:
         except NodeRefused:
             return max(0, self.node.ask(answers.gas_price()) - base)
 
-    def _fees(self) -> dict[str, int]:
+    def _fees(self) -> dict[str, Any]:
         """What is offered for a unit of gas: room for the base fee to double, within the cap
-        (EIP-1559)."""
-        base, cap = self._base_fee(), self.fee_cap_wei
+        (EIP-1559); beside it the block on which that is said, which is the newest."""
+        newest, cap = self._newest_block(), self.fee_cap_wei
+        base = newest.base_fee or 0
         tip = min(self._tip(base), cap)
         if base > cap:
             raise ChainUnusable(
                 f"a unit of gas costs {base / GWEI:g} gwei and the cap is {cap / GWEI:g} gwei",
                 "wait, or raise fee_cap_gwei in settings.toml",
             )
-        return {"maxFeePerGas": min(2 * base + tip, cap), "maxPriorityFeePerGas": tip}
+        signed_on = newest.number, str(newest.hash)
+        return {"maxFeePerGas": min(2 * base + tip, cap), "maxPriorityFeePerGas": tip, SIGNED_ON: signed_on}
 
     def _require_balance(self, message: Message, max_fee: int) -> None:
         have = self.node.ask(answers.balance(self.address))
@@ -340,7 +348,7 @@ class Queue:
 
     # The file
 
-    def _fields(self, message: Message, nonce: int, fees: dict[str, int]) -> dict[str, Any]:
+    def _fields(self, message: Message, nonce: int, fees: dict[str, Any]) -> dict[str, Any]:
         fields: dict[str, Any] = {"type": 2, "chainId": self.chain_id, "nonce": nonce, "gas": message.gas}
         fields |= {"value": message.value, "data": "0x" + message.data.hex()} | fees
         return fields | ({"to": message.to} if message.to else {})
@@ -349,10 +357,10 @@ class Queue:
         """Sign and write down."""
         from eth_utils.crypto import keccak
 
-        raw = self.signer.sign_transaction(fields)
+        raw = self.signer.sign_transaction({name: value for name, value in fields.items() if name != SIGNED_ON})
         hash = Digest(bytes(keccak(raw)))
         row = (*self._key, fields["nonce"], str(hash), raw, json.dumps(fields), what, "signed", time.time())
-        again = "ON CONFLICT(hash) DO UPDATE SET state = 'signed'"  # the same transaction was dropped before
+        again = "ON CONFLICT(hash) DO UPDATE SET state = 'signed', fields = excluded.fields"  # the same transaction was dropped before
         self._write(f"INSERT INTO transactions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) {again}", *row)
         return Pending(hash, self.address, fields["nonce"], what)
 
@@ -410,10 +418,10 @@ def _does(row: sqlite3.Row) -> tuple[str, str, str]:
     return str(fields.get("to")), fields["data"], str(fields["value"])
 
 
-def _replacing(offered: dict[str, Any], fees: dict[str, int]) -> dict[str, int]:
+def _replacing(offered: dict[str, Any], fees: dict[str, Any]) -> dict[str, int]:
     """Fees that are enough now and for which nodes replace what was offered before: an eighth
     more."""
-    return {name: max(fees[name], offered[name] * 9 // 8 + 1) for name in fees}
+    return {name: max(fees[name], offered[name] * 9 // 8 + 1) for name in FEES}
 
 
 def funding_hint(chain_id: int, address: str) -> str:
