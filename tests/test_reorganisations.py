@@ -149,6 +149,7 @@ def test_a_run_that_the_chain_took_back_is_neither_anchored_nor_ended(workshop: 
         require_same_run(home, id, run)
 
 
+@pytest.mark.long
 def test_a_yes_to_a_request_is_none_to_another_with_its_id(workshop: Workshop, table_path: Path, reader: Chain) -> None:
     """A salt makes the id, and the terms do not: behind a reorganisation other terms may stand."""
     owner, scientist = workshop.owner, workshop.scientist
