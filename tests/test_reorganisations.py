@@ -23,7 +23,7 @@ from fitchain.pod.parties.owner.anchors import require_same_run
 from fitchain.pod.parties.owner.run import begin, order_nonce
 from fitchain.pod.parties.scientist.request import give_up, send_again, withdraw_unsent
 from fitchain.pod.parties.verifier.pod import Ballot, Verifier, look_s
-from fitchain.pod.ports.agreement import Outcome, State, commit_key
+from fitchain.pod.ports.agreement import Outcome, Phase, State, commit_key
 from fitchain.pod.ports.chain import Chain
 from fitchain.pod.ports.chain.abi import interface
 from fitchain.pod.ports.chain.heads import Heads
@@ -31,9 +31,10 @@ from fitchain.pod.values.digest import ZERO, sha256
 from fitchain.pod.values.errors import NodeUnreachable, Unusable
 from fitchain.pod.values.ids import AgreementId, AuditRef
 from fitchain.pod.values.job_folder import MOST_ASIDE, JobFolder
+from tests.audited_workshop import AuditedWorkshop
 from tests.chain_fixtures import PASSPHRASE, Devnet, take_back
 from tests.node_proxy import proxy
-from tests.pods import BOND, HOUR_S, PRICE, Party, Workshop, offer_table, owner_runs, scientist_runs
+from tests.pods import BOND, HOUR_S, PRICE, Party, Workshop, offer_table, owner_runs, scientist_runs, verifier_runs
 
 PassTime = Callable[[int], None]
 
@@ -345,3 +346,26 @@ def test_a_training_under_another_seed_begins_anew_and_what_was_trained_is_set_a
     assert {"run", "model.safetensors", "certificate.json"} == {path.name for path in aside.iterdir()}
     assert scientist.kinds(id).count("note") == 6
     assert owner.kinds(id).count("delivered") == 2
+
+
+AUDIT_STEPS = ("Drawn", "Joined", "EvidenceSubmitted", "Committed", "Revealed", "Released", "ReleaseClosed")
+
+
+@pytest.mark.long
+def test_an_audit_comes_to_its_end_though_the_chain_takes_back_each_of_its_transactions(
+    audited: AuditedWorkshop, reader: Chain
+) -> None:
+    workshop = audited.workshop
+    owner, scientist, stakes = workshop.owner, workshop.scientist, audited.stakes()
+    owed = owner.home.agreements.owed(owner.address)
+    with owner_runs(owner, retry_s=0.2), scientist_runs(scientist), verifier_runs(*audited.verifiers):
+        id = workshop.request(audit=audited.terms())
+        take_back_each(reader, workshop, id, AUDIT_STEPS)
+        audited.until_phase(id, Phase.CONCLUDED)
+        audited.until(scientist.has(id, "received"))
+    audit = audited.audit(id)
+    names = audited.names(id)
+    assert audit.verdict is Outcome.MATCH and names.count("Concluded") == names.count("ReleaseClosed") == 1
+    assert workshop.scientist.state(id) is State.SETTLED
+    assert owner.home.agreements.owed(owner.address) == owed + PRICE + BOND
+    assert audited.stakes() == stakes and audited.free()  # nobody lied, and nobody was absent
