@@ -390,8 +390,8 @@ def _terms_in(plain: Mapping[str, Any]) -> Terms:
     digests = {"dataset", "dataset_root", "model", "model_root", "recipe", "environment", "nonce_commitment", "panel"}
 
     def values(kind: type, body: Mapping[str, Any]) -> dict[str, Any]:
-        known = {field.name: body[field.name] for field in fields(kind)}
-        return {name: Digest.parse(value) if name in digests else value for name, value in known.items()}
+        said = {field.name: body[field.name] for field in fields(kind)}
+        return {name: Digest.parse(value) if name in digests else value for name, value in said.items()}
 
     audit = values(AuditTerms, plain["audit"])
     return Terms(**values(Terms, plain) | {"audit": AuditTerms(**audit | {"mode": AuditMode(audit["mode"])})})

@@ -450,8 +450,8 @@ class Agreements:
         return self.chain.deployment.addresses[contract]
 
     def _known_block(self, id: AgreementId) -> int | None:
-        known = self._requests.get(id)
-        return None if known is None else known.block
+        event = self._requests.get(id)
+        return None if event is None else event.block
 
     def _requested(self, id: AgreementId) -> Event:
         """The event of the request, which holds what the contract does not keep."""

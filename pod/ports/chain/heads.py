@@ -75,14 +75,14 @@ class Heads:
             return self._with(self.blocks, False)
         return self._with(fresh, top is not None and _at(node, top.number, fresh) != top)
 
-    def _linked(self, node: Node, newest: Header, known: Mapping[int, Header]) -> dict[int, Header]:
+    def _linked(self, node: Node, newest: Header, earlier: Mapping[int, Header]) -> dict[int, Header]:
         """The newest block and those before it down to where they do not link up."""
         numbers = range(max(newest.number - max(self.depth, FINAL_BLOCKS), 0), newest.number)
-        unread = [number for number in numbers if number not in known]
+        unread = [number for number in numbers if number not in earlier]
         read = dict(zip(unread, node.answers([answers.block(number) for number in unread]), strict=True))
         linked = [newest]
         for number in reversed(numbers):
-            block = known[number] if number in known else read[number]
+            block = earlier[number] if number in earlier else read[number]
             if not isinstance(block, Header) or block.hash != linked[-1].parent:
                 break
             linked.append(block)
@@ -92,9 +92,9 @@ class Heads:
         return Heads(self.depth, blocks, max([self.highest, *blocks]), reorganised)
 
 
-def _at(node: Node, number: int, known: Mapping[int, Header]) -> Header | None:
+def _at(node: Node, number: int, earlier: Mapping[int, Header]) -> Header | None:
     """A block of the chain by its number."""
     try:
-        return known[number] if number in known else node.ask(answers.block(number))
+        return earlier[number] if number in earlier else node.ask(answers.block(number))
     except NodeRefused:
         return None

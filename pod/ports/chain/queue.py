@@ -55,8 +55,8 @@ BOUND = frozenset(
     }
 )
 """Calls that say something of what stood on the chain before them, without naming it: leaves under
-an order seed, evidence for a jury, a vote on it, a result. Sent again behind another seed they would
-anchor what nobody trained; pods do them anew, by what the chain says then."""
+an order seed, evidence for a jury, a vote on it, a result. Sent again behind another seed they
+would anchor what nobody trained; pods do them anew, by what the chain says then."""
 OPEN, LIVE = ("signed", "sent"), ("signed", "sent", "mined")
 FEES, SIGNED_ON = ("maxFeePerGas", "maxPriorityFeePerGas"), "signedOn"
 """Of a row's fields: what is offered; which block was the newest when it was signed."""
@@ -360,7 +360,8 @@ class Queue:
         raw = self.signer.sign_transaction({name: value for name, value in fields.items() if name != SIGNED_ON})
         hash = Digest(bytes(keccak(raw)))
         row = (*self._key, fields["nonce"], str(hash), raw, json.dumps(fields), what, "signed", time.time())
-        again = "ON CONFLICT(hash) DO UPDATE SET state = 'signed', fields = excluded.fields"  # the same transaction was dropped before
+        # The same transaction may have been dropped before, or undone.
+        again = "ON CONFLICT(hash) DO UPDATE SET state = 'signed', fields = excluded.fields"
         self._write(f"INSERT INTO transactions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) {again}", *row)
         return Pending(hash, self.address, fields["nonce"], what)
 
