@@ -13,6 +13,7 @@ from fitchain.pod.compute.dataset import Card, Policy, Table, check_unchanged, m
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import DatasetRow
 from fitchain.pod.jobs.policy_panels import keep_policy_panels, look_at_policy
+from fitchain.pod.ports.chain.base import write_file
 from fitchain.pod.ports.registry import Role
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.ports.trust import TrustedPanel
@@ -108,7 +109,7 @@ def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
     card_cid = home.store.add(card.encode())
     reading = {"drop": list(offer.drop), "target": offer.target, "categories": list(table.categories)}
     id = home.registry.register_dataset(registration.root, registration.count, card_cid)
-    (home.dataset_folder(id) / LEAVES).write_bytes(registration.leaves)
+    write_file(home.dataset_folder(id) / LEAVES, registration.leaves, 0o600)
     keep_policy_panels(home, id, panels)
     home.journal.keep_dataset(DatasetRow(id, source, reading, salt, registration.root, card.encode(), str(card_cid)))
     return RegisteredDataset(id, registration.root, registration.count, card_cid, card, tuple(panels))

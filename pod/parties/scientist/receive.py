@@ -31,6 +31,7 @@ from fitchain.pod.values.errors import (
     StoreUnusable,
     Unusable,
     reason_of,
+    told_of_host,
 )
 from fitchain.pod.values.ids import AgreementId, AuditRef
 from fitchain.pod.values.job_folder import DELIVERY_FILES, OFFER_FILES, JobFolder, Scratch, scratch
@@ -63,10 +64,15 @@ def _copy(path: Path, folder: Path) -> Path:
     target = folder / path.name
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with target.open("xb") as file:
-            file.write(path.read_bytes())
+        file = target.open("xb")
     except OSError as error:
         raise InputRefused(f"{target} cannot be written: {reason_of(error)}", "choose another folder") from None
+    try:
+        with told_of_host(f"{target} cannot be written"), file:
+            file.write(path.read_bytes())
+    except BaseException:
+        target.unlink()  # half a model looks like one
+        raise
     return target
 
 
