@@ -42,6 +42,7 @@ from fitchain.cli.commands import (
     pod,
     proof,
     reaudit,
+    recover,
     store,
     trust,
     verifier,
@@ -94,6 +95,7 @@ for single in (deploy, demo):
     single.register(app)
 consent.register(job.app)
 reaudit.register(proof.app)
+recover.register(pod.app)
 
 
 def main() -> None:

@@ -193,22 +193,8 @@ class Home(AbstractContextManager["Home"]):
             Unusable: another one runs.
             HostUnusable: the lock's file cannot be opened.
         """
-        path = self.settings.home / "pod.lock"
-        with told_of_host(f"{path} cannot be opened"):
-            lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        for left in reversed(range(LOCK_TRIES)):  # `pod_runs` holds it for an instant
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if not left:
-                    os.close(lock)
-                    raise Unusable(f"another pod runs from the home {self.settings.home}", "stop it first") from None
-                time.sleep(LOCK_S)
-        try:
+        with pod_lock(self.settings.home):
             yield
-        finally:
-            os.close(lock)
 
     def join_chain(self, role: Role, log: Callable[[AgreementId, str], None]) -> None:
         """Come to the chain as a pod: wait for what this home sent before, then register.
@@ -323,6 +309,28 @@ def create_keys(folder: Path | str | None, passphrase: Passphrase) -> KeyInfo:
     settings = load(folder)
     made = create(settings.home, settings.key, passphrase_of(passphrase))
     return KeyInfo(made.name, made.address, made.recipient)
+
+
+@contextmanager
+def pod_lock(home: Path) -> Iterator[None]:
+    """Keep every other pod of a home out, whether it can be opened or not; raises as
+    `Home.exclusive_lock`."""
+    path = home / "pod.lock"
+    with told_of_host(f"{path} cannot be opened"):
+        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    for left in reversed(range(LOCK_TRIES)):  # `pod_runs` holds it for an instant
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            if not left:
+                os.close(lock)
+                raise Unusable(f"another pod runs from the home {home}", "stop it first") from None
+            time.sleep(LOCK_S)
+    try:
+        yield
+    finally:
+        os.close(lock)
 
 
 def _private(folder: Path) -> Path:

@@ -200,7 +200,7 @@ class Journal:
 
     # History
 
-    def record(self, subject: Subject, entry: Entry, once: str | None = None) -> bool:
+    def record(self, subject: Subject, entry: Entry, once: str | None = None, at: float | None = None) -> bool:
         """Append one line to a job's history.
 
         Args:
@@ -208,6 +208,7 @@ class Journal:
             entry: what happened.
             once: where given, the line is appended only if the job has none of this kind with the
                 same `once`.
+            at: when it happened, in seconds since 1970; None says now.
 
         Returns:
             whether the line was appended.
@@ -215,7 +216,7 @@ class Journal:
         with self._writing() as database:
             cursor = database.execute(
                 "INSERT OR IGNORE INTO history(agreement, time, kind, body, once) VALUES (?, ?, ?, ?, ?)",
-                (str(subject), time.time(), entry.kind, json.dumps(entry.json()), once),
+                (str(subject), time.time() if at is None else at, entry.kind, json.dumps(entry.json()), once),
             )
             return cursor.rowcount == 1
 

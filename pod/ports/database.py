@@ -18,6 +18,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from fitchain.pod.values.errors import HomeDamaged, HostUnusable, InputRefused, told_of_host
+from fitchain.pod.values.state import sync_folder
 
 BUSY_S = 30.0
 """How long another process of the home is waited for."""
@@ -142,7 +143,7 @@ def create(path: Path, layout: Layout, fill: Callable[[sqlite3.Connection], None
         finally:
             part.unlink(missing_ok=True)
             part.with_name(f"{part.name}-journal").unlink(missing_ok=True)
-        _flush_folder(path.parent)
+        sync_folder(path.parent)
     return True
 
 
@@ -215,12 +216,3 @@ def _wanted(schema: str) -> dict[str, list[str]]:
     with closing(sqlite3.connect(":memory:")) as database:
         database.executescript(schema)
         return _columns(database)
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make a new name in a folder last through a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
