@@ -49,8 +49,7 @@ def _place(entry: Entry | history.Unrecognised, ordinal: int) -> tuple[str, int,
 
 def owners_life(home: Home, id: AgreementId, events: list[Event]) -> Iterator[Told]:
     """What an owner's pod wrote of a job, its checkpoints among them where the folder has them."""
-    anchored: list[Event] = []
-    run = home.agreements.run_of(id, events)
+    first, run = 0, home.agreements.run_of(id, events)
     for event in events:
         args, sent, at = event.args, history.Paid(transaction=event.transaction), float(event.timestamp)
         ref = AuditRef(id, args.get("ordinal", 0))
@@ -62,13 +61,13 @@ def owners_life(home: Home, id: AgreementId, events: list[Event]) -> Iterator[To
             case "ProofOfTrain", "Begun":
                 yield id, history.Begun(args["seed"], **sent), "", at
             case "ProofOfTrain", "Anchored":
-                anchored.append(event)
-                count = args["count"]
-                yield from _checkpoints(home, id, run, anchored)
-                yield id, history.Anchored(count, event.block, **sent), str(count), at
+                yield from _checkpoints(home, id, run, range(first, first := args["count"]), at)
+                yield id, history.Anchored(first, event.block, **sent), str(first), at
             case "ProofOfTrain", "Finished":
+                yield from _checkpoints(home, id, run, range(first, args["count"]), at)
                 yield id, history.Finished(args["transcriptRoot"], args["modelRoot"], **sent), "", at
             case "ProofOfTrain", "DivergedAt":
+                yield from _checkpoints(home, id, run, range(first, args["count"]), at)
                 yield id, history.Diverged("", args["transcriptRoot"], args["modelRoot"], **sent), "", at
             case "Agreements", "AuditConsented":
                 yield ref, history.Consented(home.agreements.asked_audit(ref).asker, **sent), "", at
@@ -79,15 +78,15 @@ def owners_life(home: Home, id: AgreementId, events: list[Event]) -> Iterator[To
                 yield ref, history.Released(str(cid_in(args["identityCid"])), **sent), "", at
 
 
-def _checkpoints(home: Home, id: AgreementId, run: RunRecord, anchored: list[Event]) -> Iterator[Told]:
-    """The checkpoints of the newest anchor, as the job's folder has them."""
-    first, folder = anchored[-2].args["count"] if len(anchored) > 1 else 0, home.job_folder(id)
+def _checkpoints(home: Home, id: AgreementId, run: RunRecord, indices: range, at: float) -> Iterator[Told]:
+    """Some of a job's checkpoints, as its folder has them."""
+    folder = home.job_folder(id)
     try:
         leaves = read_leaves(folder.path) if folder.leaves.exists() else ()
     except FitchainError:
         return  # the pod will say what is wrong with them when it reads them
-    kept, at = set(state_steps(folder.path)), float(anchored[-1].timestamp)
-    for checkpoint in leaves[first : anchored[-1].args["count"]]:
+    kept = set(state_steps(folder.path))
+    for checkpoint in leaves[indices.start : indices.stop]:
         leaf, digest = checkpoint.leaf, checkpoint.leaf.digest(run.ctx, run.seed)
         entry = history.CheckpointRecorded(leaf.index, leaf.step, digest, checkpoint.metrics, leaf.step in kept)
         yield id, entry, str(leaf.index), at
