@@ -1,5 +1,5 @@
-"""A disk that is full, read-only or not ours: told in one line, nothing half-written stays, and what
-waits goes on when there is room again."""
+"""A disk that is full, read-only or not ours: told in one line, nothing half-written stays, and
+what waits goes on when there is room again."""
 
 from __future__ import annotations
 
@@ -137,12 +137,8 @@ def test_output_that_a_full_disk_does_not_take_is_told(tmp_path: Path) -> None:
 def test_folder_without_rights_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Root may write everywhere, but not where a part of the path is a file."""
     (tmp_path / "file").write_text("")
-    flags = [
-        "--home",
-        str(tmp_path / "file" / "home"),
-        "--passphrase-file",
-        str(secret_file(tmp_path / "p", PASSPHRASE)),
-    ]
+    passphrase = secret_file(tmp_path / "passphrase", PASSPHRASE)
+    flags = ["--home", str(tmp_path / "file" / "home"), "--passphrase-file", str(passphrase)]
     assert run(["keys", "new", *flags]) == 3
     told = capsys.readouterr().err
     assert "a part of its path is no folder" in told and "Traceback" not in told

@@ -1,5 +1,5 @@
-"""`fitchain pod recover`: what a lost journal knew is found again by keys, chain and job folders, and
-what is not is said."""
+"""`fitchain pod recover`: what a lost journal knew is found again by keys, chain and job folders,
+and what is not is said."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_owner_s_datasets_are_found_again_after_any_damage(workshop: Workshop, d
     before = workshop.owner.home.journal.datasets()
     recovery = recovered(workshop.owner, damage)
     assert workshop.owner.home.journal.datasets() == before
-    assert (recovery.found[0].kind, recovery.found[0].id) == ("dataset", str(workshop.dataset.id))
+    assert (recovery.restored[0].kind, recovery.restored[0].id) == ("dataset", str(workshop.dataset.id))
     assert (
         recovery.moved[0].name == JOURNAL_FILE and recovery.moved[0].parent.parent == workshop.owner.home.settings.home
     )
@@ -63,7 +63,7 @@ def test_scientist_s_models_and_requests_are_found_again(workshop: Workshop) -> 
     ]
     assert [type(line.entry) for line in journal.history(id)] == [history.Requested, history.Recovered]
     assert journal.history(id)[0].time == workshop.scientist.home.agreements.events(id)[0].timestamp
-    assert any("how it was called is not known" in found.what for found in recovery.found if found.kind == "model")
+    assert any("how it was called is not known" in item.what for item in recovery.restored if item.kind == "model")
 
 
 def test_model_whose_files_are_gone_comes_out_of_a_request(workshop: Workshop) -> None:
@@ -213,7 +213,7 @@ def test_command_says_what_it_did(workshop: Workshop, fitchain: Fitchain, capsys
     home.close()
     overwrite(home.settings.home / JOURNAL_FILE)
     code, values, _ = fitchain(account, "pod", "recover")
-    assert code == 0 and list(values["damage"]) == [JOURNAL_FILE] and values["moved"] and values["found"]
+    assert code == 0 and list(values["damage"]) == [JOURNAL_FILE] and values["moved"] and values["restored"]
     assert {"kind", "id", "what", "meaning", "command"} == values["lost"][0].keys()
     code, _, told = fitchain(account, "pod", "recover", "--source", "nothing")
     assert code == 3 and "is no DATASET=FILE" in told

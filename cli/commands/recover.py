@@ -61,7 +61,7 @@ def _values(recovery: Recovery) -> dict[str, Any]:
     return {
         "damage": recovery.damage,
         "moved": recovery.moved,
-        "found": [vars(each) for each in recovery.found],
+        "restored": [vars(each) for each in recovery.restored],
         "lost": [vars(each) for each in recovery.lost],
     }
 
@@ -72,8 +72,8 @@ def _views(recovery: Recovery) -> Sequence[View]:
         views.append(Prose("Damaged", list(recovery.damage.values())))
     if recovery.moved:
         views.append(Prose("Put aside", [str(path) for path in recovery.moved]))
-    found = [(each.kind, _short(each.id), each.what) for each in recovery.found]
-    views.append(Rows(("recovered", "id", ""), found, empty="The chain has nothing of this account's."))
+    rows = [(each.kind, _short(each.id), each.what) for each in recovery.restored]
+    views.append(Rows(("recovered", "id", ""), rows, empty="The chain has nothing of this account's."))
     if recovery.lost:
         views.append(Prose("Not known any more", [_lost(each) for each in recovery.lost]))
     return views

@@ -109,8 +109,8 @@ def log(text: str) -> None:
 
 
 def log_with_time(text: str) -> None:
-    """Write one line of a long-running pod to stderr, with the time of day; a log whose disk is full
-    stops no pod."""
+    """Write one line of a long-running pod to stderr, with the time of day; a log whose disk is
+    full stops no pod."""
     with suppress(OSError):
         print(f"{time.strftime('%H:%M:%S')}  {printable(text)}", file=sys.stderr, flush=True)
 

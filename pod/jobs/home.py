@@ -35,7 +35,7 @@ from fitchain.pod.ports.sealed import new_identity, open_sealed, seal
 from fitchain.pod.ports.settings import Settings, load
 from fitchain.pod.ports.store import Store, open_store
 from fitchain.pod.ports.verifiers import Verifiers
-from fitchain.pod.values.errors import AccessRefused, HostUnusable, NotFound, Unusable, told_of_host
+from fitchain.pod.values.errors import AccessRefused, HostUnusable, NotFound, Unusable, host_errors
 from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId, AuditRef, DatasetId, ModelId
 from fitchain.pod.values.job_folder import JobFolder
 
@@ -92,7 +92,7 @@ class Home(AbstractContextManager["Home"]):
             keys = unlock(settings.home, settings.key, passphrase()) if passphrase else None
             chain = connect(settings, keys)
             store = open_store(chain.settings, log)
-            # A new home's comes last: who mistypes the folder, or has no node, leaves nothing behind.
+            # A new home's comes last: who mistypes the folder, or has no node, leaves nothing.
             return cls(chain.settings, chain, store, journal or Journal(path), keys)
         except BaseException:
             if journal is not None:
@@ -316,7 +316,7 @@ def pod_lock(home: Path) -> Iterator[None]:
     """Keep every other pod of a home out, whether it can be opened or not; raises as
     `Home.exclusive_lock`."""
     path = home / "pod.lock"
-    with told_of_host(f"{path} cannot be opened"):
+    with host_errors(f"{path} cannot be opened"):
         lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     for left in reversed(range(LOCK_TRIES)):  # `pod_runs` holds it for an instant
         try:

@@ -32,11 +32,11 @@ from fitchain.pod.ports.database import (
     damaged,
     read_header,
     require_sound,
-    told,
+    sqlite_errors,
     user_version,
 )
 from fitchain.pod.values.digest import Digest, Root
-from fitchain.pod.values.errors import InputRefused, NotFound, told_of_host
+from fitchain.pod.values.errors import InputRefused, NotFound, host_errors
 from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId, AuditRef, DatasetId, ModelId, Subject
 
 APPROVE, REJECT = "approve", "reject"
@@ -175,7 +175,7 @@ class Journal:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, told(self.path):
+        with self._lock, sqlite_errors(self.path):
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 yield self._database
@@ -186,7 +186,7 @@ class Journal:
                 raise
 
     def _rows(self, query: str, *values: Any) -> list[sqlite3.Row]:
-        with self._lock, told(self.path):
+        with self._lock, sqlite_errors(self.path):
             return self._database.execute(query, values).fetchall()
 
     @contextmanager
@@ -420,7 +420,7 @@ def require_own(path: Path) -> bool:
         )
     require_sound(path, _LAYOUT)
     if mark.exists():
-        with told_of_host(f"{mark} cannot be read"):
+        with host_errors(f"{mark} cannot be read"):
             wanted = mark.read_bytes().strip()
         if wanted != _mark_of(path):
             raise damaged(path, f"it is another home's: {mark.name} beside it names another journal")
@@ -438,7 +438,7 @@ def _put_mark(mark: str, database: sqlite3.Connection) -> None:
 
 def _mark_of(path: Path) -> bytes:
     query = "SELECT value FROM facts WHERE agreement = ? AND name = ?"
-    with closing(connect(path)) as database, told(path):
+    with closing(connect(path)) as database, sqlite_errors(path):
         for row in database.execute(query, (str(NO_AGREEMENT), _MARK)):
             return str(row["value"]).encode()
     return b""

@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from uuid import uuid4
 
-from fitchain.pod.values.errors import HomeDamaged, HostUnusable, InputRefused, told_of_host
+from fitchain.pod.values.errors import HomeDamaged, HostUnusable, InputRefused, host_errors
 from fitchain.pod.values.state import sync_folder
 
 BUSY_S = 30.0
@@ -66,7 +66,7 @@ def damaged(path: Path, why: str) -> HomeDamaged:
 
 
 @contextmanager
-def told(path: Path) -> Iterator[None]:
+def sqlite_errors(path: Path) -> Iterator[None]:
     """Translate what SQLite says about a database: from here on there are only Fitchain's errors.
 
     Raises:
@@ -95,9 +95,9 @@ def connect(path: Path, read_only: bool = False) -> sqlite3.Connection:
     """Open a database that is there; whoever opens it closes it.
 
     Raises:
-        HostUnusable, HomeDamaged: as `told`.
+        HostUnusable, HomeDamaged: as `sqlite_errors`.
     """
-    with told(path):
+    with sqlite_errors(path):
         uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
         database = sqlite3.connect(uri, timeout=BUSY_S, isolation_level=None, check_same_thread=False, uri=True)
         try:
@@ -126,11 +126,11 @@ def create(path: Path, layout: Layout, fill: Callable[[sqlite3.Connection], None
         HostUnusable: this host has no room for it, or does not let it be written.
     """
     part = path.with_name(f".{path.name}.{uuid4().hex}.part")
-    with told_of_host(f"{path} cannot be written"):
+    with host_errors(f"{path} cannot be written"):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             part.touch(mode=0o600)
-            with told(path), closing(connect(part)) as database:
+            with sqlite_errors(path), closing(connect(part)) as database:
                 database.execute("BEGIN IMMEDIATE")
                 for statement in layout.schema.split(";"):
                     database.execute(statement)
@@ -164,9 +164,9 @@ def require_sound(path: Path, layout: Layout) -> None:
     if not keeps_log(header) and log.exists() and log.stat().st_size:
         raise damaged(path, f"{log.name} beside it is none of its own")
     version, wanted = user_version(path, header), _wanted(layout.schema)
-    with closing(connect(path)) as database, told(path):
-        if (found := database.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-            raise damaged(path, " ".join(str(found).split()))
+    with closing(connect(path)) as database, sqlite_errors(path):
+        if (verdict := database.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+            raise damaged(path, " ".join(str(verdict).split()))
         columns = _columns(database)
     if version > layout.version and columns.keys() & wanted.keys():
         raise InputRefused(
@@ -183,7 +183,7 @@ def read_header(path: Path) -> bytes:
     Raises:
         HostUnusable: it cannot be read.
     """
-    with told_of_host(f"{path} cannot be read"), path.open("rb") as file:
+    with host_errors(f"{path} cannot be read"), path.open("rb") as file:
         return file.read(HEADER_BYTES)
 
 
@@ -196,11 +196,11 @@ def user_version(path: Path, header: bytes) -> int:
     """The version that whoever made a database wrote into it.
 
     Raises:
-        HostUnusable, HomeDamaged: as `told`.
+        HostUnusable, HomeDamaged: as `sqlite_errors`.
     """
     if not keeps_log(header):
         return int.from_bytes(header[60:64], "big")
-    with closing(connect(path, read_only=True)) as database, told(path):  # it may stand in the log alone
+    with closing(connect(path, read_only=True)) as database, sqlite_errors(path):  # it may stand in the log alone
         return int(database.execute("PRAGMA user_version").fetchone()[0])
 
 

@@ -24,7 +24,7 @@ from typing import Any
 
 from fitchain.pod.ports.sealed import bech32, new_identity, recipient_of, unbech32
 from fitchain.pod.values.digest import DIGEST_BYTES, Digest, Word, parse_json
-from fitchain.pod.values.errors import AccessRefused, InputRefused, NotFound, Unusable, told_of_host
+from fitchain.pod.values.errors import AccessRefused, InputRefused, NotFound, Unusable, host_errors
 from fitchain.pod.values.limits import KEY_FILE, MOST_DERIVATION, MOST_SCRYPT
 from fitchain.pod.values.reading import read_at_most
 
@@ -294,7 +294,7 @@ def _write_new(path: Path, body: dict[str, Any]) -> None:
     except FileNotFoundError:
         raise NotFound(f"there is no folder {path.parent}") from None
     try:
-        with told_of_host(f"{path} cannot be written"), open(file, "w") as writer:
+        with host_errors(f"{path} cannot be written"), open(file, "w") as writer:
             writer.write(json.dumps(body, indent=2) + "\n")
             writer.flush()
             os.fsync(writer.fileno())

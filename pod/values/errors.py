@@ -215,12 +215,12 @@ def host_error(error: BaseException, every: bool = False) -> HostUnusable | None
         return HostUnusable("memory ran out", "free some, and try again")
     if not isinstance(error, OSError) or not (error.errno in _OF_THE_HOST or (every and error.errno)):
         return None
-    place = f" ({error.filename})" if error.filename else ""
-    return HostUnusable(f"this host refuses it: {reason_of(error)}{place}", "mend that, and try again")
+    path = f" ({error.filename})" if error.filename else ""
+    return HostUnusable(f"this host refuses it: {reason_of(error)}{path}", "mend that, and try again")
 
 
 @contextmanager
-def told_of_host(what: str) -> Iterator[None]:
+def host_errors(what: str) -> Iterator[None]:
     """Tell a system's refusal as this host's.
 
     Args:

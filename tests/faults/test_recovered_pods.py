@@ -1,5 +1,5 @@
-"""Pods whose journal is overwritten in the middle of their work: recovered and started again, they end
-it with everybody's money where it should be."""
+"""Pods whose journal is overwritten in the middle of their work: recovered and started again, they
+end it with everybody's money where it should be."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ def test_owner_whose_journal_is_overwritten_in_a_training_ends_it_and_is_paid(
     assert refused.returncode == 3 and "fitchain pod recover" in refused.stderr and "Traceback" not in refused.stderr
     done = command(owner, "pod", "recover", "--json")
     assert done.returncode == 0, done.stderr
-    found: list[dict[str, Any]] = json.loads(done.stdout)["found"]
-    assert {"kind": "job", "id": str(id), "what": "training"} in found
+    restored: list[dict[str, Any]] = json.loads(done.stdout)["restored"]
+    assert {"kind": "job", "id": str(id), "what": "training"} in restored
     owner.home = Home.open(owner.home.settings, lambda: PASSPHRASE)
     pod = PodProcess(owner, log)
     with scientist_runs(workshop.scientist):
@@ -115,7 +115,7 @@ def test_verifier_whose_journal_is_overwritten_before_it_shows_its_vote(
         if not seat_is_there:
             seated.home.job_folder(id).seat_identity.unlink()
         with lost_journal(seated) as recovery:
-            kinds = [found.kind for found in recovery.found]
+            kinds = [item.kind for item in recovery.restored]
             assert ("vote" in kinds) == seat_is_there
             if not seat_is_there:
                 (lost,) = [each for each in recovery.lost if each.kind == "vote"]

@@ -13,6 +13,6 @@ Nothing is guessed: what the chain does not tell is named, with what it costs.
 """
 
 from fitchain.pod.parties.recovery.recover import recover
-from fitchain.pod.parties.recovery.report import Found, Lost, Recovery
+from fitchain.pod.parties.recovery.report import Lost, Recovery, Restored
 
-__all__ = ["Found", "Lost", "Recovery", "recover"]
+__all__ = ["Lost", "Recovery", "Restored", "recover"]

@@ -1,5 +1,5 @@
-"""What a scientist's pod knows, its models and requests; and what anybody does who asked for another
-audit."""
+"""What a scientist's pod knows, its models and requests; and what anybody does who asked for
+another audit."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from fitchain.pod.jobs.journal import JOURNAL_FILE, require_own
 from fitchain.pod.ports.chain.known import KNOWN_FILE, KnownChain
 from fitchain.pod.ports.chain.queue import LAYOUT, QUEUE_FILE
 from fitchain.pod.ports.database import require_sound
-from fitchain.pod.values.errors import HomeDamaged, InputRefused, told_of_host
+from fitchain.pod.values.errors import HomeDamaged, InputRefused, host_errors
 from fitchain.pod.values.state import sync_folder
 
 BESIDE = ("-journal", "-wal", "-shm")
@@ -53,7 +53,7 @@ def put_aside(home: Path, names: Iterable[str]) -> list[Path]:
     present = [home / f"{name}{end}" for name in names for end in ("", *BESIDE) if (home / f"{name}{end}").exists()]
     if not present:
         return []
-    with told_of_host(f"the damaged files of {home} cannot be put aside"):
+    with host_errors(f"the damaged files of {home} cannot be put aside"):
         folder = _new_folder(home)
         moved = [path.rename(folder / path.name) for path in present]
         for changed in (folder, home):

@@ -1,5 +1,5 @@
-"""A job's history from what the chain tells: the lines that a pod would have written, with the times
-of their blocks."""
+"""A job's history from what the chain tells: the lines that a pod would have written, with the
+times of their blocks."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.errors import FitchainError
 from fitchain.pod.values.ids import AgreementId, AuditRef, Subject
 
-Told = tuple[Subject, Entry, str | None, float]
+HistoryLine = tuple[Subject, Entry, str | None, float]
 """A line: about what, what happened, what makes it one of its kind, when."""
 
 
-def write_life(home: Home, id: AgreementId, told: Iterable[Told] = (), *besides: AuditRef) -> None:
+def write_life(home: Home, id: AgreementId, lines: Iterable[HistoryLine] = (), *besides: AuditRef) -> None:
     """Write lines that a job's history lacks; where it had none, also that they were recovered.
 
     Args:
         home: whose journal is being made.
         id: the job.
-        told: what the chain says happened to it.
-        besides: audits of which is not known what a person said.
+        lines: what the chain says happened to it.
+        besides: audits of which is not written what a person said.
     """
-    known = {_place(line.entry, line.ordinal) for line in home.journal.history(id)}
+    written = {_place(line.entry, line.ordinal) for line in home.journal.history(id)}
     subjects: dict[Subject, None] = dict.fromkeys((id, *besides))
-    for subject, entry, once, at in told:
+    for subject, entry, once, at in lines:
         ordinal = subject.ordinal if isinstance(subject, AuditRef) else 0
-        if once is not None or _place(entry, ordinal) not in known:
+        if once is not None or _place(entry, ordinal) not in written:
             home.journal.record(subject, entry, once, at)
         subjects[subject] = None
-    if known:
-        return  # what a person said of it is known
+    if written:
+        return  # what a person said of it is written
     for subject in subjects:
         home.journal.record(subject, history.Recovered(), once="")
 
@@ -47,7 +47,8 @@ def _place(entry: Entry | history.Unrecognised, ordinal: int) -> tuple[str, int,
     return entry.kind, ordinal, getattr(entry, "round", None)
 
 
-def owners_life(home: Home, id: AgreementId, events: list[Event]) -> Iterator[Told]:
+# As many branches as the chain has events of which an owner's pod writes.
+def owners_life(home: Home, id: AgreementId, events: list[Event]) -> Iterator[HistoryLine]:
     """What an owner's pod wrote of a job, its checkpoints among them where the folder has them."""
     first, run = 0, home.agreements.run_of(id, events)
     for event in events:
@@ -78,7 +79,7 @@ def owners_life(home: Home, id: AgreementId, events: list[Event]) -> Iterator[To
                 yield ref, history.Released(str(cid_in(args["identityCid"])), **sent), "", at
 
 
-def _checkpoints(home: Home, id: AgreementId, run: RunRecord, indices: range, at: float) -> Iterator[Told]:
+def _checkpoints(home: Home, id: AgreementId, run: RunRecord, indices: range, at: float) -> Iterator[HistoryLine]:
     """Some of a job's checkpoints, as its folder has them."""
     folder = home.job_folder(id)
     try:
@@ -92,7 +93,7 @@ def _checkpoints(home: Home, id: AgreementId, run: RunRecord, indices: range, at
         yield id, entry, str(leaf.index), at
 
 
-def scientists_life(home: Home, id: AgreementId, events: list[Event]) -> Iterator[Told]:
+def scientists_life(home: Home, id: AgreementId, events: list[Event]) -> Iterator[HistoryLine]:
     """What a scientist's pod wrote of a job; notes and result it reads again."""
     for event in events:
         args, sent, at = event.args, history.Paid(transaction=event.transaction), float(event.timestamp)
@@ -110,7 +111,7 @@ def scientists_life(home: Home, id: AgreementId, events: list[Event]) -> Iterato
                 yield id, history.Disputed(**sent), "", at
 
 
-def verifiers_life(home: Home, ref: AuditRef, events: list[Event]) -> Iterator[Told]:
+def verifiers_life(home: Home, ref: AuditRef, events: list[Event]) -> Iterator[HistoryLine]:
     """What a verifier's pod wrote of its seat."""
     own, seat = home.keys.address, None
     for event in events:
@@ -142,7 +143,7 @@ def _round(events: list[Event], of: Event) -> int:
     return int(drawn[-1]) if drawn else 0
 
 
-def askers_life(home: Home, ref: AuditRef, events: list[Event]) -> Iterator[Told]:
+def askers_life(home: Home, ref: AuditRef, events: list[Event]) -> Iterator[HistoryLine]:
     """What was written of a question that this home asked."""
     for event in events:
         args, at = event.args, float(event.timestamp)

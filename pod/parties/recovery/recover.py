@@ -19,7 +19,7 @@ from fitchain.pod.ports.chain.queue import QUEUE_FILE
 from fitchain.pod.ports.keys import unlock
 from fitchain.pod.ports.settings import Settings
 from fitchain.pod.ports.store import open_store
-from fitchain.pod.values.errors import Unusable, told_of_host
+from fitchain.pod.values.errors import Unusable, host_errors
 from fitchain.pod.values.ids import DatasetId
 from fitchain.pod.values.state import sync_folder
 
@@ -84,9 +84,9 @@ def recover(
 
 
 def _new_journal(home: Path) -> Journal:
-    """An empty journal beside the damaged one; what a recovery that was cut off left is made anew."""
+    """An empty journal beside the damaged one; what a cut-off recovery left is made anew."""
     folder = home / MADE
-    with told_of_host(f"{folder} cannot be written"):
+    with host_errors(f"{folder} cannot be written"):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(mode=0o700)
     return Journal(folder / JOURNAL_FILE)
@@ -102,7 +102,7 @@ def _make_journal(home: Home, recovery: Recovery, sources: Mapping[DatasetId, Pa
         home.journal.close()
     _tell_of_journal(recovery)
     recovery.moved += put_aside(folder, [JOURNAL_FILE])
-    with told_of_host(f"{folder / JOURNAL_FILE} cannot be put in its place"):
+    with host_errors(f"{folder / JOURNAL_FILE} cannot be put in its place"):
         for name in (MARK_FILE, JOURNAL_FILE):
             (made / name).replace(folder / name)
             sync_folder(folder)

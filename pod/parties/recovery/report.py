@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Found:
+class Restored:
     """Something that was recovered.
 
     Args:
@@ -26,7 +26,7 @@ class Lost:
     """Something that could not be recovered.
 
     Args:
-        kind: as `Found.kind`, or journal and transactions for what was in these alone.
+        kind: as `Restored.kind`, or journal and transactions for what was in these alone.
         id: of it; empty where it is about no one thing.
         what: is not known any more.
         meaning: what that costs, or what happens instead.
@@ -47,17 +47,17 @@ class Recovery:
     Args:
         damage: why each file could not be believed, by its name.
         moved: where the damaged files lie now.
-        found, lost: what came of the rest.
+        restored, lost: what came of the rest.
     """
 
     damage: dict[str, str] = field(default_factory=dict)
     moved: list[Path] = field(default_factory=list)
-    found: list[Found] = field(default_factory=list)
+    restored: list[Restored] = field(default_factory=list)
     lost: list[Lost] = field(default_factory=list)
 
     def has(self, kind: str, id: object, what: str) -> None:
         """Note something that was recovered."""
-        self.found.append(Found(kind, str(id), what))
+        self.restored.append(Restored(kind, str(id), what))
 
     def lacks(self, kind: str, id: object, what: str, meaning: str, command: str = "") -> None:
         """Note something that was not; arguments as `Lost`."""

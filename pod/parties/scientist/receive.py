@@ -30,8 +30,8 @@ from fitchain.pod.values.errors import (
     Refuted,
     StoreUnusable,
     Unusable,
+    host_errors,
     reason_of,
-    told_of_host,
 )
 from fitchain.pod.values.ids import AgreementId, AuditRef
 from fitchain.pod.values.job_folder import DELIVERY_FILES, OFFER_FILES, JobFolder, Scratch, scratch
@@ -68,7 +68,7 @@ def _copy(path: Path, folder: Path) -> Path:
     except OSError as error:
         raise InputRefused(f"{target} cannot be written: {reason_of(error)}", "choose another folder") from None
     try:
-        with told_of_host(f"{target} cannot be written"), file:
+        with host_errors(f"{target} cannot be written"), file:
             file.write(path.read_bytes())
     except BaseException:
         target.unlink()  # half a model looks like one

@@ -352,8 +352,8 @@ class Audits:
         return Submission(cid_in(events[-1].args["evidenceCid"]), events[-1].args["round"])
 
     def commitment(self, audit: Audit, seat: int) -> Digest | None:
-        """What a seat committed to in the present round, out of the transaction that did; None where
-        it has not, or the node has forgotten that."""
+        """What a seat committed to in the present round, out of the transaction that did; None
+        where it has not, or the node has forgotten that."""
         for event in self._of(audit):
             if event.name == "Committed" and (event.args["round"], event.args["seat"]) == (audit.round, seat):
                 sent = self.chain.sent_args(event.transaction, "Audits", "commit")

@@ -13,7 +13,7 @@ from typing import Any, NoReturn, Protocol
 from uuid import uuid4
 
 from fitchain.pod.values.digest import Digest, parse_json
-from fitchain.pod.values.errors import InputRefused, NodeUnreachable, NotFound, Unusable, told_of_host
+from fitchain.pod.values.errors import InputRefused, NodeUnreachable, NotFound, Unusable, host_errors
 from fitchain.pod.values.limits import DEPLOYMENT
 from fitchain.pod.values.reading import read_at_most
 
@@ -177,7 +177,7 @@ def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
         HostUnusable: the disk is full, say; the old one is there as before.
     """
     part = path.with_name(f".{path.name}.{uuid4().hex}.part")
-    with told_of_host(f"{path} cannot be written"):
+    with host_errors(f"{path} cannot be written"):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:

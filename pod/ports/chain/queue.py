@@ -28,11 +28,11 @@ from fitchain.pod.ports.chain import answers
 from fitchain.pod.ports.chain.base import Pending, Signer
 from fitchain.pod.ports.chain.rpc import Node
 from fitchain.pod.ports.chain.sender import Message
-from fitchain.pod.ports.database import Layout, connect, create, require_sound, told
+from fitchain.pod.ports.database import Layout, connect, create, require_sound, sqlite_errors
 from fitchain.pod.ports.settings import DEVNET_CHAIN_ID, GWEI
 from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.digest import Digest
-from fitchain.pod.values.errors import ChainUnusable, NodeRefused, NodeUnreachable, told_of_host
+from fitchain.pod.values.errors import ChainUnusable, NodeRefused, NodeUnreachable, host_errors
 
 TAKEN_NONCES = 5
 QUEUE_FILE = "transactions.db"
@@ -286,7 +286,7 @@ class Queue:
 
     def _rows(self, condition: str, *values: Any) -> list[sqlite3.Row]:
         query = f"SELECT * FROM transactions WHERE network = ? AND sender = ? AND {condition} ORDER BY nonce, time"
-        with closing(connect(self.path)) as database, told(self.path):
+        with closing(connect(self.path)) as database, sqlite_errors(self.path):
             rows: list[sqlite3.Row] = database.execute(query, (*self._key, *values)).fetchall()
             return rows
 
@@ -298,7 +298,7 @@ class Queue:
         self._write(f"UPDATE transactions SET state = ? WHERE {condition}", state, *self._key, nonce)
 
     def _write(self, statement: str, *values: Any) -> None:
-        with closing(connect(self.path)) as database, told(self.path):
+        with closing(connect(self.path)) as database, sqlite_errors(self.path):
             database.execute("BEGIN IMMEDIATE")
             database.execute(statement, values)
             database.execute("COMMIT")
@@ -307,7 +307,7 @@ class Queue:
     def _alone(self) -> Iterator[None]:
         """Keep every other sender of this home out; the kernel lets go when a process dies."""
         path = self.path.with_suffix(".lock")
-        with told_of_host(f"{path} cannot be opened"):
+        with host_errors(f"{path} cannot be opened"):
             lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)

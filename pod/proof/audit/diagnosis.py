@@ -15,7 +15,7 @@ from typing import Any
 
 from fitchain.pod.compute.checkpoint import KeptState
 from fitchain.pod.values.digest import Digest, canonical_json, parse_json
-from fitchain.pod.values.errors import InputRefused, NotFound, reason_of, told_of_host
+from fitchain.pod.values.errors import InputRefused, NotFound, host_errors, reason_of
 from fitchain.pod.values.limits import MOST_STATE_DIGESTS, STATE_DIGESTS_LINE
 from fitchain.pod.values.state import tensor_entry
 
@@ -91,7 +91,7 @@ def write_state_digests(path: Path, states: Iterable[StateDigests]) -> None:
     except OSError as error:
         raise InputRefused(f"{path} cannot be written: {reason_of(error)}", "choose another file") from None
     try:
-        with told_of_host(f"{path} cannot be written"), file:
+        with host_errors(f"{path} cannot be written"), file:
             file.writelines(state.to_line() for state in states)
     except BaseException:
         path.unlink()
