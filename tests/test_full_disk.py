@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -110,9 +111,12 @@ def limited() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))
 
 
-def fitchain(*arguments: str, **how: object) -> subprocess.CompletedProcess[str]:
+def fitchain(*arguments: str, **how: Any) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "fitchain.cli", *arguments]
-    return subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, **how)  # type: ignore[call-overload,no-any-return]
+    done: subprocess.CompletedProcess[str] = subprocess.run(
+        command, stderr=subprocess.PIPE, text=True, check=False, **how
+    )
+    return done
 
 
 def test_file_that_may_not_grow_is_told_and_nothing_of_it_stays(tmp_path: Path) -> None:

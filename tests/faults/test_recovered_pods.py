@@ -14,8 +14,11 @@ from typing import Any
 
 import pytest
 
+from fitchain.pod.jobs import history
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import JOURNAL_FILE
+from fitchain.pod.parties.asker import Question, ask_again, nonce_of, terms_of
+from fitchain.pod.parties.owner import consent
 from fitchain.pod.parties.recovery import Recovery, recover
 from fitchain.pod.ports.agreement import Outcome, Phase, State
 from fitchain.pod.values.ids import AgreementId, AuditRef
@@ -99,6 +102,24 @@ def test_scientist_whose_journal_is_overwritten_with_a_request_pending_gets_its_
         workshop.until(scientist.has(id, "settled"))
     assert scientist.kinds(id)[:2] == ["requested", "recovered"] and "received" in scientist.kinds(id)
     assert workshop.scientist.home.job_folder(id).is_delivered
+
+
+def test_question_whose_asker_s_journal_is_overwritten_is_asked_and_paid_once(audited: AuditedWorkshop) -> None:
+    workshop, asker, id = audited.workshop, audited.workshop.scientist, audited.workshop.request()
+    with owner_runs(workshop.owner), scientist_runs(asker):
+        audited.until(lambda: asker.state(id) is State.SETTLED)
+    terms = terms_of(asker.home, id, Question(audited.panel, verifiers=1, drawn_segments=1, window=3600))
+    ref = ask_again(asker.home, id, terms)
+    nonce, fit = nonce_of(asker.home, asker.home.agreements.asked_audit(ref)), asker.fit()
+    with lost_journal(asker):
+        assert nonce_of(asker.home, asker.home.agreements.asked_audit(ref)) == nonce
+        assert ask_again(asker.home, id, terms) == ref and asker.fit() == fit
+        with lost_journal(workshop.owner) as recovery, owner_runs(workshop.owner):
+            assert not [lost for lost in recovery.lost if lost.kind not in ("journal", "dataset")]
+            audited.until(lambda: workshop.owner.home.journal.happened(ref, history.ConsentNeeded))
+            assert not asker.home.agreements.asked_audit(ref).consented
+            consent(workshop.owner.home, ref)
+            audited.until(lambda: asker.home.agreements.asked_audit(ref).consented)
 
 
 @pytest.mark.parametrize("seat_is_there", [True, False])

@@ -93,8 +93,8 @@ def _new_journal(home: Path) -> Journal:
 
 
 def _make_journal(home: Home, recovery: Recovery, sources: Mapping[DatasetId, Path]) -> None:
-    """Make the journal, then put it in the damaged one's place; its mark first, since a mark without
-    its journal is damage, and a journal without its mark would not be."""
+    """Make the journal, then put it in the damaged one's place; its mark first, since a mark
+    without its journal is damage, and a journal without its mark would not be."""
     folder, made = home.settings.home, home.settings.home / MADE
     try:
         _fill(home, recovery, sources)
