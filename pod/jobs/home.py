@@ -3,12 +3,14 @@
 <home>/settings.toml     which node, store and key, where they differ from the defaults
 <home>/keys/             the account and the age identity, encrypted
 <home>/journal.db        what must survive a power cut
+<home>/journal.id        whose journal it is: a lost or another home's is not taken for it
 <home>/known-chain.json  which chain and deployment all of it is about
 <home>/transactions.db   signed transactions, written before they are sent
 <home>/jobs/<id>/        one folder a job
 <home>/models/<id>/      published models
 <home>/datasets/<id>/    what was computed of registered datasets, never their records
 <home>/pod.lock          held by the home's running pod
+<home>/damaged-<time>/   files that a recovery put aside
 """
 
 from __future__ import annotations

@@ -131,6 +131,8 @@ class RetryPolicy:
         try:
             self.home.journal.record(subject, kind(error.message, error.hint))
         except Exception as fault:  # noqa: BLE001 - see above
+            if isinstance(error, HostUnusable) and isinstance(fault, HostUnusable):
+                return  # it says of the same host that it takes nothing
             self._tell(subject, f"that could not be put into the history: {type(fault).__name__}: {fault}")
 
     def _tell(self, subject: Subject, text: str) -> None:

@@ -28,7 +28,7 @@ from fitchain.pod.compute.dataset.columns import (
 )
 from fitchain.pod.compute.dataset.npz_file import write_npz
 from fitchain.pod.compute.dataset.readers import READERS
-from fitchain.pod.values.errors import FitchainError, HostUnusable, InputRefused, NotFound, reason_of
+from fitchain.pod.values.errors import FitchainError, InputRefused, NotFound, host_error, reason_of
 from fitchain.pod.values.limits import MOST_COLUMNS, TABLE_BYTES
 
 
@@ -90,7 +90,8 @@ class Table:
         except FileNotFoundError:
             raise NotFound(f"there is no file {path}") from None
         except OSError as error:
-            raise HostUnusable(f"{path} cannot be read: {reason_of(error)}", "it says nothing of the records") from None
+            refused = InputRefused(f"{path} cannot be read: {reason_of(error)}")  # an archive that leads nowhere
+            raise host_error(error) or refused from None
         except FitchainError as error:
             raise type(error)(f"{path.name}: {error.message}", error.hint) from None
 
