@@ -227,6 +227,10 @@ def describe_entry(entry: history.Entry | history.Unrecognised) -> str:
             return "checked: it can be trained here"
         case history.ApprovalNeeded():
             return "waits for a person: fitchain job approve, or job reject"
+        case history.Approved(reason, concerns):
+            return f"approved by a person{_answer(reason, concerns)}"
+        case history.TurnedDown(reason):
+            return f"rejected by a person{_answer(reason)}"
         case history.Refused(reason):
             return f"refused: {reason}"
         case history.Ignored(reason):
@@ -335,6 +339,10 @@ def _describe_audit_entry(entry: AuditEntry) -> str:
             return f"asked for; {fees} FIT of fees are locked"
         case history.ConsentNeeded(_, asker):
             return f"asked for by {asker}, and waits for a person: fitchain job consent"
+        case history.ConsentGiven(reason, concerns):
+            return f"consented to by a person{_answer(reason, concerns)}"
+        case history.ConsentRefused(reason):
+            return f"refused by a person{_answer(reason)}"
         case history.CannotConsent(reason):
             return f"cannot be consented to: {reason}"
         case history.Consented(asker):
@@ -353,6 +361,12 @@ def _describe_audit_entry(entry: AuditEntry) -> str:
 def _gas(entry: history.Sent) -> str:
     """What the entry's transaction took, where that is known."""
     return "" if entry.gas is None else f" ({entry.gas:,} gas)"
+
+
+def _answer(reason: str, concerns: Sequence[str] = ()) -> str:
+    """What goes with a person's answer: its reason, and what it was shown to speak against it."""
+    shown = f", shown: {'; '.join(concerns)}" if concerns else ""
+    return f"{f': {reason}' if reason else ''}{shown}"
 
 
 def _metrics(metrics: Mapping[str, float]) -> str:

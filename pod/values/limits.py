@@ -65,6 +65,8 @@ MOST_REASON = 4_000
 """Characters of a refusal's reason."""
 OFFER = FolderLimits(4 * GIB, 600, 2)
 """How much of a stranger's is fetched, and for how long, while other requests wait."""
+LOOK_S = 60
+"""How long a person waits at most for a look at what an offer says, file by file."""
 DELIVERY = FolderLimits(8 * GIB)
 EVIDENCE = FolderLimits(64 * GIB, None, MOST_RECIPIENTS)
 """The largest evidence that is fetched: an owner whose evidence is larger has withheld it."""
