@@ -55,12 +55,28 @@ def spent(status: JobStatus) -> str:
     return f"{status.gas:,} in {counted(status.transactions, 'transaction')}"
 
 
-def describe(status: JobStatus) -> KeyValues:
-    """Where a job stands, in labelled lines."""
+def why_declined(status: JobStatus) -> str:
+    """Why the owner declined, as far as this home knows it."""
+    if status.agreement.state is not State.CANCELLED:
+        return ""
+    entries = [line.entry for line in status.history]
+    reasons = [entry.reason for entry in entries if isinstance(entry, history.Refused | history.Rejected)]
+    return reasons[-1] if reasons else ""
+
+
+def describe(status: JobStatus, unread: str = "") -> KeyValues:
+    """Where a job stands, in labelled lines.
+
+    Args:
+        status: of the job.
+        unread: what was said to this home about it and is not read.
+    """
     agreement, run, terms = status.agreement, status.run, status.agreement.terms
     pairs: list[tuple[str, Any]] = [
         ("job", agreement.id),
         ("state", state_name(status) + _deadline(agreement, status.now)),
+        *([("declined", reason)] if (reason := why_declined(status)) else []),
+        *([("unread", unread)] if unread else []),
         ("owner", terms.owner),
         ("scientist", agreement.scientist),
         ("dataset", terms.dataset),
@@ -181,6 +197,8 @@ def values(status: JobStatus) -> dict[str, Any]:
         "audit_terms": cost.values(AuditPlan.of(terms)) if terms.audit.seats else None,
         "panel": panels.values(status.panel),
         "audit": audits.values(status.audit, status.now) if status.audit is not None else None,
+        "declined": why_declined(status) or None,
+        "losses": [list(each) for each in status.losses],
         "awaits_approval": status.for_person,
         "questions": [_question(asked) for asked in status.questions],
         "loss": status.losses[-1][1] if status.losses else None,

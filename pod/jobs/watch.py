@@ -36,7 +36,7 @@ def looks(
     Args:
         reader: reads it.
         until_settled: whether to go on after its training has ended, until money has moved.
-        before: called before each look.
+        before: called before each look, and once more when it is over.
 
     Yields:
         how it stands, at each look.
@@ -44,6 +44,9 @@ def looks(
     while True:
         before()
         status = reader.read()
+        if over(status, until_settled):
+            before()  # what came with the end
+            status = reader.read()
         yield status
         if over(status, until_settled):
             return
