@@ -263,8 +263,9 @@ class Owner(PodLoop):
             return
         _, card = dataset_of(home, agreement)
         examined = home.journal.happened(id, history.Checked)
-        if not examined and not self._holds(agreement, partial(self._examine, agreement)):
-            return
+        if not examined:
+            if not self._holds(agreement, partial(self._examine, agreement)) or decision != home.journal.decision(id):
+                return  # or it was answered meanwhile, which the next look sees
         concerns = home.journal.last(id, history.Checked).concerns
         needed = card.policy.manual_approval or concerns if decision is None else decision.uncovered(concerns)
         if needed:
