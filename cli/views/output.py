@@ -216,7 +216,9 @@ def _prose(view: Prose, width: int) -> Iterator[Text]:
 
 
 def cut_middle(text: str, width: int) -> str:
-    """A text of at most so many letters: what is too long keeps its beginning and its end."""
+    """A text as it is printed, of at most so many letters: what is too long keeps its beginning and
+    its end."""
+    text = printable(text)
     if len(text) <= width:
         return text
     head = (width - 1) // 2

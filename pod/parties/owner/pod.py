@@ -263,9 +263,10 @@ class Owner(PodLoop):
             return
         _, card = dataset_of(home, agreement)
         examined = home.journal.happened(id, history.Checked)
-        if not examined:
-            if not self._holds(agreement, partial(self._examine, agreement)) or decision != home.journal.decision(id):
-                return  # or it was answered meanwhile, which the next look sees
+        if not examined and not self._holds(agreement, partial(self._examine, agreement)):
+            return
+        if decision != home.journal.decision(id):
+            return  # it was answered meanwhile, which the next look sees
         concerns = home.journal.last(id, history.Checked).concerns
         needed = card.policy.manual_approval or concerns if decision is None else decision.uncovered(concerns)
         if needed:
@@ -276,7 +277,7 @@ class Owner(PodLoop):
         # A person may have taken days, and from acceptance on changed records cost the bond.
         with self._counting:
             if decision != home.journal.decision(id):
-                return  # it was answered anew meanwhile, which the next look sees
+                return  # it was answered anew meanwhile, likewise
             if self._holds(agreement, partial(check_again, home, agreement)):
                 self._accept(id)
 
