@@ -102,10 +102,10 @@ def test_every_parameter_and_buffer_stands_in_one_layer(name: str) -> None:
     for lines in (summary_of(layers), summary_of(layers, 4), summary_of(layers, 1)):
         assert sum(layer.parameters for layer in lines) == sum(each.numel() for each in parameters)
         assert sum(layer.alike * len(layer.operators) for layer in lines) == sum(len(each.operators) for each in layers)
-    told_of = model.values(graph)
-    assert told_of["parameters"] == sum(each.numel() for each in parameters)
-    assert told_of["buffers"] == sum(each.numel() for each in module.buffers())
-    assert json.loads(json.dumps(told_of)) == told_of
+    summed = model.values(graph)
+    assert summed["parameters"] == sum(each.numel() for each in parameters)
+    assert summed["buffers"] == sum(each.numel() for each in module.buffers())
+    assert json.loads(json.dumps(summed)) == summed
 
 
 def test_layers_of_an_mlp_have_their_modules_shapes_counts_and_operators() -> None:

@@ -81,21 +81,21 @@ def read_messages_once(session: Session, agreement: Agreement) -> str:
     return f"{_what(left)}, not read{f': {_told(problem)}' if problem else ' yet: look again'}"
 
 
-def reading_messages(session: Session, agreement: Agreement) -> Callable[[], None]:
-    """What reads the owner's messages at each look at a job, as its scientist's pod would; does
-    nothing where that pod runs, or where the job is not this home's."""
+def reading_messages(session: Session, agreement: Agreement) -> Callable[[], None] | None:
+    """What reads the owner's messages at each look at a job, as its scientist's pod would; None where
+    that pod runs, where the job is not this home's, or without the passphrase."""
     from fitchain.pod.jobs.retry import RetryPolicy
     from fitchain.pod.parties.scientist import messages
 
     home, id = session.reader, agreement.id
     ended = agreement.state.ended and not messages.unread(home, agreement)
     if ended or not _is_scientist(session, agreement) or home.pod_runs():
-        return lambda: None
+        return None
     try:
         keys = session.unlocked("the owner's notes, with the losses, are sealed to you")
     except FitchainError as error:
         log(f"the owner's notes, with the losses, are sealed to you: {_told(error)}")
-        return lambda: None
+        return None
     retry = RetryPolicy(keys, lambda id, text: None)  # what goes wrong stands in the history, which is watched
 
     def read() -> None:

@@ -68,7 +68,7 @@ def list_(session: Session) -> Report:
         "panels": [_panel_values(panel, since[panel.id]) | _counts(panel, counting) for panel in standing.panels],
         "accounts": [_account_values(entry) | _counts(entry, counting) for entry in standing.accounts],
     }
-    chain.read_times(entry.at.block for entry in (*counting.panels, *counting.accounts))
+    chain.read_times({panel.at.block for panel in counting.panels} | {each.at.block for each in counting.accounts})
 
     def since_when(entry: TrustedPanel | TrustedAccount) -> str:
         counts = entry in counting.panels or entry in counting.accounts

@@ -64,11 +64,11 @@ def _rates(recipe: Recipe) -> str:
 
 
 def _choice(choice: Choice) -> str:
-    given = [
+    arguments = [
         f"{value} over a batch" if name == "reduction" else f"{name.replace('_', ' ')} {_value(value)}"
         for name, value in choice.arguments.items()
     ]
-    return ", ".join([choice.name, *given])
+    return ", ".join([choice.name, *arguments])
 
 
 def _value(value: Any) -> str:

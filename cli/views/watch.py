@@ -23,13 +23,13 @@ LINES = 8  # of history below the figures
 BAR = 40
 
 
-def watch(reader: JobStatusReader, until_settled: bool, before: Callable[[], None] = lambda: None) -> JobStatus:
+def watch(reader: JobStatusReader, until_settled: bool, before: Callable[[], None] | None = None) -> JobStatus:
     """Show a job until it ends.
 
     Args:
         reader: reads the job.
         until_settled: whether to go on after the training ended until money has moved.
-        before: called before each look.
+        before: called before each look, and once more when it is over.
 
     Returns:
         how it stands in the end.

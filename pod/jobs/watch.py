@@ -29,7 +29,7 @@ def over(status: JobStatus, until_settled: bool) -> bool:
 
 
 def looks(
-    reader: JobStatusReader, until_settled: bool = False, before: Callable[[], None] = lambda: None
+    reader: JobStatusReader, until_settled: bool = False, before: Callable[[], None] | None = None
 ) -> Iterator[JobStatus]:
     """Look at a job again and again until it is over.
 
@@ -42,9 +42,10 @@ def looks(
         how it stands, at each look.
     """
     while True:
-        before()
+        if before is not None:
+            before()
         status = reader.read()
-        if over(status, until_settled):
+        if before is not None and over(status, until_settled):
             before()  # what came with the end
             status = reader.read()
         yield status

@@ -35,7 +35,8 @@ class Layer:
     """A part of a model; of several alike, all of them.
 
     Args:
-        module: its path in the scientist's module; empty for the outermost, and for what belongs to none.
+        module: its path in the scientist's module; empty for the outermost, and for what belongs to
+            none.
         operators: those that it runs, in order, by their full names; of one of those alike.
         tensors: parameters and buffers that it is the first to touch, by their names in the module;
             of one of those alike.
@@ -133,8 +134,8 @@ def operators_of(layers: Sequence[Layer]) -> Mapping[str, int]:
 
 
 def _tensor_names(node: Node) -> list[str]:
-    found = [ref for value in (*node.arguments, *node.options.values()) for ref in references(value)]
-    return list(dict.fromkeys(ref.name for ref in found if isinstance(ref, TensorRef)))
+    refs = [ref for value in (*node.arguments, *node.options.values()) for ref in references(value)]
+    return list(dict.fromkeys(ref.name for ref in refs if isinstance(ref, TensorRef)))
 
 
 def _module(name: str) -> str:
