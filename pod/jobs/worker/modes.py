@@ -33,7 +33,7 @@ from fitchain.pod.jobs.worker.task import (
 )
 from fitchain.pod.proof.audit.diagnosis import StateDigests
 from fitchain.pod.values.digest import ZERO, Digest, sha256_file
-from fitchain.pod.values.errors import DigestMismatch, InputRefused, NotFound
+from fitchain.pod.values.errors import DigestMismatch, InputRefused
 from fitchain.pod.values.job_folder import FINAL, PREDICTIONS, STATE_DIGESTS, part_of
 from fitchain.pod.values.leaf import (
     Checkpoint,
@@ -203,8 +203,6 @@ def evaluate(job: Job[Evaluate], emit: Emit) -> None:
         NotFound: the model's file is not there.
         InputRefused: the model is not of the graph, or the table does not fit the recipe.
     """
-    if not (job.folder / FINAL).exists():
-        raise NotFound(f"there is no {FINAL} in {job.folder}")
     model, _ = read_safetensors(job.folder / FINAL)
     program, loss = Program(job.graph, model, job.environment_class), job.recipe.loss
     compute_loss = loss_function(Choice(loss.name, {**loss.arguments, "reduction": "mean"}))
