@@ -12,10 +12,10 @@ import pytest
 from fitchain.cli.app import run
 from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs import history
-from fitchain.pod.parties.owner import reject
+from fitchain.pod.parties.owner import Owner, approve, reject
 from fitchain.pod.parties.owner.examine import TRAINING_S, fetch_offer
 from fitchain.pod.parties.scientist.messages import unread
-from fitchain.pod.ports.agreement import State
+from fitchain.pod.ports.agreement import Agreement, State
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import sha256
 from fitchain.pod.values.ids import AgreementId
@@ -200,6 +200,19 @@ def test_offer_that_is_none_is_told_and_cannot_be_approved(workshop: Workshop, f
         assert (code, told["model_graph"], told["recipe_terms"]) == (0, None, None)
         code, error, _ = fitchain(owner, "job", "approve", str(id), "--yes")
         assert code == 3 and why in error["error"]["message"] and "nothing was approved" in error["error"]["message"]
+
+
+def test_nobody_is_asked_who_has_answered_during_the_examination(workshop: Workshop, table_path: Any) -> None:
+    class Slow(Owner):
+        def _examine(self, agreement: Agreement) -> None:
+            approve(self.home, agreement.id)
+            self.home.journal.record(agreement.id, history.Checked(()), once="")
+
+    manual = replace(workshop, dataset=offer_table(workshop.owner, table_path, policy=Policy()))
+    home, id = workshop.owner.home, manual.request()
+    Slow(home, workshop.owner.say)._answer(home.agreements.read(id))
+    assert workshop.owner.kinds(id) == ["approved", "checked"]
+    reject(home, id)
 
 
 # A scientist without a pod

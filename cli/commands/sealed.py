@@ -82,8 +82,8 @@ def read_messages_once(session: Session, agreement: Agreement) -> str:
 
 
 def reading_messages(session: Session, agreement: Agreement) -> Callable[[], None] | None:
-    """What reads the owner's messages at each look at a job, as its scientist's pod would; None where
-    that pod runs, where the job is not this home's, or without the passphrase."""
+    """What reads the owner's messages at each look at a job, as its scientist's pod would; None
+    where that pod runs, where the job is not this home's, or without the passphrase."""
     from fitchain.pod.jobs.retry import RetryPolicy
     from fitchain.pod.parties.scientist import messages
 
