@@ -41,9 +41,11 @@ from fitchain.pod.jobs.worker.task import (
     Replay,
     Task,
     Train,
+    Trap,
     read_task,
     rising,
 )
+from fitchain.pod.jobs.worker.trap import Trapped, end_at_traps, trap_signal
 from fitchain.pod.proof.audit.diagnosis import StateDigests, read_state_digests
 from fitchain.pod.values.errors import InputRefused, NotFound, Unusable
 from fitchain.pod.values.files import Usage, usage_of
@@ -57,7 +59,7 @@ WATCH_S = 0.1
 FREE_EVENTS, EVENTS_OF_A_LEAF = 64, 4
 """Events besides those of progress: so many in any case, and so many more for each leaf of the run.
 A worker tells of a leaf when it skips its state, trains, replays and keeps it."""
-FREE_BYTES, BYTES_OF_A_LEAF, BYTES_OF_A_SECOND = 1 << 20, 4 << 10, 4 << 10
+FREE_BYTES, BYTES_OF_A_LEAF, BYTES_OF_A_SECOND, BYTES_OF_A_STEP = 1 << 20, 4 << 10, 4 << 10, 128
 """Bytes of all events: a worker that trains tells of progress four times a second, in 60 bytes."""
 STATES_A_MODEL, STATES_BESIDES = 5, 8
 """A state is a model and up to three optimizer's tensors for each of its own; so many may lie there
@@ -75,11 +77,12 @@ class Allowance:
 
     Args:
         recipe: of its job, from which follows how much an honest one tells.
+        steps: of how many it tells each by itself.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, steps: int = 0) -> None:
         self._events = FREE_EVENTS + EVENTS_OF_A_LEAF * recipe.leaf_count
-        self._bytes = FREE_BYTES + BYTES_OF_A_LEAF * recipe.leaf_count
+        self._bytes = FREE_BYTES + BYTES_OF_A_LEAF * recipe.leaf_count + BYTES_OF_A_STEP * steps
         self._since = time.monotonic()
 
     def take(self, event: Event, size_bytes: int) -> None:
@@ -165,7 +168,8 @@ class Worker(AbstractContextManager["Worker"]):
         ]
         with own.log.open("ab") as log:
             self.process = self.launcher.start(command, variables, self.folder, log)
-        self._allowance = Allowance(recipe)
+        self._allowance = Allowance(recipe, recipe.steps if self.task.tells_steps else 0)
+        self._step: int | None = None
         assert self.process.stdin is not None
         with suppress(BrokenPipeError):  # it has ended, and why is told when its events are read
             self.process.stdin.write(self.task.encode())
@@ -212,6 +216,7 @@ class Worker(AbstractContextManager["Worker"]):
                 raise event.error
             started = True
             ended |= isinstance(event, Ending)
+            self._step = event.step if isinstance(event, Progress) else self._step
             yield event
         code = self._wait()
         JobFolder(self.folder).check_run()
@@ -220,7 +225,10 @@ class Worker(AbstractContextManager["Worker"]):
         if not ended:
             hint = "" if started else self.launcher.describe(code)
             hint = hint or "run the job again to resume from its last kept state"
-            raise Unusable(_cause(code), f"its log is {self.folder / LOG}; {hint}")
+            words = _cause(code), f"its log is {self.folder / LOG}; {hint}"
+            if name := trap_signal(code):
+                raise Trapped(*words, None if self._step is None else Trap(self._step, name))
+            raise Unusable(*words)
 
     def _wait(self) -> int:
         """The exit code of a process that has closed its output; one that stays all the same is
@@ -394,7 +402,8 @@ def audit(
         EnvironmentRefused: this host does not reproduce the recipe's class.
         Unusable: the worker ended without a word, or memory ran out.
     """
-    return _results_of(SegmentAudited, folder, Audit(context, rising(segments), work), on_event, launcher)
+    task = Audit(context, rising(segments), work)
+    return end_at_traps(task, lambda each: _results_of(SegmentAudited, folder, each, on_event, launcher))
 
 
 def measure(folder: Path, limit_s: float = MEASURING_S, launcher: Launcher = LOCAL) -> StepWork:
