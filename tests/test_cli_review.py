@@ -52,7 +52,7 @@ def joined(text: str) -> str:
 def examined(workshop: Workshop, id: AgreementId, *concerns: str) -> None:
     """Let the owner's pod have examined a request, but for the rehearsal."""
     home = workshop.owner.home
-    fetch_offer(home, home.agreements.read(id))
+    fetch_offer(home, home.agreements.read(id), attempts=1)
     home.journal.keep_fact(id, TRAINING_S, "90.5")
     home.journal.record(id, history.Checked(concerns), once="")
 
