@@ -102,7 +102,7 @@ def test_fresh_start_forgets_the_chain(folder: Path) -> None:
 def test_altered_chain_file_does_not_come_up_in_silence(folder: Path) -> None:
     folder.mkdir()
     (folder / "chain.json").write_text("no chain")
-    with pytest.raises(ChainUnusable, match="anvil did not come up") as error:
+    with pytest.raises(ChainUnusable, match=r"anvil did not come up: .*chain\.json") as error:
         devnet.up(folder, 0)
     assert "--fresh" in error.value.hint
     assert devnet.status(folder) is None

@@ -228,9 +228,15 @@ def listening_port(pid: int, log: Path) -> int:
     deadline = time.monotonic() + START_S
     while (match := _LISTENING.search(log.read_bytes())) is None:
         if not running(pid) or time.monotonic() > deadline:
-            last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
             raise ChainUnusable(
-                f"anvil did not come up: {last[0]}", f"read {log}; `devnet up --fresh` forgets the old chain"
+                f"anvil did not come up: {_why_not(log.read_text(errors='replace'))}",
+                f"read {log}; `devnet up --fresh` forgets the old chain",
             )
         time.sleep(0.01)
     return int(match[1])
+
+
+def _why_not(text: str) -> str:
+    """What a node that did not come up says of it: the line of its error, else its last."""
+    lines = text.strip().splitlines() or ["it said nothing"]
+    return next((line for line in lines if line.startswith("error: ")), lines[-1]).removeprefix("error: ")

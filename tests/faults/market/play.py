@@ -3,6 +3,7 @@ requests are made; then calm, until every job is over; then the reckoning."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -30,7 +31,9 @@ from tests.pods import PodProcess
 TICK_S = 0.2
 LOCKED_AFTER_S, SECOND_LIMIT_S = 15.0, 90.0
 """From when on a pod surely has its home's lock; how long another one may take to see it."""
-CALM_S, LOOK_S = 300.0, 2.0
+CALM_S, STILL_S, LOOK_S = 1200.0, 240.0, 2.0
+"""How long the end is waited for: in all, and while nothing moves; a pod puts off what failed five
+times by 80 s."""
 NODE_TRIES = 20
 
 
@@ -84,11 +87,14 @@ class Play:
 
     def calm(self) -> list[str]:
         """Wait until everything is over; what is not, in time."""
-        deadline = time.monotonic() + CALM_S
+        began = moved = time.monotonic()
+        before = list[str]()
         while outstanding := self._outstanding():
-            if time.monotonic() > deadline:
+            now = time.monotonic()
+            before, moved = outstanding, moved if outstanding == before else now
+            if now - began > CALM_S or now - moved > STILL_S:
                 return outstanding
-            self._tend_until(time.monotonic() + LOOK_S)
+            self._tend_until(now + LOOK_S)
         return []
 
     def end(self) -> None:
@@ -214,7 +220,7 @@ class Play:
         record = devnet.status(self.market.devnet.folder)
         if record is None:
             return False
-        os.kill(record.pid, signal.SIGKILL)
+        kill_between_saves(record.pid, self.market.devnet.folder / "chain.json")
         self._node_away += 1
         self._later(seconds, self._start_node)
         return True
@@ -255,6 +261,22 @@ class Play:
 
     def _log_of_second(self, name: str) -> Path:
         return self.market.log(f"second-{name}")
+
+
+def kill_between_saves(pid: int, chain: Path) -> None:
+    """End a devnet's node by SIGKILL at a time at which the file of its chain is whole: anvil
+    writes it in place, and one that ends in the middle of that takes the whole chain with it,
+    which no pod could make up for."""
+    while True:
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            json.loads(chain.read_bytes())
+        except ValueError:
+            os.kill(pid, signal.SIGCONT)
+            time.sleep(TICK_S)
+        else:
+            os.kill(pid, signal.SIGKILL)
+            return
 
 
 def agreements_of(reader: Home) -> list[Agreement]:
