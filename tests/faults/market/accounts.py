@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.ports.agreement import Agreement, Outcome, Phase, State
+from fitchain.pod.ports.agreement import Agreement, Audit, Outcome, State
 from fitchain.pod.proof.audit.payouts import DEADLINE_MISSED, GIVEN_BACK, UNDISPUTED, Escrow, Payout, payout_of
 from fitchain.pod.values.ids import AuditRef
 from tests.faults.market.journals import rows_of
@@ -69,36 +69,34 @@ class Due:
 def due_of(home: Home, market: Market, agreement: Agreement) -> Due:
     """What a job as it stands has moved, by the table of payouts."""
     by_address = {party.address: name for name, party in market.parties.items()}
+    owner, scientist = by_address[agreement.terms.owner], by_address[agreement.scientist]
     terms, audit = agreement.terms, home.audits.read(AuditRef(agreement.id))
-    escrow, owner, scientist = Escrow.of_job(terms), by_address[terms.owner], by_address[agreement.scientist]
-    locked = {owner: -terms.bond, scientist: -(terms.price + terms.audit.locked)}
-    if not agreement.state.ended or audit.phase not in (Phase.NONE, Phase.CONCLUDED):
-        if agreement.state is State.REQUESTED:
-            locked[owner] = 0
-        if agreement.state is State.SETTLED:  # its fees wait for the end of the release window
-            locked = {owner: terms.price, scientist: -(terms.price + terms.audit.locked)}
-        return Due(locked, locked=-sum(locked.values()))
+    bond = 0 if agreement.state in (State.REQUESTED, State.CANCELLED) else terms.bond
+    gains = Counter({owner: -bond})
+    gains.update({scientist: -(terms.price + terms.audit.locked)})
+    if not agreement.state.ended:
+        return Due(gains, locked=-gains.total())
+    if audit.phase.releasing:  # the owner is paid; the fees wait for the end of the release window
+        gains.update({owner: terms.price + bond})
+        return Due(gains, locked=-gains.total())
     votes = [vote for vote in home.audits.votes(audit) if vote.round == audit.round]
-    payout = _payout(agreement, audit.verdict, lambda: payout_of(audit, [vote.outcome for vote in votes]))
+    payout = _payout(agreement, audit, [vote.outcome for vote in votes])
     paid = [by_address[vote.verifier] for vote in votes if vote.outcome is payout.paid]
-    amounts = payout.amounts(escrow, len(paid))
-    gains = Counter({owner: amounts.owner, scientist: amounts.scientist})
-    if agreement.state is not State.CANCELLED:
-        gains.update(locked)
-    else:
-        gains = Counter({owner: 0, scientist: amounts.scientist + locked[scientist]})
-    gains.update(Counter(dict.fromkeys(paid, terms.audit.fee_per_seat)))
+    amounts = payout.amounts(replace(Escrow.of_job(terms), bond=bond), len(paid))
+    gains.update({owner: amounts.owner})
+    gains.update({scientist: amounts.scientist})
+    gains.update(dict.fromkeys(paid, terms.audit.fee_per_seat))
     penalties = {by_address[at]: amount for at, amount in home.audits.penalties(audit.ref).items()}
     gains.subtract(penalties)
     return Due(gains, amounts.burned + sum(penalties.values()))
 
 
-def _payout(agreement: Agreement, verdict: Outcome, audited: Any) -> Payout:
+def _payout(agreement: Agreement, audit: Audit, votes: Sequence[Outcome]) -> Payout:
+    """The row of the table by which a job was paid."""
     if agreement.state is State.CANCELLED:
         return GIVEN_BACK
-    if verdict is not Outcome.NONE:
-        row: Payout = audited()
-        return row
+    if audit.verdict is not Outcome.NONE:
+        return payout_of(audit, votes)
     return UNDISPUTED if agreement.state is State.SETTLED else DEADLINE_MISSED
 
 

@@ -101,4 +101,5 @@ def untold(stories: Mapping[str, Story], owner: str, scientist: str, agreement: 
     if kept is None:
         yield f"{scientist}'s journal does not know its request {id.short}"
     elif kept["price"] != agreement.terms.price:
-        yield f"{scientist}'s journal has the price {kept['price']} of {id.short}, and the chain {agreement.terms.price}"
+        price = agreement.terms.price
+        yield f"{scientist}'s journal has the price {kept['price']} of {id.short}, and the chain {price}"

@@ -130,7 +130,8 @@ class Play:
         for agreement in agreements:
             audit = reader.audits.read(AuditRef(agreement.id))
             if not agreement.state.ended or audit.phase not in (Phase.NONE, Phase.CONCLUDED):
-                yield f"{agreement.id.short} is {agreement.state.name}, its audit {audit.phase.name} in round {audit.round}"
+                where = f"its audit {audit.phase.name} in round {audit.round}"
+                yield f"{agreement.id.short} is {agreement.state.name}, {where}"
             elif not stories[names[agreement.terms.owner]].has(agreement.id, "wiped"):
                 yield f"{agreement.id.short} is {agreement.state.name} and not cleared away"
 
