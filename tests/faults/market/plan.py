@@ -24,7 +24,7 @@ ON_SMALL_DISKS = ("owner-2", "scientist-2", "verifier-3")
 
 PAUSES_S = (1.0, 2.0, 3.0, 4.5)
 FIRST_S = 6.0
-REQUEST_EVERY_S = (14.0, 22.0)
+REQUEST_EVERY_S = (20.0, 32.0)
 KILLED_REQUESTS, AIMED_PODS = 0.3, 0.4
 """How many of the requests, and of the pods that start again, are killed at a point of their own.
 """

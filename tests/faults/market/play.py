@@ -54,6 +54,7 @@ class Play:
     Args:
         market: where.
         log: told what happens.
+        stretch: of all times of the plan.
         taken: how many faults of each kind took hold.
         missed: those that found nothing to disturb, or could not be done here.
         wrong: what is never to happen.
@@ -61,6 +62,7 @@ class Play:
 
     market: Market
     log: Callable[[str], None]
+    stretch: float = 1.0
     taken: Counter[Kind] = field(default_factory=Counter)
     missed: Counter[Kind] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
@@ -78,7 +80,7 @@ class Play:
             self.pods.start(name)
         began = time.monotonic()
         for fault in faults:
-            self._tend_until(began + fault.at_s)
+            self._tend_until(began + fault.at_s * self.stretch)
             took = self._do(fault)
             (self.taken if took else self.missed)[fault.kind] += 1
             self.log(f"{fault}{'' if took else ' (nothing to disturb)'}")
@@ -92,7 +94,7 @@ class Play:
         while outstanding := self._outstanding():
             now = time.monotonic()
             before, moved = outstanding, moved if outstanding == before else now
-            if now - began > CALM_S or now - moved > STILL_S:
+            if now - began > CALM_S * self.stretch or now - moved > STILL_S * self.stretch:
                 return outstanding
             self._tend_until(now + LOOK_S)
         return []
@@ -157,7 +159,7 @@ class Play:
             self._look_at(second)
 
     def _later(self, seconds: float, ending: Callable[[], None]) -> None:
-        self._endings.append((time.monotonic() + seconds, ending))
+        self._endings.append((time.monotonic() + seconds * self.stretch, ending))
 
     # As many branches as there are kinds.
     def _do(self, fault: Fault) -> bool:

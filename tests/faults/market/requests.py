@@ -21,8 +21,8 @@ from tests.faults.market.plan import OWNERS
 from tests.faults.market.processes import aimed, last_lines
 
 FEE, SEAT_STAKE = 1, 20
-RECIPE = {"steps": 6000, "batch_size": 8, "segment_steps": 250, "group_leaves": 4, "learning_rate": 0.01}
-"""Some seconds of training: 25 leaves, six anchors and one leaf over."""
+RECIPE = {"steps": 1600, "batch_size": 8, "segment_steps": 100, "group_leaves": 4, "learning_rate": 0.01}
+"""Some seconds of training: 17 leaves, four anchors and one leaf over."""
 AGAIN_S, LIMIT_S = 4.0, 90.0
 EXPECTED = frozenset({0, 3})
 """How a request may end while chain and store are disturbed: done, or could not be done now."""
