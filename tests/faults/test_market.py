@@ -4,11 +4,13 @@ of one seed ends with everything where it should be."""
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,7 +21,8 @@ from fitchain.pod.ports.chain.rpc import Node
 from fitchain.pod.values.errors import NodeRefused, NodeUnreachable
 from scripts.faults import Series, main
 from tests.faults import killable_pod
-from tests.faults.market import run
+from tests.faults.market import accounts, leftovers, run
+from tests.faults.market.accounts import Due, Sent, Wealth
 from tests.faults.market.disks import FILL, disk
 from tests.faults.market.moods import Mood, unruly
 from tests.faults.market.plan import KILLS, PODS, POINTS, REQUEST_POINTS, WEIGHTS, Fault, Kind, counts, digest, plan
@@ -95,6 +98,51 @@ def test_a_disk_is_full_and_read_only_and_neither_again(tmp_path: Path) -> None:
         small.writable()
         (small.path / "more").write_text("more")
     assert not (tmp_path / "disk" / "more").exists()
+
+
+BEFORE = Wealth({"owner-1": 50, "scientist-1": 90}, {"owner-1": 9}, {}, {}, {"Agreements": 0, "Verifiers": 0}, 140)
+PAID = Due({"owner-1": 30, "scientist-1": -30})
+
+
+@pytest.mark.parametrize(
+    ("after", "problems"),
+    [
+        pytest.param({}, 0, id="all is there"),
+        pytest.param({"fit": {"owner-1": 79, "scientist-1": 60}}, 1, id="a party lacks a unit"),
+        pytest.param({"owed": {"owner-1": 1}}, 1, id="a contract lacks a unit"),
+        pytest.param({"held": {"Agreements": 0, "Verifiers": 1}}, 1, id="a contract has one too many"),
+        pytest.param({"supply": 139}, 1, id="a unit was burned"),
+    ],
+)
+def test_a_unit_that_is_elsewhere_is_found(after: dict[str, Any], problems: int) -> None:
+    right = replace(BEFORE, fit={"owner-1": 80, "scientist-1": 60})
+    assert len(list(accounts.money(BEFORE, replace(right, **after), [PAID]))) == problems
+
+
+def test_a_wei_that_is_elsewhere_is_found() -> None:
+    after, by_party = replace(BEFORE, wei={"owner-1": 4}), {"owner-1": Sent(frozenset(), 5, 0)}
+    assert list(accounts.gas(BEFORE, after, by_party)) == []
+    assert list(accounts.gas(BEFORE, replace(after, wei={"owner-1": 5}), by_party)) != []
+
+
+@pytest.mark.parametrize("name", ["records.npz", "seat.age", ".f00.part", ".audit-1/evidence.json"])
+def test_what_is_left_behind_is_found(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "owner-1" / "jobs" / "0x1" / name
+    path.parent.mkdir(parents=True)
+    assert bool(list(leftovers.files(tmp_path))) is name.startswith(".audit")
+    path.write_text("")
+    assert len(list(leftovers.files(tmp_path))) == 1
+
+
+def test_a_traceback_and_a_process_are_found(tmp_path: Path) -> None:
+    worker = tmp_path / "owner-1" / "jobs" / "0x1" / "worker.log"
+    worker.parent.mkdir(parents=True)
+    worker.write_text(f"well\n{leftovers.TRACEBACK}\n")
+    assert len(list(leftovers.tracebacks(tmp_path))) == 1
+    assert list(leftovers.processes(tmp_path)) == []
+    with subprocess.Popen(["sleep", "60"], cwd=worker.parent) as left:
+        assert len(list(leftovers.processes(tmp_path))) == 1
+        left.kill()
 
 
 @pytest.fixture

@@ -100,12 +100,12 @@ def _payout(agreement: Agreement, audit: Audit, votes: Sequence[Outcome]) -> Pay
     return UNDISPUTED if agreement.state is State.SETTLED else DEADLINE_MISSED
 
 
-def money(market: Market, before: Wealth, after: Wealth, dues: Sequence[Due]) -> Iterator[str]:
+def money(before: Wealth, after: Wealth, dues: Sequence[Due]) -> Iterator[str]:
     """Where FIT is that should not be there."""
     gains = Counter[str]()
     for due in dues:
         gains.update(due.gains)
-    for name in market.parties:
+    for name in before.fit:
         if (gained := after.fit[name] - before.fit[name]) != gains[name]:
             yield f"{name} has gained {gained} units of FIT, and its jobs say {gains[name]}"
     burned, locked = sum(due.burned for due in dues), sum(due.locked for due in dues)

@@ -118,7 +118,7 @@ class Play:
                 jobs = list(self._open_jobs(reader))
         except FitchainError as error:
             return [f"the chain cannot be read: {error.message}"]
-        return jobs or list(leftovers.files(self.market))
+        return jobs or list(leftovers.files(self.market.folder))
 
     def _open_jobs(self, reader: Home) -> Iterator[str]:
         """Requests that are not on the chain, and jobs that are not over."""

@@ -109,7 +109,7 @@ class Reckoning:
         self.sent = accounts.sent(reader, market)
         after = Wealth.read(reader, market)
         dues = [accounts.due_of(reader, market, agreement) for agreement in self.agreements]
-        self.lost = [*accounts.money(market, before, after, dues), *accounts.gas(before, after, self.sent)]
+        self.lost = [*accounts.money(before, after, dues), *accounts.gas(before, after, self.sent)]
 
     def wrong(self) -> Iterator[str]:
         """What is never to happen."""
@@ -123,7 +123,7 @@ class Reckoning:
                 yield from check(home)
         yield from self._untold()
         for look in (leftovers.processes, leftovers.files, leftovers.tracebacks):
-            yield from look(self.market)
+            yield from look(self.market.folder)
 
     def _ends(self) -> Iterator[str]:
         """Among honest parties whose windows were long enough every job is settled, and no audit
