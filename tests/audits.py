@@ -34,7 +34,7 @@ from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import Root, sha256
 from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.ids import AgreementId, AuditRef
-from fitchain.pod.values.job_folder import DELIVERY_FILES
+from fitchain.pod.values.job_folder import DELIVERY_FILES, JobFolder
 from fitchain.pod.values.recipe import Recipe
 from tests.training_jobs import CTX, SEED, job_folder, recipe, table, train_folder
 
@@ -69,7 +69,7 @@ class Case:
         """Seal the trained model to the job's identity, as the owner's pod does."""
         place = self.folder.with_name(f".delivery-{os.urandom(4).hex()}")
         place.mkdir()
-        shutil.copyfile(self.folder / "final.safetensors", place / "model.safetensors")
+        shutil.copyfile(self.folder / "run/final.safetensors", place / "model.safetensors")
         (place / "certificate.json").write_bytes(b"{}")
         if tamper is not None:
             tamper(place)
@@ -148,6 +148,7 @@ class Case:
 
 def work_here(folder: Path, task: Task | None = None) -> list[Event]:
     """Do a task in this process: the folder's own unless it is given."""
+    JobFolder(folder).make_run()
     task, events = task or read_task(folder), list[Event]()
     job = Job.open(folder, task, Recipe.parse((folder / "recipe.json").read_bytes()))
     MODES[task.mode](job, events.append)

@@ -171,7 +171,8 @@ def test_training_waits_when_both_buffers_are_busy(tmp_path: Path) -> None:
 
 
 def test_an_error_behind_the_scenes_stops_the_training(tmp_path: Path) -> None:
-    (tmp_path / "states").write_text("in the way")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/states").write_text("in the way")
     with pytest.raises(OSError, match="states"), recorder(tmp_path) as taking:
         record_all(taking)
     assert len(read_leaves(tmp_path)) == 2  # leaf 1 was the first with a state to keep
@@ -208,7 +209,8 @@ def test_a_parameter_that_is_not_finite_ends_the_training_at_the_leaf_before(tmp
 
 
 def test_an_earlier_leafs_failure_is_told_rather_than_the_trainings_own(tmp_path: Path) -> None:
-    (tmp_path / "states").write_text("in the way")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/states").write_text("in the way")
     with pytest.raises(OSError, match="states"), recorder(tmp_path) as taking:
         record_all(taking, until=2)
         raise Diverged(9, "the loss is nan")
@@ -246,8 +248,8 @@ def test_the_last_leaf_is_written_anew_and_stays_so(tmp_path: Path) -> None:
 
 
 def test_half_a_line_is_dropped(folder: Path) -> None:
-    whole = (folder / "leaves.jsonl").read_bytes()
-    (folder / "leaves.jsonl").write_bytes(whole[:-40])
+    whole = (folder / "run/leaves.jsonl").read_bytes()
+    (folder / "run/leaves.jsonl").write_bytes(whole[:-40])
     assert len(read_leaves(folder)) == 4
     checkpoints, dropped = trim_leaves(folder)
     assert (len(checkpoints), dropped) == (4, len(whole.splitlines()[-1]) - 39)
@@ -255,29 +257,29 @@ def test_half_a_line_is_dropped(folder: Path) -> None:
 
 
 def test_a_last_line_that_is_none_is_dropped(folder: Path) -> None:
-    with (folder / "leaves.jsonl").open("ab") as file:
+    with (folder / "run/leaves.jsonl").open("ab") as file:
         file.write(b"\0" * 100 + b"\n")
     checkpoints, dropped = trim_leaves(folder)
     assert (len(checkpoints), dropped) == (5, 101)
 
 
 def test_a_line_before_the_last_that_is_none_is_refused(folder: Path) -> None:
-    lines = (folder / "leaves.jsonl").read_bytes().splitlines(keepends=True)
-    (folder / "leaves.jsonl").write_bytes(b"".join([lines[0], b"{}\n", *lines[2:]]))
+    lines = (folder / "run/leaves.jsonl").read_bytes().splitlines(keepends=True)
+    (folder / "run/leaves.jsonl").write_bytes(b"".join([lines[0], b"{}\n", *lines[2:]]))
     with pytest.raises(InputRefused, match="line 2 of"):
         trim_leaves(folder)
 
 
 def test_a_line_whose_state_was_altered_is_refuted(folder: Path) -> None:
-    text, model = (folder / "leaves.jsonl").read_text(), str(read_leaves(folder)[2].model)
-    (folder / "leaves.jsonl").write_text(text.replace(model, str(SEED)))
+    text, model = (folder / "run/leaves.jsonl").read_text(), str(read_leaves(folder)[2].model)
+    (folder / "run/leaves.jsonl").write_text(text.replace(model, str(SEED)))
     with pytest.raises(DigestMismatch, match="the state of leaf 2 opens to"):
         read_leaves(folder)
 
 
 def test_a_line_whose_metrics_were_altered_is_refuted(folder: Path) -> None:
-    text = (folder / "leaves.jsonl").read_text()
-    (folder / "leaves.jsonl").write_text(text.replace('"loss":1.5', '"loss":1.4'))
+    text = (folder / "run/leaves.jsonl").read_text()
+    (folder / "run/leaves.jsonl").write_text(text.replace('"loss":1.5', '"loss":1.4'))
     with pytest.raises(DigestMismatch, match="the metrics of leaf 3"):
         read_leaves(folder)
 

@@ -106,14 +106,14 @@ def test_moments_of_a_run_that_diverged_end_where_it_does(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("line", [b"{}", b'{"segment":1,"step":2,"tensors":{"a":1}}', b"[1", b'{"segment":1}'])
 def test_moments_of_a_stranger_are_parsed_with_care(tmp_path: Path, line: bytes) -> None:
-    (tmp_path / STATE_DIGESTS).write_bytes(line + b"\n")
+    (tmp_path / "theirs.jsonl").write_bytes(line + b"\n")
     with pytest.raises(InputRefused):
-        read_state_digests(tmp_path / STATE_DIGESTS)
+        read_state_digests(tmp_path / "theirs.jsonl")
 
 
 def test_moments_come_back_from_their_lines(tmp_path: Path) -> None:
     moment = StateDigests(1, 5, {"model/a": sha256(b"a")})
-    (tmp_path / STATE_DIGESTS).write_bytes(moment.to_line() * 2)
-    assert read_state_digests(tmp_path / STATE_DIGESTS) == (moment, moment)
+    (tmp_path / "theirs.jsonl").write_bytes(moment.to_line() * 2)
+    assert read_state_digests(tmp_path / "theirs.jsonl") == (moment, moment)
     with pytest.raises(NotFound):
         read_state_digests(tmp_path / "elsewhere")

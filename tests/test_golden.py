@@ -346,6 +346,6 @@ def test_golden_training_done_again_gives_the_same_leaves(tmp_path: Path) -> Non
     table().write_npz(tmp_path / "records.npz")
     ended = run_worker(tmp_path, Train(Context(transcript().ctx, transcript().seed), salt_keys()))
     assert isinstance(ended, Finished) and str(ended.model) == value("transcript.json")["model"]
-    for name, made in (("leaves.jsonl", "leaves.jsonl"), ("model.safetensors", "final.safetensors")):
+    for name, made in (("leaves.jsonl", "run/leaves.jsonl"), ("model.safetensors", "run/final.safetensors")):
         assert (tmp_path / made).read_bytes() == (JOB / name).read_bytes()
-    assert (tmp_path / "states" / "6.safetensors").read_bytes() == (JOB / "state-6.safetensors").read_bytes()
+    assert (tmp_path / "run/states/6.safetensors").read_bytes() == (JOB / "state-6.safetensors").read_bytes()

@@ -16,9 +16,9 @@ from tests.source_text import ROOT
 
 OWN = "pod/values/job_folder.py"
 NAMES = {
-    value
+    value.rpartition("/")[2]
     for name, value in vars(job_folder).items()
-    if name.isupper() and isinstance(value, str) and ("." in value or value == "states")
+    if name.isupper() and isinstance(value, str) and ("." in value or "/" in value)
 }
 ELSEWHERE = {
     "pod/ports/chain/devnet.py",
@@ -107,11 +107,11 @@ def test_sweeping_follows_no_link(tmp_path: Path) -> None:
 
 def test_a_run_that_is_set_aside_takes_its_files_with_it(tmp_path: Path) -> None:
     folder, seed = JobFolder(tmp_path), sha256(b"seed")
-    folder.states.mkdir()
+    folder.states.mkdir(parents=True)
     for path in (folder.state(4), folder.leaves, folder.final, folder.recipe):
         path.touch()
     folder.set_aside(seed)
     aside = tmp_path / f"aside-{seed.value.hex()[:8]}"
-    assert {path.name for path in aside.iterdir()} == {"states", "leaves.jsonl", "final.safetensors"}
+    assert {path.name for path in (aside / "run").iterdir()} == {"states", "leaves.jsonl", "final.safetensors"}
     folder.remove_states()
     assert list(tmp_path.iterdir()) == [folder.recipe]

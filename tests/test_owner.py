@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -175,7 +176,8 @@ def test_replayed_segments_come_out_equal(done: Done) -> None:
 
 def test_ended_job_leaves_no_records_and_no_identity_behind(done: Done) -> None:
     names = {path.name for path in done.owner_folder.iterdir()}
-    assert {"leaves.jsonl", "states", "model.safetensors", "certificate.json"} <= names
+    assert {"run", "model.safetensors", "certificate.json"} <= names
+    assert {"leaves.jsonl", "states"} <= {path.name for path in (done.owner_folder / "run").iterdir()}
     assert not names & {"records.npz", "identity.age"}
     assert not [name for name in names if name.endswith(".part") or name.startswith((".sealed", ".opened", ".rehears"))]
 
@@ -256,7 +258,7 @@ def test_metrics_stay_where_the_policy_keeps_them(workshop: Workshop, pair: tupl
 
 
 def test_states_are_wiped_where_they_are_not_kept(workshop: Workshop, pair: tuple[AgreementId, AgreementId]) -> None:
-    assert not (workshop.owner.home.job_folder(pair[0]).path / "states").exists()
+    assert not workshop.owner.home.job_folder(pair[0]).states.exists()
     assert workshop.owner.told(pair[0], "wiped") == {"states": True}
 
 
@@ -420,17 +422,14 @@ def test_nothing_is_deleted_before_the_end_is_final_and_an_undone_end_is_reached
 
 def test_what_was_trained_under_another_seed_is_set_aside(done: Done, tmp_path: Path) -> None:
     run = done.workshop.owner.home.agreements.run_record(done.id)
-    for path in done.owner_folder.iterdir():
-        if path.is_file():
-            (tmp_path / path.name).write_bytes(path.read_bytes())
-    (tmp_path / "states").mkdir()
+    shutil.copytree(done.owner_folder, tmp_path, dirs_exist_ok=True)
     assert not set_aside(JobFolder(tmp_path), run)
     other = replace(run, seed=sha256(b"the seed of another block"))
     assert set_aside(JobFolder(tmp_path), other)
     assert not set_aside(JobFolder(tmp_path), other)
     aside = tmp_path / f"aside-{str(run.seed)[2:10]}"
     assert read_leaves(aside) == read_leaves(done.owner_folder) and not read_leaves(tmp_path)
-    assert {"states", "final.safetensors", "certificate.json"} <= {path.name for path in aside.iterdir()}
+    assert {path.name for path in aside.iterdir()} == {"run", "model.safetensors", "certificate.json"}
     assert (tmp_path / "recipe.json").exists()
 
 

@@ -305,6 +305,43 @@ def test_less_than_the_required_level_is_refused(tmp_path: Path) -> None:
         assert told in done.stdout and bool(told) == bool(done.stdout), done.stderr
 
 
+@pytest.mark.landlock
+def test_a_kernel_that_lets_files_be_emptied_reaches_no_level_of_files(tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib; from fitchain.pod.compute.sandbox import confine\n"
+        "from fitchain.pod.values.errors import Unusable\n"
+        "def refuse(*arguments): raise Unusable('not here')\n"
+        "module = sys.modules['fitchain.pod.compute.sandbox.confine']\n"
+        "module.landlock_abi = lambda: 2\n"
+        "if sys.argv[2] == 'files': module.enter = refuse\n"
+        "print(confine(pathlib.Path(sys.argv[1]), 1 << 30, 1 << 20).level)"
+    )
+    for means, level in (("files", "limits"), ("view", "view")):
+        done = subprocess.run([sys.executable, "-c", code, tmp_path, means], cwd=ROOT, capture_output=True, text=True)
+        assert done.stdout == f"{level}\n", done.stderr
+
+
+def test_what_is_shown_besides_its_folder_is_read_and_not_written(tmp_path: Path) -> None:
+    job = tmp_path / "job"
+    (job / "run").mkdir(parents=True)
+    for name in ("given", "withheld"):
+        (job / name).write_bytes(b"words")
+        (job / name).chmod(0o600)
+    code = (
+        "import sys, pathlib; from fitchain.pod.compute.sandbox import confine\n"
+        "job = pathlib.Path(sys.argv[1])\n"
+        "confine(job / 'run', 1 << 30, 1 << 20, readable=[job / 'given'])\n"
+        "print((job / 'given').read_text())\n"
+        "for act in (lambda: (job / 'given').write_text(''), lambda: (job / 'given').rename(job / 'run' / 'mine'),\n"
+        "            lambda: (job / 'withheld').read_text(), lambda: (job / 'new').touch()):\n"
+        "    try: print(act())\n"
+        "    except OSError as error: print('refused')"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(job)], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.split() == ["words", *["refused"] * 4], done.stderr
+    assert sorted(path.name for path in job.iterdir()) == ["given", "run", "withheld"]
+
+
 def test_a_word_that_is_no_level_is_refused() -> None:
     with pytest.raises(InputRefused, match="no level of the sandbox"):
         Level.parse("most")

@@ -6,10 +6,11 @@ from __future__ import annotations
 import itertools
 import re
 import shutil
-from collections.abc import Callable
-from dataclasses import replace
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import numpy as np
 import pytest
@@ -18,8 +19,9 @@ from fitchain.pod.compute import training
 from fitchain.pod.compute.checkpoint import read_leaves, replace_last_leaf, state_steps
 from fitchain.pod.compute.checkpoint.files import state_path
 from fitchain.pod.compute.environment import installed_torch
+from fitchain.pod.jobs.launch import LocalProcess
 from fitchain.pod.jobs.rehearsal import rehearse
-from fitchain.pod.jobs.worker import Context, Event, Limits, Task, Worker, replay
+from fitchain.pod.jobs.worker import Context, Event, Limits, Task, Worker, replay, run_worker
 from fitchain.pod.jobs.worker.events import (
     Diverged,
     Evaluated,
@@ -33,6 +35,7 @@ from fitchain.pod.jobs.worker.events import (
 )
 from fitchain.pod.jobs.worker.job import Job
 from fitchain.pod.jobs.worker.modes import MODES
+from fitchain.pod.jobs.worker.parent import most_usage
 from fitchain.pod.jobs.worker.task import (
     TASKS,
     Audit,
@@ -56,6 +59,7 @@ from fitchain.pod.values.errors import (
     NotFound,
     Unusable,
 )
+from fitchain.pod.values.job_folder import JobFolder
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.state import TensorBytes, model_root, read_safetensors
 from fitchain.pod.values.work import StepWork
@@ -127,8 +131,8 @@ def test_a_worker_tells_of_every_leaf_and_of_the_model(trained: tuple[Path, list
     last, leaves = events[-1], read_leaves(folder)
     assert [event.digest for event in of(LeafRecorded, events)] == leaf_digests(leaves)
     assert isinstance(last, Finished) and (last.step, last.leaves) == (22, 7)
-    assert last.sha256 == sha256_file(folder / "final.safetensors")
-    assert last.model == leaves[-1].model == model_root(read_safetensors(folder / "final.safetensors")[0])
+    assert last.sha256 == sha256_file(folder / "run/final.safetensors")
+    assert last.model == leaves[-1].model == model_root(read_safetensors(folder / "run/final.safetensors")[0])
 
 
 def test_a_worker_is_confined_and_says_so(trained: tuple[Path, list[Event], dict[str, str]]) -> None:
@@ -148,7 +152,7 @@ def test_no_record_stands_in_log_leaves_or_order(trained: tuple[Path, list[Event
     cell = repr(float(table().arrays["a"][0]))
     for text in (
         *(event.encode().decode() for event in events),
-        *((folder / name).read_text() for name in ("worker.log", "leaves.jsonl", "task.json")),
+        *((folder / name).read_text() for name in ("worker.log", "run/leaves.jsonl", "task.json")),
     ):
         assert cell not in text
 
@@ -187,9 +191,9 @@ def kill_at(folder: Path, leaf: int) -> None:
 
 
 def test_resuming_a_finished_training_changes_nothing(copy: Path) -> None:
-    before = (copy / "leaves.jsonl").read_bytes()
+    before = (copy / "run/leaves.jsonl").read_bytes()
     events = work_here(copy)
-    assert (copy / "leaves.jsonl").read_bytes() == before
+    assert (copy / "run/leaves.jsonl").read_bytes() == before
     assert of(LeafRecorded, events) == []
 
 
@@ -228,19 +232,19 @@ def test_a_spoilt_state_is_passed_over_and_told(
 
 
 def test_half_a_line_and_lost_states_are_recomputed(recorded: Path) -> None:
-    before = (recorded / "leaves.jsonl").read_bytes()
-    (recorded / "leaves.jsonl").write_bytes(before[:-50])
+    before = (recorded / "run/leaves.jsonl").read_bytes()
+    (recorded / "run/leaves.jsonl").write_bytes(before[:-50])
     for step in state_steps(recorded):
         if step > 8:
             state_path(recorded, step).unlink()
     (resumed,) = of(Resumed, work_here(recorded))
     assert (resumed.step, resumed.leaves, resumed.dropped_bytes > 0) == (8, 6, True)
-    assert (recorded / "leaves.jsonl").read_bytes() == before
+    assert (recorded / "run/leaves.jsonl").read_bytes() == before
 
 
 def test_recomputed_leaves_must_equal_the_recorded_ones(recorded: Path) -> None:
     table(change=("a", 3, 0.125)).write_npz(recorded / "records.npz")
-    shutil.rmtree(recorded / "states")
+    shutil.rmtree(recorded / "run/states")
     with pytest.raises(DigestMismatch, match=r"leaf 1 comes out as .*: metrics"):
         work_here(recorded)
 
@@ -282,7 +286,7 @@ def test_the_transcript_changes_with(recorded: Path, tmp_path: Path, change: str
 def test_the_same_job_gives_the_same_transcript_whatever_is_kept(recorded: Path, tmp_path: Path) -> None:
     again = job_folder(tmp_path / "again", keep_every=4)
     work_here(again)
-    assert (again / "leaves.jsonl").read_bytes() == (recorded / "leaves.jsonl").read_bytes()
+    assert (again / "run/leaves.jsonl").read_bytes() == (recorded / "run/leaves.jsonl").read_bytes()
     assert state_steps(again) == [16, 22]
 
 
@@ -294,7 +298,7 @@ def test_a_diverged_training_ends_at_its_last_finite_leaf(tmp_path: Path) -> Non
     given = recipe(optimizer=exploding, learning_rates=[[9, 1e-9], [13, 1e6]])
     folder = job_folder(tmp_path / "job", given)
     end = work_here(folder)[-1]
-    last, (final, _) = read_leaves(folder)[-1], read_safetensors(folder / "final.safetensors")
+    last, (final, _) = read_leaves(folder)[-1], read_safetensors(folder / "run/final.safetensors")
     assert isinstance(end, Diverged) and (end.step, end.index) == (last.leaf.step, last.leaf.index)
     assert 8 <= end.step <= end.at < 22
     assert model_root(final) == end.model == last.model
@@ -367,7 +371,7 @@ def replay_here(folder: Path, *segments: int) -> list[Event]:
 
 
 def test_a_replay_without_states_starts_at_leaf_0(recorded: Path) -> None:
-    shutil.rmtree(recorded / "states")
+    shutil.rmtree(recorded / "run/states")
     assert replay_here(recorded, 4)[-1] == ReplayEnded(1, True)
 
 
@@ -400,13 +404,13 @@ def test_a_segment_that_is_not_there_is_refused(recorded: Path) -> None:
 def test_an_evaluation_tells_metrics_and_writes_outputs(recorded: Path) -> None:
     table(11).write_npz(recorded / "records.npz")
     (told,) = of(Evaluated, work_here(recorded, Evaluate()))
-    outputs = np.load(recorded / "predictions.npz")["output"]
+    outputs = np.load(recorded / "run/predictions.npz")["output"]
     hits = (outputs.argmax(1) == table(11).arrays["kind"]).mean()
     assert (told.records, outputs.shape, told.metrics["accuracy"]) == (11, (11, 3), hits)
 
 
 def test_an_evaluation_needs_a_model(tmp_path: Path) -> None:
-    with pytest.raises(NotFound, match=r"no final\.safetensors"):
+    with pytest.raises(NotFound, match=r"there is no file .*final\.safetensors"):
         work_here(job_folder(tmp_path / "job", mode="evaluate"))
 
 
@@ -503,3 +507,48 @@ def test_what_cannot_be_computed_is_not_said_to_diverge(tmp_path: Path) -> None:
     folder = job_folder(tmp_path / "job", recipe(batch_size=40), records=table(change=("kind", 0, 7)))
     with pytest.raises(InputRefused, match=r"cannot be computed at step 1 on mock data: .* raised IndexError"):
         rehearse(folder, lambda path: shutil.copyfile(folder / "records.npz", path))
+
+
+# A worker that was taken over
+
+
+@dataclass(frozen=True)
+class TakenOver(LocalProcess):
+    """Runs a shell's words in place of a worker, in its folder."""
+
+    words: str = ""
+
+    def start(
+        self, command: Sequence[str], variables: Mapping[str, str], folder: Path, log: IO[bytes]
+    ) -> subprocess.Popen[bytes]:
+        return super().start(["sh", "-c", f"cd {folder}/run; {self.words}"], variables, folder, log)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("ln -s /etc/passwd final.safetensors", "something else lies there"),
+        ("mkfifo leaves.jsonl", "something else lies there"),
+        ("ln -s /etc states; sleep 60", "filled its folder|something else lies there"),
+        ("head -c 200000000 /dev/zero > more; sleep 60", "filled its folder"),
+        ("seq 2000 | xargs touch; sleep 60", "filled its folder"),
+    ],
+)
+def test_what_a_worker_leaves_is_bounded_and_plain(tmp_path: Path, words: str, told: str) -> None:
+    folder = job_folder(tmp_path / "job")
+    with pytest.raises(Unusable, match=told):
+        run_worker(folder, read_task(folder), launcher=TakenOver(words=words))
+
+
+def test_an_honest_worker_has_room_enough(trained: tuple[Path, list[Event], dict[str, str]]) -> None:
+    folder = JobFolder(trained[0])
+    usage, most = folder.check_run(), most_usage(folder, recipe(), read_task(folder.path))
+    assert usage.files * 2 < most.files and usage.size_bytes * 8 < most.size_bytes
+
+
+def test_a_worker_sees_what_it_is_given_and_no_secret(tmp_path: Path) -> None:
+    folder = JobFolder(job_folder(tmp_path / "job"))
+    for path in (folder.identity, folder.certificate, folder.model, folder.seat_identity, folder.released_identity):
+        path.touch()
+    given = {path.name for path in folder.for_worker()}
+    assert given == {"recipe.json", "graph.json", "initial.safetensors", "records.npz", "task.json"}

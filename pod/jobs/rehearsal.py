@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from fitchain.pod.compute.dataset.npz_file import check_npz
@@ -18,6 +19,7 @@ from fitchain.pod.jobs.launch import LOCAL, Launcher
 from fitchain.pod.jobs.worker import run_worker
 from fitchain.pod.jobs.worker.events import TAKEN_OVER, Diverged, Finished
 from fitchain.pod.jobs.worker.task import Rehearse
+from fitchain.pod.jobs.worker.trap import end_at_traps
 from fitchain.pod.values.errors import InputRefused, Unusable
 from fitchain.pod.values.job_folder import OFFER_FILES, JobFolder, Scratch, scratch
 from fitchain.pod.values.limits import MOCK_BYTES
@@ -58,7 +60,8 @@ def rehearse(
             shutil.copyfile(folder / name, workspace / name)
         put_records(records := JobFolder(workspace).records)
         check_npz(records, MOCK_LIMIT_BYTES)
-        ended = run_worker(workspace, Rehearse(work=work), limit_s=limit_s, stop=stop, launcher=launcher)
+        worked = partial(run_worker, workspace, limit_s=limit_s, stop=stop, launcher=launcher)
+        ended = end_at_traps(Rehearse(work=work), worked)
     if isinstance(ended, Diverged) and not is_not_finite(ended.reason):
         raise InputRefused(
             f"the job cannot be computed at step {ended.at + 1} on mock data: {ended.reason}",

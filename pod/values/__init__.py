@@ -11,6 +11,7 @@
     audit_mode   how much an audit discloses
     recipe       what to train and how
     state        named tensors as bytes, and their roots
+    files        files and folders that somebody else laid out
     job_folder   every name in a job's folder
     leaf         what a transcript says of one checkpoint
     hash_chain   links that follow from one secret

@@ -3,12 +3,13 @@
     recipe.json graph.json initial.safetensors   the offer
     records.npz                                  the records while the job trains; an evaluation's
     task.json                                    which training the folder holds
-    leaves.jsonl                                 one checkpoint a line, growing
-    states/<step>.safetensors                    kept states
-    final.safetensors                            the trained model
-    predictions.npz                              what an evaluation yields
-    state-digests.jsonl                          what an explanation yields
-    worker.log .worker.lock .scratch/            the worker's own
+    worker.log .worker.lock                      of the workers
+    run/leaves.jsonl                             one checkpoint a line, growing
+    run/states/<step>.safetensors                kept states
+    run/final.safetensors                        the trained model
+    run/predictions.npz                          what an evaluation yields
+    run/state-digests.jsonl                      what an explanation yields
+    run/.scratch/                                in place of a home and of /tmp
     model.safetensors certificate.json           what is delivered
     identity.age                                 the job's own identity, sealed to its owner's pod
     aside-<seed>/                                a run whose beginning the chain took back
@@ -18,13 +19,15 @@
     audit-<n>/                                   of the n-th audit that was asked for again
     .<kind>-*/ .*.part                           on the way; left behind by a killed process
 
+A worker writes to `run/` alone and reads what it is given beside it; who was taken over may leave
+anything there, so the pod goes in without following links.
+
 It knows where things lie, and nothing of what is in them.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -33,14 +36,16 @@ from pathlib import Path
 from uuid import uuid4
 
 from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.files import Usage, remove_tree, usage_of
 
 RECIPE, GRAPH, INITIAL = "recipe.json", "graph.json", "initial.safetensors"
 OFFER_FILES = (RECIPE, GRAPH, INITIAL)
 MODEL, CERTIFICATE = "model.safetensors", "certificate.json"
 DELIVERY_FILES = (MODEL, CERTIFICATE)
-RECORDS, TASK, LEAVES, STATES, FINAL = "records.npz", "task.json", "leaves.jsonl", "states", "final.safetensors"
-PREDICTIONS, STATE_DIGESTS = "predictions.npz", "state-digests.jsonl"
-LOG, WORKER_LOCK, WORKER_SCRATCH = "worker.log", ".worker.lock", ".scratch"
+RECORDS, TASK, LOG, WORKER_LOCK = "records.npz", "task.json", "worker.log", ".worker.lock"
+RUN = "run"
+LEAVES, STATES, FINAL = f"{RUN}/leaves.jsonl", f"{RUN}/states", f"{RUN}/final.safetensors"
+PREDICTIONS, STATE_DIGESTS, WORKER_SCRATCH = f"{RUN}/predictions.npz", f"{RUN}/state-digests.jsonl", f"{RUN}/.scratch"
 IDENTITY, SEAT_IDENTITY, RELEASED_IDENTITY = "identity.age", "seat.age", "job.age"
 EVIDENCE, EVIDENCE_RECORDS = "evidence.json", "records.bin"
 
@@ -69,13 +74,18 @@ class Scratch(StrEnum):
 @contextmanager
 def scratch(folder: Path, kind: Scratch) -> Iterator[Path]:
     """A folder for the time of a block, inside one that is there."""
-    with tempfile.TemporaryDirectory(dir=folder, prefix=kind.prefix) as path:
-        yield Path(path)
+    path = Path(tempfile.mkdtemp(dir=folder, prefix=kind.prefix))
+    try:
+        yield path
+    finally:
+        remove_tree(path)
 
 
 def part_of(folder: Path, name: str = "") -> Path:
-    """The name of a file that is not whole yet; one of its own for each call unless it is given."""
-    return folder / f".{name or uuid4().hex}.part"
+    """The name of a file that is not whole yet, beside the one of that name; one of its own for
+    each call unless it is given."""
+    whole = folder / (name or uuid4().hex)
+    return whole.with_name(f".{whole.name}.part")
 
 
 def state_name(number: int) -> str:
@@ -152,6 +162,11 @@ class JobFolder:
     # What is trained
 
     @property
+    def run(self) -> Path:
+        """The one folder that a worker writes to."""
+        return self.path / RUN
+
+    @property
     def records(self) -> Path:
         """The records, as the worker reads them."""
         return self.path / RECORDS
@@ -205,6 +220,31 @@ class JobFolder:
         """What a worker has in place of a home and of /tmp."""
         return self.path / WORKER_SCRATCH
 
+    def for_worker(self) -> list[Path]:
+        """What a worker is given to read: the offer, the records, opened evidence."""
+        named = [self.path / name for name in (*OFFER_FILES, RECORDS, TASK, EVIDENCE, EVIDENCE_RECORDS)]
+        states = [path for path in self.path.glob(f"*{_STATE}") if path.stem.isdecimal()]
+        return [path for path in (*named, *states) if path.is_file() and not path.is_symlink()]
+
+    def make_run(self) -> JobFolder:
+        """Make what a worker writes to when absent, with an empty folder in place of its home.
+
+        Raises:
+            Unusable: a worker left something there that is neither a file nor a folder.
+        """
+        self.check_run()
+        remove_tree(self.worker_scratch)
+        self.worker_scratch.mkdir(parents=True)
+        return self
+
+    def check_run(self) -> Usage:
+        """What a worker has written, which is files and folders alone.
+
+        Raises:
+            Unusable: there is something else, which no worker makes: a link, say.
+        """
+        return usage_of(self.run)
+
     # What a pod keeps sealed to itself
 
     @property
@@ -245,21 +285,22 @@ class JobFolder:
     # Clearing away
 
     def set_aside(self, seed: Digest) -> None:
-        """Put away what belongs to a run under one context and order seed alone; the leaves, which
-        tell that there is one, come last.
+        """Put away what belongs to a run under one context and order seed alone; what a worker
+        wrote, whose leaves tell that there is a run, comes last and at once.
 
         Args:
             seed: of that run.
         """
         aside = self.path / f"{_ASIDE}{str(seed)[2:10]}"
         aside.mkdir(exist_ok=True)
-        for name in (STATES, FINAL, MODEL, CERTIFICATE, LEAVES):
-            if (self.path / name).exists():
-                (self.path / name).replace(aside / name)
+        remove_tree(aside / RUN)  # of the same seed, which the chain had taken back once before
+        for path in (self.model, self.certificate, self.run):
+            if path.exists():
+                path.replace(aside / path.name)
 
     def remove_states(self) -> None:
         """Remove the kept states, those of runs that were set aside among them."""
-        shutil.rmtree(self.states, ignore_errors=True)
+        self._remove(STATES)
         self._remove(f"{_ASIDE}*")
 
     def remove_secrets(self) -> None:
@@ -276,12 +317,9 @@ class JobFolder:
             kinds: of folders.
             parts: whether half-written files go, too.
         """
-        for pattern in (*(f"{kind.prefix}*" for kind in kinds), *([".*.part"] if parts else [])):
+        for pattern in (*(f"{kind.prefix}*" for kind in kinds), *([".*.part", f"{RUN}/.*.part"] if parts else [])):
             self._remove(pattern)
 
     def _remove(self, pattern: str) -> None:
         for path in self.path.glob(pattern):
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
+            remove_tree(path)

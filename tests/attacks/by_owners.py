@@ -144,7 +144,7 @@ def other_model(lab: AttackLab) -> Caught:
     draw = cheats.only("weight", lambda weight: dice.normal(size=weight.shape).astype("f4"))
 
     def exchange(place: Path) -> None:
-        tensors, _ = read_safetensors(lab.honest.folder / "final.safetensors")
+        tensors, _ = read_safetensors(lab.honest.folder / "run/final.safetensors")
         (place / DELIVERY_FILES[0]).unlink()
         write_safetensors(place / DELIVERY_FILES[0], cheats.changed(tensors, draw))
 

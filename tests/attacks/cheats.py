@@ -37,7 +37,7 @@ from fitchain.pod.values.state import (
 )
 from tests.training_jobs import train_folder
 
-FINAL = "final.safetensors"
+FINAL = "run/final.safetensors"
 Work = Callable[[Path], object]
 """Does what the task in a folder says: a worker."""
 

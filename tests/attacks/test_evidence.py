@@ -93,7 +93,7 @@ def shorter_segment(folder: Path) -> None:
     """Let a leaf stand after a step fewer than was agreed."""
     checkpoints = list(read_leaves(folder))
     checkpoints[2] = replace(checkpoints[2], leaf=replace(checkpoints[2].leaf, step=7))
-    shutil.copyfile(folder / "states" / "8.safetensors", folder / "states" / "7.safetensors")
+    shutil.copyfile(folder / "run/states" / "8.safetensors", folder / "run/states" / "7.safetensors")
     cheats.relink(folder, checkpoints)
 
 
@@ -103,7 +103,7 @@ def broken_link(folder: Path) -> None:
     cheats.relink(folder, checkpoints)
     leaves = [*checkpoints]
     leaves[3] = replace(leaves[3], leaf=replace(leaves[3].leaf, previous=sha256(b"another")))
-    (folder / "leaves.jsonl").write_bytes(b"".join(each.to_line() for each in leaves))
+    (folder / "run/leaves.jsonl").write_bytes(b"".join(each.to_line() for each in leaves))
 
 
 def salted_end(folder: Path) -> None:
@@ -302,7 +302,7 @@ def test_another_delivered_model_is_found(honest: Case, tmp_path: Path) -> None:
     problem = check_delivery(other, honest.facts(None))
     assert problem is not None
     assert problem.what.startswith("the delivered model has the root")
-    assert check_delivery(honest.folder / "final.safetensors", honest.facts(None)) is None
+    assert check_delivery(honest.folder / "run/final.safetensors", honest.facts(None)) is None
 
 
 def flip(path: Path, place: int, bit: int) -> None:

@@ -51,7 +51,14 @@ from fitchain.pod.values.recipe import Recipe
 from tests.golden import certificate as golden_certificate
 
 FOLDER = Path(__file__).parent / "v2" / "job"
-OWNERS = ("leaves.jsonl", "graph.json", "recipe.json", "initial.safetensors", "model.safetensors", "certificate.json")
+OWNERS = (
+    "run/leaves.jsonl",
+    "graph.json",
+    "recipe.json",
+    "initial.safetensors",
+    "model.safetensors",
+    "certificate.json",
+)
 RECIPE = {"steps": 12, "batch_size": 8, "segment_steps": 2, "group_leaves": 2, "learning_rate": 0.01}
 FIT, ETH = 10**18, 10**18
 LIMIT_S = 120
@@ -144,10 +151,10 @@ def collect(owner: Home, scientist: Home, job: AgreementId) -> None:
     """Copy the job's files, and write down what they follow from."""
     folder, found = owner.job_folder(job).path, delivery(scientist, job)
     for name in OWNERS:
-        shutil.copyfile(folder / name, FOLDER / name)
+        shutil.copyfile(folder / name, FOLDER / Path(name).name)
     assert found.model.read_bytes() == (FOLDER / "model.safetensors").read_bytes()
     assert found.certificate.read_bytes() == (FOLDER / "certificate.json").read_bytes()
-    shutil.copyfile(folder / "states" / "6.safetensors", FOLDER / "state-6.safetensors")
+    shutil.copyfile(folder / "run/states/6.safetensors", FOLDER / "state-6.safetensors")
     row = owner.journal.datasets()[0]
     (FOLDER / "card.json").write_bytes(row.card)
     table = Table.read(FOLDER / "table.csv", drop=("name",), target="kind")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import DigestMismatch, InputRefused
+from fitchain.pod.values.files import open_plain
 from fitchain.pod.values.job_folder import LEAVES, STATES, part_of, state_name
 from fitchain.pod.values.leaf import Checkpoint
 from fitchain.pod.values.state import (
@@ -63,7 +64,9 @@ def trim_leaves(folder: Path) -> tuple[tuple[Checkpoint, ...], int]:
 
 def append_leaf(folder: Path, checkpoint: Checkpoint) -> None:
     """Append a checkpoint; on return it is on disk."""
-    with (folder / LEAVES).open("ab") as file:
+    path = folder / LEAVES
+    path.parent.mkdir(exist_ok=True)
+    with path.open("ab") as file:
         file.write(checkpoint.to_line())
         file.flush()
         os.fsync(file.fileno())
@@ -72,21 +75,24 @@ def append_leaf(folder: Path, checkpoint: Checkpoint) -> None:
 def replace_last_leaf(folder: Path, checkpoint: Checkpoint) -> None:
     """Write the last checkpoint anew; the file holds the one or the other, whatever happens
     meanwhile."""
-    path = folder / LEAVES
+    path, part = folder / LEAVES, part_of(folder, LEAVES)
     lines = path.read_bytes().splitlines(keepends=True)
-    part = part_of(folder, LEAVES)
     with part.open("wb") as file:
         file.write(b"".join([*lines[:-1], checkpoint.to_line()]))
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
-    sync_folder(folder)
+    sync_folder(path.parent)
 
 
 def _read(folder: Path, torn_end: bool = False) -> tuple[tuple[Checkpoint, ...], int, int]:
     """Checkpoints, bytes of their lines, bytes of the file."""
     path = folder / LEAVES
-    data = path.read_bytes() if path.exists() else b""
+    try:
+        with open_plain(folder, LEAVES) as file:
+            data = file.read()
+    except FileNotFoundError:
+        data = b""
     lines = data.split(b"\n")[:-1]
     checkpoints: list[Checkpoint] = []
     for number, line in enumerate(lines, 1):
@@ -143,7 +149,7 @@ def write_state(folder: Path, step: int, state: KeptState, job: Mapping[str, Dig
         job: what else the file says of itself, for people who find it.
     """
     path = state_path(folder, step)
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {_MODEL + name: tensor for name, tensor in state.model.items()}
     tensors |= {_OPTIMIZER + name: tensor for name, tensor in state.optimizer.items()}
     write_safetensors(path, tensors, {"step": str(step), **{name: str(digest) for name, digest in job.items()}})

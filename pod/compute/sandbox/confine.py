@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import resource
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
 import fitchain
-from fitchain.pod.compute.sandbox.landlock import READ, Files, enforce, landlock_abi
+from fitchain.pod.compute.sandbox.landlock import CUTTING_ABI, READ, Files, enforce, landlock_abi
 from fitchain.pod.compute.sandbox.namespaces import drop_rights, enter, own_files
 from fitchain.pod.compute.sandbox.syscalls import refuse_system_calls
 from fitchain.pod.values.errors import InputRefused, Unusable
@@ -61,20 +61,27 @@ class Enforcement:
     missing: tuple[str, ...]
 
 
+# Many parameters: the caller's files, and each limit.
 def confine(
-    folder: Path, memory_bytes: int, file_bytes: int, cpu_s: int | None = None, least: Level = Level.LIMITS
+    folder: Path,
+    memory_bytes: int,
+    file_bytes: int,
+    cpu_s: int | None = None,
+    least: Level = Level.LIMITS,
+    readable: Sequence[Path] = (),
 ) -> Enforcement:
     """Confine this process to one folder, for good; call it after all imports, before foreign input
     is touched.
 
     Args:
-        folder: the only place where it may write, and besides the interpreter and its libraries the
-            only one it may read.
+        folder: the only place where it may write.
         memory_bytes: address space beyond what is in use now.
         file_bytes: size of any one file that it writes.
         cpu_s: seconds of CPU time, of all threads together; None lets it compute for as long as it
             likes.
         least: the level without which it is not to go on.
+        readable: files that it may read, besides that folder, the interpreter and its libraries; no
+            link is among them.
 
     Returns:
         What is enforced, and what could not be.
@@ -89,16 +96,16 @@ def confine(
         (
             Level.VIEW,
             "view: a root, a network and a user of its own",
-            lambda: enter(interpreter(), _search_path(), folder),
+            lambda: enter(interpreter(), _search_path(), readable, folder),
         ),
         (
             Level.FILES,
-            "files: reads only its folder and the interpreter, writes only its folder",
-            lambda: restrict(interpreter(), [folder]),
+            "files: reads only what it is given and the interpreter, writes only its folder",
+            lambda: restrict([*interpreter(), *readable], [folder]),
         ),
         (Level.CALLS, "system calls: those of a list; no sockets, programs, processes, links", refuse_system_calls),
     ]
-    own_files(folder)
+    own_files(folder, readable)
     enforced: list[str] = []
     missing: list[str] = []
     lacking: set[Level] = set()
@@ -111,6 +118,9 @@ def confine(
             lacking.add(level)
         else:
             enforced.append(what)
+        if level is Level.FILES and not problem and landlock_abi() < CUTTING_ABI and Level.VIEW in lacking:
+            missing.append("files: none outside can be emptied (Linux before 6.2)")
+            lacking.add(level)
     reached = Level(min(lacking) - 1) if lacking else max(Level)
     if reached < least:
         raise Unusable(

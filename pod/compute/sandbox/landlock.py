@@ -57,6 +57,10 @@ _TCP = 0b11  # bind, connect; from ABI 4 on
 _SCOPES = 0b11  # abstract Unix sockets, signals; from ABI 6 on
 
 
+CUTTING_ABI = 3
+"""From which on it also withholds that a file is cut, which needs no right to write to it."""
+
+
 def landlock_abi() -> int:
     """The kernel's Landlock ABI, 0 where it has none or has it switched off."""
     abi: int = _libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION_FLAG)

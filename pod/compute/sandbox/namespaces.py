@@ -18,7 +18,8 @@ import shutil
 import signal
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from fitchain.pod.compute.sandbox.landlock import checked
@@ -43,14 +44,16 @@ _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def enter(readable: Iterable[Path], spelt: Iterable[Path], writable: Path) -> None:
+def enter(shown: Iterable[Path], spelt: Iterable[Path], readable: Sequence[Path], writable: Path) -> None:
     """Leave for a view of its own, for good; this process has one thread. It keeps its rights:
     `drop_rights` is called in any case.
 
     Args:
-        readable: files and folders that stay visible, with all below them; what is not there is
+        shown: files and folders that stay visible, with all below them; what is not there is
             passed over.
         spelt: paths that lead to some of them by links, which stay, too.
+        readable: files that stay visible and that nobody else need be able to read; they have no
+            other name.
         writable: the folder that may be written to, too; no link is on the way to it.
 
     Raises:
@@ -65,13 +68,18 @@ def enter(readable: Iterable[Path], spelt: Iterable[Path], writable: Path) -> No
         Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
         Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
     _call(_MOUNT, None, b"/", None, _MS_REC | _MS_PRIVATE, None, purpose="mount")
-    _enter_root(list(dict.fromkeys(readable)), spelt, writable.resolve())
-    if as_root:
-        new = user_of(writable)
-        _hand_over(writable, new)
-        os.setgroups([])
-        os.setresgid(new, new, new)
-        os.setresuid(new, new, new)
+    with ExitStack() as opened:
+        # They are shown read-only, also to who hands them over.
+        files = [opened.enter_context(path.open("rb")) for path in readable] if as_root else []
+        _enter_root([*dict.fromkeys(shown), *readable], spelt, writable.resolve())
+        if as_root:
+            new = user_of(writable)
+            for file in files:
+                os.fchown(file.fileno(), new, new)
+            _hand_over(writable, new)
+            os.setgroups([])
+            os.setresgid(new, new, new)
+            os.setresuid(new, new, new)
 
 
 def user_of(folder: Path) -> int:
@@ -86,28 +94,47 @@ def drop_rights() -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
-def own_files(folder: Path) -> None:
+def own_files(folder: Path, readable: Iterable[Path] = ()) -> None:
     """Put a copy in the place of each file in a folder that has another name elsewhere (the pod
-    links what it does not want to copy): the other stays as it is, whatever is written here."""
-    for parent, _, files in os.walk(folder):
-        for path in (Path(parent, name) for name in files):
-            if not path.is_symlink() and path.stat().st_nlink > 1:
-                copy = path.with_name(f".{path.name}.own.part")
-                copy.unlink(missing_ok=True)
-                shutil.copyfile(path, copy, follow_symlinks=False)
-                copy.replace(path)
+    links what it does not want to copy): the other stays as it is, whatever is written here.
+
+    Args:
+        folder: with all below it.
+        readable: files that are handed over where this process becomes another user.
+    """
+    handed_over = readable if os.geteuid() == 0 else ()
+    for path in (*(Path(parent, name) for parent, _, files in os.walk(folder) for name in files), *handed_over):
+        if not path.is_symlink() and path.stat().st_nlink > 1:
+            copy = path.with_name(f".{path.name}.own.part")
+            copy.unlink(missing_ok=True)
+            shutil.copyfile(path, copy, follow_symlinks=False)
+            copy.replace(path)
 
 
 def _enter_root(readable: list[Path], spelt: Iterable[Path], writable: Path) -> None:
     """Make the new root, over the folder that is bound into it, and go there; where that fails,
     nothing is left of it."""
-    trees: dict[Path, int] = {}
-    for path in dict.fromkeys(_real(path) for path in readable if os.path.exists(path)):
-        trees[path] = _tree(path, read_only=True)
-    trees[writable] = _tree(writable, read_only=False)
     links = [link for path in (*readable, *spelt, writable) for link in _links(path)]
-    root = os.fsencode(writable)
-    _call(_MOUNT, b"fitchain", root, b"tmpfs", _MS_NOSUID | _MS_NODEV, b"mode=755,size=1m", purpose="mount")
+    root, trees, mask = os.fsencode(writable), dict[Path, int](), os.umask(0o022)
+    try:
+        for path in dict.fromkeys(_real(path) for path in readable if os.path.exists(path)):
+            trees[path] = _tree(path, read_only=True)
+        trees[writable] = _tree(writable, read_only=False)
+        _call(_MOUNT, b"fitchain", root, b"tmpfs", _MS_NOSUID | _MS_NODEV, b"mode=755,size=1m", purpose="mount")
+        _fill_root(root, trees, links)
+    finally:
+        os.umask(mask)
+        for tree in trees.values():
+            os.close(tree)
+    _call(_UMOUNT2, b".", _DETACH, purpose="umount2")
+    _set_attributes(_AT_FDCWD, b"/", _READ_ONLY, 0)
+    os.chdir("/")
+
+
+def _fill_root(root: bytes, trees: Mapping[Path, int], links: Iterable[tuple[Path, str]]) -> None:
+    """Put everything in its place in the new root and go there; where that fails, the new root is
+    taken away again."""
+    writable = Path(os.fsdecode(root))
     try:
         # Outer paths first: an inner one may be bound within.
         for path, tree in sorted(trees.items(), key=lambda each: len(each[0].parts)):
@@ -123,12 +150,6 @@ def _enter_root(readable: list[Path], spelt: Iterable[Path], writable: Path) -> 
         _call(_UMOUNT2, root, _DETACH, purpose="umount2")
         os.chdir("/")
         raise error if isinstance(error, Unusable) else Unusable(f"no root can be made: {error.strerror}") from error
-    finally:
-        for tree in trees.values():
-            os.close(tree)
-    _call(_UMOUNT2, b".", _DETACH, purpose="umount2")
-    _set_attributes(_AT_FDCWD, b"/", _READ_ONLY, 0)
-    os.chdir("/")
 
 
 def _inside(root: Path, path: Path) -> Path:
@@ -177,11 +198,12 @@ def _links(path: Path) -> list[tuple[Path, str]]:
 
 
 def _hand_over(folder: Path, user: int) -> None:
-    """Make all in a folder the next user's; links are changed, never followed."""
+    """Make all in a folder the next user's; links are changed, never followed, nor is one that a
+    process of an earlier worker puts in a folder's place meanwhile."""
     os.chown(folder, user, user, follow_symlinks=False)
-    for parent, folders, files in os.walk(folder):
+    for _, folders, files, opened in os.fwalk(folder, follow_symlinks=False):
         for name in (*folders, *files):
-            os.chown(Path(parent, name), user, user, follow_symlinks=False)
+            os.chown(name, user, user, dir_fd=opened, follow_symlinks=False)
 
 
 def _call(number: int, *arguments: object, purpose: str) -> int:

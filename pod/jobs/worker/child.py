@@ -84,7 +84,8 @@ def work(folder: Path, least: Level, events: EventStream) -> None:
     """
     task = parse_task(sys.stdin.buffer.readline(TASK_BYTES + 1))
     lock = _lock(folder)
-    enforcement = confine(folder, task.limits.memory_bytes, task.limits.file_bytes, least=least)
+    own, limits = JobFolder(folder), task.limits
+    enforcement = confine(own.run, limits.memory_bytes, limits.file_bytes, least=least, readable=own.for_worker())
     recipe = Recipe.parse(read(folder, RECIPE, RECIPE_BYTES))
     environment = recipe.environment
     if isinstance(task, Evaluate):  # nothing is compared, so any host may
@@ -117,7 +118,10 @@ def _lock(folder: Path) -> int:
     Raises:
         Unusable: another worker holds it.
     """
-    lock, until = os.open(JobFolder(folder).worker_lock, os.O_RDWR | os.O_CREAT, 0o600), time.monotonic() + LOCK_S
+    lock, until = (
+        os.open(JobFolder(folder).worker_lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600),
+        time.monotonic() + LOCK_S,
+    )
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

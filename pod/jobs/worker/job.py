@@ -19,8 +19,8 @@ from fitchain.pod.compute.environment import EnvironmentClass, environment_class
 from fitchain.pod.compute.model import step_work
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.model.tensors import new_tensor
-from fitchain.pod.compute.training import StepDone, fresh_optimizer, load_optimizer, optimizer_tensors, train
-from fitchain.pod.jobs.worker.task import Audit, Explain, Rehearse, Task
+from fitchain.pod.compute.training import Diverged, StepDone, fresh_optimizer, load_optimizer, optimizer_tensors, train
+from fitchain.pod.jobs.worker.task import Audit, Explain, Rehearse, Task, Trap
 from fitchain.pod.proof.audit.evidence import Evidence, records_of
 from fitchain.pod.values.errors import DigestMismatch, FitchainError, InputRefused, NotFound, require_equal
 from fitchain.pod.values.graph import LIMITS, Graph
@@ -184,8 +184,23 @@ class Job(Generic[TaskKind]):
 
     def go_on(self, position: Position) -> Iterator[StepDone]:
         """Train from a place on, to the recipe's last step."""
-        seed, step = self.task.seed, position.step
-        return train(position.program, self.recipe, self.batches(step), self.assemble, seed, step, position.optimizer)
+        seed, step, trap = self.task.seed, position.step, self.task.trap
+        steps = train(position.program, self.recipe, self.batches(step), self.assemble, seed, step, position.optimizer)
+        return steps if trap is None else _up_to(trap, step, steps)
+
+
+def _up_to(trap: Trap, step: int, steps: Iterator[StepDone]) -> Iterator[StepDone]:
+    """Steps from one on, of which that after a trap is none.
+
+    Raises:
+        Diverged: it would be next.
+    """
+    if step == trap.step:
+        raise Diverged(step, trap.reason)
+    for done in steps:
+        yield done
+        if done.step == trap.step:
+            raise Diverged(done.step, trap.reason)
 
 
 def read_graph(folder: Path, recipe: Recipe) -> Graph:

@@ -33,7 +33,7 @@ from fitchain.pod.jobs.worker.task import (
 )
 from fitchain.pod.proof.audit.diagnosis import StateDigests
 from fitchain.pod.values.digest import ZERO, Digest, sha256_file
-from fitchain.pod.values.errors import DigestMismatch, InputRefused, NotFound
+from fitchain.pod.values.errors import DigestMismatch, InputRefused
 from fitchain.pod.values.job_folder import FINAL, PREDICTIONS, STATE_DIGESTS, part_of
 from fitchain.pod.values.leaf import (
     Checkpoint,
@@ -91,7 +91,7 @@ def train(
         with recorder:
             if index == 0:
                 recorder.record(0, position.state, [], {})
-            for _, step, segment in leaves_after(job, index, position, _ticker(emit, job.recipe.steps)):
+            for _, step, segment in leaves_after(job, index, position, _ticker(emit, job)):
                 recorder.record(step, position.state, segment.indices, segment.values(job.recipe.metrics))
     except Diverged as end:
         _end(job, recorder, end, emit)
@@ -164,14 +164,17 @@ def audit(job: Job[Audit], emit: Emit) -> None:
     """Replay the ordered segments out of evidence; a segment without a leaf at its end must not
     reach it.
 
-    What does not come out is told, not raised.
+    What does not come out is told, not raised. After a segment that ends in a trap none is trained:
+    each may end in another, and what was said is wrong already, or over.
     """
-    findings = []
+    findings, trap = [], job.task.trap
     for index in job.task.segments:
-        problem, before = _audit_one(job, index, _ticker(emit, job.recipe.steps))
+        problem, before = _audit_one(job, index, _ticker(emit, job))
         findings.append(not problem)
         end = min((index + 1) * job.recipe.segment_steps, job.recipe.steps)
         emit(events.SegmentAudited(index, end, problem, before))
+        if trap is not None and end > trap.step:
+            break
     emit(events.ReplayEnded(len(findings), all(findings)))
 
 
@@ -203,8 +206,6 @@ def evaluate(job: Job[Evaluate], emit: Emit) -> None:
         NotFound: the model's file is not there.
         InputRefused: the model is not of the graph, or the table does not fit the recipe.
     """
-    if not (job.folder / FINAL).exists():
-        raise NotFound(f"there is no {FINAL} in {job.folder}")
     model, _ = read_safetensors(job.folder / FINAL)
     program, loss = Program(job.graph, model, job.environment_class), job.recipe.loss
     compute_loss = loss_function(Choice(loss.name, {**loss.arguments, "reduction": "mean"}))
@@ -247,7 +248,7 @@ def leaves_after(
 
     Args:
         position: where leaf `index` stands; its tensors move.
-        tick: called after every step.
+        tick: called before the first step and after each.
 
     Yields:
         The next leaf's index, its step, and what its segment did.
@@ -256,6 +257,7 @@ def leaves_after(
         Diverged: the training ends.
     """
     segment = SegmentMetrics()
+    tick(position.step)
     for done in job.go_on(position):
         segment.add(done)
         tick(done.step)
@@ -276,7 +278,7 @@ def _replay_one(
     """
     newest, position = job.newest(checkpoints[: index + 1], skipped)
     try:
-        for at, step, segment in leaves_after(job, newest, position, _ticker(emit, job.recipe.steps)):
+        for at, step, segment in leaves_after(job, newest, position, _ticker(emit, job)):
             problem = difference(_checkpoint(job, checkpoints, at, step, segment, position), checkpoints[at])
             if problem and at <= index:
                 return f"leaf {at}, on the way to the segment: {problem}"
@@ -323,7 +325,7 @@ def _recorded_position(job: Job[Task], wanted: int, emit: Emit, skipped: Callabl
     if wanted >= len(checkpoints):
         raise InputRefused(f"the training has {len(checkpoints)} leaves, and the task asks for leaf {wanted}")
     index, position = job.newest(checkpoints[: wanted + 1], skipped)
-    for at, step, _ in leaves_after(job, index, position, _ticker(emit, job.recipe.steps)) if index < wanted else ():
+    for at, step, _ in leaves_after(job, index, position, _ticker(emit, job)) if index < wanted else ():
         if at == wanted:
             return Position(step, position.program, position.optimizer)
     return position
@@ -365,6 +367,7 @@ def _audit_one(job: Job[Task], index: int, tick: Callable[[int], None]) -> tuple
     segment, before = SegmentMetrics(), ZERO
     try:
         steps = job.go_on(position)
+        tick(position.step)
         for at in range(position.step, end):
             if at == end - 1:
                 before = _state_digest(position)
@@ -470,14 +473,14 @@ def _skipper(emit: Emit) -> Callable[[int, str], None]:
     return skip
 
 
-def _ticker(emit: Emit, steps: int) -> Callable[[int], None]:
-    """Tells of progress a few times a second."""
-    emitted_at = time.monotonic()
+def _ticker(emit: Emit, job: Job[Task]) -> Callable[[int], None]:
+    """Tells of progress: a few times a second, or of every step."""
+    emitted_at, pause_s = time.monotonic(), 0.0 if job.task.tells_steps else PROGRESS_S
 
     def tick(step: int) -> None:
         nonlocal emitted_at
-        if (now := time.monotonic()) - emitted_at >= PROGRESS_S:
+        if (now := time.monotonic()) - emitted_at >= pause_s:
             emitted_at = now
-            emit(events.Progress(step, steps))
+            emit(events.Progress(step, job.recipe.steps))
 
     return tick

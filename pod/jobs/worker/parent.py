@@ -34,16 +34,21 @@ from fitchain.pod.jobs.worker.events import (
 from fitchain.pod.jobs.worker.task import (
     Audit,
     Context,
+    Evaluate,
     Explain,
     Measure,
     Recompute,
     Replay,
     Task,
+    Train,
+    Trap,
     read_task,
     rising,
 )
+from fitchain.pod.jobs.worker.trap import Trapped, end_at_traps, trap_signal
 from fitchain.pod.proof.audit.diagnosis import StateDigests, read_state_digests
 from fitchain.pod.values.errors import InputRefused, NotFound, Unusable
+from fitchain.pod.values.files import Usage, usage_of
 from fitchain.pod.values.job_folder import LOG, RECIPE, STATE_DIGESTS, JobFolder
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import RECIPE_BYTES
@@ -54,8 +59,15 @@ WATCH_S = 0.1
 FREE_EVENTS, EVENTS_OF_A_LEAF = 64, 4
 """Events besides those of progress: so many in any case, and so many more for each leaf of the run.
 A worker tells of a leaf when it skips its state, trains, replays and keeps it."""
-FREE_BYTES, BYTES_OF_A_LEAF, BYTES_OF_A_SECOND = 1 << 20, 4 << 10, 4 << 10
+FREE_BYTES, BYTES_OF_A_LEAF, BYTES_OF_A_SECOND, BYTES_OF_A_STEP = 1 << 20, 4 << 10, 4 << 10, 128
 """Bytes of all events: a worker that trains tells of progress four times a second, in 60 bytes."""
+STATES_A_MODEL, STATES_BESIDES = 5, 8
+"""A state is a model and up to three optimizer's tensors for each of its own; so many may lie there
+besides those that are kept."""
+PIECE_BYTES, PIECES_BESIDES, BYTES_OF_A_LEAF_LINE, FILES_BESIDES = 1 << 20, 64, 2 << 10, 256
+"""What else lies there: headers, the log of a library, half-written files."""
+ROOM_S, ROOM_SHARE = 1.0, 20
+"""Seconds between two looks at how much it is, and how much longer than a look they are at least."""
 MEASURING_S = 600.0
 """A dry run of the largest graph takes a minute."""
 
@@ -65,11 +77,12 @@ class Allowance:
 
     Args:
         recipe: of its job, from which follows how much an honest one tells.
+        steps: of how many it tells each by itself.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, steps: int = 0) -> None:
         self._events = FREE_EVENTS + EVENTS_OF_A_LEAF * recipe.leaf_count
-        self._bytes = FREE_BYTES + BYTES_OF_A_LEAF * recipe.leaf_count
+        self._bytes = FREE_BYTES + BYTES_OF_A_LEAF * recipe.leaf_count + BYTES_OF_A_STEP * steps
         self._since = time.monotonic()
 
     def take(self, event: Event, size_bytes: int) -> None:
@@ -100,6 +113,23 @@ def read_events(stream: IO[bytes], allowance: Allowance) -> Iterator[Event]:
         yield event
 
 
+def most_usage(folder: JobFolder, recipe: Recipe, task: Task) -> Usage:
+    """What a worker's folder may take at most: every leaf and every state, some of them twice, and
+    what a task yields besides.
+
+    Args:
+        folder: the job's.
+        recipe: of its job.
+        task: of which an evaluation yields as much as a file may have.
+    """
+    state_bytes = STATES_A_MODEL * (folder.initial.stat().st_size if folder.initial.exists() else 0)
+    every = task.keep_every if isinstance(task, Train) else 1
+    states = recipe.leaf_count // every + STATES_BESIDES
+    size_bytes = states * (state_bytes + PIECE_BYTES) + recipe.leaf_count * BYTES_OF_A_LEAF_LINE
+    yields = task.limits.file_bytes if isinstance(task, Evaluate | Explain) else PIECES_BESIDES * PIECE_BYTES
+    return Usage(size_bytes + yields, 2 * states + FILES_BESIDES)
+
+
 class Worker(AbstractContextManager["Worker"]):
     """A running worker process.
 
@@ -114,16 +144,17 @@ class Worker(AbstractContextManager["Worker"]):
 
     Raises:
         NotFound, InputRefused: on entering: it holds no recipe.
-        Unusable: on entering: the launcher cannot start it.
+        Unusable: on entering: the launcher cannot start it, or another one left what no worker
+            leaves.
     """
 
     def __init__(self, folder: Path, task: Task, launcher: Launcher = LOCAL) -> None:
         self.folder, self.task, self.launcher = folder.absolute(), task, launcher
+        self._ended, self._overfull = threading.Event(), threading.Event()
 
     def __enter__(self) -> Worker:
         recipe = _recipe(self.folder)
-        own = JobFolder(self.folder)
-        own.worker_scratch.mkdir(exist_ok=True)
+        own = JobFolder(self.folder).make_run()
         variables = clean_variables(recipe.environment, own.worker_scratch)
         variables["PYTHONPATH"] = str(Path(fitchain.__file__).parents[1])
         command = [
@@ -137,17 +168,39 @@ class Worker(AbstractContextManager["Worker"]):
         ]
         with own.log.open("ab") as log:
             self.process = self.launcher.start(command, variables, self.folder, log)
-        self._allowance = Allowance(recipe)
+        self._allowance = Allowance(recipe, recipe.steps if self.task.tells_steps else 0)
+        self._step: int | None = None
         assert self.process.stdin is not None
         with suppress(BrokenPipeError):  # it has ended, and why is told when its events are read
             self.process.stdin.write(self.task.encode())
             self.process.stdin.flush()
+        self._watching = threading.Thread(
+            target=self._watch, args=(own, most_usage(own, recipe, self.task)), name="room", daemon=True
+        )
+        self._watching.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._ended.set()
         self.terminate()
+        self._watching.join()
+
+    def _watch(self, folder: JobFolder, most: Usage) -> None:
+        """End a worker that fills its folder beyond what its job can need."""
+        pause_s = ROOM_S
+        while not self._ended.wait(pause_s):
+            before = time.monotonic()
+            try:
+                usage = usage_of(folder.run)
+            except Unusable:  # a link, say; once it has ended nothing of it is read
+                usage = Usage(most.size_bytes + 1, 0)
+            if usage.size_bytes > most.size_bytes or usage.files > most.files:
+                self._overfull.set()
+                self.kill()
+                return
+            pause_s = max(ROOM_S, ROOM_SHARE * (time.monotonic() - before))
 
     def __iter__(self) -> Iterator[Event]:
         """Yield the worker's events until it ends.
@@ -163,12 +216,19 @@ class Worker(AbstractContextManager["Worker"]):
                 raise event.error
             started = True
             ended |= isinstance(event, Ending)
+            self._step = event.step if isinstance(event, Progress) else self._step
             yield event
         code = self._wait()
+        JobFolder(self.folder).check_run()
+        if self._overfull.is_set():
+            raise Unusable(f"the worker filled its folder beyond what its job can need: {self.folder}", TAKEN_OVER)
         if not ended:
             hint = "" if started else self.launcher.describe(code)
             hint = hint or "run the job again to resume from its last kept state"
-            raise Unusable(_cause(code), f"its log is {self.folder / LOG}; {hint}")
+            words = _cause(code), f"its log is {self.folder / LOG}; {hint}"
+            if name := trap_signal(code):
+                raise Trapped(*words, None if self._step is None else Trap(self._step, name))
+            raise Unusable(*words)
 
     def _wait(self) -> int:
         """The exit code of a process that has closed its output; one that stays all the same is
@@ -342,7 +402,8 @@ def audit(
         EnvironmentRefused: this host does not reproduce the recipe's class.
         Unusable: the worker ended without a word, or memory ran out.
     """
-    return _results_of(SegmentAudited, folder, Audit(context, rising(segments), work), on_event, launcher)
+    task = Audit(context, rising(segments), work)
+    return end_at_traps(task, lambda each: _results_of(SegmentAudited, folder, each, on_event, launcher))
 
 
 def measure(folder: Path, limit_s: float = MEASURING_S, launcher: Launcher = LOCAL) -> StepWork:

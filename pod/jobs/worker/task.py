@@ -46,6 +46,24 @@ class Context:
     seed: Digest
 
 
+@dataclass(frozen=True, slots=True)
+class Trap:
+    """Where the processor ended worker after worker in the same way.
+
+    Args:
+        step: completed steps.
+        signal: its name.
+    """
+
+    step: int
+    signal: str
+
+    @property
+    def reason(self) -> str:
+        """Why the training ends there."""
+        return f"an operator traps the processor ({self.signal})"
+
+
 NO_CONTEXT = Context(ZERO, ZERO)
 """Of what is no run of an agreement: a rehearsal, say."""
 
@@ -57,11 +75,15 @@ class _Task:
     Args:
         context: of the run.
         limits: what the process may use.
+        tells_steps: whether it tells of each step, so that it is known where a trap ended it.
+        trap: where it is known to end in one.
     """
 
     mode: ClassVar[str]
     context: Context = field(default=NO_CONTEXT)
     limits: Limits = field(default=Limits(), kw_only=True)
+    tells_steps: bool = field(default=False, kw_only=True)
+    trap: Trap | None = field(default=None, kw_only=True)
 
     @property
     def ctx(self) -> Digest:

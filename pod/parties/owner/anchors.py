@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.exchange import Note, send_note
@@ -18,10 +19,12 @@ from fitchain.pod.ports.agreement import RunRecord
 from fitchain.pod.ports.chain import Pending, Receipt
 from fitchain.pod.proof.transcript import grow
 from fitchain.pod.values.digest import Digest, tree_root
-from fitchain.pod.values.errors import ClaimMismatch, require_equal
+from fitchain.pod.values.errors import ClaimMismatch, InputRefused, require_equal
+from fitchain.pod.values.files import open_plain
 from fitchain.pod.values.ids import AgreementId
-from fitchain.pod.values.job_folder import JobFolder
+from fitchain.pod.values.job_folder import LEAVES, JobFolder
 from fitchain.pod.values.leaf import Checkpoint
+from fitchain.pod.values.limits import LEAF_LINE
 
 METRIC_DIGITS = 3
 
@@ -143,19 +146,22 @@ class LeafFile:
     """
 
     def __init__(self, folder: JobFolder) -> None:
-        self._path, self._offset = folder.leaves, 0
+        self._folder, self._offset = folder.path, 0
 
     def more(self) -> Iterator[Checkpoint]:
-        """The whole lines that came since the last call."""
-        if not self._path.exists():
-            return
-        with self._path.open("rb") as file:
+        """The whole lines that came since the last call.
+
+        Raises:
+            InputRefused: one is no checkpoint.
+            Unusable: there is something else in the file's place.
+        """
+        with suppress(FileNotFoundError), open_plain(self._folder, LEAVES) as file:
             file.seek(self._offset)
-            for line in file:
-                if not line.endswith(b"\n"):
-                    return
+            while (line := file.readline(LEAF_LINE.text_bytes + 1)).endswith(b"\n"):
                 self._offset += len(line)
                 yield Checkpoint.from_line(line)
+            if len(line) > LEAF_LINE.text_bytes:
+                raise InputRefused(f"a line of {LEAVES} has more than {LEAF_LINE.text_bytes} bytes")
 
 
 def _rounded(number: float) -> float:

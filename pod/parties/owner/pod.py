@@ -283,7 +283,7 @@ class Owner(PodLoop):
             self.log(agreement.id, "examining the request")
         rejected = self._rejected[agreement.id] = threading.Event()
         try:
-            concerns = examine(self.home, agreement, rejected)
+            concerns = examine(self.home, agreement, rejected, self._retry.failures(agreement.id))
         finally:
             del self._rejected[agreement.id]
         self.home.journal.record(agreement.id, history.Checked(tuple(concerns)), once="")

@@ -73,8 +73,13 @@ def replay_job(home: Home, id: AgreementId, count: int, on_event: Emit | None = 
 
 
 def link_training(folder: JobFolder, target: JobFolder) -> None:
-    """Lay out what a training left behind: its offer, its leaves, its kept states."""
-    target.states.mkdir()
+    """Lay out what a training left behind: its offer, its leaves, its kept states.
+
+    Raises:
+        Unusable: there is something else in their place.
+    """
+    folder.check_run()
+    target.states.mkdir(parents=True)
     states = (folder.state(step) for step in state_steps(folder.path))
     for path in (folder.recipe, folder.graph, folder.initial, folder.leaves, *states):
         os.link(path, target.path / path.relative_to(folder.path))

@@ -18,6 +18,7 @@ from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.worker import Context, Ending, Event, Worker
 from fitchain.pod.jobs.worker.events import TAKEN_OVER, Diverged, Finished, LeafRecorded, Resumed, Skipped, Started
 from fitchain.pod.jobs.worker.task import Train, read_task
+from fitchain.pod.jobs.worker.trap import end_at_traps
 from fitchain.pod.parties.owner.anchors import Anchors, LeafFile
 from fitchain.pod.parties.owner.data import read_registered
 from fitchain.pod.parties.owner.examine import RECIPIENT, dataset_of
@@ -104,6 +105,17 @@ class TrainingSession:
         leave = self.card.policy.metrics_leave
         anchors = Anchors(self.home, self.id, run, self.recipe.group_leaves, self.recipient, leave)
         leaves = LeafFile(self.folder)
+        ended = end_at_traps(task, lambda each: self._work(each, anchors, leaves))
+        if ended is None:
+            return None
+        if not isinstance(ended, Finished | Diverged):
+            raise Unusable(f"a worker that trains ended with {ended.name!r}", TAKEN_OVER)
+        anchors.end(read_leaves(self.folder.path)[-1])
+        anchors.wait()
+        return ended
+
+    def _work(self, task: Train, anchors: Anchors, leaves: LeafFile) -> Ending | None:
+        """Run a worker, and anchor what it records; None if the pod was asked to stop."""
         ended: Ending | None = None
         with Worker(self.folder.path, task, self.home.launcher) as worker:
             for event in worker:
@@ -114,10 +126,6 @@ class TrainingSession:
                         anchors.take(checkpoint)
                 self._record(event)
                 ended = event if isinstance(event, Ending) else ended
-        if not isinstance(ended, Finished | Diverged):
-            raise Unusable(f"a worker that trains ended with {ended.name if ended else None!r}", TAKEN_OVER)
-        anchors.end(read_leaves(self.folder.path)[-1])
-        anchors.wait()
         return ended
 
     def end(self, run: RunRecord, ended: Finished | Diverged) -> None:

@@ -197,8 +197,9 @@ def evaluate(home: Home, id: AgreementId, source: Path) -> Evaluation:
     with scratch(folder.path, Scratch.EVALUATION) as workspace:
         for name in OFFER_FILES:
             shutil.copyfile(folder.path / name, workspace / name)
-        os.link(received.model, JobFolder(workspace).final)
-        table.write_npz(JobFolder(workspace).records)
+        job = JobFolder(workspace).make_run()
+        os.link(received.model, job.final)
+        table.write_npz(job.records)
         ended = run_worker(workspace, Evaluate(), launcher=home.launcher)
     if not isinstance(ended, Evaluated):
         raise Unusable(f"a worker that evaluates ended with {ended.name!r}", TAKEN_OVER)
