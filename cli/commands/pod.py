@@ -16,7 +16,7 @@ from fitchain.cli.command import Session, command, group
 from fitchain.cli.views.amounts import counted, parse_fit
 from fitchain.cli.views.output import log_with_time
 from fitchain.pod.values.audit_mode import AuditMode
-from fitchain.pod.values.errors import NodeUnreachable
+from fitchain.pod.values.errors import NodeRefused, NodeUnreachable
 from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def waited_home(session: Session) -> Home:
         try:
             connect(session.settings)
             return session.home
-        except NodeUnreachable as error:
+        except (NodeUnreachable, NodeRefused) as error:
             if last_error != error.message:
                 last_error = error.message
                 log_with_time(f"waits for its node: {error.message} ({error.hint})")

@@ -16,7 +16,7 @@ from contextlib import suppress
 
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.values.errors import FitchainError, NodeUnreachable, Refuted, StoreUnreachable, Unusable
+from fitchain.pod.values.errors import FitchainError, NodeRefused, NodeUnreachable, Refuted, StoreUnreachable, Unusable
 from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId, AuditRef, Subject, agreement_of
 
 RETRY_S = 5.0
@@ -90,8 +90,8 @@ class RetryPolicy:
             self._failures.pop(subject, None)
 
     def until_done(self, act: Callable[[], None], stop: threading.Event) -> bool:
-        """Do what a pod begins with, again and again while chain or store cannot be reached: it may
-        be started before either is, at boot say.
+        """Do what a pod begins with, again and again while chain or store cannot be reached, or the
+        node answers with an error: it may be started before either is in order, at boot say.
 
         Returns:
             whether it was done before `stop` was set.
@@ -102,7 +102,7 @@ class RetryPolicy:
         while not stop.is_set():
             try:
                 act()
-            except (NodeUnreachable, StoreUnreachable) as error:
+            except (NodeUnreachable, NodeRefused, StoreUnreachable) as error:
                 self.report(NO_AGREEMENT, error)
                 stop.wait(self.retry_s)
             else:
