@@ -19,7 +19,7 @@ from fitchain.pod.ports.store import Cid, car, devnet_nodes
 from fitchain.pod.ports.store.ipfs import IpfsStore
 from fitchain.pod.ports.store.kubo import kubo
 from fitchain.pod.ports.store.local import LocalStore
-from fitchain.pod.values.errors import InputRefused, NotFound, StoreUnreachable, StoreUnusable
+from fitchain.pod.values.errors import InputRefused, NotFound, StoreUnreachable, StoreUnusable, TooSlow
 from tests.ipfs_fixtures import Nodes
 from tests.store_contents import BYTES, KUBO, KUBO_FOLDER, MIB, Cycle, cycle
 
@@ -133,7 +133,7 @@ def test_what_comes_for_longer_than_it_may_is_given_up(
     a: IpfsStore, b: IpfsStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cid = a.add(os.urandom(MIB + 9))
-    with pytest.raises(InputRefused, match="came too slowly: 0 bytes in 0 s"):
+    with pytest.raises(TooSlow, match="came too slowly: 0 bytes in 0 s"):
         b.fetch(cid, tmp_path / "out", limit_s=0.0)
     monkeypatch.setattr("fitchain.pod.ports.store.ipfs.SMALL_S", 0.0)
     with pytest.raises(InputRefused, match="no more time is given to it"):

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from fitchain.pod.compute.dataset import Policy
-from fitchain.pod.jobs import history
+from fitchain.pod.jobs import exchange, history
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import APPROVE, Decision
 from fitchain.pod.parties.owner import Owner, reject
@@ -21,14 +21,14 @@ from fitchain.pod.parties.owner import pod as owner_pod
 from fitchain.pod.parties.owner.examine import check_chain
 from fitchain.pod.parties.owner.pod import MOST_REFUSALS_A_DAY, MOST_WAITING
 from fitchain.pod.ports.agreement import Agreement, State
+from fitchain.pod.ports.store import Store
 from fitchain.pod.ports.store.base import DAG_PB, Cid
 from fitchain.pod.values.digest import Digest, sha256
-from fitchain.pod.values.errors import InputRefused, StoreUnusable, Unusable
+from fitchain.pod.values.errors import InputRefused, StoreUnusable, TooSlow, Unusable
 from fitchain.pod.values.ids import AgreementId
+from fitchain.pod.values.limits import FolderLimits
 from tests.dishonest_parties import Offer
 from tests.pods import PRICE, Party, Workshop, offer_table, owner_runs
-
-JUNK = 40
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +50,12 @@ def junk(offer: Offer, count: int) -> list[AgreementId]:
     return [offer.home.agreements.request(Digest(os.urandom(32)), terms, cid) for cid in nowhere]
 
 
+@pytest.mark.parametrize("count", [40, pytest.param(1_000, marks=pytest.mark.long)])
 def test_honest_request_behind_free_ones_is_looked_at_first_and_junk_costs_nothing(
-    free: Workshop, monkeypatch: pytest.MonkeyPatch
+    free: Workshop, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     offer = Offer.honest(free)
-    ignored = junk(offer, JUNK)
+    ignored = junk(offer, count)
     for name, data in (("recipe.json", b"{}"), ("graph.json", b"[]"), ("initial.safetensors", b"")):
         bad = replace(offer, files=offer.files | {name: data}, terms=replace(offer.terms, price=0, bond=0))
         ignored.append(bad.send())
@@ -62,19 +63,42 @@ def test_honest_request_behind_free_ones_is_looked_at_first_and_junk_costs_nothi
     fetched = list[AgreementId]()
     fetch = examine_module.fetch_offer
 
-    def fetch_noted(home: Home, agreement: Agreement) -> Any:
+    def fetch_noted(home: Home, agreement: Agreement, attempts: int) -> Any:
         fetched.append(agreement.id)
-        return fetch(home, agreement)
+        return fetch(home, agreement, attempts)
 
     monkeypatch.setattr(examine_module, "fetch_offer", fetch_noted)
     before = sent(free.owner)
     with owner_runs(free.owner):
         free.until_state(honest, State.TRAINED)
-        free.until(lambda: all(free.owner.home.journal.happened(id, history.Ignored) for id in ignored[JUNK:]))
+        free.until(lambda: all(free.owner.home.journal.happened(id, history.Ignored) for id in ignored[count:]))
     assert honest in fetched[:2]  # beside the first of the others, in a lane of its own
     own = [line.entry for line in free.owner.home.journal.history(honest)]
     assert sent(free.owner) - before == sum(isinstance(entry, history.Sent) for entry in own)
     assert {free.scientist.state(id) for id in ignored} == {State.REQUESTED}
+
+
+def test_offer_that_drips_is_put_off_behind_others_and_given_more_time(
+    free: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, given = free.request(price=2 * PRICE), list[float | None]()
+    prompt = free.request()
+    fetch = exchange.fetch_folder
+
+    def drip(store: Store, cid: Cid, folder: Path, names: Any, identity: str, limits: FolderLimits) -> None:
+        if slow.value.hex() in str(folder):
+            given.append(limits.seconds)
+            raise TooSlow("the object came too slowly")
+        fetch(store, cid, folder, names, identity, limits)
+
+    monkeypatch.setattr(examine_module, "fetch_folder", drip)
+    with owner_runs(free.owner, retry_s=0.1):
+        free.until(free.owner.has(prompt, "accepted"))
+        free.until_state(slow, State.CANCELLED)
+    assert given == [30, 60, 120, 240, 480, 600]
+    history_of_slow = [line.entry for line in free.owner.home.journal.history(slow)]
+    refused = next(entry for entry in history_of_slow if isinstance(entry, history.Refused))
+    assert "came too slowly" in refused.reason
 
 
 def test_requests_are_answered_by_what_a_person_said_then_by_who_asks_for_least_and_offers_most(

@@ -16,7 +16,7 @@ from fitchain.cli.command import Session, command, group
 from fitchain.cli.views.amounts import counted, parse_fit
 from fitchain.cli.views.output import log_with_time
 from fitchain.pod.values.audit_mode import AuditMode
-from fitchain.pod.values.errors import HostUnusable, NodeUnreachable
+from fitchain.pod.values.errors import HostUnusable, NodeRefused, NodeUnreachable
 from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId
 
 if TYPE_CHECKING:
@@ -156,10 +156,10 @@ def waited_home(session: Session) -> Home:
             require_own(session.settings.home / JOURNAL_FILE)
             connect(session.settings)
             return session.home
-        except (NodeUnreachable, HostUnusable) as error:
+        except (NodeUnreachable, NodeRefused, HostUnusable) as error:
             if last_error != error.message:
                 last_error = error.message
-                for_what = "its node" if isinstance(error, NodeUnreachable) else "this host"
+                for_what = "this host" if isinstance(error, HostUnusable) else "its node"
                 log_with_time(f"waits for {for_what}: {error.message} ({error.hint})")
             time.sleep(WAIT_S)
 

@@ -18,6 +18,7 @@ from fitchain.pod.jobs.home import Home
 from fitchain.pod.values.errors import (
     FitchainError,
     HostUnusable,
+    NodeRefused,
     NodeUnreachable,
     Refuted,
     StoreUnreachable,
@@ -28,6 +29,8 @@ from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId, AuditRef, Subject
 
 RETRY_S = 5.0
 DOUBLINGS = 4
+PASSING = (NodeUnreachable, NodeRefused, StoreUnreachable, HostUnusable)
+"""What a pod that is started waits for."""
 Log = Callable[[AgreementId, str], None]
 """Told what happens, one line each, and about which job; `NO_AGREEMENT` where it is about none."""
 
@@ -92,8 +95,9 @@ class RetryPolicy:
             self._failures.pop(subject, None)
 
     def until_done(self, act: Callable[[], None], stop: threading.Event) -> bool:
-        """Do what a pod begins with, again and again while chain or store cannot be reached, or
-        this host lacks room: it may be started before either is, at boot say.
+        """Do what a pod begins with, again and again while chain or store cannot be reached, the
+        node answers with an error, or this host lacks room: it may be started before they are in
+        order, at boot say.
 
         Returns:
             whether it was done before `stop` was set.
@@ -105,7 +109,7 @@ class RetryPolicy:
             try:
                 act()
             except Exception as fault:
-                if not isinstance(error := _known(fault), NodeUnreachable | StoreUnreachable | HostUnusable):
+                if not isinstance(error := _known(fault), PASSING):
                     raise
                 self.report(NO_AGREEMENT, error)
                 stop.wait(self.retry_s)

@@ -8,7 +8,8 @@
     │   └── ClaimMismatch       a certificate's field disagrees with chain, recipe or model
     └── Unusable   exit 3   we could not check, or could not do what was asked
         ├── InputRefused        an input (file, recipe, graph, table) is malformed or beyond a limit
-        │   └── OperatorFailed  an operator of a graph cannot compute what it is given
+        │   ├── OperatorFailed  an operator of a graph cannot compute what it is given
+        │   └── TooSlow         an object did not come in the time that it was given
         ├── NotFound            an object, key, job or deployment is not there
         ├── AccessRefused       wrong passphrase, missing permission
         │   └── DeliveryUnopened    what was handed over as its key does not open a delivery
@@ -78,6 +79,10 @@ class Unusable(FitchainError):
 
 class InputRefused(Unusable):
     """An input is malformed, unknown or beyond a limit."""
+
+
+class TooSlow(InputRefused):
+    """An object did not come in the time that it was given."""
 
 
 class OperatorFailed(InputRefused):

@@ -63,8 +63,11 @@ SHORT = JsonLimits(64 * KIB, 16, 2)
 """A key or a refusal."""
 MOST_REASON = 4_000
 """Characters of a refusal's reason."""
-OFFER = FolderLimits(4 * GIB, 600, 2)
-"""How much of a stranger's is fetched, and for how long, while other requests wait."""
+FIRST_OFFER_S, OFFER_S = 30.0, 600.0
+"""Seconds that an offer is given at first, and in the end, while other requests wait."""
+OFFER = FolderLimits(4 * GIB, OFFER_S, 2)
+LOOK_S = 60
+"""How long a person waits at most for a look at what an offer says, file by file."""
 DELIVERY = FolderLimits(8 * GIB)
 EVIDENCE = FolderLimits(64 * GIB, None, MOST_RECIPIENTS)
 """The largest evidence that is fetched: an owner whose evidence is larger has withheld it."""
@@ -187,7 +190,8 @@ FOREIGN: tuple[Row, ...] = (
         "the files that it must hold",
         "1",
         f"opened by a process of its own, in {OPENING_S} s and one for each {size_text(OPENED_BYTES_A_SECOND)} "
-        f"of processor time; offer {OFFER.seconds:.0f} s, evidence three quarters of the window",
+        f"of processor time; offer {FIRST_OFFER_S:.0f} s at first, {OFFER_S:.0f} s "
+        "in the end; evidence three quarters of the window",
     ),
     _json("note", NOTE),
     _json("key, refusal", SHORT, f"a reason has {MOST_REASON:,} characters"),

@@ -4,15 +4,15 @@ stake.
 Whatever does not hold is a reason to decline; what could not be checked (chain or store do not
 answer, something is not there) is tried again. The order is from cheap to dear: what the chain
 alone says (who asks, price, steps, mode, panel), then offer, terms, recipe, policy, graph,
-environment,
-the records, a rehearsal on mock data in the worker's sandbox. What holds and may still cost the
-owner its bond is a concern, for a person to say yes to.
+environment, the records, a rehearsal on mock data in the worker's sandbox. What holds and may still
+cost the owner its bond is a concern, for a person to say yes to.
 """
 
 from __future__ import annotations
 
 import shutil
 import threading
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -33,11 +33,11 @@ from fitchain.pod.proof.audit.cost import Sampling
 from fitchain.pod.proof.audit.disclosure import disclosure
 from fitchain.pod.proof.audit.pace import SLOW_HOST
 from fitchain.pod.values.digest import sha256
-from fitchain.pod.values.errors import ClaimMismatch, InputRefused, require_equal
+from fitchain.pod.values.errors import ClaimMismatch, InputRefused, StoreUnusable, TooSlow, require_equal
 from fitchain.pod.values.graph import LIMITS, Graph
 from fitchain.pod.values.ids import WHOLE_POOL, AuditRef
 from fitchain.pod.values.job_folder import OFFER_FILES, JobFolder
-from fitchain.pod.values.limits import OFFER
+from fitchain.pod.values.limits import FIRST_OFFER_S, OFFER, OFFER_S
 from fitchain.pod.values.reading import read_at_most
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import RECIPE_BYTES
@@ -56,8 +56,15 @@ STATE_MODELS, DISK_SHARE = 3, 0.5
 the part of the disk for them."""
 
 
-def fetch_offer(home: Home, agreement: Agreement) -> tuple[Recipe, Graph]:
+def fetch_offer(home: Home, agreement: Agreement, attempts: int) -> tuple[Recipe, Graph]:
     """Fetch a request's offer into the job's folder, open it, and compare it with the chain.
+
+    Args:
+        home: the owner's.
+        agreement: the request.
+        attempts: how often it was tried in vain. Each time an offer is given twice as long to come
+            as before: one that drips keeps those behind it waiting for a short while only, and what
+            came of it is there already.
 
     Raises:
         FitchainError: what is wrong with it; ChainUnusable, StoreUnusable and NotFound say that it
@@ -68,19 +75,26 @@ def fetch_offer(home: Home, agreement: Agreement) -> tuple[Recipe, Graph]:
     folder.sweep()
     offer = home.agreements.offer(agreement.id)
     home.add_peer(agreement.scientist)
-    fetch_folder(home.store, offer, folder.path, OFFER_FILES, home.keys.identity, OFFER)
+    limits = replace(OFFER, seconds=min(FIRST_OFFER_S * 2**attempts, OFFER_S))
+    try:
+        fetch_folder(home.store, offer, folder.path, OFFER_FILES, home.keys.identity, limits)
+    except TooSlow as error:
+        if limits.seconds == OFFER_S:
+            raise
+        raise StoreUnusable(error.message, "others are looked at meanwhile; then it is given twice as long") from None
     recipe, graph = read_offer(folder)
     check_terms(home, agreement, recipe, graph)
     return recipe, graph
 
 
-def examine(home: Home, agreement: Agreement, stop: threading.Event | None = None) -> list[str]:
+def examine(home: Home, agreement: Agreement, stop: threading.Event | None = None, attempts: int = 0) -> list[str]:
     """Check a request wholly and rehearse it; its files lie in the job's folder afterwards.
 
     Args:
         home: the owner's.
         agreement: the request.
         stop: ends the rehearsal.
+        attempts: see `fetch_offer`.
 
     Returns:
         concerns: what a person should say yes to, even where the policy asks nobody.
@@ -91,7 +105,7 @@ def examine(home: Home, agreement: Agreement, stop: threading.Event | None = Non
     """
     row, card = dataset_of(home, agreement)
     reasons = check_chain(home, agreement, card.policy)
-    recipe, graph = fetch_offer(home, agreement)
+    recipe, graph = fetch_offer(home, agreement, attempts)
     folder = home.job_folder(agreement.id)
     card.admit(recipe, agreement.terms.price, agreement.scientist, _disclosure(home, agreement, recipe))
     graph.check(environment.environment_class(recipe.environment.name).admits)
@@ -211,8 +225,8 @@ def disk_concerns(recipe: Recipe, graph: Graph, free_bytes: int) -> list[str]:
 def queued_s(home: Home, agreement: Agreement) -> float:
     """Seconds for which the trainings that were accepted before may keep a job waiting, by their
     rehearsals; jobs train one after the other."""
-    calls, own = home.agreements, home.keys.address
-    accepted = [id for id in calls.list(owner=own) if id != agreement.id and was_accepted(home, id)]
+    calls = home.agreements
+    accepted = [id for id in calls.list(owner=agreement.terms.owner) if id != agreement.id and was_accepted(home, id)]
     left_s = 0.0
     for other in calls.read_many([id for id in accepted if not home.journal.happened(id, history.Wiped)]):
         if other.state in (State.ACCEPTED, State.TRAINING):

@@ -34,6 +34,10 @@ from fitchain.pod.values.ids import AuditRef, DatasetId
 from fitchain.pod.values.limits import CARD
 from fitchain.pod.values.recipe import Recipe
 
+ATTEMPTS = 10
+"""An offer is given as long to come as if it had been tried so often in vain: it was examined
+before."""
+
 
 def recover_datasets(home: Home, recovery: Recovery, sources: Mapping[DatasetId, Path]) -> None:
     """Find every dataset that this account registered again.
@@ -204,7 +208,7 @@ def _recipe(home: Home, recovery: Recovery, agreement: Agreement) -> Recipe | No
     except (NotFound, InputRefused):
         pass
     try:
-        return fetch_offer(home, agreement)[0]
+        return fetch_offer(home, agreement, ATTEMPTS)[0]
     except FitchainError as error:
         meaning = "its audits do not count against the cap of its dataset, and nothing can be trained or shown of it"
         recovery.lacks("job", agreement.id, f"its recipe ({error.message})", meaning)

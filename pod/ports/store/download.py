@@ -32,6 +32,7 @@ from fitchain.pod.values.errors import (
     NotFound,
     StoreUnreachable,
     StoreUnusable,
+    TooSlow,
 )
 
 SPARE_S = 5.0
@@ -87,11 +88,12 @@ class Reader:
 
         Raises:
             NotFound: nobody gives it.
-            InputRefused: it is larger than a block may be, or the time for the object is up.
+            InputRefused: it is larger than a block may be.
+            TooSlow: the time for the object is up.
             StoreUnusable: the node does not answer, refuses, or gives other bytes.
         """
         if self.limit_s is not None and time.monotonic() - self._begun > self.limit_s:
-            raise InputRefused(
+            raise TooSlow(
                 f"the object {self._root} came too slowly: {self._came_bytes} bytes in {self.limit_s:.0f} s, "
                 "and no more time is given to it"
             )
