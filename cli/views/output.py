@@ -215,6 +215,16 @@ def _prose(view: Prose, width: int) -> Iterator[Text]:
             yield Text("  " + (" " * len(first) if number else first) + line)
 
 
+def cut_middle(text: str, width: int) -> str:
+    """A text as it is printed, of at most so many letters: what is too long keeps its beginning and
+    its end."""
+    text = printable(text)
+    if len(text) <= width:
+        return text
+    head = (width - 1) // 2
+    return f"{text[:head]}…{text[len(text) - (width - 1 - head) :]}"
+
+
 def fold(text: str, width: int) -> list[str]:
     """Break a text into lines at its spaces, never inside a word."""
     import textwrap

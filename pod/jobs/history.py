@@ -98,6 +98,23 @@ class ApprovalNeeded(_Entry):
 
 
 @dataclass(frozen=True)
+class Approved(_Entry):
+    """A person said yes to a request: why, and to which concerns."""
+
+    kind = "approved"
+    reason: str
+    concerns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TurnedDown(_Entry):
+    """A person said no to a request, and why."""
+
+    kind = "turned_down"
+    reason: str
+
+
+@dataclass(frozen=True)
 class Refused(_Entry):
     """A request was declined by the owner's pod; in a scientist's history, what it was told."""
 
@@ -467,6 +484,23 @@ class ConsentNeeded(_Entry):
 
 
 @dataclass(frozen=True)
+class ConsentGiven(_Entry):
+    """A person said yes to another audit: why, and to which concerns."""
+
+    kind = "consent_given"
+    reason: str
+    concerns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ConsentRefused(_Entry):
+    """A person said no to another audit, and why."""
+
+    kind = "consent_refused"
+    reason: str
+
+
+@dataclass(frozen=True)
 class CannotConsent(_Entry):
     """Evidence for another audit cannot be given any more."""
 
@@ -606,6 +640,8 @@ JobEntry = (
     | Checking
     | Checked
     | ApprovalNeeded
+    | Approved
+    | TurnedDown
     | Refused
     | Ignored
     | Rejected
@@ -657,6 +693,8 @@ AuditEntry = (
     | Collected
     | AskedAgain
     | ConsentNeeded
+    | ConsentGiven
+    | ConsentRefused
     | CannotConsent
     | Consented
     | Unanswered

@@ -20,7 +20,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fitchain.pod.jobs.history import Entry, Unrecognised, parse_entry
+from fitchain.pod.jobs.history import (
+    Approved,
+    ConsentGiven,
+    ConsentRefused,
+    Entry,
+    TurnedDown,
+    Unrecognised,
+    parse_entry,
+)
 from fitchain.pod.values.digest import Digest, Root
 from fitchain.pod.values.errors import InputRefused, NotFound
 from fitchain.pod.values.ids import AgreementId, AuditRef, DatasetId, ModelId, Subject
@@ -120,6 +128,14 @@ class Decision:
         """Whether it lets the pod go on."""
         return self.decision in (APPROVE, CONSENT)
 
+    @property
+    def entry(self) -> Approved | TurnedDown | ConsentGiven | ConsentRefused:
+        """What the history says of it."""
+        if self.is_yes:
+            kind = Approved if self.decision == APPROVE else ConsentGiven
+            return kind(self.reason, self.concerns)
+        return TurnedDown(self.reason) if self.decision == REJECT else ConsentRefused(self.reason)
+
     def uncovered(self, concerns: Iterable[str]) -> list[str]:
         """Which of these concerns the person was not shown."""
         return [concern for concern in concerns if concern not in self.concerns]
@@ -184,11 +200,7 @@ class Journal:
             whether the line was appended.
         """
         with self._writing() as database:
-            cursor = database.execute(
-                "INSERT OR IGNORE INTO history(agreement, time, kind, body, once) VALUES (?, ?, ?, ?, ?)",
-                (str(subject), time.time(), entry.kind, json.dumps(entry.json()), once),
-            )
-            return cursor.rowcount == 1
+            return _append(database, subject, entry, once)
 
     def happened(self, subject: Subject, kind: type[Entry]) -> bool:
         """Say whether the job's history has an entry of this kind."""
@@ -224,10 +236,12 @@ class Journal:
     # What a person decided
 
     def decide(self, subject: Subject, decision: Decision) -> None:
-        """Keep a person's decision on a request; the last one counts."""
+        """Keep a person's decision on a request; the last one counts, and each stands in the
+        history."""
         row = (str(subject), decision.decision, decision.reason, json.dumps(decision.concerns), decision.about)
         with self._writing() as database:
             database.execute("REPLACE INTO decisions VALUES (?, ?, ?, ?, ?)", row)
+            _append(database, subject, decision.entry, None)
 
     def decision(self, subject: Subject) -> Decision | None:
         """The decision on a request, if a person made one."""
@@ -374,6 +388,15 @@ def require_own(path: Path) -> None:
         )
     if version > SCHEMA_VERSION:
         raise InputRefused(f"{path} is of a later Fitchain: its version is {version}, and this one's {SCHEMA_VERSION}")
+
+
+def _append(database: sqlite3.Connection, subject: Subject, entry: Entry, once: str | None) -> bool:
+    """Append a line to a job's history; whether it was, see `Journal.record`."""
+    cursor = database.execute(
+        "INSERT OR IGNORE INTO history(agreement, time, kind, body, once) VALUES (?, ?, ?, ?, ?)",
+        (str(subject), time.time(), entry.kind, json.dumps(entry.json()), once),
+    )
+    return cursor.rowcount == 1
 
 
 def _line(row: sqlite3.Row) -> Line:

@@ -38,7 +38,7 @@ LEAST_WINDOW_S = 3600
 windows late is a Withheld for ever."""
 
 
-def consent(home: Home, ref: AuditRef, shown: Sequence[str] | None = None) -> None:
+def consent(home: Home, ref: AuditRef, shown: Sequence[str] | None = None, reason: str = "") -> None:
     """Say yes to another audit as a person; the owner's pod acts on it, at once if it runs.
 
     Args:
@@ -46,6 +46,7 @@ def consent(home: Home, ref: AuditRef, shown: Sequence[str] | None = None) -> No
         ref: the audit.
         shown: the concerns that the person was shown, to which alone it says yes: where the pod
             finds others before it consents, it asks again. Without them, what the pod told last.
+        reason: kept in the history.
 
     Raises:
         NotFound: nobody asked for it.
@@ -54,14 +55,14 @@ def consent(home: Home, ref: AuditRef, shown: Sequence[str] | None = None) -> No
     """
     asked = require_open(home, ref)
     covered = shown_concerns(home, ref, history.ConsentNeeded) if shown is None else tuple(shown)
-    home.journal.decide(ref, Decision(CONSENT, concerns=covered, about=_about(asked)))
+    home.journal.decide(ref, Decision(CONSENT, reason, covered, _about(asked)))
 
 
-def refuse(home: Home, ref: AuditRef) -> None:
+def refuse(home: Home, ref: AuditRef, reason: str = "") -> None:
     """Say no to another audit as a person: the pod stays silent, and its asker takes the fees back.
     Raises as `consent`."""
     asked = require_open(home, ref)
-    home.journal.decide(ref, Decision(REFUSE, about=_about(asked)))
+    home.journal.decide(ref, Decision(REFUSE, reason, about=_about(asked)))
 
 
 class AskedAudits:

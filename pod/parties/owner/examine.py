@@ -223,8 +223,8 @@ def disk_concerns(recipe: Recipe, graph: Graph, free_bytes: int) -> list[str]:
 def queued_s(home: Home, agreement: Agreement) -> float:
     """Seconds for which the trainings that were accepted before may keep a job waiting, by their
     rehearsals; jobs train one after the other."""
-    calls, own = home.agreements, home.keys.address
-    accepted = [id for id in calls.list(owner=own) if id != agreement.id and was_accepted(home, id)]
+    calls = home.agreements
+    accepted = [id for id in calls.list(owner=agreement.terms.owner) if id != agreement.id and was_accepted(home, id)]
     left_s = 0.0
     for other in calls.read_many([id for id in accepted if not home.journal.happened(id, history.Wiped)]):
         if other.state in (State.ACCEPTED, State.TRAINING):

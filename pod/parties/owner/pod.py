@@ -76,7 +76,7 @@ UNTOLD = "the dataset cannot be served now"
 """What the scientist is told of a reason that speaks of the owner's records."""
 
 
-def approve(home: Home, id: AgreementId, shown: Sequence[str] | None = None) -> None:
+def approve(home: Home, id: AgreementId, shown: Sequence[str] | None = None, reason: str = "") -> None:
     """Keep a person's yes to a request; the owner's pod acts on it, at once if it runs.
 
     Args:
@@ -84,6 +84,7 @@ def approve(home: Home, id: AgreementId, shown: Sequence[str] | None = None) -> 
         id: of the request.
         shown: the concerns that the person was shown, to which alone it says yes: where the pod
             finds others before it accepts, it asks again. Without them, what the pod told last.
+        reason: kept in the history.
 
     Raises:
         NotFound: there is no such agreement.
@@ -92,7 +93,7 @@ def approve(home: Home, id: AgreementId, shown: Sequence[str] | None = None) -> 
     """
     require_request(home, id)
     covered = shown_concerns(home, id, history.ApprovalNeeded) if shown is None else tuple(shown)
-    home.journal.decide(id, Decision(APPROVE, concerns=covered))
+    home.journal.decide(id, Decision(APPROVE, reason, covered))
 
 
 def reject(home: Home, id: AgreementId, reason: str = "") -> None:
@@ -264,6 +265,8 @@ class Owner(PodLoop):
         examined = home.journal.happened(id, history.Checked)
         if not examined and not self._holds(agreement, partial(self._examine, agreement)):
             return
+        if decision != home.journal.decision(id):
+            return  # it was answered meanwhile, which the next look sees
         concerns = home.journal.last(id, history.Checked).concerns
         needed = card.policy.manual_approval or concerns if decision is None else decision.uncovered(concerns)
         if needed:
@@ -274,7 +277,7 @@ class Owner(PodLoop):
         # A person may have taken days, and from acceptance on changed records cost the bond.
         with self._counting:
             if decision != home.journal.decision(id):
-                return  # it was answered anew meanwhile, which the next look sees
+                return  # it was answered anew meanwhile, likewise
             if self._holds(agreement, partial(check_again, home, agreement)):
                 self._accept(id)
 
