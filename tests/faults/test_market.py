@@ -42,6 +42,15 @@ def test_a_seed_plans_the_same_faults_again(seed: int, kills: int) -> None:
     assert plan(seed, seconds=faults[-1].at_s)[: len(faults)] == faults
 
 
+@given(st.integers(min_value=0))
+def test_only_who_is_there_is_killed(seed: int) -> None:
+    away_until = dict[str, float]()
+    for fault in plan(seed, 30):
+        if fault.kind in KILLS:
+            assert away_until.get(fault.who, 0.0) < fault.at_s
+            away_until[fault.who] = fault.at_s + fault.lasts_s
+
+
 def test_another_seed_plans_other_faults_and_all_kinds_of_them() -> None:
     assert len({digest(plan(seed, 50)) for seed in range(20)}) == 20
     many = [fault for seed in range(20) for fault in plan(seed, 50)]

@@ -22,6 +22,9 @@ PODS = (*OWNERS, *SCIENTISTS, *VERIFIERS)
 ON_SMALL_DISKS = ("owner-2", "scientist-2", "verifier-3")
 """Whose homes lie on disks of their own, which can be filled."""
 
+NODE = "node"
+BACK_S = 1.0
+"""How long who was away is left alone once it is back."""
 PAUSES_S = (1.0, 2.0, 3.0, 4.5)
 FIRST_S = 6.0
 REQUEST_EVERY_S = (20.0, 32.0)
@@ -148,11 +151,15 @@ def counts(faults: Sequence[Fault]) -> Counter[Kind]:
 def _endless(random: Random) -> Iterator[Fault]:
     """Requests at their own pace, and between them whatever disturbs them."""
     at_s, next_request_s, numbers = FIRST_S, 0.0, count()
+    back_s = dict.fromkeys((*PODS, NODE), 0.0)
     while True:
         while next_request_s <= at_s:
             yield _request(random, next_request_s, next(numbers))
             next_request_s += random.uniform(*REQUEST_EVERY_S)
-        yield _disturbance(random, at_s)
+        there = [name for name, since_s in back_s.items() if since_s <= at_s]
+        yield (fault := _disturbance(random, at_s, there))
+        if fault.kind in KILLS:
+            back_s[fault.who or NODE] = at_s + fault.lasts_s + BACK_S
         at_s += random.choice(PAUSES_S)
 
 
@@ -163,11 +170,14 @@ def _request(random: Random, at_s: float, number: int) -> Fault:
     return Fault(at_s, Kind.REQUEST_KILLED, who, number=number, aim=random.choice(REQUEST_POINTS))
 
 
-def _disturbance(random: Random, at_s: float) -> Fault:
+def _disturbance(random: Random, at_s: float, there: Sequence[str]) -> Fault:
+    """One disturbance; only who is there is killed."""
     kind = random.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+    if kind is Kind.NODE_KILLED and NODE not in there:
+        kind = Kind.POD_KILLED
     match kind:
         case Kind.POD_KILLED:
-            who = random.choice(PODS)
+            who = random.choice([name for name in there if name != NODE])
             aim = random.choice(POINTS[role_of(who)]) if random.random() < AIMED_PODS else ""
             return Fault(at_s, kind, who, random.choice((0.0, 0.5, 2.0, 6.0)), aim=aim)
         case Kind.NODE_KILLED:
