@@ -85,6 +85,7 @@ ONE_OF_EACH: tuple[Entry, ...] = (
     history.Refuted("other bytes", ""),
     history.Wiped(states=True),
     history.LetGo(),
+    history.Recovered(),
 )
 
 

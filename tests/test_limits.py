@@ -677,7 +677,7 @@ OWN_JSON = {
     "pod/jobs/journal.py": "rows of a home's journal",
     "pod/jobs/metering.py": "a home's memory of what steps take",
     "pod/parties/scientist/request.py": "terms that this process encoded",
-    "pod/parties/verifier/pod.py": "a vote in a home's journal",
+    "pod/parties/verifier/ballot.py": "a vote in a home's journal",
     "pod/ports/chain/abi.py": "artifacts of the package",
     "pod/ports/chain/queue.py": "rows of a home's queue",
     "pod/ports/chain/known.py": "a home's note of its chain",

@@ -313,6 +313,8 @@ def describe_entry(entry: history.Entry | history.Unrecognised) -> str:
             return "wiped the records' copy and the job's identity"
         case history.LetGo():
             return "keeps the sealed files no longer (`fitchain store gc` removes them)"
+        case history.Recovered():
+            return "the journal was lost: what stands above is what the chain and the job's folder tell"
         case history.Unrecognised(kind, body):
             details = ", ".join(f"{name} {_short(value)}" for name, value in body.items() if value not in (None, ""))
             return f"{kind.replace('_', ' ')}{': ' if details else ''}{details}"

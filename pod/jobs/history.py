@@ -624,6 +624,14 @@ class LetGo(_Entry):
 
 
 @dataclass(frozen=True)
+class Recovered(_Entry):
+    """The journal was lost: what stands before this line is what the chain and the job's folder
+    tell, and what a person decided is not known."""
+
+    kind = "recovered"
+
+
+@dataclass(frozen=True)
 class Unrecognised:
     """An entry of another release: its word and its body as they stand."""
 
@@ -673,6 +681,7 @@ JobEntry = (
     | Refuted
     | Wiped
     | LetGo
+    | Recovered
 )
 """What happens to a job."""
 AuditEntry = (

@@ -24,7 +24,7 @@ from fitchain.pod.parties.owner.answer import answer_audit, remove_evidence
 from fitchain.pod.parties.owner.data import read_registered
 from fitchain.pod.parties.owner.disclosed import ANSWERED, cap_concern, counted_records, keep_disclosed, opened_before
 from fitchain.pod.parties.owner.evidence import read_transcript
-from fitchain.pod.parties.owner.examine import TRAINING_S, WINDOW_SHARE, dataset_of, read_offer, read_recipe
+from fitchain.pod.parties.owner.examine import FORGOTTEN, TRAINING_S, WINDOW_SHARE, dataset_of, read_offer, read_recipe
 from fitchain.pod.ports.agreement import Agreement, AskedAudit, Audit, Phase
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.values.errors import AccessRefused, InputRefused, NotFound, Refuted, Reverted, Unusable
@@ -211,6 +211,8 @@ def concerns(home: Home, agreement: Agreement, asked: AskedAudit) -> list[str]:
         NotFound: the dataset was not registered from this home.
     """
     terms, policy, reasons = asked.terms, dataset_of(home, agreement)[1].policy, list[str]()
+    if home.journal.happened(asked.ref, history.Recovered):
+        reasons.append(FORGOTTEN)
     if not policy.accepts_panel(terms.panel):
         reasons.append("its verifiers are drawn from whom the policy does not name")
     elif policy.names_panel(terms.panel) and (panel := panel_of_question(home, agreement, asked)) and panel.unknown:

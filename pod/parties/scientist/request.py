@@ -208,7 +208,7 @@ def _prepare(home: Home, terms: Terms, recipe: Recipe, model_folder: Path, card:
     _lay_out(folder, recipe, model_folder)
     recipients = [home.registry.pod(terms.owner).recipient, home.keys.recipient]
     offer = send_folder(home.store, folder, OFFER_FILES, recipients)
-    request = RequestRow(id, salt, _plain(terms), str(offer), recipe.encode())
+    request = RequestRow(id, salt, plain_terms(terms), str(offer), recipe.encode())
     home.journal.keep_request(request)
     return request
 
@@ -253,13 +253,15 @@ def _interrupted(home: Home, terms: Terms) -> RequestRow | None:
     through."""
     on_chain = set(home.agreements.list(scientist=home.keys.address))
     for request in home.journal.requests():
-        unheard = request.terms == _plain(terms) and not home.journal.happened(request.agreement, history.Requested)
+        unheard = request.terms == plain_terms(terms) and not home.journal.happened(
+            request.agreement, history.Requested
+        )
         if unheard and (request.agreement in on_chain or home.store.has(Cid.parse(request.offer))):
             return request
     return None
 
 
-def _plain(terms: Terms) -> dict[str, Any]:
+def plain_terms(terms: Terms) -> dict[str, Any]:
     """Terms as JSON values, as the journal holds them, to be compared."""
     plain: dict[str, Any] = json.loads(json.dumps(asdict(terms), default=str))
     plain["audit"]["mode"] = terms.audit.mode.value

@@ -18,10 +18,8 @@ costs no more than the step it was in.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
@@ -34,6 +32,7 @@ from fitchain.pod.jobs.links import LinkChain
 from fitchain.pod.jobs.retry import RETRY_S, Log, RetryPolicy, log_about
 from fitchain.pod.jobs.turns import FIRST_SEAT_RANK, TURN_S, Turns, describe_verdict, send
 from fitchain.pod.parties.loop import LOOK_S, PodLoop
+from fitchain.pod.parties.verifier.ballot import Ballot, keep_ballot, kept_ballot, vote_salt
 from fitchain.pod.parties.verifier.consent import NOTHING, ConsentPolicy, Replay, refusal
 from fitchain.pod.parties.verifier.examine import EVIDENCE, Examination, examine
 from fitchain.pod.ports.agreement import Audit, Outcome, Phase, Seat, audit_id
@@ -68,14 +67,6 @@ MEMBER_RANK, MEMBER_TURNS = FIRST_SEAT_RANK + 1, 8
 same."""
 BACK_AGAIN_S = 3600.0
 """A pod that runs says so often that it is there, where the chain holds it to be away."""
-
-
-@dataclass(frozen=True)
-class Ballot:
-    """What this pod votes in one round."""
-
-    outcome: Outcome
-    trace: Digest
 
 
 class Verifier(PodLoop):
@@ -268,7 +259,7 @@ class Verifier(PodLoop):
     def _reveal(self, audit: Audit, seat: Seat) -> None:
         if (ballot := self._ballot(audit)) is None:
             raise NotFound(
-                f"the journal does not know the vote on {audit.ref}", "restore the home that committed to it"
+                f"the journal does not know the vote on {audit.ref}", "stop the pod, and `fitchain pod recover --again`"
             )
         words = seat.number, ballot.outcome, ballot.trace, self._salt(audit)
         revealed = partial(history.Revealed, audit.round, ballot.outcome.name)
@@ -326,10 +317,7 @@ class Verifier(PodLoop):
 
     def _ballot(self, audit: Audit) -> Ballot | None:
         """The vote of this round, if it was written down."""
-        if (written := self.home.journal.fact(audit.ref, f"ballot/{audit.round}")) is None:
-            return None
-        body = json.loads(written)
-        return Ballot(Outcome[body["outcome"]], Digest.parse(body["trace"]))
+        return kept_ballot(self.home, audit)
 
     def _vote(self, audit: Audit) -> Ballot | None:
         """Examine the evidence and write the vote down; None while there is no evidence."""
@@ -347,12 +335,12 @@ class Verifier(PodLoop):
             examination = Examination(Outcome.INCONCLUSIVE, ZERO)
         if examination is None:
             return None
-        body = {"outcome": examination.outcome.name, "trace": str(examination.trace)}
-        self.home.journal.keep_fact(audit.ref, f"ballot/{audit.round}", json.dumps(body))
+        ballot = Ballot(examination.outcome, examination.trace)
+        keep_ballot(self.home, audit, ballot)
         problems = tuple(str(problem) for problem in examination.problems)
         entry = history.Examined(examination.outcome.name, problems, len(examination.audited))
         self.home.journal.record(audit.ref, entry, once=str(audit.round))
-        return Ballot(examination.outcome, examination.trace)
+        return ballot
 
     def _examination(self, audit: Audit) -> Examination | None:
         """What the evidence that stands for this vote comes to; None while its event has too few
@@ -396,9 +384,7 @@ class Verifier(PodLoop):
         return _is_late(audit, self.home.chain.block("latest").timestamp)
 
     def _salt(self, audit: Audit) -> Digest:
-        """What hides a vote until it is revealed: derived from the pod's secret, so that a restart
-        finds it."""
-        return Digest(self.home.keys.derive("fitchain/vote/v2", audit_id(audit.ref), audit.round))
+        return vote_salt(self.home, audit)
 
     def _send(self, audit: Audit, entry: Callable[..., Entry], step: Callable[..., Receipt], *args: Any) -> bool:
         """Send a step of the seat and write it down, with what the receipt says; False where the
