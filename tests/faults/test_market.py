@@ -104,7 +104,8 @@ def test_a_disk_is_full_and_read_only_and_neither_again(tmp_path: Path) -> None:
         assert small.read_only()
         with pytest.raises(OSError, match="Read-only"):
             (small.path / "more").write_text("more")
-        small.writable()
+        assert not small.fill()
+        small.free()
         (small.path / "more").write_text("more")
     assert not (tmp_path / "disk" / "more").exists()
 

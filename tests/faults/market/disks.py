@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,11 +33,12 @@ class Disk:
             with (self.path / FILL).open("ab", buffering=0) as file:
                 while True:
                     file.write(PIECE)
-        except OSError:
-            return True
+        except OSError as error:
+            return error.errno == errno.ENOSPC
 
     def free(self) -> None:
-        """Give the room back."""
+        """Give the room back, to a disk that is read-only by now, too."""
+        self.writable()
         (self.path / FILL).unlink(missing_ok=True)
 
     def read_only(self) -> bool:
